@@ -1,0 +1,6 @@
+//! scaffolding
+pub mod clock;
+pub mod http;
+pub mod model;
+pub mod refresh;
+pub mod secret;

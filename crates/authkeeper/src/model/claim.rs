@@ -1,0 +1,77 @@
+//! A claim is the durable record that one attempt may spend one generation of a grant.
+
+use super::{AttemptId, Moment, OwnerId};
+
+/// Who is spending a grant's current generation, and how far it is known to have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The how-manieth attempt at this same generation, from 1.
+    pub number: u32,
+    /// Which process.
+    pub owner: OwnerId,
+    /// Since when.
+    pub since: Moment,
+    /// How far.
+    pub phase: ClaimPhase,
+}
+
+/// A claim never turns back into permission to spend by the passing of time; it only becomes investigable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimPhase {
+    /// The owner is at it, or died at it.
+    Spending,
+    /// The request was written and no answer can come any more: the provider may or may not have acted.
+    Unknown {
+        /// How the answer was lost.
+        kind: UnknownKind,
+        /// When that was noticed.
+        since: Moment,
+    },
+}
+
+/// How an answer was lost. What is likely to have happened at the provider differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnknownKind {
+    /// The connection broke after the request was written.
+    Reset,
+    /// 500, 502 or a bare 503.
+    ServerError,
+    /// 504: a proxy gave up waiting, the server behind it may still be at work.
+    GatewayTimeout,
+    /// Nothing came for as long as we listened.
+    Silence,
+    /// An answer came that cannot be read as one, or says that part of it was done.
+    Unreadable,
+    /// The sender died with the request written.
+    Crash,
+}
+
+impl UnknownKind {
+    const ALL: [Self; 6] = [
+        Self::Reset,
+        Self::ServerError,
+        Self::GatewayTimeout,
+        Self::Silence,
+        Self::Unreadable,
+        Self::Crash,
+    ];
+
+    /// The fixed word stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "connection_lost",
+            Self::ServerError => "server_error",
+            Self::GatewayTimeout => "gateway_timeout",
+            Self::Silence => "no_answer",
+            Self::Unreadable => "unreadable_answer",
+            Self::Crash => "sender_died",
+        }
+    }
+
+    /// Reads the fixed word back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}

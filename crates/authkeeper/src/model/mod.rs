@@ -1,0 +1,31 @@
+//! Pure data and its transitions: no async, no input or output, no clock.
+//!
+//! A [`Connection`] is one authorized account at one provider for one resource. It points at a [`Grant`], which is one
+//! refresh-token family; the grant's access token is its child. Whether a token is expired is derived from a
+//! [`Moment`], whether a refresh runs is a [`Claim`]: neither is stored as a state.
+
+mod claim;
+mod connection;
+mod grant;
+mod ids;
+mod provider;
+mod record;
+mod time;
+mod token;
+
+pub use self::{
+    claim::{Claim, ClaimPhase, UnknownKind},
+    connection::{Connection, ConnectionState, Principal},
+    grant::{Grant, GrantLifecycle, ReauthorizeReason, SuspendReason},
+    ids::{
+        AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
+        OwnerId, PrincipalId, Resource, Scope,
+    },
+    provider::{
+        ClientAuthMethod, ClientRegistration, InvalidReplayRule, Provider, RegistrationSource,
+        ReplayRule, ServerMetadata,
+    },
+    record::{Event, Record},
+    time::{BootId, BootStamp, Moment},
+    token::{AccessToken, LifetimeSource, RefreshToken, TokenSet},
+};

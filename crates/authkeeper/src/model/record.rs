@@ -1,0 +1,60 @@
+//! The record of a trouble: the same object on stderr, in the audit, in the hook and in `--json`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What kind of trouble a record tells of. Fixed words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A person must sign in again.
+    ReauthorizationRequired,
+    /// A call was refused with a fresh token, or authority ended in another way.
+    AuthorityLost,
+    /// A refresh was sent and its answer lost; whether the provider acted is not known.
+    Uncertain,
+}
+
+impl Event {
+    /// The fixed word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReauthorizationRequired => "reauthorization_required",
+            Self::AuthorityLost => "authority_lost",
+            Self::Uncertain => "uncertain",
+        }
+    }
+}
+
+/// One trouble, as one JSON line. It holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What kind.
+    pub event: Event,
+    /// Which connection.
+    pub connection: String,
+    /// On whose authority.
+    pub principal: String,
+    /// In which run, if in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Why: a fixed word.
+    pub reason: String,
+    /// Why: a sentence for a person.
+    pub detail: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the access token in use ends, if one is still good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What a person does about it.
+    pub action: String,
+    /// Where, if there is a place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Ties the record to what the log says of the same attempt.
+    pub trace_id: String,
+    /// When the record was made.
+    pub ts: Timestamp,
+}

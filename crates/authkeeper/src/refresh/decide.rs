@@ -1,0 +1,315 @@
+//! What to do, decided in pure functions: no async, no input or output, no clock, no store.
+//!
+//! Every rule of the life cycle that is a decision is here; everything else in [`crate::refresh`] carries decisions out.
+
+use std::time::Duration;
+
+use crate::model::{
+    AccessToken, Claim, ClaimPhase, Generation, GrantLifecycle, Moment, ReauthorizeReason, ReplayRule,
+    SuspendReason, UnknownKind,
+};
+
+/// The largest share of the waiting time by which a refresh may come early.
+pub const MAX_JITTER: f64 = 0.05;
+
+/// How long after a forced refresh another one is refused: a fresh token that gets a 401 is rejected, not expired.
+pub const FORCED_COOLDOWN: Duration = Duration::from_secs(60);
+
+/// What a caller wants of a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// It should live at least this much longer.
+    pub min_ttl: Option<Duration>,
+    /// The generation that just got a 401.
+    pub rejected: Option<Generation>,
+}
+
+/// Why a refresh is wanted. Fixed words, kept in the decision log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The proactive time has come.
+    Due,
+    /// There is no access token, or it has ended.
+    Expired,
+    /// A caller asked for more time than is left.
+    MinTtl,
+    /// The resource refused this generation with 401.
+    Rejected,
+    /// An earlier attempt's answer was lost.
+    Recovery,
+}
+
+impl Why {
+    /// The fixed word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Expired => "expired",
+            Self::MinTtl => "min_ttl",
+            Self::Rejected => "rejected_401",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+/// Why no token is handed out, however long one waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A person must sign in again.
+    Reauthorize(ReauthorizeReason),
+    /// Authority is withdrawn.
+    Suspended(SuspendReason),
+    /// Disconnected.
+    Revoked,
+    /// A fresh token was refused by the resource.
+    Rejected,
+}
+
+/// The answer to "may I have a token?".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Hand out the current one.
+    Serve,
+    /// Hand out the current one and refresh behind the caller's back.
+    ServeAndRefresh(Why),
+    /// The caller waits for one refresh.
+    RefreshFirst(Why),
+    /// There is none to hand out.
+    Refuse(Refusal),
+}
+
+impl Verdict {
+    /// The fixed word kept in the decision log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::ServeAndRefresh(_) => "serve_and_refresh",
+            Self::RefreshFirst(_) => "refresh_first",
+            Self::Refuse(_) => "refuse",
+        }
+    }
+}
+
+/// What the store says of a grant, as far as serving goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// Whether the grant may be used.
+    pub lifecycle: &'a GrantLifecycle,
+    /// The current access token.
+    pub access: Option<&'a AccessToken>,
+    /// Whether there is a refresh token to spend.
+    pub refreshable: bool,
+    /// This connection's stable jitter, from 0 to [`MAX_JITTER`].
+    pub jitter: f64,
+}
+
+/// How long after it was issued a token is due for refresh: `(1 − j) · min(0.75 L, L − m)` with `m = min(120 s, L/4)`.
+///
+/// A token of one hour is refreshed after about 45 minutes, one of five seconds after 3.75 s.
+pub fn due_after(lifetime: Duration, jitter: f64) -> Duration {
+    let margin = Duration::from_secs(120).min(lifetime / 4);
+    let latest = lifetime.mul_f64(0.75).min(lifetime.saturating_sub(margin));
+    latest.mul_f64(1.0 - jitter.clamp(0.0, MAX_JITTER))
+}
+
+/// Whether a token may be handed out, and whether to refresh. Rules 1 to 3.
+pub fn serve(standing: Standing<'_>, ask: Ask, now: Moment) -> Verdict {
+    match standing.lifecycle {
+        GrantLifecycle::Revoked { .. } => return Verdict::Refuse(Refusal::Revoked),
+        GrantLifecycle::Suspended { reason, .. } => {
+            return Verdict::Refuse(Refusal::Suspended(*reason));
+        }
+        GrantLifecycle::Active | GrantLifecycle::ReauthorizationRequired { .. } => {}
+    }
+    let Some(token) = standing.access.filter(|token| !token.left(now).is_zero()) else {
+        return refresh_or_refuse(standing, Why::Expired);
+    };
+    if ask.rejected.is_some_and(|generation| token.generation <= generation) {
+        return after_rejection(standing, token, now);
+    }
+    while_valid(standing, token, ask, now)
+}
+
+/// Rule 2: while the token is valid nobody waits, unless `min_ttl` asks for more than is left and a new one could give.
+fn while_valid(standing: Standing<'_>, token: &AccessToken, ask: Ask, now: Moment) -> Verdict {
+    if !standing.refreshable || *standing.lifecycle != GrantLifecycle::Active {
+        return Verdict::Serve;
+    }
+    let short = ask.min_ttl.is_some_and(|wanted| token.left(now) < wanted);
+    let attainable = ask.min_ttl.is_some_and(|wanted| wanted <= token.usable_lifetime());
+    if short && attainable {
+        return Verdict::RefreshFirst(Why::MinTtl);
+    }
+    if token.age(now) >= due_after(token.lifetime, standing.jitter) {
+        return Verdict::ServeAndRefresh(Why::Due);
+    }
+    Verdict::Serve
+}
+
+/// Rule 3: one forced refresh a generation; a token that was itself fetched after a 401 is rejected, not expired.
+fn after_rejection(standing: Standing<'_>, token: &AccessToken, now: Moment) -> Verdict {
+    if token.after_rejection && token.age(now) < FORCED_COOLDOWN {
+        return Verdict::Refuse(Refusal::Rejected);
+    }
+    refresh_or_refuse(standing, Why::Rejected)
+}
+
+fn refresh_or_refuse(standing: Standing<'_>, why: Why) -> Verdict {
+    match standing.lifecycle {
+        GrantLifecycle::ReauthorizationRequired { reason, .. } => {
+            Verdict::Refuse(Refusal::Reauthorize(*reason))
+        }
+        _ if standing.refreshable => Verdict::RefreshFirst(why),
+        _ if why == Why::Rejected => Verdict::Refuse(Refusal::Rejected),
+        _ => Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken)),
+    }
+}
+
+/// How long a keeper of this token may sleep before it looks again. Zero when a refresh is due now.
+pub fn until_due(standing: Standing<'_>, now: Moment) -> Duration {
+    standing.access.map_or(Duration::ZERO, |token| {
+        due_after(token.lifetime, standing.jitter).saturating_sub(token.age(now))
+    })
+}
+
+/// What the process that holds a claim is known to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerState {
+    /// It holds its lock.
+    Alive,
+    /// Its lock could be taken: it is gone, though its request may still be on the way.
+    Dead,
+}
+
+/// What the attempt's journal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    /// There is none: nothing can be said.
+    Missing,
+    /// Room was made; the request had not been started.
+    Intent,
+    /// The request was about to be written, or was.
+    Sending,
+    /// The answer is there.
+    Reply,
+}
+
+/// The waits of recovery, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryRules {
+    /// What the provider does with a replay.
+    pub replay: ReplayRule,
+    /// How long after a crash a request may still be queued at the provider.
+    pub quiet_period: Duration,
+    /// How much of the access token's life is kept for resending to a strict provider.
+    pub reserve: Duration,
+}
+
+/// What to do about somebody's claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Investigation {
+    /// Its owner is at it: wait for the outcome.
+    OwnerAtWork,
+    /// Nothing was sent: the claim may be given back.
+    Release,
+    /// The answer is in the journal: commit it.
+    AdoptReply,
+    /// The request was sent and its sender died: from now on the outcome is unknown.
+    MarkUnknown(UnknownKind),
+    /// The outcome is unknown; the same token may be sent again after this long.
+    ResendAfter(Duration),
+    /// The same token may be sent again now.
+    Resend,
+}
+
+/// Reads a claim together with what is known of its owner and its journal. Rule 6.
+pub fn investigate(
+    claim: &Claim,
+    owner: OwnerState,
+    journal: JournalState,
+    rules: RecoveryRules,
+    access_left: Duration,
+    now: Moment,
+) -> Investigation {
+    match (claim.phase, owner, journal) {
+        (ClaimPhase::Spending, OwnerState::Alive, _) => Investigation::OwnerAtWork,
+        (_, _, JournalState::Reply) => Investigation::AdoptReply,
+        (ClaimPhase::Spending, OwnerState::Dead, JournalState::Intent) => Investigation::Release,
+        (ClaimPhase::Spending, OwnerState::Dead, _) => {
+            Investigation::MarkUnknown(UnknownKind::Crash)
+        }
+        (ClaimPhase::Unknown { kind, since }, _, _) => {
+            let wait = resend_wait(rules, kind, claim.number, access_left);
+            let left = wait.saturating_sub(now.surely_since(since));
+            if left.is_zero() { Investigation::Resend } else { Investigation::ResendAfter(left) }
+        }
+    }
+}
+
+/// How long after an answer was lost the same refresh token may be sent again. The first resend follows the provider's
+/// rule; each further one doubles its distance, up to an hour.
+fn resend_wait(
+    rules: RecoveryRules,
+    kind: UnknownKind,
+    number: u32,
+    access_left: Duration,
+) -> Duration {
+    let base = first_resend_wait(rules, kind, access_left);
+    if number <= 1 {
+        return base;
+    }
+    let doubled = Duration::from_secs(30).saturating_mul(1 << number.min(7));
+    base.max(doubled.min(Duration::from_secs(3600)))
+}
+
+fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Duration) -> Duration {
+    let quiet = if kind == UnknownKind::Crash { rules.quiet_period } else { Duration::ZERO };
+    match rules.replay {
+        ReplayRule::Harmless => Duration::from_secs(1),
+        ReplayRule::Grace(window) => window / 3,
+        ReplayRule::TwoGenerations => quiet.max(Duration::from_secs(3)),
+        ReplayRule::Strict => quiet.max(Duration::from_secs(3)).max(late(rules, access_left)),
+        ReplayRule::Unknown => quiet.max(by_kind(kind, access_left)),
+    }
+}
+
+/// A replay may kill the living access token too, so it waits until little of it is left.
+fn late(rules: RecoveryRules, access_left: Duration) -> Duration {
+    if access_left <= rules.reserve { Duration::ZERO } else { FOREVER }
+}
+
+/// An unknown provider. After a reset or a 500 it most likely did not act; after silence it may have.
+fn by_kind(kind: UnknownKind, access_left: Duration) -> Duration {
+    match kind {
+        UnknownKind::Reset | UnknownKind::ServerError | UnknownKind::Unreadable => {
+            Duration::from_secs(3)
+        }
+        UnknownKind::GatewayTimeout => Duration::from_secs(15),
+        UnknownKind::Silence | UnknownKind::Crash => {
+            if access_left < Duration::from_secs(3600) { Duration::from_secs(3) } else { FOREVER }
+        }
+    }
+}
+
+/// "Not yet": asked again at the next look, when less of the access token is left.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long to wait after a failure that surely did nothing: exponential with full jitter, capped, never shorter than
+/// `Retry-After`, tighter as the access token's end comes near. `roll` is a random number from 0 to 1. Rule 8.
+pub fn backoff(
+    failures: u32,
+    retry_after: Option<Duration>,
+    access_left: Duration,
+    roll: f64,
+) -> Duration {
+    let cap = Duration::from_secs(1)
+        .saturating_mul(1_u32 << failures.min(9))
+        .min(Duration::from_secs(300));
+    let near = (access_left / 4).max(Duration::from_secs(1));
+    let jittered = cap.min(near).mul_f64(roll.clamp(0.0, 1.0));
+    let asked = retry_after.unwrap_or_default().min(Duration::from_secs(3600));
+    jittered.max(Duration::from_millis(250)).max(asked)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! scaffolding
+pub mod decide;
