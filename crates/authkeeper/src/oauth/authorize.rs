@@ -1,0 +1,255 @@
+//! The authorization request and its redirect (RFC 6749 §4.1, RFC 7636, RFC 8707, RFC 9207): built and judged in pure
+//! functions.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::{
+    clock::Seams,
+    http::HttpUrl,
+    model::{ClientId, Issuer, Resource, Scope, ServerMetadata},
+    secret::SecretString,
+};
+
+/// One sign-in under way: what must be remembered until the redirect comes back.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Whom we sent the person to.
+    pub issuer: Issuer,
+    /// Whether that server promised to name itself in the redirect.
+    pub iss_promised: bool,
+    /// Where the redirect goes.
+    pub redirect_uri: String,
+    /// PKCE: proves at the token endpoint that the code is ours.
+    pub verifier: SecretString,
+    state: SecretString,
+}
+
+/// What to ask for.
+#[derive(Clone, Debug)]
+pub struct AuthorizationAsk<'a> {
+    /// Where a person signs in.
+    pub endpoint: &'a HttpUrl,
+    /// As which client.
+    pub client_id: &'a ClientId,
+    /// For which scopes; none leaves it to the server.
+    pub scope: Option<&'a Scope>,
+    /// For which resource.
+    pub resource: Option<&'a Resource>,
+}
+
+impl SignIn {
+    /// Rolls `state` and the PKCE verifier.
+    pub fn begin(seams: &Seams, metadata: &ServerMetadata, redirect_uri: String) -> Self {
+        let random = || {
+            let mut bytes = [0_u8; 32];
+            seams.random.fill(&mut bytes);
+            SecretString::new(URL_SAFE_NO_PAD.encode(bytes))
+        };
+        Self {
+            issuer: Issuer::new(&metadata.issuer),
+            iss_promised: metadata.authorization_response_iss_parameter_supported,
+            redirect_uri,
+            verifier: random(),
+            state: random(),
+        }
+    }
+
+    /// The URL a person opens. It holds `state` and the challenge, so it is shown to that person alone.
+    #[expect(clippy::disallowed_methods, reason = "state and the verifier's hash go to the issuer")]
+    pub fn url(&self, ask: &AuthorizationAsk<'_>) -> SecretString {
+        let digest = Sha256::digest(self.verifier.expose().as_bytes());
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("response_type", "code")
+            .append_pair("client_id", ask.client_id.as_str())
+            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("state", self.state.expose())
+            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(digest))
+            .append_pair("code_challenge_method", "S256");
+        if let Some(scope) = ask.scope {
+            query.append_pair("scope", scope.as_str());
+            // OpenID Connect Core §11: offline access is granted only with the person's consent asked for.
+            if scope.iter().any(|scope| scope == "offline_access") {
+                query.append_pair("prompt", "consent");
+            }
+        }
+        if let Some(resource) = ask.resource {
+            query.append_pair("resource", resource.as_str());
+        }
+        let endpoint = ask.endpoint.as_str();
+        let joint = if endpoint.contains('?') { '&' } else { '?' };
+        format!("{endpoint}{joint}{}", query.finish()).into()
+    }
+}
+
+/// Why a redirect brought no code that may be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedirectError {
+    /// It is not the answer to this sign-in.
+    #[error("the redirect's state is not the one this sign-in began with")]
+    StateMismatch,
+    /// RFC 9207 §2.4: another server answered.
+    #[error("the redirect says it comes from {got:?}, but the sign-in was at {expected:?}")]
+    IssuerMismatch {
+        /// What `iss` says.
+        got: String,
+        /// Whom we asked.
+        expected: String,
+    },
+    /// The server promises `iss` and the redirect has none.
+    #[error("the redirect does not say which server it comes from, though {0} promises that")]
+    IssuerMissing(String),
+    /// The person said no.
+    #[error("access was denied at the sign-in page")]
+    Denied,
+    /// The server refused.
+    #[error("the sign-in was refused: {0}")]
+    Refused(String),
+    /// There is no code.
+    #[error("the redirect has no code")]
+    NoCode,
+}
+
+/// Judges the redirect's query. `state` and `iss` are checked before anything else in it is believed, error texts
+/// included.
+#[expect(clippy::disallowed_methods, reason = "state is compared with what came back")]
+pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, RedirectError> {
+    let value = |name: &str| {
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    };
+    let state = value("state").unwrap_or_default();
+    if !bool::from(state.as_bytes().ct_eq(sign_in.state.expose().as_bytes())) {
+        return Err(RedirectError::StateMismatch);
+    }
+    check_issuer(sign_in, value("iss"))?;
+    match value("error").as_deref() {
+        Some("access_denied") => return Err(RedirectError::Denied),
+        Some(code) => {
+            let text = value("error_description").unwrap_or_default();
+            let told = format!("{code} {text}");
+            let printable = told.chars().filter(|c| !c.is_control()).take(200);
+            return Err(RedirectError::Refused(printable.collect::<String>().trim().to_owned()));
+        }
+        None => {}
+    }
+    value("code").filter(|code| !code.is_empty()).map(Into::into).ok_or(RedirectError::NoCode)
+}
+
+fn check_issuer(sign_in: &SignIn, iss: Option<String>) -> Result<(), RedirectError> {
+    match iss {
+        Some(iss) if iss == sign_in.issuer.as_str() => Ok(()),
+        Some(iss) => Err(RedirectError::IssuerMismatch {
+            got: iss.chars().filter(|c| !c.is_control()).take(200).collect(),
+            expected: sign_in.issuer.to_string(),
+        }),
+        None if sign_in.iss_promised => {
+            Err(RedirectError::IssuerMissing(sign_in.issuer.to_string()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The scope to ask for: what a person chose, else what the resource asks for; and `offline_access` where the server
+/// lists it, for without it many give no refresh token (MCP allows adding it then and only then).
+pub fn scope_to_ask(
+    chosen: Option<Scope>,
+    resource: Option<Scope>,
+    metadata: &ServerMetadata,
+) -> Option<Scope> {
+    if chosen.is_some() {
+        return chosen;
+    }
+    let offered = metadata.scopes_supported.iter().any(|scope| scope == "offline_access");
+    match resource {
+        Some(scope) if offered && !scope.iter().any(|scope| scope == "offline_access") => {
+            Some(Scope::new(format!("{scope} offline_access")))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(promised: bool) -> ServerMetadata {
+        let text = format!(
+            r#"{{"issuer":"https://as.example","authorization_response_iss_parameter_supported":{promised},
+                "scopes_supported":["offline_access"]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn begun(promised: bool) -> (SignIn, String) {
+        let redirect = "http://127.0.0.1:1/callback".to_owned();
+        let sign_in = SignIn::begin(&Seams::system(), &metadata(promised), redirect);
+        let state = sign_in.state.expose().clone();
+        (sign_in, state)
+    }
+
+    #[test]
+    fn the_request_carries_what_the_specifications_ask_for() {
+        let (sign_in, state) = begun(true);
+        let endpoint = HttpUrl::parse("https://as.example/authorize?tenant=1").unwrap();
+        let resource = Resource::new("http://localhost:5");
+        let scope = Scope::new("read offline_access");
+        let url = sign_in.url(&AuthorizationAsk {
+            endpoint: &endpoint,
+            client_id: &ClientId::new("c d"),
+            scope: Some(&scope),
+            resource: Some(&resource),
+        });
+        let url = url.expose();
+        assert!(url.starts_with("https://as.example/authorize?tenant=1&response_type=code&client_id=c+d&"));
+        assert!(url.contains("&resource=http%3A%2F%2Flocalhost%3A5"), "no slash is added: {url}");
+        assert!(url.contains("code_challenge_method=S256") && url.contains(&state));
+        assert!(url.contains("prompt=consent"));
+        assert!(!url.contains(sign_in.verifier.expose()));
+        assert_eq!(sign_in.verifier.expose().len(), 43, "RFC 7636 §4.1 wants 43 to 128 characters");
+    }
+
+    #[test]
+    fn only_the_answer_to_this_sign_in_counts() {
+        let (sign_in, state) = begun(false);
+        let read = |query: &str| read_redirect(&sign_in, query);
+        assert_eq!(read(&format!("code=c1&state={state}")).unwrap().expose(), "c1");
+        assert_eq!(read("code=c1").unwrap_err(), RedirectError::StateMismatch);
+        assert_eq!(read("code=c1&state=x").unwrap_err(), RedirectError::StateMismatch);
+        assert_eq!(read(&format!("state={state}")).unwrap_err(), RedirectError::NoCode);
+        let denied = read(&format!("error=access_denied&state={state}")).unwrap_err();
+        assert_eq!(denied, RedirectError::Denied);
+    }
+
+    #[test]
+    fn the_issuer_is_compared_byte_for_byte_before_anything_is_believed() {
+        for (promised, iss, good) in [
+            (false, "", true),
+            (true, "", false),
+            (true, "&iss=https%3A%2F%2Fas.example", true),
+            (false, "&iss=https%3A%2F%2Fas.example", true),
+            (false, "&iss=https%3A%2F%2Fas.example%2F", false),
+            (false, "&iss=https%3A%2F%2FAS.example", false),
+        ] {
+            let (sign_in, state) = begun(promised);
+            let query = format!("error=server_error&error_description=lies&state={state}{iss}");
+            let error = read_redirect(&sign_in, &query).unwrap_err();
+            assert_eq!(matches!(error, RedirectError::Refused(_)), good, "{promised} {iss}: {error}");
+            assert_eq!(error.to_string().contains("lies"), good, "{error}");
+        }
+    }
+
+    #[test]
+    fn offline_access_is_added_only_where_the_server_lists_it() {
+        let server = metadata(false);
+        let asked = scope_to_ask(None, Some(Scope::new("read")), &server).unwrap();
+        assert_eq!(asked.as_str(), "read offline_access");
+        let chosen = scope_to_ask(Some(Scope::new("x")), Some(Scope::new("read")), &server).unwrap();
+        assert_eq!(chosen.as_str(), "x");
+        assert_eq!(scope_to_ask(None, None, &server), None);
+    }
+}

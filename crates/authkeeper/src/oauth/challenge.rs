@@ -1,0 +1,133 @@
+//! `WWW-Authenticate` challenges (RFC 9110 §11.6.1, RFC 6750 §3, RFC 9728 §5.1).
+
+use http::{HeaderMap, header::WWW_AUTHENTICATE};
+
+/// What a `Bearer` challenge says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BearerChallenge {
+    /// `error`: `invalid_token`, `insufficient_scope`, …
+    pub error: Option<String>,
+    /// `error_description`, for a person.
+    pub error_description: Option<String>,
+    /// `scope` that the call needs.
+    pub scope: Option<String>,
+    /// Where the protected-resource metadata is.
+    pub resource_metadata: Option<String>,
+}
+
+/// The first `Bearer` challenge among the headers, if there is one.
+pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
+    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(parse)
+}
+
+fn parse(value: &str) -> Option<BearerChallenge> {
+    let params = bearer_params(value)?;
+    let mut challenge = BearerChallenge::default();
+    for (name, value) in params {
+        let slot = match name.to_ascii_lowercase().as_str() {
+            "error" => &mut challenge.error,
+            "error_description" => &mut challenge.error_description,
+            "scope" => &mut challenge.scope,
+            "resource_metadata" => &mut challenge.resource_metadata,
+            _ => continue,
+        };
+        slot.get_or_insert(value);
+    }
+    Some(challenge)
+}
+
+/// The parameters of the `Bearer` scheme in a header that may list several schemes.
+fn bearer_params(value: &str) -> Option<Vec<(String, String)>> {
+    let mut found: Option<Vec<(String, String)>> = None;
+    for item in split_outside_quotes(value) {
+        let item = item.trim();
+        let (scheme, rest) = match item.split_once(char::is_whitespace) {
+            Some((scheme, rest)) if !scheme.contains('=') => (Some(scheme), rest.trim()),
+            _ if !item.contains('=') => (Some(item), ""),
+            _ => (None, item),
+        };
+        match (scheme, &mut found) {
+            (Some(scheme), None) if scheme.eq_ignore_ascii_case("bearer") => found = Some(vec![]),
+            (Some(_), Some(_)) => break,
+            (_, None) => continue,
+            (None, Some(_)) => {}
+        }
+        if let (Some(params), Some((name, value))) = (&mut found, rest.split_once('=')) {
+            params.push((name.trim().to_owned(), unquote(value.trim())));
+        }
+    }
+    found
+}
+
+/// Splits at commas that are not inside a quoted string.
+fn split_outside_quotes(value: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    let (mut quoted, mut escaped) = (false, false);
+    for c in value.chars() {
+        match c {
+            ',' if !quoted => {
+                items.push(String::new());
+                continue;
+            }
+            '"' if !escaped => quoted = !quoted,
+            _ => {}
+        }
+        escaped = c == '\\' && quoted && !escaped;
+        if let Some(item) = items.last_mut() {
+            item.push(c);
+        }
+    }
+    items
+}
+
+fn unquote(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return value.to_owned();
+    };
+    let mut text = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.extend(chars.next()),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Option<BearerChallenge> {
+        parse(value)
+    }
+
+    #[test]
+    fn reads_quoted_and_bare_parameters() {
+        let challenge = read(
+            r#"Bearer error="invalid_token", error_description="a, \"b\"", scope=read,resource_metadata="http://127.0.0.1:1/x""#,
+        )
+        .unwrap();
+        assert_eq!(challenge.error.as_deref(), Some("invalid_token"));
+        assert_eq!(challenge.error_description.as_deref(), Some(r#"a, "b""#));
+        assert_eq!(challenge.scope.as_deref(), Some("read"));
+        assert_eq!(challenge.resource_metadata.as_deref(), Some("http://127.0.0.1:1/x"));
+    }
+
+    #[test]
+    fn finds_bearer_among_other_schemes() {
+        let challenge =
+            read(r#"Basic realm="a", BEARER scope="x y", DPoP algs="ES256", error="no""#).unwrap();
+        assert_eq!(challenge.scope.as_deref(), Some("x y"));
+        assert_eq!(challenge.error, None, "that error belongs to DPoP");
+        assert_eq!(read("Bearer"), Some(BearerChallenge::default()));
+    }
+
+    #[test]
+    fn anything_else_is_no_challenge() {
+        for value in ["", "Basic realm=x", "Negotiate", ",,,", "=", "\"Bearer\""] {
+            assert_eq!(read(value), None, "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use http::{HeaderMap, HeaderValue};
+
+use super::*;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_700_000_000).unwrap()
+}
+
+fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Reply {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, HeaderValue::from_static(value));
+    }
+    Reply { status: StatusCode::from_u16(status).unwrap(), headers: map, body: body.into() }
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted(_) => "accepted",
+        Outcome::GrantRefused(_) => "grant",
+        Outcome::ClientRefused(_) => "client",
+        Outcome::RequestRefused(_) => "request",
+        Outcome::Transient { .. } => "transient",
+        Outcome::Unknown(kind) => kind.as_str(),
+    }
+}
+
+#[test]
+fn every_measured_answer_has_its_meaning() {
+    let rows: &[(u16, &'static str, &str)] = &[
+        (200, r#"{"access_token":"a","token_type":"bearer"}"#, "accepted"),
+        // oidc-provider, better-auth, django-oauth-toolkit: refused
+        (400, r#"{"error":"invalid_grant","error_description":"grant request is invalid"}"#, "grant"),
+        // FastMCP refuses with 401, Auth0 and Atlassian with 403
+        (401, r#"{"error":"invalid_grant","error_description":"refresh token does not exist"}"#, "grant"),
+        (403, r#"{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}"#, "grant"),
+        // GitHub refuses with 200
+        (200, r#"{"error":"bad_refresh_token"}"#, "grant"),
+        (200, r#"{"error":"incorrect_client_credentials"}"#, "client"),
+        // accounts that are gone
+        (400, r#"{"error":"invalid_request","error_description":"user not found"}"#, "grant"),
+        (400, r#"{"error":"invalid_request","error_description":"There is no 'user' for this token."}"#, "grant"),
+        (400, r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown"}"#, "grant"),
+        // our client
+        (401, r#"{"error":"invalid_client","error_description":"client authentication failed"}"#, "client"),
+        (400, r#"{"error":"invalid_client"}"#, "client"),
+        // what was asked for
+        (400, r#"{"error":"invalid_scope"}"#, "request"),
+        (400, r#"{"error":"invalid_target"}"#, "request"),
+        (400, r#"{"error":"unsupported_grant_type"}"#, "request"),
+        // Slack: part of it may have been done
+        (200, r#"{"ok":false,"error":"internal_error"}"#, "server_error"),
+        (200, r#"{"ok":false,"error":"invalid_refresh_token"}"#, "grant"),
+        // not now
+        (429, "", "transient"),
+        (503, r#"{"error":"temporarily_unavailable"}"#, "transient"),
+        (400, r#"{"error":"slow_down"}"#, "transient"),
+        // a proxy or a firewall in between
+        (403, "<html>blocked</html>", "transient"),
+        (404, "", "transient"),
+        (302, "", "transient"),
+        (400, "", "transient"),
+        // may have been done
+        (500, "", "server_error"),
+        (500, r#"{"error":"server_error"}"#, "server_error"),
+        (502, "<html>bad gateway</html>", "server_error"),
+        (503, "<html>", "server_error"),
+        (504, "", "gateway_timeout"),
+        (200, "<html>welcome</html>", "unreadable_answer"),
+        (200, r#"{"token":"x"}"#, "unreadable_answer"),
+        (200, "", "unreadable_answer"),
+        (200, r#"{"access_token":""}"#, "unreadable_answer"),
+        (200, r#"["access_token"]"#, "unreadable_answer"),
+    ];
+    for (status, body, expected) in rows {
+        let outcome = classify(&reply(*status, &[], body), now());
+        assert_eq!(word(&outcome), *expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_503_that_says_when_is_surely_not_acted_upon() {
+    let outcome = classify(&reply(503, &[("retry-after", "7")], "busy"), now());
+    assert!(
+        matches!(&outcome, Outcome::Transient { retry_after: Some(after), .. } if after.as_secs() == 7),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn retry_after_may_be_a_date_and_date_tells_the_skew() {
+    let late = reply(429, &[("retry-after", "Tue, 14 Nov 2023 22:13:50 GMT")], "");
+    assert_eq!(retry_after(&late, now()), Some(Duration::from_secs(30)));
+    let dated = reply(200, &[("date", "Tue, 14 Nov 2023 22:13:10 GMT")], "");
+    assert_eq!(skew_seconds(&dated, now()), Some(-10));
+    assert_eq!(skew_seconds(&reply(200, &[("date", "soon")], ""), now()), None);
+}
+
+#[test]
+fn what_a_provider_says_is_cut_to_a_line() {
+    let long = format!(r#"{{"error":"invalid_grant","error_description":"a\nb{}"}}"#, "x".repeat(500));
+    let reply = Reply { body: long.into(), ..reply(400, &[], "") };
+    let Outcome::GrantRefused(refused) = classify(&reply, now()) else { panic!("refused") };
+    let description = refused.description.unwrap();
+    assert_eq!(description.len(), 200);
+    assert!(!description.contains('\n'));
+}

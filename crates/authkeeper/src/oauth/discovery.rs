@@ -1,0 +1,417 @@
+//! From a URL to the authorization server behind it: protected-resource metadata (RFC 9728), then authorization-server
+//! metadata (RFC 8414) or OpenID Connect discovery, in the order the MCP specification sets.
+
+use http::{HeaderValue, Method, StatusCode, header};
+use serde::Deserialize;
+
+use super::{WireError, body_hint, challenge, exchange};
+use crate::{
+    http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
+    model::{Issuer, Provider, Resource, Scope, ServerMetadata},
+};
+
+/// Why no authorization server could be found or believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoveryError {
+    /// The typed URL can't be used.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// A server did not answer.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Nothing there speaks of OAuth.
+    #[error("{url} has no OAuth: it answered {answer} without asking for authorization, and publishes no metadata")]
+    NoOAuth {
+        /// Where we asked.
+        url: String,
+        /// What it answered.
+        answer: u16,
+    },
+    /// The URL leads elsewhere.
+    #[error("{url} redirects to {to}; tokens are never sent across a redirect")]
+    Redirected {
+        /// Where we asked.
+        url: String,
+        /// Where it points.
+        to: String,
+    },
+    /// The protected-resource metadata is for something else (RFC 9728 §3.3).
+    #[error("{url} says it protects {resource:?}, which is not the server asked for ({asked:?})")]
+    ResourceMismatch {
+        /// Where the metadata was.
+        url: String,
+        /// What it says.
+        resource: String,
+        /// What we asked for.
+        asked: String,
+    },
+    /// The protected-resource metadata names no authorization server.
+    #[error("{url} names no authorization server")]
+    NoAuthorizationServer {
+        /// Where the metadata was.
+        url: String,
+    },
+    /// The authorization server's metadata is for another issuer (RFC 8414 §3.3).
+    #[error("{url} claims to be issuer {claimed:?}, but {expected:?} was asked for")]
+    IssuerMismatch {
+        /// Where the metadata was.
+        url: String,
+        /// Who it says it is.
+        claimed: String,
+        /// Who was asked for.
+        expected: String,
+    },
+    /// No metadata at any of the places where it must be.
+    #[error("{issuer} publishes no authorization-server metadata (tried {tried})")]
+    NoMetadata {
+        /// The issuer.
+        issuer: String,
+        /// The places.
+        tried: String,
+    },
+    /// Metadata came that is not metadata.
+    #[error("{url} answered with something that is not metadata ({answer})")]
+    NotMetadata {
+        /// Where.
+        url: String,
+        /// What came, without its body.
+        answer: String,
+    },
+    /// An endpoint that this flow needs is missing.
+    #[error("{issuer} publishes no {endpoint}")]
+    NoEndpoint {
+        /// The issuer.
+        issuer: String,
+        /// Which.
+        endpoint: &'static str,
+    },
+    /// PKCE with S256 is not offered (RFC 7636, required by MCP).
+    #[error("{issuer} does not offer PKCE with S256 (code_challenge_methods_supported: {offered})")]
+    NoPkce {
+        /// The issuer.
+        issuer: String,
+        /// What it offers.
+        offered: String,
+    },
+}
+
+/// What discovery found.
+#[derive(Clone, Debug)]
+pub struct Discovered {
+    /// The authorization server.
+    pub provider: Provider,
+    /// The `resource` for token requests, exactly as the metadata spells it; none for plain OAuth.
+    pub resource: Option<Resource>,
+    /// The scopes the resource asks for: its challenge's, else its metadata's.
+    pub scope: Option<Scope>,
+    /// Where URLs named by these servers may lead.
+    pub reach: Reach,
+}
+
+/// RFC 9728 §2, as far as we act on it.
+#[derive(Debug, Deserialize)]
+struct ResourceMetadata {
+    resource: String,
+    #[serde(default)]
+    authorization_servers: Vec<String>,
+    scopes_supported: Option<Vec<String>>,
+}
+
+/// Finds the authorization server of a protected resource. A given issuer overrides what the resource names.
+pub async fn discover(
+    transport: &dyn Transport,
+    url: &HttpUrl,
+    issuer: Option<&Issuer>,
+) -> Result<Discovered, DiscoveryError> {
+    let reach = Reach::from_typed(url);
+    if let Some(issuer) = issuer {
+        let provider = provider(transport, issuer, reach_of_issuer(issuer)?).await?;
+        return Ok(Discovered { provider, resource: None, scope: None, reach });
+    }
+    let probed = probe(transport, url, reach).await?;
+    let found = resource_metadata(transport, url, reach, &probed).await?;
+    let Some((at, metadata)) = found else {
+        return Err(DiscoveryError::NoOAuth {
+            url: url.as_str().to_owned(),
+            answer: probed.status.as_u16(),
+        });
+    };
+    check_resource(url, &at, &metadata)?;
+    let issuer = metadata.authorization_servers.first().map(Issuer::new).ok_or_else(|| {
+        DiscoveryError::NoAuthorizationServer { url: at.as_str().to_owned() }
+    })?;
+    let provider = provider(transport, &issuer, reach).await?;
+    Ok(Discovered {
+        provider,
+        scope: scope_asked_for(&probed, &metadata),
+        resource: Some(Resource::new(metadata.resource)),
+        reach,
+    })
+}
+
+fn reach_of_issuer(issuer: &Issuer) -> Result<Reach, InvalidUrl> {
+    HttpUrl::parse(issuer.as_str()).map(|url| Reach::from_typed(&url))
+}
+
+/// The challenge's scope is authoritative; else all that the metadata lists; else none.
+fn scope_asked_for(probed: &Probed, metadata: &ResourceMetadata) -> Option<Scope> {
+    let challenged = probed.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
+    let listed = || metadata.scopes_supported.as_ref().map(|scopes| scopes.join(" "));
+    challenged.or_else(listed).map(Scope::new).filter(|scope| !scope.is_empty())
+}
+
+struct Probed {
+    status: StatusCode,
+    challenge: Option<challenge::BearerChallenge>,
+}
+
+/// An unauthorized call, made to be refused: the refusal says where the metadata is.
+async fn probe(
+    transport: &dyn Transport,
+    url: &HttpUrl,
+    reach: Reach,
+) -> Result<Probed, DiscoveryError> {
+    let reply = exchange(transport, url, reach, probe_request()).await?;
+    if reply.status.is_redirection() {
+        let to = reply.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
+        return Err(DiscoveryError::Redirected {
+            url: url.as_str().to_owned(),
+            to: to.unwrap_or("an unnamed place").to_owned(),
+        });
+    }
+    Ok(Probed { status: reply.status, challenge: challenge::bearer(&reply.headers) })
+}
+
+/// A `ping`: harmless on an MCP server, and a plain API refuses it like any other call.
+fn probe_request() -> Request {
+    let mut headers = http::HeaderMap::new();
+    let accept = HeaderValue::from_static("application/json, text/event-stream");
+    headers.insert(header::ACCEPT, accept);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = br#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#.as_slice();
+    Request { method: Method::POST, headers, body: body.into() }
+}
+
+async fn resource_metadata(
+    transport: &dyn Transport,
+    url: &HttpUrl,
+    reach: Reach,
+    probed: &Probed,
+) -> Result<Option<(HttpUrl, ResourceMetadata)>, DiscoveryError> {
+    let named = probed.challenge.as_ref().and_then(|challenge| challenge.resource_metadata.as_ref());
+    if let Some(named) = named {
+        let at = HttpUrl::parse(named)?;
+        let reply = exchange(transport, &at, reach, Request::get_json()).await?;
+        let metadata = parse_metadata(&at, &reply)?;
+        return Ok(Some((at, metadata)));
+    }
+    for place in resource_metadata_places(url) {
+        let at = HttpUrl::parse(&place)?;
+        let reply = exchange(transport, &at, reach, Request::get_json()).await?;
+        if reply.status.is_success()
+            && let Ok(metadata) = serde_json::from_slice(&reply.body)
+        {
+            return Ok(Some((at, metadata)));
+        }
+    }
+    Ok(None)
+}
+
+/// RFC 9728 §3.1: the well-known name goes between host and path; then the root.
+fn resource_metadata_places(url: &HttpUrl) -> Vec<String> {
+    let root = format!("{}/.well-known/oauth-protected-resource", url.origin());
+    let path = url.path().trim_end_matches('/');
+    if path.is_empty() { vec![root] } else { vec![format!("{root}{path}"), root] }
+}
+
+/// The metadata must be for what we asked for: the same origin, and the same path or one above it.
+fn check_resource(
+    url: &HttpUrl,
+    at: &HttpUrl,
+    metadata: &ResourceMetadata,
+) -> Result<(), DiscoveryError> {
+    let covers = HttpUrl::parse(&metadata.resource)
+        .is_ok_and(|resource| resource.same_origin(url) && path_covers(resource.path(), url.path()));
+    if covers {
+        return Ok(());
+    }
+    Err(DiscoveryError::ResourceMismatch {
+        url: at.as_str().to_owned(),
+        resource: metadata.resource.clone(),
+        asked: url.as_str().to_owned(),
+    })
+}
+
+fn path_covers(resource: &str, asked: &str) -> bool {
+    let resource = resource.trim_end_matches('/');
+    asked.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Fetches and checks an issuer's metadata.
+pub async fn provider(
+    transport: &dyn Transport,
+    issuer: &Issuer,
+    reach: Reach,
+) -> Result<Provider, DiscoveryError> {
+    let places = server_metadata_places(&HttpUrl::parse(issuer.as_str())?);
+    for place in &places {
+        let at = HttpUrl::parse(place)?;
+        let reply = exchange(transport, &at, reach, Request::get_json()).await?;
+        if !reply.status.is_success() {
+            continue;
+        }
+        let metadata: ServerMetadata = parse_metadata(&at, &reply)?;
+        if metadata.issuer != issuer.as_str() {
+            return Err(DiscoveryError::IssuerMismatch {
+                url: place.clone(),
+                claimed: metadata.issuer,
+                expected: issuer.as_str().to_owned(),
+            });
+        }
+        return Ok(Provider { issuer: issuer.clone(), metadata });
+    }
+    let tried = places.join(", ");
+    Err(DiscoveryError::NoMetadata { issuer: issuer.as_str().to_owned(), tried })
+}
+
+/// MCP 2026-07-28 "Authorization Server Metadata Discovery": with a path RFC 8414's insertion, OpenID Connect's
+/// insertion, OpenID Connect's appending; without one RFC 8414, then OpenID Connect.
+fn server_metadata_places(issuer: &HttpUrl) -> Vec<String> {
+    let origin = issuer.origin();
+    let path = issuer.path().trim_end_matches('/');
+    let oauth = format!("{origin}/.well-known/oauth-authorization-server{path}");
+    let openid = format!("{origin}/.well-known/openid-configuration{path}");
+    if path.is_empty() {
+        return vec![oauth, openid];
+    }
+    vec![oauth, openid, format!("{origin}{path}/.well-known/openid-configuration")]
+}
+
+fn parse_metadata<T: serde::de::DeserializeOwned>(
+    at: &HttpUrl,
+    reply: &Reply,
+) -> Result<T, DiscoveryError> {
+    let parsed = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status.is_success());
+    parsed.ok_or_else(|| DiscoveryError::NotMetadata {
+        url: at.as_str().to_owned(),
+        answer: body_hint(reply),
+    })
+}
+
+/// What a sign-in with an authorization code needs of the metadata.
+#[derive(Clone, Debug)]
+pub struct CodeEndpoints {
+    /// Where a person signs in.
+    pub authorization: HttpUrl,
+    /// Where the code is exchanged.
+    pub token: HttpUrl,
+}
+
+/// Checks that a code flow with PKCE is possible.
+pub fn code_endpoints(metadata: &ServerMetadata) -> Result<CodeEndpoints, DiscoveryError> {
+    let authorization = endpoint(metadata, "authorization_endpoint", &metadata.authorization_endpoint)?;
+    let token = token_endpoint(metadata)?;
+    let offered = &metadata.code_challenge_methods_supported;
+    if !offered.iter().any(|method| method == "S256") {
+        let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+        return Err(DiscoveryError::NoPkce { issuer: metadata.issuer.clone(), offered });
+    }
+    Ok(CodeEndpoints { authorization, token })
+}
+
+/// Where tokens are exchanged.
+pub fn token_endpoint(metadata: &ServerMetadata) -> Result<HttpUrl, DiscoveryError> {
+    endpoint(metadata, "token_endpoint", &metadata.token_endpoint)
+}
+
+fn endpoint(
+    metadata: &ServerMetadata,
+    name: &'static str,
+    value: &Option<String>,
+) -> Result<HttpUrl, DiscoveryError> {
+    let value = value.as_ref().ok_or_else(|| DiscoveryError::NoEndpoint {
+        issuer: metadata.issuer.clone(),
+        endpoint: name,
+    })?;
+    Ok(HttpUrl::parse(value)?)
+}
+
+impl DiscoveryError {
+    /// Whether trying again later may help, without anybody changing anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Wire(WireError::Connect(ConnectError::Internal { .. })) => false,
+            Self::Wire(WireError::Url(_)) => false,
+            Self::Wire(_) => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> HttpUrl {
+        HttpUrl::parse(text).unwrap()
+    }
+
+    #[test]
+    fn metadata_is_looked_for_in_the_specified_order() {
+        assert_eq!(
+            server_metadata_places(&url("https://as.example/tenant1")),
+            [
+                "https://as.example/.well-known/oauth-authorization-server/tenant1",
+                "https://as.example/.well-known/openid-configuration/tenant1",
+                "https://as.example/tenant1/.well-known/openid-configuration",
+            ]
+        );
+        assert_eq!(
+            server_metadata_places(&url("http://127.0.0.1:9/")),
+            [
+                "http://127.0.0.1:9/.well-known/oauth-authorization-server",
+                "http://127.0.0.1:9/.well-known/openid-configuration",
+            ]
+        );
+        assert_eq!(
+            resource_metadata_places(&url("https://x.example/public/mcp")),
+            [
+                "https://x.example/.well-known/oauth-protected-resource/public/mcp",
+                "https://x.example/.well-known/oauth-protected-resource",
+            ]
+        );
+    }
+
+    #[test]
+    fn metadata_for_another_resource_is_refused() {
+        let check = |resource: &str| {
+            let metadata = ResourceMetadata {
+                resource: resource.to_owned(),
+                authorization_servers: vec![],
+                scopes_supported: None,
+            };
+            let asked = url("https://x.example/mcp/a");
+            check_resource(&asked, &asked, &metadata).is_ok()
+        };
+        for good in ["https://x.example/mcp/a", "https://x.example/mcp", "https://x.example", "https://x.example/"] {
+            assert!(check(good), "{good}");
+        }
+        for bad in ["https://evil.example/mcp", "https://x.example/mc", "https://x.example:8/mcp", "x"] {
+            assert!(!check(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_s256_there_is_no_code_flow() {
+        let mut metadata: ServerMetadata = serde_json::from_str(
+            r#"{"issuer":"https://a","authorization_endpoint":"https://a/a","token_endpoint":"https://a/t"}"#,
+        )
+        .unwrap();
+        assert!(matches!(code_endpoints(&metadata), Err(DiscoveryError::NoPkce { .. })));
+        metadata.code_challenge_methods_supported = vec!["plain".to_owned()];
+        assert!(matches!(code_endpoints(&metadata), Err(DiscoveryError::NoPkce { .. })));
+        metadata.code_challenge_methods_supported.push("S256".to_owned());
+        assert_eq!(code_endpoints(&metadata).unwrap().token.as_str(), "https://a/t");
+    }
+}

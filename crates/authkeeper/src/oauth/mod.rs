@@ -1,0 +1,66 @@
+//! The OAuth wire: one file per flow or RFC. Requests are built and answers read in pure functions; the few async
+//! functions only carry them.
+//!
+//! Identity strings (issuer, resource, redirect URI) are compared byte for byte and never normalised.
+
+pub mod authorize;
+pub mod challenge;
+pub mod classify;
+pub mod client_auth;
+pub mod discovery;
+pub mod loopback;
+pub mod register;
+pub mod revoke;
+pub mod token;
+
+use crate::http::{ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport};
+
+/// What can go wrong in a plain request to a server, before its answer is judged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// A server named a URL that can't be used.
+    #[error("the server names a URL that can't be used")]
+    Url(#[from] InvalidUrl),
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// No whole answer.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// No answer in time.
+    #[error("{url} did not answer within {seconds} s")]
+    Timeout {
+        /// Where.
+        url: String,
+        /// After how long.
+        seconds: u64,
+    },
+}
+
+const PLAIN_REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// One request whose loss does no harm: metadata, registration, revocation.
+pub(crate) async fn exchange(
+    transport: &dyn Transport,
+    url: &HttpUrl,
+    reach: Reach,
+    request: Request,
+) -> Result<Reply, WireError> {
+    let whole = async {
+        let connection = transport.connect(url, reach).await?;
+        Ok(connection.send(request).await?)
+    };
+    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole).await.map_err(|_elapsed| WireError::Timeout {
+        url: url.as_str().to_owned(),
+        seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
+    })?
+}
+
+/// The start of a body that was not what was asked for, fit for an error message: one line, printable, short, and only
+/// when it is HTML or plain text (a JSON body may carry a secret).
+pub(crate) fn body_hint(reply: &Reply) -> String {
+    let kind = reply.content_type();
+    let kind = if kind.is_empty() { "no content type".to_owned() } else { kind };
+    format!("status {}, {kind}, {} bytes", reply.status.as_u16(), reply.body.len())
+}

@@ -1,0 +1,62 @@
+//! Revocation (RFC 7009): the refresh token first, for on most servers it takes the access tokens with it.
+
+use super::{WireError, body_hint, client_auth::authenticated_form, exchange};
+use crate::{
+    http::{HttpUrl, Reach, Transport},
+    model::{ClientRegistration, Grant, Provider},
+    secret::SecretString,
+};
+
+/// What became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// The provider confirmed it.
+    Done,
+    /// The provider has no revocation endpoint.
+    NotOffered,
+    /// The provider did not confirm it.
+    Failed(String),
+}
+
+/// Revokes what a grant holds.
+pub async fn revoke(
+    transport: &dyn Transport,
+    reach: Reach,
+    provider: &Provider,
+    registration: &ClientRegistration,
+    grant: &Grant,
+) -> Revocation {
+    let Some(endpoint) = &provider.metadata.revocation_endpoint else {
+        return Revocation::NotOffered;
+    };
+    let endpoint = match HttpUrl::parse(endpoint) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Revocation::Failed(error.to_string()),
+    };
+    let refresh = grant.refresh.as_ref().map(|token| (&token.secret, "refresh_token"));
+    let access = grant.access.as_ref().map(|token| (&token.secret, "access_token"));
+    for (token, hint) in refresh.into_iter().chain(access) {
+        let sent = revoke_one(transport, reach, &endpoint, registration, (token, hint)).await;
+        match sent {
+            Ok(None) => {}
+            Ok(Some(refused)) => return Revocation::Failed(refused),
+            Err(error) => return Revocation::Failed(error.to_string()),
+        }
+    }
+    Revocation::Done
+}
+
+async fn revoke_one(
+    transport: &dyn Transport,
+    reach: Reach,
+    endpoint: &HttpUrl,
+    registration: &ClientRegistration,
+    (token, hint): (&SecretString, &str),
+) -> Result<Option<String>, WireError> {
+    #[expect(clippy::disallowed_methods, reason = "the token is sent to its issuer to be revoked")]
+    let fields = vec![("token", token.expose().as_str()), ("token_type_hint", hint)];
+    let request = authenticated_form(registration, fields);
+    let reply = exchange(transport, endpoint, reach, request).await?;
+    Ok((!reply.status.is_success()).then(|| body_hint(&reply)))
+}

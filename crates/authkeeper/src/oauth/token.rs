@@ -1,0 +1,202 @@
+//! The token endpoint (RFC 6749 §4.1.3, §5, §6; RFC 8707).
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::client_auth::authenticated_form;
+use crate::{
+    http::Request,
+    model::{ClientRegistration, LifetimeSource, Moment, RefreshToken, Resource, Scope, TokenSet},
+    secret::SecretString,
+};
+
+/// What is believed of a token's lifetime when nobody says anything.
+pub const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// A request that spends a refresh token. The scope is left out: on some servers naming one narrows the grant for ever,
+/// and leaving it out means "as granted" (RFC 6749 §6).
+pub fn refresh_request(
+    registration: &ClientRegistration,
+    refresh_token: &SecretString,
+    resource: Option<&Resource>,
+) -> Request {
+    #[expect(clippy::disallowed_methods, reason = "the refresh token is sent to its issuer")]
+    let secret = refresh_token.expose();
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", secret.as_str())];
+    fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    authenticated_form(registration, fields)
+}
+
+/// A request that exchanges an authorization code.
+pub fn code_request(
+    registration: &ClientRegistration,
+    code: &SecretString,
+    verifier: &SecretString,
+    redirect_uri: &str,
+    resource: Option<&Resource>,
+) -> Request {
+    #[expect(clippy::disallowed_methods, reason = "code and verifier are sent to their issuer")]
+    let (code, verifier) = (code.expose().as_str(), verifier.expose().as_str());
+    let mut fields = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", redirect_uri),
+        ("code_verifier", verifier),
+    ];
+    fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    authenticated_form(registration, fields)
+}
+
+/// A successful answer, read but not yet believed.
+#[derive(Clone, Debug)]
+pub struct TokenAnswer {
+    access_token: SecretString,
+    refresh_token: Option<SecretString>,
+    expires_in: Option<Duration>,
+    refresh_expires_in: Option<Duration>,
+    scope: Option<Scope>,
+}
+
+impl TokenAnswer {
+    /// Reads an answer's JSON object; none if it has no access token that can be sent as a bearer token.
+    pub fn read(body: &Value) -> Option<Self> {
+        let text = |key: &str| {
+            body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let bearer = text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+        let access_token = text("access_token").filter(|token| bearer && sendable(token))?;
+        let refresh_keys = ["refresh_token_expires_in", "refresh_expires_in"];
+        Some(Self {
+            access_token: access_token.into(),
+            refresh_token: text("refresh_token").map(Into::into),
+            expires_in: body.get("expires_in").and_then(seconds),
+            refresh_expires_in: refresh_keys.iter().find_map(|key| seconds(body.get(*key)?)),
+            scope: text("scope").map(Scope::new),
+        })
+    }
+
+    /// The tokens as one generation, with a lifetime from the best source there is. `issued` is when the request left.
+    pub fn into_token_set(self, issued: Moment, default_lifetime: Option<Duration>) -> TokenSet {
+        let (lifetime, lifetime_source) = self.lifetime(issued, default_lifetime);
+        let refresh_ends = self
+            .refresh_expires_in
+            .filter(|left| !left.is_zero())
+            .and_then(|left| issued.wall.saturating_add(left).ok());
+        TokenSet {
+            access_token: self.access_token,
+            refresh_token: self
+                .refresh_token
+                .map(|secret| RefreshToken { secret, expires_at: refresh_ends }),
+            scope: self.scope,
+            issued,
+            lifetime,
+            lifetime_source,
+        }
+    }
+
+    fn lifetime(&self, issued: Moment, default: Option<Duration>) -> (Duration, LifetimeSource) {
+        if let Some(lifetime) = self.expires_in {
+            return (lifetime, LifetimeSource::ExpiresIn);
+        }
+        if let Some(lifetime) = jwt_lifetime(&self.access_token, issued) {
+            return (lifetime, LifetimeSource::JwtExp);
+        }
+        (default.unwrap_or(ASSUMED_LIFETIME), LifetimeSource::Assumed)
+    }
+}
+
+/// RFC 6750 §2.1: what may stand in an `Authorization` header.
+fn sendable(token: &str) -> bool {
+    token.len() <= 64 * 1024 && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// `expires_in` as a number, or as the text of one, as some servers send it.
+fn seconds(value: &Value) -> Option<Duration> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    let bounded = number.is_finite() && (0.0..=1e10).contains(&number);
+    bounded.then(|| Duration::from_secs_f64(number))
+}
+
+/// The time a token has left by its own `exp`, if it happens to be a JWT. Read as a hint, never as a proof.
+fn jwt_lifetime(token: &SecretString, issued: Moment) -> Option<Duration> {
+    #[expect(clippy::disallowed_methods, reason = "the token's own claims are read, not printed")]
+    let payload = token.expose().split('.').nth(1)?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let ends = claims.get("exp")?.as_i64()?;
+    let starts = claims.get("iat").and_then(Value::as_i64).unwrap_or(issued.wall.as_second());
+    u64::try_from(ends - starts).ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::{BootId, BootStamp, ClientAuthMethod, ClientId, Issuer, RegistrationSource};
+
+    fn issued() -> Moment {
+        Moment {
+            wall: Timestamp::from_second(1_000).unwrap(),
+            boot: BootStamp { id: BootId(1), since: Duration::from_secs(5) },
+        }
+    }
+
+    fn read(json: &str) -> TokenSet {
+        let answer = TokenAnswer::read(&serde_json::from_str(json).unwrap()).unwrap();
+        answer.into_token_set(issued(), None)
+    }
+
+    #[test]
+    fn lifetimes_come_from_the_best_source() {
+        let set = read(r#"{"access_token":"a","expires_in":5}"#);
+        assert_eq!((set.lifetime.as_secs(), set.lifetime_source), (5, LifetimeSource::ExpiresIn));
+        let set = read(r#"{"access_token":"a","expires_in":"3600","token_type":"BEARER"}"#);
+        assert_eq!(set.lifetime.as_secs(), 3600);
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"iat":10,"exp":310}"#);
+        let set = read(&format!(r#"{{"access_token":"h.{claims}.s"}}"#));
+        assert_eq!((set.lifetime.as_secs(), set.lifetime_source), (300, LifetimeSource::JwtExp));
+        let set = read(r#"{"access_token":"a"}"#);
+        assert_eq!((set.lifetime, set.lifetime_source), (ASSUMED_LIFETIME, LifetimeSource::Assumed));
+    }
+
+    #[test]
+    fn a_refresh_tokens_own_end_is_kept() {
+        let set = read(r#"{"access_token":"a","refresh_token":"r","refresh_expires_in":60}"#);
+        assert_eq!(set.refresh_token.unwrap().expires_at, Timestamp::from_second(1_060).ok());
+        let set = read(r#"{"access_token":"a","refresh_token":"r","refresh_token_expires_in":0}"#);
+        assert_eq!(set.refresh_token.unwrap().expires_at, None, "zero means that it does not end");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_as_a_bearer_token_is_no_answer() {
+        for bad in [
+            r#"{"access_token":"a b"}"#,
+            r#"{"access_token":"a\r\nX: y"}"#,
+            r#"{"access_token":"a","token_type":"DPoP"}"#,
+            r#"{"access_token":7}"#,
+            "null",
+        ] {
+            assert!(TokenAnswer::read(&serde_json::from_str(bad).unwrap()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_names_the_resource_and_never_a_scope() {
+        let registration = ClientRegistration {
+            issuer: Issuer::new("https://as.example"),
+            client_id: ClientId::new("c"),
+            client_secret: None,
+            auth_method: ClientAuthMethod::None,
+            redirect_uris: vec![],
+            source: RegistrationSource::Given,
+        };
+        let resource = Resource::new("http://127.0.0.1:1");
+        let request = refresh_request(&registration, &"r+t".to_owned().into(), Some(&resource));
+        assert_eq!(
+            &request.body[..],
+            b"grant_type=refresh_token&refresh_token=r%2Bt&resource=http%3A%2F%2F127.0.0.1%3A1&client_id=c"
+        );
+    }
+}
