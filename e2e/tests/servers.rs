@@ -5,7 +5,7 @@
     reason = "all of this file is a test, its helpers too"
 )]
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
@@ -63,12 +63,14 @@ impl<'a> Endpoints<'a> {
     /// The authorization code flow, with the scripted browser.
     fn sign_in(&self, callback: &Callback) -> Value {
         let redirect = callback.browse(&self.authorization_url(callback), "approve");
-        let answer = self.token(&[
-            ("grant_type", "authorization_code"),
-            ("code", parameter(&redirect, "code").expect("a code")),
-            ("redirect_uri", &callback.uri()),
-            ("code_verifier", VERIFIER),
-        ]);
+        let answer = self
+            .token(&[
+                ("grant_type", "authorization_code"),
+                ("code", parameter(&redirect, "code").expect("a code")),
+                ("redirect_uri", &callback.uri()),
+                ("code_verifier", VERIFIER),
+            ])
+            .unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()
     }
@@ -85,15 +87,20 @@ impl<'a> Endpoints<'a> {
     }
 
     fn refresh(&self, refresh_token: &str) -> Answer {
+        self.try_refresh(refresh_token).unwrap()
+    }
+
+    /// An error if the connection ends without an answer.
+    fn try_refresh(&self, refresh_token: &str) -> io::Result<Answer> {
         self.token(&[
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token),
         ])
     }
 
-    fn token(&self, form: &[(&str, &str)]) -> Answer {
+    fn token(&self, form: &[(&str, &str)]) -> io::Result<Answer> {
         let form = [form, &[("client_id", &self.client_id)]].concat();
-        http::post_form(self.server.port(), "/token", &form).unwrap()
+        http::post_form(self.server.port(), "/token", &form)
     }
 }
 
@@ -231,20 +238,42 @@ fn a_lost_answer_costs_a_careless_client_its_grant() {
     let client = Endpoints::of_oidc_provider(&server);
     let tokens = client.sign_in(&Callback::new());
     server.ctl("fail?n=1&mode=after");
-    let form = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", refresh_token(&tokens)),
-        ("client_id", "pub"),
-    ];
-    assert!(
-        http::post_form(server.port(), "/token", &form).is_err(),
-        "no answer came"
-    );
+    let lost = client.try_refresh(refresh_token(&tokens));
+    assert!(lost.is_err(), "no answer came");
     assert_eq!(
         client.refresh(refresh_token(&tokens)).status,
         400,
         "it had rotated"
     );
+}
+
+#[test]
+fn an_answer_held_back_has_already_rotated() {
+    let home = Home::new();
+    let server = Server::oidc_provider(&home.outside(), &[]);
+    let client = Endpoints::of_oidc_provider(&server);
+    let tokens = client.sign_in(&Callback::new());
+    server.ctl("hold?mode=after");
+    std::thread::scope(|scope| {
+        let refresh = scope.spawn(|| client.try_refresh(refresh_token(&tokens)));
+        assert!(wait_until(Duration::from_secs(10), || {
+            server.ctl("stats")["held"] == 1
+        }));
+        assert_eq!(server.ctl("release?drop=1")["released"], 1);
+        assert!(refresh.join().unwrap().is_err(), "no answer came");
+    });
+    assert_eq!(client.refresh(refresh_token(&tokens)).status, 400);
+}
+
+/// The program of the official SDK tells success from failure; the run itself is tested with
+/// `authkeeper mcp`.
+#[test]
+fn the_sdk_client_says_when_there_was_no_session() {
+    let home = Home::new();
+    let calls = script("mcp_calls.py");
+    let arguments = [calls.to_str().unwrap(), "--seconds", "1", "--", "false"];
+    let output = home.program(python(), &arguments).run().expect_code(2);
+    assert_eq!(output.json()["calls"], 0);
 }
 
 #[test]
