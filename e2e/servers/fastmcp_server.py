@@ -7,6 +7,16 @@ live 5 s lives between 4 and 5.
 
 Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), EXIT_WITH_STDIN=1.
 The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"mcp":…}.
+
+GET /__ctl/…, answers in JSON:
+  stats          token requests by grant type: received, in_flight, completed; outcomes ("refresh_token
+                 200"); requests; tool_calls
+  issued         every secret so far: [{kind, value}]
+  presented      every access token shown to /mcp: [{at, token, state, refused}], state being valid,
+                 expired, replaced (by a refresh, or revoked) or unknown
+  revoke         drops all tokens
+  early401?n=    the next n valid tokens get the server's own 401
+  drop-sessions  forgets all MCP sessions
 """
 
 import asyncio
@@ -243,11 +253,27 @@ class Front:
             answer = list(ledger.issued.values())
         elif operation == "revoke":
             answer = {"revoked": self.provider.drop_all_tokens()}
+        elif operation == "drop-sessions":
+            answer = {"dropped": drop_sessions(self.app)}
         elif operation == "early401":
             ledger.refuse_next = int(query.get("n", "1"))
         else:
             status, answer = 404, {"error": "no such operation"}
         await send_json(send, status, answer)
+
+
+def drop_sessions(app):
+    """Forgets every MCP session, as a restarted server has: their next request gets its 404."""
+    for route in app.routes:
+        endpoint = getattr(route, "endpoint", None)
+        while endpoint is not None and not hasattr(endpoint, "session_manager"):
+            endpoint = getattr(endpoint, "app", None)
+        if endpoint is not None:
+            sessions = endpoint.session_manager._server_instances
+            dropped = len(sessions)
+            sessions.clear()
+            return dropped
+    raise LookupError("no MCP endpoint among the routes")
 
 
 class Answer:

@@ -5,6 +5,21 @@
 //
 // Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), EXIT_WITH_STDIN=1.
 // The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"api":…}.
+//
+// GET /__ctl/…, answers in JSON:
+//   stats                    token requests by grant type: received, in_flight, completed; outcomes
+//                            ("refresh_token 200", "refresh_token lost"); held; grants_revoked; requests
+//   issued                   every secret so far: [{kind, value}]
+//   presented                every token shown to /api: [{at, path, token, state, refused}], state
+//                            being valid, expired, revoked, other_audience or unknown
+//   clients                  the secrets of the clients `conf` (basic) and `post`; `pub` has none
+//   hold[?mode=after]        refreshes wait: before the provider sees them, or with its answer ready
+//   release[?drop=1]         they go on, or lose their connection
+//   fail?n=&status=&mode=    the next n refreshes get this status unseen by the provider (before), or
+//        [&grant=]           are processed and lose their answer (after); another grant type if named
+//   early401?n=              /api refuses the next n valid tokens
+//   set?at=&rt=              lifetimes of what is issued from now on
+//   disable?sub= enable?sub= the account; revoke-grants: all grants, with all their tokens
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { Provider, errors } from 'oidc-provider';

@@ -346,6 +346,35 @@ fn fastmcp_refuses_the_old_access_token_after_a_refresh() {
 }
 
 #[test]
+fn fastmcp_answers_404_for_a_session_it_has_forgotten() {
+    let home = Home::new();
+    let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "60")]);
+    let callback = Callback::new();
+    let client = Endpoints::of_fastmcp(&server, &callback.uri());
+    let tokens = client.sign_in(&callback);
+    let answer = call(&server, "POST", "/mcp", &tokens);
+    let session = answer
+        .header("mcp-session-id")
+        .expect("a session")
+        .to_owned();
+    let list = || {
+        let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-session-id", session.as_str()),
+            ("mcp-protocol-version", "2025-11-25"),
+        ];
+        let body = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
+        http::request(server.port(), "POST", "/mcp", &headers, body).unwrap()
+    };
+    assert_eq!(list().status, 200);
+    assert_eq!(server.ctl("drop-sessions")["dropped"], 1);
+    assert_eq!(list().status, 404);
+}
+
+#[test]
 fn what_the_servers_issued_is_found_in_a_home_and_its_processes() {
     let home = Home::new();
     let server = Server::oidc_provider(&home.outside(), &[]);
