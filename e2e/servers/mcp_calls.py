@@ -17,6 +17,7 @@ import os
 import sys
 import time
 
+import anyio
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -40,6 +41,7 @@ def parse():
     parser.add_argument("--every", type=float, default=1.0)
     parser.add_argument("--mode", default="auto", help="auto, legacy or a modern version")
     parser.add_argument("--patience", type=float, default=60, help="seconds beyond --seconds")
+    parser.add_argument("--call-timeout", type=float, default=30, help="seconds for one call")
     parser.add_argument("--pass-env", action="append", default=[], metavar="NAME")
     parser.add_argument("command", nargs="+", metavar="-- CMD ARGS")
     return parser.parse_args()
@@ -60,15 +62,17 @@ async def call_until_the_end(client, options, summary):
     number = 0
     while number * options.every < options.seconds:
         await asyncio.sleep(max(0.0, start + number * options.every - time.monotonic()))
-        await call(client, number, time.monotonic() - start, summary)
+        await call(client, number, time.monotonic() - start, options, summary)
         number += 1
 
 
-async def call(client, number, at, summary):
+async def call(client, number, at, options, summary):
     summary["calls"] += 1
     text = f"call {number}"
     try:
-        result = await client.call_tool("echo", {"x": text})
+        # The SDK itself would wait for ever.
+        with anyio.fail_after(options.call_timeout):
+            result = await client.call_tool("echo", {"x": text})
         answer = result.content[0].text if result.content else None
         if result.is_error or answer != text:
             raise ValueError(f"expected {text!r}, got {answer!r}")
