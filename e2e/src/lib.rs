@@ -1,0 +1,56 @@
+//! The test ground: real servers, a user's home, and a search for leaked secrets.
+//!
+//! - [`servers`] starts oidc-provider, `FastMCP` and the misbehaving server, and asks them
+//!   what they saw.
+//! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
+//! - [`secrets`] searches everything a test left behind for everything the servers issued.
+//! - [`http`] and [`wait`] are the small tools of the others.
+//!
+//! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
+//! fails its test by panicking: there is nobody to hand an error to.
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a harness fails its test by panicking"
+)]
+
+pub mod home;
+pub mod http;
+pub mod secrets;
+pub mod servers;
+pub mod wait;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("e2e lies in the repository")
+        .to_path_buf()
+}
+
+/// A file of `e2e/servers`.
+pub fn script(name: &str) -> PathBuf {
+    repository().join("e2e/servers").join(name)
+}
+
+/// The Python that has `FastMCP` and the MCP SDK.
+pub fn python() -> PathBuf {
+    installed("venv/bin/python")
+}
+
+/// The Node 22 that oidc-provider needs.
+pub fn node() -> PathBuf {
+    installed("npm/node_modules/.bin/node")
+}
+
+fn installed(path: &str) -> PathBuf {
+    let path = repository().join(".servers").join(path);
+    assert!(
+        path.exists(),
+        "{} is missing: run e2e/servers/install.sh",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""A browser and the person in front of it, for sign-ins without a person: `$BROWSER URL`.
+
+Follows redirects with a cookie jar, signs in and consents on oidc-provider's pages (FastMCP
+approves by itself), and ends once it has opened the client's loopback redirect URI, whose page it
+reads to the end as a browser would. Refuses any host but the loopback. Standard library only;
+prints nothing unless something goes wrong, and then no query string, since those hold secrets.
+
+Environment: SCRIPTED_USER (default alice), SCRIPTED_ANSWER=deny (cancels at the consent page),
+SCRIPTED_ANSWER=ignore (closes the window without an answer).
+"""
+
+import html
+import http.client
+import os
+import re
+import sys
+import urllib.parse
+
+MAX_PAGES = 30
+REDIRECTS = (301, 302, 303, 307, 308)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: browser.py URL")
+    if os.environ.get("SCRIPTED_ANSWER") == "ignore":
+        return
+    Visit(sys.argv[1]).run()
+
+
+class Visit:
+    """One sign-in: the pages from the authorization URL to the client's own page."""
+
+    def __init__(self, url):
+        self.url, self.method, self.form = url, "GET", None
+        self.jars = {}
+        self.redirect_uri = redirect_uri_of(url)
+
+    def run(self):
+        for _ in range(MAX_PAGES):
+            at_client = self.is_redirect_uri(self.url)
+            status, location, page = self.fetch()
+            if at_client:
+                return
+            if status in REDIRECTS and location:
+                self.go(urllib.parse.urljoin(self.url, location))
+            elif status == 200:
+                self.answer(page)
+            else:
+                sys.exit(f"browser: {without_query(self.url)} answered {status}")
+        sys.exit(f"browser: more than {MAX_PAGES} pages, last {without_query(self.url)}")
+
+    def is_redirect_uri(self, url):
+        return self.redirect_uri is not None and without_query(url) == self.redirect_uri
+
+    def go(self, url, method="GET", form=None):
+        self.url, self.method, self.form = url, method, form
+
+    def answer(self, page):
+        """Does on a page what the person would do."""
+        if os.environ.get("SCRIPTED_ANSWER") == "deny":
+            self.go(urllib.parse.urljoin(self.url, abort_link(page, self.url)))
+            return
+        action, form = only_form(page, self.url)
+        if form.get("prompt") == "login":
+            form.update(login=os.environ.get("SCRIPTED_USER", "alice"), password="any")
+        self.go(urllib.parse.urljoin(self.url, action), "POST", form)
+
+    def fetch(self):
+        url = urllib.parse.urlsplit(self.url)
+        if url.scheme != "http" or url.hostname not in LOOPBACK:
+            sys.exit(f"browser: refusing to leave this machine for {without_query(self.url)}")
+        jar = self.jars.setdefault(url.netloc, {})
+        connection = http.client.HTTPConnection(url.hostname, url.port or 80, timeout=20)
+        try:
+            connection.request(self.method, target(url), encode(self.form), headers(jar, self.form))
+            response = connection.getresponse()
+            page = response.read().decode("utf-8", "replace")
+        except OSError as error:
+            sys.exit(f"browser: {without_query(self.url)}: {error}")
+        finally:
+            connection.close()
+        keep_cookies(jar, response)
+        return response.status, response.getheader("Location"), page
+
+
+def redirect_uri_of(url):
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)
+    return query.get("redirect_uri", [None])[0]
+
+
+def target(url):
+    return (url.path or "/") + ("?" + url.query if url.query else "")
+
+
+def encode(form):
+    return None if form is None else urllib.parse.urlencode(form)
+
+
+def headers(jar, form):
+    result = {"Accept": "text/html,*/*"}
+    if form is not None:
+        result["Content-Type"] = "application/x-www-form-urlencoded"
+    if jar:
+        result["Cookie"] = "; ".join(f"{name}={value}" for name, value in jar.items())
+    return result
+
+
+def keep_cookies(jar, response):
+    for line in response.headers.get_all("Set-Cookie") or []:
+        pair, _, attributes = line.partition(";")
+        name, _, value = pair.strip().partition("=")
+        if not value or re.search(r"max-age=0|expires=thu, 01.jan.1970", attributes, re.I):
+            jar.pop(name, None)
+        else:
+            jar[name] = value
+
+
+def only_form(page, url):
+    form = re.search(r'<form[^>]*action="([^"]*)"[^>]*method="post"', page, re.I)
+    if not form:
+        sys.exit(f"browser: nothing to click at {without_query(url)}")
+    hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page, re.I)
+    return html.unescape(form[1]), {name: html.unescape(value) for name, value in hidden}
+
+
+def abort_link(page, url):
+    link = re.search(r'href="([^"]*/abort)"', page)
+    if not link:
+        sys.exit(f"browser: no way to cancel at {without_query(url)}")
+    return html.unescape(link[1])
+
+
+def without_query(url):
+    return url.partition("#")[0].partition("?")[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""An authorization server and a protected resource that misbehave on demand, for bad-input tests
+only; good behaviour is proved on real servers. Each fault has its own path:
+
+    authkeeper connect x http://127.0.0.1:PORT/MODE/mcp
+
+    good               no fault: shows that what fails elsewhere is the fault
+    issuer-mismatch    the metadata names another issuer
+    iss-mismatch       the redirect names another issuer
+    iss-missing        the metadata promises `iss`, the redirect has none
+    state-mismatch     the redirect carries another state
+    resource-mismatch  the resource's metadata names another resource
+    no-pkce            the metadata does not offer PKCE
+    no-registration    no registration endpoint
+    token-html         200 with HTML at the token endpoint
+    token-huge         200 with 10 MB at the token endpoint
+    token-502          502 with HTML at the token endpoint
+    token-slow         the token endpoint's answer comes a byte a second
+    token-hang         the token endpoint never answers
+    no-oauth           200 on everything
+    not-found          404 on everything
+    redirect           302 to another path on the MCP URL
+    metadata-html      the metadata is a page
+    metadata-huge      the metadata is 10 MB
+    metadata-slow      the metadata comes a byte a second
+
+With the prefix refresh- a token fault spares the code exchange and strikes refreshes only:
+/refresh-token-html/mcp.
+
+Environment: PORT (0: the system chooses), AT_TTL (seconds), EXIT_WITH_STDIN=1. The ready line on
+stdout is {"ready":true,"port":…}; /__ctl/issued and /__ctl/stats as on the real servers. Standard
+library only; the answers have the shape of oidc-provider's.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HUGE = 10 * 1024 * 1024
+HTML = b"<!doctype html><html><body><h1>Sign in to the hotel Wi-Fi</h1></body></html>"
+MODES = frozenset(
+    "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
+    "no-registration token-html token-huge token-502 token-slow token-hang no-oauth not-found "
+    "redirect metadata-html metadata-huge metadata-slow".split()
+)
+
+
+def main():
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "0"))), Faulty)
+    server.daemon_threads = True
+    if os.environ.get("EXIT_WITH_STDIN") == "1":
+        threading.Thread(target=exit_with_stdin, daemon=True).start()
+    print(json.dumps({"ready": True, "port": server.server_port}), flush=True)
+    server.serve_forever()
+
+
+def exit_with_stdin():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+class State:
+    """Shared by all requests."""
+
+    lock = threading.Lock()
+    codes = {}
+    refresh_tokens = set()
+    access_tokens = {}
+    issued = []
+    requests = {}
+
+
+class Faulty(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.answer(b"")
+
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
+    def answer(self, body):
+        url = urllib.parse.urlsplit(self.path)
+        self.query = dict(urllib.parse.parse_qsl(url.query))
+        if url.path.startswith("/__ctl/"):
+            return self.control(url.path)
+        mode, endpoint = split_mode(url.path)
+        with State.lock:
+            key = f"{self.command} {url.path}"
+            State.requests[key] = State.requests.get(key, 0) + 1
+        self.refresh_only = mode.startswith("refresh-")
+        self.mode = mode.removeprefix("refresh-")
+        self.base = f"http://127.0.0.1:{self.server.server_port}/{mode}"
+        if self.mode not in MODES or self.mode == "not-found":
+            return self.send(404, b"Not Found", "text/plain")
+        if self.mode == "no-oauth":
+            return self.send(200, HTML, "text/html")
+        return self.endpoints().get(endpoint, self.missing)(body)
+
+    def endpoints(self):
+        return {
+            "/mcp": self.mcp,
+            "/.well-known/oauth-protected-resource": self.resource_metadata,
+            "/.well-known/oauth-authorization-server": self.metadata,
+            "/.well-known/openid-configuration": self.metadata,
+            "/reg": self.register,
+            "/auth": self.authorize,
+            "/token": self.token,
+        }
+
+    def missing(self, _body):
+        self.send(404, b"Not Found", "text/plain")
+
+    # ---- The resource ---------------------------------------------------------------------------
+
+    def mcp(self, _body):
+        if self.mode == "redirect":
+            return self.send(302, b"", "text/plain", {"Location": f"{self.base}/elsewhere"})
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if State.access_tokens.get(token, 0) > time.time():
+            return self.send_json({"jsonrpc": "2.0", "id": 1, "result": {}})
+        metadata = f"{root_of(self.base)}/.well-known/oauth-protected-resource"
+        challenge = f'Bearer resource_metadata="{metadata}{path_of(self.base)}/mcp"'
+        self.send(401, b"", "text/plain", {"WWW-Authenticate": challenge})
+
+    def resource_metadata(self, _body):
+        resource = "other" if self.mode == "resource-mismatch" else "mcp"
+        self.send_json(
+            {
+                "resource": f"{self.base}/{resource}",
+                "authorization_servers": [self.base],
+                "bearer_methods_supported": ["header"],
+            }
+        )
+
+    # ---- The authorization server ---------------------------------------------------------------
+
+    def metadata(self, _body):
+        if self.mode == "metadata-html":
+            return self.send(200, HTML, "text/html")
+        if self.mode == "metadata-huge":
+            return self.send(200, b'{"issuer":"' + b"x" * HUGE + b'"}', "application/json")
+        body = json.dumps(self.metadata_fields()).encode()
+        if self.mode == "metadata-slow":
+            return self.drip(body)
+        return self.send(200, body, "application/json")
+
+    def metadata_fields(self):
+        other = self.mode == "issuer-mismatch"
+        fields = {
+            "issuer": self.base + "-other" if other else self.base,
+            "authorization_endpoint": f"{self.base}/auth",
+            "token_endpoint": f"{self.base}/token",
+            "registration_endpoint": f"{self.base}/reg",
+            "code_challenge_methods_supported": ["S256"],
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+        if self.mode == "no-pkce":
+            del fields["code_challenge_methods_supported"]
+        if self.mode == "no-registration":
+            del fields["registration_endpoint"]
+        return fields
+
+    def register(self, body):
+        wanted = json.loads(body)
+        self.send_json({**wanted, "client_id": "faulty-client", "client_id_issued_at": 0}, 201)
+
+    def authorize(self, _body):
+        code = issue("code")
+        State.codes[code] = self.query.get("code_challenge")
+        answer = {"code": code, "state": self.query.get("state", ""), "iss": self.base}
+        if self.mode == "iss-mismatch":
+            answer["iss"] = self.base + "-other"
+        if self.mode == "iss-missing":
+            del answer["iss"]
+        if self.mode == "state-mismatch":
+            answer["state"] = "another"
+        location = f"{self.query.get('redirect_uri', '')}?{urllib.parse.urlencode(answer)}"
+        self.send(303, b"", "text/plain", {"Location": location})
+
+    def token(self, body):
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        remember("code_verifier", form.get("code_verifier"))
+        if self.mode.startswith("token-") and self.strikes(form):
+            return self.token_fault()
+        if not redeem(form):
+            return self.send_json({"error": "invalid_grant"}, 400)
+        access, refresh = issue("access_token"), issue("refresh_token")
+        ttl = int(os.environ.get("AT_TTL", "60"))
+        State.access_tokens[access] = time.time() + ttl
+        State.refresh_tokens.add(refresh)
+        self.send_json(
+            {
+                "access_token": access,
+                "expires_in": ttl,
+                "refresh_token": refresh,
+                "token_type": "Bearer",
+            }
+        )
+
+    def strikes(self, form):
+        return not self.refresh_only or form.get("grant_type") == "refresh_token"
+
+    def token_fault(self):
+        if self.mode == "token-html":
+            self.send(200, HTML, "text/html")
+        elif self.mode == "token-huge":
+            self.send(200, b'{"access_token":"' + b"x" * HUGE + b'"}', "application/json")
+        elif self.mode == "token-502":
+            self.send(502, HTML, "text/html")
+        elif self.mode == "token-slow":
+            self.drip(b'{"access_token":"slow","token_type":"Bearer","expires_in":60}')
+        else:  # token-hang
+            self.rfile.read(1)
+            self.close_connection = True
+
+    # ---- Answering ------------------------------------------------------------------------------
+
+    def control(self, path):
+        if path == "/__ctl/issued":
+            return self.send_json(State.issued)
+        if path == "/__ctl/stats":
+            return self.send_json({"requests": State.requests})
+        return self.send_json({"error": "no such operation"}, 404)
+
+    def send_json(self, value, status=200):
+        self.send(status, json.dumps(value).encode(), "application/json")
+
+    def send(self, status, body, content_type, headers=None):
+        self.start(status, len(body), content_type, headers)
+        try:
+            self.wfile.write(body)
+        except OSError:  # the client had read enough
+            self.close_connection = True
+
+    def drip(self, body):
+        self.start(200, len(body), "application/json")
+        try:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(1)
+        except OSError:
+            self.close_connection = True
+
+    def start(self, status, length, content_type, headers=None):
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(length))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def split_mode(path):
+    """The mode and the endpoint, for /MODE/x as for /.well-known/x/MODE (RFC 8414 section 3.1)."""
+    parts = path.strip("/").split("/")
+    if parts[0] == ".well-known" and len(parts) >= 3:
+        return parts[2], f"/.well-known/{parts[1]}"
+    return parts[0], "/" + "/".join(parts[1:])
+
+
+def root_of(url):
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def path_of(url):
+    return urllib.parse.urlsplit(url).path
+
+
+def issue(kind):
+    value = f"faulty_{kind}_{secrets.token_hex(24)}"
+    remember(kind, value)
+    return value
+
+
+def remember(kind, value):
+    if value:
+        with State.lock:
+            State.issued.append({"kind": kind, "value": value})
+
+
+def redeem(form):
+    """Whether the code with its verifier, or the refresh token, is good. Each works once."""
+    with State.lock:
+        if form.get("grant_type") == "refresh_token":
+            known = form.get("refresh_token") in State.refresh_tokens
+            State.refresh_tokens.discard(form.get("refresh_token"))
+            return known
+        challenge = State.codes.pop(form.get("code"), None)
+    return challenge is not None and challenge == s256(form.get("code_verifier", ""))
+
+
+def s256(verifier):
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+if __name__ == "__main__":
+    main()

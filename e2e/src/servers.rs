@@ -1,0 +1,171 @@
+//! Real servers as child processes: started on a port the system chooses, asked over `/__ctl`,
+//! stopped when dropped.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+
+use crate::{http, node, python, script};
+
+/// `FastMCP` takes some seconds to import on a busy machine.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    name: &'static str,
+    child: Child,
+    ready: Value,
+    port: u16,
+}
+
+impl Server {
+    /// oidc-provider: strict rotation, a second use of a refresh token kills the grant.
+    ///
+    /// `settings` are environment variables (`AT_TTL`, `RT_TTL`, `PORT`); `logs` is the directory
+    /// for its standard error.
+    pub fn oidc_provider(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(node());
+        command.arg(script("oidc-provider.mjs"));
+        Self::start("oidc-provider", command, logs, settings)
+    }
+
+    /// `FastMCP`: an MCP server that destroys the refresh token of an expired access token shown to
+    /// it. Settings as above.
+    pub fn fastmcp(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("fastmcp_server.py"));
+        Self::start("fastmcp", command, logs, settings)
+    }
+
+    /// The server that misbehaves: each fault under its own path.
+    pub fn faulty(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("faulty.py"));
+        Self::start("faulty", command, logs, settings)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        logs: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let log = free_name(logs, name);
+        let child = command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            // The pipe closes even if this process is killed: no server is left behind.
+            .env("EXIT_WITH_STDIN", "1")
+            .env("PORT", "0")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("the log directory is writable"))
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let mut server = Self {
+            name,
+            child,
+            ready: Value::Null,
+            port: 0,
+        };
+        server.await_ready(&log);
+        server
+    }
+
+    fn await_ready(&mut self, log: &Path) {
+        let stdout = self.child.stdout.take().expect("stdout is piped");
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // After the ready line nobody listens; reading on keeps the pipe from filling up.
+                let _ = sender.send(line);
+            }
+        });
+        let Ok(line) = receiver.recv_timeout(READY_WITHIN) else {
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            panic!("{} did not get ready: {said}", self.name);
+        };
+        self.ready = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("{} said {line:?} instead of being ready", self.name));
+        let port = self.ready["port"]
+            .as_u64()
+            .expect("the ready line names the port");
+        self.port = u16::try_from(port).expect("a port");
+    }
+
+    /// The port it listens on, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The issuer, byte for byte as its metadata spells it (`FastMCP`'s ends with a slash).
+    pub fn issuer(&self) -> &str {
+        self.ready["issuer"]
+            .as_str()
+            .expect("this server has one issuer")
+    }
+
+    /// The URL of a path, which starts with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Asks `/__ctl/{operation}`, for example `stats` or `hold?mode=after`.
+    pub fn ctl(&self, operation: &str) -> Value {
+        let answer = http::get(self.port, &format!("/__ctl/{operation}"))
+            .unwrap_or_else(|error| panic!("{}: {operation}: {error}", self.name));
+        assert_eq!(answer.status, 200, "{}: {operation}", self.name);
+        answer.json()
+    }
+
+    /// One number of `/__ctl/stats`: `count("received", "refresh_token")`; 0 if there is none.
+    pub fn count(&self, table: &str, key: &str) -> u64 {
+        self.ctl("stats")[table][key].as_u64().unwrap_or(0)
+    }
+
+    /// How many access tokens were shown to the protected resource in this state (`valid`,
+    /// `expired`, `revoked` or `replaced`, `unknown`).
+    pub fn presented(&self, state: &str) -> usize {
+        let presented = self.ctl("presented");
+        let all = presented.as_array().expect("a list");
+        all.iter().filter(|shown| shown["state"] == state).count()
+    }
+
+    /// Stops it at once, as dropping does.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its own process group: whatever it started goes with it.
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// `name.log`, `name.2.log`, …: a restarted server does not overwrite its first life.
+fn free_name(logs: &Path, name: &str) -> PathBuf {
+    let mut path = logs.join(format!("{name}.log"));
+    let mut life = 1;
+    while path.exists() {
+        life += 1;
+        path = logs.join(format!("{name}.{life}.log"));
+    }
+    path
+}

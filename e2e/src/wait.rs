@@ -1,0 +1,36 @@
+//! Waiting for something to become true, with a deadline.
+
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// Asks `condition` every 10 ms until it holds; false if it did not within `deadline`.
+pub fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if start.elapsed() >= deadline {
+            return false;
+        }
+        pause(POLL);
+    }
+}
+
+/// Lets real time pass, for what only time brings about: a token's end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the servers under test run on the real clock"
+)]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the servers under test run on the real clock"
+)]
+fn now() -> Instant {
+    Instant::now()
+}

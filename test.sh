@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change is merged: formatting, lints, all tests against real
+# servers, documentation. Needs Rust; as root it installs what else is missing (Node, Python), and
+# otherwise says what to install. Asks nothing, needs no terminal.
+set -euo pipefail
+cd "$(dirname "$0")"
+exec </dev/null
+
+main() {
+  install_system_packages
+  step "install the test servers" e2e/servers/install.sh
+  step "formatting" cargo fmt --all --check
+  step "lints" cargo clippy --workspace --all-targets --all-features -- -D warnings
+  # The binary with its fault points, where the end-to-end tests look for it.
+  step "build" cargo build --workspace --all-targets --all-features
+  step "tests" run_tests
+  step "documentation's examples" cargo test --workspace --all-features --doc
+  step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+  echo "all passed in $SECONDS s"
+}
+
+step() {
+  local name="$1" start="$SECONDS"
+  shift
+  echo "== $name"
+  "$@" || {
+    echo "== $name: FAILED after $((SECONDS - start)) s" >&2
+    exit 1
+  }
+  echo "== $name: $((SECONDS - start)) s"
+}
+
+run_tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --all-features
+  else
+    cargo test --workspace --all-features --lib --bins --tests
+  fi
+}
+
+install_system_packages() {
+  local missing=()
+  command -v cc >/dev/null || missing+=(gcc libc6-dev)
+  command -v npm >/dev/null || missing+=(nodejs npm)
+  command -v python3 >/dev/null || missing+=(python3)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+  [ "${#missing[@]}" -eq 0 ] && return
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "test.sh: please install: ${missing[*]}" >&2
+    exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  step "apt-get update" apt-get update --quiet
+  step "install ${missing[*]}" apt-get install --quiet --yes --no-install-recommends "${missing[@]}"
+}
+
+main "$@"
