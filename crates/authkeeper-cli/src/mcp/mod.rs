@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | a message belongs here when | an `initialize` came before | its `_meta` names a protocol version |
 //! | headers | session id, negotiated version | version, method and name of this message |
-//! | server speaks on its own | on a GET stream (`listen`) | inside the answer to a request |
+//! | server speaks on its own | on a GET stream ([`listen`]) | inside the answer to a request |
 //! | cancel | the notification is forwarded | the request's response stream is closed |
 //! | stream breaks | resumed by its last event id | the request fails |
 //! | session forgotten (404) | re-initialized behind the client's back | there is none |
@@ -35,12 +35,19 @@
 //! Tokens are none of its business: an [`Upstream`] injects them and recovers from a 401.
 
 mod answer;
+mod bridge;
+mod carrier;
+mod exchange;
 mod framing;
 mod headers;
+mod listen;
 mod message;
 mod session;
 mod sse;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
+pub(crate) use bridge::{BridgeError, Options, serve};
 pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};
