@@ -1,1 +1,7 @@
-fn main(){}
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "wired up with the `mcp` command")
+)]
+mod mcp;
+
+fn main() {}

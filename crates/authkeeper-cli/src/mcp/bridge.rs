@@ -1,0 +1,340 @@
+//! The loop between the client and everything that runs for it.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::answer::{line_too_long, malformed};
+use super::carrier::Carrier;
+use super::exchange::{Exchange, Purpose};
+use super::framing::{Line, LineReader, write_lines};
+use super::headers::{Era, era};
+use super::listen::listen;
+use super::message::{IdKey, Message};
+use super::session::{Order, Place, Turn};
+use super::upstream::Upstream;
+
+/// Bounds of the bridge. The defaults suit an MCP client on the same machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Bytes in a line, a JSON body or an event.
+    pub(crate) max_message: usize,
+    /// Requests sent and not answered; more wait. A 2026-07-28 subscription counts as one.
+    pub(crate) in_flight: usize,
+    /// Messages accepted and not done; at this many the client's next line is not read.
+    pub(crate) queued: usize,
+    /// How long calls may still take after the client closed its end.
+    pub(crate) drain: Duration,
+    /// How long ending the session may take after that.
+    pub(crate) goodbye: Duration,
+    /// How long an answer may still come after a handshake-era call was cancelled: the server need not
+    /// answer at all then.
+    pub(crate) cancel_grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_message: 64 << 20,
+            in_flight: 128,
+            queued: 1024,
+            drain: Duration::from_secs(5),
+            goodbye: Duration::from_secs(2),
+            cancel_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum BridgeError {
+    #[error("the client's messages cannot be read")]
+    Input(#[source] io::Error),
+    #[error("the client no longer takes messages")]
+    Output(#[source] io::Error),
+}
+
+/// Serves one client until it closes `input`, then finishes what is under way within
+/// [`Options::drain`], ends the session and returns.
+pub(crate) async fn serve<R, W>(
+    upstream: Arc<dyn Upstream>,
+    input: R,
+    output: W,
+    options: Options,
+) -> Result<(), BridgeError>
+where
+    R: AsyncBufRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let mut reader = LineReader::new(input, options.max_message);
+    let (out, lines) = mpsc::channel(64);
+    let mut writer = JoinSet::new();
+    writer.spawn(write_lines(output, lines));
+    let mut bridge = Bridge::new(Carrier::new(upstream, out, options));
+    let read = tokio::select! {
+        read = bridge.run(&mut reader) => read,
+        written = writer.join_next() => Err(output_error(written)),
+    };
+    bridge
+        .finish(matches!(read, Err(BridgeError::Output(_))))
+        .await;
+    drop(bridge); // the last sender: lets the writer finish
+    let written = writer.join_next().await;
+    read?;
+    match written {
+        Some(Ok(Ok(()))) => Ok(()),
+        failed => Err(output_error(failed)),
+    }
+}
+
+fn output_error(written: Option<Result<io::Result<()>, JoinError>>) -> BridgeError {
+    BridgeError::Output(match written {
+        Some(Ok(Err(error))) => error,
+        Some(Err(panicked)) => io::Error::other(panicked),
+        Some(Ok(Ok(()))) | None => io::ErrorKind::BrokenPipe.into(),
+    })
+}
+
+/// A request that has no answer yet.
+struct InFlight {
+    number: u64,
+    era: Era,
+    /// Not worth waiting for when the client leaves: a subscription never ends by itself, and of a
+    /// cancelled call nobody wants to know.
+    expendable: bool,
+    /// Gives up after the time sent.
+    give_up: watch::Sender<Option<Duration>>,
+}
+
+/// What a task reports when it is done.
+struct Done {
+    number: u64,
+    key: Option<IdKey>,
+    /// The client's session is open: time to listen.
+    listen: bool,
+}
+
+struct Bridge {
+    carrier: Arc<Carrier>,
+    order: Order,
+    jobs: JoinSet<Done>,
+    listener: JoinSet<()>,
+    in_flight: BTreeMap<IdKey, InFlight>,
+    number: u64,
+}
+
+impl Bridge {
+    fn new(carrier: Carrier) -> Self {
+        Self {
+            carrier: Arc::new(carrier),
+            order: Order::default(),
+            jobs: JoinSet::new(),
+            listener: JoinSet::new(),
+            in_flight: BTreeMap::new(),
+            number: 0,
+        }
+    }
+
+    async fn run<R>(&mut self, reader: &mut LineReader<R>) -> Result<(), BridgeError>
+    where
+        R: AsyncBufRead + Unpin + Send,
+    {
+        let queued = self.carrier.options.queued;
+        loop {
+            tokio::select! {
+                line = reader.next(), if self.jobs.len() < queued => {
+                    let Some(line) = line.map_err(BridgeError::Input)? else { return Ok(()) };
+                    self.accept(line).await;
+                }
+                Some(done) = self.jobs.join_next() => self.reap(done),
+            }
+        }
+    }
+
+    async fn accept(&mut self, line: Line) {
+        let refused = match line {
+            Line::TooLong => line_too_long(self.carrier.options.max_message),
+            Line::Message(body) => match Message::parse(body) {
+                Ok(message) => return self.route(message),
+                Err(problem) => malformed(problem),
+            },
+        };
+        self.carrier.tell(refused).await;
+    }
+
+    fn route(&mut self, message: Message) {
+        if message.is_notification("notifications/cancelled") && !self.cancel(&message) {
+            return;
+        }
+        self.carrier.sessions.remember(&message);
+        self.start(message);
+    }
+
+    /// Acts on a cancellation; true: the server has to hear of it as well.
+    fn cancel(&mut self, message: &Message) -> bool {
+        let target = message.call().and_then(|call| call.cancels.clone());
+        let found = target.and_then(|id| self.in_flight.get_mut(id.key()));
+        let Some(request) = found else {
+            return self.carrier.sessions.after_handshake();
+        };
+        let (grace, forward) = on_cancel(request.era, self.carrier.options.cancel_grace);
+        request.expendable = true;
+        // An error means that it was done already.
+        let _ = request.give_up.send(Some(grace));
+        forward
+    }
+
+    fn start(&mut self, message: Message) {
+        self.number += 1;
+        let era = era(&message, self.carrier.sessions.after_handshake());
+        let place = match era {
+            Era::Handshake => self.order.place(&message),
+            Era::Stateless => Place::default(),
+        };
+        let (give_up, given_up) = watch::channel(None);
+        let key = message.awaited().first().map(|id| id.key().clone());
+        if let Some(key) = &key {
+            let expendable = message.is_request("subscriptions/listen");
+            let request = InFlight {
+                number: self.number,
+                era,
+                expendable,
+                give_up,
+            };
+            self.in_flight.insert(key.clone(), request);
+        }
+        let carrier = Arc::clone(&self.carrier);
+        let number = self.number;
+        self.jobs.spawn(async move {
+            let listen = job(carrier, message, place, given_up).await;
+            Done {
+                number,
+                key,
+                listen,
+            }
+        });
+    }
+
+    fn reap(&mut self, done: Result<Done, JoinError>) {
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => return tracing::error!(%error, "a message was lost to a bug"),
+        };
+        if let Some(key) = &done.key
+            && self
+                .in_flight
+                .get(key)
+                .is_some_and(|request| request.number == done.number)
+        {
+            self.in_flight.remove(key);
+        }
+        if done.listen {
+            self.listener.abort_all();
+            self.listener.spawn(listen(Arc::clone(&self.carrier)));
+        }
+    }
+
+    /// Ends in order: nobody listens, calls finish in time or are given up, the session is closed.
+    async fn finish(&mut self, client_gone: bool) {
+        self.listener.shutdown().await;
+        for request in std::mem::take(&mut self.in_flight).into_values() {
+            if request.expendable {
+                let _ = request.give_up.send(Some(Duration::ZERO));
+            }
+        }
+        if !client_gone {
+            let drained = async { while self.jobs.join_next().await.is_some() {} };
+            if timeout(self.carrier.options.drain, drained).await.is_err() {
+                tracing::warn!(
+                    calls = self.jobs.len(),
+                    "gave up calls still without an answer"
+                );
+            }
+        }
+        self.jobs.shutdown().await;
+        if timeout(self.carrier.options.goodbye, self.carrier.end_session())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the server did not answer the end of the session in time");
+        }
+    }
+}
+
+/// 2026-07-28, basic/patterns/cancellation: closing the stream is the signal, at once, and the server
+/// hears nothing else. 2025-11-25: the notification is the signal, a disconnect is none.
+fn on_cancel(era: Era, grace: Duration) -> (Duration, bool) {
+    match era {
+        Era::Stateless => (Duration::ZERO, false),
+        Era::Handshake => (grace, true),
+    }
+}
+
+/// One message, from waiting for its turn to its end. True: the client's session is now open.
+async fn job(
+    carrier: Arc<Carrier>,
+    message: Message,
+    place: Place,
+    mut given_up: watch::Receiver<Option<Duration>>,
+) -> bool {
+    let opens = message.is_notification("notifications/initialized");
+    let _permit = tokio::select! {
+        permit = its_turn(Arc::clone(&carrier), place.after, !message.awaited().is_empty()) => permit,
+        _ = told_to(&mut given_up) => return false,
+    };
+    let exchange = Exchange::new(&carrier, message, Purpose::Client).holding(place.holds);
+    tokio::select! {
+        carried = exchange.run() => carried && opens,
+        () = given_up_late(given_up) => false,
+    }
+}
+
+/// Waits for what must come first, then, for a request, for a free place.
+async fn its_turn(
+    carrier: Arc<Carrier>,
+    after: Vec<Turn>,
+    needs_permit: bool,
+) -> Option<OwnedSemaphorePermit> {
+    for turn in after {
+        turn.passed().await;
+    }
+    if !needs_permit {
+        return None;
+    }
+    Arc::clone(&carrier.permits).acquire_owned().await.ok()
+}
+
+/// Lets the time pass that a request still has; the end of input may shorten it.
+async fn given_up_late(mut given_up: watch::Receiver<Option<Duration>>) {
+    loop {
+        let grace = told_to(&mut given_up).await;
+        let elapsed = tokio::select! {
+            () = sleep(grace) => true,
+            Ok(()) = given_up.changed() => false,
+        };
+        if elapsed {
+            return;
+        }
+    }
+}
+
+/// Resolves when the request is to be given up, and never when nobody is left to say so.
+async fn told_to(given_up: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    let told = given_up
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|grace| *grace);
+    match told {
+        Some(grace) => grace,
+        None => pending().await,
+    }
+}

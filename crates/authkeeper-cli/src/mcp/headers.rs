@@ -1,0 +1,214 @@
+//! Which headers a message wants, from the message and the session alone.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::message::{Call, Message};
+use super::session::Session;
+
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Which half of the protocol's history a message belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Era {
+    /// Up to 2025-11-25: a handshake, perhaps a session.
+    Handshake,
+    /// From 2026-07-28: every message stands alone.
+    Stateless,
+}
+
+/// A version in `_meta` says stateless; `initialize` never is. A notification need not carry `_meta`
+/// (2026-07-28 defines none for HTTP), so it follows what the client has done before.
+pub(super) fn era(message: &Message, after_handshake: bool) -> Era {
+    match message.call() {
+        Some(call) if call.method == "initialize" => Era::Handshake,
+        Some(call) if call.version.is_some() => Era::Stateless,
+        Some(_) if after_handshake => Era::Handshake,
+        Some(_) if message.awaited().is_empty() => Era::Stateless,
+        _ => Era::Handshake,
+    }
+}
+
+/// Headers of the POST that carries `message`.
+pub(super) fn for_message(message: &Message, session: &Session) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static("application/json, text/event-stream"),
+    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match message.call() {
+        Some(call) if call.method == "initialize" => {}
+        Some(call) if call.version.is_some() => stateless(&mut headers, call),
+        _ => add_session(&mut headers, session),
+    }
+    headers
+}
+
+/// Headers of the GET that opens or resumes an event stream.
+pub(super) fn for_listening(session: &Session, last_event_id: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    add_session(&mut headers, session);
+    if let Some(Ok(id)) = last_event_id.map(HeaderValue::from_str) {
+        headers.insert(LAST_EVENT_ID, id);
+    }
+    headers
+}
+
+/// Headers of the DELETE that ends a session.
+pub(super) fn for_ending(session: &Session) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    add_session(&mut headers, session);
+    headers
+}
+
+/// 2025-11-25, basic/transports, "Session Management" 2 and "Protocol Version Header".
+fn add_session(headers: &mut HeaderMap, session: &Session) {
+    if let Some(id) = &session.id {
+        headers.insert(SESSION_ID, id.clone());
+    }
+    if let Some(version) = &session.version {
+        headers.insert(PROTOCOL_VERSION, version.clone());
+    }
+}
+
+/// 2026-07-28, basic/transports/streamable-http, "Request Metadata".
+fn stateless(headers: &mut HeaderMap, call: &Call) {
+    let version = call.version.as_deref().map(HeaderValue::from_str);
+    if let Some(Ok(version)) = version {
+        headers.insert(PROTOCOL_VERSION, version);
+    }
+    headers.insert(METHOD, encoded(&call.method));
+    if let Some(target) = &call.target {
+        headers.insert(NAME, encoded(target));
+    }
+}
+
+/// Plain where a header can hold it, Base64 in the sentinel form where not ("Value Encoding").
+fn encoded(value: &str) -> HeaderValue {
+    let plain = || {
+        HeaderValue::from_str(value)
+            .ok()
+            .filter(|_| is_plain(value))
+    };
+    plain().unwrap_or_else(|| {
+        let sentinel = format!("=?base64?{}?=", STANDARD.encode(value));
+        HeaderValue::try_from(sentinel).unwrap_or_else(|_never| HeaderValue::from_static(""))
+    })
+}
+
+fn is_plain(value: &str) -> bool {
+    let safe = value
+        .bytes()
+        .all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    let padded = value.trim_matches([' ', '\t']) != value;
+    let sentinel = value.starts_with("=?base64?") && value.ends_with("?=");
+    safe && !padded && !sentinel
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+
+    fn message(text: &str) -> Message {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
+
+    fn session() -> Session {
+        Session {
+            id: Some(HeaderValue::from_static("s1")),
+            version: Some(HeaderValue::from_static("2025-11-25")),
+            generation: 1,
+        }
+    }
+
+    fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn the_handshake_era_sends_session_and_negotiated_version() {
+        let headers = for_message(&message(r#"{"id":1,"method":"tools/list"}"#), &session());
+        assert_eq!(header(&headers, "mcp-session-id"), Some("s1"));
+        assert_eq!(header(&headers, "mcp-protocol-version"), Some("2025-11-25"));
+        assert_eq!(
+            header(&headers, "accept"),
+            Some("application/json, text/event-stream")
+        );
+        assert_eq!(header(&headers, "content-type"), Some("application/json"));
+        assert_eq!(header(&headers, "mcp-method"), None);
+    }
+
+    #[test]
+    fn initialize_knows_no_session_yet() {
+        let headers = for_message(&message(r#"{"id":1,"method":"initialize"}"#), &session());
+        assert_eq!(header(&headers, "mcp-session-id"), None);
+        assert_eq!(header(&headers, "mcp-protocol-version"), None);
+    }
+
+    #[test]
+    fn the_stateless_era_mirrors_the_message_and_has_no_session() {
+        let text = format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"add",{META}}}}}"#);
+        let headers = for_message(&message(&text), &session());
+        assert_eq!(header(&headers, "mcp-protocol-version"), Some("2026-07-28"));
+        assert_eq!(header(&headers, "mcp-method"), Some("tools/call"));
+        assert_eq!(header(&headers, "mcp-name"), Some("add"));
+        assert_eq!(header(&headers, "mcp-session-id"), None);
+    }
+
+    #[test]
+    fn values_a_header_cannot_hold_are_encoded_as_the_specification_shows() {
+        let text = |value: &str| encoded(value).to_str().unwrap().to_owned();
+        assert_eq!(text("us-west1"), "us-west1");
+        assert_eq!(text("Hello, 世界"), "=?base64?SGVsbG8sIOS4lueVjA==?=");
+        assert_eq!(text(" padded "), "=?base64?IHBhZGRlZCA=?=");
+        assert_eq!(text("line1\nline2"), "=?base64?bGluZTEKbGluZTI=?=");
+        assert_eq!(
+            text("=?base64?literal?="),
+            "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="
+        );
+    }
+
+    #[test]
+    fn eras_are_told_apart_message_by_message() {
+        let modern = message(&format!(r#"{{"id":1,"method":"x","params":{{{META}}}}}"#));
+        assert_eq!(era(&modern, true), Era::Stateless);
+        let init = message(&format!(
+            r#"{{"id":1,"method":"initialize","params":{{{META}}}}}"#
+        ));
+        assert_eq!(era(&init, false), Era::Handshake);
+        assert_eq!(
+            era(&message(r#"{"id":1,"method":"x"}"#), false),
+            Era::Handshake
+        );
+        assert_eq!(era(&message(r#"{"method":"x"}"#), false), Era::Stateless);
+        assert_eq!(era(&message(r#"{"method":"x"}"#), true), Era::Handshake);
+        assert_eq!(
+            era(&message(r#"{"id":1,"result":{}}"#), true),
+            Era::Handshake
+        );
+    }
+
+    #[test]
+    fn listening_resumes_where_it_stopped() {
+        let headers = for_listening(&session(), Some("e7"));
+        assert_eq!(header(&headers, "accept"), Some("text/event-stream"));
+        assert_eq!(header(&headers, "last-event-id"), Some("e7"));
+        assert_eq!(header(&headers, "mcp-session-id"), Some("s1"));
+        assert_eq!(
+            header(&for_listening(&session(), None), "last-event-id"),
+            None
+        );
+    }
+}

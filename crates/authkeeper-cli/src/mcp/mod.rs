@@ -1,0 +1,53 @@
+//! The stdio side of a remote MCP server: JSON-RPC lines in, Streamable HTTP out, and back.
+//!
+//! Messages cross untouched. The bridge only *peeks* at them (id, method, a few params) to know where
+//! an answer belongs and which headers its era wants, so methods and fields it has never heard of
+//! pass byte for byte. The one thing ever changed is a line break between tokens, which a line
+//! protocol cannot carry, and the id of an HTTP-level error that names no request.
+//!
+//! Two eras share one bridge, told apart message by message:
+//!
+//! | | up to 2025-11-25 | from 2026-07-28 |
+//! |---|---|---|
+//! | a message belongs here when | an `initialize` came before | its `_meta` names a protocol version |
+//! | headers | session id, negotiated version | version, method and name of this message |
+//! | server speaks on its own | on a GET stream ([`listen`]) | inside the answer to a request |
+//! | cancel | the notification is forwarded | the request's response stream is closed |
+//! | stream breaks | resumed by its last event id | the request fails |
+//! | session forgotten (404) | re-initialized behind the client's back | there is none |
+//!
+//! ```text
+//! stdin ─ framing ─ bridge ─┬─ exchange (one task a message) ─ Upstream ─ server
+//! stdout ─ writer task ─────┴─ listen   (one task a session) ─┘
+//! ```
+//!
+//! A request the server did not answer gets a JSON-RPC error of ours; `data` says `kind`, `executed`
+//! (`no` or `unknown`) and `retryable`:
+//!
+//! | code | kind | meaning |
+//! |---|---|---|
+//! | −31001 | `authority`, `authority_lost` | a person must act |
+//! | −31002 | `rejected` | the server refuses a fresh token |
+//! | −31003 | `unavailable` | provider or network; nothing was sent |
+//! | −31004 | `interrupted` | the connection broke before the answer |
+//! | −31005 | `unusable_answer`, `answer_too_large` | not an MCP message |
+//!
+//! Tokens are none of its business: an [`Upstream`] injects them and recovers from a 401.
+
+mod answer;
+mod bridge;
+mod carrier;
+mod exchange;
+mod framing;
+mod headers;
+mod listen;
+mod message;
+mod session;
+mod sse;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+pub(crate) use bridge::{BridgeError, Options, serve};
+pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};

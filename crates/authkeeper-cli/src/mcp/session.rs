@@ -1,0 +1,204 @@
+//! What the handshake era makes the bridge remember, and the order its messages keep.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::HeaderValue;
+use tokio::sync::watch;
+
+use super::message::Message;
+
+/// The session as the server named it. Stateless servers give no id, then only the version counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Session {
+    pub(super) id: Option<HeaderValue>,
+    pub(super) version: Option<HeaderValue>,
+    /// Grows with every `initialize` that succeeded: tells a forgotten session from its successor.
+    pub(super) generation: u64,
+}
+
+/// What the client said to open its session, to say it again when the server forgot.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Handshake {
+    pub(super) initialize: Option<Message>,
+    pub(super) initialized: Option<Message>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    current: watch::Sender<Session>,
+    handshake: Mutex<Handshake>,
+    /// Held while somebody re-initializes; the others wait and find a newer generation.
+    pub(super) renewing: tokio::sync::Mutex<()>,
+}
+
+impl Sessions {
+    pub(super) fn current(&self) -> Session {
+        self.current.borrow().clone()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Session> {
+        self.current.subscribe()
+    }
+
+    pub(super) fn open(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+        self.current.send_modify(|session| {
+            *session = Session {
+                id,
+                version,
+                generation: session.generation + 1,
+            };
+        });
+    }
+
+    /// Keeps the messages of the handshake as they pass by.
+    pub(super) fn remember(&self, message: &Message) {
+        if message.is_request("initialize") {
+            *self.lock() = Handshake {
+                initialize: Some(message.clone()),
+                initialized: None,
+            };
+        } else if message.is_notification("notifications/initialized") {
+            self.lock().initialized = Some(message.clone());
+        }
+    }
+
+    pub(super) fn handshake(&self) -> Handshake {
+        self.lock().clone()
+    }
+
+    pub(super) fn after_handshake(&self) -> bool {
+        self.lock().initialize.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Handshake> {
+        self.handshake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Held by a message that others must not overtake; dropping it lets them pass.
+#[derive(Debug)]
+pub(super) struct Gate(#[expect(dead_code, reason = "works by being dropped")] watch::Sender<()>);
+
+/// What a message has to wait for.
+#[derive(Debug, Clone)]
+pub(super) struct Turn(watch::Receiver<()>);
+
+pub(super) fn gate() -> (Gate, Turn) {
+    let (sender, receiver) = watch::channel(());
+    (Gate(sender), Turn(receiver))
+}
+
+impl Turn {
+    pub(super) async fn passed(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// Who waits for whom in the handshake era. HTTP requests overtake each other; these must not:
+/// `initialize` is answered before anything else is sent, `notifications/initialized` is accepted
+/// before later messages, and notifications arrive in the order they were written (progress).
+/// Requests do not wait for requests, and nothing waits in the stateless era.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    opening: Option<Turn>,
+    notified: Option<Turn>,
+}
+
+/// A message's place in the order.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) after: Vec<Turn>,
+    pub(super) holds: Option<Gate>,
+}
+
+impl Order {
+    pub(super) fn place(&mut self, message: &Message) -> Place {
+        let opens = message.is_request("initialize");
+        let initialized = message.is_notification("notifications/initialized");
+        let notifies = message.call().is_some() && message.awaited().is_empty();
+        let mut after: Vec<Turn> = self.opening.iter().cloned().collect();
+        if notifies {
+            after.extend(self.notified.take());
+        }
+        if !(opens || notifies) {
+            return Place { after, holds: None };
+        }
+        let (gate, turn) = gate();
+        if opens || initialized {
+            self.opening = Some(turn.clone());
+        }
+        if notifies {
+            self.notified = Some(turn);
+        }
+        Place {
+            after,
+            holds: Some(gate),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(text: &str) -> Message {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
+
+    async fn may_go(place: &Place) -> bool {
+        for turn in place.after.clone() {
+            let wait = tokio::time::timeout(std::time::Duration::from_millis(1), turn.passed());
+            if wait.await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_waits_for_the_handshake_and_requests_for_nothing_else() {
+        let mut order = Order::default();
+        let initialize = order.place(&message(r#"{"id":1,"method":"initialize"}"#));
+        let initialized = order.place(&message(r#"{"method":"notifications/initialized"}"#));
+        let list = order.place(&message(r#"{"id":2,"method":"tools/list"}"#));
+        assert!(may_go(&initialize).await);
+        assert!(!may_go(&initialized).await);
+        drop(initialize);
+        assert!(may_go(&initialized).await);
+        assert!(!may_go(&list).await);
+        drop(initialized);
+        assert!(may_go(&list).await);
+        let call = order.place(&message(r#"{"id":3,"method":"tools/call"}"#));
+        assert!(may_go(&call).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn notifications_keep_their_order_without_holding_up_requests() {
+        let mut order = Order::default();
+        let first = order.place(&message(r#"{"method":"notifications/progress"}"#));
+        let second = order.place(&message(r#"{"method":"notifications/progress"}"#));
+        let third = order.place(&message(r#"{"method":"notifications/cancelled"}"#));
+        let request = order.place(&message(r#"{"id":1,"method":"x"}"#));
+        let response = order.place(&message(r#"{"id":1,"result":{}}"#));
+        assert!(may_go(&first).await && may_go(&request).await && may_go(&response).await);
+        assert!(!may_go(&second).await);
+        drop(first);
+        assert!(may_go(&second).await && !may_go(&third).await);
+    }
+
+    #[test]
+    fn a_new_handshake_replaces_the_old_one() {
+        let sessions = Sessions::default();
+        assert!(!sessions.after_handshake());
+        sessions.remember(&message(r#"{"id":1,"method":"initialize"}"#));
+        sessions.remember(&message(r#"{"method":"notifications/initialized"}"#));
+        sessions.remember(&message(r#"{"id":2,"method":"initialize"}"#));
+        let handshake = sessions.handshake();
+        assert_eq!(handshake.initialize.unwrap().awaited().remove(0).raw(), "2");
+        assert!(handshake.initialized.is_none());
+    }
+}

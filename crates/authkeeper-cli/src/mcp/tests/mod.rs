@@ -1,0 +1,6 @@
+//! The bridge between a client on in-memory pipes and a scripted server.
+
+mod handshake;
+mod rig;
+mod stateless;
+mod trouble;

@@ -1,0 +1,62 @@
+//! The seam to the remote server. Everything about tokens happens on its far side.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use serde_json::Value;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A response body that streams.
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Carries one authorized HTTP exchange with the remote server: the token is injected and a 401 is
+/// recovered inside.
+///
+/// The future is dropped when a client cancels a 2026-07-28 request, so a refresh it waits for has to
+/// be detached from it. It bounds its own connection set-up; waiting for an answer is not bounded
+/// here either, since a tool may take hours.
+#[async_trait]
+pub(crate) trait Upstream: Send + Sync + 'static {
+    async fn send(&self, request: UpstreamRequest)
+    -> Result<Response<ResponseBody>, UpstreamError>;
+}
+
+/// What to send. The URL and the `Authorization` header are the carrier's.
+pub(crate) struct UpstreamRequest {
+    pub(crate) method: Method,
+    /// Never contains `Authorization`.
+    pub(crate) headers: HeaderMap,
+    /// The message as the client wrote it; may be sent again as it is.
+    pub(crate) body: Bytes,
+    /// Sending it again after a broken connection cannot do anything twice.
+    pub(crate) idempotent: bool,
+    /// The same for the same call made again: the JSON-RPC method and its params without `_meta`
+    /// (progress tokens differ from call to call). Holds what the client wrote: hash, don't log.
+    pub(crate) fingerprint: String,
+}
+
+/// Why there is no response at all. Texts are shown to the client and to its model: no secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum UpstreamError {
+    /// Authority is gone and nothing was sent: a person must act.
+    #[error("authorization is missing: {message_for_model}")]
+    Authority {
+        /// Which connection, who was asked, the link. The bridge puts in front of it that nothing
+        /// was done and that success must not be reported.
+        message_for_model: String,
+        /// An object: the record's fields (`connection`, `reason`, `action`, `link` …).
+        data: Value,
+    },
+    /// The server refused a token fresh from the provider, so refreshing again cannot help.
+    #[error("the server refuses a fresh token: {message}")]
+    Rejected { message: String, data: Value },
+    /// Provider or network: nothing was sent, try later.
+    #[error("unavailable: {message}")]
+    Unavailable { message: String },
+    /// The request left, then the connection broke: nobody knows whether the call was carried out.
+    #[error("interrupted: {message}")]
+    Interrupted { message: String },
+}
