@@ -62,6 +62,14 @@ text_id!(
     OwnerId
 );
 text_id!(
+    /// One unattended run.
+    TaskId
+);
+text_id!(
+    /// One trouble.
+    TroubleId
+);
+text_id!(
     /// On whose authority calls are made.
     PrincipalId
 );

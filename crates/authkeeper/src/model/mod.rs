@@ -19,13 +19,13 @@ pub use self::{
     grant::{Grant, GrantLifecycle, ReauthorizeReason, SuspendReason},
     ids::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
-        OwnerId, PrincipalId, Resource, Scope,
+        OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
     provider::{
         ClientAuthMethod, ClientRegistration, InvalidReplayRule, Provider, RegistrationSource,
         ReplayRule, ServerMetadata,
     },
-    record::{Event, Record},
+    record::{Event, FailedCall, Record, Trouble},
     time::{BootId, BootStamp, Moment},
     token::{AccessToken, LifetimeSource, RefreshToken, TokenSet},
 };

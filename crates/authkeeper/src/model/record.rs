@@ -58,3 +58,27 @@ pub struct Record {
     /// When the record was made.
     pub ts: Timestamp,
 }
+
+/// A trouble as it is kept: once for each connection, lineage, event and reason, until it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which.
+    pub id: super::TroubleId,
+    /// What is told of it.
+    pub record: Record,
+    /// Whether the owner was told.
+    pub notified: bool,
+}
+
+/// A call that was carried in a task, failed for lack of authority, and has not succeeded since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCall {
+    /// Over which connection.
+    pub connection: super::ConnectionName,
+    /// How often.
+    pub times: u64,
+    /// When first.
+    pub first: Timestamp,
+    /// Why: the fixed word.
+    pub reason: String,
+}

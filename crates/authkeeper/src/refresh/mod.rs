@@ -1,2 +1,124 @@
-//! scaffolding
+//! The refresh transaction: exactly one, whoever asks; durable before release; nothing received is ever lost.
+//!
+//! ```text
+//!  decide ── serve? due? ──▶ flight ── one in this process ──▶ claim ── one among all processes ──▶ provider
+//!  (pure)                    detached from its callers          connect · journal · compare-and-set ·
+//!                                                               deadline · send · keep · commit · release
+//! ```
+//!
+//! [`decide`] holds every rule. [`flight`] lets any number of callers share one refresh and cancel nothing by going away.
+//! [`claim`] is the transaction. [`spill`] is its journal. [`worker`] keeps connections fresh ahead of time.
+
 pub mod decide;
+pub(crate) mod claim;
+pub(crate) mod flight;
+pub mod log;
+pub(crate) mod spill;
+pub(crate) mod worker;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use sha2::{Digest as _, Sha256};
+
+use self::decide::{MAX_JITTER, RecoveryRules, Standing};
+use crate::{
+    clock::Seams,
+    http::Transport,
+    model::{ConnectionName, Grant, GrantId, PrincipalId, ReplayRule},
+    store::{Store, owners::Owners, seal::Sealer},
+};
+
+/// What a person may set of a provider's habits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderHabits {
+    /// What it does when a refresh token comes twice.
+    pub replay: ReplayRule,
+    /// How long its access tokens live when it does not say so.
+    pub default_lifetime: Option<Duration>,
+}
+
+impl ProviderHabits {
+    /// These habits.
+    pub fn new(replay: ReplayRule, default_lifetime: Option<Duration>) -> Self {
+        Self { replay, default_lifetime }
+    }
+}
+
+/// The waits of the refresh transaction.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RefreshRules {
+    /// Between the claim and the first byte: later than this nothing is sent.
+    pub send_deadline: Duration,
+    /// How long an answer is listened for before its absence is called unknown.
+    pub exchange_limit: Duration,
+    /// How long after a crash a request may still be queued at the provider.
+    pub quiet_period: Duration,
+    /// How much of the access token's life is kept for resending to a strict provider.
+    pub reserve: Duration,
+    /// Habits by issuer.
+    pub providers: BTreeMap<String, ProviderHabits>,
+}
+
+impl Default for RefreshRules {
+    fn default() -> Self {
+        Self {
+            send_deadline: Duration::from_secs(2),
+            exchange_limit: Duration::from_secs(120),
+            quiet_period: Duration::from_secs(90),
+            reserve: Duration::from_secs(30),
+            providers: BTreeMap::new(),
+        }
+    }
+}
+
+impl RefreshRules {
+    fn habits(&self, issuer: &str) -> ProviderHabits {
+        self.providers.get(issuer).cloned().unwrap_or_default()
+    }
+
+    fn recovery(&self, issuer: &str) -> RecoveryRules {
+        RecoveryRules {
+            replay: self.habits(issuer).replay,
+            quiet_period: self.quiet_period,
+            reserve: self.reserve,
+        }
+    }
+}
+
+/// What every part of a refresh works with.
+pub(crate) struct Tools {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) seams: Seams,
+    pub(crate) sealer: Sealer,
+    pub(crate) owners: Owners,
+    pub(crate) spill: PathBuf,
+    pub(crate) rules: RefreshRules,
+    pub(crate) log: log::DecisionLog,
+}
+
+/// The connection on whose behalf a grant is refreshed: named in records and in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Whose {
+    pub(crate) connection: ConnectionName,
+    pub(crate) principal: PrincipalId,
+}
+
+/// What [`decide::serve`] needs to know of a grant.
+pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
+    Standing {
+        lifecycle: &grant.lifecycle,
+        access: grant.access.as_ref(),
+        refreshable: grant.refresh.is_some(),
+        jitter: jitter_of(&grant.id),
+    }
+}
+
+/// A grant's stable share of the jitter: the same in every process and after every restart.
+pub fn jitter_of(grant: &GrantId) -> f64 {
+    let digest = Sha256::digest(grant.as_str().as_bytes());
+    let first = digest.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    f64::from(first) / f64::from(u32::MAX) * MAX_JITTER
+}

@@ -1,0 +1,128 @@
+//! Errors say what to do: try later, have a person sign in again, change a setting, give up.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    model::{ClientId, ConnectionName, Issuer, Record, SuspendReason},
+    oauth::classify::Refused,
+    store::StoreError,
+};
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// Try again later; nobody needs to change anything.
+    Retry,
+    /// A person can mend it by signing in again or deciding.
+    Reauthorize,
+    /// Nobody can without changing policy, scope or account.
+    Permission,
+    /// A setting of ours is wrong.
+    Config,
+    /// There is no such thing.
+    NotFound,
+    /// The store can't be read or written.
+    Store,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Nothing is connected under this name.
+    #[error("there is no connection named {name}")]
+    NoSuchConnection {
+        /// The name.
+        name: ConnectionName,
+    },
+    /// A person must sign in again.
+    #[error("{} needs a person to sign in again: {}", record.connection, record.detail)]
+    ReauthorizationRequired {
+        /// The whole record.
+        record: Box<Record>,
+    },
+    /// Authority is withdrawn for now.
+    #[error("{connection} is suspended ({})", reason.as_str())]
+    Suspended {
+        /// Which connection.
+        connection: ConnectionName,
+        /// Why.
+        reason: SuspendReason,
+    },
+    /// The resource refuses a fresh token.
+    #[error("{}: {}", record.connection, record.detail)]
+    Rejected {
+        /// The whole record.
+        record: Box<Record>,
+    },
+    /// An answer was lost and the access token has ended meanwhile.
+    #[error("{}: {} ({})", record.connection, record.detail, record.reason)]
+    Uncertain {
+        /// The whole record.
+        record: Box<Record>,
+        /// When the provider may be asked again.
+        retry_after: Duration,
+    },
+    /// The provider can't be asked right now.
+    #[error("the provider can't be asked right now: {why}")]
+    Unavailable {
+        /// What happened.
+        why: String,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The provider refuses our client; no token was harmed.
+    #[error("{issuer} refuses our client {client_id}: {}", refused.code)]
+    ClientRefused {
+        /// The provider.
+        issuer: Issuer,
+        /// Our client there.
+        client_id: ClientId,
+        /// What it said.
+        refused: Refused,
+    },
+    /// The provider refuses what is asked for.
+    #[error("{issuer} refuses the request: {}{}", refused.code, refused.description.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    RequestRefused {
+        /// The provider.
+        issuer: Issuer,
+        /// What it said.
+        refused: Refused,
+    },
+    /// The store can't be read or written; nothing was spent.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+impl From<StoreError> for TokenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl TokenError {
+    /// What to do about it.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::NoSuchConnection { .. } => Advice::NotFound,
+            Self::ReauthorizationRequired { .. } => Advice::Reauthorize,
+            Self::Suspended { .. } | Self::Rejected { .. } | Self::RequestRefused { .. } => {
+                Advice::Permission
+            }
+            Self::Uncertain { .. } | Self::Unavailable { .. } => Advice::Retry,
+            Self::ClientRefused { .. } => Advice::Config,
+            Self::Store(_) => Advice::Store,
+        }
+    }
+
+    /// The record it carries, if it carries one.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::ReauthorizationRequired { record }
+            | Self::Rejected { record }
+            | Self::Uncertain { record, .. } => Some(record),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! The transaction itself: connect, make room, claim, check the deadline, send, keep the answer, commit, and only then
+//! let anyone see it. Safety rests on the claim and the journal, never on a lock.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Tools, Whose,
+    decide::{self, Investigation, JournalState, OwnerState, Why},
+    flight::End,
+    log::Decision,
+    spill::{Journal, StoredReply},
+};
+use crate::{
+    fault::{self, FaultPoint},
+    http::{HttpUrl, Reach, Reply},
+    model::{
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Generation, Grant, GrantId, GrantLifecycle, Lineage,
+        Moment, Provider, ReauthorizeReason, UnknownKind,
+    },
+    oauth::{
+        classify::{self, Outcome},
+        revoke,
+        token::{TokenAnswer, refresh_request},
+    },
+    store::{Committed, Refreshed, Result, Spend, StoreError},
+    trouble,
+};
+
+/// Which generation a caller wants to see replaced.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    pub(crate) grant: GrantId,
+    pub(crate) lineage: Lineage,
+    pub(crate) generation: Generation,
+}
+
+impl Goal {
+    pub(crate) fn of(grant: &Grant) -> Self {
+        Self { grant: grant.id.clone(), lineage: grant.lineage, generation: grant.generation }
+    }
+
+    fn reached_by(&self, grant: &Grant) -> bool {
+        grant.lineage != self.lineage || grant.generation > self.generation
+    }
+}
+
+/// How often another process's progress is looked at: soon at first, then less often.
+const POLL_FIRST: Duration = Duration::from_millis(10);
+const POLL_LAST: Duration = Duration::from_millis(250);
+
+/// Brings the grant past `goal`, whoever does it.
+pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> End {
+    match pursue(tools, whose, goal, why).await {
+        Ok(end) => end,
+        Err(error) => End::Store(Arc::new(error)),
+    }
+}
+
+async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<End> {
+    let began = tools.seams.clock.now();
+    let mut poll = POLL_FIRST;
+    loop {
+        let Some(grant) = tools.store.grant(&goal.grant).await? else {
+            return Ok(End::Withdrawn);
+        };
+        if goal.reached_by(&grant) {
+            return Ok(End::Fresh);
+        }
+        if let Some(end) = ended(&grant.lifecycle) {
+            return Ok(end);
+        }
+        let step = match &grant.claim {
+            None => Step::Attempt { number: 1, seen: None },
+            Some(claim) => look_into(tools, whose, &grant, claim).await?,
+        };
+        match step {
+            Step::Attempt { number, seen } => {
+                let attempt = Attempt { tools, whose, grant: &grant, why, number, seen };
+                if let Some(end) = attempt.run().await? {
+                    return Ok(end);
+                }
+            }
+            Step::LookAgain => {}
+            Step::Wait => {
+                let waited = tools.seams.clock.now().since(began);
+                if waited > tools.rules.exchange_limit {
+                    let why = "another process is still refreshing".to_owned();
+                    return Ok(End::Later { why, retry_after: None });
+                }
+                tools.seams.clock.sleep(poll).await;
+                poll = (poll * 2).min(POLL_LAST);
+            }
+            Step::End(end) => return Ok(end),
+        }
+    }
+}
+
+fn ended(lifecycle: &GrantLifecycle) -> Option<End> {
+    match lifecycle {
+        GrantLifecycle::Active => None,
+        GrantLifecycle::ReauthorizationRequired { reason, .. } => Some(End::Refused(*reason)),
+        GrantLifecycle::Suspended { .. } | GrantLifecycle::Revoked { .. } => Some(End::Withdrawn),
+    }
+}
+
+enum Step {
+    Attempt { number: u32, seen: Option<AttemptId> },
+    LookAgain,
+    Wait,
+    End(End),
+}
+
+/// Reads somebody's claim and does what [`decide::investigate`] says.
+async fn look_into(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<Step> {
+    let now = tools.seams.clock.now();
+    let journal = Journal::open(&tools.spill, &claim.attempt);
+    let state = journal.as_ref().map_or(JournalState::Missing, |journal| journal.state(&tools.sealer));
+    let rules = tools.rules.recovery(grant.issuer.as_str());
+    let access_left = grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
+    let seen = decide::investigate(claim, owner_state(tools, claim), state, rules, access_left, now);
+    tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
+    match seen {
+        Investigation::OwnerAtWork => Ok(Step::Wait),
+        Investigation::Release => {
+            tools.store.release(&grant.id, &claim.attempt).await?;
+            journal.into_iter().for_each(Journal::remove);
+            Ok(Step::LookAgain)
+        }
+        Investigation::AdoptReply => adopt(tools, whose, grant, claim, journal).await,
+        Investigation::MarkUnknown(kind) => {
+            note_unknown(tools, whose, grant, &claim.attempt, (kind, claim.since)).await?;
+            Ok(Step::LookAgain)
+        }
+        Investigation::ResendAfter(resend_in) => {
+            let kind = unknown_kind(claim);
+            Ok(Step::End(End::Uncertain { kind, resend_in }))
+        }
+        Investigation::Resend => Ok(Step::Attempt {
+            number: claim.number.saturating_add(1),
+            seen: Some(claim.attempt.clone()),
+        }),
+    }
+}
+
+/// A claim of this very process that a new flight meets was left behind by a flight that has ended: there is only one
+/// flight a grant.
+fn owner_state(tools: &Tools, claim: &Claim) -> OwnerState {
+    match tools.owners.mine(&tools.seams) {
+        Ok(mine) if mine == claim.owner => OwnerState::Dead,
+        _ => tools.owners.state(&claim.owner),
+    }
+}
+
+fn unknown_kind(claim: &Claim) -> UnknownKind {
+    match claim.phase {
+        ClaimPhase::Unknown { kind, .. } => kind,
+        ClaimPhase::Spending => UnknownKind::Crash,
+    }
+}
+
+/// Commits the answer that an attempt left in its journal.
+async fn adopt(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    claim: &Claim,
+    journal: Option<Journal>,
+) -> Result<Step> {
+    let Some(journal) = journal else { return Ok(Step::LookAgain) };
+    let Some(stored) = journal.reply(&tools.sealer) else { return Ok(Step::LookAgain) };
+    let plan = Plan::load(tools, grant).await?;
+    let conclusion = Conclusion {
+        tools,
+        whose,
+        grant,
+        plan: &plan,
+        attempt: &claim.attempt,
+        number: claim.number,
+    };
+    let end = conclusion.draw(stored, &journal).await?;
+    if end.is_some() {
+        journal.remove();
+    }
+    Ok(end.map_or(Step::LookAgain, Step::End))
+}
+
+async fn note_unknown(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    attempt: &AttemptId,
+    (kind, since): (UnknownKind, Moment),
+) -> Result<()> {
+    if tools.store.mark_unknown(&grant.id, attempt, kind, since).await? {
+        tracing::warn!(connection = %whose.connection, kind = kind.as_str(), "a refresh's answer was lost");
+    }
+    trouble::uncertain(tools, whose, grant, attempt, kind).await
+}
+
+/// Where and as whom a grant is refreshed.
+struct Plan {
+    endpoint: HttpUrl,
+    provider: Provider,
+    registration: ClientRegistration,
+}
+
+impl Plan {
+    async fn load(tools: &Tools, grant: &Grant) -> Result<Self> {
+        let damaged = |detail: &str| StoreError::Damaged {
+            place: "the store".to_owned(),
+            detail: format!("{detail} of {} is missing", grant.issuer),
+        };
+        let provider = tools.store.provider(&grant.issuer).await?;
+        let provider = provider.ok_or_else(|| damaged("the metadata"))?;
+        let registration = tools.store.registration(&grant.issuer, &grant.client_id).await?;
+        let registration = registration.ok_or_else(|| damaged("the client"))?;
+        let endpoint = provider.metadata.token_endpoint.as_deref().map(HttpUrl::parse);
+        let endpoint = endpoint.and_then(std::result::Result::ok);
+        let endpoint = endpoint.ok_or_else(|| damaged("the token endpoint"))?;
+        Ok(Self { endpoint, provider, registration })
+    }
+
+    /// The issuer was accepted at the sign-in; its endpoints may be where it is.
+    fn reach(&self) -> Reach {
+        let issuer = HttpUrl::parse(self.provider.issuer.as_str());
+        issuer.map_or(Reach::PublicOnly, |issuer| Reach::from_typed(&issuer))
+    }
+}
+
+/// One attempt to spend the current generation.
+struct Attempt<'a> {
+    tools: &'a Tools,
+    whose: &'a Whose,
+    grant: &'a Grant,
+    why: Why,
+    number: u32,
+    /// The attempt of unknown outcome that this one takes over from.
+    seen: Option<AttemptId>,
+}
+
+impl Attempt<'_> {
+    /// None means that the state has moved on: look again.
+    async fn run(&self) -> Result<Option<End>> {
+        let Some(refresh) = &self.grant.refresh else {
+            return Ok(Some(End::Refused(ReauthorizeReason::NoRefreshToken)));
+        };
+        let plan = Plan::load(self.tools, self.grant).await?;
+        let resource = self.grant.access.as_ref().and_then(|token| token.resource.as_ref());
+        let request = refresh_request(&plan.registration, &refresh.secret, resource);
+        let connected = self.tools.transport.connect(&plan.endpoint, plan.reach()).await;
+        let exchange = match connected {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                let end = End::Later { why: error.to_string(), retry_after: None };
+                self.log(None, &end, None, None);
+                return Ok(Some(end));
+            }
+        };
+        let attempt = AttemptId::new(self.tools.seams.random_id());
+        let journal = blocking({
+            let (spill, attempt) = (self.tools.spill.clone(), attempt.clone());
+            move || Journal::prepare(&spill, &attempt)
+        })
+        .await?;
+        let claim = self.claim_for(&attempt)?;
+        if !self.take(&claim).await? {
+            journal.remove();
+            return Ok(None);
+        }
+        fault::pass(FaultPoint::Claimed);
+        if self.is_late(&claim) {
+            self.give_back(&attempt, journal).await?;
+            return Ok(None);
+        }
+        journal.mark_sending()?;
+        let issued = self.tools.seams.clock.now();
+        let sent = tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
+        let lost = match sent {
+            Ok(Ok(reply)) => return self.answered(&plan, &attempt, journal, reply, issued).await,
+            Ok(Err(error)) => classify::lost(&error),
+            Err(_elapsed) => UnknownKind::Silence,
+        };
+        let end = self.lost(&attempt, lost).await?;
+        self.log(Some(&attempt), &end, Some(issued), None);
+        Ok(Some(end))
+    }
+
+    fn claim_for(&self, attempt: &AttemptId) -> Result<Claim> {
+        let owner = self.tools.owners.mine(&self.tools.seams);
+        Ok(Claim {
+            attempt: attempt.clone(),
+            number: self.number,
+            owner: owner.map_err(|error| StoreError::Unusable {
+                place: "owners/".to_owned(),
+                detail: error.to_string(),
+            })?,
+            since: self.tools.seams.clock.now(),
+            phase: ClaimPhase::Spending,
+        })
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<bool> {
+        let spend = spend_of(self.grant);
+        match &self.seen {
+            None => self.tools.store.claim(&spend, claim).await,
+            Some(seen) => self.tools.store.take_over(&spend, seen, claim).await,
+        }
+    }
+
+    /// The process may have been stopped between the claim and now; then someone may have looked into the claim.
+    fn is_late(&self, claim: &Claim) -> bool {
+        self.tools.seams.clock.now().since(claim.since) > self.tools.rules.send_deadline
+    }
+
+    /// Surely nothing was sent: a first attempt is as if it had not been; a resend is as unknown as before.
+    async fn give_back(&self, attempt: &AttemptId, journal: Journal) -> Result<()> {
+        settle_unsent(self.tools, self.grant, attempt, self.number).await?;
+        journal.remove();
+        Ok(())
+    }
+
+    async fn lost(&self, attempt: &AttemptId, kind: UnknownKind) -> Result<End> {
+        let now = self.tools.seams.clock.now();
+        note_unknown(self.tools, self.whose, self.grant, attempt, (kind, now)).await?;
+        Ok(End::Uncertain { kind, resend_in: Duration::ZERO })
+    }
+
+    async fn answered(
+        &self,
+        plan: &Plan,
+        attempt: &AttemptId,
+        journal: Journal,
+        reply: Reply,
+        issued: Moment,
+    ) -> Result<Option<End>> {
+        fault::pass(FaultPoint::ReplyReceived);
+        let after_rejection = self.why == Why::Rejected;
+        let (stored, journal) = self.keep(journal, reply, issued, after_rejection).await;
+        fault::pass(FaultPoint::ReplyDurable);
+        let skew = classify::skew_seconds(&stored.reply, self.tools.seams.clock.now().wall);
+        let conclusion = Conclusion {
+            tools: self.tools,
+            whose: self.whose,
+            grant: self.grant,
+            plan,
+            attempt,
+            number: self.number,
+        };
+        let end = conclusion.draw(stored, &journal).await;
+        fault::pass(FaultPoint::Committed);
+        // An error leaves the journal: whoever looks into the claim next commits the answer from it.
+        if let Ok(concluded) = &end {
+            journal.remove();
+            if let Some(end) = concluded {
+                self.log(Some(attempt), end, Some(issued), skew);
+            }
+        }
+        end
+    }
+
+    /// Durable on this machine before anyone reads it. If even the room made beforehand fails, the answer goes on to
+    /// the store all the same.
+    async fn keep(
+        &self,
+        journal: Journal,
+        reply: Reply,
+        issued: Moment,
+        after_rejection: bool,
+    ) -> (StoredReply, Journal) {
+        let sealer = self.tools.sealer.clone();
+        let stored = StoredReply { reply, issued, after_rejection };
+        let kept = journal.keep_reply(&sealer, &stored.reply, issued, after_rejection);
+        if let Err(error) = kept {
+            tracing::error!(%error, "an answer can't be kept in its journal");
+        }
+        (stored, journal)
+    }
+
+    fn log(&self, attempt: Option<&AttemptId>, end: &End, issued: Option<Moment>, skew: Option<i64>) {
+        let now = self.tools.seams.clock.now();
+        let left = self.grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
+        let latency = issued.map(|issued| now.since(issued));
+        self.tools.log.append(now, &Decision {
+            ts: now.wall,
+            connection: self.whose.connection.to_string(),
+            principal: self.whose.principal.to_string(),
+            lineage: self.grant.lineage.0,
+            generation: self.grant.generation.0,
+            seconds_left: left.as_secs_f64(),
+            decision: "refresh",
+            why: Some(self.why.as_str()),
+            outcome: Some(end.as_str().to_owned()),
+            latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
+            skew_s: skew,
+            trace_id: attempt.map(ToString::to_string),
+        });
+    }
+}
+
+fn spend_of(grant: &Grant) -> Spend {
+    Spend { grant: grant.id.clone(), lineage: grant.lineage, generation: grant.generation }
+}
+
+async fn settle_unsent(tools: &Tools, grant: &Grant, attempt: &AttemptId, number: u32) -> Result<()> {
+    if number <= 1 {
+        tools.store.release(&grant.id, attempt).await?;
+        return Ok(());
+    }
+    let kind = grant.claim.as_ref().map_or(UnknownKind::Crash, unknown_kind);
+    let now = tools.seams.clock.now();
+    tools.store.mark_unknown(&grant.id, attempt, kind, now).await?;
+    Ok(())
+}
+
+/// What follows from an answer.
+struct Conclusion<'a> {
+    tools: &'a Tools,
+    whose: &'a Whose,
+    grant: &'a Grant,
+    plan: &'a Plan,
+    attempt: &'a AttemptId,
+    number: u32,
+}
+
+impl Conclusion<'_> {
+    /// None means that the attempt did not hold the claim any more: look again.
+    async fn draw(&self, stored: StoredReply, journal: &Journal) -> Result<Option<End>> {
+        let now = self.tools.seams.clock.now();
+        match classify::classify(&stored.reply, now.wall) {
+            Outcome::Accepted(answer) => self.accept(answer, &stored, journal).await.map(Some),
+            Outcome::GrantRefused(refused) => {
+                tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
+                self.refuse().await
+            }
+            Outcome::ClientRefused(refused) => self.unspent(End::Client(refused)).await,
+            Outcome::RequestRefused(refused) => self.unspent(End::Request(refused)).await,
+            Outcome::Transient { why, retry_after } => {
+                self.unspent(End::Later { why, retry_after }).await
+            }
+            Outcome::Unknown(kind) => {
+                note_unknown(self.tools, self.whose, self.grant, self.attempt, (kind, now)).await?;
+                Ok(Some(End::Uncertain { kind, resend_in: Duration::ZERO }))
+            }
+        }
+    }
+
+    async fn unspent(&self, end: End) -> Result<Option<End>> {
+        settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
+        Ok(Some(end))
+    }
+
+    async fn accept(
+        &self,
+        answer: TokenAnswer,
+        stored: &StoredReply,
+        journal: &Journal,
+    ) -> Result<End> {
+        let default = self.tools.rules.habits(self.grant.issuer.as_str()).default_lifetime;
+        let tokens = answer.into_token_set(stored.issued, default);
+        let resource = self.grant.access.as_ref().and_then(|token| token.resource.clone());
+        let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
+        access.after_rejection = stored.after_rejection;
+        let refreshed =
+            Refreshed { spend: spend_of(self.grant), access, refresh: tokens.refresh_token };
+        match self.commit(&refreshed).await? {
+            Committed::Yes => {
+                let now = self.tools.seams.clock.now().wall;
+                self.tools.store.end_troubles(&self.whose.connection, now).await?;
+                Ok(End::Fresh)
+            }
+            Committed::Superseded => {
+                journal.set_aside();
+                Ok(End::Fresh)
+            }
+            Committed::Revoked => {
+                self.revoke(&refreshed).await;
+                Ok(End::Withdrawn)
+            }
+        }
+    }
+
+    /// The store may be busy or full for a moment. The answer is safe in the journal, so giving up loses nothing.
+    async fn commit(&self, refreshed: &Refreshed) -> Result<Committed> {
+        let mut pause = Duration::from_millis(50);
+        for _ in 0..5 {
+            match self.tools.store.commit_refresh(refreshed.clone()).await {
+                Err(error) => tracing::warn!(%error, "a new generation can't be committed yet"),
+                done => return done,
+            }
+            self.tools.seams.clock.sleep(pause).await;
+            pause *= 2;
+        }
+        self.tools.store.commit_refresh(refreshed.clone()).await
+    }
+
+    /// A late answer after a disconnect: its tokens are revoked, never adopted.
+    async fn revoke(&self, refreshed: &Refreshed) {
+        let late = Grant {
+            refresh: refreshed.refresh.clone(),
+            access: Some(refreshed.access.clone()),
+            ..self.grant.clone()
+        };
+        let (provider, registration) = (&self.plan.provider, &self.plan.registration);
+        let reach = self.plan.reach();
+        let done = revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
+        tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");
+    }
+
+    async fn refuse(&self) -> Result<Option<End>> {
+        // Refused beside an attempt whose answer was lost: it was most likely that attempt which spent the token.
+        let reason = match self.number {
+            0 | 1 => ReauthorizeReason::RefreshRefused,
+            _ => ReauthorizeReason::UnknownOutcome,
+        };
+        let at = self.tools.seams.clock.now().wall;
+        let spend = spend_of(self.grant);
+        if !self.tools.store.commit_refusal(&spend, self.attempt, reason, at).await? {
+            return Ok(None);
+        }
+        trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, reason).await?;
+        Ok(Some(End::Refused(reason)))
+    }
+}
+
+/// File work that waits for the disk, off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(StoreError::Unusable { place: "spill/".to_owned(), detail: error.to_string() })
+    })
+}

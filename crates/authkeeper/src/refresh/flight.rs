@@ -1,0 +1,207 @@
+//! Single flight: any number of callers in this process share one refresh of a grant. The refresh runs detached, so a
+//! caller that goes away cancels its own waiting and nothing else.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Tools, Whose,
+    claim::{self, Goal},
+    decide::{Why, backoff},
+};
+use crate::{
+    background,
+    model::{GrantId, Moment, ReauthorizeReason, UnknownKind},
+    oauth::classify::Refused,
+    store::StoreError,
+};
+
+/// How a flight ended. Every waiter gets the same.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// A newer generation is in the store.
+    Fresh,
+    /// The grant is over; the store says so.
+    Refused(ReauthorizeReason),
+    /// Suspended or disconnected meanwhile.
+    Withdrawn,
+    /// A refresh was sent, its answer was lost, and the time to ask again has not come.
+    Uncertain { kind: UnknownKind, resend_in: Duration },
+    /// Surely nothing happened at the provider; later.
+    Later { why: String, retry_after: Option<Duration> },
+    /// Our client was refused.
+    Client(Refused),
+    /// What we asked for was refused.
+    Request(Refused),
+    /// The store can't be read or written, so nothing was spent.
+    Store(Arc<StoreError>),
+}
+
+impl End {
+    /// The word kept in the decision log.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Refused(_) => "refused",
+            Self::Withdrawn => "withdrawn",
+            Self::Uncertain { .. } => "uncertain",
+            Self::Later { .. } => "later",
+            Self::Client(_) => "client_refused",
+            Self::Request(_) => "request_refused",
+            Self::Store(_) => "store",
+        }
+    }
+}
+
+/// The flights of this process.
+pub(crate) struct Flights {
+    tools: Arc<Tools>,
+    lanes: Mutex<HashMap<GrantId, Lane>>,
+    /// Raised while anything is in the air; a shutdown waits for zero.
+    in_air: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Lane {
+    running: Option<watch::Receiver<Option<End>>>,
+    failures: u32,
+    /// Until when the last failure is the answer, so that an outage costs one request a slot and not one a caller.
+    resting: Option<(Moment, Duration, End)>,
+}
+
+impl Flights {
+    pub(crate) fn new(tools: Arc<Tools>) -> Arc<Self> {
+        Arc::new(Self { tools, lanes: Mutex::default(), in_air: watch::Sender::new(0) })
+    }
+
+    /// Waits for the refresh of this generation, starting it if nobody has. Dropping the future stops nothing.
+    pub(crate) async fn refresh(self: &Arc<Self>, whose: &Whose, goal: Goal, why: Why) -> End {
+        let mut answer = match self.board(whose, goal, why) {
+            Ok(answer) => answer,
+            Err(resting) => return resting,
+        };
+        let ended = answer.wait_for(Option::is_some).await.map(|end| end.clone());
+        ended.ok().flatten().unwrap_or_else(|| End::Later {
+            why: "the refresh was abandoned".to_owned(),
+            retry_after: None,
+        })
+    }
+
+    /// Starts the refresh of this generation if nobody has, and waits for nothing.
+    pub(crate) fn start(self: &Arc<Self>, whose: &Whose, goal: Goal, why: Why) {
+        let _ = self.board(whose, goal, why);
+    }
+
+    /// How long the last failure still stands for this grant.
+    pub(crate) fn resting(&self, grant: &GrantId) -> Option<Duration> {
+        let now = self.tools.seams.clock.now();
+        self.lanes().get(grant).and_then(|lane| lane.rest_left(now)).map(|(left, _)| left)
+    }
+
+    /// Waits until nothing is in the air, or for as long as `patience`.
+    pub(crate) async fn drain(&self, patience: Duration) -> bool {
+        let mut in_air = self.in_air.subscribe();
+        let landed = in_air.wait_for(|count| *count == 0);
+        tokio::time::timeout(patience, landed).await.is_ok()
+    }
+
+    fn board(
+        self: &Arc<Self>,
+        whose: &Whose,
+        goal: Goal,
+        why: Why,
+    ) -> Result<watch::Receiver<Option<End>>, End> {
+        let now = self.tools.seams.clock.now();
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(goal.grant.clone()).or_default();
+        if let Some(running) = &lane.running {
+            return Ok(running.clone());
+        }
+        if let Some((_, end)) = lane.rest_left(now) {
+            return Err(end);
+        }
+        let (landed, answer) = watch::channel(None);
+        lane.running = Some(answer.clone());
+        drop(lanes);
+        self.take_off(whose.clone(), goal, why, landed);
+        Ok(answer)
+    }
+
+    /// Detached on purpose: an exchange under way is finished, kept and committed whoever has given up waiting. Its
+    /// owner is this object, which counts it and drains it.
+    fn take_off(
+        self: &Arc<Self>,
+        whose: Whose,
+        goal: Goal,
+        why: Why,
+        landed: watch::Sender<Option<End>>,
+    ) {
+        let flights = Arc::clone(self);
+        flights.in_air.send_modify(|count| *count += 1);
+        background::spawn(async move {
+            let _landing = Landing(&flights);
+            let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
+            flights.land(&goal.grant, end.clone()).await;
+            let _ = landed.send(Some(end));
+        });
+    }
+
+    async fn land(&self, grant: &GrantId, end: End) {
+        let access_left = self.access_left(grant).await;
+        let now = self.tools.seams.clock.now();
+        let roll = self.tools.seams.random_unit();
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(grant.clone()).or_default();
+        lane.running = None;
+        lane.resting = None;
+        let retry_after = match &end {
+            End::Fresh | End::Refused(_) | End::Withdrawn => {
+                lane.failures = 0;
+                return;
+            }
+            // Recovery has its own times and is not slowed by the backoff.
+            End::Uncertain { resend_in, .. } => {
+                let look_again = (*resend_in).clamp(Duration::from_millis(250), Duration::from_secs(5));
+                lane.resting = Some((now, look_again, end));
+                return;
+            }
+            End::Later { retry_after, .. } => *retry_after,
+            End::Client(_) | End::Request(_) | End::Store(_) => None,
+        };
+        let rest = backoff(lane.failures, retry_after, access_left, roll);
+        lane.failures = lane.failures.saturating_add(1);
+        lane.resting = Some((now, rest, end));
+    }
+
+    async fn access_left(&self, grant: &GrantId) -> Duration {
+        let now = self.tools.seams.clock.now();
+        let grant = self.tools.store.grant(grant).await.ok().flatten();
+        grant.and_then(|grant| Some(grant.access?.left(now))).unwrap_or_default()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<GrantId, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    fn rest_left(&self, now: Moment) -> Option<(Duration, End)> {
+        let (since, rest, end) = self.resting.as_ref()?;
+        let left = rest.saturating_sub(now.since(*since));
+        (!left.is_zero()).then(|| (left, end.clone()))
+    }
+}
+
+/// Counts a flight down even if it panics.
+struct Landing<'a>(&'a Flights);
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.0.in_air.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,139 @@
+//! The decision log: every decision about a refresh with its inputs and its outcome, one JSON line each, a file a day,
+//! kept 30 days. It holds no secret and costs no fsync: it tells afterwards, nothing rests on it.
+
+use std::{
+    fs, io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use jiff::Timestamp;
+
+use crate::model::Moment;
+
+/// For how many days decisions are kept.
+pub const KEPT_DAYS: i64 = 30;
+
+/// One decision.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Decision {
+    /// When.
+    pub ts: Timestamp,
+    /// For which connection.
+    pub connection: String,
+    /// On whose authority.
+    pub principal: String,
+    /// At which lineage.
+    pub lineage: u64,
+    /// At which generation.
+    pub generation: u64,
+    /// How many seconds the access token had left.
+    pub seconds_left: f64,
+    /// What was decided: `serve`, `serve_and_refresh`, `refresh_first`, `refuse`; or what was done: `refresh`.
+    pub decision: &'static str,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// What became of a refresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// How long the exchange took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// How far the provider's clock is ahead of ours, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew_s: Option<i64>,
+    /// Ties the lines of one attempt together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+}
+
+/// Appends decisions. Many processes append to the same file; one line is one write.
+#[derive(Clone, Debug)]
+pub struct DecisionLog {
+    folder: PathBuf,
+}
+
+impl DecisionLog {
+    /// A log in this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Appends one decision. A log that can't be written stops nobody.
+    pub fn append(&self, now: Moment, decision: &Decision) {
+        if let Err(error) = self.try_append(now, decision) {
+            tracing::debug!(%error, "the decision log can't be written");
+        }
+    }
+
+    fn try_append(&self, now: Moment, decision: &Decision) -> std::io::Result<()> {
+        let path = self.folder.join(format!("{}.jsonl", now.wall.strftime("%Y-%m-%d")));
+        let is_new = !path.exists();
+        let mut line = serde_json::to_vec(decision)?;
+        line.push(b'\n');
+        let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        file.write_all(&line)?;
+        if is_new {
+            forget_old(&self.folder, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first decision of a day sweeps out what is older than [`KEPT_DAYS`].
+fn forget_old(folder: &Path, now: Moment) -> std::io::Result<()> {
+    let oldest = now.wall - jiff::SignedDuration::from_hours(24 * KEPT_DAYS);
+    let oldest = format!("{}.jsonl", oldest.strftime("%Y-%m-%d"));
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.ends_with(".jsonl") && *name < *oldest) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, ManualClock};
+
+    fn decision(now: Moment) -> Decision {
+        Decision {
+            ts: now.wall,
+            connection: "c".to_owned(),
+            principal: "local".to_owned(),
+            lineage: 1,
+            generation: 2,
+            seconds_left: 3.5,
+            decision: "serve",
+            why: None,
+            outcome: None,
+            latency_ms: None,
+            skew_s: None,
+            trace_id: None,
+        }
+    }
+
+    #[test]
+    fn decisions_are_kept_thirty_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = DecisionLog::new(folder.path().to_owned());
+        let clock = ManualClock::new();
+        for _ in 0..40 {
+            log.append(clock.now(), &decision(clock.now()));
+            log.append(clock.now(), &decision(clock.now()));
+            clock.advance(std::time::Duration::from_secs(24 * 3600));
+        }
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert_eq!(files.len(), 31, "today and the thirty days before it");
+        let text = fs::read_to_string(files[0].path()).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.starts_with(r#"{"ts":"2026-"#), "{text}");
+    }
+}

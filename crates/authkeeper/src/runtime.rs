@@ -1,0 +1,470 @@
+//! The public handle: everything an embedder or the command line does goes through [`Runtime`].
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+pub use crate::refresh::worker::Keeper;
+use crate::{
+    clock::Seams,
+    error::TokenError,
+    http::Transport,
+    model::{
+        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, FailedCall, Generation, Grant, Record,
+        Resource, Scope, TaskId, Trouble, TroubleId,
+    },
+    refresh::{
+        RefreshRules, Tools, Whose,
+        claim::Goal,
+        decide::{self, Ask, Refusal, Verdict},
+        flight::{End, Flights},
+        log::{Decision, DecisionLog},
+        standing,
+    },
+    secret::SecretString,
+    store::{
+        CarriedCall, StoreError,
+        owners::{Owners, private_folder},
+        seal::unusable,
+        sqlite::SqliteStore,
+    },
+    trouble,
+};
+
+/// Where things are.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The folder that holds the store and what lies beside it.
+    pub data: PathBuf,
+    /// The store's file; `store.db` in the folder if none is named.
+    pub store: PathBuf,
+    /// The key's file.
+    pub key: PathBuf,
+    /// The waits of the refresh transaction and the providers' habits.
+    pub rules: RefreshRules,
+}
+
+impl Settings {
+    /// The usual places in one folder.
+    pub fn in_folder(data: PathBuf) -> Self {
+        let (store, key) = (data.join("store.db"), data.join("key"));
+        Self { data, store, key, rules: RefreshRules::default() }
+    }
+}
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    connection: ConnectionName,
+    min_ttl: Option<Duration>,
+    rejected: Option<Generation>,
+}
+
+impl TokenRequest {
+    /// A token for this connection.
+    pub fn new(connection: ConnectionName) -> Self {
+        Self { connection, min_ttl: None, rejected: None }
+    }
+
+    /// One that lives at least this much longer, if the provider can give that.
+    #[must_use]
+    pub fn min_ttl(mut self, min_ttl: Option<Duration>) -> Self {
+        self.min_ttl = min_ttl;
+        self
+    }
+
+    /// One newer than this generation, which just got a 401.
+    #[must_use]
+    pub fn after_401(mut self, rejected: Option<Generation>) -> Self {
+        self.rejected = rejected;
+        self
+    }
+}
+
+/// A token that may be presented now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IssuedToken {
+    /// The access token.
+    pub secret: SecretString,
+    /// Which generation it is: named when it gets a 401.
+    pub generation: Generation,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// What was granted, where known.
+    pub scope: Option<Scope>,
+    /// What it is for.
+    pub resource: Option<Resource>,
+    /// Where it may be sent: the connection's URL. A token goes to this origin and no other.
+    pub url: String,
+    /// Whether it lives as long as was asked for.
+    pub min_ttl_met: bool,
+}
+
+/// A connection as it stands now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionStatus {
+    /// The connection.
+    pub connection: Connection,
+    /// Its state.
+    pub state: ConnectionState,
+    /// Which sign-in its grant stems from.
+    pub lineage: u64,
+    /// Which generation its grant is at.
+    pub generation: u64,
+    /// When the access token ends, if there is one.
+    pub expires_at: Option<Timestamp>,
+    /// How long the access token may still be presented.
+    pub left: Duration,
+    /// When it is due for refresh.
+    pub due_in: Duration,
+    /// Whether it can be refreshed without a person.
+    pub refreshable: bool,
+    /// When the provider said that the refresh token ends.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// What was granted.
+    pub scope: Option<Scope>,
+    /// A refresh that somebody is at.
+    pub claim: Option<Claim>,
+    /// The troubles that are not over.
+    pub troubles: Vec<Trouble>,
+}
+
+impl ConnectionStatus {
+    /// Whether an answer was lost and it is not known whether the provider acted.
+    pub fn is_uncertain(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
+    }
+}
+
+/// The runtime: a store, a transport, and the refresh transaction over both.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) tools: Arc<Tools>,
+    flights: Arc<Flights>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Runtime")
+    }
+}
+
+/// How often one call may meet a state that changed under it before it gives up.
+const ROUNDS: usize = 4;
+
+impl Runtime {
+    /// Opens the store and its folder, making both where they are not.
+    pub fn open(
+        settings: &Settings,
+        seams: Seams,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, StoreError> {
+        let folder = |name: &str| {
+            let path = settings.data.join(name);
+            private_folder(&path).map_err(|error| unusable(&path, &error)).map(|()| path)
+        };
+        let (spill, owners, decisions) = (folder("spill")?, folder("owners")?, folder("decisions")?);
+        let store = SqliteStore::open(&settings.store, &settings.key, &seams)?;
+        let tools = Arc::new(Tools {
+            sealer: store.sealer().clone(),
+            store: Arc::new(store),
+            transport,
+            seams,
+            owners: Owners::new(owners),
+            spill,
+            rules: settings.rules.clone(),
+            log: DecisionLog::new(decisions),
+        });
+        Ok(Self { flights: Flights::new(Arc::clone(&tools)), tools })
+    }
+
+    /// A token that may be presented now, or what has to happen before there is one.
+    pub async fn access_token(&self, request: &TokenRequest) -> Result<IssuedToken, TokenError> {
+        let mut ended = None;
+        for _ in 0..ROUNDS {
+            let (connection, grant) = self.find(&request.connection).await?;
+            let whose = whose(&connection);
+            let now = self.tools.seams.clock.now();
+            let ask = Ask { min_ttl: request.min_ttl, rejected: request.rejected };
+            let verdict = decide::serve(standing(&grant), ask, now);
+            self.log(&whose, &grant, verdict);
+            match (verdict, ended) {
+                (Verdict::Serve, _) => {
+                    self.recover_behind(&whose, &grant);
+                    return self.issue(&connection, &grant, request);
+                }
+                (Verdict::ServeAndRefresh(why), _) => {
+                    self.flights.start(&whose, Goal::of(&grant), why);
+                    return self.issue(&connection, &grant, request);
+                }
+                (Verdict::Refuse(refusal), _) => {
+                    return Err(self.refused(&whose, &grant, refusal).await?);
+                }
+                (Verdict::RefreshFirst(_), Some(end)) => {
+                    return self.without(&connection, &grant, request, end);
+                }
+                (Verdict::RefreshFirst(why), None) => {
+                    match self.flights.refresh(&whose, Goal::of(&grant), why).await {
+                        End::Fresh | End::Refused(_) | End::Withdrawn => ended = None,
+                        failed => ended = Some(failed),
+                    }
+                }
+            }
+        }
+        Err(TokenError::Unavailable {
+            why: "the connection kept changing".to_owned(),
+            retry_after: None,
+        })
+    }
+
+    /// A refresh was wanted and did not come: a token that is still good serves all the same (rule 2).
+    fn without(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        request: &TokenRequest,
+        end: End,
+    ) -> Result<IssuedToken, TokenError> {
+        let now = self.tools.seams.clock.now();
+        let good = grant.access.as_ref().is_some_and(|token| {
+            !token.left(now).is_zero() && request.rejected.is_none_or(|old| token.generation > old)
+        });
+        if good {
+            return self.issue(connection, grant, request);
+        }
+        Err(match end {
+            End::Uncertain { kind, resend_in } => TokenError::Uncertain {
+                record: Box::new(trouble::uncertain_record(&whose(connection), grant, kind, now.wall, "")),
+                retry_after: resend_in,
+            },
+            End::Client(refused) => TokenError::ClientRefused {
+                issuer: grant.issuer.clone(),
+                client_id: grant.client_id.clone(),
+                refused,
+            },
+            End::Request(refused) => TokenError::RequestRefused { issuer: grant.issuer.clone(), refused },
+            End::Store(error) => TokenError::Store(error),
+            End::Later { why, retry_after } => TokenError::Unavailable { why, retry_after },
+            End::Fresh | End::Refused(_) | End::Withdrawn => TokenError::Unavailable {
+                why: "the connection kept changing".to_owned(),
+                retry_after: None,
+            },
+        })
+    }
+
+    /// An answer that was lost is looked after even while the current token serves.
+    fn recover_behind(&self, whose: &Whose, grant: &Grant) {
+        if grant.claim.is_some() && standing(grant).refreshable {
+            self.flights.start(whose, Goal::of(grant), decide::Why::Recovery);
+        }
+    }
+
+    async fn refused(
+        &self,
+        whose: &Whose,
+        grant: &Grant,
+        refusal: Refusal,
+    ) -> Result<TokenError, TokenError> {
+        let now = self.tools.seams.clock.now().wall;
+        let trace_id = self.tools.seams.random_id();
+        match refusal {
+            Refusal::Reauthorize(reason) => {
+                let since = match &grant.lifecycle {
+                    crate::model::GrantLifecycle::ReauthorizationRequired { since, .. } => *since,
+                    _ => now,
+                };
+                let times = (since, now);
+                let record = trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
+                trouble::keep(&self.tools, grant, record.clone()).await?;
+                Ok(TokenError::ReauthorizationRequired { record: Box::new(record) })
+            }
+            Refusal::Rejected => {
+                let record = trouble::rejected_record(whose, grant, now, &trace_id);
+                trouble::keep(&self.tools, grant, record.clone()).await?;
+                Ok(TokenError::Rejected { record: Box::new(record) })
+            }
+            Refusal::Suspended(reason) => {
+                Ok(TokenError::Suspended { connection: whose.connection.clone(), reason })
+            }
+            Refusal::Revoked => Ok(TokenError::NoSuchConnection { name: whose.connection.clone() }),
+        }
+    }
+
+    fn issue(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        request: &TokenRequest,
+    ) -> Result<IssuedToken, TokenError> {
+        let now = self.tools.seams.clock.now();
+        let token = grant.access.as_ref().ok_or_else(|| TokenError::Unavailable {
+            why: "there is no access token".to_owned(),
+            retry_after: None,
+        })?;
+        Ok(IssuedToken {
+            secret: token.secret.clone(),
+            generation: token.generation,
+            issued_at: token.issued.wall,
+            expires_at: token.expires_at(),
+            scope: token.scope.clone().or_else(|| connection.scope.clone()),
+            resource: token.resource.clone(),
+            url: connection.url.clone(),
+            min_ttl_met: request.min_ttl.is_none_or(|wanted| token.left(now) >= wanted),
+        })
+    }
+
+    async fn find(&self, name: &ConnectionName) -> Result<(Connection, Grant), TokenError> {
+        let missing = || TokenError::NoSuchConnection { name: name.clone() };
+        let connection = self.tools.store.connection(name).await?.ok_or_else(missing)?;
+        let id = connection.grant.clone().ok_or_else(missing)?;
+        let grant = self.tools.store.grant(&id).await?.ok_or_else(missing)?;
+        Ok((connection, grant))
+    }
+
+    fn log(&self, whose: &Whose, grant: &Grant, verdict: Verdict) {
+        let now = self.tools.seams.clock.now();
+        let left = grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
+        let why = match verdict {
+            Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => Some(why.as_str()),
+            Verdict::Serve | Verdict::Refuse(_) => None,
+        };
+        self.tools.log.append(now, &Decision {
+            ts: now.wall,
+            connection: whose.connection.to_string(),
+            principal: whose.principal.to_string(),
+            lineage: grant.lineage.0,
+            generation: grant.generation.0,
+            seconds_left: left.as_secs_f64(),
+            decision: verdict.as_str(),
+            why,
+            outcome: None,
+            latency_ms: None,
+            skew_s: None,
+            trace_id: None,
+        });
+    }
+
+    /// Keeps these connections fresh ahead of time for as long as the keeper lives.
+    pub fn keep_fresh(&self, connections: Vec<ConnectionName>) -> Keeper {
+        Keeper::start(&self.tools, &self.flights, connections)
+    }
+
+    /// Waits until no refresh of this process is under way; false if `patience` ran out.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.flights.drain(patience).await
+    }
+
+    /// How one connection stands.
+    pub async fn status(&self, name: &ConnectionName) -> Result<ConnectionStatus, TokenError> {
+        let connection = self.tools.store.connection(name).await?;
+        let connection =
+            connection.ok_or_else(|| TokenError::NoSuchConnection { name: name.clone() })?;
+        let troubles = self.tools.store.troubles().await?;
+        Ok(self.status_of(connection, &troubles).await?)
+    }
+
+    /// How all connections stand, by name.
+    pub async fn statuses(&self) -> Result<Vec<ConnectionStatus>, StoreError> {
+        let troubles = self.tools.store.troubles().await?;
+        let mut all = Vec::new();
+        for connection in self.tools.store.connections().await? {
+            all.push(self.status_of(connection, &troubles).await?);
+        }
+        Ok(all)
+    }
+
+    async fn status_of(
+        &self,
+        connection: Connection,
+        troubles: &[Trouble],
+    ) -> Result<ConnectionStatus, StoreError> {
+        let grant = match &connection.grant {
+            Some(id) => self.tools.store.grant(id).await?,
+            None => None,
+        };
+        let now = self.tools.seams.clock.now();
+        let access = grant.as_ref().and_then(|grant| grant.access.as_ref());
+        let refresh = grant.as_ref().and_then(|grant| grant.refresh.as_ref());
+        let of_this = |trouble: &&Trouble| trouble.record.connection == connection.name.as_str();
+        Ok(ConnectionStatus {
+            state: ConnectionState::of(grant.as_ref()),
+            lineage: grant.as_ref().map_or(0, |grant| grant.lineage.0),
+            generation: grant.as_ref().map_or(0, |grant| grant.generation.0),
+            expires_at: access.map(crate::model::AccessToken::expires_at),
+            left: access.map(|token| token.left(now)).unwrap_or_default(),
+            due_in: grant.as_ref().map(|g| decide::until_due(standing(g), now)).unwrap_or_default(),
+            refreshable: refresh.is_some(),
+            refresh_expires_at: refresh.and_then(|token| token.expires_at),
+            scope: access.and_then(|token| token.scope.clone()),
+            claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
+            troubles: troubles.iter().filter(of_this).cloned().collect(),
+            connection,
+        })
+    }
+
+    /// The troubles that are not over.
+    pub async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
+        self.tools.store.troubles().await
+    }
+
+    /// Takes the duty to tell the owner of a trouble; true for exactly one caller of all processes.
+    pub async fn claim_notification(&self, id: &TroubleId) -> Result<bool, StoreError> {
+        self.tools.store.claim_notification(id, self.now()).await
+    }
+
+    /// Begins a run led by this process.
+    pub async fn begin_task(&self, process: &str) -> Result<TaskId, StoreError> {
+        let task = TaskId::new(self.tools.seams.random_id());
+        self.tools.store.begin_task(&task, process, self.now()).await?;
+        Ok(task)
+    }
+
+    /// Ends a run.
+    pub async fn end_task(&self, task: &TaskId, code: i32) -> Result<(), StoreError> {
+        self.tools.store.end_task(task, code, self.now()).await
+    }
+
+    /// The open run led by one of these processes.
+    pub async fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>, StoreError> {
+        self.tools.store.task_led_by(processes).await
+    }
+
+    /// Notes that a carried call failed for lack of authority.
+    pub async fn call_failed(&self, call: &CarriedCall, reason: &str) -> Result<(), StoreError> {
+        self.tools.store.call_failed(call, reason, self.now()).await
+    }
+
+    /// Notes that a call that had failed has now succeeded.
+    pub async fn call_recovered(&self, call: &CarriedCall) -> Result<(), StoreError> {
+        self.tools.store.call_recovered(call, self.now()).await
+    }
+
+    /// The calls of a run that failed and were not recovered.
+    pub async fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>, StoreError> {
+        self.tools.store.unrecovered(task).await
+    }
+
+    /// An unguessable value, for a handle.
+    pub fn random_handle(&self) -> SecretString {
+        format!("{}{}", self.tools.seams.random_id(), self.tools.seams.random_id()).into()
+    }
+
+    /// The time by the runtime's clock.
+    pub fn now(&self) -> Timestamp {
+        self.tools.seams.clock.now().wall
+    }
+}
+
+fn whose(connection: &Connection) -> Whose {
+    Whose { connection: connection.name.clone(), principal: connection.principal.clone() }
+}
+
+/// The record an error carries, if it carries one.
+pub fn record_of(error: &TokenError) -> Option<&Record> {
+    error.record()
+}

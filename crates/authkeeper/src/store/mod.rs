@@ -1,0 +1,240 @@
+//! Where connections and grants are kept. Claims and generations move by compare-and-set only.
+//!
+//! [`Store`] is the seam; [`sqlite::SqliteStore`] is one machine's store. Every value that is a secret is sealed
+//! ([`seal`]) before it reaches a store's medium.
+
+pub mod owners;
+pub mod seal;
+pub mod sqlite;
+#[cfg(any(test, feature = "test-util"))]
+pub mod suite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::{
+    AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName, FailedCall,
+    Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider, ReauthorizeReason, Record, RefreshToken,
+    TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
+};
+
+/// Why the store can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no room left.
+    #[error("no space left on the device that holds {place}")]
+    Full {
+        /// The store's place.
+        place: String,
+    },
+    /// It can't be written.
+    #[error("{place} is read-only")]
+    ReadOnly {
+        /// The store's place.
+        place: String,
+    },
+    /// It can't be opened or read.
+    #[error("{place} can't be opened: {detail}")]
+    Unusable {
+        /// The store's place.
+        place: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// Its content is damaged.
+    #[error("{place} is damaged: {detail}")]
+    Damaged {
+        /// The store's place.
+        place: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Other processes held it for too long.
+    #[error("{place} was locked by another process for too long")]
+    Busy {
+        /// The store's place.
+        place: String,
+    },
+    /// A newer authkeeper wrote it.
+    #[error("{place} was written by a newer authkeeper (format {found}, this one knows {known})")]
+    Newer {
+        /// The store's place.
+        place: String,
+        /// Its format.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The key is not the one that sealed it.
+    #[error("the key {key} is not the one that {place} was sealed with")]
+    WrongKey {
+        /// The store's place.
+        place: String,
+        /// The key's place.
+        key: String,
+    },
+    /// There is a store and no key.
+    #[error("the key {key} is missing, and {place} can't be read without it")]
+    KeyMissing {
+        /// The store's place.
+        place: String,
+        /// The key's place.
+        key: String,
+    },
+    /// The key file is not a key.
+    #[error("{key} is not a key: {detail}")]
+    BadKey {
+        /// The key's place.
+        key: String,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// The result of a store operation.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Exactly which token an attempt wants to spend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spend {
+    /// Of which grant.
+    pub grant: GrantId,
+    /// Of which sign-in.
+    pub lineage: Lineage,
+    /// Which generation.
+    pub generation: Generation,
+}
+
+/// The outcome of a sign-in, to be adopted in one step.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The connection as it shall be; its `grant` is ignored.
+    pub connection: Connection,
+    /// Its provider's metadata.
+    pub provider: Provider,
+    /// The client that signed in.
+    pub registration: ClientRegistration,
+    /// What came.
+    pub tokens: TokenSet,
+    /// The id of the grant if a new one is needed.
+    pub new_grant: GrantId,
+}
+
+/// One accepted refresh, to be committed in one step.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// What was spent.
+    pub spend: Spend,
+    /// The new access token; its generation is the spent one's successor.
+    pub access: AccessToken,
+    /// The new refresh token; none keeps the old one (RFC 6749 §6).
+    pub refresh: Option<RefreshToken>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is the current generation now.
+    Yes,
+    /// Another generation or lineage is current; nothing was overwritten.
+    Superseded,
+    /// The grant was disconnected meanwhile: what came must be revoked, never adopted.
+    Revoked,
+}
+
+/// A trouble to be kept, told once.
+#[derive(Clone, Debug)]
+pub struct NewTrouble {
+    /// Its id if it is new.
+    pub id: TroubleId,
+    /// The lineage it belongs to.
+    pub lineage: Lineage,
+    /// What is told.
+    pub record: Record,
+}
+
+/// A carried call that failed for lack of authority.
+#[derive(Clone, Debug)]
+pub struct CarriedCall {
+    /// In which run.
+    pub task: TaskId,
+    /// Over which connection.
+    pub connection: ConnectionName,
+    /// A hash that is the same for the same call made again.
+    pub fingerprint: String,
+}
+
+/// A store of connections and grants.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// One connection.
+    async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>>;
+    /// All connections, by name.
+    async fn connections(&self) -> Result<Vec<Connection>>;
+    /// One grant with its current tokens.
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>>;
+    /// What is known of an issuer.
+    async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>>;
+    /// Our client at an issuer, by id.
+    async fn registration(&self, issuer: &Issuer, id: &ClientId) -> Result<Option<ClientRegistration>>;
+    /// The client we registered last at an issuer, to be used again.
+    async fn registered_client(&self, issuer: &Issuer) -> Result<Option<ClientRegistration>>;
+    /// Keeps a client before the sign-in that uses it: a registration must not be lost.
+    async fn keep_registration(&self, provider: &Provider, client: &ClientRegistration) -> Result<()>;
+
+    /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed.
+    async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant>;
+    /// Marks the connection's grant revoked, for good, and returns the grant as it was. Its secrets stay until
+    /// [`Store::forget`], so that they can be revoked at the provider.
+    async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>>;
+    /// Removes the connection and wipes the grant's secrets; the grant's row stays as a tombstone.
+    async fn forget(&self, name: &ConnectionName) -> Result<()>;
+
+    /// Claims one generation: from idle to spending, only if it is still current, active and unclaimed.
+    async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool>;
+    /// Replaces a claim whose outcome is unknown by the next attempt at the same generation.
+    async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool>;
+    /// Gives back a claim under which surely nothing was sent.
+    async fn release(&self, grant: &GrantId, attempt: &AttemptId) -> Result<bool>;
+    /// Notes that an attempt's outcome is unknown.
+    async fn mark_unknown(
+        &self,
+        grant: &GrantId,
+        attempt: &AttemptId,
+        kind: UnknownKind,
+        since: Moment,
+    ) -> Result<bool>;
+    /// Commits an accepted refresh, if what was spent is still current.
+    async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed>;
+    /// Notes a clear refusal and ends the attempt's claim; true only if that attempt still held it.
+    async fn commit_refusal(
+        &self,
+        spend: &Spend,
+        attempt: &AttemptId,
+        reason: ReauthorizeReason,
+        at: Timestamp,
+    ) -> Result<bool>;
+
+    /// Keeps a trouble. Returns it as kept, and whether it is new.
+    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;
+    /// The troubles that are not over.
+    async fn troubles(&self) -> Result<Vec<Trouble>>;
+    /// Ends every trouble of a connection.
+    async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
+    /// Takes the duty to tell the owner of a trouble; true for exactly one caller.
+    async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool>;
+
+    /// Notes a run and the process that leads it.
+    async fn begin_task(&self, task: &TaskId, process: &str, at: Timestamp) -> Result<()>;
+    /// Notes that a run ended, with the code it returned.
+    async fn end_task(&self, task: &TaskId, code: i32, at: Timestamp) -> Result<()>;
+    /// The open run led by one of these processes, the first that is one.
+    async fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>>;
+    /// Notes that a carried call failed for lack of authority.
+    async fn call_failed(&self, call: &CarriedCall, reason: &str, at: Timestamp) -> Result<()>;
+    /// Notes that a call that had failed has now succeeded.
+    async fn call_recovered(&self, call: &CarriedCall, at: Timestamp) -> Result<()>;
+    /// The calls of a run that failed and were not recovered.
+    async fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>>;
+}

@@ -1,0 +1,772 @@
+//! One machine's store: an SQLite file in WAL mode with `synchronous=FULL`, so that what was answered is durable.
+//!
+//! Reads go straight to the file over a connection of their own (a few microseconds, never behind a writer); writes go
+//! through one thread ([`writer`]). The same claim statements serve every SQL store.
+
+mod rows;
+mod salvage;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
+
+pub use self::salvage::{Salvaged, salvage};
+use self::{
+    rows::{millis, moment_text, stored},
+    writer::Writer,
+};
+use super::{
+    CarriedCall, Committed, NewTrouble, Refreshed, Result, SignedIn, Spend, Store, StoreError,
+    seal::{Belongs, Sealer, load_key},
+};
+use crate::{
+    clock::Seams,
+    model::{
+        AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName, FailedCall,
+        Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider, ReauthorizeReason, RefreshToken,
+        TaskId, Trouble, TroubleId, UnknownKind,
+    },
+    secret::SecretString,
+};
+
+/// The steps from an empty file to today's format; `user_version` counts those taken.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const KEY_CHECK: Belongs<'static> = Belongs { record: "meta", field: "key_check", generation: 0 };
+
+const SELECT_GRANT: &str = "SELECT g.*, a.secret AS a_secret, a.lineage AS a_lineage,
+    a.generation AS a_generation, a.issued AS a_issued, a.lifetime AS a_lifetime,
+    a.lifetime_source AS a_lifetime_source, a.scope AS a_scope, a.resource AS a_resource,
+    a.after_rejection AS a_after_rejection
+    FROM grant_family g LEFT JOIN access_token a
+    ON a.grant_id = g.id AND a.scope_key = '' AND a.resource_key = '' WHERE g.id = ?1";
+
+/// One machine's store.
+pub struct SqliteStore {
+    path: PathBuf,
+    sealer: Sealer,
+    reader: Mutex<Sqlite>,
+    writer: OnceLock<Writer>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store, makes it where there is none, and checks that the key is the one that sealed it.
+    pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
+        let sealed_before = path.exists();
+        let key_secret = load_key(key, path, !sealed_before, seams)?;
+        let sealer = Sealer::new(key_secret, seams.clone());
+        let place = path.display().to_string();
+        let mut reader = open_connection(path)?;
+        migrate(&mut reader, &place, &sealer)?;
+        check_key(&reader, &place, key, &sealer)?;
+        let query_only = reader.pragma_update(None, "query_only", true);
+        query_only.map_err(|error| fault(&place, &error))?;
+        let reader = Mutex::new(reader);
+        Ok(Self { path: path.to_owned(), sealer, reader, writer: OnceLock::new() })
+    }
+
+    /// Seals and opens what belongs to this store but lies beside it.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Sqlite) -> rusqlite::Result<T>) -> Result<T> {
+        work(&self.reader()).map_err(|error| fault(&self.place(), &error))
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Sqlite> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The writing thread starts with the first write: most runs of the command line only read.
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Sqlite) -> rusqlite::Result<T> + Send + 'static,
+    {
+        if self.writer.get().is_none() {
+            let ticket = self.path.with_extension("turn");
+            let _ = self.writer.set(Writer::start(self.path.clone(), ticket)?);
+        }
+        match self.writer.get() {
+            Some(writer) => writer.run(work).await,
+            None => Err(StoreError::Busy { place: self.place() }),
+        }
+    }
+
+    fn seal(&self, belongs: Belongs<'_>, secret: &SecretString) -> Vec<u8> {
+        #[expect(clippy::disallowed_methods, reason = "the secret is sealed")]
+        self.sealer.seal(belongs, secret.expose().as_bytes())
+    }
+}
+
+fn open_connection(path: &Path) -> Result<Sqlite> {
+    let place = path.display().to_string();
+    let open = || {
+        let connection = Sqlite::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        Ok(connection)
+    };
+    let connection = open().map_err(|error| fault(&place, &error))?;
+    restrict(path);
+    Ok(connection)
+}
+
+/// The folder is closed to others already; the file too, in case it is moved.
+fn restrict(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+}
+
+fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> {
+    let known = stored(MIGRATIONS.len() as u64);
+    let failed = |error: rusqlite::Error| fault(place, &error);
+    let version = |connection: &Sqlite| {
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+    };
+    let found = version(connection).map_err(failed)?;
+    if found > known {
+        return Err(StoreError::Newer { place: place.to_owned(), found, known });
+    }
+    if found == known {
+        return Ok(());
+    }
+    let behavior = rusqlite::TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
+    // Another process may have done it while this one waited for the lock.
+    let found = usize::try_from(version(&transaction).map_err(failed)?).unwrap_or_default();
+    for step in MIGRATIONS.iter().skip(found) {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    let check = sealer.seal(KEY_CHECK, b"authkeeper");
+    let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";
+    transaction.execute(keep, [check]).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> Result<()> {
+    let check: Option<Vec<u8>> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'key_check'", [], |row| row.get(0))
+        .optional()
+        .map_err(|error| fault(place, &error))?;
+    if check.is_some_and(|check| sealer.open(KEY_CHECK, &check).is_ok()) {
+        return Ok(());
+    }
+    Err(StoreError::WrongKey { place: place.to_owned(), key: key.display().to_string() })
+}
+
+/// What an SQLite error means.
+fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
+    let place = place.to_owned();
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { place },
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { place },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { place },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Damaged { place, detail }
+        }
+        Some(_) if detail.contains("no such table") => StoreError::Damaged { place, detail },
+        Some(_) => StoreError::Unusable { place, detail },
+        // Not SQLite's error but a row's: what it holds can't be read as what it must be.
+        None => StoreError::Damaged { place, detail },
+    }
+}
+
+fn put_access(
+    sql: &Sqlite,
+    grant: &GrantId,
+    sealed: &[u8],
+    token: &AccessToken,
+) -> rusqlite::Result<()> {
+    sql.execute(
+        "INSERT OR REPLACE INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation,
+            issued, lifetime, lifetime_source, scope, resource, after_rejection)
+         VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            grant.as_str(),
+            sealed,
+            stored(token.lineage.0),
+            stored(token.generation.0),
+            moment_text(token.issued),
+            i64::try_from(token.lifetime.as_millis()).unwrap_or(i64::MAX),
+            token.lifetime_source.as_str(),
+            token.scope.as_ref().map(crate::model::Scope::as_str),
+            token.resource.as_ref().map(crate::model::Resource::as_str),
+            token.after_rejection,
+        ],
+    )?;
+    Ok(())
+}
+
+/// A new refresh token, sealed for the generation it came with; none leaves the old one.
+struct SealedRefresh {
+    sealed: Vec<u8>,
+    generation: i64,
+    expires: Option<i64>,
+}
+
+impl SqliteStore {
+    fn seal_refresh(
+        &self,
+        grant: &GrantId,
+        generation: Generation,
+        token: &RefreshToken,
+    ) -> SealedRefresh {
+        let belongs = rows::refresh_belongs(grant.as_str(), generation.0);
+        SealedRefresh {
+            sealed: self.seal(belongs, &token.secret),
+            generation: stored(generation.0),
+            expires: token.expires_at.map(millis),
+        }
+    }
+
+    fn seal_access(&self, grant: &GrantId, token: &AccessToken) -> Vec<u8> {
+        self.seal(rows::access_belongs(grant.as_str(), token.generation.0), &token.secret)
+    }
+
+    fn seal_client(&self, client: &ClientRegistration) -> Option<Vec<u8>> {
+        let record = rows::registration_record(client.issuer.as_str(), client.client_id.as_str());
+        let belongs = rows::client_secret_belongs(&record);
+        client.client_secret.as_ref().map(|secret| self.seal(belongs, secret))
+    }
+}
+
+fn put_provider(sql: &Sqlite, provider: &Provider) -> rusqlite::Result<()> {
+    let metadata = serde_json::to_string(&provider.metadata)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let put = "INSERT OR REPLACE INTO provider (issuer, metadata) VALUES (?1, ?2)";
+    sql.execute(put, params![provider.issuer.as_str(), metadata])?;
+    Ok(())
+}
+
+fn put_registration(
+    sql: &Sqlite,
+    client: &ClientRegistration,
+    secret: Option<&[u8]>,
+) -> rusqlite::Result<()> {
+    let uris = serde_json::json!(client.redirect_uris).to_string();
+    sql.execute(
+        "INSERT OR REPLACE INTO registration (issuer, client_id, client_secret, auth_method, redirect_uris, source)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            client.issuer.as_str(),
+            client.client_id.as_str(),
+            secret,
+            client.auth_method.as_str(),
+            uris,
+            client.source.as_str(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
+    sql.execute(
+        "INSERT OR REPLACE INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            connection.name.as_str(),
+            connection.principal.as_str(),
+            connection.url,
+            connection.resource.as_ref().map(crate::model::Resource::as_str),
+            connection.issuer.as_str(),
+            connection.client_id.as_str(),
+            connection.scope.as_ref().map(crate::model::Scope::as_str),
+            grant.as_str(),
+            millis(connection.created),
+        ],
+    )?;
+    Ok(())
+}
+
+fn audit(sql: &Sqlite, at: Timestamp, record: &serde_json::Value) -> rusqlite::Result<()> {
+    let put = "INSERT INTO audit (at, record) VALUES (?1, ?2)";
+    sql.execute(put, params![millis(at), record.to_string()])?;
+    Ok(())
+}
+
+/// The grant a sign-in goes to: the connection's own, unless that one belongs to another client or is a tombstone.
+fn grant_for_sign_in(
+    sql: &Sqlite,
+    signed_in: &SignedIn,
+) -> rusqlite::Result<Option<(GrantId, u64, u64)>> {
+    sql.query_row(
+        "SELECT g.id, g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
+         WHERE c.name = ?1 AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked'",
+        params![
+            signed_in.connection.name.as_str(),
+            signed_in.registration.issuer.as_str(),
+            signed_in.registration.client_id.as_str(),
+        ],
+        |row| {
+            let lineage = rows::number("lineage", row.get(1)?)?;
+            let generation = rows::number("generation", row.get(2)?)?;
+            Ok((GrantId::new(row.get::<_, String>(0)?), lineage, generation))
+        },
+    )
+    .optional()
+}
+
+fn put_signed_in_grant(
+    sql: &Sqlite,
+    signed_in: &SignedIn,
+    (id, lineage, generation): (&GrantId, Lineage, Generation),
+    refresh: Option<&SealedRefresh>,
+) -> rusqlite::Result<()> {
+    sql.execute(
+        "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
+            refresh_token, refresh_generation, refresh_expires)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?7, ?8)",
+        params![
+            id.as_str(),
+            signed_in.registration.issuer.as_str(),
+            signed_in.registration.client_id.as_str(),
+            stored(lineage.0),
+            stored(generation.0),
+            refresh.map(|refresh| &refresh.sealed),
+            refresh.map(|refresh| refresh.generation),
+            refresh.and_then(|refresh| refresh.expires),
+        ],
+    )?;
+    Ok(())
+}
+
+fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
+    let end = "UPDATE trouble SET ended = ?2 WHERE connection = ?1 AND ended IS NULL";
+    sql.execute(end, params![connection, millis(at)])?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>> {
+        self.read(|sql| {
+            sql.prepare_cached("SELECT * FROM connection WHERE name = ?1")?
+                .query_row([name.as_str()], rows::connection)
+                .optional()
+        })
+    }
+
+    async fn connections(&self) -> Result<Vec<Connection>> {
+        self.read(|sql| {
+            let mut all = sql.prepare("SELECT * FROM connection ORDER BY name")?;
+            all.query_map([], rows::connection)?.collect()
+        })
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>> {
+        self.read(|sql| {
+            sql.prepare_cached(SELECT_GRANT)?
+                .query_row([id.as_str()], |row| rows::grant(row, &self.sealer))
+                .optional()
+        })
+    }
+
+    async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>> {
+        let text: Option<String> = self.read(|sql| {
+            let select = "SELECT metadata FROM provider WHERE issuer = ?1";
+            sql.query_row(select, [issuer.as_str()], |row| row.get(0)).optional()
+        })?;
+        let parse = |text: String| {
+            serde_json::from_str(&text)
+                .map(|metadata| Provider { issuer: issuer.clone(), metadata })
+                .map_err(|_json| fault(&self.place(), &rows::impossible("metadata")))
+        };
+        text.map(parse).transpose()
+    }
+
+    async fn registration(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+    ) -> Result<Option<ClientRegistration>> {
+        self.read(|sql| {
+            let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
+            let read = |row: &rusqlite::Row<'_>| rows::registration(row, &self.sealer);
+            sql.query_row(select, [issuer.as_str(), id.as_str()], read).optional()
+        })
+    }
+
+    async fn registered_client(&self, issuer: &Issuer) -> Result<Option<ClientRegistration>> {
+        self.read(|sql| {
+            let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic'
+                ORDER BY rowid DESC LIMIT 1";
+            let read = |row: &rusqlite::Row<'_>| rows::registration(row, &self.sealer);
+            sql.query_row(select, [issuer.as_str()], read).optional()
+        })
+    }
+
+    async fn keep_registration(&self, provider: &Provider, client: &ClientRegistration) -> Result<()> {
+        let secret = self.seal_client(client);
+        let (provider, client) = (provider.clone(), client.clone());
+        self.write(move |sql| {
+            put_provider(sql, &provider)?;
+            put_registration(sql, &client, secret.as_deref())
+        })
+        .await
+    }
+
+    async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant> {
+        // The row's id and generation are part of what a secret is sealed to, so they are looked up first and the write
+        // checks that they still hold: two sign-ins at once are adopted one after the other.
+        loop {
+            let found = self.read(|sql| grant_for_sign_in(sql, &signed_in))?;
+            let (id, lineage, generation) = found.clone().map_or_else(
+                || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
+                |(id, lineage, generation)| (id, Lineage(lineage).next(), Generation(generation).next()),
+            );
+            let resource = signed_in.connection.resource.clone();
+            let access = signed_in.tokens.access(lineage, generation, resource);
+            let refresh = signed_in.tokens.refresh_token.as_ref();
+            let refresh = refresh.map(|token| self.seal_refresh(&id, generation, token));
+            let sealed_access = self.seal_access(&id, &access);
+            let client_secret = self.seal_client(&signed_in.registration);
+            let (new, grant_id) = (signed_in.clone(), id.clone());
+            let adopted = self
+                .write(move |sql| {
+                    if grant_for_sign_in(sql, &new)? != found {
+                        return Ok(false);
+                    }
+                    put_provider(sql, &new.provider)?;
+                    put_registration(sql, &new.registration, client_secret.as_deref())?;
+                    put_connection(sql, &new.connection, &grant_id)?;
+                    put_signed_in_grant(sql, &new, (&grant_id, lineage, generation), refresh.as_ref())?;
+                    put_access(sql, &grant_id, &sealed_access, &access)?;
+                    end_troubles(sql, new.connection.name.as_str(), access.issued.wall)?;
+                    let event = serde_json::json!({
+                        "event": "signed_in", "connection": new.connection.name.as_str(),
+                        "principal": new.connection.principal.as_str(), "lineage": lineage.0,
+                    });
+                    audit(sql, access.issued.wall, &event)?;
+                    Ok(true)
+                })
+                .await?;
+            if adopted && let Some(grant) = self.grant(&id).await? {
+                return Ok(grant);
+            }
+        }
+    }
+
+    async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>> {
+        let Some(id) = self.connection(name).await?.and_then(|connection| connection.grant) else {
+            return Ok(None);
+        };
+        let (grant_id, connection) = (id.clone(), name.clone());
+        self.write(move |sql| {
+            let revoke = "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2
+                WHERE id = ?1 AND lifecycle <> 'revoked'";
+            sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
+            end_troubles(sql, connection.as_str(), at)?;
+            let event = serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
+            audit(sql, at, &event)
+        })
+        .await?;
+        self.grant(&id).await
+    }
+
+    async fn forget(&self, name: &ConnectionName) -> Result<()> {
+        let name = name.clone();
+        self.write(move |sql| {
+            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL
+                WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
+            sql.execute(wipe, [name.as_str()])?;
+            let drop_access = "DELETE FROM access_token
+                WHERE grant_id = (SELECT grant_id FROM connection WHERE name = ?1)";
+            sql.execute(drop_access, [name.as_str()])?;
+            sql.execute("DELETE FROM connection WHERE name = ?1", [name.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool> {
+        let (spend, claim) = (spend.clone(), claim.clone());
+        self.write(move |sql| {
+            let claimed = sql.execute(
+                "UPDATE grant_family SET claim_attempt = ?4, claim_number = ?5, claim_owner = ?6, claim_since = ?7,
+                    claim_unknown = NULL, claim_unknown_since = NULL
+                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = 'active'
+                    AND claim_attempt IS NULL AND refresh_token IS NOT NULL",
+                params![
+                    spend.grant.as_str(),
+                    stored(spend.lineage.0),
+                    stored(spend.generation.0),
+                    claim.attempt.as_str(),
+                    claim.number,
+                    claim.owner.as_str(),
+                    moment_text(claim.since),
+                ],
+            )?;
+            Ok(claimed == 1)
+        })
+        .await
+    }
+
+    async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool> {
+        let (spend, seen, claim) = (spend.clone(), seen.clone(), claim.clone());
+        self.write(move |sql| {
+            let taken = sql.execute(
+                "UPDATE grant_family SET claim_attempt = ?5, claim_number = ?6, claim_owner = ?7, claim_since = ?8,
+                    claim_unknown = NULL, claim_unknown_since = NULL
+                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = 'active'
+                    AND claim_attempt = ?4 AND claim_unknown IS NOT NULL",
+                params![
+                    spend.grant.as_str(),
+                    stored(spend.lineage.0),
+                    stored(spend.generation.0),
+                    seen.as_str(),
+                    claim.attempt.as_str(),
+                    claim.number,
+                    claim.owner.as_str(),
+                    moment_text(claim.since),
+                ],
+            )?;
+            Ok(taken == 1)
+        })
+        .await
+    }
+
+    async fn release(&self, grant: &GrantId, attempt: &AttemptId) -> Result<bool> {
+        let (grant, attempt) = (grant.clone(), attempt.clone());
+        self.write(move |sql| {
+            let release = "UPDATE grant_family SET claim_attempt = NULL, claim_number = NULL, claim_owner = NULL,
+                claim_since = NULL, claim_unknown = NULL, claim_unknown_since = NULL
+                WHERE id = ?1 AND claim_attempt = ?2 AND claim_unknown IS NULL";
+            Ok(sql.execute(release, [grant.as_str(), attempt.as_str()])? == 1)
+        })
+        .await
+    }
+
+    async fn mark_unknown(
+        &self,
+        grant: &GrantId,
+        attempt: &AttemptId,
+        kind: UnknownKind,
+        since: Moment,
+    ) -> Result<bool> {
+        let (grant, attempt) = (grant.clone(), attempt.clone());
+        self.write(move |sql| {
+            let mark = "UPDATE grant_family SET claim_unknown = ?3, claim_unknown_since = ?4
+                WHERE id = ?1 AND claim_attempt = ?2 AND claim_unknown IS NULL";
+            let with = params![grant.as_str(), attempt.as_str(), kind.as_str(), moment_text(since)];
+            Ok(sql.execute(mark, with)? == 1)
+        })
+        .await
+    }
+
+    async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed> {
+        let Refreshed { spend, access, refresh } = refreshed;
+        let next = access.generation;
+        let sealed_access = self.seal_access(&spend.grant, &access);
+        let refresh = refresh.map(|token| self.seal_refresh(&spend.grant, next, &token));
+        self.write(move |sql| {
+            let moved = sql.execute(
+                // It never leaves `suspended` or `revoked`, and it does leave `reauthorization_required`: a late answer
+                // proves that the grant lives.
+                "UPDATE grant_family SET generation = ?4,
+                    refresh_token = COALESCE(?5, refresh_token),
+                    refresh_generation = COALESCE(?6, refresh_generation),
+                    refresh_expires = CASE WHEN ?5 IS NULL THEN refresh_expires ELSE ?7 END,
+                    lifecycle_since = CASE lifecycle WHEN 'suspended' THEN lifecycle_since END,
+                    reason = CASE lifecycle WHEN 'suspended' THEN reason END,
+                    lifecycle = CASE lifecycle WHEN 'suspended' THEN 'suspended' ELSE 'active' END,
+                    claim_attempt = NULL, claim_number = NULL, claim_owner = NULL, claim_since = NULL,
+                    claim_unknown = NULL, claim_unknown_since = NULL
+                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle <> 'revoked'",
+                params![
+                    spend.grant.as_str(),
+                    stored(spend.lineage.0),
+                    stored(spend.generation.0),
+                    stored(next.0),
+                    refresh.as_ref().map(|refresh| &refresh.sealed),
+                    refresh.as_ref().map(|refresh| refresh.generation),
+                    refresh.as_ref().and_then(|refresh| refresh.expires),
+                ],
+            )?;
+            if moved == 1 {
+                put_access(sql, &spend.grant, &sealed_access, &access)?;
+                return Ok(Committed::Yes);
+            }
+            let revoked = "SELECT lifecycle = 'revoked' FROM grant_family WHERE id = ?1";
+            let revoked = sql.query_row(revoked, [spend.grant.as_str()], |row| row.get(0)).optional()?;
+            Ok(if revoked == Some(true) { Committed::Revoked } else { Committed::Superseded })
+        })
+        .await
+    }
+
+    async fn commit_refusal(
+        &self,
+        spend: &Spend,
+        attempt: &AttemptId,
+        reason: ReauthorizeReason,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let (spend, attempt) = (spend.clone(), attempt.clone());
+        self.write(move |sql| {
+            let refuse = "UPDATE grant_family SET lifecycle = 'reauthorization_required', reason = ?5,
+                lifecycle_since = ?6, claim_attempt = NULL, claim_number = NULL, claim_owner = NULL,
+                claim_since = NULL, claim_unknown = NULL, claim_unknown_since = NULL
+                WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND claim_attempt = ?4
+                    AND lifecycle = 'active'";
+            let with = params![
+                spend.grant.as_str(),
+                stored(spend.lineage.0),
+                stored(spend.generation.0),
+                attempt.as_str(),
+                reason.as_str(),
+                millis(at),
+            ];
+            Ok(sql.execute(refuse, with)? == 1)
+        })
+        .await
+    }
+
+    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {
+        let record = serde_json::to_value(&trouble.record).unwrap_or_default();
+        self.write(move |sql| {
+            let told = &trouble.record;
+            let inserted = sql.execute(
+                "INSERT OR IGNORE INTO trouble (id, connection, lineage, event, reason, record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    trouble.id.as_str(),
+                    told.connection,
+                    stored(trouble.lineage.0),
+                    told.event.as_str(),
+                    told.reason,
+                    record.to_string(),
+                ],
+            )?;
+            if inserted == 1 {
+                audit(sql, told.ts, &record)?;
+            }
+            let kept = sql.query_row(
+                "SELECT * FROM trouble WHERE connection = ?1 AND lineage = ?2 AND event = ?3 AND reason = ?4
+                    AND ended IS NULL",
+                params![told.connection, stored(trouble.lineage.0), told.event.as_str(), told.reason],
+                rows::trouble,
+            )?;
+            Ok((kept, inserted == 1))
+        })
+        .await
+    }
+
+    async fn troubles(&self) -> Result<Vec<Trouble>> {
+        self.read(|sql| {
+            let mut open = sql.prepare("SELECT * FROM trouble WHERE ended IS NULL ORDER BY rowid")?;
+            open.query_map([], rows::trouble)?.collect()
+        })
+    }
+
+    async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
+        let connection = connection.clone();
+        self.write(move |sql| end_troubles(sql, connection.as_str(), at)).await
+    }
+
+    async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool> {
+        let id = id.clone();
+        self.write(move |sql| {
+            let take = "UPDATE trouble SET notified = ?2 WHERE id = ?1 AND notified IS NULL";
+            Ok(sql.execute(take, params![id.as_str(), millis(at)])? == 1)
+        })
+        .await
+    }
+
+    async fn begin_task(&self, task: &TaskId, process: &str, at: Timestamp) -> Result<()> {
+        let (task, process) = (task.clone(), process.to_owned());
+        self.write(move |sql| {
+            let begin = "INSERT INTO task (id, process, began) VALUES (?1, ?2, ?3)";
+            sql.execute(begin, params![task.as_str(), process, millis(at)]).map(drop)
+        })
+        .await
+    }
+
+    async fn end_task(&self, task: &TaskId, code: i32, at: Timestamp) -> Result<()> {
+        let task = task.clone();
+        self.write(move |sql| {
+            let end = "UPDATE task SET ended = ?2, code = ?3 WHERE id = ?1";
+            sql.execute(end, params![task.as_str(), millis(at), code]).map(drop)
+        })
+        .await
+    }
+
+    async fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>> {
+        self.read(|sql| {
+            let select = "SELECT id FROM task WHERE process = ?1 AND ended IS NULL ORDER BY rowid DESC LIMIT 1";
+            let mut find = sql.prepare_cached(select)?;
+            for process in processes {
+                let found: Option<String> = find.query_row([process], |row| row.get(0)).optional()?;
+                if let Some(id) = found {
+                    return Ok(Some(TaskId::new(id)));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    async fn call_failed(&self, call: &CarriedCall, reason: &str, at: Timestamp) -> Result<()> {
+        let (call, reason) = (call.clone(), reason.to_owned());
+        self.write(move |sql| {
+            let note = "INSERT INTO failed_call (task, connection, fingerprint, reason, times, first)
+                VALUES (?1, ?2, ?3, ?4, 1, ?5)
+                ON CONFLICT DO UPDATE SET times = times + 1, reason = ?4, recovered = NULL";
+            let (task, connection) = (call.task.as_str(), call.connection.as_str());
+            sql.execute(note, params![task, connection, call.fingerprint, reason, millis(at)]).map(drop)
+        })
+        .await
+    }
+
+    async fn call_recovered(&self, call: &CarriedCall, at: Timestamp) -> Result<()> {
+        let call = call.clone();
+        self.write(move |sql| {
+            let note = "UPDATE failed_call SET recovered = ?4
+                WHERE task = ?1 AND connection = ?2 AND fingerprint = ?3 AND recovered IS NULL";
+            let (task, connection) = (call.task.as_str(), call.connection.as_str());
+            sql.execute(note, params![task, connection, call.fingerprint, millis(at)]).map(drop)
+        })
+        .await
+    }
+
+    async fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>> {
+        self.read(|sql| {
+            let mut failed = sql.prepare(
+                "SELECT connection, SUM(times), MIN(first), MIN(reason) FROM failed_call
+                 WHERE task = ?1 AND recovered IS NULL GROUP BY connection ORDER BY connection",
+            )?;
+            let read = |row: &rusqlite::Row<'_>| {
+                let name: String = row.get(0)?;
+                Ok(FailedCall {
+                    connection: ConnectionName::parse(&name)
+                        .map_err(|_name| rows::impossible("connection"))?,
+                    times: rows::number("times", row.get(1)?)?,
+                    first: rows::timestamp("first", row.get(2)?)?,
+                    reason: row.get(3)?,
+                })
+            };
+            failed.query_map([task.as_str()], read)?.collect()
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! Rows to types and back. A row that no code of ours can have written is damage, and says so.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Row, types::Type};
+
+use crate::{
+    model::{
+        AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
+        ClientRegistration, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle, Issuer,
+        LifetimeSource, Lineage, Moment, OwnerId, PrincipalId, ReauthorizeReason, RefreshToken,
+        RegistrationSource, Resource, Scope, SuspendReason, Trouble, TroubleId, UnknownKind,
+    },
+    secret::SecretString,
+    store::seal::{Belongs, Sealer},
+};
+
+/// A column holds what can't be there.
+#[derive(Debug, thiserror::Error)]
+#[error("column {0} holds a value that can't be there")]
+struct Impossible(&'static str);
+
+pub(super) fn impossible(column: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(Impossible(column)))
+}
+
+pub(super) fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+pub(super) fn timestamp(column: &'static str, millis: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(millis).map_err(|_range| impossible(column))
+}
+
+/// Wall clock, boot and boot clock in one text, exact to the nanosecond.
+pub(super) fn moment_text(at: Moment) -> String {
+    format!("{}/{:x}/{}", at.wall.as_nanosecond(), at.boot.id.0, at.boot.since.as_nanos())
+}
+
+pub(super) fn moment(column: &'static str, text: &str) -> rusqlite::Result<Moment> {
+    let parse = || {
+        let mut parts = text.split('/');
+        let wall = Timestamp::from_nanosecond(parts.next()?.parse().ok()?).ok()?;
+        let id = BootId(u128::from_str_radix(parts.next()?, 16).ok()?);
+        let since = Duration::from_nanos(parts.next()?.parse().ok()?);
+        Some(Moment { wall, boot: BootStamp { id, since } })
+    };
+    parse().ok_or_else(|| impossible(column))
+}
+
+pub(super) fn number(column: &'static str, value: i64) -> rusqlite::Result<u64> {
+    u64::try_from(value).map_err(|_negative| impossible(column))
+}
+
+pub(super) fn stored(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
+    let name: String = row.get("name")?;
+    Ok(Connection {
+        name: ConnectionName::parse(&name).map_err(|_name| impossible("name"))?,
+        principal: PrincipalId::new(row.get::<_, String>("principal")?),
+        url: row.get("url")?,
+        resource: row.get::<_, Option<String>>("resource")?.map(Resource::new),
+        issuer: Issuer::new(row.get::<_, String>("issuer")?),
+        client_id: ClientId::new(row.get::<_, String>("client_id")?),
+        scope: row.get::<_, Option<String>>("scope")?.map(Scope::new),
+        grant: row.get::<_, Option<String>>("grant_id")?.map(GrantId::new),
+        created: timestamp("created", row.get("created")?)?,
+    })
+}
+
+pub(super) fn registration(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<ClientRegistration> {
+    let (issuer, client_id): (String, String) = (row.get("issuer")?, row.get("client_id")?);
+    let record = registration_record(&issuer, &client_id);
+    let sealed: Option<Vec<u8>> = row.get("client_secret")?;
+    let secret = sealed.map(|sealed| open(sealer, client_secret_belongs(&record), &sealed));
+    let uris: String = row.get("redirect_uris")?;
+    let (method, source): (String, String) = (row.get("auth_method")?, row.get("source")?);
+    Ok(ClientRegistration {
+        issuer: Issuer::new(issuer),
+        client_id: ClientId::new(client_id),
+        client_secret: secret.transpose()?,
+        auth_method: ClientAuthMethod::parse(&method).ok_or_else(|| impossible("auth_method"))?,
+        redirect_uris: serde_json::from_str(&uris).map_err(|_json| impossible("redirect_uris"))?,
+        source: RegistrationSource::parse(&source).ok_or_else(|| impossible("source"))?,
+    })
+}
+
+pub(super) fn registration_record(issuer: &str, client_id: &str) -> String {
+    format!("{issuer} {client_id}")
+}
+
+pub(super) fn client_secret_belongs(record: &str) -> Belongs<'_> {
+    Belongs { record, field: "client_secret", generation: 0 }
+}
+
+pub(super) fn refresh_belongs(grant: &str, generation: u64) -> Belongs<'_> {
+    Belongs { record: grant, field: "refresh_token", generation }
+}
+
+pub(super) fn access_belongs(grant: &str, generation: u64) -> Belongs<'_> {
+    Belongs { record: grant, field: "access_token", generation }
+}
+
+fn open(sealer: &Sealer, belongs: Belongs<'_>, sealed: &[u8]) -> rusqlite::Result<SecretString> {
+    let plain = sealer.open(belongs, sealed).map_err(|_broken| impossible(belongs.field))?;
+    let text = std::str::from_utf8(&plain).map_err(|_utf8| impossible(belongs.field))?;
+    Ok(text.to_owned().into())
+}
+
+/// A grant with the access token that the same row carries (a left join).
+pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
+    let id: String = row.get("id")?;
+    Ok(Grant {
+        issuer: Issuer::new(row.get::<_, String>("issuer")?),
+        client_id: ClientId::new(row.get::<_, String>("client_id")?),
+        lineage: Lineage(number("lineage", row.get("lineage")?)?),
+        generation: Generation(number("generation", row.get("generation")?)?),
+        lifecycle: lifecycle(row)?,
+        claim: claim(row)?,
+        refresh: refresh_token(row, sealer, &id)?,
+        access: access_token(row, sealer, &id)?,
+        id: GrantId::new(id),
+    })
+}
+
+fn lifecycle(row: &Row<'_>) -> rusqlite::Result<GrantLifecycle> {
+    let word: String = row.get("lifecycle")?;
+    let reason: Option<String> = row.get("reason")?;
+    let since: Option<i64> = row.get("lifecycle_since")?;
+    let since = since.map(|millis| timestamp("lifecycle_since", millis)).transpose()?;
+    match (word.as_str(), reason.as_deref(), since) {
+        ("active", None, _) => Ok(GrantLifecycle::Active),
+        ("revoked", _, Some(since)) => Ok(GrantLifecycle::Revoked { since }),
+        ("reauthorization_required", Some(reason), Some(since)) => {
+            let reason = ReauthorizeReason::parse(reason).ok_or_else(|| impossible("reason"))?;
+            Ok(GrantLifecycle::ReauthorizationRequired { reason, since })
+        }
+        ("suspended", Some(reason), Some(since)) => {
+            let reason = SuspendReason::parse(reason).ok_or_else(|| impossible("reason"))?;
+            Ok(GrantLifecycle::Suspended { reason, since })
+        }
+        _ => Err(impossible("lifecycle")),
+    }
+}
+
+fn claim(row: &Row<'_>) -> rusqlite::Result<Option<Claim>> {
+    let Some(attempt) = row.get::<_, Option<String>>("claim_attempt")? else {
+        return Ok(None);
+    };
+    let kind: Option<String> = row.get("claim_unknown")?;
+    let phase = match kind {
+        None => ClaimPhase::Spending,
+        Some(kind) => ClaimPhase::Unknown {
+            kind: UnknownKind::parse(&kind).ok_or_else(|| impossible("claim_unknown"))?,
+            since: moment("claim_unknown_since", &row.get::<_, String>("claim_unknown_since")?)?,
+        },
+    };
+    let count = number("claim_number", row.get("claim_number")?)?;
+    Ok(Some(Claim {
+        attempt: AttemptId::new(attempt),
+        number: u32::try_from(count).map_err(|_range| impossible("claim_number"))?,
+        owner: OwnerId::new(row.get::<_, String>("claim_owner")?),
+        since: moment("claim_since", &row.get::<_, String>("claim_since")?)?,
+        phase,
+    }))
+}
+
+fn refresh_token(
+    row: &Row<'_>,
+    sealer: &Sealer,
+    grant: &str,
+) -> rusqlite::Result<Option<RefreshToken>> {
+    let Some(sealed) = row.get::<_, Option<Vec<u8>>>("refresh_token")? else {
+        return Ok(None);
+    };
+    let generation = number("refresh_generation", row.get("refresh_generation")?)?;
+    let expires: Option<i64> = row.get("refresh_expires")?;
+    Ok(Some(RefreshToken {
+        secret: open(sealer, refresh_belongs(grant, generation), &sealed)?,
+        expires_at: expires.map(|at| timestamp("refresh_expires", at)).transpose()?,
+    }))
+}
+
+fn access_token(
+    row: &Row<'_>,
+    sealer: &Sealer,
+    grant: &str,
+) -> rusqlite::Result<Option<AccessToken>> {
+    let Some(sealed) = row.get::<_, Option<Vec<u8>>>("a_secret")? else {
+        return Ok(None);
+    };
+    let generation = number("a_generation", row.get("a_generation")?)?;
+    let source: String = row.get("a_lifetime_source")?;
+    Ok(Some(AccessToken {
+        secret: open(sealer, access_belongs(grant, generation), &sealed)?,
+        lineage: Lineage(number("a_lineage", row.get("a_lineage")?)?),
+        generation: Generation(generation),
+        issued: moment("a_issued", &row.get::<_, String>("a_issued")?)?,
+        lifetime: Duration::from_millis(number("a_lifetime", row.get("a_lifetime")?)?),
+        lifetime_source: LifetimeSource::parse(&source).ok_or_else(|| impossible("a_lifetime_source"))?,
+        scope: row.get::<_, Option<String>>("a_scope")?.map(Scope::new),
+        resource: row.get::<_, Option<String>>("a_resource")?.map(Resource::new),
+        after_rejection: row.get("a_after_rejection")?,
+    }))
+}
+
+pub(super) fn trouble(row: &Row<'_>) -> rusqlite::Result<Trouble> {
+    let record: String = row.get("record")?;
+    Ok(Trouble {
+        id: TroubleId::new(row.get::<_, String>("id")?),
+        record: serde_json::from_str(&record).map_err(|_json| impossible("record"))?,
+        notified: row.get::<_, Option<i64>>("notified")?.is_some(),
+    })
+}

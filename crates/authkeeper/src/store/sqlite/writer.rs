@@ -1,0 +1,156 @@
+//! One thread writes. Jobs that wait together are committed together (group commit), and processes take turns: each
+//! takes a file ticket before it asks SQLite for the write lock, because SQLite's own waiting starves the unlucky.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    time::Duration,
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{fault, open_connection};
+use crate::store::{Result, StoreError};
+
+/// What a job leaves to be done once it is known whether the commit held.
+type Finish = Box<dyn FnOnce(Result<()>) + Send>;
+/// Given the batch's transaction, or the reason why there is none.
+type Job = Box<dyn FnOnce(Result<&Connection>) -> Finish + Send>;
+
+/// How many jobs one commit carries at most.
+const BATCH: usize = 256;
+
+/// How long to wait for the ticket. It spares waiting and is never what safety rests on: a stopped process that holds
+/// it delays the others by this much and no more.
+const TICKET_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The handle to the writing thread.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: Sender<Job>,
+    place: String,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(path: PathBuf, ticket: PathBuf) -> Result<Self> {
+        let place = path.display().to_string();
+        let connection = open_connection(&path)?;
+        let (jobs, inbox) = channel();
+        let mut thread = WriterThread { connection, ticket, place: place.clone() };
+        std::thread::Builder::new()
+            .name("authkeeper-store".to_owned())
+            .spawn(move || thread.run(&inbox))
+            .map_err(|error| StoreError::Unusable { place: place.clone(), detail: error.to_string() })?;
+        Ok(Self { jobs, place })
+    }
+
+    /// Runs one job in the next transaction and answers once it is durable.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let place = self.place.clone();
+        let job: Job = Box::new(move |transaction| {
+            let done = transaction.and_then(|connection| {
+                in_savepoint(connection, work).map_err(|error| fault(&place, &error))
+            });
+            Box::new(move |commit| {
+                let _ = answer.send(commit.and(done));
+            })
+        });
+        let gone = || StoreError::Unusable {
+            place: self.place.clone(),
+            detail: "the writing thread ended".to_owned(),
+        };
+        self.jobs.send(job).map_err(|_returned| gone())?;
+        answered.await.map_err(|_dropped| gone())?
+    }
+}
+
+/// A job that fails takes back what it did and leaves the others of its batch alone.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("SAVEPOINT job")?;
+    let done = work(connection);
+    let end = if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+    connection.execute_batch(end)?;
+    done
+}
+
+struct WriterThread {
+    connection: Connection,
+    ticket: PathBuf,
+    place: String,
+}
+
+impl WriterThread {
+    fn run(&mut self, inbox: &Receiver<Job>) {
+        while let Ok(first) = inbox.recv() {
+            let ticket = take_ticket(self.ticket.clone());
+            let mut finishes = Vec::new();
+            let committed = self.commit_batch(first, inbox, &mut finishes);
+            drop(ticket);
+            let mut results = repeat_result(&self.place, committed);
+            for finish in finishes {
+                finish(results());
+            }
+        }
+    }
+
+    fn commit_batch(
+        &mut self,
+        first: Job,
+        inbox: &Receiver<Job>,
+        finishes: &mut Vec<Finish>,
+    ) -> rusqlite::Result<()> {
+        let mut batch = vec![first];
+        batch.extend(inbox.try_iter().take(BATCH - 1));
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = match transaction {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                // No write lock, no room: every job of the batch is told so.
+                let refused = batch.into_iter().map(|job| job(Err(fault(&self.place, &error))));
+                finishes.extend(refused);
+                return Ok(());
+            }
+        };
+        finishes.extend(batch.into_iter().map(|job| job(Ok(&transaction))));
+        transaction.commit()
+    }
+}
+
+/// The batch's one result, for each of its jobs.
+fn repeat_result(place: &str, committed: rusqlite::Result<()>) -> impl FnMut() -> Result<()> + '_ {
+    move || match &committed {
+        Ok(()) => Ok(()),
+        Err(error) => Err(fault(place, error)),
+    }
+}
+
+/// Waits in the kernel's queue for the ticket file's lock, in a thread of its own so that the wait can be bounded.
+fn take_ticket(path: PathBuf) -> Option<File> {
+    let open = || File::options().create(true).append(true).open(&path);
+    let file = open().ok()?;
+    if file.try_lock().is_ok() {
+        return Some(file);
+    }
+    let (taken, wait) = channel();
+    let queued = std::thread::Builder::new().name("authkeeper-ticket".to_owned()).spawn(move || {
+        if file.lock().is_ok() {
+            // If nobody waits any more the file closes here and the ticket is free again.
+            let _ = taken.send(file);
+        }
+    });
+    queued.ok()?;
+    match wait.recv_timeout(TICKET_PATIENCE) {
+        Ok(file) => Some(file),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+    }
+}

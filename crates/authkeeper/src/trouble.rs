@@ -1,0 +1,104 @@
+//! Troubles: one record each, kept once, told once.
+
+use jiff::Timestamp;
+
+use crate::{
+    model::{AttemptId, Event, Grant, ReauthorizeReason, Record, TroubleId, UnknownKind},
+    refresh::{Tools, Whose},
+    store::{NewTrouble, Result},
+};
+
+/// A person must sign in again.
+pub(crate) async fn reauthorize(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    attempt: &AttemptId,
+    reason: ReauthorizeReason,
+) -> Result<()> {
+    let now = tools.seams.clock.now().wall;
+    let record = reauthorize_record(whose, grant, reason, (now, now), attempt.as_str());
+    keep(tools, grant, record).await
+}
+
+/// A refresh was sent and its answer lost.
+pub(crate) async fn uncertain(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    attempt: &AttemptId,
+    kind: UnknownKind,
+) -> Result<()> {
+    let now = tools.seams.clock.now().wall;
+    keep(tools, grant, uncertain_record(whose, grant, kind, now, attempt.as_str())).await
+}
+
+pub(crate) fn uncertain_record(
+    whose: &Whose,
+    grant: &Grant,
+    kind: UnknownKind,
+    now: Timestamp,
+    trace_id: &str,
+) -> Record {
+    Record {
+        event: Event::Uncertain,
+        connection: whose.connection.to_string(),
+        principal: whose.principal.to_string(),
+        task: None,
+        reason: kind.as_str().to_owned(),
+        detail: "a refresh was sent and its answer was lost; whether the provider acted is not known".to_owned(),
+        since: now,
+        expires_at: grant.access.as_ref().map(crate::model::AccessToken::expires_at),
+        action: format!(
+            "nothing yet: authkeeper asks again as the provider's rule allows; see authkeeper status {}",
+            whose.connection
+        ),
+        link: None,
+        trace_id: trace_id.to_owned(),
+        ts: now,
+    }
+}
+
+pub(crate) fn reauthorize_record(
+    whose: &Whose,
+    grant: &Grant,
+    reason: ReauthorizeReason,
+    (since, now): (Timestamp, Timestamp),
+    trace_id: &str,
+) -> Record {
+    Record {
+        event: Event::ReauthorizationRequired,
+        connection: whose.connection.to_string(),
+        principal: whose.principal.to_string(),
+        task: None,
+        reason: reason.as_str().to_owned(),
+        detail: reason.sentence().to_owned(),
+        since,
+        expires_at: grant.access.as_ref().map(crate::model::AccessToken::expires_at),
+        action: format!("authkeeper reauthorize {}", whose.connection),
+        link: None,
+        trace_id: trace_id.to_owned(),
+        ts: now,
+    }
+}
+
+/// The resource refused a fresh token.
+pub(crate) fn rejected_record(whose: &Whose, grant: &Grant, now: Timestamp, trace_id: &str) -> Record {
+    Record {
+        event: Event::AuthorityLost,
+        reason: "rejected".to_owned(),
+        detail: "the server refused a token fresh from the provider; refreshing again can't help".to_owned(),
+        action: format!(
+            "check at the provider that this account may still use the service, then authkeeper reauthorize {}",
+            whose.connection
+        ),
+        ..reauthorize_record(whose, grant, ReauthorizeReason::RefreshRefused, (now, now), trace_id)
+    }
+}
+
+/// Keeps a trouble; the store sees to it that the same one is kept once.
+pub(crate) async fn keep(tools: &Tools, grant: &Grant, record: Record) -> Result<()> {
+    let id = TroubleId::new(tools.seams.random_id());
+    tools.store.keep_trouble(NewTrouble { id, lineage: grant.lineage, record }).await?;
+    Ok(())
+}
