@@ -1,5 +1,10 @@
 #[cfg_attr(
     not(test),
+    expect(dead_code, unused_imports, reason = "wired up with the `run` command")
+)]
+mod carry;
+#[cfg_attr(
+    not(test),
     expect(dead_code, unused_imports, reason = "wired up with the `mcp` command")
 )]
 mod mcp;
