@@ -8,5 +8,10 @@ mod carry;
     expect(dead_code, unused_imports, reason = "wired up with the `mcp` command")
 )]
 mod mcp;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "wired up with the `run` command")
+)]
+mod proxy;
 
 fn main() {}

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use self::{
     authority::{Authority, CarryRefusal, CarryToken},
-    bound::Bound,
+    bound::{Bound, told},
     headers::TASK_HEADER,
     target::{BadTarget, Target},
 };
