@@ -12,15 +12,12 @@ use tokio::{
 
 use super::RunPlan;
 
-/// A running command.
-pub(crate) type Started = Child;
-
 /// Starts the command with our streams and, instead of tokens, where the proxy is and the handle.
 #[expect(
     clippy::disallowed_methods,
     reason = "the command's processes show the handle to the proxy"
 )]
-pub(super) fn spawn(plan: &RunPlan, url: &str) -> io::Result<Started> {
+pub(super) fn spawn(plan: &RunPlan, url: &str) -> io::Result<Child> {
     Command::new(&plan.command)
         .args(&plan.args)
         .env("AUTHKEEPER_URL", url)
@@ -38,10 +35,7 @@ pub(super) fn spawn_failure(error: &io::Error) -> u8 {
 }
 
 /// Waits for the command and passes on what comes in for it meanwhile.
-pub(super) async fn wait(
-    mut child: Started,
-    mut signals: mpsc::Receiver<Signal>,
-) -> io::Result<u8> {
+pub(super) async fn wait(mut child: Child, mut signals: mpsc::Receiver<Signal>) -> io::Result<u8> {
     let id = child
         .id()
         .and_then(|id| i32::try_from(id).ok())

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 pub(crate) use self::{
-    child::{Forwarder, Started},
+    child::{Forwarder, Ignored},
     verdict::verdict,
     watch::{FailedCall, Trouble, TroubleId, Troubles},
 };
