@@ -1,22 +1,15 @@
-#[cfg_attr(
+#![cfg_attr(
     not(test),
-    expect(dead_code, unused_imports, reason = "wired up with the `run` command")
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "wired up with the `run` and `mcp` commands"
+    )
 )]
+
 mod carry;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "wired up with the `run` command")
-)]
 mod commands;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "wired up with the `mcp` command")
-)]
 mod mcp;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "wired up with the `run` command")
-)]
 mod notify;
 mod proxy;
 

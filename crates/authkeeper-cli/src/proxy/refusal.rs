@@ -164,6 +164,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::carry::CarryRefusal;
+
+    #[test]
+    fn refusals_of_the_authority_have_statuses_of_their_own() {
+        let message = "broken".to_owned();
+        for (refusal, status, word) in [
+            (CarryRefusal::NoSuchConnection, 403, "no_such_connection"),
+            (CarryRefusal::Fault { message }, 500, "fault"),
+        ] {
+            let response = Refusal::Carry(refusal.into()).response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[ERROR_HEADER], word);
+            assert!(!response.headers().contains_key("retry-after"));
+        }
+    }
 
     #[test]
     fn retry_after_is_rounded_up_and_always_there() {
@@ -173,10 +188,10 @@ mod tests {
             (Some(0), "1"),
             (Some(60_000), "60"),
         ] {
-            let refusal = Refusal::Carry(CarryError::Unavailable {
+            let refusal = Refusal::Carry(CarryError::from(CarryRefusal::Unavailable {
                 message: "busy".to_owned(),
                 retry_after: asked.map(Duration::from_millis),
-            });
+            }));
             let response = refusal.response();
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers()["retry-after"], said);

@@ -42,7 +42,7 @@ pub(super) async fn wait(mut child: Child, mut signals: mpsc::Receiver<Signal>) 
         .and_then(Pid::from_raw);
     loop {
         tokio::select! {
-            // A signal that came before the end goes first: afterwards the id may be another's.
+            // Until this has told of the end, the id stays the command's.
             ended = child.wait() => return ended.map(exit_code),
             Some(signal) = signals.recv() => {
                 if let Some(id) = id
@@ -137,6 +137,10 @@ mod tests {
         assert!(ignored.holds(Signal::HUP));
         assert!(!ignored.holds(Signal::TERM));
         assert_eq!(Ignored::parse("nothing"), Ignored::default());
+        assert!(
+            !Ignored::inherited().holds(Signal::KILL),
+            "nobody can ignore it"
+        );
     }
 
     #[test]

@@ -74,6 +74,10 @@ impl Watch {
     pub(super) async fn finish(mut self) -> (Vec<Trouble>, Vec<FailedCall>) {
         let open = self.look().await;
         let unrecovered = self.troubles.unrecovered().await;
+        for call in &unrecovered {
+            let FailedCall { connection, reason } = call;
+            tracing::info!(%connection, reason, "a call failed for lack of authority");
+        }
         while self.hooks.join_next().await.is_some() {}
         (open, unrecovered)
     }
