@@ -1,0 +1,54 @@
+//! The seam to the runtime: tokens, and the bookkeeping of carried calls.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authkeeper::{
+    model::{ConnectionName, Generation, Record},
+    secret::SecretString,
+};
+
+/// Tokens and the bookkeeping of carried calls, for one process.
+#[async_trait]
+pub(crate) trait Authority: Send + Sync + 'static {
+    /// A token to present now. `rejected` is the generation that just got a 401. The work is detached
+    /// inside: dropping the future loses nothing.
+    async fn token(
+        &self,
+        connection: &ConnectionName,
+        rejected: Option<Generation>,
+    ) -> Result<CarryToken, CarryRefusal>;
+
+    /// A call failed for lack of authority. The fingerprint is a hex digest, never raw content.
+    async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str);
+
+    /// The call with this fingerprint got through. Called after every call, so it has to be cheap where
+    /// none had failed before.
+    async fn call_succeeded(&self, connection: &ConnectionName, fingerprint: &str);
+}
+
+/// What one call is authorized with.
+pub(crate) struct CarryToken {
+    pub(crate) secret: SecretString,
+    pub(crate) generation: Generation,
+    /// The connection's URL, as it was typed. The token goes to its origin and nowhere else.
+    pub(crate) url: String,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(crate) enum CarryRefusal {
+    /// A person must act.
+    Authority { record: Box<Record> },
+    /// The server refused a token fresh from the provider.
+    Rejected { record: Box<Record> },
+    /// The provider cannot be reached now.
+    Unavailable {
+        message: String,
+        retry_after: Option<Duration>,
+    },
+    /// No such connection.
+    NoSuchConnection,
+    /// Ours: the store, a bug.
+    Fault { message: String },
+}

@@ -1,0 +1,92 @@
+//! The carrier as the bridge wants it: for one connection, in the bridge's words.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use authkeeper::model::{ConnectionName, Record};
+use http::Response;
+use serde_json::{Value, json};
+
+use super::{Call, CallBody, Carrier, CarryError, Target, fingerprint};
+use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest};
+
+/// A [`Carrier`] for one connection.
+pub(crate) struct Bound {
+    carrier: Arc<Carrier>,
+    connection: ConnectionName,
+}
+
+impl Bound {
+    pub(crate) fn new(carrier: Arc<Carrier>, connection: ConnectionName) -> Self {
+        Self {
+            carrier,
+            connection,
+        }
+    }
+}
+
+#[async_trait]
+impl Upstream for Bound {
+    async fn send(
+        &self,
+        request: UpstreamRequest,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let call = Call {
+            method: request.method,
+            target: Target::exact(),
+            headers: request.headers,
+            body: CallBody::Whole(request.body),
+            idempotent: request.idempotent,
+            fingerprint: fingerprint(&[b"mcp", request.fingerprint.as_bytes()]),
+        };
+        let carried = self.carrier.carry(&self.connection, call).await;
+        carried.map_err(|error| worded(error, &self.connection))
+    }
+}
+
+fn worded(error: CarryError, connection: &ConnectionName) -> UpstreamError {
+    match error {
+        CarryError::Authority { record } => UpstreamError::Authority {
+            message_for_model: told(&record),
+            data: as_object(&record),
+        },
+        CarryError::Rejected { record } => UpstreamError::Rejected {
+            message: told(&record),
+            data: as_object(&record),
+        },
+        CarryError::NoSuchConnection => no_such_connection(connection),
+        CarryError::Unavailable { message, .. }
+        | CarryError::Unreachable { message }
+        | CarryError::Fault { message } => UpstreamError::Unavailable { message },
+        CarryError::BadTarget(bad) => UpstreamError::Unavailable {
+            message: bad.to_string(),
+        },
+        CarryError::Interrupted { message } => UpstreamError::Interrupted { message },
+    }
+}
+
+fn no_such_connection(connection: &ConnectionName) -> UpstreamError {
+    let action = format!("authkeeper connect {connection} URL");
+    UpstreamError::Authority {
+        message_for_model: format!(
+            "there is no connection {connection} any more. A person must run: {action}"
+        ),
+        data: json!({ "connection": connection.as_str(), "reason": "no_such_connection", "action": action }),
+    }
+}
+
+/// What happened and what a person does, in two sentences.
+pub(crate) fn told(record: &Record) -> String {
+    let link = record
+        .link
+        .as_ref()
+        .map_or_else(String::new, |link| format!(" ({link})"));
+    format!(
+        "{}: {}. To mend it: {}{link}",
+        record.connection, record.detail, record.action
+    )
+}
+
+fn as_object(record: &Record) -> Value {
+    serde_json::to_value(record).unwrap_or_else(|_unserializable| json!({}))
+}

@@ -1,0 +1,119 @@
+//! `authkeeper run`: a command that never holds a token, and an exit code that never hides trouble.
+
+mod child;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod watch;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use authkeeper::{model::ConnectionName, secret::SecretString};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+pub(crate) use self::{
+    child::{Forwarder, Ignored},
+    verdict::verdict,
+    watch::{FailedCall, Trouble, TroubleId, Troubles},
+};
+use crate::{
+    carry::Carrier,
+    notify::Hook,
+    proxy::{Limits, Proxy},
+};
+
+/// What is to be run.
+pub(crate) struct RunPlan {
+    pub(crate) declared: Vec<ConnectionName>,
+    pub(crate) command: OsString,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) handle: SecretString,
+    pub(crate) task_id: String,
+}
+
+/// What it is run with.
+pub(crate) struct RunSeams {
+    pub(crate) carrier: Arc<Carrier>,
+    pub(crate) troubles: Arc<dyn Troubles>,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) report: Report,
+    /// Signals to pass on, from [`Forwarder::install`].
+    pub(crate) signals: mpsc::Receiver<rustix::process::Signal>,
+}
+
+/// Where `run` says something: standard error, or a test's buffer.
+#[derive(Clone)]
+pub(crate) struct Report(Arc<Mutex<dyn Write + Send>>);
+
+impl Report {
+    pub(crate) fn new(out: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(out)))
+    }
+
+    /// One line in one write, so that lines of several processes don't mix.
+    fn line(&self, text: &str) {
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = out
+            .write_all(format!("{text}\n").as_bytes())
+            .and_then(|()| out.flush());
+        if let Err(error) = written {
+            tracing::debug!(%error, "standard error is gone");
+        }
+    }
+}
+
+/// Runs the command to its end and says what `run` exits with.
+pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> io::Result<u8> {
+    let RunSeams {
+        carrier,
+        troubles,
+        hook,
+        report,
+        signals,
+    } = seams;
+    tracing::debug!(task = plan.task_id, "starting a run");
+    let proxy = Proxy::bind(
+        carrier,
+        plan.handle.clone(),
+        plan.declared.clone(),
+        Limits::default(),
+    )
+    .await?;
+    let child = match child::spawn(&plan, &proxy.url()) {
+        Ok(child) => child,
+        Err(error) => {
+            report.line(&format!(
+                "authkeeper: {}: {error}",
+                plan.command.to_string_lossy()
+            ));
+            return Ok(child::spawn_failure(&error));
+        }
+    };
+    let (stop_proxy, proxy_stopped) = oneshot::channel::<()>();
+    let mut serving = JoinSet::new();
+    serving.spawn(proxy.serve(async move { drop(proxy_stopped.await) }));
+    let mut watch = watch::Watch::new(troubles, hook, report.clone());
+    let (ended, over) = oneshot::channel::<()>();
+    let waiting = async {
+        let code = child::wait(child, signals).await;
+        drop(ended);
+        code
+    };
+    let (code, ()) = tokio::join!(waiting, watch.until(over));
+    let code = code?;
+    drop(stop_proxy);
+    while serving.join_next().await.is_some() {}
+    let (open, unrecovered) = watch.finish().await;
+    let (code, message) = verdict(code, &plan.declared, &open, &unrecovered);
+    if let Some(message) = message {
+        report.line(&format!("authkeeper: {message}"));
+    }
+    Ok(code)
+}

@@ -1,0 +1,237 @@
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use authkeeper::model::{Event, Record};
+use rustix::process::Signal;
+
+use super::*;
+use crate::carry::tests::{FakeAuthority, notion};
+
+pub(super) fn trouble(id: &str, event: Event, connection: &str) -> Trouble {
+    Trouble {
+        id: TroubleId(id.to_owned()),
+        record: record(event, connection),
+    }
+}
+
+fn record(event: Event, connection: &str) -> Record {
+    crate::carry::tests::record(event, connection)
+}
+
+#[derive(Default)]
+struct Fake {
+    open: Vec<Trouble>,
+    failed: Vec<FailedCall>,
+    claimed: AtomicBool,
+}
+
+#[async_trait]
+impl Troubles for Fake {
+    async fn open(&self) -> Vec<Trouble> {
+        self.open.clone()
+    }
+
+    async fn claim_notification(&self, _id: &TroubleId) -> bool {
+        !self.claimed.swap(true, Ordering::SeqCst)
+    }
+
+    async fn unrecovered(&self) -> Vec<FailedCall> {
+        self.failed.clone()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn plan(command: &str, args: &[&str]) -> RunPlan {
+    RunPlan {
+        declared: vec![notion()],
+        command: command.into(),
+        args: args.iter().map(Into::into).collect(),
+        handle: "handle-5ecret".to_owned().into(),
+        task_id: "t1".to_owned(),
+    }
+}
+
+/// The exit code and what was said.
+async fn ran_with(
+    plan: RunPlan,
+    troubles: Arc<Fake>,
+    hook: Option<Hook>,
+    signals: mpsc::Receiver<Signal>,
+) -> (u8, String) {
+    let said = Buffer::default();
+    let carrier = Arc::new(Carrier::new(FakeAuthority::new("http://127.0.0.1:9/", 1)));
+    let report = Report::new(said.clone());
+    let code = run(
+        plan,
+        RunSeams {
+            carrier,
+            troubles,
+            hook,
+            report,
+            signals,
+        },
+    )
+    .await
+    .unwrap();
+    let said = said.0.lock().unwrap().clone();
+    (code, String::from_utf8(said).unwrap())
+}
+
+async fn ran(plan: RunPlan, troubles: Fake, hook: Option<Hook>) -> (u8, String) {
+    ran_with(plan, Arc::new(troubles), hook, mpsc::channel(1).1).await
+}
+
+#[tokio::test]
+async fn the_command_gets_the_proxy_and_the_handle_and_gives_its_code() {
+    let script = r#"case "$AUTHKEEPER_URL $AUTHKEEPER_TASK" in
+        "http://127.0.0.1:"*" handle-5ecret") exit 7;; esac; exit 1"#;
+    assert_eq!(
+        ran(plan("sh", &["-c", script]), Fake::default(), None).await,
+        (7, String::new())
+    );
+    let (code, _) = ran(plan("sh", &["-c", "kill -TERM $$"]), Fake::default(), None).await;
+    assert_eq!(code, 143);
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_there_is_said() {
+    let (code, said) = ran(plan("no-such-command-here", &[]), Fake::default(), None).await;
+    assert_eq!(code, 127);
+    assert!(said.contains("no-such-command-here"), "{said}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (code, _) = ran(
+        plan(file.path().to_str().unwrap(), &[]),
+        Fake::default(),
+        None,
+    )
+    .await;
+    assert_eq!(code, 126);
+}
+
+async fn exists(path: &Path) {
+    for _ in 0..2000 {
+        if path.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the command never came that far");
+}
+
+#[tokio::test]
+async fn signals_reach_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready");
+    let script = "trap 'exit 9' USR1; : > \"$0\"; while :; do sleep 0.05; done";
+    let plan = plan("sh", &["-c", script, ready.to_str().unwrap()]);
+    let (sender, signals) = mpsc::channel(1);
+    let sending = async {
+        exists(&ready).await;
+        sender.send(Signal::USR1).await.unwrap();
+    };
+    let running = ran_with(plan, Arc::default(), None, signals);
+    let both = async { tokio::join!(running, sending) };
+    let ((code, _), ()) = tokio::time::timeout(Duration::from_secs(20), both)
+        .await
+        .unwrap();
+    assert_eq!(code, 9);
+}
+
+#[tokio::test]
+async fn what_arrives_here_is_passed_on() {
+    let (_forwarder, mut signals) = Forwarder::install(false, Ignored::default()).unwrap();
+    rustix::process::kill_process(rustix::process::getpid(), Signal::USR2).unwrap();
+    let signal = tokio::time::timeout(Duration::from_secs(10), signals.recv()).await;
+    assert_eq!(signal.unwrap(), Some(Signal::USR2));
+}
+
+#[tokio::test]
+async fn a_trouble_is_printed_once_and_its_owner_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = dir.path().join("told");
+    let hook = format!(
+        "cat >> '{}'; echo \"${{AUTHKEEPER_TASK-none}}\" >> '{0}'",
+        told.display()
+    );
+    let open = vec![trouble("1", Event::ReauthorizationRequired, "notion")];
+    let troubles = Fake {
+        open,
+        ..Fake::default()
+    };
+    let (code, said) = ran(plan("sleep", &["2.2"]), troubles, Some(Hook::new(hook))).await;
+    assert_eq!(code, 75);
+    let line = serde_json::to_string(&record(Event::ReauthorizationRequired, "notion")).unwrap();
+    assert_eq!(said, format!("{line}\n"));
+    assert_eq!(
+        std::fs::read_to_string(told).unwrap(),
+        format!("{line}\nnone\n")
+    );
+}
+
+#[tokio::test]
+async fn whoever_did_not_claim_it_does_not_tell() {
+    let open = vec![trouble("1", Event::Uncertain, "notion")];
+    let troubles = Fake {
+        open,
+        claimed: true.into(),
+        ..Fake::default()
+    };
+    let hook = Some(Hook::new("exit 1".to_owned()));
+    let (code, said) = ran(plan("true", &[]), troubles, hook).await;
+    assert_eq!((code, said.lines().count()), (0, 1), "{said}");
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_is_said_and_changes_nothing() {
+    let troubles = Fake {
+        open: vec![trouble("1", Event::Uncertain, "notion")],
+        ..Fake::default()
+    };
+    let (code, said) = ran(
+        plan("true", &[]),
+        troubles,
+        Some(Hook::new("exit 1".to_owned())),
+    )
+    .await;
+    assert_eq!(code, 0);
+    assert!(said.contains("on_trouble failed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_that_swallows_the_failure_does_not_return_0() {
+    let failed = vec![FailedCall {
+        connection: notion(),
+        reason: "refresh_refused".to_owned(),
+    }];
+    let (code, said) = ran(
+        plan("true", &[]),
+        Fake {
+            failed,
+            ..Fake::default()
+        },
+        None,
+    )
+    .await;
+    assert_eq!(code, 75);
+    assert!(
+        said.contains("the command returned 0, but 1 call over notion failed"),
+        "{said}"
+    );
+}

@@ -1,0 +1,120 @@
+//! What a run exits with: a pure function.
+
+use std::collections::BTreeMap;
+
+use authkeeper::model::{ConnectionName, Event};
+
+use super::watch::{FailedCall, Trouble};
+
+/// A person can mend it (`EX_TEMPFAIL`).
+const MENDABLE: u8 = 75;
+
+/// PRODUCT rule 11: lost authority and calls that failed for it can't be hidden behind the command's own
+/// code. `uncertain` alone is no loss: the access token still serves.
+pub(crate) fn verdict(
+    command_code: u8,
+    declared: &[ConnectionName],
+    open: &[Trouble],
+    unrecovered: &[FailedCall],
+) -> (u8, Option<String>) {
+    let is_declared = |name: &str| declared.iter().any(|declared| declared.as_str() == name);
+    let lost = open.iter().any(|trouble| {
+        let gone = match trouble.record.event {
+            Event::ReauthorizationRequired | Event::AuthorityLost => true,
+            // Uncertain, and what later versions may add.
+            _ => false,
+        };
+        gone && is_declared(&trouble.record.connection)
+    });
+    let message = (!unrecovered.is_empty()).then(|| failed_calls(command_code, unrecovered));
+    let code = if lost || message.is_some() {
+        MENDABLE
+    } else {
+        command_code
+    };
+    (code, message)
+}
+
+fn failed_calls(command_code: u8, unrecovered: &[FailedCall]) -> String {
+    let mut counts: BTreeMap<&ConnectionName, usize> = BTreeMap::new();
+    for call in unrecovered {
+        *counts.entry(&call.connection).or_default() += 1;
+    }
+    let counted: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| {
+            format!(
+                "{count} {} over {name}",
+                if *count == 1 { "call" } else { "calls" }
+            )
+        })
+        .collect();
+    let one = unrecovered.len() == 1;
+    let but = if command_code == 0 { "but" } else { "and" };
+    format!(
+        "the command returned {command_code}, {but} {} failed for lack of authority and {} not recovered",
+        counted.join(" and "),
+        if one { "was" } else { "were" }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::trouble, *};
+
+    fn name(text: &str) -> ConnectionName {
+        ConnectionName::parse(text).unwrap()
+    }
+
+    fn failed(connection: &str) -> FailedCall {
+        FailedCall {
+            connection: name(connection),
+            reason: "refresh_refused".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_code_by_what_happened() {
+        let lost = trouble("1", Event::ReauthorizationRequired, "notion");
+        let rejected = trouble("2", Event::AuthorityLost, "notion");
+        let uncertain = trouble("3", Event::Uncertain, "notion");
+        let other = trouble("4", Event::ReauthorizationRequired, "jira");
+        let rows = [
+            (0, vec![], 0),
+            (3, vec![], 3),
+            (143, vec![], 143),
+            (0, vec![lost.clone()], 75),
+            (3, vec![lost], 75),
+            (0, vec![rejected], 75),
+            (0, vec![uncertain.clone()], 0),
+            (3, vec![uncertain], 3),
+            (0, vec![other], 0),
+        ];
+        for (command, open, expected) in rows {
+            let (code, message) = verdict(command, &[name("notion")], &open, &[]);
+            assert_eq!((code, message), (expected, None), "{command} {open:?}");
+        }
+    }
+
+    #[test]
+    fn failed_calls_can_not_be_swallowed() {
+        let (code, message) = verdict(
+            0,
+            &[name("notion")],
+            &[],
+            &[failed("notion"), failed("notion")],
+        );
+        assert_eq!(code, 75);
+        assert_eq!(
+            message.unwrap(),
+            "the command returned 0, but 2 calls over notion failed for lack of authority and were not recovered"
+        );
+        let (code, message) = verdict(3, &[name("notion")], &[], &[failed("notion"), failed("a")]);
+        assert_eq!(code, 75);
+        assert_eq!(
+            message.unwrap(),
+            "the command returned 3, and 1 call over a and 1 call over notion failed for lack of authority and \
+             were not recovered"
+        );
+    }
+}

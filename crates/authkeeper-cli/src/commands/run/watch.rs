@@ -1,0 +1,116 @@
+//! Looks for trouble about once a second: each is printed once, and its owner told once.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use authkeeper::model::{ConnectionName, Record};
+use tokio::{sync::oneshot, task::JoinSet};
+
+use super::Report;
+use crate::notify::Hook;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Which trouble: the same for as long as it is open, another when it comes again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TroubleId(pub(crate) String);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) id: TroubleId,
+    pub(crate) record: Record,
+}
+
+/// A call that authkeeper carried for this task, that failed for lack of authority and never succeeded.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedCall {
+    pub(crate) connection: ConnectionName,
+    pub(crate) reason: String,
+}
+
+/// What the store knows of this task's troubles.
+#[async_trait]
+pub(crate) trait Troubles: Send + Sync + 'static {
+    /// Those of this task's connections that are not over.
+    async fn open(&self) -> Vec<Trouble>;
+    /// True for exactly one caller, whichever process it is: that one tells the owner.
+    async fn claim_notification(&self, id: &TroubleId) -> bool;
+    /// Of this task.
+    async fn unrecovered(&self) -> Vec<FailedCall>;
+}
+
+pub(super) struct Watch {
+    troubles: Arc<dyn Troubles>,
+    hook: Option<Hook>,
+    report: Report,
+    printed: HashSet<TroubleId>,
+    hooks: JoinSet<()>,
+}
+
+impl Watch {
+    pub(super) fn new(troubles: Arc<dyn Troubles>, hook: Option<Hook>, report: Report) -> Self {
+        Self {
+            troubles,
+            hook,
+            report,
+            printed: HashSet::new(),
+            hooks: JoinSet::new(),
+        }
+    }
+
+    /// Looks until the command is over. A look is never cut short: between claiming and telling, that
+    /// would lose the notification.
+    pub(super) async fn until(&mut self, mut over: oneshot::Receiver<()>) {
+        loop {
+            self.look().await;
+            tokio::select! {
+                _ = &mut over => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// A last look, and the end of what was started.
+    pub(super) async fn finish(mut self) -> (Vec<Trouble>, Vec<FailedCall>) {
+        let open = self.look().await;
+        let unrecovered = self.troubles.unrecovered().await;
+        for call in &unrecovered {
+            let FailedCall { connection, reason } = call;
+            tracing::info!(%connection, reason, "a call failed for lack of authority");
+        }
+        while self.hooks.join_next().await.is_some() {}
+        (open, unrecovered)
+    }
+
+    async fn look(&mut self) -> Vec<Trouble> {
+        while self.hooks.try_join_next().is_some() {}
+        let open = self.troubles.open().await;
+        for trouble in &open {
+            if self.printed.insert(trouble.id.clone()) {
+                self.tell(trouble).await;
+            }
+        }
+        open
+    }
+
+    async fn tell(&mut self, trouble: &Trouble) {
+        let Ok(line) = serde_json::to_string(&trouble.record) else {
+            return;
+        };
+        self.report.line(&line);
+        let Some(hook) = self.hook.clone() else {
+            return;
+        };
+        if !self.troubles.claim_notification(&trouble.id).await {
+            return;
+        }
+        let report = self.report.clone();
+        self.hooks.spawn(async move {
+            if let Err(error) = hook.run(&line).await {
+                report.line(&format!(
+                    "authkeeper: on_trouble failed, the owner may not know: {error}"
+                ));
+            }
+        });
+    }
+}

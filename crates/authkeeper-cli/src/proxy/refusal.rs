@@ -1,0 +1,201 @@
+//! What the proxy answers by itself.
+
+use authkeeper::model::{ConnectionName, Record};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::{
+    carry::{CarryError, whole},
+    mcp::ResponseBody,
+};
+
+/// The fixed word, so that a client can tell an answer of ours from the server's.
+pub(crate) const ERROR_HEADER: HeaderName = HeaderName::from_static("x-authkeeper-error");
+
+/// Why a request was not passed on.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Host,
+    Origin,
+    Handle,
+    Upgrade,
+    Route,
+    Path,
+    Undeclared {
+        declared: Vec<ConnectionName>,
+    },
+    /// The request's body broke off.
+    Body,
+    Carry(CarryError),
+}
+
+impl Refusal {
+    pub(super) fn response(&self) -> Response<ResponseBody> {
+        let (status, word) = self.kind();
+        let mut object = Map::new();
+        object.insert("error".to_owned(), Value::from(word));
+        object.insert("message".to_owned(), Value::from(self.message()));
+        if let Some(record) = self.record() {
+            let record = serde_json::to_value(record).unwrap_or_default();
+            object.insert("record".to_owned(), record);
+        }
+        let text = Value::Object(object).to_string();
+        let mut response = Response::new(whole(text.into()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(ERROR_HEADER, HeaderValue::from_static(word));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// Authority that is missing is a 403: a 401 would make clients start a sign-in of their own.
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Host => (StatusCode::FORBIDDEN, "wrong_host"),
+            Self::Origin => (StatusCode::FORBIDDEN, "wrong_origin"),
+            Self::Handle => (StatusCode::UNAUTHORIZED, "task_handle_required"),
+            Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported"),
+            Self::Route => (StatusCode::NOT_FOUND, "no_such_route"),
+            Self::Path => (StatusCode::BAD_REQUEST, "bad_path"),
+            Self::Undeclared { .. } => (StatusCode::FORBIDDEN, "connection_not_declared"),
+            Self::Body => (StatusCode::BAD_REQUEST, "request_broken_off"),
+            Self::Carry(error) => carry_kind(error),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Host => {
+                "the Host header must name this proxy; use AUTHKEEPER_URL as it is".to_owned()
+            }
+            Self::Origin => "pages of other origins may not use this proxy".to_owned(),
+            Self::Handle => "show the task handle: send the value of AUTHKEEPER_TASK as \
+                `Authorization: Bearer …` or as `X-Authkeeper-Task`"
+                .to_owned(),
+            Self::Upgrade => {
+                "websockets and other upgrades can't be carried; use plain HTTP".to_owned()
+            }
+            Self::Route => "there is nothing here; call $AUTHKEEPER_URL/c/NAME/…".to_owned(),
+            Self::Path => {
+                "the path has `.` or `..` segments or a backslash; resolve them first".to_owned()
+            }
+            Self::Undeclared { declared } => undeclared(declared),
+            Self::Body => "the request's body broke off; nothing was sent".to_owned(),
+            Self::Carry(error) => carry_message(error),
+        }
+    }
+
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Carry(CarryError::Authority { record } | CarryError::Rejected { record }) => {
+                Some(record)
+            }
+            _ => None,
+        }
+    }
+
+    /// In seconds, rounded up. A provider that named no time is tried again soon.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Carry(CarryError::Unavailable { retry_after, .. }) => {
+                let asked = retry_after.map_or(5, |wait| wait.as_millis().div_ceil(1000));
+                Some(u64::try_from(asked).unwrap_or(u64::MAX).max(1))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn carry_kind(error: &CarryError) -> (StatusCode, &'static str) {
+    match error {
+        CarryError::Authority { .. } => (StatusCode::FORBIDDEN, "authorization_missing"),
+        CarryError::Rejected { .. } => (StatusCode::FORBIDDEN, "token_rejected"),
+        CarryError::NoSuchConnection => (StatusCode::FORBIDDEN, "no_such_connection"),
+        CarryError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"),
+        CarryError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "server_unreachable"),
+        CarryError::Interrupted { .. } => (StatusCode::BAD_GATEWAY, "interrupted"),
+        CarryError::BadTarget(_) => (StatusCode::BAD_REQUEST, "bad_path"),
+        CarryError::Fault { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
+    }
+}
+
+fn carry_message(error: &CarryError) -> String {
+    match error {
+        CarryError::Authority { record } | CarryError::Rejected { record } => {
+            crate::carry::told(record)
+        }
+        CarryError::NoSuchConnection => {
+            "this connection is not there any more; a person must run `authkeeper connect`"
+                .to_owned()
+        }
+        CarryError::Unavailable { message, .. } => format!("no token can be had now: {message}"),
+        CarryError::Unreachable { message } => format!("the server can't be reached: {message}"),
+        CarryError::Interrupted { message } => {
+            format!(
+                "the connection broke before the answer; the call may have been carried out: {message}"
+            )
+        }
+        CarryError::BadTarget(bad) => bad.to_string(),
+        CarryError::Fault { message } => message.clone(),
+    }
+}
+
+fn undeclared(declared: &[ConnectionName]) -> String {
+    let names: Vec<&str> = declared.iter().map(ConnectionName::as_str).collect();
+    format!(
+        "this task declared {}; add `--with NAME` to `authkeeper run`",
+        if names.is_empty() {
+            "no connection".to_owned()
+        } else {
+            format!("only {}", names.join(", "))
+        }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::carry::CarryRefusal;
+
+    #[test]
+    fn refusals_of_the_authority_have_statuses_of_their_own() {
+        let message = "broken".to_owned();
+        for (refusal, status, word) in [
+            (CarryRefusal::NoSuchConnection, 403, "no_such_connection"),
+            (CarryRefusal::Fault { message }, 500, "fault"),
+        ] {
+            let response = Refusal::Carry(refusal.into()).response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[ERROR_HEADER], word);
+            assert!(!response.headers().contains_key("retry-after"));
+        }
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_and_always_there() {
+        for (asked, said) in [
+            (None, "5"),
+            (Some(1500), "2"),
+            (Some(0), "1"),
+            (Some(60_000), "60"),
+        ] {
+            let refusal = Refusal::Carry(CarryError::from(CarryRefusal::Unavailable {
+                message: "busy".to_owned(),
+                retry_after: asked.map(Duration::from_millis),
+            }));
+            let response = refusal.response();
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], said);
+            assert_eq!(response.headers()[ERROR_HEADER], "provider_unavailable");
+        }
+    }
+}
