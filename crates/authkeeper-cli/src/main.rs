@@ -1,16 +1,151 @@
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "wired up with the `run` and `mcp` commands"
-    )
-)]
+//! authkeeper: OAuth that survives the night.
+//!
+//! ```text
+//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ run ─▶ proxy ─┐
+//!                                      └─▶ mcp ──────────┴─▶ carry ─▶ authority ─▶ the library
+//! ```
 
+mod app;
+mod args;
+mod authority;
+mod browser;
 mod carry;
 mod commands;
+mod exit;
+mod failure;
 mod mcp;
 mod notify;
+mod output;
+mod process;
 mod proxy;
+mod settings;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::{App, DRAIN},
+    args::{Cli, Command},
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    settings::{Environment, Settings},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                Exit::Usage.code()
+            } else {
+                0
+            });
+        }
+    };
+    let environment = Environment::of_process();
+    log_to_stderr(&environment);
+    let output = Output::new(cli.json, environment.get("NO_COLOR").is_some());
+    let code = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(threads) => {
+            let code = threads.block_on(ended(cli, environment, output));
+            // A thread that still waits for standard input must not keep the process.
+            threads.shutdown_background();
+            code
+        }
+        Err(error) => {
+            let what = format!("can't start: {error}");
+            output.failure(&Failure::new(
+                Exit::Bug,
+                what,
+                "check the limits of this process (ulimit -a)",
+            ));
+            Exit::Bug.code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// `AUTHKEEPER_LOG` sets what is logged, as in `debug` or `authkeeper=debug`; warnings by default.
+fn log_to_stderr(environment: &Environment) {
+    let filter = environment.text("AUTHKEEPER_LOG").unwrap_or("error");
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
+    match run(cli, environment, output).await {
+        Ok(code) => code,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit.code()
+        }
+    }
+}
+
+async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
+    let settings = Settings::load(&environment)?;
+    if let Command::Doctor { repair } = cli.command {
+        if repair {
+            let stamp = authkeeper::clock::Seams::system().clock.now().wall;
+            commands::doctor::repair(
+                &settings,
+                output,
+                &stamp.strftime("%Y%m%dT%H%M%SZ").to_string(),
+            )?;
+        }
+        commands::doctor::check(environment, settings, output).await?;
+        return Ok(0);
+    }
+    let app = App::open(environment, settings, output)?;
+    if let Command::Run(args) = cli.command {
+        return commands::start_run::start(&app, args).await;
+    }
+    tokio::select! {
+        done = command(&app, cli.command) => done.map(|()| 0),
+        number = stopped() => {
+            // An exchange under way is finished and kept; only then does the signal have its way.
+            app.runtime.drain(DRAIN).await;
+            Ok(128 + number)
+        }
+    }
+}
+
+async fn command(app: &App, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Connect(args) => commands::connect::connect(app, args).await,
+        Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
+        Command::Disconnect { name } => commands::connect::disconnect(app, &name).await,
+        Command::Token(args) => commands::token::token(app, args).await,
+        Command::Status { name } => commands::status::status(app, name.as_deref()).await,
+        Command::Mcp { name } => commands::mcp::serve(app, &name).await,
+        // Both are taken before this.
+        Command::Run(_) | Command::Doctor { .. } => Ok(()),
+    }
+}
+
+/// Waits for the signals that end a process, and gives the one that came.
+async fn stopped() -> u8 {
+    let wait = async |kind: SignalKind| {
+        match signal(kind) {
+            Ok(mut arrivals) => arrivals.recv().await,
+            Err(_) => std::future::pending().await,
+        };
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 2,
+        () = wait(SignalKind::terminate()) => 15,
+        () = wait(SignalKind::hangup()) => 1,
+    }
+}

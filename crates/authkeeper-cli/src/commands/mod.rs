@@ -1,3 +1,10 @@
 //! The commands, a file each.
 
+pub(crate) mod connect;
+pub(crate) mod doctor;
+pub(crate) mod mcp;
 pub(crate) mod run;
+pub(crate) mod start_run;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod trouble;

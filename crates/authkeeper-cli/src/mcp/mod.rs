@@ -49,5 +49,5 @@ mod stream;
 mod tests;
 mod upstream;
 
-pub(crate) use bridge::{BridgeError, Options, serve};
+pub(crate) use bridge::{Options, serve};
 pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};

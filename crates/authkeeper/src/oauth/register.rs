@@ -155,11 +155,13 @@ fn registration_request(metadata: &ServerMetadata, redirect_uri: &str) -> Reques
     Request { method: Method::POST, headers, body: body.to_string().into() }
 }
 
-/// A native application keeps no secret (RFC 8252 §8.4), so it asks for none where the server allows that.
+/// A native application keeps no secret (RFC 8252 §8.4), so it asks for none where the server allows that. Of the other
+/// two the body is asked for first: the MCP Python SDK's servers offer Basic and then refuse it when the body has no
+/// `client_id`, and others refuse a `client_id` in both places.
 fn wished_method(metadata: &ServerMetadata) -> ClientAuthMethod {
     let offered = &metadata.token_endpoint_auth_methods_supported;
     let offers = |method: ClientAuthMethod| offered.iter().any(|name| name == method.as_str());
-    let order = [ClientAuthMethod::None, ClientAuthMethod::Basic, ClientAuthMethod::Post];
+    let order = [ClientAuthMethod::None, ClientAuthMethod::Post, ClientAuthMethod::Basic];
     order.into_iter().find(|method| offers(*method)).unwrap_or(ClientAuthMethod::None)
 }
 

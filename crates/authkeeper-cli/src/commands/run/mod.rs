@@ -21,7 +21,7 @@ use tokio::{
 pub(crate) use self::{
     child::{Forwarder, Ignored},
     verdict::verdict,
-    watch::{FailedCall, Trouble, TroubleId, Troubles},
+    watch::{Troubles, Watching},
 };
 use crate::{
     carry::Carrier,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkeeper::model::{Event, Record};
+use authkeeper::model::{Event, FailedCall, Record, Trouble, TroubleId};
 use rustix::process::Signal;
 
 use super::*;
@@ -13,8 +13,9 @@ use crate::carry::tests::{FakeAuthority, notion};
 
 pub(super) fn trouble(id: &str, event: Event, connection: &str) -> Trouble {
     Trouble {
-        id: TroubleId(id.to_owned()),
+        id: TroubleId::new(id),
         record: record(event, connection),
+        notified: false,
     }
 }
 
@@ -219,6 +220,8 @@ async fn a_command_that_swallows_the_failure_does_not_return_0() {
     let failed = vec![FailedCall {
         connection: notion(),
         reason: "refresh_refused".to_owned(),
+        times: 1,
+        first: jiff::Timestamp::UNIX_EPOCH,
     }];
     let (code, said) = ran(
         plan("true", &[]),

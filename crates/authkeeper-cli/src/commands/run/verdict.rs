@@ -1,10 +1,6 @@
 //! What a run exits with: a pure function.
 
-use std::collections::BTreeMap;
-
-use authkeeper::model::{ConnectionName, Event};
-
-use super::watch::{FailedCall, Trouble};
+use authkeeper::model::{ConnectionName, Event, FailedCall, Trouble};
 
 /// A person can mend it (`EX_TEMPFAIL`).
 const MENDABLE: u8 = 75;
@@ -36,20 +32,14 @@ pub(crate) fn verdict(
 }
 
 fn failed_calls(command_code: u8, unrecovered: &[FailedCall]) -> String {
-    let mut counts: BTreeMap<&ConnectionName, usize> = BTreeMap::new();
-    for call in unrecovered {
-        *counts.entry(&call.connection).or_default() += 1;
-    }
-    let counted: Vec<String> = counts
+    let counted: Vec<String> = unrecovered
         .iter()
-        .map(|(name, count)| {
-            format!(
-                "{count} {} over {name}",
-                if *count == 1 { "call" } else { "calls" }
-            )
+        .map(|call| {
+            let calls = if call.times == 1 { "call" } else { "calls" };
+            format!("{} {calls} over {}", call.times, call.connection)
         })
         .collect();
-    let one = unrecovered.len() == 1;
+    let one = unrecovered.iter().map(|call| call.times).sum::<u64>() == 1;
     let but = if command_code == 0 { "but" } else { "and" };
     format!(
         "the command returned {command_code}, {but} {} failed for lack of authority and {} not recovered",
@@ -66,9 +56,11 @@ mod tests {
         ConnectionName::parse(text).unwrap()
     }
 
-    fn failed(connection: &str) -> FailedCall {
+    fn failed(connection: &str, times: u64) -> FailedCall {
         FailedCall {
             connection: name(connection),
+            times,
+            first: jiff::Timestamp::UNIX_EPOCH,
             reason: "refresh_refused".to_owned(),
         }
     }
@@ -98,18 +90,18 @@ mod tests {
 
     #[test]
     fn failed_calls_can_not_be_swallowed() {
-        let (code, message) = verdict(
-            0,
-            &[name("notion")],
-            &[],
-            &[failed("notion"), failed("notion")],
-        );
+        let (code, message) = verdict(0, &[name("notion")], &[], &[failed("notion", 2)]);
         assert_eq!(code, 75);
         assert_eq!(
             message.unwrap(),
             "the command returned 0, but 2 calls over notion failed for lack of authority and were not recovered"
         );
-        let (code, message) = verdict(3, &[name("notion")], &[], &[failed("notion"), failed("a")]);
+        let (code, message) = verdict(
+            3,
+            &[name("notion")],
+            &[],
+            &[failed("a", 1), failed("notion", 1)],
+        );
         assert_eq!(code, 75);
         assert_eq!(
             message.unwrap(),

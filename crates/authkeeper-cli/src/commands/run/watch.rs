@@ -3,30 +3,13 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use authkeeper::model::{ConnectionName, Record};
+use authkeeper::model::{FailedCall, Trouble, TroubleId};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::Report;
 use crate::notify::Hook;
 
 const EVERY: Duration = Duration::from_secs(1);
-
-/// Which trouble: the same for as long as it is open, another when it comes again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TroubleId(pub(crate) String);
-
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    pub(crate) id: TroubleId,
-    pub(crate) record: Record,
-}
-
-/// A call that authkeeper carried for this task, that failed for lack of authority and never succeeded.
-#[derive(Clone, Debug)]
-pub(crate) struct FailedCall {
-    pub(crate) connection: ConnectionName,
-    pub(crate) reason: String,
-}
 
 /// What the store knows of this task's troubles.
 #[async_trait]
@@ -75,7 +58,9 @@ impl Watch {
         let open = self.look().await;
         let unrecovered = self.troubles.unrecovered().await;
         for call in &unrecovered {
-            let FailedCall { connection, reason } = call;
+            let FailedCall {
+                connection, reason, ..
+            } = call;
             tracing::info!(%connection, reason, "a call failed for lack of authority");
         }
         while self.hooks.join_next().await.is_some() {}
@@ -112,5 +97,19 @@ impl Watch {
                 ));
             }
         });
+    }
+}
+
+/// A watch outside a run, for as long as it is held.
+pub(crate) struct Watching(#[expect(dead_code, reason = "its owner holds it")] JoinSet<()>);
+
+impl Watching {
+    pub(crate) fn start(troubles: Arc<dyn Troubles>, hook: Option<Hook>, report: Report) -> Self {
+        let mut watching = JoinSet::new();
+        watching.spawn(async move {
+            let (_never, over) = oneshot::channel();
+            Watch::new(troubles, hook, report).until(over).await;
+        });
+        Self(watching)
     }
 }

@@ -1,0 +1,93 @@
+//! `run`, from the command line to the core in [`super::run`]: the preflight, the task, the keeper.
+
+use std::{io::IsTerminal as _, sync::Arc};
+
+use authkeeper::{model::ConnectionName, runtime::TokenRequest};
+
+use super::{run, trouble};
+use crate::{
+    app::{App, DRAIN},
+    args::RunArgs,
+    authority::{Keeping, OpenTroubles},
+    carry::Carrier,
+    exit::Exit,
+    failure::Failure,
+    notify::Hook,
+    process,
+};
+
+/// Runs the command; the code is its own unless authority was lost.
+pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
+    let declared = parse_names(&args.with)?;
+    preflight(app, &declared).await?;
+    let (_forwarder, signals) =
+        run::Forwarder::install(std::io::stdin().is_terminal(), run::Ignored::inherited())
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Bug,
+                    format!("can't take signals: {error}"),
+                    "please report this",
+                )
+            })?;
+    let task = app.runtime.begin_task(&process::myself()).await?;
+    let keeper = app.runtime.keep_fresh(declared.clone());
+    let mut words = args.command.into_iter();
+    let plan = run::RunPlan {
+        declared: declared.clone(),
+        command: words.next().unwrap_or_default(),
+        args: words.collect(),
+        handle: app.runtime.random_handle(),
+        task_id: task.to_string(),
+    };
+    let authority = Arc::new(Keeping::new(app.runtime.clone(), Some(task.clone())));
+    let seams = run::RunSeams {
+        carrier: Arc::new(Carrier::new(authority)),
+        troubles: Arc::new(OpenTroubles::new(
+            app.runtime.clone(),
+            declared,
+            Some(task.clone()),
+        )),
+        hook: app.settings.on_trouble.clone().map(Hook::new),
+        report: run::Report::new(std::io::stderr()),
+        signals,
+    };
+    let ran = run::run(plan, seams).await;
+    drop(keeper);
+    app.runtime.drain(DRAIN).await;
+    let code = ran.map_err(|error| {
+        Failure::new(
+            Exit::Bug,
+            format!("the run can't be led: {error}"),
+            "please report this",
+        )
+    })?;
+    app.runtime.end_task(&task, i32::from(code)).await?;
+    Ok(code)
+}
+
+fn parse_names(typed: &[String]) -> Result<Vec<ConnectionName>, Failure> {
+    let mut names = Vec::new();
+    for text in typed.iter().flat_map(|text| text.split(',')) {
+        let name = ConnectionName::parse(text)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Nothing is started that can't work: every connection gives a token now, or the run ends here and says what to do. A
+/// provider that is out of reach while a token still serves is no obstacle.
+async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure> {
+    for name in declared {
+        let answer = app
+            .runtime
+            .access_token(&TokenRequest::new(name.clone()))
+            .await;
+        if let Err(error) = answer {
+            trouble::report(app, name, Some(&error)).await;
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}

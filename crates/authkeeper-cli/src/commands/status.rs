@@ -1,0 +1,183 @@
+//! `status`: what is connected, how long it is good, and what needs a person.
+
+use authkeeper::{
+    model::{ConnectionName, ConnectionState},
+    runtime::ConnectionStatus,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    failure::Failure,
+    output::{Output, Paint, span},
+};
+
+pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure> {
+    let statuses = match name {
+        Some(name) => vec![app.runtime.status(&ConnectionName::parse(name)?).await?],
+        None => app.runtime.statuses().await?,
+    };
+    if app.output.json {
+        app.output
+            .data_json(&Value::Array(statuses.iter().map(json).collect()));
+        return Ok(());
+    }
+    if statuses.is_empty() {
+        app.output
+            .say("Nothing is connected yet. authkeeper connect NAME URL signs in once.");
+        return Ok(());
+    }
+    for line in table(app.output, &statuses) {
+        app.output.data(&line);
+    }
+    for status in &statuses {
+        for line in todo(status) {
+            app.output.data(&format!("\n{line}"));
+        }
+    }
+    Ok(())
+}
+
+/// One connection, in the shape that scripts may rely on.
+pub(crate) fn json(status: &ConnectionStatus) -> Value {
+    let connection = &status.connection;
+    let (reason, since) = match &status.state {
+        ConnectionState::ReauthorizationRequired { reason, since } => {
+            (Some(reason.as_str()), Some(*since))
+        }
+        ConnectionState::Suspended { reason, since } => (Some(reason.as_str()), Some(*since)),
+        _ => (None, None),
+    };
+    json!({
+        "connection": connection.name.as_str(),
+        "state": status.state.as_str(),
+        "reason": reason,
+        "since": since,
+        "uncertain": status.is_uncertain(),
+        "principal": connection.principal.as_str(),
+        "url": connection.url,
+        "issuer": connection.issuer.as_str(),
+        "resource": connection.resource.as_ref().map(authkeeper::model::Resource::as_str),
+        "scope": status.scope.as_ref().map(authkeeper::model::Scope::as_str),
+        "lineage": status.lineage,
+        "generation": status.generation,
+        "expires_at": status.expires_at,
+        "seconds_left": status.left.as_secs(),
+        "refresh_in_seconds": status.due_in.as_secs(),
+        "refreshable": status.refreshable,
+        "refresh_expires_at": status.refresh_expires_at,
+        "action": action(status),
+        "troubles": status.troubles.iter().map(|trouble| &trouble.record).collect::<Vec<_>>(),
+    })
+}
+
+/// What a person has to do, if anything.
+fn action(status: &ConnectionStatus) -> Option<String> {
+    let name = &status.connection.name;
+    match status.state {
+        ConnectionState::ReauthorizationRequired { .. } => {
+            Some(format!("authkeeper reauthorize {name}"))
+        }
+        ConnectionState::Active if status.left.is_zero() && !status.refreshable => {
+            Some(format!("authkeeper reauthorize {name}"))
+        }
+        _ => None,
+    }
+}
+
+fn table(output: Output, statuses: &[ConnectionStatus]) -> Vec<String> {
+    let header = [
+        "CONNECTION",
+        "STATE",
+        "ACCESS",
+        "REFRESH",
+        "PRINCIPAL",
+        "SERVER",
+    ];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(statuses.iter().map(row));
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut lines = Vec::new();
+    for (number, row) in rows.iter().enumerate() {
+        let paint = number
+            .checked_sub(1)
+            .map_or(Paint::Dim, |index| colour(&statuses[index]));
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let padded = format!("{cell:<width$}", width = widths[column]);
+            let painted = number == 0 || column == 1;
+            line.push_str(&if painted {
+                output.paint(paint, &padded)
+            } else {
+                padded
+            });
+            line.push_str("  ");
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+fn row(status: &ConnectionStatus) -> [String; 6] {
+    let access = if status.left.is_zero() {
+        "ended".to_owned()
+    } else {
+        format!("{} left", span(status.left.as_secs()))
+    };
+    let refresh = match (&status.state, status.refreshable) {
+        (ConnectionState::Active, true) if status.due_in.is_zero() => "due".to_owned(),
+        (ConnectionState::Active, true) => format!("in {}", span(status.due_in.as_secs())),
+        (ConnectionState::Active, false) => "needs a person".to_owned(),
+        _ => "-".to_owned(),
+    };
+    let state = if status.is_uncertain() {
+        "uncertain"
+    } else {
+        status.state.as_str()
+    };
+    let connection = &status.connection;
+    [
+        connection.name.to_string(),
+        state.to_owned(),
+        access,
+        refresh,
+        connection.principal.to_string(),
+        connection.url.clone(),
+    ]
+}
+
+fn colour(status: &ConnectionStatus) -> Paint {
+    match status.state {
+        ConnectionState::Active if status.is_uncertain() => Paint::Warn,
+        ConnectionState::Active => Paint::Good,
+        ConnectionState::Pending => Paint::Warn,
+        _ => Paint::Bad,
+    }
+}
+
+/// What the table can't say: who has to do what, and why.
+fn todo(status: &ConnectionStatus) -> Vec<String> {
+    let name = &status.connection.name;
+    let principal = &status.connection.principal;
+    let mut lines = Vec::new();
+    if let ConnectionState::ReauthorizationRequired { reason, since } = &status.state {
+        lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
+    } else if let Some(trouble) = status.troubles.first() {
+        lines.push(format!("{name}: {}.", trouble.record.detail));
+    }
+    if let Some(action) = action(status) {
+        lines.push(format!("  {principal} must sign in again: {action}"));
+    } else if status.is_uncertain() {
+        lines.push(
+            "  nobody needs to do anything yet: it is asked again as the provider's rule allows"
+                .to_owned(),
+        );
+    }
+    lines
+}

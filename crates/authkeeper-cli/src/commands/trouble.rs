@@ -1,0 +1,64 @@
+//! Telling of troubles outside a run: the record on stderr once, the owner's hook once. Inside a run only `run` tells.
+
+use authkeeper::{
+    error::TokenError,
+    model::{ConnectionName, Trouble},
+    store::CarriedCall,
+};
+
+use crate::{app::App, notify::Hook};
+
+/// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
+/// process, if there is one, whether the call failed for lack of authority.
+pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option<&TokenError>) {
+    if let Some(task) = app.task().await {
+        let call = CarriedCall {
+            task,
+            connection: connection.clone(),
+            fingerprint: "token".to_owned(),
+        };
+        let noted = match error.and_then(TokenError::record) {
+            Some(record) => app.runtime.call_failed(&call, &record.reason).await,
+            None if error.is_none() => app.runtime.call_recovered(&call).await,
+            None => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "can't note the call for the run");
+        }
+        return;
+    }
+    for trouble in open_troubles(app, connection).await {
+        app.output.record(&trouble.record);
+        tell_owner(app, &trouble).await;
+    }
+}
+
+async fn open_troubles(app: &App, connection: &ConnectionName) -> Vec<Trouble> {
+    let all = app.runtime.troubles().await.unwrap_or_default();
+    all.into_iter()
+        .filter(|trouble| trouble.record.connection == connection.as_str())
+        .collect()
+}
+
+/// Runs the owner's hook for a trouble, unless somebody did already.
+async fn tell_owner(app: &App, trouble: &Trouble) {
+    let Some(hook) = app.settings.on_trouble.clone().map(Hook::new) else {
+        return;
+    };
+    if !app
+        .runtime
+        .claim_notification(&trouble.id)
+        .await
+        .unwrap_or(false)
+    {
+        return;
+    }
+    let Ok(record) = serde_json::to_string(&trouble.record) else {
+        return;
+    };
+    if let Err(error) = hook.run(&record).await {
+        app.output.say(&format!(
+            "authkeeper: on_trouble failed, the owner may not know: {error}"
+        ));
+    }
+}

@@ -1,0 +1,30 @@
+//! Exit codes: sysexits, the same in every command.
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Wrong words on the command line.
+    Usage = 64,
+    /// Something that was read is not what it must be.
+    Data = 65,
+    /// No such connection.
+    NotFound = 66,
+    /// The provider can't be asked right now; retry later.
+    Unavailable = 69,
+    /// A bug of ours.
+    Bug = 70,
+    /// The store can't be read or written.
+    Store = 74,
+    /// A person can mend it: sign in again or decide.
+    Person = 75,
+    /// Nobody can without changing policy or scope.
+    Permission = 77,
+    /// A setting is wrong.
+    Config = 78,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+}

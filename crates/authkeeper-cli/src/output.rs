@@ -1,0 +1,126 @@
+//! The only printer. Data goes to stdout, everything else to stderr; colours only where a person looks.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use authkeeper::model::Record;
+
+use crate::failure::Failure;
+
+/// What is written where, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+/// How a word is painted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paint {
+    Good,
+    Warn,
+    Bad,
+    Dim,
+    Strong,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, no_color: bool) -> Self {
+        Self {
+            json,
+            colour_out: !no_color && std::io::stdout().is_terminal(),
+            colour_err: !no_color && std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// One line of data. A reader that went away is no error of ours.
+    pub(crate) fn data(self, line: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+
+    /// One JSON value as one line of data.
+    pub(crate) fn data_json(self, value: &serde_json::Value) {
+        self.data(&value.to_string());
+    }
+
+    /// One line for a person.
+    pub(crate) fn say(self, line: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    /// One record, as one JSON line on stderr.
+    pub(crate) fn record(self, record: &Record) {
+        if let Ok(line) = serde_json::to_string(record) {
+            self.say(&line);
+        }
+    }
+
+    /// Why a command failed and what to do.
+    pub(crate) fn failure(self, failure: &Failure) {
+        let error = self.paint_err(Paint::Bad, "error:");
+        let next = self.paint_err(Paint::Strong, "next:");
+        self.say(&format!("authkeeper: {error} {}", failure.what));
+        self.say(&format!("  {next} {}", failure.next));
+    }
+
+    /// Paints a word of the data.
+    pub(crate) fn paint(self, paint: Paint, text: &str) -> String {
+        painted(self.colour_out, paint, text)
+    }
+
+    /// Paints a word of what is said beside the data.
+    pub(crate) fn paint_err(self, paint: Paint, text: &str) -> String {
+        painted(self.colour_err, paint, text)
+    }
+}
+
+fn painted(colour: bool, paint: Paint, text: &str) -> String {
+    let code = match paint {
+        Paint::Good => "32",
+        Paint::Warn => "33",
+        Paint::Bad => "31",
+        Paint::Dim => "2",
+        Paint::Strong => "1",
+    };
+    if colour {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// A length of time as a person says it: `42 s`, `12 min`, `3 h 20 min`, `5 d`.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_said_as_a_person_says_them() {
+        for (seconds, said) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_199, "119 min"),
+            (12_000, "3 h 20 min"),
+            (172_800, "2 d"),
+        ] {
+            assert_eq!(span(seconds), said);
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_no_colour() {
+        assert_eq!(painted(false, Paint::Bad, "x"), "x");
+        assert_eq!(painted(true, Paint::Bad, "x"), "\x1b[31mx\x1b[0m");
+    }
+}
