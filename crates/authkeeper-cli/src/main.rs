@@ -23,7 +23,8 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::{
     app::{App, DRAIN},
@@ -135,17 +136,19 @@ async fn command(app: &App, command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Waits for the signals that end a process, and gives the one that came.
+/// Waits for the signals that end a process, and gives the one that came. One that this process was started to ignore
+/// stays ignored: that is how `nohup` works.
 async fn stopped() -> u8 {
-    let wait = async |kind: SignalKind| {
-        match signal(kind) {
-            Ok(mut arrivals) => arrivals.recv().await,
-            Err(_) => std::future::pending().await,
+    let ignored = commands::run::Ignored::inherited();
+    let wait = async |signal: Signal| {
+        match unix::signal(SignalKind::from_raw(signal.as_raw())) {
+            Ok(mut arrivals) if !ignored.holds(signal) => arrivals.recv().await,
+            _ => std::future::pending().await,
         };
     };
     tokio::select! {
-        () = wait(SignalKind::interrupt()) => 2,
-        () = wait(SignalKind::terminate()) => 15,
-        () = wait(SignalKind::hangup()) => 1,
+        () = wait(Signal::INT) => 2,
+        () = wait(Signal::TERM) => 15,
+        () = wait(Signal::HUP) => 1,
     }
 }
