@@ -13,7 +13,9 @@ pub mod register;
 pub mod revoke;
 pub mod token;
 
-use crate::http::{ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport};
+use crate::http::{
+    ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport,
+};
 
 /// What can go wrong in a plain request to a server, before its answer is judged.
 #[derive(Debug, thiserror::Error)]
@@ -51,16 +53,26 @@ pub(crate) async fn exchange(
         let connection = transport.connect(url, reach).await?;
         Ok(connection.send(request).await?)
     };
-    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole).await.map_err(|_elapsed| WireError::Timeout {
-        url: url.as_str().to_owned(),
-        seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
-    })?
+    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole)
+        .await
+        .map_err(|_elapsed| WireError::Timeout {
+            url: url.as_str().to_owned(),
+            seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
+        })?
 }
 
 /// The start of a body that was not what was asked for, fit for an error message: one line, printable, short, and only
 /// when it is HTML or plain text (a JSON body may carry a secret).
 pub(crate) fn body_hint(reply: &Reply) -> String {
     let kind = reply.content_type();
-    let kind = if kind.is_empty() { "no content type".to_owned() } else { kind };
-    format!("status {}, {kind}, {} bytes", reply.status.as_u16(), reply.body.len())
+    let kind = if kind.is_empty() {
+        "no content type".to_owned()
+    } else {
+        kind
+    };
+    format!(
+        "status {}, {kind}, {} bytes",
+        reply.status.as_u16(),
+        reply.body.len()
+    )
 }

@@ -14,8 +14,8 @@ use crate::{
     fault::{self, FaultPoint},
     http::{HttpUrl, Reach, Reply},
     model::{
-        AttemptId, Claim, ClaimPhase, ClientRegistration, Generation, Grant, GrantId, GrantLifecycle, Lineage,
-        Moment, Provider, ReauthorizeReason, UnknownKind,
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Generation, Grant, GrantId,
+        GrantLifecycle, Lineage, Moment, Provider, ReauthorizeReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome},
@@ -36,7 +36,11 @@ pub(crate) struct Goal {
 
 impl Goal {
     pub(crate) fn of(grant: &Grant) -> Self {
-        Self { grant: grant.id.clone(), lineage: grant.lineage, generation: grant.generation }
+        Self {
+            grant: grant.id.clone(),
+            lineage: grant.lineage,
+            generation: grant.generation,
+        }
     }
 
     fn reached_by(&self, grant: &Grant) -> bool {
@@ -70,12 +74,22 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             return Ok(end);
         }
         let step = match &grant.claim {
-            None => Step::Attempt { number: 1, seen: None },
+            None => Step::Attempt {
+                number: 1,
+                seen: None,
+            },
             Some(claim) => look_into(tools, whose, &grant, claim).await?,
         };
         match step {
             Step::Attempt { number, seen } => {
-                let attempt = Attempt { tools, whose, grant: &grant, why, number, seen };
+                let attempt = Attempt {
+                    tools,
+                    whose,
+                    grant: &grant,
+                    why,
+                    number,
+                    seen,
+                };
                 if let Some(end) = attempt.run().await? {
                     return Ok(end);
                 }
@@ -85,7 +99,10 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
                 let waited = tools.seams.clock.now().since(began);
                 if waited > tools.rules.exchange_limit {
                     let why = "another process is still refreshing".to_owned();
-                    return Ok(End::Later { why, retry_after: None });
+                    return Ok(End::Later {
+                        why,
+                        retry_after: None,
+                    });
                 }
                 tools.seams.clock.sleep(poll).await;
                 poll = (poll * 2).min(POLL_LAST);
@@ -98,13 +115,16 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
 fn ended(lifecycle: &GrantLifecycle) -> Option<End> {
     match lifecycle {
         GrantLifecycle::Active => None,
-        GrantLifecycle::ReauthorizationRequired { reason, .. } => Some(End::Refused(*reason)),
+        GrantLifecycle::ReauthorizationRequired { .. } => Some(End::Refused),
         GrantLifecycle::Suspended { .. } | GrantLifecycle::Revoked { .. } => Some(End::Withdrawn),
     }
 }
 
 enum Step {
-    Attempt { number: u32, seen: Option<AttemptId> },
+    Attempt {
+        number: u32,
+        seen: Option<AttemptId>,
+    },
     LookAgain,
     Wait,
     End(End),
@@ -114,10 +134,23 @@ enum Step {
 async fn look_into(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<Step> {
     let now = tools.seams.clock.now();
     let journal = Journal::open(&tools.spill, &claim.attempt);
-    let state = journal.as_ref().map_or(JournalState::Missing, |journal| journal.state(&tools.sealer));
+    let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
+        journal.state(&tools.sealer)
+    });
     let rules = tools.rules.recovery(grant.issuer.as_str());
-    let access_left = grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
-    let seen = decide::investigate(claim, owner_state(tools, claim), state, rules, access_left, now);
+    let access_left = grant
+        .access
+        .as_ref()
+        .map(|token| token.left(now))
+        .unwrap_or_default();
+    let seen = decide::investigate(
+        claim,
+        owner_state(tools, claim),
+        state,
+        rules,
+        access_left,
+        now,
+    );
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
@@ -166,8 +199,12 @@ async fn adopt(
     claim: &Claim,
     journal: Option<Journal>,
 ) -> Result<Step> {
-    let Some(journal) = journal else { return Ok(Step::LookAgain) };
-    let Some(stored) = journal.reply(&tools.sealer) else { return Ok(Step::LookAgain) };
+    let Some(journal) = journal else {
+        return Ok(Step::LookAgain);
+    };
+    let Some(stored) = journal.reply(&tools.sealer) else {
+        return Ok(Step::LookAgain);
+    };
     let plan = Plan::load(tools, grant).await?;
     let conclusion = Conclusion {
         tools,
@@ -191,7 +228,11 @@ async fn note_unknown(
     attempt: &AttemptId,
     (kind, since): (UnknownKind, Moment),
 ) -> Result<()> {
-    if tools.store.mark_unknown(&grant.id, attempt, kind, since).await? {
+    if tools
+        .store
+        .mark_unknown(&grant.id, attempt, kind, since)
+        .await?
+    {
         tracing::warn!(connection = %whose.connection, kind = kind.as_str(), "a refresh's answer was lost");
     }
     trouble::uncertain(tools, whose, grant, attempt, kind).await
@@ -212,12 +253,23 @@ impl Plan {
         };
         let provider = tools.store.provider(&grant.issuer).await?;
         let provider = provider.ok_or_else(|| damaged("the metadata"))?;
-        let registration = tools.store.registration(&grant.issuer, &grant.client_id).await?;
+        let registration = tools
+            .store
+            .registration(&grant.issuer, &grant.client_id)
+            .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
-        let endpoint = provider.metadata.token_endpoint.as_deref().map(HttpUrl::parse);
+        let endpoint = provider
+            .metadata
+            .token_endpoint
+            .as_deref()
+            .map(HttpUrl::parse);
         let endpoint = endpoint.and_then(std::result::Result::ok);
         let endpoint = endpoint.ok_or_else(|| damaged("the token endpoint"))?;
-        Ok(Self { endpoint, provider, registration })
+        Ok(Self {
+            endpoint,
+            provider,
+            registration,
+        })
     }
 
     /// The issuer was accepted at the sign-in; its endpoints may be where it is.
@@ -242,16 +294,27 @@ impl Attempt<'_> {
     /// None means that the state has moved on: look again.
     async fn run(&self) -> Result<Option<End>> {
         let Some(refresh) = &self.grant.refresh else {
-            return Ok(Some(End::Refused(ReauthorizeReason::NoRefreshToken)));
+            return Ok(Some(End::Refused));
         };
         let plan = Plan::load(self.tools, self.grant).await?;
-        let resource = self.grant.access.as_ref().and_then(|token| token.resource.as_ref());
+        let resource = self
+            .grant
+            .access
+            .as_ref()
+            .and_then(|token| token.resource.as_ref());
         let request = refresh_request(&plan.registration, &refresh.secret, resource);
-        let connected = self.tools.transport.connect(&plan.endpoint, plan.reach()).await;
+        let connected = self
+            .tools
+            .transport
+            .connect(&plan.endpoint, plan.reach())
+            .await;
         let exchange = match connected {
             Ok(exchange) => exchange,
             Err(error) => {
-                let end = End::Later { why: error.to_string(), retry_after: None };
+                let end = End::Later {
+                    why: error.to_string(),
+                    retry_after: None,
+                };
                 self.log(None, &end, None, None);
                 return Ok(Some(end));
             }
@@ -272,9 +335,14 @@ impl Attempt<'_> {
             self.give_back(&attempt, journal).await?;
             return Ok(None);
         }
-        journal.mark_sending()?;
+        blocking({
+            let journal = journal.clone();
+            move || journal.mark_sending()
+        })
+        .await?;
         let issued = self.tools.seams.clock.now();
-        let sent = tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
+        let sent =
+            tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
         let lost = match sent {
             Ok(Ok(reply)) => return self.answered(&plan, &attempt, journal, reply, issued).await,
             Ok(Err(error)) => classify::lost(&error),
@@ -322,7 +390,10 @@ impl Attempt<'_> {
     async fn lost(&self, attempt: &AttemptId, kind: UnknownKind) -> Result<End> {
         let now = self.tools.seams.clock.now();
         note_unknown(self.tools, self.whose, self.grant, attempt, (kind, now)).await?;
-        Ok(End::Uncertain { kind, resend_in: Duration::ZERO })
+        Ok(End::Uncertain {
+            kind,
+            resend_in: Duration::ZERO,
+        })
     }
 
     async fn answered(
@@ -335,7 +406,7 @@ impl Attempt<'_> {
     ) -> Result<Option<End>> {
         fault::pass(FaultPoint::ReplyReceived);
         let after_rejection = self.why == Why::Rejected;
-        let (stored, journal) = self.keep(journal, reply, issued, after_rejection).await;
+        let stored = self.keep(&journal, reply, issued, after_rejection).await;
         fault::pass(FaultPoint::ReplyDurable);
         let skew = classify::skew_seconds(&stored.reply, self.tools.seams.clock.now().wall);
         let conclusion = Conclusion {
@@ -362,53 +433,89 @@ impl Attempt<'_> {
     /// the store all the same.
     async fn keep(
         &self,
-        journal: Journal,
+        journal: &Journal,
         reply: Reply,
         issued: Moment,
         after_rejection: bool,
-    ) -> (StoredReply, Journal) {
-        let sealer = self.tools.sealer.clone();
-        let stored = StoredReply { reply, issued, after_rejection };
-        let kept = journal.keep_reply(&sealer, &stored.reply, issued, after_rejection);
-        if let Err(error) = kept {
+    ) -> StoredReply {
+        let stored = StoredReply {
+            reply,
+            issued,
+            after_rejection,
+        };
+        let work = {
+            let (journal, sealer, stored) =
+                (journal.clone(), self.tools.sealer.clone(), stored.clone());
+            move || journal.keep_reply(&sealer, &stored)
+        };
+        if let Err(error) = blocking(work).await {
             tracing::error!(%error, "an answer can't be kept in its journal");
         }
-        (stored, journal)
+        stored
     }
 
-    fn log(&self, attempt: Option<&AttemptId>, end: &End, issued: Option<Moment>, skew: Option<i64>) {
+    fn log(
+        &self,
+        attempt: Option<&AttemptId>,
+        end: &End,
+        issued: Option<Moment>,
+        skew: Option<i64>,
+    ) {
         let now = self.tools.seams.clock.now();
-        let left = self.grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
+        let left = self
+            .grant
+            .access
+            .as_ref()
+            .map(|token| token.left(now))
+            .unwrap_or_default();
         let latency = issued.map(|issued| now.since(issued));
-        self.tools.log.append(now, &Decision {
-            ts: now.wall,
-            connection: self.whose.connection.to_string(),
-            principal: self.whose.principal.to_string(),
-            lineage: self.grant.lineage.0,
-            generation: self.grant.generation.0,
-            seconds_left: left.as_secs_f64(),
-            decision: "refresh",
-            why: Some(self.why.as_str()),
-            outcome: Some(end.as_str().to_owned()),
-            latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
-            skew_s: skew,
-            trace_id: attempt.map(ToString::to_string),
-        });
+        self.tools.log.append(
+            now,
+            &Decision {
+                ts: now.wall,
+                connection: self.whose.connection.to_string(),
+                principal: self.whose.principal.to_string(),
+                lineage: self.grant.lineage.0,
+                generation: self.grant.generation.0,
+                seconds_left: left.as_secs_f64(),
+                decision: "refresh",
+                why: Some(self.why.as_str()),
+                outcome: Some(end.as_str().to_owned()),
+                latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
+                skew_s: skew,
+                trace_id: attempt.map(ToString::to_string),
+            },
+        );
     }
 }
 
 fn spend_of(grant: &Grant) -> Spend {
-    Spend { grant: grant.id.clone(), lineage: grant.lineage, generation: grant.generation }
+    Spend {
+        grant: grant.id.clone(),
+        lineage: grant.lineage,
+        generation: grant.generation,
+    }
 }
 
-async fn settle_unsent(tools: &Tools, grant: &Grant, attempt: &AttemptId, number: u32) -> Result<()> {
+async fn settle_unsent(
+    tools: &Tools,
+    grant: &Grant,
+    attempt: &AttemptId,
+    number: u32,
+) -> Result<()> {
     if number <= 1 {
         tools.store.release(&grant.id, attempt).await?;
         return Ok(());
     }
-    let kind = grant.claim.as_ref().map_or(UnknownKind::Crash, unknown_kind);
+    let kind = grant
+        .claim
+        .as_ref()
+        .map_or(UnknownKind::Crash, unknown_kind);
     let now = tools.seams.clock.now();
-    tools.store.mark_unknown(&grant.id, attempt, kind, now).await?;
+    tools
+        .store
+        .mark_unknown(&grant.id, attempt, kind, now)
+        .await?;
     Ok(())
 }
 
@@ -438,8 +545,18 @@ impl Conclusion<'_> {
                 self.unspent(End::Later { why, retry_after }).await
             }
             Outcome::Unknown(kind) => {
-                note_unknown(self.tools, self.whose, self.grant, self.attempt, (kind, now)).await?;
-                Ok(Some(End::Uncertain { kind, resend_in: Duration::ZERO }))
+                note_unknown(
+                    self.tools,
+                    self.whose,
+                    self.grant,
+                    self.attempt,
+                    (kind, now),
+                )
+                .await?;
+                Ok(Some(End::Uncertain {
+                    kind,
+                    resend_in: Duration::ZERO,
+                }))
             }
         }
     }
@@ -455,17 +572,31 @@ impl Conclusion<'_> {
         stored: &StoredReply,
         journal: &Journal,
     ) -> Result<End> {
-        let default = self.tools.rules.habits(self.grant.issuer.as_str()).default_lifetime;
+        let default = self
+            .tools
+            .rules
+            .habits(self.grant.issuer.as_str())
+            .default_lifetime;
         let tokens = answer.into_token_set(stored.issued, default);
-        let resource = self.grant.access.as_ref().and_then(|token| token.resource.clone());
+        let resource = self
+            .grant
+            .access
+            .as_ref()
+            .and_then(|token| token.resource.clone());
         let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
         access.after_rejection = stored.after_rejection;
-        let refreshed =
-            Refreshed { spend: spend_of(self.grant), access, refresh: tokens.refresh_token };
+        let refreshed = Refreshed {
+            spend: spend_of(self.grant),
+            access,
+            refresh: tokens.refresh_token,
+        };
         match self.commit(&refreshed).await? {
             Committed::Yes => {
                 let now = self.tools.seams.clock.now().wall;
-                self.tools.store.end_troubles(&self.whose.connection, now).await?;
+                self.tools
+                    .store
+                    .end_troubles(&self.whose.connection, now)
+                    .await?;
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
@@ -502,7 +633,8 @@ impl Conclusion<'_> {
         };
         let (provider, registration) = (&self.plan.provider, &self.plan.registration);
         let reach = self.plan.reach();
-        let done = revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
+        let done =
+            revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");
     }
 
@@ -514,11 +646,16 @@ impl Conclusion<'_> {
         };
         let at = self.tools.seams.clock.now().wall;
         let spend = spend_of(self.grant);
-        if !self.tools.store.commit_refusal(&spend, self.attempt, reason, at).await? {
+        if !self
+            .tools
+            .store
+            .commit_refusal(&spend, self.attempt, reason, at)
+            .await?
+        {
             return Ok(None);
         }
         trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, reason).await?;
-        Ok(Some(End::Refused(reason)))
+        Ok(Some(End::Refused))
     }
 }
 
@@ -526,7 +663,12 @@ impl Conclusion<'_> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(StoreError::Unusable { place: "spill/".to_owned(), detail: error.to_string() })
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(StoreError::Unusable {
+                place: "spill/".to_owned(),
+                detail: error.to_string(),
+            })
+        })
 }

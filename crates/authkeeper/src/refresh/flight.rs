@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     background,
-    model::{GrantId, Moment, ReauthorizeReason, UnknownKind},
+    model::{GrantId, Moment, UnknownKind},
     oauth::classify::Refused,
     store::StoreError,
 };
@@ -27,13 +27,19 @@ pub(crate) enum End {
     /// A newer generation is in the store.
     Fresh,
     /// The grant is over; the store says so.
-    Refused(ReauthorizeReason),
+    Refused,
     /// Suspended or disconnected meanwhile.
     Withdrawn,
     /// A refresh was sent, its answer was lost, and the time to ask again has not come.
-    Uncertain { kind: UnknownKind, resend_in: Duration },
+    Uncertain {
+        kind: UnknownKind,
+        resend_in: Duration,
+    },
     /// Surely nothing happened at the provider; later.
-    Later { why: String, retry_after: Option<Duration> },
+    Later {
+        why: String,
+        retry_after: Option<Duration>,
+    },
     /// Our client was refused.
     Client(Refused),
     /// What we asked for was refused.
@@ -47,7 +53,7 @@ impl End {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
-            Self::Refused(_) => "refused",
+            Self::Refused => "refused",
             Self::Withdrawn => "withdrawn",
             Self::Uncertain { .. } => "uncertain",
             Self::Later { .. } => "later",
@@ -76,7 +82,11 @@ struct Lane {
 
 impl Flights {
     pub(crate) fn new(tools: Arc<Tools>) -> Arc<Self> {
-        Arc::new(Self { tools, lanes: Mutex::default(), in_air: watch::Sender::new(0) })
+        Arc::new(Self {
+            tools,
+            lanes: Mutex::default(),
+            in_air: watch::Sender::new(0),
+        })
     }
 
     /// Waits for the refresh of this generation, starting it if nobody has. Dropping the future stops nothing.
@@ -85,7 +95,10 @@ impl Flights {
             Ok(answer) => answer,
             Err(resting) => return resting,
         };
-        let ended = answer.wait_for(Option::is_some).await.map(|end| end.clone());
+        let ended = answer
+            .wait_for(Option::is_some)
+            .await
+            .map(|end| end.clone());
         ended.ok().flatten().unwrap_or_else(|| End::Later {
             why: "the refresh was abandoned".to_owned(),
             retry_after: None,
@@ -100,7 +113,10 @@ impl Flights {
     /// How long the last failure still stands for this grant.
     pub(crate) fn resting(&self, grant: &GrantId) -> Option<Duration> {
         let now = self.tools.seams.clock.now();
-        self.lanes().get(grant).and_then(|lane| lane.rest_left(now)).map(|(left, _)| left)
+        self.lanes()
+            .get(grant)
+            .and_then(|lane| lane.rest_left(now))
+            .map(|(left, _)| left)
     }
 
     /// Waits until nothing is in the air, or for as long as `patience`.
@@ -160,13 +176,14 @@ impl Flights {
         lane.running = None;
         lane.resting = None;
         let retry_after = match &end {
-            End::Fresh | End::Refused(_) | End::Withdrawn => {
+            End::Fresh | End::Refused | End::Withdrawn => {
                 lane.failures = 0;
                 return;
             }
             // Recovery has its own times and is not slowed by the backoff.
             End::Uncertain { resend_in, .. } => {
-                let look_again = (*resend_in).clamp(Duration::from_millis(250), Duration::from_secs(5));
+                let look_again =
+                    (*resend_in).clamp(Duration::from_millis(250), Duration::from_secs(5));
                 lane.resting = Some((now, look_again, end));
                 return;
             }
@@ -181,7 +198,9 @@ impl Flights {
     async fn access_left(&self, grant: &GrantId) -> Duration {
         let now = self.tools.seams.clock.now();
         let grant = self.tools.store.grant(grant).await.ok().flatten();
-        grant.and_then(|grant| Some(grant.access?.left(now))).unwrap_or_default()
+        grant
+            .and_then(|grant| Some(grant.access?.left(now)))
+            .unwrap_or_default()
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<GrantId, Lane>> {
@@ -202,6 +221,8 @@ struct Landing<'a>(&'a Flights);
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        self.0.in_air.send_modify(|count| *count = count.saturating_sub(1));
+        self.0
+            .in_air
+            .send_modify(|count| *count = count.saturating_sub(1));
     }
 }

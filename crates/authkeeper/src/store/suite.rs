@@ -1,1 +1,1 @@
-
+//! One suite that every store must pass.

@@ -11,7 +11,15 @@ use super::{Result, StoreError, fault, open_connection};
 use crate::store::seal::unusable;
 
 const TABLES: &[&str] = &[
-    "meta", "provider", "registration", "connection", "grant_family", "access_token", "trouble", "audit", "task",
+    "meta",
+    "provider",
+    "registration",
+    "connection",
+    "grant_family",
+    "access_token",
+    "trouble",
+    "audit",
+    "task",
     "failed_call",
 ];
 
@@ -61,7 +69,11 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     let to = open_connection(fresh)?;
     let make = || {
         to.execute_batch(super::MIGRATIONS[0])?;
-        to.pragma_update(None, "user_version", super::stored(super::MIGRATIONS.len() as u64))
+        to.pragma_update(
+            None,
+            "user_version",
+            super::stored(super::MIGRATIONS.len() as u64),
+        )
     };
     make().map_err(|error| fault(&place, &error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -69,7 +81,10 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
         .map_err(|error| fault(&damaged.display().to_string(), &error))?;
     let mut rows = Vec::new();
     for table in TABLES {
-        rows.push(((*table).to_owned(), carry(&from, &to, table).unwrap_or_default()));
+        rows.push((
+            (*table).to_owned(),
+            carry(&from, &to, table).unwrap_or_default(),
+        ));
     }
     if rows.iter().all(|(_, count)| *count == 0) {
         return Err(StoreError::Damaged {
@@ -77,7 +92,8 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
             detail: "nothing in it can be read any more".to_owned(),
         });
     }
-    to.pragma_update(None, "journal_mode", "DELETE").map_err(|error| fault(&place, &error))?;
+    to.pragma_update(None, "journal_mode", "DELETE")
+        .map_err(|error| fault(&place, &error))?;
     Ok(rows)
 }
 
@@ -96,9 +112,12 @@ fn carry(from: &Sqlite, to: &Sqlite, table: &str) -> rusqlite::Result<u64> {
         let mut put = to.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({places})"))?;
         let mut rows = rows.query([])?;
         while let Ok(Some(row)) = rows.next() {
-            let values: Vec<Value> = (0..columns).filter_map(|column| row.get(column).ok()).collect();
+            let values: Vec<Value> = (0..columns)
+                .filter_map(|column| row.get(column).ok())
+                .collect();
             if values.len() == columns {
-                carried += u64::from(put.execute(rusqlite::params_from_iter(values)).unwrap_or(0) > 0);
+                carried +=
+                    u64::from(put.execute(rusqlite::params_from_iter(values)).unwrap_or(0) > 0);
             }
         }
     }
