@@ -15,7 +15,7 @@ use crate::{
     http::{HttpUrl, Reach, Reply},
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Generation, Grant, GrantId,
-        GrantLifecycle, Lineage, Moment, Provider, ReauthorizeReason, UnknownKind,
+        GrantLifecycle, Issuer, Lineage, Moment, Provider, ReauthorizeReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome},
@@ -30,6 +30,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) grant: GrantId,
+    pub(crate) issuer: Issuer,
     pub(crate) lineage: Lineage,
     pub(crate) generation: Generation,
 }
@@ -38,6 +39,7 @@ impl Goal {
     pub(crate) fn of(grant: &Grant) -> Self {
         Self {
             grant: grant.id.clone(),
+            issuer: grant.issuer.clone(),
             lineage: grant.lineage,
             generation: grant.generation,
         }

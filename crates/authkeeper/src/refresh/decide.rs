@@ -15,6 +15,9 @@ pub const MAX_JITTER: f64 = 0.05;
 /// How long after a forced refresh another one is refused: a fresh token that gets a 401 is rejected, not expired.
 pub const FORCED_COOLDOWN: Duration = Duration::from_mins(1);
 
+/// After how many failures in a row at one provider its other grants wait too.
+pub const BREAKER_AFTER: u32 = 3;
+
 /// What a caller wants of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {

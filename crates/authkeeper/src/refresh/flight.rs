@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     Tools, Whose,
+    breaker::Breakers,
     claim::{self, Goal},
     decide::{Why, backoff},
 };
@@ -68,6 +69,7 @@ impl End {
 pub(crate) struct Flights {
     tools: Arc<Tools>,
     lanes: Mutex<HashMap<GrantId, Lane>>,
+    breakers: Breakers,
     /// Raised while anything is in the air; a shutdown waits for zero.
     in_air: watch::Sender<usize>,
 }
@@ -85,6 +87,7 @@ impl Flights {
         Arc::new(Self {
             tools,
             lanes: Mutex::default(),
+            breakers: Breakers::default(),
             in_air: watch::Sender::new(0),
         })
     }
@@ -135,11 +138,24 @@ impl Flights {
         let now = self.tools.seams.clock.now();
         let mut lanes = self.lanes();
         let lane = lanes.entry(goal.grant.clone()).or_default();
-        if let Some(running) = &lane.running {
+        // A flight that ended without landing (a panic) has closed its channel and is not waited for.
+        if let Some(running) = lane
+            .running
+            .as_ref()
+            .filter(|running| running.has_changed().is_ok())
+        {
             return Ok(running.clone());
         }
         if let Some((_, end)) = lane.rest_left(now) {
             return Err(end);
+        }
+        if why != Why::Recovery
+            && let Some((left, failures)) = self.breakers.open_for(&goal.issuer, now)
+        {
+            return Err(End::Later {
+                why: format!("{} failed {failures} times in a row", goal.issuer),
+                retry_after: Some(left),
+            });
         }
         let (landed, answer) = watch::channel(None);
         lane.running = Some(answer.clone());
@@ -162,22 +178,23 @@ impl Flights {
         background::spawn(async move {
             let _landing = Landing(&flights);
             let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
-            flights.land(&goal.grant, end.clone()).await;
+            flights.land(&goal, end.clone()).await;
             let _ = landed.send(Some(end));
         });
     }
 
-    async fn land(&self, grant: &GrantId, end: End) {
-        let access_left = self.access_left(grant).await;
+    async fn land(&self, goal: &Goal, end: End) {
+        let access_left = self.access_left(&goal.grant).await;
         let now = self.tools.seams.clock.now();
         let roll = self.tools.seams.random_unit();
         let mut lanes = self.lanes();
-        let lane = lanes.entry(grant.clone()).or_default();
+        let lane = lanes.entry(goal.grant.clone()).or_default();
         lane.running = None;
         lane.resting = None;
         let retry_after = match &end {
             End::Fresh | End::Refused | End::Withdrawn => {
                 lane.failures = 0;
+                self.breakers.answered(&goal.issuer);
                 return;
             }
             // Recovery has its own times and is not slowed by the backoff.
@@ -191,6 +208,9 @@ impl Flights {
             End::Client(_) | End::Request(_) | End::Store(_) => None,
         };
         let rest = backoff(lane.failures, retry_after, access_left, roll);
+        if matches!(end, End::Later { .. }) {
+            self.breakers.failed(&goal.issuer, now, rest);
+        }
         lane.failures = lane.failures.saturating_add(1);
         lane.resting = Some((now, rest, end));
     }

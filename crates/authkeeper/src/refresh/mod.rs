@@ -9,6 +9,7 @@
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
 //! `claim` is the transaction. `spill` is its journal. `worker` keeps connections fresh ahead of time.
 
+pub(crate) mod breaker;
 pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod flight;

@@ -364,6 +364,30 @@ fn grant_for_sign_in(
     .optional()
 }
 
+/// A sign-in as another client makes a new grant; the one it replaces is over, and its secrets go.
+fn retire_replaced(
+    sql: &Sqlite,
+    connection: &ConnectionName,
+    new: &GrantId,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let old: Option<String> = sql
+        .query_row(
+            "SELECT grant_id FROM connection WHERE name = ?1 AND grant_id <> ?2",
+            [connection.as_str(), new.as_str()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(old) = old {
+        let revoke =
+            "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
+            refresh_token = NULL, refresh_generation = NULL WHERE id = ?1";
+        sql.execute(revoke, params![old, millis(at)])?;
+        sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
+    }
+    Ok(())
+}
+
 fn put_signed_in_grant(
     sql: &Sqlite,
     signed_in: &SignedIn,
@@ -497,6 +521,7 @@ impl Store for SqliteStore {
                     }
                     put_provider(sql, &new.provider)?;
                     put_registration(sql, &new.registration, client_secret.as_deref())?;
+                    retire_replaced(sql, &new.connection.name, &grant_id, access.issued.wall)?;
                     put_connection(sql, &new.connection, &grant_id)?;
                     put_signed_in_grant(
                         sql,
