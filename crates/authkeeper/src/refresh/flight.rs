@@ -135,7 +135,10 @@ impl Flights {
         let now = self.tools.seams.clock.now();
         let mut lanes = self.lanes();
         let lane = lanes.entry(goal.grant.clone()).or_default();
-        if let Some(running) = &lane.running {
+        // A flight that panicked has hung up without an answer.
+        if let Some(running) = &lane.running
+            && (running.has_changed().is_ok() || running.borrow().is_some())
+        {
             return Ok(running.clone());
         }
         if let Some((_, end)) = lane.rest_left(now) {

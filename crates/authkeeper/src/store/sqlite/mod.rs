@@ -319,8 +319,10 @@ fn put_registration(
 
 fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
     sql.execute(
-        "INSERT OR REPLACE INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO UPDATE SET principal = ?2, url = ?3, resource = ?4, issuer = ?5, client_id = ?6,
+            scope = ?7, grant_id = ?8",
         params![
             connection.name.as_str(),
             connection.principal.as_str(),
@@ -549,10 +551,13 @@ impl Store for SqliteStore {
             let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL
                 WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
-            let drop_access = "DELETE FROM access_token
-                WHERE grant_id = (SELECT grant_id FROM connection WHERE name = ?1)";
+            // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
+            let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
+                JOIN grant_family g ON g.id = c.grant_id WHERE c.name = ?1 AND g.lifecycle = 'revoked')";
             sql.execute(drop_access, [name.as_str()])?;
-            sql.execute("DELETE FROM connection WHERE name = ?1", [name.as_str()])?;
+            let drop_connection = "DELETE FROM connection WHERE name = ?1 AND NOT EXISTS
+                (SELECT 1 FROM grant_family g WHERE g.id = grant_id AND g.lifecycle <> 'revoked')";
+            sql.execute(drop_connection, [name.as_str()])?;
             Ok(())
         })
         .await

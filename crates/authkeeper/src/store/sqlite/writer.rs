@@ -83,14 +83,20 @@ fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
+    // SQLite takes a whole transaction back when it runs out of room: then there is nothing to add to.
+    if connection.is_autocommit() {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+            None,
+        ));
+    }
     connection.execute_batch("SAVEPOINT job")?;
     let done = work(connection);
-    let end = if done.is_ok() {
-        "RELEASE job"
-    } else {
-        "ROLLBACK TO job; RELEASE job"
-    };
-    connection.execute_batch(end)?;
+    if done.is_ok() {
+        connection.execute_batch("RELEASE job")?;
+    } else if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+    }
     done
 }
 
