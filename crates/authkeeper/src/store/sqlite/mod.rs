@@ -8,6 +8,8 @@ mod salvage;
 mod writer;
 
 use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -24,7 +26,7 @@ use self::{
 };
 use super::{
     CarriedCall, Committed, NewTrouble, Refreshed, Result, SignedIn, Spend, Store, StoreError,
-    seal::{Belongs, Sealer, load_key},
+    seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
     clock::Seams,
@@ -133,6 +135,16 @@ impl SqliteStore {
 
 fn open_connection(path: &Path) -> Result<Sqlite> {
     let place = path.display().to_string();
+    // Made closed to others from the start: SQLite gives its log and index the mode that the file has.
+    let mut options = File::options();
+    let made = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    drop(made.map_err(|error| unusable(path, &error))?);
     let open = || {
         let connection = Sqlite::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -196,13 +208,36 @@ fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> R
         )
         .optional()
         .map_err(|error| fault(place, &error))?;
-    if check.is_some_and(|check| sealer.open(KEY_CHECK, &check).is_ok()) {
+    let fits = match check {
+        Some(check) => sealer.open(KEY_CHECK, &check).is_ok(),
+        // A repair may not have saved it: then any secret of the store tells.
+        None => opens_a_secret(connection, sealer).map_err(|error| fault(place, &error))?,
+    };
+    if fits {
         return Ok(());
     }
     Err(StoreError::WrongKey {
         place: place.to_owned(),
         key: key.display().to_string(),
     })
+}
+
+fn opens_a_secret(connection: &Sqlite, sealer: &Sealer) -> rusqlite::Result<bool> {
+    let select = "SELECT id, refresh_generation, refresh_token FROM grant_family
+        WHERE refresh_token IS NOT NULL";
+    let mut secrets = connection.prepare(select)?;
+    let mut secrets = secrets.query([])?;
+    while let Some(row) = secrets.next()? {
+        let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(2)?);
+        let generation = rows::number("refresh_generation", row.get(1)?)?;
+        if sealer
+            .open(rows::refresh_belongs(&id, generation), &sealed)
+            .is_ok()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What an `SQLite` error means.
@@ -854,3 +889,6 @@ impl Store for SqliteStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

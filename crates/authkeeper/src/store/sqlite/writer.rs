@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
@@ -157,7 +158,13 @@ fn repeat_result(place: &str, committed: rusqlite::Result<()>) -> impl FnMut() -
 
 /// Waits in the kernel's queue for the ticket file's lock, in a thread of its own so that the wait can be bounded.
 fn take_ticket(path: &Path) -> Option<File> {
-    let open = || File::options().create(true).append(true).open(path);
+    let open = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+    };
     let file = open().ok()?;
     if file.try_lock().is_ok() {
         return Some(file);
