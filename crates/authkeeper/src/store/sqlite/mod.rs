@@ -148,7 +148,7 @@ fn open_connection(path: &Path) -> Result<Sqlite> {
     let open = || {
         let connection = Sqlite::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        enter_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
@@ -156,6 +156,28 @@ fn open_connection(path: &Path) -> Result<Sqlite> {
     let connection = open().map_err(|error| fault(&place, &error))?;
     restrict(path);
     Ok(connection)
+}
+
+/// The switch from a new file to WAL needs the file alone for a moment, and `SQLite` answers "busy" there without waiting
+/// (processes that make the store together meet it): it is tried again for a while.
+fn enter_wal(connection: &Sqlite) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let switched = connection.pragma_update(None, "journal_mode", "WAL");
+        let code = switched
+            .as_ref()
+            .err()
+            .and_then(rusqlite::Error::sqlite_error_code);
+        let busy = matches!(
+            code,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        );
+        if !busy || tries == 100 {
+            return switched;
+        }
+        tries += 1;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 /// The folder is closed to others already; the file too, in case it is moved.
