@@ -192,7 +192,6 @@ fn is_internal(address: IpAddr) -> bool {
 }
 
 /// A request as it goes out.
-#[derive(Debug)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -219,7 +218,7 @@ impl Request {
 }
 
 /// A reply, read whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
@@ -227,6 +226,26 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body, at most [`REPLY_LIMIT`] bytes.
     pub body: Bytes,
+}
+
+/// Neither headers nor body: they hold tokens, codes and secrets.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Neither headers nor body: they hold tokens.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (status, bytes) = (&self.status, &self.body.len());
+        f.debug_struct("Reply")
+            .field("status", status)
+            .field("bytes", bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reply {
@@ -532,6 +551,20 @@ async fn read_whole(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_over_the_wire_does_not_print() {
+        let request = Request {
+            body: "refresh_token=hunter2".into(),
+            ..Request::get_json()
+        };
+        let reply = Reply {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: "hunter2".into(),
+        };
+        assert!(!format!("{request:?} {reply:?}").contains("hunter2"));
+    }
 
     #[test]
     fn urls_are_kept_byte_for_byte() {

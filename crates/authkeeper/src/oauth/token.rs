@@ -110,7 +110,9 @@ impl TokenAnswer {
     }
 
     fn lifetime(&self, issued: Moment, default: Option<Duration>) -> (Duration, LifetimeSource) {
-        if let Some(lifetime) = self.expires_in {
+        // Zero is no lifetime: servers that send it mean "not said", and a token that is born dead would be refreshed
+        // without end.
+        if let Some(lifetime) = self.expires_in.filter(|lifetime| !lifetime.is_zero()) {
             return (lifetime, LifetimeSource::ExpiresIn);
         }
         if let Some(lifetime) = jwt_lifetime(&self.access_token, issued) {
@@ -147,7 +149,10 @@ fn jwt_lifetime(token: &SecretString, issued: Moment) -> Option<Duration> {
         .get("iat")
         .and_then(Value::as_i64)
         .unwrap_or(issued.wall.as_second());
-    u64::try_from(ends - starts).ok().map(Duration::from_secs)
+    let left = u64::try_from(ends.checked_sub(starts)?).ok()?;
+    (1..=10_000_000_000)
+        .contains(&left)
+        .then(|| Duration::from_secs(left))
 }
 
 #[cfg(test)]

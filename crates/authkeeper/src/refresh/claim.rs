@@ -14,8 +14,8 @@ use crate::{
     fault::{self, FaultPoint},
     http::{HttpUrl, Reach, Reply},
     model::{
-        AttemptId, Claim, ClaimPhase, ClientRegistration, Generation, Grant, GrantId,
-        GrantLifecycle, Issuer, Lineage, Moment, Provider, ReauthorizeReason, UnknownKind,
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Event, Generation, Grant, GrantId,
+        GrantLifecycle, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome},
@@ -54,6 +54,9 @@ impl Goal {
 const POLL_FIRST: Duration = Duration::from_millis(10);
 const POLL_LAST: Duration = Duration::from_millis(250);
 
+/// How many attempts of one flight may come to nothing (too late to send, or overtaken) before it gives up for now.
+const MOST_ATTEMPTS: u32 = 5;
+
 /// Brings the grant past `goal`, whoever does it.
 pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> End {
     match pursue(tools, whose, goal, why).await {
@@ -65,6 +68,7 @@ pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why)
 async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<End> {
     let began = tools.seams.clock.now();
     let mut poll = POLL_FIRST;
+    let mut attempts = 0;
     loop {
         let Some(grant) = tools.store.grant(&goal.grant).await? else {
             return Ok(End::Withdrawn);
@@ -80,10 +84,18 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
                 number: 1,
                 seen: None,
             },
-            Some(claim) => look_into(tools, whose, &grant, claim).await?,
+            Some(claim) => look_into(tools, whose, &grant, claim, why).await?,
         };
         match step {
+            Step::Attempt { .. } if attempts == MOST_ATTEMPTS => {
+                let why = "the store is too slow to refresh safely".to_owned();
+                return Ok(End::Later {
+                    why,
+                    retry_after: None,
+                });
+            }
             Step::Attempt { number, seen } => {
+                attempts += 1;
                 let attempt = Attempt {
                     tools,
                     whose,
@@ -133,18 +145,22 @@ enum Step {
 }
 
 /// Reads somebody's claim and does what [`decide::investigate`] says.
-async fn look_into(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<Step> {
+async fn look_into(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    claim: &Claim,
+    why: Why,
+) -> Result<Step> {
     let now = tools.seams.clock.now();
     let journal = Journal::open(&tools.spill, &claim.attempt);
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
         journal.state(&tools.sealer)
     });
     let rules = tools.rules.recovery(grant.issuer.as_str());
-    let access_left = grant
-        .access
-        .as_ref()
-        .map(|token| token.left(now))
-        .unwrap_or_default();
+    // A token that the resource refuses is not worth sparing.
+    let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
+    let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
     let seen = decide::investigate(
         claim,
         owner_state(tools, claim),
@@ -168,6 +184,7 @@ async fn look_into(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
+            retell_unknown(tools, whose, grant, claim).await?;
             Ok(Step::End(End::Uncertain { kind, resend_in }))
         }
         Investigation::Resend => Ok(Step::Attempt {
@@ -221,6 +238,19 @@ async fn adopt(
         journal.remove();
     }
     Ok(end.map_or(Step::LookAgain, Step::End))
+}
+
+/// Whoever marked the claim may have died, or lost the store, before it could keep the trouble.
+async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
+    let open = tools.store.troubles().await?;
+    let told = open.iter().any(|trouble| {
+        trouble.record.event == Event::Uncertain
+            && trouble.record.connection == whose.connection.as_str()
+    });
+    if told {
+        return Ok(());
+    }
+    trouble::uncertain(tools, whose, grant, &claim.attempt, unknown_kind(claim)).await
 }
 
 async fn note_unknown(
@@ -322,26 +352,28 @@ impl Attempt<'_> {
             }
         };
         let attempt = AttemptId::new(self.tools.seams.random_id());
+        let owner = self.owner()?;
         let journal = blocking({
             let (spill, attempt) = (self.tools.spill.clone(), attempt.clone());
             move || Journal::prepare(&spill, &attempt)
         })
         .await?;
-        let claim = self.claim_for(&attempt)?;
-        if !self.take(&claim).await? {
+        let claim = self.claim_for(&attempt, owner);
+        if !self.take_or_clean_up(&claim, &journal).await? {
             journal.remove();
             return Ok(None);
         }
+        self.forget_seen();
         fault::pass(FaultPoint::Claimed);
-        if self.is_late(&claim) {
-            self.give_back(&attempt, journal).await?;
-            return Ok(None);
-        }
         blocking({
             let journal = journal.clone();
             move || journal.mark_sending()
         })
         .await?;
+        if self.is_late(&claim) {
+            self.give_back(&attempt, journal).await?;
+            return Ok(None);
+        }
         let issued = self.tools.seams.clock.now();
         let sent =
             tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
@@ -355,18 +387,46 @@ impl Attempt<'_> {
         Ok(Some(end))
     }
 
-    fn claim_for(&self, attempt: &AttemptId) -> Result<Claim> {
+    fn owner(&self) -> Result<OwnerId> {
         let owner = self.tools.owners.mine(&self.tools.seams);
-        Ok(Claim {
+        owner.map_err(|error| StoreError::Unusable {
+            place: "owners/".to_owned(),
+            detail: error.to_string(),
+        })
+    }
+
+    fn claim_for(&self, attempt: &AttemptId, owner: OwnerId) -> Claim {
+        Claim {
             attempt: attempt.clone(),
             number: self.number,
-            owner: owner.map_err(|error| StoreError::Unusable {
-                place: "owners/".to_owned(),
-                detail: error.to_string(),
-            })?,
+            owner,
             since: self.tools.seams.clock.now(),
             phase: ClaimPhase::Spending,
-        })
+        }
+    }
+
+    /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
+    /// not be filled further by each try.
+    async fn take_or_clean_up(&self, claim: &Claim, journal: &Journal) -> Result<bool> {
+        let taken = self.take(claim).await;
+        if taken.is_err()
+            && let Ok(grant) = self.tools.store.grant(&self.grant.id).await
+        {
+            let holds = grant.and_then(|grant| grant.claim);
+            if holds.is_none_or(|held| held.attempt != claim.attempt) {
+                journal.clone().remove();
+            }
+        }
+        taken
+    }
+
+    /// The attempt that this one took over from is over; its sender is dead and left no answer.
+    fn forget_seen(&self) {
+        let journal = self
+            .seen
+            .as_ref()
+            .and_then(|seen| Journal::open(&self.tools.spill, seen));
+        journal.into_iter().for_each(Journal::remove);
     }
 
     async fn take(&self, claim: &Claim) -> Result<bool> {
@@ -587,6 +647,14 @@ impl Conclusion<'_> {
             .and_then(|token| token.resource.clone());
         let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
         access.after_rejection = stored.after_rejection;
+        // RFC 6749 §5.1: a scope that is left out is as it was.
+        let before = self
+            .grant
+            .access
+            .as_ref()
+            .and_then(|token| token.scope.clone());
+        access.scope = access.scope.or(before);
+        let after_rejection = access.after_rejection;
         let refreshed = Refreshed {
             spend: spend_of(self.grant),
             access,
@@ -594,11 +662,10 @@ impl Conclusion<'_> {
         };
         match self.commit(&refreshed).await? {
             Committed::Yes => {
-                let now = self.tools.seams.clock.now().wall;
-                self.tools
-                    .store
-                    .end_troubles(&self.whose.connection, now)
-                    .await?;
+                // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
+                if !after_rejection || self.number > 1 {
+                    self.end_troubles().await;
+                }
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
@@ -609,6 +676,19 @@ impl Conclusion<'_> {
                 self.revoke(&refreshed).await;
                 Ok(End::Withdrawn)
             }
+        }
+    }
+
+    async fn end_troubles(&self) {
+        let now = self.tools.seams.clock.now().wall;
+        // The generation is committed; a trouble that stays open is ended by the next one.
+        if let Err(error) = self
+            .tools
+            .store
+            .end_troubles(&self.whose.connection, now)
+            .await
+        {
+            tracing::warn!(%error, "troubles that are over can't be ended");
         }
     }
 
@@ -655,6 +735,9 @@ impl Conclusion<'_> {
             .await?
         {
             return Ok(None);
+        }
+        if reason == ReauthorizeReason::UnknownOutcome {
+            self.end_troubles().await;
         }
         trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, reason).await?;
         Ok(Some(End::Refused))

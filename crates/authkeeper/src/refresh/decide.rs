@@ -145,13 +145,18 @@ fn while_valid(standing: Standing<'_>, token: &AccessToken, ask: Ask, now: Momen
     let attainable = ask
         .min_ttl
         .is_some_and(|wanted| wanted <= token.usable_lifetime());
-    if short && attainable {
+    if short && attainable && token.age(now) >= young(token) {
         return Verdict::RefreshFirst(Why::MinTtl);
     }
     if token.age(now) >= due_after(token.lifetime, standing.jitter) {
         return Verdict::ServeAndRefresh(Why::Due);
     }
     Verdict::Serve
+}
+
+/// So young a token is not replaced for more time: its successor would have hardly more, and each ask would spend one.
+fn young(token: &AccessToken) -> Duration {
+    (token.lifetime / 20).min(Duration::from_secs(10))
 }
 
 /// Rule 3: one forced refresh a generation; a token that was itself fetched after a 401 is rejected, not expired.
@@ -213,6 +218,9 @@ pub struct RecoveryRules {
     pub reserve: Duration,
 }
 
+/// How long after its claim a living owner is left alone with an answer that it has not committed.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What to do about somebody's claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Investigation {
@@ -240,6 +248,12 @@ pub fn investigate(
     now: Moment,
 ) -> Investigation {
     match (claim.phase, owner, journal) {
+        // Its owner lives and could not commit what came. Whoever commits first wins; nothing is spent by it.
+        (ClaimPhase::Spending, OwnerState::Alive, JournalState::Reply)
+            if now.surely_since(claim.since) >= COMMIT_PATIENCE =>
+        {
+            Investigation::AdoptReply
+        }
         (ClaimPhase::Spending, OwnerState::Alive, _) => Investigation::OwnerAtWork,
         (_, _, JournalState::Reply) => Investigation::AdoptReply,
         (ClaimPhase::Spending, OwnerState::Dead, JournalState::Intent) => Investigation::Release,

@@ -221,7 +221,8 @@ fn a_claim_is_read_with_its_owner_and_its_journal() {
     let lost = Investigation::MarkUnknown(UnknownKind::Crash);
     for (owner, journal, expected) in [
         (Alive, Intent, Investigation::OwnerAtWork),
-        (Alive, Reply, Investigation::OwnerAtWork),
+        (Alive, Sending, Investigation::OwnerAtWork),
+        (Alive, Reply, Investigation::AdoptReply),
         (Dead, Intent, Investigation::Release),
         (Dead, Sending, lost),
         (Dead, Missing, lost),
@@ -233,6 +234,8 @@ fn a_claim_is_read_with_its_owner_and_its_journal() {
             "{owner:?} {journal:?}: time alone gives no permission"
         );
     }
+    let soon = investigate(&spending, Alive, Reply, STRICT, secs(600), at(1));
+    assert_eq!(soon, Investigation::OwnerAtWork, "it is about to commit");
 }
 
 fn resend(claim: &Claim, replay: ReplayRule, access_left: u64, now: u64) -> Investigation {

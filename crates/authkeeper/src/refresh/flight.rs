@@ -138,11 +138,9 @@ impl Flights {
         let now = self.tools.seams.clock.now();
         let mut lanes = self.lanes();
         let lane = lanes.entry(goal.grant.clone()).or_default();
-        // A flight that ended without landing (a panic) has closed its channel and is not waited for.
-        if let Some(running) = lane
-            .running
-            .as_ref()
-            .filter(|running| running.has_changed().is_ok())
+        // A flight that panicked has hung up without an answer.
+        if let Some(running) = &lane.running
+            && (running.has_changed().is_ok() || running.borrow().is_some())
         {
             return Ok(running.clone());
         }

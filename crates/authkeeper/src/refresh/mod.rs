@@ -128,3 +128,6 @@ pub fn jitter_of(grant: &GrantId) -> f64 {
         .map_or(0, |bytes| u32::from_le_bytes(*bytes));
     f64::from(first) / f64::from(u32::MAX) * MAX_JITTER
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::JournalState;
 use crate::{
-    http::Reply,
+    http::{REPLY_LIMIT, Reply},
     model::{AttemptId, Moment},
     store::{
         StoreError,
@@ -27,14 +27,15 @@ use crate::{
     },
 };
 
-/// The most of a token endpoint's reply that is kept. Tokens are a few KiB.
-pub(crate) const REPLY_ROOM: usize = 256 * 1024;
-
 const PHASE_AT: u64 = 0;
 const LENGTH_AT: u64 = 8;
 const REPLY_AT: u64 = 16;
 const SENDING: u8 = 1;
-const ROOM: u64 = REPLY_AT + REPLY_ROOM as u64 * 2;
+/// A whole reply in base64, sealed.
+const ROOM: u64 = REPLY_AT + REPLY_LIMIT as u64 * 3 / 2;
+
+/// The longest header value that is kept; those that are read later are a few words.
+const HEADER_LIMIT: usize = 1024;
 
 /// One attempt's journal.
 #[derive(Clone, Debug)]
@@ -192,10 +193,8 @@ impl KeptReply {
         } = stored;
         let keep = [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
         let text = |name: &header::HeaderName| {
-            Some((
-                name.to_string(),
-                reply.headers.get(name)?.to_str().ok()?.to_owned(),
-            ))
+            let value = reply.headers.get(name)?.to_str().ok()?;
+            (value.len() <= HEADER_LIMIT).then(|| (name.to_string(), value.to_owned()))
         };
         Self {
             status: reply.status.as_u16(),

@@ -12,7 +12,10 @@ use super::{
     flight::Flights,
     standing,
 };
-use crate::{clock::LONGEST_SLEEP, model::ConnectionName};
+use crate::{
+    clock::LONGEST_SLEEP,
+    model::{ConnectionName, GrantLifecycle},
+};
 
 /// How soon a connection that can't be refreshed is looked at again: a person may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -55,7 +58,7 @@ async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connection: ConnectionNa
 }
 
 /// Looks once, refreshes if that is due, and says how long to sleep.
-async fn look(
+pub(super) async fn look(
     tools: &Tools,
     flights: &Arc<Flights>,
     connection: &ConnectionName,
@@ -75,6 +78,9 @@ async fn look(
         principal: known.principal.clone(),
     };
     match decide::serve(standing(&grant), Ask::default(), now) {
+        // Nothing can be refreshed here, however due it is.
+        Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),
+        Verdict::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
         // What was lost is looked after though the token still serves.
         Verdict::Serve if grant.claim.is_some() => {
             flights
@@ -82,7 +88,6 @@ async fn look(
                 .await;
             Ok(flights.resting(id).unwrap_or_default())
         }
-        Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),
         Verdict::Serve => {
             Ok(decide::until_due(standing(&grant), now).max(Duration::from_millis(1)))
         }

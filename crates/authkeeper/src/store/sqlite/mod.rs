@@ -8,6 +8,8 @@ mod salvage;
 mod writer;
 
 use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -24,7 +26,7 @@ use self::{
 };
 use super::{
     CarriedCall, Committed, NewTrouble, Refreshed, Result, SignedIn, Spend, Store, StoreError,
-    seal::{Belongs, Sealer, load_key},
+    seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
     clock::Seams,
@@ -133,10 +135,20 @@ impl SqliteStore {
 
 fn open_connection(path: &Path) -> Result<Sqlite> {
     let place = path.display().to_string();
+    // Made closed to others from the start: SQLite gives its log and index the mode that the file has.
+    let mut options = File::options();
+    let made = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    drop(made.map_err(|error| unusable(path, &error))?);
     let open = || {
         let connection = Sqlite::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        enter_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
@@ -144,6 +156,28 @@ fn open_connection(path: &Path) -> Result<Sqlite> {
     let connection = open().map_err(|error| fault(&place, &error))?;
     restrict(path);
     Ok(connection)
+}
+
+/// The switch from a new file to WAL needs the file alone for a moment, and `SQLite` answers "busy" there without waiting
+/// (processes that make the store together meet it): it is tried again for a while.
+fn enter_wal(connection: &Sqlite) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let switched = connection.pragma_update(None, "journal_mode", "WAL");
+        let code = switched
+            .as_ref()
+            .err()
+            .and_then(rusqlite::Error::sqlite_error_code);
+        let busy = matches!(
+            code,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        );
+        if !busy || tries == 100 {
+            return switched;
+        }
+        tries += 1;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 /// The folder is closed to others already; the file too, in case it is moved.
@@ -196,13 +230,36 @@ fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> R
         )
         .optional()
         .map_err(|error| fault(place, &error))?;
-    if check.is_some_and(|check| sealer.open(KEY_CHECK, &check).is_ok()) {
+    let fits = match check {
+        Some(check) => sealer.open(KEY_CHECK, &check).is_ok(),
+        // A repair may not have saved it: then any secret of the store tells.
+        None => opens_a_secret(connection, sealer).map_err(|error| fault(place, &error))?,
+    };
+    if fits {
         return Ok(());
     }
     Err(StoreError::WrongKey {
         place: place.to_owned(),
         key: key.display().to_string(),
     })
+}
+
+fn opens_a_secret(connection: &Sqlite, sealer: &Sealer) -> rusqlite::Result<bool> {
+    let select = "SELECT id, refresh_generation, refresh_token FROM grant_family
+        WHERE refresh_token IS NOT NULL";
+    let mut secrets = connection.prepare(select)?;
+    let mut secrets = secrets.query([])?;
+    while let Some(row) = secrets.next()? {
+        let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(2)?);
+        let generation = rows::number("refresh_generation", row.get(1)?)?;
+        if sealer
+            .open(rows::refresh_belongs(&id, generation), &sealed)
+            .is_ok()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What an `SQLite` error means.
@@ -319,8 +376,10 @@ fn put_registration(
 
 fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
     sql.execute(
-        "INSERT OR REPLACE INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO UPDATE SET principal = ?2, url = ?3, resource = ?4, issuer = ?5, client_id = ?6,
+            scope = ?7, grant_id = ?8",
         params![
             connection.name.as_str(),
             connection.principal.as_str(),
@@ -574,10 +633,13 @@ impl Store for SqliteStore {
             let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL
                 WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
-            let drop_access = "DELETE FROM access_token
-                WHERE grant_id = (SELECT grant_id FROM connection WHERE name = ?1)";
+            // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
+            let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
+                JOIN grant_family g ON g.id = c.grant_id WHERE c.name = ?1 AND g.lifecycle = 'revoked')";
             sql.execute(drop_access, [name.as_str()])?;
-            sql.execute("DELETE FROM connection WHERE name = ?1", [name.as_str()])?;
+            let drop_connection = "DELETE FROM connection WHERE name = ?1 AND NOT EXISTS
+                (SELECT 1 FROM grant_family g WHERE g.id = grant_id AND g.lifecycle <> 'revoked')";
+            sql.execute(drop_connection, [name.as_str()])?;
             Ok(())
         })
         .await
@@ -874,3 +936,6 @@ impl Store for SqliteStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

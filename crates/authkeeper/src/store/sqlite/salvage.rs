@@ -79,6 +79,9 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let from = Sqlite::open_with_flags(damaged, flags)
         .map_err(|error| fault(&damaged.display().to_string(), &error))?;
+    // Without this SQLite refuses every page of a file that is shorter than its header says.
+    from.pragma_update(None, "writable_schema", true)
+        .map_err(|error| fault(&damaged.display().to_string(), &error))?;
     let mut rows = Vec::new();
     for table in TABLES {
         rows.push((

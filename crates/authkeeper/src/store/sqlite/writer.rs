@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
@@ -83,14 +84,20 @@ fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
+    // SQLite takes a whole transaction back when it runs out of room: then there is nothing to add to.
+    if connection.is_autocommit() {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+            None,
+        ));
+    }
     connection.execute_batch("SAVEPOINT job")?;
     let done = work(connection);
-    let end = if done.is_ok() {
-        "RELEASE job"
-    } else {
-        "ROLLBACK TO job; RELEASE job"
-    };
-    connection.execute_batch(end)?;
+    if done.is_ok() {
+        connection.execute_batch("RELEASE job")?;
+    } else if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+    }
     done
 }
 
@@ -151,7 +158,13 @@ fn repeat_result(place: &str, committed: rusqlite::Result<()>) -> impl FnMut() -
 
 /// Waits in the kernel's queue for the ticket file's lock, in a thread of its own so that the wait can be bounded.
 fn take_ticket(path: &Path) -> Option<File> {
-    let open = || File::options().create(true).append(true).open(path);
+    let open = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+    };
     let file = open().ok()?;
     if file.try_lock().is_ok() {
         return Some(file);
