@@ -66,14 +66,14 @@ pub fn seconds_left(home: &Home, name: &str) -> u64 {
         .expect("a number")
 }
 
-/// Waits for the access token's end, by the server's own count.
+/// Waits until the access token is believed in no more.
 pub fn until_expired(home: &Home, name: &str) {
     assert!(
         wait_until(SOON, || seconds_left(home, name) == 0),
         "the access token does not end"
     );
-    // The second that is not believed in, and the rest of the last one that was counted.
-    pause(Duration::from_secs(2));
+    // Whole seconds are shown: of the last one a part may be left.
+    pause(Duration::from_secs(1));
 }
 
 /// How many refreshes reached the token endpoint.
