@@ -4,6 +4,7 @@
 //!   what they saw.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
+//! - [`scenario`] is what the acceptance tests have in common.
 //! - [`http`] and [`wait`] are the small tools of the others.
 //!
 //! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
@@ -16,6 +17,7 @@
 
 pub mod home;
 pub mod http;
+pub mod scenario;
 pub mod secrets;
 pub mod servers;
 pub mod wait;

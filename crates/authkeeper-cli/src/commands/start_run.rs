@@ -2,7 +2,11 @@
 
 use std::{io::IsTerminal as _, sync::Arc};
 
-use authkeeper::{model::ConnectionName, runtime::TokenRequest};
+use authkeeper::{
+    error::TokenError,
+    model::{ConnectionName, Event},
+    runtime::TokenRequest,
+};
 
 use super::{run, trouble};
 use crate::{
@@ -77,17 +81,32 @@ fn parse_names(typed: &[String]) -> Result<Vec<ConnectionName>, Failure> {
 }
 
 /// Nothing is started that can't work: every connection gives a token now, or the run ends here and says what to do. A
-/// provider that is out of reach while a token still serves is no obstacle.
+/// provider that is out of reach while a token still serves is no obstacle; a grant that is over is one even then, since
+/// nothing could keep its last token fresh and the run would end in the same code whatever its command did.
 async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure> {
     for name in declared {
         let answer = app
             .runtime
             .access_token(&TokenRequest::new(name.clone()))
             .await;
-        if let Err(error) = answer {
+        let error = match answer {
+            Ok(_) => grant_is_over(app, name).await?,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
             trouble::report(app, name, Some(&error)).await;
             return Err(error.into());
         }
     }
     Ok(())
+}
+
+async fn grant_is_over(app: &App, name: &ConnectionName) -> Result<Option<TokenError>, Failure> {
+    let open = app.runtime.troubles().await?.into_iter();
+    let record = open.map(|trouble| trouble.record).find(|record| {
+        record.event == Event::ReauthorizationRequired && record.connection == name.as_str()
+    });
+    Ok(record.map(|record| TokenError::ReauthorizationRequired {
+        record: Box::new(record),
+    }))
 }

@@ -1,0 +1,110 @@
+//! What the acceptance tests have in common: a connection that is signed in, and what is asked of it
+//! and of the servers afterwards.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::home::{Home, Invocation, Output};
+use crate::secrets::{self, Secret};
+use crate::servers::Server;
+use crate::wait::{pause, wait_until};
+
+/// Longer than anything here takes on a busy machine, shorter than a test may.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Connects `name` to oidc-provider's API by discovery, as its registered public client.
+pub fn connect_api(home: &Home, server: &Server, name: &str) {
+    let url = server.url("/api");
+    let arguments = ["connect", name, &url, "--client-id", "pub"];
+    let _ = home.run(&arguments).expect_code(0);
+}
+
+/// Connects `name` to the MCP server, whose client registers itself.
+pub fn connect_mcp(home: &Home, server: &Server, name: &str) {
+    let _ = home
+        .run(&["connect", name, &server.url("/mcp")])
+        .expect_code(0);
+}
+
+/// The configuration of an owner who knows that the provider is strict.
+pub fn strict(server: &Server) -> String {
+    format!(
+        "[refresh]\nquiet_period = \"2s\"\nreserve = \"30s\"\n\n[provider.\"{}\"]\nreplay = \"strict\"\n",
+        server.issuer()
+    )
+}
+
+/// `authkeeper token` with no browser to fall back on.
+pub fn token<'a>(home: &'a Home, name: &str) -> Invocation<'a> {
+    home.authkeeper(&["token", name]).env("BROWSER", "false")
+}
+
+/// A refresh while the access token still lives: more is asked of it than is left.
+pub fn early_refresh<'a>(home: &'a Home, server: &Server, name: &str, ttl: u64) -> Invocation<'a> {
+    // Issued with `ttl`, believed for a second less; asked for a second less than that.
+    assert!(
+        wait_until(SOON, || seconds_left(home, name) < ttl - 2),
+        "the access token of {} does not age",
+        server.issuer()
+    );
+    let wanted = format!("{}s", ttl - 2);
+    home.authkeeper(&["token", name, "--min-ttl", &wanted])
+        .env("BROWSER", "false")
+}
+
+/// What `status --json` says of one connection.
+pub fn status(home: &Home, name: &str) -> Value {
+    let output = home.run(&["status", name, "--json"]).expect_code(0);
+    output.json()[0].clone()
+}
+
+/// How long the access token is believed to live, in whole seconds.
+pub fn seconds_left(home: &Home, name: &str) -> u64 {
+    status(home, name)["seconds_left"]
+        .as_u64()
+        .expect("a number")
+}
+
+/// Waits until the access token is believed in no more.
+pub fn until_expired(home: &Home, name: &str) {
+    assert!(
+        wait_until(SOON, || seconds_left(home, name) == 0),
+        "the access token does not end"
+    );
+    // Whole seconds are shown: of the last one a part may be left.
+    pause(Duration::from_secs(1));
+}
+
+/// How many refreshes reached the token endpoint.
+pub fn refreshes(server: &Server) -> u64 {
+    server.count("received", "refresh_token")
+}
+
+/// Waits until this many refreshes are held at the token endpoint.
+pub fn until_held(server: &Server, number: u64) {
+    assert!(
+        wait_until(SOON, || server.ctl("stats")["held"] == number),
+        "{number} refreshes should be held: {}",
+        server.ctl("stats")
+    );
+}
+
+/// The records of this event among those on standard error.
+pub fn records_of(output: &Output, event: &str) -> Vec<Value> {
+    let mut records = output.records();
+    records.retain(|record| record["event"] == event);
+    records
+}
+
+/// Fails the test if anything the servers issued, or another secret, is anywhere in the home.
+pub fn assert_no_leaks(home: &Home, servers: &[&Server]) {
+    assert_none_of(home, &secrets::issued_by(servers));
+}
+
+/// The same for any secrets.
+pub fn assert_none_of(home: &Home, secrets: &[Secret]) {
+    assert!(!secrets.is_empty(), "nothing to search for");
+    let findings = home.search(secrets);
+    assert!(findings.is_empty(), "leaked: {findings:#?}");
+}

@@ -1,0 +1,242 @@
+//! Acceptance E: authority ends in the middle of a run. The run says so, once; the owner is told,
+//! once; nothing hides it; one sign-in mends it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this file is a test, its helpers too"
+)]
+
+use std::fs;
+
+use e2e::home::{Home, Invocation, Output, Running};
+use e2e::scenario::{
+    SOON, assert_no_leaks, connect_api, connect_mcp, records_of, refreshes, status,
+};
+use e2e::servers::Server;
+use e2e::wait::wait_until;
+use e2e::{python, script};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+
+/// Calls through the proxy, says so, waits for `$HOME/go`, calls again; its argument is the code it
+/// ends with if the second call fails.
+const TWO_CALLS: &str = r#"
+import os, sys, time, urllib.error, urllib.request
+def call():
+    request = urllib.request.Request(
+        os.environ["AUTHKEEPER_URL"] + "/c/api/whoami",
+        headers={"Authorization": "Bearer " + os.environ["AUTHKEEPER_TASK"]},
+    )
+    return urllib.request.urlopen(request, timeout=20).read().decode()
+def until(name):
+    deadline = time.monotonic() + 20
+    while not os.path.exists(name):
+        if time.monotonic() > deadline:
+            sys.exit(9)
+        time.sleep(0.02)
+home = os.environ["HOME"]
+print(call(), flush=True)
+open(home + "/called", "w").close()
+until(home + "/go")
+try:
+    print(call(), flush=True)
+except urllib.error.HTTPError as error:
+    print(error.code, error.headers["x-authkeeper-error"], flush=True)
+    sys.exit(int(sys.argv[1]))
+"#;
+
+fn two_calls<'a>(home: &'a Home, code: &str) -> Invocation<'a> {
+    let python = python();
+    let command = [
+        "run",
+        "--with",
+        "api",
+        "--",
+        python.to_str().unwrap(),
+        "-c",
+        TWO_CALLS,
+        code,
+    ];
+    home.authkeeper(&command).env("BROWSER", "false")
+}
+
+/// Starts a run, lets its first call through, ends the grant, and lets it call again.
+fn revoked_between_two_calls(home: &Home, server: &Server, code: &str) -> Output {
+    let run = two_calls(home, code).spawn();
+    until_there(home, "called", &run);
+    assert_eq!(server.ctl("revoke-grants")["revoked"], 1);
+    fs::write(home.path().join("go"), "").unwrap();
+    run.finish(SOON)
+}
+
+fn until_there(home: &Home, file: &str, run: &Running<'_>) {
+    let there = wait_until(SOON, || home.path().join(file).exists());
+    assert!(there, "{}", run.stderr());
+}
+
+fn api() -> (Home, Server) {
+    let home = Home::new();
+    home.write_config(HOOK);
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
+    connect_api(&home, &server, "api");
+    (home, server)
+}
+
+/// What the hook was told: one line a call.
+fn told(home: &Home) -> Vec<Value> {
+    let log = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Exactly one record, the same for the reader of the log and for the owner's hook.
+fn said_once(home: &Home, output: &Output, connection: &str) -> Value {
+    let records = output.records();
+    assert_eq!(records.len(), 1, "{}", output.stderr);
+    let said = records_of(output, "reauthorization_required");
+    assert_eq!(said.len(), 1, "{}", output.stderr);
+    assert_eq!(said[0]["connection"], connection);
+    assert_eq!(said[0]["reason"], "refresh_refused");
+    assert_eq!(
+        said[0]["action"],
+        format!("authkeeper reauthorize {connection}")
+    );
+    assert!(said[0]["task"].is_string(), "which run: {}", said[0]);
+    assert_eq!(told(home), said, "the hook, once, with the same");
+    said[0].clone()
+}
+
+#[test]
+fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_mends_it() {
+    let (home, server) = api();
+    let output = revoked_between_two_calls(&home, &server, "4").expect_code(75);
+    assert!(
+        output.stdout.contains("alice"),
+        "the first call went through"
+    );
+    assert!(
+        output.stdout.contains("403 "),
+        "the second did not: {}",
+        output.stdout
+    );
+    said_once(&home, &output, "api");
+    assert_eq!(refreshes(&server), 1, "asked once, refused for good");
+
+    let now = status(&home, "api");
+    assert_eq!(now["state"], "reauthorization_required");
+    assert_eq!(now["reason"], "refresh_refused");
+    assert_eq!(now["principal"], "local");
+    assert_eq!(now["action"], "authkeeper reauthorize api");
+    let table = home.run(&["status"]).expect_code(0).stdout;
+    let who_must_do_what = "local must sign in again: authkeeper reauthorize api";
+    assert!(table.contains(who_must_do_what), "{table}");
+
+    a_second_run_is_not_started(&home);
+    assert_eq!(refreshes(&server), 1);
+
+    let _ = home.run(&["reauthorize", "api"]).expect_code(0);
+    let mended = two_calls(&home, "4").run().expect_code(0);
+    assert_eq!(mended.records(), Vec::<Value>::new());
+    assert_eq!(status(&home, "api")["state"], "active");
+    assert_eq!(told(&home).len(), 1, "good news is no trouble");
+    assert_no_leaks(&home, &[&server]);
+}
+
+fn a_second_run_is_not_started(home: &Home) {
+    let command = ["run", "--with", "api", "--", "touch", "started"];
+    let output = home
+        .authkeeper(&command)
+        .env("BROWSER", "false")
+        .run()
+        .expect_code(75);
+    assert!(
+        !home.path().join("started").exists(),
+        "the command was started"
+    );
+    assert_eq!(
+        records_of(&output, "reauthorization_required").len(),
+        1,
+        "{}",
+        output.stderr
+    );
+    assert!(
+        output.stderr.contains("authkeeper reauthorize api"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(told(home).len(), 1, "the owner knows already");
+}
+
+#[test]
+fn a_command_that_swallows_the_failure_can_not_hide_it() {
+    let (home, server) = api();
+    let output = revoked_between_two_calls(&home, &server, "0").expect_code(75);
+    said_once(&home, &output, "api");
+    assert!(
+        output
+            .stderr
+            .contains("the command returned 0, but 1 call over api failed"),
+        "{}",
+        output.stderr
+    );
+    assert_no_leaks(&home, &[&server]);
+}
+
+/// The SDK passes six variables to the bridge and none of ours: it finds its run by its ancestors.
+#[test]
+fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
+    let home = Home::new();
+    home.write_config(HOOK);
+    let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "60")]);
+    connect_mcp(&home, &server, "fm");
+    let (python, calls) = (python(), script("mcp_calls.py"));
+    let swallow = "\"$0\" \"$1\" --seconds 3 --every 0.5 -- authkeeper mcp fm; exit 0";
+    let command = ["run", "--with", "fm", "--", "sh", "-c", swallow];
+    let files = [python.to_str().unwrap(), calls.to_str().unwrap()];
+    let run = home
+        .authkeeper(&[command.as_slice(), &files].concat())
+        .env("BROWSER", "false")
+        .spawn();
+    assert!(
+        wait_until(SOON, || server.count("tool_calls", "echo") > 0),
+        "{}",
+        run.stderr()
+    );
+    server.ctl("revoke");
+    let output = run.finish(SOON).expect_code(75);
+    let summary = output.json();
+    assert_ne!(summary["failed"], serde_json::json!([]), "{summary}");
+    said_once(&home, &output, "fm");
+    assert!(
+        output
+            .stderr
+            .contains("over fm failed for lack of authority"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(refreshes(&server), 1);
+    assert_no_leaks(&home, &[&server]);
+}
+
+#[test]
+fn otherwise_the_run_is_as_the_command_is() {
+    let (home, server) = api();
+    let with = ["run", "--with", "api", "--"];
+    let run = |command: &[&str]| home.authkeeper(&[with.as_slice(), command].concat());
+    let output = run(&["sh", "-c", "echo out; exit 3"]).run().expect_code(3);
+    assert_eq!(output.stdout, "out\n");
+    let _ = run(&["true"]).run().expect_code(0);
+
+    let patient =
+        "trap 'echo asked to end; exit 7' TERM; touch ready; while :; do sleep 0.05; done";
+    let running = run(&["sh", "-c", patient]).spawn();
+    until_there(&home, "ready", &running);
+    running.signal(Signal::TERM);
+    let output = running.finish(SOON).expect_code(7);
+    assert_eq!(output.stdout, "asked to end\n");
+    assert_eq!(output.stderr, "");
+    assert_eq!(told(&home), Vec::<Value>::new());
+    assert_no_leaks(&home, &[&server]);
+}
