@@ -116,6 +116,8 @@ pub enum ConnectError {
         issuer: Issuer,
         /// What came.
         why: String,
+        /// Whether it was the kind of trouble that passes.
+        passing: bool,
     },
     /// The store can't be read or written.
     #[error(transparent)]
@@ -278,10 +280,12 @@ impl Runtime {
             Outcome::GrantRefused(refused)
             | Outcome::ClientRefused(refused)
             | Outcome::RequestRefused(refused) => Err(ConnectError::CodeRefused { issuer, refused }),
-            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens { issuer, why }),
+            Outcome::Transient { why, .. } => {
+                Err(ConnectError::NoTokens { issuer, why, passing: true })
+            }
             Outcome::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
-                Err(ConnectError::NoTokens { issuer, why })
+                Err(ConnectError::NoTokens { issuer, why, passing: reply.status.is_server_error() })
             }
         }
     }

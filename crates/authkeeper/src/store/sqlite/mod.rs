@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 
-pub use self::salvage::{Salvaged, salvage};
+pub use self::salvage::{Salvaged, examine, salvage};
 use self::{
     rows::{millis, moment_text, stored},
     writer::Writer,

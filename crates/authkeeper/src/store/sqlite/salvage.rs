@@ -24,6 +24,20 @@ pub struct Salvaged {
     pub rows: Vec<(String, u64)>,
 }
 
+/// Reads the whole file and says whether it is sound: damage in one page may be met only months later.
+pub fn examine(path: &Path) -> Result<()> {
+    let place = path.display().to_string();
+    let examined = || {
+        let file = Sqlite::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        file.busy_timeout(super::BUSY_TIMEOUT)?;
+        file.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))
+    };
+    match examined().map_err(|error| fault(&place, &error))?.as_str() {
+        "ok" => Ok(()),
+        found => Err(StoreError::Damaged { place, detail: found.lines().collect::<Vec<_>>().join(" ") }),
+    }
+}
+
 /// Moves the damaged store aside and carries every row that can still be read into a new one.
 ///
 /// Nothing is deleted: the damaged file, its write-ahead log and its index stay beside the new store.
