@@ -126,7 +126,14 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
              authkeeper connect again with --client-id"
                 .to_owned(),
         ),
-        (TokenError::Uncertain { .. }, _) => (Exit::Unavailable, format!("wait; {}", action())),
+        (TokenError::Uncertain { record, .. }, _) => (
+            Exit::Unavailable,
+            format!(
+                "try again in a minute: authkeeper asks the provider again as its rule allows; authkeeper status {} \
+                 shows where it stands",
+                record.connection
+            ),
+        ),
         (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
             (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
         }

@@ -39,6 +39,11 @@ use crate::{
 /// The steps from an empty file to today's format; `user_version` counts those taken.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
+/// What SQLite needs beside the file to read it, doubled.
+const ROOM: usize = 64 * 1024;
+/// SQLite's code for an index that can't be made as large as it must be (`SQLITE_IOERR_SHMSIZE`).
+const NO_ROOM_FOR_INDEX: i32 = 4874;
+
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const KEY_CHECK: Belongs<'static> = Belongs { record: "meta", field: "key_check", generation: 0 };
 
@@ -76,6 +81,7 @@ impl SqliteStore {
         let query_only = reader.pragma_update(None, "query_only", true);
         query_only.map_err(|error| fault(&place, &error))?;
         let reader = Mutex::new(reader);
+        keep_room(path);
         Ok(Self { path: path.to_owned(), sealer, reader, writer: OnceLock::new() })
     }
 
@@ -128,9 +134,32 @@ fn open_connection(path: &Path) -> Result<Sqlite> {
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    let connection = open().map_err(|error| fault(&place, &error))?;
+    let connection = open().map_err(|error| fault(&place, &error)).or_else(|error| match error {
+        // Reading needs the index beside the file: on a full disk it is made in the room kept for it.
+        StoreError::Full { .. } if std::fs::remove_file(room(path)).is_ok() => {
+            open().map_err(|error| fault(&place, &error))
+        }
+        // SQLite does not say why it can't make what it needs beside the file.
+        StoreError::Unusable { .. } => Err(match std::fs::File::options().append(true).open(path) {
+            Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { place },
+            _ => error,
+        }),
+        _ => Err(error),
+    })?;
     restrict(path);
     Ok(connection)
+}
+
+/// A file that only takes up room, given back when the disk is full: a living token must be served then too.
+fn room(path: &Path) -> PathBuf {
+    path.with_extension("room")
+}
+
+fn keep_room(path: &Path) {
+    let room = room(path);
+    if !room.exists() && std::fs::write(&room, vec![1; ROOM]).is_err() {
+        let _ = std::fs::remove_file(&room);
+    }
 }
 
 /// The folder is closed to others already; the file too, in case it is moved.
@@ -181,6 +210,9 @@ fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> R
 fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     let place = place.to_owned();
     let detail = error.to_string();
+    if error.sqlite_error().is_some_and(|error| error.extended_code == NO_ROOM_FOR_INDEX) {
+        return StoreError::Full { place };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { place },
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { place },
