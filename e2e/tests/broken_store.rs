@@ -124,6 +124,21 @@ fn damage_in_any_page_is_told() {
 }
 
 #[test]
+fn a_lost_header_is_told_and_repaired() {
+    let ground = Ground::new();
+    let store = settled_store(&ground.home);
+    overwrite(&store, 0, &[0x5a; 100]);
+    let words = ["store.db is damaged", REPAIR];
+    ground
+        .home
+        .run(&["token", EARLIER])
+        .expect_failure(74, &words);
+    let repaired = ground.home.run(&["doctor", "--repair"]).expect_code(0);
+    assert!(repaired.stdout.contains("1 connections, 1 grants"));
+    ground.expect_unharmed();
+}
+
+#[test]
 fn a_hundred_bytes_are_beyond_repair_and_that_is_said() {
     let ground = Ground::new();
     let store = settled_store(&ground.home);
@@ -135,7 +150,7 @@ fn a_hundred_bytes_are_beyond_repair_and_that_is_said() {
 fn a_file_that_is_no_database_is_beyond_repair_and_that_is_said() {
     let ground = Ground::new();
     let store = settled_store(&ground.home);
-    overwrite(&store, 0, &[0x5a; 100]);
+    overwrite(&store, 0, &[0x5a; 4096]);
     beyond_repair(&ground, &store);
 }
 
@@ -318,10 +333,6 @@ fn a_full_file_system() {
     let url = ground.url("good");
     let words = ["no space left", "free some space"];
     let connect = ["connect", "x", &url];
-    ground
-        .home
-        .run(&["run", "--with", EARLIER, "--", "true"])
-        .expect_failure(74, &words);
     let due = || ground.seconds(EARLIER).1 == 0;
     assert!(wait_until(Duration::from_secs(10), due));
     assert_eq!(
@@ -336,6 +347,10 @@ fn a_full_file_system() {
             .run(&["token", EARLIER])
             .expect_failure(74, &words);
     }
+    ground
+        .home
+        .run(&["run", "--with", EARLIER, "--", "true"])
+        .expect_failure(74, &words);
     let connected = ground.home.run(&connect).expect_code(74).stderr;
     assert!(
         connected.contains("run the same command again"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     http::{HttpUrl, InvalidUrl},
     model::{
+        AttemptId,
         ClientRegistration, Connection, ConnectionName, Grant, Issuer, PrincipalId, Provider,
         RegistrationSource, Resource, Scope, TokenSet,
     },
@@ -19,6 +20,7 @@ use crate::{
         revoke::{self, Revocation},
         token::code_request,
     },
+    refresh::spill::Journal,
     runtime::Runtime,
     secret::SecretString,
     store::{SignedIn, StoreError},
@@ -151,6 +153,8 @@ impl Runtime {
         let client = self.client(&request, &found, &listener.redirect_uri()).await?;
         // Written before the person is sent away: a store that can't be written is noticed now and not after the code.
         self.tools.store.keep_registration(&found.provider, &client).await?;
+        let attempt = AttemptId::new(self.tools.seams.random_id());
+        Journal::prepare(&self.tools.spill, &attempt)?.remove();
         let metadata = &found.provider.metadata;
         let sign_in = SignIn::begin(&self.tools.seams, metadata, listener.redirect_uri());
         let wanted = Wanted::new(&request, &found);

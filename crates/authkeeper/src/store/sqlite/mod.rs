@@ -200,10 +200,40 @@ fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> R
         .query_row("SELECT value FROM meta WHERE key = 'key_check'", [], |row| row.get(0))
         .optional()
         .map_err(|error| fault(place, &error))?;
-    if check.is_some_and(|check| sealer.open(KEY_CHECK, &check).is_ok()) {
-        return Ok(());
+    match check {
+        Some(check) if sealer.open(KEY_CHECK, &check).is_ok() => return Ok(()),
+        // Lost by a repair: what the key still opens vouches for it.
+        None if opens_something(connection, sealer).map_err(|error| fault(place, &error))? => {
+            let check = sealer.seal(KEY_CHECK, b"authkeeper");
+            let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";
+            return connection.execute(keep, [check]).map(drop).map_err(|error| fault(place, &error));
+        }
+        _ => {}
     }
     Err(StoreError::WrongKey { place: place.to_owned(), key: key.display().to_string() })
+}
+
+/// Whether the key opens any of what is sealed; true where nothing is.
+fn opens_something(connection: &Sqlite, sealer: &Sealer) -> rusqlite::Result<bool> {
+    let sealed = "SELECT id, 'refresh_token', refresh_generation, refresh_token FROM grant_family
+        WHERE refresh_token IS NOT NULL
+        UNION ALL SELECT grant_id, 'access_token', generation, secret FROM access_token";
+    let mut sealed = connection.prepare(sealed)?;
+    let mut sealed = sealed.query([])?;
+    let mut none = true;
+    while let Some(row) = sealed.next()? {
+        none = false;
+        let (record, field): (String, String) = (row.get(0)?, row.get(1)?);
+        let generation = rows::number("generation", row.get(2)?)?;
+        let belongs = match field.as_str() {
+            "refresh_token" => rows::refresh_belongs(&record, generation),
+            _ => rows::access_belongs(&record, generation),
+        };
+        if sealer.open(belongs, &row.get::<_, Vec<u8>>(3)?).is_ok() {
+            return Ok(true);
+        }
+    }
+    Ok(none)
 }
 
 /// What an SQLite error means.
