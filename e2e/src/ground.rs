@@ -1,9 +1,12 @@
 //! The ground of the bad-input tests: a home with one good connection, and the server that
 //! misbehaves.
 
+use std::time::Duration;
+
 use crate::home::{Home, Output};
 use crate::secrets;
 use crate::servers::Server;
+use crate::wait::{pause, wait_until};
 
 /// The connection that was there before anything went wrong.
 pub const EARLIER: &str = "earlier";
@@ -81,6 +84,13 @@ impl Ground {
         let status = status.get(0).unwrap_or(&status);
         let seconds = |field: &str| status[field].as_u64().unwrap_or(0);
         (seconds("seconds_left"), seconds("refresh_in_seconds"))
+    }
+
+    /// Waits for the end of the access token.
+    pub fn await_end(&self, name: &str) {
+        let ended = || self.seconds(name).0 == 0;
+        assert!(wait_until(Duration::from_secs(20), ended));
+        pause(Duration::from_secs(1)); // whole seconds are told, rounded down
     }
 
     /// Nothing was lost: the earlier connection works and its refresh token was not spent. And

@@ -297,7 +297,7 @@ fn refresh_survives(fault: &str, reason: &str) {
     };
     assert!(wait_until(Duration::from_secs(8), refresh_failed));
     assert_eq!(ground.token("x"), first, "the living token is served");
-    assert!(wait_until(Duration::from_secs(8), || ground.seconds("x").0 == 0));
+    ground.await_end("x");
     let expired = ground.home.run(&["token", "x"]);
     expired.expect_failure(69, &["x", reason, "try again in a minute"]);
     ground.server.ctl("heal");

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use e2e::ground::{EARLIER, Ground};
 use e2e::home::Home;
-use e2e::wait::wait_until;
+use e2e::wait::{pause, wait_until};
 
 const REPAIR: &str = "authkeeper doctor --repair";
 
@@ -59,12 +59,6 @@ fn kept_copies(home: &Home) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Waits for the end of the access token.
-fn await_end(ground: &Ground, name: &str) {
-    let ended = || ground.seconds(name).0 == 0;
-    assert!(wait_until(Duration::from_secs(20), ended));
-}
-
 // ---- Damage -------------------------------------------------------------------------------------
 
 /// The store's connections and grants lie in its first pages, so half a store is worth saving.
@@ -87,7 +81,7 @@ fn half_a_store_is_told_and_repaired() {
     }
     let kept = kept_copies(&ground.home);
     assert_eq!(fs::read(&kept[0]).unwrap(), damaged, "kept as it was");
-    await_end(&ground, EARLIER);
+    ground.await_end(EARLIER);
     let (token, again) = (ground.token(EARLIER), ground.token(EARLIER));
     assert_eq!(token, again);
     assert_eq!(ground.exchanges("good"), 2, "the code, and one refresh");
@@ -340,7 +334,7 @@ fn a_full_file_system() {
         first,
         "living, though a refresh is due"
     );
-    await_end(&ground, EARLIER);
+    ground.await_end(EARLIER);
     for _ in 0..2 {
         ground
             .home
@@ -381,7 +375,7 @@ fn a_read_only_file_system() {
         Some(0) => assert_eq!(living.stdout.trim(), first),
         _ => living.expect_failure(74, &["is read-only", "make it writable"]),
     }
-    e2e::wait::pause(Duration::from_secs(5));
+    pause(Duration::from_secs(5));
     let url = ground.url("good");
     for command in [
         &["token", EARLIER][..],
