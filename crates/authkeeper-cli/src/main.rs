@@ -98,15 +98,13 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
     let settings = Settings::load(&environment)?;
     if let Command::Doctor { repair } = cli.command {
+        let mut saved = None;
         if repair {
-            let stamp = authkeeper::clock::Seams::system().clock.now().wall;
-            commands::doctor::repair(
-                &settings,
-                output,
-                &stamp.strftime("%Y%m%dT%H%M%SZ").to_string(),
-            )?;
+            let now = authkeeper::clock::Seams::system().clock.now().wall;
+            let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+            saved = commands::doctor::repair(&settings, output, &stamp)?;
         }
-        commands::doctor::check(environment, settings, output).await?;
+        commands::doctor::check(environment, settings, output, saved).await?;
         return Ok(0);
     }
     let app = App::open(environment, settings, output)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     http::{HttpUrl, InvalidUrl},
     model::{
-        ClientRegistration, Connection, ConnectionName, Grant, Issuer, PrincipalId, Provider,
-        RegistrationSource, Resource, Scope, TokenSet,
+        AttemptId, ClientRegistration, Connection, ConnectionName, Grant, Issuer, PrincipalId,
+        Provider, RegistrationSource, Resource, Scope, TokenSet,
     },
     oauth::{
         WireError,
@@ -19,6 +19,7 @@ use crate::{
         revoke::{self, Revocation},
         token::code_request,
     },
+    refresh::spill::Journal,
     runtime::Runtime,
     secret::SecretString,
     store::{SignedIn, StoreError},
@@ -116,6 +117,8 @@ pub enum ConnectError {
         issuer: Issuer,
         /// What came.
         why: String,
+        /// Whether it was the kind of trouble that passes.
+        passing: bool,
     },
     /// The store can't be read or written.
     #[error(transparent)]
@@ -154,6 +157,8 @@ impl Runtime {
             .store
             .keep_registration(&found.provider, &client)
             .await?;
+        let attempt = AttemptId::new(self.tools.seams.random_id());
+        Journal::prepare(&self.tools.spill, &attempt)?.remove();
         let metadata = &found.provider.metadata;
         let sign_in = SignIn::begin(&self.tools.seams, metadata, listener.redirect_uri());
         let wanted = Wanted::new(&request, &found);
@@ -317,10 +322,18 @@ impl Runtime {
             | Outcome::RequestRefused(refused) => {
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens { issuer, why }),
+            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
+                issuer,
+                why,
+                passing: true,
+            }),
             Outcome::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
-                Err(ConnectError::NoTokens { issuer, why })
+                Err(ConnectError::NoTokens {
+                    issuer,
+                    why,
+                    passing: reply.status.is_server_error(),
+                })
             }
         }
     }

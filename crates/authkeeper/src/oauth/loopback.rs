@@ -15,7 +15,7 @@ const PATH: &str = "/callback";
 
 /// The port is taken, or the machine gives none.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on 127.0.0.1:{port}")]
+#[error("can't listen on 127.0.0.1:{port}: {source}")]
 pub struct ListenError {
     /// Which port was asked for; 0 for any.
     pub port: u16,

@@ -22,14 +22,19 @@ use crate::http::{
 #[non_exhaustive]
 pub enum WireError {
     /// A server named a URL that can't be used.
-    #[error("the server names a URL that can't be used")]
+    #[error("the server names a URL that can't be used: {0}")]
     Url(#[from] InvalidUrl),
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// No whole answer.
-    #[error(transparent)]
-    Exchange(#[from] ExchangeError),
+    #[error("{url}: {source}")]
+    Exchange {
+        /// Where.
+        url: String,
+        /// What happened.
+        source: ExchangeError,
+    },
     /// No answer in time.
     #[error("{url} did not answer within {seconds} s")]
     Timeout {
@@ -51,7 +56,11 @@ pub(crate) async fn exchange(
 ) -> Result<Reply, WireError> {
     let whole = async {
         let connection = transport.connect(url, reach).await?;
-        Ok(connection.send(request).await?)
+        let broken = |source| WireError::Exchange {
+            url: url.as_str().to_owned(),
+            source,
+        };
+        connection.send(request).await.map_err(broken)
     };
     tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole)
         .await

@@ -83,7 +83,7 @@ pub enum StoreError {
         key: String,
     },
     /// The key file is not a key.
-    #[error("{key} is not a key: {detail}")]
+    #[error("{key} can't serve as the key: {detail}")]
     BadKey {
         /// The key's place.
         key: String,

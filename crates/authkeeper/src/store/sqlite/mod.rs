@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 
-pub use self::salvage::{Salvaged, salvage};
+pub use self::salvage::{Salvaged, examine, salvage};
 use self::{
     rows::{millis, moment_text, stored},
     writer::Writer,
@@ -40,6 +40,11 @@ use crate::{
 
 /// The steps from an empty file to today's format; `user_version` counts those taken.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// What `SQLite` needs beside the file to read it, doubled.
+const ROOM: usize = 64 * 1024;
+/// `SQLite`'s code for an index that can't be made as large as it must be (`SQLITE_IOERR_SHMSIZE`).
+const NO_ROOM_FOR_INDEX: i32 = 4874;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const KEY_CHECK: Belongs<'static> = Belongs {
@@ -84,6 +89,7 @@ impl SqliteStore {
         let query_only = reader.pragma_update(None, "query_only", true);
         query_only.map_err(|error| fault(&place, &error))?;
         let reader = Mutex::new(reader);
+        keep_room(path);
         Ok(Self {
             path: path.to_owned(),
             sealer,
@@ -153,7 +159,25 @@ fn open_connection(path: &Path) -> Result<Sqlite> {
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    let connection = open().map_err(|error| fault(&place, &error))?;
+    let connection =
+        open()
+            .map_err(|error| fault(&place, &error))
+            .or_else(|error| match error {
+                // Reading needs the index beside the file: on a full disk it is made in the room kept for it.
+                StoreError::Full { .. } if std::fs::remove_file(room(path)).is_ok() => {
+                    open().map_err(|error| fault(&place, &error))
+                }
+                // SQLite does not say why it can't make what it needs beside the file.
+                StoreError::Unusable { .. } => {
+                    Err(match File::options().append(true).open(path) {
+                        Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                            StoreError::ReadOnly { place }
+                        }
+                        _ => error,
+                    })
+                }
+                _ => Err(error),
+            })?;
     restrict(path);
     Ok(connection)
 }
@@ -177,6 +201,18 @@ fn enter_wal(connection: &Sqlite) -> rusqlite::Result<()> {
         }
         tries += 1;
         std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// A file that only takes up room, given back when the disk is full: a living token must be served then too.
+fn room(path: &Path) -> PathBuf {
+    path.with_extension("room")
+}
+
+fn keep_room(path: &Path) {
+    let room = room(path);
+    if !room.exists() && std::fs::write(&room, vec![1; ROOM]).is_err() {
+        let _ = std::fs::remove_file(&room);
     }
 }
 
@@ -230,13 +266,18 @@ fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> R
         )
         .optional()
         .map_err(|error| fault(place, &error))?;
-    let fits = match check {
-        Some(check) => sealer.open(KEY_CHECK, &check).is_ok(),
-        // A repair may not have saved it: then any secret of the store tells.
-        None => opens_a_secret(connection, sealer).map_err(|error| fault(place, &error))?,
-    };
-    if fits {
-        return Ok(());
+    match check {
+        Some(check) if sealer.open(KEY_CHECK, &check).is_ok() => return Ok(()),
+        // Lost by a repair: what the key still opens vouches for it.
+        None if opens_something(connection, sealer).map_err(|error| fault(place, &error))? => {
+            let check = sealer.seal(KEY_CHECK, b"authkeeper");
+            let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";
+            return connection
+                .execute(keep, [check])
+                .map(drop)
+                .map_err(|error| fault(place, &error));
+        }
+        _ => {}
     }
     Err(StoreError::WrongKey {
         place: place.to_owned(),
@@ -244,28 +285,39 @@ fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> R
     })
 }
 
-fn opens_a_secret(connection: &Sqlite, sealer: &Sealer) -> rusqlite::Result<bool> {
-    let select = "SELECT id, refresh_generation, refresh_token FROM grant_family
-        WHERE refresh_token IS NOT NULL";
-    let mut secrets = connection.prepare(select)?;
-    let mut secrets = secrets.query([])?;
-    while let Some(row) = secrets.next()? {
-        let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(2)?);
-        let generation = rows::number("refresh_generation", row.get(1)?)?;
-        if sealer
-            .open(rows::refresh_belongs(&id, generation), &sealed)
-            .is_ok()
-        {
+/// Whether the key opens any of what is sealed; true where nothing is.
+fn opens_something(connection: &Sqlite, sealer: &Sealer) -> rusqlite::Result<bool> {
+    let sealed = "SELECT id, 'refresh_token', refresh_generation, refresh_token FROM grant_family
+        WHERE refresh_token IS NOT NULL
+        UNION ALL SELECT grant_id, 'access_token', generation, secret FROM access_token";
+    let mut sealed = connection.prepare(sealed)?;
+    let mut sealed = sealed.query([])?;
+    let mut none = true;
+    while let Some(row) = sealed.next()? {
+        none = false;
+        let (record, field): (String, String) = (row.get(0)?, row.get(1)?);
+        let generation = rows::number("generation", row.get(2)?)?;
+        let belongs = match field.as_str() {
+            "refresh_token" => rows::refresh_belongs(&record, generation),
+            _ => rows::access_belongs(&record, generation),
+        };
+        if sealer.open(belongs, &row.get::<_, Vec<u8>>(3)?).is_ok() {
             return Ok(true);
         }
     }
-    Ok(false)
+    Ok(none)
 }
 
 /// What an `SQLite` error means.
 fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     let place = place.to_owned();
     let detail = error.to_string();
+    if error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == NO_ROOM_FOR_INDEX)
+    {
+        return StoreError::Full { place };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { place },
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { place },
