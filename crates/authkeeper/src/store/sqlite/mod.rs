@@ -9,6 +9,7 @@ mod writer;
 
 use std::{
     fs::File,
+    io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -168,14 +169,12 @@ fn open_connection(path: &Path) -> Result<Sqlite> {
                     open().map_err(|error| fault(&place, &error))
                 }
                 // SQLite does not say why it can't make what it needs beside the file.
-                StoreError::Unusable { .. } => {
-                    Err(match File::options().append(true).open(path) {
-                        Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
-                            StoreError::ReadOnly { place }
-                        }
-                        _ => error,
-                    })
-                }
+                StoreError::Unusable { .. } => Err(match File::options().append(true).open(path) {
+                    Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                        StoreError::ReadOnly { place }
+                    }
+                    _ => error,
+                }),
                 _ => Err(error),
             })?;
     restrict(path);
@@ -211,7 +210,17 @@ fn room(path: &Path) -> PathBuf {
 
 fn keep_room(path: &Path) {
     let room = room(path);
-    if !room.exists() && std::fs::write(&room, vec![1; ROOM]).is_err() {
+    let make = || {
+        let mut options = File::options();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&room)?;
+        file.write_all(&[1; ROOM])
+    };
+    let made: std::io::Result<()> = make();
+    if made.is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists) {
         let _ = std::fs::remove_file(&room);
     }
 }
