@@ -25,7 +25,7 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     metadata-slow      the metadata comes a byte a second
 
 With the prefix refresh- a token fault spares the code exchange and strikes refreshes only:
-/refresh-token-html/mcp.
+/refresh-token-html/mcp. /__ctl/heal ends all token faults: the server answers well from then on.
 
 Environment: PORT (0: the system chooses), AT_TTL (seconds), EXIT_WITH_STDIN=1. The ready line on
 stdout is {"ready":true,"port":…}; /__ctl/issued and /__ctl/stats as on the real servers. Standard
@@ -75,6 +75,7 @@ class State:
     access_tokens = {}
     issued = []
     requests = {}
+    healed = False
 
 
 class Faulty(BaseHTTPRequestHandler):
@@ -209,6 +210,8 @@ class Faulty(BaseHTTPRequestHandler):
         )
 
     def strikes(self, form):
+        if State.healed:
+            return False
         return not self.refresh_only or form.get("grant_type") == "refresh_token"
 
     def token_fault(self):
@@ -231,6 +234,9 @@ class Faulty(BaseHTTPRequestHandler):
             return self.send_json(State.issued)
         if path == "/__ctl/stats":
             return self.send_json({"requests": State.requests})
+        if path == "/__ctl/heal":
+            State.healed = True
+            return self.send_json({})
         return self.send_json({"error": "no such operation"}, 404)
 
     def send_json(self, value, status=200):

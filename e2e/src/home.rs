@@ -417,6 +417,20 @@ impl Output {
         self
     }
 
+    /// Fails the test unless it ended with this code and says what failed, why and what to do
+    /// next, with all these words, without colours, and with nothing on standard output.
+    pub fn expect_failure(self, code: i32, words: &[&str]) {
+        let Self { stdout, stderr, .. } = self.expect_code(code);
+        let line = |start: &str| stderr.lines().any(|line| line.starts_with(start));
+        assert!(line("authkeeper: error: "), "no error line:\n{stderr}");
+        assert!(line("  next: "), "no next line:\n{stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{word:?} is not said:\n{stderr}");
+        }
+        assert!(!stderr.contains('\x1b'), "colours: {stderr:?}");
+        assert_eq!(stdout, "", "only data belongs on standard output");
+    }
+
     /// The standard output as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)

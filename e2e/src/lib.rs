@@ -3,6 +3,7 @@
 //! - [`servers`] starts oidc-provider, `FastMCP` and the misbehaving server, and asks them
 //!   what they saw.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
+//! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`scenario`] is what the acceptance tests have in common.
 //! - [`http`] and [`wait`] are the small tools of the others.
@@ -15,6 +16,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod ground;
 pub mod home;
 pub mod http;
 pub mod scenario;

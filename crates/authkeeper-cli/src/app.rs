@@ -13,7 +13,7 @@ use crate::{
 
 /// How long a stopping process waits for a refresh under way. Longer than a provider takes, shorter than a service
 /// manager's patience.
-pub(crate) const DRAIN: Duration = Duration::from_secs(60);
+pub(crate) const DRAIN: Duration = Duration::from_mins(1);
 
 /// What every command works with.
 pub(crate) struct App {

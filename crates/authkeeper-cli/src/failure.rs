@@ -2,7 +2,7 @@
 
 use authkeeper::{
     error::{Advice, TokenError},
-    http::InvalidUrl,
+    http::{ExchangeError, InvalidUrl},
     model::InvalidName,
     oauth::{
         WireError, authorize::RedirectError, discovery::DiscoveryError, register::RegistrationError,
@@ -126,7 +126,14 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
              authkeeper connect again with --client-id"
                 .to_owned(),
         ),
-        (TokenError::Uncertain { .. }, _) => (Exit::Unavailable, format!("wait; {}", action())),
+        (TokenError::Uncertain { record, .. }, _) => (
+            Exit::Unavailable,
+            format!(
+                "try again in a minute: authkeeper asks the provider again as its rule allows; authkeeper status {} \
+                 shows where it stands",
+                record.connection
+            ),
+        ),
         (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
             (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
         }
@@ -143,11 +150,22 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         if let ConnectError::Store(store) = error {
-            return store.into();
+            return unstored(store);
         }
         let (exit, next) = connect_advice(&error);
         Self::new(exit, error.to_string(), next)
     }
+}
+
+/// A sign-in that could not be kept is to be done again.
+fn unstored(error: StoreError) -> Failure {
+    let full = matches!(error, StoreError::Full { .. });
+    let mut failure = Failure::from(error);
+    if full {
+        "free some space, then run the same command again; what was connected before is as it was"
+            .clone_into(&mut failure.next);
+    }
+    failure
 }
 
 fn connect_advice(error: &ConnectError) -> (Exit, String) {
@@ -188,7 +206,15 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Permission,
             "check the client's id, secret and redirect URI at the provider",
         ),
-        ConnectError::NoTokens { .. } => own(
+        ConnectError::NoTokens { passing: true, .. } => own(
+            Exit::Unavailable,
+            "the provider has trouble of its own; run the same command again later",
+        ),
+        ConnectError::NoTokens { .. }
+        | ConnectError::Wire(WireError::Exchange {
+            source: ExchangeError::TooLarge { .. },
+            ..
+        }) => own(
             Exit::Data,
             "a proxy or firewall may stand in between; check the URL, then run the same command again",
         ),
@@ -212,9 +238,15 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
             Exit::Unavailable,
             "check the URL for a typing error and the network, then try again",
         ),
-        DiscoveryError::Wire(WireError::Url(_)) => own(
+        DiscoveryError::Wire(
+            WireError::Url(_)
+            | WireError::Exchange {
+                source: ExchangeError::TooLarge { .. },
+                ..
+            },
+        ) => own(
             Exit::Data,
-            "the server's own metadata is wrong; tell its operator",
+            "the server's own metadata is wrong; check the URL, or tell the server's operator",
         ),
         DiscoveryError::Wire(_) => own(Exit::Unavailable, "try again later"),
         DiscoveryError::NoOAuth { .. } => own(

@@ -23,7 +23,8 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::{
     app::{App, DRAIN},
@@ -97,15 +98,13 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
     let settings = Settings::load(&environment)?;
     if let Command::Doctor { repair } = cli.command {
+        let mut saved = None;
         if repair {
-            let stamp = authkeeper::clock::Seams::system().clock.now().wall;
-            commands::doctor::repair(
-                &settings,
-                output,
-                &stamp.strftime("%Y%m%dT%H%M%SZ").to_string(),
-            )?;
+            let now = authkeeper::clock::Seams::system().clock.now().wall;
+            let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+            saved = commands::doctor::repair(&settings, output, &stamp)?;
         }
-        commands::doctor::check(environment, settings, output).await?;
+        commands::doctor::check(environment, settings, output, saved).await?;
         return Ok(0);
     }
     let app = App::open(environment, settings, output)?;
@@ -135,17 +134,19 @@ async fn command(app: &App, command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Waits for the signals that end a process, and gives the one that came.
+/// Waits for the signals that end a process, and gives the one that came. One that this process was started to ignore
+/// stays ignored: that is how `nohup` works.
 async fn stopped() -> u8 {
-    let wait = async |kind: SignalKind| {
-        match signal(kind) {
-            Ok(mut arrivals) => arrivals.recv().await,
-            Err(_) => std::future::pending().await,
+    let ignored = commands::run::Ignored::inherited();
+    let wait = async |signal: Signal| {
+        match unix::signal(SignalKind::from_raw(signal.as_raw())) {
+            Ok(mut arrivals) if !ignored.holds(signal) => arrivals.recv().await,
+            _ => std::future::pending().await,
         };
     };
     tokio::select! {
-        () = wait(SignalKind::interrupt()) => 2,
-        () = wait(SignalKind::terminate()) => 15,
-        () = wait(SignalKind::hangup()) => 1,
+        () = wait(Signal::INT) => 2,
+        () = wait(Signal::TERM) => 15,
+        () = wait(Signal::HUP) => 1,
     }
 }

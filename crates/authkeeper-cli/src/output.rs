@@ -6,7 +6,7 @@ use authkeeper::model::Record;
 
 use crate::failure::Failure;
 
-/// What is written where, and how.
+/// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) json: bool,
@@ -34,6 +34,7 @@ impl Output {
     }
 
     /// One line of data. A reader that went away is no error of ours.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn data(self, line: &str) {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -45,6 +46,7 @@ impl Output {
     }
 
     /// One line for a person.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn say(self, line: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }

@@ -18,7 +18,7 @@ pub(crate) fn ancestors() -> Vec<String> {
     found
 }
 
-/// A process's name for us, and its parent's id. Fields 4 and 22 of proc_pid_stat(5), counted after the command's
+/// A process's name for us, and its parent's id. Fields 4 and 22 of `proc_pid_stat(5)`, counted after the command's
 /// closing parenthesis, since a command may contain anything.
 fn read(pid: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

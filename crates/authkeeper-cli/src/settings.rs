@@ -85,6 +85,14 @@ impl Settings {
         let data = data_folder(environment)?;
         let mut runtime = runtime::Settings::in_folder(data);
         if let Some(store) = environment.path("AUTHKEEPER_STORE") {
+            if store.to_string_lossy().contains("://") {
+                let what = "AUTHKEEPER_STORE is a URL, and only a file is supported yet";
+                return Err(Failure::new(
+                    Exit::Config,
+                    what,
+                    "give the path of an SQLite file",
+                ));
+            }
             runtime.data = store.parent().map(Path::to_owned).unwrap_or_default();
             runtime.key = runtime.data.join("key");
             runtime.store = store;

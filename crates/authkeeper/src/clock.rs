@@ -35,7 +35,9 @@ impl SystemClock {
     /// Reads which boot this is, so that boot times of different boots are never compared.
     pub fn new() -> Self {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { boot_id: BootId::parse(&text) }
+        Self {
+            boot_id: BootId::parse(&text),
+        }
     }
 }
 
@@ -47,14 +49,25 @@ impl Default for SystemClock {
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the seam through which the wall clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the seam through which the wall clock is read"
+    )]
     fn now(&self) -> Moment {
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let since = Duration::new(
             u64::try_from(boot.tv_sec).unwrap_or_default(),
             u32::try_from(boot.tv_nsec).unwrap_or_default(),
         );
-        Moment { wall: Timestamp::now(), boot: BootStamp { id: self.boot_id, since } }
+        // Milliseconds are what anyone reads; finer digits would only make records harder to read.
+        let wall = Timestamp::now();
+        Moment {
+            wall: Timestamp::from_millisecond(wall.as_millisecond()).unwrap_or(wall),
+            boot: BootStamp {
+                id: self.boot_id,
+                since,
+            },
+        }
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -69,7 +82,10 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     fn fill(&self, buffer: &mut [u8]) {
         // The kernel's generator does not fail once it is seeded; before that there is no safe way to go on.
-        #[expect(clippy::expect_used, reason = "without randomness no secret may be made")]
+        #[expect(
+            clippy::expect_used,
+            reason = "without randomness no secret may be made"
+        )]
         getrandom::fill(buffer).expect("the operating system gives random bytes");
     }
 }
@@ -86,7 +102,10 @@ pub struct Seams {
 impl Seams {
     /// The real clock and the real generator.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) }
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(SystemRandom),
+        }
     }
 
     /// An unguessable identifier of 128 bits in hexadecimal.
@@ -94,10 +113,12 @@ impl Seams {
         use std::fmt::Write as _;
         let mut bytes = [0_u8; 16];
         self.random.fill(&mut bytes);
-        bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        bytes
+            .iter()
+            .fold(String::with_capacity(32), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 
     /// A number from 0 up to but not including 1.
@@ -126,8 +147,13 @@ impl ManualClock {
     /// Starts at 2026-01-01T00:00:00Z, an hour after boot.
     pub fn new() -> Self {
         let wall = Timestamp::from_second(1_767_225_600).unwrap_or_default();
-        let boot = BootStamp { id: BootId(1), since: Duration::from_secs(3600) };
-        Self { now: std::sync::Mutex::new(Moment { wall, boot }) }
+        let boot = BootStamp {
+            id: BootId(1),
+            since: Duration::from_hours(1),
+        };
+        Self {
+            now: std::sync::Mutex::new(Moment { wall, boot }),
+        }
     }
 
     /// Moves both clocks forward.
@@ -145,7 +171,9 @@ impl ManualClock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Moment> {
-        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.now
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -29,10 +29,14 @@ impl FaultPoint {
 /// Kills this process, as `kill -9` would, if `AUTHKEEPER_FAULT` names this point.
 #[cfg(feature = "fault-points")]
 pub(crate) fn pass(point: FaultPoint) {
-    #[expect(clippy::disallowed_methods, reason = "a test's switch, compiled out of every release")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's switch, compiled out of every release"
+    )]
     let wanted = std::env::var("AUTHKEEPER_FAULT").unwrap_or_default();
     if wanted == point.as_str() {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
 

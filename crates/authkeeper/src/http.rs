@@ -37,27 +37,46 @@ pub struct InvalidUrl {
 impl HttpUrl {
     /// Checks a URL: absolute, `https`, or `http` on this machine only, without a fragment or user name.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
-        let refuse = |problem: String| InvalidUrl { url: text.to_owned(), problem };
+        let refuse = |problem: String| InvalidUrl {
+            url: text.to_owned(),
+            problem,
+        };
         if text.contains('#') {
-            return Err(refuse("has a fragment (the part after '#'); remove it".to_owned()));
+            return Err(refuse(
+                "has a fragment (the part after '#'); remove it".to_owned(),
+            ));
         }
-        let uri: Uri = text.parse().map_err(|error| refuse(format!("is not a URL: {error}")))?;
+        let uri: Uri = text
+            .parse()
+            .map_err(|error| refuse(format!("is not a URL: {error}")))?;
         let host = uri.host().filter(|host| !host.is_empty());
         let (Some(scheme), Some(host)) = (uri.scheme_str(), host) else {
-            return Err(refuse("is not an absolute URL; it must start with https://".to_owned()));
+            return Err(refuse(
+                "is not an absolute URL; it must start with https://".to_owned(),
+            ));
         };
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(refuse("carries a user name; remove the part before '@'".to_owned()));
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err(refuse(
+                "carries a user name; remove the part before '@'".to_owned(),
+            ));
         }
         match scheme {
             "https" => {}
             "http" if is_loopback_host(host) => {}
             "http" => {
-                return Err(refuse("must use https (http is for this machine only)".to_owned()));
+                return Err(refuse(
+                    "must use https (http is for this machine only)".to_owned(),
+                ));
             }
             other => return Err(refuse(format!("must use https, not {other}"))),
         }
-        Ok(Self { text: text.to_owned(), uri })
+        Ok(Self {
+            text: text.to_owned(),
+            uri,
+        })
     }
 
     /// The URL byte for byte.
@@ -67,7 +86,10 @@ impl HttpUrl {
 
     /// Scheme, host and port, as in `https://host:port` (the port only where it was written).
     pub fn origin(&self) -> String {
-        let authority = self.uri.authority().map_or("", http::uri::Authority::as_str);
+        let authority = self
+            .uri
+            .authority()
+            .map_or("", http::uri::Authority::as_str);
         format!("{}://{authority}", self.uri.scheme_str().unwrap_or("https"))
     }
 
@@ -90,7 +112,11 @@ impl HttpUrl {
 
     /// The host as written, without brackets.
     pub fn host(&self) -> &str {
-        self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+        self.uri
+            .host()
+            .unwrap_or_default()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
     }
 
     fn is_https(&self) -> bool {
@@ -98,7 +124,9 @@ impl HttpUrl {
     }
 
     fn port(&self) -> u16 {
-        self.uri.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+        self.uri
+            .port_u16()
+            .unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
     /// Whether it names this machine.
@@ -110,7 +138,9 @@ impl HttpUrl {
 fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Which addresses a URL that somebody else told us about may lead to (server-side request forgery).
@@ -126,7 +156,11 @@ impl Reach {
     /// What a URL typed by a person allows for the URLs it leads to.
     pub fn from_typed(url: &HttpUrl) -> Self {
         let private = url.is_loopback() || url.host().parse::<IpAddr>().is_ok_and(is_internal);
-        if private { Self::Anywhere } else { Self::PublicOnly }
+        if private {
+            Self::Anywhere
+        } else {
+            Self::PublicOnly
+        }
     }
 
     fn allows(self, address: IpAddr) -> bool {
@@ -145,7 +179,9 @@ fn is_internal(address: IpAddr) -> bool {
                 || (v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]))
         }
         IpAddr::V6(v6) => {
-            let mapped = v6.to_ipv4_mapped().is_some_and(|v4| is_internal(IpAddr::V4(v4)));
+            let mapped = v6
+                .to_ipv4_mapped()
+                .is_some_and(|v4| is_internal(IpAddr::V4(v4)));
             mapped
                 || v6.is_loopback()
                 || v6.is_unspecified()
@@ -156,7 +192,6 @@ fn is_internal(address: IpAddr) -> bool {
 }
 
 /// A request as it goes out.
-#[derive(Debug)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -170,13 +205,20 @@ impl Request {
     /// A `GET` that asks for JSON.
     pub fn get_json() -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-        Self { method: Method::GET, headers, body: Bytes::new() }
+        headers.insert(
+            header::ACCEPT,
+            header::HeaderValue::from_static("application/json"),
+        );
+        Self {
+            method: Method::GET,
+            headers,
+            body: Bytes::new(),
+        }
     }
 }
 
 /// A reply, read whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
@@ -186,11 +228,40 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+/// Neither headers nor body: they hold tokens, codes and secrets.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Neither headers nor body: they hold tokens.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (status, bytes) = (&self.status, &self.body.len());
+        f.debug_struct("Reply")
+            .field("status", status)
+            .field("bytes", bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Reply {
     /// The `Content-Type` without parameters, in lower case.
     pub fn content_type(&self) -> String {
-        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        value.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+        let value = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        value
+            .unwrap_or("")
+            .split(';')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_ascii_lowercase()
     }
 }
 
@@ -207,7 +278,9 @@ pub enum ConnectError {
         detail: String,
     },
     /// A public server pointed at an address of an internal network.
-    #[error("{host} leads to {address}, an internal address that a public server must not point at")]
+    #[error(
+        "{host} leads to {address}, an internal address that a public server must not point at"
+    )]
     Internal {
         /// Which host.
         host: String,
@@ -251,7 +324,8 @@ pub enum ExchangeError {
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// Connects (TCP, TLS) and sends nothing.
-    async fn connect(&self, url: &HttpUrl, reach: Reach) -> Result<Box<dyn Exchange>, ConnectError>;
+    async fn connect(&self, url: &HttpUrl, reach: Reach)
+    -> Result<Box<dyn Exchange>, ConnectError>;
 }
 
 /// One connection, good for one request.
@@ -277,7 +351,10 @@ impl NetTransport {
     }
 
     async fn tls(&self) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-        self.tls.get_or_try_init(|| async { platform_tls() }).await.map(Arc::clone)
+        self.tls
+            .get_or_try_init(|| async { platform_tls() })
+            .await
+            .map(Arc::clone)
     }
 }
 
@@ -298,16 +375,20 @@ impl std::fmt::Debug for NetTransport {
 
 #[async_trait]
 impl Transport for NetTransport {
-    async fn connect(&self, url: &HttpUrl, reach: Reach) -> Result<Box<dyn Exchange>, ConnectError> {
+    async fn connect(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
         let tcp = tokio::time::timeout(CONNECT_TIMEOUT, connect_tcp(url, reach))
             .await
-            .map_err(|_elapsed| unreachable_host(url, "no answer to the connection attempt"))??;
+            .map_err(|_elapsed| unreachable_host(url, &"no answer to the connection attempt"))??;
         if !url.is_https() {
             return handshake(url, TokioIo::new(tcp)).await;
         }
         let tls = tokio::time::timeout(CONNECT_TIMEOUT, self.connect_tls(url, tcp))
             .await
-            .map_err(|_elapsed| tls_failed(url, "no answer to the handshake"))??;
+            .map_err(|_elapsed| tls_failed(url, &"no answer to the handshake"))??;
         handshake(url, TokioIo::new(tls)).await
     }
 }
@@ -319,12 +400,12 @@ impl NetTransport {
         tcp: TcpStream,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
         let name = rustls::pki_types::ServerName::try_from(url.host().to_owned())
-            .map_err(|error| tls_failed(url, error))?;
-        let tls = self.tls().await.map_err(|error| tls_failed(url, error))?;
+            .map_err(|error| tls_failed(url, &error))?;
+        let tls = self.tls().await.map_err(|error| tls_failed(url, &error))?;
         tokio_rustls::TlsConnector::from(tls)
             .connect(name, tcp)
             .await
-            .map_err(|error| tls_failed(url, error))
+            .map_err(|error| tls_failed(url, &error))
     }
 }
 
@@ -334,11 +415,17 @@ async fn connect_tcp(url: &HttpUrl, reach: Reach) -> Result<TcpStream, ConnectEr
     let host = url.host().to_owned();
     let addresses = tokio::net::lookup_host((host.as_str(), url.port()))
         .await
-        .map_err(|error| ConnectError::Resolve { host: host.clone(), detail: error.to_string() })?;
-    let mut last = unreachable_host(url, "it has no address");
+        .map_err(|error| ConnectError::Resolve {
+            host: host.clone(),
+            detail: error.to_string(),
+        })?;
+    let mut last = unreachable_host(url, &"it has no address");
     for address in addresses {
         if !reach.allows(address.ip()) {
-            last = ConnectError::Internal { host: host.clone(), address: address.ip() };
+            last = ConnectError::Internal {
+                host: host.clone(),
+                address: address.ip(),
+            };
             continue;
         }
         match TcpStream::connect(address).await {
@@ -346,18 +433,24 @@ async fn connect_tcp(url: &HttpUrl, reach: Reach) -> Result<TcpStream, ConnectEr
                 let _ = tcp.set_nodelay(true);
                 return Ok(tcp);
             }
-            Err(error) => last = unreachable_host(url, error),
+            Err(error) => last = unreachable_host(url, &error),
         }
     }
     Err(last)
 }
 
-fn unreachable_host(url: &HttpUrl, detail: impl ToString) -> ConnectError {
-    ConnectError::Unreachable { host: url.origin(), detail: detail.to_string() }
+fn unreachable_host(url: &HttpUrl, detail: &dyn std::fmt::Display) -> ConnectError {
+    ConnectError::Unreachable {
+        host: url.origin(),
+        detail: detail.to_string(),
+    }
 }
 
-fn tls_failed(url: &HttpUrl, detail: impl ToString) -> ConnectError {
-    ConnectError::Tls { host: url.origin(), detail: detail.to_string() }
+fn tls_failed(url: &HttpUrl, detail: &dyn std::fmt::Display) -> ConnectError {
+    ConnectError::Tls {
+        host: url.origin(),
+        detail: detail.to_string(),
+    }
 }
 
 async fn handshake<I>(url: &HttpUrl, io: I) -> Result<Box<dyn Exchange>, ConnectError>
@@ -366,8 +459,12 @@ where
 {
     let (sender, connection) = hyper::client::conn::http1::handshake(io)
         .await
-        .map_err(|error| unreachable_host(url, error))?;
-    Ok(Box::new(Http1 { url: url.clone(), sender, connection: Box::pin(connection) }))
+        .map_err(|error| unreachable_host(url, &error))?;
+    Ok(Box::new(Http1 {
+        url: url.clone(),
+        sender,
+        connection: Box::pin(connection),
+    }))
 }
 
 struct Http1<C> {
@@ -403,13 +500,24 @@ where
 
 impl<C> Http1<C> {
     fn outgoing(&self, request: Request) -> Result<http::Request<Full<Bytes>>, ExchangeError> {
-        let target = self.url.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let authority = self.url.uri().authority().map_or("", http::uri::Authority::as_str);
+        let target = self
+            .url
+            .uri()
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        let authority = self
+            .url
+            .uri()
+            .authority()
+            .map_or("", http::uri::Authority::as_str);
         let mut outgoing = http::Request::builder()
             .method(request.method)
             .uri(target)
             .header(header::HOST, authority)
-            .header(header::USER_AGENT, concat!("authkeeper/", env!("CARGO_PKG_VERSION")))
+            .header(
+                header::USER_AGENT,
+                concat!("authkeeper/", env!("CARGO_PKG_VERSION")),
+            )
             .header(header::CONNECTION, "close")
             .body(Full::new(request.body))
             .map_err(|error| ExchangeError::Broken(error.to_string()))?;
@@ -421,14 +529,20 @@ impl<C> Http1<C> {
 async fn read_whole(
     response: impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>>,
 ) -> Result<Reply, ExchangeError> {
-    let response = response.await.map_err(|error| ExchangeError::Broken(error.to_string()))?;
+    let response = response
+        .await
+        .map_err(|error| ExchangeError::Broken(error.to_string()))?;
     let (head, body) = response.into_parts();
     match Limited::new(body, REPLY_LIMIT).collect().await {
-        Ok(body) => {
-            Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
-        }
+        Ok(body) => Ok(Reply {
+            status: head.status,
+            headers: head.headers,
+            body: body.to_bytes(),
+        }),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ExchangeError::TooLarge { status: head.status })
+            Err(ExchangeError::TooLarge {
+                status: head.status,
+            })
         }
         Err(error) => Err(ExchangeError::Broken(error.to_string())),
     }
@@ -439,8 +553,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_goes_over_the_wire_does_not_print() {
+        let request = Request {
+            body: "refresh_token=hunter2".into(),
+            ..Request::get_json()
+        };
+        let reply = Reply {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: "hunter2".into(),
+        };
+        assert!(!format!("{request:?} {reply:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn urls_are_kept_byte_for_byte() {
-        for text in ["https://mcp.example", "https://mcp.example/", "https://MCP.example:443/a%2Fb?x"] {
+        for text in [
+            "https://mcp.example",
+            "https://mcp.example/",
+            "https://MCP.example:443/a%2Fb?x",
+        ] {
             assert_eq!(HttpUrl::parse(text).unwrap().as_str(), text);
         }
         let url = HttpUrl::parse("http://127.0.0.1:80/x").unwrap();
@@ -467,7 +599,14 @@ mod tests {
     #[test]
     fn a_public_server_leads_to_public_addresses_only() {
         let public = Reach::from_typed(&HttpUrl::parse("https://mcp.example/mcp").unwrap());
-        for internal in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"] {
+        for internal in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
             assert!(!public.allows(internal.parse().unwrap()), "{internal}");
         }
         assert!(public.allows("93.184.216.34".parse().unwrap()));

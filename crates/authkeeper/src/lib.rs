@@ -19,7 +19,7 @@
 //! | --- | --- |
 //! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
 //! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
-//! | [`store`] | the store trait, SQLite, sealing, owners' locks |
+//! | [`store`] | the store trait, `SQLite`, sealing, owners' locks |
 //! | [`oauth`] | the wire, one file a flow or RFC |
 //! | [`http`] | the transport seam: connect, then send |
 //! | [`clock`] | the time and randomness seams |
@@ -42,6 +42,8 @@
 //! # Ok(())
 //! # }
 //! ```
+
+#![warn(missing_docs)]
 
 mod background;
 pub mod clock;

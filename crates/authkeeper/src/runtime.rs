@@ -10,8 +10,8 @@ use crate::{
     error::TokenError,
     http::Transport,
     model::{
-        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, FailedCall, Generation, Grant, Record,
-        Resource, Scope, TaskId, Trouble, TroubleId,
+        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, FailedCall, Generation,
+        Grant, Record, Resource, Scope, TaskId, Trouble, TroubleId,
     },
     refresh::{
         RefreshRules, Tools, Whose,
@@ -49,7 +49,12 @@ impl Settings {
     /// The usual places in one folder.
     pub fn in_folder(data: PathBuf) -> Self {
         let (store, key) = (data.join("store.db"), data.join("key"));
-        Self { data, store, key, rules: RefreshRules::default() }
+        Self {
+            data,
+            store,
+            key,
+            rules: RefreshRules::default(),
+        }
     }
 }
 
@@ -64,7 +69,11 @@ pub struct TokenRequest {
 impl TokenRequest {
     /// A token for this connection.
     pub fn new(connection: ConnectionName) -> Self {
-        Self { connection, min_ttl: None, rejected: None }
+        Self {
+            connection,
+            min_ttl: None,
+            rejected: None,
+        }
     }
 
     /// One that lives at least this much longer, if the provider can give that.
@@ -137,7 +146,9 @@ pub struct ConnectionStatus {
 impl ConnectionStatus {
     /// Whether an answer was lost and it is not known whether the provider acted.
     pub fn is_uncertain(&self) -> bool {
-        self.claim.as_ref().is_some_and(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
+        self.claim
+            .as_ref()
+            .is_some_and(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
     }
 }
 
@@ -166,9 +177,12 @@ impl Runtime {
     ) -> Result<Self, StoreError> {
         let folder = |name: &str| {
             let path = settings.data.join(name);
-            private_folder(&path).map_err(|error| unusable(&path, &error)).map(|()| path)
+            private_folder(&path)
+                .map_err(|error| unusable(&path, &error))
+                .map(|()| path)
         };
-        let (spill, owners, decisions) = (folder("spill")?, folder("owners")?, folder("decisions")?);
+        let (spill, owners, decisions) =
+            (folder("spill")?, folder("owners")?, folder("decisions")?);
         let store = SqliteStore::open(&settings.store, &settings.key, &seams)?;
         let tools = Arc::new(Tools {
             sealer: store.sealer().clone(),
@@ -180,7 +194,10 @@ impl Runtime {
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
         });
-        Ok(Self { flights: Flights::new(Arc::clone(&tools)), tools })
+        Ok(Self {
+            flights: Flights::new(Arc::clone(&tools)),
+            tools,
+        })
     }
 
     /// A token that may be presented now, or what has to happen before there is one.
@@ -190,7 +207,10 @@ impl Runtime {
             let (connection, grant) = self.find(&request.connection).await?;
             let whose = whose(&connection);
             let now = self.tools.seams.clock.now();
-            let ask = Ask { min_ttl: request.min_ttl, rejected: request.rejected };
+            let ask = Ask {
+                min_ttl: request.min_ttl,
+                rejected: request.rejected,
+            };
             let verdict = decide::serve(standing(&grant), ask, now);
             self.log(&whose, &grant, verdict);
             match (verdict, ended) {
@@ -210,7 +230,7 @@ impl Runtime {
                 }
                 (Verdict::RefreshFirst(why), None) => {
                     match self.flights.refresh(&whose, Goal::of(&grant), why).await {
-                        End::Fresh | End::Refused(_) | End::Withdrawn => ended = None,
+                        End::Fresh | End::Refused | End::Withdrawn => ended = None,
                         failed => ended = Some(failed),
                     }
                 }
@@ -239,7 +259,13 @@ impl Runtime {
         }
         Err(match end {
             End::Uncertain { kind, resend_in } => TokenError::Uncertain {
-                record: Box::new(trouble::uncertain_record(&whose(connection), grant, kind, now.wall, "")),
+                record: Box::new(trouble::uncertain_record(
+                    &whose(connection),
+                    grant,
+                    kind,
+                    now.wall,
+                    "",
+                )),
                 retry_after: resend_in,
             },
             End::Client(refused) => TokenError::ClientRefused {
@@ -247,10 +273,13 @@ impl Runtime {
                 client_id: grant.client_id.clone(),
                 refused,
             },
-            End::Request(refused) => TokenError::RequestRefused { issuer: grant.issuer.clone(), refused },
+            End::Request(refused) => TokenError::RequestRefused {
+                issuer: grant.issuer.clone(),
+                refused,
+            },
             End::Store(error) => TokenError::Store(error),
             End::Later { why, retry_after } => TokenError::Unavailable { why, retry_after },
-            End::Fresh | End::Refused(_) | End::Withdrawn => TokenError::Unavailable {
+            End::Fresh | End::Refused | End::Withdrawn => TokenError::Unavailable {
                 why: "the connection kept changing".to_owned(),
                 retry_after: None,
             },
@@ -260,7 +289,8 @@ impl Runtime {
     /// An answer that was lost is looked after even while the current token serves.
     fn recover_behind(&self, whose: &Whose, grant: &Grant) {
         if grant.claim.is_some() && standing(grant).refreshable {
-            self.flights.start(whose, Goal::of(grant), decide::Why::Recovery);
+            self.flights
+                .start(whose, Goal::of(grant), decide::Why::Recovery);
         }
     }
 
@@ -281,17 +311,24 @@ impl Runtime {
                 let times = (since, now);
                 let record = trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
                 trouble::keep(&self.tools, grant, record.clone()).await?;
-                Ok(TokenError::ReauthorizationRequired { record: Box::new(record) })
+                Ok(TokenError::ReauthorizationRequired {
+                    record: Box::new(record),
+                })
             }
             Refusal::Rejected => {
                 let record = trouble::rejected_record(whose, grant, now, &trace_id);
                 trouble::keep(&self.tools, grant, record.clone()).await?;
-                Ok(TokenError::Rejected { record: Box::new(record) })
+                Ok(TokenError::Rejected {
+                    record: Box::new(record),
+                })
             }
-            Refusal::Suspended(reason) => {
-                Ok(TokenError::Suspended { connection: whose.connection.clone(), reason })
-            }
-            Refusal::Revoked => Ok(TokenError::NoSuchConnection { name: whose.connection.clone() }),
+            Refusal::Suspended(reason) => Ok(TokenError::Suspended {
+                connection: whose.connection.clone(),
+                reason,
+            }),
+            Refusal::Revoked => Ok(TokenError::NoSuchConnection {
+                name: whose.connection.clone(),
+            }),
         }
     }
 
@@ -302,10 +339,13 @@ impl Runtime {
         request: &TokenRequest,
     ) -> Result<IssuedToken, TokenError> {
         let now = self.tools.seams.clock.now();
-        let token = grant.access.as_ref().ok_or_else(|| TokenError::Unavailable {
-            why: "there is no access token".to_owned(),
-            retry_after: None,
-        })?;
+        let token = grant
+            .access
+            .as_ref()
+            .ok_or_else(|| TokenError::Unavailable {
+                why: "there is no access token".to_owned(),
+                retry_after: None,
+            })?;
         Ok(IssuedToken {
             secret: token.secret.clone(),
             generation: token.generation,
@@ -314,13 +354,20 @@ impl Runtime {
             scope: token.scope.clone().or_else(|| connection.scope.clone()),
             resource: token.resource.clone(),
             url: connection.url.clone(),
-            min_ttl_met: request.min_ttl.is_none_or(|wanted| token.left(now) >= wanted),
+            min_ttl_met: request
+                .min_ttl
+                .is_none_or(|wanted| token.left(now) >= wanted),
         })
     }
 
     async fn find(&self, name: &ConnectionName) -> Result<(Connection, Grant), TokenError> {
         let missing = || TokenError::NoSuchConnection { name: name.clone() };
-        let connection = self.tools.store.connection(name).await?.ok_or_else(missing)?;
+        let connection = self
+            .tools
+            .store
+            .connection(name)
+            .await?
+            .ok_or_else(missing)?;
         let id = connection.grant.clone().ok_or_else(missing)?;
         let grant = self.tools.store.grant(&id).await?.ok_or_else(missing)?;
         Ok((connection, grant))
@@ -328,25 +375,32 @@ impl Runtime {
 
     fn log(&self, whose: &Whose, grant: &Grant, verdict: Verdict) {
         let now = self.tools.seams.clock.now();
-        let left = grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
+        let left = grant
+            .access
+            .as_ref()
+            .map(|token| token.left(now))
+            .unwrap_or_default();
         let why = match verdict {
             Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => Some(why.as_str()),
             Verdict::Serve | Verdict::Refuse(_) => None,
         };
-        self.tools.log.append(now, &Decision {
-            ts: now.wall,
-            connection: whose.connection.to_string(),
-            principal: whose.principal.to_string(),
-            lineage: grant.lineage.0,
-            generation: grant.generation.0,
-            seconds_left: left.as_secs_f64(),
-            decision: verdict.as_str(),
-            why,
-            outcome: None,
-            latency_ms: None,
-            skew_s: None,
-            trace_id: None,
-        });
+        self.tools.log.append(
+            now,
+            &Decision {
+                ts: now.wall,
+                connection: whose.connection.to_string(),
+                principal: whose.principal.to_string(),
+                lineage: grant.lineage.0,
+                generation: grant.generation.0,
+                seconds_left: left.as_secs_f64(),
+                decision: verdict.as_str(),
+                why,
+                outcome: None,
+                latency_ms: None,
+                skew_s: None,
+                trace_id: None,
+            },
+        );
     }
 
     /// Keeps these connections fresh ahead of time for as long as the keeper lives.
@@ -397,7 +451,10 @@ impl Runtime {
             generation: grant.as_ref().map_or(0, |grant| grant.generation.0),
             expires_at: access.map(crate::model::AccessToken::expires_at),
             left: access.map(|token| token.left(now)).unwrap_or_default(),
-            due_in: grant.as_ref().map(|g| decide::until_due(standing(g), now)).unwrap_or_default(),
+            due_in: grant
+                .as_ref()
+                .map(|g| decide::until_due(standing(g), now))
+                .unwrap_or_default(),
             refreshable: refresh.is_some(),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
@@ -420,7 +477,10 @@ impl Runtime {
     /// Begins a run led by this process.
     pub async fn begin_task(&self, process: &str) -> Result<TaskId, StoreError> {
         let task = TaskId::new(self.tools.seams.random_id());
-        self.tools.store.begin_task(&task, process, self.now()).await?;
+        self.tools
+            .store
+            .begin_task(&task, process, self.now())
+            .await?;
         Ok(task)
     }
 
@@ -451,7 +511,12 @@ impl Runtime {
 
     /// An unguessable value, for a handle.
     pub fn random_handle(&self) -> SecretString {
-        format!("{}{}", self.tools.seams.random_id(), self.tools.seams.random_id()).into()
+        format!(
+            "{}{}",
+            self.tools.seams.random_id(),
+            self.tools.seams.random_id()
+        )
+        .into()
     }
 
     /// The time by the runtime's clock.
@@ -461,7 +526,10 @@ impl Runtime {
 }
 
 fn whose(connection: &Connection) -> Whose {
-    Whose { connection: connection.name.clone(), principal: connection.principal.clone() }
+    Whose {
+        connection: connection.name.clone(),
+        principal: connection.principal.clone(),
+    }
 }
 
 /// The record an error carries, if it carries one.

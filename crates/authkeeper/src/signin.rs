@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     http::{HttpUrl, InvalidUrl},
     model::{
-        ClientRegistration, Connection, ConnectionName, Grant, Issuer, PrincipalId, Provider,
-        RegistrationSource, Resource, Scope, TokenSet,
+        AttemptId, ClientRegistration, Connection, ConnectionName, Grant, Issuer, PrincipalId,
+        Provider, RegistrationSource, Resource, Scope, TokenSet,
     },
     oauth::{
         WireError,
@@ -19,6 +19,7 @@ use crate::{
         revoke::{self, Revocation},
         token::code_request,
     },
+    refresh::spill::Journal,
     runtime::Runtime,
     secret::SecretString,
     store::{SignedIn, StoreError},
@@ -60,7 +61,7 @@ impl ConnectRequest {
             scope: None,
             client: GivenClient::default(),
             callback_port: None,
-            patience: Duration::from_secs(300),
+            patience: Duration::from_mins(5),
         }
     }
 }
@@ -116,6 +117,8 @@ pub enum ConnectError {
         issuer: Issuer,
         /// What came.
         why: String,
+        /// Whether it was the kind of trouble that passes.
+        passing: bool,
     },
     /// The store can't be read or written.
     #[error(transparent)]
@@ -146,9 +149,16 @@ impl Runtime {
         let found = discovery::discover(transport, &request.url, request.issuer.as_ref()).await?;
         let endpoints = discovery::code_endpoints(&found.provider.metadata)?;
         let listener = self.listen(&request, &found.provider).await?;
-        let client = self.client(&request, &found, &listener.redirect_uri()).await?;
+        let client = self
+            .client(&request, &found, &listener.redirect_uri())
+            .await?;
         // Written before the person is sent away: a store that can't be written is noticed now and not after the code.
-        self.tools.store.keep_registration(&found.provider, &client).await?;
+        self.tools
+            .store
+            .keep_registration(&found.provider, &client)
+            .await?;
+        let attempt = AttemptId::new(self.tools.seams.random_id());
+        Journal::prepare(&self.tools.spill, &attempt)?.remove();
         let metadata = &found.provider.metadata;
         let sign_in = SignIn::begin(&self.tools.seams, metadata, listener.redirect_uri());
         let wanted = Wanted::new(&request, &found);
@@ -158,10 +168,16 @@ impl Runtime {
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
         });
-        invite(&Invitation { url, issuer: found.provider.issuer.clone(), patience: request.patience });
+        invite(&Invitation {
+            url,
+            issuer: found.provider.issuer.clone(),
+            patience: request.patience,
+        });
         let waited = tokio::time::timeout(request.patience, listener.wait(&sign_in)).await;
         let code = waited.map_err(|_elapsed| ConnectError::TimedOut(request.patience))??;
-        let tokens = self.exchange_code(&found, &endpoints, &client, (&sign_in, &code), &wanted).await?;
+        let tokens = self
+            .exchange_code(&found, &endpoints, &client, (&sign_in, &code), &wanted)
+            .await?;
         self.adopt(request, found, client, wanted, tokens).await
     }
 
@@ -176,7 +192,11 @@ impl Runtime {
         let connection = self.tools.store.connection(name).await?;
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
         let mut request = ConnectRequest::new(name.clone(), HttpUrl::parse(&connection.url)?);
-        let client = self.tools.store.registration(&connection.issuer, &connection.client_id).await?;
+        let client = self
+            .tools
+            .store
+            .registration(&connection.issuer, &connection.client_id)
+            .await?;
         request.client = client.map(given_again).unwrap_or_default();
         request.principal = connection.principal;
         request.issuer = connection.resource.is_none().then_some(connection.issuer);
@@ -194,10 +214,15 @@ impl Runtime {
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
         let grant = self.tools.store.disconnect(name, now).await?;
         let provider = self.tools.store.provider(&connection.issuer).await?;
-        let client = self.tools.store.registration(&connection.issuer, &connection.client_id).await?;
+        let client = self
+            .tools
+            .store
+            .registration(&connection.issuer, &connection.client_id)
+            .await?;
         let revocation = match (grant, provider, client) {
             (Some(grant), Some(provider), Some(client)) => {
-                let reach = crate::http::Reach::from_typed(&HttpUrl::parse(provider.issuer.as_str())?);
+                let reach =
+                    crate::http::Reach::from_typed(&HttpUrl::parse(provider.issuer.as_str())?);
                 revoke::revoke(&*self.tools.transport, reach, &provider, &client, &grant).await
             }
             _ => Revocation::NotOffered,
@@ -209,9 +234,10 @@ impl Runtime {
     /// The same name may be connected to the same URL again, never silently to another.
     async fn check_name(&self, request: &ConnectRequest) -> Result<(), ConnectError> {
         match self.tools.store.connection(&request.name).await? {
-            Some(known) if known.url != request.url.as_str() => {
-                Err(ConnectError::NameTaken { name: known.name, url: known.url })
-            }
+            Some(known) if known.url != request.url.as_str() => Err(ConnectError::NameTaken {
+                name: known.name,
+                url: known.url,
+            }),
             _ => Ok(()),
         }
     }
@@ -245,7 +271,11 @@ impl Runtime {
         redirect_uri: &str,
     ) -> Result<ClientRegistration, ConnectError> {
         let metadata = &found.provider.metadata;
-        let known = self.tools.store.registered_client(&found.provider.issuer).await?;
+        let known = self
+            .tools
+            .store
+            .registered_client(&found.provider.issuer)
+            .await?;
         match register::plan(metadata, &request.client, known, redirect_uri)? {
             Plan::Ready(client) => Ok(client),
             Plan::Dynamic(endpoint) => {
@@ -265,9 +295,21 @@ impl Runtime {
         wanted: &Wanted,
     ) -> Result<TokenSet, ConnectError> {
         let resource = wanted.resource.as_ref();
-        let request = code_request(client, code, &sign_in.verifier, &sign_in.redirect_uri, resource);
+        let request = code_request(
+            client,
+            code,
+            &sign_in.verifier,
+            &sign_in.redirect_uri,
+            resource,
+        );
         let issued = self.tools.seams.clock.now();
-        let reply = exchange(&*self.tools.transport, &endpoints.token, found.reach, request).await?;
+        let reply = exchange(
+            &*self.tools.transport,
+            &endpoints.token,
+            found.reach,
+            request,
+        )
+        .await?;
         let issuer = found.provider.issuer.clone();
         let default = self.tools.rules.providers.get(issuer.as_str());
         match classify::classify(&reply, issued.wall) {
@@ -277,11 +319,21 @@ impl Runtime {
             }
             Outcome::GrantRefused(refused)
             | Outcome::ClientRefused(refused)
-            | Outcome::RequestRefused(refused) => Err(ConnectError::CodeRefused { issuer, refused }),
-            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens { issuer, why }),
+            | Outcome::RequestRefused(refused) => {
+                Err(ConnectError::CodeRefused { issuer, refused })
+            }
+            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
+                issuer,
+                why,
+                passing: true,
+            }),
             Outcome::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
-                Err(ConnectError::NoTokens { issuer, why })
+                Err(ConnectError::NoTokens {
+                    issuer,
+                    why,
+                    passing: reply.status.is_server_error(),
+                })
             }
         }
     }
@@ -307,7 +359,13 @@ impl Runtime {
             created: self.now(),
         };
         let provider = found.provider;
-        let signed_in = SignedIn { connection, provider, registration: client, tokens, new_grant };
+        let signed_in = SignedIn {
+            connection,
+            provider,
+            registration: client,
+            tokens,
+            new_grant,
+        };
         Ok(self.tools.store.adopt_sign_in(signed_in).await?)
     }
 }

@@ -30,7 +30,12 @@ pub(crate) async fn uncertain(
     kind: UnknownKind,
 ) -> Result<()> {
     let now = tools.seams.clock.now().wall;
-    keep(tools, grant, uncertain_record(whose, grant, kind, now, attempt.as_str())).await
+    keep(
+        tools,
+        grant,
+        uncertain_record(whose, grant, kind, now, attempt.as_str()),
+    )
+    .await
 }
 
 pub(crate) fn uncertain_record(
@@ -46,9 +51,14 @@ pub(crate) fn uncertain_record(
         principal: whose.principal.to_string(),
         task: None,
         reason: kind.as_str().to_owned(),
-        detail: "a refresh was sent and its answer was lost; whether the provider acted is not known".to_owned(),
+        detail:
+            "a refresh was sent and its answer was lost; whether the provider acted is not known"
+                .to_owned(),
         since: now,
-        expires_at: grant.access.as_ref().map(crate::model::AccessToken::expires_at),
+        expires_at: grant
+            .access
+            .as_ref()
+            .map(crate::model::AccessToken::expires_at),
         action: format!(
             "nothing yet: authkeeper asks again as the provider's rule allows; see authkeeper status {}",
             whose.connection
@@ -74,7 +84,10 @@ pub(crate) fn reauthorize_record(
         reason: reason.as_str().to_owned(),
         detail: reason.sentence().to_owned(),
         since,
-        expires_at: grant.access.as_ref().map(crate::model::AccessToken::expires_at),
+        expires_at: grant
+            .access
+            .as_ref()
+            .map(crate::model::AccessToken::expires_at),
         action: format!("authkeeper reauthorize {}", whose.connection),
         link: None,
         trace_id: trace_id.to_owned(),
@@ -83,22 +96,41 @@ pub(crate) fn reauthorize_record(
 }
 
 /// The resource refused a fresh token.
-pub(crate) fn rejected_record(whose: &Whose, grant: &Grant, now: Timestamp, trace_id: &str) -> Record {
+pub(crate) fn rejected_record(
+    whose: &Whose,
+    grant: &Grant,
+    now: Timestamp,
+    trace_id: &str,
+) -> Record {
     Record {
         event: Event::AuthorityLost,
         reason: "rejected".to_owned(),
-        detail: "the server refused a token fresh from the provider; refreshing again can't help".to_owned(),
+        detail: "the server refused a token fresh from the provider; refreshing again can't help"
+            .to_owned(),
         action: format!(
             "check at the provider that this account may still use the service, then authkeeper reauthorize {}",
             whose.connection
         ),
-        ..reauthorize_record(whose, grant, ReauthorizeReason::RefreshRefused, (now, now), trace_id)
+        ..reauthorize_record(
+            whose,
+            grant,
+            ReauthorizeReason::RefreshRefused,
+            (now, now),
+            trace_id,
+        )
     }
 }
 
 /// Keeps a trouble; the store sees to it that the same one is kept once.
 pub(crate) async fn keep(tools: &Tools, grant: &Grant, record: Record) -> Result<()> {
     let id = TroubleId::new(tools.seams.random_id());
-    tools.store.keep_trouble(NewTrouble { id, lineage: grant.lineage, record }).await?;
+    tools
+        .store
+        .keep_trouble(NewTrouble {
+            id,
+            lineage: grant.lineage,
+            record,
+        })
+        .await?;
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! `doctor`: what is wrong with the store and the key, and the repair of a damaged store.
 
-use authkeeper::store::sqlite::salvage;
+use authkeeper::store::{
+    StoreError,
+    sqlite::{Salvaged, examine, salvage},
+};
 use serde_json::json;
 
 use crate::{
@@ -11,30 +14,46 @@ use crate::{
     settings::{Environment, Settings},
 };
 
-/// Checks that the store opens and that every connection in it can be read.
+/// Checks that the whole file can be read, that the key opens it, and that it holds what it should.
 pub(crate) async fn check(
     environment: Environment,
     settings: Settings,
     output: Output,
+    saved: Option<Salvaged>,
 ) -> Result<(), Failure> {
     let app = App::open(environment, settings, output)?;
+    let store = &app.settings.runtime.store;
+    examine(store)?;
     let statuses = app.runtime.statuses().await?;
-    let place = app.settings.runtime.store.display();
     if output.json {
-        output.data_json(
-            &json!({"store": place.to_string(), "connections": statuses.len(), "ok": true}),
-        );
+        output.data_json(&json!({
+            "store": store.display().to_string(),
+            "connections": statuses.len(),
+            "ok": true,
+            "repaired": saved.as_ref().map(repaired_json),
+        }));
     } else {
         output.data(&format!(
-            "ok: {place} opens with its key; {} connections can be read",
+            "ok: {} is sound and opens with its key; {} connections can be read",
+            store.display(),
             statuses.len()
         ));
     }
     Ok(())
 }
 
-/// Carries what can still be read into a new store.
-pub(crate) fn repair(settings: &Settings, output: Output, stamp: &str) -> Result<(), Failure> {
+fn repaired_json(saved: &Salvaged) -> serde_json::Value {
+    let rows = saved.rows.iter();
+    let rows: serde_json::Map<_, _> = rows.map(|(table, n)| (table.clone(), json!(n))).collect();
+    json!({"kept": saved.kept_at.display().to_string(), "rows": rows})
+}
+
+/// Carries what can still be read into a new store. A sound store is left alone: other processes may be using it.
+pub(crate) fn repair(
+    settings: &Settings,
+    output: Output,
+    stamp: &str,
+) -> Result<Option<Salvaged>, Failure> {
     let store = &settings.runtime.store;
     if !store.exists() {
         let what = format!("there is no store at {}", store.display());
@@ -44,30 +63,50 @@ pub(crate) fn repair(settings: &Settings, output: Output, stamp: &str) -> Result
             "nothing to repair; authkeeper connect makes one",
         ));
     }
-    let saved = salvage(store, stamp)?;
-    let kept = saved.kept_at.display();
-    if output.json {
-        let rows: serde_json::Map<String, serde_json::Value> = saved
-            .rows
-            .iter()
-            .map(|(table, count)| (table.clone(), json!(count)))
-            .collect();
-        output.data_json(&json!({"repaired": store.display().to_string(), "kept": kept.to_string(), "rows": rows}));
-        return Ok(());
+    match examine(store) {
+        Ok(()) => {
+            output.say("Nothing to repair: every page of the store can be read.");
+            return Ok(None);
+        }
+        Err(StoreError::Damaged { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    let saved = salvage(store, stamp).map_err(|error| unsaved(error, settings))?;
+    if !output.json {
+        tell(&saved, output);
+    }
+    Ok(Some(saved))
+}
+
+fn unsaved(error: StoreError, settings: &Settings) -> Failure {
+    if !matches!(error, StoreError::Damaged { .. }) {
+        return error.into();
+    }
+    let store = settings.runtime.store.display();
+    Failure::new(
+        Exit::Store,
+        format!(
+            "nothing in {store} can be read any more, so nothing could be saved; it is left as it was"
+        ),
+        "restore it from a backup, or move it away and authkeeper connect each connection again",
+    )
+}
+
+fn tell(saved: &Salvaged, output: Output) {
     let count = |name: &str| {
-        saved
-            .rows
-            .iter()
-            .find(|(table, _)| table == name)
-            .map_or(0, |(_, n)| *n)
+        let row = saved.rows.iter().find(|(table, _)| table == name);
+        row.map_or(0, |(_, n)| *n)
     };
+    let (connections, grants) = (count("connection"), count("grant_family"));
     output.data(&format!(
-        "{} connections, {} grants and {} clients were saved; the damaged file is kept at {kept}",
-        count("connection"),
-        count("grant_family"),
+        "{connections} connections, {grants} grants and {} clients were saved; the damaged file is kept at {}",
         count("registration"),
+        saved.kept_at.display()
     ));
-    output.say("A grant that was damaged shows in authkeeper status; reauthorize mends it.");
-    Ok(())
+    output.say(if connections == 0 {
+        "No connection could be saved: authkeeper connect each one again, or restore the store from a backup."
+    } else {
+        "What authkeeper status does not list was lost: authkeeper connect adds it again. A grant that was damaged \
+         shows there; reauthorize mends it."
+    });
 }

@@ -31,8 +31,9 @@ pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure>
         app.output.data(&line);
     }
     for status in &statuses {
-        for line in todo(status) {
-            app.output.data(&format!("\n{line}"));
+        let lines = todo(status);
+        if !lines.is_empty() {
+            app.output.data(&format!("\n{}", lines.join("\n")));
         }
     }
     Ok(())

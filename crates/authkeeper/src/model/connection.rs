@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    ClientId, ConnectionName, Grant, GrantId, GrantLifecycle, Issuer, PrincipalId, ReauthorizeReason,
-    Resource, Scope, SuspendReason,
+    ClientId, ConnectionName, Grant, GrantId, GrantLifecycle, Issuer, PrincipalId,
+    ReauthorizeReason, Resource, Scope, SuspendReason,
 };
 
 /// On whose authority a call is made.
@@ -69,11 +69,15 @@ impl ConnectionState {
             None => Self::Pending,
             Some(GrantLifecycle::Active) => Self::Active,
             Some(GrantLifecycle::ReauthorizationRequired { reason, since }) => {
-                Self::ReauthorizationRequired { reason: *reason, since: *since }
+                Self::ReauthorizationRequired {
+                    reason: *reason,
+                    since: *since,
+                }
             }
-            Some(GrantLifecycle::Suspended { reason, since }) => {
-                Self::Suspended { reason: *reason, since: *since }
-            }
+            Some(GrantLifecycle::Suspended { reason, since }) => Self::Suspended {
+                reason: *reason,
+                since: *since,
+            },
             Some(GrantLifecycle::Revoked { .. }) => Self::Revoked,
         }
     }

@@ -93,7 +93,9 @@ impl Scope {
 
     /// Whether every scope of `other` is among these.
     pub fn covers(&self, other: &Self) -> bool {
-        other.iter().all(|wanted| self.iter().any(|have| have == wanted))
+        other
+            .iter()
+            .all(|wanted| self.iter().any(|have| have == wanted))
     }
 
     /// Whether there is no scope at all.
@@ -110,12 +112,20 @@ pub struct ConnectionName(String);
 impl ConnectionName {
     /// Checks a name as it was typed.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        let refuse =
-            |problem| Err(InvalidName { what: "connection name", value: text.to_owned(), problem });
+        let refuse = |problem| {
+            Err(InvalidName {
+                what: "connection name",
+                value: text.to_owned(),
+                problem,
+            })
+        };
         if text.is_empty() || text.len() > 64 {
             return refuse("must have 1 to 64 characters");
         }
-        if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
+        if !text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        {
             return refuse("may only contain letters, digits, '.', '-' and '_'");
         }
         if text.starts_with(['.', '-']) {

@@ -127,7 +127,9 @@ impl ClientAuthMethod {
 
     /// Reads the registered name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::None, Self::Basic, Self::Post].into_iter().find(|method| method.as_str() == text)
+        [Self::None, Self::Basic, Self::Post]
+            .into_iter()
+            .find(|method| method.as_str() == text)
     }
 }
 
@@ -154,7 +156,9 @@ impl RegistrationSource {
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Given, Self::MetadataDocument, Self::Dynamic].into_iter().find(|s| s.as_str() == text)
+        [Self::Given, Self::MetadataDocument, Self::Dynamic]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 }
 
@@ -181,7 +185,13 @@ mod tests {
 
     #[test]
     fn replay_rules_read_back_what_they_print() {
-        let rules = ["harmless", "grace 30s", "two-generations", "strict", "unknown"];
+        let rules = [
+            "harmless",
+            "grace 30s",
+            "two-generations",
+            "strict",
+            "unknown",
+        ];
         for text in rules {
             assert_eq!(ReplayRule::parse(text).unwrap().to_string(), text);
         }

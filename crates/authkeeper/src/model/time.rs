@@ -64,26 +64,53 @@ mod tests {
     use super::*;
 
     fn at(wall: i64, boot_id: u128, boot: u64) -> Moment {
-        let boot = BootStamp { id: BootId(boot_id), since: Duration::from_secs(boot) };
-        Moment { wall: Timestamp::from_second(wall).unwrap(), boot }
+        let boot = BootStamp {
+            id: BootId(boot_id),
+            since: Duration::from_secs(boot),
+        };
+        Moment {
+            wall: Timestamp::from_second(wall).unwrap(),
+            boot,
+        }
     }
 
     #[test]
     fn the_clock_that_says_longer_wins() {
-        assert_eq!(at(1_000, 1, 110).since(at(990, 1, 100)), Duration::from_secs(10));
-        assert_eq!(at(500, 1, 110).since(at(990, 1, 100)), Duration::from_secs(10), "stepped back");
-        assert_eq!(at(9_990, 1, 110).since(at(990, 1, 100)), Duration::from_secs(9_000), "ahead");
+        assert_eq!(
+            at(1_000, 1, 110).since(at(990, 1, 100)),
+            Duration::from_secs(10)
+        );
+        assert_eq!(
+            at(500, 1, 110).since(at(990, 1, 100)),
+            Duration::from_secs(10),
+            "stepped back"
+        );
+        assert_eq!(
+            at(9_990, 1, 110).since(at(990, 1, 100)),
+            Duration::from_mins(150),
+            "ahead"
+        );
     }
 
     #[test]
     fn another_boot_is_told_by_the_wall_clock() {
-        assert_eq!(at(1_000, 2, 5).since(at(990, 1, 100)), Duration::from_secs(10));
+        assert_eq!(
+            at(1_000, 2, 5).since(at(990, 1, 100)),
+            Duration::from_secs(10)
+        );
         assert_eq!(at(980, 2, 5).since(at(990, 1, 100)), Duration::ZERO);
-        assert_eq!(at(1_000, 0, 500).boot_since(at(990, 0, 100)), None, "an unknown boot is no boot");
+        assert_eq!(
+            at(1_000, 0, 500).boot_since(at(990, 0, 100)),
+            None,
+            "an unknown boot is no boot"
+        );
     }
 
     #[test]
     fn a_wait_is_not_shortened_by_a_wall_clock_that_leaps() {
-        assert_eq!(at(9_990, 1, 110).surely_since(at(990, 1, 100)), Duration::from_secs(10));
+        assert_eq!(
+            at(9_990, 1, 110).surely_since(at(990, 1, 100)),
+            Duration::from_secs(10)
+        );
     }
 }

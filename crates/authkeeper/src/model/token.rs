@@ -32,7 +32,9 @@ impl LifetimeSource {
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ExpiresIn, Self::JwtExp, Self::Assumed].into_iter().find(|s| s.as_str() == text)
+        [Self::ExpiresIn, Self::JwtExp, Self::Assumed]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 }
 
@@ -63,7 +65,8 @@ pub struct AccessToken {
 impl AccessToken {
     /// How long the issuer can ever have let it be presented.
     pub fn usable_lifetime(&self) -> Duration {
-        self.lifetime.saturating_sub(ROUNDING.min(self.lifetime / 5))
+        self.lifetime
+            .saturating_sub(ROUNDING.min(self.lifetime / 5))
     }
 
     /// How old it is.
@@ -78,7 +81,10 @@ impl AccessToken {
 
     /// When the issuer's count ends, by the wall clock.
     pub fn expires_at(&self) -> jiff::Timestamp {
-        self.issued.wall.saturating_add(self.lifetime).unwrap_or(jiff::Timestamp::MAX)
+        self.issued
+            .wall
+            .saturating_add(self.lifetime)
+            .unwrap_or(jiff::Timestamp::MAX)
     }
 }
 
@@ -140,7 +146,10 @@ mod tests {
     fn moment(seconds: u64) -> Moment {
         Moment {
             wall: Timestamp::from_second(1_000_000 + i64::try_from(seconds).unwrap()).unwrap(),
-            boot: BootStamp { id: BootId(7), since: Duration::from_secs(seconds) },
+            boot: BootStamp {
+                id: BootId(7),
+                since: Duration::from_secs(seconds),
+            },
         }
     }
 

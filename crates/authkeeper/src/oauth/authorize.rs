@@ -57,7 +57,10 @@ impl SignIn {
     }
 
     /// The URL a person opens. It holds `state` and the challenge, so it is shown to that person alone.
-    #[expect(clippy::disallowed_methods, reason = "state and the verifier's hash go to the issuer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "state and the verifier's hash go to the issuer"
+    )]
     pub fn url(&self, ask: &AuthorizationAsk<'_>) -> SecretString {
         let digest = Sha256::digest(self.verifier.expose().as_bytes());
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -115,7 +118,10 @@ pub enum RedirectError {
 
 /// Judges the redirect's query. `state` and `iss` are checked before anything else in it is believed, error texts
 /// included.
-#[expect(clippy::disallowed_methods, reason = "state is compared with what came back")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "state is compared with what came back"
+)]
 pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, RedirectError> {
     let value = |name: &str| {
         form_urlencoded::parse(query.as_bytes())
@@ -133,11 +139,16 @@ pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, Redi
             let text = value("error_description").unwrap_or_default();
             let told = format!("{code} {text}");
             let printable = told.chars().filter(|c| !c.is_control()).take(200);
-            return Err(RedirectError::Refused(printable.collect::<String>().trim().to_owned()));
+            return Err(RedirectError::Refused(
+                printable.collect::<String>().trim().to_owned(),
+            ));
         }
         None => {}
     }
-    value("code").filter(|code| !code.is_empty()).map(Into::into).ok_or(RedirectError::NoCode)
+    value("code")
+        .filter(|code| !code.is_empty())
+        .map(Into::into)
+        .ok_or(RedirectError::NoCode)
 }
 
 fn check_issuer(sign_in: &SignIn, iss: Option<String>) -> Result<(), RedirectError> {
@@ -164,7 +175,10 @@ pub fn scope_to_ask(
     if chosen.is_some() {
         return chosen;
     }
-    let offered = metadata.scopes_supported.iter().any(|scope| scope == "offline_access");
+    let offered = metadata
+        .scopes_supported
+        .iter()
+        .any(|scope| scope == "offline_access");
     match resource {
         Some(scope) if offered && !scope.iter().any(|scope| scope == "offline_access") => {
             Some(Scope::new(format!("{scope} offline_access")))
@@ -174,6 +188,7 @@ pub fn scope_to_ask(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests look at what is sent")]
 mod tests {
     use super::*;
 
@@ -205,22 +220,40 @@ mod tests {
             resource: Some(&resource),
         });
         let url = url.expose();
-        assert!(url.starts_with("https://as.example/authorize?tenant=1&response_type=code&client_id=c+d&"));
-        assert!(url.contains("&resource=http%3A%2F%2Flocalhost%3A5"), "no slash is added: {url}");
+        assert!(url.starts_with(
+            "https://as.example/authorize?tenant=1&response_type=code&client_id=c+d&"
+        ));
+        assert!(
+            url.contains("&resource=http%3A%2F%2Flocalhost%3A5"),
+            "no slash is added: {url}"
+        );
         assert!(url.contains("code_challenge_method=S256") && url.contains(&state));
         assert!(url.contains("prompt=consent"));
         assert!(!url.contains(sign_in.verifier.expose()));
-        assert_eq!(sign_in.verifier.expose().len(), 43, "RFC 7636 §4.1 wants 43 to 128 characters");
+        assert_eq!(
+            sign_in.verifier.expose().len(),
+            43,
+            "RFC 7636 §4.1 wants 43 to 128 characters"
+        );
     }
 
     #[test]
     fn only_the_answer_to_this_sign_in_counts() {
         let (sign_in, state) = begun(false);
         let read = |query: &str| read_redirect(&sign_in, query);
-        assert_eq!(read(&format!("code=c1&state={state}")).unwrap().expose(), "c1");
+        assert_eq!(
+            read(&format!("code=c1&state={state}")).unwrap().expose(),
+            "c1"
+        );
         assert_eq!(read("code=c1").unwrap_err(), RedirectError::StateMismatch);
-        assert_eq!(read("code=c1&state=x").unwrap_err(), RedirectError::StateMismatch);
-        assert_eq!(read(&format!("state={state}")).unwrap_err(), RedirectError::NoCode);
+        assert_eq!(
+            read("code=c1&state=x").unwrap_err(),
+            RedirectError::StateMismatch
+        );
+        assert_eq!(
+            read(&format!("state={state}")).unwrap_err(),
+            RedirectError::NoCode
+        );
         let denied = read(&format!("error=access_denied&state={state}")).unwrap_err();
         assert_eq!(denied, RedirectError::Denied);
     }
@@ -238,7 +271,11 @@ mod tests {
             let (sign_in, state) = begun(promised);
             let query = format!("error=server_error&error_description=lies&state={state}{iss}");
             let error = read_redirect(&sign_in, &query).unwrap_err();
-            assert_eq!(matches!(error, RedirectError::Refused(_)), good, "{promised} {iss}: {error}");
+            assert_eq!(
+                matches!(error, RedirectError::Refused(_)),
+                good,
+                "{promised} {iss}: {error}"
+            );
             assert_eq!(error.to_string().contains("lies"), good, "{error}");
         }
     }
@@ -248,7 +285,8 @@ mod tests {
         let server = metadata(false);
         let asked = scope_to_ask(None, Some(Scope::new("read")), &server).unwrap();
         assert_eq!(asked.as_str(), "read offline_access");
-        let chosen = scope_to_ask(Some(Scope::new("x")), Some(Scope::new("read")), &server).unwrap();
+        let chosen =
+            scope_to_ask(Some(Scope::new("x")), Some(Scope::new("read")), &server).unwrap();
         assert_eq!(chosen.as_str(), "x");
         assert_eq!(scope_to_ask(None, None, &server), None);
     }

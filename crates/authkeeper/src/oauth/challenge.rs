@@ -17,7 +17,11 @@ pub struct BearerChallenge {
 
 /// The first `Bearer` challenge among the headers, if there is one.
 pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
-    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(parse)
+    headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .find_map(parse)
 }
 
 fn parse(value: &str) -> Option<BearerChallenge> {
@@ -81,7 +85,10 @@ fn split_outside_quotes(value: &str) -> Vec<String> {
 }
 
 fn unquote(value: &str) -> String {
-    let Some(inner) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+    let Some(inner) = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    else {
         return value.to_owned();
     };
     let mut text = String::with_capacity(inner.len());
@@ -112,7 +119,10 @@ mod tests {
         assert_eq!(challenge.error.as_deref(), Some("invalid_token"));
         assert_eq!(challenge.error_description.as_deref(), Some(r#"a, "b""#));
         assert_eq!(challenge.scope.as_deref(), Some("read"));
-        assert_eq!(challenge.resource_metadata.as_deref(), Some("http://127.0.0.1:1/x"));
+        assert_eq!(
+            challenge.resource_metadata.as_deref(),
+            Some("http://127.0.0.1:1/x")
+        );
     }
 
     #[test]

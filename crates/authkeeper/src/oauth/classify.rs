@@ -71,8 +71,13 @@ const CLIENT_CODES: &[&str] = &[
 ];
 
 /// Codes that say: not now.
-const LATER_CODES: &[&str] =
-    &["temporarily_unavailable", "slow_down", "ratelimited", "rate_limited", "request_timeout"];
+const LATER_CODES: &[&str] = &[
+    "temporarily_unavailable",
+    "slow_down",
+    "ratelimited",
+    "rate_limited",
+    "request_timeout",
+];
 
 /// Codes after which "some aspect of the operation succeeded" is possible.
 const UNKNOWN_CODES: &[&str] = &["internal_error", "fatal_error"];
@@ -128,14 +133,19 @@ fn says_the_user_is_gone(refused: &Refused) -> bool {
 fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
     let retry_after = reply.headers.contains_key(header::RETRY_AFTER);
     match reply.status {
-        StatusCode::TOO_MANY_REQUESTS => transient("too many requests (429)".to_owned(), reply, now),
+        StatusCode::TOO_MANY_REQUESTS => {
+            transient("too many requests (429)".to_owned(), reply, now)
+        }
         StatusCode::SERVICE_UNAVAILABLE if retry_after => {
             transient("unavailable (503)".to_owned(), reply, now)
         }
         status if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
         status => {
             let why = format!("no OAuth answer ({})", super::body_hint(reply));
-            tracing::debug!(status = status.as_u16(), "a token endpoint answered without an OAuth code");
+            tracing::debug!(
+                status = status.as_u16(),
+                "a token endpoint answered without an OAuth code"
+            );
             transient(why, reply, now)
         }
     }
@@ -150,12 +160,20 @@ fn unknown_by_status(status: StatusCode) -> UnknownKind {
 }
 
 fn transient(why: String, reply: &Reply, now: Timestamp) -> Outcome {
-    Outcome::Transient { why, retry_after: retry_after(reply, now) }
+    Outcome::Transient {
+        why,
+        retry_after: retry_after(reply, now),
+    }
 }
 
 /// `Retry-After`: seconds or a date (RFC 9110 §10.2.3).
 pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
-    let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let text = reply
+        .headers
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -170,24 +188,33 @@ pub fn skew_seconds(reply: &Reply, now: Timestamp) -> Option<i64> {
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+    jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 /// The error in a JSON body: RFC 6749's `error`, Slack's `ok: false`, or a nested or differently named code.
 fn error_of(body: &Value) -> Option<Refused> {
     let code = match body.get("error") {
         Some(Value::String(code)) => code.clone(),
-        Some(Value::Object(inner)) => {
-            ["code", "type", "status"].iter().find_map(|key| inner.get(*key)?.as_str())?.to_owned()
-        }
+        Some(Value::Object(inner)) => ["code", "type", "status"]
+            .iter()
+            .find_map(|key| inner.get(*key)?.as_str())?
+            .to_owned(),
         _ if body.get("status").and_then(Value::as_str) == Some("BAD_REFRESH_TOKEN") => {
             "bad_refresh_token".to_owned()
         }
         _ => body.get("error_code").and_then(Value::as_str)?.to_owned(),
     };
     let text = ["error_description", "message", "msg"];
-    let description = text.iter().find_map(|key| body.get(*key)?.as_str()).map(one_line);
-    Some(Refused { code: one_line(&code), description })
+    let description = text
+        .iter()
+        .find_map(|key| body.get(*key)?.as_str())
+        .map(one_line);
+    Some(Refused {
+        code: one_line(&code),
+        description,
+    })
 }
 
 fn one_line(text: &str) -> String {
@@ -195,4 +222,5 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "classify_tests.rs"]
 mod tests;

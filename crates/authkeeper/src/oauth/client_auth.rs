@@ -16,7 +16,10 @@ pub(crate) fn authenticated_form<'a>(
     let mut headers = form_headers();
     let client_id = registration.client_id.as_str();
     let secret = registration.client_secret.as_ref();
-    #[expect(clippy::disallowed_methods, reason = "the client secret is sent to its issuer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the client secret is sent to its issuer"
+    )]
     match (registration.auth_method, secret) {
         (ClientAuthMethod::Basic, Some(secret)) => {
             headers.insert(header::AUTHORIZATION, basic(client_id, secret.expose()));
@@ -27,8 +30,14 @@ pub(crate) fn authenticated_form<'a>(
         }
         _ => fields.push(("client_id", client_id)),
     }
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    Request { method: http::Method::POST, headers, body: body.into() }
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish();
+    Request {
+        method: http::Method::POST,
+        headers,
+        body: body.into(),
+    }
 }
 
 fn form_headers() -> HeaderMap {
@@ -68,7 +77,10 @@ mod tests {
     #[test]
     fn each_method_puts_the_secret_where_it_belongs_and_nowhere_else() {
         let basic = authenticated_form(&registration(ClientAuthMethod::Basic), vec![("x", "1")]);
-        assert_eq!(basic.headers[header::AUTHORIZATION], format!("Basic {}", STANDARD.encode("a%3Ab:p+q%26r")));
+        assert_eq!(
+            basic.headers[header::AUTHORIZATION],
+            format!("Basic {}", STANDARD.encode("a%3Ab:p+q%26r"))
+        );
         assert_eq!(&basic.body[..], b"x=1");
         let post = authenticated_form(&registration(ClientAuthMethod::Post), vec![]);
         assert_eq!(&post.body[..], b"client_id=a%3Ab&client_secret=p+q%26r");

@@ -1,5 +1,5 @@
 //! From a URL to the authorization server behind it: protected-resource metadata (RFC 9728), then authorization-server
-//! metadata (RFC 8414) or OpenID Connect discovery, in the order the MCP specification sets.
+//! metadata (RFC 8414) or `OpenID` Connect discovery, in the order the MCP specification sets.
 
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
@@ -21,7 +21,9 @@ pub enum DiscoveryError {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// Nothing there speaks of OAuth.
-    #[error("{url} has no OAuth: it answered {answer} without asking for authorization, and publishes no metadata")]
+    #[error(
+        "{url} has no OAuth: it answered {answer} without asking for authorization, and publishes no metadata"
+    )]
     NoOAuth {
         /// Where we asked.
         url: String,
@@ -127,7 +129,12 @@ pub async fn discover(
     let reach = Reach::from_typed(url);
     if let Some(issuer) = issuer {
         let provider = provider(transport, issuer, reach_of_issuer(issuer)?).await?;
-        return Ok(Discovered { provider, resource: None, scope: None, reach });
+        return Ok(Discovered {
+            provider,
+            resource: None,
+            scope: None,
+            reach,
+        });
     }
     let probed = probe(transport, url, reach).await?;
     let found = resource_metadata(transport, url, reach, &probed).await?;
@@ -138,9 +145,13 @@ pub async fn discover(
         });
     };
     check_resource(url, &at, &metadata)?;
-    let issuer = metadata.authorization_servers.first().map(Issuer::new).ok_or_else(|| {
-        DiscoveryError::NoAuthorizationServer { url: at.as_str().to_owned() }
-    })?;
+    let issuer = metadata
+        .authorization_servers
+        .first()
+        .map(Issuer::new)
+        .ok_or_else(|| DiscoveryError::NoAuthorizationServer {
+            url: at.as_str().to_owned(),
+        })?;
     let provider = provider(transport, &issuer, reach).await?;
     Ok(Discovered {
         provider,
@@ -156,9 +167,20 @@ fn reach_of_issuer(issuer: &Issuer) -> Result<Reach, InvalidUrl> {
 
 /// The challenge's scope is authoritative; else all that the metadata lists; else none.
 fn scope_asked_for(probed: &Probed, metadata: &ResourceMetadata) -> Option<Scope> {
-    let challenged = probed.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
-    let listed = || metadata.scopes_supported.as_ref().map(|scopes| scopes.join(" "));
-    challenged.or_else(listed).map(Scope::new).filter(|scope| !scope.is_empty())
+    let challenged = probed
+        .challenge
+        .as_ref()
+        .and_then(|challenge| challenge.scope.clone());
+    let listed = || {
+        metadata
+            .scopes_supported
+            .as_ref()
+            .map(|scopes| scopes.join(" "))
+    };
+    challenged
+        .or_else(listed)
+        .map(Scope::new)
+        .filter(|scope| !scope.is_empty())
 }
 
 struct Probed {
@@ -174,13 +196,19 @@ async fn probe(
 ) -> Result<Probed, DiscoveryError> {
     let reply = exchange(transport, url, reach, probe_request()).await?;
     if reply.status.is_redirection() {
-        let to = reply.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
+        let to = reply
+            .headers
+            .get(header::LOCATION)
+            .and_then(|to| to.to_str().ok());
         return Err(DiscoveryError::Redirected {
             url: url.as_str().to_owned(),
             to: to.unwrap_or("an unnamed place").to_owned(),
         });
     }
-    Ok(Probed { status: reply.status, challenge: challenge::bearer(&reply.headers) })
+    Ok(Probed {
+        status: reply.status,
+        challenge: challenge::bearer(&reply.headers),
+    })
 }
 
 /// A `ping`: harmless on an MCP server, and a plain API refuses it like any other call.
@@ -188,9 +216,16 @@ fn probe_request() -> Request {
     let mut headers = http::HeaderMap::new();
     let accept = HeaderValue::from_static("application/json, text/event-stream");
     headers.insert(header::ACCEPT, accept);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     let body = br#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#.as_slice();
-    Request { method: Method::POST, headers, body: body.into() }
+    Request {
+        method: Method::POST,
+        headers,
+        body: body.into(),
+    }
 }
 
 async fn resource_metadata(
@@ -199,7 +234,10 @@ async fn resource_metadata(
     reach: Reach,
     probed: &Probed,
 ) -> Result<Option<(HttpUrl, ResourceMetadata)>, DiscoveryError> {
-    let named = probed.challenge.as_ref().and_then(|challenge| challenge.resource_metadata.as_ref());
+    let named = probed
+        .challenge
+        .as_ref()
+        .and_then(|challenge| challenge.resource_metadata.as_ref());
     if let Some(named) = named {
         let at = HttpUrl::parse(named)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
@@ -222,7 +260,11 @@ async fn resource_metadata(
 fn resource_metadata_places(url: &HttpUrl) -> Vec<String> {
     let root = format!("{}/.well-known/oauth-protected-resource", url.origin());
     let path = url.path().trim_end_matches('/');
-    if path.is_empty() { vec![root] } else { vec![format!("{root}{path}"), root] }
+    if path.is_empty() {
+        vec![root]
+    } else {
+        vec![format!("{root}{path}"), root]
+    }
 }
 
 /// The metadata must be for what we asked for: the same origin, and the same path or one above it.
@@ -231,8 +273,9 @@ fn check_resource(
     at: &HttpUrl,
     metadata: &ResourceMetadata,
 ) -> Result<(), DiscoveryError> {
-    let covers = HttpUrl::parse(&metadata.resource)
-        .is_ok_and(|resource| resource.same_origin(url) && path_covers(resource.path(), url.path()));
+    let covers = HttpUrl::parse(&metadata.resource).is_ok_and(|resource| {
+        resource.same_origin(url) && path_covers(resource.path(), url.path())
+    });
     if covers {
         return Ok(());
     }
@@ -245,7 +288,9 @@ fn check_resource(
 
 fn path_covers(resource: &str, asked: &str) -> bool {
     let resource = resource.trim_end_matches('/');
-    asked.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    asked
+        .strip_prefix(resource)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Fetches and checks an issuer's metadata.
@@ -269,14 +314,20 @@ pub async fn provider(
                 expected: issuer.as_str().to_owned(),
             });
         }
-        return Ok(Provider { issuer: issuer.clone(), metadata });
+        return Ok(Provider {
+            issuer: issuer.clone(),
+            metadata,
+        });
     }
     let tried = places.join(", ");
-    Err(DiscoveryError::NoMetadata { issuer: issuer.as_str().to_owned(), tried })
+    Err(DiscoveryError::NoMetadata {
+        issuer: issuer.as_str().to_owned(),
+        tried,
+    })
 }
 
-/// MCP 2026-07-28 "Authorization Server Metadata Discovery": with a path RFC 8414's insertion, OpenID Connect's
-/// insertion, OpenID Connect's appending; without one RFC 8414, then OpenID Connect.
+/// MCP 2026-07-28 "Authorization Server Metadata Discovery": with a path RFC 8414's insertion, `OpenID` Connect's
+/// insertion, `OpenID` Connect's appending; without one RFC 8414, then `OpenID` Connect.
 fn server_metadata_places(issuer: &HttpUrl) -> Vec<String> {
     let origin = issuer.origin();
     let path = issuer.path().trim_end_matches('/');
@@ -285,14 +336,20 @@ fn server_metadata_places(issuer: &HttpUrl) -> Vec<String> {
     if path.is_empty() {
         return vec![oauth, openid];
     }
-    vec![oauth, openid, format!("{origin}{path}/.well-known/openid-configuration")]
+    vec![
+        oauth,
+        openid,
+        format!("{origin}{path}/.well-known/openid-configuration"),
+    ]
 }
 
 fn parse_metadata<T: serde::de::DeserializeOwned>(
     at: &HttpUrl,
     reply: &Reply,
 ) -> Result<T, DiscoveryError> {
-    let parsed = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status.is_success());
+    let parsed = serde_json::from_slice(&reply.body)
+        .ok()
+        .filter(|_| reply.status.is_success());
     parsed.ok_or_else(|| DiscoveryError::NotMetadata {
         url: at.as_str().to_owned(),
         answer: body_hint(reply),
@@ -310,27 +367,41 @@ pub struct CodeEndpoints {
 
 /// Checks that a code flow with PKCE is possible.
 pub fn code_endpoints(metadata: &ServerMetadata) -> Result<CodeEndpoints, DiscoveryError> {
-    let authorization = endpoint(metadata, "authorization_endpoint", &metadata.authorization_endpoint)?;
+    let authorization = endpoint(
+        metadata,
+        "authorization_endpoint",
+        metadata.authorization_endpoint.as_ref(),
+    )?;
     let token = token_endpoint(metadata)?;
     let offered = &metadata.code_challenge_methods_supported;
     if !offered.iter().any(|method| method == "S256") {
-        let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
-        return Err(DiscoveryError::NoPkce { issuer: metadata.issuer.clone(), offered });
+        let offered = if offered.is_empty() {
+            "none".to_owned()
+        } else {
+            offered.join(", ")
+        };
+        return Err(DiscoveryError::NoPkce {
+            issuer: metadata.issuer.clone(),
+            offered,
+        });
     }
-    Ok(CodeEndpoints { authorization, token })
+    Ok(CodeEndpoints {
+        authorization,
+        token,
+    })
 }
 
 /// Where tokens are exchanged.
 pub fn token_endpoint(metadata: &ServerMetadata) -> Result<HttpUrl, DiscoveryError> {
-    endpoint(metadata, "token_endpoint", &metadata.token_endpoint)
+    endpoint(metadata, "token_endpoint", metadata.token_endpoint.as_ref())
 }
 
 fn endpoint(
     metadata: &ServerMetadata,
     name: &'static str,
-    value: &Option<String>,
+    value: Option<&String>,
 ) -> Result<HttpUrl, DiscoveryError> {
-    let value = value.as_ref().ok_or_else(|| DiscoveryError::NoEndpoint {
+    let value = value.ok_or_else(|| DiscoveryError::NoEndpoint {
         issuer: metadata.issuer.clone(),
         endpoint: name,
     })?;
@@ -341,8 +412,9 @@ impl DiscoveryError {
     /// Whether trying again later may help, without anybody changing anything.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Wire(WireError::Connect(ConnectError::Internal { .. })) => false,
-            Self::Wire(WireError::Url(_)) => false,
+            Self::Wire(WireError::Connect(ConnectError::Internal { .. }) | WireError::Url(_)) => {
+                false
+            }
             Self::Wire(_) => true,
             _ => false,
         }
@@ -394,10 +466,20 @@ mod tests {
             let asked = url("https://x.example/mcp/a");
             check_resource(&asked, &asked, &metadata).is_ok()
         };
-        for good in ["https://x.example/mcp/a", "https://x.example/mcp", "https://x.example", "https://x.example/"] {
+        for good in [
+            "https://x.example/mcp/a",
+            "https://x.example/mcp",
+            "https://x.example",
+            "https://x.example/",
+        ] {
             assert!(check(good), "{good}");
         }
-        for bad in ["https://evil.example/mcp", "https://x.example/mc", "https://x.example:8/mcp", "x"] {
+        for bad in [
+            "https://evil.example/mcp",
+            "https://x.example/mc",
+            "https://x.example:8/mcp",
+            "x",
+        ] {
             assert!(!check(bad), "{bad}");
         }
     }
@@ -408,10 +490,21 @@ mod tests {
             r#"{"issuer":"https://a","authorization_endpoint":"https://a/a","token_endpoint":"https://a/t"}"#,
         )
         .unwrap();
-        assert!(matches!(code_endpoints(&metadata), Err(DiscoveryError::NoPkce { .. })));
+        assert!(matches!(
+            code_endpoints(&metadata),
+            Err(DiscoveryError::NoPkce { .. })
+        ));
         metadata.code_challenge_methods_supported = vec!["plain".to_owned()];
-        assert!(matches!(code_endpoints(&metadata), Err(DiscoveryError::NoPkce { .. })));
-        metadata.code_challenge_methods_supported.push("S256".to_owned());
-        assert_eq!(code_endpoints(&metadata).unwrap().token.as_str(), "https://a/t");
+        assert!(matches!(
+            code_endpoints(&metadata),
+            Err(DiscoveryError::NoPkce { .. })
+        ));
+        metadata
+            .code_challenge_methods_supported
+            .push("S256".to_owned());
+        assert_eq!(
+            code_endpoints(&metadata).unwrap().token.as_str(),
+            "https://a/t"
+        );
     }
 }

@@ -15,7 +15,7 @@ const PATH: &str = "/callback";
 
 /// The port is taken, or the machine gives none.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on 127.0.0.1:{port}")]
+#[error("can't listen on 127.0.0.1:{port}: {source}")]
 pub struct ListenError {
     /// Which port was asked for; 0 for any.
     pub port: u16,
@@ -35,7 +35,9 @@ impl Loopback {
     /// Listens on a port; 0 takes a free one.
     pub async fn bind(port: u16) -> Result<Self, ListenError> {
         let failed = |source| ListenError { port, source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         Ok(Self { listener, port })
     }
@@ -71,13 +73,14 @@ impl Loopback {
 type Answer = Result<SecretString, RedirectError>;
 
 async fn serve(socket: tokio::net::TcpStream, sign_in: Arc<SignIn>, found: mpsc::Sender<Answer>) {
-    let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let (page, answer) = judge(&sign_in, request.uri());
-        if let Some(answer) = answer {
-            let _ = found.try_send(answer);
-        }
-        std::future::ready(Ok::<_, Infallible>(page))
-    });
+    let service =
+        hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let (page, answer) = judge(&sign_in, request.uri());
+            if let Some(answer) = answer {
+                let _ = found.try_send(answer);
+            }
+            std::future::ready(Ok::<_, Infallible>(page))
+        });
     let server = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
         .serve_connection(TokioIo::new(socket), service);
@@ -87,7 +90,14 @@ async fn serve(socket: tokio::net::TcpStream, sign_in: Arc<SignIn>, found: mpsc:
 
 fn judge(sign_in: &SignIn, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<Answer>) {
     if uri.path() != PATH {
-        return (page(StatusCode::NOT_FOUND, "Nothing here", "This is authkeeper's sign-in listener."), None);
+        return (
+            page(
+                StatusCode::NOT_FOUND,
+                "Nothing here",
+                "This is authkeeper's sign-in listener.",
+            ),
+            None,
+        );
     }
     match read_redirect(sign_in, uri.query().unwrap_or_default()) {
         Ok(code) => {
@@ -96,11 +106,17 @@ fn judge(sign_in: &SignIn, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<An
         }
         Err(RedirectError::StateMismatch) => {
             let text = "This answer belongs to another sign-in. Start again from the terminal.";
-            (page(StatusCode::BAD_REQUEST, "Not this sign-in", text), None)
+            (
+                page(StatusCode::BAD_REQUEST, "Not this sign-in", text),
+                None,
+            )
         }
         Err(error) => {
             let text = "The terminal says what happened and what to do.";
-            (page(StatusCode::BAD_REQUEST, "Not signed in", text), Some(Err(error)))
+            (
+                page(StatusCode::BAD_REQUEST, "Not signed in", text),
+                Some(Err(error)),
+            )
         }
     }
 }
@@ -117,10 +133,19 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(html.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(policy),
+    );
     response
 }

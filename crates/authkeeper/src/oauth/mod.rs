@@ -13,21 +13,28 @@ pub mod register;
 pub mod revoke;
 pub mod token;
 
-use crate::http::{ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport};
+use crate::http::{
+    ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport,
+};
 
 /// What can go wrong in a plain request to a server, before its answer is judged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
     /// A server named a URL that can't be used.
-    #[error("the server names a URL that can't be used")]
+    #[error("the server names a URL that can't be used: {0}")]
     Url(#[from] InvalidUrl),
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// No whole answer.
-    #[error(transparent)]
-    Exchange(#[from] ExchangeError),
+    #[error("{url}: {source}")]
+    Exchange {
+        /// Where.
+        url: String,
+        /// What happened.
+        source: ExchangeError,
+    },
     /// No answer in time.
     #[error("{url} did not answer within {seconds} s")]
     Timeout {
@@ -49,18 +56,32 @@ pub(crate) async fn exchange(
 ) -> Result<Reply, WireError> {
     let whole = async {
         let connection = transport.connect(url, reach).await?;
-        Ok(connection.send(request).await?)
+        let broken = |source| WireError::Exchange {
+            url: url.as_str().to_owned(),
+            source,
+        };
+        connection.send(request).await.map_err(broken)
     };
-    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole).await.map_err(|_elapsed| WireError::Timeout {
-        url: url.as_str().to_owned(),
-        seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
-    })?
+    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole)
+        .await
+        .map_err(|_elapsed| WireError::Timeout {
+            url: url.as_str().to_owned(),
+            seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
+        })?
 }
 
 /// The start of a body that was not what was asked for, fit for an error message: one line, printable, short, and only
 /// when it is HTML or plain text (a JSON body may carry a secret).
 pub(crate) fn body_hint(reply: &Reply) -> String {
     let kind = reply.content_type();
-    let kind = if kind.is_empty() { "no content type".to_owned() } else { kind };
-    format!("status {}, {kind}, {} bytes", reply.status.as_u16(), reply.body.len())
+    let kind = if kind.is_empty() {
+        "no content type".to_owned()
+    } else {
+        kind
+    };
+    format!(
+        "status {}, {kind}, {} bytes",
+        reply.status.as_u16(),
+        reply.body.len()
+    )
 }

@@ -82,7 +82,9 @@ pub fn plan(
     }
     match &metadata.registration_endpoint {
         Some(endpoint) => Ok(Plan::Dynamic(HttpUrl::parse(endpoint)?)),
-        None => Err(RegistrationError::Impossible { issuer: metadata.issuer.clone() }),
+        None => Err(RegistrationError::Impossible {
+            issuer: metadata.issuer.clone(),
+        }),
     }
 }
 
@@ -118,7 +120,10 @@ fn auth_method(metadata: &ServerMetadata, has_secret: bool) -> ClientAuthMethod 
     let offers = |method: ClientAuthMethod| offered.iter().any(|name| name == method.as_str());
     if !has_secret {
         ClientAuthMethod::None
-    } else if offered.is_empty() || offers(ClientAuthMethod::Basic) || !offers(ClientAuthMethod::Post) {
+    } else if offered.is_empty()
+        || offers(ClientAuthMethod::Basic)
+        || !offers(ClientAuthMethod::Post)
+    {
         ClientAuthMethod::Basic
     } else {
         ClientAuthMethod::Post
@@ -151,8 +156,15 @@ fn registration_request(metadata: &ServerMetadata, redirect_uri: &str) -> Reques
         "token_endpoint_auth_method": wished_method(metadata).as_str(),
     });
     let mut headers = Request::get_json().headers;
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Request { method: Method::POST, headers, body: body.to_string().into() }
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Request {
+        method: Method::POST,
+        headers,
+        body: body.to_string().into(),
+    }
 }
 
 /// A native application keeps no secret (RFC 8252 §8.4), so it asks for none where the server allows that. Of the other
@@ -161,8 +173,15 @@ fn registration_request(metadata: &ServerMetadata, redirect_uri: &str) -> Reques
 fn wished_method(metadata: &ServerMetadata) -> ClientAuthMethod {
     let offered = &metadata.token_endpoint_auth_methods_supported;
     let offers = |method: ClientAuthMethod| offered.iter().any(|name| name == method.as_str());
-    let order = [ClientAuthMethod::None, ClientAuthMethod::Post, ClientAuthMethod::Basic];
-    order.into_iter().find(|method| offers(*method)).unwrap_or(ClientAuthMethod::None)
+    let order = [
+        ClientAuthMethod::None,
+        ClientAuthMethod::Post,
+        ClientAuthMethod::Basic,
+    ];
+    order
+        .into_iter()
+        .find(|method| offers(*method))
+        .unwrap_or(ClientAuthMethod::None)
 }
 
 /// What was registered may differ from what was asked for: the answer counts. Some servers answer 200 for 201.
@@ -171,8 +190,14 @@ fn read_registration(
     redirect_uri: &str,
     reply: &Reply,
 ) -> Option<ClientRegistration> {
-    let body: Value = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status.is_success())?;
-    let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let body: Value = serde_json::from_slice(&reply.body)
+        .ok()
+        .filter(|_| reply.status.is_success())?;
+    let text = |key: &str| {
+        body.get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     let client_id = ClientId::new(text("client_id")?);
     let client_secret = text("client_secret").map(|secret| secret.to_owned().into());
     let told = text("token_endpoint_auth_method").and_then(ClientAuthMethod::parse);
@@ -201,9 +226,11 @@ fn refusal(reply: &Reply) -> String {
 mod tests {
     use super::*;
 
-    fn metadata(extra: Value) -> ServerMetadata {
+    fn metadata(extra: &Value) -> ServerMetadata {
         let mut base = json!({"issuer": "https://as.example"});
-        base.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        base.as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
         serde_json::from_value(base).unwrap()
     }
 
@@ -211,7 +238,7 @@ mod tests {
 
     #[test]
     fn given_then_document_then_known_then_dynamic_then_nothing() {
-        let server = metadata(json!({
+        let server = metadata(&json!({
             "registration_endpoint": "https://as.example/reg",
             "client_id_metadata_document_supported": true,
         }));
@@ -226,16 +253,22 @@ mod tests {
         };
         assert_eq!(id(plan(&server, &given, None, REDIRECT).unwrap()), "mine");
         given.client_id = None;
-        assert_eq!(id(plan(&server, &given, None, REDIRECT).unwrap()), "https://me.example/client.json");
+        assert_eq!(
+            id(plan(&server, &given, None, REDIRECT).unwrap()),
+            "https://me.example/client.json"
+        );
         given.metadata_url = None;
-        assert_eq!(id(plan(&server, &given, None, REDIRECT).unwrap()), "https://as.example/reg");
-        let nothing = plan(&metadata(json!({})), &given, None, REDIRECT);
+        assert_eq!(
+            id(plan(&server, &given, None, REDIRECT).unwrap()),
+            "https://as.example/reg"
+        );
+        let nothing = plan(&metadata(&json!({})), &given, None, REDIRECT);
         assert!(matches!(nothing, Err(RegistrationError::Impossible { .. })));
     }
 
     #[test]
     fn a_registered_client_is_used_again_only_with_its_redirect_uri() {
-        let server = metadata(json!({"registration_endpoint": "https://as.example/reg"}));
+        let server = metadata(&json!({"registration_endpoint": "https://as.example/reg"}));
         let reply = Reply {
             status: http::StatusCode::CREATED,
             headers: http::HeaderMap::new(),
@@ -248,7 +281,13 @@ mod tests {
         let given = GivenClient::default();
         let same = plan(&server, &given, Some(known.clone()), REDIRECT).unwrap();
         assert!(matches!(same, Plan::Ready(_)));
-        let other = plan(&server, &given, Some(known), "http://127.0.0.1:6000/callback").unwrap();
+        let other = plan(
+            &server,
+            &given,
+            Some(known),
+            "http://127.0.0.1:6000/callback",
+        )
+        .unwrap();
         assert!(matches!(other, Plan::Dynamic(_)));
     }
 }

@@ -34,8 +34,14 @@ pub async fn revoke(
         Ok(endpoint) => endpoint,
         Err(error) => return Revocation::Failed(error.to_string()),
     };
-    let refresh = grant.refresh.as_ref().map(|token| (&token.secret, "refresh_token"));
-    let access = grant.access.as_ref().map(|token| (&token.secret, "access_token"));
+    let refresh = grant
+        .refresh
+        .as_ref()
+        .map(|token| (&token.secret, "refresh_token"));
+    let access = grant
+        .access
+        .as_ref()
+        .map(|token| (&token.secret, "access_token"));
     for (token, hint) in refresh.into_iter().chain(access) {
         let sent = revoke_one(transport, reach, &endpoint, registration, (token, hint)).await;
         match sent {
@@ -54,8 +60,14 @@ async fn revoke_one(
     registration: &ClientRegistration,
     (token, hint): (&SecretString, &str),
 ) -> Result<Option<String>, WireError> {
-    #[expect(clippy::disallowed_methods, reason = "the token is sent to its issuer to be revoked")]
-    let fields = vec![("token", token.expose().as_str()), ("token_type_hint", hint)];
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the token is sent to its issuer to be revoked"
+    )]
+    let fields = vec![
+        ("token", token.expose().as_str()),
+        ("token_type_hint", hint),
+    ];
     let request = authenticated_form(registration, fields);
     let reply = exchange(transport, endpoint, reach, request).await?;
     Ok((!reply.status.is_success()).then(|| body_hint(&reply)))

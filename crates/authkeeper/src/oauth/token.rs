@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What is believed of a token's lifetime when nobody says anything.
-pub const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
+pub const ASSUMED_LIFETIME: Duration = Duration::from_hours(1);
 
 /// A request that spends a refresh token. The scope is left out: on some servers naming one narrows the grant for ever,
 /// and leaving it out means "as granted" (RFC 6749 §6).
@@ -22,9 +22,15 @@ pub fn refresh_request(
     refresh_token: &SecretString,
     resource: Option<&Resource>,
 ) -> Request {
-    #[expect(clippy::disallowed_methods, reason = "the refresh token is sent to its issuer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the refresh token is sent to its issuer"
+    )]
     let secret = refresh_token.expose();
-    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", secret.as_str())];
+    let mut fields = vec![
+        ("grant_type", "refresh_token"),
+        ("refresh_token", secret.as_str()),
+    ];
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
     authenticated_form(registration, fields)
 }
@@ -37,7 +43,10 @@ pub fn code_request(
     redirect_uri: &str,
     resource: Option<&Resource>,
 ) -> Request {
-    #[expect(clippy::disallowed_methods, reason = "code and verifier are sent to their issuer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "code and verifier are sent to their issuer"
+    )]
     let (code, verifier) = (code.expose().as_str(), verifier.expose().as_str());
     let mut fields = vec![
         ("grant_type", "authorization_code"),
@@ -63,7 +72,10 @@ impl TokenAnswer {
     /// Reads an answer's JSON object; none if it has no access token that can be sent as a bearer token.
     pub fn read(body: &Value) -> Option<Self> {
         let text = |key: &str| {
-            body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+            body.get(key)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
         };
         let bearer = text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
         let access_token = text("access_token").filter(|token| bearer && sendable(token))?;
@@ -86,9 +98,10 @@ impl TokenAnswer {
             .and_then(|left| issued.wall.saturating_add(left).ok());
         TokenSet {
             access_token: self.access_token,
-            refresh_token: self
-                .refresh_token
-                .map(|secret| RefreshToken { secret, expires_at: refresh_ends }),
+            refresh_token: self.refresh_token.map(|secret| RefreshToken {
+                secret,
+                expires_at: refresh_ends,
+            }),
             scope: self.scope,
             issued,
             lifetime,
@@ -97,7 +110,9 @@ impl TokenAnswer {
     }
 
     fn lifetime(&self, issued: Moment, default: Option<Duration>) -> (Duration, LifetimeSource) {
-        if let Some(lifetime) = self.expires_in {
+        // Zero is no lifetime: servers that send it mean "not said", and a token that is born dead would be refreshed
+        // without end.
+        if let Some(lifetime) = self.expires_in.filter(|lifetime| !lifetime.is_zero()) {
             return (lifetime, LifetimeSource::ExpiresIn);
         }
         if let Some(lifetime) = jwt_lifetime(&self.access_token, issued) {
@@ -114,19 +129,30 @@ fn sendable(token: &str) -> bool {
 
 /// `expires_in` as a number, or as the text of one, as some servers send it.
 fn seconds(value: &Value) -> Option<Duration> {
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok())?;
     let bounded = number.is_finite() && (0.0..=1e10).contains(&number);
     bounded.then(|| Duration::from_secs_f64(number))
 }
 
 /// The time a token has left by its own `exp`, if it happens to be a JWT. Read as a hint, never as a proof.
 fn jwt_lifetime(token: &SecretString, issued: Moment) -> Option<Duration> {
-    #[expect(clippy::disallowed_methods, reason = "the token's own claims are read, not printed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the token's own claims are read, not printed"
+    )]
     let payload = token.expose().split('.').nth(1)?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     let ends = claims.get("exp")?.as_i64()?;
-    let starts = claims.get("iat").and_then(Value::as_i64).unwrap_or(issued.wall.as_second());
-    u64::try_from(ends - starts).ok().map(Duration::from_secs)
+    let starts = claims
+        .get("iat")
+        .and_then(Value::as_i64)
+        .unwrap_or(issued.wall.as_second());
+    let left = u64::try_from(ends.checked_sub(starts)?).ok()?;
+    (1..=10_000_000_000)
+        .contains(&left)
+        .then(|| Duration::from_secs(left))
 }
 
 #[cfg(test)]
@@ -139,7 +165,10 @@ mod tests {
     fn issued() -> Moment {
         Moment {
             wall: Timestamp::from_second(1_000).unwrap(),
-            boot: BootStamp { id: BootId(1), since: Duration::from_secs(5) },
+            boot: BootStamp {
+                id: BootId(1),
+                since: Duration::from_secs(5),
+            },
         }
     }
 
@@ -151,22 +180,38 @@ mod tests {
     #[test]
     fn lifetimes_come_from_the_best_source() {
         let set = read(r#"{"access_token":"a","expires_in":5}"#);
-        assert_eq!((set.lifetime.as_secs(), set.lifetime_source), (5, LifetimeSource::ExpiresIn));
+        assert_eq!(
+            (set.lifetime.as_secs(), set.lifetime_source),
+            (5, LifetimeSource::ExpiresIn)
+        );
         let set = read(r#"{"access_token":"a","expires_in":"3600","token_type":"BEARER"}"#);
         assert_eq!(set.lifetime.as_secs(), 3600);
         let claims = URL_SAFE_NO_PAD.encode(r#"{"iat":10,"exp":310}"#);
         let set = read(&format!(r#"{{"access_token":"h.{claims}.s"}}"#));
-        assert_eq!((set.lifetime.as_secs(), set.lifetime_source), (300, LifetimeSource::JwtExp));
+        assert_eq!(
+            (set.lifetime.as_secs(), set.lifetime_source),
+            (300, LifetimeSource::JwtExp)
+        );
         let set = read(r#"{"access_token":"a"}"#);
-        assert_eq!((set.lifetime, set.lifetime_source), (ASSUMED_LIFETIME, LifetimeSource::Assumed));
+        assert_eq!(
+            (set.lifetime, set.lifetime_source),
+            (ASSUMED_LIFETIME, LifetimeSource::Assumed)
+        );
     }
 
     #[test]
     fn a_refresh_tokens_own_end_is_kept() {
         let set = read(r#"{"access_token":"a","refresh_token":"r","refresh_expires_in":60}"#);
-        assert_eq!(set.refresh_token.unwrap().expires_at, Timestamp::from_second(1_060).ok());
+        assert_eq!(
+            set.refresh_token.unwrap().expires_at,
+            Timestamp::from_second(1_060).ok()
+        );
         let set = read(r#"{"access_token":"a","refresh_token":"r","refresh_token_expires_in":0}"#);
-        assert_eq!(set.refresh_token.unwrap().expires_at, None, "zero means that it does not end");
+        assert_eq!(
+            set.refresh_token.unwrap().expires_at,
+            None,
+            "zero means that it does not end"
+        );
     }
 
     #[test]
@@ -178,7 +223,10 @@ mod tests {
             r#"{"access_token":7}"#,
             "null",
         ] {
-            assert!(TokenAnswer::read(&serde_json::from_str(bad).unwrap()).is_none(), "{bad}");
+            assert!(
+                TokenAnswer::read(&serde_json::from_str(bad).unwrap()).is_none(),
+                "{bad}"
+            );
         }
     }
 

@@ -14,8 +14,8 @@ use crate::{
     fault::{self, FaultPoint},
     http::{HttpUrl, Reach, Reply},
     model::{
-        AttemptId, Claim, ClaimPhase, ClientRegistration, Generation, Grant, GrantId, GrantLifecycle, Lineage,
-        Moment, Provider, ReauthorizeReason, UnknownKind,
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Event, Generation, Grant, GrantId,
+        GrantLifecycle, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome},
@@ -30,13 +30,19 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) grant: GrantId,
+    pub(crate) issuer: Issuer,
     pub(crate) lineage: Lineage,
     pub(crate) generation: Generation,
 }
 
 impl Goal {
     pub(crate) fn of(grant: &Grant) -> Self {
-        Self { grant: grant.id.clone(), lineage: grant.lineage, generation: grant.generation }
+        Self {
+            grant: grant.id.clone(),
+            issuer: grant.issuer.clone(),
+            lineage: grant.lineage,
+            generation: grant.generation,
+        }
     }
 
     fn reached_by(&self, grant: &Grant) -> bool {
@@ -47,6 +53,9 @@ impl Goal {
 /// How often another process's progress is looked at: soon at first, then less often.
 const POLL_FIRST: Duration = Duration::from_millis(10);
 const POLL_LAST: Duration = Duration::from_millis(250);
+
+/// How many attempts of one flight may come to nothing (too late to send, or overtaken) before it gives up for now.
+const MOST_ATTEMPTS: u32 = 5;
 
 /// Brings the grant past `goal`, whoever does it.
 pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> End {
@@ -59,6 +68,7 @@ pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why)
 async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<End> {
     let began = tools.seams.clock.now();
     let mut poll = POLL_FIRST;
+    let mut attempts = 0;
     loop {
         let Some(grant) = tools.store.grant(&goal.grant).await? else {
             return Ok(End::Withdrawn);
@@ -70,12 +80,30 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             return Ok(end);
         }
         let step = match &grant.claim {
-            None => Step::Attempt { number: 1, seen: None },
-            Some(claim) => look_into(tools, whose, &grant, claim).await?,
+            None => Step::Attempt {
+                number: 1,
+                seen: None,
+            },
+            Some(claim) => look_into(tools, whose, &grant, claim, why).await?,
         };
         match step {
+            Step::Attempt { .. } if attempts == MOST_ATTEMPTS => {
+                let why = "the store is too slow to refresh safely".to_owned();
+                return Ok(End::Later {
+                    why,
+                    retry_after: None,
+                });
+            }
             Step::Attempt { number, seen } => {
-                let attempt = Attempt { tools, whose, grant: &grant, why, number, seen };
+                attempts += 1;
+                let attempt = Attempt {
+                    tools,
+                    whose,
+                    grant: &grant,
+                    why,
+                    number,
+                    seen,
+                };
                 if let Some(end) = attempt.run().await? {
                     return Ok(end);
                 }
@@ -85,7 +113,10 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
                 let waited = tools.seams.clock.now().since(began);
                 if waited > tools.rules.exchange_limit {
                     let why = "another process is still refreshing".to_owned();
-                    return Ok(End::Later { why, retry_after: None });
+                    return Ok(End::Later {
+                        why,
+                        retry_after: None,
+                    });
                 }
                 tools.seams.clock.sleep(poll).await;
                 poll = (poll * 2).min(POLL_LAST);
@@ -98,26 +129,46 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
 fn ended(lifecycle: &GrantLifecycle) -> Option<End> {
     match lifecycle {
         GrantLifecycle::Active => None,
-        GrantLifecycle::ReauthorizationRequired { reason, .. } => Some(End::Refused(*reason)),
+        GrantLifecycle::ReauthorizationRequired { .. } => Some(End::Refused),
         GrantLifecycle::Suspended { .. } | GrantLifecycle::Revoked { .. } => Some(End::Withdrawn),
     }
 }
 
 enum Step {
-    Attempt { number: u32, seen: Option<AttemptId> },
+    Attempt {
+        number: u32,
+        seen: Option<AttemptId>,
+    },
     LookAgain,
     Wait,
     End(End),
 }
 
 /// Reads somebody's claim and does what [`decide::investigate`] says.
-async fn look_into(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<Step> {
+async fn look_into(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    claim: &Claim,
+    why: Why,
+) -> Result<Step> {
     let now = tools.seams.clock.now();
     let journal = Journal::open(&tools.spill, &claim.attempt);
-    let state = journal.as_ref().map_or(JournalState::Missing, |journal| journal.state(&tools.sealer));
+    let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
+        journal.state(&tools.sealer)
+    });
     let rules = tools.rules.recovery(grant.issuer.as_str());
-    let access_left = grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
-    let seen = decide::investigate(claim, owner_state(tools, claim), state, rules, access_left, now);
+    // A token that the resource refuses is not worth sparing.
+    let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
+    let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
+    let seen = decide::investigate(
+        claim,
+        owner_state(tools, claim),
+        state,
+        rules,
+        access_left,
+        now,
+    );
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
@@ -133,6 +184,7 @@ async fn look_into(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
+            retell_unknown(tools, whose, grant, claim).await?;
             Ok(Step::End(End::Uncertain { kind, resend_in }))
         }
         Investigation::Resend => Ok(Step::Attempt {
@@ -166,8 +218,12 @@ async fn adopt(
     claim: &Claim,
     journal: Option<Journal>,
 ) -> Result<Step> {
-    let Some(journal) = journal else { return Ok(Step::LookAgain) };
-    let Some(stored) = journal.reply(&tools.sealer) else { return Ok(Step::LookAgain) };
+    let Some(journal) = journal else {
+        return Ok(Step::LookAgain);
+    };
+    let Some(stored) = journal.reply(&tools.sealer) else {
+        return Ok(Step::LookAgain);
+    };
     let plan = Plan::load(tools, grant).await?;
     let conclusion = Conclusion {
         tools,
@@ -184,6 +240,19 @@ async fn adopt(
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
+/// Whoever marked the claim may have died, or lost the store, before it could keep the trouble.
+async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
+    let open = tools.store.troubles().await?;
+    let told = open.iter().any(|trouble| {
+        trouble.record.event == Event::Uncertain
+            && trouble.record.connection == whose.connection.as_str()
+    });
+    if told {
+        return Ok(());
+    }
+    trouble::uncertain(tools, whose, grant, &claim.attempt, unknown_kind(claim)).await
+}
+
 async fn note_unknown(
     tools: &Tools,
     whose: &Whose,
@@ -191,7 +260,11 @@ async fn note_unknown(
     attempt: &AttemptId,
     (kind, since): (UnknownKind, Moment),
 ) -> Result<()> {
-    if tools.store.mark_unknown(&grant.id, attempt, kind, since).await? {
+    if tools
+        .store
+        .mark_unknown(&grant.id, attempt, kind, since)
+        .await?
+    {
         tracing::warn!(connection = %whose.connection, kind = kind.as_str(), "a refresh's answer was lost");
     }
     trouble::uncertain(tools, whose, grant, attempt, kind).await
@@ -212,12 +285,23 @@ impl Plan {
         };
         let provider = tools.store.provider(&grant.issuer).await?;
         let provider = provider.ok_or_else(|| damaged("the metadata"))?;
-        let registration = tools.store.registration(&grant.issuer, &grant.client_id).await?;
+        let registration = tools
+            .store
+            .registration(&grant.issuer, &grant.client_id)
+            .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
-        let endpoint = provider.metadata.token_endpoint.as_deref().map(HttpUrl::parse);
+        let endpoint = provider
+            .metadata
+            .token_endpoint
+            .as_deref()
+            .map(HttpUrl::parse);
         let endpoint = endpoint.and_then(std::result::Result::ok);
         let endpoint = endpoint.ok_or_else(|| damaged("the token endpoint"))?;
-        Ok(Self { endpoint, provider, registration })
+        Ok(Self {
+            endpoint,
+            provider,
+            registration,
+        })
     }
 
     /// The issuer was accepted at the sign-in; its endpoints may be where it is.
@@ -242,39 +326,57 @@ impl Attempt<'_> {
     /// None means that the state has moved on: look again.
     async fn run(&self) -> Result<Option<End>> {
         let Some(refresh) = &self.grant.refresh else {
-            return Ok(Some(End::Refused(ReauthorizeReason::NoRefreshToken)));
+            return Ok(Some(End::Refused));
         };
         let plan = Plan::load(self.tools, self.grant).await?;
-        let resource = self.grant.access.as_ref().and_then(|token| token.resource.as_ref());
+        let resource = self
+            .grant
+            .access
+            .as_ref()
+            .and_then(|token| token.resource.as_ref());
         let request = refresh_request(&plan.registration, &refresh.secret, resource);
-        let connected = self.tools.transport.connect(&plan.endpoint, plan.reach()).await;
+        let connected = self
+            .tools
+            .transport
+            .connect(&plan.endpoint, plan.reach())
+            .await;
         let exchange = match connected {
             Ok(exchange) => exchange,
             Err(error) => {
-                let end = End::Later { why: error.to_string(), retry_after: None };
+                let end = End::Later {
+                    why: error.to_string(),
+                    retry_after: None,
+                };
                 self.log(None, &end, None, None);
                 return Ok(Some(end));
             }
         };
         let attempt = AttemptId::new(self.tools.seams.random_id());
+        let owner = self.owner()?;
         let journal = blocking({
             let (spill, attempt) = (self.tools.spill.clone(), attempt.clone());
             move || Journal::prepare(&spill, &attempt)
         })
         .await?;
-        let claim = self.claim_for(&attempt)?;
-        if !self.take(&claim).await? {
+        let claim = self.claim_for(&attempt, owner);
+        if !self.take_or_clean_up(&claim, &journal).await? {
             journal.remove();
             return Ok(None);
         }
+        self.forget_seen();
         fault::pass(FaultPoint::Claimed);
+        blocking({
+            let journal = journal.clone();
+            move || journal.mark_sending()
+        })
+        .await?;
         if self.is_late(&claim) {
             self.give_back(&attempt, journal).await?;
             return Ok(None);
         }
-        journal.mark_sending()?;
         let issued = self.tools.seams.clock.now();
-        let sent = tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
+        let sent =
+            tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
         let lost = match sent {
             Ok(Ok(reply)) => return self.answered(&plan, &attempt, journal, reply, issued).await,
             Ok(Err(error)) => classify::lost(&error),
@@ -285,18 +387,46 @@ impl Attempt<'_> {
         Ok(Some(end))
     }
 
-    fn claim_for(&self, attempt: &AttemptId) -> Result<Claim> {
+    fn owner(&self) -> Result<OwnerId> {
         let owner = self.tools.owners.mine(&self.tools.seams);
-        Ok(Claim {
+        owner.map_err(|error| StoreError::Unusable {
+            place: "owners/".to_owned(),
+            detail: error.to_string(),
+        })
+    }
+
+    fn claim_for(&self, attempt: &AttemptId, owner: OwnerId) -> Claim {
+        Claim {
             attempt: attempt.clone(),
             number: self.number,
-            owner: owner.map_err(|error| StoreError::Unusable {
-                place: "owners/".to_owned(),
-                detail: error.to_string(),
-            })?,
+            owner,
             since: self.tools.seams.clock.now(),
             phase: ClaimPhase::Spending,
-        })
+        }
+    }
+
+    /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
+    /// not be filled further by each try.
+    async fn take_or_clean_up(&self, claim: &Claim, journal: &Journal) -> Result<bool> {
+        let taken = self.take(claim).await;
+        if taken.is_err()
+            && let Ok(grant) = self.tools.store.grant(&self.grant.id).await
+        {
+            let holds = grant.and_then(|grant| grant.claim);
+            if holds.is_none_or(|held| held.attempt != claim.attempt) {
+                journal.clone().remove();
+            }
+        }
+        taken
+    }
+
+    /// The attempt that this one took over from is over; its sender is dead and left no answer.
+    fn forget_seen(&self) {
+        let journal = self
+            .seen
+            .as_ref()
+            .and_then(|seen| Journal::open(&self.tools.spill, seen));
+        journal.into_iter().for_each(Journal::remove);
     }
 
     async fn take(&self, claim: &Claim) -> Result<bool> {
@@ -322,7 +452,10 @@ impl Attempt<'_> {
     async fn lost(&self, attempt: &AttemptId, kind: UnknownKind) -> Result<End> {
         let now = self.tools.seams.clock.now();
         note_unknown(self.tools, self.whose, self.grant, attempt, (kind, now)).await?;
-        Ok(End::Uncertain { kind, resend_in: Duration::ZERO })
+        Ok(End::Uncertain {
+            kind,
+            resend_in: Duration::ZERO,
+        })
     }
 
     async fn answered(
@@ -335,7 +468,7 @@ impl Attempt<'_> {
     ) -> Result<Option<End>> {
         fault::pass(FaultPoint::ReplyReceived);
         let after_rejection = self.why == Why::Rejected;
-        let (stored, journal) = self.keep(journal, reply, issued, after_rejection).await;
+        let stored = self.keep(&journal, reply, issued, after_rejection).await;
         fault::pass(FaultPoint::ReplyDurable);
         let skew = classify::skew_seconds(&stored.reply, self.tools.seams.clock.now().wall);
         let conclusion = Conclusion {
@@ -362,53 +495,89 @@ impl Attempt<'_> {
     /// the store all the same.
     async fn keep(
         &self,
-        journal: Journal,
+        journal: &Journal,
         reply: Reply,
         issued: Moment,
         after_rejection: bool,
-    ) -> (StoredReply, Journal) {
-        let sealer = self.tools.sealer.clone();
-        let stored = StoredReply { reply, issued, after_rejection };
-        let kept = journal.keep_reply(&sealer, &stored.reply, issued, after_rejection);
-        if let Err(error) = kept {
+    ) -> StoredReply {
+        let stored = StoredReply {
+            reply,
+            issued,
+            after_rejection,
+        };
+        let work = {
+            let (journal, sealer, stored) =
+                (journal.clone(), self.tools.sealer.clone(), stored.clone());
+            move || journal.keep_reply(&sealer, &stored)
+        };
+        if let Err(error) = blocking(work).await {
             tracing::error!(%error, "an answer can't be kept in its journal");
         }
-        (stored, journal)
+        stored
     }
 
-    fn log(&self, attempt: Option<&AttemptId>, end: &End, issued: Option<Moment>, skew: Option<i64>) {
+    fn log(
+        &self,
+        attempt: Option<&AttemptId>,
+        end: &End,
+        issued: Option<Moment>,
+        skew: Option<i64>,
+    ) {
         let now = self.tools.seams.clock.now();
-        let left = self.grant.access.as_ref().map(|token| token.left(now)).unwrap_or_default();
+        let left = self
+            .grant
+            .access
+            .as_ref()
+            .map(|token| token.left(now))
+            .unwrap_or_default();
         let latency = issued.map(|issued| now.since(issued));
-        self.tools.log.append(now, &Decision {
-            ts: now.wall,
-            connection: self.whose.connection.to_string(),
-            principal: self.whose.principal.to_string(),
-            lineage: self.grant.lineage.0,
-            generation: self.grant.generation.0,
-            seconds_left: left.as_secs_f64(),
-            decision: "refresh",
-            why: Some(self.why.as_str()),
-            outcome: Some(end.as_str().to_owned()),
-            latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
-            skew_s: skew,
-            trace_id: attempt.map(ToString::to_string),
-        });
+        self.tools.log.append(
+            now,
+            &Decision {
+                ts: now.wall,
+                connection: self.whose.connection.to_string(),
+                principal: self.whose.principal.to_string(),
+                lineage: self.grant.lineage.0,
+                generation: self.grant.generation.0,
+                seconds_left: left.as_secs_f64(),
+                decision: "refresh",
+                why: Some(self.why.as_str()),
+                outcome: Some(end.as_str().to_owned()),
+                latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
+                skew_s: skew,
+                trace_id: attempt.map(ToString::to_string),
+            },
+        );
     }
 }
 
 fn spend_of(grant: &Grant) -> Spend {
-    Spend { grant: grant.id.clone(), lineage: grant.lineage, generation: grant.generation }
+    Spend {
+        grant: grant.id.clone(),
+        lineage: grant.lineage,
+        generation: grant.generation,
+    }
 }
 
-async fn settle_unsent(tools: &Tools, grant: &Grant, attempt: &AttemptId, number: u32) -> Result<()> {
+async fn settle_unsent(
+    tools: &Tools,
+    grant: &Grant,
+    attempt: &AttemptId,
+    number: u32,
+) -> Result<()> {
     if number <= 1 {
         tools.store.release(&grant.id, attempt).await?;
         return Ok(());
     }
-    let kind = grant.claim.as_ref().map_or(UnknownKind::Crash, unknown_kind);
+    let kind = grant
+        .claim
+        .as_ref()
+        .map_or(UnknownKind::Crash, unknown_kind);
     let now = tools.seams.clock.now();
-    tools.store.mark_unknown(&grant.id, attempt, kind, now).await?;
+    tools
+        .store
+        .mark_unknown(&grant.id, attempt, kind, now)
+        .await?;
     Ok(())
 }
 
@@ -438,8 +607,18 @@ impl Conclusion<'_> {
                 self.unspent(End::Later { why, retry_after }).await
             }
             Outcome::Unknown(kind) => {
-                note_unknown(self.tools, self.whose, self.grant, self.attempt, (kind, now)).await?;
-                Ok(Some(End::Uncertain { kind, resend_in: Duration::ZERO }))
+                note_unknown(
+                    self.tools,
+                    self.whose,
+                    self.grant,
+                    self.attempt,
+                    (kind, now),
+                )
+                .await?;
+                Ok(Some(End::Uncertain {
+                    kind,
+                    resend_in: Duration::ZERO,
+                }))
             }
         }
     }
@@ -455,17 +634,38 @@ impl Conclusion<'_> {
         stored: &StoredReply,
         journal: &Journal,
     ) -> Result<End> {
-        let default = self.tools.rules.habits(self.grant.issuer.as_str()).default_lifetime;
+        let default = self
+            .tools
+            .rules
+            .habits(self.grant.issuer.as_str())
+            .default_lifetime;
         let tokens = answer.into_token_set(stored.issued, default);
-        let resource = self.grant.access.as_ref().and_then(|token| token.resource.clone());
+        let resource = self
+            .grant
+            .access
+            .as_ref()
+            .and_then(|token| token.resource.clone());
         let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
         access.after_rejection = stored.after_rejection;
-        let refreshed =
-            Refreshed { spend: spend_of(self.grant), access, refresh: tokens.refresh_token };
+        // RFC 6749 §5.1: a scope that is left out is as it was.
+        let before = self
+            .grant
+            .access
+            .as_ref()
+            .and_then(|token| token.scope.clone());
+        access.scope = access.scope.or(before);
+        let after_rejection = access.after_rejection;
+        let refreshed = Refreshed {
+            spend: spend_of(self.grant),
+            access,
+            refresh: tokens.refresh_token,
+        };
         match self.commit(&refreshed).await? {
             Committed::Yes => {
-                let now = self.tools.seams.clock.now().wall;
-                self.tools.store.end_troubles(&self.whose.connection, now).await?;
+                // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
+                if !after_rejection || self.number > 1 {
+                    self.end_troubles().await;
+                }
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
@@ -476,6 +676,19 @@ impl Conclusion<'_> {
                 self.revoke(&refreshed).await;
                 Ok(End::Withdrawn)
             }
+        }
+    }
+
+    async fn end_troubles(&self) {
+        let now = self.tools.seams.clock.now().wall;
+        // The generation is committed; a trouble that stays open is ended by the next one.
+        if let Err(error) = self
+            .tools
+            .store
+            .end_troubles(&self.whose.connection, now)
+            .await
+        {
+            tracing::warn!(%error, "troubles that are over can't be ended");
         }
     }
 
@@ -502,7 +715,8 @@ impl Conclusion<'_> {
         };
         let (provider, registration) = (&self.plan.provider, &self.plan.registration);
         let reach = self.plan.reach();
-        let done = revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
+        let done =
+            revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");
     }
 
@@ -514,11 +728,19 @@ impl Conclusion<'_> {
         };
         let at = self.tools.seams.clock.now().wall;
         let spend = spend_of(self.grant);
-        if !self.tools.store.commit_refusal(&spend, self.attempt, reason, at).await? {
+        if !self
+            .tools
+            .store
+            .commit_refusal(&spend, self.attempt, reason, at)
+            .await?
+        {
             return Ok(None);
         }
+        if reason == ReauthorizeReason::UnknownOutcome {
+            self.end_troubles().await;
+        }
         trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, reason).await?;
-        Ok(Some(End::Refused(reason)))
+        Ok(Some(End::Refused))
     }
 }
 
@@ -526,7 +748,12 @@ impl Conclusion<'_> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(StoreError::Unusable { place: "spill/".to_owned(), detail: error.to_string() })
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(StoreError::Unusable {
+                place: "spill/".to_owned(),
+                detail: error.to_string(),
+            })
+        })
 }

@@ -5,15 +5,18 @@
 use std::time::Duration;
 
 use crate::model::{
-    AccessToken, Claim, ClaimPhase, Generation, GrantLifecycle, Moment, ReauthorizeReason, ReplayRule,
-    SuspendReason, UnknownKind,
+    AccessToken, Claim, ClaimPhase, Generation, GrantLifecycle, Moment, ReauthorizeReason,
+    ReplayRule, SuspendReason, UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
 pub const MAX_JITTER: f64 = 0.05;
 
 /// How long after a forced refresh another one is refused: a fresh token that gets a 401 is rejected, not expired.
-pub const FORCED_COOLDOWN: Duration = Duration::from_secs(60);
+pub const FORCED_COOLDOWN: Duration = Duration::from_mins(1);
+
+/// After how many failures in a row at one provider its other grants wait too.
+pub const BREAKER_AFTER: u32 = 3;
 
 /// What a caller wants of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +110,7 @@ pub struct Standing<'a> {
 ///
 /// A token of one hour is refreshed after about 45 minutes, one of five seconds after 3.75 s.
 pub fn due_after(lifetime: Duration, jitter: f64) -> Duration {
-    let margin = Duration::from_secs(120).min(lifetime / 4);
+    let margin = Duration::from_mins(2).min(lifetime / 4);
     let latest = lifetime.mul_f64(0.75).min(lifetime.saturating_sub(margin));
     latest.mul_f64(1.0 - jitter.clamp(0.0, MAX_JITTER))
 }
@@ -124,7 +127,10 @@ pub fn serve(standing: Standing<'_>, ask: Ask, now: Moment) -> Verdict {
     let Some(token) = standing.access.filter(|token| !token.left(now).is_zero()) else {
         return refresh_or_refuse(standing, Why::Expired);
     };
-    if ask.rejected.is_some_and(|generation| token.generation <= generation) {
+    if ask
+        .rejected
+        .is_some_and(|generation| token.generation <= generation)
+    {
         return after_rejection(standing, token, now);
     }
     while_valid(standing, token, ask, now)
@@ -136,14 +142,21 @@ fn while_valid(standing: Standing<'_>, token: &AccessToken, ask: Ask, now: Momen
         return Verdict::Serve;
     }
     let short = ask.min_ttl.is_some_and(|wanted| token.left(now) < wanted);
-    let attainable = ask.min_ttl.is_some_and(|wanted| wanted <= token.usable_lifetime());
-    if short && attainable {
+    let attainable = ask
+        .min_ttl
+        .is_some_and(|wanted| wanted <= token.usable_lifetime());
+    if short && attainable && token.age(now) >= young(token) {
         return Verdict::RefreshFirst(Why::MinTtl);
     }
     if token.age(now) >= due_after(token.lifetime, standing.jitter) {
         return Verdict::ServeAndRefresh(Why::Due);
     }
     Verdict::Serve
+}
+
+/// So young a token is not replaced for more time: its successor would have hardly more, and each ask would spend one.
+fn young(token: &AccessToken) -> Duration {
+    (token.lifetime / 20).min(Duration::from_secs(10))
 }
 
 /// Rule 3: one forced refresh a generation; a token that was itself fetched after a 401 is rejected, not expired.
@@ -205,6 +218,9 @@ pub struct RecoveryRules {
     pub reserve: Duration,
 }
 
+/// How long after its claim a living owner is left alone with an answer that it has not committed.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What to do about somebody's claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Investigation {
@@ -232,6 +248,12 @@ pub fn investigate(
     now: Moment,
 ) -> Investigation {
     match (claim.phase, owner, journal) {
+        // Its owner lives and could not commit what came. Whoever commits first wins; nothing is spent by it.
+        (ClaimPhase::Spending, OwnerState::Alive, JournalState::Reply)
+            if now.surely_since(claim.since) >= COMMIT_PATIENCE =>
+        {
+            Investigation::AdoptReply
+        }
         (ClaimPhase::Spending, OwnerState::Alive, _) => Investigation::OwnerAtWork,
         (_, _, JournalState::Reply) => Investigation::AdoptReply,
         (ClaimPhase::Spending, OwnerState::Dead, JournalState::Intent) => Investigation::Release,
@@ -241,7 +263,11 @@ pub fn investigate(
         (ClaimPhase::Unknown { kind, since }, _, _) => {
             let wait = resend_wait(rules, kind, claim.number, access_left);
             let left = wait.saturating_sub(now.surely_since(since));
-            if left.is_zero() { Investigation::Resend } else { Investigation::ResendAfter(left) }
+            if left.is_zero() {
+                Investigation::Resend
+            } else {
+                Investigation::ResendAfter(left)
+            }
         }
     }
 }
@@ -259,23 +285,33 @@ fn resend_wait(
         return base;
     }
     let doubled = Duration::from_secs(30).saturating_mul(1 << number.min(7));
-    base.max(doubled.min(Duration::from_secs(3600)))
+    base.max(doubled.min(Duration::from_hours(1)))
 }
 
 fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Duration) -> Duration {
-    let quiet = if kind == UnknownKind::Crash { rules.quiet_period } else { Duration::ZERO };
+    let quiet = if kind == UnknownKind::Crash {
+        rules.quiet_period
+    } else {
+        Duration::ZERO
+    };
     match rules.replay {
         ReplayRule::Harmless => Duration::from_secs(1),
         ReplayRule::Grace(window) => window / 3,
         ReplayRule::TwoGenerations => quiet.max(Duration::from_secs(3)),
-        ReplayRule::Strict => quiet.max(Duration::from_secs(3)).max(late(rules, access_left)),
+        ReplayRule::Strict => quiet
+            .max(Duration::from_secs(3))
+            .max(late(rules, access_left)),
         ReplayRule::Unknown => quiet.max(by_kind(kind, access_left)),
     }
 }
 
 /// A replay may kill the living access token too, so it waits until little of it is left.
 fn late(rules: RecoveryRules, access_left: Duration) -> Duration {
-    if access_left <= rules.reserve { Duration::ZERO } else { FOREVER }
+    if access_left <= rules.reserve {
+        Duration::ZERO
+    } else {
+        FOREVER
+    }
 }
 
 /// An unknown provider. After a reset or a 500 it most likely did not act; after silence it may have.
@@ -286,13 +322,17 @@ fn by_kind(kind: UnknownKind, access_left: Duration) -> Duration {
         }
         UnknownKind::GatewayTimeout => Duration::from_secs(15),
         UnknownKind::Silence | UnknownKind::Crash => {
-            if access_left < Duration::from_secs(3600) { Duration::from_secs(3) } else { FOREVER }
+            if access_left < Duration::from_hours(1) {
+                Duration::from_secs(3)
+            } else {
+                FOREVER
+            }
         }
     }
 }
 
 /// "Not yet": asked again at the next look, when less of the access token is left.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(8760);
 
 /// How long to wait after a failure that surely did nothing: exponential with full jitter, capped, never shorter than
 /// `Retry-After`, tighter as the access token's end comes near. `roll` is a random number from 0 to 1. Rule 8.
@@ -304,12 +344,13 @@ pub fn backoff(
 ) -> Duration {
     let cap = Duration::from_secs(1)
         .saturating_mul(1_u32 << failures.min(9))
-        .min(Duration::from_secs(300));
+        .min(Duration::from_mins(5));
     let near = (access_left / 4).max(Duration::from_secs(1));
     let jittered = cap.min(near).mul_f64(roll.clamp(0.0, 1.0));
-    let asked = retry_after.unwrap_or_default().min(Duration::from_secs(3600));
+    let asked = retry_after.unwrap_or_default().min(Duration::from_hours(1));
     jittered.max(Duration::from_millis(250)).max(asked)
 }
 
 #[cfg(test)]
+#[path = "decide_tests.rs"]
 mod tests;

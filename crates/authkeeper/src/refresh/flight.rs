@@ -11,12 +11,13 @@ use tokio::sync::watch;
 
 use super::{
     Tools, Whose,
+    breaker::Breakers,
     claim::{self, Goal},
     decide::{Why, backoff},
 };
 use crate::{
     background,
-    model::{GrantId, Moment, ReauthorizeReason, UnknownKind},
+    model::{GrantId, Moment, UnknownKind},
     oauth::classify::Refused,
     store::StoreError,
 };
@@ -27,13 +28,19 @@ pub(crate) enum End {
     /// A newer generation is in the store.
     Fresh,
     /// The grant is over; the store says so.
-    Refused(ReauthorizeReason),
+    Refused,
     /// Suspended or disconnected meanwhile.
     Withdrawn,
     /// A refresh was sent, its answer was lost, and the time to ask again has not come.
-    Uncertain { kind: UnknownKind, resend_in: Duration },
+    Uncertain {
+        kind: UnknownKind,
+        resend_in: Duration,
+    },
     /// Surely nothing happened at the provider; later.
-    Later { why: String, retry_after: Option<Duration> },
+    Later {
+        why: String,
+        retry_after: Option<Duration>,
+    },
     /// Our client was refused.
     Client(Refused),
     /// What we asked for was refused.
@@ -47,7 +54,7 @@ impl End {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
-            Self::Refused(_) => "refused",
+            Self::Refused => "refused",
             Self::Withdrawn => "withdrawn",
             Self::Uncertain { .. } => "uncertain",
             Self::Later { .. } => "later",
@@ -62,6 +69,7 @@ impl End {
 pub(crate) struct Flights {
     tools: Arc<Tools>,
     lanes: Mutex<HashMap<GrantId, Lane>>,
+    breakers: Breakers,
     /// Raised while anything is in the air; a shutdown waits for zero.
     in_air: watch::Sender<usize>,
 }
@@ -76,7 +84,12 @@ struct Lane {
 
 impl Flights {
     pub(crate) fn new(tools: Arc<Tools>) -> Arc<Self> {
-        Arc::new(Self { tools, lanes: Mutex::default(), in_air: watch::Sender::new(0) })
+        Arc::new(Self {
+            tools,
+            lanes: Mutex::default(),
+            breakers: Breakers::default(),
+            in_air: watch::Sender::new(0),
+        })
     }
 
     /// Waits for the refresh of this generation, starting it if nobody has. Dropping the future stops nothing.
@@ -85,7 +98,10 @@ impl Flights {
             Ok(answer) => answer,
             Err(resting) => return resting,
         };
-        let ended = answer.wait_for(Option::is_some).await.map(|end| end.clone());
+        let ended = answer
+            .wait_for(Option::is_some)
+            .await
+            .map(|end| end.clone());
         ended.ok().flatten().unwrap_or_else(|| End::Later {
             why: "the refresh was abandoned".to_owned(),
             retry_after: None,
@@ -100,7 +116,10 @@ impl Flights {
     /// How long the last failure still stands for this grant.
     pub(crate) fn resting(&self, grant: &GrantId) -> Option<Duration> {
         let now = self.tools.seams.clock.now();
-        self.lanes().get(grant).and_then(|lane| lane.rest_left(now)).map(|(left, _)| left)
+        self.lanes()
+            .get(grant)
+            .and_then(|lane| lane.rest_left(now))
+            .map(|(left, _)| left)
     }
 
     /// Waits until nothing is in the air, or for as long as `patience`.
@@ -119,11 +138,22 @@ impl Flights {
         let now = self.tools.seams.clock.now();
         let mut lanes = self.lanes();
         let lane = lanes.entry(goal.grant.clone()).or_default();
-        if let Some(running) = &lane.running {
+        // A flight that panicked has hung up without an answer.
+        if let Some(running) = &lane.running
+            && (running.has_changed().is_ok() || running.borrow().is_some())
+        {
             return Ok(running.clone());
         }
         if let Some((_, end)) = lane.rest_left(now) {
             return Err(end);
+        }
+        if why != Why::Recovery
+            && let Some((left, failures)) = self.breakers.open_for(&goal.issuer, now)
+        {
+            return Err(End::Later {
+                why: format!("{} failed {failures} times in a row", goal.issuer),
+                retry_after: Some(left),
+            });
         }
         let (landed, answer) = watch::channel(None);
         lane.running = Some(answer.clone());
@@ -146,27 +176,29 @@ impl Flights {
         background::spawn(async move {
             let _landing = Landing(&flights);
             let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
-            flights.land(&goal.grant, end.clone()).await;
+            flights.land(&goal, end.clone()).await;
             let _ = landed.send(Some(end));
         });
     }
 
-    async fn land(&self, grant: &GrantId, end: End) {
-        let access_left = self.access_left(grant).await;
+    async fn land(&self, goal: &Goal, end: End) {
+        let access_left = self.access_left(&goal.grant).await;
         let now = self.tools.seams.clock.now();
         let roll = self.tools.seams.random_unit();
         let mut lanes = self.lanes();
-        let lane = lanes.entry(grant.clone()).or_default();
+        let lane = lanes.entry(goal.grant.clone()).or_default();
         lane.running = None;
         lane.resting = None;
         let retry_after = match &end {
-            End::Fresh | End::Refused(_) | End::Withdrawn => {
+            End::Fresh | End::Refused | End::Withdrawn => {
                 lane.failures = 0;
+                self.breakers.answered(&goal.issuer);
                 return;
             }
             // Recovery has its own times and is not slowed by the backoff.
             End::Uncertain { resend_in, .. } => {
-                let look_again = (*resend_in).clamp(Duration::from_millis(250), Duration::from_secs(5));
+                let look_again =
+                    (*resend_in).clamp(Duration::from_millis(250), Duration::from_secs(5));
                 lane.resting = Some((now, look_again, end));
                 return;
             }
@@ -174,6 +206,9 @@ impl Flights {
             End::Client(_) | End::Request(_) | End::Store(_) => None,
         };
         let rest = backoff(lane.failures, retry_after, access_left, roll);
+        if matches!(end, End::Later { .. }) {
+            self.breakers.failed(&goal.issuer, now, rest);
+        }
         lane.failures = lane.failures.saturating_add(1);
         lane.resting = Some((now, rest, end));
     }
@@ -181,7 +216,9 @@ impl Flights {
     async fn access_left(&self, grant: &GrantId) -> Duration {
         let now = self.tools.seams.clock.now();
         let grant = self.tools.store.grant(grant).await.ok().flatten();
-        grant.and_then(|grant| Some(grant.access?.left(now))).unwrap_or_default()
+        grant
+            .and_then(|grant| Some(grant.access?.left(now)))
+            .unwrap_or_default()
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<GrantId, Lane>> {
@@ -202,6 +239,8 @@ struct Landing<'a>(&'a Flights);
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        self.0.in_air.send_modify(|count| *count = count.saturating_sub(1));
+        self.0
+            .in_air
+            .send_modify(|count| *count = count.saturating_sub(1));
     }
 }

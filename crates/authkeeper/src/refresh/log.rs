@@ -2,7 +2,8 @@
 //! kept 30 days. It holds no secret and costs no fsync: it tells afterwards, nothing rests on it.
 
 use std::{
-    fs, io::Write as _,
+    fs,
+    io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -71,11 +72,17 @@ impl DecisionLog {
     }
 
     fn try_append(&self, now: Moment, decision: &Decision) -> std::io::Result<()> {
-        let path = self.folder.join(format!("{}.jsonl", now.wall.strftime("%Y-%m-%d")));
+        let path = self
+            .folder
+            .join(format!("{}.jsonl", now.wall.strftime("%Y-%m-%d")));
         let is_new = !path.exists();
         let mut line = serde_json::to_vec(decision)?;
         line.push(b'\n');
-        let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)?;
         file.write_all(&line)?;
         if is_new {
             forget_old(&self.folder, now)?;
@@ -90,9 +97,10 @@ fn forget_old(folder: &Path, now: Moment) -> std::io::Result<()> {
     let oldest = format!("{}.jsonl", oldest.strftime("%Y-%m-%d"));
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.ends_with(".jsonl") && *name < *oldest) {
-            let _ = fs::remove_file(entry.path());
+        let path = entry.path();
+        let is_log = path.extension().is_some_and(|ending| ending == "jsonl");
+        if is_log && *entry.file_name() < *oldest {
+            let _ = fs::remove_file(path);
         }
     }
     Ok(())
@@ -128,7 +136,7 @@ mod tests {
         for _ in 0..40 {
             log.append(clock.now(), &decision(clock.now()));
             log.append(clock.now(), &decision(clock.now()));
-            clock.advance(std::time::Duration::from_secs(24 * 3600));
+            clock.advance(std::time::Duration::from_hours(24));
         }
         let files: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
         assert_eq!(files.len(), 31, "today and the thirty days before it");

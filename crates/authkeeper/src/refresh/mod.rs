@@ -6,11 +6,12 @@
 //!                                                               deadline · send · keep · commit · release
 //! ```
 //!
-//! [`decide`] holds every rule. [`flight`] lets any number of callers share one refresh and cancel nothing by going away.
-//! [`claim`] is the transaction. [`spill`] is its journal. [`worker`] keeps connections fresh ahead of time.
+//! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
+//! `claim` is the transaction. `spill` is its journal. `worker` keeps connections fresh ahead of time.
 
-pub mod decide;
+pub(crate) mod breaker;
 pub(crate) mod claim;
+pub mod decide;
 pub(crate) mod flight;
 pub mod log;
 pub(crate) mod spill;
@@ -41,7 +42,10 @@ pub struct ProviderHabits {
 impl ProviderHabits {
     /// These habits.
     pub fn new(replay: ReplayRule, default_lifetime: Option<Duration>) -> Self {
-        Self { replay, default_lifetime }
+        Self {
+            replay,
+            default_lifetime,
+        }
     }
 }
 
@@ -65,7 +69,7 @@ impl Default for RefreshRules {
     fn default() -> Self {
         Self {
             send_deadline: Duration::from_secs(2),
-            exchange_limit: Duration::from_secs(120),
+            exchange_limit: Duration::from_mins(2),
             quiet_period: Duration::from_secs(90),
             reserve: Duration::from_secs(30),
             providers: BTreeMap::new(),
@@ -119,6 +123,11 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
 /// A grant's stable share of the jitter: the same in every process and after every restart.
 pub fn jitter_of(grant: &GrantId) -> f64 {
     let digest = Sha256::digest(grant.as_str().as_bytes());
-    let first = digest.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let first = digest
+        .first_chunk::<4>()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes));
     f64::from(first) / f64::from(u32::MAX) * MAX_JITTER
 }
+
+#[cfg(test)]
+mod tests;

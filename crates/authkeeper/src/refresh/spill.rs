@@ -10,6 +10,7 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::JournalState;
 use crate::{
-    http::Reply,
+    http::{REPLY_LIMIT, Reply},
     model::{AttemptId, Moment},
     store::{
         StoreError,
@@ -26,21 +27,22 @@ use crate::{
     },
 };
 
-/// The most of a token endpoint's reply that is kept. Tokens are a few KiB.
-pub(crate) const REPLY_ROOM: usize = 256 * 1024;
-
 const PHASE_AT: u64 = 0;
 const LENGTH_AT: u64 = 8;
 const REPLY_AT: u64 = 16;
 const SENDING: u8 = 1;
-const ROOM: u64 = REPLY_AT + REPLY_ROOM as u64 * 2;
+/// A whole reply in base64, sealed.
+const ROOM: u64 = REPLY_AT + REPLY_LIMIT as u64 * 3 / 2;
+
+/// The longest header value that is kept; those that are read later are a few words.
+const HEADER_LIMIT: usize = 1024;
 
 /// One attempt's journal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     attempt: AttemptId,
-    file: File,
+    file: Arc<File>,
 }
 
 /// An answer as it is kept.
@@ -54,7 +56,7 @@ struct KeptReply {
 }
 
 /// An answer read back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StoredReply {
     /// What the provider answered.
     pub(crate) reply: Reply,
@@ -70,7 +72,12 @@ impl Journal {
         let path = folder.join(attempt.as_str());
         let make = || {
             let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            let file = options
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             let whole = rustix::fs::FallocateFlags::empty();
             rustix::fs::fallocate(&file, whole, 0, ROOM)?;
             file.sync_all()?;
@@ -82,19 +89,30 @@ impl Journal {
             let _ = std::fs::remove_file(&path);
             unusable(&path, &error)
         })?;
-        Ok(Self { path, attempt: attempt.clone(), file })
+        Ok(Self {
+            path,
+            attempt: attempt.clone(),
+            file: Arc::new(file),
+        })
     }
 
     /// Opens the journal of an attempt that another process made.
     pub(crate) fn open(folder: &Path, attempt: &AttemptId) -> Option<Self> {
         let path = folder.join(attempt.as_str());
         let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
-        Some(Self { path, attempt: attempt.clone(), file })
+        Some(Self {
+            path,
+            attempt: attempt.clone(),
+            file: Arc::new(file),
+        })
     }
 
     /// Says, durably, that from now on the request may have left.
     pub(crate) fn mark_sending(&self) -> Result<(), StoreError> {
-        let mark = self.file.write_all_at(&[SENDING], PHASE_AT).and_then(|()| self.file.sync_data());
+        let mark = self
+            .file
+            .write_all_at(&[SENDING], PHASE_AT)
+            .and_then(|()| self.file.sync_data());
         mark.map_err(|error| unusable(&self.path, &error))
     }
 
@@ -102,11 +120,9 @@ impl Journal {
     pub(crate) fn keep_reply(
         &self,
         sealer: &Sealer,
-        reply: &Reply,
-        issued: Moment,
-        after_rejection: bool,
+        stored: &StoredReply,
     ) -> Result<(), StoreError> {
-        let kept = KeptReply::of(reply, issued, after_rejection);
+        let kept = KeptReply::of(stored);
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(&kept).unwrap_or_default());
         let sealed = sealer.seal(self.belongs(), &plain);
         let length = (sealed.len() as u64).to_le_bytes();
@@ -122,14 +138,18 @@ impl Journal {
     pub(crate) fn reply(&self, sealer: &Sealer) -> Option<StoredReply> {
         let mut length = [0; 8];
         self.file.read_exact_at(&mut length, LENGTH_AT).ok()?;
-        let length = usize::try_from(u64::from_le_bytes(length)).ok().filter(|length| *length > 0)?;
+        let length = usize::try_from(u64::from_le_bytes(length))
+            .ok()
+            .filter(|length| *length > 0)?;
         if length as u64 > ROOM {
             return None;
         }
         let mut sealed = vec![0; length];
         self.file.read_exact_at(&mut sealed, REPLY_AT).ok()?;
         let plain = sealer.open(self.belongs(), &sealed).ok()?;
-        serde_json::from_slice::<KeptReply>(&plain).ok()?.into_stored()
+        serde_json::from_slice::<KeptReply>(&plain)
+            .ok()?
+            .into_stored()
     }
 
     /// How far the attempt came.
@@ -156,15 +176,25 @@ impl Journal {
     }
 
     fn belongs(&self) -> Belongs<'_> {
-        Belongs { record: self.attempt.as_str(), field: "reply", generation: 0 }
+        Belongs {
+            record: self.attempt.as_str(),
+            field: "reply",
+            generation: 0,
+        }
     }
 }
 
 impl KeptReply {
-    fn of(reply: &Reply, issued: Moment, after_rejection: bool) -> Self {
+    fn of(stored: &StoredReply) -> Self {
+        let StoredReply {
+            reply,
+            issued,
+            after_rejection,
+        } = stored;
         let keep = [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
         let text = |name: &header::HeaderName| {
-            Some((name.to_string(), reply.headers.get(name)?.to_str().ok()?.to_owned()))
+            let value = reply.headers.get(name)?.to_str().ok()?;
+            (value.len() <= HEADER_LIMIT).then(|| (name.to_string(), value.to_owned()))
         };
         Self {
             status: reply.status.as_u16(),
@@ -175,7 +205,7 @@ impl KeptReply {
                 format!("{:x}", issued.boot.id.0),
                 issued.boot.since.as_nanos().to_string(),
             ),
-            after_rejection,
+            after_rejection: *after_rejection,
         }
     }
 
@@ -195,8 +225,15 @@ impl KeptReply {
             headers,
             body: STANDARD.decode(&self.body).ok()?.into(),
         };
-        let issued = Moment { wall: wall.parse().ok()?, boot };
-        Some(StoredReply { reply, issued, after_rejection: self.after_rejection })
+        let issued = Moment {
+            wall: wall.parse().ok()?,
+            boot,
+        };
+        Some(StoredReply {
+            reply,
+            issued,
+            after_rejection: self.after_rejection,
+        })
     }
 }
 
@@ -225,20 +262,31 @@ mod tests {
             body: r#"{"access_token":"very-secret-token"}"#.into(),
         };
         let issued = ManualClock::new().now();
-        journal.keep_reply(&sealer, &reply, issued, true).unwrap();
+        let kept = StoredReply {
+            reply: reply.clone(),
+            issued,
+            after_rejection: true,
+        };
+        journal.keep_reply(&sealer, &kept).unwrap();
         assert_eq!(other.state(&sealer), JournalState::Reply);
         let stored = other.reply(&sealer).unwrap();
         assert_eq!((stored.reply.body, stored.issued), (reply.body, issued));
         assert!(stored.after_rejection);
         let raw = std::fs::read(folder.path().join("a1")).unwrap();
-        assert!(!raw.windows(10).any(|window| window == b"very-secre"), "it is sealed");
+        assert!(
+            !raw.windows(10).any(|window| window == b"very-secre"),
+            "it is sealed"
+        );
         // Torn in the middle: what is not whole is no answer.
         raw_damage(folder.path(), &attempt);
         assert_eq!(other.state(&sealer), JournalState::Sending);
     }
 
     fn raw_damage(folder: &Path, attempt: &AttemptId) {
-        let file = OpenOptions::new().write(true).open(folder.join(attempt.as_str())).unwrap();
+        let file = OpenOptions::new()
+            .write(true)
+            .open(folder.join(attempt.as_str()))
+            .unwrap();
         file.write_all_at(&[0; 32], REPLY_AT + 40).unwrap();
     }
 }

@@ -12,7 +12,10 @@ use super::{
     flight::Flights,
     standing,
 };
-use crate::{clock::LONGEST_SLEEP, model::ConnectionName};
+use crate::{
+    clock::LONGEST_SLEEP,
+    model::{ConnectionName, GrantLifecycle},
+};
 
 /// How soon a connection that can't be refreshed is looked at again: a person may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -46,29 +49,48 @@ async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connection: ConnectionNa
                 LOOK_AGAIN
             }
         };
-        tools.seams.clock.sleep(pause.clamp(Duration::from_millis(10), LONGEST_SLEEP)).await;
+        tools
+            .seams
+            .clock
+            .sleep(pause.clamp(Duration::from_millis(10), LONGEST_SLEEP))
+            .await;
     }
 }
 
 /// Looks once, refreshes if that is due, and says how long to sleep.
-async fn look(
+pub(super) async fn look(
     tools: &Tools,
     flights: &Arc<Flights>,
     connection: &ConnectionName,
 ) -> crate::store::Result<Duration> {
-    let Some(known) = tools.store.connection(connection).await? else { return Ok(LOOK_AGAIN) };
-    let Some(id) = &known.grant else { return Ok(LOOK_AGAIN) };
-    let Some(grant) = tools.store.grant(id).await? else { return Ok(LOOK_AGAIN) };
+    let Some(known) = tools.store.connection(connection).await? else {
+        return Ok(LOOK_AGAIN);
+    };
+    let Some(id) = &known.grant else {
+        return Ok(LOOK_AGAIN);
+    };
+    let Some(grant) = tools.store.grant(id).await? else {
+        return Ok(LOOK_AGAIN);
+    };
     let now = tools.seams.clock.now();
-    let whose = Whose { connection: known.name.clone(), principal: known.principal.clone() };
+    let whose = Whose {
+        connection: known.name.clone(),
+        principal: known.principal.clone(),
+    };
     match decide::serve(standing(&grant), Ask::default(), now) {
+        // Nothing can be refreshed here, however due it is.
+        Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),
+        Verdict::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
         // What was lost is looked after though the token still serves.
         Verdict::Serve if grant.claim.is_some() => {
-            flights.refresh(&whose, Goal::of(&grant), Why::Recovery).await;
+            flights
+                .refresh(&whose, Goal::of(&grant), Why::Recovery)
+                .await;
             Ok(flights.resting(id).unwrap_or_default())
         }
-        Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),
-        Verdict::Serve => Ok(decide::until_due(standing(&grant), now).max(Duration::from_millis(1))),
+        Verdict::Serve => {
+            Ok(decide::until_due(standing(&grant), now).max(Duration::from_millis(1)))
+        }
         Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => {
             flights.refresh(&whose, Goal::of(&grant), why).await;
             Ok(flights.resting(id).unwrap_or_default())

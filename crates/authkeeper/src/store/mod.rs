@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::{
-    AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName, FailedCall,
-    Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider, ReauthorizeReason, Record, RefreshToken,
-    TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
+    AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
+    FailedCall, Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider, ReauthorizeReason,
+    Record, RefreshToken, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
 };
 
 /// Why the store can't be read or written.
@@ -83,7 +83,7 @@ pub enum StoreError {
         key: String,
     },
     /// The key file is not a key.
-    #[error("{key} is not a key: {detail}")]
+    #[error("{key} can't serve as the key: {detail}")]
     BadKey {
         /// The key's place.
         key: String,
@@ -177,11 +177,19 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of an issuer.
     async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>>;
     /// Our client at an issuer, by id.
-    async fn registration(&self, issuer: &Issuer, id: &ClientId) -> Result<Option<ClientRegistration>>;
+    async fn registration(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+    ) -> Result<Option<ClientRegistration>>;
     /// The client we registered last at an issuer, to be used again.
     async fn registered_client(&self, issuer: &Issuer) -> Result<Option<ClientRegistration>>;
     /// Keeps a client before the sign-in that uses it: a registration must not be lost.
-    async fn keep_registration(&self, provider: &Provider, client: &ClientRegistration) -> Result<()>;
+    async fn keep_registration(
+        &self,
+        provider: &Provider,
+        client: &ClientRegistration,
+    ) -> Result<()>;
 
     /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed.
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant>;

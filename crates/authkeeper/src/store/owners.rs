@@ -29,20 +29,34 @@ struct Mine {
 impl Owners {
     /// The owners whose locks are in this folder.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, mine: Mutex::new(None) }
+        Self {
+            folder,
+            mine: Mutex::new(None),
+        }
     }
 
     /// This process's id, its lock held from now until the process ends.
     pub fn mine(&self, seams: &Seams) -> io::Result<OwnerId> {
-        let mut mine = self.mine.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut mine = self
+            .mine
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(mine) = mine.as_ref() {
             return Ok(mine.id.clone());
         }
         let id = OwnerId::new(seams.random_id());
         let path = self.folder.join(id.as_str());
-        let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         lock.lock()?;
-        *mine = Some(Mine { id: id.clone(), path, _lock: lock });
+        *mine = Some(Mine {
+            id: id.clone(),
+            path,
+            _lock: lock,
+        });
         Ok(id)
     }
 
@@ -59,12 +73,17 @@ impl Owners {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => OwnerState::Dead,
             // Without a proof of death the owner counts as living: waiting costs time, a second spender a grant.
-            Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => OwnerState::Alive,
+            Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => {
+                OwnerState::Alive
+            }
         }
     }
 
     fn is_me(&self, owner: &OwnerId) -> bool {
-        let mine = self.mine.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mine = self
+            .mine
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         mine.as_ref().is_some_and(|mine| mine.id == *owner)
     }
 }
@@ -78,7 +97,10 @@ impl Drop for Mine {
 /// Makes a folder that only its owner may enter.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 #[cfg(test)]

@@ -68,12 +68,22 @@ impl Sealer {
     }
 
     /// Seals a value: version, nonce, ciphertext.
+    ///
+    /// # Panics
+    ///
+    /// Only for a value beyond 256 GiB, which nothing here comes near.
     pub fn seal(&self, belongs: Belongs<'_>, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0_u8; NONCE];
         self.seams.random.fill(&mut nonce);
-        let payload = Payload { msg: plain, aad: &belongs.bytes() };
+        let payload = Payload {
+            msg: plain,
+            aad: &belongs.bytes(),
+        };
         #[expect(clippy::expect_used, reason = "encryption fails only beyond 256 GiB")]
-        let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).expect("a short message");
+        let sealed = self
+            .cipher()
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("a short message");
         let mut out = Vec::with_capacity(1 + NONCE + sealed.len());
         out.push(VERSION);
         out.extend_from_slice(&nonce);
@@ -92,7 +102,10 @@ impl Sealer {
         if version != VERSION {
             return Err(SealBroken);
         }
-        let payload = Payload { msg: sealed, aad: &belongs.bytes() };
+        let payload = Payload {
+            msg: sealed,
+            aad: &belongs.bytes(),
+        };
         let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload);
         opened.map(Zeroizing::new).map_err(|_opaque| SealBroken)
     }
@@ -126,7 +139,10 @@ fn read_key(path: &Path, file: fs::File) -> Result<Secret<[u8; 32]>, StoreError>
         key: path.display().to_string(),
         detail: detail.to_owned(),
     };
-    let mode = file.metadata().map_err(|error| unusable(path, &error))?.mode();
+    let mode = file
+        .metadata()
+        .map_err(|error| unusable(path, &error))?
+        .mode();
     if mode & 0o077 != 0 {
         return Err(bad("others may read it; run chmod 600 on it"));
     }
@@ -136,7 +152,8 @@ fn read_key(path: &Path, file: fs::File) -> Result<Secret<[u8; 32]>, StoreError>
     let decoded = STANDARD.decode(text.trim());
     let bytes = Zeroizing::new(decoded.map_err(|_shows_the_key| bad("it is not base64"))?);
     let key = <[u8; 32]>::try_from(bytes.as_slice());
-    key.map(Secret::new).map_err(|_length| bad("it does not hold 32 bytes"))
+    key.map(Secret::new)
+        .map_err(|_length| bad("it does not hold 32 bytes"))
 }
 
 /// Writes a new key where none is, durably, before anything is sealed with it. A race of two processes leaves one key.
@@ -153,17 +170,25 @@ fn make_key(path: &Path, seams: &Seams) -> Result<Secret<[u8; 32]>, StoreError> 
         .and_then(|()| sync_folder_of(path));
     let _ = fs::remove_file(&draft);
     made.map_err(|error| unusable(path, &error))?;
-    read_key(path, fs::File::open(path).map_err(|error| unusable(path, &error))?)
+    read_key(
+        path,
+        fs::File::open(path).map_err(|error| unusable(path, &error))?,
+    )
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    path.parent()
+        .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 /// What a file's error means for the store.
@@ -172,7 +197,10 @@ pub(crate) fn unusable(path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { place },
         io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { place },
-        _ => StoreError::Unusable { place, detail: error.to_string() },
+        _ => StoreError::Unusable {
+            place,
+            detail: error.to_string(),
+        },
     }
 }
 
@@ -184,16 +212,29 @@ mod tests {
         Sealer::new(Secret::new([7; 32]), Seams::system())
     }
 
-    const HERE: Belongs<'_> = Belongs { record: "g1", field: "refresh_token", generation: 4 };
+    const HERE: Belongs<'_> = Belongs {
+        record: "g1",
+        field: "refresh_token",
+        generation: 4,
+    };
 
     #[test]
     fn a_sealed_value_opens_only_where_it_belongs() {
         let sealed = sealer().seal(HERE, b"secret");
         assert_eq!(&sealer().open(HERE, &sealed).unwrap()[..], b"secret");
         for elsewhere in [
-            Belongs { record: "g2", ..HERE },
-            Belongs { field: "access_token", ..HERE },
-            Belongs { generation: 5, ..HERE },
+            Belongs {
+                record: "g2",
+                ..HERE
+            },
+            Belongs {
+                field: "access_token",
+                ..HERE
+            },
+            Belongs {
+                generation: 5,
+                ..HERE
+            },
         ] {
             assert_eq!(sealer().open(elsewhere, &sealed), Err(SealBroken));
         }
@@ -218,12 +259,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (key, store) = (folder.path().join("key"), folder.path().join("store.db"));
         let seams = Seams::system();
-        assert!(matches!(load_key(&key, &store, false, &seams), Err(StoreError::KeyMissing { .. })));
+        assert!(matches!(
+            load_key(&key, &store, false, &seams),
+            Err(StoreError::KeyMissing { .. })
+        ));
         let first = load_key(&key, &store, true, &seams).unwrap();
         let again = load_key(&key, &store, true, &seams).unwrap();
         assert_eq!(first.expose(), again.expose());
         assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
         fs::write(&key, "bm90IGEga2V5\n").unwrap();
-        assert!(matches!(load_key(&key, &store, true, &seams), Err(StoreError::BadKey { .. })));
+        assert!(matches!(
+            load_key(&key, &store, true, &seams),
+            Err(StoreError::BadKey { .. })
+        ));
     }
 }

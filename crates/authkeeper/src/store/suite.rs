@@ -1,1 +1,649 @@
+//! One suite that every store must pass, whatever it is made of. Each check gets a fresh store, or several handles of
+//! one, as several processes have.
+//!
+//! A check that fails panics: this is test code, behind the feature `test-util`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::disallowed_methods,
+    reason = "checks panic, and compare the secrets they have made"
+)]
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{CarriedCall, Committed, NewTrouble, Refreshed, SignedIn, Spend, Store};
+use crate::model::{
+    AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
+    ClientRegistration, Connection, ConnectionName, Event, Generation, Grant, GrantId,
+    GrantLifecycle, Issuer, LifetimeSource, Lineage, Moment, OwnerId, PrincipalId, Provider,
+    ReauthorizeReason, Record, RefreshToken, RegistrationSource, Scope, ServerMetadata, TaskId,
+    TokenSet, TroubleId, UnknownKind,
+};
+
+/// Handles of one store, as two processes have them.
+pub type Pair = (Arc<dyn Store>, Arc<dyn Store>);
+
+/// Runs every check, each on a fresh store.
+pub async fn run<F, Fut>(mut fresh: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Pair>,
+{
+    claims(&*fresh().await.0).await;
+    taking_over_and_releasing(&*fresh().await.0).await;
+    commits(&*fresh().await.0).await;
+    refusals(&*fresh().await.0).await;
+    sign_ins(&*fresh().await.0).await;
+    disconnecting(&*fresh().await.0).await;
+    forgetting_spares_a_new_sign_in(&*fresh().await.0).await;
+    troubles(&*fresh().await.0).await;
+    tasks_and_calls(&*fresh().await.0).await;
+    many_writers(fresh().await).await;
+    racing_for_claims(fresh().await).await;
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_767_225_600).unwrap()
+}
+
+fn moment() -> Moment {
+    let boot = BootStamp {
+        id: BootId(7),
+        since: Duration::from_mins(1),
+    };
+    Moment { wall: now(), boot }
+}
+
+fn name() -> ConnectionName {
+    ConnectionName::parse("c").unwrap()
+}
+
+fn signed_in(name: &str, refresh: &str) -> SignedIn {
+    let issuer = Issuer::new("https://as.example");
+    let client_id = ClientId::new("client");
+    let metadata: ServerMetadata =
+        serde_json::from_value(serde_json::json!({"issuer": "https://as.example"})).unwrap();
+    SignedIn {
+        connection: Connection {
+            name: ConnectionName::parse(name).unwrap(),
+            principal: PrincipalId::local_user(),
+            url: "https://mcp.example/".to_owned(),
+            resource: None,
+            issuer: issuer.clone(),
+            client_id: client_id.clone(),
+            scope: None,
+            grant: None,
+            created: now(),
+        },
+        provider: Provider {
+            issuer: issuer.clone(),
+            metadata,
+        },
+        registration: ClientRegistration {
+            issuer,
+            client_id,
+            client_secret: Some("client-secret".to_owned().into()),
+            auth_method: ClientAuthMethod::Basic,
+            redirect_uris: vec![],
+            source: RegistrationSource::Dynamic,
+        },
+        tokens: TokenSet {
+            access_token: format!("access of {refresh}").into(),
+            refresh_token: Some(RefreshToken {
+                secret: refresh.to_owned().into(),
+                expires_at: None,
+            }),
+            scope: Some(Scope::new("read")),
+            issued: moment(),
+            lifetime: Duration::from_hours(1),
+            lifetime_source: LifetimeSource::ExpiresIn,
+        },
+        new_grant: GrantId::new(format!("grant-{name}-{refresh}")),
+    }
+}
+
+async fn grant_of(store: &dyn Store) -> Grant {
+    store.adopt_sign_in(signed_in("c", "r1")).await.unwrap()
+}
+
+async fn again(store: &dyn Store, grant: &Grant) -> Grant {
+    store.grant(&grant.id).await.unwrap().unwrap()
+}
+
+fn spend(grant: &Grant) -> Spend {
+    Spend {
+        grant: grant.id.clone(),
+        lineage: grant.lineage,
+        generation: grant.generation,
+    }
+}
+
+fn claim(attempt: &str) -> Claim {
+    Claim {
+        attempt: AttemptId::new(attempt),
+        number: 1,
+        owner: OwnerId::new("owner"),
+        since: moment(),
+        phase: ClaimPhase::Spending,
+    }
+}
+
+fn refreshed(spend: &Spend, refresh: Option<&str>) -> Refreshed {
+    let access = AccessToken {
+        secret: "newer access".to_owned().into(),
+        lineage: spend.lineage,
+        generation: spend.generation.next(),
+        issued: moment(),
+        lifetime: Duration::from_hours(1),
+        lifetime_source: LifetimeSource::ExpiresIn,
+        scope: None,
+        resource: None,
+        after_rejection: false,
+    };
+    let refresh = refresh.map(|text| RefreshToken {
+        secret: text.to_owned().into(),
+        expires_at: Some(now()),
+    });
+    Refreshed {
+        spend: spend.clone(),
+        access,
+        refresh,
+    }
+}
+
+fn refresh_text(grant: &Grant) -> Option<&str> {
+    grant
+        .refresh
+        .as_ref()
+        .map(|token| token.secret.expose().as_str())
+}
+
+fn access_text(grant: &Grant) -> Option<&str> {
+    grant
+        .access
+        .as_ref()
+        .map(|token| token.secret.expose().as_str())
+}
+
+/// Only the current generation of the current lineage, active and unclaimed.
+pub async fn claims(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let good = spend(&grant);
+    let other_lineage = Spend {
+        lineage: Lineage(9),
+        ..good.clone()
+    };
+    let other_generation = Spend {
+        generation: Generation(9),
+        ..good.clone()
+    };
+    let other_grant = Spend {
+        grant: GrantId::new("nobody"),
+        ..good.clone()
+    };
+    for wrong in [other_lineage, other_generation, other_grant] {
+        assert!(
+            !store.claim(&wrong, &claim("a")).await.unwrap(),
+            "{wrong:?}"
+        );
+    }
+    assert_eq!(again(store, &grant).await.claim, None);
+    assert!(store.claim(&good, &claim("a")).await.unwrap());
+    assert!(
+        !store.claim(&good, &claim("b")).await.unwrap(),
+        "claimed already"
+    );
+    assert_eq!(
+        again(store, &grant).await.claim,
+        Some(claim("a")),
+        "kept to the nanosecond"
+    );
+    assert!(
+        store
+            .release(&grant.id, &AttemptId::new("a"))
+            .await
+            .unwrap()
+    );
+    let reason = ReauthorizeReason::RefreshRefused;
+    assert!(store.claim(&good, &claim("c")).await.unwrap());
+    assert!(
+        store
+            .commit_refusal(&good, &AttemptId::new("c"), reason, now())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store.claim(&good, &claim("d")).await.unwrap(),
+        "not active"
+    );
+}
+
+/// Take over only what is unknown; release only what is one's own and not unknown.
+pub async fn taking_over_and_releasing(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let spend = spend(&grant);
+    let (a, b) = (AttemptId::new("a"), AttemptId::new("b"));
+    let kind = UnknownKind::Silence;
+    assert!(store.claim(&spend, &claim("a")).await.unwrap());
+    assert!(
+        !store.release(&grant.id, &b).await.unwrap(),
+        "another's claim"
+    );
+    assert!(
+        !store.take_over(&spend, &a, &claim("b")).await.unwrap(),
+        "it is being spent"
+    );
+    assert!(
+        !store
+            .mark_unknown(&grant.id, &b, kind, moment())
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .mark_unknown(&grant.id, &a, kind, moment())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .mark_unknown(&grant.id, &a, UnknownKind::Crash, moment())
+            .await
+            .unwrap()
+    );
+    let phase = again(store, &grant).await.claim.unwrap().phase;
+    assert_eq!(
+        phase,
+        ClaimPhase::Unknown {
+            kind,
+            since: moment()
+        }
+    );
+    assert!(
+        !store.release(&grant.id, &a).await.unwrap(),
+        "unknown is never unspent"
+    );
+    let stale = Spend {
+        generation: Generation(9),
+        ..spend.clone()
+    };
+    assert!(!store.take_over(&stale, &a, &claim("b")).await.unwrap());
+    assert!(
+        !store.take_over(&spend, &b, &claim("b")).await.unwrap(),
+        "not the attempt seen"
+    );
+    assert!(store.take_over(&spend, &a, &claim("b")).await.unwrap());
+    assert!(
+        !store.take_over(&spend, &a, &claim("c")).await.unwrap(),
+        "taken over already"
+    );
+    assert_eq!(again(store, &grant).await.claim, Some(claim("b")));
+    assert!(store.release(&grant.id, &b).await.unwrap());
+    assert_eq!(again(store, &grant).await.claim, None);
+}
+
+/// A commit moves the generation exactly once, keeps an omitted refresh token, and obeys the lifecycle.
+pub async fn commits(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let first = spend(&grant);
+    assert!(store.claim(&first, &claim("a")).await.unwrap());
+    let with_token = refreshed(&first, Some("r2"));
+    assert_eq!(
+        store.commit_refresh(with_token.clone()).await.unwrap(),
+        Committed::Yes
+    );
+    assert_eq!(
+        store.commit_refresh(with_token).await.unwrap(),
+        Committed::Superseded
+    );
+    let second = again(store, &grant).await;
+    assert_eq!(second.generation, grant.generation.next());
+    assert_eq!(
+        (refresh_text(&second), access_text(&second)),
+        (Some("r2"), Some("newer access"))
+    );
+    assert_eq!(
+        (
+            second.claim.as_ref(),
+            second.refresh.as_ref().unwrap().expires_at
+        ),
+        (None, Some(now()))
+    );
+    for _ in 0..3 {
+        let spend = spend(&again(store, &grant).await);
+        let kept = store.commit_refresh(refreshed(&spend, None)).await.unwrap();
+        assert_eq!(kept, Committed::Yes);
+    }
+    let fifth = again(store, &grant).await;
+    assert_eq!(
+        (fifth.generation, refresh_text(&fifth)),
+        (Generation(5), Some("r2")),
+        "it still opens"
+    );
+    // A late answer proves that the grant lives.
+    let spend = spend(&fifth);
+    assert!(store.claim(&spend, &claim("z")).await.unwrap());
+    let reason = ReauthorizeReason::UnknownOutcome;
+    assert!(
+        store
+            .commit_refusal(&spend, &AttemptId::new("z"), reason, now())
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        store
+            .commit_refresh(refreshed(&spend, Some("r6")))
+            .await
+            .unwrap(),
+        Committed::Yes
+    );
+    let last = again(store, &grant).await;
+    assert_eq!(
+        (last.lifecycle.clone(), refresh_text(&last)),
+        (GrantLifecycle::Active, Some("r6"))
+    );
+}
+
+/// A refusal counts only from the attempt that holds the claim, and takes no token away.
+pub async fn refusals(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let spend = spend(&grant);
+    let reason = ReauthorizeReason::RefreshRefused;
+    let (a, b) = (AttemptId::new("a"), AttemptId::new("b"));
+    assert!(
+        !store
+            .commit_refusal(&spend, &a, reason, now())
+            .await
+            .unwrap(),
+        "nobody claims"
+    );
+    assert!(store.claim(&spend, &claim("a")).await.unwrap());
+    assert!(
+        !store
+            .commit_refusal(&spend, &b, reason, now())
+            .await
+            .unwrap()
+    );
+    assert_eq!(again(store, &grant).await.lifecycle, GrantLifecycle::Active);
+    assert!(
+        store
+            .commit_refusal(&spend, &a, reason, now())
+            .await
+            .unwrap()
+    );
+    let refused = again(store, &grant).await;
+    let expected = GrantLifecycle::ReauthorizationRequired {
+        reason,
+        since: now(),
+    };
+    assert_eq!(
+        (refused.lifecycle.clone(), refused.claim.as_ref()),
+        (expected, None)
+    );
+    assert_eq!(
+        (refresh_text(&refused), refused.generation),
+        (Some("r1"), grant.generation)
+    );
+}
+
+/// A sign-in raises lineage and generation, clears the claim, and makes what is late stay late.
+pub async fn sign_ins(store: &dyn Store) {
+    let first = grant_of(store).await;
+    assert_eq!(
+        (first.lineage, first.generation),
+        (Lineage(1), Generation(1))
+    );
+    let old = spend(&first);
+    assert!(store.claim(&old, &claim("a")).await.unwrap());
+    let mut later = signed_in("c", "r9");
+    later.connection.created = now().saturating_add(Duration::from_hours(1)).unwrap();
+    let second = store.adopt_sign_in(later).await.unwrap();
+    assert_eq!(second.id, first.id);
+    assert_eq!(
+        (second.lineage, second.generation),
+        (Lineage(2), Generation(2))
+    );
+    assert_eq!(
+        (second.claim.as_ref(), refresh_text(&second)),
+        (None, Some("r9"))
+    );
+    let late = store
+        .commit_refresh(refreshed(&old, Some("late")))
+        .await
+        .unwrap();
+    assert_eq!(late, Committed::Superseded);
+    assert_eq!(refresh_text(&again(store, &first).await), Some("r9"));
+    let connection = store.connection(&name()).await.unwrap().unwrap();
+    assert_eq!(
+        (connection.created, connection.grant),
+        (now(), Some(first.id))
+    );
+    let issuer = Issuer::new("https://as.example");
+    let client = store
+        .registration(&issuer, &ClientId::new("client"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(client.client_secret.unwrap().expose(), "client-secret");
+}
+
+/// A disconnected grant is never active again, and what comes late is to be revoked.
+pub async fn disconnecting(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let spend = spend(&grant);
+    assert!(store.claim(&spend, &claim("a")).await.unwrap());
+    let was = store.disconnect(&name(), now()).await.unwrap().unwrap();
+    assert_eq!(
+        refresh_text(&was),
+        Some("r1"),
+        "to be revoked at the provider"
+    );
+    let late = refreshed(&spend, Some("late"));
+    assert_eq!(
+        store.commit_refresh(late.clone()).await.unwrap(),
+        Committed::Revoked
+    );
+    store.forget(&name()).await.unwrap();
+    assert!(store.connection(&name()).await.unwrap().is_none());
+    let tombstone = again(store, &grant).await;
+    assert_eq!(
+        tombstone.lifecycle,
+        GrantLifecycle::Revoked { since: now() }
+    );
+    assert_eq!(
+        (refresh_text(&tombstone), access_text(&tombstone)),
+        (None, None)
+    );
+    assert_eq!(
+        store.commit_refresh(late).await.unwrap(),
+        Committed::Revoked
+    );
+    let new = store.adopt_sign_in(signed_in("c", "r2")).await.unwrap();
+    assert_ne!(new.id, grant.id, "a tombstone is not reused");
+}
+
+/// A sign-in that comes between the two steps of a disconnect stays.
+pub async fn forgetting_spares_a_new_sign_in(store: &dyn Store) {
+    grant_of(store).await;
+    store.disconnect(&name(), now()).await.unwrap();
+    let new = store.adopt_sign_in(signed_in("c", "r2")).await.unwrap();
+    store.forget(&name()).await.unwrap();
+    let connection = store.connection(&name()).await.unwrap().unwrap();
+    assert_eq!(connection.grant, Some(new.id.clone()));
+    let kept = again(store, &new).await;
+    assert_eq!(
+        (refresh_text(&kept), access_text(&kept)),
+        (Some("r2"), Some("access of r2"))
+    );
+}
+
+fn trouble(id: &str, lineage: u64, reason: &str) -> NewTrouble {
+    let record = Record {
+        event: Event::Uncertain,
+        connection: "c".to_owned(),
+        principal: "local".to_owned(),
+        task: None,
+        reason: reason.to_owned(),
+        detail: "detail".to_owned(),
+        since: now(),
+        expires_at: None,
+        action: "none".to_owned(),
+        link: None,
+        trace_id: id.to_owned(),
+        ts: now(),
+    };
+    NewTrouble {
+        id: TroubleId::new(id),
+        lineage: Lineage(lineage),
+        record,
+    }
+}
+
+/// The same trouble is kept once while it is open, and told once.
+pub async fn troubles(store: &dyn Store) {
+    let (kept, new) = store
+        .keep_trouble(trouble("t1", 1, "silence"))
+        .await
+        .unwrap();
+    assert!(new);
+    let (same, new) = store
+        .keep_trouble(trouble("t2", 1, "silence"))
+        .await
+        .unwrap();
+    assert_eq!((same, new), (kept.clone(), false));
+    assert!(
+        store
+            .keep_trouble(trouble("t3", 2, "silence"))
+            .await
+            .unwrap()
+            .1,
+        "another lineage"
+    );
+    assert!(
+        store
+            .keep_trouble(trouble("t4", 1, "reset"))
+            .await
+            .unwrap()
+            .1,
+        "another reason"
+    );
+    assert!(store.claim_notification(&kept.id, now()).await.unwrap());
+    assert!(
+        !store.claim_notification(&kept.id, now()).await.unwrap(),
+        "told once"
+    );
+    assert!(store.troubles().await.unwrap()[0].notified);
+    store.end_troubles(&name(), now()).await.unwrap();
+    assert!(store.troubles().await.unwrap().is_empty());
+    let (_, new) = store
+        .keep_trouble(trouble("t5", 1, "silence"))
+        .await
+        .unwrap();
+    assert!(new, "after its end it is a new one");
+}
+
+/// Runs, who leads them, and the calls that failed in them.
+pub async fn tasks_and_calls(store: &dyn Store) {
+    let (one, two) = (TaskId::new("one"), TaskId::new("two"));
+    store.begin_task(&one, "10:1", now()).await.unwrap();
+    store.begin_task(&two, "20:1", now()).await.unwrap();
+    let led = async |processes: &[&str]| {
+        let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
+        store.task_led_by(&processes).await.unwrap()
+    };
+    assert_eq!(
+        led(&["99:1", "20:1", "10:1"]).await,
+        Some(two.clone()),
+        "the nearest first"
+    );
+    assert_eq!(led(&["99:1"]).await, None);
+    store.end_task(&two, 0, now()).await.unwrap();
+    assert_eq!(
+        led(&["20:1", "10:1"]).await,
+        Some(one.clone()),
+        "an ended run leads nothing"
+    );
+    let call = |text: &str| CarriedCall {
+        task: one.clone(),
+        connection: name(),
+        fingerprint: text.to_owned(),
+    };
+    store
+        .call_failed(&call("x"), "rejected", now())
+        .await
+        .unwrap();
+    store
+        .call_failed(&call("x"), "rejected", now())
+        .await
+        .unwrap();
+    store
+        .call_failed(&call("y"), "rejected", now())
+        .await
+        .unwrap();
+    let failed = store.unrecovered(&one).await.unwrap();
+    assert_eq!(
+        (failed.len(), failed[0].times, failed[0].first),
+        (1, 3, now())
+    );
+    store.call_recovered(&call("x"), now()).await.unwrap();
+    assert_eq!(store.unrecovered(&one).await.unwrap()[0].times, 1);
+    store.call_recovered(&call("y"), now()).await.unwrap();
+    assert!(store.unrecovered(&one).await.unwrap().is_empty());
+    store
+        .call_failed(&call("x"), "rejected", now())
+        .await
+        .unwrap();
+    assert_eq!(
+        store.unrecovered(&one).await.unwrap().len(),
+        1,
+        "failed again"
+    );
+    assert!(store.unrecovered(&two).await.unwrap().is_empty());
+}
+
+/// Thirty-two writers at once: every write is there afterwards.
+pub async fn many_writers((one, two): Pair) {
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..32 {
+        let store = if number % 2 == 0 {
+            Arc::clone(&one)
+        } else {
+            Arc::clone(&two)
+        };
+        writers.spawn(async move {
+            let signed_in = signed_in(&format!("c{number}"), "r1");
+            let grant = store.adopt_sign_in(signed_in).await.unwrap();
+            for _ in 0..4 {
+                let spend = spend(&again(&*store, &grant).await);
+                assert!(store.claim(&spend, &claim("a")).await.unwrap());
+                let done = store
+                    .commit_refresh(refreshed(&spend, Some("r")))
+                    .await
+                    .unwrap();
+                assert_eq!(done, Committed::Yes);
+            }
+            assert_eq!(again(&*store, &grant).await.generation, Generation(5));
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(two.connections().await.unwrap().len(), 32);
+}
+
+/// Two handles race for one claim, many times: exactly one wins.
+pub async fn racing_for_claims((one, two): Pair) {
+    let grant = grant_of(&*one).await;
+    for round in 0..100 {
+        let spend = spend(&again(&*two, &grant).await);
+        let (left, right) = (claim(&format!("l{round}")), claim(&format!("r{round}")));
+        let (a, b) = tokio::join!(one.claim(&spend, &left), two.claim(&spend, &right));
+        assert!(a.unwrap() ^ b.unwrap(), "round {round}: exactly one");
+        let done = one.commit_refresh(refreshed(&spend, None)).await.unwrap();
+        assert_eq!(done, Committed::Yes);
+    }
+    assert_eq!(again(&*two, &grant).await.generation, Generation(101));
+}

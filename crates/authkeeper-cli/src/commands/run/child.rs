@@ -121,7 +121,7 @@ impl Ignored {
         Self(mask.unwrap_or_default())
     }
 
-    fn holds(self, signal: Signal) -> bool {
+    pub(crate) fn holds(self, signal: Signal) -> bool {
         let bit = u32::try_from(signal.as_raw() - 1).unwrap_or_default();
         self.0.checked_shr(bit).is_some_and(|rest| rest & 1 == 1)
     }

@@ -90,9 +90,10 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> io::Result<u8> {
         Ok(child) => child,
         Err(error) => {
             report.line(&format!(
-                "authkeeper: {}: {error}",
+                "authkeeper: error: {} can't be run: {error}",
                 plan.command.to_string_lossy()
             ));
+            report.line("  next: check the command after --, its path and that it may be executed");
             return Ok(child::spawn_failure(&error));
         }
     };

@@ -140,7 +140,7 @@ async fn exists(path: &Path) {
 async fn signals_reach_the_command() {
     let dir = tempfile::tempdir().unwrap();
     let ready = dir.path().join("ready");
-    let script = "trap 'exit 9' USR1; : > \"$0\"; while :; do sleep 0.05; done";
+    let script = "trap 'exit 9' USR1; : > \"$0\"; for _ in $(seq 400); do sleep 0.05; done";
     let plan = plan("sh", &["-c", script, ready.to_str().unwrap()]);
     let (sender, signals) = mpsc::channel(1);
     let sending = async {

@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::super::bridge::BridgeError;
 use super::super::{
-    BoxError, BridgeError, Options, ResponseBody, Upstream, UpstreamError, UpstreamRequest, serve,
+    BoxError, Options, ResponseBody, Upstream, UpstreamError, UpstreamRequest, serve,
 };
 
 pub(super) type Reply = Result<Response<ResponseBody>, UpstreamError>;

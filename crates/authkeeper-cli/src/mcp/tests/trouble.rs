@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{BridgeError, Options, UpstreamError};
+use super::super::{Options, UpstreamError, bridge::BridgeError};
 use super::rig::{Reply, Rig, respond, sse};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"pay"}}"#;

@@ -1,13 +1,15 @@
-//! One machine's store: an SQLite file in WAL mode with `synchronous=FULL`, so that what was answered is durable.
+//! One machine's store: an `SQLite` file in WAL mode with `synchronous=FULL`, so that what was answered is durable.
 //!
 //! Reads go straight to the file over a connection of their own (a few microseconds, never behind a writer); writes go
-//! through one thread ([`writer`]). The same claim statements serve every SQL store.
+//! through one thread (`writer`). The same claim statements serve every SQL store.
 
 mod rows;
 mod salvage;
 mod writer;
 
 use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -17,21 +19,21 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 
-pub use self::salvage::{Salvaged, salvage};
+pub use self::salvage::{Salvaged, examine, salvage};
 use self::{
     rows::{millis, moment_text, stored},
     writer::Writer,
 };
 use super::{
     CarriedCall, Committed, NewTrouble, Refreshed, Result, SignedIn, Spend, Store, StoreError,
-    seal::{Belongs, Sealer, load_key},
+    seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
     clock::Seams,
     model::{
-        AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName, FailedCall,
-        Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider, ReauthorizeReason, RefreshToken,
-        TaskId, Trouble, TroubleId, UnknownKind,
+        AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
+        FailedCall, Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider,
+        ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -39,8 +41,17 @@ use crate::{
 /// The steps from an empty file to today's format; `user_version` counts those taken.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
+/// What `SQLite` needs beside the file to read it, doubled.
+const ROOM: usize = 64 * 1024;
+/// `SQLite`'s code for an index that can't be made as large as it must be (`SQLITE_IOERR_SHMSIZE`).
+const NO_ROOM_FOR_INDEX: i32 = 4874;
+
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-const KEY_CHECK: Belongs<'static> = Belongs { record: "meta", field: "key_check", generation: 0 };
+const KEY_CHECK: Belongs<'static> = Belongs {
+    record: "meta",
+    field: "key_check",
+    generation: 0,
+};
 
 const SELECT_GRANT: &str = "SELECT g.*, a.secret AS a_secret, a.lineage AS a_lineage,
     a.generation AS a_generation, a.issued AS a_issued, a.lifetime AS a_lifetime,
@@ -59,7 +70,9 @@ pub struct SqliteStore {
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +89,13 @@ impl SqliteStore {
         let query_only = reader.pragma_update(None, "query_only", true);
         query_only.map_err(|error| fault(&place, &error))?;
         let reader = Mutex::new(reader);
-        Ok(Self { path: path.to_owned(), sealer, reader, writer: OnceLock::new() })
+        keep_room(path);
+        Ok(Self {
+            path: path.to_owned(),
+            sealer,
+            reader,
+            writer: OnceLock::new(),
+        })
     }
 
     /// Seals and opens what belongs to this store but lies beside it.
@@ -104,11 +123,13 @@ impl SqliteStore {
     {
         if self.writer.get().is_none() {
             let ticket = self.path.with_extension("turn");
-            let _ = self.writer.set(Writer::start(self.path.clone(), ticket)?);
+            let _ = self.writer.set(Writer::start(&self.path, ticket)?);
         }
         match self.writer.get() {
             Some(writer) => writer.run(work).await,
-            None => Err(StoreError::Busy { place: self.place() }),
+            None => Err(StoreError::Busy {
+                place: self.place(),
+            }),
         }
     }
 
@@ -120,17 +141,79 @@ impl SqliteStore {
 
 fn open_connection(path: &Path) -> Result<Sqlite> {
     let place = path.display().to_string();
+    // Made closed to others from the start: SQLite gives its log and index the mode that the file has.
+    let mut options = File::options();
+    let made = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    drop(made.map_err(|error| unusable(path, &error))?);
     let open = || {
         let connection = Sqlite::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        enter_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    let connection = open().map_err(|error| fault(&place, &error))?;
+    let connection =
+        open()
+            .map_err(|error| fault(&place, &error))
+            .or_else(|error| match error {
+                // Reading needs the index beside the file: on a full disk it is made in the room kept for it.
+                StoreError::Full { .. } if std::fs::remove_file(room(path)).is_ok() => {
+                    open().map_err(|error| fault(&place, &error))
+                }
+                // SQLite does not say why it can't make what it needs beside the file.
+                StoreError::Unusable { .. } => {
+                    Err(match File::options().append(true).open(path) {
+                        Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                            StoreError::ReadOnly { place }
+                        }
+                        _ => error,
+                    })
+                }
+                _ => Err(error),
+            })?;
     restrict(path);
     Ok(connection)
+}
+
+/// The switch from a new file to WAL needs the file alone for a moment, and `SQLite` answers "busy" there without waiting
+/// (processes that make the store together meet it): it is tried again for a while.
+fn enter_wal(connection: &Sqlite) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let switched = connection.pragma_update(None, "journal_mode", "WAL");
+        let code = switched
+            .as_ref()
+            .err()
+            .and_then(rusqlite::Error::sqlite_error_code);
+        let busy = matches!(
+            code,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        );
+        if !busy || tries == 100 {
+            return switched;
+        }
+        tries += 1;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// A file that only takes up room, given back when the disk is full: a living token must be served then too.
+fn room(path: &Path) -> PathBuf {
+    path.with_extension("room")
+}
+
+fn keep_room(path: &Path) {
+    let room = room(path);
+    if !room.exists() && std::fs::write(&room, vec![1; ROOM]).is_err() {
+        let _ = std::fs::remove_file(&room);
+    }
 }
 
 /// The folder is closed to others already; the file too, in case it is moved.
@@ -147,13 +230,19 @@ fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> 
     };
     let found = version(connection).map_err(failed)?;
     if found > known {
-        return Err(StoreError::Newer { place: place.to_owned(), found, known });
+        return Err(StoreError::Newer {
+            place: place.to_owned(),
+            found,
+            known,
+        });
     }
     if found == known {
         return Ok(());
     }
     let behavior = rusqlite::TransactionBehavior::Immediate;
-    let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
+    let transaction = connection
+        .transaction_with_behavior(behavior)
+        .map_err(failed)?;
     // Another process may have done it while this one waited for the lock.
     let found = usize::try_from(version(&transaction).map_err(failed)?).unwrap_or_default();
     for step in MIGRATIONS.iter().skip(found) {
@@ -162,25 +251,73 @@ fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> 
     let check = sealer.seal(KEY_CHECK, b"authkeeper");
     let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";
     transaction.execute(keep, [check]).map_err(failed)?;
-    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    transaction
+        .pragma_update(None, "user_version", known)
+        .map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
 fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> Result<()> {
     let check: Option<Vec<u8>> = connection
-        .query_row("SELECT value FROM meta WHERE key = 'key_check'", [], |row| row.get(0))
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'key_check'",
+            [],
+            |row| row.get(0),
+        )
         .optional()
         .map_err(|error| fault(place, &error))?;
-    if check.is_some_and(|check| sealer.open(KEY_CHECK, &check).is_ok()) {
-        return Ok(());
+    match check {
+        Some(check) if sealer.open(KEY_CHECK, &check).is_ok() => return Ok(()),
+        // Lost by a repair: what the key still opens vouches for it.
+        None if opens_something(connection, sealer).map_err(|error| fault(place, &error))? => {
+            let check = sealer.seal(KEY_CHECK, b"authkeeper");
+            let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";
+            return connection
+                .execute(keep, [check])
+                .map(drop)
+                .map_err(|error| fault(place, &error));
+        }
+        _ => {}
     }
-    Err(StoreError::WrongKey { place: place.to_owned(), key: key.display().to_string() })
+    Err(StoreError::WrongKey {
+        place: place.to_owned(),
+        key: key.display().to_string(),
+    })
 }
 
-/// What an SQLite error means.
+/// Whether the key opens any of what is sealed; true where nothing is.
+fn opens_something(connection: &Sqlite, sealer: &Sealer) -> rusqlite::Result<bool> {
+    let sealed = "SELECT id, 'refresh_token', refresh_generation, refresh_token FROM grant_family
+        WHERE refresh_token IS NOT NULL
+        UNION ALL SELECT grant_id, 'access_token', generation, secret FROM access_token";
+    let mut sealed = connection.prepare(sealed)?;
+    let mut sealed = sealed.query([])?;
+    let mut none = true;
+    while let Some(row) = sealed.next()? {
+        none = false;
+        let (record, field): (String, String) = (row.get(0)?, row.get(1)?);
+        let generation = rows::number("generation", row.get(2)?)?;
+        let belongs = match field.as_str() {
+            "refresh_token" => rows::refresh_belongs(&record, generation),
+            _ => rows::access_belongs(&record, generation),
+        };
+        if sealer.open(belongs, &row.get::<_, Vec<u8>>(3)?).is_ok() {
+            return Ok(true);
+        }
+    }
+    Ok(none)
+}
+
+/// What an `SQLite` error means.
 fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     let place = place.to_owned();
     let detail = error.to_string();
+    if error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == NO_ROOM_FOR_INDEX)
+    {
+        return StoreError::Full { place };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { place },
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { place },
@@ -244,13 +381,19 @@ impl SqliteStore {
     }
 
     fn seal_access(&self, grant: &GrantId, token: &AccessToken) -> Vec<u8> {
-        self.seal(rows::access_belongs(grant.as_str(), token.generation.0), &token.secret)
+        self.seal(
+            rows::access_belongs(grant.as_str(), token.generation.0),
+            &token.secret,
+        )
     }
 
     fn seal_client(&self, client: &ClientRegistration) -> Option<Vec<u8>> {
         let record = rows::registration_record(client.issuer.as_str(), client.client_id.as_str());
         let belongs = rows::client_secret_belongs(&record);
-        client.client_secret.as_ref().map(|secret| self.seal(belongs, secret))
+        client
+            .client_secret
+            .as_ref()
+            .map(|secret| self.seal(belongs, secret))
     }
 }
 
@@ -285,8 +428,10 @@ fn put_registration(
 
 fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
     sql.execute(
-        "INSERT OR REPLACE INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO UPDATE SET principal = ?2, url = ?3, resource = ?4, issuer = ?5, client_id = ?6,
+            scope = ?7, grant_id = ?8",
         params![
             connection.name.as_str(),
             connection.principal.as_str(),
@@ -328,6 +473,30 @@ fn grant_for_sign_in(
         },
     )
     .optional()
+}
+
+/// A sign-in as another client makes a new grant; the one it replaces is over, and its secrets go.
+fn retire_replaced(
+    sql: &Sqlite,
+    connection: &ConnectionName,
+    new: &GrantId,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let old: Option<String> = sql
+        .query_row(
+            "SELECT grant_id FROM connection WHERE name = ?1 AND grant_id <> ?2",
+            [connection.as_str(), new.as_str()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(old) = old {
+        let revoke =
+            "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
+            refresh_token = NULL, refresh_generation = NULL WHERE id = ?1";
+        sql.execute(revoke, params![old, millis(at)])?;
+        sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
+    }
+    Ok(())
 }
 
 fn put_signed_in_grant(
@@ -388,11 +557,15 @@ impl Store for SqliteStore {
     async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>> {
         let text: Option<String> = self.read(|sql| {
             let select = "SELECT metadata FROM provider WHERE issuer = ?1";
-            sql.query_row(select, [issuer.as_str()], |row| row.get(0)).optional()
+            sql.query_row(select, [issuer.as_str()], |row| row.get(0))
+                .optional()
         })?;
         let parse = |text: String| {
             serde_json::from_str(&text)
-                .map(|metadata| Provider { issuer: issuer.clone(), metadata })
+                .map(|metadata| Provider {
+                    issuer: issuer.clone(),
+                    metadata,
+                })
                 .map_err(|_json| fault(&self.place(), &rows::impossible("metadata")))
         };
         text.map(parse).transpose()
@@ -406,7 +579,8 @@ impl Store for SqliteStore {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
             let read = |row: &rusqlite::Row<'_>| rows::registration(row, &self.sealer);
-            sql.query_row(select, [issuer.as_str(), id.as_str()], read).optional()
+            sql.query_row(select, [issuer.as_str(), id.as_str()], read)
+                .optional()
         })
     }
 
@@ -419,7 +593,11 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn keep_registration(&self, provider: &Provider, client: &ClientRegistration) -> Result<()> {
+    async fn keep_registration(
+        &self,
+        provider: &Provider,
+        client: &ClientRegistration,
+    ) -> Result<()> {
         let secret = self.seal_client(client);
         let (provider, client) = (provider.clone(), client.clone());
         self.write(move |sql| {
@@ -436,7 +614,9 @@ impl Store for SqliteStore {
             let found = self.read(|sql| grant_for_sign_in(sql, &signed_in))?;
             let (id, lineage, generation) = found.clone().map_or_else(
                 || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
-                |(id, lineage, generation)| (id, Lineage(lineage).next(), Generation(generation).next()),
+                |(id, lineage, generation)| {
+                    (id, Lineage(lineage).next(), Generation(generation).next())
+                },
             );
             let resource = signed_in.connection.resource.clone();
             let access = signed_in.tokens.access(lineage, generation, resource);
@@ -452,8 +632,14 @@ impl Store for SqliteStore {
                     }
                     put_provider(sql, &new.provider)?;
                     put_registration(sql, &new.registration, client_secret.as_deref())?;
+                    retire_replaced(sql, &new.connection.name, &grant_id, access.issued.wall)?;
                     put_connection(sql, &new.connection, &grant_id)?;
-                    put_signed_in_grant(sql, &new, (&grant_id, lineage, generation), refresh.as_ref())?;
+                    put_signed_in_grant(
+                        sql,
+                        &new,
+                        (&grant_id, lineage, generation),
+                        refresh.as_ref(),
+                    )?;
                     put_access(sql, &grant_id, &sealed_access, &access)?;
                     end_troubles(sql, new.connection.name.as_str(), access.issued.wall)?;
                     let event = serde_json::json!({
@@ -471,16 +657,22 @@ impl Store for SqliteStore {
     }
 
     async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>> {
-        let Some(id) = self.connection(name).await?.and_then(|connection| connection.grant) else {
+        let Some(id) = self
+            .connection(name)
+            .await?
+            .and_then(|connection| connection.grant)
+        else {
             return Ok(None);
         };
         let (grant_id, connection) = (id.clone(), name.clone());
         self.write(move |sql| {
-            let revoke = "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2
+            let revoke =
+                "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2
                 WHERE id = ?1 AND lifecycle <> 'revoked'";
             sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
             end_troubles(sql, connection.as_str(), at)?;
-            let event = serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
+            let event =
+                serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
             audit(sql, at, &event)
         })
         .await?;
@@ -493,10 +685,13 @@ impl Store for SqliteStore {
             let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL
                 WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
-            let drop_access = "DELETE FROM access_token
-                WHERE grant_id = (SELECT grant_id FROM connection WHERE name = ?1)";
+            // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
+            let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
+                JOIN grant_family g ON g.id = c.grant_id WHERE c.name = ?1 AND g.lifecycle = 'revoked')";
             sql.execute(drop_access, [name.as_str()])?;
-            sql.execute("DELETE FROM connection WHERE name = ?1", [name.as_str()])?;
+            let drop_connection = "DELETE FROM connection WHERE name = ?1 AND NOT EXISTS
+                (SELECT 1 FROM grant_family g WHERE g.id = grant_id AND g.lifecycle <> 'revoked')";
+            sql.execute(drop_connection, [name.as_str()])?;
             Ok(())
         })
         .await
@@ -571,14 +766,23 @@ impl Store for SqliteStore {
         self.write(move |sql| {
             let mark = "UPDATE grant_family SET claim_unknown = ?3, claim_unknown_since = ?4
                 WHERE id = ?1 AND claim_attempt = ?2 AND claim_unknown IS NULL";
-            let with = params![grant.as_str(), attempt.as_str(), kind.as_str(), moment_text(since)];
+            let with = params![
+                grant.as_str(),
+                attempt.as_str(),
+                kind.as_str(),
+                moment_text(since)
+            ];
             Ok(sql.execute(mark, with)? == 1)
         })
         .await
     }
 
     async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed> {
-        let Refreshed { spend, access, refresh } = refreshed;
+        let Refreshed {
+            spend,
+            access,
+            refresh,
+        } = refreshed;
         let next = access.generation;
         let sealed_access = self.seal_access(&spend.grant, &access);
         let refresh = refresh.map(|token| self.seal_refresh(&spend.grant, next, &token));
@@ -626,7 +830,8 @@ impl Store for SqliteStore {
     ) -> Result<bool> {
         let (spend, attempt) = (spend.clone(), attempt.clone());
         self.write(move |sql| {
-            let refuse = "UPDATE grant_family SET lifecycle = 'reauthorization_required', reason = ?5,
+            let refuse =
+                "UPDATE grant_family SET lifecycle = 'reauthorization_required', reason = ?5,
                 lifecycle_since = ?6, claim_attempt = NULL, claim_number = NULL, claim_owner = NULL,
                 claim_since = NULL, claim_unknown = NULL, claim_unknown_since = NULL
                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND claim_attempt = ?4
@@ -676,14 +881,16 @@ impl Store for SqliteStore {
 
     async fn troubles(&self) -> Result<Vec<Trouble>> {
         self.read(|sql| {
-            let mut open = sql.prepare("SELECT * FROM trouble WHERE ended IS NULL ORDER BY rowid")?;
+            let mut open =
+                sql.prepare("SELECT * FROM trouble WHERE ended IS NULL ORDER BY rowid")?;
             open.query_map([], rows::trouble)?.collect()
         })
     }
 
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
         let connection = connection.clone();
-        self.write(move |sql| end_troubles(sql, connection.as_str(), at)).await
+        self.write(move |sql| end_troubles(sql, connection.as_str(), at))
+            .await
     }
 
     async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool> {
@@ -699,7 +906,8 @@ impl Store for SqliteStore {
         let (task, process) = (task.clone(), process.to_owned());
         self.write(move |sql| {
             let begin = "INSERT INTO task (id, process, began) VALUES (?1, ?2, ?3)";
-            sql.execute(begin, params![task.as_str(), process, millis(at)]).map(drop)
+            sql.execute(begin, params![task.as_str(), process, millis(at)])
+                .map(drop)
         })
         .await
     }
@@ -708,7 +916,8 @@ impl Store for SqliteStore {
         let task = task.clone();
         self.write(move |sql| {
             let end = "UPDATE task SET ended = ?2, code = ?3 WHERE id = ?1";
-            sql.execute(end, params![task.as_str(), millis(at), code]).map(drop)
+            sql.execute(end, params![task.as_str(), millis(at), code])
+                .map(drop)
         })
         .await
     }
@@ -730,11 +939,16 @@ impl Store for SqliteStore {
     async fn call_failed(&self, call: &CarriedCall, reason: &str, at: Timestamp) -> Result<()> {
         let (call, reason) = (call.clone(), reason.to_owned());
         self.write(move |sql| {
-            let note = "INSERT INTO failed_call (task, connection, fingerprint, reason, times, first)
+            let note =
+                "INSERT INTO failed_call (task, connection, fingerprint, reason, times, first)
                 VALUES (?1, ?2, ?3, ?4, 1, ?5)
                 ON CONFLICT DO UPDATE SET times = times + 1, reason = ?4, recovered = NULL";
             let (task, connection) = (call.task.as_str(), call.connection.as_str());
-            sql.execute(note, params![task, connection, call.fingerprint, reason, millis(at)]).map(drop)
+            sql.execute(
+                note,
+                params![task, connection, call.fingerprint, reason, millis(at)],
+            )
+            .map(drop)
         })
         .await
     }
@@ -745,7 +959,11 @@ impl Store for SqliteStore {
             let note = "UPDATE failed_call SET recovered = ?4
                 WHERE task = ?1 AND connection = ?2 AND fingerprint = ?3 AND recovered IS NULL";
             let (task, connection) = (call.task.as_str(), call.connection.as_str());
-            sql.execute(note, params![task, connection, call.fingerprint, millis(at)]).map(drop)
+            sql.execute(
+                note,
+                params![task, connection, call.fingerprint, millis(at)],
+            )
+            .map(drop)
         })
         .await
     }
@@ -770,3 +988,6 @@ impl Store for SqliteStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,10 @@ use rusqlite::{Row, types::Type};
 use crate::{
     model::{
         AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
-        ClientRegistration, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle, Issuer,
-        LifetimeSource, Lineage, Moment, OwnerId, PrincipalId, ReauthorizeReason, RefreshToken,
-        RegistrationSource, Resource, Scope, SuspendReason, Trouble, TroubleId, UnknownKind,
+        ClientRegistration, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
+        Issuer, LifetimeSource, Lineage, Moment, OwnerId, PrincipalId, ReauthorizeReason,
+        RefreshToken, RegistrationSource, Resource, Scope, SuspendReason, Trouble, TroubleId,
+        UnknownKind,
     },
     secret::SecretString,
     store::seal::{Belongs, Sealer},
@@ -35,7 +36,12 @@ pub(super) fn timestamp(column: &'static str, millis: i64) -> rusqlite::Result<T
 
 /// Wall clock, boot and boot clock in one text, exact to the nanosecond.
 pub(super) fn moment_text(at: Moment) -> String {
-    format!("{}/{:x}/{}", at.wall.as_nanosecond(), at.boot.id.0, at.boot.since.as_nanos())
+    format!(
+        "{}/{:x}/{}",
+        at.wall.as_nanosecond(),
+        at.boot.id.0,
+        at.boot.since.as_nanos()
+    )
 }
 
 pub(super) fn moment(column: &'static str, text: &str) -> rusqlite::Result<Moment> {
@@ -44,7 +50,10 @@ pub(super) fn moment(column: &'static str, text: &str) -> rusqlite::Result<Momen
         let wall = Timestamp::from_nanosecond(parts.next()?.parse().ok()?).ok()?;
         let id = BootId(u128::from_str_radix(parts.next()?, 16).ok()?);
         let since = Duration::from_nanos(parts.next()?.parse().ok()?);
-        Some(Moment { wall, boot: BootStamp { id, since } })
+        Some(Moment {
+            wall,
+            boot: BootStamp { id, since },
+        })
     };
     parse().ok_or_else(|| impossible(column))
 }
@@ -94,19 +103,33 @@ pub(super) fn registration_record(issuer: &str, client_id: &str) -> String {
 }
 
 pub(super) fn client_secret_belongs(record: &str) -> Belongs<'_> {
-    Belongs { record, field: "client_secret", generation: 0 }
+    Belongs {
+        record,
+        field: "client_secret",
+        generation: 0,
+    }
 }
 
 pub(super) fn refresh_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs { record: grant, field: "refresh_token", generation }
+    Belongs {
+        record: grant,
+        field: "refresh_token",
+        generation,
+    }
 }
 
 pub(super) fn access_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs { record: grant, field: "access_token", generation }
+    Belongs {
+        record: grant,
+        field: "access_token",
+        generation,
+    }
 }
 
 fn open(sealer: &Sealer, belongs: Belongs<'_>, sealed: &[u8]) -> rusqlite::Result<SecretString> {
-    let plain = sealer.open(belongs, sealed).map_err(|_broken| impossible(belongs.field))?;
+    let plain = sealer
+        .open(belongs, sealed)
+        .map_err(|_broken| impossible(belongs.field))?;
     let text = std::str::from_utf8(&plain).map_err(|_utf8| impossible(belongs.field))?;
     Ok(text.to_owned().into())
 }
@@ -131,7 +154,9 @@ fn lifecycle(row: &Row<'_>) -> rusqlite::Result<GrantLifecycle> {
     let word: String = row.get("lifecycle")?;
     let reason: Option<String> = row.get("reason")?;
     let since: Option<i64> = row.get("lifecycle_since")?;
-    let since = since.map(|millis| timestamp("lifecycle_since", millis)).transpose()?;
+    let since = since
+        .map(|millis| timestamp("lifecycle_since", millis))
+        .transpose()?;
     match (word.as_str(), reason.as_deref(), since) {
         ("active", None, _) => Ok(GrantLifecycle::Active),
         ("revoked", _, Some(since)) => Ok(GrantLifecycle::Revoked { since }),
@@ -156,7 +181,10 @@ fn claim(row: &Row<'_>) -> rusqlite::Result<Option<Claim>> {
         None => ClaimPhase::Spending,
         Some(kind) => ClaimPhase::Unknown {
             kind: UnknownKind::parse(&kind).ok_or_else(|| impossible("claim_unknown"))?,
-            since: moment("claim_unknown_since", &row.get::<_, String>("claim_unknown_since")?)?,
+            since: moment(
+                "claim_unknown_since",
+                &row.get::<_, String>("claim_unknown_since")?,
+            )?,
         },
     };
     let count = number("claim_number", row.get("claim_number")?)?;
@@ -181,7 +209,9 @@ fn refresh_token(
     let expires: Option<i64> = row.get("refresh_expires")?;
     Ok(Some(RefreshToken {
         secret: open(sealer, refresh_belongs(grant, generation), &sealed)?,
-        expires_at: expires.map(|at| timestamp("refresh_expires", at)).transpose()?,
+        expires_at: expires
+            .map(|at| timestamp("refresh_expires", at))
+            .transpose()?,
     }))
 }
 
@@ -201,9 +231,12 @@ fn access_token(
         generation: Generation(generation),
         issued: moment("a_issued", &row.get::<_, String>("a_issued")?)?,
         lifetime: Duration::from_millis(number("a_lifetime", row.get("a_lifetime")?)?),
-        lifetime_source: LifetimeSource::parse(&source).ok_or_else(|| impossible("a_lifetime_source"))?,
+        lifetime_source: LifetimeSource::parse(&source)
+            .ok_or_else(|| impossible("a_lifetime_source"))?,
         scope: row.get::<_, Option<String>>("a_scope")?.map(Scope::new),
-        resource: row.get::<_, Option<String>>("a_resource")?.map(Resource::new),
+        resource: row
+            .get::<_, Option<String>>("a_resource")?
+            .map(Resource::new),
         after_rejection: row.get("a_after_rejection")?,
     }))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -10,8 +11,21 @@ use rusqlite::{Connection as Sqlite, OpenFlags, types::Value};
 use super::{Result, StoreError, fault, open_connection};
 use crate::store::seal::unusable;
 
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// What `SQLite` makes by default, and we with it.
+const PAGE: u64 = 4096;
+/// A damaged header must not fill the disk.
+const MOST_PAGES: u64 = 1 << 18;
 const TABLES: &[&str] = &[
-    "meta", "provider", "registration", "connection", "grant_family", "access_token", "trouble", "audit", "task",
+    "meta",
+    "provider",
+    "registration",
+    "connection",
+    "grant_family",
+    "access_token",
+    "trouble",
+    "audit",
+    "task",
     "failed_call",
 ];
 
@@ -24,6 +38,25 @@ pub struct Salvaged {
     pub rows: Vec<(String, u64)>,
 }
 
+/// Reads the whole file and says whether it is sound: damage in one page may be met only months later.
+pub fn examine(path: &Path) -> Result<()> {
+    let place = path.display().to_string();
+    let examined = || {
+        let file = Sqlite::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        file.busy_timeout(super::BUSY_TIMEOUT)?;
+        file.query_row("PRAGMA integrity_check(1)", [], |row| {
+            row.get::<_, String>(0)
+        })
+    };
+    match examined().map_err(|error| fault(&place, &error))?.as_str() {
+        "ok" => Ok(()),
+        found => Err(StoreError::Damaged {
+            place,
+            detail: found.lines().collect::<Vec<_>>().join(" "),
+        }),
+    }
+}
+
 /// Moves the damaged store aside and carries every row that can still be read into a new one.
 ///
 /// Nothing is deleted: the damaged file, its write-ahead log and its index stay beside the new store.
@@ -32,7 +65,11 @@ pub fn salvage(path: &Path, stamp: &str) -> Result<Salvaged> {
     let fresh = path.with_extension("db.repaired");
     let _ = fs::remove_file(&fresh);
     move_aside(path, &kept_at).map_err(|error| unusable(path, &error))?;
-    let carried = carry_all(&kept_at, &fresh);
+    let carried = made_readable(&kept_at).and_then(|copy| {
+        let carried = carry_all(&copy, &fresh);
+        remove(&copy);
+        carried
+    });
     let rows = match carried {
         Ok(rows) => rows,
         Err(error) => {
@@ -43,6 +80,59 @@ pub fn salvage(path: &Path, stamp: &str) -> Result<Salvaged> {
     };
     fs::rename(&fresh, path).map_err(|error| unusable(path, &error))?;
     Ok(Salvaged { kept_at, rows })
+}
+
+/// A copy to read from: `SQLite` refuses a file that is shorter than its header says, and one whose header is lost. The
+/// damaged file itself is not touched.
+fn made_readable(damaged: &Path) -> Result<PathBuf> {
+    let copy = damaged.with_extension("db.salvage");
+    remove(&copy);
+    let beside = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    let make = || {
+        fs::copy(damaged, &copy)?;
+        if beside(damaged).exists() {
+            fs::copy(beside(damaged), beside(&copy))?;
+        }
+        let file = fs::OpenOptions::new().read(true).write(true).open(&copy)?;
+        let length = file.metadata()?.len();
+        let mut header = [0; 100];
+        let read = file.read_at(&mut header, 0)?;
+        if read == header.len() && !header.starts_with(MAGIC) {
+            header = new_header(u32::try_from(length / PAGE).unwrap_or_default());
+            file.write_all_at(&header, 0)?;
+        }
+        let [.., a, b, c, d] = header[..32] else {
+            return Ok(());
+        };
+        file.set_len(length.max(u64::from(u32::from_be_bytes([a, b, c, d])).min(MOST_PAGES) * PAGE))
+    };
+    let made: io::Result<()> = make();
+    made.map(|()| copy.clone()).map_err(|error| {
+        remove(&copy);
+        unusable(damaged, &error)
+    })
+}
+
+/// The header that a new store of so many pages has (<https://sqlite.org/fileformat2.html#the_database_header>).
+fn new_header(pages: u32) -> [u8; 100] {
+    let mut header = [0; 100];
+    for (at, bytes) in [
+        (0, MAGIC),
+        (16, &[16, 0, 2, 2, 0, 64, 32, 32, 0, 0, 0, 1]),
+        (28, &pages.to_be_bytes()),
+        (44, &[0, 0, 0, 4]),
+        (56, &[0, 0, 0, 1]),
+        (92, &[0, 0, 0, 1]),
+    ] {
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    header
+}
+
+fn remove(copy: &Path) {
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{ending}", copy.display()));
+    }
 }
 
 fn move_aside(from: &Path, to: &Path) -> io::Result<()> {
@@ -61,15 +151,25 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     let to = open_connection(fresh)?;
     let make = || {
         to.execute_batch(super::MIGRATIONS[0])?;
-        to.pragma_update(None, "user_version", super::stored(super::MIGRATIONS.len() as u64))
+        to.pragma_update(
+            None,
+            "user_version",
+            super::stored(super::MIGRATIONS.len() as u64),
+        )
     };
     make().map_err(|error| fault(&place, &error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let from = Sqlite::open_with_flags(damaged, flags)
         .map_err(|error| fault(&damaged.display().to_string(), &error))?;
+    // Without this SQLite refuses every page of a file that is shorter than its header says.
+    from.pragma_update(None, "writable_schema", true)
+        .map_err(|error| fault(&damaged.display().to_string(), &error))?;
     let mut rows = Vec::new();
     for table in TABLES {
-        rows.push(((*table).to_owned(), carry(&from, &to, table).unwrap_or_default()));
+        rows.push((
+            (*table).to_owned(),
+            carry(&from, &to, table).unwrap_or_default(),
+        ));
     }
     if rows.iter().all(|(_, count)| *count == 0) {
         return Err(StoreError::Damaged {
@@ -77,7 +177,8 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
             detail: "nothing in it can be read any more".to_owned(),
         });
     }
-    to.pragma_update(None, "journal_mode", "DELETE").map_err(|error| fault(&place, &error))?;
+    to.pragma_update(None, "journal_mode", "DELETE")
+        .map_err(|error| fault(&place, &error))?;
     Ok(rows)
 }
 
@@ -96,9 +197,12 @@ fn carry(from: &Sqlite, to: &Sqlite, table: &str) -> rusqlite::Result<u64> {
         let mut put = to.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({places})"))?;
         let mut rows = rows.query([])?;
         while let Ok(Some(row)) = rows.next() {
-            let values: Vec<Value> = (0..columns).filter_map(|column| row.get(column).ok()).collect();
+            let values: Vec<Value> = (0..columns)
+                .filter_map(|column| row.get(column).ok())
+                .collect();
             if values.len() == columns {
-                carried += u64::from(put.execute(rusqlite::params_from_iter(values)).unwrap_or(0) > 0);
+                carried +=
+                    u64::from(put.execute(rusqlite::params_from_iter(values)).unwrap_or(0) > 0);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! One thread writes. Jobs that wait together are committed together (group commit), and processes take turns: each
-//! takes a file ticket before it asks SQLite for the write lock, because SQLite's own waiting starves the unlucky.
+//! takes a file ticket before it asks `SQLite` for the write lock, because `SQLite`'s own waiting starves the unlucky.
 
 use std::{
     fs::File,
-    path::PathBuf,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
 };
 
@@ -34,15 +35,22 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(path: PathBuf, ticket: PathBuf) -> Result<Self> {
+    pub(super) fn start(path: &Path, ticket: PathBuf) -> Result<Self> {
         let place = path.display().to_string();
-        let connection = open_connection(&path)?;
+        let connection = open_connection(path)?;
         let (jobs, inbox) = channel();
-        let mut thread = WriterThread { connection, ticket, place: place.clone() };
+        let mut thread = WriterThread {
+            connection,
+            ticket,
+            place: place.clone(),
+        };
         std::thread::Builder::new()
             .name("authkeeper-store".to_owned())
             .spawn(move || thread.run(&inbox))
-            .map_err(|error| StoreError::Unusable { place: place.clone(), detail: error.to_string() })?;
+            .map_err(|error| StoreError::Unusable {
+                place: place.clone(),
+                detail: error.to_string(),
+            })?;
         Ok(Self { jobs, place })
     }
 
@@ -76,10 +84,20 @@ fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
+    // SQLite takes a whole transaction back when it runs out of room: then there is nothing to add to.
+    if connection.is_autocommit() {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+            None,
+        ));
+    }
     connection.execute_batch("SAVEPOINT job")?;
     let done = work(connection);
-    let end = if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    connection.execute_batch(end)?;
+    if done.is_ok() {
+        connection.execute_batch("RELEASE job")?;
+    } else if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+    }
     done
 }
 
@@ -92,7 +110,7 @@ struct WriterThread {
 impl WriterThread {
     fn run(&mut self, inbox: &Receiver<Job>) {
         while let Ok(first) = inbox.recv() {
-            let ticket = take_ticket(self.ticket.clone());
+            let ticket = take_ticket(&self.ticket);
             let mut finishes = Vec::new();
             let committed = self.commit_batch(first, inbox, &mut finishes);
             drop(ticket);
@@ -111,12 +129,16 @@ impl WriterThread {
     ) -> rusqlite::Result<()> {
         let mut batch = vec![first];
         batch.extend(inbox.try_iter().take(BATCH - 1));
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = match transaction {
             Ok(transaction) => transaction,
             Err(error) => {
                 // No write lock, no room: every job of the batch is told so.
-                let refused = batch.into_iter().map(|job| job(Err(fault(&self.place, &error))));
+                let refused = batch
+                    .into_iter()
+                    .map(|job| job(Err(fault(&self.place, &error))));
                 finishes.extend(refused);
                 return Ok(());
             }
@@ -135,22 +157,27 @@ fn repeat_result(place: &str, committed: rusqlite::Result<()>) -> impl FnMut() -
 }
 
 /// Waits in the kernel's queue for the ticket file's lock, in a thread of its own so that the wait can be bounded.
-fn take_ticket(path: PathBuf) -> Option<File> {
-    let open = || File::options().create(true).append(true).open(&path);
+fn take_ticket(path: &Path) -> Option<File> {
+    let open = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+    };
     let file = open().ok()?;
     if file.try_lock().is_ok() {
         return Some(file);
     }
     let (taken, wait) = channel();
-    let queued = std::thread::Builder::new().name("authkeeper-ticket".to_owned()).spawn(move || {
-        if file.lock().is_ok() {
-            // If nobody waits any more the file closes here and the ticket is free again.
-            let _ = taken.send(file);
-        }
-    });
+    let queued = std::thread::Builder::new()
+        .name("authkeeper-ticket".to_owned())
+        .spawn(move || {
+            if file.lock().is_ok() {
+                // If nobody waits any more the file closes here and the ticket is free again.
+                let _ = taken.send(file);
+            }
+        });
     queued.ok()?;
-    match wait.recv_timeout(TICKET_PATIENCE) {
-        Ok(file) => Some(file),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    wait.recv_timeout(TICKET_PATIENCE).ok()
 }

@@ -11,7 +11,11 @@ fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &'static s
     for (name, value) in headers {
         map.insert(*name, HeaderValue::from_static(value));
     }
-    Reply { status: StatusCode::from_u16(status).unwrap(), headers: map, body: body.into() }
+    Reply {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: map,
+        body: body.into(),
+    }
 }
 
 fn word(outcome: &Outcome) -> &'static str {
@@ -28,29 +32,69 @@ fn word(outcome: &Outcome) -> &'static str {
 #[test]
 fn every_measured_answer_has_its_meaning() {
     let rows: &[(u16, &'static str, &str)] = &[
-        (200, r#"{"access_token":"a","token_type":"bearer"}"#, "accepted"),
+        (
+            200,
+            r#"{"access_token":"a","token_type":"bearer"}"#,
+            "accepted",
+        ),
         // oidc-provider, better-auth, django-oauth-toolkit: refused
-        (400, r#"{"error":"invalid_grant","error_description":"grant request is invalid"}"#, "grant"),
+        (
+            400,
+            r#"{"error":"invalid_grant","error_description":"grant request is invalid"}"#,
+            "grant",
+        ),
         // FastMCP refuses with 401, Auth0 and Atlassian with 403
-        (401, r#"{"error":"invalid_grant","error_description":"refresh token does not exist"}"#, "grant"),
-        (403, r#"{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}"#, "grant"),
+        (
+            401,
+            r#"{"error":"invalid_grant","error_description":"refresh token does not exist"}"#,
+            "grant",
+        ),
+        (
+            403,
+            r#"{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}"#,
+            "grant",
+        ),
         // GitHub refuses with 200
         (200, r#"{"error":"bad_refresh_token"}"#, "grant"),
         (200, r#"{"error":"incorrect_client_credentials"}"#, "client"),
         // accounts that are gone
-        (400, r#"{"error":"invalid_request","error_description":"user not found"}"#, "grant"),
-        (400, r#"{"error":"invalid_request","error_description":"There is no 'user' for this token."}"#, "grant"),
-        (400, r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown"}"#, "grant"),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"user not found"}"#,
+            "grant",
+        ),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"There is no 'user' for this token."}"#,
+            "grant",
+        ),
+        (
+            400,
+            r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown"}"#,
+            "grant",
+        ),
         // our client
-        (401, r#"{"error":"invalid_client","error_description":"client authentication failed"}"#, "client"),
+        (
+            401,
+            r#"{"error":"invalid_client","error_description":"client authentication failed"}"#,
+            "client",
+        ),
         (400, r#"{"error":"invalid_client"}"#, "client"),
         // what was asked for
         (400, r#"{"error":"invalid_scope"}"#, "request"),
         (400, r#"{"error":"invalid_target"}"#, "request"),
         (400, r#"{"error":"unsupported_grant_type"}"#, "request"),
         // Slack: part of it may have been done
-        (200, r#"{"ok":false,"error":"internal_error"}"#, "server_error"),
-        (200, r#"{"ok":false,"error":"invalid_refresh_token"}"#, "grant"),
+        (
+            200,
+            r#"{"ok":false,"error":"internal_error"}"#,
+            "server_error",
+        ),
+        (
+            200,
+            r#"{"ok":false,"error":"invalid_refresh_token"}"#,
+            "grant",
+        ),
         // not now
         (429, "", "transient"),
         (503, r#"{"error":"temporarily_unavailable"}"#, "transient"),
@@ -93,14 +137,25 @@ fn retry_after_may_be_a_date_and_date_tells_the_skew() {
     assert_eq!(retry_after(&late, now()), Some(Duration::from_secs(30)));
     let dated = reply(200, &[("date", "Tue, 14 Nov 2023 22:13:10 GMT")], "");
     assert_eq!(skew_seconds(&dated, now()), Some(-10));
-    assert_eq!(skew_seconds(&reply(200, &[("date", "soon")], ""), now()), None);
+    assert_eq!(
+        skew_seconds(&reply(200, &[("date", "soon")], ""), now()),
+        None
+    );
 }
 
 #[test]
 fn what_a_provider_says_is_cut_to_a_line() {
-    let long = format!(r#"{{"error":"invalid_grant","error_description":"a\nb{}"}}"#, "x".repeat(500));
-    let reply = Reply { body: long.into(), ..reply(400, &[], "") };
-    let Outcome::GrantRefused(refused) = classify(&reply, now()) else { panic!("refused") };
+    let long = format!(
+        r#"{{"error":"invalid_grant","error_description":"a\nb{}"}}"#,
+        "x".repeat(500)
+    );
+    let reply = Reply {
+        body: long.into(),
+        ..reply(400, &[], "")
+    };
+    let Outcome::GrantRefused(refused) = classify(&reply, now()) else {
+        panic!("refused")
+    };
     let description = refused.description.unwrap();
     assert_eq!(description.len(), 200);
     assert!(!description.contains('\n'));

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 
 use super::*;
-use crate::model::{AttemptId, BootId, BootStamp, Lineage, LifetimeSource, OwnerId};
+use crate::model::{AttemptId, BootId, BootStamp, LifetimeSource, Lineage, OwnerId};
 
 const STRICT: RecoveryRules = RecoveryRules {
     replay: ReplayRule::Strict,
@@ -16,7 +16,10 @@ fn secs(seconds: u64) -> Duration {
 fn at(seconds: u64) -> Moment {
     Moment {
         wall: Timestamp::from_second(1_700_000_000 + i64::try_from(seconds).unwrap()).unwrap(),
-        boot: BootStamp { id: BootId(9), since: secs(1_000 + seconds) },
+        boot: BootStamp {
+            id: BootId(9),
+            since: secs(1_000 + seconds),
+        },
     }
 }
 
@@ -35,7 +38,12 @@ fn token(lifetime: u64) -> AccessToken {
 }
 
 fn active(access: Option<&AccessToken>) -> Standing<'_> {
-    Standing { lifecycle: &GrantLifecycle::Active, access, refreshable: true, jitter: 0.0 }
+    Standing {
+        lifecycle: &GrantLifecycle::Active,
+        access,
+        refreshable: true,
+        jitter: 0.0,
+    }
 }
 
 fn required() -> GrantLifecycle {
@@ -50,14 +58,21 @@ fn due_is_three_quarters_of_a_life() {
     assert_eq!(due_after(secs(3600), 0.0), secs(2700));
     assert_eq!(due_after(secs(5), 0.0), Duration::from_millis(3750));
     assert_eq!(due_after(secs(5), 0.05), Duration::from_micros(3_562_500));
-    assert_eq!(due_after(secs(5), 9.0), due_after(secs(5), MAX_JITTER), "jitter is bounded");
+    assert_eq!(
+        due_after(secs(5), 9.0),
+        due_after(secs(5), MAX_JITTER),
+        "jitter is bounded"
+    );
     assert_eq!(due_after(secs(0), 0.0), secs(0));
 }
 
 #[test]
 fn a_fresh_token_is_served_and_left_alone() {
     let token = token(3600);
-    assert_eq!(serve(active(Some(&token)), Ask::default(), at(2699)), Verdict::Serve);
+    assert_eq!(
+        serve(active(Some(&token)), Ask::default(), at(2699)),
+        Verdict::Serve
+    );
     assert_eq!(
         serve(active(Some(&token)), Ask::default(), at(2700)),
         Verdict::ServeAndRefresh(Why::Due)
@@ -66,26 +81,45 @@ fn a_fresh_token_is_served_and_left_alone() {
         serve(active(Some(&token)), Ask::default(), at(3599)),
         Verdict::RefreshFirst(Why::Expired)
     );
-    assert_eq!(serve(active(None), Ask::default(), at(0)), Verdict::RefreshFirst(Why::Expired));
+    assert_eq!(
+        serve(active(None), Ask::default(), at(0)),
+        Verdict::RefreshFirst(Why::Expired)
+    );
 }
 
 #[test]
 fn min_ttl_waits_only_for_what_the_provider_can_give() {
     let token = token(3600);
-    let ask = |wanted| Ask { min_ttl: Some(secs(wanted)), rejected: None };
-    assert_eq!(serve(active(Some(&token)), ask(600), at(10)), Verdict::Serve);
+    let ask = |wanted| Ask {
+        min_ttl: Some(secs(wanted)),
+        rejected: None,
+    };
+    assert_eq!(
+        serve(active(Some(&token)), ask(600), at(10)),
+        Verdict::Serve
+    );
     assert_eq!(
         serve(active(Some(&token)), ask(3500), at(1000)),
         Verdict::RefreshFirst(Why::MinTtl)
     );
-    assert_eq!(serve(active(Some(&token)), ask(7200), at(10)), Verdict::Serve, "unattainable");
+    assert_eq!(
+        serve(active(Some(&token)), ask(7200), at(10)),
+        Verdict::Serve,
+        "unattainable"
+    );
 }
 
 #[test]
 fn a_401_of_an_older_generation_is_answered_with_the_newer() {
     let token = token(3600);
-    let rejected = |generation| Ask { min_ttl: None, rejected: Some(Generation(generation)) };
-    assert_eq!(serve(active(Some(&token)), rejected(3), at(10)), Verdict::Serve);
+    let rejected = |generation| Ask {
+        min_ttl: None,
+        rejected: Some(Generation(generation)),
+    };
+    assert_eq!(
+        serve(active(Some(&token)), rejected(3), at(10)),
+        Verdict::Serve
+    );
     assert_eq!(
         serve(active(Some(&token)), rejected(4), at(10)),
         Verdict::RefreshFirst(Why::Rejected)
@@ -96,8 +130,14 @@ fn a_401_of_an_older_generation_is_answered_with_the_newer() {
 fn a_token_fetched_after_a_401_that_gets_one_too_is_rejected() {
     let mut token = token(3600);
     token.after_rejection = true;
-    let ask = Ask { min_ttl: None, rejected: Some(Generation(4)) };
-    assert_eq!(serve(active(Some(&token)), ask, at(59)), Verdict::Refuse(Refusal::Rejected));
+    let ask = Ask {
+        min_ttl: None,
+        rejected: Some(Generation(4)),
+    };
+    assert_eq!(
+        serve(active(Some(&token)), ask, at(59)),
+        Verdict::Refuse(Refusal::Rejected)
+    );
     assert_eq!(
         serve(active(Some(&token)), ask, at(60)),
         Verdict::RefreshFirst(Why::Rejected),
@@ -109,11 +149,17 @@ fn a_token_fetched_after_a_401_that_gets_one_too_is_rejected() {
 fn a_dead_grant_serves_its_living_token_and_then_asks_a_person() {
     let token = token(3600);
     let lifecycle = required();
-    let standing = Standing { lifecycle: &lifecycle, ..active(Some(&token)) };
+    let standing = Standing {
+        lifecycle: &lifecycle,
+        ..active(Some(&token))
+    };
     assert_eq!(serve(standing, Ask::default(), at(3000)), Verdict::Serve);
     let reauthorize = Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::RefreshRefused));
     assert_eq!(serve(standing, Ask::default(), at(3600)), reauthorize);
-    let rejected = Ask { min_ttl: None, rejected: Some(Generation(4)) };
+    let rejected = Ask {
+        min_ttl: None,
+        rejected: Some(Generation(4)),
+    };
     assert_eq!(serve(standing, rejected, at(10)), reauthorize);
 }
 
@@ -121,21 +167,33 @@ fn a_dead_grant_serves_its_living_token_and_then_asks_a_person() {
 fn withdrawn_authority_serves_nothing() {
     let token = token(3600);
     let since = at(0).wall;
-    let suspended = GrantLifecycle::Suspended { reason: SuspendReason::Manual, since };
+    let suspended = GrantLifecycle::Suspended {
+        reason: SuspendReason::Manual,
+        since,
+    };
     let revoked = GrantLifecycle::Revoked { since };
     for (lifecycle, refusal) in [
         (&suspended, Refusal::Suspended(SuspendReason::Manual)),
         (&revoked, Refusal::Revoked),
     ] {
-        let standing = Standing { lifecycle, ..active(Some(&token)) };
-        assert_eq!(serve(standing, Ask::default(), at(1)), Verdict::Refuse(refusal));
+        let standing = Standing {
+            lifecycle,
+            ..active(Some(&token))
+        };
+        assert_eq!(
+            serve(standing, Ask::default(), at(1)),
+            Verdict::Refuse(refusal)
+        );
     }
 }
 
 #[test]
 fn without_a_refresh_token_the_end_needs_a_person() {
     let token = token(3600);
-    let standing = Standing { refreshable: false, ..active(Some(&token)) };
+    let standing = Standing {
+        refreshable: false,
+        ..active(Some(&token))
+    };
     assert_eq!(serve(standing, Ask::default(), at(3000)), Verdict::Serve);
     let no_token = Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken));
     assert_eq!(serve(standing, Ask::default(), at(3600)), no_token);
@@ -163,43 +221,71 @@ fn a_claim_is_read_with_its_owner_and_its_journal() {
     let lost = Investigation::MarkUnknown(UnknownKind::Crash);
     for (owner, journal, expected) in [
         (Alive, Intent, Investigation::OwnerAtWork),
-        (Alive, Reply, Investigation::OwnerAtWork),
+        (Alive, Sending, Investigation::OwnerAtWork),
+        (Alive, Reply, Investigation::AdoptReply),
         (Dead, Intent, Investigation::Release),
         (Dead, Sending, lost),
         (Dead, Missing, lost),
         (Dead, Reply, Investigation::AdoptReply),
     ] {
         let seen = investigate(&spending, owner, journal, STRICT, secs(600), at(1_000_000));
-        assert_eq!(seen, expected, "{owner:?} {journal:?}: time alone gives no permission");
+        assert_eq!(
+            seen, expected,
+            "{owner:?} {journal:?}: time alone gives no permission"
+        );
     }
+    let soon = investigate(&spending, Alive, Reply, STRICT, secs(600), at(1));
+    assert_eq!(soon, Investigation::OwnerAtWork, "it is about to commit");
 }
 
 fn resend(claim: &Claim, replay: ReplayRule, access_left: u64, now: u64) -> Investigation {
     let rules = RecoveryRules { replay, ..STRICT };
     let journal = JournalState::Sending;
-    investigate(claim, OwnerState::Dead, journal, rules, secs(access_left), at(now))
+    investigate(
+        claim,
+        OwnerState::Dead,
+        journal,
+        rules,
+        secs(access_left),
+        at(now),
+    )
 }
 
 #[test]
 fn a_strict_provider_is_asked_again_as_late_as_possible() {
     let crash = unknown(UnknownKind::Crash);
-    assert!(matches!(resend(&crash, ReplayRule::Strict, 600, 10_000), Investigation::ResendAfter(_)));
+    assert!(matches!(
+        resend(&crash, ReplayRule::Strict, 600, 10_000),
+        Investigation::ResendAfter(_)
+    ));
     assert_eq!(
         resend(&crash, ReplayRule::Strict, 0, 80),
         Investigation::ResendAfter(secs(10)),
         "the request may still be queued"
     );
-    assert_eq!(resend(&crash, ReplayRule::Strict, 30, 90), Investigation::Resend);
+    assert_eq!(
+        resend(&crash, ReplayRule::Strict, 30, 90),
+        Investigation::Resend
+    );
 }
 
 #[test]
 fn inside_a_grace_window_it_is_asked_again_at_a_third() {
     let crash = unknown(UnknownKind::Crash);
     let grace = ReplayRule::Grace(secs(30));
-    assert_eq!(resend(&crash, grace, 600, 4), Investigation::ResendAfter(secs(6)));
+    assert_eq!(
+        resend(&crash, grace, 600, 4),
+        Investigation::ResendAfter(secs(6))
+    );
     assert_eq!(resend(&crash, grace, 600, 10), Investigation::Resend);
-    assert_eq!(resend(&crash, ReplayRule::Harmless, 600, 1), Investigation::Resend);
-    assert_eq!(resend(&crash, ReplayRule::TwoGenerations, 600, 90), Investigation::Resend);
+    assert_eq!(
+        resend(&crash, ReplayRule::Harmless, 600, 1),
+        Investigation::Resend
+    );
+    assert_eq!(
+        resend(&crash, ReplayRule::TwoGenerations, 600, 90),
+        Investigation::Resend
+    );
 }
 
 #[test]
@@ -208,19 +294,34 @@ fn an_unknown_provider_is_asked_by_how_the_answer_was_lost() {
     let reset = unknown(UnknownKind::Reset);
     assert_eq!(resend(&reset, unknown_rule, 7200, 3), Investigation::Resend);
     let gateway = unknown(UnknownKind::GatewayTimeout);
-    assert_eq!(resend(&gateway, unknown_rule, 7200, 3), Investigation::ResendAfter(secs(12)));
+    assert_eq!(
+        resend(&gateway, unknown_rule, 7200, 3),
+        Investigation::ResendAfter(secs(12))
+    );
     let silence = unknown(UnknownKind::Silence);
-    assert!(matches!(resend(&silence, unknown_rule, 7200, 999), Investigation::ResendAfter(_)));
-    assert_eq!(resend(&silence, unknown_rule, 3599, 999), Investigation::Resend);
+    assert!(matches!(
+        resend(&silence, unknown_rule, 7200, 999),
+        Investigation::ResendAfter(_)
+    ));
+    assert_eq!(
+        resend(&silence, unknown_rule, 3599, 999),
+        Investigation::Resend
+    );
 }
 
 #[test]
 fn further_resends_keep_their_distance() {
     let mut reset = unknown(UnknownKind::Reset);
     reset.number = 2;
-    assert_eq!(resend(&reset, ReplayRule::Unknown, 0, 100), Investigation::ResendAfter(secs(20)));
+    assert_eq!(
+        resend(&reset, ReplayRule::Unknown, 0, 100),
+        Investigation::ResendAfter(secs(20))
+    );
     reset.number = 40;
-    assert_eq!(resend(&reset, ReplayRule::Unknown, 0, 3600), Investigation::Resend);
+    assert_eq!(
+        resend(&reset, ReplayRule::Unknown, 0, 3600),
+        Investigation::Resend
+    );
 }
 
 #[test]
@@ -228,12 +329,18 @@ fn a_wall_clock_that_leaps_gives_no_permission_to_resend() {
     let crash = unknown(UnknownKind::Crash);
     let mut leapt = at(10);
     leapt.wall = at(1_000_000).wall;
-    let rules = RecoveryRules { replay: ReplayRule::Harmless, ..STRICT };
+    let rules = RecoveryRules {
+        replay: ReplayRule::Harmless,
+        ..STRICT
+    };
     let strict = investigate(
         &crash,
         OwnerState::Dead,
         JournalState::Sending,
-        RecoveryRules { replay: ReplayRule::Strict, ..rules },
+        RecoveryRules {
+            replay: ReplayRule::Strict,
+            ..rules
+        },
         secs(0),
         leapt,
     );
@@ -247,6 +354,10 @@ fn backoff_grows_is_capped_and_hears_retry_after() {
     assert_eq!(backoff(3, None, far, 1.0), secs(8));
     assert_eq!(backoff(30, None, far, 1.0), secs(300));
     assert_eq!(backoff(3, None, far, 0.0), Duration::from_millis(250));
-    assert_eq!(backoff(30, None, secs(40), 1.0), secs(10), "tighter near the end");
+    assert_eq!(
+        backoff(30, None, secs(40), 1.0),
+        secs(10),
+        "tighter near the end"
+    );
     assert_eq!(backoff(0, Some(secs(20)), far, 0.5), secs(20));
 }

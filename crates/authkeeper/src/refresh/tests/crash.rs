@@ -1,0 +1,235 @@
+//! What a dead process left behind: its claim, its journal, its answer.
+
+use http::{HeaderMap, StatusCode};
+
+use super::*;
+use crate::{
+    http::Reply,
+    model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
+    refresh::{decide::JournalState, spill::StoredReply},
+    store::Spend,
+};
+
+const ATTEMPT: &str = "dead-attempt";
+
+/// As a process leaves it that dies in a refresh of the current generation.
+async fn leave_claim(bench: &Bench, runtime: &Runtime, owner: &str) {
+    let grant = grant(runtime).await;
+    let spend = Spend {
+        grant: grant.id,
+        lineage: grant.lineage,
+        generation: grant.generation,
+    };
+    let claim = Claim {
+        attempt: AttemptId::new(ATTEMPT),
+        number: 1,
+        owner: OwnerId::new(owner),
+        since: bench.clock.now(),
+        phase: ClaimPhase::Spending,
+    };
+    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+}
+
+fn leave_journal(bench: &Bench) -> Journal {
+    Journal::prepare(&bench.spill(), &AttemptId::new(ATTEMPT)).unwrap()
+}
+
+fn leave_reply(bench: &Bench, runtime: &Runtime, status: u16, body: String) {
+    let journal = leave_journal(bench);
+    journal.mark_sending().unwrap();
+    let status = StatusCode::from_u16(status).unwrap();
+    let reply = Reply {
+        status,
+        headers: HeaderMap::new(),
+        body: body.into(),
+    };
+    let stored = StoredReply {
+        reply,
+        issued: bench.clock.now(),
+        after_rejection: false,
+    };
+    journal.keep_reply(&runtime.tools.sealer, &stored).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_sent_nothing_is_given_back() {
+    let (bench, runtime) = Bench::new().await;
+    leave_claim(&bench, &runtime, "dead").await;
+    drop(leave_journal(&bench));
+    bench.clock.advance(secs(3600));
+    assert_eq!(ask(&runtime).await.unwrap().generation, Generation(2));
+    assert_eq!(bench.server.requests(), 1);
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
+    let (bench, runtime) = Bench::new().await;
+    leave_claim(&bench, &runtime, "dead").await;
+    leave_journal(&bench).mark_sending().unwrap();
+    assert!(ask(&runtime).await.is_ok());
+    assert!(runtime.drain(secs(20)).await);
+    let now = status(&runtime).await;
+    let phase = now.claim.clone().map(|claim| claim.phase);
+    assert!(
+        matches!(
+            phase,
+            Some(ClaimPhase::Unknown {
+                kind: UnknownKind::Crash,
+                ..
+            })
+        ),
+        "{phase:?}"
+    );
+    assert_eq!(now.troubles.len(), 1);
+    assert_eq!(
+        bench.server.requests(),
+        0,
+        "it may still be queued at the provider"
+    );
+    bench.clock.advance(secs(80));
+    assert!(ask(&runtime).await.is_ok());
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(bench.server.requests(), 0);
+    bench.clock.advance(secs(12));
+    until("the resend", async || {
+        let _ = ask(&runtime).await;
+        grant(&runtime).await.generation == Generation(2)
+    })
+    .await;
+    assert_eq!(bench.server.requests(), 1);
+    assert_in_step(&bench, &runtime).await;
+    assert!(status(&runtime).await.troubles.is_empty());
+    assert_eq!(
+        bench.journals(),
+        Vec::<String>::new(),
+        "the dead attempt's journal too"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_left_in_a_journal_is_adopted() {
+    let (bench, runtime) = Bench::new().await;
+    leave_claim(&bench, &runtime, "dead").await;
+    let newer = bench.server.sign_in();
+    let body =
+        format!(r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600}}"#);
+    leave_reply(&bench, &runtime, 200, body);
+    bench.clock.advance(secs(3600));
+    let _ = ask(&runtime).await;
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(
+        grant(&runtime).await.generation.0 - 2,
+        u64::from(bench.server.requests())
+    );
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_larger_than_any_is_kept_whole() {
+    let (bench, runtime) = Bench::new().await;
+    let newer = bench.server.sign_in();
+    let padding = "p".repeat(crate::http::REPLY_LIMIT - 200);
+    let body = format!(
+        r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600,"x":"{padding}"}}"#
+    );
+    leave_claim(&bench, &runtime, "dead").await;
+    leave_reply(&bench, &runtime, 200, body);
+    let journal = open_journal(&bench.spill(), ATTEMPT).unwrap();
+    assert_eq!(journal.state(&runtime.tools.sealer), JournalState::Reply);
+    after_401(&runtime, 1).await.unwrap();
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.server.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_none_does_not_go_in_circles() {
+    for (code, body) in [
+        (500, "oops"),
+        (503, r#"{"error":"slow_down"}"#),
+        (200, "<html>"),
+    ] {
+        let (bench, runtime) = Bench::new().await;
+        leave_claim(&bench, &runtime, "dead").await;
+        leave_reply(&bench, &runtime, code, body.to_owned());
+        bench.clock.advance(secs(3600));
+        ask(&runtime).await.unwrap_err();
+        assert!(runtime.drain(secs(20)).await);
+        assert_eq!(bench.server.requests(), 0, "{code} {body}");
+        assert_eq!(bench.journals(), Vec::<String>::new());
+        until("a resend or a first try", async || {
+            bench.clock.advance(secs(5));
+            ask(&runtime).await.is_ok()
+        })
+        .await;
+        assert_eq!(bench.server.requests(), 1);
+        assert_in_step(&bench, &runtime).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_others() {
+    let (bench, one) = Bench::new().await;
+    let two = bench.process();
+    let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
+    leave_claim(&bench, &one, owner.as_str()).await;
+    let newer = bench.server.sign_in();
+    let body =
+        format!(r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600}}"#);
+    leave_reply(&bench, &one, 200, body);
+    bench.clock.advance(secs(60));
+    assert_eq!(text(&after_401(&one, 1).await.unwrap()), "adopted");
+    assert_in_step(&bench, &one).await;
+    assert_eq!(bench.server.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
+    let (bench, one) = Bench::new().await;
+    let two = bench.process();
+    let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
+    leave_claim(&bench, &one, owner.as_str()).await;
+    leave_journal(&bench).mark_sending().unwrap();
+    let asked = {
+        let one = one.clone();
+        crate::background::spawn(async move { after_401(&one, 1).await })
+    };
+    until("the wait's end", async || {
+        bench.clock.advance(secs(10));
+        asked.is_finished()
+    })
+    .await;
+    let error = asked.await.unwrap().unwrap_err();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");
+    assert_eq!(
+        bench.server.requests(),
+        0,
+        "never a second spender beside a living one"
+    );
+    drop(two);
+    bench.clock.advance(secs(600));
+    // Its death is proved by its lock, and the quiet period is long over.
+    assert_eq!(after_401(&one, 1).await.unwrap().generation, Generation(2));
+    assert_eq!(bench.server.requests(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_uncertainty_whose_teller_died_is_told_all_the_same() {
+    let (bench, runtime) = Bench::new().await;
+    leave_claim(&bench, &runtime, "dead").await;
+    let id = grant(&runtime).await.id;
+    let (kind, now) = (UnknownKind::Silence, bench.clock.now());
+    let attempt = AttemptId::new(ATTEMPT);
+    assert!(
+        runtime
+            .tools
+            .store
+            .mark_unknown(&id, &attempt, kind, now)
+            .await
+            .unwrap()
+    );
+    assert!(ask(&runtime).await.is_ok());
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(status(&runtime).await.troubles.len(), 1);
+}

@@ -1,0 +1,245 @@
+//! The refresh transaction against a strict server, over the real store, with real tasks.
+
+mod crash;
+mod flights;
+mod outcomes;
+mod server;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use self::server::{Server, Wire};
+use super::{RefreshRules, spill::Journal};
+use crate::{
+    clock::{Clock, Seams, SystemClock, SystemRandom},
+    error::TokenError,
+    model::{
+        ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
+        Grant, GrantId, Issuer, LifetimeSource, Moment, PrincipalId, Provider, RefreshToken,
+        RegistrationSource, Resource, Scope, ServerMetadata, TokenSet,
+    },
+    runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
+    store::SignedIn,
+};
+
+const ISSUER: &str = "https://as.example";
+
+/// The real clock, moved forward by hand: sleeps are real and short.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    real: SystemClock,
+    by: Mutex<Duration>,
+}
+
+impl Ahead {
+    fn advance(&self, by: Duration) {
+        *self.by.lock().unwrap() += by;
+    }
+}
+
+#[async_trait]
+impl Clock for Ahead {
+    fn now(&self) -> Moment {
+        let mut now = self.real.now();
+        let by = *self.by.lock().unwrap();
+        now.wall = now.wall.saturating_add(by).unwrap();
+        now.boot.since += by;
+        now
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration.min(Duration::from_millis(20))).await;
+    }
+}
+
+/// One machine: a folder, a clock, a server somewhere.
+struct Bench {
+    folder: TempDir,
+    clock: Arc<Ahead>,
+    server: Arc<Server>,
+    rules: RefreshRules,
+}
+
+fn name() -> ConnectionName {
+    ConnectionName::parse("c").unwrap()
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Bench {
+    /// A machine with one connection whose access token lives an hour.
+    async fn new() -> (Self, Runtime) {
+        let clock = Ahead {
+            real: SystemClock::new(),
+            by: Mutex::default(),
+        };
+        let bench = Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: Arc::new(clock),
+            server: Server::new(3600),
+            rules: RefreshRules::default(),
+        };
+        let runtime = bench.process();
+        bench.sign_in(&runtime).await;
+        (bench, runtime)
+    }
+
+    fn seams(&self) -> Seams {
+        Seams {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            random: Arc::new(SystemRandom),
+        }
+    }
+
+    /// One more process on this machine.
+    fn process(&self) -> Runtime {
+        let mut settings = Settings::in_folder(self.folder.path().to_owned());
+        settings.rules = self.rules.clone();
+        Runtime::open(
+            &settings,
+            self.seams(),
+            Arc::new(Wire(Arc::clone(&self.server))),
+        )
+        .unwrap()
+    }
+
+    fn spill(&self) -> PathBuf {
+        self.folder.path().join("spill")
+    }
+
+    /// The names of what lies in the spill folder.
+    fn journals(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.spill()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    async fn sign_in(&self, runtime: &Runtime) -> Grant {
+        let refresh = self.server.sign_in();
+        let signed_in = signed_in(&refresh, self.clock.now(), secs(3600));
+        runtime.tools.store.adopt_sign_in(signed_in).await.unwrap()
+    }
+}
+
+fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
+    let metadata = serde_json::json!({
+        "issuer": ISSUER,
+        "token_endpoint": "https://as.example/token",
+        "revocation_endpoint": "https://as.example/revoke",
+    });
+    let metadata: ServerMetadata = serde_json::from_value(metadata).unwrap();
+    let refresh_token = RefreshToken {
+        secret: refresh.to_owned().into(),
+        expires_at: None,
+    };
+    SignedIn {
+        connection: Connection {
+            name: name(),
+            principal: PrincipalId::local_user(),
+            url: "https://mcp.example/mcp".to_owned(),
+            resource: Some(Resource::new("https://mcp.example/mcp")),
+            issuer: Issuer::new(ISSUER),
+            client_id: ClientId::new("client"),
+            scope: None,
+            grant: None,
+            created: issued.wall,
+        },
+        provider: Provider {
+            issuer: Issuer::new(ISSUER),
+            metadata,
+        },
+        registration: ClientRegistration {
+            issuer: Issuer::new(ISSUER),
+            client_id: ClientId::new("client"),
+            client_secret: None,
+            auth_method: ClientAuthMethod::None,
+            redirect_uris: vec![],
+            source: RegistrationSource::Given,
+        },
+        tokens: TokenSet {
+            access_token: "access-0".to_owned().into(),
+            refresh_token: Some(refresh_token),
+            scope: Some(Scope::new("read write")),
+            issued,
+            lifetime,
+            lifetime_source: LifetimeSource::ExpiresIn,
+        },
+        new_grant: GrantId::new(format!("grant-{refresh}")),
+    }
+}
+
+async fn ask(runtime: &Runtime) -> Result<IssuedToken, TokenError> {
+    runtime.access_token(&TokenRequest::new(name())).await
+}
+
+/// As a caller does whose call got a 401 with this generation.
+async fn after_401(runtime: &Runtime, generation: u64) -> Result<IssuedToken, TokenError> {
+    let request = TokenRequest::new(name()).after_401(Some(Generation(generation)));
+    runtime.access_token(&request).await
+}
+
+async fn status(runtime: &Runtime) -> ConnectionStatus {
+    runtime.status(&name()).await.unwrap()
+}
+
+async fn grant(runtime: &Runtime) -> Grant {
+    let id = status(runtime).await.connection.grant.unwrap();
+    runtime.tools.store.grant(&id).await.unwrap().unwrap()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test compares what is stored with what the server knows"
+)]
+fn refresh_of(grant: &Grant) -> Option<String> {
+    grant
+        .refresh
+        .as_ref()
+        .map(|token| token.secret.expose().clone())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test compares what is handed out with what was issued"
+)]
+fn text(token: &IssuedToken) -> String {
+    token.secret.expose().clone()
+}
+
+/// The store holds exactly the refresh token that is good at the server.
+async fn assert_in_step(bench: &Bench, runtime: &Runtime) {
+    assert!(runtime.drain(secs(20)).await);
+    let stored = grant(runtime).await;
+    assert_eq!(
+        refresh_of(&stored),
+        bench.server.good(),
+        "the newest token is the stored one"
+    );
+    assert!(bench.server.good().is_some(), "the grant lives");
+    assert_eq!(bench.server.reuses(), 0);
+}
+
+/// Waits until something is so; a test's own timeout says when it never is.
+async fn until<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
+    let wait = async {
+        while !check().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(secs(20), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+fn open_journal(folder: &Path, attempt: &str) -> Option<Journal> {
+    Journal::open(folder, &crate::model::AttemptId::new(attempt))
+}

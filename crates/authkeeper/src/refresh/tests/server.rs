@@ -1,0 +1,260 @@
+//! A strict authorization server in memory: single-use refresh tokens, the whole family dies of a reuse. It counts
+//! what it is asked and plays scripted faults.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::sync::watch;
+
+use crate::http::{
+    ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport,
+};
+
+/// What the server does with one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// Acts, and the connection ends before the answer is through.
+    CutAfterCommit,
+    /// Acts, and the proxy in front answers 502 in HTML.
+    BadGatewayAfterCommit,
+    /// Does not act and says so.
+    Unavailable,
+    /// Does not act; a proxy answers 403 in HTML.
+    ForbiddenPage,
+    /// Answers without a new refresh token and without a scope; the old one stays good.
+    OmitRefresh,
+    /// Refuses our client.
+    InvalidClient,
+    /// Panics in the transport.
+    Panic,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The one refresh token that is good; none once the family is dead.
+    current: Option<u64>,
+    minted: u64,
+    expires_in: Option<u64>,
+    faults: VecDeque<Fault>,
+    connects: u32,
+    requests: u32,
+    reuses: u32,
+    revoked: Vec<String>,
+}
+
+/// The server.
+#[derive(Debug)]
+pub(super) struct Server {
+    inner: Mutex<Inner>,
+    /// While true, requests wait before the server acts on them.
+    hold_before: watch::Sender<bool>,
+    /// While true, answers wait after the server has acted.
+    hold_after: watch::Sender<bool>,
+}
+
+impl Server {
+    pub(super) fn new(expires_in: u64) -> Arc<Self> {
+        let inner = Inner {
+            current: Some(0),
+            expires_in: Some(expires_in),
+            ..Inner::default()
+        };
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            hold_before: watch::Sender::new(false),
+            hold_after: watch::Sender::new(false),
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    pub(super) fn script(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.inner().faults.extend(faults);
+    }
+
+    pub(super) fn expires_in(&self, seconds: u64) {
+        self.inner().expires_in = Some(seconds);
+    }
+
+    pub(super) fn kill_family(&self) {
+        self.inner().current = None;
+    }
+
+    pub(super) fn hold_before(&self, hold: bool) {
+        self.hold_before.send_replace(hold);
+    }
+
+    pub(super) fn hold_after(&self, hold: bool) {
+        self.hold_after.send_replace(hold);
+    }
+
+    /// A new family, as a sign-in makes one: its refresh token's text.
+    pub(super) fn sign_in(&self) -> String {
+        let mut inner = self.inner();
+        inner.minted += 1;
+        inner.current = Some(inner.minted);
+        format!("refresh-{}", inner.minted)
+    }
+
+    /// How many token requests came.
+    pub(super) fn requests(&self) -> u32 {
+        self.inner().requests
+    }
+
+    pub(super) fn connects(&self) -> u32 {
+        self.inner().connects
+    }
+
+    /// How often a spent refresh token came again.
+    pub(super) fn reuses(&self) -> u32 {
+        self.inner().reuses
+    }
+
+    pub(super) fn revoked(&self) -> Vec<String> {
+        self.inner().revoked.clone()
+    }
+
+    /// The refresh token that is good now.
+    pub(super) fn good(&self) -> Option<String> {
+        self.inner()
+            .current
+            .map(|number| format!("refresh-{number}"))
+    }
+
+    /// Waits until this many token requests have come.
+    pub(super) async fn saw(&self, requests: u32) {
+        while self.requests() < requests {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn token(&self, form: &[(String, String)]) -> Result<Reply, ExchangeError> {
+        self.inner().requests += 1;
+        let mut held = self.hold_before.subscribe();
+        let _ = held.wait_for(|held| !held).await;
+        let answer = self.act(form);
+        let mut held = self.hold_after.subscribe();
+        let _ = held.wait_for(|held| !held).await;
+        answer
+    }
+
+    fn act(&self, form: &[(String, String)]) -> Result<Reply, ExchangeError> {
+        let field = |name: &str| {
+            form.iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value)
+        };
+        assert_eq!(
+            field("grant_type").map(String::as_str),
+            Some("refresh_token")
+        );
+        assert_eq!(field("scope"), None, "a refresh never names a scope");
+        let sent = field("refresh_token").cloned().unwrap_or_default();
+        let mut inner = self.inner();
+        let fault = inner.faults.pop_front();
+        match fault {
+            Some(Fault::Panic) => {
+                drop(inner);
+                panic!("scripted");
+            }
+            Some(Fault::Unavailable) => {
+                let mut reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
+                reply
+                    .headers
+                    .insert(header::RETRY_AFTER, HeaderValue::from_static("0"));
+                return Ok(reply);
+            }
+            Some(Fault::ForbiddenPage) => return Ok(html(403)),
+            Some(Fault::InvalidClient) => return Ok(json(401, r#"{"error":"invalid_client"}"#)),
+            _ => {}
+        }
+        if inner.current.map(|number| format!("refresh-{number}")) != Some(sent) {
+            inner.reuses += u32::from(inner.current.is_some());
+            inner.current = None;
+            return Ok(json(400, r#"{"error":"invalid_grant"}"#));
+        }
+        inner.minted += 1;
+        let number = inner.minted;
+        let life = inner.expires_in.unwrap_or(3600);
+        if matches!(fault, Some(Fault::OmitRefresh)) {
+            let body = format!(r#"{{"access_token":"access-{number}","expires_in":{life}}}"#);
+            return Ok(json(200, &body));
+        }
+        inner.current = Some(number);
+        let body = format!(
+            r#"{{"access_token":"access-{number}","refresh_token":"refresh-{number}","expires_in":{life}}}"#
+        );
+        match fault {
+            Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
+            Some(Fault::BadGatewayAfterCommit) => Ok(html(502)),
+            _ => Ok(json(200, &body)),
+        }
+    }
+}
+
+fn json(status: u16, body: &str) -> Reply {
+    reply(status, "application/json", body)
+}
+
+fn html(status: u16) -> Reply {
+    reply(status, "text/html", "<html>no</html>")
+}
+
+fn reply(status: u16, kind: &'static str, body: &str) -> Reply {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let status = StatusCode::from_u16(status).unwrap();
+    Reply {
+        status,
+        headers,
+        body: body.to_owned().into(),
+    }
+}
+
+/// The way to the server; clones of it are many processes' networks.
+#[derive(Clone, Debug)]
+pub(super) struct Wire(pub(super) Arc<Server>);
+
+struct Line {
+    server: Arc<Server>,
+    path: String,
+}
+
+#[async_trait]
+impl Transport for Wire {
+    async fn connect(&self, url: &HttpUrl, _: Reach) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.0.inner().connects += 1;
+        Ok(Box::new(Line {
+            server: Arc::clone(&self.0),
+            path: url.path().to_owned(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Exchange for Line {
+    async fn send(self: Box<Self>, request: Request) -> Result<Reply, ExchangeError> {
+        let form: Vec<(String, String)> =
+            form_urlencoded::parse(&request.body).into_owned().collect();
+        if self.path == "/revoke" {
+            let token = form.into_iter().find(|(key, _)| key == "token");
+            self.server
+                .inner()
+                .revoked
+                .extend(token.map(|(_, value)| value));
+            return Ok(json(200, "{}"));
+        }
+        // The server goes on though the client has hung up, as real ones do.
+        let server = Arc::clone(&self.server);
+        crate::background::spawn(async move { server.token(&form).await })
+            .await
+            .unwrap()
+    }
+}
