@@ -6,21 +6,22 @@
 )]
 
 use std::fs;
+use std::time::Duration;
 
 use e2e::home::{Home, Invocation, Output, Running};
 use e2e::scenario::{
     SOON, assert_no_leaks, connect_api, connect_mcp, records_of, refreshes, status,
 };
 use e2e::servers::Server;
-use e2e::wait::wait_until;
+use e2e::wait::{pause, wait_until};
 use e2e::{python, script};
 use rustix::process::Signal;
 use serde_json::Value;
 
 const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
 
-/// Calls through the proxy, says so, waits for `$HOME/go`, calls again; its argument is the code it
-/// ends with if the second call fails.
+/// Calls through the proxy, says so, waits for `$HOME/go`, calls again; if that fails, waits for
+/// `$HOME/end` and ends with the code in its argument.
 const TWO_CALLS: &str = r#"
 import os, sys, time, urllib.error, urllib.request
 def call():
@@ -43,6 +44,7 @@ try:
     print(call(), flush=True)
 except urllib.error.HTTPError as error:
     print(error.code, error.headers["x-authkeeper-error"], flush=True)
+    until(home + "/end")
     sys.exit(int(sys.argv[1]))
 "#;
 
@@ -67,6 +69,11 @@ fn revoked_between_two_calls(home: &Home, server: &Server, code: &str) -> Output
     until_there(home, "called", &run);
     assert_eq!(server.ctl("revoke-grants")["revoked"], 1);
     fs::write(home.path().join("go"), "").unwrap();
+    let told = wait_until(SOON, || run.stderr().contains("reauthorization_required"));
+    assert!(told, "nobody is told while the command goes on");
+    // Looked for about once a second: what is told once is not told again.
+    pause(Duration::from_millis(1_500));
+    fs::write(home.path().join("end"), "").unwrap();
     run.finish(SOON)
 }
 

@@ -1,8 +1,4 @@
 //! Acceptance C: exactly one refresh, whoever asks and however many.
-#![expect(
-    clippy::unwrap_used,
-    reason = "all of this file is a test, its helpers too"
-)]
 
 use std::collections::BTreeSet;
 

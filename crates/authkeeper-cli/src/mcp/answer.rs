@@ -287,6 +287,13 @@ mod tests {
             stray
         );
         assert_eq!(judged(200, r#"{"id":null,"error":{"code":-32600}}"#), stray);
+        for oauth in [
+            r#"{"error":"invalid_token","error_description":"The token ended"}"#,
+            r#"{"id":1,"error":"invalid_token"}"#,
+            r#"{"error":{"type":"overloaded"}}"#,
+        ] {
+            assert_eq!(judged(401, oauth), Verdict::Unusable, "{oauth}");
+        }
         assert_eq!(judged(200, r#"{"id":2,"result":{}}"#), Verdict::Unusable);
         assert_eq!(judged(500, r#"{"detail":"oops"}"#), Verdict::Unusable);
         assert_eq!(

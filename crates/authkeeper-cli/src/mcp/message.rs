@@ -178,7 +178,10 @@ impl FromServer {
         let negotiated = envelope
             .result
             .and_then(|result| negotiated_version(result.get()));
-        let error = envelope.error.map(|error| error.get().to_owned());
+        let error = match envelope.error {
+            Some(error) if envelope.method.is_none() && !is_error_object(error) => return None,
+            error => error.map(|error| error.get().to_owned()),
+        };
         Some(Self {
             answers,
             negotiated,
@@ -313,6 +316,17 @@ fn fields_of(raw: &RawValue) -> Fields<'_> {
 
 fn text_of(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
+}
+
+/// JSON-RPC's `error` is an object with an integer `code`. OAuth's (RFC 6750, RFC 6749) is a word, and an API's own
+/// may be anything: passed on as an answer, no client could read it, and its call would hang.
+fn is_error_object(raw: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct ErrorObject {
+        #[serde(rename = "code")]
+        _code: i64,
+    }
+    serde_json::from_str::<ErrorObject>(raw.get()).is_ok()
 }
 
 fn negotiated_version(result: &str) -> Option<String> {
