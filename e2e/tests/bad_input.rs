@@ -1,8 +1,4 @@
 //! Bad input from every side: each a clear error, a hint, its exit code, and nothing lost.
-#![expect(
-    clippy::unwrap_used,
-    reason = "all of this file is a test, its helpers too"
-)]
 
 use std::fs;
 use std::net::TcpListener;

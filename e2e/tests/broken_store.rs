@@ -274,6 +274,7 @@ struct Mounted(PathBuf);
 
 impl Mounted {
     /// None where mounting is not permitted.
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn under(home: &Home) -> Option<Self> {
         let folder = folder(home);
         fs::create_dir_all(&folder).unwrap();
