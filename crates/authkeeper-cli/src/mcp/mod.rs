@@ -49,7 +49,5 @@ mod stream;
 mod tests;
 mod upstream;
 
-#[cfg(test)]
-use bridge::BridgeError;
 pub(crate) use bridge::{Options, serve};
 pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};

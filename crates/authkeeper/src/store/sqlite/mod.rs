@@ -217,7 +217,7 @@ fn keep_room(path: &Path) {
             .create_new(true)
             .mode(0o600)
             .open(&room)?;
-        file.write_all(&[1; ROOM])
+        file.write_all(&vec![1; ROOM])
     };
     let made: std::io::Result<()> = make();
     if made.is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists) {

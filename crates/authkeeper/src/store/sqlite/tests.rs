@@ -70,6 +70,7 @@ async fn every_file_is_its_owners_alone() {
             "store.db",
             "store.db-shm",
             "store.db-wal",
+            "store.room",
             "store.turn"
         ]
     );
