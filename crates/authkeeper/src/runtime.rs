@@ -11,7 +11,7 @@ use crate::{
     http::Transport,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, FailedCall, Generation,
-        Grant, Record, Resource, Scope, TaskId, Trouble, TroubleId,
+        Grant, GrantLifecycle, Record, Resource, Scope, TaskId, Trouble, TroubleId,
     },
     refresh::{
         RefreshRules, Tools, Whose,
@@ -205,7 +205,7 @@ impl Runtime {
         let mut ended = None;
         for _ in 0..ROUNDS {
             let (connection, grant) = self.find(&request.connection).await?;
-            let whose = whose(&connection);
+            let whose = Whose::of(&connection);
             let now = self.tools.seams.clock.now();
             let ask = Ask {
                 min_ttl: request.min_ttl,
@@ -223,6 +223,7 @@ impl Runtime {
                     return self.issue(&connection, &grant, request);
                 }
                 (Verdict::Refuse(refusal), _) => {
+                    self.retire_dead(&grant, request).await?;
                     return Err(self.refused(&whose, &grant, refusal).await?);
                 }
                 (Verdict::RefreshFirst(_), Some(end)) => {
@@ -260,7 +261,7 @@ impl Runtime {
         Err(match end {
             End::Uncertain { kind, resend_in } => TokenError::Uncertain {
                 record: Box::new(trouble::uncertain_record(
-                    &whose(connection),
+                    &Whose::of(connection),
                     grant,
                     kind,
                     now.wall,
@@ -294,6 +295,23 @@ impl Runtime {
         }
     }
 
+    /// The token got a 401 and nothing can replace it: whatever its clock says, it is handed out no more.
+    async fn retire_dead(&self, grant: &Grant, request: &TokenRequest) -> Result<(), StoreError> {
+        let over = matches!(
+            grant.lifecycle,
+            GrantLifecycle::ReauthorizationRequired { .. }
+        );
+        match (&grant.access, request.rejected) {
+            (Some(token), Some(rejected)) if over && token.generation <= rejected => {
+                self.tools
+                    .store
+                    .retire_access(&grant.id, token.generation)
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn refused(
         &self,
         whose: &Whose,
@@ -305,7 +323,7 @@ impl Runtime {
         match refusal {
             Refusal::Reauthorize(reason) => {
                 let since = match &grant.lifecycle {
-                    crate::model::GrantLifecycle::ReauthorizationRequired { since, .. } => *since,
+                    GrantLifecycle::ReauthorizationRequired { since, .. } => *since,
                     _ => now,
                 };
                 let times = (since, now);
@@ -522,13 +540,6 @@ impl Runtime {
     /// The time by the runtime's clock.
     pub fn now(&self) -> Timestamp {
         self.tools.seams.clock.now().wall
-    }
-}
-
-fn whose(connection: &Connection) -> Whose {
-    Whose {
-        connection: connection.name.clone(),
-        principal: connection.principal.clone(),
     }
 }
 

@@ -329,11 +329,7 @@ impl Attempt<'_> {
             return Ok(Some(End::Refused));
         };
         let plan = Plan::load(self.tools, self.grant).await?;
-        let resource = self
-            .grant
-            .access
-            .as_ref()
-            .and_then(|token| token.resource.as_ref());
+        let resource = self.whose.resource.as_ref();
         let request = refresh_request(&plan.registration, &refresh.secret, resource);
         let connected = self
             .tools
@@ -640,11 +636,7 @@ impl Conclusion<'_> {
             .habits(self.grant.issuer.as_str())
             .default_lifetime;
         let tokens = answer.into_token_set(stored.issued, default);
-        let resource = self
-            .grant
-            .access
-            .as_ref()
-            .and_then(|token| token.resource.clone());
+        let resource = self.whose.resource.clone();
         let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
         access.after_rejection = stored.after_rejection;
         // RFC 6749 §5.1: a scope that is left out is as it was.

@@ -25,7 +25,7 @@ use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
     clock::Seams,
     http::Transport,
-    model::{ConnectionName, Grant, GrantId, PrincipalId, ReplayRule},
+    model::{Connection, ConnectionName, Grant, GrantId, PrincipalId, ReplayRule, Resource},
     store::{Store, owners::Owners, seal::Sealer},
 };
 
@@ -108,6 +108,18 @@ pub(crate) struct Tools {
 pub(crate) struct Whose {
     pub(crate) connection: ConnectionName,
     pub(crate) principal: PrincipalId,
+    /// What its tokens are asked for, at every refresh (RFC 8707).
+    pub(crate) resource: Option<Resource>,
+}
+
+impl Whose {
+    pub(crate) fn of(connection: &Connection) -> Self {
+        Self {
+            connection: connection.name.clone(),
+            principal: connection.principal.clone(),
+            resource: connection.resource.clone(),
+        }
+    }
 }
 
 /// What [`decide::serve`] needs to know of a grant.

@@ -73,10 +73,7 @@ pub(super) async fn look(
         return Ok(LOOK_AGAIN);
     };
     let now = tools.seams.clock.now();
-    let whose = Whose {
-        connection: known.name.clone(),
-        principal: known.principal.clone(),
-    };
+    let whose = Whose::of(&known);
     match decide::serve(standing(&grant), Ask::default(), now) {
         // Nothing can be refreshed here, however due it is.
         Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),

@@ -224,6 +224,10 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<bool>;
 
+    /// Removes an access token that its resource refused and that nothing can replace: believed to live, it would be
+    /// handed out until its believed end.
+    async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()>;
+
     /// Keeps a trouble. Returns it as kept, and whether it is new.
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;
     /// The troubles that are not over.

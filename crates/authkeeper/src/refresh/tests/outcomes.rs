@@ -55,25 +55,58 @@ async fn a_lost_answer_is_said_once_and_the_token_serves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_resend_that_is_answered_ends_the_uncertainty() {
-    let (mut bench, _) = Bench::new().await;
-    let habits = ProviderHabits::new(ReplayRule::Harmless, None);
-    bench.rules.providers.insert(ISSUER.to_owned(), habits);
-    let runtime = bench.process();
-    // The request never reached the part of the server that acts: 500s come before the spend.
+async fn a_proxys_page_spends_nothing() {
+    let (bench, runtime) = Bench::new().await;
     bench.server.script([Fault::ForbiddenPage]);
     bench.clock.advance(secs(2800));
     ask(&runtime).await.unwrap();
     assert!(runtime.drain(secs(20)).await);
-    assert!(
-        !status(&runtime).await.is_uncertain(),
-        "a proxy's page means that nothing was spent"
-    );
+    assert!(!status(&runtime).await.is_uncertain());
     assert_eq!(grant(&runtime).await.claim, None);
     bench.clock.advance(secs(60));
     ask(&runtime).await.unwrap();
     assert_in_step(&bench, &runtime).await;
     assert_eq!(bench.server.requests(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_that_is_answered_ends_the_uncertainty() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::CutBeforeCommit]);
+    bench.clock.advance(secs(2800));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    assert!(status(&runtime).await.is_uncertain());
+    // The rule for an unknown provider after a reset: three seconds.
+    bench.clock.advance(secs(6));
+    until("the resend", async || {
+        let _ = ask(&runtime).await;
+        grant(&runtime).await.generation == Generation(2)
+    })
+    .await;
+    assert_in_step(&bench, &runtime).await;
+    let now = status(&runtime).await;
+    assert!(!now.is_uncertain());
+    assert!(now.troubles.is_empty(), "{:?}", now.troubles);
+    assert_eq!((bench.server.requests(), bench.server.reuses()), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_got_a_401_and_can_not_be_replaced_is_handed_out_no_more() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.kill_family();
+    assert!(matches!(
+        after_401(&runtime, 1).await,
+        Err(TokenError::ReauthorizationRequired { .. })
+    ));
+    assert!(
+        matches!(
+            ask(&runtime).await,
+            Err(TokenError::ReauthorizationRequired { .. })
+        ),
+        "whatever its clock says"
+    );
+    assert_eq!(bench.server.requests(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

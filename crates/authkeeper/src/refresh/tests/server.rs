@@ -22,6 +22,8 @@ pub(super) enum Fault {
     CutAfterCommit,
     /// Acts, and the proxy in front answers 502 in HTML.
     BadGatewayAfterCommit,
+    /// Does not act; the connection ends without an answer.
+    CutBeforeCommit,
     /// Does not act and says so.
     Unavailable,
     /// Does not act; a proxy answers 403 in HTML.
@@ -170,6 +172,9 @@ impl Server {
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from_static("0"));
                 return Ok(reply);
+            }
+            Some(Fault::CutBeforeCommit) => {
+                return Err(ExchangeError::Broken("cut".to_owned()));
             }
             Some(Fault::ForbiddenPage) => return Ok(html(403)),
             Some(Fault::InvalidClient) => return Ok(json(401, r#"{"error":"invalid_client"}"#)),

@@ -858,6 +858,16 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()> {
+        let grant = grant.clone();
+        self.write(move |sql| {
+            let retire = "DELETE FROM access_token WHERE grant_id = ?1 AND generation = ?2";
+            sql.execute(retire, params![grant.as_str(), stored(generation.0)])
+                .map(drop)
+        })
+        .await
+    }
+
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {
         let record = serde_json::to_value(&trouble.record).unwrap_or_default();
         self.write(move |sql| {
