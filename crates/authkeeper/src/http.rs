@@ -19,6 +19,9 @@ pub const REPLY_LIMIT: usize = 1024 * 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One address of several that does not answer must not use up the time of the others.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// An absolute `http` or `https` URL, kept exactly as it was spelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl {
@@ -157,6 +160,21 @@ impl Reach {
     pub fn from_typed(url: &HttpUrl) -> Self {
         let private = url.is_loopback() || url.host().parse::<IpAddr>().is_ok_and(is_internal);
         if private {
+            Self::Anywhere
+        } else {
+            Self::PublicOnly
+        }
+    }
+
+    /// A person who named two hosts allowed what either allows.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Anywhere { self } else { other }
+    }
+
+    /// What was allowed when a connection was made.
+    pub fn of(internal: bool) -> Self {
+        if internal {
             Self::Anywhere
         } else {
             Self::PublicOnly
@@ -326,6 +344,12 @@ pub trait Transport: Send + Sync + 'static {
     /// Connects (TCP, TLS) and sends nothing.
     async fn connect(&self, url: &HttpUrl, reach: Reach)
     -> Result<Box<dyn Exchange>, ConnectError>;
+
+    /// What a URL typed by a person allows for the URLs it leads to. A transport that resolves names knows more than the
+    /// URL alone tells.
+    async fn reach(&self, typed: &HttpUrl) -> Reach {
+        Reach::from_typed(typed)
+    }
 }
 
 /// One connection, good for one request.
@@ -391,6 +415,16 @@ impl Transport for NetTransport {
             .map_err(|_elapsed| tls_failed(url, &"no answer to the handshake"))??;
         handshake(url, TokioIo::new(tls)).await
     }
+
+    async fn reach(&self, typed: &HttpUrl) -> Reach {
+        let resolved = tokio::net::lookup_host((typed.host(), typed.port())).await;
+        let internal = resolved.is_ok_and(|mut found| found.any(|at| is_internal(at.ip())));
+        if internal {
+            Reach::Anywhere
+        } else {
+            Reach::from_typed(typed)
+        }
+    }
 }
 
 impl NetTransport {
@@ -428,12 +462,13 @@ async fn connect_tcp(url: &HttpUrl, reach: Reach) -> Result<TcpStream, ConnectEr
             };
             continue;
         }
-        match TcpStream::connect(address).await {
-            Ok(tcp) => {
+        match tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => {
                 let _ = tcp.set_nodelay(true);
                 return Ok(tcp);
             }
-            Err(error) => last = unreachable_host(url, &error),
+            Ok(Err(error)) => last = unreachable_host(url, &error),
+            Err(_elapsed) => last = unreachable_host(url, &"no answer to the connection attempt"),
         }
     }
     Err(last)

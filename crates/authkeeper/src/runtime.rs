@@ -11,7 +11,7 @@ use crate::{
     http::Transport,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, FailedCall, Generation,
-        Grant, GrantLifecycle, Record, Resource, Scope, TaskId, Trouble, TroubleId,
+        Grant, GrantLifecycle, Resource, Scope, TaskId, Trouble, TroubleId,
     },
     refresh::{
         RefreshRules, Tools, Whose,
@@ -423,6 +423,10 @@ impl Runtime {
 
     /// Keeps these connections fresh ahead of time for as long as the keeper lives.
     pub fn keep_fresh(&self, connections: Vec<ConnectionName>) -> Keeper {
+        // From now on this process is seen to be at work, claim or no claim.
+        if let Err(error) = self.tools.owners.mine(&self.tools.seams) {
+            tracing::warn!(%error, "can't show that this process lives");
+        }
         Keeper::start(&self.tools, &self.flights, connections)
     }
 
@@ -541,9 +545,4 @@ impl Runtime {
     pub fn now(&self) -> Timestamp {
         self.tools.seams.clock.now().wall
     }
-}
-
-/// The record an error carries, if it carries one.
-pub fn record_of(error: &TokenError) -> Option<&Record> {
-    error.record()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    http::{HttpUrl, InvalidUrl},
+    http::{HttpUrl, InvalidUrl, Reach},
     model::{
         AttemptId, ClientRegistration, Connection, ConnectionName, Grant, Issuer, PrincipalId,
         Provider, RegistrationSource, Resource, Scope, TokenSet,
@@ -47,6 +47,8 @@ pub struct ConnectRequest {
     pub callback_port: Option<u16>,
     /// How long to wait for the person.
     pub patience: Duration,
+    /// A connection that is signed in again stays with the issuer it had.
+    same_issuer: Option<Issuer>,
 }
 
 impl ConnectRequest {
@@ -62,6 +64,7 @@ impl ConnectRequest {
             client: GivenClient::default(),
             callback_port: None,
             patience: Duration::from_mins(5),
+            same_issuer: None,
         }
     }
 }
@@ -77,6 +80,16 @@ pub enum ConnectError {
         name: ConnectionName,
         /// Where it goes.
         url: String,
+    },
+    /// The resource names another authorization server than at the last sign-in.
+    #[error("{url} names {now} as its authorization server now; it was {was}")]
+    IssuerChanged {
+        /// The resource.
+        url: String,
+        /// Who it was.
+        was: Issuer,
+        /// Who it is said to be.
+        now: Issuer,
     },
     /// Nothing is connected under this name.
     #[error("there is no connection named {0}")]
@@ -147,6 +160,7 @@ impl Runtime {
         self.check_name(&request).await?;
         let transport = &*self.tools.transport;
         let found = discovery::discover(transport, &request.url, request.issuer.as_ref()).await?;
+        check_same_issuer(&request, &found)?;
         let endpoints = discovery::code_endpoints(&found.provider.metadata)?;
         let listener = self.listen(&request, &found.provider).await?;
         let client = self
@@ -174,7 +188,12 @@ impl Runtime {
             patience: request.patience,
         });
         let waited = tokio::time::timeout(request.patience, listener.wait(&sign_in)).await;
-        let code = waited.map_err(|_elapsed| ConnectError::TimedOut(request.patience))??;
+        let Ok(code) = waited else {
+            // A provider that has forgotten our client shows an error page and never sends the person back.
+            self.register_anew_next_time(&client).await?;
+            return Err(ConnectError::TimedOut(request.patience));
+        };
+        let code = code?;
         let tokens = self
             .exchange_code(&found, &endpoints, &client, (&sign_in, &code), &wanted)
             .await?;
@@ -199,7 +218,9 @@ impl Runtime {
             .await?;
         request.client = client.map(given_again).unwrap_or_default();
         request.principal = connection.principal;
-        request.issuer = connection.resource.is_none().then_some(connection.issuer);
+        request.issuer = connection.issuer_given.then(|| connection.issuer.clone());
+        request.resource = connection.resource;
+        request.same_issuer = Some(connection.issuer);
         request.scope = connection.scope;
         request.callback_port = callback_port;
         request.patience = patience;
@@ -221,13 +242,15 @@ impl Runtime {
             .await?;
         let revocation = match (grant, provider, client) {
             (Some(grant), Some(provider), Some(client)) => {
-                let reach =
-                    crate::http::Reach::from_typed(&HttpUrl::parse(provider.issuer.as_str())?);
+                let reach = Reach::of(connection.internal);
                 revoke::revoke(&*self.tools.transport, reach, &provider, &client, &grant).await
             }
             _ => Revocation::NotOffered,
         };
-        self.tools.store.forget(name).await?;
+        // What could not be revoked is kept, unusable, so that revoking it can be tried again.
+        if !matches!(revocation, Revocation::Failed(_)) {
+            self.tools.store.forget(name).await?;
+        }
         Ok(revocation)
     }
 
@@ -317,9 +340,11 @@ impl Runtime {
                 let default = default.and_then(|habits| habits.default_lifetime);
                 Ok(answer.into_token_set(issued, default))
             }
-            Outcome::GrantRefused(refused)
-            | Outcome::ClientRefused(refused)
-            | Outcome::RequestRefused(refused) => {
+            Outcome::ClientRefused(refused) => {
+                self.register_anew_next_time(client).await?;
+                Err(ConnectError::CodeRefused { issuer, refused })
+            }
+            Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
             Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
@@ -338,6 +363,15 @@ impl Runtime {
         }
     }
 
+    /// A client that registered itself can do so again; one that a person gave stays.
+    async fn register_anew_next_time(&self, client: &ClientRegistration) -> Result<(), StoreError> {
+        let now = self.now();
+        let store = &self.tools.store;
+        store
+            .refuse_registration(&client.issuer, &client.client_id, now)
+            .await
+    }
+
     async fn adopt(
         &self,
         request: ConnectRequest,
@@ -353,6 +387,8 @@ impl Runtime {
             url: request.url.as_str().to_owned(),
             resource: wanted.resource,
             issuer: found.provider.issuer.clone(),
+            issuer_given: request.issuer.is_some(),
+            internal: found.reach == Reach::Anywhere,
             client_id: client.client_id.clone(),
             scope: wanted.scope,
             grant: None,
@@ -367,6 +403,18 @@ impl Runtime {
             new_grant,
         };
         Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+    }
+}
+
+/// A secret of ours goes to the issuer it was made for and to no other, whatever the resource's metadata says today.
+fn check_same_issuer(request: &ConnectRequest, found: &Discovered) -> Result<(), ConnectError> {
+    match &request.same_issuer {
+        Some(was) if *was != found.provider.issuer => Err(ConnectError::IssuerChanged {
+            url: request.url.as_str().to_owned(),
+            was: was.clone(),
+            now: found.provider.issuer.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -399,5 +447,37 @@ fn given_again(client: ClientRegistration) -> GivenClient {
             ..GivenClient::default()
         },
         RegistrationSource::Dynamic => GivenClient::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(issuer: &str) -> Discovered {
+        let metadata = format!(r#"{{"issuer":"{issuer}"}}"#);
+        Discovered {
+            provider: Provider {
+                issuer: Issuer::new(issuer),
+                metadata: serde_json::from_str(&metadata).unwrap(),
+            },
+            resource: None,
+            scope: None,
+            reach: Reach::PublicOnly,
+        }
+    }
+
+    #[test]
+    fn a_client_of_one_issuer_is_never_shown_to_another() {
+        let url = HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let mut request = ConnectRequest::new(ConnectionName::parse("x").unwrap(), url);
+        assert!(
+            check_same_issuer(&request, &found("https://a")).is_ok(),
+            "a first sign-in"
+        );
+        request.same_issuer = Some(Issuer::new("https://a"));
+        assert!(check_same_issuer(&request, &found("https://a")).is_ok());
+        let changed = check_same_issuer(&request, &found("https://a/"));
+        assert!(matches!(changed, Err(ConnectError::IssuerChanged { .. })));
     }
 }

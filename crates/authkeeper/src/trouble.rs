@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     model::{AttemptId, Event, Grant, ReauthorizeReason, Record, TroubleId, UnknownKind},
+    oauth::classify::Refused,
     refresh::{Tools, Whose},
     store::{NewTrouble, Result},
 };
@@ -119,6 +120,39 @@ pub(crate) fn rejected_record(
             trace_id,
         )
     }
+}
+
+/// The provider refuses our client, or what it asks for; the refresh token is unharmed.
+pub(crate) async fn not_allowed(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    attempt: &AttemptId,
+    (reason, refused): (&str, &Refused),
+) -> Result<()> {
+    let now = tools.seams.clock.now().wall;
+    let times = (now, now);
+    let like = reauthorize_record(
+        whose,
+        grant,
+        ReauthorizeReason::RefreshRefused,
+        times,
+        attempt.as_str(),
+    );
+    let record = Record {
+        event: Event::AuthorityLost,
+        reason: reason.to_owned(),
+        detail: format!(
+            "{} refuses our client or what it asks for ({})",
+            grant.issuer, refused.code
+        ),
+        action: format!(
+            "check client {} at the provider, then authkeeper reauthorize {}",
+            grant.client_id, whose.connection
+        ),
+        ..like
+    };
+    keep(tools, grant, record).await
 }
 
 /// Keeps a trouble; the store sees to it that the same one is kept once.

@@ -27,6 +27,11 @@ pub struct Connection {
     pub resource: Option<Resource>,
     /// Who issues its tokens.
     pub issuer: Issuer,
+    /// Whether a person named the issuer; else the resource's metadata did.
+    pub issuer_given: bool,
+    /// Whether the host a person named is one of this machine or of an internal network, so that the URLs it leads to
+    /// may be too.
+    pub internal: bool,
     /// The client that signs in.
     pub client_id: ClientId,
     /// What is asked for at a sign-in; none leaves it to the server.

@@ -126,9 +126,11 @@ pub async fn discover(
     url: &HttpUrl,
     issuer: Option<&Issuer>,
 ) -> Result<Discovered, DiscoveryError> {
-    let reach = Reach::from_typed(url);
+    let reach = transport.reach(url).await;
     if let Some(issuer) = issuer {
-        let provider = provider(transport, issuer, reach_of_issuer(issuer)?).await?;
+        let issuer_reach = transport.reach(&HttpUrl::parse(issuer.as_str())?).await;
+        let reach = reach.or(issuer_reach);
+        let provider = provider(transport, issuer, reach).await?;
         return Ok(Discovered {
             provider,
             resource: None,
@@ -159,10 +161,6 @@ pub async fn discover(
         resource: Some(Resource::new(metadata.resource)),
         reach,
     })
-}
-
-fn reach_of_issuer(issuer: &Issuer) -> Result<Reach, InvalidUrl> {
-    HttpUrl::parse(issuer.as_str()).map(|url| Reach::from_typed(&url))
 }
 
 /// The challenge's scope is authoritative; else all that the metadata lists; else none.

@@ -149,7 +149,15 @@ fn jwt_lifetime(token: &SecretString, issued: Moment) -> Option<Duration> {
         .get("iat")
         .and_then(Value::as_i64)
         .unwrap_or(issued.wall.as_second());
-    let left = u64::try_from(ends.checked_sub(starts)?).ok()?;
+    let whole = ends.checked_sub(starts)?;
+    // A provider may hand out a token again that it made a while ago. Where our clocks agree, what is left is less.
+    let from_now = ends.checked_sub(issued.wall.as_second())?;
+    let left = if from_now > 0 {
+        whole.min(from_now)
+    } else {
+        whole
+    };
+    let left = u64::try_from(left).ok()?;
     (1..=10_000_000_000)
         .contains(&left)
         .then(|| Duration::from_secs(left))

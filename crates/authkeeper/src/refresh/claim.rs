@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     fault::{self, FaultPoint},
-    http::{HttpUrl, Reach, Reply},
+    http::{HttpUrl, Reply},
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Event, Generation, Grant, GrantId,
         GrantLifecycle, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason, UnknownKind,
@@ -173,7 +173,13 @@ async fn look_into(
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
         Investigation::Release => {
-            tools.store.release(&grant.id, &claim.attempt).await?;
+            // A resend that never left leaves the attempt before it as unknown as it was.
+            if claim.number <= 1 {
+                tools.store.release(&grant.id, &claim.attempt).await?;
+            } else {
+                let lost = (UnknownKind::Crash, claim.since);
+                note_unknown(tools, whose, grant, &claim.attempt, lost).await?;
+            }
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
@@ -303,12 +309,6 @@ impl Plan {
             registration,
         })
     }
-
-    /// The issuer was accepted at the sign-in; its endpoints may be where it is.
-    fn reach(&self) -> Reach {
-        let issuer = HttpUrl::parse(self.provider.issuer.as_str());
-        issuer.map_or(Reach::PublicOnly, |issuer| Reach::from_typed(&issuer))
-    }
 }
 
 /// One attempt to spend the current generation.
@@ -334,7 +334,7 @@ impl Attempt<'_> {
         let connected = self
             .tools
             .transport
-            .connect(&plan.endpoint, plan.reach())
+            .connect(&plan.endpoint, self.whose.reach)
             .await;
         let exchange = match connected {
             Ok(exchange) => exchange,
@@ -597,8 +597,19 @@ impl Conclusion<'_> {
                 tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
                 self.refuse().await
             }
-            Outcome::ClientRefused(refused) => self.unspent(End::Client(refused)).await,
-            Outcome::RequestRefused(refused) => self.unspent(End::Request(refused)).await,
+            Outcome::ClientRefused(refused) => {
+                let (issuer, client) = (&self.grant.issuer, &self.grant.client_id);
+                self.tools
+                    .store
+                    .refuse_registration(issuer, client, now.wall)
+                    .await?;
+                self.not_allowed("client_refused", &refused).await?;
+                self.unspent(End::Client(refused)).await
+            }
+            Outcome::RequestRefused(refused) => {
+                self.not_allowed("request_refused", &refused).await?;
+                self.unspent(End::Request(refused)).await
+            }
             Outcome::Transient { why, retry_after } => {
                 self.unspent(End::Later { why, retry_after }).await
             }
@@ -617,6 +628,18 @@ impl Conclusion<'_> {
                 }))
             }
         }
+    }
+
+    /// Nobody is told by the provider that its own client is refused: we tell.
+    async fn not_allowed(&self, reason: &str, refused: &classify::Refused) -> Result<()> {
+        trouble::not_allowed(
+            self.tools,
+            self.whose,
+            self.grant,
+            self.attempt,
+            (reason, refused),
+        )
+        .await
     }
 
     async fn unspent(&self, end: End) -> Result<Option<End>> {
@@ -706,7 +729,7 @@ impl Conclusion<'_> {
             ..self.grant.clone()
         };
         let (provider, registration) = (&self.plan.provider, &self.plan.registration);
-        let reach = self.plan.reach();
+        let reach = self.whose.reach;
         let done =
             revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");

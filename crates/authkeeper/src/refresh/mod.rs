@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
     clock::Seams,
-    http::Transport,
+    http::{Reach, Transport},
     model::{Connection, ConnectionName, Grant, GrantId, PrincipalId, ReplayRule, Resource},
     store::{Store, owners::Owners, seal::Sealer},
 };
@@ -110,6 +110,8 @@ pub(crate) struct Whose {
     pub(crate) principal: PrincipalId,
     /// What its tokens are asked for, at every refresh (RFC 8707).
     pub(crate) resource: Option<Resource>,
+    /// Where its provider's endpoints may be.
+    pub(crate) reach: Reach,
 }
 
 impl Whose {
@@ -118,6 +120,7 @@ impl Whose {
             connection: connection.name.clone(),
             principal: connection.principal.clone(),
             resource: connection.resource.clone(),
+            reach: Reach::of(connection.internal),
         }
     }
 }

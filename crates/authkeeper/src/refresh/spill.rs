@@ -45,6 +45,14 @@ pub(crate) struct Journal {
     file: Arc<File>,
 }
 
+fn fill(file: &File) -> io::Result<()> {
+    let zeros = vec![0; 64 * 1024];
+    let steps = (0..ROOM).step_by(zeros.len());
+    steps
+        .into_iter()
+        .try_for_each(|at| file.write_all_at(&zeros, at))
+}
+
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
 struct KeptReply {
@@ -79,7 +87,11 @@ impl Journal {
                 .mode(0o600)
                 .open(&path)?;
             let whole = rustix::fs::FallocateFlags::empty();
-            rustix::fs::fallocate(&file, whole, 0, ROOM)?;
+            match rustix::fs::fallocate(&file, whole, 0, ROOM) {
+                // A file system that can't set room aside is filled by hand.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL) => fill(&file)?,
+                done => done?,
+            }
             file.sync_all()?;
             sync_folder_of(&path)?;
             Ok(file)

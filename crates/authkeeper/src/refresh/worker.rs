@@ -9,7 +9,7 @@ use super::{
     Tools, Whose,
     claim::Goal,
     decide::{self, Ask, Verdict, Why},
-    flight::Flights,
+    flight::{End, Flights},
     standing,
 };
 use crate::{
@@ -80,18 +80,53 @@ pub(super) async fn look(
         Verdict::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
         // What was lost is looked after though the token still serves.
         Verdict::Serve if grant.claim.is_some() => {
-            flights
+            let end = flights
                 .refresh(&whose, Goal::of(&grant), Why::Recovery)
                 .await;
-            Ok(flights.resting(id).unwrap_or_default())
+            Ok(pause_after(&end, flights.resting(id)))
         }
         Verdict::Serve => {
             Ok(decide::until_due(standing(&grant), now).max(Duration::from_millis(1)))
         }
         Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => {
-            flights.refresh(&whose, Goal::of(&grant), why).await;
-            Ok(flights.resting(id).unwrap_or_default())
+            let end = flights.refresh(&whose, Goal::of(&grant), why).await;
+            Ok(pause_after(&end, flights.resting(id)))
         }
         Verdict::Refuse(_) => Ok(LOOK_AGAIN),
+    }
+}
+
+/// How long to sleep after a flight: its grant's own rest, or what the end says (a provider's open breaker rests no grant
+/// of its own), and after anything but success never less than a moment.
+fn pause_after(end: &End, resting: Option<Duration>) -> Duration {
+    match end {
+        End::Fresh => Duration::ZERO,
+        End::Later { retry_after, .. } => resting.or(*retry_after).unwrap_or_default().max(MOMENT),
+        _ => resting.unwrap_or_default().max(MOMENT),
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_success_is_followed_at_once() {
+        let later = |retry_after| End::Later {
+            why: "an open breaker".to_owned(),
+            retry_after,
+        };
+        let minute = Duration::from_mins(1);
+        assert_eq!(pause_after(&End::Fresh, None), Duration::ZERO);
+        assert_eq!(pause_after(&later(Some(minute)), None), minute);
+        assert_eq!(
+            pause_after(&later(Some(minute)), Some(MOMENT * 2)),
+            MOMENT * 2
+        );
+        for end in [later(None), End::Refused, End::Withdrawn] {
+            assert_eq!(pause_after(&end, None), MOMENT, "{end:?}");
+        }
     }
 }

@@ -191,6 +191,14 @@ pub trait Store: Send + Sync + 'static {
         client: &ClientRegistration,
     ) -> Result<()>;
 
+    /// Notes that the provider refused our client: the next sign-in registers anew instead of using it again.
+    async fn refuse_registration(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+        at: Timestamp,
+    ) -> Result<()>;
+
     /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed.
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant>;
     /// Marks the connection's grant revoked, for good, and returns the grant as it was. Its secrets stay until

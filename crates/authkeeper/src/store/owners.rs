@@ -79,6 +79,16 @@ impl Owners {
         }
     }
 
+    /// Whether any other process that keeps or refreshes connections is alive.
+    pub fn others_live(&self) -> bool {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let ids = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .map(OwnerId::new);
+        ids.filter(|id| !self.is_me(id))
+            .any(|id| self.state(&id) == OwnerState::Alive)
+    }
+
     fn is_me(&self, owner: &OwnerId) -> bool {
         let mine = self
             .mine
@@ -117,6 +127,7 @@ mod tests {
         assert_eq!(one.mine(&seams).unwrap(), id);
         assert_eq!(one.state(&id), OwnerState::Alive);
         assert_eq!(other.state(&id), OwnerState::Alive);
+        assert!(other.others_live() && !one.others_live());
         // As a kill leaves it: the file stays, the lock goes.
         let path = folder.path().join(id.as_str());
         drop(one);
@@ -124,5 +135,6 @@ mod tests {
         assert_eq!(other.state(&id), OwnerState::Dead);
         assert!(!path.exists(), "what a dead owner left is swept up");
         assert_eq!(other.state(&id), OwnerState::Dead);
+        assert!(!other.others_live());
     }
 }

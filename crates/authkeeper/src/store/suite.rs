@@ -73,6 +73,8 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             url: "https://mcp.example/".to_owned(),
             resource: None,
             issuer: issuer.clone(),
+            issuer_given: false,
+            internal: true,
             client_id: client_id.clone(),
             scope: None,
             grant: None,

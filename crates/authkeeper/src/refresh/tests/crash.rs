@@ -14,6 +14,10 @@ const ATTEMPT: &str = "dead-attempt";
 
 /// As a process leaves it that dies in a refresh of the current generation.
 async fn leave_claim(bench: &Bench, runtime: &Runtime, owner: &str) {
+    leave_attempt(bench, runtime, owner, 1).await;
+}
+
+async fn leave_attempt(bench: &Bench, runtime: &Runtime, owner: &str, number: u32) {
     let grant = grant(runtime).await;
     let spend = Spend {
         grant: grant.id,
@@ -22,7 +26,7 @@ async fn leave_claim(bench: &Bench, runtime: &Runtime, owner: &str) {
     };
     let claim = Claim {
         attempt: AttemptId::new(ATTEMPT),
-        number: 1,
+        number,
         owner: OwnerId::new(owner),
         since: bench.clock.now(),
         phase: ClaimPhase::Spending,
@@ -61,6 +65,22 @@ async fn a_claim_that_sent_nothing_is_given_back() {
     assert_eq!(bench.server.requests(), 1);
     assert_in_step(&bench, &runtime).await;
     assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_that_never_left_leaves_the_outcome_as_unknown_as_it_was() {
+    let (bench, runtime) = Bench::new().await;
+    leave_attempt(&bench, &runtime, "dead", 2).await;
+    let _intent = leave_journal(&bench);
+    assert!(ask(&runtime).await.is_ok());
+    assert!(runtime.drain(secs(20)).await);
+    let claim = status(&runtime).await.claim.unwrap();
+    assert!(
+        matches!(claim.phase, ClaimPhase::Unknown { .. }),
+        "{claim:?}"
+    );
+    assert_eq!(claim.number, 2, "the first one is not forgotten");
+    assert_eq!(bench.server.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -148,6 +148,8 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
             url: "https://mcp.example/mcp".to_owned(),
             resource: Some(Resource::new("https://mcp.example/mcp")),
             issuer: Issuer::new(ISSUER),
+            issuer_given: false,
+            internal: true,
             client_id: ClientId::new("client"),
             scope: None,
             grant: None,

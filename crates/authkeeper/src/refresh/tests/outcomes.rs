@@ -222,7 +222,17 @@ async fn a_refused_client_spends_nothing() {
         "{error:?}"
     );
     assert_eq!(grant(&runtime).await.claim, None);
+    let now = status(&runtime).await;
+    let told: Vec<_> = now
+        .troubles
+        .iter()
+        .map(|t| t.record.reason.as_str())
+        .collect();
+    assert_eq!(told, ["client_refused"], "somebody has to know");
+    bench.clock.advance(secs(60));
+    ask(&runtime).await.unwrap();
     assert_in_step(&bench, &runtime).await;
+    assert!(status(&runtime).await.troubles.is_empty(), "it works again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -437,10 +437,11 @@ fn put_registration(
 
 fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
     sql.execute(
-        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created,
+            issuer_given, internal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT DO UPDATE SET principal = ?2, url = ?3, resource = ?4, issuer = ?5, client_id = ?6,
-            scope = ?7, grant_id = ?8",
+            scope = ?7, grant_id = ?8, issuer_given = ?10, internal = ?11",
         params![
             connection.name.as_str(),
             connection.principal.as_str(),
@@ -451,6 +452,8 @@ fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rus
             connection.scope.as_ref().map(crate::model::Scope::as_str),
             grant.as_str(),
             millis(connection.created),
+            connection.issuer_given,
+            connection.internal,
         ],
     )?;
     Ok(())
@@ -595,7 +598,7 @@ impl Store for SqliteStore {
 
     async fn registered_client(&self, issuer: &Issuer) -> Result<Option<ClientRegistration>> {
         self.read(|sql| {
-            let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic'
+            let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic' AND refused IS NULL
                 ORDER BY rowid DESC LIMIT 1";
             let read = |row: &rusqlite::Row<'_>| rows::registration(row, &self.sealer);
             sql.query_row(select, [issuer.as_str()], read).optional()
@@ -612,6 +615,22 @@ impl Store for SqliteStore {
         self.write(move |sql| {
             put_provider(sql, &provider)?;
             put_registration(sql, &client, secret.as_deref())
+        })
+        .await
+    }
+
+    async fn refuse_registration(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+        at: Timestamp,
+    ) -> Result<()> {
+        let (issuer, id) = (issuer.clone(), id.clone());
+        self.write(move |sql| {
+            let refuse =
+                "UPDATE registration SET refused = ?3 WHERE issuer = ?1 AND client_id = ?2";
+            sql.execute(refuse, params![issuer.as_str(), id.as_str(), millis(at)])
+                .map(drop)
         })
         .await
     }

@@ -74,6 +74,8 @@ pub(super) fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
         url: row.get("url")?,
         resource: row.get::<_, Option<String>>("resource")?.map(Resource::new),
         issuer: Issuer::new(row.get::<_, String>("issuer")?),
+        issuer_given: row.get("issuer_given")?,
+        internal: row.get("internal")?,
         client_id: ClientId::new(row.get::<_, String>("client_id")?),
         scope: row.get::<_, Option<String>>("scope")?.map(Scope::new),
         grant: row.get::<_, Option<String>>("grant_id")?.map(GrantId::new),

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection as Sqlite, OpenFlags, types::Value};
 
 use super::{Result, StoreError, fault, open_connection};
-use crate::store::seal::unusable;
+use crate::store::seal::{sync_folder_of, unusable};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// What `SQLite` makes by default, and we with it.
@@ -64,21 +64,15 @@ pub fn salvage(path: &Path, stamp: &str) -> Result<Salvaged> {
     let kept_at = path.with_extension(format!("db.damaged-{stamp}"));
     let fresh = path.with_extension("db.repaired");
     let _ = fs::remove_file(&fresh);
-    move_aside(path, &kept_at).map_err(|error| unusable(path, &error))?;
-    let carried = made_readable(&kept_at).and_then(|copy| {
-        let carried = carry_all(&copy, &fresh);
-        remove(&copy);
-        carried
-    });
-    let rows = match carried {
-        Ok(rows) => rows,
-        Err(error) => {
-            let _ = fs::remove_file(&fresh);
-            let _ = move_aside(&kept_at, path);
-            return Err(error);
-        }
-    };
-    fs::rename(&fresh, path).map_err(|error| unusable(path, &error))?;
+    let copy = made_readable(path)?;
+    let carried = carry_all(&copy, &fresh);
+    remove(&copy);
+    let rows = carried.inspect_err(|_nothing_saved| remove(&fresh))?;
+    // The new store is whole before the old one is moved: an interrupted repair leaves one of the two in place.
+    let swapped = move_aside(path, &kept_at)
+        .and_then(|()| fs::rename(&fresh, path))
+        .and_then(|()| sync_folder_of(path));
+    swapped.map_err(|error| unusable(path, &error))?;
     Ok(Salvaged { kept_at, rows })
 }
 

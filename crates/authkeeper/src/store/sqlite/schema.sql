@@ -9,6 +9,7 @@ CREATE TABLE registration (
     auth_method   TEXT NOT NULL,
     redirect_uris TEXT NOT NULL,
     source        TEXT NOT NULL,
+    refused       INTEGER, -- when the provider last refused it
     PRIMARY KEY (issuer, client_id)
 ) STRICT;
 
@@ -18,6 +19,8 @@ CREATE TABLE connection (
     url       TEXT NOT NULL,
     resource  TEXT,
     issuer    TEXT NOT NULL,
+    issuer_given INTEGER NOT NULL,
+    internal  INTEGER NOT NULL,
     client_id TEXT NOT NULL,
     scope     TEXT,
     grant_id  TEXT,
