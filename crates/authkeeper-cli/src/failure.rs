@@ -122,8 +122,8 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
         ),
         (TokenError::ClientRefused { .. }, _) => (
             Exit::Config,
-            "our client's id or secret is wrong or gone; no token was harmed. Check it at the provider, then \
-             authkeeper connect again with --client-id"
+            "no token was harmed. Check the client's id and secret at the provider, then authkeeper reauthorize (a client \
+             that authkeeper registered itself is registered anew)"
                 .to_owned(),
         ),
         (TokenError::Uncertain { record, .. }, _) => (
@@ -174,6 +174,10 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
         ConnectError::NameTaken { name, .. } => (
             Exit::Usage,
             format!("choose another name, or authkeeper disconnect {name} first"),
+        ),
+        ConnectError::IssuerChanged { .. } => own(
+            Exit::Data,
+            "do not go on unless the provider announced it; then authkeeper disconnect and connect again",
         ),
         ConnectError::NoSuchConnection(name) => (
             Exit::NotFound,

@@ -61,12 +61,17 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
 pub(crate) async fn disconnect(app: &App, name: &str) -> Result<(), Failure> {
     let name = ConnectionName::parse(name)?;
     let revocation = app.runtime.disconnect(&name).await?;
-    let (word, said) = match &revocation {
+    let (word, said) = match revocation {
         Revocation::Done => ("done", "revoked at the provider".to_owned()),
-        Revocation::Failed(why) => (
-            "failed",
-            format!("the provider did not confirm the revocation ({why}); revoke it there by hand"),
-        ),
+        Revocation::Failed(why) => {
+            let what = format!(
+                "{name} is unusable here, but the provider did not confirm the revocation: {why}"
+            );
+            let next = format!(
+                "authkeeper disconnect {name} tries again; or revoke it at the provider by hand"
+            );
+            return Err(Failure::new(Exit::Unavailable, what, next));
+        }
         _ => (
             "not_offered",
             "the provider offers no revocation; remove the access there by hand".to_owned(),

@@ -2,6 +2,7 @@
 
 use authkeeper::store::{
     StoreError,
+    owners::Owners,
     sqlite::{Salvaged, examine, salvage},
 };
 use serde_json::json;
@@ -70,6 +71,12 @@ pub(crate) fn repair(
         }
         Err(StoreError::Damaged { .. }) => {}
         Err(error) => return Err(error.into()),
+    }
+    // A process that still has the damaged file open would go on spending from it, unseen.
+    if Owners::new(settings.runtime.data.join("owners")).others_live() {
+        let what = "another authkeeper is at work with this store";
+        let next = "end every authkeeper run, mcp and token first, then repair";
+        return Err(Failure::new(Exit::Unavailable, what, next));
     }
     let saved = salvage(store, stamp).map_err(|error| unsaved(error, settings))?;
     if !output.json {

@@ -79,6 +79,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
         ConnectionState::ReauthorizationRequired { .. } => {
             Some(format!("authkeeper reauthorize {name}"))
         }
+        ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Active if status.left.is_zero() && !status.refreshable => {
             Some(format!("authkeeper reauthorize {name}"))
         }
@@ -172,7 +173,12 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
     } else if let Some(trouble) = status.troubles.first() {
         lines.push(format!("{name}: {}.", trouble.record.detail));
     }
-    if let Some(action) = action(status) {
+    if status.state == ConnectionState::Revoked {
+        lines.push(format!(
+            "{name}: disconnected, but the provider did not confirm that it revoked the grant."
+        ));
+        lines.push(format!("  to try again: authkeeper disconnect {name}"));
+    } else if let Some(action) = action(status) {
         lines.push(format!("  {principal} must sign in again: {action}"));
     } else if status.is_uncertain() {
         lines.push(

@@ -1,0 +1,35 @@
+//! Disconnecting: revoked at the provider and forgotten here, or unusable here and said.
+
+use e2e::home::Home;
+use e2e::scenario::{assert_no_leaks, connect_api, status};
+use e2e::servers::Server;
+
+#[test]
+fn disconnect_revokes_and_forgets() {
+    let home = Home::new();
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
+    connect_api(&home, &server, "api");
+    let _ = home.run(&["disconnect", "api"]).expect_code(0);
+    assert!(server.ctl("stats")["grants_revoked"].as_u64() >= Some(1));
+    let _ = home.run(&["token", "api"]).expect_code(66);
+    let listed = home.run(&["status", "--json"]).expect_code(0).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(0));
+    assert_no_leaks(&home, &[&server]);
+}
+
+#[test]
+fn what_could_not_be_revoked_is_unusable_and_said() {
+    let home = Home::new();
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
+    connect_api(&home, &server, "api");
+    server.stop();
+    let output = home.run(&["disconnect", "api"]).expect_code(69);
+    assert!(
+        output.stderr.contains("did not confirm"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(status(&home, "api")["state"], "revoked");
+    assert_eq!(status(&home, "api")["action"], "authkeeper disconnect api");
+    let _ = home.run(&["token", "api"]).expect_code(66);
+}
