@@ -16,7 +16,7 @@ use crate::{
     refresh::{
         RefreshRules, Tools, Whose,
         claim::Goal,
-        decide::{self, Ask, Refusal, Verdict},
+        decide::{self, Ask, OwnerState, Refusal, Verdict},
         flight::{End, Flights},
         log::{Decision, DecisionLog},
         standing,
@@ -219,7 +219,9 @@ impl Runtime {
                     return self.issue(&connection, &grant, request);
                 }
                 (Verdict::ServeAndRefresh(why), _) => {
-                    self.flights.start(&whose, Goal::of(&grant), why);
+                    if !self.is_cared_for(&grant) {
+                        self.flights.start(&whose, Goal::of(&grant), why);
+                    }
                     return self.issue(&connection, &grant, request);
                 }
                 (Verdict::Refuse(refusal), _) => {
@@ -287,9 +289,18 @@ impl Runtime {
         })
     }
 
+    /// Whether another living process is refreshing already: then nobody with a good token in hand needs to wait for it.
+    fn is_cared_for(&self, grant: &Grant) -> bool {
+        grant.claim.as_ref().is_some_and(|claim| {
+            claim.phase == ClaimPhase::Spending
+                && !self.tools.owners.is_me(&claim.owner)
+                && self.tools.owners.state(&claim.owner) == OwnerState::Alive
+        })
+    }
+
     /// An answer that was lost is looked after even while the current token serves.
     fn recover_behind(&self, whose: &Whose, grant: &Grant) {
-        if grant.claim.is_some() && standing(grant).refreshable {
+        if grant.claim.is_some() && !self.is_cared_for(grant) && standing(grant).refreshable {
             self.flights
                 .start(whose, Goal::of(grant), decide::Why::Recovery);
         }

@@ -89,7 +89,7 @@ impl Owners {
             .any(|id| self.state(&id) == OwnerState::Alive)
     }
 
-    fn is_me(&self, owner: &OwnerId) -> bool {
+    pub(crate) fn is_me(&self, owner: &OwnerId) -> bool {
         let mine = self
             .mine
             .lock()
