@@ -1,6 +1,12 @@
 //! What every command works with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runtime};
 
@@ -9,11 +15,15 @@ use crate::{
     output::Output,
     process,
     settings::{Environment, Settings},
+    signals,
 };
 
-/// How long a stopping process waits for a refresh under way. Longer than a provider takes, shorter than a service
-/// manager's patience.
-pub(crate) const DRAIN: Duration = Duration::from_mins(1);
+/// How long a process waits for a refresh under way once a signal has told it to stop. Longer than a provider takes,
+/// shorter than a service manager's patience.
+const STOPPED: Duration = Duration::from_mins(1);
+
+/// How long an answer may take to be kept, beyond the exchange itself.
+const KEEPING: Duration = Duration::from_secs(10);
 
 /// What every command works with.
 pub(crate) struct App {
@@ -21,6 +31,10 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) output: Output,
     pub(crate) runtime: Runtime,
+    /// A signal has told this process to stop.
+    hurried: AtomicBool,
+    /// A refresh took too long to be waited for.
+    left_behind: AtomicBool,
 }
 
 impl App {
@@ -36,7 +50,40 @@ impl App {
             settings,
             output,
             runtime,
+            hurried: AtomicBool::new(false),
+            left_behind: AtomicBool::new(false),
         })
+    }
+
+    /// Waits for a signal that ends this process, and gives its number.
+    pub(crate) async fn stopped(&self) -> u8 {
+        let number = signals::stopped().await;
+        self.hurried.store(true, Ordering::Relaxed);
+        number
+    }
+
+    /// Waits for the refreshes under way: killed after they were sent, they cost a strict provider's grant.
+    pub(crate) async fn drain(&self) {
+        if self.left_behind.load(Ordering::Relaxed) {
+            return;
+        }
+        let landed = if self.hurried.load(Ordering::Relaxed) {
+            self.runtime.drain(STOPPED).await
+        } else {
+            let longest = self.settings.runtime.rules.exchange_limit + KEEPING;
+            tokio::select! {
+                biased;
+                landed = self.runtime.drain(longest) => landed,
+                _ = self.stopped() => self.runtime.drain(STOPPED).await,
+            }
+        };
+        if !landed {
+            self.left_behind.store(true, Ordering::Relaxed);
+            self.output.say(
+                "authkeeper: warning: a refresh is still under way and is waited for no longer; authkeeper status \
+                 shows what becomes of it",
+            );
+        }
     }
 
     /// The run that this process is part of, found by ancestry: some programs scrub the environment of what they start.
