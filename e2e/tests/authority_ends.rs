@@ -227,6 +227,28 @@ fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
     assert_no_leaks(&home, &[&server]);
 }
 
+/// Whoever claims a notification makes it, also if its client goes away and signals while the hook is at work.
+#[test]
+fn a_bridge_outside_a_run_tells_the_owner_before_it_ends() {
+    let home = Home::new();
+    home.write_config("on_trouble = \"touch $HOME/begun; sleep 3; cat >> $HOME/hook.log\"\n");
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
+    connect_api(&home, &server, "api");
+    assert_eq!(server.ctl("revoke-grants")["revoked"], 1);
+    let mut bridge = home
+        .authkeeper(&["mcp", "api"])
+        .env("BROWSER", "false")
+        .spawn();
+    until_there(&home, "begun", &bridge);
+    bridge.close_stdin();
+    bridge.signal(Signal::TERM);
+    let output = bridge.finish(SOON);
+    let said = records_of(&output, "reauthorization_required");
+    assert_eq!(said.len(), 1, "{}", output.stderr);
+    assert_eq!(told(&home), said);
+    assert_no_leaks(&home, &[&server]);
+}
+
 #[test]
 fn otherwise_the_run_is_as_the_command_is() {
     let (home, server) = api();

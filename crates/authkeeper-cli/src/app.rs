@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runtime};
 
 use crate::{
+    commands::run::Watching,
     failure::Failure,
     output::Output,
     process,
@@ -35,6 +36,7 @@ pub(crate) struct App {
     hurried: AtomicBool,
     /// A refresh took too long to be waited for.
     left_behind: AtomicBool,
+    watching: Mutex<Option<Watching>>,
 }
 
 impl App {
@@ -52,6 +54,7 @@ impl App {
             runtime,
             hurried: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
+            watching: Mutex::default(),
         })
     }
 
@@ -60,6 +63,24 @@ impl App {
         let number = signals::stopped().await;
         self.hurried.store(true, Ordering::Relaxed);
         number
+    }
+
+    /// Has troubles watched for until the command is over.
+    pub(crate) fn watch(&self, watching: Watching) {
+        *self.watching() = Some(watching);
+    }
+
+    fn watching(&self) -> std::sync::MutexGuard<'_, Option<Watching>> {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was begun is finished: the refreshes under way, then the telling of what came of them.
+    pub(crate) async fn end(&self) {
+        self.drain().await;
+        let watching = self.watching().take();
+        if let Some(watching) = watching {
+            watching.end().await;
+        }
     }
 
     /// Waits for the refreshes under way: killed after they were sent, they cost a strict provider's grant.

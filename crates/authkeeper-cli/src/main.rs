@@ -115,7 +115,7 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
         },
     };
     // However it ended: an exchange under way is finished and kept. Only then do errors and signals have their way.
-    app.drain().await;
+    app.end().await;
     done
 }
 
