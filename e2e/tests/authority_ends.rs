@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use e2e::home::{Home, Invocation, Output, Running};
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, connect_mcp, records_of, refreshes, status,
+    SOON, assert_no_leaks, assert_none_of, connect_api, connect_mcp, records_of, refreshes, status,
+    until_expired,
 };
+use e2e::secrets;
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 use e2e::{python, script};
@@ -189,6 +191,35 @@ fn a_command_that_swallows_the_failure_can_not_hide_it() {
         output.stderr
     );
     assert_no_leaks(&home, &[&server]);
+}
+
+/// No token serves and none can be asked for: nobody has to sign in, and the run has failed all the same.
+#[test]
+fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
+    let home = Home::new();
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
+    connect_api(&home, &server, "api");
+    let run = two_calls(&home, "0").spawn();
+    until_there(&home, "called", &run);
+    let secrets = secrets::issued_by(&[&server]);
+    drop(server);
+    until_expired(&home, "api");
+    fs::write(home.path().join("go"), "").unwrap();
+    fs::write(home.path().join("end"), "").unwrap();
+    let output = run.finish(SOON).expect_code(75);
+    assert!(
+        output.stdout.contains("503 provider_unavailable"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output
+            .stderr
+            .contains("the command returned 0, but 1 call over api failed"),
+        "{}",
+        output.stderr
+    );
+    assert_none_of(&home, &secrets);
 }
 
 /// The SDK passes six variables to the bridge and none of ours: it finds its run by its ancestors.

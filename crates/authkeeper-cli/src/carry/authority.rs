@@ -42,13 +42,19 @@ pub(crate) enum CarryRefusal {
     Authority { record: Box<Record> },
     /// The server refused a token fresh from the provider.
     Rejected { record: Box<Record> },
-    /// The provider cannot be reached now.
+    /// There is no token now, and may be one later.
     Unavailable {
+        /// A word, for the run around this process.
+        reason: &'static str,
         message: String,
         retry_after: Option<Duration>,
     },
     /// No such connection.
     NoSuchConnection,
-    /// Ours: the store, a bug.
-    Fault { message: String },
+    /// A setting, the store, a bug.
+    Fault {
+        /// A word, for the run around this process.
+        reason: &'static str,
+        message: String,
+    },
 }

@@ -97,12 +97,13 @@ impl From<CarryRefusal> for CarryError {
             CarryRefusal::Unavailable {
                 message,
                 retry_after,
+                ..
             } => Self::Unavailable {
                 message,
                 retry_after,
             },
             CarryRefusal::NoSuchConnection => Self::NoSuchConnection,
-            CarryRefusal::Fault { message } => Self::Fault { message },
+            CarryRefusal::Fault { message, .. } => Self::Fault { message },
         }
     }
 }
@@ -212,16 +213,14 @@ impl Carrier {
             Err(refusal) => refusal,
         };
         let reason = match &refusal {
-            CarryRefusal::Authority { record } => Some(record.reason.as_str()),
-            CarryRefusal::Rejected { .. } => Some("rejected"),
-            CarryRefusal::NoSuchConnection => Some("no_such_connection"),
-            CarryRefusal::Unavailable { .. } | CarryRefusal::Fault { .. } => None,
+            CarryRefusal::Authority { record } => record.reason.as_str(),
+            CarryRefusal::Rejected { .. } => "rejected",
+            CarryRefusal::NoSuchConnection => "no_such_connection",
+            CarryRefusal::Unavailable { reason, .. } | CarryRefusal::Fault { reason, .. } => reason,
         };
-        if let Some(reason) = reason {
-            self.authority
-                .call_failed(connection, fingerprint, reason)
-                .await;
-        }
+        self.authority
+            .call_failed(connection, fingerprint, reason)
+            .await;
         Err(refusal.into())
     }
 
