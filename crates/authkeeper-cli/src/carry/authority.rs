@@ -22,7 +22,7 @@ pub(crate) trait Authority: Send + Sync + 'static {
     /// A call failed for lack of authority. The fingerprint is a hex digest, never raw content.
     async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str);
 
-    /// The call with this fingerprint got through. Called after every call, so it has to be cheap where
+    /// The call with this fingerprint got through. Called after every such call, so it has to be cheap where
     /// none had failed before.
     async fn call_succeeded(&self, connection: &ConnectionName, fingerprint: &str);
 }

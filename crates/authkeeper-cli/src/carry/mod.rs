@@ -24,7 +24,7 @@ use authkeeper::{
     secret::SecretString,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 
@@ -162,9 +162,12 @@ impl Carrier {
             let replayable = outgoing.replayable();
             match decide::after_response(response.status(), token.generation, retried, replayable) {
                 Next::Deliver => {
-                    self.authority
-                        .call_succeeded(connection, &fingerprint)
-                        .await;
+                    // An error of the server's is an answer, and no recovery of a call that had failed.
+                    if response.status() < StatusCode::BAD_REQUEST {
+                        self.authority
+                            .call_succeeded(connection, &fingerprint)
+                            .await;
+                    }
                     return Ok(delivered(response));
                 }
                 Next::Retry { rejected } => {

@@ -285,7 +285,7 @@ async fn a_401_for_a_body_that_is_gone_comes_back_but_the_token_is_replaced() {
 
 #[tokio::test]
 async fn neither_a_403_nor_a_redirect_is_acted_on() {
-    for code in [403, 307] {
+    for (code, recovered) in [(403, 0), (503, 0), (307, 1)] {
         let server = Server::start(move |_, _| async move {
             let mut response = status(code);
             response
@@ -298,6 +298,7 @@ async fn neither_a_403_nor_a_redirect_is_acted_on() {
         assert_eq!(carried(&authority, kept()).await.unwrap().status(), code);
         assert_eq!(*authority.asked.lock().unwrap(), [None]);
         assert_eq!(server.heads.lock().unwrap().len(), 1);
+        assert_eq!(authority.succeeded.lock().unwrap().len(), recovered);
     }
 }
 
