@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use e2e::home::{Home, Invocation, Output, Running};
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, connect_mcp, records_of, refreshes, status,
+    SOON, assert_no_leaks, assert_none_of, connect_api, connect_mcp, records_of, refreshes, status,
+    until_expired,
 };
+use e2e::secrets;
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 use e2e::{python, script};
@@ -191,6 +193,35 @@ fn a_command_that_swallows_the_failure_can_not_hide_it() {
     assert_no_leaks(&home, &[&server]);
 }
 
+/// No token serves and none can be asked for: nobody has to sign in, and the run has failed all the same.
+#[test]
+fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
+    let home = Home::new();
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
+    connect_api(&home, &server, "api");
+    let run = two_calls(&home, "0").spawn();
+    until_there(&home, "called", &run);
+    let secrets = secrets::issued_by(&[&server]);
+    drop(server);
+    until_expired(&home, "api");
+    fs::write(home.path().join("go"), "").unwrap();
+    fs::write(home.path().join("end"), "").unwrap();
+    let output = run.finish(SOON).expect_code(75);
+    assert!(
+        output.stdout.contains("503 provider_unavailable"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output
+            .stderr
+            .contains("the command returned 0, but 1 call over api failed"),
+        "{}",
+        output.stderr
+    );
+    assert_none_of(&home, &secrets);
+}
+
 /// The SDK passes six variables to the bridge and none of ours: it finds its run by its ancestors.
 #[test]
 fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
@@ -224,6 +255,28 @@ fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
         output.stderr
     );
     assert_eq!(refreshes(&server), 1);
+    assert_no_leaks(&home, &[&server]);
+}
+
+/// Whoever claims a notification makes it, also if its client goes away and signals while the hook is at work.
+#[test]
+fn a_bridge_outside_a_run_tells_the_owner_before_it_ends() {
+    let home = Home::new();
+    home.write_config("on_trouble = \"touch $HOME/begun; sleep 3; cat >> $HOME/hook.log\"\n");
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
+    connect_api(&home, &server, "api");
+    assert_eq!(server.ctl("revoke-grants")["revoked"], 1);
+    let mut bridge = home
+        .authkeeper(&["mcp", "api"])
+        .env("BROWSER", "false")
+        .spawn();
+    until_there(&home, "begun", &bridge);
+    bridge.close_stdin();
+    bridge.signal(Signal::TERM);
+    let output = bridge.finish(SOON);
+    let said = records_of(&output, "reauthorization_required");
+    assert_eq!(said.len(), 1, "{}", output.stderr);
+    assert_eq!(told(&home), said);
     assert_no_leaks(&home, &[&server]);
 }
 

@@ -394,6 +394,13 @@ fn wrong_configuration() {
             .run(&["token", EARLIER])
             .expect_failure(78, &words);
     }
+    let named = ground.home.path().join("no-such-config.toml");
+    ground
+        .home
+        .authkeeper(&["token", EARLIER])
+        .env("AUTHKEEPER_CONFIG", named)
+        .run()
+        .expect_failure(78, &["no-such-config.toml", "AUTHKEEPER_CONFIG"]);
     ground.home.write_config("");
     ground.expect_unharmed();
 }

@@ -19,6 +19,7 @@
 )]
 
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
 use e2e::home::{Home, Output};
 use e2e::scenario::{
@@ -26,7 +27,7 @@ use e2e::scenario::{
     token, until_expired, until_held,
 };
 use e2e::servers::Server;
-use e2e::wait::wait_until;
+use e2e::wait::{pause, wait_until};
 
 const KILLED: i32 = 9;
 /// Long enough for a crash and a look at it within one token's life.
@@ -124,6 +125,31 @@ fn after_the_commit_all_is_well() {
         .expect_code(0);
     assert_eq!(server.count("outcomes", "refresh_token 200"), 2);
     assert_no_leaks(&home, &[&server]);
+}
+
+/// The end of standard input is how every MCP client ends a bridge: what is sent by then is waited for.
+#[test]
+fn a_bridge_whose_client_goes_away_finishes_the_refresh() {
+    let (home, server) = with_expired_token();
+    server.ctl("hold");
+    let mut bridge = home
+        .authkeeper(&["mcp", "api"])
+        .env("BROWSER", "false")
+        .spawn();
+    until_held(&server, 1);
+    bridge.close_stdin();
+    pause(Duration::from_secs(2));
+    assert!(bridge.is_running(), "it leaves its refresh behind");
+    server.ctl("release");
+    let output = bridge.finish(SOON).expect_code(0);
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    let now = status(&home, "api");
+    assert_eq!(
+        (&now["generation"], &now["uncertain"]),
+        (&2.into(), &false.into())
+    );
+    assert_eq!(refreshes(&server), 1);
+    recovers(&home, &server, 1);
 }
 
 /// A connection whose token lives on for a while, at a provider known to be strict.

@@ -1,19 +1,30 @@
 //! What every command works with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runtime};
 
 use crate::{
+    commands::run::Watching,
     failure::Failure,
     output::Output,
     process,
     settings::{Environment, Settings},
+    signals,
 };
 
-/// How long a stopping process waits for a refresh under way. Longer than a provider takes, shorter than a service
-/// manager's patience.
-pub(crate) const DRAIN: Duration = Duration::from_mins(1);
+/// How long a process waits for a refresh under way once a signal has told it to stop. Longer than a provider takes,
+/// shorter than a service manager's patience.
+const STOPPED: Duration = Duration::from_mins(1);
+
+/// How long an answer may take to be kept, beyond the exchange itself.
+const KEEPING: Duration = Duration::from_secs(10);
 
 /// What every command works with.
 pub(crate) struct App {
@@ -21,6 +32,11 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) output: Output,
     pub(crate) runtime: Runtime,
+    /// A signal has told this process to stop.
+    hurried: AtomicBool,
+    /// A refresh took too long to be waited for.
+    left_behind: AtomicBool,
+    watching: Mutex<Option<Watching>>,
 }
 
 impl App {
@@ -36,7 +52,59 @@ impl App {
             settings,
             output,
             runtime,
+            hurried: AtomicBool::new(false),
+            left_behind: AtomicBool::new(false),
+            watching: Mutex::default(),
         })
+    }
+
+    /// Waits for a signal that ends this process, and gives its number.
+    pub(crate) async fn stopped(&self) -> u8 {
+        let number = signals::stopped().await;
+        self.hurried.store(true, Ordering::Relaxed);
+        number
+    }
+
+    /// Has troubles watched for until the command is over.
+    pub(crate) fn watch(&self, watching: Watching) {
+        *self.watching() = Some(watching);
+    }
+
+    fn watching(&self) -> std::sync::MutexGuard<'_, Option<Watching>> {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was begun is finished: the refreshes under way, then the telling of what came of them.
+    pub(crate) async fn end(&self) {
+        self.drain().await;
+        let watching = self.watching().take();
+        if let Some(watching) = watching {
+            watching.end().await;
+        }
+    }
+
+    /// Waits for the refreshes under way: killed after they were sent, they cost a strict provider's grant.
+    pub(crate) async fn drain(&self) {
+        if self.left_behind.load(Ordering::Relaxed) {
+            return;
+        }
+        let landed = if self.hurried.load(Ordering::Relaxed) {
+            self.runtime.drain(STOPPED).await
+        } else {
+            let longest = self.settings.runtime.rules.exchange_limit + KEEPING;
+            tokio::select! {
+                biased;
+                landed = self.runtime.drain(longest) => landed,
+                _ = self.stopped() => self.runtime.drain(STOPPED).await,
+            }
+        };
+        if !landed {
+            self.left_behind.store(true, Ordering::Relaxed);
+            self.output.say(
+                "authkeeper: warning: a refresh is still under way and is waited for no longer; authkeeper status \
+                 shows what becomes of it",
+            );
+        }
     }
 
     /// The run that this process is part of, found by ancestry: some programs scrub the environment of what they start.

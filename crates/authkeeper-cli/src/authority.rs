@@ -95,20 +95,47 @@ impl Authority for Keeping {
     }
 }
 
+/// Why a call failed, in a word that stays the same.
+pub(crate) fn reason(error: &TokenError) -> &str {
+    match error {
+        TokenError::ReauthorizationRequired { record } => &record.reason,
+        other => fixed_reason(other),
+    }
+}
+
+fn fixed_reason(error: &TokenError) -> &'static str {
+    match error {
+        TokenError::NoSuchConnection { .. } => "no_such_connection",
+        TokenError::ReauthorizationRequired { .. } => "reauthorization_required",
+        TokenError::Suspended { .. } => "suspended",
+        TokenError::Rejected { .. } => "rejected",
+        TokenError::Uncertain { .. } => "uncertain",
+        TokenError::Unavailable { .. } => "unavailable",
+        TokenError::ClientRefused { .. } => "client_refused",
+        TokenError::RequestRefused { .. } => "request_refused",
+        TokenError::Store(_) => "store",
+        _ => "no_token",
+    }
+}
+
 fn refusal(error: TokenError) -> CarryRefusal {
+    let reason = fixed_reason(&error);
     match error {
         TokenError::ReauthorizationRequired { record } => CarryRefusal::Authority { record },
         TokenError::Rejected { record } => CarryRefusal::Rejected { record },
         TokenError::NoSuchConnection { .. } => CarryRefusal::NoSuchConnection,
         TokenError::Unavailable { why, retry_after } => CarryRefusal::Unavailable {
+            reason,
             message: why,
             retry_after,
         },
         TokenError::Uncertain { retry_after, .. } => CarryRefusal::Unavailable {
+            reason,
             message: error.to_string(),
             retry_after: Some(retry_after),
         },
         other => CarryRefusal::Fault {
+            reason,
             message: other.to_string(),
         },
     }
@@ -160,5 +187,39 @@ impl Troubles for OpenTroubles {
             Some(task) => self.runtime.unrecovered(task).await.unwrap_or_default(),
             None => vec![],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::model::SuspendReason;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_not_there_has_a_reason() {
+        let connection = crate::carry::tests::notion();
+        let suspended = TokenError::Suspended {
+            connection,
+            reason: SuspendReason::Manual,
+        };
+        let unavailable = TokenError::Unavailable {
+            why: "busy".to_owned(),
+            retry_after: None,
+        };
+        assert!(matches!(
+            refusal(suspended),
+            CarryRefusal::Fault {
+                reason: "suspended",
+                ..
+            }
+        ));
+        assert!(matches!(
+            refusal(unavailable),
+            CarryRefusal::Unavailable {
+                reason: "unavailable",
+                ..
+            }
+        ));
     }
 }

@@ -19,15 +19,14 @@ mod output;
 mod process;
 mod proxy;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rustix::process::Signal;
-use tokio::signal::unix::{self, SignalKind};
 
 use crate::{
-    app::{App, DRAIN},
+    app::App,
     args::{Cli, Command},
     exit::Exit,
     failure::Failure,
@@ -108,20 +107,19 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
         return Ok(0);
     }
     let app = App::open(environment, settings, output)?;
-    if let Command::Run(args) = cli.command {
-        return commands::start_run::start(&app, args).await;
-    }
-    tokio::select! {
-        done = command(&app, cli.command) => done.map(|()| 0),
-        number = stopped() => {
-            // An exchange under way is finished and kept; only then does the signal have its way.
-            app.runtime.drain(DRAIN).await;
-            Ok(128 + number)
-        }
-    }
+    let done = match cli.command {
+        Command::Run(args) => commands::start_run::start(&app, args).await,
+        command => tokio::select! {
+            done = dispatch(&app, command) => done.map(|()| 0),
+            number = app.stopped() => Ok(128 + number),
+        },
+    };
+    // However it ended: an exchange under way is finished and kept. Only then do errors and signals have their way.
+    app.end().await;
+    done
 }
 
-async fn command(app: &App, command: Command) -> Result<(), Failure> {
+async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
     match command {
         Command::Connect(args) => commands::connect::connect(app, args).await,
         Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
@@ -131,22 +129,5 @@ async fn command(app: &App, command: Command) -> Result<(), Failure> {
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
         // Both are taken before this.
         Command::Run(_) | Command::Doctor { .. } => Ok(()),
-    }
-}
-
-/// Waits for the signals that end a process, and gives the one that came. One that this process was started to ignore
-/// stays ignored: that is how `nohup` works.
-async fn stopped() -> u8 {
-    let ignored = commands::run::Ignored::inherited();
-    let wait = async |signal: Signal| {
-        match unix::signal(SignalKind::from_raw(signal.as_raw())) {
-            Ok(mut arrivals) if !ignored.holds(signal) => arrivals.recv().await,
-            _ => std::future::pending().await,
-        };
-    };
-    tokio::select! {
-        () = wait(Signal::INT) => 2,
-        () = wait(Signal::TERM) => 15,
-        () = wait(Signal::HUP) => 1,
     }
 }

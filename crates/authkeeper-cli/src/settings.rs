@@ -81,7 +81,8 @@ struct ProviderSection {
 impl Settings {
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
-        let file = read_config(&path)?;
+        let named = environment.get("AUTHKEEPER_CONFIG").is_some();
+        let file = read_config(&path, named)?;
         let data = data_folder(environment)?;
         let mut runtime = runtime::Settings::in_folder(data);
         if let Some(store) = environment.path("AUTHKEEPER_STORE") {
@@ -143,15 +144,22 @@ fn xdg(environment: &Environment, variable: &str, default: &str) -> Result<PathB
     Ok(home.join(default))
 }
 
-fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
+/// `named`: somebody wants this file, so it has to be there.
+fn read_config(path: &Path, named: bool) -> Result<ConfigFile, Failure> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(ConfigFile::default());
-        }
         Err(error) => {
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            if missing && !named {
+                return Ok(ConfigFile::default());
+            }
             let what = format!("{} can't be read: {error}", path.display());
-            return Err(Failure::new(Exit::Config, what, "check its permissions"));
+            let next = if missing {
+                "write it, or mend AUTHKEEPER_CONFIG, which names it"
+            } else {
+                "check its permissions"
+            };
+            return Err(Failure::new(Exit::Config, what, next));
         }
     };
     toml::from_str(&text).map_err(|error| {
@@ -242,9 +250,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "on_truble = \"x\"\n").unwrap();
-        let failure = read_config(&path).unwrap_err();
+        let failure = read_config(&path, false).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("on_truble"), "{}", failure.what);
+    }
+
+    #[test]
+    fn a_file_that_is_named_has_to_be_there() {
+        let set = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "/nowhere/c")];
+        let failure = Settings::load(&environment(&set)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.what.contains("/nowhere/c"), "{}", failure.what);
+        let unset = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "")];
+        assert!(Settings::load(&environment(&unset)).is_ok());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) trait Authority: Send + Sync + 'static {
     /// A call failed for lack of authority. The fingerprint is a hex digest, never raw content.
     async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str);
 
-    /// The call with this fingerprint got through. Called after every call, so it has to be cheap where
+    /// The call with this fingerprint got through. Called after every such call, so it has to be cheap where
     /// none had failed before.
     async fn call_succeeded(&self, connection: &ConnectionName, fingerprint: &str);
 }
@@ -42,13 +42,19 @@ pub(crate) enum CarryRefusal {
     Authority { record: Box<Record> },
     /// The server refused a token fresh from the provider.
     Rejected { record: Box<Record> },
-    /// The provider cannot be reached now.
+    /// There is no token now, and may be one later.
     Unavailable {
+        /// A word, for the run around this process.
+        reason: &'static str,
         message: String,
         retry_after: Option<Duration>,
     },
     /// No such connection.
     NoSuchConnection,
-    /// Ours: the store, a bug.
-    Fault { message: String },
+    /// A setting, the store, a bug.
+    Fault {
+        /// A word, for the run around this process.
+        reason: &'static str,
+        message: String,
+    },
 }

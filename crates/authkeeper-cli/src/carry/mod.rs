@@ -24,7 +24,7 @@ use authkeeper::{
     secret::SecretString,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 
@@ -97,12 +97,13 @@ impl From<CarryRefusal> for CarryError {
             CarryRefusal::Unavailable {
                 message,
                 retry_after,
+                ..
             } => Self::Unavailable {
                 message,
                 retry_after,
             },
             CarryRefusal::NoSuchConnection => Self::NoSuchConnection,
-            CarryRefusal::Fault { message } => Self::Fault { message },
+            CarryRefusal::Fault { message, .. } => Self::Fault { message },
         }
     }
 }
@@ -161,9 +162,12 @@ impl Carrier {
             let replayable = outgoing.replayable();
             match decide::after_response(response.status(), token.generation, retried, replayable) {
                 Next::Deliver => {
-                    self.authority
-                        .call_succeeded(connection, &fingerprint)
-                        .await;
+                    // An error of the server's is an answer, and no recovery of a call that had failed.
+                    if response.status() < StatusCode::BAD_REQUEST {
+                        self.authority
+                            .call_succeeded(connection, &fingerprint)
+                            .await;
+                    }
                     return Ok(delivered(response));
                 }
                 Next::Retry { rejected } => {
@@ -212,16 +216,14 @@ impl Carrier {
             Err(refusal) => refusal,
         };
         let reason = match &refusal {
-            CarryRefusal::Authority { record } => Some(record.reason.as_str()),
-            CarryRefusal::Rejected { .. } => Some("rejected"),
-            CarryRefusal::NoSuchConnection => Some("no_such_connection"),
-            CarryRefusal::Unavailable { .. } | CarryRefusal::Fault { .. } => None,
+            CarryRefusal::Authority { record } => record.reason.as_str(),
+            CarryRefusal::Rejected { .. } => "rejected",
+            CarryRefusal::NoSuchConnection => "no_such_connection",
+            CarryRefusal::Unavailable { reason, .. } | CarryRefusal::Fault { reason, .. } => reason,
         };
-        if let Some(reason) = reason {
-            self.authority
-                .call_failed(connection, fingerprint, reason)
-                .await;
-        }
+        self.authority
+            .call_failed(connection, fingerprint, reason)
+            .await;
         Err(refusal.into())
     }
 

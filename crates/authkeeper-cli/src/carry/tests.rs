@@ -40,6 +40,8 @@ pub(crate) struct FakeAuthority {
     url: String,
     last: u64,
     dead: bool,
+    /// What every request for a token gets instead.
+    refusal: Option<fn() -> CarryRefusal>,
     current: AtomicU64,
     pub(crate) asked: Mutex<Vec<Option<u64>>>,
     pub(crate) failed: Mutex<Vec<(String, String)>>,
@@ -55,11 +57,18 @@ impl FakeAuthority {
         Arc::new(Self::made(url, 1, true))
     }
 
+    pub(crate) fn refusing(refusal: fn() -> CarryRefusal) -> Arc<Self> {
+        let mut made = Self::made("http://127.0.0.1:9/", 1, false);
+        made.refusal = Some(refusal);
+        Arc::new(made)
+    }
+
     fn made(url: &str, last: u64, dead: bool) -> Self {
         Self {
             url: url.to_owned(),
             last,
             dead,
+            refusal: None,
             current: AtomicU64::new(1),
             asked: Mutex::default(),
             failed: Mutex::default(),
@@ -79,6 +88,9 @@ impl Authority for FakeAuthority {
             .lock()
             .unwrap()
             .push(rejected.map(|generation| generation.0));
+        if let Some(refusal) = self.refusal {
+            return Err(refusal());
+        }
         if self.dead {
             let record = Box::new(record(Event::ReauthorizationRequired, connection.as_str()));
             return Err(CarryRefusal::Authority { record });
@@ -273,7 +285,7 @@ async fn a_401_for_a_body_that_is_gone_comes_back_but_the_token_is_replaced() {
 
 #[tokio::test]
 async fn neither_a_403_nor_a_redirect_is_acted_on() {
-    for code in [403, 307] {
+    for (code, recovered) in [(403, 0), (503, 0), (307, 1)] {
         let server = Server::start(move |_, _| async move {
             let mut response = status(code);
             response
@@ -286,6 +298,7 @@ async fn neither_a_403_nor_a_redirect_is_acted_on() {
         assert_eq!(carried(&authority, kept()).await.unwrap().status(), code);
         assert_eq!(*authority.asked.lock().unwrap(), [None]);
         assert_eq!(server.heads.lock().unwrap().len(), 1);
+        assert_eq!(authority.succeeded.lock().unwrap().len(), recovered);
     }
 }
 
@@ -319,6 +332,28 @@ async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
         (failed[0].0.len(), failed[0].1.as_str()),
         (64, "refresh_refused")
     );
+}
+
+#[tokio::test]
+async fn a_call_without_a_token_has_failed_whatever_the_reason() {
+    let unavailable = || CarryRefusal::Unavailable {
+        reason: "uncertain",
+        message: "an answer was lost".to_owned(),
+        retry_after: None,
+    };
+    let fault = || CarryRefusal::Fault {
+        reason: "client_refused",
+        message: "the provider refuses our client".to_owned(),
+    };
+    for (authority, reason) in [
+        (FakeAuthority::refusing(unavailable), "uncertain"),
+        (FakeAuthority::refusing(fault), "client_refused"),
+    ] {
+        assert!(carried(&authority, kept()).await.is_err());
+        let failed = authority.failed.lock().unwrap().clone();
+        assert_eq!(failed, [("f1".to_owned(), reason.to_owned())]);
+        assert!(authority.succeeded.lock().unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

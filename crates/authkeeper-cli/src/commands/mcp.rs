@@ -24,11 +24,15 @@ pub(crate) async fn serve(app: &App, name: &str) -> Result<(), Failure> {
     let upstream = Arc::new(Bound::new(Arc::new(Carrier::new(authority)), name.clone()));
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
-    let _watching = task.is_none().then(|| {
+    if task.is_none() {
         let troubles = Arc::new(OpenTroubles::new(app.runtime.clone(), vec![name], None));
         let hook = app.settings.on_trouble.clone().map(Hook::new);
-        Watching::start(troubles, hook, Report::new(std::io::stderr()))
-    });
+        app.watch(Watching::start(
+            troubles,
+            hook,
+            Report::new(std::io::stderr()),
+        ));
+    }
     let input = BufReader::new(tokio::io::stdin());
     let served = mcp::serve(
         upstream,

@@ -10,7 +10,7 @@ use authkeeper::{
 
 use super::{run, trouble};
 use crate::{
-    app::{App, DRAIN},
+    app::App,
     args::RunArgs,
     authority::{Keeping, OpenTroubles},
     carry::Carrier,
@@ -23,7 +23,10 @@ use crate::{
 /// Runs the command; the code is its own unless authority was lost.
 pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let declared = parse_names(&args.with)?;
-    preflight(app, &declared).await?;
+    tokio::select! {
+        ready = preflight(app, &declared) => ready?,
+        number = app.stopped() => return Ok(128 + number),
+    }
     let (_forwarder, signals) =
         run::Forwarder::install(std::io::stdin().is_terminal(), run::Ignored::inherited())
             .map_err(|error| {
@@ -57,7 +60,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     };
     let ran = run::run(plan, seams).await;
     drop(keeper);
-    app.runtime.drain(DRAIN).await;
+    app.drain().await;
     let code = ran.map_err(|error| {
         Failure::new(
             Exit::Bug,

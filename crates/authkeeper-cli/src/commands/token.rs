@@ -7,11 +7,7 @@ use authkeeper::{
 use serde_json::json;
 
 use super::trouble;
-use crate::{
-    app::{App, DRAIN},
-    args::TokenArgs,
-    failure::Failure,
-};
+use crate::{app::App, args::TokenArgs, failure::Failure};
 
 pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
@@ -21,7 +17,7 @@ pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
         print(app, &name, token);
     }
     // A refresh that was started behind the caller's back is finished before this process ends.
-    app.runtime.drain(DRAIN).await;
+    app.drain().await;
     trouble::report(app, &name, answer.as_ref().err()).await;
     answer.map(drop).map_err(Failure::from)
 }

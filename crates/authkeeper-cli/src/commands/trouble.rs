@@ -6,7 +6,7 @@ use authkeeper::{
     store::CarriedCall,
 };
 
-use crate::{app::App, notify::Hook};
+use crate::{app::App, authority::reason, notify::Hook};
 
 /// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
 /// process, if there is one, whether the call failed for lack of authority.
@@ -17,10 +17,9 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
             connection: connection.clone(),
             fingerprint: "token".to_owned(),
         };
-        let noted = match error.and_then(TokenError::record) {
-            Some(record) => app.runtime.call_failed(&call, &record.reason).await,
-            None if error.is_none() => app.runtime.call_recovered(&call).await,
-            None => Ok(()),
+        let noted = match error {
+            Some(error) => app.runtime.call_failed(&call, reason(error)).await,
+            None => app.runtime.call_recovered(&call).await,
         };
         if let Err(error) = noted {
             tracing::warn!(%error, "can't note the call for the run");

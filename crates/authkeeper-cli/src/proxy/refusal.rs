@@ -171,7 +171,14 @@ mod tests {
         let message = "broken".to_owned();
         for (refusal, status, word) in [
             (CarryRefusal::NoSuchConnection, 403, "no_such_connection"),
-            (CarryRefusal::Fault { message }, 500, "fault"),
+            (
+                CarryRefusal::Fault {
+                    reason: "store",
+                    message,
+                },
+                500,
+                "fault",
+            ),
         ] {
             let response = Refusal::Carry(refusal.into()).response();
             assert_eq!(response.status(), status);
@@ -189,6 +196,7 @@ mod tests {
             (Some(60_000), "60"),
         ] {
             let refusal = Refusal::Carry(CarryError::from(CarryRefusal::Unavailable {
+                reason: "unavailable",
                 message: "busy".to_owned(),
                 retry_after: asked.map(Duration::from_millis),
             }));

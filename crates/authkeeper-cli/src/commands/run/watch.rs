@@ -100,16 +100,33 @@ impl Watch {
     }
 }
 
-/// A watch outside a run, for as long as it is held.
-pub(crate) struct Watching(#[expect(dead_code, reason = "its owner holds it")] JoinSet<()>);
+/// Longer than a hook may take, with a look before it.
+const LAST_LOOK: Duration = Duration::from_secs(35);
+
+/// A watch outside a run.
+pub(crate) struct Watching {
+    over: oneshot::Sender<()>,
+    task: JoinSet<()>,
+}
 
 impl Watching {
     pub(crate) fn start(troubles: Arc<dyn Troubles>, hook: Option<Hook>, report: Report) -> Self {
-        let mut watching = JoinSet::new();
-        watching.spawn(async move {
-            let (_never, over) = oneshot::channel();
-            Watch::new(troubles, hook, report).until(over).await;
+        let (over, until) = oneshot::channel();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut watch = Watch::new(troubles, hook, report);
+            watch.until(until).await;
+            watch.finish().await;
         });
-        Self(watching)
+        Self { over, task }
+    }
+
+    /// A last look, and the end of the hooks: a notification that was claimed and not made is lost for good.
+    pub(crate) async fn end(mut self) {
+        drop(self.over);
+        let ended = tokio::time::timeout(LAST_LOOK, self.task.join_next());
+        if ended.await.is_err() {
+            tracing::warn!("the owner may not have been told of every trouble");
+        }
     }
 }
