@@ -194,6 +194,24 @@ fn there_is_no_store_to_repair() {
         .expect_failure(74, &words);
 }
 
+/// What can't be read may hold a call that failed.
+#[test]
+fn a_store_that_breaks_during_a_run_is_not_hidden_by_the_command() {
+    let ground = Ground::new();
+    let wait = "touch begun; while ! [ -e go ]; do sleep 0.05; done";
+    let command = ["run", "--with", EARLIER, "--", "sh", "-c", wait];
+    let run = ground.home.authkeeper(&command).spawn();
+    let begun = || ground.home.path().join("begun").exists();
+    assert!(wait_until(Duration::from_secs(20), begun));
+    let sql = rusqlite::Connection::open(folder(&ground.home).join("store.db")).unwrap();
+    sql.execute_batch("DROP TABLE failed_call").unwrap();
+    drop(sql);
+    fs::write(ground.home.path().join("go"), "").unwrap();
+    let output = run.finish(Duration::from_secs(20));
+    output.expect_failure(74, &["the command returned 0, but", "can't be read"]);
+    ground.expect_no_leak();
+}
+
 // ---- The key ------------------------------------------------------------------------------------
 
 /// With this done to the key, every command fails like this; with the key put back, all is well.
