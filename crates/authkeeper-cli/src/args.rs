@@ -25,7 +25,7 @@ Examples:
   curl -H \"Authorization: Bearer $(authkeeper token notion)\" https://…
 
 Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection · 69 provider unavailable, retry later ·
-74 store · 75 a person can mend it · 77 nobody can without changing policy or scope · 78 config";
+70 bug · 74 store · 75 a person can mend it · 77 nobody can without changing policy or scope · 78 config";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
