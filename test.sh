@@ -34,7 +34,9 @@ run_tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --all-features
   else
-    cargo test --workspace --all-features --lib --bins --tests
+    cargo test --workspace --exclude e2e --all-features --lib --bins --tests
+    # Each of these starts servers and processes of its own.
+    cargo test -p e2e --all-features --lib --tests -- --test-threads=2
   fi
 }
 

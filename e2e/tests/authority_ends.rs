@@ -230,7 +230,7 @@ fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
     let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "60")]);
     connect_mcp(&home, &server, "fm");
     let (python, calls) = (python(), script("mcp_calls.py"));
-    let swallow = "\"$0\" \"$1\" --seconds 3 --every 0.5 -- authkeeper mcp fm; exit 0";
+    let swallow = "\"$0\" \"$1\" --seconds 8 --every 0.5 -- authkeeper mcp fm; exit 0";
     let command = ["run", "--with", "fm", "--", "sh", "-c", swallow];
     let files = [python.to_str().unwrap(), calls.to_str().unwrap()];
     let run = home

@@ -283,7 +283,7 @@ fn the_code_is_answered_with_502() {
 fn refresh_survives(fault: &str, reason: &str) {
     let home = Home::new();
     home.write_config("[refresh]\nquiet_period = \"1s\"\nexchange_limit = \"3s\"\n");
-    let ground = Ground::with_ttl(home, 8);
+    let ground = Ground::with_ttl(home, 15);
     let mode = format!("refresh-{fault}");
     ground.connect("x", &mode);
     let first = ground.token("x");
@@ -291,7 +291,7 @@ fn refresh_survives(fault: &str, reason: &str) {
         assert_eq!(ground.token("x"), first, "the living token is served");
         ground.exchanges(&mode) == 2
     };
-    assert!(wait_until(Duration::from_secs(8), refresh_failed));
+    assert!(wait_until(Duration::from_secs(15), refresh_failed));
     assert_eq!(ground.token("x"), first, "the living token is served");
     ground.await_end("x");
     let expired = ground.home.run(&["token", "x"]);

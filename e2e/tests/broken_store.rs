@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use e2e::ground::{EARLIER, Ground};
 use e2e::home::Home;
-use e2e::wait::{pause, wait_until};
+use e2e::wait::wait_until;
 
 const REPAIR: &str = "authkeeper doctor --repair";
 
@@ -64,7 +64,7 @@ fn kept_copies(home: &Home) -> Vec<PathBuf> {
 /// The store's connections and grants lie in its first pages, so half a store is worth saving.
 #[test]
 fn half_a_store_is_told_and_repaired() {
-    let ground = Ground::with_ttl(Home::new(), 6);
+    let ground = Ground::with_ttl(Home::new(), 10);
     let store = settled_store(&ground.home);
     let length = fs::metadata(&store).unwrap().len();
     truncate(&store, length / 2);
@@ -194,6 +194,24 @@ fn there_is_no_store_to_repair() {
         .expect_failure(74, &words);
 }
 
+/// What can't be read may hold a call that failed.
+#[test]
+fn a_store_that_breaks_during_a_run_is_not_hidden_by_the_command() {
+    let ground = Ground::new();
+    let wait = "touch begun; while ! [ -e go ]; do sleep 0.05; done";
+    let command = ["run", "--with", EARLIER, "--", "sh", "-c", wait];
+    let run = ground.home.authkeeper(&command).spawn();
+    let begun = || ground.home.path().join("begun").exists();
+    assert!(wait_until(Duration::from_secs(20), begun));
+    let sql = rusqlite::Connection::open(folder(&ground.home).join("store.db")).unwrap();
+    sql.execute_batch("DROP TABLE failed_call").unwrap();
+    drop(sql);
+    fs::write(ground.home.path().join("go"), "").unwrap();
+    let output = run.finish(Duration::from_secs(20));
+    output.expect_failure(74, &["the command returned 0, but", "can't be read"]);
+    ground.expect_no_leak();
+}
+
 // ---- The key ------------------------------------------------------------------------------------
 
 /// With this done to the key, every command fails like this; with the key put back, all is well.
@@ -320,7 +338,7 @@ fn a_full_file_system() {
     let Some(mounted) = Mounted::under(&home) else {
         return;
     };
-    let ground = Ground::with_ttl(home, 8);
+    let ground = Ground::with_ttl(home, 15);
     let first = ground.token(EARLIER);
     mounted.fill();
     assert_eq!(ground.token(EARLIER), first, "the living token is served");
@@ -329,7 +347,7 @@ fn a_full_file_system() {
     let words = ["no space left", "free some space"];
     let connect = ["connect", "x", &url];
     let due = || ground.seconds(EARLIER).1 == 0;
-    assert!(wait_until(Duration::from_secs(10), due));
+    assert!(wait_until(Duration::from_secs(15), due));
     assert_eq!(
         ground.token(EARLIER),
         first,
@@ -368,7 +386,7 @@ fn a_read_only_file_system() {
     let Some(mounted) = Mounted::under(&home) else {
         return;
     };
-    let ground = Ground::with_ttl(home, 5);
+    let ground = Ground::with_ttl(home, 10);
     let first = ground.token(EARLIER);
     mounted.remount("ro");
     let living = ground.home.run(&["token", EARLIER]);
@@ -376,7 +394,10 @@ fn a_read_only_file_system() {
         Some(0) => assert_eq!(living.stdout.trim(), first),
         _ => living.expect_failure(74, &["is read-only", "make it writable"]),
     }
-    pause(Duration::from_secs(5));
+    // What is asked of a read-only store may be refused, its age as well.
+    mounted.remount("rw");
+    ground.await_end(EARLIER);
+    mounted.remount("ro");
     let url = ground.url("good");
     for command in [
         &["token", EARLIER][..],

@@ -16,7 +16,7 @@ const PROCESSES: usize = 20;
 #[test]
 fn twenty_processes_with_an_expired_token_cause_one_refresh() {
     let home = Home::new();
-    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "2")]);
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
     // Plain OAuth, by the issuer alone.
     let url = server.url("/api");
     let issuer = ["--issuer", server.issuer()];

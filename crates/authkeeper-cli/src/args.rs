@@ -22,10 +22,10 @@ Examples:
   authkeeper connect notion https://mcp.notion.com/mcp     sign in once, in a browser
   authkeeper run --with notion -- ./nightly.sh             a run that outlives its tokens
   authkeeper mcp notion                                    put this in any MCP client's config
-  curl -H \"Authorization: Bearer $(authkeeper token notion)\" https://…
+  printf 'Authorization: Bearer %s' \"$(authkeeper token notion)\" | curl -H @- https://…
 
 Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection · 69 provider unavailable, retry later ·
-74 store · 75 a person can mend it · 77 nobody can without changing policy or scope · 78 config";
+70 bug · 74 store · 75 a person can mend it · 77 nobody can without changing policy or scope · 78 config";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -44,8 +44,8 @@ pub(crate) enum Command {
     },
     /// Print a fresh access token
     #[command(
-        after_help = "Example:\n  curl -H \"Authorization: Bearer $(authkeeper token notion --min-ttl 10m)\" \
-        https://…"
+        after_help = "Example, with the token off the command line, where every user could read it:\n  printf \
+        'Authorization: Bearer %s' \"$(authkeeper token notion --min-ttl 10m)\" | curl -H @- https://…"
     )]
     Token(TokenArgs),
     /// Show what is connected, how long it is good, and what needs a person

@@ -1,16 +1,17 @@
 //! The runtime, as carriers and runs want it.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use authkeeper::{
+    clock::Seams,
     error::TokenError,
     model::{ConnectionName, FailedCall, Generation, TaskId, Trouble, TroubleId},
     runtime::{Runtime, TokenRequest},
-    store::CarriedCall,
+    store::{CarriedCall, StoreError},
 };
 
 use crate::{
@@ -24,6 +25,8 @@ pub(crate) struct Keeping {
     task: Option<TaskId>,
     /// What failed through this process, so that a call that succeeds costs no write where none had failed.
     failed: Mutex<HashSet<(String, String)>>,
+    /// What failed and could not be noted in the store.
+    unnoted: Mutex<HashMap<(String, String), FailedCall>>,
 }
 
 impl Keeping {
@@ -32,6 +35,7 @@ impl Keeping {
             runtime,
             task,
             failed: Mutex::default(),
+            unnoted: Mutex::default(),
         }
     }
 
@@ -45,7 +49,25 @@ impl Keeping {
         })
     }
 
-    fn failed(&self) -> std::sync::MutexGuard<'_, HashSet<(String, String)>> {
+    fn unnoted(&self) -> MutexGuard<'_, HashMap<(String, String), FailedCall>> {
+        self.unnoted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held in memory until the verdict, since the store would not take it.
+    fn hold(&self, call: &CarriedCall, reason: &str) {
+        let mut unnoted = self.unnoted();
+        let held = unnoted
+            .entry(key(&call.connection, &call.fingerprint))
+            .or_insert_with(|| FailedCall {
+                connection: call.connection.clone(),
+                times: 0,
+                first: Seams::system().clock.now().wall,
+                reason: reason.to_owned(),
+            });
+        held.times += 1;
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,6 +101,7 @@ impl Authority for Keeping {
         };
         if let Err(error) = self.runtime.call_failed(&call, reason).await {
             tracing::warn!(%error, "can't note a failed call");
+            self.hold(&call, reason);
         }
     }
 
@@ -86,6 +109,7 @@ impl Authority for Keeping {
         if !self.failed().remove(&key(connection, fingerprint)) {
             return;
         }
+        self.unnoted().remove(&key(connection, fingerprint));
         let Some(call) = self.call(connection, fingerprint) else {
             return;
         };
@@ -141,11 +165,29 @@ fn refusal(error: TokenError) -> CarryRefusal {
     }
 }
 
+fn by_connection(
+    mut calls: Vec<FailedCall>,
+    more: impl Iterator<Item = FailedCall>,
+) -> Vec<FailedCall> {
+    for call in more {
+        match calls
+            .iter_mut()
+            .find(|known| known.connection == call.connection)
+        {
+            Some(known) => known.times += call.times,
+            None => calls.push(call),
+        }
+    }
+    calls
+}
+
 /// The open troubles of some connections, and what failed in a run.
 pub(crate) struct OpenTroubles {
     runtime: Runtime,
     connections: Vec<ConnectionName>,
     task: Option<TaskId>,
+    /// What failed through this process, as far as the store does not know of it.
+    keeping: Option<Arc<Keeping>>,
 }
 
 impl OpenTroubles {
@@ -153,19 +195,21 @@ impl OpenTroubles {
         runtime: Runtime,
         connections: Vec<ConnectionName>,
         task: Option<TaskId>,
+        keeping: Option<Arc<Keeping>>,
     ) -> Self {
         Self {
             runtime,
             connections,
             task,
+            keeping,
         }
     }
 }
 
 #[async_trait]
 impl Troubles for OpenTroubles {
-    async fn open(&self) -> Vec<Trouble> {
-        let all = self.runtime.troubles().await.unwrap_or_default();
+    async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
+        let all = self.runtime.troubles().await?;
         let ours = |trouble: &Trouble| {
             self.connections
                 .iter()
@@ -175,18 +219,23 @@ impl Troubles for OpenTroubles {
         for trouble in &mut open {
             trouble.record.task = self.task.as_ref().map(ToString::to_string);
         }
-        open
+        Ok(open)
     }
 
     async fn claim_notification(&self, id: &TroubleId) -> bool {
         self.runtime.claim_notification(id).await.unwrap_or(false)
     }
 
-    async fn unrecovered(&self) -> Vec<FailedCall> {
-        match &self.task {
-            Some(task) => self.runtime.unrecovered(task).await.unwrap_or_default(),
+    async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {
+        let noted = match &self.task {
+            Some(task) => self.runtime.unrecovered(task).await?,
             None => vec![],
-        }
+        };
+        let unnoted = self.keeping.iter().flat_map(|keeping| {
+            let held: Vec<FailedCall> = keeping.unnoted().values().cloned().collect();
+            held
+        });
+        Ok(by_connection(noted, unnoted))
     }
 }
 
@@ -195,6 +244,19 @@ mod tests {
     use authkeeper::model::SuspendReason;
 
     use super::*;
+
+    #[test]
+    fn calls_over_one_connection_are_counted_together() {
+        let failed = |name: &str, times| FailedCall {
+            connection: ConnectionName::parse(name).unwrap(),
+            times,
+            first: jiff::Timestamp::UNIX_EPOCH,
+            reason: "store".to_owned(),
+        };
+        let held = [failed("a", 2), failed("b", 1)].into_iter();
+        let all = by_connection(vec![failed("a", 1)], held);
+        assert_eq!(all, [failed("a", 3), failed("b", 1)]);
+    }
 
     #[test]
     fn a_token_that_is_not_there_has_a_reason() {

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// `AUTHKEEPER_LOG` sets what is logged, as in `debug` or `authkeeper=debug`; warnings by default.
+/// `AUTHKEEPER_LOG` sets what is logged, as in `debug` or `authkeeper=debug`; errors by default.
 fn log_to_stderr(environment: &Environment) {
     let filter = environment.text("AUTHKEEPER_LOG").unwrap_or("error");
     let filter = tracing_subscriber::EnvFilter::try_new(filter)

@@ -19,7 +19,6 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::{Output, Paint, span},
-    settings::Environment,
 };
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
@@ -95,7 +94,7 @@ pub(crate) async fn disconnect(app: &App, name: &str) -> Result<(), Failure> {
 )]
 fn invite(app: &App, invitation: &Invitation) {
     let url = invitation.url.expose();
-    let opened = open_browser(&app.environment, url);
+    let opened = browser::open(&app.environment, url);
     let what = if opened {
         "A browser opens. If it does not, open:"
     } else {
@@ -109,10 +108,6 @@ fn invite(app: &App, invitation: &Invitation) {
     output.say(&format!("{what}\n\n  {url}\n"));
     let seconds = invitation.patience.as_secs();
     output.say(&output.paint_err(Paint::Dim, &format!("Waiting up to {} …", span(seconds))));
-}
-
-fn open_browser(environment: &Environment, url: &str) -> bool {
-    browser::open(environment, url)
 }
 
 async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Failure> {

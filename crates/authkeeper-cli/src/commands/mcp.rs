@@ -25,7 +25,12 @@ pub(crate) async fn serve(app: &App, name: &str) -> Result<(), Failure> {
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
     if task.is_none() {
-        let troubles = Arc::new(OpenTroubles::new(app.runtime.clone(), vec![name], None));
+        let troubles = Arc::new(OpenTroubles::new(
+            app.runtime.clone(),
+            vec![name],
+            None,
+            None,
+        ));
         let hook = app.settings.on_trouble.clone().map(Hook::new);
         app.watch(Watching::start(
             troubles,

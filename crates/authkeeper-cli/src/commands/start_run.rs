@@ -46,13 +46,14 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         handle: app.runtime.random_handle(),
         task_id: task.to_string(),
     };
-    let authority = Arc::new(Keeping::new(app.runtime.clone(), Some(task.clone())));
+    let keeping = Arc::new(Keeping::new(app.runtime.clone(), Some(task.clone())));
     let seams = run::RunSeams {
-        carrier: Arc::new(Carrier::new(authority)),
+        carrier: Arc::new(Carrier::new(keeping.clone())),
         troubles: Arc::new(OpenTroubles::new(
             app.runtime.clone(),
             declared,
             Some(task.clone()),
+            Some(keeping),
         )),
         hook: app.settings.on_trouble.clone().map(Hook::new),
         report: run::Report::new(std::io::stderr()),
@@ -61,15 +62,31 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let ran = run::run(plan, seams).await;
     drop(keeper);
     app.drain().await;
-    let code = ran.map_err(|error| {
-        Failure::new(
-            Exit::Bug,
-            format!("the run can't be led: {error}"),
-            "please report this",
-        )
-    })?;
+    let code = match ran {
+        Ok(code) => code,
+        Err(error) => {
+            let failure = no_verdict(error);
+            // The store may be what is broken: this is tried, and said below either way.
+            let code = i32::from(failure.exit.code());
+            if let Err(error) = app.runtime.end_task(&task, code).await {
+                tracing::warn!(%error, "can't note the end of the run");
+            }
+            return Err(failure);
+        }
+    };
     app.runtime.end_task(&task, i32::from(code)).await?;
     Ok(code)
+}
+
+fn no_verdict(error: run::RunError) -> Failure {
+    let what = error.to_string();
+    match error {
+        run::RunError::Unread { source, .. } => {
+            let next = Failure::from(source).next;
+            Failure::new(Exit::Store, what, next)
+        }
+        run::RunError::Lead(_) => Failure::new(Exit::Bug, what, "please report this"),
+    }
 }
 
 fn parse_names(typed: &[String]) -> Result<Vec<ConnectionName>, Failure> {

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use authkeeper::{model::ConnectionName, secret::SecretString};
+use authkeeper::{model::ConnectionName, secret::SecretString, store::StoreError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -69,8 +69,23 @@ impl Report {
     }
 }
 
+/// Why a run has no verdict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum RunError {
+    #[error("the run can't be led: {0}")]
+    Lead(#[from] io::Error),
+    #[error(
+        "the command returned {command_code}, but whether a call failed in this run can't be read: {source}"
+    )]
+    Unread {
+        command_code: u8,
+        source: StoreError,
+    },
+}
+
 /// Runs the command to its end and says what `run` exits with.
-pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> io::Result<u8> {
+pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> {
     let RunSeams {
         carrier,
         troubles,
@@ -111,7 +126,10 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> io::Result<u8> {
     let code = code?;
     drop(stop_proxy);
     while serving.join_next().await.is_some() {}
-    let (open, unrecovered) = watch.finish().await;
+    let (open, unrecovered) = watch.finish().await.map_err(|source| RunError::Unread {
+        command_code: code,
+        source,
+    })?;
     let (code, message) = verdict(code, &plan.declared, &open, &unrecovered);
     if let Some(message) = message {
         report.line(&format!("authkeeper: {message}"));

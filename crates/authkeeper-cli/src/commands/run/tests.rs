@@ -1,6 +1,6 @@
 use std::{
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -28,20 +28,35 @@ struct Fake {
     open: Vec<Trouble>,
     failed: Vec<FailedCall>,
     claimed: AtomicBool,
+    /// This many looks find the store busy.
+    busy: AtomicUsize,
+}
+
+impl Fake {
+    fn read<T: Clone>(&self, what: &T) -> Result<T, StoreError> {
+        let left = |busy: usize| busy.checked_sub(1);
+        let order = Ordering::SeqCst;
+        match self.busy.fetch_update(order, order, left) {
+            Ok(_) => Err(StoreError::Busy {
+                place: "store.db".to_owned(),
+            }),
+            Err(_) => Ok(what.clone()),
+        }
+    }
 }
 
 #[async_trait]
 impl Troubles for Fake {
-    async fn open(&self) -> Vec<Trouble> {
-        self.open.clone()
+    async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
+        self.read(&self.open)
     }
 
     async fn claim_notification(&self, _id: &TroubleId) -> bool {
         !self.claimed.swap(true, Ordering::SeqCst)
     }
 
-    async fn unrecovered(&self) -> Vec<FailedCall> {
-        self.failed.clone()
+    async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {
+        self.read(&self.failed)
     }
 }
 
@@ -76,6 +91,16 @@ async fn ran_with(
     hook: Option<Hook>,
     signals: mpsc::Receiver<Signal>,
 ) -> (u8, String) {
+    let (code, said) = tried_with(plan, troubles, hook, signals).await;
+    (code.unwrap(), said)
+}
+
+async fn tried_with(
+    plan: RunPlan,
+    troubles: Arc<Fake>,
+    hook: Option<Hook>,
+    signals: mpsc::Receiver<Signal>,
+) -> (Result<u8, RunError>, String) {
     let said = Buffer::default();
     let carrier = Arc::new(Carrier::new(FakeAuthority::new("http://127.0.0.1:9/", 1)));
     let report = Report::new(said.clone());
@@ -89,8 +114,7 @@ async fn ran_with(
             signals,
         },
     )
-    .await
-    .unwrap();
+    .await;
     let said = said.0.lock().unwrap().clone();
     (code, String::from_utf8(said).unwrap())
 }
@@ -236,5 +260,36 @@ async fn a_command_that_swallows_the_failure_does_not_return_0() {
     assert!(
         said.contains("the command returned 0, but 1 call over notion failed"),
         "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_look_that_fails_is_made_again() {
+    let troubles = Fake {
+        open: vec![trouble("1", Event::ReauthorizationRequired, "notion")],
+        busy: 1.into(),
+        ..Fake::default()
+    };
+    let (code, said) = ran(plan("true", &[]), troubles, None).await;
+    assert_eq!((code, said.lines().count()), (75, 1), "{said}");
+}
+
+#[tokio::test]
+async fn a_run_that_can_not_read_its_troubles_has_no_verdict() {
+    let troubles = Arc::new(Fake {
+        busy: 1_000.into(),
+        ..Fake::default()
+    });
+    let (code, _) = tried_with(plan("true", &[]), troubles, None, mpsc::channel(1).1).await;
+    let error = code.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RunError::Unread {
+                command_code: 0,
+                ..
+            }
+        ),
+        "{error:?}"
     );
 }

@@ -3,7 +3,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use authkeeper::model::{FailedCall, Trouble, TroubleId};
+use authkeeper::{
+    model::{FailedCall, Trouble, TroubleId},
+    store::StoreError,
+};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::Report;
@@ -15,11 +18,11 @@ const EVERY: Duration = Duration::from_secs(1);
 #[async_trait]
 pub(crate) trait Troubles: Send + Sync + 'static {
     /// Those of this task's connections that are not over.
-    async fn open(&self) -> Vec<Trouble>;
+    async fn open(&self) -> Result<Vec<Trouble>, StoreError>;
     /// True for exactly one caller, whichever process it is: that one tells the owner.
     async fn claim_notification(&self, id: &TroubleId) -> bool;
     /// Of this task.
-    async fn unrecovered(&self) -> Vec<FailedCall>;
+    async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError>;
 }
 
 pub(super) struct Watch {
@@ -45,7 +48,10 @@ impl Watch {
     /// would lose the notification.
     pub(super) async fn until(&mut self, mut over: oneshot::Receiver<()>) {
         loop {
-            self.look().await;
+            // What can't be read now is read at the next look, and at the latest at the end.
+            if let Err(error) = self.look().await {
+                tracing::debug!(%error, "can't look for trouble");
+            }
             tokio::select! {
                 _ = &mut over => return,
                 () = tokio::time::sleep(EVERY) => {}
@@ -54,28 +60,33 @@ impl Watch {
     }
 
     /// A last look, and the end of what was started.
-    pub(super) async fn finish(mut self) -> (Vec<Trouble>, Vec<FailedCall>) {
-        let open = self.look().await;
-        let unrecovered = self.troubles.unrecovered().await;
+    pub(super) async fn finish(mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
+        let seen = self.last_look().await;
+        while self.hooks.join_next().await.is_some() {}
+        seen
+    }
+
+    async fn last_look(&mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
+        let open = self.look().await?;
+        let unrecovered = self.troubles.unrecovered().await?;
         for call in &unrecovered {
             let FailedCall {
                 connection, reason, ..
             } = call;
             tracing::info!(%connection, reason, "a call failed for lack of authority");
         }
-        while self.hooks.join_next().await.is_some() {}
-        (open, unrecovered)
+        Ok((open, unrecovered))
     }
 
-    async fn look(&mut self) -> Vec<Trouble> {
+    async fn look(&mut self) -> Result<Vec<Trouble>, StoreError> {
         while self.hooks.try_join_next().is_some() {}
-        let open = self.troubles.open().await;
+        let open = self.troubles.open().await?;
         for trouble in &open {
             if self.printed.insert(trouble.id.clone()) {
                 self.tell(trouble).await;
             }
         }
-        open
+        Ok(open)
     }
 
     async fn tell(&mut self, trouble: &Trouble) {
@@ -116,7 +127,9 @@ impl Watching {
         task.spawn(async move {
             let mut watch = Watch::new(troubles, hook, report);
             watch.until(until).await;
-            watch.finish().await;
+            if let Err(error) = watch.finish().await {
+                tracing::warn!(%error, "can't look for trouble");
+            }
         });
         Self { over, task }
     }
