@@ -66,7 +66,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "Example, in a crontab:\n  0 2 * * * authkeeper run --with notion -- \
         $HOME/bin/nightly.sh\n\nThe command gets AUTHKEEPER_URL and AUTHKEEPER_TASK: a private loopback proxy and \
-        the handle for it.\n  curl -H \"Authorization: Bearer $AUTHKEEPER_TASK\" $AUTHKEEPER_URL/c/notion"
+        the handle for it.\n  printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK | curl -H @- $AUTHKEEPER_URL/c/notion"
     )]
     Run(RunArgs),
     /// Check the store and the key; repair a damaged store
