@@ -282,10 +282,19 @@ fn the_code_is_answered_with_502() {
 /// soon as the provider answers well again.
 fn refresh_survives(fault: &str, reason: &str) {
     let home = Home::new();
-    home.write_config("[refresh]\nquiet_period = \"1s\"\nexchange_limit = \"3s\"\n");
-    let ground = Ground::with_ttl(home, 15);
+    let ground = Ground::with_ttl(home, 12);
     let mode = format!("refresh-{fault}");
     ground.connect("x", &mode);
+    // The lost answer is asked for again after six seconds: when the token has ended (less than three after it was due)
+    // and not before the server is well.
+    let connected = ground.home.run(&["status", "x", "--json"]).json();
+    let issuer = connected[0]["issuer"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    ground.home.write_config(&format!(
+        "[refresh]\nexchange_limit = \"3s\"\n\n[provider.\"{issuer}\"]\nreplay = \"grace 18s\"\n"
+    ));
     let first = ground.token("x");
     let refresh_failed = || {
         assert_eq!(ground.token("x"), first, "the living token is served");

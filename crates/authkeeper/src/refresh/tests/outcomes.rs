@@ -393,3 +393,22 @@ async fn a_keeper_of_a_refused_grant_rests() {
         .unwrap();
     assert!(pause >= secs(1), "{pause:?} is a hot loop");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_can_not_be_opened_is_that_grants_trouble_alone() {
+    let (bench, runtime) = Bench::new().await;
+    let damage = "UPDATE grant_family SET refresh_token = zeroblob(80)";
+    let store = rusqlite::Connection::open(bench.folder.path().join("store.db")).unwrap();
+    store.execute(damage, []).unwrap();
+    assert!(ask(&runtime).await.is_ok(), "the living token serves");
+    let all = runtime.statuses().await.unwrap();
+    assert_eq!(all.len(), 1, "the others can be looked at");
+    bench.clock.advance(secs(3700));
+    let Err(TokenError::ReauthorizationRequired { record }) = ask(&runtime).await else {
+        panic!()
+    };
+    assert_eq!(record.reason, "secret_lost");
+    assert_eq!(bench.server.requests(), 0);
+    bench.sign_in(&runtime).await;
+    assert!(ask(&runtime).await.is_ok(), "a sign-in mends it");
+}

@@ -87,7 +87,10 @@ pub(super) fn registration(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<C
     let (issuer, client_id): (String, String) = (row.get("issuer")?, row.get("client_id")?);
     let record = registration_record(&issuer, &client_id);
     let sealed: Option<Vec<u8>> = row.get("client_secret")?;
-    let secret = sealed.map(|sealed| open(sealer, client_secret_belongs(&record), &sealed));
+    let secret = sealed.map(|sealed| {
+        open(sealer, client_secret_belongs(&record), &sealed)
+            .ok_or_else(|| impossible("client_secret"))
+    });
     let uris: String = row.get("redirect_uris")?;
     let (method, source): (String, String) = (row.get("auth_method")?, row.get("source")?);
     Ok(ClientRegistration {
@@ -128,28 +131,45 @@ pub(super) fn access_belongs(grant: &str, generation: u64) -> Belongs<'_> {
     }
 }
 
-fn open(sealer: &Sealer, belongs: Belongs<'_>, sealed: &[u8]) -> rusqlite::Result<SecretString> {
-    let plain = sealer
-        .open(belongs, sealed)
-        .map_err(|_broken| impossible(belongs.field))?;
-    let text = std::str::from_utf8(&plain).map_err(|_utf8| impossible(belongs.field))?;
-    Ok(text.to_owned().into())
+/// None where the seal is broken: that one secret is lost, the rest of its row is not.
+fn open(sealer: &Sealer, belongs: Belongs<'_>, sealed: &[u8]) -> Option<SecretString> {
+    let plain = sealer.open(belongs, sealed).ok()?;
+    Some(std::str::from_utf8(&plain).ok()?.to_owned().into())
 }
 
 /// A grant with the access token that the same row carries (a left join).
 pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
     let id: String = row.get("id")?;
+    let refresh = refresh_token(row, sealer, &id)?;
+    let access = access_token(row, sealer, &id)?;
     Ok(Grant {
         issuer: Issuer::new(row.get::<_, String>("issuer")?),
         client_id: ClientId::new(row.get::<_, String>("client_id")?),
         lineage: Lineage(number("lineage", row.get("lineage")?)?),
         generation: Generation(number("generation", row.get("generation")?)?),
-        lifecycle: lifecycle(row)?,
+        lifecycle: match lifecycle(row)? {
+            GrantLifecycle::Active if refresh.is_none() && has_refresh_token(row)? => {
+                secret_lost(access.as_ref())
+            }
+            lifecycle => lifecycle,
+        },
         claim: claim(row)?,
-        refresh: refresh_token(row, sealer, &id)?,
-        access: access_token(row, sealer, &id)?,
+        refresh,
+        access,
         id: GrantId::new(id),
     })
+}
+
+fn has_refresh_token(row: &Row<'_>) -> rusqlite::Result<bool> {
+    Ok(row.get::<_, Option<Vec<u8>>>("refresh_token")?.is_some())
+}
+
+/// A refresh token that is there and can't be opened: only a person can mend that, and the other grants are unharmed.
+fn secret_lost(access: Option<&AccessToken>) -> GrantLifecycle {
+    GrantLifecycle::ReauthorizationRequired {
+        reason: ReauthorizeReason::SecretLost,
+        since: access.map_or(Timestamp::UNIX_EPOCH, |token| token.issued.wall),
+    }
 }
 
 fn lifecycle(row: &Row<'_>) -> rusqlite::Result<GrantLifecycle> {
@@ -209,8 +229,11 @@ fn refresh_token(
     };
     let generation = number("refresh_generation", row.get("refresh_generation")?)?;
     let expires: Option<i64> = row.get("refresh_expires")?;
+    let Some(secret) = open(sealer, refresh_belongs(grant, generation), &sealed) else {
+        return Ok(None);
+    };
     Ok(Some(RefreshToken {
-        secret: open(sealer, refresh_belongs(grant, generation), &sealed)?,
+        secret,
         expires_at: expires
             .map(|at| timestamp("refresh_expires", at))
             .transpose()?,
@@ -227,8 +250,11 @@ fn access_token(
     };
     let generation = number("a_generation", row.get("a_generation")?)?;
     let source: String = row.get("a_lifetime_source")?;
+    let Some(secret) = open(sealer, access_belongs(grant, generation), &sealed) else {
+        return Ok(None);
+    };
     Ok(Some(AccessToken {
-        secret: open(sealer, access_belongs(grant, generation), &sealed)?,
+        secret,
         lineage: Lineage(number("a_lineage", row.get("a_lineage")?)?),
         generation: Generation(generation),
         issued: moment("a_issued", &row.get::<_, String>("a_issued")?)?,

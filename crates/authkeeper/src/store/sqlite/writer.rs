@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -26,11 +27,22 @@ const BATCH: usize = 256;
 /// it delays the others by this much and no more.
 const TICKET_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The handle to the writing thread.
-#[derive(Clone)]
+/// The handle to the writing thread. Dropping it waits until the thread has written what was asked and closed the file:
+/// whoever looks at the file afterwards finds it at rest.
 pub(super) struct Writer {
-    jobs: Sender<Job>,
+    /// None only while it is dropped.
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
     place: String,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Writer {
@@ -39,19 +51,23 @@ impl Writer {
         let place = path.display().to_string();
         let connection = open_connection(path)?;
         let (jobs, inbox) = channel();
-        let mut thread = WriterThread {
+        let mut work = WriterThread {
             connection,
             ticket,
             place: place.clone(),
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("authkeeper-store".to_owned())
-            .spawn(move || thread.run(&inbox))
+            .spawn(move || work.run(&inbox))
             .map_err(|error| StoreError::Unusable {
                 place: place.clone(),
                 detail: error.to_string(),
             })?;
-        Ok(Self { jobs, place })
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            place,
+        })
     }
 
     /// Runs one job in the next transaction and answers once it is durable.
@@ -74,7 +90,8 @@ impl Writer {
             place: self.place.clone(),
             detail: "the writing thread ended".to_owned(),
         };
-        self.jobs.send(job).map_err(|_returned| gone())?;
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(job).map_err(|_returned| gone())?;
         answered.await.map_err(|_dropped| gone())?
     }
 }
