@@ -74,18 +74,15 @@ pub enum ReauthorizeReason {
     UnknownOutcome,
     /// The access token ended and the provider never gave a refresh token.
     NoRefreshToken,
-    /// The provider said when the refresh token ends, and that has passed.
-    RefreshTokenExpired,
     /// The stored secret of this grant cannot be read any more (a damaged or repaired store).
     SecretLost,
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 4] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
-        Self::RefreshTokenExpired,
         Self::SecretLost,
     ];
 
@@ -95,7 +92,6 @@ impl ReauthorizeReason {
             Self::RefreshRefused => "refresh_refused",
             Self::UnknownOutcome => "unknown_outcome",
             Self::NoRefreshToken => "no_refresh_token",
-            Self::RefreshTokenExpired => "refresh_token_expired",
             Self::SecretLost => "secret_lost",
         }
     }
@@ -115,7 +111,6 @@ impl ReauthorizeReason {
                 "an answer of the provider was lost, and resending the refresh token was refused"
             }
             Self::NoRefreshToken => "the access token ended and the provider gave no refresh token",
-            Self::RefreshTokenExpired => "the refresh token reached the end the provider had set",
             Self::SecretLost => "the stored refresh token can't be read any more",
         }
     }
