@@ -30,7 +30,7 @@ pub struct HttpUrl {
 }
 
 /// A URL that can't be used.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{url:?} {problem}")]
 pub struct InvalidUrl {
     url: String,

@@ -38,7 +38,7 @@
 //! let runtime = Runtime::open(&settings, Seams::system(), Arc::new(NetTransport::new()))?;
 //! let _keeper = runtime.keep_fresh(vec![ConnectionName::parse("notion")?]);
 //! let token = runtime.access_token(&TokenRequest::new(ConnectionName::parse("notion")?)).await?;
-//! println!("good until {}", token.expires_at);
+//! println!("good until {:?}", token.expires_at);
 //! # Ok(())
 //! # }
 //! ```

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use crate::refresh::worker::Keeper;
 use crate::{
@@ -10,8 +10,9 @@ use crate::{
     error::TokenError,
     http::Transport,
     model::{
-        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, FailedCall, Generation,
-        Grant, GrantLifecycle, Resource, Scope, TaskId, Trouble, TroubleId,
+        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Event, FailedCall,
+        Generation, Grant, GrantLifecycle, GrantType, Presentation, Resource, Scope, TaskId,
+        Trouble, TroubleId,
     },
     refresh::{
         RefreshRules, Tools, Whose,
@@ -101,14 +102,16 @@ pub struct IssuedToken {
     pub generation: Generation,
     /// When it was issued.
     pub issued_at: Timestamp,
-    /// When it ends.
-    pub expires_at: Timestamp,
+    /// When it ends; none if it does not end by itself.
+    pub expires_at: Option<Timestamp>,
     /// What was granted, where known.
     pub scope: Option<Scope>,
     /// What it is for.
     pub resource: Option<Resource>,
     /// Where it may be sent: the connection's URL. A token goes to this origin and no other.
     pub url: String,
+    /// How it is shown there.
+    pub presentation: Presentation,
     /// Whether it lives as long as was asked for.
     pub min_ttl_met: bool,
 }
@@ -133,6 +136,12 @@ pub struct ConnectionStatus {
     pub due_in: Duration,
     /// Whether it can be refreshed without a person.
     pub refreshable: bool,
+    /// How its grant was given.
+    pub grant_type: Option<GrantType>,
+    /// When a person should replace an API key.
+    pub rotate_by: Option<Timestamp>,
+    /// Until when the API key before this one may serve again.
+    pub standby_until: Option<Timestamp>,
     /// When the provider said that the refresh token ends.
     pub refresh_expires_at: Option<Timestamp>,
     /// What was granted.
@@ -164,6 +173,9 @@ impl std::fmt::Debug for Runtime {
         f.write_str("Runtime")
     }
 }
+
+/// How long ahead a key's owner is told that it should be replaced.
+pub const ROTATION_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// How often one call may meet a state that changed under it before it gives up.
 const ROUNDS: usize = 4;
@@ -216,6 +228,7 @@ impl Runtime {
             match (verdict, ended) {
                 (Verdict::Serve, _) => {
                     self.recover_behind(&whose, &grant);
+                    self.warn_of_rotation(&whose, &grant).await;
                     return self.issue(&connection, &grant, request);
                 }
                 (Verdict::ServeAndRefresh(why), _) => {
@@ -227,6 +240,10 @@ impl Runtime {
                 (Verdict::Refuse(refusal), _) => {
                     self.retire_dead(&grant, request).await?;
                     return Err(self.refused(&whose, &grant, refusal).await?);
+                }
+                (Verdict::FallBack, end) => {
+                    self.fall_back(&whose, &grant).await?;
+                    ended = end;
                 }
                 (Verdict::RefreshFirst(_), Some(end)) => {
                     return self.without(&connection, &grant, request, end);
@@ -243,6 +260,41 @@ impl Runtime {
             why: "the connection kept changing".to_owned(),
             retry_after: None,
         })
+    }
+
+    /// A new API key was refused and the one before it is still good: that one serves, and its owner is told.
+    async fn fall_back(&self, whose: &Whose, grant: &Grant) -> Result<(), TokenError> {
+        let now = self.tools.seams.clock.now();
+        let store = &self.tools.store;
+        if store.fall_back(&grant.id, grant.generation, now).await? {
+            let trace_id = self.tools.seams.random_id();
+            let record = trouble::fell_back_record(whose, grant, now.wall, &trace_id);
+            trouble::keep(&self.tools, grant, record).await?;
+        }
+        Ok(())
+    }
+
+    /// A key's owner is told ahead of its day, once.
+    async fn warn_of_rotation(&self, whose: &Whose, grant: &Grant) {
+        let now = self.now();
+        let near = |by: &Timestamp| by.duration_since(now) <= ROTATION_WARNING;
+        let Some(by) = grant.rotate_by.filter(near) else {
+            return;
+        };
+        let told = |trouble: &Trouble| {
+            trouble.record.event == Event::RotationDue
+                && trouble.record.connection == whose.connection.as_str()
+        };
+        let open = self.tools.store.troubles().await.unwrap_or_default();
+        if open.iter().any(told) {
+            return;
+        }
+        let trace_id = self.tools.seams.random_id();
+        let record = trouble::rotation_due_record(whose, grant, (by, now), &trace_id);
+        // The key is good: a store that can't keep the warning must not keep the key from its caller.
+        if let Err(error) = trouble::keep(&self.tools, grant, record).await {
+            tracing::warn!(%error, "a warning can't be kept");
+        }
     }
 
     /// A refresh was wanted and did not come: a token that is still good serves all the same (rule 2).
@@ -383,6 +435,7 @@ impl Runtime {
             scope: token.scope.clone().or_else(|| connection.scope.clone()),
             resource: token.resource.clone(),
             url: connection.url.clone(),
+            presentation: connection.presentation.clone(),
             min_ttl_met: request
                 .min_ttl
                 .is_none_or(|wanted| token.left(now) >= wanted),
@@ -411,7 +464,7 @@ impl Runtime {
             .unwrap_or_default();
         let why = match verdict {
             Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => Some(why.as_str()),
-            Verdict::Serve | Verdict::Refuse(_) => None,
+            Verdict::Serve | Verdict::FallBack | Verdict::Refuse(_) => None,
         };
         self.tools.log.append(
             now,
@@ -482,13 +535,18 @@ impl Runtime {
             state: ConnectionState::of(grant.as_ref()),
             lineage: grant.as_ref().map_or(0, |grant| grant.lineage.0),
             generation: grant.as_ref().map_or(0, |grant| grant.generation.0),
-            expires_at: access.map(crate::model::AccessToken::expires_at),
+            expires_at: access.and_then(crate::model::AccessToken::expires_at),
+            grant_type: grant.as_ref().map(|grant| grant.grant_type),
+            rotate_by: grant.as_ref().and_then(|grant| grant.rotate_by),
+            standby_until: grant
+                .as_ref()
+                .and_then(|grant| Some(grant.standby.as_ref()?.until)),
             left: access.map(|token| token.left(now)).unwrap_or_default(),
             due_in: grant
                 .as_ref()
                 .map(|g| decide::until_due(standing(g), now))
                 .unwrap_or_default(),
-            refreshable: refresh.is_some(),
+            refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 
 use crate::{
-    model::{AttemptId, Event, Grant, ReauthorizeReason, Record, TroubleId, UnknownKind},
+    model::{
+        AccessToken, AttemptId, Event, Grant, GrantType, ReauthorizeReason, Record, TroubleId,
+        UnknownKind,
+    },
     oauth::classify::Refused,
     refresh::{Tools, Whose},
     store::{NewTrouble, Result},
@@ -56,10 +59,7 @@ pub(crate) fn uncertain_record(
             "a refresh was sent and its answer was lost; whether the provider acted is not known"
                 .to_owned(),
         since: now,
-        expires_at: grant
-            .access
-            .as_ref()
-            .map(crate::model::AccessToken::expires_at),
+        expires_at: ends(grant),
         action: format!(
             "nothing yet: authkeeper asks again as the provider's rule allows; see authkeeper status {}",
             whose.connection
@@ -85,14 +85,69 @@ pub(crate) fn reauthorize_record(
         reason: reason.as_str().to_owned(),
         detail: reason.sentence().to_owned(),
         since,
-        expires_at: grant
-            .access
-            .as_ref()
-            .map(crate::model::AccessToken::expires_at),
-        action: format!("authkeeper reauthorize {}", whose.connection),
+        expires_at: ends(grant),
+        action: mend(whose, grant),
         link: None,
         trace_id: trace_id.to_owned(),
         ts: now,
+    }
+}
+
+fn ends(grant: &Grant) -> Option<Timestamp> {
+    grant.access.as_ref().and_then(AccessToken::expires_at)
+}
+
+/// What a person does: sign in, or bring another key.
+fn mend(whose: &Whose, grant: &Grant) -> String {
+    match grant.grant_type {
+        GrantType::ApiKey => format!("authkeeper rotate {}", whose.connection),
+        _ => format!("authkeeper reauthorize {}", whose.connection),
+    }
+}
+
+/// The new API key was refused, and the one before it serves until its overlap ends.
+pub(crate) fn fell_back_record(
+    whose: &Whose,
+    grant: &Grant,
+    now: Timestamp,
+    trace_id: &str,
+) -> Record {
+    let until = grant.standby.as_ref().map(|standby| standby.until);
+    let until = until
+        .map(|until| format!(" until {until}"))
+        .unwrap_or_default();
+    Record {
+        event: Event::AuthorityLost,
+        reason: "new_key_refused".to_owned(),
+        detail: format!("the server refused the new API key; the one before it serves{until}"),
+        ..reauthorize_record(
+            whose,
+            grant,
+            ReauthorizeReason::KeyRefused,
+            (now, now),
+            trace_id,
+        )
+    }
+}
+
+/// The day on which the API key should be replaced is near, or past.
+pub(crate) fn rotation_due_record(
+    whose: &Whose,
+    grant: &Grant,
+    (by, now): (Timestamp, Timestamp),
+    trace_id: &str,
+) -> Record {
+    Record {
+        event: Event::RotationDue,
+        reason: "rotate_by".to_owned(),
+        detail: format!("its API key should be replaced by {by}"),
+        ..reauthorize_record(
+            whose,
+            grant,
+            ReauthorizeReason::KeyRefused,
+            (now, now),
+            trace_id,
+        )
     }
 }
 

@@ -1,5 +1,7 @@
 //! A connection: one authorized account at one provider for one resource, owned by a principal.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::{
@@ -36,10 +38,99 @@ pub struct Connection {
     pub client_id: ClientId,
     /// What is asked for at a sign-in; none leaves it to the server.
     pub scope: Option<Scope>,
+    /// Which entry of the catalogue it was connected by.
+    pub provider: Option<String>,
+    /// How its token is shown to the resource.
+    pub presentation: Presentation,
+    /// A harmless request that proves the token, for `check`; none asks the MCP server for its tools.
+    pub check_url: Option<String>,
     /// The grant it uses, once a sign-in is done.
     pub grant: Option<GrantId>,
     /// When it was first connected.
     pub created: Timestamp,
+}
+
+/// How a token is shown to the resource: in which header, after which word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presentation {
+    header: String,
+    scheme: Option<String>,
+}
+
+/// A header that no token may stand in.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} can't carry a key; name a header, like \"X-API-Key\", or a header and a word, like \"Authorization: Token\""
+)]
+pub struct InvalidPresentation(String);
+
+impl Default for Presentation {
+    /// RFC 6750 §2.1.
+    fn default() -> Self {
+        Self {
+            header: "authorization".to_owned(),
+            scheme: Some("Bearer".to_owned()),
+        }
+    }
+}
+
+impl Presentation {
+    /// Headers that say where a request goes or how long it is: a key there would break it.
+    const TAKEN: [&str; 8] = [
+        "host",
+        "connection",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "te",
+        "upgrade",
+        "cookie",
+    ];
+
+    /// Reads `Header` or `Header: Word`.
+    pub fn parse(text: &str) -> Result<Self, InvalidPresentation> {
+        let invalid = || InvalidPresentation(text.to_owned());
+        let (header, scheme) = text
+            .split_once(':')
+            .map_or((text, ""), |(header, scheme)| (header, scheme.trim()));
+        let header = header.trim().to_ascii_lowercase();
+        let token = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        let good = token(&header)
+            && !Self::TAKEN.contains(&header.as_str())
+            && (scheme.is_empty() || token(scheme));
+        good.then(|| Self {
+            header,
+            scheme: (!scheme.is_empty()).then(|| scheme.to_owned()),
+        })
+        .ok_or_else(invalid)
+    }
+
+    /// The header's name, in lower case.
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// What stands before the token: the word and a space, or nothing.
+    pub fn prefix(&self) -> String {
+        self.scheme
+            .as_ref()
+            .map(|scheme| format!("{scheme} "))
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Presentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.scheme {
+            Some(scheme) => write!(f, "{}: {scheme}", self.header),
+            None => f.write_str(&self.header),
+        }
+    }
 }
 
 /// The life cycle of a connection. "Expired" is told by the clock and "refreshing" is a claim: neither is a state.
@@ -95,6 +186,25 @@ impl ConnectionState {
             Self::ReauthorizationRequired { .. } => "reauthorization_required",
             Self::Suspended { .. } => "suspended",
             Self::Revoked => "revoked",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presentation_reads_back_what_it_prints() {
+        for text in ["authorization: Bearer", "x-api-key", "authorization: Token"] {
+            assert_eq!(Presentation::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            Presentation::parse("Authorization: Bearer").unwrap(),
+            Presentation::default()
+        );
+        for bad in ["", "Host", "X Key", "X-Key: a b", "X-Key\r\nY", "Cookie: x"] {
+            assert!(Presentation::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, RefreshToken};
+use crate::secret::SecretString;
 
 /// One refresh-token family. Lineage, generation, lifecycle and claim are four things, never one state word.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct Grant {
     pub issuer: Issuer,
     /// The client it was issued to: a refresh token is spent by this client or by none.
     pub client_id: ClientId,
+    /// How it was given, and so how it is renewed.
+    pub grant_type: GrantType,
     /// Changed only by a sign-in.
     pub lineage: Lineage,
     /// Raised by one with each accepted refresh and each sign-in, never restarted.
@@ -25,6 +28,69 @@ pub struct Grant {
     pub refresh: Option<RefreshToken>,
     /// The current access token.
     pub access: Option<AccessToken>,
+    /// API keys: the key before this one, good until its overlap ends.
+    pub standby: Option<StandbyKey>,
+    /// When a person should replace what never ends by itself.
+    pub rotate_by: Option<Timestamp>,
+}
+
+impl Grant {
+    /// Whether new tokens can be had without a person.
+    pub fn is_refreshable(&self) -> bool {
+        match self.grant_type {
+            GrantType::AuthorizationCode | GrantType::DeviceCode => self.refresh.is_some(),
+            GrantType::ClientCredentials => true,
+            GrantType::ApiKey => false,
+        }
+    }
+}
+
+/// The API key that was replaced last. It serves again if its successor is refused before the overlap ends.
+#[derive(Clone, Debug)]
+pub struct StandbyKey {
+    /// The key itself.
+    pub secret: SecretString,
+    /// Which generation it was.
+    pub generation: Generation,
+    /// Until when it may be used.
+    pub until: Timestamp,
+}
+
+/// How a grant is given (RFC 6749 §1.3, RFC 8628), with the words of `grant_type` on the wire and of `--grant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GrantType {
+    /// A person signed in, in a browser.
+    AuthorizationCode,
+    /// A person signed in on another device (RFC 8628).
+    DeviceCode,
+    /// Our client's own: issued again, never refreshed (RFC 6749 §4.4).
+    ClientCredentials,
+    /// A key that a person made in the provider's console. Not OAuth: it ends when a person ends it.
+    ApiKey,
+}
+
+impl GrantType {
+    const ALL: [Self; 4] = [
+        Self::AuthorizationCode,
+        Self::DeviceCode,
+        Self::ClientCredentials,
+        Self::ApiKey,
+    ];
+
+    /// The fixed word stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::DeviceCode => "device_code",
+            Self::ClientCredentials => "client_credentials",
+            Self::ApiKey => "api_key",
+        }
+    }
+
+    /// Reads the fixed word back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
 }
 
 /// Whether a grant may be used.
@@ -76,14 +142,20 @@ pub enum ReauthorizeReason {
     NoRefreshToken,
     /// The stored secret of this grant cannot be read any more (a damaged or repaired store).
     SecretLost,
+    /// The refresh token was refused after the end that the provider had set for it.
+    RefreshExpired,
+    /// The API key was refused.
+    KeyRefused,
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
         Self::SecretLost,
+        Self::RefreshExpired,
+        Self::KeyRefused,
     ];
 
     /// The fixed word stored and shown.
@@ -93,6 +165,8 @@ impl ReauthorizeReason {
             Self::UnknownOutcome => "unknown_outcome",
             Self::NoRefreshToken => "no_refresh_token",
             Self::SecretLost => "secret_lost",
+            Self::RefreshExpired => "refresh_expired",
+            Self::KeyRefused => "key_refused",
         }
     }
 
@@ -112,6 +186,10 @@ impl ReauthorizeReason {
             }
             Self::NoRefreshToken => "the access token ended and the provider gave no refresh token",
             Self::SecretLost => "the stored refresh token can't be read any more",
+            Self::RefreshExpired => {
+                "the refresh token reached the end that the provider had set for it"
+            }
+            Self::KeyRefused => "the server refused the API key",
         }
     }
 }
@@ -121,6 +199,8 @@ impl ReauthorizeReason {
 pub enum SuspendReason {
     /// A person suspended the principal.
     Manual,
+    /// It was imported, and nobody has confirmed yet that the other copy is not used any more.
+    SecondCopy,
 }
 
 impl SuspendReason {
@@ -128,11 +208,24 @@ impl SuspendReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "manual",
+            Self::SecondCopy => "second_copy",
         }
     }
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        (text == Self::Manual.as_str()).then_some(Self::Manual)
+        [Self::Manual, Self::SecondCopy]
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+    }
+
+    /// One sentence for a person.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Manual => "a person suspended it",
+            Self::SecondCopy => {
+                "it was imported, and nobody has confirmed that the other copy of its refresh token is retired"
+            }
+        }
     }
 }

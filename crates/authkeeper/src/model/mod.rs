@@ -15,17 +15,17 @@ mod token;
 
 pub use self::{
     claim::{Claim, ClaimPhase, UnknownKind},
-    connection::{Connection, ConnectionState, Principal},
-    grant::{Grant, GrantLifecycle, ReauthorizeReason, SuspendReason},
+    connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
+    grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
     ids::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
     provider::{
-        ClientAuthMethod, ClientRegistration, InvalidReplayRule, Provider, RegistrationSource,
-        ReplayRule, ServerMetadata,
+        ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider,
+        RegistrationSource, ReplayRule, ServerMetadata,
     },
     record::{Event, FailedCall, Record, Trouble},
     time::{BootId, BootStamp, Moment},
-    token::{AccessToken, LifetimeSource, RefreshToken, TokenSet},
+    token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
 };

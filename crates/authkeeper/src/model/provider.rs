@@ -2,11 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{ClientId, Issuer};
 use crate::secret::SecretString;
 
 /// The parts of RFC 8414 metadata that we act on, exactly as the server spelled them.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ServerMetadata {
     /// The issuer identifier, identical to the one the metadata was fetched for (RFC 8414 §3.3).
     pub issuer: String,
@@ -25,6 +27,9 @@ pub struct ServerMetadata {
     /// RFC 7662.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_endpoint: Option<String>,
+    /// RFC 8628 §4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_authorization_endpoint: Option<String>,
     /// PKCE methods (RFC 7636).
     #[serde(default)]
     pub code_challenge_methods_supported: Vec<String>,
@@ -113,23 +118,26 @@ pub enum ClientAuthMethod {
     Basic,
     /// In the form body.
     Post,
+    /// A signed assertion (RFC 7523 §2.2): the private key never leaves this machine.
+    PrivateKeyJwt,
 }
 
 impl ClientAuthMethod {
+    const ALL: [Self; 4] = [Self::None, Self::Basic, Self::Post, Self::PrivateKeyJwt];
+
     /// The registered name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
 
     /// Reads the registered name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::None, Self::Basic, Self::Post]
-            .into_iter()
-            .find(|method| method.as_str() == text)
+        Self::ALL.into_iter().find(|method| method.as_str() == text)
     }
 }
 
@@ -162,6 +170,28 @@ impl RegistrationSource {
     }
 }
 
+/// A client's secret and what became of it.
+#[derive(Clone, Debug)]
+pub struct ClientSecret {
+    /// The secret itself.
+    pub secret: SecretString,
+    /// When the provider last refused it.
+    pub refused: Option<Timestamp>,
+    /// When the provider said that it ends (RFC 7591 §3.2.1, `client_secret_expires_at`).
+    pub expires_at: Option<Timestamp>,
+}
+
+impl ClientSecret {
+    /// A secret that nothing is known of yet.
+    pub fn new(secret: SecretString) -> Self {
+        Self {
+            secret,
+            refused: None,
+            expires_at: None,
+        }
+    }
+}
+
 /// Our client at one issuer. Never used at another.
 #[derive(Clone, Debug)]
 pub struct ClientRegistration {
@@ -169,14 +199,35 @@ pub struct ClientRegistration {
     pub issuer: Issuer,
     /// Under which id.
     pub client_id: ClientId,
-    /// Its secret, if it has one.
-    pub client_secret: Option<SecretString>,
+    /// Its secrets, in the order in which they are tried: while a secret is replaced, two are good.
+    pub secrets: Vec<ClientSecret>,
+    /// The key that its assertions are signed with.
+    pub private_key: Option<SecretString>,
+    /// Which of its keys that is, if the provider wants to be told (`kid`, RFC 7515 §4.1.4).
+    pub key_id: Option<String>,
     /// How it authenticates.
     pub auth_method: ClientAuthMethod,
     /// The redirect URIs it registered; empty when we were not told.
     pub redirect_uris: Vec<String>,
     /// How it came to be.
     pub source: RegistrationSource,
+}
+
+impl ClientRegistration {
+    /// Which secret to show: the first that was not refused. Once all were, the first again: the refusal may have been
+    /// the provider's mistake.
+    pub fn secret_in_use(&self) -> Option<(usize, &ClientSecret)> {
+        let mut secrets = self.secrets.iter().enumerate();
+        secrets
+            .find(|(_, secret)| secret.refused.is_none())
+            .or_else(|| self.secrets.first().map(|first| (0, first)))
+    }
+
+    /// Whether another secret is left to try once this one is refused.
+    pub fn has_another_than(&self, rank: usize) -> bool {
+        let mut others = self.secrets.iter().enumerate();
+        others.any(|(other, secret)| other != rank && secret.refused.is_none())
+    }
 }
 
 #[cfg(test)]
@@ -196,5 +247,29 @@ mod tests {
             assert_eq!(ReplayRule::parse(text).unwrap().to_string(), text);
         }
         assert!(ReplayRule::parse("grace soon").is_err());
+    }
+
+    #[test]
+    fn secrets_are_tried_in_order_and_the_first_again_when_all_were_refused() {
+        let mut client = ClientRegistration {
+            issuer: Issuer::new("https://as.example"),
+            client_id: ClientId::new("c"),
+            secrets: ["new", "old"]
+                .map(|text| ClientSecret::new(text.to_owned().into()))
+                .into(),
+            private_key: None,
+            key_id: None,
+            auth_method: ClientAuthMethod::Basic,
+            redirect_uris: vec![],
+            source: RegistrationSource::Given,
+        };
+        let rank = |client: &ClientRegistration| client.secret_in_use().unwrap().0;
+        assert_eq!((rank(&client), client.has_another_than(0)), (0, true));
+        client.secrets[0].refused = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!((rank(&client), client.has_another_than(1)), (1, false));
+        client.secrets[1].refused = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!((rank(&client), client.has_another_than(0)), (0, false));
+        client.secrets.clear();
+        assert!(client.secret_in_use().is_none());
     }
 }

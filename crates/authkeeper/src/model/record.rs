@@ -14,6 +14,8 @@ pub enum Event {
     AuthorityLost,
     /// A refresh was sent and its answer lost; whether the provider acted is not known.
     Uncertain,
+    /// An API key should be replaced soon; it is good until then.
+    RotationDue,
 }
 
 impl Event {
@@ -23,6 +25,7 @@ impl Event {
             Self::ReauthorizationRequired => "reauthorization_required",
             Self::AuthorityLost => "authority_lost",
             Self::Uncertain => "uncertain",
+            Self::RotationDue => "rotation_due",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Generation, Lineage, Moment, Resource, Scope};
 use crate::secret::SecretString;
 
@@ -18,6 +20,8 @@ pub enum LifetimeSource {
     JwtExp,
     /// The provider's configured default, or one hour.
     Assumed,
+    /// It does not end by itself (an API key).
+    Endless,
 }
 
 impl LifetimeSource {
@@ -27,12 +31,13 @@ impl LifetimeSource {
             Self::ExpiresIn => "expires_in",
             Self::JwtExp => "jwt_exp",
             Self::Assumed => "assumed",
+            Self::Endless => "endless",
         }
     }
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ExpiresIn, Self::JwtExp, Self::Assumed]
+        [Self::ExpiresIn, Self::JwtExp, Self::Assumed, Self::Endless]
             .into_iter()
             .find(|s| s.as_str() == text)
     }
@@ -79,14 +84,18 @@ impl AccessToken {
         self.usable_lifetime().saturating_sub(self.age(now))
     }
 
-    /// When the issuer's count ends, by the wall clock.
-    pub fn expires_at(&self) -> jiff::Timestamp {
-        self.issued
-            .wall
-            .saturating_add(self.lifetime)
-            .unwrap_or(jiff::Timestamp::MAX)
+    /// When the issuer's count ends, by the wall clock; none if it does not end by itself.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        if self.lifetime_source == LifetimeSource::Endless {
+            return None;
+        }
+        let ends = self.issued.wall.saturating_add(self.lifetime);
+        Some(ends.unwrap_or(Timestamp::MAX))
     }
 }
+
+/// What stands for the lifetime of what does not end by itself: longer than any machine runs.
+pub const ENDLESS: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A refresh token. Its own lifetime, where a provider tells it, is kept beside it.
 #[derive(Clone, Debug)]
@@ -94,7 +103,7 @@ pub struct RefreshToken {
     /// The token itself.
     pub secret: SecretString,
     /// When the provider said it ends, if it said so.
-    pub expires_at: Option<jiff::Timestamp>,
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What one successful answer of a token endpoint brought.
@@ -138,8 +147,6 @@ impl TokenSet {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::model::{BootId, BootStamp};
 

@@ -23,7 +23,7 @@ pub struct SignIn {
     pub redirect_uri: String,
     /// PKCE: proves at the token endpoint that the code is ours.
     pub verifier: SecretString,
-    state: SecretString,
+    pub(crate) state: SecretString,
 }
 
 /// What to ask for.
@@ -37,6 +37,8 @@ pub struct AuthorizationAsk<'a> {
     pub scope: Option<&'a Scope>,
     /// For which resource.
     pub resource: Option<&'a Resource>,
+    /// What this provider wants beside the usual (`access_type=offline` and the like).
+    pub extra: &'a [(String, String)],
 }
 
 impl SignIn {
@@ -53,6 +55,21 @@ impl SignIn {
             redirect_uri,
             verifier: random(),
             state: random(),
+        }
+    }
+
+    /// A sign-in that was cut off, with the `state` and the verifier it began with.
+    pub(crate) fn again(
+        metadata: &ServerMetadata,
+        redirect_uri: String,
+        (state, verifier): (SecretString, SecretString),
+    ) -> Self {
+        Self {
+            issuer: Issuer::new(&metadata.issuer),
+            iss_promised: metadata.authorization_response_iss_parameter_supported,
+            redirect_uri,
+            verifier,
+            state,
         }
     }
 
@@ -74,13 +91,15 @@ impl SignIn {
         if let Some(scope) = ask.scope {
             query.append_pair("scope", scope.as_str());
             // OpenID Connect Core §11: offline access is granted only with the person's consent asked for.
-            if scope.iter().any(|scope| scope == "offline_access") {
+            let asked_already = ask.extra.iter().any(|(key, _)| key == "prompt");
+            if !asked_already && scope.iter().any(|scope| scope == "offline_access") {
                 query.append_pair("prompt", "consent");
             }
         }
         if let Some(resource) = ask.resource {
             query.append_pair("resource", resource.as_str());
         }
+        query.extend_pairs(ask.extra);
         let endpoint = ask.endpoint.as_str();
         let joint = if endpoint.contains('?') { '&' } else { '?' };
         format!("{endpoint}{joint}{}", query.finish()).into()
@@ -218,6 +237,7 @@ mod tests {
             client_id: &ClientId::new("c d"),
             scope: Some(&scope),
             resource: Some(&resource),
+            extra: &[],
         });
         let url = url.expose();
         assert!(url.starts_with(
@@ -289,5 +309,25 @@ mod tests {
             scope_to_ask(Some(Scope::new("x")), Some(Scope::new("read")), &server).unwrap();
         assert_eq!(chosen.as_str(), "x");
         assert_eq!(scope_to_ask(None, None, &server), None);
+    }
+
+    #[test]
+    fn what_a_provider_wants_beside_the_usual_is_asked_for() {
+        let (sign_in, _) = begun(false);
+        let endpoint = HttpUrl::parse("https://as.example/authorize").unwrap();
+        let extra = [
+            ("access_type".to_owned(), "offline".to_owned()),
+            ("prompt".to_owned(), "select_account consent".to_owned()),
+        ];
+        let url = sign_in.url(&AuthorizationAsk {
+            endpoint: &endpoint,
+            client_id: &ClientId::new("c"),
+            scope: Some(&Scope::new("offline_access")),
+            resource: None,
+            extra: &extra,
+        });
+        let url = url.expose();
+        assert!(url.ends_with("&access_type=offline&prompt=select_account+consent"));
+        assert_eq!(url.matches("prompt=").count(), 1);
     }
 }

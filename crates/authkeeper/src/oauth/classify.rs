@@ -47,6 +47,25 @@ pub struct Refused {
     pub description: Option<String>,
 }
 
+impl Refused {
+    /// Our own client can't be proven, so the provider was not even asked.
+    pub(crate) fn of_ours(error: &super::assertion::AssertionError) -> Self {
+        Self {
+            code: "private_key_unusable".to_owned(),
+            description: Some(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.description {
+            Some(description) => write!(f, "{}: {description}", self.code),
+            None => f.write_str(&self.code),
+        }
+    }
+}
+
 /// Codes that say: this grant is over. RFC 6749 §5.2 and what providers use instead of it.
 const GRANT_CODES: &[&str] = &[
     "invalid_grant",
@@ -194,7 +213,7 @@ fn http_date(text: &str) -> Option<Timestamp> {
 }
 
 /// The error in a JSON body: RFC 6749's `error`, Slack's `ok: false`, or a nested or differently named code.
-fn error_of(body: &Value) -> Option<Refused> {
+pub(super) fn error_of(body: &Value) -> Option<Refused> {
     let code = match body.get("error") {
         Some(Value::String(code)) => code.clone(),
         Some(Value::Object(inner)) => ["code", "type", "status"]
@@ -217,7 +236,7 @@ fn error_of(body: &Value) -> Option<Refused> {
     })
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

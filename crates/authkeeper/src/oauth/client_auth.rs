@@ -1,42 +1,110 @@
-//! How our client proves who it is (RFC 6749 §2.3).
+//! How our client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, header};
 
+use super::assertion::{self, AssertionError};
 use crate::{
+    clock::Seams,
     http::Request,
     model::{ClientAuthMethod, ClientRegistration},
+    secret::SecretString,
 };
 
-/// A form `POST` to an endpoint that our client authenticates at. `fields` are sent in order.
-pub(crate) fn authenticated_form<'a>(
-    registration: &'a ClientRegistration,
-    mut fields: Vec<(&'a str, &'a str)>,
-) -> Request {
-    let mut headers = form_headers();
-    let client_id = registration.client_id.as_str();
-    let secret = registration.client_secret.as_ref();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the client secret is sent to its issuer"
-    )]
-    match (registration.auth_method, secret) {
-        (ClientAuthMethod::Basic, Some(secret)) => {
-            headers.insert(header::AUTHORIZATION, basic(client_id, secret.expose()));
-        }
-        (ClientAuthMethod::Post, Some(secret)) => {
-            fields.push(("client_id", client_id));
-            fields.push(("client_secret", secret.expose()));
-        }
-        _ => fields.push(("client_id", client_id)),
+/// What an assertion is (RFC 7523 §2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Our client, proven for one request: an assertion is good once.
+#[derive(Clone, Debug)]
+pub struct ClientProof {
+    client_id: String,
+    how: How,
+    rank: usize,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    Public,
+    Basic(SecretString),
+    Post(SecretString),
+    Assertion(SecretString),
+}
+
+/// Our client and what it needs to prove itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OurClient<'a> {
+    /// The client.
+    pub registration: &'a ClientRegistration,
+    /// Whom an assertion is for; none means the issuer.
+    pub audience: Option<&'a str>,
+    /// For the time and the number of an assertion.
+    pub seams: &'a Seams,
+}
+
+impl OurClient<'_> {
+    /// The proof for one request now.
+    pub fn proof(self) -> Result<ClientProof, AssertionError> {
+        let registration = self.registration;
+        let secret = registration.secret_in_use();
+        let rank = secret.map_or(0, |(rank, _)| rank);
+        let secret = secret.map(|(_, secret)| secret.secret.clone());
+        let how = match (registration.auth_method, secret) {
+            (ClientAuthMethod::Basic, Some(secret)) => How::Basic(secret),
+            (ClientAuthMethod::Post, Some(secret)) => How::Post(secret),
+            (ClientAuthMethod::PrivateKeyJwt, _) => {
+                let audience = self.audience.unwrap_or(registration.issuer.as_str());
+                How::Assertion(assertion::sign(registration, audience, self.seams)?)
+            }
+            _ => How::Public,
+        };
+        Ok(ClientProof {
+            client_id: registration.client_id.as_str().to_owned(),
+            how,
+            rank,
+        })
     }
-    let body = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish();
-    Request {
-        method: http::Method::POST,
-        headers,
-        body: body.into(),
+}
+
+impl ClientProof {
+    /// Which of the client's secrets is shown.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// A form `POST` to an endpoint that our client authenticates at. `fields` are sent in order.
+    pub fn form(&self, fields: &[(&str, &str)]) -> Request {
+        let mut headers = form_headers();
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(fields);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the client's proof is sent to its issuer"
+        )]
+        match &self.how {
+            How::Basic(secret) => {
+                headers.insert(
+                    header::AUTHORIZATION,
+                    basic(&self.client_id, secret.expose()),
+                );
+            }
+            How::Post(secret) => {
+                body.append_pair("client_id", &self.client_id);
+                body.append_pair("client_secret", secret.expose());
+            }
+            How::Assertion(assertion) => {
+                body.append_pair("client_id", &self.client_id);
+                body.append_pair("client_assertion_type", ASSERTION_TYPE);
+                body.append_pair("client_assertion", assertion.expose());
+            }
+            How::Public => {
+                body.append_pair("client_id", &self.client_id);
+            }
+        }
+        Request {
+            method: http::Method::POST,
+            headers,
+            body: body.finish().into(),
+        }
     }
 }
 
@@ -61,31 +129,39 @@ fn basic(client_id: &str, secret: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClientId, Issuer, RegistrationSource};
+    use crate::model::{ClientId, ClientSecret, Issuer, RegistrationSource};
 
-    fn registration(auth_method: ClientAuthMethod) -> ClientRegistration {
-        ClientRegistration {
+    fn form(auth_method: ClientAuthMethod, fields: &[(&str, &str)]) -> Request {
+        let registration = ClientRegistration {
             issuer: Issuer::new("https://as.example"),
             client_id: ClientId::new("a:b"),
-            client_secret: Some("p q&r".to_owned().into()),
+            secrets: vec![ClientSecret::new("p q&r".to_owned().into())],
+            private_key: None,
+            key_id: None,
             auth_method,
             redirect_uris: vec![],
             source: RegistrationSource::Given,
-        }
+        };
+        let our = OurClient {
+            registration: &registration,
+            audience: None,
+            seams: &Seams::system(),
+        };
+        our.proof().unwrap().form(fields)
     }
 
     #[test]
     fn each_method_puts_the_secret_where_it_belongs_and_nowhere_else() {
-        let basic = authenticated_form(&registration(ClientAuthMethod::Basic), vec![("x", "1")]);
+        let basic = form(ClientAuthMethod::Basic, &[("x", "1")]);
         assert_eq!(
             basic.headers[header::AUTHORIZATION],
             format!("Basic {}", STANDARD.encode("a%3Ab:p+q%26r"))
         );
         assert_eq!(&basic.body[..], b"x=1");
-        let post = authenticated_form(&registration(ClientAuthMethod::Post), vec![]);
+        let post = form(ClientAuthMethod::Post, &[]);
         assert_eq!(&post.body[..], b"client_id=a%3Ab&client_secret=p+q%26r");
         assert!(!post.headers.contains_key(header::AUTHORIZATION));
-        let none = authenticated_form(&registration(ClientAuthMethod::None), vec![]);
+        let none = form(ClientAuthMethod::None, &[]);
         assert_eq!(&none.body[..], b"client_id=a%3Ab");
     }
 }

@@ -394,6 +394,15 @@ pub fn token_endpoint(metadata: &ServerMetadata) -> Result<HttpUrl, DiscoveryErr
     endpoint(metadata, "token_endpoint", metadata.token_endpoint.as_ref())
 }
 
+/// Where a device asks for a code (RFC 8628 §3.1).
+pub fn device_endpoint(metadata: &ServerMetadata) -> Result<HttpUrl, DiscoveryError> {
+    endpoint(
+        metadata,
+        "device_authorization_endpoint",
+        metadata.device_authorization_endpoint.as_ref(),
+    )
+}
+
 fn endpoint(
     metadata: &ServerMetadata,
     name: &'static str,

@@ -3,10 +3,12 @@
 //!
 //! Identity strings (issuer, resource, redirect URI) are compared byte for byte and never normalised.
 
+pub mod assertion;
 pub mod authorize;
 pub mod challenge;
 pub mod classify;
 pub mod client_auth;
+pub mod device;
 pub mod discovery;
 pub mod loopback;
 pub mod register;
@@ -35,6 +37,9 @@ pub enum WireError {
         /// What happened.
         source: ExchangeError,
     },
+    /// Our client can't prove itself.
+    #[error(transparent)]
+    Assertion(#[from] assertion::AssertionError),
     /// No answer in time.
     #[error("{url} did not answer within {seconds} s")]
     Timeout {

@@ -1,14 +1,17 @@
 //! Getting a client id: given, by a client metadata document, or by dynamic registration (RFC 7591), in that order.
 
 use http::{HeaderValue, Method, header};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{WireError, body_hint, exchange};
 use crate::{
     http::{HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{
-        ClientAuthMethod, ClientId, ClientRegistration, Issuer, RegistrationSource, ServerMetadata,
+        ClientAuthMethod, ClientId, ClientRegistration, ClientSecret, Issuer, RegistrationSource,
+        ServerMetadata,
     },
+    secret::SecretString,
 };
 
 /// Why there is no client id.
@@ -42,8 +45,14 @@ pub enum RegistrationError {
 pub struct GivenClient {
     /// A client id registered by hand.
     pub client_id: Option<ClientId>,
-    /// Its secret.
-    pub client_secret: Option<crate::secret::SecretString>,
+    /// Its secrets, in the order in which they are tried.
+    pub secrets: Vec<SecretString>,
+    /// The key that its assertions are signed with (PEM), in the place of a secret.
+    pub private_key: Option<SecretString>,
+    /// Which of its keys that is (`kid`).
+    pub key_id: Option<String>,
+    /// How it authenticates, where a person or the catalogue says so.
+    pub auth_method: Option<ClientAuthMethod>,
     /// The URL of a client metadata document.
     pub metadata_url: Option<String>,
 }
@@ -62,7 +71,7 @@ pub fn plan(
     metadata: &ServerMetadata,
     given: &GivenClient,
     known: Option<ClientRegistration>,
-    redirect_uri: &str,
+    purpose: Purpose<'_>,
 ) -> Result<Plan, RegistrationError> {
     if let Some(client_id) = &given.client_id {
         return Ok(Plan::Ready(given_registration(metadata, client_id, given)));
@@ -74,8 +83,7 @@ pub fn plan(
         return Ok(Plan::Ready(document_registration(metadata, &url)));
     }
     let fits = |known: &ClientRegistration| {
-        known.source != RegistrationSource::Dynamic
-            || known.redirect_uris.iter().any(|uri| uri == redirect_uri)
+        known.source != RegistrationSource::Dynamic || purpose.is_served_by(known)
     };
     if let Some(known) = known.filter(fits) {
         return Ok(Plan::Ready(known));
@@ -96,8 +104,15 @@ fn given_registration(
     ClientRegistration {
         issuer: Issuer::new(&metadata.issuer),
         client_id: client_id.clone(),
-        client_secret: given.client_secret.clone(),
-        auth_method: auth_method(metadata, given.client_secret.is_some()),
+        secrets: given
+            .secrets
+            .iter()
+            .cloned()
+            .map(ClientSecret::new)
+            .collect(),
+        private_key: given.private_key.clone(),
+        key_id: given.key_id.clone(),
+        auth_method: given_method(metadata, given),
         redirect_uris: vec![],
         source: RegistrationSource::Given,
     }
@@ -107,11 +122,27 @@ fn document_registration(metadata: &ServerMetadata, url: &HttpUrl) -> ClientRegi
     ClientRegistration {
         issuer: Issuer::new(&metadata.issuer),
         client_id: ClientId::new(url.as_str()),
-        client_secret: None,
+        secrets: vec![],
+        private_key: None,
+        key_id: None,
         auth_method: ClientAuthMethod::None,
         redirect_uris: vec![],
         source: RegistrationSource::MetadataDocument,
     }
+}
+
+/// What was said, unless it can't be: a method that needs what was not given.
+fn given_method(metadata: &ServerMetadata, given: &GivenClient) -> ClientAuthMethod {
+    if given.private_key.is_some() {
+        return ClientAuthMethod::PrivateKeyJwt;
+    }
+    let secret = !given.secrets.is_empty();
+    let chosen = given.auth_method.filter(|method| match method {
+        ClientAuthMethod::Basic | ClientAuthMethod::Post => secret,
+        ClientAuthMethod::None => !secret,
+        ClientAuthMethod::PrivateKeyJwt => false,
+    });
+    chosen.unwrap_or_else(|| auth_method(metadata, secret))
 }
 
 /// RFC 8414 §2: without a list, `client_secret_basic` is meant.
@@ -136,24 +167,64 @@ pub async fn register(
     reach: Reach,
     endpoint: &HttpUrl,
     metadata: &ServerMetadata,
-    redirect_uri: &str,
+    purpose: Purpose<'_>,
 ) -> Result<ClientRegistration, RegistrationError> {
-    let request = registration_request(metadata, redirect_uri);
+    let request = registration_request(metadata, purpose);
     let reply = exchange(transport, endpoint, reach, request).await?;
-    read_registration(metadata, redirect_uri, &reply).ok_or_else(|| RegistrationError::Refused {
+    read_registration(metadata, purpose, &reply).ok_or_else(|| RegistrationError::Refused {
         issuer: metadata.issuer.clone(),
         detail: refusal(&reply),
     })
 }
 
-fn registration_request(metadata: &ServerMetadata, redirect_uri: &str) -> Request {
+/// What a client is registered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// Signing in, with the redirect to this URI.
+    Code {
+        /// Where the redirect goes.
+        redirect_uri: &'a str,
+    },
+    /// Signing in on another device.
+    Device,
+    /// Tokens of its own: it needs a secret.
+    Own,
+}
+
+impl Purpose<'_> {
+    fn redirect_uris(self) -> Vec<String> {
+        match self {
+            Self::Code { redirect_uri } => vec![redirect_uri.to_owned()],
+            Self::Device | Self::Own => vec![],
+        }
+    }
+
+    /// Whether a client that registered itself before serves this too.
+    fn is_served_by(self, known: &ClientRegistration) -> bool {
+        known.redirect_uris == self.redirect_uris()
+            && (self != Purpose::Own || known.auth_method != ClientAuthMethod::None)
+    }
+}
+
+fn registration_request(metadata: &ServerMetadata, purpose: Purpose<'_>) -> Request {
+    let (grants, responses): (&[&str], &[&str]) = match purpose {
+        Purpose::Code { .. } => (&["authorization_code", "refresh_token"], &["code"]),
+        Purpose::Device => (
+            &[
+                "urn:ietf:params:oauth:grant-type:device_code",
+                "refresh_token",
+            ],
+            &[],
+        ),
+        Purpose::Own => (&["client_credentials"], &[]),
+    };
     let body = json!({
         "client_name": "authkeeper",
         "application_type": "native",
-        "redirect_uris": [redirect_uri],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "response_types": ["code"],
-        "token_endpoint_auth_method": wished_method(metadata).as_str(),
+        "redirect_uris": purpose.redirect_uris(),
+        "grant_types": grants,
+        "response_types": responses,
+        "token_endpoint_auth_method": wished_method(metadata, purpose).as_str(),
     });
     let mut headers = Request::get_json().headers;
     headers.insert(
@@ -170,7 +241,7 @@ fn registration_request(metadata: &ServerMetadata, redirect_uri: &str) -> Reques
 /// A native application keeps no secret (RFC 8252 §8.4), so it asks for none where the server allows that. Of the other
 /// two the body is asked for first: the MCP Python SDK's servers offer Basic and then refuse it when the body has no
 /// `client_id`, and others refuse a `client_id` in both places.
-fn wished_method(metadata: &ServerMetadata) -> ClientAuthMethod {
+fn wished_method(metadata: &ServerMetadata, purpose: Purpose<'_>) -> ClientAuthMethod {
     let offered = &metadata.token_endpoint_auth_methods_supported;
     let offers = |method: ClientAuthMethod| offered.iter().any(|name| name == method.as_str());
     let order = [
@@ -178,16 +249,18 @@ fn wished_method(metadata: &ServerMetadata) -> ClientAuthMethod {
         ClientAuthMethod::Post,
         ClientAuthMethod::Basic,
     ];
-    order
-        .into_iter()
-        .find(|method| offers(*method))
-        .unwrap_or(ClientAuthMethod::None)
+    let first = usize::from(purpose == Purpose::Own);
+    let fits = order.iter().skip(first).find(|method| offers(**method));
+    fits.copied().unwrap_or(match purpose {
+        Purpose::Own => ClientAuthMethod::Basic,
+        Purpose::Code { .. } | Purpose::Device => ClientAuthMethod::None,
+    })
 }
 
 /// What was registered may differ from what was asked for: the answer counts. Some servers answer 200 for 201.
 fn read_registration(
     metadata: &ServerMetadata,
-    redirect_uri: &str,
+    purpose: Purpose<'_>,
     reply: &Reply,
 ) -> Option<ClientRegistration> {
     let body: Value = serde_json::from_slice(&reply.body)
@@ -199,17 +272,31 @@ fn read_registration(
             .filter(|text| !text.is_empty())
     };
     let client_id = ClientId::new(text("client_id")?);
-    let client_secret = text("client_secret").map(|secret| secret.to_owned().into());
+    let secret = text("client_secret").map(|secret| ClientSecret {
+        expires_at: secret_ends(&body),
+        ..ClientSecret::new(secret.to_owned().into())
+    });
     let told = text("token_endpoint_auth_method").and_then(ClientAuthMethod::parse);
-    let auth_method = told.unwrap_or_else(|| auth_method(metadata, client_secret.is_some()));
+    let auth_method = told.unwrap_or_else(|| auth_method(metadata, secret.is_some()));
     Some(ClientRegistration {
         issuer: Issuer::new(&metadata.issuer),
         client_id,
-        client_secret: client_secret.filter(|_| auth_method != ClientAuthMethod::None),
+        secrets: secret
+            .filter(|_| auth_method != ClientAuthMethod::None)
+            .into_iter()
+            .collect(),
+        private_key: None,
+        key_id: None,
         auth_method,
-        redirect_uris: vec![redirect_uri.to_owned()],
+        redirect_uris: purpose.redirect_uris(),
         source: RegistrationSource::Dynamic,
     })
+}
+
+/// RFC 7591 §3.2.1: seconds since 1970, and 0 for "never".
+fn secret_ends(body: &Value) -> Option<Timestamp> {
+    let seconds = body.get("client_secret_expires_at")?.as_i64()?;
+    Timestamp::from_second(seconds).ok().filter(|_| seconds > 0)
 }
 
 fn refusal(reply: &Reply) -> String {
@@ -234,7 +321,9 @@ mod tests {
         serde_json::from_value(base).unwrap()
     }
 
-    const REDIRECT: &str = "http://127.0.0.1:5000/callback";
+    const REDIRECT: Purpose<'_> = Purpose::Code {
+        redirect_uri: "http://127.0.0.1:5000/callback",
+    };
 
     #[test]
     fn given_then_document_then_known_then_dynamic_then_nothing() {
@@ -281,13 +370,30 @@ mod tests {
         let given = GivenClient::default();
         let same = plan(&server, &given, Some(known.clone()), REDIRECT).unwrap();
         assert!(matches!(same, Plan::Ready(_)));
-        let other = plan(
-            &server,
-            &given,
-            Some(known),
-            "http://127.0.0.1:6000/callback",
-        )
-        .unwrap();
-        assert!(matches!(other, Plan::Dynamic(_)));
+        let elsewhere = Purpose::Code {
+            redirect_uri: "http://127.0.0.1:6000/callback",
+        };
+        for other in [elsewhere, Purpose::Device] {
+            let planned = plan(&server, &given, Some(known.clone()), other).unwrap();
+            assert!(matches!(planned, Plan::Dynamic(_)));
+        }
+    }
+
+    #[test]
+    fn a_secrets_end_is_kept_and_zero_is_never() {
+        let server = metadata(&json!({}));
+        let ends = |at: i64| {
+            let body =
+                json!({"client_id": "c", "client_secret": "s", "client_secret_expires_at": at});
+            let reply = Reply {
+                status: http::StatusCode::CREATED,
+                headers: http::HeaderMap::new(),
+                body: body.to_string().into(),
+            };
+            let read = read_registration(&server, REDIRECT, &reply).unwrap();
+            read.secrets[0].expires_at
+        };
+        assert_eq!(ends(60), Timestamp::from_second(60).ok());
+        assert_eq!(ends(0), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Revocation (RFC 7009): the refresh token first, for on most servers it takes the access tokens with it.
 
-use super::{WireError, body_hint, client_auth::authenticated_form, exchange};
+use super::{WireError, body_hint, client_auth::OurClient, exchange};
 use crate::{
     http::{HttpUrl, Reach, Transport},
-    model::{ClientRegistration, Grant, Provider},
+    model::{Grant, Provider},
     secret::SecretString,
 };
 
@@ -24,7 +24,7 @@ pub async fn revoke(
     transport: &dyn Transport,
     reach: Reach,
     provider: &Provider,
-    registration: &ClientRegistration,
+    client: OurClient<'_>,
     grant: &Grant,
 ) -> Revocation {
     let Some(endpoint) = &provider.metadata.revocation_endpoint else {
@@ -43,7 +43,7 @@ pub async fn revoke(
         .as_ref()
         .map(|token| (&token.secret, "access_token"));
     for (token, hint) in refresh.into_iter().chain(access) {
-        let sent = revoke_one(transport, reach, &endpoint, registration, (token, hint)).await;
+        let sent = revoke_one(transport, reach, &endpoint, client, (token, hint)).await;
         match sent {
             Ok(None) => {}
             Ok(Some(refused)) => return Revocation::Failed(refused),
@@ -57,18 +57,18 @@ async fn revoke_one(
     transport: &dyn Transport,
     reach: Reach,
     endpoint: &HttpUrl,
-    registration: &ClientRegistration,
+    client: OurClient<'_>,
     (token, hint): (&SecretString, &str),
 ) -> Result<Option<String>, WireError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the token is sent to its issuer to be revoked"
     )]
-    let fields = vec![
+    let fields = [
         ("token", token.expose().as_str()),
         ("token_type_hint", hint),
     ];
-    let request = authenticated_form(registration, fields);
+    let request = client.proof()?.form(&fields);
     let reply = exchange(transport, endpoint, reach, request).await?;
     Ok((!reply.status.is_success()).then(|| body_hint(&reply)))
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::client_auth::authenticated_form;
+use super::client_auth::ClientProof;
 use crate::{
     http::Request,
-    model::{ClientRegistration, LifetimeSource, Moment, RefreshToken, Resource, Scope, TokenSet},
+    model::{LifetimeSource, Moment, RefreshToken, Resource, Scope, TokenSet},
     secret::SecretString,
 };
 
@@ -18,7 +18,7 @@ pub const ASSUMED_LIFETIME: Duration = Duration::from_hours(1);
 /// A request that spends a refresh token. The scope is left out: on some servers naming one narrows the grant for ever,
 /// and leaving it out means "as granted" (RFC 6749 §6).
 pub fn refresh_request(
-    registration: &ClientRegistration,
+    client: &ClientProof,
     refresh_token: &SecretString,
     resource: Option<&Resource>,
 ) -> Request {
@@ -32,12 +32,43 @@ pub fn refresh_request(
         ("refresh_token", secret.as_str()),
     ];
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
-    authenticated_form(registration, fields)
+    client.form(&fields)
+}
+
+/// A request for a token of our client's own (RFC 6749 §4.4.2). It is issued anew each time: nothing is spent by it.
+pub fn client_credentials_request(
+    client: &ClientProof,
+    scope: Option<&Scope>,
+    resource: Option<&Resource>,
+) -> Request {
+    let mut fields = vec![("grant_type", "client_credentials")];
+    fields.extend(scope.map(|scope| ("scope", scope.as_str())));
+    fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    client.form(&fields)
+}
+
+/// A request that asks whether a person has signed in on the other device (RFC 8628 §3.4).
+pub fn device_request(
+    client: &ClientProof,
+    device_code: &SecretString,
+    resource: Option<&Resource>,
+) -> Request {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the device code is sent to its issuer"
+    )]
+    let code = device_code.expose();
+    let mut fields = vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+        ("device_code", code.as_str()),
+    ];
+    fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    client.form(&fields)
 }
 
 /// A request that exchanges an authorization code.
 pub fn code_request(
-    registration: &ClientRegistration,
+    client: &ClientProof,
     code: &SecretString,
     verifier: &SecretString,
     redirect_uri: &str,
@@ -55,7 +86,7 @@ pub fn code_request(
         ("code_verifier", verifier),
     ];
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
-    authenticated_form(registration, fields)
+    client.form(&fields)
 }
 
 /// A successful answer, read but not yet believed.
@@ -168,7 +199,13 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::model::{BootId, BootStamp, ClientAuthMethod, ClientId, Issuer, RegistrationSource};
+    use crate::{
+        clock::Seams,
+        model::{
+            BootId, BootStamp, ClientAuthMethod, ClientId, ClientRegistration, Issuer,
+            RegistrationSource,
+        },
+    };
 
     fn issued() -> Moment {
         Moment {
@@ -243,13 +280,21 @@ mod tests {
         let registration = ClientRegistration {
             issuer: Issuer::new("https://as.example"),
             client_id: ClientId::new("c"),
-            client_secret: None,
+            secrets: vec![],
+            private_key: None,
+            key_id: None,
             auth_method: ClientAuthMethod::None,
             redirect_uris: vec![],
             source: RegistrationSource::Given,
         };
         let resource = Resource::new("http://127.0.0.1:1");
-        let request = refresh_request(&registration, &"r+t".to_owned().into(), Some(&resource));
+        let our = crate::oauth::client_auth::OurClient {
+            registration: &registration,
+            audience: None,
+            seams: &Seams::system(),
+        };
+        let proof = our.proof().unwrap();
+        let request = refresh_request(&proof, &"r+t".to_owned().into(), Some(&resource));
         assert_eq!(
             &request.body[..],
             b"grant_type=refresh_token&refresh_token=r%2Bt&resource=http%3A%2F%2F127.0.0.1%3A1&client_id=c"

@@ -12,15 +12,17 @@ use super::{
 };
 use crate::{
     fault::{self, FaultPoint},
-    http::{HttpUrl, Reply},
+    http::{HttpUrl, Reply, Request},
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Event, Generation, Grant, GrantId,
-        GrantLifecycle, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason, UnknownKind,
+        GrantLifecycle, GrantType, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason,
+        UnknownKind,
     },
     oauth::{
-        classify::{self, Outcome},
+        classify::{self, Outcome, Refused},
+        client_auth::ClientProof,
         revoke,
-        token::{TokenAnswer, refresh_request},
+        token::{TokenAnswer, client_credentials_request, refresh_request},
     },
     store::{Committed, Refreshed, Result, Spend, StoreError},
     trouble,
@@ -172,6 +174,14 @@ async fn look_into(
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
+        // Nothing was spent, so nothing can have been lost: it is simply asked for again.
+        Investigation::MarkUnknown(_) | Investigation::ResendAfter(_) | Investigation::Resend
+            if !spends(grant) =>
+        {
+            tools.store.release(&grant.id, &claim.attempt).await?;
+            journal.into_iter().for_each(Journal::remove);
+            Ok(Step::LookAgain)
+        }
         Investigation::Release => {
             // A resend that never left leaves the attempt before it as unknown as it was.
             if claim.number <= 1 {
@@ -198,6 +208,11 @@ async fn look_into(
             seen: Some(claim.attempt.clone()),
         }),
     }
+}
+
+/// Whether an attempt uses something up. Our client's own tokens are issued anew each time.
+fn spends(grant: &Grant) -> bool {
+    grant.grant_type != GrantType::ClientCredentials
 }
 
 /// A claim of this very process that a new flight meets was left behind by a flight that has ended: there is only one
@@ -325,12 +340,14 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// None means that the state has moved on: look again.
     async fn run(&self) -> Result<Option<End>> {
-        let Some(refresh) = &self.grant.refresh else {
+        let plan = Plan::load(self.tools, self.grant).await?;
+        let proof = match self.tools.our_client(&plan.registration).proof() {
+            Ok(proof) => proof,
+            Err(unusable) => return Ok(Some(End::Client(Refused::of_ours(&unusable)))),
+        };
+        let Some(request) = self.request(&proof) else {
             return Ok(Some(End::Refused));
         };
-        let plan = Plan::load(self.tools, self.grant).await?;
-        let resource = self.whose.resource.as_ref();
-        let request = refresh_request(&plan.registration, &refresh.secret, resource);
         let connected = self
             .tools
             .transport
@@ -381,6 +398,17 @@ impl Attempt<'_> {
         let end = self.lost(&attempt, lost).await?;
         self.log(Some(&attempt), &end, Some(issued), None);
         Ok(Some(end))
+    }
+
+    /// What is sent: the refresh token, or our client's own request. None if there is nothing to send.
+    fn request(&self, proof: &ClientProof) -> Option<Request> {
+        let resource = self.whose.resource.as_ref();
+        if !spends(self.grant) {
+            let scope = self.whose.scope.as_ref();
+            return Some(client_credentials_request(proof, scope, resource));
+        }
+        let refresh = self.grant.refresh.as_ref()?;
+        Some(refresh_request(proof, &refresh.secret, resource))
     }
 
     fn owner(&self) -> Result<OwnerId> {
@@ -446,6 +474,10 @@ impl Attempt<'_> {
     }
 
     async fn lost(&self, attempt: &AttemptId, kind: UnknownKind) -> Result<End> {
+        if !spends(self.grant) {
+            self.tools.store.release(&self.grant.id, attempt).await?;
+            return Ok(lost_unspent(kind));
+        }
         let now = self.tools.seams.clock.now();
         note_unknown(self.tools, self.whose, self.grant, attempt, (kind, now)).await?;
         Ok(End::Uncertain {
@@ -547,6 +579,13 @@ impl Attempt<'_> {
     }
 }
 
+fn lost_unspent(kind: UnknownKind) -> End {
+    End::Later {
+        why: format!("no whole answer came ({})", kind.as_str()),
+        retry_after: None,
+    }
+}
+
 fn spend_of(grant: &Grant) -> Spend {
     Spend {
         grant: grant.id.clone(),
@@ -593,19 +632,15 @@ impl Conclusion<'_> {
         let now = self.tools.seams.clock.now();
         match classify::classify(&stored.reply, now.wall) {
             Outcome::Accepted(answer) => self.accept(answer, &stored, journal).await.map(Some),
+            Outcome::GrantRefused(refused) if !spends(self.grant) => {
+                self.not_allowed("request_refused", &refused).await?;
+                self.unspent(End::Request(refused)).await
+            }
             Outcome::GrantRefused(refused) => {
                 tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
                 self.refuse().await
             }
-            Outcome::ClientRefused(refused) => {
-                let (issuer, client) = (&self.grant.issuer, &self.grant.client_id);
-                self.tools
-                    .store
-                    .refuse_registration(issuer, client, now.wall)
-                    .await?;
-                self.not_allowed("client_refused", &refused).await?;
-                self.unspent(End::Client(refused)).await
-            }
+            Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
             Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
@@ -613,6 +648,7 @@ impl Conclusion<'_> {
             Outcome::Transient { why, retry_after } => {
                 self.unspent(End::Later { why, retry_after }).await
             }
+            Outcome::Unknown(kind) if !spends(self.grant) => self.unspent(lost_unspent(kind)).await,
             Outcome::Unknown(kind) => {
                 note_unknown(
                     self.tools,
@@ -630,8 +666,25 @@ impl Conclusion<'_> {
         }
     }
 
+    /// While a secret is replaced two are good: the next in order is tried. The refresh token is untouched.
+    async fn client_refused(&self, refused: Refused, now: Moment) -> Result<Option<End>> {
+        let (issuer, client) = (&self.grant.issuer, &self.grant.client_id);
+        let store = &self.tools.store;
+        let registration = &self.plan.registration;
+        let rank = registration.secret_in_use().map_or(0, |(rank, _)| rank);
+        store.refuse_secret(issuer, client, rank, now.wall).await?;
+        if registration.has_another_than(rank) {
+            tracing::warn!(connection = %self.whose.connection, rank, "a client secret was refused; the next is tried");
+            settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
+            return Ok(None);
+        }
+        store.refuse_registration(issuer, client, now.wall).await?;
+        self.not_allowed("client_refused", &refused).await?;
+        self.unspent(End::Client(refused)).await
+    }
+
     /// Nobody is told by the provider that its own client is refused: we tell.
-    async fn not_allowed(&self, reason: &str, refused: &classify::Refused) -> Result<()> {
+    async fn not_allowed(&self, reason: &str, refused: &Refused) -> Result<()> {
         trouble::not_allowed(
             self.tools,
             self.whose,
@@ -673,7 +726,8 @@ impl Conclusion<'_> {
         let refreshed = Refreshed {
             spend: spend_of(self.grant),
             access,
-            refresh: tokens.refresh_token,
+            // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
+            refresh: tokens.refresh_token.filter(|_| spends(self.grant)),
         };
         match self.commit(&refreshed).await? {
             Committed::Yes => {
@@ -728,20 +782,24 @@ impl Conclusion<'_> {
             access: Some(refreshed.access.clone()),
             ..self.grant.clone()
         };
-        let (provider, registration) = (&self.plan.provider, &self.plan.registration);
-        let reach = self.whose.reach;
-        let done =
-            revoke::revoke(&*self.tools.transport, reach, provider, registration, &late).await;
+        let client = self.tools.our_client(&self.plan.registration);
+        let (provider, reach) = (&self.plan.provider, self.whose.reach);
+        let done = revoke::revoke(&*self.tools.transport, reach, provider, client, &late).await;
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");
     }
 
     async fn refuse(&self) -> Result<Option<End>> {
         // Refused beside an attempt whose answer was lost: it was most likely that attempt which spent the token.
+        let at = self.tools.seams.clock.now().wall;
+        let refresh = self.grant.refresh.as_ref();
+        let ended = refresh
+            .and_then(|token| token.expires_at)
+            .is_some_and(|ends| ends <= at);
         let reason = match self.number {
+            0 | 1 if ended => ReauthorizeReason::RefreshExpired,
             0 | 1 => ReauthorizeReason::RefreshRefused,
             _ => ReauthorizeReason::UnknownOutcome,
         };
-        let at = self.tools.seams.clock.now().wall;
         let spend = spend_of(self.grant);
         if !self
             .tools

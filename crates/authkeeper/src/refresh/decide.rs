@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{
     AccessToken, Claim, ClaimPhase, Generation, GrantLifecycle, Moment, ReauthorizeReason,
-    ReplayRule, SuspendReason, UnknownKind,
+    ReplayRule, StandbyKey, SuspendReason, UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
@@ -77,6 +77,8 @@ pub enum Verdict {
     ServeAndRefresh(Why),
     /// The caller waits for one refresh.
     RefreshFirst(Why),
+    /// The API key was refused; the one before it may serve again.
+    FallBack,
     /// There is none to hand out.
     Refuse(Refusal),
 }
@@ -88,6 +90,7 @@ impl Verdict {
             Self::Serve => "serve",
             Self::ServeAndRefresh(_) => "serve_and_refresh",
             Self::RefreshFirst(_) => "refresh_first",
+            Self::FallBack => "fall_back",
             Self::Refuse(_) => "refuse",
         }
     }
@@ -100,8 +103,12 @@ pub struct Standing<'a> {
     pub lifecycle: &'a GrantLifecycle,
     /// The current access token.
     pub access: Option<&'a AccessToken>,
-    /// Whether there is a refresh token to spend.
+    /// Whether new tokens can be had without a person.
     pub refreshable: bool,
+    /// How long the refresh token was good when the access token was issued, where the provider says so.
+    pub refresh_lifetime: Option<Duration>,
+    /// For an API key: the key before it, if there is one.
+    pub key: Option<Option<&'a StandbyKey>>,
     /// This connection's stable jitter, from 0 to [`MAX_JITTER`].
     pub jitter: f64,
 }
@@ -113,6 +120,16 @@ pub fn due_after(lifetime: Duration, jitter: f64) -> Duration {
     let margin = Duration::from_mins(2).min(lifetime / 4);
     let latest = lifetime.mul_f64(0.75).min(lifetime.saturating_sub(margin));
     latest.mul_f64(1.0 - jitter.clamp(0.0, MAX_JITTER))
+}
+
+/// How long after it was issued a grant's token is due: earlier if the refresh token beside it ends before that, for an
+/// unused one would be lost. Where a refresh does not put off that end, it is not asked for again and again.
+fn due_of(standing: Standing<'_>, token: &AccessToken) -> Duration {
+    let due = due_after(token.lifetime, standing.jitter);
+    let lost = standing
+        .refresh_lifetime
+        .map(|lifetime| due_after(lifetime, standing.jitter).max(due / 4));
+    due.min(lost.unwrap_or(due))
 }
 
 /// Whether a token may be handed out, and whether to refresh. Rules 1 to 3.
@@ -148,7 +165,7 @@ fn while_valid(standing: Standing<'_>, token: &AccessToken, ask: Ask, now: Momen
     if short && attainable && token.age(now) >= young(token) {
         return Verdict::RefreshFirst(Why::MinTtl);
     }
-    if token.age(now) >= due_after(token.lifetime, standing.jitter) {
+    if token.age(now) >= due_of(standing, token) {
         return Verdict::ServeAndRefresh(Why::Due);
     }
     Verdict::Serve
@@ -161,6 +178,14 @@ fn young(token: &AccessToken) -> Duration {
 
 /// Rule 3: one forced refresh a generation; a token that was itself fetched after a 401 is rejected, not expired.
 fn after_rejection(standing: Standing<'_>, token: &AccessToken, now: Moment) -> Verdict {
+    if let Some(standby) = standing.key {
+        let good = standby.is_some_and(|standby| now.wall < standby.until);
+        return if good {
+            Verdict::FallBack
+        } else {
+            Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused))
+        };
+    }
     if token.after_rejection && token.age(now) < FORCED_COOLDOWN {
         return Verdict::Refuse(Refusal::Rejected);
     }
@@ -181,7 +206,7 @@ fn refresh_or_refuse(standing: Standing<'_>, why: Why) -> Verdict {
 /// How long a keeper of this token may sleep before it looks again. Zero when a refresh is due now.
 pub fn until_due(standing: Standing<'_>, now: Moment) -> Duration {
     standing.access.map_or(Duration::ZERO, |token| {
-        due_after(token.lifetime, standing.jitter).saturating_sub(token.age(now))
+        due_of(standing, token).saturating_sub(token.age(now))
     })
 }
 

@@ -42,6 +42,8 @@ fn active(access: Option<&AccessToken>) -> Standing<'_> {
         lifecycle: &GrantLifecycle::Active,
         access,
         refreshable: true,
+        refresh_lifetime: None,
+        key: None,
         jitter: 0.0,
     }
 }
@@ -360,4 +362,56 @@ fn backoff_grows_is_capped_and_hears_retry_after() {
         "tighter near the end"
     );
     assert_eq!(backoff(0, Some(secs(20)), far, 0.5), secs(20));
+}
+
+#[test]
+fn a_refresh_token_that_ends_first_is_used_before_it_ends() {
+    let token = token(3600);
+    let with = |seconds| Standing {
+        refresh_lifetime: Some(secs(seconds)),
+        ..active(Some(&token))
+    };
+    let due = |standing| until_due(standing, at(0)).as_secs();
+    assert_eq!(
+        due(with(86_400)),
+        2700,
+        "it ends later than the access token is due"
+    );
+    assert_eq!(due(with(2_000)), 1500);
+    assert_eq!(
+        due(with(10)),
+        675,
+        "an end that no refresh puts off is not chased"
+    );
+}
+
+#[test]
+fn a_refused_key_gives_way_to_the_one_before_it_while_that_is_good() {
+    let mut key = token(3600);
+    key.lifetime = crate::model::ENDLESS;
+    let standby = StandbyKey {
+        secret: "old".to_owned().into(),
+        generation: Generation(3),
+        until: at(100).wall,
+    };
+    let with = |standby| Standing {
+        refreshable: false,
+        key: Some(standby),
+        ..active(Some(&key))
+    };
+    let rejected = Ask {
+        rejected: Some(Generation(4)),
+        min_ttl: None,
+    };
+    assert_eq!(
+        serve(with(Some(&standby)), rejected, at(99)),
+        Verdict::FallBack
+    );
+    let refused = Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused));
+    assert_eq!(serve(with(Some(&standby)), rejected, at(100)), refused);
+    assert_eq!(serve(with(None), rejected, at(0)), refused);
+    assert_eq!(
+        serve(with(None), Ask::default(), at(1_000_000)),
+        Verdict::Serve
+    );
 }

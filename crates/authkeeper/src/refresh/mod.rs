@@ -25,7 +25,11 @@ use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
     clock::Seams,
     http::{Reach, Transport},
-    model::{Connection, ConnectionName, Grant, GrantId, PrincipalId, ReplayRule, Resource},
+    model::{
+        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, PrincipalId,
+        ReplayRule, Resource, Scope,
+    },
+    oauth::client_auth::OurClient,
     store::{Store, owners::Owners, seal::Sealer},
 };
 
@@ -37,6 +41,8 @@ pub struct ProviderHabits {
     pub replay: ReplayRule,
     /// How long its access tokens live when it does not say so.
     pub default_lifetime: Option<Duration>,
+    /// Whom it wants our assertions to be for; none means the issuer (RFC 7523 §3 leaves the choice to the server).
+    pub assertion_audience: Option<String>,
 }
 
 impl ProviderHabits {
@@ -45,7 +51,15 @@ impl ProviderHabits {
         Self {
             replay,
             default_lifetime,
+            assertion_audience: None,
         }
+    }
+
+    /// With assertions for this audience.
+    #[must_use]
+    pub fn assertion_audience(mut self, audience: Option<String>) -> Self {
+        self.assertion_audience = audience;
+        self
     }
 }
 
@@ -78,7 +92,7 @@ impl Default for RefreshRules {
 }
 
 impl RefreshRules {
-    fn habits(&self, issuer: &str) -> ProviderHabits {
+    pub(crate) fn habits(&self, issuer: &str) -> ProviderHabits {
         self.providers.get(issuer).cloned().unwrap_or_default()
     }
 
@@ -103,6 +117,18 @@ pub(crate) struct Tools {
     pub(crate) log: log::DecisionLog,
 }
 
+impl Tools {
+    /// Our client, ready to prove itself at its issuer.
+    pub(crate) fn our_client<'a>(&'a self, registration: &'a ClientRegistration) -> OurClient<'a> {
+        let habits = self.rules.providers.get(registration.issuer.as_str());
+        OurClient {
+            registration,
+            audience: habits.and_then(|habits| habits.assertion_audience.as_deref()),
+            seams: &self.seams,
+        }
+    }
+}
+
 /// The connection on whose behalf a grant is refreshed: named in records and in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Whose {
@@ -110,6 +136,8 @@ pub(crate) struct Whose {
     pub(crate) principal: PrincipalId,
     /// What its tokens are asked for, at every refresh (RFC 8707).
     pub(crate) resource: Option<Resource>,
+    /// What a client's own token is asked for with; a refresh never names a scope.
+    pub(crate) scope: Option<Scope>,
     /// Where its provider's endpoints may be.
     pub(crate) reach: Reach,
 }
@@ -120,6 +148,7 @@ impl Whose {
             connection: connection.name.clone(),
             principal: connection.principal.clone(),
             resource: connection.resource.clone(),
+            scope: connection.scope.clone(),
             reach: Reach::of(connection.internal),
         }
     }
@@ -130,9 +159,18 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
     Standing {
         lifecycle: &grant.lifecycle,
         access: grant.access.as_ref(),
-        refreshable: grant.refresh.is_some(),
+        refreshable: grant.is_refreshable(),
+        refresh_lifetime: refresh_lifetime(grant),
+        key: (grant.grant_type == GrantType::ApiKey).then(|| grant.standby.as_ref()),
         jitter: jitter_of(&grant.id),
     }
+}
+
+/// How long the refresh token was good when the access token beside it was issued, where the provider says so.
+fn refresh_lifetime(grant: &Grant) -> Option<Duration> {
+    let ends = grant.refresh.as_ref()?.expires_at?;
+    let issued = grant.access.as_ref()?.issued.wall;
+    Duration::try_from(ends.duration_since(issued)).ok()
 }
 
 /// A grant's stable share of the jitter: the same in every process and after every restart.

@@ -92,7 +92,7 @@ pub(super) async fn look(
             let end = flights.refresh(&whose, Goal::of(&grant), why).await;
             Ok(pause_after(&end, flights.resting(id)))
         }
-        Verdict::Refuse(_) => Ok(LOOK_AGAIN),
+        Verdict::FallBack | Verdict::Refuse(_) => Ok(LOOK_AGAIN),
     }
 }
 

@@ -12,10 +12,14 @@ pub mod suite;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::{
-    AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-    FailedCall, Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider, ReauthorizeReason,
-    Record, RefreshToken, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
+use crate::{
+    model::{
+        AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
+        FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Moment,
+        Provider, ReauthorizeReason, Record, RefreshToken, Resource, TaskId, TokenSet, Trouble,
+        TroubleId, UnknownKind,
+    },
+    secret::SecretString,
 };
 
 /// Why the store can't be read or written.
@@ -111,14 +115,76 @@ pub struct Spend {
 pub struct SignedIn {
     /// The connection as it shall be; its `grant` is ignored.
     pub connection: Connection,
-    /// Its provider's metadata.
-    pub provider: Provider,
-    /// The client that signed in.
-    pub registration: ClientRegistration,
+    /// Its provider's metadata and the client that signed in; none for an API key.
+    pub client: Option<(Provider, ClientRegistration)>,
+    /// How the grant was given.
+    pub grant_type: GrantType,
     /// What came.
-    pub tokens: TokenSet,
+    pub brought: Brought,
+    /// Whether it may be used at once.
+    pub lifecycle: GrantLifecycle,
+    /// When a person should replace what never ends by itself.
+    pub rotate_by: Option<Timestamp>,
     /// The id of the grant if a new one is needed.
     pub new_grant: GrantId,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What a sign-in or an import brings.
+#[derive(Clone, Debug)]
+pub enum Brought {
+    /// An access token, and mostly a refresh token.
+    Tokens(TokenSet),
+    /// An imported refresh token alone.
+    RefreshToken(RefreshToken),
+}
+
+impl Brought {
+    /// The refresh token, if one came.
+    pub fn refresh(&self) -> Option<&RefreshToken> {
+        match self {
+            Self::Tokens(tokens) => tokens.refresh_token.as_ref(),
+            Self::RefreshToken(token) => Some(token),
+        }
+    }
+
+    /// The access token as a child of one generation, if one came.
+    pub fn access(
+        &self,
+        lineage: Lineage,
+        generation: Generation,
+        resource: Option<Resource>,
+    ) -> Option<AccessToken> {
+        match self {
+            Self::Tokens(tokens) => Some(tokens.access(lineage, generation, resource)),
+            Self::RefreshToken(_) => None,
+        }
+    }
+}
+
+/// A sign-in that a person is at.
+#[derive(Clone, Debug)]
+pub struct PendingSignIn {
+    /// What is being connected.
+    pub name: ConnectionName,
+    /// What must be remembered until the person is done: it holds a code or a verifier.
+    pub memory: SecretString,
+    /// When the provider gives it up.
+    pub ends: Timestamp,
+}
+
+/// A new API key in the place of the current one.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// The key.
+    pub secret: SecretString,
+    /// When it is taken into use.
+    pub at: Moment,
+    /// When it should be replaced in its turn.
+    pub rotate_by: Option<Timestamp>,
+    /// Until when the key before it may serve again.
+    pub overlap_until: Timestamp,
 }
 
 /// One accepted refresh, to be committed in one step.
@@ -231,6 +297,27 @@ pub trait Store: Send + Sync + 'static {
         reason: ReauthorizeReason,
         at: Timestamp,
     ) -> Result<bool>;
+
+    /// Notes that the provider refused one of our client's secrets, so that the next in order is tried.
+    async fn refuse_secret(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+        rank: usize,
+        at: Timestamp,
+    ) -> Result<()>;
+    /// Keeps a sign-in that a person is at, in the place of an older one of the same name.
+    async fn keep_pending(&self, pending: &PendingSignIn) -> Result<()>;
+    /// The sign-in of this name that a person is at.
+    async fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>>;
+    /// Forgets the sign-in of this name: it is done, or over.
+    async fn drop_pending(&self, name: &ConnectionName) -> Result<()>;
+    /// Makes an imported grant usable: a person has confirmed that no other copy of its refresh token is used.
+    async fn confirm_sole_copy(&self, grant: &GrantId, at: Timestamp) -> Result<bool>;
+    /// Puts a new API key in the place of the one of this generation, which stays as standby for the overlap.
+    async fn replace_key(&self, grant: &GrantId, seen: Generation, key: &NewKey) -> Result<bool>;
+    /// The key of this generation was refused: the one before it serves again, if its overlap has not ended.
+    async fn fall_back(&self, grant: &GrantId, refused: Generation, at: Moment) -> Result<bool>;
 
     /// Removes an access token that its resource refused and that nothing can replace: believed to live, it would be
     /// handed out until its believed end.

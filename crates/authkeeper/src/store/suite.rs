@@ -14,13 +14,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{CarriedCall, Committed, NewTrouble, Refreshed, SignedIn, Spend, Store};
+use super::{
+    Brought, CarriedCall, Committed, NewKey, NewTrouble, PendingSignIn, Refreshed, SignedIn, Spend,
+    Store,
+};
 use crate::model::{
     AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
-    ClientRegistration, Connection, ConnectionName, Event, Generation, Grant, GrantId,
-    GrantLifecycle, Issuer, LifetimeSource, Lineage, Moment, OwnerId, PrincipalId, Provider,
-    ReauthorizeReason, Record, RefreshToken, RegistrationSource, Scope, ServerMetadata, TaskId,
-    TokenSet, TroubleId, UnknownKind,
+    ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation, Grant,
+    GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId,
+    Presentation, PrincipalId, Provider, ReauthorizeReason, Record, RefreshToken,
+    RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet, TroubleId,
+    UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -37,6 +41,11 @@ where
     commits(&*fresh().await.0).await;
     refusals(&*fresh().await.0).await;
     sign_ins(&*fresh().await.0).await;
+    secrets_of_a_client(&*fresh().await.0).await;
+    pending_sign_ins(&*fresh().await.0).await;
+    imported_grants(&*fresh().await.0).await;
+    own_grants(&*fresh().await.0).await;
+    keys(&*fresh().await.0).await;
     disconnecting(&*fresh().await.0).await;
     forgetting_spares_a_new_sign_in(&*fresh().await.0).await;
     troubles(&*fresh().await.0).await;
@@ -77,22 +86,33 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             internal: true,
             client_id: client_id.clone(),
             scope: None,
+            provider: None,
+            presentation: Presentation::default(),
+            check_url: None,
             grant: None,
             created: now(),
         },
-        provider: Provider {
-            issuer: issuer.clone(),
-            metadata,
-        },
-        registration: ClientRegistration {
-            issuer,
-            client_id,
-            client_secret: Some("client-secret".to_owned().into()),
-            auth_method: ClientAuthMethod::Basic,
-            redirect_uris: vec![],
-            source: RegistrationSource::Dynamic,
-        },
-        tokens: TokenSet {
+        client: Some((
+            Provider {
+                issuer: issuer.clone(),
+                metadata,
+            },
+            ClientRegistration {
+                issuer,
+                client_id,
+                secrets: vec![ClientSecret::new("client-secret".to_owned().into())],
+                private_key: None,
+                key_id: None,
+                auth_method: ClientAuthMethod::Basic,
+                redirect_uris: vec![],
+                source: RegistrationSource::Dynamic,
+            },
+        )),
+        grant_type: GrantType::AuthorizationCode,
+        lifecycle: GrantLifecycle::Active,
+        rotate_by: None,
+        at: now(),
+        brought: Brought::Tokens(TokenSet {
             access_token: format!("access of {refresh}").into(),
             refresh_token: Some(RefreshToken {
                 secret: refresh.to_owned().into(),
@@ -102,7 +122,7 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             issued: moment(),
             lifetime: Duration::from_hours(1),
             lifetime_source: LifetimeSource::ExpiresIn,
-        },
+        }),
         new_grant: GrantId::new(format!("grant-{name}-{refresh}")),
     }
 }
@@ -429,7 +449,7 @@ pub async fn sign_ins(store: &dyn Store) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(client.client_secret.unwrap().expose(), "client-secret");
+    assert_eq!(client.secrets[0].secret.expose(), "client-secret");
 }
 
 /// A disconnected grant is never active again, and what comes late is to be revoked.
@@ -648,4 +668,130 @@ pub async fn racing_for_claims((one, two): Pair) {
         assert_eq!(done, Committed::Yes);
     }
     assert_eq!(again(&*two, &grant).await.generation, Generation(101));
+}
+
+async fn secrets_of_a_client(store: &dyn Store) {
+    let mut new = signed_in("c", "r1");
+    let (_, client) = new.client.as_mut().unwrap();
+    client.secrets = ["new", "old"]
+        .map(|text| ClientSecret::new(text.to_owned().into()))
+        .into();
+    client.secrets[1].expires_at = Some(now());
+    client.private_key = Some("a key".to_owned().into());
+    client.key_id = Some("k1".to_owned());
+    let (issuer, id) = (client.issuer.clone(), client.client_id.clone());
+    store.adopt_sign_in(new).await.unwrap();
+    store.refuse_secret(&issuer, &id, 0, now()).await.unwrap();
+    let client = store.registration(&issuer, &id).await.unwrap().unwrap();
+    let (rank, secret) = client.secret_in_use().unwrap();
+    assert_eq!((rank, secret.secret.expose().as_str()), (1, "old"));
+    assert_eq!(client.secrets[0].refused, Some(now()));
+    assert_eq!(client.secrets[1].expires_at, Some(now()));
+    assert_eq!(client.private_key.unwrap().expose(), "a key");
+    assert_eq!(client.key_id.as_deref(), Some("k1"));
+    // Kept again, the list is replaced as a whole.
+    store.adopt_sign_in(signed_in("c", "r2")).await.unwrap();
+    let client = store.registration(&issuer, &id).await.unwrap().unwrap();
+    assert_eq!(client.secrets.len(), 1);
+    assert_eq!(client.secrets[0].refused, None);
+}
+
+async fn pending_sign_ins(store: &dyn Store) {
+    let pending = |memory: &str| PendingSignIn {
+        name: name(),
+        memory: memory.to_owned().into(),
+        ends: now(),
+    };
+    assert!(store.pending(&name()).await.unwrap().is_none());
+    store.keep_pending(&pending("first")).await.unwrap();
+    store.keep_pending(&pending("second")).await.unwrap();
+    let kept = store.pending(&name()).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.memory.expose().as_str(), kept.ends),
+        ("second", now())
+    );
+    store.drop_pending(&name()).await.unwrap();
+    assert!(store.pending(&name()).await.unwrap().is_none());
+}
+
+async fn imported_grants(store: &dyn Store) {
+    let mut imported = signed_in("c", "r1");
+    imported.brought = Brought::RefreshToken(RefreshToken {
+        secret: "imported".to_owned().into(),
+        expires_at: Some(now()),
+    });
+    imported.lifecycle = GrantLifecycle::Suspended {
+        reason: SuspendReason::SecondCopy,
+        since: now(),
+    };
+    let grant = store.adopt_sign_in(imported.clone()).await.unwrap();
+    assert_eq!(grant.lifecycle, imported.lifecycle);
+    assert!(grant.access.is_none() && grant.refresh.is_some());
+    let claimed = store.claim(&spend(&grant), &claim("a1")).await.unwrap();
+    assert!(!claimed, "what somebody else may spend is not spent");
+    assert!(store.confirm_sole_copy(&grant.id, now()).await.unwrap());
+    assert!(!store.confirm_sole_copy(&grant.id, now()).await.unwrap());
+    assert!(store.claim(&spend(&grant), &claim("a1")).await.unwrap());
+}
+
+/// A grant without a refresh token can be claimed only if it is our client's own.
+async fn own_grants(store: &dyn Store) {
+    let without = |name: &str, grant_type| {
+        let mut signed_in = signed_in(name, name);
+        if let Brought::Tokens(tokens) = &mut signed_in.brought {
+            tokens.refresh_token = None;
+        }
+        signed_in.grant_type = grant_type;
+        signed_in
+    };
+    let own = without("own", GrantType::ClientCredentials);
+    let own = store.adopt_sign_in(own).await.unwrap();
+    assert_eq!(own.grant_type, GrantType::ClientCredentials);
+    assert!(store.claim(&spend(&own), &claim("a1")).await.unwrap());
+    let code = without("code", GrantType::AuthorizationCode);
+    let code = store.adopt_sign_in(code).await.unwrap();
+    assert!(!store.claim(&spend(&code), &claim("a2")).await.unwrap());
+}
+
+async fn keys(store: &dyn Store) {
+    let mut signed_in = signed_in("c", "first");
+    signed_in.client = None;
+    signed_in.grant_type = GrantType::ApiKey;
+    signed_in.rotate_by = Some(now());
+    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        tokens.access_token = "first".to_owned().into();
+        tokens.refresh_token = None;
+    }
+    let first = store.adopt_sign_in(signed_in).await.unwrap();
+    assert_eq!(first.rotate_by, Some(now()));
+    let later = now().saturating_add(Duration::from_hours(1)).unwrap();
+    let key = NewKey {
+        secret: "second".to_owned().into(),
+        at: moment(),
+        rotate_by: None,
+        overlap_until: later,
+    };
+    let replace = |seen| store.replace_key(&first.id, seen, &key);
+    assert!(replace(first.generation).await.unwrap());
+    assert!(!replace(first.generation).await.unwrap(), "seen is old");
+    let second = again(store, &first).await;
+    assert_eq!(second.access.unwrap().secret.expose(), "second");
+    assert_eq!(
+        (second.rotate_by, second.generation),
+        (None, first.generation.next())
+    );
+    let standby = second.standby.unwrap();
+    assert_eq!(
+        (standby.secret.expose().as_str(), standby.until),
+        ("first", later)
+    );
+    let fall_back = |at| store.fall_back(&first.id, second.generation, at);
+    let mut too_late = moment();
+    too_late.wall = later;
+    assert!(!fall_back(too_late).await.unwrap(), "the overlap has ended");
+    assert!(fall_back(moment()).await.unwrap());
+    assert!(!fall_back(moment()).await.unwrap());
+    let third = again(store, &first).await;
+    assert_eq!(third.access.unwrap().secret.expose(), "first");
+    assert!(third.standby.is_none() && third.generation == second.generation.next());
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod flights;
+mod kinds;
 mod outcomes;
 mod server;
 
@@ -21,11 +22,12 @@ use crate::{
     error::TokenError,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
-        Grant, GrantId, Issuer, LifetimeSource, Moment, PrincipalId, Provider, RefreshToken,
-        RegistrationSource, Resource, Scope, ServerMetadata, TokenSet,
+        Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Moment, Presentation,
+        PrincipalId, Provider, RefreshToken, RegistrationSource, Resource, Scope, ServerMetadata,
+        TokenSet,
     },
     runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
-    store::SignedIn,
+    store::{Brought, SignedIn},
 };
 
 const ISSUER: &str = "https://as.example";
@@ -152,29 +154,40 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
             internal: true,
             client_id: ClientId::new("client"),
             scope: None,
+            provider: None,
+            presentation: Presentation::default(),
+            check_url: None,
             grant: None,
             created: issued.wall,
         },
-        provider: Provider {
-            issuer: Issuer::new(ISSUER),
-            metadata,
-        },
-        registration: ClientRegistration {
-            issuer: Issuer::new(ISSUER),
-            client_id: ClientId::new("client"),
-            client_secret: None,
-            auth_method: ClientAuthMethod::None,
-            redirect_uris: vec![],
-            source: RegistrationSource::Given,
-        },
-        tokens: TokenSet {
+        client: Some((
+            Provider {
+                issuer: Issuer::new(ISSUER),
+                metadata,
+            },
+            ClientRegistration {
+                issuer: Issuer::new(ISSUER),
+                client_id: ClientId::new("client"),
+                secrets: vec![],
+                private_key: None,
+                key_id: None,
+                auth_method: ClientAuthMethod::None,
+                redirect_uris: vec![],
+                source: RegistrationSource::Given,
+            },
+        )),
+        grant_type: GrantType::AuthorizationCode,
+        lifecycle: GrantLifecycle::Active,
+        rotate_by: None,
+        at: issued.wall,
+        brought: Brought::Tokens(TokenSet {
             access_token: "access-0".to_owned().into(),
             refresh_token: Some(refresh_token),
             scope: Some(Scope::new("read write")),
             issued,
             lifetime,
             lifetime_source: LifetimeSource::ExpiresIn,
-        },
+        }),
         new_grant: GrantId::new(format!("grant-{refresh}")),
     }
 }

@@ -47,6 +47,8 @@ struct Inner {
     requests: u32,
     reuses: u32,
     revoked: Vec<String>,
+    /// The one client secret that is good; none where the client has none.
+    secret: Option<String>,
 }
 
 /// The server.
@@ -83,6 +85,10 @@ impl Server {
 
     pub(super) fn expires_in(&self, seconds: u64) {
         self.inner().expires_in = Some(seconds);
+    }
+
+    pub(super) fn secret(&self, secret: &str) {
+        self.inner().secret = Some(secret.to_owned());
     }
 
     pub(super) fn kill_family(&self) {
@@ -153,13 +159,17 @@ impl Server {
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value)
         };
-        assert_eq!(
-            field("grant_type").map(String::as_str),
-            Some("refresh_token")
-        );
-        assert_eq!(field("scope"), None, "a refresh never names a scope");
+        let own = field("grant_type").map(String::as_str) == Some("client_credentials");
+        if !own {
+            let grant_type = field("grant_type").map(String::as_str);
+            assert_eq!(grant_type, Some("refresh_token"));
+            assert_eq!(field("scope"), None, "a refresh never names a scope");
+        }
         let sent = field("refresh_token").cloned().unwrap_or_default();
         let mut inner = self.inner();
+        if inner.secret.is_some() && inner.secret.as_ref() != field("client_secret") {
+            return Ok(json(401, r#"{"error":"invalid_client"}"#));
+        }
         let fault = inner.faults.pop_front();
         match fault {
             Some(Fault::Panic) => {
@@ -179,6 +189,18 @@ impl Server {
             Some(Fault::ForbiddenPage) => return Ok(html(403)),
             Some(Fault::InvalidClient) => return Ok(json(401, r#"{"error":"invalid_client"}"#)),
             _ => {}
+        }
+        if own {
+            inner.minted += 1;
+            let (number, life) = (inner.minted, inner.expires_in.unwrap_or(3600));
+            // A refresh token is sent though none should be.
+            let body = format!(
+                r#"{{"access_token":"own-{number}","refresh_token":"stray","expires_in":{life}}}"#
+            );
+            return match fault {
+                Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
+                _ => Ok(json(200, &body)),
+            };
         }
         if inner.current.map(|number| format!("refresh-{number}")) != Some(sent) {
             inner.reuses += u32::from(inner.current.is_some());

@@ -3,8 +3,11 @@
 //! Reads go straight to the file over a connection of their own (a few microseconds, never behind a writer); writes go
 //! through one thread (`writer`). The same claim statements serve every SQL store.
 
+mod clients;
+mod keys;
 mod rows;
 mod salvage;
+mod sign_in;
 mod writer;
 
 use std::{
@@ -26,15 +29,16 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, NewTrouble, Refreshed, Result, SignedIn, Spend, Store, StoreError,
+    CarriedCall, Committed, NewKey, NewTrouble, PendingSignIn, Refreshed, Result, SignedIn, Spend,
+    Store, StoreError,
     seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, Issuer, Lineage, Moment, Provider,
-        ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
+        FailedCall, Generation, Grant, GrantId, Issuer, Moment, Provider, ReauthorizeReason,
+        RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -395,143 +399,11 @@ impl SqliteStore {
             &token.secret,
         )
     }
-
-    fn seal_client(&self, client: &ClientRegistration) -> Option<Vec<u8>> {
-        let record = rows::registration_record(client.issuer.as_str(), client.client_id.as_str());
-        let belongs = rows::client_secret_belongs(&record);
-        client
-            .client_secret
-            .as_ref()
-            .map(|secret| self.seal(belongs, secret))
-    }
-}
-
-fn put_provider(sql: &Sqlite, provider: &Provider) -> rusqlite::Result<()> {
-    let metadata = serde_json::to_string(&provider.metadata)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let put = "INSERT OR REPLACE INTO provider (issuer, metadata) VALUES (?1, ?2)";
-    sql.execute(put, params![provider.issuer.as_str(), metadata])?;
-    Ok(())
-}
-
-fn put_registration(
-    sql: &Sqlite,
-    client: &ClientRegistration,
-    secret: Option<&[u8]>,
-) -> rusqlite::Result<()> {
-    let uris = serde_json::json!(client.redirect_uris).to_string();
-    sql.execute(
-        "INSERT OR REPLACE INTO registration (issuer, client_id, client_secret, auth_method, redirect_uris, source)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            client.issuer.as_str(),
-            client.client_id.as_str(),
-            secret,
-            client.auth_method.as_str(),
-            uris,
-            client.source.as_str(),
-        ],
-    )?;
-    Ok(())
-}
-
-fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
-    sql.execute(
-        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created,
-            issuer_given, internal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT DO UPDATE SET principal = ?2, url = ?3, resource = ?4, issuer = ?5, client_id = ?6,
-            scope = ?7, grant_id = ?8, issuer_given = ?10, internal = ?11",
-        params![
-            connection.name.as_str(),
-            connection.principal.as_str(),
-            connection.url,
-            connection.resource.as_ref().map(crate::model::Resource::as_str),
-            connection.issuer.as_str(),
-            connection.client_id.as_str(),
-            connection.scope.as_ref().map(crate::model::Scope::as_str),
-            grant.as_str(),
-            millis(connection.created),
-            connection.issuer_given,
-            connection.internal,
-        ],
-    )?;
-    Ok(())
 }
 
 fn audit(sql: &Sqlite, at: Timestamp, record: &serde_json::Value) -> rusqlite::Result<()> {
     let put = "INSERT INTO audit (at, record) VALUES (?1, ?2)";
     sql.execute(put, params![millis(at), record.to_string()])?;
-    Ok(())
-}
-
-/// The grant a sign-in goes to: the connection's own, unless that one belongs to another client or is a tombstone.
-fn grant_for_sign_in(
-    sql: &Sqlite,
-    signed_in: &SignedIn,
-) -> rusqlite::Result<Option<(GrantId, u64, u64)>> {
-    sql.query_row(
-        "SELECT g.id, g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
-         WHERE c.name = ?1 AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked'",
-        params![
-            signed_in.connection.name.as_str(),
-            signed_in.registration.issuer.as_str(),
-            signed_in.registration.client_id.as_str(),
-        ],
-        |row| {
-            let lineage = rows::number("lineage", row.get(1)?)?;
-            let generation = rows::number("generation", row.get(2)?)?;
-            Ok((GrantId::new(row.get::<_, String>(0)?), lineage, generation))
-        },
-    )
-    .optional()
-}
-
-/// A sign-in as another client makes a new grant; the one it replaces is over, and its secrets go.
-fn retire_replaced(
-    sql: &Sqlite,
-    connection: &ConnectionName,
-    new: &GrantId,
-    at: Timestamp,
-) -> rusqlite::Result<()> {
-    let old: Option<String> = sql
-        .query_row(
-            "SELECT grant_id FROM connection WHERE name = ?1 AND grant_id <> ?2",
-            [connection.as_str(), new.as_str()],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(old) = old {
-        let revoke =
-            "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
-            refresh_token = NULL, refresh_generation = NULL WHERE id = ?1";
-        sql.execute(revoke, params![old, millis(at)])?;
-        sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
-    }
-    Ok(())
-}
-
-fn put_signed_in_grant(
-    sql: &Sqlite,
-    signed_in: &SignedIn,
-    (id, lineage, generation): (&GrantId, Lineage, Generation),
-    refresh: Option<&SealedRefresh>,
-) -> rusqlite::Result<()> {
-    sql.execute(
-        "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
-            refresh_token, refresh_generation, refresh_expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?7, ?8)",
-        params![
-            id.as_str(),
-            signed_in.registration.issuer.as_str(),
-            signed_in.registration.client_id.as_str(),
-            stored(lineage.0),
-            stored(generation.0),
-            refresh.map(|refresh| &refresh.sealed),
-            refresh.map(|refresh| refresh.generation),
-            refresh.and_then(|refresh| refresh.expires),
-        ],
-    )?;
     Ok(())
 }
 
@@ -567,20 +439,7 @@ impl Store for SqliteStore {
     }
 
     async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>> {
-        let text: Option<String> = self.read(|sql| {
-            let select = "SELECT metadata FROM provider WHERE issuer = ?1";
-            sql.query_row(select, [issuer.as_str()], |row| row.get(0))
-                .optional()
-        })?;
-        let parse = |text: String| {
-            serde_json::from_str(&text)
-                .map(|metadata| Provider {
-                    issuer: issuer.clone(),
-                    metadata,
-                })
-                .map_err(|_json| fault(&self.place(), &rows::impossible("metadata")))
-        };
-        text.map(parse).transpose()
+        self.read(|sql| clients::provider(sql, issuer))
     }
 
     async fn registration(
@@ -590,7 +449,7 @@ impl Store for SqliteStore {
     ) -> Result<Option<ClientRegistration>> {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
-            let read = |row: &rusqlite::Row<'_>| rows::registration(row, &self.sealer);
+            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
             sql.query_row(select, [issuer.as_str(), id.as_str()], read)
                 .optional()
         })
@@ -600,7 +459,7 @@ impl Store for SqliteStore {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic' AND refused IS NULL
                 ORDER BY rowid DESC LIMIT 1";
-            let read = |row: &rusqlite::Row<'_>| rows::registration(row, &self.sealer);
+            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
             sql.query_row(select, [issuer.as_str()], read).optional()
         })
     }
@@ -610,11 +469,10 @@ impl Store for SqliteStore {
         provider: &Provider,
         client: &ClientRegistration,
     ) -> Result<()> {
-        let secret = self.seal_client(client);
-        let (provider, client) = (provider.clone(), client.clone());
+        let (provider, client) = (provider.clone(), self.seal_client(client));
         self.write(move |sql| {
-            put_provider(sql, &provider)?;
-            put_registration(sql, &client, secret.as_deref())
+            clients::put_provider(sql, &provider)?;
+            clients::put_registration(sql, &client)
         })
         .await
     }
@@ -636,52 +494,7 @@ impl Store for SqliteStore {
     }
 
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant> {
-        // The row's id and generation are part of what a secret is sealed to, so they are looked up first and the write
-        // checks that they still hold: two sign-ins at once are adopted one after the other.
-        loop {
-            let found = self.read(|sql| grant_for_sign_in(sql, &signed_in))?;
-            let (id, lineage, generation) = found.clone().map_or_else(
-                || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
-                |(id, lineage, generation)| {
-                    (id, Lineage(lineage).next(), Generation(generation).next())
-                },
-            );
-            let resource = signed_in.connection.resource.clone();
-            let access = signed_in.tokens.access(lineage, generation, resource);
-            let refresh = signed_in.tokens.refresh_token.as_ref();
-            let refresh = refresh.map(|token| self.seal_refresh(&id, generation, token));
-            let sealed_access = self.seal_access(&id, &access);
-            let client_secret = self.seal_client(&signed_in.registration);
-            let (new, grant_id) = (signed_in.clone(), id.clone());
-            let adopted = self
-                .write(move |sql| {
-                    if grant_for_sign_in(sql, &new)? != found {
-                        return Ok(false);
-                    }
-                    put_provider(sql, &new.provider)?;
-                    put_registration(sql, &new.registration, client_secret.as_deref())?;
-                    retire_replaced(sql, &new.connection.name, &grant_id, access.issued.wall)?;
-                    put_connection(sql, &new.connection, &grant_id)?;
-                    put_signed_in_grant(
-                        sql,
-                        &new,
-                        (&grant_id, lineage, generation),
-                        refresh.as_ref(),
-                    )?;
-                    put_access(sql, &grant_id, &sealed_access, &access)?;
-                    end_troubles(sql, new.connection.name.as_str(), access.issued.wall)?;
-                    let event = serde_json::json!({
-                        "event": "signed_in", "connection": new.connection.name.as_str(),
-                        "principal": new.connection.principal.as_str(), "lineage": lineage.0,
-                    });
-                    audit(sql, access.issued.wall, &event)?;
-                    Ok(true)
-                })
-                .await?;
-            if adopted && let Some(grant) = self.grant(&id).await? {
-                return Ok(grant);
-            }
-        }
+        self.adopt(signed_in).await
     }
 
     async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>> {
@@ -710,7 +523,7 @@ impl Store for SqliteStore {
     async fn forget(&self, name: &ConnectionName) -> Result<()> {
         let name = name.clone();
         self.write(move |sql| {
-            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL
+            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL, standby_key = NULL
                 WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
             // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
@@ -732,7 +545,8 @@ impl Store for SqliteStore {
                 "UPDATE grant_family SET claim_attempt = ?4, claim_number = ?5, claim_owner = ?6, claim_since = ?7,
                     claim_unknown = NULL, claim_unknown_since = NULL
                  WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = 'active'
-                    AND claim_attempt IS NULL AND refresh_token IS NOT NULL",
+                    AND claim_attempt IS NULL
+                    AND (refresh_token IS NOT NULL OR grant_type = 'client_credentials')",
                 params![
                     spend.grant.as_str(),
                     stored(spend.lineage.0),
@@ -875,6 +689,84 @@ impl Store for SqliteStore {
             Ok(sql.execute(refuse, with)? == 1)
         })
         .await
+    }
+
+    async fn refuse_secret(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+        rank: usize,
+        at: Timestamp,
+    ) -> Result<()> {
+        let (issuer, id) = (issuer.clone(), id.clone());
+        self.write(move |sql| {
+            let refuse = "UPDATE client_secret SET refused = ?4
+                WHERE issuer = ?1 AND client_id = ?2 AND rank = ?3";
+            let with = params![
+                issuer.as_str(),
+                id.as_str(),
+                stored(rank as u64),
+                millis(at)
+            ];
+            sql.execute(refuse, with).map(drop)
+        })
+        .await
+    }
+
+    async fn keep_pending(&self, pending: &PendingSignIn) -> Result<()> {
+        let name = pending.name.clone();
+        let sealed = self.seal(rows::pending_belongs(name.as_str()), &pending.memory);
+        let ends = millis(pending.ends);
+        self.write(move |sql| {
+            let keep =
+                "INSERT OR REPLACE INTO pending_sign_in (name, sealed, ends) VALUES (?1, ?2, ?3)";
+            sql.execute(keep, params![name.as_str(), sealed, ends])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>> {
+        let found = self.read(|sql| {
+            let select = "SELECT * FROM pending_sign_in WHERE name = ?1";
+            sql.query_row(select, [name.as_str()], |row| {
+                rows::pending(row, &self.sealer)
+            })
+            .optional()
+        })?;
+        Ok(found.flatten())
+    }
+
+    async fn drop_pending(&self, name: &ConnectionName) -> Result<()> {
+        let name = name.clone();
+        self.write(move |sql| {
+            let drop_it = "DELETE FROM pending_sign_in WHERE name = ?1";
+            sql.execute(drop_it, [name.as_str()]).map(drop)
+        })
+        .await
+    }
+
+    async fn confirm_sole_copy(&self, grant: &GrantId, at: Timestamp) -> Result<bool> {
+        let grant = grant.clone();
+        self.write(move |sql| {
+            let confirm = "UPDATE grant_family SET lifecycle = 'active', reason = NULL, lifecycle_since = NULL
+                WHERE id = ?1 AND lifecycle = 'suspended' AND reason = 'second_copy'";
+            let confirmed = sql.execute(confirm, [grant.as_str()])? == 1;
+            if confirmed {
+                let event = serde_json::json!({"event": "sole_copy_confirmed", "grant": grant.as_str()});
+                audit(sql, at, &event)?;
+            }
+            Ok(confirmed)
+        })
+        .await
+    }
+
+    async fn replace_key(&self, grant: &GrantId, seen: Generation, key: &NewKey) -> Result<bool> {
+        self.put_new_key(grant, seen, key).await
+    }
+
+    async fn fall_back(&self, grant: &GrantId, refused: Generation, at: Moment) -> Result<bool> {
+        self.put_standby_back(grant, refused, at).await
     }
 
     async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()> {

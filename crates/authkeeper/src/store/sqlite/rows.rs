@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Row, types::Type};
+use rusqlite::{Connection as Sqlite, Row, types::Type};
 
 use crate::{
     model::{
         AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
-        ClientRegistration, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
-        Issuer, LifetimeSource, Lineage, Moment, OwnerId, PrincipalId, ReauthorizeReason,
-        RefreshToken, RegistrationSource, Resource, Scope, SuspendReason, Trouble, TroubleId,
-        UnknownKind,
+        ClientRegistration, ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId,
+        GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId, Presentation,
+        PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope,
+        StandbyKey, SuspendReason, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
-    store::seal::{Belongs, Sealer},
+    store::{
+        PendingSignIn,
+        seal::{Belongs, Sealer},
+    },
 };
 
 /// A column holds what can't be there.
@@ -78,40 +81,118 @@ pub(super) fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
         internal: row.get("internal")?,
         client_id: ClientId::new(row.get::<_, String>("client_id")?),
         scope: row.get::<_, Option<String>>("scope")?.map(Scope::new),
+        provider: row.get("provider")?,
+        presentation: Presentation::parse(&row.get::<_, String>("presentation")?)
+            .map_err(|_header| impossible("presentation"))?,
+        check_url: row.get("check_url")?,
         grant: row.get::<_, Option<String>>("grant_id")?.map(GrantId::new),
         created: timestamp("created", row.get("created")?)?,
     })
 }
 
-pub(super) fn registration(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<ClientRegistration> {
+/// A client with its secrets, which have a table of their own.
+pub(super) fn registration(
+    sql: &Sqlite,
+    row: &Row<'_>,
+    sealer: &Sealer,
+) -> rusqlite::Result<ClientRegistration> {
     let (issuer, client_id): (String, String) = (row.get("issuer")?, row.get("client_id")?);
     let record = registration_record(&issuer, &client_id);
-    let sealed: Option<Vec<u8>> = row.get("client_secret")?;
-    let secret = sealed.map(|sealed| {
-        open(sealer, client_secret_belongs(&record), &sealed)
-            .ok_or_else(|| impossible("client_secret"))
+    let sealed: Option<Vec<u8>> = row.get("private_key")?;
+    let private_key = sealed.map(|sealed| {
+        open(sealer, private_key_belongs(&record), &sealed).ok_or_else(|| impossible("private_key"))
     });
     let uris: String = row.get("redirect_uris")?;
     let (method, source): (String, String) = (row.get("auth_method")?, row.get("source")?);
     Ok(ClientRegistration {
-        issuer: Issuer::new(issuer),
-        client_id: ClientId::new(client_id),
-        client_secret: secret.transpose()?,
+        secrets: client_secrets(sql, (&issuer, &client_id), sealer)?,
+        private_key: private_key.transpose()?,
+        key_id: row.get("key_id")?,
         auth_method: ClientAuthMethod::parse(&method).ok_or_else(|| impossible("auth_method"))?,
         redirect_uris: serde_json::from_str(&uris).map_err(|_json| impossible("redirect_uris"))?,
         source: RegistrationSource::parse(&source).ok_or_else(|| impossible("source"))?,
+        issuer: Issuer::new(issuer),
+        client_id: ClientId::new(client_id),
     })
+}
+
+fn client_secrets(
+    sql: &Sqlite,
+    (issuer, client_id): (&str, &str),
+    sealer: &Sealer,
+) -> rusqlite::Result<Vec<ClientSecret>> {
+    let record = registration_record(issuer, client_id);
+    let select = "SELECT * FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY rank";
+    let mut secrets = sql.prepare(select)?;
+    let secrets = secrets.query_map([issuer, client_id], |row| {
+        let rank = number("rank", row.get("rank")?)?;
+        let sealed: Vec<u8> = row.get("secret")?;
+        let secret = open(sealer, client_secret_belongs(&record, rank), &sealed);
+        Ok(ClientSecret {
+            secret: secret.ok_or_else(|| impossible("client_secret"))?,
+            refused: optional_timestamp("refused", row)?,
+            expires_at: optional_timestamp("expires", row)?,
+        })
+    })?;
+    secrets.collect()
+}
+
+fn optional_timestamp(column: &'static str, row: &Row<'_>) -> rusqlite::Result<Option<Timestamp>> {
+    let millis: Option<i64> = row.get(column)?;
+    millis.map(|millis| timestamp(column, millis)).transpose()
+}
+
+pub(super) fn pending(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Option<PendingSignIn>> {
+    let name: String = row.get("name")?;
+    let memory = open(
+        sealer,
+        pending_belongs(&name),
+        &row.get::<_, Vec<u8>>("sealed")?,
+    );
+    // One that can't be opened any more is begun anew.
+    let Some(memory) = memory else {
+        return Ok(None);
+    };
+    Ok(Some(PendingSignIn {
+        memory,
+        ends: timestamp("ends", row.get("ends")?)?,
+        name: ConnectionName::parse(&name).map_err(|_name| impossible("name"))?,
+    }))
 }
 
 pub(super) fn registration_record(issuer: &str, client_id: &str) -> String {
     format!("{issuer} {client_id}")
 }
 
-pub(super) fn client_secret_belongs(record: &str) -> Belongs<'_> {
+pub(super) fn client_secret_belongs(record: &str, rank: u64) -> Belongs<'_> {
     Belongs {
         record,
         field: "client_secret",
+        generation: rank,
+    }
+}
+
+pub(super) fn private_key_belongs(record: &str) -> Belongs<'_> {
+    Belongs {
+        record,
+        field: "private_key",
         generation: 0,
+    }
+}
+
+pub(super) fn pending_belongs(name: &str) -> Belongs<'_> {
+    Belongs {
+        record: name,
+        field: "pending_sign_in",
+        generation: 0,
+    }
+}
+
+pub(super) fn standby_belongs(grant: &str, generation: u64) -> Belongs<'_> {
+    Belongs {
+        record: grant,
+        field: "standby_key",
+        generation,
     }
 }
 
@@ -154,6 +235,10 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
             lifecycle => lifecycle,
         },
         claim: claim(row)?,
+        grant_type: GrantType::parse(&row.get::<_, String>("grant_type")?)
+            .ok_or_else(|| impossible("grant_type"))?,
+        standby: standby(row, sealer, &id)?,
+        rotate_by: optional_timestamp("rotate_by", row)?,
         refresh,
         access,
         id: GrantId::new(id),
@@ -170,6 +255,21 @@ fn secret_lost(access: Option<&AccessToken>) -> GrantLifecycle {
         reason: ReauthorizeReason::SecretLost,
         since: access.map_or(Timestamp::UNIX_EPOCH, |token| token.issued.wall),
     }
+}
+
+/// One that can't be opened is as good as none: it only spares a person a hurry.
+fn standby(row: &Row<'_>, sealer: &Sealer, id: &str) -> rusqlite::Result<Option<StandbyKey>> {
+    let Some(sealed) = row.get::<_, Option<Vec<u8>>>("standby_key")? else {
+        return Ok(None);
+    };
+    let generation = number("standby_generation", row.get("standby_generation")?)?;
+    let until = timestamp("standby_until", row.get("standby_until")?)?;
+    let secret = open(sealer, standby_belongs(id, generation), &sealed);
+    Ok(secret.map(|secret| StandbyKey {
+        secret,
+        generation: Generation(generation),
+        until,
+    }))
 }
 
 fn lifecycle(row: &Row<'_>) -> rusqlite::Result<GrantLifecycle> {

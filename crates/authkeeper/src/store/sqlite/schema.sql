@@ -5,12 +5,24 @@ CREATE TABLE provider (issuer TEXT PRIMARY KEY, metadata TEXT NOT NULL) STRICT;
 CREATE TABLE registration (
     issuer        TEXT NOT NULL,
     client_id     TEXT NOT NULL,
-    client_secret BLOB,
+    private_key   BLOB,
+    key_id        TEXT,
     auth_method   TEXT NOT NULL,
     redirect_uris TEXT NOT NULL,
     source        TEXT NOT NULL,
     refused       INTEGER, -- when the provider last refused it
     PRIMARY KEY (issuer, client_id)
+) STRICT;
+
+-- A client's secrets in the order in which they are tried.
+CREATE TABLE client_secret (
+    issuer    TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    rank      INTEGER NOT NULL,
+    secret    BLOB NOT NULL,
+    refused   INTEGER, -- when the provider last refused it
+    expires   INTEGER,
+    PRIMARY KEY (issuer, client_id, rank)
 ) STRICT;
 
 CREATE TABLE connection (
@@ -23,6 +35,9 @@ CREATE TABLE connection (
     internal  INTEGER NOT NULL,
     client_id TEXT NOT NULL,
     scope     TEXT,
+    provider  TEXT,
+    presentation TEXT NOT NULL,
+    check_url TEXT,
     grant_id  TEXT,
     created   INTEGER NOT NULL
 ) STRICT;
@@ -32,6 +47,7 @@ CREATE TABLE grant_family (
     id              TEXT PRIMARY KEY,
     issuer          TEXT NOT NULL,
     client_id       TEXT NOT NULL,
+    grant_type      TEXT NOT NULL,
     lineage         INTEGER NOT NULL,
     generation      INTEGER NOT NULL,
     lifecycle       TEXT NOT NULL,
@@ -40,6 +56,10 @@ CREATE TABLE grant_family (
     refresh_token   BLOB,
     refresh_generation INTEGER,
     refresh_expires INTEGER,
+    standby_key     BLOB, -- API keys: the one before, good until its overlap ends
+    standby_generation INTEGER,
+    standby_until   INTEGER,
+    rotate_by       INTEGER,
     claim_attempt   TEXT,
     claim_number    INTEGER,
     claim_owner     TEXT,
@@ -63,6 +83,13 @@ CREATE TABLE access_token (
     resource        TEXT,
     after_rejection INTEGER NOT NULL,
     PRIMARY KEY (grant_id, scope_key, resource_key)
+) STRICT;
+
+-- A sign-in that a person is at: it goes on where it was if the process that began it is gone.
+CREATE TABLE pending_sign_in (
+    name   TEXT PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    ends   INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE trouble (

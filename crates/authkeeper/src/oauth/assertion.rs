@@ -1,0 +1,177 @@
+//! Client assertions (RFC 7523 §2.2 and §3): a short-lived statement signed with the client's private key.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::json;
+
+use crate::{clock::Seams, model::ClientRegistration, secret::SecretString};
+
+/// How long an assertion may be shown. Providers allow for clocks that differ by about as much.
+const LIFETIME: Duration = Duration::from_mins(1);
+
+/// The private key can't sign.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the private key of client {client_id} can't sign: it must be an RSA, P-256, P-384 or Ed25519 key in PEM (PKCS#8)"
+)]
+pub struct AssertionError {
+    /// Whose key it is.
+    pub client_id: String,
+}
+
+/// Signs an assertion that nobody has seen before (`jti`).
+pub(super) fn sign(
+    registration: &ClientRegistration,
+    audience: &str,
+    seams: &Seams,
+) -> Result<SecretString, AssertionError> {
+    let unusable = || AssertionError {
+        client_id: registration.client_id.as_str().to_owned(),
+    };
+    let pem = registration.private_key.as_ref().ok_or_else(unusable)?;
+    let now = seams.clock.now().wall.as_second();
+    let ends = now.saturating_add(LIFETIME.as_secs().cast_signed());
+    let client_id = registration.client_id.as_str();
+    let claims = json!({
+        "iss": client_id, "sub": client_id, "aud": audience,
+        "iat": now, "exp": ends, "jti": seams.random_id(),
+    });
+    let signed = keys(pem).into_iter().find_map(|(algorithm, key)| {
+        let mut header = Header::new(algorithm);
+        header.kid.clone_from(&registration.key_id);
+        jsonwebtoken::encode(&header, &claims, &key).ok()
+    });
+    signed.map(SecretString::from).ok_or_else(unusable)
+}
+
+/// Every way in which this text is a key; a signature with the wrong curve fails and the next is tried.
+fn keys(pem: &SecretString) -> Vec<(Algorithm, EncodingKey)> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the key signs; only the signature leaves"
+    )]
+    let pem = pem.expose().as_bytes();
+    let elliptic = EncodingKey::from_ec_pem(pem).ok();
+    let of = |algorithm, key: Option<EncodingKey>| key.map(|key| (algorithm, key));
+    let all = [
+        of(Algorithm::ES256, elliptic.clone()),
+        of(Algorithm::ES384, elliptic),
+        of(Algorithm::EdDSA, EncodingKey::from_ed_pem(pem).ok()),
+        of(Algorithm::RS256, EncodingKey::from_rsa_pem(pem).ok()),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// Whether a key can sign, asked before it is kept.
+pub fn check(registration: &ClientRegistration, seams: &Seams) -> Result<(), AssertionError> {
+    sign(registration, registration.issuer.as_str(), seams).map(drop)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests read what is sent")]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    use super::*;
+    use crate::model::{ClientAuthMethod, ClientId, Issuer, RegistrationSource};
+
+    /// Made for these tests with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`.
+    const P256: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgo3mfpWhw51WME2gP\n\
+        rBn4Qv360v6+5VPowNbs+VHNZ8OhRANCAARv5KuXZP4xYGLxiAEueK/oWeOlxEb0\n\
+        4Sb77JI0S/MubaB3TXlHBz0avQ2WtOpioe1Rw7SkGvdKf1X8QCHqYgLv\n\
+        -----END PRIVATE KEY-----\n";
+    const P384: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDDnDflLugmgeGhlS860\n\
+        wyU5zcd00qwuyfq+JTkjIHLHaPsuZM9NejeHOivtC6EqENOhZANiAAQ16NWpuzY3\n\
+        gRPNDnAMetH29MZShG1XEZn1Zs3UOaGyGkJJKywkRqJwAYDsEPYERwHRJBunvvAI\n\
+        lmN7EXFAErWs9hQOA3ffeo1kvHHWtDLAIthHIUu7PbJtpvkS3lpAox8=\n\
+        -----END PRIVATE KEY-----\n";
+    const ED25519: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEIL2FNmiDl4oicPAbayDbM3dLVpaUD/rcEMCg0NC3DhEF\n\
+        -----END PRIVATE KEY-----\n";
+    const RSA: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCRwl3R/NBOuyNj\n\
+        SQQUL4W3oAsUIOXflJTgA+vCO9F5cwzCeF6a4f3FbMjRdnIIUn4DzjzMvSOxlF9j\n\
+        +urPv/qlxjC0Lia4CHvRXM9373HO051HcHPyn1zAl1ssU8MNb6tTPIar+j61XOIT\n\
+        6WoXSxqppQUcak5J5JPjPJWq4NlliyiTYfgtZxnjvmg300xKJfdgIVgwNrGAuxr7\n\
+        SZ6r9T4X7pGXXDaL8hJgMqlrv14XjAogbw5yGnoA523mwzt7kWUwbh0kgnL2cVLr\n\
+        2TIW5w15CNq+mogxgNa11Yre/q17YNOij+KP9DRvMsNORTjuAFekuIUGYE12PNR5\n\
+        nL4eIUzxAgMBAAECggEAAoMszFI4c7713P/UxyO9HY8hdjMp96Gy0ANbEP5E6Ips\n\
+        Gz4iS4wX1yCh+9dpygzg2SA49Mm1Cm95CAIQHneqJEXAPo0M/L8kd3HZgxS/pLI0\n\
+        eSyDZx+tljBczd6aE3U9t1cpGeB/gX2B5fvo6MK1rPihEMj1wAAlmvw/79jzY62i\n\
+        IvILSK4r+u7odD5aNpCD/f9VQMytQFHr4FCeBsV/HtCGNyOWZ+eiZ856yWgAADaU\n\
+        KjR/sV+jFFg0wFpUQi1NPmj5EYzJXrhLpYVDGAg/qvwTRoMgt2fmh56WJTR8BMDu\n\
+        Dm9UNMeVNUztmGhAX/2nuMdA1xBfIikl5PGy4u0DVQKBgQDD2qXJgLegPoWf/UYf\n\
+        SN3TjOqIxxOQKb4iKDC8OolKqEHZdI857ESK5Hx3xyfBZqqOKucUnRS1yC1UCCHJ\n\
+        YDlsAU7inUy7GUhfn37TVfP6Rh24sYNLod2f79X6//NulDX+nh+lS3PuSaVX7lqJ\n\
+        63wg9uS3Es5xCGiTXvnELH1ubQKBgQC+hXCliWynocjtFU9TCIHLvfbDsnPTysPY\n\
+        GyukVHwIt+2APj3KNWVhfLt6v3BB+a1oav9CJZmFgIhZPBMgrERLT7gJ/p2FxD6X\n\
+        a38QKBD5oD7uH1sOyeC7Im7vxd9GTWdrtpauvgycpEQC8iqG3kAQ1fUg9H9dluQJ\n\
+        O9DF+BV2FQKBgCNUV7+nlngzjwszNukBzfIRY2VU8/R3czLaKSBrNsTe4TIG0qdS\n\
+        NXMQkFtS85rxmCaZGqIfS9MWzwZviRi4YONYwRAj6+l8QA/vx4L76EznRQlCDDsi\n\
+        ccYeD219qj3yQmMxxuecWsdLRaY8+twSPIv9vXhAzjiZmbOr2EZI+D9pAoGASimZ\n\
+        cuauxAYnN5qu+Sx7kfrNXtpNWik42RuifmJgsege7GfOF7N3Vl5+gEabBSOSy+2y\n\
+        lWYbf6tL6CiJbZOBNiu/ASz61oJQtxKiMIDYMsOdG4ZbJMOS1mWN94n34t7onjZC\n\
+        K51RPXx3+QmZYkyLdcJDnGNwXNcKx0lgeF+cww0CgYEAuy/sUB7uiq+b3BvrwVbp\n\
+        iHoARFHY25JaM4BYQPm6FDTflM4q91EtifcpAMZy9p578ZbfFZVrZVAaRdF+rxxu\n\
+        5d7kGbmP0brVW0KO5KOxPR56LBGMHPGVoz385TbGtur93BaIxKVM2yHEp+exdgse\n\
+        BIkOfzffvfKGasv0cMHBXtY=\n\
+        -----END PRIVATE KEY-----\n";
+
+    fn client(pem: &str) -> ClientRegistration {
+        ClientRegistration {
+            issuer: Issuer::new("https://as.example"),
+            client_id: ClientId::new("job"),
+            secrets: vec![],
+            private_key: Some(pem.to_owned().into()),
+            key_id: Some("k1".to_owned()),
+            auth_method: ClientAuthMethod::PrivateKeyJwt,
+            redirect_uris: vec![],
+            source: RegistrationSource::Given,
+        }
+    }
+
+    fn part(jwt: &SecretString, index: usize) -> serde_json::Value {
+        let part = jwt.expose().split('.').nth(index).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_key_signs_with_its_algorithm() {
+        for (pem, algorithm) in [
+            (P256, "ES256"),
+            (P384, "ES384"),
+            (ED25519, "EdDSA"),
+            (RSA, "RS256"),
+        ] {
+            let jwt = sign(&client(pem), "https://as.example", &Seams::system()).unwrap();
+            let header = part(&jwt, 0);
+            assert_eq!(
+                (&header["alg"], &header["kid"]),
+                (&json!(algorithm), &json!("k1"))
+            );
+            let claims = part(&jwt, 1);
+            assert_eq!(claims["iss"], claims["sub"]);
+            assert_eq!(claims["aud"], "https://as.example");
+            let lives = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+            assert_eq!(lives, 60);
+        }
+    }
+
+    #[test]
+    fn no_two_assertions_are_the_same_and_no_other_text_is_a_key() {
+        let seams = Seams::system();
+        let jti = || part(&sign(&client(P256), "a", &seams).unwrap(), 1)["jti"].clone();
+        assert_ne!(jti(), jti());
+        for bad in [
+            "",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "secret",
+        ] {
+            let error = sign(&client(bad), "a", &seams).unwrap_err();
+            assert!(error.to_string().contains("PKCS#8"));
+        }
+    }
+}

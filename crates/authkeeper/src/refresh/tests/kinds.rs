@@ -1,0 +1,241 @@
+//! Grants that are not a refresh token alone: our client's own, API keys, imports; and clients with several secrets.
+
+#![expect(clippy::disallowed_methods, reason = "the tests compare tokens")]
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::{
+    model::{ClientSecret, ENDLESS, ReauthorizeReason, SuspendReason},
+    refresh::tests::server::Fault,
+    signin::Rotation,
+};
+
+/// The same machine, its connection signed in once more with something changed.
+async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime) {
+    let (bench, runtime) = Bench::new().await;
+    let refresh = bench.server.good().unwrap();
+    let mut signed_in = signed_in(&refresh, bench.clock.now(), secs(3600));
+    change(&mut signed_in);
+    runtime.tools.store.adopt_sign_in(signed_in).await.unwrap();
+    (bench, runtime)
+}
+
+fn own(signed_in: &mut SignedIn) {
+    signed_in.grant_type = GrantType::ClientCredentials;
+    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        tokens.refresh_token = None;
+    }
+}
+
+fn secrets(signed_in: &mut SignedIn) {
+    let (_, client) = signed_in.client.as_mut().unwrap();
+    client.auth_method = ClientAuthMethod::Post;
+    client.secrets = ["new", "old"]
+        .map(|text| ClientSecret::new(text.to_owned().into()))
+        .into();
+}
+
+fn token(issued: &IssuedToken) -> &str {
+    issued.secret.expose()
+}
+
+#[tokio::test]
+async fn our_clients_own_token_is_issued_again_by_one_request_for_all() {
+    let (bench, runtime) = with(own).await;
+    bench.clock.advance(secs(3600));
+    let all = futures(&runtime, 50).await;
+    assert_eq!(bench.server.requests(), 1);
+    assert!(all.iter().all(|issued| token(issued) == token(&all[0])));
+    let grant = grant(&runtime).await;
+    assert!(grant.refresh.is_none(), "a stray refresh token is not kept");
+    assert!(grant.is_refreshable());
+}
+
+async fn futures(runtime: &Runtime, count: usize) -> Vec<IssuedToken> {
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let runtime = runtime.clone();
+        all.spawn(async move { ask(&runtime).await.unwrap() });
+    }
+    all.join_all().await
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_our_own_request_costs_nothing_and_is_no_trouble() {
+    let (bench, runtime) = with(own).await;
+    bench.server.script([Fault::CutAfterCommit]);
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+    assert!(!status(&runtime).await.is_uncertain());
+    bench.clock.advance(secs(5));
+    assert_eq!(token(&ask(&runtime).await.unwrap()), "own-3");
+    assert!(runtime.troubles().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_process_that_dies_while_it_asks_for_our_own_token_leaves_nothing_to_wait_for() {
+    let (bench, runtime) = with(own).await;
+    bench.server.hold_before(true);
+    bench.clock.advance(secs(3600));
+    let asking = tokio::spawn({
+        let runtime = bench.process();
+        async move { ask(&runtime).await }
+    });
+    bench.server.saw(1).await;
+    asking.abort();
+    let claim = grant(&runtime).await.claim.unwrap();
+    // The owner's lock is this process's: the claim is made over to one that is dead.
+    let gone = crate::model::OwnerId::new("gone");
+    let dead = crate::model::Claim {
+        owner: gone,
+        ..claim
+    };
+    let taken = runtime.tools.store.grant(&grant(&runtime).await.id).await;
+    let grant = taken.unwrap().unwrap();
+    let store = &runtime.tools.store;
+    store.release(&grant.id, &dead.attempt).await.unwrap();
+    let spend = crate::store::Spend {
+        grant: grant.id.clone(),
+        lineage: grant.lineage,
+        generation: grant.generation,
+    };
+    assert!(store.claim(&spend, &dead).await.unwrap());
+    bench.server.hold_before(false);
+    assert!(ask(&bench.process()).await.is_ok());
+    assert!(runtime.troubles().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn while_a_secret_is_replaced_the_next_in_order_is_tried() {
+    let (bench, runtime) = with(secrets).await;
+    bench.server.secret("old");
+    bench.clock.advance(secs(3600));
+    assert!(ask(&runtime).await.is_ok());
+    assert_eq!((bench.server.requests(), bench.server.reuses()), (2, 0));
+    bench.clock.advance(secs(3600));
+    assert!(ask(&bench.process()).await.is_ok());
+    assert_eq!(
+        bench.server.requests(),
+        3,
+        "which secret was refused is remembered"
+    );
+    bench.server.secret("a third");
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(matches!(error, TokenError::ClientRefused { .. }), "{error}");
+    assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
+    bench.server.secret("new");
+    bench.clock.advance(secs(600));
+    assert!(
+        ask(&runtime).await.is_ok(),
+        "the first is tried again once all were refused"
+    );
+}
+
+fn key(signed_in: &mut SignedIn) {
+    own(signed_in);
+    signed_in.client = None;
+    signed_in.grant_type = GrantType::ApiKey;
+    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        tokens.access_token = "first".to_owned().into();
+        tokens.lifetime = ENDLESS;
+        tokens.lifetime_source = LifetimeSource::Endless;
+    }
+}
+
+fn in_an_hour(bench: &Bench) -> Timestamp {
+    bench.clock.now().wall.saturating_add(secs(3600)).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_does_not_end_and_is_never_refreshed() {
+    let (bench, runtime) = with(key).await;
+    bench.clock.advance(Duration::from_hours(24 * 365 * 3));
+    let issued = ask(&runtime).await.unwrap();
+    assert_eq!((token(&issued), issued.expires_at), ("first", None));
+    assert_eq!(bench.server.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_new_key_that_is_refused_gives_way_to_the_one_before_it() {
+    let (bench, runtime) = with(key).await;
+    let rotation = Rotation::new("second".to_owned().into(), None, in_an_hour(&bench));
+    let second = runtime.rotate_key(&name(), rotation).await.unwrap();
+    assert_eq!(token(&ask(&runtime).await.unwrap()), "second");
+    let fallen_back = after_401(&runtime, second.generation.0).await.unwrap();
+    assert_eq!(token(&fallen_back), "first");
+    let told = runtime.troubles().await.unwrap();
+    assert_eq!(told[0].record.reason, "new_key_refused");
+    let error = after_401(&runtime, fallen_back.generation.0)
+        .await
+        .unwrap_err();
+    let TokenError::ReauthorizationRequired { record } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(record.reason, ReauthorizeReason::KeyRefused.as_str());
+    assert_eq!(record.action, "authkeeper rotate c");
+    let rotation = Rotation::new("third".to_owned().into(), None, in_an_hour(&bench));
+    runtime.rotate_key(&name(), rotation).await.unwrap();
+    assert_eq!(token(&ask(&runtime).await.unwrap()), "third");
+    assert!(runtime.troubles().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_owner_of_a_key_is_told_ahead_and_once() {
+    let (bench, runtime) = Bench::new().await;
+    let by = bench.clock.now().wall;
+    let by = by.saturating_add(Duration::from_hours(20 * 24)).unwrap();
+    let mut new = signed_in("k", bench.clock.now(), secs(3600));
+    key(&mut new);
+    new.rotate_by = Some(by);
+    runtime.tools.store.adopt_sign_in(new).await.unwrap();
+    ask(&runtime).await.unwrap();
+    assert!(
+        runtime.troubles().await.unwrap().is_empty(),
+        "20 days ahead"
+    );
+    bench.clock.advance(Duration::from_hours(7 * 24));
+    for _ in 0..3 {
+        ask(&runtime).await.unwrap();
+    }
+    let told = runtime.troubles().await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].record.event.as_str(), "rotation_due");
+}
+
+#[tokio::test]
+async fn an_import_is_not_spent_until_it_is_the_sole_copy() {
+    let (bench, runtime) = with(|signed_in| {
+        signed_in.lifecycle = GrantLifecycle::Suspended {
+            reason: SuspendReason::SecondCopy,
+            since: signed_in.at,
+        };
+        let refresh = signed_in.brought.refresh().cloned().unwrap();
+        signed_in.brought = Brought::RefreshToken(refresh);
+    })
+    .await;
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(matches!(error, TokenError::Suspended { .. }), "{error}");
+    assert_eq!(bench.server.requests(), 0);
+    assert!(runtime.confirm_sole_copy(&name()).await.unwrap());
+    assert!(ask(&runtime).await.is_ok());
+    assert_eq!(bench.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_end_that_was_told_says_so() {
+    let (bench, runtime) = with(|signed_in| {
+        let ends = signed_in.at.saturating_add(secs(3000)).unwrap();
+        if let Brought::Tokens(tokens) = &mut signed_in.brought {
+            tokens.refresh_token.as_mut().unwrap().expires_at = Some(ends);
+        }
+    })
+    .await;
+    bench.server.kill_family();
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    let record = error.record().unwrap();
+    assert_eq!(record.reason, ReauthorizeReason::RefreshExpired.as_str());
+}

@@ -1,0 +1,160 @@
+//! Grants that came to be elsewhere. Somebody else may still spend their refresh token, and a token spent twice can cost
+//! the grant: until a person confirms that the other copy is retired, an imported grant is not spent.
+
+use jiff::Timestamp;
+
+use super::{ConnectError, ConnectRequest, Wanted};
+use crate::{
+    http::Reach,
+    model::{
+        ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
+        RefreshToken, ServerMetadata, SuspendReason, TokenSet,
+    },
+    oauth::{
+        discovery::Discovered,
+        register::{self, Plan, Purpose},
+    },
+    runtime::Runtime,
+    secret::SecretString,
+    store::{Brought, SignedIn},
+};
+
+/// What is imported.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ImportRequest {
+    /// The connection it becomes: its name, URL, client and scopes. The way is not looked at.
+    pub connect: ConnectRequest,
+    /// Where the refresh token is spent; none asks the resource.
+    pub token_url: Option<String>,
+    /// The refresh token.
+    pub refresh_token: SecretString,
+    /// When it ends, where that is known.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// An access token that came with it.
+    pub tokens: Option<TokenSet>,
+    /// Whether a person has confirmed that the other copy is retired.
+    pub sole_copy: bool,
+}
+
+impl ImportRequest {
+    /// A refresh token, and nothing known beside it.
+    pub fn new(connect: ConnectRequest, refresh_token: SecretString) -> Self {
+        Self {
+            connect,
+            token_url: None,
+            refresh_token,
+            refresh_expires_at: None,
+            tokens: None,
+            sole_copy: false,
+        }
+    }
+}
+
+impl Runtime {
+    /// Takes over a refresh token that another program was given. It is kept, and spent only once it is the sole copy.
+    pub async fn import(&self, import: ImportRequest) -> Result<Grant, ConnectError> {
+        let request = import.connect;
+        self.check_name(&request).await?;
+        let found = match &import.token_url {
+            Some(token_url) => self.told(&request, token_url).await?,
+            None => self.discover(&request).await?,
+        };
+        let client = self.known_client(&request, &found)?;
+        let wanted = Wanted::of_ours(&request, &found);
+        let now = self.now();
+        let issuer = found.provider.issuer.clone();
+        let mut connection = request.connection((issuer, client.client_id.clone()), now);
+        connection.resource = wanted.resource;
+        connection.internal = found.reach == Reach::Anywhere;
+        let refresh = RefreshToken {
+            secret: import.refresh_token,
+            expires_at: import.refresh_expires_at,
+        };
+        let signed_in = SignedIn {
+            connection,
+            client: Some((found.provider, client)),
+            grant_type: GrantType::AuthorizationCode,
+            brought: match import.tokens {
+                Some(tokens) => Brought::Tokens(TokenSet {
+                    refresh_token: Some(refresh),
+                    ..tokens
+                }),
+                None => Brought::RefreshToken(refresh),
+            },
+            lifecycle: if import.sole_copy {
+                GrantLifecycle::Active
+            } else {
+                GrantLifecycle::Suspended {
+                    reason: SuspendReason::SecondCopy,
+                    since: now,
+                }
+            },
+            rotate_by: None,
+            new_grant: GrantId::new(self.tools.seams.random_id()),
+            at: now,
+        };
+        Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+    }
+
+    /// A person has confirmed that no other copy of an imported refresh token is used. False if nothing waited for that.
+    pub async fn confirm_sole_copy(&self, name: &ConnectionName) -> Result<bool, ConnectError> {
+        let missing = || ConnectError::NoSuchConnection(name.clone());
+        let store = &self.tools.store;
+        let connection = store.connection(name).await?.ok_or_else(missing)?;
+        let grant = connection.grant.ok_or_else(missing)?;
+        Ok(store.confirm_sole_copy(&grant, self.now()).await?)
+    }
+
+    /// A provider of which only the token endpoint is told. Its issuer is the one that was given, else the endpoint's
+    /// origin.
+    async fn told(
+        &self,
+        request: &ConnectRequest,
+        token_url: &str,
+    ) -> Result<Discovered, ConnectError> {
+        let endpoint = crate::http::HttpUrl::parse(token_url)?;
+        let transport = &*self.tools.transport;
+        let issuer = request
+            .issuer
+            .clone()
+            .unwrap_or_else(|| Issuer::new(endpoint.origin()));
+        let metadata = ServerMetadata {
+            issuer: issuer.as_str().to_owned(),
+            token_endpoint: Some(endpoint.as_str().to_owned()),
+            ..ServerMetadata::default()
+        };
+        Ok(Discovered {
+            provider: crate::model::Provider { issuer, metadata },
+            resource: None,
+            scope: None,
+            reach: transport
+                .reach(&request.url)
+                .await
+                .or(transport.reach(&endpoint).await),
+        })
+    }
+
+    /// The client that the refresh token was given to: no other can spend it, so none is registered.
+    fn known_client(
+        &self,
+        request: &ConnectRequest,
+        found: &Discovered,
+    ) -> Result<ClientRegistration, ConnectError> {
+        let metadata = ServerMetadata {
+            registration_endpoint: None,
+            ..found.provider.metadata.clone()
+        };
+        let plan = register::plan(&metadata, &request.client, None, Purpose::Device)?;
+        let Plan::Ready(client) = plan else {
+            return Err(register::RegistrationError::Impossible {
+                issuer: metadata.issuer,
+            }
+            .into());
+        };
+        if client.private_key.is_some() {
+            crate::oauth::assertion::check(&client, &self.tools.seams)?;
+        }
+        Ok(client)
+    }
+}

@@ -1,0 +1,211 @@
+//! What a sign-in writes, in one step.
+
+use jiff::Timestamp;
+use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
+
+use super::{
+    SealedRefresh, SqliteStore, audit, clients, end_troubles, put_access,
+    rows::{self, millis, stored},
+};
+use crate::{
+    model::{
+        AccessToken, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
+        Lineage, Provider,
+    },
+    store::{Result, SignedIn, Store as _},
+};
+
+/// A sign-in whose secrets are sealed for the grant and the generation it goes to.
+struct Sealed {
+    signed_in: SignedIn,
+    /// The grant as it was when it was looked up.
+    found: Option<(GrantId, u64, u64)>,
+    grant: GrantId,
+    lineage: Lineage,
+    generation: Generation,
+    client: Option<(Provider, clients::SealedClient)>,
+    refresh: Option<SealedRefresh>,
+    access: Option<(Vec<u8>, AccessToken)>,
+}
+
+impl SqliteStore {
+    /// The row's id and generation are part of what a secret is sealed to, so they are looked up first and the write
+    /// checks that they still hold: two sign-ins at once are adopted one after the other.
+    pub(super) async fn adopt(&self, signed_in: SignedIn) -> Result<Grant> {
+        loop {
+            let found = self.read(|sql| grant_for_sign_in(sql, &signed_in))?;
+            let sealed = self.seal_sign_in(signed_in.clone(), found);
+            let id = sealed.grant.clone();
+            let adopted = self.write(move |sql| sealed.put(sql)).await?;
+            if adopted && let Some(grant) = self.grant(&id).await? {
+                return Ok(grant);
+            }
+        }
+    }
+
+    fn seal_sign_in(&self, signed_in: SignedIn, found: Option<(GrantId, u64, u64)>) -> Sealed {
+        let (grant, lineage, generation) = found.clone().map_or_else(
+            || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
+            |(id, lineage, generation)| {
+                (id, Lineage(lineage).next(), Generation(generation).next())
+            },
+        );
+        let resource = signed_in.connection.resource.clone();
+        let access = signed_in.brought.access(lineage, generation, resource);
+        let refresh = signed_in.brought.refresh();
+        let client = signed_in.client.as_ref();
+        Sealed {
+            client: client.map(|(provider, client)| (provider.clone(), self.seal_client(client))),
+            refresh: refresh.map(|token| self.seal_refresh(&grant, generation, token)),
+            access: access.map(|token| (self.seal_access(&grant, &token), token)),
+            signed_in,
+            found,
+            grant,
+            lineage,
+            generation,
+        }
+    }
+}
+
+impl Sealed {
+    /// False if the grant has moved on since it was looked up.
+    fn put(&self, sql: &Sqlite) -> rusqlite::Result<bool> {
+        let new = &self.signed_in;
+        if grant_for_sign_in(sql, new)? != self.found {
+            return Ok(false);
+        }
+        if let Some((provider, client)) = &self.client {
+            clients::put_provider(sql, provider)?;
+            clients::put_registration(sql, client)?;
+        }
+        let name = &new.connection.name;
+        retire_replaced(sql, name, &self.grant, new.at)?;
+        put_connection(sql, &new.connection, &self.grant)?;
+        let at = (&self.grant, self.lineage, self.generation);
+        put_signed_in_grant(sql, new, at, self.refresh.as_ref())?;
+        match &self.access {
+            Some((sealed, access)) => put_access(sql, &self.grant, sealed, access)?,
+            None => drop_access(sql, &self.grant)?,
+        }
+        end_troubles(sql, name.as_str(), new.at)?;
+        let event = serde_json::json!({
+            "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
+            "principal": new.connection.principal.as_str(), "lineage": self.lineage.0,
+        });
+        audit(sql, new.at, &event)?;
+        Ok(true)
+    }
+}
+
+/// An import may bring no access token; one of the lineage before it is not this grant's any more.
+fn drop_access(sql: &Sqlite, grant: &GrantId) -> rusqlite::Result<()> {
+    let drop_all = "DELETE FROM access_token WHERE grant_id = ?1";
+    sql.execute(drop_all, [grant.as_str()]).map(drop)
+}
+
+fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rusqlite::Result<()> {
+    sql.execute(
+        "INSERT INTO connection (name, principal, url, resource, issuer, client_id, scope, grant_id, created,
+            issuer_given, internal, provider, presentation, check_url)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT DO UPDATE SET principal = ?2, url = ?3, resource = ?4, issuer = ?5, client_id = ?6,
+            scope = ?7, grant_id = ?8, issuer_given = ?10, internal = ?11, provider = ?12, presentation = ?13,
+            check_url = ?14",
+        params![
+            connection.name.as_str(),
+            connection.principal.as_str(),
+            connection.url,
+            connection.resource.as_ref().map(crate::model::Resource::as_str),
+            connection.issuer.as_str(),
+            connection.client_id.as_str(),
+            connection.scope.as_ref().map(crate::model::Scope::as_str),
+            grant.as_str(),
+            millis(connection.created),
+            connection.issuer_given,
+            connection.internal,
+            connection.provider,
+            connection.presentation.to_string(),
+            connection.check_url,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The grant a sign-in goes to: the connection's own, unless that one belongs to another client or is a tombstone.
+fn grant_for_sign_in(
+    sql: &Sqlite,
+    signed_in: &SignedIn,
+) -> rusqlite::Result<Option<(GrantId, u64, u64)>> {
+    sql.query_row(
+        "SELECT g.id, g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
+         WHERE c.name = ?1 AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked'",
+        params![
+            signed_in.connection.name.as_str(),
+            signed_in.connection.issuer.as_str(),
+            signed_in.connection.client_id.as_str(),
+        ],
+        |row| {
+            let lineage = rows::number("lineage", row.get(1)?)?;
+            let generation = rows::number("generation", row.get(2)?)?;
+            Ok((GrantId::new(row.get::<_, String>(0)?), lineage, generation))
+        },
+    )
+    .optional()
+}
+
+/// A sign-in as another client makes a new grant; the one it replaces is over, and its secrets go.
+fn retire_replaced(
+    sql: &Sqlite,
+    connection: &ConnectionName,
+    new: &GrantId,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let old: Option<String> = sql
+        .query_row(
+            "SELECT grant_id FROM connection WHERE name = ?1 AND grant_id <> ?2",
+            [connection.as_str(), new.as_str()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(old) = old {
+        let revoke =
+            "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
+            refresh_token = NULL, refresh_generation = NULL WHERE id = ?1";
+        sql.execute(revoke, params![old, millis(at)])?;
+        sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
+    }
+    Ok(())
+}
+
+fn put_signed_in_grant(
+    sql: &Sqlite,
+    signed_in: &SignedIn,
+    (id, lineage, generation): (&GrantId, Lineage, Generation),
+    refresh: Option<&SealedRefresh>,
+) -> rusqlite::Result<()> {
+    let suspended = match &signed_in.lifecycle {
+        GrantLifecycle::Suspended { reason, since } => Some((*reason, *since)),
+        _ => None,
+    };
+    sql.execute(
+        "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
+            refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        params![
+            id.as_str(),
+            signed_in.connection.issuer.as_str(),
+            signed_in.connection.client_id.as_str(),
+            stored(lineage.0),
+            stored(generation.0),
+            signed_in.lifecycle.as_str(),
+            refresh.map(|refresh| &refresh.sealed),
+            refresh.map(|refresh| refresh.generation),
+            refresh.and_then(|refresh| refresh.expires),
+            signed_in.grant_type.as_str(),
+            suspended.map(|(reason, _)| reason.as_str()),
+            suspended.map(|(_, since)| millis(since)),
+            signed_in.rotate_by.map(millis),
+        ],
+    )?;
+    Ok(())
+}
