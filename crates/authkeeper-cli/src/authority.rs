@@ -89,6 +89,7 @@ impl Authority for Keeping {
                 secret: token.secret,
                 generation: token.generation,
                 url: token.url,
+                presentation: token.presentation,
             }),
             Err(error) => Err(refusal(error)),
         }

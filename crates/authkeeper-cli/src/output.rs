@@ -33,6 +33,12 @@ impl Output {
         }
     }
 
+    /// Whether a person sees what is said beside the data.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
+    pub(crate) fn is_watched(self) -> bool {
+        std::io::stderr().is_terminal()
+    }
+
     /// One line of data. A reader that went away is no error of ours.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn data(self, line: &str) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, Generation, Record},
+    model::{ConnectionName, Generation, Presentation, Record},
     secret::SecretString,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct CarryToken {
     pub(crate) generation: Generation,
     /// The connection's URL, as it was typed. The token goes to its origin and nowhere else.
     pub(crate) url: String,
+    /// How it is shown there.
+    pub(crate) presentation: Presentation,
 }
 
 /// Why there is no token.

@@ -19,12 +19,9 @@ pub(crate) mod tests;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use authkeeper::{
-    model::{ConnectionName, Record},
-    secret::SecretString,
-};
+use authkeeper::model::{ConnectionName, Record};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 
@@ -250,7 +247,7 @@ impl Carrier {
         uri: &Uri,
         token: &CarryToken,
     ) -> Result<Response<ResponseBody>, CarryError> {
-        let request = outgoing.request(uri, bearer(&token.secret)?);
+        let request = outgoing.request(uri, shown(token)?);
         match self.client.request(request).await {
             Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
             Err(error) if error.is_connect() => Err(CarryError::Unreachable {
@@ -267,13 +264,16 @@ impl Carrier {
     clippy::disallowed_methods,
     reason = "the access token goes to the server it was issued for"
 )]
-fn bearer(token: &SecretString) -> Result<HeaderValue, CarryError> {
-    let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
-    let mut value = value.map_err(|_unprintable| CarryError::Fault {
-        message: "the access token has characters that can't stand in a header".to_owned(),
-    })?;
+fn shown(token: &CarryToken) -> Result<(HeaderName, HeaderValue), CarryError> {
+    let presentation = &token.presentation;
+    let unprintable = || CarryError::Fault {
+        message: "the token can't stand in the header that it is shown in".to_owned(),
+    };
+    let text = format!("{}{}", presentation.prefix(), token.secret.expose());
+    let mut value = HeaderValue::try_from(text).map_err(|_unprintable| unprintable())?;
     value.set_sensitive(true);
-    Ok(value)
+    let name = HeaderName::try_from(presentation.header()).map_err(|_name| unprintable())?;
+    Ok((name, value))
 }
 
 /// An error with its causes: hyper keeps what matters in the last one. Neither holds headers or bodies.
@@ -318,7 +318,11 @@ impl Outgoing {
         matches!(self.body, Some(CallBody::Whole(_)))
     }
 
-    fn request(&mut self, uri: &Uri, authorization: HeaderValue) -> Request<ResponseBody> {
+    fn request(
+        &mut self,
+        uri: &Uri,
+        (name, token): (HeaderName, HeaderValue),
+    ) -> Request<ResponseBody> {
         let body = match self.body.take() {
             Some(CallBody::Whole(bytes)) => {
                 self.body = Some(CallBody::Whole(bytes.clone()));
@@ -331,9 +335,7 @@ impl Outgoing {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
-        request
-            .headers_mut()
-            .insert(header::AUTHORIZATION, authorization);
+        request.headers_mut().insert(name, token);
         request
     }
 }

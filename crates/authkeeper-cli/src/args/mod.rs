@@ -1,9 +1,14 @@
 //! The command line as it is typed.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+mod connect;
+
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::connect::{
+    ConnectArgs, GrantArg, ImportArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
+};
 use crate::settings::parse_duration;
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
@@ -29,14 +34,20 @@ Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection · 69 provi
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Sign in once, in a browser
-    #[command(
-        after_help = "Examples:\n  authkeeper connect notion https://mcp.notion.com/mcp\n  authkeeper connect \
-        api https://api.example/v1 --issuer https://login.example --client-id abc --scope 'openid offline_access'"
-    )]
-    Connect(ConnectArgs),
+    /// Sign in once: in a browser, on another device, as the client itself, or with an API key
+    #[command(after_help = connect::CONNECT_EXAMPLES)]
+    Connect(Box<ConnectArgs>),
     /// The same sign-in again, in place
+    #[command(
+        after_help = "Examples:\n  authkeeper reauthorize notion\n  authkeeper reauthorize notion --device"
+    )]
     Reauthorize(ReauthorizeArgs),
+    /// Take over a refresh token that another program was given
+    #[command(after_help = connect::IMPORT_EXAMPLES)]
+    Import(Box<ImportArgs>),
+    /// Put a new API key or client secret in the place of the current one, which serves on for an overlap
+    #[command(after_help = connect::ROTATE_EXAMPLES)]
+    Rotate(RotateArgs),
     /// Revoke at the provider (RFC 7009) and forget
     Disconnect {
         /// The connection
@@ -75,55 +86,6 @@ pub(crate) enum Command {
         #[arg(long)]
         repair: bool,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConnectArgs {
-    /// What to call it
-    pub(crate) name: String,
-    /// The MCP server or API
-    pub(crate) url: String,
-    /// On whose authority calls are made
-    #[arg(long, default_value = "local")]
-    pub(crate) principal: String,
-    /// Plain OAuth without MCP: the authorization server's issuer
-    #[arg(long)]
-    pub(crate) issuer: Option<String>,
-    /// The resource to ask tokens for (RFC 8707), if the server's metadata does not say it
-    #[arg(long)]
-    pub(crate) resource: Option<String>,
-    /// The scopes to ask for, separated by spaces
-    #[arg(long)]
-    pub(crate) scope: Option<String>,
-    /// A client id registered by hand
-    #[arg(long)]
-    pub(crate) client_id: Option<String>,
-    /// The file that holds its secret
-    #[arg(long, requires = "client_id")]
-    pub(crate) client_secret_file: Option<PathBuf>,
-    /// The URL of a client metadata document that serves as client id
-    #[arg(long)]
-    pub(crate) client_metadata_url: Option<String>,
-    #[command(flatten)]
-    pub(crate) sign_in: SignInArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SignInArgs {
-    /// The port on 127.0.0.1 that the sign-in comes back to
-    #[arg(long)]
-    pub(crate) callback_port: Option<u16>,
-    /// How long to wait for the sign-in
-    #[arg(long, default_value = "5m", value_parser = parse_duration)]
-    pub(crate) timeout: Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReauthorizeArgs {
-    /// The connection
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) sign_in: SignInArgs,
 }
 
 #[derive(Debug, Args)]

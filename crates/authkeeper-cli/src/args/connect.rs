@@ -1,0 +1,211 @@
+//! What is typed to connect, in each of the ways there are.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use crate::settings::parse_duration;
+
+pub(super) const CONNECT_EXAMPLES: &str = "\
+Examples:
+  authkeeper connect notion https://mcp.notion.com/mcp               sign in in a browser
+  authkeeper connect notion https://mcp.notion.com/mcp --device      type a short code on your phone
+  authkeeper connect notion https://mcp.notion.com/mcp --headless    paste the final URL, over ssh
+  authkeeper connect gh --provider github --client-id abc --client-secret-file gh.secret
+  authkeeper connect api https://api.example/v1 --issuer https://login.example --grant client_credentials \\
+      --client-id job --private-key-file job.pem
+  authkeeper connect api https://api.example/v1 --grant api_key --key-file api.key --rotate-by 2027-03-01";
+
+pub(super) const IMPORT_EXAMPLES: &str = "\
+Examples:
+  authkeeper import api https://api.example/v1 --token-url https://login.example/token --client-id abc \\
+      --refresh-token-stdin < refresh.token
+  authkeeper import notion https://mcp.notion.com/mcp --from-mcp-remote      what mcp-remote stored
+  authkeeper import notion --other-copy-retired                              it may be used from now on
+
+A refresh token that two programs spend can cost the whole grant. Until you confirm that the other copy is retired, an
+imported one is kept and not used.";
+
+pub(super) const ROTATE_EXAMPLES: &str = "\
+Examples:
+  authkeeper rotate api --key-file new.key --rotate-by 2027-06-01
+  authkeeper rotate api --client-secret-file new.secret
+
+The key before it serves again if the new one is refused before the overlap ends. A client's old secrets stay behind the
+new one and are tried when it is refused.";
+
+/// What kind of grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum GrantArg {
+    AuthorizationCode,
+    ClientCredentials,
+    DeviceCode,
+    ApiKey,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// What to call it
+    pub(crate) name: String,
+    /// The MCP server or API; a provider of the catalogue has one of its own
+    #[arg(required_unless_present = "provider")]
+    pub(crate) url: Option<String>,
+    /// On whose authority calls are made
+    #[arg(long, default_value = "local")]
+    pub(crate) principal: String,
+    /// An entry of the catalogue, like github or google: it knows the endpoints, the scopes and the habits
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// What the provider's entry leaves open, like tenant=contoso; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", requires = "provider")]
+    pub(crate) set: Vec<String>,
+    /// How access is granted
+    #[arg(long, value_enum)]
+    pub(crate) grant: Option<GrantArg>,
+    /// Plain OAuth without MCP: the authorization server's issuer
+    #[arg(long)]
+    pub(crate) issuer: Option<String>,
+    /// The resource to ask tokens for (RFC 8707), if the server's metadata does not say it
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    /// The scopes to ask for, separated by spaces
+    #[arg(long)]
+    pub(crate) scope: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// The header that carries the key or token, with the word before it [default: Authorization: Bearer]
+    #[arg(long, value_name = "HEADER[: WORD]")]
+    pub(crate) header: Option<String>,
+    /// A harmless URL that proves the token, for authkeeper check [default: the MCP server's tools/list]
+    #[arg(long)]
+    pub(crate) check_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) sign_in: SignInArgs,
+}
+
+/// Our client, registered by hand.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// A client id registered by hand
+    #[arg(long)]
+    pub(crate) client_id: Option<String>,
+    /// The file that holds its secret; several are tried in order, while one replaces the other
+    #[arg(long, requires = "client_id")]
+    pub(crate) client_secret_file: Vec<PathBuf>,
+    /// The file that holds its private key (PEM), which proves it without a secret (RFC 7523)
+    #[arg(long, requires = "client_id", conflicts_with = "client_secret_file")]
+    pub(crate) private_key_file: Option<PathBuf>,
+    /// Which of its keys that is (kid), if the provider wants to be told
+    #[arg(long, requires = "private_key_file")]
+    pub(crate) key_id: Option<String>,
+    /// How it shows its secret [default: what the provider's metadata asks for]
+    #[arg(long, value_parser = ["client_secret_basic", "client_secret_post", "none"])]
+    pub(crate) client_auth: Option<String>,
+    /// The URL of a client metadata document that serves as client id
+    #[arg(long)]
+    pub(crate) client_metadata_url: Option<String>,
+}
+
+/// A key that a person made.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// The file that holds the API key
+    #[arg(long, conflicts_with = "key_stdin")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Read the API key from standard input
+    #[arg(long)]
+    pub(crate) key_stdin: bool,
+    /// The day by which the key should be replaced; you are told two weeks ahead
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) rotate_by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignInArgs {
+    /// Sign in on another device, with a short code (RFC 8628)
+    #[arg(long, conflicts_with = "headless")]
+    pub(crate) device: bool,
+    /// Sign in in a browser on any machine, and paste the URL it ends at
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// The port on 127.0.0.1 that the sign-in comes back to
+    #[arg(long)]
+    pub(crate) callback_port: Option<u16>,
+    /// How long to wait for the sign-in [default: 5m, and 15m with --device or --headless]
+    #[arg(long, value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl SignInArgs {
+    /// A person at another device needs longer than one at this one.
+    pub(crate) fn patience(&self) -> Duration {
+        let minutes = if self.device || self.headless { 15 } else { 5 };
+        self.timeout.unwrap_or(Duration::from_mins(minutes))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReauthorizeArgs {
+    /// The connection
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) sign_in: SignInArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What to call it
+    pub(crate) name: String,
+    /// The MCP server or API
+    pub(crate) url: Option<String>,
+    /// On whose authority calls are made
+    #[arg(long, default_value = "local")]
+    pub(crate) principal: String,
+    /// Where the refresh token is spent; left out, the URL's own metadata says it
+    #[arg(long, requires = "url")]
+    pub(crate) token_url: Option<String>,
+    /// The authorization server's issuer
+    #[arg(long, requires = "url")]
+    pub(crate) issuer: Option<String>,
+    /// The resource its tokens are for (RFC 8707)
+    #[arg(long, requires = "url")]
+    pub(crate) resource: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Read the refresh token from standard input
+    #[arg(long, requires = "url")]
+    pub(crate) refresh_token_stdin: bool,
+    /// The file that holds the refresh token
+    #[arg(long, requires = "url", conflicts_with = "refresh_token_stdin")]
+    pub(crate) refresh_token_file: Option<PathBuf>,
+    /// Take what mcp-remote stored for this URL
+    #[arg(
+        long,
+        requires = "url",
+        conflicts_with_all = ["refresh_token_stdin", "refresh_token_file", "token_url", "client_id"]
+    )]
+    pub(crate) from_mcp_remote: bool,
+    /// Where mcp-remote keeps its files [default: $MCP_REMOTE_CONFIG_DIR, else ~/.mcp-auth]
+    #[arg(long, requires = "from_mcp_remote")]
+    pub(crate) mcp_remote_dir: Option<PathBuf>,
+    /// Nothing else uses this refresh token any more: it may be spent
+    #[arg(long)]
+    pub(crate) other_copy_retired: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// The connection
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// The file that holds a new secret of the connection's client
+    #[arg(long, conflicts_with_all = ["key_file", "key_stdin"])]
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// How long the key before it may serve again, if the new one is refused
+    #[arg(long, default_value = "24h", value_parser = parse_duration)]
+    pub(crate) overlap: Duration,
+}

@@ -1,0 +1,111 @@
+//! `connect`, `reauthorize`, `disconnect`.
+
+mod asked;
+mod person;
+
+use authkeeper::{
+    model::{ConnectionName, GrantType},
+    oauth::revoke::Revocation,
+    signin::{Again, Way},
+};
+use serde_json::json;
+
+pub(super) use self::asked::given_client;
+use self::person::Terminal;
+use super::status;
+use crate::{
+    app::App,
+    args::{ConnectArgs, ReauthorizeArgs, SignInArgs},
+    exit::Exit,
+    failure::Failure,
+    output::{Paint, span},
+};
+
+pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
+    let name = ConnectionName::parse(&args.name)?;
+    let request = asked::request(app, args).await?;
+    let person = Terminal::new(app);
+    app.runtime.connect(request, &person).await?;
+    signed_in(app, &name).await
+}
+
+pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), Failure> {
+    let name = ConnectionName::parse(&args.name)?;
+    let mut again = Again::new(args.sign_in.patience());
+    again.way = way(&args.sign_in);
+    again.callback_port = args.sign_in.callback_port;
+    let person = Terminal::new(app);
+    app.runtime.reauthorize(&name, again, &person).await?;
+    signed_in(app, &name).await
+}
+
+/// The way that was chosen, if one was.
+fn way(args: &SignInArgs) -> Option<Way> {
+    if args.device {
+        Some(Way::Device)
+    } else {
+        args.headless.then_some(Way::Headless)
+    }
+}
+
+pub(crate) async fn disconnect(app: &App, name: &str) -> Result<(), Failure> {
+    let name = ConnectionName::parse(name)?;
+    let revocation = app.runtime.disconnect(&name).await?;
+    let (word, said) = match revocation {
+        Revocation::Done => ("done", "revoked at the provider".to_owned()),
+        Revocation::Failed(why) => {
+            let what = format!(
+                "{name} is unusable here, but the provider did not confirm the revocation: {why}"
+            );
+            let next = format!(
+                "authkeeper disconnect {name} tries again; or revoke it at the provider by hand"
+            );
+            return Err(Failure::new(Exit::Unavailable, what, next));
+        }
+        _ => (
+            "not_offered",
+            "the provider offers no revocation; remove the access there by hand".to_owned(),
+        ),
+    };
+    if app.output.json {
+        app.output
+            .data_json(&json!({"connection": name.as_str(), "revocation": word, "detail": said}));
+    } else {
+        app.output.say(&format!(
+            "{name} is disconnected and forgotten here: {said}"
+        ));
+    }
+    Ok(())
+}
+
+/// What a person wants to know once a connection stands.
+pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Failure> {
+    let status = app.runtime.status(name).await?;
+    if app.output.json {
+        app.output.data_json(&status::json(&status));
+        return Ok(());
+    }
+    let good = app.output.paint_err(Paint::Good, "connected");
+    if status.grant_type == Some(GrantType::ApiKey) {
+        app.output.say(&format!(
+            "{name} is {good}. {}",
+            match status.rotate_by {
+                Some(by) => format!("Its key should be replaced by {}.", by.strftime("%Y-%m-%d")),
+                None => "Its key has no rotation date (--rotate-by sets one).".to_owned(),
+            }
+        ));
+        return Ok(());
+    }
+    let left = span(status.left.as_secs());
+    app.output.say(&format!(
+        "{name} is {good}: access for {left}, refreshed ahead of time from here on."
+    ));
+    if !status.refreshable {
+        let warn = app.output.paint_err(Paint::Warn, "warning:");
+        app.output.say(&format!(
+            "{warn} the provider gave no refresh token, so a person is needed again in {left}. \
+             Ask for one with --scope (often offline_access)."
+        ));
+    }
+    Ok(())
+}

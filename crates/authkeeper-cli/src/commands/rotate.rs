@@ -1,0 +1,83 @@
+//! `rotate`: a new API key or client secret in the place of the current one, with an overlap.
+
+use authkeeper::{
+    model::{ClientSecret, ConnectionName, RegistrationSource},
+    signin::Rotation,
+};
+use serde_json::json;
+
+use super::{connect::rotate_by, secret_input};
+use crate::{app::App, args::RotateArgs, exit::Exit, failure::Failure, output::Paint};
+
+pub(crate) async fn rotate(app: &App, args: RotateArgs) -> Result<(), Failure> {
+    let name = ConnectionName::parse(&args.name)?;
+    match &args.client_secret_file {
+        Some(path) => {
+            let secret = secret_input::one_line_of(path, "client secret")?;
+            rotate_secret(app, &name, ClientSecret::new(secret)).await
+        }
+        None => rotate_key(app, &name, &args).await,
+    }
+}
+
+async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Result<(), Failure> {
+    let key = match &args.key.key_file {
+        Some(path) => secret_input::one_line_of(path, "API key")?,
+        None => secret_input::from_stdin(app.output, "API key")?,
+    };
+    let by = rotate_by(&args.key)?;
+    let now = app.runtime.now();
+    let until = now.saturating_add(args.overlap).unwrap_or(now);
+    let rotation = Rotation::new(key, by, until);
+    let grant = app.runtime.rotate_key(name, rotation).await?;
+    if app.output.json {
+        app.output.data_json(&json!({
+            "connection": name.as_str(), "generation": grant.generation.0, "rotate_by": by, "overlap_until": until,
+        }));
+        return Ok(());
+    }
+    let good = app.output.paint_err(Paint::Good, "in use");
+    app.output.say(&format!(
+        "The new key of {name} is {good}. Leave the old one valid at the provider until {until}: it serves again if the \
+         new one is refused."
+    ));
+    app.output.say(&format!(
+        "  {} authkeeper check {name}, then retire the old key at the provider",
+        app.output.paint_err(Paint::Strong, "next:")
+    ));
+    Ok(())
+}
+
+/// The new secret is tried first from now on; the ones before it stay behind it.
+async fn rotate_secret(
+    app: &App,
+    name: &ConnectionName,
+    secret: ClientSecret,
+) -> Result<(), Failure> {
+    let client = app.runtime.replace_client_secret(name, secret).await?;
+    if client.source != RegistrationSource::Given {
+        app.output.say(&format!(
+            "warning: client {} registered itself; a new sign-in may register it anew",
+            client.client_id
+        ));
+    }
+    if app.output.json {
+        app.output.data_json(&json!({
+            "connection": name.as_str(), "client_id": client.client_id.as_str(), "secrets": client.secrets.len(),
+        }));
+        return Ok(());
+    }
+    app.output.say(&format!(
+        "The new secret of client {} is tried first from now on; {} older one(s) behind it, if it is refused.",
+        client.client_id,
+        client.secrets.len().saturating_sub(1)
+    ));
+    Ok(())
+}
+
+/// A grant that has no such thing to replace.
+pub(super) fn nothing_to_rotate(name: &ConnectionName) -> Failure {
+    let what = format!("{name} has no client secret");
+    let next = format!("authkeeper status {name} --json shows how it was granted; authkeeper reauthorize {name} signs in again");
+    Failure::new(Exit::Usage, what, next)
+}

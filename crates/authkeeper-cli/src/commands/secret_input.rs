@@ -1,0 +1,108 @@
+//! Secrets that a person brings: from a file or from standard input, never from the command line, where every user could
+//! read them.
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, Read as _},
+    path::Path,
+};
+
+use authkeeper::secret::SecretString;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::{exit::Exit, failure::Failure, output::Output};
+
+/// No secret is longer.
+const LONGEST: u64 = 64 * 1024;
+
+/// One secret, alone on its line, from a file.
+pub(crate) fn one_line_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
+    let text = whole(path, what)?;
+    one_line(&text).ok_or_else(|| wrong(format!("{} does not hold one {what}", path.display()), what))
+}
+
+/// A secret of several lines, like a private key.
+pub(crate) fn text_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
+    whole(path, what).map(SecretString::from)
+}
+
+fn whole(path: &Path, what: &str) -> Result<String, Failure> {
+    let read = || {
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(LONGEST).read_to_string(&mut text)?;
+        std::io::Result::Ok(text)
+    };
+    read().map_err(|error| wrong(format!("{} can't be read: {error}", path.display()), what))
+}
+
+fn wrong(said: String, what: &str) -> Failure {
+    Failure::new(Exit::Data, said, format!("put the {what} alone into that file"))
+}
+
+fn one_line(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    (!text.is_empty() && !text.contains(['\n', '\r'])).then(|| text.to_owned().into())
+}
+
+/// One secret from standard input. At a terminal it is asked for and does not show.
+pub(crate) fn from_stdin(output: Output, what: &str) -> Result<SecretString, Failure> {
+    let stdin = std::io::stdin();
+    let quiet = stdin.is_terminal().then(|| {
+        output.say(&format!("Paste the {what} and press Enter (it does not show):"));
+        Quiet::begin()
+    });
+    let mut line = String::new();
+    let read = stdin.lock().take(LONGEST).read_line(&mut line);
+    drop(quiet);
+    let said = match read {
+        Ok(_) => format!("standard input holds no {what}"),
+        Err(error) => format!("standard input can't be read: {error}"),
+    };
+    one_line(&line).ok_or_else(|| {
+        let next = format!("pipe the {what} in, like: authkeeper … < file");
+        Failure::new(Exit::Data, said, next)
+    })
+}
+
+/// A terminal that does not show what is typed, for as long as this lives.
+struct Quiet(Option<Termios>);
+
+impl Quiet {
+    fn begin() -> Self {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok();
+        if let Some(mut quiet) = before.clone() {
+            quiet.local_modes.remove(LocalModes::ECHO);
+            let _ = tcsetattr(&stdin, OptionalActions::Now, &quiet);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_holds_no_one_secret_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for bad in ["", "\n\n", "two\nlines"] {
+            std::fs::write(&path, bad).unwrap();
+            let failure = one_line_of(&path, "client secret").unwrap_err();
+            assert_eq!(failure.exit, Exit::Data);
+            assert!(failure.next.contains("alone"), "{}", failure.next);
+        }
+        std::fs::write(&path, " s3cret\r\n").unwrap();
+        assert!(one_line_of(&path, "client secret").is_ok());
+        assert!(one_line_of(Path::new("/nowhere"), "client secret").is_err());
+    }
+}
