@@ -160,6 +160,8 @@ words!(
         Secondary = "secondary",
         /// Seen by us on a running server.
         Measured = "measured",
+        /// Where the fact should be, but nobody has read it for this entry: check before relying on it.
+        Unread = "unread",
     }
 );
 
