@@ -121,7 +121,9 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
 
 async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Connect(args) => commands::connect::connect(app, args).await,
+        Command::Connect(args) => commands::connect::connect(app, *args).await,
+        Command::Import(args) => commands::import::import(app, *args).await,
+        Command::Rotate(args) => commands::rotate::rotate(app, args).await,
         Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
         Command::Disconnect { name } => commands::connect::disconnect(app, &name).await,
         Command::Token(args) => commands::token::token(app, args).await,

@@ -43,7 +43,7 @@ pub enum TokenError {
         record: Box<Record>,
     },
     /// Authority is withdrawn for now.
-    #[error("{connection} is suspended ({})", reason.as_str())]
+    #[error("{connection} is suspended: {}", reason.sentence())]
     Suspended {
         /// Which connection.
         connection: ConnectionName,
@@ -106,7 +106,11 @@ impl TokenError {
     pub fn advice(&self) -> Advice {
         match self {
             Self::NoSuchConnection { .. } => Advice::NotFound,
-            Self::ReauthorizationRequired { .. } => Advice::Reauthorize,
+            Self::ReauthorizationRequired { .. }
+            | Self::Suspended {
+                reason: SuspendReason::SecondCopy,
+                ..
+            } => Advice::Reauthorize,
             Self::Suspended { .. } | Self::Rejected { .. } | Self::RequestRefused { .. } => {
                 Advice::Permission
             }

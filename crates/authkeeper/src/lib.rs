@@ -12,13 +12,14 @@
 //! # The modules
 //!
 //! ```text
-//! runtime, signin ─▶ refresh ─▶ store, oauth ─▶ http, clock, secret ─▶ model
+//! runtime, signin ─▶ catalogue ─▶ refresh ─▶ store, oauth ─▶ http, clock, secret ─▶ model
 //! ```
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
 //! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
+//! | [`catalogue`] | what is known of providers, as data with sources and dates |
 //! | [`store`] | the store trait, `SQLite`, sealing, owners' locks |
 //! | [`oauth`] | the wire, one file a flow or RFC |
 //! | [`http`] | the transport seam: connect, then send |
@@ -46,6 +47,7 @@
 #![warn(missing_docs)]
 
 mod background;
+pub mod catalogue;
 pub mod clock;
 pub mod error;
 pub mod fault;

@@ -104,6 +104,10 @@ pub(crate) struct ClientArgs {
     /// How it shows its secret [default: what the provider's metadata asks for]
     #[arg(long, value_parser = ["client_secret_basic", "client_secret_post", "none"])]
     pub(crate) client_auth: Option<String>,
+    /// The redirect URI it was registered with, where the provider takes only that one; the URL that the browser ends at
+    /// is pasted unless it is http://127.0.0.1:PORT/callback
+    #[arg(long, requires = "client_id")]
+    pub(crate) redirect_uri: Option<String>,
     /// The URL of a client metadata document that serves as client id
     #[arg(long)]
     pub(crate) client_metadata_url: Option<String>,
@@ -188,7 +192,7 @@ pub(crate) struct ImportArgs {
         conflicts_with_all = ["refresh_token_stdin", "refresh_token_file", "token_url", "client_id"]
     )]
     pub(crate) from_mcp_remote: bool,
-    /// Where mcp-remote keeps its files [default: $MCP_REMOTE_CONFIG_DIR, else ~/.mcp-auth]
+    /// Where mcp-remote keeps its files [default: `$MCP_REMOTE_CONFIG_DIR`, else ~/.mcp-auth]
     #[arg(long, requires = "from_mcp_remote")]
     pub(crate) mcp_remote_dir: Option<PathBuf>,
     /// Nothing else uses this refresh token any more: it may be spent

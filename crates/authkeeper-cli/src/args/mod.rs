@@ -7,7 +7,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::connect::{
-    ConnectArgs, GrantArg, ImportArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
+    ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
 use crate::settings::parse_duration;
 

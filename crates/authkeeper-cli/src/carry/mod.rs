@@ -21,7 +21,9 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use authkeeper::model::{ConnectionName, Record};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 use http_body_util::{BodyExt, Full};
 use sha2::{Digest, Sha256};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkeeper::model::{Event, Generation};
+use authkeeper::model::{Event, Generation, Presentation};
 use http::request::Parts;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -40,6 +40,8 @@ pub(crate) struct FakeAuthority {
     url: String,
     last: u64,
     dead: bool,
+    /// How its tokens are shown.
+    presentation: Presentation,
     /// What every request for a token gets instead.
     refusal: Option<fn() -> CarryRefusal>,
     current: AtomicU64,
@@ -63,11 +65,19 @@ impl FakeAuthority {
         Arc::new(made)
     }
 
+    /// Its tokens are shown as `presentation` has it.
+    fn showing(url: &str, presentation: &str) -> Arc<Self> {
+        let mut made = Self::made(url, 1, false);
+        made.presentation = Presentation::parse(presentation).unwrap();
+        Arc::new(made)
+    }
+
     fn made(url: &str, last: u64, dead: bool) -> Self {
         Self {
             url: url.to_owned(),
             last,
             dead,
+            presentation: Presentation::default(),
             refusal: None,
             current: AtomicU64::new(1),
             asked: Mutex::default(),
@@ -109,6 +119,7 @@ impl Authority for FakeAuthority {
             secret,
             generation,
             url: self.url.clone(),
+            presentation: self.presentation.clone(),
         })
     }
 
@@ -247,6 +258,16 @@ async fn the_token_is_put_in_and_what_is_ours_left_out() {
             .contains(heads[0].headers["host"].to_str().unwrap())
     );
     assert_eq!(*authority.succeeded.lock().unwrap(), ["f1"]);
+}
+
+#[tokio::test]
+async fn a_key_stands_in_the_header_that_its_server_reads() {
+    let server = accepting("none").await;
+    let authority = FakeAuthority::showing(&server.url, "X-API-Key");
+    let _ = carried(&authority, kept()).await;
+    let heads = server.heads.lock().unwrap().clone();
+    assert_eq!(heads[0].headers["x-api-key"], "tok-1");
+    assert!(!heads[0].headers.contains_key("authorization"));
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 pub(crate) mod connect;
 pub(crate) mod doctor;
+pub(crate) mod import;
 pub(crate) mod mcp;
+pub(crate) mod rotate;
 pub(crate) mod run;
+pub(crate) mod secret_input;
 pub(crate) mod start_run;
 pub(crate) mod status;
 pub(crate) mod token;

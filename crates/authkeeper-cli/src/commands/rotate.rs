@@ -7,7 +7,7 @@ use authkeeper::{
 use serde_json::json;
 
 use super::{connect::rotate_by, secret_input};
-use crate::{app::App, args::RotateArgs, exit::Exit, failure::Failure, output::Paint};
+use crate::{app::App, args::RotateArgs, failure::Failure, output::Paint};
 
 pub(crate) async fn rotate(app: &App, args: RotateArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
@@ -25,8 +25,8 @@ async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Resu
         Some(path) => secret_input::one_line_of(path, "API key")?,
         None => secret_input::from_stdin(app.output, "API key")?,
     };
-    let by = rotate_by(&args.key)?;
     let now = app.runtime.now();
+    let by = rotate_by(&args.key, now)?;
     let until = now.saturating_add(args.overlap).unwrap_or(now);
     let rotation = Rotation::new(key, by, until);
     let grant = app.runtime.rotate_key(name, rotation).await?;
@@ -73,11 +73,4 @@ async fn rotate_secret(
         client.secrets.len().saturating_sub(1)
     ));
     Ok(())
-}
-
-/// A grant that has no such thing to replace.
-pub(super) fn nothing_to_rotate(name: &ConnectionName) -> Failure {
-    let what = format!("{name} has no client secret");
-    let next = format!("authkeeper status {name} --json shows how it was granted; authkeeper reauthorize {name} signs in again");
-    Failure::new(Exit::Usage, what, next)
 }

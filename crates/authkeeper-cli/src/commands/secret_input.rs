@@ -17,7 +17,8 @@ const LONGEST: u64 = 64 * 1024;
 /// One secret, alone on its line, from a file.
 pub(crate) fn one_line_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
     let text = whole(path, what)?;
-    one_line(&text).ok_or_else(|| wrong(format!("{} does not hold one {what}", path.display()), what))
+    one_line(&text)
+        .ok_or_else(|| wrong(format!("{} does not hold one {what}", path.display()), what))
 }
 
 /// A secret of several lines, like a private key.
@@ -36,7 +37,11 @@ fn whole(path: &Path, what: &str) -> Result<String, Failure> {
 }
 
 fn wrong(said: String, what: &str) -> Failure {
-    Failure::new(Exit::Data, said, format!("put the {what} alone into that file"))
+    Failure::new(
+        Exit::Data,
+        said,
+        format!("put the {what} alone into that file"),
+    )
 }
 
 fn one_line(text: &str) -> Option<SecretString> {
@@ -48,7 +53,9 @@ fn one_line(text: &str) -> Option<SecretString> {
 pub(crate) fn from_stdin(output: Output, what: &str) -> Result<SecretString, Failure> {
     let stdin = std::io::stdin();
     let quiet = stdin.is_terminal().then(|| {
-        output.say(&format!("Paste the {what} and press Enter (it does not show):"));
+        output.say(&format!(
+            "Paste the {what} and press Enter (it does not show):"
+        ));
         Quiet::begin()
     });
     let mut line = String::new();

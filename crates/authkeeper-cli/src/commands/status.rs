@@ -1,7 +1,7 @@
 //! `status`: what is connected, how long it is good, and what needs a person.
 
 use authkeeper::{
-    model::{ConnectionName, ConnectionState},
+    model::{ConnectionName, ConnectionState, GrantType, SuspendReason},
     runtime::ConnectionStatus,
 };
 use serde_json::{Value, json};
@@ -67,6 +67,10 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "refresh_in_seconds": status.due_in.as_secs(),
         "refreshable": status.refreshable,
         "refresh_expires_at": status.refresh_expires_at,
+        "grant_type": status.grant_type.map(GrantType::as_str),
+        "provider": connection.provider,
+        "rotate_by": status.rotate_by,
+        "overlap_until": status.standby_until,
         "action": action(status),
         "troubles": status.troubles.iter().map(|trouble| &trouble.record).collect::<Vec<_>>(),
     })
@@ -80,6 +84,10 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             Some(format!("authkeeper reauthorize {name}"))
         }
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
+        ConnectionState::Suspended {
+            reason: SuspendReason::SecondCopy,
+            ..
+        } => Some(format!("authkeeper import {name} --other-copy-retired")),
         ConnectionState::Active if status.left.is_zero() && !status.refreshable => {
             Some(format!("authkeeper reauthorize {name}"))
         }
@@ -127,12 +135,19 @@ fn table(output: Output, statuses: &[ConnectionStatus]) -> Vec<String> {
 }
 
 fn row(status: &ConnectionStatus) -> [String; 6] {
+    let key = status.grant_type == Some(GrantType::ApiKey);
     let access = if status.left.is_zero() {
         "ended".to_owned()
+    } else if key {
+        "does not end".to_owned()
     } else {
         format!("{} left", span(status.left.as_secs()))
     };
     let refresh = match (&status.state, status.refreshable) {
+        (ConnectionState::Active, _) if key => match status.rotate_by {
+            Some(by) => format!("replace by {}", by.strftime("%Y-%m-%d")),
+            None => "-".to_owned(),
+        },
         (ConnectionState::Active, true) if status.due_in.is_zero() => "due".to_owned(),
         (ConnectionState::Active, true) => format!("in {}", span(status.due_in.as_secs())),
         (ConnectionState::Active, false) => "needs a person".to_owned(),
@@ -170,6 +185,8 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
     let mut lines = Vec::new();
     if let ConnectionState::ReauthorizationRequired { reason, since } = &status.state {
         lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
+    } else if let ConnectionState::Suspended { reason, since } = &status.state {
+        lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
     } else if let Some(trouble) = status.troubles.first() {
         lines.push(format!("{name}: {}.", trouble.record.detail));
     }
@@ -178,6 +195,8 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
             "{name}: disconnected, but the provider did not confirm that it revoked the grant."
         ));
         lines.push(format!("  to try again: authkeeper disconnect {name}"));
+    } else if let ConnectionState::Suspended { .. } = &status.state {
+        lines.extend(action(status).map(|action| format!("  once it is retired: {action}")));
     } else if let Some(action) = action(status) {
         lines.push(format!("  {principal} must sign in again: {action}"));
     } else if status.is_uncertain() {

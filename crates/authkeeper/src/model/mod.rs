@@ -22,7 +22,7 @@ pub use self::{
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
     provider::{
-        ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider,
+        ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,
     },
     record::{Event, FailedCall, Record, Trouble},

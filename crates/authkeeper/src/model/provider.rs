@@ -45,6 +45,32 @@ pub struct ServerMetadata {
     /// Whether a client metadata document's URL serves as `client_id`.
     #[serde(default)]
     pub client_id_metadata_document_supported: bool,
+    /// What the catalogue knows beside this; no server says it of itself.
+    #[serde(default, skip_serializing_if = "Quirks::is_none")]
+    pub quirks: Quirks,
+}
+
+/// How a provider's token endpoint differs from RFC 6749.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Quirks {
+    /// Where refresh tokens are exchanged, if not at the token endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_endpoint: Option<String>,
+    /// Whether it wants JSON in the place of a form.
+    #[serde(default)]
+    pub json: bool,
+    /// Headers it insists on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// What stands between two scopes in the authorization request, if not a space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope_separator: Option<String>,
+}
+
+impl Quirks {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A third-party authorization server: its metadata and its habits.

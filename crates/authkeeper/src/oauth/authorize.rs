@@ -39,6 +39,8 @@ pub struct AuthorizationAsk<'a> {
     pub resource: Option<&'a Resource>,
     /// What this provider wants beside the usual (`access_type=offline` and the like).
     pub extra: &'a [(String, String)],
+    /// What stands between two scopes, if not the space that RFC 6749 §3.3 asks for.
+    pub scope_separator: Option<&'a str>,
 }
 
 impl SignIn {
@@ -89,7 +91,8 @@ impl SignIn {
             .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(digest))
             .append_pair("code_challenge_method", "S256");
         if let Some(scope) = ask.scope {
-            query.append_pair("scope", scope.as_str());
+            let separator = ask.scope_separator.unwrap_or(" ");
+            query.append_pair("scope", &scope.as_str().replace(' ', separator));
             // OpenID Connect Core §11: offline access is granted only with the person's consent asked for.
             let asked_already = ask.extra.iter().any(|(key, _)| key == "prompt");
             if !asked_already && scope.iter().any(|scope| scope == "offline_access") {
@@ -238,6 +241,7 @@ mod tests {
             scope: Some(&scope),
             resource: Some(&resource),
             extra: &[],
+            scope_separator: None,
         });
         let url = url.expose();
         assert!(url.starts_with(
@@ -322,12 +326,14 @@ mod tests {
         let url = sign_in.url(&AuthorizationAsk {
             endpoint: &endpoint,
             client_id: &ClientId::new("c"),
-            scope: Some(&Scope::new("offline_access")),
+            scope: Some(&Scope::new("read offline_access")),
             resource: None,
             extra: &extra,
+            scope_separator: Some(","),
         });
         let url = url.expose();
         assert!(url.ends_with("&access_type=offline&prompt=select_account+consent"));
         assert_eq!(url.matches("prompt=").count(), 1);
+        assert!(url.contains("scope=read%2Coffline_access"), "{url}");
     }
 }

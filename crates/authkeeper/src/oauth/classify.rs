@@ -75,6 +75,11 @@ const GRANT_CODES: &[&str] = &[
     "invalid_refresh_token",
     "token_revoked",
     "token_expired",
+    // Slack: revoked; the person or the workspace is deleted.
+    "authorization_not_found",
+    "account_inactive",
+    // Zoho: the refresh token is revoked.
+    "invalid_code",
     "interaction_required",
     "login_required",
     "consent_required",
@@ -127,13 +132,14 @@ fn by_code(reply: &Reply, refused: Refused, now: Timestamp) -> Outcome {
     if is_in(UNKNOWN_CODES) {
         return Outcome::Unknown(UnknownKind::ServerError);
     }
-    if is_in(LATER_CODES) || matches!(reply.status.as_u16(), 429 | 503) {
+    let later = is_in(LATER_CODES) || says_too_often(&refused);
+    if later || matches!(reply.status.as_u16(), 429 | 503) {
         return transient(format!("{} ({})", refused.code, reply.status), reply, now);
     }
     if reply.status.is_server_error() {
         return Outcome::Unknown(unknown_by_status(reply.status));
     }
-    if is_in(GRANT_CODES) || says_the_user_is_gone(&refused) {
+    if is_in(GRANT_CODES) || says_the_grant_is_over(&refused) {
         return Outcome::GrantRefused(refused);
     }
     if is_in(CLIENT_CODES) {
@@ -142,11 +148,24 @@ fn by_code(reply: &Reply, refused: Refused, now: Timestamp) -> Outcome {
     Outcome::RequestRefused(refused)
 }
 
-/// Servers that answer `invalid_request` when the account behind the grant is deleted or locked (better-auth, Canaille).
-fn says_the_user_is_gone(refused: &Refused) -> bool {
+/// Servers that say with another code that the grant is over: the account behind it is deleted or locked (better-auth,
+/// Canaille), or the refresh token is not good (Zoom, Gitea).
+fn says_the_grant_is_over(refused: &Refused) -> bool {
     let description = refused.description.as_deref().unwrap_or_default();
-    refused.code == "invalid_request"
-        && (description == "user not found" || description.starts_with("There is no 'user'"))
+    match refused.code.as_str() {
+        "invalid_request" => {
+            matches!(description, "user not found" | "Invalid Token!")
+                || description.starts_with("There is no 'user'")
+        }
+        "unauthorized_client" => description == "unable to parse refresh token",
+        _ => false,
+    }
+}
+
+/// Zoho refuses one refresh token's eleventh access token within ten minutes. The grant lives.
+fn says_too_often(refused: &Refused) -> bool {
+    let description = refused.description.as_deref().unwrap_or_default();
+    refused.code == "Access Denied" && description.contains("too many requests continuously")
 }
 
 fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
@@ -214,18 +233,18 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 /// The error in a JSON body: RFC 6749's `error`, Slack's `ok: false`, or a nested or differently named code.
 pub(super) fn error_of(body: &Value) -> Option<Refused> {
+    // HubSpot says so in `status`, at times beside an `error` of `invalid_request` that alone would mean something else.
+    let bad_refresh_token = body.get("status").and_then(Value::as_str) == Some("BAD_REFRESH_TOKEN");
     let code = match body.get("error") {
+        _ if bad_refresh_token => "bad_refresh_token".to_owned(),
         Some(Value::String(code)) => code.clone(),
         Some(Value::Object(inner)) => ["code", "type", "status"]
             .iter()
             .find_map(|key| inner.get(*key)?.as_str())?
             .to_owned(),
-        _ if body.get("status").and_then(Value::as_str) == Some("BAD_REFRESH_TOKEN") => {
-            "bad_refresh_token".to_owned()
-        }
         _ => body.get("error_code").and_then(Value::as_str)?.to_owned(),
     };
-    let text = ["error_description", "message", "msg"];
+    let text = ["error_description", "message", "msg", "reason"];
     let description = text
         .iter()
         .find_map(|key| body.get(*key)?.as_str())

@@ -116,10 +116,71 @@ fn every_measured_answer_has_its_meaning() {
         (200, r#"{"access_token":""}"#, "unreadable_answer"),
         (200, r#"["access_token"]"#, "unreadable_answer"),
     ];
+    all_mean(rows);
+}
+
+fn all_mean(rows: &[(u16, &'static str, &str)]) {
     for (status, body, expected) in rows {
         let outcome = classify(&reply(*status, &[], body), now());
         assert_eq!(word(&outcome), *expected, "{status} {body}");
     }
+}
+
+/// Documented by the vendors or seen by others; the catalogue has the sources.
+#[test]
+fn the_words_of_single_providers_have_their_meaning() {
+    all_mean(&[
+        // HubSpot as it came in October 2026, Zoom's two forms, Gitea, Zoho
+        (
+            400,
+            r#"{"status":"BAD_REFRESH_TOKEN","error":"invalid_request","message":"missing or invalid"}"#,
+            "grant",
+        ),
+        (
+            400,
+            r#"{"reason":"Invalid Token!","error":"invalid_grant"}"#,
+            "grant",
+        ),
+        (
+            401,
+            r#"{"reason":"Invalid Token!","error":"invalid_request"}"#,
+            "grant",
+        ),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"missing parameter"}"#,
+            "request",
+        ),
+        (
+            400,
+            r#"{"error":"unauthorized_client","error_description":"unable to parse refresh token"}"#,
+            "grant",
+        ),
+        (400, r#"{"error":"unauthorized_client"}"#, "client"),
+        (200, r#"{"error":"invalid_code"}"#, "grant"),
+        (
+            400,
+            r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#,
+            "transient",
+        ),
+        (400, r#"{"error":"Access Denied"}"#, "request"),
+        // Entra: a person must do something; our secret has ended
+        (400, r#"{"error":"interaction_required"}"#, "grant"),
+        (
+            401,
+            r#"{"error":"invalid_client","error_description":"AADSTS7000222: expired","error_codes":[7000222]}"#,
+            "client",
+        ),
+        // Atlassian: a wrong client secret; the person's refusal has the same code, so nobody is asked to sign in again
+        (401, r#"{"error":"access_denied"}"#, "request"),
+        // Slack
+        (
+            200,
+            r#"{"ok":false,"error":"authorization_not_found"}"#,
+            "grant",
+        ),
+        (200, r#"{"ok":false,"error":"account_inactive"}"#, "grant"),
+    ]);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! How our client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::assertion::{self, AssertionError};
 use crate::{
     clock::Seams,
     http::Request,
-    model::{ClientAuthMethod, ClientRegistration},
+    model::{ClientAuthMethod, ClientRegistration, Quirks},
     secret::SecretString,
 };
 
@@ -20,6 +20,7 @@ pub struct ClientProof {
     client_id: String,
     how: How,
     rank: usize,
+    quirks: Quirks,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ enum How {
 pub struct OurClient<'a> {
     /// The client.
     pub registration: &'a ClientRegistration,
+    /// How its provider's token endpoint differs from the RFC.
+    pub quirks: &'a Quirks,
     /// Whom an assertion is for; none means the issuer.
     pub audience: Option<&'a str>,
     /// For the time and the number of an assertion.
@@ -61,6 +64,7 @@ impl OurClient<'_> {
             client_id: registration.client_id.as_str().to_owned(),
             how,
             rank,
+            quirks: self.quirks.clone(),
         })
     }
 }
@@ -71,39 +75,58 @@ impl ClientProof {
         self.rank
     }
 
-    /// A form `POST` to an endpoint that our client authenticates at. `fields` are sent in order.
+    /// A `POST` to an endpoint that our client authenticates at. `fields` are sent in order: as a form, or as JSON where
+    /// the provider wants that.
     pub fn form(&self, fields: &[(&str, &str)]) -> Request {
         let mut headers = form_headers();
-        let mut body = form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(fields);
+        let mut all: Vec<(&str, &str)> = fields.to_vec();
         #[expect(
             clippy::disallowed_methods,
             reason = "the client's proof is sent to its issuer"
         )]
         match &self.how {
             How::Basic(secret) => {
-                headers.insert(
-                    header::AUTHORIZATION,
-                    basic(&self.client_id, secret.expose()),
-                );
+                let value = basic(&self.client_id, secret.expose());
+                headers.insert(header::AUTHORIZATION, value);
             }
             How::Post(secret) => {
-                body.append_pair("client_id", &self.client_id);
-                body.append_pair("client_secret", secret.expose());
+                all.push(("client_id", &self.client_id));
+                all.push(("client_secret", secret.expose()));
             }
             How::Assertion(assertion) => {
-                body.append_pair("client_id", &self.client_id);
-                body.append_pair("client_assertion_type", ASSERTION_TYPE);
-                body.append_pair("client_assertion", assertion.expose());
+                all.push(("client_id", &self.client_id));
+                all.push(("client_assertion_type", ASSERTION_TYPE));
+                all.push(("client_assertion", assertion.expose()));
             }
-            How::Public => {
-                body.append_pair("client_id", &self.client_id);
-            }
+            How::Public => all.push(("client_id", &self.client_id)),
         }
+        let body = if self.quirks.json {
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, json);
+            let object: serde_json::Map<String, serde_json::Value> = all
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.into()))
+                .collect();
+            serde_json::Value::Object(object).to_string()
+        } else {
+            form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(all)
+                .finish()
+        };
+        self.add_quirks(&mut headers);
         Request {
             method: http::Method::POST,
             headers,
-            body: body.finish().into(),
+            body: body.into(),
+        }
+    }
+
+    fn add_quirks(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.quirks.headers {
+            let pair = (HeaderName::try_from(name), HeaderValue::try_from(value));
+            if let (Ok(name), Ok(value)) = pair {
+                headers.insert(name, value);
+            }
         }
     }
 }
@@ -132,6 +155,14 @@ mod tests {
     use crate::model::{ClientId, ClientSecret, Issuer, RegistrationSource};
 
     fn form(auth_method: ClientAuthMethod, fields: &[(&str, &str)]) -> Request {
+        form_with(&Quirks::default(), auth_method, fields)
+    }
+
+    fn form_with(
+        quirks: &Quirks,
+        auth_method: ClientAuthMethod,
+        fields: &[(&str, &str)],
+    ) -> Request {
         let registration = ClientRegistration {
             issuer: Issuer::new("https://as.example"),
             client_id: ClientId::new("a:b"),
@@ -144,6 +175,7 @@ mod tests {
         };
         let our = OurClient {
             registration: &registration,
+            quirks,
             audience: None,
             seams: &Seams::system(),
         };
@@ -163,5 +195,18 @@ mod tests {
         assert!(!post.headers.contains_key(header::AUTHORIZATION));
         let none = form(ClientAuthMethod::None, &[]);
         assert_eq!(&none.body[..], b"client_id=a%3Ab");
+    }
+
+    #[test]
+    fn a_provider_that_wants_json_and_headers_gets_them() {
+        let quirks = Quirks {
+            json: true,
+            headers: vec![("Notion-Version".to_owned(), "2025-09-03".to_owned())],
+            ..Quirks::default()
+        };
+        let request = form_with(&quirks, ClientAuthMethod::Basic, &[("grant_type", "x")]);
+        assert_eq!(&request.body[..], br#"{"grant_type":"x"}"#);
+        assert_eq!(request.headers[header::CONTENT_TYPE], "application/json");
+        assert_eq!(request.headers["notion-version"], "2025-09-03");
     }
 }

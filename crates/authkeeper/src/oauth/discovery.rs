@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{WireError, body_hint, challenge, exchange};
 use crate::{
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
-    model::{Issuer, Provider, Resource, Scope, ServerMetadata},
+    model::{Issuer, Provider, Quirks, Resource, Scope, ServerMetadata},
 };
 
 /// Why no authorization server could be found or believed.
@@ -304,7 +304,9 @@ pub async fn provider(
         if !reply.status.is_success() {
             continue;
         }
-        let metadata: ServerMetadata = parse_metadata(&at, &reply)?;
+        let mut metadata: ServerMetadata = parse_metadata(&at, &reply)?;
+        // Ours to know, and not a server's to say.
+        metadata.quirks = Quirks::default();
         if metadata.issuer != issuer.as_str() {
             return Err(DiscoveryError::IssuerMismatch {
                 url: place.clone(),
@@ -363,7 +365,7 @@ pub struct CodeEndpoints {
     pub token: HttpUrl,
 }
 
-/// Checks that a code flow with PKCE is possible.
+/// Where a code flow goes.
 pub fn code_endpoints(metadata: &ServerMetadata) -> Result<CodeEndpoints, DiscoveryError> {
     let authorization = endpoint(
         metadata,
@@ -371,21 +373,26 @@ pub fn code_endpoints(metadata: &ServerMetadata) -> Result<CodeEndpoints, Discov
         metadata.authorization_endpoint.as_ref(),
     )?;
     let token = token_endpoint(metadata)?;
-    let offered = &metadata.code_challenge_methods_supported;
-    if !offered.iter().any(|method| method == "S256") {
-        let offered = if offered.is_empty() {
-            "none".to_owned()
-        } else {
-            offered.join(", ")
-        };
-        return Err(DiscoveryError::NoPkce {
-            issuer: metadata.issuer.clone(),
-            offered,
-        });
-    }
     Ok(CodeEndpoints {
         authorization,
         token,
+    })
+}
+
+/// Checks that a server promises PKCE with S256.
+pub fn require_pkce(metadata: &ServerMetadata) -> Result<(), DiscoveryError> {
+    let offered = &metadata.code_challenge_methods_supported;
+    if offered.iter().any(|method| method == "S256") {
+        return Ok(());
+    }
+    let offered = if offered.is_empty() {
+        "none".to_owned()
+    } else {
+        offered.join(", ")
+    };
+    Err(DiscoveryError::NoPkce {
+        issuer: metadata.issuer.clone(),
+        offered,
     })
 }
 
@@ -498,17 +505,18 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(
-            code_endpoints(&metadata),
+            require_pkce(&metadata),
             Err(DiscoveryError::NoPkce { .. })
         ));
         metadata.code_challenge_methods_supported = vec!["plain".to_owned()];
         assert!(matches!(
-            code_endpoints(&metadata),
+            require_pkce(&metadata),
             Err(DiscoveryError::NoPkce { .. })
         ));
         metadata
             .code_challenge_methods_supported
             .push("S256".to_owned());
+        assert!(require_pkce(&metadata).is_ok());
         assert_eq!(
             code_endpoints(&metadata).unwrap().token.as_str(),
             "https://a/t"

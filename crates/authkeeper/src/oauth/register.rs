@@ -53,6 +53,8 @@ pub struct GivenClient {
     pub key_id: Option<String>,
     /// How it authenticates, where a person or the catalogue says so.
     pub auth_method: Option<ClientAuthMethod>,
+    /// The redirect URI that it is registered with, where only that one is taken.
+    pub redirect_uri: Option<String>,
     /// The URL of a client metadata document.
     pub metadata_url: Option<String>,
 }
@@ -113,7 +115,7 @@ fn given_registration(
         private_key: given.private_key.clone(),
         key_id: given.key_id.clone(),
         auth_method: given_method(metadata, given),
-        redirect_uris: vec![],
+        redirect_uris: given.redirect_uri.iter().cloned().collect(),
         source: RegistrationSource::Given,
     }
 }

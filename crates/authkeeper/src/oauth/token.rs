@@ -100,15 +100,25 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// Reads an answer's JSON object; none if it has no access token that can be sent as a bearer token.
+    /// Reads an answer's JSON object; none if it has no access token that can be sent as a bearer token. Slack puts a
+    /// person's token (and not its bot's) one level down, under `authed_user`.
     pub fn read(body: &Value) -> Option<Self> {
+        Self::read_flat(body).or_else(|| Self::read_flat(body.get("authed_user")?))
+    }
+
+    fn read_flat(body: &Value) -> Option<Self> {
         let text = |key: &str| {
             body.get(key)
                 .and_then(Value::as_str)
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
         };
-        let bearer = text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+        // Slack says "user" and "bot", which are bearer tokens by another name.
+        let bearer = text("token_type").is_none_or(|kind| {
+            ["bearer", "user", "bot"]
+                .iter()
+                .any(|word| kind.eq_ignore_ascii_case(word))
+        });
         let access_token = text("access_token").filter(|token| bearer && sendable(token))?;
         let refresh_keys = ["refresh_token_expires_in", "refresh_expires_in"];
         Some(Self {
@@ -245,6 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn slacks_tokens_are_found_where_it_puts_them() {
+        let set =
+            read(r#"{"ok":true,"access_token":"xoxb","token_type":"bot","expires_in":43200}"#);
+        assert_eq!(set.lifetime.as_secs(), 43_200);
+        let set = read(
+            r#"{"ok":true,"authed_user":{"access_token":"xoxp","token_type":"user","expires_in":9}}"#,
+        );
+        assert_eq!(set.lifetime.as_secs(), 9);
+    }
+
+    #[test]
     fn a_refresh_tokens_own_end_is_kept() {
         let set = read(r#"{"access_token":"a","refresh_token":"r","refresh_expires_in":60}"#);
         assert_eq!(
@@ -290,6 +311,7 @@ mod tests {
         let resource = Resource::new("http://127.0.0.1:1");
         let our = crate::oauth::client_auth::OurClient {
             registration: &registration,
+            quirks: &crate::model::Quirks::default(),
             audience: None,
             seams: &Seams::system(),
         };

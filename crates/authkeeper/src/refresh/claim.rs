@@ -159,7 +159,9 @@ async fn look_into(
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
         journal.state(&tools.sealer)
     });
-    let rules = tools.rules.recovery(grant.issuer.as_str());
+    let rules = tools
+        .rules
+        .recovery(grant.issuer.as_str(), whose.provider.as_deref());
     // A token that the resource refuses is not worth sparing.
     let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
     let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
@@ -311,11 +313,10 @@ impl Plan {
             .registration(&grant.issuer, &grant.client_id)
             .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
-        let endpoint = provider
-            .metadata
-            .token_endpoint
-            .as_deref()
-            .map(HttpUrl::parse);
+        let own = &provider.metadata.quirks.refresh_endpoint;
+        let own = own.as_ref().filter(|_| spends(grant));
+        let endpoint = own.or(provider.metadata.token_endpoint.as_ref());
+        let endpoint = endpoint.map(|endpoint| HttpUrl::parse(endpoint));
         let endpoint = endpoint.and_then(std::result::Result::ok);
         let endpoint = endpoint.ok_or_else(|| damaged("the token endpoint"))?;
         Ok(Self {
@@ -341,7 +342,11 @@ impl Attempt<'_> {
     /// None means that the state has moved on: look again.
     async fn run(&self) -> Result<Option<End>> {
         let plan = Plan::load(self.tools, self.grant).await?;
-        let proof = match self.tools.our_client(&plan.registration).proof() {
+        let proof = match self
+            .tools
+            .our_client(&plan.provider.metadata, &plan.registration)
+            .proof()
+        {
             Ok(proof) => proof,
             Err(unusable) => return Ok(Some(End::Client(Refused::of_ours(&unusable)))),
         };
@@ -709,7 +714,7 @@ impl Conclusion<'_> {
         let default = self
             .tools
             .rules
-            .habits(self.grant.issuer.as_str())
+            .habits(self.grant.issuer.as_str(), self.whose.provider.as_deref())
             .default_lifetime;
         let tokens = answer.into_token_set(stored.issued, default);
         let resource = self.whose.resource.clone();
@@ -782,7 +787,8 @@ impl Conclusion<'_> {
             access: Some(refreshed.access.clone()),
             ..self.grant.clone()
         };
-        let client = self.tools.our_client(&self.plan.registration);
+        let metadata = &self.plan.provider.metadata;
+        let client = self.tools.our_client(metadata, &self.plan.registration);
         let (provider, reach) = (&self.plan.provider, self.whose.reach);
         let done = revoke::revoke(&*self.tools.transport, reach, provider, client, &late).await;
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");

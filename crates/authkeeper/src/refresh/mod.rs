@@ -23,11 +23,12 @@ use sha2::{Digest as _, Sha256};
 
 use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
+    catalogue,
     clock::Seams,
     http::{Reach, Transport},
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, PrincipalId,
-        ReplayRule, Resource, Scope,
+        ReplayRule, Resource, Scope, ServerMetadata,
     },
     oauth::client_auth::OurClient,
     store::{Store, owners::Owners, seal::Sealer},
@@ -92,13 +93,28 @@ impl Default for RefreshRules {
 }
 
 impl RefreshRules {
-    pub(crate) fn habits(&self, issuer: &str) -> ProviderHabits {
-        self.providers.get(issuer).cloned().unwrap_or_default()
+    /// What is set for an issuer, and where nothing is, what the catalogue knows: of the provider that the connection was
+    /// made by, else of the issuer's host.
+    pub(crate) fn habits(&self, issuer: &str, provider: Option<&str>) -> ProviderHabits {
+        let known = match provider {
+            Some(name) => catalogue::named(name),
+            None => catalogue::recognise(issuer),
+        };
+        let known = known.map(catalogue::Entry::habits).unwrap_or_default();
+        let set = self.providers.get(issuer).cloned().unwrap_or_default();
+        ProviderHabits {
+            replay: match set.replay {
+                ReplayRule::Unknown => known.replay,
+                set => set,
+            },
+            default_lifetime: set.default_lifetime.or(known.default_lifetime),
+            assertion_audience: set.assertion_audience.or(known.assertion_audience),
+        }
     }
 
-    fn recovery(&self, issuer: &str) -> RecoveryRules {
+    fn recovery(&self, issuer: &str, provider: Option<&str>) -> RecoveryRules {
         RecoveryRules {
-            replay: self.habits(issuer).replay,
+            replay: self.habits(issuer, provider).replay,
             quiet_period: self.quiet_period,
             reserve: self.reserve,
         }
@@ -119,10 +135,15 @@ pub(crate) struct Tools {
 
 impl Tools {
     /// Our client, ready to prove itself at its issuer.
-    pub(crate) fn our_client<'a>(&'a self, registration: &'a ClientRegistration) -> OurClient<'a> {
+    pub(crate) fn our_client<'a>(
+        &'a self,
+        metadata: &'a ServerMetadata,
+        registration: &'a ClientRegistration,
+    ) -> OurClient<'a> {
         let habits = self.rules.providers.get(registration.issuer.as_str());
         OurClient {
             registration,
+            quirks: &metadata.quirks,
             audience: habits.and_then(|habits| habits.assertion_audience.as_deref()),
             seams: &self.seams,
         }
@@ -138,6 +159,8 @@ pub(crate) struct Whose {
     pub(crate) resource: Option<Resource>,
     /// What a client's own token is asked for with; a refresh never names a scope.
     pub(crate) scope: Option<Scope>,
+    /// Which entry of the catalogue its provider is.
+    pub(crate) provider: Option<String>,
     /// Where its provider's endpoints may be.
     pub(crate) reach: Reach,
 }
@@ -149,6 +172,7 @@ impl Whose {
             principal: connection.principal.clone(),
             resource: connection.resource.clone(),
             scope: connection.scope.clone(),
+            provider: connection.provider.clone(),
             reach: Reach::of(connection.internal),
         }
     }
@@ -161,7 +185,7 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
         access: grant.access.as_ref(),
         refreshable: grant.is_refreshable(),
         refresh_lifetime: refresh_lifetime(grant),
-        key: (grant.grant_type == GrantType::ApiKey).then(|| grant.standby.as_ref()),
+        key: (grant.grant_type == GrantType::ApiKey).then_some(grant.standby.as_ref()),
         jitter: jitter_of(&grant.id),
     }
 }

@@ -35,6 +35,11 @@ impl Runtime {
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
         let endpoints = discovery::code_endpoints(&found.provider.metadata)?;
+        // A provider of the catalogue may not say what it does with a challenge: it gets one all the same, and one that
+        // does not know it ignores it (RFC 6749 §3.1).
+        if request.endpoints.is_none() {
+            discovery::require_pkce(&found.provider.metadata)?;
+        }
         let wanted = Wanted::of_a_person(&request, &found);
         let mut started = match self.resume_code(&request, &found).await? {
             Some(started) => started,
@@ -48,8 +53,9 @@ impl Runtime {
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
             extra: &request.extra,
+            scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
         });
-        let headless = matches!(request.way, Way::Headless);
+        let headless = matches!(request.way, Way::Headless) || started.listener.is_none();
         person.invite(&Invitation {
             issuer: found.provider.issuer.clone(),
             patience: request.patience,
@@ -72,7 +78,12 @@ impl Runtime {
         };
         let code = code?;
         let tokens = self
-            .exchange_code(&found, &endpoints, (&mut started, &code), &wanted)
+            .exchange_code(
+                &found,
+                &endpoints,
+                (&mut started, &code),
+                (&wanted, request.provider.as_deref()),
+            )
             .await?;
         let outcome = (GrantType::AuthorizationCode, wanted, tokens);
         self.adopt(request, found, started.client, outcome).await
@@ -83,8 +94,16 @@ impl Runtime {
         request: &ConnectRequest,
         found: &Discovered,
     ) -> Result<Started, ConnectError> {
-        let listener = self.listen(request, &found.provider).await?;
-        let redirect_uri = listener.redirect_uri();
+        // A redirect URI that is none of this machine's comes back by pasting alone.
+        let elsewhere = request.client.redirect_uri.clone();
+        let elsewhere = elsewhere.filter(|uri| loopback_port(uri).is_none());
+        let (listener, redirect_uri) = if let Some(uri) = elsewhere {
+            (None, uri)
+        } else {
+            let listener = self.listen(request, &found.provider).await?;
+            let uri = listener.redirect_uri();
+            (Some(listener), uri)
+        };
         let purpose = Purpose::Code {
             redirect_uri: &redirect_uri,
         };
@@ -101,7 +120,7 @@ impl Runtime {
         Ok(Started {
             sign_in,
             client,
-            listener: Some(listener),
+            listener,
             resumed: false,
         })
     }
@@ -130,10 +149,7 @@ impl Runtime {
         else {
             return Ok(None);
         };
-        let port = redirect_uri
-            .parse::<http::Uri>()
-            .ok()
-            .and_then(|uri| uri.port_u16());
+        let port = loopback_port(&redirect_uri);
         let metadata = &found.provider.metadata;
         Ok(Some(Started {
             sign_in: SignIn::again(metadata, redirect_uri, (state, verifier)),
@@ -152,14 +168,12 @@ impl Runtime {
         request: &ConnectRequest,
         provider: &Provider,
     ) -> Result<Loopback, ConnectError> {
-        if let Some(port) = request.callback_port {
+        let given = request.client.redirect_uri.as_deref();
+        if let Some(port) = request.callback_port.or(given.and_then(loopback_port)) {
             return Ok(Loopback::bind(port).await?);
         }
         let known = self.tools.store.registered_client(&provider.issuer).await?;
-        let port = known.and_then(|client| {
-            let uri = client.redirect_uris.first()?;
-            uri.parse::<http::Uri>().ok()?.port_u16()
-        });
+        let port = known.and_then(|client| loopback_port(client.redirect_uris.first()?));
         if let Some(port) = port
             && let Ok(listener) = Loopback::bind(port).await
         {
@@ -173,22 +187,25 @@ impl Runtime {
         found: &Discovered,
         endpoints: &CodeEndpoints,
         (started, code): (&mut Started, &SecretString),
-        wanted: &Wanted,
+        (wanted, provider): (&Wanted, Option<&str>),
     ) -> Result<crate::model::TokenSet, ConnectError> {
         let sign_in = started.sign_in.clone();
         let resource = wanted.resource.as_ref();
         let answer = self
-            .ask(
-                (&endpoints.token, found.reach),
-                &mut started.client,
-                |client| {
-                    let redirect_uri = &sign_in.redirect_uri;
-                    code_request(client, code, &sign_in.verifier, redirect_uri, resource)
-                },
-            )
+            .ask((&endpoints.token, found), &mut started.client, |client| {
+                let redirect_uri = &sign_in.redirect_uri;
+                code_request(client, code, &sign_in.verifier, redirect_uri, resource)
+            })
             .await?;
-        self.tokens(&started.client, answer).await
+        self.tokens((&started.client, provider), answer).await
     }
+}
+
+/// The port on this machine that a redirect comes back to.
+fn loopback_port(redirect_uri: &str) -> Option<u16> {
+    let uri = redirect_uri.parse::<http::Uri>().ok()?;
+    let here = uri.scheme_str() == Some("http") && uri.host() == Some("127.0.0.1");
+    uri.port_u16().filter(|_| here)
 }
 
 /// The code, from the redirect or from what a person pastes, whichever comes first.
@@ -258,6 +275,19 @@ mod tests {
                 "code=c&state=s",
                 "{pasted}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_port_of_this_machine_is_listened_on() {
+        assert_eq!(loopback_port("http://127.0.0.1:8976/callback"), Some(8976));
+        for elsewhere in [
+            "https://127.0.0.1:8976/callback",
+            "http://localhost:8976/callback",
+            "http://127.0.0.1/callback",
+            "https://me.example/callback",
+        ] {
+            assert_eq!(loopback_port(elsewhere), None, "{elsewhere}");
         }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted,
-    pending::{Begun, Memory},
-};
+use super::{ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted, pending::Begun};
 use crate::{
     http::HttpUrl,
     model::{ClientRegistration, Grant, GrantType, Moment, Resource},
@@ -31,18 +28,12 @@ impl Runtime {
         let metadata = &found.provider.metadata;
         let token = discovery::token_endpoint(metadata)?;
         let wanted = Wanted::of_a_person(&request, &found);
-        let (mut client, device, resumed) = match self.recall(&request, &found).await? {
-            Some((
-                Memory {
-                    begun: Begun::Device(device),
-                    ..
-                },
-                client,
-            )) => (client, device, true),
-            _ => {
-                let (client, device) = self.start_device(&request, &found, &wanted).await?;
-                (client, device, false)
-            }
+        let recalled = self.recall(&request, &found).await?;
+        let recalled = recalled.and_then(|(memory, client)| Some((client, memory.device()?)));
+        let resumed = recalled.is_some();
+        let (mut client, device) = match recalled {
+            Some(recalled) => recalled,
+            None => self.start_device(&request, &found, &wanted).await?,
         };
         let left = Duration::try_from(device.ends.duration_since(self.now())).unwrap_or_default();
         person.invite(&Invitation {
@@ -56,13 +47,15 @@ impl Runtime {
             },
         });
         let resource = wanted.resource.as_ref();
-        let polled = self.poll((&token, found.reach), &mut client, &device, resource);
+        let polled = self.poll((&token, &found), &mut client, &device, resource);
         let answered = tokio::time::timeout(request.patience, polled).await;
         let answered = answered.map_err(|_elapsed| ConnectError::TimedOut(request.patience))?;
         if answered.is_err() {
             self.tools.store.drop_pending(&request.name).await?;
         }
-        let tokens = self.tokens(&client, answered?).await?;
+        let tokens = self
+            .tokens((&client, request.provider.as_deref()), answered?)
+            .await?;
         let outcome = (GrantType::DeviceCode, wanted, tokens);
         self.adopt(request, found, client, outcome).await
     }
@@ -77,7 +70,7 @@ impl Runtime {
         let mut client = self.client(request, found, Purpose::Device).await?;
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
         let (reply, issued) = self
-            .ask((&endpoint, found.reach), &mut client, |client| {
+            .ask((&endpoint, found), &mut client, |client| {
                 device_authorization_request(client, scope, resource)
             })
             .await?;
@@ -92,7 +85,7 @@ impl Runtime {
     /// exchanged.
     async fn poll(
         &self,
-        at: (&HttpUrl, crate::http::Reach),
+        at: (&HttpUrl, &Discovered),
         client: &mut ClientRegistration,
         device: &DeviceSignIn,
         resource: Option<&Resource>,

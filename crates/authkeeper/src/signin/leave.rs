@@ -25,7 +25,7 @@ impl Runtime {
         let revocation = match (grant, provider, client) {
             (Some(grant), Some(provider), Some(client)) => {
                 let reach = Reach::of(connection.internal);
-                let client = self.tools.our_client(&client);
+                let client = self.tools.our_client(&provider.metadata, &client);
                 revoke::revoke(&*self.tools.transport, reach, &provider, client, &grant).await
             }
             _ => Revocation::NotOffered,

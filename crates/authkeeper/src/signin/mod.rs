@@ -11,6 +11,7 @@ mod key;
 mod leave;
 mod own;
 mod pending;
+mod secret;
 
 use std::time::Duration;
 
@@ -218,6 +219,9 @@ pub enum ConnectError {
         /// How its grant was given.
         grant_type: &'static str,
     },
+    /// There is no client secret to replace.
+    #[error("{0} has no client that shows a secret")]
+    NoClientSecret(ConnectionName),
     /// Somebody else changed the connection at the same moment.
     #[error("{0} was changed by another process at the same moment")]
     Overtaken(ConnectionName),
@@ -411,14 +415,16 @@ impl Runtime {
     /// tried, and which one was refused is kept.
     async fn ask(
         &self,
-        at: (&HttpUrl, Reach),
+        (endpoint, found): (&HttpUrl, &Discovered),
         client: &mut ClientRegistration,
         make: impl Fn(&ClientProof) -> Request + Send + Sync,
     ) -> Result<(Reply, Moment), ConnectError> {
         loop {
-            let proof = self.tools.our_client(client).proof()?;
+            let metadata = &found.provider.metadata;
+            let proof = self.tools.our_client(metadata, client).proof()?;
             let issued = self.tools.seams.clock.now();
-            let reply = exchange(&*self.tools.transport, at.0, at.1, make(&proof)).await?;
+            let transport = &*self.tools.transport;
+            let reply = exchange(transport, endpoint, found.reach, make(&proof)).await?;
             let refused = matches!(
                 classify::classify(&reply, issued.wall),
                 Outcome::ClientRefused(_)
@@ -440,13 +446,13 @@ impl Runtime {
     /// The tokens in an answer to a sign-in, or why there are none.
     async fn tokens(
         &self,
-        client: &ClientRegistration,
+        (client, provider): (&ClientRegistration, Option<&str>),
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
         match classify::classify(&reply, issued.wall) {
             Outcome::Accepted(answer) => {
-                let habits = self.tools.rules.habits(issuer.as_str());
+                let habits = self.tools.rules.habits(issuer.as_str(), provider);
                 Ok(answer.into_token_set(issued, habits.default_lifetime))
             }
             Outcome::ClientRefused(refused) => {
@@ -619,6 +625,7 @@ fn given_again(client: ClientRegistration) -> GivenClient {
             private_key: client.private_key,
             key_id: client.key_id,
             auth_method: Some(client.auth_method),
+            redirect_uri: client.redirect_uris.into_iter().next(),
             metadata_url: None,
         },
         RegistrationSource::MetadataDocument => GivenClient {

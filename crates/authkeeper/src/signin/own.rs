@@ -19,11 +19,13 @@ impl Runtime {
         }
         let (scope, resource) = (wanted.scope.clone(), wanted.resource.clone());
         let answer = self
-            .ask((&endpoint, found.reach), &mut client, |client| {
+            .ask((&endpoint, &found), &mut client, |client| {
                 client_credentials_request(client, scope.as_ref(), resource.as_ref())
             })
             .await?;
-        let mut tokens = self.tokens(&client, answer).await?;
+        let mut tokens = self
+            .tokens((&client, request.provider.as_deref()), answer)
+            .await?;
         // RFC 6749 §4.4.3: none should come; one that comes all the same is not used.
         tokens.refresh_token = None;
         let outcome = (GrantType::ClientCredentials, wanted, tokens);

@@ -95,6 +95,14 @@ impl Runtime {
 }
 
 impl Memory {
+    /// The sign-in on another device, if it is one.
+    pub(super) fn device(self) -> Option<DeviceSignIn> {
+        match self.begun {
+            Begun::Device(device) => Some(device),
+            Begun::Headless { .. } => None,
+        }
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "it is written into one secret, which is sealed"

@@ -4,13 +4,14 @@ mod asked;
 mod person;
 
 use authkeeper::{
+    catalogue,
     model::{ConnectionName, GrantType},
     oauth::revoke::Revocation,
     signin::{Again, Way},
 };
 use serde_json::json;
 
-pub(super) use self::asked::given_client;
+pub(super) use self::asked::{given_client, rotate_by};
 use self::person::Terminal;
 use super::status;
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
-    let request = asked::request(app, args).await?;
+    let request = asked::request(app, args)?;
     let person = Terminal::new(app);
     app.runtime.connect(request, &person).await?;
     signed_in(app, &name).await
@@ -33,10 +34,19 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     let name = ConnectionName::parse(&args.name)?;
     let mut again = Again::new(args.sign_in.patience());
     again.way = way(&args.sign_in);
+    again.extra = extra(app, &name).await?;
     again.callback_port = args.sign_in.callback_port;
     let person = Terminal::new(app);
     app.runtime.reauthorize(&name, again, &person).await?;
     signed_in(app, &name).await
+}
+
+/// What the connection's provider wants beside the usual in the authorization request.
+async fn extra(app: &App, name: &ConnectionName) -> Result<Vec<(String, String)>, Failure> {
+    let known = app.runtime.status(name).await?.connection.provider;
+    let known = known.and_then(|provider| catalogue::named(&provider));
+    let parameters = known.map(|entry| entry.scopes.parameters.clone());
+    Ok(parameters.into_iter().flatten().collect())
 }
 
 /// The way that was chosen, if one was.

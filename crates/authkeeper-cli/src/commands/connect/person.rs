@@ -76,8 +76,9 @@ impl<'a> Terminal<'a> {
             self.output.paint_err(Paint::Strong, user_code),
         ));
         if let Some(complete) = complete {
-            self.output
-                .say(&format!("or open it with the code in it:\n\n  {complete}\n"));
+            self.output.say(&format!(
+                "or open it with the code in it:\n\n  {complete}\n"
+            ));
         }
     }
 }

@@ -1,0 +1,313 @@
+//! From what was typed to what is meant. A provider of the catalogue fills in what was left out; what it can't know is
+//! asked at the terminal, and without one it is said what to add.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, IsTerminal as _},
+};
+
+use authkeeper::{
+    catalogue::{self, Entry, Filled, GrantKind, Loopback},
+    http::HttpUrl,
+    model::{
+        ClientAuthMethod, ClientId, ConnectionName, Issuer, Presentation, PrincipalId,
+        RegistrationSource, Resource, Scope,
+    },
+    oauth::register::GivenClient,
+    signin::{ConnectRequest, Way},
+};
+use jiff::Timestamp;
+
+use crate::{
+    app::App,
+    args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
+    commands::secret_input,
+    exit::Exit,
+    failure::Failure,
+    output::{Output, Paint},
+};
+
+/// A provider of the catalogue with its blanks filled.
+struct Known {
+    entry: &'static Entry,
+    filled: Filled,
+}
+
+pub(super) fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Failure> {
+    let name = ConnectionName::parse(&args.name)?;
+    let known = known(app.output, &args)?;
+    let way = way(app, &args, known.as_ref())?;
+    let mut request = ConnectRequest::new(name, url(&args, known.as_ref())?);
+    request.principal = PrincipalId::new(args.principal);
+    request.issuer = args.issuer.map(Issuer::new);
+    request.resource = args.resource.map(Resource::new);
+    request.scope = args.scope.map(Scope::new).filter(|scope| !scope.is_empty());
+    request.presentation = presentation(args.header.as_deref(), &way, known.as_ref())?;
+    request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
+    request.callback_port = args.sign_in.callback_port;
+    request.patience = args.sign_in.patience();
+    request.client = given_client(app, &args.client)?;
+    request.way = way;
+    if let Some(known) = known {
+        fill_in(app.output, &mut request, &known)?;
+    }
+    Ok(request)
+}
+
+/// The entry that was named, with its blanks filled from `--set`, its defaults and the person.
+fn known(output: Output, args: &ConnectArgs) -> Result<Option<Known>, Failure> {
+    let Some(name) = &args.provider else {
+        return Ok(None);
+    };
+    let entry = catalogue::named(name).ok_or_else(|| unknown_provider(name))?;
+    let mut values = BTreeMap::new();
+    for set in &args.set {
+        let (key, value) = set.split_once('=').ok_or_else(|| {
+            let next = format!("write it as {set}=VALUE");
+            Failure::new(Exit::Usage, format!("--set {set} has no value"), next)
+        })?;
+        values.insert(key.to_owned(), value.to_owned());
+    }
+    let missing: Vec<_> = entry.missing(&values).into_iter().cloned().collect();
+    for asked in missing {
+        let question = format!("{} (like {}):", asked.question, asked.example);
+        let add = format!("--set {}={}", asked.name, asked.example);
+        let answer = ask(output, &question).ok_or_else(|| {
+            let what = format!("{} needs to know: {}", entry.title, asked.question);
+            Failure::new(Exit::Usage, what, format!("add {add}"))
+        })?;
+        values.insert(asked.name, answer);
+    }
+    let filled = entry
+        .fill(&values)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend that --set"))?;
+    Ok(Some(Known { entry, filled }))
+}
+
+fn unknown_provider(name: &str) -> Failure {
+    let similar = catalogue::similar(name);
+    let next = if similar.is_empty() {
+        "docs/providers.md lists the catalogue; a provider that is not in it is found by its URL alone".to_owned()
+    } else {
+        format!("did you mean {}?", similar.join(" or "))
+    };
+    let what = format!("the catalogue has no provider named {name:?}");
+    Failure::new(Exit::Usage, what, next)
+}
+
+fn url(args: &ConnectArgs, known: Option<&Known>) -> Result<HttpUrl, Failure> {
+    if let Some(url) = &args.url {
+        return Ok(HttpUrl::parse(url)?);
+    }
+    let own = known.and_then(|known| {
+        let filled = &known.filled;
+        filled.api_base.as_ref().or(filled.mcp.as_ref())
+    });
+    let own = own.ok_or_else(|| {
+        let what = "there is no URL, and the provider's entry has none";
+        Failure::new(
+            Exit::Usage,
+            what,
+            "give the API's or MCP server's URL after the name",
+        )
+    })?;
+    Ok(HttpUrl::parse(own)?)
+}
+
+/// How to sign in: as it was said, else as the provider's entry has it.
+fn way(app: &App, args: &ConnectArgs, known: Option<&Known>) -> Result<Way, Failure> {
+    let kind = match (args.grant, known) {
+        (Some(grant), _) => grant,
+        _ if args.sign_in.device => GrantArg::DeviceCode,
+        _ if args.key.key_file.is_some() || args.key.key_stdin => GrantArg::ApiKey,
+        (None, Some(known)) => usual_grant(known.entry),
+        (None, None) => GrantArg::AuthorizationCode,
+    };
+    if args.sign_in.device && kind != GrantArg::DeviceCode {
+        let what = "--device signs in by a device code, and --grant says another grant";
+        return Err(Failure::new(Exit::Usage, what, "leave one of the two out"));
+    }
+    Ok(match kind {
+        GrantArg::DeviceCode => Way::Device,
+        GrantArg::ClientCredentials => Way::ClientCredentials,
+        GrantArg::AuthorizationCode if args.sign_in.headless => Way::Headless,
+        GrantArg::AuthorizationCode => Way::Browser,
+        GrantArg::ApiKey => Way::ApiKey {
+            key: match &args.key.key_file {
+                Some(path) => secret_input::one_line_of(path, "API key")?,
+                None => secret_input::from_stdin(app.output, "API key")?,
+            },
+            rotate_by: rotate_by(&args.key, app.runtime.now())?,
+        },
+    })
+}
+
+fn usual_grant(entry: &Entry) -> GrantArg {
+    match entry.scopes.grants.first() {
+        Some(GrantKind::ClientCredentials) => GrantArg::ClientCredentials,
+        Some(GrantKind::DeviceCode) => GrantArg::DeviceCode,
+        Some(GrantKind::ApiKey) => GrantArg::ApiKey,
+        _ => GrantArg::AuthorizationCode,
+    }
+}
+
+/// A day (`2027-03-01`, its end in UTC) or a time from now (`90d`).
+pub(crate) fn rotate_by(args: &KeyArgs, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    let Some(text) = &args.rotate_by else {
+        return Ok(None);
+    };
+    let day = || {
+        let day: jiff::civil::Date = text.parse().ok()?;
+        let end = day.at(23, 59, 59, 0).to_zoned(jiff::tz::TimeZone::UTC);
+        Some(end.ok()?.timestamp())
+    };
+    let span = || {
+        let span = crate::settings::parse_duration(text).ok()?;
+        now.saturating_add(span).ok()
+    };
+    let by = day().or_else(span).ok_or_else(|| {
+        let what = format!("--rotate-by {text:?} is neither a day nor a time from now");
+        Failure::new(Exit::Usage, what, "write it as 2027-03-01 or 90d")
+    })?;
+    Ok(Some(by))
+}
+
+fn presentation(
+    header: Option<&str>,
+    way: &Way,
+    known: Option<&Known>,
+) -> Result<Presentation, Failure> {
+    let own = known.and_then(|known| known.entry.api_key.as_ref());
+    let own = own
+        .filter(|_| matches!(way, Way::ApiKey { .. }))
+        .map(|key| format!("{}: {}", key.header, key.scheme));
+    let Some(text) = header.map(str::to_owned).or(own) else {
+        return Ok(Presentation::default());
+    };
+    Presentation::parse(&text)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend --header"))
+}
+
+/// Our client, as far as it was given.
+pub(crate) fn given_client(app: &App, args: &ClientArgs) -> Result<GivenClient, Failure> {
+    let secrets = args
+        .client_secret_file
+        .iter()
+        .map(|path| secret_input::one_line_of(path, "client secret"));
+    let key = args.private_key_file.as_deref();
+    let metadata_url = args.client_metadata_url.clone();
+    Ok(GivenClient {
+        client_id: args.client_id.clone().map(ClientId::new),
+        secrets: secrets.collect::<Result<_, _>>()?,
+        private_key: key
+            .map(|path| secret_input::text_of(path, "private key"))
+            .transpose()?,
+        key_id: args.key_id.clone(),
+        redirect_uri: args.redirect_uri.clone(),
+        auth_method: args
+            .client_auth
+            .as_deref()
+            .and_then(ClientAuthMethod::parse),
+        metadata_url: metadata_url.or_else(|| app.settings.client_metadata_url.clone()),
+    })
+}
+
+/// What the entry knows and nobody said.
+fn fill_in(output: Output, request: &mut ConnectRequest, known: &Known) -> Result<(), Failure> {
+    let entry = known.entry;
+    request.provider = Some(entry.name.clone());
+    if matches!(request.way, Way::ApiKey { .. }) {
+        return Ok(());
+    }
+    match &known.filled.metadata {
+        _ if request.issuer.is_some() => {}
+        Some(metadata) => request.endpoints = Some(metadata.clone()),
+        None => request.issuer = Some(Issuer::new(&known.filled.issuer)),
+    }
+    let person = !matches!(request.way, Way::ClientCredentials);
+    if request.scope.is_none() {
+        let more = entry.scopes.for_refresh.iter().filter(|_| person);
+        let mut scopes: Vec<&str> = Vec::new();
+        for scope in entry.scopes.default.iter().chain(more) {
+            if !scopes.contains(&scope.as_str()) {
+                scopes.push(scope);
+            }
+        }
+        request.scope = (!scopes.is_empty()).then(|| Scope::new(scopes.join(" ")));
+    }
+    let parameters = entry.scopes.parameters.iter().filter(|_| person);
+    request.extra = parameters
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let registers = entry
+        .client
+        .registration
+        .iter()
+        .any(|way| *way != RegistrationSource::Given);
+    let client = &mut request.client;
+    if !registers && request.callback_port.is_none() && client.redirect_uri.is_none() {
+        client.redirect_uri = fixed_redirect_uri(entry).map(str::to_owned);
+    }
+    if client.client_id.is_none() && !registers {
+        client.client_id = Some(ask_for_client(
+            output,
+            entry,
+            client.redirect_uri.as_deref(),
+        )?);
+    }
+    if client.auth_method.is_none() {
+        client.auth_method = entry.client.auth.first().copied();
+    }
+    Ok(())
+}
+
+/// Where not every port of this machine is taken, always the same one is used, so that it can be registered; where none
+/// is, the browser ends at an address that nobody answers, and that is pasted.
+fn fixed_redirect_uri(entry: &Entry) -> Option<&'static str> {
+    match entry.client.loopback {
+        Loopback::AnyPort => None,
+        Loopback::Refused => Some("https://localhost:8976/callback"),
+        _ => Some("http://127.0.0.1:8976/callback"),
+    }
+}
+
+/// The provider registers no clients by itself: a person does, in its console.
+fn ask_for_client(
+    output: Output,
+    entry: &Entry,
+    redirect_uri: Option<&str>,
+) -> Result<ClientId, Failure> {
+    let console = entry.client.console.iter().cloned();
+    let redirect = redirect_uri.map(|uri| format!("Redirect URI, exactly: {uri}"));
+    let steps = console
+        .chain(redirect)
+        .map(|step| format!("\n    - {step}"));
+    let at = entry.client.console_url.as_deref().unwrap_or(&entry.docs);
+    let how = format!(
+        "register a client once at {at}:{}",
+        steps.collect::<String>()
+    );
+    output.say(&format!(
+        "{}: {how}\n",
+        output.paint_err(Paint::Strong, &entry.title)
+    ));
+    ask(output, "Client id:").map(ClientId::new).ok_or_else(|| {
+        let what = format!("{} gives no client id by itself", entry.title);
+        let next =
+            "register one as said above, then add --client-id ID [--client-secret-file FILE]";
+        Failure::new(Exit::Usage, what, next)
+    })
+}
+
+/// A line from the person, if there is one to ask.
+fn ask(output: Output, question: &str) -> Option<String> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() || !output.is_watched() {
+        return None;
+    }
+    output.say(question);
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).ok()?;
+    let line = line.trim().to_owned();
+    (!line.is_empty()).then_some(line)
+}

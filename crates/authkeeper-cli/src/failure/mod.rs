@@ -1,0 +1,153 @@
+//! What a person reads when a command fails: what failed, why, and what to do next; and the exit code that goes with it.
+
+mod sign_in;
+
+use authkeeper::{
+    error::{Advice, TokenError},
+    http::InvalidUrl,
+    model::{InvalidName, SuspendReason},
+    store::StoreError,
+};
+
+use crate::exit::Exit;
+
+/// A command's failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What failed, and why.
+    pub(crate) what: String,
+    /// What to do next.
+    pub(crate) next: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            next: next.into(),
+        }
+    }
+}
+
+impl From<InvalidName> for Failure {
+    fn from(error: InvalidName) -> Self {
+        Self::new(
+            Exit::Usage,
+            error.to_string(),
+            "choose a name like notion or jira-2",
+        )
+    }
+}
+
+impl From<InvalidUrl> for Failure {
+    fn from(error: InvalidUrl) -> Self {
+        Self::new(
+            Exit::Usage,
+            error.to_string(),
+            "give the whole URL, like https://mcp.example/mcp",
+        )
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let (exit, next) = store_advice(&error);
+        Self::new(exit, error.to_string(), next)
+    }
+}
+
+fn store_advice(error: &StoreError) -> (Exit, String) {
+    match error {
+        StoreError::Full { .. } => (
+            Exit::Store,
+            "free some space; nothing was spent and nothing is lost".to_owned(),
+        ),
+        StoreError::ReadOnly { .. } => (
+            Exit::Store,
+            "make it writable, or point AUTHKEEPER_STORE elsewhere".to_owned(),
+        ),
+        StoreError::Damaged { .. } => (
+            Exit::Store,
+            "run authkeeper doctor --repair: it saves what can be read and keeps the damaged file"
+                .to_owned(),
+        ),
+        StoreError::Busy { .. } => (
+            Exit::Store,
+            "try again; if it stays, see which process holds it (fuser)".to_owned(),
+        ),
+        StoreError::Newer { .. } => (Exit::Config, "install the newer authkeeper".to_owned()),
+        StoreError::WrongKey { .. } => (
+            Exit::Config,
+            "put back the key that belongs to this store, or point AUTHKEEPER_KEY_FILE at it"
+                .to_owned(),
+        ),
+        StoreError::KeyMissing { key, .. } => (
+            Exit::Config,
+            format!(
+                "restore {key} from a backup; without it, move the store away and connect again"
+            ),
+        ),
+        StoreError::BadKey { key, .. } => (Exit::Config, format!("mend or restore {key}")),
+        _ => (Exit::Store, "check the path and its permissions".to_owned()),
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        let what = error.to_string();
+        if let TokenError::Store(store) = &error {
+            let (exit, next) = store_advice(store);
+            return Self::new(exit, what, next);
+        }
+        let (exit, next) = token_advice(&error);
+        Self::new(exit, what, next)
+    }
+}
+
+fn token_advice(error: &TokenError) -> (Exit, String) {
+    let action = || {
+        error
+            .record()
+            .map(|record| record.action.clone())
+            .unwrap_or_default()
+    };
+    match (error, error.advice()) {
+        (TokenError::NoSuchConnection { name }, _) => (
+            Exit::NotFound,
+            format!("authkeeper status lists what is connected; authkeeper connect {name} URL adds it"),
+        ),
+        (TokenError::ClientRefused { .. }, _) => (
+            Exit::Config,
+            "no token was harmed. Check the client's id and secret at the provider, then authkeeper reauthorize (a client \
+             that authkeeper registered itself is registered anew)"
+                .to_owned(),
+        ),
+        (TokenError::Uncertain { record, .. }, _) => (
+            Exit::Unavailable,
+            format!(
+                "try again in a minute: authkeeper asks the provider again as its rule allows; authkeeper status {} \
+                 shows where it stands",
+                record.connection
+            ),
+        ),
+        (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
+            (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
+        }
+        (_, Advice::Retry) => (Exit::Unavailable, "try again later; the grant is safe".to_owned()),
+        (_, Advice::Reauthorize) => (Exit::Person, action()),
+        (TokenError::Rejected { .. }, _) => (Exit::Permission, action()),
+        (TokenError::Suspended { connection, reason: SuspendReason::SecondCopy }, _) => (
+            Exit::Person,
+            format!(
+                "end the program that used it before and delete its copy, then: authkeeper import {connection} \
+                 --other-copy-retired"
+            ),
+        ),
+        (_, Advice::Permission) => {
+            (Exit::Permission, "check at the provider what this account and client may do".to_owned())
+        }
+        _ => (Exit::Bug, "please report this".to_owned()),
+    }
+}

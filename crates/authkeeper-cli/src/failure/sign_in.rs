@@ -1,0 +1,225 @@
+//! What to do about a sign-in that did not come about.
+
+use authkeeper::{
+    http::ExchangeError,
+    oauth::{
+        WireError, authorize::RedirectError, device::DeviceError, discovery::DiscoveryError,
+        register::RegistrationError,
+    },
+    signin::ConnectError,
+    store::StoreError,
+};
+
+use super::Failure;
+use crate::exit::Exit;
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        if let ConnectError::Store(store) = error {
+            return unstored(store);
+        }
+        let (exit, next) = connect_advice(&error);
+        Self::new(exit, error.to_string(), next)
+    }
+}
+
+/// A sign-in that could not be kept is to be done again.
+fn unstored(error: StoreError) -> Failure {
+    let full = matches!(error, StoreError::Full { .. });
+    let mut failure = Failure::from(error);
+    if full {
+        "free some space, then run the same command again; what was connected before is as it was"
+            .clone_into(&mut failure.next);
+    }
+    failure
+}
+
+/// What to do about a sign-in that did not come about. The flows' own errors have a function each.
+fn connect_advice(error: &ConnectError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        ConnectError::NameTaken { name, .. } => (
+            Exit::Usage,
+            format!("choose another name, or authkeeper disconnect {name} first"),
+        ),
+        ConnectError::IssuerChanged { .. } => own(
+            Exit::Data,
+            "do not go on unless the provider announced it; then authkeeper disconnect and connect again",
+        ),
+        ConnectError::NoSuchConnection(name) => (
+            Exit::NotFound,
+            format!("authkeeper connect {name} URL adds it"),
+        ),
+        ConnectError::Discovery(error) => discovery_advice(error),
+        ConnectError::Registration(error) => registration_advice(error),
+        ConnectError::Redirect(error) => redirect_advice(error),
+        ConnectError::Device(error) => device_advice(error),
+        ConnectError::Listen(_) => own(
+            Exit::Config,
+            "choose a free port with --callback-port, or leave it out to take any",
+        ),
+        ConnectError::TimedOut(_) => own(
+            Exit::Person,
+            "run the same command again and open the printed URL in a browser on this machine (set BROWSER to the \
+             browser's command if none opened)",
+        ),
+        ConnectError::NothingPasted => own(
+            Exit::Person,
+            "run the same command again: the same sign-in goes on; then paste the URL that the browser ended at",
+        ),
+        ConnectError::CodeRefused { .. } => own(
+            Exit::Permission,
+            "check the client's id, secret and redirect URI at the provider",
+        ),
+        ConnectError::NoTokens { passing: true, .. } => own(
+            Exit::Unavailable,
+            "the provider has trouble of its own; run the same command again later",
+        ),
+        ConnectError::NoTokens { .. }
+        | ConnectError::Wire(WireError::Exchange {
+            source: ExchangeError::TooLarge { .. },
+            ..
+        }) => own(Exit::Data, IN_BETWEEN),
+        ConnectError::Wire(_) => own(Exit::Unavailable, "check the network, then try again"),
+        ConnectError::Url(_) => own(
+            Exit::Usage,
+            "give the whole URL, like https://mcp.example/mcp",
+        ),
+        error => credential_advice(error),
+    }
+}
+
+const IN_BETWEEN: &str =
+    "a proxy or firewall may stand in between; check the URL, then run the same command again";
+const ALLOW: &str = "run the same command again and allow access; nothing was changed";
+
+/// What to do about a key or a secret.
+fn credential_advice(error: &ConnectError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        ConnectError::Assertion(_) => own(
+            Exit::Config,
+            "give the key that the client is registered with; openssl pkcs8 -topk8 -nocrypt turns an old format into \
+             PKCS#8",
+        ),
+        ConnectError::NoSecret { .. } => own(
+            Exit::Usage,
+            "add --client-id ID with --client-secret-file FILE or --private-key-file FILE",
+        ),
+        ConnectError::BadKey => own(
+            Exit::Data,
+            "copy the key again from the provider's console, alone on one line",
+        ),
+        ConnectError::NoKey { name, .. } => (
+            Exit::Usage,
+            format!(
+                "authkeeper rotate {name} --client-secret-file FILE replaces its client's secret; authkeeper \
+                 reauthorize {name} signs in again"
+            ),
+        ),
+        ConnectError::NoSignIn(name) => (
+            Exit::Usage,
+            format!("authkeeper rotate {name} puts a new key in its place"),
+        ),
+        ConnectError::NoClientSecret(name) => (
+            Exit::Usage,
+            format!("authkeeper status {name} --json shows how it was granted"),
+        ),
+        ConnectError::Overtaken(_) => own(
+            Exit::Unavailable,
+            "look at authkeeper status, then try again",
+        ),
+        _ => own(Exit::Bug, "please report this"),
+    }
+}
+
+fn redirect_advice(error: &RedirectError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        RedirectError::Denied => own(Exit::Person, ALLOW),
+        RedirectError::Refused(_) | RedirectError::NoCode => own(
+            Exit::Person,
+            "the provider's own page says more; then run the same command again",
+        ),
+        _ => own(
+            Exit::Data,
+            "do not go on: another server may be posing as this one. Check the URL and tell the provider",
+        ),
+    }
+}
+
+fn device_advice(error: &DeviceError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        DeviceError::Denied => own(Exit::Person, ALLOW),
+        DeviceError::Expired => own(
+            Exit::Person,
+            "run the same command again: it gives a new code",
+        ),
+        DeviceError::Refused(_) => own(
+            Exit::Permission,
+            "switch the device flow on for this client at the provider, or sign in without --device",
+        ),
+        _ => own(Exit::Data, IN_BETWEEN),
+    }
+}
+
+fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        DiscoveryError::Url(_) => own(
+            Exit::Usage,
+            "give the whole URL, like https://mcp.example/mcp",
+        ),
+        DiscoveryError::Wire(WireError::Connect(_)) => own(
+            Exit::Unavailable,
+            "check the URL for a typing error and the network, then try again",
+        ),
+        DiscoveryError::Wire(
+            WireError::Url(_)
+            | WireError::Exchange {
+                source: ExchangeError::TooLarge { .. },
+                ..
+            },
+        ) => own(
+            Exit::Data,
+            "the server's own metadata is wrong; check the URL, or tell the server's operator",
+        ),
+        DiscoveryError::Wire(_) => own(Exit::Unavailable, "try again later"),
+        DiscoveryError::NoOAuth { .. } => own(
+            Exit::Data,
+            "check the path (often /mcp); for plain OAuth name the authorization server with --issuer",
+        ),
+        DiscoveryError::Redirected { to, .. } => {
+            (Exit::Data, format!("connect to {to} if you trust it"))
+        }
+        DiscoveryError::ResourceMismatch { .. } | DiscoveryError::IssuerMismatch { .. } => own(
+            Exit::Data,
+            "do not go on: this is how one server poses as another. Check the URL, or tell the server's operator",
+        ),
+        DiscoveryError::NoPkce { .. } => own(
+            Exit::Permission,
+            "the provider must offer PKCE with S256 before a sign-in is safe; ask its operator",
+        ),
+        _ => own(
+            Exit::Data,
+            "check the URL; if it is right, tell the server's operator",
+        ),
+    }
+}
+
+fn registration_advice(error: &RegistrationError) -> (Exit, String) {
+    match error {
+        RegistrationError::Impossible { .. } => (
+            Exit::Config,
+            "register a client at the provider (redirect URI http://127.0.0.1/callback), then add --client-id ID \
+             [--client-secret-file FILE]"
+                .to_owned(),
+        ),
+        RegistrationError::Refused { .. } => (
+            Exit::Permission,
+            "register a client by hand at the provider and add --client-id ID".to_owned(),
+        ),
+        _ => (Exit::Unavailable, "check the network, then try again".to_owned()),
+    }
+}
