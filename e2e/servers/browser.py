@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A browser and the person in front of it, for sign-ins without a person: `$BROWSER URL`.
 
-Follows redirects with a cookie jar, signs in and consents on oidc-provider's and
-django-oauth-toolkit's pages (FastMCP and the TypeScript SDK's example approve by themselves), and
-ends once it has opened the client's loopback redirect URI, whose page it reads to the end as a
+Follows redirects with a cookie jar, signs in and consents on the pages of oidc-provider,
+django-oauth-toolkit and the sandbox (FastMCP and the TypeScript SDK's example approve by
+themselves), and ends once it has opened the client's loopback redirect URI, whose page it reads to the end as a
 browser would. A device's verification page (`verification_uri_complete`) has no such URI: there it
 ends at the first page that asks nothing. Refuses any host but the loopback. Standard library only;
 prints nothing unless something goes wrong, and then no query string, since those hold secrets.
@@ -77,15 +77,27 @@ class Visit:
         if cancel and self.redirect_uri is not None:
             self.go(urllib.parse.urljoin(self.url, cancel))
             return
-        action, form = only_form(page, self.url)
-        if denies and "confirm" in form:
-            form["abort"] = "yes"
-            self.refused = True
-        if denies and not self.refused and form.get("prompt") != "login" and "xsrf" not in form:
-            sys.exit(f"browser: no way to cancel at {without_query(self.url)}")
+        action, form, buttons = only_form(page, self.url)
+        if denies:
+            self.refuse(form, buttons)
+        else:
+            form.update([button for button in buttons if not is_refusal(button)][:1])
         if form.get("prompt") == "login":
             form.update(login=os.environ.get("SCRIPTED_USER", "alice"), password="any")
+        if "user" in form:
+            form["user"] = os.environ.get("SCRIPTED_USER", "alice")
         self.go(urllib.parse.urljoin(self.url, action), "POST", form)
+
+    def refuse(self, form, buttons):
+        """Where there is no link to cancel. Some pages come before the one that asks."""
+        refusals = [button for button in buttons if is_refusal(button)]
+        if refusals:
+            form.update(refusals[:1])
+        elif form.get("prompt") == "login" or "xsrf" in form:
+            return
+        else:
+            sys.exit(f"browser: no way to cancel at {without_query(self.url)}")
+        self.refused = True
 
     def fetch(self):
         url = urllib.parse.urlsplit(self.url)
@@ -138,12 +150,32 @@ def keep_cookies(jar, response):
 
 
 def only_form(page, url):
+    """Where the page's form goes, what it holds already, and its named buttons."""
     form = FORM.search(page)
-    action = form and re.search(r'action="([^"]*)"', form[0], re.I)
-    if not action:
+    action = form and attribute(form[0], "action")
+    if action is None:
         sys.exit(f"browser: nothing to click at {without_query(url)}")
-    hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page, re.I)
-    return html.unescape(action[1]), {name: html.unescape(value) for name, value in hidden}
+    fields, buttons = {}, []
+    for kind, tag in re.findall(r"<(input|button)\b([^>]*)>", page, re.I):
+        name, value = attribute(tag, "name"), attribute(tag, "value")
+        unchecked = attribute(tag, "type") == "radio" and not re.search(r"\schecked\b", tag)
+        if name is None or value is None or unchecked:
+            continue
+        if kind.lower() == "button":
+            buttons.append((name, value))
+        else:
+            fields[name] = value
+    return action, fields, buttons
+
+
+def is_refusal(button):
+    name, value = button
+    return name == "abort" or value == "deny"
+
+
+def attribute(tag, name):
+    found = re.search(rf'\b{name}="([^"]*)"', tag, re.I)
+    return html.unescape(found[1]) if found else None
 
 
 def abort_link(page):

@@ -318,13 +318,14 @@ fn wrong_resource(play: &mut Play<'_>) {
 }
 
 fn disabled(play: &mut Play<'_>) {
-    let tokens = play.sign_in();
+    let subject = play.subject;
+    let tokens = play.sign_in_at(&subject.public, &subject.refusing);
     play.turn(Knob::Disabled(true));
     let after = play.refresh("refresh while disabled", tokens.refresh());
     let newest = if after.is_refusal() { &tokens } else { &after };
-    play.alive("access token while disabled", newest.access());
+    play.show("access token while disabled", newest.access());
     play.turn(Knob::Disabled(false));
-    play.alive("access token when enabled again", newest.access());
+    play.show("access token when enabled again", newest.access());
     play.refresh("refresh when enabled again", newest.refresh());
 }
 
@@ -410,7 +411,7 @@ fn private_key(play: &mut Play<'_>) {
     );
 }
 
-const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(super) const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 fn device_client<'a>(play: &Play<'a>) -> &'a Client {
     let client = play.subject.device.as_ref();

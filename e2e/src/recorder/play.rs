@@ -22,6 +22,9 @@ impl<'a> Play<'a> {
         let mut names = Names::default();
         names.know(subject.issuer.trim_end_matches('/'), "issuer");
         names.know(&format!("http://127.0.0.1:{}", subject.port), "origin");
+        if let Some(resource) = &subject.access.indicator {
+            names.know(resource, "resource");
+        }
         names.know_whole(&subject.access.scope, "granted scope");
         let clients = [
             (Some(&subject.public), "public client"),

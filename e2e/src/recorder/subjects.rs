@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
+use super::cases::DEVICE_GRANT;
 use super::subject::{Access, Auth, Client, Feature, Knob, Subject};
+use crate::sandbox::Running;
 use crate::servers::Server;
 
 impl<'a> Subject<'a> {
@@ -65,6 +69,51 @@ impl<'a> Subject<'a> {
         subject
     }
 
+    /// The sandbox, with what the real one offers.
+    pub fn sandbox(sandbox: &'a Running, like: &Subject<'_>) -> Self {
+        let path = "/.well-known/oauth-authorization-server";
+        let home = if like.access.mcp { "/mcp" } else { "/api" };
+        let resource = format!("{}{home}", sandbox.url());
+        let mut access = plain("read", Some(resource), home);
+        access.mcp = like.access.mcp;
+        let mut subject = Self::at("the sandbox", (sandbox.port(), sandbox.url()), path, access);
+        if like.refusing.path == "/me" {
+            subject.refusing = plain("openid", None, "/userinfo");
+        }
+        subject.features.clone_from(&like.features);
+        if subject.metadata["pushed_authorization_request_endpoint"].is_null() {
+            subject
+                .features
+                .retain(|has| *has != Feature::PushedRequests);
+        }
+        subject.grace = like.grace;
+        subject.turn = Box::new(|knob| turn_sandbox(sandbox, knob));
+        subject.register_as(like);
+        subject
+    }
+
+    /// Registers clients like another's.
+    fn register_as(&mut self, like: &Subject<'_>) {
+        let method = |client: &Client| match client.auth {
+            Auth::None => "none",
+            Auth::Basic(_) => "client_secret_basic",
+            Auth::Post(_) => "client_secret_post",
+        };
+        let sign_in = ["authorization_code", "refresh_token"];
+        let device = [DEVICE_GRANT, "refresh_token"];
+        let register = |client: &Option<Client>, grants: &[&str]| {
+            let client = client.as_ref()?;
+            Some(self.register_for(method(client), grants))
+        };
+        let public = self.register("none");
+        let confidential = register(&like.confidential, &sign_in);
+        let service = register(&like.service, &["client_credentials"]);
+        let device = register(&like.device, &device);
+        self.keyed = like.keyed.as_ref().map(|_| self.register_key());
+        (self.public, self.confidential, self.service, self.device) =
+            (public, confidential, service, device);
+    }
+
     fn real(name: &'static str, server: &'a Server, metadata_path: &str, access: Access) -> Self {
         let address = (server.port(), server.issuer());
         let mut subject = Self::at(name, address, metadata_path, access);
@@ -100,4 +149,18 @@ fn turn(server: &Server, knob: Knob) {
         Knob::Disabled(false) => "enable?sub=alice".to_owned(),
     };
     let _ = server.ctl(&operation);
+}
+
+fn turn_sandbox(sandbox: &Running, knob: Knob) {
+    let seconds = |seconds: u32| format!("{seconds}s");
+    let (path, body) = match knob {
+        Knob::Lifetimes(access, refresh) => (
+            "set",
+            json!({"ttl": seconds(access), "refresh_ttl": seconds(refresh)}),
+        ),
+        Knob::DeviceLifetime(life) => ("set", json!({"device_ttl": seconds(life)})),
+        Knob::Disabled(true) => ("users/alice/disable", json!({})),
+        Knob::Disabled(false) => ("users/alice/enable", json!({})),
+    };
+    let _ = sandbox.control(path, &body);
 }
