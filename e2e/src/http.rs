@@ -4,6 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a server answered.
@@ -38,12 +41,23 @@ pub fn get(port: u16, path: &str) -> io::Result<Answer> {
 
 /// `POST path` with a form.
 pub fn post_form(port: u16, path: &str, form: &[(&str, &str)]) -> io::Result<Answer> {
-    let body: Vec<String> = form
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    request(port, "POST", path, &headers, &self::form(form))
+}
+
+/// A form's body.
+pub fn form(fields: &[(&str, &str)]) -> String {
+    let fields: Vec<String> = fields
         .iter()
         .map(|(key, value)| format!("{key}={}", percent_encode(value)))
         .collect();
-    let headers = [("content-type", "application/x-www-form-urlencoded")];
-    request(port, "POST", path, &headers, &body.join("&"))
+    fields.join("&")
+}
+
+/// The `Authorization` of `client_secret_basic` (RFC 6749 section 2.3.1).
+pub fn basic(id: &str, secret: &str) -> String {
+    let pair = format!("{}:{}", percent_encode(id), percent_encode(secret));
+    format!("Basic {}", STANDARD.encode(pair))
 }
 
 /// Any request. HTTP/1.0, so that the answer ends with the connection and never comes in chunks.

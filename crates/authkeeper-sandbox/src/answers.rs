@@ -148,6 +148,25 @@ pub(crate) fn refuse(dialect: Dialect, refusal: &Refusal, base: &str) -> Reply {
     }
 }
 
+/// The same at the revocation endpoint, where some servers speak otherwise.
+pub(crate) fn refuse_revocation(dialect: Dialect, refusal: &Refusal, base: &str) -> Reply {
+    let reply = match (dialect, refusal) {
+        (Dialect::FastMcp, Refusal::WrongSecret { .. }) => {
+            Words::new(401, "unauthorized_client", "Invalid client_secret").reply()
+        }
+        _ => refuse(dialect, refusal, base),
+    };
+    match dialect {
+        Dialect::OidcProvider | Dialect::FastMcp => reply.without("cache-control"),
+        _ => reply,
+    }
+}
+
+/// Where a secret is asked of every client, even of one that has none.
+pub(crate) fn secret_is_required() -> Reply {
+    Words::new(400, "invalid_request", "client_secret: Field required").reply()
+}
+
 /// The headers of RFC 6749 §5.1.
 pub(crate) fn no_store(reply: Reply) -> Reply {
     reply
@@ -439,10 +458,13 @@ fn denied_by_oidc(denial: Denial, challenge: &Challenge<'_>) -> Reply {
         Denial::NoToken => String::new(),
         _ => format!(", error=\"{error}\", error_description=\"{description}\""),
     };
+    // Of a token that does not hold it says no scope.
+    let wanted = scope.or((denial == Denial::NoToken).then_some(WANTED));
+    let wanted = wanted.map(|scope| format!(", scope=\"{scope}\""));
     let header = format!(
-        "Bearer realm=\"{}\"{what}, scope=\"{}\"{}",
+        "Bearer realm=\"{}\"{what}{}{}",
         challenge.base,
-        scope.unwrap_or(WANTED),
+        wanted.unwrap_or_default(),
         pointer(challenge)
     );
     let mut body = json!({"error": error, "error_description": description});

@@ -70,8 +70,7 @@ pub(crate) enum ForeignResource {
 pub(crate) enum Disabled {
     /// Neither refresh nor call, until enabled again.
     RefusedEverywhere,
-    /// Refreshing goes on; the resource refuses.
-    RefusedAtResource,
+
     /// Refreshing is refused; living access tokens still work.
     RefusedAtRefresh,
     /// Nobody notices.
@@ -97,7 +96,7 @@ pub(crate) struct Habits {
     pub(crate) access_dies_with_grant: bool,
     /// A scope asked for once in a refresh is all there is from then on.
     pub(crate) narrowing_stays: bool,
-    /// An authorization code used twice kills what came of it.
+    /// An authorization or device code used twice kills what came of it.
     pub(crate) code_replay_kills: bool,
     /// Revoking an access token takes the grant along.
     pub(crate) revoked_access_kills: bool,
@@ -157,9 +156,10 @@ const GRACE: Habits = Habits {
     models: "django-oauth-toolkit 3.4.1",
     replay: Replay::SameAnswerInWindow,
     foreign_resource: ForeignResource::RefusedIfBound,
-    disabled: Disabled::RefusedAtResource,
+    disabled: Disabled::Unnoticed,
     rotation_ends_access: true,
     narrowing_stays: true,
+    revoked_access_kills: true,
     any_secret_method: true,
     ..COMMON
 };

@@ -125,9 +125,14 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceState {
     Waiting,
-    Allowed { user: String },
+    Allowed {
+        user: String,
+    },
     Denied,
-    Used,
+    /// What came of it is this grant.
+    Used {
+        grant: u32,
+    },
 }
 
 /// A device that waits for a person elsewhere.

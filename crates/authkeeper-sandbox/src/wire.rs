@@ -133,6 +133,12 @@ impl Reply {
         self.headers.push((name, value.into()));
         self
     }
+
+    /// Takes a header away.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self
+    }
 }
 
 /// A text made safe for HTML, attributes included.

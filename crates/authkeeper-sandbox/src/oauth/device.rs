@@ -7,7 +7,9 @@ use serde_json::json;
 use super::{client_auth, granted_scope};
 use crate::{
     answers::{self, Refusal},
-    page, random,
+    page,
+    profile::Dialect,
+    random,
     store::{Answer, Device, DeviceState, UserState},
     tally::Mood,
     wire::{Form, Reply, Request, with_query},
@@ -62,7 +64,11 @@ fn begin(world: &mut World, request: &Request) -> Reply {
         "expires_in": world.rules.device_ttl.as_secs(),
         "interval": world.rules.device_interval.as_secs(),
     });
-    answers::no_store(Reply::json(200, &body))
+    let reply = Reply::json(200, &body);
+    match dialect {
+        Dialect::OidcProvider => answers::oidc_headers(reply),
+        _ => answers::no_store(reply),
+    }
 }
 
 fn decide(world: &mut World, form: &Form) -> Reply {
@@ -123,13 +129,25 @@ pub(crate) fn poll(world: &mut World, client: &str, form: &Form) -> Result<Answe
     }
     let user = match &device.state {
         DeviceState::Waiting => return Err(Refusal::Pending),
-        DeviceState::Denied => return Err(Refusal::Denied),
-        DeviceState::Used => return Err(Refusal::UnknownDevice),
+        DeviceState::Denied => {
+            // It is told once.
+            world.store.devices.remove(text);
+            return Err(Refusal::Denied);
+        }
+        DeviceState::Used { grant } => {
+            let grant = *grant;
+            if world.habits().code_replay_kills {
+                world.kill(grant, "its device code was used twice");
+            }
+            return Err(Refusal::UnknownDevice);
+        }
         DeviceState::Allowed { user } => user.clone(),
     };
-    device.state = DeviceState::Used;
     let (scope, resource) = (device.scope.clone(), device.resource.clone());
     let number = world.new_grant(Some(user.clone()), client, resource.clone());
+    if let Some(device) = world.store.devices.get_mut(text) {
+        device.state = DeviceState::Used { grant: number };
+    }
     world.tally.sign_ins += 1;
     let with_refresh = world.may_refresh(client);
     world.say(

@@ -154,7 +154,7 @@ fn owner(known: Known<'_>, habits: &Habits) -> Result<(), Verdict> {
             Disabled::RefusedEverywhere | Disabled::RefusedAtRefresh => {
                 refuse(Refusal::UserDisabled)
             }
-            Disabled::RefusedAtResource | Disabled::Unnoticed => Ok(()),
+            Disabled::Unnoticed => Ok(()),
         },
     }
 }

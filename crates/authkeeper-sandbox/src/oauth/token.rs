@@ -85,12 +85,14 @@ fn by_client(world: &mut World, client: &str, form: &Form) -> Result<Answer, Ref
     }
     let resource = known_resource(world, form)?;
     let asked = form.words("scope");
-    let scope = granted_scope(asked.clone());
-    if let Some(word) = asked
+    // oidc-provider drops what it does not know, and grants nothing that was not asked for.
+    let drops = world.habits().dialect == Dialect::OidcProvider;
+    let scope = granted_scope(asked.clone().or_else(|| drops.then(Vec::new)));
+    let unknown = asked
         .into_iter()
         .flatten()
-        .find(|word| !scope.contains(word))
-    {
+        .find(|word| !scope.contains(word));
+    if let Some(word) = unknown.filter(|_| !drops) {
         return Err(Refusal::Scope(word));
     }
     world.tally.client_credentials += 1;
@@ -346,8 +348,10 @@ fn body(world: &World, dialect: Dialect, answer: &Answer) -> Value {
         "access_token": answer.access,
         "token_type": token_type,
         "expires_in": ttl.as_secs(),
-        "scope": answer.scope.join(" "),
     });
+    if !answer.scope.is_empty() {
+        body["scope"] = answer.scope.join(" ").into();
+    }
     if let Some(refresh) = &answer.refresh {
         body["refresh_token"] = refresh.as_str().into();
         let limit = world.rules.refresh_ttl;

@@ -132,12 +132,7 @@ fn is_out(world: &World, owner: UserState) -> bool {
     let disabled = world.habits().disabled;
     match owner {
         UserState::Enabled => false,
-        UserState::Disabled => {
-            matches!(
-                disabled,
-                Disabled::RefusedEverywhere | Disabled::RefusedAtResource
-            )
-        }
+        UserState::Disabled => disabled == Disabled::RefusedEverywhere,
         UserState::Deleted => disabled != Disabled::RefusedAtRefresh,
     }
 }
