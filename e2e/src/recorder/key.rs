@@ -3,7 +3,7 @@
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::wait::unix_now;
@@ -25,6 +25,13 @@ impl SigningKey {
     pub fn generate() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
         Self(pair.expect("a key pair"))
+    }
+
+    /// The private half, as it lies in a file (PKCS#8 in PEM).
+    pub fn pem(&self) -> String {
+        let der = self.0.to_pkcs8v1().expect("a key that was generated");
+        let text = STANDARD.encode(der.as_ref());
+        format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
     }
 
     /// The public half, as a client registers it (RFC 7517).

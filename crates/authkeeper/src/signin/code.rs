@@ -100,9 +100,17 @@ impl Runtime {
         let (listener, redirect_uri) = if let Some(uri) = elsewhere {
             (None, uri)
         } else {
-            let listener = self.listen(request, &found.provider).await?;
-            let uri = listener.redirect_uri();
-            (Some(listener), uri)
+            match (self.listen(request, &found.provider).await, &request.client.redirect_uri) {
+                (Ok(listener), _) => {
+                    let uri = listener.redirect_uri();
+                    (Some(listener), uri)
+                }
+                // Somebody else has the port: what is pasted comes in all the same.
+                (Err(_taken), Some(uri)) if matches!(request.way, Way::Headless) => {
+                    (None, uri.clone())
+                }
+                (Err(error), _) => return Err(error),
+            }
         };
         let purpose = Purpose::Code {
             redirect_uri: &redirect_uri,
