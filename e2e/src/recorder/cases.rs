@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::key::random;
 use super::play::{Play, Tokens};
-use super::subject::{Client, Feature, Knob, LIFETIMES, VERIFIER};
+use super::subject::{Access, Client, Feature, Knob, LIFETIMES, VERIFIER};
 use crate::browser::visit;
 use crate::wait::{pause, unix_now};
 
@@ -73,6 +73,7 @@ pub const ALL: &[Case] = &[
         another_clients_token,
     ),
     with(Feature::Scopes, "scope wrong", wrong_scope),
+    with(Feature::Scopes, "scope narrowed", narrowed_scope),
     with(Feature::Indicators, "resource wrong", wrong_resource),
     with(Feature::Accounts, "account disabled", disabled),
     with(Feature::Introspection, "introspection", introspection),
@@ -301,6 +302,19 @@ fn wrong_scope(play: &mut Play<'_>) {
         after.refresh(),
         &[("scope", &scope)],
     );
+}
+
+fn narrowed_scope(play: &mut Play<'_>) {
+    let subject = play.subject;
+    let [wide, narrow] = &subject.scopes;
+    let access = Access {
+        scope: wide.clone(),
+        ..subject.refusing.clone()
+    };
+    let tokens = play.sign_in_at(&subject.public, &access);
+    let tokens = play.refresh_with("with less", tokens.refresh(), &[("scope", narrow)]);
+    let tokens = play.refresh("without a scope", tokens.refresh());
+    play.refresh_with("with all of it", tokens.refresh(), &[("scope", wide)]);
 }
 
 fn wrong_resource(play: &mut Play<'_>) {

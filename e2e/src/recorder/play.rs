@@ -25,6 +25,9 @@ impl<'a> Play<'a> {
         if let Some(resource) = &subject.access.indicator {
             names.know(resource, "resource");
         }
+        let [wide, narrow] = &subject.scopes;
+        names.know_whole(wide, "wide scope");
+        names.know_whole(narrow, "granted scope");
         names.know_whole(&subject.access.scope, "granted scope");
         let clients = [
             (Some(&subject.public), "public client"),

@@ -140,6 +140,8 @@ pub struct Subject<'a> {
     pub access: Access,
     /// The same where the server itself, and no front of ours, refuses a bad access token.
     pub refusing: Access,
+    /// More scopes than one, and one of them, that a sign-in for `refusing` may ask for.
+    pub scopes: [String; 2],
     /// How long a used refresh token is good for the same answer again.
     pub grace: Duration,
     /// The client's listener.
@@ -182,6 +184,7 @@ impl Subject<'_> {
             keyed: None,
             refusing: access.clone(),
             access,
+            scopes: ["read write".to_owned(), "read".to_owned()],
             grace: Duration::ZERO,
             callback: Callback::new(),
             turn: Box::new(|_| {}),
@@ -206,6 +209,7 @@ impl Subject<'_> {
             "redirect_uris": Vec::from_iter(redirect_uris),
             "response_types": Vec::from_iter(by_code.then_some("code")),
             "grant_types": grants,
+            "scope": "read write",
             "token_endpoint_auth_method": method,
         }));
         let client = answer.json();

@@ -28,6 +28,7 @@ impl<'a> Subject<'a> {
             F::PushedRequests,
         ];
         subject.refusing = plain("openid", None, "/me");
+        subject.scopes = ["openid profile".to_owned(), "openid".to_owned()];
         subject.confidential = Some(basic(server, "conf"));
         subject.service = Some(basic(server, "svc"));
         subject.device = Some(Client::public("device"));
@@ -79,6 +80,7 @@ impl<'a> Subject<'a> {
         let mut subject = Self::at("the sandbox", (sandbox.port(), sandbox.url()), path, access);
         if like.refusing.path == "/me" {
             subject.refusing = plain("openid", None, "/userinfo");
+            subject.scopes = ["openid offline_access".to_owned(), "openid".to_owned()];
         }
         subject.features.clone_from(&like.features);
         if subject.metadata["pushed_authorization_request_endpoint"].is_null() {
