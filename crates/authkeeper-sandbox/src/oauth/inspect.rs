@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use super::client_auth;
 use crate::{
-    answers,
+    answers::{self, Refusal},
+    clock::Stamp,
     profile::Dialect,
+    store::Grant,
     tally::Mood,
     wire::{Form, Reply, Request},
     world::World,
@@ -21,12 +23,23 @@ fn shown(world: &mut World, request: &Request) -> Result<(String, Form), Reply> 
         Ok(client) => Ok((client, form)),
         Err(refusal) => {
             world.tally.clients_refused += 1;
-            Err(answers::refuse(
-                world.habits().dialect,
-                &refusal,
-                &world.base,
-            ))
+            Err(refused(world, request, &refusal))
         }
+    }
+}
+
+/// Two servers have words of their own here.
+fn refused(world: &World, request: &Request, refusal: &Refusal) -> Reply {
+    let dialect = world.habits().dialect;
+    let reply = answers::refuse(dialect, refusal, &world.base);
+    match (dialect, request.path.as_str()) {
+        (Dialect::FastMcp, "/revoke") => {
+            let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+            body["error"] = "unauthorized_client".into();
+            Reply::json(401, &body)
+        }
+        (Dialect::Django, "/introspect") => Reply::html(403, String::new()),
+        _ => reply,
     }
 }
 
@@ -36,6 +49,11 @@ pub(crate) fn revoke(world: &mut World, request: &Request) -> Reply {
         Err(reply) => return reply,
     };
     let text = form.get("token").unwrap_or_default();
+    if world.habits().dialect == Dialect::FastMcp && !form.has("client_secret") {
+        let what = "client_secret: Field required";
+        let body = json!({"error": "invalid_request", "error_description": what});
+        return Reply::json(400, &body);
+    }
     let refresh = world.store.refresh.get(text).map(|token| token.grant);
     let access = world.store.access.get(text).map(|token| token.grant);
     let grant = refresh.or(access);
@@ -84,53 +102,92 @@ pub(crate) fn introspect(world: &mut World, request: &Request) -> Reply {
     }
 }
 
+/// A living token, and what it is good for.
+struct Living<'a> {
+    grant: u32,
+    scope: &'a [String],
+    issued: Stamp,
+    ends: Option<Stamp>,
+    is_access: bool,
+}
+
 fn active(world: &World, text: &str) -> Option<Value> {
-    let now = world.now();
-    let store = &world.store;
-    let (number, scope, issued, ends) = if let Some(token) = store.access.get(text) {
-        let living = !token.revoked && now < token.ends;
-        (
-            living.then_some(token.grant)?,
-            &token.scope,
-            token.issued,
-            Some(token.ends),
-        )
-    } else {
-        let token = store.refresh.get(text)?;
-        let ends = world
-            .rules
-            .refresh_ttl
-            .map(|limit| token.issued.plus(limit));
-        let living = !token.dead && token.spent.is_none() && ends.is_none_or(|ends| now < ends);
-        (
-            living.then_some(token.grant)?,
-            &token.scope,
-            token.issued,
-            ends,
-        )
-    };
-    let grant = store.grants.get(&number)?;
+    let living = living_access(world, text).or_else(|| living_refresh(world, text))?;
+    let grant = world.store.grants.get(&living.grant)?;
     // Where access tokens outlive their grant, only a refresh token dies with it.
     if grant.dead.is_some() && world.habits().access_dies_with_grant {
         return None;
     }
+    let mut body = if world.habits().dialect == Dialect::Django {
+        in_djangos_words(grant, &living)?
+    } else {
+        in_plain_words(world, grant, &living)
+    };
+    if let Some(ends) = living.ends {
+        body["exp"] = world.clock.said(ends).into();
+    }
+    Some(body)
+}
+
+fn in_plain_words(world: &World, grant: &Grant, living: &Living<'_>) -> Value {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,
-        "scope": scope.join(" "),
-        "iat": world.clock.said(issued),
+        "scope": living.scope.join(" "),
+        "iat": world.clock.said(living.issued),
         "iss": world.base,
-        "token_type": "Bearer",
     });
-    let optional = [
-        ("sub", grant.user.clone().map(Value::from)),
-        ("aud", grant.resource.clone().map(Value::from)),
-        ("exp", ends.map(|ends| world.clock.said(ends).into())),
-    ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            body[name] = value;
+    if let Some(user) = &grant.user {
+        body["sub"] = user.as_str().into();
+    }
+    if living.is_access {
+        body["token_type"] = "Bearer".into();
+        if let Some(resource) = &grant.resource {
+            body["aud"] = resource.as_str().into();
         }
     }
-    Some(body)
+    body
+}
+
+/// It knows access tokens alone.
+fn in_djangos_words(grant: &Grant, living: &Living<'_>) -> Option<Value> {
+    let mut body = json!({
+        "active": true,
+        "client_id": grant.client,
+        "scope": living.scope.join(" "),
+    });
+    if let Some(user) = &grant.user {
+        body["username"] = user.as_str().into();
+    }
+    if let Some(resource) = &grant.resource {
+        body["aud"] = json!([resource]);
+    }
+    living.is_access.then_some(body)
+}
+
+fn living_access<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
+    let token = world.store.access.get(text)?;
+    (!token.revoked && world.now() < token.ends).then_some(Living {
+        grant: token.grant,
+        scope: &token.scope,
+        issued: token.issued,
+        ends: Some(token.ends),
+        is_access: true,
+    })
+}
+
+fn living_refresh<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
+    let token = world.store.refresh.get(text)?;
+    let ends = world
+        .rules
+        .refresh_ttl
+        .map(|limit| token.issued.plus(limit));
+    let in_time = ends.is_none_or(|ends| world.now() < ends);
+    (!token.dead && token.spent.is_none() && in_time).then_some(Living {
+        grant: token.grant,
+        scope: &token.scope,
+        issued: token.issued,
+        ends,
+        is_access: false,
+    })
 }

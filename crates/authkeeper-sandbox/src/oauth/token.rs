@@ -22,11 +22,7 @@ use crate::{
 pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
     let dialect = world.habits().dialect;
     if !request.is_post() {
-        return Reply::empty(if dialect == Dialect::OidcProvider {
-            404
-        } else {
-            405
-        });
+        return answers::wrong_method(dialect);
     }
     let form = request.form();
     match exchange(world, request, &form) {
