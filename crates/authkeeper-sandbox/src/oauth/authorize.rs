@@ -173,7 +173,10 @@ fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
     let Some(user) = user.filter(enabled) else {
         world.say(
             Mood::Warn,
-            format!("sign-in for client {} denied", asked.client),
+            format!(
+                "sign-in for client {} denied",
+                world.client_name(&asked.client)
+            ),
         );
         return redirect(
             world,
@@ -188,7 +191,7 @@ fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
     let code = random::secret();
     world.say(
         Mood::Plain,
-        format!("{user} allowed client {}", asked.client),
+        format!("{user} allowed client {}", world.client_name(&asked.client)),
     );
     let ends = world.now().plus(CODE_TTL);
     let kept = Code {

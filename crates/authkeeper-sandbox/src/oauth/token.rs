@@ -101,7 +101,8 @@ fn by_client(world: &mut World, client: &str, form: &Form) -> Result<Answer, Ref
     world.say(
         Mood::Good,
         format!(
-            "client {client} got {} for itself",
+            "client {} got {} for itself",
+            world.client_name(client),
             world.store.access_label(&answer.access)
         ),
     );
@@ -136,8 +137,9 @@ fn by_code(world: &mut World, client: &str, form: &Form) -> Result<Answer, Refus
     world.say(
         Mood::Good,
         format!(
-            "sign-in: {} for client {client} is grant {number}",
-            code.user
+            "sign-in: {} for client {} is grant {number}",
+            code.user,
+            world.client_name(client)
         ),
     );
     Ok(answer)
