@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::parse_duration;
+use crate::{commands::sandbox::SandboxArgs, settings::parse_duration};
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
 #[derive(Debug, Parser)]
@@ -69,6 +69,9 @@ pub(crate) enum Command {
         the handle for it.\n  printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK | curl -H @- $AUTHKEEPER_URL/c/notion"
     )]
     Run(RunArgs),
+    /// An authorization server, an MCP server and an API to try things on, with faults on demand
+    #[command(after_help = crate::commands::sandbox::EXAMPLES)]
+    Sandbox(SandboxArgs),
     /// Check the store and the key; repair a damaged store
     Doctor {
         /// Save what can be read of a damaged store into a new one; the damaged file is kept

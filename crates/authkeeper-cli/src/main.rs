@@ -95,8 +95,13 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 }
 
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
+    // It has no store and reads no configuration.
+    let command = match cli.command {
+        Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
+        command => command,
+    };
     let settings = Settings::load(&environment)?;
-    if let Command::Doctor { repair } = cli.command {
+    if let Command::Doctor { repair } = command {
         let mut saved = None;
         if repair {
             let now = authkeeper::clock::Seams::system().clock.now().wall;
@@ -107,7 +112,7 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
         return Ok(0);
     }
     let app = App::open(environment, settings, output)?;
-    let done = match cli.command {
+    let done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
@@ -127,7 +132,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Token(args) => commands::token::token(app, args).await,
         Command::Status { name } => commands::status::status(app, name.as_deref()).await,
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
-        // Both are taken before this.
-        Command::Run(_) | Command::Doctor { .. } => Ok(()),
+        // These are taken before this.
+        Command::Run(_) | Command::Sandbox(_) | Command::Doctor { .. } => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod mcp;
 pub(crate) mod run;
+pub(crate) mod sandbox;
 pub(crate) mod start_run;
 pub(crate) mod status;
 pub(crate) mod token;
