@@ -148,23 +148,19 @@ pub(crate) fn refuse(dialect: Dialect, refusal: &Refusal, base: &str) -> Reply {
     }
 }
 
-/// The same at the revocation endpoint, where some servers speak otherwise.
-pub(crate) fn refuse_revocation(dialect: Dialect, refusal: &Refusal, base: &str) -> Reply {
-    let reply = match (dialect, refusal) {
-        (Dialect::FastMcp, Refusal::WrongSecret { .. }) => {
-            Words::new(401, "unauthorized_client", "Invalid client_secret").reply()
-        }
-        _ => refuse(dialect, refusal, base),
+/// The answer to a method the token endpoint does not have.
+pub(crate) fn wrong_method(dialect: Dialect) -> Reply {
+    let text = |status, text: &'static str| {
+        let mut reply = Reply::empty(status).with("content-type", "text/plain; charset=utf-8");
+        reply.body = text.into();
+        reply
     };
     match dialect {
-        Dialect::OidcProvider | Dialect::FastMcp => reply.without("cache-control"),
-        _ => reply,
+        Dialect::OidcProvider => text(404, "Not Found"),
+        Dialect::FastMcp => text(405, "Method Not Allowed").with("allow", "OPTIONS, POST"),
+        Dialect::Django => Reply::html(405, String::new()).with("allow", "POST, OPTIONS"),
+        _ => Reply::empty(405).with("allow", "POST"),
     }
-}
-
-/// Where a secret is asked of every client, even of one that has none.
-pub(crate) fn secret_is_required() -> Reply {
-    Words::new(400, "invalid_request", "client_secret: Field required").reply()
 }
 
 /// The headers of RFC 6749 §5.1.
@@ -177,6 +173,9 @@ pub(crate) fn no_store(reply: Reply) -> Reply {
 fn oidc_provider(refusal: &Refusal, base: &str) -> Reply {
     let code = refusal.code();
     let words = match refusal {
+        Refusal::Missing("code_verifier") => {
+            Words::new(400, "invalid_grant", "grant request is invalid")
+        }
         Refusal::Missing(name) => {
             Words::new(400, code, format!("missing required parameter '{name}'"))
         }
@@ -298,6 +297,7 @@ fn django(refusal: &Refusal) -> Reply {
         Refusal::Missing("refresh_token") => {
             Words::new(400, code, "Missing refresh token parameter.")
         }
+        Refusal::Missing("code_verifier") => Words::new(400, code, "Code verifier required."),
         Refusal::Missing(name) => Words::new(400, code, format!("Missing {name} parameter.")),
         Refusal::WrongRedirect => Words::new(400, "invalid_request", "Mismatching redirect URI."),
         Refusal::Target(resource) => {

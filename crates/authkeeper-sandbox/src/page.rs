@@ -33,7 +33,8 @@ fn guarded(reply: Reply) -> Reply {
     reply
         .with("cache-control", "no-store")
         .with("x-frame-options", "DENY")
-        .with("referrer-policy", "no-referrer")
+        // With `no-referrer`, a browser would send our own forms with `Origin: null`.
+        .with("referrer-policy", "same-origin")
 }
 
 fn page(title: &str, body: &str) -> String {
@@ -74,7 +75,7 @@ const BUTTONS: &str = "<p><button name=\"decision\" value=\"allow\">Allow</butto
 
 pub(crate) fn consent(world: &World, id: &str, asked: &Asked) -> Reply {
     let scope = escaped(&asked.scope.join(", "));
-    let client = escaped(&asked.client);
+    let client = escaped(world.client_name(&asked.client));
     let body = format!(
         "<p>The program <b>{client}</b> wants to act for you: <b>{scope}</b>.</p>\
          <form action=\"/authorize/{id}\" method=\"post\"><fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}\

@@ -103,6 +103,8 @@ pub(crate) struct Habits {
     /// Showing an expired access token takes its refresh token along.
     pub(crate) expired_access_kills: bool,
     pub(crate) refresh_ends_with_access: bool,
+    /// A refresh token's life is counted from the end of its access token.
+    pub(crate) refresh_counts_from_access_end: bool,
     /// A wrong secret, scope or resource burns the refresh token that came with it.
     pub(crate) burns_on_error: bool,
     /// Any way of sending the client secret will do.
@@ -126,6 +128,7 @@ const COMMON: Habits = Habits {
     revoked_access_kills: false,
     expired_access_kills: false,
     refresh_ends_with_access: false,
+    refresh_counts_from_access_end: false,
     burns_on_error: false,
     any_secret_method: false,
     ends_early: 0,
@@ -160,6 +163,7 @@ const GRACE: Habits = Habits {
     rotation_ends_access: true,
     narrowing_stays: true,
     revoked_access_kills: true,
+    refresh_counts_from_access_end: true,
     any_secret_method: true,
     ..COMMON
 };

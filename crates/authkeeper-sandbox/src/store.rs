@@ -9,6 +9,8 @@ use crate::{clock::Stamp, settings::AuthMethod};
 /// A registered client.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
+    /// What it calls itself.
+    pub(crate) name: Option<String>,
     pub(crate) auth: AuthMethod,
     pub(crate) secrets: Vec<ClientSecret>,
     pub(crate) jwks: Option<Value>,

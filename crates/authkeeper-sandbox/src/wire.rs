@@ -76,6 +76,11 @@ impl Form {
         Some(value)
     }
 
+    /// Whether there is a field of this name, be it empty.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
     pub(crate) fn words(&self, name: &str) -> Option<Vec<String>> {
         Some(words(self.get(name)?))
     }

@@ -108,6 +108,7 @@ impl World {
             until: None,
         };
         let client = Client {
+            name: None,
             auth: spec.auth,
             secrets: spec.secrets.iter().map(secret).collect(),
             jwks: spec.jwks.clone(),
@@ -115,6 +116,14 @@ impl World {
             grant_types: None,
         };
         self.store.clients.insert(spec.client_id.clone(), client);
+    }
+
+    /// What a client calls itself, or its id.
+    pub(crate) fn client_name<'a>(&'a self, client: &'a str) -> &'a str {
+        let found = self.store.clients.get(client);
+        found
+            .and_then(|found| found.name.as_deref())
+            .unwrap_or(client)
     }
 
     pub(crate) fn habits(&self) -> &'static Habits {

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::granted_scope;
 use crate::{
-    page, random,
+    page,
+    profile::Dialect,
+    random,
     store::{Asked, Code, UserState},
     tally::Mood,
     wire::{Form, Reply, Request, with_query},
@@ -44,7 +48,7 @@ pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
 fn ask(world: &mut World, query: &Form) -> Reply {
     let asked = match understood(world, query) {
         Ok(asked) => asked,
-        Err(Wrong::Page(what)) => return page::problem(400, what),
+        Err(Wrong::Page(what)) => return mistrusted(world, query, what),
         Err(Wrong::Redirect { to, error, what }) => {
             world.say(Mood::Warn, format!("sign-in refused: {what}"));
             return redirect(
@@ -63,6 +67,21 @@ fn ask(world: &mut World, query: &Form) -> Reply {
         return answer(world, &id, user);
     }
     page::consent(world, &id, &asked)
+}
+
+/// What can't be redirected is said to the person; one server says it in JSON.
+fn mistrusted(world: &World, query: &Form, what: &str) -> Reply {
+    if world.habits().dialect != Dialect::FastMcp {
+        return page::problem(400, what);
+    }
+    let client = query.get("client_id").unwrap_or_default();
+    let what = if world.store.clients.contains_key(client) {
+        what.to_owned()
+    } else {
+        format!("Client ID '{client}' not found")
+    };
+    let body = json!({"error": "invalid_request", "error_description": what});
+    Reply::json(400, &body).with("cache-control", "no-store")
 }
 
 fn first_user(world: &World) -> Option<String> {
@@ -154,7 +173,10 @@ fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
     let Some(user) = user.filter(enabled) else {
         world.say(
             Mood::Warn,
-            format!("sign-in for client {} denied", asked.client),
+            format!(
+                "sign-in for client {} denied",
+                world.client_name(&asked.client)
+            ),
         );
         return redirect(
             world,
@@ -169,7 +191,7 @@ fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
     let code = random::secret();
     world.say(
         Mood::Plain,
-        format!("{user} allowed client {}", asked.client),
+        format!("{user} allowed client {}", world.client_name(&asked.client)),
     );
     let ends = world.now().plus(CODE_TTL);
     let kept = Code {

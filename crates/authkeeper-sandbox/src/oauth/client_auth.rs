@@ -3,6 +3,7 @@
 use super::assertion;
 use crate::{
     answers::Refusal,
+    profile::Dialect,
     settings::AuthMethod,
     store::Client,
     wire::{Form, Request},
@@ -26,6 +27,10 @@ pub(crate) fn authenticate(
     form: &Form,
 ) -> Result<String, Refusal> {
     let (client_id, shown) = shown(request, form)?;
+    // This server looks for the client in the form, whatever the header says.
+    if world.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
+        return Err(Refusal::NoClient);
+    }
     let client = world.store.clients.get(&client_id);
     let client = client.ok_or(Refusal::UnknownClient)?.clone();
     match shown {

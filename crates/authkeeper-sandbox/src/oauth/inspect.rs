@@ -14,26 +14,47 @@ use crate::{
 };
 
 /// A token in a request of a proven client.
-fn shown(world: &mut World, request: &Request) -> Result<(String, Form), Refusal> {
+fn shown(world: &mut World, request: &Request) -> Result<(String, Form), Reply> {
+    if !request.is_post() {
+        return Err(Reply::empty(405));
+    }
     let form = request.form();
-    client_auth::authenticate(world, request, &form)
-        .inspect_err(|_| world.tally.clients_refused += 1)
-        .map(|client| (client, form))
+    match client_auth::authenticate(world, request, &form) {
+        Ok(client) => Ok((client, form)),
+        Err(refusal) => {
+            world.tally.clients_refused += 1;
+            Err(refused(world, request, &refusal))
+        }
+    }
+}
+
+/// Some servers have words of their own here.
+fn refused(world: &World, request: &Request, refusal: &Refusal) -> Reply {
+    let dialect = world.habits().dialect;
+    let reply = answers::refuse(dialect, refusal, &world.base);
+    match (dialect, request.path.as_str()) {
+        (Dialect::FastMcp, "/revoke") => {
+            let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+            body["error"] = "unauthorized_client".into();
+            Reply::json(401, &body)
+        }
+        (Dialect::OidcProvider, "/revoke") => reply.without("cache-control"),
+        (Dialect::Django, "/introspect") => Reply::html(403, String::new()),
+        _ => reply,
+    }
 }
 
 pub(crate) fn revoke(world: &mut World, request: &Request) -> Reply {
-    if !request.is_post() {
-        return Reply::empty(405);
-    }
-    let dialect = world.habits().dialect;
-    if dialect == Dialect::FastMcp && request.form().get("client_secret").is_none() {
-        return answers::secret_is_required();
-    }
     let (client, form) = match shown(world, request) {
         Ok(shown) => shown,
-        Err(refusal) => return answers::refuse_revocation(dialect, &refusal, &world.base),
+        Err(reply) => return reply,
     };
     let text = form.get("token").unwrap_or_default();
+    if world.habits().dialect == Dialect::FastMcp && !form.has("client_secret") {
+        let what = "client_secret: Field required";
+        let body = json!({"error": "invalid_request", "error_description": what});
+        return Reply::json(400, &body);
+    }
     let refresh = world.store.refresh.get(text).map(|token| token.grant);
     let access = world.store.access.get(text).map(|token| token.grant);
     let grant = refresh.or(access);
@@ -68,15 +89,9 @@ fn end(world: &mut World, text: &str, grant: u32, is_refresh: bool) {
 }
 
 pub(crate) fn introspect(world: &mut World, request: &Request) -> Reply {
-    if !request.is_post() {
-        return Reply::empty(405);
-    }
-    let dialect = world.habits().dialect;
     let form = match shown(world, request) {
         Ok((_, form)) => form,
-        Err(_) if dialect == Dialect::Django => return Reply::html(403, String::new()),
-        // Here, unlike at revocation, oidc-provider says no-store.
-        Err(refusal) => return answers::refuse(dialect, &refusal, &world.base),
+        Err(reply) => return reply,
     };
     let text = form.get("token").unwrap_or_default();
     let body = active(world, text).unwrap_or_else(|| json!({"active": false}));
@@ -88,9 +103,9 @@ pub(crate) fn introspect(world: &mut World, request: &Request) -> Reply {
     }
 }
 
-/// What is told of a living token.
+/// A living token, and what it is good for.
 struct Living<'a> {
-    grant: &'a Grant,
+    grant: u32,
     scope: &'a [String],
     issued: Stamp,
     ends: Option<Stamp>,
@@ -98,32 +113,63 @@ struct Living<'a> {
 }
 
 fn active(world: &World, text: &str) -> Option<Value> {
-    let habits = world.habits();
-    // django-oauth-toolkit looks for access tokens alone.
-    let refresh = || living_refresh(world, text).filter(|_| habits.dialect != Dialect::Django);
-    let living = living_access(world, text).or_else(refresh)?;
+    let living = living_access(world, text).or_else(|| living_refresh(world, text))?;
+    let grant = world.store.grants.get(&living.grant)?;
     // Where access tokens outlive their grant, only a refresh token dies with it.
-    if living.grant.dead.is_some() && habits.access_dies_with_grant {
+    if grant.dead.is_some() && world.habits().access_dies_with_grant {
         return None;
     }
-    let mut body = json!({
-        "active": true,
-        "client_id": living.grant.client,
-        "scope": living.scope.join(" "),
-    });
-    for (name, value) in told(world, &living) {
-        if !value.is_null() {
-            body[name] = value;
-        }
+    let mut body = if world.habits().dialect == Dialect::Django {
+        in_djangos_words(grant, &living)?
+    } else {
+        in_plain_words(world, grant, &living)
+    };
+    if let Some(ends) = living.ends {
+        body["exp"] = world.clock.said(ends).into();
     }
     Some(body)
 }
 
+fn in_plain_words(world: &World, grant: &Grant, living: &Living<'_>) -> Value {
+    let mut body = json!({
+        "active": true,
+        "client_id": grant.client,
+        "scope": living.scope.join(" "),
+        "iat": world.clock.said(living.issued),
+        "iss": world.base,
+    });
+    if let Some(user) = &grant.user {
+        body["sub"] = user.as_str().into();
+    }
+    if living.is_access {
+        body["token_type"] = "Bearer".into();
+        if let Some(resource) = &grant.resource {
+            body["aud"] = resource.as_str().into();
+        }
+    }
+    body
+}
+
+/// It knows access tokens alone.
+fn in_djangos_words(grant: &Grant, living: &Living<'_>) -> Option<Value> {
+    let mut body = json!({
+        "active": true,
+        "client_id": grant.client,
+        "scope": living.scope.join(" "),
+    });
+    if let Some(user) = &grant.user {
+        body["username"] = user.as_str().into();
+    }
+    if let Some(resource) = &grant.resource {
+        body["aud"] = json!([resource]);
+    }
+    living.is_access.then_some(body)
+}
+
 fn living_access<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
     let token = world.store.access.get(text)?;
-    let living = !token.revoked && world.now() < token.ends;
-    Some(Living {
-        grant: world.store.grants.get(&living.then_some(token.grant)?)?,
+    (!token.revoked && world.now() < token.ends).then_some(Living {
+        grant: token.grant,
         scope: &token.scope,
         issued: token.issued,
         ends: Some(token.ends),
@@ -133,36 +179,16 @@ fn living_access<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
 
 fn living_refresh<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
     let token = world.store.refresh.get(text)?;
-    let limit = world.rules.refresh_ttl;
-    let ends = limit.map(|limit| token.issued.plus(limit));
-    let over = ends.is_some_and(|ends| world.now() >= ends);
-    let living = !token.dead && token.spent.is_none() && !over;
-    Some(Living {
-        grant: world.store.grants.get(&living.then_some(token.grant)?)?,
+    let ends = world
+        .rules
+        .refresh_ttl
+        .map(|limit| token.issued.plus(limit));
+    let in_time = ends.is_none_or(|ends| world.now() < ends);
+    (!token.dead && token.spent.is_none() && in_time).then_some(Living {
+        grant: token.grant,
         scope: &token.scope,
         issued: token.issued,
         ends,
         is_access: false,
     })
-}
-
-/// What else is said, which differs; null is not said.
-fn told(world: &World, living: &Living<'_>) -> Vec<(&'static str, Value)> {
-    let ends = json!(living.ends.map(|at| world.clock.said(at)));
-    let (user, resource) = (json!(living.grant.user), &living.grant.resource);
-    if world.habits().dialect == Dialect::Django {
-        let audiences = resource.as_ref().map(|resource| json!([resource]));
-        return vec![("username", user), ("aud", json!(audiences)), ("exp", ends)];
-    }
-    let issued = json!(world.clock.said(living.issued));
-    let mut told = vec![
-        ("iat", issued),
-        ("iss", json!(world.base)),
-        ("sub", user),
-        ("exp", ends),
-    ];
-    if living.is_access {
-        told.extend([("token_type", json!("Bearer")), ("aud", json!(resource))]);
-    }
-    told
 }

@@ -98,7 +98,12 @@ fn is_over(known: Known<'_>, now: Stamp, rules: &Rules) -> bool {
         }
         limit => limit,
     };
-    over(known.token.issued, rules.refresh_ttl.map(cut))
+    let begins = if habits.refresh_counts_from_access_end {
+        known.token.access_ends
+    } else {
+        known.token.issued
+    };
+    over(begins, rules.refresh_ttl.map(cut))
         || over(known.token.used, rules.idle)
         || over(known.grant.since, rules.absolute)
         || (habits.refresh_ends_with_access && now >= known.token.access_ends)

@@ -75,7 +75,10 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
         metadata["client_secret_expires_at"] = 0.into();
         secrets.push(ClientSecret { value, until: None });
     }
+    let name = metadata["client_name"].as_str().map(str::to_owned);
+    let said = name.clone().unwrap_or_else(|| "without a name".to_owned());
     let client = Client {
+        name,
         auth,
         secrets,
         jwks,
@@ -83,8 +86,7 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
         grant_types: Some(grant_types),
     };
     world.store.clients.insert(client_id, client);
-    let name = metadata["client_name"].as_str().unwrap_or("without a name");
-    world.say(Mood::Plain, format!("client registered: {name}"));
+    world.say(Mood::Plain, format!("client registered: {said}"));
     Ok(metadata)
 }
 

@@ -22,11 +22,7 @@ use crate::{
 pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
     let dialect = world.habits().dialect;
     if !request.is_post() {
-        return Reply::empty(if dialect == Dialect::OidcProvider {
-            404
-        } else {
-            405
-        });
+        return answers::wrong_method(dialect);
     }
     let form = request.form();
     match exchange(world, request, &form) {
@@ -107,7 +103,8 @@ fn by_client(world: &mut World, client: &str, form: &Form) -> Result<Answer, Ref
     world.say(
         Mood::Good,
         format!(
-            "client {client} got {} for itself",
+            "client {} got {} for itself",
+            world.client_name(client),
             world.store.access_label(&answer.access)
         ),
     );
@@ -142,8 +139,9 @@ fn by_code(world: &mut World, client: &str, form: &Form) -> Result<Answer, Refus
     world.say(
         Mood::Good,
         format!(
-            "sign-in: {} for client {client} is grant {number}",
-            code.user
+            "sign-in: {} for client {} is grant {number}",
+            code.user,
+            world.client_name(client)
         ),
     );
     Ok(answer)

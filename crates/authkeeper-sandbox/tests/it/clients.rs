@@ -29,7 +29,11 @@ fn basic(client: &str, secret: &str) -> String {
 
 async fn by_basic(bench: &Bench, secret: &str) -> Got {
     let header = basic("svc", secret);
-    let fields = [("grant_type", "client_credentials"), ("scope", "read")];
+    let fields = [
+        ("grant_type", "client_credentials"),
+        ("scope", "read"),
+        ("client_id", "svc"),
+    ];
     bench
         .form("/token", &[("Authorization", &header)], &fields)
         .await
@@ -82,10 +86,16 @@ async fn a_wrong_secret_is_said_in_each_servers_words() {
     bench.say("set profile=single-use");
     let got = by_basic(&bench, "wrong").await;
     assert_eq!(got.json()["error_description"], "Invalid client_secret");
+    let header = basic("svc", "s1");
+    let fields = [("grant_type", "client_credentials")];
+    let got = bench
+        .form("/token", &[("Authorization", &header)], &fields)
+        .await;
+    assert_eq!(got.json()["error_description"], "Missing client_id");
     bench.say("set profile=burns-on-error");
     let got = by_basic(&bench, "wrong").await;
     assert_eq!((got.status, got.body.as_str()), (400, ""));
-    assert_eq!(bench.sandbox.counters().clients_refused, 4);
+    assert_eq!(bench.sandbox.counters().clients_refused, 5);
 }
 
 #[tokio::test]

@@ -329,3 +329,40 @@ async fn idle_and_absolute_limits_end_a_refresh_token() {
     bench.advance(90);
     assert_eq!(bench.refresh(&busy.refresh, &[]).await.status, 400);
 }
+
+#[tokio::test]
+async fn grace_counts_a_refresh_token_from_the_end_of_its_access_token() {
+    let bench = Bench::with(Profile::Grace).await;
+    let first = bench.sign_in(&[]).await;
+    bench.advance(659);
+    let second = bench.refreshed(&first.refresh).await;
+    bench.advance(660);
+    assert_eq!(bench.refresh(&second.refresh, &[]).await.status, 400);
+}
+
+#[tokio::test]
+async fn revoking_an_access_token_takes_the_refresh_token_along_where_it_does() {
+    let stays = [
+        (Profile::Strict, false),
+        (Profile::SingleUse, false),
+        (Profile::Grace, false),
+        (Profile::TwoGeneration, true),
+    ];
+    for (profile, lives) in stays {
+        let bench = Bench::with(profile).await;
+        let tokens = bench.sign_in(&[]).await;
+        let fields = [
+            ("token", tokens.access.as_str()),
+            ("client_id", "public"),
+            ("client_secret", ""),
+        ];
+        assert_eq!(
+            bench.form("/revoke", &[], &fields[..2]).await.status == 200,
+            profile != Profile::SingleUse
+        );
+        assert_eq!(bench.form("/revoke", &[], &fields).await.status, 200);
+        assert_ne!(bench.api(&tokens.access).await.status, 200);
+        let refreshed = bench.refresh(&tokens.refresh, &[]).await;
+        assert_eq!(refreshed.status == 200, lives, "{profile}");
+    }
+}
