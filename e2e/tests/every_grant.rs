@@ -28,12 +28,12 @@ use e2e::http;
 use e2e::recorder::{SigningKey, Subject, secret_of};
 use e2e::sandbox;
 use e2e::scenario::{
-    SOON, assert_no_leaks, assert_none_of, connect_api, records_of, refreshes, seconds_left,
-    status, token, until_expired,
+    SOON, assert_no_leaks, assert_none_of, records_of, refreshes, seconds_left, status, token,
+    until_expired,
 };
 use e2e::secrets::Secret;
 use e2e::servers::Server;
-use e2e::wait::{pause, wait_until};
+use e2e::wait::wait_until;
 use serde_json::json;
 
 const KILLED: i32 = 9;
@@ -109,7 +109,10 @@ fn a_code_on_somebodys_phone_stays_good_when_the_command_is_killed() {
     let first = until_said(&home, &as_str(&words), "Waiting");
     let link = shown(&first, "user_code=");
     let code = parameter(&link, "user_code").unwrap().to_owned();
-    assert!(first.stderr().contains(&code), "the code is shown by itself too");
+    assert!(
+        first.stderr().contains(&code),
+        "the code is shown by itself too"
+    );
     assert_eq!(first.kill_9().status.signal(), Some(KILLED));
 
     let second = until_said(&home, &as_str(&words), "Going on with the sign-in");
@@ -164,7 +167,14 @@ fn the_final_url_is_pasted_over_a_pipe_though_the_command_was_killed() {
     let elsewhere = Callback::new();
     let (url, uri) = (server.url("/api"), elsewhere.uri());
     let words = [
-        "connect", "api", &url, "--headless", "--client-id", "pub", "--redirect-uri", &uri,
+        "connect",
+        "api",
+        &url,
+        "--headless",
+        "--client-id",
+        "pub",
+        "--redirect-uri",
+        &uri,
     ];
     let first = until_said(&home, &words, "Waiting");
     let link = shown(&first, "code_challenge=");
@@ -217,9 +227,16 @@ fn our_clients_own_token_is_issued_again_and_a_lost_answer_costs_nothing() {
     let secret = secret.to_str().unwrap();
     let _ = connect_own(&home, &server, &["svc", "--client-secret-file", secret]).expect_code(0);
     let now = status(&home, "api");
-    assert_eq!((&now["grant_type"], &now["refreshable"]), (&json!(OWN), &json!(true)));
+    assert_eq!(
+        (&now["grant_type"], &now["refreshable"]),
+        (&json!(OWN), &json!(true))
+    );
     works_and_is_renewed(&home, &server, "api");
-    assert_eq!((issued(&server), refreshes(&server)), (2, 0), "never a refresh");
+    assert_eq!(
+        (issued(&server), refreshes(&server)),
+        (2, 0),
+        "never a refresh"
+    );
 
     until_expired(&home, "api");
     let died = token(&home, "api").env("AUTHKEEPER_FAULT", "claimed").run();
@@ -277,19 +294,36 @@ fn while_a_secret_is_replaced_no_call_notices() {
     let home = Home::new();
     let server = oidc(&home, &[("AT_TTL", "4")]);
     let old = secret_file(&home, "old", &secret_of(&server, "svc"));
-    let _ = connect_own(&home, &server, &["svc", "--client-secret-file", old.to_str().unwrap()])
-        .expect_code(0);
+    let _ = connect_own(
+        &home,
+        &server,
+        &["svc", "--client-secret-file", old.to_str().unwrap()],
+    )
+    .expect_code(0);
     // The provider's console has made a new one; authkeeper is told before the old one is retired …
     let early = secret_file(&home, "early", "not-known-at-the-provider-yet");
     let rotate = |file: &PathBuf| {
-        let words = ["rotate", "api", "--client-secret-file", file.to_str().unwrap()];
+        let words = [
+            "rotate",
+            "api",
+            "--client-secret-file",
+            file.to_str().unwrap(),
+        ];
         let _ = home.run(&words).expect_code(0);
     };
     rotate(&early);
     works_and_is_renewed(&home, &server, "api");
-    assert_eq!(server.count("outcomes", "client_credentials 401"), 1, "tried once");
+    assert_eq!(
+        server.count("outcomes", "client_credentials 401"),
+        1,
+        "tried once"
+    );
     works_and_is_renewed(&home, &server, "api");
-    assert_eq!(server.count("outcomes", "client_credentials 401"), 1, "and remembered");
+    assert_eq!(
+        server.count("outcomes", "client_credentials 401"),
+        1,
+        "and remembered"
+    );
     // … and then the old one is.
     server.ctl("rotate-secret?id=svc");
     let new = secret_file(&home, "new", &secret_of(&server, "svc"));
@@ -309,10 +343,26 @@ fn django_issues_to_a_secret_in_the_header_or_in_the_body() {
     let subject = Subject::django(&server, Duration::ZERO);
     let secret = secret_file(&home, "svc", &secret_of(&server, "svc"));
     let url = server.url("/api");
-    for (name, method) in [("basic", "client_secret_basic"), ("post", "client_secret_post")] {
+    for (name, method) in [
+        ("basic", "client_secret_basic"),
+        ("post", "client_secret_post"),
+    ] {
         let words = [
-            "connect", name, &url, "--issuer", &subject.issuer, "--grant", OWN, "--client-id", "svc",
-            "--client-secret-file", secret.to_str().unwrap(), "--client-auth", method, "--scope", "read",
+            "connect",
+            name,
+            &url,
+            "--issuer",
+            &subject.issuer,
+            "--grant",
+            OWN,
+            "--client-id",
+            "svc",
+            "--client-secret-file",
+            secret.to_str().unwrap(),
+            "--client-auth",
+            method,
+            "--scope",
+            "read",
         ];
         let _ = home.run(&words).expect_code(0);
         works_and_is_renewed(&home, &server, name);
@@ -331,23 +381,44 @@ fn an_imported_token_is_not_spent_before_it_is_the_sole_copy() {
     let refresh = format!("{}\n", tokens["refresh_token"].as_str().unwrap());
     let (url, token_url) = (server.url("/api"), server.url("/token"));
     let words = [
-        "import", "api", &url, "--token-url", &token_url, "--client-id", "pub", "--resource", &url,
+        "import",
+        "api",
+        &url,
+        "--token-url",
+        &token_url,
+        "--client-id",
+        "pub",
+        "--resource",
+        &url,
         "--refresh-token-stdin",
     ];
     let imported = home.authkeeper(&words).stdin(&refresh).run().expect_code(0);
-    assert!(imported.stderr.contains("not used yet"), "{}", imported.stderr);
+    assert!(
+        imported.stderr.contains("not used yet"),
+        "{}",
+        imported.stderr
+    );
     let now = status(&home, "api");
-    assert_eq!((&now["state"], &now["reason"]), (&json!("suspended"), &json!("second_copy")));
+    assert_eq!(
+        (&now["state"], &now["reason"]),
+        (&json!("suspended"), &json!("second_copy"))
+    );
     let held = token(&home, "api").run();
     held.expect_failure(75, &["retired", "--other-copy-retired"]);
     assert_eq!(refreshes(&server), 0);
 
     let confirm = ["import", "api", "--other-copy-retired"];
-    let died = home.authkeeper(&confirm).env("AUTHKEEPER_FAULT", "claimed").run();
+    let died = home
+        .authkeeper(&confirm)
+        .env("AUTHKEEPER_FAULT", "claimed")
+        .run();
     assert_eq!(died.status.signal(), Some(KILLED));
     let _ = home.run(&confirm).expect_code(0);
     assert_eq!(refreshes(&server), 1, "it is proved at once");
-    assert_eq!(whoami(&server, &token(&home, "api").run().expect_code(0)), 200);
+    assert_eq!(
+        whoami(&server, &token(&home, "api").run().expect_code(0)),
+        200
+    );
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -362,7 +433,8 @@ fn an_import_without_its_client_or_its_token_says_what_to_add() {
     import(&["--refresh-token-stdin"]).expect_failure(64, &["--client-id"]);
     import(&["--client-id", "c", "--refresh-token-stdin"])
         .expect_failure(65, &["standard input holds no refresh token"]);
-    home.run(&["import", "api"]).expect_failure(64, &["--other-copy-retired"]);
+    home.run(&["import", "api"])
+        .expect_failure(64, &["--other-copy-retired"]);
     home.run(&["import", "api", "--other-copy-retired"])
         .expect_failure(66, &["no connection named api"]);
 }
@@ -374,15 +446,24 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     let home = Home::new();
     let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
     let key = |name: &str| {
-        let key = server.control("keys", &json!({"user": "alice"}))["key"].clone();
+        let key = server.control("keys", &json!({"name": name}))["key"].clone();
         let key = key.as_str().unwrap().to_owned();
         (secret_file(&home, name, &key), key)
     };
     let (first_file, first) = key("first");
     let url = format!("{}/api", server.url());
     let words = [
-        "connect", "api", &url, "--grant", "api_key", "--key-file", first_file.to_str().unwrap(),
-        "--header", "X-API-Key", "--rotate-by", "90d",
+        "connect",
+        "api",
+        &url,
+        "--grant",
+        "api_key",
+        "--key-file",
+        first_file.to_str().unwrap(),
+        "--header",
+        "X-API-Key",
+        "--rotate-by",
+        "90d",
     ];
     let _ = home.run(&words).expect_code(0);
     assert_eq!(call(&home), 200);
@@ -394,23 +475,27 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     };
     let (second_file, second) = key("second");
     let _ = rotate(&second_file);
-    server.control("keys/retire", &json!({"key": first}));
+    server.control("keys/1/retire", &json!({}));
     assert_eq!(call(&home), 200, "the new one is in use");
 
     // A key that was mistyped: the one before it serves, and the owner is told.
     let _ = rotate(&secret_file(&home, "typo", "not-a-key-of-anybody"));
     assert_eq!(call(&home), 200);
     let told = token(&home, "api").run().expect_code(0);
-    assert_eq!(records_of(&told, "authority_lost")[0]["reason"], "new_key_refused");
+    assert_eq!(
+        records_of(&told, "authority_lost")[0]["reason"],
+        "new_key_refused"
+    );
     // With nothing behind it a refused key needs a person.
-    server.control("keys/retire", &json!({"key": second}));
+    server.control("keys/2/retire", &json!({}));
     assert_eq!(call(&home), 403);
     let now = status(&home, "api");
     let reasons = now["troubles"].as_array().unwrap().iter();
     let reasons: Vec<_> = reasons.map(|trouble| trouble["reason"].clone()).collect();
     assert!(reasons.contains(&json!("key_refused")), "{reasons:?}");
-    let secrets = [("first", first), ("second", second)];
-    assert_none_of(&home, &secrets.map(|(kind, key)| Secret::new(kind, &key)));
+    // `token` prints the key that is in use, as it prints access tokens.
+    let keys = [first, second].map(|key| Secret::new("access_token", &key));
+    assert_none_of(&home, &keys);
 }
 
 /// One call through a run's proxy, as a job makes it: its status.
@@ -420,7 +505,10 @@ fn call(home: &Home) -> u16 {
     let output = home
         .authkeeper(&["run", "--with", "api", "--", "sh", "-c", script])
         .run();
-    output.stdout.parse().unwrap_or_else(|_| panic!("{output:?}"))
+    output
+        .stdout
+        .parse()
+        .unwrap_or_else(|_| panic!("{output:?}"))
 }
 
 #[test]
@@ -429,9 +517,20 @@ fn the_owner_of_a_key_is_told_ahead_of_its_day() {
     let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
     let url = format!("{}/api", server.url());
     let words = [
-        "connect", "api", &url, "--grant", "api_key", "--key-stdin", "--rotate-by", "10d",
+        "connect",
+        "api",
+        &url,
+        "--grant",
+        "api_key",
+        "--key-stdin",
+        "--rotate-by",
+        "10d",
     ];
-    let _ = home.authkeeper(&words).stdin("a-key-of-alices\n").run().expect_code(0);
+    let _ = home
+        .authkeeper(&words)
+        .stdin("a-key-of-alices\n")
+        .run()
+        .expect_code(0);
     let told = token(&home, "api").run().expect_code(0);
     let records = records_of(&told, "rotation_due");
     assert_eq!(records.len(), 1);
@@ -444,23 +543,32 @@ fn the_owner_of_a_key_is_told_ahead_of_its_day() {
 #[test]
 fn a_provider_of_the_catalogue_asks_only_for_what_is_missing() {
     let home = Home::new();
-    home.run(&["connect", "gh", "--provider", "github"]).expect_failure(
-        64,
-        &["https://github.com/settings/developers", "http://127.0.0.1", "--client-id"],
-    );
-    home.run(&["connect", "kc", "https://api.example/", "--provider", "keycloak"])
-        .expect_failure(64, &["--set domain="]);
+    home.run(&["connect", "gh", "--provider", "github"])
+        .expect_failure(
+            64,
+            &[
+                "https://github.com/settings/developers",
+                "http://127.0.0.1",
+                "--client-id",
+            ],
+        );
+    home.run(&[
+        "connect",
+        "kc",
+        "https://api.example/",
+        "--provider",
+        "keycloak",
+    ])
+    .expect_failure(64, &["--set host="]);
     home.run(&["connect", "x", "--provider", "gihtub"])
         .expect_failure(64, &["gihtub", "github"]);
-    let set = ["connect", "x", "--provider", "microsoft", "--set", "tenant=a/../b"];
+    let set = [
+        "connect",
+        "x",
+        "--provider",
+        "microsoft",
+        "--set",
+        "tenant=a/../b",
+    ];
     home.run(&set).expect_failure(64, &["a/../b"]);
-}
-
-#[test]
-fn an_own_client_of_a_person_still_asks_a_person() {
-    let home = Home::new();
-    let server = oidc(&home, &[]);
-    connect_api(&home, &server, "api");
-    pause(Duration::ZERO);
-    assert_eq!(status(&home, "api")["grant_type"], "authorization_code");
 }

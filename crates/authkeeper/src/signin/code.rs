@@ -100,7 +100,10 @@ impl Runtime {
         let (listener, redirect_uri) = if let Some(uri) = elsewhere {
             (None, uri)
         } else {
-            match (self.listen(request, &found.provider).await, &request.client.redirect_uri) {
+            match (
+                self.listen(request, &found.provider).await,
+                &request.client.redirect_uri,
+            ) {
                 (Ok(listener), _) => {
                     let uri = listener.redirect_uri();
                     (Some(listener), uri)
