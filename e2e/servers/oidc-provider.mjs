@@ -5,6 +5,7 @@
 //
 // Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), EXIT_WITH_STDIN=1;
 // CLIENT_JWKS: the public keys (JSON) of the client `keyed`, which signs its own assertions;
+// PAR=required: authorization requests are taken only if they were pushed (RFC 9126);
 // CIMD_PORT: where on the loopback the documents of https://cimd.test/… are, which turns client
 // metadata documents on.
 // Clients: `pub` and `device` (public), `conf` (basic), `post`, `svc` (client credentials, basic),
@@ -167,7 +168,8 @@ function features() {
     deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     introspection: { enabled: true },
-    pushedAuthorizationRequests: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true,
+      requirePushedAuthorizationRequests: process.env.PAR === 'required' },
     registration: { enabled: true },
     registrationManagement: { enabled: true },
     revocation: { enabled: true },

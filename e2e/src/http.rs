@@ -1,7 +1,7 @@
 //! Just enough of an HTTP client to talk to a test server on the loopback.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -113,4 +113,23 @@ pub fn percent_encode(text: &str) -> String {
     };
     let encoded: Vec<String> = text.bytes().map(encode).collect();
     encoded.concat()
+}
+
+/// Answers every request with this JSON document until the test ends; its port.
+pub fn serve_document(document: &serde_json::Value) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    let body = document.to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                 connection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    port
 }

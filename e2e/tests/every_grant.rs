@@ -7,6 +7,7 @@
 //! | client credentials: basic, key         | oidc-provider         | after the claim; after the answer was lost    |
 //! | client credentials: basic, post        | django-oauth-toolkit  |                                               |
 //! | imported refresh token                 | oidc-provider         | between the import and the confirmation       |
+//! | what mcp-remote stored                 | `FastMCP`             |                                               |
 //! | API key                                | the sandbox           | between the rotation and the fallback         |
 //!
 //! The authorization code in a browser on this machine is in `crashes.rs` and the others.
@@ -18,22 +19,23 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use authkeeper_sandbox::Profile;
 use e2e::browser::{Callback, parameter, visit};
 use e2e::home::{Home, Output, Running};
-use e2e::http;
+use e2e::http::{self, serve_document};
 use e2e::recorder::{SigningKey, Subject, secret_of};
 use e2e::sandbox;
 use e2e::scenario::{
-    SOON, assert_no_leaks, assert_none_of, records_of, refreshes, seconds_left, status, token,
-    until_expired,
+    SOON, assert_no_leaks, assert_none_of, connect_api, records_of, refreshes, seconds_left,
+    status, token, until_expired,
 };
 use e2e::secrets::Secret;
 use e2e::servers::Server;
 use e2e::wait::wait_until;
+use e2e::{node, script};
 use serde_json::json;
 
 const KILLED: i32 = 9;
@@ -204,6 +206,36 @@ fn a_pipe_that_ends_without_the_url_says_what_is_missing() {
     let words = ["connect", "api", &url, "--headless", "--client-id", "pub"];
     let output = home.authkeeper(&words).env("BROWSER", "false").run();
     output.expect_failure(75, &["nothing was pasted", "the same sign-in goes on"]);
+}
+
+#[test]
+fn a_server_that_wants_requests_pushed_gets_them_pushed() {
+    let home = Home::new();
+    let server = oidc(&home, &[("PAR", "required"), ("AT_TTL", "4")]);
+    connect_api(&home, &server, "api");
+    let pushed = server.ctl("stats")["requests"]["POST /request"].clone();
+    assert_eq!(pushed, 1);
+    works_and_is_renewed(&home, &server, "api");
+    assert_no_leaks(&home, &[&server]);
+}
+
+#[test]
+fn a_client_that_is_known_by_its_document_registers_nothing() {
+    const ID: &str = "https://cimd.test/client.json";
+    let home = Home::new();
+    let document = json!({
+        "client_id": ID, "client_name": "authkeeper", "application_type": "native",
+        "redirect_uris": ["http://127.0.0.1/callback"], "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+    });
+    let port = serve_document(&document).to_string();
+    let server = oidc(&home, &[("CIMD_PORT", &port), ("AT_TTL", "4")]);
+    let url = server.url("/api");
+    let words = ["connect", "api", &url, "--client-metadata-url", ID];
+    let _ = home.run(&words).expect_code(0);
+    assert_eq!(server.ctl("stats")["requests"]["POST /reg"], json!(null));
+    works_and_is_renewed(&home, &server, "api");
+    assert_no_leaks(&home, &[&server]);
 }
 
 // ---- Client credentials -----------------------------------------------------------------------
@@ -420,6 +452,56 @@ fn an_imported_token_is_not_spent_before_it_is_the_sole_copy() {
         200
     );
     assert_no_leaks(&home, &[&server]);
+}
+
+#[test]
+fn what_mcp_remote_stored_is_taken_over() {
+    let home = Home::new();
+    let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "6")]);
+    let (url, folder) = (server.url("/mcp"), home.outside().join("mcp-auth"));
+    sign_in_with_mcp_remote(&home, &url, &folder);
+    let folder = folder.to_str().unwrap();
+    let words = [
+        "import",
+        "mcp",
+        &url,
+        "--from-mcp-remote",
+        "--mcp-remote-dir",
+        folder,
+    ];
+    let _ = home.run(&words).expect_code(0);
+    assert_eq!(status(&home, "mcp")["reason"], "second_copy");
+    let confirmed = [&words[..], &["--other-copy-retired"]].concat();
+    let _ = home.run(&confirmed).expect_code(0);
+    until_expired(&home, "mcp");
+    let _ = token(&home, "mcp").run().expect_code(0);
+    assert!(
+        refreshes(&server) >= 1,
+        "by the client that mcp-remote registered"
+    );
+    let elsewhere = ["import", "x", "http://127.0.0.1:9/mcp", "--from-mcp-remote"];
+    let nothing = home.run(&[&elsewhere[..], &["--mcp-remote-dir", folder]].concat());
+    nothing.expect_failure(65, &["has stored nothing", folder]);
+    assert_no_leaks(&home, &[&server]);
+}
+
+/// Lets the real mcp-remote sign in and end.
+fn sign_in_with_mcp_remote(home: &Home, url: &str, folder: &Path) {
+    let proxy = script("node_modules/mcp-remote/dist/proxy.js");
+    let running = home
+        .program(node(), &[proxy.to_str().unwrap(), url])
+        .env("MCP_REMOTE_CONFIG_DIR", folder)
+        .spawn();
+    let asked = || running.stderr().contains("/authorize?");
+    assert!(wait_until(SOON, asked), "{}", running.stderr());
+    visit(&shown(&running, "/authorize?"), "approve");
+    let stored = || {
+        let files = fs::read_dir(folder.join("mcp-remote-v1"));
+        let mut files = files.into_iter().flatten().flatten();
+        files.any(|file| file.file_name().to_string_lossy().ends_with("_tokens.json"))
+    };
+    assert!(wait_until(SOON, stored), "{}", running.stderr());
+    let _ = running.kill_9();
 }
 
 #[test]

@@ -6,13 +6,11 @@
     reason = "all of this file is a test, its helpers too"
 )]
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::time::Duration;
 
 use e2e::browser::{Callback, visit};
 use e2e::home::Home;
-use e2e::http::{self, Answer};
+use e2e::http::{self, Answer, serve_document};
 use e2e::recorder::{Auth, Client, SigningKey, Subject, secret_of};
 use e2e::scenario::connect_mcp;
 use e2e::servers::Server;
@@ -170,40 +168,18 @@ fn a_pushed_request_begins_a_sign_in() {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-/// Answers every request with this document until the test ends.
-fn serve_document(document: impl Fn(u16) -> Value) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let body = document(port).to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-                 connection: close\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all((head + &body).as_bytes());
-        }
-    });
-    port
-}
-
 #[test]
 fn a_client_is_known_by_its_metadata_document() {
     const ID: &str = "https://cimd.test/client.json";
     let home = Home::new();
-    let port = serve_document(|_| {
-        json!({
+    let port = serve_document(&json!({
             "client_id": ID,
             "client_name": "by document",
             "redirect_uris": ["http://127.0.0.1/callback"],
             "application_type": "native",
             "token_endpoint_auth_method": "none",
             "grant_types": ["authorization_code", "refresh_token"],
-        })
-    });
+    }));
     let server = Server::oidc_provider(&home.outside(), &[("CIMD_PORT", &port.to_string())]);
     let mut subject = Subject::oidc_provider(&server);
     assert_eq!(

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     model::{AttemptId, ClientRegistration, Grant, GrantType, Provider},
     oauth::{
-        authorize::{AuthorizationAsk, RedirectError, SignIn, read_redirect},
+        authorize::{AuthorizationAsk, RedirectError, SignIn, read_pushed, read_redirect},
         discovery::{self, CodeEndpoints, Discovered},
         loopback::Loopback,
         register::Purpose,
@@ -47,14 +47,23 @@ impl Runtime {
         };
         let attempt = AttemptId::new(self.tools.seams.random_id());
         Journal::prepare(&self.tools.spill, &attempt)?.remove();
-        let url = started.sign_in.url(&AuthorizationAsk {
+        let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
-            client_id: &started.client.client_id,
+            client_id: &started.client.client_id.clone(),
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
             extra: &request.extra,
             scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
-        });
+        };
+        let url = if found
+            .provider
+            .metadata
+            .require_pushed_authorization_requests
+        {
+            self.push(&found, &mut started, &ask).await?
+        } else {
+            started.sign_in.url(&ask)
+        };
         let headless = matches!(request.way, Way::Headless) || started.listener.is_none();
         person.invite(&Invitation {
             issuer: found.provider.issuer.clone(),
@@ -87,6 +96,31 @@ impl Runtime {
             .await?;
         let outcome = (GrantType::AuthorizationCode, wanted, tokens);
         self.adopt(request, found, started.client, outcome).await
+    }
+
+    /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
+    async fn push(
+        &self,
+        found: &Discovered,
+        started: &mut Started,
+        ask: &AuthorizationAsk<'_>,
+    ) -> Result<SecretString, ConnectError> {
+        let endpoint = discovery::pushed_endpoint(&found.provider.metadata)?;
+        let parameters = started.sign_in.parameters(ask);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "state and the verifier's hash go to the issuer"
+        )]
+        let fields: Vec<(&str, &str)> = parameters
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.expose().as_str()))
+            .collect();
+        let client = &mut started.client;
+        let (reply, _) = self
+            .ask((&endpoint, found), client, |client| client.form(&fields))
+            .await?;
+        let request_uri = read_pushed(&reply).map_err(RedirectError::Refused)?;
+        Ok(SignIn::url_of_pushed(ask, &request_uri))
     }
 
     async fn start_code(
