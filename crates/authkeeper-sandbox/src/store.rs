@@ -71,8 +71,6 @@ pub(crate) struct RefreshToken {
     pub(crate) spent: Option<Stamp>,
     /// The answer it was spent for.
     pub(crate) answer: Option<Answer>,
-    /// Burned or revoked.
-    pub(crate) dead: bool,
 }
 
 /// One access token.

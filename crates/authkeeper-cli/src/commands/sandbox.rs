@@ -19,18 +19,21 @@ use crate::{
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   authkeeper sandbox --port 8765 --ttl 20s &
-  authkeeper connect try http://127.0.0.1:8765/mcp         sign in as alice, bob or mallory
-  authkeeper sandbox --profile grace --auto-approve        behaves like django-oauth-toolkit
+  authkeeper connect try http://127.0.0.1:8765/mcp    sign in as alice, bob or mallory
+  authkeeper sandbox --profile grace --auto-approve   behaves like django-oauth-toolkit
   authkeeper sandbox --fault status=503,times=3,at=refresh --fault early-401,times=1
-  authkeeper sandbox --scenario night.toml                 faults on a timeline, and a verdict at the end
+  authkeeper sandbox --scenario night.toml            a timeline of faults, then a verdict
 
-Profiles: strict, single-use, grace, idempotent-replay, two-generation, dies-with-access-token, burns-on-error,
-no-rotation. Faults: early-401, status=CODE, cut, outage, slow=TIME, slow-answer=TIME, answer-lost, html, wrong-type,
-truncated, huge, no-expires-in, error-in-200=CODE; each with times=N, at=ENDPOINT, user=U, client=C, retry_after=TIME.
+Profiles: strict, single-use, grace, idempotent-replay, two-generation, dies-with-access-token,
+burns-on-error, no-rotation.
+
+Faults: early-401, status=CODE, cut, outage, slow=TIME, slow-answer=TIME, answer-lost, html,
+wrong-type, truncated, huge, no-expires-in, error-in-200=CODE; each with times=N, at=ENDPOINT,
+user=U, client=C, retry_after=TIME.
 
 Open the printed URL in a browser to watch and to break things. Ctrl-C stops it.
 
-Exit codes: 0 stopped · 64 usage · 65 the scenario is not met or can't be read · 69 the port is taken";
+Exit codes: 0 stopped · 64 usage · 65 the scenario is not met or can't be read · 69 port taken";
 
 #[derive(Debug, Args)]
 pub(crate) struct SandboxArgs {
@@ -186,4 +189,51 @@ fn judge(verdict: &[Finding], output: Output) -> Result<(), Failure> {
         verdict.len()
     );
     Err(Failure::new(Exit::Data, what, "see above what was counted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: SandboxArgs,
+    }
+
+    fn typed(words: &str) -> Result<SandboxArgs, clap::Error> {
+        let words = std::iter::once("sandbox").chain(words.split_whitespace());
+        Typed::try_parse_from(words).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn what_is_typed_is_what_is_meant() {
+        let words = "--ttl 20s --profile grace --fault cut,times=2 --fault outage --auto-approve";
+        let settings = settings(typed(words).unwrap()).unwrap();
+        assert_eq!(settings.rules.ttl, Duration::from_secs(20));
+        assert_eq!(settings.rules.profile, Profile::Grace);
+        assert!(settings.rules.auto_approve);
+        assert_eq!(settings.faults.len(), 2);
+        for wrong in ["--profile kind", "--fault flood", "--ttl soon"] {
+            assert!(typed(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_that_is_not_met_or_can_not_be_read_is_bad_data() {
+        let output = Output::new(false, true);
+        let finding = |met| Finding {
+            counter: "sign_ins".into(),
+            expected: "1".into(),
+            got: 0,
+            met,
+        };
+        assert!(judge(&[finding(true)], output).is_ok());
+        let failed = judge(&[finding(true), finding(false)], output).unwrap_err();
+        assert_eq!(failed.exit, Exit::Data);
+        let missing = settings(typed("--scenario /nowhere/night.toml").unwrap()).unwrap_err();
+        assert_eq!(missing.exit, Exit::Data);
+    }
 }

@@ -184,7 +184,7 @@ fn living_refresh<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
         .refresh_ttl
         .map(|limit| token.issued.plus(limit));
     let in_time = ends.is_none_or(|ends| world.now() < ends);
-    (!token.dead && token.spent.is_none() && in_time).then_some(Living {
+    (token.spent.is_none() && in_time).then_some(Living {
         grant: token.grant,
         scope: &token.scope,
         issued: token.issued,

@@ -75,7 +75,7 @@ fn sound(known: Known<'_>, wish: &Wish<'_>, rules: &Rules) -> Result<(), Verdict
         }
         return refuse(Refusal::OtherClient);
     }
-    if known.token.dead || known.grant.dead.is_some() {
+    if known.grant.dead.is_some() {
         return refuse(Refusal::Revoked);
     }
     if is_over(known, wish.now, rules) {

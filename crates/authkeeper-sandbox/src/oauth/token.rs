@@ -457,7 +457,6 @@ impl World {
             presented: 0,
             spent: None,
             answer: None,
-            dead: false,
         };
         let before = grant.current.replace(text.clone());
         // With two generations, a successor that was never used gives way to the newest.

@@ -92,7 +92,7 @@ fn modern(world: &mut World, request: &Request, caller: &Caller, message: &Value
     match method {
         "server/discover" => answer(id, &discovered()),
         "tools/list" => {
-            let result = json!({"tools": tools::list(), "resultType": "complete", "ttlMs": 0});
+            let result = json!({"tools": tools::list(), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
             answer(id, &result)
         }
         "tools/call" => call(world, caller, message, true),

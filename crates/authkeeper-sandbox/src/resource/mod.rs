@@ -142,12 +142,11 @@ fn expired_shown(world: &mut World, grant: u32, generation: u32) {
     if !world.habits().expired_access_kills {
         return;
     }
-    let mut tokens = world.store.refresh.values_mut();
-    let paired = tokens.find(|token| {
+    let mut tokens = world.store.refresh.values();
+    let paired = tokens.any(|token| {
         token.grant == grant && token.generation == generation && token.spent.is_none()
     });
-    if let Some(token) = paired {
-        token.dead = true;
+    if paired {
         world.kill(
             grant,
             "an expired access token was shown, and this server forgets the pair",

@@ -78,8 +78,11 @@ pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
             None => Done::Wrong("text is missing".to_owned()),
         },
         Some("whoami") => Done::Text(match &caller.user {
-            Some(user) => format!("{user}, through client {}", caller.client),
-            None => format!("client {} itself", caller.client),
+            Some(user) => format!(
+                "{user}, through client {}",
+                world.client_name(&caller.client)
+            ),
+            None => format!("client {} itself", world.client_name(&caller.client)),
         }),
         Some("add") => match (given["a"].as_f64(), given["b"].as_f64()) {
             (Some(a), Some(b)) => Done::Text((a + b).to_string()),

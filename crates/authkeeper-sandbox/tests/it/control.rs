@@ -133,6 +133,8 @@ async fn no_secret_is_in_the_log_the_state_or_the_page() {
         "{shown}"
     );
     assert!(shown.contains("grant 1 is dead"));
+    let later = bench.get("/control/log?after=3", &[]).await.json();
+    assert_eq!(later["events"][0]["number"], 4);
     let issued = bench.sandbox.control().issued();
     assert!(issued.len() >= 8, "{}", issued.len());
     for secret in issued {

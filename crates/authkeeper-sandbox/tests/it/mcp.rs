@@ -152,6 +152,11 @@ async fn the_new_era_has_none() {
     );
     let listed = client.modern("tools/list", json!({})).await;
     assert_eq!(listed.json()["result"]["resultType"], "complete");
+    assert_eq!(
+        listed.json()["result"]["cacheScope"],
+        "private",
+        "the Python SDK insists"
+    );
     let call = json!({"name": "whoami", "arguments": {}});
     let who = client.modern("tools/call", call).await;
     assert_eq!(text(&who), "alice, through client public");
