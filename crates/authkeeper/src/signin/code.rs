@@ -81,6 +81,9 @@ impl Runtime {
         )
         .await;
         let Ok(code) = waited else {
+            if matches!(request.way, Way::Headless) {
+                return Err(ConnectError::StillOpen(request.patience));
+            }
             // A provider that has forgotten our client shows an error page and never sends the person back.
             self.register_anew_next_time(&started.client).await?;
             return Err(ConnectError::TimedOut(request.patience));
