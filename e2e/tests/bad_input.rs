@@ -208,7 +208,7 @@ fn no_browser() {
     let connect = ["connect", "x", &url, "--timeout", "2s"];
     let blind = ground.home.authkeeper(&connect).without_env("BROWSER");
     let words = [
-        "Open in a browser on this machine:\n\n  http://127.0.0.1:",
+        "Open in a browser on this machine (or start again with --device or --headless):\n\n  http://127.0.0.1:",
         "nobody signed in within 2 s",
         "set BROWSER",
     ];

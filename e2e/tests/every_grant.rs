@@ -142,6 +142,23 @@ fn a_person_who_refuses_at_the_other_device_is_heard() {
 }
 
 #[test]
+fn a_code_is_gone_on_with_only_for_what_it_was_asked_for() {
+    let home = Home::new();
+    let server = oidc(&home, &[]);
+    let words = connect_device(&server);
+    let _ = until_said(&home, &as_str(&words), "Waiting").kill_9();
+    for more in [["--principal", "bob"], ["--scope", "api openid"]] {
+        let asked = [&as_str(&words)[..], &more].concat();
+        let other = until_said(&home, &asked, "Waiting");
+        assert!(
+            !other.stderr().contains("Going on"),
+            "{more:?}: {}",
+            other.stderr()
+        );
+    }
+}
+
+#[test]
 fn a_code_that_nobody_typed_ends() {
     let home = Home::new();
     let server = oidc(&home, &[]);
@@ -455,6 +472,35 @@ fn an_imported_token_is_not_spent_before_it_is_the_sole_copy() {
 }
 
 #[test]
+fn an_import_never_moves_a_known_client_to_another_token_endpoint() {
+    let home = Home::new();
+    let server = oidc(&home, &[("AT_TTL", "4")]);
+    connect_api(&home, &server, "api");
+    let url = server.url("/api");
+    let elsewhere = "http://127.0.0.1:9/token";
+    let import = |name: &str| {
+        let words = [
+            "import",
+            name,
+            &url,
+            "--issuer",
+            server.issuer(),
+            "--token-url",
+            elsewhere,
+            "--client-id",
+            "pub",
+            "--refresh-token-stdin",
+        ];
+        home.authkeeper(&words)
+            .stdin("a-token-from-somewhere\n")
+            .run()
+    };
+    import("other").expect_failure(65, &["pub", elsewhere, "--token-url"]);
+    import("api").expect_failure(64, &["is connected and works"]);
+    works_and_is_renewed(&home, &server, "api");
+}
+
+#[test]
 fn what_mcp_remote_stored_is_taken_over() {
     let home = Home::new();
     let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "6")]);
@@ -548,7 +594,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
         "90d",
     ];
     let _ = home.run(&words).expect_code(0);
-    assert_eq!(call(&home), 200);
+    assert_eq!(call(&home), (200, 0));
     assert_eq!(status(&home, "api")["expires_at"], json!(null));
 
     let rotate = |file: &PathBuf| {
@@ -558,19 +604,19 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     let (second_file, second) = key("second");
     let _ = rotate(&second_file);
     server.control("keys/1/retire", &json!({}));
-    assert_eq!(call(&home), 200, "the new one is in use");
+    assert_eq!(call(&home), (200, 0), "the new one is in use");
 
     // A key that was mistyped: the one before it serves, and the owner is told.
     let _ = rotate(&secret_file(&home, "typo", "not-a-key-of-anybody"));
-    assert_eq!(call(&home), 200);
+    assert_eq!(call(&home), (200, 0));
     let told = token(&home, "api").run().expect_code(0);
     assert_eq!(
-        records_of(&told, "authority_lost")[0]["reason"],
+        records_of(&told, "rotation_failed")[0]["reason"],
         "new_key_refused"
     );
     // With nothing behind it a refused key needs a person.
     server.control("keys/2/retire", &json!({}));
-    assert_eq!(call(&home), 403);
+    assert_eq!(call(&home), (403, 75));
     let now = status(&home, "api");
     let reasons = now["troubles"].as_array().unwrap().iter();
     let reasons: Vec<_> = reasons.map(|trouble| trouble["reason"].clone()).collect();
@@ -580,17 +626,16 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     assert_none_of(&home, &keys);
 }
 
-/// One call through a run's proxy, as a job makes it: its status.
-fn call(home: &Home) -> u16 {
+/// One call through a run's proxy, as a job makes it: its status, and the run's exit code.
+fn call(home: &Home) -> (u16, i32) {
     let script = "printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" | \
                   curl -s -o /dev/null -w '%{http_code}' -H @- \"$AUTHKEEPER_URL/c/api/me\"";
     let output = home
         .authkeeper(&["run", "--with", "api", "--", "sh", "-c", script])
         .run();
-    output
-        .stdout
-        .parse()
-        .unwrap_or_else(|_| panic!("{output:?}"))
+    let status = output.stdout.parse();
+    let status = status.unwrap_or_else(|_| panic!("{output:?}"));
+    (status, output.code().unwrap())
 }
 
 #[test]

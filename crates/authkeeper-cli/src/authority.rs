@@ -146,7 +146,9 @@ fn fixed_reason(error: &TokenError) -> &'static str {
 fn refusal(error: TokenError) -> CarryRefusal {
     let reason = fixed_reason(&error);
     match error {
-        TokenError::ReauthorizationRequired { record } => CarryRefusal::Authority { record },
+        TokenError::ReauthorizationRequired { record } | TokenError::Suspended { record, .. } => {
+            CarryRefusal::Authority { record }
+        }
         TokenError::Rejected { record } => CarryRefusal::Rejected { record },
         TokenError::NoSuchConnection { .. } => CarryRefusal::NoSuchConnection,
         TokenError::Unavailable { why, retry_after } => CarryRefusal::Unavailable {
@@ -242,7 +244,7 @@ impl Troubles for OpenTroubles {
 
 #[cfg(test)]
 mod tests {
-    use authkeeper::model::SuspendReason;
+    use authkeeper::model::{Event, SuspendReason};
 
     use super::*;
 
@@ -261,22 +263,17 @@ mod tests {
 
     #[test]
     fn a_token_that_is_not_there_has_a_reason() {
-        let connection = crate::carry::tests::notion();
+        let record = crate::carry::tests::record(Event::AuthorityLost, "notion");
         let suspended = TokenError::Suspended {
-            connection,
+            record: Box::new(record),
             reason: SuspendReason::Manual,
         };
         let unavailable = TokenError::Unavailable {
             why: "busy".to_owned(),
             retry_after: None,
         };
-        assert!(matches!(
-            refusal(suspended),
-            CarryRefusal::Fault {
-                reason: "suspended",
-                ..
-            }
-        ));
+        assert_eq!(reason(&suspended), "suspended");
+        assert!(matches!(refusal(suspended), CarryRefusal::Authority { .. }));
         assert!(matches!(
             refusal(unavailable),
             CarryRefusal::Unavailable {

@@ -43,10 +43,10 @@ pub enum TokenError {
         record: Box<Record>,
     },
     /// Authority is withdrawn for now.
-    #[error("{connection} is suspended: {}", reason.sentence())]
+    #[error("{} is suspended: {}", record.connection, record.detail)]
     Suspended {
-        /// Which connection.
-        connection: ConnectionName,
+        /// The whole record.
+        record: Box<Record>,
         /// Why.
         reason: SuspendReason,
     },
@@ -125,6 +125,7 @@ impl TokenError {
         match self {
             Self::ReauthorizationRequired { record }
             | Self::Rejected { record }
+            | Self::Suspended { record, .. }
             | Self::Uncertain { record, .. } => Some(record),
             _ => None,
         }

@@ -44,6 +44,11 @@ impl HttpUrl {
             url: text.to_owned(),
             problem,
         };
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refuse(
+                "has characters that no URL has; write them as %XX".to_owned(),
+            ));
+        }
         if text.contains('#') {
             return Err(refuse(
                 "has a fragment (the part after '#'); remove it".to_owned(),

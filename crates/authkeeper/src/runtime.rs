@@ -312,13 +312,18 @@ impl Runtime {
         if good {
             return self.issue(connection, grant, request);
         }
-        Err(match end {
+        Err(Self::failed(connection, grant, end, now.wall))
+    }
+
+    /// What a caller hears of a refresh that brought no token.
+    fn failed(connection: &Connection, grant: &Grant, end: End, now: Timestamp) -> TokenError {
+        match end {
             End::Uncertain { kind, resend_in } => TokenError::Uncertain {
                 record: Box::new(trouble::uncertain_record(
                     &Whose::of(connection),
                     grant,
                     kind,
-                    now.wall,
+                    now,
                     "",
                 )),
                 retry_after: resend_in,
@@ -338,7 +343,7 @@ impl Runtime {
                 why: "the connection kept changing".to_owned(),
                 retry_after: None,
             },
-        })
+        }
     }
 
     /// Whether another living process is refreshing already: then nobody with a good token in hand needs to wait for it.
@@ -403,10 +408,18 @@ impl Runtime {
                     record: Box::new(record),
                 })
             }
-            Refusal::Suspended(reason) => Ok(TokenError::Suspended {
-                connection: whose.connection.clone(),
-                reason,
-            }),
+            Refusal::Suspended(reason) => {
+                let since = match &grant.lifecycle {
+                    GrantLifecycle::Suspended { since, .. } => *since,
+                    _ => now,
+                };
+                let times = (since, now);
+                let record = trouble::suspended_record(whose, grant, reason, times, &trace_id);
+                Ok(TokenError::Suspended {
+                    record: Box::new(record),
+                    reason,
+                })
+            }
             Refusal::Revoked => Ok(TokenError::NoSuchConnection {
                 name: whose.connection.clone(),
             }),
@@ -492,6 +505,30 @@ impl Runtime {
             tracing::warn!(%error, "can't show that this process lives");
         }
         Keeper::start(&self.tools, &self.flights, connections)
+    }
+
+    /// Refreshes once, now, however long the current token may live: an imported grant has proved nothing yet.
+    pub async fn prove(&self, name: &ConnectionName) -> Result<IssuedToken, TokenError> {
+        let (connection, grant) = self.find(name).await?;
+        let whose = Whose::of(&connection);
+        let request = TokenRequest::new(name.clone());
+        if grant.is_refreshable() && grant.lifecycle == GrantLifecycle::Active {
+            let goal = Goal::of(&grant);
+            let end = self.flights.refresh(&whose, goal, decide::Why::Proof).await;
+            if !matches!(end, End::Fresh | End::Refused | End::Withdrawn) {
+                return Err(Self::failed(&connection, &grant, end, self.now()));
+            }
+        }
+        self.access_token(&request).await
+    }
+
+    /// A connection's token was taken by its resource: what was told of an API key that it refused is over.
+    pub async fn token_works(&self, name: &ConnectionName) -> Result<(), TokenError> {
+        let (_, grant) = self.find(name).await?;
+        if grant.grant_type == GrantType::ApiKey {
+            self.tools.store.end_troubles(name, self.now()).await?;
+        }
+        Ok(())
     }
 
     /// Waits until no refresh of this process is under way; false if `patience` ran out.
@@ -592,6 +629,10 @@ impl Runtime {
 
     /// Notes that a call that had failed has now succeeded.
     pub async fn call_recovered(&self, call: &CarriedCall) -> Result<(), StoreError> {
+        let key_works = self.token_works(&call.connection).await;
+        if let Err(error) = key_works {
+            tracing::debug!(%error, "what was told of a key is not ended");
+        }
         self.tools.store.call_recovered(call, self.now()).await
     }
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::{
     model::{
-        AccessToken, AttemptId, Event, Grant, GrantType, ReauthorizeReason, Record, TroubleId,
-        UnknownKind,
+        AccessToken, AttemptId, Event, Grant, GrantType, ReauthorizeReason, Record, SuspendReason,
+        TroubleId, UnknownKind,
     },
     oauth::classify::Refused,
     refresh::{Tools, Whose},
@@ -117,7 +117,7 @@ pub(crate) fn fell_back_record(
         .map(|until| format!(" until {until}"))
         .unwrap_or_default();
     Record {
-        event: Event::AuthorityLost,
+        event: Event::RotationFailed,
         reason: "new_key_refused".to_owned(),
         detail: format!("the server refused the new API key; the one before it serves{until}"),
         ..reauthorize_record(
@@ -146,6 +146,36 @@ pub(crate) fn rotation_due_record(
             grant,
             ReauthorizeReason::KeyRefused,
             (now, now),
+            trace_id,
+        )
+    }
+}
+
+/// Authority is withdrawn for now.
+pub(crate) fn suspended_record(
+    whose: &Whose,
+    grant: &Grant,
+    reason: SuspendReason,
+    (since, now): (Timestamp, Timestamp),
+    trace_id: &str,
+) -> Record {
+    let action = match reason {
+        SuspendReason::SecondCopy => format!(
+            "end the program that used it before and delete its copy, then authkeeper import {} --other-copy-retired",
+            whose.connection
+        ),
+        SuspendReason::Manual => format!("ask whoever suspended {}", whose.principal),
+    };
+    Record {
+        event: Event::AuthorityLost,
+        reason: reason.as_str().to_owned(),
+        detail: reason.sentence().to_owned(),
+        action,
+        ..reauthorize_record(
+            whose,
+            grant,
+            ReauthorizeReason::RefreshRefused,
+            (since, now),
             trace_id,
         )
     }

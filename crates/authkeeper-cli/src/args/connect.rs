@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use authkeeper::signin::Way;
 use clap::{Args, ValueEnum};
 
-use crate::settings::parse_duration;
+use crate::{commands::secret_input::Place, settings::parse_duration};
 
 pub(super) const CONNECT_EXAMPLES: &str = "\
 Examples:
@@ -143,10 +144,22 @@ pub(crate) struct SignInArgs {
     pub(crate) timeout: Option<Duration>,
 }
 
+impl KeyArgs {
+    /// Where the key is to come from.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            file: self.key_file.as_deref(),
+            stdin: self.key_stdin,
+            flags: "--key-file FILE or --key-stdin",
+        }
+    }
+}
+
 impl SignInArgs {
     /// A person at another device needs longer than one at this one.
-    pub(crate) fn patience(&self) -> Duration {
-        let minutes = if self.device || self.headless { 15 } else { 5 };
+    pub(crate) fn patience(&self, way: Option<&Way>) -> Duration {
+        let elsewhere = matches!(way, Some(Way::Device | Way::Headless));
+        let minutes = if elsewhere { 15 } else { 5 };
         self.timeout.unwrap_or(Duration::from_mins(minutes))
     }
 }

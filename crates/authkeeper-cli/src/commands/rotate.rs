@@ -21,10 +21,7 @@ pub(crate) async fn rotate(app: &App, args: RotateArgs) -> Result<(), Failure> {
 }
 
 async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Result<(), Failure> {
-    let key = match &args.key.key_file {
-        Some(path) => secret_input::one_line_of(path, "API key")?,
-        None => secret_input::from_stdin(app.output, "API key")?,
-    };
+    let key = secret_input::given(app.output, "API key", args.key.place()).await?;
     let now = app.runtime.now();
     let by = rotate_by(&args.key, now)?;
     let until = now.saturating_add(args.overlap).unwrap_or(now);

@@ -2,12 +2,13 @@
 //! read them.
 
 use std::{
-    io::{BufRead as _, IsTerminal as _, Read as _},
+    io::{IsTerminal as _, Read as _},
     path::Path,
 };
 
 use authkeeper::secret::SecretString;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::{exit::Exit, failure::Failure, output::Output};
 
@@ -27,11 +28,14 @@ pub(crate) fn text_of(path: &Path, what: &str) -> Result<SecretString, Failure> 
 }
 
 fn whole(path: &Path, what: &str) -> Result<String, Failure> {
-    let read = || {
+    let read = || -> std::io::Result<String> {
         let mut text = String::new();
         let file = std::fs::File::open(path)?;
-        file.take(LONGEST).read_to_string(&mut text)?;
-        std::io::Result::Ok(text)
+        let read = file.take(LONGEST + 1).read_to_string(&mut text)?;
+        if read as u64 > LONGEST {
+            return Err(std::io::Error::other("it is too long to be one"));
+        }
+        Ok(text)
     };
     read().map_err(|error| wrong(format!("{} can't be read: {error}", path.display()), what))
 }
@@ -49,17 +53,42 @@ fn one_line(text: &str) -> Option<SecretString> {
     (!text.is_empty() && !text.contains(['\n', '\r'])).then(|| text.to_owned().into())
 }
 
-/// One secret from standard input. At a terminal it is asked for and does not show.
-pub(crate) fn from_stdin(output: Output, what: &str) -> Result<SecretString, Failure> {
-    let stdin = std::io::stdin();
-    let quiet = stdin.is_terminal().then(|| {
+/// Where one secret is to come from.
+pub(crate) struct Place<'a> {
+    /// The file, if one was named.
+    pub(crate) file: Option<&'a Path>,
+    /// Whether it was said that it comes on standard input.
+    pub(crate) stdin: bool,
+    /// The flags that say so.
+    pub(crate) flags: &'static str,
+}
+
+/// One secret, from its file, or from standard input. At a terminal it is asked for and does not show; the terminal is as
+/// it was whatever ends the waiting. Without one it must have been said that a secret comes, so that nothing waits for
+/// nobody.
+pub(crate) async fn given(
+    output: Output,
+    what: &str,
+    place: Place<'_>,
+) -> Result<SecretString, Failure> {
+    if let Some(path) = place.file {
+        return one_line_of(path, what);
+    }
+    let terminal = std::io::stdin().is_terminal();
+    if !terminal && !place.stdin {
+        let said = format!("nobody said where the {what} is");
+        let next = format!("add {}", place.flags);
+        return Err(Failure::new(Exit::Usage, said, next));
+    }
+    let quiet = terminal.then(|| {
         output.say(&format!(
             "Paste the {what} and press Enter (it does not show):"
         ));
         Quiet::begin()
     });
     let mut line = String::new();
-    let read = stdin.lock().take(LONGEST).read_line(&mut line);
+    let mut stdin = BufReader::new(tokio::io::stdin()).take(LONGEST);
+    let read = stdin.read_line(&mut line).await;
     drop(quiet);
     let said = match read {
         Ok(_) => format!("standard input holds no {what}"),
@@ -69,6 +98,19 @@ pub(crate) fn from_stdin(output: Output, what: &str) -> Result<SecretString, Fai
         let next = format!("pipe the {what} in, like: authkeeper … < file");
         Failure::new(Exit::Data, said, next)
     })
+}
+
+/// A line from the person, if there is one to ask.
+pub(crate) async fn ask(output: Output, question: &str) -> Option<String> {
+    if !std::io::stdin().is_terminal() || !output.is_watched() {
+        return None;
+    }
+    output.say(question);
+    let mut line = String::new();
+    let mut stdin = BufReader::new(tokio::io::stdin()).take(LONGEST);
+    stdin.read_line(&mut line).await.ok()?;
+    let line = line.trim().to_owned();
+    (!line.is_empty()).then_some(line)
 }
 
 /// A terminal that does not show what is typed, for as long as this lives.

@@ -4,7 +4,7 @@ use std::{io::IsTerminal as _, sync::Arc};
 
 use authkeeper::{
     error::TokenError,
-    model::{ConnectionName, Event},
+    model::{ConnectionName, ConnectionState, Event},
     runtime::TokenRequest,
 };
 
@@ -121,11 +121,17 @@ async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure
     Ok(())
 }
 
+/// A grant that is over and whose last token still lives: the run would outlive it.
 async fn grant_is_over(app: &App, name: &ConnectionName) -> Result<Option<TokenError>, Failure> {
-    let open = app.runtime.troubles().await?.into_iter();
-    let record = open.map(|trouble| trouble.record).find(|record| {
-        record.event == Event::ReauthorizationRequired && record.connection == name.as_str()
-    });
+    let status = app.runtime.status(name).await?;
+    if !matches!(
+        status.state,
+        ConnectionState::ReauthorizationRequired { .. }
+    ) {
+        return Ok(None);
+    }
+    let mut records = status.troubles.into_iter().map(|trouble| trouble.record);
+    let record = records.find(|record| record.event == Event::ReauthorizationRequired);
     Ok(record.map(|record| TokenError::ReauthorizationRequired {
         record: Box::new(record),
     }))

@@ -38,7 +38,8 @@ fn print(app: &App, name: &ConnectionName, token: &IssuedToken) {
     }
     app.output.data_json(&json!({
         "access_token": token.secret.expose(),
-        "token_type": "Bearer",
+        "token_type": token.presentation.prefix().trim(),
+        "header": token.presentation.header(),
         "connection": name.as_str(),
         "generation": token.generation.0,
         "issued_at": token.issued_at,

@@ -5,7 +5,7 @@ mod sign_in;
 use authkeeper::{
     error::{Advice, TokenError},
     http::InvalidUrl,
-    model::{InvalidName, SuspendReason},
+    model::InvalidName,
     store::StoreError,
 };
 
@@ -135,13 +135,6 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
         (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
             (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
         }
-        (TokenError::Suspended { connection, reason: SuspendReason::SecondCopy }, _) => (
-            Exit::Person,
-            format!(
-                "end the program that used it before and delete its copy, then: authkeeper import {connection} \
-                 --other-copy-retired"
-            ),
-        ),
         (_, Advice::Retry) => (Exit::Unavailable, "try again later; the grant is safe".to_owned()),
         (_, Advice::Reauthorize) => (Exit::Person, action()),
         (TokenError::Rejected { .. }, _) => (Exit::Permission, action()),

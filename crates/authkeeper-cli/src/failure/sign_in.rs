@@ -71,9 +71,22 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Person,
             "run the same command again: the same sign-in goes on; then paste the URL that the browser ended at",
         ),
+        // A code is good once and for a minute or so: what was wrong with it is over with it.
+        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(
+            Exit::Person,
+            "run the same command again, and finish the sign-in without a pause",
+        ),
         ConnectError::CodeRefused { .. } => own(
             Exit::Permission,
             "check the client's id, secret and redirect URI at the provider",
+        ),
+        ConnectError::OtherEndpoint { .. } => own(
+            Exit::Data,
+            "check --token-url: a refresh token goes only to the server that it is known to be from",
+        ),
+        ConnectError::InUse(name) => (
+            Exit::Usage,
+            format!("import it under another name, or authkeeper disconnect {name} first"),
         ),
         ConnectError::NoTokens { passing: true, .. } => own(
             Exit::Unavailable,

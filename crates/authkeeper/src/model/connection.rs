@@ -76,8 +76,14 @@ impl Default for Presentation {
 
 impl Presentation {
     /// Headers that say where a request goes or how long it is: a key there would break it.
-    const TAKEN: [&str; 8] = [
+    const TAKEN: [&str; 14] = [
         "host",
+        "expect",
+        "keep-alive",
+        "mcp-session-id",
+        "proxy-authorization",
+        "proxy-connection",
+        "trailer",
         "connection",
         "content-length",
         "content-type",

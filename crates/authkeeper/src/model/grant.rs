@@ -1,6 +1,6 @@
 //! A grant: what the resource owner gave our client, one refresh-token family.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, RefreshToken};
 use crate::secret::SecretString;
@@ -54,6 +54,19 @@ pub struct StandbyKey {
     pub generation: Generation,
     /// Until when it may be used.
     pub until: Timestamp,
+    /// When it was refused itself, if it is the new key that gave way: it may not have been known everywhere yet.
+    pub refused: Option<Timestamp>,
+}
+
+/// How long a key that was refused is left alone before it is tried again.
+const KEY_REST: SignedDuration = SignedDuration::from_mins(10);
+
+impl StandbyKey {
+    /// Whether it may take over from a key that is refused now.
+    pub fn may_serve(&self, now: Timestamp) -> bool {
+        let rested = |refused: Timestamp| now.duration_since(refused) >= KEY_REST;
+        now < self.until && self.refused.is_none_or(rested)
+    }
 }
 
 /// How a grant is given (RFC 6749 §1.3, RFC 8628), with the words of `grant_type` on the wire and of `--grant`.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{ClientId, Issuer};
+use super::{ClientId, GrantType, Issuer};
 use crate::secret::SecretString;
 
 /// The parts of RFC 8414 metadata that we act on, exactly as the server spelled them.
@@ -205,6 +205,8 @@ impl RegistrationSource {
 /// A client's secret and what became of it.
 #[derive(Clone, Debug)]
 pub struct ClientSecret {
+    /// Which row of the store it is; none before it is kept. It stays with the secret, whatever is put in front of it.
+    pub id: Option<u64>,
     /// The secret itself.
     pub secret: SecretString,
     /// When the provider last refused it.
@@ -214,9 +216,17 @@ pub struct ClientSecret {
 }
 
 impl ClientSecret {
+    /// Whether it is the same secret.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+        let same = self.secret.expose() == other.secret.expose();
+        same
+    }
+
     /// A secret that nothing is known of yet.
     pub fn new(secret: SecretString) -> Self {
         Self {
+            id: None,
             secret,
             refused: None,
             expires_at: None,
@@ -243,22 +253,22 @@ pub struct ClientRegistration {
     pub redirect_uris: Vec<String>,
     /// How it came to be.
     pub source: RegistrationSource,
+    /// What it registered itself for; empty when we were not told.
+    pub grant_types: Vec<GrantType>,
 }
 
 impl ClientRegistration {
-    /// Which secret to show: the first that was not refused. Once all were, the first again: the refusal may have been
-    /// the provider's mistake.
-    pub fn secret_in_use(&self) -> Option<(usize, &ClientSecret)> {
-        let mut secrets = self.secrets.iter().enumerate();
-        secrets
-            .find(|(_, secret)| secret.refused.is_none())
-            .or_else(|| self.secrets.first().map(|first| (0, first)))
+    /// Which secret to show: the first that was not refused. Once all were, the one that was refused longest ago: a
+    /// refusal may have been the provider's mistake, and so each gets its turn again.
+    pub fn secret_in_use(&self) -> Option<&ClientSecret> {
+        let good = self.secrets.iter().find(|secret| secret.refused.is_none());
+        good.or_else(|| self.secrets.iter().min_by_key(|secret| secret.refused))
     }
 
     /// Whether another secret is left to try once this one is refused.
-    pub fn has_another_than(&self, rank: usize) -> bool {
-        let mut others = self.secrets.iter().enumerate();
-        others.any(|(other, secret)| other != rank && secret.refused.is_none())
+    pub fn has_another_than(&self, id: Option<u64>) -> bool {
+        let mut others = self.secrets.iter().filter(|secret| secret.id != id);
+        others.any(|secret| secret.refused.is_none())
     }
 }
 
@@ -282,25 +292,36 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_tried_in_order_and_the_first_again_when_all_were_refused() {
+    fn secrets_are_tried_in_order_and_each_again_once_all_were_refused() {
+        let secret = |id| ClientSecret {
+            id: Some(id),
+            ..ClientSecret::new("s".to_owned().into())
+        };
         let mut client = ClientRegistration {
             issuer: Issuer::new("https://as.example"),
             client_id: ClientId::new("c"),
-            secrets: ["new", "old"]
-                .map(|text| ClientSecret::new(text.to_owned().into()))
-                .into(),
+            secrets: vec![secret(7), secret(3)],
             private_key: None,
             key_id: None,
             auth_method: ClientAuthMethod::Basic,
             redirect_uris: vec![],
             source: RegistrationSource::Given,
+            grant_types: vec![],
         };
-        let rank = |client: &ClientRegistration| client.secret_in_use().unwrap().0;
-        assert_eq!((rank(&client), client.has_another_than(0)), (0, true));
-        client.secrets[0].refused = Some(Timestamp::UNIX_EPOCH);
-        assert_eq!((rank(&client), client.has_another_than(1)), (1, false));
-        client.secrets[1].refused = Some(Timestamp::UNIX_EPOCH);
-        assert_eq!((rank(&client), client.has_another_than(0)), (0, false));
+        let used = |client: &ClientRegistration| client.secret_in_use().unwrap().id.unwrap();
+        assert_eq!((used(&client), client.has_another_than(Some(7))), (7, true));
+        client.secrets[0].refused = Timestamp::from_second(1).ok();
+        assert_eq!(
+            (used(&client), client.has_another_than(Some(3))),
+            (3, false)
+        );
+        client.secrets[1].refused = Timestamp::from_second(2).ok();
+        assert_eq!(
+            (used(&client), client.has_another_than(Some(7))),
+            (7, false)
+        );
+        client.secrets[0].refused = Timestamp::from_second(3).ok();
+        assert_eq!(used(&client), 3, "the one refused longest ago");
         client.secrets.clear();
         assert!(client.secret_in_use().is_none());
     }

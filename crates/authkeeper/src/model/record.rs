@@ -16,6 +16,8 @@ pub enum Event {
     Uncertain,
     /// An API key should be replaced soon; it is good until then.
     RotationDue,
+    /// A new API key was refused, and the one before it serves.
+    RotationFailed,
 }
 
 impl Event {
@@ -26,6 +28,7 @@ impl Event {
             Self::AuthorityLost => "authority_lost",
             Self::Uncertain => "uncertain",
             Self::RotationDue => "rotation_due",
+            Self::RotationFailed => "rotation_failed",
         }
     }
 }

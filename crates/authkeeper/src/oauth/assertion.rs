@@ -130,6 +130,7 @@ mod tests {
             auth_method: ClientAuthMethod::PrivateKeyJwt,
             redirect_uris: vec![],
             source: RegistrationSource::Given,
+            grant_types: vec![],
         }
     }
 

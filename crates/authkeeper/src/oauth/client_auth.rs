@@ -19,7 +19,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 pub struct ClientProof {
     client_id: String,
     how: How,
-    rank: usize,
+    secret: Option<u64>,
     quirks: Quirks,
 }
 
@@ -49,8 +49,8 @@ impl OurClient<'_> {
     pub fn proof(self) -> Result<ClientProof, AssertionError> {
         let registration = self.registration;
         let secret = registration.secret_in_use();
-        let rank = secret.map_or(0, |(rank, _)| rank);
-        let secret = secret.map(|(_, secret)| secret.secret.clone());
+        let shown = secret.and_then(|secret| secret.id);
+        let secret = secret.map(|secret| secret.secret.clone());
         let how = match (registration.auth_method, secret) {
             (ClientAuthMethod::Basic, Some(secret)) => How::Basic(secret),
             (ClientAuthMethod::Post, Some(secret)) => How::Post(secret),
@@ -63,7 +63,7 @@ impl OurClient<'_> {
         Ok(ClientProof {
             client_id: registration.client_id.as_str().to_owned(),
             how,
-            rank,
+            secret: shown,
             quirks: self.quirks.clone(),
         })
     }
@@ -71,8 +71,8 @@ impl OurClient<'_> {
 
 impl ClientProof {
     /// Which of the client's secrets is shown.
-    pub fn rank(&self) -> usize {
-        self.rank
+    pub fn secret(&self) -> Option<u64> {
+        self.secret
     }
 
     /// A `POST` to an endpoint that our client authenticates at. `fields` are sent in order: as a form, or as JSON where
@@ -172,6 +172,7 @@ mod tests {
             auth_method,
             redirect_uris: vec![],
             source: RegistrationSource::Given,
+            grant_types: vec![],
         };
         let our = OurClient {
             registration: &registration,

@@ -19,6 +19,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(5);
 /// RFC 8628 §3.5: what `slow_down` adds, for this and all later polls.
 const SLOWER: Duration = Duration::from_secs(5);
+/// No server is asked more often than this, whatever it says.
+const FASTEST: Duration = Duration::from_secs(1);
 /// No server needs to be asked less often than this.
 const SLOWEST: Duration = Duration::from_mins(1);
 /// A server that names no end has one all the same.
@@ -99,7 +101,9 @@ pub fn read_device_authorization(
         user_code: classify::one_line(&text("user_code").ok_or_else(unreadable)?),
         verification_uri,
         verification_uri_complete: complete.filter(|uri| HttpUrl::parse(uri).is_ok()),
-        interval: seconds("interval").unwrap_or(INTERVAL).min(SLOWEST),
+        interval: seconds("interval")
+            .unwrap_or(INTERVAL)
+            .clamp(FASTEST, SLOWEST),
         ends: now.saturating_add(lives).unwrap_or(Timestamp::MAX),
     })
 }
@@ -128,7 +132,8 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
     }
     match classify::classify(reply, now) {
         Outcome::Transient { retry_after, .. } => {
-            Poll::Again(retry_after.unwrap_or_default().max(unanswered(interval)))
+            let asked = retry_after.unwrap_or_default().min(SLOWEST);
+            Poll::Again(asked.max(unanswered(interval)))
         }
         Outcome::Unknown(_) if !reply.status.is_success() => Poll::Again(unanswered(interval)),
         outcome => Poll::Over(outcome),

@@ -388,7 +388,7 @@ pub fn require_pkce(metadata: &ServerMetadata) -> Result<(), DiscoveryError> {
     let offered = if offered.is_empty() {
         "none".to_owned()
     } else {
-        offered.join(", ")
+        super::classify::one_line(&offered.join(", "))
     };
     Err(DiscoveryError::NoPkce {
         issuer: metadata.issuer.clone(),

@@ -4,12 +4,12 @@ use http::{HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{WireError, body_hint, exchange};
+use super::{WireError, body_hint, classify, exchange};
 use crate::{
     http::{HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{
-        ClientAuthMethod, ClientId, ClientRegistration, ClientSecret, Issuer, RegistrationSource,
-        ServerMetadata,
+        ClientAuthMethod, ClientId, ClientRegistration, ClientSecret, GrantType, Issuer,
+        RegistrationSource, ServerMetadata,
     },
     secret::SecretString,
 };
@@ -68,15 +68,25 @@ pub enum Plan {
     Dynamic(HttpUrl),
 }
 
+/// What is known of our clients at an issuer.
+#[derive(Clone, Debug, Default)]
+pub struct KnownClients {
+    /// The one of the given id.
+    pub given: Option<ClientRegistration>,
+    /// Those that registered themselves, the best first.
+    pub registered: Vec<ClientRegistration>,
+}
+
 /// Decides, without asking anybody: given, then metadata document, then what is already registered, then registration.
 pub fn plan(
     metadata: &ServerMetadata,
     given: &GivenClient,
-    known: Option<ClientRegistration>,
+    known: KnownClients,
     purpose: Purpose<'_>,
 ) -> Result<Plan, RegistrationError> {
     if let Some(client_id) = &given.client_id {
-        return Ok(Plan::Ready(given_registration(metadata, client_id, given)));
+        let new = given_registration(metadata, client_id, given);
+        return Ok(Plan::Ready(completed(new, given, known.given)));
     }
     if let Some(url) = &given.metadata_url
         && metadata.client_id_metadata_document_supported
@@ -84,10 +94,8 @@ pub fn plan(
         let url = HttpUrl::parse(url)?;
         return Ok(Plan::Ready(document_registration(metadata, &url)));
     }
-    let fits = |known: &ClientRegistration| {
-        known.source != RegistrationSource::Dynamic || purpose.is_served_by(known)
-    };
-    if let Some(known) = known.filter(fits) {
+    let mut registered = known.registered.into_iter();
+    if let Some(known) = registered.find(|known| purpose.is_served_by(known)) {
         return Ok(Plan::Ready(known));
     }
     match &metadata.registration_endpoint {
@@ -116,8 +124,35 @@ fn given_registration(
         key_id: given.key_id.clone(),
         auth_method: given_method(metadata, given),
         redirect_uris: given.redirect_uri.iter().cloned().collect(),
+        grant_types: vec![],
         source: RegistrationSource::Given,
     }
+}
+
+/// What is known of a given client stays where nothing new was given: one connection's sign-in does not take another's
+/// secret away.
+fn completed(
+    mut new: ClientRegistration,
+    given: &GivenClient,
+    known: Option<ClientRegistration>,
+) -> ClientRegistration {
+    let Some(known) = known else {
+        return new;
+    };
+    let nothing_new = new.secrets.is_empty() && new.private_key.is_none();
+    if nothing_new && given.auth_method.is_none() {
+        new.auth_method = known.auth_method;
+    }
+    if new.private_key.is_none() {
+        (new.private_key, new.key_id) = (known.private_key, known.key_id);
+    }
+    if new.redirect_uris.is_empty() {
+        new.redirect_uris = known.redirect_uris;
+    }
+    new.secrets
+        .retain(|secret| !known.secrets.iter().any(|kept| kept.is_same_as(secret)));
+    new.secrets.extend(known.secrets);
+    new
 }
 
 fn document_registration(metadata: &ServerMetadata, url: &HttpUrl) -> ClientRegistration {
@@ -129,6 +164,7 @@ fn document_registration(metadata: &ServerMetadata, url: &HttpUrl) -> ClientRegi
         key_id: None,
         auth_method: ClientAuthMethod::None,
         redirect_uris: vec![],
+        grant_types: vec![],
         source: RegistrationSource::MetadataDocument,
     }
 }
@@ -201,10 +237,18 @@ impl Purpose<'_> {
         }
     }
 
+    fn grant_type(self) -> GrantType {
+        match self {
+            Self::Code { .. } => GrantType::AuthorizationCode,
+            Self::Device => GrantType::DeviceCode,
+            Self::Own => GrantType::ClientCredentials,
+        }
+    }
+
     /// Whether a client that registered itself before serves this too.
     fn is_served_by(self, known: &ClientRegistration) -> bool {
         known.redirect_uris == self.redirect_uris()
-            && (self != Purpose::Own || known.auth_method != ClientAuthMethod::None)
+            && known.grant_types.contains(&self.grant_type())
     }
 }
 
@@ -291,6 +335,7 @@ fn read_registration(
         key_id: None,
         auth_method,
         redirect_uris: purpose.redirect_uris(),
+        grant_types: vec![purpose.grant_type()],
         source: RegistrationSource::Dynamic,
     })
 }
@@ -303,12 +348,8 @@ fn secret_ends(body: &Value) -> Option<Timestamp> {
 
 fn refusal(reply: &Reply) -> String {
     let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
-    let text = |key: &str| body.as_ref()?.get(key)?.as_str().map(str::to_owned);
-    match (text("error"), text("error_description")) {
-        (Some(code), Some(description)) => format!("{code}: {description}"),
-        (Some(code), None) => code,
-        _ => body_hint(reply),
-    }
+    let refused = body.as_ref().and_then(classify::error_of);
+    refused.map_or_else(|| body_hint(reply), |refused| refused.to_string())
 }
 
 #[cfg(test)]
@@ -342,19 +383,70 @@ mod tests {
             Plan::Ready(registration) => registration.client_id.to_string(),
             Plan::Dynamic(endpoint) => endpoint.as_str().to_owned(),
         };
-        assert_eq!(id(plan(&server, &given, None, REDIRECT).unwrap()), "mine");
+        assert_eq!(
+            id(plan(&server, &given, KnownClients::default(), REDIRECT).unwrap()),
+            "mine"
+        );
         given.client_id = None;
         assert_eq!(
-            id(plan(&server, &given, None, REDIRECT).unwrap()),
+            id(plan(&server, &given, KnownClients::default(), REDIRECT).unwrap()),
             "https://me.example/client.json"
         );
         given.metadata_url = None;
         assert_eq!(
-            id(plan(&server, &given, None, REDIRECT).unwrap()),
+            id(plan(&server, &given, KnownClients::default(), REDIRECT).unwrap()),
             "https://as.example/reg"
         );
-        let nothing = plan(&metadata(&json!({})), &given, None, REDIRECT);
+        let nothing = plan(
+            &metadata(&json!({})),
+            &given,
+            KnownClients::default(),
+            REDIRECT,
+        );
         assert!(matches!(nothing, Err(RegistrationError::Impossible { .. })));
+    }
+
+    fn registered(client: &ClientRegistration) -> KnownClients {
+        KnownClients {
+            given: None,
+            registered: vec![client.clone()],
+        }
+    }
+
+    #[test]
+    fn a_second_sign_in_of_a_client_takes_nothing_from_the_first() {
+        let server = metadata(&json!({}));
+        let mut given = GivenClient {
+            client_id: Some(ClientId::new("mine")),
+            secrets: vec!["first".to_owned().into()],
+            ..GivenClient::default()
+        };
+        let ready = |given: &GivenClient, known: Option<ClientRegistration>| {
+            let known = KnownClients {
+                given: known,
+                registered: vec![],
+            };
+            match plan(&server, given, known, REDIRECT).unwrap() {
+                Plan::Ready(client) => client,
+                Plan::Dynamic(_) => panic!("it is given"),
+            }
+        };
+        let mut first = ready(&given, None);
+        first.secrets[0].id = Some(1);
+        given.secrets.clear();
+        let second = ready(&given, Some(first.clone()));
+        assert_eq!(
+            (second.secrets.len(), second.auth_method),
+            (1, ClientAuthMethod::Basic)
+        );
+        given.secrets = vec!["new".to_owned().into(), "first".to_owned().into()];
+        let third = ready(&given, Some(first));
+        let ids: Vec<_> = third.secrets.iter().map(|secret| secret.id).collect();
+        assert_eq!(
+            ids,
+            [None, Some(1)],
+            "the new one in front, the known one once"
+        );
     }
 
     #[test]
@@ -370,13 +462,13 @@ mod tests {
         let known = read_registration(&server, REDIRECT, &reply).unwrap();
         assert_eq!(known.auth_method, ClientAuthMethod::Post);
         let given = GivenClient::default();
-        let same = plan(&server, &given, Some(known.clone()), REDIRECT).unwrap();
+        let same = plan(&server, &given, registered(&known), REDIRECT).unwrap();
         assert!(matches!(same, Plan::Ready(_)));
         let elsewhere = Purpose::Code {
             redirect_uri: "http://127.0.0.1:6000/callback",
         };
         for other in [elsewhere, Purpose::Device] {
-            let planned = plan(&server, &given, Some(known.clone()), other).unwrap();
+            let planned = plan(&server, &given, registered(&known), other).unwrap();
             assert!(matches!(planned, Plan::Dynamic(_)));
         }
     }

@@ -307,6 +307,7 @@ mod tests {
             auth_method: ClientAuthMethod::None,
             redirect_uris: vec![],
             source: RegistrationSource::Given,
+            grant_types: vec![],
         };
         let resource = Resource::new("http://127.0.0.1:1");
         let our = crate::oauth::client_auth::OurClient {

@@ -255,6 +255,7 @@ async fn adopt(
         plan: &plan,
         attempt: &claim.attempt,
         number: claim.number,
+        secret: None,
     };
     let end = conclusion.draw(stored, &journal).await?;
     if end.is_some() {
@@ -306,7 +307,10 @@ impl Plan {
             place: "the store".to_owned(),
             detail: format!("{detail} of {} is missing", grant.issuer),
         };
-        let provider = tools.store.provider(&grant.issuer).await?;
+        let provider = tools
+            .store
+            .provider(&grant.issuer, &grant.client_id)
+            .await?;
         let provider = provider.ok_or_else(|| damaged("the metadata"))?;
         let registration = tools
             .store
@@ -396,7 +400,10 @@ impl Attempt<'_> {
         let sent =
             tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
         let lost = match sent {
-            Ok(Ok(reply)) => return self.answered(&plan, &attempt, journal, reply, issued).await,
+            Ok(Ok(reply)) => {
+                let shown = (&plan, proof.secret());
+                return self.answered(shown, &attempt, journal, reply, issued).await;
+            }
             Ok(Err(error)) => classify::lost(&error),
             Err(_elapsed) => UnknownKind::Silence,
         };
@@ -493,7 +500,7 @@ impl Attempt<'_> {
 
     async fn answered(
         &self,
-        plan: &Plan,
+        (plan, secret): (&Plan, Option<u64>),
         attempt: &AttemptId,
         journal: Journal,
         reply: Reply,
@@ -511,6 +518,7 @@ impl Attempt<'_> {
             plan,
             attempt,
             number: self.number,
+            secret,
         };
         let end = conclusion.draw(stored, &journal).await;
         fault::pass(FaultPoint::Committed);
@@ -629,6 +637,8 @@ struct Conclusion<'a> {
     plan: &'a Plan,
     attempt: &'a AttemptId,
     number: u32,
+    /// Which of our client's secrets was shown, where that is known.
+    secret: Option<u64>,
 }
 
 impl Conclusion<'_> {
@@ -675,11 +685,11 @@ impl Conclusion<'_> {
     async fn client_refused(&self, refused: Refused, now: Moment) -> Result<Option<End>> {
         let (issuer, client) = (&self.grant.issuer, &self.grant.client_id);
         let store = &self.tools.store;
-        let registration = &self.plan.registration;
-        let rank = registration.secret_in_use().map_or(0, |(rank, _)| rank);
-        store.refuse_secret(issuer, client, rank, now.wall).await?;
-        if registration.has_another_than(rank) {
-            tracing::warn!(connection = %self.whose.connection, rank, "a client secret was refused; the next is tried");
+        if let Some(secret) = self.secret {
+            store.refuse_secret(secret, now.wall).await?;
+        }
+        if self.plan.registration.has_another_than(self.secret) {
+            tracing::warn!(connection = %self.whose.connection, "a client secret was refused; the next is tried");
             settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
             return Ok(None);
         }
@@ -736,6 +746,7 @@ impl Conclusion<'_> {
         };
         match self.commit(&refreshed).await? {
             Committed::Yes => {
+                self.note_accepted_secret().await;
                 // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
                 if !after_rejection || self.number > 1 {
                     self.end_troubles().await;
@@ -750,6 +761,18 @@ impl Conclusion<'_> {
                 self.revoke(&refreshed).await;
                 Ok(End::Withdrawn)
             }
+        }
+    }
+
+    /// A secret that had been refused and is taken now is as good as the others.
+    async fn note_accepted_secret(&self) {
+        let mut secrets = self.plan.registration.secrets.iter();
+        let refused = secrets.any(|secret| secret.id == self.secret && secret.refused.is_some());
+        let Some(secret) = self.secret.filter(|_| refused) else {
+            return;
+        };
+        if let Err(error) = self.tools.store.accept_secret(secret).await {
+            tracing::warn!(%error, "that a secret is good again can't be kept");
         }
     }
 

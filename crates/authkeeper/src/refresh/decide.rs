@@ -40,6 +40,8 @@ pub enum Why {
     Rejected,
     /// An earlier attempt's answer was lost.
     Recovery,
+    /// A person wants to see that it works.
+    Proof,
 }
 
 impl Why {
@@ -51,6 +53,7 @@ impl Why {
             Self::MinTtl => "min_ttl",
             Self::Rejected => "rejected_401",
             Self::Recovery => "recovery",
+            Self::Proof => "proof",
         }
     }
 }
@@ -179,8 +182,7 @@ fn young(token: &AccessToken) -> Duration {
 /// Rule 3: one forced refresh a generation; a token that was itself fetched after a 401 is rejected, not expired.
 fn after_rejection(standing: Standing<'_>, token: &AccessToken, now: Moment) -> Verdict {
     if let Some(standby) = standing.key {
-        let good = standby.is_some_and(|standby| now.wall < standby.until);
-        return if good {
+        return if standby.is_some_and(|standby| standby.may_serve(now.wall)) {
             Verdict::FallBack
         } else {
             Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused))

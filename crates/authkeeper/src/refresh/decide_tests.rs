@@ -393,6 +393,7 @@ fn a_refused_key_gives_way_to_the_one_before_it_while_that_is_good() {
         secret: "old".to_owned().into(),
         generation: Generation(3),
         until: at(100).wall,
+        refused: None,
     };
     let with = |standby| Standing {
         refreshable: false,

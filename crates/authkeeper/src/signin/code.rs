@@ -2,7 +2,7 @@
 
 use super::{
     ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted, Way,
-    pending::{Begun, Memory},
+    pending::{Begun, Headless, Memory, asked},
 };
 use crate::{
     model::{AttemptId, ClientRegistration, Grant, GrantType, Provider},
@@ -22,7 +22,7 @@ use crate::{
 struct Started {
     sign_in: SignIn,
     client: ClientRegistration,
-    /// None if the port of a sign-in that was cut off is taken by now: then only pasting is left.
+    /// None if the redirect goes elsewhere, or its port is taken: then only pasting is left.
     listener: Option<Loopback>,
     resumed: bool,
 }
@@ -41,10 +41,8 @@ impl Runtime {
             discovery::require_pkce(&found.provider.metadata)?;
         }
         let wanted = Wanted::of_a_person(&request, &found);
-        let mut started = match self.resume_code(&request, &found).await? {
-            Some(started) => started,
-            None => self.start_code(&request, &found).await?,
-        };
+        let asked = asked(&request, &found, &wanted);
+        let mut started = self.start_code((&request, &asked), &found).await?;
         let attempt = AttemptId::new(self.tools.seams.random_id());
         Journal::prepare(&self.tools.spill, &attempt)?.remove();
         let ask = AuthorizationAsk {
@@ -70,7 +68,10 @@ impl Runtime {
             patience: request.patience,
             resumed: started.resumed,
             task: if headless {
-                Errand::OpenAndPaste(url)
+                Errand::OpenAndPaste {
+                    url,
+                    redirect_uri: started.sign_in.redirect_uri.clone(),
+                }
             } else {
                 Errand::Open(url)
             },
@@ -81,7 +82,7 @@ impl Runtime {
         )
         .await;
         let Ok(code) = waited else {
-            if matches!(request.way, Way::Headless) {
+            if headless && !started.resumed {
                 return Err(ConnectError::StillOpen(request.patience));
             }
             // A provider that has forgotten our client shows an error page and never sends the person back.
@@ -119,51 +120,51 @@ impl Runtime {
             .map(|(key, value)| (key.as_str(), value.expose().as_str()))
             .collect();
         let client = &mut started.client;
-        let (reply, _) = self
+        let answer = self
             .ask((&endpoint, found), client, |client| client.form(&fields))
             .await?;
-        let request_uri = read_pushed(&reply).map_err(RedirectError::Refused)?;
+        self.check_answer(client, &answer).await?;
+        let request_uri = read_pushed(&answer.0).map_err(RedirectError::Refused)?;
         Ok(SignIn::url_of_pushed(ask, &request_uri))
     }
 
+    /// Begins a sign-in, or goes on with one whose URL a person may have open already.
     async fn start_code(
         &self,
-        request: &ConnectRequest,
+        (request, asked): (&ConnectRequest, &serde_json::Value),
         found: &Discovered,
     ) -> Result<Started, ConnectError> {
-        // A redirect URI that is none of this machine's comes back by pasting alone.
-        let elsewhere = request.client.redirect_uri.clone();
-        let elsewhere = elsewhere.filter(|uri| loopback_port(uri).is_none());
-        let (listener, redirect_uri) = if let Some(uri) = elsewhere {
-            (None, uri)
-        } else {
-            match (
-                self.listen(request, &found.provider).await,
-                &request.client.redirect_uri,
-            ) {
-                (Ok(listener), _) => {
-                    let uri = listener.redirect_uri();
-                    (Some(listener), uri)
-                }
-                // Somebody else has the port: what is pasted comes in all the same.
-                (Err(_taken), Some(uri)) if matches!(request.way, Way::Headless) => {
-                    (None, uri.clone())
-                }
-                (Err(error), _) => return Err(error),
-            }
-        };
+        let recalled = self
+            .recall(request, asked)
+            .await?
+            .and_then(Memory::headless);
+        let kept_uri = recalled.as_ref().map(|kept| kept.redirect_uri.clone());
+        let (listener, redirect_uri) = self.redirect(request, found, kept_uri).await?;
         let purpose = Purpose::Code {
             redirect_uri: &redirect_uri,
         };
         let client = self.client(request, found, purpose).await?;
-        let sign_in = SignIn::begin(&self.tools.seams, &found.provider.metadata, redirect_uri);
-        if matches!(request.way, Way::Headless) {
+        let metadata = &found.provider.metadata;
+        let same = |kept: &Headless| {
+            kept.client_id == client.client_id && kept.redirect_uri == redirect_uri
+        };
+        if let Some(kept) = recalled.filter(same) {
+            let sign_in = SignIn::again(metadata, redirect_uri, (kept.state, kept.verifier));
+            return Ok(Started {
+                sign_in,
+                client,
+                listener,
+                resumed: true,
+            });
+        }
+        let sign_in = SignIn::begin(&self.tools.seams, metadata, redirect_uri);
+        if matches!(request.way, Way::Headless) || listener.is_none() {
             let begun = Begun::Headless {
                 state: sign_in.state.clone(),
                 verifier: sign_in.verifier.clone(),
                 redirect_uri: sign_in.redirect_uri.clone(),
             };
-            self.remember(request, &client, begun).await?;
+            self.remember(asked, (request, &client), begun).await?;
         }
         Ok(Started {
             sign_in,
@@ -173,41 +174,27 @@ impl Runtime {
         })
     }
 
-    /// Goes on with a sign-in whose URL a person may have open already.
-    async fn resume_code(
+    /// Where the redirect goes, and the listener there; none where it comes back by pasting alone.
+    async fn redirect(
         &self,
         request: &ConnectRequest,
         found: &Discovered,
-    ) -> Result<Option<Started>, ConnectError> {
-        if !matches!(request.way, Way::Headless) {
-            return Ok(None);
+        kept: Option<String>,
+    ) -> Result<(Option<Loopback>, String), ConnectError> {
+        let fixed = kept.or_else(|| request.client.redirect_uri.clone());
+        match fixed {
+            Some(uri) if loopback_port(&uri).is_none() => Ok((None, uri)),
+            // Somebody else may have the port by now: what is pasted comes in all the same.
+            Some(uri) if matches!(request.way, Way::Headless) => {
+                let port = loopback_port(&uri).unwrap_or_default();
+                Ok((Loopback::bind(port).await.ok(), uri))
+            }
+            _ => {
+                let listener = self.listen(request, &found.provider).await?;
+                let uri = listener.redirect_uri();
+                Ok((Some(listener), uri))
+            }
         }
-        let Some((memory, client)) = self.recall(request, found).await? else {
-            return Ok(None);
-        };
-        let Memory {
-            begun:
-                Begun::Headless {
-                    state,
-                    verifier,
-                    redirect_uri,
-                },
-            ..
-        } = memory
-        else {
-            return Ok(None);
-        };
-        let port = loopback_port(&redirect_uri);
-        let metadata = &found.provider.metadata;
-        Ok(Some(Started {
-            sign_in: SignIn::again(metadata, redirect_uri, (state, verifier)),
-            client,
-            listener: match port {
-                Some(port) => Loopback::bind(port).await.ok(),
-                None => None,
-            },
-            resumed: true,
-        }))
     }
 
     /// A registered client knows one port: it is taken again if it is free.
@@ -220,8 +207,14 @@ impl Runtime {
         if let Some(port) = request.callback_port.or(given.and_then(loopback_port)) {
             return Ok(Loopback::bind(port).await?);
         }
-        let known = self.tools.store.registered_client(&provider.issuer).await?;
-        let port = known.and_then(|client| loopback_port(client.redirect_uris.first()?));
+        let known = self
+            .tools
+            .store
+            .registered_clients(&provider.issuer)
+            .await?;
+        let port = known
+            .iter()
+            .find_map(|client| loopback_port(client.redirect_uris.first()?));
         if let Some(port) = port
             && let Ok(listener) = Loopback::bind(port).await
         {

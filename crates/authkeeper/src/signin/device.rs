@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted, pending::Begun};
+use super::{
+    ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted,
+    pending::{Begun, Memory, asked},
+};
 use crate::{
     http::HttpUrl,
     model::{ClientRegistration, Grant, GrantType, Moment, Resource},
@@ -28,12 +31,19 @@ impl Runtime {
         let metadata = &found.provider.metadata;
         let token = discovery::token_endpoint(metadata)?;
         let wanted = Wanted::of_a_person(&request, &found);
-        let recalled = self.recall(&request, &found).await?;
-        let recalled = recalled.and_then(|(memory, client)| Some((client, memory.device()?)));
+        let asked = asked(&request, &found, &wanted);
+        let recalled = self.recall(&request, &asked).await?;
+        let mut client = self.client(&request, &found, Purpose::Device).await?;
+        // A code belongs to the client that asked for it.
+        let recalled = recalled.filter(|memory| memory.client_id == client.client_id);
+        let recalled = recalled.and_then(Memory::device);
         let resumed = recalled.is_some();
-        let (mut client, device) = match recalled {
-            Some(recalled) => recalled,
-            None => self.start_device(&request, &found, &wanted).await?,
+        let device = match recalled {
+            Some(device) => device,
+            None => {
+                self.start_device((&request, &asked), &found, (&mut client, &wanted))
+                    .await?
+            }
         };
         let left = Duration::try_from(device.ends.duration_since(self.now())).unwrap_or_default();
         person.invite(&Invitation {
@@ -50,9 +60,6 @@ impl Runtime {
         let polled = self.poll((&token, &found), &mut client, &device, resource);
         let answered = tokio::time::timeout(request.patience, polled).await;
         let answered = answered.map_err(|_elapsed| ConnectError::StillOpen(request.patience))?;
-        if answered.is_err() {
-            self.tools.store.drop_pending(&request.name).await?;
-        }
         let tokens = self
             .tokens((&client, request.provider.as_deref()), answered?)
             .await?;
@@ -62,23 +69,24 @@ impl Runtime {
 
     async fn start_device(
         &self,
-        request: &ConnectRequest,
+        (request, asked): (&ConnectRequest, &serde_json::Value),
         found: &Discovered,
-        wanted: &Wanted,
-    ) -> Result<(ClientRegistration, DeviceSignIn), ConnectError> {
+        (client, wanted): (&mut ClientRegistration, &Wanted),
+    ) -> Result<DeviceSignIn, ConnectError> {
         let endpoint = discovery::device_endpoint(&found.provider.metadata)?;
-        let mut client = self.client(request, found, Purpose::Device).await?;
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
-        let (reply, issued) = self
-            .ask((&endpoint, found), &mut client, |client| {
+        let answer = self
+            .ask((&endpoint, found), client, |client| {
                 device_authorization_request(client, scope, resource)
             })
             .await?;
+        self.check_answer(client, &answer).await?;
+        let (reply, issued) = answer;
         let device = read_device_authorization(&reply, issued.wall)?;
         // The person's code is good for as long as this is kept, whatever becomes of this process.
-        self.remember(request, &client, Begun::Device(device.clone()))
+        self.remember(asked, (request, client), Begun::Device(device.clone()))
             .await?;
-        Ok((client, device))
+        Ok(device)
     }
 
     /// Asks until somebody has signed in. A poll without an answer is asked again: the device code is good until it is

@@ -12,7 +12,7 @@ use crate::{
     },
     oauth::{
         discovery::Discovered,
-        register::{self, Plan, Purpose},
+        register::{Purpose, RegistrationError},
     },
     runtime::Runtime,
     secret::SecretString,
@@ -54,13 +54,19 @@ impl ImportRequest {
 impl Runtime {
     /// Takes over a refresh token that another program was given. It is kept, and spent only once it is the sole copy.
     pub async fn import(&self, import: ImportRequest) -> Result<Grant, ConnectError> {
-        let request = import.connect;
+        let mut request = import.connect;
         self.check_name(&request).await?;
+        self.check_unused(&request.name).await?;
         let found = match &import.token_url {
             Some(token_url) => self.told(&request, token_url).await?,
             None => self.discover(&request).await?,
         };
-        let client = self.known_client(&request, &found)?;
+        let found = self.check_endpoint(&request, found).await?;
+        // At a later sign-in it is the issuer that is asked, not the resource.
+        if import.token_url.is_some() {
+            request.issuer = Some(found.provider.issuer.clone());
+        }
+        let client = self.known_client(&request, &found).await?;
         let wanted = Wanted::of_ours(&request, &found);
         let now = self.now();
         let issuer = found.provider.issuer.clone();
@@ -95,6 +101,57 @@ impl Runtime {
             at: now,
         };
         Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+    }
+
+    /// An unproven token never takes the place of one that works.
+    async fn check_unused(&self, name: &ConnectionName) -> Result<(), ConnectError> {
+        let store = &self.tools.store;
+        let connection = store.connection(name).await?;
+        let grant = match connection.and_then(|connection| connection.grant) {
+            Some(id) => store.grant(&id).await?,
+            None => None,
+        };
+        if grant.is_some_and(|grant| grant.lifecycle == GrantLifecycle::Active) {
+            return Err(ConnectError::InUse(name.clone()));
+        }
+        Ok(())
+    }
+
+    /// What is told of an issuer on a command line never changes where the tokens that are kept already are sent, and
+    /// takes nothing away from what is known.
+    async fn check_endpoint(
+        &self,
+        request: &ConnectRequest,
+        found: Discovered,
+    ) -> Result<Discovered, ConnectError> {
+        let Some(id) = &request.client.client_id else {
+            return Ok(found);
+        };
+        let known = self
+            .tools
+            .store
+            .provider(&found.provider.issuer, id)
+            .await?;
+        let Some(known) = known else {
+            return Ok(found);
+        };
+        let endpoint = |metadata: &ServerMetadata| metadata.token_endpoint.clone();
+        let (was, now) = (
+            endpoint(&known.metadata),
+            endpoint(&found.provider.metadata),
+        );
+        if was != now {
+            return Err(ConnectError::OtherEndpoint {
+                issuer: found.provider.issuer,
+                client_id: id.clone(),
+                known: was.unwrap_or_default(),
+                given: now.unwrap_or_default(),
+            });
+        }
+        Ok(Discovered {
+            provider: known,
+            ..found
+        })
     }
 
     /// A person has confirmed that no other copy of an imported refresh token is used. False if nothing waited for that.
@@ -136,25 +193,15 @@ impl Runtime {
     }
 
     /// The client that the refresh token was given to: no other can spend it, so none is registered.
-    fn known_client(
+    async fn known_client(
         &self,
         request: &ConnectRequest,
         found: &Discovered,
     ) -> Result<ClientRegistration, ConnectError> {
-        let metadata = ServerMetadata {
-            registration_endpoint: None,
-            ..found.provider.metadata.clone()
-        };
-        let plan = register::plan(&metadata, &request.client, None, Purpose::Device)?;
-        let Plan::Ready(client) = plan else {
-            return Err(register::RegistrationError::Impossible {
-                issuer: metadata.issuer,
-            }
-            .into());
-        };
-        if client.private_key.is_some() {
-            crate::oauth::assertion::check(&client, &self.tools.seams)?;
+        if request.client.client_id.is_none() {
+            let issuer = found.provider.issuer.as_str().to_owned();
+            return Err(RegistrationError::Impossible { issuer }.into());
         }
-        Ok(client)
+        self.client(request, found, Purpose::Device).await
     }
 }

@@ -16,7 +16,11 @@ impl Runtime {
         let connection = self.tools.store.connection(name).await?;
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
         let grant = self.tools.store.disconnect(name, now).await?;
-        let provider = self.tools.store.provider(&connection.issuer).await?;
+        let provider = self
+            .tools
+            .store
+            .provider(&connection.issuer, &connection.client_id)
+            .await?;
         let client = self
             .tools
             .store

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ConnectError, ConnectRequest};
+use super::{ConnectError, ConnectRequest, Wanted};
 use crate::{
-    model::{ClientId, ClientRegistration},
+    model::{ClientId, ClientRegistration, Resource, Scope},
     oauth::{device::DeviceSignIn, discovery::Discovered},
     runtime::Runtime,
     secret::SecretString,
@@ -20,9 +20,9 @@ const HEADLESS_ENDS: Duration = Duration::from_mins(30);
 
 /// A sign-in under way.
 pub(super) struct Memory {
-    url: String,
-    issuer: String,
-    client_id: ClientId,
+    /// What was asked for: a sign-in for anything else is another one.
+    asked: Value,
+    pub(super) client_id: ClientId,
     pub(super) begun: Begun,
 }
 
@@ -42,8 +42,8 @@ impl Runtime {
     /// Keeps a sign-in before a person is sent away.
     pub(super) async fn remember(
         &self,
-        request: &ConnectRequest,
-        client: &ClientRegistration,
+        asked: &Value,
+        (request, client): (&ConnectRequest, &ClientRegistration),
         begun: Begun,
     ) -> Result<(), ConnectError> {
         let now = self.now();
@@ -52,8 +52,7 @@ impl Runtime {
             Begun::Headless { .. } => now.saturating_add(HEADLESS_ENDS).unwrap_or(now),
         };
         let memory = Memory {
-            url: request.url.as_str().to_owned(),
-            issuer: client.issuer.as_str().to_owned(),
+            asked: asked.clone(),
             client_id: client.client_id.clone(),
             begun,
         };
@@ -62,39 +61,63 @@ impl Runtime {
             memory: memory.write(),
             ends,
         };
-        Ok(self.tools.store.keep_pending(&pending).await?)
+        Ok(self.tools.store.keep_pending(&pending, now).await?)
     }
 
-    /// The sign-in that was cut off, if it was this one: same name, same URL, same issuer, same client, not over yet.
+    /// The sign-in that was cut off, if it asked for the same and is not over yet.
     pub(super) async fn recall(
         &self,
         request: &ConnectRequest,
-        found: &Discovered,
-    ) -> Result<Option<(Memory, ClientRegistration)>, ConnectError> {
-        let Some(pending) = self.tools.store.pending(&request.name).await? else {
-            return Ok(None);
-        };
-        let same = |memory: &Memory| {
-            memory.url == request.url.as_str()
-                && memory.issuer == found.provider.issuer.as_str()
-                && request
-                    .client
-                    .client_id
-                    .as_ref()
-                    .is_none_or(|id| *id == memory.client_id)
-                && self.now() < pending.ends
-        };
-        let Some(memory) = Memory::read(&pending.memory).filter(same) else {
-            return Ok(None);
-        };
-        let issuer = &found.provider.issuer;
-        let store = &self.tools.store;
-        let client = store.registration(issuer, &memory.client_id).await?;
-        Ok(client.map(|client| (memory, client)))
+        asked: &Value,
+    ) -> Result<Option<Memory>, ConnectError> {
+        let pending = self.tools.store.pending(&request.name).await?;
+        let pending = pending.filter(|pending| self.now() < pending.ends);
+        let memory = pending.and_then(|pending| Memory::read(&pending.memory));
+        Ok(memory.filter(|memory| memory.asked == *asked))
     }
 }
 
+/// Everything that makes one sign-in another than the next: a person allows this and nothing else.
+pub(super) fn asked(request: &ConnectRequest, found: &Discovered, wanted: &Wanted) -> Value {
+    json!({
+        "url": request.url.as_str(),
+        "principal": request.principal.as_str(),
+        "issuer": found.provider.issuer.as_str(),
+        "client": request.client.client_id.as_ref().map(ClientId::as_str),
+        "redirect_uri": request.client.redirect_uri,
+        "scope": wanted.scope.as_ref().map(Scope::as_str),
+        "resource": wanted.resource.as_ref().map(Resource::as_str),
+        "extra": request.extra,
+        "provider": request.provider,
+    })
+}
+
+/// A URL that a person has open.
+pub(super) struct Headless {
+    pub(super) client_id: ClientId,
+    pub(super) state: SecretString,
+    pub(super) verifier: SecretString,
+    pub(super) redirect_uri: String,
+}
+
 impl Memory {
+    /// The sign-in by a pasted URL, if it is one.
+    pub(super) fn headless(self) -> Option<Headless> {
+        match self.begun {
+            Begun::Headless {
+                state,
+                verifier,
+                redirect_uri,
+            } => Some(Headless {
+                client_id: self.client_id,
+                state,
+                verifier,
+                redirect_uri,
+            }),
+            Begun::Device(_) => None,
+        }
+    }
+
     /// The sign-in on another device, if it is one.
     pub(super) fn device(self) -> Option<DeviceSignIn> {
         match self.begun {
@@ -124,7 +147,7 @@ impl Memory {
             }),
         };
         let memory = json!({
-            "url": self.url, "issuer": self.issuer, "client_id": self.client_id.as_str(), "begun": begun,
+            "asked": self.asked, "client_id": self.client_id.as_str(), "begun": begun,
         });
         memory.to_string().into()
     }
@@ -151,8 +174,7 @@ impl Memory {
             }),
         };
         Some(Self {
-            url: text(&whole, "url")?,
-            issuer: text(&whole, "issuer")?,
+            asked: whole.get("asked")?.clone(),
             client_id: ClientId::new(text(&whole, "client_id")?),
             begun,
         })
@@ -170,8 +192,7 @@ mod tests {
     #[test]
     fn a_memory_reads_back_what_it_wrote() {
         let memory = |begun| Memory {
-            url: "https://mcp.example/".to_owned(),
-            issuer: "https://as.example".to_owned(),
+            asked: json!({"url": "https://mcp.example/"}),
             client_id: ClientId::new("c"),
             begun,
         };

@@ -6,9 +6,6 @@ use crate::{
     runtime::Runtime,
 };
 
-/// How many secrets of one client are kept: a provider lets two be good at once, seldom three.
-const MOST_SECRETS: usize = 4;
-
 impl Runtime {
     /// Puts a new secret in front of the ones that the connection's client has. They stay behind it, so that it makes no
     /// difference whether the provider knows the new one yet. For every connection of that client.
@@ -18,25 +15,21 @@ impl Runtime {
         secret: ClientSecret,
     ) -> Result<ClientRegistration, ConnectError> {
         let missing = || ConnectError::NoSuchConnection(name.clone());
+        let none = || ConnectError::NoClientSecret(name.clone());
         let store = &self.tools.store;
         let connection = store.connection(name).await?.ok_or_else(missing)?;
         let (issuer, id) = (&connection.issuer, &connection.client_id);
-        let found = (
-            store.registration(issuer, id).await?,
-            store.provider(issuer).await?,
-        );
-        let (Some(mut client), Some(provider)) = found else {
-            return Err(ConnectError::NoClientSecret(name.clone()));
+        let client = store.registration(issuer, id).await?;
+        let provider = store.provider(issuer, id).await?;
+        let shows_one = |client: &ClientRegistration| {
+            matches!(
+                client.auth_method,
+                ClientAuthMethod::Basic | ClientAuthMethod::Post
+            )
         };
-        let shows_one = matches!(
-            client.auth_method,
-            ClientAuthMethod::Basic | ClientAuthMethod::Post
-        );
-        if !shows_one {
-            return Err(ConnectError::NoClientSecret(name.clone()));
-        }
+        let mut client = client.filter(shows_one).ok_or_else(none)?;
         client.secrets.insert(0, secret);
-        client.secrets.truncate(MOST_SECRETS);
+        let provider = provider.ok_or_else(none)?;
         store.keep_registration(&provider, &client).await?;
         store.end_troubles(name, self.now()).await?;
         Ok(client)

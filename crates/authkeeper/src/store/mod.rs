@@ -240,17 +240,18 @@ pub trait Store: Send + Sync + 'static {
     async fn connections(&self) -> Result<Vec<Connection>>;
     /// One grant with its current tokens.
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>>;
-    /// What is known of an issuer.
-    async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>>;
+    /// What a client of ours was told of its issuer.
+    async fn provider(&self, issuer: &Issuer, client: &ClientId) -> Result<Option<Provider>>;
     /// Our client at an issuer, by id.
     async fn registration(
         &self,
         issuer: &Issuer,
         id: &ClientId,
     ) -> Result<Option<ClientRegistration>>;
-    /// The client we registered last at an issuer, to be used again.
-    async fn registered_client(&self, issuer: &Issuer) -> Result<Option<ClientRegistration>>;
-    /// Keeps a client before the sign-in that uses it: a registration must not be lost.
+    /// The clients that registered themselves at an issuer and were not refused since, the newest first.
+    async fn registered_clients(&self, issuer: &Issuer) -> Result<Vec<ClientRegistration>>;
+    /// Keeps a client before the sign-in that uses it: a registration must not be lost. Secrets that are not kept yet go
+    /// in front of those that are; none is taken away.
     async fn keep_registration(
         &self,
         provider: &Provider,
@@ -265,7 +266,9 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<()>;
 
-    /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed.
+    /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed. What
+    /// was remembered of it meanwhile goes. A client that is kept already stays as it is: its secrets may have been
+    /// replaced while the person was away.
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant>;
     /// Marks the connection's grant revoked, for good, and returns the grant as it was. Its secrets stay until
     /// [`Store::forget`], so that they can be revoked at the provider.
@@ -299,15 +302,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<bool>;
 
     /// Notes that the provider refused one of our client's secrets, so that the next in order is tried.
-    async fn refuse_secret(
-        &self,
-        issuer: &Issuer,
-        id: &ClientId,
-        rank: usize,
-        at: Timestamp,
-    ) -> Result<()>;
-    /// Keeps a sign-in that a person is at, in the place of an older one of the same name.
-    async fn keep_pending(&self, pending: &PendingSignIn) -> Result<()>;
+    async fn refuse_secret(&self, secret: u64, at: Timestamp) -> Result<()>;
+    /// Notes that the provider takes a secret that it had refused.
+    async fn accept_secret(&self, secret: u64) -> Result<()>;
+    /// Keeps a sign-in that a person is at, in the place of an older one of the same name. Those that have ended go.
+    async fn keep_pending(&self, pending: &PendingSignIn, at: Timestamp) -> Result<()>;
     /// The sign-in of this name that a person is at.
     async fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>>;
     /// Forgets the sign-in of this name: it is done, or over.

@@ -106,6 +106,7 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
                 auth_method: ClientAuthMethod::Basic,
                 redirect_uris: vec![],
                 source: RegistrationSource::Dynamic,
+                grant_types: vec![GrantType::AuthorizationCode],
             },
         )),
         grant_type: GrantType::AuthorizationCode,
@@ -681,19 +682,41 @@ async fn secrets_of_a_client(store: &dyn Store) {
     client.key_id = Some("k1".to_owned());
     let (issuer, id) = (client.issuer.clone(), client.client_id.clone());
     store.adopt_sign_in(new).await.unwrap();
-    store.refuse_secret(&issuer, &id, 0, now()).await.unwrap();
-    let client = store.registration(&issuer, &id).await.unwrap().unwrap();
-    let (rank, secret) = client.secret_in_use().unwrap();
-    assert_eq!((rank, secret.secret.expose().as_str()), (1, "old"));
+    let again = || async { store.registration(&issuer, &id).await.unwrap().unwrap() };
+    let client = again().await;
+    let first = client.secrets[0].id.unwrap();
+    assert_eq!(client.secret_in_use().unwrap().secret.expose(), "new");
+    store.refuse_secret(first, now()).await.unwrap();
+    let client = again().await;
+    assert_eq!(client.secret_in_use().unwrap().secret.expose(), "old");
     assert_eq!(client.secrets[0].refused, Some(now()));
     assert_eq!(client.secrets[1].expires_at, Some(now()));
     assert_eq!(client.private_key.unwrap().expose(), "a key");
     assert_eq!(client.key_id.as_deref(), Some("k1"));
-    // Kept again, the list is replaced as a whole.
+    // A sign-in takes nothing away; a secret that is kept anew goes in front, and a refusal stays with its secret.
     store.adopt_sign_in(signed_in("c", "r2")).await.unwrap();
-    let client = store.registration(&issuer, &id).await.unwrap().unwrap();
-    assert_eq!(client.secrets.len(), 1);
-    assert_eq!(client.secrets[0].refused, None);
+    let mut client = again().await;
+    assert_eq!(client.secrets.len(), 2);
+    client
+        .secrets
+        .insert(0, ClientSecret::new("newest".to_owned().into()));
+    let provider = store.provider(&issuer, &id).await.unwrap().unwrap();
+    store.keep_registration(&provider, &client).await.unwrap();
+    let client = again().await;
+    let texts: Vec<_> = client
+        .secrets
+        .iter()
+        .map(|secret| secret.secret.expose().as_str())
+        .collect();
+    assert_eq!(texts, ["newest", "new", "old"]);
+    assert_eq!(client.secrets[1].refused, Some(now()));
+    store.accept_secret(first).await.unwrap();
+    assert_eq!(again().await.secrets[1].refused, None);
+    let other = store
+        .provider(&issuer, &ClientId::new("other"))
+        .await
+        .unwrap();
+    assert!(other.is_none(), "what one client was told is not another's");
 }
 
 async fn pending_sign_ins(store: &dyn Store) {
@@ -703,8 +726,15 @@ async fn pending_sign_ins(store: &dyn Store) {
         ends: now(),
     };
     assert!(store.pending(&name()).await.unwrap().is_none());
-    store.keep_pending(&pending("first")).await.unwrap();
-    store.keep_pending(&pending("second")).await.unwrap();
+    let earlier = now().saturating_sub(Duration::from_secs(1)).unwrap();
+    store
+        .keep_pending(&pending("first"), earlier)
+        .await
+        .unwrap();
+    store
+        .keep_pending(&pending("second"), earlier)
+        .await
+        .unwrap();
     let kept = store.pending(&name()).await.unwrap().unwrap();
     assert_eq!(
         (kept.memory.expose().as_str(), kept.ends),
@@ -712,6 +742,18 @@ async fn pending_sign_ins(store: &dyn Store) {
     );
     store.drop_pending(&name()).await.unwrap();
     assert!(store.pending(&name()).await.unwrap().is_none());
+    // What has ended is swept by the next; what is adopted is not gone on with.
+    store
+        .keep_pending(&pending("third"), earlier)
+        .await
+        .unwrap();
+    let mut other = pending("fourth");
+    other.name = ConnectionName::parse("other").unwrap();
+    other.ends = now().saturating_add(Duration::from_secs(1)).unwrap();
+    store.keep_pending(&other, now()).await.unwrap();
+    assert!(store.pending(&name()).await.unwrap().is_none());
+    store.adopt_sign_in(signed_in("other", "r1")).await.unwrap();
+    assert!(store.pending(&other.name).await.unwrap().is_none());
 }
 
 async fn imported_grants(store: &dyn Store) {
@@ -793,5 +835,20 @@ async fn keys(store: &dyn Store) {
     assert!(!fall_back(moment()).await.unwrap());
     let third = again(store, &first).await;
     assert_eq!(third.access.unwrap().secret.expose(), "first");
-    assert!(third.standby.is_none() && third.generation == second.generation.next());
+    assert_eq!(third.generation, second.generation.next());
+    // The two have changed places; the new one is left alone for a while, and then tried again.
+    let standby = third.standby.unwrap();
+    assert_eq!(
+        (standby.secret.expose().as_str(), standby.refused),
+        ("second", Some(now()))
+    );
+    let back = |at| store.fall_back(&first.id, third.generation, at);
+    assert!(!back(moment()).await.unwrap(), "it was refused just now");
+    let mut rested = moment();
+    rested.wall = now().saturating_add(Duration::from_mins(10)).unwrap();
+    assert!(back(rested).await.unwrap());
+    assert_eq!(
+        again(store, &first).await.access.unwrap().secret.expose(),
+        "second"
+    );
 }

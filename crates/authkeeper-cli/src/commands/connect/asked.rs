@@ -1,10 +1,7 @@
 //! From what was typed to what is meant. A provider of the catalogue fills in what was left out; what it can't know is
 //! asked at the terminal, and without one it is said what to add.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead as _, IsTerminal as _},
-};
+use std::collections::BTreeMap;
 
 use authkeeper::{
     catalogue::{self, Entry, Filled, GrantKind, Loopback},
@@ -21,7 +18,7 @@ use jiff::Timestamp;
 use crate::{
     app::App,
     args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
-    commands::secret_input,
+    commands::secret_input::{self, ask},
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
@@ -33,10 +30,10 @@ struct Known {
     filled: Filled,
 }
 
-pub(super) fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Failure> {
+pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Failure> {
     let name = ConnectionName::parse(&args.name)?;
-    let known = known(app.output, &args)?;
-    let way = way(app, &args, known.as_ref())?;
+    let known = known(app.output, &args).await?;
+    let way = way(app, &args, known.as_ref()).await?;
     let mut request = ConnectRequest::new(name, url(&args, known.as_ref())?);
     request.principal = PrincipalId::new(args.principal);
     request.issuer = args.issuer.map(Issuer::new);
@@ -45,17 +42,18 @@ pub(super) fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Fa
     request.presentation = presentation(args.header.as_deref(), &way, known.as_ref())?;
     request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
     request.callback_port = args.sign_in.callback_port;
-    request.patience = args.sign_in.patience();
+    request.patience = args.sign_in.patience(Some(&way));
     request.client = given_client(app, &args.client)?;
     request.way = way;
-    if let Some(known) = known {
-        fill_in(app.output, &mut request, &known)?;
+    if let Some(known) = known.filter(|known| is_its_own(app.output, &request, known)) {
+        check_place(&request, &known)?;
+        fill_in(app.output, &mut request, &known).await?;
     }
     Ok(request)
 }
 
 /// The entry that was named, with its blanks filled from `--set`, its defaults and the person.
-fn known(output: Output, args: &ConnectArgs) -> Result<Option<Known>, Failure> {
+async fn known(output: Output, args: &ConnectArgs) -> Result<Option<Known>, Failure> {
     let Some(name) = &args.provider else {
         return Ok(None);
     };
@@ -72,7 +70,7 @@ fn known(output: Output, args: &ConnectArgs) -> Result<Option<Known>, Failure> {
     for asked in missing {
         let question = format!("{} (like {}):", asked.question, asked.example);
         let add = format!("--set {}={}", asked.name, asked.example);
-        let answer = ask(output, &question).ok_or_else(|| {
+        let answer = ask(output, &question).await.ok_or_else(|| {
             let what = format!("{} needs to know: {}", entry.title, asked.question);
             Failure::new(Exit::Usage, what, format!("add {add}"))
         })?;
@@ -115,7 +113,7 @@ fn url(args: &ConnectArgs, known: Option<&Known>) -> Result<HttpUrl, Failure> {
 }
 
 /// How to sign in: as it was said, else as the provider's entry has it.
-fn way(app: &App, args: &ConnectArgs, known: Option<&Known>) -> Result<Way, Failure> {
+async fn way(app: &App, args: &ConnectArgs, known: Option<&Known>) -> Result<Way, Failure> {
     let kind = match (args.grant, known) {
         (Some(grant), _) => grant,
         _ if args.sign_in.device => GrantArg::DeviceCode,
@@ -133,10 +131,7 @@ fn way(app: &App, args: &ConnectArgs, known: Option<&Known>) -> Result<Way, Fail
         GrantArg::AuthorizationCode if args.sign_in.headless => Way::Headless,
         GrantArg::AuthorizationCode => Way::Browser,
         GrantArg::ApiKey => Way::ApiKey {
-            key: match &args.key.key_file {
-                Some(path) => secret_input::one_line_of(path, "API key")?,
-                None => secret_input::from_stdin(app.output, "API key")?,
-            },
+            key: secret_input::given(app.output, "API key", args.key.place()).await?,
             rotate_by: rotate_by(&args.key, app.runtime.now())?,
         },
     })
@@ -212,17 +207,62 @@ pub(crate) fn given_client(app: &App, args: &ClientArgs) -> Result<GivenClient, 
     })
 }
 
+/// A vendor's MCP server has an authorization server of its own: nothing of the entry is true of it.
+fn is_its_own(output: Output, request: &ConnectRequest, known: &Known) -> bool {
+    let of_mcp = catalogue::recognise_mcp(request.url.as_str());
+    let of_mcp = of_mcp.is_some_and(|entry| entry.name == known.entry.name);
+    let of_api = known.filled.api_base.as_deref().map(HttpUrl::parse);
+    let shared = of_api.is_some_and(|api| api.is_ok_and(|api| api.same_origin(&request.url)));
+    if of_mcp && !shared {
+        output.say(&format!(
+            "{} is {}'s MCP server, which says itself how to sign in: --provider is not needed.",
+            request.url.as_str(),
+            known.entry.title
+        ));
+    }
+    !of_mcp || shared
+}
+
+/// A provider's tokens are for its own API: they are not sent to another server because somebody typed its URL.
+fn check_place(request: &ConnectRequest, known: &Known) -> Result<(), Failure> {
+    let Some(api) = &known.filled.api_base else {
+        return Ok(());
+    };
+    let own = HttpUrl::parse(api).is_ok_and(|api| api.same_origin(&request.url));
+    let by_host = catalogue::recognise(request.url.as_str());
+    if own || by_host.is_some_and(|entry| entry.name == known.entry.name) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} is not {}'s API, which is at {api}",
+        request.url.as_str(),
+        known.entry.title
+    );
+    Err(Failure::new(
+        Exit::Usage,
+        what,
+        "leave the URL out, or connect it without --provider",
+    ))
+}
+
 /// What the entry knows and nobody said.
-fn fill_in(output: Output, request: &mut ConnectRequest, known: &Known) -> Result<(), Failure> {
+async fn fill_in(
+    output: Output,
+    request: &mut ConnectRequest,
+    known: &Known,
+) -> Result<(), Failure> {
     let entry = known.entry;
     request.provider = Some(entry.name.clone());
     if matches!(request.way, Way::ApiKey { .. }) {
         return Ok(());
     }
+    // What a provider publishes of itself decides; the entry stands in where it publishes nothing.
     match &known.filled.metadata {
         _ if request.issuer.is_some() => {}
-        Some(metadata) => request.endpoints = Some(metadata.clone()),
-        None => request.issuer = Some(Issuer::new(&known.filled.issuer)),
+        Some(metadata) if known.filled.discovery.is_none() => {
+            request.endpoints = Some(metadata.clone());
+        }
+        _ => request.issuer = Some(Issuer::new(&known.filled.issuer)),
     }
     let person = !matches!(request.way, Way::ClientCredentials);
     if request.scope.is_none() {
@@ -249,13 +289,11 @@ fn fill_in(output: Output, request: &mut ConnectRequest, known: &Known) -> Resul
         client.redirect_uri = fixed_redirect_uri(entry).map(str::to_owned);
     }
     if client.client_id.is_none() && !registers {
-        client.client_id = Some(ask_for_client(
-            output,
-            entry,
-            client.redirect_uri.as_deref(),
-        )?);
+        client.client_id =
+            Some(ask_for_client(output, entry, client.redirect_uri.as_deref()).await?);
     }
-    if client.auth_method.is_none() {
+    let given = !client.secrets.is_empty() || client.private_key.is_some();
+    if client.auth_method.is_none() && given {
         client.auth_method = entry.client.auth.first().copied();
     }
     Ok(())
@@ -272,7 +310,7 @@ fn fixed_redirect_uri(entry: &Entry) -> Option<&'static str> {
 }
 
 /// The provider registers no clients by itself: a person does, in its console.
-fn ask_for_client(
+async fn ask_for_client(
     output: Output,
     entry: &Entry,
     redirect_uri: Option<&str>,
@@ -291,23 +329,11 @@ fn ask_for_client(
         "{}: {how}\n",
         output.paint_err(Paint::Strong, &entry.title)
     ));
-    ask(output, "Client id:").map(ClientId::new).ok_or_else(|| {
+    let id = ask(output, "Client id:").await;
+    id.map(ClientId::new).ok_or_else(|| {
         let what = format!("{} gives no client id by itself", entry.title);
         let next =
             "register one as said above, then add --client-id ID [--client-secret-file FILE]";
         Failure::new(Exit::Usage, what, next)
     })
-}
-
-/// A line from the person, if there is one to ask.
-fn ask(output: Output, question: &str) -> Option<String> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() || !output.is_watched() {
-        return None;
-    }
-    output.say(question);
-    let mut line = String::new();
-    stdin.lock().read_line(&mut line).ok()?;
-    let line = line.trim().to_owned();
-    (!line.is_empty()).then_some(line)
 }

@@ -24,7 +24,7 @@ use crate::{
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
-    let request = asked::request(app, args)?;
+    let request = asked::request(app, args).await?;
     let person = Terminal::new(app);
     app.runtime.connect(request, &person).await?;
     signed_in(app, &name).await
@@ -32,8 +32,9 @@ pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure>
 
 pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
-    let mut again = Again::new(args.sign_in.patience());
-    again.way = way(&args.sign_in);
+    let way = way(&args.sign_in);
+    let mut again = Again::new(args.sign_in.patience(way.as_ref()));
+    again.way = way;
     again.extra = extra(app, &name).await?;
     again.callback_port = args.sign_in.callback_port;
     let person = Terminal::new(app);

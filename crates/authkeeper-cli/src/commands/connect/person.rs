@@ -57,10 +57,10 @@ impl<'a> Terminal<'a> {
         clippy::disallowed_methods,
         reason = "the person who signs in must see where to go"
     )]
-    fn open_and_paste(&self, url: &SecretString) {
+    fn open_and_paste(&self, url: &SecretString, redirect_uri: &str) {
         self.output.say(&format!(
             "Open in a browser on any machine:\n\n  {}\n\nAfter you allow access the browser ends at an address that \
-             starts with http://127.0.0.1 and\nprobably shows an error page: that is fine. Copy the whole address, paste \
+             starts with\n{redirect_uri} and probably shows an error page: that is fine.\nCopy the whole address, paste \
              it here and press Enter.",
             url.expose()
         ));
@@ -100,7 +100,7 @@ impl Person for Terminal<'_> {
         output.say(&format!("{again} {issuer}"));
         match &invitation.task {
             Errand::Open(url) => self.open(url),
-            Errand::OpenAndPaste(url) => self.open_and_paste(url),
+            Errand::OpenAndPaste { url, redirect_uri } => self.open_and_paste(url, redirect_uri),
             Errand::Enter {
                 user_code,
                 verification_uri,

@@ -35,15 +35,16 @@ impl Stored {
     pub(super) fn find(app: &App, args: &ImportArgs, url: &str) -> Result<Self, Failure> {
         let folder = folder(app, args)?;
         let name = hash(url);
-        let mut found: Vec<Self> = folders_in(&folder)
+        let mut found: Vec<Result<Self, Failure>> = folders_in(&folder)
             .iter()
             .filter_map(|folder| Self::read(folder, &name).transpose())
-            .collect::<Result<_, _>>()?;
-        found.sort_by_key(|stored| stored.modified);
-        found.pop().ok_or_else(|| {
+            .collect();
+        // The newest that can be read; one that can't is told only if there is no other.
+        found.sort_by_key(|stored| stored.as_ref().map(|stored| stored.modified).ok());
+        found.pop().unwrap_or_else(|| {
             let what = format!("mcp-remote has stored nothing for {url} under {}", folder.display());
             let next = "give the URL exactly as mcp-remote's command line has it, and --mcp-remote-dir if its files are elsewhere (an mcp-remote with --header or --resource stores under another name; import its refresh token with --refresh-token-file)";
-            Failure::new(Exit::Data, what, next)
+            Err(Failure::new(Exit::Data, what, next))
         })
     }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use self::mcp_remote::Stored;
 use super::{
     connect::{given_client, signed_in},
-    secret_input,
+    secret_input::{self, Place},
 };
 use crate::{app::App, args::ImportArgs, exit::Exit, failure::Failure, output::Paint};
 
@@ -36,10 +36,12 @@ pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
                 "a refresh token is spent by the client that it was given to, and none is named";
             return Err(Failure::new(Exit::Usage, what, "add --client-id ID"));
         }
-        let token = match &args.refresh_token_file {
-            Some(path) => secret_input::one_line_of(path, "refresh token")?,
-            None => secret_input::from_stdin(app.output, "refresh token")?,
+        let place = Place {
+            file: args.refresh_token_file.as_deref(),
+            stdin: args.refresh_token_stdin,
+            flags: "--refresh-token-file FILE or --refresh-token-stdin",
         };
+        let token = secret_input::given(app.output, "refresh token", place).await?;
         ImportRequest::new(connect, token)
     };
     request.token_url = args.token_url;
@@ -55,8 +57,9 @@ pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let kept = app.output.paint_err(Paint::Warn, "kept, not used yet");
+    let issuer = app.runtime.status(&name).await?.connection.issuer;
     app.output.say(&format!(
-        "{name} is {kept}: two programs that spend one refresh token can cost the whole grant."
+        "{name} is {kept}: it will be refreshed at {issuer}, and two programs that spend one refresh token can cost the whole grant."
     ));
     app.output.say(&format!(
         "  {} end the program that used it, delete its copy, then: authkeeper import {name} --other-copy-retired",
@@ -81,7 +84,6 @@ async fn confirm(app: &App, name: &ConnectionName, retired: bool) -> Result<(), 
 
 /// An imported grant has proved nothing yet: it is refreshed once, now, while somebody looks.
 async fn prove(app: &App, name: &ConnectionName) -> Result<(), Failure> {
-    let request = authkeeper::runtime::TokenRequest::new(name.clone());
-    app.runtime.access_token(&request).await?;
+    app.runtime.prove(name).await?;
     signed_in(app, name).await
 }

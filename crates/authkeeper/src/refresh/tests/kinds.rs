@@ -17,7 +17,11 @@ async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime) {
     let refresh = bench.server.good().unwrap();
     let mut signed_in = signed_in(&refresh, bench.clock.now(), secs(3600));
     change(&mut signed_in);
-    runtime.tools.store.adopt_sign_in(signed_in).await.unwrap();
+    let store = &runtime.tools.store;
+    if let Some((provider, client)) = &signed_in.client {
+        store.keep_registration(provider, client).await.unwrap();
+    }
+    store.adopt_sign_in(signed_in).await.unwrap();
     (bench, runtime)
 }
 

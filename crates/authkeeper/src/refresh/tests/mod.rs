@@ -174,6 +174,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
                 auth_method: ClientAuthMethod::None,
                 redirect_uris: vec![],
                 source: RegistrationSource::Given,
+                grant_types: vec![],
             },
         )),
         grant_type: GrantType::AuthorizationCode,

@@ -1,4 +1,4 @@
-//! Our clients, and what is known of their issuers.
+//! Our clients, and what each was told of its issuer.
 
 use rusqlite::{Connection as Sqlite, params};
 
@@ -6,81 +6,113 @@ use super::{
     SqliteStore,
     rows::{self, millis, stored},
 };
-use crate::model::{ClientRegistration, ClientSecret, Issuer, Provider};
+use crate::model::{ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, Provider};
 
-/// A client whose secrets are sealed already.
+/// How many secrets of one client are kept beside what was refused: a provider lets two be good at once, seldom three.
+const MOST_SECRETS: u64 = 4;
+
+/// A client whose new secrets are sealed already.
 pub(super) struct SealedClient {
     client: ClientRegistration,
-    secrets: Vec<Vec<u8>>,
+    /// Those that are not kept yet, in the order in which they are tried, with their end.
+    new_secrets: Vec<(Vec<u8>, Option<i64>)>,
     private_key: Option<Vec<u8>>,
 }
 
 impl SqliteStore {
     pub(super) fn seal_client(&self, client: &ClientRegistration) -> SealedClient {
         let record = rows::registration_record(client.issuer.as_str(), client.client_id.as_str());
-        let seal = |(rank, secret): (usize, &ClientSecret)| {
-            self.seal(
-                rows::client_secret_belongs(&record, rank as u64),
-                &secret.secret,
+        let seal = |secret: &ClientSecret| {
+            let belongs = rows::client_secret_belongs(&record);
+            (
+                self.seal(belongs, &secret.secret),
+                secret.expires_at.map(millis),
             )
         };
+        let new = client.secrets.iter().filter(|secret| secret.id.is_none());
         let key = client.private_key.as_ref();
         SealedClient {
-            secrets: client.secrets.iter().enumerate().map(seal).collect(),
+            new_secrets: new.map(seal).collect(),
             private_key: key.map(|key| self.seal(rows::private_key_belongs(&record), key)),
             client: client.clone(),
         }
     }
 }
 
-pub(super) fn put_provider(sql: &Sqlite, provider: &Provider) -> rusqlite::Result<()> {
-    let metadata = serde_json::to_string(&provider.metadata)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let put = "INSERT OR REPLACE INTO provider (issuer, metadata) VALUES (?1, ?2)";
-    sql.execute(put, params![provider.issuer.as_str(), metadata])?;
-    Ok(())
-}
+impl SealedClient {
+    /// Puts the client as it is now; its new secrets go in front of those that are kept.
+    pub(super) fn put(&self, sql: &Sqlite) -> rusqlite::Result<()> {
+        self.insert(sql, "INSERT OR REPLACE")?;
+        self.add_secrets(sql)
+    }
 
-pub(super) fn put_registration(sql: &Sqlite, sealed: &SealedClient) -> rusqlite::Result<()> {
-    let client = &sealed.client;
-    let uris = serde_json::json!(client.redirect_uris).to_string();
-    let (issuer, client_id) = (client.issuer.as_str(), client.client_id.as_str());
-    sql.execute(
-        "INSERT OR REPLACE INTO registration (issuer, client_id, private_key, auth_method, redirect_uris, source,
-            key_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![
-            issuer,
-            client_id,
-            sealed.private_key,
-            client.auth_method.as_str(),
-            uris,
-            client.source.as_str(),
-            client.key_id,
-        ],
-    )?;
-    let clear = "DELETE FROM client_secret WHERE issuer = ?1 AND client_id = ?2";
-    sql.execute(clear, [issuer, client_id])?;
-    for (rank, (secret, known)) in sealed.secrets.iter().zip(&client.secrets).enumerate() {
-        sql.execute(
-            "INSERT INTO client_secret (issuer, client_id, rank, secret, refused, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    /// Puts the client if there is none.
+    pub(super) fn put_if_absent(&self, sql: &Sqlite) -> rusqlite::Result<()> {
+        if self.insert(sql, "INSERT OR IGNORE")? {
+            self.add_secrets(sql)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&self, sql: &Sqlite, how: &str) -> rusqlite::Result<bool> {
+        let client = &self.client;
+        let grant_types = client.grant_types.iter().copied().map(GrantType::as_str);
+        let put = format!(
+            "{how} INTO registration (issuer, client_id, private_key, auth_method, redirect_uris, source, key_id,
+                grant_types) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        );
+        let put = sql.execute(
+            &put,
             params![
-                issuer,
-                client_id,
-                stored(rank as u64),
-                secret,
-                known.refused.map(millis),
-                known.expires_at.map(millis),
+                client.issuer.as_str(),
+                client.client_id.as_str(),
+                self.private_key,
+                client.auth_method.as_str(),
+                serde_json::json!(client.redirect_uris).to_string(),
+                client.source.as_str(),
+                client.key_id,
+                grant_types.collect::<Vec<_>>().join(" "),
             ],
         )?;
+        Ok(put == 1)
     }
+
+    /// The one that is inserted last is tried first.
+    fn add_secrets(&self, sql: &Sqlite) -> rusqlite::Result<()> {
+        let (issuer, id) = (self.client.issuer.as_str(), self.client.client_id.as_str());
+        for (secret, expires) in self.new_secrets.iter().rev() {
+            let add = "INSERT INTO client_secret (issuer, client_id, secret, expires) VALUES (?1, ?2, ?3, ?4)";
+            sql.execute(add, params![issuer, id, secret, expires])?;
+        }
+        // What is too many goes from the end, and only what was refused.
+        let drop_old = "DELETE FROM client_secret WHERE issuer = ?1 AND client_id = ?2 AND refused IS NOT NULL
+            AND id NOT IN (SELECT id FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY id DESC LIMIT ?3)";
+        sql.execute(drop_old, params![issuer, id, stored(MOST_SECRETS)])?;
+        Ok(())
+    }
+}
+
+pub(super) fn put_provider(
+    sql: &Sqlite,
+    provider: &Provider,
+    client: &ClientId,
+) -> rusqlite::Result<()> {
+    let metadata = serde_json::to_string(&provider.metadata)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let put = "INSERT OR REPLACE INTO provider (issuer, client_id, metadata) VALUES (?1, ?2, ?3)";
+    let with = params![provider.issuer.as_str(), client.as_str(), metadata];
+    sql.execute(put, with)?;
     Ok(())
 }
 
-pub(super) fn provider(sql: &Sqlite, issuer: &Issuer) -> rusqlite::Result<Option<Provider>> {
-    let mut select = sql.prepare_cached("SELECT metadata FROM provider WHERE issuer = ?1")?;
-    let mut found = select.query([issuer.as_str()])?;
+pub(super) fn provider(
+    sql: &Sqlite,
+    issuer: &Issuer,
+    client: &ClientId,
+) -> rusqlite::Result<Option<Provider>> {
+    let select = "SELECT metadata FROM provider WHERE issuer = ?1 AND client_id = ?2";
+    let mut select = sql.prepare_cached(select)?;
+    let mut found = select.query([issuer.as_str(), client.as_str()])?;
     let Some(row) = found.next()? else {
         return Ok(None);
     };

@@ -7,7 +7,7 @@ use super::{
     rows::{self, millis, stored},
 };
 use crate::{
-    model::{AccessToken, Generation, Grant, GrantId, Moment},
+    model::{AccessToken, ENDLESS, Generation, Grant, GrantId, LifetimeSource, Moment},
     secret::SecretString,
     store::{NewKey, Result, Store as _},
 };
@@ -19,76 +19,113 @@ impl SqliteStore {
         seen: Generation,
         key: &NewKey,
     ) -> Result<bool> {
-        let Some(grant) = self.grant(id).await? else {
+        let grant = self.grant(id).await?;
+        let Some(grant) = grant.filter(|grant| grant.generation == seen) else {
             return Ok(false);
         };
         let next = self.succeed(&grant, key.secret.clone(), key.at);
-        let standby = grant.access.filter(|access| access.generation == seen);
-        let belongs = rows::standby_belongs(id.as_str(), seen.0);
-        let standby = standby.map(|access| self.seal(belongs, &access.secret));
-        let Some(next) = next.filter(|_| grant.generation == seen) else {
-            return Ok(false);
-        };
-        let (until, rotate_by) = (millis(key.overlap_until), key.rotate_by.map(millis));
+        let before = grant.access.as_ref();
+        let standby = before.map(|access| SealedStandby {
+            secret: self.seal(rows::standby_belongs(id.as_str(), seen.0), &access.secret),
+            generation: seen,
+            until: millis(key.overlap_until),
+            refused: None,
+        });
+        let rotate_by = key.rotate_by.map(millis);
         self.write(move |sql| {
             if !next.put(sql, seen)? {
                 return Ok(false);
             }
-            let keep =
-                "UPDATE grant_family SET standby_key = ?2, standby_generation = ?3, standby_until = ?4,
-                rotate_by = ?5 WHERE id = ?1";
-            let id = next.grant.as_str();
-            sql.execute(
-                keep,
-                params![id, standby, stored(seen.0), until, rotate_by],
-            )?;
+            put_standby(sql, &next.grant, standby.as_ref())?;
+            let by = "UPDATE grant_family SET rotate_by = ?2 WHERE id = ?1";
+            sql.execute(by, params![next.grant.as_str(), rotate_by])?;
             next.tell(sql, "key_replaced")?;
             Ok(true)
         })
         .await
     }
 
+    /// The two change places: the key that was refused now may only not be known everywhere yet.
     pub(super) async fn put_standby_back(
         &self,
         id: &GrantId,
         refused: Generation,
         at: Moment,
     ) -> Result<bool> {
-        let Some(grant) = self.grant(id).await? else {
+        let grant = self.grant(id).await?;
+        let Some(grant) = grant.filter(|grant| grant.generation == refused) else {
             return Ok(false);
         };
-        let standby = grant.standby.clone().filter(|key| at.wall < key.until);
-        let next = standby.and_then(|key| self.succeed(&grant, key.secret, at));
-        let Some(next) = next.filter(|_| grant.generation == refused) else {
+        let standby = grant.standby.as_ref().filter(|key| key.may_serve(at.wall));
+        let (Some(standby), Some(access)) = (standby, &grant.access) else {
             return Ok(false);
+        };
+        let next = self.succeed(&grant, standby.secret.clone(), at);
+        let given_way = SealedStandby {
+            secret: self.seal(
+                rows::standby_belongs(id.as_str(), refused.0),
+                &access.secret,
+            ),
+            generation: refused,
+            until: millis(standby.until),
+            refused: Some(millis(at.wall)),
         };
         self.write(move |sql| {
             if !next.put(sql, refused)? {
                 return Ok(false);
             }
-            let spend = "UPDATE grant_family SET standby_key = NULL WHERE id = ?1";
-            sql.execute(spend, [next.grant.as_str()])?;
+            put_standby(sql, &next.grant, Some(&given_way))?;
             next.tell(sql, "key_fell_back")?;
             Ok(true)
         })
         .await
     }
 
-    /// The key of the generation after this one. None where the grant holds no key to succeed.
-    fn succeed(&self, grant: &Grant, secret: SecretString, at: Moment) -> Option<NextKey> {
+    /// The key of the generation after this one. What the one before it was for stays.
+    fn succeed(&self, grant: &Grant, secret: SecretString, at: Moment) -> NextKey {
+        let before = grant.access.as_ref();
         let access = AccessToken {
             secret,
+            lineage: grant.lineage,
             generation: grant.generation.next(),
             issued: at,
+            lifetime: ENDLESS,
+            lifetime_source: LifetimeSource::Endless,
+            scope: before.and_then(|access| access.scope.clone()),
+            resource: before.and_then(|access| access.resource.clone()),
             after_rejection: false,
-            ..grant.access.clone()?
         };
-        Some(NextKey {
+        NextKey {
             sealed: self.seal_access(&grant.id, &access),
             grant: grant.id.clone(),
             access,
-        })
+        }
     }
+}
+
+struct SealedStandby {
+    secret: Vec<u8>,
+    generation: Generation,
+    until: i64,
+    refused: Option<i64>,
+}
+
+fn put_standby(
+    sql: &Sqlite,
+    grant: &GrantId,
+    standby: Option<&SealedStandby>,
+) -> rusqlite::Result<()> {
+    let keep =
+        "UPDATE grant_family SET standby_key = ?2, standby_generation = ?3, standby_until = ?4,
+        standby_refused = ?5 WHERE id = ?1";
+    let with = params![
+        grant.as_str(),
+        standby.map(|key| &key.secret),
+        standby.map(|key| stored(key.generation.0)),
+        standby.map(|key| key.until),
+        standby.and_then(|key| key.refused),
+    ];
+    sql.execute(keep, with).map(drop)
 }
 
 struct NextKey {

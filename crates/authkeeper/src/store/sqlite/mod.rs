@@ -259,7 +259,7 @@ fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> 
     // Another process may have done it while this one waited for the lock.
     let found = usize::try_from(version(&transaction).map_err(failed)?).unwrap_or_default();
     for step in MIGRATIONS.iter().skip(found) {
-        transaction.execute_batch(step).map_err(failed)?;
+        transaction.execute_batch(&compact(step)).map_err(failed)?;
     }
     let check = sealer.seal(KEY_CHECK, b"authkeeper");
     let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";
@@ -268,6 +268,18 @@ fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> 
         .pragma_update(None, "user_version", known)
         .map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// `SQLite` keeps a schema as it was typed. Without comments and indentation ours fits the file's first page, and so half
+/// a file is enough to know what the other half held.
+fn compact(schema: &str) -> String {
+    let lines = schema
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default());
+    lines
+        .flat_map(str::split_whitespace)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> Result<()> {
@@ -407,6 +419,11 @@ fn audit(sql: &Sqlite, at: Timestamp, record: &serde_json::Value) -> rusqlite::R
     Ok(())
 }
 
+fn drop_pending(sql: &Sqlite, name: &str) -> rusqlite::Result<()> {
+    let drop_it = "DELETE FROM pending_sign_in WHERE name = ?1";
+    sql.execute(drop_it, [name]).map(drop)
+}
+
 fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
     let end = "UPDATE trouble SET ended = ?2 WHERE connection = ?1 AND ended IS NULL";
     sql.execute(end, params![connection, millis(at)])?;
@@ -438,8 +455,8 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn provider(&self, issuer: &Issuer) -> Result<Option<Provider>> {
-        self.read(|sql| clients::provider(sql, issuer))
+    async fn provider(&self, issuer: &Issuer, client: &ClientId) -> Result<Option<Provider>> {
+        self.read(|sql| clients::provider(sql, issuer, client))
     }
 
     async fn registration(
@@ -455,12 +472,14 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn registered_client(&self, issuer: &Issuer) -> Result<Option<ClientRegistration>> {
+    async fn registered_clients(&self, issuer: &Issuer) -> Result<Vec<ClientRegistration>> {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic' AND refused IS NULL
-                ORDER BY rowid DESC LIMIT 1";
+                ORDER BY rowid DESC LIMIT 16";
             let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
-            sql.query_row(select, [issuer.as_str()], read).optional()
+            sql.prepare(select)?
+                .query_map([issuer.as_str()], read)?
+                .collect()
         })
     }
 
@@ -469,10 +488,11 @@ impl Store for SqliteStore {
         provider: &Provider,
         client: &ClientRegistration,
     ) -> Result<()> {
-        let (provider, client) = (provider.clone(), self.seal_client(client));
+        let (provider, id) = (provider.clone(), client.client_id.clone());
+        let client = self.seal_client(client);
         self.write(move |sql| {
-            clients::put_provider(sql, &provider)?;
-            clients::put_registration(sql, &client)
+            clients::put_provider(sql, &provider, &id)?;
+            client.put(sql)
         })
         .await
     }
@@ -512,6 +532,7 @@ impl Store for SqliteStore {
                 WHERE id = ?1 AND lifecycle <> 'revoked'";
             sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
             end_troubles(sql, connection.as_str(), at)?;
+            drop_pending(sql, connection.as_str())?;
             let event =
                 serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
             audit(sql, at, &event)
@@ -691,33 +712,30 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn refuse_secret(
-        &self,
-        issuer: &Issuer,
-        id: &ClientId,
-        rank: usize,
-        at: Timestamp,
-    ) -> Result<()> {
-        let (issuer, id) = (issuer.clone(), id.clone());
+    async fn refuse_secret(&self, secret: u64, at: Timestamp) -> Result<()> {
         self.write(move |sql| {
-            let refuse = "UPDATE client_secret SET refused = ?4
-                WHERE issuer = ?1 AND client_id = ?2 AND rank = ?3";
-            let with = params![
-                issuer.as_str(),
-                id.as_str(),
-                stored(rank as u64),
-                millis(at)
-            ];
-            sql.execute(refuse, with).map(drop)
+            let refuse = "UPDATE client_secret SET refused = ?2 WHERE id = ?1";
+            sql.execute(refuse, params![stored(secret), millis(at)])
+                .map(drop)
         })
         .await
     }
 
-    async fn keep_pending(&self, pending: &PendingSignIn) -> Result<()> {
+    async fn accept_secret(&self, secret: u64) -> Result<()> {
+        self.write(move |sql| {
+            let accept = "UPDATE client_secret SET refused = NULL WHERE id = ?1";
+            sql.execute(accept, [stored(secret)]).map(drop)
+        })
+        .await
+    }
+
+    async fn keep_pending(&self, pending: &PendingSignIn, at: Timestamp) -> Result<()> {
         let name = pending.name.clone();
         let sealed = self.seal(rows::pending_belongs(name.as_str()), &pending.memory);
         let ends = millis(pending.ends);
         self.write(move |sql| {
+            let sweep = "DELETE FROM pending_sign_in WHERE ends <= ?1";
+            sql.execute(sweep, [millis(at)])?;
             let keep =
                 "INSERT OR REPLACE INTO pending_sign_in (name, sealed, ends) VALUES (?1, ?2, ?3)";
             sql.execute(keep, params![name.as_str(), sealed, ends])
@@ -739,11 +757,8 @@ impl Store for SqliteStore {
 
     async fn drop_pending(&self, name: &ConnectionName) -> Result<()> {
         let name = name.clone();
-        self.write(move |sql| {
-            let drop_it = "DELETE FROM pending_sign_in WHERE name = ?1";
-            sql.execute(drop_it, [name.as_str()]).map(drop)
-        })
-        .await
+        self.write(move |sql| drop_pending(sql, name.as_str()))
+            .await
     }
 
     async fn confirm_sole_copy(&self, grant: &GrantId, at: Timestamp) -> Result<bool> {

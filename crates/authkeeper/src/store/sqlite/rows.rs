@@ -111,9 +111,16 @@ pub(super) fn registration(
         auth_method: ClientAuthMethod::parse(&method).ok_or_else(|| impossible("auth_method"))?,
         redirect_uris: serde_json::from_str(&uris).map_err(|_json| impossible("redirect_uris"))?,
         source: RegistrationSource::parse(&source).ok_or_else(|| impossible("source"))?,
+        grant_types: grant_types(row)?,
         issuer: Issuer::new(issuer),
         client_id: ClientId::new(client_id),
     })
+}
+
+fn grant_types(row: &Row<'_>) -> rusqlite::Result<Vec<GrantType>> {
+    let words: String = row.get("grant_types")?;
+    let parse = |word: &str| GrantType::parse(word).ok_or_else(|| impossible("grant_types"));
+    words.split_whitespace().map(parse).collect()
 }
 
 fn client_secrets(
@@ -122,13 +129,14 @@ fn client_secrets(
     sealer: &Sealer,
 ) -> rusqlite::Result<Vec<ClientSecret>> {
     let record = registration_record(issuer, client_id);
-    let select = "SELECT * FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY rank";
+    let select =
+        "SELECT * FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY id DESC";
     let mut secrets = sql.prepare(select)?;
     let secrets = secrets.query_map([issuer, client_id], |row| {
-        let rank = number("rank", row.get("rank")?)?;
         let sealed: Vec<u8> = row.get("secret")?;
-        let secret = open(sealer, client_secret_belongs(&record, rank), &sealed);
+        let secret = open(sealer, client_secret_belongs(&record), &sealed);
         Ok(ClientSecret {
+            id: Some(number("id", row.get("id")?)?),
             secret: secret.ok_or_else(|| impossible("client_secret"))?,
             refused: optional_timestamp("refused", row)?,
             expires_at: optional_timestamp("expires", row)?,
@@ -164,11 +172,11 @@ pub(super) fn registration_record(issuer: &str, client_id: &str) -> String {
     format!("{issuer} {client_id}")
 }
 
-pub(super) fn client_secret_belongs(record: &str, rank: u64) -> Belongs<'_> {
+pub(super) fn client_secret_belongs(record: &str) -> Belongs<'_> {
     Belongs {
         record,
         field: "client_secret",
-        generation: rank,
+        generation: 0,
     }
 }
 
@@ -265,10 +273,12 @@ fn standby(row: &Row<'_>, sealer: &Sealer, id: &str) -> rusqlite::Result<Option<
     let generation = number("standby_generation", row.get("standby_generation")?)?;
     let until = timestamp("standby_until", row.get("standby_until")?)?;
     let secret = open(sealer, standby_belongs(id, generation), &sealed);
+    let refused = optional_timestamp("standby_refused", row)?;
     Ok(secret.map(|secret| StandbyKey {
         secret,
         generation: Generation(generation),
         until,
+        refused,
     }))
 }
 

@@ -146,7 +146,7 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     let place = fresh.display().to_string();
     let to = open_connection(fresh)?;
     let make = || {
-        to.execute_batch(super::MIGRATIONS[0])?;
+        to.execute_batch(&super::compact(super::MIGRATIONS[0]))?;
         to.pragma_update(
             None,
             "user_version",

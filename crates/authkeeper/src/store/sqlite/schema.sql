@@ -1,6 +1,12 @@
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
-CREATE TABLE provider (issuer TEXT PRIMARY KEY, metadata TEXT NOT NULL) STRICT;
+-- What a client of ours was told of its issuer: one client's word never changes where another's tokens are sent.
+CREATE TABLE provider (
+    issuer    TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    metadata  TEXT NOT NULL,
+    PRIMARY KEY (issuer, client_id)
+) STRICT;
 
 CREATE TABLE registration (
     issuer        TEXT NOT NULL,
@@ -10,20 +16,21 @@ CREATE TABLE registration (
     auth_method   TEXT NOT NULL,
     redirect_uris TEXT NOT NULL,
     source        TEXT NOT NULL,
+    grant_types   TEXT NOT NULL,
     refused       INTEGER, -- when the provider last refused it
     PRIMARY KEY (issuer, client_id)
 ) STRICT;
 
--- A client's secrets in the order in which they are tried.
+-- A client's secrets; the one that came last is tried first.
 CREATE TABLE client_secret (
+    id        INTEGER PRIMARY KEY,
     issuer    TEXT NOT NULL,
     client_id TEXT NOT NULL,
-    rank      INTEGER NOT NULL,
     secret    BLOB NOT NULL,
     refused   INTEGER, -- when the provider last refused it
-    expires   INTEGER,
-    PRIMARY KEY (issuer, client_id, rank)
+    expires   INTEGER
 ) STRICT;
+CREATE INDEX client_secret_of ON client_secret (issuer, client_id);
 
 CREATE TABLE connection (
     name      TEXT PRIMARY KEY,
@@ -59,6 +66,7 @@ CREATE TABLE grant_family (
     standby_key     BLOB, -- API keys: the one before, good until its overlap ends
     standby_generation INTEGER,
     standby_until   INTEGER,
+    standby_refused INTEGER,
     rotate_by       INTEGER,
     claim_attempt   TEXT,
     claim_number    INTEGER,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
-    SealedRefresh, SqliteStore, audit, clients, end_troubles, put_access,
+    SealedRefresh, SqliteStore, audit, clients, drop_pending, end_troubles, put_access,
     rows::{self, millis, stored},
 };
 use crate::{
@@ -75,9 +75,12 @@ impl Sealed {
             return Ok(false);
         }
         if let Some((provider, client)) = &self.client {
-            clients::put_provider(sql, provider)?;
-            clients::put_registration(sql, client)?;
+            if clients::provider(sql, &provider.issuer, &new.connection.client_id)?.is_none() {
+                clients::put_provider(sql, provider, &new.connection.client_id)?;
+            }
+            client.put_if_absent(sql)?;
         }
+        drop_pending(sql, new.connection.name.as_str())?;
         let name = &new.connection.name;
         retire_replaced(sql, name, &self.grant, new.at)?;
         put_connection(sql, &new.connection, &self.grant)?;

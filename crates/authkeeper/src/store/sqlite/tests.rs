@@ -232,3 +232,17 @@ fn many_processes_may_make_it_at_once() {
         });
     }
 }
+
+#[test]
+fn the_schema_fits_one_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let texts = "SELECT sum(length(sql) + length(name) + length(tbl_name) + 24) FROM sqlite_schema";
+    let bytes: i64 = store
+        .read(|sql| sql.query_row(texts, [], |row| row.get(0)))
+        .unwrap();
+    assert!(
+        bytes < 4_000,
+        "{bytes} bytes: what half a file says could not be read"
+    );
+}

@@ -1,0 +1,152 @@
+//! Why a sign-in did not come about.
+
+use std::time::Duration;
+
+use crate::{
+    http::InvalidUrl,
+    model::{ClientId, ConnectionName, Issuer},
+    oauth::{
+        WireError, assertion::AssertionError, authorize::RedirectError, classify::Refused,
+        device::DeviceError, discovery::DiscoveryError, loopback::ListenError,
+        register::RegistrationError,
+    },
+    store::StoreError,
+};
+
+/// Why a sign-in did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Another token endpoint than the one that this client's tokens are kept for.
+    #[error(
+        "{issuer} is known to exchange the tokens of client {client_id} at {known}, not at {given}"
+    )]
+    OtherEndpoint {
+        /// The issuer.
+        issuer: Issuer,
+        /// Our client there.
+        client_id: ClientId,
+        /// Where they are exchanged.
+        known: String,
+        /// What was given.
+        given: String,
+    },
+    /// There is a working grant under this name, and an import would take its place.
+    #[error("{0} is connected and works; an import would take its place")]
+    InUse(ConnectionName),
+    /// The name is taken by another URL.
+    #[error("{name} is connected to {url} already")]
+    NameTaken {
+        /// The name.
+        name: ConnectionName,
+        /// Where it goes.
+        url: String,
+    },
+    /// The resource names another authorization server than at the last sign-in.
+    #[error("{url} names {now} as its authorization server now; it was {was}")]
+    IssuerChanged {
+        /// The resource.
+        url: String,
+        /// Who it was.
+        was: Issuer,
+        /// Who it is said to be.
+        now: Issuer,
+    },
+    /// Nothing is connected under this name.
+    #[error("there is no connection named {0}")]
+    NoSuchConnection(ConnectionName),
+    /// The stored URL can't be used.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// No authorization server was found or believed.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// There is no client id.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// The listener for the redirect can't be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The redirect brought no code.
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    /// Nobody signed in.
+    #[error("nobody signed in within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// Nobody signed in yet; the code or the URL that a person has stays good.
+    #[error("nobody signed in within {} s; the sign-in stays open", .0.as_secs())]
+    StillOpen(Duration),
+    /// The code could not be exchanged.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The token endpoint refused the code.
+    #[error("{issuer} refused the sign-in: {refused}")]
+    CodeRefused {
+        /// The provider.
+        issuer: Issuer,
+        /// What it said.
+        refused: Refused,
+    },
+    /// The token endpoint answered with something else.
+    #[error("{issuer} did not answer the sign-in with tokens ({why})")]
+    NoTokens {
+        /// The provider.
+        issuer: Issuer,
+        /// What came.
+        why: String,
+        /// Whether it was the kind of trouble that passes.
+        passing: bool,
+    },
+    /// The other device got nowhere.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Standard input ended before the final URL was pasted.
+    #[error("nothing was pasted: the sign-in needs the URL that the browser ended at")]
+    NothingPasted,
+    /// Our client can't prove itself.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
+    /// Our client's own tokens need a client that can be told from others.
+    #[error("{issuer} gives client_credentials only to a client with a secret or a key")]
+    NoSecret {
+        /// The provider.
+        issuer: Issuer,
+    },
+    /// A key that can't stand in a header.
+    #[error("the API key is empty or has characters that can't stand in a header")]
+    BadKey,
+    /// Nobody signs in to an API key.
+    #[error("{0} is connected by an API key: there is nothing to sign in to")]
+    NoSignIn(ConnectionName),
+    /// Only an API key is replaced by a person.
+    #[error("{name} is no API key but was given by {grant_type}")]
+    NoKey {
+        /// Which connection.
+        name: ConnectionName,
+        /// How its grant was given.
+        grant_type: &'static str,
+    },
+    /// There is no client secret to replace.
+    #[error("{0} has no client that shows a secret")]
+    NoClientSecret(ConnectionName),
+    /// Somebody else changed the connection at the same moment.
+    #[error("{0} was changed by another process at the same moment")]
+    Overtaken(ConnectionName),
+    /// The store can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ConnectError {
+    /// Whether the sign-in itself may still be finished: the code or the URL that a person has is as good as before.
+    pub(super) fn leaves_it_open(&self) -> bool {
+        matches!(
+            self,
+            Self::StillOpen(_)
+                | Self::NothingPasted
+                | Self::Wire(_)
+                | Self::NoTokens { passing: true, .. }
+                | Self::Redirect(RedirectError::StateMismatch | RedirectError::NoCode)
+        )
+    }
+}

@@ -1,0 +1,203 @@
+//! What is asked for, and what a person is shown.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{
+    http::HttpUrl,
+    model::{
+        ClientId, Connection, ConnectionName, Issuer, Presentation, PrincipalId, Resource, Scope,
+        ServerMetadata,
+    },
+    oauth::{authorize::RedirectError, register::GivenClient},
+    secret::SecretString,
+};
+
+/// How to sign in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Way {
+    /// In a browser on this machine, whose redirect comes back to a loopback port.
+    Browser,
+    /// In a browser anywhere; the URL it ends at is pasted here.
+    Headless,
+    /// On another device, with a short code (RFC 8628).
+    Device,
+    /// As our own client; nobody signs in (RFC 6749 §4.4).
+    ClientCredentials,
+    /// With a key that a person made in the provider's console.
+    ApiKey {
+        /// The key.
+        key: SecretString,
+        /// When it should be replaced.
+        rotate_by: Option<Timestamp>,
+    },
+}
+
+/// What a person wants to connect.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectRequest {
+    /// Under which name.
+    pub name: ConnectionName,
+    /// Where calls go.
+    pub url: HttpUrl,
+    /// On whose authority.
+    pub principal: PrincipalId,
+    /// How to sign in.
+    pub way: Way,
+    /// Plain OAuth: the issuer, given by the person.
+    pub issuer: Option<Issuer>,
+    /// The provider's endpoints, where they are known beforehand and need no discovery.
+    pub endpoints: Option<ServerMetadata>,
+    /// What the provider wants beside the usual in the authorization request.
+    pub extra: Vec<(String, String)>,
+    /// Which entry of the catalogue this is.
+    pub provider: Option<String>,
+    /// The `resource`, given by the person; none takes what the resource's metadata says.
+    pub resource: Option<Resource>,
+    /// The scopes, given by the person.
+    pub scope: Option<Scope>,
+    /// The client, given by the person.
+    pub client: GivenClient,
+    /// How a token is shown to the resource.
+    pub presentation: Presentation,
+    /// A harmless request that proves the token.
+    pub check_url: Option<HttpUrl>,
+    /// The port for the redirect; none takes a free one.
+    pub callback_port: Option<u16>,
+    /// How long to wait for the person.
+    pub patience: Duration,
+    /// A connection that is signed in again stays with the issuer it had.
+    pub(super) same_issuer: Option<Issuer>,
+    /// The client it had is taken before others that registered themselves.
+    pub(super) same_client: Option<ClientId>,
+}
+
+impl ConnectRequest {
+    /// A request with everything left to discovery.
+    pub fn new(name: ConnectionName, url: HttpUrl) -> Self {
+        Self {
+            name,
+            url,
+            principal: PrincipalId::local_user(),
+            way: Way::Browser,
+            issuer: None,
+            endpoints: None,
+            extra: vec![],
+            provider: None,
+            resource: None,
+            scope: None,
+            client: GivenClient::default(),
+            presentation: Presentation::default(),
+            check_url: None,
+            callback_port: None,
+            patience: Duration::from_mins(5),
+            same_issuer: None,
+            same_client: None,
+        }
+    }
+}
+
+/// What is shown to the person who signs in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Invitation {
+    /// Where the sign-in is.
+    pub issuer: Issuer,
+    /// How long it may take.
+    pub patience: Duration,
+    /// Whether it goes on from a sign-in that was cut off.
+    pub resumed: bool,
+    /// What the person does.
+    pub task: Errand,
+}
+
+/// What a person does to sign in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Errand {
+    /// Opens this URL in a browser on this machine. It carries `state`, so it is shown to that person alone.
+    Open(SecretString),
+    /// Opens this URL in any browser, and pastes the one it ends at.
+    OpenAndPaste {
+        /// The URL.
+        url: SecretString,
+        /// What the one that it ends at starts with.
+        redirect_uri: String,
+    },
+    /// Types a code at another device.
+    Enter {
+        /// The code.
+        user_code: String,
+        /// Where.
+        verification_uri: String,
+        /// The same with the code in it.
+        verification_uri_complete: Option<String>,
+    },
+}
+
+/// The person who signs in, as the library sees them.
+#[async_trait]
+pub trait Person: Send + Sync {
+    /// Shows what there is to do.
+    fn invite(&self, invitation: &Invitation);
+    /// The next line they paste; none when there will be no more.
+    async fn paste(&self) -> Option<SecretString>;
+    /// What they pasted is not it.
+    fn paste_again(&self, why: &RedirectError);
+}
+
+/// How to sign in again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Again {
+    /// Another way than the last time.
+    pub way: Option<Way>,
+    /// What the provider wants beside the usual in the authorization request.
+    pub extra: Vec<(String, String)>,
+    /// The port for the redirect; none takes a free one.
+    pub callback_port: Option<u16>,
+    /// How long to wait for the person.
+    pub patience: Duration,
+}
+
+impl Again {
+    /// The same way as the last time.
+    pub fn new(patience: Duration) -> Self {
+        Self {
+            way: None,
+            extra: vec![],
+            callback_port: None,
+            patience,
+        }
+    }
+}
+
+impl ConnectRequest {
+    /// The connection as asked for, at this issuer and as this client.
+    pub(super) fn connection(
+        &self,
+        (issuer, client_id): (Issuer, ClientId),
+        created: Timestamp,
+    ) -> Connection {
+        Connection {
+            name: self.name.clone(),
+            principal: self.principal.clone(),
+            url: self.url.as_str().to_owned(),
+            resource: self.resource.clone(),
+            issuer,
+            issuer_given: self.issuer.is_some(),
+            internal: false,
+            client_id,
+            scope: self.scope.clone(),
+            provider: self.provider.clone(),
+            presentation: self.presentation.clone(),
+            check_url: self.check_url.as_ref().map(|url| url.as_str().to_owned()),
+            grant: None,
+            created,
+        }
+    }
+}

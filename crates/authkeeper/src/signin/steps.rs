@@ -1,0 +1,321 @@
+//! The steps that every way of signing in has in common: who issues, as which client, one request, its answer, adoption.
+
+use super::{ConnectError, ConnectRequest};
+use crate::{
+    http::{HttpUrl, Reach, Reply, Request},
+    model::{
+        ClientRegistration, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Moment, Provider,
+        RegistrationSource, Resource, Scope, TokenSet,
+    },
+    oauth::{
+        assertion,
+        authorize::scope_to_ask,
+        classify::{self, Outcome},
+        client_auth::ClientProof,
+        discovery::{self, Discovered},
+        exchange,
+        register::{self, GivenClient, KnownClients, Plan, Purpose},
+    },
+    runtime::Runtime,
+    store::{Brought, SignedIn, StoreError},
+};
+
+impl Runtime {
+    /// Who issues tokens for this URL.
+    pub(super) async fn discover(
+        &self,
+        request: &ConnectRequest,
+    ) -> Result<Discovered, ConnectError> {
+        let transport = &*self.tools.transport;
+        let found = match &request.endpoints {
+            Some(metadata) => Discovered {
+                provider: Provider {
+                    issuer: Issuer::new(&metadata.issuer),
+                    metadata: metadata.clone(),
+                },
+                resource: None,
+                scope: None,
+                reach: transport.reach(&request.url).await,
+            },
+            None => discovery::discover(transport, &request.url, request.issuer.as_ref()).await?,
+        };
+        check_same_issuer(request, &found)?;
+        Ok(found)
+    }
+
+    /// Our client there: given, known, or registered now. It is kept before anyone is sent away: a registration must
+    /// not be lost, and a store that can't be written is noticed now and not after the sign-in.
+    pub(super) async fn client(
+        &self,
+        request: &ConnectRequest,
+        found: &Discovered,
+        purpose: Purpose<'_>,
+    ) -> Result<ClientRegistration, ConnectError> {
+        let metadata = &found.provider.metadata;
+        let known = self.known_clients(request, &found.provider.issuer).await?;
+        let client = match register::plan(metadata, &request.client, known, purpose)? {
+            Plan::Ready(client) => client,
+            Plan::Dynamic(endpoint) => {
+                let transport = &*self.tools.transport;
+                register::register(transport, found.reach, &endpoint, metadata, purpose).await?
+            }
+        };
+        if client.private_key.is_some() {
+            assertion::check(&client, &self.tools.seams)?;
+        }
+        let store = &self.tools.store;
+        store.keep_registration(&found.provider, &client).await?;
+        // Read back: what was kept has its place in the store.
+        let kept = store
+            .registration(&client.issuer, &client.client_id)
+            .await?;
+        Ok(kept.unwrap_or(client))
+    }
+
+    /// What is known of our clients at an issuer; the one that signed in before comes first.
+    async fn known_clients(
+        &self,
+        request: &ConnectRequest,
+        issuer: &Issuer,
+    ) -> Result<KnownClients, ConnectError> {
+        let store = &self.tools.store;
+        let given = match &request.client.client_id {
+            Some(id) => store.registration(issuer, id).await?,
+            None => None,
+        };
+        let mut registered = store.registered_clients(issuer).await?;
+        registered.sort_by_key(|client| Some(&client.client_id) != request.same_client.as_ref());
+        Ok(KnownClients { given, registered })
+    }
+
+    /// One request that our client proves itself in. While its secret is replaced two are good: the next in order is
+    /// tried, and which one was refused is kept.
+    pub(super) async fn ask(
+        &self,
+        (endpoint, found): (&HttpUrl, &Discovered),
+        client: &mut ClientRegistration,
+        make: impl Fn(&ClientProof) -> Request + Send + Sync,
+    ) -> Result<(Reply, Moment), ConnectError> {
+        loop {
+            let metadata = &found.provider.metadata;
+            let proof = self.tools.our_client(metadata, client).proof()?;
+            let issued = self.tools.seams.clock.now();
+            let transport = &*self.tools.transport;
+            let reply = exchange(transport, endpoint, found.reach, make(&proof)).await?;
+            let refused = matches!(
+                classify::classify(&reply, issued.wall),
+                Outcome::ClientRefused(_)
+            );
+            let shown = proof.secret();
+            if !refused || !client.has_another_than(shown) {
+                return Ok((reply, issued));
+            }
+            if let Some(secret) = shown {
+                let store = &self.tools.store;
+                store.refuse_secret(secret, issued.wall).await?;
+            }
+            for secret in client
+                .secrets
+                .iter_mut()
+                .filter(|secret| secret.id == shown)
+            {
+                secret.refused = Some(issued.wall);
+            }
+        }
+    }
+
+    /// Judges an answer that is not tokens (a device's code, a pushed request): a client that the provider has forgotten
+    /// is registered anew the next time, and trouble that passes is told as such.
+    pub(super) async fn check_answer(
+        &self,
+        client: &ClientRegistration,
+        (reply, issued): &(Reply, Moment),
+    ) -> Result<(), ConnectError> {
+        let issuer = client.issuer.clone();
+        match classify::classify(reply, issued.wall) {
+            Outcome::ClientRefused(refused) => {
+                self.register_anew_next_time(client).await?;
+                Err(ConnectError::CodeRefused { issuer, refused })
+            }
+            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
+                issuer,
+                why,
+                passing: true,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The tokens in an answer to a sign-in, or why there are none.
+    pub(super) async fn tokens(
+        &self,
+        (client, provider): (&ClientRegistration, Option<&str>),
+        (reply, issued): (Reply, Moment),
+    ) -> Result<TokenSet, ConnectError> {
+        let issuer = client.issuer.clone();
+        match classify::classify(&reply, issued.wall) {
+            Outcome::Accepted(answer) => {
+                let habits = self.tools.rules.habits(issuer.as_str(), provider);
+                Ok(answer.into_token_set(issued, habits.default_lifetime))
+            }
+            Outcome::ClientRefused(refused) => {
+                self.register_anew_next_time(client).await?;
+                Err(ConnectError::CodeRefused { issuer, refused })
+            }
+            Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
+                Err(ConnectError::CodeRefused { issuer, refused })
+            }
+            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
+                issuer,
+                why,
+                passing: true,
+            }),
+            Outcome::Unknown(kind) => {
+                let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
+                Err(ConnectError::NoTokens {
+                    issuer,
+                    why,
+                    passing: reply.status.is_server_error(),
+                })
+            }
+        }
+    }
+
+    /// A client that registered itself can do so again; one that a person gave stays.
+    pub(super) async fn register_anew_next_time(
+        &self,
+        client: &ClientRegistration,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let store = &self.tools.store;
+        store
+            .refuse_registration(&client.issuer, &client.client_id, now)
+            .await
+    }
+
+    pub(super) async fn adopt(
+        &self,
+        request: ConnectRequest,
+        found: Discovered,
+        client: ClientRegistration,
+        outcome: (GrantType, Wanted, TokenSet),
+    ) -> Result<Grant, ConnectError> {
+        let (grant_type, wanted, tokens) = outcome;
+        let issuer = found.provider.issuer.clone();
+        let internal = found.reach == Reach::Anywhere;
+        let mut connection = request.connection((issuer, client.client_id.clone()), self.now());
+        connection.resource = wanted.resource;
+        connection.scope = wanted.scope;
+        connection.internal = internal;
+        let signed_in = SignedIn {
+            connection,
+            client: Some((found.provider, client)),
+            grant_type,
+            brought: Brought::Tokens(tokens),
+            lifecycle: GrantLifecycle::Active,
+            rotate_by: None,
+            new_grant: GrantId::new(self.tools.seams.random_id()),
+            at: self.now(),
+        };
+        Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+    }
+}
+
+/// A secret of ours goes to the issuer it was made for and to no other, whatever the resource's metadata says today.
+fn check_same_issuer(request: &ConnectRequest, found: &Discovered) -> Result<(), ConnectError> {
+    match &request.same_issuer {
+        Some(was) if *was != found.provider.issuer => Err(ConnectError::IssuerChanged {
+            url: request.url.as_str().to_owned(),
+            was: was.clone(),
+            now: found.provider.issuer.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What the sign-in asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) scope: Option<Scope>,
+    pub(super) resource: Option<Resource>,
+}
+
+impl Wanted {
+    /// What a person asks for; `offline_access` is added where the server lists it.
+    pub(super) fn of_a_person(request: &ConnectRequest, found: &Discovered) -> Self {
+        let metadata = &found.provider.metadata;
+        Self {
+            scope: scope_to_ask(request.scope.clone(), found.scope.clone(), metadata),
+            ..Self::of_ours(request, found)
+        }
+    }
+
+    /// What our client asks for itself: it has no use for offline access.
+    pub(super) fn of_ours(request: &ConnectRequest, found: &Discovered) -> Self {
+        Self {
+            scope: request.scope.clone().or_else(|| found.scope.clone()),
+            resource: request.resource.clone().or_else(|| found.resource.clone()),
+        }
+    }
+}
+
+/// A client that was given or stands behind a document is given again; one that was registered is looked up.
+pub(super) fn given_again(client: ClientRegistration) -> GivenClient {
+    match client.source {
+        RegistrationSource::Given => GivenClient {
+            client_id: Some(client.client_id),
+            // The good ones first: what was refused is tried last, in case it was a mistake.
+            secrets: {
+                let (good, refused): (Vec<_>, Vec<_>) = client
+                    .secrets
+                    .into_iter()
+                    .partition(|secret| secret.refused.is_none());
+                let all = good.into_iter().chain(refused);
+                all.map(|secret| secret.secret).collect()
+            },
+            private_key: client.private_key,
+            key_id: client.key_id,
+            auth_method: Some(client.auth_method),
+            redirect_uri: client.redirect_uris.into_iter().next(),
+            metadata_url: None,
+        },
+        RegistrationSource::MetadataDocument => GivenClient {
+            metadata_url: Some(client.client_id.as_str().to_owned()),
+            ..GivenClient::default()
+        },
+        RegistrationSource::Dynamic => GivenClient::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ConnectionName;
+
+    fn found(issuer: &str) -> Discovered {
+        let metadata = format!(r#"{{"issuer":"{issuer}"}}"#);
+        Discovered {
+            provider: Provider {
+                issuer: Issuer::new(issuer),
+                metadata: serde_json::from_str(&metadata).unwrap(),
+            },
+            resource: None,
+            scope: None,
+            reach: Reach::PublicOnly,
+        }
+    }
+
+    #[test]
+    fn a_client_of_one_issuer_is_never_shown_to_another() {
+        let url = HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let mut request = ConnectRequest::new(ConnectionName::parse("x").unwrap(), url);
+        assert!(
+            check_same_issuer(&request, &found("https://a")).is_ok(),
+            "a first sign-in"
+        );
+        request.same_issuer = Some(Issuer::new("https://a"));
+        assert!(check_same_issuer(&request, &found("https://a")).is_ok());
+        let changed = check_same_issuer(&request, &found("https://a/"));
+        assert!(matches!(changed, Err(ConnectError::IssuerChanged { .. })));
+    }
+}
