@@ -15,9 +15,10 @@ Examples:
 
 A snapshot holds settings, servers, scopes and lifetimes: no secrets and no paths.
 
-Exit codes: 0 nothing worse than a warning · 74 the store · 78 the configuration, permissions or the client, or a
-difference from the profile · 75 a person must act · 69 no token is left and the provider does not answer · 65 the profile
-can't be read";
+Exit codes, the worst finding's: 0 nothing worse than a warning
+  74 the store                     78 the configuration, permissions, or a difference from the profile
+  75 a person must act             69 no token is left and the provider does not answer
+  65 the profile can't be read";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -25,8 +26,9 @@ Examples:
   authkeeper check             one call over each connection
   authkeeper check notion --json
 
-Exit codes: 0 it answered · 69 it can't be reached · 75 a person must act · 77 it refuses this account · 65 it answered
-with what can't be understood";
+Exit codes: 0 it answered
+  69 it can't be reached           75 a person must act
+  77 it refuses this account       65 its answer can't be understood";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

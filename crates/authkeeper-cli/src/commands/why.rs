@@ -1,5 +1,7 @@
 //! `why`: the last trouble of a connection in plain words, from the troubles, the audit and the decision log.
 
+use std::time::Duration;
+
 use authkeeper::{
     model::{ConnectionName, ConnectionState, Event, Record},
     refresh::log::PastDecision,
@@ -247,12 +249,15 @@ fn timeline(history: &History, log: &[PastDecision]) -> Vec<Value> {
         Some((at, entry))
     });
     let refreshes = log.iter().filter(|line| line.decision == "refresh");
+    // The log has when it was over; what came of it is told in between.
     let refreshes = refreshes.map(|line| {
+        let took = Duration::from_millis(line.latency_ms.unwrap_or_default());
+        let sent = line.ts.checked_sub(took).unwrap_or(line.ts);
         let entry = json!({
-            "at": line.ts, "event": "refresh", "reason": line.why, "detail": line.outcome,
+            "at": sent, "event": "refresh", "reason": line.why, "detail": line.outcome,
             "generation": line.generation, "ms": line.latency_ms,
         });
-        (line.ts, entry)
+        (sent, entry)
     });
     let mut all: Vec<(Timestamp, Value)> = events.chain(ends).chain(refreshes).collect();
     all.sort_by_key(|(at, _)| *at);
