@@ -97,6 +97,27 @@ fn a_healthy_installation_is_called_so() {
     assert_no_leaks(&home, &[&server]);
 }
 
+/// As if the provider had moved its endpoint since the sign-in.
+#[test]
+fn what_the_provider_changed_is_told_field_by_field() {
+    let (home, server) = mcp();
+    let sql = rusqlite::Connection::open(folder(&home).join("store.db")).unwrap();
+    let moved = "UPDATE provider SET metadata =
+        json_set(metadata, '$.token_endpoint', 'http://127.0.0.1:9/old', '$.scopes_supported', json('[\"x\"]'))";
+    assert_eq!(sql.execute(moved, []).unwrap(), 1);
+    drop(sql);
+    let found = home.run(&["doctor", "--json"]).expect_code(0);
+    let warned = findings(&found, "warning");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    let said = "token_endpoint was http://127.0.0.1:9/old at the sign-in and is http";
+    assert!(warned[0].1.contains(said), "{warned:?}");
+    let mut notes = findings(&found, "note").into_iter();
+    assert!(
+        notes.any(|(check, what)| check == "metadata" && what.contains("scopes_supported was x"))
+    );
+    assert_no_leaks(&home, &[&server]);
+}
+
 #[test]
 fn what_others_may_read_is_told() {
     let (home, server) = mcp();

@@ -17,7 +17,6 @@ use crate::{exit::Exit, output::span};
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) name: String,
-    pub(super) issuer: String,
     pub(super) state: ConnectionState,
     pub(super) uncertain: bool,
     pub(super) left: Duration,
@@ -49,7 +48,6 @@ impl From<&Inspection> for Facts {
         let records = status.troubles.iter().map(|trouble| &trouble.record);
         Self {
             name: connection.name.to_string(),
-            issuer: connection.issuer.as_str().to_owned(),
             state: status.state.clone(),
             uncertain: status.is_uncertain(),
             left: status.left,
@@ -246,7 +244,6 @@ pub(super) mod tests {
     pub(in crate::commands::doctor) fn facts() -> Facts {
         Facts {
             name: "notion".to_owned(),
-            issuer: "https://as.example".to_owned(),
             state: ConnectionState::Active,
             uncertain: false,
             left: Duration::from_mins(30),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper::catalogue::Limit;
+use authkeeper::{catalogue::Limit, model::GrantType};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{connections::Facts, finding::Finding};
@@ -12,24 +12,24 @@ use crate::{exit::Exit, output::span};
 const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = [
-        refresh_token(facts, now),
-        rotation(facts, now),
-        absolute(facts, now),
-        idle(facts, now),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let own = [refresh_token(facts, now), rotation(facts, now)];
+    let mut findings: Vec<Finding> = own.into_iter().flatten().collect();
     findings.extend(secrets(facts, now));
-    let others = facts.entry.map(|entry| entry.lifetimes.others.as_slice());
-    for other in others.unwrap_or_default() {
-        findings.push(Finding::note(
-            "limits",
-            format!("the provider's rule: {other}"),
-        ));
+    if was_given_by_a_person(facts) {
+        findings.extend(absolute(facts, now));
+        findings.extend(idle(facts, now));
+        let others = facts.entry.map(|entry| entry.lifetimes.others.as_slice());
+        let note =
+            |other: &String| Finding::note("limits", format!("the provider's rule: {other}"));
+        findings.extend(others.unwrap_or_default().iter().map(note));
     }
     findings
+}
+
+/// The catalogue's limits are those of such grants: keys and a client's own tokens have none of them.
+fn was_given_by_a_person(facts: &Facts) -> bool {
+    let kinds = [GrantType::AuthorizationCode, GrantType::DeviceCode];
+    facts.grant_type.is_some_and(|kind| kinds.contains(&kind))
 }
 
 /// What a limit means now.
@@ -117,7 +117,8 @@ fn idle(facts: &Facts, now: Timestamp) -> Option<Finding> {
     let lifetime = limit(facts.entry?.lifetimes.refresh_idle)?;
     let used = facts.issued_at.unwrap_or(facts.signed_in_at);
     let ends = used.saturating_add(lifetime).ok()?;
-    if near(ends, now) == Near::Far {
+    let near = near(ends, now);
+    if near == Near::Far {
         return None;
     }
     let what = format!(
@@ -127,10 +128,17 @@ fn idle(facts: &Facts, now: Timestamp) -> Option<Finding> {
         day(ends)
     );
     let mend = format!(
-        "authkeeper token {} --min-ttl 1d > /dev/null refreshes it now",
+        "authkeeper check {} refreshes it if that is due",
         facts.name
     );
-    Some(Finding::warning("limits", what, mend))
+    // Where the limit is a short one, it is always near.
+    let usual =
+        near == Near::Soon && SignedDuration::try_from(lifetime).is_ok_and(|whole| whole <= AHEAD);
+    Some(if usual {
+        Finding::note("limits", what).mended_by(mend)
+    } else {
+        Finding::warning("limits", what, mend)
+    })
 }
 
 fn limit(limit: Limit) -> Option<Duration> {
@@ -264,5 +272,11 @@ mod tests {
             of(|lifetimes| lifetimes.refresh_idle).expect("some provider has an idle limit");
         facts.entry = Some(entry);
         assert!(said(&facts, 3000, "is not refreshed for"), "{}", entry.name);
+        facts.grant_type = Some(GrantType::ApiKey);
+        assert_eq!(
+            severities(&facts, at(3000 * DAY)),
+            [],
+            "no key has such a limit"
+        );
     }
 }

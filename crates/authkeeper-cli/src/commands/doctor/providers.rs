@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use authkeeper::{
-    inspect::Inspection, model::ServerMetadata, oauth::discovery::DiscoveryError,
-    refresh::log::PastDecision, runtime::Runtime,
+    inspect::Inspection,
+    model::{Connection, ConnectionState, ServerMetadata},
+    oauth::discovery::DiscoveryError,
+    refresh::log::PastDecision,
+    runtime::Runtime,
 };
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -47,53 +50,22 @@ pub(super) struct Provider {
     pub(super) logged_skew_s: Option<i64>,
 }
 
-/// Asks every provider once, all at the same time. One that the catalogue knows to publish nothing is not asked.
+/// Asks every provider once, all at the same time.
 pub(super) async fn ask(
     runtime: &Runtime,
     inspections: &[Inspection],
     log: &[PastDecision],
 ) -> Vec<Provider> {
+    let mut providers: BTreeMap<String, Provider> = BTreeMap::new();
     let mut asked = JoinSet::new();
-    let mut providers = BTreeMap::new();
-    for one in inspections {
-        let facts = Facts::from(one);
-        let silent = facts
-            .entry
-            .is_some_and(|entry| entry.endpoints.discovery.is_none());
-        if one.metadata.is_none() || silent {
-            continue;
-        }
-        let issuer = facts.issuer.clone();
+    for one in inspections.iter().filter(|one| may_publish(one)) {
+        let connection = &one.status.connection;
+        let issuer = connection.issuer.as_str().to_owned();
         let provider = providers.entry(issuer.clone()).or_insert_with(|| {
-            let (runtime, connection) = (runtime.clone(), one.status.connection.clone());
-            let issuer = issuer.clone();
-            asked.spawn(async move {
-                let fetched = runtime.refetch_metadata(&connection);
-                let answer = match tokio::time::timeout(PATIENCE, fetched).await {
-                    Err(_elapsed) => {
-                        Answer::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
-                    }
-                    Ok(Ok(came)) => Answer::Came {
-                        metadata: Box::new(came.metadata),
-                        skew_s: came.skew_s,
-                    },
-                    Ok(Err(error)) => refused(error),
-                };
-                (issuer, answer)
-            });
-            Provider {
-                issuer: one.status.connection.issuer.as_str().to_owned(),
-                names: vec![],
-                waiting: vec![],
-                stored: one.metadata.clone(),
-                answer: Answer::None,
-                logged_skew_s: None,
-            }
+            asked.spawn(answer(runtime.clone(), connection.clone()));
+            Provider::of(issuer, one.metadata.clone())
         });
-        if facts.left.is_zero() && facts.refreshable {
-            provider.waiting.push(facts.name.clone());
-        }
-        provider.names.push(facts.name);
+        provider.serve(one);
     }
     while let Some(done) = asked.join_next().await {
         if let Ok((issuer, answer)) = done
@@ -104,12 +76,58 @@ pub(super) async fn ask(
     }
     let mut providers: Vec<Provider> = providers.into_values().collect();
     for provider in &mut providers {
-        let mut lines = log.iter().rev();
-        let last =
-            lines.find(|line| line.skew_s.is_some() && provider.names.contains(&line.connection));
-        provider.logged_skew_s = last.and_then(|line| line.skew_s);
+        provider.logged_skew_s = last_skew(log, &provider.names);
     }
     providers
+}
+
+/// One that the catalogue knows to publish nothing is not asked.
+fn may_publish(one: &Inspection) -> bool {
+    let entry = Facts::from(one).entry;
+    one.metadata.is_some() && entry.is_none_or(|entry| entry.endpoints.discovery.is_some())
+}
+
+async fn answer(runtime: Runtime, connection: Connection) -> (String, Answer) {
+    let fetched = runtime.refetch_metadata(&connection);
+    let answer = match tokio::time::timeout(PATIENCE, fetched).await {
+        Err(_elapsed) => Answer::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(came)) => Answer::Came {
+            metadata: Box::new(came.metadata),
+            skew_s: came.skew_s,
+        },
+        Ok(Err(error)) => refused(error),
+    };
+    (connection.issuer.as_str().to_owned(), answer)
+}
+
+fn last_skew(log: &[PastDecision], names: &[String]) -> Option<i64> {
+    let mut told = log
+        .iter()
+        .rev()
+        .filter(|line| names.contains(&line.connection));
+    told.find_map(|line| line.skew_s)
+}
+
+impl Provider {
+    fn of(issuer: String, stored: Option<ServerMetadata>) -> Self {
+        Self {
+            issuer,
+            names: vec![],
+            waiting: vec![],
+            stored,
+            answer: Answer::None,
+            logged_skew_s: None,
+        }
+    }
+
+    fn serve(&mut self, one: &Inspection) {
+        let (status, name) = (&one.status, one.status.connection.name.to_string());
+        let active = status.state == ConnectionState::Active;
+        if active && status.left.is_zero() && status.refreshable {
+            self.waiting.push(name.clone());
+        }
+        self.names.push(name);
+    }
 }
 
 fn refused(error: DiscoveryError) -> Answer {
@@ -268,12 +286,9 @@ mod tests {
 
     fn provider(answer: Answer) -> Provider {
         Provider {
-            issuer: "https://as.example".to_owned(),
             names: vec!["notion".to_owned()],
-            waiting: vec![],
-            stored: Some(metadata()),
             answer,
-            logged_skew_s: None,
+            ..Provider::of("https://as.example".to_owned(), Some(metadata()))
         }
     }
 
