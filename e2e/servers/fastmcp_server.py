@@ -17,6 +17,7 @@ GET /__ctl/…, answers in JSON:
   revoke         drops all tokens
   early401?n=    the next n valid tokens get the server's own 401
   drop-sessions  forgets all MCP sessions
+  set?at=&rt=    lifetimes of what is issued from now on
 """
 
 import asyncio
@@ -257,9 +258,22 @@ class Front:
             answer = {"dropped": drop_sessions(self.app)}
         elif operation == "early401":
             ledger.refuse_next = int(query.get("n", "1"))
+        elif operation == "set":
+            answer = set_lifetimes(query)
         else:
             status, answer = 404, {"error": "no such operation"}
         await send_json(send, status, answer)
+
+
+def set_lifetimes(query):
+    if "at" in query:
+        in_memory.DEFAULT_ACCESS_TOKEN_EXPIRY_SECONDS = int(query["at"])
+    if "rt" in query:
+        in_memory.DEFAULT_REFRESH_TOKEN_EXPIRY_SECONDS = int(query["rt"])
+    return {
+        "at": in_memory.DEFAULT_ACCESS_TOKEN_EXPIRY_SECONDS,
+        "rt": in_memory.DEFAULT_REFRESH_TOKEN_EXPIRY_SECONDS,
+    }
 
 
 def drop_sessions(app):

@@ -56,7 +56,7 @@ install_node() {
   mkdir -p "$target/npm"
   (cd "$here" && cp package.json package-lock.json .npmrc "$target/npm/")
   (cd "$target/npm" && npm ci --no-audit --no-fund </dev/null >"$log" 2>&1) ||
-    fail_with "$log" "npm could not install oidc-provider"
+    fail_with "$log" "npm could not install oidc-provider and the MCP SDK"
   "$target/npm/node_modules/.bin/node" --version >>"$log" 2>&1 ||
     fail_with "$log" "npm installed, but the Node 22 it brought does not start"
 }
@@ -68,7 +68,7 @@ install_python() {
     fail_with "$log" "python3 could not make a virtual environment"
   "$target/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
     -r "$here/requirements.txt" -c "$here/constraints.txt" </dev/null >>"$log" 2>&1 ||
-    fail_with "$log" "pip could not install FastMCP and the MCP SDK"
+    fail_with "$log" "pip could not install FastMCP, the MCP SDK and django-oauth-toolkit"
 }
 
 fail_with() {

@@ -3,7 +3,13 @@
 //
 //   client ── front (PORT: /__ctl, /api, faults, ledger) ── oidc-provider (a private port)
 //
-// Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), EXIT_WITH_STDIN=1.
+// Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), EXIT_WITH_STDIN=1;
+// CLIENT_JWKS: the public keys (JSON) of the client `keyed`, which signs its own assertions;
+// PAR=required: authorization requests are taken only if they were pushed (RFC 9126);
+// CIMD_PORT: where on the loopback the documents of https://cimd.test/… are, which turns client
+// metadata documents on.
+// Clients: `pub` and `device` (public), `conf` (basic), `post`, `svc` (client credentials, basic),
+// `keyed` (code and client credentials, private_key_jwt; only with CLIENT_JWKS).
 // The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"api":…}.
 //
 // GET /__ctl/…, answers in JSON:
@@ -12,30 +18,34 @@
 //   issued                   every secret so far: [{kind, value}]
 //   presented                every token shown to /api: [{at, path, token, state, refused}], state
 //                            being valid, expired, revoked, other_audience or unknown
-//   clients                  the secrets of the clients `conf` (basic) and `post`; `pub` has none
+//   clients                  the secrets of the clients that have one
+//   rotate-secret?id=        gives a client a new secret, which it returns; the old one is refused
 //   hold[?mode=after]        refreshes wait: before the provider sees them, or with its answer ready
 //   release[?drop=1]         they go on, or lose their connection
 //   fail?n=&status=&mode=    the next n refreshes get this status unseen by the provider (before), or
 //        [&grant=]           are processed and lose their answer (after); another grant type if named
 //   early401?n=              /api refuses the next n valid tokens
-//   set?at=&rt=              lifetimes of what is issued from now on
+//   set?at=&rt=&device=      lifetimes of what is issued from now on
 //   disable?sub= enable?sub= the account; revoke-grants: all grants, with all their tokens
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { Provider, errors } from 'oidc-provider';
 
 const HOST = '127.0.0.1';
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 const REVOCABLE = ['AccessToken', 'RefreshToken', 'AuthorizationCode'];
 const SECRET_FIELDS = [
-  'access_token', 'refresh_token', 'id_token', 'client_secret', 'registration_access_token',
+  'access_token', 'refresh_token', 'id_token', 'device_code', 'client_secret',
+  'registration_access_token',
 ];
 
 const settings = {
   at: Number(process.env.AT_TTL ?? 60),
   rt: Number(process.env.RT_TTL ?? 3600),
+  device: 60,
   disabled: new Set(),
 };
-const staticSecrets = { conf: randomBytes(24).toString('hex'), post: randomBytes(24).toString('hex') };
+const staticSecrets = { conf: newSecret(), post: newSecret(), svc: newSecret() };
 
 // What the tests ask about.
 const ledger = {
@@ -93,6 +103,7 @@ function configuration() {
     pkce: { required: () => true },
     ttl: ttl(),
     features: features(),
+    fetch: fetchDocument,
   };
 }
 
@@ -109,7 +120,30 @@ function clients() {
       token_endpoint_auth_method: 'client_secret_basic' },
     { ...native, client_id: 'post', client_secret: staticSecrets.post,
       token_endpoint_auth_method: 'client_secret_post' },
+    { client_id: 'svc', client_secret: staticSecrets.svc, redirect_uris: [], response_types: [],
+      grant_types: ['client_credentials'], token_endpoint_auth_method: 'client_secret_basic' },
+    { client_id: 'device', application_type: 'native', redirect_uris: [], response_types: [],
+      grant_types: [DEVICE_GRANT, 'refresh_token'], token_endpoint_auth_method: 'none' },
+    ...keyedClient(native),
   ];
+}
+
+function keyedClient(native) {
+  const jwks = process.env.CLIENT_JWKS;
+  return jwks ? [{ ...native, client_id: 'keyed', jwks: JSON.parse(jwks),
+    grant_types: [...native.grant_types, 'client_credentials'],
+    token_endpoint_auth_method: 'private_key_jwt' }] : [];
+}
+
+function newSecret() {
+  return randomBytes(24).toString('hex');
+}
+
+// The provider's own fetch refuses the loopback, where a test's client metadata document lies.
+function fetchDocument(address, { dispatcher: _, ...options }) {
+  const url = new URL(address);
+  if (url.host !== 'cimd.test') throw new Error(`nothing but cimd.test is fetched: ${url.host}`);
+  return fetch(`http://${HOST}:${process.env.CIMD_PORT}${url.pathname}`, options);
 }
 
 function ttl() {
@@ -117,6 +151,8 @@ function ttl() {
     AccessToken: () => settings.at,
     RefreshToken: () => settings.rt,
     AuthorizationCode: () => 60,
+    ClientCredentials: () => settings.at,
+    DeviceCode: () => settings.device,
     Grant: () => 24 * 3600,
     IdToken: () => 300,
     Interaction: () => 600,
@@ -126,8 +162,14 @@ function ttl() {
 
 function features() {
   return {
+    ...(process.env.CIMD_PORT && { clientIdMetadataDocument: {
+      enabled: true, ack: 'draft-02', cacheDuration: { min: 0, max: 1 } } }),
+    clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     introspection: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true,
+      requirePushedAuthorizationRequests: process.env.PAR === 'required' },
     registration: { enabled: true },
     registrationManagement: { enabled: true },
     revocation: { enabled: true },
@@ -279,7 +321,8 @@ function rememberAnswer({ headers, body }) {
 async function protectedApi(req, url, body, res) {
   const value = /^Bearer (.+)$/i.exec(req.headers.authorization ?? '')?.[1];
   if (!value) return challenge(res);
-  const token = await provider.AccessToken.find(value);
+  const token = await provider.AccessToken.find(value)
+    ?? await provider.ClientCredentials.find(value);
   const state = tokenState(value, token);
   const refused = state !== 'valid' || takeEarly401();
   ledger.presented.push({ at: Date.now() / 1000, path: url.pathname, token: value, state, refused });
@@ -340,6 +383,14 @@ const operations = {
   clients: () => Object.fromEntries(
     Object.entries(staticSecrets).map(([id, client_secret]) => [id, { client_secret }]),
   ),
+  'rotate-secret': async (query) => {
+    const id = query.get('id');
+    const client = await provider.Client.find(id);
+    client.clientSecret = newSecret();
+    staticSecrets[id] = client.clientSecret;
+    remember(`client_secret of ${id}`, client.clientSecret);
+    return { client_secret: client.clientSecret };
+  },
   hold: (query) => {
     open(true);
     gate = { mode: query.get('mode') ?? 'before', waiting: [] };
@@ -355,10 +406,10 @@ const operations = {
   },
   early401: (query) => { early401 = Number(query.get('n') ?? 1); },
   set: (query) => {
-    for (const name of ['at', 'rt']) {
+    for (const name of ['at', 'rt', 'device']) {
       if (query.has(name)) settings[name] = Number(query.get(name));
     }
-    return { at: settings.at, rt: settings.rt };
+    return { at: settings.at, rt: settings.rt, device: settings.device };
   },
   disable: (query) => { settings.disabled.add(query.get('sub')); },
   enable: (query) => { settings.disabled.delete(query.get('sub')); },

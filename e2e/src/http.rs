@@ -1,8 +1,11 @@
 //! Just enough of an HTTP client to talk to a test server on the loopback.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -38,12 +41,23 @@ pub fn get(port: u16, path: &str) -> io::Result<Answer> {
 
 /// `POST path` with a form.
 pub fn post_form(port: u16, path: &str, form: &[(&str, &str)]) -> io::Result<Answer> {
-    let body: Vec<String> = form
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    request(port, "POST", path, &headers, &self::form(form))
+}
+
+/// A form's body.
+pub fn form(fields: &[(&str, &str)]) -> String {
+    let fields: Vec<String> = fields
         .iter()
         .map(|(key, value)| format!("{key}={}", percent_encode(value)))
         .collect();
-    let headers = [("content-type", "application/x-www-form-urlencoded")];
-    request(port, "POST", path, &headers, &body.join("&"))
+    fields.join("&")
+}
+
+/// The `Authorization` of `client_secret_basic` (RFC 6749 section 2.3.1).
+pub fn basic(id: &str, secret: &str) -> String {
+    let pair = format!("{}:{}", percent_encode(id), percent_encode(secret));
+    format!("Basic {}", STANDARD.encode(pair))
 }
 
 /// Any request. HTTP/1.0, so that the answer ends with the connection and never comes in chunks.
@@ -99,4 +113,23 @@ pub fn percent_encode(text: &str) -> String {
     };
     let encoded: Vec<String> = text.bytes().map(encode).collect();
     encoded.concat()
+}
+
+/// Answers every request with this JSON document until the test ends; its port.
+pub fn serve_document(document: &serde_json::Value) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    let body = document.to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                 connection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    port
 }

@@ -1,7 +1,10 @@
 //! The test ground: real servers, a user's home, and a search for leaked secrets.
 //!
-//! - [`servers`] starts oidc-provider, `FastMCP` and the misbehaving server, and asks them
-//!   what they saw.
+//! - [`servers`] starts oidc-provider, django-oauth-toolkit, `FastMCP`, the TypeScript SDK's
+//!   example and the misbehaving server, and asks them what they saw.
+//! - [`recorder`] plays one script against several authorization servers and compares what they
+//!   answered; [`browser`] signs a person in.
+//! - [`sandbox`] runs our own, which is compared with them.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
@@ -16,9 +19,12 @@
     reason = "a harness fails its test by panicking"
 )]
 
+pub mod browser;
 pub mod ground;
 pub mod home;
 pub mod http;
+pub mod recorder;
+pub mod sandbox;
 pub mod scenario;
 pub mod secrets;
 pub mod servers;
@@ -39,12 +45,12 @@ pub fn script(name: &str) -> PathBuf {
     repository().join("e2e/servers").join(name)
 }
 
-/// The Python that has `FastMCP` and the MCP SDK.
+/// The Python that has `FastMCP`, the MCP SDK and django-oauth-toolkit.
 pub fn python() -> PathBuf {
     installed("venv/bin/python")
 }
 
-/// The Node 22 that oidc-provider needs.
+/// The Node 22 that oidc-provider needs, which has the TypeScript MCP SDK too.
 pub fn node() -> PathBuf {
     installed("npm/node_modules/.bin/node")
 }

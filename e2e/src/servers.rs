@@ -45,6 +45,25 @@ impl Server {
         Self::start("fastmcp", command, logs, settings)
     }
 
+    /// django-oauth-toolkit: a second use of a refresh token gets the same answer within the grace
+    /// period. Settings as above, and `GRACE`, `REUSE`, `ROTATE`.
+    pub fn django(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("django_server.py"));
+        // Its tables lie in a directory of its own, which a killed server leaves behind.
+        let directory = logs.to_str().expect("a path in UTF-8");
+        let settings = [settings, &[("TMPDIR", directory)]].concat();
+        Self::start("django", command, logs, &settings)
+    }
+
+    /// The TypeScript MCP SDK's example: an MCP server without refresh tokens, and an authorization
+    /// server on another port. It knows itself as `localhost` only: see [`Self::resource`].
+    pub fn mcp_example(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(node());
+        command.arg(script("mcp_example.mjs"));
+        Self::start("mcp-example", command, logs, settings)
+    }
+
     /// The server that misbehaves: each fault under its own path.
     pub fn faulty(logs: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(python());
@@ -114,6 +133,13 @@ impl Server {
         self.ready["issuer"]
             .as_str()
             .expect("this server has one issuer")
+    }
+
+    /// The protected resource, as the server itself spells its URL.
+    pub fn resource(&self) -> &str {
+        let url = self.ready["mcp"].as_str();
+        url.or(self.ready["api"].as_str())
+            .expect("this server has one resource")
     }
 
     /// The URL of a path, which starts with a slash.

@@ -50,3 +50,15 @@ impl Stopwatch {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// The seconds since 1970, as the servers under test see them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the servers under test run on the real clock"
+)]
+pub fn unix_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}

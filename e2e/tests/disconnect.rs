@@ -1,6 +1,7 @@
 //! Disconnecting: revoked at the provider and forgotten here, or unusable here and said.
 
 use e2e::home::Home;
+use e2e::recorder::Subject;
 use e2e::scenario::{assert_no_leaks, connect_api, status};
 use e2e::servers::Server;
 
@@ -14,6 +15,30 @@ fn disconnect_revokes_and_forgets() {
     let _ = home.run(&["token", "api"]).expect_code(66);
     let listed = home.run(&["status", "--json"]).expect_code(0).json();
     assert_eq!(listed.as_array().map(Vec::len), Some(0));
+    assert_no_leaks(&home, &[&server]);
+}
+
+/// `FastMCP` takes a public client's revocation only with an empty secret beside it.
+#[test]
+fn a_public_client_of_fastmcp_can_be_disconnected_too() {
+    let home = Home::new();
+    let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "60")]);
+    let subject = Subject::fastmcp(&server);
+    let (id, uri) = (subject.public.id.clone(), subject.callback.uri());
+    // Its port is taken over.
+    drop(subject);
+    let url = server.url("/mcp");
+    let words = [
+        "connect",
+        "mcp",
+        &url,
+        "--client-id",
+        &id,
+        "--redirect-uri",
+        &uri,
+    ];
+    let _ = home.run(&words).expect_code(0);
+    let _ = home.run(&["disconnect", "mcp"]).expect_code(0);
     assert_no_leaks(&home, &[&server]);
 }
 

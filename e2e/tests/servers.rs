@@ -5,11 +5,10 @@
     reason = "all of this file is a test, its helpers too"
 )]
 
-use std::io::{self, Read, Write};
-use std::net::TcpListener;
-use std::process::Command;
+use std::io;
 use std::time::Duration;
 
+use e2e::browser::{Callback, parameter};
 use e2e::home::Home;
 use e2e::http::{self, Answer, percent_encode};
 use e2e::secrets::{self, Secret};
@@ -102,50 +101,6 @@ impl<'a> Endpoints<'a> {
         let form = [form, &[("client_id", &self.client_id)]].concat();
         http::post_form(self.server.port(), "/token", &form)
     }
-}
-
-/// The client's loopback listener.
-struct Callback(TcpListener);
-
-impl Callback {
-    fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
-    }
-
-    fn uri(&self) -> String {
-        format!("http://{}/callback", self.0.local_addr().unwrap())
-    }
-
-    /// Lets the browser open the URL; returns what it asked this listener for.
-    fn browse(&self, url: &str, answer: &str) -> String {
-        let mut browser = Command::new(python())
-            .arg(script("browser.py"))
-            .arg(url)
-            .env("SCRIPTED_ANSWER", answer)
-            .spawn()
-            .unwrap();
-        let (mut stream, _) = self.0.accept().unwrap();
-        let mut head = [0; 4096];
-        let length = stream.read(&mut head).unwrap();
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        assert!(browser.wait().unwrap().success());
-        String::from_utf8_lossy(&head[..length])
-            .lines()
-            .next()
-            .unwrap()
-            .to_owned()
-    }
-}
-
-fn parameter<'a>(request_line: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = request_line.split(' ').nth(1)?.split_once('?')?;
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
 }
 
 fn call(server: &Server, method: &str, path: &str, token: &Value) -> Answer {

@@ -96,6 +96,7 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
     let command = match cli.command {
+        Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
         Command::Doctor(args) => return commands::doctor::doctor(environment, output, args).await,
         Command::Completions { shell } => {
             commands::manual::completions(shell, output);
@@ -136,6 +137,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
         // All taken before this.
         Command::Run(_)
+        | Command::Sandbox(_)
         | Command::Doctor(_)
         | Command::Config(_)
         | Command::Completions { .. }

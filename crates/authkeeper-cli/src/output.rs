@@ -22,6 +22,8 @@ pub(crate) enum Paint {
     Bad,
     Dim,
     Strong,
+    /// White on black, whatever the terminal's own colours are.
+    Paper,
 }
 
 impl Output {
@@ -97,6 +99,7 @@ fn painted(colour: bool, paint: Paint, text: &str) -> String {
         Paint::Bad => "31",
         Paint::Dim => "2",
         Paint::Strong => "1",
+        Paint::Paper => "97;40",
     };
     if colour {
         format!("\x1b[{code}m{text}\x1b[0m")

@@ -11,7 +11,7 @@ pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
 pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs};
-use crate::settings::parse_duration;
+use crate::{commands::sandbox::SandboxArgs, settings::parse_duration};
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
 #[derive(Debug, Parser)]
@@ -82,6 +82,9 @@ pub(crate) enum Command {
         the handle for it.\n  printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK | curl -H @- $AUTHKEEPER_URL/c/notion"
     )]
     Run(RunArgs),
+    /// An authorization server, an MCP server and an API to try things on, with faults on demand
+    #[command(after_help = crate::commands::sandbox::EXAMPLES)]
+    Sandbox(SandboxArgs),
     /// Look for everything that is wrong or soon will be, each with its mend
     #[command(after_help = inspect::DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),

@@ -9,6 +9,7 @@ pub(crate) mod manual;
 pub(crate) mod mcp;
 pub(crate) mod rotate;
 pub(crate) mod run;
+pub(crate) mod sandbox;
 pub(crate) mod secret_input;
 pub(crate) mod start_run;
 pub(crate) mod status;

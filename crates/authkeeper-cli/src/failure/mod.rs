@@ -135,9 +135,6 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
         (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
             (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
         }
-        (_, Advice::Retry) => (Exit::Unavailable, "try again later; the grant is safe".to_owned()),
-        (_, Advice::Reauthorize) => (Exit::Person, action()),
-        (TokenError::Rejected { .. }, _) => (Exit::Permission, action()),
         (TokenError::Suspended { connection, reason: SuspendReason::SecondCopy }, _) => (
             Exit::Person,
             format!(
@@ -145,6 +142,9 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
                  --other-copy-retired"
             ),
         ),
+        (_, Advice::Retry) => (Exit::Unavailable, "try again later; the grant is safe".to_owned()),
+        (_, Advice::Reauthorize) => (Exit::Person, action()),
+        (TokenError::Rejected { .. }, _) => (Exit::Permission, action()),
         (_, Advice::Permission) => {
             (Exit::Permission, "check at the provider what this account and client may do".to_owned())
         }

@@ -63,6 +63,10 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             "run the same command again and open the printed URL in a browser on this machine (set BROWSER to the \
              browser's command if none opened)",
         ),
+        ConnectError::StillOpen(_) => own(
+            Exit::Person,
+            "run the same command again: it goes on with the same sign-in",
+        ),
         ConnectError::NothingPasted => own(
             Exit::Person,
             "run the same command again: the same sign-in goes on; then paste the URL that the browser ended at",

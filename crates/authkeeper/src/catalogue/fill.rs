@@ -122,6 +122,8 @@ impl Entry {
             authorization_response_iss_parameter_supported: false,
             client_id_metadata_document_supported: false,
             device_authorization_endpoint: maybe(&at.device_authorization),
+            pushed_authorization_request_endpoint: None,
+            require_pushed_authorization_requests: false,
             quirks: self.quirks(values),
         }
     }

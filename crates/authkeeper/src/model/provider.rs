@@ -30,6 +30,12 @@ pub struct ServerMetadata {
     /// RFC 8628 §4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_authorization_endpoint: Option<String>,
+    /// RFC 9126 §5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+    /// RFC 9126 §5: whether it takes authorization requests in no other way.
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
     /// PKCE methods (RFC 7636).
     #[serde(default)]
     pub code_challenge_methods_supported: Vec<String>,

@@ -5,9 +5,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::classify;
 use crate::{
     clock::Seams,
-    http::HttpUrl,
+    http::{HttpUrl, Reply},
     model::{ClientId, Issuer, Resource, Scope, ServerMetadata},
     secret::SecretString,
 };
@@ -76,37 +77,78 @@ impl SignIn {
     }
 
     /// The URL a person opens. It holds `state` and the challenge, so it is shown to that person alone.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "state and the verifier's hash go to the issuer"
-    )]
     pub fn url(&self, ask: &AuthorizationAsk<'_>) -> SecretString {
-        let digest = Sha256::digest(self.verifier.expose().as_bytes());
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("client_id", ask.client_id.as_str());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "state and the verifier's hash go to the issuer"
+        )]
+        for (key, value) in &self.parameters(ask) {
+            query.append_pair(key, value.expose());
+        }
+        joined(ask.endpoint, &query.finish())
+    }
+
+    /// The URL a person opens when the request was pushed before (RFC 9126 §4): it holds nothing of it.
+    pub fn url_of_pushed(ask: &AuthorizationAsk<'_>, request_uri: &str) -> SecretString {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query
-            .append_pair("response_type", "code")
             .append_pair("client_id", ask.client_id.as_str())
-            .append_pair("redirect_uri", &self.redirect_uri)
-            .append_pair("state", self.state.expose())
-            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(digest))
-            .append_pair("code_challenge_method", "S256");
+            .append_pair("request_uri", request_uri);
+        joined(ask.endpoint, &query.finish())
+    }
+
+    /// What the authorization request says, beside who we are.
+    pub fn parameters(&self, ask: &AuthorizationAsk<'_>) -> Vec<(String, SecretString)> {
+        #[expect(clippy::disallowed_methods, reason = "only its hash leaves")]
+        let digest = Sha256::digest(self.verifier.expose().as_bytes());
+        let mut all = vec![
+            ("response_type".to_owned(), "code".to_owned().into()),
+            ("redirect_uri".to_owned(), self.redirect_uri.clone().into()),
+            ("state".to_owned(), self.state.clone()),
+            (
+                "code_challenge".to_owned(),
+                URL_SAFE_NO_PAD.encode(digest).into(),
+            ),
+            ("code_challenge_method".to_owned(), "S256".to_owned().into()),
+        ];
+        let mut add = |key: &str, value: &str| all.push((key.to_owned(), value.to_owned().into()));
         if let Some(scope) = ask.scope {
             let separator = ask.scope_separator.unwrap_or(" ");
-            query.append_pair("scope", &scope.as_str().replace(' ', separator));
+            add("scope", &scope.as_str().replace(' ', separator));
             // OpenID Connect Core §11: offline access is granted only with the person's consent asked for.
             let asked_already = ask.extra.iter().any(|(key, _)| key == "prompt");
             if !asked_already && scope.iter().any(|scope| scope == "offline_access") {
-                query.append_pair("prompt", "consent");
+                add("prompt", "consent");
             }
         }
         if let Some(resource) = ask.resource {
-            query.append_pair("resource", resource.as_str());
+            add("resource", resource.as_str());
         }
-        query.extend_pairs(ask.extra);
-        let endpoint = ask.endpoint.as_str();
-        let joint = if endpoint.contains('?') { '&' } else { '?' };
-        format!("{endpoint}{joint}{}", query.finish()).into()
+        for (key, value) in ask.extra {
+            add(key, value);
+        }
+        all
     }
+}
+
+fn joined(endpoint: &HttpUrl, query: &str) -> SecretString {
+    let endpoint = endpoint.as_str();
+    let joint = if endpoint.contains('?') { '&' } else { '?' };
+    format!("{endpoint}{joint}{query}").into()
+}
+
+/// The answer to a pushed request (RFC 9126 §2.2): what stands for it.
+pub fn read_pushed(reply: &Reply) -> Result<String, String> {
+    let body: Option<serde_json::Value> = serde_json::from_slice(&reply.body).ok();
+    if let Some(refused) = body.as_ref().and_then(classify::error_of) {
+        return Err(refused.to_string());
+    }
+    let uri = body.as_ref().and_then(|body| body.get("request_uri"));
+    let uri = uri.and_then(serde_json::Value::as_str);
+    uri.map(str::to_owned)
+        .ok_or_else(|| super::body_hint(reply))
 }
 
 /// Why a redirect brought no code that may be used.
@@ -245,7 +287,7 @@ mod tests {
         });
         let url = url.expose();
         assert!(url.starts_with(
-            "https://as.example/authorize?tenant=1&response_type=code&client_id=c+d&"
+            "https://as.example/authorize?tenant=1&client_id=c+d&response_type=code&"
         ));
         assert!(
             url.contains("&resource=http%3A%2F%2Flocalhost%3A5"),
@@ -335,5 +377,43 @@ mod tests {
         assert!(url.ends_with("&access_type=offline&prompt=select_account+consent"));
         assert_eq!(url.matches("prompt=").count(), 1);
         assert!(url.contains("scope=read%2Coffline_access"), "{url}");
+    }
+
+    #[test]
+    fn a_pushed_request_leaves_nothing_in_the_url() {
+        let (sign_in, state) = begun(false);
+        let endpoint = HttpUrl::parse("https://as.example/authorize").unwrap();
+        let ask = AuthorizationAsk {
+            endpoint: &endpoint,
+            client_id: &ClientId::new("c"),
+            scope: None,
+            resource: None,
+            extra: &[],
+            scope_separator: None,
+        };
+        let url = SignIn::url_of_pushed(&ask, "urn:x:1");
+        assert_eq!(
+            url.expose(),
+            "https://as.example/authorize?client_id=c&request_uri=urn%3Ax%3A1"
+        );
+        let pushed = sign_in.parameters(&ask);
+        assert!(
+            pushed
+                .iter()
+                .any(|(key, value)| key == "state" && *value.expose() == state)
+        );
+        let reply = |body: &str| Reply {
+            status: http::StatusCode::CREATED,
+            headers: http::HeaderMap::new(),
+            body: body.to_owned().into(),
+        };
+        let read = |body: &str| read_pushed(&reply(body));
+        assert_eq!(read(r#"{"request_uri":"urn:x:1"}"#).unwrap(), "urn:x:1");
+        assert!(
+            read(r#"{"error":"invalid_request"}"#)
+                .unwrap_err()
+                .contains("invalid_request")
+        );
+        assert!(read("<html>").is_err() && read("{}").is_err());
     }
 }

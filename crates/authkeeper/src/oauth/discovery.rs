@@ -418,6 +418,15 @@ pub fn device_endpoint(metadata: &ServerMetadata) -> Result<HttpUrl, DiscoveryEr
     )
 }
 
+/// Where authorization requests are pushed (RFC 9126 §2).
+pub fn pushed_endpoint(metadata: &ServerMetadata) -> Result<HttpUrl, DiscoveryError> {
+    endpoint(
+        metadata,
+        "pushed_authorization_request_endpoint",
+        metadata.pushed_authorization_request_endpoint.as_ref(),
+    )
+}
+
 fn endpoint(
     metadata: &ServerMetadata,
     name: &'static str,

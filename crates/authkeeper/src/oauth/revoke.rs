@@ -1,9 +1,11 @@
 //! Revocation (RFC 7009): the refresh token first, for on most servers it takes the access tokens with it.
 
+use http::StatusCode;
+
 use super::{WireError, body_hint, client_auth::OurClient, exchange};
 use crate::{
     http::{HttpUrl, Reach, Transport},
-    model::{Grant, Provider},
+    model::{ClientAuthMethod, Grant, Provider},
     secret::SecretString,
 };
 
@@ -69,6 +71,13 @@ async fn revoke_one(
         ("token_type_hint", hint),
     ];
     let request = client.proof()?.form(&fields);
-    let reply = exchange(transport, endpoint, reach, request).await?;
+    let mut reply = exchange(transport, endpoint, reach, request).await?;
+    let public = client.registration.auth_method == ClientAuthMethod::None;
+    if public && reply.status == StatusCode::BAD_REQUEST {
+        // The MCP Python SDK's servers take a public client only if it sends the secret it does not have, empty.
+        let [token, hint] = fields;
+        let request = client.proof()?.form(&[token, hint, ("client_secret", "")]);
+        reply = exchange(transport, endpoint, reach, request).await?;
+    }
     Ok((!reply.status.is_success()).then(|| body_hint(&reply)))
 }

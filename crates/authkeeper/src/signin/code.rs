@@ -7,7 +7,7 @@ use super::{
 use crate::{
     model::{AttemptId, ClientRegistration, Grant, GrantType, Provider},
     oauth::{
-        authorize::{AuthorizationAsk, RedirectError, SignIn, read_redirect},
+        authorize::{AuthorizationAsk, RedirectError, SignIn, read_pushed, read_redirect},
         discovery::{self, CodeEndpoints, Discovered},
         loopback::Loopback,
         register::Purpose,
@@ -47,14 +47,23 @@ impl Runtime {
         };
         let attempt = AttemptId::new(self.tools.seams.random_id());
         Journal::prepare(&self.tools.spill, &attempt)?.remove();
-        let url = started.sign_in.url(&AuthorizationAsk {
+        let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
-            client_id: &started.client.client_id,
+            client_id: &started.client.client_id.clone(),
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
             extra: &request.extra,
             scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
-        });
+        };
+        let url = if found
+            .provider
+            .metadata
+            .require_pushed_authorization_requests
+        {
+            self.push(&found, &mut started, &ask).await?
+        } else {
+            started.sign_in.url(&ask)
+        };
         let headless = matches!(request.way, Way::Headless) || started.listener.is_none();
         person.invite(&Invitation {
             issuer: found.provider.issuer.clone(),
@@ -72,6 +81,9 @@ impl Runtime {
         )
         .await;
         let Ok(code) = waited else {
+            if matches!(request.way, Way::Headless) {
+                return Err(ConnectError::StillOpen(request.patience));
+            }
             // A provider that has forgotten our client shows an error page and never sends the person back.
             self.register_anew_next_time(&started.client).await?;
             return Err(ConnectError::TimedOut(request.patience));
@@ -89,6 +101,31 @@ impl Runtime {
         self.adopt(request, found, started.client, outcome).await
     }
 
+    /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
+    async fn push(
+        &self,
+        found: &Discovered,
+        started: &mut Started,
+        ask: &AuthorizationAsk<'_>,
+    ) -> Result<SecretString, ConnectError> {
+        let endpoint = discovery::pushed_endpoint(&found.provider.metadata)?;
+        let parameters = started.sign_in.parameters(ask);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "state and the verifier's hash go to the issuer"
+        )]
+        let fields: Vec<(&str, &str)> = parameters
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.expose().as_str()))
+            .collect();
+        let client = &mut started.client;
+        let (reply, _) = self
+            .ask((&endpoint, found), client, |client| client.form(&fields))
+            .await?;
+        let request_uri = read_pushed(&reply).map_err(RedirectError::Refused)?;
+        Ok(SignIn::url_of_pushed(ask, &request_uri))
+    }
+
     async fn start_code(
         &self,
         request: &ConnectRequest,
@@ -100,9 +137,20 @@ impl Runtime {
         let (listener, redirect_uri) = if let Some(uri) = elsewhere {
             (None, uri)
         } else {
-            let listener = self.listen(request, &found.provider).await?;
-            let uri = listener.redirect_uri();
-            (Some(listener), uri)
+            match (
+                self.listen(request, &found.provider).await,
+                &request.client.redirect_uri,
+            ) {
+                (Ok(listener), _) => {
+                    let uri = listener.redirect_uri();
+                    (Some(listener), uri)
+                }
+                // Somebody else has the port: what is pasted comes in all the same.
+                (Err(_taken), Some(uri)) if matches!(request.way, Way::Headless) => {
+                    (None, uri.clone())
+                }
+                (Err(error), _) => return Err(error),
+            }
         };
         let purpose = Purpose::Code {
             redirect_uri: &redirect_uri,

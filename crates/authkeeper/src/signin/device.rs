@@ -49,7 +49,7 @@ impl Runtime {
         let resource = wanted.resource.as_ref();
         let polled = self.poll((&token, &found), &mut client, &device, resource);
         let answered = tokio::time::timeout(request.patience, polled).await;
-        let answered = answered.map_err(|_elapsed| ConnectError::TimedOut(request.patience))?;
+        let answered = answered.map_err(|_elapsed| ConnectError::StillOpen(request.patience))?;
         if answered.is_err() {
             self.tools.store.drop_pending(&request.name).await?;
         }

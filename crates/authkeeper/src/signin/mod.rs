@@ -169,6 +169,9 @@ pub enum ConnectError {
     /// Nobody signed in.
     #[error("nobody signed in within {} s", .0.as_secs())]
     TimedOut(Duration),
+    /// Nobody signed in yet; the code or the URL that a person has stays good.
+    #[error("nobody signed in within {} s; the sign-in stays open", .0.as_secs())]
+    StillOpen(Duration),
     /// The code could not be exchanged.
     #[error(transparent)]
     Wire(#[from] WireError),

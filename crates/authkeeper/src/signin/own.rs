@@ -13,7 +13,9 @@ impl Runtime {
         let endpoint = discovery::token_endpoint(&found.provider.metadata)?;
         let wanted = Wanted::of_ours(&request, &found);
         let mut client = self.client(&request, &found, Purpose::Own).await?;
-        if client.auth_method == ClientAuthMethod::None {
+        // RFC 6749 §4.4 is for clients that prove themselves; one that does not is a mistake unless it was asked for.
+        let meant = request.client.auth_method == Some(ClientAuthMethod::None);
+        if client.auth_method == ClientAuthMethod::None && !meant {
             let issuer = found.provider.issuer;
             return Err(ConnectError::NoSecret { issuer });
         }

@@ -68,7 +68,11 @@ impl<'a> Terminal<'a> {
 
     fn enter(&self, user_code: &str, uri: &str, complete: Option<&str>) {
         if self.output.is_watched() {
-            self.output.say(&qr(complete.unwrap_or(uri)));
+            let code = qr(complete.unwrap_or(uri));
+            let painted = code
+                .lines()
+                .map(|line| format!("  {}", self.output.paint_err(Paint::Paper, line)));
+            self.output.say(&painted.collect::<Vec<_>>().join("\n"));
         }
         self.output.say(&format!(
             "On your phone or any computer open\n\n  {}\n\nand enter the code\n\n  {}\n",
@@ -130,18 +134,16 @@ impl Person for Terminal<'_> {
     }
 }
 
-/// A QR code in half-height blocks, dark on light whatever the terminal's colours are.
+/// A QR code in half-height blocks: its light parts are drawn, so that a terminal that is dark, or painted so, shows it
+/// as it is printed on paper.
 fn qr(text: &str) -> String {
     let Ok(code) = QrCode::with_error_correction_level(text, EcLevel::L) else {
         return String::new();
     };
-    let drawn = code
-        .render::<Dense1x2>()
+    code.render::<Dense1x2>()
         .dark_color(Dense1x2::Light)
         .light_color(Dense1x2::Dark)
-        .build();
-    let lines = drawn.lines().map(|line| format!("  {line}"));
-    lines.collect::<Vec<_>>().join("\n")
+        .build()
 }
 
 #[cfg(test)]

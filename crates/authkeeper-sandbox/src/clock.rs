@@ -1,0 +1,123 @@
+//! The sandbox's own clock: it can be moved on, and it can lie.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
+use serde::Serialize;
+
+/// A moment in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    pub(crate) fn plus(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(millis(time)))
+    }
+
+    /// How long ago the earlier moment was; nothing if it is still to come.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(crate) fn millis(self) -> u64 {
+        self.0
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Two clocks in one: `now` judges lifetimes, what is *said* (`Date`, `exp`, `iat`) is off by the skew.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// A clock that stands still moves only by [`Clock::advance`].
+    standing: Option<Stamp>,
+    advanced: Duration,
+    /// Seconds by which the said time is ahead.
+    pub(crate) skew: i64,
+}
+
+/// 2026-01-01T00:00:00Z, where a standing clock starts.
+const START: Stamp = Stamp(1_767_225_600_000);
+
+impl Clock {
+    pub(crate) fn new(standing: bool, skew: i64) -> Self {
+        Self {
+            standing: standing.then_some(START),
+            advanced: Duration::ZERO,
+            skew,
+        }
+    }
+
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.advanced = self.advanced.saturating_add(by);
+    }
+
+    pub(crate) fn now(&self) -> Stamp {
+        self.standing.unwrap_or_else(wall).plus(self.advanced)
+    }
+
+    /// A moment as this server says it, in seconds.
+    pub(crate) fn said(&self, stamp: Stamp) -> i64 {
+        let seconds = i64::try_from(stamp.0 / 1000).unwrap_or(i64::MAX);
+        seconds.saturating_add(self.skew)
+    }
+
+    /// The value of the `Date` header.
+    pub(crate) fn date(&self) -> Option<String> {
+        let now = Timestamp::from_second(self.said(self.now())).ok()?;
+        DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&now)
+            .ok()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the seam through which the wall clock is read"
+)]
+fn wall() -> Stamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Stamp(millis(since.unwrap_or_default()))
+}
+
+/// Reads `90s`, `10m`, `2h`, `1d`, `250ms`; a bare number counts seconds.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let millis = match text.strip_prefix(digits)? {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standing_clock_moves_by_hand_and_lies_by_its_skew() {
+        let mut clock = Clock::new(true, -90);
+        let before = clock.now();
+        clock.advance(Duration::from_secs(100));
+        assert_eq!(clock.now().since(before), Duration::from_secs(100));
+        assert_eq!(
+            clock.date().as_deref(),
+            Some("Thu, 01 Jan 2026 00:00:10 GMT")
+        );
+    }
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2h"), Some(Duration::from_hours(2)));
+        assert_eq!(parse_duration("7"), Some(Duration::from_secs(7)));
+        assert_eq!(parse_duration("7 parsecs"), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Dynamic client registration (RFC 7591).
+
+use serde_json::{Value, json};
+
+use crate::{
+    answers::no_store,
+    profile::Dialect,
+    random,
+    settings::AuthMethod,
+    store::{Client, ClientSecret},
+    tally::Mood,
+    wire::{Reply, Request},
+    world::World,
+};
+
+pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
+    if !request.is_post() {
+        return Reply::empty(405);
+    }
+    match registered(world, request) {
+        Ok(body) => {
+            let status = if world.habits().dialect == Dialect::Glewlwyd {
+                200
+            } else {
+                201
+            };
+            no_store(Reply::json(status, &body))
+        }
+        Err((error, what)) => {
+            let body = json!({"error": error, "error_description": what});
+            no_store(Reply::json(400, &body))
+        }
+    }
+}
+
+type Refused = (&'static str, &'static str);
+
+fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
+    const WRONG: &str = "invalid_client_metadata";
+    let metadata = request.json().filter(Value::is_object);
+    let mut metadata = metadata.ok_or((WRONG, "the body is not a JSON object"))?;
+    let redirects = texts(&metadata["redirect_uris"]).unwrap_or_default();
+    let grant_types = texts(&metadata["grant_types"]).unwrap_or_else(|| usual_grants(world));
+    let by_code = grant_types.iter().any(|name| name == "authorization_code");
+    if by_code && redirects.is_empty() {
+        return Err((
+            "invalid_redirect_uri",
+            "redirect_uris is mandatory property",
+        ));
+    }
+    let usual = if world.habits().dialect == Dialect::FastMcp {
+        AuthMethod::Post
+    } else {
+        AuthMethod::Basic
+    };
+    let auth = match metadata["token_endpoint_auth_method"].as_str() {
+        Some(name) => {
+            AuthMethod::parse(name).ok_or((WRONG, "unknown token_endpoint_auth_method"))?
+        }
+        None => usual,
+    };
+    let jwks = metadata.get("jwks").cloned();
+    if auth == AuthMethod::PrivateKeyJwt && jwks.is_none() {
+        return Err((WRONG, "jwks is mandatory property for private_key_jwt"));
+    }
+    let client_id = random::secret();
+    metadata["client_id"] = client_id.as_str().into();
+    metadata["client_id_issued_at"] = world.clock.said(world.now()).into();
+    metadata["token_endpoint_auth_method"] = auth.as_str().into();
+    metadata["grant_types"] = json!(grant_types);
+    let mut secrets = Vec::new();
+    if matches!(auth, AuthMethod::Basic | AuthMethod::Post) {
+        let value = random::secret();
+        metadata["client_secret"] = value.as_str().into();
+        metadata["client_secret_expires_at"] = 0.into();
+        secrets.push(ClientSecret { value, until: None });
+    }
+    let name = metadata["client_name"].as_str().map(str::to_owned);
+    let said = name.clone().unwrap_or_else(|| "without a name".to_owned());
+    let client = Client {
+        name,
+        auth,
+        secrets,
+        jwks,
+        redirect_uris: Some(redirects),
+        grant_types: Some(grant_types),
+    };
+    world.store.clients.insert(client_id, client);
+    world.say(Mood::Plain, format!("client registered: {said}"));
+    Ok(metadata)
+}
+
+/// RFC 7591 §2 says `authorization_code` alone; only the strict take it at its word.
+fn usual_grants(world: &World) -> Vec<String> {
+    let mut usual = vec!["authorization_code".to_owned()];
+    if world.habits().dialect != Dialect::OidcProvider {
+        usual.push("refresh_token".to_owned());
+    }
+    usual
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let texts = value.as_array()?.iter().filter_map(Value::as_str);
+    Some(texts.map(str::to_owned).collect())
+}

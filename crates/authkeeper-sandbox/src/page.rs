@@ -1,0 +1,98 @@
+//! What a person sees: the sign-in pages and the live page.
+
+use crate::{
+    store::{Asked, UserState},
+    wire::{Reply, Request, escaped},
+    world::World,
+};
+
+/// The live page; it asks `/control` for everything it shows.
+const HOME: &str = include_str!("home.html");
+const STYLE: &str = include_str!("style.css");
+
+pub(crate) fn home() -> Reply {
+    guarded(Reply::html(200, HOME.replace("/*STYLE*/", STYLE)))
+}
+
+/// A request that comes from this sandbox's own pages or from a program, not from a web page elsewhere: such a page sends
+/// its own `Origin`, or reaches this machine under another `Host`.
+pub(crate) fn is_own(world: &World, request: &Request) -> bool {
+    let authority = world.base.strip_prefix("http://").unwrap_or_default();
+    let port = authority.rsplit(':').next().unwrap_or_default();
+    let ours = |host: &str| host == authority || host == format!("localhost:{port}");
+    let origin = request
+        .headers
+        .get("origin")
+        .map(|value| value.to_str().unwrap_or("?"));
+    let own_origin = origin.is_none_or(|origin| origin.strip_prefix("http://").is_some_and(ours));
+    own_origin && request.header("host").is_none_or(ours)
+}
+
+/// No other page may frame it or learn where it leads.
+fn guarded(reply: Reply) -> Reply {
+    reply
+        .with("cache-control", "no-store")
+        .with("x-frame-options", "DENY")
+        // With `no-referrer`, a browser would send our own forms with `Origin: null`.
+        .with("referrer-policy", "same-origin")
+}
+
+fn page(title: &str, body: &str) -> String {
+    let title = escaped(title);
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>\
+         <main class=\"card\"><h1>{title}</h1>{body}</main></html>"
+    )
+}
+
+pub(crate) fn problem(status: u16, what: &str) -> Reply {
+    let body = format!("<p>{}</p>", escaped(what));
+    guarded(Reply::html(status, page("That did not work", &body)))
+}
+
+pub(crate) fn done(what: &str) -> Reply {
+    let body = format!("<p>{}</p>", escaped(what));
+    guarded(Reply::html(200, page("Done", &body)))
+}
+
+/// Radio buttons for the accounts that can be used.
+fn accounts(world: &World) -> String {
+    let users = world.store.users.iter();
+    let enabled = users.filter(|(_, state)| **state == UserState::Enabled);
+    let radio = |(index, (name, _)): (usize, (&String, &UserState))| {
+        let name = escaped(name);
+        let checked = if index == 0 { " checked" } else { "" };
+        format!(
+            "<label><input type=\"radio\" name=\"user\" value=\"{name}\"{checked}> {name}</label>"
+        )
+    };
+    enabled.enumerate().map(radio).collect()
+}
+
+const BUTTONS: &str = "<p><button name=\"decision\" value=\"allow\">Allow</button> \
+    <button name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></p>";
+
+pub(crate) fn consent(world: &World, id: &str, asked: &Asked) -> Reply {
+    let scope = escaped(&asked.scope.join(", "));
+    let client = escaped(world.client_name(&asked.client));
+    let body = format!(
+        "<p>The program <b>{client}</b> wants to act for you: <b>{scope}</b>.</p>\
+         <form action=\"/authorize/{id}\" method=\"post\"><fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}\
+         </form><p class=\"dim\">This is a sandbox: no password, no real account. \
+         <a href=\"/authorize/{id}/abort\">Cancel</a></p>",
+        accounts(world)
+    );
+    guarded(Reply::html(200, page("Sign in to the sandbox", &body)))
+}
+
+pub(crate) fn device(world: &World, user_code: &str) -> Reply {
+    let code = escaped(user_code);
+    let body = format!(
+        "<form action=\"/device\" method=\"post\"><p><label>The code your device shows \
+         <input name=\"user_code\" value=\"{code}\" autocomplete=\"off\"></label></p>\
+         <fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}</form>",
+        accounts(world)
+    );
+    guarded(Reply::html(200, page("Connect a device", &body)))
+}

@@ -1,0 +1,213 @@
+//! The MCP server over Streamable HTTP, in both eras: 2025-11-25 with sessions, 2026-07-28 without.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    Caller, Door, admit, refuse,
+    tools::{self, Done},
+};
+use crate::{
+    answers::Denial,
+    fault::Arrival,
+    random,
+    tally::Mood,
+    wire::{Reply, Request},
+    world::World,
+};
+
+const DOOR: Door = Door {
+    path: "/mcp",
+    has_metadata: true,
+};
+
+const MODERN: &str = "2026-07-28";
+const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const META_ABLE: &str = "io.modelcontextprotocol/clientCapabilities";
+
+pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> Reply {
+    let caller = match admit(world, request, arrival, DOOR) {
+        Ok(caller) => caller,
+        Err(reply) => return reply,
+    };
+    match request.method {
+        Method::POST => {}
+        Method::DELETE => return end_session(world, request),
+        _ => return Reply::empty(405).with("allow", "POST, DELETE"),
+    }
+    let Some(message) = request.json().filter(Value::is_object) else {
+        return problem(400, &Value::Null, -32_700, "Parse error");
+    };
+    if is_modern(request, &message) {
+        modern(world, request, &caller, &message)
+    } else {
+        legacy(world, request, &caller, &message)
+    }
+}
+
+fn problem(status: u16, id: &Value, code: i64, message: &str) -> Reply {
+    let error = json!({"code": code, "message": message});
+    Reply::json(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+}
+
+fn answer(id: &Value, result: &Value) -> Reply {
+    Reply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
+}
+
+/// A version that is not of the old era, in the header or the message, is of the new one, known or not.
+fn is_modern(request: &Request, message: &Value) -> bool {
+    let header = request.header("mcp-protocol-version");
+    let newer = |version: &str| !LEGACY.contains(&version);
+    let meta = message["params"]["_meta"][META_VERSION].as_str();
+    header.is_some_and(newer) || meta.is_some_and(newer) || message["method"] == "server/discover"
+}
+
+fn modern(world: &mut World, request: &Request, caller: &Caller, message: &Value) -> Reply {
+    let (id, params) = (&message["id"], &message["params"]);
+    let method = message["method"].as_str().unwrap_or_default();
+    let meta = &params["_meta"];
+    let Some(version) = meta[META_VERSION]
+        .as_str()
+        .filter(|_| meta[META_ABLE].is_object())
+    else {
+        let what = format!("params._meta must carry '{META_VERSION}' and '{META_ABLE}'");
+        return problem(400, id, -32_602, &what);
+    };
+    if version != MODERN {
+        let data = json!({"supported": [MODERN], "requested": version});
+        let error =
+            json!({"code": -32_022, "message": "Unsupported protocol version", "data": data});
+        let body = json!({"jsonrpc": "2.0", "id": id, "error": error});
+        return Reply::json(400, &body);
+    }
+    if let Some(header) = mismatch(request, method, params) {
+        let what = format!("{header} header does not match the request body");
+        return problem(400, id, -32_020, &what);
+    }
+    world.tally.mcp_calls += 1;
+    if id.is_null() {
+        return Reply::empty(202);
+    }
+    match method {
+        "server/discover" => answer(id, &discovered()),
+        "tools/list" => {
+            let result = json!({"tools": tools::list(), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
+            answer(id, &result)
+        }
+        "tools/call" => call(world, caller, message, true),
+        _ => problem(404, id, -32_601, "Method not found"),
+    }
+}
+
+/// The headers that must repeat what the body says (SEP-2243).
+fn mismatch(request: &Request, method: &str, params: &Value) -> Option<&'static str> {
+    if request.header("mcp-protocol-version") != Some(MODERN) {
+        return Some("mcp-protocol-version");
+    }
+    if request.header("mcp-method") != Some(method) {
+        return Some("mcp-method");
+    }
+    let named = method == "tools/call";
+    (named && request.header("mcp-name") != params["name"].as_str()).then_some("mcp-name")
+}
+
+fn discovered() -> Value {
+    json!({
+        "supportedVersions": [MODERN],
+        "capabilities": {"tools": {"listChanged": false}},
+        "_meta": {"io.modelcontextprotocol/serverInfo": info()},
+        "resultType": "complete",
+        "ttlMs": 0,
+        "cacheScope": "private",
+    })
+}
+
+fn info() -> Value {
+    json!({"name": "authkeeper-sandbox", "version": env!("CARGO_PKG_VERSION")})
+}
+
+fn legacy(world: &mut World, request: &Request, caller: &Caller, message: &Value) -> Reply {
+    let (id, params) = (&message["id"], &message["params"]);
+    let method = message["method"].as_str().unwrap_or_default();
+    if method == "initialize" {
+        return initialize(world, id, params);
+    }
+    match request.header("mcp-session-id") {
+        None => {
+            return problem(
+                400,
+                &Value::Null,
+                -32_600,
+                "Bad Request: Missing session ID",
+            );
+        }
+        Some(session) if !world.store.sessions.contains(session) => {
+            return problem(404, &Value::Null, -32_600, "Session not found");
+        }
+        Some(_) => {}
+    }
+    world.tally.mcp_calls += 1;
+    if id.is_null() {
+        return Reply::empty(202);
+    }
+    match method {
+        "ping" => answer(id, &json!({})),
+        "tools/list" => answer(id, &json!({"tools": tools::list()})),
+        "tools/call" => call(world, caller, message, false),
+        _ => problem(200, id, -32_601, "Method not found"),
+    }
+}
+
+fn initialize(world: &mut World, id: &Value, params: &Value) -> Reply {
+    let wanted = params["protocolVersion"].as_str().unwrap_or_default();
+    let version = LEGACY.into_iter().find(|version| *version == wanted);
+    let session = random::secret();
+    world.store.sessions.insert(session.clone());
+    world.tally.mcp_calls += 1;
+    world.say(Mood::Good, "MCP session opened");
+    let result = json!({
+        "protocolVersion": version.unwrap_or(LEGACY[0]),
+        "capabilities": {"tools": {"listChanged": false}},
+        "serverInfo": info(),
+    });
+    answer(id, &result).with("mcp-session-id", session)
+}
+
+fn end_session(world: &mut World, request: &Request) -> Reply {
+    let session = request.header("mcp-session-id").unwrap_or_default();
+    if world.store.sessions.remove(session) {
+        world.say(Mood::Plain, "MCP session ended");
+        Reply::empty(200)
+    } else {
+        Reply::empty(404)
+    }
+}
+
+fn call(world: &mut World, caller: &Caller, message: &Value, modern: bool) -> Reply {
+    let (id, params) = (&message["id"], &message["params"]);
+    let done = tools::call(world, caller, params);
+    let name = params["name"].as_str().unwrap_or("without a name");
+    let result = |text: &str, wrong| answer(id, &tools::result(text, wrong, modern));
+    let reply = match done {
+        Done::NeedsAdmin => {
+            world.say(
+                Mood::Warn,
+                format!("tool {name} refused: the scope admin is missing"),
+            );
+            return refuse(world, Denial::Scope("admin"), DOOR);
+        }
+        Done::Unknown => return problem(200, id, -32_602, "Unknown tool"),
+        Done::Wrong(what) => result(&what, true),
+        Done::Text(text) => result(&text, false),
+        Done::Slow(time) => {
+            let text = format!("waited {} s", time.as_secs_f64());
+            let result = tools::result(&text, false, modern);
+            let whole = json!({"jsonrpc": "2.0", "id": id, "result": result});
+            tools::slowly(&whole, time, params["_meta"].get("progressToken"))
+        }
+    };
+    world.tally.tool_calls += 1;
+    world.say(Mood::Good, format!("tool {name} called, {}", caller.label));
+    reply
+}

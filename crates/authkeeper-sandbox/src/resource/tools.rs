@@ -1,0 +1,139 @@
+//! The tools of the MCP server.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{Caller, api};
+use crate::{wire::Reply, world::World};
+
+/// What `tools/list` answers.
+pub(crate) fn list() -> Value {
+    let tool = |name: &str, description: &str, fields: Value, required: Value| {
+        json!({
+            "name": name,
+            "description": description,
+            "inputSchema": {"type": "object", "properties": fields, "required": required},
+        })
+    };
+    let text = || json!({"type": "string"});
+    let number = || json!({"type": "number"});
+    json!([
+        tool(
+            "echo",
+            "Answers with what it was given.",
+            json!({"text": text()}),
+            json!(["text"])
+        ),
+        tool(
+            "whoami",
+            "Says on whose authority it was called.",
+            json!({}),
+            json!([])
+        ),
+        tool(
+            "add",
+            "The sum of two numbers.",
+            json!({"a": number(), "b": number()}),
+            json!(["a", "b"])
+        ),
+        tool(
+            "slow",
+            "Answers after that many seconds; tells its progress to those who asked for it.",
+            json!({"seconds": number()}),
+            json!(["seconds"])
+        ),
+        tool(
+            "work",
+            "Does one piece of work, once a key.",
+            json!({"key": text()}),
+            json!([])
+        ),
+        tool(
+            "admin_report",
+            "Needs the scope admin.",
+            json!({}),
+            json!([])
+        ),
+    ])
+}
+
+/// What a tool call comes to.
+pub(crate) enum Done {
+    Text(String),
+    Wrong(String),
+    /// After a while.
+    Slow(Duration),
+    /// The scope `admin` is missing.
+    NeedsAdmin,
+    Unknown,
+}
+
+pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
+    let given = &params["arguments"];
+    match params["name"].as_str() {
+        Some("echo") => match given["text"].as_str().or_else(|| given["x"].as_str()) {
+            Some(text) => Done::Text(text.to_owned()),
+            None => Done::Wrong("text is missing".to_owned()),
+        },
+        Some("whoami") => Done::Text(match &caller.user {
+            Some(user) => format!(
+                "{user}, through client {}",
+                world.client_name(&caller.client)
+            ),
+            None => format!("client {} itself", world.client_name(&caller.client)),
+        }),
+        Some("add") => match (given["a"].as_f64(), given["b"].as_f64()) {
+            (Some(a), Some(b)) => Done::Text((a + b).to_string()),
+            _ => Done::Wrong("a and b must be numbers".to_owned()),
+        },
+        Some("slow") => {
+            let seconds = given["seconds"].as_f64().unwrap_or(1.0).clamp(0.0, 600.0);
+            Done::Slow(Duration::from_secs_f64(seconds))
+        }
+        Some("work") => Done::Text(api::work(world, given["key"].as_str()).to_string()),
+        Some("admin_report") if !caller.may("admin") => Done::NeedsAdmin,
+        Some("admin_report") => Done::Text(format!("{} grants", world.store.grants.len())),
+        _ => Done::Unknown,
+    }
+}
+
+/// A `tools/call` result with one text.
+pub(crate) fn result(text: &str, wrong: bool, modern: bool) -> Value {
+    let mut result = json!({"content": [{"type": "text", "text": text}], "isError": wrong});
+    if modern {
+        result["resultType"] = "complete".into();
+    }
+    result
+}
+
+/// How many times a slow call tells its progress.
+const STEPS: u32 = 4;
+
+/// An event stream that tells the progress of a slow call and ends with its result.
+pub(crate) fn slowly(answer: &Value, time: Duration, token: Option<&Value>) -> Reply {
+    let Some(token) = token else {
+        let mut reply = Reply::json(200, answer);
+        reply.delay = time;
+        return reply;
+    };
+    let step = time / STEPS;
+    let mut reply = Reply::empty(200)
+        .with("content-type", "text/event-stream")
+        .with("cache-control", "no-cache");
+    for number in 1..=STEPS {
+        let progress = json!({
+            "jsonrpc": "2.0",
+            "method": "notifications/progress",
+            "params": {"progressToken": token, "progress": number, "total": STEPS},
+        });
+        reply.later.push((step, event(&progress)));
+    }
+    reply.later.push((Duration::ZERO, event(answer)));
+    reply
+}
+
+fn event(message: &Value) -> Bytes {
+    format!("event: message\ndata: {message}\n\n").into()
+}

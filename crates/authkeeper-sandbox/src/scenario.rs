@@ -1,0 +1,319 @@
+//! Scenario files: what happens when, and what must have been counted at the end.
+//!
+//! ```toml
+//! end = "90s"                          # optional: stop by itself
+//!
+//! [set]                                # optional: rules from the start
+//! profile = "strict"
+//! ttl = "20s"
+//!
+//! [[at]]
+//! after = "30s"                        # since the start …
+//! do = "fault status=503,times=3,at=refresh"
+//!
+//! [[at]]
+//! after_refreshes = 3                  # … or once so many refreshes were accepted
+//! do = "disable alice"
+//!
+//! [expect]                             # counters at the end: a number, or ">=3", "<=3", "!=0"
+//! sign_ins = 1
+//! refreshes_replayed = 0
+//! api_ok = ">=10"
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, ActionError, set},
+    clock::{Stamp, parse_duration},
+    settings::Rules,
+    tally::{Counters, Mood},
+    world::World,
+};
+
+/// A scenario, read and understood.
+#[derive(Clone, Debug, Default)]
+pub struct Scenario {
+    /// After which time it is over.
+    pub end: Option<Duration>,
+    sets: Vec<(String, String)>,
+    steps: Vec<Step>,
+    expected: Vec<Expected>,
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    when: When,
+    action: Action,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum When {
+    After(Duration),
+    Refreshes(u64),
+}
+
+#[derive(Clone, Debug)]
+struct Expected {
+    counter: String,
+    relation: Relation,
+    value: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Relation {
+    Equal,
+    Unequal,
+    AtLeast,
+    AtMost,
+}
+
+/// A scenario that can't be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// It is no TOML, or not of this shape.
+    #[error("{0}")]
+    Shape(String),
+    /// A time can't be read.
+    #[error("{0:?} is not a time; write 90s, 10m, 2h or 1d")]
+    Time(String),
+    /// A step says neither, or both, of `after` and `after_refreshes`.
+    #[error("the step {0:?} needs either after or after_refreshes")]
+    When(String),
+    /// An action or a rule means nothing.
+    #[error(transparent)]
+    Action(#[from] ActionError),
+    /// An expectation can't be read.
+    #[error("{0:?} is no expectation; write a number, \">=3\", \"<=3\" or \"!=0\"")]
+    Expectation(String),
+    /// There is no such counter.
+    #[error("there is no counter {0:?}")]
+    Counter(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    end: Option<String>,
+    #[serde(default)]
+    set: BTreeMap<String, toml::Value>,
+    #[serde(default)]
+    at: Vec<At>,
+    #[serde(default)]
+    expect: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    after: Option<String>,
+    after_refreshes: Option<u64>,
+    #[serde(rename = "do")]
+    action: String,
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        let file: File =
+            toml::from_str(text).map_err(|error| ScenarioError::Shape(error.to_string()))?;
+        let sets = file
+            .set
+            .iter()
+            .map(|(name, value)| (name.clone(), plain(value)));
+        let sets: Vec<(String, String)> = sets.collect();
+        let mut tried = Rules::default();
+        for (name, value) in &sets {
+            set(&mut tried, name, value)?;
+        }
+        Ok(Self {
+            end: file.end.as_deref().map(time).transpose()?,
+            sets,
+            steps: file.at.iter().map(step).collect::<Result<_, _>>()?,
+            expected: file.expect.iter().map(expected).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Compares what was counted with what was expected.
+    pub fn verdict(&self, counters: &Counters) -> Vec<Finding> {
+        let counted = named(counters);
+        let finding = |expected: &Expected| {
+            let got = counted.get(&expected.counter).copied().unwrap_or_default();
+            let (sign, met) = match expected.relation {
+                Relation::Equal => ("", got == expected.value),
+                Relation::Unequal => ("!=", got != expected.value),
+                Relation::AtLeast => (">=", got >= expected.value),
+                Relation::AtMost => ("<=", got <= expected.value),
+            };
+            Finding {
+                counter: expected.counter.clone(),
+                expected: format!("{sign}{}", expected.value),
+                got,
+                met,
+            }
+        };
+        self.expected.iter().map(finding).collect()
+    }
+}
+
+/// One line of the verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The counter.
+    pub counter: String,
+    /// What it should be.
+    pub expected: String,
+    /// What it is.
+    pub got: u64,
+    /// Whether that is so.
+    pub met: bool,
+}
+
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(truth) => truth.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, ScenarioError> {
+    parse_duration(text).ok_or_else(|| ScenarioError::Time(text.to_owned()))
+}
+
+fn step(at: &At) -> Result<Step, ScenarioError> {
+    let when = match (&at.after, at.after_refreshes) {
+        (Some(after), None) => When::After(time(after)?),
+        (None, Some(count)) => When::Refreshes(count),
+        _ => return Err(ScenarioError::When(at.action.clone())),
+    };
+    let action = at.action.parse()?;
+    Ok(Step { when, action })
+}
+
+fn expected((counter, value): (&String, &toml::Value)) -> Result<Expected, ScenarioError> {
+    if !named(&Counters::default()).contains_key(counter) {
+        return Err(ScenarioError::Counter(counter.clone()));
+    }
+    let text = plain(value);
+    let (relation, number) = [
+        (">=", Relation::AtLeast),
+        ("<=", Relation::AtMost),
+        ("!=", Relation::Unequal),
+    ]
+    .into_iter()
+    .find_map(|(sign, relation)| Some((relation, text.strip_prefix(sign)?)))
+    .unwrap_or((Relation::Equal, &text));
+    let value = number.trim().parse();
+    let value = value
+        .ok()
+        .ok_or_else(|| ScenarioError::Expectation(text.clone()))?;
+    Ok(Expected {
+        counter: counter.clone(),
+        relation,
+        value,
+    })
+}
+
+/// The counters that are numbers, by name.
+fn named(counters: &Counters) -> BTreeMap<String, u64> {
+    let value = serde_json::to_value(counters).unwrap_or_default();
+    let fields = value.as_object().into_iter().flatten();
+    fields
+        .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
+        .collect()
+}
+
+/// A scenario under way.
+#[derive(Debug)]
+pub(crate) struct Playing {
+    pub(crate) scenario: Scenario,
+    started: Stamp,
+    begun: bool,
+    left: Vec<Step>,
+}
+
+impl Playing {
+    pub(crate) fn new(scenario: Scenario, started: Stamp) -> Self {
+        Self {
+            left: scenario.steps.clone(),
+            scenario,
+            started,
+            begun: false,
+        }
+    }
+
+    /// What is to be done now; each step once.
+    fn due(&mut self, now: Stamp, refreshes: u64) -> Vec<Action> {
+        let mut due = Vec::new();
+        if !self.begun && !self.scenario.sets.is_empty() {
+            due.push(Action::Set(self.scenario.sets.clone()));
+        }
+        self.begun = true;
+        let elapsed = now.since(self.started);
+        let is_due = |step: &Step| match step.when {
+            When::After(time) => elapsed >= time,
+            When::Refreshes(count) => refreshes >= count,
+        };
+        let (now_due, later) = self.left.drain(..).partition(is_due);
+        self.left = later;
+        let now_due: Vec<Step> = now_due;
+        due.extend(now_due.into_iter().map(|step| step.action));
+        due
+    }
+}
+
+impl World {
+    /// Does what the scenario has planned up to now.
+    pub(crate) fn play(&mut self) {
+        let (now, refreshes) = (self.now(), self.tally.refreshes_accepted);
+        let due = self
+            .playing
+            .as_mut()
+            .map(|playing| playing.due(now, refreshes));
+        for action in due.unwrap_or_default() {
+            if let Err(error) = self.act(action) {
+                self.say(Mood::Bad, format!("scenario: {error}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_scenario_can_not_mean_is_refused() {
+        for text in [
+            "x = 1",
+            "end = 'soon'",
+            "[set]\nttl = 'x'",
+            "[[at]]\ndo = 'revoke'",
+            "[[at]]\nafter = '1s'\nafter_refreshes = 1\ndo = 'revoke'",
+            "[[at]]\nafter = '1s'\ndo = 'dance'",
+            "[expect]\nsign_inns = 1",
+            "[expect]\nsign_ins = '~1'",
+        ] {
+            assert!(Scenario::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_compares_counters() {
+        let text = "[expect]\nsign_ins = 1\napi_ok = '>=10'\nwork_duplicates = '<=0'";
+        let scenario = Scenario::parse(text).unwrap();
+        let counters = Counters {
+            sign_ins: 1,
+            api_ok: 9,
+            ..Counters::default()
+        };
+        let verdict = scenario.verdict(&counters);
+        let met: Vec<bool> = verdict.iter().map(|finding| finding.met).collect();
+        assert_eq!(met, [false, true, true]);
+        assert_eq!(verdict[0].expected, ">=10");
+    }
+}

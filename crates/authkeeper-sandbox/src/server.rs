@@ -1,0 +1,215 @@
+//! The loop around the [`World`]: sockets, waiting, cutting. Nothing is decided here.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::{
+    body::{Body, Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::Sleep,
+};
+
+use crate::{
+    control,
+    wire::{Form, Reply, Request},
+    world::{Fate, World},
+};
+
+/// The most of a request that is read.
+const REQUEST_LIMIT: usize = 4 * 1024 * 1024;
+
+/// How often a scenario is looked at when no request comes.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The world, one request at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub(crate) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves until told to stop; connections still open are then closed.
+pub(crate) async fn serve(listener: TcpListener, world: Shared, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = tick.tick() => world.lock().play(),
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    connections.spawn(connection(stream, world.clone()));
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, world: Shared) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| handle(world.clone(), request));
+    let mut http = http1::Builder::new();
+    // The sandbox says the time by its own clock.
+    http.auto_date_header(false);
+    // A cut connection is what was asked for; an error of the other side is its own affair.
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// The socket is to be cut.
+#[derive(Debug, thiserror::Error)]
+#[error("cut")]
+struct Cut;
+
+async fn handle(
+    world: Shared,
+    request: http::Request<Incoming>,
+) -> Result<Response<Streamed>, Cut> {
+    let request = read(request).await?;
+    let controlled = control::serve(&mut world.lock(), &request);
+    if let Some(reply) = controlled {
+        return Ok(response(reply));
+    }
+    let _counted = (request.path == "/token").then(|| InFlight::begin(&world));
+    let fate = world.lock().arrive(&request);
+    let reply = match fate {
+        Fate::Cut => return Err(Cut),
+        Fate::Answered(reply) => *reply,
+        Fate::Served { after } => {
+            wait(after).await;
+            world.lock().serve(&request)
+        }
+    };
+    wait(reply.delay).await;
+    if reply.lost {
+        return Err(Cut);
+    }
+    Ok(response(reply))
+}
+
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+async fn read(request: http::Request<Incoming>) -> Result<Request, Cut> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, REQUEST_LIMIT).collect().await;
+    Ok(Request {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: Form::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+        headers: parts.headers,
+        body: body.ok().ok_or(Cut)?.to_bytes(),
+    })
+}
+
+fn response(reply: Reply) -> Response<Streamed> {
+    let first = (!reply.body.is_empty()).then_some((Duration::ZERO, reply.body));
+    let body = Streamed {
+        left: first.into_iter().chain(reply.later).collect(),
+        waiting: None,
+    };
+    let mut response = Response::new(body);
+    if let Ok(status) = reply.status.try_into() {
+        *response.status_mut() = status;
+    }
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// A token request under way, counted until its answer is on its way or its caller is gone.
+struct InFlight(Shared);
+
+impl InFlight {
+    fn begin(world: &Shared) -> Self {
+        world.lock().token_request_begins();
+        Self(world.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().token_request_ends();
+    }
+}
+
+/// A body in pieces, each after a while.
+struct Streamed {
+    left: VecDeque<(Duration, Bytes)>,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some((time, _)) = self.left.front() else {
+            return Poll::Ready(None);
+        };
+        let time = *time;
+        if !time.is_zero() {
+            let sleep = self
+                .waiting
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+            if sleep.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.waiting = None;
+        }
+        let piece = self.left.pop_front().map(|(_, bytes)| bytes);
+        Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        let whole = self.left.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        if self.left.iter().all(|(time, _)| time.is_zero()) {
+            return hyper::body::SizeHint::with_exact(whole);
+        }
+        hyper::body::SizeHint::default()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+}
+
+/// Listens on this machine alone.
+pub(crate) async fn listen(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await
+}

@@ -1,0 +1,222 @@
+//! What the sandbox remembers: plain tables in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{clock::Stamp, settings::AuthMethod};
+
+/// A registered client.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// What it calls itself.
+    pub(crate) name: Option<String>,
+    pub(crate) auth: AuthMethod,
+    pub(crate) secrets: Vec<ClientSecret>,
+    pub(crate) jwks: Option<Value>,
+    /// None: any loopback address.
+    pub(crate) redirect_uris: Option<Vec<String>>,
+    /// None: all of them.
+    pub(crate) grant_types: Option<Vec<String>>,
+}
+
+impl Client {
+    pub(crate) fn may(&self, grant_type: &str) -> bool {
+        let types = self.grant_types.as_ref();
+        types.is_none_or(|types| types.iter().any(|known| known == grant_type))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSecret {
+    pub(crate) value: String,
+    pub(crate) until: Option<Stamp>,
+}
+
+/// An account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UserState {
+    Enabled,
+    Disabled,
+    Deleted,
+}
+
+/// What a resource owner, or a client for itself, gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) user: Option<String>,
+    pub(crate) client: String,
+    pub(crate) resource: Option<String>,
+    pub(crate) since: Stamp,
+    /// How many times tokens were issued: 1 at the sign-in.
+    pub(crate) generation: u32,
+    pub(crate) access_count: u32,
+    /// Why it is dead.
+    pub(crate) dead: Option<&'static str>,
+    /// The refresh token in force and the one before it.
+    pub(crate) current: Option<String>,
+    pub(crate) previous: Option<String>,
+}
+
+/// One refresh token.
+#[derive(Clone, Debug)]
+pub(crate) struct RefreshToken {
+    pub(crate) grant: u32,
+    pub(crate) generation: u32,
+    pub(crate) scope: Vec<String>,
+    pub(crate) issued: Stamp,
+    pub(crate) used: Stamp,
+    pub(crate) access_ends: Stamp,
+    pub(crate) presented: u32,
+    pub(crate) spent: Option<Stamp>,
+    /// The answer it was spent for.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// One access token.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessToken {
+    pub(crate) grant: u32,
+    pub(crate) number: u32,
+    pub(crate) generation: u32,
+    pub(crate) scope: Vec<String>,
+    pub(crate) audience: Option<String>,
+    pub(crate) issued: Stamp,
+    pub(crate) ends: Stamp,
+    pub(crate) revoked: bool,
+    pub(crate) used: bool,
+}
+
+/// What a token request is answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) access: String,
+    pub(crate) refresh: Option<String>,
+    pub(crate) scope: Vec<String>,
+    pub(crate) resource: Option<String>,
+}
+
+/// An authorization code.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) client: String,
+    pub(crate) user: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) challenge: String,
+    pub(crate) scope: Vec<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) ends: Stamp,
+    /// The grant that came of it.
+    pub(crate) grant: Option<u32>,
+}
+
+/// An authorization request that waits for the person.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) client: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) state: Option<String>,
+    pub(crate) challenge: String,
+    pub(crate) scope: Vec<String>,
+    pub(crate) resource: Option<String>,
+}
+
+/// What became of a device's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceState {
+    Waiting,
+    Allowed {
+        user: String,
+    },
+    Denied,
+    /// What came of it is this grant.
+    Used {
+        grant: u32,
+    },
+}
+
+/// A device that waits for a person elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    pub(crate) client: String,
+    pub(crate) user_code: String,
+    pub(crate) scope: Vec<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) ends: Stamp,
+    pub(crate) interval: std::time::Duration,
+    pub(crate) polled: Option<Stamp>,
+    pub(crate) state: DeviceState,
+}
+
+/// A key for the plain API.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiKey {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) retired: bool,
+    pub(crate) calls: u64,
+}
+
+/// Everything remembered. Tokens are found by their text, grants and keys by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) users: BTreeMap<String, UserState>,
+    pub(crate) clients: BTreeMap<String, Client>,
+    pub(crate) grants: BTreeMap<u32, Grant>,
+    pub(crate) refresh: BTreeMap<String, RefreshToken>,
+    pub(crate) access: BTreeMap<String, AccessToken>,
+    pub(crate) codes: BTreeMap<String, Code>,
+    pub(crate) asked: BTreeMap<String, Asked>,
+    pub(crate) devices: BTreeMap<String, Device>,
+    pub(crate) keys: BTreeMap<u32, ApiKey>,
+    /// Assertion ids that were used, until they end.
+    pub(crate) assertions: BTreeMap<String, Stamp>,
+    pub(crate) sessions: BTreeSet<String>,
+    pub(crate) work: BTreeMap<String, u32>,
+}
+
+impl Store {
+    pub(crate) fn user(&self, name: &str) -> UserState {
+        self.users.get(name).copied().unwrap_or(UserState::Deleted)
+    }
+
+    /// The state of a grant's user; a client acting for itself always counts.
+    pub(crate) fn owner(&self, grant: &Grant) -> UserState {
+        let user = grant.user.as_deref();
+        user.map_or(UserState::Enabled, |user| self.user(user))
+    }
+
+    /// Ends a grant, with its access tokens if they go along. Says whether it lived.
+    pub(crate) fn kill(&mut self, grant: u32, reason: &'static str, access_too: bool) -> bool {
+        let Some(found) = self.grants.get_mut(&grant) else {
+            return false;
+        };
+        let lived = found.dead.is_none();
+        found.dead.get_or_insert(reason);
+        if access_too {
+            self.revoke_access(grant);
+        }
+        lived
+    }
+
+    pub(crate) fn revoke_access(&mut self, grant: u32) {
+        for token in self.access.values_mut() {
+            token.revoked |= token.grant == grant;
+        }
+    }
+
+    /// `rt#3 of grant 1`: what a log may say of a refresh token.
+    pub(crate) fn refresh_label(&self, text: &str) -> String {
+        match self.refresh.get(text) {
+            Some(token) => format!("rt#{} of grant {}", token.generation, token.grant),
+            None => "an unknown refresh token".to_owned(),
+        }
+    }
+
+    pub(crate) fn access_label(&self, text: &str) -> String {
+        match self.access.get(text) {
+            Some(token) => format!("at#{} of grant {}", token.number, token.grant),
+            None => "an unknown access token".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Counters and the log: what the judge saw.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+/// What the sandbox counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Grants made by a person's sign-in, by browser or device.
+    pub sign_ins: u64,
+    /// Token answers to client credentials.
+    pub client_credentials: u64,
+    /// Refreshes answered with tokens, resends included.
+    pub refreshes_accepted: u64,
+    /// Refreshes refused.
+    pub refreshes_refused: u64,
+    /// Refreshes with a refresh token that was spent already.
+    pub refreshes_replayed: u64,
+    /// Replays that got the same answer again.
+    pub same_answers: u64,
+    /// How often one refresh token was sent at most.
+    pub most_sends_of_one_refresh_token: u64,
+    /// Token requests refused because of the client's credentials.
+    pub clients_refused: u64,
+    /// Token requests, whatever came of them.
+    pub token_requests: u64,
+    /// How many token requests were under way at once at most.
+    pub max_concurrent_token_requests: u64,
+    /// Requests with an access token past its end.
+    pub expired_tokens_presented: u64,
+    /// Requests with an access token that was revoked or replaced.
+    pub revoked_tokens_presented: u64,
+    /// Access tokens issued.
+    pub access_tokens_issued: u64,
+    /// Access tokens that ended while their grant went on with a newer one.
+    pub access_tokens_outlived: u64,
+    /// Calls of the plain API that were answered.
+    pub api_ok: u64,
+    /// Calls of the plain API or the MCP server answered with 401.
+    pub unauthorized: u64,
+    /// Calls of the plain API or the MCP server answered with 403.
+    pub forbidden: u64,
+    /// MCP requests that were answered.
+    pub mcp_calls: u64,
+    /// Tools called.
+    pub tool_calls: u64,
+    /// Pieces of work done.
+    pub work_done: u64,
+    /// Pieces of work sent again under a key that was done.
+    pub work_duplicates: u64,
+    /// Tokens revoked by their client.
+    pub revocations: u64,
+    /// Grants that died, for whatever reason.
+    pub grants_killed: u64,
+    /// How often a fault struck.
+    pub faults_struck: u64,
+    /// Each grant, in the order of their making.
+    pub grants: Vec<GrantView>,
+}
+
+/// What may be said of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantView {
+    /// Its number.
+    pub grant: u32,
+    /// Whose it is; none for a client acting for itself.
+    pub user: Option<String>,
+    /// The client.
+    pub client: String,
+    /// How many times tokens were issued.
+    pub generation: u32,
+    /// Whether it lives.
+    pub alive: bool,
+    /// Why not.
+    pub reason: Option<&'static str>,
+}
+
+/// How an event looks to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mood {
+    /// As it should be.
+    Good,
+    /// Nothing special.
+    Plain,
+    /// Refused, and that is normal.
+    Warn,
+    /// Something is lost.
+    Bad,
+}
+
+/// Something that happened, in plain words, without any token.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When, in milliseconds since 1970 by the sandbox's clock.
+    pub at: u64,
+    /// How it looks.
+    pub mood: Mood,
+    /// What happened.
+    pub text: String,
+}
+
+/// How many events are kept.
+const KEPT: usize = 200;
+
+/// The last events, and those who listen.
+#[derive(Debug)]
+pub(crate) struct Log {
+    next: u64,
+    last: VecDeque<Event>,
+    listeners: broadcast::Sender<Event>,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 0,
+            last: VecDeque::new(),
+            listeners: broadcast::channel(1024).0,
+        }
+    }
+
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+        self.listeners.subscribe()
+    }
+
+    pub(crate) fn say(&mut self, at: u64, mood: Mood, text: String) {
+        self.next += 1;
+        let event = Event {
+            number: self.next,
+            at,
+            mood,
+            text,
+        };
+        // Nobody listening is no error.
+        let _ = self.listeners.send(event.clone());
+        self.last.push_back(event);
+        if self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+    }
+
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Event> {
+        self.last.iter().filter(move |event| event.number > number)
+    }
+}
