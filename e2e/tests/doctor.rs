@@ -295,6 +295,41 @@ fn check_makes_a_real_call() {
 }
 
 #[test]
+fn check_asks_where_it_is_told_to_and_nowhere_else() {
+    let (home, server) = api("600");
+    let elsewhere = Server::oidc_provider(&home.outside(), &[("AT_TTL", "600")]);
+    let url = server.url("/api");
+    let whoami = server.url("/api/whoami");
+    let missing = server.url("/nowhere");
+    let away = elsewhere.url("/api/whoami");
+    for (check_url, code, said) in [
+        (&whoami, 0, "whoami answered 200"),
+        (&missing, 65, "--check-url"),
+        (&away, 78, "another server"),
+    ] {
+        let connect = [
+            "connect",
+            "api",
+            &url,
+            "--client-id",
+            "pub",
+            "--check-url",
+            check_url,
+        ];
+        let _ = home.run(&connect).expect_code(0);
+        let checked = home.run(&["check", "api"]).expect_code(code);
+        let all = checked.stdout + &checked.stderr;
+        assert!(all.contains(said), "{all}");
+    }
+    assert_eq!(
+        elsewhere.ctl("presented"),
+        serde_json::json!([]),
+        "no token went there"
+    );
+    assert_no_leaks(&home, &[&server]);
+}
+
+#[test]
 fn two_installations_are_compared() {
     let (home, server) = mcp();
     let snapshot = home.run(&["doctor", "--snapshot"]).expect_code(0).stdout;
