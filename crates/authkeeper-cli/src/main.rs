@@ -27,7 +27,7 @@ use clap::Parser as _;
 
 use crate::{
     app::App,
-    args::{Cli, Command},
+    args::{Cli, Command, ConfigCommand},
     exit::Exit,
     failure::Failure,
     output::Output,
@@ -95,20 +95,19 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 }
 
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
-    // It has no store and reads no configuration.
     let command = match cli.command {
         Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
+        Command::Doctor(args) => return commands::doctor::doctor(environment, output, args).await,
+        Command::Completions { shell } => {
+            commands::manual::completions(shell, output);
+            return Ok(0);
+        }
+        Command::Man(args) => return commands::manual::man(args, output),
         command => command,
     };
     let settings = Settings::load(&environment)?;
-    if let Command::Doctor { repair } = command {
-        let mut saved = None;
-        if repair {
-            let now = authkeeper::clock::Seams::system().clock.now().wall;
-            let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
-            saved = commands::doctor::repair(&settings, output, &stamp)?;
-        }
-        commands::doctor::check(environment, settings, output, saved).await?;
+    if let Command::Config(ConfigCommand::Show) = command {
+        commands::config::show(&environment, &settings, output);
         return Ok(0);
     }
     let app = App::open(environment, settings, output)?;
@@ -133,8 +132,15 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Disconnect { name } => commands::connect::disconnect(app, &name).await,
         Command::Token(args) => commands::token::token(app, args).await,
         Command::Status { name } => commands::status::status(app, name.as_deref()).await,
+        Command::Check { name } => commands::check::check(app, name.as_deref()).await,
+        Command::Why { name } => commands::why::why(app, &name).await,
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
-        // These are taken before this.
-        Command::Run(_) | Command::Sandbox(_) | Command::Doctor { .. } => Ok(()),
+        // All taken before this.
+        Command::Run(_)
+        | Command::Sandbox(_)
+        | Command::Doctor(_)
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man(_) => Ok(()),
     }
 }

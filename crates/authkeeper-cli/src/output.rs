@@ -53,6 +53,13 @@ impl Output {
         self.data(&value.to_string());
     }
 
+    /// Data as it is, to be read by a program.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
+    pub(crate) fn data_bytes(self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
     /// One line for a person.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn say(self, line: &str) {

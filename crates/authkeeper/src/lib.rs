@@ -12,12 +12,13 @@
 //! # The modules
 //!
 //! ```text
-//! runtime, signin ─▶ catalogue ─▶ refresh ─▶ store, oauth ─▶ http, clock, secret ─▶ model
+//! runtime, signin, inspect ─▶ catalogue ─▶ refresh ─▶ store, oauth ─▶ http, clock, secret ─▶ model
 //! ```
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
+//! | [`inspect`] | looking at all of it without changing any |
 //! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
 //! | [`catalogue`] | what is known of providers, as data with sources and dates |
 //! | [`store`] | the store trait, `SQLite`, sealing, owners' locks |
@@ -52,6 +53,7 @@ pub mod clock;
 pub mod error;
 pub mod fault;
 pub mod http;
+pub mod inspect;
 pub mod model;
 pub mod oauth;
 pub mod refresh;

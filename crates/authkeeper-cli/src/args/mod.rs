@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 mod connect;
+mod inspect;
 
 use std::{ffi::OsString, time::Duration};
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
+pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs};
 use crate::{commands::sandbox::SandboxArgs, settings::parse_duration};
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
@@ -83,12 +85,33 @@ pub(crate) enum Command {
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
     #[command(after_help = crate::commands::sandbox::EXAMPLES)]
     Sandbox(SandboxArgs),
-    /// Check the store and the key; repair a damaged store
-    Doctor {
-        /// Save what can be read of a damaged store into a new one; the damaged file is kept
-        #[arg(long)]
-        repair: bool,
+    /// Look for everything that is wrong or soon will be, each with its mend
+    #[command(after_help = inspect::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Make a real call over a connection, or over all of them
+    #[command(after_help = inspect::CHECK_EXAMPLES)]
+    Check {
+        /// One connection
+        name: Option<String>,
     },
+    /// Tell the last trouble of a connection in plain words: what happened, what it means now, what to do
+    #[command(after_help = "Examples:\n  authkeeper why notion\n  authkeeper why notion --json")]
+    Why {
+        /// The connection
+        name: String,
+    },
+    /// Show the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a shell's completions
+    #[command(after_help = inspect::COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them
+    #[command(after_help = inspect::MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +131,11 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// The whole command line, for what is made of it.
+pub(crate) fn whole() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub(crate) struct Target {
     /// Empty for the URL itself, else starts with `/`. Percent-encoding is passed on untouched.
     suffix: String,
     query: Option<String>,
+    /// A whole URL of the same server, in the place of both.
+    whole: Option<String>,
 }
 
 /// A path or URL nothing is sent to.
@@ -26,6 +28,15 @@ impl Target {
         Self {
             suffix: String::new(),
             query: None,
+            whole: None,
+        }
+    }
+
+    /// Another URL of the same server: one that a person or the catalogue names, never a caller.
+    pub(crate) fn of_same_server(url: &str) -> Self {
+        Self {
+            whole: Some(url.to_owned()),
+            ..Self::exact()
         }
     }
 
@@ -39,6 +50,7 @@ impl Target {
         Ok(Self {
             suffix: suffix.to_owned(),
             query: query.map(str::to_owned),
+            whole: None,
         })
     }
 
@@ -51,7 +63,7 @@ impl Target {
         )
     }
 
-    pub(super) fn under(&self, connection_url: &str) -> Result<Uri, BadTarget> {
+    pub(crate) fn under(&self, connection_url: &str) -> Result<Uri, BadTarget> {
         let unusable = |detail: String| BadTarget::Url(detail);
         let base = HttpUrl::parse(connection_url).map_err(|error| unusable(error.to_string()))?;
         let path = if self.suffix.is_empty() {
@@ -69,7 +81,8 @@ impl Target {
             format!("?{}", queries.join("&"))
         };
         let text = format!("{}{path}{query}", base.origin());
-        let target = HttpUrl::parse(&text).map_err(|error| unusable(error.to_string()))?;
+        let text = self.whole.as_ref().unwrap_or(&text);
+        let target = HttpUrl::parse(text).map_err(|error| unusable(error.to_string()))?;
         if !target.same_origin(&base) {
             return Err(unusable("it would lead to another server".to_owned()));
         }
@@ -157,6 +170,21 @@ mod tests {
             "evil.example/",
         ] {
             assert!(Target::below(bad, None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_whole_url_stays_on_its_server() {
+        let under = |url: &str| Target::of_same_server(url).under("https://api.example/v1");
+        let there = under("https://api.example/me?x=1").unwrap();
+        assert_eq!(there.to_string(), "https://api.example/me?x=1");
+        for elsewhere in [
+            "https://evil.example/me",
+            "http://api.example/me",
+            "https://api.example@evil.example/me",
+            "https://api.example:444/me",
+        ] {
+            assert!(under(elsewhere).is_err(), "{elsewhere}");
         }
     }
 

@@ -1,8 +1,11 @@
 //! The commands, a file each.
 
+pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod import;
+pub(crate) mod manual;
 pub(crate) mod mcp;
 pub(crate) mod rotate;
 pub(crate) mod run;
@@ -12,3 +15,4 @@ pub(crate) mod start_run;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod trouble;
+pub(crate) mod why;

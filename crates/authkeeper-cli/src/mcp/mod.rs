@@ -35,6 +35,7 @@
 //! Tokens are none of its business: an [`Upstream`] injects them and recovers from a 401.
 
 mod answer;
+mod ask;
 mod bridge;
 mod carrier;
 mod exchange;
@@ -49,5 +50,6 @@ mod stream;
 mod tests;
 mod upstream;
 
+pub(crate) use ask::{Refused, tools};
 pub(crate) use bridge::{Options, serve};
 pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};

@@ -297,6 +297,16 @@ pub async fn provider(
     issuer: &Issuer,
     reach: Reach,
 ) -> Result<Provider, DiscoveryError> {
+    let (provider, _reply) = provider_and_reply(transport, issuer, reach).await?;
+    Ok(provider)
+}
+
+/// The same, with the reply that brought it: its `Date` tells the provider's clock.
+pub(crate) async fn provider_and_reply(
+    transport: &dyn Transport,
+    issuer: &Issuer,
+    reach: Reach,
+) -> Result<(Provider, Reply), DiscoveryError> {
     let places = server_metadata_places(&HttpUrl::parse(issuer.as_str())?);
     for place in &places {
         let at = HttpUrl::parse(place)?;
@@ -314,10 +324,8 @@ pub async fn provider(
                 expected: issuer.as_str().to_owned(),
             });
         }
-        return Ok(Provider {
-            issuer: issuer.clone(),
-            metadata,
-        });
+        let issuer = issuer.clone();
+        return Ok((Provider { issuer, metadata }, reply));
     }
     let tried = places.join(", ");
     Err(DiscoveryError::NoMetadata {

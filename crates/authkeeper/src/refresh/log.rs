@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
@@ -52,6 +52,40 @@ pub struct Decision {
     pub trace_id: Option<String>,
 }
 
+/// A decision as it is read back.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct PastDecision {
+    /// When.
+    pub ts: Timestamp,
+    /// For which connection.
+    pub connection: String,
+    /// At which lineage.
+    pub lineage: u64,
+    /// At which generation: of a refresh, the one that was spent.
+    pub generation: u64,
+    /// What was decided or done.
+    pub decision: String,
+    /// Why.
+    pub why: Option<String>,
+    /// What became of a refresh.
+    pub outcome: Option<String>,
+    /// How long the exchange took, in milliseconds.
+    pub latency_ms: Option<u64>,
+    /// How far the provider's clock was ahead of ours, in seconds.
+    pub skew_s: Option<i64>,
+    /// Ties the lines of one attempt together.
+    pub trace_id: Option<String>,
+}
+
+impl PastDecision {
+    /// The newest lineage and generation of which this line is proof: a refresh that brought something made the next.
+    pub fn proves(&self) -> (u64, u64) {
+        let fresh = self.decision == "refresh" && self.outcome.as_deref() == Some("fresh");
+        (self.lineage, self.generation + u64::from(fresh))
+    }
+}
+
 /// Appends decisions. Many processes append to the same file; one line is one write.
 #[derive(Clone, Debug)]
 pub struct DecisionLog {
@@ -69,6 +103,20 @@ impl DecisionLog {
         if let Err(error) = self.try_append(now, decision) {
             tracing::debug!(%error, "the decision log can't be written");
         }
+    }
+
+    /// All that is kept, oldest first. What can't be read is passed over: a crash may have cut a line.
+    pub fn read(&self) -> Vec<PastDecision> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut days: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        days.retain(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+        days.sort();
+        let lines_of = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let decisions = text.lines().map(serde_json::from_str::<PastDecision>);
+            decisions.flatten().collect::<Vec<_>>()
+        };
+        days.iter().flat_map(lines_of).collect()
     }
 
     fn try_append(&self, now: Moment, decision: &Decision) -> std::io::Result<()> {
@@ -143,5 +191,29 @@ mod tests {
         let text = fs::read_to_string(files[0].path()).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert!(text.starts_with(r#"{"ts":"2026-"#), "{text}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_a_cut_line_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = DecisionLog::new(folder.path().to_owned());
+        let clock = ManualClock::new();
+        let mut refresh = decision(clock.now());
+        refresh.decision = "refresh";
+        refresh.outcome = Some("fresh".to_owned());
+        log.append(clock.now(), &refresh);
+        let path = fs::read_dir(folder.path())
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(path.path())
+            .unwrap();
+        file.write_all(b"{\"ts\":\"2026-\n").unwrap();
+        log.append(clock.now(), &decision(clock.now()));
+        let proofs: Vec<_> = log.read().iter().map(PastDecision::proves).collect();
+        assert_eq!(proofs, [(1, 3), (1, 2)], "the refresh made a generation");
     }
 }

@@ -231,6 +231,24 @@ pub struct CarriedCall {
     pub fingerprint: String,
 }
 
+/// What befell a connection, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Its troubles, with when each was over.
+    pub troubles: Vec<(Trouble, Option<Timestamp>)>,
+    /// What happened to it as the audit has it. No secrets.
+    pub events: Vec<(Timestamp, serde_json::Value)>,
+}
+
+impl History {
+    /// When its present grant was given: the last sign-in or import.
+    pub fn signed_in_at(&self) -> Option<Timestamp> {
+        let last = self.events.iter().rev();
+        let mut signed_in = last.filter(|(_, event)| event["event"] == "signed_in");
+        signed_in.next().map(|(at, _)| *at)
+    }
+}
+
 /// A store of connections and grants.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -326,6 +344,8 @@ pub trait Store: Send + Sync + 'static {
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;
     /// The troubles that are not over.
     async fn troubles(&self) -> Result<Vec<Trouble>>;
+    /// What befell a connection.
+    async fn history(&self, connection: &ConnectionName) -> Result<History>;
     /// Ends every trouble of a connection.
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
     /// Takes the duty to tell the owner of a trouble; true for exactly one caller.

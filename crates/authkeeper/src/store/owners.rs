@@ -89,6 +89,19 @@ impl Owners {
             .any(|id| self.state(&id) == OwnerState::Alive)
     }
 
+    /// How many other owners live, and how many files dead ones left. Sweeps nothing up.
+    pub fn census(&self) -> (usize, usize) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let others = entries.filter(|entry| {
+            let name = entry.file_name().into_string();
+            name.is_ok_and(|name| !self.is_me(&OwnerId::new(name)))
+        });
+        let is_dead =
+            |path: &Path| File::open(path).is_ok_and(|file| file.try_lock_shared().is_ok());
+        let (dead, live): (Vec<_>, Vec<_>) = others.partition(|entry| is_dead(&entry.path()));
+        (live.len(), dead.len())
+    }
+
     pub(crate) fn is_me(&self, owner: &OwnerId) -> bool {
         let mine = self
             .mine
@@ -128,10 +141,12 @@ mod tests {
         assert_eq!(one.state(&id), OwnerState::Alive);
         assert_eq!(other.state(&id), OwnerState::Alive);
         assert!(other.others_live() && !one.others_live());
+        assert_eq!((other.census(), one.census()), ((1, 0), (0, 0)));
         // As a kill leaves it: the file stays, the lock goes.
         let path = folder.path().join(id.as_str());
         drop(one);
         fs::write(&path, "").unwrap();
+        assert_eq!(other.census(), (0, 1));
         assert_eq!(other.state(&id), OwnerState::Dead);
         assert!(!path.exists(), "what a dead owner left is swept up");
         assert_eq!(other.state(&id), OwnerState::Dead);

@@ -15,8 +15,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    Brought, CarriedCall, Committed, NewKey, NewTrouble, PendingSignIn, Refreshed, SignedIn, Spend,
-    Store,
+    Brought, CarriedCall, Committed, History, NewKey, NewTrouble, PendingSignIn, Refreshed,
+    SignedIn, Spend, Store,
 };
 use crate::model::{
     AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
@@ -566,6 +566,14 @@ pub async fn troubles(store: &dyn Store) {
         .await
         .unwrap();
     assert!(new, "after its end it is a new one");
+    let history = store.history(&name()).await.unwrap();
+    let ended: Vec<_> = history.troubles.iter().map(|(_, ended)| *ended).collect();
+    assert_eq!(ended, [Some(now()), Some(now()), Some(now()), None]);
+    assert_eq!(history.events.len(), 4, "each is in the audit once");
+    assert_eq!(history.events[2].1["reason"], "reset", "oldest first");
+    assert_eq!(history.signed_in_at(), None);
+    let other = ConnectionName::parse("another").unwrap();
+    assert_eq!(store.history(&other).await.unwrap(), History::default());
 }
 
 /// Runs, who leads them, and the calls that failed in them.

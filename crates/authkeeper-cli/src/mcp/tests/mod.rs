@@ -1,5 +1,6 @@
 //! The bridge between a client on in-memory pipes and a scripted server.
 
+mod ask;
 mod handshake;
 mod rig;
 mod stateless;

@@ -78,6 +78,23 @@ impl Upstream for Server {
     }
 }
 
+type Seen = Arc<Mutex<Vec<Request>>>;
+
+/// The server alone, with what reaches it.
+pub(super) fn server<F, P>(script: F) -> (Arc<dyn Upstream>, Seen)
+where
+    F: Fn(&Request) -> P + Send + Sync + 'static,
+    P: Future<Output = Reply> + Send + 'static,
+{
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let script: Script = Box::new(move |request| Box::pin(script(request)));
+    let server = Arc::new(Server {
+        script,
+        seen: Arc::clone(&seen),
+    });
+    (server, seen)
+}
+
 pub(super) struct Rig {
     input: Option<DuplexStream>,
     output: Lines<BufReader<DuplexStream>>,
@@ -99,12 +116,7 @@ impl Rig {
         F: Fn(&Request) -> P + Send + Sync + 'static,
         P: Future<Output = Reply> + Send + 'static,
     {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let script: Script = Box::new(move |request| Box::pin(script(request)));
-        let server = Arc::new(Server {
-            script,
-            seen: Arc::clone(&seen),
-        });
+        let (server, seen) = server(script);
         let (input, stdin) = tokio::io::duplex(1 << 16);
         let (stdout, output) = tokio::io::duplex(1 << 16);
         let mut bridge = JoinSet::new();

@@ -4,6 +4,7 @@
 //! through one thread (`writer`). The same claim statements serve every SQL store.
 
 mod clients;
+mod history;
 mod keys;
 mod rows;
 mod salvage;
@@ -29,8 +30,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, NewKey, NewTrouble, PendingSignIn, Refreshed, Result, SignedIn, Spend,
-    Store, StoreError,
+    CarriedCall, Committed, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
+    SignedIn, Spend, Store, StoreError,
     seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
@@ -830,6 +831,10 @@ impl Store for SqliteStore {
                 sql.prepare("SELECT * FROM trouble WHERE ended IS NULL ORDER BY rowid")?;
             open.query_map([], rows::trouble)?.collect()
         })
+    }
+
+    async fn history(&self, connection: &ConnectionName) -> Result<History> {
+        self.read(|sql| history::of(sql, connection))
     }
 
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong with the store and the key, and the repair of a damaged store.
+//! The repair of a damaged store.
 
 use authkeeper::store::{
     StoreError,
@@ -7,50 +7,16 @@ use authkeeper::store::{
 };
 use serde_json::json;
 
-use crate::{
-    app::App,
-    exit::Exit,
-    failure::Failure,
-    output::Output,
-    settings::{Environment, Settings},
-};
+use crate::{exit::Exit, failure::Failure, output::Output, settings::Settings};
 
-/// Checks that the whole file can be read, that the key opens it, and that it holds what it should.
-pub(crate) async fn check(
-    environment: Environment,
-    settings: Settings,
-    output: Output,
-    saved: Option<Salvaged>,
-) -> Result<(), Failure> {
-    let app = App::open(environment, settings, output)?;
-    let store = &app.settings.runtime.store;
-    examine(store)?;
-    let statuses = app.runtime.statuses().await?;
-    if output.json {
-        output.data_json(&json!({
-            "store": store.display().to_string(),
-            "connections": statuses.len(),
-            "ok": true,
-            "repaired": saved.as_ref().map(repaired_json),
-        }));
-    } else {
-        output.data(&format!(
-            "ok: {} is sound and opens with its key; {} connections can be read",
-            store.display(),
-            statuses.len()
-        ));
-    }
-    Ok(())
-}
-
-fn repaired_json(saved: &Salvaged) -> serde_json::Value {
+pub(super) fn repaired_json(saved: &Salvaged) -> serde_json::Value {
     let rows = saved.rows.iter();
     let rows: serde_json::Map<_, _> = rows.map(|(table, n)| (table.clone(), json!(n))).collect();
     json!({"kept": saved.kept_at.display().to_string(), "rows": rows})
 }
 
 /// Carries what can still be read into a new store. A sound store is left alone: other processes may be using it.
-pub(crate) fn repair(
+pub(super) fn repair(
     settings: &Settings,
     output: Output,
     stamp: &str,

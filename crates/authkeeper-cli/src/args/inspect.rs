@@ -1,0 +1,82 @@
+//! What is typed to see how things stand.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  authkeeper doctor                      what is wrong or soon will be
+  authkeeper doctor --verbose --offline  what is right too; no provider is asked
+  authkeeper doctor --repair             save what can be read of a damaged store
+  authkeeper doctor --snapshot > ~/.config/authkeeper/profiles/prod.json     (on prod)
+  authkeeper doctor --against prod       where this installation differs from it
+  authkeeper doctor --against ./prod.json
+
+A snapshot holds settings, servers, scopes and lifetimes: no secrets and no paths.
+
+Exit codes, the worst finding's: 0 nothing worse than a warning
+  74 the store                     78 the configuration, permissions, or a difference from the profile
+  75 a person must act             69 no token is left and the provider does not answer
+  65 the profile can't be read";
+
+pub(super) const CHECK_EXAMPLES: &str = "\
+Examples:
+  authkeeper check notion      one call: the check URL, the provider's usual one, or the MCP server's tools/list
+  authkeeper check             one call over each connection
+  authkeeper check notion --json
+
+Exit codes: 0 it answered
+  69 it can't be reached           75 a person must act
+  77 it refuses this account       65 its answer can't be understood";
+
+pub(super) const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  authkeeper completions bash > ~/.local/share/bash-completion/completions/authkeeper
+  authkeeper completions zsh > ~/.zfunc/_authkeeper
+  authkeeper completions fish > ~/.config/fish/completions/authkeeper.fish";
+
+pub(super) const MAN_EXAMPLES: &str = "\
+Examples:
+  authkeeper man | man -l -
+  authkeeper man --out ~/.local/share/man/man1";
+
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the command line"
+)]
+pub(crate) struct DoctorArgs {
+    /// Save what can be read of a damaged store into a new one; the damaged file is kept
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Show what is right, too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Ask no provider
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print what matters of this installation, to compare another one with
+    #[arg(long, conflicts_with_all = ["repair", "against"])]
+    pub(crate) snapshot: bool,
+    /// Compare with a snapshot: a file, or NAME for profiles/NAME.json beside the configuration file
+    #[arg(long, value_name = "PROFILE", conflicts_with = "repair")]
+    pub(crate) against: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting with its value and where that comes from
+    #[command(
+        after_help = "Examples:\n  authkeeper config show\n  authkeeper config show --json\n\nOf a command only its first \
+        word is shown."
+    )]
+    Show,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages of all commands into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}

@@ -1,0 +1,284 @@
+//! `check`: a real call over a connection, authorized and carried as any other. Nothing else proves that it works.
+
+mod judge;
+mod way;
+
+use std::{sync::Arc, time::Duration};
+
+use authkeeper::{
+    clock::Seams,
+    model::{Connection, ConnectionName},
+    runtime::{ConnectionStatus, TokenRequest},
+};
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::{Value, json};
+
+use self::{
+    judge::{LATER, is_no_mcp, judge, not_carried, worded},
+    way::{Probe, Way, way_of},
+};
+use super::trouble;
+use crate::{
+    app::App,
+    authority::Keeping,
+    carry::{Bound, Call, CallBody, Carrier, Target, fingerprint},
+    exit::Exit,
+    failure::Failure,
+    mcp,
+    output::{Paint, span},
+};
+
+/// A harmless call takes no longer, or the server is in trouble.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// No answer that proves something is larger.
+const ANSWER_LIMIT: usize = 8 << 20;
+
+/// What answered.
+#[derive(Debug, PartialEq, Eq)]
+struct Answered {
+    call: String,
+    status: Option<u16>,
+    tools: Option<usize>,
+    version: Option<String>,
+}
+
+/// A check that succeeded, with the token it was made with.
+struct Checked {
+    answered: Answered,
+    millis: u128,
+    now: ConnectionStatus,
+}
+
+pub(crate) async fn check(app: &App, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else {
+        return check_all(app).await;
+    };
+    let name = ConnectionName::parse(name)?;
+    let checked = check_one(app, &name).await?;
+    if app.output.json {
+        app.output.data_json(&json_of(&name, &Ok(checked)));
+    } else {
+        app.output.data(&sentence(&name, &checked));
+    }
+    Ok(())
+}
+
+async fn check_all(app: &App) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for status in app.runtime.statuses().await? {
+        let name = status.connection.name;
+        let checked = check_one(app, &name).await;
+        if !app.output.json {
+            app.output.data(&row(app, &name, &checked));
+        }
+        all.push((name, checked));
+    }
+    if app.output.json {
+        let all = all.iter().map(|(name, checked)| json_of(name, checked));
+        app.output.data_json(&Value::Array(all.collect()));
+    } else if all.is_empty() {
+        let next = "authkeeper connect NAME URL signs in once";
+        app.output
+            .say(&format!("Nothing is connected yet. {next}."));
+    }
+    let count = all.len();
+    let failed: Vec<Failure> = all.into_iter().filter_map(|(_, one)| one.err()).collect();
+    let number = failed.len();
+    match failed
+        .into_iter()
+        .max_by_key(|failure| gravity(failure.exit))
+    {
+        None => Ok(()),
+        Some(worst) => Err(Failure {
+            what: format!(
+                "{number} of {count} connections failed; the worst: {}",
+                worst.what
+            ),
+            ..worst
+        }),
+    }
+}
+
+/// What comes before what, where several connections failed: what a person must do before what passes by itself.
+fn gravity(exit: Exit) -> u8 {
+    match exit {
+        Exit::Unavailable => 0,
+        Exit::Data => 1,
+        Exit::Permission => 2,
+        Exit::Person => 3,
+        Exit::Config => 4,
+        _ => 5,
+    }
+}
+
+/// First the token, whose errors say best what is wrong with it; then the call.
+async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure> {
+    let token = app
+        .runtime
+        .access_token(&TokenRequest::new(name.clone()))
+        .await;
+    if let Err(error) = token {
+        trouble::report(app, name, Some(&error)).await;
+        return Err(error.into());
+    }
+    let clock = Seams::system().clock;
+    let begun = clock.now();
+    let connection = app.runtime.status(name).await?.connection;
+    let called = tokio::time::timeout(PATIENCE, call(app, &connection)).await;
+    let answered = called.unwrap_or_else(|_elapsed| {
+        let what = format!("{name}: no answer within {} s", PATIENCE.as_secs());
+        Err(Failure::new(Exit::Unavailable, what, LATER))
+    });
+    let millis = clock.now().since(begun).as_millis();
+    trouble::report(app, name, None).await;
+    Ok(Checked {
+        answered: answered?,
+        millis,
+        now: app.runtime.status(name).await?,
+    })
+}
+
+async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
+    let authority = Arc::new(Keeping::new(app.runtime.clone(), app.task().await));
+    let carrier = Arc::new(Carrier::new(authority));
+    match way_of(connection) {
+        Way::Request(probe) => request(&carrier, connection, *probe).await,
+        Way::Tools => tools(carrier, connection).await,
+    }
+}
+
+async fn request(
+    carrier: &Carrier,
+    connection: &Connection,
+    mut probe: Probe,
+) -> Result<Answered, Failure> {
+    let shown = probe.target.under(&connection.url).map_err(|error| {
+        let next = "authkeeper connect it again with a --check-url on the connection's own server";
+        Failure::new(Exit::Config, format!("{}: {error}", connection.name), next)
+    })?;
+    let accept = HeaderValue::from_static("application/json, */*;q=0.5");
+    probe.headers.entry(header::ACCEPT).or_insert(accept);
+    let agent = HeaderValue::from_static(concat!("authkeeper/", env!("CARGO_PKG_VERSION")));
+    probe.headers.entry(header::USER_AGENT).or_insert(agent);
+    let call = Call {
+        method: probe.method.clone(),
+        fingerprint: fingerprint(&[b"check", probe.target.spelled().as_bytes()]),
+        idempotent: probe.method.is_safe(),
+        target: probe.target,
+        headers: probe.headers,
+        body: CallBody::Whole(probe.body),
+    };
+    let name = &connection.name;
+    let response = carrier.carry(name, call).await;
+    let response = response.map_err(|error| not_carried(error, name))?;
+    let status = response.status();
+    let body = match Limited::new(response.into_body(), ANSWER_LIMIT)
+        .collect()
+        .await
+    {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            let what = format!("{name}: its answer broke off: {error}");
+            return Err(Failure::new(Exit::Unavailable, what, LATER));
+        }
+    };
+    judge(name, status, probe.succeeds_if.as_deref(), &body)?;
+    Ok(Answered {
+        call: format!("{} {}", probe.method, without_query(&shown)),
+        status: Some(status.as_u16()),
+        tools: None,
+        version: None,
+    })
+}
+
+/// A query may hold what is nobody's business.
+fn without_query(uri: &http::Uri) -> String {
+    let text = uri.to_string();
+    text.split('?').next().unwrap_or_default().to_owned()
+}
+
+async fn tools(carrier: Arc<Carrier>, connection: &Connection) -> Result<Answered, Failure> {
+    let name = &connection.name;
+    let upstream = Arc::new(Bound::new(Arc::clone(&carrier), name.clone()));
+    match mcp::tools(upstream).await {
+        Ok(asked) => Ok(Answered {
+            call: "tools/list".to_owned(),
+            status: None,
+            tools: Some(asked.tools),
+            version: Some(asked.version),
+        }),
+        // No MCP server, perhaps: then what a plain request says counts.
+        Err(refused) if is_no_mcp(&refused) => {
+            request(&carrier, connection, Probe::get(Target::exact())).await
+        }
+        Err(refused) => Err(worded(&refused, name)),
+    }
+}
+
+fn sentence(name: &ConnectionName, checked: &Checked) -> String {
+    let Checked {
+        answered,
+        millis,
+        now,
+    } = checked;
+    let left = match now.expires_at {
+        Some(_) => format!("{} left", span(now.left.as_secs())),
+        None => "it does not end".to_owned(),
+    };
+    format!(
+        "ok: {name}: {} answered{} in {millis} ms; token of generation {}, {left}",
+        answered.call,
+        what_of(answered),
+        now.generation
+    )
+}
+
+fn what_of(answered: &Answered) -> String {
+    match (answered.status, answered.tools) {
+        (Some(status), _) => format!(" {status}"),
+        (_, Some(1)) => " with 1 tool".to_owned(),
+        (_, Some(tools)) => format!(" with {tools} tools"),
+        _ => String::new(),
+    }
+}
+
+fn row(app: &App, name: &ConnectionName, checked: &Result<Checked, Failure>) -> String {
+    match checked {
+        Ok(checked) => sentence(name, checked),
+        Err(failure) => format!(
+            "{} {}\n        next: {}",
+            app.output.paint(Paint::Bad, "failed:"),
+            failure.what,
+            failure.next
+        ),
+    }
+}
+
+fn json_of(name: &ConnectionName, checked: &Result<Checked, Failure>) -> Value {
+    match checked {
+        Ok(Checked {
+            answered,
+            millis,
+            now,
+        }) => json!({
+            "connection": name.as_str(),
+            "ok": true,
+            "call": answered.call,
+            "status": answered.status,
+            "tools": answered.tools,
+            "protocol_version": answered.version,
+            "ms": u64::try_from(*millis).unwrap_or(u64::MAX),
+            "generation": now.generation,
+            "expires_at": now.expires_at,
+            "seconds_left": now.left.as_secs(),
+        }),
+        Err(failure) => json!({
+            "connection": name.as_str(),
+            "ok": false,
+            "exit": failure.exit.code(),
+            "what": failure.what,
+            "next": failure.next,
+        }),
+    }
+}

@@ -1,0 +1,368 @@
+//! What can be said of each connection without asking anybody: its state, its scopes, how soon a revocation would be
+//! noticed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use authkeeper::{
+    catalogue::{self, Entry},
+    inspect::{Inspection, SecretFacts},
+    model::{ConnectionState, GrantType, Scope, SuspendReason},
+};
+use jiff::Timestamp;
+
+use super::{finding::Finding, limits};
+use crate::{exit::Exit, output::span};
+
+/// A connection, as the checks want it.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) name: String,
+    pub(super) state: ConnectionState,
+    pub(super) uncertain: bool,
+    pub(super) left: Duration,
+    pub(super) refreshable: bool,
+    pub(super) grant_type: Option<GrantType>,
+    pub(super) asked: Option<String>,
+    pub(super) granted: Option<String>,
+    pub(super) signed_in_at: Timestamp,
+    pub(super) issued_at: Option<Timestamp>,
+    pub(super) due_after: Option<Duration>,
+    pub(super) refresh_expires_at: Option<Timestamp>,
+    pub(super) rotate_by: Option<Timestamp>,
+    pub(super) secrets: Vec<SecretFacts>,
+    /// What the catalogue knows of its provider.
+    pub(super) entry: Option<&'static Entry>,
+    /// What is told of it and not over: (reason, detail, action).
+    pub(super) troubles: Vec<(String, String, String)>,
+}
+
+impl From<&Inspection> for Facts {
+    fn from(one: &Inspection) -> Self {
+        let status = &one.status;
+        let connection = &status.connection;
+        let scope = |scope: &Option<Scope>| scope.as_ref().map(|scope| scope.as_str().to_owned());
+        let entry = match &connection.provider {
+            Some(name) => catalogue::named(name),
+            None => catalogue::recognise(connection.issuer.as_str()),
+        };
+        let records = status.troubles.iter().map(|trouble| &trouble.record);
+        Self {
+            name: connection.name.to_string(),
+            state: status.state.clone(),
+            uncertain: status.is_uncertain(),
+            left: status.left,
+            refreshable: status.refreshable,
+            grant_type: status.grant_type,
+            asked: scope(&connection.scope),
+            granted: scope(&status.scope),
+            signed_in_at: one.signed_in_at,
+            issued_at: one.access.map(|access| access.issued_at),
+            due_after: one.access.map(|access| access.due_after),
+            refresh_expires_at: status.refresh_expires_at,
+            rotate_by: status.rotate_by,
+            secrets: one
+                .client
+                .iter()
+                .flat_map(|client| client.secrets.clone())
+                .collect(),
+            entry,
+            troubles: records
+                .map(|record| {
+                    (
+                        record.reason.clone(),
+                        record.detail.clone(),
+                        record.action.clone(),
+                    )
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Everything about one connection.
+pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
+    let mut findings = state(facts);
+    // Of one that is over, nothing else matters until somebody has signed in again.
+    if findings.iter().all(|finding| finding.exit.is_none()) {
+        findings.extend(scopes(facts));
+        findings.extend(limits::findings(facts, now));
+        findings.push(detection(facts));
+    }
+    let named = findings.into_iter().map(|finding| finding.of(&facts.name));
+    named.collect()
+}
+
+fn state(facts: &Facts) -> Vec<Finding> {
+    let name = &facts.name;
+    let again = format!("authkeeper reauthorize {name}");
+    let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
+    let found = match &facts.state {
+        ConnectionState::ReauthorizationRequired { reason, since } => {
+            let mend = match facts.grant_type {
+                Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
+                _ => again,
+            };
+            error(format!("{} (since {since})", reason.sentence()), mend)
+        }
+        ConnectionState::Suspended { reason, since } => {
+            let mend = match reason {
+                SuspendReason::SecondCopy => format!(
+                    "once the other copy is retired: authkeeper import {name} --other-copy-retired"
+                ),
+                SuspendReason::Manual => "whoever suspended it can restore it".to_owned(),
+            };
+            error(format!("{} (since {since})", reason.sentence()), mend)
+        }
+        ConnectionState::Revoked => {
+            let what = "disconnected, but the provider did not confirm that it revoked the grant";
+            error(what.to_owned(), format!("authkeeper disconnect {name}"))
+        }
+        ConnectionState::Pending => error("its first sign-in is not done".to_owned(), again),
+        ConnectionState::Active if facts.uncertain => {
+            let what = "an answer of the provider was lost, and whether it acted is not known";
+            let mend =
+                format!("it is asked again as its rule allows; authkeeper why {name} says more");
+            Finding::error("state", Exit::Unavailable, what, mend)
+        }
+        ConnectionState::Active if facts.left.is_zero() && !facts.refreshable => error(
+            "its token has ended and nothing refreshes it".to_owned(),
+            again,
+        ),
+        ConnectionState::Active => return good(facts),
+    };
+    vec![found]
+}
+
+/// A usable one; it may have troubles all the same.
+fn good(facts: &Facts) -> Vec<Finding> {
+    let rotation = |reason: &str| reason == "rotate_by";
+    let troubles = facts
+        .troubles
+        .iter()
+        .filter(|(reason, ..)| !rotation(reason));
+    let mut findings: Vec<Finding> = troubles
+        .map(|(_, detail, action)| Finding::warning("state", detail.clone(), action.clone()))
+        .collect();
+    if findings.is_empty() {
+        let left = match (facts.grant_type, facts.left.as_secs()) {
+            (Some(GrantType::ApiKey), _) => "active; its key does not end by itself".to_owned(),
+            (_, 0) => "active; its token has ended and the next call refreshes it".to_owned(),
+            (_, left) => format!("active; its token is good for {}", span(left)),
+        };
+        findings.push(Finding::ok("state", left));
+    }
+    if !facts.refreshable && facts.grant_type != Some(GrantType::ApiKey) {
+        let what = format!(
+            "the provider gave no refresh token: in {} a person must sign in again",
+            span(facts.left.as_secs())
+        );
+        let scopes = facts.entry.map(|entry| entry.scopes.for_refresh.join(" "));
+        let mend = match scopes.filter(|scopes| !scopes.is_empty()) {
+            Some(scopes) => format!(
+                "ask for it: authkeeper connect {} … --scope '… {scopes}'",
+                facts.name
+            ),
+            None => "ask for one, often by the scope offline_access, or by a setting of the client"
+                .to_owned(),
+        };
+        findings.push(Finding::warning("state", what, mend));
+    }
+    findings
+}
+
+/// Providers part scopes by spaces, some by commas.
+fn words(scope: &str) -> BTreeSet<&str> {
+    let words = scope.split([' ', ',']);
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+fn scopes(facts: &Facts) -> Vec<Finding> {
+    let (Some(asked), Some(granted)) = (&facts.asked, &facts.granted) else {
+        return vec![];
+    };
+    let (asked, granted) = (words(asked), words(granted));
+    let list = |some: Vec<&&str>| {
+        let words: Vec<&str> = some.into_iter().copied().collect();
+        words.join(" ")
+    };
+    // Asked for to get a refresh token; hardly any provider lists it among what it granted.
+    let missing = asked
+        .difference(&granted)
+        .filter(|scope| **scope != "offline_access");
+    let (missing, more) = (
+        list(missing.collect()),
+        list(granted.difference(&asked).collect()),
+    );
+    let mut findings = Vec::new();
+    if !missing.is_empty() {
+        let what = format!("granted less than was asked for: without {missing}");
+        let mend = format!(
+            "calls that need it get 403; if it is needed, allow it at the provider and authkeeper reauthorize {}",
+            facts.name
+        );
+        findings.push(Finding::warning("scope", what, mend));
+    }
+    if !more.is_empty() {
+        findings.push(Finding::note(
+            "scope",
+            format!("granted more than was asked for: {more}"),
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("scope", "granted what was asked for"));
+    }
+    findings
+}
+
+/// Rule 10: no source says that authority ended, so it is noticed where the provider is next asked.
+fn detection(facts: &Facts) -> Finding {
+    let what = match (facts.grant_type, facts.refreshable, facts.due_after) {
+        (Some(GrantType::ApiKey), ..) => {
+            "a revoked key is noticed at the next call only: nothing else asks about it".to_owned()
+        }
+        (_, true, Some(due)) => format!(
+            "a revocation is noticed at the next refresh: up to {} late while something keeps it fresh, else at its next \
+             use",
+            span(due.as_secs())
+        ),
+        _ => "a revocation is noticed at the next call".to_owned(),
+    };
+    Finding::note("detection", what)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use authkeeper::model::ReauthorizeReason;
+
+    use super::*;
+    use crate::commands::doctor::finding::Severity;
+
+    pub(in crate::commands::doctor) fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + second).unwrap()
+    }
+
+    pub(in crate::commands::doctor) fn facts() -> Facts {
+        Facts {
+            name: "notion".to_owned(),
+            state: ConnectionState::Active,
+            uncertain: false,
+            left: Duration::from_mins(30),
+            refreshable: true,
+            grant_type: Some(GrantType::AuthorizationCode),
+            asked: None,
+            granted: None,
+            signed_in_at: at(0),
+            issued_at: Some(at(0)),
+            due_after: Some(Duration::from_mins(45)),
+            refresh_expires_at: None,
+            rotate_by: None,
+            secrets: vec![],
+            entry: None,
+            troubles: vec![],
+        }
+    }
+
+    fn worst(facts: &Facts) -> Finding {
+        let all = findings(facts, at(10));
+        all.into_iter()
+            .max_by_key(|finding| finding.severity)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_healthy_one_has_nothing_worse_than_a_note() {
+        let worst = worst(&facts());
+        assert_eq!(worst.severity, Severity::Note);
+        assert_eq!(worst.check, "detection");
+        assert!(worst.what.contains("up to 45 min late"), "{worst:?}");
+        assert_eq!(worst.connection.as_deref(), Some("notion"));
+    }
+
+    #[test]
+    fn whatever_a_person_must_mend_is_an_error_with_its_mend() {
+        let since = at(0);
+        let reason = ReauthorizeReason::RefreshRefused;
+        let required = ConnectionState::ReauthorizationRequired { reason, since };
+        let reason = SuspendReason::SecondCopy;
+        let suspended = ConnectionState::Suspended { reason, since };
+        let mut key = facts();
+        (key.grant_type, key.state) = (Some(GrantType::ApiKey), required.clone());
+        let mut ended = facts();
+        (ended.left, ended.refreshable) = (Duration::ZERO, false);
+        let in_state = |state| Facts { state, ..facts() };
+        for (facts, mend) in [
+            (in_state(required), "authkeeper reauthorize notion"),
+            (in_state(suspended), "--other-copy-retired"),
+            (
+                in_state(ConnectionState::Revoked),
+                "authkeeper disconnect notion",
+            ),
+            (
+                in_state(ConnectionState::Pending),
+                "authkeeper reauthorize notion",
+            ),
+            (key, "authkeeper rotate notion"),
+            (ended, "authkeeper reauthorize notion"),
+        ] {
+            let found = findings(&facts, at(10));
+            assert_eq!(
+                (found.len(), found[0].exit),
+                (1, Some(Exit::Person)),
+                "{found:?}"
+            );
+            assert!(found[0].mend.as_ref().unwrap().contains(mend), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_answer_passes_by_itself_or_ends_in_a_refusal() {
+        let mut facts = facts();
+        facts.uncertain = true;
+        let found = worst(&facts);
+        assert_eq!(found.exit, Some(Exit::Unavailable));
+        assert!(found.mend.unwrap().contains("authkeeper why notion"));
+    }
+
+    #[test]
+    fn a_token_that_nothing_refreshes_is_warned_of() {
+        let mut facts = facts();
+        facts.refreshable = false;
+        facts.entry = catalogue::named("github");
+        let found = worst(&facts);
+        assert_eq!(found.severity, Severity::Warning);
+        assert!(found.mend.unwrap().contains("offline_access"));
+    }
+
+    #[test]
+    fn scopes_that_drifted_are_told() {
+        let found = |asked: &str, granted: &str| {
+            let mut facts = facts();
+            (facts.asked, facts.granted) = (Some(asked.to_owned()), Some(granted.to_owned()));
+            let found = scopes(&facts).into_iter();
+            found
+                .map(|finding| (finding.severity, finding.what))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found("a b", "b,a")[0].0, Severity::Ok);
+        assert_eq!(found("a offline_access", "a")[0].0, Severity::Ok);
+        let narrower = found("a b c", "a");
+        assert_eq!(
+            narrower[0],
+            (
+                Severity::Warning,
+                "granted less than was asked for: without b c".to_owned()
+            )
+        );
+        assert_eq!(found("a", "a b")[0].0, Severity::Note);
+        assert_eq!(found("a b", "a c").len(), 2);
+    }
+
+    #[test]
+    fn how_late_a_revocation_is_noticed_depends_on_who_asks() {
+        let mut facts = facts();
+        facts.grant_type = Some(GrantType::ApiKey);
+        assert!(detection(&facts).what.contains("next call only"));
+        (facts.grant_type, facts.refreshable) = (None, false);
+        assert!(detection(&facts).what.ends_with("next call"));
+    }
+}

@@ -1,0 +1,238 @@
+//! What a check found, how bad that is, and what mends it.
+
+use serde_json::{Value, json};
+
+use crate::{
+    exit::Exit,
+    output::{Output, Paint},
+};
+
+/// How bad. Ordered: the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Severity {
+    Ok,
+    Note,
+    Warning,
+    Error,
+}
+
+impl Severity {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where a check belongs in what a person reads, in the order in which it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Area {
+    Configuration,
+    Store,
+    Connections,
+    Providers,
+    Surroundings,
+}
+
+impl Area {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Configuration => "Configuration",
+            Self::Store => "Store and key",
+            Self::Connections => "Connections",
+            Self::Providers => "Providers",
+            Self::Surroundings => "Surroundings",
+        }
+    }
+
+    fn of(check: &str) -> Self {
+        match check {
+            "config" => Self::Configuration,
+            "store" | "permissions" | "file_system" | "rollback" | "leftovers" => Self::Store,
+            "clock" | "metadata" | "reach" => Self::Providers,
+            "hook" | "boundary" | "environment" | "processes" => Self::Surroundings,
+            _ => Self::Connections,
+        }
+    }
+}
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) check: &'static str,
+    pub(super) severity: Severity,
+    pub(super) connection: Option<String>,
+    pub(super) what: String,
+    pub(super) mend: Option<String>,
+    /// Of an error: the code that a command ends with that meets it.
+    pub(super) exit: Option<Exit>,
+}
+
+impl Finding {
+    fn new(check: &'static str, severity: Severity, what: impl Into<String>) -> Self {
+        Self {
+            check,
+            severity,
+            connection: None,
+            what: what.into(),
+            mend: None,
+            exit: None,
+        }
+    }
+
+    pub(super) fn ok(check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(check, Severity::Ok, what)
+    }
+
+    pub(super) fn note(check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(check, Severity::Note, what)
+    }
+
+    pub(super) fn warning(
+        check: &'static str,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self::new(check, Severity::Warning, what).mended_by(mend)
+    }
+
+    pub(super) fn error(
+        check: &'static str,
+        exit: Exit,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            exit: Some(exit),
+            ..Self::new(check, Severity::Error, what).mended_by(mend)
+        }
+    }
+
+    pub(super) fn mended_by(mut self, mend: impl Into<String>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+
+    pub(super) fn of(mut self, connection: &str) -> Self {
+        self.connection = Some(connection.to_owned());
+        self
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "check": self.check,
+            "severity": self.severity.as_str(),
+            "connection": self.connection,
+            "what": self.what,
+            "mend": self.mend,
+        })
+    }
+}
+
+/// The exit code of it all: the worst error's own; none if nothing is worse than a warning.
+pub(super) fn worst(findings: &[Finding]) -> Option<Exit> {
+    let rank = |exit: &Exit| match exit {
+        Exit::Store => 5,
+        Exit::Config => 4,
+        Exit::Person => 3,
+        Exit::Permission => 2,
+        _ => 1,
+    };
+    findings
+        .iter()
+        .filter_map(|finding| finding.exit)
+        .max_by_key(rank)
+}
+
+pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
+    let of_this = |finding: &&Finding| finding.severity == severity;
+    findings.iter().filter(of_this).count()
+}
+
+/// Each finding on a line of its own, its mend below it; what is right only where it is asked for.
+pub(super) fn lines(findings: &[Finding], verbose: bool, output: Output) -> Vec<String> {
+    let mut shown: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| verbose || finding.severity > Severity::Ok)
+        .collect();
+    shown.sort_by_key(|finding| Area::of(finding.check));
+    let mut lines = Vec::new();
+    let mut area = None;
+    for finding in shown {
+        let this = Area::of(finding.check);
+        if area != Some(this) {
+            lines.push(output.paint(Paint::Strong, this.title()));
+            area = Some(this);
+        }
+        lines.extend(lines_of(finding, output));
+    }
+    lines
+}
+
+fn lines_of(finding: &Finding, output: Output) -> Vec<String> {
+    let paint = match finding.severity {
+        Severity::Ok => Paint::Good,
+        Severity::Note => Paint::Dim,
+        Severity::Warning => Paint::Warn,
+        Severity::Error => Paint::Bad,
+    };
+    let word = output.paint(paint, &format!("{:<7}", finding.severity.as_str()));
+    let name = finding.connection.as_ref();
+    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+    let line = format!("  {word}  {name}{}", finding.what);
+    let mend = finding.mend.as_ref();
+    let mend = mend.map(|mend| format!("           mend: {mend}"));
+    [line].into_iter().chain(mend).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_error_decides_and_a_warning_does_not() {
+        let error = |exit| Finding::error("state", exit, "w", "m");
+        let warning = Finding::warning("scope", "w", "m");
+        assert_eq!(worst(&[Finding::ok("x", "y"), warning.clone()]), None);
+        let all = [
+            error(Exit::Unavailable),
+            error(Exit::Person),
+            warning,
+            error(Exit::Config),
+        ];
+        assert_eq!(worst(&all), Some(Exit::Config));
+        assert_eq!(worst(&all[..2]), Some(Exit::Person));
+        assert_eq!(
+            worst(&[error(Exit::Config), error(Exit::Store)]),
+            Some(Exit::Store)
+        );
+        assert_eq!(count(&all, Severity::Error), 3);
+    }
+
+    #[test]
+    fn findings_are_grouped_and_the_mend_stands_below() {
+        let findings = [
+            Finding::warning("hook", "nobody is told", "set on_trouble"),
+            Finding::ok("store", "sound"),
+            Finding::note("scope", "wider").of("notion"),
+        ];
+        let plain = Output::new(false, true);
+        assert_eq!(
+            lines(&findings, false, plain),
+            [
+                "Connections",
+                "  note     notion: wider",
+                "Surroundings",
+                "  warning  nobody is told",
+                "           mend: set on_trouble",
+            ]
+        );
+        assert_eq!(
+            lines(&findings, true, plain)[..2],
+            ["Store and key", "  ok       sound"]
+        );
+    }
+}

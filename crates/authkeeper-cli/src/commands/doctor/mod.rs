@@ -1,0 +1,275 @@
+//! `doctor`: everything that is wrong or soon will be, each finding with its mend.
+//!
+//! ```text
+//! places, inspections, providers (thin: they look) ─▶ facts ─▶ findings (pure: they judge) ─▶ printed, exit code
+//! ```
+
+mod connections;
+mod finding;
+mod limits;
+mod places;
+mod profile;
+mod providers;
+mod repair;
+mod surroundings;
+
+use authkeeper::{
+    inspect::Inspection,
+    store::{
+        owners::Owners,
+        sqlite::{Salvaged, examine},
+    },
+};
+use serde_json::json;
+
+use self::{
+    connections::Facts,
+    finding::{Finding, Severity, count, lines, worst},
+};
+use crate::{
+    app::App,
+    args::DoctorArgs,
+    exit::Exit,
+    failure::Failure,
+    output::{Output, Paint},
+    settings::{Environment, Settings},
+};
+
+pub(crate) async fn doctor(
+    environment: Environment,
+    output: Output,
+    args: DoctorArgs,
+) -> Result<u8, Failure> {
+    let settings = match Settings::load(&environment) {
+        Ok(settings) => settings,
+        Err(failure) => return Err(told(failure, "config", vec![], output)),
+    };
+    let mut saved = None;
+    if args.repair {
+        let now = authkeeper::clock::Seams::system().clock.now().wall;
+        let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+        saved = repair::repair(&settings, output, &stamp)?;
+    }
+    let early = before_opening(&environment, &settings);
+    if !settings.runtime.store.exists() && !args.snapshot && args.against.is_none() {
+        let report = Report {
+            findings: nothing_yet(early),
+            connections: 0,
+            saved: None,
+        };
+        return Ok(report.print(&settings, &args, output));
+    }
+    let opened = match open(environment, settings, output).await {
+        Ok(opened) => opened,
+        Err(failure) => return Err(told(failure, "store", early, output)),
+    };
+    let Opened { app, inspections } = opened;
+    if args.snapshot || args.against.is_some() {
+        let here = profile::snapshot(&app.settings.listed, &inspections);
+        if let Some(profile) = &args.against {
+            return profile::compare(&here, profile, &app.settings.file.0, output);
+        }
+        output.data_json(&here);
+        return Ok(0);
+    }
+    let mut findings = early;
+    findings.extend(look(&app, &inspections, args.offline).await);
+    let report = Report {
+        findings,
+        connections: inspections.len(),
+        saved,
+    };
+    Ok(report.print(&app.settings, &args, output))
+}
+
+/// What can be seen without the store, and what opening it would change.
+fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding> {
+    let (file, there) = &settings.file;
+    let config = if *there {
+        format!("{} is read; config show lists every value", file.display())
+    } else {
+        format!(
+            "there is no {}: every setting has its default",
+            file.display()
+        )
+    };
+    let places = places::look(settings);
+    let mut findings = vec![Finding::ok("config", config)];
+    findings.extend(places::permissions(
+        &places,
+        rustix::process::geteuid().as_raw(),
+    ));
+    findings.extend(places::together(&places));
+    findings.extend(places::file_system(&settings.runtime.data));
+    let command = settings.on_trouble.as_deref();
+    let program = command.and_then(surroundings::program_of);
+    let starts = program.map(|program| (program, surroundings::can_start(program, environment)));
+    findings.push(surroundings::hook(command, starts, file));
+    findings.push(surroundings::environment(environment));
+    findings.push(surroundings::boundary());
+    findings
+}
+
+fn nothing_yet(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let what = "there is no store yet";
+    let mend = "authkeeper connect NAME URL makes it with the first connection";
+    findings.push(Finding::note("store", what).mended_by(mend));
+    findings
+}
+
+struct Opened {
+    app: App,
+    inspections: Vec<Inspection>,
+}
+
+/// Reads the whole file: that it opens says little of its last page.
+async fn open(
+    environment: Environment,
+    settings: Settings,
+    output: Output,
+) -> Result<Opened, Failure> {
+    let app = App::open(environment, settings, output)?;
+    examine(&app.settings.runtime.store)?;
+    let mut inspections = Vec::new();
+    for status in app.runtime.statuses().await? {
+        inspections.push(app.runtime.inspect(&status.connection.name).await?);
+    }
+    Ok(Opened { app, inspections })
+}
+
+async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Finding> {
+    let (data, now) = (&app.settings.runtime.data, app.runtime.now());
+    let store = app.settings.runtime.store.display();
+    let sound = format!(
+        "{store} is sound and opens with its key; {} connections can be read",
+        inspections.len()
+    );
+    let mut findings = vec![Finding::ok("store", sound)];
+    let log = app.runtime.decisions();
+    // Looked at again after the log was read: another process may have refreshed in between.
+    let mut known = Vec::new();
+    for one in inspections {
+        let Ok(status) = app.runtime.status(&one.status.connection.name).await else {
+            continue;
+        };
+        known.push(places::Known {
+            name: status.connection.name.to_string(),
+            since: one.signed_in_at,
+            lineage: status.lineage,
+            generation: status.generation,
+        });
+    }
+    findings.extend(places::rolled_back(&log, &known));
+    let claims = inspections
+        .iter()
+        .filter_map(|one| one.status.claim.as_ref());
+    let claims: Vec<String> = claims.map(|claim| claim.attempt.to_string()).collect();
+    findings.extend(places::leftovers(&places::journals(data, now), &claims));
+    for one in inspections {
+        findings.extend(connections::findings(&Facts::from(one), now));
+    }
+    if !offline {
+        let providers = providers::ask(&app.runtime, inspections, &log).await;
+        findings.extend(providers.iter().flat_map(providers::findings));
+    }
+    let owners = Owners::new(data.join("owners"));
+    findings.extend(surroundings::processes(owners.census()));
+    findings
+}
+
+/// What was found, and about how much.
+struct Report {
+    findings: Vec<Finding>,
+    connections: usize,
+    saved: Option<Salvaged>,
+}
+
+impl Report {
+    /// Prints it all, and gives the exit code.
+    fn print(&self, settings: &Settings, args: &DoctorArgs, output: Output) -> u8 {
+        let exit = worst(&self.findings);
+        let store = &settings.runtime.store;
+        if output.json {
+            output.data_json(&json!({
+                "ok": exit.is_none(),
+                "exit": exit.map_or(0, Exit::code),
+                "store": store.display().to_string(),
+                "connections": self.connections,
+                "repaired": self.saved.as_ref().map(repair::repaired_json),
+                "findings": self.findings.iter().map(Finding::json).collect::<Vec<_>>(),
+            }));
+        } else {
+            for line in lines(&self.findings, args.verbose, output) {
+                output.data(&line);
+            }
+            output.data(&verdict(&self.findings, exit, output));
+        }
+        exit.map_or(0, Exit::code)
+    }
+}
+
+fn verdict(findings: &[Finding], exit: Option<Exit>, output: Output) -> String {
+    let number = |severity, word: &str| match count(findings, severity) {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        more => Some(format!("{more} {word}s")),
+    };
+    let counts = [
+        number(Severity::Error, "error"),
+        number(Severity::Warning, "warning"),
+        number(Severity::Note, "note"),
+    ];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    let counts = counts.join(", ");
+    if let Some(exit) = exit {
+        let word = output.paint(Paint::Bad, "not ok:");
+        return format!("{word} {counts}; exit code {}", exit.code());
+    }
+    let mut stores = findings.iter().filter(|finding| finding.check == "store");
+    let store = stores.next().map(|finding| finding.what.as_str());
+    let parts = [store.unwrap_or_default(), counts.as_str()];
+    let parts = parts.into_iter().filter(|part| !part.is_empty());
+    let word = output.paint(Paint::Good, "ok:");
+    format!("{word} {}", parts.collect::<Vec<_>>().join("; "))
+}
+
+/// Where nothing more can be looked at, the failure says it all; a program gets what was found until then too.
+fn told(
+    failure: Failure,
+    check: &'static str,
+    mut findings: Vec<Finding>,
+    output: Output,
+) -> Failure {
+    findings.push(Finding::error(
+        check,
+        failure.exit,
+        &failure.what,
+        &failure.next,
+    ));
+    if output.json {
+        output.data_json(&json!({
+            "ok": false,
+            "exit": failure.exit.code(),
+            "findings": findings.iter().map(Finding::json).collect::<Vec<_>>(),
+        }));
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_is_one_line() {
+        let plain = Output::new(false, true);
+        let store = Finding::ok("store", "s is sound");
+        let warning = Finding::warning("hook", "w", "m");
+        let fine = [store.clone(), warning.clone(), warning.clone()];
+        assert_eq!(verdict(&fine, None, plain), "ok: s is sound; 2 warnings");
+        let error = Finding::error("state", Exit::Person, "e", "m");
+        let bad = [store, warning, error];
+        let said = verdict(&bad, worst(&bad), plain);
+        assert_eq!(said, "not ok: 1 error, 1 warning; exit code 75");
+    }
+}

@@ -1,0 +1,392 @@
+//! What a provider says today: whether it can be reached, what time it has, and what it changed since the sign-in.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use authkeeper::{
+    inspect::Inspection,
+    model::{Connection, ConnectionState, ServerMetadata},
+    oauth::discovery::DiscoveryError,
+    refresh::log::PastDecision,
+    runtime::Runtime,
+};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::{connections::Facts, finding::Finding};
+use crate::exit::Exit;
+
+/// A provider that takes longer is in trouble, and nobody waits for it here.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A clock may be this much off before it is worth a word; a token's last second is never trusted anyway.
+const SKEW_NOTED: u64 = 5;
+const SKEW_WARNED: u64 = 60;
+
+/// What came of asking a provider for its metadata.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Came {
+        metadata: Box<ServerMetadata>,
+        skew_s: Option<i64>,
+    },
+    /// It publishes none at the usual places.
+    None,
+    /// No answer.
+    Unreachable(String),
+    /// An answer that is not its metadata.
+    Wrong(String),
+}
+
+/// One provider, and the connections that depend on it.
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) issuer: String,
+    pub(super) names: Vec<String>,
+    /// Those whose next call needs it: their tokens have ended.
+    pub(super) waiting: Vec<String>,
+    pub(super) stored: Option<ServerMetadata>,
+    pub(super) answer: Answer,
+    /// What its clock was off by at the last refresh, in seconds.
+    pub(super) logged_skew_s: Option<i64>,
+}
+
+/// Asks every provider once, all at the same time.
+pub(super) async fn ask(
+    runtime: &Runtime,
+    inspections: &[Inspection],
+    log: &[PastDecision],
+) -> Vec<Provider> {
+    let mut providers: BTreeMap<String, Provider> = BTreeMap::new();
+    let mut asked = JoinSet::new();
+    for one in inspections.iter().filter(|one| may_publish(one)) {
+        let connection = &one.status.connection;
+        let issuer = connection.issuer.as_str().to_owned();
+        let provider = providers.entry(issuer.clone()).or_insert_with(|| {
+            asked.spawn(answer(runtime.clone(), connection.clone()));
+            Provider::of(issuer, one.metadata.clone())
+        });
+        provider.serve(one);
+    }
+    while let Some(done) = asked.join_next().await {
+        if let Ok((issuer, answer)) = done
+            && let Some(provider) = providers.get_mut(&issuer)
+        {
+            provider.answer = answer;
+        }
+    }
+    let mut providers: Vec<Provider> = providers.into_values().collect();
+    for provider in &mut providers {
+        provider.logged_skew_s = last_skew(log, &provider.names);
+    }
+    providers
+}
+
+/// One that the catalogue knows to publish nothing is not asked.
+fn may_publish(one: &Inspection) -> bool {
+    let entry = Facts::from(one).entry;
+    one.metadata.is_some() && entry.is_none_or(|entry| entry.endpoints.discovery.is_some())
+}
+
+async fn answer(runtime: Runtime, connection: Connection) -> (String, Answer) {
+    let fetched = runtime.refetch_metadata(&connection);
+    let answer = match tokio::time::timeout(PATIENCE, fetched).await {
+        Err(_elapsed) => Answer::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(came)) => Answer::Came {
+            metadata: Box::new(came.metadata),
+            skew_s: came.skew_s,
+        },
+        Ok(Err(error)) => refused(error),
+    };
+    (connection.issuer.as_str().to_owned(), answer)
+}
+
+fn last_skew(log: &[PastDecision], names: &[String]) -> Option<i64> {
+    let mut told = log
+        .iter()
+        .rev()
+        .filter(|line| names.contains(&line.connection));
+    told.find_map(|line| line.skew_s)
+}
+
+impl Provider {
+    fn of(issuer: String, stored: Option<ServerMetadata>) -> Self {
+        Self {
+            issuer,
+            names: vec![],
+            waiting: vec![],
+            stored,
+            answer: Answer::None,
+            logged_skew_s: None,
+        }
+    }
+
+    fn serve(&mut self, one: &Inspection) {
+        let (status, name) = (&one.status, one.status.connection.name.to_string());
+        let active = status.state == ConnectionState::Active;
+        if active && status.left.is_zero() && status.refreshable {
+            self.waiting.push(name.clone());
+        }
+        self.names.push(name);
+    }
+}
+
+fn refused(error: DiscoveryError) -> Answer {
+    match error {
+        DiscoveryError::Wire(error) => Answer::Unreachable(error.to_string()),
+        DiscoveryError::NoMetadata { .. } => Answer::None,
+        other => Answer::Wrong(other.to_string()),
+    }
+}
+
+pub(super) fn findings(provider: &Provider) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let issuer = &provider.issuer;
+    let skew = match &provider.answer {
+        Answer::Came { metadata, skew_s } => {
+            findings.push(Finding::ok("reach", format!("{issuer} answers")));
+            findings.extend(changes(provider, metadata));
+            skew_s.or(provider.logged_skew_s)
+        }
+        Answer::None => {
+            let what = format!("{issuer} publishes no metadata to compare with");
+            findings.push(Finding::note("metadata", what));
+            provider.logged_skew_s
+        }
+        Answer::Unreachable(why) => {
+            findings.extend(unreachable(provider, why));
+            provider.logged_skew_s
+        }
+        Answer::Wrong(why) => {
+            let mend = format!(
+                "what was known of {issuer} goes on serving; if it moved, connect again with its new address"
+            );
+            findings.push(Finding::warning("metadata", why.clone(), mend));
+            provider.logged_skew_s
+        }
+    };
+    findings.extend(skew.map(|skew| clock(issuer, skew)));
+    findings
+}
+
+fn unreachable(provider: &Provider, why: &str) -> Vec<Finding> {
+    let what = format!("{} does not answer: {why}", provider.issuer);
+    let mend = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
+    if provider.waiting.is_empty() {
+        return vec![Finding::warning("reach", what, mend)];
+    }
+    let waiting = provider.waiting.iter();
+    let finding =
+        |name: &String| Finding::error("reach", Exit::Unavailable, what.clone(), mend).of(name);
+    waiting.map(finding).collect()
+}
+
+fn clock(issuer: &str, skew: i64) -> Finding {
+    let off = skew.unsigned_abs();
+    let side = if skew > 0 { "ahead of" } else { "behind" };
+    let what = format!("the clock of {issuer} is {off} s {side} this machine's");
+    let mend = "set this machine's clock by NTP (timedatectl); signed assertions and expiry times depend on it";
+    match off {
+        0..=SKEW_NOTED => Finding::ok(
+            "clock",
+            format!("the clock of {issuer} agrees with this machine's"),
+        ),
+        _ if off <= SKEW_WARNED => Finding::note("clock", what).mended_by(mend),
+        _ => Finding::warning("clock", what, mend),
+    }
+}
+
+/// What it says of itself now and did not say at the sign-in, field by field.
+fn changes(provider: &Provider, found: &ServerMetadata) -> Vec<Finding> {
+    let Some(stored) = &provider.stored else {
+        return vec![];
+    };
+    let changed = diff(stored, found);
+    if changed.is_empty() {
+        let what = format!(
+            "{} says of itself what it said at the sign-in",
+            provider.issuer
+        );
+        return vec![Finding::ok("metadata", what)];
+    }
+    let finding = |(field, was, is): (String, String, String)| {
+        let what = format!(
+            "{}: {field} was {was} at the sign-in and is {is}",
+            provider.issuer
+        );
+        if ["issuer", "token_endpoint"].contains(&field.as_str()) {
+            let mend = provider
+                .names
+                .iter()
+                .map(|name| format!("authkeeper reauthorize {name}"));
+            let mend = mend.collect::<Vec<_>>().join(", ");
+            let mend = format!(
+                "the old one serves until it is switched off; if the change is announced: {mend}"
+            );
+            return Finding::warning("metadata", what, mend);
+        }
+        Finding::note("metadata", what)
+    };
+    changed.into_iter().map(finding).collect()
+}
+
+fn diff(was: &ServerMetadata, is: &ServerMetadata) -> Vec<(String, String, String)> {
+    let object = |metadata: &ServerMetadata| match serde_json::to_value(metadata) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (was, is) = (object(was), object(is));
+    let mut names: Vec<&String> = was.keys().chain(is.keys()).collect();
+    names.sort();
+    names.dedup();
+    // What the catalogue adds is no server's word.
+    names.retain(|name| *name != "quirks");
+    let differing = names
+        .into_iter()
+        .filter(|name| sorted(was.get(*name)) != sorted(is.get(*name)));
+    differing
+        .map(|name| (name.clone(), shown(was.get(name)), shown(is.get(name))))
+        .collect()
+}
+
+/// The order of a list says nothing.
+fn sorted(value: Option<&Value>) -> Option<Value> {
+    let mut value = value?.clone();
+    if let Value::Array(all) = &mut value {
+        all.sort_by_key(Value::to_string);
+    }
+    Some(value)
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None => "missing".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(all)) if all.is_empty() => "empty".to_owned(),
+        Some(Value::Array(all)) => {
+            let words = all.iter().map(|one| one.as_str().unwrap_or_default());
+            words.collect::<Vec<_>>().join(" ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Severity;
+
+    fn metadata() -> ServerMetadata {
+        ServerMetadata {
+            issuer: "https://as.example".to_owned(),
+            token_endpoint: Some("https://as.example/token".to_owned()),
+            scopes_supported: vec!["a".to_owned(), "b".to_owned()],
+            ..ServerMetadata::default()
+        }
+    }
+
+    fn provider(answer: Answer) -> Provider {
+        Provider {
+            names: vec!["notion".to_owned()],
+            answer,
+            ..Provider::of("https://as.example".to_owned(), Some(metadata()))
+        }
+    }
+
+    fn came(metadata: ServerMetadata, skew_s: Option<i64>) -> Provider {
+        provider(Answer::Came {
+            metadata: Box::new(metadata),
+            skew_s,
+        })
+    }
+
+    fn severities(provider: &Provider) -> Vec<(&'static str, Severity)> {
+        let all = findings(provider);
+        all.iter()
+            .map(|finding| (finding.check, finding.severity))
+            .collect()
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_how_far_it_is_off() {
+        for (skew, severity) in [
+            (0, Severity::Ok),
+            (-5, Severity::Ok),
+            (6, Severity::Note),
+            (-60, Severity::Note),
+            (61, Severity::Warning),
+        ] {
+            assert_eq!(clock("i", skew).severity, severity, "{skew}");
+        }
+        assert!(clock("i", -61).what.contains("61 s behind"));
+    }
+
+    #[test]
+    fn what_changed_is_told_field_by_field() {
+        let mut moved = metadata();
+        moved.scopes_supported = vec!["b".to_owned(), "a".to_owned()];
+        assert_eq!(
+            severities(&came(moved.clone(), None))[1],
+            ("metadata", Severity::Ok)
+        );
+        moved.token_endpoint = Some("https://new.example/token".to_owned());
+        moved.revocation_endpoint = Some("https://new.example/revoke".to_owned());
+        moved.scopes_supported.clear();
+        let found = findings(&came(moved, None));
+        let said: Vec<_> = found
+            .iter()
+            .map(|f| (f.severity, f.what.as_str()))
+            .collect();
+        assert_eq!(
+            said[1..],
+            [
+                (
+                    Severity::Note,
+                    "https://as.example: revocation_endpoint was missing at the sign-in and is https://new.example/revoke"
+                ),
+                (
+                    Severity::Note,
+                    "https://as.example: scopes_supported was a b at the sign-in and is empty"
+                ),
+                (
+                    Severity::Warning,
+                    "https://as.example: token_endpoint was https://as.example/token at the sign-in and is \
+                     https://new.example/token"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_an_error_only_to_whom_it_keeps_waiting() {
+        let away = || Answer::Unreachable("timeout".to_owned());
+        assert_eq!(
+            severities(&provider(away())),
+            [("reach", Severity::Warning)]
+        );
+        let mut needed = provider(away());
+        needed.waiting = vec!["notion".to_owned()];
+        let found = findings(&needed);
+        assert_eq!(found[0].exit, Some(Exit::Unavailable));
+        assert_eq!(found[0].connection.as_deref(), Some("notion"));
+    }
+
+    #[test]
+    fn without_an_answer_the_log_tells_the_clock() {
+        let mut silent = provider(Answer::None);
+        silent.logged_skew_s = Some(90);
+        assert_eq!(
+            severities(&silent),
+            [("metadata", Severity::Note), ("clock", Severity::Warning)]
+        );
+        let mut wrong = provider(Answer::Wrong("no metadata".to_owned()));
+        wrong.logged_skew_s = None;
+        assert_eq!(severities(&wrong), [("metadata", Severity::Warning)]);
+        let mut came = came(metadata(), Some(0));
+        came.logged_skew_s = Some(90);
+        assert_eq!(
+            severities(&came)[2],
+            ("clock", Severity::Ok),
+            "today's word counts"
+        );
+    }
+}

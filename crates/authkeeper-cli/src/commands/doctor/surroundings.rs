@@ -1,0 +1,167 @@
+//! What is around: who is told of trouble, who else may read the store, who else is at work.
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::finding::Finding;
+use crate::{exit::Exit, settings::Environment};
+
+/// Words of the shell itself: no program has to be there for them.
+const SHELL_WORDS: [&str; 17] = [
+    ".", ":", "[", "case", "cd", "command", "echo", "eval", "exec", "exit", "for", "if", "printf",
+    "read", "test", "until", "while",
+];
+
+/// The program that a hook starts with, as far as that can be told without being a shell.
+pub(super) fn program_of(command: &str) -> Option<&str> {
+    let first = command.split_whitespace().next()?;
+    let plain = |c: char| c.is_alphanumeric() || "/._+-@".contains(c);
+    (first.chars().all(plain) && !SHELL_WORDS.contains(&first)).then_some(first)
+}
+
+/// Whether a program can be started, as a shell would look for it.
+pub(super) fn can_start(program: &str, environment: &Environment) -> bool {
+    let executable = |path: &Path| {
+        std::fs::metadata(path)
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return executable(Path::new(program));
+    }
+    let path = environment
+        .get("PATH")
+        .cloned()
+        .unwrap_or_else(|| "/usr/bin:/bin".into());
+    std::env::split_paths(&path).any(|folder| executable(&folder.join(program)))
+}
+
+/// Whether anybody is told of a trouble. `starts`: the hook's program and whether it can be started.
+pub(super) fn hook(command: Option<&str>, starts: Option<(&str, bool)>, config: &Path) -> Finding {
+    let Some(_) = command else {
+        let mend = format!(
+            "add to {}: on_trouble = \"mail -s 'authkeeper needs you' you@example.org\" (it gets the record on standard \
+             input)",
+            config.display()
+        );
+        let what = "on_trouble is not set: nobody is told at 2 a.m.";
+        return Finding::warning("hook", what, mend);
+    };
+    match starts {
+        Some((program, false)) => {
+            let what = format!(
+                "on_trouble starts {program}, which can't be found or started: nobody will be told"
+            );
+            let mend = format!(
+                "install it or write its whole path in {}; cron's PATH is short",
+                config.display()
+            );
+            Finding::error("hook", Exit::Config, what, mend)
+        }
+        Some((program, true)) => Finding::ok(
+            "hook",
+            format!("on_trouble starts {program}, which is there"),
+        ),
+        None => Finding::ok(
+            "hook",
+            "on_trouble is set; what it starts can't be told from outside a shell",
+        ),
+    }
+}
+
+/// A handle keeps a job from tokens only if the job can't read the key.
+pub(super) fn boundary() -> Finding {
+    let what = "any process of this user can read key and store: a handle keeps a token from a job only by convention";
+    let mend = "for a real boundary run authkeeper as a user of its own, and the jobs as another";
+    Finding::note("boundary", what).mended_by(mend)
+}
+
+pub(super) fn environment(environment: &Environment) -> Finding {
+    if environment.get("HOME").is_some() {
+        return Finding::ok("environment", "HOME is set");
+    }
+    let what = "HOME is not set: things are found by XDG_CONFIG_HOME and XDG_DATA_HOME alone";
+    let mend = "set HOME where authkeeper is started (in a systemd unit: User= does it)";
+    Finding::warning("environment", what, mend)
+}
+
+/// Who else is at work with this store.
+pub(super) fn processes((alive, stale): (usize, usize)) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if alive > 0 {
+        let what = format!("{alive} other authkeeper at work with this store");
+        findings.push(Finding::note("processes", what));
+    }
+    if stale > 0 {
+        let what = format!("{stale} files in owners/ are from processes that were killed");
+        findings.push(
+            Finding::note("processes", what)
+                .mended_by("none is needed: the next one that cares sweeps them up"),
+        );
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("processes", "no other authkeeper is at work"));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Severity;
+
+    #[test]
+    fn the_program_of_a_hook_is_its_first_word_if_it_is_one() {
+        for (command, program) in [
+            ("mail -s x me", Some("mail")),
+            ("/opt/tell.sh", Some("/opt/tell.sh")),
+            ("  cat >> log", Some("cat")),
+            ("X=1 mail", None),
+            ("if true; then x; fi", None),
+            ("$HOME/tell", None),
+            ("\"/a b/c\"", None),
+            ("printf x", None),
+            ("", None),
+        ] {
+            assert_eq!(program_of(command), program, "{command}");
+        }
+    }
+
+    #[test]
+    fn a_hook_that_is_missing_or_can_t_start_is_told() {
+        let config = Path::new("/nowhere/config.toml");
+        let unset = hook(None, None, config);
+        assert_eq!(unset.severity, Severity::Warning);
+        assert!(
+            unset
+                .mend
+                .unwrap()
+                .contains("/nowhere/config.toml: on_trouble = ")
+        );
+        let gone = hook(Some("tell me"), Some(("tell", false)), config);
+        assert_eq!(gone.exit, Some(Exit::Config));
+        assert_eq!(
+            hook(Some("tell"), Some(("tell", true)), config).severity,
+            Severity::Ok
+        );
+        assert_eq!(hook(Some("X=1 y"), None, config).severity, Severity::Ok);
+    }
+
+    #[test]
+    fn a_program_is_looked_for_as_a_shell_would() {
+        let environment = Environment::default();
+        assert!(can_start("sh", &environment));
+        assert!(can_start("/bin/sh", &environment));
+        assert!(!can_start("no-such-program-anywhere", &environment));
+        assert!(!can_start("/bin", &environment), "a folder");
+    }
+
+    #[test]
+    fn others_at_work_are_noted() {
+        assert_eq!(processes((0, 0))[0].severity, Severity::Ok);
+        let both = processes((2, 1));
+        assert!(
+            both.iter()
+                .all(|finding| finding.severity == Severity::Note)
+        );
+        assert_eq!(both.len(), 2);
+    }
+}

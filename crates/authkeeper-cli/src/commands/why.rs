@@ -1,0 +1,382 @@
+//! `why`: the last trouble of a connection in plain words, from the troubles, the audit and the decision log.
+
+use std::time::Duration;
+
+use authkeeper::{
+    model::{ConnectionName, ConnectionState, Event, Record},
+    refresh::log::PastDecision,
+    runtime::ConnectionStatus,
+    store::History,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{app::App, failure::Failure, output::span};
+
+/// So many lines of the past are told in the timeline.
+const TIMELINE: usize = 40;
+
+/// The last trouble and what is known around it.
+#[derive(Clone, Debug)]
+struct Trouble {
+    record: Record,
+    /// Whether the owner's hook was run for it.
+    told: bool,
+    ended: Option<Timestamp>,
+    /// The attempt that met it, if the decision log still has it.
+    attempt: Option<PastDecision>,
+}
+
+/// Everything that the paragraph is made of.
+#[derive(Clone, Debug)]
+struct Facts {
+    name: String,
+    /// Since when the log and the audit tell of it: its first sign-in that is known.
+    since: Timestamp,
+    trouble: Option<Trouble>,
+    /// Refreshes since then that came to something, and those that did not.
+    refreshes: (usize, usize),
+    /// What is left of the access token in seconds; none if it does not end.
+    left: Option<u64>,
+    /// In how many seconds the next refresh is due, if it can be refreshed.
+    due_in: Option<u64>,
+    active: bool,
+}
+
+pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
+    let name = ConnectionName::parse(name)?;
+    let status = app.runtime.status(&name).await?;
+    let history = app.runtime.history(&name).await?;
+    let mut log = app.runtime.decisions();
+    log.retain(|decision| {
+        decision.connection == name.as_str() && decision.ts >= status.connection.created
+    });
+    let facts = facts(&status, &history, &log);
+    let said = paragraph(&facts);
+    if app.output.json {
+        app.output.data_json(&json!({
+            "connection": name.as_str(),
+            "why": said,
+            "state": status.state.as_str(),
+            "over": facts.trouble.as_ref().is_none_or(|trouble| trouble.ended.is_some()),
+            "action": action(&facts),
+            "trouble": facts.trouble.as_ref().map(|trouble| &trouble.record),
+            "ended": facts.trouble.as_ref().and_then(|trouble| trouble.ended),
+            "timeline": timeline(&history, &log),
+        }));
+    } else {
+        app.output.data(&said);
+    }
+    Ok(())
+}
+
+fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> Facts {
+    let last = history.troubles.last();
+    let trouble = last.map(|(trouble, ended)| Trouble {
+        attempt: attempt_of(&trouble.record, log).cloned(),
+        record: trouble.record.clone(),
+        told: trouble.notified,
+        ended: *ended,
+    });
+    let since = history.signed_in_at().unwrap_or(status.connection.created);
+    let outcomes = log
+        .iter()
+        .filter(|decision| decision.ts >= since && decision.decision == "refresh");
+    let (good, bad): (Vec<_>, Vec<_>) =
+        outcomes.partition(|decision| decision.outcome.as_deref() == Some("fresh"));
+    Facts {
+        name: status.connection.name.to_string(),
+        since,
+        trouble,
+        refreshes: (good.len(), bad.len()),
+        left: status.expires_at.map(|_| status.left.as_secs()),
+        due_in: status.refreshable.then_some(status.due_in.as_secs()),
+        active: status.state == ConnectionState::Active,
+    }
+}
+
+fn attempt_of<'a>(record: &Record, log: &'a [PastDecision]) -> Option<&'a PastDecision> {
+    let refreshes = || log.iter().rev().filter(|line| line.decision == "refresh");
+    let same = refreshes().find(|line| line.trace_id.as_deref() == Some(record.trace_id.as_str()));
+    // A refusal that was met before is told under an id of its own.
+    same.or_else(|| {
+        refreshes().find(|line| line.ts <= record.ts && line.outcome.as_deref() == Some("refused"))
+    })
+}
+
+fn paragraph(facts: &Facts) -> String {
+    let Some(trouble) = &facts.trouble else {
+        return calm(facts, "went wrong");
+    };
+    let mut said = vec![happened(facts, trouble), done(trouble)];
+    if let Some(ended) = trouble.ended {
+        said.push(format!("That is over since {}.", spoken(ended)));
+        said.push(calm(facts, "has gone wrong"));
+    } else {
+        said.push(meaning(facts, trouble));
+        said.push(to_do(trouble));
+    }
+    said.join(" ")
+}
+
+/// Nothing happened, and how it stands.
+fn calm(facts: &Facts, verb: &str) -> String {
+    let (good, bad) = facts.refreshes;
+    let refreshed = match good {
+        0 => String::new(),
+        1 => "; it was refreshed once".to_owned(),
+        more => format!("; it was refreshed {more} times"),
+    };
+    let failed = match bad {
+        0 => "",
+        1 => " (one refresh did not come through at first)",
+        _ => " (some refreshes did not come through at first)",
+    };
+    format!(
+        "Nothing {verb} since {}{refreshed}{failed}. {}",
+        spoken(facts.since),
+        token_now(facts)
+    )
+}
+
+fn token_now(facts: &Facts) -> String {
+    match (facts.left, facts.due_in) {
+        (None, _) if facts.active => "Its token does not end by itself.".to_owned(),
+        (None, _) => "There is no token.".to_owned(),
+        (Some(0), Some(_)) => "Its token has ended; the next call refreshes it.".to_owned(),
+        (Some(0), None) => "Its token has ended.".to_owned(),
+        (Some(left), Some(due)) => format!(
+            "Its token is good for {}, and is refreshed in {}.",
+            span(left),
+            span(due)
+        ),
+        (Some(left), None) => format!("Its token is good for {}.", span(left)),
+    }
+}
+
+fn happened(facts: &Facts, trouble: &Trouble) -> String {
+    let record = &trouble.record;
+    let asked = trouble.attempt.as_ref().map(asked).unwrap_or_default();
+    format!(
+        "{}: on {}{asked}: {} ({}).",
+        facts.name,
+        spoken(record.since),
+        record.detail,
+        record.reason
+    )
+}
+
+/// What was being tried, and how long that took.
+fn asked(attempt: &PastDecision) -> String {
+    let why = match attempt.why.as_deref() {
+        Some("due") => "its token was due for refresh",
+        Some("expired") => "its token had ended",
+        Some("min_ttl") => "a caller needed more time than was left",
+        Some("rejected_401") => "the server had answered 401",
+        Some("recovery") => "an earlier answer had been lost",
+        _ => "a new token was needed",
+    };
+    let took = attempt
+        .latency_ms
+        .map(|ms| format!(", after {ms} ms"))
+        .unwrap_or_default();
+    format!(
+        ", when {why} and generation {} was shown to the provider{took}",
+        attempt.generation
+    )
+}
+
+fn done(trouble: &Trouble) -> String {
+    let did = match trouble.record.event {
+        Event::ReauthorizationRequired => {
+            "authkeeper deleted nothing, asked no second time, and has handed out no new token since"
+        }
+        Event::Uncertain => {
+            "authkeeper kept serving the token it had and asks again only as the provider's rule allows"
+        }
+        Event::RotationDue => "authkeeper goes on using the key",
+        _ => "authkeeper left the grant as it is and did not try again and again",
+    };
+    let told = if trouble.told {
+        "the owner was told"
+    } else {
+        "no hook has told the owner"
+    };
+    format!("{did}; {told}.")
+}
+
+fn meaning(facts: &Facts, trouble: &Trouble) -> String {
+    let left = facts.left.filter(|left| *left > 0);
+    match (trouble.record.event, left) {
+        (Event::Uncertain, Some(left)) => format!(
+            "Calls still work: the token is good for {}, and whether the provider acted is found out before that.",
+            span(left)
+        ),
+        (Event::RotationDue, _) => "Calls still work.".to_owned(),
+        (_, Some(left)) => format!("Calls still work for {}, then they fail.", span(left)),
+        (_, None) if facts.active && facts.left.is_none() => "Calls may still work.".to_owned(),
+        (_, None) => "No token is left: every call fails until somebody acts.".to_owned(),
+    }
+}
+
+fn to_do(trouble: &Trouble) -> String {
+    format!("What to do: {}", trouble.record.action)
+}
+
+fn action(facts: &Facts) -> Option<&str> {
+    let trouble = facts.trouble.as_ref()?;
+    trouble
+        .ended
+        .is_none()
+        .then_some(trouble.record.action.as_str())
+}
+
+fn spoken(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// What befell it, oldest first: the audit, the ends of troubles, and the refreshes.
+fn timeline(history: &History, log: &[PastDecision]) -> Vec<Value> {
+    let events = history.events.iter().map(|(at, record)| {
+        let field = |name: &str| record[name].as_str();
+        let entry = json!({"at": at, "event": field("event"), "reason": field("reason"), "detail": field("detail")});
+        (*at, entry)
+    });
+    let ends = history.troubles.iter().filter_map(|(trouble, ended)| {
+        let at = (*ended)?;
+        let entry =
+            json!({"at": at, "event": "trouble_over", "reason": trouble.record.reason, "detail": null});
+        Some((at, entry))
+    });
+    let refreshes = log.iter().filter(|line| line.decision == "refresh");
+    // The log has when it was over; what came of it is told in between.
+    let refreshes = refreshes.map(|line| {
+        let took = Duration::from_millis(line.latency_ms.unwrap_or_default());
+        let sent = line.ts.checked_sub(took).unwrap_or(line.ts);
+        let entry = json!({
+            "at": sent, "event": "refresh", "reason": line.why, "detail": line.outcome,
+            "generation": line.generation, "ms": line.latency_ms,
+        });
+        (sent, entry)
+    });
+    let mut all: Vec<(Timestamp, Value)> = events.chain(ends).chain(refreshes).collect();
+    all.sort_by_key(|(at, _)| *at);
+    let old = all.len().saturating_sub(TIMELINE);
+    all.into_iter().skip(old).map(|(_, entry)| entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + second).unwrap()
+    }
+
+    fn record(event: Event) -> Record {
+        Record {
+            event,
+            connection: "notion".to_owned(),
+            principal: "local".to_owned(),
+            task: None,
+            reason: "refresh_refused".to_owned(),
+            detail: "the provider refused the refresh token".to_owned(),
+            since: at(100),
+            expires_at: None,
+            action: "authkeeper reauthorize notion".to_owned(),
+            link: None,
+            trace_id: "t".to_owned(),
+            ts: at(100),
+        }
+    }
+
+    fn attempt() -> PastDecision {
+        let line = json!({
+            "ts": at(99), "connection": "notion", "lineage": 1, "generation": 4, "decision": "refresh",
+            "why": "due", "outcome": "refused", "latency_ms": 210, "trace_id": "t",
+        });
+        serde_json::from_value(line).unwrap()
+    }
+
+    fn facts(trouble: Option<Trouble>) -> Facts {
+        Facts {
+            name: "notion".to_owned(),
+            since: at(0),
+            trouble,
+            refreshes: (3, 0),
+            left: Some(600),
+            due_in: Some(60),
+            active: true,
+        }
+    }
+
+    fn trouble(event: Event, ended: Option<Timestamp>) -> Trouble {
+        Trouble {
+            record: record(event),
+            told: true,
+            ended,
+            attempt: Some(attempt()),
+        }
+    }
+
+    #[test]
+    fn nothing_went_wrong_is_said_with_how_it_stands() {
+        assert_eq!(
+            paragraph(&facts(None)),
+            "Nothing went wrong since 2026-01-01 00:00:00 UTC; it was refreshed 3 times. Its token is good for 10 min, \
+             and is refreshed in 60 s."
+        );
+    }
+
+    #[test]
+    fn a_refused_grant_is_told_from_what_happened_to_what_to_do() {
+        let refused = trouble(Event::ReauthorizationRequired, None);
+        assert_eq!(
+            paragraph(&facts(Some(refused))),
+            "notion: on 2026-01-01 00:01:40 UTC, when its token was due for refresh and generation 4 was shown to the \
+             provider, after 210 ms: the provider refused the refresh token (refresh_refused). authkeeper deleted \
+             nothing, asked no second time, and has handed out no new token since; the owner was told. Calls still \
+             work for 10 min, then they fail. What to do: authkeeper reauthorize notion"
+        );
+        let mut ended = facts(Some(trouble(Event::ReauthorizationRequired, None)));
+        ended.left = Some(0);
+        assert!(paragraph(&ended).contains("every call fails until somebody acts"));
+    }
+
+    #[test]
+    fn a_trouble_that_is_over_asks_for_nothing() {
+        let over = facts(Some(trouble(Event::Uncertain, Some(at(130)))));
+        let said = paragraph(&over);
+        assert!(
+            said.contains("over since 2026-01-01 00:02:10 UTC"),
+            "{said}"
+        );
+        assert!(!said.contains("What to do"), "{said}");
+        assert_eq!(action(&over), None);
+    }
+
+    #[test]
+    fn the_attempt_is_found_by_its_id_else_by_its_refusal() {
+        let log = [attempt()];
+        let mut told = record(Event::ReauthorizationRequired);
+        assert!(attempt_of(&told, &log).is_some());
+        told.trace_id = "another".to_owned();
+        assert!(attempt_of(&told, &log).is_some(), "the refusal before it");
+        told.ts = at(0);
+        assert!(attempt_of(&told, &log).is_none(), "that came later");
+    }
+
+    #[test]
+    fn the_timeline_is_in_order() {
+        let history = History {
+            troubles: vec![],
+            events: vec![
+                (at(0), json!({"event": "signed_in"})),
+                (at(100), json!({"event": "uncertain"})),
+            ],
+        };
+        let line = timeline(&history, &[attempt()]);
+        let events: Vec<_> = line.iter().map(|entry| entry["event"].clone()).collect();
+        assert_eq!(events, ["signed_in", "refresh", "uncertain"]);
+    }
+}

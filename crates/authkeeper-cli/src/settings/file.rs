@@ -1,0 +1,205 @@
+//! The configuration file as it is typed, read setting by setting: each is named in one place only, where it is taken,
+//! and what nobody took is not known.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::parse_duration;
+use crate::{exit::Exit, failure::Failure};
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of the configuration file, from 1.
+    Line(usize),
+    /// An environment variable.
+    Variable(&'static str),
+}
+
+/// One setting as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    /// As a person writes it; none if there is none.
+    pub(crate) value: Option<String>,
+    pub(crate) origin: Origin,
+}
+
+/// A name in the file: the tables around it and its key.
+type Name = Vec<String>;
+
+#[derive(Debug)]
+struct Typed {
+    /// None where it is no text.
+    text: Option<String>,
+    line: usize,
+}
+
+/// The file, emptied setting by setting.
+#[derive(Debug, Default)]
+pub(super) struct ConfigFile {
+    place: String,
+    typed: BTreeMap<Name, Typed>,
+    taken: Vec<Setting>,
+}
+
+impl ConfigFile {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        let place = path.display().to_string();
+        let parsed = DeTable::parse(text).map_err(|error| {
+            let what = format!("{place}: {}", error.to_string().trim());
+            wrong(what)
+        })?;
+        let mut typed = BTreeMap::new();
+        flatten(text, &[], parsed.get_ref(), &mut typed);
+        Ok(Self {
+            place,
+            typed,
+            taken: Vec::new(),
+        })
+    }
+
+    /// A text, if one is set.
+    pub(super) fn text(&mut self, name: &[&str]) -> Result<Option<String>, Failure> {
+        self.take(name, None, |text| Ok(text.to_owned()))
+    }
+
+    /// A text that may hold what is nobody else's business: of it only the first word is shown.
+    pub(super) fn command(&mut self, name: &[&str]) -> Result<Option<String>, Failure> {
+        let command = self.text(name)?;
+        if let Some(shown) = self.taken.last_mut().and_then(|last| last.value.as_mut()) {
+            *shown = first_word(shown);
+        }
+        Ok(command)
+    }
+
+    pub(super) fn duration(&mut self, name: &[&str]) -> Result<Option<Duration>, Failure> {
+        self.take(name, None, parse_duration)
+    }
+
+    pub(super) fn duration_or(
+        &mut self,
+        name: &[&str],
+        default: Duration,
+    ) -> Result<Duration, Failure> {
+        let shown = format!("{}s", default.as_secs());
+        Ok(self
+            .take(name, Some(shown), parse_duration)?
+            .unwrap_or(default))
+    }
+
+    /// Takes a setting, and notes its value and where it comes from.
+    pub(super) fn take<T>(
+        &mut self,
+        name: &[&str],
+        default: Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Failure> {
+        let key: Name = name.iter().map(|&part| part.to_owned()).collect();
+        let shown = spelled(&key);
+        let Some(typed) = self.typed.remove(&key) else {
+            self.taken.push(Setting {
+                name: shown,
+                value: default,
+                origin: Origin::Default,
+            });
+            return Ok(None);
+        };
+        let line = typed.line;
+        let text = typed
+            .text
+            .ok_or_else(|| self.fault(line, &format!("{shown} must be a text in quotes")))?;
+        let value = parse(&text).map_err(|why| self.fault(line, &format!("{shown}: {why}")))?;
+        self.taken.push(Setting {
+            name: shown,
+            value: Some(text),
+            origin: Origin::Line(line),
+        });
+        Ok(Some(value))
+    }
+
+    /// The names of the tables under this one.
+    pub(super) fn tables_of(&self, table: &str) -> Vec<String> {
+        let below = |name: &Name| match name.as_slice() {
+            [first, second, _, ..] if first == table => Some(second.clone()),
+            _ => None,
+        };
+        let mut names: Vec<String> = self.typed.keys().filter_map(below).collect();
+        names.dedup();
+        names
+    }
+
+    /// All that was taken; what was not is not known.
+    pub(super) fn all_taken(self) -> Result<Vec<Setting>, Failure> {
+        let unknown: Vec<String> = self
+            .typed
+            .iter()
+            .map(|(name, typed)| format!("{} (line {})", spelled(name), typed.line))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(self.taken);
+        }
+        let what = format!("{}: no such setting: {}", self.place, unknown.join(", "));
+        Err(wrong(what))
+    }
+
+    fn fault(&self, line: usize, what: &str) -> Failure {
+        wrong(format!("{}, line {line}: {what}", self.place))
+    }
+}
+
+fn wrong(what: String) -> Failure {
+    let next = "mend that line; docs/configuration.md lists every setting";
+    Failure::new(Exit::Config, what, next)
+}
+
+fn flatten(text: &str, above: &[String], table: &DeTable<'_>, typed: &mut BTreeMap<Name, Typed>) {
+    for (key, value) in table {
+        let mut name = above.to_vec();
+        name.push(key.get_ref().to_string());
+        match value.get_ref() {
+            DeValue::Table(below) if !below.is_empty() => flatten(text, &name, below, typed),
+            // An empty table sets nothing.
+            DeValue::Table(_) => {}
+            other => {
+                let line = line_of(text, key);
+                let text = match other {
+                    DeValue::String(text) => Some(text.to_string()),
+                    _ => None,
+                };
+                typed.insert(name, Typed { text, line });
+            }
+        }
+    }
+}
+
+fn line_of<T>(text: &str, spanned: &Spanned<T>) -> usize {
+    let before = text.get(..spanned.span().start).unwrap_or_default();
+    1 + before.matches('\n').count()
+}
+
+/// As in the file: what is no plain word stands in quotes.
+fn spelled(name: &Name) -> String {
+    let part = |part: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if part.chars().all(plain) {
+            part.clone()
+        } else {
+            format!("{part:?}")
+        }
+    };
+    name.iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+fn first_word(command: &str) -> String {
+    match command.trim().split_once(char::is_whitespace) {
+        Some((first, _)) => format!("{first} …"),
+        None => command.trim().to_owned(),
+    }
+}

@@ -1,0 +1,367 @@
+//! Where things are and how they are set: the environment and the configuration file, read once, parsed into what they
+//! mean.
+
+mod file;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use self::file::ConfigFile;
+pub(crate) use self::file::{Origin, Setting};
+use crate::{exit::Exit, failure::Failure};
+use authkeeper::{
+    model::ReplayRule,
+    refresh::{ProviderHabits, RefreshRules},
+    runtime,
+};
+
+/// The environment as it was at the start; nothing else reads it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    pub(crate) fn of_process() -> Self {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        Self(std::env::vars_os().filter_map(text).collect())
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&OsString> {
+        self.0.get(name).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.to_str()
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+}
+
+/// Everything that is set, as it is meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) runtime: runtime::Settings,
+    /// The command that is told of a trouble.
+    pub(crate) on_trouble: Option<String>,
+    /// The URL of our client metadata document.
+    pub(crate) client_metadata_url: Option<String>,
+    /// The configuration file, and whether it is there.
+    pub(crate) file: (PathBuf, bool),
+    /// What the file may set, with where each value comes from.
+    pub(crate) listed: Vec<Setting>,
+    /// Where things are, with where that comes from.
+    pub(crate) places: Vec<Setting>,
+}
+
+/// The variables that are read beside those of the XDG base directory specification.
+pub(crate) const VARIABLES: [&str; 6] = [
+    "AUTHKEEPER_CONFIG",
+    "AUTHKEEPER_STORE",
+    "AUTHKEEPER_KEY_FILE",
+    "AUTHKEEPER_LOG",
+    "BROWSER",
+    "NO_COLOR",
+];
+
+impl Settings {
+    pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
+        let path = config_path(environment)?;
+        let named = environment.get("AUTHKEEPER_CONFIG").is_some();
+        let (mut file, there) = read_config(&path, named)?;
+        let mut runtime = runtime::Settings::in_folder(data_folder(environment)?);
+        let places = place(environment, &mut runtime, (&path, named))?;
+        runtime.rules = rules(&mut file)?;
+        Ok(Self {
+            runtime,
+            on_trouble: file.command(&["on_trouble"])?,
+            client_metadata_url: file.text(&["client_metadata_url"])?,
+            listed: file.all_taken()?,
+            file: (path, there),
+            places,
+        })
+    }
+}
+
+/// Puts store and key where the environment wants them, and says why each thing is where it is.
+fn place(
+    environment: &Environment,
+    runtime: &mut runtime::Settings,
+    (config, named): (&Path, bool),
+) -> Result<Vec<Setting>, Failure> {
+    let by = |variable, set: bool| {
+        if set {
+            Origin::Variable(variable)
+        } else {
+            Origin::Default
+        }
+    };
+    let (store, key) = (
+        environment.path("AUTHKEEPER_STORE"),
+        environment.path("AUTHKEEPER_KEY_FILE"),
+    );
+    let store_by = by("AUTHKEEPER_STORE", store.is_some());
+    let key_by = key
+        .as_ref()
+        .map_or(store_by, |_| Origin::Variable("AUTHKEEPER_KEY_FILE"));
+    if let Some(store) = store {
+        if store.to_string_lossy().contains("://") {
+            let what = "AUTHKEEPER_STORE is a URL, and only a file is supported yet";
+            let next = "give the path of an SQLite file";
+            return Err(Failure::new(Exit::Config, what, next));
+        }
+        runtime.data = store.parent().map(Path::to_owned).unwrap_or_default();
+        runtime.key = runtime.data.join("key");
+        runtime.store = store;
+    }
+    if let Some(key) = key {
+        runtime.key = key;
+    }
+    let shown = |name: &str, path: &Path, origin| Setting {
+        name: name.to_owned(),
+        value: Some(path.display().to_string()),
+        origin,
+    };
+    Ok(vec![
+        shown("config", config, by("AUTHKEEPER_CONFIG", named)),
+        shown("data", &runtime.data, store_by),
+        shown("store", &runtime.store, store_by),
+        shown("key", &runtime.key, key_by),
+    ])
+}
+
+fn config_path(environment: &Environment) -> Result<PathBuf, Failure> {
+    if let Some(path) = environment.path("AUTHKEEPER_CONFIG") {
+        return Ok(path);
+    }
+    Ok(xdg(environment, "XDG_CONFIG_HOME", ".config")?.join("authkeeper/config.toml"))
+}
+
+fn data_folder(environment: &Environment) -> Result<PathBuf, Failure> {
+    Ok(xdg(environment, "XDG_DATA_HOME", ".local/share")?.join("authkeeper"))
+}
+
+/// The XDG base directory specification: an absolute path in the variable, else its default under the home.
+fn xdg(environment: &Environment, variable: &str, default: &str) -> Result<PathBuf, Failure> {
+    if let Some(path) = environment.path(variable).filter(|path| path.is_absolute()) {
+        return Ok(path);
+    }
+    let home = environment.path("HOME").ok_or_else(|| {
+        let what = format!("neither {variable} nor HOME is set");
+        Failure::new(
+            Exit::Config,
+            what,
+            "set HOME (cron does, a bare service may not)",
+        )
+    })?;
+    Ok(home.join(default))
+}
+
+/// `named`: somebody wants this file, so it has to be there.
+fn read_config(path: &Path, named: bool) -> Result<(ConfigFile, bool), Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            if missing && !named {
+                return Ok((ConfigFile::default(), false));
+            }
+            let what = format!("{} can't be read: {error}", path.display());
+            let next = if missing {
+                "write it, or mend AUTHKEEPER_CONFIG, which names it"
+            } else {
+                "check its permissions"
+            };
+            return Err(Failure::new(Exit::Config, what, next));
+        }
+    };
+    Ok((ConfigFile::parse(path, &text)?, true))
+}
+
+fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
+    let mut rules = RefreshRules::default();
+    rules.exchange_limit =
+        file.duration_or(&["refresh", "exchange_limit"], rules.exchange_limit)?;
+    rules.quiet_period = file.duration_or(&["refresh", "quiet_period"], rules.quiet_period)?;
+    rules.reserve = file.duration_or(&["refresh", "reserve"], rules.reserve)?;
+    for issuer in file.tables_of("provider") {
+        let parse = |text: &str| ReplayRule::parse(text).map_err(|error| error.to_string());
+        let unknown = Some(ReplayRule::default().to_string());
+        let replay = file.take(&["provider", &issuer, "replay"], unknown, parse)?;
+        let lifetime = file.duration(&["provider", &issuer, "default_lifetime"])?;
+        let habits = ProviderHabits::new(replay.unwrap_or_default(), lifetime);
+        rules.providers.insert(issuer, habits);
+    }
+    Ok(rules)
+}
+
+/// `90s`, `10m`, `2h`, `1d`; a bare number counts seconds.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.strip_prefix(digits).unwrap_or_default();
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => {
+            return Err(format!(
+                "{text:?} is not a duration; write 90s, 10m, 2h or 1d"
+            ));
+        }
+    };
+    let number = digits
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(seconds));
+    number
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{text:?} is not a duration; write 90s, 10m, 2h or 1d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
+        Environment(pairs.iter().map(own).collect())
+    }
+
+    fn parsed(text: &str) -> ConfigFile {
+        ConfigFile::parse(Path::new("config.toml"), text).unwrap()
+    }
+
+    fn loaded(text: &str) -> Result<Settings, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let set = [
+            ("HOME", "/nowhere/h"),
+            ("AUTHKEEPER_CONFIG", path.to_str().unwrap()),
+        ];
+        Settings::load(&environment(&set))
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("10m").unwrap(), Duration::from_mins(10));
+        assert_eq!(parse_duration("90").unwrap(), Duration::from_secs(90));
+        assert_eq!(parse_duration("2 h").unwrap(), Duration::from_hours(2));
+        for bad in ["", "soon", "-1s", "1w", "99999999999999999999s"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_not_known_is_said_with_its_line() {
+        let text = "\non_truble = \"x\"\n[refresh]\nreserv = \"3s\"\n[other]\nx = 1\n";
+        let failure = loaded(text).unwrap_err();
+        assert_eq!(failure.exit, Exit::Config);
+        let said = "other.x (line 6), refresh.reserv (line 4)";
+        for said in ["on_truble (line 2)", said] {
+            assert!(failure.what.contains(said), "{}", failure.what);
+        }
+    }
+
+    #[test]
+    fn a_value_that_can_t_be_is_said_with_its_line() {
+        for (text, said) in [
+            ("[refresh]\nreserve = \"soon\"", "line 2: refresh.reserve: "),
+            ("on_trouble = 3", "line 1: on_trouble must be a text"),
+            ("[provider.\"https://a.b\"]\nreplay = \"maybe\"", "line 2: "),
+            ("on_trouble = ", "config.toml: "),
+        ] {
+            let failure = loaded(text).unwrap_err();
+            assert_eq!(failure.exit, Exit::Config);
+            assert!(failure.what.contains(said), "{}", failure.what);
+        }
+    }
+
+    #[test]
+    fn every_value_says_where_it_comes_from() {
+        let settings = loaded("on_trouble = \"mail -s secret me\"\n").unwrap();
+        let listed = |name: &str| {
+            let found = settings.listed.iter().find(|setting| setting.name == name);
+            let found = found.unwrap();
+            (found.value.clone(), found.origin)
+        };
+        let mail = Some("mail …".to_owned());
+        assert_eq!(listed("on_trouble"), (mail, Origin::Line(1)));
+        let default = (Some("30s".to_owned()), Origin::Default);
+        assert_eq!(listed("refresh.reserve"), default);
+        assert_eq!(listed("client_metadata_url"), (None, Origin::Default));
+        let config = &settings.places[0];
+        assert_eq!(config.origin, Origin::Variable("AUTHKEEPER_CONFIG"));
+    }
+
+    /// The example in the documentation sets everything there is, and nothing that is not.
+    #[test]
+    fn the_documentation_lists_every_setting_and_variable() {
+        let document = include_str!("../../../../docs/configuration.md");
+        let (_, example) = document.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let settings = loaded(example).unwrap();
+        let left_out: Vec<&Setting> = settings
+            .listed
+            .iter()
+            .filter(|setting| setting.origin == Origin::Default)
+            .collect();
+        assert_eq!(left_out, Vec::<&Setting>::new());
+        let row = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        let mut documented: Vec<String> = document.lines().filter_map(row).collect();
+        documented.retain(|name| name != "AUTHKEEPER_URL");
+        assert_eq!(documented, VARIABLES);
+    }
+
+    #[test]
+    fn a_file_that_is_named_has_to_be_there() {
+        let set = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "/nowhere/c")];
+        let failure = Settings::load(&environment(&set)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.what.contains("/nowhere/c"), "{}", failure.what);
+        let unset = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "")];
+        assert!(Settings::load(&environment(&unset)).is_ok());
+    }
+
+    #[test]
+    fn providers_have_their_habits() {
+        let file = r#"
+            [provider."https://as.example"]
+            replay = "grace 30s"
+            default_lifetime = "1h"
+        "#;
+        let rules = rules(&mut parsed(file)).unwrap();
+        let habits = &rules.providers["https://as.example"];
+        assert_eq!(habits.replay, ReplayRule::Grace(Duration::from_secs(30)));
+        assert_eq!(habits.default_lifetime, Some(Duration::from_hours(1)));
+        let bad = "[provider.x]\nreplay = \"maybe\"";
+        assert!(super::rules(&mut parsed(bad)).is_err());
+    }
+
+    #[test]
+    fn the_folders_follow_xdg_and_the_variables_win() {
+        let plain = Settings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        assert_eq!(
+            plain.runtime.store,
+            Path::new("/nowhere/h/.local/share/authkeeper/store.db")
+        );
+        let set = environment(&[
+            ("HOME", "/nowhere/h"),
+            ("AUTHKEEPER_STORE", "/nowhere/s/x.db"),
+        ]);
+        let set = Settings::load(&set).unwrap();
+        assert_eq!(set.runtime.key, Path::new("/nowhere/s/key"));
+        assert_eq!(
+            Settings::load(&environment(&[])).unwrap_err().exit,
+            Exit::Config
+        );
+    }
+}

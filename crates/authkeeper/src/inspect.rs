@@ -1,0 +1,170 @@
+//! Looking at how things stand without changing any of it: for `doctor`, `check` and `why`. No secret leaves here.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    error::TokenError,
+    http::Reach,
+    model::{
+        AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName, Grant,
+        LifetimeSource, RegistrationSource, ReplayRule, ServerMetadata,
+    },
+    oauth::{
+        classify,
+        discovery::{self, DiscoveryError},
+    },
+    refresh::{decide, log::PastDecision, standing},
+    runtime::{ConnectionStatus, Runtime},
+    store::{History, StoreError},
+};
+
+/// A connection, looked at closely.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// How it stands.
+    pub status: ConnectionStatus,
+    /// When its grant was given last: by a sign-in or an import.
+    pub signed_in_at: Timestamp,
+    /// Its access token, if it has one.
+    pub access: Option<AccessFacts>,
+    /// What its provider does with a refresh token that comes twice, as far as it is set or known.
+    pub replay: ReplayRule,
+    /// Its client, if it has one.
+    pub client: Option<ClientFacts>,
+    /// What was known of its provider when it was signed in.
+    pub metadata: Option<ServerMetadata>,
+}
+
+/// What is known of an access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccessFacts {
+    /// When it was asked for.
+    pub issued_at: Timestamp,
+    /// How long it lives from then.
+    pub lifetime: Duration,
+    /// Where that belief comes from.
+    pub lifetime_source: LifetimeSource,
+    /// How old it is when it is refreshed, at the latest.
+    pub due_after: Duration,
+}
+
+/// What is known of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientFacts {
+    /// How it proves itself.
+    pub auth_method: ClientAuthMethod,
+    /// How it came to be.
+    pub source: RegistrationSource,
+    /// What is known of its secrets, in the order in which they are tried.
+    pub secrets: Vec<SecretFacts>,
+}
+
+/// What is known of a client's secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretFacts {
+    /// When the provider last refused it.
+    pub refused: Option<Timestamp>,
+    /// When the provider said that it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a provider says of itself today.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Refetched {
+    /// Its metadata.
+    pub metadata: ServerMetadata,
+    /// How far its clock is ahead of ours, in seconds, if it told the time.
+    pub skew_s: Option<i64>,
+}
+
+impl AccessFacts {
+    fn of(grant: &Grant, token: &AccessToken) -> Self {
+        let mut unhurried = standing(grant);
+        unhurried.jitter = 0.0;
+        let due = decide::until_due(unhurried, token.issued);
+        Self {
+            issued_at: token.issued.wall,
+            lifetime: token.lifetime,
+            lifetime_source: token.lifetime_source,
+            due_after: due,
+        }
+    }
+}
+
+impl From<ClientRegistration> for ClientFacts {
+    fn from(client: ClientRegistration) -> Self {
+        let secrets = client.secrets.iter().map(|secret| SecretFacts {
+            refused: secret.refused,
+            expires_at: secret.expires_at,
+        });
+        Self {
+            auth_method: client.auth_method,
+            source: client.source,
+            secrets: secrets.collect(),
+        }
+    }
+}
+
+impl Runtime {
+    /// One connection, looked at closely.
+    pub async fn inspect(&self, name: &ConnectionName) -> Result<Inspection, TokenError> {
+        let status = self.status(name).await?;
+        let connection = &status.connection;
+        let grant = match &connection.grant {
+            Some(id) => self.tools.store.grant(id).await?,
+            None => None,
+        };
+        let store = &self.tools.store;
+        let client = store
+            .registration(&connection.issuer, &connection.client_id)
+            .await?;
+        let provider = store.provider(&connection.issuer).await?;
+        let signed_in_at = store.history(name).await?.signed_in_at();
+        let habits = self
+            .tools
+            .rules
+            .habits(connection.issuer.as_str(), connection.provider.as_deref());
+        let access = grant
+            .as_ref()
+            .and_then(|grant| Some(AccessFacts::of(grant, grant.access.as_ref()?)));
+        Ok(Inspection {
+            signed_in_at: signed_in_at.unwrap_or(connection.created),
+            access,
+            replay: habits.replay,
+            client: client.map(ClientFacts::from),
+            metadata: provider.map(|provider| provider.metadata),
+            status,
+        })
+    }
+
+    /// Every decision about a refresh that is still in the log, oldest first.
+    pub fn decisions(&self) -> Vec<PastDecision> {
+        self.tools.log.read()
+    }
+
+    /// What befell a connection.
+    pub async fn history(&self, name: &ConnectionName) -> Result<History, StoreError> {
+        self.tools.store.history(name).await
+    }
+
+    /// What a connection's provider says of itself today. Nothing is kept of it.
+    pub async fn refetch_metadata(
+        &self,
+        connection: &Connection,
+    ) -> Result<Refetched, DiscoveryError> {
+        let reach = Reach::of(connection.internal);
+        let transport = self.tools.transport.as_ref();
+        let (provider, reply) =
+            discovery::provider_and_reply(transport, &connection.issuer, reach).await?;
+        Ok(Refetched {
+            metadata: provider.metadata,
+            skew_s: classify::skew_seconds(&reply, self.now()),
+        })
+    }
+}
