@@ -124,7 +124,9 @@ impl Runtime {
         let client = store
             .registration(&connection.issuer, &connection.client_id)
             .await?;
-        let provider = store.provider(&connection.issuer).await?;
+        let provider = store
+            .provider(&connection.issuer, &connection.client_id)
+            .await?;
         let signed_in_at = store.history(name).await?.signed_in_at();
         let habits = self
             .tools

@@ -194,7 +194,9 @@ fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
         let unknown = Some(ReplayRule::default().to_string());
         let replay = file.take(&["provider", &issuer, "replay"], unknown, parse)?;
         let lifetime = file.duration(&["provider", &issuer, "default_lifetime"])?;
+        let audience = file.text(&["provider", &issuer, "assertion_audience"])?;
         let habits = ProviderHabits::new(replay.unwrap_or_default(), lifetime);
+        let habits = habits.assertion_audience(audience);
         rules.providers.insert(issuer, habits);
     }
     Ok(rules)

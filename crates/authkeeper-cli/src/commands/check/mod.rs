@@ -132,8 +132,10 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
     });
     let millis = clock.now().since(begun).as_millis();
     trouble::report(app, name, None).await;
+    let answered = answered?;
+    app.runtime.token_works(name).await?;
     Ok(Checked {
-        answered: answered?,
+        answered,
         millis,
         now: app.runtime.status(name).await?,
     })
