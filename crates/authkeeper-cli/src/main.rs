@@ -95,9 +95,14 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 }
 
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
-    // It has no store and reads no configuration.
+    // These have no store and read no configuration.
     let command = match cli.command {
         Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
+        Command::Demo(args) => return commands::demo::demo(args, &environment, output).await,
+        Command::DemoJob(args) => {
+            return commands::demo::work(args, &environment).await.map(|()| 0);
+        }
+        Command::DemoPerson { url } => return commands::demo::sign_in(&url).await.map(|()| 0),
         command => command,
     };
     let settings = Settings::load(&environment)?;
@@ -135,6 +140,11 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Status { name } => commands::status::status(app, name.as_deref()).await,
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
         // These are taken before this.
-        Command::Run(_) | Command::Sandbox(_) | Command::Doctor { .. } => Ok(()),
+        Command::Run(_)
+        | Command::Sandbox(_)
+        | Command::Demo(_)
+        | Command::DemoJob(_)
+        | Command::DemoPerson { .. }
+        | Command::Doctor { .. } => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod connect;
+pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod mcp;

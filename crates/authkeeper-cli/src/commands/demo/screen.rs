@@ -1,0 +1,181 @@
+//! Where the story is told: lines that stay, and below them, where a person watches, a picture that is drawn anew in
+//! place.
+
+use authkeeper::{clock::Seams, model::Moment};
+use rustix::termios::tcgetwinsize;
+
+use crate::output::{Output, Paint};
+
+/// No line is wider, however wide the terminal is.
+const WIDEST: usize = 100;
+const NARROWEST: usize = 60;
+
+pub(super) struct Screen {
+    output: Output,
+    seams: Seams,
+    started: Moment,
+    /// Whether there is a picture.
+    live: bool,
+    pub(super) unicode: bool,
+    /// How many lines of the picture stand on the terminal.
+    drawn: usize,
+}
+
+impl Screen {
+    pub(super) fn new(output: Output, unicode: bool) -> Self {
+        let seams = Seams::system();
+        Self {
+            output,
+            started: seams.clock.now(),
+            seams,
+            live: output.is_watched(),
+            unicode,
+            drawn: 0,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "how wide the terminal is, is the screen's to say"
+    )]
+    pub(super) fn width(&self) -> usize {
+        let size = tcgetwinsize(std::io::stderr()).ok();
+        let columns = size.map_or(0, |size| usize::from(size.ws_col));
+        if columns == 0 {
+            80
+        } else {
+            columns.clamp(NARROWEST, WIDEST)
+        }
+    }
+
+    pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
+        self.output.paint_err(paint, text)
+    }
+
+    /// A heading.
+    pub(super) fn part(&mut self, title: &str) {
+        let title = self.paint(Paint::Strong, title);
+        self.lines(&[String::new(), title]);
+    }
+
+    /// Something that happens, with the time since the start.
+    pub(super) fn say(&mut self, text: &str) {
+        self.event(None, text);
+    }
+
+    /// The same, in a colour.
+    pub(super) fn event(&mut self, paint: Option<Paint>, text: &str) {
+        let seconds = self.seams.clock.now().since(self.started).as_secs();
+        let stamp = format!("{}:{:02}", seconds / 60, seconds % 60);
+        let stamp = self.paint(Paint::Dim, &stamp);
+        let mut lines = Vec::new();
+        for (number, line) in self.wrapped(text, 6).into_iter().enumerate() {
+            let line = paint.map_or(line.clone(), |paint| self.paint(paint, &line));
+            lines.push(match number {
+                0 => format!("{stamp}  {line}"),
+                _ => format!("      {line}"),
+            });
+        }
+        self.lines(&lines);
+    }
+
+    /// A sentence without a time.
+    pub(super) fn tell(&mut self, text: &str) {
+        let lines = self.wrapped(text, 0);
+        self.lines(&lines);
+    }
+
+    /// A command as the user would type it.
+    pub(super) fn command(&mut self, words: &str) {
+        let words = self.paint(Paint::Strong, &format!("$ {words}"));
+        self.lines(&[format!("      {words}")]);
+    }
+
+    /// What a command printed.
+    pub(super) fn printed(&mut self, line: &str) {
+        let lines: Vec<String> = self.wrapped(line, 8);
+        let lines: Vec<String> = lines.iter().map(|line| format!("        {line}")).collect();
+        self.lines(&lines);
+    }
+
+    fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
+        if self.live {
+            wrap(text, self.width().saturating_sub(indent + 1))
+        } else {
+            vec![text.to_owned()]
+        }
+    }
+
+    fn lines(&mut self, lines: &[String]) {
+        let mut text = self.erasing();
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.output.raw(&text);
+    }
+
+    /// Draws the picture anew in its place.
+    pub(super) fn draw(&mut self, picture: &[String]) {
+        if !self.live {
+            return;
+        }
+        let mut text = self.erasing();
+        for line in picture {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.drawn = picture.len();
+        self.output.raw(&text);
+    }
+
+    /// What takes the picture off the terminal: up by its lines, then everything below is cleared (ECMA-48 CPL, ED).
+    fn erasing(&mut self) -> String {
+        match std::mem::take(&mut self.drawn) {
+            0 => String::new(),
+            lines => format!("\x1b[{lines}F\x1b[J"),
+        }
+    }
+
+    /// The picture stays as it is, and what follows comes below it.
+    pub(super) fn keep_picture(&mut self) {
+        self.drawn = 0;
+    }
+}
+
+/// Breaks at spaces; a word that is too long stays whole.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines
+            .last_mut()
+            .map(|line| line.chars().count())
+            .unwrap_or_default();
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(last) = lines.last_mut() {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_spaces() {
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("averylongword x", 4), ["averylongword", "x"]);
+        assert_eq!(wrap("", 4), [""]);
+    }
+}
