@@ -48,14 +48,13 @@ async fn hold(scene: &mut Scene, url: &str) -> Result<(), Failure> {
     scene.stage.pipe(&["token", "demo"], &job).await?;
     scene.happens(
         None,
+        "Calls go on, with the one key there is.",
         "The job has its key and works. Nobody will get it another one.",
     );
     let failed = |scene: &Scene| scene.log.count(Call::is_failed) > 0;
     scene.until("the first failed call", STEP, failed).await?;
     scene.mark("key ended", Paint::Bad);
-    scene.happens(
-        Some(Paint::Bad),
-        "The key has ended, and from now on every call is refused (401). The sign-in still stands, a new key could be had \
+    scene.happens(Some(Paint::Bad), "The key has ended; every call fails.", "The key has ended, and from now on every call is refused (401). The sign-in still stands, a new key could be had \
          for the asking; but the job holds only the key, and nobody asks.",
     );
     scene.until_ended(STEP).await?;

@@ -72,7 +72,7 @@ struct Told {
 }
 
 /// How much time the picture has room for.
-const WHOLE: Duration = Duration::from_secs(64);
+const WHOLE: Duration = Duration::from_secs(58);
 const HELD: Duration = Duration::from_secs(32);
 
 /// Plays the story. However it ends, nothing that was started goes on.
@@ -213,10 +213,8 @@ fn next_steps(held: bool, output: Output) {
         return;
     }
     output.say("Next:");
-    output.say(
-        "  authkeeper connect NAME URL    sign in to what you have: any MCP server or OAuth API",
-    );
-    output.say("  authkeeper sandbox             a provider to play with, and to break");
+    output.say("  authkeeper connect NAME URL    your own: any MCP server or OAuth API");
+    output.say("  authkeeper sandbox             a provider to play with and to break");
     output.say("  authkeeper --help, README.md   everything else");
 }
 

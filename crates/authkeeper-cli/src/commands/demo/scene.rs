@@ -37,7 +37,7 @@ pub(super) struct Scene {
     /// When the access ended, in milliseconds since 1970.
     pub(super) ended: Option<i64>,
     pub(super) marks: Vec<Mark>,
-    pub(super) sentence: String,
+    pub(super) sentence: &'static str,
     tail: Tail,
     zero: i64,
     span: Duration,
@@ -112,7 +112,7 @@ impl Scene {
             keys: Vec::new(),
             ended: None,
             marks: Vec::new(),
-            sentence: String::new(),
+            sentence: "",
             span,
             looks: 0,
         })
@@ -263,9 +263,14 @@ impl Scene {
         Ok(ended)
     }
 
-    /// Says what happens, above the picture and in it.
-    pub(super) fn happens(&mut self, paint: Option<crate::output::Paint>, text: &str) {
-        text.clone_into(&mut self.sentence);
+    /// Says what happens above the picture, and in it what is the case from `now` on.
+    pub(super) fn happens(
+        &mut self,
+        paint: Option<crate::output::Paint>,
+        now: &'static str,
+        text: &str,
+    ) {
+        self.sentence = now;
         self.screen.event(paint, text);
         self.draw();
     }
@@ -307,7 +312,7 @@ impl Scene {
             keys: self.keys.iter().enumerate().map(key).collect(),
             calls: self.log.calls.iter().filter_map(dot).collect(),
             marks: self.marks.clone(),
-            sentence: self.sentence.clone(),
+            sentence: self.sentence.to_owned(),
             numbers: self.numbers(),
         }
     }

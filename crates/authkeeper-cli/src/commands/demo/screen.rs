@@ -95,9 +95,16 @@ impl Screen {
         self.lines(&[format!("      {words}")]);
     }
 
-    /// What a command printed.
+    /// What a command printed. A row of a table is cut off rather than broken.
     pub(super) fn printed(&mut self, line: &str) {
-        let lines: Vec<String> = self.wrapped(line, 8);
+        let is_row = line.trim().contains("  ");
+        let room = self.width().saturating_sub(9);
+        let lines = if is_row && self.live && line.chars().count() > room {
+            let kept: String = line.chars().take(room.saturating_sub(1)).collect();
+            vec![format!("{kept}…")]
+        } else {
+            self.wrapped(line, 8)
+        };
         let lines: Vec<String> = lines.iter().map(|line| format!("        {line}")).collect();
         self.lines(&lines);
     }
@@ -119,16 +126,21 @@ impl Screen {
         self.output.raw(&text);
     }
 
-    /// Draws the picture anew in its place.
+    /// Draws the picture anew in its place: each line over the one before it (ECMA-48 CPL, EL, ED), so that nothing
+    /// flickers.
     pub(super) fn draw(&mut self, picture: &[String]) {
         if !self.live {
             return;
         }
-        let mut text = self.erasing();
+        let mut text = String::new();
+        if self.drawn > 0 {
+            text = format!("\x1b[{}F", self.drawn);
+        }
         for line in picture {
             text.push_str(line);
-            text.push('\n');
+            text.push_str("\x1b[K\n");
         }
+        text.push_str("\x1b[J");
         self.drawn = picture.len();
         self.output.raw(&text);
     }
@@ -147,19 +159,18 @@ impl Screen {
     }
 }
 
-/// Breaks at spaces; a word that is too long stays whole.
+/// Breaks at spaces and keeps the first line's indentation; a word that is too long stays whole.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines
-            .last_mut()
-            .map(|line| line.chars().count())
-            .unwrap_or_default();
-        if line > 0 && line + 1 + word.chars().count() > width {
-            lines.push(String::new());
+    let words = text.trim_start();
+    let indent = " ".repeat(text.len() - words.len());
+    let mut lines = vec![indent.clone()];
+    for word in words.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line > indent.len() && line + 1 + word.chars().count() > width {
+            lines.push(indent.clone());
         }
         if let Some(last) = lines.last_mut() {
-            if !last.is_empty() {
+            if last.len() > indent.len() {
                 last.push(' ');
             }
             last.push_str(word);
@@ -177,5 +188,6 @@ mod tests {
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("averylongword x", 4), ["averylongword", "x"]);
         assert_eq!(wrap("", 4), [""]);
+        assert_eq!(wrap("  next: do it", 10), ["  next: do", "  it"]);
     }
 }

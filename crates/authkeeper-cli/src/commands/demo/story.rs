@@ -15,7 +15,7 @@ use super::{
 use crate::{failure::Failure, output::Paint};
 
 /// The outage is over this long after the key in use was given: its renewal falls due in it, and its end does not.
-const OUTAGE_FROM: Duration = Duration::from_secs(8);
+const OUTAGE_FROM: Duration = Duration::from_secs(7);
 const OUTAGE: Duration = Duration::from_secs(9);
 /// Longer than any step takes.
 const STEP: Duration = Duration::from_secs(30);
@@ -107,9 +107,7 @@ async fn outlive(scene: &mut Scene) -> Result<Outputs, Failure> {
         .screen
         .part("2 of 5  The job runs longer than its key lives");
     let outputs = scene.start(&RUN)?;
-    scene.happens(
-        None,
-        "The job calls the service all the time, four calls side by side. It never sees a key: authkeeper adds it on the \
+    scene.happens(None, "Calls go on; the key is swapped before it ends.", "The job calls the service all the time, four calls side by side. It never sees a key: authkeeper adds it on the \
          way.",
     );
     scene
@@ -119,7 +117,7 @@ async fn outlive(scene: &mut Scene) -> Result<Outputs, Failure> {
         "Key 1 is {} s old; authkeeper swapped it for key 2 ahead of time. The calls just go on.",
         (scene.keys[1] - scene.keys[0]) / 1000
     );
-    scene.happens(Some(Paint::Good), &text);
+    scene.happens(Some(Paint::Good), "Calls go on, with key 2.", &text);
     Ok(outputs)
 }
 
@@ -137,17 +135,13 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure>
         label: "outage",
         paint: Paint::Warn,
     });
-    scene.happens(
-        Some(Paint::Warn),
-        "From now on every request for a new key is answered with \"out of service, try again\" (503).",
+    scene.happens(Some(Paint::Warn), "The sign-in server is down. Calls go on, with key 2.", "From now on every request for a new key is answered with \"out of service, try again\" (503).",
     );
     let turned_away = |scene: &Scene| facts::turned_away(&scene.counters()) > 0;
     scene
         .until("a renewal in the outage", STEP, turned_away)
         .await?;
-    scene.happens(
-        Some(Paint::Warn),
-        "A new key is due and none is to be had. Key 2 is good for some seconds more: calls go on, authkeeper keeps asking.",
+    scene.happens(Some(Paint::Warn), "A new key is due, none to be had. Calls go on, with key 2.", "A new key is due and none is to be had. Key 2 is good for some seconds more: calls go on, authkeeper keeps asking.",
     );
     let over = |scene: &Scene| scene.now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
     scene.until("the end of the outage", STEP, over).await?;
@@ -164,7 +158,7 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure>
         "The server is back after {} s, and key 3 is there before key 2 ended. No call noticed.",
         (until - from) / 1000
     );
-    scene.happens(Some(Paint::Good), &text);
+    scene.happens(Some(Paint::Good), "Calls go on, with key 3.", &text);
     Ok(())
 }
 
@@ -179,6 +173,7 @@ async fn kill_and_restart(
         .part("4 of 5  Killed right after a swap, and started again");
     scene.happens(
         None,
+        "Calls go on, with key 3. The kill comes with key 4.",
         "Waiting for the moment in which the next key arrives.",
     );
     let kept = |scene: &Scene| {
@@ -192,7 +187,7 @@ async fn kill_and_restart(
     if !killed.was_killed() {
         return Err(bug(format!("the run was not killed: {}", killed.status)));
     }
-    scene.mark("killed", Paint::Bad);
+    scene.mark("kill", Paint::Bad);
     scene.read_log();
     moments.killed = Some(scene.now());
     moments.cut_off = scene.under_way();
@@ -200,16 +195,14 @@ async fn kill_and_restart(
         "Key 4 is {age} ms old, key 3 is spent: kill -9. authkeeper and the job are dead at once, {} calls under way.",
         moments.cut_off
     );
-    scene.happens(Some(Paint::Bad), &text);
+    scene.happens(Some(Paint::Bad), "Nothing runs any more.", &text);
     scene.pass(DOWN).await;
     let outputs = scene.start(&RUN)?;
     let answered = |scene: &Scene| facts::answered_since(scene, moments.killed) > 4;
     scene
         .until("the first calls after the restart", STEP, answered)
         .await?;
-    scene.happens(
-        Some(Paint::Good),
-        "The same command again, and no sign-in: key 4 was safe on disk. The calls that were cut off are sent again under \
+    scene.happens(Some(Paint::Good), "Calls go on where they stopped, with key 4.", "The same command again, and no sign-in: key 4 was safe on disk. The calls that were cut off are sent again under \
          their old numbers, so the service does nothing twice.",
     );
     Ok(outputs)
@@ -235,15 +228,13 @@ async fn end_of_access(
     scene.mark("access ended", Paint::Bad);
     scene.happens(
         Some(Paint::Bad),
+        "Access has ended.",
         "The provider ends all access given in her name.",
     );
     let status = scene.until_ended(STEP).await?;
     let run = read(status, outputs);
     moments.run = run.code();
-    scene.sentence = format!(
-        "The run has ended with exit code {}.",
-        status.code().unwrap_or(-1)
-    );
+    scene.sentence = "Access has ended, and the run with it.";
     scene.read_log();
     scene.draw();
     scene.screen.keep_picture();
@@ -265,7 +256,7 @@ fn tell_of_end(scene: &mut Scene, run: &Ended, moments: &mut Moments) {
     if let Some(record) = records.first() {
         scene
             .screen
-            .say("What the owner gets, as one JSON line in the job's error output:");
+            .say("What the owner gets: one JSON line on standard error, here field by field.");
         for field in ["event", "connection", "principal", "detail", "action"] {
             let value = record[field].as_str().unwrap_or("?");
             scene.screen.printed(&format!("{field:<12}{value}"));
