@@ -111,6 +111,7 @@ fn provider(counters: &Counters, moments: &Moments, secrets: u64) -> Provider {
         dead_keys_shown: counters.expired_tokens_presented,
         refused_in_outage: turned_away(counters),
         access_ended: counters.grants_killed,
+        renewals_refused: counters.refreshes_refused,
         served_after_end: counters.api_ok - served_then.min(counters.api_ok),
         asked_after_run: asked(counters).abs_diff(moments.asked.unwrap_or(0)),
         secrets_handed_out: secrets,

@@ -72,7 +72,7 @@ struct Told {
 }
 
 /// How much time the picture has room for.
-const WHOLE: Duration = Duration::from_secs(58);
+const WHOLE: Duration = Duration::from_mins(1);
 const HELD: Duration = Duration::from_secs(32);
 
 /// Plays the story. However it ends, nothing that was started goes on.

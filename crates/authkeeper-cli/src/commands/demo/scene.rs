@@ -20,7 +20,8 @@ use super::{
 use crate::{exit::Exit, failure::Failure};
 
 /// How long the provider lets a key live.
-pub(super) const KEY_LIFE: Duration = Duration::from_secs(20);
+pub(super) const KEY_LIFE: Duration = Duration::from_millis(KEY_LIFE_MS.unsigned_abs());
+pub(super) const KEY_LIFE_MS: i64 = 20_000;
 /// How long a call takes at the provider, so that there are calls under way whatever happens.
 const CALL_TIME: &str = "fault slow-answer=200ms,at=api";
 const LOOK: Duration = Duration::from_millis(20);
@@ -289,10 +290,9 @@ impl Scene {
     }
 
     fn view(&self) -> View {
-        let life = i64::try_from(KEY_LIFE.as_millis()).unwrap_or_default();
         let key = |(index, from): (usize, &i64)| Key {
             from: self.since_zero(*from),
-            until: self.since_zero(*from) + life,
+            until: self.since_zero(*from) + KEY_LIFE_MS,
             handed_over: self
                 .keys
                 .get(index + 1)
@@ -320,7 +320,7 @@ impl Scene {
     fn numbers(&self) -> String {
         let log = &self.log;
         format!(
-            "{} calls answered, {} failed · key {} of {} s each · {} s",
+            "{} calls answered, {} failed | key {}, each lives {} s | {} s",
             log.count(Call::is_done),
             log.count(Call::is_failed),
             self.keys.len(),

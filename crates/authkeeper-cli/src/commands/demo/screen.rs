@@ -109,6 +109,15 @@ impl Screen {
         self.lines(&lines);
     }
 
+    /// A name and what it says.
+    pub(super) fn field(&mut self, name: &str, value: &str) {
+        let mut name = name;
+        for line in self.wrapped(value, 20) {
+            self.lines(&[format!("        {name:<12}{line}")]);
+            name = "";
+        }
+    }
+
     fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
         if self.live {
             wrap(text, self.width().saturating_sub(indent + 1))

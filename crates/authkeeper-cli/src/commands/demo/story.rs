@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     facts::{self, Moments},
     ledger,
-    scene::{Scene, bug},
+    scene::{KEY_LIFE_MS, Scene, bug},
     stage::{Ended, Outputs, read},
     verdict::Facts,
 };
@@ -107,7 +107,7 @@ async fn outlive(scene: &mut Scene) -> Result<Outputs, Failure> {
         .screen
         .part("2 of 5  The job runs longer than its key lives");
     let outputs = scene.start(&RUN)?;
-    scene.happens(None, "Calls go on; the key is swapped before it ends.", "The job calls the service all the time, four calls side by side. It never sees a key: authkeeper adds it on the \
+    scene.happens(None, "Calls go on; the key is swapped before it ends.", "The job calls the service all the time, up to four calls side by side. It never sees a key: authkeeper adds it on the \
          way.",
     );
     scene
@@ -126,7 +126,7 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure>
     scene.until("the outage", STEP, begins).await?;
     scene
         .screen
-        .part("3 of 5  The sign-in server is down just when a new key is due");
+        .part("3 of 5  An outage, just when a new key is due");
     let fault = scene.order("fault status=503,retry_after=1s,at=token")?;
     let from = scene.now();
     scene.marks.push(super::picture::Mark {
@@ -154,10 +154,21 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure>
     scene
         .until("the third key", STEP, |scene| scene.keys.len() == 3)
         .await?;
-    let text = format!(
-        "The server is back after {} s, and key 3 is there before key 2 ended. No call noticed.",
-        (until - from) / 1000
-    );
+    let [.., second, third] = scene.keys[..] else {
+        return Err(bug("there are no two keys"));
+    };
+    let to_spare = second + KEY_LIFE_MS - third;
+    let text = if to_spare > 0 {
+        format!(
+            "The server is back after {} s, and key 3 is there {}.{} s before the end of key 2.",
+            (until - from) / 1000,
+            to_spare / 1000,
+            to_spare % 1000 / 100
+        )
+    } else {
+        "The server is back. Key 3 is there, but after the end of key 2: calls had to wait."
+            .to_owned()
+    };
     scene.happens(Some(Paint::Good), "Calls go on, with key 3.", &text);
     Ok(())
 }
@@ -182,7 +193,6 @@ async fn kill_and_restart(
             && scene.under_way() >= 2
     };
     scene.until("the fourth key", STEP, kept).await?;
-    let age = scene.key_age().as_millis();
     let killed = scene.stage.kill(outputs).await?;
     if !killed.was_killed() {
         return Err(bug(format!("the run was not killed: {}", killed.status)));
@@ -192,7 +202,7 @@ async fn kill_and_restart(
     moments.killed = Some(scene.now());
     moments.cut_off = scene.under_way();
     let text = format!(
-        "Key 4 is {age} ms old, key 3 is spent: kill -9. authkeeper and the job are dead at once, {} calls under way.",
+        "Key 4 has just come, key 3 is spent: kill -9. authkeeper and the job are dead at once, {} calls under way.",
         moments.cut_off
     );
     scene.happens(Some(Paint::Bad), "Nothing runs any more.", &text);
@@ -214,8 +224,7 @@ async fn end_of_access(
     moments: &mut Moments,
 ) -> Result<(), Failure> {
     let third = scene.keys.get(2).copied().unwrap_or_default();
-    let life = i64::try_from(super::scene::KEY_LIFE.as_millis()).unwrap_or_default();
-    let outlived = |scene: &Scene| scene.now() > third + life + 500;
+    let outlived = |scene: &Scene| scene.now() > third + KEY_LIFE_MS + 500;
     scene
         .until("the end of the third key", RENEWED, outlived)
         .await?;
@@ -225,7 +234,7 @@ async fn end_of_access(
     let now = scene.now();
     moments.ended = Some((now, after.api_ok));
     scene.ended = Some(now);
-    scene.mark("access ended", Paint::Bad);
+    scene.mark("ended", Paint::Bad);
     scene.happens(
         Some(Paint::Bad),
         "Access has ended.",
@@ -247,10 +256,18 @@ fn tell_of_end(scene: &mut Scene, run: &Ended, moments: &mut Moments) {
     let code = run
         .code()
         .map_or_else(|| "?".to_owned(), |code| code.to_string());
-    scene.screen.say(&format!(
-        "The next call was refused, authkeeper asked for a new key once, was refused that too, and stopped. The job \
-         shrugged and returned 0, as many do; `run` returned {code}: a person is needed."
-    ));
+    scene.screen.say(
+        "The next call was refused; authkeeper asked for a new key, once, was refused that too, and stopped. The job took \
+         it for no trouble of its own, as many programs do. `run` does not let that pass:",
+    );
+    let said = run
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("authkeeper: "));
+    for line in said {
+        scene.screen.printed(line);
+    }
+    scene.screen.printed(&format!("(exit code {code})"));
     let records: Vec<Value> = run.stderr.lines().filter_map(record).collect();
     moments.records = records.len() as u64;
     if let Some(record) = records.first() {
@@ -259,7 +276,7 @@ fn tell_of_end(scene: &mut Scene, run: &Ended, moments: &mut Moments) {
             .say("What the owner gets: one JSON line on standard error, here field by field.");
         for field in ["event", "connection", "principal", "detail", "action"] {
             let value = record[field].as_str().unwrap_or("?");
-            scene.screen.printed(&format!("{field:<12}{value}"));
+            scene.screen.field(field, value);
         }
         scene.screen.say(
             "In plain words: the service no longer lets this job work in Alice's name. If that is a mistake, she signs in \

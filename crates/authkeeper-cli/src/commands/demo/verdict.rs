@@ -54,6 +54,8 @@ pub(super) struct Provider {
     pub(super) dead_keys_shown: u64,
     pub(super) refused_in_outage: u64,
     pub(super) access_ended: u64,
+    /// Requests for a new key that were judged and refused.
+    pub(super) renewals_refused: u64,
     pub(super) served_after_end: u64,
     /// Anything at all that came in her name once the run had said that it is over.
     pub(super) asked_after_run: u64,
@@ -204,11 +206,15 @@ fn end_told_once(Facts { ours, provider }: &Facts) -> Claim {
             times(ours.records, "record"),
             times(ours.notices, "hook")
         ),
-        format!("access ended {}", times(provider.access_ended, "time")),
+        format!(
+            "ended {}, {} refused",
+            provider.access_ended, provider.renewals_refused
+        ),
         ours.exit_code == Some(75)
             && ours.records == 1
             && ours.notices == 1
-            && provider.access_ended == 1,
+            && provider.access_ended == 1
+            && provider.renewals_refused == 1,
     )
 }
 
@@ -233,7 +239,7 @@ fn nothing_leaked(Facts { ours, provider }: &Facts) -> Claim {
         "nothing_leaked",
         "no secret in any file",
         format!("{} found in {} files", ours.keys_found, ours.files_searched),
-        format!("{} handed out", provider.secrets_handed_out),
+        format!("{} secrets issued", provider.secrets_handed_out),
         ours.keys_found == 0 && ours.files_searched > 0 && provider.secrets_handed_out > 0,
     )
 }
@@ -321,6 +327,7 @@ mod tests {
                 dead_keys_shown: 0,
                 refused_in_outage: 5,
                 access_ended: 1,
+                renewals_refused: 1,
                 served_after_end: 0,
                 asked_after_run: 0,
                 secrets_handed_out: 9,
@@ -383,7 +390,7 @@ mod tests {
 
     #[test]
     fn every_counter_of_the_provider_can_break_its_claim() {
-        let rows: [Row; 15] = [
+        let rows: [Row; 16] = [
             (|f| f.provider.served = 403, &["no_call_failed"]),
             (|f| f.provider.work_sent_again = 1, &["no_call_failed"]),
             (|f| f.provider.work_done = 401, &["no_work_twice"]),
@@ -396,6 +403,7 @@ mod tests {
             (|f| f.provider.dead_keys_shown = 1, &["keys_outlived"]),
             (|f| f.provider.refused_in_outage = 0, &["outage_unnoticed"]),
             (|f| f.provider.access_ended = 2, &["end_told_once"]),
+            (|f| f.provider.renewals_refused = 2, &["end_told_once"]),
             (
                 |f| f.provider.served_after_end = 1,
                 &["silence_after_the_end"],
