@@ -145,7 +145,17 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure>
     );
     let over = |scene: &Scene| scene.now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
     scene.until("the end of the outage", STEP, over).await?;
-    scene.order(&format!("clear {}", fault["fault"]))?;
+    recovery(scene, &fault["fault"], from, moments).await
+}
+
+/// The server is back, and the key in use gets its successor.
+async fn recovery(
+    scene: &mut Scene,
+    fault: &Value,
+    from: i64,
+    moments: &mut Moments,
+) -> Result<(), Failure> {
+    scene.order(&format!("clear {fault}"))?;
     let until = scene.now();
     moments.outage = (from, until);
     if let Some(mark) = scene.marks.last_mut() {
