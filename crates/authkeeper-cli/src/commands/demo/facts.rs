@@ -139,5 +139,18 @@ pub(super) fn gather_held(scene: &mut Scene) -> HeldFacts {
         served: counters.api_ok,
         dead_keys_shown: counters.expired_tokens_presented,
         provider_renewals: counters.refreshes_accepted,
+        ..HeldFacts::default()
+    }
+}
+
+/// And what it did through authkeeper after that.
+pub(super) fn gather_after(scene: &mut Scene, held: HeldFacts) -> HeldFacts {
+    scene.read_log();
+    let log = &scene.log;
+    HeldFacts {
+        answered_after: log.count(Call::is_done) - held.calls_answered,
+        failed_after: log.count(Call::is_failed) - held.calls_failed,
+        served_after: scene.counters().api_ok - held.served,
+        ..held
     }
 }

@@ -34,18 +34,20 @@ pub(super) async fn play(scene: &mut Scene) -> Result<HeldFacts, Failure> {
     }
     scene.begin()?;
     hold(scene, &url).await?;
-    Ok(facts::gather_held(scene))
+    let held = facts::gather_held(scene);
+    through_authkeeper(scene).await?;
+    Ok(facts::gather_after(scene, held))
 }
 
 async fn hold(scene: &mut Scene, url: &str) -> Result<(), Failure> {
-    let direct = format!("--direct={url}");
-    let seconds = format!("--seconds={}", KEY_LIFE.as_secs() + 6);
-    let job = ["./job", &direct, &seconds];
-    let shown = job.join(" ");
+    let seconds = KEY_LIFE.as_secs() + 6;
+    let options = format!("--direct {url} --seconds {seconds}");
+    scene.stage.furnish_job("job-alone", &options)?;
+    scene.screen.command("authkeeper token demo | ./job-alone");
     scene
-        .screen
-        .command(&format!("authkeeper token demo | {shown}"));
-    scene.stage.pipe(&["token", "demo"], &job).await?;
+        .stage
+        .pipe(&["token", "demo"], &["./job-alone"])
+        .await?;
     scene.happens(
         None,
         "Calls go on, with the one key there is.",
@@ -54,12 +56,30 @@ async fn hold(scene: &mut Scene, url: &str) -> Result<(), Failure> {
     let failed = |scene: &Scene| scene.log.count(Call::is_failed) > 0;
     scene.until("the first failed call", STEP, failed).await?;
     scene.mark("key ended", Paint::Bad);
-    scene.happens(Some(Paint::Bad), "The key has ended; every call fails.", "The key has ended, and from now on every call is refused (401). The sign-in still stands, a new key could be had \
-         for the asking; but the job holds only the key, and nobody asks.",
+    scene.happens(
+        Some(Paint::Bad),
+        "The key has ended; every call fails.",
+        "The key has ended, and from now on every call is refused (401). A new key could be had for the asking; but the \
+         job holds only the old one, and nobody asks.",
     );
     scene.until_ended(STEP).await?;
     scene.read_log();
     scene.draw();
     scene.screen.keep_picture();
     Ok(())
+}
+
+/// That a new key could be had is true: with it the same job does what it left.
+async fn through_authkeeper(scene: &mut Scene) -> Result<(), Failure> {
+    scene
+        .screen
+        .say("The same job, through authkeeper, for two seconds:");
+    scene.stage.furnish_job("job", "--seconds 2")?;
+    let ran = scene
+        .show(&["run", "--with", "demo", "--", "./job"], |_| true)
+        .await?;
+    match ran.code() {
+        Some(0) => Ok(()),
+        _ => Err(bug(format!("the run ended with {}", ran.status))),
+    }
 }

@@ -47,8 +47,8 @@ Examples:
   authkeeper demo --without-refresh      the same job as most programs do it today
 
 What it claims is compared with what the sandbox counted.
-Exit codes: 0 every claim holds · 70 one does not (its folder is kept) · 75 --without-refresh: the job lost its access, as
-it must · 130 stopped by Ctrl-C";
+Exit codes: 0 every claim holds · 70 one does not (the folder is kept) · 75 with --without-refresh, where
+the job must fail · 130 stopped by Ctrl-C";
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {

@@ -100,6 +100,12 @@ impl Stage {
         self.path().join("job.log")
     }
 
+    /// Writes a job with these options.
+    pub(super) fn furnish_job(&self, name: &str, options: &str) -> Result<(), Failure> {
+        let written = write_job(&self.path().join("home").join(name), options);
+        written.map_err(|error| unusable("the job can't be written", &error))
+    }
+
     /// How often this command was started.
     pub(super) fn times(&self, name: &str) -> u64 {
         self.started
@@ -140,10 +146,10 @@ impl Stage {
             None => File::create(&outputs.stdout).map_err(failed)?.into(),
         };
         let program = match name {
-            "./job" => self.path().join("home/job"),
+            script if script.starts_with("./") => self.path().join("home").join(script),
             _ => self.path().join("bin/authkeeper"),
         };
-        let words = arguments.iter().skip(usize::from(name == "./job"));
+        let words = arguments.iter().skip(usize::from(name.starts_with("./")));
         let child = Command::new(program)
             .args(words)
             .env_clear()
@@ -253,16 +259,18 @@ pub(super) fn read(status: ExitStatus, outputs: &Outputs) -> Ended {
 /// The owner is told by a command of their own choice: here it writes a file.
 const CONFIG: &str = "on_trouble = 'cat >> \"$HOME/told\"'\n";
 
-/// The job; what it is given is passed on.
-const JOB: &str = "#!/bin/sh\nexec authkeeper demo-job demo --log ../job.log \"$@\"\n";
+/// A job is a script, as jobs are.
+fn write_job(path: &Path, options: &str) -> io::Result<()> {
+    let text = format!("#!/bin/sh\nexec authkeeper demo-job demo --log ../job.log {options}\n");
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
 
 fn furnish(folder: &Path) -> io::Result<()> {
     for name in ["bin", "home/.config/authkeeper", "run", "output"] {
         fs::create_dir_all(folder.join(name))?;
     }
-    let job = folder.join("home/job");
-    fs::write(&job, JOB)?;
-    fs::set_permissions(job, fs::Permissions::from_mode(0o700))?;
+    write_job(&folder.join("home/job"), "")?;
     symlink(std::env::current_exe()?, folder.join("bin/authkeeper"))?;
     fs::write(folder.join("home/.config/authkeeper/config.toml"), CONFIG)
 }

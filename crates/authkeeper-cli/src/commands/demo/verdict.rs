@@ -250,7 +250,7 @@ fn times(number: u64, word: &str) -> String {
 }
 
 /// What was seen of a job that renews nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct HeldFacts {
     pub(super) calls_answered: u64,
     pub(super) calls_failed: u64,
@@ -260,6 +260,10 @@ pub(super) struct HeldFacts {
     pub(super) served: u64,
     pub(super) dead_keys_shown: u64,
     pub(super) provider_renewals: u64,
+    /// The same job through authkeeper, after that.
+    pub(super) answered_after: u64,
+    pub(super) failed_after: u64,
+    pub(super) served_after: u64,
 }
 
 /// The claims of the story without renewals.
@@ -285,6 +289,18 @@ pub(super) fn held_verdict(facts: &HeldFacts) -> Vec<Claim> {
             format!("{} renewals", facts.renewals),
             format!("{} renewals", facts.provider_renewals),
             facts.renewals == 0 && facts.provider_renewals == 0,
+        ),
+        claim(
+            "a_new_key_could_be_had",
+            "and one could be had",
+            format!(
+                "{} calls, {} failed",
+                facts.answered_after, facts.failed_after
+            ),
+            format!("{} served", facts.served_after),
+            facts.answered_after > 0
+                && facts.failed_after == 0
+                && facts.answered_after == facts.served_after,
         ),
     ]
 }
@@ -449,9 +465,12 @@ mod tests {
             served: 100,
             dead_keys_shown: 40,
             provider_renewals: 0,
+            answered_after: 15,
+            failed_after: 0,
+            served_after: 15,
         };
         let broken = |change: fn(&mut HeldFacts)| {
-            let mut facts = good.clone();
+            let mut facts = good;
             change(&mut facts);
             held_verdict(&facts)
                 .iter()
@@ -459,7 +478,7 @@ mod tests {
                 .count()
         };
         assert_eq!(broken(|_| {}), 0);
-        let changes: [fn(&mut HeldFacts); 7] = [
+        let changes: [fn(&mut HeldFacts); 9] = [
             |f| f.calls_answered = 99,
             |f| f.calls_failed = 39,
             |f| f.mixed = true,
@@ -467,6 +486,8 @@ mod tests {
             |f| f.served = 101,
             |f| f.dead_keys_shown = 0,
             |f| f.provider_renewals = 1,
+            |f| f.failed_after = 1,
+            |f| f.answered_after = 14,
         ];
         for (number, change) in changes.into_iter().enumerate() {
             assert_eq!(broken(change), 1, "change {number}");
