@@ -97,6 +97,11 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
     let command = match cli.command {
         Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
+        Command::Demo(args) => return commands::demo::demo(args, &environment, output).await,
+        Command::DemoJob(args) => {
+            return commands::demo::work(args, &environment).await.map(|()| 0);
+        }
+        Command::DemoPerson { url } => return commands::demo::sign_in(&url).await.map(|()| 0),
         Command::Doctor(args) => return commands::doctor::doctor(environment, output, args).await,
         Command::Completions { shell } => {
             commands::manual::completions(shell, output);
@@ -138,6 +143,9 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         // All taken before this.
         Command::Run(_)
         | Command::Sandbox(_)
+        | Command::Demo(_)
+        | Command::DemoJob(_)
+        | Command::DemoPerson { .. }
         | Command::Doctor(_)
         | Command::Config(_)
         | Command::Completions { .. }

@@ -66,6 +66,13 @@ impl Output {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
+    /// Text for a person's terminal as it is, its line ends included.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
+    pub(crate) fn raw(self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
     /// One record, as one JSON line on stderr.
     pub(crate) fn record(self, record: &Record) {
         if let Ok(line) = serde_json::to_string(record) {

@@ -11,7 +11,13 @@ pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
 pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs};
-use crate::{commands::sandbox::SandboxArgs, settings::parse_duration};
+use crate::{
+    commands::{
+        demo::{DemoArgs, JobArgs},
+        sandbox::SandboxArgs,
+    },
+    settings::parse_duration,
+};
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
 #[derive(Debug, Parser)]
@@ -26,6 +32,7 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
+  authkeeper demo                                          see it work, in a minute
   authkeeper connect notion https://mcp.notion.com/mcp     sign in once, in a browser
   authkeeper run --with notion -- ./nightly.sh             a run that outlives its tokens
   authkeeper mcp notion                                    put this in any MCP client's config
@@ -36,6 +43,9 @@ Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection · 69 provi
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See it work: the whole story in about a minute, without an account anywhere
+    #[command(after_help = crate::commands::demo::EXAMPLES)]
+    Demo(DemoArgs),
     /// Sign in once: in a browser, on another device, as the client itself, or with an API key
     #[command(after_help = connect::CONNECT_EXAMPLES)]
     Connect(Box<ConnectArgs>),
@@ -85,6 +95,15 @@ pub(crate) enum Command {
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
     #[command(after_help = crate::commands::sandbox::EXAMPLES)]
     Sandbox(SandboxArgs),
+    /// The demo's job
+    #[command(hide = true)]
+    DemoJob(JobArgs),
+    /// Who signs in in the demo
+    #[command(hide = true)]
+    DemoPerson {
+        /// The sign-in page
+        url: String,
+    },
     /// Look for everything that is wrong or soon will be, each with its mend
     #[command(after_help = inspect::DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
