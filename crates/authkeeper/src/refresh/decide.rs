@@ -300,7 +300,7 @@ pub fn investigate(
 }
 
 /// How long after an answer was lost the same refresh token may be sent again. The first resend follows the provider's
-/// rule; each further one doubles its distance, up to an hour.
+/// rule; each further one doubles its distance.
 fn resend_wait(
     rules: RecoveryRules,
     kind: UnknownKind,
@@ -311,8 +311,22 @@ fn resend_wait(
     if number <= 1 {
         return base;
     }
-    let doubled = Duration::from_secs(30).saturating_mul(1 << number.min(7));
-    base.max(doubled.min(Duration::from_hours(1)))
+    let (step, most) = further_resends(kind);
+    base.max(step.saturating_mul(1 << number.min(12)).min(most))
+}
+
+/// A server that answers with an error, or hangs up, most likely did not act and may be well again at any moment: it is
+/// asked soon, for as long as it is ill nobody has a token. After silence more may be lost by asking than by waiting.
+fn further_resends(kind: UnknownKind) -> (Duration, Duration) {
+    match kind {
+        UnknownKind::Reset
+        | UnknownKind::ServerError
+        | UnknownKind::Unreadable
+        | UnknownKind::GatewayTimeout => (Duration::from_millis(1500), Duration::from_mins(5)),
+        UnknownKind::Silence | UnknownKind::Crash => {
+            (Duration::from_secs(15), Duration::from_hours(1))
+        }
+    }
 }
 
 fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Duration) -> Duration {

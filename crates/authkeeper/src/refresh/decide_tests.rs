@@ -314,16 +314,12 @@ fn an_unknown_provider_is_asked_by_how_the_answer_was_lost() {
 #[test]
 fn further_resends_keep_their_distance() {
     let mut reset = unknown(UnknownKind::Reset);
+    let after = |claim: &Claim, seconds| resend(claim, ReplayRule::Unknown, 0, seconds);
     reset.number = 2;
-    assert_eq!(
-        resend(&reset, ReplayRule::Unknown, 0, 100),
-        Investigation::ResendAfter(secs(20))
-    );
+    assert_eq!(after(&reset, 2), Investigation::ResendAfter(secs(4)));
     reset.number = 40;
-    assert_eq!(
-        resend(&reset, ReplayRule::Unknown, 0, 3600),
-        Investigation::Resend
-    );
+    assert_eq!(after(&reset, 299), Investigation::ResendAfter(secs(1)));
+    assert_eq!(after(&reset, 300), Investigation::Resend);
 }
 
 #[test]
@@ -415,4 +411,22 @@ fn a_refused_key_gives_way_to_the_one_before_it_while_that_is_good() {
         serve(with(None), Ask::default(), at(1_000_000)),
         Verdict::Serve
     );
+}
+
+#[test]
+fn a_server_that_answers_with_errors_is_asked_again_soon_and_less_and_less_often() {
+    let rules = RecoveryRules {
+        replay: ReplayRule::Unknown,
+        ..STRICT
+    };
+    let wait = |kind, number| resend_wait(rules, kind, number, Duration::ZERO).as_secs();
+    let errors: Vec<_> = (1..9)
+        .map(|number| wait(UnknownKind::ServerError, number))
+        .collect();
+    assert_eq!(errors, [3, 6, 12, 24, 48, 96, 192, 300]);
+    let silence: Vec<_> = (1..5)
+        .map(|number| wait(UnknownKind::Silence, number))
+        .collect();
+    assert_eq!(silence, [3, 60, 120, 240]);
+    assert_eq!(wait(UnknownKind::Silence, 40), 3_600);
 }
