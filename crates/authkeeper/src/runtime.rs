@@ -20,6 +20,7 @@ use crate::{
         decide::{self, Ask, OwnerState, Refusal, Verdict},
         flight::{End, Flights},
         log::{Decision, DecisionLog},
+        shelf::Shelf,
         standing,
     },
     secret::SecretString,
@@ -195,8 +196,10 @@ impl Runtime {
         };
         let (spill, owners, decisions) =
             (folder("spill")?, folder("owners")?, folder("decisions")?);
+        let answers = folder("answers")?;
         let store = SqliteStore::open(&settings.store, &settings.key, &seams)?;
         let tools = Arc::new(Tools {
+            shelf: Shelf::new(answers, store.sealer().clone()),
             sealer: store.sealer().clone(),
             store: Arc::new(store),
             transport,
@@ -236,6 +239,14 @@ impl Runtime {
                         self.flights.start(&whose, Goal::of(&grant), why);
                     }
                     return self.issue(&connection, &grant, request);
+                }
+                (Verdict::Refuse(Refusal::Reauthorize(_)), end)
+                    if end.is_none()
+                        && grant.refresh.is_some()
+                        && decide::probe_due(&grant.lifecycle, grant.probed, now) =>
+                {
+                    let why = decide::Why::Probe;
+                    ended = Some(self.flights.refresh(&whose, Goal::of(&grant), why).await);
                 }
                 (Verdict::Refuse(refusal), _) => {
                     self.retire_dead(&grant, request).await?;

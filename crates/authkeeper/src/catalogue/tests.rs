@@ -404,7 +404,7 @@ fn meaning(outcome: &Outcome) -> Means {
         Outcome::GrantRefused(_) => Means::Reauthorize,
         Outcome::ClientRefused(_) => Means::Fatal,
         Outcome::RequestRefused(_) => Means::Permission,
-        Outcome::Unknown(_) => Means::Unknown,
+        Outcome::Unknown(_) | Outcome::Suspect { .. } => Means::Unknown,
         Outcome::Accepted(_) => panic!("an error that is an answer"),
     }
 }

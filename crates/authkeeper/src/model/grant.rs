@@ -32,6 +32,8 @@ pub struct Grant {
     pub standby: Option<StandbyKey>,
     /// When a person should replace what never ends by itself.
     pub rotate_by: Option<Timestamp>,
+    /// When a refused refresh token was last tried again.
+    pub probed: Option<Timestamp>,
 }
 
 impl Grant {
@@ -159,16 +161,19 @@ pub enum ReauthorizeReason {
     RefreshExpired,
     /// The API key was refused.
     KeyRefused,
+    /// The token endpoint refused three times in a row and never said why.
+    RefusedWithoutCode,
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
         Self::SecretLost,
         Self::RefreshExpired,
         Self::KeyRefused,
+        Self::RefusedWithoutCode,
     ];
 
     /// The fixed word stored and shown.
@@ -180,6 +185,7 @@ impl ReauthorizeReason {
             Self::SecretLost => "secret_lost",
             Self::RefreshExpired => "refresh_expired",
             Self::KeyRefused => "key_refused",
+            Self::RefusedWithoutCode => "refused_without_code",
         }
     }
 
@@ -203,6 +209,9 @@ impl ReauthorizeReason {
                 "the refresh token reached the end that the provider had set for it"
             }
             Self::KeyRefused => "the server refused the API key",
+            Self::RefusedWithoutCode => {
+                "the provider refused the refresh token three times in a row without saying why"
+            }
         }
     }
 }

@@ -255,6 +255,8 @@ pub struct ClientRegistration {
     pub source: RegistrationSource,
     /// What it registered itself for; empty when we were not told.
     pub grant_types: Vec<GrantType>,
+    /// When the provider last refused it, with every secret it has.
+    pub refused: Option<Timestamp>,
 }
 
 impl ClientRegistration {
@@ -307,6 +309,7 @@ mod tests {
             redirect_uris: vec![],
             source: RegistrationSource::Given,
             grant_types: vec![],
+            refused: None,
         };
         let used = |client: &ClientRegistration| client.secret_in_use().unwrap().id.unwrap();
         assert_eq!((used(&client), client.has_another_than(Some(7))), (7, true));

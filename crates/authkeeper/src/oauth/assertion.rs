@@ -131,6 +131,7 @@ mod tests {
             redirect_uris: vec![],
             source: RegistrationSource::Given,
             grant_types: vec![],
+            refused: None,
         }
     }
 

@@ -34,6 +34,11 @@ pub enum Outcome {
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
     },
+    /// The provider refused and gave no reason. Once that is a proxy's doing; again and again it is the provider's.
+    Suspect {
+        /// What it said.
+        why: String,
+    },
     /// The provider may or may not have acted.
     Unknown(UnknownKind),
 }
@@ -48,6 +53,14 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Our client was refused a moment ago; it is not shown again so soon.
+    pub(crate) fn just_now() -> Self {
+        Self {
+            code: "invalid_client".to_owned(),
+            description: Some("it was refused less than a minute ago".to_owned()),
+        }
+    }
+
     /// Our own client can't be proven, so the provider was not even asked.
     pub(crate) fn of_ours(error: &super::assertion::AssertionError) -> Self {
         Self {
@@ -184,7 +197,12 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
                 status = status.as_u16(),
                 "a token endpoint answered without an OAuth code"
             );
-            transient(why, reply, now)
+            // A page is a proxy's, and nothing at that address is no refusal.
+            let page = reply.content_type().contains("html") || reply.body.starts_with(b"<");
+            if page || !matches!(status.as_u16(), 400 | 401 | 403) {
+                return transient(why, reply, now);
+            }
+            Outcome::Suspect { why }
         }
     }
 }

@@ -25,6 +25,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::ClientRefused(_) => "client",
         Outcome::RequestRefused(_) => "request",
         Outcome::Transient { .. } => "transient",
+        Outcome::Suspect { .. } => "suspect",
         Outcome::Unknown(kind) => kind.as_str(),
     }
 }
@@ -103,7 +104,8 @@ fn every_measured_answer_has_its_meaning() {
         (403, "<html>blocked</html>", "transient"),
         (404, "", "transient"),
         (302, "", "transient"),
-        (400, "", "transient"),
+        // glewlwyd says no more than this of anything
+        (400, "", "suspect"),
         // may have been done
         (500, "", "server_error"),
         (500, r#"{"error":"server_error"}"#, "server_error"),

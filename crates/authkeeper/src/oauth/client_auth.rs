@@ -173,6 +173,7 @@ mod tests {
             redirect_uris: vec![],
             source: RegistrationSource::Given,
             grant_types: vec![],
+            refused: None,
         };
         let our = OurClient {
             registration: &registration,

@@ -125,6 +125,7 @@ fn given_registration(
         auth_method: given_method(metadata, given),
         redirect_uris: given.redirect_uri.iter().cloned().collect(),
         grant_types: vec![],
+        refused: None,
         source: RegistrationSource::Given,
     }
 }
@@ -165,6 +166,7 @@ fn document_registration(metadata: &ServerMetadata, url: &HttpUrl) -> ClientRegi
         auth_method: ClientAuthMethod::None,
         redirect_uris: vec![],
         grant_types: vec![],
+        refused: None,
         source: RegistrationSource::MetadataDocument,
     }
 }
@@ -336,6 +338,7 @@ fn read_registration(
         auth_method,
         redirect_uris: purpose.redirect_uris(),
         grant_types: vec![purpose.grant_type()],
+        refused: None,
         source: RegistrationSource::Dynamic,
     })
 }

@@ -308,6 +308,7 @@ mod tests {
             redirect_uris: vec![],
             source: RegistrationSource::Given,
             grant_types: vec![],
+            refused: None,
         };
         let resource = Resource::new("http://127.0.0.1:1");
         let our = crate::oauth::client_auth::OurClient {

@@ -8,6 +8,7 @@ use super::{
     decide::{self, Investigation, JournalState, OwnerState, Why},
     flight::End,
     log::Decision,
+    shelf::Shelved,
     spill::{Journal, StoredReply},
 };
 use crate::{
@@ -78,7 +79,12 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
         if goal.reached_by(&grant) {
             return Ok(End::Fresh);
         }
-        if let Some(end) = ended(&grant.lifecycle) {
+        if bring_forward(tools, whose, &grant).await? {
+            return Ok(End::Fresh);
+        }
+        if let Some(end) = ended(&grant.lifecycle)
+            && !(why == Why::Probe && in_quarantine(&grant))
+        {
             return Ok(end);
         }
         let step = match &grant.claim {
@@ -126,6 +132,51 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             Step::End(end) => return Ok(end),
         }
     }
+}
+
+/// A store that was put back from a copy has forgotten what was committed since, and would spend a token that is spent.
+/// The answer that was committed last is still beside it: the grant goes on from there.
+async fn bring_forward(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
+    let Some(last) = tools.shelf.last(&grant.id) else {
+        return Ok(false);
+    };
+    if last.lineage != grant.lineage || last.generation <= grant.generation {
+        return Ok(false);
+    }
+    let brought = take_from_shelf(tools, whose, grant, &last, last.generation).await?;
+    if brought {
+        tracing::error!(
+            connection = %whose.connection, forgotten = grant.generation.0, known = last.generation.0,
+            "the store went back in time; the last answer of the provider brought it forward"
+        );
+    }
+    Ok(brought)
+}
+
+/// Commits an answer that was kept, as this generation.
+async fn take_from_shelf(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    shelved: &Shelved,
+    generation: Generation,
+) -> Result<bool> {
+    let stored = &shelved.stored;
+    let Outcome::Accepted(answer) = classify::classify(&stored.reply, stored.issued.wall) else {
+        return Ok(false);
+    };
+    let habits = tools
+        .rules
+        .habits(grant.issuer.as_str(), whose.provider.as_deref());
+    let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    let access = tokens.access(grant.lineage, generation, whose.resource.clone());
+    let refreshed = Refreshed {
+        spend: spend_of(grant),
+        access,
+        refresh: tokens.refresh_token,
+    };
+    let committed = tools.store.commit_refresh(refreshed).await?;
+    Ok(committed == Committed::Yes)
 }
 
 fn ended(lifecycle: &GrantLifecycle) -> Option<End> {
@@ -212,9 +263,22 @@ async fn look_into(
     }
 }
 
-/// Whether an attempt uses something up. Our client's own tokens are issued anew each time.
+/// Whether it is our client's own: issued anew each time, with no refresh token.
+fn is_own(grant: &Grant) -> bool {
+    grant.grant_type == GrantType::ClientCredentials
+}
+
+/// Whether an attempt uses something up. Our client's own tokens are issued anew, and a token in quarantine was refused
+/// already.
 fn spends(grant: &Grant) -> bool {
-    grant.grant_type != GrantType::ClientCredentials
+    !is_own(grant) && !in_quarantine(grant)
+}
+
+fn in_quarantine(grant: &Grant) -> bool {
+    matches!(
+        grant.lifecycle,
+        GrantLifecycle::ReauthorizationRequired { .. }
+    )
 }
 
 /// A claim of this very process that a new flight meets was left behind by a flight that has ended: there is only one
@@ -318,7 +382,7 @@ impl Plan {
             .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
         let own = &provider.metadata.quirks.refresh_endpoint;
-        let own = own.as_ref().filter(|_| spends(grant));
+        let own = own.as_ref().filter(|_| !is_own(grant));
         let endpoint = own.or(provider.metadata.token_endpoint.as_ref());
         let endpoint = endpoint.map(|endpoint| HttpUrl::parse(endpoint));
         let endpoint = endpoint.and_then(std::result::Result::ok);
@@ -346,6 +410,9 @@ impl Attempt<'_> {
     /// None means that the state has moved on: look again.
     async fn run(&self) -> Result<Option<End>> {
         let plan = Plan::load(self.tools, self.grant).await?;
+        if decide::client_rests(&plan.registration, self.tools.seams.clock.now()) {
+            return Ok(Some(End::Client(Refused::just_now())));
+        }
         let proof = match self
             .tools
             .our_client(&plan.provider.metadata, &plan.registration)
@@ -415,7 +482,7 @@ impl Attempt<'_> {
     /// What is sent: the refresh token, or our client's own request. None if there is nothing to send.
     fn request(&self, proof: &ClientProof) -> Option<Request> {
         let resource = self.whose.resource.as_ref();
-        if !spends(self.grant) {
+        if is_own(self.grant) {
             let scope = self.whose.scope.as_ref();
             return Some(client_credentials_request(proof, scope, resource));
         }
@@ -468,6 +535,10 @@ impl Attempt<'_> {
     async fn take(&self, claim: &Claim) -> Result<bool> {
         let spend = spend_of(self.grant);
         match &self.seen {
+            None if in_quarantine(self.grant) => {
+                let now = self.tools.seams.clock.now().wall;
+                self.tools.store.claim_probe(&spend, claim, now).await
+            }
             None => self.tools.store.claim(&spend, claim).await,
             Some(seen) => self.tools.store.take_over(&spend, seen, claim).await,
         }
@@ -647,19 +718,23 @@ impl Conclusion<'_> {
         let now = self.tools.seams.clock.now();
         match classify::classify(&stored.reply, now.wall) {
             Outcome::Accepted(answer) => self.accept(answer, &stored, journal).await.map(Some),
-            Outcome::GrantRefused(refused) if !spends(self.grant) => {
+            Outcome::GrantRefused(_) | Outcome::Suspect { .. } if in_quarantine(self.grant) => {
+                self.unspent(End::Refused).await
+            }
+            Outcome::GrantRefused(refused) if is_own(self.grant) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
             }
             Outcome::GrantRefused(refused) => {
                 tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
-                self.refuse().await
+                self.refuse(ReauthorizeReason::RefreshRefused).await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
             Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
             }
+            Outcome::Suspect { why } => self.suspect(why).await,
             Outcome::Transient { why, retry_after } => {
                 self.unspent(End::Later { why, retry_after }).await
             }
@@ -679,6 +754,20 @@ impl Conclusion<'_> {
                 }))
             }
         }
+    }
+
+    /// A refusal without a reason, three times in a row, is believed: some servers give none.
+    async fn suspect(&self, why: String) -> Result<Option<End>> {
+        let count = self.tools.store.count_suspect(&self.grant.id).await?;
+        if count >= decide::MOST_SUSPECTS && spends(self.grant) {
+            tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
+            return self.refuse(ReauthorizeReason::RefusedWithoutCode).await;
+        }
+        self.unspent(End::Later {
+            why,
+            retry_after: None,
+        })
+        .await
     }
 
     /// While a secret is replaced two are good: the next in order is tried. The refresh token is untouched.
@@ -742,10 +831,12 @@ impl Conclusion<'_> {
             spend: spend_of(self.grant),
             access,
             // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
-            refresh: tokens.refresh_token.filter(|_| spends(self.grant)),
+            refresh: tokens.refresh_token.filter(|_| !is_own(self.grant)),
         };
         match self.commit(&refreshed).await? {
             Committed::Yes => {
+                let at = (self.grant.lineage, self.grant.generation.next());
+                self.tools.shelf.keep(&self.grant.id, at, stored);
                 self.note_accepted_secret().await;
                 // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
                 if !after_rejection || self.number > 1 {
@@ -754,7 +845,10 @@ impl Conclusion<'_> {
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
-                journal.set_aside();
+                let at = (self.grant.lineage, self.grant.generation.next());
+                let shelf = &self.tools.shelf;
+                shelf.set_aside(&self.grant.id, at, (self.attempt, stored));
+                journal.clone().remove();
                 Ok(End::Fresh)
             }
             Committed::Revoked => {
@@ -764,8 +858,15 @@ impl Conclusion<'_> {
         }
     }
 
-    /// A secret that had been refused and is taken now is as good as the others.
+    /// A client, or a secret, that had been refused and is taken now is as good as the others.
     async fn note_accepted_secret(&self) {
+        let registration = &self.plan.registration;
+        if registration.refused.is_some() {
+            let (issuer, id) = (&registration.issuer, &registration.client_id);
+            if let Err(error) = self.tools.store.accept_registration(issuer, id).await {
+                tracing::warn!(%error, "that a client is good again can't be kept");
+            }
+        }
         let mut secrets = self.plan.registration.secrets.iter();
         let refused = secrets.any(|secret| secret.id == self.secret && secret.refused.is_some());
         let Some(secret) = self.secret.filter(|_| refused) else {
@@ -817,7 +918,28 @@ impl Conclusion<'_> {
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");
     }
 
-    async fn refuse(&self) -> Result<Option<End>> {
+    /// Before a person is asked, each answer that lost a race is tried: on a provider that lets two generations live its
+    /// refresh token may be the one that is good.
+    async fn try_candidates(&self) -> Result<bool> {
+        let refused = self.grant.refresh.as_ref().map(|token| &token.secret);
+        for candidate in self.tools.shelf.late(&self.grant.id, self.grant.lineage) {
+            // Once: whatever comes of it, it is not tried again.
+            candidate.remove();
+            let next = self.grant.generation.next();
+            if candidate.brings_another_than(refused)
+                && take_from_shelf(self.tools, self.whose, self.grant, &candidate, next).await?
+            {
+                tracing::warn!(connection = %self.whose.connection, "an answer that lost a race takes over");
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn refuse(&self, reason: ReauthorizeReason) -> Result<Option<End>> {
+        if self.try_candidates().await? {
+            return Ok(Some(End::Fresh));
+        }
         // Refused beside an attempt whose answer was lost: it was most likely that attempt which spent the token.
         let at = self.tools.seams.clock.now().wall;
         let refresh = self.grant.refresh.as_ref();
@@ -826,7 +948,7 @@ impl Conclusion<'_> {
             .is_some_and(|ends| ends <= at);
         let reason = match self.number {
             0 | 1 if ended => ReauthorizeReason::RefreshExpired,
-            0 | 1 => ReauthorizeReason::RefreshRefused,
+            0 | 1 => reason,
             _ => ReauthorizeReason::UnknownOutcome,
         };
         let spend = spend_of(self.grant);

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::model::{
-    AccessToken, Claim, ClaimPhase, Generation, GrantLifecycle, Moment, ReauthorizeReason,
-    ReplayRule, StandbyKey, SuspendReason, UnknownKind,
+    AccessToken, Claim, ClaimPhase, ClientRegistration, Generation, GrantLifecycle, Moment,
+    ReauthorizeReason, ReplayRule, StandbyKey, SuspendReason, UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
@@ -42,6 +44,8 @@ pub enum Why {
     Recovery,
     /// A person wants to see that it works.
     Proof,
+    /// A refused token is tried again, rarely: an account that was disabled may be enabled again.
+    Probe,
 }
 
 impl Why {
@@ -54,6 +58,7 @@ impl Why {
             Self::Rejected => "rejected_401",
             Self::Recovery => "recovery",
             Self::Proof => "proof",
+            Self::Probe => "probe",
         }
     }
 }
@@ -203,6 +208,39 @@ fn refresh_or_refuse(standing: Standing<'_>, why: Why) -> Verdict {
         _ if why == Why::Rejected => Verdict::Refuse(Refusal::Rejected),
         _ => Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken)),
     }
+}
+
+/// How long a refused refresh token is left alone before it is tried again.
+const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(6);
+
+/// Whether a refused refresh token should be tried once more. The wire does not tell an account that is disabled for a day
+/// from one that is gone, and a token that is dead costs nothing by being refused again.
+pub fn probe_due(lifecycle: &GrantLifecycle, probed: Option<Timestamp>, now: Moment) -> bool {
+    let GrantLifecycle::ReauthorizationRequired { reason, since } = lifecycle else {
+        return false;
+    };
+    let refused = matches!(
+        reason,
+        ReauthorizeReason::RefreshRefused
+            | ReauthorizeReason::UnknownOutcome
+            | ReauthorizeReason::RefusedWithoutCode
+    );
+    let last = probed.map_or(*since, |probed| probed.max(*since));
+    refused && now.wall.duration_since(last) >= PROBE_AFTER
+}
+
+/// How often in a row a provider may refuse without a reason before it is believed.
+pub const MOST_SUSPECTS: u32 = 3;
+
+/// How long a client that was refused with every secret it has is left alone, for all its grants: each try would show a
+/// refresh token to a provider that burns it for a wrong secret.
+pub const CLIENT_REST: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether our client was refused just now.
+pub fn client_rests(client: &ClientRegistration, now: Moment) -> bool {
+    client
+        .refused
+        .is_some_and(|refused| now.wall.duration_since(refused).abs() < CLIENT_REST)
 }
 
 /// How long a keeper of this token may sleep before it looks again. Zero when a refresh is due now.

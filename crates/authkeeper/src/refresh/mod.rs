@@ -7,13 +7,14 @@
 //! ```
 //!
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
-//! `claim` is the transaction. `spill` is its journal. `worker` keeps connections fresh ahead of time.
+//! `claim` is the transaction. `spill` is its journal, `shelf` keeps the answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod breaker;
 pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod flight;
 pub mod log;
+pub(crate) mod shelf;
 pub(crate) mod spill;
 pub(crate) mod worker;
 
@@ -129,6 +130,7 @@ pub(crate) struct Tools {
     pub(crate) sealer: Sealer,
     pub(crate) owners: Owners,
     pub(crate) spill: PathBuf,
+    pub(crate) shelf: shelf::Shelf,
     pub(crate) rules: RefreshRules,
     pub(crate) log: log::DecisionLog,
 }

@@ -55,7 +55,7 @@ fn fill(file: &File) -> io::Result<()> {
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
-struct KeptReply {
+pub(super) struct KeptReply {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
@@ -177,11 +177,6 @@ impl Journal {
         }
     }
 
-    /// The answer lost a race: it is kept as a candidate of its lineage, out of recovery's way.
-    pub(crate) fn set_aside(&self) {
-        let _ = std::fs::rename(&self.path, self.path.with_extension("late"));
-    }
-
     /// The attempt is over and the store knows its outcome.
     pub(crate) fn remove(self) {
         let _ = std::fs::remove_file(&self.path);
@@ -197,7 +192,7 @@ impl Journal {
 }
 
 impl KeptReply {
-    fn of(stored: &StoredReply) -> Self {
+    pub(super) fn of(stored: &StoredReply) -> Self {
         let StoredReply {
             reply,
             issued,
@@ -221,7 +216,7 @@ impl KeptReply {
         }
     }
 
-    fn into_stored(self) -> Option<StoredReply> {
+    pub(super) fn into_stored(self) -> Option<StoredReply> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let name = header::HeaderName::try_from(name.as_str()).ok()?;

@@ -35,6 +35,9 @@ impl Runtime {
             _ => Revocation::NotOffered,
         };
         // What could not be revoked is kept, unusable, so that revoking it can be tried again.
+        if let Some(grant) = &connection.grant {
+            self.tools.shelf.clear(grant);
+        }
         if !matches!(revocation, Revocation::Failed(_)) {
             self.tools.store.forget(name).await?;
         }

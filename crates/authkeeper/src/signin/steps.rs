@@ -165,11 +165,13 @@ impl Runtime {
             Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
-                issuer,
-                why,
-                passing: true,
-            }),
+            Outcome::Transient { why, .. } | Outcome::Suspect { why } => {
+                Err(ConnectError::NoTokens {
+                    issuer,
+                    why,
+                    passing: true,
+                })
+            }
             Outcome::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
                 Err(ConnectError::NoTokens {

@@ -296,6 +296,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Claims one generation: from idle to spending, only if it is still current, active and unclaimed.
     async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool>;
+    /// Claims a refused generation to try it once more: only if it is still current, in quarantine and unclaimed.
+    async fn claim_probe(&self, spend: &Spend, claim: &Claim, at: Timestamp) -> Result<bool>;
+    /// Counts a refusal that says nothing of the grant; the count since the last accepted refresh.
+    async fn count_suspect(&self, grant: &GrantId) -> Result<u32>;
     /// Replaces a claim whose outcome is unknown by the next attempt at the same generation.
     async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool>;
     /// Gives back a claim under which surely nothing was sent.
@@ -321,6 +325,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes that the provider refused one of our client's secrets, so that the next in order is tried.
     async fn refuse_secret(&self, secret: u64, at: Timestamp) -> Result<()>;
+    /// Notes that the provider takes a client that it had refused.
+    async fn accept_registration(&self, issuer: &Issuer, id: &ClientId) -> Result<()>;
     /// Notes that the provider takes a secret that it had refused.
     async fn accept_secret(&self, secret: u64) -> Result<()>;
     /// Keeps a sign-in that a person is at, in the place of an older one of the same name. Those that have ended go.

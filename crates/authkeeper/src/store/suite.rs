@@ -107,6 +107,7 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
                 redirect_uris: vec![],
                 source: RegistrationSource::Dynamic,
                 grant_types: vec![GrantType::AuthorizationCode],
+                refused: None,
             },
         )),
         grant_type: GrantType::AuthorizationCode,

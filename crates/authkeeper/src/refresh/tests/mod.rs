@@ -4,6 +4,7 @@ mod crash;
 mod flights;
 mod kinds;
 mod outcomes;
+mod second_chances;
 mod server;
 
 use std::{
@@ -175,6 +176,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
                 redirect_uris: vec![],
                 source: RegistrationSource::Given,
                 grant_types: vec![],
+                refused: None,
             },
         )),
         grant_type: GrantType::AuthorizationCode,

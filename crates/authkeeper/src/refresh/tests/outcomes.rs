@@ -1,7 +1,7 @@
 //! What each answer, and each missing answer, leads to.
 
 use super::{server::Fault, *};
-use crate::model::{GrantLifecycle, ReauthorizeReason, ReplayRule};
+use crate::model::{GrantLifecycle, Lineage, ReauthorizeReason, ReplayRule};
 use crate::refresh::ProviderHabits;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -303,8 +303,13 @@ async fn a_sign_in_outruns_the_refresh_in_flight() {
     assert_eq!(token.generation, signed_in.generation);
     assert_in_step(&bench, &runtime).await;
     assert_eq!(grant(&runtime).await.lineage.0, 2);
-    let aside = bench.journals();
-    assert!(aside.len() == 1 && aside[0].contains(".late"), "{aside:?}");
+    let late = &runtime.tools.shelf;
+    assert_eq!(
+        late.late(&signed_in.id, Lineage(1)).len(),
+        1,
+        "kept, and never adopted"
+    );
+    assert!(late.late(&signed_in.id, Lineage(2)).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

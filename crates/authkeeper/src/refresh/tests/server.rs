@@ -32,6 +32,8 @@ pub(super) enum Fault {
     OmitRefresh,
     /// Refuses our client.
     InvalidClient,
+    /// Does not act; answers 400 with nothing in it.
+    EmptyRefusal,
     /// Panics in the transport.
     Panic,
 }
@@ -47,6 +49,8 @@ struct Inner {
     requests: u32,
     reuses: u32,
     revoked: Vec<String>,
+    /// Whether a wrong refresh token leaves the family alone.
+    lenient: bool,
     /// The one client secret that is good; none where the client has none.
     secret: Option<String>,
 }
@@ -85,6 +89,15 @@ impl Server {
 
     pub(super) fn expires_in(&self, seconds: u64) {
         self.inner().expires_in = Some(seconds);
+    }
+
+    pub(super) fn lenient(&self) {
+        self.inner().lenient = true;
+    }
+
+    /// The family lives again, as when an account is enabled again.
+    pub(super) fn revive(&self, number: u64) {
+        self.inner().current = Some(number);
     }
 
     pub(super) fn secret(&self, secret: &str) {
@@ -187,6 +200,7 @@ impl Server {
                 return Err(ExchangeError::Broken("cut".to_owned()));
             }
             Some(Fault::ForbiddenPage) => return Ok(html(403)),
+            Some(Fault::EmptyRefusal) => return Ok(reply(400, "text/plain", "")),
             Some(Fault::InvalidClient) => return Ok(json(401, r#"{"error":"invalid_client"}"#)),
             _ => {}
         }
@@ -204,7 +218,9 @@ impl Server {
         }
         if inner.current.map(|number| format!("refresh-{number}")) != Some(sent) {
             inner.reuses += u32::from(inner.current.is_some());
-            inner.current = None;
+            if !inner.lenient {
+                inner.current = None;
+            }
             return Ok(json(400, r#"{"error":"invalid_grant"}"#));
         }
         inner.minted += 1;

@@ -420,6 +420,33 @@ fn audit(sql: &Sqlite, at: Timestamp, record: &serde_json::Value) -> rusqlite::R
     Ok(())
 }
 
+/// From idle to spending, in one step.
+fn put_claim(
+    sql: &Sqlite,
+    lifecycle: &str,
+    spend: &Spend,
+    claim: &Claim,
+) -> rusqlite::Result<bool> {
+    let claimed = sql.execute(
+        "UPDATE grant_family SET claim_attempt = ?4, claim_number = ?5, claim_owner = ?6, claim_since = ?7,
+            claim_unknown = NULL, claim_unknown_since = NULL
+         WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = ?8
+            AND claim_attempt IS NULL
+            AND (refresh_token IS NOT NULL OR grant_type = 'client_credentials')",
+        params![
+            spend.grant.as_str(),
+            stored(spend.lineage.0),
+            stored(spend.generation.0),
+            claim.attempt.as_str(),
+            claim.number,
+            claim.owner.as_str(),
+            moment_text(claim.since),
+            lifecycle,
+        ],
+    )?;
+    Ok(claimed == 1)
+}
+
 fn drop_pending(sql: &Sqlite, name: &str) -> rusqlite::Result<()> {
     let drop_it = "DELETE FROM pending_sign_in WHERE name = ?1";
     sql.execute(drop_it, [name]).map(drop)
@@ -562,24 +589,30 @@ impl Store for SqliteStore {
 
     async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool> {
         let (spend, claim) = (spend.clone(), claim.clone());
+        self.write(move |sql| put_claim(sql, "active", &spend, &claim))
+            .await
+    }
+
+    async fn claim_probe(&self, spend: &Spend, claim: &Claim, at: Timestamp) -> Result<bool> {
+        let (spend, claim) = (spend.clone(), claim.clone());
         self.write(move |sql| {
-            let claimed = sql.execute(
-                "UPDATE grant_family SET claim_attempt = ?4, claim_number = ?5, claim_owner = ?6, claim_since = ?7,
-                    claim_unknown = NULL, claim_unknown_since = NULL
-                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = 'active'
-                    AND claim_attempt IS NULL
-                    AND (refresh_token IS NOT NULL OR grant_type = 'client_credentials')",
-                params![
-                    spend.grant.as_str(),
-                    stored(spend.lineage.0),
-                    stored(spend.generation.0),
-                    claim.attempt.as_str(),
-                    claim.number,
-                    claim.owner.as_str(),
-                    moment_text(claim.since),
-                ],
-            )?;
-            Ok(claimed == 1)
+            let claimed = put_claim(sql, "reauthorization_required", &spend, &claim)?;
+            if claimed {
+                let probed = "UPDATE grant_family SET probed = ?2 WHERE id = ?1";
+                sql.execute(probed, params![spend.grant.as_str(), millis(at)])?;
+            }
+            Ok(claimed)
+        })
+        .await
+    }
+
+    async fn count_suspect(&self, grant: &GrantId) -> Result<u32> {
+        let grant = grant.clone();
+        self.write(move |sql| {
+            let count =
+                "UPDATE grant_family SET suspects = suspects + 1 WHERE id = ?1 RETURNING suspects";
+            let counted = sql.query_row(count, [grant.as_str()], |row| row.get(0));
+            Ok(counted.optional()?.unwrap_or_default())
         })
         .await
     }
@@ -654,7 +687,7 @@ impl Store for SqliteStore {
             let moved = sql.execute(
                 // It never leaves `suspended` or `revoked`, and it does leave `reauthorization_required`: a late answer
                 // proves that the grant lives.
-                "UPDATE grant_family SET generation = ?4,
+                "UPDATE grant_family SET generation = ?4, suspects = 0, probed = NULL,
                     refresh_token = COALESCE(?5, refresh_token),
                     refresh_generation = COALESCE(?6, refresh_generation),
                     refresh_expires = CASE WHEN ?5 IS NULL THEN refresh_expires ELSE ?7 END,
@@ -717,6 +750,17 @@ impl Store for SqliteStore {
         self.write(move |sql| {
             let refuse = "UPDATE client_secret SET refused = ?2 WHERE id = ?1";
             sql.execute(refuse, params![stored(secret), millis(at)])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn accept_registration(&self, issuer: &Issuer, id: &ClientId) -> Result<()> {
+        let (issuer, id) = (issuer.clone(), id.clone());
+        self.write(move |sql| {
+            let accept =
+                "UPDATE registration SET refused = NULL WHERE issuer = ?1 AND client_id = ?2";
+            sql.execute(accept, [issuer.as_str(), id.as_str()])
                 .map(drop)
         })
         .await

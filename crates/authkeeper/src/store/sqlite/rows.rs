@@ -112,6 +112,7 @@ pub(super) fn registration(
         redirect_uris: serde_json::from_str(&uris).map_err(|_json| impossible("redirect_uris"))?,
         source: RegistrationSource::parse(&source).ok_or_else(|| impossible("source"))?,
         grant_types: grant_types(row)?,
+        refused: optional_timestamp("refused", row)?,
         issuer: Issuer::new(issuer),
         client_id: ClientId::new(client_id),
     })
@@ -247,6 +248,7 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
             .ok_or_else(|| impossible("grant_type"))?,
         standby: standby(row, sealer, &id)?,
         rotate_by: optional_timestamp("rotate_by", row)?,
+        probed: optional_timestamp("probed", row)?,
         refresh,
         access,
         id: GrantId::new(id),

@@ -68,6 +68,8 @@ CREATE TABLE grant_family (
     standby_until   INTEGER,
     standby_refused INTEGER,
     rotate_by       INTEGER,
+    probed          INTEGER, -- when a refused refresh token was last tried again
+    suspects        INTEGER NOT NULL DEFAULT 0, -- refusals in a row without an OAuth code
     claim_attempt   TEXT,
     claim_number    INTEGER,
     claim_owner     TEXT,

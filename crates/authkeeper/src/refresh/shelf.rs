@@ -1,0 +1,251 @@
+//! Answers that are kept beyond their attempt, sealed, beside the store and independent of it.
+//!
+//! `kept.GRANT` is the answer that was committed last: a store that went back in time has forgotten it, and is brought
+//! forward by it. `late.GRANT.ATTEMPT` are answers that lost a race: their refresh token may be the one that is good, and
+//! each is tried once before a person is asked. All of them go with the next sign-in, and with a disconnect.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::spill::{KeptReply, StoredReply};
+use crate::{
+    model::{AttemptId, Generation, GrantId, Lineage},
+    oauth::classify::{Outcome, classify},
+    secret::SecretString,
+    store::seal::{Belongs, Sealer},
+};
+
+/// No more answers of one grant are looked at: each costs a request.
+const MOST_LATE: usize = 8;
+
+/// The shelf of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+    sealer: Sealer,
+}
+
+/// An answer on the shelf.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelved {
+    pub(crate) lineage: Lineage,
+    /// The generation that it made, or would have made.
+    pub(crate) generation: Generation,
+    pub(crate) stored: StoredReply,
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    lineage: u64,
+    generation: u64,
+    reply: KeptReply,
+}
+
+impl Shelf {
+    pub(crate) fn new(folder: PathBuf, sealer: Sealer) -> Self {
+        Self { folder, sealer }
+    }
+
+    /// Keeps the answer that was committed last, in the place of the one before it.
+    pub(crate) fn keep(&self, grant: &GrantId, at: (Lineage, Generation), stored: &StoredReply) {
+        self.write(grant, &self.kept(grant), at, stored);
+    }
+
+    /// Keeps an answer that another one outran.
+    pub(crate) fn set_aside(
+        &self,
+        grant: &GrantId,
+        at: (Lineage, Generation),
+        (attempt, stored): (&AttemptId, &StoredReply),
+    ) {
+        let path = self.folder.join(format!("late.{grant}.{attempt}"));
+        self.write(grant, &path, at, stored);
+    }
+
+    /// The answer that was committed last.
+    pub(crate) fn last(&self, grant: &GrantId) -> Option<Shelved> {
+        self.read(grant, self.kept(grant))
+    }
+
+    /// The answers of a lineage that lost a race, the newest generation first.
+    pub(crate) fn late(&self, grant: &GrantId, lineage: Lineage) -> Vec<Shelved> {
+        let paths = self.late_paths(grant).into_iter();
+        let mut late: Vec<Shelved> = paths.filter_map(|path| self.read(grant, path)).collect();
+        late.retain(|shelved| shelved.lineage == lineage);
+        late.sort_by_key(|shelved| std::cmp::Reverse(shelved.generation));
+        late.truncate(MOST_LATE);
+        late
+    }
+
+    /// Forgets everything of a grant.
+    pub(crate) fn clear(&self, grant: &GrantId) {
+        let paths = self.late_paths(grant).into_iter();
+        for path in paths.chain([self.kept(grant)]) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn kept(&self, grant: &GrantId) -> PathBuf {
+        self.folder.join(format!("kept.{grant}"))
+    }
+
+    fn late_paths(&self, grant: &GrantId) -> Vec<PathBuf> {
+        let start = format!("late.{grant}.");
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let of_grant = |path: &PathBuf| {
+            let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+            name.is_some_and(|name| name.starts_with(&start))
+        };
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.filter(of_grant).collect()
+    }
+
+    /// A second copy of what the store holds: a write that fails or tears costs nothing but that.
+    fn write(
+        &self,
+        grant: &GrantId,
+        path: &Path,
+        (lineage, generation): (Lineage, Generation),
+        stored: &StoredReply,
+    ) {
+        let file = File {
+            lineage: lineage.0,
+            generation: generation.0,
+            reply: KeptReply::of(stored),
+        };
+        let plain = zeroize::Zeroizing::new(serde_json::to_vec(&file).unwrap_or_default());
+        let sealed = self.sealer.seal(belongs(grant), &plain);
+        if let Err(error) = write_privately(path, &sealed) {
+            tracing::warn!(%error, "an answer can't be kept for later");
+        }
+    }
+
+    fn read(&self, grant: &GrantId, path: PathBuf) -> Option<Shelved> {
+        let sealed = std::fs::read(&path).ok()?;
+        let plain = self.sealer.open(belongs(grant), &sealed).ok()?;
+        let file: File = serde_json::from_slice(&plain).ok()?;
+        Some(Shelved {
+            lineage: Lineage(file.lineage),
+            generation: Generation(file.generation),
+            stored: file.reply.into_stored()?,
+            path,
+        })
+    }
+}
+
+impl Shelved {
+    /// Whether it holds a refresh token, and another one than this.
+    pub(crate) fn brings_another_than(&self, refused: Option<&SecretString>) -> bool {
+        let wall = self.stored.issued.wall;
+        let Outcome::Accepted(answer) = classify(&self.stored.reply, wall) else {
+            return false;
+        };
+        let tokens = answer.into_token_set(self.stored.issued, None);
+        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+        let other = tokens
+            .refresh_token
+            .is_some_and(|token| refused.is_none_or(|old| old.expose() != token.secret.expose()));
+        other
+    }
+
+    /// It has been tried.
+    pub(crate) fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn belongs(grant: &GrantId) -> Belongs<'_> {
+    Belongs {
+        record: grant.as_str(),
+        field: "shelved_reply",
+        generation: 0,
+    }
+}
+
+/// Whole or not at all.
+fn write_privately(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&new)?;
+    file.write_all(bytes)?;
+    std::fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::{
+        clock::{Clock as _, ManualClock, Seams},
+        http::Reply,
+        secret::Secret,
+    };
+
+    fn answer(body: &str) -> StoredReply {
+        StoredReply {
+            reply: Reply {
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: body.to_owned().into(),
+            },
+            issued: ManualClock::new().now(),
+            after_rejection: false,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_its_grant_and_lineage_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
+        let shelf = Shelf::new(folder.path().to_owned(), sealer);
+        let (one, two) = (GrantId::new("one"), GrantId::new("two"));
+        let at = |lineage, generation| (Lineage(lineage), Generation(generation));
+        shelf.keep(&one, at(1, 4), &answer("secret-of-four"));
+        shelf.keep(&one, at(1, 5), &answer("secret-of-five"));
+        for (attempt, lineage, generation) in [("a", 1, 3), ("b", 1, 4), ("c", 2, 9)] {
+            let late = (&AttemptId::new(attempt), &answer(attempt));
+            shelf.set_aside(&one, at(lineage, generation), late);
+        }
+        let last = shelf.last(&one).unwrap();
+        assert_eq!((last.lineage, last.generation), at(1, 5));
+        assert_eq!(&last.stored.reply.body[..], b"secret-of-five");
+        let late = |shelf: &Shelf| -> Vec<u64> {
+            let late = shelf.late(&one, Lineage(1)).into_iter();
+            late.map(|shelved| shelved.generation.0).collect()
+        };
+        assert_eq!(late(&shelf), [4, 3]);
+        shelf.late(&one, Lineage(1))[0].remove();
+        assert_eq!(late(&shelf), [3]);
+        assert!(shelf.last(&two).is_none() && shelf.late(&two, Lineage(1)).is_empty());
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let raw = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(
+                !raw.windows(9).any(|window| window == b"secret-of"),
+                "it is sealed"
+            );
+        }
+        shelf.clear(&one);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_torn_or_moved_to_another_grant_is_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
+        let shelf = Shelf::new(folder.path().to_owned(), sealer);
+        let (one, two) = (GrantId::new("one"), GrantId::new("two"));
+        shelf.keep(&one, (Lineage(1), Generation(1)), &answer("x"));
+        let kept = folder.path().join("kept.one");
+        std::fs::copy(&kept, folder.path().join("kept.two")).unwrap();
+        assert!(shelf.last(&two).is_none());
+        let bytes = std::fs::read(&kept).unwrap();
+        std::fs::write(&kept, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(shelf.last(&one).is_none());
+    }
+}

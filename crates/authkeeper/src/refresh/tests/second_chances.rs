@@ -1,0 +1,203 @@
+//! What is tried before a person is asked, and what a store that went back in time is told by.
+
+#![expect(clippy::disallowed_methods, reason = "the tests compare tokens")]
+
+use super::*;
+use crate::{
+    http::Reply,
+    model::{AttemptId, Generation, Lineage, ReauthorizeReason},
+    refresh::{spill::StoredReply, tests::server::Fault},
+};
+
+fn reason(error: &TokenError) -> &str {
+    &error.record().unwrap().reason
+}
+
+/// An answer that lost a race, with this refresh token.
+fn late(bench: &Bench, refresh: &str) -> StoredReply {
+    let body = format!(r#"{{"access_token":"late","refresh_token":"{refresh}","expires_in":1}}"#);
+    StoredReply {
+        reply: Reply {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: body.into(),
+        },
+        issued: bench.clock.now(),
+        after_rejection: false,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_lost_a_race_is_tried_before_a_person_is_asked() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.lenient();
+    let good = bench.server.good().unwrap();
+    // The store holds a token that the provider does not take; the one that it takes came too late.
+    let held = signed_in("refresh-999", bench.clock.now(), secs(60));
+    let grant = runtime.tools.store.adopt_sign_in(held).await.unwrap();
+    let shelf = &runtime.tools.shelf;
+    for (attempt, refresh) in [("a", "refresh-998"), ("b", good.as_str())] {
+        let at = (
+            grant.lineage,
+            Generation(if attempt == "a" { 9 } else { 8 }),
+        );
+        shelf.set_aside(
+            &grant.id,
+            at,
+            (&AttemptId::new(attempt), &late(&bench, refresh)),
+        );
+    }
+    bench.clock.advance(secs(60));
+    let mut issued = ask(&runtime).await;
+    for _ in 0..4 {
+        bench.clock.advance(secs(60));
+        issued = ask(&runtime).await;
+    }
+    assert!(issued.is_ok(), "{issued:?}");
+    assert!(bench.server.good().is_some());
+    assert!(
+        shelf.late(&grant.id, grant.lineage).is_empty(),
+        "each was tried once"
+    );
+}
+
+#[tokio::test]
+async fn with_nothing_left_to_try_a_person_is_asked() {
+    let (bench, runtime) = Bench::new().await;
+    let grant = grant(&runtime).await;
+    let same = grant.refresh.as_ref().unwrap().secret.expose().clone();
+    let shelf = &runtime.tools.shelf;
+    let other_lineage = (Lineage(grant.lineage.0 + 1), Generation(9));
+    let late_same = (&AttemptId::new("a"), &late(&bench, &same));
+    shelf.set_aside(&grant.id, (grant.lineage, Generation(2)), late_same);
+    let late_other = (&AttemptId::new("b"), &late(&bench, "of-another-sign-in"));
+    shelf.set_aside(&grant.id, other_lineage, late_other);
+    bench.server.kill_family();
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    assert_eq!(reason(&error), "refresh_refused");
+    assert_eq!(bench.server.requests(), 1, "neither of the two could help");
+}
+
+#[tokio::test]
+async fn a_store_put_back_from_a_copy_goes_on_from_the_last_answer() {
+    let (bench, runtime) = Bench::new().await;
+    let store = bench.folder.path().join("store.db");
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap();
+    drop(runtime);
+    let copy = std::fs::read(&store).unwrap();
+    let runtime = bench.process();
+    for _ in 0..3 {
+        bench.clock.advance(secs(3600));
+        ask(&runtime).await.unwrap();
+    }
+    let known = grant(&runtime).await.generation;
+    drop(runtime);
+    for beside in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(store.with_extension(beside));
+    }
+    std::fs::write(&store, copy).unwrap();
+    let runtime = bench.process();
+    assert!(grant(&runtime).await.generation < known);
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap();
+    assert_eq!(
+        bench.server.reuses(),
+        0,
+        "the token that the copy held was spent long ago"
+    );
+    assert_eq!(grant(&runtime).await.generation, known.next());
+}
+
+#[tokio::test]
+async fn an_account_that_is_enabled_again_comes_back_by_itself() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.kill_family();
+    bench.clock.advance(secs(3600));
+    assert!(ask(&runtime).await.is_err());
+    bench.server.revive(1);
+    assert!(
+        ask(&runtime).await.is_err(),
+        "it is not asked at every call"
+    );
+    assert_eq!(bench.server.requests(), 1);
+    bench.clock.advance(Duration::from_hours(6));
+    assert!(ask(&runtime).await.is_ok());
+    assert_eq!(bench.server.requests(), 2);
+    assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
+    assert!(runtime.troubles().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_probe_that_is_refused_or_lost_changes_nothing_and_waits_its_turn() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.kill_family();
+    bench.clock.advance(secs(3600));
+    let before = ask(&runtime).await.unwrap_err();
+    bench.clock.advance(Duration::from_hours(6));
+    bench.server.script([Fault::CutAfterCommit]);
+    for requests in [2, 2, 2] {
+        let error = ask(&runtime).await.unwrap_err();
+        assert_eq!(reason(&error), reason(&before));
+        assert_eq!(bench.server.requests(), requests);
+    }
+    assert!(grant(&runtime).await.claim.is_none());
+    bench.clock.advance(Duration::from_hours(6));
+    assert!(ask(&runtime).await.is_err());
+    assert_eq!(bench.server.requests(), 3);
+    let told = runtime.troubles().await.unwrap();
+    assert_eq!(told.len(), 1, "no second trouble: {told:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_without_a_reason_is_believed_the_third_time() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::EmptyRefusal; 3]);
+    bench.clock.advance(secs(3600));
+    for _ in 0..2 {
+        let error = ask(&runtime).await.unwrap_err();
+        assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+        bench.clock.advance(secs(600));
+    }
+    let error = ask(&runtime).await.unwrap_err();
+    assert_eq!(
+        reason(&error),
+        ReauthorizeReason::RefusedWithoutCode.as_str()
+    );
+}
+
+#[tokio::test]
+async fn an_accepted_refresh_forgets_refusals_without_a_reason() {
+    let (bench, runtime) = Bench::new().await;
+    for _ in 0..3 {
+        bench.server.script([Fault::EmptyRefusal; 2]);
+        bench.clock.advance(secs(3600));
+        for _ in 0..2 {
+            assert!(ask(&runtime).await.is_err());
+            bench.clock.advance(secs(600));
+        }
+        assert!(ask(&runtime).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_client_rests_for_all_its_grants() {
+    let (bench, runtime) = Bench::new().await;
+    let mut other = signed_in("other", bench.clock.now(), secs(3600));
+    other.connection.name = ConnectionName::parse("other").unwrap();
+    runtime.tools.store.adopt_sign_in(other).await.unwrap();
+    bench.server.script([Fault::InvalidClient]);
+    bench.clock.advance(secs(3600));
+    assert!(ask(&runtime).await.is_err());
+    let other = TokenRequest::new(ConnectionName::parse("other").unwrap());
+    let error = runtime.access_token(&other).await.unwrap_err();
+    assert!(matches!(error, TokenError::ClientRefused { .. }), "{error}");
+    assert_eq!(
+        bench.server.requests(),
+        1,
+        "no other refresh token is shown"
+    );
+    bench.clock.advance(secs(600));
+    assert!(ask(&runtime).await.is_ok(), "and later it is tried again");
+}
