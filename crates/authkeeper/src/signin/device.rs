@@ -29,6 +29,8 @@ impl Runtime {
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
         let metadata = &found.provider.metadata;
+        // Looked for before a client is registered for it.
+        discovery::device_endpoint(metadata)?;
         let token = discovery::token_endpoint(metadata)?;
         let wanted = Wanted::of_a_person(&request, &found);
         let asked = asked(&request, &found, &wanted);
