@@ -106,8 +106,9 @@ fn damage_in_any_page_is_told() {
         let repaired = ground.home.run(&["doctor", "--repair"]);
         let token = ground.home.run(&["token", EARLIER]);
         let code = token.code().unwrap();
+        // 78: the sound content is put back into the file of the repair, which makes it a copy.
         assert!(
-            [0, 66, 69, 74, 75].contains(&code),
+            [0, 66, 69, 74, 75, 78].contains(&code),
             "page {page}: {code} {} {}",
             repaired.stderr,
             token.stderr

@@ -542,6 +542,16 @@ impl Runtime {
         Ok(())
     }
 
+    /// Whether the store is a copy that spends nothing yet.
+    pub fn store_is_copy(&self) -> bool {
+        self.tools.store.is_copy()
+    }
+
+    /// A person has confirmed that the other copy of the store is retired.
+    pub async fn settle_here(&self) -> Result<(), StoreError> {
+        self.tools.store.settle_here(self.now()).await
+    }
+
     /// Waits until no refresh of this process is under way; false if `patience` ran out.
     pub async fn drain(&self, patience: Duration) -> bool {
         self.flights.drain(patience).await

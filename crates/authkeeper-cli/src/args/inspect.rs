@@ -50,6 +50,9 @@ pub(crate) struct DoctorArgs {
     /// Save what can be read of a damaged store into a new one; the damaged file is kept
     #[arg(long)]
     pub(crate) repair: bool,
+    /// No other copy of this store is used any more: it may spend its refresh tokens
+    #[arg(long)]
+    pub(crate) adopt: bool,
     /// Show what is right, too
     #[arg(short, long)]
     pub(crate) verbose: bool,

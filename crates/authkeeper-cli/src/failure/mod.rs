@@ -77,6 +77,12 @@ fn store_advice(error: &StoreError) -> (Exit, String) {
             Exit::Store,
             "try again; if it stays, see which process holds it (fuser)".to_owned(),
         ),
+        StoreError::Copied { .. } => (
+            Exit::Config,
+            "if this is the copy that goes on, make sure that no other is used, then authkeeper doctor --adopt; until then \
+             it serves what lives and refreshes nothing"
+                .to_owned(),
+        ),
         StoreError::Newer { .. } => (Exit::Config, "install the newer authkeeper".to_owned()),
         StoreError::WrongKey { .. } => (
             Exit::Config,

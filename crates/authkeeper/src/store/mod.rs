@@ -78,6 +78,12 @@ pub enum StoreError {
         /// The key's place.
         key: String,
     },
+    /// It is a copy: the original may spend the same refresh tokens.
+    #[error("{place} was copied here, and the other copy may spend the same refresh tokens")]
+    Copied {
+        /// The store's place.
+        place: String,
+    },
     /// There is a store and no key.
     #[error("the key {key} is missing, and {place} can't be read without it")]
     KeyMissing {
@@ -294,6 +300,11 @@ pub trait Store: Send + Sync + 'static {
     /// Removes the connection and wipes the grant's secrets; the grant's row stays as a tombstone.
     async fn forget(&self, name: &ConnectionName) -> Result<()>;
 
+    /// Whether this is a copy of which nobody has confirmed yet that the other one is retired: it serves, and spends
+    /// nothing.
+    fn is_copy(&self) -> bool;
+    /// A person has confirmed that the other copy is retired: this one is the store from now on.
+    async fn settle_here(&self, at: Timestamp) -> Result<()>;
     /// Claims one generation: from idle to spending, only if it is still current, active and unclaimed.
     async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool>;
     /// Claims a refused generation to try it once more: only if it is still current, in quarantine and unclaimed.

@@ -64,6 +64,9 @@ pub(crate) async fn doctor(
         Err(failure) => return Err(told(failure, "store", early, output)),
     };
     let Opened { app, inspections } = opened;
+    if args.adopt {
+        adopt(&app).await?;
+    }
     if args.snapshot || args.against.is_some() {
         let here = profile::snapshot(&app.settings.listed, &inspections);
         if let Some(profile) = &args.against {
@@ -73,6 +76,7 @@ pub(crate) async fn doctor(
         return Ok(0);
     }
     let mut findings = early;
+    findings.push(places::home(app.runtime.store_is_copy()));
     findings.extend(look(&app, &inspections, args.offline).await);
     let report = Report {
         findings,
@@ -80,6 +84,19 @@ pub(crate) async fn doctor(
         saved,
     };
     Ok(report.print(&app.settings, &args, output))
+}
+
+/// This copy of the store is the one that goes on.
+async fn adopt(app: &App) -> Result<(), Failure> {
+    if !app.runtime.store_is_copy() {
+        app.output
+            .say("Nothing to adopt: the store is where it was, and no copy.");
+        return Ok(());
+    }
+    app.runtime.settle_here().await?;
+    app.output
+        .say("Adopted: this store refreshes again. Keep the other copy out of use for good.");
+    Ok(())
 }
 
 /// What can be seen without the store, and what opening it would change.

@@ -48,6 +48,17 @@ pub(super) fn look(settings: &Settings) -> Vec<Place> {
     all.into_iter().filter_map(look).collect()
 }
 
+/// A copy of a store has a second spender somewhere.
+pub(super) fn home(copied: bool) -> Finding {
+    if !copied {
+        return Finding::ok("home", "the store is where it was made, and no copy");
+    }
+    let what = "the store was copied here; it serves what lives and refreshes nothing, for the other copy may spend the \
+                same refresh tokens";
+    let mend = "make sure that no other copy is used, then authkeeper doctor --adopt";
+    Finding::error("home", Exit::Config, what, mend)
+}
+
 /// Nobody but this user may read any of it.
 pub(super) fn permissions(places: &[Place], me: u32) -> Vec<Finding> {
     let mut findings: Vec<Finding> = places

@@ -201,3 +201,26 @@ async fn a_refused_client_rests_for_all_its_grants() {
     bench.clock.advance(secs(600));
     assert!(ask(&runtime).await.is_ok(), "and later it is tried again");
 }
+
+#[tokio::test]
+async fn a_copied_store_serves_what_lives_and_spends_nothing_until_it_is_adopted() {
+    let (bench, runtime) = Bench::new().await;
+    let store = bench.folder.path().join("store.db");
+    drop(runtime);
+    // A new file with the same content, as a restored backup or a cloned machine has it.
+    let copy = store.with_extension("copy");
+    std::fs::copy(&store, &copy).unwrap();
+    std::fs::rename(&copy, &store).unwrap();
+    let runtime = bench.process();
+    assert!(runtime.store_is_copy());
+    assert!(ask(&runtime).await.is_ok(), "the living token is served");
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    let copied = matches!(&error, TokenError::Store(error) if matches!(**error, crate::store::StoreError::Copied { .. }));
+    assert!(copied, "{error}");
+    assert_eq!((bench.server.requests(), bench.journals().len()), (0, 0));
+    runtime.settle_here().await.unwrap();
+    bench.clock.advance(secs(600));
+    assert!(ask(&runtime).await.is_ok());
+    assert!(!bench.process().store_is_copy());
+}

@@ -5,6 +5,7 @@
 
 mod clients;
 mod history;
+mod home;
 mod keys;
 mod rows;
 mod salvage;
@@ -16,7 +17,10 @@ use std::{
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +30,7 @@ use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 
 pub use self::salvage::{Salvaged, examine, salvage};
 use self::{
+    home::Home,
     rows::{millis, moment_text, stored},
     writer::Writer,
 };
@@ -38,8 +43,8 @@ use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, Issuer, Moment, Provider, ReauthorizeReason,
-        RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
+        FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Provider,
+        ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -72,6 +77,8 @@ pub struct SqliteStore {
     sealer: Sealer,
     reader: Mutex<Sqlite>,
     writer: OnceLock<Writer>,
+    /// It was copied here and nobody has said that the other copy is retired.
+    copied: AtomicBool,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -92,6 +99,8 @@ impl SqliteStore {
         let mut reader = open_connection(path)?;
         migrate(&mut reader, &place, &sealer)?;
         check_key(&reader, &place, key, &sealer)?;
+        let at_home = home::is_at_home(&reader, &Home::of(path));
+        let at_home = at_home.map_err(|error| fault(&place, &error))?;
         let query_only = reader.pragma_update(None, "query_only", true);
         query_only.map_err(|error| fault(&place, &error))?;
         let reader = Mutex::new(reader);
@@ -101,6 +110,7 @@ impl SqliteStore {
             sealer,
             reader,
             writer: OnceLock::new(),
+            copied: AtomicBool::new(!at_home),
         })
     }
 
@@ -137,6 +147,20 @@ impl SqliteStore {
                 place: self.place(),
             }),
         }
+    }
+
+    /// A copy spends nothing that the original may spend too. Our client's own tokens are spent by nobody.
+    async fn check_home(&self, grant: &GrantId) -> Result<()> {
+        if !self.is_copy() {
+            return Ok(());
+        }
+        let grant = self.grant(grant).await?;
+        if grant.is_some_and(|grant| grant.grant_type == GrantType::ClientCredentials) {
+            return Ok(());
+        }
+        Err(StoreError::Copied {
+            place: self.place(),
+        })
     }
 
     fn seal(&self, belongs: Belongs<'_>, secret: &SecretString) -> Vec<u8> {
@@ -587,13 +611,30 @@ impl Store for SqliteStore {
         .await
     }
 
+    fn is_copy(&self) -> bool {
+        self.copied.load(Ordering::Relaxed)
+    }
+
+    async fn settle_here(&self, at: Timestamp) -> Result<()> {
+        let here = Home::of(&self.path);
+        self.write(move |sql| {
+            home::settle(sql, &here)?;
+            audit(sql, at, &serde_json::json!({"event": "copy_adopted"}))
+        })
+        .await?;
+        self.copied.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool> {
+        self.check_home(&spend.grant).await?;
         let (spend, claim) = (spend.clone(), claim.clone());
         self.write(move |sql| put_claim(sql, "active", &spend, &claim))
             .await
     }
 
     async fn claim_probe(&self, spend: &Spend, claim: &Claim, at: Timestamp) -> Result<bool> {
+        self.check_home(&spend.grant).await?;
         let (spend, claim) = (spend.clone(), claim.clone());
         self.write(move |sql| {
             let claimed = put_claim(sql, "reauthorization_required", &spend, &claim)?;
@@ -618,6 +659,7 @@ impl Store for SqliteStore {
     }
 
     async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool> {
+        self.check_home(&spend.grant).await?;
         let (spend, seen, claim) = (spend.clone(), seen.clone(), claim.clone());
         self.write(move |sql| {
             let taken = sql.execute(

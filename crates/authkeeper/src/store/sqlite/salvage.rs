@@ -8,7 +8,11 @@ use std::{
 
 use rusqlite::{Connection as Sqlite, OpenFlags, types::Value};
 
-use super::{Result, StoreError, fault, open_connection};
+use super::{
+    Result, StoreError, fault,
+    home::{self, Home},
+    open_connection,
+};
 use crate::store::seal::{sync_folder_of, unusable};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -70,12 +74,24 @@ pub fn salvage(path: &Path, stamp: &str) -> Result<Salvaged> {
     let carried = carry_all(&copy, &fresh);
     remove(&copy);
     let rows = carried.inspect_err(|_nothing_saved| remove(&fresh))?;
+    settle_as(&fresh, path)?;
     // The new store is whole before the old one is moved: an interrupted repair leaves one of the two in place.
     let swapped = move_aside(path, &kept_at)
         .and_then(|()| fs::rename(&fresh, path))
         .and_then(|()| sync_folder_of(path));
     swapped.map_err(|error| unusable(path, &error))?;
     Ok(Salvaged { kept_at, rows })
+}
+
+/// A repaired store is no copy: it takes the place of the one it was made from, if that was at home.
+fn settle_as(fresh: &Path, path: &Path) -> Result<()> {
+    let place = fresh.display().to_string();
+    let failed = |error| fault(&place, &error);
+    let sql = Sqlite::open(fresh).map_err(failed)?;
+    if home::is_at_home(&sql, &Home::of(path)).map_err(failed)? {
+        home::settle(&sql, &Home::of(fresh)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// A copy to read from: `SQLite` refuses a file that is shorter than its header says, and one whose header is lost. The
