@@ -56,6 +56,13 @@ impl Server {
         Self::start("django", command, logs, &settings)
     }
 
+    /// `FastMCP` with API keys in the place of OAuth.
+    pub fn with_keys(logs: &Path, keys: &[&str]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("keys_server.py"));
+        Self::start("keys", command, logs, &[("KEYS", &keys.join(","))])
+    }
+
     /// The TypeScript MCP SDK's example: an MCP server without refresh tokens, and an authorization
     /// server on another port. It knows itself as `localhost` only: see [`Self::resource`].
     pub fn mcp_example(logs: &Path, settings: &[(&str, &str)]) -> Self {

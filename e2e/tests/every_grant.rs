@@ -8,7 +8,7 @@
 //! | client credentials: basic, post        | django-oauth-toolkit  |                                               |
 //! | imported refresh token                 | oidc-provider         | between the import and the confirmation       |
 //! | what mcp-remote stored                 | `FastMCP`             |                                               |
-//! | API key                                | the sandbox           | between the rotation and the fallback         |
+//! | API key                                | `FastMCP`, the sandbox | in the rotation; between it and the fallback |
 //!
 //! The authorization code in a browser on this machine is in `crashes.rs` and the others.
 #![expect(
@@ -636,6 +636,42 @@ fn call(home: &Home) -> (u16, i32) {
     let status = output.stdout.parse();
     let status = status.unwrap_or_else(|_| panic!("{output:?}"));
     (status, output.code().unwrap())
+}
+
+#[test]
+fn a_real_mcp_server_that_takes_keys_is_kept_through_a_rotation() {
+    const KEYS: [&str; 2] = [
+        "a-key-that-alice-made-first",
+        "a-key-that-alice-made-second",
+    ];
+    let home = Home::new();
+    let server = Server::with_keys(&home.outside(), &KEYS);
+    let url = server.url("/mcp");
+    let key = |words: &[&str], key: &str| {
+        let words = [words, &["--key-stdin"]].concat();
+        let line = format!("{key}\n");
+        let _ = home.authkeeper(&words).stdin(&line).run().expect_code(0);
+    };
+    key(&["connect", "mcp", &url, "--grant", "api_key"], KEYS[0]);
+    let tools = || {
+        let checked = home.run(&["check", "mcp", "--json"]);
+        (
+            checked.code().unwrap(),
+            checked.stdout.contains(r#""tools":1"#),
+        )
+    };
+    assert_eq!(tools(), (0, true));
+    // A bridge that is killed in the middle of the rotation is started again with nothing but the store.
+    let bridge = home.authkeeper(&["mcp", "mcp"]).spawn();
+    key(&["rotate", "mcp"], KEYS[1]);
+    let _ = bridge.kill_9();
+    server.ctl("retire?n=0");
+    assert_eq!(tools(), (0, true), "the new key is in use");
+    server.ctl("retire?n=1");
+    let (code, _) = tools();
+    assert_eq!(code, 75, "with no key left a person is asked");
+    let keys = KEYS.map(|key| Secret::new("api_key", key));
+    assert_none_of(&home, &keys);
 }
 
 #[test]
