@@ -138,6 +138,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Token(args) => commands::token::token(app, args).await,
         Command::Status { name } => commands::status::status(app, name.as_deref()).await,
         Command::Check { name } => commands::check::check(app, name.as_deref()).await,
+        Command::Advise => commands::advise::advise(app).await,
         Command::Why { name } => commands::why::why(app, &name).await,
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
         // All taken before this.

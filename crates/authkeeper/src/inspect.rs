@@ -145,6 +145,11 @@ impl Runtime {
         })
     }
 
+    /// How long the longest run took that has ended.
+    pub async fn longest_run(&self) -> Result<Option<Duration>, StoreError> {
+        self.tools.store.longest_run().await
+    }
+
     /// Every decision about a refresh that is still in the log, oldest first.
     pub fn decisions(&self) -> Vec<PastDecision> {
         self.tools.log.read()

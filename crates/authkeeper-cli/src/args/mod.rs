@@ -119,6 +119,8 @@ pub(crate) enum Command {
         /// The connection
         name: String,
     },
+    /// Say what was measured of each provider, beside how long runs take, and what follows from it
+    Advise,
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),

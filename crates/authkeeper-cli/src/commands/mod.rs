@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod advise;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod connect;

@@ -368,6 +368,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the duty to tell the owner of a trouble; true for exactly one caller.
     async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool>;
 
+    /// How long the longest run took that has ended.
+    async fn longest_run(&self) -> Result<Option<std::time::Duration>>;
     /// Notes a run and the process that leads it.
     async fn begin_task(&self, task: &TaskId, process: &str, at: Timestamp) -> Result<()>;
     /// Notes that a run ended, with the code it returned.

@@ -50,6 +50,7 @@ where
     forgetting_spares_a_new_sign_in(&*fresh().await.0).await;
     troubles(&*fresh().await.0).await;
     tasks_and_calls(&*fresh().await.0).await;
+    runs(&*fresh().await.0).await;
     many_writers(fresh().await).await;
     racing_for_claims(fresh().await).await;
 }
@@ -637,7 +638,23 @@ pub async fn tasks_and_calls(store: &dyn Store) {
 }
 
 /// Thirty-two writers at once: every write is there afterwards.
-pub async fn many_writers((one, two): Pair) {
+pub async fn runs(store: &dyn Store) {
+    assert_eq!(store.longest_run().await.unwrap(), None);
+    for (id, seconds) in [("a", 5), ("b", 9), ("c", 2)] {
+        let task = TaskId::new(id);
+        store.begin_task(&task, id, now()).await.unwrap();
+        let ended = now().saturating_add(Duration::from_secs(seconds)).unwrap();
+        store.end_task(&task, 0, ended).await.unwrap();
+    }
+    store
+        .begin_task(&TaskId::new("d"), "d", now())
+        .await
+        .unwrap();
+    let longest = store.longest_run().await.unwrap();
+    assert_eq!(longest, Some(Duration::from_secs(9)));
+}
+
+async fn many_writers((one, two): Pair) {
     let mut writers = tokio::task::JoinSet::new();
     for number in 0..32 {
         let store = if number % 2 == 0 {

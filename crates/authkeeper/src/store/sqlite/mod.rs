@@ -919,6 +919,15 @@ impl Store for SqliteStore {
         })
     }
 
+    async fn longest_run(&self) -> Result<Option<Duration>> {
+        let longest: Option<i64> = self.read(|sql| {
+            let select = "SELECT max(ended - began) FROM task WHERE ended IS NOT NULL";
+            sql.query_row(select, [], |row| row.get(0))
+        })?;
+        let longest = longest.and_then(|millis| u64::try_from(millis).ok());
+        Ok(longest.map(Duration::from_millis))
+    }
+
     async fn history(&self, connection: &ConnectionName) -> Result<History> {
         self.read(|sql| history::of(sql, connection))
     }
