@@ -49,8 +49,12 @@ use crate::{
     secret::SecretString,
 };
 
-/// The steps from an empty file to today's format; `user_version` counts those taken.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+/// Today's format, as an empty file gets it.
+const SCHEMA: &str = include_str!("schema.sql");
+/// Its number, kept in `user_version`.
+const VERSION: i64 = 2;
+/// The steps from each older format to the one after it, from the first on.
+const STEPS: &[&str] = &[include_str!("from-1.sql")];
 
 /// What `SQLite` needs beside the file to read it, doubled.
 const ROOM: usize = 64 * 1024;
@@ -261,7 +265,7 @@ fn restrict(path: &Path) {
 }
 
 fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> {
-    let known = stored(MIGRATIONS.len() as u64);
+    let known = VERSION;
     let failed = |error: rusqlite::Error| fault(place, &error);
     let version = |connection: &Sqlite| {
         connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
@@ -282,9 +286,16 @@ fn migrate(connection: &mut Sqlite, place: &str, sealer: &Sealer) -> Result<()> 
         .transaction_with_behavior(behavior)
         .map_err(failed)?;
     // Another process may have done it while this one waited for the lock.
-    let found = usize::try_from(version(&transaction).map_err(failed)?).unwrap_or_default();
-    for step in MIGRATIONS.iter().skip(found) {
-        transaction.execute_batch(&compact(step)).map_err(failed)?;
+    match usize::try_from(version(&transaction).map_err(failed)?) {
+        Ok(0) => transaction
+            .execute_batch(&compact(SCHEMA))
+            .map_err(failed)?,
+        Ok(found) => {
+            for step in STEPS.iter().skip(found - 1) {
+                transaction.execute_batch(&compact(step)).map_err(failed)?;
+            }
+        }
+        Err(_negative) => {}
     }
     let check = sealer.seal(KEY_CHECK, b"authkeeper");
     let keep = "INSERT OR IGNORE INTO meta (key, value) VALUES ('key_check', ?1)";

@@ -162,12 +162,8 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     let place = fresh.display().to_string();
     let to = open_connection(fresh)?;
     let make = || {
-        to.execute_batch(&super::compact(super::MIGRATIONS[0]))?;
-        to.pragma_update(
-            None,
-            "user_version",
-            super::stored(super::MIGRATIONS.len() as u64),
-        )
+        to.execute_batch(&super::compact(super::SCHEMA))?;
+        to.pragma_update(None, "user_version", super::VERSION)
     };
     make().map_err(|error| fault(&place, &error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -194,6 +190,11 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     Ok(rows)
 }
 
+fn column_names(sql: &Sqlite, table: &str) -> rusqlite::Result<Vec<String>> {
+    let all = sql.prepare(&format!("SELECT * FROM {table} LIMIT 0"))?;
+    Ok(all.column_names().map(str::to_owned).collect())
+}
+
 /// Reads forwards until the damage, then backwards until the damage: both ends of what is left.
 fn carry(from: &Sqlite, to: &Sqlite, table: &str) -> rusqlite::Result<u64> {
     let mut carried = 0;
@@ -204,15 +205,27 @@ fn carry(from: &Sqlite, to: &Sqlite, table: &str) -> rusqlite::Result<u64> {
             format!("SELECT * FROM {table} ORDER BY rowid {order}")
         };
         let mut rows = from.prepare(&select)?;
-        let columns = rows.column_count();
-        let places = vec!["?"; columns].join(", ");
-        let mut put = to.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({places})"))?;
+        // By name: an older format has fewer columns, and some that went.
+        let known = column_names(to, table)?;
+        let names: Vec<String> = rows.column_names().map(str::to_owned).collect();
+        let kept: Vec<usize> = (0..names.len())
+            .filter(|&at| known.contains(&names[at]))
+            .collect();
+        let into = kept
+            .iter()
+            .map(|&at| names[at].as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let places = vec!["?"; kept.len()].join(", ");
+        let put = format!("INSERT OR IGNORE INTO {table} ({into}) VALUES ({places})");
+        let mut put = to.prepare(&put)?;
         let mut rows = rows.query([])?;
         while let Ok(Some(row)) = rows.next() {
-            let values: Vec<Value> = (0..columns)
-                .filter_map(|column| row.get(column).ok())
+            let values: Vec<Value> = kept
+                .iter()
+                .filter_map(|&column| row.get(column).ok())
                 .collect();
-            if values.len() == columns {
+            if values.len() == kept.len() {
                 carried +=
                     u64::from(put.execute(rusqlite::params_from_iter(values)).unwrap_or(0) > 0);
             }

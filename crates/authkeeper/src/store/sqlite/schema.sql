@@ -16,7 +16,7 @@ CREATE TABLE registration (
     auth_method   TEXT NOT NULL,
     redirect_uris TEXT NOT NULL,
     source        TEXT NOT NULL,
-    grant_types   TEXT NOT NULL,
+    grant_types   TEXT NOT NULL DEFAULT '',
     refused       INTEGER, -- when the provider last refused it
     PRIMARY KEY (issuer, client_id)
 ) STRICT;
@@ -43,7 +43,7 @@ CREATE TABLE connection (
     client_id TEXT NOT NULL,
     scope     TEXT,
     provider  TEXT,
-    presentation TEXT NOT NULL,
+    presentation TEXT NOT NULL DEFAULT 'authorization: Bearer',
     check_url TEXT,
     grant_id  TEXT,
     created   INTEGER NOT NULL
@@ -54,7 +54,7 @@ CREATE TABLE grant_family (
     id              TEXT PRIMARY KEY,
     issuer          TEXT NOT NULL,
     client_id       TEXT NOT NULL,
-    grant_type      TEXT NOT NULL,
+    grant_type      TEXT NOT NULL DEFAULT 'authorization_code',
     lineage         INTEGER NOT NULL,
     generation      INTEGER NOT NULL,
     lifecycle       TEXT NOT NULL,

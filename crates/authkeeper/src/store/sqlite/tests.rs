@@ -246,3 +246,60 @@ fn the_schema_fits_one_page() {
         "{bytes} bytes: what half a file says could not be read"
     );
 }
+
+/// A store as the first format had it, with a sealed client secret.
+fn first_format(folder: &Path) -> Sealer {
+    let seams = Seams::system();
+    let key = load_key(&folder.join("key"), &folder.join("store.db"), true, &seams).unwrap();
+    let sealer = Sealer::new(key, seams);
+    let sql = Sqlite::open(folder.join("store.db")).unwrap();
+    sql.execute_batch(include_str!("test-schema-1.sql"))
+        .unwrap();
+    sql.pragma_update(None, "user_version", 1).unwrap();
+    let check = sealer.seal(KEY_CHECK, b"authkeeper");
+    sql.execute("INSERT INTO meta VALUES ('key_check', ?1)", [check])
+        .unwrap();
+    let record = rows::registration_record("https://as.example", "c");
+    let secret = sealer.seal(rows::client_secret_belongs(&record), b"its-secret");
+    let put = "INSERT INTO registration VALUES ('https://as.example', 'c', ?1, 'client_secret_post', '[]', 'dynamic', NULL)";
+    sql.execute(put, [secret]).unwrap();
+    let refresh = sealer.seal(rows::refresh_belongs("g", 3), b"its-token");
+    let put = "INSERT INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle, refresh_token,
+        refresh_generation) VALUES ('g', 'https://as.example', 'c', 1, 3, 'active', ?1, 3)";
+    sql.execute(put, [refresh]).unwrap();
+    sql.execute_batch(
+        "INSERT INTO provider VALUES ('https://as.example', '{\"issuer\":\"https://as.example\"}');
+         INSERT INTO connection (name, principal, url, issuer, issuer_given, internal, client_id, grant_id, created)
+         VALUES ('n', 'local', 'https://api.example/', 'https://as.example', 0, 0, 'c', 'g', 0);",
+    )
+    .unwrap();
+    sealer
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the test compares secrets")]
+async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    first_format(folder.path());
+    for _ in 0..2 {
+        let store = open(folder.path()).unwrap();
+        let (issuer, id) = (Issuer::new("https://as.example"), ClientId::new("c"));
+        let client = store.registration(&issuer, &id).await.unwrap().unwrap();
+        assert_eq!(client.secrets[0].secret.expose(), "its-secret");
+        assert_eq!(client.grant_types, [GrantType::AuthorizationCode]);
+        assert!(store.provider(&issuer, &id).await.unwrap().is_some());
+        let name = ConnectionName::parse("n").unwrap();
+        let connection = store.connection(&name).await.unwrap().unwrap();
+        assert_eq!(connection.presentation.to_string(), "authorization: Bearer");
+        let grant = store
+            .grant(&connection.grant.unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(grant.refresh.unwrap().secret.expose(), "its-token");
+        assert_eq!(
+            (grant.generation.0, grant.grant_type),
+            (3, GrantType::AuthorizationCode)
+        );
+    }
+}
