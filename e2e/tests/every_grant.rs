@@ -697,7 +697,10 @@ fn the_owner_of_a_key_is_told_ahead_of_its_day() {
     let told = token(&home, "api").run().expect_code(0);
     let records = records_of(&told, "rotation_due");
     assert_eq!(records.len(), 1);
-    assert_eq!(records[0]["action"], "authkeeper rotate api");
+    assert_eq!(
+        records[0]["action"],
+        "authkeeper rotate api --key-file FILE"
+    );
     assert!(seconds_left(&home, "api") > 86_400);
 }
 

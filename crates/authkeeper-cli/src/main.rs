@@ -134,7 +134,9 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Import(args) => commands::import::import(app, *args).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
         Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
-        Command::Disconnect { name } => commands::connect::disconnect(app, &name).await,
+        Command::Disconnect { name, forget } => {
+            commands::connect::disconnect(app, &name, forget).await
+        }
         Command::Token(args) => commands::token::token(app, args).await,
         Command::Status { name } => commands::status::status(app, name.as_deref()).await,
         Command::Check { name } => commands::check::check(app, name.as_deref()).await,

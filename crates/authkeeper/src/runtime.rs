@@ -149,6 +149,8 @@ pub struct ConnectionStatus {
     pub scope: Option<Scope>,
     /// A refresh that somebody is at.
     pub claim: Option<Claim>,
+    /// After a lost answer: when the provider is asked again; none where it is not told yet (late in the token's life).
+    pub asked_again_in: Option<Duration>,
     /// The troubles that are not over.
     pub troubles: Vec<Trouble>,
 }
@@ -536,8 +538,16 @@ impl Runtime {
     /// A connection's token was taken by its resource: what was told of an API key that it refused is over.
     pub async fn token_works(&self, name: &ConnectionName) -> Result<(), TokenError> {
         let (_, grant) = self.find(name).await?;
-        if grant.grant_type == GrantType::ApiKey {
-            self.tools.store.end_troubles(name, self.now()).await?;
+        if grant.grant_type != GrantType::ApiKey {
+            return Ok(());
+        }
+        let refused = |trouble: &Trouble| {
+            trouble.record.event == Event::ReauthorizationRequired
+                && trouble.record.connection == name.as_str()
+        };
+        let store = &self.tools.store;
+        for trouble in store.troubles().await?.into_iter().filter(refused) {
+            store.end_trouble(&trouble.id, self.now()).await?;
         }
         Ok(())
     }
@@ -608,9 +618,21 @@ impl Runtime {
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
+            asked_again_in: grant
+                .as_ref()
+                .and_then(|grant| self.asked_again_in(&connection, grant)),
             troubles: troubles.iter().filter(of_this).cloned().collect(),
             connection,
         })
+    }
+
+    fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
+        let claim = grant.claim.as_ref()?;
+        let now = self.tools.seams.clock.now();
+        let left = grant.access.as_ref().map(|access| access.left(now));
+        let (issuer, provider) = (grant.issuer.as_str(), connection.provider.as_deref());
+        let rules = self.tools.rules.recovery(issuer, provider);
+        decide::asked_again_in(claim, rules, left.unwrap_or_default(), now)
     }
 
     /// The troubles that are not over.

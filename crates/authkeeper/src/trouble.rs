@@ -100,7 +100,7 @@ fn ends(grant: &Grant) -> Option<Timestamp> {
 /// What a person does: sign in, or bring another key.
 fn mend(whose: &Whose, grant: &Grant) -> String {
     match grant.grant_type {
-        GrantType::ApiKey => format!("authkeeper rotate {}", whose.connection),
+        GrantType::ApiKey => format!("authkeeper rotate {} --key-file FILE", whose.connection),
         _ => format!("authkeeper reauthorize {}", whose.connection),
     }
 }

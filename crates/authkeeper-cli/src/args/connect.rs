@@ -123,8 +123,8 @@ pub(crate) struct KeyArgs {
     /// Read the API key from standard input
     #[arg(long)]
     pub(crate) key_stdin: bool,
-    /// The day by which the key should be replaced; you are told two weeks ahead
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    /// The day by which the key should be replaced, or the time until then (90d); you are told two weeks ahead
+    #[arg(long, value_name = "DAY|TIME")]
     pub(crate) rotate_by: Option<String>,
 }
 
@@ -190,6 +190,9 @@ pub(crate) struct ImportArgs {
     /// The resource its tokens are for (RFC 8707)
     #[arg(long, requires = "url")]
     pub(crate) resource: Option<String>,
+    /// The scopes to ask for when somebody signs in again, separated by spaces
+    #[arg(long, requires = "url")]
+    pub(crate) scope: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     /// Read the refresh token from standard input

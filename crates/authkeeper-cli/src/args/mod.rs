@@ -64,6 +64,9 @@ pub(crate) enum Command {
     Disconnect {
         /// The connection
         name: String,
+        /// Forget it here even if the provider can't be asked to revoke it
+        #[arg(long)]
+        forget: bool,
     },
     /// Print a fresh access token
     #[command(

@@ -34,10 +34,20 @@ async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Resu
         return Ok(());
     }
     let good = app.output.paint_err(Paint::Good, "in use");
-    app.output.say(&format!(
-        "The new key of {name} is {good}. Leave the old one valid at the provider until {until}: it serves again if the \
-         new one is refused."
-    ));
+    let overlap = if args.overlap.is_zero() {
+        "The old one is not kept.".to_owned()
+    } else {
+        format!(
+            "Leave the old one valid at the provider until {}: it serves again if the new one is refused.",
+            until.strftime("%Y-%m-%d %H:%M UTC")
+        )
+    };
+    app.output
+        .say(&format!("The new key of {name} is {good}. {overlap}"));
+    if by.is_none() {
+        app.output
+            .say("It has no rotation date, so nobody will be told ahead (--rotate-by sets one).");
+    }
     app.output.say(&format!(
         "  {} authkeeper check {name}, then retire the old key at the provider",
         app.output.paint_err(Paint::Strong, "next:")

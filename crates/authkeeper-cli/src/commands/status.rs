@@ -1,7 +1,7 @@
 //! `status`: what is connected, how long it is good, and what needs a person.
 
 use authkeeper::{
-    model::{ConnectionName, ConnectionState, GrantType, SuspendReason},
+    model::{ConnectionName, ConnectionState, Event, GrantType, SuspendReason},
     runtime::ConnectionStatus,
 };
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "reason": reason,
         "since": since,
         "uncertain": status.is_uncertain(),
+        "asked_again_in_seconds": status.asked_again_in.map(|wait| wait.as_secs()),
         "principal": connection.principal.as_str(),
         "url": connection.url,
         "issuer": connection.issuer.as_str(),
@@ -155,6 +156,8 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     };
     let state = if status.is_uncertain() {
         "uncertain"
+    } else if key && key_is_refused(status) {
+        "key refused"
     } else {
         status.state.as_str()
     };
@@ -169,9 +172,15 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     ]
 }
 
+/// A key does not change its state by being refused: the server may take it again. Until then it is said.
+fn key_is_refused(status: &ConnectionStatus) -> bool {
+    let mut troubles = status.troubles.iter();
+    troubles.any(|trouble| trouble.record.event == Event::ReauthorizationRequired)
+}
+
 fn colour(status: &ConnectionStatus) -> Paint {
     match status.state {
-        ConnectionState::Active if status.is_uncertain() => Paint::Warn,
+        ConnectionState::Active if status.is_uncertain() || key_is_refused(status) => Paint::Warn,
         ConnectionState::Active => Paint::Good,
         ConnectionState::Pending => Paint::Warn,
         _ => Paint::Bad,
@@ -200,10 +209,16 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
     } else if let Some(action) = action(status) {
         lines.push(format!("  {principal} must sign in again: {action}"));
     } else if status.is_uncertain() {
-        lines.push(
-            "  nobody needs to do anything yet: it is asked again as the provider's rule allows"
-                .to_owned(),
-        );
+        lines.push(match status.asked_again_in {
+            Some(wait) if wait.is_zero() => {
+                "  nobody needs to do anything yet: the provider is asked again at the next call".to_owned()
+            }
+            Some(wait) => format!(
+                "  nobody needs to do anything yet: the provider is asked again in {}",
+                span(wait.as_secs().max(1))
+            ),
+            None => "  nobody needs to do anything yet: the provider is asked again late in the token's life".to_owned(),
+        });
     }
     lines
 }

@@ -41,6 +41,10 @@ struct Facts {
     /// In how many seconds the next refresh is due, if it can be refreshed.
     due_in: Option<u64>,
     active: bool,
+    /// Why it is not in use at all: suspended or disconnected.
+    out_of_use: Option<&'static str>,
+    /// Whether it waits for a lost answer, and in how many seconds the provider is asked again.
+    asked_again_in: Option<u64>,
 }
 
 pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
@@ -92,6 +96,14 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
         left: status.expires_at.map(|_| status.left.as_secs()),
         due_in: status.refreshable.then_some(status.due_in.as_secs()),
         active: status.state == ConnectionState::Active,
+        out_of_use: match &status.state {
+            ConnectionState::Suspended { reason, .. } => Some(reason.sentence()),
+            ConnectionState::Revoked => Some(
+                "it was disconnected, but the provider did not confirm that it revoked the grant",
+            ),
+            _ => None,
+        },
+        asked_again_in: status.asked_again_in.map(|wait| wait.as_secs()),
     }
 }
 
@@ -105,16 +117,23 @@ fn attempt_of<'a>(record: &Record, log: &'a [PastDecision]) -> Option<&'a PastDe
 }
 
 fn paragraph(facts: &Facts) -> String {
+    if let Some(why) = facts.out_of_use {
+        return format!(
+            "{} is not in use: {why}. It is not refreshed, and nothing is handed out. What to do: authkeeper status {} \
+             names the command.",
+            facts.name, facts.name
+        );
+    }
     let Some(trouble) = &facts.trouble else {
         return calm(facts, "went wrong");
     };
-    let mut said = vec![happened(facts, trouble), done(trouble)];
+    let mut said = vec![happened(facts, trouble), done(facts, trouble)];
     if let Some(ended) = trouble.ended {
         said.push(format!("That is over since {}.", spoken(ended)));
         said.push(calm(facts, "has gone wrong"));
     } else {
         said.push(meaning(facts, trouble));
-        said.push(to_do(trouble));
+        said.push(to_do(facts, trouble));
     }
     said.join(" ")
 }
@@ -186,10 +205,13 @@ fn asked(attempt: &PastDecision) -> String {
     )
 }
 
-fn done(trouble: &Trouble) -> String {
+fn done(facts: &Facts, trouble: &Trouble) -> String {
     let did = match trouble.record.event {
         Event::ReauthorizationRequired => {
             "authkeeper deleted nothing, asked no second time, and has handed out no new token since"
+        }
+        Event::Uncertain if facts.left == Some(0) => {
+            "authkeeper served the token it had to its end, and asks again only as the provider's rule allows"
         }
         Event::Uncertain => {
             "authkeeper kept serving the token it had and asks again only as the provider's rule allows"
@@ -215,12 +237,26 @@ fn meaning(facts: &Facts, trouble: &Trouble) -> String {
         (Event::RotationDue, _) => "Calls still work.".to_owned(),
         (_, Some(left)) => format!("Calls still work for {}, then they fail.", span(left)),
         (_, None) if facts.active && facts.left.is_none() => "Calls may still work.".to_owned(),
+        (Event::Uncertain, None) => {
+            "No token is left: calls fail until the provider has been asked again.".to_owned()
+        }
         (_, None) => "No token is left: every call fails until somebody acts.".to_owned(),
     }
 }
 
-fn to_do(trouble: &Trouble) -> String {
-    format!("What to do: {}", trouble.record.action)
+fn to_do(facts: &Facts, trouble: &Trouble) -> String {
+    match (trouble.record.event, facts.asked_again_in) {
+        (Event::Uncertain, Some(wait)) => format!(
+            "What to do: nothing for now; it is asked again {}. Who can't wait signs in again: authkeeper reauthorize {}",
+            if wait == 0 {
+                "at the next call".to_owned()
+            } else {
+                format!("in {}", span(wait))
+            },
+            facts.name
+        ),
+        _ => format!("What to do: {}", trouble.record.action),
+    }
 }
 
 fn action(facts: &Facts) -> Option<&str> {
@@ -307,6 +343,8 @@ mod tests {
             left: Some(600),
             due_in: Some(60),
             active: true,
+            out_of_use: None,
+            asked_again_in: None,
         }
     }
 

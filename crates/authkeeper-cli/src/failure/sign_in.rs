@@ -134,6 +134,10 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
                  reauthorize {name} signs in again"
             ),
         ),
+        ConnectError::SameKey(_) => own(
+            Exit::Usage,
+            "make a new key at the provider, and give that one",
+        ),
         ConnectError::NoSignIn(name) => (
             Exit::Usage,
             format!("authkeeper rotate {name} puts a new key in its place"),

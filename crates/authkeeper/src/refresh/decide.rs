@@ -337,6 +337,20 @@ pub fn investigate(
     }
 }
 
+/// When the provider is asked again after a lost answer; none where that is late in the token's life, or nothing was lost.
+pub fn asked_again_in(
+    claim: &Claim,
+    rules: RecoveryRules,
+    access_left: Duration,
+    now: Moment,
+) -> Option<Duration> {
+    let ClaimPhase::Unknown { kind, since } = claim.phase else {
+        return None;
+    };
+    let wait = resend_wait(rules, kind, claim.number, access_left);
+    (wait < FOREVER).then(|| wait.saturating_sub(now.surely_since(since)))
+}
+
 /// How long after an answer was lost the same refresh token may be sent again. The first resend follows the provider's
 /// rule; each further one doubles its distance.
 fn resend_wait(

@@ -113,7 +113,7 @@ impl RefreshRules {
         }
     }
 
-    fn recovery(&self, issuer: &str, provider: Option<&str>) -> RecoveryRules {
+    pub(crate) fn recovery(&self, issuer: &str, provider: Option<&str>) -> RecoveryRules {
         RecoveryRules {
             replay: self.habits(issuer, provider).replay,
             quiet_period: self.quiet_period,

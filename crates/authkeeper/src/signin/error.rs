@@ -126,6 +126,9 @@ pub enum ConnectError {
         /// How its grant was given.
         grant_type: &'static str,
     },
+    /// The new key is the one in use.
+    #[error("that is the key that {0} uses already")]
+    SameKey(ConnectionName),
     /// There is no client secret to replace.
     #[error("{0} has no client that shows a secret")]
     NoClientSecret(ConnectionName),

@@ -90,6 +90,14 @@ impl Runtime {
                 grant_type: grant.grant_type.as_str(),
             });
         }
+        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+        let same = grant
+            .access
+            .as_ref()
+            .is_some_and(|access| access.secret.expose() == rotation.key.expose());
+        if same {
+            return Err(ConnectError::SameKey(name.clone()));
+        }
         let at = self.tools.seams.clock.now();
         let key = NewKey {
             secret: rotation.key,

@@ -9,6 +9,11 @@ use crate::{
 };
 
 impl Runtime {
+    /// Forgets a connection that was disconnected, though its provider never confirmed that.
+    pub async fn forget(&self, name: &ConnectionName) -> Result<(), ConnectError> {
+        Ok(self.tools.store.forget(name).await?)
+    }
+
     /// Revokes at the provider (RFC 7009) and forgets. The connection is unusable from the first step on, whatever the
     /// provider says.
     pub async fn disconnect(&self, name: &ConnectionName) -> Result<Revocation, ConnectError> {

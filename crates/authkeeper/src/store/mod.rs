@@ -365,6 +365,8 @@ pub trait Store: Send + Sync + 'static {
     async fn history(&self, connection: &ConnectionName) -> Result<History>;
     /// Ends every trouble of a connection.
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
+    /// Ends one trouble.
+    async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()>;
     /// Takes the duty to tell the owner of a trouble; true for exactly one caller.
     async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool>;
 

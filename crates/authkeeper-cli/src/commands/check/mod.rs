@@ -273,7 +273,7 @@ fn json_of(name: &ConnectionName, checked: &Result<Checked, Failure>) -> Value {
             "ms": u64::try_from(*millis).unwrap_or(u64::MAX),
             "generation": now.generation,
             "expires_at": now.expires_at,
-            "seconds_left": now.left.as_secs(),
+            "seconds_left": now.expires_at.map(|_| now.left.as_secs()),
         }),
         Err(failure) => json!({
             "connection": name.as_str(),

@@ -164,6 +164,14 @@ pub(crate) fn rotate_by(args: &KeyArgs, now: Timestamp) -> Result<Option<Timesta
         let what = format!("--rotate-by {text:?} is neither a day nor a time from now");
         Failure::new(Exit::Usage, what, "write it as 2027-03-01 or 90d")
     })?;
+    if by <= now {
+        let what = format!("--rotate-by {text} is over already");
+        return Err(Failure::new(
+            Exit::Usage,
+            what,
+            "name a day to come, or leave it out",
+        ));
+    }
     Ok(Some(by))
 }
 

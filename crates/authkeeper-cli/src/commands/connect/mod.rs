@@ -59,17 +59,25 @@ fn way(args: &SignInArgs) -> Option<Way> {
     }
 }
 
-pub(crate) async fn disconnect(app: &App, name: &str) -> Result<(), Failure> {
+pub(crate) async fn disconnect(app: &App, name: &str, forget: bool) -> Result<(), Failure> {
     let name = ConnectionName::parse(name)?;
     let revocation = app.runtime.disconnect(&name).await?;
     let (word, said) = match revocation {
         Revocation::Done => ("done", "revoked at the provider".to_owned()),
+        Revocation::Failed(why) if forget => {
+            app.runtime.forget(&name).await?;
+            let said = format!(
+                "the provider did not confirm a revocation ({why}): revoke it there by hand"
+            );
+            ("failed", said)
+        }
         Revocation::Failed(why) => {
             let what = format!(
                 "{name} is unusable here, but the provider did not confirm the revocation: {why}"
             );
             let next = format!(
-                "authkeeper disconnect {name} tries again; or revoke it at the provider by hand"
+                "authkeeper disconnect {name} tries again; with --forget it is forgotten here all the same, and is to \
+                 be revoked at the provider by hand"
             );
             return Err(Failure::new(Exit::Unavailable, what, next));
         }
@@ -97,6 +105,7 @@ pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Fa
         return Ok(());
     }
     let good = app.output.paint_err(Paint::Good, "connected");
+    warn_of_secrets(app, name).await?;
     if status.grant_type == Some(GrantType::ApiKey) {
         app.output.say(&format!(
             "{name} is {good}. {}",
@@ -105,17 +114,46 @@ pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Fa
                 None => "Its key has no rotation date (--rotate-by sets one).".to_owned(),
             }
         ));
+        let next = app.output.paint_err(Paint::Strong, "next:");
+        app.output.say(&format!(
+            "  {next} authkeeper check {name} shows whether the server takes it"
+        ));
         return Ok(());
     }
     let left = span(status.left.as_secs());
     app.output.say(&format!(
         "{name} is {good}: access for {left}, refreshed ahead of time from here on."
     ));
+    if status.grant_type == Some(GrantType::ClientCredentials) {
+        let id = &status.connection.client_id;
+        app.output
+            .say(&format!("It acts as client {id} itself; nobody signs in."));
+    }
     if !status.refreshable {
         let warn = app.output.paint_err(Paint::Warn, "warning:");
         app.output.say(&format!(
             "{warn} the provider gave no refresh token, so a person is needed again in {left}. \
              Ask for one with --scope (often offline_access)."
+        ));
+    }
+    Ok(())
+}
+
+/// A secret that was refused while an older one served is found out now, and not when the older one ends.
+async fn warn_of_secrets(app: &App, name: &ConnectionName) -> Result<(), Failure> {
+    let Some(client) = app.runtime.inspect(name).await?.client else {
+        return Ok(());
+    };
+    let refused = client
+        .secrets
+        .iter()
+        .filter(|secret| secret.refused.is_some());
+    let refused = refused.count();
+    if refused > 0 && refused < client.secrets.len() {
+        let warn = app.output.paint_err(Paint::Warn, "warning:");
+        app.output.say(&format!(
+            "{warn} the provider refused {refused} of the {} secrets that are kept of this client, and took another",
+            client.secrets.len()
         ));
     }
     Ok(())

@@ -152,11 +152,11 @@ pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
     findings.iter().filter(of_this).count()
 }
 
-/// Each finding on a line of its own, its mend below it; what is right only where it is asked for.
+/// Each finding on a line of its own, its mend below it; what is right, or only to be known, where it is asked for.
 pub(super) fn lines(findings: &[Finding], verbose: bool, output: Output) -> Vec<String> {
     let mut shown: Vec<&Finding> = findings
         .iter()
-        .filter(|finding| verbose || finding.severity > Severity::Ok)
+        .filter(|finding| verbose || finding.severity > Severity::Note)
         .collect();
     shown.sort_by_key(|finding| Area::of(finding.check));
     let mut lines = Vec::new();
@@ -223,16 +223,19 @@ mod tests {
         assert_eq!(
             lines(&findings, false, plain),
             [
-                "Connections",
-                "  note     notion: wider",
                 "Surroundings",
                 "  warning  nobody is told",
                 "           mend: set on_trouble",
             ]
         );
         assert_eq!(
-            lines(&findings, true, plain)[..2],
-            ["Store and key", "  ok       sound"]
+            lines(&findings, true, plain)[..4],
+            [
+                "Store and key",
+                "  ok       sound",
+                "Connections",
+                "  note     notion: wider",
+            ]
         );
     }
 }

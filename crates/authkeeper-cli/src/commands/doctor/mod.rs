@@ -130,7 +130,7 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
 fn nothing_yet(mut findings: Vec<Finding>) -> Vec<Finding> {
     let what = "there is no store yet";
     let mend = "authkeeper connect NAME URL makes it with the first connection";
-    findings.push(Finding::note("store", what).mended_by(mend));
+    findings.push(Finding::warning("store", what, mend));
     findings
 }
 
@@ -234,7 +234,7 @@ fn verdict(findings: &[Finding], exit: Option<Exit>, output: Output) -> String {
     let counts = [
         number(Severity::Error, "error"),
         number(Severity::Warning, "warning"),
-        number(Severity::Note, "note"),
+        number(Severity::Note, "note").map(|notes| format!("{notes} (--verbose shows them)")),
     ];
     let counts: Vec<String> = counts.into_iter().flatten().collect();
     let counts = counts.join(", ");

@@ -57,6 +57,8 @@ fn setting(setting: &Setting) -> (String, Value) {
 
 fn connection(one: &Inspection) -> (String, Value) {
     let connection = &one.status.connection;
+    // An API key does not end.
+    let lifetime = one.access.filter(|_| one.status.expires_at.is_some());
     let facts = json!({
         "url": connection.url,
         "issuer": connection.issuer.as_str(),
@@ -67,7 +69,7 @@ fn connection(one: &Inspection) -> (String, Value) {
         "scope_asked": connection.scope.as_ref().map(Scope::as_str),
         "scope_granted": one.status.scope.as_ref().map(Scope::as_str),
         "resource": connection.resource.as_ref().map(Resource::as_str),
-        "access_lifetime_s": one.access.map(|access| access.lifetime.as_secs()),
+        "access_lifetime_s": lifetime.map(|access| access.lifetime.as_secs()),
         "lifetime_source": one.access.map(|access| access.lifetime_source.as_str()),
         "refreshable": one.status.refreshable,
         "replay": one.replay.to_string(),

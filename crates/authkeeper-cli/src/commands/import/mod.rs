@@ -5,7 +5,7 @@ mod mcp_remote;
 
 use authkeeper::{
     http::HttpUrl,
-    model::{ConnectionName, Issuer, PrincipalId, Resource},
+    model::{ConnectionName, Issuer, PrincipalId, Resource, Scope},
     signin::{ConnectRequest, ImportRequest},
 };
 use serde_json::json;
@@ -26,6 +26,11 @@ pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
     connect.principal = PrincipalId::new(args.principal.clone());
     connect.issuer = args.issuer.clone().map(Issuer::new);
     connect.resource = args.resource.clone().map(Resource::new);
+    connect.scope = args
+        .scope
+        .clone()
+        .map(Scope::new)
+        .filter(|scope| !scope.is_empty());
     connect.client = given_client(app, &args.client)?;
     let mut request = if args.from_mcp_remote {
         let stored = Stored::find(app, &args, url)?;

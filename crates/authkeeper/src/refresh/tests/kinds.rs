@@ -179,7 +179,7 @@ async fn a_new_key_that_is_refused_gives_way_to_the_one_before_it() {
         panic!("{error}");
     };
     assert_eq!(record.reason, ReauthorizeReason::KeyRefused.as_str());
-    assert_eq!(record.action, "authkeeper rotate c");
+    assert_eq!(record.action, "authkeeper rotate c --key-file FILE");
     let rotation = Rotation::new("third".to_owned().into(), None, in_an_hour(&bench));
     runtime.rotate_key(&name(), rotation).await.unwrap();
     assert_eq!(token(&ask(&runtime).await.unwrap()), "third");
@@ -203,6 +203,7 @@ async fn the_owner_of_a_key_is_told_ahead_and_once() {
     bench.clock.advance(Duration::from_hours(7 * 24));
     for _ in 0..3 {
         ask(&runtime).await.unwrap();
+        runtime.token_works(&name()).await.unwrap();
     }
     let told = runtime.troubles().await.unwrap();
     assert_eq!(told.len(), 1);

@@ -943,6 +943,15 @@ impl Store for SqliteStore {
         self.read(|sql| history::of(sql, connection))
     }
 
+    async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()> {
+        let id = id.clone();
+        self.write(move |sql| {
+            let end = "UPDATE trouble SET ended = ?2 WHERE id = ?1 AND ended IS NULL";
+            sql.execute(end, params![id.as_str(), millis(at)]).map(drop)
+        })
+        .await
+    }
+
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
         let connection = connection.clone();
         self.write(move |sql| end_troubles(sql, connection.as_str(), at))
