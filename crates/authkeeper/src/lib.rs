@@ -59,6 +59,7 @@ pub mod oauth;
 pub mod refresh;
 pub mod runtime;
 pub mod secret;
+mod shown;
 pub mod signin;
 pub mod store;
 mod trouble;
