@@ -52,6 +52,8 @@ pub mod catalogue;
 pub mod clock;
 pub mod error;
 pub mod fault;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod http;
 pub mod inspect;
 pub mod model;
