@@ -14,6 +14,7 @@ main() {
   # The binary with its fault points, where the end-to-end tests look for it.
   step "build" cargo build --workspace --all-targets --all-features
   step "tests" run_tests
+  step "fuzz targets, briefly" fuzz_briefly
   step "documentation's examples" cargo test --workspace --all-features --doc
   step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
   echo "all passed in $SECONDS s"
@@ -38,6 +39,13 @@ run_tests() {
     # Each of these starts servers and processes of its own.
     cargo test -p e2e --all-features --lib --tests -- --test-threads=2
   fi
+}
+
+# A workspace of its own, in the same target folder: what is built already is not built again.
+fuzz_briefly() {
+  cargo fmt --manifest-path fuzz/Cargo.toml --check
+  cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings
+  cargo test --manifest-path fuzz/Cargo.toml --target-dir target --tests
 }
 
 install_system_packages() {

@@ -14,8 +14,13 @@ use hyper_util::rt::TokioIo;
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 
+use crate::shown::one_line;
+
 /// The most of a reply that is read. Token and metadata documents are a few KiB; nothing we ask for is larger.
 pub const REPLY_LIMIT: usize = 1024 * 1024;
+
+/// The longest URL that is taken: others name them, and persons read them.
+const URL_LIMIT: usize = 2048;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,9 +46,12 @@ impl HttpUrl {
     /// Checks a URL: absolute, `https`, or `http` on this machine only, without a fragment or user name.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let refuse = |problem: String| InvalidUrl {
-            url: text.to_owned(),
+            url: one_line(text),
             problem,
         };
+        if text.len() > URL_LIMIT {
+            return Err(refuse(format!("is longer than {URL_LIMIT} characters")));
+        }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(refuse(
                 "has characters that no URL has; write them as %XX".to_owned(),
@@ -70,6 +78,9 @@ impl HttpUrl {
             return Err(refuse(
                 "carries a user name; remove the part before '@'".to_owned(),
             ));
+        }
+        if !has_real_port(&uri, host) {
+            return Err(refuse("has a port that is none".to_owned()));
         }
         match scheme {
             "https" => {}
@@ -140,6 +151,19 @@ impl HttpUrl {
     /// Whether it names this machine.
     pub fn is_loopback(&self) -> bool {
         is_loopback_host(self.host())
+    }
+}
+
+/// Whether what follows the host is nothing or a port that can be dialled. A port that is not one would otherwise stand
+/// in the text while the usual one is dialled.
+fn has_real_port(uri: &Uri, host: &str) -> bool {
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    match authority.strip_prefix(host) {
+        Some("") => true,
+        Some(rest) => rest
+            .strip_prefix(':')
+            .is_some_and(|port| !port.starts_with('+') && port.parse::<u16>().is_ok()),
+        None => false,
     }
 }
 
@@ -631,9 +655,18 @@ mod tests {
             "https://a@b/",
             "https://a/#b",
             "http://127.0.0.1.example/",
+            "https://a:99999/",
+            "https://a:/",
         ] {
             assert!(HttpUrl::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_url_that_is_refused_can_be_shown() {
+        let long = format!("https://mcp.example/{}", "x".repeat(4_000));
+        let error = HttpUrl::parse(&long).unwrap_err().to_string();
+        assert!(error.len() < 300, "{error}");
     }
 
     #[test]

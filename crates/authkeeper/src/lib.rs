@@ -52,6 +52,8 @@ pub mod catalogue;
 pub mod clock;
 pub mod error;
 pub mod fault;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod http;
 pub mod inspect;
 pub mod model;
@@ -59,6 +61,7 @@ pub mod oauth;
 pub mod refresh;
 pub mod runtime;
 pub mod secret;
+mod shown;
 pub mod signin;
 pub mod store;
 mod trouble;

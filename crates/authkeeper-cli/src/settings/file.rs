@@ -53,8 +53,11 @@ impl ConfigFile {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
         let place = path.display().to_string();
         let parsed = DeTable::parse(text).map_err(|error| {
-            let what = format!("{place}: {}", error.to_string().trim());
-            wrong(what)
+            // It shows the line, whatever stands in it.
+            let told = error.to_string();
+            let told = told.trim().chars();
+            let printable = told.filter(|c| !c.is_control() || *c == '\n');
+            wrong(format!("{place}: {}", printable.collect::<String>()))
         })?;
         let mut typed = BTreeMap::new();
         flatten(text, &[], parsed.get_ref(), &mut typed);

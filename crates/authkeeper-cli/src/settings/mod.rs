@@ -229,6 +229,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
+#[path = "../../../../fuzz/src/mutate.rs"]
+mod mutate;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -321,6 +325,50 @@ mod tests {
         let mut documented: Vec<String> = document.lines().filter_map(row).collect();
         documented.retain(|name| name != "AUTHKEEPER_URL");
         assert_eq!(documented, VARIABLES);
+    }
+
+    /// Thousands of files made from the documented one: each is read whole, or refused with words that can be shown.
+    #[test]
+    fn any_file_is_read_or_refused() {
+        let document = include_str!("../../../../docs/configuration.md");
+        let seeds: Vec<Vec<u8>> = document
+            .split("```")
+            .filter_map(|block| block.strip_prefix("toml\n"))
+            .map(|example| example.as_bytes().to_vec())
+            .collect();
+        let mut dice = mutate::Dice::new(0x5eed);
+        let mut read = 0;
+        for _ in 0..3_000 {
+            let case = mutate::case(&seeds, &mut dice);
+            let text = String::from_utf8_lossy(&case);
+            read += usize::from(is_read_or_refused(&text));
+        }
+        assert!(read > 100, "hardly any file can be read: {read}");
+    }
+
+    fn is_read_or_refused(text: &str) -> bool {
+        let path = Path::new("config.toml");
+        let set = ConfigFile::parse(path, text).and_then(|mut file| {
+            let rules = rules(&mut file)?;
+            file.command(&["on_trouble"])?;
+            file.text(&["client_metadata_url"])?;
+            Ok((rules, file.all_taken()?))
+        });
+        match set {
+            Ok((rules, listed)) => {
+                assert!(listed.iter().all(|setting| !setting.name.is_empty()));
+                let habits = rules.providers.values();
+                habits.for_each(|habits| drop(habits.replay.to_string()));
+                true
+            }
+            Err(failure) => {
+                assert_eq!(failure.exit, Exit::Config);
+                // The parser shows the line on lines of its own.
+                let odd = failure.what.chars().find(|c| c.is_control() && *c != '\n');
+                assert_eq!(odd, None, "{:?} of {text:?}", failure.what);
+                false
+            }
+        }
     }
 
     #[test]

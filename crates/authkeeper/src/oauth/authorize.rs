@@ -11,6 +11,7 @@ use crate::{
     http::{HttpUrl, Reply},
     model::{ClientId, Issuer, Resource, Scope, ServerMetadata},
     secret::SecretString,
+    shown::one_line,
 };
 
 /// One sign-in under way: what must be remembered until the redirect comes back.
@@ -202,10 +203,7 @@ pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, Redi
         Some(code) => {
             let text = value("error_description").unwrap_or_default();
             let told = format!("{code} {text}");
-            let printable = told.chars().filter(|c| !c.is_control()).take(200);
-            return Err(RedirectError::Refused(
-                printable.collect::<String>().trim().to_owned(),
-            ));
+            return Err(RedirectError::Refused(one_line(&told).trim().to_owned()));
         }
         None => {}
     }
@@ -219,7 +217,7 @@ fn check_issuer(sign_in: &SignIn, iss: Option<String>) -> Result<(), RedirectErr
     match iss {
         Some(iss) if iss == sign_in.issuer.as_str() => Ok(()),
         Some(iss) => Err(RedirectError::IssuerMismatch {
-            got: iss.chars().filter(|c| !c.is_control()).take(200).collect(),
+            got: one_line(&iss),
             expected: sign_in.issuer.to_string(),
         }),
         None if sign_in.iss_promised => {
@@ -322,6 +320,14 @@ mod tests {
         );
         let denied = read(&format!("error=access_denied&state={state}")).unwrap_err();
         assert_eq!(denied, RedirectError::Denied);
+    }
+
+    #[test]
+    fn what_the_redirect_says_can_be_shown() {
+        let (sign_in, state) = begun(false);
+        let query = format!("error=x&error_description=a%E2%80%AEb%1B%5B2J&state={state}");
+        let refused = read_redirect(&sign_in, &query).unwrap_err();
+        assert_eq!(refused, RedirectError::Refused("x ab[2J".to_owned()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::token::TokenAnswer;
 use crate::{
     http::{ExchangeError, Reply},
     model::UnknownKind,
+    shown::one_line,
 };
 
 /// The four outcomes of an exchange, and who is refused when one is.
@@ -271,17 +272,6 @@ pub(super) fn error_of(body: &Value) -> Option<Refused> {
         code: one_line(&code),
         description,
     })
-}
-
-/// Characters that make a terminal show text in another order than it has (Unicode's bidirectional formatting).
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A provider's text, fit to be shown: one line, printable, short.
-pub(super) fn one_line(text: &str) -> String {
-    let plain = |c: &char| !c.is_control() && !is_direction(*c);
-    text.chars().filter(plain).take(200).collect()
 }
 
 #[cfg(test)]

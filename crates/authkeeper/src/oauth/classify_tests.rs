@@ -223,3 +223,13 @@ fn what_a_provider_says_is_cut_to_a_line() {
     assert_eq!(description.len(), 200);
     assert!(!description.contains('\n'));
 }
+
+#[test]
+fn a_content_type_floods_no_screen() {
+    let long: &'static str = Box::leak("x".repeat(5_000).into_boxed_str());
+    let Outcome::Suspect { why } = classify(&reply(400, &[("content-type", long)], ""), now())
+    else {
+        panic!("no reason was given");
+    };
+    assert!(why.len() < 300, "{why}");
+}

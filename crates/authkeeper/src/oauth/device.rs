@@ -13,6 +13,7 @@ use crate::{
     http::{HttpUrl, InvalidUrl, Reply, Request},
     model::{Resource, Scope},
     secret::SecretString,
+    shown::one_line,
 };
 
 /// RFC 8628 §3.2: the interval when the server names none.
@@ -98,7 +99,7 @@ pub fn read_device_authorization(
     let lives = seconds("expires_in").unwrap_or(LONGEST).min(LONGEST);
     Ok(DeviceSignIn {
         device_code: text("device_code").ok_or_else(unreadable)?.into(),
-        user_code: classify::one_line(&text("user_code").ok_or_else(unreadable)?),
+        user_code: one_line(&text("user_code").ok_or_else(unreadable)?),
         verification_uri,
         verification_uri_complete: complete.filter(|uri| HttpUrl::parse(uri).is_ok()),
         interval: seconds("interval")

@@ -8,6 +8,7 @@ use super::{WireError, body_hint, challenge, exchange};
 use crate::{
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{Issuer, Provider, Quirks, Resource, Scope, ServerMetadata},
+    shown::one_line,
 };
 
 /// Why no authorization server could be found or believed.
@@ -177,7 +178,7 @@ fn scope_asked_for(probed: &Probed, metadata: &ResourceMetadata) -> Option<Scope
     };
     challenged
         .or_else(listed)
-        .map(Scope::new)
+        .map(|scope| super::scope_told(&scope))
         .filter(|scope| !scope.is_empty())
 }
 
@@ -200,7 +201,7 @@ async fn probe(
             .and_then(|to| to.to_str().ok());
         return Err(DiscoveryError::Redirected {
             url: url.as_str().to_owned(),
-            to: to.unwrap_or("an unnamed place").to_owned(),
+            to: one_line(to.unwrap_or("an unnamed place")),
         });
     }
     Ok(Probed {
@@ -279,7 +280,7 @@ fn check_resource(
     }
     Err(DiscoveryError::ResourceMismatch {
         url: at.as_str().to_owned(),
-        resource: metadata.resource.clone(),
+        resource: one_line(&metadata.resource),
         asked: url.as_str().to_owned(),
     })
 }
@@ -320,7 +321,7 @@ pub(crate) async fn provider_and_reply(
         if metadata.issuer != issuer.as_str() {
             return Err(DiscoveryError::IssuerMismatch {
                 url: place.clone(),
-                claimed: metadata.issuer,
+                claimed: one_line(&metadata.issuer),
                 expected: issuer.as_str().to_owned(),
             });
         }
@@ -396,7 +397,7 @@ pub fn require_pkce(metadata: &ServerMetadata) -> Result<(), DiscoveryError> {
     let offered = if offered.is_empty() {
         "none".to_owned()
     } else {
-        super::classify::one_line(&offered.join(", "))
+        one_line(&offered.join(", "))
     };
     Err(DiscoveryError::NoPkce {
         issuer: metadata.issuer.clone(),

@@ -15,8 +15,10 @@ pub mod register;
 pub mod revoke;
 pub mod token;
 
-use crate::http::{
-    ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport,
+use crate::{
+    http::{ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
+    model::Scope,
+    shown::{one_line, printable},
 };
 
 /// What can go wrong in a plain request to a server, before its answer is judged.
@@ -75,10 +77,15 @@ pub(crate) async fn exchange(
         })?
 }
 
+/// A scope as a server tells it: a person is shown it.
+fn scope_told(text: &str) -> Scope {
+    Scope::new(printable(text).collect::<String>())
+}
+
 /// The start of a body that was not what was asked for, fit for an error message: one line, printable, short, and only
 /// when it is HTML or plain text (a JSON body may carry a secret).
 pub(crate) fn body_hint(reply: &Reply) -> String {
-    let kind = reply.content_type();
+    let kind = one_line(&reply.content_type());
     let kind = if kind.is_empty() {
         "no content type".to_owned()
     } else {

@@ -319,7 +319,7 @@ fn read_registration(
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
     };
-    let client_id = ClientId::new(text("client_id")?);
+    let client_id = ClientId::new(text("client_id").filter(|id| is_client_id(id))?);
     let secret = text("client_secret").map(|secret| ClientSecret {
         expires_at: secret_ends(&body),
         ..ClientSecret::new(secret.to_owned().into())
@@ -341,6 +341,11 @@ fn read_registration(
         refused: None,
         source: RegistrationSource::Dynamic,
     })
+}
+
+/// RFC 6749 A.1. An id is shown to a person, so nothing else may be in it.
+fn is_client_id(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// RFC 7591 §3.2.1: seconds since 1970, and 0 for "never".
@@ -473,6 +478,20 @@ mod tests {
         for other in [elsewhere, Purpose::Device] {
             let planned = plan(&server, &given, registered(&known), other).unwrap();
             assert!(matches!(planned, Plan::Dynamic(_)));
+        }
+    }
+
+    #[test]
+    fn a_client_id_that_cannot_be_shown_is_none() {
+        let server = metadata(&json!({}));
+        for (id, good) in [("c 1~", true), ("c\u{1b}[2J", false), ("ü", false)] {
+            let reply = Reply {
+                status: http::StatusCode::CREATED,
+                headers: http::HeaderMap::new(),
+                body: json!({"client_id": id}).to_string().into(),
+            };
+            let read = read_registration(&server, REDIRECT, &reply);
+            assert_eq!(read.is_some(), good, "{id:?}");
         }
     }
 

@@ -126,7 +126,7 @@ impl TokenAnswer {
             refresh_token: text("refresh_token").map(Into::into),
             expires_in: body.get("expires_in").and_then(seconds),
             refresh_expires_in: refresh_keys.iter().find_map(|key| seconds(body.get(*key)?)),
-            scope: text("scope").map(Scope::new),
+            scope: text("scope").map(|scope| super::scope_told(&scope)),
         })
     }
 
@@ -278,6 +278,12 @@ mod tests {
             None,
             "zero means that it does not end"
         );
+    }
+
+    #[test]
+    fn a_scope_moves_no_cursor() {
+        let set = read(r#"{"access_token":"a","scope":"read\u001b[2J wri\u202ete"}"#);
+        assert_eq!(set.scope, Some(Scope::new("read[2J write")));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::{
 const PHASE_AT: u64 = 0;
 const LENGTH_AT: u64 = 8;
 const REPLY_AT: u64 = 16;
+const INTENT: u8 = 0;
 const SENDING: u8 = 1;
 /// A whole reply in base64, sealed.
 const ROOM: u64 = REPLY_AT + REPLY_LIMIT as u64 * 3 / 2;
@@ -171,8 +172,9 @@ impl Journal {
         }
         let mut phase = [0];
         match self.file.read_exact_at(&mut phase, PHASE_AT) {
-            Ok(()) if phase == [SENDING] => JournalState::Sending,
-            Ok(()) => JournalState::Intent,
+            Ok(()) if phase == [INTENT] => JournalState::Intent,
+            // A mark that is damaged is a mark all the same: only an untouched file says that nothing was sent.
+            Ok(()) => JournalState::Sending,
             Err(_) => JournalState::Missing,
         }
     }
@@ -287,6 +289,15 @@ mod tests {
         // Torn in the middle: what is not whole is no answer.
         raw_damage(folder.path(), &attempt);
         assert_eq!(other.state(&sealer), JournalState::Sending);
+    }
+
+    #[test]
+    fn a_mark_that_is_damaged_does_not_say_that_nothing_was_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
+        let journal = Journal::prepare(folder.path(), &AttemptId::new("a1")).unwrap();
+        journal.file.write_all_at(&[3], PHASE_AT).unwrap();
+        assert_eq!(journal.state(&sealer), JournalState::Sending);
     }
 
     fn raw_damage(folder: &Path, attempt: &AttemptId) {

@@ -1,0 +1,16 @@
+//! What the benchmarks stand on: a provider in memory with a fixed round trip, a machine with connections on it, and a
+//! count of allocations.
+
+pub mod machine;
+pub mod processes;
+pub mod provider;
+pub mod report;
+pub mod store;
+
+use std::alloc::System;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+/// Counts what Rust code allocates in the whole process; what `SQLite` allocates in C is not seen.
+#[global_allocator]
+pub static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -1,0 +1,125 @@
+//! For the fuzz targets in `fuzz/`: the private readers of files whose bytes may be anything.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    http::Reply,
+    model::{AttemptId, Generation, GrantId, Lineage, Moment},
+    refresh::{
+        decide::JournalState,
+        shelf::Shelf,
+        spill::{Journal, StoredReply},
+    },
+    store::{StoreError, seal::Sealer},
+};
+
+/// An answer as it is kept in a file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Kept {
+    /// What the provider answered.
+    pub reply: Reply,
+    /// When the request left.
+    pub issued: Moment,
+}
+
+impl Kept {
+    /// This answer to a request that left then.
+    pub fn new(reply: Reply, issued: Moment) -> Self {
+        Self { reply, issued }
+    }
+
+    fn stored(&self) -> StoredReply {
+        StoredReply {
+            reply: self.reply.clone(),
+            issued: self.issued,
+            after_rejection: false,
+        }
+    }
+
+    fn of(stored: StoredReply) -> Self {
+        Self::new(stored.reply, stored.issued)
+    }
+}
+
+/// The journal of one attempt in a folder.
+#[derive(Clone, Debug)]
+pub struct JournalFile<'a> {
+    folder: &'a Path,
+    attempt: AttemptId,
+    sealer: &'a Sealer,
+}
+
+impl<'a> JournalFile<'a> {
+    /// The journal of this attempt.
+    pub fn new(folder: &'a Path, attempt: &str, sealer: &'a Sealer) -> Self {
+        Self {
+            folder,
+            attempt: AttemptId::new(attempt),
+            sealer,
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(self.attempt.as_str())
+    }
+
+    /// Makes it and fills it in as an attempt does that was answered.
+    pub fn write(&self, kept: &Kept) -> Result<(), StoreError> {
+        let journal = Journal::prepare(self.folder, &self.attempt)?;
+        journal.mark_sending()?;
+        journal.keep_reply(self.sealer, &kept.stored())
+    }
+
+    /// How far the attempt came by what is in the file, and the answer if there is one.
+    pub fn read(&self) -> (JournalState, Option<Kept>) {
+        let Some(journal) = Journal::open(self.folder, &self.attempt) else {
+            return (JournalState::Missing, None);
+        };
+        let reply = journal.reply(self.sealer).map(Kept::of);
+        (journal.state(self.sealer), reply)
+    }
+}
+
+/// The shelf in a folder.
+#[derive(Clone, Debug)]
+pub struct ShelfFolder {
+    folder: PathBuf,
+    shelf: Shelf,
+}
+
+impl ShelfFolder {
+    /// The shelf in this folder.
+    pub fn new(folder: &Path, sealer: &Sealer) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            shelf: Shelf::new(folder.to_owned(), sealer.clone()),
+        }
+    }
+
+    /// Keeps an answer as the last one of a grant; its file.
+    pub fn write(
+        &self,
+        grant: &str,
+        at: (Lineage, Generation),
+        kept: &Kept,
+    ) -> io::Result<Vec<u8>> {
+        self.shelf.keep(&GrantId::new(grant), at, &kept.stored());
+        std::fs::read(self.path(grant))
+    }
+
+    /// Where the last answer of a grant is.
+    pub fn path(&self, grant: &str) -> PathBuf {
+        self.folder.join(format!("kept.{grant}"))
+    }
+
+    /// The last answer of a grant by what is in the file.
+    pub fn read(&self, grant: &str) -> Option<((Lineage, Generation), Kept)> {
+        let last = self.shelf.last(&GrantId::new(grant))?;
+        Some(((last.lineage, last.generation), Kept::of(last.stored)))
+    }
+}
