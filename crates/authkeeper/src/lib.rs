@@ -55,6 +55,7 @@ pub mod fault;
 pub mod http;
 pub mod inspect;
 pub mod model;
+pub mod near;
 pub mod oauth;
 pub mod refresh;
 pub mod runtime;
