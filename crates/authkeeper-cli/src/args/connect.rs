@@ -9,8 +9,8 @@ use crate::{commands::secret_input::Place, settings::parse_duration};
 
 pub(super) const CONNECT_EXAMPLES: &str = "\
 Examples:
-  authkeeper connect notion https://mcp.notion.com/mcp              in a browser
-  authkeeper connect notion https://mcp.notion.com/mcp --device     on your phone
+  authkeeper connect notion https://mcp.notion.com/mcp              a browser
+  authkeeper connect notion https://mcp.notion.com/mcp --device     your phone
   authkeeper connect notion https://mcp.notion.com/mcp --headless   over ssh
   authkeeper connect gh --provider github --client-id abc \\
       --client-secret-file gh.secret
@@ -22,7 +22,7 @@ Examples:
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
   authkeeper import api https://api.example/v1 --client-id abc \\
-      --token-url https://login.example/token --refresh-token-stdin < refresh.token
+      --token-url https://login.example/token --refresh-token-file old.token
   authkeeper import notion https://mcp.notion.com/mcp --from-mcp-remote
   authkeeper import notion --other-copy-retired      it may be used from now on
 

@@ -8,13 +8,13 @@ pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   authkeeper doctor                      what is wrong or soon will be
   authkeeper doctor --verbose --offline  what is right too; no provider is asked
-  authkeeper doctor --repair             save what can be read of a damaged store
+  authkeeper doctor --repair             save what is left of a damaged store
   mkdir -p ~/.config/authkeeper/profiles
   authkeeper doctor --snapshot > ~/.config/authkeeper/profiles/prod.json
-  authkeeper doctor --against prod       where another installation differs from it
+  authkeeper doctor --against prod       where this installation differs from it
   authkeeper doctor --against ./prod.json
 
-A snapshot holds settings, servers, scopes and lifetimes: no secrets and no paths.
+A snapshot holds settings, servers, scopes and lifetimes: no secrets, no paths.
 
 Exit codes, the worst finding's: 0 nothing worse than a warning
   74 the store
@@ -25,8 +25,8 @@ Exit codes, the worst finding's: 0 nothing worse than a warning
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
-  authkeeper check notion      one call: the check URL, the provider's usual one,
-                               or the MCP server's tools/list
+  authkeeper check notion      one call: the check URL, the provider's usual
+                               one, or the MCP server's tools/list
   authkeeper check             one call over each connection
   authkeeper check notion --json
 

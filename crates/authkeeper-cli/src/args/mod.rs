@@ -32,10 +32,10 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  authkeeper demo                                        see it work, in a minute
-  authkeeper connect notion https://mcp.notion.com/mcp   sign in once, in a browser
+  authkeeper demo                                        see it work
+  authkeeper connect notion https://mcp.notion.com/mcp   sign in once
   authkeeper run --with notion -- ./nightly.sh           outlives its tokens
-  authkeeper mcp notion                                  for any MCP client's config
+  authkeeper mcp notion                                  for an MCP client
   printf 'Authorization: Bearer %s' \"$(authkeeper token notion)\" |
     curl -H @- https://…
 

@@ -19,10 +19,10 @@ use crate::{
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   authkeeper sandbox --port 8765 --ttl 20s &
-  authkeeper connect try http://127.0.0.1:8765/mcp    sign in as alice, bob or mallory
-  authkeeper sandbox --profile grace --auto-approve   behaves like django-oauth-toolkit
+  authkeeper connect try http://127.0.0.1:8765/mcp    sign in as alice or bob
+  authkeeper sandbox --profile grace --auto-approve   like django-oauth-toolkit
   authkeeper sandbox --fault status=503,times=3,at=refresh --fault cut,times=1
-  authkeeper sandbox --scenario night.toml            faults in time, then a verdict
+  authkeeper sandbox --scenario night.toml            faults, then a verdict
 
 Profiles: strict, single-use, grace, idempotent-replay, two-generation,
 dies-with-access-token, burns-on-error, no-rotation.

@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(narrower[1][4], "https://mcp.notion.com/mcp");
         let narrow = fitted(rows("local"), 80);
         assert!(longest(&narrow) <= 80, "{narrow:?}");
-        assert_eq!(narrow[1][4], "https://mcp.noti…");
+        assert_eq!(narrow[1][4], "https://mcp.notio…");
         let others = fitted(rows("alice"), 90);
         assert_eq!(others[2][PRINCIPAL], "alice");
         assert!(longest(&others) <= 90, "{others:?}");
