@@ -107,6 +107,16 @@ impl App {
         }
     }
 
+    /// A name that is not connected may be a slip for one that is.
+    pub(crate) async fn who_may_be_meant(&self, failure: Failure) -> Failure {
+        if failure.missing.is_none() {
+            return failure;
+        }
+        let connected = self.runtime.statuses().await.unwrap_or_default();
+        let names = connected.into_iter().map(|status| status.connection.name);
+        failure.among(&names.collect::<Vec<_>>())
+    }
+
     /// The run that this process is part of, found by ancestry: some programs scrub the environment of what they start.
     pub(crate) async fn task(&self) -> Option<TaskId> {
         let ancestors = process::ancestors();

@@ -4,9 +4,33 @@ use std::process::{Command, Stdio};
 
 use crate::settings::Environment;
 
-/// Starts a browser with this URL; false if there is none to start.
-pub(crate) fn open(environment: &Environment, url: &str) -> bool {
-    commands(environment).iter().any(|words| start(words, url))
+/// What came of starting a browser.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Yes,
+    /// There is none to start.
+    None,
+    /// `BROWSER` names what can't be started.
+    Failed(String),
+}
+
+/// Starts a browser with this URL.
+pub(crate) fn open(environment: &Environment, url: &str) -> Opened {
+    let mut failed = Vec::new();
+    for words in commands(environment) {
+        match start(&words, url) {
+            Ok(()) => return Opened::Yes,
+            Err(error) => {
+                let program = words.first().map_or("", String::as_str);
+                failed.push(format!("{program}: {error}"));
+            }
+        }
+    }
+    // What the desktop has is our guess; that it is not there is nobody's mistake.
+    if failed.is_empty() || environment.get("BROWSER").is_none() {
+        return Opened::None;
+    }
+    Opened::Failed(failed.join("; "))
 }
 
 /// `BROWSER` is a colon-separated list of commands to try; `%s` stands for the URL, which else comes last.
@@ -36,9 +60,9 @@ fn commands(environment: &Environment) -> Vec<Vec<String>> {
     }
 }
 
-fn start(words: &[String], url: &str) -> bool {
+fn start(words: &[String], url: &str) -> std::io::Result<()> {
     let Some((program, arguments)) = words.split_first() else {
-        return false;
+        return Err(std::io::ErrorKind::NotFound.into());
     };
     let mut command = Command::new(program);
     let placed = arguments.iter().any(|word| word.contains("%s"));
@@ -50,5 +74,24 @@ fn start(words: &[String], url: &str) -> bool {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    quiet.spawn().is_ok()
+    quiet.spawn().map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_that_can_t_be_started_is_named() {
+        let with = |browser: &str| {
+            let pairs = [("BROWSER".to_owned(), browser.into())];
+            open(&Environment::of(pairs), "http://127.0.0.1:1/")
+        };
+        assert!(
+            matches!(with("/nowhere/firefux --new"), Opened::Failed(why) if why.contains("/nowhere/firefux: "))
+        );
+        assert_eq!(with("/nowhere/firefux:true"), Opened::Yes);
+        let none = Environment::of([]);
+        assert_eq!(open(&none, "http://127.0.0.1:1/"), Opened::None);
+    }
 }

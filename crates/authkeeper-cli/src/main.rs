@@ -110,13 +110,12 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
         Command::Man(args) => return commands::manual::man(args, output),
         command => command,
     };
-    let settings = Settings::load(&environment)?;
     if let Command::Config(ConfigCommand::Show) = command {
-        commands::config::show(&environment, &settings, output);
-        return Ok(0);
+        return commands::config::show(&environment, output).map(|()| 0);
     }
+    let settings = Settings::load(&environment)?;
     let app = App::open(environment, settings, output)?;
-    let done = match command {
+    let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
@@ -125,6 +124,9 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     };
     // However it ended: an exchange under way is finished and kept. Only then do errors and signals have their way.
     app.end().await;
+    if let Err(failure) = done {
+        done = Err(app.who_may_be_meant(failure).await);
+    }
     done
 }
 

@@ -41,6 +41,14 @@ impl Output {
         std::io::stderr().is_terminal()
     }
 
+    /// How many columns a line of data has where a person looks at it.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
+    pub(crate) fn columns(self) -> Option<usize> {
+        let out = std::io::stdout();
+        let size = rustix::termios::tcgetwinsize(&out).ok()?;
+        (out.is_terminal() && size.ws_col > 0).then(|| usize::from(size.ws_col))
+    }
+
     /// One line of data. A reader that went away is no error of ours.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn data(self, line: &str) {

@@ -3,26 +3,7 @@
 //! A web page elsewhere can't drive it: a request with an `Origin` that is not this sandbox's, or with a `Host` that is
 //! not this machine's, gets 403.
 //!
-//! | request | body | what happens |
-//! | --- | --- | --- |
-//! | `GET /control/state` | | profile, rules, faults, users, clients, keys, counters, time |
-//! | `GET /control/counters` | | the counters alone |
-//! | `GET /control/log?after=N` | | the events after number N, at most 200 |
-//! | `GET /control/verdict` | | the scenario's expectations so far |
-//! | `POST /control/do` | `{"do": WORDS}` | any action in words (see [`crate::action`]) |
-//! | `POST /control/faults` | `{"fault": SPEC}` | a fault is in force |
-//! | `POST /control/faults/clear` | `{"fault": N}` or nothing | it is over, or all are |
-//! | `POST /control/set` | `{NAME: VALUE, …}` | rules change |
-//! | `POST /control/advance` | `{"by": TIME}` | the clock moves on |
-//! | `POST /control/users/NAME/disable`, `enable`, `delete` | | an account changes |
-//! | `POST /control/grants/revoke` | `{"user": NAME}` or nothing | grants die |
-//! | `POST /control/grants/revoke-access` | | every access token dies |
-//! | `POST /control/clients` | `{"client_id", "secret"?, "auth"?, "jwks"?}` | a client is added |
-//! | `POST /control/clients/ID/secret` | `{"overlap": TIME}` or nothing | a new secret, which is the answer |
-//! | `POST /control/clients/ID/delete` | | the client is gone |
-//! | `POST /control/keys` | `{"name": NAME}` | a new API key, which is the answer |
-//! | `POST /control/keys/N/retire` | | the key ends |
-//! | `POST /control/sessions/drop`, `restart`, `reset` | | see [`crate::action`] |
+//! `GET /control` lists what there is: [`LIST`].
 
 use serde_json::{Value, json};
 
@@ -36,9 +17,114 @@ use crate::{
     world::World,
 };
 
+/// Each request, its body, and what happens.
+const LIST: [(&str, &str, &str); 24] = [
+    ("GET /control", "", "this list"),
+    (
+        "GET /control/state",
+        "",
+        "profile, rules, faults, users, clients, keys, counters, time",
+    ),
+    ("GET /control/counters", "", "the counters alone"),
+    (
+        "GET /control/log?after=N",
+        "",
+        "the events after number N, at most 200",
+    ),
+    (
+        "GET /control/verdict",
+        "",
+        "the scenario's expectations so far",
+    ),
+    (
+        "POST /control/do",
+        r#"{"do": WORDS}"#,
+        "any action in words, as in a scenario",
+    ),
+    (
+        "POST /control/faults",
+        r#"{"fault": SPEC}"#,
+        "a fault is in force",
+    ),
+    (
+        "POST /control/faults/clear",
+        r#"{"fault": N} or nothing"#,
+        "it is over, or all are",
+    ),
+    ("POST /control/set", "{NAME: VALUE, …}", "rules change"),
+    (
+        "POST /control/advance",
+        r#"{"by": TIME}"#,
+        "the clock moves on",
+    ),
+    (
+        "POST /control/users/NAME/disable",
+        "",
+        "the account can't be used",
+    ),
+    (
+        "POST /control/users/NAME/enable",
+        "",
+        "the account can be used again",
+    ),
+    (
+        "POST /control/users/NAME/delete",
+        "",
+        "the account is gone, and its grants",
+    ),
+    (
+        "POST /control/grants/revoke",
+        r#"{"user": NAME} or nothing"#,
+        "grants die",
+    ),
+    (
+        "POST /control/grants/revoke-access",
+        "",
+        "every access token dies, the grants live",
+    ),
+    (
+        "POST /control/clients",
+        r#"{"client_id", "secret"?, "auth"?, "jwks"?}"#,
+        "a client is added",
+    ),
+    (
+        "POST /control/clients/ID/secret",
+        r#"{"overlap": TIME} or nothing"#,
+        "a new secret, which is the answer",
+    ),
+    ("POST /control/clients/ID/delete", "", "the client is gone"),
+    (
+        "POST /control/keys",
+        r#"{"name": NAME}"#,
+        "a new API key, which is the answer",
+    ),
+    ("POST /control/keys/N/retire", "", "the key ends"),
+    (
+        "POST /control/sessions/drop",
+        "",
+        "every MCP session is forgotten",
+    ),
+    (
+        "POST /control/restart",
+        "",
+        "grants, tokens, registrations and sessions are forgotten",
+    ),
+    (
+        "POST /control/reset",
+        "",
+        "everything is as it was at the start",
+    ),
+    ("GET /", "", "a page to watch all this, and to break things"),
+];
+
 /// Answers a control request, or says that it is none.
 pub(crate) fn serve(world: &mut World, request: &Request) -> Option<Reply> {
-    let path = request.path.strip_prefix("/control/")?;
+    let path = request.path.strip_prefix("/control")?;
+    let path = match path.strip_prefix('/') {
+        Some(path) => path,
+        None if path.is_empty() => path,
+        None => return None,
+    };
     if !page::is_own(world, request) {
         let body = json!({"error": "another page can't drive this sandbox"});
         return Some(Reply::json(403, &body));
@@ -54,6 +140,7 @@ pub(crate) fn serve(world: &mut World, request: &Request) -> Option<Reply> {
 
 fn get(world: &World, request: &Request, path: &str) -> Reply {
     let body = match path {
+        "" => list(),
         "state" => state(world),
         "counters" => json!(world.counters()),
         "log" => {
@@ -68,9 +155,17 @@ fn get(world: &World, request: &Request, path: &str) -> Reply {
             let playing = world.playing.as_ref();
             json!(playing.map(|playing| playing.scenario.verdict(&world.counters())))
         }
-        _ => return Reply::json(404, &json!({"error": "no such thing under /control"})),
+        _ => {
+            let error = "no such thing under /control; GET /control lists what there is";
+            return Reply::json(404, &json!({"error": error}));
+        }
     };
     Reply::json(200, &body)
+}
+
+fn list() -> Value {
+    let row = |(request, body, what): &(&str, &str, &str)| json!({"request": request, "body": body, "what": what});
+    json!({"requests": LIST.iter().map(row).collect::<Vec<_>>()})
 }
 
 fn post(world: &mut World, request: &Request, path: &str) -> Reply {

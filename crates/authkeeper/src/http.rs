@@ -42,6 +42,20 @@ pub struct InvalidUrl {
     problem: String,
 }
 
+impl InvalidUrl {
+    /// The URL that was meant, where only the `https://` before it was left out.
+    pub fn meant(&self) -> Option<HttpUrl> {
+        if self.url.contains("://") {
+            return None;
+        }
+        let whole = HttpUrl::parse(&format!("https://{}", self.url)).ok()?;
+        if whole.is_loopback() {
+            return HttpUrl::parse(&format!("http://{}", self.url)).ok();
+        }
+        whole.host().contains('.').then_some(whole)
+    }
+}
+
 impl HttpUrl {
     /// Checks a URL: absolute, `https`, or `http` on this machine only, without a fragment or user name.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
@@ -667,6 +681,25 @@ mod tests {
         let long = format!("https://mcp.example/{}", "x".repeat(4_000));
         let error = HttpUrl::parse(&long).unwrap_err().to_string();
         assert!(error.len() < 300, "{error}");
+    }
+
+    #[test]
+    fn what_lacks_only_its_scheme_is_known() {
+        for (typed, meant) in [
+            ("mcp.notion.com/mcp", Some("https://mcp.notion.com/mcp")),
+            ("mcp.notion.com", Some("https://mcp.notion.com")),
+            ("127.0.0.1:8765/mcp", Some("http://127.0.0.1:8765/mcp")),
+            ("localhost:8765/mcp", Some("http://localhost:8765/mcp")),
+            ("http://mcp.example/mcp", None),
+            ("ftp://mcp.example", None),
+            ("me@mcp.example", None),
+            ("notion", None),
+            ("/mcp", None),
+            ("", None),
+        ] {
+            let found = HttpUrl::parse(typed).unwrap_err().meant();
+            assert_eq!(found.as_ref().map(HttpUrl::as_str), meant, "{typed}");
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub mod fuzz;
 pub mod http;
 pub mod inspect;
 pub mod model;
+pub mod near;
 pub mod oauth;
 pub mod refresh;
 pub mod runtime;

@@ -9,31 +9,34 @@ use crate::{commands::secret_input::Place, settings::parse_duration};
 
 pub(super) const CONNECT_EXAMPLES: &str = "\
 Examples:
-  authkeeper connect notion https://mcp.notion.com/mcp               sign in in a browser
-  authkeeper connect notion https://mcp.notion.com/mcp --device      type a short code on your phone
-  authkeeper connect notion https://mcp.notion.com/mcp --headless    paste the final URL, over ssh
-  authkeeper connect gh --provider github --client-id abc --client-secret-file gh.secret
-  authkeeper connect api https://api.example/v1 --issuer https://login.example --grant client_credentials \\
-      --client-id job --private-key-file job.pem
-  authkeeper connect api https://api.example/v1 --grant api_key --key-file api.key --rotate-by 2027-03-01";
+  authkeeper connect notion https://mcp.notion.com/mcp              a browser
+  authkeeper connect notion https://mcp.notion.com/mcp --device     your phone
+  authkeeper connect notion https://mcp.notion.com/mcp --headless   over ssh
+  authkeeper connect gh --provider github --client-id abc \\
+      --client-secret-file gh.secret
+  authkeeper connect api https://api.example/v1 --issuer https://login.example \\
+      --grant client_credentials --client-id job --private-key-file job.pem
+  authkeeper connect api https://api.example/v1 --grant api_key \\
+      --key-file api.key --rotate-by 2027-03-01";
 
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
-  authkeeper import api https://api.example/v1 --token-url https://login.example/token --client-id abc \\
-      --refresh-token-stdin < refresh.token
-  authkeeper import notion https://mcp.notion.com/mcp --from-mcp-remote      what mcp-remote stored
-  authkeeper import notion --other-copy-retired                              it may be used from now on
+  authkeeper import api https://api.example/v1 --client-id abc \\
+      --token-url https://login.example/token --refresh-token-file old.token
+  authkeeper import notion https://mcp.notion.com/mcp --from-mcp-remote
+  authkeeper import notion --other-copy-retired      it may be used from now on
 
-A refresh token that two programs spend can cost the whole grant. Until you confirm that the other copy is retired, an
-imported one is kept and not used.";
+A refresh token that two programs spend can cost the whole grant. Until you
+confirm that the other copy is retired, an imported one is kept and not used.";
 
 pub(super) const ROTATE_EXAMPLES: &str = "\
 Examples:
   authkeeper rotate api --key-file new.key --rotate-by 2027-06-01
   authkeeper rotate api --client-secret-file new.secret
 
-The key before it serves again if the new one is refused before the overlap ends. A client's old secrets stay behind the
-new one and are tried when it is refused.";
+The key before it serves again if the new one is refused before the overlap
+ends. A client's old secrets stay behind the new one and are tried when it is
+refused.";
 
 /// What kind of grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,8 +52,7 @@ pub(crate) enum GrantArg {
 pub(crate) struct ConnectArgs {
     /// What to call it
     pub(crate) name: String,
-    /// The MCP server or API; a provider of the catalogue has one of its own
-    #[arg(required_unless_present = "provider")]
+    /// The MCP server or API; a provider of the catalogue (--provider) has one of its own
     pub(crate) url: Option<String>,
     /// On whose authority calls are made
     #[arg(long, default_value = "local")]

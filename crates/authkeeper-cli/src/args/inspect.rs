@@ -8,21 +8,25 @@ pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   authkeeper doctor                      what is wrong or soon will be
   authkeeper doctor --verbose --offline  what is right too; no provider is asked
-  authkeeper doctor --repair             save what can be read of a damaged store
-  authkeeper doctor --snapshot > ~/.config/authkeeper/profiles/prod.json     (on prod)
+  authkeeper doctor --repair             save what is left of a damaged store
+  mkdir -p ~/.config/authkeeper/profiles
+  authkeeper doctor --snapshot > ~/.config/authkeeper/profiles/prod.json
   authkeeper doctor --against prod       where this installation differs from it
   authkeeper doctor --against ./prod.json
 
-A snapshot holds settings, servers, scopes and lifetimes: no secrets and no paths.
+A snapshot holds settings, servers, scopes and lifetimes: no secrets, no paths.
 
 Exit codes, the worst finding's: 0 nothing worse than a warning
-  74 the store                     78 the configuration, permissions, or a difference from the profile
-  75 a person must act             69 no token is left and the provider does not answer
+  74 the store
+  78 the configuration, permissions, or a difference from the profile
+  75 a person must act
+  69 no token is left and the provider does not answer
   65 the profile can't be read";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
-  authkeeper check notion      one call: the check URL, the provider's usual one, or the MCP server's tools/list
+  authkeeper check notion      one call: the check URL, the provider's usual
+                               one, or the MCP server's tools/list
   authkeeper check             one call over each connection
   authkeeper check notion --json
 
@@ -32,8 +36,14 @@ Exit codes: 0 it answered
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  authkeeper completions bash > ~/.local/share/bash-completion/completions/authkeeper
+  mkdir -p ~/.local/share/bash-completion/completions
+  authkeeper completions bash \\
+    > ~/.local/share/bash-completion/completions/authkeeper
+
+  mkdir -p ~/.zfunc        (and fpath+=~/.zfunc in ~/.zshrc)
   authkeeper completions zsh > ~/.zfunc/_authkeeper
+
+  mkdir -p ~/.config/fish/completions
   authkeeper completions fish > ~/.config/fish/completions/authkeeper.fish";
 
 pub(super) const MAN_EXAMPLES: &str = "\

@@ -32,14 +32,30 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  authkeeper demo                                          see it work, in a minute
-  authkeeper connect notion https://mcp.notion.com/mcp     sign in once, in a browser
-  authkeeper run --with notion -- ./nightly.sh             a run that outlives its tokens
-  authkeeper mcp notion                                    put this in any MCP client's config
-  printf 'Authorization: Bearer %s' \"$(authkeeper token notion)\" | curl -H @- https://…
+  authkeeper demo                                        see it work
+  authkeeper connect notion https://mcp.notion.com/mcp   sign in once
+  authkeeper run --with notion -- ./nightly.sh           outlives its tokens
+  authkeeper mcp notion                                  for an MCP client
+  printf 'Authorization: Bearer %s' \"$(authkeeper token notion)\" |
+    curl -H @- https://…
 
-Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection · 69 provider unavailable, retry later ·
-70 bug · 74 store · 75 a person can mend it · 77 nobody can without changing policy or scope · 78 config";
+Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection
+  69 provider unavailable, retry later · 70 bug · 74 store
+  75 a person can mend it · 77 nobody can without changing policy or scope
+  78 config; run: its command's own, 127 if there is no such command";
+
+const RUN_EXAMPLES: &str = "\
+Example, in a crontab:
+  0 2 * * * authkeeper run --with notion -- $HOME/bin/nightly.sh
+
+The command gets AUTHKEEPER_URL and AUTHKEEPER_TASK: a private loopback proxy
+and the handle for it.
+  printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK |
+    curl -H @- $AUTHKEEPER_URL/c/notion
+
+Exit codes: the command's own
+  127 there is no such command     126 it can't be executed
+  75, whatever its own, if authority was lost and a person can mend it";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -70,8 +86,8 @@ pub(crate) enum Command {
     },
     /// Print a fresh access token
     #[command(
-        after_help = "Example, with the token off the command line, where every user could read it:\n  printf \
-        'Authorization: Bearer %s' \"$(authkeeper token notion --min-ttl 10m)\" | curl -H @- https://…"
+        after_help = "Example, with the token off the command line, where every user could read it:\n  \
+        printf 'Authorization: Bearer %s' \"$(authkeeper token notion --min-ttl 10m)\" |\n    curl -H @- https://…"
     )]
     Token(TokenArgs),
     /// Show what is connected, how long it is good, and what needs a person
@@ -81,7 +97,7 @@ pub(crate) enum Command {
     },
     /// A stdio MCP server that bridges to the remote one
     #[command(
-        after_help = "In an MCP client's config:\n  {\"mcpServers\": {\"notion\": {\"command\": \
+        after_help = "In an MCP client's config:\n  {\"mcpServers\": {\"notion\":\n    {\"command\": \
         \"authkeeper\", \"args\": [\"mcp\", \"notion\"]}}}"
     )]
     Mcp {
@@ -90,9 +106,7 @@ pub(crate) enum Command {
     },
     /// Run a command and keep its connections fresh for as long as it takes
     #[command(
-        after_help = "Example, in a crontab:\n  0 2 * * * authkeeper run --with notion -- \
-        $HOME/bin/nightly.sh\n\nThe command gets AUTHKEEPER_URL and AUTHKEEPER_TASK: a private loopback proxy and \
-        the handle for it.\n  printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK | curl -H @- $AUTHKEEPER_URL/c/notion"
+        after_help = RUN_EXAMPLES
     )]
     Run(RunArgs),
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
@@ -169,5 +183,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    fn too_long(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string);
+        let lines = help.iter().flat_map(|help| help.lines());
+        let long = lines.filter(|line| line.chars().count() > 80);
+        let own = long.map(|line| format!("{}: {line}", command.get_name()));
+        let below = command.get_subcommands().flat_map(too_long);
+        own.chain(below).collect()
+    }
+
+    #[test]
+    fn examples_do_not_break_at_eighty_columns() {
+        assert_eq!(too_long(&super::Cli::command()), Vec::<String>::new());
     }
 }

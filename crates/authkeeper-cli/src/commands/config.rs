@@ -3,11 +3,27 @@
 use serde_json::{Value, json};
 
 use crate::{
+    failure::Failure,
     output::{Output, Paint},
     settings::{Environment, Origin, Setting, Settings, VARIABLES},
 };
 
-pub(crate) fn show(environment: &Environment, settings: &Settings, output: Output) {
+/// A file that can't be used is no reason to hide which settings there are: then the defaults are shown, and what is
+/// wrong with it.
+pub(crate) fn show(environment: &Environment, output: Output) -> Result<(), Failure> {
+    let loaded = Settings::load(environment);
+    let (settings, wrong) = match loaded {
+        Ok(settings) => (settings, Ok(())),
+        Err(failure) => match Settings::without_file(environment) {
+            Ok(settings) => (settings, Err(failure)),
+            Err(_) => return Err(failure),
+        },
+    };
+    print(environment, &settings, output);
+    wrong
+}
+
+fn print(environment: &Environment, settings: &Settings, output: Output) {
     let variables = variables(environment);
     if output.json {
         let list = |list: &[Setting]| list.iter().map(json_of).collect::<Vec<_>>();

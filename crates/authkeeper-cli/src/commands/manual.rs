@@ -1,8 +1,10 @@
 //! `completions` and `man`: what is made of the command line itself. Neither needs a store.
 
-use std::path::Path;
+use std::{fmt::Write as _, io, path::Path};
 
+use clap::Command;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::{
     args::{self, ManArgs},
@@ -21,15 +23,16 @@ pub(crate) fn completions(shell: Shell, output: Output) {
 
 pub(crate) fn man(args: ManArgs, output: Output) -> Result<u8, Failure> {
     let Some(folder) = args.out else {
-        let mut page = Vec::new();
-        let rendered = clap_mangen::Man::new(args::whole()).render(&mut page);
-        rendered.map_err(|error| unwritten(Path::new("standard output"), &error))?;
+        let rendered = page(args::whole());
+        let page = rendered.map_err(|error| unwritten(Path::new("standard output"), &error))?;
         output.data_bytes(&page);
         return Ok(0);
     };
     let write = || {
         std::fs::create_dir_all(&folder)?;
-        clap_mangen::generate_to(args::whole(), &folder)
+        let mut whole = args::whole().disable_help_subcommand(true);
+        whole.build();
+        write_all(&whole, &folder)
     };
     write().map_err(|error| unwritten(&folder, &error))?;
     output.say(&format!(
@@ -39,11 +42,108 @@ pub(crate) fn man(args: ManArgs, output: Output) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn unwritten(place: &Path, error: &std::io::Error) -> Failure {
+/// The page of this command and those of all below it.
+fn write_all(command: &Command, folder: &Path) -> io::Result<()> {
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set())
+    {
+        write_all(below, folder)?;
+    }
+    let file = Man::new(command.clone()).get_filename();
+    std::fs::write(folder.join(file), page(command.clone())?)
+}
+
+/// The page, with the text after the options as it was laid out: examples are no running text.
+fn page(command: Command) -> io::Result<Vec<u8>> {
+    let after = command.get_after_help().map(ToString::to_string);
+    let mut page = Vec::new();
+    Man::new(command.after_help(None::<&str>)).render(&mut page)?;
+    page.extend(laid_out(after.as_deref().unwrap_or_default()).bytes());
+    Ok(page)
+}
+
+/// In sections, each line as it stands.
+fn laid_out(after: &str) -> String {
+    let mut roff = String::new();
+    let mut open = "";
+    for paragraph in after
+        .split("\n\n")
+        .filter(|paragraph| !paragraph.is_empty())
+    {
+        let status = paragraph.starts_with("Exit codes");
+        let title = if status { "EXIT STATUS" } else { "EXAMPLES" };
+        if title == open {
+            roff.push_str(".sp\n");
+        } else {
+            let _ = writeln!(roff, ".SH \"{title}\"");
+            open = title;
+        }
+        let text = paragraph
+            .strip_prefix("Examples:\n")
+            .or_else(|| paragraph.strip_prefix("Exit codes: "))
+            .unwrap_or(paragraph);
+        let lines: String = text.lines().map(|line| literal(line) + "\n").collect();
+        let _ = write!(roff, ".nf\n{lines}.fi\n");
+    }
+    roff
+}
+
+/// A line that roff shows as it is typed: its quotes and hyphens can be copied into a shell.
+fn literal(line: &str) -> String {
+    let mut shown = String::new();
+    if line.starts_with(['.', '\'']) {
+        shown.push_str("\\&");
+    }
+    for letter in line.chars() {
+        match letter {
+            '\\' => shown.push_str("\\e"),
+            '-' => shown.push_str("\\-"),
+            '\'' => shown.push_str("\\(aq"),
+            '`' => shown.push_str("\\(ga"),
+            '^' => shown.push_str("\\(ha"),
+            '~' => shown.push_str("\\(ti"),
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
+fn unwritten(place: &Path, error: &io::Error) -> Failure {
     let what = format!("{} can't be written: {error}", place.display());
     Failure::new(
         Exit::Store,
         what,
         "choose another folder, or make it writable",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_stand_as_they_are_typed() {
+        let after = "Examples:\n  a --b 'c' \\\n    ~/d\n\nMore.\n\nExit codes: 0 ok\n  1 not";
+        let expected = ".SH \"EXAMPLES\"\n.nf\n  a \\-\\-b \\(aqc\\(aq \\e\n    \\(ti/d\n.fi\n.sp\n.nf\nMore.\n.fi\n\
+            .SH \"EXIT STATUS\"\n.nf\n0 ok\n  1 not\n.fi\n";
+        assert_eq!(laid_out(after), expected);
+        assert_eq!(laid_out(""), "");
+        assert_eq!(literal(".hidden"), "\\&.hidden");
+    }
+
+    #[test]
+    fn every_page_has_its_examples_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut whole = args::whole();
+        whole.build();
+        write_all(&whole, folder.path()).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("authkeeper-run.1")).unwrap();
+        assert_eq!(page.matches(".SH \"EXAMPLES\"").count(), 1, "{page}");
+        assert!(
+            page.contains(".SH \"EXIT STATUS\"") && !page.contains("EXTRA"),
+            "{page}"
+        );
+        assert!(!folder.path().join("authkeeper-demo-job.1").exists());
+    }
 }

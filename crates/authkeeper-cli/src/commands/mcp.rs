@@ -1,6 +1,6 @@
 //! `mcp`: the stdio bridge to a remote MCP server.
 
-use std::sync::Arc;
+use std::{io::IsTerminal as _, sync::Arc};
 
 use authkeeper::model::ConnectionName;
 use tokio::io::BufReader;
@@ -37,6 +37,11 @@ pub(crate) async fn serve(app: &App, name: &str) -> Result<(), Failure> {
             hook,
             Report::new(std::io::stderr()),
         ));
+    }
+    if std::io::stdin().is_terminal() {
+        app.output.say(
+            "authkeeper mcp waits for an MCP client on standard input; put it into the client's config. Ctrl-C stops it.",
+        );
     }
     let input = BufReader::new(tokio::io::stdin());
     let served = mcp::serve(

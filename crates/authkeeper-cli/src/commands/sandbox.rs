@@ -19,21 +19,27 @@ use crate::{
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   authkeeper sandbox --port 8765 --ttl 20s &
-  authkeeper connect try http://127.0.0.1:8765/mcp    sign in as alice, bob or mallory
-  authkeeper sandbox --profile grace --auto-approve   behaves like django-oauth-toolkit
-  authkeeper sandbox --fault status=503,times=3,at=refresh --fault early-401,times=1
-  authkeeper sandbox --scenario night.toml            a timeline of faults, then a verdict
+  authkeeper connect try http://127.0.0.1:8765/mcp    sign in as alice or bob
+  authkeeper sandbox --profile grace --auto-approve   like django-oauth-toolkit
+  authkeeper sandbox --fault status=503,times=3,at=refresh --fault cut,times=1
+  authkeeper sandbox --scenario night.toml            faults, then a verdict
 
-Profiles: strict, single-use, grace, idempotent-replay, two-generation, dies-with-access-token,
-burns-on-error, no-rotation.
+Profiles: strict, single-use, grace, idempotent-replay, two-generation,
+dies-with-access-token, burns-on-error, no-rotation.
 
-Faults: early-401, status=CODE, cut, outage, slow=TIME, slow-answer=TIME, answer-lost, html,
-wrong-type, truncated, huge, no-expires-in, error-in-200=CODE; each with times=N, at=ENDPOINT,
-user=U, client=C, retry_after=TIME.
+Faults: early-401, status=CODE, cut, outage, slow=TIME, slow-answer=TIME,
+answer-lost, html, wrong-type, truncated, huge, no-expires-in,
+error-in-200=CODE; each with times=N, at=ENDPOINT, user=U, client=C,
+retry_after=TIME.
 
-Open the printed URL in a browser to watch and to break things. Ctrl-C stops it.
+Open the printed URL in a browser to watch and to break things. Scripts do the
+same; /control lists all there is:
+  curl http://127.0.0.1:8765/control
+  curl -d '{\"do\": \"disable alice\"}' http://127.0.0.1:8765/control/do
+Ctrl-C stops it.
 
-Exit codes: 0 stopped · 64 usage · 65 the scenario is not met or can't be read · 69 port taken";
+Exit codes: 0 stopped · 64 usage · 65 the scenario is not met or can't be read
+69 port taken";
 
 #[derive(Debug, Args)]
 pub(crate) struct SandboxArgs {
@@ -126,12 +132,9 @@ fn announce(sandbox: &Sandbox, output: Output) {
     } else {
         output.data(url);
     }
-    if std::io::stderr().is_terminal() {
-        let hint = format!(
-            "an MCP server is at {url}/mcp; watch and break things at {url}/; Ctrl-C stops"
-        );
-        output.say(&output.paint_err(Paint::Dim, &hint));
-    }
+    let hint =
+        format!("an MCP server is at {url}/mcp; watch and break things at {url}/; Ctrl-C stops");
+    output.say(&output.paint_err(Paint::Dim, &hint));
 }
 
 /// Prints what happens, for a person who watches.

@@ -5,7 +5,8 @@ mod sign_in;
 use authkeeper::{
     error::{Advice, TokenError},
     http::InvalidUrl,
-    model::InvalidName,
+    model::{ConnectionName, InvalidName},
+    near,
     store::StoreError,
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What to do next.
     pub(crate) next: String,
+    /// The connection that was named and is not there.
+    pub(crate) missing: Option<ConnectionName>,
 }
 
 impl Failure {
@@ -27,7 +30,29 @@ impl Failure {
             exit,
             what: what.into(),
             next: next.into(),
+            missing: None,
         }
+    }
+
+    /// There is no connection of this name.
+    fn no_connection(name: &ConnectionName, what: String) -> Self {
+        let next = format!(
+            "authkeeper status lists what is connected; authkeeper connect {name} URL adds it"
+        );
+        Self {
+            missing: Some(name.clone()),
+            ..Self::new(Exit::NotFound, what, next)
+        }
+    }
+
+    /// Says which of the connections that there are may have been meant.
+    pub(crate) fn among(mut self, connected: &[ConnectionName]) -> Self {
+        let names = connected.iter().map(ConnectionName::as_str);
+        let missing = self.missing.as_ref();
+        if let Some(meant) = missing.and_then(|missing| near::nearest(missing.as_str(), names)) {
+            self.next = format!("did you mean {meant}? authkeeper status lists what is connected");
+        }
+        self
     }
 }
 
@@ -43,11 +68,14 @@ impl From<InvalidName> for Failure {
 
 impl From<InvalidUrl> for Failure {
     fn from(error: InvalidUrl) -> Self {
-        Self::new(
-            Exit::Usage,
-            error.to_string(),
-            "give the whole URL, like https://mcp.example/mcp",
-        )
+        Self::new(Exit::Usage, error.to_string(), url_advice(&error))
+    }
+}
+
+fn url_advice(error: &InvalidUrl) -> String {
+    match error.meant() {
+        Some(meant) => format!("did you mean {}?", meant.as_str()),
+        None => "give the whole URL, like https://mcp.example/mcp".to_owned(),
     }
 }
 
@@ -107,6 +135,9 @@ impl From<TokenError> for Failure {
             let (exit, next) = store_advice(store);
             return Self::new(exit, what, next);
         }
+        if let TokenError::NoSuchConnection { name } = &error {
+            return Self::no_connection(name, what);
+        }
         let (exit, next) = token_advice(&error);
         Self::new(exit, what, next)
     }
@@ -120,10 +151,6 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
             .unwrap_or_default()
     };
     match (error, error.advice()) {
-        (TokenError::NoSuchConnection { name }, _) => (
-            Exit::NotFound,
-            format!("authkeeper status lists what is connected; authkeeper connect {name} URL adds it"),
-        ),
         (TokenError::ClientRefused { .. }, _) => (
             Exit::Config,
             "no token was harmed. Check the client's id and secret at the provider, then authkeeper reauthorize (a client \
@@ -148,5 +175,38 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
             (Exit::Permission, "check at the provider what this account and client may do".to_owned())
         }
         _ => (Exit::Bug, "please report this".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::http::HttpUrl;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_connected_is_said_with_the_one_that_may_be_meant() {
+        let name = |text: &str| ConnectionName::parse(text).unwrap();
+        let failure = |text: &str| {
+            let error = TokenError::NoSuchConnection { name: name(text) };
+            Failure::from(error).among(&[name("try"), name("notion")])
+        };
+        let near = failure("noton");
+        assert_eq!(near.exit, Exit::NotFound);
+        assert!(near.next.contains("did you mean notion?"), "{}", near.next);
+        assert!(near.next.contains("authkeeper status"), "{}", near.next);
+        let far = failure("github");
+        assert!(!far.next.contains("did you mean"), "{}", far.next);
+        assert!(far.next.contains("authkeeper connect github URL"));
+    }
+
+    #[test]
+    fn a_url_without_its_scheme_is_said_whole() {
+        let advice = |text: &str| Failure::from(HttpUrl::parse(text).unwrap_err()).next;
+        assert_eq!(
+            advice("mcp.notion.com/mcp"),
+            "did you mean https://mcp.notion.com/mcp?"
+        );
+        assert!(advice("http://mcp.example/").contains("the whole URL"));
     }
 }

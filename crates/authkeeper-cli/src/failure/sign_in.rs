@@ -10,13 +10,16 @@ use authkeeper::{
     store::StoreError,
 };
 
-use super::Failure;
+use super::{Failure, url_advice};
 use crate::exit::Exit;
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         if let ConnectError::Store(store) = error {
             return unstored(store);
+        }
+        if let ConnectError::NoSuchConnection(name) = &error {
+            return Self::no_connection(name, error.to_string());
         }
         let (exit, next) = connect_advice(&error);
         Self::new(exit, error.to_string(), next)
@@ -46,10 +49,6 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Data,
             "do not go on unless the provider announced it; then authkeeper disconnect and connect again",
         ),
-        ConnectError::NoSuchConnection(name) => (
-            Exit::NotFound,
-            format!("authkeeper connect {name} URL adds it"),
-        ),
         ConnectError::Discovery(error) => discovery_advice(error),
         ConnectError::Registration(error) => registration_advice(error),
         ConnectError::Redirect(error) => redirect_advice(error),
@@ -61,7 +60,7 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
         ConnectError::TimedOut(_) => own(
             Exit::Person,
             "run the same command again and open the printed URL in a browser on this machine (set BROWSER to the \
-             browser's command if none opened)",
+             browser's command if none opened); if the page showed an error, check --client-id and the redirect URI",
         ),
         ConnectError::StillOpen(_) => own(
             Exit::Person,
@@ -98,10 +97,7 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             ..
         }) => own(Exit::Data, IN_BETWEEN),
         ConnectError::Wire(_) => own(Exit::Unavailable, "check the network, then try again"),
-        ConnectError::Url(_) => own(
-            Exit::Usage,
-            "give the whole URL, like https://mcp.example/mcp",
-        ),
+        ConnectError::Url(error) => (Exit::Usage, url_advice(error)),
         error => credential_advice(error),
     }
 }
@@ -158,9 +154,13 @@ fn redirect_advice(error: &RedirectError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
         RedirectError::Denied => own(Exit::Person, ALLOW),
-        RedirectError::Refused(_) | RedirectError::NoCode => own(
+        RedirectError::Refused(_) => own(
             Exit::Person,
             "the provider's own page says more; then run the same command again",
+        ),
+        RedirectError::NoCode => own(
+            Exit::Person,
+            "run the same command again; what is pasted is the whole address that the browser ended at",
         ),
         _ => own(
             Exit::Data,
@@ -188,10 +188,7 @@ fn device_advice(error: &DeviceError) -> (Exit, String) {
 fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
-        DiscoveryError::Url(_) => own(
-            Exit::Usage,
-            "give the whole URL, like https://mcp.example/mcp",
-        ),
+        DiscoveryError::Url(error) => (Exit::Usage, url_advice(error)),
         DiscoveryError::Wire(WireError::Connect(_)) => own(
             Exit::Unavailable,
             "check the URL for a typing error and the network, then try again",
@@ -214,6 +211,14 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
         DiscoveryError::Redirected { to, .. } => {
             (Exit::Data, format!("connect to {to} if you trust it"))
         }
+        DiscoveryError::IssuerMismatch {
+            claimed, expected, ..
+        } if differ_by_a_slash(claimed, expected) => (
+            Exit::Data,
+            format!(
+                "an issuer counts to the last character, and this server spells it so: --issuer {claimed}"
+            ),
+        ),
         DiscoveryError::ResourceMismatch { .. } | DiscoveryError::IssuerMismatch { .. } => own(
             Exit::Data,
             "do not go on: this is how one server poses as another. Check the URL, or tell the server's operator",
@@ -229,6 +234,11 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
     }
 }
 
+/// One has a slash at its end that the other has not. A server that poses as another has another host or path.
+fn differ_by_a_slash(one: &str, other: &str) -> bool {
+    one.strip_suffix('/') == Some(other) || other.strip_suffix('/') == Some(one)
+}
+
 fn registration_advice(error: &RegistrationError) -> (Exit, String) {
     match error {
         RegistrationError::Impossible { .. } => (
@@ -242,5 +252,38 @@ fn registration_advice(error: &RegistrationError) -> (Exit, String) {
             "register a client by hand at the provider and add --client-id ID".to_owned(),
         ),
         _ => (Exit::Unavailable, "check the network, then try again".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_that_lacks_a_slash_is_not_taken_for_a_deceiver() {
+        let advice = |claimed: &str, expected: &str| {
+            let error = DiscoveryError::IssuerMismatch {
+                url: "https://as.example/.well-known/openid-configuration".to_owned(),
+                claimed: claimed.to_owned(),
+                expected: expected.to_owned(),
+            };
+            discovery_advice(&error)
+        };
+        for (claimed, expected) in [
+            ("https://as.example", "https://as.example/"),
+            ("https://as.example/", "https://as.example"),
+        ] {
+            let (exit, next) = advice(claimed, expected);
+            assert_eq!(exit, Exit::Data);
+            assert!(next.ends_with(&format!("--issuer {claimed}")), "{next}");
+        }
+        for claimed in [
+            "https://as.example//",
+            "https://as.example/x",
+            "https://as.test",
+        ] {
+            let (_, next) = advice(claimed, "https://as.example");
+            assert!(next.contains("poses as another"), "{claimed}: {next}");
+        }
     }
 }

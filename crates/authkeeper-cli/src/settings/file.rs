@@ -8,6 +8,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use authkeeper::near;
+
 use super::parse_duration;
 use crate::{exit::Exit, failure::Failure};
 
@@ -149,7 +151,23 @@ impl ConfigFile {
             return Ok(self.taken);
         }
         let what = format!("{}: no such setting: {}", self.place, unknown.join(", "));
-        Err(wrong(what))
+        Err(Failure {
+            next: self.meant() + NEXT,
+            ..wrong(what)
+        })
+    }
+
+    /// Which settings may have been meant by those that are not known.
+    fn meant(&self) -> String {
+        let known = || self.taken.iter().map(|setting| setting.name.as_str());
+        let unknown = self.typed.keys();
+        let near: Vec<&str> = unknown
+            .filter_map(|name| near::nearest(&spelled(name), known()))
+            .collect();
+        if near.is_empty() {
+            return String::new();
+        }
+        format!("did you mean {}? ", near.join(", "))
     }
 
     fn fault(&self, line: usize, what: &str) -> Failure {
@@ -157,9 +175,10 @@ impl ConfigFile {
     }
 }
 
+const NEXT: &str = "mend that line; authkeeper config show lists every setting";
+
 fn wrong(what: String) -> Failure {
-    let next = "mend that line; docs/configuration.md lists every setting";
-    Failure::new(Exit::Config, what, next)
+    Failure::new(Exit::Config, what, NEXT)
 }
 
 fn flatten(text: &str, above: &[String], table: &DeTable<'_>, typed: &mut BTreeMap<Name, Typed>) {

@@ -29,6 +29,12 @@ impl Environment {
         Self(std::env::vars_os().filter_map(text).collect())
     }
 
+    /// Another environment than that of the process.
+    #[cfg(test)]
+    pub(crate) fn of(pairs: impl IntoIterator<Item = (String, OsString)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+
     /// A variable that is set and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&OsString> {
         self.0.get(name).filter(|value| !value.is_empty())
@@ -73,7 +79,23 @@ impl Settings {
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
         let named = environment.get("AUTHKEEPER_CONFIG").is_some();
-        let (mut file, there) = read_config(&path, named)?;
+        let (file, there) = read_config(&path, named)?;
+        Self::taken_from(environment, path, (file, there))
+    }
+
+    /// The defaults and the environment, whatever the file says.
+    pub(crate) fn without_file(environment: &Environment) -> Result<Self, Failure> {
+        let path = config_path(environment)?;
+        let there = path.exists();
+        Self::taken_from(environment, path, (ConfigFile::default(), there))
+    }
+
+    fn taken_from(
+        environment: &Environment,
+        path: PathBuf,
+        (mut file, there): (ConfigFile, bool),
+    ) -> Result<Self, Failure> {
+        let named = environment.get("AUTHKEEPER_CONFIG").is_some();
         let mut runtime = runtime::Settings::in_folder(data_folder(environment)?);
         let places = place(environment, &mut runtime, (&path, named))?;
         runtime.rules = rules(&mut file)?;
@@ -275,6 +297,21 @@ mod tests {
         for said in ["on_truble (line 2)", said] {
             assert!(failure.what.contains(said), "{}", failure.what);
         }
+        let said = "did you mean on_trouble, refresh.reserve?";
+        assert!(failure.next.contains(said), "{}", failure.next);
+        assert!(failure.next.contains("authkeeper config show"));
+        let alone = loaded("[other]\nx = 1\n").unwrap_err();
+        assert!(!alone.next.contains("did you mean"), "{}", alone.next);
+        let provider = loaded("[provider.\"https://a.b\"]\nreplai = \"grace 3s\"\n");
+        let said = "did you mean provider.\"https://a.b\".replay?";
+        assert!(provider.unwrap_err().next.contains(said));
+    }
+
+    #[test]
+    fn a_file_that_can_t_be_used_leaves_the_defaults_to_be_shown() {
+        let settings = Settings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let mut listed = settings.listed.iter();
+        assert!(listed.any(|setting| setting.name == "on_trouble"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use authkeeper_sandbox::{Profile, Sandbox, Scenario, Settings};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::bench::{Bench, settings};
@@ -78,6 +79,42 @@ async fn everything_is_reachable_by_http() {
         (&state["profile"], &state["faults"]),
         (&json!("strict"), &json!([]))
     );
+}
+
+#[tokio::test]
+async fn the_control_endpoint_lists_what_it_has() {
+    let bench = Bench::with(Profile::Strict).await;
+    for path in ["/control", "/control/"] {
+        let got = bench.get(path, &[]).await;
+        assert_eq!(got.status, 200, "{path}");
+        let list = got.json()["requests"].clone();
+        for row in list.as_array().unwrap() {
+            let request = row["request"].as_str().unwrap();
+            let Some(read) = request.strip_prefix("GET ") else {
+                continue;
+            };
+            assert_eq!(bench.get(read, &[]).await.status, 200, "{request}");
+        }
+        assert!(list.to_string().contains("POST /control/keys"));
+    }
+    assert_eq!(bench.get("/controls", &[]).await.status, 404);
+    let elsewhere = [("Origin", "https://evil.example")];
+    assert_eq!(bench.get("/control", &elsewhere).await.status, 403);
+}
+
+/// What the page's buttons do.
+#[tokio::test]
+async fn a_client_made_without_a_secret_gets_one() {
+    let bench = Bench::with(Profile::Strict).await;
+    let body = json!({"client_id": "job", "auth": "client_secret_basic"});
+    assert_eq!(bench.control("clients", &body).await.status, 200);
+    let made = bench.control("clients/job/secret", &json!({})).await;
+    let secret = made.text("client_secret");
+    let basic = format!("Basic {}", STANDARD.encode(format!("job:{secret}")));
+    let headers = [("Authorization", basic.as_str())];
+    let fields = [("grant_type", "client_credentials")];
+    let got = bench.form("/token", &headers, &fields).await;
+    assert_eq!(got.status, 200, "{got:?}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub use self::{
         SourceKind,
     },
 };
-use crate::http::HttpUrl;
+use crate::{http::HttpUrl, near};
 
 /// Names of files in a folder, with their texts.
 macro_rules! files {
@@ -105,36 +105,8 @@ pub fn similar(name: &str) -> Vec<&'static str> {
 fn nearness(typed: &str, entry: &'static Entry) -> Option<usize> {
     std::iter::once(&entry.name)
         .chain(&entry.aliases)
-        .filter_map(|candidate| {
-            let starts = typed.len() >= 3 && candidate.starts_with(typed);
-            let slips = if starts {
-                1
-            } else {
-                distance(typed, candidate)
-            };
-            (slips <= 1 + candidate.len() / 4).then_some(slips)
-        })
+        .filter_map(|candidate| near::slips(typed, candidate))
         .min()
-}
-
-/// Insertions, deletions and replacements from one word to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(&to) {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = *cell;
-            left = replaced.min(left + 1).min(*cell + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// The provider behind an issuer or one of its endpoints, by its whole host: `evil-github.com`, `github.com.evil.com`

@@ -177,8 +177,20 @@ pub enum RedirectError {
     #[error("the sign-in was refused: {0}")]
     Refused(String),
     /// There is no code.
-    #[error("the redirect has no code")]
+    #[error("that is no address with a code in it")]
     NoCode,
+}
+
+/// Judges what a person brought back. What has neither `state` nor code is not another sign-in's answer: it is none at
+/// all.
+pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, RedirectError> {
+    let has = |name: &str| form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == name);
+    match read_answer(sign_in, query) {
+        Err(RedirectError::StateMismatch) if !has("state") && !has("code") => {
+            Err(RedirectError::NoCode)
+        }
+        answer => answer,
+    }
 }
 
 /// Judges the redirect's query. `state` and `iss` are checked before anything else in it is believed, error texts
@@ -187,7 +199,7 @@ pub enum RedirectError {
     clippy::disallowed_methods,
     reason = "state is compared with what came back"
 )]
-pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, RedirectError> {
+pub(super) fn read_answer(sign_in: &SignIn, query: &str) -> Result<SecretString, RedirectError> {
     let value = |name: &str| {
         form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == name)
@@ -328,6 +340,32 @@ mod tests {
         let query = format!("error=x&error_description=a%E2%80%AEb%1B%5B2J&state={state}");
         let refused = read_redirect(&sign_in, &query).unwrap_err();
         assert_eq!(refused, RedirectError::Refused("x ab[2J".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_not_taken_for_another_sign_ins() {
+        let (sign_in, _) = begun(false);
+        for (pasted, said) in [
+            ("hello", RedirectError::NoCode),
+            ("", RedirectError::NoCode),
+            ("https://as.example/authorize", RedirectError::NoCode),
+            // Nothing vouches for the error, so it is not believed.
+            ("error=access_denied", RedirectError::NoCode),
+            ("error=access_denied&state=x", RedirectError::StateMismatch),
+            ("code=c1", RedirectError::StateMismatch),
+            ("state=", RedirectError::StateMismatch),
+        ] {
+            assert_eq!(
+                read_redirect(&sign_in, pasted).unwrap_err(),
+                said,
+                "{pasted}"
+            );
+            // Any page can make the listener such a request: it must not end the sign-in.
+            assert_eq!(
+                read_answer(&sign_in, pasted).unwrap_err(),
+                RedirectError::StateMismatch
+            );
+        }
     }
 
     #[test]

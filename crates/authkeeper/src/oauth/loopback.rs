@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use super::authorize::{RedirectError, SignIn, read_redirect};
+use super::authorize::{RedirectError, SignIn, read_answer};
 use crate::secret::SecretString;
 
 const PATH: &str = "/callback";
@@ -99,7 +99,7 @@ fn judge(sign_in: &SignIn, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<An
             None,
         );
     }
-    match read_redirect(sign_in, uri.query().unwrap_or_default()) {
+    match read_answer(sign_in, uri.query().unwrap_or_default()) {
         Ok(code) => {
             let text = "You can close this page. authkeeper keeps the connection fresh from here.";
             (page(StatusCode::OK, "Signed in", text), Some(Ok(code)))

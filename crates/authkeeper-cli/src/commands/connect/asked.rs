@@ -32,6 +32,9 @@ struct Known {
 
 pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Failure> {
     let name = ConnectionName::parse(&args.name)?;
+    if args.url.is_none() && args.provider.is_none() {
+        return Err(nowhere(&args.name));
+    }
     let known = known(app.output, &args).await?;
     let way = way(app, &args, known.as_ref()).await?;
     let mut request = ConnectRequest::new(name, url(&args, known.as_ref())?);
@@ -80,6 +83,23 @@ async fn known(output: Output, args: &ConnectArgs) -> Result<Option<Known>, Fail
         .fill(&values)
         .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend that --set"))?;
     Ok(Some(Known { entry, filled }))
+}
+
+/// Neither a URL nor a provider was given; the name may be meant as one.
+fn nowhere(name: &str) -> Failure {
+    let next = match catalogue::named(name) {
+        Some(entry) => format!(
+            "authkeeper connect {name} --provider {}, or give the server's URL after the name",
+            entry.name
+        ),
+        None => "give the MCP server's or API's URL after the name, or a provider of the catalogue with --provider"
+            .to_owned(),
+    };
+    Failure::new(
+        Exit::Usage,
+        format!("there is nothing to connect {name} to"),
+        next,
+    )
 }
 
 fn unknown_provider(name: &str) -> Failure {

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    browser,
+    browser::{self, Opened},
     output::{Output, Paint, span},
     settings::Environment,
 };
@@ -45,7 +45,13 @@ impl<'a> Terminal<'a> {
     )]
     fn open(&self, url: &SecretString) {
         let opened = browser::open(self.environment, url.expose());
-        let what = if opened {
+        if let Opened::Failed(why) = &opened {
+            let warn = self
+                .output
+                .paint_err(Paint::Warn, "BROWSER can't be started:");
+            self.output.say(&format!("{warn} {why}"));
+        }
+        let what = if opened == Opened::Yes {
             "A browser opens. If it does not, open:"
         } else {
             "Open in a browser on this machine (or start again with --device or --headless):"

@@ -42,13 +42,14 @@ use crate::{
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  authkeeper demo                        about a minute; needs no account and leaves nothing behind
-  authkeeper demo --browser              you sign in yourself
-  authkeeper demo --without-refresh      the same job as most programs do it today
+  authkeeper demo                     a minute; no account, nothing left behind
+  authkeeper demo --browser           you sign in yourself
+  authkeeper demo --without-refresh   the same job as most programs do it today
 
 What it claims is compared with what the sandbox counted.
-Exit codes: 0 every claim holds · 70 one does not (the folder is kept) · 75 with --without-refresh, where
-the job must fail · 130 stopped by Ctrl-C";
+
+Exit codes: 0 every claim holds · 70 one does not (the folder is kept)
+  75 with --without-refresh, where the job must fail · 130 stopped by Ctrl-C";
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
