@@ -32,8 +32,6 @@ pub struct Design {
     pub leaves_nothing: bool,
     /// A refusal that can't be committed gives the claim back.
     pub refusal_settles: bool,
-    /// A candidate leaves the shelf after it was committed, and not before.
-    pub candidate_stays: bool,
     /// The kept answer is never replaced by an older one.
     pub keeps_newest: bool,
 }
@@ -53,7 +51,6 @@ impl Design {
         fresh_lineage: true,
         leaves_nothing: true,
         refusal_settles: true,
-        candidate_stays: true,
         keeps_newest: true,
     };
 
@@ -65,7 +62,6 @@ impl Design {
         fresh_lineage: false,
         leaves_nothing: false,
         refusal_settles: false,
-        candidate_stays: false,
         keeps_newest: false,
         ..Self::WHOLE
     };

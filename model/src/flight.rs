@@ -538,9 +538,6 @@ fn refuse(state: &mut State, world: &World, run: Run) -> Step {
     while let Some(candidate) = state.shelf.take_late(run.seen.lineage, from) {
         let another = |token| token != run.seen.token;
         if candidate.token.is_some_and(another) {
-            if world.design.candidate_stays {
-                state.shelf.set_aside(candidate);
-            }
             return Step::Trying(run, candidate);
         }
     }
@@ -574,9 +571,7 @@ fn try_candidate(state: &mut State, world: &World, run: Run, candidate: Shelved)
         generation,
         ..candidate
     };
-    let how = commit(state, world, spent, (brings, false));
-    state.shelf.drop_late(candidate);
-    match how {
+    match commit(state, world, spent, (brings, false)) {
         Committed::Yes => end(state, run),
         Committed::Superseded | Committed::Revoked => refuse(state, world, run),
     }

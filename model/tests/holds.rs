@@ -6,22 +6,21 @@ const MOST_STATES: usize = 3_000_000;
 
 #[track_caller]
 fn holds(name: &str, design: Design) {
-    let scenario = scenario::named(name).unwrap().under(design);
-    let found = explore(&scenario, MOST_STATES);
-    if let Some(trace) = &found.broken {
-        println!("{}", report::trace(&scenario, trace));
-    }
-    assert!(
-        found.broken.is_none(),
-        "{name}: {:?}",
-        found.broken.map(|trace| trace.broken)
+    let scenario = scenario::named(name).map(|scenario| scenario.under(design));
+    let found = scenario.map(|scenario| (scenario, explore(&scenario, MOST_STATES)));
+    let (whole, states) = found
+        .as_ref()
+        .map_or((false, 0), |(_, found)| (found.whole, found.states));
+    let broken = found.and_then(|(scenario, found)| Some((scenario, found.broken?)));
+    let told = broken.map(|(scenario, trace)| report::trace(&scenario, &trace));
+    assert_eq!(
+        told,
+        None,
+        "{name}\n{}",
+        told.as_deref().unwrap_or_default()
     );
-    assert!(found.whole, "{name}: not explored to the end");
-    assert!(
-        found.states > 1_000,
-        "{name}: {} states say nothing",
-        found.states
-    );
+    assert!(whole, "{name}: not explored to the end");
+    assert!(states > 1_000, "{name}: {states} states say nothing");
 }
 
 macro_rules! scenarios {
