@@ -240,7 +240,7 @@ async fn look_into(
             if claim.number <= 1 {
                 tools.store.release(&grant.id, &claim.attempt).await?;
             } else {
-                let lost = (UnknownKind::Crash, claim.since);
+                let lost = (UnknownKind::Crash, now);
                 note_unknown(tools, whose, grant, &claim.attempt, lost).await?;
             }
             journal.into_iter().for_each(Journal::remove);
@@ -248,7 +248,8 @@ async fn look_into(
         }
         Investigation::AdoptReply => adopt(tools, whose, grant, claim, journal).await,
         Investigation::MarkUnknown(kind) => {
-            note_unknown(tools, whose, grant, &claim.attempt, (kind, claim.since)).await?;
+            // From now on: the sender may have died just now, and its request may still be on its way.
+            note_unknown(tools, whose, grant, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
         }
         Investigation::ResendAfter(resend_in) => {
@@ -845,9 +846,7 @@ impl Conclusion<'_> {
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
-                let at = (self.grant.lineage, self.grant.generation.next());
-                let shelf = &self.tools.shelf;
-                shelf.set_aside(&self.grant.id, at, (self.attempt, stored));
+                self.set_aside(&refreshed, stored).await?;
                 journal.clone().remove();
                 Ok(End::Fresh)
             }
@@ -926,7 +925,9 @@ impl Conclusion<'_> {
             // Once: whatever comes of it, it is not tried again.
             candidate.remove();
             let next = self.grant.generation.next();
-            if candidate.brings_another_than(refused)
+            // An older generation than the one in use is spent: it would take the place of one that may come back.
+            if candidate.generation >= self.grant.generation
+                && candidate.brings_another_than(refused)
                 && take_from_shelf(self.tools, self.whose, self.grant, &candidate, next).await?
             {
                 tracing::warn!(connection = %self.whose.connection, "an answer that lost a race takes over");
@@ -934,6 +935,23 @@ impl Conclusion<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// An answer that another one outran is kept, unless it is that very answer: whoever adopted it was faster.
+    async fn set_aside(&self, refreshed: &Refreshed, stored: &StoredReply) -> Result<()> {
+        let id = &self.grant.id;
+        let current = self.tools.store.grant(id).await?;
+        let held = current.and_then(|grant| grant.refresh);
+        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+        let same = match (&held, &refreshed.refresh) {
+            (Some(held), Some(new)) => held.secret.expose() == new.secret.expose(),
+            _ => false,
+        };
+        if !same {
+            let at = (self.grant.lineage, self.grant.generation.next());
+            self.tools.shelf.set_aside(id, at, (self.attempt, stored));
+        }
+        Ok(())
     }
 
     async fn refuse(&self, reason: ReauthorizeReason) -> Result<Option<End>> {
@@ -958,6 +976,8 @@ impl Conclusion<'_> {
             .commit_refusal(&spend, self.attempt, reason, at)
             .await?
         {
+            // Suspended or outrun meanwhile: the claim must not stay behind without its journal.
+            settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
             return Ok(None);
         }
         if reason == ReauthorizeReason::UnknownOutcome {

@@ -48,9 +48,15 @@ impl Shelf {
         Self { folder, sealer }
     }
 
-    /// Keeps the answer that was committed last, in the place of the one before it.
+    /// Keeps the answer that was committed last, in the place of the one before it. A process that was stopped after its
+    /// commit comes too late for that.
     pub(crate) fn keep(&self, grant: &GrantId, at: (Lineage, Generation), stored: &StoredReply) {
-        self.write(grant, &self.kept(grant), at, stored);
+        let newer = self
+            .last(grant)
+            .is_none_or(|last| (last.lineage, last.generation) < at);
+        if newer {
+            self.write(grant, &self.kept(grant), at, stored);
+        }
     }
 
     /// Keeps an answer that another one outran.

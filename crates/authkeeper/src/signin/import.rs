@@ -77,6 +77,7 @@ impl Runtime {
             secret: import.refresh_token,
             expires_at: import.refresh_expires_at,
         };
+        let after = self.newest_lineage(&connection.name).await?;
         let signed_in = SignedIn {
             connection,
             client: Some((found.provider, client)),
@@ -97,10 +98,11 @@ impl Runtime {
                 }
             },
             rotate_by: None,
+            after,
             new_grant: GrantId::new(self.tools.seams.random_id()),
             at: now,
         };
-        Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+        self.adopt_signed_in(signed_in).await
     }
 
     /// An unproven token never takes the place of one that works.

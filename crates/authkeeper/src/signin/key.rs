@@ -59,6 +59,7 @@ impl Runtime {
             lifetime: ENDLESS,
             lifetime_source: LifetimeSource::Endless,
         };
+        let after = self.newest_lineage(&connection.name).await?;
         let signed_in = SignedIn {
             connection,
             client: None,
@@ -66,10 +67,11 @@ impl Runtime {
             brought: Brought::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
             rotate_by,
+            after,
             new_grant: GrantId::new(self.tools.seams.random_id()),
             at: at.wall,
         };
-        Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+        self.adopt_signed_in(signed_in).await
     }
 
     /// Puts a new API key in the place of the current one, which stays as standby for the overlap.

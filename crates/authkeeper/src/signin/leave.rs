@@ -3,12 +3,35 @@
 use super::ConnectError;
 use crate::{
     http::Reach,
-    model::ConnectionName,
-    oauth::revoke::{self, Revocation},
+    model::{ConnectionName, Grant},
+    oauth::{
+        classify::{Outcome, classify},
+        revoke::{self, Revocation},
+    },
+    refresh::spill::Journal,
     runtime::Runtime,
 };
 
 impl Runtime {
+    /// What a process was given that died before it could commit it: good tokens that nobody else knows of.
+    fn left_in_journal(&self, grant: &Grant) -> Option<Grant> {
+        let claim = grant.claim.as_ref()?;
+        let journal = Journal::open(&self.tools.spill, &claim.attempt)?;
+        let stored = journal.reply(&self.tools.sealer)?;
+        let answer = classify(&stored.reply, stored.issued.wall);
+        let Outcome::Accepted(answer) = answer else {
+            return None;
+        };
+        let tokens = answer.into_token_set(stored.issued, None);
+        let access = tokens.access(grant.lineage, grant.generation.next(), None);
+        journal.remove();
+        Some(Grant {
+            access: Some(access),
+            refresh: tokens.refresh_token,
+            ..grant.clone()
+        })
+    }
+
     /// Forgets a connection that was disconnected, though its provider never confirmed that.
     pub async fn forget(&self, name: &ConnectionName) -> Result<(), ConnectError> {
         Ok(self.tools.store.forget(name).await?)
@@ -35,7 +58,12 @@ impl Runtime {
             (Some(grant), Some(provider), Some(client)) => {
                 let reach = Reach::of(connection.internal);
                 let client = self.tools.our_client(&provider.metadata, &client);
-                revoke::revoke(&*self.tools.transport, reach, &provider, client, &grant).await
+                let transport = &*self.tools.transport;
+                if let Some(left) = self.left_in_journal(&grant) {
+                    let done = revoke::revoke(transport, reach, &provider, client, &left).await;
+                    tracing::info!(connection = %name, ?done, "revoked what a dead process had been given");
+                }
+                revoke::revoke(transport, reach, &provider, client, &grant).await
             }
             _ => Revocation::NotOffered,
         };

@@ -4,8 +4,8 @@ use super::{ConnectError, ConnectRequest};
 use crate::{
     http::{HttpUrl, Reach, Reply, Request},
     model::{
-        ClientRegistration, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Moment, Provider,
-        RegistrationSource, Resource, Scope, TokenSet,
+        ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
+        Lineage, Moment, Provider, RegistrationSource, Resource, Scope, TokenSet,
     },
     oauth::{
         assertion,
@@ -209,6 +209,7 @@ impl Runtime {
         connection.resource = wanted.resource;
         connection.scope = wanted.scope;
         connection.internal = internal;
+        let after = self.newest_lineage(&connection.name).await?;
         let signed_in = SignedIn {
             connection,
             client: Some((found.provider, client)),
@@ -216,10 +217,29 @@ impl Runtime {
             brought: Brought::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
             rotate_by: None,
+            after,
             new_grant: GrantId::new(self.tools.seams.random_id()),
             at: self.now(),
         };
-        Ok(self.tools.store.adopt_sign_in(signed_in).await?)
+        self.adopt_signed_in(signed_in).await
+    }
+
+    /// The newest lineage of this name that is known beside the store.
+    pub(super) async fn newest_lineage(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<Lineage, ConnectError> {
+        let connection = self.tools.store.connection(name).await?;
+        let grant = connection.and_then(|connection| connection.grant);
+        let last = grant.and_then(|grant| self.tools.shelf.last(&grant));
+        Ok(last.map_or(Lineage(0), |last| last.lineage))
+    }
+
+    /// Adopts a sign-in. What was kept of the sign-ins before it is of no use any more.
+    pub(super) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
+        let grant = self.tools.store.adopt_sign_in(signed_in).await?;
+        self.tools.shelf.clear(&grant.id);
+        Ok(grant)
     }
 }
 
@@ -292,7 +312,6 @@ pub(super) fn given_again(client: ClientRegistration) -> GivenClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ConnectionName;
 
     fn found(issuer: &str) -> Discovered {
         let metadata = format!(r#"{{"issuer":"{issuer}"}}"#);

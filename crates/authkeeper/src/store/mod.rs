@@ -131,6 +131,8 @@ pub struct SignedIn {
     pub lifecycle: GrantLifecycle,
     /// When a person should replace what never ends by itself.
     pub rotate_by: Option<Timestamp>,
+    /// The newest lineage that is known beside the store: one that went back in time gives no number out twice.
+    pub after: Lineage,
     /// The id of the grant if a new one is needed.
     pub new_grant: GrantId,
     /// When it came.

@@ -126,6 +126,7 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             lifetime: Duration::from_hours(1),
             lifetime_source: LifetimeSource::ExpiresIn,
         }),
+        after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{name}-{refresh}")),
     }
 }

@@ -23,9 +23,9 @@ use crate::{
     error::TokenError,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
-        Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Moment, Presentation,
-        PrincipalId, Provider, RefreshToken, RegistrationSource, Resource, Scope, ServerMetadata,
-        TokenSet,
+        Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment,
+        Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource, Resource, Scope,
+        ServerMetadata, TokenSet,
     },
     runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
     store::{Brought, SignedIn},
@@ -191,6 +191,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
             lifetime,
             lifetime_source: LifetimeSource::ExpiresIn,
         }),
+        after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{refresh}")),
     }
 }

@@ -47,7 +47,8 @@ impl SqliteStore {
         let (grant, lineage, generation) = found.clone().map_or_else(
             || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
             |(id, lineage, generation)| {
-                (id, Lineage(lineage).next(), Generation(generation).next())
+                let lineage = Lineage(lineage).max(signed_in.after);
+                (id, lineage.next(), Generation(generation).next())
             },
         );
         let resource = signed_in.connection.resource.clone();

@@ -1,0 +1,599 @@
+//! What a process does: one call is one step between which anything may happen. It follows `refresh/claim.rs`.
+
+use authkeeper::{
+    model::{ReauthorizeReason, ReplayRule, UnknownKind},
+    refresh::decide::{Investigation, Refusal, Verdict, Why},
+};
+
+use crate::{
+    bridge,
+    design::Design,
+    invariant::{self, Broken},
+    provider::Class,
+    scenario::Scenario,
+    state::{
+        Access, Claim, Committed, Journal, Lifecycle, Message, Owner, Process, Reply, Run, Seen,
+        Shelved, State, Step, Tick, Token, Written,
+    },
+};
+
+/// What stays as it is during one exploration.
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    pub class: Class,
+    pub rule: ReplayRule,
+    pub design: Design,
+}
+
+impl World {
+    pub fn of(scenario: &Scenario) -> Self {
+        Self {
+            class: scenario.class,
+            rule: scenario.rule,
+            design: scenario.design,
+        }
+    }
+}
+
+/// Why a flight set out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Wanted,
+    Forced,
+    Probe,
+}
+
+/// A caller, or the keeper, of an idle process looks at the grant.
+pub fn look(state: &mut State, world: &World, process: u8) -> Result<(), Broken> {
+    match bridge::serve(state) {
+        Verdict::Serve => {
+            invariant::released(state)?;
+            if state.row.claim.is_some() && state.row.lifecycle == Lifecycle::Active {
+                pursue(state, world, process, Cause::Wanted);
+            }
+        }
+        Verdict::ServeAndRefresh(_) => {
+            invariant::released(state)?;
+            pursue(state, world, process, Cause::Wanted);
+        }
+        Verdict::RefreshFirst(Why::Rejected) => pursue(state, world, process, Cause::Forced),
+        Verdict::RefreshFirst(_) => pursue(state, world, process, Cause::Wanted),
+        Verdict::Refuse(_) if state.row.token.is_some() && bridge::probe_due(state) => {
+            pursue(state, world, process, Cause::Probe);
+        }
+        Verdict::Refuse(Refusal::Revoked) if world.design.leaves_nothing => {
+            sweep(state, world, process);
+        }
+        Verdict::Refuse(_) | Verdict::FallBack => {}
+    }
+    Ok(())
+}
+
+/// What a dead process received after a disconnect is taken up, to be revoked.
+fn sweep(state: &mut State, world: &World, process: u8) {
+    let Some(claim) = state.row.claim else {
+        return;
+    };
+    let seen = bridge::investigate(state, world.design, world.rule, (process, claim));
+    if seen == Investigation::AdoptReply {
+        adopt(state, process, claim);
+    }
+}
+
+/// One round of the library's loop of the same name.
+fn pursue(state: &mut State, world: &World, process: u8, cause: Cause) {
+    if bring_forward(state, world) {
+        return;
+    }
+    let ended = match state.row.lifecycle {
+        Lifecycle::Active => false,
+        Lifecycle::Lost { .. } => cause != Cause::Probe,
+        Lifecycle::Suspended | Lifecycle::Revoked => true,
+    };
+    if ended {
+        return;
+    }
+    if world.design.orphans && claim_orphan(state) {
+        return;
+    }
+    match state.row.claim {
+        None if !world.design.claim && is_locked(state, process) => {}
+        None => set_out(state, process, cause, (1, None)),
+        Some(claim) => look_into(state, world, process, (claim, cause)),
+    }
+}
+
+/// The lock of the negative control: free as soon as its holder is dead.
+fn is_locked(state: &State, process: u8) -> bool {
+    let others = state.processes.iter().zip(0_u8..);
+    others
+        .filter(|(_, other)| *other != process)
+        .any(|(other, _)| other.is_some_and(|other| other.alive && other.step.run().is_some()))
+}
+
+/// An answer that made a later generation than the store knows of.
+fn bring_forward(state: &mut State, world: &World) -> bool {
+    let newer = |shelved: &Shelved| {
+        shelved.lineage == state.row.lineage && shelved.generation > state.row.generation
+    };
+    let found = if world.design.orphans {
+        let answers = state.shelf.all().copied().chain(orphan_answers(state));
+        answers.filter(newer).max_by_key(|found| found.generation)
+    } else {
+        state.shelf.kept.filter(newer)
+    };
+    let Some(found) = found else {
+        return false;
+    };
+    let seen = (state.row.lineage, state.row.generation);
+    commit(state, world, seen, (found, false)) == Committed::Yes
+}
+
+fn orphan_answers(state: &State) -> impl Iterator<Item = Shelved> {
+    let claimed = state.row.claim.map(|claim| claim.attempt);
+    let journals = state.journals.iter().zip(0_u8..);
+    journals.filter_map(move |(journal, attempt)| {
+        let Some(Journal {
+            written: Written::Reply(Reply::Accepted { token, issued }),
+            seen,
+            ..
+        }) = *journal
+        else {
+            return None;
+        };
+        (claimed != Some(attempt)).then_some(made(seen, (token, issued)))
+    })
+}
+
+/// Something was sent that the store knows nothing of: its claim is put back.
+fn claim_orphan(state: &mut State) -> bool {
+    if state.row.claim.is_some() {
+        return false;
+    }
+    let at = (state.row.lineage, state.row.generation);
+    let Some((journal, attempt)) = journals_of(state, at).next() else {
+        return false;
+    };
+    state.row.claim = Some(Claim {
+        attempt,
+        number: journal.seen.number,
+        owner: journal.owner,
+        since: state.now,
+        unknown: None,
+    });
+    true
+}
+
+/// The journals of attempts to spend this generation.
+fn journals_of(state: &State, at: (u8, u8)) -> impl Iterator<Item = (Journal, u8)> {
+    let journals = state.journals.iter().zip(0_u8..);
+    let journals = journals.filter_map(|(journal, attempt)| Some(((*journal)?, attempt)));
+    journals.filter(move |(journal, _)| (journal.seen.lineage, journal.seen.generation) == at)
+}
+
+fn set_out(
+    state: &mut State,
+    process: u8,
+    cause: Cause,
+    (number, takes_over): (u8, Option<(u8, UnknownKind)>),
+) {
+    let Some(token) = state.row.token.filter(|_| state.provider.up) else {
+        return;
+    };
+    let seen = Seen {
+        lineage: state.row.lineage,
+        generation: state.row.generation,
+        token,
+        number,
+        takes_over,
+        probe: matches!(state.row.lifecycle, Lifecycle::Lost { .. }),
+        forced: cause == Cause::Forced,
+    };
+    put(state, process, Step::Connected(seen));
+}
+
+fn put(state: &mut State, process: u8, step: Step) {
+    if let Some(process) = &mut state.processes[usize::from(process)] {
+        process.step = step;
+    }
+}
+
+/// Does what [`authkeeper::refresh::decide::investigate`] says.
+fn look_into(state: &mut State, world: &World, process: u8, (claim, cause): (Claim, Cause)) {
+    let spends = !matches!(state.row.lifecycle, Lifecycle::Lost { .. });
+    let attempt = claim.attempt;
+    let since = if world.design.quiet_from_notice {
+        state.now
+    } else {
+        claim.since
+    };
+    match bridge::investigate(state, world.design, world.rule, (process, claim)) {
+        Investigation::MarkUnknown(_) | Investigation::ResendAfter(_) | Investigation::Resend
+            if !spends =>
+        {
+            release(state, attempt);
+            state.journals[usize::from(attempt)] = None;
+        }
+        Investigation::Release => {
+            if claim.number <= 1 {
+                release(state, attempt);
+            } else {
+                mark_unknown(state, attempt, (UnknownKind::Crash, since));
+            }
+            state.journals[usize::from(attempt)] = None;
+        }
+        Investigation::AdoptReply => adopt(state, process, claim),
+        Investigation::MarkUnknown(kind) => mark_unknown(state, attempt, (kind, since)),
+        Investigation::OwnerAtWork | Investigation::ResendAfter(_) => {}
+        Investigation::Resend => {
+            let kind = claim.unknown.map_or(UnknownKind::Crash, |(kind, _)| kind);
+            let next = (claim.number.saturating_add(1), Some((attempt, kind)));
+            set_out(state, process, cause, next);
+        }
+    }
+}
+
+fn adopt(state: &mut State, process: u8, claim: Claim) {
+    let journal = state.journals[usize::from(claim.attempt)];
+    let Some(Journal {
+        written: Written::Reply(reply),
+        seen,
+        ..
+    }) = journal
+    else {
+        return;
+    };
+    let token = state.row.token.unwrap_or(seen.token);
+    let seen = Seen {
+        lineage: state.row.lineage,
+        generation: state.row.generation,
+        token,
+        number: claim.number,
+        takes_over: None,
+        probe: matches!(state.row.lifecycle, Lifecycle::Lost { .. }),
+        forced: seen.forced,
+    };
+    let run = Run {
+        seen,
+        attempt: claim.attempt,
+        since: claim.since,
+    };
+    put(state, process, Step::Durable(run, reply));
+}
+
+fn release(state: &mut State, attempt: u8) {
+    let held = |claim: &Claim| claim.attempt == attempt && claim.unknown.is_none();
+    if state.row.claim.as_ref().is_some_and(held) {
+        state.row.claim = None;
+    }
+}
+
+fn mark_unknown(state: &mut State, attempt: u8, unknown: (UnknownKind, Tick)) {
+    if let Some(claim) = &mut state.row.claim
+        && claim.attempt == attempt
+        && claim.unknown.is_none()
+    {
+        claim.unknown = Some(unknown);
+    }
+}
+
+/// Whether the flight of this process can go on by itself.
+pub fn can_step(state: &State, process: &Process) -> bool {
+    match process.step {
+        Step::Idle => false,
+        Step::Connected(_) => state.free_attempt().is_some(),
+        Step::Waiting(run, _) => {
+            matches!(state.air[usize::from(run.attempt)], Some(Message::Reply(_)))
+        }
+        _ => true,
+    }
+}
+
+/// The next step of a flight.
+pub fn step(state: &mut State, world: &World, process: u8) -> Result<(), Broken> {
+    let Some(Process { step: at, life, .. }) = state.processes[usize::from(process)] else {
+        return Ok(());
+    };
+    let next = match at {
+        Step::Idle => Step::Idle,
+        Step::Connected(seen) => claim(state, world, seen, Owner { process, life }),
+        Step::Claimed(run) => {
+            write(state, world, run.attempt, Written::Sending);
+            Step::Marked(run)
+        }
+        Step::Marked(run) => check_deadline(state, run),
+        Step::Cleared(run) => send(state, world, run)?,
+        Step::Waiting(run, _) => receive(state, world, run)?,
+        Step::Received(run, reply) => {
+            write(state, world, run.attempt, Written::Reply(reply));
+            note_durable(state, reply);
+            Step::Durable(run, reply)
+        }
+        Step::Durable(run, reply) => conclude(state, world, run, reply),
+        Step::Trying(run, candidate) => try_candidate(state, world, run, candidate),
+        Step::Committed(run, shelved, how) => tidy(state, world, run, (shelved, how)),
+    };
+    put(state, process, next);
+    Ok(())
+}
+
+/// Room and claim. The room is made first; alone it means nothing, so both are one step.
+fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
+    let Some(attempt) = state.free_attempt() else {
+        return Step::Idle;
+    };
+    if world.design.claim && !may_claim(state, seen) {
+        return Step::Idle;
+    }
+    if world.design.orphans && is_contested(state, seen, owner) {
+        return Step::Idle;
+    }
+    let since = state.now;
+    if world.design.claim {
+        state.row.claim = Some(Claim {
+            attempt,
+            number: seen.number,
+            owner,
+            since,
+            unknown: None,
+        });
+    }
+    if seen.probe {
+        state.row.probed = Some(since);
+    }
+    if world.design.journal {
+        state.journals[usize::from(attempt)] = Some(Journal {
+            written: Written::Intent,
+            seen,
+            owner,
+        });
+    }
+    if let Some((before, _)) = seen.takes_over {
+        state.journals[usize::from(before)] = None;
+    }
+    Step::Claimed(Run {
+        seen,
+        attempt,
+        since,
+    })
+}
+
+/// A living process has a journal of an attempt at this generation, though the store says nothing of it. The room of one's own is
+/// made before, so that of two who look at least one sees the other.
+fn is_contested(state: &State, seen: Seen, mine: Owner) -> bool {
+    let before = seen.takes_over.map(|(attempt, _)| attempt);
+    journals_of(state, (seen.lineage, seen.generation))
+        .filter(|(_, attempt)| Some(*attempt) != before)
+        .any(|(journal, _)| journal.owner != mine && state.is_alive(journal.owner))
+}
+
+fn may_claim(state: &State, seen: Seen) -> bool {
+    let row = &state.row;
+    let as_read = (row.lineage, row.generation) == (seen.lineage, seen.generation);
+    let lifecycle = match row.lifecycle {
+        Lifecycle::Active => !seen.probe,
+        Lifecycle::Lost { .. } => seen.probe && seen.takes_over.is_none(),
+        Lifecycle::Suspended | Lifecycle::Revoked => false,
+    };
+    let free = match (seen.takes_over, row.claim) {
+        (None, claim) => claim.is_none(),
+        (Some((before, _)), claim) => {
+            claim.is_some_and(|claim| claim.attempt == before && claim.unknown.is_some())
+        }
+    };
+    as_read && lifecycle && free
+}
+
+fn write(state: &mut State, world: &World, attempt: u8, written: Written) {
+    if let Some(journal) = &mut state.journals[usize::from(attempt)]
+        && world.design.journal
+    {
+        journal.written = written;
+    }
+}
+
+fn check_deadline(state: &mut State, run: Run) -> Step {
+    if bridge::ticks(state.now - run.since) <= bridge::SEND_DEADLINE {
+        return Step::Cleared(run);
+    }
+    settle_unsent(state, run);
+    end(state, run)
+}
+
+fn settle_unsent(state: &mut State, run: Run) {
+    if run.seen.number <= 1 {
+        release(state, run.attempt);
+    } else {
+        let kind = run
+            .seen
+            .takes_over
+            .map_or(UnknownKind::Crash, |(_, kind)| kind);
+        let now = state.now;
+        mark_unknown(state, run.attempt, (kind, now));
+    }
+}
+
+fn end(state: &mut State, run: Run) -> Step {
+    state.journals[usize::from(run.attempt)] = None;
+    Step::Idle
+}
+
+fn send(state: &mut State, world: &World, run: Run) -> Result<Step, Broken> {
+    invariant::sent(state, world, run)?;
+    state.air[usize::from(run.attempt)] = Some(Message::Request {
+        token: run.seen.token,
+        issued: state.now,
+        closed: false,
+    });
+    Ok(Step::Waiting(run, state.now))
+}
+
+fn receive(state: &mut State, world: &World, run: Run) -> Result<Step, Broken> {
+    let Some(Message::Reply(reply)) = state.air[usize::from(run.attempt)].take() else {
+        return Ok(Step::Waiting(run, state.now));
+    };
+    // The negative control hands the token out here.
+    match reply {
+        Reply::Accepted { .. } if !world.design.durable_first => Err(Broken::ReleasedTooEarly),
+        _ => Ok(Step::Received(run, reply)),
+    }
+}
+
+fn note_durable(state: &mut State, reply: Reply) {
+    let Reply::Accepted {
+        token: Some(token), ..
+    } = reply
+    else {
+        return;
+    };
+    let of_sign_in = token.family == state.truth.signed_in.1;
+    if of_sign_in && state.truth.durable.is_none_or(|known| known < token) {
+        state.truth.durable = Some(token);
+    }
+}
+
+/// The answer to an exchange of which nothing more can come.
+pub fn lost(state: &mut State, process: u8, kind: UnknownKind) {
+    let Some(Step::Waiting(run, _)) = state.processes[usize::from(process)].map(|p| p.step) else {
+        return;
+    };
+    state.air[usize::from(run.attempt)] = None;
+    if run.seen.probe {
+        release(state, run.attempt);
+    } else {
+        let now = state.now;
+        mark_unknown(state, run.attempt, (kind, now));
+    }
+    put(state, process, Step::Idle);
+}
+
+fn made(seen: Seen, (token, issued): (Option<Token>, Tick)) -> Shelved {
+    Shelved {
+        lineage: seen.lineage,
+        generation: seen.generation + 1,
+        token,
+        issued,
+    }
+}
+
+fn conclude(state: &mut State, world: &World, run: Run, reply: Reply) -> Step {
+    let seen = run.seen;
+    match reply {
+        Reply::Accepted { token, issued } => {
+            let shelved = made(seen, (token, issued));
+            let spent = (seen.lineage, seen.generation);
+            let how = commit(state, world, spent, (shelved, seen.forced));
+            Step::Committed(run, shelved, how)
+        }
+        Reply::Transient => {
+            settle_unsent(state, run);
+            end(state, run)
+        }
+        Reply::Refused if seen.probe => {
+            settle_unsent(state, run);
+            end(state, run)
+        }
+        Reply::Refused => refuse(state, world, run),
+    }
+}
+
+/// By compare-and-set on lineage and generation; never out of `suspended` or `revoked`.
+fn commit(
+    state: &mut State,
+    world: &World,
+    (lineage, generation): (u8, u8),
+    (brings, after_rejection): (Shelved, bool),
+) -> Committed {
+    let row = &mut state.row;
+    if row.lifecycle == Lifecycle::Revoked {
+        return Committed::Revoked;
+    }
+    let same = row.generation == generation || !world.design.generation_compared;
+    if row.lineage != lineage || !same {
+        return Committed::Superseded;
+    }
+    row.generation = brings.generation;
+    row.token = brings.token.or(row.token);
+    row.access = Access {
+        generation: brings.generation,
+        issued: brings.issued,
+        after_rejection,
+    };
+    row.claim = None;
+    row.probed = None;
+    if row.lifecycle != Lifecycle::Suspended {
+        row.lifecycle = Lifecycle::Active;
+    }
+    state.rejected = None;
+    Committed::Yes
+}
+
+/// Candidates first; then the grant is in quarantine.
+fn refuse(state: &mut State, world: &World, run: Run) -> Step {
+    let from = if world.design.newer_candidates {
+        run.seen.generation
+    } else {
+        0
+    };
+    while let Some(candidate) = state.shelf.take_late(run.seen.lineage, from) {
+        let another = |token| token != run.seen.token;
+        if candidate.token.is_some_and(another) {
+            return Step::Trying(run, candidate);
+        }
+    }
+    let row = &mut state.row;
+    let holds = row.claim.is_some_and(|claim| claim.attempt == run.attempt) || !world.design.claim;
+    let as_read = (row.lineage, row.generation) == (run.seen.lineage, run.seen.generation);
+    if holds && as_read && row.lifecycle == Lifecycle::Active {
+        row.lifecycle = Lifecycle::Lost {
+            reason: reason_of(run.seen.number),
+            since: state.now,
+        };
+        row.claim = None;
+    } else if world.design.refusal_settles {
+        settle_unsent(state, run);
+    }
+    end(state, run)
+}
+
+fn reason_of(number: u8) -> ReauthorizeReason {
+    if number <= 1 {
+        ReauthorizeReason::RefreshRefused
+    } else {
+        ReauthorizeReason::UnknownOutcome
+    }
+}
+
+fn try_candidate(state: &mut State, world: &World, run: Run, candidate: Shelved) -> Step {
+    let spent = (run.seen.lineage, run.seen.generation);
+    let generation = run.seen.generation + 1;
+    let brings = Shelved {
+        generation,
+        ..candidate
+    };
+    match commit(state, world, spent, (brings, false)) {
+        Committed::Yes => end(state, run),
+        Committed::Superseded | Committed::Revoked => refuse(state, world, run),
+    }
+}
+
+/// After the commit: the shelf, or the revocation of what came too late. Then the journal goes.
+fn tidy(state: &mut State, world: &World, run: Run, (made, how): (Shelved, Committed)) -> Step {
+    match how {
+        Committed::Yes => {
+            let at = |shelved: Shelved| (shelved.lineage, shelved.generation);
+            let older = state.shelf.kept.is_none_or(|kept| at(kept) < at(made));
+            if older || !world.design.keeps_newest {
+                state.shelf.kept = Some(made);
+            }
+        }
+        Committed::Superseded => state.shelf.set_aside(made),
+        Committed::Revoked => {
+            let now = state.now;
+            if let Some(token) = made.token {
+                state.provider.revoke(world.class, token, now);
+            }
+        }
+    }
+    end(state, run)
+}

@@ -1,0 +1,217 @@
+//! What must hold, each with a name.
+
+use std::fmt;
+
+use authkeeper::model::ReplayRule;
+
+use crate::{
+    flight::World,
+    state::{Journal, Lifecycle, Message, Reply, Run, State, Step, Token, Written},
+};
+
+/// An invariant that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Broken {
+    /// A refresh token was sent again before the attempt before was settled.
+    SentBeforeSettled,
+    /// A spent refresh token was sent although its successor lies in store, journal or shelf.
+    SpentTokenSent,
+    /// A reuse killed a family whose newest token is held.
+    HeldFamilyKilled,
+    /// The newest token that was received is in none of store, journal and shelf.
+    Unreachable,
+    /// A token was released before it was durable.
+    ReleasedTooEarly,
+    /// A token was released though the lifecycle forbids it.
+    ReleasedUnlawfully,
+    /// Lineage or generation went back without a restore.
+    WentBack,
+    /// A refresh ended a suspension.
+    SuspensionLeft,
+    /// A completed sign-in was undone by a refresh.
+    SignInUndone,
+    /// A disconnected grant is active again.
+    Revived,
+    /// Disconnected, and a token that is good at the provider was left lying about.
+    LeftUnrevoked,
+    /// A person is asked, or nothing works, though a held token is good.
+    LostForNothing,
+    /// A living owner has let its claim lie: nobody else may touch it.
+    Abandoned,
+    /// A claim that nobody resolves.
+    Unresolved,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SentBeforeSettled => "no second send before the first attempt is settled",
+            Self::SpentTokenSent => "no spent token is sent while its successor is held",
+            Self::HeldFamilyKilled => "no family dies while its newest token is held",
+            Self::Unreachable => "every received token is reachable until superseded",
+            Self::ReleasedTooEarly => "a token is released only if it is durable",
+            Self::ReleasedUnlawfully => "a token is released only if the lifecycle permits",
+            Self::WentBack => "lineage and generation never go back",
+            Self::SuspensionLeft => "a refresh never ends a suspension",
+            Self::SignInUndone => "a completed sign-in survives every refresh in flight",
+            Self::Revived => "disconnected is never active again",
+            Self::LeftUnrevoked => "after a disconnect nothing good is left unrevoked",
+            Self::LostForNothing => "lost only when no candidate works",
+            Self::Abandoned => "a living owner is at its claim, or has settled it",
+            Self::Unresolved => "once faults stop, every claim resolves",
+        })
+    }
+}
+
+fn check(holds: bool, broken: Broken) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(broken) }
+}
+
+/// Of a token that a caller gets now.
+pub fn released(state: &State) -> Result<(), Broken> {
+    let lawful = matches!(
+        state.row.lifecycle,
+        Lifecycle::Active | Lifecycle::Lost { .. }
+    );
+    check(
+        lawful && !state.truth.disconnected,
+        Broken::ReleasedUnlawfully,
+    )
+}
+
+/// Of a request that is written now.
+pub fn sent(state: &State, world: &World, run: Run) -> Result<(), Broken> {
+    let harmless = matches!(
+        world.rule,
+        ReplayRule::Harmless | ReplayRule::Grace(_) | ReplayRule::TwoGenerations
+    );
+    let token = run.seen.token;
+    check(harmless || settled(state, token), Broken::SentBeforeSettled)?;
+    let newer = |held: Token| held.family == token.family && held.index > token.index;
+    let spent = !state.provider.is_good(world.class, token, state.now);
+    let successor_held = spent && durable(state).any(newer);
+    check(!successor_held, Broken::SpentTokenSent)
+}
+
+/// No request for this token is on its way, and no answer to one has still to be read or committed.
+fn settled(state: &State, token: Token) -> bool {
+    let air = state.air.iter().zip(&state.journals);
+    let in_air =
+        air.filter(|(message, _)| message.is_some())
+            .any(|(message, journal)| match message {
+                Some(Message::Request { token: sent, .. }) => *sent == token,
+                _ => journal.is_some_and(|journal| journal.seen.token == token),
+            });
+    let in_memory = state.live().any(|process| {
+        let received = matches!(process.step, Step::Received(_, Reply::Accepted { .. }));
+        received
+            && process
+                .step
+                .run()
+                .is_some_and(|run| run.seen.token == token)
+    });
+    !in_air && !in_memory
+}
+
+/// The refresh tokens that a kill of every process would leave.
+pub fn durable(state: &State) -> impl Iterator<Item = Token> {
+    let journals = state.journals.iter().flatten().filter_map(answer_in);
+    let shelf = state.shelf.all().filter_map(|shelved| shelved.token);
+    state.row.token.into_iter().chain(journals).chain(shelf)
+}
+
+fn answer_in(journal: &Journal) -> Option<Token> {
+    match journal.written {
+        Written::Reply(Reply::Accepted { token, .. }) => token,
+        _ => None,
+    }
+}
+
+/// And what the living have in memory or can still read.
+fn held(state: &State, token: Token) -> bool {
+    let read = state
+        .live()
+        .any(|process| process.step.in_memory() == Some(token));
+    let readable = state.air.iter().any(|message| {
+        matches!(message, Some(Message::Reply(Reply::Accepted { token: Some(coming), .. })) if *coming == token)
+    });
+    read || readable || durable(state).any(|held| held == token)
+}
+
+/// Of a family that a request killed just now.
+pub fn killed(state: &State, family: u8) -> Result<(), Broken> {
+    let known = state.provider.families[usize::from(family)];
+    let ours = family == state.truth.signed_in.1 && !state.truth.disconnected;
+    let lost = known.is_some_and(|known| {
+        let newest = Token {
+            family,
+            index: known.current,
+        };
+        ours && held(state, newest)
+    });
+    check(!lost, Broken::HeldFamilyKilled)
+}
+
+/// Of every state.
+pub fn standing(state: &State, world: &World) -> Result<(), Broken> {
+    let (row, truth) = (&state.row, &state.truth);
+    let revoked = row.lifecycle == Lifecycle::Revoked;
+    check(!truth.disconnected || revoked, Broken::Revived)?;
+    let (lineage, family) = truth.signed_in;
+    let same_family = row.token.is_none_or(|token| token.family == family);
+    let undone = row.lineage < lineage || (row.lineage == lineage && !same_family);
+    check(!undone && !truth.sign_in_lost, Broken::SignInUndone)?;
+    check(attended(state), Broken::Abandoned)?;
+    check(reachable(state, world), Broken::Unreachable)
+}
+
+/// A store that was put back may hold a claim that is over.
+fn attended(state: &State) -> bool {
+    let Some(claim) = state.row.claim.filter(|claim| claim.unknown.is_none()) else {
+        return true;
+    };
+    let owner = state.processes[usize::from(claim.owner.process)];
+    let at = owner.and_then(|owner| owner.step.run());
+    let attends = at.is_some_and(|run| run.attempt == claim.attempt);
+    let over = state.row.lifecycle == Lifecycle::Revoked;
+    attends || over || state.truth.restored || !state.is_alive(claim.owner)
+}
+
+fn reachable(state: &State, world: &World) -> bool {
+    let Some(token) = state.truth.durable else {
+        return true;
+    };
+    let family = state.provider.families[usize::from(token.family)];
+    let newest = family.is_some_and(|family| family.alive && family.current == token.index);
+    let wanted = newest
+        && !state.truth.disconnected
+        && state.provider.is_good(world.class, token, state.now);
+    !wanted || durable(state).any(|held| held == token)
+}
+
+/// Of a step that is no restore and no act of a person.
+pub fn moved(before: &State, after: &State) -> Result<(), Broken> {
+    let at = |state: &State| (state.row.lineage, state.row.generation);
+    let forward = at(after).0 >= at(before).0 && at(after).1 >= at(before).1;
+    check(forward, Broken::WentBack)?;
+    let suspended = |state: &State| state.row.lifecycle == Lifecycle::Suspended;
+    let stays = !suspended(before) || suspended(after) || after.row.lifecycle == Lifecycle::Revoked;
+    check(stays, Broken::SuspensionLeft)
+}
+
+/// Of the state in which everything comes to rest once nothing goes wrong any more.
+pub fn at_rest(state: &State, world: &World) -> Result<(), Broken> {
+    let family = state.truth.signed_in.1;
+    let good = |token: Token| state.provider.is_good(world.class, token, state.now);
+    let candidate = durable(state).any(|token| token.family == family && good(token));
+    match state.row.lifecycle {
+        Lifecycle::Revoked => check(!candidate, Broken::LeftUnrevoked),
+        Lifecycle::Suspended => Ok(()),
+        Lifecycle::Active | Lifecycle::Lost { .. } => {
+            check(state.row.claim.is_none(), Broken::Unresolved)?;
+            let works =
+                state.row.lifecycle == Lifecycle::Active && state.row.token.is_some_and(good);
+            check(works || !candidate, Broken::LostForNothing)
+        }
+    }
+}
