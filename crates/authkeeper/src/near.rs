@@ -8,11 +8,22 @@ pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
     near.min().map(|(_, name)| name)
 }
 
-/// How far what was typed is from a name; none if that is too far to be a slip. The start of a name is near it.
+/// How far what was typed is from a name; none if that is too far to be a slip. The start of a name is near it, and so are
+/// its letters in another order.
 pub(crate) fn slips(typed: &str, name: &str) -> Option<usize> {
     let starts = typed.len() >= 3 && name.starts_with(typed);
-    let slips = if starts { 1 } else { distance(typed, name) };
+    let slips = if starts || sorted(typed) == sorted(name) {
+        1
+    } else {
+        distance(typed, name)
+    };
     (slips <= 1 + name.len() / 4).then_some(slips)
+}
+
+fn sorted(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// Insertions, deletions and replacements from one word to the other.
@@ -45,6 +56,7 @@ mod tests {
         for (typed, meant) in [
             ("noton", Some("notion")),
             ("tri", Some("try")),
+            ("tyr", Some("try")),
             ("jira", Some("jira-2")),
             ("github", None),
             ("no", None),
