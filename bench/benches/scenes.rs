@@ -17,16 +17,24 @@ const PROCESSES: usize = 16;
 fn main() {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let tokio = builder.enable_all().build().expect("a runtime");
+    let processes_only = std::env::args().any(|argument| argument == "processes");
     tokio.block_on(async {
+        if processes_only {
+            return all_processes().await;
+        }
         for callers in [50, 1_000, 10_000] {
             herds(callers).await;
         }
         dead_endpoint().await;
         memory().await;
-        for lifetime in [Duration::from_hours(1), Duration::from_secs(2)] {
-            processes(lifetime).await;
-        }
+        all_processes().await;
     });
+}
+
+async fn all_processes() {
+    for lifetime in [Duration::from_hours(1), Duration::from_secs(2)] {
+        processes(lifetime).await;
+    }
 }
 
 async fn herds(callers: usize) {

@@ -62,7 +62,7 @@ impl Processes {
         let url = format!("{}/api", self.sandbox.url());
         let mut command = self.command();
         let command = command
-            .args(["connect", name, &url, "--grant", "client-credentials"])
+            .args(["connect", name, &url, "--grant", "client_credentials"])
             .args(["--issuer", self.sandbox.url(), "--client-id", "own"])
             .arg("--client-secret-file")
             .arg(secret)

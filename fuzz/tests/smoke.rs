@@ -27,9 +27,9 @@ smoke! {
     redirect: 4_000
     pushed: 4_000
     registration: 3_000
-    seal: 3_000
-    journal: 3_000
-    shelf: 3_000
+    seal: 2_000
+    journal: 1_000
+    shelf: 1_000
     catalogue: 2_000
     url: 4_000
 }
