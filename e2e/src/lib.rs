@@ -4,7 +4,7 @@
 //!   example and the misbehaving server, and asks them what they saw.
 //! - [`recorder`] plays one script against several authorization servers and compares what they
 //!   answered; [`browser`] signs a person in.
-//! - [`sandbox`] runs our own, which is compared with them.
+//! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
@@ -23,6 +23,7 @@ pub mod browser;
 pub mod ground;
 pub mod home;
 pub mod http;
+pub mod provider;
 pub mod recorder;
 pub mod sandbox;
 pub mod scenario;
