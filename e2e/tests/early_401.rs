@@ -31,7 +31,7 @@ const ALL_STARTED: Duration = Duration::from_mins(1);
 #[test]
 fn an_early_401_in_1_2_5_and_20_processes_costs_one_refresh() {
     let home = Home::new();
-    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "120")]);
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
     for processes in [1, 2, 5, 20] {
         // A sign-in of its own: a token that was fetched after a 401 is not replaced for another one.
         let name = format!("api{processes}");
@@ -63,7 +63,7 @@ fn all_meet_a_401(home: &Home, server: &Server, name: &str, processes: usize) {
         "each is refused once"
     );
     // The grant lives: it can be refreshed again.
-    let _ = early_refresh(home, server, name, 120).run().expect_code(0);
+    let _ = early_refresh(home, server, name, 60).run().expect_code(0);
     let accepted = server.count("outcomes", "refresh_token 200");
     assert_eq!(
         accepted,
