@@ -9,6 +9,7 @@
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`scenario`] is what the acceptance tests have in common.
+//! - [`workers`] lets six processes hammer one connection while faults strike.
 //! - [`http`] and [`wait`] are the small tools of the others.
 //!
 //! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
@@ -30,6 +31,7 @@ pub mod scenario;
 pub mod secrets;
 pub mod servers;
 pub mod wait;
+pub mod workers;
 
 use std::path::{Path, PathBuf};
 
