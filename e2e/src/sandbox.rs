@@ -85,6 +85,18 @@ impl Running {
         self.sandbox.counters()
     }
 
+    /// The last of what happened, and when.
+    pub fn log(&self) -> Vec<(f64, String)> {
+        let answer = http::get(self.port(), "/control/log?after=0").expect("an answer");
+        let log = answer.json();
+        let events = log["events"].as_array().expect("a list").iter();
+        let event = |event: &Value| {
+            let at = event["at"].as_f64().unwrap_or_default() / 1_000.0;
+            (at, event["text"].as_str().unwrap_or_default().to_owned())
+        };
+        events.map(event).collect()
+    }
+
     /// Everything it issued. `token` prints what this does not tell from access tokens, so that all are called so.
     pub fn secrets(&self) -> Vec<Secret> {
         let issued = self.sandbox.control().issued();

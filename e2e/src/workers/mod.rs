@@ -25,7 +25,7 @@ use self::step::step_of;
 use crate::home::{Home, Invocation, Output, Running};
 use crate::sandbox;
 use crate::scenario::SOON;
-use crate::wait::{Stopwatch, pause, wait_until};
+use crate::wait::{Stopwatch, pause, unix_moment, wait_until};
 
 const WORKERS: usize = 6;
 /// So many of them keep the connection fresh behind a run; the others ask for tokens.
@@ -34,6 +34,8 @@ const NAME: &str = "api";
 /// Short enough for a generation every half second.
 const TTL: &str = "3s";
 const MIN_TTL: &str = "2s";
+/// What the log says of a candidate.
+const TAKES_OVER: &str = "an answer that lost a race takes over";
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +137,11 @@ impl Trial {
             workers: Vec::new(),
             next_dies_at: None,
             in_force: None,
+            clock: Stopwatch::start(),
+            paused: Vec::new(),
             lost_at: Vec::new(),
+            taken_over: 0,
+            uncertain: false,
             report: Report {
                 seed: self.seed,
                 ..Report::default()
@@ -147,6 +153,8 @@ impl Trial {
         let mut report = ground.report;
         report.refreshes = counters.refreshes_accepted;
         report.replays = counters.refreshes_replayed;
+        report.trace.extend(sandbox.log());
+        report.trace.sort_by(|one, other| one.0.total_cmp(&other.0));
         report
     }
 }
@@ -174,8 +182,15 @@ struct Ground<'a> {
     workers: Vec<Worker<'a>>,
     next_dies_at: Option<&'static str>,
     in_force: Option<InForce>,
+    clock: Stopwatch,
+    /// Who is stopped, and until when.
+    paused: Vec<(u32, Duration)>,
     /// Where an answer was left nowhere.
     lost_at: Vec<Place>,
+    /// How often an answer that lost a race took over since the last sign-in: each makes a generation, and what was lost
+    /// before stays lost.
+    taken_over: u64,
+    uncertain: bool,
     report: Report,
 }
 
@@ -186,40 +201,41 @@ impl<'a> Ground<'a> {
             .authkeeper(&["connect", NAME, &url])
             .run()
             .expect_code(0);
-        let clock = Stopwatch::start();
+        self.clock = Stopwatch::start();
         let mut next = self.random.between(200, 600);
-        while clock.elapsed() < self.trial.lasts {
+        while self.clock.elapsed() < self.trial.lasts {
             self.tend();
             self.note_struck();
             self.mend_loss();
-            if clock.elapsed() >= next && self.report.strikes() < self.trial.most_strikes {
+            if self.clock.elapsed() >= next && self.report.strikes() < self.trial.most_strikes {
                 let strike = *self.random.one_of(&self.trial.strikes);
-                self.strike(strike);
-                next = clock.elapsed() + self.random.between(200, 600);
+                // What waits for its resend is mostly left in peace: another loss there shows little and takes long.
+                if !self.uncertain || self.random.below(5) == 0 {
+                    self.strike(strike);
+                }
+                next = self.clock.elapsed() + self.random.between(200, 600);
             }
             pause(Duration::from_millis(20));
         }
     }
 
-    /// Without faults everything resolves: the connection is refreshed again, or its loss is said.
+    /// Without faults everything resolves: the connection is refreshed again, or its loss is said. After several crashes
+    /// in a row a resend may wait for longer than a test does, and that is said too.
     fn settle(&mut self) {
         self.sandbox.control("faults/clear", &json!({}));
         self.in_force = None;
         self.next_dies_at = None;
         let begun = self.place();
-        let clock = Stopwatch::start();
         self.report.settled = wait_until(SOON, || {
             self.tend();
             self.mend_loss();
             self.place() != begun
-        });
-        let left = Duration::from_millis(500).saturating_sub(clock.elapsed());
-        pause(left);
+        }) || self.status()["uncertain"] == true;
         self.workers.clear();
     }
 
     fn authkeeper(&self, words: &[&str]) -> Invocation<'a> {
-        let invocation = self.home.authkeeper(words);
+        let invocation = self.home.authkeeper(words).env("AUTHKEEPER_LOG", "warn");
         match &self.trial.store {
             Some(store) => invocation.env("AUTHKEEPER_STORE", store),
             None => invocation,
@@ -228,8 +244,20 @@ impl<'a> Ground<'a> {
 
     // ---- The workers ---------------------------------------------------------------------------
 
-    /// Takes note of workers that have ended, and starts others.
+    /// Lets those go on whose pause is over, takes note of workers that have ended, and starts others.
     fn tend(&mut self) {
+        let now = self.clock.elapsed();
+        for worker in &self.workers {
+            let pid = worker.running.pid();
+            if self
+                .paused
+                .iter()
+                .any(|&(paused, until)| paused == pid && until <= now)
+            {
+                worker.running.signal(Signal::CONT);
+            }
+        }
+        self.paused.retain(|&(_, until)| until > now);
         let all = std::mem::take(&mut self.workers);
         let (running, ended): (Vec<_>, Vec<_>) = all
             .into_iter()
@@ -246,13 +274,13 @@ impl<'a> Ground<'a> {
 
     fn start_worker(&mut self) {
         let runs = self.workers.iter().filter(|worker| worker.is_run).count();
-        let is_run = runs < RUNS && self.next_dies_at.is_none();
+        let is_run = runs < RUNS;
         let words: &[&str] = if is_run {
             &["run", "--with", NAME, "--", "sleep", "600"]
         } else {
             &["token", NAME, "--min-ttl", MIN_TTL]
         };
-        let dies_at = self.next_dies_at.take();
+        let dies_at = self.next_dies_at.filter(|_| !is_run);
         let mut invocation = self.authkeeper(words).env("BROWSER", "false");
         if let Some(point) = dies_at {
             invocation = invocation.env("AUTHKEEPER_FAULT", point);
@@ -268,22 +296,20 @@ impl<'a> Ground<'a> {
     fn note_ended(&mut self, worker: Worker<'_>) {
         let (dies_at, killed) = (worker.dies_at, worker.killed);
         let output: Output = worker.running.finish(SOON);
-        match (output.code(), output.status.signal(), dies_at) {
-            (Some(0), ..) => self.report.tokens += u64::from(!output.stdout.is_empty()),
-            (None, Some(9), Some(point)) if !killed => {
-                let step = match point {
-                    "claimed" => Step::Intent,
-                    "reply_received" => Step::Sending,
-                    _ => Step::Reply,
-                };
-                self.note(point, step);
-                if step == Step::Sending {
-                    self.note_answer_lost();
-                }
-            }
-            // One that was to die and had nothing to refresh: the next one shall.
-            (_, _, Some(point)) if !killed => self.next_dies_at = Some(point),
-            _ => {}
+        self.report.tokens += u64::from(!output.stdout.is_empty());
+        self.taken_over += take_overs(&output.stderr);
+        let Some(point) = dies_at.filter(|_| !killed && output.status.signal() == Some(9)) else {
+            return;
+        };
+        let step = match point {
+            "claimed" => Step::Intent,
+            "reply_received" => Step::Sending,
+            _ => Step::Reply,
+        };
+        self.note(point, step);
+        self.next_dies_at = None;
+        if step == Step::Sending {
+            self.note_answer_lost();
         }
     }
 
@@ -291,11 +317,17 @@ impl<'a> Ground<'a> {
 
     fn note(&mut self, fault: &'static str, step: Step) {
         *self.report.coverage.entry((fault, step)).or_default() += 1;
+        self.tell(&format!("-- {fault} × {step}"));
+    }
+
+    fn tell(&mut self, what: &str) {
+        self.report.trace.push((unix_moment(), what.to_owned()));
     }
 
     fn note_answer_lost(&mut self) {
         self.report.answers_lost += 1;
         let place = self.place();
+        self.tell(&format!("-- an answer is lost at {place:?}"));
         self.lost_at.push(place);
     }
 
@@ -341,22 +373,14 @@ impl<'a> Ground<'a> {
     }
 
     fn pause_worker(&mut self, strike: Strike, index: usize) {
-        let time = self.random.between(300, 1_500);
+        let until = self.clock.elapsed() + self.random.between(300, 1_500);
         let Some(worker) = self.workers.get(index) else {
             return;
         };
         worker.running.signal(Signal::STOP);
-        let step = step_of(worker.running.pid());
-        self.note(strike.name(), step);
-        let clock = Stopwatch::start();
-        while clock.elapsed() < time {
-            // Whoever is stopped does not stop the others.
-            self.note_struck();
-            pause(Duration::from_millis(20));
-        }
-        if let Some(worker) = self.workers.get(index) {
-            worker.running.signal(Signal::CONT);
-        }
+        let pid = worker.running.pid();
+        self.paused.push((pid, until));
+        self.note(strike.name(), step_of(pid));
     }
 
     /// It is stopped first: what it was at is then looked at in peace.
@@ -427,15 +451,33 @@ impl<'a> Ground<'a> {
     /// A lost grant is judged, and a person signs in again.
     fn mend_loss(&mut self) {
         let status = self.status();
+        self.uncertain = status["uncertain"] == true;
         if status["state"] != "reauthorization_required" {
             return;
         }
         let place = self.place();
+        let live = self
+            .workers
+            .iter()
+            .map(|worker| take_overs(&worker.running.stderr()));
+        let taken_over = std::mem::take(&mut self.taken_over) + live.sum::<u64>();
+        self.report.taken_over += taken_over;
+        self.tell(&format!(
+            "-- the grant is lost at {place:?}, taken over {taken_over} times"
+        ));
+        let explains = |lost: &Place| {
+            let generations = lost.generation..=lost.generation + taken_over;
+            lost.lineage == place.lineage && generations.contains(&place.generation)
+        };
         self.report.losses.push(Loss {
             place,
             reason: status["reason"].as_str().unwrap_or_default().to_owned(),
-            unavoidable: !self.trial.answers_replays && self.lost_at.contains(&place),
+            unavoidable: !self.trial.answers_replays && self.lost_at.iter().any(explains),
         });
         let _ = self.authkeeper(&["reauthorize", NAME]).run().expect_code(0);
     }
+}
+
+fn take_overs(stderr: &str) -> u64 {
+    stderr.matches(TAKES_OVER).count() as u64
 }

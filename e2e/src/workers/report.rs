@@ -36,12 +36,16 @@ pub struct Report {
     pub losses: Vec<Loss>,
     /// Faults that left an answer nowhere.
     pub answers_lost: u64,
+    /// Answers that lost a race and took over.
+    pub taken_over: u64,
     /// Spent tokens that came to the provider.
     pub replays: u64,
     /// Refreshes that the provider answered.
     pub refreshes: u64,
     /// Tokens that were printed.
     pub tokens: u64,
+    /// What happened when, as the harness and the sandbox saw it.
+    pub trace: Vec<(f64, String)>,
     /// Whether the connection was refreshed again after the faults had stopped.
     pub settled: bool,
 }
@@ -62,11 +66,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} refreshes, {} tokens printed, {} answers lost, {} replays, {} losses ({} avoidable), settled: {}",
+            "seed {}: {} refreshes, {} tokens printed, {} answers lost, {} taken over, {} replays, {} losses ({} avoidable), settled: {}",
             self.seed,
             self.refreshes,
             self.tokens,
             self.answers_lost,
+            self.taken_over,
             self.replays,
             self.losses.len(),
             self.avoidable(),
@@ -79,5 +84,15 @@ impl fmt::Display for Report {
             writeln!(f, "  lost: {loss:?}")?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The whole story, for a trial that failed.
+    pub fn story(&self) -> String {
+        let began = self.trace.first().map_or(0.0, |(at, _)| *at);
+        let line = |(at, what): &(f64, String)| format!("{:8.3} {what}\n", at - began);
+        let lines: String = self.trace.iter().map(line).collect();
+        format!("{self}{lines}")
     }
 }
