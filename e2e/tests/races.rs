@@ -86,6 +86,14 @@ fn race(
     }
 }
 
+/// What the provider issued last of this kind.
+fn newest(server: &Server, kind: &str) -> String {
+    let issued = server.ctl("issued");
+    let mut issued = issued.as_array().unwrap().iter();
+    let newest = issued.rfind(|secret| secret["kind"] == kind);
+    newest.unwrap()["value"].as_str().unwrap().to_owned()
+}
+
 // ---- A sign-in --------------------------------------------------------------------------------
 
 #[test]
@@ -102,6 +110,8 @@ fn a_completed_sign_in_survives_the_late_answer() {
             "{fate:?}: {now}"
         );
         let current = token(&home, "api").run().expect_code(0).stdout;
+        let signed_in = newest(&server, "access_token");
+        assert_eq!(current.trim(), signed_in, "{fate:?}: the late one is older");
         if fate != Fate::Killed {
             assert_eq!(
                 late.expect_code(0).stdout,
@@ -170,12 +180,7 @@ fn an_answer_in_the_journal_is_revoked_by_a_disconnect() {
     let _ = died.run();
     let _ = home.run(&["disconnect", "api"]).expect_code(0);
 
-    let issued = server.ctl("issued");
-    let issued = issued.as_array().unwrap();
-    let newest = issued
-        .iter()
-        .rfind(|secret| secret["kind"] == "refresh_token");
-    let newest = newest.unwrap()["value"].as_str().unwrap().to_owned();
+    let newest = newest(&server, "refresh_token");
     let form = [
         ("grant_type", "refresh_token"),
         ("refresh_token", newest.as_str()),

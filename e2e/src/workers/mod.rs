@@ -34,6 +34,8 @@ const NAME: &str = "api";
 /// Short enough for a generation every half second.
 const TTL: &str = "3s";
 const MIN_TTL: &str = "2s";
+/// Longer than a first resend takes.
+const PATIENCE: Duration = Duration::from_secs(7);
 /// What the log says of a candidate.
 const TAKES_OVER: &str = "an answer that lost a race takes over";
 
@@ -141,7 +143,8 @@ impl Trial {
             paused: Vec::new(),
             lost_at: Vec::new(),
             taken_over: 0,
-            uncertain: false,
+            uncertain: None,
+            deck: Vec::new(),
             report: Report {
                 seed: self.seed,
                 ..Report::default()
@@ -190,7 +193,9 @@ struct Ground<'a> {
     /// How often an answer that lost a race took over since the last sign-in: each makes a generation, and what was lost
     /// before stays lost.
     taken_over: u64,
-    uncertain: bool,
+    /// Since when an answer is missing.
+    uncertain: Option<Duration>,
+    deck: Vec<Strike>,
     report: Report,
 }
 
@@ -208,9 +213,9 @@ impl<'a> Ground<'a> {
             self.note_struck();
             self.mend_loss();
             if self.clock.elapsed() >= next && self.report.strikes() < self.trial.most_strikes {
-                let strike = *self.random.one_of(&self.trial.strikes);
                 // What waits for its resend is mostly left in peace: another loss there shows little and takes long.
-                if !self.uncertain || self.random.below(5) == 0 {
+                if self.uncertain.is_none() || self.random.below(5) == 0 {
+                    let strike = self.draw();
                     self.strike(strike);
                 }
                 next = self.clock.elapsed() + self.random.between(200, 600);
@@ -331,6 +336,16 @@ impl<'a> Ground<'a> {
         self.lost_at.push(place);
     }
 
+    /// Like cards: each fault comes once before any comes again.
+    fn draw(&mut self) -> Strike {
+        if self.deck.is_empty() {
+            self.deck.clone_from(&self.trial.strikes);
+        }
+        let index = self.random.below(self.deck.len() as u64);
+        self.deck
+            .swap_remove(usize::try_from(index).unwrap_or_default())
+    }
+
     fn strike(&mut self, strike: Strike) {
         let index = usize::try_from(self.random.below(WORKERS as u64)).unwrap_or_default();
         let late = self.trial.late.as_millis();
@@ -448,10 +463,23 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// After several crashes in a row the resend is minutes away; a person who has something else to do signs in.
+    fn note_uncertain(&mut self, uncertain: bool) {
+        let now = self.clock.elapsed();
+        let since = uncertain.then(|| self.uncertain.unwrap_or(now));
+        self.uncertain = since;
+        if since.is_some_and(|since| now.saturating_sub(since) > PATIENCE) {
+            self.tell("-- nobody waits for the resend");
+            self.report.given_up += 1;
+            self.uncertain = None;
+            let _ = self.authkeeper(&["reauthorize", NAME]).run().expect_code(0);
+        }
+    }
+
     /// A lost grant is judged, and a person signs in again.
     fn mend_loss(&mut self) {
         let status = self.status();
-        self.uncertain = status["uncertain"] == true;
+        self.note_uncertain(status["uncertain"] == true);
         if status["state"] != "reauthorization_required" {
             return;
         }

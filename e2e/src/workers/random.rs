@@ -24,12 +24,6 @@ impl Random {
         self.next() % end
     }
 
-    /// One of these.
-    pub(super) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let index = usize::try_from(self.below(all.len() as u64)).unwrap_or_default();
-        &all[index]
-    }
-
     /// A time between these, in milliseconds.
     pub(super) fn between(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(least + self.below(most - least + 1))

@@ -36,6 +36,8 @@ pub struct Report {
     pub losses: Vec<Loss>,
     /// Faults that left an answer nowhere.
     pub answers_lost: u64,
+    /// Grants whose resend nobody waited for.
+    pub given_up: u64,
     /// Answers that lost a race and took over.
     pub taken_over: u64,
     /// Spent tokens that came to the provider.
@@ -66,7 +68,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} refreshes, {} tokens printed, {} answers lost, {} taken over, {} replays, {} losses ({} avoidable), settled: {}",
+            "seed {}: {} refreshes, {} tokens printed, {} answers lost, {} taken over, {} replays, {} losses ({} avoidable), {} given up, settled: {}",
             self.seed,
             self.refreshes,
             self.tokens,
@@ -75,6 +77,7 @@ impl fmt::Display for Report {
             self.replays,
             self.losses.len(),
             self.avoidable(),
+            self.given_up,
             self.settled,
         )?;
         for ((fault, step), count) in &self.coverage {
