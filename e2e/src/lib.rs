@@ -4,11 +4,12 @@
 //!   example and the misbehaving server, and asks them what they saw.
 //! - [`recorder`] plays one script against several authorization servers and compares what they
 //!   answered; [`browser`] signs a person in.
-//! - [`sandbox`] runs our own, which is compared with them.
+//! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`scenario`] is what the acceptance tests have in common.
+//! - [`workers`] lets six processes hammer one connection while faults strike.
 //! - [`http`] and [`wait`] are the small tools of the others.
 //!
 //! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
@@ -23,12 +24,14 @@ pub mod browser;
 pub mod ground;
 pub mod home;
 pub mod http;
+pub mod provider;
 pub mod recorder;
 pub mod sandbox;
 pub mod scenario;
 pub mod secrets;
 pub mod servers;
 pub mod wait;
+pub mod workers;
 
 use std::path::{Path, PathBuf};
 

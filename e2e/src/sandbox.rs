@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{Profile, Rules, Sandbox, Settings};
+use authkeeper_sandbox::{Counters, Profile, Rules, Sandbox, Settings};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::http;
+use crate::secrets::Secret;
 
 /// A sandbox that runs until it is dropped.
 #[derive(Debug)]
 pub struct Running {
     sandbox: Sandbox,
+    profile: Profile,
     // Dropped last: the sandbox's task runs on it.
     _runtime: Runtime,
 }
@@ -42,6 +44,7 @@ impl Running {
         let sandbox = runtime.block_on(Sandbox::start(settings));
         Self {
             sandbox: sandbox.expect("a free port"),
+            profile,
             _runtime: runtime,
         }
     }
@@ -65,5 +68,39 @@ impl Running {
         let answer = answer.expect("an answer");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.json()
+    }
+
+    /// Puts a fault in force, as its specification spells it.
+    pub fn fault(&self, specification: &str) {
+        self.control("faults", &serde_json::json!({"fault": specification}));
+    }
+
+    /// The name of the profile it was started with.
+    pub fn profile(&self) -> &'static str {
+        self.profile.as_str()
+    }
+
+    /// What it counted.
+    pub fn counters(&self) -> Counters {
+        self.sandbox.counters()
+    }
+
+    /// The last of what happened, and when.
+    pub fn log(&self) -> Vec<(f64, String)> {
+        let answer = http::get(self.port(), "/control/log?after=0").expect("an answer");
+        let log = answer.json();
+        let events = log["events"].as_array().expect("a list").iter();
+        let event = |event: &Value| {
+            let at = event["at"].as_f64().unwrap_or_default() / 1_000.0;
+            (at, event["text"].as_str().unwrap_or_default().to_owned())
+        };
+        events.map(event).collect()
+    }
+
+    /// Everything it issued. `token` prints what this does not tell from access tokens, so that all are called so.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let issued = self.sandbox.control().issued();
+        let secret = |text: &String| Secret::new("access_token", text);
+        issued.iter().map(secret).collect()
     }
 }

@@ -62,3 +62,13 @@ pub fn unix_now() -> i64 {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     })
 }
+
+/// The same, to the fraction.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the servers under test run on the real clock"
+)]
+pub fn unix_moment() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}

@@ -9,7 +9,7 @@
 //! | `status` | status code | this status before anything is done, with `Retry-After` if `retry_after` says so | everywhere |
 //! | `cut` | | the socket is cut before anything is done | everywhere |
 //! | `outage` | | every request is cut, whatever it asks | everywhere |
-//! | `slow` | duration | the request waits, then is served | everywhere |
+//! | `slow` | duration | the request waits, then is served, though its sender may be gone | everywhere |
 //! | `slow-answer` | duration | the request is served at once, its answer waits | everywhere |
 //! | `answer-lost` | | the request is served, then the socket is cut | token |
 //! | `html` | | 200 and a proxy's page instead of the answer | token |

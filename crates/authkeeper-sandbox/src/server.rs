@@ -99,16 +99,28 @@ async fn handle(
     let reply = match fate {
         Fate::Cut => return Err(Cut),
         Fate::Answered(reply) => *reply,
-        Fate::Served { after } => {
-            wait(after).await;
-            world.lock().serve(&request)
-        }
+        Fate::Served { after } if after.is_zero() => world.lock().serve(&request),
+        Fate::Served { after } => served_later(world.clone(), request, after).await?,
     };
     wait(reply.delay).await;
     if reply.lost {
         return Err(Cut);
     }
     Ok(response(reply))
+}
+
+/// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
+async fn served_later(world: Shared, request: Request, after: Duration) -> Result<Reply, Cut> {
+    let work = async move {
+        wait(after).await;
+        world.lock().serve(&request)
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends by itself, and nobody may end it earlier"
+    )]
+    let served = tokio::spawn(work);
+    served.await.or(Err(Cut))
 }
 
 async fn wait(time: Duration) {

@@ -1,0 +1,321 @@
+//! `kill -9` at every named fault point, on every provider there is. What comes of it is fixed beforehand:
+//!
+//! | provider                             | replay rule in the configuration | `claimed` | `reply_received`  | `reply_durable` | `committed` |
+//! | ------------------------------------ | -------------------------------- | --------- | ----------------- | --------------- | ----------- |
+//! | oidc-provider                        | `strict`                         | 1         | 2, refused: lost  | 1               | 1           |
+//! | django-oauth-toolkit, grace of 60 s  | `grace 6s`                       | 1         | 2                 | 1               | 1           |
+//! | django-oauth-toolkit, no grace       | `strict`                         | 1         | 2, refused: lost  | 1               | 1           |
+//! | `FastMCP`                            | `unknown`                        | 1         | 2, refused: lost  | 1               | 1           |
+//! | sandbox: `strict`                    | `unknown`                        | 1         | 2, refused: lost  | 1               | 1           |
+//! | sandbox: `single-use`                | `unknown`                        | 1         | 2, refused: lost  | 1               | 1           |
+//! | sandbox: `grace`                     | `grace 6s`                       | 1         | 2                 | 1               | 1           |
+//! | sandbox: `idempotent-replay`         | `harmless`                       | 1         | 2                 | 1               | 1           |
+//! | sandbox: `two-generation`            | `two-generations`                | 1         | 2                 | 1               | 1           |
+//! | sandbox: `dies-with-access-token`    | `unknown`                        | 1         | 2, refused: lost  | 1               | 1           |
+//! | sandbox: `burns-on-error`            | `strict`                         | 1         | 2, refused: lost¹ | 1               | 1           |
+//! | sandbox: `no-rotation`               | `harmless`                       | 1         | 2                 | 1               | 1           |
+//!
+//! A number is how many refreshes reach the provider until the next token, or until the loss is said (record
+//! `reauthorization_required{unknown_outcome}`, exit code 75). Whatever is not lost needs no person, and the grant can be
+//! refreshed again. Only where the answer was in memory alone, on a provider that does not answer a replay, may a grant be
+//! lost; the second refresh there is the one resend that is allowed, and the only time a spent token is sent.
+//!
+//! ¹ Not yet: see the ignored test.
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this file is a test, its helpers too"
+)]
+
+use std::os::unix::process::ExitStatusExt;
+
+use authkeeper_sandbox::Profile;
+use e2e::home::{Home, Output};
+use e2e::provider::{Provider, Refreshes};
+use e2e::scenario::{SOON, assert_none_of, records_of, seconds_left, status, token, until_expired};
+use e2e::servers::Server;
+use e2e::wait::{pause, wait_until};
+
+const KILLED: i32 = 9;
+const POINTS: [&str; 4] = ["claimed", "reply_received", "reply_durable", "committed"];
+
+/// What a provider does with the one resend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replay {
+    Answered,
+    Refused,
+}
+use Replay::{Answered, Refused};
+
+/// What is fixed beforehand of one crash.
+#[derive(Debug, PartialEq, Eq)]
+struct Fixed {
+    lost: bool,
+    refreshes: Refreshes,
+}
+
+fn fixed(point: &str, replay: Replay) -> Fixed {
+    let (lost, accepted, refused) = match (point, replay) {
+        ("reply_received", Refused) => (true, 1, 1),
+        ("reply_received", Answered) => (false, 2, 0),
+        _ => (false, 1, 0),
+    };
+    Fixed {
+        lost,
+        refreshes: Refreshes { accepted, refused },
+    }
+}
+
+/// One line of the table: each crash on a server of its own, all at once.
+fn line(start: impl Fn(&Home) -> Provider + Sync, rule: &str, replay: Replay) {
+    points(&POINTS, start, rule, replay);
+}
+
+fn points(points: &[&str], start: impl Fn(&Home) -> Provider + Sync, rule: &str, replay: Replay) {
+    std::thread::scope(|scope| {
+        for point in points {
+            let start = &start;
+            scope.spawn(move || {
+                let home = Home::new();
+                let provider = start(&home);
+                crash(&home, &provider, (rule, point), replay);
+            });
+        }
+    });
+}
+
+fn crash(home: &Home, provider: &Provider, (rule, point): (&str, &str), replay: Replay) {
+    let waits = "[refresh]\nquiet_period = \"1s\"\nreserve = \"30s\"\n";
+    home.write_config(&[waits, &provider.habits(rule)].concat());
+    let old = ready_to_refresh(home, provider);
+    die_at(home, point);
+    provider.set_ttl(20);
+
+    let (last, all) = until_settled(home, &old);
+    let came = Fixed {
+        lost: last.code() == Some(75),
+        refreshes: provider.refreshes(),
+    };
+    assert_eq!(came, fixed(point, replay), "{point}: {}", last.stderr);
+    assert_eq!(
+        said(&all, "uncertain"),
+        u64::from(point == "reply_received"),
+        "{point}: who waits is told of it, as of one trouble"
+    );
+    if came.lost {
+        assert_loss_is_said(home, provider, &last);
+    } else {
+        assert_lives_on(home, provider, point);
+    }
+    assert_no_leaks(home, provider);
+}
+
+/// A connection of which the next `token` refreshes, and what it printed before.
+fn ready_to_refresh(home: &Home, provider: &Provider) -> String {
+    // Where a refresh token ends with its access token, it has to be early.
+    let living = matches!(provider, Provider::Sandbox(sandbox) if sandbox.profile() == "dies-with-access-token");
+    provider.set_ttl(if living { 12 } else { 2 });
+    provider.connect(home, "api");
+    let old = token(home, "api").run();
+    // A machine that is busy may have let the short one end: then there is a new one, and nothing was tested.
+    assert_eq!(provider.refreshes().sent(), 0, "{old:?}");
+    if living {
+        assert!(wait_until(SOON, || seconds_left(home, "api") < 9));
+    } else {
+        until_expired(home, "api");
+    }
+    old.stdout
+}
+
+/// More than is left of a token that lives, and what any new one has.
+const WANTED: [&str; 2] = ["--min-ttl", "10s"];
+
+fn ask(home: &Home) -> e2e::home::Invocation<'_> {
+    let words = [["token", "api"].as_slice(), &WANTED].concat();
+    home.authkeeper(&words).env("BROWSER", "false")
+}
+
+fn die_at(home: &Home, point: &str) {
+    let output = ask(home).env("AUTHKEEPER_FAULT", point).run();
+    assert_eq!(
+        output.status.signal(),
+        Some(KILLED),
+        "{point}: {}",
+        output.stderr
+    );
+    assert_eq!(output.stdout, "", "{point}: nothing is handed out");
+}
+
+/// Asks until there is a new token, or none without a person. The last answer, and all of them.
+fn until_settled(home: &Home, old: &str) -> (Output, Vec<String>) {
+    let mut all = Vec::new();
+    let mut last = None;
+    let settled = wait_until(SOON, || {
+        let output = ask(home).run();
+        all.push(output.stderr.clone());
+        let settled = match output.code() {
+            Some(0) => output.stdout != old,
+            Some(69) => false,
+            _ => true,
+        };
+        last = Some(output);
+        settled
+    });
+    assert!(settled, "{} answers, the last {:?}", all.len(), all.last());
+    let last = last.unwrap();
+    assert!(matches!(last.code(), Some(0 | 75)), "{last:?}");
+    (last, all)
+}
+
+/// In how many different troubles this was said.
+fn said(all: &[String], event: &str) -> u64 {
+    let records = all.iter().flat_map(|stderr| stderr.lines());
+    let records = records.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut traces: Vec<String> = records
+        .filter(|record| record["event"] == event)
+        .map(|record| record["trace_id"].to_string())
+        .collect();
+    traces.sort();
+    traces.dedup();
+    traces.len() as u64
+}
+
+fn assert_loss_is_said(home: &Home, provider: &Provider, last: &Output) {
+    let records = records_of(last, "reauthorization_required");
+    assert_eq!(records.len(), 1, "{}", last.stderr);
+    assert_eq!(records[0]["reason"], "unknown_outcome");
+    assert_eq!(records[0]["action"], "authkeeper reauthorize api");
+    assert_eq!(status(home, "api")["state"], "reauthorization_required");
+    let before = provider.refreshes();
+    let _ = ask(home).run().expect_code(75);
+    assert_eq!(provider.refreshes(), before, "no third attempt");
+    let _ = home.run(&["reauthorize", "api"]).expect_code(0);
+    let _ = token(home, "api").run().expect_code(0);
+}
+
+fn assert_lives_on(home: &Home, provider: &Provider, point: &str) {
+    let now = status(home, "api");
+    assert_eq!(
+        (&now["state"], &now["uncertain"], &now["generation"]),
+        (&"active".into(), &false.into(), &2.into()),
+        "{point}"
+    );
+    let journals = std::fs::read_dir(home.data_dir().join("authkeeper/spill"));
+    if point != "committed" {
+        assert_eq!(journals.unwrap().count(), 0, "{point}: no journal is left");
+    }
+    // The token of `committed` and `reply_durable` is as short as the first one was.
+    let before = provider.refreshes();
+    assert!(
+        wait_until(SOON, || {
+            let more = home.authkeeper(&["token", "api", "--min-ttl", "18s"]).run();
+            pause(std::time::Duration::from_millis(200));
+            more.code() == Some(0) && status(home, "api")["generation"] == 3
+        }),
+        "{point}: it can be refreshed again"
+    );
+    assert_eq!(provider.refreshes().accepted, before.accepted + 1);
+    assert_eq!(provider.refreshes().refused, before.refused);
+    assert_eq!(provider.sign_ins(), 1, "{point}: no person was needed");
+}
+
+fn assert_no_leaks(home: &Home, provider: &Provider) {
+    assert_none_of(home, &provider.secrets());
+}
+
+fn oidc_provider(home: &Home) -> Provider {
+    Provider::Oidc(Server::oidc_provider(&home.outside(), &[]))
+}
+
+fn fastmcp(home: &Home) -> Provider {
+    Provider::FastMcp(Server::fastmcp(&home.outside(), &[]))
+}
+
+fn django(home: &Home, settings: &[(&str, &str)]) -> Provider {
+    Provider::Django(Server::django(&home.outside(), settings))
+}
+
+#[test]
+fn oidc_provider_strict() {
+    line(oidc_provider, "strict", Refused);
+}
+
+#[test]
+fn django_within_its_grace() {
+    line(
+        |home| django(home, &[("GRACE", "60")]),
+        "grace 6s",
+        Answered,
+    );
+}
+
+#[test]
+fn django_without_grace() {
+    let settings = [("GRACE", "0"), ("REUSE", "1")];
+    line(|home| django(home, &settings), "strict", Refused);
+}
+
+#[test]
+fn fastmcp_unknown() {
+    line(fastmcp, "unknown", Refused);
+}
+
+#[test]
+fn sandbox_strict() {
+    line(|_| Provider::sandbox(Profile::Strict), "unknown", Refused);
+}
+
+#[test]
+fn sandbox_single_use() {
+    line(
+        |_| Provider::sandbox(Profile::SingleUse),
+        "unknown",
+        Refused,
+    );
+}
+
+#[test]
+fn sandbox_grace() {
+    line(|_| Provider::sandbox(Profile::Grace), "grace 6s", Answered);
+}
+
+#[test]
+fn sandbox_idempotent_replay() {
+    let start = |_: &Home| Provider::sandbox(Profile::IdempotentReplay);
+    line(start, "harmless", Answered);
+}
+
+#[test]
+fn sandbox_two_generation() {
+    let start = |_: &Home| Provider::sandbox(Profile::TwoGeneration);
+    line(start, "two-generations", Answered);
+}
+
+#[test]
+fn sandbox_dies_with_access_token() {
+    let start = |_: &Home| Provider::sandbox(Profile::DiesWithAccessToken);
+    line(start, "unknown", Refused);
+}
+
+fn burns_on_error(_: &Home) -> Provider {
+    Provider::sandbox(Profile::BurnsOnError)
+}
+
+#[test]
+fn sandbox_burns_on_error() {
+    let all_but_the_loss = ["claimed", "reply_durable", "committed"];
+    points(&all_but_the_loss, burns_on_error, "strict", Refused);
+}
+
+/// Its refusals have no code: `Suspect`, `settle_unsent` marks the claim unknown again, and the next two resends of the
+/// spent token follow 60 s and 120 s later.
+#[test]
+#[ignore = "a defect: a resend that is refused without a code is resent twice more, and the loss is said after minutes"]
+fn sandbox_burns_on_error_says_its_loss() {
+    points(&["reply_received"], burns_on_error, "strict", Refused);
+}
+
+#[test]
+fn sandbox_no_rotation() {
+    let start = |_: &Home| Provider::sandbox(Profile::NoRotation);
+    line(start, "harmless", Answered);
+}
