@@ -6,8 +6,8 @@ use authkeeper::{
     clock::Seams,
     model::{
         AttemptId, Claim, ClaimPhase, ClientAuthMethod, ClientId, ClientRegistration, Connection,
-        Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Moment,
-        OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
+        Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage,
+        Moment, OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
         ServerMetadata, TokenSet,
     },
     store::{Brought, Committed, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
@@ -151,6 +151,7 @@ fn signed_in(number: u64, at: Moment) -> SignedIn {
         rotate_by: None,
         at: at.wall,
         brought: Brought::Tokens(tokens(Generation(1), at)),
+        after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{number}")),
     }
 }
