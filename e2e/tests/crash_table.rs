@@ -12,7 +12,7 @@
 //! | sandbox: `idempotent-replay`         | `harmless`                       | 1         | 2                 | 1               | 1           |
 //! | sandbox: `two-generation`            | `two-generations`                | 1         | 2                 | 1               | 1           |
 //! | sandbox: `dies-with-access-token`    | `unknown`                        | 1         | 2, refused: lost  | 1               | 1           |
-//! | sandbox: `burns-on-error`            | `strict`                         | 1         | 2, refused: lost¹ | 1               | 1           |
+//! | sandbox: `burns-on-error`            | `strict`                         | 1         | 2, refused: lost | 1               | 1           |
 //! | sandbox: `no-rotation`               | `harmless`                       | 1         | 2                 | 1               | 1           |
 //!
 //! A number is how many refreshes reach the provider until the next token, or until the loss is said (record
@@ -20,7 +20,6 @@
 //! refreshed again. Only where the answer was in memory alone, on a provider that does not answer a replay, may a grant be
 //! lost; the second refresh there is the one resend that is allowed, and the only time a spent token is sent.
 //!
-//! ¹ Not yet: see the ignored test.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this file is a test, its helpers too"
@@ -309,7 +308,6 @@ fn sandbox_burns_on_error() {
 /// Its refusals have no code: `Suspect`, `settle_unsent` marks the claim unknown again, and the next two resends of the
 /// spent token follow 60 s and 120 s later.
 #[test]
-#[ignore = "a defect: a resend that is refused without a code is resent twice more, and the loss is said after minutes"]
 fn sandbox_burns_on_error_says_its_loss() {
     points(&["reply_received"], burns_on_error, "strict", Refused);
 }

@@ -162,7 +162,6 @@ fn revocations(server: &Server) -> u64 {
 
 /// `FastMCP` forgets a spent refresh token: revoking it ends nothing.
 #[test]
-#[ignore = "a defect: an answer that its dead sender left in the journal is neither revoked nor removed by a disconnect"]
 fn an_answer_in_the_journal_is_revoked_by_a_disconnect() {
     let home = Home::new();
     let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "3")]);
@@ -297,7 +296,6 @@ fn a_rotated_secret_is_in_use_after_its_sender_was_killed() {
 }
 
 #[test]
-#[ignore = "a defect: a late refusal of the old secret says authority_lost and rests the client for a minute, though the new one was not tried"]
 fn a_rotated_secret_is_in_use_though_the_old_one_is_refused_late() {
     for fate in [Fate::RunsOn, Fate::Stopped] {
         let (home, server, late) = rotate_secret_during_a_refresh(fate);
@@ -432,7 +430,6 @@ fn a_store_that_is_put_back_finds_the_answer_in_the_journal() {
 /// race. Whatever is refused later (here: an account that is disabled for a while) then makes it take over, and the
 /// refresh token that is good is gone.
 #[test]
-#[ignore = "a defect: a candidate that is an ancestor of the newest refresh token takes its place, and is sent though spent"]
 fn an_account_that_is_disabled_for_a_while_keeps_its_newest_refresh_token() {
     let home = Home::new();
     let server = sandbox::Running::start(Profile::SingleUse, Duration::ZERO);

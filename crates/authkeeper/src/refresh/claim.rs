@@ -760,7 +760,9 @@ impl Conclusion<'_> {
     /// A refusal without a reason, three times in a row, is believed: some servers give none.
     async fn suspect(&self, why: String) -> Result<Option<End>> {
         let count = self.tools.store.count_suspect(&self.grant.id).await?;
-        if count >= decide::MOST_SUSPECTS && spends(self.grant) {
+        // Beside an attempt whose answer was lost it is most likely that attempt which spent the token.
+        let believed = self.number > 1 || count >= decide::MOST_SUSPECTS;
+        if believed && spends(self.grant) {
             tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
             return self.refuse(ReauthorizeReason::RefusedWithoutCode).await;
         }
@@ -778,7 +780,10 @@ impl Conclusion<'_> {
         if let Some(secret) = self.secret {
             store.refuse_secret(secret, now.wall).await?;
         }
-        if self.plan.registration.has_another_than(self.secret) {
+        // Read again: a secret may have been put in front while this one was being refused.
+        let known = store.registration(issuer, client).await?;
+        let known = known.as_ref().unwrap_or(&self.plan.registration);
+        if known.has_another_than(self.secret) {
             tracing::warn!(connection = %self.whose.connection, "a client secret was refused; the next is tried");
             settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
             return Ok(None);
