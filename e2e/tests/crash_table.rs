@@ -12,14 +12,13 @@
 //! | sandbox: `idempotent-replay`         | `harmless`                       | 1         | 2                 | 1               | 1           |
 //! | sandbox: `two-generation`            | `two-generations`                | 1         | 2                 | 1               | 1           |
 //! | sandbox: `dies-with-access-token`    | `unknown`                        | 1         | 2, refused: lost  | 1               | 1           |
-//! | sandbox: `burns-on-error`            | `strict`                         | 1         | 2, refused: lost | 1               | 1           |
+//! | sandbox: `burns-on-error`            | `strict`                         | 1         | 2, refused: lost  | 1               | 1           |
 //! | sandbox: `no-rotation`               | `harmless`                       | 1         | 2                 | 1               | 1           |
 //!
 //! A number is how many refreshes reach the provider until the next token, or until the loss is said (record
 //! `reauthorization_required{unknown_outcome}`, exit code 75). Whatever is not lost needs no person, and the grant can be
 //! refreshed again. Only where the answer was in memory alone, on a provider that does not answer a replay, may a grant be
 //! lost; the second refresh there is the one resend that is allowed, and the only time a spent token is sent.
-//!
 #![expect(
     clippy::unwrap_used,
     reason = "all of this file is a test, its helpers too"
