@@ -359,7 +359,8 @@ fn usage_errors() {
     usage(&["frobnicate"], &["frobnicate", "Usage: authkeeper"]);
     usage(&["token"], &["<NAME>"]);
     usage(&["token", "x", "--min-ttl", "soon"], &["soon", "10m"]);
-    usage(&["connect", "x"], &["<URL>"]);
+    let nowhere = Home::new().run(&["connect", "x"]);
+    nowhere.expect_failure(64, &["nothing to connect x to", "URL", "--provider"]);
     usage(
         &[
             "connect",
