@@ -90,8 +90,12 @@ pub fn redirect(case: &[u8]) {
                 assert!(field("error").is_none() && field("code").is_some_and(|c| !c.is_empty()));
             }
             Err(error) => {
-                let mismatch = error == RedirectError::StateMismatch;
-                assert_eq!(mismatch, !ours, "believed without the state");
+                let judged = if field("state").is_none() && field("code").is_none() {
+                    error == RedirectError::NoCode
+                } else {
+                    (error == RedirectError::StateMismatch) != ours
+                };
+                assert!(judged, "believed without the state: {error}");
                 fit("an error", &error.to_string());
             }
         }
