@@ -3,7 +3,7 @@
 //! A web page elsewhere can't drive it: a request with an `Origin` that is not this sandbox's, or with a `Host` that is
 //! not this machine's, gets 403.
 //!
-//! `GET /control` lists what there is: [`LIST`].
+//! `GET /control` lists what there is.
 
 use serde_json::{Value, json};
 
