@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use authkeeper::{
     clock::Seams,
     model::{
-        AttemptId, Claim, ClaimPhase, ClientAuthMethod, ClientId, ClientRegistration, Connection,
-        Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage,
-        Moment, OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
-        ServerMetadata, TokenSet,
+        AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, Generation, Grant,
+        GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId,
+        Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource, ServerMetadata,
+        TokenSet,
     },
     store::{Brought, Committed, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
 };
@@ -144,7 +144,7 @@ fn signed_in(number: u64, at: Moment) -> SignedIn {
                 issuer: issuer.clone(),
                 metadata,
             },
-            registration(issuer, client_id),
+            ClientRegistration::new(issuer, client_id, RegistrationSource::Given),
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
@@ -153,20 +153,5 @@ fn signed_in(number: u64, at: Moment) -> SignedIn {
         brought: Brought::Tokens(tokens(Generation(1), at)),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{number}")),
-    }
-}
-
-fn registration(issuer: Issuer, client_id: ClientId) -> ClientRegistration {
-    ClientRegistration {
-        issuer,
-        client_id,
-        secrets: vec![],
-        private_key: None,
-        key_id: None,
-        auth_method: ClientAuthMethod::None,
-        redirect_uris: vec![],
-        source: RegistrationSource::Given,
-        grant_types: vec![],
-        refused: None,
     }
 }

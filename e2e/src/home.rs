@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,6 +75,11 @@ impl Home {
     /// `$XDG_DATA_HOME`.
     pub fn data_dir(&self) -> PathBuf {
         self.path().join(".local/share")
+    }
+
+    /// Where authkeeper keeps its store and everything beside it.
+    pub fn store_dir(&self) -> PathBuf {
+        self.data_dir().join("authkeeper")
     }
 
     /// `$XDG_RUNTIME_DIR`.
@@ -169,6 +174,22 @@ impl Home {
         let mut findings = secrets::search(&self.path(), issued);
         findings.extend(secrets::search(&self.tokens_asked_for(), &unexpected));
         findings
+    }
+
+    /// Fails the test if a run's handles are anywhere but in the environments of its command and what that started, or
+    /// if the search does not see them even there.
+    pub fn assert_only_in_environments(&self, handles: &[Secret]) {
+        let elsewhere = |finding: &Finding| {
+            let file = finding.file.to_string_lossy().into_owned();
+            !(file.contains("/snapshots/") && file.contains(".environ."))
+        };
+        let mut findings = self.search(handles);
+        assert!(
+            !findings.is_empty(),
+            "the search does not see the environments"
+        );
+        findings.retain(elsewhere);
+        assert!(findings.is_empty(), "leaked: {findings:#?}");
     }
 
     /// Keeps the command lines and environments of a process and all below it, for the search.
@@ -412,6 +433,19 @@ impl Output {
             self.code(),
             Some(code),
             "wrong exit code; standard error:\n{}",
+            self.stderr
+        );
+        self
+    }
+
+    /// Fails the test unless `SIGKILL` ended it.
+    #[must_use]
+    pub fn expect_killed(self) -> Self {
+        let killed = Some(Signal::KILL.as_raw());
+        assert_eq!(
+            self.status.signal(),
+            killed,
+            "not killed; standard error:\n{}",
             self.stderr
         );
         self

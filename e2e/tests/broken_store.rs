@@ -21,13 +21,9 @@ use e2e::wait::wait_until;
 
 const REPAIR: &str = "authkeeper doctor --repair";
 
-fn folder(home: &Home) -> PathBuf {
-    home.data_dir().join("authkeeper")
-}
-
 /// The store, all of it in one file: no log beside it holds what the test is about to break.
 fn settled_store(home: &Home) -> PathBuf {
-    let store = folder(home).join("store.db");
+    let store = home.store_dir().join("store.db");
     let sql = rusqlite::Connection::open(&store).unwrap();
     sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .unwrap();
@@ -51,7 +47,7 @@ fn overwrite(file: &Path, offset: u64, bytes: &[u8]) {
 }
 
 fn kept_copies(home: &Home) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder(home))
+    let files = fs::read_dir(home.store_dir())
         .unwrap()
         .map(|entry| entry.unwrap().path());
     files
@@ -204,7 +200,7 @@ fn a_store_that_breaks_during_a_run_is_not_hidden_by_the_command() {
     let run = ground.home.authkeeper(&command).spawn();
     let begun = || ground.home.path().join("begun").exists();
     assert!(wait_until(Duration::from_secs(20), begun));
-    let sql = rusqlite::Connection::open(folder(&ground.home).join("store.db")).unwrap();
+    let sql = rusqlite::Connection::open(ground.home.store_dir().join("store.db")).unwrap();
     sql.execute_batch("DROP TABLE failed_call").unwrap();
     drop(sql);
     fs::write(ground.home.path().join("go"), "").unwrap();
@@ -218,7 +214,7 @@ fn a_store_that_breaks_during_a_run_is_not_hidden_by_the_command() {
 /// With this done to the key, every command fails like this; with the key put back, all is well.
 fn wrong_key(spoil: impl FnOnce(&Path), words: &[&str]) {
     let ground = Ground::new();
-    let key = folder(&ground.home).join("key");
+    let key = ground.home.store_dir().join("key");
     let saved = fs::read(&key).unwrap();
     spoil(&key);
     let spoiled = fs::read(&key).ok();
@@ -254,7 +250,7 @@ fn wrong_key(spoil: impl FnOnce(&Path), words: &[&str]) {
 fn the_key_of_another_store() {
     let other = Home::new();
     let _ = other.run(&["status"]).expect_code(0);
-    let other = folder(&other).join("key");
+    let other = other.store_dir().join("key");
     let words = ["is not the one that", "put back the key"];
     wrong_key(
         |key| fs::write(key, fs::read(other).unwrap()).unwrap(),
@@ -295,7 +291,7 @@ impl Mounted {
     /// None where mounting is not permitted.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn under(home: &Home) -> Option<Self> {
-        let folder = folder(home);
+        let folder = home.store_dir();
         fs::create_dir_all(&folder).unwrap();
         let options = "size=2m,mode=0700";
         if mount(&["-t", "tmpfs", "-o", options, "authkeeper-test"], &folder) {

@@ -33,7 +33,6 @@ use e2e::scenario::{SOON, assert_none_of, records_of, seconds_left, status, toke
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 
-const KILLED: i32 = 9;
 const POINTS: [&str; 4] = ["claimed", "reply_received", "reply_durable", "committed"];
 
 /// What a provider does with the one resend.
@@ -133,13 +132,10 @@ fn ask(home: &Home) -> e2e::home::Invocation<'_> {
 }
 
 fn die_at(home: &Home, point: &str) {
-    let output = ask(home).env("AUTHKEEPER_FAULT", point).run();
-    assert_eq!(
-        output.status.signal(),
-        Some(KILLED),
-        "{point}: {}",
-        output.stderr
-    );
+    let output = ask(home)
+        .env("AUTHKEEPER_FAULT", point)
+        .run()
+        .expect_killed();
     assert_eq!(output.stdout, "", "{point}: nothing is handed out");
 }
 
@@ -197,7 +193,7 @@ fn assert_lives_on(home: &Home, provider: &Provider, point: &str) {
         (&"active".into(), &false.into(), &2.into()),
         "{point}"
     );
-    let journals = std::fs::read_dir(home.data_dir().join("authkeeper/spill"));
+    let journals = std::fs::read_dir(home.store_dir().join("spill"));
     if point != "committed" {
         assert_eq!(journals.unwrap().count(), 0, "{point}: no journal is left");
     }

@@ -29,7 +29,6 @@ use e2e::scenario::{
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 
-const KILLED: i32 = 9;
 /// Long enough for a crash and a look at it within one token's life.
 const LIVES_ON: u64 = 8;
 
@@ -45,13 +44,8 @@ fn with_expired_token() -> (Home, Server) {
 }
 
 fn die_at(home: &Home, point: &str) {
-    let output = token(home, "api").env("AUTHKEEPER_FAULT", point).run();
-    assert_eq!(
-        output.status.signal(),
-        Some(KILLED),
-        "{point}: {}",
-        output.stderr
-    );
+    let asked = token(home, "api").env("AUTHKEEPER_FAULT", point).run();
+    let output = asked.expect_killed();
     assert_eq!(
         output.stdout, "",
         "{point}: nothing is handed out before it is committed"
@@ -81,7 +75,7 @@ fn recovers(home: &Home, server: &Server, in_all: u64) {
 }
 
 fn spill_is_empty(home: &Home) -> bool {
-    let spill = home.data_dir().join("authkeeper/spill");
+    let spill = home.store_dir().join("spill");
     std::fs::read_dir(spill).unwrap().next().is_none()
 }
 
@@ -167,7 +161,7 @@ fn killed_while_held(home: &Home, server: &Server, gate: &str) {
     server.ctl(gate);
     let refreshing = early_refresh(home, server, "api", LIVES_ON).spawn();
     until_held(server, 1);
-    assert_eq!(refreshing.kill_9().status.signal(), Some(KILLED));
+    let _ = refreshing.kill_9().expect_killed();
 }
 
 /// Nobody is stopped while the old token lives, and nobody is left in the dark.
@@ -226,7 +220,7 @@ fn an_answer_that_was_only_in_memory_is_lost_like_one_that_never_came() {
     let old = token(&home, "api").run().expect_code(0).stdout;
     let dying = early_refresh(&home, &server, "api", LIVES_ON);
     let output = dying.env("AUTHKEEPER_FAULT", "reply_received").run();
-    assert_eq!(output.status.signal(), Some(KILLED), "{}", output.stderr);
+    let _ = output.expect_killed();
     uncertain_is_said(&home, &server, &old);
     until_expired(&home, "api");
     refused_with_unknown_outcome(&home, &server);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use e2e::home::{Home, Invocation, Running};
 use e2e::scenario::SOON;
-use e2e::secrets::{Finding, Secret};
+use e2e::secrets::Secret;
 use e2e::wait::{Stopwatch, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -61,7 +61,7 @@ fn the_story_is_true_and_leaks_nothing() {
     let tokens = [first, second];
     let findings = home.search(&tokens);
     assert!(findings.is_empty(), "leaked: {findings:#?}");
-    assert_handles_stay_in_the_job(&home, &handles);
+    home.assert_only_in_environments(&handles);
     planted(&home, &folder, &tokens[0]);
 }
 
@@ -105,20 +105,6 @@ fn handle(home: &Home) -> Secret {
         variable.map(str::to_owned)
     });
     Secret::new("task_handle", &found.unwrap())
-}
-
-fn assert_handles_stay_in_the_job(home: &Home, handles: &[Secret]) {
-    let elsewhere = |finding: &Finding| {
-        let file = finding.file.to_string_lossy().into_owned();
-        !(file.contains("/snapshots/") && file.contains(".environ."))
-    };
-    let mut findings = home.search(handles);
-    assert!(
-        !findings.is_empty(),
-        "the search does not see the job's environment"
-    );
-    findings.retain(elsewhere);
-    assert!(findings.is_empty(), "leaked: {findings:#?}");
 }
 
 /// The search can turn red.

@@ -18,12 +18,8 @@ use serde_json::Value;
 
 const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
 
-fn folder(home: &Home) -> PathBuf {
-    home.data_dir().join("authkeeper")
-}
-
 fn mode(home: &Home, file: &str, mode: u32) {
-    let path = folder(home).join(file);
+    let path = home.store_dir().join(file);
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
@@ -101,7 +97,7 @@ fn a_healthy_installation_is_called_so() {
 #[test]
 fn what_the_provider_changed_is_told_field_by_field() {
     let (home, server) = mcp();
-    let sql = rusqlite::Connection::open(folder(&home).join("store.db")).unwrap();
+    let sql = rusqlite::Connection::open(home.store_dir().join("store.db")).unwrap();
     let moved = "UPDATE provider SET metadata =
         json_set(metadata, '$.token_endpoint', 'http://127.0.0.1:9/old', '$.scopes_supported', json('[\"x\"]'))";
     assert_eq!(sql.execute(moved, []).unwrap(), 1);
@@ -145,7 +141,7 @@ fn what_others_may_read_is_told() {
 
 /// All of the store in one file.
 fn settled(home: &Home) -> PathBuf {
-    let store = folder(home).join("store.db");
+    let store = home.store_dir().join("store.db");
     let sql = rusqlite::Connection::open(&store).unwrap();
     sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .unwrap();
@@ -432,7 +428,7 @@ fn what_needs_no_store_makes_none() {
     ] {
         assert!(said.contains(words), "{said}");
     }
-    assert!(!folder(&home).exists());
+    assert!(!home.store_dir().exists());
     home.write_config("on_truble = \"mail\"\n");
     home.run(&["doctor"])
         .expect_failure(78, &["on_truble (line 1)"]);

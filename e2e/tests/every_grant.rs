@@ -18,7 +18,6 @@
 )]
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +37,6 @@ use e2e::wait::wait_until;
 use e2e::{node, script};
 use serde_json::json;
 
-const KILLED: i32 = 9;
 const OWN: &str = "client_credentials";
 
 fn oidc(home: &Home, settings: &[(&str, &str)]) -> Server {
@@ -115,7 +113,7 @@ fn a_code_on_somebodys_phone_stays_good_when_the_command_is_killed() {
         first.stderr().contains(&code),
         "the code is shown by itself too"
     );
-    assert_eq!(first.kill_9().status.signal(), Some(KILLED));
+    let _ = first.kill_9().expect_killed();
 
     let second = until_said(&home, &as_str(&words), "Going on with the sign-in");
     assert_eq!(shown(&second, "user_code="), link, "it is the same code");
@@ -289,7 +287,7 @@ fn our_clients_own_token_is_issued_again_and_a_lost_answer_costs_nothing() {
 
     until_expired(&home, "api");
     let died = token(&home, "api").env("AUTHKEEPER_FAULT", "claimed").run();
-    assert_eq!(died.status.signal(), Some(KILLED));
+    let _ = died.expect_killed();
     let _ = token(&home, "api").run().expect_code(0);
     assert_eq!(issued(&server), 3, "the dead process had sent nothing");
 
@@ -461,7 +459,7 @@ fn an_imported_token_is_not_spent_before_it_is_the_sole_copy() {
         .authkeeper(&confirm)
         .env("AUTHKEEPER_FAULT", "claimed")
         .run();
-    assert_eq!(died.status.signal(), Some(KILLED));
+    let _ = died.expect_killed();
     let _ = home.run(&confirm).expect_code(0);
     assert_eq!(refreshes(&server), 1, "it is proved at once");
     assert_eq!(

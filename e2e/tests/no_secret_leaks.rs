@@ -187,7 +187,7 @@ fn no_secret_is_anywhere_and_a_planted_one_is_found() {
     assert_no_leaks(&scene.home, &scene.servers());
     scene.disconnect_both();
     assert_no_leaks(&scene.home, &scene.servers());
-    assert_handles_stay_in_the_job(&scene.home, &[first, second]);
+    scene.home.assert_only_in_environments(&[first, second]);
 
     let issued = secrets::issued_by(&scene.servers());
     for kind in [
@@ -203,21 +203,6 @@ fn no_secret_is_anywhere_and_a_planted_one_is_found() {
         );
     }
     a_planted_leak_is_found(&scene.home, &issued);
-}
-
-/// The handle is for the command and what it starts: it is in their environments and nowhere else.
-fn assert_handles_stay_in_the_job(home: &Home, handles: &[Secret]) {
-    let elsewhere = |finding: &Finding| {
-        let file = finding.file.to_string_lossy().into_owned();
-        !(file.contains("/snapshots/") && file.contains(".environ."))
-    };
-    let mut findings = home.search(handles);
-    assert!(
-        !findings.is_empty(),
-        "the search does not see the handle in the job's environment"
-    );
-    findings.retain(elsewhere);
-    assert!(findings.is_empty(), "leaked: {findings:#?}");
 }
 
 /// The search itself can turn red.

@@ -358,7 +358,7 @@ struct Backup(Vec<(PathBuf, Vec<u8>)>);
 
 impl Backup {
     fn of(home: &Home) -> Self {
-        let folder = home.data_dir().join("authkeeper");
+        let folder = home.store_dir();
         let files = FILES.map(|name| folder.join(name)).into_iter();
         let read = |path: PathBuf| fs::read(&path).ok().map(|content| (path, content));
         Self(files.filter_map(read).collect())
@@ -367,7 +367,7 @@ impl Backup {
     /// As a person does it: the files are replaced, whoever has them open.
     fn restore(&self, home: &Home) {
         for name in FILES {
-            let _ = fs::remove_file(home.data_dir().join("authkeeper").join(name));
+            let _ = fs::remove_file(home.store_dir().join(name));
         }
         for (path, content) in &self.0 {
             fs::write(path, content).unwrap();
@@ -452,7 +452,7 @@ fn an_account_that_is_disabled_for_a_while_keeps_its_newest_refresh_token() {
 
 /// What B does.
 fn shelve_the_committed_answer(home: &Home) {
-    let folder = home.data_dir().join("authkeeper/answers");
+    let folder = home.store_dir().join("answers");
     let mut files = fs::read_dir(&folder).unwrap().flatten();
     let kept = files.next().unwrap().file_name().into_string().unwrap();
     let late = format!("{}.00", kept.replace("kept.", "late."));

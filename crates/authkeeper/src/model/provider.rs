@@ -260,6 +260,22 @@ pub struct ClientRegistration {
 }
 
 impl ClientRegistration {
+    /// A public client (RFC 6749 §2.1): no secret, no key, and nothing more is known of it.
+    pub fn new(issuer: Issuer, client_id: ClientId, source: RegistrationSource) -> Self {
+        Self {
+            issuer,
+            client_id,
+            secrets: vec![],
+            private_key: None,
+            key_id: None,
+            auth_method: ClientAuthMethod::None,
+            redirect_uris: vec![],
+            source,
+            grant_types: vec![],
+            refused: None,
+        }
+    }
+
     /// Which secret to show: the first that was not refused. Once all were, the one that was refused longest ago: a
     /// refusal may have been the provider's mistake, and so each gets its turn again.
     pub fn secret_in_use(&self) -> Option<&ClientSecret> {
@@ -300,16 +316,13 @@ mod tests {
             ..ClientSecret::new("s".to_owned().into())
         };
         let mut client = ClientRegistration {
-            issuer: Issuer::new("https://as.example"),
-            client_id: ClientId::new("c"),
             secrets: vec![secret(7), secret(3)],
-            private_key: None,
-            key_id: None,
             auth_method: ClientAuthMethod::Basic,
-            redirect_uris: vec![],
-            source: RegistrationSource::Given,
-            grant_types: vec![],
-            refused: None,
+            ..ClientRegistration::new(
+                Issuer::new("https://as.example"),
+                ClientId::new("c"),
+                RegistrationSource::Given,
+            )
         };
         let used = |client: &ClientRegistration| client.secret_in_use().unwrap().id.unwrap();
         assert_eq!((used(&client), client.has_another_than(Some(7))), (7, true));

@@ -122,16 +122,14 @@ mod tests {
 
     fn client(pem: &str) -> ClientRegistration {
         ClientRegistration {
-            issuer: Issuer::new("https://as.example"),
-            client_id: ClientId::new("job"),
-            secrets: vec![],
             private_key: Some(pem.to_owned().into()),
             key_id: Some("k1".to_owned()),
             auth_method: ClientAuthMethod::PrivateKeyJwt,
-            redirect_uris: vec![],
-            source: RegistrationSource::Given,
-            grant_types: vec![],
-            refused: None,
+            ..ClientRegistration::new(
+                Issuer::new("https://as.example"),
+                ClientId::new("job"),
+                RegistrationSource::Given,
+            )
         }
     }
 

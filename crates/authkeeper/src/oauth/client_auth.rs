@@ -164,16 +164,13 @@ mod tests {
         fields: &[(&str, &str)],
     ) -> Request {
         let registration = ClientRegistration {
-            issuer: Issuer::new("https://as.example"),
-            client_id: ClientId::new("a:b"),
             secrets: vec![ClientSecret::new("p q&r".to_owned().into())],
-            private_key: None,
-            key_id: None,
             auth_method,
-            redirect_uris: vec![],
-            source: RegistrationSource::Given,
-            grant_types: vec![],
-            refused: None,
+            ..ClientRegistration::new(
+                Issuer::new("https://as.example"),
+                ClientId::new("a:b"),
+                RegistrationSource::Given,
+            )
         };
         let our = OurClient {
             registration: &registration,

@@ -112,8 +112,6 @@ fn given_registration(
     given: &GivenClient,
 ) -> ClientRegistration {
     ClientRegistration {
-        issuer: Issuer::new(&metadata.issuer),
-        client_id: client_id.clone(),
         secrets: given
             .secrets
             .iter()
@@ -124,9 +122,11 @@ fn given_registration(
         key_id: given.key_id.clone(),
         auth_method: given_method(metadata, given),
         redirect_uris: given.redirect_uri.iter().cloned().collect(),
-        grant_types: vec![],
-        refused: None,
-        source: RegistrationSource::Given,
+        ..ClientRegistration::new(
+            Issuer::new(&metadata.issuer),
+            client_id.clone(),
+            RegistrationSource::Given,
+        )
     }
 }
 
@@ -157,18 +157,11 @@ fn completed(
 }
 
 fn document_registration(metadata: &ServerMetadata, url: &HttpUrl) -> ClientRegistration {
-    ClientRegistration {
-        issuer: Issuer::new(&metadata.issuer),
-        client_id: ClientId::new(url.as_str()),
-        secrets: vec![],
-        private_key: None,
-        key_id: None,
-        auth_method: ClientAuthMethod::None,
-        redirect_uris: vec![],
-        grant_types: vec![],
-        refused: None,
-        source: RegistrationSource::MetadataDocument,
-    }
+    ClientRegistration::new(
+        Issuer::new(&metadata.issuer),
+        ClientId::new(url.as_str()),
+        RegistrationSource::MetadataDocument,
+    )
 }
 
 /// What was said, unless it can't be: a method that needs what was not given.
@@ -327,19 +320,18 @@ fn read_registration(
     let told = text("token_endpoint_auth_method").and_then(ClientAuthMethod::parse);
     let auth_method = told.unwrap_or_else(|| auth_method(metadata, secret.is_some()));
     Some(ClientRegistration {
-        issuer: Issuer::new(&metadata.issuer),
-        client_id,
         secrets: secret
             .filter(|_| auth_method != ClientAuthMethod::None)
             .into_iter()
             .collect(),
-        private_key: None,
-        key_id: None,
         auth_method,
         redirect_uris: purpose.redirect_uris(),
         grant_types: vec![purpose.grant_type()],
-        refused: None,
-        source: RegistrationSource::Dynamic,
+        ..ClientRegistration::new(
+            Issuer::new(&metadata.issuer),
+            client_id,
+            RegistrationSource::Dynamic,
+        )
     })
 }
 

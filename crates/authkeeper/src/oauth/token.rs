@@ -211,10 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Seams,
-        model::{
-            BootId, BootStamp, ClientAuthMethod, ClientId, ClientRegistration, Issuer,
-            RegistrationSource,
-        },
+        model::{BootId, BootStamp, ClientId, ClientRegistration, Issuer, RegistrationSource},
     };
 
     fn issued() -> Moment {
@@ -304,18 +301,11 @@ mod tests {
 
     #[test]
     fn a_refresh_names_the_resource_and_never_a_scope() {
-        let registration = ClientRegistration {
-            issuer: Issuer::new("https://as.example"),
-            client_id: ClientId::new("c"),
-            secrets: vec![],
-            private_key: None,
-            key_id: None,
-            auth_method: ClientAuthMethod::None,
-            redirect_uris: vec![],
-            source: RegistrationSource::Given,
-            grant_types: vec![],
-            refused: None,
-        };
+        let registration = ClientRegistration::new(
+            Issuer::new("https://as.example"),
+            ClientId::new("c"),
+            RegistrationSource::Given,
+        );
         let resource = Resource::new("http://127.0.0.1:1");
         let our = crate::oauth::client_auth::OurClient {
             registration: &registration,

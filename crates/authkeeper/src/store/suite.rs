@@ -99,16 +99,10 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
                 metadata,
             },
             ClientRegistration {
-                issuer,
-                client_id,
                 secrets: vec![ClientSecret::new("client-secret".to_owned().into())],
-                private_key: None,
-                key_id: None,
                 auth_method: ClientAuthMethod::Basic,
-                redirect_uris: vec![],
-                source: RegistrationSource::Dynamic,
                 grant_types: vec![GrantType::AuthorizationCode],
-                refused: None,
+                ..ClientRegistration::new(issuer, client_id, RegistrationSource::Dynamic)
             },
         )),
         grant_type: GrantType::AuthorizationCode,
