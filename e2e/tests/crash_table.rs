@@ -24,8 +24,6 @@
     reason = "all of this file is a test, its helpers too"
 )]
 
-use std::os::unix::process::ExitStatusExt;
-
 use authkeeper_sandbox::Profile;
 use e2e::home::{Home, Output};
 use e2e::provider::{Provider, Refreshes};

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::home::{Home, Invocation};
 use e2e::scenario::{SOON, assert_no_leaks, assert_none_of, refreshes, until_expired};
-use e2e::secrets::{self, Finding, Secret};
+use e2e::secrets::{self, Secret};
 use e2e::servers::Server;
 use e2e::wait::wait_until;
 use e2e::{python, script};

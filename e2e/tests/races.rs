@@ -176,7 +176,7 @@ fn an_answer_in_the_journal_is_revoked_by_a_disconnect() {
     until_expired(&home, "api");
     server.ctl("set?at=60");
     let died = token(&home, "api").env("AUTHKEEPER_FAULT", "reply_durable");
-    let _ = died.run();
+    let _ = died.run().expect_killed();
     let _ = home.run(&["disconnect", "api"]).expect_code(0);
 
     let newest = newest(&server, "refresh_token");
@@ -417,7 +417,7 @@ fn a_store_that_is_put_back_finds_the_answer_in_the_journal() {
     let (home, server) = expired();
     let backup = Backup::of(&home);
     let died = token(&home, "api").env("AUTHKEEPER_FAULT", "reply_durable");
-    let _ = died.run();
+    let _ = died.run().expect_killed();
     assert_eq!(refreshes(&server), 1);
     backup.restore(&home);
     assert_lives(&home, &server, 1);

@@ -85,7 +85,7 @@ fn log_to_stderr(environment: &Environment) {
 }
 
 async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
-    match run(cli, environment, output).await {
+    match Box::pin(run(cli, environment, output)).await {
         Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);

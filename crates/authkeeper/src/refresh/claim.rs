@@ -323,9 +323,8 @@ async fn adopt(
         secret: None,
     };
     let end = conclusion.draw(stored, &journal).await?;
-    if end.is_some() {
-        journal.remove();
-    }
+    // What follows is in the store now, whatever it is: left here, the answer would be drawn from again and again.
+    journal.remove();
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
@@ -714,7 +713,7 @@ struct Conclusion<'a> {
 }
 
 impl Conclusion<'_> {
-    /// None means that the attempt did not hold the claim any more: look again.
+    /// None means: look again. The attempt did not hold the claim any more, or another secret is left to show.
     async fn draw(&self, stored: StoredReply, journal: &Journal) -> Result<Option<End>> {
         let now = self.tools.seams.clock.now();
         match classify::classify(&stored.reply, now.wall) {

@@ -14,7 +14,7 @@ use crate::{
 
 impl Runtime {
     /// What a process was given that died before it could commit it: good tokens that nobody else knows of.
-    fn left_in_journal(&self, grant: &Grant) -> Option<Grant> {
+    fn left_in_journal(&self, grant: &Grant) -> Option<(Journal, Grant)> {
         let claim = grant.claim.as_ref()?;
         let journal = Journal::open(&self.tools.spill, &claim.attempt)?;
         let stored = journal.reply(&self.tools.sealer)?;
@@ -24,12 +24,12 @@ impl Runtime {
         };
         let tokens = answer.into_token_set(stored.issued, None);
         let access = tokens.access(grant.lineage, grant.generation.next(), None);
-        journal.remove();
-        Some(Grant {
+        let left = Grant {
             access: Some(access),
             refresh: tokens.refresh_token,
             ..grant.clone()
-        })
+        };
+        Some((journal, left))
     }
 
     /// Forgets a connection that was disconnected, though its provider never confirmed that.
@@ -59,11 +59,18 @@ impl Runtime {
                 let reach = Reach::of(connection.internal);
                 let client = self.tools.our_client(&provider.metadata, &client);
                 let transport = &*self.tools.transport;
-                if let Some(left) = self.left_in_journal(&grant) {
+                let mut unrevoked = None;
+                if let Some((journal, left)) = self.left_in_journal(&grant) {
                     let done = revoke::revoke(transport, reach, &provider, client, &left).await;
-                    tracing::info!(connection = %name, ?done, "revoked what a dead process had been given");
+                    tracing::info!(connection = %name, ?done, "revoking what a dead process had been given");
+                    if matches!(done, Revocation::Failed(_)) {
+                        unrevoked = Some(done);
+                    } else {
+                        journal.remove();
+                    }
                 }
-                revoke::revoke(transport, reach, &provider, client, &grant).await
+                let done = revoke::revoke(transport, reach, &provider, client, &grant).await;
+                unrevoked.unwrap_or(done)
             }
             _ => Revocation::NotOffered,
         };

@@ -30,9 +30,11 @@ impl Runtime {
         let mut client = client.filter(shows_one).ok_or_else(none)?;
         if let Some(known) = client.secrets.iter().find(|kept| kept.is_same_as(&secret)) {
             // It is kept already: whatever was thought of it, it is good again.
-            if let Some(id) = known.id {
-                store.accept_secret(id).await?;
+            if let Some(known) = known.id {
+                store.accept_secret(known).await?;
             }
+            store.accept_registration(issuer, id).await?;
+            store.end_troubles(name, self.now()).await?;
             return Ok(client);
         }
         client.secrets.insert(0, secret);

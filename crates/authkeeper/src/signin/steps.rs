@@ -237,8 +237,13 @@ impl Runtime {
 
     /// Adopts a sign-in. What was kept of the sign-ins before it is of no use any more.
     pub(super) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
-        let grant = self.tools.store.adopt_sign_in(signed_in).await?;
-        self.tools.shelf.clear(&grant.id);
+        let store = &self.tools.store;
+        let before = store.connection(&signed_in.connection.name).await?;
+        let grant = store.adopt_sign_in(signed_in).await?;
+        let replaced = before.and_then(|connection| connection.grant);
+        for id in replaced.iter().chain([&grant.id]) {
+            self.tools.shelf.clear(id);
+        }
         Ok(grant)
     }
 }

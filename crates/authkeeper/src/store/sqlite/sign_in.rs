@@ -174,7 +174,7 @@ fn retire_replaced(
     if let Some(old) = old {
         let revoke =
             "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
-            refresh_token = NULL, refresh_generation = NULL WHERE id = ?1";
+            refresh_token = NULL, refresh_generation = NULL, standby_key = NULL WHERE id = ?1";
         sql.execute(revoke, params![old, millis(at)])?;
         sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
     }
