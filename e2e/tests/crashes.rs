@@ -18,7 +18,6 @@
     reason = "all of this file is a test, its helpers too"
 )]
 
-use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use e2e::home::{Home, Output};
