@@ -188,6 +188,26 @@ async fn an_answer_that_is_none_does_not_go_in_circles() {
     }
 }
 
+/// The answer to a resend: whoever finds it must not draw from it again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_client_in_a_dead_resends_journal_does_not_go_in_circles() {
+    let (bench, runtime) = kinds::with(kinds::secrets).await;
+    bench.server.secret("new");
+    leave_attempt(&bench, &runtime, "dead", 2).await;
+    let refused = r#"{"error":"invalid_client"}"#;
+    leave_reply(&bench, &runtime, 401, refused.to_owned());
+    bench.clock.advance(secs(3600));
+    let _ = ask(&runtime).await;
+    assert!(runtime.drain(secs(20)).await, "it goes in circles");
+    until("a resend", async || {
+        bench.clock.advance(secs(5));
+        ask(&runtime).await.is_ok()
+    })
+    .await;
+    assert_eq!((bench.server.requests(), bench.server.reuses()), (1, 0));
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_others() {
     let (bench, one) = Bench::new().await;

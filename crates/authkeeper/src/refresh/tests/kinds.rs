@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The same machine, its connection signed in once more with something changed.
-async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime) {
+pub(super) async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime) {
     let (bench, runtime) = Bench::new().await;
     let refresh = bench.server.good().unwrap();
     let mut signed_in = signed_in(&refresh, bench.clock.now(), secs(3600));
@@ -32,7 +32,7 @@ fn own(signed_in: &mut SignedIn) {
     }
 }
 
-fn secrets(signed_in: &mut SignedIn) {
+pub(super) fn secrets(signed_in: &mut SignedIn) {
     let (_, client) = signed_in.client.as_mut().unwrap();
     client.auth_method = ClientAuthMethod::Post;
     client.secrets = ["new", "old"]
