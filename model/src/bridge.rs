@@ -119,12 +119,8 @@ pub fn investigate(
     } else {
         OwnerState::Dead
     };
-    let journal = match state.journals[usize::from(claim.attempt)].map(|journal| journal.written) {
-        None => JournalState::Missing,
-        Some(Written::Intent) => JournalState::Intent,
-        Some(Written::Sending) => JournalState::Sending,
-        Some(Written::Reply(_)) => JournalState::Reply,
-    };
+    let journal = state.journals[usize::from(claim.attempt)];
+    let journal = journal_state(journal.map(|journal| journal.written));
     let rules = RecoveryRules {
         replay: rule,
         quiet_period: if design.quiet_period {
@@ -133,6 +129,7 @@ pub fn investigate(
             Duration::ZERO
         },
         reserve: RESERVE,
+        exchange_limit: EXCHANGE_LIMIT,
     };
     let spared = state.rejected.is_none();
     let access_left = access(&state.row).left(now);
@@ -153,5 +150,15 @@ fn real(claim: state::Claim) -> Claim {
                 since: moment(since),
             },
         },
+    }
+}
+
+/// How far a journal says that its attempt came.
+pub fn journal_state(written: Option<Written>) -> JournalState {
+    match written {
+        None => JournalState::Missing,
+        Some(Written::Intent) => JournalState::Intent,
+        Some(Written::Sending) => JournalState::Sending,
+        Some(Written::Reply(_)) => JournalState::Reply,
     }
 }

@@ -53,10 +53,4 @@ impl Design {
         refusal_settles: true,
         keeps_newest: true,
     };
-
-    /// The code as it is.
-    pub const AS_BUILT: Self = Self {
-        orphans: false,
-        ..Self::WHOLE
-    };
 }

@@ -2,7 +2,7 @@
 
 use authkeeper::{
     model::{ReauthorizeReason, ReplayRule, UnknownKind},
-    refresh::decide::{Investigation, Refusal, Verdict, Why},
+    refresh::decide::{self, Investigation, Refusal, Verdict, Why},
 };
 
 use crate::{
@@ -151,7 +151,8 @@ fn claim_orphan(state: &mut State) -> bool {
         return false;
     }
     let at = (state.row.lineage, state.row.generation);
-    let Some((journal, attempt)) = journals_of(state, at).next() else {
+    let sent = journals_of(state, at).filter(|(journal, _)| journal.written != Written::Intent);
+    let Some((journal, attempt)) = sent.max_by_key(|(journal, _)| journal.seen.number) else {
         return false;
     };
     state.row.claim = Some(Claim {
@@ -301,7 +302,7 @@ pub fn step(state: &mut State, world: &World, process: u8) -> Result<(), Broken>
             write(state, world, run.attempt, Written::Sending);
             Step::Marked(run)
         }
-        Step::Marked(run) => check_deadline(state, run),
+        Step::Marked(run) => check_deadline(state, world, run),
         Step::Cleared(run) => send(state, world, run)?,
         Step::Waiting(run, _) => receive(state, world, run)?,
         Step::Received(run, reply) => {
@@ -323,9 +324,6 @@ fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
         return Step::Idle;
     };
     if world.design.claim && !may_claim(state, seen) {
-        return Step::Idle;
-    }
-    if world.design.orphans && is_contested(state, seen, owner) {
         return Step::Idle;
     }
     let since = state.now;
@@ -358,13 +356,20 @@ fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
     })
 }
 
-/// A living process has a journal of an attempt at this generation, though the store says nothing of it. The room of one's own is
-/// made before, so that of two who look at least one sees the other.
-fn is_contested(state: &State, seen: Seen, mine: Owner) -> bool {
-    let before = seen.takes_over.map(|(attempt, _)| attempt);
+/// Another attempt says that it sends this token, though the store says nothing of it. One says it before one looks, so that
+/// of two who look at least one sees the other.
+fn is_contested(state: &State, run: Run) -> bool {
+    let seen = run.seen;
+    let known = |kept: Shelved| kept.lineage == seen.lineage && kept.generation > seen.generation;
+    if state.shelf.kept.is_some_and(known) {
+        return true;
+    }
     journals_of(state, (seen.lineage, seen.generation))
-        .filter(|(_, attempt)| Some(*attempt) != before)
-        .any(|(journal, _)| journal.owner != mine && state.is_alive(journal.owner))
+        .filter(|(_, attempt)| *attempt != run.attempt)
+        .any(|(journal, _)| {
+            let state = bridge::journal_state(Some(journal.written));
+            decide::is_contested(seen.number.into(), journal.seen.number.into(), state)
+        })
 }
 
 fn may_claim(state: &State, seen: Seen) -> bool {
@@ -392,8 +397,9 @@ fn write(state: &mut State, world: &World, attempt: u8, written: Written) {
     }
 }
 
-fn check_deadline(state: &mut State, run: Run) -> Step {
-    if bridge::ticks(state.now - run.since) <= bridge::SEND_DEADLINE {
+fn check_deadline(state: &mut State, world: &World, run: Run) -> Step {
+    let contested = world.design.orphans && is_contested(state, run);
+    if !contested && bridge::ticks(state.now - run.since) <= bridge::SEND_DEADLINE {
         return Step::Cleared(run);
     }
     settle_unsent(state, run);

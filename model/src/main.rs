@@ -1,4 +1,4 @@
-//! Prints what the model says: `cargo run -p model -- [--as-built] [--deep] [SCENARIO]`.
+//! Prints what the model says: `cargo run -p model -- [--deep] [SCENARIO]`.
 
 use std::io::{self, Write as _};
 
@@ -13,18 +13,13 @@ fn main() -> io::Result<()> {
     let only = arguments
         .iter()
         .find(|argument| !argument.starts_with("--"));
-    let design = if asked("--as-built") {
-        Design::AS_BUILT
-    } else {
-        Design::WHOLE
-    };
     let mut out = io::stdout().lock();
     writeln!(out, "{}", report::HEADER)?;
     for scenario in scenario::all().into_iter().chain(scenario::limits()) {
         if only.is_some_and(|only| only != scenario.name) {
             continue;
         }
-        let mut scenario = scenario.under(design);
+        let mut scenario = scenario.under(Design::WHOLE);
         if asked("--deep") {
             scenario = scenario.deeper();
         }

@@ -3,17 +3,23 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use jiff::Timestamp;
 
 use crate::{
     http::Reply,
-    model::{AttemptId, Generation, GrantId, Lineage, Moment},
+    model::{
+        AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment,
+        OwnerId,
+    },
     refresh::{
         decide::JournalState,
         shelf::Shelf,
         spill::{Journal, StoredReply},
     },
-    store::{StoreError, seal::Sealer},
+    store::{Spend, StoreError, seal::Sealer},
 };
 
 /// An answer as it is kept in a file.
@@ -45,6 +51,14 @@ impl Kept {
     }
 }
 
+const UNKNOWN_BOOT: Moment = Moment {
+    wall: Timestamp::UNIX_EPOCH,
+    boot: BootStamp {
+        id: BootId(0),
+        since: Duration::ZERO,
+    },
+};
+
 /// The journal of one attempt in a folder.
 #[derive(Clone, Debug)]
 pub struct JournalFile<'a> {
@@ -63,23 +77,44 @@ impl<'a> JournalFile<'a> {
         }
     }
 
+    fn whose(&self) -> (Spend, Claim) {
+        let spend = Spend {
+            grant: GrantId::new("grant"),
+            lineage: Lineage(1),
+            generation: Generation(1),
+        };
+        let claim = Claim {
+            attempt: self.attempt.clone(),
+            number: 1,
+            owner: OwnerId::new("owner"),
+            since: UNKNOWN_BOOT,
+            phase: ClaimPhase::Spending,
+        };
+        (spend, claim)
+    }
+
     /// Where it is.
     pub fn path(&self) -> PathBuf {
-        self.folder.join(self.attempt.as_str())
+        let (spend, claim) = self.whose();
+        self.folder
+            .join(format!("{}.{}", spend.grant, claim.attempt))
     }
 
     /// Makes it and fills it in as an attempt does that was answered.
     pub fn write(&self, kept: &Kept) -> Result<(), StoreError> {
-        let journal = Journal::prepare(self.folder, &self.attempt)?;
+        let (spend, claim) = self.whose();
+        let journal = Journal::prepare(self.folder, &spend, &claim)?;
         journal.mark_sending()?;
         journal.keep_reply(self.sealer, &kept.stored())
     }
 
     /// How far the attempt came by what is in the file, and the answer if there is one.
     pub fn read(&self) -> (JournalState, Option<Kept>) {
-        let Some(journal) = Journal::open(self.folder, &self.attempt) else {
+        let grant = self.whose().0.grant;
+        let Some(journal) = Journal::open(self.folder, &grant, &self.attempt) else {
             return (JournalState::Missing, None);
         };
+        let _ = journal.whose();
         let reply = journal.reply(self.sealer).map(Kept::of);
         (journal.state(self.sealer), reply)
     }

@@ -26,6 +26,6 @@ pub use self::{
         RegistrationSource, ReplayRule, ServerMetadata,
     },
     record::{Event, FailedCall, Record, Trouble},
-    time::{BootId, BootStamp, Moment},
+    time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
 };

@@ -1,6 +1,6 @@
 //! A moment is what two clocks say: the wall clock, which can be stepped, and the boot clock, which cannot.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 
@@ -56,6 +56,37 @@ impl Moment {
     pub fn surely_since(self, earlier: Self) -> Duration {
         let wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
         self.boot_since(earlier).unwrap_or(wall)
+    }
+}
+
+/// Wall clock, boot and boot clock in one text, exact to the nanosecond.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wall, boot) = (self.wall.as_nanosecond(), self.boot);
+        write!(f, "{wall}/{:x}/{}", boot.id.0, boot.since.as_nanos())
+    }
+}
+
+/// The text is not a moment as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no moment")]
+pub struct NoMoment;
+
+impl FromStr for Moment {
+    type Err = NoMoment;
+
+    fn from_str(text: &str) -> Result<Self, NoMoment> {
+        let parse = || {
+            let mut parts = text.split('/');
+            let wall = Timestamp::from_nanosecond(parts.next()?.parse().ok()?).ok()?;
+            let id = BootId(u128::from_str_radix(parts.next()?, 16).ok()?);
+            let since = Duration::from_nanos(parts.next()?.parse().ok()?);
+            Some(Self {
+                wall,
+                boot: BootStamp { id, since },
+            })
+        };
+        parse().ok_or(NoMoment)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     decide::{self, Investigation, JournalState, OwnerState, Why},
     flight::End,
     log::Decision,
+    orphans,
     shelf::Shelved,
     spill::{Journal, StoredReply},
 };
@@ -88,6 +89,7 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             return Ok(end);
         }
         let step = match &grant.claim {
+            None if orphans::claim_back(tools, whose, &grant).await? => Step::LookAgain,
             None => Step::Attempt {
                 number: 1,
                 seen: None,
@@ -135,14 +137,15 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
 }
 
 /// A store that was put back from a copy has forgotten what was committed since, and would spend a token that is spent.
-/// The answer that was committed last is still beside it: the grant goes on from there.
+/// The last answer is still beside it: the grant goes on from there.
 async fn bring_forward(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
-    let Some(last) = tools.shelf.last(&grant.id) else {
+    let kept = tools.shelf.last(&grant.id).into_iter();
+    let known = kept.chain(orphans::answers(tools, grant));
+    let newer = known
+        .filter(|answer| answer.lineage == grant.lineage && answer.generation > grant.generation);
+    let Some(last) = newer.max_by_key(|answer| answer.generation) else {
         return Ok(false);
     };
-    if last.lineage != grant.lineage || last.generation <= grant.generation {
-        return Ok(false);
-    }
     let brought = take_from_shelf(tools, whose, grant, &last, last.generation).await?;
     if brought {
         tracing::error!(
@@ -206,7 +209,7 @@ async fn look_into(
     why: Why,
 ) -> Result<Step> {
     let now = tools.seams.clock.now();
-    let journal = Journal::open(&tools.spill, &claim.attempt);
+    let journal = Journal::open(&tools.spill, &grant.id, &claim.attempt);
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
         journal.state(&tools.sealer)
     });
@@ -284,7 +287,7 @@ fn in_quarantine(grant: &Grant) -> bool {
 
 /// A claim of this very process that a new flight meets was left behind by a flight that has ended: there is only one
 /// flight a grant.
-fn owner_state(tools: &Tools, claim: &Claim) -> OwnerState {
+pub(super) fn owner_state(tools: &Tools, claim: &Claim) -> OwnerState {
     match tools.owners.mine(&tools.seams) {
         Ok(mine) if mine == claim.owner => OwnerState::Dead,
         _ => tools.owners.state(&claim.owner),
@@ -318,13 +321,12 @@ async fn adopt(
         whose,
         grant,
         plan: &plan,
+        journal: &journal,
         attempt: &claim.attempt,
         number: claim.number,
         secret: None,
     };
-    let end = conclusion.draw(stored, &journal).await?;
-    // What follows is in the store now, whatever it is: left here, the answer would be drawn from again and again.
-    journal.remove();
+    let end = conclusion.draw(stored).await?;
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
@@ -440,14 +442,8 @@ impl Attempt<'_> {
                 return Ok(Some(end));
             }
         };
-        let attempt = AttemptId::new(self.tools.seams.random_id());
-        let owner = self.owner()?;
-        let journal = blocking({
-            let (spill, attempt) = (self.tools.spill.clone(), attempt.clone());
-            move || Journal::prepare(&spill, &attempt)
-        })
-        .await?;
-        let claim = self.claim_for(&attempt, owner);
+        let claim = self.claim()?;
+        let journal = self.journal(&claim).await?;
         if !self.take_or_clean_up(&claim, &journal).await? {
             journal.remove();
             return Ok(None);
@@ -459,8 +455,8 @@ impl Attempt<'_> {
             move || journal.mark_sending()
         })
         .await?;
-        if self.is_late(&claim) {
-            self.give_back(&attempt, journal).await?;
+        if self.is_late(&claim) || self.is_contested(&claim) {
+            self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }
         let issued = self.tools.seams.clock.now();
@@ -469,13 +465,15 @@ impl Attempt<'_> {
         let lost = match sent {
             Ok(Ok(reply)) => {
                 let shown = (&plan, proof.secret());
-                return self.answered(shown, &attempt, journal, reply, issued).await;
+                return self
+                    .answered(shown, &claim.attempt, journal, reply, issued)
+                    .await;
             }
             Ok(Err(error)) => classify::lost(&error),
             Err(_elapsed) => UnknownKind::Silence,
         };
-        let end = self.lost(&attempt, lost).await?;
-        self.log(Some(&attempt), &end, Some(issued), None);
+        let end = self.lost(&claim.attempt, journal, lost).await?;
+        self.log(Some(&claim.attempt), &end, Some(issued), None);
         Ok(Some(end))
     }
 
@@ -498,14 +496,23 @@ impl Attempt<'_> {
         })
     }
 
-    fn claim_for(&self, attempt: &AttemptId, owner: OwnerId) -> Claim {
-        Claim {
-            attempt: attempt.clone(),
+    fn claim(&self) -> Result<Claim> {
+        Ok(Claim {
+            attempt: AttemptId::new(self.tools.seams.random_id()),
             number: self.number,
-            owner,
+            owner: self.owner()?,
             since: self.tools.seams.clock.now(),
             phase: ClaimPhase::Spending,
-        }
+        })
+    }
+
+    async fn journal(&self, claim: &Claim) -> Result<Journal> {
+        let (spill, spend, claim) = (
+            self.tools.spill.clone(),
+            spend_of(self.grant),
+            claim.clone(),
+        );
+        blocking(move || Journal::prepare(&spill, &spend, &claim)).await
     }
 
     /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
@@ -528,7 +535,7 @@ impl Attempt<'_> {
         let journal = self
             .seen
             .as_ref()
-            .and_then(|seen| Journal::open(&self.tools.spill, seen));
+            .and_then(|seen| Journal::open(&self.tools.spill, &self.grant.id, seen));
         journal.into_iter().for_each(Journal::remove);
     }
 
@@ -549,16 +556,24 @@ impl Attempt<'_> {
         self.tools.seams.clock.now().since(claim.since) > self.tools.rules.send_deadline
     }
 
+    /// Whether another process is sending the same token, under a claim that the store was made to forget. Both have said
+    /// that they send before they look, so that one of them sees the other.
+    fn is_contested(&self, claim: &Claim) -> bool {
+        spends(self.grant) && orphans::contest(self.tools, self.grant, claim)
+    }
+
     /// Surely nothing was sent: a first attempt is as if it had not been; a resend is as unknown as before.
     async fn give_back(&self, attempt: &AttemptId, journal: Journal) -> Result<()> {
+        journal.settle();
         settle_unsent(self.tools, self.grant, attempt, self.number).await?;
         journal.remove();
         Ok(())
     }
 
-    async fn lost(&self, attempt: &AttemptId, kind: UnknownKind) -> Result<End> {
+    async fn lost(&self, attempt: &AttemptId, journal: Journal, kind: UnknownKind) -> Result<End> {
         if !spends(self.grant) {
             self.tools.store.release(&self.grant.id, attempt).await?;
+            journal.remove();
             return Ok(lost_unspent(kind));
         }
         let now = self.tools.seams.clock.now();
@@ -587,20 +602,16 @@ impl Attempt<'_> {
             whose: self.whose,
             grant: self.grant,
             plan,
+            journal: &journal,
             attempt,
             number: self.number,
             secret,
         };
-        let end = conclusion.draw(stored, &journal).await;
-        fault::pass(FaultPoint::Committed);
-        // An error leaves the journal: whoever looks into the claim next commits the answer from it.
-        if let Ok(concluded) = &end {
-            journal.remove();
-            if let Some(end) = concluded {
-                self.log(Some(attempt), end, Some(issued), skew);
-            }
+        let end = conclusion.draw(stored).await?;
+        if let Some(end) = &end {
+            self.log(Some(attempt), end, Some(issued), skew);
         }
-        end
+        Ok(end)
     }
 
     /// Durable on this machine before anyone reads it. If even the room made beforehand fails, the answer goes on to
@@ -706,6 +717,7 @@ struct Conclusion<'a> {
     whose: &'a Whose,
     grant: &'a Grant,
     plan: &'a Plan,
+    journal: &'a Journal,
     attempt: &'a AttemptId,
     number: u32,
     /// Which of our client's secrets was shown, where that is known.
@@ -714,10 +726,24 @@ struct Conclusion<'a> {
 
 impl Conclusion<'_> {
     /// None means: look again. The attempt did not hold the claim any more, or another secret is left to show.
-    async fn draw(&self, stored: StoredReply, journal: &Journal) -> Result<Option<End>> {
+    async fn draw(&self, stored: StoredReply) -> Result<Option<End>> {
+        let end = self.follow(stored).await;
+        fault::pass(FaultPoint::Committed);
+        // An error leaves the journal: whoever looks into the claim next draws from the answer in it. Else what follows is
+        // in the store now: left here, the answer would be drawn from again and again. That something was sent still counts
+        // where it is not known what came of it.
+        match &end {
+            Ok(Some(End::Uncertain { .. })) => self.journal.drop_reply(),
+            Ok(_) => self.journal.clone().remove(),
+            Err(_) => {}
+        }
+        end
+    }
+
+    async fn follow(&self, stored: StoredReply) -> Result<Option<End>> {
         let now = self.tools.seams.clock.now();
         match classify::classify(&stored.reply, now.wall) {
-            Outcome::Accepted(answer) => self.accept(answer, &stored, journal).await.map(Some),
+            Outcome::Accepted(answer) => self.accept(answer, &stored).await.map(Some),
             Outcome::GrantRefused(_) | Outcome::Suspect { .. } if in_quarantine(self.grant) => {
                 self.unspent(End::Refused).await
             }
@@ -784,7 +810,7 @@ impl Conclusion<'_> {
         let known = known.as_ref().unwrap_or(&self.plan.registration);
         if known.has_another_than(self.secret) {
             tracing::warn!(connection = %self.whose.connection, "a client secret was refused; the next is tried");
-            settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
+            self.settle().await?;
             return Ok(None);
         }
         store.refuse_registration(issuer, client, now.wall).await?;
@@ -805,16 +831,17 @@ impl Conclusion<'_> {
     }
 
     async fn unspent(&self, end: End) -> Result<Option<End>> {
-        settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
+        self.settle().await?;
         Ok(Some(end))
     }
 
-    async fn accept(
-        &self,
-        answer: TokenAnswer,
-        stored: &StoredReply,
-        journal: &Journal,
-    ) -> Result<End> {
+    /// The claim goes before its journal does; in between the journal must not be taken for one that is forgotten.
+    async fn settle(&self) -> Result<()> {
+        self.journal.settle();
+        settle_unsent(self.tools, self.grant, self.attempt, self.number).await
+    }
+
+    async fn accept(&self, answer: TokenAnswer, stored: &StoredReply) -> Result<End> {
         let default = self
             .tools
             .rules
@@ -851,7 +878,6 @@ impl Conclusion<'_> {
             }
             Committed::Superseded => {
                 self.set_aside(&refreshed, stored).await?;
-                journal.clone().remove();
                 Ok(End::Fresh)
             }
             Committed::Revoked => {
@@ -981,7 +1007,7 @@ impl Conclusion<'_> {
             .await?
         {
             // Suspended or outrun meanwhile: the claim must not stay behind without its journal.
-            settle_unsent(self.tools, self.grant, self.attempt, self.number).await?;
+            self.settle().await?;
             return Ok(None);
         }
         if reason == ReauthorizeReason::UnknownOutcome {

@@ -2,13 +2,13 @@
 //!
 //! Every rule of the life cycle that is a decision is here; everything else in [`crate::refresh`] carries decisions out.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    AccessToken, Claim, ClaimPhase, ClientRegistration, Generation, GrantLifecycle, Moment,
-    ReauthorizeReason, ReplayRule, StandbyKey, SuspendReason, UnknownKind,
+    AccessToken, Claim, ClaimPhase, ClientRegistration, Generation, GrantLifecycle, Lineage,
+    Moment, ReauthorizeReason, ReplayRule, StandbyKey, SuspendReason, UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
@@ -270,6 +270,8 @@ pub enum JournalState {
     Sending,
     /// The answer is there.
     Reply,
+    /// It is over, and nothing was spent.
+    Settled,
 }
 
 /// The waits of recovery, as configured.
@@ -281,6 +283,8 @@ pub struct RecoveryRules {
     pub quiet_period: Duration,
     /// How much of the access token's life is kept for resending to a strict provider.
     pub reserve: Duration,
+    /// How long an answer is listened for.
+    pub exchange_limit: Duration,
 }
 
 /// How long after its claim a living owner is left alone with an answer that it has not committed.
@@ -319,9 +323,17 @@ pub fn investigate(
         {
             Investigation::AdoptReply
         }
+        // Its owner lives, and was done with it in a store that was put back since.
+        (ClaimPhase::Spending, OwnerState::Alive, JournalState::Missing)
+            if now.surely_since(claim.since) >= rules.exchange_limit + COMMIT_PATIENCE =>
+        {
+            Investigation::MarkUnknown(UnknownKind::Crash)
+        }
         (ClaimPhase::Spending, OwnerState::Alive, _) => Investigation::OwnerAtWork,
         (_, _, JournalState::Reply) => Investigation::AdoptReply,
-        (ClaimPhase::Spending, OwnerState::Dead, JournalState::Intent) => Investigation::Release,
+        (ClaimPhase::Spending, OwnerState::Dead, JournalState::Intent | JournalState::Settled) => {
+            Investigation::Release
+        }
         (ClaimPhase::Spending, OwnerState::Dead, _) => {
             Investigation::MarkUnknown(UnknownKind::Crash)
         }
@@ -335,6 +347,52 @@ pub fn investigate(
             }
         }
     }
+}
+
+/// What to do about a journal of which the store knows no claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphan {
+    /// It says nothing of what is current.
+    Leave,
+    /// Nobody needs it any more.
+    Remove,
+    /// It may hold the better answer to what was spent last: kept as one that lost a race.
+    SetAside,
+    /// The current token was sent, or is being sent: its claim belongs into the store.
+    ClaimBack,
+    /// It made a later generation than the store knows of.
+    BringForward,
+}
+
+/// Reads a journal that no claim names: a store that was put back from a copy has forgotten the claim, and the request is
+/// under way, or was answered, all the same. `spent` is what the attempt spends, `current` where the store stands.
+pub fn orphan(
+    spent: (Lineage, Generation),
+    owner: OwnerState,
+    journal: JournalState,
+    current: (Lineage, Generation),
+) -> Orphan {
+    let dead = owner == OwnerState::Dead;
+    match (spent.cmp(&current), journal) {
+        _ if spent.0 > current.0 => Orphan::Leave,
+        _ if spent.0 < current.0 && dead => Orphan::Remove,
+        _ if spent.0 < current.0 => Orphan::Leave,
+        (Ordering::Greater, JournalState::Reply) => Orphan::BringForward,
+        (Ordering::Equal, JournalState::Sending | JournalState::Reply) => Orphan::ClaimBack,
+        (Ordering::Less, JournalState::Reply) if dead => Orphan::SetAside,
+        (Ordering::Less, _) | (Ordering::Equal, JournalState::Intent | JournalState::Settled)
+            if dead =>
+        {
+            Orphan::Remove
+        }
+        _ => Orphan::Leave,
+    }
+}
+
+/// Whether another attempt at the same token may have sent it: both give back, and look again. An attempt of a lower number
+/// is one that this attempt, or one before it, took over from.
+pub fn is_contested(mine: u32, other: u32, journal: JournalState) -> bool {
+    other >= mine && matches!(journal, JournalState::Sending | JournalState::Reply)
 }
 
 /// When the provider is asked again after a lost answer; none where that is late in the token's life, or nothing was lost.

@@ -7,6 +7,7 @@ const STRICT: RecoveryRules = RecoveryRules {
     replay: ReplayRule::Strict,
     quiet_period: Duration::from_secs(90),
     reserve: Duration::from_secs(30),
+    exchange_limit: Duration::from_mins(2),
 };
 
 fn secs(seconds: u64) -> Duration {
@@ -429,4 +430,78 @@ fn a_server_that_answers_with_errors_is_asked_again_soon_and_less_and_less_often
         .collect();
     assert_eq!(silence, [3, 60, 120, 240]);
     assert_eq!(wait(UnknownKind::Silence, 40), 3_600);
+}
+
+#[test]
+fn a_living_owner_without_its_journal_is_given_up_after_every_limit() {
+    let one = claim(ClaimPhase::Spending);
+    let look = |seconds| {
+        let owner = (OwnerState::Alive, JournalState::Missing);
+        investigate(&one, owner.0, owner.1, STRICT, secs(900), at(seconds))
+    };
+    assert_eq!(look(129), Investigation::OwnerAtWork);
+    assert_eq!(look(130), Investigation::MarkUnknown(UnknownKind::Crash));
+}
+
+#[test]
+fn a_settled_journal_of_a_dead_owner_gives_its_claim_back() {
+    let one = claim(ClaimPhase::Spending);
+    let look = |owner| investigate(&one, owner, JournalState::Settled, STRICT, secs(900), at(1));
+    assert_eq!(look(OwnerState::Dead), Investigation::Release);
+    assert_eq!(look(OwnerState::Alive), Investigation::OwnerAtWork);
+}
+
+/// Each journal that no claim names, by what it spends beside what is current: (lineage 2, generation 5).
+#[test]
+fn a_journal_that_no_claim_names_is_read_beside_what_is_current() {
+    use JournalState::{Intent, Reply, Sending, Settled};
+    use Orphan::{BringForward, ClaimBack, Leave, Remove, SetAside};
+    use OwnerState::{Alive, Dead};
+    let table = [
+        // An earlier sign-in.
+        ((1, 9), Dead, Reply, Remove),
+        ((1, 9), Dead, Sending, Remove),
+        ((1, 9), Alive, Sending, Leave),
+        // A sign-in that the store forgot.
+        ((3, 6), Dead, Reply, Leave),
+        ((3, 6), Alive, Sending, Leave),
+        // Spent before.
+        ((2, 4), Dead, Intent, Remove),
+        ((2, 4), Dead, Sending, Remove),
+        ((2, 4), Dead, Reply, SetAside),
+        ((2, 4), Dead, Settled, Remove),
+        ((2, 4), Alive, Reply, Leave),
+        // What is current.
+        ((2, 5), Dead, Intent, Remove),
+        ((2, 5), Alive, Intent, Leave),
+        ((2, 5), Dead, Sending, ClaimBack),
+        ((2, 5), Alive, Sending, ClaimBack),
+        ((2, 5), Dead, Reply, ClaimBack),
+        ((2, 5), Alive, Reply, ClaimBack),
+        ((2, 5), Dead, Settled, Remove),
+        ((2, 5), Alive, Settled, Leave),
+        // Later than the store knows of.
+        ((2, 6), Dead, Reply, BringForward),
+        ((2, 6), Alive, Reply, BringForward),
+        ((2, 6), Alive, Sending, Leave),
+        ((2, 6), Dead, Intent, Leave),
+    ];
+    for ((lineage, generation), owner, state, wanted) in table {
+        let spent = (Lineage(lineage), Generation(generation));
+        let current = (Lineage(2), Generation(5));
+        let seen = orphan(spent, owner, state, current);
+        assert_eq!(seen, wanted, "{spent:?} {owner:?} {state:?}");
+    }
+}
+
+#[test]
+fn only_what_was_sent_by_a_later_attempt_is_a_contest() {
+    use JournalState::{Intent, Missing, Reply, Sending, Settled};
+    for state in [Sending, Reply] {
+        assert!(is_contested(2, 2, state) && is_contested(2, 3, state));
+        assert!(!is_contested(2, 1, state), "taken over from: {state:?}");
+    }
+    for state in [Intent, Missing, Settled] {
+        assert!(!is_contested(1, 1, state), "{state:?}");
+    }
 }

@@ -7,13 +7,15 @@
 //! ```
 //!
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
-//! `claim` is the transaction. `spill` is its journal, `shelf` keeps the answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
+//! `claim` is the transaction. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
+//! answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod breaker;
 pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod flight;
 pub mod log;
+mod orphans;
 pub(crate) mod shelf;
 pub(crate) mod spill;
 pub(crate) mod worker;
@@ -118,6 +120,7 @@ impl RefreshRules {
             replay: self.habits(issuer, provider).replay,
             quiet_period: self.quiet_period,
             reserve: self.reserve,
+            exchange_limit: self.exchange_limit,
         }
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Shelved {
     /// The generation that it made, or would have made.
     pub(crate) generation: Generation,
     pub(crate) stored: StoredReply,
-    path: PathBuf,
+    /// Where it lies; none for an answer that is in its journal still.
+    path: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,12 +137,22 @@ impl Shelf {
             lineage: Lineage(file.lineage),
             generation: Generation(file.generation),
             stored: file.reply.into_stored()?,
-            path,
+            path: Some(path),
         })
     }
 }
 
 impl Shelved {
+    /// An answer that is in its journal still.
+    pub(super) fn in_journal(at: (Lineage, Generation), stored: StoredReply) -> Self {
+        Self {
+            lineage: at.0,
+            generation: at.1,
+            stored,
+            path: None,
+        }
+    }
+
     /// Whether it holds a refresh token, and another one than this.
     pub(crate) fn brings_another_than(&self, refused: Option<&SecretString>) -> bool {
         let wall = self.stored.issued.wall;
@@ -158,7 +169,9 @@ impl Shelved {
 
     /// It has been tried.
     pub(crate) fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -1,9 +1,17 @@
 //! The journal of one attempt, beside the store and independent of it: nothing that was received is ever lost.
 //!
 //! A file is made and filled to its full size *before* the claim, so that a full disk is noticed while nothing has been
-//! spent. It then says how far the attempt came: made ([`JournalState::Intent`]), about to write
-//! ([`JournalState::Sending`]), answered ([`JournalState::Reply`], the raw answer sealed). It is removed once the store
-//! holds the next generation.
+//! spent. It says what would be spent and by whom, so that its claim can be put back into a store that forgot it; and then
+//! how far the attempt came: made ([`JournalState::Intent`]), about to write ([`JournalState::Sending`]), answered
+//! ([`JournalState::Reply`], the raw answer sealed), or over with nothing spent ([`JournalState::Settled`]). It is removed
+//! once the store holds the next generation.
+//!
+//! | at  | what                                                  |
+//! | --- | ----------------------------------------------------- |
+//! | 0   | how far it came: one byte, or the word "settled."     |
+//! | 8   | how long the sealed answer is, 8 bytes, little endian |
+//! | 16  | whose it is: JSON, then zeros                         |
+//! | 528 | the sealed answer                                     |
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,18 +28,22 @@ use serde::{Deserialize, Serialize};
 use super::decide::JournalState;
 use crate::{
     http::{REPLY_LIMIT, Reply},
-    model::{AttemptId, Moment},
+    model::{AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId},
     store::{
-        StoreError,
+        Spend, StoreError,
         seal::{Belongs, Sealer, sync_folder_of, unusable},
     },
 };
 
 const PHASE_AT: u64 = 0;
 const LENGTH_AT: u64 = 8;
-const REPLY_AT: u64 = 16;
+const WHOSE_AT: u64 = 16;
+const WHOSE_LIMIT: usize = 512;
+const REPLY_AT: u64 = WHOSE_AT + WHOSE_LIMIT as u64;
 const INTENT: u8 = 0;
 const SENDING: u8 = 1;
+/// A whole word: no damage to a mark may say that nothing was spent.
+const SETTLED: [u8; 8] = *b"settled.";
 /// A whole reply in base64, sealed.
 const ROOM: u64 = REPLY_AT + REPLY_LIMIT as u64 * 3 / 2;
 
@@ -44,6 +56,37 @@ pub(crate) struct Journal {
     path: PathBuf,
     attempt: AttemptId,
     file: Arc<File>,
+}
+
+/// Whether there is room for an answer.
+pub(crate) fn has_room(folder: &Path, id: &str) -> Result<(), StoreError> {
+    let path = folder.join(id);
+    drop(make_room(&path, &[])?);
+    let _ = std::fs::remove_file(&path);
+    Ok(())
+}
+
+fn make_room(path: &Path, whose: &[u8]) -> Result<File, StoreError> {
+    let make = || {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(path)?;
+        let whole = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&file, whole, 0, ROOM) {
+            // A file system that can't set room aside is filled by hand.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL) => fill(&file)?,
+            done => done?,
+        }
+        file.write_all_at(whose, WHOSE_AT)?;
+        file.sync_all()?;
+        sync_folder_of(path)?;
+        Ok(file)
+    };
+    let made: io::Result<File> = make();
+    made.map_err(|error| {
+        let _ = std::fs::remove_file(path);
+        unusable(path, &error)
+    })
 }
 
 fn fill(file: &File) -> io::Result<()> {
@@ -60,7 +103,7 @@ pub(super) struct KeptReply {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
-    issued: (String, String, String),
+    issued: String,
     after_rejection: bool,
 }
 
@@ -77,47 +120,44 @@ pub(crate) struct StoredReply {
 
 impl Journal {
     /// Makes room for one attempt, durably.
-    pub(crate) fn prepare(folder: &Path, attempt: &AttemptId) -> Result<Self, StoreError> {
-        let path = folder.join(attempt.as_str());
-        let make = || {
-            let mut options = OpenOptions::new();
-            let file = options
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
-            let whole = rustix::fs::FallocateFlags::empty();
-            match rustix::fs::fallocate(&file, whole, 0, ROOM) {
-                // A file system that can't set room aside is filled by hand.
-                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL) => fill(&file)?,
-                done => done?,
-            }
-            file.sync_all()?;
-            sync_folder_of(&path)?;
-            Ok(file)
-        };
-        let made: io::Result<File> = make();
-        let file = made.map_err(|error| {
-            let _ = std::fs::remove_file(&path);
-            unusable(&path, &error)
-        })?;
+    pub(crate) fn prepare(folder: &Path, spend: &Spend, claim: &Claim) -> Result<Self, StoreError> {
+        let path = folder.join(name(&spend.grant, &claim.attempt));
+        let whose = serde_json::to_vec(&Whose::of(spend, claim)).unwrap_or_default();
         Ok(Self {
+            file: Arc::new(make_room(&path, &whose)?),
             path,
-            attempt: attempt.clone(),
-            file: Arc::new(file),
+            attempt: claim.attempt.clone(),
         })
     }
 
     /// Opens the journal of an attempt that another process made.
-    pub(crate) fn open(folder: &Path, attempt: &AttemptId) -> Option<Self> {
-        let path = folder.join(attempt.as_str());
+    pub(crate) fn open(folder: &Path, grant: &GrantId, attempt: &AttemptId) -> Option<Self> {
+        let path = folder.join(name(grant, attempt));
         let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
         Some(Self {
             path,
             attempt: attempt.clone(),
             file: Arc::new(file),
         })
+    }
+
+    /// The journals of a grant, whoever made them and whatever the store knows of them.
+    pub(crate) fn all_of(folder: &Path, grant: &GrantId) -> Vec<Self> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let attempts = names.filter_map(|name| attempt_in(&name, grant));
+        attempts
+            .filter_map(|attempt| Self::open(folder, grant, &attempt))
+            .collect()
+    }
+
+    /// What it would spend, and the claim under which; none if that is damaged.
+    pub(crate) fn whose(&self) -> Option<(Spend, Claim)> {
+        let mut whose = [0; WHOSE_LIMIT];
+        self.file.read_exact_at(&mut whose, WHOSE_AT).ok()?;
+        let end = whose.iter().position(|byte| *byte == 0)?;
+        let whose: Whose = serde_json::from_slice(&whose[..end]).ok()?;
+        whose.read(&self.attempt)
     }
 
     /// Says, durably, that from now on the request may have left.
@@ -127,6 +167,21 @@ impl Journal {
             .write_all_at(&[SENDING], PHASE_AT)
             .and_then(|()| self.file.sync_data());
         mark.map_err(|error| unusable(&self.path, &error))
+    }
+
+    /// Says that the attempt is over and that nothing was spent. Should the machine forget that, the attempt is merely as
+    /// unknown as its mark before says.
+    pub(crate) fn settle(&self) {
+        if let Err(error) = self.file.write_all_at(&SETTLED, PHASE_AT) {
+            tracing::warn!(%error, "a journal can't be settled");
+        }
+    }
+
+    /// What came says nothing: the attempt is as if nothing had come.
+    pub(crate) fn drop_reply(&self) {
+        if let Err(error) = self.file.write_all_at(&[0; 8], LENGTH_AT) {
+            tracing::warn!(%error, "an answer that says nothing stays in its journal");
+        }
     }
 
     /// Keeps an answer, sealed and durable, before anybody looks at what it says.
@@ -167,12 +222,11 @@ impl Journal {
 
     /// How far the attempt came.
     pub(crate) fn state(&self, sealer: &Sealer) -> JournalState {
-        if self.reply(sealer).is_some() {
-            return JournalState::Reply;
-        }
-        let mut phase = [0];
+        let mut phase = [0; 8];
         match self.file.read_exact_at(&mut phase, PHASE_AT) {
-            Ok(()) if phase == [INTENT] => JournalState::Intent,
+            Ok(()) if phase == SETTLED => JournalState::Settled,
+            Ok(()) if self.reply(sealer).is_some() => JournalState::Reply,
+            Ok(()) if phase[0] == INTENT => JournalState::Intent,
             // A mark that is damaged is a mark all the same: only an untouched file says that nothing was sent.
             Ok(()) => JournalState::Sending,
             Err(_) => JournalState::Missing,
@@ -193,6 +247,56 @@ impl Journal {
     }
 }
 
+/// Found by its grant without being opened.
+fn name(grant: &GrantId, attempt: &AttemptId) -> String {
+    format!("{grant}.{attempt}")
+}
+
+fn attempt_in(name: &str, grant: &GrantId) -> Option<AttemptId> {
+    let attempt = name.strip_prefix(grant.as_str())?.strip_prefix('.')?;
+    Some(AttemptId::new(attempt))
+}
+
+/// What is kept of a claim beside the store. No secrets.
+#[derive(Serialize, Deserialize)]
+struct Whose {
+    grant: String,
+    lineage: u64,
+    generation: u64,
+    number: u32,
+    owner: String,
+    since: String,
+}
+
+impl Whose {
+    fn of(spend: &Spend, claim: &Claim) -> Self {
+        Self {
+            grant: spend.grant.to_string(),
+            lineage: spend.lineage.0,
+            generation: spend.generation.0,
+            number: claim.number,
+            owner: claim.owner.to_string(),
+            since: claim.since.to_string(),
+        }
+    }
+
+    fn read(self, attempt: &AttemptId) -> Option<(Spend, Claim)> {
+        let spend = Spend {
+            grant: GrantId::new(self.grant),
+            lineage: Lineage(self.lineage),
+            generation: Generation(self.generation),
+        };
+        let claim = Claim {
+            attempt: attempt.clone(),
+            number: self.number,
+            owner: OwnerId::new(self.owner),
+            since: self.since.parse().ok()?,
+            phase: ClaimPhase::Spending,
+        };
+        Some((spend, claim))
+    }
+}
+
 impl KeptReply {
     pub(super) fn of(stored: &StoredReply) -> Self {
         let StoredReply {
@@ -209,11 +313,7 @@ impl KeptReply {
             status: reply.status.as_u16(),
             headers: keep.iter().filter_map(text).collect(),
             body: STANDARD.encode(&reply.body),
-            issued: (
-                issued.wall.to_string(),
-                format!("{:x}", issued.boot.id.0),
-                issued.boot.since.as_nanos().to_string(),
-            ),
+            issued: issued.to_string(),
             after_rejection: *after_rejection,
         }
     }
@@ -224,23 +324,14 @@ impl KeptReply {
             let name = header::HeaderName::try_from(name.as_str()).ok()?;
             headers.insert(name, HeaderValue::try_from(value.as_str()).ok()?);
         }
-        let (wall, boot, since) = &self.issued;
-        let boot = crate::model::BootStamp {
-            id: crate::model::BootId(u128::from_str_radix(boot, 16).ok()?),
-            since: std::time::Duration::from_nanos(since.parse().ok()?),
-        };
         let reply = Reply {
             status: StatusCode::from_u16(self.status).ok()?,
             headers,
             body: STANDARD.decode(&self.body).ok()?.into(),
         };
-        let issued = Moment {
-            wall: wall.parse().ok()?,
-            boot,
-        };
         Some(StoredReply {
             reply,
-            issued,
+            issued: self.issued.parse().ok()?,
             after_rejection: self.after_rejection,
         })
     }
@@ -254,14 +345,74 @@ mod tests {
         secret::Secret,
     };
 
+    fn claim() -> (Spend, Claim) {
+        let spend = Spend {
+            grant: GrantId::new("g"),
+            lineage: Lineage(2),
+            generation: Generation(7),
+        };
+        let claim = Claim {
+            attempt: AttemptId::new("a1"),
+            number: 3,
+            owner: OwnerId::new("me"),
+            since: ManualClock::new().now(),
+            phase: ClaimPhase::Spending,
+        };
+        (spend, claim)
+    }
+
+    fn prepared(folder: &Path) -> Journal {
+        let (spend, claim) = claim();
+        Journal::prepare(folder, &spend, &claim).unwrap()
+    }
+
+    #[test]
+    fn a_journal_names_what_it_spends_and_under_which_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = prepared(folder.path());
+        assert_eq!(journal.whose(), Some(claim()));
+        let (mut longer, other) = claim();
+        longer.grant = GrantId::new("g2");
+        Journal::prepare(folder.path(), &longer, &other).unwrap();
+        let found = Journal::all_of(folder.path(), &claim().0.grant);
+        let whose: Vec<_> = found.iter().map(Journal::whose).collect();
+        assert_eq!(whose, [Some(claim())]);
+        journal.file.write_all_at(b"}", WHOSE_AT).unwrap();
+        assert_eq!(found[0].whose(), None);
+    }
+
+    #[test]
+    fn what_is_settled_or_says_nothing_is_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
+        let journal = prepared(folder.path());
+        journal.mark_sending().unwrap();
+        let kept = StoredReply {
+            reply: Reply {
+                status: StatusCode::BAD_GATEWAY,
+                headers: HeaderMap::new(),
+                body: "oops".into(),
+            },
+            issued: ManualClock::new().now(),
+            after_rejection: false,
+        };
+        journal.keep_reply(&sealer, &kept).unwrap();
+        assert_eq!(journal.state(&sealer), JournalState::Reply);
+        journal.drop_reply();
+        assert_eq!(journal.state(&sealer), JournalState::Sending);
+        journal.keep_reply(&sealer, &kept).unwrap();
+        journal.settle();
+        assert_eq!(journal.state(&sealer), JournalState::Settled);
+    }
+
     #[test]
     fn a_journal_tells_how_far_an_attempt_came() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let attempt = AttemptId::new("a1");
-        assert!(Journal::open(folder.path(), &attempt).is_none());
-        let journal = Journal::prepare(folder.path(), &attempt).unwrap();
-        let other = Journal::open(folder.path(), &attempt).unwrap();
+        let (grant, attempt) = (GrantId::new("g"), AttemptId::new("a1"));
+        assert!(Journal::open(folder.path(), &grant, &attempt).is_none());
+        let journal = prepared(folder.path());
+        let other = Journal::open(folder.path(), &grant, &attempt).unwrap();
         assert_eq!(other.state(&sealer), JournalState::Intent);
         journal.mark_sending().unwrap();
         assert_eq!(other.state(&sealer), JournalState::Sending);
@@ -281,13 +432,13 @@ mod tests {
         let stored = other.reply(&sealer).unwrap();
         assert_eq!((stored.reply.body, stored.issued), (reply.body, issued));
         assert!(stored.after_rejection);
-        let raw = std::fs::read(folder.path().join("a1")).unwrap();
+        let raw = std::fs::read(folder.path().join("g.a1")).unwrap();
         assert!(
             !raw.windows(10).any(|window| window == b"very-secre"),
             "it is sealed"
         );
         // Torn in the middle: what is not whole is no answer.
-        raw_damage(folder.path(), &attempt);
+        raw_damage(folder.path());
         assert_eq!(other.state(&sealer), JournalState::Sending);
     }
 
@@ -295,15 +446,15 @@ mod tests {
     fn a_mark_that_is_damaged_does_not_say_that_nothing_was_sent() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let journal = Journal::prepare(folder.path(), &AttemptId::new("a1")).unwrap();
+        let journal = prepared(folder.path());
         journal.file.write_all_at(&[3], PHASE_AT).unwrap();
         assert_eq!(journal.state(&sealer), JournalState::Sending);
     }
 
-    fn raw_damage(folder: &Path, attempt: &AttemptId) {
+    fn raw_damage(folder: &Path) {
         let file = OpenOptions::new()
             .write(true)
-            .open(folder.join(attempt.as_str()))
+            .open(folder.join("g.a1"))
             .unwrap();
         file.write_all_at(&[0; 32], REPLY_AT + 40).unwrap();
     }

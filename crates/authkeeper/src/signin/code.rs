@@ -5,7 +5,7 @@ use super::{
     pending::{Begun, Headless, Memory, asked},
 };
 use crate::{
-    model::{AttemptId, ClientRegistration, Grant, GrantType, Provider},
+    model::{ClientRegistration, Grant, GrantType, Provider},
     oauth::{
         authorize::{AuthorizationAsk, RedirectError, SignIn, read_pushed, read_redirect},
         discovery::{self, CodeEndpoints, Discovered},
@@ -13,7 +13,7 @@ use crate::{
         register::Purpose,
         token::code_request,
     },
-    refresh::spill::Journal,
+    refresh::spill,
     runtime::Runtime,
     secret::SecretString,
 };
@@ -43,8 +43,7 @@ impl Runtime {
         let wanted = Wanted::of_a_person(&request, &found);
         let asked = asked(&request, &found, &wanted);
         let mut started = self.start_code((&request, &asked), &found).await?;
-        let attempt = AttemptId::new(self.tools.seams.random_id());
-        Journal::prepare(&self.tools.spill, &attempt)?.remove();
+        spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
         let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
             client_id: &started.client.client_id.clone(),

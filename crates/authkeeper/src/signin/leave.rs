@@ -13,23 +13,25 @@ use crate::{
 };
 
 impl Runtime {
-    /// What a process was given that died before it could commit it: good tokens that nobody else knows of.
-    fn left_in_journal(&self, grant: &Grant) -> Option<(Journal, Grant)> {
-        let claim = grant.claim.as_ref()?;
-        let journal = Journal::open(&self.tools.spill, &claim.attempt)?;
-        let stored = journal.reply(&self.tools.sealer)?;
-        let answer = classify(&stored.reply, stored.issued.wall);
-        let Outcome::Accepted(answer) = answer else {
-            return None;
+    /// What processes were given that died, or lost their store, before they could commit it: good tokens that nobody else
+    /// knows of.
+    fn left_in_journals(&self, grant: &Grant) -> Vec<(Journal, Grant)> {
+        let journals = Journal::all_of(&self.tools.spill, &grant.id).into_iter();
+        let left = |journal: Journal| {
+            let stored = journal.reply(&self.tools.sealer)?;
+            let Outcome::Accepted(answer) = classify(&stored.reply, stored.issued.wall) else {
+                return None;
+            };
+            let tokens = answer.into_token_set(stored.issued, None);
+            let access = tokens.access(grant.lineage, grant.generation.next(), None);
+            let left = Grant {
+                access: Some(access),
+                refresh: tokens.refresh_token,
+                ..grant.clone()
+            };
+            Some((journal, left))
         };
-        let tokens = answer.into_token_set(stored.issued, None);
-        let access = tokens.access(grant.lineage, grant.generation.next(), None);
-        let left = Grant {
-            access: Some(access),
-            refresh: tokens.refresh_token,
-            ..grant.clone()
-        };
-        Some((journal, left))
+        journals.filter_map(left).collect()
     }
 
     /// Forgets a connection that was disconnected, though its provider never confirmed that.
@@ -60,7 +62,7 @@ impl Runtime {
                 let client = self.tools.our_client(&provider.metadata, &client);
                 let transport = &*self.tools.transport;
                 let mut unrevoked = None;
-                if let Some((journal, left)) = self.left_in_journal(&grant) {
+                for (journal, left) in self.left_in_journals(&grant) {
                     let done = revoke::revoke(transport, reach, &provider, client, &left).await;
                     tracing::info!(connection = %name, ?done, "revoking what a dead process had been given");
                     if matches!(done, Revocation::Failed(_)) {

@@ -183,9 +183,11 @@ fn older(log: &[PastDecision], known: &Known) -> Option<Finding> {
     Some(Finding::error("rollback", Exit::Store, what, mend).of(name))
 }
 
-/// Journals that nobody will ask for any more.
+/// Journals that no claim names: the next refresh of their grant reads them and clears them away. `claims` are the ends of
+/// the names of those that one does name.
 pub(super) fn leftovers(journals: &[(String, u64)], claims: &[String]) -> Option<Finding> {
-    let orphaned = |(name, age): &&(String, u64)| *age > 3600 && !claims.contains(name);
+    let named = |name: &str| claims.iter().any(|claim| name.ends_with(claim.as_str()));
+    let orphaned = |(name, age): &&(String, u64)| *age > 3600 && !named(name);
     let orphans: Vec<&(String, u64)> = journals.iter().filter(orphaned).collect();
     let oldest = orphans.iter().map(|(_, age)| *age).max()?;
     let what = format!(
@@ -193,7 +195,8 @@ pub(super) fn leftovers(journals: &[(String, u64)], claims: &[String]) -> Option
         orphans.len(),
         span(oldest)
     );
-    let mend = "they hold sealed answers that came too late; once every connection works, remove them from spill/";
+    let mend = "the next refresh of each of their grants reads them and clears them away; once every connection works, what \
+                is still there may be removed from spill/";
     Some(Finding::note("leftovers", what).mended_by(mend))
 }
 
@@ -321,9 +324,9 @@ mod tests {
     #[test]
     fn old_journals_without_a_claim_are_noted() {
         let journals = [
-            ("a".to_owned(), 7200),
-            ("b".to_owned(), 7200),
-            ("c".to_owned(), 10),
+            ("g1.a".to_owned(), 7200),
+            ("g2.b".to_owned(), 7200),
+            ("g3.c".to_owned(), 10),
         ];
         let found = leftovers(&journals, &["a".to_owned()]).unwrap();
         assert!(found.what.starts_with("1 journals"), "{found:?}");

@@ -18,6 +18,16 @@ async fn leave_claim(bench: &Bench, runtime: &Runtime, owner: &str) {
 }
 
 async fn leave_attempt(bench: &Bench, runtime: &Runtime, owner: &str, number: u32) {
+    let (spend, claim) = left(bench, runtime, owner, number).await;
+    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+}
+
+pub(super) async fn left(
+    bench: &Bench,
+    runtime: &Runtime,
+    owner: &str,
+    number: u32,
+) -> (Spend, Claim) {
     let grant = grant(runtime).await;
     let spend = Spend {
         grant: grant.id,
@@ -31,35 +41,54 @@ async fn leave_attempt(bench: &Bench, runtime: &Runtime, owner: &str, number: u3
         since: bench.clock.now(),
         phase: ClaimPhase::Spending,
     };
-    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+    (spend, claim)
 }
 
-fn leave_journal(bench: &Bench) -> Journal {
-    Journal::prepare(&bench.spill(), &AttemptId::new(ATTEMPT)).unwrap()
+async fn leave_journal(bench: &Bench, runtime: &Runtime) -> Journal {
+    let (spend, claim) = left(bench, runtime, "dead", 1).await;
+    Journal::prepare(&bench.spill(), &spend, &claim).unwrap()
 }
 
-fn leave_reply(bench: &Bench, runtime: &Runtime, status: u16, body: String) {
-    let journal = leave_journal(bench);
+async fn leave_reply(bench: &Bench, runtime: &Runtime, status: u16, body: String) {
+    let journal = leave_journal(bench, runtime).await;
+    keep_reply(&journal, bench, runtime, (status, body));
+}
+
+pub(super) fn keep_reply(
+    journal: &Journal,
+    bench: &Bench,
+    runtime: &Runtime,
+    (status, body): (u16, String),
+) {
     journal.mark_sending().unwrap();
-    let status = StatusCode::from_u16(status).unwrap();
+    let stored = stored(bench, (status, body));
+    journal.keep_reply(&runtime.tools.sealer, &stored).unwrap();
+}
+
+pub(super) fn stored(bench: &Bench, (status, body): (u16, String)) -> StoredReply {
     let reply = Reply {
-        status,
+        status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: body.into(),
     };
-    let stored = StoredReply {
+    StoredReply {
         reply,
         issued: bench.clock.now(),
         after_rejection: false,
-    };
-    journal.keep_reply(&runtime.tools.sealer, &stored).unwrap();
+    }
+}
+
+/// An answer that the server knows of.
+pub(super) fn good_answer(bench: &Bench) -> String {
+    let newer = bench.server.sign_in();
+    format!(r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600}}"#)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_sent_nothing_is_given_back() {
     let (bench, runtime) = Bench::new().await;
     leave_claim(&bench, &runtime, "dead").await;
-    drop(leave_journal(&bench));
+    drop(leave_journal(&bench, &runtime).await);
     bench.clock.advance(secs(3600));
     assert_eq!(ask(&runtime).await.unwrap().generation, Generation(2));
     assert_eq!(bench.server.requests(), 1);
@@ -71,7 +100,7 @@ async fn a_claim_that_sent_nothing_is_given_back() {
 async fn a_resend_that_never_left_leaves_the_outcome_as_unknown_as_it_was() {
     let (bench, runtime) = Bench::new().await;
     leave_attempt(&bench, &runtime, "dead", 2).await;
-    let _intent = leave_journal(&bench);
+    let _intent = leave_journal(&bench, &runtime).await;
     assert!(ask(&runtime).await.is_ok());
     assert!(runtime.drain(secs(20)).await);
     let claim = status(&runtime).await.claim.unwrap();
@@ -87,7 +116,10 @@ async fn a_resend_that_never_left_leaves_the_outcome_as_unknown_as_it_was() {
 async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
     let (bench, runtime) = Bench::new().await;
     leave_claim(&bench, &runtime, "dead").await;
-    leave_journal(&bench).mark_sending().unwrap();
+    leave_journal(&bench, &runtime)
+        .await
+        .mark_sending()
+        .unwrap();
     assert!(ask(&runtime).await.is_ok());
     assert!(runtime.drain(secs(20)).await);
     let now = status(&runtime).await;
@@ -132,10 +164,8 @@ async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
 async fn an_answer_left_in_a_journal_is_adopted() {
     let (bench, runtime) = Bench::new().await;
     leave_claim(&bench, &runtime, "dead").await;
-    let newer = bench.server.sign_in();
-    let body =
-        format!(r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600}}"#);
-    leave_reply(&bench, &runtime, 200, body);
+    let body = good_answer(&bench);
+    leave_reply(&bench, &runtime, 200, body).await;
     bench.clock.advance(secs(3600));
     let _ = ask(&runtime).await;
     assert_in_step(&bench, &runtime).await;
@@ -155,8 +185,8 @@ async fn an_answer_larger_than_any_is_kept_whole() {
         r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600,"x":"{padding}"}}"#
     );
     leave_claim(&bench, &runtime, "dead").await;
-    leave_reply(&bench, &runtime, 200, body);
-    let journal = open_journal(&bench.spill(), ATTEMPT).unwrap();
+    leave_reply(&bench, &runtime, 200, body).await;
+    let journal = open_journal(&bench, &runtime, ATTEMPT).await.unwrap();
     assert_eq!(journal.state(&runtime.tools.sealer), JournalState::Reply);
     after_401(&runtime, 1).await.unwrap();
     assert_in_step(&bench, &runtime).await;
@@ -172,12 +202,11 @@ async fn an_answer_that_is_none_does_not_go_in_circles() {
     ] {
         let (bench, runtime) = Bench::new().await;
         leave_claim(&bench, &runtime, "dead").await;
-        leave_reply(&bench, &runtime, code, body.to_owned());
+        leave_reply(&bench, &runtime, code, body.to_owned()).await;
         bench.clock.advance(secs(3600));
         ask(&runtime).await.unwrap_err();
         assert!(runtime.drain(secs(20)).await);
         assert_eq!(bench.server.requests(), 0, "{code} {body}");
-        assert_eq!(bench.journals(), Vec::<String>::new());
         until("a resend or a first try", async || {
             bench.clock.advance(secs(5));
             ask(&runtime).await.is_ok()
@@ -185,6 +214,7 @@ async fn an_answer_that_is_none_does_not_go_in_circles() {
         .await;
         assert_eq!(bench.server.requests(), 1);
         assert_in_step(&bench, &runtime).await;
+        assert_eq!(bench.journals(), Vec::<String>::new());
     }
 }
 
@@ -195,7 +225,7 @@ async fn a_refused_client_in_a_dead_resends_journal_does_not_go_in_circles() {
     bench.server.secret("new");
     leave_attempt(&bench, &runtime, "dead", 2).await;
     let refused = r#"{"error":"invalid_client"}"#;
-    leave_reply(&bench, &runtime, 401, refused.to_owned());
+    leave_reply(&bench, &runtime, 401, refused.to_owned()).await;
     bench.clock.advance(secs(3600));
     let _ = ask(&runtime).await;
     assert!(runtime.drain(secs(20)).await, "it goes in circles");
@@ -214,10 +244,8 @@ async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_o
     let two = bench.process();
     let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
     leave_claim(&bench, &one, owner.as_str()).await;
-    let newer = bench.server.sign_in();
-    let body =
-        format!(r#"{{"access_token":"adopted","refresh_token":"{newer}","expires_in":3600}}"#);
-    leave_reply(&bench, &one, 200, body);
+    let body = good_answer(&bench);
+    leave_reply(&bench, &one, 200, body).await;
     bench.clock.advance(secs(60));
     assert_eq!(text(&after_401(&one, 1).await.unwrap()), "adopted");
     assert_in_step(&bench, &one).await;
@@ -230,7 +258,7 @@ async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
     let two = bench.process();
     let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
     leave_claim(&bench, &one, owner.as_str()).await;
-    leave_journal(&bench).mark_sending().unwrap();
+    leave_journal(&bench, &one).await.mark_sending().unwrap();
     let asked = {
         let one = one.clone();
         crate::background::spawn(async move { after_401(&one, 1).await })

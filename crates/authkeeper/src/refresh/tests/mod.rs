@@ -2,13 +2,14 @@
 
 mod crash;
 mod flights;
+mod forgotten;
 mod kinds;
 mod outcomes;
 mod second_chances;
 mod server;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -252,6 +253,11 @@ async fn until<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> 
         .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-fn open_journal(folder: &Path, attempt: &str) -> Option<Journal> {
-    Journal::open(folder, &crate::model::AttemptId::new(attempt))
+async fn open_journal(bench: &Bench, runtime: &Runtime, attempt: &str) -> Option<Journal> {
+    let grant = grant(runtime).await.id;
+    Journal::open(
+        &bench.spill(),
+        &grant,
+        &crate::model::AttemptId::new(attempt),
+    )
 }

@@ -31,7 +31,7 @@ use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 pub use self::salvage::{Salvaged, examine, salvage};
 use self::{
     home::Home,
-    rows::{millis, moment_text, stored},
+    rows::{millis, stored},
     writer::Writer,
 };
 use super::{
@@ -408,7 +408,7 @@ fn put_access(
             sealed,
             stored(token.lineage.0),
             stored(token.generation.0),
-            moment_text(token.issued),
+            token.issued.to_string(),
             i64::try_from(token.lifetime.as_millis()).unwrap_or(i64::MAX),
             token.lifetime_source.as_str(),
             token.scope.as_ref().map(crate::model::Scope::as_str),
@@ -475,7 +475,7 @@ fn put_claim(
             claim.attempt.as_str(),
             claim.number,
             claim.owner.as_str(),
-            moment_text(claim.since),
+            claim.since.to_string(),
             lifecycle,
         ],
     )?;
@@ -686,7 +686,7 @@ impl Store for SqliteStore {
                     claim.attempt.as_str(),
                     claim.number,
                     claim.owner.as_str(),
-                    moment_text(claim.since),
+                    claim.since.to_string(),
                 ],
             )?;
             Ok(taken == 1)
@@ -720,7 +720,7 @@ impl Store for SqliteStore {
                 grant.as_str(),
                 attempt.as_str(),
                 kind.as_str(),
-                moment_text(since)
+                since.to_string()
             ];
             Ok(sql.execute(mark, with)? == 1)
         })

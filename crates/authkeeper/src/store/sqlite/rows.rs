@@ -7,11 +7,11 @@ use rusqlite::{Connection as Sqlite, Row, types::Type};
 
 use crate::{
     model::{
-        AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
-        ClientRegistration, ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId,
-        GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId, Presentation,
-        PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope,
-        StandbyKey, SuspendReason, Trouble, TroubleId, UnknownKind,
+        AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, ClientId, ClientRegistration,
+        ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
+        GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId, Presentation, PrincipalId,
+        ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope, StandbyKey,
+        SuspendReason, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
     store::{
@@ -37,28 +37,8 @@ pub(super) fn timestamp(column: &'static str, millis: i64) -> rusqlite::Result<T
     Timestamp::from_millisecond(millis).map_err(|_range| impossible(column))
 }
 
-/// Wall clock, boot and boot clock in one text, exact to the nanosecond.
-pub(super) fn moment_text(at: Moment) -> String {
-    format!(
-        "{}/{:x}/{}",
-        at.wall.as_nanosecond(),
-        at.boot.id.0,
-        at.boot.since.as_nanos()
-    )
-}
-
 pub(super) fn moment(column: &'static str, text: &str) -> rusqlite::Result<Moment> {
-    let parse = || {
-        let mut parts = text.split('/');
-        let wall = Timestamp::from_nanosecond(parts.next()?.parse().ok()?).ok()?;
-        let id = BootId(u128::from_str_radix(parts.next()?, 16).ok()?);
-        let since = Duration::from_nanos(parts.next()?.parse().ok()?);
-        Some(Moment {
-            wall,
-            boot: BootStamp { id, since },
-        })
-    };
-    parse().ok_or_else(|| impossible(column))
+    text.parse().map_err(|_no_moment| impossible(column))
 }
 
 pub(super) fn number(column: &'static str, value: i64) -> rusqlite::Result<u64> {

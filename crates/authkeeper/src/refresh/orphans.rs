@@ -1,0 +1,116 @@
+//! Journals of which the store knows no claim: it was put back from a copy, and has forgotten who sent what since. What they
+//! say counts all the same.
+
+use super::{
+    Tools, Whose,
+    claim::owner_state,
+    decide::{self, JournalState, Orphan},
+    shelf::Shelved,
+    spill::Journal,
+};
+use crate::{
+    model::{Claim, Generation, Grant, Lineage},
+    store::{Result, Spend},
+};
+
+struct Found {
+    journal: Journal,
+    spend: Spend,
+    claim: Claim,
+    state: JournalState,
+    verdict: Orphan,
+}
+
+impl Found {
+    /// What its answer made, or would make.
+    fn makes(&self) -> (Lineage, Generation) {
+        (self.spend.lineage, self.spend.generation.next())
+    }
+}
+
+/// The answers of later generations than the store knows of.
+pub(super) fn answers(tools: &Tools, grant: &Grant) -> Vec<Shelved> {
+    let found = look_for(tools, grant).into_iter();
+    let later = found.filter(|found| found.verdict == Orphan::BringForward);
+    let answer = |found: Found| {
+        let stored = found.journal.reply(&tools.sealer)?;
+        Some(Shelved::in_journal(found.makes(), stored))
+    };
+    later.filter_map(answer).collect()
+}
+
+/// Puts the claim of an attempt back that has sent the current token, and clears away what nobody needs any more. True if
+/// there is such an attempt.
+pub(super) async fn claim_back(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
+    let mut sent: Option<Found> = None;
+    for found in look_for(tools, grant) {
+        match found.verdict {
+            Orphan::Leave | Orphan::BringForward => {}
+            Orphan::Remove => found.journal.remove(),
+            Orphan::SetAside => set_aside(tools, grant, found),
+            Orphan::ClaimBack => {
+                let before = sent.take();
+                let last = before.into_iter().chain([found]);
+                sent = last.max_by_key(|found| found.claim.number);
+            }
+        }
+    }
+    let Some(found) = sent else {
+        return Ok(false);
+    };
+    let claimed = tools.store.claim(&found.spend, &found.claim).await?;
+    if claimed {
+        tracing::error!(
+            connection = %whose.connection, attempt = %found.claim.attempt, state = ?found.state,
+            "the store went back in time; a claim that it had forgotten is put back"
+        );
+    }
+    Ok(claimed)
+}
+
+/// Whether anybody else says that this token was sent, or has had the answer to it.
+pub(super) fn contest(tools: &Tools, grant: &Grant, mine: &Claim) -> bool {
+    let current = (grant.lineage, grant.generation);
+    let kept = tools.shelf.last(&grant.id);
+    if kept.is_some_and(|kept| kept.lineage == current.0 && kept.generation > current.1) {
+        return true;
+    }
+    look_for(tools, grant).iter().any(|found| {
+        (found.spend.lineage, found.spend.generation) == current
+            && found.claim.attempt != mine.attempt
+            && decide::is_contested(mine.number, found.claim.number, found.state)
+    })
+}
+
+fn set_aside(tools: &Tools, grant: &Grant, found: Found) {
+    if let Some(stored) = found.journal.reply(&tools.sealer) {
+        let at = found.makes();
+        let attempt = &found.claim.attempt;
+        tools.shelf.set_aside(&grant.id, at, (attempt, &stored));
+    }
+    found.journal.remove();
+}
+
+/// The journals of a grant but the one that its claim names.
+fn look_for(tools: &Tools, grant: &Grant) -> Vec<Found> {
+    let journals = Journal::all_of(&tools.spill, &grant.id).into_iter();
+    let read = |journal: Journal| {
+        let (spend, claim) = journal.whose()?;
+        let named = grant.claim.as_ref().map(|named| &named.attempt);
+        if named == Some(&claim.attempt) {
+            return None;
+        }
+        let state = journal.state(&tools.sealer);
+        let spent = (spend.lineage, spend.generation);
+        let current = (grant.lineage, grant.generation);
+        let verdict = decide::orphan(spent, owner_state(tools, &claim), state, current);
+        Some(Found {
+            journal,
+            spend,
+            claim,
+            state,
+            verdict,
+        })
+    };
+    journals.filter_map(read).collect()
+}

@@ -1,0 +1,156 @@
+//! A store that was put back from a copy: it knows nothing of the claims that were made since, and their journals do.
+
+use super::{
+    crash::{good_answer, keep_reply, left, stored},
+    *,
+};
+use crate::{
+    model::{AttemptId, ClaimPhase, UnknownKind},
+    refresh::orphans,
+};
+
+/// The journal of an attempt at the current generation of which the store knows nothing.
+async fn leave(bench: &Bench, runtime: &Runtime, owner: &str) -> Journal {
+    let (spend, claim) = left(bench, runtime, owner, 1).await;
+    Journal::prepare(&bench.spill(), &spend, &claim).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_a_journal_is_taken_though_no_claim_names_it() {
+    let (bench, runtime) = Bench::new().await;
+    let body = good_answer(&bench);
+    let journal = leave(&bench, &runtime, "dead").await;
+    keep_reply(&journal, &bench, &runtime, (200, body));
+    assert_eq!(text(&after_401(&runtime, 1).await.unwrap()), "adopted");
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.server.requests(), 0);
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_a_later_generation_brings_the_store_forward() {
+    let (bench, runtime) = Bench::new().await;
+    let body = good_answer(&bench);
+    let (mut spend, claim) = left(&bench, &runtime, "dead", 1).await;
+    spend.generation = Generation(4);
+    let journal = Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    keep_reply(&journal, &bench, &runtime, (200, body));
+    let token = after_401(&runtime, 1).await.unwrap();
+    assert_eq!(
+        (text(&token), token.generation),
+        ("adopted".to_owned(), Generation(5))
+    );
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.server.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_a_dead_process_sent_is_not_sent_again_at_once() {
+    let (bench, runtime) = Bench::new().await;
+    leave(&bench, &runtime, "dead")
+        .await
+        .mark_sending()
+        .unwrap();
+    let error = after_401(&runtime, 1).await.unwrap_err();
+    assert!(matches!(error, TokenError::Uncertain { .. }), "{error:?}");
+    assert!(runtime.drain(secs(20)).await);
+    let phase = status(&runtime).await.claim.unwrap().phase;
+    let crash = UnknownKind::Crash;
+    assert!(
+        matches!(phase, ClaimPhase::Unknown { kind, .. } if kind == crash),
+        "{phase:?}"
+    );
+    assert_eq!(bench.server.requests(), 0, "it may still be queued");
+    bench.clock.advance(secs(91));
+    assert_eq!(
+        after_401(&runtime, 1).await.unwrap().generation,
+        Generation(2)
+    );
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_process_that_is_sending_the_token_is_waited_for() {
+    let (bench, one) = Bench::new().await;
+    let two = bench.process();
+    let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
+    let journal = leave(&bench, &one, owner.as_str()).await;
+    journal.mark_sending().unwrap();
+    let asked = {
+        let one = one.clone();
+        crate::background::spawn(async move { after_401(&one, 1).await })
+    };
+    until("the claim is back", async || {
+        grant(&one).await.claim.is_some()
+    })
+    .await;
+    assert_eq!(bench.server.requests(), 0);
+    // It has committed in the store that was taken away, and kept the answer beside it.
+    let stored = stored(&bench, (200, good_answer(&bench)));
+    let id = grant(&one).await.id;
+    two.tools
+        .shelf
+        .keep(&id, (Lineage(1), Generation(2)), &stored);
+    journal.remove();
+    assert_eq!(text(&asked.await.unwrap().unwrap()), "adopted");
+    assert_in_step(&bench, &one).await;
+    assert_eq!(bench.server.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_settled_or_was_never_sent_is_cleared_away() {
+    let (bench, runtime) = Bench::new().await;
+    let settled = leave(&bench, &runtime, "dead").await;
+    settled.mark_sending().unwrap();
+    settled.settle();
+    let (mut spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
+    claim.attempt = AttemptId::new("never-sent");
+    Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    claim.attempt = AttemptId::new("of-an-earlier-sign-in");
+    spend.lineage = Lineage(0);
+    Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    assert_eq!(bench.journals().len(), 3);
+    assert_eq!(
+        after_401(&runtime, 1).await.unwrap().generation,
+        Generation(2)
+    );
+    assert_eq!(bench.server.requests(), 1);
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+/// The other one claims in a store that was taken away, and says that it sends after this one has looked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_send_the_same_token_see_each_other() {
+    let (bench, runtime) = Bench::new().await;
+    let (spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
+    let now = grant(&runtime).await;
+    let tools = &runtime.tools;
+    let mine = Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    mine.mark_sending().unwrap();
+    assert!(!orphans::contest(tools, &now, &claim), "its own");
+    claim.attempt = AttemptId::new("other");
+    let other = Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    claim.attempt = AttemptId::new("mine");
+    mine.remove();
+    assert!(!orphans::contest(tools, &now, &claim), "not sent yet");
+    other.mark_sending().unwrap();
+    assert!(orphans::contest(tools, &now, &claim));
+    other.remove();
+    assert!(!orphans::contest(tools, &now, &claim));
+    let answer = stored(&bench, (200, good_answer(&bench)));
+    let at = (Lineage(1), Generation(2));
+    tools.shelf.keep(&now.id, at, &answer);
+    assert!(orphans::contest(tools, &now, &claim), "it was answered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disconnect_revokes_what_a_journal_holds_that_no_claim_names() {
+    let (bench, runtime) = Bench::new().await;
+    let journal = leave(&bench, &runtime, "dead").await;
+    keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
+    let newest = bench.server.good().unwrap();
+    runtime.disconnect(&name()).await.unwrap();
+    assert!(bench.server.revoked().contains(&newest));
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
