@@ -239,10 +239,18 @@ impl Runtime {
     pub(super) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
         let store = &self.tools.store;
         let before = store.connection(&signed_in.connection.name).await?;
+        let new = signed_in.new_grant.clone();
         let grant = store.adopt_sign_in(signed_in).await?;
         let replaced = before.and_then(|connection| connection.grant);
-        for id in replaced.iter().chain([&grant.id]) {
-            self.tools.shelf.clear(id);
+        // One that was joined goes on from what is kept of it.
+        let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;
+        if !joined {
+            self.tools.shelf.clear(&grant.id);
+        }
+        if let Some(replaced) = replaced.filter(|id| *id != grant.id)
+            && self.connections_on(&replaced).await?.is_empty()
+        {
+            self.tools.shelf.clear(&replaced);
         }
         Ok(grant)
     }

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
+    http::HttpUrl,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Moment,
@@ -257,6 +258,15 @@ impl History {
     }
 }
 
+/// Whether two connections may live on one grant: its access token goes where it was issued for, and nowhere else.
+pub(crate) fn may_share(one: &Connection, other: &Connection) -> bool {
+    let origin = |url: &str| HttpUrl::parse(url).map(|url| url.origin()).ok();
+    one.principal == other.principal
+        && one.resource == other.resource
+        && origin(&one.url).is_some()
+        && origin(&one.url) == origin(&other.url)
+}
+
 /// A store of connections and grants.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -292,12 +302,23 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<()>;
 
+    /// The connections over whose grants this refresh token is held already, or was spent since the sign-in or import that
+    /// brought it.
+    async fn holders(
+        &self,
+        issuer: &Issuer,
+        client: &ClientId,
+        refresh: &SecretString,
+    ) -> Result<Vec<Connection>>;
+
     /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed. What
     /// was remembered of it meanwhile goes. A client that is kept already stays as it is: its secrets may have been
-    /// replaced while the person was away.
+    /// replaced while the person was away. A refresh token that another connection of the same principal holds for the same
+    /// resource is one grant: the connection joins it, and nothing else is changed.
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant>;
-    /// Marks the connection's grant revoked, for good, and returns the grant as it was. Its secrets stay until
-    /// [`Store::forget`], so that they can be revoked at the provider.
+    /// Marks the connection's grant revoked, for good, and returns the grant as it was. A connection whose grant another one
+    /// uses too is merely removed, and none is returned. The secrets of the other stay until [`Store::forget`], so that they
+    /// can be revoked at the provider.
     async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>>;
     /// Removes the connection and wipes the grant's secrets; the grant's row stays as a tombstone.
     async fn forget(&self, name: &ConnectionName) -> Result<()>;

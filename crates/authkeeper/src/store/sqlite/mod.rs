@@ -422,11 +422,19 @@ fn put_access(
 /// A new refresh token, sealed for the generation it came with; none leaves the old one.
 struct SealedRefresh {
     sealed: Vec<u8>,
+    mark: Vec<u8>,
     generation: i64,
     expires: Option<i64>,
 }
 
 impl SqliteStore {
+    #[expect(clippy::disallowed_methods, reason = "the store marks what it seals")]
+    fn mark(&self, refresh: &SecretString) -> Vec<u8> {
+        self.sealer
+            .mark("refresh_token", refresh.expose().as_bytes())
+            .to_vec()
+    }
+
     fn seal_refresh(
         &self,
         grant: &GrantId,
@@ -436,6 +444,7 @@ impl SqliteStore {
         let belongs = rows::refresh_belongs(grant.as_str(), generation.0);
         SealedRefresh {
             sealed: self.seal(belongs, &token.secret),
+            mark: self.mark(&token.secret),
             generation: stored(generation.0),
             expires: token.expires_at.map(millis),
         }
@@ -576,6 +585,16 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn holders(
+        &self,
+        issuer: &Issuer,
+        client: &ClientId,
+        refresh: &SecretString,
+    ) -> Result<Vec<Connection>> {
+        let mark = self.mark(refresh);
+        self.read(|sql| sign_in::holders(sql, (issuer, client), &mark))
+    }
+
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant> {
         self.adopt(signed_in).await
     }
@@ -589,26 +608,38 @@ impl Store for SqliteStore {
             return Ok(None);
         };
         let (grant_id, connection) = (id.clone(), name.clone());
-        self.write(move |sql| {
-            let revoke =
+        let revoked = self
+            .write(move |sql| {
+                let event =
+                    serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
+                audit(sql, at, &event)?;
+                end_troubles(sql, connection.as_str(), at)?;
+                drop_pending(sql, connection.as_str())?;
+                // Another connection lives on the same grant.
+                let drop_sharing = "DELETE FROM connection WHERE name = ?1 AND EXISTS
+                (SELECT 1 FROM connection o WHERE o.grant_id = ?2 AND o.name <> ?1)";
+                if sql.execute(drop_sharing, [connection.as_str(), grant_id.as_str()])? == 1 {
+                    return Ok(false);
+                }
+                let revoke =
                 "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2
                 WHERE id = ?1 AND lifecycle <> 'revoked'";
-            sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
-            end_troubles(sql, connection.as_str(), at)?;
-            drop_pending(sql, connection.as_str())?;
-            let event =
-                serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
-            audit(sql, at, &event)
-        })
-        .await?;
-        self.grant(&id).await
+                sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
+                Ok(true)
+            })
+            .await?;
+        if revoked {
+            self.grant(&id).await
+        } else {
+            Ok(None)
+        }
     }
 
     async fn forget(&self, name: &ConnectionName) -> Result<()> {
         let name = name.clone();
         self.write(move |sql| {
-            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL, standby_key = NULL
-                WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
+            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL, refresh_mark = NULL,
+                first_mark = NULL, standby_key = NULL WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
             // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
             let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
@@ -742,6 +773,7 @@ impl Store for SqliteStore {
                 // proves that the grant lives.
                 "UPDATE grant_family SET generation = ?4, suspects = 0, probed = NULL,
                     refresh_token = COALESCE(?5, refresh_token),
+                    refresh_mark = COALESCE(?8, refresh_mark),
                     refresh_generation = COALESCE(?6, refresh_generation),
                     refresh_expires = CASE WHEN ?5 IS NULL THEN refresh_expires ELSE ?7 END,
                     lifecycle_since = CASE lifecycle WHEN 'suspended' THEN lifecycle_since END,
@@ -758,6 +790,7 @@ impl Store for SqliteStore {
                     refresh.as_ref().map(|refresh| &refresh.sealed),
                     refresh.as_ref().map(|refresh| refresh.generation),
                     refresh.as_ref().and_then(|refresh| refresh.expires),
+                    refresh.as_ref().map(|refresh| &refresh.mark),
                 ],
             )?;
             if moved == 1 {
@@ -861,17 +894,8 @@ impl Store for SqliteStore {
 
     async fn confirm_sole_copy(&self, grant: &GrantId, at: Timestamp) -> Result<bool> {
         let grant = grant.clone();
-        self.write(move |sql| {
-            let confirm = "UPDATE grant_family SET lifecycle = 'active', reason = NULL, lifecycle_since = NULL
-                WHERE id = ?1 AND lifecycle = 'suspended' AND reason = 'second_copy'";
-            let confirmed = sql.execute(confirm, [grant.as_str()])? == 1;
-            if confirmed {
-                let event = serde_json::json!({"event": "sole_copy_confirmed", "grant": grant.as_str()});
-                audit(sql, at, &event)?;
-            }
-            Ok(confirmed)
-        })
-        .await
+        self.write(move |sql| sign_in::confirm_sole_copy(sql, &grant, at))
+            .await
     }
 
     async fn replace_key(&self, grant: &GrantId, seen: Generation, key: &NewKey) -> Result<bool> {

@@ -63,6 +63,8 @@ CREATE TABLE grant_family (
     refresh_token   BLOB,
     refresh_generation INTEGER,
     refresh_expires INTEGER,
+    refresh_mark    BLOB, -- a keyed hash: the same token imported twice is one grant
+    first_mark      BLOB, -- of the refresh token that the last sign-in or import brought
     standby_key     BLOB, -- API keys: the one before, good until its overlap ends
     standby_generation INTEGER,
     standby_until   INTEGER,
@@ -77,6 +79,9 @@ CREATE TABLE grant_family (
     claim_unknown   TEXT,
     claim_unknown_since TEXT
 ) STRICT;
+
+CREATE INDEX grant_of_token ON grant_family (refresh_mark) WHERE refresh_mark IS NOT NULL;
+CREATE INDEX grant_by_first_token ON grant_family (first_mark) WHERE first_mark IS NOT NULL;
 
 -- Access tokens are a grant's children, keyed by scope and resource ('' is the grant's own).
 CREATE TABLE access_token (

@@ -10,6 +10,8 @@
     reason = "checks panic, and compare the secrets they have made"
 )]
 
+mod sharing;
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -43,6 +45,7 @@ where
     sign_ins(&*fresh().await.0).await;
     secrets_of_a_client(&*fresh().await.0).await;
     pending_sign_ins(&*fresh().await.0).await;
+    sharing::run(&mut fresh).await;
     imported_grants(&*fresh().await.0).await;
     own_grants(&*fresh().await.0).await;
     keys(&*fresh().await.0).await;
@@ -658,13 +661,13 @@ async fn many_writers((one, two): Pair) {
             Arc::clone(&two)
         };
         writers.spawn(async move {
-            let signed_in = signed_in(&format!("c{number}"), "r1");
+            let signed_in = signed_in(&format!("c{number}"), &format!("r{number}"));
             let grant = store.adopt_sign_in(signed_in).await.unwrap();
             for _ in 0..4 {
                 let spend = spend(&again(&*store, &grant).await);
                 assert!(store.claim(&spend, &claim("a")).await.unwrap());
                 let done = store
-                    .commit_refresh(refreshed(&spend, Some("r")))
+                    .commit_refresh(refreshed(&spend, Some(&format!("next {number}"))))
                     .await
                     .unwrap();
                 assert_eq!(done, Committed::Yes);
