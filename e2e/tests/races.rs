@@ -128,6 +128,21 @@ fn a_completed_sign_in_survives_the_late_answer() {
     }
 }
 
+/// A code is good once: what was asked with it is finished, though nobody waits for it any more.
+#[test]
+fn a_sign_in_that_is_interrupted_while_its_code_is_exchanged_lands() {
+    let home = Home::new();
+    let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
+    server.fault("slow=1500ms,times=1,at=token");
+    let url = format!("{}/api", server.url());
+    let connecting = home.authkeeper(&["connect", "api", &url]).spawn();
+    assert!(wait_until(SOON, || server.counters().faults_struck == 1));
+    connecting.signal(Signal::INT);
+    let _ = connecting.finish(SOON).expect_code(130);
+    assert_eq!(status(&home, "api")["state"], "active");
+    let _ = token(&home, "api").run().expect_code(0);
+}
+
 // ---- Disconnecting ----------------------------------------------------------------------------
 
 #[test]

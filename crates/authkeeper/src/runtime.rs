@@ -168,7 +168,7 @@ impl ConnectionStatus {
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) tools: Arc<Tools>,
-    flights: Arc<Flights>,
+    pub(crate) flights: Arc<Flights>,
 }
 
 impl std::fmt::Debug for Runtime {

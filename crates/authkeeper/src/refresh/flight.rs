@@ -129,6 +129,12 @@ impl Flights {
         tokio::time::timeout(patience, landed).await.is_ok()
     }
 
+    /// Somebody who must land before a shutdown, for as long as this is held.
+    pub(crate) fn aboard(self: &Arc<Self>) -> Aboard {
+        self.in_air.send_modify(|count| *count += 1);
+        Aboard(Arc::clone(self))
+    }
+
     fn board(
         self: &Arc<Self>,
         whose: &Whose,
@@ -171,10 +177,9 @@ impl Flights {
         why: Why,
         landed: watch::Sender<Option<End>>,
     ) {
-        let flights = Arc::clone(self);
-        flights.in_air.send_modify(|count| *count += 1);
+        let aboard = self.aboard();
         background::spawn(async move {
-            let _landing = Landing(&flights);
+            let flights = &aboard.0;
             let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
             flights.land(&goal, end.clone()).await;
             let _ = landed.send(Some(end));
@@ -235,9 +240,9 @@ impl Lane {
 }
 
 /// Counts a flight down even if it panics.
-struct Landing<'a>(&'a Flights);
+pub(crate) struct Aboard(Arc<Flights>);
 
-impl Drop for Landing<'_> {
+impl Drop for Aboard {
     fn drop(&mut self) {
         self.0
             .in_air

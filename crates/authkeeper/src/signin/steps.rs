@@ -2,6 +2,7 @@
 
 use super::{ConnectError, ConnectRequest};
 use crate::{
+    background,
     http::{HttpUrl, Reach, Reply, Request},
     model::{
         ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
@@ -180,6 +181,27 @@ impl Runtime {
                     passing: reply.status.is_server_error(),
                 })
             }
+        }
+    }
+
+    /// Finishes an exchange whose answer may be a new grant, whoever has given up waiting for it.
+    pub(super) async fn land<T: Send + 'static>(
+        &self,
+        exchange: impl Future<Output = Result<T, ConnectError>> + Send + 'static,
+    ) -> Result<T, ConnectError> {
+        let aboard = self.flights.aboard();
+        // Its owner is the flights' count, which a shutdown waits for.
+        let landed = background::spawn(async move {
+            let _aboard = aboard;
+            exchange.await
+        });
+        match landed.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends.
+                Err(_cancelled) => std::future::pending().await,
+            },
         }
     }
 
