@@ -72,6 +72,7 @@ fn access(row: &Row) -> AccessToken {
         issued: moment(row.access.issued),
         lifetime: LIFETIME,
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
         scope: None,
         resource: None,
         after_rejection: row.access.after_rejection,

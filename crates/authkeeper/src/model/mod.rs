@@ -8,6 +8,7 @@ mod claim;
 mod connection;
 mod grant;
 mod ids;
+mod mandate;
 mod provider;
 mod record;
 mod time;
@@ -21,6 +22,7 @@ pub use self::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
+    mandate::{Account, Drift, Mandate},
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Generation, Lineage, Moment, Resource, Scope};
+use super::{Generation, Lineage, Mandate, Moment, Resource, Scope};
 use crate::secret::SecretString;
 
 /// `expires_in` counts whole seconds (RFC 6749 §5.1) and servers round either way, so the last second of a token is
@@ -58,6 +58,8 @@ pub struct AccessToken {
     pub lifetime: Duration,
     /// Where that belief comes from.
     pub lifetime_source: LifetimeSource,
+    /// How long from then the issuer wants it refreshed, if it said so (`refresh_in`).
+    pub refresh_in: Option<Duration>,
     /// What was granted, if the server said so (RFC 6749 §5.1: absent means as requested).
     pub scope: Option<Scope>,
     /// What it is for.
@@ -121,6 +123,10 @@ pub struct TokenSet {
     pub lifetime: Duration,
     /// Where that belief comes from.
     pub lifetime_source: LifetimeSource,
+    /// How long from then the issuer wants it refreshed, if it said so (`refresh_in`).
+    pub refresh_in: Option<Duration>,
+    /// On whose account and for what, as far as the tokens show it.
+    pub mandate: Box<Mandate>,
 }
 
 impl TokenSet {
@@ -138,6 +144,7 @@ impl TokenSet {
             issued: self.issued,
             lifetime: self.lifetime,
             lifetime_source: self.lifetime_source,
+            refresh_in: self.refresh_in,
             scope: self.scope.clone(),
             resource,
             after_rejection: false,
@@ -168,6 +175,7 @@ mod tests {
             issued: moment(100),
             lifetime: Duration::from_secs(lifetime),
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
             scope: None,
             resource: None,
             after_rejection: false,

@@ -10,6 +10,7 @@ pub mod classify;
 pub mod client_auth;
 pub mod device;
 pub mod discovery;
+mod jwt;
 pub mod loopback;
 pub mod register;
 pub mod revoke;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Tools, Whose,
+    checked::{self, Checked},
     decide::{self, Investigation, JournalState, OwnerState, Why},
     flight::End,
     log::Decision,
@@ -16,9 +17,9 @@ use crate::{
     fault::{self, FaultPoint},
     http::{HttpUrl, Reply, Request},
     model::{
-        AttemptId, Claim, ClaimPhase, ClientRegistration, Event, Generation, Grant, GrantId,
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
         GrantLifecycle, GrantType, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason,
-        UnknownKind,
+        SuspendReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome, Refused},
@@ -168,17 +169,12 @@ async fn take_from_shelf(
     let Outcome::Accepted(answer) = classify::classify(&stored.reply, stored.issued.wall) else {
         return Ok(false);
     };
-    let habits = tools
-        .rules
-        .habits(grant.issuer.as_str(), whose.provider.as_deref());
-    let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
-    let access = tokens.access(grant.lineage, generation, whose.resource.clone());
-    let refreshed = Refreshed {
-        spend: spend_of(grant),
-        access,
-        refresh: tokens.refresh_token,
-    };
-    let committed = tools.store.commit_refresh(refreshed).await?;
+    let checked = checked::check(tools, whose, grant, answer, (generation, stored));
+    let hold = checked.refreshed.hold.map(|(reason, _)| reason);
+    let committed = tools.store.commit_refresh(checked.refreshed).await?;
+    if committed == Committed::Yes {
+        checked::tell(tools, whose, grant, (&checked.drifts, hold), false).await?;
+    }
     Ok(committed == Committed::Yes)
 }
 
@@ -844,38 +840,18 @@ impl Conclusion<'_> {
     }
 
     async fn accept(&self, answer: TokenAnswer, stored: &StoredReply) -> Result<End> {
-        let default = self
-            .tools
-            .rules
-            .habits(self.grant.issuer.as_str(), self.whose.provider.as_deref())
-            .default_lifetime;
-        let tokens = answer.into_token_set(stored.issued, default);
-        let resource = self.whose.resource.clone();
-        let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
-        access.after_rejection = stored.after_rejection;
-        // RFC 6749 §5.1: a scope that is left out is as it was.
-        let before = self
-            .grant
-            .access
-            .as_ref()
-            .and_then(|token| token.scope.clone());
-        access.scope = access.scope.or(before);
-        let after_rejection = access.after_rejection;
-        let refreshed = Refreshed {
-            spend: spend_of(self.grant),
-            access,
-            // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
-            refresh: tokens.refresh_token.filter(|_| !is_own(self.grant)),
-        };
+        let at = (self.grant.generation.next(), stored);
+        let Checked { refreshed, drifts } =
+            checked::check(self.tools, self.whose, self.grant, answer, at);
         match self.commit(&refreshed).await? {
             Committed::Yes => {
                 let at = (self.grant.lineage, self.grant.generation.next());
                 self.tools.shelf.keep(&self.grant.id, at, stored);
                 self.note_accepted_secret().await;
                 // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
-                if !after_rejection || self.number > 1 {
-                    self.end_troubles().await;
-                }
+                let proved = !stored.after_rejection || self.number > 1;
+                let hold = refreshed.hold.map(|(reason, _)| reason);
+                self.tell((&drifts, hold), proved).await;
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
@@ -905,6 +881,14 @@ impl Conclusion<'_> {
         };
         if let Err(error) = self.tools.store.accept_secret(secret).await {
             tracing::warn!(%error, "that a secret is good again can't be kept");
+        }
+    }
+
+    /// The generation is committed; a trouble that stays open is ended by the next one.
+    async fn tell(&self, checked: (&[Drift], Option<SuspendReason>), proved: bool) {
+        if let Err(error) = checked::tell(self.tools, self.whose, self.grant, checked, proved).await
+        {
+            tracing::warn!(%error, "what an accepted refresh means for troubles can't be kept");
         }
     }
 

@@ -32,6 +32,7 @@ fn token(lifetime: u64) -> AccessToken {
         issued: at(0),
         lifetime: secs(lifetime),
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
         scope: None,
         resource: None,
         after_rejection: false,

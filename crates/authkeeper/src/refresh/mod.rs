@@ -11,6 +11,7 @@
 //! answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod breaker;
+mod checked;
 pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod flight;

@@ -156,6 +156,15 @@ impl Runtime {
         let issuer = client.issuer.clone();
         match classify::classify(&reply, issued.wall) {
             Outcome::Accepted(answer) => {
+                if let Some(kind) = answer.unusable_type() {
+                    return Err(ConnectError::NoTokens {
+                        issuer,
+                        why: format!(
+                            "tokens of the type {kind}, and authkeeper can present Bearer tokens only"
+                        ),
+                        passing: false,
+                    });
+                }
                 let habits = self.tools.rules.habits(issuer.as_str(), provider);
                 Ok(answer.into_token_set(issued, habits.default_lifetime))
             }

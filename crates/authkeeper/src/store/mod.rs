@@ -16,9 +16,9 @@ use crate::{
     http::HttpUrl,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Moment,
-        Provider, ReauthorizeReason, Record, RefreshToken, Resource, TaskId, TokenSet, Trouble,
-        TroubleId, UnknownKind,
+        FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
+        Mandate, Moment, Provider, ReauthorizeReason, Record, RefreshToken, Resource,
+        SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -158,6 +158,14 @@ impl Brought {
         }
     }
 
+    /// What the tokens show of whose they are, and for what.
+    pub fn mandate(&self) -> Mandate {
+        match self {
+            Self::Tokens(tokens) => (*tokens.mandate).clone(),
+            Self::RefreshToken(_) => Mandate::default(),
+        }
+    }
+
     /// The access token as a child of one generation, if one came.
     pub fn access(
         &self,
@@ -205,6 +213,10 @@ pub struct Refreshed {
     pub access: AccessToken,
     /// The new refresh token; none keeps the old one (RFC 6749 §6).
     pub refresh: Option<RefreshToken>,
+    /// What is known now of whose grant it is, and for what.
+    pub mandate: Mandate,
+    /// Why its tokens must not be handed out, and since when: kept, and suspended with the same step.
+    pub hold: Option<(SuspendReason, Timestamp)>,
 }
 
 /// What became of a commit.

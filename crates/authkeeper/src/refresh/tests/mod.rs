@@ -1,5 +1,6 @@
 //! The refresh transaction against a strict server, over the real store, with real tasks.
 
+mod checked;
 mod crash;
 mod flights;
 mod forgotten;
@@ -184,6 +185,8 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
             issued,
             lifetime,
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
+            mandate: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{refresh}")),

@@ -34,6 +34,8 @@ pub(super) enum Fault {
     InvalidClient,
     /// Does not act; answers 400 with nothing in it.
     EmptyRefusal,
+    /// Acts, and this JSON stands in the answer too.
+    Also(&'static str),
     /// Panics in the transport.
     Panic,
 }
@@ -231,8 +233,12 @@ impl Server {
             return Ok(json(200, &body));
         }
         inner.current = Some(number);
+        let also = match fault {
+            Some(Fault::Also(json)) => json,
+            _ => "",
+        };
         let body = format!(
-            r#"{{"access_token":"access-{number}","refresh_token":"refresh-{number}","expires_in":{life}}}"#
+            r#"{{"access_token":"access-{number}","refresh_token":"refresh-{number}","expires_in":{life}{also}}}"#
         );
         match fault {
             Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),

@@ -71,7 +71,7 @@ const KEY_CHECK: Belongs<'static> = Belongs {
 const SELECT_GRANT: &str = "SELECT g.*, a.secret AS a_secret, a.lineage AS a_lineage,
     a.generation AS a_generation, a.issued AS a_issued, a.lifetime AS a_lifetime,
     a.lifetime_source AS a_lifetime_source, a.scope AS a_scope, a.resource AS a_resource,
-    a.after_rejection AS a_after_rejection
+    a.after_rejection AS a_after_rejection, a.refresh_in AS a_refresh_in
     FROM grant_family g LEFT JOIN access_token a
     ON a.grant_id = g.id AND a.scope_key = '' AND a.resource_key = '' WHERE g.id = ?1";
 
@@ -401,8 +401,8 @@ fn put_access(
 ) -> rusqlite::Result<()> {
     sql.execute(
         "INSERT OR REPLACE INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation,
-            issued, lifetime, lifetime_source, scope, resource, after_rejection)
-         VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            issued, lifetime, lifetime_source, scope, resource, after_rejection, refresh_in)
+         VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             grant.as_str(),
             sealed,
@@ -414,6 +414,7 @@ fn put_access(
             token.scope.as_ref().map(crate::model::Scope::as_str),
             token.resource.as_ref().map(crate::model::Resource::as_str),
             token.after_rejection,
+            token.refresh_in.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
         ],
     )?;
     Ok(())
@@ -763,6 +764,8 @@ impl Store for SqliteStore {
             spend,
             access,
             refresh,
+            mandate,
+            hold,
         } = refreshed;
         let next = access.generation;
         let sealed_access = self.seal_access(&spend.grant, &access);
@@ -776,9 +779,10 @@ impl Store for SqliteStore {
                     refresh_mark = COALESCE(?8, refresh_mark),
                     refresh_generation = COALESCE(?6, refresh_generation),
                     refresh_expires = CASE WHEN ?5 IS NULL THEN refresh_expires ELSE ?7 END,
-                    lifecycle_since = CASE lifecycle WHEN 'suspended' THEN lifecycle_since END,
-                    reason = CASE lifecycle WHEN 'suspended' THEN reason END,
-                    lifecycle = CASE lifecycle WHEN 'suspended' THEN 'suspended' ELSE 'active' END,
+                    lifecycle_since = COALESCE(?11, CASE lifecycle WHEN 'suspended' THEN lifecycle_since END),
+                    reason = COALESCE(?10, CASE lifecycle WHEN 'suspended' THEN reason END),
+                    lifecycle = CASE WHEN ?10 IS NOT NULL OR lifecycle = 'suspended' THEN 'suspended' ELSE 'active' END,
+                    mandate = ?9,
                     claim_attempt = NULL, claim_number = NULL, claim_owner = NULL, claim_since = NULL,
                     claim_unknown = NULL, claim_unknown_since = NULL
                  WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle <> 'revoked'",
@@ -791,6 +795,9 @@ impl Store for SqliteStore {
                     refresh.as_ref().map(|refresh| refresh.generation),
                     refresh.as_ref().and_then(|refresh| refresh.expires),
                     refresh.as_ref().map(|refresh| &refresh.mark),
+                    rows::mandate_text(&mandate),
+                    hold.map(|(reason, _)| reason.as_str()),
+                    hold.map(|(_, since)| millis(since)),
                 ],
             )?;
             if moved == 1 {

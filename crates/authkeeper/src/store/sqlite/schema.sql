@@ -72,6 +72,7 @@ CREATE TABLE grant_family (
     rotate_by       INTEGER,
     probed          INTEGER, -- when a refused refresh token was last tried again
     suspects        INTEGER NOT NULL DEFAULT 0, -- refusals in a row without an OAuth code
+    mandate         TEXT, -- whose it is and for what, as far as its tokens showed it
     claim_attempt   TEXT,
     claim_number    INTEGER,
     claim_owner     TEXT,
@@ -97,6 +98,7 @@ CREATE TABLE access_token (
     scope           TEXT,
     resource        TEXT,
     after_rejection INTEGER NOT NULL,
+    refresh_in      INTEGER,
     PRIMARY KEY (grant_id, scope_key, resource_key)
 ) STRICT;
 

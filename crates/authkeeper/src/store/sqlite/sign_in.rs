@@ -312,8 +312,8 @@ fn put_signed_in_grant(
     sql.execute(
         "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
             refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by,
-            refresh_mark, first_mark)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)",
+            refresh_mark, first_mark, mandate)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
         params![
             id.as_str(),
             signed_in.connection.issuer.as_str(),
@@ -329,6 +329,7 @@ fn put_signed_in_grant(
             suspended.map(|(_, since)| millis(since)),
             signed_in.rotate_by.map(millis),
             refresh.map(|refresh| &refresh.mark),
+            rows::mandate_text(&signed_in.brought.mandate()),
         ],
     )?;
     Ok(())

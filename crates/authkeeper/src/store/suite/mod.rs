@@ -23,7 +23,7 @@ use super::{
 use crate::model::{
     AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
     ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation, Grant,
-    GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId,
+    GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment, OwnerId,
     Presentation, PrincipalId, Provider, ReauthorizeReason, Record, RefreshToken,
     RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet, TroubleId,
     UnknownKind,
@@ -122,6 +122,8 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             issued: moment(),
             lifetime: Duration::from_hours(1),
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
+            mandate: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{name}-{refresh}")),
@@ -162,6 +164,7 @@ fn refreshed(spend: &Spend, refresh: Option<&str>) -> Refreshed {
         issued: moment(),
         lifetime: Duration::from_hours(1),
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
         scope: None,
         resource: None,
         after_rejection: false,
@@ -174,6 +177,8 @@ fn refreshed(spend: &Spend, refresh: Option<&str>) -> Refreshed {
         spend: spend.clone(),
         access,
         refresh,
+        mandate: Mandate::default(),
+        hold: None,
     }
 }
 
