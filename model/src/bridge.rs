@@ -88,6 +88,7 @@ pub fn serve(state: &State) -> Verdict {
         access: Some(&access),
         refreshable: row.token.is_some(),
         refresh_lifetime: None,
+        refresh_idle: None,
         key: None,
         jitter: 0.0,
     };

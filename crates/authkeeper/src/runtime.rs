@@ -228,7 +228,8 @@ impl Runtime {
                 min_ttl: request.min_ttl,
                 rejected: request.rejected,
             };
-            let verdict = decide::serve(standing(&grant), ask, now);
+            let standing = self.tools.standing(whose.provider.as_deref(), &grant);
+            let verdict = decide::serve(standing, ask, now);
             self.log(&whose, &grant, verdict);
             match (verdict, ended) {
                 (Verdict::Serve, _) => {
@@ -612,7 +613,8 @@ impl Runtime {
             left: access.map(|token| token.left(now)).unwrap_or_default(),
             due_in: grant
                 .as_ref()
-                .map(|g| decide::until_due(standing(g), now))
+                .map(|g| self.tools.standing(connection.provider.as_deref(), g))
+                .map(|standing| decide::until_due(standing, now))
                 .unwrap_or_default(),
             refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),

@@ -155,7 +155,7 @@ impl GrantLifecycle {
 pub enum ReauthorizeReason {
     /// The token endpoint said clearly that the refresh token is not good (`invalid_grant`).
     RefreshRefused,
-    /// An answer was lost, and the one resend that the provider's rule allows was refused.
+    /// An answer was lost, and resending as the provider's rule allows was refused, or brought no answer for a day.
     UnknownOutcome,
     /// The access token ended and the provider never gave a refresh token.
     NoRefreshToken,
@@ -205,7 +205,7 @@ impl ReauthorizeReason {
                 "the provider refused the refresh token (expired, revoked or used elsewhere; it does not say which)"
             }
             Self::UnknownOutcome => {
-                "an answer of the provider was lost, and resending the refresh token was refused"
+                "an answer of the provider was lost, and resending the refresh token was refused or went unanswered for a day"
             }
             Self::NoRefreshToken => "the access token ended and the provider gave no refresh token",
             Self::SecretLost => "the stored refresh token can't be read any more",

@@ -256,11 +256,34 @@ async fn look_into(
             retell_unknown(tools, whose, grant, claim).await?;
             Ok(Step::End(End::Uncertain { kind, resend_in }))
         }
+        Investigation::Resend if decide::is_given_up(claim) => {
+            give_up(tools, whose, grant, claim).await?;
+            journal.into_iter().for_each(Journal::remove);
+            Ok(Step::LookAgain)
+        }
         Investigation::Resend => Ok(Step::Attempt {
             number: claim.number.saturating_add(1),
             seen: Some(claim.attempt.clone()),
         }),
     }
+}
+
+/// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
+async fn give_up(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
+    let (at, reason) = (
+        tools.seams.clock.now().wall,
+        ReauthorizeReason::UnknownOutcome,
+    );
+    let spend = spend_of(grant);
+    let store = &tools.store;
+    if store
+        .commit_refusal(&spend, &claim.attempt, reason, at)
+        .await?
+    {
+        store.end_troubles(&whose.connection, at).await?;
+        trouble::reauthorize(tools, whose, grant, &claim.attempt, reason).await?;
+    }
+    Ok(())
 }
 
 /// Whether it is our client's own: issued anew each time, with no refresh token.

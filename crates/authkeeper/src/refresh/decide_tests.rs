@@ -45,6 +45,7 @@ fn active(access: Option<&AccessToken>) -> Standing<'_> {
         access,
         refreshable: true,
         refresh_lifetime: None,
+        refresh_idle: None,
         key: None,
         jitter: 0.0,
     }
@@ -350,16 +351,84 @@ fn a_wall_clock_that_leaps_gives_no_permission_to_resend() {
 #[test]
 fn backoff_grows_is_capped_and_hears_retry_after() {
     let far = secs(36_000);
-    assert_eq!(backoff(0, None, far, 1.0), secs(1));
-    assert_eq!(backoff(3, None, far, 1.0), secs(8));
-    assert_eq!(backoff(30, None, far, 1.0), secs(300));
-    assert_eq!(backoff(3, None, far, 0.0), Duration::from_millis(250));
+    let after = |failures| Outage {
+        failures,
+        ..Outage::default()
+    };
+    assert_eq!(backoff(after(0), None, far, 1.0), secs(1));
+    assert_eq!(backoff(after(3), None, far, 1.0), secs(8));
+    assert_eq!(backoff(after(30), None, far, 1.0), secs(300));
     assert_eq!(
-        backoff(30, None, secs(40), 1.0),
+        backoff(after(3), None, far, 0.0),
+        Duration::from_millis(250)
+    );
+    assert_eq!(
+        backoff(after(30), None, secs(40), 1.0),
         secs(10),
         "tighter near the end"
     );
-    assert_eq!(backoff(0, Some(secs(20)), far, 0.5), secs(20));
+    assert_eq!(backoff(after(0), Some(secs(20)), far, 0.5), secs(20));
+}
+
+#[test]
+fn a_long_outage_is_asked_about_less_and_less_often() {
+    let wait = |minutes| {
+        let outage = Outage {
+            failures: 60,
+            lasts: Duration::from_mins(minutes),
+        };
+        backoff(outage, None, Duration::ZERO, 1.0).as_secs()
+    };
+    assert_eq!(wait(0), 1, "right after the token's end it may be a blip");
+    assert_eq!(
+        [wait(8), wait(24), wait(60), wait(1440)],
+        [60, 180, 300, 300]
+    );
+}
+
+#[test]
+fn a_day_of_resends_is_given_up_and_a_leap_of_the_clock_is_not() {
+    let numbered = |kind, number| Claim {
+        number,
+        ..unknown(kind)
+    };
+    for (kind, day) in [(UnknownKind::Silence, 31), (UnknownKind::ServerError, 295)] {
+        assert!(!is_given_up(&numbered(kind, 1)), "{kind:?}");
+        assert!(!is_given_up(&numbered(kind, day - 3)), "{kind:?}");
+        assert!(is_given_up(&numbered(kind, day + 3)), "{kind:?}");
+    }
+    assert!(!is_given_up(&claim(ClaimPhase::Spending)));
+}
+
+#[test]
+fn an_issuer_that_says_when_is_heard() {
+    let due = |asked, jitter| {
+        let mut token = token(3600);
+        token.refresh_in = Some(secs(asked));
+        let standing = Standing {
+            jitter,
+            ..active(Some(&token))
+        };
+        until_due(standing, at(0)).as_secs()
+    };
+    assert_eq!((due(1800, 0.0), due(1800, 0.05)), (1800, 1710));
+    assert_eq!(due(3500, 0.0), 2700, "later than our own time is no hint");
+}
+
+#[test]
+fn an_idle_refresh_token_is_used_before_it_dies_of_it() {
+    let day = 86_400;
+    let due = |lifetime| {
+        let token = token(lifetime);
+        let standing = Standing {
+            refresh_idle: Some(secs(90 * day)),
+            ..active(Some(&token))
+        };
+        until_due(standing, at(0)).as_secs()
+    };
+    // A margin of two minutes is less than a quarter of ninety days.
+    assert_eq!(due(3650 * day), 90 * day * 3 / 4);
+    assert_eq!(due(3600), 2700, "it is used often enough");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{
     Tools, Whose,
     breaker::Breakers,
     claim::{self, Goal},
-    decide::{Why, backoff},
+    decide::{Outage, Why, backoff},
 };
 use crate::{
     background,
@@ -65,6 +65,19 @@ impl End {
     }
 }
 
+impl End {
+    /// What a caller hears who asks while this end still stands: the same, at once, and when to ask again.
+    fn asked_too_soon(self, left: Duration) -> Self {
+        match self {
+            Self::Later { why, .. } => Self::Later {
+                why,
+                retry_after: Some(left),
+            },
+            end => end,
+        }
+    }
+}
+
 /// The flights of this process.
 pub(crate) struct Flights {
     tools: Arc<Tools>,
@@ -78,6 +91,8 @@ pub(crate) struct Flights {
 struct Lane {
     running: Option<watch::Receiver<Option<End>>>,
     failures: u32,
+    /// When the first of them was.
+    failing_since: Option<Moment>,
     /// Until when the last failure is the answer, so that an outage costs one request a slot and not one a caller.
     resting: Option<(Moment, Duration, End)>,
 }
@@ -150,11 +165,11 @@ impl Flights {
         {
             return Ok(running.clone());
         }
-        if let Some((_, end)) = lane.rest_left(now) {
-            return Err(end);
+        if let Some((left, end)) = lane.rest_left(now) {
+            return Err(end.asked_too_soon(left));
         }
         if why != Why::Recovery
-            && let Some((left, failures)) = self.breakers.open_for(&goal.issuer, now)
+            && let Err((left, failures)) = self.breakers.admit(&goal.issuer, now)
         {
             return Err(End::Later {
                 why: format!("{} failed {failures} times in a row", goal.issuer),
@@ -197,6 +212,7 @@ impl Flights {
         let retry_after = match &end {
             End::Fresh | End::Refused | End::Withdrawn => {
                 lane.failures = 0;
+                lane.failing_since = None;
                 self.breakers.answered(&goal.issuer);
                 return;
             }
@@ -210,7 +226,12 @@ impl Flights {
             End::Later { retry_after, .. } => *retry_after,
             End::Client(_) | End::Request(_) | End::Store(_) => None,
         };
-        let rest = backoff(lane.failures, retry_after, access_left, roll);
+        let since = *lane.failing_since.get_or_insert(now);
+        let outage = Outage {
+            failures: lane.failures,
+            lasts: now.since(since),
+        };
+        let rest = backoff(outage, retry_after, access_left, roll);
         if matches!(end, End::Later { .. }) {
             self.breakers.failed(&goal.issuer, now, rest);
         }

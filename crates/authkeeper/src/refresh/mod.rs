@@ -48,6 +48,8 @@ pub struct ProviderHabits {
     pub default_lifetime: Option<Duration>,
     /// Whom it wants our assertions to be for; none means the issuer (RFC 7523 §3 leaves the choice to the server).
     pub assertion_audience: Option<String>,
+    /// How long its refresh tokens live unused.
+    pub refresh_idle: Option<Duration>,
 }
 
 impl ProviderHabits {
@@ -57,7 +59,15 @@ impl ProviderHabits {
             replay,
             default_lifetime,
             assertion_audience: None,
+            refresh_idle: None,
         }
+    }
+
+    /// With refresh tokens that die if they are not used for so long.
+    #[must_use]
+    pub fn refresh_idle(mut self, limit: Option<Duration>) -> Self {
+        self.refresh_idle = limit;
+        self
     }
 
     /// With assertions for this audience.
@@ -113,6 +123,7 @@ impl RefreshRules {
             },
             default_lifetime: set.default_lifetime.or(known.default_lifetime),
             assertion_audience: set.assertion_audience.or(known.assertion_audience),
+            refresh_idle: set.refresh_idle.or(known.refresh_idle),
         }
     }
 
@@ -191,8 +202,20 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
         access: grant.access.as_ref(),
         refreshable: grant.is_refreshable(),
         refresh_lifetime: refresh_lifetime(grant),
+        refresh_idle: None,
         key: (grant.grant_type == GrantType::ApiKey).then_some(grant.standby.as_ref()),
         jitter: jitter_of(&grant.id),
+    }
+}
+
+impl Tools {
+    /// The same, with what is known of the provider's limits.
+    pub(crate) fn standing<'a>(&self, provider: Option<&str>, grant: &'a Grant) -> Standing<'a> {
+        let habits = self.rules.habits(grant.issuer.as_str(), provider);
+        Standing {
+            refresh_idle: habits.refresh_idle.filter(|_| grant.refresh.is_some()),
+            ..standing(grant)
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use super::{
     claim::Goal,
     decide::{self, Ask, Verdict, Why},
     flight::{End, Flights},
-    standing,
 };
 use crate::{
     clock::LONGEST_SLEEP,
@@ -74,9 +73,10 @@ pub(super) async fn look(
     };
     let now = tools.seams.clock.now();
     let whose = Whose::of(&known);
-    match decide::serve(standing(&grant), Ask::default(), now) {
+    let standing = tools.standing(whose.provider.as_deref(), &grant);
+    match decide::serve(standing, Ask::default(), now) {
         // Nothing can be refreshed here, however due it is.
-        Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),
+        Verdict::Serve if !standing.refreshable => Ok(LOOK_AGAIN),
         Verdict::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
         // What was lost is looked after though the token still serves.
         Verdict::Serve if grant.claim.is_some() => {
@@ -85,9 +85,7 @@ pub(super) async fn look(
                 .await;
             Ok(pause_after(&end, flights.resting(id)))
         }
-        Verdict::Serve => {
-            Ok(decide::until_due(standing(&grant), now).max(Duration::from_millis(1)))
-        }
+        Verdict::Serve => Ok(decide::until_due(standing, now).max(Duration::from_millis(1))),
         Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => {
             let end = flights.refresh(&whose, Goal::of(&grant), why).await;
             Ok(pause_after(&end, flights.resting(id)))

@@ -8,6 +8,7 @@ mod kinds;
 mod outcomes;
 mod second_chances;
 mod server;
+mod timing;
 
 use std::{
     path::PathBuf,
