@@ -27,6 +27,7 @@ use crate::{
     store::{
         CarriedCall, StoreError,
         owners::{Owners, private_folder},
+        place,
         seal::unusable,
         sqlite::SqliteStore,
     },
@@ -190,6 +191,7 @@ impl Runtime {
         seams: Seams,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, StoreError> {
+        place::check(&settings.data)?;
         let folder = |name: &str| {
             let path = settings.data.join(name);
             private_folder(&path)

@@ -4,6 +4,7 @@
 //! ([`seal`]) before it reaches a store's medium.
 
 pub mod owners;
+pub mod place;
 pub mod seal;
 pub mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
@@ -84,6 +85,14 @@ pub enum StoreError {
     Copied {
         /// The store's place.
         place: String,
+    },
+    /// Other machines may have it too, and no lock of ours is seen there.
+    #[error("{place} lies on a network file system ({kind})")]
+    Remote {
+        /// The store's place.
+        place: String,
+        /// Which file system.
+        kind: String,
     },
     /// There is a store and no key.
     #[error("the key {key} is missing, and {place} can't be read without it")]

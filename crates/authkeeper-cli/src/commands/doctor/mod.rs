@@ -117,7 +117,7 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
         rustix::process::geteuid().as_raw(),
     ));
     findings.extend(places::together(&places));
-    findings.extend(places::file_system(&settings.runtime.data));
+    findings.extend(places::file_system(&settings.runtime.store));
     let command = settings.on_trouble.as_deref();
     let program = command.and_then(surroundings::program_of);
     let starts = program.map(|program| (program, surroundings::can_start(program, environment)));

@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     CarriedCall, Committed, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
-    SignedIn, Spend, Store, StoreError,
+    SignedIn, Spend, Store, StoreError, place,
     seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
@@ -96,6 +96,7 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the store, makes it where there is none, and checks that the key is the one that sealed it.
     pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
+        place::check(path)?;
         let sealed_before = path.exists();
         let key_secret = load_key(key, path, !sealed_before, seams)?;
         let sealer = Sealer::new(key_secret, seams.clone());
