@@ -9,7 +9,7 @@ use crate::{
     http::Reach,
     model::{
         AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName,
-        LifetimeSource, RegistrationSource, ReplayRule, ServerMetadata,
+        LifetimeSource, Noticed, RegistrationSource, ReplayRule, ServerMetadata,
     },
     oauth::{
         classify,
@@ -146,6 +146,11 @@ impl Runtime {
             metadata: provider.map(|provider| provider.metadata),
             status,
         })
+    }
+
+    /// What was noticed of all providers.
+    pub async fn noticed(&self) -> Result<Vec<Noticed>, StoreError> {
+        self.tools.store.noticed(None).await
     }
 
     /// How long the longest run took that has ended.

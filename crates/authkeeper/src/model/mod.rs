@@ -9,6 +9,7 @@ mod connection;
 mod grant;
 mod ids;
 mod mandate;
+mod notice;
 mod provider;
 mod record;
 mod time;
@@ -23,6 +24,7 @@ pub use self::{
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
     mandate::{Account, Drift, Mandate},
+    notice::{Notice, NoticeKind, Noticed},
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,

@@ -12,6 +12,7 @@ pub mod device;
 pub mod discovery;
 mod jwt;
 pub mod loopback;
+pub mod odd;
 pub mod register;
 pub mod revoke;
 pub mod token;

@@ -763,6 +763,8 @@ impl Conclusion<'_> {
 
     async fn follow(&self, stored: StoredReply) -> Result<Option<End>> {
         let now = self.tools.seams.clock.now();
+        let issuer = &self.grant.issuer;
+        self.tools.notice_odd_answer(issuer, &stored.reply).await;
         match classify::classify(&stored.reply, now.wall) {
             Outcome::Accepted(answer) => self.accept(answer, &stored).await.map(Some),
             Outcome::GrantRefused(_) | Outcome::Suspect { .. } if in_quarantine(self.grant) => {

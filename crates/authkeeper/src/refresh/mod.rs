@@ -16,6 +16,7 @@ pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod flight;
 pub mod log;
+mod noticing;
 mod orphans;
 pub(crate) mod shelf;
 pub(crate) mod spill;

@@ -154,6 +154,7 @@ impl Runtime {
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
+        self.tools.notice_odd_answer(&issuer, &reply).await;
         match classify::classify(&reply, issued.wall) {
             Outcome::Accepted(answer) => {
                 if let Some(kind) = answer.unusable_type() {

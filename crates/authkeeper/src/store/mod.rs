@@ -18,8 +18,8 @@ use crate::{
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
-        Mandate, Moment, Provider, ReauthorizeReason, Record, RefreshToken, Resource,
-        SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
+        Mandate, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
+        Resource, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -400,6 +400,11 @@ pub trait Store: Send + Sync + 'static {
     /// Removes an access token that its resource refused and that nothing can replace: believed to live, it would be
     /// handed out until its believed end.
     async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()>;
+
+    /// Counts what was noticed of a provider. Of each kind the newest few are kept.
+    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()>;
+    /// What was noticed of a provider, or of all.
+    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>>;
 
     /// Keeps a trouble. Returns it as kept, and whether it is new.
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;

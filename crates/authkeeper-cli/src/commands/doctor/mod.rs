@@ -7,6 +7,7 @@
 mod connections;
 mod finding;
 mod limits;
+mod oddities;
 mod places;
 mod profile;
 mod providers;
@@ -188,6 +189,10 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
     if !offline {
         let providers = providers::ask(&app.runtime, inspections, &log).await;
         findings.extend(providers.iter().flat_map(providers::findings));
+    }
+    match app.runtime.noticed().await {
+        Ok(noticed) => findings.extend(oddities::findings(&noticed)),
+        Err(error) => tracing::warn!(%error, "what was noticed of providers can't be read"),
     }
     let owners = Owners::new(data.join("owners"));
     findings.extend(surroundings::processes(owners.census()));

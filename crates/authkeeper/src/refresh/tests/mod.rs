@@ -5,6 +5,7 @@ mod crash;
 mod flights;
 mod forgotten;
 mod kinds;
+mod noticing;
 mod outcomes;
 mod second_chances;
 mod server;

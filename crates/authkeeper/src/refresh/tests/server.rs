@@ -34,6 +34,8 @@ pub(super) enum Fault {
     InvalidClient,
     /// Does not act; answers 400 with nothing in it.
     EmptyRefusal,
+    /// Does not act; answers with this status and body.
+    Says(u16, &'static str),
     /// Acts, and this JSON stands in the answer too.
     Also(&'static str),
     /// Panics in the transport.
@@ -201,6 +203,7 @@ impl Server {
             Some(Fault::CutBeforeCommit) => {
                 return Err(ExchangeError::Broken("cut".to_owned()));
             }
+            Some(Fault::Says(status, body)) => return Ok(json(status, body)),
             Some(Fault::ForbiddenPage) => return Ok(html(403)),
             Some(Fault::EmptyRefusal) => return Ok(reply(400, "text/plain", "")),
             Some(Fault::InvalidClient) => return Ok(json(401, r#"{"error":"invalid_client"}"#)),

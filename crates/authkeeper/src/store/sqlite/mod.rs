@@ -7,6 +7,7 @@ mod clients;
 mod history;
 mod home;
 mod keys;
+mod notices;
 mod rows;
 mod salvage;
 mod sign_in;
@@ -43,8 +44,8 @@ use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Provider,
-        ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
+        FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Notice, Noticed,
+        Provider, ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -922,6 +923,15 @@ impl Store for SqliteStore {
                 .map(drop)
         })
         .await
+    }
+
+    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()> {
+        let notice = notice.clone();
+        self.write(move |sql| notices::put(sql, &notice, at)).await
+    }
+
+    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>> {
+        self.read(|sql| notices::all(sql, issuer))
     }
 
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {

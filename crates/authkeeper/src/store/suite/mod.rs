@@ -21,12 +21,12 @@ use super::{
     SignedIn, Spend, Store,
 };
 use crate::model::{
-    AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
-    ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation, Grant,
-    GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment, OwnerId,
-    Presentation, PrincipalId, Provider, ReauthorizeReason, Record, RefreshToken,
-    RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet, TroubleId,
-    UnknownKind,
+    AccessToken, Account, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod,
+    ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation,
+    Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment,
+    Notice, NoticeKind, OwnerId, Presentation, PrincipalId, Provider, ReauthorizeReason, Record,
+    RefreshToken, RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet,
+    TroubleId, UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -41,6 +41,8 @@ where
     claims(&*fresh().await.0).await;
     taking_over_and_releasing(&*fresh().await.0).await;
     commits(&*fresh().await.0).await;
+    held_commits(&*fresh().await.0).await;
+    noticing(&*fresh().await.0).await;
     refusals(&*fresh().await.0).await;
     sign_ins(&*fresh().await.0).await;
     secrets_of_a_client(&*fresh().await.0).await;
@@ -373,6 +375,72 @@ pub async fn commits(store: &dyn Store) {
         (last.lifecycle.clone(), refresh_text(&last)),
         (GrantLifecycle::Active, Some("r6"))
     );
+}
+
+/// What must not be handed out is kept, and suspended in the same step; what is known of a grant stays with it.
+pub async fn held_commits(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    assert_eq!(grant.mandate, Mandate::default());
+    let mandate = Mandate {
+        id_token: Some(Account::new(Some("https://as"), "7")),
+        scope: Mandate::words("a b"),
+        ..Mandate::default()
+    };
+    let mut new = refreshed(&spend(&grant), Some("r2"));
+    new.mandate = mandate.clone();
+    new.access.refresh_in = Some(Duration::from_millis(1500));
+    store.commit_refresh(new).await.unwrap();
+    let grant = again(store, &grant).await;
+    assert_eq!(
+        (&grant.mandate, &grant.lifecycle),
+        (&mandate, &GrantLifecycle::Active)
+    );
+    let refresh_in = grant.access.as_ref().unwrap().refresh_in;
+    assert_eq!(refresh_in, Some(Duration::from_millis(1500)));
+    let mut held = refreshed(&spend(&grant), Some("r3"));
+    held.mandate = mandate.clone();
+    held.hold = Some((SuspendReason::OtherAccount, now()));
+    let committed = store.commit_refresh(held).await.unwrap();
+    assert_eq!(committed, Committed::Yes);
+    let grant = again(store, &grant).await;
+    assert_eq!(refresh_text(&grant), Some("r3"), "nothing is thrown away");
+    let suspended = GrantLifecycle::Suspended {
+        reason: SuspendReason::OtherAccount,
+        since: now(),
+    };
+    assert_eq!((grant.lifecycle, grant.claim), (suspended, None));
+    let new = grant_of(store).await;
+    assert_eq!(new.mandate, Mandate::default(), "a sign-in starts anew");
+    assert_eq!(new.lifecycle, GrantLifecycle::Active);
+}
+
+/// Each thing is counted, and of each kind the newest few are kept.
+pub async fn noticing(store: &dyn Store) {
+    let notice = |issuer: &str, detail: String| Notice {
+        issuer: Issuer::new(issuer),
+        kind: NoticeKind::OddAnswer,
+        detail,
+    };
+    let at = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
+    let one = notice("https://a", "400 text/plain".to_owned());
+    store.notice(&one, at(0)).await.unwrap();
+    store.notice(&one, at(5)).await.unwrap();
+    let other = notice("https://b", String::new());
+    store.notice(&other, at(6)).await.unwrap();
+    let all = store.noticed(None).await.unwrap();
+    let first = &all[0];
+    assert_eq!((&first.notice, first.times), (&one, 2));
+    assert_eq!((first.first, first.last), (at(0), at(5)));
+    assert_eq!(all.len(), 2);
+    for number in 0..100 {
+        let flood = notice("https://b", number.to_string());
+        store.notice(&flood, at(7)).await.unwrap();
+    }
+    let of_b = store.noticed(Some(&other.issuer)).await.unwrap();
+    assert!((8..=32).contains(&of_b.len()), "{}", of_b.len());
+    assert!(of_b.iter().any(|kept| kept.notice.detail == "99"));
+    let of_a = store.noticed(Some(&one.issuer)).await.unwrap();
+    assert_eq!(of_a.len(), 1, "one provider's do not push out another's");
 }
 
 /// A refusal counts only from the attempt that holds the claim, and takes no token away.
