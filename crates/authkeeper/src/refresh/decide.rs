@@ -259,6 +259,39 @@ pub fn until_due(standing: Standing<'_>, now: Moment) -> Duration {
     })
 }
 
+/// So late a refresh was not only looked at late: the machine slept, or nobody was there to look.
+const OVERDUE: Duration = Duration::from_secs(45);
+
+/// So many may ask a provider at the same moment.
+const NO_CROWD: usize = 8;
+
+/// How far apart the refreshes of a crowd are on average.
+const APART: Duration = Duration::from_millis(50);
+
+/// How long a keeper lets others go first whose refresh is long overdue: after a suspend, a leap of a clock or a restart
+/// all are due at once. `crowd` is how many it looks after, `roll` a random number from 0 to 1. A living token waits for
+/// half of what is left of it at most; whoever needs one at once refreshes it himself.
+pub fn let_others_first(
+    standing: Standing<'_>,
+    crowd: usize,
+    now: Moment,
+    roll: f64,
+) -> Option<Duration> {
+    let overdue = standing
+        .access
+        .is_none_or(|token| token.age(now).saturating_sub(due_of(standing, token)) >= OVERDUE);
+    if !overdue || crowd <= NO_CROWD {
+        return None;
+    }
+    let left = standing.access.map(|token| token.left(now));
+    let most = match left {
+        Some(left) if !left.is_zero() => (left / 2).min(Duration::from_mins(2)),
+        _ => Duration::from_secs(10),
+    };
+    let window = APART.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
+    Some(window.min(most).mul_f64(roll.clamp(0.0, 1.0)))
+}
+
 /// What the process that holds a claim is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerState {

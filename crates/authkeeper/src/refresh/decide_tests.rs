@@ -371,6 +371,26 @@ fn backoff_grows_is_capped_and_hears_retry_after() {
 }
 
 #[test]
+fn what_is_long_overdue_is_spread_out_and_no_longer_than_its_life_allows() {
+    let wait = |age, crowd, roll| {
+        let token = token(3600);
+        let wait = let_others_first(active(Some(&token)), crowd, at(age), roll);
+        wait.map(|wait| wait.as_millis())
+    };
+    assert_eq!(wait(2_700, 1_000, 1.0), None, "due just now");
+    assert_eq!(wait(2_744, 1_000, 1.0), None);
+    assert_eq!(wait(2_745, 1_000, 1.0), Some(50_000));
+    assert_eq!(wait(2_745, 1_000, 0.5), Some(25_000));
+    assert_eq!(wait(2_745, 8, 1.0), None, "eight are no crowd");
+    assert_eq!(wait(2_745, 9, 1.0), Some(450));
+    assert_eq!(wait(2_745, 1_000_000, 1.0), Some(120_000), "never longer");
+    assert_eq!(wait(3_591, 1_000_000, 1.0), Some(4_000), "half of 8 s");
+    assert_eq!(wait(3_599, 1_000_000, 1.0), Some(10_000), "it has ended");
+    let none = let_others_first(active(None), 1_000_000, at(0), 1.0);
+    assert_eq!(none, Some(secs(10)));
+}
+
+#[test]
 fn a_long_outage_is_asked_about_less_and_less_often() {
     let wait = |minutes| {
         let outage = Outage {

@@ -8,12 +8,12 @@ use tokio::task::JoinSet;
 use super::{
     Tools, Whose,
     claim::Goal,
-    decide::{self, Ask, Verdict, Why},
+    decide::{self, Ask, Standing, Verdict, Why},
     flight::{End, Flights},
 };
 use crate::{
     clock::LONGEST_SLEEP,
-    model::{ConnectionName, GrantLifecycle},
+    model::{ConnectionName, GrantLifecycle, Moment},
 };
 
 /// How soon a connection that can't be refreshed is looked at again: a person may have mended it.
@@ -32,16 +32,48 @@ impl Keeper {
         connections: Vec<ConnectionName>,
     ) -> Self {
         let mut loops = JoinSet::new();
+        let crowd = connections.len();
         for connection in connections {
-            loops.spawn(keep(Arc::clone(tools), Arc::clone(flights), connection));
+            let (tools, flights) = (Arc::clone(tools), Arc::clone(flights));
+            loops.spawn(keep(tools, flights, connection, Turn::among(crowd)));
         }
         Self { _loops: loops }
     }
 }
 
-async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connection: ConnectionName) {
+/// When one of many has its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    crowd: usize,
+    /// Since when, and for how long, it lets others go first.
+    waits: Option<(Moment, Duration)>,
+}
+
+impl Turn {
+    pub(super) fn among(crowd: usize) -> Self {
+        Self { crowd, waits: None }
+    }
+
+    /// How much longer it waits for its turn; zero when that has come. It waits once for each time that it is overdue.
+    fn left(&mut self, tools: &Tools, standing: Standing<'_>, now: Moment) -> Duration {
+        if self.waits.is_none() {
+            let roll = tools.seams.random_unit();
+            let wait = decide::let_others_first(standing, self.crowd, now, roll);
+            self.waits = wait.map(|wait| (now, wait));
+        }
+        let left = |(since, wait): (Moment, Duration)| wait.saturating_sub(now.since(since));
+        self.waits.map(left).unwrap_or_default()
+    }
+}
+
+async fn keep(
+    tools: Arc<Tools>,
+    flights: Arc<Flights>,
+    connection: ConnectionName,
+    mut turn: Turn,
+) {
     loop {
-        let pause = match look(&tools, &flights, &connection).await {
+        let pause = match look(&tools, &flights, &connection, &mut turn).await {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::warn!(%connection, %error, "can't look at the connection");
@@ -61,6 +93,7 @@ pub(super) async fn look(
     tools: &Tools,
     flights: &Arc<Flights>,
     connection: &ConnectionName,
+    turn: &mut Turn,
 ) -> crate::store::Result<Duration> {
     let Some(known) = tools.store.connection(connection).await? else {
         return Ok(LOOK_AGAIN);
@@ -85,8 +118,15 @@ pub(super) async fn look(
                 .await;
             Ok(pause_after(&end, flights.resting(id)))
         }
-        Verdict::Serve => Ok(decide::until_due(standing, now).max(Duration::from_millis(1))),
+        Verdict::Serve => {
+            turn.waits = None;
+            Ok(decide::until_due(standing, now).max(Duration::from_millis(1)))
+        }
         Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => {
+            let wait = turn.left(tools, standing, now);
+            if !wait.is_zero() {
+                return Ok(wait);
+            }
             let end = flights.refresh(&whose, Goal::of(&grant), why).await;
             Ok(pause_after(&end, flights.resting(id)))
         }

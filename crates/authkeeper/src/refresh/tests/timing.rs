@@ -3,7 +3,10 @@
 use super::{server::Fault, *};
 use crate::{
     model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
-    refresh::ProviderHabits,
+    refresh::{
+        ProviderHabits,
+        worker::{self, Turn},
+    },
     store::Spend,
 };
 
@@ -96,4 +99,32 @@ async fn an_issuer_that_says_when_to_refresh_is_heard_and_remembered() {
     ask(&runtime).await.unwrap();
     assert!(runtime.drain(secs(20)).await);
     assert_eq!(grant(&runtime).await.generation, Generation(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
+    let (bench, runtime) = Bench::new().await;
+    let look = async |turn: &mut Turn| {
+        worker::look(&runtime.tools, &runtime.flights, &name(), turn)
+            .await
+            .unwrap()
+    };
+    let mut turn = Turn::among(1_000);
+    let sleeps = look(&mut turn).await;
+    assert!(sleeps > secs(2_000), "{sleeps:?}");
+    // Both clocks leap, as they do over a suspend; the token has ten minutes left.
+    bench.clock.advance(secs(3000));
+    let wait = look(&mut turn).await;
+    assert!(wait > Duration::ZERO && wait <= secs(50), "{wait:?}");
+    assert!(look(&mut turn).await <= wait, "it is rolled once");
+    assert_eq!(bench.server.requests(), 0);
+    bench.clock.advance(secs(50));
+    look(&mut turn).await;
+    assert_eq!(bench.server.requests(), 1);
+    look(&mut turn).await;
+    bench.clock.advance(secs(3000));
+    let mut alone = Turn::among(1);
+    look(&mut alone).await;
+    assert_eq!(bench.server.requests(), 2, "one alone does not wait");
+    assert_in_step(&bench, &runtime).await;
 }
