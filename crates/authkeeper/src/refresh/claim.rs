@@ -257,7 +257,7 @@ async fn look_into(
             Ok(Step::End(End::Uncertain { kind, resend_in }))
         }
         Investigation::Resend if decide::is_given_up(claim) => {
-            give_up(tools, whose, grant, claim).await?;
+            give_up(tools, whose, grant, (claim, journal.as_ref())).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
@@ -269,7 +269,14 @@ async fn look_into(
 }
 
 /// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
-async fn give_up(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
+/// The claim goes before its journal does; in between the journal must not be taken for one that is forgotten.
+async fn give_up(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    (claim, journal): (&Claim, Option<&Journal>),
+) -> Result<()> {
+    journal.into_iter().for_each(Journal::settle);
     let (at, reason) = (
         tools.seams.clock.now().wall,
         ReauthorizeReason::UnknownOutcome,

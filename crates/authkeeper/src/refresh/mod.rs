@@ -212,13 +212,30 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
 impl Tools {
     /// The same, with what is known of the provider's limits.
     pub(crate) fn standing<'a>(&self, provider: Option<&str>, grant: &'a Grant) -> Standing<'a> {
-        let habits = self.rules.habits(grant.issuer.as_str(), provider);
         Standing {
-            refresh_idle: habits.refresh_idle.filter(|_| grant.refresh.is_some()),
+            refresh_idle: self.refresh_idle(provider, grant),
             ..standing(grant)
         }
     }
+
+    /// Every caller comes by here, so the catalogue is asked only where its answer can matter.
+    fn refresh_idle(&self, provider: Option<&str>, grant: &Grant) -> Option<Duration> {
+        grant.refresh.as_ref()?;
+        let set = self.rules.providers.get(grant.issuer.as_str());
+        let lives = grant.access.as_ref().map(|token| token.lifetime);
+        match set.and_then(|habits| habits.refresh_idle) {
+            Some(limit) => Some(limit),
+            None if lives < Some(SHORTEST_IDLE) => None,
+            None => {
+                let habits = self.rules.habits(grant.issuer.as_str(), provider);
+                habits.refresh_idle
+            }
+        }
+    }
 }
+
+/// The catalogue knows of no idle limit that is shorter: an access token that ends before is refreshed often enough.
+pub(crate) const SHORTEST_IDLE: Duration = Duration::from_hours(24);
 
 /// How long the refresh token was good when the access token beside it was issued, where the provider says so.
 fn refresh_lifetime(grant: &Grant) -> Option<Duration> {
