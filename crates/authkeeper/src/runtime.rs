@@ -18,6 +18,7 @@ use crate::{
         RefreshRules, Tools, Whose,
         claim::Goal,
         decide::{self, Ask, OwnerState, Refusal, Verdict},
+        evidence::Findings,
         flight::{End, Flights},
         log::{Decision, DecisionLog},
         shelf::Shelf,
@@ -212,6 +213,7 @@ impl Runtime {
             spill,
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
+            findings: Findings::default(),
         });
         Ok(Self {
             flights: Flights::new(Arc::clone(&tools)),
@@ -601,6 +603,10 @@ impl Runtime {
         let now = self.tools.seams.clock.now();
         let access = grant.as_ref().and_then(|grant| grant.access.as_ref());
         let refresh = grant.as_ref().and_then(|grant| grant.refresh.as_ref());
+        let asked_again_in = match &grant {
+            Some(grant) => self.asked_again_in(&connection, grant).await,
+            None => None,
+        };
         let of_this = |trouble: &&Trouble| trouble.record.connection == connection.name.as_str();
         Ok(ConnectionStatus {
             state: ConnectionState::of(grant.as_ref()),
@@ -622,20 +628,18 @@ impl Runtime {
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
-            asked_again_in: grant
-                .as_ref()
-                .and_then(|grant| self.asked_again_in(&connection, grant)),
+            asked_again_in,
             troubles: troubles.iter().filter(of_this).cloned().collect(),
             connection,
         })
     }
 
-    fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
+    async fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
         let claim = grant.claim.as_ref()?;
         let now = self.tools.seams.clock.now();
         let left = grant.access.as_ref().map(|access| access.left(now));
-        let (issuer, provider) = (grant.issuer.as_str(), connection.provider.as_deref());
-        let rules = self.tools.rules.recovery(issuer, provider);
+        let provider = connection.provider.as_deref();
+        let rules = self.tools.recovery(provider, grant).await;
         decide::asked_again_in(claim, rules, left.unwrap_or_default(), now)
     }
 

@@ -85,7 +85,9 @@ impl Entry {
             Limit::Of(limit) => Some(limit),
             Limit::Unlimited | Limit::Configured | Limit::Unknown => None,
         };
-        ProviderHabits::new(self.rotation.replay, default_lifetime).refresh_idle(refresh_idle)
+        ProviderHabits::new(self.rotation.replay, default_lifetime)
+            .refresh_idle(refresh_idle)
+            .kills_access(self.rotation.kills_access_token == Known::Yes)
     }
 }
 

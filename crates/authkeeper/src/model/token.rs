@@ -20,6 +20,8 @@ pub enum LifetimeSource {
     JwtExp,
     /// The provider's configured default, or one hour.
     Assumed,
+    /// Tokens before it got a 401 earlier than was said.
+    Learned,
     /// It does not end by itself (an API key).
     Endless,
 }
@@ -31,15 +33,21 @@ impl LifetimeSource {
             Self::ExpiresIn => "expires_in",
             Self::JwtExp => "jwt_exp",
             Self::Assumed => "assumed",
+            Self::Learned => "learned",
             Self::Endless => "endless",
         }
     }
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ExpiresIn, Self::JwtExp, Self::Assumed, Self::Endless]
-            .into_iter()
-            .find(|s| s.as_str() == text)
+        let all = [
+            Self::ExpiresIn,
+            Self::JwtExp,
+            Self::Assumed,
+            Self::Learned,
+            Self::Endless,
+        ];
+        all.into_iter().find(|s| s.as_str() == text)
     }
 }
 

@@ -1,10 +1,13 @@
 //! A success is checked too: an answer is compared with what the sign-in was for before anyone sees its tokens. None is
 //! thrown away: tokens that must not be handed out are kept, and the grant is suspended in the same step.
 
+use std::time::Duration;
+
 use super::{Tools, Whose, spill::StoredReply};
 use crate::{
     model::{
-        AccessToken, Drift, Event, Generation, Grant, GrantType, Lineage, SuspendReason, Trouble,
+        AccessToken, Drift, Event, Generation, Grant, GrantType, LifetimeSource, Lineage,
+        SuspendReason, Trouble,
     },
     oauth::token::TokenAnswer,
     store::{Refreshed, Result, Spend},
@@ -24,6 +27,7 @@ pub(super) fn check(
     grant: &Grant,
     answer: TokenAnswer,
     (generation, stored): (Generation, &StoredReply),
+    learned: Option<Duration>,
 ) -> Checked {
     let habits = tools
         .rules
@@ -43,6 +47,9 @@ pub(super) fn check(
     }
     let mut access = tokens.access(grant.lineage, generation, whose.resource.clone());
     access.after_rejection = stored.after_rejection;
+    if let Some(learned) = learned.filter(|learned| *learned < access.lifetime) {
+        (access.lifetime, access.lifetime_source) = (learned, LifetimeSource::Learned);
+    }
     access.scope = access.scope.or_else(|| scope_before(grant, grant.lineage));
     let refreshed = Refreshed {
         spend: Spend {

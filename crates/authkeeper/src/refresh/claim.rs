@@ -7,6 +7,7 @@ use super::{
     Tools, Whose,
     checked::{self, Checked},
     decide::{self, Investigation, JournalState, OwnerState, Why},
+    evidence::{self, Became},
     flight::End,
     log::Decision,
     orphans,
@@ -169,7 +170,9 @@ async fn take_from_shelf(
     let Outcome::Accepted(answer) = classify::classify(&stored.reply, stored.issued.wall) else {
         return Ok(false);
     };
-    let checked = checked::check(tools, whose, grant, answer, (generation, stored));
+    let learned = tools.learned_lifetime(whose, grant).await;
+    let at = (generation, stored);
+    let checked = checked::check(tools, whose, grant, answer, at, learned);
     let hold = checked.refreshed.hold.map(|(reason, _)| reason);
     let committed = tools.store.commit_refresh(checked.refreshed).await?;
     if committed == Committed::Yes {
@@ -209,9 +212,12 @@ async fn look_into(
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
         journal.state(&tools.sealer)
     });
-    let rules = tools
-        .rules
-        .recovery(grant.issuer.as_str(), whose.provider.as_deref());
+    let rules = tools.recovery(whose.provider.as_deref(), grant).await;
+    let became = if state == JournalState::Reply || !spends(grant) {
+        Became::Unclear
+    } else {
+        evidence::of(tools, whose, grant, claim, rules).await
+    };
     // A token that the resource refuses is not worth sparing.
     let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
     let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
@@ -219,10 +225,11 @@ async fn look_into(
         claim,
         owner_state(tools, claim),
         state,
-        rules,
+        became.applied_to(rules),
         access_left,
         now,
     );
+    let seen = became.hurries(seen);
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
@@ -251,6 +258,11 @@ async fn look_into(
             note_unknown(tools, whose, grant, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
         }
+        Investigation::ResendAfter(_) | Investigation::Resend
+            if became.is_hopeless(rules.replay) =>
+        {
+            spent(tools, whose, grant, claim, journal).await
+        }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
             retell_unknown(tools, whose, grant, claim).await?;
@@ -266,6 +278,35 @@ async fn look_into(
             seen: Some(claim.attempt.clone()),
         }),
     }
+}
+
+/// The token is spent and its successor was lost: if no answer that lost a race helps, a person is asked at once, while the
+/// access token still serves.
+async fn spent(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    claim: &Claim,
+    journal: Option<Journal>,
+) -> Result<Step> {
+    let Some(journal) = journal else {
+        give_up(tools, whose, grant, (claim, None)).await?;
+        return Ok(Step::LookAgain);
+    };
+    let plan = Plan::load(tools, grant).await?;
+    let conclusion = Conclusion {
+        tools,
+        whose,
+        grant,
+        plan: &plan,
+        journal: &journal,
+        attempt: &claim.attempt,
+        number: claim.number,
+        secret: None,
+    };
+    let end = conclusion.refuse(ReauthorizeReason::UnknownOutcome).await?;
+    journal.remove();
+    Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
 /// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
@@ -783,6 +824,11 @@ impl Conclusion<'_> {
             }
             Outcome::GrantRefused(refused) => {
                 tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
+                if self.number > 1 {
+                    let provider = self.whose.provider.as_deref();
+                    let tools = self.tools;
+                    tools.notice_refused_replay(provider, self.grant).await;
+                }
                 self.refuse(ReauthorizeReason::RefreshRefused).await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
@@ -872,9 +918,13 @@ impl Conclusion<'_> {
     }
 
     async fn accept(&self, answer: TokenAnswer, stored: &StoredReply) -> Result<End> {
+        if stored.after_rejection {
+            self.tools.notice_early_end(self.whose, self.grant).await;
+        }
+        let learned = self.tools.learned_lifetime(self.whose, self.grant).await;
         let at = (self.grant.generation.next(), stored);
         let Checked { refreshed, drifts } =
-            checked::check(self.tools, self.whose, self.grant, answer, at);
+            checked::check(self.tools, self.whose, self.grant, answer, at, learned);
         match self.commit(&refreshed).await? {
             Committed::Yes => {
                 let at = (self.grant.lineage, self.grant.generation.next());

@@ -14,6 +14,7 @@ pub(crate) mod breaker;
 mod checked;
 pub(crate) mod claim;
 pub mod decide;
+pub(crate) mod evidence;
 pub(crate) mod flight;
 pub mod log;
 mod noticing;
@@ -30,10 +31,10 @@ use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
     catalogue,
     clock::Seams,
-    http::{Reach, Transport},
+    http::{HttpUrl, Reach, Transport},
     model::{
-        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, PrincipalId,
-        ReplayRule, Resource, Scope, ServerMetadata,
+        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
+        PrincipalId, ReplayRule, Resource, Scope, ServerMetadata,
     },
     oauth::client_auth::OurClient,
     store::{Store, owners::Owners, seal::Sealer},
@@ -51,6 +52,8 @@ pub struct ProviderHabits {
     pub assertion_audience: Option<String>,
     /// How long its refresh tokens live unused.
     pub refresh_idle: Option<Duration>,
+    /// Whether a rotation kills the access token before: one that lives proves that there was none.
+    pub kills_access: bool,
 }
 
 impl ProviderHabits {
@@ -61,7 +64,15 @@ impl ProviderHabits {
             default_lifetime,
             assertion_audience: None,
             refresh_idle: None,
+            kills_access: false,
         }
+    }
+
+    /// With access tokens that die when a refresh brings the next.
+    #[must_use]
+    pub fn kills_access(mut self, kills: bool) -> Self {
+        self.kills_access = kills;
+        self
     }
 
     /// With refresh tokens that die if they are not used for so long.
@@ -125,6 +136,7 @@ impl RefreshRules {
             default_lifetime: set.default_lifetime.or(known.default_lifetime),
             assertion_audience: set.assertion_audience.or(known.assertion_audience),
             refresh_idle: set.refresh_idle.or(known.refresh_idle),
+            kills_access: set.kills_access || known.kills_access,
         }
     }
 
@@ -149,6 +161,7 @@ pub(crate) struct Tools {
     pub(crate) shelf: shelf::Shelf,
     pub(crate) rules: RefreshRules,
     pub(crate) log: log::DecisionLog,
+    pub(crate) findings: evidence::Findings,
 }
 
 impl Tools {
@@ -181,6 +194,8 @@ pub(crate) struct Whose {
     pub(crate) provider: Option<String>,
     /// Where its provider's endpoints may be.
     pub(crate) reach: Reach,
+    /// A harmless call that proves its token, where the token is shown there as usual.
+    pub(crate) check: Option<HttpUrl>,
 }
 
 impl Whose {
@@ -192,8 +207,17 @@ impl Whose {
             scope: connection.scope.clone(),
             provider: connection.provider.clone(),
             reach: Reach::of(connection.internal),
+            check: check_of(connection),
         }
     }
+}
+
+/// A token goes to the origin of its connection's URL and to no other.
+fn check_of(connection: &Connection) -> Option<HttpUrl> {
+    let check = HttpUrl::parse(connection.check_url.as_ref()?).ok()?;
+    let own = HttpUrl::parse(&connection.url).ok()?;
+    let usual = connection.presentation == Presentation::default();
+    Some(check).filter(|check| usual && check.same_origin(&own))
 }
 
 /// What [`decide::serve`] needs to know of a grant.

@@ -46,10 +46,13 @@ fn finding(noticed: &Noticed) -> Option<Finding> {
             );
             Some(Finding::warning("answers", what, mend))
         }
-        NoticeKind::EndedEarly => Some(Finding::note(
-            "answers",
-            format!("{issuer} refused an access token of {detail} s long before its end ({when})"),
-        )),
+        NoticeKind::EndedEarly => {
+            let (connection, age) = detail.split_once(' ').unwrap_or_default();
+            let what = format!(
+                "a token of {issuer} got a 401 when it was {age} s old, long before its end ({when})"
+            );
+            Some(Finding::note("answers", what).of(connection))
+        }
         // That a provider can be asked is nothing to mend, and later versions may notice more.
         _ => None,
     }

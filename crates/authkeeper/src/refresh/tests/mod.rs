@@ -2,6 +2,7 @@
 
 mod checked;
 mod crash;
+mod evidence;
 mod flights;
 mod forgotten;
 mod kinds;
@@ -142,6 +143,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
         "issuer": ISSUER,
         "token_endpoint": "https://as.example/token",
         "revocation_endpoint": "https://as.example/revoke",
+        "introspection_endpoint": "https://as.example/introspect",
     });
     let metadata: ServerMetadata = serde_json::from_value(metadata).unwrap();
     let refresh_token = RefreshToken {
