@@ -144,4 +144,12 @@ mod tests {
             Duration::from_secs(10)
         );
     }
+
+    #[test]
+    fn a_boot_is_known_by_its_uuid() {
+        let boot = BootId::parse("01020304-0506-0708-090a-0b0c0d0e0f10\n");
+        assert_eq!(boot, BootId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10));
+        assert_eq!(BootId::parse("zyx"), BootId(0));
+        assert_eq!(BootId::parse(""), BootId(0));
+    }
 }
