@@ -153,7 +153,7 @@ impl Flights {
         if let Some((_, end)) = lane.rest_left(now) {
             return Err(end);
         }
-        if why != Why::Recovery
+        if !goal.recovers
             && let Some((left, failures)) = self.breakers.open_for(&goal.issuer, now)
         {
             return Err(End::Later {

@@ -1,5 +1,6 @@
 //! The refresh transaction against a strict server, over the real store, with real tasks.
 
+mod bounds;
 mod crash;
 mod flights;
 mod forgotten;
