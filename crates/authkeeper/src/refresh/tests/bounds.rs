@@ -16,7 +16,9 @@ async fn claim_and_journal_are_there_before_the_first_byte() {
     bench.server.saw(1).await;
     let claim = grant(&runtime).await.claim.unwrap();
     assert_eq!(claim.phase, ClaimPhase::Spending);
-    let journal = open_journal(&bench.spill(), claim.attempt.as_str()).unwrap();
+    let journal = open_journal(&bench, &runtime, claim.attempt.as_str())
+        .await
+        .unwrap();
     let state = journal.state(&runtime.tools.sealer);
     assert_eq!(state, JournalState::Sending);
     bench.server.hold_before(false);
