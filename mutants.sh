@@ -1,26 +1,35 @@
 #!/usr/bin/env bash
 # Mutation testing: changes one thing of the source at a time and looks whether a test goes red. A command, not a part
-# of test.sh: it takes from minutes to an hour. What survives is killed by a new test or argued in docs/mutants.md.
+# of test.sh: it takes from minutes to hours. What survives is killed by a new test or argued in docs/mutants.md.
 #
-#   ./mutants.sh decide|classify|model|refresh|claim|explorer [more arguments of cargo mutants]
+#   ./mutants.sh decide|model|classify|refresh|claim|explorer [more arguments of cargo mutants]
 #
-# It works on a copy, so the tree may be edited meanwhile. The first pass runs the unit tests nearest to what is mutated,
-# the second runs all unit tests of the crate against what survived. A run takes up what earlier ones left: delete
-# target/mutants/PART/mutants.out to start afresh.
+# It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
+# a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
+# tests nearest to what is mutated, a second one all unit tests of the crate against what survived. A run takes up what
+# earlier ones left: delete target/mutants/PART to start afresh.
 set -euo pipefail
 cd "$(dirname "$0")"
+source=crates/authkeeper/src
 
 main() {
   command -v cargo-mutants >/dev/null || {
     echo "mutants.sh: please install it: cargo install cargo-mutants --locked" >&2
     exit 1
   }
-  local part="${1:-}" source=crates/authkeeper/src
+  local part="${1:-}"
   shift || true
+  mkdir -p "target/mutants/$part"
+  # Two that build in one folder would test each other's mutants.
+  exec 9>target/mutants/lock
+  flock --nonblock 9 || {
+    echo "mutants.sh: another one is at work" >&2
+    exit 75
+  }
   case "$part" in
-    decide) survive authkeeper refresh::decide "$@" -f "$source/refresh/decide.rs" ;;
+    decide) alone "$@" -f "src/refresh/decide.rs" ;;
+    model) alone "$@" -f "src/model/*.rs" ;;
     classify) survive authkeeper oauth:: "$@" -f "$source/oauth/classify.rs" ;;
-    model) survive authkeeper model:: "$@" -f "$source/model/*.rs" ;;
     refresh)
       survive authkeeper refresh:: "$@" -f "$source/refresh/*.rs" \
         -e "$source/refresh/decide.rs" -e "$source/refresh/claim.rs" -e "$source/refresh/spill.rs"
@@ -34,23 +43,38 @@ main() {
   esac
 }
 
+# The decisions and the model as a crate.
+alone() {
+  local pure=target/mutants/pure
+  rm -rf "$pure"
+  mkdir -p "$pure/src/refresh"
+  cp -r "$source/model" "$source/secret.rs" "$pure/src"
+  cp "$source"/refresh/decide*.rs "$pure/src/refresh"
+  printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' >"$pure/src/lib.rs"
+  {
+    printf '%s\n' '[package]' 'name = "pure"' 'edition = "2024"' '[workspace]' '[dependencies]'
+    # The same versions and features as in the workspace.
+    grep -E '^(jiff|serde|serde_json|thiserror|zeroize) = ' Cargo.toml
+  } >"$pure/Cargo.toml"
+  cp Cargo.lock "$pure"
+  mutate --dir "$pure" "$@"
+}
+
 # Exits non-zero when a mutant survives both passes.
 survive() {
   local package="$1" near="$2"
   shift 2
-  export CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR="$PWD/target/mutants/build"
-  if [ -n "$near" ] && mutate "$package" "$near" "$@"; then
+  local what=(--package "$package")
+  if [ "$package" = model ]; then what+=(--cargo-arg=--tests); else what+=(--cargo-arg=--lib); fi
+  if [ -n "$near" ] && mutate "${what[@]}" "$@" -- "$near"; then
     return
   fi
-  mutate "$package" "" "$@"
+  mutate "${what[@]}" "$@"
 }
 
 mutate() {
-  local package="$1" near="$2" tests=--lib
-  shift 2
-  [ "$package" = model ] && tests=--tests
-  cargo mutants --package "$package" --iterate --output "target/mutants/$part" --minimum-test-timeout 60 \
-    --colors never --no-times --cargo-arg "$tests" "$@" -- $near
+  CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR="$PWD/target/mutants/build" \
+    cargo mutants --iterate --output "target/mutants/$part" --minimum-test-timeout 60 --colors never --no-times "$@"
 }
 
 main "$@"

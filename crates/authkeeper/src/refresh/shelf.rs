@@ -227,6 +227,7 @@ mod tests {
         let at = |lineage, generation| (Lineage(lineage), Generation(generation));
         shelf.keep(&one, at(1, 4), &answer("secret-of-four"));
         shelf.keep(&one, at(1, 5), &answer("secret-of-five"));
+        shelf.keep(&one, at(1, 3), &answer("secret-of-a-latecomer"));
         for (attempt, lineage, generation) in [("a", 1, 3), ("b", 1, 4), ("c", 2, 9)] {
             let late = (&AttemptId::new(attempt), &answer(attempt));
             shelf.set_aside(&one, at(lineage, generation), late);
