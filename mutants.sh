@@ -29,13 +29,10 @@ main() {
   case "$part" in
     decide) alone "$@" -f "src/refresh/decide.rs" ;;
     model) alone "$@" -f "src/model/*.rs" ;;
-    classify) survive authkeeper oauth:: "$@" -f "$source/oauth/classify.rs" ;;
-    refresh)
-      survive authkeeper refresh:: "$@" -f "$source/refresh/*.rs" \
-        -e "$source/refresh/decide.rs" -e "$source/refresh/claim.rs" -e "$source/refresh/spill.rs"
-      ;;
-    claim) survive authkeeper refresh:: "$@" -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" ;;
-    explorer) survive model "" "$@" -f "model/src/*.rs" ;;
+    classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
+    refresh) refresh ;;
+    claim) survive authkeeper refresh:: -- -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" "$@" ;;
+    explorer) survive model -- -f "model/src/*.rs" "$@" ;;
     *)
       sed -n 's/^#   //p' "$0" >&2
       exit 64
@@ -60,13 +57,37 @@ alone() {
   mutate --dir "$pure" "$@"
 }
 
-# Exits non-zero when a mutant survives both passes.
+# Each file with the tests nearest to it.
+refresh() {
+  local missed=0
+  of breaker breaker || missed=1
+  of log refresh::log outcomes::a_lost || missed=1
+  of flight flights:: bounds:: parts:: outcomes::an_outage || missed=1
+  of worker worker keeper bounds:: || missed=1
+  of mod parts:: bounds:: outcomes::an_outage || missed=1
+  of orphans forgotten:: || missed=1
+  of shelf shelf:: second_chances forgotten:: || missed=1
+  return "$missed"
+}
+
+of() {
+  local part="refresh-$1" file="$1"
+  shift
+  survive authkeeper "$@" -- -f "$source/refresh/$file.rs"
+}
+
+# PACKAGE TEST… -- ARGUMENT…: exits non-zero when a mutant survives both passes.
 survive() {
-  local package="$1" near="$2"
-  shift 2
-  local what=(--package "$package")
-  if [ "$package" = model ]; then what+=(--cargo-arg=--tests); else what+=(--cargo-arg=--lib); fi
-  if [ -n "$near" ] && mutate "${what[@]}" "$@" -- "$near"; then
+  local package="$1" near=()
+  shift
+  while [ "$1" != "--" ]; do
+    near+=("$1")
+    shift
+  done
+  shift
+  local what=(--package "$package" --cargo-arg=--lib)
+  if [ "$package" = model ]; then what=(--package model --cargo-arg=--tests); fi
+  if [ "${#near[@]}" -gt 0 ] && mutate "${what[@]}" "$@" -- -- "${near[@]}"; then
     return
   fi
   mutate "${what[@]}" "$@"
@@ -78,3 +99,4 @@ mutate() {
 }
 
 main "$@"
+exit
