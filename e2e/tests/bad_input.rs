@@ -383,6 +383,16 @@ fn usage_errors() {
     );
     usage(&["run", "--with", "x"], &["<CMD>"]);
     usage(&["run", "--", "true"], &["--with"]);
+    let taken_over = ["import", "x", "https://a.example", "--from-mcp-remote"];
+    for own in [
+        ["--client-auth", "none"],
+        ["--client-metadata-url", "https://a.example/c"],
+    ] {
+        usage(
+            &[&taken_over[..], &own].concat(),
+            &["--from-mcp-remote", own[0]],
+        );
+    }
 }
 
 #[test]

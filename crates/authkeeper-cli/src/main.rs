@@ -8,6 +8,7 @@
 mod app;
 mod args;
 mod authority;
+mod bounded;
 mod browser;
 mod carry;
 mod commands;

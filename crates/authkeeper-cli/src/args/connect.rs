@@ -207,7 +207,9 @@ pub(crate) struct ImportArgs {
     #[arg(
         long,
         requires = "url",
-        conflicts_with_all = ["refresh_token_stdin", "refresh_token_file", "token_url", "client_id"]
+        conflicts_with_all = [
+            "refresh_token_stdin", "refresh_token_file", "token_url", "client_id", "client_auth", "client_metadata_url"
+        ]
     )]
     pub(crate) from_mcp_remote: bool,
     /// Where mcp-remote keeps its files [default: `$MCP_REMOTE_CONFIG_DIR`, else ~/.mcp-auth]
