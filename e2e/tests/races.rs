@@ -25,8 +25,8 @@ use e2e::http;
 use e2e::recorder::{Subject, secret_of};
 use e2e::sandbox;
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, early_refresh, records_of, refreshes, status, token,
-    until_expired, until_held,
+    SOON, assert_no_leaks, call_script, connect_api, early_refresh, newest, records_of, refreshes,
+    status, token, until_expired, until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
@@ -84,14 +84,6 @@ fn race(
             output
         }
     }
-}
-
-/// What the provider issued last of this kind.
-fn newest(server: &Server, kind: &str) -> String {
-    let issued = server.ctl("issued");
-    let mut issued = issued.as_array().unwrap().iter();
-    let newest = issued.rfind(|secret| secret["kind"] == kind);
-    newest.unwrap()["value"].as_str().unwrap().to_owned()
 }
 
 // ---- A sign-in --------------------------------------------------------------------------------
@@ -281,18 +273,12 @@ fn an_unconfirmed_import_stays_suspended_whatever_comes_late() {
 
 // ---- Rotating a secret ------------------------------------------------------------------------
 
-fn secret_file(home: &Home, name: &str, content: &str) -> PathBuf {
-    let path = home.outside().join(name);
-    fs::write(&path, content).unwrap();
-    path
-}
-
 /// A connection as the client with a secret, whose token has ended.
 fn with_secret() -> (Home, Server) {
     let home = Home::new();
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "2")]);
     home.write_config("[refresh]\nquiet_period = \"2s\"\n");
-    let old = secret_file(&home, "old", &secret_of(&server, "conf"));
+    let old = home.secret_file("old", &secret_of(&server, "conf"));
     let url = server.url("/api");
     let client = ["--client-id", "conf", "--client-secret-file"];
     let words = [&["connect", "api", &url][..], &client].concat();
@@ -308,7 +294,7 @@ fn rotate_secret_during_a_refresh(fate: Fate) -> (Home, Server, Output) {
     let late = race((&home, &server), ("hold", fate), || {
         let secret = server.ctl("rotate-secret?id=conf");
         let new = secret["client_secret"].as_str().unwrap().to_owned();
-        let new = secret_file(&home, "new", &new);
+        let new = home.secret_file("new", &new);
         let words = ["rotate", "api", "--client-secret-file"];
         let words = [&words[..], &[new.to_str().unwrap()]].concat();
         let _ = home.run(&words).expect_code(0);
@@ -348,7 +334,7 @@ fn a_new_key_is_in_use_though_the_old_one_is_refused_late() {
     let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
     let key = |name: &str| {
         let key = server.control("keys", &json!({"name": name}))["key"].clone();
-        secret_file(&home, name, key.as_str().unwrap())
+        home.secret_file(name, key.as_str().unwrap())
     };
     let (first, second) = (key("first"), key("second"));
     let url = format!("{}/api", server.url());
@@ -372,9 +358,8 @@ fn a_new_key_is_in_use_though_the_old_one_is_refused_late() {
 }
 
 fn start_call(home: &Home) -> Running<'_> {
-    let script = "printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" | \
-                  curl -s -o /dev/null -w '%{http_code}' -H @- \"$AUTHKEEPER_URL/c/api/me\"";
-    let words = ["run", "--with", "api", "--", "sh", "-c", script];
+    let script = call_script("api/me");
+    let words = ["run", "--with", "api", "--", "sh", "-c", &script];
     home.authkeeper(&words).spawn()
 }
 

@@ -20,7 +20,8 @@ Exit codes, the worst finding's: 0 nothing worse than a warning
   74 the store
   78 the configuration, permissions, or a difference from the profile
   75 a person must act
-  69 no token is left and the provider does not answer
+  69 the provider's answer is awaited, or it gives none where no token is
+     left; also a repair while other processes use the store
   65 the profile can't be read";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
@@ -30,9 +31,11 @@ Examples:
   authkeeper check             one call over each connection
   authkeeper check notion --json
 
-Exit codes: 0 it answered
-  69 it can't be reached           75 a person must act
-  77 it refuses this account       65 its answer can't be understood";
+Exit codes, of several connections the worst's: 0 it answered
+  65 its answer can't be understood    66 there is no such connection
+  69 it can't be reached now           74 the store
+  75 a person must act                 77 it refuses this account
+  78 the configuration, the key, or our client's secret";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -171,6 +171,19 @@ pub(crate) struct RunArgs {
     pub(crate) command: Vec<OsString>,
 }
 
+impl Command {
+    /// Whose standard output is not ours to print JSON on, and why.
+    pub(crate) fn prints_its_own(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Run(_) => Some(("run", "what its command prints")),
+            Self::Mcp { .. } => Some(("mcp", "the MCP client's messages")),
+            Self::Completions { .. } => Some(("completions", "a shell's script")),
+            Self::Man(ManArgs { out: None }) => Some(("man", "a manual page")),
+            _ => None,
+        }
+    }
+}
+
 /// The whole command line, for what is made of it.
 pub(crate) fn whole() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
