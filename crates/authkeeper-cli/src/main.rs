@@ -147,6 +147,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Connect(args) => commands::connect::connect(app, *args).await,
         Command::Import(args) => commands::import::import(app, *args).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
+        Command::RotateKey(args) => commands::rotate_key::rotate_key(app, &args).await,
         Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
         Command::Disconnect { name, forget } => {
             commands::connect::disconnect(app, &name, forget).await

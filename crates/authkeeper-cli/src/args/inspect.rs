@@ -1,8 +1,10 @@
 //! What is typed to see how things stand.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+
+use crate::settings::parse_duration;
 
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -36,6 +38,20 @@ Exit codes, of several connections the worst's: 0 it answered
   69 it can't be reached now           74 the store
   75 a person must act                 77 it refuses this account
   78 the configuration, the key, or our client's secret";
+
+pub(super) const ROTATE_KEY_EXAMPLES: &str = "\
+Examples:
+  authkeeper rotate-key
+  authkeeper rotate-key --wait 10m    wait for runs that began before
+
+Everything stays readable at every moment, whatever ends this command. The old
+key goes once nothing is sealed with it and no process holds it; until then the
+key file holds both, and the same command goes on with it. A backup of the
+store opens only with the key of its day: keep that with it.
+
+Exit codes: 0 the new key is in use and the old one is gone
+  75 the new key is in use; run it again once the old one is free
+  74 the key or the store can't be written";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -78,6 +94,13 @@ pub(crate) struct DoctorArgs {
     /// Compare with a snapshot: a file, or NAME for profiles/NAME.json beside the configuration file
     #[arg(long, value_name = "PROFILE", conflicts_with = "repair")]
     pub(crate) against: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateKeyArgs {
+    /// How long to wait for processes that began with the old key
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Subcommand)]

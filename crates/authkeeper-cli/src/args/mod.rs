@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
-pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs};
+pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, RotateKeyArgs};
 use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Put a new API key or client secret in the place of the current one, which serves on for an overlap
     #[command(after_help = connect::ROTATE_EXAMPLES)]
     Rotate(RotateArgs),
+    /// Seal the store with a new key, while other processes work
+    #[command(after_help = inspect::ROTATE_KEY_EXAMPLES)]
+    RotateKey(RotateKeyArgs),
     /// Revoke at the provider (RFC 7009) and forget
     Disconnect {
         /// The connection

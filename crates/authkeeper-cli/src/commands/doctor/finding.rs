@@ -51,7 +51,9 @@ impl Area {
     fn of(check: &str) -> Self {
         match check {
             "config" => Self::Configuration,
-            "store" | "permissions" | "file_system" | "rollback" | "leftovers" => Self::Store,
+            "store" | "key" | "permissions" | "file_system" | "rollback" | "leftovers" => {
+                Self::Store
+            }
             "clock" | "metadata" | "reach" | "answers" => Self::Providers,
             "hook" | "boundary" | "environment" | "processes" => Self::Surroundings,
             _ => Self::Connections,

@@ -74,6 +74,7 @@ pub(crate) async fn doctor(
     }
     let mut findings = early;
     findings.push(places::home(app.runtime.store_is_copy()));
+    findings.push(places::key(app.runtime.seal_key_is_changing()));
     findings.extend(look(&app, &inspections, args.offline).await);
     let report = Report {
         findings,

@@ -66,6 +66,16 @@ pub(super) fn home(copied: bool) -> Finding {
     Finding::error("home", Exit::Config, what, mend)
 }
 
+/// A key that is to go and did not yet is one more that opens all.
+pub(super) fn key(changing: bool) -> Finding {
+    if !changing {
+        return Finding::ok("key", "one key seals and opens everything");
+    }
+    let what = "a rotation of the key is not over: the key file holds the old key beside the new one, and something may be \
+                sealed with it";
+    Finding::warning("key", what, "authkeeper rotate-key goes on with it")
+}
+
 /// Nobody but this user may read any of it.
 pub(super) fn permissions(places: &[Place], me: u32) -> Vec<Finding> {
     let mut findings: Vec<Finding> = places

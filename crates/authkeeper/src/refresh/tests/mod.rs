@@ -8,6 +8,7 @@ mod forgotten;
 mod kinds;
 mod noticing;
 mod outcomes;
+mod seal_key;
 mod second_chances;
 mod server;
 mod timing;

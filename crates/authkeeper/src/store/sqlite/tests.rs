@@ -87,7 +87,7 @@ fn a_wrong_a_missing_and_a_newer_one_are_told_apart() {
         Err(StoreError::KeyMissing { .. })
     ));
     assert!(!key.exists(), "no key is made for a store that has one");
-    load_key(&key, Path::new("elsewhere"), true, &Seams::system()).unwrap();
+    Sealer::load(&key, Path::new("elsewhere"), true, &Seams::system()).unwrap();
     assert!(matches!(
         open(folder.path()),
         Err(StoreError::WrongKey { .. })
@@ -207,7 +207,7 @@ fn without_the_keys_check(folder: &Path) {
     drop(raw);
     drop(open(folder).unwrap());
     fs::rename(folder.join("key"), folder.join("aside")).unwrap();
-    load_key(
+    Sealer::load(
         &folder.join("key"),
         Path::new("elsewhere"),
         true,
@@ -250,8 +250,7 @@ fn the_schema_fits_one_page() {
 /// A store as the first format had it, with a sealed client secret.
 fn first_format(folder: &Path) -> Sealer {
     let seams = Seams::system();
-    let key = load_key(&folder.join("key"), &folder.join("store.db"), true, &seams).unwrap();
-    let sealer = Sealer::new(key, seams);
+    let sealer = Sealer::load(&folder.join("key"), &folder.join("store.db"), true, &seams).unwrap();
     let sql = Sqlite::open(folder.join("store.db")).unwrap();
     sql.execute_batch(include_str!("test-schema-1.sql"))
         .unwrap();
