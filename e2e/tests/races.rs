@@ -9,6 +9,7 @@
 //! | an import, not confirmed      | refused; after a `disconnect` suspended, and stays so                             |
 //! | `rotate --client-secret-file` | the new secret is in use though the old one is refused late                       |
 //! | `rotate --key-file`           | the new key is in use though the old one is refused late                          |
+//! | `rotate-key`                  | what comes late is kept and readable; then, and not before, the old seal key goes |
 //! | a backup of the store is back | the spent token is not sent: the answer is waited for, or taken from beside it    |
 #![expect(
     clippy::unwrap_used,
@@ -361,6 +362,56 @@ fn start_call(home: &Home) -> Running<'_> {
     let script = call_script("api/me");
     let words = ["run", "--with", "api", "--", "sh", "-c", &script];
     home.authkeeper(&words).spawn()
+}
+
+// ---- Rotating the seal key ----------------------------------------------------------------------
+
+#[test]
+fn a_refresh_in_flight_keeps_its_answer_though_the_seal_key_is_replaced() {
+    for fate in FATES {
+        let (home, server) = expired();
+        let mut rotated = None;
+        let late = race((&home, &server), ("hold?mode=after", fate), || {
+            rotated = Some(home.run(&["rotate-key", "--wait", "1s", "--json"]));
+        });
+        let rotated = rotated.unwrap();
+        let held = fate != Fate::Killed;
+        assert_eq!(
+            rotated.code(),
+            Some(if held { 75 } else { 0 }),
+            "{fate:?}: {}",
+            rotated.stderr
+        );
+        let done = rotated.json();
+        assert_eq!(
+            (&done["retired"], &done["old_key_held"]),
+            (&json!(!held), &json!(held)),
+            "{fate:?}"
+        );
+        if held {
+            let _ = late.expect_code(0);
+            assert_eq!(status(&home, "api")["generation"], 2, "{fate:?}");
+            let _ = token(&home, "api").run().expect_code(0);
+        } else {
+            // Its answer reached nobody, and is lost with any key; what the store holds is not.
+            let now = status(&home, "api");
+            assert_eq!(
+                (&now["state"], &now["refreshable"]),
+                (&json!("active"), &json!(true))
+            );
+            let _ = home.run(&["reauthorize", "api"]).expect_code(0);
+        }
+        let again = home.run(&["rotate-key", "--json"]).expect_code(0).json();
+        assert_eq!(
+            (&again["retired"], &again["resumed"]),
+            (&json!(true), &json!(held)),
+            "{fate:?}"
+        );
+        let _ = early_refresh(&home, &server, "api", 60)
+            .run()
+            .expect_code(0);
+        assert_no_leaks(&home, &[&server]);
+    }
 }
 
 // ---- Restoring a backup -----------------------------------------------------------------------
