@@ -56,8 +56,8 @@ fn the_new_key_opens_everything_and_the_old_one_nothing() {
         (&done["retired"], &done["resumed"]),
         (&true.into(), &false.into())
     );
-    // The check of the key, the refresh token and the access token.
-    assert_eq!(done["rows"]["anew"], 3, "{done}");
+    // The check of the key, the key for marks, the refresh token and the access token.
+    assert_eq!(done["rows"]["anew"], 4, "{done}");
     assert_over(home);
     assert_eq!(ground.token(EARLIER), before);
 
@@ -69,7 +69,7 @@ fn the_new_key_opens_everything_and_the_old_one_nothing() {
     fs::write(key(home), &new).unwrap();
     let said = home.run(&["rotate-key"]).expect_code(0);
     assert_eq!(said.stdout, "");
-    for words in ["Sealed anew: 3 values in the store", "old key is retired"] {
+    for words in ["Sealed anew: 4 values in the store", "old key is retired"] {
         assert!(said.stderr.contains(words), "{}", said.stderr);
     }
     ground.expect_unharmed();

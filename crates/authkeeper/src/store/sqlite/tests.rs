@@ -180,7 +180,7 @@ async fn a_truncated_store_is_salvaged_and_its_secrets_still_open() {
     assert!(rows("audit") > 100, "{salvaged:?}");
     assert_eq!(
         (rows("meta"), rows("grant_family"), rows("access_token")),
-        (2, 1, 1)
+        (3, 1, 1)
     );
     assert_eq!(
         fs::read(&salvaged.kept_at).unwrap(),
