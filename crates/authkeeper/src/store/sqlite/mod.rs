@@ -319,10 +319,12 @@ fn compact(schema: &str) -> String {
     let lines = schema
         .lines()
         .map(|line| line.split("--").next().unwrap_or_default());
-    lines
-        .flat_map(str::split_whitespace)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    let text = words.join(" ");
+    text.replace(", ", ",")
+        .replace(" (", "(")
+        .replace("( ", "(")
+        .replace(" )", ")")
 }
 
 fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> Result<()> {
