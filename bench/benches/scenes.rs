@@ -41,11 +41,12 @@ async fn herds(callers: usize) {
     let machine = Arc::new(Machine::connected(ROUND_TRIP).await);
     machine.advance(LIFETIME);
     let waits = herd(&machine, callers).await;
-    assert_eq!(machine.provider.requests(), 1);
+    let requests = machine.provider.requests();
+    assert_eq!(requests, 1);
     let beyond = percentile(&waits, 0.99).saturating_sub(ROUND_TRIP);
     let last = percentile(&waits, 1.0).saturating_sub(ROUND_TRIP);
     let what = format!("herd of {callers}: requests, p99 and longest beyond 50 ms");
-    figure(&what, &format!("1, {beyond:.1?}, {last:.1?}"));
+    figure(&what, &format!("{requests}, {beyond:.1?}, {last:.1?}"));
 }
 
 async fn dead_endpoint() {

@@ -10,6 +10,7 @@ mod kinds;
 mod noticing;
 mod outcomes;
 mod parts;
+mod seal_key;
 mod second_chances;
 mod server;
 mod timing;
