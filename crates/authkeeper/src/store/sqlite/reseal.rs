@@ -214,7 +214,8 @@ mod tests {
             &[&seal("g", "refresh_token", 3), &seal("g", "standby_key", 2)],
         );
         put(
-            "INSERT INTO access_token VALUES ('g', '', '', ?1, 1, 4, 'now', 1, 'x', NULL, NULL, 0)",
+            "INSERT INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation, issued, lifetime,
+                lifetime_source, after_rejection) VALUES ('g', '', '', ?1, 1, 4, 'now', 1, 'x', 0)",
             &[&seal("g", "access_token", 4)],
         );
         let pending = 2 * usize::try_from(BATCH).unwrap() + 3;
