@@ -81,17 +81,17 @@ fn action(status: &ConnectionStatus) -> Option<String> {
     let name = &status.connection.name;
     let again = to_begin_again(name.as_str(), status.grant_type);
     match status.state {
-        ConnectionState::ReauthorizationRequired { .. } => Some(again),
+        ConnectionState::ReauthorizationRequired { .. }
+        | ConnectionState::Suspended {
+            reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
+            ..
+        } => Some(again),
         ConnectionState::Active if key_is_refused(status) => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Suspended {
             reason: SuspendReason::SecondCopy,
             ..
         } => Some(format!("authkeeper import {name} --other-copy-retired")),
-        ConnectionState::Suspended {
-            reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
-            ..
-        } => Some(again),
         ConnectionState::Active if status.left.is_zero() && !status.refreshable => Some(again),
         _ => None,
     }
