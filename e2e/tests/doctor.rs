@@ -61,7 +61,7 @@ fn a_healthy_installation_is_called_so() {
     let said = home.run(&["doctor"]).expect_code(0).stdout;
     assert!(said.contains("ok: "), "{said}");
     assert!(
-        said.contains("is sound and opens with its key; 1 connections"),
+        said.contains("is sound and opens with its key; 1 connection can"),
         "{said}"
     );
     assert!(!said.contains("warning"), "{said}");
