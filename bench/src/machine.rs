@@ -126,7 +126,7 @@ impl Machine {
     }
 
     /// Asks for a connection's token.
-    pub async fn ask(&self, connection: &str) -> Result<IssuedToken, TokenError> {
+    pub async fn ask(&self, connection: &str) -> Result<Arc<IssuedToken>, TokenError> {
         let request = TokenRequest::new(name(connection));
         self.runtime.access_token(&request).await
     }

@@ -18,6 +18,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
+//! | [`live`] | tokens handed out from memory while nothing has changed |
 //! | [`inspect`] | looking at all of it without changing any |
 //! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
 //! | [`catalogue`] | what is known of providers, as data with sources and dates |
@@ -56,12 +57,14 @@ pub mod fault;
 pub mod fuzz;
 pub mod http;
 pub mod inspect;
+pub mod live;
 pub mod model;
 pub mod near;
 pub mod oauth;
 pub mod refresh;
 pub mod runtime;
 pub mod secret;
+mod serving;
 mod shown;
 pub mod signin;
 pub mod store;

@@ -190,12 +190,12 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
     }
 }
 
-async fn ask(runtime: &Runtime) -> Result<IssuedToken, TokenError> {
+async fn ask(runtime: &Runtime) -> Result<Arc<IssuedToken>, TokenError> {
     runtime.access_token(&TokenRequest::new(name())).await
 }
 
 /// As a caller does whose call got a 401 with this generation.
-async fn after_401(runtime: &Runtime, generation: u64) -> Result<IssuedToken, TokenError> {
+async fn after_401(runtime: &Runtime, generation: u64) -> Result<Arc<IssuedToken>, TokenError> {
     let request = TokenRequest::new(name()).after_401(Some(Generation(generation)));
     runtime.access_token(&request).await
 }

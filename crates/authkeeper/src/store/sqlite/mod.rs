@@ -18,8 +18,8 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -35,7 +35,7 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
+    CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
     SignedIn, Spend, Store, StoreError,
     seal::{Belongs, Sealer, load_key, unusable},
 };
@@ -43,7 +43,7 @@ use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Provider,
+        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Provider,
         ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
@@ -60,6 +60,9 @@ const STEPS: &[&str] = &[include_str!("from-1.sql")];
 const ROOM: usize = 64 * 1024;
 /// `SQLite`'s code for an index that can't be made as large as it must be (`SQLITE_IOERR_SHMSIZE`).
 const NO_ROOM_FOR_INDEX: i32 = 4874;
+
+/// No `data_version` of `SQLite`'s.
+const NOT_SEEN: i64 = i64::MIN;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const KEY_CHECK: Belongs<'static> = Belongs {
@@ -81,6 +84,9 @@ pub struct SqliteStore {
     sealer: Sealer,
     reader: Mutex<Sqlite>,
     writer: OnceLock<Writer>,
+    epoch: Arc<Epoch>,
+    /// `SQLite`'s own number for what the reader saw last; none before the first look.
+    seen: AtomicI64,
     /// It was copied here and nobody has said that the other copy is retired.
     copied: AtomicBool,
 }
@@ -114,6 +120,8 @@ impl SqliteStore {
             sealer,
             reader,
             writer: OnceLock::new(),
+            epoch: Arc::default(),
+            seen: AtomicI64::new(NOT_SEEN),
             copied: AtomicBool::new(!at_home),
         })
     }
@@ -143,7 +151,8 @@ impl SqliteStore {
     {
         if self.writer.get().is_none() {
             let ticket = self.path.with_extension("turn");
-            let _ = self.writer.set(Writer::start(&self.path, ticket)?);
+            let writer = Writer::start(&self.path, ticket, Arc::clone(&self.epoch))?;
+            let _ = self.writer.set(writer);
         }
         match self.writer.get() {
             Some(writer) => writer.run(work).await,
@@ -495,6 +504,22 @@ fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Resu
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn epoch(&self) -> &Arc<Epoch> {
+        &self.epoch
+    }
+
+    fn look(&self) -> Result<()> {
+        self.read(|sql| {
+            // It changes with every commit that another connection than the reader made, in whatever process.
+            let mut version = sql.prepare_cached("PRAGMA data_version")?;
+            let version: i64 = version.query_row([], |row| row.get(0))?;
+            if self.seen.swap(version, Ordering::AcqRel) != version {
+                self.epoch.raise();
+            }
+            Ok(())
+        })
+    }
+
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>> {
         self.read(|sql| {
             sql.prepare_cached("SELECT * FROM connection WHERE name = ?1")?
@@ -920,6 +945,14 @@ impl Store for SqliteStore {
             Ok((kept, inserted == 1))
         })
         .await
+    }
+
+    async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
+        self.read(|sql| {
+            let open = "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND event = ?2 AND ended IS NULL)";
+            let of = [connection.as_str(), event.as_str()];
+            sql.prepare_cached(open)?.query_row(of, |row| row.get(0))
+        })
     }
 
     async fn troubles(&self) -> Result<Vec<Trouble>> {
