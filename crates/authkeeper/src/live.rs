@@ -207,6 +207,11 @@ impl Live {
         entry.is_some_and(|entry| std::mem::replace(&mut entry.logged, decision) != decision)
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries().len()
+    }
+
     fn entries(&self) -> RwLockReadGuard<'_, HashMap<ConnectionName, Entry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,7 +26,7 @@ use crate::{
     },
     secret::SecretString,
     store::{
-        CarriedCall, StoreError,
+        CarriedCall, StoreError, Use,
         owners::{Owners, private_folder},
         seal::unusable,
         sqlite::SqliteStore,
@@ -410,6 +410,11 @@ impl Runtime {
             self.tools.seams.random_id()
         )
         .into()
+    }
+
+    /// What this process has asked of the store so far.
+    pub fn store_use(&self) -> &Use {
+        self.tools.store.used()
     }
 
     /// The time by the runtime's clock.

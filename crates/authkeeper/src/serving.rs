@@ -34,10 +34,6 @@ impl Runtime {
         if let Some(token) = self.live.token(request.connection(), request.ask()) {
             return Ok(token);
         }
-        self.live.look(&*self.tools.store)?;
-        if let Some(token) = self.live.token(request.connection(), request.ask()) {
-            return Ok(token);
-        }
         // Boxed: the long way's state is large, and seldom needed.
         Box::pin(self.serve(request)).await
     }
@@ -52,6 +48,10 @@ impl Runtime {
     async fn serve(&self, request: &TokenRequest) -> Result<Arc<IssuedToken>, TokenError> {
         let mut ended = None;
         for _ in 0..ROUNDS {
+            self.live.look(&*self.tools.store)?;
+            if let Some(token) = self.live.token(request.connection(), request.ask()) {
+                return Ok(token);
+            }
             let known = self.known(request.connection()).await?;
             let (connection, grant) = (known.connection(), known.grant());
             let whose = Whose::of(connection);
@@ -106,13 +106,11 @@ impl Runtime {
 
     /// What the store says now; those who ask together read it once.
     async fn known(&self, name: &ConnectionName) -> Result<Arc<Known>, TokenError> {
-        let store = &self.tools.store;
-        self.live.look(&**store)?;
         if let Some(known) = self.live.read_by_others(name) {
             return Ok(known);
         }
         // Before the rows: what is written in between makes them newer than their epoch, never older.
-        let epoch = store.epoch().get();
+        let epoch = self.tools.store.epoch().get();
         match self.find(name).await {
             Ok((connection, grant)) => Ok(self.live.share(epoch, connection, grant)),
             Err(error) => {
@@ -136,7 +134,9 @@ impl Runtime {
         let more_to_do = grant.claim.is_some() || warn_in.is_some_and(|span| span.is_zero());
         let repeats = decide::repeats_for(standing(grant), more_to_do, now);
         match (repeats, &grant.access) {
-            (Some(repeats), Some(access)) if token.min_ttl_met => {
+            // One that lives shorter than this caller asked for may be right for the next.
+            (Some(_), _) if !token.min_ttl_met => {}
+            (Some(repeats), Some(access)) => {
                 let until_warning = warn_in.filter(|span| !span.is_zero());
                 let spans = Spans {
                     repeats: repeats.min(until_warning.unwrap_or(repeats)),

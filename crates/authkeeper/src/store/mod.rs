@@ -280,6 +280,29 @@ impl Epoch {
     }
 }
 
+/// What this process has asked of its store so far.
+#[derive(Debug, Default)]
+pub struct Use {
+    reads: AtomicU64,
+    commits: AtomicU64,
+}
+
+impl Use {
+    /// How often it was read, looks included.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions were committed: each is one wait for the disk.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A store of connections and grants.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -288,6 +311,8 @@ pub trait Store: Send + Sync + 'static {
     /// Looks whether anybody else has changed anything since the last look, and raises the epoch if so. It costs
     /// microseconds and waits for nobody.
     fn look(&self) -> Result<()>;
+    /// What this process has asked of it.
+    fn used(&self) -> &Use;
     /// One connection.
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>>;
     /// All connections, by name.

@@ -4,6 +4,7 @@ mod crash;
 mod flights;
 mod forgotten;
 mod kinds;
+mod live;
 mod outcomes;
 mod second_chances;
 mod server;
@@ -39,11 +40,32 @@ const ISSUER: &str = "https://as.example";
 pub(super) struct Ahead {
     real: SystemClock,
     by: Mutex<Duration>,
+    /// By how much the wall clock alone was stepped.
+    wall: Mutex<Duration>,
+    /// While there is one, the ticks stand still.
+    stopped: Mutex<Option<u64>>,
 }
 
 impl Ahead {
     fn advance(&self, by: Duration) {
         *self.by.lock().unwrap() += by;
+    }
+
+    /// Stops the ticks for as long as what is returned lives: a slow machine changes nothing then.
+    fn stop(&self) -> impl Drop + '_ {
+        struct Stopped<'a>(&'a Ahead);
+        impl Drop for Stopped<'_> {
+            fn drop(&mut self) {
+                *self.0.stopped.lock().unwrap() = None;
+            }
+        }
+        *self.stopped.lock().unwrap() = Some(self.ticks());
+        Stopped(self)
+    }
+
+    /// Steps the wall clock alone.
+    fn step_wall(&self, by: Duration) {
+        *self.wall.lock().unwrap() += by;
     }
 }
 
@@ -52,13 +74,19 @@ impl Clock for Ahead {
     fn now(&self) -> Moment {
         let mut now = self.real.now();
         let by = *self.by.lock().unwrap();
-        now.wall = now.wall.saturating_add(by).unwrap();
+        let wall = by + *self.wall.lock().unwrap();
+        now.wall = now.wall.saturating_add(wall).unwrap();
         now.boot.since += by;
         now
     }
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration.min(Duration::from_millis(20))).await;
+    }
+
+    fn ticks(&self) -> u64 {
+        let since_boot = u64::try_from(self.now().boot.since.as_nanos()).unwrap();
+        self.stopped.lock().unwrap().unwrap_or(since_boot)
     }
 }
 
@@ -84,6 +112,8 @@ impl Bench {
         let clock = Ahead {
             real: SystemClock::new(),
             by: Mutex::default(),
+            wall: Mutex::default(),
+            stopped: Mutex::default(),
         };
         let bench = Self {
             folder: tempfile::tempdir().unwrap(),

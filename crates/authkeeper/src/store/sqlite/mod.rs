@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
-    SignedIn, Spend, Store, StoreError,
+    SignedIn, Spend, Store, StoreError, Use,
     seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
@@ -85,6 +85,7 @@ pub struct SqliteStore {
     reader: Mutex<Sqlite>,
     writer: OnceLock<Writer>,
     epoch: Arc<Epoch>,
+    used: Arc<Use>,
     /// `SQLite`'s own number for what the reader saw last; none before the first look.
     seen: AtomicI64,
     /// It was copied here and nobody has said that the other copy is retired.
@@ -121,6 +122,7 @@ impl SqliteStore {
             reader,
             writer: OnceLock::new(),
             epoch: Arc::default(),
+            used: Arc::default(),
             seen: AtomicI64::new(NOT_SEEN),
             copied: AtomicBool::new(!at_home),
         })
@@ -132,6 +134,7 @@ impl SqliteStore {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Sqlite) -> rusqlite::Result<T>) -> Result<T> {
+        Use::count(&self.used.reads);
         work(&self.reader()).map_err(|error| fault(&self.place(), &error))
     }
 
@@ -151,7 +154,8 @@ impl SqliteStore {
     {
         if self.writer.get().is_none() {
             let ticket = self.path.with_extension("turn");
-            let writer = Writer::start(&self.path, ticket, Arc::clone(&self.epoch))?;
+            let told = (Arc::clone(&self.epoch), Arc::clone(&self.used));
+            let writer = Writer::start(&self.path, ticket, told)?;
             let _ = self.writer.set(writer);
         }
         match self.writer.get() {
@@ -402,13 +406,19 @@ fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// One change that is made again and again: read and planned once.
+fn run(sql: &Sqlite, change: &str, with: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    sql.prepare_cached(change)?.execute(with)
+}
+
 fn put_access(
     sql: &Sqlite,
     grant: &GrantId,
     sealed: &[u8],
     token: &AccessToken,
 ) -> rusqlite::Result<()> {
-    sql.execute(
+    run(
+        sql,
         "INSERT OR REPLACE INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation,
             issued, lifetime, lifetime_source, scope, resource, after_rejection)
          VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -460,7 +470,7 @@ impl SqliteStore {
 
 fn audit(sql: &Sqlite, at: Timestamp, record: &serde_json::Value) -> rusqlite::Result<()> {
     let put = "INSERT INTO audit (at, record) VALUES (?1, ?2)";
-    sql.execute(put, params![millis(at), record.to_string()])?;
+    run(sql, put, params![millis(at), record.to_string()])?;
     Ok(())
 }
 
@@ -471,7 +481,8 @@ fn put_claim(
     spend: &Spend,
     claim: &Claim,
 ) -> rusqlite::Result<bool> {
-    let claimed = sql.execute(
+    let claimed = run(
+        sql,
         "UPDATE grant_family SET claim_attempt = ?4, claim_number = ?5, claim_owner = ?6, claim_since = ?7,
             claim_unknown = NULL, claim_unknown_since = NULL
          WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = ?8
@@ -506,6 +517,10 @@ fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Resu
 impl Store for SqliteStore {
     fn epoch(&self) -> &Arc<Epoch> {
         &self.epoch
+    }
+
+    fn used(&self) -> &Use {
+        &self.used
     }
 
     fn look(&self) -> Result<()> {
@@ -555,7 +570,8 @@ impl Store for SqliteStore {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
             let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
-            sql.query_row(select, [issuer.as_str(), id.as_str()], read)
+            sql.prepare_cached(select)?
+                .query_row([issuer.as_str(), id.as_str()], read)
                 .optional()
         })
     }
@@ -698,7 +714,8 @@ impl Store for SqliteStore {
         self.check_home(&spend.grant).await?;
         let (spend, seen, claim) = (spend.clone(), seen.clone(), claim.clone());
         self.write(move |sql| {
-            let taken = sql.execute(
+            let taken = run(
+                sql,
                 "UPDATE grant_family SET claim_attempt = ?5, claim_number = ?6, claim_owner = ?7, claim_since = ?8,
                     claim_unknown = NULL, claim_unknown_since = NULL
                  WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = 'active'
@@ -725,7 +742,7 @@ impl Store for SqliteStore {
             let release = "UPDATE grant_family SET claim_attempt = NULL, claim_number = NULL, claim_owner = NULL,
                 claim_since = NULL, claim_unknown = NULL, claim_unknown_since = NULL
                 WHERE id = ?1 AND claim_attempt = ?2 AND claim_unknown IS NULL";
-            Ok(sql.execute(release, [grant.as_str(), attempt.as_str()])? == 1)
+            Ok(run(sql, release, [grant.as_str(), attempt.as_str()])? == 1)
         })
         .await
     }
@@ -747,7 +764,7 @@ impl Store for SqliteStore {
                 kind.as_str(),
                 since.to_string()
             ];
-            Ok(sql.execute(mark, with)? == 1)
+            Ok(run(sql, mark, with)? == 1)
         })
         .await
     }
@@ -762,7 +779,8 @@ impl Store for SqliteStore {
         let sealed_access = self.seal_access(&spend.grant, &access);
         let refresh = refresh.map(|token| self.seal_refresh(&spend.grant, next, &token));
         self.write(move |sql| {
-            let moved = sql.execute(
+            let moved = run(
+                sql,
                 // It never leaves `suspended` or `revoked`, and it does leave `reauthorization_required`: a late answer
                 // proves that the grant lives.
                 "UPDATE grant_family SET generation = ?4, suspects = 0, probed = NULL,
@@ -986,6 +1004,16 @@ impl Store for SqliteStore {
     }
 
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
+        // Every accepted refresh ends them, and mostly there are none: that is no commit.
+        let any = self.read(|sql| {
+            let any =
+                "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND ended IS NULL)";
+            let mut any = sql.prepare_cached(any)?;
+            any.query_row([connection.as_str()], |row| row.get(0))
+        })?;
+        if !any {
+            return Ok(());
+        }
         let connection = connection.clone();
         self.write(move |sql| end_troubles(sql, connection.as_str(), at))
             .await

@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{fault, open_connection};
-use crate::store::{Epoch, Result, StoreError};
+use crate::store::{Epoch, Result, StoreError, Use};
 
 /// What a job leaves to be done once it is known whether the commit held.
 type Finish = Box<dyn FnOnce(Result<()>) + Send>;
@@ -50,7 +50,11 @@ impl Drop for Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(path: &Path, ticket: PathBuf, epoch: Arc<Epoch>) -> Result<Self> {
+    pub(super) fn start(
+        path: &Path,
+        ticket: PathBuf,
+        (epoch, used): (Arc<Epoch>, Arc<Use>),
+    ) -> Result<Self> {
         let place = path.display().to_string();
         let connection = open_connection(path)?;
         let (jobs, inbox) = channel();
@@ -58,6 +62,7 @@ impl Writer {
             connection,
             ticket,
             epoch,
+            used,
             place: place.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -126,6 +131,7 @@ struct WriterThread {
     connection: Connection,
     ticket: PathBuf,
     epoch: Arc<Epoch>,
+    used: Arc<Use>,
     place: String,
 }
 
@@ -138,6 +144,7 @@ impl WriterThread {
             drop(ticket);
             // Before the answers: whoever hears that it is written reads what is written.
             self.epoch.raise();
+            Use::count(&self.used.commits);
             let mut results = repeat_result(&self.place, committed);
             for finish in finishes {
                 finish(results());
