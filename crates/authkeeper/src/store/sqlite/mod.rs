@@ -1005,7 +1005,7 @@ impl Store for SqliteStore {
 
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
         // Every accepted refresh ends them, and mostly there are none: that is no commit.
-        let any = self.read(|sql| {
+        let any: bool = self.read(|sql| {
             let any =
                 "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND ended IS NULL)";
             let mut any = sql.prepare_cached(any)?;
