@@ -6,7 +6,7 @@ use authkeeper_bench::{
     ALLOCATOR,
     machine::{ACCESS_TOKEN, LIFETIME, Machine, herd},
     processes::{Processes, Run},
-    report::{Watch, figure, percentile},
+    report::{CoreWatch, Watch, figure, percentile},
 };
 use stats_alloc::Region;
 
@@ -48,11 +48,17 @@ async fn herds() {
         &format!("{alone:.1?}"),
     );
     for callers in [50, 1_000, 10_000] {
+        let watch = CoreWatch::of_all_threads();
         let waits = waits(callers).await;
+        let on_core = watch.elapsed();
         let of = |share| percentile(&waits, share);
         let what = format!("herd of {callers}: 1 request; half, p99 and longest beyond that");
         let beyond = [of(0.5), of(0.99), of(1.0)].map(|wait| wait.saturating_sub(alone));
-        figure(&what, &format!("{beyond:.2?}; p99 {:.1?}", of(0.99)));
+        let value = format!(
+            "{beyond:.2?}; p99 {:.1?}; {on_core:.1?} on a core",
+            of(0.99)
+        );
+        figure(&what, &value);
     }
 }
 

@@ -9,13 +9,13 @@ use std::{
 use authkeeper::{live::LiveToken, runtime::TokenRequest};
 use authkeeper_bench::{
     machine::{Machine, name},
-    report::Watch,
+    report::CoreWatch,
     store::Ledger,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 
-const CALLERS: [u64; 3] = [1, 2, 64];
+const CALLERS: [u32; 3] = [1, 2, 64];
 
 fn tokio() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -31,19 +31,19 @@ enum Way {
     Named,
 }
 
-/// So many callers at once, each as often; how long that took. Each is a thread of its own: what is measured is the code,
-/// not a scheduler of tasks.
-fn callers(tokio: &Runtime, machine: &Machine, (way, callers): (Way, u64), times: u64) -> Duration {
+/// So many callers at once, each as often; how long a caller was on a core for it. Each is a thread of its own: what is
+/// measured is the code, not a scheduler of tasks, nor what else this machine does.
+fn callers(tokio: &Runtime, machine: &Machine, (way, callers): (Way, u32), times: u64) -> Duration {
     let request = TokenRequest::new(name("c"));
     let live = tokio.block_on(machine.live("c"));
-    let start = Barrier::new(usize::try_from(callers).unwrap_or(1) + 1);
+    let start = Barrier::new(usize::try_from(callers).unwrap_or(1));
     let took = Mutex::new(Duration::ZERO);
     std::thread::scope(|scope| {
         for _ in 0..callers {
             scope.spawn(|| {
                 let mut live = live.clone();
                 start.wait();
-                let watch = Watch::start();
+                let watch = CoreWatch::of_this_thread();
                 match way {
                     Way::Live => by_handle(tokio, &mut live, times),
                     Way::Named => tokio.block_on(by_name(machine, &request, times)),
@@ -51,12 +51,8 @@ fn callers(tokio: &Runtime, machine: &Machine, (way, callers): (Way, u64), times
                 *took.lock().expect("no panic") += watch.elapsed();
             });
         }
-        start.wait();
     });
-    let took = took.into_inner().expect("no panic");
-    // Time on a core: with more callers than cores each also waits for its turn, which is not the code's doing.
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    took / u32::try_from(callers).unwrap_or(1) / u32::try_from(callers.div_ceil(cores)).unwrap_or(1)
+    took.into_inner().expect("no panic") / callers
 }
 
 /// As a caller does it: the handle, and when it must be looked, the runtime.

@@ -144,6 +144,10 @@ impl Machine {
     }
 
     /// Stops the ticks: however slow this machine is, no look at the store is due. It is looked at just before.
+    ///
+    /// # Panics
+    ///
+    /// When there is no token.
     pub async fn stop(&self, connection: &str) {
         self.advance(Duration::from_millis(60));
         self.ask(connection).await.expect("it is good");

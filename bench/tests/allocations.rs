@@ -57,7 +57,11 @@ async fn by_name(machine: &Machine, callers: usize) {
     let reads = machine.runtime.store_use().reads();
     let region = Region::new(ALLOCATOR);
     for _ in 0..callers * CALLS {
-        machine.runtime.access_token(&request).await.unwrap();
+        machine
+            .runtime
+            .access_token(&request)
+            .await
+            .expect("it is good");
     }
     assert_eq!(region.change().allocations, 0, "{callers} callers");
     assert_eq!(machine.runtime.store_use().reads(), reads);
@@ -65,14 +69,17 @@ async fn by_name(machine: &Machine, callers: usize) {
 
 async fn a_kept_connection() {
     let machine = Machine::connected(Duration::ZERO).await;
-    machine.ask("c").await.unwrap();
+    machine.ask("c").await.expect("it is good");
     for number in 0..CONNECTIONS {
         machine.connect(&format!("c{number}")).await;
     }
     let names = (0..CONNECTIONS).map(|number| name(&format!("c{number}")));
     let open = Region::new(ALLOCATOR);
     for number in 0..CONNECTIONS {
-        machine.ask(&format!("c{number}")).await.unwrap();
+        machine
+            .ask(&format!("c{number}"))
+            .await
+            .expect("it is good");
     }
     let opened = kept(&open);
     let reads = machine.runtime.store_use().reads();

@@ -38,8 +38,9 @@ while True:
 
 /// When the last call began that was carried.
 fn last_carried(output: &str) -> f64 {
-    let carried = output.lines().filter_map(|line| line.strip_suffix(" 200"));
-    carried.last().unwrap().parse().unwrap()
+    let mut ended = output.lines().rev();
+    let carried = ended.find_map(|line| line.strip_suffix(" 200"));
+    carried.unwrap().parse().unwrap()
 }
 
 fn carried(run: &Running<'_>) -> usize {
