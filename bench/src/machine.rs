@@ -132,6 +132,8 @@ impl Machine {
             issued: self.clock.now(),
             lifetime: LIFETIME,
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
+            mandate: Box::default(),
         });
         self.runtime.import(import).await.expect("it is new");
     }

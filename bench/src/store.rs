@@ -6,9 +6,9 @@ use authkeeper::{
     clock::Seams,
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, Generation, Grant,
-        GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId,
-        Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource, ServerMetadata,
-        TokenSet,
+        GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment,
+        OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
+        ServerMetadata, TokenSet,
     },
     store::{Brought, Committed, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
 };
@@ -93,6 +93,8 @@ impl Ledger {
         let refreshed = Refreshed {
             access: tokens(next, now).access(grant.lineage, next, None),
             refresh: tokens(next, now).refresh_token,
+            mandate: Mandate::default(),
+            hold: None,
             spend,
         };
         let committed = self.store.commit_refresh(refreshed).await.expect("room");
@@ -112,6 +114,8 @@ fn tokens(generation: Generation, issued: Moment) -> TokenSet {
         issued,
         lifetime: Duration::from_hours(1),
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
+        mandate: Box::default(),
     }
 }
 

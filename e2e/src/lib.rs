@@ -7,6 +7,7 @@
 //! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
+//! - [`power`] cuts the power: what was not synced is gone.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`scenario`] is what the acceptance tests have in common.
 //! - [`workers`] lets six processes hammer one connection while faults strike.
@@ -24,6 +25,7 @@ pub mod browser;
 pub mod ground;
 pub mod home;
 pub mod http;
+pub mod power;
 pub mod provider;
 pub mod recorder;
 pub mod sandbox;

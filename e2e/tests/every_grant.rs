@@ -548,6 +548,49 @@ fn sign_in_with_mcp_remote(home: &Home, url: &str, folder: &Path) {
     let _ = running.kill_9();
 }
 
+/// A second import of a token joins the grant that it began, also when it is spent by then: sent again it would cost the
+/// grant.
+#[test]
+fn a_token_that_is_imported_twice_is_one_grant() {
+    let home = Home::new();
+    let server = oidc(&home, &[("AT_TTL", "60")]);
+    let subject = Subject::oidc_provider(&server);
+    let tokens = subject.sign_in(&subject.public, &subject.access);
+    let refresh = format!("{}\n", tokens["refresh_token"].as_str().unwrap());
+    let (url, token_url) = (server.url("/api"), server.url("/token"));
+    let import = |name: &str, url: &str| {
+        let whose = ["--client-id", "pub", "--resource", url];
+        let token = ["--token-url", &token_url, "--refresh-token-stdin"];
+        let words = [&["import", name, url][..], &whose, &token].concat();
+        home.authkeeper(&words).stdin(&refresh).run()
+    };
+    let _ = import("one", &url).expect_code(0);
+    let _ = import("two", &url).expect_code(0);
+    let confirm = ["import", "two", "--other-copy-retired"];
+    let _ = home.run(&confirm).expect_code(0);
+    let one = token(&home, "one").run().expect_code(0).stdout;
+    let _ = import("three", &url).expect_code(0);
+    for name in ["two", "three"] {
+        assert_eq!(token(&home, name).run().expect_code(0).stdout, one);
+    }
+    assert_eq!(refreshes(&server), 1);
+    let elsewhere = import("four", "http://127.0.0.1:9/api");
+    elsewhere.expect_failure(64, &["one", "disconnect"]);
+
+    let left = home.run(&["disconnect", "one"]).expect_code(0);
+    assert!(left.stderr.contains("three and two"), "{}", left.stderr);
+    assert_eq!(whoami(&server, &token(&home, "two").run()), 200);
+    let _ = home.run(&["disconnect", "three"]).expect_code(0);
+    // Of an import with --token-url nothing else of the provider is known.
+    let last = home.run(&["disconnect", "two"]).expect_code(0);
+    assert!(
+        last.stderr.contains("offers no revocation"),
+        "{}",
+        last.stderr
+    );
+    assert_no_leaks(&home, &[&server]);
+}
+
 #[test]
 fn an_import_without_its_client_or_its_token_says_what_to_add() {
     let home = Home::new();

@@ -4,7 +4,7 @@
 //!
 //! | meanwhile                     | afterwards                                                                        |
 //! | ----------------------------- | --------------------------------------------------------------------------------- |
-//! | a new sign-in                 | it is in force, whatever the late answer says; it can be refreshed                |
+//! | a sign-in, also a wider one   | it is in force, whatever the late answer says; it can be refreshed                |
 //! | `disconnect`                  | never active again; what comes late is revoked at the provider                    |
 //! | an import, not confirmed      | refused; after a `disconnect` suspended, and stays so                             |
 //! | `rotate --client-secret-file` | the new secret is in use though the old one is refused late                       |
@@ -100,32 +100,61 @@ fn newest(server: &Server, kind: &str) -> String {
 fn a_completed_sign_in_survives_the_late_answer() {
     for fate in FATES {
         let (home, server) = expired();
-        let late = race((&home, &server), ("hold?mode=after", fate), || {
-            let _ = home.run(&["reauthorize", "api"]).expect_code(0);
-        });
-        let now = status(&home, "api");
-        assert_eq!(
-            (&now["lineage"], &now["state"], &now["uncertain"]),
-            (&2.into(), &"active".into(), &false.into()),
-            "{fate:?}: {now}"
-        );
-        let current = token(&home, "api").run().expect_code(0).stdout;
-        let signed_in = newest(&server, "access_token");
-        assert_eq!(current.trim(), signed_in, "{fate:?}: the late one is older");
-        if fate != Fate::Killed {
-            assert_eq!(
-                late.expect_code(0).stdout,
-                current,
-                "{fate:?}: whoever waits gets what is in force"
-            );
-        }
-        assert_eq!(refreshes(&server), 1);
-        let _ = early_refresh(&home, &server, "api", 60)
-            .run()
-            .expect_code(0);
-        assert_eq!(server.count("outcomes", "refresh_token 200"), 2, "{fate:?}");
-        assert_no_leaks(&home, &[&server]);
+        sign_in_during_a_refresh((&home, &server), fate, &["reauthorize", "api"]);
     }
+}
+
+/// A step-up: the same sign-in for more.
+#[test]
+fn a_wider_sign_in_survives_the_late_answer() {
+    for fate in FATES {
+        let (home, server) = expired();
+        let url = server.url("/api");
+        let wider = ["--client-id", "pub", "--scope", "api openid"];
+        let words = [&["connect", "api", &url][..], &wider].concat();
+        sign_in_during_a_refresh((&home, &server), fate, &words);
+    }
+}
+
+fn sign_in_during_a_refresh((home, server): (&Home, &Server), fate: Fate, words: &[&str]) {
+    let late = race((home, server), ("hold?mode=after", fate), || {
+        let _ = home.run(words).expect_code(0);
+    });
+    let now = status(home, "api");
+    assert_eq!(
+        (&now["lineage"], &now["state"], &now["uncertain"]),
+        (&2.into(), &"active".into(), &false.into()),
+        "{fate:?}: {now}"
+    );
+    let current = token(home, "api").run().expect_code(0).stdout;
+    let signed_in = newest(server, "access_token");
+    assert_eq!(current.trim(), signed_in, "{fate:?}: the late one is older");
+    if fate != Fate::Killed {
+        assert_eq!(
+            late.expect_code(0).stdout,
+            current,
+            "{fate:?}: whoever waits gets what is in force"
+        );
+    }
+    assert_eq!(refreshes(server), 1);
+    let _ = early_refresh(home, server, "api", 60).run().expect_code(0);
+    assert_eq!(server.count("outcomes", "refresh_token 200"), 2, "{fate:?}");
+    assert_no_leaks(home, &[server]);
+}
+
+/// A code is good once: what was asked with it is finished, though nobody waits for it any more.
+#[test]
+fn a_sign_in_that_is_interrupted_while_its_code_is_exchanged_lands() {
+    let home = Home::new();
+    let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
+    server.fault("slow=1500ms,times=1,at=token");
+    let url = format!("{}/api", server.url());
+    let connecting = home.authkeeper(&["connect", "api", &url]).spawn();
+    assert!(wait_until(SOON, || server.counters().faults_struck == 1));
+    connecting.signal(Signal::INT);
+    let _ = connecting.finish(SOON).expect_code(130);
+    assert_eq!(status(&home, "api")["state"], "active");
+    let _ = token(&home, "api").run().expect_code(0);
 }
 
 // ---- Disconnecting ----------------------------------------------------------------------------

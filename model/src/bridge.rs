@@ -72,6 +72,7 @@ fn access(row: &Row) -> AccessToken {
         issued: moment(row.access.issued),
         lifetime: LIFETIME,
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
         scope: None,
         resource: None,
         after_rejection: row.access.after_rejection,
@@ -87,6 +88,7 @@ pub fn serve(state: &State) -> Verdict {
         access: Some(&access),
         refreshable: row.token.is_some(),
         refresh_lifetime: None,
+        refresh_idle: None,
         key: None,
         jitter: 0.0,
     };

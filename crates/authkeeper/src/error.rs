@@ -108,7 +108,7 @@ impl TokenError {
             Self::NoSuchConnection { .. } => Advice::NotFound,
             Self::ReauthorizationRequired { .. }
             | Self::Suspended {
-                reason: SuspendReason::SecondCopy,
+                reason: SuspendReason::SecondCopy | SuspendReason::OtherAccount,
                 ..
             } => Advice::Reauthorize,
             Self::Suspended { .. } | Self::Rejected { .. } | Self::RequestRefused { .. } => {

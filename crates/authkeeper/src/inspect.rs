@@ -8,14 +8,17 @@ use crate::{
     error::TokenError,
     http::Reach,
     model::{
-        AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName, Grant,
-        LifetimeSource, RegistrationSource, ReplayRule, ServerMetadata,
+        AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName,
+        LifetimeSource, Noticed, RegistrationSource, ReplayRule, ServerMetadata,
     },
     oauth::{
         classify,
         discovery::{self, DiscoveryError},
     },
-    refresh::{decide, log::PastDecision, standing},
+    refresh::{
+        decide::{self, Standing},
+        log::PastDecision,
+    },
     runtime::{ConnectionStatus, Runtime},
     store::{History, StoreError},
 };
@@ -84,8 +87,7 @@ pub struct Refetched {
 }
 
 impl AccessFacts {
-    fn of(grant: &Grant, token: &AccessToken) -> Self {
-        let mut unhurried = standing(grant);
+    fn of(mut unhurried: Standing<'_>, token: &AccessToken) -> Self {
         unhurried.jitter = 0.0;
         let due = decide::until_due(unhurried, token.issued);
         Self {
@@ -134,7 +136,8 @@ impl Runtime {
             .habits(connection.issuer.as_str(), connection.provider.as_deref());
         let access = grant
             .as_ref()
-            .and_then(|grant| Some(AccessFacts::of(grant, grant.access.as_ref()?)));
+            .map(|grant| self.tools.standing(connection.provider.as_deref(), grant))
+            .and_then(|standing| Some(AccessFacts::of(standing, standing.access?)));
         Ok(Inspection {
             signed_in_at: signed_in_at.unwrap_or(connection.created),
             access,
@@ -143,6 +146,11 @@ impl Runtime {
             metadata: provider.map(|provider| provider.metadata),
             status,
         })
+    }
+
+    /// What was noticed of all providers.
+    pub async fn noticed(&self) -> Result<Vec<Noticed>, StoreError> {
+        self.tools.store.noticed(None).await
     }
 
     /// How long the longest run took that has ended.

@@ -19,15 +19,16 @@ use crate::{
         RefreshRules, Tools, Whose,
         claim::Goal,
         decide::{self, Ask},
+        evidence::Findings,
         flight::{End, Flights},
         log::DecisionLog,
         shelf::Shelf,
-        standing,
     },
     secret::SecretString,
     store::{
         CarriedCall, StoreError, Use,
         owners::{Owners, private_folder},
+        place,
         seal::unusable,
         sqlite::SqliteStore,
     },
@@ -199,6 +200,7 @@ impl Runtime {
         seams: Seams,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, StoreError> {
+        place::check(&settings.data)?;
         let folder = |name: &str| {
             let path = settings.data.join(name);
             private_folder(&path)
@@ -219,6 +221,7 @@ impl Runtime {
             spill,
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
+            findings: Findings::default(),
         });
         Ok(Self {
             flights: Flights::new(Arc::clone(&tools)),
@@ -316,6 +319,10 @@ impl Runtime {
         let now = self.tools.seams.clock.now();
         let access = grant.as_ref().and_then(|grant| grant.access.as_ref());
         let refresh = grant.as_ref().and_then(|grant| grant.refresh.as_ref());
+        let asked_again_in = match &grant {
+            Some(grant) => self.asked_again_in(&connection, grant).await,
+            None => None,
+        };
         let of_this = |trouble: &&Trouble| trouble.record.connection == connection.name.as_str();
         Ok(ConnectionStatus {
             state: ConnectionState::of(grant.as_ref()),
@@ -330,26 +337,25 @@ impl Runtime {
             left: access.map(|token| token.left(now)).unwrap_or_default(),
             due_in: grant
                 .as_ref()
-                .map(|g| decide::until_due(standing(g), now))
+                .map(|g| self.tools.standing(connection.provider.as_deref(), g))
+                .map(|standing| decide::until_due(standing, now))
                 .unwrap_or_default(),
             refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
-            asked_again_in: grant
-                .as_ref()
-                .and_then(|grant| self.asked_again_in(&connection, grant)),
+            asked_again_in,
             troubles: troubles.iter().filter(of_this).cloned().collect(),
             connection,
         })
     }
 
-    fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
+    async fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
         let claim = grant.claim.as_ref()?;
         let now = self.tools.seams.clock.now();
         let left = grant.access.as_ref().map(|access| access.left(now));
-        let (issuer, provider) = (grant.issuer.as_str(), connection.provider.as_deref());
-        let rules = self.tools.rules.recovery(issuer, provider);
+        let provider = connection.provider.as_deref();
+        let rules = self.tools.recovery(provider, grant).await;
         decide::asked_again_in(claim, rules, left.unwrap_or_default(), now)
     }
 

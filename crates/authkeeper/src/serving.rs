@@ -56,7 +56,8 @@ impl Runtime {
             let (connection, grant) = (known.connection(), known.grant());
             let whose = Whose::of(connection);
             let now = self.tools.seams.clock.now();
-            let verdict = decide::serve(standing(grant), request.ask(), now);
+            let standing = self.tools.standing(whose.provider.as_deref(), grant);
+            let verdict = decide::serve(standing, request.ask(), now);
             self.log(&whose, grant, verdict);
             match (verdict, ended) {
                 (Verdict::Serve, _) => {
@@ -132,7 +133,9 @@ impl Runtime {
         let token = self.issue(known.connection(), grant, request)?;
         let warn_in = warning_in(grant, now.wall);
         let more_to_do = grant.claim.is_some() || warn_in.is_some_and(|span| span.is_zero());
-        let repeats = decide::repeats_for(standing(grant), more_to_do, now);
+        let provider = known.connection().provider.as_deref();
+        let standing = self.tools.standing(provider, grant);
+        let repeats = decide::repeats_for(standing, more_to_do, now);
         match (repeats, &grant.access) {
             // One that lives shorter than this caller asked for may be right for the next.
             (Some(_), _) if !token.min_ttl_met => {}

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::{
     model::{
-        AccessToken, AttemptId, Event, Grant, GrantType, ReauthorizeReason, Record, SuspendReason,
-        TroubleId, UnknownKind,
+        AccessToken, AttemptId, Drift, Event, Grant, GrantType, ReauthorizeReason, Record,
+        SuspendReason, TroubleId, UnknownKind,
     },
     oauth::classify::Refused,
     refresh::{Tools, Whose},
@@ -165,6 +165,14 @@ pub(crate) fn suspended_record(
             whose.connection
         ),
         SuspendReason::Manual => format!("ask whoever suspended {}", whose.principal),
+        SuspendReason::OtherAccount => format!(
+            "sign in as the account that is meant: authkeeper reauthorize {}",
+            whose.connection
+        ),
+        SuspendReason::TokenType => format!(
+            "have the provider issue Bearer tokens to this client, then authkeeper reauthorize {}",
+            whose.connection
+        ),
     };
     Record {
         event: Event::AuthorityLost,
@@ -176,6 +184,32 @@ pub(crate) fn suspended_record(
             grant,
             ReauthorizeReason::RefreshRefused,
             (since, now),
+            trace_id,
+        )
+    }
+}
+
+/// The provider grants less, or otherwise, than at the sign-in. Calls go on.
+pub(crate) fn narrowed_record(
+    whose: &Whose,
+    grant: &Grant,
+    drift: &Drift,
+    now: Timestamp,
+    trace_id: &str,
+) -> Record {
+    Record {
+        event: Event::AuthorityNarrowed,
+        reason: drift.as_str().to_owned(),
+        detail: drift.sentence(),
+        action: format!(
+            "nothing if calls still work; else allow it at the provider, then authkeeper reauthorize {}",
+            whose.connection
+        ),
+        ..reauthorize_record(
+            whose,
+            grant,
+            ReauthorizeReason::RefreshRefused,
+            (now, now),
             trace_id,
         )
     }

@@ -89,6 +89,10 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             reason: SuspendReason::SecondCopy,
             ..
         } => Some(format!("authkeeper import {name} --other-copy-retired")),
+        ConnectionState::Suspended {
+            reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
+            ..
+        } => Some(format!("authkeeper reauthorize {name}")),
         ConnectionState::Active if status.left.is_zero() && !status.refreshable => {
             Some(format!("authkeeper reauthorize {name}"))
         }
@@ -240,7 +244,11 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
             "{name}: disconnected, but the provider did not confirm that it revoked the grant."
         ));
         lines.push(format!("  to try again: authkeeper disconnect {name}"));
-    } else if let ConnectionState::Suspended { .. } = &status.state {
+    } else if let ConnectionState::Suspended {
+        reason: SuspendReason::SecondCopy,
+        ..
+    } = &status.state
+    {
         lines.extend(action(status).map(|action| format!("  once it is retired: {action}")));
     } else if let Some(action) = action(status) {
         lines.push(format!("  {principal} must sign in again: {action}"));

@@ -217,6 +217,7 @@ fn done(facts: &Facts, trouble: &Trouble) -> String {
             "authkeeper kept serving the token it had and asks again only as the provider's rule allows"
         }
         Event::RotationDue => "authkeeper goes on using the key",
+        Event::AuthorityNarrowed => "authkeeper goes on with what is granted",
         _ => "authkeeper left the grant as it is and did not try again and again",
     };
     let told = if trouble.told {
@@ -235,6 +236,9 @@ fn meaning(facts: &Facts, trouble: &Trouble) -> String {
             span(left)
         ),
         (Event::RotationDue, _) => "Calls still work.".to_owned(),
+        (Event::AuthorityNarrowed, _) => {
+            "Calls still work as far as what is left allows; others get 403.".to_owned()
+        }
         (_, Some(left)) => format!("Calls still work for {}, then they fail.", span(left)),
         (_, None) if facts.active && facts.left.is_none() => "Calls may still work.".to_owned(),
         (Event::Uncertain, None) => {

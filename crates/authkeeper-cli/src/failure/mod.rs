@@ -111,6 +111,12 @@ fn store_advice(error: &StoreError) -> (Exit, String) {
              it serves what lives and refreshes nothing"
                 .to_owned(),
         ),
+        StoreError::Remote { .. } => (
+            Exit::Config,
+            "keep it on a local disk (AUTHKEEPER_STORE for the store, XDG_DATA_HOME for what lies beside it), one for each \
+             machine: across a network locks fail, and a grant is lost by it"
+                .to_owned(),
+        ),
         StoreError::Newer { .. } => (Exit::Config, "install the newer authkeeper".to_owned()),
         StoreError::WrongKey { .. } => (
             Exit::Config,

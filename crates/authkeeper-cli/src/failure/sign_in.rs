@@ -87,6 +87,12 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Usage,
             format!("import it under another name, or authkeeper disconnect {name} first"),
         ),
+        ConnectError::HeldBy(name) => (
+            Exit::Usage,
+            format!(
+                "one refresh token serves one place: sign in anew with authkeeper connect, or authkeeper disconnect {name} first"
+            ),
+        ),
         ConnectError::NoTokens { passing: true, .. } => own(
             Exit::Unavailable,
             "the provider has trouble of its own; run the same command again later",

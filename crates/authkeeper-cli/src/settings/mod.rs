@@ -218,7 +218,8 @@ fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
         let lifetime = file.duration(&["provider", &issuer, "default_lifetime"])?;
         let audience = file.text(&["provider", &issuer, "assertion_audience"])?;
         let habits = ProviderHabits::new(replay.unwrap_or_default(), lifetime);
-        let habits = habits.assertion_audience(audience);
+        let idle = file.duration(&["provider", &issuer, "refresh_idle"])?;
+        let habits = habits.assertion_audience(audience).refresh_idle(idle);
         rules.providers.insert(issuer, habits);
     }
     Ok(rules)
@@ -424,11 +425,13 @@ mod tests {
             [provider."https://as.example"]
             replay = "grace 30s"
             default_lifetime = "1h"
+            refresh_idle = "168h"
         "#;
         let rules = rules(&mut parsed(file)).unwrap();
         let habits = &rules.providers["https://as.example"];
         assert_eq!(habits.replay, ReplayRule::Grace(Duration::from_secs(30)));
         assert_eq!(habits.default_lifetime, Some(Duration::from_hours(1)));
+        assert_eq!(habits.refresh_idle, Some(Duration::from_hours(168)));
         let bad = "[provider.x]\nreplay = \"maybe\"";
         assert!(super::rules(&mut parsed(bad)).is_err());
     }

@@ -81,7 +81,13 @@ impl Entry {
             Limit::Unlimited => Some(UNLIMITED),
             Limit::Configured | Limit::Unknown => None,
         };
+        let refresh_idle = match self.lifetimes.refresh_idle {
+            Limit::Of(limit) => Some(limit),
+            Limit::Unlimited | Limit::Configured | Limit::Unknown => None,
+        };
         ProviderHabits::new(self.rotation.replay, default_lifetime)
+            .refresh_idle(refresh_idle)
+            .kills_access(self.rotation.kills_access_token == Known::Yes)
     }
 }
 

@@ -398,6 +398,18 @@ fn an_answer_can_not_lead_elsewhere() {
     }
 }
 
+#[test]
+fn no_idle_limit_is_so_short_that_it_would_not_be_looked_up() {
+    let limits = all().iter().filter_map(|entry| entry.habits().refresh_idle);
+    let limits: Vec<_> = limits.collect();
+    assert!(limits.len() > 3, "{limits:?}");
+    assert!(
+        limits
+            .iter()
+            .all(|limit| *limit >= crate::refresh::SHORTEST_IDLE)
+    );
+}
+
 fn meaning(outcome: &Outcome) -> Means {
     match outcome {
         Outcome::Transient { .. } => Means::Retry,

@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, RefreshToken};
+use super::{
+    AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, Mandate, RefreshToken,
+};
 use crate::secret::SecretString;
 
 /// One refresh-token family. Lineage, generation, lifecycle and claim are four things, never one state word.
@@ -34,6 +36,8 @@ pub struct Grant {
     pub rotate_by: Option<Timestamp>,
     /// When a refused refresh token was last tried again.
     pub probed: Option<Timestamp>,
+    /// On whose account and for what it is, as far as its tokens showed it.
+    pub mandate: Mandate,
 }
 
 impl Grant {
@@ -151,7 +155,7 @@ impl GrantLifecycle {
 pub enum ReauthorizeReason {
     /// The token endpoint said clearly that the refresh token is not good (`invalid_grant`).
     RefreshRefused,
-    /// An answer was lost, and the one resend that the provider's rule allows was refused.
+    /// An answer was lost, and resending as the provider's rule allows was refused, or brought no answer for a day.
     UnknownOutcome,
     /// The access token ended and the provider never gave a refresh token.
     NoRefreshToken,
@@ -201,7 +205,7 @@ impl ReauthorizeReason {
                 "the provider refused the refresh token (expired, revoked or used elsewhere; it does not say which)"
             }
             Self::UnknownOutcome => {
-                "an answer of the provider was lost, and resending the refresh token was refused"
+                "an answer of the provider was lost, and resending the refresh token was refused or went unanswered for a day"
             }
             Self::NoRefreshToken => "the access token ended and the provider gave no refresh token",
             Self::SecretLost => "the stored refresh token can't be read any more",
@@ -223,22 +227,33 @@ pub enum SuspendReason {
     Manual,
     /// It was imported, and nobody has confirmed yet that the other copy is not used any more.
     SecondCopy,
+    /// A refresh brought tokens of another account.
+    OtherAccount,
+    /// A refresh brought tokens that can't be presented (RFC 6749 §7.1).
+    TokenType,
 }
 
 impl SuspendReason {
+    const ALL: [Self; 4] = [
+        Self::Manual,
+        Self::SecondCopy,
+        Self::OtherAccount,
+        Self::TokenType,
+    ];
+
     /// The fixed word stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "manual",
             Self::SecondCopy => "second_copy",
+            Self::OtherAccount => "other_account",
+            Self::TokenType => "token_type",
         }
     }
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Manual, Self::SecondCopy]
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 
     /// One sentence for a person.
@@ -247,6 +262,12 @@ impl SuspendReason {
             Self::Manual => "a person suspended it",
             Self::SecondCopy => {
                 "it was imported, and nobody has confirmed that the other copy of its refresh token is retired"
+            }
+            Self::OtherAccount => {
+                "a refresh brought tokens of another account than the one that signed in"
+            }
+            Self::TokenType => {
+                "the provider's tokens are of a type that authkeeper can't present to a server"
             }
         }
     }

@@ -8,6 +8,8 @@ mod claim;
 mod connection;
 mod grant;
 mod ids;
+mod mandate;
+mod notice;
 mod provider;
 mod record;
 mod time;
@@ -21,6 +23,8 @@ pub use self::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
+    mandate::{Account, Drift, Mandate},
+    notice::{Notice, NoticeKind, Noticed},
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,

@@ -18,6 +18,8 @@ pub enum Event {
     RotationDue,
     /// A new API key was refused, and the one before it serves.
     RotationFailed,
+    /// The provider grants less, or otherwise, than at the sign-in; calls go on.
+    AuthorityNarrowed,
 }
 
 impl Event {
@@ -29,6 +31,7 @@ impl Event {
             Self::Uncertain => "uncertain",
             Self::RotationDue => "rotation_due",
             Self::RotationFailed => "rotation_failed",
+            Self::AuthorityNarrowed => "authority_narrowed",
         }
     }
 }

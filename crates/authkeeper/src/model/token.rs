@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Generation, Lineage, Moment, Resource, Scope};
+use super::{Generation, Lineage, Mandate, Moment, Resource, Scope};
 use crate::secret::SecretString;
 
 /// `expires_in` counts whole seconds (RFC 6749 §5.1) and servers round either way, so the last second of a token is
@@ -20,6 +20,8 @@ pub enum LifetimeSource {
     JwtExp,
     /// The provider's configured default, or one hour.
     Assumed,
+    /// Tokens before it got a 401 earlier than was said.
+    Learned,
     /// It does not end by itself (an API key).
     Endless,
 }
@@ -31,15 +33,21 @@ impl LifetimeSource {
             Self::ExpiresIn => "expires_in",
             Self::JwtExp => "jwt_exp",
             Self::Assumed => "assumed",
+            Self::Learned => "learned",
             Self::Endless => "endless",
         }
     }
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ExpiresIn, Self::JwtExp, Self::Assumed, Self::Endless]
-            .into_iter()
-            .find(|s| s.as_str() == text)
+        let all = [
+            Self::ExpiresIn,
+            Self::JwtExp,
+            Self::Assumed,
+            Self::Learned,
+            Self::Endless,
+        ];
+        all.into_iter().find(|s| s.as_str() == text)
     }
 }
 
@@ -58,6 +66,8 @@ pub struct AccessToken {
     pub lifetime: Duration,
     /// Where that belief comes from.
     pub lifetime_source: LifetimeSource,
+    /// How long from then the issuer wants it refreshed, if it said so (`refresh_in`).
+    pub refresh_in: Option<Duration>,
     /// What was granted, if the server said so (RFC 6749 §5.1: absent means as requested).
     pub scope: Option<Scope>,
     /// What it is for.
@@ -121,6 +131,10 @@ pub struct TokenSet {
     pub lifetime: Duration,
     /// Where that belief comes from.
     pub lifetime_source: LifetimeSource,
+    /// How long from then the issuer wants it refreshed, if it said so (`refresh_in`).
+    pub refresh_in: Option<Duration>,
+    /// On whose account and for what, as far as the tokens show it.
+    pub mandate: Box<Mandate>,
 }
 
 impl TokenSet {
@@ -138,6 +152,7 @@ impl TokenSet {
             issued: self.issued,
             lifetime: self.lifetime,
             lifetime_source: self.lifetime_source,
+            refresh_in: self.refresh_in,
             scope: self.scope.clone(),
             resource,
             after_rejection: false,
@@ -168,6 +183,7 @@ mod tests {
             issued: moment(100),
             lifetime: Duration::from_secs(lifetime),
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
             scope: None,
             resource: None,
             after_rejection: false,

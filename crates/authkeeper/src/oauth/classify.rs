@@ -117,6 +117,20 @@ const LATER_CODES: &[&str] = &[
     "request_timeout",
 ];
 
+/// Codes that say: not that. RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §8, and what single providers say of it.
+const REQUEST_CODES: &[&str] = &[
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "unsupported_grant_type",
+    "access_denied",
+    "use_dpop_nonce",
+    "invalid_dpop_proof",
+    "authorization_pending",
+    "expired_token",
+    "admin_policy_enforced",
+];
+
 /// Codes after which "some aspect of the operation succeeded" is possible.
 const UNKNOWN_CODES: &[&str] = &["internal_error", "fatal_error"];
 
@@ -162,6 +176,19 @@ fn by_code(reply: &Reply, refused: Refused, now: Timestamp) -> Outcome {
     Outcome::RequestRefused(refused)
 }
 
+/// Whether a code stands in one of the lists.
+pub(super) fn is_known_code(refused: &Refused) -> bool {
+    let lists = [
+        GRANT_CODES,
+        CLIENT_CODES,
+        LATER_CODES,
+        REQUEST_CODES,
+        UNKNOWN_CODES,
+    ];
+    let listed = |list: &&[&str]| list.contains(&refused.code.as_str());
+    lists.iter().any(listed) || says_too_often(refused)
+}
+
 /// Servers that say with another code that the grant is over: the account behind it is deleted or locked (better-auth,
 /// Canaille), or the refresh token is not good (Zoom, Gitea).
 fn says_the_grant_is_over(refused: &Refused) -> bool {
@@ -191,6 +218,9 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
         StatusCode::SERVICE_UNAVAILABLE if retry_after => {
             transient("unavailable (503)".to_owned(), reply, now)
         }
+        StatusCode::FORBIDDEN if is_rate_limit(reply) => {
+            transient("too many requests (403)".to_owned(), reply, now)
+        }
         status if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
         status => {
             let why = format!("no OAuth answer ({})", super::body_hint(reply));
@@ -206,6 +236,13 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
             Outcome::Suspect { why }
         }
     }
+}
+
+/// GitHub answers 403 to one request too many, and says in a header when to come back, or that none are left.
+pub(super) fn is_rate_limit(reply: &Reply) -> bool {
+    let left = reply.headers.get("x-ratelimit-remaining");
+    reply.headers.contains_key(header::RETRY_AFTER)
+        || left.is_some_and(|left| left.as_bytes() == b"0")
 }
 
 fn unknown_by_status(status: StatusCode) -> UnknownKind {

@@ -128,6 +128,38 @@ fn all_mean(rows: &[(u16, &'static str, &str)]) {
     }
 }
 
+/// What was measured of eight servers and read of single providers, one row a line.
+#[test]
+fn every_row_of_the_measured_table_has_its_meaning() {
+    let rows = include_str!("measured.txt").lines();
+    let rows = rows.filter(|row| !row.is_empty() && !row.starts_with('#'));
+    let mut read = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.splitn(5, '|').map(str::trim).collect();
+        let [who, case, status, expected, body] = cells[..] else {
+            panic!("{row}");
+        };
+        let (status, headers) = status.split_once(' ').unwrap_or((status, ""));
+        let mut map = HeaderMap::new();
+        for header in headers.split_whitespace() {
+            let (name, value) = header.split_once('=').unwrap();
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            map.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        let reply = Reply {
+            status: status.parse().unwrap(),
+            headers: map,
+            body: body.to_owned().into(),
+        };
+        let outcome = classify(&reply, now());
+        assert_eq!(word(&outcome), expected, "{who}, {case}: {body}");
+        let odd = super::super::odd::odd_shape(&reply);
+        assert_eq!(odd, None, "{who}, {case}: a row of the table is not odd");
+        read += 1;
+    }
+    assert!(read > 70, "{read} rows");
+}
+
 /// Documented by the vendors or seen by others; the catalogue has the sources.
 #[test]
 fn the_words_of_single_providers_have_their_meaning() {

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::{WireError, body_hint, client_auth::OurClient, exchange};
 use crate::{
     http::{HttpUrl, Reach, Transport},
-    model::{ClientAuthMethod, Grant, Provider},
+    model::{ClientAuthMethod, ConnectionName, Grant, Provider},
     secret::SecretString,
 };
 
@@ -19,6 +19,8 @@ pub enum Revocation {
     NotOffered,
     /// The provider did not confirm it.
     Failed(String),
+    /// Other connections live on the same grant: it is not revoked.
+    Shared(Vec<ConnectionName>),
 }
 
 /// Revokes what a grant holds.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::client_auth::ClientProof;
+use super::{client_auth::ClientProof, jwt};
 use crate::{
     http::Request,
-    model::{LifetimeSource, Moment, RefreshToken, Resource, Scope, TokenSet},
+    model::{LifetimeSource, Mandate, Moment, RefreshToken, Resource, Scope, TokenSet},
     secret::SecretString,
+    shown::one_line,
 };
 
 /// What is believed of a token's lifetime when nobody says anything.
@@ -96,8 +96,26 @@ pub struct TokenAnswer {
     refresh_token: Option<SecretString>,
     expires_in: Option<Duration>,
     refresh_expires_in: Option<Duration>,
+    refresh_in: Option<Duration>,
     scope: Option<Scope>,
+    mandate: Box<Mandate>,
+    /// Its type, where that is none that we can present.
+    unusable: Option<String>,
 }
+
+/// The types of token that are shown as a bearer token is. Slack says "user" and "bot", Apigee `BearerToken`. RFC 6749
+/// §7.1: a type that is not understood must not be used.
+const BEARER: [&str; 4] = ["bearer", "bearertoken", "user", "bot"];
+
+/// The fields that say how long a refresh token lives, or the grant behind it: Google and GitHub, Keycloak, `QuickBooks`,
+/// and the two of the draft on refresh-token expiration. The earliest end counts.
+const REFRESH_LIFETIMES: [&str; 5] = [
+    "refresh_token_expires_in",
+    "refresh_expires_in",
+    "x_refresh_token_expires_in",
+    "refresh_token_timeout",
+    "authorization_expires_in",
+];
 
 impl TokenAnswer {
     /// Reads an answer's JSON object; none if it has no access token that can be sent as a bearer token. Slack puts a
@@ -113,21 +131,29 @@ impl TokenAnswer {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
         };
-        // Slack says "user" and "bot", which are bearer tokens by another name.
-        let bearer = text("token_type").is_none_or(|kind| {
-            ["bearer", "user", "bot"]
-                .iter()
-                .any(|word| kind.eq_ignore_ascii_case(word))
-        });
-        let access_token = text("access_token").filter(|token| bearer && sendable(token))?;
-        let refresh_keys = ["refresh_token_expires_in", "refresh_expires_in"];
+        let bearer = |kind: &String| BEARER.iter().any(|word| kind.eq_ignore_ascii_case(word));
+        let access_token = text("access_token").filter(|token| sendable(token))?;
+        let scope = text("scope").map(|scope| super::scope_told(&scope));
+        // Zero means "not said", or that it does not end.
+        let lifetimes = REFRESH_LIFETIMES.iter();
+        let lifetimes = lifetimes.filter_map(|key| seconds(body.get(*key)?));
         Some(Self {
+            mandate: mandate(&access_token, text("id_token").as_deref(), scope.as_ref()).into(),
             access_token: access_token.into(),
             refresh_token: text("refresh_token").map(Into::into),
             expires_in: body.get("expires_in").and_then(seconds),
-            refresh_expires_in: refresh_keys.iter().find_map(|key| seconds(body.get(*key)?)),
-            scope: text("scope").map(|scope| super::scope_told(&scope)),
+            refresh_expires_in: lifetimes.filter(|lifetime| !lifetime.is_zero()).min(),
+            refresh_in: body.get("refresh_in").and_then(seconds),
+            scope,
+            unusable: text("token_type")
+                .filter(|kind| !bearer(kind))
+                .map(|kind| one_line(&kind)),
         })
+    }
+
+    /// The type of the access token, where it is none that can be presented as a bearer token.
+    pub fn unusable_type(&self) -> Option<&str> {
+        self.unusable.as_deref()
     }
 
     /// The tokens as one generation, with a lifetime from the best source there is. `issued` is when the request left.
@@ -135,7 +161,6 @@ impl TokenAnswer {
         let (lifetime, lifetime_source) = self.lifetime(issued, default_lifetime);
         let refresh_ends = self
             .refresh_expires_in
-            .filter(|left| !left.is_zero())
             .and_then(|left| issued.wall.saturating_add(left).ok());
         TokenSet {
             access_token: self.access_token,
@@ -147,6 +172,11 @@ impl TokenAnswer {
             issued,
             lifetime,
             lifetime_source,
+            // Later than its end it is no hint.
+            refresh_in: self
+                .refresh_in
+                .filter(|wait| !wait.is_zero() && *wait < lifetime),
+            mandate: self.mandate,
         }
     }
 
@@ -160,6 +190,20 @@ impl TokenAnswer {
             return (lifetime, LifetimeSource::JwtExp);
         }
         (default.unwrap_or(ASSUMED_LIFETIME), LifetimeSource::Assumed)
+    }
+}
+
+/// What an answer shows of whose its tokens are, and for what.
+fn mandate(access: &str, id: Option<&str>, scope: Option<&Scope>) -> Mandate {
+    let access = jwt::claims(access);
+    let id = id.and_then(jwt::claims);
+    Mandate {
+        id_token: id.as_ref().and_then(jwt::account),
+        access_token: access.as_ref().and_then(jwt::account),
+        audience: access.as_ref().map(jwt::audience).unwrap_or_default(),
+        scope: scope
+            .map(|scope| Mandate::words(scope.as_str()))
+            .unwrap_or_default(),
     }
 }
 
@@ -183,8 +227,7 @@ fn jwt_lifetime(token: &SecretString, issued: Moment) -> Option<Duration> {
         clippy::disallowed_methods,
         reason = "the token's own claims are read, not printed"
     )]
-    let payload = token.expose().split('.').nth(1)?;
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let claims = jwt::claims(token.expose())?;
     let ends = claims.get("exp")?.as_i64()?;
     let starts = claims
         .get("iat")
@@ -206,6 +249,7 @@ fn jwt_lifetime(token: &SecretString, issued: Moment) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use jiff::Timestamp;
 
     use super::*;
@@ -288,7 +332,6 @@ mod tests {
         for bad in [
             r#"{"access_token":"a b"}"#,
             r#"{"access_token":"a\r\nX: y"}"#,
-            r#"{"access_token":"a","token_type":"DPoP"}"#,
             r#"{"access_token":7}"#,
             "null",
         ] {
@@ -297,6 +340,70 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn a_type_that_cannot_be_presented_is_told_and_loses_no_token() {
+        let body = r#"{"access_token":"a","refresh_token":"r","token_type":"DPoP"}"#;
+        let answer = TokenAnswer::read(&serde_json::from_str(body).unwrap()).unwrap();
+        assert_eq!(answer.unusable_type(), Some("DPoP"));
+        assert!(
+            answer
+                .into_token_set(issued(), None)
+                .refresh_token
+                .is_some()
+        );
+        for good in ["bearer", "BEARER", "BearerToken", "bot", ""] {
+            let body = serde_json::json!({"access_token": "a", "token_type": good});
+            assert_eq!(TokenAnswer::read(&body).unwrap().unusable_type(), None);
+        }
+    }
+
+    #[test]
+    fn the_earliest_end_of_a_refresh_token_counts() {
+        for (field, ends) in [
+            ("refresh_token_expires_in", 1_060),
+            ("refresh_expires_in", 1_060),
+            ("x_refresh_token_expires_in", 1_060),
+            ("refresh_token_timeout", 1_060),
+            ("authorization_expires_in", 1_060),
+        ] {
+            let set = read(&format!(
+                r#"{{"access_token":"a","refresh_token":"r","{field}":60}}"#
+            ));
+            let found = set.refresh_token.unwrap().expires_at;
+            assert_eq!(found, Timestamp::from_second(ends).ok(), "{field}");
+        }
+        let set = read(
+            r#"{"access_token":"a","refresh_token":"r","refresh_token_timeout":90,"authorization_expires_in":30,"refresh_expires_in":0}"#,
+        );
+        let found = set.refresh_token.unwrap().expires_at;
+        assert_eq!(found, Timestamp::from_second(1_030).ok());
+    }
+
+    #[test]
+    fn when_to_refresh_is_read_where_it_can_be_true() {
+        let after = |text: &str| read(text).refresh_in.map(|wait| wait.as_secs());
+        let body = r#"{"access_token":"a","expires_in":3600,"refresh_in":1800}"#;
+        assert_eq!(after(body), Some(1800));
+        for no in ["0", "3600", "7200", "\"soon\""] {
+            let body = format!(r#"{{"access_token":"a","expires_in":3600,"refresh_in":{no}}}"#);
+            assert_eq!(after(&body), None, "{no}");
+        }
+    }
+
+    #[test]
+    fn what_tokens_show_of_an_account_is_read() {
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"iss":"https://a","sub":"7","aud":"x"}"#);
+        let set = read(&format!(
+            r#"{{"access_token":"h.{claims}.s","id_token":"h.{claims}.s","scope":"b a"}}"#
+        ));
+        assert_eq!(set.mandate.id_token, set.mandate.access_token);
+        assert!(set.mandate.id_token.is_some());
+        assert_eq!(
+            (set.mandate.audience.len(), set.mandate.scope.len()),
+            (1, 2)
+        );
     }
 
     #[test]

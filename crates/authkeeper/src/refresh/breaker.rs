@@ -10,6 +10,10 @@ use std::{
 use super::decide::BREAKER_AFTER;
 use crate::model::{Issuer, Moment};
 
+/// How long the others wait for the one that tries whether the provider is well again; one that hangs holds up nobody
+/// for longer.
+const TRIAL: Duration = Duration::from_secs(10);
+
 /// The breakers of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Breakers(Mutex<HashMap<Issuer, Breaker>>);
@@ -22,13 +26,22 @@ struct Breaker {
 }
 
 impl Breakers {
-    /// How long this provider is still left alone, and after how many failures.
-    pub(crate) fn open_for(&self, issuer: &Issuer, now: Moment) -> Option<(Duration, u32)> {
-        let breakers = self.lock();
-        let breaker = breakers.get(issuer)?;
-        let (since, rest) = breaker.open?;
+    /// Whether one more refresh may start. If not: how long this provider is still left alone, and after how many
+    /// failures. Once it has rested one is let through, and the others wait for what becomes of it.
+    pub(crate) fn admit(&self, issuer: &Issuer, now: Moment) -> Result<(), (Duration, u32)> {
+        let mut breakers = self.lock();
+        let Some(breaker) = breakers.get_mut(issuer) else {
+            return Ok(());
+        };
+        let Some((since, rest)) = breaker.open else {
+            return Ok(());
+        };
         let left = rest.saturating_sub(now.since(since));
-        (!left.is_zero()).then_some((left, breaker.failures))
+        if !left.is_zero() {
+            return Err((left, breaker.failures));
+        }
+        breaker.open = Some((now, TRIAL));
+        Ok(())
     }
 
     /// A refresh came to nothing; `rest` is how long its own grant rests.
@@ -61,22 +74,29 @@ mod tests {
         let rest = Duration::from_secs(8);
         for _ in 1..BREAKER_AFTER {
             breakers.failed(&one, clock.now(), rest);
-            assert_eq!(breakers.open_for(&one, clock.now()), None);
+            assert_eq!(breakers.admit(&one, clock.now()), Ok(()));
         }
         breakers.failed(&one, clock.now(), rest);
         assert_eq!(
-            breakers.open_for(&one, clock.now()),
-            Some((rest, BREAKER_AFTER))
+            breakers.admit(&one, clock.now()),
+            Err((rest, BREAKER_AFTER))
         );
-        assert_eq!(breakers.open_for(&other, clock.now()), None);
+        assert_eq!(breakers.admit(&other, clock.now()), Ok(()));
         clock.advance(rest);
-        assert_eq!(breakers.open_for(&one, clock.now()), None, "one may try");
+        assert_eq!(breakers.admit(&one, clock.now()), Ok(()), "one may try");
+        assert!(breakers.admit(&one, clock.now()).is_err(), "and one alone");
         breakers.failed(&one, clock.now(), rest);
+        clock.advance(rest / 2);
         assert!(
-            breakers.open_for(&one, clock.now()).is_some(),
-            "and if it fails all wait again"
+            breakers.admit(&one, clock.now()).is_err(),
+            "if it fails all wait again"
         );
+        clock.advance(rest / 2);
+        assert_eq!(breakers.admit(&one, clock.now()), Ok(()));
+        clock.advance(TRIAL);
+        assert_eq!(breakers.admit(&one, clock.now()), Ok(()), "the first hangs");
         breakers.answered(&one);
-        assert_eq!(breakers.open_for(&one, clock.now()), None);
+        assert_eq!(breakers.admit(&one, clock.now()), Ok(()));
+        assert_eq!(breakers.admit(&one, clock.now()), Ok(()), "and another");
     }
 }

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Tools, Whose,
+    checked::{self, Checked},
     decide::{self, Investigation, JournalState, OwnerState, Why},
+    evidence::{self, Became},
     flight::End,
     log::Decision,
     orphans,
@@ -16,9 +18,9 @@ use crate::{
     fault::{self, FaultPoint},
     http::{HttpUrl, Reply, Request},
     model::{
-        AttemptId, Claim, ClaimPhase, ClientRegistration, Event, Generation, Grant, GrantId,
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
         GrantLifecycle, GrantType, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason,
-        UnknownKind,
+        SuspendReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome, Refused},
@@ -168,17 +170,14 @@ async fn take_from_shelf(
     let Outcome::Accepted(answer) = classify::classify(&stored.reply, stored.issued.wall) else {
         return Ok(false);
     };
-    let habits = tools
-        .rules
-        .habits(grant.issuer.as_str(), whose.provider.as_deref());
-    let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
-    let access = tokens.access(grant.lineage, generation, whose.resource.clone());
-    let refreshed = Refreshed {
-        spend: spend_of(grant),
-        access,
-        refresh: tokens.refresh_token,
-    };
-    let committed = tools.store.commit_refresh(refreshed).await?;
+    let learned = tools.learned_lifetime(whose, grant).await;
+    let at = (generation, stored);
+    let checked = checked::check(tools, whose, grant, answer, at, learned);
+    let hold = checked.refreshed.hold.map(|(reason, _)| reason);
+    let committed = tools.store.commit_refresh(checked.refreshed).await?;
+    if committed == Committed::Yes {
+        checked::tell(tools, whose, grant, (&checked.drifts, hold), false).await?;
+    }
     Ok(committed == Committed::Yes)
 }
 
@@ -213,9 +212,12 @@ async fn look_into(
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
         journal.state(&tools.sealer)
     });
-    let rules = tools
-        .rules
-        .recovery(grant.issuer.as_str(), whose.provider.as_deref());
+    let rules = tools.recovery(whose.provider.as_deref(), grant).await;
+    let became = if state == JournalState::Reply || !spends(grant) {
+        Became::Unclear
+    } else {
+        evidence::of(tools, whose, grant, claim, rules).await
+    };
     // A token that the resource refuses is not worth sparing.
     let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
     let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
@@ -223,10 +225,11 @@ async fn look_into(
         claim,
         owner_state(tools, claim),
         state,
-        rules,
+        became.applied_to(rules),
         access_left,
         now,
     );
+    let seen = became.hurries(seen);
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
@@ -255,16 +258,80 @@ async fn look_into(
             note_unknown(tools, whose, grant, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
         }
+        Investigation::ResendAfter(_) | Investigation::Resend
+            if became.is_hopeless(rules.replay) =>
+        {
+            spent(tools, whose, grant, claim, journal).await
+        }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
             retell_unknown(tools, whose, grant, claim).await?;
             Ok(Step::End(End::Uncertain { kind, resend_in }))
+        }
+        Investigation::Resend if decide::is_given_up(claim) => {
+            give_up(tools, whose, grant, (claim, journal.as_ref())).await?;
+            journal.into_iter().for_each(Journal::remove);
+            Ok(Step::LookAgain)
         }
         Investigation::Resend => Ok(Step::Attempt {
             number: claim.number.saturating_add(1),
             seen: Some(claim.attempt.clone()),
         }),
     }
+}
+
+/// The token is spent and its successor was lost: if no answer that lost a race helps, a person is asked at once, while the
+/// access token still serves.
+async fn spent(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    claim: &Claim,
+    journal: Option<Journal>,
+) -> Result<Step> {
+    let Some(journal) = journal else {
+        give_up(tools, whose, grant, (claim, None)).await?;
+        return Ok(Step::LookAgain);
+    };
+    let plan = Plan::load(tools, grant).await?;
+    let conclusion = Conclusion {
+        tools,
+        whose,
+        grant,
+        plan: &plan,
+        journal: &journal,
+        attempt: &claim.attempt,
+        number: claim.number,
+        secret: None,
+    };
+    let end = conclusion.refuse(ReauthorizeReason::UnknownOutcome).await?;
+    journal.remove();
+    Ok(end.map_or(Step::LookAgain, Step::End))
+}
+
+/// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
+/// The claim goes before its journal does; in between the journal must not be taken for one that is forgotten.
+async fn give_up(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    (claim, journal): (&Claim, Option<&Journal>),
+) -> Result<()> {
+    journal.into_iter().for_each(Journal::settle);
+    let (at, reason) = (
+        tools.seams.clock.now().wall,
+        ReauthorizeReason::UnknownOutcome,
+    );
+    let spend = spend_of(grant);
+    let store = &tools.store;
+    if store
+        .commit_refusal(&spend, &claim.attempt, reason, at)
+        .await?
+    {
+        store.end_troubles(&whose.connection, at).await?;
+        trouble::reauthorize(tools, whose, grant, &claim.attempt, reason).await?;
+    }
+    Ok(())
 }
 
 /// Whether it is our client's own: issued anew each time, with no refresh token.
@@ -438,8 +505,10 @@ impl Attempt<'_> {
                 return Ok(Some(end));
             }
         };
-        let claim = self.claim()?;
+        let mut claim = self.claim()?;
         let journal = self.journal(&claim).await?;
+        // A slow disk takes nothing from the time to send.
+        claim.since = self.tools.seams.clock.now();
         if !self.take_or_clean_up(&claim, &journal).await? {
             journal.remove();
             return Ok(None);
@@ -738,6 +807,8 @@ impl Conclusion<'_> {
 
     async fn follow(&self, stored: StoredReply) -> Result<Option<End>> {
         let now = self.tools.seams.clock.now();
+        let issuer = &self.grant.issuer;
+        self.tools.notice_odd_answer(issuer, &stored.reply).await;
         match classify::classify(&stored.reply, now.wall) {
             Outcome::Accepted(answer) => self.accept(answer, &stored).await.map(Some),
             Outcome::GrantRefused(_) | Outcome::Suspect { .. } if in_quarantine(self.grant) => {
@@ -749,6 +820,11 @@ impl Conclusion<'_> {
             }
             Outcome::GrantRefused(refused) => {
                 tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
+                if self.number > 1 {
+                    let provider = self.whose.provider.as_deref();
+                    let tools = self.tools;
+                    tools.notice_refused_replay(provider, self.grant).await;
+                }
                 self.refuse(ReauthorizeReason::RefreshRefused).await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
@@ -838,38 +914,22 @@ impl Conclusion<'_> {
     }
 
     async fn accept(&self, answer: TokenAnswer, stored: &StoredReply) -> Result<End> {
-        let default = self
-            .tools
-            .rules
-            .habits(self.grant.issuer.as_str(), self.whose.provider.as_deref())
-            .default_lifetime;
-        let tokens = answer.into_token_set(stored.issued, default);
-        let resource = self.whose.resource.clone();
-        let mut access = tokens.access(self.grant.lineage, self.grant.generation.next(), resource);
-        access.after_rejection = stored.after_rejection;
-        // RFC 6749 §5.1: a scope that is left out is as it was.
-        let before = self
-            .grant
-            .access
-            .as_ref()
-            .and_then(|token| token.scope.clone());
-        access.scope = access.scope.or(before);
-        let after_rejection = access.after_rejection;
-        let refreshed = Refreshed {
-            spend: spend_of(self.grant),
-            access,
-            // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
-            refresh: tokens.refresh_token.filter(|_| !is_own(self.grant)),
-        };
+        if stored.after_rejection {
+            self.tools.notice_early_end(self.whose, self.grant).await;
+        }
+        let learned = self.tools.learned_lifetime(self.whose, self.grant).await;
+        let at = (self.grant.generation.next(), stored);
+        let Checked { refreshed, drifts } =
+            checked::check(self.tools, self.whose, self.grant, answer, at, learned);
         match self.commit(&refreshed).await? {
             Committed::Yes => {
                 let at = (self.grant.lineage, self.grant.generation.next());
                 self.tools.shelf.keep(&self.grant.id, at, stored);
                 self.note_accepted_secret().await;
                 // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
-                if !after_rejection || self.number > 1 {
-                    self.end_troubles().await;
-                }
+                let proved = !stored.after_rejection || self.number > 1;
+                let hold = refreshed.hold.map(|(reason, _)| reason);
+                self.tell((&drifts, hold), proved).await;
                 Ok(End::Fresh)
             }
             Committed::Superseded => {
@@ -899,6 +959,14 @@ impl Conclusion<'_> {
         };
         if let Err(error) = self.tools.store.accept_secret(secret).await {
             tracing::warn!(%error, "that a secret is good again can't be kept");
+        }
+    }
+
+    /// The generation is committed; a trouble that stays open is ended by the next one.
+    async fn tell(&self, checked: (&[Drift], Option<SuspendReason>), proved: bool) {
+        if let Err(error) = checked::tell(self.tools, self.whose, self.grant, checked, proved).await
+        {
+            tracing::warn!(%error, "what an accepted refresh means for troubles can't be kept");
         }
     }
 

@@ -115,6 +115,8 @@ pub struct Standing<'a> {
     pub refreshable: bool,
     /// How long the refresh token was good when the access token was issued, where the provider says so.
     pub refresh_lifetime: Option<Duration>,
+    /// How long the refresh token lives unused, where that is known.
+    pub refresh_idle: Option<Duration>,
     /// For an API key: the key before it, if there is one.
     pub key: Option<Option<&'a StandbyKey>>,
     /// This connection's stable jitter, from 0 to [`MAX_JITTER`].
@@ -130,14 +132,21 @@ pub fn due_after(lifetime: Duration, jitter: f64) -> Duration {
     latest.mul_f64(1.0 - jitter.clamp(0.0, MAX_JITTER))
 }
 
-/// How long after it was issued a grant's token is due: earlier if the refresh token beside it ends before that, for an
-/// unused one would be lost. Where a refresh does not put off that end, it is not asked for again and again.
+/// How long after it was issued a grant's token is due: earlier if its issuer asks for that, or if the refresh token
+/// beside it ends before, for an unused one would be lost. Each use puts off an idle limit; where a refresh does not put
+/// off an end, it is not asked for again and again.
 fn due_of(standing: Standing<'_>, token: &AccessToken) -> Duration {
-    let due = due_after(token.lifetime, standing.jitter);
-    let lost = standing
+    let jitter = standing.jitter;
+    let due = due_after(token.lifetime, jitter);
+    let asked = token
+        .refresh_in
+        .map(|wait| wait.mul_f64(1.0 - jitter.clamp(0.0, MAX_JITTER)));
+    let ends = standing
         .refresh_lifetime
-        .map(|lifetime| due_after(lifetime, standing.jitter).max(due / 4));
-    due.min(lost.unwrap_or(due))
+        .map(|lifetime| due_after(lifetime, jitter).max(due / 4));
+    let idle = standing.refresh_idle.map(|limit| due_after(limit, jitter));
+    let earlier = [asked, ends, idle].into_iter().flatten().min();
+    due.min(earlier.unwrap_or(due))
 }
 
 /// Whether a token may be handed out, and whether to refresh. Rules 1 to 3.
@@ -273,6 +282,39 @@ pub fn until_due(standing: Standing<'_>, now: Moment) -> Duration {
     })
 }
 
+/// So late a refresh was not only looked at late: the machine slept, or nobody was there to look.
+const OVERDUE: Duration = Duration::from_secs(45);
+
+/// So many may ask a provider at the same moment.
+const NO_CROWD: usize = 8;
+
+/// How far apart the refreshes of a crowd are on average.
+const APART: Duration = Duration::from_millis(50);
+
+/// How long a keeper lets others go first whose refresh is long overdue: after a suspend, a leap of a clock or a restart
+/// all are due at once. `crowd` is how many it looks after, `roll` a random number from 0 to 1. A living token waits for
+/// half of what is left of it at most; whoever needs one at once refreshes it himself.
+pub fn let_others_first(
+    standing: Standing<'_>,
+    crowd: usize,
+    now: Moment,
+    roll: f64,
+) -> Option<Duration> {
+    let overdue = standing
+        .access
+        .is_none_or(|token| token.age(now).saturating_sub(due_of(standing, token)) >= OVERDUE);
+    if !overdue || crowd <= NO_CROWD {
+        return None;
+    }
+    let left = standing.access.map(|token| token.left(now));
+    let most = match left {
+        Some(left) if !left.is_zero() => (left / 2).min(Duration::from_mins(2)),
+        _ => Duration::from_secs(10),
+    };
+    let window = APART.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
+    Some(window.min(most).mul_f64(roll.clamp(0.0, 1.0)))
+}
+
 /// What the process that holds a claim is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerState {
@@ -308,6 +350,56 @@ pub struct RecoveryRules {
     pub reserve: Duration,
     /// How long an answer is listened for.
     pub exchange_limit: Duration,
+}
+
+/// The rule that holds once it was seen that a replay was refused. What was learned makes us more careful and never less: a
+/// resend that worked proves no grace.
+pub fn learned(replay: ReplayRule, was_refused: bool) -> ReplayRule {
+    match replay {
+        ReplayRule::Harmless | ReplayRule::Grace(_) | ReplayRule::TwoGenerations if was_refused => {
+            ReplayRule::Strict
+        }
+        rule => rule,
+    }
+}
+
+/// Whether the refusal of a resend shows that the rule by which it was sent is wrong. `before` is the attempt that it took
+/// over from; one that came when a grace was over shows nothing.
+pub fn disproves(replay: ReplayRule, before: &Claim, now: Moment) -> bool {
+    match replay {
+        ReplayRule::Harmless => true,
+        ReplayRule::TwoGenerations => before.number <= 1,
+        ReplayRule::Grace(window) => before.number <= 1 && now.since(before.since) < window,
+        ReplayRule::Strict | ReplayRule::Unknown => false,
+    }
+}
+
+/// How long what was seen of early ends counts, and how often it must have been seen.
+const EARLY_ENDS_COUNT_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
+const MOST_EARLY_ENDS: usize = 3;
+
+/// No lifetime is believed to be shorter for having been seen.
+const SHORTEST_LEARNED: Duration = Duration::from_mins(1);
+
+/// Whether a token that got a 401 at this age ended early, so that the next ones may too.
+pub fn ended_early(token: &AccessToken, now: Moment) -> bool {
+    // A fresh one that was itself fetched after a 401 is refused for another reason than its age.
+    let fresh = token.after_rejection && token.age(now) < FORCED_COOLDOWN;
+    !fresh && token.age(now) < token.usable_lifetime().mul_f64(0.9)
+}
+
+/// How long tokens are believed to live by the ages at which they got a 401, and when: the middle one, if that was seen
+/// often enough of late. Rule 1.
+pub fn learned_lifetime(ends: &[(Duration, Timestamp)], now: Timestamp) -> Option<Duration> {
+    let counts = |at: &Timestamp| now.duration_since(*at) <= EARLY_ENDS_COUNT_FOR;
+    let recent = ends.iter().filter(|(_, at)| counts(at));
+    let mut ages: Vec<Duration> = recent.map(|(age, _)| *age).collect();
+    if ages.len() < MOST_EARLY_ENDS {
+        return None;
+    }
+    ages.sort_unstable();
+    ages.get(ages.len() / 2)
+        .map(|age| (*age).max(SHORTEST_LEARNED))
 }
 
 /// How long after its claim a living owner is left alone with an answer that it has not committed.
@@ -418,6 +510,21 @@ pub fn is_contested(mine: u32, other: u32, journal: JournalState) -> bool {
     other >= mine && matches!(journal, JournalState::Sending | JournalState::Reply)
 }
 
+/// How long a lost answer is asked for again before a person is.
+const PATIENCE: Duration = Duration::from_hours(24);
+
+/// Whether a lost answer has been asked for again for a day, counted in the waits between the resends: a clock that
+/// leaps, or a night in which nobody asked, gives nothing up. What is given up is in quarantine, and probed as such.
+pub fn is_given_up(claim: &Claim) -> bool {
+    let ClaimPhase::Unknown { kind, .. } = claim.phase else {
+        return false;
+    };
+    let waited: Duration = (2..=claim.number.min(1_000))
+        .map(|number| further_resend(kind, number))
+        .sum();
+    waited >= PATIENCE
+}
+
 /// When the provider is asked again after a lost answer; none where that is late in the token's life, or nothing was lost.
 pub fn asked_again_in(
     claim: &Claim,
@@ -444,8 +551,22 @@ fn resend_wait(
     if number <= 1 {
         return base;
     }
+    base.max(further_resend(kind, number))
+}
+
+/// How long after an answer was lost again the provider is left alone, however it is asked.
+pub fn between_resends(claim: &Claim) -> Option<Duration> {
+    match claim.phase {
+        ClaimPhase::Unknown { kind, .. } if claim.number > 1 => {
+            Some(further_resend(kind, claim.number))
+        }
+        _ => None,
+    }
+}
+
+fn further_resend(kind: UnknownKind, number: u32) -> Duration {
     let (step, most) = further_resends(kind);
-    base.max(step.saturating_mul(1 << number.min(12)).min(most))
+    step.saturating_mul(1 << number.min(12)).min(most)
 }
 
 /// A server that answers with an error, or hangs up, most likely did not act and may be well again at any moment: it is
@@ -508,18 +629,34 @@ fn by_kind(kind: UnknownKind, access_left: Duration) -> Duration {
 /// "Not yet": asked again at the next look, when less of the access token is left.
 const FOREVER: Duration = Duration::from_hours(8760);
 
+/// For how long a grant, or a provider, has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outage {
+    /// How often in a row.
+    pub failures: u32,
+    /// Since the first of them.
+    pub lasts: Duration,
+}
+
 /// How long to wait after a failure that surely did nothing: exponential with full jitter, capped, never shorter than
-/// `Retry-After`, tighter as the access token's end comes near. `roll` is a random number from 0 to 1. Rule 8.
+/// `Retry-After`, tighter as the access token's end comes near. Once that is past, callers hear at once that there is no
+/// token, and the provider is asked the less often the longer it has been out. `roll` is a random number from 0 to 1.
+/// Rule 8.
 pub fn backoff(
-    failures: u32,
+    outage: Outage,
     retry_after: Option<Duration>,
     access_left: Duration,
     roll: f64,
 ) -> Duration {
     let cap = Duration::from_secs(1)
-        .saturating_mul(1_u32 << failures.min(9))
+        .saturating_mul(1_u32 << outage.failures.min(9))
         .min(Duration::from_mins(5));
-    let near = (access_left / 4).max(Duration::from_secs(1));
+    let near = if access_left.is_zero() {
+        outage.lasts / 8
+    } else {
+        access_left / 4
+    };
+    let near = near.max(Duration::from_secs(1));
     let jittered = cap.min(near).mul_f64(roll.clamp(0.0, 1.0));
     let asked = retry_after.unwrap_or_default().min(Duration::from_hours(1));
     jittered.max(Duration::from_millis(250)).max(asked)

@@ -32,6 +32,7 @@ fn token(lifetime: u64) -> AccessToken {
         issued: at(0),
         lifetime: secs(lifetime),
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
         scope: None,
         resource: None,
         after_rejection: false,
@@ -44,6 +45,7 @@ fn active(access: Option<&AccessToken>) -> Standing<'_> {
         access,
         refreshable: true,
         refresh_lifetime: None,
+        refresh_idle: None,
         key: None,
         jitter: 0.0,
     }
@@ -383,16 +385,160 @@ fn a_wall_clock_that_leaps_gives_no_permission_to_resend() {
 #[test]
 fn backoff_grows_is_capped_and_hears_retry_after() {
     let far = secs(36_000);
-    assert_eq!(backoff(0, None, far, 1.0), secs(1));
-    assert_eq!(backoff(3, None, far, 1.0), secs(8));
-    assert_eq!(backoff(30, None, far, 1.0), secs(300));
-    assert_eq!(backoff(3, None, far, 0.0), Duration::from_millis(250));
+    let after = |failures| Outage {
+        failures,
+        ..Outage::default()
+    };
+    assert_eq!(backoff(after(0), None, far, 1.0), secs(1));
+    assert_eq!(backoff(after(3), None, far, 1.0), secs(8));
+    assert_eq!(backoff(after(30), None, far, 1.0), secs(300));
     assert_eq!(
-        backoff(30, None, secs(40), 1.0),
+        backoff(after(3), None, far, 0.0),
+        Duration::from_millis(250)
+    );
+    assert_eq!(
+        backoff(after(30), None, secs(40), 1.0),
         secs(10),
         "tighter near the end"
     );
-    assert_eq!(backoff(0, Some(secs(20)), far, 0.5), secs(20));
+    assert_eq!(backoff(after(0), Some(secs(20)), far, 0.5), secs(20));
+}
+
+#[test]
+fn what_is_long_overdue_is_spread_out_and_no_longer_than_its_life_allows() {
+    let wait = |age, crowd, roll| {
+        let token = token(3600);
+        let wait = let_others_first(active(Some(&token)), crowd, at(age), roll);
+        wait.map(|wait| wait.as_millis())
+    };
+    assert_eq!(wait(2_700, 1_000, 1.0), None, "due just now");
+    assert_eq!(wait(2_744, 1_000, 1.0), None);
+    assert_eq!(wait(2_745, 1_000, 1.0), Some(50_000));
+    assert_eq!(wait(2_745, 1_000, 0.5), Some(25_000));
+    assert_eq!(wait(2_745, 8, 1.0), None, "eight are no crowd");
+    assert_eq!(wait(2_745, 9, 1.0), Some(450));
+    assert_eq!(wait(2_745, 1_000_000, 1.0), Some(120_000), "never longer");
+    assert_eq!(wait(3_591, 1_000_000, 1.0), Some(4_000), "half of 8 s");
+    assert_eq!(wait(3_599, 1_000_000, 1.0), Some(10_000), "it has ended");
+    let none = let_others_first(active(None), 1_000_000, at(0), 1.0);
+    assert_eq!(none, Some(secs(10)));
+}
+
+#[test]
+fn what_was_seen_makes_more_careful_and_never_less() {
+    let grace = ReplayRule::Grace(secs(30));
+    for rule in [ReplayRule::Harmless, grace, ReplayRule::TwoGenerations] {
+        assert_eq!(learned(rule, true), ReplayRule::Strict);
+        assert_eq!(learned(rule, false), rule);
+    }
+    for rule in [ReplayRule::Strict, ReplayRule::Unknown] {
+        assert_eq!((learned(rule, true), learned(rule, false)), (rule, rule));
+    }
+}
+
+#[test]
+fn a_refused_resend_disproves_only_what_was_promised() {
+    let first = unknown(UnknownKind::Reset);
+    let mut later = unknown(UnknownKind::Reset);
+    later.number = 2;
+    let grace = ReplayRule::Grace(secs(30));
+    for (rule, before, now, expected) in [
+        (ReplayRule::Harmless, &later, 9_000, true),
+        (ReplayRule::TwoGenerations, &first, 9_000, true),
+        (ReplayRule::TwoGenerations, &later, 9_000, false),
+        (grace, &first, 29, true),
+        (grace, &first, 30, false),
+        (grace, &later, 29, false),
+        (ReplayRule::Strict, &first, 1, false),
+        (ReplayRule::Unknown, &first, 1, false),
+    ] {
+        assert_eq!(disproves(rule, before, at(now)), expected, "{rule} {now}");
+    }
+}
+
+#[test]
+fn early_ends_shorten_what_is_believed_once_they_repeat() {
+    let now = at(1_000_000).wall;
+    let ago = |days: i64| now - SignedDuration::from_hours(24 * days);
+    let seen = |ends: &[(u64, i64)]| {
+        let ends: Vec<_> = ends
+            .iter()
+            .map(|(age, days)| (secs(*age), ago(*days)))
+            .collect();
+        learned_lifetime(&ends, now).map(|lifetime| lifetime.as_secs())
+    };
+    assert_eq!(seen(&[]), None);
+    assert_eq!(seen(&[(600, 0), (600, 1)]), None, "twice is chance");
+    assert_eq!(seen(&[(600, 0), (900, 1), (30, 2)]), Some(600));
+    assert_eq!(seen(&[(600, 0), (900, 1), (30, 8)]), None, "long ago");
+    assert_eq!(seen(&[(1, 0), (2, 0), (3, 0)]), Some(60), "not shorter");
+    let mut token = token(3600);
+    assert!(ended_early(&token, at(3_000)));
+    assert!(!ended_early(&token, at(3_300)), "it was as good as over");
+    token.after_rejection = true;
+    assert!(!ended_early(&token, at(59)), "it was refused for itself");
+    assert!(ended_early(&token, at(60)));
+}
+
+#[test]
+fn a_long_outage_is_asked_about_less_and_less_often() {
+    let wait = |minutes| {
+        let outage = Outage {
+            failures: 60,
+            lasts: Duration::from_mins(minutes),
+        };
+        backoff(outage, None, Duration::ZERO, 1.0).as_secs()
+    };
+    assert_eq!(wait(0), 1, "right after the token's end it may be a blip");
+    assert_eq!(
+        [wait(8), wait(24), wait(60), wait(1440)],
+        [60, 180, 300, 300]
+    );
+}
+
+#[test]
+fn a_day_of_resends_is_given_up_and_a_leap_of_the_clock_is_not() {
+    let numbered = |kind, number| Claim {
+        number,
+        ..unknown(kind)
+    };
+    for (kind, day) in [(UnknownKind::Silence, 31), (UnknownKind::ServerError, 295)] {
+        assert!(!is_given_up(&numbered(kind, 1)), "{kind:?}");
+        assert!(!is_given_up(&numbered(kind, day - 3)), "{kind:?}");
+        assert!(is_given_up(&numbered(kind, day + 3)), "{kind:?}");
+    }
+    assert!(!is_given_up(&claim(ClaimPhase::Spending)));
+}
+
+#[test]
+fn an_issuer_that_says_when_is_heard() {
+    let due = |asked, jitter| {
+        let mut token = token(3600);
+        token.refresh_in = Some(secs(asked));
+        let standing = Standing {
+            jitter,
+            ..active(Some(&token))
+        };
+        until_due(standing, at(0)).as_secs()
+    };
+    assert_eq!((due(1800, 0.0), due(1800, 0.05)), (1800, 1710));
+    assert_eq!(due(3500, 0.0), 2700, "later than our own time is no hint");
+}
+
+#[test]
+fn an_idle_refresh_token_is_used_before_it_dies_of_it() {
+    let day = 86_400;
+    let due = |lifetime| {
+        let token = token(lifetime);
+        let standing = Standing {
+            refresh_idle: Some(secs(90 * day)),
+            ..active(Some(&token))
+        };
+        until_due(standing, at(0)).as_secs()
+    };
+    // A margin of two minutes is less than a quarter of ninety days.
+    assert_eq!(due(3650 * day), 90 * day * 3 / 4);
+    assert_eq!(due(3600), 2700, "it is used often enough");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{
     Tools, Whose,
     breaker::Breakers,
     claim::{self, Goal},
-    decide::{Why, backoff},
+    decide::{Outage, Why, backoff},
 };
 use crate::{
     background,
@@ -65,6 +65,19 @@ impl End {
     }
 }
 
+impl End {
+    /// What a caller hears who asks while this end still stands: the same, at once, and when to ask again.
+    fn asked_too_soon(self, left: Duration) -> Self {
+        match self {
+            Self::Later { why, .. } => Self::Later {
+                why,
+                retry_after: Some(left),
+            },
+            end => end,
+        }
+    }
+}
+
 /// The flights of this process.
 pub(crate) struct Flights {
     tools: Arc<Tools>,
@@ -78,6 +91,8 @@ pub(crate) struct Flights {
 struct Lane {
     running: Option<watch::Receiver<Option<End>>>,
     failures: u32,
+    /// When the first of them was.
+    failing_since: Option<Moment>,
     /// Until when the last failure is the answer, so that an outage costs one request a slot and not one a caller.
     resting: Option<(Moment, Duration, End)>,
 }
@@ -129,6 +144,12 @@ impl Flights {
         tokio::time::timeout(patience, landed).await.is_ok()
     }
 
+    /// Somebody who must land before a shutdown, for as long as this is held.
+    pub(crate) fn aboard(self: &Arc<Self>) -> Aboard {
+        self.in_air.send_modify(|count| *count += 1);
+        Aboard(Arc::clone(self))
+    }
+
     fn board(
         self: &Arc<Self>,
         whose: &Whose,
@@ -144,11 +165,11 @@ impl Flights {
         {
             return Ok(running.clone());
         }
-        if let Some((_, end)) = lane.rest_left(now) {
-            return Err(end);
+        if let Some((left, end)) = lane.rest_left(now) {
+            return Err(end.asked_too_soon(left));
         }
         if why != Why::Recovery
-            && let Some((left, failures)) = self.breakers.open_for(&goal.issuer, now)
+            && let Err((left, failures)) = self.breakers.admit(&goal.issuer, now)
         {
             return Err(End::Later {
                 why: format!("{} failed {failures} times in a row", goal.issuer),
@@ -171,10 +192,9 @@ impl Flights {
         why: Why,
         landed: watch::Sender<Option<End>>,
     ) {
-        let flights = Arc::clone(self);
-        flights.in_air.send_modify(|count| *count += 1);
+        let aboard = self.aboard();
         background::spawn(async move {
-            let _landing = Landing(&flights);
+            let flights = &aboard.0;
             let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
             flights.land(&goal, end.clone()).await;
             let _ = landed.send(Some(end));
@@ -207,7 +227,12 @@ impl Flights {
             End::Later { retry_after, .. } => *retry_after,
             _ => None,
         };
-        let rest = backoff(lane.failures, retry_after, access_left, roll);
+        let since = *lane.failing_since.get_or_insert(now);
+        let outage = Outage {
+            failures: lane.failures,
+            lasts: now.since(since),
+        };
+        let rest = backoff(outage, retry_after, access_left, roll);
         if matches!(end, End::Later { .. }) {
             self.breakers.failed(&goal.issuer, now, rest);
         }
@@ -237,9 +262,9 @@ impl Lane {
 }
 
 /// Counts a flight down even if it panics.
-struct Landing<'a>(&'a Flights);
+pub(crate) struct Aboard(Arc<Flights>);
 
-impl Drop for Landing<'_> {
+impl Drop for Aboard {
     fn drop(&mut self) {
         self.0
             .in_air

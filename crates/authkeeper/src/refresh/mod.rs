@@ -11,10 +11,13 @@
 //! answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod breaker;
+mod checked;
 pub(crate) mod claim;
 pub mod decide;
+pub(crate) mod evidence;
 pub(crate) mod flight;
 pub mod log;
+mod noticing;
 mod orphans;
 pub(crate) mod shelf;
 pub(crate) mod spill;
@@ -28,10 +31,10 @@ use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
     catalogue,
     clock::Seams,
-    http::{Reach, Transport},
+    http::{HttpUrl, Reach, Transport},
     model::{
-        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, PrincipalId,
-        ReplayRule, Resource, Scope, ServerMetadata,
+        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
+        PrincipalId, ReplayRule, Resource, Scope, ServerMetadata,
     },
     oauth::client_auth::OurClient,
     store::{Store, owners::Owners, seal::Sealer},
@@ -47,6 +50,10 @@ pub struct ProviderHabits {
     pub default_lifetime: Option<Duration>,
     /// Whom it wants our assertions to be for; none means the issuer (RFC 7523 §3 leaves the choice to the server).
     pub assertion_audience: Option<String>,
+    /// How long its refresh tokens live unused.
+    pub refresh_idle: Option<Duration>,
+    /// Whether a rotation kills the access token before: one that lives proves that there was none.
+    pub kills_access: bool,
 }
 
 impl ProviderHabits {
@@ -56,7 +63,23 @@ impl ProviderHabits {
             replay,
             default_lifetime,
             assertion_audience: None,
+            refresh_idle: None,
+            kills_access: false,
         }
+    }
+
+    /// With access tokens that die when a refresh brings the next.
+    #[must_use]
+    pub fn kills_access(mut self, kills: bool) -> Self {
+        self.kills_access = kills;
+        self
+    }
+
+    /// With refresh tokens that die if they are not used for so long.
+    #[must_use]
+    pub fn refresh_idle(mut self, limit: Option<Duration>) -> Self {
+        self.refresh_idle = limit;
+        self
     }
 
     /// With assertions for this audience.
@@ -112,6 +135,8 @@ impl RefreshRules {
             },
             default_lifetime: set.default_lifetime.or(known.default_lifetime),
             assertion_audience: set.assertion_audience.or(known.assertion_audience),
+            refresh_idle: set.refresh_idle.or(known.refresh_idle),
+            kills_access: set.kills_access || known.kills_access,
         }
     }
 
@@ -136,6 +161,7 @@ pub(crate) struct Tools {
     pub(crate) shelf: shelf::Shelf,
     pub(crate) rules: RefreshRules,
     pub(crate) log: log::DecisionLog,
+    pub(crate) findings: evidence::Findings,
 }
 
 impl Tools {
@@ -168,6 +194,8 @@ pub(crate) struct Whose {
     pub(crate) provider: Option<String>,
     /// Where its provider's endpoints may be.
     pub(crate) reach: Reach,
+    /// A harmless call that proves its token, where the token is shown there as usual.
+    pub(crate) check: Option<HttpUrl>,
 }
 
 impl Whose {
@@ -179,8 +207,17 @@ impl Whose {
             scope: connection.scope.clone(),
             provider: connection.provider.clone(),
             reach: Reach::of(connection.internal),
+            check: check_of(connection),
         }
     }
+}
+
+/// A token goes to the origin of its connection's URL and to no other.
+fn check_of(connection: &Connection) -> Option<HttpUrl> {
+    let check = HttpUrl::parse(connection.check_url.as_ref()?).ok()?;
+    let own = HttpUrl::parse(&connection.url).ok()?;
+    let usual = connection.presentation == Presentation::default();
+    Some(check).filter(|check| usual && check.same_origin(&own))
 }
 
 /// What [`decide::serve`] needs to know of a grant.
@@ -190,10 +227,39 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
         access: grant.access.as_ref(),
         refreshable: grant.is_refreshable(),
         refresh_lifetime: refresh_lifetime(grant),
+        refresh_idle: None,
         key: (grant.grant_type == GrantType::ApiKey).then_some(grant.standby.as_ref()),
         jitter: jitter_of(&grant.id),
     }
 }
+
+impl Tools {
+    /// The same, with what is known of the provider's limits.
+    pub(crate) fn standing<'a>(&self, provider: Option<&str>, grant: &'a Grant) -> Standing<'a> {
+        Standing {
+            refresh_idle: self.refresh_idle(provider, grant),
+            ..standing(grant)
+        }
+    }
+
+    /// Every caller comes by here, so the catalogue is asked only where its answer can matter.
+    fn refresh_idle(&self, provider: Option<&str>, grant: &Grant) -> Option<Duration> {
+        grant.refresh.as_ref()?;
+        let set = self.rules.providers.get(grant.issuer.as_str());
+        let lives = grant.access.as_ref().map(|token| token.lifetime);
+        match set.and_then(|habits| habits.refresh_idle) {
+            Some(limit) => Some(limit),
+            None if lives < Some(SHORTEST_IDLE) => None,
+            None => {
+                let habits = self.rules.habits(grant.issuer.as_str(), provider);
+                habits.refresh_idle
+            }
+        }
+    }
+}
+
+/// The catalogue knows of no idle limit that is shorter: an access token that ends before is refreshed often enough.
+pub(crate) const SHORTEST_IDLE: Duration = Duration::from_hours(24);
 
 /// How long the refresh token was good when the access token beside it was issued, where the provider says so.
 fn refresh_lifetime(grant: &Grant) -> Option<Duration> {

@@ -13,13 +13,12 @@ use tokio::task::{self, JoinError, JoinSet};
 use super::{
     Tools, Whose,
     claim::Goal,
-    decide::{self, Ask, Verdict, Why},
+    decide::{self, Ask, Standing, Verdict, Why},
     flight::{End, Flights},
-    standing,
 };
 use crate::{
     clock::LONGEST_SLEEP,
-    model::{ConnectionName, GrantLifecycle},
+    model::{ConnectionName, GrantLifecycle, Moment},
 };
 
 /// How soon a connection that can't be refreshed is looked at again: a person may have mended it.
@@ -46,14 +45,41 @@ impl Keeper {
     }
 }
 
+/// When one of many has its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    crowd: usize,
+    /// Since when, and for how long, it lets others go first.
+    waits: Option<(Moment, Duration)>,
+}
+
+impl Turn {
+    pub(super) fn among(crowd: usize) -> Self {
+        Self { crowd, waits: None }
+    }
+
+    /// How much longer it waits for its turn; zero when that has come. It waits once for each time that it is overdue.
+    fn left(&mut self, tools: &Tools, standing: Standing<'_>, now: Moment) -> Duration {
+        if self.waits.is_none() {
+            let roll = tools.seams.random_unit();
+            let wait = decide::let_others_first(standing, self.crowd, now, roll);
+            self.waits = wait.map(|wait| (now, wait));
+        }
+        let left = |(since, wait): (Moment, Duration)| wait.saturating_sub(now.since(since));
+        self.waits.map(left).unwrap_or_default()
+    }
+}
+
 /// When each connection is to be looked at, by the clock's ticks; named by its place in the list.
 type Plan = BinaryHeap<Reverse<(u64, usize)>>;
 
 /// Those that are looked at just now: a look may wait for a refresh.
 #[derive(Default)]
 struct Looks {
-    running: JoinSet<Duration>,
+    running: JoinSet<(Duration, Turn)>,
     at: HashMap<task::Id, usize>,
+    /// Of those that let others go first.
+    turns: HashMap<usize, Turn>,
 }
 
 async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<ConnectionName>) {
@@ -70,10 +96,11 @@ async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<Connect
         });
         tokio::select! {
             Some(done) = looks.running.join_next_with_id() => {
-                let (at, pause) = looks.done(done);
-                let pause = pause.clamp(SHORTEST, LONGEST_SLEEP);
-                let when = clock.ticks().saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
-                plan.extend(at.map(|at| Reverse((when, at))));
+                plan.extend(looks.done(done).map(|(at, pause)| {
+                    let pause = pause.clamp(SHORTEST, LONGEST_SLEEP).as_nanos();
+                    let when = clock.ticks().saturating_add(u64::try_from(pause).unwrap_or(u64::MAX));
+                    Reverse((when, at))
+                }));
             }
             // Whatever the ticks say: a clock may sleep shorter than it was asked to.
             () = clock.sleep(pause) => looks.start(&mut plan, &connections, (&tools, &flights)),
@@ -96,26 +123,37 @@ impl Looks {
             return;
         };
         let (tools, flights) = (Arc::clone(tools), Arc::clone(flights));
+        let turn = self.turns.remove(&at);
+        let mut turn = turn.unwrap_or(Turn::among(connections.len()));
         let look = self.running.spawn(async move {
-            look(&tools, &flights, &connection)
-                .await
-                .unwrap_or_else(|error| {
-                    tracing::warn!(%connection, %error, "can't look at the connection");
-                    LOOK_AGAIN
-                })
+            let pause = look(&tools, &flights, &connection, &mut turn).await;
+            let pause = pause.unwrap_or_else(|error| {
+                tracing::warn!(%connection, %error, "can't look at the connection");
+                LOOK_AGAIN
+            });
+            (pause, turn)
         });
         self.at.insert(look.id(), at);
     }
 
     /// Which look is done, and how long to leave that connection alone. One that panicked is looked at again.
-    fn done(&mut self, done: Result<(task::Id, Duration), JoinError>) -> (Option<usize>, Duration) {
-        let (id, pause) = done.unwrap_or_else(|error| (error.id(), LOOK_AGAIN));
-        let at = self.at.remove(&id);
+    fn done(
+        &mut self,
+        done: Result<(task::Id, (Duration, Turn)), JoinError>,
+    ) -> Option<(usize, Duration)> {
+        let (id, pause, turn) = match done {
+            Ok((id, (pause, turn))) => (id, pause, Some(turn)),
+            Err(panicked) => (panicked.id(), LOOK_AGAIN, None),
+        };
+        let at = self.at.remove(&id)?;
+        if let Some(turn) = turn.filter(|turn| turn.waits.is_some()) {
+            self.turns.insert(at, turn);
+        }
         if self.at.is_empty() {
             // After the first round, in which all are looked at, the room for so many is not needed again.
             self.at.shrink_to_fit();
         }
-        (at, pause)
+        Some((at, pause))
     }
 }
 
@@ -124,6 +162,7 @@ pub(super) async fn look(
     tools: &Tools,
     flights: &Arc<Flights>,
     connection: &ConnectionName,
+    turn: &mut Turn,
 ) -> crate::store::Result<Duration> {
     let Some(known) = tools.store.connection(connection).await? else {
         return Ok(LOOK_AGAIN);
@@ -136,9 +175,10 @@ pub(super) async fn look(
     };
     let now = tools.seams.clock.now();
     let whose = Whose::of(&known);
-    match decide::serve(standing(&grant), Ask::default(), now) {
+    let standing = tools.standing(whose.provider.as_deref(), &grant);
+    match decide::serve(standing, Ask::default(), now) {
         // Nothing can be refreshed here, however due it is.
-        Verdict::Serve if !standing(&grant).refreshable => Ok(LOOK_AGAIN),
+        Verdict::Serve if !standing.refreshable => Ok(LOOK_AGAIN),
         Verdict::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
         // What was lost is looked after though the token still serves.
         Verdict::Serve if grant.claim.is_some() => {
@@ -148,9 +188,14 @@ pub(super) async fn look(
             Ok(pause_after(&end, flights.resting(id)))
         }
         Verdict::Serve => {
-            Ok(decide::until_due(standing(&grant), now).max(Duration::from_millis(1)))
+            turn.waits = None;
+            Ok(decide::until_due(standing, now).max(Duration::from_millis(1)))
         }
         Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => {
+            let wait = turn.left(tools, standing, now);
+            if !wait.is_zero() {
+                return Ok(wait);
+            }
             let end = flights.refresh(&whose, Goal::of(&grant), why).await;
             Ok(pause_after(&end, flights.resting(id)))
         }

@@ -89,16 +89,22 @@ impl Runtime {
             return Err(ConnectError::TimedOut(request.patience));
         };
         let code = code?;
-        let tokens = self
-            .exchange_code(
-                &found,
-                &endpoints,
-                (&mut started, &code),
-                (&wanted, request.provider.as_deref()),
-            )
-            .await?;
-        let outcome = (GrantType::AuthorizationCode, wanted, tokens);
-        self.adopt(request, found, started.client, outcome).await
+        let runtime = self.clone();
+        self.land(Box::pin(async move {
+            let (sign_in, mut client) = (started.sign_in, started.client);
+            let at = (&endpoints, &found);
+            let tokens = runtime
+                .exchange_code(
+                    at,
+                    &mut client,
+                    (&sign_in, &code),
+                    (&wanted, request.provider.as_deref()),
+                )
+                .await?;
+            let outcome = (GrantType::AuthorizationCode, wanted, tokens);
+            runtime.adopt(request, found, client, outcome).await
+        }))
+        .await
     }
 
     /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
@@ -224,20 +230,19 @@ impl Runtime {
 
     async fn exchange_code(
         &self,
-        found: &Discovered,
-        endpoints: &CodeEndpoints,
-        (started, code): (&mut Started, &SecretString),
+        (endpoints, found): (&CodeEndpoints, &Discovered),
+        client: &mut ClientRegistration,
+        (sign_in, code): (&SignIn, &SecretString),
         (wanted, provider): (&Wanted, Option<&str>),
     ) -> Result<crate::model::TokenSet, ConnectError> {
-        let sign_in = started.sign_in.clone();
         let resource = wanted.resource.as_ref();
         let answer = self
-            .ask((&endpoints.token, found), &mut started.client, |client| {
+            .ask((&endpoints.token, found), client, |client| {
                 let redirect_uri = &sign_in.redirect_uri;
                 code_request(client, code, &sign_in.verifier, redirect_uri, resource)
             })
             .await?;
-        self.tokens((&started.client, provider), answer).await
+        self.tokens((client, provider), answer).await
     }
 }
 

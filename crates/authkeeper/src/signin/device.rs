@@ -7,8 +7,8 @@ use super::{
     pending::{Begun, Memory, asked},
 };
 use crate::{
-    http::HttpUrl,
-    model::{ClientRegistration, Grant, GrantType, Moment, Resource},
+    http::{HttpUrl, Reply},
+    model::{ClientRegistration, Grant, GrantType, Moment},
     oauth::{
         device::{
             DeviceError, DeviceSignIn, Poll, device_authorization_request,
@@ -19,6 +19,7 @@ use crate::{
         token::device_request,
     },
     runtime::Runtime,
+    secret::SecretString,
 };
 
 impl Runtime {
@@ -58,15 +59,17 @@ impl Runtime {
                 verification_uri_complete: device.verification_uri_complete.clone(),
             },
         });
-        let resource = wanted.resource.as_ref();
-        let polled = self.poll((&token, &found), &mut client, &device, resource);
-        let answered = tokio::time::timeout(request.patience, polled).await;
-        let answered = answered.map_err(|_elapsed| ConnectError::StillOpen(request.patience))?;
-        let tokens = self
-            .tokens((&client, request.provider.as_deref()), answered?)
-            .await?;
-        let outcome = (GrantType::DeviceCode, wanted, tokens);
-        self.adopt(request, found, client, outcome).await
+        let patience = request.patience;
+        let asking = Asking {
+            runtime: self.clone(),
+            token,
+            request,
+            found,
+            wanted,
+        };
+        let polled = Box::pin(asking.poll(client, &device));
+        let answered = tokio::time::timeout(patience, polled).await;
+        answered.map_err(|_elapsed| ConnectError::StillOpen(patience))?
     }
 
     async fn start_device(
@@ -90,41 +93,88 @@ impl Runtime {
             .await?;
         Ok(device)
     }
+}
 
-    /// Asks until somebody has signed in. A poll without an answer is asked again: the device code is good until it is
-    /// exchanged.
+/// What is asked for with a device code.
+#[derive(Clone)]
+struct Asking {
+    runtime: Runtime,
+    token: HttpUrl,
+    request: ConnectRequest,
+    found: Discovered,
+    wanted: Wanted,
+}
+
+/// What came of one poll; the client as it is authenticated since.
+enum Polled {
+    Again(Duration, Box<ClientRegistration>),
+    Done(Box<Grant>),
+}
+
+impl Asking {
+    /// Asks until somebody has signed in. Any answer may be the new grant: what is asked is finished, whoever waits.
     async fn poll(
         &self,
-        at: (&HttpUrl, &Discovered),
-        client: &mut ClientRegistration,
+        mut client: ClientRegistration,
         device: &DeviceSignIn,
-        resource: Option<&Resource>,
-    ) -> Result<(crate::http::Reply, Moment), ConnectError> {
+    ) -> Result<Grant, ConnectError> {
         let mut wait = device.interval;
         loop {
-            self.tools.seams.clock.sleep(wait).await;
-            if device.ends <= self.now() {
+            self.runtime.tools.seams.clock.sleep(wait).await;
+            if device.ends <= self.runtime.now() {
                 return Err(DeviceError::Expired.into());
             }
-            let asked = self
-                .ask(at, client, |client| {
-                    device_request(client, &device.device_code, resource)
-                })
-                .await;
-            let (reply, issued) = match asked {
-                Ok(answer) => answer,
-                Err(ConnectError::Wire(error)) => {
-                    tracing::warn!(%error, "a poll got no answer");
-                    wait = unanswered(wait);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            match read_poll(&reply, wait, issued.wall) {
-                Poll::Again(next) => wait = next,
-                Poll::Over(_) => return Ok((reply, issued)),
-                Poll::Failed(error) => return Err(error.into()),
+            let code = device.device_code.clone();
+            let once = self.clone().once(client, code, wait);
+            match self.runtime.land(Box::pin(once)).await? {
+                Polled::Again(next, same) => (wait, client) = (next, *same),
+                Polled::Done(grant) => return Ok(*grant),
             }
         }
+    }
+
+    /// A poll without an answer is asked again: the device code is good until it is exchanged.
+    async fn once(
+        self,
+        mut client: ClientRegistration,
+        code: SecretString,
+        wait: Duration,
+    ) -> Result<Polled, ConnectError> {
+        let resource = self.wanted.resource.as_ref();
+        let asked = self
+            .runtime
+            .ask((&self.token, &self.found), &mut client, |client| {
+                device_request(client, &code, resource)
+            })
+            .await;
+        let (reply, issued) = match asked {
+            Ok(answer) => answer,
+            Err(ConnectError::Wire(error)) => {
+                tracing::warn!(%error, "a poll got no answer");
+                return Ok(Polled::Again(unanswered(wait), Box::new(client)));
+            }
+            Err(error) => return Err(error),
+        };
+        match read_poll(&reply, wait, issued.wall) {
+            Poll::Again(next) => Ok(Polled::Again(next, Box::new(client))),
+            Poll::Over(_) => {
+                let grant = self.adopt(client, (reply, issued)).await?;
+                Ok(Polled::Done(Box::new(grant)))
+            }
+            Poll::Failed(error) => Err(error.into()),
+        }
+    }
+
+    async fn adopt(
+        self,
+        client: ClientRegistration,
+        answered: (Reply, Moment),
+    ) -> Result<Grant, ConnectError> {
+        let provider = self.request.provider.as_deref();
+        let tokens = self.runtime.tokens((&client, provider), answered).await?;
+        let outcome = (GrantType::DeviceCode, self.wanted, tokens);
+        self.runtime
+            .adopt(self.request, self.found, client, outcome)
+            .await
     }
 }

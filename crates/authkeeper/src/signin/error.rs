@@ -34,6 +34,9 @@ pub enum ConnectError {
     /// There is a working grant under this name, and an import would take its place.
     #[error("{0} is connected and works; an import would take its place")]
     InUse(ConnectionName),
+    /// The refresh token is held already, for something else.
+    #[error("this refresh token is the one of {0} already, which is for something else")]
+    HeldBy(ConnectionName),
     /// The name is taken by another URL.
     #[error("{name} is connected to {url} already")]
     NameTaken {

@@ -7,8 +7,8 @@ use super::{ConnectError, ConnectRequest, Wanted};
 use crate::{
     http::Reach,
     model::{
-        ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
-        RefreshToken, ServerMetadata, SuspendReason, TokenSet,
+        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType,
+        Issuer, RefreshToken, ServerMetadata, SuspendReason, TokenSet,
     },
     oauth::{
         discovery::Discovered,
@@ -16,7 +16,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
-    store::{Brought, SignedIn},
+    store::{Brought, SignedIn, may_share},
 };
 
 /// What is imported.
@@ -73,6 +73,8 @@ impl Runtime {
         let mut connection = request.connection((issuer, client.client_id.clone()), now);
         connection.resource = wanted.resource;
         connection.internal = found.reach == Reach::Anywhere;
+        self.check_not_held(&connection, &import.refresh_token)
+            .await?;
         let refresh = RefreshToken {
             secret: import.refresh_token,
             expires_at: import.refresh_expires_at,
@@ -117,6 +119,23 @@ impl Runtime {
             return Err(ConnectError::InUse(name.clone()));
         }
         Ok(())
+    }
+
+    /// A refresh token is one grant, and its access token goes to one place.
+    async fn check_not_held(
+        &self,
+        connection: &Connection,
+        refresh: &SecretString,
+    ) -> Result<(), ConnectError> {
+        let (issuer, client) = (&connection.issuer, &connection.client_id);
+        let holders = self.tools.store.holders(issuer, client, refresh).await?;
+        let mut others = holders.into_iter();
+        let elsewhere =
+            others.find(|holder| holder.name != connection.name && !may_share(holder, connection));
+        match elsewhere {
+            Some(holder) => Err(ConnectError::HeldBy(holder.name)),
+            None => Ok(()),
+        }
     }
 
     /// What is told of an issuer on a command line never changes where the tokens that are kept already are sent, and

@@ -58,6 +58,8 @@ impl Runtime {
             issued: at,
             lifetime: ENDLESS,
             lifetime_source: LifetimeSource::Endless,
+            refresh_in: None,
+            mandate: Box::default(),
         };
         let after = self.newest_lineage(&connection.name).await?;
         let signed_in = SignedIn {

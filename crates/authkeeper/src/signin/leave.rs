@@ -3,7 +3,7 @@
 use super::ConnectError;
 use crate::{
     http::Reach,
-    model::{ConnectionName, Grant},
+    model::{ConnectionName, Grant, GrantId},
     oauth::{
         classify::{Outcome, classify},
         revoke::{self, Revocation},
@@ -39,6 +39,15 @@ impl Runtime {
         Ok(self.tools.store.forget(name).await?)
     }
 
+    pub(super) async fn connections_on(
+        &self,
+        grant: &GrantId,
+    ) -> Result<Vec<ConnectionName>, ConnectError> {
+        let all = self.tools.store.connections().await?.into_iter();
+        let on_it = all.filter(|connection| connection.grant.as_ref() == Some(grant));
+        Ok(on_it.map(|connection| connection.name).collect())
+    }
+
     /// Revokes at the provider (RFC 7009) and forgets. The connection is unusable from the first step on, whatever the
     /// provider says.
     pub async fn disconnect(&self, name: &ConnectionName) -> Result<Revocation, ConnectError> {
@@ -46,6 +55,9 @@ impl Runtime {
         let connection = self.tools.store.connection(name).await?;
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
         let grant = self.tools.store.disconnect(name, now).await?;
+        if let (None, Some(id)) = (&grant, &connection.grant) {
+            return Ok(Revocation::Shared(self.connections_on(id).await?));
+        }
         let provider = self
             .tools
             .store

@@ -2,6 +2,7 @@
 
 use super::{ConnectError, ConnectRequest};
 use crate::{
+    background,
     http::{HttpUrl, Reach, Reply, Request},
     model::{
         ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
@@ -153,8 +154,18 @@ impl Runtime {
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
+        self.tools.notice_odd_answer(&issuer, &reply).await;
         match classify::classify(&reply, issued.wall) {
             Outcome::Accepted(answer) => {
+                if let Some(kind) = answer.unusable_type() {
+                    return Err(ConnectError::NoTokens {
+                        issuer,
+                        why: format!(
+                            "tokens of the type {kind}, and authkeeper can present Bearer tokens only"
+                        ),
+                        passing: false,
+                    });
+                }
                 let habits = self.tools.rules.habits(issuer.as_str(), provider);
                 Ok(answer.into_token_set(issued, habits.default_lifetime))
             }
@@ -180,6 +191,27 @@ impl Runtime {
                     passing: reply.status.is_server_error(),
                 })
             }
+        }
+    }
+
+    /// Finishes an exchange whose answer may be a new grant, whoever has given up waiting for it.
+    pub(super) async fn land<T: Send + 'static>(
+        &self,
+        exchange: impl Future<Output = Result<T, ConnectError>> + Send + 'static,
+    ) -> Result<T, ConnectError> {
+        let aboard = self.flights.aboard();
+        // Its owner is the flights' count, which a shutdown waits for.
+        let landed = background::spawn(async move {
+            let _aboard = aboard;
+            exchange.await
+        });
+        match landed.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends.
+                Err(_cancelled) => std::future::pending().await,
+            },
         }
     }
 
@@ -239,10 +271,18 @@ impl Runtime {
     pub(super) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
         let store = &self.tools.store;
         let before = store.connection(&signed_in.connection.name).await?;
+        let new = signed_in.new_grant.clone();
         let grant = store.adopt_sign_in(signed_in).await?;
         let replaced = before.and_then(|connection| connection.grant);
-        for id in replaced.iter().chain([&grant.id]) {
-            self.tools.shelf.clear(id);
+        // One that was joined goes on from what is kept of it.
+        let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;
+        if !joined {
+            self.tools.shelf.clear(&grant.id);
+        }
+        if let Some(replaced) = replaced.filter(|id| *id != grant.id)
+            && self.connections_on(&replaced).await?.is_empty()
+        {
+            self.tools.shelf.clear(&replaced);
         }
         Ok(grant)
     }

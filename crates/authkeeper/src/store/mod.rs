@@ -4,6 +4,7 @@
 //! ([`seal`]) before it reaches a store's medium.
 
 pub mod owners;
+pub mod place;
 pub mod seal;
 pub mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
@@ -18,11 +19,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
+    http::HttpUrl,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
-        Moment, Provider, ReauthorizeReason, Record, RefreshToken, Resource, TaskId, TokenSet,
-        Trouble, TroubleId, UnknownKind,
+        Mandate, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
+        Resource, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -88,6 +90,14 @@ pub enum StoreError {
     Copied {
         /// The store's place.
         place: String,
+    },
+    /// Other machines may have it too, and no lock of ours is seen there.
+    #[error("{place} lies on a network file system ({kind})")]
+    Remote {
+        /// The store's place.
+        place: String,
+        /// Which file system.
+        kind: String,
     },
     /// There is a store and no key.
     #[error("the key {key} is missing, and {place} can't be read without it")]
@@ -162,6 +172,14 @@ impl Brought {
         }
     }
 
+    /// What the tokens show of whose they are, and for what.
+    pub fn mandate(&self) -> Mandate {
+        match self {
+            Self::Tokens(tokens) => (*tokens.mandate).clone(),
+            Self::RefreshToken(_) => Mandate::default(),
+        }
+    }
+
     /// The access token as a child of one generation, if one came.
     pub fn access(
         &self,
@@ -209,6 +227,10 @@ pub struct Refreshed {
     pub access: AccessToken,
     /// The new refresh token; none keeps the old one (RFC 6749 §6).
     pub refresh: Option<RefreshToken>,
+    /// What is known now of whose grant it is, and for what.
+    pub mandate: Mandate,
+    /// Why its tokens must not be handed out, and since when: kept, and suspended with the same step.
+    pub hold: Option<(SuspendReason, Timestamp)>,
 }
 
 /// What became of a commit.
@@ -303,6 +325,15 @@ impl Use {
     }
 }
 
+/// Whether two connections may live on one grant: its access token goes where it was issued for, and nowhere else.
+pub(crate) fn may_share(one: &Connection, other: &Connection) -> bool {
+    let origin = |url: &str| HttpUrl::parse(url).map(|url| url.origin()).ok();
+    one.principal == other.principal
+        && one.resource == other.resource
+        && origin(&one.url).is_some()
+        && origin(&one.url) == origin(&other.url)
+}
+
 /// A store of connections and grants.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -345,12 +376,23 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<()>;
 
+    /// The connections over whose grants this refresh token is held already, or was spent since the sign-in or import that
+    /// brought it.
+    async fn holders(
+        &self,
+        issuer: &Issuer,
+        client: &ClientId,
+        refresh: &SecretString,
+    ) -> Result<Vec<Connection>>;
+
     /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed. What
     /// was remembered of it meanwhile goes. A client that is kept already stays as it is: its secrets may have been
-    /// replaced while the person was away.
+    /// replaced while the person was away. A refresh token that another connection of the same principal holds for the same
+    /// resource is one grant: the connection joins it, and nothing else is changed.
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant>;
-    /// Marks the connection's grant revoked, for good, and returns the grant as it was. Its secrets stay until
-    /// [`Store::forget`], so that they can be revoked at the provider.
+    /// Marks the connection's grant revoked, for good, and returns the grant as it was. A connection whose grant another one
+    /// uses too is merely removed, and none is returned. The secrets of the other stay until [`Store::forget`], so that they
+    /// can be revoked at the provider.
     async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>>;
     /// Removes the connection and wipes the grant's secrets; the grant's row stays as a tombstone.
     async fn forget(&self, name: &ConnectionName) -> Result<()>;
@@ -411,6 +453,11 @@ pub trait Store: Send + Sync + 'static {
     /// Removes an access token that its resource refused and that nothing can replace: believed to live, it would be
     /// handed out until its believed end.
     async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()>;
+
+    /// Counts what was noticed of a provider. Of each kind the newest few are kept.
+    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()>;
+    /// What was noticed of a provider, or of all.
+    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>>;
 
     /// Keeps a trouble. Returns it as kept, and whether it is new.
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;

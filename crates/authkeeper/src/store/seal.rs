@@ -9,9 +9,11 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
-    KeyInit as _, XChaCha20Poly1305, XNonce,
+    XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::StoreError;
@@ -108,6 +110,21 @@ impl Sealer {
         };
         let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload);
         opened.map(Zeroizing::new).map_err(|_opaque| SealBroken)
+    }
+
+    /// A mark by which the same secret is known again, and which says nothing of it to whoever has not the key
+    /// (HMAC-SHA-256, RFC 2104).
+    #[expect(clippy::disallowed_methods, reason = "the key marks")]
+    pub fn mark(&self, of: &'static str, plain: &[u8]) -> [u8; 32] {
+        // RFC 2104 §2: a key is filled up with zeros to the length of a block.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..32].copy_from_slice(self.key.expose());
+        let mut mac = Hmac::<Sha256>::new((&*block).into());
+        for part in [b"authkeeper/1 mark".as_slice(), of.as_bytes(), plain] {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the key seals and opens")]
@@ -240,6 +257,20 @@ mod tests {
         }
         let other_key = Sealer::new(Secret::new([8; 32]), Seams::system());
         assert_eq!(other_key.open(HERE, &sealed), Err(SealBroken));
+    }
+
+    #[test]
+    fn a_mark_knows_the_same_secret_again_and_needs_the_key() {
+        let mark = sealer().mark("refresh_token", b"secret");
+        assert_eq!(sealer().mark("refresh_token", b"secret"), mark);
+        let other_key = Sealer::new(Secret::new([8; 32]), Seams::system());
+        for other in [
+            other_key.mark("refresh_token", b"secret"),
+            sealer().mark("refresh_token", b"secre"),
+            sealer().mark("refresh_toke", b"nsecret"),
+        ] {
+            assert_ne!(other, mark);
+        }
     }
 
     #[test]

@@ -81,6 +81,14 @@ pub(crate) async fn disconnect(app: &App, name: &str, forget: bool) -> Result<()
             );
             return Err(Failure::new(Exit::Unavailable, what, next));
         }
+        Revocation::Shared(others) => {
+            let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+            let others = others.join(" and ");
+            (
+                "shared",
+                format!("its grant is not revoked, for {others} lives on it"),
+            )
+        }
         _ => (
             "not_offered",
             "the provider offers no revocation; remove the access there by hand".to_owned(),

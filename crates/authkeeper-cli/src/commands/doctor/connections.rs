@@ -110,6 +110,7 @@ fn state(facts: &Facts) -> Vec<Finding> {
                     "once the other copy is retired: authkeeper import {name} --other-copy-retired"
                 ),
                 SuspendReason::Manual => "whoever suspended it can restore it".to_owned(),
+                SuspendReason::OtherAccount | SuspendReason::TokenType => again,
             };
             error(format!("{} (since {since})", reason.sentence()), mend)
         }

@@ -52,7 +52,7 @@ impl Area {
         match check {
             "config" => Self::Configuration,
             "store" | "permissions" | "file_system" | "rollback" | "leftovers" => Self::Store,
-            "clock" | "metadata" | "reach" => Self::Providers,
+            "clock" | "metadata" | "reach" | "answers" => Self::Providers,
             "hook" | "boundary" | "environment" | "processes" => Self::Surroundings,
             _ => Self::Connections,
         }

@@ -7,6 +7,7 @@
 mod connections;
 mod finding;
 mod limits;
+mod oddities;
 mod places;
 mod profile;
 mod providers;
@@ -117,7 +118,7 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
         rustix::process::geteuid().as_raw(),
     ));
     findings.extend(places::together(&places));
-    findings.extend(places::file_system(&settings.runtime.data));
+    findings.extend(places::file_system(&settings.runtime.store));
     let command = settings.on_trouble.as_deref();
     let program = command.and_then(surroundings::program_of);
     let starts = program.map(|program| (program, surroundings::can_start(program, environment)));
@@ -188,6 +189,10 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
     if !offline {
         let providers = providers::ask(&app.runtime, inspections, &log).await;
         findings.extend(providers.iter().flat_map(providers::findings));
+    }
+    match app.runtime.noticed().await {
+        Ok(noticed) => findings.extend(oddities::findings(&noticed)),
+        Err(error) => tracing::warn!(%error, "what was noticed of providers can't be read"),
     }
     let owners = Owners::new(data.join("owners"));
     findings.extend(surroundings::processes(owners.census()));

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use authkeeper::refresh::log::PastDecision;
+use authkeeper::{
+    refresh::log::PastDecision,
+    store::place::{self, Lies},
+};
 use jiff::Timestamp;
 
 use super::finding::Finding;
@@ -108,30 +111,28 @@ pub(super) fn together(places: &[Place]) -> Option<Finding> {
     })
 }
 
-/// Locks and write-ahead logs do not work as they must across a network.
-pub(super) fn file_system(data: &Path) -> Option<Finding> {
-    let magic = rustix::fs::statfs(data).ok()?.f_type;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the numbers of file systems have 32 bits, in a field whose width and sign differ by platform"
-    )]
-    network_file_system(magic as u32, data)
+/// Locks and write-ahead logs do not work as they must across a network: such a store is not even opened.
+pub(super) fn file_system(path: &Path) -> Option<Finding> {
+    placed(&place::of(path), path)
 }
 
-fn network_file_system(magic: u32, data: &Path) -> Option<Finding> {
-    let name = match magic {
-        0x6969 => "NFS",
-        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
-        0x0102_1997 => "9P",
-        0x00C3_6400 => "Ceph",
-        0x5346_414F => "AFS",
-        0x6573_5546 => "FUSE, behind which a network may be",
-        _ => return None,
-    };
-    let what = format!("{} lies on a network file system ({name})", data.display());
-    let mend = "keep the store on a local disk (AUTHKEEPER_STORE): locks across a network fail, and a grant is lost by it";
-    Some(Finding::warning("file_system", what, mend))
+fn placed(lies: &Lies, path: &Path) -> Option<Finding> {
+    let path = path.display();
+    match lies {
+        Lies::Here => None,
+        Lies::Remote(kind) => {
+            let what = format!("{path} lies on a network file system ({kind})");
+            let mend = "keep it on a local disk (AUTHKEEPER_STORE, XDG_DATA_HOME): locks across a network fail, and a \
+                        grant is lost by it";
+            Some(Finding::error("file_system", Exit::Config, what, mend))
+        }
+        Lies::Unclear(kind) => {
+            let what =
+                format!("{path} lies on {kind}: whether another machine has it too can't be told");
+            let mend = "see to it that nothing outside this machine opens it, or keep it on a local disk (AUTHKEEPER_STORE)";
+            Some(Finding::warning("file_system", what, mend))
+        }
+    }
 }
 
 /// What the store says of one connection's grant.
@@ -266,16 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn network_file_systems_are_warned_of() {
-        let at = Path::new("/nowhere");
-        assert!(
-            network_file_system(0x6969, at)
-                .unwrap()
-                .what
-                .contains("NFS")
-        );
-        assert!(network_file_system(0xFF53_4D42, at).is_some());
-        assert!(network_file_system(0xEF53, at).is_none(), "ext4");
+    fn a_network_is_an_error_and_what_can_not_be_told_a_warning() {
+        let found = |lies| placed(&lies, Path::new("/nowhere"));
+        assert_eq!(found(Lies::Here), None);
+        let remote = found(Lies::Remote("NFS".to_owned())).unwrap();
+        assert_eq!(remote.exit, Some(Exit::Config));
+        assert!(remote.what.contains("NFS"), "{remote:?}");
+        let unclear = found(Lies::Unclear("virtiofs".to_owned())).unwrap();
+        assert_eq!(unclear.exit, None);
     }
 
     fn line(second: i64, generation: u64, decision: &str, outcome: &str) -> PastDecision {

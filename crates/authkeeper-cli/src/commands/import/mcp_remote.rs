@@ -109,6 +109,8 @@ impl Stored {
             issued: authkeeper::clock::Seams::system().clock.now(),
             lifetime: left,
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
+            mandate: Box::default(),
         })
         .filter(|tokens| tokens.lifetime > Duration::from_secs(1))
     }

@@ -1,13 +1,17 @@
 //! The refresh transaction against a strict server, over the real store, with real tasks.
 
+mod checked;
 mod crash;
+mod evidence;
 mod flights;
 mod forgotten;
 mod kinds;
 mod live;
+mod noticing;
 mod outcomes;
 mod second_chances;
 mod server;
+mod timing;
 
 use std::{
     path::PathBuf,
@@ -169,6 +173,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
         "issuer": ISSUER,
         "token_endpoint": "https://as.example/token",
         "revocation_endpoint": "https://as.example/revoke",
+        "introspection_endpoint": "https://as.example/introspect",
     });
     let metadata: ServerMetadata = serde_json::from_value(metadata).unwrap();
     let refresh_token = RefreshToken {
@@ -214,6 +219,8 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
             issued,
             lifetime,
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
+            mandate: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{refresh}")),

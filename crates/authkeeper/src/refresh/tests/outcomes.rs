@@ -393,7 +393,8 @@ async fn a_keeper_of_a_refused_grant_rests() {
     })
     .await;
     let flights = crate::refresh::flight::Flights::new(Arc::clone(&runtime.tools));
-    let pause = crate::refresh::worker::look(&runtime.tools, &flights, &name())
+    let mut turn = crate::refresh::worker::Turn::among(1);
+    let pause = crate::refresh::worker::look(&runtime.tools, &flights, &name(), &mut turn)
         .await
         .unwrap();
     assert!(pause >= secs(1), "{pause:?} is a hot loop");

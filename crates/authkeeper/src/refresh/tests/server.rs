@@ -34,6 +34,10 @@ pub(super) enum Fault {
     InvalidClient,
     /// Does not act; answers 400 with nothing in it.
     EmptyRefusal,
+    /// Does not act; answers with this status and body.
+    Says(u16, &'static str),
+    /// Acts, and this JSON stands in the answer too.
+    Also(&'static str),
     /// Panics in the transport.
     Panic,
 }
@@ -51,6 +55,11 @@ struct Inner {
     revoked: Vec<String>,
     /// Whether a wrong refresh token leaves the family alone.
     lenient: bool,
+    /// What it says of a refresh token, asked by introspection: whether it is the good one; none hides that.
+    introspects: bool,
+    introspections: u32,
+    /// What the resource answers to the harmless call.
+    check: u16,
     /// The one client secret that is good; none where the client has none.
     secret: Option<String>,
 }
@@ -89,6 +98,18 @@ impl Server {
 
     pub(super) fn expires_in(&self, seconds: u64) {
         self.inner().expires_in = Some(seconds);
+    }
+
+    pub(super) fn introspects(&self) {
+        self.inner().introspects = true;
+    }
+
+    pub(super) fn introspections(&self) -> u32 {
+        self.inner().introspections
+    }
+
+    pub(super) fn answers_the_check(&self, status: u16) {
+        self.inner().check = status;
     }
 
     pub(super) fn lenient(&self) {
@@ -199,6 +220,7 @@ impl Server {
             Some(Fault::CutBeforeCommit) => {
                 return Err(ExchangeError::Broken("cut".to_owned()));
             }
+            Some(Fault::Says(status, body)) => return Ok(json(status, body)),
             Some(Fault::ForbiddenPage) => return Ok(html(403)),
             Some(Fault::EmptyRefusal) => return Ok(reply(400, "text/plain", "")),
             Some(Fault::InvalidClient) => return Ok(json(401, r#"{"error":"invalid_client"}"#)),
@@ -231,8 +253,12 @@ impl Server {
             return Ok(json(200, &body));
         }
         inner.current = Some(number);
+        let also = match fault {
+            Some(Fault::Also(json)) => json,
+            _ => "",
+        };
         let body = format!(
-            r#"{{"access_token":"access-{number}","refresh_token":"refresh-{number}","expires_in":{life}}}"#
+            r#"{{"access_token":"access-{number}","refresh_token":"refresh-{number}","expires_in":{life}{also}}}"#
         );
         match fault {
             Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
@@ -293,6 +319,19 @@ impl Exchange for Line {
                 .revoked
                 .extend(token.map(|(_, value)| value));
             return Ok(json(200, "{}"));
+        }
+        if self.path == "/introspect" {
+            let token = form.into_iter().find(|(key, _)| key == "token");
+            let good = token.map(|(_, value)| value) == self.server.good();
+            let mut inner = self.server.inner();
+            inner.introspections += 1;
+            let active = inner.introspects && good;
+            return Ok(json(200, &format!(r#"{{"active":{active}}}"#)));
+        }
+        if self.path == "/check" {
+            let shown = request.headers.get(header::AUTHORIZATION);
+            assert!(shown.is_some_and(|value| value.as_bytes().starts_with(b"Bearer ")));
+            return Ok(json(self.server.inner().check, "{}"));
         }
         // The server goes on though the client has hung up, as real ones do.
         let server = Arc::clone(&self.server);

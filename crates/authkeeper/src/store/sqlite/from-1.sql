@@ -32,6 +32,10 @@ ALTER TABLE connection ADD COLUMN presentation TEXT NOT NULL DEFAULT 'authorizat
 ALTER TABLE connection ADD COLUMN check_url TEXT;
 
 ALTER TABLE grant_family ADD COLUMN grant_type TEXT NOT NULL DEFAULT 'authorization_code';
+ALTER TABLE grant_family ADD COLUMN refresh_mark BLOB;
+CREATE INDEX grant_of_token ON grant_family (refresh_mark) WHERE refresh_mark IS NOT NULL;
+ALTER TABLE grant_family ADD COLUMN first_mark BLOB;
+CREATE INDEX grant_by_first_token ON grant_family (first_mark) WHERE first_mark IS NOT NULL;
 ALTER TABLE grant_family ADD COLUMN standby_key BLOB;
 ALTER TABLE grant_family ADD COLUMN standby_generation INTEGER;
 ALTER TABLE grant_family ADD COLUMN standby_until INTEGER;
@@ -39,9 +43,22 @@ ALTER TABLE grant_family ADD COLUMN standby_refused INTEGER;
 ALTER TABLE grant_family ADD COLUMN rotate_by INTEGER;
 ALTER TABLE grant_family ADD COLUMN probed INTEGER;
 ALTER TABLE grant_family ADD COLUMN suspects INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grant_family ADD COLUMN mandate TEXT;
+ALTER TABLE access_token ADD COLUMN refresh_in INTEGER;
 
 CREATE TABLE pending_sign_in (
     name   TEXT PRIMARY KEY,
     sealed BLOB NOT NULL,
     ends   INTEGER NOT NULL
+) STRICT;
+
+-- What was noticed of a provider, and how often.
+CREATE TABLE noticed (
+    issuer TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    times  INTEGER NOT NULL,
+    first  INTEGER NOT NULL,
+    last   INTEGER NOT NULL,
+    PRIMARY KEY (issuer, kind, detail)
 ) STRICT;

@@ -91,6 +91,7 @@ impl SqliteStore {
             issued: at,
             lifetime: ENDLESS,
             lifetime_source: LifetimeSource::Endless,
+            refresh_in: None,
             scope: before.and_then(|access| access.scope.clone()),
             resource: before.and_then(|access| access.resource.clone()),
             after_rejection: false,

@@ -7,6 +7,7 @@ mod clients;
 mod history;
 mod home;
 mod keys;
+mod notices;
 mod rows;
 mod salvage;
 mod sign_in;
@@ -36,15 +37,15 @@ use self::{
 };
 use super::{
     CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
-    SignedIn, Spend, Store, StoreError, Use,
+    SignedIn, Spend, Store, StoreError, Use, place,
     seal::{Belongs, Sealer, load_key, unusable},
 };
 use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Provider,
-        ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Notice, Noticed,
+        Provider, ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -74,7 +75,7 @@ const KEY_CHECK: Belongs<'static> = Belongs {
 const SELECT_GRANT: &str = "SELECT g.*, a.secret AS a_secret, a.lineage AS a_lineage,
     a.generation AS a_generation, a.issued AS a_issued, a.lifetime AS a_lifetime,
     a.lifetime_source AS a_lifetime_source, a.scope AS a_scope, a.resource AS a_resource,
-    a.after_rejection AS a_after_rejection
+    a.after_rejection AS a_after_rejection, a.refresh_in AS a_refresh_in
     FROM grant_family g LEFT JOIN access_token a
     ON a.grant_id = g.id AND a.scope_key = '' AND a.resource_key = '' WHERE g.id = ?1";
 
@@ -103,6 +104,7 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the store, makes it where there is none, and checks that the key is the one that sealed it.
     pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
+        place::check(path)?;
         let sealed_before = path.exists();
         let key_secret = load_key(key, path, !sealed_before, seams)?;
         let sealer = Sealer::new(key_secret, seams.clone());
@@ -420,8 +422,8 @@ fn put_access(
     run(
         sql,
         "INSERT OR REPLACE INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation,
-            issued, lifetime, lifetime_source, scope, resource, after_rejection)
-         VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            issued, lifetime, lifetime_source, scope, resource, after_rejection, refresh_in)
+         VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             grant.as_str(),
             sealed,
@@ -433,6 +435,7 @@ fn put_access(
             token.scope.as_ref().map(crate::model::Scope::as_str),
             token.resource.as_ref().map(crate::model::Resource::as_str),
             token.after_rejection,
+            token.refresh_in.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
         ],
     )?;
     Ok(())
@@ -441,11 +444,19 @@ fn put_access(
 /// A new refresh token, sealed for the generation it came with; none leaves the old one.
 struct SealedRefresh {
     sealed: Vec<u8>,
+    mark: Vec<u8>,
     generation: i64,
     expires: Option<i64>,
 }
 
 impl SqliteStore {
+    #[expect(clippy::disallowed_methods, reason = "the store marks what it seals")]
+    fn mark(&self, refresh: &SecretString) -> Vec<u8> {
+        self.sealer
+            .mark("refresh_token", refresh.expose().as_bytes())
+            .to_vec()
+    }
+
     fn seal_refresh(
         &self,
         grant: &GrantId,
@@ -455,6 +466,7 @@ impl SqliteStore {
         let belongs = rows::refresh_belongs(grant.as_str(), generation.0);
         SealedRefresh {
             sealed: self.seal(belongs, &token.secret),
+            mark: self.mark(&token.secret),
             generation: stored(generation.0),
             expires: token.expires_at.map(millis),
         }
@@ -617,6 +629,16 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn holders(
+        &self,
+        issuer: &Issuer,
+        client: &ClientId,
+        refresh: &SecretString,
+    ) -> Result<Vec<Connection>> {
+        let mark = self.mark(refresh);
+        self.read(|sql| sign_in::holders(sql, (issuer, client), &mark))
+    }
+
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant> {
         self.adopt(signed_in).await
     }
@@ -630,26 +652,38 @@ impl Store for SqliteStore {
             return Ok(None);
         };
         let (grant_id, connection) = (id.clone(), name.clone());
-        self.write(move |sql| {
-            let revoke =
+        let revoked = self
+            .write(move |sql| {
+                let event =
+                    serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
+                audit(sql, at, &event)?;
+                end_troubles(sql, connection.as_str(), at)?;
+                drop_pending(sql, connection.as_str())?;
+                // Another connection lives on the same grant.
+                let drop_sharing = "DELETE FROM connection WHERE name = ?1 AND EXISTS
+                (SELECT 1 FROM connection o WHERE o.grant_id = ?2 AND o.name <> ?1)";
+                if sql.execute(drop_sharing, [connection.as_str(), grant_id.as_str()])? == 1 {
+                    return Ok(false);
+                }
+                let revoke =
                 "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2
                 WHERE id = ?1 AND lifecycle <> 'revoked'";
-            sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
-            end_troubles(sql, connection.as_str(), at)?;
-            drop_pending(sql, connection.as_str())?;
-            let event =
-                serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
-            audit(sql, at, &event)
-        })
-        .await?;
-        self.grant(&id).await
+                sql.execute(revoke, params![grant_id.as_str(), millis(at)])?;
+                Ok(true)
+            })
+            .await?;
+        if revoked {
+            self.grant(&id).await
+        } else {
+            Ok(None)
+        }
     }
 
     async fn forget(&self, name: &ConnectionName) -> Result<()> {
         let name = name.clone();
         self.write(move |sql| {
-            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL, standby_key = NULL
-                WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
+            let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL, refresh_mark = NULL,
+                first_mark = NULL, standby_key = NULL WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
             // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
             let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
@@ -774,6 +808,8 @@ impl Store for SqliteStore {
             spend,
             access,
             refresh,
+            mandate,
+            hold,
         } = refreshed;
         let next = access.generation;
         let sealed_access = self.seal_access(&spend.grant, &access);
@@ -785,11 +821,13 @@ impl Store for SqliteStore {
                 // proves that the grant lives.
                 "UPDATE grant_family SET generation = ?4, suspects = 0, probed = NULL,
                     refresh_token = COALESCE(?5, refresh_token),
+                    refresh_mark = COALESCE(?8, refresh_mark),
                     refresh_generation = COALESCE(?6, refresh_generation),
                     refresh_expires = CASE WHEN ?5 IS NULL THEN refresh_expires ELSE ?7 END,
-                    lifecycle_since = CASE lifecycle WHEN 'suspended' THEN lifecycle_since END,
-                    reason = CASE lifecycle WHEN 'suspended' THEN reason END,
-                    lifecycle = CASE lifecycle WHEN 'suspended' THEN 'suspended' ELSE 'active' END,
+                    lifecycle_since = COALESCE(?11, CASE lifecycle WHEN 'suspended' THEN lifecycle_since END),
+                    reason = COALESCE(?10, CASE lifecycle WHEN 'suspended' THEN reason END),
+                    lifecycle = CASE WHEN ?10 IS NOT NULL OR lifecycle = 'suspended' THEN 'suspended' ELSE 'active' END,
+                    mandate = ?9,
                     claim_attempt = NULL, claim_number = NULL, claim_owner = NULL, claim_since = NULL,
                     claim_unknown = NULL, claim_unknown_since = NULL
                  WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle <> 'revoked'",
@@ -801,6 +839,10 @@ impl Store for SqliteStore {
                     refresh.as_ref().map(|refresh| &refresh.sealed),
                     refresh.as_ref().map(|refresh| refresh.generation),
                     refresh.as_ref().and_then(|refresh| refresh.expires),
+                    refresh.as_ref().map(|refresh| &refresh.mark),
+                    rows::mandate_text(&mandate),
+                    hold.map(|(reason, _)| reason.as_str()),
+                    hold.map(|(_, since)| millis(since)),
                 ],
             )?;
             if moved == 1 {
@@ -904,17 +946,8 @@ impl Store for SqliteStore {
 
     async fn confirm_sole_copy(&self, grant: &GrantId, at: Timestamp) -> Result<bool> {
         let grant = grant.clone();
-        self.write(move |sql| {
-            let confirm = "UPDATE grant_family SET lifecycle = 'active', reason = NULL, lifecycle_since = NULL
-                WHERE id = ?1 AND lifecycle = 'suspended' AND reason = 'second_copy'";
-            let confirmed = sql.execute(confirm, [grant.as_str()])? == 1;
-            if confirmed {
-                let event = serde_json::json!({"event": "sole_copy_confirmed", "grant": grant.as_str()});
-                audit(sql, at, &event)?;
-            }
-            Ok(confirmed)
-        })
-        .await
+        self.write(move |sql| sign_in::confirm_sole_copy(sql, &grant, at))
+            .await
     }
 
     async fn replace_key(&self, grant: &GrantId, seen: Generation, key: &NewKey) -> Result<bool> {
@@ -933,6 +966,15 @@ impl Store for SqliteStore {
                 .map(drop)
         })
         .await
+    }
+
+    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()> {
+        let notice = notice.clone();
+        self.write(move |sql| notices::put(sql, &notice, at)).await
+    }
+
+    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>> {
+        self.read(|sql| notices::all(sql, issuer))
     }
 
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {

@@ -9,9 +9,9 @@ use crate::{
     model::{
         AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, ClientId, ClientRegistration,
         ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
-        GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId, Presentation, PrincipalId,
-        ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope, StandbyKey,
-        SuspendReason, Trouble, TroubleId, UnknownKind,
+        GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment, OwnerId, Presentation,
+        PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope,
+        StandbyKey, SuspendReason, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
     store::{
@@ -229,10 +229,22 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
         standby: standby(row, sealer, &id)?,
         rotate_by: optional_timestamp("rotate_by", row)?,
         probed: optional_timestamp("probed", row)?,
+        mandate: mandate(row)?,
         refresh,
         access,
         id: GrantId::new(id),
     })
+}
+
+/// What can't be read is as good as not known: it is learned again.
+fn mandate(row: &Row<'_>) -> rusqlite::Result<Mandate> {
+    let text: Option<String> = row.get("mandate")?;
+    let known = text.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(known.unwrap_or_default())
+}
+
+pub(super) fn mandate_text(mandate: &Mandate) -> String {
+    serde_json::to_string(mandate).unwrap_or_default()
 }
 
 fn has_refresh_token(row: &Row<'_>) -> rusqlite::Result<bool> {
@@ -358,6 +370,9 @@ fn access_token(
             .get::<_, Option<String>>("a_resource")?
             .map(Resource::new),
         after_rejection: row.get("a_after_rejection")?,
+        refresh_in: row
+            .get::<_, Option<i64>>("a_refresh_in")?
+            .and_then(|millis| Some(Duration::from_millis(u64::try_from(millis).ok()?))),
     }))
 }
 

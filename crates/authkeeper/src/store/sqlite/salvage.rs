@@ -33,6 +33,7 @@ const TABLES: &[&str] = &[
     "audit",
     "task",
     "failed_call",
+    "noticed",
 ];
 
 /// What a repair found.

@@ -63,6 +63,8 @@ CREATE TABLE grant_family (
     refresh_token   BLOB,
     refresh_generation INTEGER,
     refresh_expires INTEGER,
+    refresh_mark    BLOB, -- a keyed hash: the same token imported twice is one grant
+    first_mark      BLOB, -- of the refresh token that the last sign-in or import brought
     standby_key     BLOB, -- API keys: the one before, good until its overlap ends
     standby_generation INTEGER,
     standby_until   INTEGER,
@@ -70,6 +72,7 @@ CREATE TABLE grant_family (
     rotate_by       INTEGER,
     probed          INTEGER, -- when a refused refresh token was last tried again
     suspects        INTEGER NOT NULL DEFAULT 0, -- refusals in a row without an OAuth code
+    mandate         TEXT, -- whose it is and for what, as far as its tokens showed it
     claim_attempt   TEXT,
     claim_number    INTEGER,
     claim_owner     TEXT,
@@ -77,6 +80,9 @@ CREATE TABLE grant_family (
     claim_unknown   TEXT,
     claim_unknown_since TEXT
 ) STRICT;
+
+CREATE INDEX grant_of_token ON grant_family (refresh_mark) WHERE refresh_mark IS NOT NULL;
+CREATE INDEX grant_by_first_token ON grant_family (first_mark) WHERE first_mark IS NOT NULL;
 
 -- Access tokens are a grant's children, keyed by scope and resource ('' is the grant's own).
 CREATE TABLE access_token (
@@ -92,6 +98,7 @@ CREATE TABLE access_token (
     scope           TEXT,
     resource        TEXT,
     after_rejection INTEGER NOT NULL,
+    refresh_in      INTEGER,
     PRIMARY KEY (grant_id, scope_key, resource_key)
 ) STRICT;
 
@@ -113,6 +120,17 @@ CREATE TABLE trouble (
     ended      INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX trouble_once ON trouble (connection, lineage, event, reason) WHERE ended IS NULL;
+
+-- What was noticed of a provider, and how often.
+CREATE TABLE noticed (
+    issuer TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    times  INTEGER NOT NULL,
+    first  INTEGER NOT NULL,
+    last   INTEGER NOT NULL,
+    PRIMARY KEY (issuer, kind, detail)
+) STRICT;
 
 -- What happened, appended only.
 CREATE TABLE audit (at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;

@@ -9,17 +9,27 @@ use super::{
 };
 use crate::{
     model::{
-        AccessToken, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
-        Lineage, Provider,
+        AccessToken, ClientId, Connection, ConnectionName, Generation, Grant, GrantId,
+        GrantLifecycle, Issuer, Lineage, Provider,
     },
-    store::{Result, SignedIn, Store as _},
+    store::{Brought, Result, SignedIn, Store as _, may_share},
 };
+
+/// The grant that a sign-in goes to, as it was when it was looked up.
+#[derive(Clone, PartialEq, Eq)]
+struct Found {
+    grant: GrantId,
+    lineage: u64,
+    generation: u64,
+    /// Another connection holds the very token that was brought: nothing of the grant is changed.
+    joins: bool,
+}
 
 /// A sign-in whose secrets are sealed for the grant and the generation it goes to.
 struct Sealed {
     signed_in: SignedIn,
-    /// The grant as it was when it was looked up.
-    found: Option<(GrantId, u64, u64)>,
+    mark: Option<Vec<u8>>,
+    found: Option<Found>,
     grant: GrantId,
     lineage: Lineage,
     generation: Generation,
@@ -33,8 +43,10 @@ impl SqliteStore {
     /// checks that they still hold: two sign-ins at once are adopted one after the other.
     pub(super) async fn adopt(&self, signed_in: SignedIn) -> Result<Grant> {
         loop {
-            let found = self.read(|sql| grant_for_sign_in(sql, &signed_in))?;
-            let sealed = self.seal_sign_in(signed_in.clone(), found);
+            let refresh = signed_in.brought.refresh();
+            let mark = refresh.map(|token| self.mark(&token.secret));
+            let found = self.read(|sql| grant_for_sign_in(sql, &signed_in, mark.as_deref()))?;
+            let sealed = self.seal_sign_in(signed_in.clone(), mark, found);
             let id = sealed.grant.clone();
             let adopted = self.write(move |sql| sealed.put(sql)).await?;
             if adopted && let Some(grant) = self.grant(&id).await? {
@@ -43,12 +55,18 @@ impl SqliteStore {
         }
     }
 
-    fn seal_sign_in(&self, signed_in: SignedIn, found: Option<(GrantId, u64, u64)>) -> Sealed {
+    fn seal_sign_in(
+        &self,
+        signed_in: SignedIn,
+        mark: Option<Vec<u8>>,
+        found: Option<Found>,
+    ) -> Sealed {
         let (grant, lineage, generation) = found.clone().map_or_else(
             || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
-            |(id, lineage, generation)| {
-                let lineage = Lineage(lineage).max(signed_in.after);
-                (id, lineage.next(), Generation(generation).next())
+            |found| {
+                let lineage = Lineage(found.lineage).max(signed_in.after);
+                let generation = Generation(found.generation);
+                (found.grant, lineage.next(), generation.next())
             },
         );
         let resource = signed_in.connection.resource.clone();
@@ -60,6 +78,7 @@ impl SqliteStore {
             refresh: refresh.map(|token| self.seal_refresh(&grant, generation, token)),
             access: access.map(|token| (self.seal_access(&grant, &token), token)),
             signed_in,
+            mark,
             found,
             grant,
             lineage,
@@ -72,7 +91,7 @@ impl Sealed {
     /// False if the grant has moved on since it was looked up.
     fn put(&self, sql: &Sqlite) -> rusqlite::Result<bool> {
         let new = &self.signed_in;
-        if grant_for_sign_in(sql, new)? != self.found {
+        if grant_for_sign_in(sql, new, self.mark.as_deref())? != self.found {
             return Ok(false);
         }
         if let Some((provider, client)) = &self.client {
@@ -85,20 +104,58 @@ impl Sealed {
         let name = &new.connection.name;
         retire_replaced(sql, name, &self.grant, new.at)?;
         put_connection(sql, &new.connection, &self.grant)?;
-        let at = (&self.grant, self.lineage, self.generation);
-        put_signed_in_grant(sql, new, at, self.refresh.as_ref())?;
-        match &self.access {
-            Some((sealed, access)) => put_access(sql, &self.grant, sealed, access)?,
-            None => drop_access(sql, &self.grant)?,
-        }
+        let lineage = match &self.found {
+            Some(found) if found.joins => {
+                self.join(sql)?;
+                found.lineage
+            }
+            _ => {
+                self.put_grant(sql)?;
+                self.lineage.0
+            }
+        };
         end_troubles(sql, name.as_str(), new.at)?;
         let event = serde_json::json!({
             "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
-            "principal": new.connection.principal.as_str(), "lineage": self.lineage.0,
+            "principal": new.connection.principal.as_str(), "lineage": lineage,
         });
         audit(sql, new.at, &event)?;
         Ok(true)
     }
+
+    fn put_grant(&self, sql: &Sqlite) -> rusqlite::Result<()> {
+        let at = (&self.grant, self.lineage, self.generation);
+        put_signed_in_grant(sql, &self.signed_in, at, self.refresh.as_ref())?;
+        match &self.access {
+            Some((sealed, access)) => put_access(sql, &self.grant, sealed, access),
+            None => drop_access(sql, &self.grant),
+        }
+    }
+
+    /// Whoever says that the token is held nowhere else says it of the grant.
+    fn join(&self, sql: &Sqlite) -> rusqlite::Result<()> {
+        if self.signed_in.lifecycle == GrantLifecycle::Active {
+            confirm_sole_copy(sql, &self.grant, self.signed_in.at)?;
+        }
+        Ok(())
+    }
+}
+
+/// An imported grant may be spent from now on.
+pub(super) fn confirm_sole_copy(
+    sql: &Sqlite,
+    grant: &GrantId,
+    at: Timestamp,
+) -> rusqlite::Result<bool> {
+    let confirm =
+        "UPDATE grant_family SET lifecycle = 'active', reason = NULL, lifecycle_since = NULL
+        WHERE id = ?1 AND lifecycle = 'suspended' AND reason = 'second_copy'";
+    let confirmed = sql.execute(confirm, [grant.as_str()])? == 1;
+    if confirmed {
+        let event = serde_json::json!({"event": "sole_copy_confirmed", "grant": grant.as_str()});
+        audit(sql, at, &event)?;
+    }
+    Ok(confirmed)
 }
 
 /// An import may bring no access token; one of the lineage before it is not this grant's any more.
@@ -135,11 +192,24 @@ fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rus
     Ok(())
 }
 
-/// The grant a sign-in goes to: the connection's own, unless that one belongs to another client or is a tombstone.
+/// The grant a sign-in goes to: one that holds the very token that was brought, else the connection's own, unless that
+/// belongs to another client or is a tombstone.
 fn grant_for_sign_in(
     sql: &Sqlite,
     signed_in: &SignedIn,
-) -> rusqlite::Result<Option<(GrantId, u64, u64)>> {
+    mark: Option<&[u8]>,
+) -> rusqlite::Result<Option<Found>> {
+    let held = match mark {
+        Some(mark) => grant_to_join(sql, signed_in, mark)?,
+        None => None,
+    };
+    match held {
+        None => own_grant(sql, signed_in),
+        held => Ok(held),
+    }
+}
+
+fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<Found>> {
     sql.query_row(
         "SELECT g.id, g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
          WHERE c.name = ?1 AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked'",
@@ -151,10 +221,57 @@ fn grant_for_sign_in(
         |row| {
             let lineage = rows::number("lineage", row.get(1)?)?;
             let generation = rows::number("generation", row.get(2)?)?;
-            Ok((GrantId::new(row.get::<_, String>(0)?), lineage, generation))
+            Ok(Found {
+                grant: GrantId::new(row.get::<_, String>(0)?),
+                lineage,
+                generation,
+                joins: false,
+            })
         },
     )
     .optional()
+}
+
+fn grant_to_join(
+    sql: &Sqlite,
+    signed_in: &SignedIn,
+    mark: &[u8],
+) -> rusqlite::Result<Option<Found>> {
+    let new = &signed_in.connection;
+    let holders = holders(sql, (&new.issuer, &new.client_id), mark)?;
+    let mut others = holders.into_iter().filter(|holder| holder.name != new.name);
+    let other = others.find(|holder| may_share(holder, new));
+    let Some(grant) = other.and_then(|other| other.grant) else {
+        return Ok(None);
+    };
+    let select = "SELECT lineage, generation, lifecycle FROM grant_family WHERE id = ?1";
+    sql.query_row(select, [grant.as_str()], |row| {
+        // A person has signed in, and the token that came is one that had been refused: it lives.
+        let revives = row.get::<_, String>(2)? == "reauthorization_required"
+            && signed_in.lifecycle == GrantLifecycle::Active
+            && matches!(signed_in.brought, Brought::Tokens(_));
+        Ok(Some(Found {
+            lineage: rows::number("lineage", row.get(0)?)?,
+            generation: rows::number("generation", row.get(1)?)?,
+            joins: !revives,
+            grant: grant.clone(),
+        }))
+    })
+}
+
+/// The connections over whose grants a refresh token is held, or which it began, by its mark: spent a second time it could
+/// cost the grant that it began.
+pub(super) fn holders(
+    sql: &Sqlite,
+    (issuer, client): (&Issuer, &ClientId),
+    mark: &[u8],
+) -> rusqlite::Result<Vec<Connection>> {
+    let mut select = sql.prepare(
+        "SELECT c.* FROM connection c JOIN grant_family g ON g.id = c.grant_id
+         WHERE (g.refresh_mark = ?1 OR g.first_mark = ?1) AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked' ORDER BY c.name",
+    )?;
+    let with = params![mark, issuer.as_str(), client.as_str()];
+    select.query_map(with, rows::connection)?.collect()
 }
 
 /// A sign-in as another client makes a new grant; the one it replaces is over, and its secrets go.
@@ -166,7 +283,8 @@ fn retire_replaced(
 ) -> rusqlite::Result<()> {
     let old: Option<String> = sql
         .query_row(
-            "SELECT grant_id FROM connection WHERE name = ?1 AND grant_id <> ?2",
+            "SELECT grant_id FROM connection c WHERE name = ?1 AND grant_id <> ?2
+                AND NOT EXISTS (SELECT 1 FROM connection o WHERE o.grant_id = c.grant_id AND o.name <> ?1)",
             [connection.as_str(), new.as_str()],
             |row| row.get(0),
         )
@@ -174,7 +292,7 @@ fn retire_replaced(
     if let Some(old) = old {
         let revoke =
             "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
-            refresh_token = NULL, refresh_generation = NULL, standby_key = NULL WHERE id = ?1";
+            refresh_token = NULL, refresh_generation = NULL, refresh_mark = NULL, first_mark = NULL, standby_key = NULL WHERE id = ?1";
         sql.execute(revoke, params![old, millis(at)])?;
         sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
     }
@@ -193,8 +311,9 @@ fn put_signed_in_grant(
     };
     sql.execute(
         "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
-            refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by,
+            refresh_mark, first_mark, mandate)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
         params![
             id.as_str(),
             signed_in.connection.issuer.as_str(),
@@ -209,6 +328,8 @@ fn put_signed_in_grant(
             suspended.map(|(reason, _)| reason.as_str()),
             suspended.map(|(_, since)| millis(since)),
             signed_in.rotate_by.map(millis),
+            refresh.map(|refresh| &refresh.mark),
+            rows::mandate_text(&signed_in.brought.mandate()),
         ],
     )?;
     Ok(())

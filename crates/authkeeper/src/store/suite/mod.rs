@@ -10,6 +10,8 @@
     reason = "checks panic, and compare the secrets they have made"
 )]
 
+mod sharing;
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -19,12 +21,12 @@ use super::{
     SignedIn, Spend, Store,
 };
 use crate::model::{
-    AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod, ClientId,
-    ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation, Grant,
-    GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment, OwnerId,
-    Presentation, PrincipalId, Provider, ReauthorizeReason, Record, RefreshToken,
-    RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet, TroubleId,
-    UnknownKind,
+    AccessToken, Account, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod,
+    ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation,
+    Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment,
+    Notice, NoticeKind, OwnerId, Presentation, PrincipalId, Provider, ReauthorizeReason, Record,
+    RefreshToken, RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet,
+    TroubleId, UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -39,10 +41,13 @@ where
     claims(&*fresh().await.0).await;
     taking_over_and_releasing(&*fresh().await.0).await;
     commits(&*fresh().await.0).await;
+    held_commits(&*fresh().await.0).await;
+    noticing(&*fresh().await.0).await;
     refusals(&*fresh().await.0).await;
     sign_ins(&*fresh().await.0).await;
     secrets_of_a_client(&*fresh().await.0).await;
     pending_sign_ins(&*fresh().await.0).await;
+    sharing::run(&mut fresh).await;
     imported_grants(&*fresh().await.0).await;
     own_grants(&*fresh().await.0).await;
     keys(&*fresh().await.0).await;
@@ -120,6 +125,8 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             issued: moment(),
             lifetime: Duration::from_hours(1),
             lifetime_source: LifetimeSource::ExpiresIn,
+            refresh_in: None,
+            mandate: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{name}-{refresh}")),
@@ -160,6 +167,7 @@ fn refreshed(spend: &Spend, refresh: Option<&str>) -> Refreshed {
         issued: moment(),
         lifetime: Duration::from_hours(1),
         lifetime_source: LifetimeSource::ExpiresIn,
+        refresh_in: None,
         scope: None,
         resource: None,
         after_rejection: false,
@@ -172,6 +180,8 @@ fn refreshed(spend: &Spend, refresh: Option<&str>) -> Refreshed {
         spend: spend.clone(),
         access,
         refresh,
+        mandate: Mandate::default(),
+        hold: None,
     }
 }
 
@@ -366,6 +376,72 @@ pub async fn commits(store: &dyn Store) {
         (last.lifecycle.clone(), refresh_text(&last)),
         (GrantLifecycle::Active, Some("r6"))
     );
+}
+
+/// What must not be handed out is kept, and suspended in the same step; what is known of a grant stays with it.
+pub async fn held_commits(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    assert_eq!(grant.mandate, Mandate::default());
+    let mandate = Mandate {
+        id_token: Some(Account::new(Some("https://as"), "7")),
+        scope: Mandate::words("a b"),
+        ..Mandate::default()
+    };
+    let mut new = refreshed(&spend(&grant), Some("r2"));
+    new.mandate = mandate.clone();
+    new.access.refresh_in = Some(Duration::from_millis(1500));
+    store.commit_refresh(new).await.unwrap();
+    let grant = again(store, &grant).await;
+    assert_eq!(
+        (&grant.mandate, &grant.lifecycle),
+        (&mandate, &GrantLifecycle::Active)
+    );
+    let refresh_in = grant.access.as_ref().unwrap().refresh_in;
+    assert_eq!(refresh_in, Some(Duration::from_millis(1500)));
+    let mut held = refreshed(&spend(&grant), Some("r3"));
+    held.mandate = mandate.clone();
+    held.hold = Some((SuspendReason::OtherAccount, now()));
+    let committed = store.commit_refresh(held).await.unwrap();
+    assert_eq!(committed, Committed::Yes);
+    let grant = again(store, &grant).await;
+    assert_eq!(refresh_text(&grant), Some("r3"), "nothing is thrown away");
+    let suspended = GrantLifecycle::Suspended {
+        reason: SuspendReason::OtherAccount,
+        since: now(),
+    };
+    assert_eq!((grant.lifecycle, grant.claim), (suspended, None));
+    let new = grant_of(store).await;
+    assert_eq!(new.mandate, Mandate::default(), "a sign-in starts anew");
+    assert_eq!(new.lifecycle, GrantLifecycle::Active);
+}
+
+/// Each thing is counted, and of each kind the newest few are kept.
+pub async fn noticing(store: &dyn Store) {
+    let notice = |issuer: &str, detail: String| Notice {
+        issuer: Issuer::new(issuer),
+        kind: NoticeKind::OddAnswer,
+        detail,
+    };
+    let at = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
+    let one = notice("https://a", "400 text/plain".to_owned());
+    store.notice(&one, at(0)).await.unwrap();
+    store.notice(&one, at(5)).await.unwrap();
+    let other = notice("https://b", String::new());
+    store.notice(&other, at(6)).await.unwrap();
+    let all = store.noticed(None).await.unwrap();
+    let first = &all[0];
+    assert_eq!((&first.notice, first.times), (&one, 2));
+    assert_eq!((first.first, first.last), (at(0), at(5)));
+    assert_eq!(all.len(), 2);
+    for number in 0..100 {
+        let flood = notice("https://b", number.to_string());
+        store.notice(&flood, at(7)).await.unwrap();
+    }
+    let of_b = store.noticed(Some(&other.issuer)).await.unwrap();
+    assert!((8..=32).contains(&of_b.len()), "{}", of_b.len());
+    assert!(of_b.iter().any(|kept| kept.notice.detail == "99"));
+    let of_a = store.noticed(Some(&one.issuer)).await.unwrap();
+    assert_eq!(of_a.len(), 1, "one provider's do not push out another's");
 }
 
 /// A refusal counts only from the attempt that holds the claim, and takes no token away.
@@ -690,13 +766,13 @@ async fn many_writers((one, two): Pair) {
             Arc::clone(&two)
         };
         writers.spawn(async move {
-            let signed_in = signed_in(&format!("c{number}"), "r1");
+            let signed_in = signed_in(&format!("c{number}"), &format!("r{number}"));
             let grant = store.adopt_sign_in(signed_in).await.unwrap();
             for _ in 0..4 {
                 let spend = spend(&again(&*store, &grant).await);
                 assert!(store.claim(&spend, &claim("a")).await.unwrap());
                 let done = store
-                    .commit_refresh(refreshed(&spend, Some("r")))
+                    .commit_refresh(refreshed(&spend, Some(&format!("next {number}"))))
                     .await
                     .unwrap();
                 assert_eq!(done, Committed::Yes);

@@ -1,0 +1,97 @@
+//! What was noticed of providers while they were used: answers that fit nothing known, and what made us more careful.
+
+use authkeeper::model::{NoticeKind, Noticed};
+
+use super::finding::Finding;
+
+/// One finding for each thing that was noticed.
+pub(super) fn findings(noticed: &[Noticed]) -> Vec<Finding> {
+    let odd = noticed.iter().filter_map(finding);
+    let odd: Vec<Finding> = odd.collect();
+    if odd.is_empty() {
+        let what = "every answer of a token endpoint fitted what is known";
+        return vec![Finding::ok("answers", what)];
+    }
+    odd
+}
+
+fn finding(noticed: &Noticed) -> Option<Finding> {
+    let Noticed {
+        notice,
+        times,
+        last,
+        ..
+    } = noticed;
+    let (issuer, detail) = (&notice.issuer, &notice.detail);
+    let times = if *times == 1 {
+        "once".to_owned()
+    } else {
+        format!("{times} times")
+    };
+    let when = format!("{times}, last at {last}");
+    match notice.kind {
+        NoticeKind::OddAnswer => {
+            let what =
+                format!("{issuer} gave an answer that fits nothing known ({when}): {detail}");
+            let mend = "if its connections fail, report this line; it holds no secret";
+            Some(Finding::warning("answers", what, mend))
+        }
+        NoticeKind::ReplayRefused => {
+            let what = format!(
+                "{issuer} refused a refresh token that came twice, though its rule says that it may ({when}); it is taken \
+                 for strict from now on"
+            );
+            let mend = format!(
+                "correct provider.\"{issuer}\".replay in the configuration, if it is set there"
+            );
+            Some(Finding::warning("answers", what, mend))
+        }
+        NoticeKind::EndedEarly => {
+            let (connection, age) = detail.split_once(' ').unwrap_or_default();
+            let what = format!(
+                "a token of {issuer} got a 401 when it was {age} s old, long before its end ({when})"
+            );
+            Some(Finding::note("answers", what).of(connection))
+        }
+        // That a provider can be asked is nothing to mend, and later versions may notice more.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::model::{Issuer, Notice};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::commands::doctor::finding::Severity;
+
+    fn noticed(kind: NoticeKind, detail: &str, times: u64) -> Noticed {
+        Noticed {
+            notice: Notice {
+                issuer: Issuer::new("https://as.example"),
+                kind,
+                detail: detail.to_owned(),
+            },
+            times,
+            first: Timestamp::UNIX_EPOCH,
+            last: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn each_thing_is_told_with_how_often_and_when() {
+        let odd = noticed(NoticeKind::OddAnswer, "418 text/plain, empty", 3);
+        let found = findings(&[odd, noticed(NoticeKind::ReplayRefused, "", 1)]);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].what.contains("3 times"), "{found:?}");
+        assert!(found[0].what.ends_with("418 text/plain, empty"));
+        assert!(found[1].what.contains("once"), "{found:?}");
+        assert!(found.iter().all(|one| one.severity == Severity::Warning));
+    }
+
+    #[test]
+    fn nothing_noticed_is_fine() {
+        assert_eq!(findings(&[])[0].severity, Severity::Ok);
+    }
+}

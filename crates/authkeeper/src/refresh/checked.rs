@@ -1,0 +1,140 @@
+//! A success is checked too: an answer is compared with what the sign-in was for before anyone sees its tokens. None is
+//! thrown away: tokens that must not be handed out are kept, and the grant is suspended in the same step.
+
+use std::time::Duration;
+
+use super::{Tools, Whose, spill::StoredReply};
+use crate::{
+    model::{
+        AccessToken, Drift, Event, Generation, Grant, GrantType, LifetimeSource, Lineage,
+        SuspendReason, Trouble,
+    },
+    oauth::token::TokenAnswer,
+    store::{Refreshed, Result, Spend},
+    trouble,
+};
+
+/// An answer that can be committed, and how it differs from what was granted.
+pub(super) struct Checked {
+    pub(super) refreshed: Refreshed,
+    pub(super) drifts: Vec<Drift>,
+}
+
+/// Makes of an answer what is committed as this generation.
+pub(super) fn check(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    answer: TokenAnswer,
+    (generation, stored): (Generation, &StoredReply),
+    learned: Option<Duration>,
+) -> Checked {
+    let habits = tools
+        .rules
+        .habits(grant.issuer.as_str(), whose.provider.as_deref());
+    // Our client's own tokens are nobody's account.
+    let own = grant.grant_type == GrantType::ClientCredentials;
+    let unusable = answer.unusable_type().map(str::to_owned);
+    let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    let mut drifts = grant.mandate.drifts(&tokens.mandate);
+    drifts.retain(|drift| !own || *drift != Drift::OtherAccount);
+    let hold = hold(&drifts, unusable.as_deref());
+    if let Some(reason) = hold {
+        tracing::error!(
+            connection = %whose.connection, reason = reason.as_str(), unusable,
+            "the provider's tokens are kept and not handed out"
+        );
+    }
+    let mut access = tokens.access(grant.lineage, generation, whose.resource.clone());
+    access.after_rejection = stored.after_rejection;
+    if let Some(learned) = learned.filter(|learned| *learned < access.lifetime) {
+        (access.lifetime, access.lifetime_source) = (learned, LifetimeSource::Learned);
+    }
+    access.scope = access.scope.or_else(|| scope_before(grant, grant.lineage));
+    let refreshed = Refreshed {
+        spend: Spend {
+            grant: grant.id.clone(),
+            lineage: grant.lineage,
+            generation: grant.generation,
+        },
+        access,
+        // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
+        refresh: tokens.refresh_token.filter(|_| !own),
+        mandate: grant.mandate.clone().learned(&tokens.mandate),
+        hold: hold.map(|reason| (reason, tools.seams.clock.now().wall)),
+    };
+    Checked { refreshed, drifts }
+}
+
+/// RFC 6749 §5.1: a scope that is left out is as it was.
+fn scope_before(grant: &Grant, lineage: Lineage) -> Option<crate::model::Scope> {
+    let same = |token: &&AccessToken| token.lineage == lineage;
+    grant.access.as_ref().filter(same)?.scope.clone()
+}
+
+/// Why an answer's tokens must not be handed out, if they must not.
+fn hold(drifts: &[Drift], unusable: Option<&str>) -> Option<SuspendReason> {
+    if drifts.contains(&Drift::OtherAccount) {
+        return Some(SuspendReason::OtherAccount);
+    }
+    unusable.map(|_| SuspendReason::TokenType)
+}
+
+/// What was told of a connection is over with an accepted refresh, but for what is still so; what is new is told.
+pub(super) async fn tell(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    checked: (&[Drift], Option<SuspendReason>),
+    proved: bool,
+) -> Result<()> {
+    let (drifts, hold) = checked;
+    let now = tools.seams.clock.now().wall;
+    for trouble in tools.store.troubles().await? {
+        let mine = trouble.record.connection == whose.connection.as_str();
+        if mine && proved && !is_still_so(&trouble, drifts, hold) {
+            tools.store.end_trouble(&trouble.id, now).await?;
+        }
+    }
+    let trace_id = tools.seams.random_id();
+    for drift in drifts.iter().filter(|drift| **drift != Drift::OtherAccount) {
+        let record = trouble::narrowed_record(whose, grant, drift, now, &trace_id);
+        trouble::keep(tools, grant, record).await?;
+    }
+    if let Some(reason) = hold {
+        let record = trouble::suspended_record(whose, grant, reason, (now, now), &trace_id);
+        trouble::keep(tools, grant, record).await?;
+    }
+    Ok(())
+}
+
+fn is_still_so(trouble: &Trouble, drifts: &[Drift], hold: Option<SuspendReason>) -> bool {
+    let reason = trouble.record.reason.as_str();
+    match trouble.record.event {
+        Event::AuthorityNarrowed => drifts.iter().any(|drift| drift.as_str() == reason),
+        Event::AuthorityLost => hold.is_some_and(|hold| hold.as_str() == reason),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_account_weighs_more_than_a_type() {
+        let narrowed = Drift::AudienceChanged;
+        assert_eq!(hold(&[], None), None);
+        assert_eq!(
+            hold(std::slice::from_ref(&narrowed), None),
+            None,
+            "told, and kept going"
+        );
+        assert_eq!(
+            hold(&[narrowed], Some("mac")),
+            Some(SuspendReason::TokenType)
+        );
+        let other = [Drift::OtherAccount];
+        assert_eq!(hold(&other, Some("mac")), Some(SuspendReason::OtherAccount));
+    }
+}

@@ -1,0 +1,151 @@
+//! What became of a lost request, asked without spending anything.
+
+use super::{server::Fault, *};
+use crate::{
+    model::{ClientSecret, NoticeKind, ReplayRule},
+    refresh::ProviderHabits,
+};
+
+/// A machine whose client can prove itself, at a provider that kills the grant for a replay.
+async fn confidential(habits: ProviderHabits) -> (Bench, Runtime) {
+    let (mut bench, _) = Bench::new().await;
+    bench.rules.providers.insert(ISSUER.to_owned(), habits);
+    let runtime = bench.process();
+    sign_in(&bench, &runtime).await;
+    (bench, runtime)
+}
+
+async fn sign_in(bench: &Bench, runtime: &Runtime) {
+    let refresh = bench.server.sign_in();
+    let mut signed_in = signed_in(&refresh, bench.clock.now(), secs(3600));
+    let (_, client) = signed_in.client.as_mut().unwrap();
+    client.client_id = ClientId::new("confidential");
+    client.auth_method = ClientAuthMethod::Post;
+    client.secrets = vec![ClientSecret::new("s".to_owned().into())];
+    signed_in.connection.client_id = client.client_id.clone();
+    signed_in.connection.check_url = Some("https://mcp.example/check".to_owned());
+    runtime.tools.store.adopt_sign_in(signed_in).await.unwrap();
+}
+
+fn strict() -> ProviderHabits {
+    ProviderHabits::new(ReplayRule::Strict, None)
+}
+
+/// One answer is lost, and its time to be asked about comes.
+async fn lose(bench: &Bench, runtime: &Runtime, fault: Fault) {
+    bench.server.script([fault]);
+    bench.clock.advance(secs(2800));
+    ask(runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    assert!(status(runtime).await.is_uncertain());
+    bench.clock.advance(secs(6));
+    ask(runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_acted_upon_is_sent_again_at_once_even_to_a_strict_server() {
+    let (bench, runtime) = confidential(strict()).await;
+    bench.server.introspects();
+    lose(&bench, &runtime, Fault::CutBeforeCommit).await;
+    until("the resend", async || {
+        let _ = ask(&runtime).await;
+        !status(&runtime).await.is_uncertain()
+    })
+    .await;
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(
+        (bench.server.requests(), bench.server.introspections()),
+        (2, 1)
+    );
+    let noticed = runtime.noticed().await.unwrap();
+    assert_eq!(noticed[0].notice.kind, NoticeKind::Introspects);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acted_upon_is_told_at_once_and_costs_no_living_token() {
+    let (bench, runtime) = confidential(strict()).await;
+    bench.server.introspects();
+    // Once it has said yes, its no counts.
+    lose(&bench, &runtime, Fault::CutBeforeCommit).await;
+    until("the resend", async || {
+        let _ = ask(&runtime).await;
+        !status(&runtime).await.is_uncertain()
+    })
+    .await;
+    lose(&bench, &runtime, Fault::CutAfterCommit).await;
+    until("it is told", async || {
+        let _ = ask(&runtime).await;
+        let troubles = status(&runtime).await.troubles;
+        troubles
+            .iter()
+            .any(|t| t.record.reason == "unknown_outcome")
+    })
+    .await;
+    assert!(ask(&runtime).await.is_ok(), "the access token serves on");
+    assert_eq!((bench.server.requests(), bench.server.reuses()), (3, 0));
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_no_of_a_server_that_never_said_yes_proves_nothing() {
+    let (bench, runtime) = confidential(strict()).await;
+    lose(&bench, &runtime, Fault::CutBeforeCommit).await;
+    for _ in 0..20 {
+        ask(&runtime).await.unwrap();
+        bench.clock.advance(secs(6));
+        assert!(runtime.drain(secs(20)).await);
+    }
+    assert!(status(&runtime).await.is_uncertain());
+    assert_eq!(
+        (bench.server.requests(), bench.server.introspections()),
+        (1, 1)
+    );
+    // Late in the token's life it is sent again all the same, as the rule says.
+    bench.clock.advance(secs(700));
+    assert!(ask(&runtime).await.is_ok());
+    assert_in_step(&bench, &runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_access_token_that_lives_proves_that_there_was_no_rotation() {
+    let (bench, runtime) = confidential(strict().kills_access(true)).await;
+    bench.server.answers_the_check(200);
+    lose(&bench, &runtime, Fault::CutBeforeCommit).await;
+    until("the resend", async || {
+        let _ = ask(&runtime).await;
+        !status(&runtime).await.is_uncertain()
+    })
+    .await;
+    assert_eq!(
+        (bench.server.requests(), bench.server.introspections()),
+        (2, 0)
+    );
+    assert_in_step(&bench, &runtime).await;
+    bench.server.answers_the_check(401);
+    lose(&bench, &runtime, Fault::CutBeforeCommit).await;
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    assert!(
+        status(&runtime).await.is_uncertain(),
+        "that it is dead proves nothing"
+    );
+    assert_eq!(bench.server.requests(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_can_not_prove_itself_asks_nobody() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.introspects();
+    bench.server.script([Fault::CutBeforeCommit]);
+    bench.clock.advance(secs(2800));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    bench.clock.advance(secs(6));
+    until("the resend", async || {
+        let _ = ask(&runtime).await;
+        grant(&runtime).await.generation == Generation(2)
+    })
+    .await;
+    assert_eq!(bench.server.introspections(), 0);
+}

@@ -1,0 +1,130 @@
+//! When the provider is asked, and when it is not.
+
+use super::{server::Fault, *};
+use crate::{
+    model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
+    refresh::{
+        ProviderHabits,
+        worker::{self, Turn},
+    },
+    store::Spend,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_an_outage_hot_callers_hear_at_once_when_to_ask_again() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::Unavailable; 40]);
+    bench.clock.advance(secs(3600));
+    // An hour of it: after that the provider is asked every few minutes, however often callers ask us.
+    for _ in 0..30 {
+        ask(&runtime).await.unwrap_err();
+        bench.clock.advance(secs(300));
+    }
+    let asked = bench.server.requests();
+    assert!(ask(&runtime).await.is_err());
+    for _ in 0..200 {
+        let error = ask(&runtime).await.unwrap_err();
+        let TokenError::Unavailable { retry_after, .. } = error else {
+            panic!("{error}");
+        };
+        assert!(retry_after.is_some_and(|wait| !wait.is_zero()));
+    }
+    assert_eq!(bench.server.requests(), asked + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_resends_without_an_answer_ends_with_a_person() {
+    let (bench, runtime) = Bench::new().await;
+    let held = grant(&runtime).await;
+    let spend = Spend {
+        grant: held.id.clone(),
+        lineage: held.lineage,
+        generation: held.generation,
+    };
+    let claim = Claim {
+        attempt: AttemptId::new("a31"),
+        number: 35,
+        owner: OwnerId::new("gone"),
+        since: bench.clock.now(),
+        phase: ClaimPhase::Spending,
+    };
+    let store = &runtime.tools.store;
+    assert!(store.claim(&spend, &claim).await.unwrap());
+    let lost = (UnknownKind::Silence, bench.clock.now());
+    store
+        .mark_unknown(&held.id, &claim.attempt, lost.0, lost.1)
+        .await
+        .unwrap();
+    bench.clock.advance(secs(7200));
+    let error = ask(&runtime).await.unwrap_err();
+    assert_eq!(error.record().unwrap().reason, "unknown_outcome");
+    assert_eq!(bench.server.requests(), 0);
+    assert_eq!(grant(&runtime).await.claim, None);
+    // It was only the provider that was away: the probe finds the token as good as it was.
+    bench.clock.advance(Duration::from_hours(6));
+    assert!(ask(&runtime).await.is_ok());
+    assert_in_step(&bench, &runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_uses_a_refresh_token_before_it_dies_unused() {
+    let (mut bench, _) = Bench::new().await;
+    let habits = ProviderHabits::default().refresh_idle(Some(secs(1000)));
+    bench.rules.providers.insert(ISSUER.to_owned(), habits);
+    let runtime = bench.process();
+    let _keeper = runtime.keep_fresh(vec![name()]);
+    bench.clock.advance(secs(700));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(bench.server.requests(), 0, "its access token lives an hour");
+    bench.clock.advance(secs(60));
+    until("the refresh that keeps it alive", async || {
+        grant(&runtime).await.generation == Generation(2)
+    })
+    .await;
+    assert_in_step(&bench, &runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_says_when_to_refresh_is_heard_and_remembered() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::Also(r#","refresh_in":600"#)]);
+    bench.clock.advance(secs(3000));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    drop(runtime);
+    let runtime = bench.process();
+    let due = status(&runtime).await.due_in.as_secs();
+    assert!((560..=600).contains(&due), "{due}");
+    bench.clock.advance(secs(601));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(grant(&runtime).await.generation, Generation(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
+    let (bench, runtime) = Bench::new().await;
+    let look = async |turn: &mut Turn| {
+        worker::look(&runtime.tools, &runtime.flights, &name(), turn)
+            .await
+            .unwrap()
+    };
+    let mut turn = Turn::among(1_000);
+    let sleeps = look(&mut turn).await;
+    assert!(sleeps > secs(2_000), "{sleeps:?}");
+    // Both clocks leap, as they do over a suspend; the token has ten minutes left.
+    bench.clock.advance(secs(3000));
+    let wait = look(&mut turn).await;
+    assert!(wait > Duration::ZERO && wait <= secs(50), "{wait:?}");
+    assert!(look(&mut turn).await <= wait, "it is rolled once");
+    assert_eq!(bench.server.requests(), 0);
+    bench.clock.advance(secs(50));
+    look(&mut turn).await;
+    assert_eq!(bench.server.requests(), 1);
+    look(&mut turn).await;
+    bench.clock.advance(secs(3000));
+    let mut alone = Turn::among(1);
+    look(&mut alone).await;
+    assert_eq!(bench.server.requests(), 2, "one alone does not wait");
+    assert_in_step(&bench, &runtime).await;
+}
