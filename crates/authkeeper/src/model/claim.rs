@@ -75,3 +75,23 @@ impl UnknownKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_fixed() {
+        let words = [
+            "connection_lost",
+            "server_error",
+            "gateway_timeout",
+            "no_answer",
+            "unreadable_answer",
+            "sender_died",
+        ];
+        assert_eq!(UnknownKind::ALL.map(UnknownKind::as_str), words);
+        assert_eq!(words.map(UnknownKind::parse), UnknownKind::ALL.map(Some));
+        assert_eq!(UnknownKind::parse("lost"), None);
+    }
+}

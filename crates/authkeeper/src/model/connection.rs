@@ -213,4 +213,45 @@ mod tests {
             assert!(Presentation::parse(bad).is_err(), "{bad:?}");
         }
     }
+
+    #[test]
+    fn a_presentation_says_what_stands_where() {
+        let shown = |text| Presentation::parse(text).unwrap();
+        let token = shown("Authorization: Token");
+        assert_eq!(
+            (token.header(), token.prefix().as_str()),
+            ("authorization", "Token ")
+        );
+        let key = shown("X-API-Key");
+        assert_eq!((key.header(), key.prefix().as_str()), ("x-api-key", ""));
+        for good in ["x_key", "x.key", "x-1: T_o.k-2"] {
+            assert!(Presentation::parse(good).is_ok(), "{good:?}");
+        }
+        assert!(Presentation::parse(": Bearer").is_err());
+    }
+
+    #[test]
+    fn a_state_has_a_word() {
+        let (since, reason) = (Timestamp::UNIX_EPOCH, ReauthorizeReason::KeyRefused);
+        let suspended = SuspendReason::Manual;
+        assert_eq!(ConnectionState::of(None), ConnectionState::Pending);
+        for (state, word) in [
+            (ConnectionState::Pending, "pending"),
+            (ConnectionState::Active, "active"),
+            (
+                ConnectionState::ReauthorizationRequired { reason, since },
+                "reauthorization_required",
+            ),
+            (
+                ConnectionState::Suspended {
+                    reason: suspended,
+                    since,
+                },
+                "suspended",
+            ),
+            (ConnectionState::Revoked, "revoked"),
+        ] {
+            assert_eq!(state.as_str(), word);
+        }
+    }
 }

@@ -272,3 +272,120 @@ impl SuspendReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_fixed() {
+        let kinds = [
+            "authorization_code",
+            "device_code",
+            "client_credentials",
+            "api_key",
+        ];
+        assert_eq!(GrantType::ALL.map(GrantType::as_str), kinds);
+        assert_eq!(kinds.map(GrantType::parse), GrantType::ALL.map(Some));
+        let reasons = [
+            "refresh_refused",
+            "unknown_outcome",
+            "no_refresh_token",
+            "secret_lost",
+            "refresh_expired",
+            "key_refused",
+            "refused_without_code",
+        ];
+        let all = ReauthorizeReason::ALL;
+        assert_eq!(all.map(ReauthorizeReason::as_str), reasons);
+        assert_eq!(reasons.map(ReauthorizeReason::parse), all.map(Some));
+        let both = [SuspendReason::Manual, SuspendReason::SecondCopy];
+        let words = ["manual", "second_copy"];
+        assert_eq!(both.map(SuspendReason::as_str), words);
+        assert_eq!(words.map(SuspendReason::parse), both.map(Some));
+        assert_eq!(GrantType::parse("password"), None);
+        assert_eq!(ReauthorizeReason::parse("tired"), None);
+        assert_eq!(SuspendReason::parse("tired"), None);
+    }
+
+    #[test]
+    fn a_lifecycle_has_a_word() {
+        let (since, reason) = (Timestamp::UNIX_EPOCH, ReauthorizeReason::KeyRefused);
+        let suspended = GrantLifecycle::Suspended {
+            reason: SuspendReason::Manual,
+            since,
+        };
+        let words = [
+            (GrantLifecycle::Active, "active"),
+            (
+                GrantLifecycle::ReauthorizationRequired { reason, since },
+                "reauthorization_required",
+            ),
+            (suspended, "suspended"),
+            (GrantLifecycle::Revoked { since }, "revoked"),
+        ];
+        for (lifecycle, word) in words {
+            assert_eq!(lifecycle.as_str(), word);
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_sentence_of_its_own() {
+        let reasons = ReauthorizeReason::ALL.map(ReauthorizeReason::sentence);
+        let suspended = [SuspendReason::Manual, SuspendReason::SecondCopy];
+        let all = reasons
+            .into_iter()
+            .chain(suspended.map(SuspendReason::sentence));
+        let sentences: std::collections::BTreeSet<&str> = all.collect();
+        assert_eq!(sentences.len(), 9);
+        assert!(sentences.iter().all(|sentence| sentence.contains(' ')));
+    }
+
+    #[test]
+    fn a_key_that_was_refused_rests_ten_minutes_and_ends_with_its_overlap() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let key = |refused| StandbyKey {
+            secret: "k".to_owned().into(),
+            generation: Generation(1),
+            until: at(10_000),
+            refused,
+        };
+        assert!(key(None).may_serve(at(9_999)));
+        assert!(!key(None).may_serve(at(10_000)));
+        assert!(!key(Some(at(100))).may_serve(at(699)));
+        assert!(key(Some(at(100))).may_serve(at(700)));
+        assert!(!key(Some(at(100))).may_serve(at(10_000)));
+    }
+
+    #[test]
+    fn what_needs_no_person_is_refreshable() {
+        let grant = |grant_type, refresh: Option<&str>| Grant {
+            id: GrantId::new("g"),
+            issuer: Issuer::new("https://as.example"),
+            client_id: ClientId::new("c"),
+            grant_type,
+            lineage: Lineage(1),
+            generation: Generation(1),
+            lifecycle: GrantLifecycle::Active,
+            claim: None,
+            refresh: refresh.map(|text| RefreshToken {
+                secret: text.to_owned().into(),
+                expires_at: None,
+            }),
+            access: None,
+            standby: None,
+            rotate_by: None,
+            probed: None,
+            mandate: Mandate::default(),
+        };
+        for (kind, without, with) in [
+            (GrantType::AuthorizationCode, false, true),
+            (GrantType::DeviceCode, false, true),
+            (GrantType::ClientCredentials, true, true),
+            (GrantType::ApiKey, false, false),
+        ] {
+            assert_eq!(grant(kind, None).is_refreshable(), without, "{kind:?}");
+            assert_eq!(grant(kind, Some("r")).is_refreshable(), with, "{kind:?}");
+        }
+    }
+}

@@ -198,4 +198,25 @@ mod tests {
         assert!(!granted.covers(&Scope::new("admin")));
         assert!(granted.covers(&Scope::new("")));
     }
+
+    #[test]
+    fn a_name_may_have_64_characters() {
+        assert!(ConnectionName::parse(&"x".repeat(64)).is_ok());
+        let name = ConnectionName::parse("notion").unwrap();
+        assert_eq!(name.to_string(), "notion");
+    }
+
+    #[test]
+    fn spaces_are_no_scope() {
+        assert!(Scope::new("  ").is_empty());
+        assert!(!Scope::new("read").is_empty());
+        let scopes = Scope::new("read write  offline_access");
+        let each: Vec<&str> = scopes.iter().collect();
+        assert_eq!(each, ["read", "write", "offline_access"]);
+    }
+
+    #[test]
+    fn whoever_runs_the_program_is_the_local_principal() {
+        assert_eq!(PrincipalId::local_user().as_str(), "local");
+    }
 }

@@ -341,4 +341,69 @@ mod tests {
         client.secrets.clear();
         assert!(client.secret_in_use().is_none());
     }
+
+    #[test]
+    fn replay_rules_mean_what_they_say() {
+        for (text, rule) in [
+            ("harmless", ReplayRule::Harmless),
+            ("grace 30s", ReplayRule::Grace(Duration::from_secs(30))),
+            ("two-generations", ReplayRule::TwoGenerations),
+            ("strict", ReplayRule::Strict),
+            ("unknown", ReplayRule::Unknown),
+        ] {
+            assert_eq!(ReplayRule::parse(text).unwrap(), rule);
+        }
+        assert!(ReplayRule::parse("lenient").is_err());
+    }
+
+    #[test]
+    fn the_words_are_fixed() {
+        let methods = [
+            "none",
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+        ];
+        let all = ClientAuthMethod::ALL;
+        assert_eq!(all.map(ClientAuthMethod::as_str), methods);
+        assert_eq!(methods.map(ClientAuthMethod::parse), all.map(Some));
+        assert_eq!(ClientAuthMethod::parse("tls_client_auth"), None);
+        let sources = [
+            RegistrationSource::Given,
+            RegistrationSource::MetadataDocument,
+            RegistrationSource::Dynamic,
+        ];
+        let words = ["given", "metadata_document", "dynamic"];
+        assert_eq!(sources.map(RegistrationSource::as_str), words);
+        assert_eq!(words.map(RegistrationSource::parse), sources.map(Some));
+        assert_eq!(RegistrationSource::parse("found"), None);
+    }
+
+    #[test]
+    fn a_provider_without_quirks_keeps_none() {
+        let plain = ServerMetadata::default();
+        let text = serde_json::to_string(&plain).unwrap();
+        assert!(!text.contains("quirks"), "{text}");
+        let odd = ServerMetadata {
+            quirks: Quirks {
+                json: true,
+                ..Quirks::default()
+            },
+            ..plain
+        };
+        let text = serde_json::to_string(&odd).unwrap();
+        assert_eq!(serde_json::from_str::<ServerMetadata>(&text).unwrap(), odd);
+    }
+
+    #[test]
+    fn two_secrets_are_the_same_by_what_they_are() {
+        let secret = |text: &str| ClientSecret::new(text.to_owned().into());
+        let refused = ClientSecret {
+            id: Some(1),
+            refused: Timestamp::from_second(1).ok(),
+            ..secret("one")
+        };
+        assert!(secret("one").is_same_as(&refused));
+        assert!(!secret("one").is_same_as(&secret("other")));
+    }
 }

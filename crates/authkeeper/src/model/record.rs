@@ -91,3 +91,22 @@ pub struct FailedCall {
     /// Why: the fixed word.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_fixed_and_the_same_in_json() {
+        for (event, word) in [
+            (Event::ReauthorizationRequired, "reauthorization_required"),
+            (Event::AuthorityLost, "authority_lost"),
+            (Event::Uncertain, "uncertain"),
+            (Event::RotationDue, "rotation_due"),
+            (Event::RotationFailed, "rotation_failed"),
+        ] {
+            assert_eq!(event.as_str(), word);
+            assert_eq!(serde_json::to_value(event).unwrap(), word);
+        }
+    }
+}

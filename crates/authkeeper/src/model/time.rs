@@ -52,7 +52,8 @@ impl Moment {
         same.then(|| self.boot.since.saturating_sub(earlier.boot.since))
     }
 
-    /// How long ago `earlier` was by the clock that says *shorter*: a wait is over only when no clock disagrees.
+    /// How long ago `earlier` was by the clock that cannot be stepped: no leap of the wall clock ends a wait. Only between
+    /// two boots is there nothing but the wall clock.
     pub fn surely_since(self, earlier: Self) -> Duration {
         let wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
         self.boot_since(earlier).unwrap_or(wall)
@@ -143,5 +144,23 @@ mod tests {
             at(9_990, 1, 110).surely_since(at(990, 1, 100)),
             Duration::from_secs(10)
         );
+    }
+
+    #[test]
+    fn a_boot_is_known_by_its_uuid() {
+        let boot = BootId::parse("01020304-0506-0708-090a-0b0c0d0e0f10\n");
+        assert_eq!(boot, BootId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10));
+        assert_eq!(BootId::parse("zyx"), BootId(0));
+        assert_eq!(BootId::parse(""), BootId(0));
+    }
+
+    #[test]
+    fn a_moment_reads_back_what_it_prints() {
+        let moment = at(1_000, 0xa1, 110);
+        assert_eq!(moment.to_string(), "1000000000000/a1/110000000000");
+        assert_eq!(moment.to_string().parse(), Ok(moment));
+        for bad in ["", "1000/a1", "x/a1/1", "1/x1/1", "1/a1/x"] {
+            assert_eq!(bad.parse::<Moment>(), Err(NoMoment), "{bad:?}");
+        }
     }
 }

@@ -204,4 +204,30 @@ mod tests {
         now.wall = Timestamp::from_second(0).unwrap();
         assert_eq!(token(60).left(now), Duration::ZERO);
     }
+
+    #[test]
+    fn the_words_are_fixed() {
+        let sources = [
+            LifetimeSource::ExpiresIn,
+            LifetimeSource::JwtExp,
+            LifetimeSource::Assumed,
+            LifetimeSource::Learned,
+            LifetimeSource::Endless,
+        ];
+        let words = ["expires_in", "jwt_exp", "assumed", "learned", "endless"];
+        assert_eq!(sources.map(LifetimeSource::as_str), words);
+        assert_eq!(words.map(LifetimeSource::parse), sources.map(Some));
+        assert_eq!(LifetimeSource::parse("guessed"), None);
+    }
+
+    #[test]
+    fn what_is_endless_has_no_end() {
+        let mut token = token(3600);
+        let end = token.issued.wall.as_second() + 3600;
+        assert_eq!(token.expires_at().map(Timestamp::as_second), Some(end));
+        assert_eq!(token.age(moment(160)), Duration::from_mins(1));
+        token.lifetime_source = LifetimeSource::Endless;
+        assert_eq!(token.expires_at(), None);
+        assert_eq!(ENDLESS.as_secs(), 3_153_600_000, "a century");
+    }
 }

@@ -198,6 +198,18 @@ fn the_words_of_single_providers_have_their_meaning() {
             "transient",
         ),
         (400, r#"{"error":"Access Denied"}"#, "request"),
+        // An error that is an object
+        (
+            400,
+            r#"{"error":{"code":"invalid_grant","message":"gone"}}"#,
+            "grant",
+        ),
+        (
+            400,
+            r#"{"error":{"code":190,"type":"OAuthException","message":"gone"}}"#,
+            "request",
+        ),
+        (400, r#"{"error":{"code":190}}"#, "suspect"),
         // Entra: a person must do something; our secret has ended
         (400, r#"{"error":"interaction_required"}"#, "grant"),
         (

@@ -39,6 +39,8 @@ pub(crate) struct Goal {
     pub(crate) issuer: Issuer,
     pub(crate) lineage: Lineage,
     pub(crate) generation: Generation,
+    /// Whether an attempt at it has yet to be resolved: that has its own times, and is not held up by a breaker.
+    pub(crate) recovers: bool,
 }
 
 impl Goal {
@@ -48,6 +50,7 @@ impl Goal {
             issuer: grant.issuer.clone(),
             lineage: grant.lineage,
             generation: grant.generation,
+            recovers: grant.claim.is_some(),
         }
     }
 

@@ -491,7 +491,6 @@ pub fn orphan(
     match (spent.cmp(&current), journal) {
         _ if spent.0 > current.0 => Orphan::Leave,
         _ if spent.0 < current.0 && dead => Orphan::Remove,
-        _ if spent.0 < current.0 => Orphan::Leave,
         (Ordering::Greater, JournalState::Reply) => Orphan::BringForward,
         (Ordering::Equal, JournalState::Sending | JournalState::Reply) => Orphan::ClaimBack,
         (Ordering::Less, JournalState::Reply) if dead => Orphan::SetAside,

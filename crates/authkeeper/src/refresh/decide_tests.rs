@@ -342,6 +342,10 @@ fn an_unknown_provider_is_asked_by_how_the_answer_was_lost() {
         resend(&silence, unknown_rule, 7200, 999),
         Investigation::ResendAfter(_)
     ));
+    assert!(matches!(
+        resend(&silence, unknown_rule, 3600, 999),
+        Investigation::ResendAfter(_)
+    ));
     assert_eq!(
         resend(&silence, unknown_rule, 3599, 999),
         Investigation::Resend
@@ -685,3 +689,6 @@ fn only_what_was_sent_by_a_later_attempt_is_a_contest() {
         assert!(!is_contested(1, 1, state), "{state:?}");
     }
 }
+
+#[path = "decide_edges.rs"]
+mod edges;

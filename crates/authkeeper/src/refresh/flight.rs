@@ -168,7 +168,7 @@ impl Flights {
         if let Some((left, end)) = lane.rest_left(now) {
             return Err(end.asked_too_soon(left));
         }
-        if why != Why::Recovery
+        if !goal.recovers
             && let Err((left, failures)) = self.breakers.admit(&goal.issuer, now)
         {
             return Err(End::Later {

@@ -216,4 +216,32 @@ mod tests {
         let proofs: Vec<_> = log.read().iter().map(PastDecision::proves).collect();
         assert_eq!(proofs, [(1, 3), (1, 2)], "the refresh made a generation");
     }
+
+    #[test]
+    fn only_a_refresh_that_brought_something_made_a_generation() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = DecisionLog::new(folder.path().to_owned());
+        let now = ManualClock::new().now();
+        for (done, outcome) in [("refresh", "later"), ("serve", "fresh")] {
+            let mut decision = decision(now);
+            decision.decision = done;
+            decision.outcome = Some(outcome.to_owned());
+            log.append(now, &decision);
+        }
+        let proofs: Vec<_> = log.read().iter().map(PastDecision::proves).collect();
+        assert_eq!(proofs, [(1, 2), (1, 2)]);
+    }
+
+    #[test]
+    fn what_is_no_log_is_neither_read_nor_swept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = ManualClock::new().now();
+        let note = folder.path().join("2000-01-01.note");
+        let line = serde_json::to_vec(&decision(now)).unwrap();
+        fs::write(&note, line).unwrap();
+        let log = DecisionLog::new(folder.path().to_owned());
+        log.append(now, &decision(now));
+        assert!(note.exists());
+        assert_eq!(log.read().len(), 1);
+    }
 }

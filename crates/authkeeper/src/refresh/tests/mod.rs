@@ -1,5 +1,6 @@
 //! The refresh transaction against a strict server, over the real store, with real tasks.
 
+mod bounds;
 mod checked;
 mod crash;
 mod evidence;
@@ -9,6 +10,7 @@ mod kinds;
 mod live;
 mod noticing;
 mod outcomes;
+mod parts;
 mod second_chances;
 mod server;
 mod timing;
@@ -123,7 +125,11 @@ impl Bench {
             folder: tempfile::tempdir().unwrap(),
             clock: Arc::new(clock),
             server: Server::new(3600),
-            rules: RefreshRules::default(),
+            // A busy machine takes its time between the claim and the request: no test but one is about that.
+            rules: RefreshRules {
+                send_deadline: secs(60),
+                ..RefreshRules::default()
+            },
         };
         let runtime = bench.process();
         bench.sign_in(&runtime).await;

@@ -26,6 +26,8 @@ pub(super) enum Fault {
     CutBeforeCommit,
     /// Does not act and says so.
     Unavailable,
+    /// Does not act, and says when it may be asked again.
+    AskAgainInAMinute,
     /// Does not act; a proxy answers 403 in HTML.
     ForbiddenPage,
     /// Answers without a new refresh token and without a scope; the old one stays good.
@@ -210,13 +212,8 @@ impl Server {
                 drop(inner);
                 panic!("scripted");
             }
-            Some(Fault::Unavailable) => {
-                let mut reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
-                reply
-                    .headers
-                    .insert(header::RETRY_AFTER, HeaderValue::from_static("0"));
-                return Ok(reply);
-            }
+            Some(Fault::Unavailable) => return Ok(unavailable("0")),
+            Some(Fault::AskAgainInAMinute) => return Ok(unavailable("60")),
             Some(Fault::CutBeforeCommit) => {
                 return Err(ExchangeError::Broken("cut".to_owned()));
             }
@@ -270,6 +267,13 @@ impl Server {
 
 fn json(status: u16, body: &str) -> Reply {
     reply(status, "application/json", body)
+}
+
+fn unavailable(retry_after: &'static str) -> Reply {
+    let mut reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
+    let retry_after = HeaderValue::from_static(retry_after);
+    reply.headers.insert(header::RETRY_AFTER, retry_after);
+    reply
 }
 
 fn html(status: u16) -> Reply {

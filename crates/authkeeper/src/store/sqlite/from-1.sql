@@ -51,14 +51,3 @@ CREATE TABLE pending_sign_in (
     sealed BLOB NOT NULL,
     ends   INTEGER NOT NULL
 ) STRICT;
-
--- What was noticed of a provider, and how often.
-CREATE TABLE noticed (
-    issuer TEXT NOT NULL,
-    kind   TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    times  INTEGER NOT NULL,
-    first  INTEGER NOT NULL,
-    last   INTEGER NOT NULL,
-    PRIMARY KEY (issuer, kind, detail)
-) STRICT;

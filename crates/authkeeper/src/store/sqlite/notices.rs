@@ -1,50 +1,84 @@
-//! What was noticed of providers: a count for each thing, and a bound on the things.
+//! What was noticed of providers: a count for each thing, and a bound on the things. They lie in `meta`, each under a key
+//! of its own: a table more would not fit the first page beside the others.
 
 use jiff::Timestamp;
-use rusqlite::{Connection as Sqlite, Row, params};
+use rusqlite::{Connection as Sqlite, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
 
-use super::rows::{self, millis};
+use super::rows::impossible;
 use crate::model::{Issuer, Notice, NoticeKind, Noticed};
 
 /// So many things of one kind are kept of one provider, those that were noticed last.
-const MOST: i64 = 16;
+const MOST: usize = 16;
+
+#[derive(Serialize, Deserialize)]
+struct Count {
+    times: u64,
+    first: Timestamp,
+    last: Timestamp,
+}
 
 pub(super) fn put(sql: &Sqlite, notice: &Notice, at: Timestamp) -> rusqlite::Result<()> {
-    let (issuer, kind) = (notice.issuer.as_str(), notice.kind.as_str());
-    sql.execute(
-        "INSERT INTO noticed (issuer, kind, detail, times, first, last) VALUES (?1, ?2, ?3, 1, ?4, ?4)
-         ON CONFLICT DO UPDATE SET times = times + 1, last = ?4",
-        params![issuer, kind, notice.detail, millis(at)],
-    )?;
-    sql.execute(
-        "DELETE FROM noticed WHERE issuer = ?1 AND kind = ?2 AND detail NOT IN
-            (SELECT detail FROM noticed WHERE issuer = ?1 AND kind = ?2 ORDER BY last DESC, detail = ?4 DESC LIMIT ?3)",
-        params![issuer, kind, MOST, notice.detail],
-    )?;
+    let of_kind = format!("{}{}\n", of_issuer(&notice.issuer), notice.kind.as_str());
+    let key = format!("{of_kind}{}", notice.detail);
+    let select = "SELECT value FROM meta WHERE key = ?1";
+    let known: Option<Vec<u8>> = sql.query_row(select, [&key], |row| row.get(0)).optional()?;
+    let known: Option<Count> = known.and_then(|known| serde_json::from_slice(&known).ok());
+    let count = Count {
+        times: known.as_ref().map_or(0, |known| known.times) + 1,
+        first: known.as_ref().map_or(at, |known| known.first),
+        last: at,
+    };
+    let value = serde_json::to_vec(&count).unwrap_or_default();
+    let keep = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
+    sql.execute(keep, params![key, value])?;
+    let mut all = below(sql, &of_kind)?;
+    all.retain(|noticed| noticed.notice != *notice);
+    all.sort_by_key(|noticed| std::cmp::Reverse(noticed.last));
+    for one in all.iter().skip(MOST - 1) {
+        let key = format!("{of_kind}{}", one.notice.detail);
+        sql.execute("DELETE FROM meta WHERE key = ?1", [key])?;
+    }
     Ok(())
 }
 
 pub(super) fn all(sql: &Sqlite, issuer: Option<&Issuer>) -> rusqlite::Result<Vec<Noticed>> {
-    let select =
-        "SELECT * FROM noticed WHERE ?1 IS NULL OR issuer = ?1 ORDER BY issuer, kind, last DESC";
+    let start = issuer.map_or_else(|| "noticed\n".to_owned(), of_issuer);
+    below(sql, &start)
+}
+
+/// No issuer has a line break in it.
+fn of_issuer(issuer: &Issuer) -> String {
+    format!("noticed\n{issuer}\n")
+}
+
+/// Everything whose key starts so, by issuer and kind.
+fn below(sql: &Sqlite, start: &str) -> rusqlite::Result<Vec<Noticed>> {
+    let select = "SELECT key, value FROM meta WHERE key >= ?1 AND key < ?2 ORDER BY key";
+    let end = format!("{}\u{b}", start.trim_end_matches('\n'));
     let mut all = sql.prepare_cached(select)?;
-    let all = all.query_map([issuer.map(Issuer::as_str)], read)?;
+    let all = all.query_map([start, end.as_str()], read)?;
     // A kind that a later version made is none of ours.
     all.filter_map(Result::transpose).collect()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Noticed>> {
-    let Some(kind) = NoticeKind::parse(&row.get::<_, String>("kind")?) else {
+    let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    let mut parts = key.splitn(4, '\n').skip(1);
+    let mut part = || parts.next().ok_or_else(|| impossible("key"));
+    let (issuer, kind, detail) = (part()?, part()?, part()?);
+    let Some(kind) = NoticeKind::parse(kind) else {
         return Ok(None);
     };
+    let count: Count = serde_json::from_slice(&value).map_err(|_json| impossible("value"))?;
     Ok(Some(Noticed {
         notice: Notice {
-            issuer: Issuer::new(row.get::<_, String>("issuer")?),
+            issuer: Issuer::new(issuer),
             kind,
-            detail: row.get("detail")?,
+            detail: detail.to_owned(),
         },
-        times: rows::number("times", row.get("times")?)?,
-        first: rows::timestamp("first", row.get("first")?)?,
-        last: rows::timestamp("last", row.get("last")?)?,
+        times: count.times,
+        first: count.first,
+        last: count.last,
     }))
 }

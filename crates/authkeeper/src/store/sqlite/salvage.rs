@@ -33,7 +33,6 @@ const TABLES: &[&str] = &[
     "audit",
     "task",
     "failed_call",
-    "noticed",
 ];
 
 /// What a repair found.

@@ -121,17 +121,6 @@ CREATE TABLE trouble (
 ) STRICT;
 CREATE UNIQUE INDEX trouble_once ON trouble (connection, lineage, event, reason) WHERE ended IS NULL;
 
--- What was noticed of a provider, and how often.
-CREATE TABLE noticed (
-    issuer TEXT NOT NULL,
-    kind   TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    times  INTEGER NOT NULL,
-    first  INTEGER NOT NULL,
-    last   INTEGER NOT NULL,
-    PRIMARY KEY (issuer, kind, detail)
-) STRICT;
-
 -- What happened, appended only.
 CREATE TABLE audit (at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 

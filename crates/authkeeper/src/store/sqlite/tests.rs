@@ -303,3 +303,18 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_holder_of_the_ticket_stops_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    suite::claims(&store).await;
+    let ticket = File::options()
+        .append(true)
+        .open(folder.path().join("store.turn"))
+        .unwrap();
+    ticket.lock().unwrap();
+    let (bound, name) = (Duration::from_secs(20), ConnectionName::parse("c").unwrap());
+    let written = store.end_troubles(&name, Timestamp::UNIX_EPOCH);
+    tokio::time::timeout(bound, written).await.unwrap().unwrap();
+}

@@ -900,6 +900,12 @@ async fn imported_grants(store: &dyn Store) {
     assert!(grant.access.is_none() && grant.refresh.is_some());
     let claimed = store.claim(&spend(&grant), &claim("a1")).await.unwrap();
     assert!(!claimed, "what somebody else may spend is not spent");
+    // As of a refresh that was in flight when it was suspended: what came is kept, and ends no suspension.
+    let late = refreshed(&spend(&grant), Some("r2"));
+    assert_eq!(store.commit_refresh(late).await.unwrap(), Committed::Yes);
+    let grant = again(store, &grant).await;
+    assert_eq!(grant.lifecycle, imported.lifecycle);
+    assert_eq!(refresh_text(&grant), Some("r2"));
     assert!(store.confirm_sole_copy(&grant.id, now()).await.unwrap());
     assert!(!store.confirm_sole_copy(&grant.id, now()).await.unwrap());
     assert!(store.claim(&spend(&grant), &claim("a1")).await.unwrap());

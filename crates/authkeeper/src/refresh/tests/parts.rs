@@ -1,0 +1,95 @@
+//! The small parts beside the transaction.
+
+use super::*;
+use crate::{
+    http::Reach,
+    model::{ReplayRule, UnknownKind},
+    oauth::classify::Refused,
+    refresh::{ProviderHabits, Whose, decide::MAX_JITTER, flight::End, jitter_of, standing},
+    store::StoreError,
+};
+
+#[test]
+fn a_grants_jitter_is_its_own_and_always_the_same() {
+    let jitter = |id: &str| jitter_of(&GrantId::new(id));
+    assert_eq!(jitter("one").to_bits(), jitter("one").to_bits());
+    assert_ne!(jitter("one").to_bits(), jitter("other").to_bits());
+    // The first four bytes of SHA-256("one"), 0x7692c3ad read backwards, as a share of all there are.
+    let share = f64::from(0xadc3_9276_u32) / f64::from(u32::MAX);
+    assert!((jitter("one") - share * MAX_JITTER).abs() < 1e-12);
+    for number in 0..1_000 {
+        let jitter = jitter(&number.to_string());
+        assert!((0.0..=MAX_JITTER).contains(&jitter), "{jitter}");
+    }
+}
+
+#[tokio::test]
+async fn a_standing_tells_what_the_grant_holds() {
+    let (bench, runtime) = Bench::new().await;
+    let mut grant = grant(&runtime).await;
+    let issued = grant.access.as_ref().unwrap().issued.wall;
+    assert!(standing(&grant).refreshable);
+    assert_eq!(standing(&grant).refresh_lifetime, None);
+    let ends = issued.saturating_add(secs(900)).unwrap();
+    grant.refresh.as_mut().unwrap().expires_at = Some(ends);
+    assert_eq!(standing(&grant).refresh_lifetime, Some(secs(900)));
+    assert!(standing(&grant).key.is_none());
+    grant.grant_type = GrantType::ApiKey;
+    assert!(standing(&grant).key.is_some());
+    assert_eq!(bench.server.requests(), 0);
+}
+
+#[tokio::test]
+async fn whose_it_is_comes_from_the_connection() {
+    let (_bench, runtime) = Bench::new().await;
+    let mut connection = status(&runtime).await.connection;
+    let whose = Whose::of(&connection);
+    assert_eq!(whose.connection, connection.name);
+    assert_eq!(whose.resource, connection.resource);
+    assert_eq!(whose.reach, Reach::of(true));
+    connection.internal = false;
+    assert_eq!(Whose::of(&connection).reach, Reach::of(false));
+}
+
+#[test]
+fn each_end_has_its_word() {
+    let refused = || Refused {
+        code: "no".to_owned(),
+        description: None,
+    };
+    let uncertain = End::Uncertain {
+        kind: UnknownKind::Reset,
+        resend_in: secs(1),
+    };
+    let later = End::Later {
+        why: String::new(),
+        retry_after: None,
+    };
+    let store = StoreError::Full {
+        place: String::new(),
+    };
+    for (end, word) in [
+        (End::Fresh, "fresh"),
+        (End::Refused, "refused"),
+        (End::Withdrawn, "withdrawn"),
+        (uncertain, "uncertain"),
+        (later, "later"),
+        (End::Client(refused()), "client_refused"),
+        (End::Request(refused()), "request_refused"),
+        (End::Store(Arc::new(store)), "store"),
+    ] {
+        assert_eq!(end.as_str(), word);
+    }
+}
+
+#[test]
+fn whom_an_assertion_is_for_is_kept_with_the_habits() {
+    let habits = ProviderHabits::new(ReplayRule::Strict, Some(secs(60)));
+    assert_eq!(habits.assertion_audience, None);
+    let habits = habits.assertion_audience(Some("https://as.example/token".to_owned()));
+    assert_eq!(
+        habits.assertion_audience.as_deref(),
+        Some("https://as.example/token")
+    );
+    assert_eq!(habits.replay, ReplayRule::Strict);
+}

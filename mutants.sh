@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Mutation testing: changes one thing of the source at a time and looks whether a test goes red. A command, not a part
+# of test.sh: it takes from minutes to hours. What survives is killed by a new test or argued in docs/mutants.md.
+#
+#   ./mutants.sh decide|model|classify|refresh|claim|explorer [more arguments of cargo mutants]
+#
+# It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
+# a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
+# tests nearest to what is mutated, a second one all unit tests of the crate against what survived. A run takes up what
+# earlier ones left: delete target/mutants/PART to start afresh.
+set -euo pipefail
+cd "$(dirname "$0")"
+source=crates/authkeeper/src
+
+main() {
+  command -v cargo-mutants >/dev/null || {
+    echo "mutants.sh: please install it: cargo install cargo-mutants --locked" >&2
+    exit 1
+  }
+  local part="${1:-}"
+  shift || true
+  mkdir -p "target/mutants/$part"
+  # Two that build in one folder would test each other's mutants.
+  exec 9>target/mutants/lock
+  flock --nonblock 9 || {
+    echo "mutants.sh: another one is at work" >&2
+    exit 75
+  }
+  case "$part" in
+    decide) alone "$@" -f "src/refresh/decide.rs" ;;
+    model) alone "$@" -f "src/model/*.rs" ;;
+    classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
+    refresh) refresh ;;
+    claim) survive authkeeper refresh:: -- -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" "$@" ;;
+    explorer) survive model -- -f "model/src/*.rs" "$@" ;;
+    *)
+      sed -n 's/^#   //p' "$0" >&2
+      exit 64
+      ;;
+  esac
+}
+
+# The decisions and the model as a crate.
+alone() {
+  local pure=target/mutants/pure
+  rm -rf "$pure"
+  mkdir -p "$pure/src/refresh"
+  cp -r "$source/model" "$source/secret.rs" "$pure/src"
+  cp "$source"/refresh/decide*.rs "$pure/src/refresh"
+  printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' >"$pure/src/lib.rs"
+  {
+    printf '%s\n' '[package]' 'name = "pure"' 'edition = "2024"' '[workspace]' '[dependencies]'
+    # The same versions and features as in the workspace.
+    grep -E '^(jiff|serde|serde_json|thiserror|zeroize) = ' Cargo.toml
+  } >"$pure/Cargo.toml"
+  cp Cargo.lock "$pure"
+  mutate --dir "$pure" "$@"
+}
+
+# Each file with the tests nearest to it.
+refresh() {
+  local missed=0
+  of breaker breaker || missed=1
+  of log refresh::log outcomes::a_lost || missed=1
+  of flight flights:: bounds:: parts:: outcomes::an_outage || missed=1
+  of worker worker keeper bounds:: || missed=1
+  of mod parts:: bounds:: outcomes::an_outage || missed=1
+  of orphans forgotten:: || missed=1
+  of shelf shelf:: second_chances forgotten:: || missed=1
+  return "$missed"
+}
+
+of() {
+  local part="refresh-$1" file="$1"
+  shift
+  survive authkeeper "$@" -- -f "$source/refresh/$file.rs"
+}
+
+# PACKAGE TEST… -- ARGUMENT…: exits non-zero when a mutant survives both passes.
+survive() {
+  local package="$1" near=()
+  shift
+  while [ "$1" != "--" ]; do
+    near+=("$1")
+    shift
+  done
+  shift
+  local what=(--package "$package" --cargo-arg=--lib)
+  if [ "$package" = model ]; then what=(--package model --cargo-arg=--tests); fi
+  if [ "${#near[@]}" -gt 0 ] && mutate "${what[@]}" "$@" -- -- "${near[@]}"; then
+    return
+  fi
+  mutate "${what[@]}" "$@"
+}
+
+mutate() {
+  CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR="$PWD/target/mutants/build" \
+    cargo mutants --iterate --output "target/mutants/$part" --minimum-test-timeout 60 --colors never --no-times "$@"
+}
+
+main "$@"
+exit
