@@ -82,6 +82,22 @@ impl Home {
         self.data_dir().join("authkeeper")
     }
 
+    /// The store, all of it in one file: no log beside it holds what the test is about to break or to copy.
+    pub fn settled_store(&self) -> PathBuf {
+        let store = self.store_dir().join("store.db");
+        let sql = rusqlite::Connection::open(&store).expect("there is a store");
+        sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .expect("nobody else uses it");
+        store
+    }
+
+    /// A file that holds a secret, where nobody searches for one.
+    pub fn secret_file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.outside().join(name);
+        fs::write(&path, content).expect("our own directory");
+        path
+    }
+
     /// `$XDG_RUNTIME_DIR`.
     pub fn runtime_dir(&self) -> PathBuf {
         self.path().join("run")

@@ -54,6 +54,23 @@ pub fn early_refresh<'a>(home: &'a Home, server: &Server, name: &str, ttl: u64) 
         .env("BROWSER", "false")
 }
 
+/// What a job does in a run: one call through its proxy, of this path below `/c/`, whose status is printed.
+pub fn call_script(path: &str) -> String {
+    format!(
+        "printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" | \
+         curl -s -o /dev/null -w '%{{http_code}}' -H @- \"$AUTHKEEPER_URL/c/{path}\""
+    )
+}
+
+/// What the server issued last of this kind.
+pub fn newest(server: &Server, kind: &str) -> String {
+    let issued = server.ctl("issued");
+    let mut issued = issued.as_array().into_iter().flatten();
+    let newest = issued.rfind(|secret| secret["kind"] == kind);
+    let value = newest.and_then(|secret| secret["value"].as_str());
+    value.expect("one was issued").to_owned()
+}
+
 /// What `status --json` says of one connection.
 pub fn status(home: &Home, name: &str) -> Value {
     let output = home.run(&["status", name, "--json"]).expect_code(0);

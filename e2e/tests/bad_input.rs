@@ -383,6 +383,58 @@ fn usage_errors() {
     );
     usage(&["run", "--with", "x"], &["<CMD>"]);
     usage(&["run", "--", "true"], &["--with"]);
+    let taken_over = ["import", "x", "https://a.example", "--from-mcp-remote"];
+    for own in [
+        ["--client-auth", "none"],
+        ["--client-metadata-url", "https://a.example/c"],
+    ] {
+        usage(
+            &[&taken_over[..], &own].concat(),
+            &["--from-mcp-remote", own[0]],
+        );
+    }
+}
+
+/// A flag that means nothing is not passed over, and nobody is asked for a secret before all the rest is right.
+#[test]
+fn flags_that_mean_nothing_and_secrets_asked_for_in_vain() {
+    let url = "https://api.example/v1";
+    let connect = |more: &[&str]| {
+        let words = ["connect", "x", url];
+        Home::new().run(&[&words[..], more].concat())
+    };
+    for (flags, words) in [
+        (&["--rotate-by", "90d"][..], &["--rotate-by", "api_key"][..]),
+        (
+            &["--headless", "--grant", "client_credentials"],
+            &["--headless", "authorization_code", "client_credentials"],
+        ),
+        (
+            &["--grant", "device_code", "--key-stdin"],
+            &["--key-stdin", "api_key", "device_code"],
+        ),
+        (
+            &["--device", "--grant", "api_key"],
+            &["--device", "device_code"],
+        ),
+        // Standard input holds no key: what is wrong beside it is said first.
+        (&["--key-stdin", "--rotate-by", "soon"], &["soon", "90d"]),
+        (&["--key-stdin", "--header", "Host"], &["Host", "--header"]),
+    ] {
+        connect(flags).expect_failure(64, words);
+    }
+    let words = ["connect", "x", "api.example", "--key-stdin"];
+    Home::new()
+        .run(&words)
+        .expect_failure(64, &["is not an absolute URL"]);
+    let words = ["rotate", "nobody", "--key-stdin"];
+    let words = [&words[..], &["--rotate-by", "soon"]].concat();
+    Home::new().run(&words).expect_failure(64, &["soon"]);
+    Home::new().run(&words[..3]).expect_failure(66, &["nobody"]);
+    let secret = ["rotate", "x", "--client-secret-file", "f"];
+    for own in [["--rotate-by", "90d"], ["--overlap", "1h"]] {
+        usage(&[&secret[..], &own].concat(), &[own[0]]);
+    }
 }
 
 #[test]
@@ -480,6 +532,29 @@ fn data_is_json_where_asked_and_never_coloured_in_a_pipe() {
     let token = ground.home.run(&["token", EARLIER, "--json"]).json();
     assert_eq!(token["connection"], EARLIER);
     assert_eq!(token["access_token"], ground.token(EARLIER).as_str());
+    ground.expect_unharmed();
+}
+
+/// Where standard output is not data, `--json` is refused, and not passed over.
+#[test]
+fn json_of_what_has_no_data_is_refused() {
+    let ground = Ground::new();
+    for command in [
+        &["run", "--with", EARLIER, "--", "true"][..],
+        &["mcp", EARLIER],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let words = ["has no data", "leave --json out"];
+        let json = [&["--json"], command].concat();
+        ground.home.run(&json).expect_failure(64, &words);
+    }
+    let pages = ground.home.path().join("man");
+    let pages = pages.to_str().unwrap();
+    let written = ground.home.run(&["man", "--out", pages, "--json"]);
+    let written = written.expect_code(0).json();
+    assert_eq!(written["folder"], pages);
+    assert!(written["pages"].as_u64() > Some(10), "{written}");
     ground.expect_unharmed();
 }
 

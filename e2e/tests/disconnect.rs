@@ -1,8 +1,9 @@
 //! Disconnecting: revoked at the provider and forgotten here, or unusable here and said.
 
 use e2e::home::Home;
-use e2e::recorder::Subject;
-use e2e::scenario::{assert_no_leaks, connect_api, status};
+use e2e::http;
+use e2e::recorder::{INITIALIZE, Subject};
+use e2e::scenario::{assert_no_leaks, connect_api, newest, status};
 use e2e::servers::Server;
 
 #[test]
@@ -38,7 +39,27 @@ fn a_public_client_of_fastmcp_can_be_disconnected_too() {
         &uri,
     ];
     let _ = home.run(&words).expect_code(0);
+    let refresh = newest(&server, "refresh_token");
+    let bearer = format!("Bearer {}", newest(&server, "access_token"));
+    let shown = || {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        let answer = http::request(server.port(), "POST", "/mcp", &headers, INITIALIZE);
+        answer.expect("an answer").status
+    };
+    assert_eq!(shown(), 200);
     let _ = home.run(&["disconnect", "mcp"]).expect_code(0);
+    assert_eq!(shown(), 401, "the access token is dead");
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh.as_str()),
+        ("client_id", id.as_str()),
+    ];
+    let answer = http::post_form(server.port(), "/token", &form).expect("an answer");
+    assert_ne!(answer.status, 200, "the refresh token is dead");
     assert_no_leaks(&home, &[&server]);
 }
 

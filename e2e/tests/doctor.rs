@@ -7,7 +7,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use e2e::home::{Home, Output};
 use e2e::scenario::{
@@ -139,26 +138,17 @@ fn what_others_may_read_is_told() {
     assert_no_leaks(&home, &[&server]);
 }
 
-/// All of the store in one file.
-fn settled(home: &Home) -> PathBuf {
-    let store = home.store_dir().join("store.db");
-    let sql = rusqlite::Connection::open(&store).unwrap();
-    sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        .unwrap();
-    store
-}
-
 #[test]
 fn a_store_that_was_rolled_back_is_found_out_before_a_spent_token_is_shown_again() {
     let (home, server) = api("6");
-    let old = fs::read(settled(&home)).unwrap();
+    let old = fs::read(home.settled_store()).unwrap();
     for _ in 0..2 {
         until_expired(&home, "api");
         let _ = token(&home, "api").run().expect_code(0);
     }
     let fine = home.run(&["doctor", "--json"]).expect_code(0);
     assert!(checks(&fine, "ok").contains(&"rollback".to_owned()));
-    let store = settled(&home);
+    let store = home.settled_store();
     for beside in ["db-wal", "db-shm"] {
         let _ = fs::remove_file(store.with_extension(beside));
     }
@@ -325,6 +315,32 @@ fn check_asks_where_it_is_told_to_and_nowhere_else() {
     assert_no_leaks(&home, &[&server]);
 }
 
+/// The log outlives a connection: what it tells of another one that had its name is not counted to this one.
+#[test]
+fn what_another_connection_of_this_name_did_is_not_measured() {
+    let (home, server) = api("3");
+    until_expired(&home, "api");
+    let _ = token(&home, "api").run().expect_code(0);
+    let refreshed = || {
+        home.run(&["advise", "--json"]).expect_code(0).json()["providers"][0]["refreshes"].clone()
+    };
+    assert_eq!(refreshed(), 1);
+    // Its clock was an hour off then.
+    let log = fs::read_dir(home.store_dir().join("decisions")).unwrap();
+    let log = log.map(|entry| entry.unwrap().path()).next().unwrap();
+    let told = fs::read_to_string(&log).unwrap();
+    let told = told.replace("\"skew_s\":0", "\"skew_s\":3600");
+    assert!(told.contains("3600"), "{told}");
+    fs::write(&log, told).unwrap();
+    let _ = home.run(&["disconnect", "api"]).expect_code(0);
+    connect_api(&home, &server, "api");
+    assert_eq!(refreshed(), 0);
+    server.stop();
+    let clocks = home.run(&["doctor", "--json"]);
+    let clocks = checks(&clocks, "warning");
+    assert!(!clocks.contains(&"clock".to_owned()), "{clocks:?}");
+}
+
 #[test]
 fn two_installations_are_compared() {
     let (home, server) = mcp();
@@ -428,6 +444,14 @@ fn what_needs_no_store_makes_none() {
     ] {
         assert!(said.contains(words), "{said}");
     }
+    let snapshot = home.run(&["doctor", "--snapshot"]).expect_code(0);
+    assert_eq!(snapshot.json()["connections"], serde_json::json!({}));
+    let profile = home.path().join("empty.json");
+    fs::write(&profile, &snapshot.stdout).unwrap();
+    let against = ["doctor", "--against", profile.to_str().unwrap()];
+    let _ = home.run(&against).expect_code(0);
+    let adopted = home.run(&["doctor", "--adopt"]).stderr;
+    assert!(adopted.contains("there is no store yet"), "{adopted}");
     assert!(!home.store_dir().exists());
     home.write_config("on_truble = \"mail\"\n");
     home.run(&["doctor"])

@@ -16,8 +16,8 @@ use e2e::home::{Home, Running};
 use e2e::provider::Provider;
 use e2e::python;
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, early_refresh, records_of, refreshes, status, token,
-    until_expired, until_held,
+    SOON, assert_no_leaks, call_script, connect_api, early_refresh, records_of, refreshes, status,
+    token, until_expired, until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::{pause, unix_moment, wait_until};
@@ -82,10 +82,7 @@ fn refused(server: &Server) -> usize {
 
 /// One call of the API through a run's proxy, whose status is printed.
 fn call_once<'a>(home: &'a Home, name: &str) -> Running<'a> {
-    let script = format!(
-        "printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" | \
-         curl -s -o /dev/null -w '%{{http_code}}' -H @- \"$AUTHKEEPER_URL/c/{name}/whoami\""
-    );
+    let script = call_script(&format!("{name}/whoami"));
     let words = ["run", "--with", name, "--", "sh", "-c", &script];
     home.authkeeper(&words).env("BROWSER", "false").spawn()
 }
@@ -184,7 +181,7 @@ fn down(fault: &str, one_slot: f64) {
     let home = Home::new();
     let provider = Provider::sandbox(Profile::Strict);
     let Provider::Sandbox(sandbox) = &provider else {
-        return;
+        unreachable!("it was started as one");
     };
     provider.set_ttl(LIVES);
     let began = unix_moment();

@@ -8,7 +8,7 @@
 //! | client credentials: basic, post        | django-oauth-toolkit  |                                               |
 //! | imported refresh token                 | oidc-provider         | between the import and the confirmation       |
 //! | what mcp-remote stored                 | `FastMCP`             |                                               |
-//! | API key                                | `FastMCP`, the sandbox | in the rotation; between it and the fallback |
+//! | API key                                | `FastMCP`, the sandbox | after the rotation; between it and the fallback |
 //!
 //! The authorization code in a browser on this machine is in `crashes.rs` and the others.
 #![expect(
@@ -28,13 +28,14 @@ use e2e::http::{self, serve_document};
 use e2e::recorder::{SigningKey, Subject, secret_of};
 use e2e::sandbox;
 use e2e::scenario::{
-    SOON, assert_no_leaks, assert_none_of, connect_api, records_of, refreshes, seconds_left,
-    status, token, until_expired,
+    SOON, assert_no_leaks, assert_none_of, call_script, connect_api, records_of, refreshes,
+    seconds_left, status, token, until_expired,
 };
 use e2e::secrets::Secret;
 use e2e::servers::Server;
 use e2e::wait::wait_until;
 use e2e::{node, script};
+use rustix::process::Signal;
 use serde_json::json;
 
 const OWN: &str = "client_credentials";
@@ -81,13 +82,6 @@ fn whoami(server: &Server, printed: &Output) -> u16 {
     answer.unwrap().status
 }
 
-/// A file that holds a secret, outside of what is searched.
-fn secret_file(home: &Home, name: &str, content: &str) -> PathBuf {
-    let path = home.outside().join(name);
-    fs::write(&path, content).unwrap();
-    path
-}
-
 // ---- Device code ------------------------------------------------------------------------------
 
 fn connect_device(server: &Server) -> Vec<String> {
@@ -122,6 +116,30 @@ fn a_code_on_somebodys_phone_stays_good_when_the_command_is_killed() {
     assert_eq!(status(&home, "api")["grant_type"], "device_code");
     works_and_is_renewed(&home, &server, "api");
     assert_no_leaks(&home, &[&server]);
+}
+
+#[test]
+fn ctrl_c_says_what_is_left_of_the_sign_in() {
+    let home = Home::new();
+    let server = oidc(&home, &[]);
+    let url = server.url("/api");
+    let in_a_browser = ["connect", "api", &url, "--client-id", "pub"];
+    let cut_off = |words: &[&str]| {
+        let running = until_said(&home, words, "Waiting");
+        running.signal(Signal::INT);
+        running.finish(SOON).expect_code(130).stderr
+    };
+    let said = cut_off(&in_a_browser);
+    assert!(
+        said.ends_with("run the same command again for a new sign-in\n"),
+        "{said}"
+    );
+    let said = cut_off(&as_str(&connect_device(&server)));
+    assert!(
+        said.ends_with("run the same command again to go on with it\n"),
+        "{said}"
+    );
+    assert_eq!(home.run(&["status", "--json"]).json(), json!([]));
 }
 
 #[test]
@@ -270,7 +288,7 @@ fn connect_own(home: &Home, server: &Server, more: &[&str]) -> Output {
 fn our_clients_own_token_is_issued_again_and_a_lost_answer_costs_nothing() {
     let home = Home::new();
     let server = oidc(&home, &[("AT_TTL", "4")]);
-    let secret = secret_file(&home, "svc", &secret_of(&server, "svc"));
+    let secret = home.secret_file("svc", &secret_of(&server, "svc"));
     let secret = secret.to_str().unwrap();
     let _ = connect_own(&home, &server, &["svc", "--client-secret-file", secret]).expect_code(0);
     let now = status(&home, "api");
@@ -309,7 +327,7 @@ fn a_client_proves_itself_by_its_key_and_each_assertion_is_new() {
     let key = SigningKey::generate();
     let jwks = key.jwks().to_string();
     let server = oidc(&home, &[("AT_TTL", "4"), ("CLIENT_JWKS", &jwks)]);
-    let pem = secret_file(&home, "key.pem", &key.pem());
+    let pem = home.secret_file("key.pem", &key.pem());
     let pem = pem.to_str().unwrap();
     let keyed = ["keyed", "--private-key-file", pem, "--key-id", "key-1"];
     let _ = connect_own(&home, &server, &keyed).expect_code(0);
@@ -330,7 +348,7 @@ fn a_client_proves_itself_by_its_key_and_each_assertion_is_new() {
 fn a_key_that_is_none_is_refused_before_anything_is_sent() {
     let home = Home::new();
     let server = oidc(&home, &[]);
-    let pem = secret_file(&home, "key.pem", "not a key\n");
+    let pem = home.secret_file("key.pem", "not a key\n");
     let keyed = ["keyed", "--private-key-file", pem.to_str().unwrap()];
     connect_own(&home, &server, &keyed).expect_failure(78, &["can't sign", "PKCS#8"]);
     assert_eq!(issued(&server), 0);
@@ -340,7 +358,7 @@ fn a_key_that_is_none_is_refused_before_anything_is_sent() {
 fn while_a_secret_is_replaced_no_call_notices() {
     let home = Home::new();
     let server = oidc(&home, &[("AT_TTL", "4")]);
-    let old = secret_file(&home, "old", &secret_of(&server, "svc"));
+    let old = home.secret_file("old", &secret_of(&server, "svc"));
     let _ = connect_own(
         &home,
         &server,
@@ -348,7 +366,7 @@ fn while_a_secret_is_replaced_no_call_notices() {
     )
     .expect_code(0);
     // The provider's console has made a new one; authkeeper is told before the old one is retired …
-    let early = secret_file(&home, "early", "not-known-at-the-provider-yet");
+    let early = home.secret_file("early", "not-known-at-the-provider-yet");
     let rotate = |file: &PathBuf| {
         let words = [
             "rotate",
@@ -373,7 +391,7 @@ fn while_a_secret_is_replaced_no_call_notices() {
     );
     // … and then the old one is.
     server.ctl("rotate-secret?id=svc");
-    let new = secret_file(&home, "new", &secret_of(&server, "svc"));
+    let new = home.secret_file("new", &secret_of(&server, "svc"));
     until_expired(&home, "api");
     let refused = token(&home, "api").run();
     refused.expect_failure(78, &["refuses our client svc", "no token was harmed"]);
@@ -388,7 +406,7 @@ fn django_issues_to_a_secret_in_the_header_or_in_the_body() {
     let home = Home::new();
     let server = Server::django(&home.outside(), &[("AT_TTL", "4")]);
     let subject = Subject::django(&server, Duration::ZERO);
-    let secret = secret_file(&home, "svc", &secret_of(&server, "svc"));
+    let secret = home.secret_file("svc", &secret_of(&server, "svc"));
     let url = server.url("/api");
     for (name, method) in [
         ("basic", "client_secret_basic"),
@@ -617,7 +635,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     let key = |name: &str| {
         let key = server.control("keys", &json!({"name": name}))["key"].clone();
         let key = key.as_str().unwrap().to_owned();
-        (secret_file(&home, name, &key), key)
+        (home.secret_file(name, &key), key)
     };
     let (first_file, first) = key("first");
     let url = format!("{}/api", server.url());
@@ -648,7 +666,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     assert_eq!(call(&home), (200, 0), "the new one is in use");
 
     // A key that was mistyped: the one before it serves, and the owner is told.
-    let _ = rotate(&secret_file(&home, "typo", "not-a-key-of-anybody"));
+    let _ = rotate(&home.secret_file("typo", "not-a-key-of-anybody"));
     assert_eq!(call(&home), (200, 0));
     let told = token(&home, "api").run().expect_code(0);
     assert_eq!(
@@ -662,6 +680,10 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     let reasons = now["troubles"].as_array().unwrap().iter();
     let reasons: Vec<_> = reasons.map(|trouble| trouble["reason"].clone()).collect();
     assert!(reasons.contains(&json!("key_refused")), "{reasons:?}");
+    assert_eq!(now["action"], "authkeeper rotate api");
+    let said = home.run(&["status"]).expect_code(0).stdout;
+    let next = "local must replace the key: authkeeper rotate api";
+    assert!(said.contains(next), "{said}");
     // `token` prints the key that is in use, as it prints access tokens.
     let keys = [first, second].map(|key| Secret::new("access_token", &key));
     assert_none_of(&home, &keys);
@@ -669,10 +691,9 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
 
 /// One call through a run's proxy, as a job makes it: its status, and the run's exit code.
 fn call(home: &Home) -> (u16, i32) {
-    let script = "printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" | \
-                  curl -s -o /dev/null -w '%{http_code}' -H @- \"$AUTHKEEPER_URL/c/api/me\"";
+    let script = call_script("api/me");
     let output = home
-        .authkeeper(&["run", "--with", "api", "--", "sh", "-c", script])
+        .authkeeper(&["run", "--with", "api", "--", "sh", "-c", &script])
         .run();
     let status = output.stdout.parse();
     let status = status.unwrap_or_else(|_| panic!("{output:?}"));
@@ -702,7 +723,7 @@ fn a_real_mcp_server_that_takes_keys_is_kept_through_a_rotation() {
         )
     };
     assert_eq!(tools(), (0, true));
-    // A bridge that is killed in the middle of the rotation is started again with nothing but the store.
+    // A bridge that saw the rotation is killed: what comes after it has nothing but the store.
     let bridge = home.authkeeper(&["mcp", "mcp"]).spawn();
     key(&["rotate", "mcp"], KEYS[1]);
     let _ = bridge.kill_9();

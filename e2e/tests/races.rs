@@ -9,6 +9,7 @@
 //! | an import, not confirmed      | refused; after a `disconnect` suspended, and stays so                             |
 //! | `rotate --client-secret-file` | the new secret is in use though the old one is refused late                       |
 //! | `rotate --key-file`           | the new key is in use though the old one is refused late                          |
+//! | `rotate-key`                  | what comes late is kept and readable; then, and not before, the old seal key goes |
 //! | a backup of the store is back | the spent token is not sent: the answer is waited for, or taken from beside it    |
 #![expect(
     clippy::unwrap_used,
@@ -25,8 +26,8 @@ use e2e::http;
 use e2e::recorder::{Subject, secret_of};
 use e2e::sandbox;
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, early_refresh, records_of, refreshes, status, token,
-    until_expired, until_held,
+    SOON, assert_no_leaks, call_script, connect_api, early_refresh, newest, records_of, refreshes,
+    status, token, until_expired, until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
@@ -84,14 +85,6 @@ fn race(
             output
         }
     }
-}
-
-/// What the provider issued last of this kind.
-fn newest(server: &Server, kind: &str) -> String {
-    let issued = server.ctl("issued");
-    let mut issued = issued.as_array().unwrap().iter();
-    let newest = issued.rfind(|secret| secret["kind"] == kind);
-    newest.unwrap()["value"].as_str().unwrap().to_owned()
 }
 
 // ---- A sign-in --------------------------------------------------------------------------------
@@ -281,18 +274,12 @@ fn an_unconfirmed_import_stays_suspended_whatever_comes_late() {
 
 // ---- Rotating a secret ------------------------------------------------------------------------
 
-fn secret_file(home: &Home, name: &str, content: &str) -> PathBuf {
-    let path = home.outside().join(name);
-    fs::write(&path, content).unwrap();
-    path
-}
-
 /// A connection as the client with a secret, whose token has ended.
 fn with_secret() -> (Home, Server) {
     let home = Home::new();
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "2")]);
     home.write_config("[refresh]\nquiet_period = \"2s\"\n");
-    let old = secret_file(&home, "old", &secret_of(&server, "conf"));
+    let old = home.secret_file("old", &secret_of(&server, "conf"));
     let url = server.url("/api");
     let client = ["--client-id", "conf", "--client-secret-file"];
     let words = [&["connect", "api", &url][..], &client].concat();
@@ -308,7 +295,7 @@ fn rotate_secret_during_a_refresh(fate: Fate) -> (Home, Server, Output) {
     let late = race((&home, &server), ("hold", fate), || {
         let secret = server.ctl("rotate-secret?id=conf");
         let new = secret["client_secret"].as_str().unwrap().to_owned();
-        let new = secret_file(&home, "new", &new);
+        let new = home.secret_file("new", &new);
         let words = ["rotate", "api", "--client-secret-file"];
         let words = [&words[..], &[new.to_str().unwrap()]].concat();
         let _ = home.run(&words).expect_code(0);
@@ -348,7 +335,7 @@ fn a_new_key_is_in_use_though_the_old_one_is_refused_late() {
     let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
     let key = |name: &str| {
         let key = server.control("keys", &json!({"name": name}))["key"].clone();
-        secret_file(&home, name, key.as_str().unwrap())
+        home.secret_file(name, key.as_str().unwrap())
     };
     let (first, second) = (key("first"), key("second"));
     let url = format!("{}/api", server.url());
@@ -372,10 +359,59 @@ fn a_new_key_is_in_use_though_the_old_one_is_refused_late() {
 }
 
 fn start_call(home: &Home) -> Running<'_> {
-    let script = "printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" | \
-                  curl -s -o /dev/null -w '%{http_code}' -H @- \"$AUTHKEEPER_URL/c/api/me\"";
-    let words = ["run", "--with", "api", "--", "sh", "-c", script];
+    let script = call_script("api/me");
+    let words = ["run", "--with", "api", "--", "sh", "-c", &script];
     home.authkeeper(&words).spawn()
+}
+
+// ---- Rotating the seal key ----------------------------------------------------------------------
+
+#[test]
+fn a_refresh_in_flight_keeps_its_answer_though_the_seal_key_is_replaced() {
+    for fate in FATES {
+        let (home, server) = expired();
+        let mut rotated = None;
+        let late = race((&home, &server), ("hold?mode=after", fate), || {
+            rotated = Some(home.run(&["rotate-key", "--wait", "1s", "--json"]));
+        });
+        let rotated = rotated.unwrap();
+        let held = fate != Fate::Killed;
+        assert_eq!(
+            rotated.code(),
+            Some(if held { 75 } else { 0 }),
+            "{fate:?}: {}",
+            rotated.stderr
+        );
+        let done = rotated.json();
+        assert_eq!(
+            (&done["retired"], &done["old_key_held"]),
+            (&json!(!held), &json!(held)),
+            "{fate:?}"
+        );
+        if held {
+            let _ = late.expect_code(0);
+            assert_eq!(status(&home, "api")["generation"], 2, "{fate:?}");
+            let _ = token(&home, "api").run().expect_code(0);
+        } else {
+            // Its answer reached nobody, and is lost with any key; what the store holds is not.
+            let now = status(&home, "api");
+            assert_eq!(
+                (&now["state"], &now["refreshable"]),
+                (&json!("active"), &json!(true))
+            );
+            let _ = home.run(&["reauthorize", "api"]).expect_code(0);
+        }
+        let again = home.run(&["rotate-key", "--json"]).expect_code(0).json();
+        assert_eq!(
+            (&again["retired"], &again["resumed"]),
+            (&json!(true), &json!(held)),
+            "{fate:?}"
+        );
+        let _ = early_refresh(&home, &server, "api", 60)
+            .run()
+            .expect_code(0);
+        assert_no_leaks(&home, &[&server]);
+    }
 }
 
 // ---- Restoring a backup -----------------------------------------------------------------------

@@ -11,6 +11,7 @@ use std::time::Duration;
 use e2e::browser::{Callback, parameter};
 use e2e::home::Home;
 use e2e::http::{self, Answer, percent_encode};
+use e2e::recorder::INITIALIZE;
 use e2e::secrets::{self, Secret};
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
@@ -112,9 +113,6 @@ fn call(server: &Server, method: &str, path: &str, token: &Value) -> Answer {
     ];
     http::request(server.port(), method, path, &headers, INITIALIZE).unwrap()
 }
-
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{
-    "protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"e2e","version":"1"}}}"#;
 
 fn refresh_token(tokens: &Value) -> &str {
     tokens["refresh_token"].as_str().expect("a refresh token")

@@ -48,7 +48,7 @@ pub fn seal(case: &[u8]) {
     let sealed = sealer.seal(HERE, plain);
     assert_eq!(&sealer.open(HERE, &sealed).expect("whole")[..], plain);
     let other = changed(&sealed, how);
-    assert_eq!(sealer.open(HERE, &other).is_ok(), other == sealed);
+    assert_eq!(sealer.open(HERE, &other).is_ok(), *other == *sealed);
     assert!(sealer.open(HERE, case).is_err(), "nobody sealed this");
     let elsewhere = Belongs {
         generation: 5,

@@ -11,8 +11,9 @@ use std::{
 use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runtime};
 
 use crate::{
-    commands::run::Watching,
+    commands::{connect::SignIn, run::Watching},
     failure::Failure,
+    notify::Hook,
     output::Output,
     process,
     settings::{Environment, Settings},
@@ -37,6 +38,7 @@ pub(crate) struct App {
     /// A refresh took too long to be waited for.
     left_behind: AtomicBool,
     watching: Mutex<Option<Watching>>,
+    sign_in: Mutex<Option<SignIn>>,
 }
 
 impl App {
@@ -55,7 +57,19 @@ impl App {
             hurried: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
             watching: Mutex::default(),
+            sign_in: Mutex::default(),
         })
+    }
+
+    /// The owner's hook, if one is set.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        self.settings.on_trouble.clone().map(Hook::new)
+    }
+
+    /// Where there is nothing to show: how to begin.
+    pub(crate) fn say_nothing_connected(&self) {
+        self.output
+            .say("Nothing is connected yet. authkeeper connect NAME URL signs in once.");
     }
 
     /// Waits for a signal that ends this process, and gives its number.
@@ -72,6 +86,16 @@ impl App {
 
     fn watching(&self) -> std::sync::MutexGuard<'_, Option<Watching>> {
         self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how far a sign-in is, for when it is cut off.
+    pub(crate) fn signing_in(&self, sign_in: SignIn) {
+        *self.sign_in() = Some(sign_in);
+    }
+
+    /// The sign-in that is under way, if there is one.
+    pub(crate) fn sign_in(&self) -> std::sync::MutexGuard<'_, Option<SignIn>> {
+        self.sign_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was begun is finished: the refreshes under way, then the telling of what came of them.

@@ -27,4 +27,17 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
+
+    /// What comes before what, where several things are wrong: what a person must do before what passes by itself, and
+    /// what breaks everything before what breaks one connection.
+    pub(crate) fn gravity(self) -> u8 {
+        match self {
+            Self::Unavailable => 0,
+            Self::Data => 1,
+            Self::Permission => 2,
+            Self::Person => 3,
+            Self::Config => 4,
+            Self::Usage | Self::NotFound | Self::Bug | Self::Store => 5,
+        }
+    }
 }

@@ -8,6 +8,7 @@
 mod app;
 mod args;
 mod authority;
+mod bounded;
 mod browser;
 mod carry;
 mod commands;
@@ -95,6 +96,10 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
 }
 
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
+    if let Some((command, prints)) = cli.command.prints_its_own().filter(|_| cli.json) {
+        let what = format!("{command} has no data: its standard output is {prints}");
+        return Err(Failure::new(Exit::Usage, what, "leave --json out"));
+    }
     let command = match cli.command {
         Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
         Command::Demo(args) => return commands::demo::demo(args, &environment, output).await,
@@ -115,15 +120,22 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     }
     let settings = Settings::load(&environment)?;
     let app = App::open(environment, settings, output)?;
+    let mut cut_off = false;
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
-            number = app.stopped() => Ok(128 + number),
+            number = app.stopped() => {
+                cut_off = true;
+                Ok(128 + number)
+            }
         },
     };
     // However it ended: an exchange under way is finished and kept. Only then do errors and signals have their way.
     app.end().await;
+    if cut_off {
+        commands::connect::say_cut_off(&app).await;
+    }
     if let Err(failure) = done {
         done = Err(app.who_may_be_meant(failure).await);
     }
@@ -135,6 +147,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Connect(args) => commands::connect::connect(app, *args).await,
         Command::Import(args) => commands::import::import(app, *args).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
+        Command::RotateKey(args) => commands::rotate_key::rotate_key(app, &args).await,
         Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
         Command::Disconnect { name, forget } => {
             commands::connect::disconnect(app, &name, forget).await

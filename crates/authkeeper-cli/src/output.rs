@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use authkeeper::model::Record;
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 
@@ -133,6 +134,30 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
+/// A number of things: `1 connection`, `2 refreshes`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ if thing.ends_with("sh") => format!("{number} {thing}es"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
+/// A day.
+pub(crate) fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// A time that somebody plans by.
+pub(crate) fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// A time at which something happened.
+pub(crate) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +173,19 @@ mod tests {
             (172_800, "2 d"),
         ] {
             assert_eq!(span(seconds), said);
+        }
+    }
+
+    #[test]
+    fn one_thing_is_not_said_as_many() {
+        for (number, thing, said) in [
+            (0, "error", "0 errors"),
+            (1, "connection", "1 connection"),
+            (2, "connection", "2 connections"),
+            (1, "refresh", "1 refresh"),
+            (2, "refresh", "2 refreshes"),
+        ] {
+            assert_eq!(count(number, thing), said);
         }
     }
 

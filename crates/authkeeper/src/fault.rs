@@ -1,6 +1,6 @@
 //! Named points at which a test may kill or hold the process. Without the feature `fault-points` they are nothing.
 
-/// The points, in the order in which a refresh passes them.
+/// The points, in the order in which a refresh passes them, and then a change of the seal key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultPoint {
@@ -12,6 +12,16 @@ pub enum FaultPoint {
     ReplyDurable,
     /// The store holds the new generation; the journal is still there.
     Committed,
+    /// The key file has its second name; there is no new key.
+    KeyLinked,
+    /// The key file holds the new key and the old one; nothing was sealed anew.
+    KeyAdded,
+    /// The rows of the store are sealed anew.
+    RowsResealed,
+    /// What lies beside the store is sealed anew.
+    FilesResealed,
+    /// The key file holds the new key alone; its second name is still there.
+    KeyRetired,
 }
 
 impl FaultPoint {
@@ -22,6 +32,11 @@ impl FaultPoint {
             Self::ReplyReceived => "reply_received",
             Self::ReplyDurable => "reply_durable",
             Self::Committed => "committed",
+            Self::KeyLinked => "key_linked",
+            Self::KeyAdded => "key_added",
+            Self::RowsResealed => "rows_resealed",
+            Self::FilesResealed => "files_resealed",
+            Self::KeyRetired => "key_retired",
         }
     }
 }

@@ -153,6 +153,15 @@ impl Runtime {
         self.tools.store.noticed(None).await
     }
 
+    /// All connections, looked at closely.
+    pub async fn inspections(&self) -> Result<Vec<Inspection>, TokenError> {
+        let mut all = Vec::new();
+        for status in self.statuses().await? {
+            all.push(self.inspect(&status.connection.name).await?);
+        }
+        Ok(all)
+    }
+
     /// How long the longest run took that has ended.
     pub async fn longest_run(&self) -> Result<Option<Duration>, StoreError> {
         self.tools.store.longest_run().await

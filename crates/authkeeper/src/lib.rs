@@ -20,6 +20,7 @@
 //! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
 //! | [`live`] | tokens handed out from memory while nothing has changed |
 //! | [`inspect`] | looking at all of it without changing any |
+//! | [`seal_key`] | another key for all that is sealed, while other processes work |
 //! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
 //! | [`catalogue`] | what is known of providers, as data with sources and dates |
 //! | [`store`] | the store trait, `SQLite`, sealing, owners' locks |
@@ -63,6 +64,7 @@ pub mod near;
 pub mod oauth;
 pub mod refresh;
 pub mod runtime;
+pub mod seal_key;
 pub mod secret;
 mod serving;
 mod shown;

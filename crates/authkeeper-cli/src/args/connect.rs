@@ -82,7 +82,7 @@ pub(crate) struct ConnectArgs {
     /// The header that carries the key or token, with the word before it [default: Authorization: Bearer]
     #[arg(long, value_name = "HEADER[: WORD]")]
     pub(crate) header: Option<String>,
-    /// A harmless URL that proves the token, for authkeeper check [default: the MCP server's tools/list]
+    /// A harmless URL that proves the token, for authkeeper check [default: the provider's usual one, else the MCP server's tools/list]
     #[arg(long)]
     pub(crate) check_url: Option<String>,
     #[command(flatten)]
@@ -147,6 +147,11 @@ pub(crate) struct SignInArgs {
 }
 
 impl KeyArgs {
+    /// Whether it was said where a key is.
+    pub(crate) fn is_given(&self) -> bool {
+        self.key_file.is_some() || self.key_stdin
+    }
+
     /// Where the key is to come from.
     pub(crate) fn place(&self) -> Place<'_> {
         Place {
@@ -207,7 +212,9 @@ pub(crate) struct ImportArgs {
     #[arg(
         long,
         requires = "url",
-        conflicts_with_all = ["refresh_token_stdin", "refresh_token_file", "token_url", "client_id"]
+        conflicts_with_all = [
+            "refresh_token_stdin", "refresh_token_file", "token_url", "client_id", "client_auth", "client_metadata_url"
+        ]
     )]
     pub(crate) from_mcp_remote: bool,
     /// Where mcp-remote keeps its files [default: `$MCP_REMOTE_CONFIG_DIR`, else ~/.mcp-auth]
@@ -225,7 +232,7 @@ pub(crate) struct RotateArgs {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
     /// The file that holds a new secret of the connection's client
-    #[arg(long, conflicts_with_all = ["key_file", "key_stdin"])]
+    #[arg(long, conflicts_with_all = ["key_file", "key_stdin", "rotate_by", "overlap"])]
     pub(crate) client_secret_file: Option<PathBuf>,
     /// How long the key before it may serve again, if the new one is refused
     #[arg(long, default_value = "24h", value_parser = parse_duration)]

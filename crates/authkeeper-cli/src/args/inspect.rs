@@ -1,8 +1,10 @@
 //! What is typed to see how things stand.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+
+use crate::settings::parse_duration;
 
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -20,7 +22,8 @@ Exit codes, the worst finding's: 0 nothing worse than a warning
   74 the store
   78 the configuration, permissions, or a difference from the profile
   75 a person must act
-  69 no token is left and the provider does not answer
+  69 the provider's answer is awaited, or it gives none where no token is
+     left; also a repair while other processes use the store
   65 the profile can't be read";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
@@ -30,9 +33,25 @@ Examples:
   authkeeper check             one call over each connection
   authkeeper check notion --json
 
-Exit codes: 0 it answered
-  69 it can't be reached           75 a person must act
-  77 it refuses this account       65 its answer can't be understood";
+Exit codes, of several connections the worst's: 0 it answered
+  65 its answer can't be understood    66 there is no such connection
+  69 it can't be reached now           74 the store
+  75 a person must act                 77 it refuses this account
+  78 the configuration, the key, or our client's secret";
+
+pub(super) const ROTATE_KEY_EXAMPLES: &str = "\
+Examples:
+  authkeeper rotate-key
+  authkeeper rotate-key --wait 10m    wait for runs that began before
+
+Everything stays readable at every moment, whatever ends this command. The old
+key goes once nothing is sealed with it and no process holds it; until then the
+key file holds both, and the same command goes on with it. A backup of the
+store opens only with the key of its day: keep that with it.
+
+Exit codes: 0 the new key is in use and the old one is gone
+  75 the new key is in use; run it again once the old one is free
+  74 the key or the store can't be written";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -75,6 +94,13 @@ pub(crate) struct DoctorArgs {
     /// Compare with a snapshot: a file, or NAME for profiles/NAME.json beside the configuration file
     #[arg(long, value_name = "PROFILE", conflicts_with = "repair")]
     pub(crate) against: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateKeyArgs {
+    /// How long to wait for processes that began with the old key
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
-pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs};
+pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, RotateKeyArgs};
 use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Put a new API key or client secret in the place of the current one, which serves on for an overlap
     #[command(after_help = connect::ROTATE_EXAMPLES)]
     Rotate(RotateArgs),
+    /// Seal the store with a new key, while other processes work
+    #[command(after_help = inspect::ROTATE_KEY_EXAMPLES)]
+    RotateKey(RotateKeyArgs),
     /// Revoke at the provider (RFC 7009) and forget
     Disconnect {
         /// The connection
@@ -169,6 +172,19 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+impl Command {
+    /// Whose standard output is not ours to print JSON on, and why.
+    pub(crate) fn prints_its_own(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Run(_) => Some(("run", "what its command prints")),
+            Self::Mcp { .. } => Some(("mcp", "the MCP client's messages")),
+            Self::Completions { .. } => Some(("completions", "a shell's script")),
+            Self::Man(ManArgs { out: None }) => Some(("man", "a manual page")),
+            _ => None,
+        }
+    }
 }
 
 /// The whole command line, for what is made of it.

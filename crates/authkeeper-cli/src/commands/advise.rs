@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     failure::Failure,
-    output::{Paint, span},
+    output::{self, Paint, span},
 };
 
 /// An exchange may take as many times as long as the slowest that was seen.
@@ -39,10 +39,7 @@ struct Measured {
 }
 
 pub(crate) async fn advise(app: &App) -> Result<(), Failure> {
-    let mut inspections = Vec::new();
-    for status in app.runtime.statuses().await? {
-        inspections.push(app.runtime.inspect(&status.connection.name).await?);
-    }
+    let inspections = app.runtime.inspections().await?;
     let measured = measure(&inspections, &app.runtime.decisions());
     let longest = app.runtime.longest_run().await?;
     if app.output.json {
@@ -55,8 +52,7 @@ pub(crate) async fn advise(app: &App) -> Result<(), Failure> {
         return Ok(());
     }
     if measured.is_empty() {
-        app.output
-            .say("Nothing is connected yet, so there is nothing to advise on.");
+        app.say_nothing_connected();
         return Ok(());
     }
     for (issuer, of) in &measured {
@@ -71,13 +67,14 @@ pub(crate) async fn advise(app: &App) -> Result<(), Failure> {
 
 fn measure(inspections: &[Inspection], decisions: &[PastDecision]) -> BTreeMap<String, Measured> {
     let mut all: BTreeMap<String, Measured> = BTreeMap::new();
-    let mut issuer_of = BTreeMap::new();
+    let refreshes = || decisions.iter().filter(|line| line.decision == "refresh");
     for inspection in inspections {
         let connection = &inspection.status.connection;
-        let (name, issuer) = (connection.name.to_string(), connection.issuer.to_string());
-        issuer_of.insert(name.clone(), issuer.clone());
-        let of = all.entry(issuer).or_default();
-        of.connections.push(name);
+        let of = all.entry(connection.issuer.to_string()).or_default();
+        of.connections.push(connection.name.to_string());
+        for line in refreshes().filter(|line| line.is_of(connection)) {
+            count(of, line);
+        }
         let life = inspection
             .access
             .filter(|_| inspection.status.expires_at.is_some());
@@ -87,15 +84,6 @@ fn measure(inspections: &[Inspection], decisions: &[PastDecision]) -> BTreeMap<S
             .chain(life.map(|access| access.lifetime));
         of.lifetime = lives.min();
         of.replay_known |= inspection.replay != ReplayRule::Unknown;
-    }
-    let refreshes = decisions.iter().filter(|line| line.decision == "refresh");
-    for line in refreshes {
-        let of = issuer_of
-            .get(&line.connection)
-            .and_then(|issuer| all.get_mut(issuer));
-        if let Some(of) = of {
-            count(of, line);
-        }
     }
     for of in all.values_mut() {
         of.latencies.sort_unstable();
@@ -142,7 +130,7 @@ fn said(of: &Measured) -> String {
     let mut parts = vec![format!(
         "{} ({})",
         of.connections.join(", "),
-        refreshes(of.refreshes)
+        output::count(of.refreshes, "refresh")
     )];
     if let (Some(usual), Some(slowest)) = (quantile(&of.latencies, 0.5), of.latencies.last()) {
         parts.push(format!(
@@ -156,13 +144,6 @@ fn said(of: &Measured) -> String {
         parts.push(format!("tokens live {}", span(lifetime.as_secs())));
     }
     parts.join("; ")
-}
-
-fn refreshes(count: usize) -> String {
-    match count {
-        1 => "1 refresh".to_owned(),
-        more => format!("{more} refreshes"),
-    }
 }
 
 /// What follows from the measurements, each with its reason.
@@ -181,9 +162,9 @@ fn advice(of: &Measured, longest_run: Option<Duration>) -> Vec<String> {
     }
     if of.uncertain > 0 && !of.replay_known {
         all.push(format!(
-            "{} answers were lost, and what it does with a refresh token that comes twice is not known: find out, and \
+            "{} lost, and what it does with a refresh token that comes twice is not known: find out, and \
              set replay for it (docs/configuration.md)",
-            of.uncertain
+            output::count(of.uncertain, "answer")
         ));
     }
     if of.refused > 1 {

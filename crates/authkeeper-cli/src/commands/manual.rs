@@ -5,6 +5,7 @@ use std::{fmt::Write as _, io, path::Path};
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
+use serde_json::json;
 
 use crate::{
     args::{self, ManArgs},
@@ -34,7 +35,12 @@ pub(crate) fn man(args: ManArgs, output: Output) -> Result<u8, Failure> {
         whole.build();
         write_all(&whole, &folder)
     };
-    write().map_err(|error| unwritten(&folder, &error))?;
+    let pages = write().map_err(|error| unwritten(&folder, &error))?;
+    if output.json {
+        let folder = folder.display().to_string();
+        output.data_json(&json!({"folder": folder, "pages": pages}));
+        return Ok(0);
+    }
     output.say(&format!(
         "The manual pages are in {}; man authkeeper finds them if that is in its path.",
         folder.display()
@@ -42,16 +48,18 @@ pub(crate) fn man(args: ManArgs, output: Output) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The page of this command and those of all below it.
-fn write_all(command: &Command, folder: &Path) -> io::Result<()> {
+/// The page of this command and those of all below it; how many there are.
+fn write_all(command: &Command, folder: &Path) -> io::Result<usize> {
+    let mut pages = 1;
     for below in command
         .get_subcommands()
         .filter(|below| !below.is_hide_set())
     {
-        write_all(below, folder)?;
+        pages += write_all(below, folder)?;
     }
     let file = Man::new(command.clone()).get_filename();
-    std::fs::write(folder.join(file), page(command.clone())?)
+    std::fs::write(folder.join(file), page(command.clone())?)?;
+    Ok(pages)
 }
 
 /// The page, with the text after the options as it was laid out: examples are no running text.

@@ -13,7 +13,6 @@ use crate::{
     exit::Exit,
     failure::Failure,
     mcp,
-    notify::Hook,
 };
 
 pub(crate) async fn serve(app: &App, name: &str) -> Result<(), Failure> {
@@ -31,10 +30,9 @@ pub(crate) async fn serve(app: &App, name: &str) -> Result<(), Failure> {
             None,
             None,
         ));
-        let hook = app.settings.on_trouble.clone().map(Hook::new);
         app.watch(Watching::start(
             troubles,
-            hook,
+            app.hook(),
             Report::new(std::io::stderr()),
         ));
     }

@@ -10,6 +10,7 @@ pub(crate) mod import;
 pub(crate) mod manual;
 pub(crate) mod mcp;
 pub(crate) mod rotate;
+pub(crate) mod rotate_key;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod secret_input;

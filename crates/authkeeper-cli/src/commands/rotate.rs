@@ -7,7 +7,12 @@ use authkeeper::{
 use serde_json::json;
 
 use super::{connect::rotate_by, secret_input};
-use crate::{app::App, args::RotateArgs, failure::Failure, output::Paint};
+use crate::{
+    app::App,
+    args::RotateArgs,
+    failure::Failure,
+    output::{Paint, count, minute},
+};
 
 pub(crate) async fn rotate(app: &App, args: RotateArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
@@ -21,9 +26,11 @@ pub(crate) async fn rotate(app: &App, args: RotateArgs) -> Result<(), Failure> {
 }
 
 async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Result<(), Failure> {
-    let key = secret_input::given(app.output, "API key", args.key.place()).await?;
     let now = app.runtime.now();
     let by = rotate_by(&args.key, now)?;
+    // Nobody is asked for a key that could not be kept.
+    app.runtime.status(name).await?;
+    let key = secret_input::given(app.output, "API key", args.key.place()).await?;
     let until = now.saturating_add(args.overlap).unwrap_or(now);
     let rotation = Rotation::new(key, by, until);
     let grant = app.runtime.rotate_key(name, rotation).await?;
@@ -39,7 +46,7 @@ async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Resu
     } else {
         format!(
             "Leave the old one valid at the provider until {}: it serves again if the new one is refused.",
-            until.strftime("%Y-%m-%d %H:%M UTC")
+            minute(until)
         )
     };
     app.output
@@ -75,9 +82,9 @@ async fn rotate_secret(
         return Ok(());
     }
     app.output.say(&format!(
-        "The new secret of client {} is tried first from now on; {} older one(s) behind it, if it is refused.",
+        "The new secret of client {} is tried first from now on, and {} behind it if it is refused.",
         client.client_id,
-        client.secrets.len().saturating_sub(1)
+        count(client.secrets.len().saturating_sub(1), "older one")
     ));
     Ok(())
 }

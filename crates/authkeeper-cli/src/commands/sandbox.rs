@@ -1,6 +1,6 @@
 //! `sandbox`: a provider on this machine that can be as bad as the world.
 
-use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use authkeeper_sandbox::{Event, Fault, Finding, Mood, Profile, Sandbox, Scenario, Settings};
 use clap::Args;
@@ -9,12 +9,16 @@ use serde_json::json;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
+    bounded,
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
     settings::parse_duration,
     signals,
 };
+
+/// No scenario is longer.
+const LONGEST: u64 = 1024 * 1024;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -105,7 +109,7 @@ fn settings(args: SandboxArgs) -> Result<Settings, Failure> {
             let what = format!("{}: {}", path.display(), why.trim());
             Failure::new(Exit::Data, what, "mend the scenario file")
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| refuse(error.to_string()))?;
+        let text = bounded::read(&path, LONGEST).map_err(|error| refuse(error.to_string()))?;
         let scenario = Scenario::parse(&text).map_err(|error| refuse(error.to_string()))?;
         settings.scenario = Some(scenario);
     }
@@ -139,7 +143,7 @@ fn announce(sandbox: &Sandbox, output: Output) {
 
 /// Prints what happens, for a person who watches.
 async fn tell(mut events: Receiver<Event>, output: Output) {
-    if !std::io::stderr().is_terminal() {
+    if !output.is_watched() {
         std::future::pending::<()>().await;
     }
     loop {

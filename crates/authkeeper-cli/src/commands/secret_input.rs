@@ -1,16 +1,13 @@
 //! Secrets that a person brings: from a file or from standard input, never from the command line, where every user could
 //! read them.
 
-use std::{
-    io::{IsTerminal as _, Read as _},
-    path::Path,
-};
+use std::{io::IsTerminal as _, path::Path};
 
 use authkeeper::secret::SecretString;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use crate::{exit::Exit, failure::Failure, output::Output};
+use crate::{bounded, exit::Exit, failure::Failure, output::Output};
 
 /// No secret is longer.
 const LONGEST: u64 = 64 * 1024;
@@ -28,16 +25,8 @@ pub(crate) fn text_of(path: &Path, what: &str) -> Result<SecretString, Failure> 
 }
 
 fn whole(path: &Path, what: &str) -> Result<String, Failure> {
-    let read = || -> std::io::Result<String> {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        let read = file.take(LONGEST + 1).read_to_string(&mut text)?;
-        if read as u64 > LONGEST {
-            return Err(std::io::Error::other("it is too long to be one"));
-        }
-        Ok(text)
-    };
-    read().map_err(|error| wrong(format!("{} can't be read: {error}", path.display()), what))
+    bounded::read(path, LONGEST)
+        .map_err(|error| wrong(format!("{} can't be read: {error}", path.display()), what))
 }
 
 fn wrong(said: String, what: &str) -> Failure {

@@ -15,8 +15,7 @@ use crate::{
     authority::{Keeping, OpenTroubles},
     carry::Carrier,
     exit::Exit,
-    failure::Failure,
-    notify::Hook,
+    failure::{Failure, REPORT},
     process,
 };
 
@@ -30,11 +29,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let (_forwarder, signals) =
         run::Forwarder::install(std::io::stdin().is_terminal(), run::Ignored::inherited())
             .map_err(|error| {
-                Failure::new(
-                    Exit::Bug,
-                    format!("can't take signals: {error}"),
-                    "please report this",
-                )
+                Failure::new(Exit::Bug, format!("can't take signals: {error}"), REPORT)
             })?;
     let task = app.runtime.begin_task(&process::myself()).await?;
     let keeper = app.runtime.keep_fresh(declared.clone());
@@ -55,7 +50,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
             Some(task.clone()),
             Some(keeping),
         )),
-        hook: app.settings.on_trouble.clone().map(Hook::new),
+        hook: app.hook(),
         report: run::Report::new(std::io::stderr()),
         signals,
     };
@@ -85,7 +80,7 @@ fn no_verdict(error: run::RunError) -> Failure {
             let next = Failure::from(source).next;
             Failure::new(Exit::Store, what, next)
         }
-        run::RunError::Lead(_) => Failure::new(Exit::Bug, what, "please report this"),
+        run::RunError::Lead(_) => Failure::new(Exit::Bug, what, REPORT),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     failure::Failure,
-    output::{Output, Paint, span},
+    output::{Output, Paint, day, span},
 };
 
 pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure> {
@@ -23,8 +23,7 @@ pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure>
         return Ok(());
     }
     if statuses.is_empty() {
-        app.output
-            .say("Nothing is connected yet. authkeeper connect NAME URL signs in once.");
+        app.say_nothing_connected();
         return Ok(());
     }
     for line in table(app.output, &statuses) {
@@ -80,10 +79,10 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
 /// What a person has to do, if anything.
 fn action(status: &ConnectionStatus) -> Option<String> {
     let name = &status.connection.name;
+    let again = to_begin_again(name.as_str(), status.grant_type);
     match status.state {
-        ConnectionState::ReauthorizationRequired { .. } => {
-            Some(format!("authkeeper reauthorize {name}"))
-        }
+        ConnectionState::ReauthorizationRequired { .. } => Some(again),
+        ConnectionState::Active if key_is_refused(status) => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Suspended {
             reason: SuspendReason::SecondCopy,
@@ -92,13 +91,23 @@ fn action(status: &ConnectionStatus) -> Option<String> {
         ConnectionState::Suspended {
             reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
             ..
-        } => Some(format!("authkeeper reauthorize {name}")),
-        ConnectionState::Active if status.left.is_zero() && !status.refreshable => {
-            Some(format!("authkeeper reauthorize {name}"))
-        }
+        } => Some(again),
+        ConnectionState::Active if status.left.is_zero() && !status.refreshable => Some(again),
         _ => None,
     }
 }
+
+/// What mends a connection whose credential is over: a key is replaced, everything else is granted anew.
+pub(super) fn to_begin_again(name: &str, grant: Option<GrantType>) -> String {
+    match grant {
+        Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
+        _ => format!("authkeeper reauthorize {name}"),
+    }
+}
+
+/// Of one that is disconnected and still kept.
+pub(super) const UNCONFIRMED: &str =
+    "it was disconnected, but the provider did not confirm that it revoked the grant";
 
 const HEADER: [&str; 6] = [
     "CONNECTION",
@@ -186,7 +195,7 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     };
     let refresh = match (&status.state, status.refreshable) {
         (ConnectionState::Active, _) if key => match status.rotate_by {
-            Some(by) => format!("replace by {}", by.strftime("%Y-%m-%d")),
+            Some(by) => format!("replace by {}", day(by)),
             None => "-".to_owned(),
         },
         (ConnectionState::Active, true) if status.due_in.is_zero() => "due".to_owned(),
@@ -196,7 +205,7 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     };
     let state = if status.is_uncertain() {
         "uncertain"
-    } else if key && key_is_refused(status) {
+    } else if key_is_refused(status) {
         "key refused"
     } else {
         status.state.as_str()
@@ -215,7 +224,8 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
 /// A key does not change its state by being refused: the server may take it again. Until then it is said.
 fn key_is_refused(status: &ConnectionStatus) -> bool {
     let mut troubles = status.troubles.iter();
-    troubles.any(|trouble| trouble.record.event == Event::ReauthorizationRequired)
+    status.grant_type == Some(GrantType::ApiKey)
+        && troubles.any(|trouble| trouble.record.event == Event::ReauthorizationRequired)
 }
 
 fn colour(status: &ConnectionStatus) -> Paint {
@@ -240,9 +250,7 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
         lines.push(format!("{name}: {}.", trouble.record.detail));
     }
     if status.state == ConnectionState::Revoked {
-        lines.push(format!(
-            "{name}: disconnected, but the provider did not confirm that it revoked the grant."
-        ));
+        lines.push(format!("{name}: {UNCONFIRMED}."));
         lines.push(format!("  to try again: authkeeper disconnect {name}"));
     } else if let ConnectionState::Suspended {
         reason: SuspendReason::SecondCopy,
@@ -251,7 +259,11 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
     {
         lines.extend(action(status).map(|action| format!("  once it is retired: {action}")));
     } else if let Some(action) = action(status) {
-        lines.push(format!("  {principal} must sign in again: {action}"));
+        let must = match status.grant_type {
+            Some(GrantType::ApiKey) => "replace the key",
+            _ => "sign in again",
+        };
+        lines.push(format!("  {principal} must {must}: {action}"));
     } else if status.is_uncertain() {
         lines.push(match status.asked_again_in {
             Some(wait) if wait.is_zero() => {

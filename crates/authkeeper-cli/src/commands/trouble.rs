@@ -6,7 +6,7 @@ use authkeeper::{
     store::CarriedCall,
 };
 
-use crate::{app::App, authority::reason, notify::Hook};
+use crate::{app::App, authority::reason};
 
 /// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
 /// process, if there is one, whether the call failed for lack of authority.
@@ -41,7 +41,7 @@ async fn open_troubles(app: &App, connection: &ConnectionName) -> Vec<Trouble> {
 
 /// Runs the owner's hook for a trouble, unless somebody did already.
 async fn tell_owner(app: &App, trouble: &Trouble) {
-    let Some(hook) = app.settings.on_trouble.clone().map(Hook::new) else {
+    let Some(hook) = app.hook() else {
         return;
     };
     if !app

@@ -11,7 +11,12 @@ use authkeeper::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{app::App, failure::Failure, output::span};
+use super::status::UNCONFIRMED;
+use crate::{
+    app::App,
+    failure::Failure,
+    output::{second, span},
+};
 
 /// So many lines of the past are told in the timeline.
 const TIMELINE: usize = 40;
@@ -52,9 +57,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
     let status = app.runtime.status(&name).await?;
     let history = app.runtime.history(&name).await?;
     let mut log = app.runtime.decisions();
-    log.retain(|decision| {
-        decision.connection == name.as_str() && decision.ts >= status.connection.created
-    });
+    log.retain(|line| line.is_of(&status.connection));
     let facts = facts(&status, &history, &log);
     let said = paragraph(&facts);
     if app.output.json {
@@ -98,9 +101,7 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
         active: status.state == ConnectionState::Active,
         out_of_use: match &status.state {
             ConnectionState::Suspended { reason, .. } => Some(reason.sentence()),
-            ConnectionState::Revoked => Some(
-                "it was disconnected, but the provider did not confirm that it revoked the grant",
-            ),
+            ConnectionState::Revoked => Some(UNCONFIRMED),
             _ => None,
         },
         asked_again_in: status.asked_again_in.map(|wait| wait.as_secs()),
@@ -129,7 +130,7 @@ fn paragraph(facts: &Facts) -> String {
     };
     let mut said = vec![happened(facts, trouble), done(facts, trouble)];
     if let Some(ended) = trouble.ended {
-        said.push(format!("That is over since {}.", spoken(ended)));
+        said.push(format!("That is over since {}.", second(ended)));
         said.push(calm(facts, "has gone wrong"));
     } else {
         said.push(meaning(facts, trouble));
@@ -153,7 +154,7 @@ fn calm(facts: &Facts, verb: &str) -> String {
     };
     format!(
         "Nothing {verb} since {}{refreshed}{failed}. {}",
-        spoken(facts.since),
+        second(facts.since),
         token_now(facts)
     )
 }
@@ -179,7 +180,7 @@ fn happened(facts: &Facts, trouble: &Trouble) -> String {
     format!(
         "{}: on {}{asked}: {} ({}).",
         facts.name,
-        spoken(record.since),
+        second(record.since),
         record.detail,
         record.reason
     )
@@ -269,10 +270,6 @@ fn action(facts: &Facts) -> Option<&str> {
         .ended
         .is_none()
         .then_some(trouble.record.action.as_str())
-}
-
-fn spoken(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// What befell it, oldest first: the audit, the ends of troubles, and the refreshes.

@@ -12,6 +12,11 @@ use authkeeper::{
 
 use crate::exit::Exit;
 
+/// What is to be done about what passes by itself.
+pub(crate) const LATER: &str = "try again later; the grant is safe";
+/// What is to be done about a bug of ours.
+pub(crate) const REPORT: &str = "please report this";
+
 /// A command's failure.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -174,13 +179,13 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
         (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
             (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
         }
-        (_, Advice::Retry) => (Exit::Unavailable, "try again later; the grant is safe".to_owned()),
+        (_, Advice::Retry) => (Exit::Unavailable, LATER.to_owned()),
         (_, Advice::Reauthorize) => (Exit::Person, action()),
         (TokenError::Rejected { .. }, _) => (Exit::Permission, action()),
         (_, Advice::Permission) => {
             (Exit::Permission, "check at the provider what this account and client may do".to_owned())
         }
-        _ => (Exit::Bug, "please report this".to_owned()),
+        _ => (Exit::Bug, REPORT.to_owned()),
     }
 }
 

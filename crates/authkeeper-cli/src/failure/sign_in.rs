@@ -10,7 +10,7 @@ use authkeeper::{
     store::StoreError,
 };
 
-use super::{Failure, url_advice};
+use super::{Failure, REPORT, url_advice};
 use crate::exit::Exit;
 
 impl From<ConnectError> for Failure {
@@ -152,7 +152,7 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Unavailable,
             "look at authkeeper status, then try again",
         ),
-        _ => own(Exit::Bug, "please report this"),
+        _ => own(Exit::Bug, REPORT),
     }
 }
 

@@ -1086,7 +1086,7 @@ impl Conclusion<'_> {
 }
 
 /// File work that waits for the disk, off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
-use crate::model::Moment;
+use crate::model::{Connection, Moment};
 
 /// For how many days decisions are kept.
 pub const KEPT_DAYS: i64 = 30;
@@ -79,6 +79,11 @@ pub struct PastDecision {
 }
 
 impl PastDecision {
+    /// Whether it is about this connection, and not about one that had its name before it.
+    pub fn is_of(&self, connection: &Connection) -> bool {
+        self.connection == connection.name.as_str() && self.ts >= connection.created
+    }
+
     /// The newest lineage and generation of which this line is proof: a refresh that brought something made the next.
     pub fn proves(&self) -> (u64, u64) {
         let fresh = self.decision == "refresh" && self.outcome.as_deref() == Some("fresh");

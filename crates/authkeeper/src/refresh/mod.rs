@@ -10,6 +10,7 @@
 //! `claim` is the transaction. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
 //! answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
 
+pub(crate) mod anew;
 pub(crate) mod breaker;
 mod checked;
 pub(crate) mod claim;

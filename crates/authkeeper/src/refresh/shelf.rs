@@ -8,12 +8,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::spill::{KeptReply, StoredReply};
+use super::{
+    anew::{self, Bench},
+    spill::{KeptReply, StoredReply},
+};
 use crate::{
     model::{AttemptId, Generation, GrantId, Lineage},
     oauth::classify::{Outcome, classify},
     secret::SecretString,
-    store::seal::{Belongs, Sealer},
+    store::{
+        Resealed, StoreError,
+        seal::{Belongs, Sealer},
+    },
 };
 
 /// No more answers of one grant are looked at: each costs a request.
@@ -92,6 +98,20 @@ impl Shelf {
         for path in paths.chain([self.kept(grant)]) {
             let _ = std::fs::remove_file(path);
         }
+    }
+
+    /// Seals anew what another key sealed.
+    pub(crate) fn reseal(&self, bench: &Bench) -> Result<Resealed, StoreError> {
+        let mut count = Resealed::default();
+        for (name, found) in anew::files(&self.folder) {
+            let Some(grant) = grant_in(&name) else {
+                continue;
+            };
+            let what = (found.content.as_slice(), belongs(&grant));
+            let all = |sealed: &[u8]| sealed.to_vec();
+            anew::reseal((bench, &self.sealer), &found, what, all, &mut count)?;
+        }
+        Ok(count)
     }
 
     fn kept(&self, grant: &GrantId) -> PathBuf {
@@ -173,6 +193,18 @@ impl Shelved {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Whose answer a file of this name is; what is being written is nobody's yet.
+fn grant_in(name: &str) -> Option<GrantId> {
+    let (kind, rest) = name.split_once('.')?;
+    let grant = match kind {
+        "kept" => rest,
+        "late" => rest.split_once('.')?.0,
+        _ => return None,
+    };
+    let whole = !Path::new(name).extension()?.eq_ignore_ascii_case("new");
+    whole.then(|| GrantId::new(grant))
 }
 
 fn belongs(grant: &GrantId) -> Belongs<'_> {

@@ -25,12 +25,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use super::decide::JournalState;
+use super::{
+    anew::{self, Bench},
+    decide::{JournalState, OwnerState},
+};
 use crate::{
     http::{REPLY_LIMIT, Reply},
     model::{AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId},
     store::{
-        Spend, StoreError,
+        Resealed, Spend, StoreError,
+        owners::Owners,
         seal::{Belongs, Sealer, sync_folder_of, unusable},
     },
 };
@@ -40,6 +44,8 @@ const LENGTH_AT: u64 = 8;
 const WHOSE_AT: u64 = 16;
 const WHOSE_LIMIT: usize = 512;
 const REPLY_AT: u64 = WHOSE_AT + WHOSE_LIMIT as u64;
+const REPLY_START: usize = 16 + WHOSE_LIMIT;
+const LENGTH: std::ops::Range<usize> = 8..16;
 const INTENT: u8 = 0;
 const SENDING: u8 = 1;
 /// A whole word: no damage to a mark may say that nothing was spent.
@@ -245,6 +251,53 @@ impl Journal {
             generation: 0,
         }
     }
+}
+
+/// Seals anew the answers that another key sealed. One whose sender lives is left: it is still written to, and gone in a
+/// moment.
+pub(crate) fn reseal(
+    folder: &Path,
+    with: (&Bench, &Sealer),
+    owners: &Owners,
+) -> Result<Resealed, StoreError> {
+    let mut count = Resealed::default();
+    for (name, found) in anew::files(folder) {
+        let parts = name.split_once('.');
+        let journal = parts.and_then(|(grant, attempt)| {
+            Journal::open(folder, &GrantId::new(grant), &AttemptId::new(attempt))
+        });
+        let sealed = sealed_in(&found.content);
+        let (Some(journal), Some(sealed)) = (journal, sealed) else {
+            continue;
+        };
+        if sealed.starts_with(&with.1.prefix()) {
+            continue;
+        }
+        let owner = journal.whose().map(|(_, claim)| claim.owner);
+        if owner.is_some_and(|owner| owners.state(&owner) == OwnerState::Alive) {
+            count.in_use += 1;
+            continue;
+        }
+        let whole = |sealed: &[u8]| {
+            let mut whole = found.content[..REPLY_START].to_vec();
+            whole[LENGTH].copy_from_slice(&(sealed.len() as u64).to_le_bytes());
+            whole.extend_from_slice(sealed);
+            whole
+        };
+        let what = (sealed, journal.belongs());
+        anew::reseal(with, &found, what, whole, &mut count)?;
+    }
+    Ok(count)
+}
+
+/// The sealed answer in a journal's content, if one is there.
+fn sealed_in(content: &[u8]) -> Option<&[u8]> {
+    let length = content.get(LENGTH)?.try_into().map(u64::from_le_bytes);
+    let length = usize::try_from(length.ok()?).ok()?;
+    let end = REPLY_START.checked_add(length)?;
+    content
+        .get(REPLY_START..end)
+        .filter(|sealed| !sealed.is_empty())
 }
 
 /// Found by its grant without being opened.

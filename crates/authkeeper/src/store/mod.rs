@@ -3,6 +3,7 @@
 //! [`Store`] is the seam; [`sqlite::SqliteStore`] is one machine's store. Every value that is a secret is sealed
 //! ([`seal`]) before it reaches a store's medium.
 
+pub(crate) mod key_file;
 pub mod owners;
 pub mod place;
 pub mod seal;
@@ -119,6 +120,17 @@ pub enum StoreError {
 
 /// The result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What came of sealing anew, with another key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// How many values were sealed anew.
+    pub anew: usize,
+    /// How many are sealed with another key and are still being written.
+    pub in_use: usize,
+    /// How many no key opens: damaged before.
+    pub broken: usize,
+}
 
 /// Exactly which token an attempt wants to spend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -473,6 +485,11 @@ pub trait Store: Send + Sync + 'static {
     async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()>;
     /// Takes the duty to tell the owner of a trouble; true for exactly one caller.
     async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool>;
+
+    /// Seals anew whatever is not sealed with the current key. A store that seals nothing has nothing to do.
+    async fn reseal(&self) -> Result<Resealed> {
+        Ok(Resealed::default())
+    }
 
     /// How long the longest run took that has ended.
     async fn longest_run(&self) -> Result<Option<std::time::Duration>>;

@@ -1,13 +1,11 @@
 //! Sealing at rest: XChaCha20-Poly1305, bound to what a value belongs to, so that rows can't be swapped.
 
 use std::{
-    fs,
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
@@ -16,11 +14,18 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::StoreError;
+use super::{
+    Result, StoreError,
+    key_file::{self, Key, KeyId, Loaded},
+};
 use crate::{clock::Seams, secret::Secret};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// What was sealed before keys had names.
+const NAMELESS: u8 = 1;
 const NONCE: usize = 24;
+/// The version and the key's name.
+pub(crate) const PREFIX: usize = 1 + size_of::<KeyId>();
 
 /// The value is not what was sealed: another key, another row, or damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +55,38 @@ impl Belongs<'_> {
     }
 }
 
-/// Seals and opens values with one key.
+/// Seals with one key, and opens what that or a key before it sealed. Clones share their keys, and all follow the key file.
 #[derive(Clone)]
 pub struct Sealer {
-    key: Secret<[u8; 32]>,
+    ring: Arc<Ring>,
     seams: Seams,
+}
+
+struct Ring {
+    /// None for a key that is in no file.
+    file: Option<PathBuf>,
+    loaded: RwLock<Arc<Loaded>>,
+}
+
+/// A sealed value. While it lives the key that sealed it is not retired: it is kept until it is written.
+#[derive(Clone)]
+pub struct Sealed {
+    bytes: Vec<u8>,
+    _key: Arc<Loaded>,
+}
+
+impl std::ops::Deref for Sealed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealed")
+    }
 }
 
 impl std::fmt::Debug for Sealer {
@@ -66,31 +98,49 @@ impl std::fmt::Debug for Sealer {
 impl Sealer {
     /// A sealer with this key.
     pub fn new(key: Secret<[u8; 32]>, seams: Seams) -> Self {
-        Self { key, seams }
+        Self::with(Loaded::alone(Key::new(key)), None, seams)
     }
 
-    /// Seals a value: version, nonce, ciphertext.
+    /// A sealer with the keys of this file, which is made where there is none yet and nothing was sealed (`may_make`).
+    pub fn load(path: &Path, store: &Path, may_make: bool, seams: &Seams) -> Result<Self> {
+        let loaded = key_file::load_or_make(path, store, may_make, seams)?;
+        Ok(Self::with(loaded, Some(path.to_owned()), seams.clone()))
+    }
+
+    fn with(loaded: Loaded, file: Option<PathBuf>, seams: Seams) -> Self {
+        let loaded = RwLock::new(Arc::new(loaded));
+        Self {
+            ring: Arc::new(Ring { file, loaded }),
+            seams,
+        }
+    }
+
+    /// Seals a value: version, the key's name, nonce, ciphertext.
     ///
     /// # Panics
     ///
     /// Only for a value beyond 256 GiB, which nothing here comes near.
-    pub fn seal(&self, belongs: Belongs<'_>, plain: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, belongs: Belongs<'_>, plain: &[u8]) -> Sealed {
         let mut nonce = [0_u8; NONCE];
         self.seams.random.fill(&mut nonce);
         let payload = Payload {
             msg: plain,
             aad: &belongs.bytes(),
         };
+        let loaded = self.ring.current();
+        let key = &loaded.keys[0];
         #[expect(clippy::expect_used, reason = "encryption fails only beyond 256 GiB")]
-        let sealed = self
-            .cipher()
+        let sealed = cipher(key)
             .encrypt(&XNonce::from(nonce), payload)
             .expect("a short message");
-        let mut out = Vec::with_capacity(1 + NONCE + sealed.len());
-        out.push(VERSION);
-        out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
-        out
+        let mut bytes = Vec::with_capacity(PREFIX + NONCE + sealed.len());
+        bytes.extend_from_slice(&prefix(key));
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(&sealed);
+        Sealed {
+            bytes,
+            _key: loaded,
+        }
     }
 
     /// Opens a sealed value.
@@ -98,114 +148,116 @@ impl Sealer {
         &self,
         belongs: Belongs<'_>,
         sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
+    ) -> std::result::Result<Zeroizing<Vec<u8>>, SealBroken> {
         let (&version, rest) = sealed.split_first().ok_or(SealBroken)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
-        if version != VERSION {
-            return Err(SealBroken);
+        let loaded = self.ring.current();
+        match version {
+            VERSION => {
+                let (id, rest) = rest.split_first_chunk().ok_or(SealBroken)?;
+                let mut keys = loaded.keys.iter();
+                let key = keys.find(|key| key.id == *id).ok_or(SealBroken)?;
+                open_with(key, belongs, rest)
+            }
+            NAMELESS => {
+                let mut opened = loaded.keys.iter().map(|key| open_with(key, belongs, rest));
+                opened.find(std::result::Result::is_ok).ok_or(SealBroken)?
+            }
+            _ => Err(SealBroken),
         }
-        let payload = Payload {
-            msg: sealed,
-            aad: &belongs.bytes(),
+    }
+
+    /// What everything that the current key seals begins with.
+    pub(crate) fn prefix(&self) -> [u8; PREFIX] {
+        prefix(&self.ring.current().keys[0])
+    }
+
+    /// Seals anew what another key sealed; none if no key opens it.
+    pub(crate) fn reseal(&self, belongs: Belongs<'_>, sealed: &[u8]) -> Option<Sealed> {
+        let plain = self.open(belongs, sealed).ok()?;
+        Some(self.seal(belongs, &plain))
+    }
+
+    /// Whether the key file holds a key beside the one that seals: a change that is not over.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.ring.current().in_file > 1
+    }
+
+    /// The key file, where there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.ring.file.as_deref()
+    }
+}
+
+impl Ring {
+    /// The keys as the file has them now. A file that can't be used changes nothing for who knows the keys already.
+    fn current(&self) -> Arc<Loaded> {
+        let loaded = self.loaded();
+        let Some(file) = self.file.as_ref().filter(|file| loaded.is_outdated(file)) else {
+            return loaded;
         };
-        let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload);
-        opened.map(Zeroizing::new).map_err(|_opaque| SealBroken)
-    }
-
-    /// A mark by which the same secret is known again, and which says nothing of it to whoever has not the key
-    /// (HMAC-SHA-256, RFC 2104).
-    #[expect(clippy::disallowed_methods, reason = "the key marks")]
-    pub fn mark(&self, of: &'static str, plain: &[u8]) -> [u8; 32] {
-        // RFC 2104 §2: a key is filled up with zeros to the length of a block.
-        let mut block = Zeroizing::new([0; 64]);
-        block[..32].copy_from_slice(self.key.expose());
-        let mut mac = Hmac::<Sha256>::new((&*block).into());
-        for part in [b"authkeeper/1 mark".as_slice(), of.as_bytes(), plain] {
-            mac.update(&(part.len() as u64).to_le_bytes());
-            mac.update(part);
+        match loaded.followed_by(file) {
+            Ok(next) => {
+                let next = Arc::new(next);
+                let mut place = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+                *place = Arc::clone(&next);
+                next
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the key file was replaced; the key that was read from it stays in use");
+                loaded
+            }
         }
-        mac.finalize().into_bytes().into()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the key seals and opens")]
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(self.key.expose().into())
-    }
-}
-
-/// Reads the key file, or makes one where there is none yet and nothing was sealed (`may_make`).
-pub fn load_key(
-    path: &Path,
-    store: &Path,
-    may_make: bool,
-    seams: &Seams,
-) -> Result<Secret<[u8; 32]>, StoreError> {
-    match fs::File::open(path) {
-        Ok(file) => read_key(path, file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && may_make => make_key(path, seams),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::KeyMissing {
-            place: store.display().to_string(),
-            key: path.display().to_string(),
-        }),
-        Err(error) => Err(unusable(path, &error)),
+    fn loaded(&self) -> Arc<Loaded> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&loaded)
     }
 }
 
-fn read_key(path: &Path, file: fs::File) -> Result<Secret<[u8; 32]>, StoreError> {
-    let bad = |detail: &str| StoreError::BadKey {
-        key: path.display().to_string(),
-        detail: detail.to_owned(),
+fn prefix(key: &Key) -> [u8; PREFIX] {
+    let mut prefix = [VERSION; PREFIX];
+    prefix[1..].copy_from_slice(&key.id);
+    prefix
+}
+
+fn open_with(
+    key: &Key,
+    belongs: Belongs<'_>,
+    rest: &[u8],
+) -> std::result::Result<Zeroizing<Vec<u8>>, SealBroken> {
+    let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
+    let payload = Payload {
+        msg: sealed,
+        aad: &belongs.bytes(),
     };
-    let mode = file
-        .metadata()
-        .map_err(|error| unusable(path, &error))?
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(bad("others may read it; run chmod 600 on it"));
-    }
-    let mut text = Zeroizing::new(String::new());
-    let read = file.take(4096).read_to_string(&mut text);
-    read.map_err(|error| bad(&format!("it is not text ({error})")))?;
-    let decoded = STANDARD.decode(text.trim());
-    let bytes = Zeroizing::new(decoded.map_err(|_shows_the_key| bad("it is not base64"))?);
-    let key = <[u8; 32]>::try_from(bytes.as_slice());
-    key.map(Secret::new)
-        .map_err(|_length| bad("it does not hold 32 bytes"))
+    let opened = cipher(key).decrypt(&XNonce::from(*nonce), payload);
+    opened.map(Zeroizing::new).map_err(|_opaque| SealBroken)
 }
 
-/// Writes a new key where none is, durably, before anything is sealed with it. A race of two processes leaves one key.
-fn make_key(path: &Path, seams: &Seams) -> Result<Secret<[u8; 32]>, StoreError> {
-    let mut key = Zeroizing::new([0_u8; 32]);
-    seams.random.fill(key.as_mut());
-    let text = Zeroizing::new(STANDARD.encode(key.as_ref()) + "\n");
-    let draft = path.with_extension(format!("new-{}", seams.random_id()));
-    let made = write_new(&draft, text.as_bytes())
-        .and_then(|()| match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        })
-        .and_then(|()| sync_folder_of(path));
-    let _ = fs::remove_file(&draft);
-    made.map_err(|error| unusable(path, &error))?;
-    read_key(
-        path,
-        fs::File::open(path).map_err(|error| unusable(path, &error))?,
-    )
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+#[expect(clippy::disallowed_methods, reason = "the key seals and opens")]
+fn cipher(key: &Key) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.secret.expose().into())
 }
 
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+/// A mark by which the same secret is known again, and which says nothing of it to whoever has not the key (HMAC-SHA-256,
+/// RFC 2104).
+#[expect(clippy::disallowed_methods, reason = "the key marks")]
+pub(crate) fn mark(key: &Secret<[u8; 32]>, of: &'static str, plain: &[u8]) -> [u8; 32] {
+    // RFC 2104 §2: a key is filled up with zeros to the length of a block.
+    let mut block = Zeroizing::new([0; 64]);
+    block[..32].copy_from_slice(key.expose());
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    for part in [b"authkeeper/1 mark".as_slice(), of.as_bytes(), plain] {
+        mac.update(&(part.len() as u64).to_le_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 /// What a file's error means for the store.
@@ -261,15 +313,15 @@ mod tests {
 
     #[test]
     fn a_mark_knows_the_same_secret_again_and_needs_the_key() {
-        let mark = sealer().mark("refresh_token", b"secret");
-        assert_eq!(sealer().mark("refresh_token", b"secret"), mark);
-        let other_key = Sealer::new(Secret::new([8; 32]), Seams::system());
+        let key = |byte| Secret::new([byte; 32]);
+        let known = mark(&key(7), "refresh_token", b"secret");
+        assert_eq!(mark(&key(7), "refresh_token", b"secret"), known);
         for other in [
-            other_key.mark("refresh_token", b"secret"),
-            sealer().mark("refresh_token", b"secre"),
-            sealer().mark("refresh_toke", b"nsecret"),
+            mark(&key(8), "refresh_token", b"secret"),
+            mark(&key(7), "refresh_token", b"secre"),
+            mark(&key(7), "refresh_toke", b"nsecret"),
         ] {
-            assert_ne!(other, mark);
+            assert_ne!(other, known);
         }
     }
 
@@ -277,7 +329,7 @@ mod tests {
     fn any_damage_is_noticed() {
         let sealed = sealer().seal(HERE, b"secret");
         for index in 0..sealed.len() {
-            let mut torn = sealed.clone();
+            let mut torn = sealed.to_vec();
             torn[index] ^= 1;
             assert_eq!(sealer().open(HERE, &torn), Err(SealBroken));
             assert_eq!(sealer().open(HERE, &sealed[..index]), Err(SealBroken));
@@ -285,23 +337,59 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the same key must come back")]
-    fn the_key_is_made_once_and_only_where_nothing_was_sealed() {
+    fn what_was_sealed_before_keys_had_names_opens_still() {
+        let sealed = sealer().seal(HERE, b"secret");
+        let mut nameless = vec![NAMELESS];
+        nameless.extend_from_slice(&sealed[PREFIX..]);
+        assert_eq!(&sealer().open(HERE, &nameless).unwrap()[..], b"secret");
+    }
+
+    #[test]
+    fn those_who_share_a_key_file_follow_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (key, store) = (folder.path().join("key"), folder.path().join("store.db"));
+        let (path, store) = (folder.path().join("key"), folder.path().join("store.db"));
         let seams = Seams::system();
-        assert!(matches!(
-            load_key(&key, &store, false, &seams),
-            Err(StoreError::KeyMissing { .. })
-        ));
-        let first = load_key(&key, &store, true, &seams).unwrap();
-        let again = load_key(&key, &store, true, &seams).unwrap();
-        assert_eq!(first.expose(), again.expose());
-        assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
-        fs::write(&key, "bm90IGEga2V5\n").unwrap();
-        assert!(matches!(
-            load_key(&key, &store, true, &seams),
-            Err(StoreError::BadKey { .. })
-        ));
+        let one = Sealer::load(&path, &store, true, &seams).unwrap();
+        let other = Sealer::load(&path, &store, true, &seams).unwrap();
+        let before = one.seal(HERE, b"secret");
+        let change = key_file::Change::enter(&path).unwrap().unwrap();
+        change.begin(&seams).unwrap();
+        assert!(other.is_changing());
+        let after = one.seal(HERE, b"secret");
+        assert_ne!(before[..PREFIX], after[..PREFIX]);
+        for sealed in [&before, &after] {
+            assert_eq!(&other.open(HERE, sealed).unwrap()[..], b"secret");
+        }
+        assert_eq!(change.old_key_is_free(), Some(false), "not written yet");
+        let read_meanwhile = before.to_vec();
+        drop(before);
+        assert_eq!(change.old_key_is_free(), Some(true));
+        change.retire().unwrap();
+        assert!(!other.is_changing());
+        for sealed in [&read_meanwhile[..], &after] {
+            assert_eq!(&other.open(HERE, sealed).unwrap()[..], b"secret");
+        }
+        let late = Sealer::load(&path, &store, false, &seams).unwrap();
+        assert!(late.open(HERE, &after).is_ok());
+        assert_eq!(late.open(HERE, &read_meanwhile), Err(SealBroken));
+    }
+
+    #[test]
+    fn a_key_file_of_another_store_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, store) = (folder.path().join("key"), folder.path().join("store.db"));
+        let seams = Seams::system();
+        let sealer = Sealer::load(&path, &store, true, &seams).unwrap();
+        let before = sealer.seal(HERE, b"secret");
+        for replace in [
+            (|path: &Path| fs::write(path, "garbage").unwrap()) as fn(&Path),
+            |path| fs::remove_file(path).unwrap(),
+            |path| drop(Sealer::load(path, path, true, &Seams::system()).unwrap()),
+        ] {
+            replace(&path);
+            let after = sealer.seal(HERE, b"secret");
+            assert_eq!(before[..PREFIX], after[..PREFIX]);
+            assert!(sealer.open(HERE, &before).is_ok());
+        }
     }
 }

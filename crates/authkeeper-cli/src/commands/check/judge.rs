@@ -4,10 +4,12 @@ use authkeeper::model::ConnectionName;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::{carry::CarryError, exit::Exit, failure::Failure, mcp::Refused};
-
-/// What is to be done about what passes by itself.
-pub(super) const LATER: &str = "try again later; the grant is safe";
+use crate::{
+    carry::CarryError,
+    exit::Exit,
+    failure::{Failure, LATER},
+    mcp::Refused,
+};
 
 /// What an answer says of the connection. An error body is not shown: it may hold anything.
 pub(super) fn judge(

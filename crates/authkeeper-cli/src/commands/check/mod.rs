@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
 use self::{
-    judge::{LATER, is_no_mcp, judge, not_carried, worded},
+    judge::{is_no_mcp, judge, not_carried, worded},
     way::{Probe, Way, way_of},
 };
 use super::trouble;
@@ -24,9 +24,9 @@ use crate::{
     authority::Keeping,
     carry::{Bound, Call, CallBody, Carrier, Target, fingerprint},
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, LATER},
     mcp,
-    output::{Paint, span},
+    output::{self, Paint, span},
 };
 
 /// A harmless call takes no longer, or the server is in trouble.
@@ -78,37 +78,24 @@ async fn check_all(app: &App) -> Result<(), Failure> {
         let all = all.iter().map(|(name, checked)| json_of(name, checked));
         app.output.data_json(&Value::Array(all.collect()));
     } else if all.is_empty() {
-        let next = "authkeeper connect NAME URL signs in once";
-        app.output
-            .say(&format!("Nothing is connected yet. {next}."));
+        app.say_nothing_connected();
     }
     let count = all.len();
     let failed: Vec<Failure> = all.into_iter().filter_map(|(_, one)| one.err()).collect();
     let number = failed.len();
     match failed
         .into_iter()
-        .max_by_key(|failure| gravity(failure.exit))
+        .max_by_key(|failure| failure.exit.gravity())
     {
         None => Ok(()),
         Some(worst) => Err(Failure {
             what: format!(
-                "{number} of {count} connections failed; the worst: {}",
+                "{number} of {} failed; the worst: {}",
+                output::count(count, "connection"),
                 worst.what
             ),
             ..worst
         }),
-    }
-}
-
-/// What comes before what, where several connections failed: what a person must do before what passes by itself.
-fn gravity(exit: Exit) -> u8 {
-    match exit {
-        Exit::Unavailable => 0,
-        Exit::Data => 1,
-        Exit::Permission => 2,
-        Exit::Person => 3,
-        Exit::Config => 4,
-        _ => 5,
     }
 }
 
@@ -239,8 +226,7 @@ fn sentence(name: &ConnectionName, checked: &Checked) -> String {
 fn what_of(answered: &Answered) -> String {
     match (answered.status, answered.tools) {
         (Some(status), _) => format!(" {status}"),
-        (_, Some(1)) => " with 1 tool".to_owned(),
-        (_, Some(tools)) => format!(" with {tools} tools"),
+        (_, Some(tools)) => format!(" with {}", output::count(tools, "tool")),
         _ => String::new(),
     }
 }

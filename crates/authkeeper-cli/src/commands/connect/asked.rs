@@ -13,6 +13,7 @@ use authkeeper::{
     oauth::register::GivenClient,
     signin::{ConnectRequest, Way},
 };
+use clap::ValueEnum as _;
 use jiff::Timestamp;
 
 use crate::{
@@ -36,18 +37,20 @@ pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectReque
         return Err(nowhere(&args.name));
     }
     let known = known(app.output, &args).await?;
-    let way = way(app, &args, known.as_ref()).await?;
+    let kind = kind(&args, known.as_ref());
+    check_flags(&args, kind)?;
     let mut request = ConnectRequest::new(name, url(&args, known.as_ref())?);
+    request.presentation = presentation(args.header.as_deref(), kind, known.as_ref())?;
+    request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
+    request.client = given_client(app, &args.client)?;
+    // All that can be wrong without it is, before anybody is asked for a key.
+    request.way = way(app, &args, kind).await?;
+    request.patience = args.sign_in.patience(Some(&request.way));
+    request.callback_port = args.sign_in.callback_port;
     request.principal = PrincipalId::new(args.principal);
     request.issuer = args.issuer.map(Issuer::new);
     request.resource = args.resource.map(Resource::new);
     request.scope = args.scope.map(Scope::new).filter(|scope| !scope.is_empty());
-    request.presentation = presentation(args.header.as_deref(), &way, known.as_ref())?;
-    request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
-    request.callback_port = args.sign_in.callback_port;
-    request.patience = args.sign_in.patience(Some(&way));
-    request.client = given_client(app, &args.client)?;
-    request.way = way;
     if let Some(known) = known.filter(|known| is_its_own(app.output, &request, known)) {
         check_place(&request, &known)?;
         fill_in(app.output, &mut request, &known).await?;
@@ -133,18 +136,63 @@ fn url(args: &ConnectArgs, known: Option<&Known>) -> Result<HttpUrl, Failure> {
 }
 
 /// How to sign in: as it was said, else as the provider's entry has it.
-async fn way(app: &App, args: &ConnectArgs, known: Option<&Known>) -> Result<Way, Failure> {
-    let kind = match (args.grant, known) {
+fn kind(args: &ConnectArgs, known: Option<&Known>) -> GrantArg {
+    match (args.grant, known) {
         (Some(grant), _) => grant,
         _ if args.sign_in.device => GrantArg::DeviceCode,
-        _ if args.key.key_file.is_some() || args.key.key_stdin => GrantArg::ApiKey,
+        _ if args.key.is_given() => GrantArg::ApiKey,
         (None, Some(known)) => usual_grant(known.entry),
         (None, None) => GrantArg::AuthorizationCode,
-    };
-    if args.sign_in.device && kind != GrantArg::DeviceCode {
-        let what = "--device signs in by a device code, and --grant says another grant";
-        return Err(Failure::new(Exit::Usage, what, "leave one of the two out"));
     }
+}
+
+/// A flag that means nothing for the grant was meant for another one.
+fn check_flags(args: &ConnectArgs, kind: GrantArg) -> Result<(), Failure> {
+    let own = [
+        ("--device", args.sign_in.device, GrantArg::DeviceCode),
+        (
+            "--headless",
+            args.sign_in.headless,
+            GrantArg::AuthorizationCode,
+        ),
+        (
+            "--callback-port",
+            args.sign_in.callback_port.is_some(),
+            GrantArg::AuthorizationCode,
+        ),
+        (
+            "--key-file and --key-stdin",
+            args.key.is_given(),
+            GrantArg::ApiKey,
+        ),
+        (
+            "--rotate-by",
+            args.key.rotate_by.is_some(),
+            GrantArg::ApiKey,
+        ),
+    ];
+    let wrong = own
+        .into_iter()
+        .find(|(_, given, grant)| *given && *grant != kind);
+    let Some((flag, _, grant)) = wrong else {
+        return Ok(());
+    };
+    let spelled = |grant: GrantArg| {
+        grant
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+    };
+    let (grant, kind) = (
+        spelled(grant).unwrap_or_default(),
+        spelled(kind).unwrap_or_default(),
+    );
+    let what = format!("{flag} goes with --grant {grant}, and this one is {kind}");
+    let next = format!("leave it out, or sign in with --grant {grant}");
+    Err(Failure::new(Exit::Usage, what, next))
+}
+
+async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<Way, Failure> {
+    let rotate_by = rotate_by(&args.key, app.runtime.now())?;
     Ok(match kind {
         GrantArg::DeviceCode => Way::Device,
         GrantArg::ClientCredentials => Way::ClientCredentials,
@@ -152,7 +200,7 @@ async fn way(app: &App, args: &ConnectArgs, known: Option<&Known>) -> Result<Way
         GrantArg::AuthorizationCode => Way::Browser,
         GrantArg::ApiKey => Way::ApiKey {
             key: secret_input::given(app.output, "API key", args.key.place()).await?,
-            rotate_by: rotate_by(&args.key, app.runtime.now())?,
+            rotate_by,
         },
     })
 }
@@ -197,12 +245,12 @@ pub(crate) fn rotate_by(args: &KeyArgs, now: Timestamp) -> Result<Option<Timesta
 
 fn presentation(
     header: Option<&str>,
-    way: &Way,
+    kind: GrantArg,
     known: Option<&Known>,
 ) -> Result<Presentation, Failure> {
     let own = known.and_then(|known| known.entry.api_key.as_ref());
     let own = own
-        .filter(|_| matches!(way, Way::ApiKey { .. }))
+        .filter(|_| kind == GrantArg::ApiKey)
         .map(|key| format!("{}: {}", key.header, key.scheme));
     let Some(text) = header.map(str::to_owned).or(own) else {
         return Ok(Presentation::default());

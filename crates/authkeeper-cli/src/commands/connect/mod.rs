@@ -1,6 +1,7 @@
 //! `connect`, `reauthorize`, `disconnect`.
 
 mod asked;
+mod cut_off;
 mod person;
 
 use authkeeper::{
@@ -12,6 +13,7 @@ use authkeeper::{
 use serde_json::json;
 
 pub(super) use self::asked::{given_client, rotate_by};
+pub(crate) use self::cut_off::{SignIn, say_cut_off};
 use self::person::Terminal;
 use super::status;
 use crate::{
@@ -19,12 +21,13 @@ use crate::{
     args::{ConnectArgs, ReauthorizeArgs, SignInArgs},
     exit::Exit,
     failure::Failure,
-    output::{Paint, span},
+    output::{Paint, day, span},
 };
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
     let request = asked::request(app, args).await?;
+    app.signing_in(SignIn::begin(app, &name).await);
     let person = Terminal::new(app);
     app.runtime.connect(request, &person).await?;
     signed_in(app, &name).await
@@ -37,6 +40,7 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     again.way = way;
     again.extra = extra(app, &name).await?;
     again.callback_port = args.sign_in.callback_port;
+    app.signing_in(SignIn::begin(app, &name).await);
     let person = Terminal::new(app);
     app.runtime.reauthorize(&name, again, &person).await?;
     signed_in(app, &name).await
@@ -118,7 +122,7 @@ pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Fa
         app.output.say(&format!(
             "{name} is {good}. {}",
             match status.rotate_by {
-                Some(by) => format!("Its key should be replaced by {}.", by.strftime("%Y-%m-%d")),
+                Some(by) => format!("Its key should be replaced by {}.", day(by)),
                 None => "Its key has no rotation date (--rotate-by sets one).".to_owned(),
             }
         ));

@@ -24,6 +24,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 
 /// The person at this terminal, or whatever is at the other end of the pipe.
 pub(super) struct Terminal<'a> {
+    app: &'a App,
     environment: &'a Environment,
     output: Output,
     lines: Mutex<Lines<BufReader<Stdin>>>,
@@ -32,6 +33,7 @@ pub(super) struct Terminal<'a> {
 impl<'a> Terminal<'a> {
     pub(super) fn new(app: &'a App) -> Self {
         Self {
+            app,
             environment: &app.environment,
             output: app.output,
             lines: Mutex::new(BufReader::new(tokio::io::stdin()).lines()),
@@ -97,6 +99,9 @@ impl<'a> Terminal<'a> {
 impl Person for Terminal<'_> {
     fn invite(&self, invitation: &Invitation) {
         let output = self.output;
+        if let Some(sign_in) = self.app.sign_in().as_mut() {
+            sign_in.sends_to(&invitation.task);
+        }
         let again = if invitation.resumed {
             "Going on with the sign-in that was cut off, at"
         } else {

@@ -8,7 +8,10 @@ use super::{
     scene::{KEY_LIFE, Scene, bug},
     verdict::HeldFacts,
 };
-use crate::{failure::Failure, output::Paint};
+use crate::{
+    failure::Failure,
+    output::{Paint, span},
+};
 
 const STEP: Duration = Duration::from_secs(30);
 
@@ -17,10 +20,11 @@ pub(super) async fn play(scene: &mut Scene) -> Result<HeldFacts, Failure> {
         .screen
         .tell("authkeeper demo --without-refresh: half a minute, all of it on this machine.");
     scene.screen.tell("");
-    scene.screen.tell(
+    scene.screen.tell(&format!(
         "The same job, the way most programs do it today: it is given a key (an \"access token\") at the start and shows \
-         that key to the end. The provider lets a key live 20 s here, in real life about an hour.",
-    );
+         that key to the end. The provider lets a key live {} here, in real life about an hour.",
+        span(KEY_LIFE.as_secs())
+    ));
     let url = format!("{}/api", scene.sandbox.url());
     let connect = ["connect", "demo", &url, "--principal", "alice"];
     let signed_in = scene

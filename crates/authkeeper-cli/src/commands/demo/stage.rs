@@ -15,7 +15,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{exit::Exit, failure::Failure, settings::Environment};
+use crate::{
+    exit::Exit,
+    failure::{Failure, REPORT},
+    settings::Environment,
+};
 
 /// What a person's terminal and browser need; nothing else is passed on.
 const PASSED: [&str; 11] = [
@@ -178,7 +182,7 @@ impl Stage {
                 first.join(" "),
                 ended.stderr.trim()
             );
-            return Err(Failure::new(Exit::Bug, what, "please report this"));
+            return Err(Failure::new(Exit::Bug, what, REPORT));
         }
         self.launch(job, reader.into(), None)
     }
@@ -202,7 +206,7 @@ impl Stage {
     pub(super) async fn end_of(&mut self, outputs: &Outputs) -> Result<Ended, Failure> {
         let Some(mut child) = self.running.take() else {
             let what = "a command that should run has ended";
-            return Err(Failure::new(Exit::Bug, what, "please report this"));
+            return Err(Failure::new(Exit::Bug, what, REPORT));
         };
         let status = child.wait().await;
         let status = status.map_err(|error| unusable("a command can't be waited for", &error))?;

@@ -8,11 +8,14 @@ use serde_json::Value;
 use super::{
     facts::{self, Moments},
     ledger,
-    scene::{KEY_LIFE_MS, Scene, bug},
+    scene::{KEY_LIFE, KEY_LIFE_MS, Scene, bug},
     stage::{Ended, Outputs, read},
     verdict::Facts,
 };
-use crate::{failure::Failure, output::Paint};
+use crate::{
+    failure::Failure,
+    output::{Paint, span},
+};
 
 /// The outage is over this long after the key in use was given: its renewal falls due in it, and its end does not.
 const OUTAGE_FROM: Duration = Duration::from_secs(7);
@@ -42,11 +45,12 @@ fn introduce(scene: &mut Scene) {
     screen
         .tell("authkeeper demo: about a minute, all of it on this machine, in a temporary folder.");
     screen.tell("");
-    screen.tell(
+    screen.tell(&format!(
         "Alice has a job that works in her name at an online service, all night. With each call it must show a key (an \
-         \"access token\"). Keys are short-lived, so that a stolen one is soon worthless: here 20 s, in real life about an \
+         \"access token\"). Keys are short-lived, so that a stolen one is soon worthless: here {}, in real life about an \
          hour. authkeeper gets the next one in time, and keeps the job going whatever happens.",
-    );
+        span(KEY_LIFE.as_secs())
+    ));
     screen.tell(
         "The service here is authkeeper's sandbox, which counts everything. What this demo claims is compared with those \
          counts at the end.",

@@ -11,7 +11,11 @@ use authkeeper::{
 use jiff::Timestamp;
 
 use super::{finding::Finding, limits};
-use crate::{exit::Exit, output::span};
+use crate::{
+    commands::status::{UNCONFIRMED, to_begin_again},
+    exit::Exit,
+    output::span,
+};
 
 /// A connection, as the checks want it.
 #[derive(Clone, Debug)]
@@ -82,8 +86,9 @@ impl From<&Inspection> for Facts {
 /// Everything about one connection.
 pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut findings = state(facts);
-    // Of one that is over, nothing else matters until somebody has signed in again.
-    if findings.iter().all(|finding| finding.exit.is_none()) {
+    // Of one that is over, nothing else matters until somebody has signed in again; an answer that was lost is only late.
+    let over = |finding: &Finding| finding.exit.is_some_and(|exit| exit != Exit::Unavailable);
+    if !findings.iter().any(over) {
         findings.extend(scopes(facts));
         findings.extend(limits::findings(facts, now));
         findings.push(detection(facts));
@@ -94,15 +99,11 @@ pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
 
 fn state(facts: &Facts) -> Vec<Finding> {
     let name = &facts.name;
-    let again = format!("authkeeper reauthorize {name}");
+    let again = to_begin_again(name, facts.grant_type);
     let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
     let found = match &facts.state {
         ConnectionState::ReauthorizationRequired { reason, since } => {
-            let mend = match facts.grant_type {
-                Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
-                _ => again,
-            };
-            error(format!("{} (since {since})", reason.sentence()), mend)
+            error(format!("{} (since {since})", reason.sentence()), again)
         }
         ConnectionState::Suspended { reason, since } => {
             let mend = match reason {
@@ -114,10 +115,10 @@ fn state(facts: &Facts) -> Vec<Finding> {
             };
             error(format!("{} (since {since})", reason.sentence()), mend)
         }
-        ConnectionState::Revoked => {
-            let what = "disconnected, but the provider did not confirm that it revoked the grant";
-            error(what.to_owned(), format!("authkeeper disconnect {name}"))
-        }
+        ConnectionState::Revoked => error(
+            UNCONFIRMED.to_owned(),
+            format!("authkeeper disconnect {name}"),
+        ),
         ConnectionState::Pending => error("its first sign-in is not done".to_owned(), again),
         ConnectionState::Active if facts.uncertain => {
             let what = "an answer of the provider was lost, and whether it acted is not known";
@@ -322,6 +323,11 @@ pub(super) mod tests {
         let found = worst(&facts);
         assert_eq!(found.exit, Some(Exit::Unavailable));
         assert!(found.mend.unwrap().contains("authkeeper why notion"));
+        // What ends soon ends meanwhile, too.
+        facts.rotate_by = Some(at(0));
+        let checks = findings(&facts, at(10)).into_iter();
+        let checks: Vec<_> = checks.map(|finding| finding.check).collect();
+        assert_eq!(checks, ["state", "limits", "detection"]);
     }
 
     #[test]

@@ -51,7 +51,9 @@ impl Area {
     fn of(check: &str) -> Self {
         match check {
             "config" => Self::Configuration,
-            "store" | "permissions" | "file_system" | "rollback" | "leftovers" => Self::Store,
+            "store" | "key" | "permissions" | "file_system" | "rollback" | "leftovers" => {
+                Self::Store
+            }
             "clock" | "metadata" | "reach" | "answers" => Self::Providers,
             "hook" | "boundary" | "environment" | "processes" => Self::Surroundings,
             _ => Self::Connections,
@@ -134,17 +136,8 @@ impl Finding {
 
 /// The exit code of it all: the worst error's own; none if nothing is worse than a warning.
 pub(super) fn worst(findings: &[Finding]) -> Option<Exit> {
-    let rank = |exit: &Exit| match exit {
-        Exit::Store => 5,
-        Exit::Config => 4,
-        Exit::Person => 3,
-        Exit::Permission => 2,
-        _ => 1,
-    };
-    findings
-        .iter()
-        .filter_map(|finding| finding.exit)
-        .max_by_key(rank)
+    let exits = findings.iter().filter_map(|finding| finding.exit);
+    exits.max_by_key(|exit| exit.gravity())
 }
 
 pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {

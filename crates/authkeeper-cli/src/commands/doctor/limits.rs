@@ -6,7 +6,10 @@ use authkeeper::{catalogue::Limit, model::GrantType};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{connections::Facts, finding::Finding};
-use crate::{exit::Exit, output::span};
+use crate::{
+    exit::Exit,
+    output::{minute, span},
+};
 
 /// So long ahead a person is told.
 const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -48,10 +51,6 @@ fn near(ends: Timestamp, now: Timestamp) -> Near {
     }
 }
 
-fn day(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
 /// An end that each refresh puts off is no reason to wake anybody, as long as something refreshes.
 fn refresh_token(facts: &Facts, now: Timestamp) -> Option<Finding> {
     let ends = facts.refresh_expires_at?;
@@ -61,19 +60,19 @@ fn refresh_token(facts: &Facts, now: Timestamp) -> Option<Finding> {
     match near(ends, now) {
         Near::Far => None,
         Near::Past => {
-            let what = format!("its refresh token ended at {}", day(ends));
+            let what = format!("its refresh token ended at {}", minute(ends));
             Some(Finding::error("limits", Exit::Person, what, again))
         }
         Near::Soon if short => {
             let what = format!(
                 "its refresh token ends at {}: it must be refreshed before that",
-                day(ends)
+                minute(ends)
             );
             let mend = "a run, an mcp or a cron job that asks for a token keeps it alive";
             Some(Finding::note("limits", what).mended_by(mend))
         }
         Near::Soon => {
-            let what = format!("its refresh token ends at {}", day(ends));
+            let what = format!("its refresh token ends at {}", minute(ends));
             Some(Finding::warning(
                 "limits",
                 what,
@@ -86,7 +85,7 @@ fn refresh_token(facts: &Facts, now: Timestamp) -> Option<Finding> {
 fn rotation(facts: &Facts, now: Timestamp) -> Option<Finding> {
     let by = facts.rotate_by?;
     let mend = format!("authkeeper rotate {} --key-file NEW", facts.name);
-    let what = format!("its API key should be replaced by {}", day(by));
+    let what = format!("its API key should be replaced by {}", minute(by));
     match near(by, now) {
         Near::Far => None,
         Near::Soon => Some(Finding::warning("limits", what, mend)),
@@ -102,7 +101,7 @@ fn absolute(facts: &Facts, now: Timestamp) -> Option<Finding> {
     let what = format!(
         "{title} ends a grant {} after the sign-in: this one at {}",
         span(lifetime.as_secs()),
-        day(ends)
+        minute(ends)
     );
     let mend = format!("authkeeper reauthorize {}", facts.name);
     match near(ends, now) {
@@ -125,7 +124,7 @@ fn idle(facts: &Facts, now: Timestamp) -> Option<Finding> {
         "{} ends a grant that is not refreshed for {}: this one at {}",
         facts.entry?.title,
         span(lifetime.as_secs()),
-        day(ends)
+        minute(ends)
     );
     let mend = format!(
         "authkeeper check {} refreshes it if that is due",
@@ -177,7 +176,7 @@ fn secrets(facts: &Facts, now: Timestamp) -> Vec<Finding> {
         .iter()
         .any(|secret| !is_dead(secret) && secret.expires_at.is_none());
     if let Some(ends) = last.filter(|ends| !endless && near(*ends, now) == Near::Soon) {
-        let what = format!("its client's secret ends at {}", day(ends));
+        let what = format!("its client's secret ends at {}", minute(ends));
         findings.push(Finding::warning("limits", what, rotate));
     }
     findings
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_to_be_replaced_by_its_day() {
+    fn a_key_is_to_be_replaced_by_its_minute() {
         let mut facts = facts();
         facts.rotate_by = Some(at(20 * DAY));
         assert_eq!(severities(&facts, at(0)), []);

@@ -32,7 +32,7 @@ use crate::{
     args::DoctorArgs,
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{self, Output, Paint},
     settings::{Environment, Settings},
 };
 
@@ -43,41 +43,38 @@ pub(crate) async fn doctor(
 ) -> Result<u8, Failure> {
     let settings = match Settings::load(&environment) {
         Ok(settings) => settings,
-        Err(failure) => return Err(told(failure, "config", vec![], output)),
+        Err(failure) => return Err(told(failure, "config", (vec![], None), output)),
     };
     let mut saved = None;
     if args.repair {
         let now = authkeeper::clock::Seams::system().clock.now().wall;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
-        saved = repair::repair(&settings, output, &stamp)?;
+        saved = match repair::repair(&settings, output, &stamp) {
+            Ok(saved) => saved,
+            Err(failure) => {
+                let early = before_opening(&environment, &settings);
+                return Err(told(failure, "store", (early, None), output));
+            }
+        };
     }
     let early = before_opening(&environment, &settings);
-    if !settings.runtime.store.exists() && !args.snapshot && args.against.is_none() {
-        let report = Report {
-            findings: nothing_yet(early),
-            connections: 0,
-            saved: None,
-        };
-        return Ok(report.print(&settings, &args, output));
+    if !settings.runtime.store.exists() {
+        return without_store(&settings, &args, early, output);
     }
     let opened = match open(environment, settings, output).await {
         Ok(opened) => opened,
-        Err(failure) => return Err(told(failure, "store", early, output)),
+        Err(failure) => return Err(told(failure, "store", (early, saved.as_ref()), output)),
     };
     let Opened { app, inspections } = opened;
     if args.adopt {
         adopt(&app).await?;
     }
-    if args.snapshot || args.against.is_some() {
-        let here = profile::snapshot(&app.settings.listed, &inspections);
-        if let Some(profile) = &args.against {
-            return profile::compare(&here, profile, &app.settings.file.0, output);
-        }
-        output.data_json(&here);
-        return Ok(0);
+    if let Some(code) = compared(&app.settings, &inspections, &args, output)? {
+        return Ok(code);
     }
     let mut findings = early;
     findings.push(places::home(app.runtime.store_is_copy()));
+    findings.push(places::key(app.runtime.seal_key_is_changing()));
     findings.extend(look(&app, &inspections, args.offline).await);
     let report = Report {
         findings,
@@ -85,6 +82,45 @@ pub(crate) async fn doctor(
         saved,
     };
     Ok(report.print(&app.settings, &args, output))
+}
+
+/// Looking makes no store.
+fn without_store(
+    settings: &Settings,
+    args: &DoctorArgs,
+    early: Vec<Finding>,
+    output: Output,
+) -> Result<u8, Failure> {
+    if args.adopt {
+        output.say("Nothing to adopt: there is no store yet.");
+    }
+    if let Some(code) = compared(settings, &[], args, output)? {
+        return Ok(code);
+    }
+    let report = Report {
+        findings: nothing_yet(early),
+        connections: 0,
+        saved: None,
+    };
+    Ok(report.print(settings, args, output))
+}
+
+/// What was asked of this installation and another one; none if nothing was.
+fn compared(
+    settings: &Settings,
+    inspections: &[Inspection],
+    args: &DoctorArgs,
+    output: Output,
+) -> Result<Option<u8>, Failure> {
+    if !args.snapshot && args.against.is_none() {
+        return Ok(None);
+    }
+    let here = profile::snapshot(&settings.listed, inspections);
+    if let Some(profile) = &args.against {
+        return profile::compare(&here, profile, &settings.file.0, output).map(Some);
+    }
+    output.data_json(&here);
+    Ok(Some(0))
 }
 
 /// This copy of the store is the one that goes on.
@@ -148,10 +184,7 @@ async fn open(
 ) -> Result<Opened, Failure> {
     let app = App::open(environment, settings, output)?;
     examine(&app.settings.runtime.store)?;
-    let mut inspections = Vec::new();
-    for status in app.runtime.statuses().await? {
-        inspections.push(app.runtime.inspect(&status.connection.name).await?);
-    }
+    let inspections = app.runtime.inspections().await?;
     Ok(Opened { app, inspections })
 }
 
@@ -159,8 +192,8 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
     let (data, now) = (&app.settings.runtime.data, app.runtime.now());
     let store = app.settings.runtime.store.display();
     let sound = format!(
-        "{store} is sound and opens with its key; {} connections can be read",
-        inspections.len()
+        "{store} is sound and opens with its key; {} can be read",
+        output::count(inspections.len(), "connection")
     );
     let mut findings = vec![Finding::ok("store", sound)];
     let log = app.runtime.decisions();
@@ -233,8 +266,7 @@ impl Report {
 fn verdict(findings: &[Finding], exit: Option<Exit>, output: Output) -> String {
     let number = |severity, word: &str| match count(findings, severity) {
         0 => None,
-        1 => Some(format!("1 {word}")),
-        more => Some(format!("{more} {word}s")),
+        some => Some(output::count(some, word)),
     };
     let counts = [
         number(Severity::Error, "error"),
@@ -259,7 +291,7 @@ fn verdict(findings: &[Finding], exit: Option<Exit>, output: Output) -> String {
 fn told(
     failure: Failure,
     check: &'static str,
-    mut findings: Vec<Finding>,
+    (mut findings, saved): (Vec<Finding>, Option<&Salvaged>),
     output: Output,
 ) -> Failure {
     findings.push(Finding::error(
@@ -272,6 +304,7 @@ fn told(
         output.data_json(&json!({
             "ok": false,
             "exit": failure.exit.code(),
+            "repaired": saved.map(repair::repaired_json),
             "findings": findings.iter().map(Finding::json).collect::<Vec<_>>(),
         }));
     }

@@ -12,7 +12,11 @@ use authkeeper::{
 use jiff::Timestamp;
 
 use super::finding::Finding;
-use crate::{exit::Exit, output::span, settings::Settings};
+use crate::{
+    exit::Exit,
+    output::{count, span},
+    settings::Settings,
+};
 
 /// A file or folder that only its owner may enter.
 #[derive(Clone, Debug)]
@@ -60,6 +64,16 @@ pub(super) fn home(copied: bool) -> Finding {
                 same refresh tokens";
     let mend = "make sure that no other copy is used, then authkeeper doctor --adopt";
     Finding::error("home", Exit::Config, what, mend)
+}
+
+/// A key that is to go and did not yet is one more that opens all.
+pub(super) fn key(changing: bool) -> Finding {
+    if !changing {
+        return Finding::ok("key", "one key seals and opens everything");
+    }
+    let what = "a rotation of the key is not over: the key file holds the old key beside the new one, and something may be \
+                sealed with it";
+    Finding::warning("key", what, "authkeeper rotate-key goes on with it")
 }
 
 /// Nobody but this user may read any of it.
@@ -192,8 +206,8 @@ pub(super) fn leftovers(journals: &[(String, u64)], claims: &[String]) -> Option
     let orphans: Vec<&(String, u64)> = journals.iter().filter(orphaned).collect();
     let oldest = orphans.iter().map(|(_, age)| *age).max()?;
     let what = format!(
-        "{} journals of attempts that no claim names any more, the oldest of {} ago",
-        orphans.len(),
+        "{} of attempts that no claim names any more, the oldest of {} ago",
+        count(orphans.len(), "journal"),
         span(oldest)
     );
     let mend = "the next refresh of each of their grants reads them and clears them away; once every connection works, what \
@@ -328,7 +342,7 @@ mod tests {
             ("g3.c".to_owned(), 10),
         ];
         let found = leftovers(&journals, &["a".to_owned()]).unwrap();
-        assert!(found.what.starts_with("1 journals"), "{found:?}");
+        assert!(found.what.starts_with("1 journal of"), "{found:?}");
         assert!(leftovers(&journals, &["a".to_owned(), "b".to_owned()]).is_none());
     }
 }

@@ -12,6 +12,7 @@ use authkeeper::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    bounded,
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
@@ -20,6 +21,8 @@ use crate::{
 
 /// The form of a snapshot; another one can't be compared with.
 const FORMAT: u64 = 1;
+/// No snapshot is longer.
+const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// One difference.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,7 +131,7 @@ fn read(path: &Path) -> Result<Value, Failure> {
         let next = "write it there with: authkeeper doctor --snapshot > FILE";
         Failure::new(Exit::Data, format!("{}: {why}", path.display()), next)
     };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = bounded::read(path, LONGEST).map_err(|error| unreadable(error.to_string()))?;
     let value: Value =
         serde_json::from_str(&text).map_err(|error| unreadable(format!("no snapshot: {error}")))?;
     if value["profile"] != FORMAT {

@@ -76,7 +76,9 @@ pub(super) async fn ask(
     }
     let mut providers: Vec<Provider> = providers.into_values().collect();
     for provider in &mut providers {
-        provider.logged_skew_s = last_skew(log, &provider.names);
+        let connections = inspections.iter().map(|one| &one.status.connection);
+        let own = connections.filter(|one| one.issuer.as_str() == provider.issuer);
+        provider.logged_skew_s = last_skew(log, &own.collect::<Vec<_>>());
     }
     providers
 }
@@ -100,12 +102,9 @@ async fn answer(runtime: Runtime, connection: Connection) -> (String, Answer) {
     (connection.issuer.as_str().to_owned(), answer)
 }
 
-fn last_skew(log: &[PastDecision], names: &[String]) -> Option<i64> {
-    let mut told = log
-        .iter()
-        .rev()
-        .filter(|line| names.contains(&line.connection));
-    told.find_map(|line| line.skew_s)
+fn last_skew(log: &[PastDecision], connections: &[&Connection]) -> Option<i64> {
+    let own = |line: &&PastDecision| connections.iter().any(|one| line.is_of(one));
+    log.iter().rev().filter(own).find_map(|line| line.skew_s)
 }
 
 impl Provider {

@@ -7,7 +7,12 @@ use authkeeper::store::{
 };
 use serde_json::json;
 
-use crate::{exit::Exit, failure::Failure, output::Output, settings::Settings};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    output::{self, Output},
+    settings::Settings,
+};
 
 pub(super) fn repaired_json(saved: &Salvaged) -> serde_json::Value {
     let rows = saved.rows.iter();
@@ -66,17 +71,18 @@ fn unsaved(error: StoreError, settings: &Settings) -> Failure {
 }
 
 fn tell(saved: &Salvaged, output: Output) {
-    let count = |name: &str| {
+    let rows = |name: &str| {
         let row = saved.rows.iter().find(|(table, _)| table == name);
-        row.map_or(0, |(_, n)| *n)
+        row.map_or(0, |(_, n)| usize::try_from(*n).unwrap_or(usize::MAX))
     };
-    let (connections, grants) = (count("connection"), count("grant_family"));
     output.data(&format!(
-        "{connections} connections, {grants} grants and {} clients were saved; the damaged file is kept at {}",
-        count("registration"),
+        "{}, {} and {} were saved; the damaged file is kept at {}",
+        output::count(rows("connection"), "connection"),
+        output::count(rows("grant_family"), "grant"),
+        output::count(rows("registration"), "client"),
         saved.kept_at.display()
     ));
-    output.say(if connections == 0 {
+    output.say(if rows("connection") == 0 {
         "No connection could be saved: authkeeper connect each one again, or restore the store from a backup."
     } else {
         "What authkeeper status does not list was lost: authkeeper connect adds it again. A grant that was damaged \

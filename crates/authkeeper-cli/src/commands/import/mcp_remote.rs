@@ -2,7 +2,6 @@
 //! MD5 of the server's URL. Versions before it used a folder a version.
 
 use std::{
-    io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,7 +16,7 @@ use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 
-use crate::{app::App, args::ImportArgs, exit::Exit, failure::Failure};
+use crate::{app::App, args::ImportArgs, bounded, exit::Exit, failure::Failure};
 
 /// No file of mcp-remote's is longer.
 const LONGEST: u64 = 1024 * 1024;
@@ -87,9 +86,9 @@ impl Stored {
             auth_method: method.as_deref().and_then(ClientAuthMethod::parse),
             ..GivenClient::default()
         };
-        connect.scope = text(&self.tokens, "scope")
-            .or_else(|| text(&self.tokens, "requested_scope"))
-            .map(Scope::new);
+        let stored = text(&self.tokens, "scope").or_else(|| text(&self.tokens, "requested_scope"));
+        // What was typed is what is meant.
+        connect.scope = connect.scope.or(stored.map(Scope::new));
         let mut request = ImportRequest::new(connect, refresh.into());
         request.tokens = self.living(now);
         Ok(request)
@@ -141,12 +140,6 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn json_of(path: &Path) -> Result<Value, Failure> {
-    let read = || {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(LONGEST).read_to_string(&mut text)?;
-        std::io::Result::Ok(text)
-    };
     let wrong = |why: String| {
         let what = format!("{} can't be read: {why}", path.display());
         Failure::new(
@@ -155,7 +148,7 @@ fn json_of(path: &Path) -> Result<Value, Failure> {
             "sign in anew: authkeeper connect NAME URL",
         )
     };
-    let text = read().map_err(|error| wrong(error.to_string()))?;
+    let text = bounded::read(path, LONGEST).map_err(|error| wrong(error.to_string()))?;
     serde_json::from_str(&text).map_err(|_json| wrong("it is no JSON".to_owned()))
 }
 
@@ -171,7 +164,47 @@ fn hash(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use authkeeper::{http::HttpUrl, model::ConnectionName};
+    use serde_json::json;
+
     use super::*;
+
+    fn asked(scope: Option<&str>) -> Option<String> {
+        let name = ConnectionName::parse("notion").unwrap();
+        let url = HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let mut connect = ConnectRequest::new(name, url);
+        connect.scope = scope.map(Scope::new);
+        let stored = Stored {
+            tokens: json!({"refresh_token": "r", "scope": "stored"}),
+            client: json!({"client_id": "c"}),
+            at: PathBuf::new(),
+            modified: None,
+        };
+        let request = stored.request(connect, Timestamp::UNIX_EPOCH).unwrap();
+        request.connect.scope.map(|scope| scope.as_str().to_owned())
+    }
+
+    #[test]
+    fn the_scope_that_was_typed_is_asked_for_and_not_the_stored_one() {
+        assert_eq!(asked(Some("typed")), Some("typed".to_owned()));
+        assert_eq!(asked(None), Some("stored".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_said_to_be_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x_tokens.json");
+        // Cut at the bound it would be JSON still.
+        let mut text = "1".to_owned();
+        text.extend(std::iter::repeat_n(' ', 1024 * 1024));
+        std::fs::write(&path, text).unwrap();
+        let failure = json_of(&path).unwrap_err();
+        assert!(
+            failure.what.contains("longer than 1024 KiB"),
+            "{}",
+            failure.what
+        );
+    }
 
     #[test]
     fn files_are_named_as_mcp_remote_names_them() {

@@ -11,6 +11,7 @@ mod live;
 mod noticing;
 mod outcomes;
 mod parts;
+mod seal_key;
 mod second_chances;
 mod server;
 mod timing;

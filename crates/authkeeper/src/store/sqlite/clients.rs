@@ -6,7 +6,10 @@ use super::{
     SqliteStore,
     rows::{self, millis, stored},
 };
-use crate::model::{ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, Provider};
+use crate::{
+    model::{ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, Provider},
+    store::seal::Sealed,
+};
 
 /// How many secrets of one client are kept beside what was refused: a provider lets two be good at once, seldom three.
 const MOST_SECRETS: u64 = 4;
@@ -15,8 +18,8 @@ const MOST_SECRETS: u64 = 4;
 pub(super) struct SealedClient {
     client: ClientRegistration,
     /// Those that are not kept yet, in the order in which they are tried, with their end.
-    new_secrets: Vec<(Vec<u8>, Option<i64>)>,
-    private_key: Option<Vec<u8>>,
+    new_secrets: Vec<(Sealed, Option<i64>)>,
+    private_key: Option<Sealed>,
 }
 
 impl SqliteStore {

@@ -33,9 +33,7 @@ ALTER TABLE connection ADD COLUMN check_url TEXT;
 
 ALTER TABLE grant_family ADD COLUMN grant_type TEXT NOT NULL DEFAULT 'authorization_code';
 ALTER TABLE grant_family ADD COLUMN refresh_mark BLOB;
-CREATE INDEX grant_of_token ON grant_family (refresh_mark) WHERE refresh_mark IS NOT NULL;
 ALTER TABLE grant_family ADD COLUMN first_mark BLOB;
-CREATE INDEX grant_by_first_token ON grant_family (first_mark) WHERE first_mark IS NOT NULL;
 ALTER TABLE grant_family ADD COLUMN standby_key BLOB;
 ALTER TABLE grant_family ADD COLUMN standby_generation INTEGER;
 ALTER TABLE grant_family ADD COLUMN standby_until INTEGER;

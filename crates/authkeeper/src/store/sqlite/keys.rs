@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::{AccessToken, ENDLESS, Generation, Grant, GrantId, LifetimeSource, Moment},
     secret::SecretString,
-    store::{NewKey, Result, Store as _},
+    store::{NewKey, Result, Store as _, seal::Sealed},
 };
 
 impl SqliteStore {
@@ -105,7 +105,7 @@ impl SqliteStore {
 }
 
 struct SealedStandby {
-    secret: Vec<u8>,
+    secret: Sealed,
     generation: Generation,
     until: i64,
     refused: Option<i64>,
@@ -131,7 +131,7 @@ fn put_standby(
 
 struct NextKey {
     grant: GrantId,
-    sealed: Vec<u8>,
+    sealed: Sealed,
     access: AccessToken,
 }
 

@@ -7,7 +7,9 @@ mod clients;
 mod history;
 mod home;
 mod keys;
+mod marks;
 mod notices;
+mod reseal;
 mod rows;
 mod salvage;
 mod sign_in;
@@ -36,9 +38,9 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Result,
-    SignedIn, Spend, Store, StoreError, Use, place,
-    seal::{Belongs, Sealer, load_key, unusable},
+    CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Resealed,
+    Result, SignedIn, Spend, Store, StoreError, Use, place,
+    seal::{Belongs, Sealed, Sealer, unusable},
 };
 use crate::{
     clock::Seams,
@@ -47,7 +49,7 @@ use crate::{
         Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Notice, Noticed,
         Provider, ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
-    secret::SecretString,
+    secret::{Secret, SecretString},
 };
 
 /// Today's format, as an empty file gets it.
@@ -83,6 +85,7 @@ const SELECT_GRANT: &str = "SELECT g.*, a.secret AS a_secret, a.lineage AS a_lin
 pub struct SqliteStore {
     path: PathBuf,
     sealer: Sealer,
+    mark_key: Secret<[u8; 32]>,
     reader: Mutex<Sqlite>,
     writer: OnceLock<Writer>,
     epoch: Arc<Epoch>,
@@ -106,12 +109,13 @@ impl SqliteStore {
     pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
         place::check(path)?;
         let sealed_before = path.exists();
-        let key_secret = load_key(key, path, !sealed_before, seams)?;
-        let sealer = Sealer::new(key_secret, seams.clone());
+        let sealer = Sealer::load(key, path, !sealed_before, seams)?;
         let place = path.display().to_string();
         let mut reader = open_connection(path)?;
         migrate(&mut reader, &place, &sealer)?;
         check_key(&reader, &place, key, &sealer)?;
+        let mark_key = marks::key(&reader, &sealer, seams);
+        let mark_key = mark_key.map_err(|error| fault(&place, &error))?;
         let at_home = home::is_at_home(&reader, &Home::of(path));
         let at_home = at_home.map_err(|error| fault(&place, &error))?;
         let query_only = reader.pragma_update(None, "query_only", true);
@@ -121,6 +125,7 @@ impl SqliteStore {
         Ok(Self {
             path: path.to_owned(),
             sealer,
+            mark_key,
             reader,
             writer: OnceLock::new(),
             epoch: Arc::default(),
@@ -182,7 +187,7 @@ impl SqliteStore {
         })
     }
 
-    fn seal(&self, belongs: Belongs<'_>, secret: &SecretString) -> Vec<u8> {
+    fn seal(&self, belongs: Belongs<'_>, secret: &SecretString) -> Sealed {
         #[expect(clippy::disallowed_methods, reason = "the secret is sealed")]
         self.sealer.seal(belongs, secret.expose().as_bytes())
     }
@@ -327,10 +332,12 @@ fn compact(schema: &str) -> String {
     let lines = schema
         .lines()
         .map(|line| line.split("--").next().unwrap_or_default());
-    lines
-        .flat_map(str::split_whitespace)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    let text = words.join(" ");
+    text.replace(", ", ",")
+        .replace(" (", "(")
+        .replace("( ", "(")
+        .replace(" )", ")")
 }
 
 fn check_key(connection: &Sqlite, place: &str, key: &Path, sealer: &Sealer) -> Result<()> {
@@ -443,20 +450,13 @@ fn put_access(
 
 /// A new refresh token, sealed for the generation it came with; none leaves the old one.
 struct SealedRefresh {
-    sealed: Vec<u8>,
+    sealed: Sealed,
     mark: Vec<u8>,
     generation: i64,
     expires: Option<i64>,
 }
 
 impl SqliteStore {
-    #[expect(clippy::disallowed_methods, reason = "the store marks what it seals")]
-    fn mark(&self, refresh: &SecretString) -> Vec<u8> {
-        self.sealer
-            .mark("refresh_token", refresh.expose().as_bytes())
-            .to_vec()
-    }
-
     fn seal_refresh(
         &self,
         grant: &GrantId,
@@ -472,7 +472,7 @@ impl SqliteStore {
         }
     }
 
-    fn seal_access(&self, grant: &GrantId, token: &AccessToken) -> Vec<u8> {
+    fn seal_access(&self, grant: &GrantId, token: &AccessToken) -> Sealed {
         self.seal(
             rows::access_belongs(grant.as_str(), token.generation.0),
             &token.secret,
@@ -956,6 +956,10 @@ impl Store for SqliteStore {
 
     async fn fall_back(&self, grant: &GrantId, refused: Generation, at: Moment) -> Result<bool> {
         self.put_standby_back(grant, refused, at).await
+    }
+
+    async fn reseal(&self) -> Result<Resealed> {
+        self.reseal_rows().await
     }
 
     async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::{
     secret::SecretString,
     store::{
         PendingSignIn,
-        seal::{Belongs, Sealer},
+        seal::{Belongs, Sealed, Sealer},
     },
 };
 
@@ -198,6 +198,12 @@ pub(super) fn access_belongs(grant: &str, generation: u64) -> Belongs<'_> {
         record: grant,
         field: "access_token",
         generation,
+    }
+}
+
+impl rusqlite::ToSql for Sealed {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        (**self).to_sql()
     }
 }
 

@@ -49,7 +49,8 @@ CREATE TABLE connection (
     created   INTEGER NOT NULL
 ) STRICT;
 
--- Lineage, generation, lifecycle and claim are four things, never one state word.
+-- Lineage, generation, lifecycle and claim are four things, never one state word. Marks have no index: a sign-in looks
+-- through one machine's grants, and the schema has to fit the file's first page.
 CREATE TABLE grant_family (
     id              TEXT PRIMARY KEY,
     issuer          TEXT NOT NULL,
@@ -80,9 +81,6 @@ CREATE TABLE grant_family (
     claim_unknown   TEXT,
     claim_unknown_since TEXT
 ) STRICT;
-
-CREATE INDEX grant_of_token ON grant_family (refresh_mark) WHERE refresh_mark IS NOT NULL;
-CREATE INDEX grant_by_first_token ON grant_family (first_mark) WHERE first_mark IS NOT NULL;
 
 -- Access tokens are a grant's children, keyed by scope and resource ('' is the grant's own).
 CREATE TABLE access_token (

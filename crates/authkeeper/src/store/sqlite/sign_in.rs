@@ -12,7 +12,7 @@ use crate::{
         AccessToken, ClientId, Connection, ConnectionName, Generation, Grant, GrantId,
         GrantLifecycle, Issuer, Lineage, Provider,
     },
-    store::{Brought, Result, SignedIn, Store as _, may_share},
+    store::{Brought, Result, SignedIn, Store as _, may_share, seal},
 };
 
 /// The grant that a sign-in goes to, as it was when it was looked up.
@@ -35,7 +35,7 @@ struct Sealed {
     generation: Generation,
     client: Option<(Provider, clients::SealedClient)>,
     refresh: Option<SealedRefresh>,
-    access: Option<(Vec<u8>, AccessToken)>,
+    access: Option<(seal::Sealed, AccessToken)>,
 }
 
 impl SqliteStore {

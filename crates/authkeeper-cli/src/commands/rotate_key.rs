@@ -1,0 +1,79 @@
+//! `rotate-key`: everything sealed with another key, while other processes work.
+
+use authkeeper::{seal_key::KeyChange, store::Resealed};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    args::RotateKeyArgs,
+    exit::Exit,
+    failure::Failure,
+    output::{Paint, count},
+};
+
+pub(crate) async fn rotate_key(app: &App, args: &RotateKeyArgs) -> Result<(), Failure> {
+    let change = app.runtime.change_seal_key(args.wait).await?;
+    if app.output.json {
+        app.output.data_json(&json_of(&change));
+    } else {
+        app.output.say(&said(&change));
+    }
+    if !change.retired {
+        return Err(unfinished(&change));
+    }
+    if !app.output.json {
+        let good = app.output.paint_err(Paint::Good, "retired");
+        let line =
+            format!("The old key is {good}: nothing is sealed with it, and no process holds it.");
+        app.output.say(&line);
+    }
+    Ok(())
+}
+
+/// What was done, whether or not that was all.
+fn said(change: &KeyChange) -> String {
+    let begun = if change.resumed {
+        "Went on with the new key that an earlier rotate-key had made."
+    } else {
+        "A new key is in use."
+    };
+    let anew = format!(
+        "Sealed anew: {} in the store, {} and {} beside it.",
+        count(change.rows.anew, "value"),
+        count(change.answers.anew, "answer"),
+        count(change.journals.anew, "journal"),
+    );
+    match change.rows.broken + change.answers.broken + change.journals.broken {
+        0 => format!("{begun} {anew}"),
+        broken => {
+            let broken = count(broken, "value");
+            format!(
+                "{begun} {anew} {broken} could be opened with no key, damaged before, and stayed as found."
+            )
+        }
+    }
+}
+
+fn unfinished(change: &KeyChange) -> Failure {
+    let why = if change.held {
+        "a process that began before still holds it".to_owned()
+    } else {
+        let refreshes = count(change.journals.in_use, "refresh");
+        format!("it sealed the answer of {refreshes} under way")
+    };
+    let what = format!("the new key is in use, but the old one can't go yet: {why}");
+    let next = "everything works meanwhile; run authkeeper rotate-key again later, or have it wait with --wait 10m";
+    Failure::new(Exit::Person, what, next)
+}
+
+fn json_of(change: &KeyChange) -> Value {
+    let of = |one: Resealed| json!({"anew": one.anew, "in_use": one.in_use, "broken": one.broken});
+    json!({
+        "retired": change.retired,
+        "resumed": change.resumed,
+        "old_key_held": change.held,
+        "rows": of(change.rows),
+        "answers": of(change.answers),
+        "journals": of(change.journals),
+    })
+}
