@@ -1,7 +1,10 @@
 //! A folder with a store in it, a clock that can be moved, and connections.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,6 +13,7 @@ use authkeeper::{
     clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
     http::HttpUrl,
+    live::LiveToken,
     model::{ClientId, ConnectionName, LifetimeSource, Moment, TokenSet},
     oauth::register::GivenClient,
     runtime::{IssuedToken, Runtime, Settings, TokenRequest},
@@ -30,6 +34,9 @@ pub const LIFETIME: Duration = Duration::from_hours(1);
 pub struct Ahead {
     real: SystemClock,
     by: Mutex<Duration>,
+    ticks_by: AtomicU64,
+    /// Where the ticks stand still; zero while they go on.
+    stopped_at: AtomicU64,
 }
 
 #[async_trait]
@@ -44,6 +51,13 @@ impl Clock for Ahead {
 
     async fn sleep(&self, duration: Duration) {
         self.real.sleep(duration).await;
+    }
+
+    fn ticks(&self) -> u64 {
+        match self.stopped_at.load(Ordering::Relaxed) {
+            0 => self.real.ticks() + self.ticks_by.load(Ordering::Relaxed),
+            ticks => ticks,
+        }
     }
 }
 
@@ -70,6 +84,8 @@ impl Machine {
         let clock = Arc::new(Ahead {
             real: SystemClock::new(),
             by: Mutex::default(),
+            ticks_by: AtomicU64::new(0),
+            stopped_at: AtomicU64::new(0),
         });
         let seams = Seams {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -125,10 +141,44 @@ impl Machine {
     /// Moves both clocks forward.
     pub fn advance(&self, by: Duration) {
         *self.clock.by.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.clock.ticks_by.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Stops the ticks: however slow this machine is, no look at the store is due. It is looked at just before.
+    ///
+    /// # Panics
+    ///
+    /// When there is no token.
+    pub async fn stop(&self, connection: &str) {
+        self.advance(Duration::from_millis(60));
+        self.ask(connection).await.expect("it is good");
+        let ticks = self.clock.ticks();
+        self.clock.stopped_at.store(ticks, Ordering::Relaxed);
+    }
+
+    /// Writes to the store what has nothing to do with the token.
+    ///
+    /// # Panics
+    ///
+    /// When there is no room.
+    pub async fn write_something(&self, number: u32) {
+        let run = self.runtime.begin_task(&format!("process {number}")).await;
+        run.expect("room");
+    }
+
+    /// One caller's own handle of a connection's token.
+    ///
+    /// # Panics
+    ///
+    /// When there is no token.
+    pub async fn live(&self, connection: &str) -> LiveToken {
+        let token = self.runtime.live_token(&name(connection)).await;
+        token.expect("it is good")
     }
 
     /// Asks for a connection's token.
-    pub async fn ask(&self, connection: &str) -> Result<IssuedToken, TokenError> {
+    pub async fn ask(&self, connection: &str) -> Result<Arc<IssuedToken>, TokenError> {
         let request = TokenRequest::new(name(connection));
         self.runtime.access_token(&request).await
     }

@@ -18,6 +18,7 @@ use http::{HeaderMap, StatusCode};
 #[derive(Debug, Default)]
 pub struct Provider {
     round_trip: Duration,
+    attempts: AtomicU64,
     requests: AtomicU64,
     dead: AtomicBool,
 }
@@ -34,6 +35,11 @@ impl Provider {
     /// How many requests came.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// How often somebody tried to reach it.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Ordering::SeqCst)
     }
 
     /// From now on nothing answers.
@@ -63,6 +69,7 @@ struct Line(Arc<Provider>);
 #[async_trait]
 impl Transport for Wire {
     async fn connect(&self, url: &HttpUrl, _: Reach) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.0.attempts.fetch_add(1, Ordering::SeqCst);
         if self.0.dead.load(Ordering::SeqCst) {
             return Err(ConnectError::Unreachable {
                 host: url.host().to_owned(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Prints one figure.
 #[expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 pub fn figure(what: &str, value: &str) {
@@ -40,4 +42,44 @@ impl Watch {
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// Counts only the time on a core: what others do on the same machine is left out.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreWatch {
+    of: ClockId,
+    began: Duration,
+}
+
+impl CoreWatch {
+    /// Starts one for this thread.
+    #[must_use]
+    pub fn of_this_thread() -> Self {
+        Self::start(ClockId::ThreadCPUTime)
+    }
+
+    /// Starts one for all threads of this process.
+    #[must_use]
+    pub fn of_all_threads() -> Self {
+        Self::start(ClockId::ProcessCPUTime)
+    }
+
+    fn start(of: ClockId) -> Self {
+        let began = on_core(of);
+        Self { of, began }
+    }
+
+    /// How long it has been on a core since; of several threads the sum.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        on_core(self.of).saturating_sub(self.began)
+    }
+}
+
+fn on_core(of: ClockId) -> Duration {
+    let spent = clock_gettime(of);
+    Duration::new(
+        u64::try_from(spent.tv_sec).unwrap_or_default(),
+        u32::try_from(spent.tv_nsec).unwrap_or_default(),
+    )
 }

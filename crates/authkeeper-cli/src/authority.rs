@@ -86,10 +86,10 @@ impl Authority for Keeping {
         let request = TokenRequest::new(connection.clone()).after_401(rejected);
         match self.runtime.access_token(&request).await {
             Ok(token) => Ok(CarryToken {
-                secret: token.secret,
+                secret: token.secret.clone(),
                 generation: token.generation,
-                url: token.url,
-                presentation: token.presentation,
+                url: token.url.clone(),
+                presentation: token.presentation.clone(),
             }),
             Err(error) => Err(refusal(error)),
         }

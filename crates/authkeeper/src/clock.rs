@@ -10,6 +10,8 @@ use crate::model::{BootId, BootStamp, Moment};
 /// The longest any task sleeps before it looks at both clocks again (a suspend or an NTP step makes longer sleeps lie).
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
+const NANOS: u64 = 1_000_000_000;
+
 /// The two clocks a lifetime is judged by, and sleeping.
 #[async_trait]
 pub trait Clock: Send + Sync + 'static {
@@ -17,6 +19,11 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Moment;
     /// Waits about this long, never longer than [`LONGEST_SLEEP`].
     async fn sleep(&self, duration: Duration);
+    /// How many nanoseconds this machine has run: for short spans, many times a second. It never goes back, counts on while
+    /// a process is stopped, may stand still while the machine is suspended, and may be a few milliseconds behind.
+    fn ticks(&self) -> u64 {
+        u64::try_from(self.now().boot.since.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// Where unguessable values and jitter come from.
@@ -72,6 +79,13 @@ impl Clock for SystemClock {
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration.min(LONGEST_SLEEP)).await;
+    }
+
+    /// The kernel's coarse clock: some nanoseconds to read, and at most one of its ticks behind (10 ms at 100 Hz).
+    fn ticks(&self) -> u64 {
+        let ran = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let part = |digits: i64| u64::try_from(digits).unwrap_or_default();
+        part(ran.tv_sec) * NANOS + part(ran.tv_nsec)
     }
 }
 

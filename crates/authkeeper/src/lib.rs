@@ -18,6 +18,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
+//! | [`live`] | tokens handed out from memory while nothing has changed |
 //! | [`inspect`] | looking at all of it without changing any |
 //! | [`seal_key`] | another key for all that is sealed, while other processes work |
 //! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
@@ -57,6 +58,7 @@ pub mod fault;
 pub mod fuzz;
 pub mod http;
 pub mod inspect;
+pub mod live;
 pub mod model;
 pub mod near;
 pub mod oauth;
@@ -64,6 +66,7 @@ pub mod refresh;
 pub mod runtime;
 pub mod seal_key;
 pub mod secret;
+mod serving;
 mod shown;
 pub mod signin;
 pub mod store;

@@ -9,6 +9,7 @@ use crate::{
     clock::Seams,
     error::TokenError,
     http::Transport,
+    live::Live,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Event, FailedCall,
         Generation, Grant, GrantLifecycle, GrantType, Presentation, Resource, Scope, TaskId,
@@ -17,22 +18,20 @@ use crate::{
     refresh::{
         RefreshRules, Tools, Whose,
         claim::Goal,
-        decide::{self, Ask, OwnerState, Refusal, Verdict},
+        decide::{self, Ask},
         evidence::Findings,
         flight::{End, Flights},
-        log::{Decision, DecisionLog},
+        log::DecisionLog,
         shelf::Shelf,
-        standing,
     },
     secret::SecretString,
     store::{
-        CarriedCall, StoreError,
+        CarriedCall, StoreError, Use,
         owners::{Owners, private_folder},
         place,
         seal::unusable,
         sqlite::SqliteStore,
     },
-    trouble,
 };
 
 /// Where things are.
@@ -77,6 +76,17 @@ impl TokenRequest {
             connection,
             min_ttl: None,
             rejected: None,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &ConnectionName {
+        &self.connection
+    }
+
+    pub(crate) fn ask(&self) -> Ask {
+        Ask {
+            min_ttl: self.min_ttl,
+            rejected: self.rejected,
         }
     }
 
@@ -171,6 +181,7 @@ impl ConnectionStatus {
 pub struct Runtime {
     pub(crate) tools: Arc<Tools>,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) live: Arc<Live>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -181,9 +192,6 @@ impl std::fmt::Debug for Runtime {
 
 /// How long ahead a key's owner is told that it should be replaced.
 pub const ROTATION_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-/// How often one call may meet a state that changed under it before it gives up.
-const ROUNDS: usize = 4;
 
 impl Runtime {
     /// Opens the store and its folder, making both where they are not.
@@ -217,303 +225,9 @@ impl Runtime {
         });
         Ok(Self {
             flights: Flights::new(Arc::clone(&tools)),
+            live: Live::new(Arc::clone(&tools.seams.clock), &*tools.store),
             tools,
         })
-    }
-
-    /// A token that may be presented now, or what has to happen before there is one.
-    pub async fn access_token(&self, request: &TokenRequest) -> Result<IssuedToken, TokenError> {
-        let mut ended = None;
-        for _ in 0..ROUNDS {
-            let (connection, grant) = self.find(&request.connection).await?;
-            let whose = Whose::of(&connection);
-            let now = self.tools.seams.clock.now();
-            let ask = Ask {
-                min_ttl: request.min_ttl,
-                rejected: request.rejected,
-            };
-            let standing = self.tools.standing(whose.provider.as_deref(), &grant);
-            let verdict = decide::serve(standing, ask, now);
-            self.log(&whose, &grant, verdict);
-            match (verdict, ended) {
-                (Verdict::Serve, _) => {
-                    self.recover_behind(&whose, &grant);
-                    self.warn_of_rotation(&whose, &grant).await;
-                    return self.issue(&connection, &grant, request);
-                }
-                (Verdict::ServeAndRefresh(why), _) => {
-                    if !self.is_cared_for(&grant) {
-                        self.flights.start(&whose, Goal::of(&grant), why);
-                    }
-                    return self.issue(&connection, &grant, request);
-                }
-                (Verdict::Refuse(Refusal::Reauthorize(_)), end)
-                    if end.is_none()
-                        && grant.refresh.is_some()
-                        && decide::probe_due(&grant.lifecycle, grant.probed, now) =>
-                {
-                    let why = decide::Why::Probe;
-                    ended = Some(self.flights.refresh(&whose, Goal::of(&grant), why).await);
-                }
-                (Verdict::Refuse(refusal), _) => {
-                    self.retire_dead(&grant, request).await?;
-                    return Err(self.refused(&whose, &grant, refusal).await?);
-                }
-                (Verdict::FallBack, end) => {
-                    self.fall_back(&whose, &grant).await?;
-                    ended = end;
-                }
-                (Verdict::RefreshFirst(_), Some(end)) => {
-                    return self.without(&connection, &grant, request, end);
-                }
-                (Verdict::RefreshFirst(why), None) => {
-                    match self.flights.refresh(&whose, Goal::of(&grant), why).await {
-                        End::Fresh | End::Refused | End::Withdrawn => ended = None,
-                        failed => ended = Some(failed),
-                    }
-                }
-            }
-        }
-        Err(TokenError::Unavailable {
-            why: "the connection kept changing".to_owned(),
-            retry_after: None,
-        })
-    }
-
-    /// A new API key was refused and the one before it is still good: that one serves, and its owner is told.
-    async fn fall_back(&self, whose: &Whose, grant: &Grant) -> Result<(), TokenError> {
-        let now = self.tools.seams.clock.now();
-        let store = &self.tools.store;
-        if store.fall_back(&grant.id, grant.generation, now).await? {
-            let trace_id = self.tools.seams.random_id();
-            let record = trouble::fell_back_record(whose, grant, now.wall, &trace_id);
-            trouble::keep(&self.tools, grant, record).await?;
-        }
-        Ok(())
-    }
-
-    /// A key's owner is told ahead of its day, once.
-    async fn warn_of_rotation(&self, whose: &Whose, grant: &Grant) {
-        let now = self.now();
-        let near = |by: &Timestamp| by.duration_since(now) <= ROTATION_WARNING;
-        let Some(by) = grant.rotate_by.filter(near) else {
-            return;
-        };
-        let told = |trouble: &Trouble| {
-            trouble.record.event == Event::RotationDue
-                && trouble.record.connection == whose.connection.as_str()
-        };
-        let open = self.tools.store.troubles().await.unwrap_or_default();
-        if open.iter().any(told) {
-            return;
-        }
-        let trace_id = self.tools.seams.random_id();
-        let record = trouble::rotation_due_record(whose, grant, (by, now), &trace_id);
-        // The key is good: a store that can't keep the warning must not keep the key from its caller.
-        if let Err(error) = trouble::keep(&self.tools, grant, record).await {
-            tracing::warn!(%error, "a warning can't be kept");
-        }
-    }
-
-    /// A refresh was wanted and did not come: a token that is still good serves all the same (rule 2).
-    fn without(
-        &self,
-        connection: &Connection,
-        grant: &Grant,
-        request: &TokenRequest,
-        end: End,
-    ) -> Result<IssuedToken, TokenError> {
-        let now = self.tools.seams.clock.now();
-        let good = grant.access.as_ref().is_some_and(|token| {
-            !token.left(now).is_zero() && request.rejected.is_none_or(|old| token.generation > old)
-        });
-        if good {
-            return self.issue(connection, grant, request);
-        }
-        Err(Self::failed(connection, grant, end, now.wall))
-    }
-
-    /// What a caller hears of a refresh that brought no token.
-    fn failed(connection: &Connection, grant: &Grant, end: End, now: Timestamp) -> TokenError {
-        match end {
-            End::Uncertain { kind, resend_in } => TokenError::Uncertain {
-                record: Box::new(trouble::uncertain_record(
-                    &Whose::of(connection),
-                    grant,
-                    kind,
-                    now,
-                    "",
-                )),
-                retry_after: resend_in,
-            },
-            End::Client(refused) => TokenError::ClientRefused {
-                issuer: grant.issuer.clone(),
-                client_id: grant.client_id.clone(),
-                refused,
-            },
-            End::Request(refused) => TokenError::RequestRefused {
-                issuer: grant.issuer.clone(),
-                refused,
-            },
-            End::Store(error) => TokenError::Store(error),
-            End::Later { why, retry_after } => TokenError::Unavailable { why, retry_after },
-            End::Fresh | End::Refused | End::Withdrawn => TokenError::Unavailable {
-                why: "the connection kept changing".to_owned(),
-                retry_after: None,
-            },
-        }
-    }
-
-    /// Whether another living process is refreshing already: then nobody with a good token in hand needs to wait for it.
-    fn is_cared_for(&self, grant: &Grant) -> bool {
-        grant.claim.as_ref().is_some_and(|claim| {
-            claim.phase == ClaimPhase::Spending
-                && !self.tools.owners.is_me(&claim.owner)
-                && self.tools.owners.state(&claim.owner) == OwnerState::Alive
-        })
-    }
-
-    /// An answer that was lost is looked after even while the current token serves.
-    fn recover_behind(&self, whose: &Whose, grant: &Grant) {
-        if grant.claim.is_some() && !self.is_cared_for(grant) && standing(grant).refreshable {
-            self.flights
-                .start(whose, Goal::of(grant), decide::Why::Recovery);
-        }
-    }
-
-    /// The token got a 401 and nothing can replace it: whatever its clock says, it is handed out no more.
-    async fn retire_dead(&self, grant: &Grant, request: &TokenRequest) -> Result<(), StoreError> {
-        let over = matches!(
-            grant.lifecycle,
-            GrantLifecycle::ReauthorizationRequired { .. }
-        );
-        match (&grant.access, request.rejected) {
-            (Some(token), Some(rejected)) if over && token.generation <= rejected => {
-                self.tools
-                    .store
-                    .retire_access(&grant.id, token.generation)
-                    .await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn refused(
-        &self,
-        whose: &Whose,
-        grant: &Grant,
-        refusal: Refusal,
-    ) -> Result<TokenError, TokenError> {
-        let now = self.tools.seams.clock.now().wall;
-        let trace_id = self.tools.seams.random_id();
-        match refusal {
-            Refusal::Reauthorize(reason) => {
-                let since = match &grant.lifecycle {
-                    GrantLifecycle::ReauthorizationRequired { since, .. } => *since,
-                    _ => now,
-                };
-                let times = (since, now);
-                let record = trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
-                trouble::keep(&self.tools, grant, record.clone()).await?;
-                Ok(TokenError::ReauthorizationRequired {
-                    record: Box::new(record),
-                })
-            }
-            Refusal::Rejected => {
-                let record = trouble::rejected_record(whose, grant, now, &trace_id);
-                trouble::keep(&self.tools, grant, record.clone()).await?;
-                Ok(TokenError::Rejected {
-                    record: Box::new(record),
-                })
-            }
-            Refusal::Suspended(reason) => {
-                let since = match &grant.lifecycle {
-                    GrantLifecycle::Suspended { since, .. } => *since,
-                    _ => now,
-                };
-                let times = (since, now);
-                let record = trouble::suspended_record(whose, grant, reason, times, &trace_id);
-                Ok(TokenError::Suspended {
-                    record: Box::new(record),
-                    reason,
-                })
-            }
-            Refusal::Revoked => Ok(TokenError::NoSuchConnection {
-                name: whose.connection.clone(),
-            }),
-        }
-    }
-
-    fn issue(
-        &self,
-        connection: &Connection,
-        grant: &Grant,
-        request: &TokenRequest,
-    ) -> Result<IssuedToken, TokenError> {
-        let now = self.tools.seams.clock.now();
-        let token = grant
-            .access
-            .as_ref()
-            .ok_or_else(|| TokenError::Unavailable {
-                why: "there is no access token".to_owned(),
-                retry_after: None,
-            })?;
-        Ok(IssuedToken {
-            secret: token.secret.clone(),
-            generation: token.generation,
-            issued_at: token.issued.wall,
-            expires_at: token.expires_at(),
-            scope: token.scope.clone().or_else(|| connection.scope.clone()),
-            resource: token.resource.clone(),
-            url: connection.url.clone(),
-            presentation: connection.presentation.clone(),
-            min_ttl_met: request
-                .min_ttl
-                .is_none_or(|wanted| token.left(now) >= wanted),
-        })
-    }
-
-    async fn find(&self, name: &ConnectionName) -> Result<(Connection, Grant), TokenError> {
-        let missing = || TokenError::NoSuchConnection { name: name.clone() };
-        let connection = self
-            .tools
-            .store
-            .connection(name)
-            .await?
-            .ok_or_else(missing)?;
-        let id = connection.grant.clone().ok_or_else(missing)?;
-        let grant = self.tools.store.grant(&id).await?.ok_or_else(missing)?;
-        Ok((connection, grant))
-    }
-
-    fn log(&self, whose: &Whose, grant: &Grant, verdict: Verdict) {
-        let now = self.tools.seams.clock.now();
-        let left = grant
-            .access
-            .as_ref()
-            .map(|token| token.left(now))
-            .unwrap_or_default();
-        let why = match verdict {
-            Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => Some(why.as_str()),
-            Verdict::Serve | Verdict::FallBack | Verdict::Refuse(_) => None,
-        };
-        self.tools.log.append(
-            now,
-            &Decision {
-                ts: now.wall,
-                connection: whose.connection.to_string(),
-                principal: whose.principal.to_string(),
-                lineage: grant.lineage.0,
-                generation: grant.generation.0,
-                seconds_left: left.as_secs_f64(),
-                decision: verdict.as_str(),
-                why,
-                outcome: None,
-                latency_ms: None,
-                skew_s: None,
-                trace_id: None,
-            },
-        );
     }
 
     /// Keeps these connections fresh ahead of time for as long as the keeper lives.
@@ -526,7 +240,7 @@ impl Runtime {
     }
 
     /// Refreshes once, now, however long the current token may live: an imported grant has proved nothing yet.
-    pub async fn prove(&self, name: &ConnectionName) -> Result<IssuedToken, TokenError> {
+    pub async fn prove(&self, name: &ConnectionName) -> Result<Arc<IssuedToken>, TokenError> {
         let (connection, grant) = self.find(name).await?;
         let whose = Whose::of(&connection);
         let request = TokenRequest::new(name.clone());
@@ -546,11 +260,13 @@ impl Runtime {
         if grant.grant_type != GrantType::ApiKey {
             return Ok(());
         }
+        let (store, event) = (&self.tools.store, Event::ReauthorizationRequired);
+        if !store.is_open(name, event).await? {
+            return Ok(());
+        }
         let refused = |trouble: &Trouble| {
-            trouble.record.event == Event::ReauthorizationRequired
-                && trouble.record.connection == name.as_str()
+            trouble.record.event == event && trouble.record.connection == name.as_str()
         };
-        let store = &self.tools.store;
         for trouble in store.troubles().await?.into_iter().filter(refused) {
             store.end_trouble(&trouble.id, self.now()).await?;
         }
@@ -700,6 +416,11 @@ impl Runtime {
             self.tools.seams.random_id()
         )
         .into()
+    }
+
+    /// What this process has asked of the store so far.
+    pub fn store_use(&self) -> &Use {
+        self.tools.store.used()
     }
 
     /// The time by the runtime's clock.

@@ -402,12 +402,8 @@ async fn adopt(
 
 /// Whoever marked the claim may have died, or lost the store, before it could keep the trouble.
 async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
-    let open = tools.store.troubles().await?;
-    let told = open.iter().any(|trouble| {
-        trouble.record.event == Event::Uncertain
-            && trouble.record.connection == whose.connection.as_str()
-    });
-    if told {
+    let told = tools.store.is_open(&whose.connection, Event::Uncertain);
+    if told.await? {
         return Ok(());
     }
     trouble::uncertain(tools, whose, grant, &claim.attempt, unknown_kind(claim)).await

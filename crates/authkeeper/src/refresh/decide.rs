@@ -170,6 +170,29 @@ pub fn serve(standing: Standing<'_>, ask: Ask, now: Moment) -> Verdict {
     while_valid(standing, token, ask, now)
 }
 
+/// How long a look at the store is believed. Within this time what another process has written may go unseen.
+pub const BELIEVED_FOR: Duration = Duration::from_millis(50);
+
+/// For how long a plain ask may be given the same token again without a look at the grant, as long as nothing was written
+/// and no clock jumped; none if it may not. Where a call has more to do than to serve (a refresh to start, a lost answer to
+/// look after, a warning to give), one must come by again soon.
+pub fn repeats_for(standing: Standing<'_>, more_to_do: bool, now: Moment) -> Option<Duration> {
+    let token = standing.access?;
+    if *standing.lifecycle != GrantLifecycle::Active {
+        return None;
+    }
+    let soon = BELIEVED_FOR.min(token.left(now));
+    match serve(standing, Ask::default(), now) {
+        Verdict::Serve if more_to_do => Some(soon),
+        Verdict::Serve if standing.refreshable => {
+            Some(until_due(standing, now).min(token.left(now)))
+        }
+        Verdict::Serve => Some(token.left(now)),
+        Verdict::ServeAndRefresh(_) => Some(soon),
+        Verdict::RefreshFirst(_) | Verdict::FallBack | Verdict::Refuse(_) => None,
+    }
+}
+
 /// Rule 2: while the token is valid nobody waits, unless `min_ttl` asks for more than is left and a new one could give.
 fn while_valid(standing: Standing<'_>, token: &AccessToken, ask: Ask, now: Moment) -> Verdict {
     if !standing.refreshable || *standing.lifecycle != GrantLifecycle::Active {

@@ -93,6 +93,40 @@ fn a_fresh_token_is_served_and_left_alone() {
 }
 
 #[test]
+fn an_answer_is_repeated_until_the_clocks_or_something_to_do_end_that() {
+    let token = token(3600);
+    let standing = active(Some(&token));
+    let repeats = |standing, more, now| repeats_for(standing, more, at(now));
+    assert_eq!(repeats(standing, false, 700), Some(secs(2000)), "until due");
+    assert_eq!(repeats(standing, true, 700), Some(BELIEVED_FOR));
+    assert_eq!(repeats(standing, false, 2700), Some(BELIEVED_FOR), "due");
+    assert_eq!(repeats(standing, false, 3599), None, "ended");
+    let mut key = standing;
+    key.refreshable = false;
+    assert_eq!(repeats(key, false, 2700), Some(secs(899)), "until its end");
+    assert_eq!(repeats(active(None), false, 0), None);
+    let required = required();
+    let mut refused = standing;
+    refused.lifecycle = &required;
+    assert_eq!(serve(refused, Ask::default(), at(0)), Verdict::Serve);
+    assert_eq!(repeats(refused, false, 0), None, "it is not active");
+    let short = AccessToken {
+        lifetime: Duration::from_millis(1050),
+        ..token.clone()
+    };
+    let last = at(0).boot.since;
+    let mut now = at(0);
+    now.boot.since = last + Duration::from_millis(830);
+    let left = short.left(now);
+    assert!(left < BELIEVED_FOR, "{left:?}");
+    assert_eq!(
+        repeats_for(active(Some(&short)), true, now),
+        Some(left),
+        "never longer than it lives"
+    );
+}
+
+#[test]
 fn min_ttl_waits_only_for_what_the_provider_can_give() {
     let token = token(3600);
     let ask = |wanted| Ask {

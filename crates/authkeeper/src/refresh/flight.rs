@@ -202,20 +202,21 @@ impl Flights {
     }
 
     async fn land(&self, goal: &Goal, end: End) {
+        // It may have found what another process had written: whoever waits for it reads anew.
+        self.tools.store.epoch().raise();
         let access_left = self.access_left(&goal.grant).await;
         let now = self.tools.seams.clock.now();
         let roll = self.tools.seams.random_unit();
         let mut lanes = self.lanes();
+        if matches!(end, End::Fresh | End::Refused | End::Withdrawn) {
+            lanes.remove(&goal.grant);
+            self.breakers.answered(&goal.issuer);
+            return;
+        }
         let lane = lanes.entry(goal.grant.clone()).or_default();
         lane.running = None;
         lane.resting = None;
         let retry_after = match &end {
-            End::Fresh | End::Refused | End::Withdrawn => {
-                lane.failures = 0;
-                lane.failing_since = None;
-                self.breakers.answered(&goal.issuer);
-                return;
-            }
             // Recovery has its own times and is not slowed by the backoff.
             End::Uncertain { resend_in, .. } => {
                 let look_again =
@@ -224,7 +225,7 @@ impl Flights {
                 return;
             }
             End::Later { retry_after, .. } => *retry_after,
-            End::Client(_) | End::Request(_) | End::Store(_) => None,
+            _ => None,
         };
         let since = *lane.failing_since.get_or_insert(now);
         let outage = Outage {

@@ -1,9 +1,14 @@
-//! Keeps connections fresh ahead of time: one thin loop a connection, every sleep capped, every wake a fresh look at the
-//! store and at both clocks.
+//! Keeps connections fresh ahead of time: one plan for all of them, every sleep capped, every wake a fresh look at the store
+//! and at both clocks. A connection that is not looked at just now takes its name and its place in the plan, no more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 
 use super::{
     Tools, Whose,
@@ -19,10 +24,13 @@ use crate::{
 /// How soon a connection that can't be refreshed is looked at again: a person may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
+/// The shortest pause between two looks at the same connection.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// Keeps some connections fresh until it is dropped. A refresh under way when that happens goes on.
 #[derive(Debug)]
 pub struct Keeper {
-    _loops: JoinSet<()>,
+    _plan: JoinSet<()>,
 }
 
 impl Keeper {
@@ -31,13 +39,9 @@ impl Keeper {
         flights: &Arc<Flights>,
         connections: Vec<ConnectionName>,
     ) -> Self {
-        let mut loops = JoinSet::new();
-        let crowd = connections.len();
-        for connection in connections {
-            let (tools, flights) = (Arc::clone(tools), Arc::clone(flights));
-            loops.spawn(keep(tools, flights, connection, Turn::among(crowd)));
-        }
-        Self { _loops: loops }
+        let mut plan = JoinSet::new();
+        plan.spawn(keep(Arc::clone(tools), Arc::clone(flights), connections));
+        Self { _plan: plan }
     }
 }
 
@@ -66,25 +70,90 @@ impl Turn {
     }
 }
 
-async fn keep(
-    tools: Arc<Tools>,
-    flights: Arc<Flights>,
-    connection: ConnectionName,
-    mut turn: Turn,
-) {
+/// When each connection is to be looked at, by the clock's ticks; named by its place in the list.
+type Plan = BinaryHeap<Reverse<(u64, usize)>>;
+
+/// Those that are looked at just now: a look may wait for a refresh.
+#[derive(Default)]
+struct Looks {
+    running: JoinSet<(Duration, Turn)>,
+    at: HashMap<task::Id, usize>,
+    /// Of those that let others go first.
+    turns: HashMap<usize, Turn>,
+}
+
+async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<ConnectionName>) {
+    let clock = Arc::clone(&tools.seams.clock);
+    let mut looks = Looks::default();
+    let mut plan: Plan = (0..connections.len()).map(|at| Reverse((0, at))).collect();
     loop {
-        let pause = match look(&tools, &flights, &connection, &mut turn).await {
-            Ok(pause) => pause,
-            Err(error) => {
+        let ticks = clock.ticks();
+        while plan.peek().is_some_and(|Reverse((when, _))| *when <= ticks) {
+            looks.start(&mut plan, &connections, (&tools, &flights));
+        }
+        let pause = plan.peek().map_or(LONGEST_SLEEP, |Reverse((when, _))| {
+            Duration::from_nanos(when.saturating_sub(ticks))
+        });
+        tokio::select! {
+            Some(done) = looks.running.join_next_with_id() => {
+                plan.extend(looks.done(done).map(|(at, pause)| {
+                    let pause = pause.clamp(SHORTEST, LONGEST_SLEEP).as_nanos();
+                    let when = clock.ticks().saturating_add(u64::try_from(pause).unwrap_or(u64::MAX));
+                    Reverse((when, at))
+                }));
+            }
+            // Whatever the ticks say: a clock may sleep shorter than it was asked to.
+            () = clock.sleep(pause) => looks.start(&mut plan, &connections, (&tools, &flights)),
+        }
+    }
+}
+
+impl Looks {
+    /// Looks at the connection whose turn is first.
+    fn start(
+        &mut self,
+        plan: &mut Plan,
+        connections: &[ConnectionName],
+        (tools, flights): (&Arc<Tools>, &Arc<Flights>),
+    ) {
+        let Some(Reverse((_, at))) = plan.pop() else {
+            return;
+        };
+        let Some(connection) = connections.get(at).cloned() else {
+            return;
+        };
+        let (tools, flights) = (Arc::clone(tools), Arc::clone(flights));
+        let turn = self.turns.remove(&at);
+        let mut turn = turn.unwrap_or(Turn::among(connections.len()));
+        let look = self.running.spawn(async move {
+            let pause = look(&tools, &flights, &connection, &mut turn).await;
+            let pause = pause.unwrap_or_else(|error| {
                 tracing::warn!(%connection, %error, "can't look at the connection");
                 LOOK_AGAIN
-            }
+            });
+            (pause, turn)
+        });
+        self.at.insert(look.id(), at);
+    }
+
+    /// Which look is done, and how long to leave that connection alone. One that panicked is looked at again.
+    fn done(
+        &mut self,
+        done: Result<(task::Id, (Duration, Turn)), JoinError>,
+    ) -> Option<(usize, Duration)> {
+        let (id, pause, turn) = match done {
+            Ok((id, (pause, turn))) => (id, pause, Some(turn)),
+            Err(panicked) => (panicked.id(), LOOK_AGAIN, None),
         };
-        tools
-            .seams
-            .clock
-            .sleep(pause.clamp(Duration::from_millis(10), LONGEST_SLEEP))
-            .await;
+        let at = self.at.remove(&id)?;
+        if let Some(turn) = turn.filter(|turn| turn.waits.is_some()) {
+            self.turns.insert(at, turn);
+        }
+        if self.at.is_empty() {
+            // After the first round, in which all are looked at, the room for so many is not needed again.
+            self.at.shrink_to_fit();
+        }
+        Some((at, pause))
     }
 }
 

@@ -11,6 +11,11 @@ pub mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
 pub mod suite;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -18,7 +23,7 @@ use crate::{
     http::HttpUrl,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
+        Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
         Mandate, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
         Resource, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
     },
@@ -291,6 +296,47 @@ impl History {
     }
 }
 
+/// Which state of a store was read: it is raised when anything in it has changed, by this process at once and by others as
+/// soon as [`Store::look`] sees it. What was read under an older epoch may be out of date.
+#[derive(Debug, Default)]
+pub struct Epoch(AtomicU64);
+
+impl Epoch {
+    /// Today's. Taken before what is read under it.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// From now on everything that was read before must be read again.
+    pub fn raise(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// What this process has asked of its store so far.
+#[derive(Debug, Default)]
+pub struct Use {
+    reads: AtomicU64,
+    commits: AtomicU64,
+}
+
+impl Use {
+    /// How often it was read, looks included.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions were committed: each is one wait for the disk.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Whether two connections may live on one grant: its access token goes where it was issued for, and nowhere else.
 pub(crate) fn may_share(one: &Connection, other: &Connection) -> bool {
     let origin = |url: &str| HttpUrl::parse(url).map(|url| url.origin()).ok();
@@ -303,6 +349,13 @@ pub(crate) fn may_share(one: &Connection, other: &Connection) -> bool {
 /// A store of connections and grants.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Raised after each commit of this process, before that is answered.
+    fn epoch(&self) -> &Arc<Epoch>;
+    /// Looks whether anybody else has changed anything since the last look, and raises the epoch if so. It costs
+    /// microseconds and waits for nobody.
+    fn look(&self) -> Result<()>;
+    /// What this process has asked of it.
+    fn used(&self) -> &Use;
     /// One connection.
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>>;
     /// All connections, by name.
@@ -420,6 +473,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a trouble. Returns it as kept, and whether it is new.
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;
+    /// Whether such a trouble of this connection is not over.
+    async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool>;
     /// The troubles that are not over.
     async fn troubles(&self) -> Result<Vec<Trouble>>;
     /// What befell a connection.

@@ -56,7 +56,7 @@ async fn our_clients_own_token_is_issued_again_by_one_request_for_all() {
     assert!(grant.is_refreshable());
 }
 
-async fn futures(runtime: &Runtime, count: usize) -> Vec<IssuedToken> {
+async fn futures(runtime: &Runtime, count: usize) -> Vec<Arc<IssuedToken>> {
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..count {
         let runtime = runtime.clone();

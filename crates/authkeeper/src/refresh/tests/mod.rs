@@ -7,6 +7,7 @@ mod evidence;
 mod flights;
 mod forgotten;
 mod kinds;
+mod live;
 mod noticing;
 mod outcomes;
 mod parts;
@@ -46,11 +47,32 @@ const ISSUER: &str = "https://as.example";
 pub(super) struct Ahead {
     real: SystemClock,
     by: Mutex<Duration>,
+    /// By how much the wall clock alone was stepped.
+    wall: Mutex<Duration>,
+    /// While there is one, the ticks stand still.
+    stopped: Mutex<Option<u64>>,
 }
 
 impl Ahead {
     fn advance(&self, by: Duration) {
         *self.by.lock().unwrap() += by;
+    }
+
+    /// Stops the ticks for as long as what is returned lives: a slow machine changes nothing then.
+    fn stop(&self) -> impl Drop + '_ {
+        struct Stopped<'a>(&'a Ahead);
+        impl Drop for Stopped<'_> {
+            fn drop(&mut self) {
+                *self.0.stopped.lock().unwrap() = None;
+            }
+        }
+        *self.stopped.lock().unwrap() = Some(self.ticks());
+        Stopped(self)
+    }
+
+    /// Steps the wall clock alone.
+    fn step_wall(&self, by: Duration) {
+        *self.wall.lock().unwrap() += by;
     }
 }
 
@@ -59,13 +81,19 @@ impl Clock for Ahead {
     fn now(&self) -> Moment {
         let mut now = self.real.now();
         let by = *self.by.lock().unwrap();
-        now.wall = now.wall.saturating_add(by).unwrap();
+        let wall = by + *self.wall.lock().unwrap();
+        now.wall = now.wall.saturating_add(wall).unwrap();
         now.boot.since += by;
         now
     }
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration.min(Duration::from_millis(20))).await;
+    }
+
+    fn ticks(&self) -> u64 {
+        let since_boot = u64::try_from(self.now().boot.since.as_nanos()).unwrap();
+        self.stopped.lock().unwrap().unwrap_or(since_boot)
     }
 }
 
@@ -91,6 +119,8 @@ impl Bench {
         let clock = Ahead {
             real: SystemClock::new(),
             by: Mutex::default(),
+            wall: Mutex::default(),
+            stopped: Mutex::default(),
         };
         let bench = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -204,12 +234,12 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
     }
 }
 
-async fn ask(runtime: &Runtime) -> Result<IssuedToken, TokenError> {
+async fn ask(runtime: &Runtime) -> Result<Arc<IssuedToken>, TokenError> {
     runtime.access_token(&TokenRequest::new(name())).await
 }
 
 /// As a caller does whose call got a 401 with this generation.
-async fn after_401(runtime: &Runtime, generation: u64) -> Result<IssuedToken, TokenError> {
+async fn after_401(runtime: &Runtime, generation: u64) -> Result<Arc<IssuedToken>, TokenError> {
     let request = TokenRequest::new(name()).after_401(Some(Generation(generation)));
     runtime.access_token(&request).await
 }

@@ -21,8 +21,8 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -38,15 +38,15 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Resealed,
-    Result, SignedIn, Spend, Store, StoreError, place,
+    CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Resealed,
+    Result, SignedIn, Spend, Store, StoreError, Use, place,
     seal::{Belongs, Sealed, Sealer, unusable},
 };
 use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Notice, Noticed,
+        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Notice, Noticed,
         Provider, ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::{Secret, SecretString},
@@ -63,6 +63,9 @@ const STEPS: &[&str] = &[include_str!("from-1.sql")];
 const ROOM: usize = 64 * 1024;
 /// `SQLite`'s code for an index that can't be made as large as it must be (`SQLITE_IOERR_SHMSIZE`).
 const NO_ROOM_FOR_INDEX: i32 = 4874;
+
+/// No `data_version` of `SQLite`'s.
+const NOT_SEEN: i64 = i64::MIN;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const KEY_CHECK: Belongs<'static> = Belongs {
@@ -85,6 +88,10 @@ pub struct SqliteStore {
     mark_key: Secret<[u8; 32]>,
     reader: Mutex<Sqlite>,
     writer: OnceLock<Writer>,
+    epoch: Arc<Epoch>,
+    used: Arc<Use>,
+    /// `SQLite`'s own number for what the reader saw last; none before the first look.
+    seen: AtomicI64,
     /// It was copied here and nobody has said that the other copy is retired.
     copied: AtomicBool,
 }
@@ -121,6 +128,9 @@ impl SqliteStore {
             mark_key,
             reader,
             writer: OnceLock::new(),
+            epoch: Arc::default(),
+            used: Arc::default(),
+            seen: AtomicI64::new(NOT_SEEN),
             copied: AtomicBool::new(!at_home),
         })
     }
@@ -131,6 +141,7 @@ impl SqliteStore {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Sqlite) -> rusqlite::Result<T>) -> Result<T> {
+        Use::count(&self.used.reads);
         work(&self.reader()).map_err(|error| fault(&self.place(), &error))
     }
 
@@ -150,7 +161,9 @@ impl SqliteStore {
     {
         if self.writer.get().is_none() {
             let ticket = self.path.with_extension("turn");
-            let _ = self.writer.set(Writer::start(&self.path, ticket)?);
+            let told = (Arc::clone(&self.epoch), Arc::clone(&self.used));
+            let writer = Writer::start(&self.path, ticket, told)?;
+            let _ = self.writer.set(writer);
         }
         match self.writer.get() {
             Some(writer) => writer.run(work).await,
@@ -402,13 +415,19 @@ fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// One change that is made again and again: read and planned once.
+fn run(sql: &Sqlite, change: &str, with: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    sql.prepare_cached(change)?.execute(with)
+}
+
 fn put_access(
     sql: &Sqlite,
     grant: &GrantId,
     sealed: &[u8],
     token: &AccessToken,
 ) -> rusqlite::Result<()> {
-    sql.execute(
+    run(
+        sql,
         "INSERT OR REPLACE INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation,
             issued, lifetime, lifetime_source, scope, resource, after_rejection, refresh_in)
          VALUES (?1, '', '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -463,7 +482,7 @@ impl SqliteStore {
 
 fn audit(sql: &Sqlite, at: Timestamp, record: &serde_json::Value) -> rusqlite::Result<()> {
     let put = "INSERT INTO audit (at, record) VALUES (?1, ?2)";
-    sql.execute(put, params![millis(at), record.to_string()])?;
+    run(sql, put, params![millis(at), record.to_string()])?;
     Ok(())
 }
 
@@ -474,7 +493,8 @@ fn put_claim(
     spend: &Spend,
     claim: &Claim,
 ) -> rusqlite::Result<bool> {
-    let claimed = sql.execute(
+    let claimed = run(
+        sql,
         "UPDATE grant_family SET claim_attempt = ?4, claim_number = ?5, claim_owner = ?6, claim_since = ?7,
             claim_unknown = NULL, claim_unknown_since = NULL
          WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = ?8
@@ -507,6 +527,26 @@ fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Resu
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn epoch(&self) -> &Arc<Epoch> {
+        &self.epoch
+    }
+
+    fn used(&self) -> &Use {
+        &self.used
+    }
+
+    fn look(&self) -> Result<()> {
+        self.read(|sql| {
+            // It changes with every commit that another connection than the reader made, in whatever process.
+            let mut version = sql.prepare_cached("PRAGMA data_version")?;
+            let version: i64 = version.query_row([], |row| row.get(0))?;
+            if self.seen.swap(version, Ordering::AcqRel) != version {
+                self.epoch.raise();
+            }
+            Ok(())
+        })
+    }
+
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>> {
         self.read(|sql| {
             sql.prepare_cached("SELECT * FROM connection WHERE name = ?1")?
@@ -542,7 +582,8 @@ impl Store for SqliteStore {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
             let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
-            sql.query_row(select, [issuer.as_str(), id.as_str()], read)
+            sql.prepare_cached(select)?
+                .query_row([issuer.as_str(), id.as_str()], read)
                 .optional()
         })
     }
@@ -707,7 +748,8 @@ impl Store for SqliteStore {
         self.check_home(&spend.grant).await?;
         let (spend, seen, claim) = (spend.clone(), seen.clone(), claim.clone());
         self.write(move |sql| {
-            let taken = sql.execute(
+            let taken = run(
+                sql,
                 "UPDATE grant_family SET claim_attempt = ?5, claim_number = ?6, claim_owner = ?7, claim_since = ?8,
                     claim_unknown = NULL, claim_unknown_since = NULL
                  WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = 'active'
@@ -734,7 +776,7 @@ impl Store for SqliteStore {
             let release = "UPDATE grant_family SET claim_attempt = NULL, claim_number = NULL, claim_owner = NULL,
                 claim_since = NULL, claim_unknown = NULL, claim_unknown_since = NULL
                 WHERE id = ?1 AND claim_attempt = ?2 AND claim_unknown IS NULL";
-            Ok(sql.execute(release, [grant.as_str(), attempt.as_str()])? == 1)
+            Ok(run(sql, release, [grant.as_str(), attempt.as_str()])? == 1)
         })
         .await
     }
@@ -756,7 +798,7 @@ impl Store for SqliteStore {
                 kind.as_str(),
                 since.to_string()
             ];
-            Ok(sql.execute(mark, with)? == 1)
+            Ok(run(sql, mark, with)? == 1)
         })
         .await
     }
@@ -773,7 +815,8 @@ impl Store for SqliteStore {
         let sealed_access = self.seal_access(&spend.grant, &access);
         let refresh = refresh.map(|token| self.seal_refresh(&spend.grant, next, &token));
         self.write(move |sql| {
-            let moved = sql.execute(
+            let moved = run(
+                sql,
                 // It never leaves `suspended` or `revoked`, and it does leave `reauthorization_required`: a late answer
                 // proves that the grant lives.
                 "UPDATE grant_family SET generation = ?4, suspects = 0, probed = NULL,
@@ -968,6 +1011,14 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
+        self.read(|sql| {
+            let open = "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND event = ?2 AND ended IS NULL)";
+            let of = [connection.as_str(), event.as_str()];
+            sql.prepare_cached(open)?.query_row(of, |row| row.get(0))
+        })
+    }
+
     async fn troubles(&self) -> Result<Vec<Trouble>> {
         self.read(|sql| {
             let mut open =
@@ -999,6 +1050,16 @@ impl Store for SqliteStore {
     }
 
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
+        // Every accepted refresh ends them, and mostly there are none: that is no commit.
+        let any: bool = self.read(|sql| {
+            let any =
+                "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND ended IS NULL)";
+            let mut any = sql.prepare_cached(any)?;
+            any.query_row([connection.as_str()], |row| row.get(0))
+        })?;
+        if !any {
+            return Ok(());
+        }
         let connection = connection.clone();
         self.write(move |sql| end_troubles(sql, connection.as_str(), at))
             .await

@@ -112,7 +112,7 @@ fn client_secrets(
     let record = registration_record(issuer, client_id);
     let select =
         "SELECT * FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY id DESC";
-    let mut secrets = sql.prepare(select)?;
+    let mut secrets = sql.prepare_cached(select)?;
     let secrets = secrets.query_map([issuer, client_id], |row| {
         let sealed: Vec<u8> = row.get("secret")?;
         let secret = open(sealer, client_secret_belongs(&record), &sealed);

@@ -5,7 +5,10 @@ use std::{
     fs::File,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -13,7 +16,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{fault, open_connection};
-use crate::store::{Result, StoreError};
+use crate::store::{Epoch, Result, StoreError, Use};
 
 /// What a job leaves to be done once it is known whether the commit held.
 type Finish = Box<dyn FnOnce(Result<()>) + Send>;
@@ -47,13 +50,19 @@ impl Drop for Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(path: &Path, ticket: PathBuf) -> Result<Self> {
+    pub(super) fn start(
+        path: &Path,
+        ticket: PathBuf,
+        (epoch, used): (Arc<Epoch>, Arc<Use>),
+    ) -> Result<Self> {
         let place = path.display().to_string();
         let connection = open_connection(path)?;
         let (jobs, inbox) = channel();
         let mut work = WriterThread {
             connection,
             ticket,
+            epoch,
+            used,
             place: place.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -121,6 +130,8 @@ fn in_savepoint<T>(
 struct WriterThread {
     connection: Connection,
     ticket: PathBuf,
+    epoch: Arc<Epoch>,
+    used: Arc<Use>,
     place: String,
 }
 
@@ -131,6 +142,9 @@ impl WriterThread {
             let mut finishes = Vec::new();
             let committed = self.commit_batch(first, inbox, &mut finishes);
             drop(ticket);
+            // Before the answers: whoever hears that it is written reads what is written.
+            self.epoch.raise();
+            Use::count(&self.used.commits);
             let mut results = repeat_result(&self.place, committed);
             for finish in finishes {
                 finish(results());

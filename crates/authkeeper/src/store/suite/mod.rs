@@ -56,6 +56,7 @@ where
     troubles(&*fresh().await.0).await;
     tasks_and_calls(&*fresh().await.0).await;
     runs(&*fresh().await.0).await;
+    changes_are_seen(fresh().await).await;
     many_writers(fresh().await).await;
     racing_for_claims(fresh().await).await;
 }
@@ -632,8 +633,13 @@ pub async fn troubles(store: &dyn Store) {
         "told once"
     );
     assert!(store.troubles().await.unwrap()[0].notified);
+    let other = ConnectionName::parse("another").unwrap();
+    assert!(store.is_open(&name(), Event::Uncertain).await.unwrap());
+    assert!(!store.is_open(&name(), Event::RotationDue).await.unwrap());
+    assert!(!store.is_open(&other, Event::Uncertain).await.unwrap());
     store.end_troubles(&name(), now()).await.unwrap();
     assert!(store.troubles().await.unwrap().is_empty());
+    assert!(!store.is_open(&name(), Event::Uncertain).await.unwrap());
     let (_, new) = store
         .keep_trouble(trouble("t5", 1, "silence"))
         .await
@@ -645,8 +651,34 @@ pub async fn troubles(store: &dyn Store) {
     assert_eq!(history.events.len(), 4, "each is in the audit once");
     assert_eq!(history.events[2].1["reason"], "reset", "oldest first");
     assert_eq!(history.signed_in_at(), None);
-    let other = ConnectionName::parse("another").unwrap();
     assert_eq!(store.history(&other).await.unwrap(), History::default());
+}
+
+/// An epoch is raised by this process's commits before they are answered, and by those of others at the next look.
+pub async fn changes_are_seen((one, two): Pair) {
+    one.look().unwrap();
+    let before = one.epoch().get();
+    one.look().unwrap();
+    assert_eq!(one.epoch().get(), before, "nothing was written");
+    let mut last = before;
+    for number in 0..20 {
+        let id = format!("t{number}");
+        let writer = if number % 2 == 0 { &two } else { &one };
+        let kept = writer.keep_trouble(trouble(&id, number, "silence"));
+        kept.await.unwrap();
+        if number % 2 == 0 {
+            one.look().unwrap();
+        }
+        assert!(one.epoch().get() > last, "{id} went unseen");
+        last = one.epoch().get();
+        // Its own commits are seen once more by the reader's number: that costs one reading and no more.
+        one.look().unwrap();
+        last = last.max(one.epoch().get());
+    }
+    let (used, reads) = (one.used(), one.used().reads());
+    assert_eq!(used.commits(), 10);
+    one.troubles().await.unwrap();
+    assert_eq!(used.reads(), reads + 1);
 }
 
 /// Runs, who leads them, and the calls that failed in them.
