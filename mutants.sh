@@ -51,7 +51,7 @@ alone() {
   {
     printf '%s\n' '[package]' 'name = "pure"' 'edition = "2024"' '[workspace]' '[dependencies]'
     # The same versions and features as in the workspace.
-    grep -E '^(jiff|serde|serde_json|thiserror|zeroize) = ' Cargo.toml
+    grep -E '^(jiff|serde|serde_json|sha2|thiserror|zeroize) = ' Cargo.toml
   } >"$pure/Cargo.toml"
   cp Cargo.lock "$pure"
   mutate --dir "$pure" "$@"
@@ -66,6 +66,9 @@ refresh() {
   of worker worker keeper bounds:: || missed=1
   of mod parts:: bounds:: outcomes::an_outage || missed=1
   of orphans forgotten:: || missed=1
+  of checked checked || missed=1
+  of evidence evidence || missed=1
+  of noticing noticing || missed=1
   of shelf shelf:: second_chances forgotten:: || missed=1
   return "$missed"
 }

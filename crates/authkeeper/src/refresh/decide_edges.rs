@@ -160,3 +160,33 @@ fn it_is_said_when_a_lost_answer_is_asked_for_again() {
     let spending = claim(ClaimPhase::Spending);
     assert_eq!(again(&spending, ReplayRule::Unknown, 600, 1), None);
 }
+
+#[test]
+fn a_token_ended_early_until_nine_tenths_of_its_use() {
+    let token = token(101);
+    assert!(ended_early(&token, at(89)));
+    assert!(!ended_early(&token, at(90)));
+}
+
+#[test]
+fn of_five_early_ends_the_middle_one_is_believed() {
+    let ends = [500, 100, 300, 200, 400].map(|age| (secs(age), at(0).wall));
+    assert_eq!(learned_lifetime(&ends, at(1).wall), Some(secs(300)));
+}
+
+#[test]
+fn only_between_resends_is_a_provider_left_alone() {
+    let mut lost = unknown(UnknownKind::Reset);
+    assert_eq!(
+        between_resends(&lost),
+        None,
+        "the first resend has its rule"
+    );
+    lost.number = 2;
+    assert_eq!(between_resends(&lost), Some(secs(6)));
+    lost.number = 3;
+    assert_eq!(between_resends(&lost), Some(secs(12)));
+    let mut spending = claim(ClaimPhase::Spending);
+    spending.number = 2;
+    assert_eq!(between_resends(&spending), None);
+}

@@ -249,4 +249,16 @@ mod tests {
         assert!(note.exists());
         assert_eq!(log.read().len(), 1);
     }
+
+    #[test]
+    fn one_decision_a_day_is_enough_to_sweep() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = DecisionLog::new(folder.path().to_owned());
+        let clock = ManualClock::new();
+        for _ in 0..40 {
+            log.append(clock.now(), &decision(clock.now()));
+            clock.advance(std::time::Duration::from_hours(24));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 31);
+    }
 }
