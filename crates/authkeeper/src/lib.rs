@@ -53,6 +53,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod error;
 pub mod fault;
+mod files;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
 pub mod http;
@@ -66,5 +67,8 @@ pub mod seal_key;
 pub mod secret;
 mod shown;
 pub mod signin;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod store;
 mod trouble;

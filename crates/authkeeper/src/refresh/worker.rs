@@ -66,6 +66,12 @@ impl Turn {
     }
 }
 
+/// Keeps one connection fresh for as long as it is polled.
+#[cfg(feature = "simulation")]
+pub(crate) async fn keep_one(tools: Arc<Tools>, flights: Arc<Flights>, connection: ConnectionName) {
+    keep(tools, flights, connection, Turn::among(1)).await;
+}
+
 async fn keep(
     tools: Arc<Tools>,
     flights: Arc<Flights>,
