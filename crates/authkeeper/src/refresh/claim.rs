@@ -98,7 +98,12 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             return Ok(end);
         }
         let step = match &grant.claim {
-            None if orphans::claim_back(tools, whose, &grant).await? => Step::LookAgain,
+            claim
+                if nobody_is_at(claim.as_ref())
+                    && orphans::claim_back(tools, whose, &grant).await? =>
+            {
+                Step::LookAgain
+            }
             None => Step::Attempt {
                 number: 1,
                 seen: None,
@@ -204,6 +209,11 @@ enum Step {
     LookAgain,
     Wait,
     End(End),
+}
+
+/// Whether an attempt that the store has forgotten may stand in the place of this claim.
+fn nobody_is_at(claim: Option<&Claim>) -> bool {
+    claim.is_none_or(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
 }
 
 /// Reads somebody's claim and does what [`decide::investigate`] says.

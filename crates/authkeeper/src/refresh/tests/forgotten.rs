@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    model::{AttemptId, ClaimPhase, UnknownKind},
+    model::{AttemptId, Claim, ClaimPhase, UnknownKind},
     refresh::orphans,
 };
 
@@ -25,6 +25,54 @@ async fn an_answer_in_a_journal_is_taken_though_no_claim_names_it() {
     assert_in_step(&bench, &runtime).await;
     assert_eq!(bench.server.requests(), 0);
     assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+/// The store was put back to a moment at which an answer was lost, and has forgotten who asked again since.
+async fn lost_before(bench: &Bench, runtime: &Runtime) -> Journal {
+    let (spend, mut later) = left(bench, runtime, "dead", 2).await;
+    let lost = Claim {
+        attempt: AttemptId::new("lost"),
+        number: 1,
+        ..later.clone()
+    };
+    let store = &runtime.tools.store;
+    assert!(store.claim(&spend, &lost).await.unwrap());
+    let (kind, now) = (UnknownKind::Reset, bench.clock.now());
+    let marked = store.mark_unknown(&spend.grant, &lost.attempt, kind, now);
+    assert!(marked.await.unwrap());
+    later.attempt = AttemptId::new("later");
+    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &later).unwrap();
+    journal.mark_sending().unwrap();
+    bench.clock.advance(secs(600));
+    journal
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_later_attempt_than_the_lost_one_is_taken() {
+    let (bench, runtime) = Bench::new().await;
+    let body = good_answer(&bench);
+    let journal = lost_before(&bench, &runtime).await;
+    keep_reply(&journal, &bench, &runtime, (200, body));
+    assert_eq!(text(&after_401(&runtime, 1).await.unwrap()), "adopted");
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.server.requests(), 0);
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_attempt_than_the_lost_one_has_a_quiet_period_of_its_own() {
+    let (bench, runtime) = Bench::new().await;
+    lost_before(&bench, &runtime).await;
+    let error = after_401(&runtime, 1).await.unwrap_err();
+    assert!(matches!(error, TokenError::Uncertain { .. }), "{error:?}");
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(bench.server.requests(), 0, "it may still be queued");
+    bench.clock.advance(secs(91));
+    assert_eq!(
+        after_401(&runtime, 1).await.unwrap().generation,
+        Generation(2)
+    );
+    assert_in_step(&bench, &runtime).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
