@@ -1053,7 +1053,8 @@ impl Conclusion<'_> {
         Ok(false)
     }
 
-    /// An answer that another one outran is kept, unless it is that very answer: whoever adopted it was faster.
+    /// An answer that another one outran is kept. It may be that very answer: whoever adopted it was faster, or the store
+    /// did not say that it had committed it. Then it is the one that a store which goes back in time must find.
     async fn set_aside(&self, refreshed: &Refreshed, stored: &StoredReply) -> Result<()> {
         let id = &self.grant.id;
         let current = self.tools.store.grant(id).await?;
@@ -1063,8 +1064,10 @@ impl Conclusion<'_> {
             (Some(held), Some(new)) => held.secret.expose() == new.secret.expose(),
             _ => false,
         };
-        if !same {
-            let at = (self.grant.lineage, self.grant.generation.next());
+        let at = (self.grant.lineage, self.grant.generation.next());
+        if same {
+            self.tools.shelf.keep(id, at, stored);
+        } else {
             self.tools.shelf.set_aside(id, at, (self.attempt, stored));
         }
         Ok(())
