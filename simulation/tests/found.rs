@@ -1,0 +1,70 @@
+//! What the simulation has found, told as plans that need no luck.
+
+use std::time::Duration;
+
+use simulation::{
+    Call,
+    fault::{Armed, Fault, Step},
+    plan::Plan,
+    provider::Class,
+    schedule::{Settings, run_plan},
+};
+
+fn holds(calls: &[(u64, Call)], faults: &[(Fault, Step, u8)]) {
+    let seconds = Duration::from_secs;
+    let faults = faults.iter().map(|(fault, at, after)| Armed {
+        fault: *fault,
+        at: *at,
+        after: *after,
+    });
+    let plan = Plan {
+        class: Class::Strict,
+        lifetime: seconds(300),
+        processes: 2,
+        keepers: false,
+        calls: calls
+            .iter()
+            .map(|(at, call)| (seconds(*at), *call))
+            .collect(),
+        faults: faults.collect(),
+        copy: Some(seconds(20)),
+        horizon: seconds(600),
+    };
+    for seed in 0..20 {
+        let settings = Settings {
+            trace: true,
+            ..Settings::of(seed)
+        };
+        let outcome = run_plan(&settings, &plan);
+        assert_eq!(outcome.broken, None, "{}", outcome.trace.join("\n"));
+    }
+}
+
+/// The store committed and did not say so; then it was put back to before. The answer must have been kept all the same.
+#[test]
+fn a_commit_that_was_not_told_is_kept_for_a_restore() {
+    let faults = [
+        (Fault::StoreUnanswered, Step::Durable, 0),
+        (Fault::PutBack, Step::Removed, 0),
+    ];
+    holds(&[(30, Call::MuchTime), (200, Call::Plain)], &faults);
+}
+
+/// The store was put back to when an answer had been lost. Another attempt has had its answer since.
+#[test]
+fn an_attempt_after_a_lost_one_counts_though_a_restore_forgot_it() {
+    for (at, after) in [(Step::Sent, 1), (Step::Received, 0), (Step::Durable, 0)] {
+        let faults = [
+            (Fault::RequestLostAndReset, Step::Marked, 0),
+            (Fault::PutBack, at, after),
+        ];
+        holds(
+            &[
+                (10, Call::MuchTime),
+                (70, Call::MuchTime),
+                (200, Call::Plain),
+            ],
+            &faults,
+        );
+    }
+}
