@@ -68,3 +68,35 @@ fn an_attempt_after_a_lost_one_counts_though_a_restore_forgot_it() {
         );
     }
 }
+
+/// A sign-in overtook a refresh, whose answer was set aside; then the store was put back to before the sign-in. What was set
+/// aside is newer than what the store holds.
+#[test]
+#[ignore = "an answer that was set aside is tried only after a refusal"]
+fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
+    let faults = [
+        (Fault::SignIn, Step::Acted, 0),
+        (Fault::PutBack, Step::Sent, 1),
+    ];
+    holds(
+        &[
+            (30, Call::MuchTime),
+            (60, Call::MuchTime),
+            (200, Call::Plain),
+        ],
+        &faults,
+    );
+}
+
+/// A disconnect has ended, and the answer to a request that was on its way comes after it, to a process that dies before it
+/// can revoke what came. Nobody looks at the journals of a connection that is gone.
+#[test]
+#[ignore = "the token in that journal is never revoked"]
+fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
+    let faults = [
+        (Fault::ReplyLate, Step::Marked, 0),
+        (Fault::Disconnect, Step::Acted, 0),
+        (Fault::Kill, Step::Durable, 0),
+    ];
+    holds(&[(30, Call::MuchTime), (200, Call::Plain)], &faults);
+}
