@@ -1,6 +1,36 @@
-//! The one place where a task is detached from its caller.
+//! The one place where a task is detached from its caller, and where work that waits for the disk leaves the async threads.
+#![cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "the simulation brings tasks of its own")
+)]
+
+use std::pin::Pin;
 
 use tokio::task::JoinHandle;
+
+/// What goes on by itself.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where detached work runs.
+pub trait Tasks: Send + Sync + 'static {
+    /// Starts what must go on though nobody waits for it (an exchange under way). Every caller says why that is so.
+    fn spawn(&self, work: Work);
+    /// Runs what waits for the disk, off the async threads.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// Tokio's tasks.
+pub(crate) struct TokioTasks;
+
+impl Tasks for TokioTasks {
+    fn spawn(&self, work: Work) {
+        drop(spawn(work));
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        drop(tokio::task::spawn_blocking(work));
+    }
+}
 
 /// Starts a task whose owner keeps the handle, or whose work must go on though nobody waits for it (an exchange under
 /// way). Every caller says in a comment which of the two it is.

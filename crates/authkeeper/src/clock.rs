@@ -149,6 +149,32 @@ impl std::fmt::Debug for Seams {
     }
 }
 
+/// Waits for `work` for as long as `limit` by this clock, and no leap of it makes that shorter. None when the time was up
+/// first; what is done by then counts as done.
+pub(crate) async fn within<F: Future>(
+    clock: &dyn Clock,
+    limit: Duration,
+    work: F,
+) -> Option<F::Output> {
+    let mut work = std::pin::pin!(work);
+    let mut left = limit;
+    loop {
+        let step = left.min(LONGEST_SLEEP);
+        let began = clock.now();
+        tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            () = clock.sleep(step) => {}
+        }
+        // A clock that can't tell is believed to have slept.
+        let slept = clock.now().boot_since(began).unwrap_or(step);
+        left = left.saturating_sub(slept.clamp(Duration::from_millis(1), LONGEST_SLEEP));
+        if left.is_zero() {
+            return None;
+        }
+    }
+}
+
 /// A clock that moves only when a test says so; a sleep moves it forward and yields.
 #[cfg(any(test, feature = "test-util"))]
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    files::Folder,
     http::Reply,
     model::{
         AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment,
@@ -77,6 +78,10 @@ impl<'a> JournalFile<'a> {
         }
     }
 
+    fn on_disk(&self) -> Folder {
+        Folder::on_disk(self.folder.to_owned())
+    }
+
     fn whose(&self) -> (Spend, Claim) {
         let spend = Spend {
             grant: GrantId::new("grant"),
@@ -103,7 +108,7 @@ impl<'a> JournalFile<'a> {
     /// Makes it and fills it in as an attempt does that was answered.
     pub fn write(&self, kept: &Kept) -> Result<(), StoreError> {
         let (spend, claim) = self.whose();
-        let journal = Journal::prepare(self.folder, &spend, &claim)?;
+        let journal = Journal::prepare(&self.on_disk(), &spend, &claim)?;
         journal.mark_sending()?;
         journal.keep_reply(self.sealer, &kept.stored())
     }
@@ -111,7 +116,7 @@ impl<'a> JournalFile<'a> {
     /// How far the attempt came by what is in the file, and the answer if there is one.
     pub fn read(&self) -> (JournalState, Option<Kept>) {
         let grant = self.whose().0.grant;
-        let Some(journal) = Journal::open(self.folder, &grant, &self.attempt) else {
+        let Some(journal) = Journal::open(&self.on_disk(), &grant, &self.attempt) else {
             return (JournalState::Missing, None);
         };
         let _ = journal.whose();
@@ -132,7 +137,7 @@ impl ShelfFolder {
     pub fn new(folder: &Path, sealer: &Sealer) -> Self {
         Self {
             folder: folder.to_owned(),
-            shelf: Shelf::new(folder.to_owned(), sealer.clone()),
+            shelf: Shelf::new(Folder::on_disk(folder.to_owned()), sealer.clone()),
         }
     }
 

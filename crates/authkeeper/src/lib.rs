@@ -54,6 +54,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod error;
 pub mod fault;
+mod files;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
 pub mod http;
@@ -69,5 +70,8 @@ pub mod secret;
 mod serving;
 mod shown;
 pub mod signin;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod store;
 mod trouble;

@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use crate::refresh::worker::Keeper;
 use crate::{
+    background::TokioTasks,
     clock::Seams,
     error::TokenError,
+    files::Folder,
     http::Transport,
     live::Live,
     model::{
@@ -211,23 +213,35 @@ impl Runtime {
             (folder("spill")?, folder("owners")?, folder("decisions")?);
         let answers = folder("answers")?;
         let store = SqliteStore::open(&settings.store, &settings.key, &seams)?;
-        let tools = Arc::new(Tools {
-            shelf: Shelf::new(answers, store.sealer().clone()),
+        Ok(Self::over(Tools {
+            shelf: Shelf::new(Folder::on_disk(answers), store.sealer().clone()),
             sealer: store.sealer().clone(),
             store: Arc::new(store),
             transport,
             seams,
+            tasks: Arc::new(TokioTasks),
             owners: Owners::new(owners),
-            spill,
+            spill: Folder::on_disk(spill),
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
-        });
-        Ok(Self {
+        }))
+    }
+
+    /// A runtime over these tools.
+    pub(crate) fn over(tools: Tools) -> Self {
+        let tools = Arc::new(tools);
+        Self {
             flights: Flights::new(Arc::clone(&tools)),
             live: Live::new(Arc::clone(&tools.seams.clock), &*tools.store),
             tools,
-        })
+        }
+    }
+
+    /// What its keepers stand on.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn parts(&self) -> (Arc<Tools>, Arc<Flights>) {
+        (Arc::clone(&self.tools), Arc::clone(&self.flights))
     }
 
     /// Keeps these connections fresh ahead of time for as long as the keeper lives.

@@ -80,7 +80,7 @@ impl Runtime {
                 done = done.then(self.reseal().await?);
                 if self.reseal().await?.is_empty() {
                     let retire = Arc::clone(&change);
-                    blocking(move || retire.retire()).await?;
+                    blocking(&*self.tools.tasks, move || retire.retire()).await?;
                     done.retired = true;
                     return Ok(done);
                 }
@@ -108,7 +108,7 @@ impl Runtime {
             let begun = change.begin(&seams)?;
             Ok((Arc::new(change), begun))
         };
-        blocking(begin).await
+        blocking(&*self.tools.tasks, begin).await
     }
 
     /// Where the old key's file is gone, nobody can be asked: then nobody else may be there at all.
@@ -124,7 +124,8 @@ impl Runtime {
         let rows = self.tools.store.reseal().await?;
         fault::pass(FaultPoint::RowsResealed);
         let tools = Arc::clone(&self.tools);
-        let (answers, journals) = blocking(move || reseal_files(&tools)).await?;
+        let (answers, journals) =
+            blocking(&*self.tools.tasks, move || reseal_files(&tools)).await?;
         fault::pass(FaultPoint::FilesResealed);
         Ok(KeyChange {
             rows,
@@ -136,7 +137,7 @@ impl Runtime {
 }
 
 fn reseal_files(tools: &Tools) -> Result<(Resealed, Resealed), StoreError> {
-    let bench = Bench::set_up(tools.spill.with_file_name("resealing"))?;
+    let bench = Bench::set_up(tools.spill.path().with_file_name("resealing"))?;
     let answers = tools.shelf.reseal(&bench)?;
     let journals = spill::reseal(&tools.spill, (&bench, &tools.sealer), &tools.owners)?;
     Ok((answers, journals))

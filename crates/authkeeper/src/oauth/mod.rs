@@ -18,6 +18,7 @@ pub mod revoke;
 pub mod token;
 
 use crate::{
+    clock::{Clock, within},
     http::{ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::Scope,
     shown::{one_line, printable},
@@ -63,20 +64,46 @@ pub(crate) async fn exchange(
     reach: Reach,
     request: Request,
 ) -> Result<Reply, WireError> {
-    let whole = async {
-        let connection = transport.connect(url, reach).await?;
-        let broken = |source| WireError::Exchange {
-            url: url.as_str().to_owned(),
-            source,
-        };
-        connection.send(request).await.map_err(broken)
-    };
-    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole)
+    tokio::time::timeout(PLAIN_REQUEST_TIMEOUT, whole(transport, url, reach, request))
         .await
-        .map_err(|_elapsed| WireError::Timeout {
-            url: url.as_str().to_owned(),
-            seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
-        })?
+        .map_err(|_elapsed| no_answer(url))?
+}
+
+/// The same by a clock that was handed in.
+pub(crate) async fn exchange_by(
+    clock: &dyn Clock,
+    transport: &dyn Transport,
+    (url, reach): (&HttpUrl, Reach),
+    request: Request,
+) -> Result<Reply, WireError> {
+    within(
+        clock,
+        PLAIN_REQUEST_TIMEOUT,
+        whole(transport, url, reach, request),
+    )
+    .await
+    .ok_or_else(|| no_answer(url))?
+}
+
+async fn whole(
+    transport: &dyn Transport,
+    url: &HttpUrl,
+    reach: Reach,
+    request: Request,
+) -> Result<Reply, WireError> {
+    let connection = transport.connect(url, reach).await?;
+    let broken = |source| WireError::Exchange {
+        url: url.as_str().to_owned(),
+        source,
+    };
+    connection.send(request).await.map_err(broken)
+}
+
+fn no_answer(url: &HttpUrl) -> WireError {
+    WireError::Timeout {
+        url: url.as_str().to_owned(),
+        seconds: PLAIN_REQUEST_TIMEOUT.as_secs(),
+    }
 }
 
 /// A scope as a server tells it: a person is shown it.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{WireError, body_hint, client_auth::OurClient, exchange};
+use super::{WireError, body_hint, client_auth::OurClient, exchange_by};
 use crate::{
     http::{HttpUrl, Reach, Transport},
     model::{ClientAuthMethod, ConnectionName, Grant, Provider},
@@ -73,13 +73,14 @@ async fn revoke_one(
         ("token_type_hint", hint),
     ];
     let request = client.proof()?.form(&fields);
-    let mut reply = exchange(transport, endpoint, reach, request).await?;
+    let clock = &*client.seams.clock;
+    let mut reply = exchange_by(clock, transport, (endpoint, reach), request).await?;
     let public = client.registration.auth_method == ClientAuthMethod::None;
     if public && reply.status == StatusCode::BAD_REQUEST {
         // The MCP Python SDK's servers take a public client only if it sends the secret it does not have, empty.
         let [token, hint] = fields;
         let request = client.proof()?.form(&[token, hint, ("client_secret", "")]);
-        reply = exchange(transport, endpoint, reach, request).await?;
+        reply = exchange_by(clock, transport, (endpoint, reach), request).await?;
     }
     Ok((!reply.status.is_success()).then(|| body_hint(&reply)))
 }

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::oneshot;
+
 use super::{
     Tools, Whose,
     checked::{self, Checked},
@@ -15,6 +17,8 @@ use super::{
     spill::{Journal, StoredReply},
 };
 use crate::{
+    background::Tasks,
+    clock::within,
     fault::{self, FaultPoint},
     http::{HttpUrl, Reply, Request},
     model::{
@@ -94,7 +98,12 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             return Ok(end);
         }
         let step = match &grant.claim {
-            None if orphans::claim_back(tools, whose, &grant).await? => Step::LookAgain,
+            claim
+                if nobody_is_at(claim.as_ref())
+                    && orphans::claim_back(tools, whose, &grant).await? =>
+            {
+                Step::LookAgain
+            }
             None => Step::Attempt {
                 number: 1,
                 seen: None,
@@ -200,6 +209,11 @@ enum Step {
     LookAgain,
     Wait,
     End(End),
+}
+
+/// Whether an attempt that the store has forgotten may stand in the place of this claim.
+fn nobody_is_at(claim: Option<&Claim>) -> bool {
+    claim.is_none_or(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
 }
 
 /// Reads somebody's claim and does what [`decide::investigate`] says.
@@ -518,7 +532,7 @@ impl Attempt<'_> {
         }
         self.forget_seen();
         fault::pass(FaultPoint::Claimed);
-        blocking({
+        blocking(&*self.tools.tasks, {
             let journal = journal.clone();
             move || journal.mark_sending()
         })
@@ -528,17 +542,17 @@ impl Attempt<'_> {
             return Ok(None);
         }
         let issued = self.tools.seams.clock.now();
-        let sent =
-            tokio::time::timeout(self.tools.rules.exchange_limit, exchange.send(request)).await;
-        let lost = match sent {
-            Ok(Ok(reply)) => {
+        let limit = self.tools.rules.exchange_limit;
+        let clock = &*self.tools.seams.clock;
+        let lost = match within(clock, limit, exchange.send(request)).await {
+            Some(Ok(reply)) => {
                 let shown = (&plan, proof.secret());
                 return self
                     .answered(shown, &claim.attempt, journal, reply, issued)
                     .await;
             }
-            Ok(Err(error)) => classify::lost(&error),
-            Err(_elapsed) => UnknownKind::Silence,
+            Some(Err(error)) => classify::lost(&error),
+            None => UnknownKind::Silence,
         };
         let end = self.lost(&claim.attempt, journal, lost).await?;
         self.log(Some(&claim.attempt), &end, Some(issued), None);
@@ -580,7 +594,8 @@ impl Attempt<'_> {
             spend_of(self.grant),
             claim.clone(),
         );
-        blocking(move || Journal::prepare(&spill, &spend, &claim)).await
+        let prepare = move || Journal::prepare(&spill, &spend, &claim);
+        blocking(&*self.tools.tasks, prepare).await
     }
 
     /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
@@ -701,7 +716,7 @@ impl Attempt<'_> {
                 (journal.clone(), self.tools.sealer.clone(), stored.clone());
             move || journal.keep_reply(&sealer, &stored)
         };
-        if let Err(error) = blocking(work).await {
+        if let Err(error) = blocking(&*self.tools.tasks, work).await {
             tracing::error!(%error, "an answer can't be kept in its journal");
         }
         stored
@@ -1034,7 +1049,8 @@ impl Conclusion<'_> {
         Ok(false)
     }
 
-    /// An answer that another one outran is kept, unless it is that very answer: whoever adopted it was faster.
+    /// An answer that another one outran is kept. It may be that very answer: whoever adopted it was faster, or the store
+    /// did not say that it had committed it. Then it is the one that a store which goes back in time must find.
     async fn set_aside(&self, refreshed: &Refreshed, stored: &StoredReply) -> Result<()> {
         let id = &self.grant.id;
         let current = self.tools.store.grant(id).await?;
@@ -1044,8 +1060,10 @@ impl Conclusion<'_> {
             (Some(held), Some(new)) => held.secret.expose() == new.secret.expose(),
             _ => false,
         };
-        if !same {
-            let at = (self.grant.lineage, self.grant.generation.next());
+        let at = (self.grant.lineage, self.grant.generation.next());
+        if same {
+            self.tools.shelf.keep(id, at, stored);
+        } else {
             self.tools.shelf.set_aside(id, at, (self.attempt, stored));
         }
         Ok(())
@@ -1085,16 +1103,19 @@ impl Conclusion<'_> {
     }
 }
 
-/// File work that waits for the disk, off the async threads.
+/// File work that waits for the disk, off the async threads. It is done whether or not anyone still waits for it.
 pub(crate) async fn blocking<T: Send + 'static>(
+    tasks: &dyn Tasks,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(StoreError::Unusable {
-                place: "spill/".to_owned(),
-                detail: error.to_string(),
-            })
+    let (tell, done) = oneshot::channel();
+    tasks.spawn_blocking(Box::new(move || {
+        let _ = tell.send(work());
+    }));
+    done.await.unwrap_or_else(|_hung_up| {
+        Err(StoreError::Unusable {
+            place: "spill/".to_owned(),
+            detail: "the work was given up".to_owned(),
         })
+    })
 }

@@ -257,8 +257,9 @@ pub fn probe_due(lifecycle: &GrantLifecycle, probed: Option<Timestamp>, now: Mom
             | ReauthorizeReason::UnknownOutcome
             | ReauthorizeReason::RefusedWithoutCode
     );
-    let last = probed.map_or(*since, |probed| probed.max(*since));
-    refused && now.wall.duration_since(last) >= PROBE_AFTER
+    // A wall clock that was put back must not put the next try off for as long.
+    let near = |moment: Timestamp| now.wall.duration_since(moment).abs() < PROBE_AFTER;
+    refused && !near(*since) && !probed.is_some_and(near)
 }
 
 /// How often in a row a provider may refuse without a reason before it is believed.

@@ -690,5 +690,19 @@ fn only_what_was_sent_by_a_later_attempt_is_a_contest() {
     }
 }
 
+#[test]
+fn a_wall_clock_that_was_put_back_does_not_put_a_probe_off() {
+    let hours = |hours: i64| {
+        let mut now = at(0);
+        now.wall += SignedDuration::from_hours(hours);
+        now
+    };
+    assert!(!probe_due(&required(), None, hours(-5)));
+    assert!(probe_due(&required(), None, hours(-7)));
+    let probed = Some(hours(-7).wall);
+    assert!(!probe_due(&required(), probed, hours(-7)), "once");
+    assert!(probe_due(&required(), probed, hours(6)));
+}
+
 #[path = "decide_edges.rs"]
 mod edges;

@@ -20,7 +20,7 @@ use crate::{
         AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, Grant, Moment, NoticeKind,
         ReplayRule, UnknownKind,
     },
-    oauth::exchange,
+    oauth::exchange_by,
 };
 
 /// What is known of a lost request.
@@ -176,7 +176,13 @@ async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool>
         ("token_type_hint", "refresh_token"),
     ];
     let request = proof.form(&fields);
-    let reply = exchange(&*tools.transport, &endpoint, whose.reach, request).await;
+    let reply = exchange_by(
+        &*tools.seams.clock,
+        &*tools.transport,
+        (&endpoint, whose.reach),
+        request,
+    )
+    .await;
     let reply = reply.ok().filter(|reply| reply.status.is_success())?;
     let answer: Value = serde_json::from_slice(&reply.body).ok()?;
     answer.get("active")?.as_bool()
@@ -196,7 +202,13 @@ async fn old_access_lives(tools: &Tools, whose: &Whose, grant: &Grant) -> Option
     let mut request = Request::get_json();
     let value = bearer(token)?;
     request.headers.insert(header::AUTHORIZATION, value);
-    let reply = exchange(&*tools.transport, url, whose.reach, request).await;
+    let reply = exchange_by(
+        &*tools.seams.clock,
+        &*tools.transport,
+        (url, whose.reach),
+        request,
+    )
+    .await;
     match reply.ok()?.status {
         status if status.is_success() => Some(true),
         status if matches!(status.as_u16(), 401 | 403) => Some(false),

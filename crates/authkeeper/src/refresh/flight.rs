@@ -16,7 +16,7 @@ use super::{
     decide::{Outage, Why, backoff},
 };
 use crate::{
-    background,
+    clock::within,
     model::{GrantId, Moment, UnknownKind},
     oauth::classify::Refused,
     store::StoreError,
@@ -141,7 +141,9 @@ impl Flights {
     pub(crate) async fn drain(&self, patience: Duration) -> bool {
         let mut in_air = self.in_air.subscribe();
         let landed = in_air.wait_for(|count| *count == 0);
-        tokio::time::timeout(patience, landed).await.is_ok()
+        within(&*self.tools.seams.clock, patience, landed)
+            .await
+            .is_some()
     }
 
     /// Somebody who must land before a shutdown, for as long as this is held.
@@ -193,12 +195,12 @@ impl Flights {
         landed: watch::Sender<Option<End>>,
     ) {
         let aboard = self.aboard();
-        background::spawn(async move {
+        self.tools.tasks.spawn(Box::pin(async move {
             let flights = &aboard.0;
             let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
             flights.land(&goal, end.clone()).await;
             let _ = landed.send(Some(end));
-        });
+        }));
     }
 
     async fn land(&self, goal: &Goal, end: End) {

@@ -24,14 +24,16 @@ pub(crate) mod shelf;
 pub(crate) mod spill;
 pub(crate) mod worker;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
 use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
+    background::Tasks,
     catalogue,
     clock::Seams,
+    files::Folder,
     http::{HttpUrl, Reach, Transport},
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
@@ -156,9 +158,10 @@ pub(crate) struct Tools {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) seams: Seams,
+    pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) sealer: Sealer,
     pub(crate) owners: Owners,
-    pub(crate) spill: PathBuf,
+    pub(crate) spill: Folder,
     pub(crate) shelf: shelf::Shelf,
     pub(crate) rules: RefreshRules,
     pub(crate) log: log::DecisionLog,

@@ -40,7 +40,7 @@ pub(super) fn answers(tools: &Tools, grant: &Grant) -> Vec<Shelved> {
 }
 
 /// Puts the claim of an attempt back that has sent the current token, and clears away what nobody needs any more. True if
-/// there is such an attempt.
+/// there is such an attempt. A claim that is there and lost is one of an earlier attempt: the later one takes over.
 pub(super) async fn claim_back(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
     let mut sent: Option<Found> = None;
     for found in look_for(tools, grant) {
@@ -55,13 +55,26 @@ pub(super) async fn claim_back(tools: &Tools, whose: &Whose, grant: &Grant) -> R
             }
         }
     }
-    let Some(found) = sent else {
+    let Some(Found {
+        spend,
+        claim,
+        state,
+        ..
+    }) = sent
+    else {
         return Ok(false);
     };
-    let claimed = tools.store.claim(&found.spend, &found.claim).await?;
+    let claimed = match &grant.claim {
+        None => tools.store.claim(&spend, &claim).await?,
+        Some(held) if claim.number <= held.number => false,
+        Some(held) => {
+            let store = &tools.store;
+            store.take_over(&spend, &held.attempt, &claim).await?
+        }
+    };
     if claimed {
         tracing::error!(
-            connection = %whose.connection, attempt = %found.claim.attempt, state = ?found.state,
+            connection = %whose.connection, attempt = %claim.attempt, ?state,
             "the store went back in time; a claim that it had forgotten is put back"
         );
     }

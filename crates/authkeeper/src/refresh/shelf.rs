@@ -13,6 +13,7 @@ use super::{
     spill::{KeptReply, StoredReply},
 };
 use crate::{
+    files::Folder,
     model::{AttemptId, Generation, GrantId, Lineage},
     oauth::classify::{Outcome, classify},
     secret::SecretString,
@@ -28,7 +29,7 @@ const MOST_LATE: usize = 8;
 /// The shelf of one store.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
-    folder: PathBuf,
+    folder: Folder,
     sealer: Sealer,
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct Shelved {
     pub(crate) generation: Generation,
     pub(crate) stored: StoredReply,
     /// Where it lies; none for an answer that is in its journal still.
-    path: Option<PathBuf>,
+    place: Option<(Folder, PathBuf)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +52,7 @@ struct File {
 }
 
 impl Shelf {
-    pub(crate) fn new(folder: PathBuf, sealer: Sealer) -> Self {
+    pub(crate) fn new(folder: Folder, sealer: Sealer) -> Self {
         Self { folder, sealer }
     }
 
@@ -73,7 +74,7 @@ impl Shelf {
         at: (Lineage, Generation),
         (attempt, stored): (&AttemptId, &StoredReply),
     ) {
-        let path = self.folder.join(format!("late.{grant}.{attempt}"));
+        let path = self.folder.join(&format!("late.{grant}.{attempt}"));
         self.write(grant, &path, at, stored);
     }
 
@@ -92,18 +93,30 @@ impl Shelf {
         late
     }
 
+    /// All that lies here.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn all(&self) -> Vec<StoredReply> {
+        let names = self.folder.names().into_iter();
+        let read = |name: String| {
+            let (_, whose) = name.split_once('.')?;
+            let grant = GrantId::new(whose.split('.').next()?);
+            Some(self.read(&grant, self.folder.join(&name))?.stored)
+        };
+        names.filter_map(read).collect()
+    }
+
     /// Forgets everything of a grant.
     pub(crate) fn clear(&self, grant: &GrantId) {
         let paths = self.late_paths(grant).into_iter();
         for path in paths.chain([self.kept(grant)]) {
-            let _ = std::fs::remove_file(path);
+            let _ = self.folder.files().remove(&path);
         }
     }
 
     /// Seals anew what another key sealed.
     pub(crate) fn reseal(&self, bench: &Bench) -> Result<Resealed, StoreError> {
         let mut count = Resealed::default();
-        for (name, found) in anew::files(&self.folder) {
+        for (name, found) in anew::files(self.folder.path()) {
             let Some(grant) = grant_in(&name) else {
                 continue;
             };
@@ -115,18 +128,14 @@ impl Shelf {
     }
 
     fn kept(&self, grant: &GrantId) -> PathBuf {
-        self.folder.join(format!("kept.{grant}"))
+        self.folder.join(&format!("kept.{grant}"))
     }
 
     fn late_paths(&self, grant: &GrantId) -> Vec<PathBuf> {
         let start = format!("late.{grant}.");
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
-        let of_grant = |path: &PathBuf| {
-            let name = path.file_name().and_then(std::ffi::OsStr::to_str);
-            name.is_some_and(|name| name.starts_with(&start))
-        };
-        let paths = entries.flatten().map(|entry| entry.path());
-        paths.filter(of_grant).collect()
+        let names = self.folder.names().into_iter();
+        let of_grant = names.filter(|name| name.starts_with(&start));
+        of_grant.map(|name| self.folder.join(&name)).collect()
     }
 
     /// A second copy of what the store holds: a write that fails or tears costs nothing but that.
@@ -144,20 +153,20 @@ impl Shelf {
         };
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(&file).unwrap_or_default());
         let sealed = self.sealer.seal(belongs(grant), &plain);
-        if let Err(error) = write_privately(path, &sealed) {
+        if let Err(error) = self.folder.files().replace(path, &sealed) {
             tracing::warn!(%error, "an answer can't be kept for later");
         }
     }
 
     fn read(&self, grant: &GrantId, path: PathBuf) -> Option<Shelved> {
-        let sealed = std::fs::read(&path).ok()?;
+        let sealed = self.folder.files().read(&path).ok()?;
         let plain = self.sealer.open(belongs(grant), &sealed).ok()?;
         let file: File = serde_json::from_slice(&plain).ok()?;
         Some(Shelved {
             lineage: Lineage(file.lineage),
             generation: Generation(file.generation),
             stored: file.reply.into_stored()?,
-            path: Some(path),
+            place: Some((self.folder.clone(), path)),
         })
     }
 }
@@ -169,7 +178,7 @@ impl Shelved {
             lineage: at.0,
             generation: at.1,
             stored,
-            path: None,
+            place: None,
         }
     }
 
@@ -189,8 +198,8 @@ impl Shelved {
 
     /// It has been tried.
     pub(crate) fn remove(&self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
+        if let Some((folder, path)) = &self.place {
+            let _ = folder.files().remove(path);
         }
     }
 }
@@ -213,18 +222,6 @@ fn belongs(grant: &GrantId) -> Belongs<'_> {
         field: "shelved_reply",
         generation: 0,
     }
-}
-
-/// Whole or not at all.
-fn write_privately(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let mut options = std::fs::OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&new)?;
-    file.write_all(bytes)?;
-    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]
@@ -254,7 +251,7 @@ mod tests {
     fn what_is_kept_is_found_by_its_grant_and_lineage_alone() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let shelf = Shelf::new(folder.path().to_owned(), sealer);
+        let shelf = Shelf::new(Folder::on_disk(folder.path().to_owned()), sealer);
         let (one, two) = (GrantId::new("one"), GrantId::new("two"));
         let at = |lineage, generation| (Lineage(lineage), Generation(generation));
         shelf.keep(&one, at(1, 4), &answer("secret-of-four"));
@@ -290,7 +287,7 @@ mod tests {
     fn what_is_torn_or_moved_to_another_grant_is_no_answer() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let shelf = Shelf::new(folder.path().to_owned(), sealer);
+        let shelf = Shelf::new(Folder::on_disk(folder.path().to_owned()), sealer);
         let (one, two) = (GrantId::new("one"), GrantId::new("two"));
         shelf.keep(&one, (Lineage(1), Generation(1)), &answer("x"));
         let kept = folder.path().join("kept.one");

@@ -14,9 +14,6 @@
 //! | 528 | the sealed answer                                     |
 
 use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -30,12 +27,13 @@ use super::{
     decide::{JournalState, OwnerState},
 };
 use crate::{
+    files::{Files, Folder, Opened},
     http::{REPLY_LIMIT, Reply},
     model::{AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId},
     store::{
         Resealed, Spend, StoreError,
         owners::Owners,
-        seal::{Belongs, Sealer, sync_folder_of, unusable},
+        seal::{Belongs, Sealer, unusable},
     },
 };
 
@@ -61,46 +59,24 @@ const HEADER_LIMIT: usize = 1024;
 pub(crate) struct Journal {
     path: PathBuf,
     attempt: AttemptId,
-    file: Arc<File>,
+    files: Folder,
+    file: Arc<dyn Opened>,
 }
 
 /// Whether there is room for an answer.
-pub(crate) fn has_room(folder: &Path, id: &str) -> Result<(), StoreError> {
+pub(crate) fn has_room(folder: &Folder, id: &str) -> Result<(), StoreError> {
     let path = folder.join(id);
-    drop(make_room(&path, &[])?);
-    let _ = std::fs::remove_file(&path);
+    drop(make_room(folder.files(), &path, &[])?);
+    let _ = folder.files().remove(&path);
     Ok(())
 }
 
-fn make_room(path: &Path, whose: &[u8]) -> Result<File, StoreError> {
-    let make = || {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(path)?;
-        let whole = rustix::fs::FallocateFlags::empty();
-        match rustix::fs::fallocate(&file, whole, 0, ROOM) {
-            // A file system that can't set room aside is filled by hand.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL) => fill(&file)?,
-            done => done?,
-        }
-        file.write_all_at(whose, WHOSE_AT)?;
-        file.sync_all()?;
-        sync_folder_of(path)?;
-        Ok(file)
-    };
-    let made: io::Result<File> = make();
+fn make_room(files: &dyn Files, path: &Path, whose: &[u8]) -> Result<Box<dyn Opened>, StoreError> {
+    let made = files.make(path, ROOM, (whose, WHOSE_AT));
     made.map_err(|error| {
-        let _ = std::fs::remove_file(path);
+        let _ = files.remove(path);
         unusable(path, &error)
     })
-}
-
-fn fill(file: &File) -> io::Result<()> {
-    let zeros = vec![0; 64 * 1024];
-    let steps = (0..ROOM).step_by(zeros.len());
-    steps
-        .into_iter()
-        .try_for_each(|at| file.write_all_at(&zeros, at))
 }
 
 /// An answer as it is kept.
@@ -126,41 +102,56 @@ pub(crate) struct StoredReply {
 
 impl Journal {
     /// Makes room for one attempt, durably.
-    pub(crate) fn prepare(folder: &Path, spend: &Spend, claim: &Claim) -> Result<Self, StoreError> {
-        let path = folder.join(name(&spend.grant, &claim.attempt));
+    pub(crate) fn prepare(
+        folder: &Folder,
+        spend: &Spend,
+        claim: &Claim,
+    ) -> Result<Self, StoreError> {
+        let path = folder.join(&name(&spend.grant, &claim.attempt));
         let whose = serde_json::to_vec(&Whose::of(spend, claim)).unwrap_or_default();
         Ok(Self {
-            file: Arc::new(make_room(&path, &whose)?),
+            file: make_room(folder.files(), &path, &whose)?.into(),
+            files: folder.clone(),
             path,
             attempt: claim.attempt.clone(),
         })
     }
 
     /// Opens the journal of an attempt that another process made.
-    pub(crate) fn open(folder: &Path, grant: &GrantId, attempt: &AttemptId) -> Option<Self> {
-        let path = folder.join(name(grant, attempt));
-        let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
+    pub(crate) fn open(folder: &Folder, grant: &GrantId, attempt: &AttemptId) -> Option<Self> {
+        let path = folder.join(&name(grant, attempt));
         Some(Self {
+            file: folder.files().open(&path).ok()?.into(),
+            files: folder.clone(),
             path,
             attempt: attempt.clone(),
-            file: Arc::new(file),
         })
     }
 
     /// The journals of a grant, whoever made them and whatever the store knows of them.
-    pub(crate) fn all_of(folder: &Path, grant: &GrantId) -> Vec<Self> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    pub(crate) fn all_of(folder: &Folder, grant: &GrantId) -> Vec<Self> {
+        let names = folder.names().into_iter();
         let attempts = names.filter_map(|name| attempt_in(&name, grant));
         attempts
             .filter_map(|attempt| Self::open(folder, grant, &attempt))
             .collect()
     }
 
+    /// All journals there are.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn all(folder: &Folder) -> Vec<Self> {
+        let names = folder.names().into_iter();
+        let known = names.filter_map(|name| {
+            let (grant, attempt) = name.rsplit_once('.')?;
+            Self::open(folder, &GrantId::new(grant), &AttemptId::new(attempt))
+        });
+        known.collect()
+    }
+
     /// What it would spend, and the claim under which; none if that is damaged.
     pub(crate) fn whose(&self) -> Option<(Spend, Claim)> {
         let mut whose = [0; WHOSE_LIMIT];
-        self.file.read_exact_at(&mut whose, WHOSE_AT).ok()?;
+        self.file.read_at(&mut whose, WHOSE_AT).ok()?;
         let end = whose.iter().position(|byte| *byte == 0)?;
         let whose: Whose = serde_json::from_slice(&whose[..end]).ok()?;
         whose.read(&self.attempt)
@@ -170,22 +161,22 @@ impl Journal {
     pub(crate) fn mark_sending(&self) -> Result<(), StoreError> {
         let mark = self
             .file
-            .write_all_at(&[SENDING], PHASE_AT)
-            .and_then(|()| self.file.sync_data());
+            .write_at(&[SENDING], PHASE_AT)
+            .and_then(|()| self.file.sync());
         mark.map_err(|error| unusable(&self.path, &error))
     }
 
     /// Says that the attempt is over and that nothing was spent. Should the machine forget that, the attempt is merely as
     /// unknown as its mark before says.
     pub(crate) fn settle(&self) {
-        if let Err(error) = self.file.write_all_at(&SETTLED, PHASE_AT) {
+        if let Err(error) = self.file.write_at(&SETTLED, PHASE_AT) {
             tracing::warn!(%error, "a journal can't be settled");
         }
     }
 
     /// What came says nothing: the attempt is as if nothing had come.
     pub(crate) fn drop_reply(&self) {
-        if let Err(error) = self.file.write_all_at(&[0; 8], LENGTH_AT) {
+        if let Err(error) = self.file.write_at(&[0; 8], LENGTH_AT) {
             tracing::warn!(%error, "an answer that says nothing stays in its journal");
         }
     }
@@ -202,16 +193,16 @@ impl Journal {
         let length = (sealed.len() as u64).to_le_bytes();
         let keep = self
             .file
-            .write_all_at(&sealed, REPLY_AT)
-            .and_then(|()| self.file.write_all_at(&length, LENGTH_AT))
-            .and_then(|()| self.file.sync_data());
+            .write_at(&sealed, REPLY_AT)
+            .and_then(|()| self.file.write_at(&length, LENGTH_AT))
+            .and_then(|()| self.file.sync());
         keep.map_err(|error| unusable(&self.path, &error))
     }
 
     /// The answer, if one was kept whole.
     pub(crate) fn reply(&self, sealer: &Sealer) -> Option<StoredReply> {
         let mut length = [0; 8];
-        self.file.read_exact_at(&mut length, LENGTH_AT).ok()?;
+        self.file.read_at(&mut length, LENGTH_AT).ok()?;
         let length = usize::try_from(u64::from_le_bytes(length))
             .ok()
             .filter(|length| *length > 0)?;
@@ -219,7 +210,7 @@ impl Journal {
             return None;
         }
         let mut sealed = vec![0; length];
-        self.file.read_exact_at(&mut sealed, REPLY_AT).ok()?;
+        self.file.read_at(&mut sealed, REPLY_AT).ok()?;
         let plain = sealer.open(self.belongs(), &sealed).ok()?;
         serde_json::from_slice::<KeptReply>(&plain)
             .ok()?
@@ -229,7 +220,7 @@ impl Journal {
     /// How far the attempt came.
     pub(crate) fn state(&self, sealer: &Sealer) -> JournalState {
         let mut phase = [0; 8];
-        match self.file.read_exact_at(&mut phase, PHASE_AT) {
+        match self.file.read_at(&mut phase, PHASE_AT) {
             Ok(()) if phase == SETTLED => JournalState::Settled,
             Ok(()) if self.reply(sealer).is_some() => JournalState::Reply,
             Ok(()) if phase[0] == INTENT => JournalState::Intent,
@@ -241,7 +232,7 @@ impl Journal {
 
     /// The attempt is over and the store knows its outcome.
     pub(crate) fn remove(self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.files.files().remove(&self.path);
     }
 
     fn belongs(&self) -> Belongs<'_> {
@@ -256,12 +247,12 @@ impl Journal {
 /// Seals anew the answers that another key sealed. One whose sender lives is left: it is still written to, and gone in a
 /// moment.
 pub(crate) fn reseal(
-    folder: &Path,
+    folder: &Folder,
     with: (&Bench, &Sealer),
     owners: &Owners,
 ) -> Result<Resealed, StoreError> {
     let mut count = Resealed::default();
-    for (name, found) in anew::files(folder) {
+    for (name, found) in anew::files(folder.path()) {
         let parts = name.split_once('.');
         let journal = parts.and_then(|(grant, attempt)| {
             Journal::open(folder, &GrantId::new(grant), &AttemptId::new(attempt))
@@ -392,6 +383,8 @@ impl KeptReply {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::OpenOptions, os::unix::fs::FileExt as _};
+
     use super::*;
     use crate::{
         clock::{Clock as _, ManualClock, Seams},
@@ -414,23 +407,27 @@ mod tests {
         (spend, claim)
     }
 
-    fn prepared(folder: &Path) -> Journal {
+    fn on_disk(folder: &tempfile::TempDir) -> Folder {
+        Folder::on_disk(folder.path().to_owned())
+    }
+
+    fn prepared(folder: &tempfile::TempDir) -> Journal {
         let (spend, claim) = claim();
-        Journal::prepare(folder, &spend, &claim).unwrap()
+        Journal::prepare(&on_disk(folder), &spend, &claim).unwrap()
     }
 
     #[test]
     fn a_journal_names_what_it_spends_and_under_which_claim() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = prepared(folder.path());
+        let journal = prepared(&folder);
         assert_eq!(journal.whose(), Some(claim()));
         let (mut longer, other) = claim();
         longer.grant = GrantId::new("g2");
-        Journal::prepare(folder.path(), &longer, &other).unwrap();
-        let found = Journal::all_of(folder.path(), &claim().0.grant);
+        Journal::prepare(&on_disk(&folder), &longer, &other).unwrap();
+        let found = Journal::all_of(&on_disk(&folder), &claim().0.grant);
         let whose: Vec<_> = found.iter().map(Journal::whose).collect();
         assert_eq!(whose, [Some(claim())]);
-        journal.file.write_all_at(b"}", WHOSE_AT).unwrap();
+        journal.file.write_at(b"}", WHOSE_AT).unwrap();
         assert_eq!(found[0].whose(), None);
     }
 
@@ -438,7 +435,7 @@ mod tests {
     fn what_is_settled_or_says_nothing_is_no_answer() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let journal = prepared(folder.path());
+        let journal = prepared(&folder);
         journal.mark_sending().unwrap();
         let kept = StoredReply {
             reply: Reply {
@@ -463,9 +460,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
         let (grant, attempt) = (GrantId::new("g"), AttemptId::new("a1"));
-        assert!(Journal::open(folder.path(), &grant, &attempt).is_none());
-        let journal = prepared(folder.path());
-        let other = Journal::open(folder.path(), &grant, &attempt).unwrap();
+        assert!(Journal::open(&on_disk(&folder), &grant, &attempt).is_none());
+        let journal = prepared(&folder);
+        let other = Journal::open(&on_disk(&folder), &grant, &attempt).unwrap();
         assert_eq!(other.state(&sealer), JournalState::Intent);
         journal.mark_sending().unwrap();
         assert_eq!(other.state(&sealer), JournalState::Sending);
@@ -500,8 +497,8 @@ mod tests {
     fn a_mark_that_is_damaged_does_not_say_that_nothing_was_sent() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let journal = prepared(folder.path());
-        journal.file.write_all_at(&[3], PHASE_AT).unwrap();
+        let journal = prepared(&folder);
+        journal.file.write_at(&[3], PHASE_AT).unwrap();
         assert_eq!(journal.state(&sealer), JournalState::Sending);
     }
 

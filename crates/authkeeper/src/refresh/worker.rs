@@ -108,6 +108,17 @@ async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<Connect
     }
 }
 
+/// Keeps one connection fresh for as long as it is polled.
+#[cfg(feature = "simulation")]
+pub(crate) async fn keep_one(tools: Arc<Tools>, flights: Arc<Flights>, connection: ConnectionName) {
+    let mut turn = Turn::among(1);
+    loop {
+        let pause = look(&tools, &flights, &connection, &mut turn).await;
+        let pause = pause.unwrap_or(LOOK_AGAIN).clamp(SHORTEST, LONGEST_SLEEP);
+        tools.seams.clock.sleep(pause).await;
+    }
+}
+
 impl Looks {
     /// Looks at the connection whose turn is first.
     fn start(

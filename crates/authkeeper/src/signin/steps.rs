@@ -257,7 +257,7 @@ impl Runtime {
     }
 
     /// The newest lineage of this name that is known beside the store.
-    pub(super) async fn newest_lineage(
+    pub(crate) async fn newest_lineage(
         &self,
         name: &ConnectionName,
     ) -> Result<Lineage, ConnectError> {
@@ -268,7 +268,7 @@ impl Runtime {
     }
 
     /// Adopts a sign-in. What was kept of the sign-ins before it is of no use any more.
-    pub(super) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
+    pub(crate) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
         let store = &self.tools.store;
         let before = store.connection(&signed_in.connection.name).await?;
         let new = signed_in.new_grant.clone();

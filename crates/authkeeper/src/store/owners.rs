@@ -2,19 +2,23 @@
 //! *sender* dead; its *request* may still be queued at the provider.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
-use crate::{clock::Seams, model::OwnerId, refresh::decide::OwnerState};
+use crate::{
+    clock::Seams,
+    files::{DiskFiles, Files, Lock},
+    model::OwnerId,
+    refresh::decide::OwnerState,
+};
 
 /// This machine's owners, and this process as one of them once it claims.
 #[derive(Debug)]
 pub struct Owners {
     folder: PathBuf,
+    files: Arc<dyn Files>,
     mine: Mutex<Option<Mine>>,
 }
 
@@ -22,15 +26,20 @@ pub struct Owners {
 struct Mine {
     id: OwnerId,
     path: PathBuf,
-    /// The lock lives as long as this file is open.
-    _lock: File,
+    files: Arc<dyn Files>,
+    _lock: Lock,
 }
 
 impl Owners {
     /// The owners whose locks are in this folder.
     pub fn new(folder: PathBuf) -> Self {
+        Self::over(folder, Arc::new(DiskFiles))
+    }
+
+    pub(crate) fn over(folder: PathBuf, files: Arc<dyn Files>) -> Self {
         Self {
             folder,
+            files,
             mine: Mutex::new(None),
         }
     }
@@ -46,16 +55,11 @@ impl Owners {
         }
         let id = OwnerId::new(seams.random_id());
         let path = self.folder.join(id.as_str());
-        let lock = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        lock.lock()?;
         *mine = Some(Mine {
             id: id.clone(),
+            _lock: self.files.lock(&path)?,
+            files: Arc::clone(&self.files),
             path,
-            _lock: lock,
         });
         Ok(id)
     }
@@ -66,39 +70,33 @@ impl Owners {
             return OwnerState::Alive;
         }
         let path = self.folder.join(owner.as_str());
-        match File::open(&path).map(|file| file.try_lock_shared()) {
-            Ok(Ok(())) => {
-                let _ = fs::remove_file(&path);
+        match self.files.is_locked(&path) {
+            Ok(false) => {
+                let _ = self.files.remove(&path);
                 OwnerState::Dead
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => OwnerState::Dead,
             // Without a proof of death the owner counts as living: waiting costs time, a second spender a grant.
-            Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => {
-                OwnerState::Alive
-            }
+            Ok(true) | Err(_) => OwnerState::Alive,
         }
     }
 
     /// Whether any other process that keeps or refreshes connections is alive.
     pub fn others_live(&self) -> bool {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let ids = entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .map(OwnerId::new);
+        let ids = self.files.names(&self.folder).into_iter().map(OwnerId::new);
         ids.filter(|id| !self.is_me(id))
             .any(|id| self.state(&id) == OwnerState::Alive)
     }
 
     /// How many other owners live, and how many files dead ones left. Sweeps nothing up.
     pub fn census(&self) -> (usize, usize) {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let others = entries.filter(|entry| {
-            let name = entry.file_name().into_string();
-            name.is_ok_and(|name| !self.is_me(&OwnerId::new(name)))
-        });
-        let is_dead =
-            |path: &Path| File::open(path).is_ok_and(|file| file.try_lock_shared().is_ok());
-        let (dead, live): (Vec<_>, Vec<_>) = others.partition(|entry| is_dead(&entry.path()));
+        let names = self.files.names(&self.folder).into_iter();
+        let others = names.filter(|name| !self.is_me(&OwnerId::new(name)));
+        let is_dead = |name: &String| {
+            let locked = self.files.is_locked(&self.folder.join(name));
+            locked.is_ok_and(|locked| !locked)
+        };
+        let (dead, live): (Vec<_>, Vec<_>) = others.partition(is_dead);
         (live.len(), dead.len())
     }
 
@@ -113,7 +111,7 @@ impl Owners {
 
 impl Drop for Mine {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = self.files.remove(&self.path);
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn left(
 
 async fn leave_journal(bench: &Bench, runtime: &Runtime) -> Journal {
     let (spend, claim) = left(bench, runtime, "dead", 1).await;
-    Journal::prepare(&bench.spill(), &spend, &claim).unwrap()
+    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap()
 }
 
 async fn leave_reply(bench: &Bench, runtime: &Runtime, status: u16, body: String) {

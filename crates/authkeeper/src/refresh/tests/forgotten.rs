@@ -5,14 +5,14 @@ use super::{
     *,
 };
 use crate::{
-    model::{AttemptId, ClaimPhase, UnknownKind},
+    model::{AttemptId, Claim, ClaimPhase, UnknownKind},
     refresh::orphans,
 };
 
 /// The journal of an attempt at the current generation of which the store knows nothing.
 async fn leave(bench: &Bench, runtime: &Runtime, owner: &str) -> Journal {
     let (spend, claim) = left(bench, runtime, owner, 1).await;
-    Journal::prepare(&bench.spill(), &spend, &claim).unwrap()
+    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,13 +27,61 @@ async fn an_answer_in_a_journal_is_taken_though_no_claim_names_it() {
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
+/// The store was put back to a moment at which an answer was lost, and has forgotten who asked again since.
+async fn lost_before(bench: &Bench, runtime: &Runtime) -> Journal {
+    let (spend, mut later) = left(bench, runtime, "dead", 2).await;
+    let lost = Claim {
+        attempt: AttemptId::new("lost"),
+        number: 1,
+        ..later.clone()
+    };
+    let store = &runtime.tools.store;
+    assert!(store.claim(&spend, &lost).await.unwrap());
+    let (kind, now) = (UnknownKind::Reset, bench.clock.now());
+    let marked = store.mark_unknown(&spend.grant, &lost.attempt, kind, now);
+    assert!(marked.await.unwrap());
+    later.attempt = AttemptId::new("later");
+    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &later).unwrap();
+    journal.mark_sending().unwrap();
+    bench.clock.advance(secs(600));
+    journal
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_later_attempt_than_the_lost_one_is_taken() {
+    let (bench, runtime) = Bench::new().await;
+    let body = good_answer(&bench);
+    let journal = lost_before(&bench, &runtime).await;
+    keep_reply(&journal, &bench, &runtime, (200, body));
+    assert_eq!(text(&after_401(&runtime, 1).await.unwrap()), "adopted");
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.server.requests(), 0);
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_attempt_than_the_lost_one_has_a_quiet_period_of_its_own() {
+    let (bench, runtime) = Bench::new().await;
+    lost_before(&bench, &runtime).await;
+    let error = after_401(&runtime, 1).await.unwrap_err();
+    assert!(matches!(error, TokenError::Uncertain { .. }), "{error:?}");
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(bench.server.requests(), 0, "it may still be queued");
+    bench.clock.advance(secs(91));
+    assert_eq!(
+        after_401(&runtime, 1).await.unwrap().generation,
+        Generation(2)
+    );
+    assert_in_step(&bench, &runtime).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_a_later_generation_brings_the_store_forward() {
     let (bench, runtime) = Bench::new().await;
     let body = good_answer(&bench);
     let (mut spend, claim) = left(&bench, &runtime, "dead", 1).await;
     spend.generation = Generation(4);
-    let journal = Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
     keep_reply(&journal, &bench, &runtime, (200, body));
     let token = after_401(&runtime, 1).await.unwrap();
     assert_eq!(
@@ -106,10 +154,10 @@ async fn what_is_settled_or_was_never_sent_is_cleared_away() {
     settled.settle();
     let (mut spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
     claim.attempt = AttemptId::new("never-sent");
-    Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
     claim.attempt = AttemptId::new("of-an-earlier-sign-in");
     spend.lineage = Lineage(0);
-    Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
     assert_eq!(bench.journals().len(), 3);
     assert_eq!(
         after_401(&runtime, 1).await.unwrap().generation,
@@ -126,11 +174,11 @@ async fn two_that_send_the_same_token_see_each_other() {
     let (spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
     let now = grant(&runtime).await;
     let tools = &runtime.tools;
-    let mine = Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    let mine = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
     mine.mark_sending().unwrap();
     assert!(!orphans::contest(tools, &now, &claim), "its own");
     claim.attempt = AttemptId::new("other");
-    let other = Journal::prepare(&bench.spill(), &spend, &claim).unwrap();
+    let other = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
     claim.attempt = AttemptId::new("mine");
     mine.remove();
     assert!(!orphans::contest(tools, &now, &claim), "not sent yet");

@@ -30,6 +30,7 @@ use super::{RefreshRules, spill::Journal};
 use crate::{
     clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
+    files::Folder,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
         Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment,
@@ -158,6 +159,10 @@ impl Bench {
 
     fn spill(&self) -> PathBuf {
         self.folder.path().join("spill")
+    }
+
+    fn folder_of_journals(&self) -> Folder {
+        Folder::on_disk(self.spill())
     }
 
     /// The names of what lies in the spill folder.
@@ -300,7 +305,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> 
 async fn open_journal(bench: &Bench, runtime: &Runtime, attempt: &str) -> Option<Journal> {
     let grant = grant(runtime).await.id;
     Journal::open(
-        &bench.spill(),
+        &bench.folder_of_journals(),
         &grant,
         &crate::model::AttemptId::new(attempt),
     )

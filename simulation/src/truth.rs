@@ -1,0 +1,239 @@
+//! What is true whatever anybody believes, and what must never be seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use authkeeper::model::{GrantId, GrantLifecycle};
+
+use crate::{provider::Token, store::Rows, world::ProcessId};
+
+/// What must hold does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// A refresh token was sent again before the request before was settled.
+    SentBeforeSettled(Token),
+    /// A spent refresh token was sent although its successor lies in store, journal or shelf.
+    SpentTokenSent(Token),
+    /// A reuse killed the family whose newest token we hold.
+    HeldFamilyKilled(Token),
+    /// The newest token was durable, and is in none of store, journal and shelf any more.
+    Unreachable(Token),
+    /// A caller has a token that was never committed.
+    ReleasedTooEarly(String),
+    /// A caller has a token though the lifecycle forbids it.
+    ReleasedUnlawfully(String),
+    /// Lineage or generation went back.
+    WentBack(String),
+    /// A refresh ended a suspension.
+    SuspensionLeft,
+    /// A completed sign-in was undone.
+    SignInUndone(Token),
+    /// A disconnected grant is active again.
+    Revived,
+    /// After a disconnect a token that is good at the provider lies about.
+    LeftUnrevoked(Token),
+    /// A person is asked, or nothing works, though a token that is held is good.
+    LostForNothing(Token),
+    /// A claim that nobody resolves.
+    Unresolved(String),
+    /// A caller that nobody answers.
+    Hangs,
+    /// A caller was told what can't be true.
+    ToldWrongly(String),
+    /// It goes round and round.
+    NoEnd,
+    /// The code panicked.
+    Panicked(String),
+}
+
+impl Broken {
+    /// Which of them, whatever it was about.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::SentBeforeSettled(_) => "sent before settled",
+            Self::SpentTokenSent(_) => "spent token sent",
+            Self::HeldFamilyKilled(_) => "held family killed",
+            Self::Unreachable(_) => "unreachable",
+            Self::ReleasedTooEarly(_) => "released too early",
+            Self::ReleasedUnlawfully(_) => "released unlawfully",
+            Self::WentBack(_) => "went back",
+            Self::SuspensionLeft => "suspension left",
+            Self::SignInUndone(_) => "sign-in undone",
+            Self::Revived => "revived",
+            Self::LeftUnrevoked(_) => "left unrevoked",
+            Self::LostForNothing(_) => "lost for nothing",
+            Self::Unresolved(_) => "unresolved",
+            Self::Hangs => "hangs",
+            Self::ToldWrongly(_) => "told wrongly",
+            Self::NoEnd => "no end",
+            Self::Panicked(_) => "panicked",
+        }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        match self {
+            Self::SentBeforeSettled(token)
+            | Self::SpentTokenSent(token)
+            | Self::HeldFamilyKilled(token)
+            | Self::Unreachable(token)
+            | Self::SignInUndone(token)
+            | Self::LeftUnrevoked(token)
+            | Self::LostForNothing(token) => write!(f, ": {token}"),
+            Self::ReleasedTooEarly(what)
+            | Self::ReleasedUnlawfully(what)
+            | Self::WentBack(what)
+            | Self::Unresolved(what)
+            | Self::ToldWrongly(what)
+            | Self::Panicked(what) => write!(f, ": {what}"),
+            Self::SuspensionLeft | Self::Revived | Self::Hangs | Self::NoEnd => Ok(()),
+        }
+    }
+}
+
+/// An answer that a process has read.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    pub process: ProcessId,
+    pub spent: Token,
+    pub granted: Token,
+}
+
+/// What was seen of one grant.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: (u64, u64),
+    revoked: bool,
+    suspended: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// The family of the last completed sign-in.
+    pub family: u32,
+    pub disconnected: bool,
+    /// Access tokens that were ever committed.
+    pub committed: BTreeSet<String>,
+    pub received: Vec<Received>,
+    /// The newest token that was ever durable.
+    pub durable: Option<Token>,
+    /// Whether the account was ever disabled.
+    pub was_disabled: bool,
+    seen: BTreeMap<GrantId, Seen>,
+}
+
+/// What the store says of the one connection there is.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub id: GrantId,
+    pub lineage: u64,
+    pub generation: u64,
+    pub lifecycle: GrantLifecycle,
+    pub claimed: bool,
+    pub refresh: Option<Token>,
+    pub access: Option<String>,
+}
+
+impl Row {
+    /// All grants, the connection's own last.
+    pub fn all(rows: &Rows) -> Vec<Self> {
+        let own = rows
+            .connections
+            .values()
+            .find_map(|known| known.grant.clone());
+        let mut all: Vec<Self> = rows
+            .grants
+            .values()
+            .map(|row| {
+                let grant = &row.grant;
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the tokens are the simulation's own"
+                )]
+                Self {
+                    id: grant.id.clone(),
+                    lineage: grant.lineage.0,
+                    generation: grant.generation.0,
+                    lifecycle: grant.lifecycle.clone(),
+                    claimed: grant.claim.is_some(),
+                    refresh: grant
+                        .refresh
+                        .as_ref()
+                        .and_then(|token| Token::parse(token.secret.expose())),
+                    access: grant
+                        .access
+                        .as_ref()
+                        .map(|token| token.secret.expose().clone()),
+                }
+            })
+            .collect();
+        all.sort_by_key(|row| Some(&row.id) == own.as_ref());
+        all
+    }
+
+    /// The connection's own, if it is connected.
+    pub fn current(rows: &Rows) -> Option<Self> {
+        let connected = rows.connections.values().any(|known| known.grant.is_some());
+        Self::all(rows).pop().filter(|_| connected)
+    }
+
+    /// Whether a token that lives may be handed out.
+    pub fn may_release(&self) -> bool {
+        matches!(
+            self.lifecycle,
+            GrantLifecycle::Active | GrantLifecycle::ReauthorizationRequired { .. }
+        )
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        matches!(self.lifecycle, GrantLifecycle::Revoked { .. })
+    }
+}
+
+impl Truth {
+    /// Looks at the rows after a write that was no restore.
+    pub fn look(&mut self, rows: &[Row]) -> Result<(), Broken> {
+        for row in rows {
+            let now = Seen {
+                at: (row.lineage, row.generation),
+                revoked: row.is_revoked(),
+                suspended: matches!(row.lifecycle, GrantLifecycle::Suspended { .. }),
+            };
+            let before = self.seen.insert(row.id.clone(), now);
+            let Some(before) = before else {
+                continue;
+            };
+            if now.at.0 < before.at.0 || now.at.1 < before.at.1 {
+                return Err(Broken::WentBack(format!("{:?} to {:?}", before.at, now.at)));
+            }
+            if before.revoked && !now.revoked {
+                return Err(Broken::Revived);
+            }
+            if before.suspended && !now.suspended && !now.revoked && before.at.0 == now.at.0 {
+                return Err(Broken::SuspensionLeft);
+            }
+        }
+        Ok(())
+    }
+
+    /// A person acted on the rows directly, or they were put back: what is there now counts.
+    pub fn begin_anew(&mut self, rows: &[Row]) {
+        self.seen.clear();
+        let _ = self.look(rows);
+    }
+
+    /// The store is another one than it was.
+    pub fn put_back(&mut self, own: Option<&Row>, all: bool) {
+        let family = own.and_then(|row| row.refresh).map(|token| token.family);
+        let same = family == Some(self.family);
+        self.disconnected = own.is_none_or(Row::is_revoked);
+        self.family = family.unwrap_or(u32::MAX);
+        if all || !same {
+            self.durable = None;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The plain ways of a refresh, cut off at every single step: each await point of every task, each event.
+
+use std::time::Duration;
+
+use simulation::{
+    Call,
+    fault::Fault,
+    plan::Plan,
+    provider::Class,
+    schedule::{Outcome, Settings, run_struck},
+};
+
+fn plan(class: Class, processes: usize, calls: &[Call]) -> Plan {
+    let at = |(number, call): (u64, &Call)| (Duration::from_millis(number * 7), *call);
+    Plan {
+        class,
+        lifetime: Duration::from_mins(5),
+        processes,
+        keepers: false,
+        calls: (0..).zip(calls).map(at).collect(),
+        faults: vec![],
+        copy: None,
+        horizon: Duration::from_secs(30),
+    }
+}
+
+/// Strikes at each step in turn, and hands over what came of it.
+fn at_every_step(plan: &Plan, fault: Fault, judge: impl Fn(&Outcome)) {
+    let settings = Settings {
+        trace: true,
+        ..Settings::of(1)
+    };
+    let whole = run_struck(&settings, plan, None);
+    assert!(whole.noisy_steps > 20, "{}", whole.trace.join("\n"));
+    for step in 1..=whole.noisy_steps {
+        let outcome = run_struck(&settings, plan, Some((step, fault)));
+        let told = || outcome.trace.join("\n");
+        assert_eq!(outcome.broken, None, "struck at step {step}\n{}", told());
+        judge(&outcome);
+    }
+}
+
+fn works(outcome: &Outcome) {
+    let works = outcome.coverage.ends("schedule: works");
+    assert_eq!(works, 1, "{}", outcome.trace.join("\n"));
+}
+
+#[test]
+fn a_caller_dropped_at_any_await_point_loses_no_rotation() {
+    let ways: [&[Call]; 3] = [
+        &[Call::MuchTime],
+        &[Call::Rejected],
+        &[Call::MuchTime, Call::Rejected, Call::Plain],
+    ];
+    for class in [Class::Strict, Class::StrictUnknown, Class::TwoGenerations] {
+        for calls in ways {
+            at_every_step(&plan(class, 1, calls), Fault::DropCallers, works);
+        }
+    }
+}
+
+#[test]
+fn a_process_killed_at_any_step_loses_only_what_the_provider_takes() {
+    for class in Class::ALL {
+        let plan = plan(class, 2, &[Call::MuchTime, Call::MuchTime]);
+        at_every_step(&plan, Fault::Kill, |outcome| {
+            // A provider that forgives a second request forgives every kill.
+            if class.is_patient() {
+                works(outcome);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_step_loses_nothing_that_was_synced() {
+    for class in [Class::Strict, Class::Grace] {
+        let plan = plan(class, 2, &[Call::MuchTime]);
+        at_every_step(&plan, Fault::PowerCut, |_outcome| {});
+    }
+}

@@ -1,0 +1,17 @@
+//! The simulated store behaves as every store must.
+
+use std::sync::Arc;
+
+use authkeeper::store::suite::{self, Pair};
+use simulation::store::{Calm, MemoryStore, Shared};
+
+#[tokio::test]
+async fn the_store_in_memory_passes_the_suite() {
+    suite::run(|| {
+        let rows = Shared::default();
+        let handle = || Arc::new(MemoryStore::new(Arc::clone(&rows), Arc::new(Calm)));
+        let pair: Pair = (handle(), handle());
+        async move { pair }
+    })
+    .await;
+}
