@@ -314,6 +314,7 @@ impl Driver {
                     return false;
                 };
                 world.now = next;
+                world.note_lawful();
                 return true;
             }
             ready.get(world.dice.below(choices)).copied()

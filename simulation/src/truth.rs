@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use authkeeper::model::{GrantId, GrantLifecycle};
@@ -116,6 +117,8 @@ pub struct Truth {
     /// The family of the last completed sign-in.
     pub family: u32,
     pub disconnected: bool,
+    /// When a token might be handed out last.
+    pub last_lawful: Duration,
     /// Access tokens that were ever committed.
     pub committed: BTreeSet<String>,
     pub received: Vec<Received>,

@@ -108,6 +108,7 @@ impl MemoryStore {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Rows) -> T) -> Result<T> {
+        self.used.count_read();
         self.hooks.read()?;
         Ok(work(&lock(&self.rows)))
     }
@@ -123,6 +124,7 @@ impl MemoryStore {
             rows.last_write = WRITES.fetch_add(1, Ordering::Relaxed);
             work(&mut rows)
         };
+        self.used.count_commit();
         self.epoch.raise();
         self.hooks.written(write, done).await?;
         Ok(out)

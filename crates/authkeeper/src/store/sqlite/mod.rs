@@ -141,7 +141,7 @@ impl SqliteStore {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Sqlite) -> rusqlite::Result<T>) -> Result<T> {
-        Use::count(&self.used.reads);
+        self.used.count_read();
         work(&self.reader()).map_err(|error| fault(&self.place(), &error))
     }
 

@@ -144,7 +144,7 @@ impl WriterThread {
             drop(ticket);
             // Before the answers: whoever hears that it is written reads what is written.
             self.epoch.raise();
-            Use::count(&self.used.commits);
+            self.used.count_commit();
             let mut results = repeat_result(&self.place, committed);
             for finish in finishes {
                 finish(results());
