@@ -30,7 +30,7 @@ main() {
     decide) alone "$@" -f "src/refresh/decide.rs" ;;
     model) alone "$@" -f "src/model/*.rs" ;;
     classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
-    refresh) refresh ;;
+    refresh) refresh "$@" ;;
     claim) survive authkeeper refresh:: -- -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" "$@" ;;
     explorer) survive model -- -f "model/src/*.rs" "$@" ;;
     *)
@@ -60,23 +60,29 @@ alone() {
 # Each file with the tests nearest to it.
 refresh() {
   local missed=0
-  of breaker breaker || missed=1
-  of log refresh::log outcomes::a_lost || missed=1
-  of flight flights:: bounds:: parts:: outcomes::an_outage || missed=1
-  of worker worker keeper bounds:: || missed=1
-  of mod parts:: bounds:: outcomes::an_outage || missed=1
-  of orphans forgotten:: || missed=1
-  of checked checked || missed=1
-  of evidence evidence || missed=1
-  of noticing noticing || missed=1
-  of shelf shelf:: second_chances forgotten:: || missed=1
+  of breaker breaker -- "$@" || missed=1
+  of log refresh::log outcomes::a_lost -- "$@" || missed=1
+  of flight flights:: bounds:: parts:: outcomes::an_outage -- "$@" || missed=1
+  of worker worker keeper bounds:: -- "$@" || missed=1
+  of mod parts:: bounds:: outcomes::an_outage -- "$@" || missed=1
+  of orphans forgotten:: -- "$@" || missed=1
+  of checked checked -- "$@" || missed=1
+  of evidence evidence -- "$@" || missed=1
+  of noticing noticing -- "$@" || missed=1
+  of shelf shelf:: second_chances forgotten:: -- "$@" || missed=1
   return "$missed"
 }
 
 of() {
   local part="refresh-$1" file="$1"
   shift
-  survive authkeeper "$@" -- -f "$source/refresh/$file.rs"
+  local near=()
+  while [ "$1" != "--" ]; do
+    near+=("$1")
+    shift
+  done
+  shift
+  survive authkeeper "${near[@]}" -- -f "$source/refresh/$file.rs" "$@"
 }
 
 # PACKAGE TEST… -- ARGUMENT…: exits non-zero when a mutant survives both passes.

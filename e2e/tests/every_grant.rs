@@ -519,7 +519,7 @@ fn an_import_never_moves_a_known_client_to_another_token_endpoint() {
 #[test]
 fn what_mcp_remote_stored_is_taken_over() {
     let home = Home::new();
-    let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "6")]);
+    let server = Server::fastmcp(&home.outside(), &[("AT_TTL", "12")]);
     let (url, folder) = (server.url("/mcp"), home.outside().join("mcp-auth"));
     sign_in_with_mcp_remote(&home, &url, &folder);
     let folder = folder.to_str().unwrap();
@@ -587,7 +587,12 @@ fn a_token_that_is_imported_twice_is_one_grant() {
     let confirm = ["import", "two", "--other-copy-retired"];
     let _ = home.run(&confirm).expect_code(0);
     let one = token(&home, "one").run().expect_code(0).stdout;
-    let _ = import("three", &url).expect_code(0);
+    let joined = import("three", &url).expect_code(0);
+    assert!(
+        joined.stderr.contains("holds this refresh token already"),
+        "{}",
+        joined.stderr
+    );
     for name in ["two", "three"] {
         assert_eq!(token(&home, name).run().expect_code(0).stdout, one);
     }

@@ -104,17 +104,21 @@ fn control_recovery_allowed_at_once() {
 /// The same crash, recovered from by the rule: what is lost is lost with its answer.
 #[test]
 fn control_recovery_after_the_quiet_period() {
-    let report = control(Trial {
-        refresh: "quiet_period = \"6s\"",
-        late: Duration::from_secs(4),
-        strikes: vec![Strike::KillSender],
-        ..strict()
-    });
-    assert_eq!(
-        (report.avoidable(), report.losses.len()),
-        (0, 1),
-        "{report}"
-    );
+    for seed in 1.. {
+        let report = control(Trial {
+            seed,
+            refresh: "quiet_period = \"6s\"",
+            late: Duration::from_secs(4),
+            strikes: vec![Strike::KillSender],
+            ..strict()
+        });
+        assert_eq!(report.avoidable(), 0, "{report}");
+        if report.losses.len() == 1 {
+            return;
+        }
+        // On a busy machine the sender may be dead before it has written anything: then there was nothing to lose.
+        assert!(seed < 5, "{report}");
+    }
 }
 
 /// A late answer is no lost one, for whoever listens on.

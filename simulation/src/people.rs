@@ -141,6 +141,7 @@ fn change(sim: &Sim, what: &'static str, change: impl Fn(&mut GrantLifecycle)) {
         for row in rows.grants.values_mut() {
             change(&mut row.grant.lifecycle);
         }
+        rows.touch();
         Row::all(&rows)
     };
     let mut world = sim.lock();

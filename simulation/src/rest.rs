@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Longer than a refused token is left alone.
-const PROBE: Duration = Duration::from_hours(7);
+const PROBE: Duration = Duration::from_hours(13);
 
 /// The tokens of the family signed in last that we hold and the provider would take.
 fn good(driver: &Driver) -> Vec<Token> {

@@ -72,7 +72,6 @@ fn an_attempt_after_a_lost_one_counts_though_a_restore_forgot_it() {
 /// A sign-in overtook a refresh, whose answer was set aside; then the store was put back to before the sign-in. What was set
 /// aside is newer than what the store holds.
 #[test]
-#[ignore = "an answer that was set aside is tried only after a refusal"]
 fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
     let faults = [
         (Fault::SignIn, Step::Acted, 0),

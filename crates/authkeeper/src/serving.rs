@@ -60,9 +60,13 @@ impl Runtime {
             let verdict = decide::serve(standing, request.ask(), now);
             self.log(&whose, grant, verdict);
             match (verdict, ended) {
-                (Verdict::Serve, _) => {
+                (Verdict::Serve, end) => {
                     self.recover_behind(&whose, grant);
-                    self.warn_of_rotation(&whose, grant).await;
+                    // To keep a warning may take its time, and the grant may have been withdrawn in it.
+                    if self.warn_of_rotation(&whose, grant).await {
+                        ended = end;
+                        continue;
+                    }
                     return self.hand_out(&known, request);
                 }
                 (Verdict::ServeAndRefresh(why), _) => {
@@ -165,24 +169,28 @@ impl Runtime {
     }
 
     /// A key's owner is told ahead of its day, once.
-    async fn warn_of_rotation(&self, whose: &Whose, grant: &Grant) {
+    async fn warn_of_rotation(&self, whose: &Whose, grant: &Grant) -> bool {
         let now = self.now();
         let due = |_: &Timestamp| warning_in(grant, now).is_some_and(|span| span.is_zero());
         let Some(by) = grant.rotate_by.filter(due) else {
-            return;
+            return false;
         };
         let told = self
             .tools
             .store
             .is_open(&whose.connection, Event::RotationDue);
         if told.await.unwrap_or_default() {
-            return;
+            return false;
         }
         let trace_id = self.tools.seams.random_id();
         let record = trouble::rotation_due_record(whose, grant, (by, now), &trace_id);
         // The key is good: a store that can't keep the warning must not keep the key from its caller.
-        if let Err(error) = trouble::keep(&self.tools, grant, record).await {
-            tracing::warn!(%error, "a warning can't be kept");
+        match trouble::keep(&self.tools, grant, record).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a warning can't be kept");
+                false
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl Rows {
         if place.joins && new.lifecycle == GrantLifecycle::Active {
             self.confirm_sole_copy(&id, at);
         }
-        self.end_troubles(&name, at);
+        self.end_troubles_of_all(&name, at);
         self.tell(at, event);
         let joined = self.grants.get(&id).filter(|_| place.joins);
         if let Some(joined) = joined {
@@ -72,6 +72,15 @@ impl Rows {
         self.connections.values().filter(holds).cloned().collect()
     }
 
+    /// The connections that live on a grant.
+    pub(super) fn on_grant<'a>(
+        &'a self,
+        id: &'a GrantId,
+    ) -> impl Iterator<Item = &'a Connection> + 'a {
+        let all = self.connections.values();
+        all.filter(move |connection| connection.grant.as_ref() == Some(id))
+    }
+
     fn place_for(&self, new: &SignedIn) -> Place {
         let wanted = &new.connection;
         let known = self.connections.get(&wanted.name);
@@ -81,6 +90,9 @@ impl Rows {
             grant.issuer == wanted.issuer
                 && grant.client_id == wanted.client_id
                 && !is_revoked(grant)
+                && self
+                    .on_grant(&grant.id)
+                    .all(|other| other.name == wanted.name || may_share(other, wanted))
         });
         let held = self.grant_to_join(new);
         let (grant, joins) = match held {
@@ -113,10 +125,11 @@ impl Rows {
     fn grant_to_join(&self, new: &SignedIn) -> Option<&Grant> {
         let wanted = &new.connection;
         let refresh = &new.brought.refresh()?.secret;
+        let imported = matches!(new.brought, Brought::RefreshToken(_));
         let holders = self.holders(&wanted.issuer, &wanted.client_id, refresh);
         let mut others = holders
             .into_iter()
-            .filter(|holder| holder.name != wanted.name);
+            .filter(|holder| imported || holder.name != wanted.name);
         let other = others.find(|holder| may_share(holder, wanted))?;
         Some(&self.grants.get(&other.grant?)?.grant)
     }

@@ -89,9 +89,6 @@ pub struct MemoryStore {
     used: Use,
 }
 
-/// Each write has a number of its own, also in a store that was put back.
-static WRITES: AtomicU64 = AtomicU64::new(1);
-
 pub fn lock(rows: &Shared) -> MutexGuard<'_, Rows> {
     rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -121,7 +118,7 @@ impl MemoryStore {
         self.hooks.turn(write).await?;
         let (out, done) = {
             let mut rows = lock(&self.rows);
-            rows.last_write = WRITES.fetch_add(1, Ordering::Relaxed);
+            rows.touch();
             work(&mut rows)
         };
         self.used.count_commit();
@@ -441,7 +438,8 @@ impl Store for MemoryStore {
     }
 
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
-        self.note(|rows| rows.end_troubles(connection, at)).await
+        self.note(|rows| rows.end_troubles_of_all(connection, at))
+            .await
     }
 
     async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()> {

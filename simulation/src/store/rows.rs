@@ -1,6 +1,9 @@
 //! The rows, and what each statement does to them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use authkeeper::{
     model::{
@@ -75,7 +78,15 @@ impl GrantRow {
     }
 }
 
+/// Each write has a number of its own, also in a store that was put back.
+static WRITES: AtomicU64 = AtomicU64::new(1);
+
 impl Rows {
+    /// Somebody has written.
+    pub fn touch(&mut self) {
+        self.last_write = WRITES.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The row if exactly this is still current.
     fn current(&mut self, spend: &Spend) -> Option<&mut GrantRow> {
         self.grants.get_mut(&spend.grant).filter(|row| {
@@ -246,6 +257,17 @@ impl Rows {
             ended: None,
         });
         (trouble, true)
+    }
+
+    /// What is over for a grant is over for all that live on it.
+    pub(super) fn end_troubles_of_all(&mut self, connection: &ConnectionName, at: Timestamp) {
+        let grant = self.connections.get(connection);
+        let grant = grant.and_then(|connection| connection.grant.clone());
+        let others = grant.iter().flat_map(|id| self.on_grant(id));
+        let names: Vec<ConnectionName> = others.map(|other| other.name.clone()).collect();
+        for name in names.iter().chain([connection]) {
+            self.end_troubles(name, at);
+        }
     }
 
     pub(super) fn end_troubles(&mut self, connection: &ConnectionName, at: Timestamp) {

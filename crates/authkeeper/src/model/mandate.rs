@@ -119,7 +119,9 @@ impl Mandate {
             .into_iter()
             .filter_map(|(was, is)| Some((was.as_ref()?, is.as_ref()?)));
         let both: Vec<(&Account, &Account)> = both.collect();
-        let other = both.iter().any(|(was, is)| was.subject != is.subject);
+        // The ID token comes first: what an access token calls the account may be a login that changes.
+        let mut deciding = both.iter().take(1);
+        let other = deciding.any(|(was, is)| was.subject != is.subject);
         let issuer = both.iter().any(|(was, is)| {
             was.issuer.is_some() && is.issuer.is_some() && was.issuer != is.issuer
         });

@@ -9,6 +9,9 @@ use http::{StatusCode, header};
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// How many requests are left (GitHub, and those that follow it).
+pub(crate) const RATE_LIMIT_LEFT: &str = "x-ratelimit-remaining";
+
 use super::token::TokenAnswer;
 use crate::{
     http::{ExchangeError, Reply},
@@ -240,7 +243,7 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
 
 /// GitHub answers 403 to one request too many, and says in a header when to come back, or that none are left.
 pub(super) fn is_rate_limit(reply: &Reply) -> bool {
-    let left = reply.headers.get("x-ratelimit-remaining");
+    let left = reply.headers.get(RATE_LIMIT_LEFT);
     reply.headers.contains_key(header::RETRY_AFTER)
         || left.is_some_and(|left| left.as_bytes() == b"0")
 }

@@ -32,7 +32,7 @@ use crate::{
         revoke,
         token::{TokenAnswer, client_credentials_request, refresh_request},
     },
-    store::{Committed, Refreshed, Result, Spend, StoreError},
+    store::{Committed, Refreshed, Result, Spend, StoreError, seal::unusable},
     trouble,
 };
 
@@ -154,7 +154,9 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
 /// The last answer is still beside it: the grant goes on from there.
 async fn bring_forward(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
     let kept = tools.shelf.last(&grant.id).into_iter();
-    let known = kept.chain(orphans::answers(tools, grant));
+    // One that a sign-in outran is the last of its lineage if the sign-in is what was forgotten.
+    let late = tools.shelf.late(&grant.id, grant.lineage);
+    let known = kept.chain(late).chain(orphans::answers(tools, grant));
     let newer = known
         .filter(|answer| answer.lineage == grant.lineage && answer.generation > grant.generation);
     let Some(last) = newer.max_by_key(|answer| answer.generation) else {
@@ -254,6 +256,7 @@ async fn look_into(
         Investigation::MarkUnknown(_) | Investigation::ResendAfter(_) | Investigation::Resend
             if !spends(grant) =>
         {
+            journal.iter().for_each(Journal::settle);
             tools.store.release(&grant.id, &claim.attempt).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
@@ -530,14 +533,16 @@ impl Attempt<'_> {
             journal.remove();
             return Ok(None);
         }
-        self.forget_seen();
         fault::pass(FaultPoint::Claimed);
         blocking(&*self.tools.tasks, {
             let journal = journal.clone();
             move || journal.mark_sending()
         })
         .await?;
-        if self.is_late(&claim) || self.is_contested(&claim) {
+        // Whoever looks for those that send finds this attempt, or the one before it.
+        self.forget_seen();
+        // The clock is looked at last.
+        if self.is_contested(&claim) || self.is_late(&claim) {
             self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }
@@ -655,6 +660,7 @@ impl Attempt<'_> {
 
     async fn lost(&self, attempt: &AttemptId, journal: Journal, kind: UnknownKind) -> Result<End> {
         if !spends(self.grant) {
+            journal.settle();
             self.tools.store.release(&self.grant.id, attempt).await?;
             journal.remove();
             return Ok(lost_unspent(kind));
@@ -1063,10 +1069,14 @@ impl Conclusion<'_> {
         let at = (self.grant.lineage, self.grant.generation.next());
         if same {
             self.tools.shelf.keep(id, at, stored);
-        } else {
-            self.tools.shelf.set_aside(id, at, (self.attempt, stored));
+            return Ok(());
         }
-        Ok(())
+        // What can't be kept stays in its journal.
+        let kept = (self.attempt, stored);
+        self.tools
+            .shelf
+            .set_aside(id, at, kept)
+            .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
     async fn refuse(&self, reason: ReauthorizeReason) -> Result<Option<End>> {

@@ -445,6 +445,12 @@ pub fn investigate(
         {
             Investigation::MarkUnknown(UnknownKind::Crash)
         }
+        // It could not give its claim back. Nothing was spent.
+        (ClaimPhase::Spending, OwnerState::Alive, JournalState::Settled)
+            if now.surely_since(claim.since) >= COMMIT_PATIENCE =>
+        {
+            Investigation::Release
+        }
         (ClaimPhase::Spending, OwnerState::Alive, _) => Investigation::OwnerAtWork,
         (_, _, JournalState::Reply) => Investigation::AdoptReply,
         (ClaimPhase::Spending, OwnerState::Dead, JournalState::Intent | JournalState::Settled) => {

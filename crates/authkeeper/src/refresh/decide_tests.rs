@@ -633,6 +633,16 @@ fn a_settled_journal_of_a_dead_owner_gives_its_claim_back() {
     let look = |owner| investigate(&one, owner, JournalState::Settled, STRICT, secs(900), at(1));
     assert_eq!(look(OwnerState::Dead), Investigation::Release);
     assert_eq!(look(OwnerState::Alive), Investigation::OwnerAtWork);
+    let alive = |seconds| {
+        let (owner, journal) = (OwnerState::Alive, JournalState::Settled);
+        investigate(&one, owner, journal, STRICT, secs(900), at(seconds))
+    };
+    assert_eq!(alive(9), Investigation::OwnerAtWork);
+    assert_eq!(
+        alive(10),
+        Investigation::Release,
+        "it could not give it back"
+    );
 }
 
 /// Each journal that no claim names, by what it spends beside what is current: (lineage 2, generation 5).

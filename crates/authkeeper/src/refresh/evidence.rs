@@ -75,6 +75,11 @@ fn may_ask(claim: &Claim, rules: RecoveryRules, now: Moment) -> bool {
             Duration::from_secs(3)
         }
     };
+    // What hangs up may stand before a server that is still at it, and on a strict one a mistake costs the grant.
+    let settled = match rules.replay {
+        ReplayRule::Strict => settled.max(rules.quiet_period),
+        _ => settled,
+    };
     let again = decide::between_resends(claim).unwrap_or_default();
     let hurts = matches!(rules.replay, ReplayRule::Strict | ReplayRule::Unknown);
     hurts && now.surely_since(since) >= settled.max(again)
@@ -285,7 +290,8 @@ mod tests {
             (UnknownKind::Silence, 30),
             (UnknownKind::Crash, 90),
         ] {
-            for replay in [ReplayRule::Strict, ReplayRule::Unknown] {
+            let strict = (ReplayRule::Strict, settled.max(90));
+            for (replay, settled) in [strict, (ReplayRule::Unknown, settled)] {
                 assert!(!asked(kind, 1, replay, settled - 1), "{kind:?}");
                 assert!(asked(kind, 1, replay, settled), "{kind:?}");
             }

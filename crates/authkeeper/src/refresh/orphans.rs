@@ -98,8 +98,10 @@ pub(super) fn contest(tools: &Tools, grant: &Grant, mine: &Claim) -> bool {
 fn set_aside(tools: &Tools, grant: &Grant, found: Found) {
     if let Some(stored) = found.journal.reply(&tools.sealer) {
         let at = found.makes();
-        let attempt = &found.claim.attempt;
-        tools.shelf.set_aside(&grant.id, at, (attempt, &stored));
+        let kept = (&found.claim.attempt, &stored);
+        if tools.shelf.set_aside(&grant.id, at, kept).is_err() {
+            return;
+        }
     }
     found.journal.remove();
 }

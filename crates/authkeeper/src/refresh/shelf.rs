@@ -63,7 +63,8 @@ impl Shelf {
             .last(grant)
             .is_none_or(|last| (last.lineage, last.generation) < at);
         if newer {
-            self.write(grant, &self.kept(grant), at, stored);
+            // A second copy of what the store holds: one that fails costs nothing but that.
+            let _ = self.write(grant, &self.kept(grant), at, stored);
         }
     }
 
@@ -73,9 +74,9 @@ impl Shelf {
         grant: &GrantId,
         at: (Lineage, Generation),
         (attempt, stored): (&AttemptId, &StoredReply),
-    ) {
+    ) -> std::io::Result<()> {
         let path = self.folder.join(&format!("late.{grant}.{attempt}"));
-        self.write(grant, &path, at, stored);
+        self.write(grant, &path, at, stored)
     }
 
     /// The answer that was committed last.
@@ -145,7 +146,7 @@ impl Shelf {
         path: &Path,
         (lineage, generation): (Lineage, Generation),
         stored: &StoredReply,
-    ) {
+    ) -> std::io::Result<()> {
         let file = File {
             lineage: lineage.0,
             generation: generation.0,
@@ -153,9 +154,11 @@ impl Shelf {
         };
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(&file).unwrap_or_default());
         let sealed = self.sealer.seal(belongs(grant), &plain);
-        if let Err(error) = self.folder.files().replace(path, &sealed) {
+        let written = self.folder.files().replace(path, &sealed);
+        if let Err(error) = &written {
             tracing::warn!(%error, "an answer can't be kept for later");
         }
+        written
     }
 
     fn read(&self, grant: &GrantId, path: PathBuf) -> Option<Shelved> {
@@ -259,7 +262,9 @@ mod tests {
         shelf.keep(&one, at(1, 3), &answer("secret-of-a-latecomer"));
         for (attempt, lineage, generation) in [("a", 1, 3), ("b", 1, 4), ("c", 2, 9)] {
             let late = (&AttemptId::new(attempt), &answer(attempt));
-            shelf.set_aside(&one, at(lineage, generation), late);
+            shelf
+                .set_aside(&one, at(lineage, generation), late)
+                .unwrap();
         }
         let last = shelf.last(&one).unwrap();
         assert_eq!((last.lineage, last.generation), at(1, 5));

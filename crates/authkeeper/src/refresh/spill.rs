@@ -30,6 +30,7 @@ use crate::{
     files::{Files, Folder, Opened},
     http::{REPLY_LIMIT, Reply},
     model::{AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId},
+    oauth::classify::RATE_LIMIT_LEFT,
     store::{
         Resealed, Spend, StoreError,
         owners::Owners,
@@ -348,7 +349,12 @@ impl KeptReply {
             issued,
             after_rejection,
         } = stored;
-        let keep = [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
+        let keep = [
+            header::CONTENT_TYPE,
+            header::DATE,
+            header::RETRY_AFTER,
+            header::HeaderName::from_static(RATE_LIMIT_LEFT),
+        ];
         let text = |name: &header::HeaderName| {
             let value = reply.headers.get(name)?.to_str().ok()?;
             (value.len() <= HEADER_LIMIT).then(|| (name.to_string(), value.to_owned()))

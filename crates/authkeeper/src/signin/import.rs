@@ -73,8 +73,7 @@ impl Runtime {
         let mut connection = request.connection((issuer, client.client_id.clone()), now);
         connection.resource = wanted.resource;
         connection.internal = found.reach == Reach::Anywhere;
-        self.check_not_held(&connection, &import.refresh_token)
-            .await?;
+        let held = self.is_held(&connection, &import.refresh_token).await?;
         let refresh = RefreshToken {
             secret: import.refresh_token,
             expires_at: import.refresh_expires_at,
@@ -84,7 +83,8 @@ impl Runtime {
             connection,
             client: Some((found.provider, client)),
             grant_type: GrantType::AuthorizationCode,
-            brought: match import.tokens {
+            // What is held already may have been refreshed since: nothing of it is replaced.
+            brought: match import.tokens.filter(|_| !held) {
                 Some(tokens) => Brought::Tokens(TokenSet {
                     refresh_token: Some(refresh),
                     ..tokens
@@ -121,20 +121,20 @@ impl Runtime {
         Ok(())
     }
 
-    /// A refresh token is one grant, and its access token goes to one place.
-    async fn check_not_held(
+    /// Whether a refresh token is the one of a grant that is known. It is one grant, and its access token goes to one place.
+    async fn is_held(
         &self,
         connection: &Connection,
         refresh: &SecretString,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<bool, ConnectError> {
         let (issuer, client) = (&connection.issuer, &connection.client_id);
         let holders = self.tools.store.holders(issuer, client, refresh).await?;
-        let mut others = holders.into_iter();
+        let mut others = holders.iter();
         let elsewhere =
             others.find(|holder| holder.name != connection.name && !may_share(holder, connection));
         match elsewhere {
-            Some(holder) => Err(ConnectError::HeldBy(holder.name)),
-            None => Ok(()),
+            Some(holder) => Err(ConnectError::HeldBy(holder.name.clone())),
+            None => Ok(!holders.is_empty()),
         }
     }
 

@@ -485,7 +485,7 @@ pub trait Store: Send + Sync + 'static {
     async fn troubles(&self) -> Result<Vec<Trouble>>;
     /// What befell a connection.
     async fn history(&self, connection: &ConnectionName) -> Result<History>;
-    /// Ends every trouble of a connection.
+    /// Ends every trouble of a connection, and of those that live on its grant.
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
     /// Ends one trouble.
     async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()>;

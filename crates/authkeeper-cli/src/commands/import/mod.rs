@@ -5,7 +5,7 @@ mod mcp_remote;
 
 use authkeeper::{
     http::HttpUrl,
-    model::{ConnectionName, Issuer, PrincipalId, Resource, Scope},
+    model::{ConnectionName, ConnectionState, Issuer, PrincipalId, Resource, Scope, SuspendReason},
     signin::{ConnectRequest, ImportRequest},
 };
 use serde_json::json;
@@ -55,14 +55,29 @@ pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
     if args.other_copy_retired {
         return prove(app, &name).await;
     }
+    let status = app.runtime.status(&name).await?;
+    let waits = matches!(
+        status.state,
+        ConnectionState::Suspended {
+            reason: SuspendReason::SecondCopy,
+            ..
+        }
+    );
     if app.output.json {
-        app.output.data_json(
-            &json!({"connection": name.as_str(), "state": "suspended", "reason": "second_copy"}),
-        );
+        let reason = waits.then_some("second_copy");
+        app.output.data_json(&json!({
+            "connection": name.as_str(), "state": status.state.as_str(), "reason": reason
+        }));
+        return Ok(());
+    }
+    if !waits {
+        app.output.say(&format!(
+            "{name} lives on the grant that holds this refresh token already; authkeeper status {name} shows how it stands."
+        ));
         return Ok(());
     }
     let kept = app.output.paint_err(Paint::Warn, "kept, not used yet");
-    let issuer = app.runtime.status(&name).await?.connection.issuer;
+    let issuer = status.connection.issuer;
     app.output.say(&format!(
         "{name} is {kept}: it will be refreshed at {issuer}, and two programs that spend one refresh token can cost the whole grant."
     ));

@@ -14,7 +14,7 @@ use crate::{
 /// The same machine, its connection signed in once more with something changed.
 pub(super) async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime) {
     let (bench, runtime) = Bench::new().await;
-    let refresh = bench.server.good().unwrap();
+    let refresh = bench.server.sign_in();
     let mut signed_in = signed_in(&refresh, bench.clock.now(), secs(3600));
     change(&mut signed_in);
     let store = &runtime.tools.store;
@@ -74,7 +74,7 @@ async fn a_lost_answer_to_our_own_request_costs_nothing_and_is_no_trouble() {
     assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
     assert!(!status(&runtime).await.is_uncertain());
     bench.clock.advance(secs(5));
-    assert_eq!(token(&ask(&runtime).await.unwrap()), "own-3");
+    assert_eq!(token(&ask(&runtime).await.unwrap()), "own-4");
     assert!(runtime.troubles().await.unwrap().is_empty());
 }
 

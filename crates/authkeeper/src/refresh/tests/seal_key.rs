@@ -43,7 +43,9 @@ async fn with_everything() -> (Bench, Runtime) {
     let at = (spend.lineage, spend.generation);
     let answer = stored(&bench, (200, "{}".to_owned()));
     shelf.keep(&spend.grant, at, &answer);
-    shelf.set_aside(&spend.grant, at, (&AttemptId::new("lost"), &answer));
+    shelf
+        .set_aside(&spend.grant, at, (&AttemptId::new("lost"), &answer))
+        .unwrap();
     (bench, runtime)
 }
 

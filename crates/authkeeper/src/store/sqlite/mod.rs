@@ -519,6 +519,22 @@ fn drop_pending(sql: &Sqlite, name: &str) -> rusqlite::Result<()> {
     sql.execute(drop_it, [name]).map(drop)
 }
 
+/// The connection itself, and those that live on its grant.
+macro_rules! on_its_grant {
+    () => {
+        "(SELECT ?1 UNION SELECT o.name FROM connection c JOIN connection o ON o.grant_id = c.grant_id WHERE c.name = ?1)"
+    };
+}
+
+/// What is over for a grant is over for all that live on it.
+fn end_troubles_of_all(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
+    let end = concat!(
+        "UPDATE trouble SET ended = ?2 WHERE ended IS NULL AND connection IN ",
+        on_its_grant!()
+    );
+    sql.execute(end, params![connection, millis(at)]).map(drop)
+}
+
 fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
     let end = "UPDATE trouble SET ended = ?2 WHERE connection = ?1 AND ended IS NULL";
     sql.execute(end, params![connection, millis(at)])?;
@@ -1052,8 +1068,11 @@ impl Store for SqliteStore {
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
         // Every accepted refresh ends them, and mostly there are none: that is no commit.
         let any: bool = self.read(|sql| {
-            let any =
-                "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND ended IS NULL)";
+            let any = concat!(
+                "SELECT EXISTS (SELECT 1 FROM trouble WHERE ended IS NULL AND connection IN ",
+                on_its_grant!(),
+                ")"
+            );
             let mut any = sql.prepare_cached(any)?;
             any.query_row([connection.as_str()], |row| row.get(0))
         })?;
@@ -1061,7 +1080,7 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let connection = connection.clone();
-        self.write(move |sql| end_troubles(sql, connection.as_str(), at))
+        self.write(move |sql| end_troubles_of_all(sql, connection.as_str(), at))
             .await
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
-    SealedRefresh, SqliteStore, audit, clients, drop_pending, end_troubles, put_access,
+    SealedRefresh, SqliteStore, audit, clients, drop_pending, end_troubles_of_all, put_access,
     rows::{self, millis, stored},
 };
 use crate::{
@@ -114,7 +114,7 @@ impl Sealed {
                 self.lineage.0
             }
         };
-        end_troubles(sql, name.as_str(), new.at)?;
+        end_troubles_of_all(sql, name.as_str(), new.at)?;
         let event = serde_json::json!({
             "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
             "principal": new.connection.principal.as_str(), "lineage": lineage,
@@ -209,7 +209,18 @@ fn grant_for_sign_in(
     }
 }
 
+/// None if others live on it whose token would be another one.
 fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<Found>> {
+    let new = &signed_in.connection;
+    let select = "SELECT o.* FROM connection c JOIN connection o ON o.grant_id = c.grant_id
+        WHERE c.name = ?1 AND o.name <> ?1";
+    let mut others = sql.prepare(select)?;
+    let others = others.query_map([new.name.as_str()], rows::connection)?;
+    for other in others {
+        if !may_share(&other?, new) {
+            return Ok(None);
+        }
+    }
     sql.query_row(
         "SELECT g.id, g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
          WHERE c.name = ?1 AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked'",
@@ -239,7 +250,11 @@ fn grant_to_join(
 ) -> rusqlite::Result<Option<Found>> {
     let new = &signed_in.connection;
     let holders = holders(sql, (&new.issuer, &new.client_id), mark)?;
-    let mut others = holders.into_iter().filter(|holder| holder.name != new.name);
+    // What a sign-in brings to its own connection is new, whatever the token; an import over it may bring one that is spent.
+    let imported = matches!(signed_in.brought, Brought::RefreshToken(_));
+    let mut others = holders
+        .into_iter()
+        .filter(|holder| imported || holder.name != new.name);
     let other = others.find(|holder| may_share(holder, new));
     let Some(grant) = other.and_then(|other| other.grant) else {
         return Ok(None);

@@ -2,12 +2,12 @@
 
 use super::{
     Future, Pair, access_text, again, claim, grant_of, name, now, refresh_text, refreshed,
-    signed_in, spend,
+    signed_in, spend, trouble,
 };
 use crate::{
     model::{
-        ClientId, ConnectionName, Grant, GrantLifecycle, Lineage, ReauthorizeReason, RefreshToken,
-        SuspendReason,
+        ClientId, ConnectionName, Grant, GrantLifecycle, Lineage, PrincipalId, ReauthorizeReason,
+        RefreshToken, SuspendReason,
     },
     store::{Brought, Committed, SignedIn, Store},
 };
@@ -20,6 +20,9 @@ where
     one_token_is_one_grant(&*fresh().await.0).await;
     connections_on_one_grant_leave_one_by_one(&*fresh().await.0).await;
     a_grant_that_is_shared_outlives_a_sign_in_elsewhere(&*fresh().await.0).await;
+    a_sign_in_for_something_else_leaves_a_shared_grant(&*fresh().await.0).await;
+    what_is_over_is_over_for_all_on_the_grant(&*fresh().await.0).await;
+    an_import_of_what_a_connection_began_with_changes_nothing(&*fresh().await.0).await;
     a_join_that_confirms_the_sole_copy_confirms_it_for_all(&*fresh().await.0).await;
     a_sign_in_that_brings_a_refused_token_again_revives_its_grant(&*fresh().await.0).await;
 }
@@ -128,6 +131,46 @@ async fn a_grant_that_is_shared_outlives_a_sign_in_elsewhere(store: &dyn Store) 
     let new = store.adopt_sign_in(elsewhere).await.unwrap();
     assert_ne!(new.id, first.id);
     assert_eq!(shape(&again(store, &first).await), shape(&first));
+}
+
+/// What it would bring is for somebody else, or for somewhere else.
+async fn a_sign_in_for_something_else_leaves_a_shared_grant(store: &dyn Store) {
+    let first = grant_of(store).await;
+    let _ = store.adopt_sign_in(import("d", "r1")).await.unwrap();
+    let mut elsewhere = signed_in("c", "r9");
+    elsewhere.connection.principal = PrincipalId::new("bob");
+    let new = store.adopt_sign_in(elsewhere).await.unwrap();
+    assert_ne!(new.id, first.id);
+    assert_eq!(shape(&again(store, &first).await), shape(&first));
+    let same = store.adopt_sign_in(signed_in("d", "r8")).await.unwrap();
+    assert_eq!((&same.id, same.lineage), (&first.id, Lineage(2)));
+}
+
+async fn what_is_over_is_over_for_all_on_the_grant(store: &dyn Store) {
+    let first = grant_of(store).await;
+    let _ = store.adopt_sign_in(import("d", "r1")).await.unwrap();
+    let told = async |id: &str| {
+        let _ = store.keep_trouble(trouble(id, 1, "silence")).await.unwrap();
+        store.troubles().await.unwrap().len()
+    };
+    assert_eq!(told("t1").await, 1);
+    let other = ConnectionName::parse("d").unwrap();
+    store.end_troubles(&other, now()).await.unwrap();
+    assert!(store.troubles().await.unwrap().is_empty());
+    assert_eq!(told("t2").await, 1);
+    let again = store.adopt_sign_in(signed_in("d", "r8")).await.unwrap();
+    assert_eq!(again.id, first.id);
+    assert!(store.troubles().await.unwrap().is_empty());
+}
+
+/// An import over a connection whose refused token it began would put the spent one in the place of the newest.
+async fn an_import_of_what_a_connection_began_with_changes_nothing(store: &dyn Store) {
+    let first = grant_of(store).await;
+    let refreshed = refreshed(&spend(&first), Some("r2"));
+    let _ = store.commit_refresh(refreshed).await.unwrap();
+    let newest = again(store, &first).await;
+    let over = store.adopt_sign_in(import("c", "r1")).await.unwrap();
+    assert_eq!(shape(&over), shape(&newest));
 }
 
 async fn a_join_that_confirms_the_sole_copy_confirms_it_for_all(store: &dyn Store) {
