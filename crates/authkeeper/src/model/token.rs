@@ -20,8 +20,6 @@ pub enum LifetimeSource {
     JwtExp,
     /// The provider's configured default, or one hour.
     Assumed,
-    /// Tokens before it got a 401 earlier than was said.
-    Learned,
     /// It does not end by itself (an API key).
     Endless,
 }
@@ -33,20 +31,13 @@ impl LifetimeSource {
             Self::ExpiresIn => "expires_in",
             Self::JwtExp => "jwt_exp",
             Self::Assumed => "assumed",
-            Self::Learned => "learned",
             Self::Endless => "endless",
         }
     }
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [
-            Self::ExpiresIn,
-            Self::JwtExp,
-            Self::Assumed,
-            Self::Learned,
-            Self::Endless,
-        ];
+        let all = [Self::ExpiresIn, Self::JwtExp, Self::Assumed, Self::Endless];
         all.into_iter().find(|s| s.as_str() == text)
     }
 }
@@ -211,13 +202,12 @@ mod tests {
             LifetimeSource::ExpiresIn,
             LifetimeSource::JwtExp,
             LifetimeSource::Assumed,
-            LifetimeSource::Learned,
             LifetimeSource::Endless,
         ];
-        let words = ["expires_in", "jwt_exp", "assumed", "learned", "endless"];
+        let words = ["expires_in", "jwt_exp", "assumed", "endless"];
         assert_eq!(sources.map(LifetimeSource::as_str), words);
         assert_eq!(words.map(LifetimeSource::parse), sources.map(Some));
-        assert_eq!(LifetimeSource::parse("guessed"), None);
+        assert_eq!(LifetimeSource::parse("learned"), None);
     }
 
     #[test]

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Tools, Whose, spill::StoredReply};
+use super::{Tools, Whose, decide, spill::StoredReply};
 use crate::{
     model::{
-        AccessToken, Drift, Event, Generation, Grant, GrantType, LifetimeSource, Lineage,
-        SuspendReason, Trouble,
+        AccessToken, Drift, Event, Generation, Grant, GrantType, Lineage, SuspendReason, Trouble,
     },
     oauth::token::TokenAnswer,
     store::{Refreshed, Result, Spend},
@@ -48,7 +47,9 @@ pub(super) fn check(
     let mut access = tokens.access(grant.lineage, generation, whose.resource.clone());
     access.after_rejection = stored.after_rejection;
     if let Some(learned) = learned.filter(|learned| *learned < access.lifetime) {
-        (access.lifetime, access.lifetime_source) = (learned, LifetimeSource::Learned);
+        // It comes sooner, and nothing else: what the issuer says is what is served, and what a resend spares.
+        let due = decide::due_after(learned, 0.0);
+        access.refresh_in = Some(access.refresh_in.map_or(due, |told| told.min(due)));
     }
     access.scope = access.scope.or_else(|| scope_before(grant, grant.lineage));
     let refreshed = Refreshed {

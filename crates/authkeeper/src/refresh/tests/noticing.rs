@@ -2,7 +2,7 @@
 
 use super::{server::Fault, *};
 use crate::{
-    model::{LifetimeSource, NoticeKind, ReplayRule},
+    model::{NoticeKind, ReplayRule},
     refresh::ProviderHabits,
 };
 
@@ -81,8 +81,12 @@ async fn tokens_that_end_early_again_and_again_are_believed_to() {
         after_401(&runtime, generation).await.unwrap();
     }
     let access = grant(&runtime).await.access.unwrap();
-    assert_eq!(access.lifetime_source, LifetimeSource::Learned);
-    assert_eq!(access.lifetime.as_secs(), 600);
+    assert_eq!(
+        access.lifetime,
+        secs(3600),
+        "what the issuer says is served"
+    );
+    assert_eq!(access.refresh_in, Some(secs(450)), "and replaced in time");
     // Known to the next process too, and refreshed ahead of it.
     let runtime = bench.process();
     bench.clock.advance(secs(500));
