@@ -45,6 +45,24 @@ fn assert_over(home: &Home) {
     assert!(!doctor.contains(UNFINISHED), "{doctor}");
 }
 
+/// A store that nobody works on just now would lose everything with the old key.
+#[test]
+fn a_key_that_other_stores_may_use_is_not_taken_from_them() {
+    let ground = Ground::new();
+    let home = &ground.home;
+    let _ = ground.token(EARLIER);
+    let apart = home.outside().join("key");
+    fs::rename(key(home), &apart).unwrap();
+    let run = |words: &[&str]| {
+        let invocation = home.authkeeper(words);
+        invocation.env("AUTHKEEPER_KEY_FILE", &apart).run()
+    };
+    let refused = run(&["rotate-key"]);
+    refused.expect_failure(64, &["another store", "--no-other-store"]);
+    let _ = run(&["rotate-key", "--no-other-store"]).expect_code(0);
+    let _ = run(&["status"]).expect_code(0);
+}
+
 #[test]
 fn the_new_key_opens_everything_and_the_old_one_nothing() {
     let ground = Ground::new();

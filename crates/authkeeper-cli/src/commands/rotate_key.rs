@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub(crate) async fn rotate_key(app: &App, args: &RotateKeyArgs) -> Result<(), Failure> {
+    check_whose_key(app, args)?;
     let change = app.runtime.change_seal_key(args.wait).await?;
     if app.output.json {
         app.output.data_json(&json_of(&change));
@@ -28,6 +29,20 @@ pub(crate) async fn rotate_key(app: &App, args: &RotateKeyArgs) -> Result<(), Fa
         app.output.say(&line);
     }
     Ok(())
+}
+
+/// Another store may be sealed with a key that lies apart: nobody asks it whether it needs the old key still.
+fn check_whose_key(app: &App, args: &RotateKeyArgs) -> Result<(), Failure> {
+    let settings = &app.settings.runtime;
+    if args.no_other_store || settings.key.parent() == settings.store.parent() {
+        return Ok(());
+    }
+    let what = format!(
+        "{} lies apart from the store, and another store that is sealed with it would be lost with the old key",
+        settings.key.display()
+    );
+    let next = "if no other store uses it: authkeeper rotate-key --no-other-store; else give each store a key of its own";
+    Err(Failure::new(Exit::Usage, what, next))
 }
 
 /// What was done, whether or not that was all.

@@ -288,7 +288,7 @@ async fn look_into(
             retell_unknown(tools, whose, grant, claim).await?;
             Ok(Step::End(End::Uncertain { kind, resend_in }))
         }
-        Investigation::Resend if decide::is_given_up(claim) => {
+        Investigation::Resend if is_given_up(tools, whose, claim, now).await? => {
             give_up(tools, whose, grant, (claim, journal.as_ref())).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
@@ -298,6 +298,18 @@ async fn look_into(
             seen: Some(claim.attempt.clone()),
         }),
     }
+}
+
+async fn is_given_up(tools: &Tools, whose: &Whose, claim: &Claim, now: Moment) -> Result<bool> {
+    if !decide::is_given_up(claim, None, now) {
+        return Ok(false);
+    }
+    let open = tools.store.troubles().await?;
+    let mut told = open.iter().map(|trouble| &trouble.record).filter(|record| {
+        record.event == Event::Uncertain && record.connection == whose.connection.as_str()
+    });
+    let told = told.next().map(|record| record.since);
+    Ok(decide::is_given_up(claim, told, now))
 }
 
 /// The token is spent and its successor was lost: if no answer that lost a race helps, a person is asked at once, while the

@@ -521,14 +521,18 @@ const PATIENCE: Duration = Duration::from_hours(24);
 
 /// Whether a lost answer has been asked for again for a day, counted in the waits between the resends: a clock that
 /// leaps, or a night in which nobody asked, gives nothing up. What is given up is in quarantine, and probed as such.
-pub fn is_given_up(claim: &Claim) -> bool {
+///
+/// The waits are counted as those after the last loss are; where the losses before were of another kind that may be too much.
+/// `told` is when the first of them was told, where that is known: a day must have gone since then too.
+pub fn is_given_up(claim: &Claim, told: Option<Timestamp>, now: Moment) -> bool {
     let ClaimPhase::Unknown { kind, .. } = claim.phase else {
         return false;
     };
     let waited: Duration = (2..=claim.number.min(1_000))
         .map(|number| further_resend(kind, number))
         .sum();
-    waited >= PATIENCE
+    let gone = |told: Timestamp| now.wall.duration_since(told).unsigned_abs();
+    waited >= PATIENCE && told.is_none_or(|told| gone(told) >= PATIENCE)
 }
 
 /// When the provider is asked again after a lost answer; none where that is late in the token's life, or nothing was lost.

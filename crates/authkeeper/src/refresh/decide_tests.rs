@@ -507,11 +507,18 @@ fn a_day_of_resends_is_given_up_and_a_leap_of_the_clock_is_not() {
         ..unknown(kind)
     };
     for (kind, day) in [(UnknownKind::Silence, 31), (UnknownKind::ServerError, 295)] {
-        assert!(!is_given_up(&numbered(kind, 1)), "{kind:?}");
-        assert!(!is_given_up(&numbered(kind, day - 3)), "{kind:?}");
-        assert!(is_given_up(&numbered(kind, day + 3)), "{kind:?}");
+        let given_up = |number, told: Option<u64>| {
+            let told = told.map(|seconds| at(seconds).wall);
+            is_given_up(&numbered(kind, number), told, at(100_000))
+        };
+        assert!(!given_up(1, None), "{kind:?}");
+        assert!(!given_up(day - 3, None), "{kind:?}");
+        assert!(given_up(day + 3, None), "{kind:?}");
+        assert!(given_up(day + 3, Some(100_000 - 86_400)), "{kind:?}");
+        assert!(!given_up(day + 3, Some(100_000 - 86_399)), "{kind:?}");
+        assert!(!given_up(day - 3, Some(0)), "{kind:?}");
     }
-    assert!(!is_given_up(&claim(ClaimPhase::Spending)));
+    assert!(!is_given_up(&claim(ClaimPhase::Spending), None, at(0)));
 }
 
 #[test]
