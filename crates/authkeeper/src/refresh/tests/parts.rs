@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::{
+    clock::ManualClock,
     http::Reach,
     model::{ReplayRule, UnknownKind},
     oauth::classify::Refused,
-    refresh::{ProviderHabits, Whose, decide::MAX_JITTER, flight::End, jitter_of, standing},
+    refresh::{
+        ProviderHabits, Whose, decide::MAX_JITTER, flight::End, jitter_of, log::PastDecision,
+        standing,
+    },
     store::StoreError,
 };
 
@@ -92,4 +96,20 @@ fn whom_an_assertion_is_for_is_kept_with_the_habits() {
         Some("https://as.example/token")
     );
     assert_eq!(habits.replay, ReplayRule::Strict);
+}
+
+#[test]
+fn a_line_of_the_log_is_of_a_connection_since_that_was_made() {
+    let connection = signed_in("r", ManualClock::new().now(), secs(60)).connection;
+    let is_own = |name: &str, seconds: i64| {
+        let ts = connection.created + jiff::SignedDuration::from_secs(seconds);
+        let line = serde_json::json!({
+            "ts": ts, "connection": name, "lineage": 1, "generation": 1, "decision": "refresh",
+        });
+        let line: PastDecision = serde_json::from_value(line).unwrap();
+        line.is_of(&connection)
+    };
+    assert!(is_own("c", 0) && is_own("c", 60));
+    assert!(!is_own("c", -1), "of one that had its name before");
+    assert!(!is_own("d", 60));
 }
