@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::home::{Home, Invocation, Output};
+use crate::python;
 use crate::secrets::{self, Secret};
 use crate::servers::Server;
 use crate::wait::{pause, wait_until};
@@ -51,6 +52,14 @@ pub fn early_refresh<'a>(home: &'a Home, server: &Server, name: &str, ttl: u64) 
     );
     let wanted = format!("{}s", ttl - 2);
     home.authkeeper(&["token", name, "--min-ttl", &wanted])
+        .env("BROWSER", "false")
+}
+
+/// A run whose job is this program in Python, with what it is told.
+pub fn python_job<'a>(home: &'a Home, code: &str, told: &[&str]) -> Invocation<'a> {
+    let python = python().display().to_string();
+    let job = ["run", "--with", "api", "--", &python, "-c", code];
+    home.authkeeper(&[&job[..], told].concat())
         .env("BROWSER", "false")
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use e2e::home::{Home, Invocation, Output, Running};
 use e2e::scenario::{
-    SOON, assert_no_leaks, assert_none_of, connect_api, connect_mcp, records_of, refreshes, status,
-    until_expired,
+    SOON, assert_no_leaks, assert_none_of, connect_api, connect_mcp, python_job, records_of,
+    refreshes, status, until_expired,
 };
 use e2e::secrets;
 use e2e::servers::Server;
@@ -51,18 +51,7 @@ except urllib.error.HTTPError as error:
 "#;
 
 fn two_calls<'a>(home: &'a Home, code: &str) -> Invocation<'a> {
-    let python = python();
-    let command = [
-        "run",
-        "--with",
-        "api",
-        "--",
-        python.to_str().unwrap(),
-        "-c",
-        TWO_CALLS,
-        code,
-    ];
-    home.authkeeper(&command).env("BROWSER", "false")
+    python_job(home, TWO_CALLS, &[code])
 }
 
 /// Starts a run, lets its first call through, ends the grant, and lets it call again.

@@ -14,10 +14,9 @@ use std::time::Duration;
 use authkeeper_sandbox::Profile;
 use e2e::home::{Home, Running};
 use e2e::provider::Provider;
-use e2e::python;
 use e2e::scenario::{
-    SOON, assert_no_leaks, call_script, connect_api, early_refresh, records_of, refreshes, status,
-    token, until_expired, until_held,
+    SOON, assert_no_leaks, call_script, connect_api, early_refresh, python_job, records_of,
+    refreshes, status, token, until_expired, until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::{pause, unix_moment, wait_until};
@@ -218,17 +217,7 @@ fn down(fault: &str, one_slot: f64) {
 }
 
 fn start_calls(home: &Home) -> Running<'_> {
-    let python = python();
-    let words = [
-        "run",
-        "--with",
-        "api",
-        "--",
-        python.to_str().unwrap(),
-        "-c",
-        CALLS,
-    ];
-    home.authkeeper(&words).env("BROWSER", "false").spawn()
+    python_job(home, CALLS, &[]).spawn()
 }
 
 /// When each call was answered, and its status.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use e2e::home::{Home, Running};
-use e2e::python;
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, early_refresh, refreshes, token, until_expired, until_held,
+    SOON, assert_no_leaks, connect_api, early_refresh, python_job, refreshes, token, until_expired,
+    until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::wait_until;
@@ -76,17 +76,7 @@ fn a_401_that_comes_early_costs_one_refresh_and_no_call() {
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
     connect_api(&home, &server, "api");
     server.ctl("early401?n=1");
-    let python = python();
-    let command = [
-        "run",
-        "--with",
-        "api",
-        "--",
-        python.to_str().unwrap(),
-        "-c",
-        CALL,
-    ];
-    let output = home.run(&command).expect_code(0);
+    let output = python_job(&home, CALL, &[]).run().expect_code(0);
     assert_eq!(output.json()["sub"], "alice");
     assert_eq!(refreshes(&server), 1);
     let presented = server.ctl("presented");

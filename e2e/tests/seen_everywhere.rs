@@ -11,8 +11,7 @@ use authkeeper_sandbox::Profile;
 use e2e::{
     home::{Home, Running},
     provider::Provider,
-    python,
-    scenario::SOON,
+    scenario::{SOON, python_job},
     wait::{pause, unix_moment, wait_until},
 };
 use rustix::process::Signal;
@@ -61,17 +60,7 @@ fn suspended_under(stopped: bool) -> f64 {
     let home = Home::new();
     let provider = Provider::sandbox(Profile::Strict);
     provider.connect(&home, "api");
-    let python = python();
-    let command = [
-        "run",
-        "--with",
-        "api",
-        "--",
-        python.to_str().unwrap(),
-        "-c",
-        CALLS,
-    ];
-    let run = home.authkeeper(&command).env("BROWSER", "false").spawn();
+    let run = python_job(&home, CALLS, &[]).spawn();
     assert!(wait_until(SOON, || carried(&run) > 20), "{}", run.stderr());
     if stopped {
         run.signal(Signal::STOP);

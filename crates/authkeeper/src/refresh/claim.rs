@@ -12,7 +12,7 @@ use super::{
     evidence::{self, Became},
     flight::End,
     log::Decision,
-    orphans,
+    orphans::{self, Orphaned},
     shelf::Shelved,
     spill::{Journal, StoredReply},
 };
@@ -89,7 +89,8 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
         if goal.reached_by(&grant) {
             return Ok(End::Fresh);
         }
-        if bring_forward(tools, whose, &grant).await? {
+        let forgotten = orphans::of(tools, &grant);
+        if bring_forward(tools, whose, &grant, &forgotten).await? {
             return Ok(End::Fresh);
         }
         if let Some(end) = ended(&grant.lifecycle)
@@ -97,13 +98,10 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
         {
             return Ok(end);
         }
+        let put_back = nobody_is_at(grant.claim.as_ref())
+            && orphans::claim_back(tools, whose, &grant, forgotten).await?;
         let step = match &grant.claim {
-            claim
-                if nobody_is_at(claim.as_ref())
-                    && orphans::claim_back(tools, whose, &grant).await? =>
-            {
-                Step::LookAgain
-            }
+            _ if put_back => Step::LookAgain,
             None => Step::Attempt {
                 number: 1,
                 seen: None,
@@ -152,11 +150,17 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
 
 /// A store that was put back from a copy has forgotten what was committed since, and would spend a token that is spent.
 /// The last answer is still beside it: the grant goes on from there.
-async fn bring_forward(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
+async fn bring_forward(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    forgotten: &[Orphaned],
+) -> Result<bool> {
     let kept = tools.shelf.last(&grant.id).into_iter();
     // One that a sign-in outran is the last of its lineage if the sign-in is what was forgotten.
     let late = tools.shelf.late(&grant.id, grant.lineage);
-    let known = kept.chain(late).chain(orphans::answers(tools, grant));
+    let in_journals = orphans::answers(tools, forgotten);
+    let known = kept.chain(late).chain(in_journals);
     let newer = known
         .filter(|answer| answer.lineage == grant.lineage && answer.generation > grant.generation);
     let Some(last) = newer.max_by_key(|answer| answer.generation) else {
@@ -326,16 +330,7 @@ async fn spent(
         return Ok(Step::LookAgain);
     };
     let plan = Plan::load(tools, grant).await?;
-    let conclusion = Conclusion {
-        tools,
-        whose,
-        grant,
-        plan: &plan,
-        journal: &journal,
-        attempt: &claim.attempt,
-        number: claim.number,
-        secret: None,
-    };
+    let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
     let end = conclusion.refuse(ReauthorizeReason::UnknownOutcome).await?;
     journal.remove();
     Ok(end.map_or(Step::LookAgain, Step::End))
@@ -415,16 +410,7 @@ async fn adopt(
         return Ok(Step::LookAgain);
     };
     let plan = Plan::load(tools, grant).await?;
-    let conclusion = Conclusion {
-        tools,
-        whose,
-        grant,
-        plan: &plan,
-        journal: &journal,
-        attempt: &claim.attempt,
-        number: claim.number,
-        secret: None,
-    };
+    let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
     let end = conclusion.draw(stored).await?;
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
@@ -825,7 +811,25 @@ struct Conclusion<'a> {
     secret: Option<u64>,
 }
 
-impl Conclusion<'_> {
+impl<'a> Conclusion<'a> {
+    /// Of an attempt that another process made.
+    fn of_claim(
+        (tools, whose, grant): (&'a Tools, &'a Whose, &'a Grant),
+        plan: &'a Plan,
+        (claim, journal): (&'a Claim, &'a Journal),
+    ) -> Self {
+        Self {
+            tools,
+            whose,
+            grant,
+            plan,
+            journal,
+            attempt: &claim.attempt,
+            number: claim.number,
+            secret: None,
+        }
+    }
+
     /// None means: look again. The attempt did not hold the claim any more, or another secret is left to show.
     async fn draw(&self, stored: StoredReply) -> Result<Option<End>> {
         let end = self.follow(stored).await;

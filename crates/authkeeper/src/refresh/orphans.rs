@@ -13,7 +13,8 @@ use crate::{
     store::{Result, Spend},
 };
 
-struct Found {
+/// Such a journal, and what is to be done about it.
+pub(super) struct Orphaned {
     journal: Journal,
     spend: Spend,
     claim: Claim,
@@ -21,7 +22,7 @@ struct Found {
     verdict: Orphan,
 }
 
-impl Found {
+impl Orphaned {
     /// What its answer made, or would make.
     fn makes(&self) -> (Lineage, Generation) {
         (self.spend.lineage, self.spend.generation.next())
@@ -29,10 +30,11 @@ impl Found {
 }
 
 /// The answers of later generations than the store knows of.
-pub(super) fn answers(tools: &Tools, grant: &Grant) -> Vec<Shelved> {
-    let found = look_for(tools, grant).into_iter();
-    let later = found.filter(|found| found.verdict == Orphan::BringForward);
-    let answer = |found: Found| {
+pub(super) fn answers(tools: &Tools, all: &[Orphaned]) -> Vec<Shelved> {
+    let later = all
+        .iter()
+        .filter(|found| found.verdict == Orphan::BringForward);
+    let answer = |found: &Orphaned| {
         let stored = found.journal.reply(&tools.sealer)?;
         Some(Shelved::in_journal(found.makes(), stored))
     };
@@ -41,9 +43,14 @@ pub(super) fn answers(tools: &Tools, grant: &Grant) -> Vec<Shelved> {
 
 /// Puts the claim of an attempt back that has sent the current token, and clears away what nobody needs any more. True if
 /// there is such an attempt. A claim that is there and lost is one of an earlier attempt: the later one takes over.
-pub(super) async fn claim_back(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
-    let mut sent: Option<Found> = None;
-    for found in look_for(tools, grant) {
+pub(super) async fn claim_back(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    all: Vec<Orphaned>,
+) -> Result<bool> {
+    let mut sent: Option<Orphaned> = None;
+    for found in all {
         match found.verdict {
             Orphan::Leave | Orphan::BringForward => {}
             Orphan::Remove => found.journal.remove(),
@@ -55,7 +62,7 @@ pub(super) async fn claim_back(tools: &Tools, whose: &Whose, grant: &Grant) -> R
             }
         }
     }
-    let Some(Found {
+    let Some(Orphaned {
         spend,
         claim,
         state,
@@ -88,14 +95,14 @@ pub(super) fn contest(tools: &Tools, grant: &Grant, mine: &Claim) -> bool {
     if kept.is_some_and(|kept| kept.lineage == current.0 && kept.generation > current.1) {
         return true;
     }
-    look_for(tools, grant).iter().any(|found| {
+    of(tools, grant).iter().any(|found| {
         (found.spend.lineage, found.spend.generation) == current
             && found.claim.attempt != mine.attempt
             && decide::is_contested(mine.number, found.claim.number, found.state)
     })
 }
 
-fn set_aside(tools: &Tools, grant: &Grant, found: Found) {
+fn set_aside(tools: &Tools, grant: &Grant, found: Orphaned) {
     if let Some(stored) = found.journal.reply(&tools.sealer) {
         let at = found.makes();
         let kept = (&found.claim.attempt, &stored);
@@ -107,7 +114,7 @@ fn set_aside(tools: &Tools, grant: &Grant, found: Found) {
 }
 
 /// The journals of a grant but the one that its claim names.
-fn look_for(tools: &Tools, grant: &Grant) -> Vec<Found> {
+pub(super) fn of(tools: &Tools, grant: &Grant) -> Vec<Orphaned> {
     let journals = Journal::all_of(&tools.spill, &grant.id).into_iter();
     let read = |journal: Journal| {
         let (spend, claim) = journal.whose()?;
@@ -119,7 +126,7 @@ fn look_for(tools: &Tools, grant: &Grant) -> Vec<Found> {
         let spent = (spend.lineage, spend.generation);
         let current = (grant.lineage, grant.generation);
         let verdict = decide::orphan(spent, owner_state(tools, &claim), state, current);
-        Some(Found {
+        Some(Orphaned {
             journal,
             spend,
             claim,

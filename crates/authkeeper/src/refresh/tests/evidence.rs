@@ -43,16 +43,20 @@ async fn lose(bench: &Bench, runtime: &Runtime, fault: Fault) {
     assert!(runtime.drain(secs(20)).await);
 }
 
+async fn until_resent(runtime: &Runtime) {
+    until("the resend", async || {
+        let _ = ask(runtime).await;
+        !status(runtime).await.is_uncertain()
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_acted_upon_is_sent_again_at_once_even_to_a_strict_server() {
     let (bench, runtime) = confidential(strict()).await;
     bench.server.introspects();
     lose(&bench, &runtime, Fault::CutBeforeCommit).await;
-    until("the resend", async || {
-        let _ = ask(&runtime).await;
-        !status(&runtime).await.is_uncertain()
-    })
-    .await;
+    until_resent(&runtime).await;
     assert_in_step(&bench, &runtime).await;
     assert_eq!(
         (bench.server.requests(), bench.server.introspections()),
@@ -68,11 +72,7 @@ async fn what_was_acted_upon_is_told_at_once_and_costs_no_living_token() {
     bench.server.introspects();
     // Once it has said yes, its no counts.
     lose(&bench, &runtime, Fault::CutBeforeCommit).await;
-    until("the resend", async || {
-        let _ = ask(&runtime).await;
-        !status(&runtime).await.is_uncertain()
-    })
-    .await;
+    until_resent(&runtime).await;
     lose(&bench, &runtime, Fault::CutAfterCommit).await;
     until("it is told", async || {
         let _ = ask(&runtime).await;
@@ -112,11 +112,7 @@ async fn an_old_access_token_that_lives_proves_that_there_was_no_rotation() {
     let (bench, runtime) = confidential(strict().kills_access(true)).await;
     bench.server.answers_the_check(200);
     lose(&bench, &runtime, Fault::CutBeforeCommit).await;
-    until("the resend", async || {
-        let _ = ask(&runtime).await;
-        !status(&runtime).await.is_uncertain()
-    })
-    .await;
+    until_resent(&runtime).await;
     assert_eq!(
         (bench.server.requests(), bench.server.introspections()),
         (2, 0)

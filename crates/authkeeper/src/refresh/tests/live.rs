@@ -96,12 +96,17 @@ async fn a_disconnection_by_another_process_is_seen_everywhere_within_two_second
     let (bench, runtime) = Bench::new().await;
     let other = bench.process();
     let mut token = live(&runtime).await;
+    let reads = runtime.store_use().reads();
     let asking = crate::background::spawn(async move {
         while token.get().await.is_ok() {
             tokio::task::yield_now().await;
         }
     });
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    // Each look that is not believed any more is followed by the next.
+    until("it has looked again and again", async || {
+        runtime.store_use().reads() > reads + 3
+    })
+    .await;
     assert!(!asking.is_finished());
     other.disconnect(&name()).await.unwrap();
     tokio::time::timeout(secs(2), asking)

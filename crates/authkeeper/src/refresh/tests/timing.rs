@@ -74,7 +74,12 @@ async fn a_keeper_uses_a_refresh_token_before_it_dies_unused() {
     let runtime = bench.process();
     let _keeper = runtime.keep_fresh(vec![name()]);
     bench.clock.advance(secs(700));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let reads = runtime.store_use().reads();
+    until("the keeper has looked since", async || {
+        runtime.store_use().reads() > reads + 1
+    })
+    .await;
+    assert!(runtime.drain(secs(20)).await);
     assert_eq!(bench.server.requests(), 0, "its access token lives an hour");
     bench.clock.advance(secs(60));
     until("the refresh that keeps it alive", async || {
