@@ -81,6 +81,11 @@ fn disconnected(driver: &mut Driver) {
             }
         }
     }
+    if !driver.is_over() {
+        // The next job of a crontab: what processes that died have left is seen to by whoever comes by.
+        driver.ask(Call::Plain);
+        driver.run_for(Duration::from_mins(1));
+    }
     let left = good(driver);
     let mut world = driver.sim.lock();
     world.coverage.ended("schedule: disconnected");

@@ -88,9 +88,8 @@ fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
 }
 
 /// A disconnect has ended, and the answer to a request that was on its way comes after it, to a process that dies before it
-/// can revoke what came. Nobody looks at the journals of a connection that is gone.
+/// can revoke what came. Whoever asks next for the connection that is gone sees to it.
 #[test]
-#[ignore = "the token in that journal is never revoked"]
 fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
     let faults = [
         (Fault::ReplyLate, Step::Marked, 0),

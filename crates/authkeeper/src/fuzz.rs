@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     files::Folder,
-    http::Reply,
+    http::{Reach, Reply},
     model::{
         AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment,
         OwnerId,
@@ -108,7 +108,7 @@ impl<'a> JournalFile<'a> {
     /// Makes it and fills it in as an attempt does that was answered.
     pub fn write(&self, kept: &Kept) -> Result<(), StoreError> {
         let (spend, claim) = self.whose();
-        let journal = Journal::prepare(&self.on_disk(), &spend, &claim)?;
+        let journal = Journal::prepare(&self.on_disk(), (&spend, &claim), Reach::PublicOnly)?;
         journal.mark_sending()?;
         journal.keep_reply(self.sealer, &kept.stored())
     }

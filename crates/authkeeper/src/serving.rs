@@ -14,7 +14,7 @@ use crate::{
         decide::{self, OwnerState, Refusal, Verdict},
         flight::End,
         log::Decision,
-        standing,
+        standing, unrevoked,
     },
     runtime::{IssuedToken, ROTATION_WARNING, Runtime, TokenRequest},
     store::StoreError,
@@ -120,6 +120,9 @@ impl Runtime {
             Ok((connection, grant)) => Ok(self.live.share(epoch, connection, grant)),
             Err(error) => {
                 self.live.forget(name);
+                if matches!(error, TokenError::NoSuchConnection { .. }) {
+                    self.clear_up();
+                }
                 Err(error)
             }
         }
@@ -360,6 +363,19 @@ impl Runtime {
                 .min_ttl
                 .is_none_or(|wanted| token.left(now) >= wanted),
         }))
+    }
+
+    /// A connection that is gone may have left a good token behind. It is revoked though the caller is answered at once:
+    /// nobody may come by here again.
+    fn clear_up(&self) {
+        if self.tools.spill.names().is_empty() {
+            return;
+        }
+        let (tools, aboard) = (Arc::clone(&self.tools), self.flights.aboard());
+        self.tools.tasks.spawn(Box::pin(async move {
+            unrevoked::revoke_left(&tools).await;
+            drop(aboard);
+        }));
     }
 
     pub(crate) async fn find(

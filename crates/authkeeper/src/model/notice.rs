@@ -66,3 +66,19 @@ pub struct Noticed {
     /// When last.
     pub last: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_word() {
+        let words = NoticeKind::ALL.map(NoticeKind::as_str);
+        let expected = ["odd_answer", "replay_refused", "ended_early", "introspects"];
+        assert_eq!(words, expected);
+        for kind in NoticeKind::ALL {
+            assert_eq!(NoticeKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(NoticeKind::parse("other"), None);
+    }
+}

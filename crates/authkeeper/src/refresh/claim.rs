@@ -597,7 +597,8 @@ impl Attempt<'_> {
             spend_of(self.grant),
             claim.clone(),
         );
-        let prepare = move || Journal::prepare(&spill, &spend, &claim);
+        let reach = self.whose.reach;
+        let prepare = move || Journal::prepare(&spill, (&spend, &claim), reach);
         blocking(&*self.tools.tasks, prepare).await
     }
 

@@ -8,7 +8,7 @@
 //!
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
 //! `claim` is the transaction. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
-//! answers that are not needed any more, and may be. `worker` keeps connections fresh ahead of time.
+//! answers that are not needed any more, and may be. `unrevoked` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod anew;
 pub(crate) mod breaker;
@@ -22,6 +22,7 @@ mod noticing;
 mod orphans;
 pub(crate) mod shelf;
 pub(crate) mod spill;
+pub(crate) mod unrevoked;
 pub(crate) mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

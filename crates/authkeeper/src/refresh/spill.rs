@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     files::{Files, Folder, Opened},
-    http::{REPLY_LIMIT, Reply},
+    http::{REPLY_LIMIT, Reach, Reply},
     model::{AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId},
     oauth::classify::RATE_LIMIT_LEFT,
     store::{
@@ -105,11 +105,11 @@ impl Journal {
     /// Makes room for one attempt, durably.
     pub(crate) fn prepare(
         folder: &Folder,
-        spend: &Spend,
-        claim: &Claim,
+        (spend, claim): (&Spend, &Claim),
+        reach: Reach,
     ) -> Result<Self, StoreError> {
         let path = folder.join(&name(&spend.grant, &claim.attempt));
-        let whose = serde_json::to_vec(&Whose::of(spend, claim)).unwrap_or_default();
+        let whose = serde_json::to_vec(&Whose::of(spend, claim, reach)).unwrap_or_default();
         Ok(Self {
             file: make_room(folder.files(), &path, &whose)?.into(),
             files: folder.clone(),
@@ -139,7 +139,6 @@ impl Journal {
     }
 
     /// All journals there are.
-    #[cfg(feature = "simulation")]
     pub(crate) fn all(folder: &Folder) -> Vec<Self> {
         let names = folder.names().into_iter();
         let known = names.filter_map(|name| {
@@ -151,11 +150,20 @@ impl Journal {
 
     /// What it would spend, and the claim under which; none if that is damaged.
     pub(crate) fn whose(&self) -> Option<(Spend, Claim)> {
+        self.read_whose()?.read(&self.attempt)
+    }
+
+    /// Where its provider's endpoints may be.
+    pub(crate) fn reach(&self) -> Reach {
+        let internal = self.read_whose().is_some_and(|whose| whose.internal);
+        Reach::of(internal)
+    }
+
+    fn read_whose(&self) -> Option<Whose> {
         let mut whose = [0; WHOSE_LIMIT];
         self.file.read_at(&mut whose, WHOSE_AT).ok()?;
         let end = whose.iter().position(|byte| *byte == 0)?;
-        let whose: Whose = serde_json::from_slice(&whose[..end]).ok()?;
-        whose.read(&self.attempt)
+        serde_json::from_slice(&whose[..end]).ok()
     }
 
     /// Says, durably, that from now on the request may have left.
@@ -200,17 +208,21 @@ impl Journal {
         keep.map_err(|error| unusable(&self.path, &error))
     }
 
-    /// The answer, if one was kept whole.
-    pub(crate) fn reply(&self, sealer: &Sealer) -> Option<StoredReply> {
+    /// Whether an answer was kept, readable or not.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.length() != Some(0)
+    }
+
+    fn length(&self) -> Option<u64> {
         let mut length = [0; 8];
         self.file.read_at(&mut length, LENGTH_AT).ok()?;
-        let length = usize::try_from(u64::from_le_bytes(length))
-            .ok()
-            .filter(|length| *length > 0)?;
-        if length as u64 > ROOM {
-            return None;
-        }
-        let mut sealed = vec![0; length];
+        Some(u64::from_le_bytes(length))
+    }
+
+    /// The answer, if one was kept whole.
+    pub(crate) fn reply(&self, sealer: &Sealer) -> Option<StoredReply> {
+        let length = self.length().filter(|length| (1..=ROOM).contains(length))?;
+        let mut sealed = vec![0; usize::try_from(length).ok()?];
         self.file.read_at(&mut sealed, REPLY_AT).ok()?;
         let plain = sealer.open(self.belongs(), &sealed).ok()?;
         serde_json::from_slice::<KeptReply>(&plain)
@@ -311,10 +323,13 @@ struct Whose {
     number: u32,
     owner: String,
     since: String,
+    /// The connection may be gone when this is asked for.
+    #[serde(default)]
+    internal: bool,
 }
 
 impl Whose {
-    fn of(spend: &Spend, claim: &Claim) -> Self {
+    fn of(spend: &Spend, claim: &Claim, reach: Reach) -> Self {
         Self {
             grant: spend.grant.to_string(),
             lineage: spend.lineage.0,
@@ -322,6 +337,7 @@ impl Whose {
             number: claim.number,
             owner: claim.owner.to_string(),
             since: claim.since.to_string(),
+            internal: reach == Reach::Anywhere,
         }
     }
 
@@ -419,7 +435,7 @@ mod tests {
 
     fn prepared(folder: &tempfile::TempDir) -> Journal {
         let (spend, claim) = claim();
-        Journal::prepare(&on_disk(folder), &spend, &claim).unwrap()
+        Journal::prepare(&on_disk(folder), (&spend, &claim), Reach::Anywhere).unwrap()
     }
 
     #[test]
@@ -429,10 +445,14 @@ mod tests {
         assert_eq!(journal.whose(), Some(claim()));
         let (mut longer, other) = claim();
         longer.grant = GrantId::new("g2");
-        Journal::prepare(&on_disk(&folder), &longer, &other).unwrap();
+        Journal::prepare(&on_disk(&folder), (&longer, &other), Reach::PublicOnly).unwrap();
         let found = Journal::all_of(&on_disk(&folder), &claim().0.grant);
         let whose: Vec<_> = found.iter().map(Journal::whose).collect();
         assert_eq!(whose, [Some(claim())]);
+        assert_eq!(journal.reach(), Reach::Anywhere);
+        let other = Journal::all_of(&on_disk(&folder), &longer.grant);
+        assert_eq!(other[0].reach(), Reach::PublicOnly);
+        assert_eq!(Journal::all(&on_disk(&folder)).len(), 2);
         journal.file.write_at(b"}", WHOSE_AT).unwrap();
         assert_eq!(found[0].whose(), None);
     }

@@ -15,6 +15,7 @@ use super::{
     claim::Goal,
     decide::{self, Ask, Standing, Verdict, Why},
     flight::{End, Flights},
+    unrevoked,
 };
 use crate::{
     clock::LONGEST_SLEEP,
@@ -41,6 +42,7 @@ impl Keeper {
     ) -> Self {
         let mut plan = JoinSet::new();
         plan.spawn(keep(Arc::clone(tools), Arc::clone(flights), connections));
+        plan.spawn(clear_up(Arc::clone(tools)));
         Self { _plan: plan }
     }
 }
@@ -105,6 +107,14 @@ async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<Connect
             // Whatever the ticks say: a clock may sleep shorter than it was asked to.
             () = clock.sleep(pause) => looks.start(&mut plan, &connections, (&tools, &flights)),
         }
+    }
+}
+
+/// Revokes what others left behind.
+async fn clear_up(tools: Arc<Tools>) {
+    loop {
+        unrevoked::revoke_left(&tools).await;
+        tools.seams.clock.sleep(LONGEST_SLEEP).await;
     }
 }
 

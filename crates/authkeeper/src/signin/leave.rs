@@ -4,11 +4,8 @@ use super::ConnectError;
 use crate::{
     http::Reach,
     model::{ConnectionName, Grant, GrantId},
-    oauth::{
-        classify::{Outcome, classify},
-        revoke::{self, Revocation},
-    },
-    refresh::spill::Journal,
+    oauth::revoke::{self, Revocation},
+    refresh::{spill::Journal, unrevoked},
     runtime::Runtime,
 };
 
@@ -18,17 +15,7 @@ impl Runtime {
     fn left_in_journals(&self, grant: &Grant) -> Vec<(Journal, Grant)> {
         let journals = Journal::all_of(&self.tools.spill, &grant.id).into_iter();
         let left = |journal: Journal| {
-            let stored = journal.reply(&self.tools.sealer)?;
-            let Outcome::Accepted(answer) = classify(&stored.reply, stored.issued.wall) else {
-                return None;
-            };
-            let tokens = answer.into_token_set(stored.issued, None);
-            let access = tokens.access(grant.lineage, grant.generation.next(), None);
-            let left = Grant {
-                access: Some(access),
-                refresh: tokens.refresh_token,
-                ..grant.clone()
-            };
+            let left = unrevoked::tokens_in(&self.tools, &journal, grant)?;
             Some((journal, left))
         };
         journals.filter_map(left).collect()

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::*;
 use crate::{
-    http::Reply,
+    http::{Reach, Reply},
     model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
     refresh::{decide::JournalState, spill::StoredReply},
     store::Spend,
@@ -46,7 +46,12 @@ pub(super) async fn left(
 
 async fn leave_journal(bench: &Bench, runtime: &Runtime) -> Journal {
     let (spend, claim) = left(bench, runtime, "dead", 1).await;
-    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap()
+    Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap()
 }
 
 async fn leave_reply(bench: &Bench, runtime: &Runtime, status: u16, body: String) {

@@ -5,6 +5,7 @@ use super::{
     *,
 };
 use crate::{
+    http::Reach,
     model::{AttemptId, Claim, ClaimPhase, UnknownKind},
     refresh::orphans,
 };
@@ -12,7 +13,12 @@ use crate::{
 /// The journal of an attempt at the current generation of which the store knows nothing.
 async fn leave(bench: &Bench, runtime: &Runtime, owner: &str) -> Journal {
     let (spend, claim) = left(bench, runtime, owner, 1).await;
-    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap()
+    Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +47,12 @@ async fn lost_before(bench: &Bench, runtime: &Runtime) -> Journal {
     let marked = store.mark_unknown(&spend.grant, &lost.attempt, kind, now);
     assert!(marked.await.unwrap());
     later.attempt = AttemptId::new("later");
-    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &later).unwrap();
+    let journal = Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &later),
+        Reach::Anywhere,
+    )
+    .unwrap();
     journal.mark_sending().unwrap();
     bench.clock.advance(secs(600));
     journal
@@ -81,7 +92,12 @@ async fn an_answer_of_a_later_generation_brings_the_store_forward() {
     let body = good_answer(&bench);
     let (mut spend, claim) = left(&bench, &runtime, "dead", 1).await;
     spend.generation = Generation(4);
-    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    let journal = Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     keep_reply(&journal, &bench, &runtime, (200, body));
     let token = after_401(&runtime, 1).await.unwrap();
     assert_eq!(
@@ -154,10 +170,20 @@ async fn what_is_settled_or_was_never_sent_is_cleared_away() {
     settled.settle();
     let (mut spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
     claim.attempt = AttemptId::new("never-sent");
-    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     claim.attempt = AttemptId::new("of-an-earlier-sign-in");
     spend.lineage = Lineage(0);
-    Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     assert_eq!(bench.journals().len(), 3);
     assert_eq!(
         after_401(&runtime, 1).await.unwrap().generation,
@@ -174,11 +200,21 @@ async fn two_that_send_the_same_token_see_each_other() {
     let (spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
     let now = grant(&runtime).await;
     let tools = &runtime.tools;
-    let mine = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    let mine = Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     mine.mark_sending().unwrap();
     assert!(!orphans::contest(tools, &now, &claim), "its own");
     claim.attempt = AttemptId::new("other");
-    let other = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    let other = Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     claim.attempt = AttemptId::new("mine");
     mine.remove();
     assert!(!orphans::contest(tools, &now, &claim), "not sent yet");

@@ -15,6 +15,7 @@ mod seal_key;
 mod second_chances;
 mod server;
 mod timing;
+mod unrevoked;
 
 use std::{
     path::PathBuf,

@@ -5,6 +5,7 @@ use super::{
     *,
 };
 use crate::{
+    http::Reach,
     model::AttemptId,
     refresh::decide::JournalState,
     seal_key::KeyChange,
@@ -36,7 +37,12 @@ async fn with_everything() -> (Bench, Runtime) {
     let (bench, runtime) = Bench::new().await;
     let (spend, claim) = left(&bench, &runtime, "dead", 1).await;
     runtime.tools.store.claim(&spend, &claim).await.unwrap();
-    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    let journal = Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     let body = good_answer(&bench);
     keep_reply(&journal, &bench, &runtime, (200, body));
     let shelf = &runtime.tools.shelf;
@@ -115,7 +121,12 @@ async fn the_journal_of_a_living_sender_is_left_to_it() {
     let sender = bench.process();
     let me = sender.tools.owners.mine(&bench.seams()).unwrap();
     let (spend, claim) = left(&bench, &sender, me.as_str(), 1).await;
-    let journal = Journal::prepare(&bench.folder_of_journals(), &spend, &claim).unwrap();
+    let journal = Journal::prepare(
+        &bench.folder_of_journals(),
+        (&spend, &claim),
+        Reach::Anywhere,
+    )
+    .unwrap();
     let body = good_answer(&bench);
     keep_reply(&journal, &bench, &sender, (200, body));
     let _ = sender.tools.sealer.prefix();
