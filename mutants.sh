@@ -7,7 +7,8 @@
 # It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
 # tests nearest to what is mutated, a second one all unit tests of the crate against what survived. A run takes up what
-# earlier ones left: delete target/mutants/PART to start afresh.
+# earlier ones left: delete target/mutants/PART to start afresh. Nextest ends a run at the first red test, and a test that
+# a mutant makes hang after 20 s (.config/nextest.toml).
 set -euo pipefail
 cd "$(dirname "$0")"
 source=crates/authkeeper/src
@@ -15,6 +16,10 @@ source=crates/authkeeper/src
 main() {
   command -v cargo-mutants >/dev/null || {
     echo "mutants.sh: please install it: cargo install cargo-mutants --locked" >&2
+    exit 1
+  }
+  cargo nextest --version >/dev/null 2>&1 || {
+    echo "mutants.sh: please install it: cargo install cargo-nextest --locked" >&2
     exit 1
   }
   local part="${1:-}"
@@ -94,8 +99,9 @@ survive() {
     shift
   done
   shift
-  local what=(--package "$package" --cargo-arg=--lib)
-  if [ "$package" = model ]; then what=(--package model --cargo-arg=--tests); fi
+  export NEXTEST_PROFILE=mutants
+  local what=(--package "$package" --test-tool nextest --cargo-arg=--lib)
+  if [ "$package" = model ]; then what=(--package model --test-tool nextest --cargo-arg=--tests); fi
   if [ "${#near[@]}" -gt 0 ] && mutate "${what[@]}" "$@" -- -- "${near[@]}"; then
     return
   fi
