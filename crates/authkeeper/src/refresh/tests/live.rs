@@ -20,9 +20,9 @@ fn generation(token: &mut LiveToken) -> Option<u64> {
 #[tokio::test]
 async fn a_good_token_comes_from_memory() {
     let (bench, runtime) = Bench::new().await;
+    let stopped = bench.clock.stop();
     let mut token = live(&runtime).await;
     let reads = runtime.store_use().reads();
-    let stopped = bench.clock.stop();
     for _ in 0..100 {
         assert_eq!(ask(&runtime).await.unwrap().generation, Generation(1));
         assert_eq!(generation(&mut token), Some(1));
@@ -145,12 +145,12 @@ async fn a_clock_that_jumps_is_noticed_at_the_next_look() {
 #[tokio::test]
 async fn a_token_that_got_a_401_or_lives_too_short_is_not_taken_from_memory() {
     let (bench, runtime) = Bench::new().await;
+    let stopped = bench.clock.stop();
     let _token = live(&runtime).await;
     assert_eq!(
         after_401(&runtime, 1).await.unwrap().generation,
         Generation(2)
     );
-    let stopped = bench.clock.stop();
     let reads = runtime.store_use().reads();
     assert_eq!(
         after_401(&runtime, 1).await.unwrap().generation,
@@ -182,8 +182,8 @@ async fn a_due_token_comes_from_memory_between_two_tries() {
         assert_eq!(generation(&mut token), None);
         assert_eq!(token.get().await.unwrap().generation, Generation(1));
         assert!(runtime.drain(secs(20)).await);
-        token.get().await.unwrap();
         let stopped = bench.clock.stop();
+        token.get().await.unwrap();
         runtime.live.look(&*runtime.tools.store).unwrap();
         assert_eq!(generation(&mut token), Some(1));
         drop(stopped);

@@ -51,8 +51,8 @@ pub(super) struct Ahead {
     by: Mutex<Duration>,
     /// By how much the wall clock alone was stepped.
     wall: Mutex<Duration>,
-    /// While there is one, the ticks stand still.
-    stopped: Mutex<Option<u64>>,
+    /// While there is one, time stands still.
+    stopped: Mutex<Option<Moment>>,
 }
 
 impl Ahead {
@@ -60,7 +60,7 @@ impl Ahead {
         *self.by.lock().unwrap() += by;
     }
 
-    /// Stops the ticks for as long as what is returned lives: a slow machine changes nothing then.
+    /// Stops time for as long as what is returned lives: a slow machine changes nothing then.
     fn stop(&self) -> impl Drop + '_ {
         struct Stopped<'a>(&'a Ahead);
         impl Drop for Stopped<'_> {
@@ -68,7 +68,7 @@ impl Ahead {
                 *self.0.stopped.lock().unwrap() = None;
             }
         }
-        *self.stopped.lock().unwrap() = Some(self.ticks());
+        *self.stopped.lock().unwrap() = Some(self.now());
         Stopped(self)
     }
 
@@ -81,6 +81,9 @@ impl Ahead {
 #[async_trait]
 impl Clock for Ahead {
     fn now(&self) -> Moment {
+        if let Some(stopped) = &*self.stopped.lock().unwrap() {
+            return stopped.clone();
+        }
         let mut now = self.real.now();
         let by = *self.by.lock().unwrap();
         let wall = by + *self.wall.lock().unwrap();
@@ -94,8 +97,7 @@ impl Clock for Ahead {
     }
 
     fn ticks(&self) -> u64 {
-        let since_boot = u64::try_from(self.now().boot.since.as_nanos()).unwrap();
-        self.stopped.lock().unwrap().unwrap_or(since_boot)
+        u64::try_from(self.now().boot.since.as_nanos()).unwrap()
     }
 }
 
