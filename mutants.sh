@@ -36,7 +36,7 @@ main() {
     model) alone "$@" -f "src/model/*.rs" ;;
     classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
     refresh) refresh "$@" ;;
-    claim) survive authkeeper refresh:: -- -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" "$@" ;;
+    claim) survive authkeeper refresh::tests:: spill:: -- -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" "$@" ;;
     explorer) survive model -- -f "model/src/*.rs" "$@" ;;
     *)
       sed -n 's/^#   //p' "$0" >&2

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -292,6 +292,17 @@ impl<'a> Invocation<'a> {
     /// Starts it. Its standard input stays open until [`Running::finish`] or
     /// [`Running::close_stdin`].
     pub fn spawn(self) -> Running<'a> {
+        self.start(false)
+    }
+
+    /// Starts it to talk with: what it prints is the caller's to read, and is not kept.
+    pub fn converse(self) -> (Running<'a>, BufReader<ChildStdout>) {
+        let mut running = self.start(true);
+        let stdout = running.child.stdout.take().expect("a pipe");
+        (running, BufReader::new(stdout))
+    }
+
+    fn start(self, talks: bool) -> Running<'a> {
         let number = self.home.runs.fetch_add(1, Ordering::Relaxed);
         let outputs = self.home.outputs();
         let directory = if self.prints_tokens {
@@ -301,13 +312,15 @@ impl<'a> Invocation<'a> {
         };
         let stdout = directory.join(format!("{number}.stdout"));
         let stderr = outputs.join(format!("{number}.stderr"));
+        let kept = || File::create(&stdout).expect("our own directory").into();
+        let printed: Stdio = if talks { Stdio::piped() } else { kept() };
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
             .envs(self.environment)
             .current_dir(self.home.path())
             .stdin(Stdio::piped())
-            .stdout(File::create(&stdout).expect("our own directory"))
+            .stdout(printed)
             .stderr(File::create(&stderr).expect("our own directory"))
             .process_group(0)
             .spawn()

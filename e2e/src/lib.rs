@@ -11,6 +11,7 @@
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`scenario`] is what the acceptance tests have in common.
 //! - [`workers`] lets six processes hammer one connection while faults strike.
+//! - [`soak`] lets bridges work for an hour while faults strike, and compares what failed with the sandbox's truth.
 //! - [`http`] and [`wait`] are the small tools of the others.
 //!
 //! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
@@ -27,11 +28,13 @@ pub mod home;
 pub mod http;
 pub mod power;
 pub mod provider;
+pub mod random;
 pub mod recorder;
 pub mod sandbox;
 pub mod scenario;
 pub mod secrets;
 pub mod servers;
+pub mod soak;
 pub mod wait;
 pub mod workers;
 

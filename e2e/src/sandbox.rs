@@ -21,10 +21,15 @@ pub struct Running {
 impl Running {
     /// Starts one that asks nobody, with these lifetimes and this grace.
     pub fn start(profile: Profile, grace: Duration) -> Self {
+        Self::with_ttl(profile, grace, Duration::from_mins(1))
+    }
+
+    /// The same, with access tokens that live for this long.
+    pub fn with_ttl(profile: Profile, grace: Duration, ttl: Duration) -> Self {
         let rules = Rules {
             profile,
             grace,
-            ttl: Duration::from_mins(1),
+            ttl,
             refresh_ttl: Some(Duration::from_hours(1)),
             auto_approve: true,
             // The servers it is compared with tell no device to slow down.
@@ -68,6 +73,16 @@ impl Running {
         let answer = answer.expect("an answer");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.json()
+    }
+
+    /// Says something to it, as a scenario does.
+    pub fn say(&self, words: &str) {
+        self.sandbox.control().say(words).expect("a word it knows");
+    }
+
+    /// What `GET /control/state` answers.
+    pub fn state(&self) -> Value {
+        self.sandbox.control().state()
     }
 
     /// Puts a fault in force, as its specification spells it.

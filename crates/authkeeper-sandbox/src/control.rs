@@ -5,6 +5,8 @@
 //!
 //! `GET /control` lists what there is.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -256,7 +258,7 @@ fn client(body: &Value) -> Option<ClientSpec> {
 /// Everything a reader may know, without any token.
 pub(crate) fn state(world: &World) -> Value {
     let rules = &world.rules;
-    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     let faults = world.faults.list();
     let faults: Vec<Value> = faults
         .map(|(number, spec)| json!({"number": number, "fault": spec}))
@@ -281,7 +283,22 @@ pub(crate) fn state(world: &World) -> Value {
         "clients": clients(world),
         "keys": keys(world),
         "counters": world.counters(),
+        "access": access(world),
     })
+}
+
+/// For how many seconds each grant's access token is still good: of several that live, the one that lives longest.
+fn access(world: &World) -> Vec<Value> {
+    let now = world.now();
+    let mut left: BTreeMap<u32, f64> = BTreeMap::new();
+    let living = world.store.access.values().filter(|token| !token.revoked);
+    for token in living.filter(|token| token.ends > now) {
+        let ends = token.ends.millis().saturating_sub(now.millis());
+        let best = left.entry(token.grant).or_default();
+        *best = best.max(Duration::from_millis(ends).as_secs_f64());
+    }
+    let view = |(grant, left): (u32, f64)| json!({"grant": grant, "left": left});
+    left.into_iter().map(view).collect()
 }
 
 fn users(world: &World) -> Vec<Value> {

@@ -7,7 +7,6 @@
 //! Nothing here knows what the store is: it is asked through `authkeeper status`, and chosen by the variable
 //! `AUTHKEEPER_STORE`. Journals are files of this host whatever the store.
 
-mod random;
 mod report;
 mod step;
 mod strike;
@@ -19,12 +18,12 @@ use authkeeper_sandbox::Profile;
 use rustix::process::Signal;
 use serde_json::json;
 
-use self::random::Random;
 pub use self::report::{Loss, Place, Report};
 pub use self::step::Step;
 use self::step::step_of;
 pub use self::strike::Strike;
 use crate::home::{Home, Invocation, Output, Running};
+use crate::random::Random;
 use crate::sandbox;
 use crate::scenario::SOON;
 use crate::wait::{Stopwatch, pause, unix_moment, wait_until};
