@@ -133,3 +133,88 @@ async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
     assert_eq!(bench.server.requests(), 2, "one alone does not wait");
     assert_in_step(&bench, &runtime).await;
 }
+
+async fn pause_of_a_keeper(runtime: &Runtime) -> Duration {
+    let (tools, flights) = (&runtime.tools, &runtime.flights);
+    worker::look(tools, flights, &name(), &mut Turn::among(1))
+        .await
+        .unwrap()
+}
+
+/// A keeper sleeps for as long as the grant rests, and no call makes that shorter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_sleeps_for_as_long_as_the_provider_asks_for() {
+    let (bench, runtime) = Bench::new().await;
+    let id = grant(&runtime).await.id;
+    bench.server.script([Fault::AskAgainInAMinute]);
+    bench.clock.advance(secs(2900));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    let rest = runtime.flights.resting(&id).unwrap();
+    assert!(rest > secs(40) && rest <= secs(60), "{rest:?}");
+    assert!(pause_of_a_keeper(&runtime).await > secs(40));
+    assert_eq!(bench.server.requests(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_sleeps_until_a_lost_answer_is_asked_for_again() {
+    let (bench, runtime) = Bench::new().await;
+    let id = grant(&runtime).await.id;
+    bench.server.script([Fault::CutAfterCommit]);
+    bench.clock.advance(secs(2900));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    bench.clock.advance(Duration::from_millis(250));
+    let stopped = bench.clock.stop();
+    let seen = pause_of_a_keeper(&runtime).await;
+    // Three seconds after a reset: longer than any first backoff.
+    let rest = runtime.flights.resting(&id).unwrap();
+    assert!(rest > secs(1) && rest <= secs(3), "{rest:?}");
+    assert_eq!(seen, rest);
+    drop(stopped);
+}
+
+/// While there is much time left, an outage is asked about less and less often.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_with_much_time_left_rests_longer_and_longer() {
+    let (bench, runtime) = Bench::new().await;
+    let id = grant(&runtime).await.id;
+    bench.server.script([Fault::Unavailable; 10]);
+    bench.clock.advance(secs(2701));
+    let mut longest = Duration::ZERO;
+    for _ in 0..10 {
+        ask(&runtime).await.unwrap();
+        assert!(runtime.drain(secs(20)).await);
+        let Some(rest) = runtime.flights.resting(&id) else {
+            continue;
+        };
+        longest = longest.max(rest);
+        if longest > secs(5) {
+            return;
+        }
+        bench.clock.advance(rest);
+    }
+    panic!("never more than {longest:?}");
+}
+
+/// Whoever waits for another process looks now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_another_process_is_no_hot_loop() {
+    let (bench, runtime) = Bench::new().await;
+    let other = bench.process();
+    bench.server.hold_before(true);
+    let first = crate::background::spawn(async move { after_401(&other, 1).await });
+    bench.server.saw(1).await;
+    let second = {
+        let runtime = runtime.clone();
+        crate::background::spawn(async move { after_401(&runtime, 1).await })
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let reads = runtime.store_use().reads();
+    bench.server.hold_before(false);
+    assert_eq!(
+        first.await.unwrap().unwrap().generation,
+        second.await.unwrap().unwrap().generation
+    );
+    assert!(reads < 300, "{reads} looks in half a second");
+}
