@@ -101,6 +101,11 @@ survive() {
   shift
   export NEXTEST_PROFILE=mutants
   local what=(--package "$package" --test-tool nextest --cargo-arg=--lib)
+  # Built once, run some hundred times.
+  local quick
+  for quick in libsqlite3-sys chacha20 poly1305 sha2; do
+    what+=("--cargo-arg=--config=profile.dev.package.$quick.opt-level=2")
+  done
   if [ "$package" = model ]; then what=(--package model --test-tool nextest --cargo-arg=--tests); fi
   if [ "${#near[@]}" -gt 0 ] && mutate "${what[@]}" "$@" -- -- "${near[@]}"; then
     return

@@ -75,6 +75,13 @@ async fn with_nothing_left_to_try_a_person_is_asked() {
     assert_eq!(bench.server.requests(), 1, "neither of the two could help");
 }
 
+fn put_back(store: &std::path::Path, copy: &[u8]) {
+    for beside in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(store.with_extension(beside));
+    }
+    std::fs::write(store, copy).unwrap();
+}
+
 #[tokio::test]
 async fn a_store_put_back_from_a_copy_goes_on_from_the_last_answer() {
     let (bench, runtime) = Bench::new().await;
@@ -90,10 +97,7 @@ async fn a_store_put_back_from_a_copy_goes_on_from_the_last_answer() {
     }
     let known = grant(&runtime).await.generation;
     drop(runtime);
-    for beside in ["db-wal", "db-shm"] {
-        let _ = std::fs::remove_file(store.with_extension(beside));
-    }
-    std::fs::write(&store, copy).unwrap();
+    put_back(&store, &copy);
     let runtime = bench.process();
     assert!(grant(&runtime).await.generation < known);
     bench.clock.advance(secs(3600));
@@ -104,6 +108,33 @@ async fn a_store_put_back_from_a_copy_goes_on_from_the_last_answer() {
         "the token that the copy held was spent long ago"
     );
     assert_eq!(grant(&runtime).await.generation, known.next());
+}
+
+/// What the forgotten answer lacked is told again: the restored store knows nothing of it.
+#[tokio::test]
+async fn an_answer_that_brings_a_restored_store_forward_is_checked_and_told() {
+    let (bench, runtime) = Bench::new().await;
+    let store = bench.folder.path().join("store.db");
+    bench.server.script([
+        Fault::Also(r#","scope":"read write""#),
+        Fault::Also(r#","scope":"read""#),
+    ]);
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap();
+    drop(runtime);
+    let copy = std::fs::read(&store).unwrap();
+    let runtime = bench.process();
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap();
+    assert_eq!(runtime.troubles().await.unwrap().len(), 1);
+    drop(runtime);
+    put_back(&store, &copy);
+    let runtime = bench.process();
+    assert!(runtime.troubles().await.unwrap().is_empty());
+    after_401(&runtime, 2).await.unwrap();
+    let told = runtime.troubles().await.unwrap();
+    assert_eq!(told[0].record.reason, "scope_narrowed");
+    assert_eq!(bench.server.requests(), 2, "nothing was asked for again");
 }
 
 #[tokio::test]
