@@ -8,7 +8,7 @@
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
 # tests nearest to what is mutated, a second one all unit tests of the crate against what survived. A run takes up what
 # earlier ones left: delete target/mutants/PART to start afresh. Nextest ends a run at the first red test, and a test that
-# a mutant makes hang after 20 s (.config/nextest.toml).
+# a mutant makes hang after 10 s (.config/nextest.toml).
 set -euo pipefail
 cd "$(dirname "$0")"
 source=crates/authkeeper/src

@@ -1,8 +1,13 @@
 //! What became of a lost request, asked without spending anything.
 
-use super::{server::Fault, *};
+use super::{
+    crash::{good_answer, keep_reply, left},
+    server::Fault,
+    *,
+};
 use crate::{
-    model::{ClientSecret, NoticeKind, ReplayRule},
+    http::Reach,
+    model::{ClientSecret, NoticeKind, ReplayRule, UnknownKind},
     refresh::ProviderHabits,
 };
 
@@ -85,6 +90,30 @@ async fn what_was_acted_upon_is_told_at_once_and_costs_no_living_token() {
     assert!(ask(&runtime).await.is_ok(), "the access token serves on");
     assert_eq!((bench.server.requests(), bench.server.reuses()), (3, 0));
     assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+/// The answer came after all, to a process that died over it: there is nothing to ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_the_journal_is_better_than_evidence() {
+    let (bench, runtime) = confidential(strict()).await;
+    bench.server.introspects();
+    let (spend, claim) = left(&bench, &runtime, "gone", 1).await;
+    let folder = bench.folder_of_journals();
+    let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
+    keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
+    let store = &runtime.tools.store;
+    assert!(store.claim(&spend, &claim).await.unwrap());
+    let lost = (UnknownKind::Crash, bench.clock.now());
+    let marked = store.mark_unknown(&spend.grant, &claim.attempt, lost.0, lost.1);
+    marked.await.unwrap();
+    bench.clock.advance(secs(2800));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(
+        (bench.server.requests(), bench.server.introspections()),
+        (0, 0)
+    );
+    assert_eq!(grant(&runtime).await.generation, Generation(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,9 @@
 
 use jiff::Timestamp;
 
-use super::*;
+use super::{crash::left, *};
 use crate::{
+    http::Reach,
     model::{ClientSecret, ENDLESS, ReauthorizeReason, SuspendReason},
     refresh::tests::server::Fault,
     signin::Rotation,
@@ -81,34 +82,16 @@ async fn a_lost_answer_to_our_own_request_costs_nothing_and_is_no_trouble() {
 #[tokio::test]
 async fn a_process_that_dies_while_it_asks_for_our_own_token_leaves_nothing_to_wait_for() {
     let (bench, runtime) = with(own).await;
-    bench.server.hold_before(true);
     bench.clock.advance(secs(3600));
-    let asking = tokio::spawn({
-        let runtime = bench.process();
-        async move { ask(&runtime).await }
-    });
-    bench.server.saw(1).await;
-    asking.abort();
-    let claim = grant(&runtime).await.claim.unwrap();
-    // The owner's lock is this process's: the claim is made over to one that is dead.
-    let gone = crate::model::OwnerId::new("gone");
-    let dead = crate::model::Claim {
-        owner: gone,
-        ..claim
-    };
-    let taken = runtime.tools.store.grant(&grant(&runtime).await.id).await;
-    let grant = taken.unwrap().unwrap();
-    let store = &runtime.tools.store;
-    store.release(&grant.id, &dead.attempt).await.unwrap();
-    let spend = crate::store::Spend {
-        grant: grant.id.clone(),
-        lineage: grant.lineage,
-        generation: grant.generation,
-    };
-    assert!(store.claim(&spend, &dead).await.unwrap());
-    bench.server.hold_before(false);
-    assert!(ask(&bench.process()).await.is_ok());
+    let (spend, claim) = left(&bench, &runtime, "gone", 1).await;
+    let folder = bench.folder_of_journals();
+    let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
+    journal.mark_sending().unwrap();
+    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+    assert!(ask(&runtime).await.is_ok());
+    assert_eq!(bench.server.requests(), 1);
     assert!(runtime.troubles().await.unwrap().is_empty());
+    assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -218,3 +218,33 @@ async fn waiting_for_another_process_is_no_hot_loop() {
     );
     assert!(reads < 300, "{reads} looks in half a second");
 }
+
+/// What can't be refreshed is left alone, however due it is: a look now and then, in case a person mended it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_looks_now_and_then_at_what_it_cannot_refresh() {
+    let (bench, runtime) = Bench::new().await;
+    let soon = secs(1)..secs(5);
+    // Suspended, its token still good: nothing is refreshed, and nobody waits for the day that it is due.
+    let sql =
+        "UPDATE grant_family SET lifecycle = 'suspended', reason = 'imported', lifecycle_since = 1";
+    let file = rusqlite::Connection::open(bench.folder.path().join("store.db")).unwrap();
+    file.execute_batch(sql).unwrap();
+    assert!(soon.contains(&pause_of_a_keeper(&runtime).await));
+    // A key, which ends only when somebody says so.
+    let sql = "UPDATE grant_family SET lifecycle = 'active', reason = NULL, lifecycle_since = NULL, grant_type = 'api_key'";
+    file.execute_batch(sql).unwrap();
+    assert!(soon.contains(&pause_of_a_keeper(&runtime).await));
+    assert_eq!(bench.server.requests(), 0);
+}
+
+/// A grant with time left is looked at when it is due; one whose answer was lost, long before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_sleeps_until_a_token_is_due_unless_an_answer_was_lost() {
+    let (bench, runtime) = Bench::new().await;
+    let due = pause_of_a_keeper(&runtime).await;
+    assert!(due > secs(2000) && due < secs(2701), "{due:?}");
+    let (spend, claim) = crash::left(&bench, &runtime, "gone", 1).await;
+    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+    let pause = pause_of_a_keeper(&runtime).await;
+    assert!(pause < secs(120), "{pause:?}");
+}
