@@ -121,7 +121,7 @@ async fn while_a_secret_is_replaced_the_next_in_order_is_tried() {
     );
 }
 
-fn key(signed_in: &mut SignedIn) {
+pub(super) fn key(signed_in: &mut SignedIn) {
     own(signed_in);
     signed_in.client = None;
     signed_in.grant_type = GrantType::ApiKey;

@@ -82,7 +82,7 @@ impl Ahead {
 impl Clock for Ahead {
     fn now(&self) -> Moment {
         if let Some(stopped) = &*self.stopped.lock().unwrap() {
-            return stopped.clone();
+            return *stopped;
         }
         let mut now = self.real.now();
         let by = *self.by.lock().unwrap();

@@ -224,15 +224,16 @@ async fn waiting_for_another_process_is_no_hot_loop() {
 async fn a_keeper_looks_now_and_then_at_what_it_cannot_refresh() {
     let (bench, runtime) = Bench::new().await;
     let soon = secs(1)..secs(5);
-    // Suspended, its token still good: nothing is refreshed, and nobody waits for the day that it is due.
-    let sql =
-        "UPDATE grant_family SET lifecycle = 'suspended', reason = 'imported', lifecycle_since = 1";
-    let file = rusqlite::Connection::open(bench.folder.path().join("store.db")).unwrap();
-    file.execute_batch(sql).unwrap();
+    // A person is asked for, the token still serves: nobody waits for the moment that it ends.
+    bench.server.kill_family();
+    bench.clock.advance(secs(2800));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    assert_ne!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
     assert!(soon.contains(&pause_of_a_keeper(&runtime).await));
+    assert_eq!(bench.server.requests(), 1);
     // A key, which ends only when somebody says so.
-    let sql = "UPDATE grant_family SET lifecycle = 'active', reason = NULL, lifecycle_since = NULL, grant_type = 'api_key'";
-    file.execute_batch(sql).unwrap();
+    let (bench, runtime) = kinds::with(kinds::key).await;
     assert!(soon.contains(&pause_of_a_keeper(&runtime).await));
     assert_eq!(bench.server.requests(), 0);
 }
