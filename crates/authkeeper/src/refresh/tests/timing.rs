@@ -4,10 +4,11 @@ use super::{server::Fault, *};
 use crate::{
     model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
     refresh::{
-        ProviderHabits,
+        ProviderHabits, Whose,
         worker::{self, Turn},
     },
     store::Spend,
+    trouble,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,10 +33,9 @@ async fn in_an_outage_hot_callers_hear_at_once_when_to_ask_again() {
     assert_eq!(bench.server.requests(), asked + 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_of_resends_without_an_answer_ends_with_a_person() {
-    let (bench, runtime) = Bench::new().await;
-    let held = grant(&runtime).await;
+/// So many resends without an answer that their waits make a day.
+async fn lose_for_a_day(bench: &Bench, runtime: &Runtime) {
+    let held = grant(runtime).await;
     let spend = Spend {
         grant: held.id.clone(),
         lineage: held.lineage,
@@ -55,6 +55,12 @@ async fn a_day_of_resends_without_an_answer_ends_with_a_person() {
         .mark_unknown(&held.id, &claim.attempt, lost.0, lost.1)
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_resends_without_an_answer_ends_with_a_person() {
+    let (bench, runtime) = Bench::new().await;
+    lose_for_a_day(&bench, &runtime).await;
     bench.clock.advance(secs(7200));
     let error = ask(&runtime).await.unwrap_err();
     assert_eq!(error.record().unwrap().reason, "unknown_outcome");
@@ -63,6 +69,33 @@ async fn a_day_of_resends_without_an_answer_ends_with_a_person() {
     // It was only the provider that was away: the probe finds the token as good as it was.
     bench.clock.advance(Duration::from_hours(6));
     assert!(ask(&runtime).await.is_ok());
+    assert_in_step(&bench, &runtime).await;
+}
+
+/// The waits make a day, and it was told two hours ago: not yet. What else was told, or of whom else, does not count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_not_given_up_before_it_was_told_for_a_day() {
+    let (bench, runtime) = Bench::new().await;
+    lose_for_a_day(&bench, &runtime).await;
+    let (tools, held) = (&runtime.tools, grant(&runtime).await);
+    let whose = Whose::of(&status(&runtime).await.connection);
+    let other = Whose {
+        connection: ConnectionName::parse("other").unwrap(),
+        ..whose.clone()
+    };
+    let now = bench.clock.now().wall;
+    let long_ago = now - jiff::SignedDuration::from_hours(72);
+    let due = trouble::rotation_due_record(&whose, &held, (now, long_ago), "1");
+    let (lost, kind) = (AttemptId::new("a31"), UnknownKind::Silence);
+    let others = trouble::uncertain_record(&other, &held, kind, long_ago, "2");
+    for record in [due, others] {
+        trouble::keep(tools, &held, record).await.unwrap();
+    }
+    trouble::uncertain(tools, &whose, &held, &lost, kind)
+        .await
+        .unwrap();
+    bench.clock.advance(secs(7200));
+    assert!(ask(&runtime).await.is_ok(), "it was asked for once more");
     assert_in_step(&bench, &runtime).await;
 }
 
@@ -248,4 +281,17 @@ async fn a_keeper_sleeps_until_a_token_is_due_unless_an_answer_was_lost() {
     assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
     let pause = pause_of_a_keeper(&runtime).await;
     assert!(pause < secs(120), "{pause:?}");
+}
+
+/// Of several connections each has its turn again, and in between nothing is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_of_several_comes_back_to_each() {
+    let (bench, runtime) = Bench::new().await;
+    let nobody = ConnectionName::parse("nobody").unwrap();
+    let _keeper = runtime.keep_fresh(vec![nobody, name()]);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let reads = runtime.store_use().reads();
+    assert!(reads < 300, "{reads} looks in less than half a second");
+    bench.clock.advance(secs(2800));
+    until("its refresh", async || bench.server.requests() == 1).await;
 }
