@@ -94,6 +94,27 @@ async fn a_process_that_dies_while_it_asks_for_our_own_token_leaves_nothing_to_w
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
+/// Some providers refresh at an address of its own. Our client's own tokens come from where they always do.
+#[tokio::test]
+async fn only_a_refresh_goes_to_the_address_for_refreshes() {
+    let elsewhere = |signed_in: &mut SignedIn| {
+        let (provider, _) = signed_in.client.as_mut().unwrap();
+        provider.metadata.quirks.refresh_endpoint = Some("nowhere".to_owned());
+    };
+    let (bench, runtime) = with(elsewhere).await;
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(matches!(error, TokenError::Store(_)), "{error:?}");
+    assert_eq!(bench.server.requests(), 0);
+    let both = |signed_in: &mut SignedIn| {
+        elsewhere(signed_in);
+        own(signed_in);
+    };
+    let (bench, runtime) = with(both).await;
+    bench.clock.advance(secs(3600));
+    assert!(ask(&runtime).await.is_ok());
+}
+
 #[tokio::test]
 async fn while_a_secret_is_replaced_the_next_in_order_is_tried() {
     let (bench, runtime) = with(secrets).await;

@@ -113,3 +113,17 @@ fn a_line_of_the_log_is_of_a_connection_since_that_was_made() {
     assert!(!is_own("c", -1), "of one that had its name before");
     assert!(!is_own("d", 60));
 }
+
+#[test]
+fn that_a_provider_kills_access_tokens_is_set_or_known() {
+    let mut rules = RefreshRules::default();
+    let kills =
+        |rules: &RefreshRules, provider| rules.habits("https://a.example", provider).kills_access;
+    assert!(!kills(&rules, None));
+    assert!(kills(&rules, Some("sentry")));
+    let habits = ProviderHabits::default().kills_access(true);
+    rules
+        .providers
+        .insert("https://a.example".to_owned(), habits);
+    assert!(kills(&rules, None));
+}
