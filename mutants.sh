@@ -6,7 +6,8 @@
 #
 # It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
-# tests nearest to what is mutated, a second one all unit tests of the crate against what survived. A run takes up what
+# tests nearest to what is mutated, a second one all unit tests of the crate against what survived, a third one the
+# simulation against what survived that. A run takes up what
 # earlier ones left: delete target/mutants/PART to start afresh. Nextest ends a run at the first red test, and a test that
 # a mutant makes hang after 10 s (.config/nextest.toml).
 set -euo pipefail
@@ -110,7 +111,10 @@ survive() {
   if [ "${#near[@]}" -gt 0 ] && mutate "${what[@]}" "$@" -- -- "${near[@]}"; then
     return
   fi
-  mutate "${what[@]}" "$@"
+  mutate "${what[@]}" "$@" && return
+  [ "$package" = authkeeper ] || return 1
+  # What no unit test sees, the simulation may.
+  mutate --package authkeeper --test-package simulation --test-tool nextest "$@"
 }
 
 mutate() {
