@@ -103,9 +103,6 @@ pub(super) fn missing(scenario: &str) -> &'static str {
         "auth/enterprise-managed-authorization" => "there is no `--grant id_jag`",
         "auth/wif-jwt-bearer" => "there is no `--grant jwt_bearer`",
         "auth/dpop" | "auth/dpop-nonce" => "there is no DPoP",
-        "auth/2025-03-26-oauth-metadata-backcompat" | "auth/2025-03-26-oauth-endpoint-fallback" => {
-            "a server without protected-resource metadata is taken for one without OAuth"
-        }
         _ => "unknown",
     }
 }
