@@ -19,6 +19,7 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     token-hang         the token endpoint never answers
     no-oauth           200 on everything
     not-found          404 on everything
+    no-metadata        401 on the MCP URL, 404 on everything else
     redirect           302 to another path on the MCP URL
     metadata-html      the metadata is a page
     metadata-huge      the metadata is 10 MB
@@ -48,7 +49,7 @@ HTML = b"<!doctype html><html><body><h1>Sign in to the hotel Wi-Fi</h1></body></
 MODES = frozenset(
     "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
     "no-registration token-html token-huge token-502 token-slow token-hang no-oauth not-found "
-    "redirect metadata-html metadata-huge metadata-slow".split()
+    "redirect no-metadata metadata-html metadata-huge metadata-slow".split()
 )
 
 
@@ -103,6 +104,8 @@ class Faulty(BaseHTTPRequestHandler):
             return self.send(404, b"Not Found", "text/plain")
         if self.mode == "no-oauth":
             return self.send(200, HTML, "text/html")
+        if self.mode == "no-metadata" and endpoint != "/mcp":
+            return self.missing(body)
         return self.endpoints().get(endpoint, self.missing)(body)
 
     def endpoints(self):
@@ -129,6 +132,8 @@ class Faulty(BaseHTTPRequestHandler):
             return self.send_json({"jsonrpc": "2.0", "id": 1, "result": {}})
         metadata = f"{root_of(self.base)}/.well-known/oauth-protected-resource"
         challenge = f'Bearer resource_metadata="{metadata}{path_of(self.base)}/mcp"'
+        if self.mode == "no-metadata":
+            challenge = "Bearer"
         self.send(401, b"", "text/plain", {"WWW-Authenticate": challenge})
 
     def resource_metadata(self, _body):

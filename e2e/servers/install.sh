@@ -20,6 +20,7 @@ main() {
   install_part python install_python requirements.txt constraints.txt
   # Node looks for modules from the script's own directory upwards.
   ln -sfn "$target/npm/node_modules" "$here/node_modules"
+  ln -sfn "$target/npm/node_modules" "$here/../conformance/node_modules"
 }
 
 check_tools() {

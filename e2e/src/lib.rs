@@ -9,6 +9,7 @@
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`power`] cuts the power: what was not synced is gone.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
+//! - [`conformance`] runs the official MCP conformance suite.
 //! - [`scenario`] is what the acceptance tests have in common.
 //! - [`workers`] lets six processes hammer one connection while faults strike.
 //! - [`soak`] lets bridges work for an hour while faults strike, and compares what failed with the sandbox's truth.
@@ -23,6 +24,7 @@
 )]
 
 pub mod browser;
+pub mod conformance;
 pub mod ground;
 pub mod home;
 pub mod http;

@@ -89,6 +89,16 @@ fn no_oauth_there() {
     );
 }
 
+/// What servers of MCP 2025-03-26 have at fixed paths is looked for, and not there.
+#[test]
+fn no_oauth_behind_a_challenge() {
+    refused(
+        "no-metadata",
+        65,
+        &["has no OAuth", "answered 401", "--issuer"],
+    );
+}
+
 #[test]
 fn nothing_there() {
     refused("not-found", 65, &["has no OAuth", "404", "check the path"]);

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
-use super::{WireError, body_hint, challenge, exchange};
+use super::{WireError, body_hint, challenge, exchange, older};
 use crate::{
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{Issuer, Provider, Quirks, Resource, Scope, ServerMetadata},
@@ -23,7 +23,7 @@ pub enum DiscoveryError {
     Wire(#[from] WireError),
     /// Nothing there speaks of OAuth.
     #[error(
-        "{url} has no OAuth: it answered {answer} without asking for authorization, and publishes no metadata"
+        "{url} has no OAuth that can be found: it answered {answer}, and publishes no metadata"
     )]
     NoOAuth {
         /// Where we asked.
@@ -110,6 +110,8 @@ pub struct Discovered {
     pub scope: Option<Scope>,
     /// Where URLs named by these servers may lead.
     pub reach: Reach,
+    /// Nobody publishes the endpoints: they are where servers of MCP 2025-03-26 have them.
+    pub assumed: bool,
 }
 
 /// RFC 9728 §2, as far as we act on it.
@@ -137,15 +139,13 @@ pub async fn discover(
             resource: None,
             scope: None,
             reach,
+            assumed: false,
         });
     }
     let probed = probe(transport, url, reach).await?;
     let found = resource_metadata(transport, url, reach, &probed).await?;
     let Some((at, metadata)) = found else {
-        return Err(DiscoveryError::NoOAuth {
-            url: url.as_str().to_owned(),
-            answer: probed.status.as_u16(),
-        });
+        return at_own_origin(transport, url, reach, &probed).await;
     };
     check_resource(url, &at, &metadata)?;
     let issuer = metadata
@@ -158,26 +158,53 @@ pub async fn discover(
     let provider = provider(transport, &issuer, reach).await?;
     Ok(Discovered {
         provider,
-        scope: scope_asked_for(&probed, &metadata),
+        scope: scope_asked_for(&probed, metadata.scopes_supported.as_deref()),
         resource: Some(Resource::new(metadata.resource)),
         reach,
+        assumed: false,
+    })
+}
+
+/// A server that asks for authorization and has no protected-resource metadata may be of MCP 2025-03-26. It knows no
+/// `resource` either.
+async fn at_own_origin(
+    transport: &dyn Transport,
+    url: &HttpUrl,
+    reach: Reach,
+    probed: &Probed,
+) -> Result<Discovered, DiscoveryError> {
+    let refused = probed.status == StatusCode::UNAUTHORIZED;
+    let published = if refused {
+        older::published(transport, url, reach).await?
+    } else {
+        None
+    };
+    // Only who refuses by a `Bearer` challenge is believed to have endpoints that nobody published.
+    let assumed = || (refused && probed.challenge.is_some()).then(|| older::assumed(url));
+    let is_assumed = published.is_none();
+    let provider = published
+        .or_else(assumed)
+        .ok_or_else(|| DiscoveryError::NoOAuth {
+            url: url.as_str().to_owned(),
+            answer: probed.status.as_u16(),
+        })?;
+    Ok(Discovered {
+        provider,
+        scope: scope_asked_for(probed, None),
+        resource: None,
+        reach,
+        assumed: is_assumed,
     })
 }
 
 /// The challenge's scope is authoritative; else all that the metadata lists; else none.
-fn scope_asked_for(probed: &Probed, metadata: &ResourceMetadata) -> Option<Scope> {
+fn scope_asked_for(probed: &Probed, listed: Option<&[String]>) -> Option<Scope> {
     let challenged = probed
         .challenge
         .as_ref()
         .and_then(|challenge| challenge.scope.clone());
-    let listed = || {
-        metadata
-            .scopes_supported
-            .as_ref()
-            .map(|scopes| scopes.join(" "))
-    };
     challenged
-        .or_else(listed)
+        .or_else(|| listed.map(|scopes| scopes.join(" ")))
         .map(|scope| super::scope_told(&scope))
         .filter(|scope| !scope.is_empty())
 }

@@ -13,6 +13,7 @@ pub mod discovery;
 mod jwt;
 pub mod loopback;
 pub mod odd;
+mod older;
 pub mod register;
 pub mod revoke;
 pub mod token;

@@ -210,6 +210,7 @@ impl Runtime {
                 .reach(&request.url)
                 .await
                 .or(transport.reach(&endpoint).await),
+            assumed: false,
         })
     }
 

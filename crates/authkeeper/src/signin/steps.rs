@@ -1,5 +1,7 @@
 //! The steps that every way of signing in has in common: who issues, as which client, one request, its answer, adoption.
 
+use http::StatusCode;
+
 use super::{ConnectError, ConnectRequest};
 use crate::{
     background,
@@ -13,9 +15,9 @@ use crate::{
         authorize::scope_to_ask,
         classify::{self, Outcome},
         client_auth::ClientProof,
-        discovery::{self, Discovered},
+        discovery::{self, Discovered, DiscoveryError},
         exchange,
-        register::{self, GivenClient, KnownClients, Plan, Purpose},
+        register::{self, GivenClient, KnownClients, Plan, Purpose, RegistrationError},
     },
     runtime::Runtime,
     store::{Brought, SignedIn, StoreError},
@@ -37,6 +39,7 @@ impl Runtime {
                 resource: None,
                 scope: None,
                 reach: transport.reach(&request.url).await,
+                assumed: false,
             },
             None => discovery::discover(transport, &request.url, request.issuer.as_ref()).await?,
         };
@@ -58,7 +61,9 @@ impl Runtime {
             Plan::Ready(client) => client,
             Plan::Dynamic(endpoint) => {
                 let transport = &*self.tools.transport;
-                register::register(transport, found.reach, &endpoint, metadata, purpose).await?
+                let registered =
+                    register::register(transport, found.reach, &endpoint, metadata, purpose).await;
+                registered.map_err(|error| not_registered(error, request, found))?
             }
         };
         if client.private_key.is_some() {
@@ -300,6 +305,20 @@ fn check_same_issuer(request: &ConnectRequest, found: &Discovered) -> Result<(),
     }
 }
 
+/// Who does not register a client where nobody said that clients are registered has no OAuth.
+fn not_registered(
+    error: RegistrationError,
+    request: &ConnectRequest,
+    found: &Discovered,
+) -> ConnectError {
+    if found.assumed && matches!(error, RegistrationError::Refused { .. }) {
+        let url = request.url.as_str().to_owned();
+        let answer = StatusCode::UNAUTHORIZED.as_u16();
+        return DiscoveryError::NoOAuth { url, answer }.into();
+    }
+    error.into()
+}
+
 /// What the sign-in asks for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
@@ -368,6 +387,7 @@ mod tests {
             resource: None,
             scope: None,
             reach: Reach::PublicOnly,
+            assumed: false,
         }
     }
 

@@ -1,0 +1,117 @@
+//! `docs/conformance.md`: each scenario and what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use super::run::Outcome;
+use super::scenarios::{REVISIONS, missing};
+
+const HEAD: &str = "# Conformance
+
+The official suite, `@modelcontextprotocol/conformance` 0.2.0-alpha.12, against the real `authkeeper`. This page is made by
+
+```
+UPDATE_DOCS=1 cargo nextest run -p e2e --test conformance
+```
+
+and `./test.sh` fails when it does not say what comes out. One scenario alone, with all that was said:
+`CONFORMANCE=auth/dpop cargo nextest run -p e2e --test conformance --no-capture`.
+
+Each scenario runs alone, with a home of its own, and the suite's exit code counts: a check that fails or warns, a client that
+fails or takes too long is red. The client under test is [the driver](../e2e/conformance/driver.mjs): `authkeeper connect` with a
+browser that needs no person, then an MCP client over stdio, the official TypeScript SDK's, which starts `authkeeper mcp`. What
+the suite's servers see was sent by authkeeper.
+
+A number is how many checks passed. What the suite has no scenario for (refresh, expiry, revocation) is in `e2e/tests`.
+";
+
+/// The page.
+pub fn page(outcomes: &[Outcome]) -> String {
+    let mut page = String::from(HEAD);
+    // Writing to a string can't fail.
+    let _ = write_page(&mut page, outcomes);
+    page
+}
+
+fn write_page(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
+    let (scored, others): (Vec<_>, Vec<_>) =
+        outcomes.iter().partition(|outcome| outcome.case.scored);
+    writeln!(page, "\n## Required by a revision of the specification\n")?;
+    for revision in REVISIONS {
+        let of_it = scored
+            .iter()
+            .filter(|outcome| outcome.case.version == revision);
+        let (green, all) = of_it.fold((0, 0), |(green, all), outcome| {
+            (green + usize::from(outcome.green), all + 1)
+        });
+        writeln!(page, "- {revision}: **{green} of {all}**")?;
+    }
+    write_table(page, &scored)?;
+    writeln!(
+        page,
+        "\n## Beside that\n\nExtensions, what was added to the suite since, and servers of 2025-03-26."
+    )?;
+    write_table(page, &others)?;
+    write_red(page, outcomes)
+}
+
+fn write_table(page: &mut String, outcomes: &[&Outcome]) -> fmt::Result {
+    let mut versions: Vec<&str> = outcomes
+        .iter()
+        .map(|outcome| outcome.case.version)
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let mut rows: Vec<(&str, BTreeMap<&str, String>)> = Vec::new();
+    for outcome in outcomes {
+        let scenario = outcome.case.scenario.as_str();
+        let at = rows.iter().position(|(name, _)| *name == scenario);
+        let at = at.unwrap_or_else(|| {
+            rows.push((scenario, BTreeMap::new()));
+            rows.len() - 1
+        });
+        if let Some((_, cells)) = rows.get_mut(at) {
+            cells.insert(outcome.case.version, cell(outcome));
+        }
+    }
+    writeln!(page, "\n| scenario | {} |", versions.join(" | "))?;
+    writeln!(page, "| --- |{}", " --- |".repeat(versions.len()))?;
+    for (scenario, cells) in rows {
+        write!(page, "| {scenario} |")?;
+        for version in &versions {
+            write!(page, " {} |", cells.get(version).map_or("", String::as_str))?;
+        }
+        writeln!(page)?;
+    }
+    Ok(())
+}
+
+fn cell(outcome: &Outcome) -> String {
+    if outcome.green {
+        outcome.passed.to_string()
+    } else {
+        "**red**".to_owned()
+    }
+}
+
+fn write_red(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
+    let red: Vec<_> = outcomes.iter().filter(|outcome| !outcome.green).collect();
+    if red.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "\n## Red, and why\n")?;
+    for outcome in red {
+        let case = &outcome.case;
+        let failed: Vec<String> = outcome.failed.iter().map(|id| format!("`{id}`")).collect();
+        let what: Vec<String> = failed.into_iter().chain(outcome.driver.clone()).collect();
+        writeln!(
+            page,
+            "- {} ({}): {}. {}",
+            case.scenario,
+            case.version,
+            missing(&case.scenario),
+            what.join(", ")
+        )?;
+    }
+    Ok(())
+}
