@@ -1,10 +1,10 @@
 //! The small parts beside the transaction.
 
-use super::*;
+use super::{server::Fault, *};
 use crate::{
     clock::ManualClock,
     http::Reach,
-    model::{ReplayRule, UnknownKind},
+    model::{Presentation, ReplayRule, UnknownKind},
     oauth::classify::Refused,
     refresh::{
         ProviderHabits, Whose, decide::MAX_JITTER, flight::End, jitter_of, log::PastDecision,
@@ -126,4 +126,56 @@ fn that_a_provider_kills_access_tokens_is_set_or_known() {
         .providers
         .insert("https://a.example".to_owned(), habits);
     assert!(kills(&rules, None));
+}
+
+/// A harmless call is made only where the token belongs, and only where it is shown as usual.
+#[test]
+fn a_token_is_checked_at_its_own_place_only() {
+    let checks = |url: &str, shown: &str| {
+        let mut connection = signed_in("r", ManualClock::new().now(), secs(60)).connection;
+        connection.url = "https://api.example/v1".to_owned();
+        connection.check_url = Some(url.to_owned());
+        connection.presentation = Presentation::parse(shown).unwrap();
+        Whose::of(&connection).check.is_some()
+    };
+    let usual = Presentation::default().to_string();
+    assert!(checks("https://api.example/me", &usual));
+    assert!(!checks("https://other.example/me", &usual));
+    assert!(!checks("https://api.example/me", "x-api-key"));
+    assert!(!checks("https://other.example/me", "x-api-key"));
+}
+
+/// The catalogue's idle limits are days: they matter to a token that lives longer than a day, and to no other.
+#[tokio::test]
+async fn an_idle_limit_of_the_catalogue_matters_to_long_lived_tokens() {
+    let (_bench, runtime) = Bench::new().await;
+    let mut held = grant(&runtime).await;
+    let mut idle = |lifetime: Duration| {
+        held.access.as_mut().unwrap().lifetime = lifetime;
+        runtime.tools.standing(Some("google"), &held).refresh_idle
+    };
+    let day = Duration::from_hours(24);
+    assert_eq!(idle(day - secs(1)), None);
+    assert_eq!(idle(day), Some(day * 180));
+    assert_eq!(idle(day * 2), Some(day * 180));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_refresh_is_a_line_of_the_log() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::Unavailable]);
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap_err();
+    bench.clock.advance(secs(60));
+    ask(&runtime).await.unwrap();
+    let lines = runtime.decisions().into_iter();
+    let refreshes: Vec<_> = lines.filter(|line| line.decision == "refresh").collect();
+    let told = |line: &PastDecision| (line.generation, line.outcome.clone().unwrap_or_default());
+    let told: Vec<_> = refreshes.iter().map(told).collect();
+    assert_eq!(told, [(1, "later".to_owned()), (1, "fresh".to_owned())]);
+    assert!(
+        refreshes
+            .iter()
+            .all(|line| line.latency_ms.is_some() && line.trace_id.is_some())
+    );
 }
