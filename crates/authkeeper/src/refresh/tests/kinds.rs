@@ -94,6 +94,21 @@ async fn a_process_that_dies_while_it_asks_for_our_own_token_leaves_nothing_to_w
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
+/// There is no grant that could be dead: what is refused is what we asked for, and no person can sign in again.
+#[tokio::test]
+async fn a_refusal_of_our_own_request_ends_nothing() {
+    let (bench, runtime) = with(own).await;
+    let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
+    bench.server.script([refused]);
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap_err();
+    assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
+    let troubles = runtime.troubles().await.unwrap();
+    assert_eq!(troubles[0].record.reason, "request_refused");
+    bench.clock.advance(secs(600));
+    assert!(ask(&runtime).await.is_ok());
+}
+
 /// Some providers refresh at an address of its own. Our client's own tokens come from where they always do.
 #[tokio::test]
 async fn only_a_refresh_goes_to_the_address_for_refreshes() {
