@@ -78,12 +78,35 @@ async fn a_later_attempt_than_the_lost_one_has_a_quiet_period_of_its_own() {
     assert!(matches!(error, TokenError::Uncertain { .. }), "{error:?}");
     assert!(runtime.drain(secs(20)).await);
     assert_eq!(bench.server.requests(), 0, "it may still be queued");
+    let held = status(&runtime).await.claim.unwrap();
+    assert_eq!(held.attempt.as_str(), "later", "the later one takes over");
     bench.clock.advance(secs(91));
     assert_eq!(
         after_401(&runtime, 1).await.unwrap().generation,
         Generation(2)
     );
     assert_in_step(&bench, &runtime).await;
+}
+
+/// What an earlier attempt left takes nothing over from a later one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_attempt_than_the_lost_one_is_history() {
+    let (bench, runtime) = Bench::new().await;
+    leave(&bench, &runtime, "dead")
+        .await
+        .mark_sending()
+        .unwrap();
+    let (spend, mut lost) = left(&bench, &runtime, "gone", 2).await;
+    lost.attempt = AttemptId::new("lost");
+    let store = &runtime.tools.store;
+    assert!(store.claim(&spend, &lost).await.unwrap());
+    let (kind, now) = (UnknownKind::Reset, bench.clock.now());
+    let marked = store.mark_unknown(&spend.grant, &lost.attempt, kind, now);
+    assert!(marked.await.unwrap());
+    after_401(&runtime, 1).await.unwrap_err();
+    assert!(runtime.drain(secs(20)).await);
+    let held = status(&runtime).await.claim.unwrap();
+    assert_eq!((held.attempt.as_str(), held.number), ("lost", 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

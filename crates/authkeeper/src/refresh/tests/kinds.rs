@@ -109,6 +109,43 @@ async fn a_refusal_of_our_own_request_ends_nothing() {
     assert!(ask(&runtime).await.is_ok());
 }
 
+/// Nor does an answer that nobody can read: nothing was spent.
+#[tokio::test]
+async fn an_answer_to_our_own_request_that_nobody_can_read_is_no_uncertainty() {
+    let (bench, runtime) = with(own).await;
+    bench.server.script([Fault::Says(200, "<html>")]);
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");
+    assert_eq!(grant(&runtime).await.claim, None);
+    assert!(runtime.troubles().await.unwrap().is_empty());
+}
+
+/// Our client's own tokens are nobody's account: what name they carry is no matter. What they are good for is.
+#[tokio::test]
+async fn our_own_tokens_may_name_anybody_and_are_compared_for_the_rest() {
+    let (bench, runtime) = with(own).await;
+    let jwt = |subject: &str, audience: &str| {
+        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+        let payload = format!(r#"{{"sub":"{subject}","aud":"{audience}"}}"#);
+        let payload = URL_SAFE_NO_PAD.encode(payload);
+        let body = format!(r#"{{"access_token":"h.{payload}.s","expires_in":3600}}"#);
+        Fault::Says(200, Box::leak(body.into_boxed_str()))
+    };
+    bench
+        .server
+        .script([jwt("a", "x"), jwt("b", "x"), jwt("b", "y")]);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        bench.clock.advance(secs(3600));
+        ask(&runtime).await.unwrap();
+        let troubles = runtime.troubles().await.unwrap();
+        told.push(troubles.first().map(|one| one.record.reason.clone()));
+    }
+    let changed = Some("audience_changed".to_owned());
+    assert_eq!(told, [None, None, changed]);
+}
+
 /// Some providers refresh at an address of its own. Our client's own tokens come from where they always do.
 #[tokio::test]
 async fn only_a_refresh_goes_to_the_address_for_refreshes() {
@@ -154,6 +191,20 @@ async fn while_a_secret_is_replaced_the_next_in_order_is_tried() {
     assert!(
         ask(&runtime).await.is_ok(),
         "the first is tried again once all were refused"
+    );
+    let (issuer, id) = (Issuer::new(ISSUER), ClientId::new("client"));
+    let known = runtime.tools.store.registration(&issuer, &id).await;
+    let known = known.unwrap().unwrap();
+    assert_eq!(known.refused, None, "the client is as good as any");
+    let refused: Vec<bool> = known
+        .secrets
+        .iter()
+        .map(|one| one.refused.is_some())
+        .collect();
+    assert_eq!(
+        refused,
+        [false, true],
+        "and so is the one secret that was taken"
     );
 }
 

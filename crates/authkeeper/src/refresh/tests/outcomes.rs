@@ -333,6 +333,8 @@ async fn what_comes_after_a_disconnect_is_revoked() {
     let revoked = bench.server.revoked();
     let late = bench.server.good().unwrap();
     assert!(revoked.contains(&late), "{revoked:?} holds {late}");
+    let access = late.replace("refresh", "access");
+    assert!(revoked.contains(&access), "{revoked:?} holds {access}");
     let tombstone = runtime.tools.store.grant(&id).await.unwrap().unwrap();
     assert!(matches!(
         tombstone.lifecycle,

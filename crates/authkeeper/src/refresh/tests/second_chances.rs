@@ -208,6 +208,39 @@ async fn an_accepted_refresh_forgets_refusals_without_a_reason() {
     }
 }
 
+/// Beside an attempt whose answer was lost it was most likely that one which spent the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_without_a_reason_is_believed_at_once_after_a_lost_answer() {
+    let (bench, runtime) = Bench::new().await;
+    bench
+        .server
+        .script([Fault::CutBeforeCommit, Fault::EmptyRefusal]);
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap_err();
+    assert!(runtime.drain(secs(20)).await);
+    bench.clock.advance(secs(10));
+    until("a person is asked", async || {
+        let _ = ask(&runtime).await;
+        grant(&runtime).await.lifecycle != GrantLifecycle::Active
+    })
+    .await;
+    assert_eq!(bench.server.requests(), 2);
+}
+
+/// What was told of a lost answer is over with the answer to the resend, whoever asked for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_that_is_answered_ends_what_was_told() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::CutBeforeCommit]);
+    after_401(&runtime, 1).await.unwrap_err();
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(runtime.troubles().await.unwrap().len(), 1);
+    bench.clock.advance(secs(10));
+    until("the resend", async || after_401(&runtime, 1).await.is_ok()).await;
+    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert_eq!(bench.server.requests(), 2);
+}
+
 #[tokio::test]
 async fn a_refused_client_rests_for_all_its_grants() {
     let (bench, runtime) = Bench::new().await;
