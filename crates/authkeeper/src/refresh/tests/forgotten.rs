@@ -88,6 +88,23 @@ async fn a_later_attempt_than_the_lost_one_has_a_quiet_period_of_its_own() {
     assert_in_step(&bench, &runtime).await;
 }
 
+/// An answer that another one outran is a candidate, should the one in use fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_an_earlier_generation_is_set_aside() {
+    let (bench, runtime) = Bench::new().await;
+    let (spend, claim) = left(&bench, &runtime, "dead", 1).await;
+    after_401(&runtime, 1).await.unwrap();
+    let folder = bench.folder_of_journals();
+    let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
+    let body = r#"{"access_token":"late","refresh_token":"late","expires_in":60}"#;
+    keep_reply(&journal, &bench, &runtime, (200, body.to_owned()));
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap();
+    assert_eq!(bench.journals(), Vec::<String>::new());
+    let late = runtime.tools.shelf.late(&spend.grant, spend.lineage);
+    assert_eq!(late.len(), 1);
+}
+
 /// What an earlier attempt left takes nothing over from a later one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_earlier_attempt_than_the_lost_one_is_history() {
