@@ -120,7 +120,10 @@ fn is_still_so(trouble: &Trouble, drifts: &[Drift], hold: Option<SuspendReason>)
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::model::{Record, TroubleId};
 
     #[test]
     fn another_account_weighs_more_than_a_type() {
@@ -137,5 +140,45 @@ mod tests {
         );
         let other = [Drift::OtherAccount];
         assert_eq!(hold(&other, Some("mac")), Some(SuspendReason::OtherAccount));
+    }
+
+    #[test]
+    fn only_what_is_not_so_any_more_is_over() {
+        let open = |event: Event, reason: &str| Trouble {
+            id: TroubleId::new("t"),
+            record: Record {
+                event,
+                reason: reason.to_owned(),
+                connection: "c".to_owned(),
+                principal: "p".to_owned(),
+                task: None,
+                detail: String::new(),
+                since: Timestamp::UNIX_EPOCH,
+                expires_at: None,
+                action: String::new(),
+                link: None,
+                trace_id: String::new(),
+                ts: Timestamp::UNIX_EPOCH,
+            },
+            notified: false,
+        };
+        let narrowed = [Drift::AudienceChanged];
+        let other = Some(SuspendReason::OtherAccount);
+        let (lost, less) = (Event::AuthorityLost, Event::AuthorityNarrowed);
+        assert!(is_still_so(
+            &open(less, "audience_changed"),
+            &narrowed,
+            None
+        ));
+        assert!(!is_still_so(&open(less, "scope_narrowed"), &narrowed, None));
+        assert!(!is_still_so(&open(less, "audience_changed"), &[], other));
+        assert!(is_still_so(&open(lost, "other_account"), &[], other));
+        assert!(!is_still_so(&open(lost, "token_type"), &[], other));
+        assert!(!is_still_so(&open(lost, "other_account"), &[], None));
+        assert!(!is_still_so(
+            &open(Event::Uncertain, "reset"),
+            &narrowed,
+            other
+        ));
     }
 }
