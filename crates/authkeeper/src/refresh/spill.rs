@@ -458,6 +458,25 @@ mod tests {
     }
 
     #[test]
+    fn room_for_an_answer_is_tried_and_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        has_room(&on_disk(&folder), "try").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let gone = Folder::on_disk(folder.path().join("gone"));
+        has_room(&gone, "try").unwrap_err();
+    }
+
+    /// A whole reply in base64 takes four bytes for three; what is sealed takes a little more.
+    #[test]
+    fn a_journal_has_room_for_the_largest_answer_and_no_more_than_twice_that() {
+        let folder = tempfile::tempdir().unwrap();
+        prepared(&folder);
+        let size = std::fs::metadata(folder.path().join("g.a1")).unwrap().len();
+        let largest = REPLY_LIMIT as u64;
+        assert!(size > largest * 4 / 3 && size < largest * 2, "{size}");
+    }
+
+    #[test]
     fn what_is_settled_or_says_nothing_is_no_answer() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
