@@ -1,10 +1,13 @@
 //! Answers that came after a disconnect, to a process that died before it could revoke them.
 
 use super::{
-    crash::{good_answer, keep_reply, left},
+    crash::{good_answer, keep_reply, left, stored},
     *,
 };
-use crate::{http::Reach, model::OwnerId, refresh::unrevoked::revoke_left};
+use crate::{
+    http::Reach, model::OwnerId, refresh::unrevoked::revoke_left, secret::Secret,
+    store::seal::Sealer,
+};
 
 /// A connection is gone; then an answer comes to a process that was still waiting for it: none is dead.
 async fn left_after_disconnect(sender: Option<&OwnerId>) -> (Bench, Runtime, Journal) {
@@ -61,6 +64,17 @@ async fn what_can_be_of_no_use_is_removed() {
     keep_reply(&journal, &bench, &runtime, (400, "{}".to_owned()));
     revoke_left(&runtime.tools).await;
     assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+/// Another key may open it one day.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_stays() {
+    let (bench, runtime, journal) = left_after_disconnect(None).await;
+    let other = Sealer::new(Secret::new([9; 32]), runtime.tools.seams.clone());
+    let kept = stored(&bench, (200, good_answer(&bench)));
+    journal.keep_reply(&other, &kept).unwrap();
+    revoke_left(&runtime.tools).await;
+    assert_eq!(bench.journals().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
