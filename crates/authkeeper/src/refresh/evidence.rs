@@ -325,4 +325,18 @@ mod tests {
         assert!(!Became::Spent.is_hopeless(ReplayRule::Unknown));
         assert!(!Became::Unclear.is_hopeless(ReplayRule::Strict));
     }
+
+    #[test]
+    fn what_was_found_of_one_attempt_stays_beside_another() {
+        let findings = Findings::default();
+        let attempt = |number: usize| AttemptId::new(format!("a{number}"));
+        for number in 0..MOST_FINDINGS {
+            findings.keep(&attempt(number), Became::Spent);
+        }
+        assert_eq!(findings.of(&attempt(0)), Some(Became::Spent));
+        findings.keep(&attempt(MOST_FINDINGS), Became::NotActed);
+        assert_eq!(findings.of(&attempt(0)), None, "asked about again");
+        let last = findings.of(&attempt(MOST_FINDINGS));
+        assert_eq!(last, Some(Became::NotActed));
+    }
 }

@@ -92,6 +92,34 @@ async fn what_was_acted_upon_is_told_at_once_and_costs_no_living_token() {
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
+/// A server that told another client, or told this one something else, has not said yes to this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_yes_to_this_very_client_makes_a_no_count() {
+    let (bench, runtime) = confidential(strict()).await;
+    bench.server.introspects();
+    let issuer = Issuer::new(ISSUER);
+    let notes = [
+        (NoticeKind::Introspects, "another"),
+        (NoticeKind::OddAnswer, "confidential"),
+    ];
+    for (kind, detail) in notes {
+        let tools = &runtime.tools;
+        tools.notice(&issuer, kind, detail.to_owned()).await;
+    }
+    lose(&bench, &runtime, Fault::CutAfterCommit).await;
+    assert!(runtime.drain(secs(20)).await);
+    assert_eq!(bench.server.introspections(), 1);
+    assert!(
+        status(&runtime).await.is_uncertain(),
+        "its no proves nothing"
+    );
+    let said = runtime.noticed().await.unwrap();
+    let said = said
+        .iter()
+        .filter(|one| one.notice.kind == NoticeKind::Introspects);
+    assert_eq!(said.count(), 1, "and is no yes");
+}
+
 /// The answer came after all, to a process that died over it: there is nothing to ask.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_in_the_journal_is_better_than_evidence() {
