@@ -38,16 +38,19 @@ mod answer;
 mod ask;
 mod bridge;
 mod carrier;
+mod era;
 mod exchange;
 mod framing;
 mod headers;
 mod listen;
 mod message;
+mod object;
 mod session;
 mod sse;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod upstream;
 
 pub(crate) use ask::{Refused, tools};

@@ -66,6 +66,11 @@ impl Sessions {
         self.lock().clone()
     }
 
+    /// The handshake came to nothing: the server knows none.
+    pub(super) fn forget(&self) {
+        *self.lock() = Handshake::default();
+    }
+
     pub(super) fn after_handshake(&self) -> bool {
         self.lock().initialize.is_some()
     }
