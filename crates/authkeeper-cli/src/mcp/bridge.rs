@@ -284,8 +284,9 @@ impl Bridge {
     async fn finish(&mut self, client_gone: bool) {
         self.listener.shutdown().await;
         self.later.shutdown().await;
-        self.carrier.leave().await;
-        self.catch_up().await;
+        // A client that reads nothing any more may keep others from being told anything.
+        let goodbye = self.carrier.options.goodbye;
+        let _ = timeout(goodbye, self.take_leave()).await;
         for request in std::mem::take(&mut self.in_flight).into_values() {
             if request.expendable {
                 let _ = request.give_up.send(Some(Duration::ZERO));
@@ -323,7 +324,8 @@ impl Bridge {
         }
     }
 
-    async fn catch_up(&mut self) {
+    async fn take_leave(&mut self) {
+        self.carrier.leave().await;
         while let Ok(said) = self.said.try_recv() {
             self.hear(said).await;
         }

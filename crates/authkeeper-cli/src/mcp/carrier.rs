@@ -206,6 +206,11 @@ impl Carrier {
         };
         tracing::info!("the server forgot the session; initializing again");
         self.open(initialize, handshake.initialized).await?;
+        for wish in handshake.wishes {
+            if let Err(failure) = self.ask(wish).await {
+                tracing::warn!(%failure, "a wish of the client is not known in the new session");
+            }
+        }
         Ok(())
     }
 
@@ -244,8 +249,9 @@ impl Carrier {
         format!("authkeeper-{}", self.own.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Reads the list of tools on behalf of `call`. Whatever goes wrong is told by the call itself.
-    pub(super) async fn list_tools(self: &Arc<Self>, call: &Message) {
+    /// Reads the list of tools on behalf of `call`, `all` of it or up to the tool that is called.
+    /// Whatever goes wrong is told by the call itself.
+    pub(super) async fn list_tools(self: &Arc<Self>, call: &Message, all: bool) {
         let mut params = Object::default().with("_meta", &era::own_meta(call));
         for _ in 0..PAGES {
             let request = era::request(&self.own_id(), "tools/list", &params);
@@ -260,8 +266,8 @@ impl Carrier {
                 Err(failure) => return tracing::debug!(%failure, "the tools are not known"),
             };
             match next {
-                Some(cursor) => params.set("cursor", &cursor),
-                None => return,
+                Some(cursor) if all || self.tools.lacks(call) => params.set("cursor", &cursor),
+                _ => return,
             }
         }
     }

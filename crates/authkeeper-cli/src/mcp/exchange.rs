@@ -181,7 +181,7 @@ impl Exchange {
         if self.carrier.tools.lacks(&self.message) {
             let _turn = self.carrier.tools.fetching.lock().await;
             if self.carrier.tools.lacks(&self.message) {
-                self.carrier.list_tools(&self.message).await;
+                self.carrier.list_tools(&self.message, false).await;
             }
         }
         let response = self.post().await?;
@@ -212,7 +212,7 @@ impl Exchange {
     async fn with_new_headers(&mut self, refusal: Bytes) -> Result<(), Failure> {
         self.listed_again = true;
         let before = self.carrier.tools.headers(&self.message);
-        self.carrier.list_tools(&self.message).await;
+        self.carrier.list_tools(&self.message, true).await;
         if self.carrier.tools.headers(&self.message) == before {
             let about = self.message.awaited();
             let about = about.first().map(Id::key);

@@ -31,6 +31,8 @@ pub(super) fn is_doubtful(message: &Message, era: Era, translates: bool, refusal
     match era {
         Era::Handshake => translates || message.is_request("initialize"),
         Era::Stateless if refusal.code.is_some_and(is_stateless_error) => false,
+        // Only a request says in so many words which era it is of.
+        Era::Stateless if message.awaited().is_empty() => false,
         // With 200 somebody has looked at the message: what cannot be said twice is not.
         Era::Stateless => {
             refusal.status.is_client_error()
@@ -88,6 +90,8 @@ mod tests {
         }
         assert!(!doubt(401, None) && !doubt(503, None));
         assert!(!doubt(200, Some(-32602)), "a call may have done something");
+        let note = r#"{"method":"notifications/vendor"}"#;
+        assert!(!doubtful(note, Era::Stateless, 400, None));
         let discover = r#"{"id":1,"method":"server/discover"}"#;
         assert!(doubtful(discover, Era::Stateless, 200, Some(-32601)));
     }

@@ -112,7 +112,7 @@ impl Listening {
     /// The server says what it will tell of.
     pub(super) fn acknowledged(&mut self, params: &Object) -> Vec<Step> {
         let meta = params.object("_meta").unwrap_or_default();
-        if meta.text(SUBSCRIPTION) != self.opening {
+        if self.opening.is_none() || meta.text(SUBSCRIPTION) != self.opening {
             return Vec::new();
         }
         self.fruitless = 0;

@@ -22,6 +22,10 @@
 //! | `subscriptions/listen` | `resources/subscribe` for each resource |
 //! | the call again, with `inputResponses` | the answer to its own request |
 //!
+//! A client that knows both eras and begins with `server/discover` is answered in the newer one, also
+//! before a server that knows only the older: nothing in its question tells it from a client that
+//! knows no other.
+//!
 //! What has no counterpart: a server that asks something while no call of a 2026-07-28 client is under
 //! way (it gets an error), the tasks of 2025-11-25, and log messages that nobody asked for.
 

@@ -435,8 +435,17 @@ impl ToHandshake {
 
     fn own_answer(&mut self, own: Own, yes: bool) -> Vec<Step> {
         match own {
-            // Whatever it says of log messages, the calls go on.
-            Own::Level(waiting) => waiting.into_iter().map(Step::ToServer).collect(),
+            // Whatever it says of log messages, the calls go on, unless they were cancelled.
+            Own::Level(mut waiting) => {
+                let calls = &self.calls;
+                waiting.retain(|message| {
+                    message
+                        .awaited()
+                        .iter()
+                        .all(|id| calls.contains_key(id.key()))
+                });
+                waiting.into_iter().map(Step::ToServer).collect()
+            }
             Own::Subscribe { subscription, uri } => {
                 if self.subscriptions.decided(&subscription, &uri, yes) {
                     return self.acknowledge(&subscription);

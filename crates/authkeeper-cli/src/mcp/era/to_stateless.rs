@@ -282,8 +282,13 @@ impl ToStateless {
         let Some(mut params) = envelope.object("params") else {
             return vec![Step::ToClient(message)];
         };
-        if method == "notifications/subscriptions/acknowledged" {
-            return self.listening.acknowledged(&params);
+        match method {
+            "notifications/subscriptions/acknowledged" => {
+                return self.listening.acknowledged(&params);
+            }
+            // Only ever about a subscription (2026-07-28, basic/patterns/cancellation), whose end is seen.
+            "notifications/cancelled" => return Vec::new(),
+            _ => {}
         }
         let Some(mut meta) = params.object("_meta") else {
             return vec![Step::ToClient(message)];
