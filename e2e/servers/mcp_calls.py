@@ -1,7 +1,8 @@
 """A program that uses an MCP server over stdio through the official Python SDK: one `echo` call
 every so often, each answer verified.
 
-    mcp_calls.py --seconds 60 --every 1.0 [--mode auto|legacy|2026-07-28] -- authkeeper mcp NAME
+    mcp_calls.py --seconds 60 --every 1.0 [--mode auto|legacy|2026-07-28] [--argument x]
+                 -- authkeeper mcp NAME
 
 Prints one JSON line: calls, ok, failed (each with its number, moment and error), the protocol
 version spoken, the tools seen. Exit 1 if a call failed, 2 if there never was a session.
@@ -42,6 +43,7 @@ def parse():
     parser.add_argument("--mode", default="auto", help="auto, legacy or a modern version")
     parser.add_argument("--patience", type=float, default=60, help="seconds beyond --seconds")
     parser.add_argument("--call-timeout", type=float, default=30, help="seconds for one call")
+    parser.add_argument("--argument", default="x", help="what echo calls what it is given")
     parser.add_argument("--pass-env", action="append", default=[], metavar="NAME")
     parser.add_argument("command", nargs="+", metavar="-- CMD ARGS")
     return parser.parse_args()
@@ -72,9 +74,10 @@ async def call(client, number, at, options, summary):
     try:
         # The SDK itself would wait for ever.
         with anyio.fail_after(options.call_timeout):
-            result = await client.call_tool("echo", {"x": text})
+            result = await client.call_tool("echo", {options.argument: text})
         answer = result.content[0].text if result.content else None
-        if result.is_error or answer != text:
+        # Some answer `Echo: text`.
+        if result.is_error or not str(answer).endswith(text):
             raise ValueError(f"expected {text!r}, got {answer!r}")
     except Exception as error:  # one failed call must not end the run
         summary["failed"].append({"call": number, "at": round(at, 3), "error": describe(error)})

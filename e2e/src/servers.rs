@@ -71,6 +71,14 @@ impl Server {
         Self::start("mcp-example", command, logs, settings)
     }
 
+    /// A server of one era behind a front that wants this key: `new` is the TypeScript SDK 2 that knows
+    /// 2026-07-28 only, `old` is server-everything, that knows 2025-11-25 and before.
+    pub fn of_era(logs: &Path, era: &str, key: &str) -> Self {
+        let mut command = Command::new(node());
+        command.arg(script("era_server.mjs"));
+        Self::start("era", command, logs, &[("ERA", era), ("KEY", key)])
+    }
+
     /// The server that misbehaves: each fault under its own path.
     pub fn faulty(logs: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(python());

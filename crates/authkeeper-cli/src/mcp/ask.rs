@@ -54,7 +54,12 @@ impl Refused {
 pub(crate) async fn tools(upstream: Arc<dyn Upstream>) -> Result<Asked, Refused> {
     let (ours, theirs) = duplex(64 * 1024);
     let (input, output) = tokio::io::split(theirs);
-    let served = serve(upstream, BufReader::new(input), output, Options::default());
+    // Which era the server speaks is for this client to find out.
+    let options = Options {
+        translate: false,
+        ..Options::default()
+    };
+    let served = serve(upstream, BufReader::new(input), output, options);
     let asking = async {
         let mut client = Client::new(ours);
         client.ask().await

@@ -13,8 +13,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::answer::{line_too_long, malformed};
-use super::carrier::Carrier;
-use super::exchange::{Exchange, Purpose};
+use super::carrier::{Carrier, Said};
+use super::era::settle;
+use super::exchange::{Carried, Exchange, Purpose};
 use super::framing::{Line, LineReader, write_lines};
 use super::headers::{Era, era};
 use super::listen::listen;
@@ -38,6 +39,8 @@ pub(crate) struct Options {
     /// How long an answer may still come after a handshake-era call was cancelled: the server need not
     /// answer at all then.
     pub(crate) cancel_grace: Duration,
+    /// Speak the other era to a server that does not know the client's.
+    pub(crate) translate: bool,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             drain: Duration::from_secs(5),
             goodbye: Duration::from_secs(2),
             cancel_grace: Duration::from_secs(5),
+            translate: true,
         }
     }
 }
@@ -78,7 +82,8 @@ where
     let (out, lines) = mpsc::channel(64);
     let mut writer = JoinSet::new();
     writer.spawn(write_lines(output, lines));
-    let mut bridge = Bridge::new(Carrier::new(upstream, out, options));
+    let (sayer, said) = mpsc::unbounded_channel();
+    let mut bridge = Bridge::new(Carrier::new(upstream, out, sayer, options), said);
     let read = tokio::select! {
         read = bridge.run(&mut reader) => read,
         written = writer.join_next() => Err(output_error(written)),
@@ -124,19 +129,24 @@ struct Done {
 
 struct Bridge {
     carrier: Arc<Carrier>,
+    said: mpsc::UnboundedReceiver<Said>,
     order: Order,
     jobs: JoinSet<Done>,
+    /// Messages whose time has not come.
+    later: JoinSet<Message>,
     listener: JoinSet<()>,
     in_flight: BTreeMap<IdKey, InFlight>,
     number: u64,
 }
 
 impl Bridge {
-    fn new(carrier: Carrier) -> Self {
+    fn new(carrier: Carrier, said: mpsc::UnboundedReceiver<Said>) -> Self {
         Self {
             carrier: Arc::new(carrier),
+            said,
             order: Order::default(),
             jobs: JoinSet::new(),
+            later: JoinSet::new(),
             listener: JoinSet::new(),
             in_flight: BTreeMap::new(),
             number: 0,
@@ -155,21 +165,50 @@ impl Bridge {
                     self.accept(line).await;
                 }
                 Some(done) = self.jobs.join_next() => self.reap(done),
+                Some(said) = self.said.recv() => self.hear(said).await,
+                Some(Ok(message)) = self.later.join_next() => self.route(message),
             }
         }
+    }
+
+    async fn hear(&mut self, said: Said) {
+        match said {
+            Said::Again(message) => self.meet(message).await,
+            Said::ToServer(message) => self.route(message),
+            Said::Later(wait, message) => {
+                self.later.spawn(async move {
+                    sleep(wait).await;
+                    message
+                });
+            }
+            Said::Listen => self.listen(),
+        }
+    }
+
+    fn listen(&mut self) {
+        self.listener.abort_all();
+        self.listener.spawn(listen(Arc::clone(&self.carrier)));
     }
 
     async fn accept(&mut self, line: Line) {
         let refused = match line {
             Line::TooLong => line_too_long(self.carrier.options.max_message),
             Line::Message(body) => match Message::parse(body) {
-                Ok(message) => return self.route(message),
+                Ok(message) => return self.meet(message).await,
                 Err(problem) => malformed(problem),
             },
         };
-        self.carrier.tell(refused).await;
+        self.carrier.write(refused).await;
     }
 
+    /// A message of the client.
+    async fn meet(&mut self, message: Message) {
+        if let Some(message) = self.carrier.interpret(message).await {
+            self.route(message);
+        }
+    }
+
+    /// A message for the server, in its own era.
     fn route(&mut self, message: Message) {
         if message.is_notification("notifications/cancelled") && !self.cancel(&message) {
             return;
@@ -237,22 +276,25 @@ impl Bridge {
             self.in_flight.remove(key);
         }
         if done.listen {
-            self.listener.abort_all();
-            self.listener.spawn(listen(Arc::clone(&self.carrier)));
+            self.listen();
         }
     }
 
     /// Ends in order: nobody listens, calls finish in time or are given up, the session is closed.
     async fn finish(&mut self, client_gone: bool) {
         self.listener.shutdown().await;
+        self.later.shutdown().await;
+        // A client that reads nothing any more may keep others from being told anything.
+        let goodbye = self.carrier.options.goodbye;
+        let _ = timeout(goodbye, self.take_leave()).await;
         for request in std::mem::take(&mut self.in_flight).into_values() {
             if request.expendable {
                 let _ = request.give_up.send(Some(Duration::ZERO));
             }
         }
         if !client_gone {
-            let drained = async { while self.jobs.join_next().await.is_some() {} };
-            if timeout(self.carrier.options.drain, drained).await.is_err() {
+            let drain = self.carrier.options.drain;
+            if timeout(drain, self.drain()).await.is_err() {
                 tracing::warn!(
                     calls = self.jobs.len(),
                     "gave up calls still without an answer"
@@ -265,6 +307,27 @@ impl Bridge {
             .is_err()
         {
             tracing::warn!("the server did not answer the end of the session in time");
+        }
+    }
+
+    /// Lets everything under way come to its end, and what follows from it.
+    async fn drain(&mut self) {
+        loop {
+            tokio::select! {
+                Some(said) = self.said.recv() => self.hear(said).await,
+                done = self.jobs.join_next() => match done {
+                    Some(done) => self.reap(done),
+                    None if self.said.is_empty() => return,
+                    None => {}
+                },
+            }
+        }
+    }
+
+    async fn take_leave(&mut self) {
+        self.carrier.leave().await;
+        while let Ok(said) = self.said.try_recv() {
+            self.hear(said).await;
         }
     }
 }
@@ -291,8 +354,18 @@ async fn job(
         _ = told_to(&mut given_up) => return false,
     };
     let exchange = Exchange::new(&carrier, message, Purpose::Client).holding(place.holds);
+    let carried = async {
+        match exchange.run().await {
+            Carried::Taken => opens,
+            Carried::Failed => false,
+            Carried::Doubted(doubted) => {
+                settle(&carrier, *doubted).await;
+                false
+            }
+        }
+    };
     tokio::select! {
-        carried = exchange.run() => carried && opens,
+        opened = carried => opened,
         () = given_up_late(given_up) => false,
     }
 }

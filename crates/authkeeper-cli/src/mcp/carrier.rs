@@ -1,6 +1,8 @@
 //! What all messages of one client share, and the HTTP requests they turn into.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response};
@@ -8,17 +10,41 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::answer::Failure;
 use super::bridge::Options;
-use super::exchange::{Exchange, Purpose};
+use super::era::{self, Eras, Step};
+use super::exchange::{Answer, Exchange, Purpose};
 use super::framing::one_line;
 use super::headers;
-use super::message::{Call, Kind, Message};
+use super::message::{Call, IdKey, Kind, Message};
+use super::object::Object;
 use super::session::{Session, Sessions};
+use super::tools::Tools;
 use super::upstream::{ResponseBody, Upstream, UpstreamError, UpstreamRequest};
+
+/// As many pages of tools are read at most.
+const PAGES: usize = 50;
+
+/// What the bridge's loop is asked to do by what runs for it.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// Take this message of the client's once more.
+    Again(Message),
+    /// Send this one.
+    ToServer(Message),
+    /// Send this one after a while.
+    Later(Duration, Message),
+    /// A session is open: listen to the server.
+    Listen,
+}
 
 pub(super) struct Carrier {
     upstream: Arc<dyn Upstream>,
     out: mpsc::Sender<Bytes>,
+    said: mpsc::UnboundedSender<Said>,
     pub(super) sessions: Sessions,
+    pub(super) eras: Eras,
+    pub(super) tools: Tools,
+    /// Numbers the requests of the bridge's own.
+    own: AtomicU64,
     /// Requests on their way; notifications and responses need no permit, or a server waiting for an
     /// answer could never get it.
     pub(super) permits: Arc<Semaphore>,
@@ -29,20 +55,81 @@ impl Carrier {
     pub(super) fn new(
         upstream: Arc<dyn Upstream>,
         out: mpsc::Sender<Bytes>,
+        said: mpsc::UnboundedSender<Said>,
         options: Options,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(options.in_flight));
         Self {
             upstream,
             out,
+            said,
             sessions: Sessions::default(),
+            eras: Eras::default(),
+            tools: Tools::default(),
+            own: AtomicU64::new(0),
             permits,
             options,
         }
     }
 
-    /// Hands a message to the client. A client that is gone needs none: the bridge notices by itself.
-    pub(super) async fn tell(&self, message: Bytes) {
+    /// Hands a message of the server to the client, in the client's era. `about` is the request whose
+    /// answer brought it.
+    pub(super) async fn tell(&self, about: Option<&IdKey>, message: Bytes) {
+        if !self.eras.translates() {
+            return self.write(message).await;
+        }
+        // Held while the client is told: it hears things in the order in which they were decided.
+        let mut interpreter = self.eras.interpreter.lock().await;
+        match interpreter.as_mut() {
+            Some(interpreter) => self.take(interpreter.hear_server(about, message)).await,
+            None => self.write(message).await,
+        }
+    }
+
+    /// Takes a message of the client. `Some`: it goes to the server as it is.
+    pub(super) async fn interpret(&self, message: Message) -> Option<Message> {
+        if !self.eras.translates() {
+            return Some(message);
+        }
+        let mut interpreter = self.eras.interpreter.lock().await;
+        let interpreted = interpreter.as_mut()?.hear_client(message);
+        match interpreted {
+            Ok(steps) => {
+                self.take(steps).await;
+                None
+            }
+            Err(in_its_own_words) => {
+                *interpreter = None;
+                self.eras.translate_no_more();
+                Some(*in_its_own_words)
+            }
+        }
+    }
+
+    /// What the server should hear before the client is gone.
+    pub(super) async fn leave(&self) {
+        if let Some(interpreter) = self.eras.interpreter.lock().await.as_mut() {
+            self.take(interpreter.leave()).await;
+        }
+    }
+
+    async fn take(&self, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::ToClient(message) => self.write(message).await,
+                Step::ToServer(message) => self.say(Said::ToServer(message)),
+                Step::Later(wait, message) => self.say(Said::Later(wait, message)),
+            }
+        }
+    }
+
+    pub(super) fn say(&self, said: Said) {
+        // An error means that the bridge has ended.
+        let _ = self.said.send(said);
+    }
+
+    /// Writes a message to the client. A client that is gone needs none: the bridge notices by itself.
+    pub(super) async fn write(&self, message: Bytes) {
         if self.out.send(one_line(message)).await.is_err() {
             tracing::debug!("the client is gone; a message for it was dropped");
         }
@@ -53,9 +140,11 @@ impl Carrier {
         message: &Message,
         session: &Session,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let mut headers = headers::for_message(message, session);
+        headers.extend(self.tools.headers(message));
         let request = UpstreamRequest {
             method: Method::POST,
-            headers: headers::for_message(message, session),
+            headers,
             body: message.body.clone(),
             idempotent: message.is_idempotent(),
             fingerprint: message.fingerprint(),
@@ -116,21 +205,71 @@ impl Carrier {
             return Err(Failure::Interrupted);
         };
         tracing::info!("the server forgot the session; initializing again");
-        let opened = Exchange::new(self, initialize, Purpose::Renewal)
-            .reopen()
-            .await?;
+        self.open(initialize, handshake.initialized).await?;
+        for wish in handshake.wishes {
+            if let Err(failure) = self.ask(wish).await {
+                tracing::warn!(%failure, "a wish of the client is not known in the new session");
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a session; the client hears nothing of it. Returns the server's answer.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        initialize: Message,
+        initialized: Option<Message>,
+    ) -> Result<Bytes, Failure> {
+        let answer = self.ask(initialize).await?;
+        let opened = answer.opened.ok_or(Failure::Unusable {
+            status: answer.status,
+            content_type: None,
+        })?;
         let session = Session {
             id: opened.id,
             version: opened.version,
             generation: 0,
         };
-        let initialized = handshake.initialized.unwrap_or_else(initialized);
+        let initialized = initialized.unwrap_or_else(self::initialized);
         let response = self.post(&initialized, &session).await?;
         if !response.status().is_success() {
             return Err(Failure::unusable(&response));
         }
         self.sessions.open(session.id, session.version);
-        Ok(())
+        Ok(answer.message)
+    }
+
+    /// Asks the server something of the bridge's own.
+    pub(super) async fn ask(self: &Arc<Self>, request: Message) -> Result<Answer, Failure> {
+        Exchange::new(self, request, Purpose::Own).ask().await
+    }
+
+    /// An id for a request of the bridge's own.
+    pub(super) fn own_id(&self) -> String {
+        format!("authkeeper-{}", self.own.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Reads the list of tools on behalf of `call`, `all` of it or up to the tool that is called.
+    /// Whatever goes wrong is told by the call itself.
+    pub(super) async fn list_tools(self: &Arc<Self>, call: &Message, all: bool) {
+        let mut params = Object::default().with("_meta", &era::own_meta(call));
+        for _ in 0..PAGES {
+            let request = era::request(&self.own_id(), "tools/list", &params);
+            let answer = match request {
+                Some(request) => self.ask(request).await,
+                None => return,
+            };
+            let next = match answer {
+                Ok(answer) => {
+                    era::result_of(&answer.message).and_then(|page| page.text("nextCursor"))
+                }
+                Err(failure) => return tracing::debug!(%failure, "the tools are not known"),
+            };
+            match next {
+                Some(cursor) if all || self.tools.lacks(call) => params.set("cursor", &cursor),
+                _ => return,
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{Failure, Shape, Verdict, attributed, judge, shape};
 use super::carrier::Carrier;
+use super::era::{HEADER_MISMATCH, Refusal};
 use super::headers::{Era, SESSION_ID, era};
 use super::message::{FromServer, Id, Message};
 use super::session::{Gate, Session};
@@ -25,8 +26,43 @@ const AFTER_ANSWER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Client,
-    /// A session opened again behind the client's back: its answer is not passed on.
-    Renewal,
+    /// A request of the bridge's own: its answer is not passed on.
+    Own,
+}
+
+/// The server's answer to a request of the bridge's own.
+pub(super) struct Answer {
+    pub(super) message: Bytes,
+    pub(super) status: StatusCode,
+    /// If it opened a session.
+    pub(super) opened: Option<Opened>,
+}
+
+/// How a message of the client's ended.
+pub(super) enum Carried {
+    /// The server took it, and all it said is passed on.
+    Taken,
+    Failed,
+    /// Refused as a server of the other era would refuse it.
+    Doubted(Box<Doubted>),
+}
+
+/// A message that may have been said in the wrong era.
+pub(super) struct Doubted {
+    pub(super) message: Message,
+    /// What the client is told if the era was right.
+    pub(super) answer: Option<Bytes>,
+    /// Others still wait for this message.
+    _gate: Option<Gate>,
+}
+
+/// Why the client is not told an answer at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withheld {
+    /// Headers do not say what the server expects: its tools may have changed.
+    Headers,
+    /// Another era may be spoken.
+    Era,
 }
 
 /// What an `initialize` brought.
@@ -47,6 +83,12 @@ pub(super) struct Exchange {
     /// The session id that came with the answer to an `initialize`.
     session_id: Option<HeaderValue>,
     opened: Option<Opened>,
+    status: StatusCode,
+    /// The answer, if it belongs to the bridge itself.
+    answer: Option<Bytes>,
+    withheld: Option<(Withheld, Bytes)>,
+    /// The list of tools was read for the sake of this message.
+    listed_again: bool,
 }
 
 impl Exchange {
@@ -60,6 +102,10 @@ impl Exchange {
             gate: None,
             session_id: None,
             opened: None,
+            status: StatusCode::OK,
+            answer: None,
+            withheld: None,
+            listed_again: false,
         }
     }
 
@@ -68,42 +114,114 @@ impl Exchange {
         Self { gate, ..self }
     }
 
-    /// Carries the message; whatever happens, every id in it gets an answer. True: the server took it.
-    pub(super) async fn run(mut self) -> bool {
+    /// Carries the message; whatever happens, every id in it gets an answer, or somebody is left to
+    /// give one.
+    pub(super) async fn run(mut self) -> Carried {
         let result = self.carry().await;
+        if let Some((Withheld::Era, answer)) = self.withheld.take() {
+            return self.doubted(Some(answer));
+        }
+        let Err(failure) = result else {
+            return Carried::Taken;
+        };
+        if self.doubts(&failure) {
+            let answer = self.waiting.first().map(|id| failure.answer(id));
+            return self.doubted(answer);
+        }
         self.gate = None;
-        let Err(failure) = result else { return true };
         let call = self.message.call().map(|call| call.method.as_str());
         tracing::warn!(method = call, %failure, "a message was not carried through");
         for id in std::mem::take(&mut self.waiting) {
-            self.carrier.tell(failure.answer(&id)).await;
+            self.carrier.tell(Some(id.key()), failure.answer(&id)).await;
         }
-        false
+        Carried::Failed
     }
 
-    /// For a [`Purpose::Renewal`]: what the repeated `initialize` brought.
-    pub(super) async fn reopen(mut self) -> Result<Opened, Failure> {
-        let response = self
-            .carrier
-            .post(&self.message, &Session::default())
-            .await?;
+    fn doubted(self, answer: Option<Bytes>) -> Carried {
+        Carried::Doubted(Box::new(Doubted {
+            message: self.message,
+            answer,
+            _gate: self.gate,
+        }))
+    }
+
+    fn doubts(&self, failure: &Failure) -> bool {
+        let refused = match failure {
+            Failure::Unusable { status, .. } => Refusal {
+                status: *status,
+                code: None,
+            },
+            _ => return false,
+        };
+        self.carrier.eras.doubts(&self.message, self.era, refused)
+    }
+
+    /// For a [`Purpose::Own`].
+    pub(super) async fn ask(mut self) -> Result<Answer, Failure> {
+        let session = if self.message.is_request("initialize") {
+            Session::default()
+        } else {
+            self.carrier.sessions.current()
+        };
+        let response = self.carrier.post(&self.message, &session).await?;
         let status = response.status();
         self.receive(response).await?;
-        self.opened.ok_or(Failure::Unusable {
+        let message = self.answer.ok_or(Failure::Unusable {
             status,
             content_type: None,
+        })?;
+        Ok(Answer {
+            message,
+            status,
+            opened: self.opened,
         })
     }
 
     async fn carry(&mut self) -> Result<(), Failure> {
-        let session = self.carrier.sessions.current();
-        let mut response = self.carrier.post(&self.message, &session).await?;
-        if self.is_forgotten(&session, response.status()) {
-            drop(response);
-            self.carrier.renew(session.generation).await?;
-            let renewed = self.carrier.sessions.current();
-            response = self.carrier.post(&self.message, &renewed).await?;
+        if self.carrier.tools.lacks(&self.message) {
+            let _turn = self.carrier.tools.fetching.lock().await;
+            if self.carrier.tools.lacks(&self.message) {
+                self.carrier.list_tools(&self.message, false).await;
+            }
         }
+        let response = self.post().await?;
+        self.receive(response).await?;
+        match self.withheld.take() {
+            Some((Withheld::Headers, answer)) => self.with_new_headers(answer).await,
+            other => {
+                self.withheld = other;
+                Ok(())
+            }
+        }
+    }
+
+    async fn post(&self) -> Result<Response<ResponseBody>, Failure> {
+        let session = self.carrier.sessions.current();
+        let response = self.carrier.post(&self.message, &session).await?;
+        if !self.is_forgotten(&session, response.status()) {
+            return Ok(response);
+        }
+        drop(response);
+        self.carrier.renew(session.generation).await?;
+        let renewed = self.carrier.sessions.current();
+        Ok(self.carrier.post(&self.message, &renewed).await?)
+    }
+
+    /// 2026-07-28, basic/transports/streamable-http, "Client Behavior": the server did nothing but look
+    /// at the headers; with those of a newer list of tools, it may take the call.
+    async fn with_new_headers(&mut self, refusal: Bytes) -> Result<(), Failure> {
+        self.listed_again = true;
+        let before = self.carrier.tools.headers(&self.message);
+        self.carrier.list_tools(&self.message, true).await;
+        if self.carrier.tools.headers(&self.message) == before {
+            let about = self.message.awaited();
+            let about = about.first().map(Id::key);
+            self.carrier.tell(about, refusal).await;
+            return Ok(());
+        }
+        tracing::info!("a tool changed; calling it again with the headers that it wants now");
+        self.waiting = self.message.awaited();
+        let response = self.post().await?;
         self.receive(response).await
     }
 
@@ -118,6 +236,7 @@ impl Exchange {
 
     async fn receive(&mut self, response: Response<ResponseBody>) -> Result<(), Failure> {
         self.session_id = response.headers().get(SESSION_ID).cloned();
+        self.status = response.status();
         match shape(&response) {
             Shape::Events => self.events(response).await,
             Shape::Json if !self.waiting.is_empty() => self.json(response).await,
@@ -153,9 +272,11 @@ impl Exchange {
 
     async fn attribute(&mut self, error: &str) {
         for id in std::mem::take(&mut self.waiting) {
-            if self.purpose == Purpose::Client {
-                self.carrier.tell(attributed(id.raw(), error)).await;
-            }
+            let answer = attributed(id.raw(), error);
+            let seen = std::str::from_utf8(&answer)
+                .ok()
+                .and_then(FromServer::parse);
+            self.deliver(answer, &seen.unwrap_or_default()).await;
         }
     }
 
@@ -214,16 +335,49 @@ impl Exchange {
         };
         let before = self.waiting.len();
         self.waiting.retain(|id| !seen.answers.contains(id.key()));
-        let answered = self.waiting.len() < before;
-        if answered && self.message.is_request("initialize") {
-            self.note_session(seen.negotiated);
+        if self.waiting.len() < before {
+            self.deliver(message, &seen).await;
+        } else {
+            self.tell(message).await;
         }
-        if self.purpose == Purpose::Client || !answered {
-            self.carrier.tell(message).await;
+    }
+
+    async fn tell(&self, message: Bytes) {
+        let about = self.message.awaited();
+        let about = about.first().map(Id::key);
+        self.carrier.tell(about, message).await;
+    }
+
+    /// What was asked for.
+    async fn deliver(&mut self, mut answer: Bytes, seen: &FromServer) {
+        if self.message.is_request("initialize") {
+            self.note_session(seen.negotiated.clone());
         }
-        if self.waiting.is_empty() {
+        if self.era == Era::Stateless && self.message.is_request("tools/list") {
+            answer = self.carrier.tools.learn(answer);
+        }
+        self.carrier.eras.notice(&self.message, self.era, seen);
+        match (self.purpose, self.withholds(seen)) {
+            (Purpose::Own, _) => self.answer = Some(answer),
+            (Purpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
+            (Purpose::Client, None) => self.tell(answer).await,
+        }
+        if self.waiting.is_empty() && self.withheld.is_none() {
             self.gate = None;
         }
+    }
+
+    fn withholds(&self, seen: &FromServer) -> Option<Withheld> {
+        let code = seen.code()?;
+        let refusal = Refusal {
+            status: self.status,
+            code: Some(code),
+        };
+        if self.carrier.eras.doubts(&self.message, self.era, refusal) {
+            return Some(Withheld::Era);
+        }
+        let calls = self.era == Era::Stateless && self.message.is_request("tools/call");
+        (calls && code == HEADER_MISMATCH && !self.listed_again).then_some(Withheld::Headers)
     }
 
     /// Before the client hears of it: its next message is already part of the session.

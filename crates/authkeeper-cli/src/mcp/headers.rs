@@ -92,7 +92,7 @@ fn stateless(headers: &mut HeaderMap, call: &Call) {
 }
 
 /// Plain where a header can hold it, Base64 in the sentinel form where not ("Value Encoding").
-fn encoded(value: &str) -> HeaderValue {
+pub(super) fn encoded(value: &str) -> HeaderValue {
     let plain = || {
         HeaderValue::from_str(value)
             .ok()

@@ -99,7 +99,7 @@ async fn pump(carrier: &Carrier, stream: &mut EventStream) {
 async fn pass(carrier: &Carrier, message: Bytes) {
     let text = std::str::from_utf8(&message).ok();
     if text.and_then(FromServer::parse).is_some() {
-        carrier.tell(message).await;
+        carrier.tell(None, message).await;
     } else {
         tracing::warn!(
             bytes = message.len(),

@@ -9,7 +9,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 /// `_meta` key that makes a message one of the stateless era (2026-07-28, basic/index, `_meta`).
-const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub(super) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// A JSON-RPC id: compared by value, answered in the client's own spelling.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub(super) enum IdKey {
 }
 
 impl Id {
-    fn parse(raw: &RawValue) -> Self {
+    pub(super) fn parse(raw: &RawValue) -> Self {
         let raw = raw.get();
         let key = match serde_json::from_str::<String>(raw) {
             Ok(text) => IdKey::Text(text.into()),
@@ -162,6 +162,8 @@ pub(super) struct FromServer {
     pub(super) negotiated: Option<String>,
     /// The whole `error` member.
     pub(super) error: Option<String>,
+    /// The result says what kind of result it is, as those of the stateless era do.
+    pub(super) typed: bool,
 }
 
 impl FromServer {
@@ -186,7 +188,16 @@ impl FromServer {
             answers,
             negotiated,
             error,
+            typed: envelope
+                .result
+                .is_some_and(|result| fields_of(result).contains_key("resultType")),
         })
+    }
+
+    /// The code of the error, if this is one.
+    pub(super) fn code(&self) -> Option<i64> {
+        let error = RawValue::from_string(self.error.clone()?).ok()?;
+        serde_json::from_str(fields_of(&error).get("code")?.get()).ok()
     }
 
     fn from_batch(text: &str) -> Option<Self> {

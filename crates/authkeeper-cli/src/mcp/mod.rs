@@ -1,24 +1,28 @@
 //! The stdio side of a remote MCP server: JSON-RPC lines in, Streamable HTTP out, and back.
 //!
-//! Messages cross untouched. The bridge only *peeks* at them (id, method, a few params) to know where
-//! an answer belongs and which headers its era wants, so methods and fields it has never heard of
-//! pass byte for byte. The one thing ever changed is a line break between tokens, which a line
-//! protocol cannot carry, and the id of an HTTP-level error that names no request.
+//! Between a client and a server of one era messages cross untouched. The bridge only *peeks* at them
+//! (id, method, a few params) to know where an answer belongs and which headers its era wants, so
+//! methods and fields it has never heard of pass byte for byte. The few things ever changed are a line
+//! break between tokens, which a line protocol cannot carry, the id of an HTTP-level error that names
+//! no request, and a tool whose header annotations are invalid, which is left out of the list. A client
+//! of one era and a server of the other are interpreted for each other ([`era`]).
 //!
 //! Two eras share one bridge, told apart message by message:
 //!
 //! | | up to 2025-11-25 | from 2026-07-28 |
 //! |---|---|---|
 //! | a message belongs here when | an `initialize` came before | its `_meta` names a protocol version |
-//! | headers | session id, negotiated version | version, method and name of this message |
+//! | headers | session id, negotiated version | version, method, name and annotated parameters ([`tools`](mod@tools)) of this message |
 //! | server speaks on its own | on a GET stream ([`listen`]) | inside the answer to a request |
 //! | cancel | the notification is forwarded | the request's response stream is closed |
 //! | stream breaks | resumed by its last event id | the request fails |
-//! | session forgotten (404) | re-initialized behind the client's back | there is none |
+//! | session forgotten (404) | re-initialized behind the client's back, log level and subscriptions renewed | there is none |
+//! | headers refused (−32020) | there are none | the tools are listed anew, the call is made once more |
+//! | the server knows only the other era | asked `server/discover`, then interpreted | greeted with `initialize`, then interpreted |
 //!
 //! ```text
-//! stdin ─ framing ─ bridge ─┬─ exchange (one task a message) ─ Upstream ─ server
-//! stdout ─ writer task ─────┴─ listen   (one task a session) ─┘
+//! stdin ─ framing ─ (era) ─ bridge ─┬─ exchange (one task a message) ─ Upstream ─ server
+//! stdout ─ writer task ──── (era) ──┴─ listen   (one task a session) ─┘
 //! ```
 //!
 //! A request the server did not answer gets a JSON-RPC error of ours; `data` says `kind`, `executed`
@@ -38,16 +42,19 @@ mod answer;
 mod ask;
 mod bridge;
 mod carrier;
+mod era;
 mod exchange;
 mod framing;
 mod headers;
 mod listen;
 mod message;
+mod object;
 mod session;
 mod sse;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod upstream;
 
 pub(crate) use ask::{Refused, tools};

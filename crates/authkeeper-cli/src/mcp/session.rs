@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::HeaderValue;
 use tokio::sync::watch;
 
-use super::message::Message;
+use super::message::{Call, Message};
 
 /// The session as the server named it. Stateless servers give no id, then only the version counts.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,32 @@ pub(super) struct Session {
 pub(super) struct Handshake {
     pub(super) initialize: Option<Message>,
     pub(super) initialized: Option<Message>,
+    /// What the server keeps for the session: the log level, and what is subscribed to.
+    pub(super) wishes: Vec<Message>,
+}
+
+impl Handshake {
+    fn wish(&mut self, message: &Message) {
+        let about = message.call().and_then(wish_about);
+        let Some(about) = about else { return };
+        self.wishes
+            .retain(|wish| wish.call().and_then(wish_about) != Some(about));
+        if !message.is_request("resources/unsubscribe") {
+            self.wishes.push(message.clone());
+        }
+    }
+}
+
+/// What a wish is about: a later one about the same takes its place.
+fn wish_about(call: &Call) -> Option<&str> {
+    match call.method.as_str() {
+        _ if call.version.is_some() => None,
+        "logging/setLevel" => Some(""),
+        "resources/subscribe" | "resources/unsubscribe" => {
+            call.fingerprint.split_once('\n').map(|(_, params)| params)
+        }
+        _ => None,
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,15 +81,22 @@ impl Sessions {
         if message.is_request("initialize") {
             *self.lock() = Handshake {
                 initialize: Some(message.clone()),
-                initialized: None,
+                ..Handshake::default()
             };
         } else if message.is_notification("notifications/initialized") {
             self.lock().initialized = Some(message.clone());
+        } else {
+            self.lock().wish(message);
         }
     }
 
     pub(super) fn handshake(&self) -> Handshake {
         self.lock().clone()
+    }
+
+    /// The handshake came to nothing: the server knows none.
+    pub(super) fn forget(&self) {
+        *self.lock() = Handshake::default();
     }
 
     pub(super) fn after_handshake(&self) -> bool {
@@ -188,6 +221,30 @@ mod tests {
         assert!(!may_go(&second).await);
         drop(first);
         assert!(may_go(&second).await && !may_go(&third).await);
+    }
+
+    #[test]
+    fn wishes_are_kept_until_they_are_replaced() {
+        let sessions = Sessions::default();
+        for text in [
+            r#"{"id":0,"method":"initialize"}"#,
+            r#"{"id":1,"method":"logging/setLevel","params":{"level":"info"}}"#,
+            r#"{"id":2,"method":"resources/subscribe","params":{"uri":"a:"}}"#,
+            r#"{"id":3,"method":"resources/subscribe","params":{"uri":"b:"}}"#,
+            r#"{"id":4,"method":"logging/setLevel","params":{"level":"error"}}"#,
+            r#"{"id":5,"method":"resources/unsubscribe","params":{"uri":"a:"}}"#,
+            r#"{"id":6,"method":"tools/call","params":{"name":"t"}}"#,
+        ] {
+            sessions.remember(&message(text));
+        }
+        let kept = sessions.handshake().wishes;
+        let ids: Vec<_> = kept
+            .iter()
+            .map(|wish| wish.awaited().remove(0).raw().to_owned())
+            .collect();
+        assert_eq!(ids, ["3", "4"]);
+        sessions.remember(&message(r#"{"id":7,"method":"initialize"}"#));
+        assert!(sessions.handshake().wishes.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The bridge between a client on in-memory pipes and a scripted server.
 
 mod ask;
+mod eras;
 mod handshake;
 mod rig;
 mod stateless;

@@ -19,7 +19,8 @@ async fn every_request_describes_itself() {
         async { Ok(reply) }
     });
     rig.ask(&request(1, "server/discover", "")).await;
-    rig.ask(&request(2, "tools/call", r#""name":"add","#)).await;
+    rig.ask(&request(2, "prompts/get", r#""name":"add","#))
+        .await;
     rig.ask(&request(3, "resources/read", r#""uri":"file:///ü","#))
         .await;
     let seen = rig.seen();
@@ -44,7 +45,7 @@ async fn cancelling_closes_the_stream_and_nothing_else() {
         let live = live.take().unwrap();
         async { live.events() }
     });
-    rig.write(&request(1, "tools/call", r#""name":"slow","#))
+    rig.write(&request(1, "prompts/get", r#""name":"slow","#))
         .await;
     feed.send(Bytes::from(
         "data: {\"method\":\"notifications/progress\"}\n\n",
@@ -58,7 +59,7 @@ async fn cancelling_closes_the_stream_and_nothing_else() {
     closed(&feed).await;
     assert!(cancelled.elapsed().as_millis() < 100, "at once");
     rig.silence().await;
-    assert_eq!(rig.whats(), ["tools/call"]);
+    assert_eq!(rig.whats(), ["prompts/get"]);
 }
 
 #[tokio::test(start_paused = true)]
