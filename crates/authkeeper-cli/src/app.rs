@@ -13,6 +13,7 @@ use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runti
 use crate::{
     commands::{connect::SignIn, run::Watching},
     failure::Failure,
+    hold::Links,
     notify::Hook,
     output::Output,
     process,
@@ -64,6 +65,11 @@ impl App {
     /// The owner's hook, if one is set.
     pub(crate) fn hook(&self) -> Option<Hook> {
         self.settings.on_trouble.clone().map(Hook::new)
+    }
+
+    /// The links by which somebody can sign in now.
+    pub(crate) fn links(&self) -> Links {
+        Links::beside(&self.settings.runtime.data)
     }
 
     /// Where there is nothing to show: how to begin.

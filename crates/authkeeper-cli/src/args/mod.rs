@@ -101,12 +101,9 @@ pub(crate) enum Command {
     /// A stdio MCP server that bridges to the remote one
     #[command(
         after_help = "In an MCP client's config:\n  {\"mcpServers\": {\"notion\":\n    {\"command\": \
-        \"authkeeper\", \"args\": [\"mcp\", \"notion\"]}}}"
+        \"authkeeper\", \"args\": [\"mcp\", \"notion\", \"--hold\", \"30m\"]}}}"
     )]
-    Mcp {
-        /// The connection
-        name: String,
-    },
+    Mcp(McpArgs),
     /// Run a command and keep its connections fresh for as long as it takes
     #[command(
         after_help = RUN_EXAMPLES
@@ -165,10 +162,30 @@ pub(crate) struct TokenArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    /// The connection
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) hold: HoldArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    /// Let calls wait up to this long while a person signs in, instead of failing
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) hold: Option<Duration>,
+    /// Open a browser for that person: one tab, however many processes wait
+    #[arg(long, requires = "hold")]
+    pub(crate) open_browser: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// A connection the command may use; may be given several times
     #[arg(long = "with", required = true, value_name = "NAME")]
     pub(crate) with: Vec<String>,
+    #[command(flatten)]
+    pub(crate) hold: HoldArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -179,7 +196,7 @@ impl Command {
     pub(crate) fn prints_its_own(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Run(_) => Some(("run", "what its command prints")),
-            Self::Mcp { .. } => Some(("mcp", "the MCP client's messages")),
+            Self::Mcp(_) => Some(("mcp", "the MCP client's messages")),
             Self::Completions { .. } => Some(("completions", "a shell's script")),
             Self::Man(ManArgs { out: None }) => Some(("man", "a manual page")),
             _ => None,

@@ -8,7 +8,7 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::{Call, CallBody, Carrier, CarryError, Target, fingerprint};
-use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest};
+use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting};
 
 /// A [`Carrier`] for one connection.
 pub(crate) struct Bound {
@@ -31,6 +31,14 @@ impl Upstream for Bound {
         &self,
         request: UpstreamRequest,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        self.send_telling(request, &Waiting::default()).await
+    }
+
+    async fn send_telling(
+        &self,
+        request: UpstreamRequest,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let call = Call {
             method: request.method,
             target: Target::exact(),
@@ -39,7 +47,10 @@ impl Upstream for Bound {
             idempotent: request.idempotent,
             fingerprint: fingerprint(&[b"mcp", request.fingerprint.as_bytes()]),
         };
-        let carried = self.carrier.carry(&self.connection, call).await;
+        let carried = self
+            .carrier
+            .carry_telling(&self.connection, call, waiting)
+            .await;
         carried.map_err(|error| worded(error, &self.connection))
     }
 }

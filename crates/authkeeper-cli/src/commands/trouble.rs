@@ -6,7 +6,11 @@ use authkeeper::{
     store::CarriedCall,
 };
 
-use crate::{app::App, authority::reason};
+use super::run::Troubles as _;
+use crate::{
+    app::App,
+    authority::{OpenTroubles, reason},
+};
 
 /// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
 /// process, if there is one, whether the call failed for lack of authority.
@@ -33,10 +37,13 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
 }
 
 async fn open_troubles(app: &App, connection: &ConnectionName) -> Vec<Trouble> {
-    let all = app.runtime.troubles().await.unwrap_or_default();
-    all.into_iter()
-        .filter(|trouble| trouble.record.connection == connection.as_str())
-        .collect()
+    let troubles = OpenTroubles::new(
+        app.runtime.clone(),
+        vec![connection.clone()],
+        None,
+        app.links(),
+    );
+    troubles.open().await.unwrap_or_default()
 }
 
 /// Runs the owner's hook for a trouble, unless somebody did already.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod handshake;
+mod held;
 mod rig;
 mod stateless;
 mod trouble;
