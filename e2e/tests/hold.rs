@@ -381,3 +381,110 @@ fn a_run_holds_its_calls_too() {
     assert_eq!(told(&home).len(), 1);
     assert_no_leaks(&home, &[&server]);
 }
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// The configuration of an owner who is told by a webhook, and its receiver.
+fn receiver(home: &Home) -> (Server, String) {
+    let receiver = Server::webhook(&home.outside(), SECRET);
+    let secret = home.secret_file("webhook", SECRET);
+    let url = receiver.url("/told?by=us");
+    let config = format!(
+        "[notify.webhook]\nurl = \"{url}\"\nsecret_file = \"{}\"\n",
+        secret.display()
+    );
+    (receiver, config)
+}
+
+fn messages(receiver: &Server) -> Vec<Value> {
+    receiver.ctl("messages").as_array().unwrap().clone()
+}
+
+fn spawn_held(home: &Home) -> Running<'_> {
+    let bridge = [&["mcp"], HELD.as_slice()].concat();
+    home.authkeeper(&bridge).env("BROWSER", "false").spawn()
+}
+
+/// The receiver is down at first; five processes know of the trouble. It gets one message, again until it has taken it.
+#[test]
+fn the_webhook_is_told_once_and_signed() {
+    let home = Home::new();
+    let (receiver, config) = receiver(&home);
+    let sandbox = sandbox(&home, &config);
+    receiver.ctl("answer?status=503&times=1");
+    let mut bridges: Vec<Running<'_>> = (0..5).map(|_| spawn_held(&home)).collect();
+    sandbox.control("grants/revoke", &json!({}));
+    for bridge in &mut bridges {
+        bridge.feed(INITIALIZE);
+    }
+    assert!(wait_until(SOON, || messages(&receiver).len() == 2));
+    pause(Duration::from_secs(2));
+    let got = messages(&receiver);
+    assert_eq!(got.len(), 2, "{got:#?}");
+    assert_eq!(
+        (&got[0]["status"], &got[1]["status"]),
+        (&json!(503), &json!(204))
+    );
+    assert_eq!(got[0]["id"], got[1]["id"]);
+    for message in &got {
+        assert_eq!(message["verified"], true);
+        assert_eq!(message["path"], "/told?by=us");
+        assert_eq!(message["type"], "application/json");
+        assert_eq!(message["record"]["event"], "reauthorization_required");
+    }
+    visit(got[1]["record"]["link"].as_str().unwrap(), "approve");
+    for bridge in bridges {
+        let answered = wait_until(SOON, || bridge.stdout().contains("protocolVersion"));
+        assert!(answered, "{}", bridge.stderr());
+        let output = bridge.finish(SOON).expect_code(0);
+        assert!(!output.stderr.contains("told?by"), "{}", output.stderr);
+    }
+    assert_eq!(messages(&receiver).len(), 2);
+    let secret = e2e::secrets::Secret::new("webhook_secret", SECRET);
+    assert_none_of(&home, &[sandbox.secrets(), vec![secret]].concat());
+}
+
+/// Killed after it had begun to tell: the next process tells, under the same id.
+#[test]
+fn a_crash_does_not_lose_the_webhook() {
+    let home = Home::new();
+    let (receiver, config) = receiver(&home);
+    let sandbox = sandbox(&home, &config);
+    receiver.ctl("answer?status=204&times=1&seconds=60");
+    let mut bridge = spawn_held(&home);
+    sandbox.control("grants/revoke", &json!({}));
+    bridge.feed(INITIALIZE);
+    assert!(wait_until(SOON, || messages(&receiver).len() == 1));
+    let _ = bridge.kill_9();
+    let next = spawn_held(&home);
+    assert!(wait_until(SOON, || messages(&receiver).len() == 2));
+    let got = messages(&receiver);
+    assert_eq!(got[0]["id"], got[1]["id"]);
+    assert_eq!(got[0]["record"], got[1]["record"]);
+    let _ = next.finish(SOON).expect_code(0);
+    let third = home.authkeeper(&["token", "box"]).env("BROWSER", "false");
+    let _ = third.run().expect_code(75);
+    assert_eq!(messages(&receiver).len(), 2);
+}
+
+#[test]
+fn telling_can_be_tried() {
+    let home = Home::new();
+    let nobody = home.run(&["notify", "test"]);
+    nobody.expect_failure(78, &["on_trouble", "notify.webhook"]);
+    let (receiver, config) = receiver(&home);
+    home.write_config(&format!("{HOOK}{config}"));
+    let told = home.run(&["notify", "test"]).expect_code(0).stdout;
+    assert_eq!(told, "on_trouble: told\nnotify.webhook: told\n");
+    let got = messages(&receiver);
+    assert_eq!(
+        (&got[0]["verified"], &got[0]["record"]["event"]),
+        (&json!(true), &json!("test"))
+    );
+    assert_eq!(self::told(&home)[0], got[0]["record"]);
+    receiver.ctl("answer?status=401");
+    let failed = home.run(&["notify", "test", "--json"]).expect_code(69);
+    assert_eq!(failed.json()[1]["told"], false);
+    let found = home.run(&["doctor", "--json"]).stdout;
+    assert!(found.contains("notify.webhook is set"), "{found}");
+}

@@ -14,7 +14,7 @@ use crate::{
     commands::{connect::SignIn, run::Watching},
     failure::Failure,
     hold::Links,
-    notify::Hook,
+    notify::{Hook, Notifier},
     output::Output,
     process,
     settings::{Environment, Settings},
@@ -62,9 +62,12 @@ impl App {
         })
     }
 
-    /// The owner's hook, if one is set.
-    pub(crate) fn hook(&self) -> Option<Hook> {
-        self.settings.on_trouble.clone().map(Hook::new)
+    /// Who is told of troubles.
+    pub(crate) fn notifier(&self) -> Notifier {
+        let hook = self.settings.on_trouble.clone().map(Hook::new);
+        let webhook = self.settings.webhook.clone();
+        let transport = Arc::new(NetTransport::new());
+        Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
     }
 
     /// The links by which somebody can sign in now.

@@ -265,6 +265,11 @@ impl Troubles for OpenTroubles {
         self.runtime.claim_notification(id).await.unwrap_or(false)
     }
 
+    async fn is_open(&self, id: &TroubleId) -> bool {
+        let open = self.runtime.troubles().await;
+        open.map_or(true, |open| open.iter().any(|trouble| trouble.id == *id))
+    }
+
     async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {
         let noted = match &self.task {
             Some(task) => self.runtime.unrecovered(task).await?,

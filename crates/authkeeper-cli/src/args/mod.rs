@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
-pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, RotateKeyArgs};
+pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
 use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
@@ -138,6 +138,9 @@ pub(crate) enum Command {
     },
     /// Say what was measured of each provider, beside how long runs take, and what follows from it
     Advise,
+    /// Try how trouble is told: by the command and by the webhook
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),

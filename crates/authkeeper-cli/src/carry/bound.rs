@@ -14,6 +14,8 @@ use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting
 pub(crate) struct Bound {
     carrier: Arc<Carrier>,
     connection: ConnectionName,
+    /// Somebody is notified of troubles.
+    owner_is_told: bool,
 }
 
 impl Bound {
@@ -21,6 +23,15 @@ impl Bound {
         Self {
             carrier,
             connection,
+            owner_is_told: false,
+        }
+    }
+
+    /// Whether somebody is notified of troubles: a model that knows that nobody was can say so.
+    pub(crate) fn owner_is_told(self, owner_is_told: bool) -> Self {
+        Self {
+            owner_is_told,
+            ..self
         }
     }
 }
@@ -51,7 +62,26 @@ impl Upstream for Bound {
             .carrier
             .carry_telling(&self.connection, call, waiting)
             .await;
-        carried.map_err(|error| worded(error, &self.connection))
+        carried.map_err(|error| self.worded(error))
+    }
+}
+
+impl Bound {
+    fn worded(&self, error: CarryError) -> UpstreamError {
+        let CarryError::Authority { record } = error else {
+            return worded(error, &self.connection);
+        };
+        let mut data = as_object(&record);
+        data["notified"] = self.owner_is_told.into();
+        let notified = if self.owner_is_told {
+            "The owner was notified."
+        } else {
+            "Nobody was notified: say so to whom you work for."
+        };
+        UpstreamError::Authority {
+            message_for_model: format!("{}. {notified}", told(&record)),
+            data,
+        }
     }
 }
 
@@ -91,9 +121,9 @@ pub(crate) fn told(record: &Record) -> String {
     let link = record
         .link
         .as_ref()
-        .map_or_else(String::new, |link| format!(" ({link})"));
+        .map_or_else(String::new, |link| format!("open {link} on this machine, or: "));
     format!(
-        "{}: {}. To mend it: {}{link}",
+        "{}: {}. What a person must do: {link}{}",
         record.connection, record.detail, record.action
     )
 }

@@ -24,14 +24,15 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let Holding { hold, attendant } = Holding::asked(app, &args.hold);
     let authority = Keeping::new(app.runtime.clone(), task.clone(), app.links());
     let carrier = Carrier::new(Arc::new(authority)).holding(hold);
-    let upstream = Arc::new(Bound::new(Arc::new(carrier), name.clone()));
+    let upstream = Bound::new(Arc::new(carrier), name.clone());
+    let upstream = Arc::new(upstream.owner_is_told(app.notifier().is_set()));
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
     if task.is_none() {
         let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, app.links());
         app.watch(Watching::start(
             Arc::new(troubles.attended(attendant)),
-            app.hook(),
+            app.notifier(),
             Report::new(std::io::stderr()),
         ));
     }

@@ -52,7 +52,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let seams = run::RunSeams {
         carrier: Arc::new(Carrier::new(keeping).holding(hold)),
         troubles: Arc::new(troubles),
-        hook: app.hook(),
+        notifier: app.notifier(),
         report: run::Report::new(std::io::stderr()),
         signals,
     };
