@@ -86,6 +86,13 @@ impl Server {
         Self::start("faulty", command, logs, settings)
     }
 
+    /// A receiver of webhooks signed with this secret.
+    pub fn webhook(logs: &Path, secret: &str) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("webhook_receiver.py"));
+        Self::start("webhook", command, logs, &[("SECRET", secret)])
+    }
+
     fn start(
         name: &'static str,
         mut command: Command,

@@ -13,7 +13,8 @@ use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runti
 use crate::{
     commands::{connect::SignIn, run::Watching},
     failure::Failure,
-    notify::Hook,
+    hold::Links,
+    notify::{Hook, Notifier},
     output::Output,
     process,
     settings::{Environment, Settings},
@@ -61,9 +62,17 @@ impl App {
         })
     }
 
-    /// The owner's hook, if one is set.
-    pub(crate) fn hook(&self) -> Option<Hook> {
-        self.settings.on_trouble.clone().map(Hook::new)
+    /// Who is told of troubles.
+    pub(crate) fn notifier(&self) -> Notifier {
+        let hook = self.settings.on_trouble.clone().map(Hook::new);
+        let webhook = self.settings.webhook.clone();
+        let transport = Arc::new(NetTransport::new());
+        Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
+    }
+
+    /// The links by which somebody can sign in now.
+    pub(crate) fn links(&self) -> Links {
+        Links::beside(&self.settings.runtime.data)
     }
 
     /// Where there is nothing to show: how to begin.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use authkeeper::{
     clock::Seams,
     error::TokenError,
-    model::{ConnectionName, FailedCall, Generation, TaskId, Trouble, TroubleId},
+    model::{ConnectionName, FailedCall, Generation, Record, TaskId, Trouble, TroubleId},
     runtime::{Runtime, TokenRequest},
     store::{CarriedCall, StoreError},
 };
@@ -17,12 +17,14 @@ use authkeeper::{
 use crate::{
     carry::{Authority, CarryRefusal, CarryToken},
     commands::run::Troubles,
+    hold::{Attendant, Links, Mending as _, is_mended_by_sign_in},
 };
 
 /// Tokens from the runtime; failed calls are noted for the run around this process, if there is one.
 pub(crate) struct Keeping {
     runtime: Runtime,
     task: Option<TaskId>,
+    links: Links,
     /// What failed through this process, so that a call that succeeds costs no write where none had failed.
     failed: Mutex<HashSet<(String, String)>>,
     /// What failed and could not be noted in the store.
@@ -30,10 +32,11 @@ pub(crate) struct Keeping {
 }
 
 impl Keeping {
-    pub(crate) fn new(runtime: Runtime, task: Option<TaskId>) -> Self {
+    pub(crate) fn new(runtime: Runtime, task: Option<TaskId>, links: Links) -> Self {
         Self {
             runtime,
             task,
+            links,
             failed: Mutex::default(),
             unnoted: Mutex::default(),
         }
@@ -91,7 +94,15 @@ impl Authority for Keeping {
                 url: token.url.clone(),
                 presentation: token.presentation.clone(),
             }),
-            Err(error) => Err(refusal(error)),
+            Err(error) => {
+                let mut refusal = refusal(error);
+                if let CarryRefusal::Authority { record } = &mut refusal
+                    && is_mended_by_sign_in(record)
+                {
+                    record.link = self.links.link(connection);
+                }
+                Err(refusal)
+            }
         }
     }
 
@@ -191,6 +202,9 @@ pub(crate) struct OpenTroubles {
     task: Option<TaskId>,
     /// What failed through this process, as far as the store does not know of it.
     keeping: Option<Arc<Keeping>>,
+    links: Links,
+    /// Sees to it that there is a link, where calls are held.
+    attendant: Option<Arc<Attendant>>,
 }
 
 impl OpenTroubles {
@@ -198,13 +212,34 @@ impl OpenTroubles {
         runtime: Runtime,
         connections: Vec<ConnectionName>,
         task: Option<TaskId>,
-        keeping: Option<Arc<Keeping>>,
+        links: Links,
     ) -> Self {
         Self {
             runtime,
             connections,
             task,
-            keeping,
+            keeping: None,
+            links,
+            attendant: None,
+        }
+    }
+
+    /// What failed through this process counts too.
+    pub(crate) fn keeping(self, keeping: Arc<Keeping>) -> Self {
+        let keeping = Some(keeping);
+        Self { keeping, ..self }
+    }
+
+    /// Troubles are told with a link to sign in by.
+    pub(crate) fn attended(self, attendant: Option<Arc<Attendant>>) -> Self {
+        Self { attendant, ..self }
+    }
+
+    async fn link(&self, connection: &ConnectionName, record: &Record) -> Option<String> {
+        match &self.attendant {
+            Some(attendant) => attendant.invite(connection, record).await,
+            None if is_mended_by_sign_in(record) => self.links.link(connection),
+            None => None,
         }
     }
 }
@@ -213,20 +248,26 @@ impl OpenTroubles {
 impl Troubles for OpenTroubles {
     async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
         let all = self.runtime.troubles().await?;
-        let ours = |trouble: &Trouble| {
-            self.connections
-                .iter()
-                .any(|name| name.as_str() == trouble.record.connection)
-        };
-        let mut open: Vec<Trouble> = all.into_iter().filter(ours).collect();
-        for trouble in &mut open {
+        let mut open = Vec::new();
+        for mut trouble in all {
+            let mut names = self.connections.iter();
+            let Some(name) = names.find(|name| name.as_str() == trouble.record.connection) else {
+                continue;
+            };
             trouble.record.task = self.task.as_ref().map(ToString::to_string);
+            trouble.record.link = self.link(name, &trouble.record).await;
+            open.push(trouble);
         }
         Ok(open)
     }
 
     async fn claim_notification(&self, id: &TroubleId) -> bool {
         self.runtime.claim_notification(id).await.unwrap_or(false)
+    }
+
+    async fn is_open(&self, id: &TroubleId) -> bool {
+        let open = self.runtime.troubles().await;
+        open.map_or(true, |open| open.iter().any(|trouble| trouble.id == *id))
     }
 
     async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {

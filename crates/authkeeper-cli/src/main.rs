@@ -14,6 +14,7 @@ mod carry;
 mod commands;
 mod exit;
 mod failure;
+mod hold;
 mod mcp;
 mod notify;
 mod output;
@@ -28,7 +29,7 @@ use clap::Parser as _;
 
 use crate::{
     app::App,
-    args::{Cli, Command, ConfigCommand},
+    args::{Cli, Command, ConfigCommand, NotifyCommand},
     exit::Exit,
     failure::Failure,
     output::Output,
@@ -157,7 +158,8 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Check { name } => commands::check::check(app, name.as_deref()).await,
         Command::Advise => commands::advise::advise(app).await,
         Command::Why { name } => commands::why::why(app, &name).await,
-        Command::Mcp { name } => commands::mcp::serve(app, &name).await,
+        Command::Notify(NotifyCommand::Test) => commands::notify::test(app).await,
+        Command::Mcp(args) => commands::mcp::serve(app, &args).await,
         // All taken before this.
         Command::Run(_)
         | Command::Sandbox(_)

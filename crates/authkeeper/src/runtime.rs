@@ -373,6 +373,13 @@ impl Runtime {
         decide::asked_again_in(claim, rules, left.unwrap_or_default(), now)
     }
 
+    /// Looks at the store, and gives a number that has changed if anything was written to it since, by whatever process. It
+    /// costs little, and shows within [`decide::BELIEVED_FOR`] what others wrote.
+    pub fn changes(&self) -> Result<u64, StoreError> {
+        self.live.look(&*self.tools.store)?;
+        Ok(self.tools.store.epoch().get())
+    }
+
     /// The troubles that are not over.
     pub async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
         self.tools.store.troubles().await

@@ -108,6 +108,16 @@ pub(crate) struct RotateKeyArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Tell everybody who would be told, that nothing is wrong
+    #[command(
+        after_help = "Examples:\n  authkeeper notify test\n  authkeeper notify test --json\n\nExit codes: 69 somebody \
+        could not be told · 78 nobody is to be told"
+    )]
+    Test,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show every setting with its value and where that comes from
     #[command(

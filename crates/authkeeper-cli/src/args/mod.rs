@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::connect::{
     ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
 };
-pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, RotateKeyArgs};
+pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
 use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
@@ -101,12 +101,9 @@ pub(crate) enum Command {
     /// A stdio MCP server that bridges to the remote one
     #[command(
         after_help = "In an MCP client's config:\n  {\"mcpServers\": {\"notion\":\n    {\"command\": \
-        \"authkeeper\", \"args\": [\"mcp\", \"notion\"]}}}"
+        \"authkeeper\", \"args\": [\"mcp\", \"notion\", \"--hold\", \"30m\"]}}}"
     )]
-    Mcp {
-        /// The connection
-        name: String,
-    },
+    Mcp(McpArgs),
     /// Run a command and keep its connections fresh for as long as it takes
     #[command(
         after_help = RUN_EXAMPLES
@@ -141,6 +138,9 @@ pub(crate) enum Command {
     },
     /// Say what was measured of each provider, beside how long runs take, and what follows from it
     Advise,
+    /// Try how trouble is told: by the command and by the webhook
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -165,10 +165,30 @@ pub(crate) struct TokenArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    /// The connection
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) hold: HoldArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    /// Let calls wait up to this long while a person signs in, instead of failing
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) hold: Option<Duration>,
+    /// Open a browser for that person: one tab, however many processes wait
+    #[arg(long, requires = "hold")]
+    pub(crate) open_browser: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// A connection the command may use; may be given several times
     #[arg(long = "with", required = true, value_name = "NAME")]
     pub(crate) with: Vec<String>,
+    #[command(flatten)]
+    pub(crate) hold: HoldArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -179,7 +199,7 @@ impl Command {
     pub(crate) fn prints_its_own(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Run(_) => Some(("run", "what its command prints")),
-            Self::Mcp { .. } => Some(("mcp", "the MCP client's messages")),
+            Self::Mcp(_) => Some(("mcp", "the MCP client's messages")),
             Self::Completions { .. } => Some(("completions", "a shell's script")),
             Self::Man(ManArgs { out: None }) => Some(("man", "a manual page")),
             _ => None,

@@ -8,12 +8,14 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::{Call, CallBody, Carrier, CarryError, Target, fingerprint};
-use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest};
+use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting};
 
 /// A [`Carrier`] for one connection.
 pub(crate) struct Bound {
     carrier: Arc<Carrier>,
     connection: ConnectionName,
+    /// Somebody is notified of troubles.
+    owner_is_told: bool,
 }
 
 impl Bound {
@@ -21,6 +23,15 @@ impl Bound {
         Self {
             carrier,
             connection,
+            owner_is_told: false,
+        }
+    }
+
+    /// Whether somebody is notified of troubles: a model that knows that nobody was can say so.
+    pub(crate) fn owner_is_told(self, owner_is_told: bool) -> Self {
+        Self {
+            owner_is_told,
+            ..self
         }
     }
 }
@@ -31,6 +42,14 @@ impl Upstream for Bound {
         &self,
         request: UpstreamRequest,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        self.send_telling(request, &Waiting::default()).await
+    }
+
+    async fn send_telling(
+        &self,
+        request: UpstreamRequest,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let call = Call {
             method: request.method,
             target: Target::exact(),
@@ -39,8 +58,30 @@ impl Upstream for Bound {
             idempotent: request.idempotent,
             fingerprint: fingerprint(&[b"mcp", request.fingerprint.as_bytes()]),
         };
-        let carried = self.carrier.carry(&self.connection, call).await;
-        carried.map_err(|error| worded(error, &self.connection))
+        let carried = self
+            .carrier
+            .carry_telling(&self.connection, call, waiting)
+            .await;
+        carried.map_err(|error| self.worded(error))
+    }
+}
+
+impl Bound {
+    fn worded(&self, error: CarryError) -> UpstreamError {
+        let CarryError::Authority { record } = error else {
+            return worded(error, &self.connection);
+        };
+        let mut data = as_object(&record);
+        data["notified"] = self.owner_is_told.into();
+        let notified = if self.owner_is_told {
+            "The owner was notified."
+        } else {
+            "Nobody was notified: say so to whom you work for."
+        };
+        UpstreamError::Authority {
+            message_for_model: format!("{}. {notified}", told(&record)),
+            data,
+        }
     }
 }
 
@@ -77,12 +118,11 @@ fn no_such_connection(connection: &ConnectionName) -> UpstreamError {
 
 /// What happened and what a person does, in two sentences.
 pub(crate) fn told(record: &Record) -> String {
-    let link = record
-        .link
-        .as_ref()
-        .map_or_else(String::new, |link| format!(" ({link})"));
+    let link = record.link.as_ref().map_or_else(String::new, |link| {
+        format!("open {link} on this machine, or: ")
+    });
     format!(
-        "{}: {}. To mend it: {}{link}",
+        "{}: {}. What a person must do: {link}{}",
         record.connection, record.detail, record.action
     )
 }

@@ -3,8 +3,10 @@
 //! ```text
 //! bridge ─ Bound ─┐
 //! proxy ──────────┴─ Carrier ─┬─ Authority (tokens, what failed)
-//!                             └─ HTTP client ─ server
+//!                    (Hold)   └─ HTTP client ─ server
 //! ```
+//!
+//! With a [`Hold`] a call that nobody is authorized to make waits for a person instead of failing.
 //!
 //! A token goes to the origin of its connection's URL only, and no redirect is followed.
 
@@ -34,7 +36,10 @@ pub(crate) use self::{
     target::{BadTarget, Target},
 };
 use self::{connect::HttpClient, decide::Next};
-use crate::mcp::ResponseBody;
+use crate::{
+    hold::Hold,
+    mcp::{ResponseBody, Waiting},
+};
 
 /// One call as it is to be carried.
 pub(crate) struct Call {
@@ -47,6 +52,23 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// From [`fingerprint`].
     pub(crate) fingerprint: String,
+}
+
+impl Call {
+    /// The same call once more, if its body can be had again.
+    fn again(&self) -> Option<Self> {
+        let CallBody::Whole(body) = &self.body else {
+            return None;
+        };
+        Some(Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: CallBody::Whole(body.clone()),
+            idempotent: self.idempotent,
+            fingerprint: self.fingerprint.clone(),
+        })
+    }
 }
 
 pub(crate) enum CallBody {
@@ -127,6 +149,7 @@ pub(crate) fn fingerprint(parts: &[&[u8]]) -> String {
 pub(crate) struct Carrier {
     authority: Arc<dyn Authority>,
     client: HttpClient,
+    hold: Option<Arc<Hold>>,
 }
 
 impl Carrier {
@@ -134,12 +157,55 @@ impl Carrier {
         Self {
             authority,
             client: connect::client(),
+            hold: None,
         }
+    }
+
+    /// Calls without authority wait for a person.
+    pub(crate) fn holding(self, hold: Option<Arc<Hold>>) -> Self {
+        Self { hold, ..self }
     }
 
     /// One authorized exchange; the response streams. A 401 is recovered from once where the body can
     /// be sent again.
     pub(crate) async fn carry(
+        &self,
+        connection: &ConnectionName,
+        call: Call,
+    ) -> Result<Response<ResponseBody>, CarryError> {
+        self.carry_telling(connection, call, &Waiting::default())
+            .await
+    }
+
+    /// The same, and says meanwhile whether the call waits for a person. It was not carried out when it does, so it is
+    /// made anew afterwards: where its body is gone by then, it fails at once.
+    pub(crate) async fn carry_telling(
+        &self,
+        connection: &ConnectionName,
+        mut call: Call,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, CarryError> {
+        let Some(hold) = &self.hold else {
+            return self.carry_once(connection, call).await;
+        };
+        let mut patience = None;
+        loop {
+            let again = call.again();
+            let record = match (self.carry_once(connection, call).await, again) {
+                (Err(CarryError::Authority { record }), Some(again)) => {
+                    call = again;
+                    record
+                }
+                (done, _) => return done,
+            };
+            let patience = patience.get_or_insert_with(|| hold.patience());
+            if let Err(record) = patience.wait(connection, record, waiting).await {
+                return Err(CarryError::Authority { record });
+            }
+        }
+    }
+
+    async fn carry_once(
         &self,
         connection: &ConnectionName,
         call: Call,

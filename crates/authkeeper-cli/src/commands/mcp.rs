@@ -8,31 +8,31 @@ use tokio::io::BufReader;
 use super::run::{Report, Watching};
 use crate::{
     app::App,
+    args::McpArgs,
     authority::{Keeping, OpenTroubles},
     carry::{Bound, Carrier},
     exit::Exit,
     failure::Failure,
+    hold::Holding,
     mcp,
 };
 
-pub(crate) async fn serve(app: &App, name: &str) -> Result<(), Failure> {
-    let name = ConnectionName::parse(name)?;
+pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
+    let name = ConnectionName::parse(&args.name)?;
     app.runtime.status(&name).await?;
     let task = app.task().await;
-    let authority = Arc::new(Keeping::new(app.runtime.clone(), task.clone()));
-    let upstream = Arc::new(Bound::new(Arc::new(Carrier::new(authority)), name.clone()));
+    let Holding { hold, attendant } = Holding::asked(app, &args.hold);
+    let authority = Keeping::new(app.runtime.clone(), task.clone(), app.links());
+    let carrier = Carrier::new(Arc::new(authority)).holding(hold);
+    let upstream = Bound::new(Arc::new(carrier), name.clone());
+    let upstream = Arc::new(upstream.owner_is_told(app.notifier().is_set()));
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
     if task.is_none() {
-        let troubles = Arc::new(OpenTroubles::new(
-            app.runtime.clone(),
-            vec![name],
-            None,
-            None,
-        ));
+        let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, app.links());
         app.watch(Watching::start(
-            troubles,
-            app.hook(),
+            Arc::new(troubles.attended(attendant)),
+            app.notifier(),
             Report::new(std::io::stderr()),
         ));
     }

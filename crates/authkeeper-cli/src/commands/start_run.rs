@@ -16,6 +16,7 @@ use crate::{
     carry::Carrier,
     exit::Exit,
     failure::{Failure, REPORT},
+    hold::Holding,
     process,
 };
 
@@ -41,16 +42,17 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         handle: app.runtime.random_handle(),
         task_id: task.to_string(),
     };
-    let keeping = Arc::new(Keeping::new(app.runtime.clone(), Some(task.clone())));
+    let keeping = Keeping::new(app.runtime.clone(), Some(task.clone()), app.links());
+    let keeping = Arc::new(keeping);
+    let Holding { hold, attendant } = Holding::asked(app, &args.hold);
+    let ours = Some(task.clone());
+    let troubles = OpenTroubles::new(app.runtime.clone(), declared, ours, app.links())
+        .keeping(keeping.clone())
+        .attended(attendant);
     let seams = run::RunSeams {
-        carrier: Arc::new(Carrier::new(keeping.clone())),
-        troubles: Arc::new(OpenTroubles::new(
-            app.runtime.clone(),
-            declared,
-            Some(task.clone()),
-            Some(keeping),
-        )),
-        hook: app.hook(),
+        carrier: Arc::new(Carrier::new(keeping).holding(hold)),
+        troubles: Arc::new(troubles),
+        notifier: app.notifier(),
         report: run::Report::new(std::io::stderr()),
         signals,
     };

@@ -6,7 +6,12 @@ use authkeeper::{
     store::CarriedCall,
 };
 
-use crate::{app::App, authority::reason};
+use super::run::{Troubles as _, said};
+use crate::{
+    app::App,
+    authority::{OpenTroubles, reason},
+    notify::Notifier,
+};
 
 /// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
 /// process, if there is one, whether the call failed for lack of authority.
@@ -33,17 +38,37 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
 }
 
 async fn open_troubles(app: &App, connection: &ConnectionName) -> Vec<Trouble> {
-    let all = app.runtime.troubles().await.unwrap_or_default();
-    all.into_iter()
-        .filter(|trouble| trouble.record.connection == connection.as_str())
-        .collect()
+    let troubles = OpenTroubles::new(
+        app.runtime.clone(),
+        vec![connection.clone()],
+        None,
+        app.links(),
+    );
+    troubles.open().await.unwrap_or_default()
 }
 
-/// Runs the owner's hook for a trouble, unless somebody did already.
+/// Tells the owner of a trouble, unless somebody did already.
 async fn tell_owner(app: &App, trouble: &Trouble) {
-    let Some(hook) = app.hook() else {
+    let notifier = app.notifier();
+    let Ok(record) = serde_json::to_string(&trouble.record) else {
         return;
     };
+    if notifier.is_set() && !trouble.notified {
+        if let Err(error) = notifier.queue(&trouble.id, &record) {
+            app.output.say(&format!(
+                "authkeeper: the webhook can't be kept, the owner may not know: {error}"
+            ));
+        }
+        run_hook(app, &notifier, (trouble, &record)).await;
+    }
+    if notifier.due().contains(&trouble.id)
+        && let Some(said) = notifier.attempt(&trouble.id).await.and_then(said)
+    {
+        app.output.say(&said);
+    }
+}
+
+async fn run_hook(app: &App, notifier: &Notifier, (trouble, record): (&Trouble, &str)) {
     if !app
         .runtime
         .claim_notification(&trouble.id)
@@ -52,10 +77,10 @@ async fn tell_owner(app: &App, trouble: &Trouble) {
     {
         return;
     }
-    let Ok(record) = serde_json::to_string(&trouble.record) else {
+    let Some(hook) = notifier.hook() else {
         return;
     };
-    if let Err(error) = hook.run(&record).await {
+    if let Err(error) = hook.run(record).await {
         app.output.say(&format!(
             "authkeeper: on_trouble failed, the owner may not know: {error}"
         ));

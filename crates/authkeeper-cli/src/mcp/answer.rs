@@ -122,7 +122,7 @@ impl Failure {
             Self::TooLarge { limit } => (
                 UNUSABLE,
                 format!(
-                    "The server's answer is larger than {limit} bytes and was dropped. The call may have been carried out."
+                    "The server's answer is larger than {limit} bytes and was dropped. The call may have been carried out: check, and do not report success unseen."
                 ),
                 json!({"kind": "answer_too_large", "limit": limit, "executed": "unknown", "retryable": false}),
             ),
@@ -169,7 +169,7 @@ fn upstream_error(error: &UpstreamError) -> (i32, String, Value) {
         UpstreamError::Unavailable { message } => (
             UNAVAILABLE,
             format!(
-                "The server or its authorization server cannot be reached right now. Nothing was done; trying again later is safe. {message}"
+                "The server or its authorization server cannot be reached right now. Nothing was done: do not report success; trying again later is safe. {message}"
             ),
             json!({"kind": "unavailable", "executed": "no", "retryable": true}),
         ),
@@ -180,7 +180,7 @@ fn upstream_error(error: &UpstreamError) -> (i32, String, Value) {
 fn interrupted_error() -> (i32, String, Value) {
     (
         INTERRUPTED,
-        "The connection to the server broke before its answer arrived. The call may or may not have been carried out: check before repeating it.".to_owned(),
+        "The connection to the server broke before its answer arrived. The call may or may not have been carried out: do not report success, and check before repeating it.".to_owned(),
         json!({"kind": "interrupted", "executed": "unknown", "retryable": false}),
     )
 }

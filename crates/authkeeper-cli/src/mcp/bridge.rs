@@ -21,7 +21,7 @@ use super::headers::{Era, era};
 use super::listen::listen;
 use super::message::{IdKey, Message};
 use super::session::{Order, Place, Turn};
-use super::upstream::Upstream;
+use super::upstream::{Upstream, Waiting};
 
 /// Bounds of the bridge. The defaults suit an MCP client on the same machine.
 #[derive(Debug, Clone)]
@@ -115,6 +115,8 @@ struct InFlight {
     /// Not worth waiting for when the client leaves: a subscription never ends by itself, and of a
     /// cancelled call nobody wants to know.
     expendable: bool,
+    /// Whether it waits for a person: then the server has not heard of it.
+    waiting: Waiting,
     /// Gives up after the time sent.
     give_up: watch::Sender<Option<Duration>>,
 }
@@ -224,7 +226,11 @@ impl Bridge {
         let Some(request) = found else {
             return self.carrier.sessions.after_handshake();
         };
-        let (grace, forward) = on_cancel(request.era, self.carrier.options.cancel_grace);
+        let (grace, forward) = if request.waiting.is_held() {
+            (Duration::ZERO, false)
+        } else {
+            on_cancel(request.era, self.carrier.options.cancel_grace)
+        };
         request.expendable = true;
         // An error means that it was done already.
         let _ = request.give_up.send(Some(grace));
@@ -239,6 +245,7 @@ impl Bridge {
             Era::Stateless => Place::default(),
         };
         let (give_up, given_up) = watch::channel(None);
+        let waiting = Waiting::default();
         let key = message.awaited().first().map(|id| id.key().clone());
         if let Some(key) = &key {
             let expendable = message.is_request("subscriptions/listen");
@@ -246,6 +253,7 @@ impl Bridge {
                 number: self.number,
                 era,
                 expendable,
+                waiting: waiting.clone(),
                 give_up,
             };
             self.in_flight.insert(key.clone(), request);
@@ -253,7 +261,7 @@ impl Bridge {
         let carrier = Arc::clone(&self.carrier);
         let number = self.number;
         self.jobs.spawn(async move {
-            let listen = job(carrier, message, place, given_up).await;
+            let listen = job(carrier, (message, waiting), place, given_up).await;
             Done {
                 number,
                 key,
@@ -288,7 +296,7 @@ impl Bridge {
         let goodbye = self.carrier.options.goodbye;
         let _ = timeout(goodbye, self.take_leave()).await;
         for request in std::mem::take(&mut self.in_flight).into_values() {
-            if request.expendable {
+            if request.expendable || request.waiting.is_held() {
                 let _ = request.give_up.send(Some(Duration::ZERO));
             }
         }
@@ -344,7 +352,7 @@ fn on_cancel(era: Era, grace: Duration) -> (Duration, bool) {
 /// One message, from waiting for its turn to its end. True: the client's session is now open.
 async fn job(
     carrier: Arc<Carrier>,
-    message: Message,
+    (message, waiting): (Message, Waiting),
     place: Place,
     mut given_up: watch::Receiver<Option<Duration>>,
 ) -> bool {
@@ -353,7 +361,9 @@ async fn job(
         permit = its_turn(Arc::clone(&carrier), place.after, !message.awaited().is_empty()) => permit,
         _ = told_to(&mut given_up) => return false,
     };
-    let exchange = Exchange::new(&carrier, message, Purpose::Client).holding(place.holds);
+    let exchange = Exchange::new(&carrier, message, Purpose::Client)
+        .holding(place.holds)
+        .telling(waiting);
     let carried = async {
         match exchange.run().await {
             Carried::Taken => opens,

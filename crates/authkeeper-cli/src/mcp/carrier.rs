@@ -18,7 +18,7 @@ use super::message::{Call, IdKey, Kind, Message};
 use super::object::Object;
 use super::session::{Session, Sessions};
 use super::tools::Tools;
-use super::upstream::{ResponseBody, Upstream, UpstreamError, UpstreamRequest};
+use super::upstream::{ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting};
 
 /// As many pages of tools are read at most.
 const PAGES: usize = 50;
@@ -140,6 +140,17 @@ impl Carrier {
         message: &Message,
         session: &Session,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        self.post_telling(message, session, &Waiting::default())
+            .await
+    }
+
+    /// The same, and says meanwhile whether it waits for a person.
+    pub(super) async fn post_telling(
+        &self,
+        message: &Message,
+        session: &Session,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let mut headers = headers::for_message(message, session);
         headers.extend(self.tools.headers(message));
         let request = UpstreamRequest {
@@ -149,7 +160,7 @@ impl Carrier {
             idempotent: message.is_idempotent(),
             fingerprint: message.fingerprint(),
         };
-        self.upstream.send(request).await
+        self.upstream.send_telling(request, waiting).await
     }
 
     /// Opens the session's own stream, or resumes any stream after `last_event_id`.
@@ -158,8 +169,19 @@ impl Carrier {
         session: &Session,
         last_event_id: Option<&str>,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        self.get_telling(session, last_event_id, &Waiting::default())
+            .await
+    }
+
+    /// The same, and says meanwhile whether it waits for a person.
+    pub(super) async fn get_telling(
+        &self,
+        session: &Session,
+        last_event_id: Option<&str>,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let headers = headers::for_listening(session, last_event_id);
-        self.bodiless(Method::GET, headers).await
+        self.bodiless(Method::GET, headers, waiting).await
     }
 
     /// Says goodbye to the session, if there is one. A server may refuse (405), nothing follows from it.
@@ -169,7 +191,11 @@ impl Carrier {
             return;
         }
         let ended = self
-            .bodiless(Method::DELETE, headers::for_ending(&session))
+            .bodiless(
+                Method::DELETE,
+                headers::for_ending(&session),
+                &Waiting::default(),
+            )
             .await;
         let status = ended.map(|response| response.status().as_u16());
         tracing::debug!(?status, "ended the session");
@@ -179,18 +205,18 @@ impl Carrier {
         &self,
         method: Method,
         headers: http::HeaderMap,
+        waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let fingerprint = method.to_string();
         let body = Bytes::new();
-        self.upstream
-            .send(UpstreamRequest {
-                method,
-                headers,
-                body,
-                idempotent: true,
-                fingerprint,
-            })
-            .await
+        let request = UpstreamRequest {
+            method,
+            headers,
+            body,
+            idempotent: true,
+            fingerprint,
+        };
+        self.upstream.send_telling(request, waiting).await
     }
 
     /// Opens a new session in place of the one with generation `forgotten`, without the client

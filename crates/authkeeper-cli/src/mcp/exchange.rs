@@ -11,11 +11,12 @@ use super::answer::{Failure, Shape, Verdict, attributed, judge, shape};
 use super::carrier::Carrier;
 use super::era::{HEADER_MISMATCH, Refusal};
 use super::headers::{Era, SESSION_ID, era};
+use super::held::telling;
 use super::message::{FromServer, Id, Message};
 use super::session::{Gate, Session};
 use super::sse::Event;
 use super::stream::{EventStream, Unread, message_of, read_bounded};
-use super::upstream::{ResponseBody, UpstreamError};
+use super::upstream::{ResponseBody, UpstreamError, Waiting};
 
 /// Connections that may fail in a row while a stream is resumed.
 const RESUME_ATTEMPTS: u32 = 8;
@@ -80,6 +81,8 @@ pub(super) struct Exchange {
     /// The ids nobody has answered yet.
     waiting: Vec<Id>,
     gate: Option<Gate>,
+    /// Whether it waits for a person, which its client is told and may end.
+    held: Waiting,
     /// The session id that came with the answer to an `initialize`.
     session_id: Option<HeaderValue>,
     opened: Option<Opened>,
@@ -100,6 +103,7 @@ impl Exchange {
             message,
             purpose,
             gate: None,
+            held: Waiting::default(),
             session_id: None,
             opened: None,
             status: StatusCode::OK,
@@ -112,6 +116,11 @@ impl Exchange {
     /// Others wait until this message is through.
     pub(super) fn holding(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
+    }
+
+    /// Says here whether it waits for a person.
+    pub(super) fn telling(self, held: Waiting) -> Self {
+        Self { held, ..self }
     }
 
     /// Carries the message; whatever happens, every id in it gets an answer, or somebody is left to
@@ -163,7 +172,7 @@ impl Exchange {
         } else {
             self.carrier.sessions.current()
         };
-        let response = self.carrier.post(&self.message, &session).await?;
+        let response = self.send(&session).await?;
         let status = response.status();
         self.receive(response).await?;
         let message = self.answer.ok_or(Failure::Unusable {
@@ -197,14 +206,14 @@ impl Exchange {
 
     async fn post(&self) -> Result<Response<ResponseBody>, Failure> {
         let session = self.carrier.sessions.current();
-        let response = self.carrier.post(&self.message, &session).await?;
+        let response = self.send(&session).await?;
         if !self.is_forgotten(&session, response.status()) {
             return Ok(response);
         }
         drop(response);
         self.carrier.renew(session.generation).await?;
         let renewed = self.carrier.sessions.current();
-        Ok(self.carrier.post(&self.message, &renewed).await?)
+        Ok(self.send(&renewed).await?)
     }
 
     /// 2026-07-28, basic/transports/streamable-http, "Client Behavior": the server did nothing but look
@@ -223,6 +232,12 @@ impl Exchange {
         self.waiting = self.message.awaited();
         let response = self.post().await?;
         self.receive(response).await
+    }
+
+    async fn send(&self, session: &Session) -> Result<Response<ResponseBody>, UpstreamError> {
+        let (carrier, message) = (&self.carrier, &self.message);
+        let posted = carrier.post_telling(message, session, &self.held);
+        telling(carrier, message, &self.held, posted).await
     }
 
     /// 2025-11-25, basic/transports, "Session Management" 3: the server did nothing but say so, which is
@@ -409,7 +424,9 @@ impl Exchange {
             };
             sleep(stream.pause()).await;
             let session = self.carrier.sessions.current();
-            match resumed(self.carrier.get(&session, Some(&last_id)).await) {
+            let (carrier, last_id) = (&self.carrier, Some(last_id.as_str()));
+            let asked = carrier.get_telling(&session, last_id, &self.held);
+            match resumed(telling(carrier, &self.message, &self.held, asked).await) {
                 Resumed::Stream(body) => return Ok(body),
                 Resumed::TryAgain if failed < RESUME_ATTEMPTS => {
                     failed += 1;

@@ -36,6 +36,9 @@
 //! | −31004 | `interrupted` | the connection broke before the answer |
 //! | −31005 | `unusable_answer`, `answer_too_large` | not an MCP message |
 //!
+//! While a request waits for a person to sign in ([`held`]), its client gets progress where it asked for it; a cancellation
+//! or the client's end ends the wait at once.
+//!
 //! Tokens are none of its business: an [`Upstream`] injects them and recovers from a 401.
 
 mod answer;
@@ -46,6 +49,7 @@ mod era;
 mod exchange;
 mod framing;
 mod headers;
+mod held;
 mod listen;
 mod message;
 mod object;
@@ -59,4 +63,6 @@ mod upstream;
 
 pub(crate) use ask::{Refused, tools};
 pub(crate) use bridge::{Options, serve};
-pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};
+pub(crate) use upstream::{
+    BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting, WaitsFor,
+};

@@ -1,10 +1,13 @@
 //! The seam to the remote server. Everything about tokens happens on its far side.
 
+use std::{sync::Arc, time::Duration};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use serde_json::Value;
+use tokio::sync::watch;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,6 +24,61 @@ pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) trait Upstream: Send + Sync + 'static {
     async fn send(&self, request: UpstreamRequest)
     -> Result<Response<ResponseBody>, UpstreamError>;
+
+    /// The same, and says through `waiting` whenever the request waits for a person before it is sent.
+    async fn send_telling(
+        &self,
+        request: UpstreamRequest,
+        _waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        self.send(request).await
+    }
+}
+
+/// What a request waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WaitsFor {
+    /// A sentence for a person: for what, and what to do.
+    pub(crate) what: Arc<str>,
+    /// How long it waits at most.
+    pub(crate) limit: Duration,
+}
+
+/// Whether a request waits for a person now, as its carrier says and its client is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting(Arc<watch::Sender<Option<WaitsFor>>>);
+
+/// While this lives the request waits for what was last said.
+pub(crate) struct Held<'a>(&'a Waiting);
+
+impl Held<'_> {
+    pub(crate) fn says(&self, waits_for: WaitsFor) {
+        self.0.0.send_if_modified(|said| {
+            let news = said.as_ref() != Some(&waits_for);
+            *said = Some(waits_for);
+            news
+        });
+    }
+}
+
+impl Waiting {
+    pub(crate) fn begin(&self) -> Held<'_> {
+        Held(self)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<WaitsFor>> {
+        self.0.subscribe()
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_replace(None);
+    }
 }
 
 /// What to send. The URL and the `Authorization` header are the carrier's.

@@ -1,118 +1,121 @@
-//! Telling the owner: the `on_trouble` hook.
+//! Telling the owner: a command (`on_trouble`) and a signed webhook, each once for a trouble, whatever the number of
+//! processes that see it.
+//!
+//! ```text
+//! trouble ─▶ outbox (the webhook's, durable) ─▶ claim (one process of all) ─▶ hook
+//!               └─▶ whoever comes by: one attempt when it is due ─▶ webhook
+//! ```
 
-use std::{io, os::fd::AsFd, process::Stdio, time::Duration};
+mod hook;
+mod outbox;
+mod webhook;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::AsyncWriteExt,
-    process::{Child, Command},
+use std::{path::Path, sync::Arc};
+
+use authkeeper::{clock::Seams, http::Transport, model::TroubleId};
+
+pub(crate) use self::{
+    hook::Hook,
+    webhook::{Webhook, WebhookSettings},
+};
+use self::{
+    outbox::{Outbox, Then},
+    webhook::WebhookError,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The command from the configuration's `on_trouble`. It gets the record as one JSON line on stdin.
-#[derive(Clone, Debug)]
-pub(crate) struct Hook {
-    command: String,
-    patience: Duration,
+/// Who is told of troubles, and how.
+#[derive(Clone, Default)]
+pub(crate) struct Notifier {
+    hook: Option<Hook>,
+    webhook: Option<Arc<(Webhook, Outbox)>>,
 }
 
-/// Why the owner may not have been told.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum HookError {
-    #[error("it can't be started: {0}")]
-    Start(#[source] io::Error),
-    #[error("it took longer than {0:?} and was stopped")]
-    TimedOut(Duration),
-    #[error("it ended with {0}")]
-    Failed(std::process::ExitStatus),
-    #[error("it can't be waited for: {0}")]
-    Wait(#[source] io::Error),
+/// What came of an attempt at the webhook.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Yes,
+    /// It is tried again.
+    NotYet(WebhookError),
+    /// It was tried often enough.
+    Never(WebhookError),
 }
 
-impl Hook {
-    pub(crate) fn new(command: String) -> Self {
-        Self {
-            command,
-            patience: PATIENCE,
-        }
+impl Notifier {
+    pub(crate) fn new(
+        hook: Option<Hook>,
+        webhook: Option<WebhookSettings>,
+        data: &Path,
+        transport: Arc<dyn Transport>,
+    ) -> Self {
+        let outbox = || Outbox::beside(data);
+        let webhook = webhook.map(|set| Arc::new((Webhook::new(set, transport), outbox())));
+        Self { hook, webhook }
     }
 
     #[cfg(test)]
-    pub(crate) fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
-    /// Runs it once, with everything it starts in a process group of its own, so that a timeout ends
-    /// all of it and a terminal's Ctrl-C none.
-    pub(crate) async fn run(&self, record: &str) -> Result<(), HookError> {
-        let mut child = self.start().map_err(HookError::Start)?;
-        let group = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        let told = tokio::time::timeout(self.patience, tell(&mut child, record)).await;
-        if told.is_err()
-            && let Some(group) = group
-        {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        match told {
-            Err(_elapsed) => Err(HookError::TimedOut(self.patience)),
-            Ok(Err(error)) => Err(HookError::Wait(error)),
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(HookError::Failed(status)),
+    pub(crate) fn by_hook(hook: Option<Hook>) -> Self {
+        Self {
+            hook,
+            webhook: None,
         }
     }
 
-    /// The hook is the owner's, not the task's: it gets no handle. Standard output belongs to the
-    /// command that runs.
-    fn start(&self) -> io::Result<Child> {
-        let stderr = io::stderr().as_fd().try_clone_to_owned()?;
-        Command::new("sh")
-            .arg("-c")
-            .arg(&self.command)
-            .env_remove("AUTHKEEPER_TASK")
-            .env_remove("AUTHKEEPER_URL")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::from(stderr))
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-    }
-}
-
-async fn tell(child: &mut Child, record: &str) -> io::Result<std::process::ExitStatus> {
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook need not read what it is told.
-        let _ = stdin.write_all(format!("{record}\n").as_bytes()).await;
-    }
-    child.wait().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_record_comes_on_stdin() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("out");
-        let hook = Hook::new(format!("cat > '{}'", out.display()));
-        hook.run(r#"{"event":"uncertain"}"#).await.unwrap();
-        assert_eq!(
-            std::fs::read_to_string(out).unwrap(),
-            "{\"event\":\"uncertain\"}\n"
-        );
+    /// Whether anybody is to be told.
+    pub(crate) fn is_set(&self) -> bool {
+        self.hook.is_some() || self.webhook.is_some()
     }
 
-    #[tokio::test]
-    async fn a_hook_that_fails_or_hangs_is_an_error() {
-        let failed = Hook::new("exit 3".to_owned()).run("{}").await;
-        assert!(matches!(failed, Err(HookError::Failed(_))), "{failed:?}");
-        let hook =
-            Hook::new("sleep 60 & wait".to_owned()).with_patience(Duration::from_millis(100));
-        assert!(matches!(hook.run("{}").await, Err(HookError::TimedOut(_))));
+    pub(crate) fn hook(&self) -> Option<&Hook> {
+        self.hook.as_ref()
+    }
+
+    pub(crate) fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref().map(|both| &both.0)
+    }
+
+    /// Keeps what the webhook is to be told, before anybody claims the telling: a crash loses nothing then.
+    pub(crate) fn queue(&self, trouble: &TroubleId, record: &str) -> std::io::Result<()> {
+        let Some((_, outbox)) = self.webhook.as_deref() else {
+            return Ok(());
+        };
+        let now = Seams::system().clock.now().wall;
+        outbox.queue(trouble.as_str(), record, now)
+    }
+
+    /// The troubles whose webhook is due, this process's or those of one that is gone.
+    pub(crate) fn due(&self) -> Vec<TroubleId> {
+        let Some((_, outbox)) = self.webhook.as_deref() else {
+            return vec![];
+        };
+        let now = Seams::system().clock.now().wall;
+        outbox.due(now).into_iter().map(TroubleId::new).collect()
+    }
+
+    /// One attempt at one webhook; none if another process is at it, or has been.
+    pub(crate) async fn attempt(&self, trouble: &TroubleId) -> Option<Told> {
+        let (webhook, outbox) = self.webhook.as_deref()?;
+        let message = outbox.take(trouble.as_str())?;
+        let now = || Seams::system().clock.now().wall;
+        let told = match webhook.send(message.id(), message.record(), now()).await {
+            Ok(()) => message.told(now()).map(|()| Told::Yes),
+            Err(error) => message.failed(now()).map(|then| match then {
+                Then::Again => Told::NotYet(error),
+                Then::NoMore => Told::Never(error),
+            }),
+        };
+        told.map_err(|error| tracing::warn!(%error, "the outbox can't be written"))
+            .ok()
+    }
+
+    /// What is queued for a trouble that is over needs to be told nobody.
+    pub(crate) fn drop_queued(&self, trouble: &TroubleId) {
+        let message = self
+            .webhook
+            .as_deref()
+            .and_then(|(_, outbox)| outbox.take(trouble.as_str()));
+        let now = Seams::system().clock.now().wall;
+        if let Some(Err(error)) = message.map(|message| message.told(now)) {
+            tracing::warn!(%error, "the outbox can't be written");
+        }
     }
 }

@@ -8,7 +8,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use authkeeper::near;
+use authkeeper::{http::HttpUrl, near};
 
 use super::parse_duration;
 use crate::{exit::Exit, failure::Failure};
@@ -82,6 +82,19 @@ impl ConfigFile {
             *shown = first_word(shown);
         }
         Ok(command)
+    }
+
+    /// A URL whose path may be a secret: of it only the origin is shown.
+    pub(super) fn url(&mut self, name: &[&str]) -> Result<Option<HttpUrl>, Failure> {
+        let url = self.take(name, None, |text| {
+            // The error would show it.
+            HttpUrl::parse(text)
+                .map_err(|_invalid| "must be an https URL, or http on this machine".to_owned())
+        })?;
+        if let (Some(url), Some(taken)) = (&url, self.taken.last_mut()) {
+            taken.value = Some(format!("{}/…", url.origin()));
+        }
+        Ok(url)
     }
 
     pub(super) fn duration(&mut self, name: &[&str]) -> Result<Option<Duration>, Failure> {

@@ -12,7 +12,7 @@ use std::{
 
 use self::file::ConfigFile;
 pub(crate) use self::file::{Origin, Setting};
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, notify::WebhookSettings};
 use authkeeper::{
     model::ReplayRule,
     refresh::{ProviderHabits, RefreshRules},
@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) runtime: runtime::Settings,
     /// The command that is told of a trouble.
     pub(crate) on_trouble: Option<String>,
+    /// The receiver that is told of a trouble.
+    pub(crate) webhook: Option<WebhookSettings>,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
     /// The configuration file, and whether it is there.
@@ -102,6 +104,7 @@ impl Settings {
         Ok(Self {
             runtime,
             on_trouble: file.command(&["on_trouble"])?,
+            webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
             listed: file.all_taken()?,
             file: (path, there),
@@ -203,6 +206,26 @@ fn read_config(path: &Path, named: bool) -> Result<(ConfigFile, bool), Failure> 
         }
     };
     Ok((ConfigFile::parse(path, &text)?, true))
+}
+
+/// A relative path starts where the configuration is.
+fn webhook(file: &mut ConfigFile, config: &Path) -> Result<Option<WebhookSettings>, Failure> {
+    let url = file.url(&["notify", "webhook", "url"])?;
+    let secret_file = file.text(&["notify", "webhook", "secret_file"])?;
+    match (url, secret_file) {
+        (Some(url), Some(secret)) => {
+            let folder = config.parent().unwrap_or(Path::new(""));
+            let secret_file = folder.join(secret);
+            Ok(Some(WebhookSettings { url, secret_file }))
+        }
+        (None, None) => Ok(None),
+        _ => {
+            let what =
+                "notify.webhook needs both, url and secret_file: what is not signed is not sent";
+            let next = "printf 'whsec_%s' \"$(openssl rand -base64 32)\" > FILE makes a secret";
+            Err(Failure::new(Exit::Config, what, next))
+        }
+    }
 }
 
 fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
@@ -330,6 +353,32 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_is_https_or_here_and_always_signed() {
+        let set = |url: &str| {
+            let text = format!("[notify.webhook]\nurl = \"{url}\"\nsecret_file = \"s\"\n");
+            loaded(&text)
+        };
+        let settings = set("https://hooks.example/T0/s3cret").unwrap();
+        let webhook = settings.webhook.unwrap();
+        assert_eq!(webhook.url.as_str(), "https://hooks.example/T0/s3cret");
+        assert!(webhook.secret_file.is_absolute(), "beside the file");
+        let shown = settings
+            .listed
+            .iter()
+            .find(|s| s.name == "notify.webhook.url");
+        assert_eq!(
+            shown.unwrap().value.as_deref(),
+            Some("https://hooks.example/…")
+        );
+        assert!(set("http://127.0.0.1:9/x").is_ok());
+        for bad in ["http://hooks.example/", "ftp://x", "hooks.example"] {
+            assert_eq!(set(bad).unwrap_err().exit, Exit::Config, "{bad}");
+        }
+        let alone = loaded("[notify.webhook]\nurl = \"https://x.example\"\n").unwrap_err();
+        assert!(alone.next.contains("whsec_"), "{}", alone.next);
+    }
+
+    #[test]
     fn every_value_says_where_it_comes_from() {
         let settings = loaded("on_trouble = \"mail -s secret me\"\n").unwrap();
         let listed = |name: &str| {
@@ -390,6 +439,7 @@ mod tests {
             let rules = rules(&mut file)?;
             file.command(&["on_trouble"])?;
             file.text(&["client_metadata_url"])?;
+            webhook(&mut file, path)?;
             Ok((rules, file.all_taken()?))
         });
         match set {

@@ -20,6 +20,8 @@ pub enum Event {
     RotationFailed,
     /// The provider grants less, or otherwise, than at the sign-in; calls go on.
     AuthorityNarrowed,
+    /// Nothing is wrong: somebody tries how trouble is told.
+    Test,
 }
 
 impl Event {
@@ -32,6 +34,7 @@ impl Event {
             Self::RotationDue => "rotation_due",
             Self::RotationFailed => "rotation_failed",
             Self::AuthorityNarrowed => "authority_narrowed",
+            Self::Test => "test",
         }
     }
 }
@@ -104,6 +107,7 @@ mod tests {
             (Event::Uncertain, "uncertain"),
             (Event::RotationDue, "rotation_due"),
             (Event::RotationFailed, "rotation_failed"),
+            (Event::Test, "test"),
         ] {
             assert_eq!(event.as_str(), word);
             assert_eq!(serde_json::to_value(event).unwrap(), word);

@@ -121,8 +121,8 @@ fn judge(sign_in: &SignIn, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<An
     }
 }
 
-/// A page without anything from the request in it, and without anything from elsewhere.
-fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
+/// A page for a person in a browser, with nothing in it from elsewhere. `text` is HTML.
+pub fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
     let html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
          <title>{title} · authkeeper</title><style>body{{font:18px/1.5 system-ui,sans-serif;max-width:32rem;\

@@ -129,8 +129,8 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
 }
 
 async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
-    let authority = Arc::new(Keeping::new(app.runtime.clone(), app.task().await));
-    let carrier = Arc::new(Carrier::new(authority));
+    let authority = Keeping::new(app.runtime.clone(), app.task().await, app.links());
+    let carrier = Arc::new(Carrier::new(Arc::new(authority)));
     match way_of(connection) {
         Way::Request(probe) => request(&carrier, connection, *probe).await,
         Way::Tools => tools(carrier, connection).await,

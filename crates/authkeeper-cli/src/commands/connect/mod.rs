@@ -6,8 +6,10 @@ mod person;
 
 use authkeeper::{
     catalogue,
+    error::TokenError,
     model::{ConnectionName, GrantType},
     oauth::revoke::Revocation,
+    runtime::Runtime,
     signin::{Again, Way},
 };
 use serde_json::json;
@@ -38,7 +40,7 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     let way = way(&args.sign_in);
     let mut again = Again::new(args.sign_in.patience(way.as_ref()));
     again.way = way;
-    again.extra = extra(app, &name).await?;
+    again.extra = extra(&app.runtime, &name).await?;
     again.callback_port = args.sign_in.callback_port;
     app.signing_in(SignIn::begin(app, &name).await);
     let person = Terminal::new(app);
@@ -47,8 +49,11 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
 }
 
 /// What the connection's provider wants beside the usual in the authorization request.
-async fn extra(app: &App, name: &ConnectionName) -> Result<Vec<(String, String)>, Failure> {
-    let known = app.runtime.status(name).await?.connection.provider;
+pub(crate) async fn extra(
+    runtime: &Runtime,
+    name: &ConnectionName,
+) -> Result<Vec<(String, String)>, TokenError> {
+    let known = runtime.status(name).await?.connection.provider;
     let known = known.and_then(|provider| catalogue::named(&provider));
     let parameters = known.map(|entry| entry.scopes.parameters.clone());
     Ok(parameters.into_iter().flatten().collect())

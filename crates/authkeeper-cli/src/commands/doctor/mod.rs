@@ -158,7 +158,10 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
     let command = settings.on_trouble.as_deref();
     let program = command.and_then(surroundings::program_of);
     let starts = program.map(|program| (program, surroundings::can_start(program, environment)));
-    findings.push(surroundings::hook(command, starts, file));
+    findings.extend(surroundings::webhook(settings.webhook.as_ref()));
+    if command.is_some() || settings.webhook.is_none() {
+        findings.push(surroundings::hook(command, starts, file));
+    }
     findings.push(surroundings::environment(environment));
     findings.push(surroundings::boundary());
     findings

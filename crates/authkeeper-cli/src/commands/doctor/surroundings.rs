@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::finding::Finding;
-use crate::{exit::Exit, settings::Environment};
+use crate::{exit::Exit, notify::WebhookSettings, settings::Environment};
 
 /// Words of the shell itself: no program has to be there for them.
 const SHELL_WORDS: [&str; 17] = [
@@ -65,6 +65,21 @@ pub(super) fn hook(command: Option<&str>, starts: Option<(&str, bool)>, config: 
             "on_trouble is set; what it starts can't be told from outside a shell",
         ),
     }
+}
+
+/// Whether what the webhook is told can be signed.
+pub(super) fn webhook(set: Option<&WebhookSettings>) -> Option<Finding> {
+    Some(match set?.key() {
+        Ok(_) => Finding::ok(
+            "hook",
+            "notify.webhook is set; authkeeper notify test tries it",
+        ),
+        Err(why) => {
+            let what = format!("notify.webhook can't be signed, so nobody will be told: {why}");
+            let mend = "printf 'whsec_%s' \"$(openssl rand -base64 32)\" > FILE, and give it to the receiver";
+            Finding::error("hook", Exit::Config, what, mend)
+        }
+    })
 }
 
 /// A handle keeps a job from tokens only if the job can't read the key.

@@ -21,11 +21,11 @@ use tokio::{
 pub(crate) use self::{
     child::{Forwarder, Ignored},
     verdict::verdict,
-    watch::{Troubles, Watching},
+    watch::{Troubles, Watching, said},
 };
 use crate::{
     carry::Carrier,
-    notify::Hook,
+    notify::Notifier,
     proxy::{Limits, Proxy},
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct RunPlan {
 pub(crate) struct RunSeams {
     pub(crate) carrier: Arc<Carrier>,
     pub(crate) troubles: Arc<dyn Troubles>,
-    pub(crate) hook: Option<Hook>,
+    pub(crate) notifier: Notifier,
     pub(crate) report: Report,
     /// Signals to pass on, from [`Forwarder::install`].
     pub(crate) signals: mpsc::Receiver<rustix::process::Signal>,
@@ -89,7 +89,7 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> 
     let RunSeams {
         carrier,
         troubles,
-        hook,
+        notifier,
         report,
         signals,
     } = seams;
@@ -115,7 +115,7 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> 
     let (stop_proxy, proxy_stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();
     serving.spawn(proxy.serve(async move { drop(proxy_stopped.await) }));
-    let mut watch = watch::Watch::new(troubles, hook, report.clone());
+    let mut watch = watch::Watch::new(troubles, notifier, report.clone());
     let (ended, over) = oneshot::channel::<()>();
     let waiting = async {
         let code = child::wait(child, signals).await;

@@ -9,7 +9,10 @@ use authkeeper::model::{Event, FailedCall, Record, Trouble, TroubleId};
 use rustix::process::Signal;
 
 use super::*;
-use crate::carry::tests::{FakeAuthority, notion};
+use crate::{
+    carry::tests::{FakeAuthority, notion},
+    notify::Hook,
+};
 
 pub(super) fn trouble(id: &str, event: Event, connection: &str) -> Trouble {
     Trouble {
@@ -109,7 +112,7 @@ async fn tried_with(
         RunSeams {
             carrier,
             troubles,
-            hook,
+            notifier: Notifier::by_hook(hook),
             report,
             signals,
         },

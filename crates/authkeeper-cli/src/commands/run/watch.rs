@@ -10,7 +10,7 @@ use authkeeper::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::Report;
-use crate::notify::Hook;
+use crate::notify::{Notifier, Told};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -21,26 +21,33 @@ pub(crate) trait Troubles: Send + Sync + 'static {
     async fn open(&self) -> Result<Vec<Trouble>, StoreError>;
     /// True for exactly one caller, whichever process it is: that one tells the owner.
     async fn claim_notification(&self, id: &TroubleId) -> bool;
+    /// Whether it is not over, as far as can be told.
+    async fn is_open(&self, _id: &TroubleId) -> bool {
+        true
+    }
     /// Of this task.
     async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError>;
 }
 
 pub(super) struct Watch {
     troubles: Arc<dyn Troubles>,
-    hook: Option<Hook>,
+    notifier: Notifier,
     report: Report,
     printed: HashSet<TroubleId>,
     hooks: JoinSet<()>,
+    /// What is told to the webhook: one message after the other.
+    telling: JoinSet<()>,
 }
 
 impl Watch {
-    pub(super) fn new(troubles: Arc<dyn Troubles>, hook: Option<Hook>, report: Report) -> Self {
+    pub(super) fn new(troubles: Arc<dyn Troubles>, notifier: Notifier, report: Report) -> Self {
         Self {
             troubles,
-            hook,
+            notifier,
             report,
             printed: HashSet::new(),
             hooks: JoinSet::new(),
+            telling: JoinSet::new(),
         }
     }
 
@@ -63,6 +70,7 @@ impl Watch {
     pub(super) async fn finish(mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
         let seen = self.last_look().await;
         while self.hooks.join_next().await.is_some() {}
+        while self.telling.join_next().await.is_some() {}
         seen
     }
 
@@ -80,12 +88,14 @@ impl Watch {
 
     async fn look(&mut self) -> Result<Vec<Trouble>, StoreError> {
         while self.hooks.try_join_next().is_some() {}
+        while self.telling.try_join_next().is_some() {}
         let open = self.troubles.open().await?;
         for trouble in &open {
             if self.printed.insert(trouble.id.clone()) {
                 self.tell(trouble).await;
             }
         }
+        self.tell_webhook();
         Ok(open)
     }
 
@@ -94,12 +104,20 @@ impl Watch {
             return;
         };
         self.report.line(&line);
-        let Some(hook) = self.hook.clone() else {
+        if trouble.notified || !self.notifier.is_set() {
             return;
-        };
+        }
+        if let Err(error) = self.notifier.queue(&trouble.id, &line) {
+            self.report.line(&format!(
+                "authkeeper: the webhook can't be kept, the owner may not know: {error}"
+            ));
+        }
         if !self.troubles.claim_notification(&trouble.id).await {
             return;
         }
+        let Some(hook) = self.notifier.hook().cloned() else {
+            return;
+        };
         let report = self.report.clone();
         self.hooks.spawn(async move {
             if let Err(error) = hook.run(&line).await {
@@ -108,6 +126,44 @@ impl Watch {
                 ));
             }
         });
+    }
+
+    /// Tells the webhook what is due, also what a process that is gone has left.
+    fn tell_webhook(&mut self) {
+        if !self.telling.is_empty() {
+            return;
+        }
+        let due = self.notifier.due();
+        if due.is_empty() {
+            return;
+        }
+        let (troubles, notifier, report) = (
+            Arc::clone(&self.troubles),
+            self.notifier.clone(),
+            self.report.clone(),
+        );
+        self.telling.spawn(async move {
+            for id in due {
+                if !troubles.is_open(&id).await {
+                    notifier.drop_queued(&id);
+                } else if let Some(said) = notifier.attempt(&id).await.and_then(said) {
+                    report.line(&said);
+                }
+            }
+        });
+    }
+}
+
+/// What is said of an attempt at the webhook.
+pub(crate) fn said(told: Told) -> Option<String> {
+    match told {
+        Told::Yes => None,
+        Told::NotYet(error) => Some(format!(
+            "authkeeper: the webhook was not told yet, and is tried again: {error}"
+        )),
+        Told::Never(error) => Some(format!(
+            "authkeeper: the webhook was tried for days and never told, the owner may not know: {error}"
+        )),
     }
 }
 
@@ -121,11 +177,11 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    pub(crate) fn start(troubles: Arc<dyn Troubles>, hook: Option<Hook>, report: Report) -> Self {
+    pub(crate) fn start(troubles: Arc<dyn Troubles>, notifier: Notifier, report: Report) -> Self {
         let (over, until) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let mut watch = Watch::new(troubles, hook, report);
+            let mut watch = Watch::new(troubles, notifier, report);
             watch.until(until).await;
             if let Err(error) = watch.finish().await {
                 tracing::warn!(%error, "can't look for trouble");

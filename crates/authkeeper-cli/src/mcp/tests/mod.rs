@@ -3,6 +3,7 @@
 mod ask;
 mod eras;
 mod handshake;
+mod held;
 mod rig;
 mod stateless;
 mod trouble;

@@ -78,7 +78,7 @@ impl Upstream for Server {
     }
 }
 
-type Seen = Arc<Mutex<Vec<Request>>>;
+pub(super) type Seen = Arc<Mutex<Vec<Request>>>;
 
 /// The server alone, with what reaches it.
 pub(super) fn server<F, P>(script: F) -> (Arc<dyn Upstream>, Seen)
@@ -116,7 +116,10 @@ impl Rig {
         F: Fn(&Request) -> P + Send + Sync + 'static,
         P: Future<Output = Reply> + Send + 'static,
     {
-        let (server, seen) = server(script);
+        Self::over(server(script), options)
+    }
+
+    pub(super) fn over((server, seen): (Arc<dyn Upstream>, Seen), options: Options) -> Self {
         let (input, stdin) = tokio::io::duplex(1 << 16);
         let (stdout, output) = tokio::io::duplex(1 << 16);
         let mut bridge = JoinSet::new();

@@ -1,0 +1,166 @@
+//! This process's part in attending to persons: it looks what is over, runs for the lead, and keeps a desk where it won.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_trait::async_trait;
+use authkeeper::{
+    clock::Seams,
+    error::TokenError,
+    model::{ConnectionName, ConnectionState, Record, TroubleId},
+    runtime::{ConnectionStatus, Runtime},
+};
+use tokio::{sync::Mutex, task::JoinSet};
+
+use super::{
+    desk::Desk,
+    is_mended_by_sign_in,
+    lead::{Election, Lead, Links},
+    wait::Mending,
+};
+use crate::{browser, output::Output, settings::Environment};
+
+/// How often it is looked whether anything was written.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Attends to the persons of this process's connections until it is dropped.
+pub(crate) struct Attendant {
+    runtime: Runtime,
+    links: Links,
+    output: Output,
+    /// Where the browser's settings are, if one is to be opened.
+    browser: Option<Environment>,
+    desks: Mutex<HashMap<ConnectionName, Kept>>,
+    /// The last trouble of each connection for which a tab was opened, here or elsewhere.
+    tabs: Mutex<HashMap<ConnectionName, TroubleId>>,
+}
+
+/// A desk of this process.
+struct Kept {
+    link: String,
+    _serving: JoinSet<()>,
+    _lead: Lead,
+}
+
+impl Attendant {
+    pub(crate) fn new(
+        runtime: Runtime,
+        links: Links,
+        output: Output,
+        browser: Option<Environment>,
+    ) -> Self {
+        Self {
+            runtime,
+            links,
+            output,
+            browser,
+            desks: Mutex::default(),
+            tabs: Mutex::default(),
+        }
+    }
+
+    /// The link to the desk, wherever it is. A desk once opened stays: its link is in somebody's mail.
+    async fn link(&self, connection: &ConnectionName) -> Option<String> {
+        let mut desks = self.desks.lock().await;
+        if let Some(kept) = desks.get(connection) {
+            return Some(kept.link.clone());
+        }
+        match self.open(connection).await {
+            Ok(Some(kept)) => {
+                let link = kept.link.clone();
+                desks.insert(connection.clone(), kept);
+                Some(link)
+            }
+            Ok(None) => self.links.link(connection),
+            Err(error) => {
+                tracing::warn!(%error, %connection, "nobody can sign in by a link");
+                None
+            }
+        }
+    }
+
+    async fn open(&self, connection: &ConnectionName) -> std::io::Result<Option<Kept>> {
+        let Election::Won(mut lead, before) = self.links.elect(connection)? else {
+            return Ok(None);
+        };
+        let (runtime, output) = (self.runtime.clone(), self.output);
+        let random = || Seams::system().random_id().chars().take(16).collect();
+        let (desk, door) =
+            Desk::open((runtime, output), connection.clone(), before, random).await?;
+        lead.opens(&door)?;
+        let mut serving = JoinSet::new();
+        serving.spawn(desk.serve());
+        tracing::info!(%connection, "attending to whoever signs in");
+        Ok(Some(Kept {
+            link: door.link(),
+            _serving: serving,
+            _lead: lead,
+        }))
+    }
+
+    /// One tab a trouble, whatever the number of processes.
+    async fn open_tab(&self, environment: &Environment, connection: &ConnectionName, link: &str) {
+        let Ok(status) = self.runtime.status(connection).await else {
+            return;
+        };
+        let mut open = status.troubles.iter();
+        let Some(trouble) = open.find(|trouble| is_mended_by_sign_in(&trouble.record)) else {
+            return;
+        };
+        let mut tabs = self.tabs.lock().await;
+        if tabs.insert(connection.clone(), trouble.id.clone()).as_ref() == Some(&trouble.id) {
+            return;
+        }
+        match self.links.claim_tab(connection, &trouble.id) {
+            Ok(true) => drop(browser::open(environment, link)),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "no tab is opened"),
+        }
+    }
+}
+
+#[async_trait]
+impl Mending for Attendant {
+    async fn invite(&self, connection: &ConnectionName, record: &Record) -> Option<String> {
+        if !is_mended_by_sign_in(record) {
+            return None;
+        }
+        let link = self.link(connection).await?;
+        if let Some(environment) = &self.browser {
+            self.open_tab(environment, connection, &link).await;
+        }
+        Some(link)
+    }
+
+    async fn mended(&self, connection: &ConnectionName, record: &Record) {
+        let same = |other: &Record| other.event == record.event && other.reason == record.reason;
+        until(&self.runtime, connection, |status| is_over(status, same)).await;
+    }
+}
+
+/// Resolves when a connection is so, or gone. What other processes write is seen within 50 ms.
+pub(super) async fn until(
+    runtime: &Runtime,
+    connection: &ConnectionName,
+    so: impl Fn(&ConnectionStatus) -> bool + Send + Sync,
+) {
+    let mut seen = None;
+    loop {
+        let now = runtime.changes().ok();
+        if now.is_none() || now != seen {
+            match runtime.status(connection).await {
+                Ok(status) if so(&status) => return,
+                Err(TokenError::NoSuchConnection { .. }) => return,
+                // What was written is seen, and was something else.
+                Ok(_) => seen = now,
+                Err(error) => tracing::debug!(%error, "can't look at a connection"),
+            }
+        }
+        Seams::system().clock.sleep(LOOK).await;
+    }
+}
+
+/// A trouble is over once calls may go on and it is not told any more.
+pub(super) fn is_over(status: &ConnectionStatus, trouble: impl Fn(&Record) -> bool) -> bool {
+    let told = status.troubles.iter().any(|open| trouble(&open.record));
+    status.state == ConnectionState::Active && !told
+}

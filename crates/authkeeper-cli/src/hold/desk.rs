@@ -1,0 +1,349 @@
+//! The desk: a listener on loopback whose one address is the link that a person gets. A click begins a sign-in and sends
+//! the browser on; the redirect comes back to the listener that the library opens for it.
+
+use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use authkeeper::{
+    http::HttpUrl,
+    model::ConnectionName,
+    oauth::{authorize::RedirectError, loopback::page},
+    runtime::Runtime,
+    secret::SecretString,
+    signin::{Again, Errand, Invitation, Person},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, oneshot},
+    task::JoinSet,
+};
+
+use super::{
+    attendant::{is_over, until},
+    is_mended_by_sign_in,
+    lead::Door,
+};
+use crate::{commands::connect::extra, output::Output};
+
+/// How long one click's sign-in may take.
+const PATIENCE: Duration = Duration::from_mins(15);
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// Browsers open a few connections ahead; nobody needs more.
+const CONNECTIONS: usize = 16;
+
+type Page = Response<Full<Bytes>>;
+
+pub(super) struct Desk {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Runtime,
+    output: Output,
+    connection: ConnectionName,
+    door: Door,
+    /// The sign-in of the last click. The next one ends it: both would want the port that the redirect comes back to.
+    sign_in: Mutex<JoinSet<()>>,
+}
+
+impl Desk {
+    /// At the place of the desk before it, if that is free, so that a link already sent stays good.
+    pub(super) async fn open(
+        (runtime, output): (Runtime, Output),
+        connection: ConnectionName,
+        before: Option<Door>,
+        random: impl Fn() -> String + Send,
+    ) -> std::io::Result<(Self, Door)> {
+        let here = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let again = match &before {
+            Some(door) => here(door.port).await.ok(),
+            None => None,
+        };
+        let (listener, door) = if let (Some(listener), Some(door)) = (again, before) {
+            (listener, door)
+        } else {
+            let listener = here(0).await?;
+            let port = listener.local_addr()?.port();
+            (listener, Door { port, id: random() })
+        };
+        let shared = Arc::new(Shared {
+            runtime,
+            output,
+            connection,
+            door: door.clone(),
+            sign_in: Mutex::default(),
+        });
+        Ok((Self { listener, shared }, door))
+    }
+
+    pub(super) async fn serve(self) {
+        let mut connections = JoinSet::new();
+        loop {
+            let room = connections.len() < CONNECTIONS;
+            tokio::select! {
+                accepted = self.listener.accept(), if room => match accepted {
+                    Ok((socket, _)) => {
+                        connections.spawn(serve(socket, Arc::clone(&self.shared)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "can't accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, shared: Arc<Shared>) {
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(shared.answer(&request.into_parts().0).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the desk broke");
+    }
+}
+
+/// What a request may have. Another `Host` is a page elsewhere that had its name point here (DNS rebinding), and what
+/// only looks ahead (Fetch Metadata, `Sec-Purpose`) is no click.
+fn admit(head: &Parts, door: &Door) -> Result<(), StatusCode> {
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", door.port));
+    if !ours.iter().any(|name| name == host) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    if head.uri.path().strip_prefix('/') != Some(door.id.as_str()) {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    if head.method != Method::GET {
+        return Err(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    if text("sec-purpose").is_some_and(|purpose| purpose.starts_with("prefetch")) {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    Ok(())
+}
+
+impl Shared {
+    async fn answer(&self, head: &Parts) -> Page {
+        if let Err(status) = admit(head, &self.door) {
+            return page(status, "Nothing here", "This is authkeeper's sign-in link.");
+        }
+        let status = self.runtime.status(&self.connection).await;
+        if status.is_ok_and(|status| is_over(&status, is_mended_by_sign_in)) {
+            let text = format!("{} is connected: there is nothing to do.", self.connection);
+            return page(StatusCode::OK, "Signed in", &text);
+        }
+        match self.begin().await {
+            Ok(Where::On(url)) => sent_on(&url),
+            Ok(Where::Code { code, at }) => {
+                let text = format!(
+                    "Open {} and enter the code {}.",
+                    escaped(&at),
+                    escaped(&code)
+                );
+                page(StatusCode::OK, "Enter a code", &text)
+            }
+            Ok(Where::Terminal) => self.in_a_terminal("this sign-in ends with a pasted address"),
+            Err(why) => self.in_a_terminal(&why),
+        }
+    }
+
+    fn in_a_terminal(&self, why: &str) -> Page {
+        let text = format!(
+            "No sign-in was begun: {}. Open the link again, or run in a terminal: \
+             <code>authkeeper reauthorize {}</code>",
+            escaped(why),
+            self.connection
+        );
+        page(StatusCode::BAD_GATEWAY, "Not signed in", &text)
+    }
+
+    /// Begins a sign-in in the place of the one before it.
+    async fn begin(&self) -> Result<Where, String> {
+        let mut sign_in = self.sign_in.lock().await;
+        sign_in.shutdown().await;
+        let (visitor, answered) = Visitor::new();
+        let (runtime, name, output) = (self.runtime.clone(), self.connection.clone(), self.output);
+        sign_in.spawn(async move {
+            let done = tokio::select! {
+                done = Box::pin(signed_in(&runtime, &name, &visitor)) => done,
+                // In another way: what was begun here must not time out later, which would tell against our client.
+                () = until(&runtime, &name, |status| is_over(status, is_mended_by_sign_in)) => Ok(()),
+            };
+            if let Err(why) = done
+                && !visitor.answer(Err(why.clone()))
+            {
+                output.say(&format!(
+                    "authkeeper: nobody is signed in to {name}: {why}; open the link again"
+                ));
+            }
+        });
+        answered
+            .await
+            .unwrap_or_else(|_gone| Err("it ended".to_owned()))
+    }
+}
+
+async fn signed_in(
+    runtime: &Runtime,
+    name: &ConnectionName,
+    visitor: &Visitor,
+) -> Result<(), String> {
+    let mut again = Again::new(PATIENCE);
+    again.extra = extra(runtime, name)
+        .await
+        .map_err(|error| error.to_string())?;
+    let done = runtime.reauthorize(name, again, visitor).await;
+    done.map(drop).map_err(|error| error.to_string())
+}
+
+/// Where the browser goes.
+#[derive(Debug)]
+enum Where {
+    On(SecretString),
+    /// To another device, or another tab, with this.
+    Code {
+        code: String,
+        at: String,
+    },
+    /// Only a terminal can take what comes of it.
+    Terminal,
+}
+
+/// The person behind the browser. They paste nothing.
+struct Visitor(std::sync::Mutex<Option<oneshot::Sender<Result<Where, String>>>>);
+
+impl Visitor {
+    fn new() -> (Self, oneshot::Receiver<Result<Where, String>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(std::sync::Mutex::new(Some(sender))), receiver)
+    }
+
+    /// False if the browser has been answered before.
+    fn answer(&self, answer: Result<Where, String>) -> bool {
+        let mut waiting = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        waiting.take().is_some_and(|to| to.send(answer).is_ok())
+    }
+}
+
+#[async_trait]
+impl Person for Visitor {
+    fn invite(&self, invitation: &Invitation) {
+        let place = match &invitation.task {
+            Errand::Open(url) => Where::On(url.clone()),
+            Errand::Enter {
+                user_code,
+                verification_uri,
+                verification_uri_complete,
+            } => {
+                let complete = verification_uri_complete.as_ref();
+                match complete.filter(|url| HttpUrl::parse(url).is_ok()) {
+                    Some(url) => Where::On(url.clone().into()),
+                    None => Where::Code {
+                        code: user_code.clone(),
+                        at: verification_uri.clone(),
+                    },
+                }
+            }
+            _ => Where::Terminal,
+        };
+        self.answer(Ok(place));
+    }
+
+    async fn paste(&self) -> Option<SecretString> {
+        None
+    }
+
+    fn paste_again(&self, _why: &RedirectError) {}
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the browser that clicked is sent to the provider, and nobody else is told"
+)]
+fn sent_on(url: &SecretString) -> Page {
+    let Ok(location) = HeaderValue::try_from(url.expose().as_str()) else {
+        let text = "The provider's address can't be opened.";
+        return page(StatusCode::BAD_GATEWAY, "Not signed in", text);
+    };
+    let mut response = page(StatusCode::SEE_OTHER, "Going on", "To the provider.");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(method: &str, path: &str, headers: &[(&str, &str)]) -> Option<u16> {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let door = Door {
+            port: 4242,
+            id: "a1b2".to_owned(),
+        };
+        admit(&head, &door).err().map(|status| status.as_u16())
+    }
+
+    #[test]
+    fn only_a_click_on_this_machine_is_answered() {
+        let here = ("host", "127.0.0.1:4242");
+        assert_eq!(admitted("GET", "/a1b2", &[here]), None);
+        assert_eq!(admitted("GET", "/a1b2?from=mail", &[here]), None);
+        assert_eq!(
+            admitted("GET", "/a1b2", &[("host", "localhost:4242")]),
+            None
+        );
+        for (method, path, headers, status) in [
+            ("GET", "/a1b2", vec![("host", "evil.example:4242")], 403),
+            ("GET", "/a1b2", vec![("host", "127.0.0.1:1")], 403),
+            ("GET", "/a1b2", vec![], 403),
+            ("GET", "/", vec![here], 404),
+            ("GET", "/a1b2/", vec![here], 404),
+            ("POST", "/a1b2", vec![here], 405),
+            ("HEAD", "/a1b2", vec![here], 405),
+            (
+                "GET",
+                "/a1b2",
+                vec![here, ("sec-purpose", "prefetch;prerender")],
+                503,
+            ),
+        ] {
+            let got = admitted(method, path, &headers);
+            assert_eq!(got, Some(status), "{method} {path} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_and_no_page() {
+        assert_eq!(escaped("<b>&"), "&lt;b&gt;&amp;");
+    }
+}

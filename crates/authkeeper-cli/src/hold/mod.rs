@@ -1,0 +1,93 @@
+//! Hold: a call that nobody is authorized to make waits while a person signs in, then goes on.
+//!
+//! ```text
+//! Carrier ─▶ Hold ─▶ Mending ─┬─ what is stored: over? (seen within 50 ms, whoever mended it)
+//!                             └─ Attendant ─▶ Lead (an OS lock: one process of all) ─▶ Desk (the link)
+//! ```
+//!
+//! One process of those that hold calls of a connection attends to the person: it listens on loopback, and its address is
+//! the link that the notification carries. Each click begins a sign-in of its own, with a fresh `state` and verifier, and
+//! the browser is sent on to the provider. If that process ends, another takes over, at the same address if it is free.
+
+mod attendant;
+mod desk;
+mod lead;
+mod wait;
+
+pub(crate) use self::{
+    attendant::Attendant,
+    lead::Links,
+    wait::{Hold, Mending},
+};
+use std::sync::Arc;
+
+use authkeeper::{
+    clock::Seams,
+    model::{Event, Record},
+};
+
+use crate::{app::App, args::HoldArgs};
+
+/// What `--hold` asks of a process; nothing without it.
+#[derive(Default)]
+pub(crate) struct Holding {
+    pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) attendant: Option<Arc<Attendant>>,
+}
+
+impl Holding {
+    pub(crate) fn asked(app: &App, args: &HoldArgs) -> Self {
+        let Some(limit) = args.hold else {
+            return Self::default();
+        };
+        let browser = args.open_browser.then(|| app.environment.clone());
+        let attendant = Attendant::new(app.runtime.clone(), app.links(), app.output, browser);
+        let attendant = Arc::new(attendant);
+        let hold = Hold::new(attendant.clone(), Seams::system().clock, limit);
+        Self {
+            hold: Some(Arc::new(hold)),
+            attendant: Some(attendant),
+        }
+    }
+}
+
+/// Whether signing in again is what mends this trouble. Only then somebody is asked to.
+pub(crate) fn is_mended_by_sign_in(record: &Record) -> bool {
+    let sign_in = format!("authkeeper reauthorize {}", record.connection);
+    let lost = matches!(
+        record.event,
+        Event::ReauthorizationRequired | Event::AuthorityLost
+    );
+    record.action == sign_in || (lost && record.action.ends_with(&sign_in))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carry::tests::record;
+
+    #[test]
+    fn nobody_is_asked_to_sign_in_where_that_mends_nothing() {
+        let lost = record(Event::ReauthorizationRequired, "notion");
+        assert!(is_mended_by_sign_in(&lost));
+        let with = |event, action: &str| {
+            let action = action.to_owned();
+            is_mended_by_sign_in(&Record {
+                event,
+                action,
+                ..lost.clone()
+            })
+        };
+        let (authority, narrowed) = (Event::AuthorityLost, Event::AuthorityNarrowed);
+        assert!(with(
+            authority,
+            "sign in as ana: authkeeper reauthorize notion"
+        ));
+        assert!(!with(authority, "sign in: authkeeper reauthorize notion2"));
+        assert!(!with(
+            lost.event,
+            "authkeeper rotate notion --key-file FILE"
+        ));
+        assert!(!with(narrowed, "nothing, or authkeeper reauthorize notion"));
+    }
+}
