@@ -60,6 +60,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "issuer": connection.issuer.as_str(),
         "resource": connection.resource.as_ref().map(authkeeper::model::Resource::as_str),
         "scope": status.scope.as_ref().map(authkeeper::model::Scope::as_str),
+        "wanted_scope": status.wish.as_ref().and_then(|wish| wish.scope.as_ref()).map(authkeeper::model::Scope::as_str),
         "lineage": status.lineage,
         "generation": status.generation,
         "expires_at": status.expires_at,
@@ -87,6 +88,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             ..
         } => Some(again),
         ConnectionState::Active if key_is_refused(status) => Some(again),
+        ConnectionState::Active if status.wish.is_some() => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Suspended {
             reason: SuspendReason::SecondCopy,

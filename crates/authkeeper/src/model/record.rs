@@ -20,6 +20,8 @@ pub enum Event {
     RotationFailed,
     /// The provider grants less, or otherwise, than at the sign-in; calls go on.
     AuthorityNarrowed,
+    /// A call was refused for lack of a scope; other calls go on.
+    ScopeRequired,
 }
 
 impl Event {
@@ -32,6 +34,7 @@ impl Event {
             Self::RotationDue => "rotation_due",
             Self::RotationFailed => "rotation_failed",
             Self::AuthorityNarrowed => "authority_narrowed",
+            Self::ScopeRequired => "scope_required",
         }
     }
 }
@@ -57,6 +60,9 @@ pub struct Record {
     /// When the access token in use ends, if one is still good.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// The scopes that a call was refused for lack of, and that a sign-in is to bring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// What a person does about it.
     pub action: String,
     /// Where, if there is a place.
@@ -104,6 +110,7 @@ mod tests {
             (Event::Uncertain, "uncertain"),
             (Event::RotationDue, "rotation_due"),
             (Event::RotationFailed, "rotation_failed"),
+            (Event::ScopeRequired, "scope_required"),
         ] {
             assert_eq!(event.as_str(), word);
             assert_eq!(serde_json::to_value(event).unwrap(), word);
