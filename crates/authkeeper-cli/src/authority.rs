@@ -128,15 +128,16 @@ impl Authority for Keeping {
         stepped.await.map_err(refusal)
     }
 
-    async fn wants_scopes(&self, connection: &ConnectionName) -> bool {
-        let known = self.wanting().get(connection).copied();
-        match known {
-            Some(wants) => wants,
-            None => self.look_for_scopes(connection).await,
-        }
+    fn wants_scopes(&self, connection: &ConnectionName) -> bool {
+        // Once a process looks at the store.
+        self.wanting().get(connection).copied().unwrap_or(true)
     }
 
     async fn scope_sufficed(&self, connection: &ConnectionName, operation: &str) {
+        let known = self.wanting().contains_key(connection);
+        if !known && !self.look_for_scopes(connection).await {
+            return;
+        }
         let sufficed = self.runtime.scope_sufficed(connection, operation).await;
         if let Err(error) = sufficed {
             tracing::warn!(%error, "can't note that a scope is wanted no more");

@@ -26,9 +26,9 @@ pub(crate) trait Authority: Send + Sync + 'static {
         refusal: &ScopeRefusal,
     ) -> Result<(), CarryRefusal>;
 
-    /// Whether calls of this connection were refused for lack of a scope and have not got through since. Asked after every
-    /// call that got through, so it has to be cheap.
-    async fn wants_scopes(&self, connection: &ConnectionName) -> bool;
+    /// Whether calls of this connection may have been refused for lack of a scope and not have got through since. Asked after
+    /// every call that got through, so it has to be cheap.
+    fn wants_scopes(&self, connection: &ConnectionName) -> bool;
 
     /// A call of this operation got through, while [`Authority::wants_scopes`].
     async fn scope_sufficed(&self, connection: &ConnectionName, operation: &str);

@@ -221,7 +221,7 @@ impl Carrier {
         (outgoing, uri): (&mut Outgoing, &Uri),
     ) {
         self.authority.call_succeeded(connection, fingerprint).await;
-        if self.authority.wants_scopes(connection).await {
+        if self.authority.wants_scopes(connection) {
             let operation = outgoing.operation(uri);
             self.authority.scope_sufficed(connection, &operation).await;
         }

@@ -153,7 +153,7 @@ impl Authority for FakeAuthority {
         more()
     }
 
-    async fn wants_scopes(&self, _connection: &ConnectionName) -> bool {
+    fn wants_scopes(&self, _connection: &ConnectionName) -> bool {
         !self.stepped.lock().unwrap().is_empty()
     }
 

@@ -75,6 +75,11 @@ impl StepUps {
         self.0.is_empty()
     }
 
+    /// Whether this operation was refused and has not got through since.
+    pub fn knows(&self, operation: &str) -> bool {
+        self.0.iter().any(|one| one.operation == operation)
+    }
+
     /// What the next sign-in should ask for; none if nothing.
     pub fn wish(&self) -> Option<Wish> {
         self.wanted().next()?;
@@ -279,6 +284,7 @@ mod tests {
         let (all, _) = StepUps::default().refused(&refusal("a", "x", 1), None);
         let (all, _) = all.refused(&refusal("b", "y", 1), None);
         assert_eq!(all.clone().worked("a").wish().unwrap().scope, asked("y"));
+        assert!(all.knows("a") && !all.knows("c"));
         assert!(all.worked("a").worked("b").is_empty());
     }
 
