@@ -363,7 +363,8 @@ fn chosen(request: &ConnectRequest, found: &Discovered) -> Option<Scope> {
     // Asked for where the server before listed it; this one may not know it.
     if moved && !offered.iter().any(|offered| offered == "offline_access") {
         let rest = scope.iter().filter(|word| *word != "offline_access");
-        return Some(Scope::new(rest.collect::<Vec<_>>().join(" ")));
+        let rest = Scope::new(rest.collect::<Vec<_>>().join(" "));
+        return Some(rest).filter(|scope| !scope.is_empty());
     }
     Some(scope)
 }
