@@ -5,7 +5,8 @@ Strict in its own way: an access token shown after its end takes the refresh tok
 refresh kills the old access token at once. Lifetimes are cut to whole seconds: a token said to
 live 5 s lives between 4 and 5.
 
-Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), EXIT_WITH_STDIN=1.
+Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), REQUIRED (the scopes that every
+call needs, parted by commas; read), EXIT_WITH_STDIN=1.
 The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"mcp":…}.
 
 GET /__ctl/…, answers in JSON:
@@ -114,7 +115,7 @@ def make_provider(base, ledger):
             enabled=True, valid_scopes=["read", "write"], default_scopes=["read"]
         ),
         revocation_options=RevocationOptions(enabled=True),
-        required_scopes=["read"],
+        required_scopes=os.environ.get("REQUIRED", "read").split(","),
     )
 
 

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use authkeeper::{
     clock::Seams,
     error::TokenError,
-    model::{ConnectionName, FailedCall, Generation, Record, TaskId, Trouble, TroubleId},
+    model::{
+        ConnectionName, FailedCall, Generation, Record, ScopeRefusal, TaskId, Trouble, TroubleId,
+    },
     runtime::{Runtime, TokenRequest},
     store::{CarriedCall, StoreError},
 };
@@ -29,6 +31,8 @@ pub(crate) struct Keeping {
     failed: Mutex<HashSet<(String, String)>>,
     /// What failed and could not be noted in the store.
     unnoted: Mutex<HashMap<(String, String), FailedCall>>,
+    /// Whether calls of a connection were refused for lack of a scope, as far as this process has looked.
+    wanting: Mutex<HashMap<ConnectionName, bool>>,
 }
 
 impl Keeping {
@@ -39,6 +43,26 @@ impl Keeping {
             links,
             failed: Mutex::default(),
             unnoted: Mutex::default(),
+            wanting: Mutex::default(),
+        }
+    }
+
+    fn wanting(&self) -> MutexGuard<'_, HashMap<ConnectionName, bool>> {
+        self.wanting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the store says, for the calls to come.
+    async fn look_for_scopes(&self, connection: &ConnectionName) -> bool {
+        match self.runtime.step_ups(connection).await {
+            Ok(step_ups) => {
+                let wants = !step_ups.is_empty();
+                self.wanting().insert(connection.clone(), wants);
+                wants
+            }
+            Err(error) => {
+                tracing::debug!(%error, "can't see which scopes are wanted");
+                false
+            }
         }
     }
 
@@ -91,6 +115,7 @@ impl Authority for Keeping {
             Ok(token) => Ok(CarryToken {
                 secret: token.secret.clone(),
                 generation: token.generation,
+                lineage: token.lineage,
                 url: token.url.clone(),
                 presentation: token.presentation.clone(),
             }),
@@ -104,6 +129,33 @@ impl Authority for Keeping {
                 Err(refusal)
             }
         }
+    }
+
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refused: &ScopeRefusal,
+    ) -> Result<(), CarryRefusal> {
+        self.wanting().insert(connection.clone(), true);
+        let stepped = Box::pin(self.runtime.step_up(connection, refused));
+        stepped.await.map_err(refusal)
+    }
+
+    fn wants_scopes(&self, connection: &ConnectionName) -> bool {
+        // Once a process looks at the store.
+        self.wanting().get(connection).copied().unwrap_or(true)
+    }
+
+    async fn scope_sufficed(&self, connection: &ConnectionName, operation: &str) {
+        let known = self.wanting().contains_key(connection);
+        if !known && !self.look_for_scopes(connection).await {
+            return;
+        }
+        let sufficed = self.runtime.scope_sufficed(connection, operation).await;
+        if let Err(error) = sufficed {
+            tracing::warn!(%error, "can't note that a scope is wanted no more");
+        }
+        self.look_for_scopes(connection).await;
     }
 
     async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
@@ -145,6 +197,8 @@ fn fixed_reason(error: &TokenError) -> &'static str {
         TokenError::ReauthorizationRequired { .. } => "reauthorization_required",
         TokenError::Suspended { .. } => "suspended",
         TokenError::Rejected { .. } => "rejected",
+        TokenError::ScopeMissing { .. } => "insufficient_scope",
+        TokenError::ScopeRefused { .. } => "scope_refused",
         TokenError::Uncertain { .. } => "uncertain",
         TokenError::Unavailable { .. } => "unavailable",
         TokenError::ClientRefused { .. } => "client_refused",
@@ -157,9 +211,10 @@ fn fixed_reason(error: &TokenError) -> &'static str {
 fn refusal(error: TokenError) -> CarryRefusal {
     let reason = fixed_reason(&error);
     match error {
-        TokenError::ReauthorizationRequired { record } | TokenError::Suspended { record, .. } => {
-            CarryRefusal::Authority { record }
-        }
+        TokenError::ReauthorizationRequired { record }
+        | TokenError::Suspended { record, .. }
+        | TokenError::ScopeMissing { record } => CarryRefusal::Authority { record },
+        TokenError::ScopeRefused { record } => CarryRefusal::Permission { record },
         TokenError::Rejected { record } => CarryRefusal::Rejected { record },
         TokenError::NoSuchConnection { .. } => CarryRefusal::NoSuchConnection,
         TokenError::Unavailable { why, retry_after } => CarryRefusal::Unavailable {

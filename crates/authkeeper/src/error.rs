@@ -56,6 +56,18 @@ pub enum TokenError {
         /// The whole record.
         record: Box<Record>,
     },
+    /// A call was refused for lack of a scope, and a sign-in may bring it. Tokens are handed out all the same.
+    #[error("{} needs a person to sign in again: {}", record.connection, record.detail)]
+    ScopeMissing {
+        /// The whole record.
+        record: Box<Record>,
+    },
+    /// A call was refused for lack of a scope that sign-ins have not brought. Tokens are handed out all the same.
+    #[error("{}: {}", record.connection, record.detail)]
+    ScopeRefused {
+        /// The whole record.
+        record: Box<Record>,
+    },
     /// An answer was lost and the access token has ended meanwhile.
     #[error("{}: {} ({})", record.connection, record.detail, record.reason)]
     Uncertain {
@@ -107,13 +119,15 @@ impl TokenError {
         match self {
             Self::NoSuchConnection { .. } => Advice::NotFound,
             Self::ReauthorizationRequired { .. }
+            | Self::ScopeMissing { .. }
             | Self::Suspended {
                 reason: SuspendReason::SecondCopy | SuspendReason::OtherAccount,
                 ..
             } => Advice::Reauthorize,
-            Self::Suspended { .. } | Self::Rejected { .. } | Self::RequestRefused { .. } => {
-                Advice::Permission
-            }
+            Self::Suspended { .. }
+            | Self::Rejected { .. }
+            | Self::ScopeRefused { .. }
+            | Self::RequestRefused { .. } => Advice::Permission,
             Self::Uncertain { .. } | Self::Unavailable { .. } => Advice::Retry,
             Self::ClientRefused { .. } => Advice::Config,
             Self::Store(_) => Advice::Store,
@@ -125,6 +139,8 @@ impl TokenError {
         match self {
             Self::ReauthorizationRequired { record }
             | Self::Rejected { record }
+            | Self::ScopeMissing { record }
+            | Self::ScopeRefused { record }
             | Self::Suspended { record, .. }
             | Self::Uncertain { record, .. } => Some(record),
             _ => None,

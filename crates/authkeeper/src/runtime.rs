@@ -14,8 +14,8 @@ use crate::{
     live::Live,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Event, FailedCall,
-        Generation, Grant, GrantLifecycle, GrantType, Presentation, Resource, Scope, TaskId,
-        Trouble, TroubleId,
+        Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Resource, Scope,
+        TaskId, Trouble, TroubleId, Wish,
     },
     refresh::{
         RefreshRules, Tools, Whose,
@@ -26,6 +26,7 @@ use crate::{
         log::DecisionLog,
         shelf::Shelf,
     },
+    scopes::Turns,
     secret::SecretString,
     store::{
         CarriedCall, StoreError, Use,
@@ -115,6 +116,8 @@ pub struct IssuedToken {
     pub secret: SecretString,
     /// Which generation it is: named when it gets a 401.
     pub generation: Generation,
+    /// Which sign-in it stems from: named when it gets a 403 for lack of a scope.
+    pub lineage: Lineage,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it ends; none if it does not end by itself.
@@ -161,6 +164,8 @@ pub struct ConnectionStatus {
     pub refresh_expires_at: Option<Timestamp>,
     /// What was granted.
     pub scope: Option<Scope>,
+    /// What calls were refused for lack of: the next sign-in asks for it.
+    pub wish: Option<Wish>,
     /// A refresh that somebody is at.
     pub claim: Option<Claim>,
     /// After a lost answer: when the provider is asked again; none where it is not told yet (late in the token's life).
@@ -184,6 +189,7 @@ pub struct Runtime {
     pub(crate) tools: Arc<Tools>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) live: Arc<Live>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -234,6 +240,7 @@ impl Runtime {
         Self {
             flights: Flights::new(Arc::clone(&tools)),
             live: Live::new(Arc::clone(&tools.seams.clock), &*tools.store),
+            turns: Arc::default(),
             tools,
         }
     }
@@ -357,6 +364,7 @@ impl Runtime {
             refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
+            wish: self.tools.store.step_ups(&connection.name).await?.wish(),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
             asked_again_in,
             troubles: troubles.iter().filter(of_this).cloned().collect(),

@@ -86,6 +86,11 @@ impl Runtime {
                 (Verdict::Refuse(refusal), _) => {
                     self.live.let_go(&whose.connection);
                     self.retire_dead(grant, request).await?;
+                    if refusal == Refusal::Rejected
+                        && let Some(moved) = self.moved(connection, grant).await?
+                    {
+                        return Err(moved);
+                    }
                     return Err(self.refused(&whose, grant, refusal).await?);
                 }
                 (Verdict::FallBack, end) => {
@@ -93,7 +98,14 @@ impl Runtime {
                     ended = end;
                 }
                 (Verdict::RefreshFirst(_), Some(end)) => {
-                    return self.without(connection, grant, request, end);
+                    let served = self.without(connection, grant, request, end);
+                    if served.is_err()
+                        && request.ask().rejected.is_some()
+                        && let Some(moved) = self.moved(connection, grant).await?
+                    {
+                        return Err(moved);
+                    }
+                    return served;
                 }
                 (Verdict::RefreshFirst(why), None) => {
                     match self.flights.refresh(&whose, Goal::of(grant), why).await {
@@ -352,6 +364,7 @@ impl Runtime {
         Ok(Arc::new(IssuedToken {
             secret: token.secret.clone(),
             generation: token.generation,
+            lineage: token.lineage,
             issued_at: token.issued.wall,
             expires_at: token.expires_at(),
             scope: token.scope.clone().or_else(|| connection.scope.clone()),

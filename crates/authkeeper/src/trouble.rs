@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::{
     model::{
-        AccessToken, AttemptId, Drift, Event, Grant, GrantType, ReauthorizeReason, Record,
-        SuspendReason, TroubleId, UnknownKind,
+        AccessToken, AttemptId, Drift, Event, Grant, GrantType, ReauthorizeReason, Record, Scope,
+        StepUps, SuspendReason, TroubleId, UnknownKind,
     },
     oauth::classify::Refused,
     refresh::{Tools, Whose},
@@ -60,6 +60,7 @@ pub(crate) fn uncertain_record(
                 .to_owned(),
         since: now,
         expires_at: ends(grant),
+        scope: None,
         action: format!(
             "nothing yet: authkeeper asks again as the provider's rule allows; see authkeeper status {}",
             whose.connection
@@ -86,6 +87,7 @@ pub(crate) fn reauthorize_record(
         detail: reason.sentence().to_owned(),
         since,
         expires_at: ends(grant),
+        scope: None,
         action: mend(whose, grant),
         link: None,
         trace_id: trace_id.to_owned(),
@@ -239,6 +241,85 @@ pub(crate) fn rejected_record(
             trace_id,
         )
     }
+}
+
+/// Calls were refused for lack of a scope, and a sign-in may bring it.
+pub(crate) const SCOPE_WANTED: &str = "insufficient_scope";
+/// Sign-ins have not brought it.
+pub(crate) const SCOPE_REFUSED: &str = "scope_refused";
+
+/// What is wanted now, if anything.
+pub(crate) fn scope_wanted_record(
+    whose: &Whose,
+    grant: &Grant,
+    all: &StepUps,
+    at: (Timestamp, &str),
+) -> Option<Record> {
+    let wish = all.wish()?;
+    let detail = format!("{}; other calls go on", needs(all.wanted()));
+    let scope = wish.scope.map(|scope| scope.as_str().to_owned());
+    Some(scope_record(
+        whose,
+        grant,
+        (SCOPE_WANTED, detail, scope),
+        at,
+    ))
+}
+
+/// What was given up with the tokens of this sign-in, if anything.
+pub(crate) fn scope_refused_record(
+    whose: &Whose,
+    grant: &Grant,
+    all: &StepUps,
+    at: (Timestamp, &str),
+) -> Option<Record> {
+    let scope = all.given_up_scope(grant.lineage)?;
+    let named = scope.as_ref().map_or("it", Scope::as_str).to_owned();
+    let detail = format!(
+        "{}, and signing in again has not brought it; other calls go on",
+        needs(all.given_up(grant.lineage))
+    );
+    let scope = scope.map(|scope| scope.as_str().to_owned());
+    let record = scope_record(whose, grant, (SCOPE_REFUSED, detail, scope), at);
+    let action = format!(
+        "have the provider allow {named} to this account and to client {}, then {}",
+        grant.client_id, record.action
+    );
+    Some(Record { action, ..record })
+}
+
+fn scope_record(
+    whose: &Whose,
+    grant: &Grant,
+    (reason, detail, scope): (&str, String, Option<String>),
+    (now, trace_id): (Timestamp, &str),
+) -> Record {
+    let like = ReauthorizeReason::RefreshRefused;
+    Record {
+        event: Event::ScopeRequired,
+        reason: reason.to_owned(),
+        detail,
+        scope,
+        ..reauthorize_record(whose, grant, like, (now, now), trace_id)
+    }
+}
+
+/// So many operations are named; the scopes of all are in the record.
+const MOST_NAMED: usize = 3;
+
+fn needs<'a>(operations: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let mut said: Vec<String> = operations
+        .map(|(operation, scope)| match scope {
+            Some(scope) => format!("{operation} needs the scope {scope}"),
+            None => format!("{operation} needs a scope that the server does not name"),
+        })
+        .collect();
+    let more = said.len().saturating_sub(MOST_NAMED);
+    said.truncate(MOST_NAMED);
+    if more > 0 {
+        said.push(format!("{more} more need others"));
+    }
+    format!("{}, which was not granted", said.join(", "))
 }
 
 /// The provider refuses our client, or what it asks for; the refresh token is unharmed.

@@ -28,6 +28,9 @@ impl Rows {
         let place = self.place_for(&new);
         self.put_signed_in_client(&new);
         self.pending.remove(&name);
+        if let Some(step_ups) = self.step_ups.remove(&name) {
+            self.step_ups.insert(name.clone(), step_ups.signed_in());
+        }
         self.retire_replaced(&name, &place.id, new.at);
         self.put_connection(&new.connection, &place.id);
         let event = serde_json::json!({
@@ -85,8 +88,12 @@ impl Rows {
         let wanted = &new.connection;
         let known = self.connections.get(&wanted.name);
         let id = known.and_then(|connection| connection.grant.as_ref());
-        let own = id.and_then(|id| Some(&self.grants.get(id)?.grant));
-        let own = own.filter(|grant| {
+        let known = id.and_then(|id| Some(&self.grants.get(id)?.grant));
+        // No number of a connection is given out twice, whatever grant it lives on.
+        let reached = known.map_or((Lineage(0), Generation(0)), |grant| {
+            (grant.lineage, grant.generation)
+        });
+        let own = known.filter(|grant| {
             grant.issuer == wanted.issuer
                 && grant.client_id == wanted.client_id
                 && !is_revoked(grant)
@@ -114,8 +121,8 @@ impl Rows {
             },
             None => Place {
                 id: new.new_grant.clone(),
-                lineage: Lineage(1),
-                generation: Generation(1),
+                lineage: reached.0.max(new.after).next(),
+                generation: reached.1.next(),
                 joins,
             },
         }

@@ -18,8 +18,9 @@ use async_trait::async_trait;
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, Issuer, Moment, Notice,
-        Noticed, Provider, ReauthorizeReason, TaskId, Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Moment,
+        Notice, Noticed, Provider, ReauthorizeReason, Record, StepUps, TaskId, Trouble, TroubleId,
+        UnknownKind,
     },
     secret::SecretString,
     store::{
@@ -417,6 +418,41 @@ impl Store for MemoryStore {
             (kept, new)
         };
         self.write(Write::Other, keep).await
+    }
+
+    async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()> {
+        self.note(|rows| rows.amend_trouble(id, record)).await
+    }
+
+    async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps> {
+        self.read(|rows| rows.step_ups.get(name).cloned().unwrap_or_default())
+    }
+
+    async fn put_step_ups(
+        &self,
+        name: &ConnectionName,
+        seen: &StepUps,
+        new: &StepUps,
+    ) -> Result<bool> {
+        let put = |rows: &mut Rows| {
+            let put = rows.put_step_ups(name, seen, new);
+            (put, put)
+        };
+        self.write(Write::Other, put).await
+    }
+
+    async fn require_sign_in(
+        &self,
+        grant: &GrantId,
+        lineage: Lineage,
+        reason: ReauthorizeReason,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let require = |rows: &mut Rows| {
+            let required = rows.require_sign_in(grant, lineage, (reason, at));
+            (required, required)
+        };
+        self.write(Write::Refuse, require).await
     }
 
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {

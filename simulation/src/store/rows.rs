@@ -9,7 +9,7 @@ use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
         FailedCall, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Noticed, Provider,
-        ReauthorizeReason, SuspendReason, TaskId, Trouble,
+        ReauthorizeReason, Record, StepUps, SuspendReason, TaskId, Trouble, TroubleId,
     },
     secret::SecretString,
     store::{CarriedCall, Committed, History, NewTrouble, PendingSignIn, Refreshed, Spend},
@@ -29,6 +29,7 @@ pub struct Rows {
     pub(super) last_secret: u64,
     pub(super) noticed: Vec<Noticed>,
     pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
+    pub(super) step_ups: BTreeMap<ConnectionName, StepUps>,
     pub(super) troubles: Vec<KeptTrouble>,
     audit: Vec<(Timestamp, serde_json::Value)>,
     pub(super) tasks: Vec<Run>,
@@ -196,6 +197,7 @@ impl Rows {
         self.tell(at, event);
         self.end_troubles(name, at);
         self.pending.remove(name);
+        self.step_ups.remove(name);
         let mut others = self.connections.values();
         if others.any(|other| other.name != *name && other.grant.as_ref() == Some(&id)) {
             // Another connection lives on the same grant.
@@ -229,6 +231,46 @@ impl Rows {
 
     pub(super) fn tell(&mut self, at: Timestamp, record: serde_json::Value) {
         self.audit.push((at, record));
+    }
+
+    pub(super) fn amend_trouble(&mut self, id: &TroubleId, record: &Record) {
+        let open = |kept: &&mut KeptTrouble| kept.trouble.id == *id && kept.ended.is_none();
+        if let Some(kept) = self.troubles.iter_mut().find(open) {
+            kept.trouble.record = record.clone();
+        }
+    }
+
+    pub(super) fn put_step_ups(
+        &mut self,
+        name: &ConnectionName,
+        seen: &StepUps,
+        new: &StepUps,
+    ) -> bool {
+        let known = self.step_ups.get(name).cloned().unwrap_or_default();
+        if known != *seen {
+            return false;
+        }
+        self.step_ups.insert(name.clone(), new.clone());
+        true
+    }
+
+    pub(super) fn require_sign_in(
+        &mut self,
+        grant: &GrantId,
+        lineage: Lineage,
+        (reason, since): (ReauthorizeReason, Timestamp),
+    ) -> bool {
+        let Some(row) = self.grants.get_mut(grant) else {
+            return false;
+        };
+        let grant = &mut row.grant;
+        let may = grant.lineage == lineage
+            && grant.claim.is_none()
+            && grant.lifecycle == GrantLifecycle::Active;
+        if may {
+            grant.lifecycle = GrantLifecycle::ReauthorizationRequired { reason, since };
+        }
+        may
     }
 
     pub(super) fn keep_trouble(&mut self, new: NewTrouble) -> (Trouble, bool) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, Generation, Presentation, Record},
+    model::{ConnectionName, Generation, Lineage, Presentation, Record, ScopeRefusal},
     secret::SecretString,
 };
 
@@ -19,6 +19,20 @@ pub(crate) trait Authority: Send + Sync + 'static {
         rejected: Option<Generation>,
     ) -> Result<CarryToken, CarryRefusal>;
 
+    /// A call was refused for lack of a scope. Done means that it is worth one more try, with the token there is then.
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refusal: &ScopeRefusal,
+    ) -> Result<(), CarryRefusal>;
+
+    /// Whether calls of this connection may have been refused for lack of a scope and not have got through since. Asked after
+    /// every call that got through, so it has to be cheap.
+    fn wants_scopes(&self, connection: &ConnectionName) -> bool;
+
+    /// A call of this operation got through, while [`Authority::wants_scopes`].
+    async fn scope_sufficed(&self, connection: &ConnectionName, operation: &str);
+
     /// A call failed for lack of authority. The fingerprint is a hex digest, never raw content.
     async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str);
 
@@ -31,6 +45,8 @@ pub(crate) trait Authority: Send + Sync + 'static {
 pub(crate) struct CarryToken {
     pub(crate) secret: SecretString,
     pub(crate) generation: Generation,
+    /// Which sign-in it stems from.
+    pub(crate) lineage: Lineage,
     /// The connection's URL, as it was typed. The token goes to its origin and nowhere else.
     pub(crate) url: String,
     /// How it is shown there.
@@ -44,6 +60,8 @@ pub(crate) enum CarryRefusal {
     Authority { record: Box<Record> },
     /// The server refused a token fresh from the provider.
     Rejected { record: Box<Record> },
+    /// The server wants a scope that signing in again has not brought.
+    Permission { record: Box<Record> },
     /// There is no token now, and may be one later.
     Unavailable {
         /// A word, for the run around this process.

@@ -95,6 +95,10 @@ fn worded(error: CarryError, connection: &ConnectionName) -> UpstreamError {
             message: told(&record),
             data: as_object(&record),
         },
+        CarryError::Permission { record } => UpstreamError::Permission {
+            message: told(&record),
+            data: as_object(&record),
+        },
         CarryError::NoSuchConnection => no_such_connection(connection),
         CarryError::Unavailable { message, .. }
         | CarryError::Unreachable { message }

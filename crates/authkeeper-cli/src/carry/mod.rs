@@ -1,4 +1,5 @@
-//! Carries calls to servers with the token injected, and recovers once from a 401.
+//! Carries calls to servers with the token injected, recovers once from a 401, and has more asked for after a 403 that names
+//! a scope.
 //!
 //! ```text
 //! bridge ─ Bound ─┐
@@ -15,13 +16,17 @@ mod bound;
 mod connect;
 mod decide;
 mod headers;
+mod operation;
 mod target;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use authkeeper::model::{ConnectionName, Record};
+use authkeeper::{
+    model::{ConnectionName, MOST_IN_VAIN, Record, Scope, ScopeRefusal},
+    oauth::refusal::{self, Refusal},
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
@@ -89,6 +94,10 @@ pub(crate) enum CarryError {
     Rejected {
         record: Box<Record>,
     },
+    /// The server wants a scope that signing in again has not brought; nothing was done.
+    Permission {
+        record: Box<Record>,
+    },
     /// The provider can't be asked for a token now; nothing was done.
     Unavailable {
         message: String,
@@ -115,6 +124,7 @@ impl From<CarryRefusal> for CarryError {
         match refusal {
             CarryRefusal::Authority { record } => Self::Authority { record },
             CarryRefusal::Rejected { record } => Self::Rejected { record },
+            CarryRefusal::Permission { record } => Self::Permission { record },
             CarryRefusal::Unavailable {
                 message,
                 retry_after,
@@ -220,20 +230,37 @@ impl Carrier {
         } = call;
         let mut outgoing = Outgoing::new(method, headers, body, idempotent);
         let mut token = self.token(connection, None, &fingerprint).await?;
-        let mut retried = false;
+        let (mut retried, mut steps) = (false, 0);
         loop {
             let uri = target.under(&token.url).map_err(CarryError::BadTarget)?;
             let response = self.send(&mut outgoing, &uri, &token).await?;
             let replayable = outgoing.replayable();
-            match decide::after_response(response.status(), token.generation, retried, replayable) {
+            let refused = refusal::of(response.status(), response.headers());
+            match decide::after_response(&refused, token.generation, retried, replayable) {
                 Next::Deliver => {
                     // An error of the server's is an answer, and no recovery of a call that had failed.
                     if response.status() < StatusCode::BAD_REQUEST {
-                        self.authority
-                            .call_succeeded(connection, &fingerprint)
+                        self.succeeded(connection, &fingerprint, (&mut outgoing, &uri))
                             .await;
                     }
                     return Ok(delivered(response));
+                }
+                Next::StepUp => {
+                    let refusal = ScopeRefusal {
+                        operation: outgoing.operation(&uri),
+                        scope: needs(refused),
+                        lineage: token.lineage,
+                    };
+                    self.step_up(connection, &refusal, &fingerprint).await?;
+                    if !replayable || steps == MOST_IN_VAIN {
+                        self.authority
+                            .call_failed(connection, &fingerprint, "insufficient_scope")
+                            .await;
+                        return Ok(delivered(response));
+                    }
+                    steps += 1;
+                    drop(response);
+                    token = self.token(connection, None, &fingerprint).await?;
                 }
                 Next::Retry { rejected } => {
                     drop(response);
@@ -250,6 +277,31 @@ impl Carrier {
                 }
             }
         }
+    }
+
+    /// What had failed before, or was refused, is over.
+    async fn succeeded(
+        &self,
+        connection: &ConnectionName,
+        fingerprint: &str,
+        (outgoing, uri): (&mut Outgoing, &Uri),
+    ) {
+        self.authority.call_succeeded(connection, fingerprint).await;
+        if self.authority.wants_scopes(connection) {
+            let operation = outgoing.operation(uri);
+            self.authority.scope_sufficed(connection, &operation).await;
+        }
+    }
+
+    /// A token that does not reach far enough: more is asked for, or the call fails.
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refusal: &ScopeRefusal,
+        fingerprint: &str,
+    ) -> Result<(), CarryError> {
+        let stepped = self.authority.step_up(connection, refusal).await;
+        self.noting(connection, fingerprint, stepped).await
     }
 
     /// A 401 that stays: the authority hears of it, and says whether a fresh token was refused.
@@ -276,12 +328,25 @@ impl Carrier {
         rejected: Option<authkeeper::model::Generation>,
         fingerprint: &str,
     ) -> Result<CarryToken, CarryError> {
-        let refusal = match self.authority.token(connection, rejected).await {
-            Ok(token) => return Ok(token),
+        let token = self.authority.token(connection, rejected).await;
+        self.noting(connection, fingerprint, token).await
+    }
+
+    /// A refusal is a call that failed.
+    async fn noting<T>(
+        &self,
+        connection: &ConnectionName,
+        fingerprint: &str,
+        outcome: Result<T, CarryRefusal>,
+    ) -> Result<T, CarryError> {
+        let refusal = match outcome {
+            Ok(done) => return Ok(done),
             Err(refusal) => refusal,
         };
         let reason = match &refusal {
-            CarryRefusal::Authority { record } => record.reason.as_str(),
+            CarryRefusal::Authority { record } | CarryRefusal::Permission { record } => {
+                record.reason.as_str()
+            }
             CarryRefusal::Rejected { .. } => "rejected",
             CarryRefusal::NoSuchConnection => "no_such_connection",
             CarryRefusal::Unavailable { reason, .. } | CarryRefusal::Fault { reason, .. } => reason,
@@ -344,6 +409,13 @@ fn shown(token: &CarryToken) -> Result<(HeaderName, HeaderValue), CarryError> {
     Ok((name, value))
 }
 
+fn needs(refusal: Refusal) -> Option<Scope> {
+    match refusal {
+        Refusal::Scope { needs } => needs,
+        _ => None,
+    }
+}
+
 /// An error with its causes: hyper keeps what matters in the last one. Neither holds headers or bodies.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -380,6 +452,15 @@ impl Outgoing {
             body: Some(body),
             idempotent,
         }
+    }
+
+    /// In words, for counting and telling.
+    fn operation(&self, uri: &Uri) -> String {
+        let body = match &self.body {
+            Some(CallBody::Whole(bytes)) => Some(bytes),
+            _ => None,
+        };
+        operation::operation(&self.method, uri, body)
     }
 
     fn replayable(&self) -> bool {

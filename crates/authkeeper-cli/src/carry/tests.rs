@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkeeper::model::{Event, Generation, Presentation};
+use authkeeper::model::{Event, Generation, Lineage, Presentation};
 use http::request::Parts;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,7 @@ pub(crate) fn record(event: Event, connection: &str) -> Record {
         detail: "the provider refused the refresh token".to_owned(),
         since: ts,
         expires_at: None,
+        scope: None,
         action: format!("authkeeper reauthorize {connection}"),
         link: None,
         trace_id: "0".repeat(32),
@@ -48,6 +49,10 @@ pub(crate) struct FakeAuthority {
     pub(crate) asked: Mutex<Vec<Option<u64>>>,
     pub(crate) failed: Mutex<Vec<(String, String)>>,
     pub(crate) succeeded: Mutex<Vec<String>>,
+    /// What comes of asking for more: none refuses.
+    more: Option<fn() -> Result<(), CarryRefusal>>,
+    pub(crate) stepped: Mutex<Vec<ScopeRefusal>>,
+    pub(crate) sufficed: Mutex<Vec<String>>,
 }
 
 impl FakeAuthority {
@@ -72,6 +77,13 @@ impl FakeAuthority {
         Arc::new(made)
     }
 
+    /// Asking for more ends so; each time that it is done there is a newer token.
+    fn stepping(url: &str, more: fn() -> Result<(), CarryRefusal>) -> Arc<Self> {
+        let mut made = Self::made(url, 1, false);
+        made.more = Some(more);
+        Arc::new(made)
+    }
+
     fn made(url: &str, last: u64, dead: bool) -> Self {
         Self {
             url: url.to_owned(),
@@ -83,6 +95,9 @@ impl FakeAuthority {
             asked: Mutex::default(),
             failed: Mutex::default(),
             succeeded: Mutex::default(),
+            more: None,
+            stepped: Mutex::default(),
+            sufficed: Mutex::default(),
         }
     }
 }
@@ -118,9 +133,32 @@ impl Authority for FakeAuthority {
         Ok(CarryToken {
             secret,
             generation,
+            lineage: Lineage(generation.0),
             url: self.url.clone(),
             presentation: self.presentation.clone(),
         })
+    }
+
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refusal: &ScopeRefusal,
+    ) -> Result<(), CarryRefusal> {
+        self.stepped.lock().unwrap().push(refusal.clone());
+        let Some(more) = self.more else {
+            let record = Box::new(record(Event::ScopeRequired, connection.as_str()));
+            return Err(CarryRefusal::Authority { record });
+        };
+        self.current.fetch_add(1, Ordering::SeqCst);
+        more()
+    }
+
+    fn wants_scopes(&self, _connection: &ConnectionName) -> bool {
+        !self.stepped.lock().unwrap().is_empty()
+    }
+
+    async fn scope_sufficed(&self, _connection: &ConnectionName, operation: &str) {
+        self.sufficed.lock().unwrap().push(operation.to_owned());
     }
 
     async fn call_failed(&self, _connection: &ConnectionName, fingerprint: &str, reason: &str) {
@@ -321,6 +359,107 @@ async fn neither_a_403_nor_a_redirect_is_acted_on() {
         assert_eq!(server.heads.lock().unwrap().len(), 1);
         assert_eq!(authority.succeeded.lock().unwrap().len(), recovered);
     }
+}
+
+/// 403 for every token but this one.
+async fn wanting(token: &'static str) -> Server {
+    Server::start(move |head, body| async move {
+        let _ = body.collect().await;
+        if head.headers["authorization"] == format!("Bearer {token}") {
+            return status(200);
+        }
+        let mut response = status(403);
+        let challenge = r#"Bearer error="insufficient_scope", scope="files:write""#;
+        let headers = response.headers_mut();
+        headers.insert("www-authenticate", challenge.parse().unwrap());
+        response
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_403_for_a_scope_is_refused_with_what_it_needs() {
+    let server = wanting("none").await;
+    let authority = FakeAuthority::new(&server.url, 1);
+    let refused = carried(&authority, kept()).await;
+    assert!(
+        matches!(refused, Err(CarryError::Authority { .. })),
+        "{refused:?}"
+    );
+    let asked = ScopeRefusal {
+        operation: "POST /v1".to_owned(),
+        scope: Some(Scope::new("files:write")),
+        lineage: Lineage(1),
+    };
+    assert_eq!(*authority.stepped.lock().unwrap(), [asked]);
+    assert_eq!(
+        *authority.asked.lock().unwrap(),
+        [None],
+        "nothing is refreshed"
+    );
+    assert_eq!(server.authorizations().len(), 1);
+    assert_eq!(authority.failed.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_scope_that_came_is_tried_and_then_it_is_wanted_no_more() {
+    let server = wanting("tok-2").await;
+    let authority = FakeAuthority::stepping(&server.url, || Ok(()));
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 200);
+    assert_eq!(server.authorizations(), ["Bearer tok-1", "Bearer tok-2"]);
+    assert_eq!(*authority.sufficed.lock().unwrap(), ["POST /v1"]);
+    assert!(authority.failed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_always_wants_more_is_not_asked_for_ever() {
+    let server = wanting("none").await;
+    let authority = FakeAuthority::stepping(&server.url, || Ok(()));
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 403);
+    assert_eq!(server.authorizations().len(), 4);
+    assert_eq!(authority.failed.lock().unwrap().len(), 1);
+    assert!(authority.sufficed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_gone_is_not_sent_again_with_more() {
+    let server = wanting("tok-2").await;
+    let authority = FakeAuthority::stepping(&server.url, || Ok(()));
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 403);
+    assert_eq!(server.authorizations().len(), 1);
+    let failed = authority.failed.lock().unwrap().clone();
+    assert_eq!(failed, [("f1".to_owned(), "insufficient_scope".to_owned())]);
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_nobody_can_mend_is_told_as_that() {
+    let server = wanting("none").await;
+    let authority = FakeAuthority::stepping(&server.url, || {
+        let mut record = record(Event::ScopeRequired, "notion");
+        "scope_refused".clone_into(&mut record.reason);
+        Err(CarryRefusal::Permission {
+            record: Box::new(record),
+        })
+    });
+    let bound = Bound::new(Arc::new(Carrier::new(authority.clone())), notion());
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send"}}"#;
+    let request = UpstreamRequest {
+        method: Method::POST,
+        headers: HeaderMap::new(),
+        body: Bytes::from(body),
+        idempotent: false,
+        fingerprint: "tools/call".to_owned(),
+    };
+    let Err(UpstreamError::Permission { data, .. }) = bound.send(request).await else {
+        panic!("carried without the scope");
+    };
+    assert_eq!(data["reason"], "scope_refused");
+    assert_eq!(
+        authority.stepped.lock().unwrap()[0].operation,
+        "tools/call send"
+    );
+    assert_eq!(authority.failed.lock().unwrap()[0].1, "scope_refused");
 }
 
 #[tokio::test]

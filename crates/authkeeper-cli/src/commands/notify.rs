@@ -67,6 +67,7 @@ fn record(app: &App) -> Record {
         connection: "none".to_owned(),
         principal: PrincipalId::local_user().to_string(),
         task: None,
+        scope: None,
         reason: "test".to_owned(),
         detail: "authkeeper notify test: nothing is wrong, this is how trouble would be told"
             .to_owned(),

@@ -60,6 +60,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "issuer": connection.issuer.as_str(),
         "resource": connection.resource.as_ref().map(authkeeper::model::Resource::as_str),
         "scope": status.scope.as_ref().map(authkeeper::model::Scope::as_str),
+        "wanted_scope": status.wish.as_ref().and_then(|wish| wish.scope.as_ref()).map(authkeeper::model::Scope::as_str),
         "lineage": status.lineage,
         "generation": status.generation,
         "expires_at": status.expires_at,
@@ -87,6 +88,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             ..
         } => Some(again),
         ConnectionState::Active if key_is_refused(status) => Some(again),
+        ConnectionState::Active if status.wish.is_some() => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Suspended {
             reason: SuspendReason::SecondCopy,
@@ -221,6 +223,13 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     ]
 }
 
+/// A scope that sign-ins have not brought: somebody has to allow it first.
+fn not_for_a_sign_in(status: &ConnectionStatus) -> Option<&str> {
+    let mut records = status.troubles.iter().map(|trouble| &trouble.record);
+    let refused = records.find(|record| record.event == Event::ScopeRequired)?;
+    Some(&refused.action)
+}
+
 /// A key does not change its state by being refused: the server may take it again. Until then it is said.
 fn key_is_refused(status: &ConnectionStatus) -> bool {
     let mut troubles = status.troubles.iter();
@@ -264,6 +273,8 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
             _ => "sign in again",
         };
         lines.push(format!("  {principal} must {must}: {action}"));
+    } else if let Some(action) = not_for_a_sign_in(status) {
+        lines.push(format!("  {action}"));
     } else if status.is_uncertain() {
         lines.push(match status.asked_again_in {
             Some(wait) if wait.is_zero() => {

@@ -219,6 +219,7 @@ fn done(facts: &Facts, trouble: &Trouble) -> String {
         }
         Event::RotationDue => "authkeeper goes on using the key",
         Event::AuthorityNarrowed => "authkeeper goes on with what is granted",
+        Event::ScopeRequired => "authkeeper did not carry that call out, and goes on with others",
         _ => "authkeeper left the grant as it is and did not try again and again",
     };
     let told = if trouble.told {
@@ -237,6 +238,9 @@ fn meaning(facts: &Facts, trouble: &Trouble) -> String {
             span(left)
         ),
         (Event::RotationDue, _) => "Calls still work.".to_owned(),
+        (Event::ScopeRequired, _) => {
+            "Calls that need no more than was granted still work.".to_owned()
+        }
         (Event::AuthorityNarrowed, _) => {
             "Calls still work as far as what is left allows; others get 403.".to_owned()
         }
@@ -320,6 +324,7 @@ mod tests {
             detail: "the provider refused the refresh token".to_owned(),
             since: at(100),
             expires_at: None,
+            scope: None,
             action: "authkeeper reauthorize notion".to_owned(),
             link: None,
             trace_id: "t".to_owned(),
@@ -380,6 +385,22 @@ mod tests {
         let mut ended = facts(Some(trouble(Event::ReauthorizationRequired, None)));
         ended.left = Some(0);
         assert!(paragraph(&ended).contains("every call fails until somebody acts"));
+    }
+
+    #[test]
+    fn a_missing_scope_is_told_with_what_still_works() {
+        let mut wanted = trouble(Event::ScopeRequired, None);
+        "insufficient_scope".clone_into(&mut wanted.record.reason);
+        wanted.attempt = None;
+        let said = paragraph(&facts(Some(wanted)));
+        for part in [
+            "(insufficient_scope)",
+            "did not carry that call out, and goes on with others; the owner was told",
+            "need no more than was granted still work",
+            "What to do: authkeeper reauthorize notion",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 
     #[test]

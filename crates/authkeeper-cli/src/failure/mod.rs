@@ -181,7 +181,9 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
         }
         (_, Advice::Retry) => (Exit::Unavailable, LATER.to_owned()),
         (_, Advice::Reauthorize) => (Exit::Person, action()),
-        (TokenError::Rejected { .. }, _) => (Exit::Permission, action()),
+        (TokenError::Rejected { .. } | TokenError::ScopeRefused { .. }, _) => {
+            (Exit::Permission, action())
+        }
         (_, Advice::Permission) => {
             (Exit::Permission, "check at the provider what this account and client may do".to_owned())
         }

@@ -45,9 +45,12 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Usage,
             format!("choose another name, or authkeeper disconnect {name} first"),
         ),
-        ConnectError::IssuerChanged { .. } => own(
-            Exit::Data,
-            "do not go on unless the provider announced it; then authkeeper disconnect and connect again",
+        ConnectError::IssuerChanged { url, now, .. } => (
+            Exit::Config,
+            format!(
+                "if the server's operator announced it, register a client at {now}, then authkeeper connect NAME {url} \
+                 --client-id ID [--client-secret-file FILE]; else do not go on"
+            ),
         ),
         ConnectError::Discovery(error) => discovery_advice(error),
         ConnectError::Registration(error) => registration_advice(error),
@@ -75,6 +78,9 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Person,
             "run the same command again, and finish the sign-in without a pause",
         ),
+        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_scope" => {
+            own(Exit::Permission, NO_SUCH_SCOPE)
+        }
         ConnectError::CodeRefused { .. } => own(
             Exit::Permission,
             "check the client's id, secret and redirect URI at the provider",
@@ -110,6 +116,8 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
 
 const IN_BETWEEN: &str =
     "a proxy or firewall may stand in between; check the URL, then run the same command again";
+const NO_SUCH_SCOPE: &str = "the provider does not give a scope that was asked for; if a call had been refused for lack \
+                             of it, the same command asks without it now";
 const ALLOW: &str = "run the same command again and allow access; nothing was changed";
 
 /// What to do about a key or a secret.
@@ -160,6 +168,9 @@ fn redirect_advice(error: &RedirectError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
         RedirectError::Denied => own(Exit::Person, ALLOW),
+        RedirectError::Refused(said) if said.starts_with("invalid_scope") => {
+            own(Exit::Permission, NO_SUCH_SCOPE)
+        }
         RedirectError::Refused(_) => own(
             Exit::Person,
             "the provider's own page says more; then run the same command again",

@@ -166,6 +166,13 @@ fn upstream_error(error: &UpstreamError) -> (i32, String, Value) {
             ),
             with_facts(data, "rejected", "no"),
         ),
+        UpstreamError::Permission { message, data } => (
+            REJECTED,
+            format!(
+                "The server does not allow this call to this authorization, and signing in again has not changed that. Nothing was done. Do not report success, and do not make this call again. {message}"
+            ),
+            with_facts(data, "permission", "no"),
+        ),
         UpstreamError::Unavailable { message } => (
             UNAVAILABLE,
             format!(

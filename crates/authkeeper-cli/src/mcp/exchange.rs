@@ -460,7 +460,9 @@ fn resumed(result: Result<Response<ResponseBody>, UpstreamError>) -> Resumed {
             message_for_model,
             data,
         }),
-        Err(UpstreamError::Rejected { message, data }) => Resumed::No(Failure::AuthorityLost {
+        Err(
+            UpstreamError::Rejected { message, data } | UpstreamError::Permission { message, data },
+        ) => Resumed::No(Failure::AuthorityLost {
             message_for_model: message,
             data,
         }),

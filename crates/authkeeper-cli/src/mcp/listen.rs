@@ -73,7 +73,9 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>
         Ok(response) if response.status() == StatusCode::NOT_FOUND && session.id.is_some() => {
             Next::Renew
         }
-        Ok(_) | Err(UpstreamError::Rejected { .. }) => Next::Stop,
+        Ok(_) | Err(UpstreamError::Rejected { .. } | UpstreamError::Permission { .. }) => {
+            Next::Stop
+        }
         Err(UpstreamError::Authority { .. }) => Next::Wait(WITHOUT_AUTHORITY),
         Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
             Next::Wait(Duration::ZERO)

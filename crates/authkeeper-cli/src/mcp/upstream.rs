@@ -111,6 +111,9 @@ pub(crate) enum UpstreamError {
     /// The server refused a token fresh from the provider, so refreshing again cannot help.
     #[error("the server refuses a fresh token: {message}")]
     Rejected { message: String, data: Value },
+    /// The server wants a scope that signing in again has not brought: nothing was done, other calls work.
+    #[error("the server does not allow this: {message}")]
+    Permission { message: String, data: Value },
     /// Provider or network: nothing was sent, try later.
     #[error("unavailable: {message}")]
     Unavailable { message: String },

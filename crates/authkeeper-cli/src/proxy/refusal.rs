@@ -94,9 +94,11 @@ impl Refusal {
 
     fn record(&self) -> Option<&Record> {
         match self {
-            Self::Carry(CarryError::Authority { record } | CarryError::Rejected { record }) => {
-                Some(record)
-            }
+            Self::Carry(
+                CarryError::Authority { record }
+                | CarryError::Rejected { record }
+                | CarryError::Permission { record },
+            ) => Some(record),
             _ => None,
         }
     }
@@ -117,6 +119,7 @@ fn carry_kind(error: &CarryError) -> (StatusCode, &'static str) {
     match error {
         CarryError::Authority { .. } => (StatusCode::FORBIDDEN, "authorization_missing"),
         CarryError::Rejected { .. } => (StatusCode::FORBIDDEN, "token_rejected"),
+        CarryError::Permission { .. } => (StatusCode::FORBIDDEN, "scope_refused"),
         CarryError::NoSuchConnection => (StatusCode::FORBIDDEN, "no_such_connection"),
         CarryError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"),
         CarryError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "server_unreachable"),
@@ -128,9 +131,9 @@ fn carry_kind(error: &CarryError) -> (StatusCode, &'static str) {
 
 fn carry_message(error: &CarryError) -> String {
     match error {
-        CarryError::Authority { record } | CarryError::Rejected { record } => {
-            crate::carry::told(record)
-        }
+        CarryError::Authority { record }
+        | CarryError::Rejected { record }
+        | CarryError::Permission { record } => crate::carry::told(record),
         CarryError::NoSuchConnection => {
             "this connection is not there any more; a person must run `authkeeper connect`"
                 .to_owned()

@@ -167,10 +167,12 @@ pub enum ReauthorizeReason {
     KeyRefused,
     /// The token endpoint refused three times in a row and never said why.
     RefusedWithoutCode,
+    /// The resource takes tokens of another authorization server now.
+    AuthorizationServerChanged,
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
@@ -178,6 +180,7 @@ impl ReauthorizeReason {
         Self::RefreshExpired,
         Self::KeyRefused,
         Self::RefusedWithoutCode,
+        Self::AuthorizationServerChanged,
     ];
 
     /// The fixed word stored and shown.
@@ -190,6 +193,7 @@ impl ReauthorizeReason {
             Self::RefreshExpired => "refresh_expired",
             Self::KeyRefused => "key_refused",
             Self::RefusedWithoutCode => "refused_without_code",
+            Self::AuthorizationServerChanged => "authorization_server_changed",
         }
     }
 
@@ -215,6 +219,9 @@ impl ReauthorizeReason {
             Self::KeyRefused => "the server refused the API key",
             Self::RefusedWithoutCode => {
                 "the provider refused the refresh token three times in a row without saying why"
+            }
+            Self::AuthorizationServerChanged => {
+                "the server refuses the token, and names another authorization server than the one that issued it"
             }
         }
     }
@@ -295,6 +302,7 @@ mod tests {
             "refresh_expired",
             "key_refused",
             "refused_without_code",
+            "authorization_server_changed",
         ];
         let all = ReauthorizeReason::ALL;
         assert_eq!(all.map(ReauthorizeReason::as_str), reasons);
@@ -337,7 +345,7 @@ mod tests {
             .into_iter()
             .chain(suspended.map(SuspendReason::sentence));
         let sentences: std::collections::BTreeSet<&str> = all.collect();
-        assert_eq!(sentences.len(), 9);
+        assert_eq!(sentences.len(), 10);
         assert!(sentences.iter().all(|sentence| sentence.contains(' ')));
     }
 

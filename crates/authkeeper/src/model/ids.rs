@@ -98,6 +98,23 @@ impl Scope {
             .all(|wanted| self.iter().any(|have| have == wanted))
     }
 
+    /// These, then those of `other` that are not among them. What stands here stays byte for byte.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut all = self.0.clone();
+        for scope in other.iter() {
+            if !Self::new(all.as_str()).iter().any(|have| have == scope) {
+                let gap = if all.is_empty() || all.ends_with(' ') {
+                    ""
+                } else {
+                    " "
+                };
+                all = format!("{all}{gap}{scope}");
+            }
+        }
+        Self(all)
+    }
+
     /// Whether there is no scope at all.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
@@ -197,6 +214,20 @@ mod tests {
         assert!(granted.covers(&Scope::new("offline_access read")));
         assert!(!granted.covers(&Scope::new("admin")));
         assert!(granted.covers(&Scope::new("")));
+    }
+
+    #[test]
+    fn a_union_keeps_what_was_first_as_it_was() {
+        let union = |one: &str, other: &str| Scope::new(one).union(&Scope::new(other)).0;
+        for (one, other, both) in [
+            ("read", "write", "read write"),
+            ("read  write", "write admin read", "read  write admin"),
+            ("", "write write", "write"),
+            ("read ", "Read", "read Read"),
+            ("b a", "", "b a"),
+        ] {
+            assert_eq!(union(one, other), both);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod mandate;
 mod notice;
 mod provider;
 mod record;
+mod step_up;
 mod time;
 mod token;
 
@@ -30,6 +31,7 @@ pub use self::{
         RegistrationSource, ReplayRule, ServerMetadata,
     },
     record::{Event, FailedCall, Record, Trouble},
+    step_up::{MOST_IN_VAIN, ScopeRefusal, Step, StepUps, Wish},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
 };

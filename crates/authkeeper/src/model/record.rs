@@ -22,6 +22,8 @@ pub enum Event {
     AuthorityNarrowed,
     /// Nothing is wrong: somebody tries how trouble is told.
     Test,
+    /// A call was refused for lack of a scope; other calls go on.
+    ScopeRequired,
 }
 
 impl Event {
@@ -35,6 +37,7 @@ impl Event {
             Self::RotationFailed => "rotation_failed",
             Self::AuthorityNarrowed => "authority_narrowed",
             Self::Test => "test",
+            Self::ScopeRequired => "scope_required",
         }
     }
 }
@@ -60,6 +63,9 @@ pub struct Record {
     /// When the access token in use ends, if one is still good.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// The scopes that a call was refused for lack of, and that a sign-in is to bring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// What a person does about it.
     pub action: String,
     /// Where, if there is a place.
@@ -108,6 +114,7 @@ mod tests {
             (Event::RotationDue, "rotation_due"),
             (Event::RotationFailed, "rotation_failed"),
             (Event::Test, "test"),
+            (Event::ScopeRequired, "scope_required"),
         ] {
             assert_eq!(event.as_str(), word);
             assert_eq!(serde_json::to_value(event).unwrap(), word);

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
-/// What a `Bearer` challenge says.
+/// What a `Bearer` challenge says, or another that says the same things.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BearerChallenge {
     /// `error`: `invalid_token`, `insufficient_scope`, …
@@ -17,15 +17,21 @@ pub struct BearerChallenge {
 
 /// The first `Bearer` challenge among the headers, if there is one.
 pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
-    headers
-        .get_all(WWW_AUTHENTICATE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .find_map(parse)
+    let mut all = all(headers).into_iter();
+    all.find_map(|(scheme, challenge)| (scheme == "bearer").then_some(challenge))
 }
 
-fn parse(value: &str) -> Option<BearerChallenge> {
-    let params = bearer_params(value)?;
+/// Every challenge among the headers, in their order, with its scheme in lower case. A header may list several.
+pub fn all(headers: &HeaderMap) -> Vec<(String, BearerChallenge)> {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(schemes)
+        .map(|(scheme, params)| (scheme, said(params)))
+        .collect()
+}
+
+fn said(params: Vec<(String, String)>) -> BearerChallenge {
     let mut challenge = BearerChallenge::default();
     for (name, value) in params {
         let slot = match name.to_ascii_lowercase().as_str() {
@@ -37,12 +43,12 @@ fn parse(value: &str) -> Option<BearerChallenge> {
         };
         slot.get_or_insert(value);
     }
-    Some(challenge)
+    challenge
 }
 
-/// The parameters of the `Bearer` scheme in a header that may list several schemes.
-fn bearer_params(value: &str) -> Option<Vec<(String, String)>> {
-    let mut found: Option<Vec<(String, String)>> = None;
+/// The schemes that a header lists, each with its parameters.
+fn schemes(value: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let mut found: Vec<(String, Vec<(String, String)>)> = vec![];
     for item in split_outside_quotes(value) {
         let item = item.trim();
         let (scheme, rest) = match item.split_once(char::is_whitespace) {
@@ -50,13 +56,10 @@ fn bearer_params(value: &str) -> Option<Vec<(String, String)>> {
             _ if !item.contains('=') => (Some(item), ""),
             _ => (None, item),
         };
-        match (scheme, &mut found) {
-            (Some(scheme), None) if scheme.eq_ignore_ascii_case("bearer") => found = Some(vec![]),
-            (Some(_), Some(_)) => break,
-            (_, None) => continue,
-            (None, Some(_)) => {}
+        if let Some(scheme) = scheme.filter(|scheme| !scheme.is_empty()) {
+            found.push((scheme.to_ascii_lowercase(), vec![]));
         }
-        if let (Some(params), Some((name, value))) = (&mut found, rest.split_once('=')) {
+        if let (Some((_, params)), Some((name, value))) = (found.last_mut(), rest.split_once('=')) {
             params.push((name.trim().to_owned(), unquote(value.trim())));
         }
     }
@@ -107,7 +110,9 @@ mod tests {
     use super::*;
 
     fn read(value: &str) -> Option<BearerChallenge> {
-        parse(value)
+        let mut headers = HeaderMap::new();
+        headers.insert(WWW_AUTHENTICATE, value.parse().unwrap());
+        bearer(&headers)
     }
 
     #[test]

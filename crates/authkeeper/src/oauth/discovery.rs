@@ -4,8 +4,9 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
-use super::{WireError, body_hint, challenge, exchange, older};
+use super::{WireError, body_hint, challenge, exchange, exchange_by, older};
 use crate::{
+    clock::Clock,
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{Issuer, Provider, Quirks, Resource, Scope, ServerMetadata},
     shown::one_line,
@@ -108,6 +109,8 @@ pub struct Discovered {
     pub resource: Option<Resource>,
     /// The scopes the resource asks for: its challenge's, else its metadata's.
     pub scope: Option<Scope>,
+    /// The scopes that its metadata lists.
+    pub listed: Option<Scope>,
     /// Where URLs named by these servers may lead.
     pub reach: Reach,
     /// Nobody publishes the endpoints: they are where servers of MCP 2025-03-26 have them.
@@ -138,6 +141,7 @@ pub async fn discover(
             provider,
             resource: None,
             scope: None,
+            listed: None,
             reach,
             assumed: false,
         });
@@ -159,6 +163,7 @@ pub async fn discover(
     Ok(Discovered {
         provider,
         scope: scope_asked_for(&probed, metadata.scopes_supported.as_deref()),
+        listed: listed(metadata.scopes_supported.as_deref()),
         resource: Some(Resource::new(metadata.resource)),
         reach,
         assumed: false,
@@ -191,6 +196,7 @@ async fn at_own_origin(
     Ok(Discovered {
         provider,
         scope: scope_asked_for(probed, None),
+        listed: None,
         resource: None,
         reach,
         assumed: is_assumed,
@@ -198,15 +204,42 @@ async fn at_own_origin(
 }
 
 /// The challenge's scope is authoritative; else all that the metadata lists; else none.
-fn scope_asked_for(probed: &Probed, listed: Option<&[String]>) -> Option<Scope> {
+fn scope_asked_for(probed: &Probed, supported: Option<&[String]>) -> Option<Scope> {
     let challenged = probed
         .challenge
         .as_ref()
         .and_then(|challenge| challenge.scope.clone());
-    challenged
-        .or_else(|| listed.map(|scopes| scopes.join(" ")))
-        .map(|scope| super::scope_told(&scope))
-        .filter(|scope| !scope.is_empty())
+    match challenged {
+        Some(scope) => Some(super::scope_told(&scope)).filter(|scope| !scope.is_empty()),
+        None => listed(supported),
+    }
+}
+
+fn listed(scopes: Option<&[String]>) -> Option<Scope> {
+    let scopes = super::scope_told(&scopes?.join(" "));
+    Some(scopes).filter(|scope| !scope.is_empty())
+}
+
+/// Which authorization servers a resource names today; empty if it names none. None of them is asked anything.
+pub(crate) async fn authorization_servers(
+    clock: &dyn Clock,
+    transport: &dyn Transport,
+    url: &HttpUrl,
+) -> Result<Vec<Issuer>, DiscoveryError> {
+    let reach = transport.reach(url).await;
+    let reply = exchange_by(clock, transport, (url, reach), probe_request()).await?;
+    let named = challenge::bearer(&reply.headers).and_then(|said| said.resource_metadata);
+    let places = named.map_or_else(|| resource_metadata_places(url), |named| vec![named]);
+    for place in places {
+        let at = HttpUrl::parse(&place)?;
+        let reply = exchange_by(clock, transport, (&at, reach), Request::get_json()).await?;
+        if let Ok(metadata) = parse_metadata::<ResourceMetadata>(&at, &reply) {
+            check_resource(url, &at, &metadata)?;
+            let named = metadata.authorization_servers.iter();
+            return Ok(named.map(Issuer::new).collect());
+        }
+    }
+    Ok(vec![])
 }
 
 struct Probed {

@@ -14,6 +14,7 @@ mod jwt;
 pub mod loopback;
 pub mod odd;
 mod older;
+pub mod refusal;
 pub mod register;
 pub mod revoke;
 pub mod token;

@@ -155,6 +155,7 @@ mod tests {
                 detail: String::new(),
                 since: Timestamp::UNIX_EPOCH,
                 expires_at: None,
+                scope: None,
                 action: String::new(),
                 link: None,
                 trace_id: String::new(),

@@ -45,8 +45,10 @@ pub enum ConnectError {
         /// Where it goes.
         url: String,
     },
-    /// The resource names another authorization server than at the last sign-in.
-    #[error("{url} names {now} as its authorization server now; it was {was}")]
+    /// The resource names another authorization server than the one that the client was registered at by a person.
+    #[error(
+        "{url} names {now} as its authorization server now; it was {was}, and the client that was given is known there only"
+    )]
     IssuerChanged {
         /// The resource.
         url: String,
@@ -144,6 +146,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the authorization server does not give what was asked for (RFC 6749 §4.1.2.1, §5.2).
+    pub(crate) fn is_about_scope(&self) -> bool {
+        match self {
+            Self::CodeRefused { refused, .. } => refused.code == "invalid_scope",
+            Self::Redirect(RedirectError::Refused(said))
+            | Self::Device(DeviceError::Refused(said)) => said.starts_with("invalid_scope"),
+            _ => false,
+        }
+    }
+
     /// Whether the sign-in itself may still be finished: the code or the URL that a person has is as good as before.
     pub(super) fn leaves_it_open(&self) -> bool {
         matches!(

@@ -206,6 +206,7 @@ impl Runtime {
             provider: crate::model::Provider { issuer, metadata },
             resource: None,
             scope: None,
+            listed: None,
             reach: transport
                 .reach(&request.url)
                 .await

@@ -31,8 +31,9 @@ pub use self::{
 use crate::{
     catalogue,
     http::HttpUrl,
-    model::{Connection, ConnectionName, Grant, GrantType},
+    model::{Connection, ConnectionName, Grant, GrantType, Scope},
     runtime::Runtime,
+    scopes::asked_before,
 };
 
 impl Runtime {
@@ -57,7 +58,9 @@ impl Runtime {
         done
     }
 
-    /// The same sign-in again, in place: same URL, same client, same scopes, and the same way unless another is given.
+    /// The same sign-in again, in place: same URL, same client, same scopes and those that calls were refused for lack of
+    /// since, and the same way unless another is given. Where the resource names another authorization server by now, a
+    /// client that registered itself is registered anew there.
     pub async fn reauthorize(
         &self,
         name: &ConnectionName,
@@ -66,9 +69,17 @@ impl Runtime {
     ) -> Result<Grant, ConnectError> {
         let connection = self.tools.store.connection(name).await?;
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
+        let grant = match &connection.grant {
+            Some(id) => self.tools.store.grant(id).await?,
+            None => None,
+        };
         // Asked first: nobody signs in to an API key, in whatever way.
-        let before = self.way_of(&connection).await?;
-        let way = again.way.unwrap_or(before);
+        let way = way_of(&connection, grant.as_ref())?;
+        let way = again.way.unwrap_or(way);
+        let before = match &grant {
+            Some(grant) => asked_before(&connection, grant),
+            None => connection.scope.clone(),
+        };
         let mut request = ConnectRequest::new(name.clone(), HttpUrl::parse(&connection.url)?);
         let store = &self.tools.store;
         let client = store
@@ -91,7 +102,12 @@ impl Runtime {
         request.resource = connection.resource;
         request.same_issuer = Some(connection.issuer);
         request.same_client = Some(connection.client_id);
+        let wish = store.step_ups(name).await?.wish();
         request.scope = connection.scope;
+        if let Some(wish) = &wish {
+            request.scope = with(before, wish.scope.as_ref());
+            request.also_listed = wish.unnamed;
+        }
         request.presentation = connection.presentation;
         request.check_url = connection
             .check_url
@@ -100,21 +116,13 @@ impl Runtime {
             .transpose()?;
         request.callback_port = again.callback_port;
         request.patience = again.patience;
-        self.connect(request, person).await
-    }
-
-    /// How a connection was signed in the last time.
-    async fn way_of(&self, connection: &Connection) -> Result<Way, ConnectError> {
-        let grant = match &connection.grant {
-            Some(id) => self.tools.store.grant(id).await?,
-            None => None,
-        };
-        match grant.map(|grant| grant.grant_type) {
-            Some(GrantType::DeviceCode) => Ok(Way::Device),
-            Some(GrantType::ClientCredentials) => Ok(Way::ClientCredentials),
-            Some(GrantType::ApiKey) => Err(ConnectError::NoSignIn(connection.name.clone())),
-            Some(GrantType::AuthorizationCode) | None => Ok(Way::Browser),
+        let done = Box::pin(self.connect(request, person)).await;
+        // A sign-in for what was asked for before must stay possible.
+        if wish.is_some() && done.as_ref().is_err_and(ConnectError::is_about_scope) {
+            self.change_step_ups(name, |all| (all.not_given(), None))
+                .await?;
         }
+        done
     }
 
     /// The same name may be connected to the same URL again, never silently to another.
@@ -126,5 +134,23 @@ impl Runtime {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// How a connection was signed in the last time.
+fn way_of(connection: &Connection, grant: Option<&Grant>) -> Result<Way, ConnectError> {
+    match grant.map(|grant| grant.grant_type) {
+        Some(GrantType::DeviceCode) => Ok(Way::Device),
+        Some(GrantType::ClientCredentials) => Ok(Way::ClientCredentials),
+        Some(GrantType::ApiKey) => Err(ConnectError::NoSignIn(connection.name.clone())),
+        Some(GrantType::AuthorizationCode) | None => Ok(Way::Browser),
+    }
+}
+
+/// What was asked for before, then what is wanted beside it.
+fn with(before: Option<Scope>, more: Option<&Scope>) -> Option<Scope> {
+    match (before, more) {
+        (Some(before), Some(more)) => Some(before.union(more)),
+        (before, more) => before.or_else(|| more.cloned()),
     }
 }

@@ -70,10 +70,12 @@ pub struct ConnectRequest {
     pub callback_port: Option<u16>,
     /// How long to wait for the person.
     pub patience: Duration,
-    /// A connection that is signed in again stays with the issuer it had.
+    /// The issuer it had: a client that a person gave stays with it.
     pub(super) same_issuer: Option<Issuer>,
     /// The client it had is taken before others that registered themselves.
     pub(super) same_client: Option<ClientId>,
+    /// What the resource's metadata lists is asked for too: a call was refused for lack of a scope that nothing names.
+    pub(super) also_listed: bool,
 }
 
 impl ConnectRequest {
@@ -97,6 +99,7 @@ impl ConnectRequest {
             patience: Duration::from_mins(5),
             same_issuer: None,
             same_client: None,
+            also_listed: false,
         }
     }
 }

@@ -38,6 +38,7 @@ impl Runtime {
                 },
                 resource: None,
                 scope: None,
+                listed: None,
                 reach: transport.reach(&request.url).await,
                 assumed: false,
             },
@@ -293,10 +294,13 @@ impl Runtime {
     }
 }
 
-/// A secret of ours goes to the issuer it was made for and to no other, whatever the resource's metadata says today.
+/// A client that a person made goes to the issuer it was made for and to no other, whatever the resource's metadata says
+/// today. One that registered itself is registered anew there, and one behind a document is the same everywhere (MCP
+/// 2026-07-28 "Authorization Server Binding").
 fn check_same_issuer(request: &ConnectRequest, found: &Discovered) -> Result<(), ConnectError> {
+    let given = request.client.client_id.is_some();
     match &request.same_issuer {
-        Some(was) if *was != found.provider.issuer => Err(ConnectError::IssuerChanged {
+        Some(was) if given && *was != found.provider.issuer => Err(ConnectError::IssuerChanged {
             url: request.url.as_str().to_owned(),
             was: was.clone(),
             now: found.provider.issuer.clone(),
@@ -330,8 +334,9 @@ impl Wanted {
     /// What a person asks for; `offline_access` is added where the server lists it.
     pub(super) fn of_a_person(request: &ConnectRequest, found: &Discovered) -> Self {
         let metadata = &found.provider.metadata;
+        let chosen = chosen(request, found);
         Self {
-            scope: scope_to_ask(request.scope.clone(), found.scope.clone(), metadata),
+            scope: scope_to_ask(chosen, found.scope.clone(), metadata),
             ..Self::of_ours(request, found)
         }
     }
@@ -339,10 +344,29 @@ impl Wanted {
     /// What our client asks for itself: it has no use for offline access.
     pub(super) fn of_ours(request: &ConnectRequest, found: &Discovered) -> Self {
         Self {
-            scope: request.scope.clone().or_else(|| found.scope.clone()),
+            scope: chosen(request, found).or_else(|| found.scope.clone()),
             resource: request.resource.clone().or_else(|| found.resource.clone()),
         }
     }
+}
+
+/// What is asked for whatever the resource wants: what a person chose or an earlier sign-in asked for, and what calls were
+/// refused for lack of since.
+fn chosen(request: &ConnectRequest, found: &Discovered) -> Option<Scope> {
+    let scope = request.scope.clone()?;
+    let scope = match &found.listed {
+        Some(listed) if request.also_listed => scope.union(listed),
+        _ => scope,
+    };
+    let offered = &found.provider.metadata.scopes_supported;
+    let moved = (request.same_issuer.as_ref()).is_some_and(|was| *was != found.provider.issuer);
+    // Asked for where the server before listed it; this one may not know it.
+    if moved && !offered.iter().any(|offered| offered == "offline_access") {
+        let rest = scope.iter().filter(|word| *word != "offline_access");
+        let rest = Scope::new(rest.collect::<Vec<_>>().join(" "));
+        return Some(rest).filter(|scope| !scope.is_empty());
+    }
+    Some(scope)
 }
 
 /// A client that was given or stands behind a document is given again; one that was registered is looked up.
@@ -376,6 +400,7 @@ pub(super) fn given_again(client: ClientRegistration) -> GivenClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ClientId;
 
     fn found(issuer: &str) -> Discovered {
         let metadata = format!(r#"{{"issuer":"{issuer}"}}"#);
@@ -386,6 +411,7 @@ mod tests {
             },
             resource: None,
             scope: None,
+            listed: Some(Scope::new("files:read mail")),
             reach: Reach::PublicOnly,
             assumed: false,
         }
@@ -400,8 +426,31 @@ mod tests {
             "a first sign-in"
         );
         request.same_issuer = Some(Issuer::new("https://a"));
+        assert!(
+            check_same_issuer(&request, &found("https://a/")).is_ok(),
+            "a new client is registered there"
+        );
+        request.client.client_id = Some(ClientId::new("given"));
         assert!(check_same_issuer(&request, &found("https://a")).is_ok());
         let changed = check_same_issuer(&request, &found("https://a/"));
         assert!(matches!(changed, Err(ConnectError::IssuerChanged { .. })));
+    }
+
+    #[test]
+    fn what_is_chosen_goes_before_what_the_resource_asks_for() {
+        let url = HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let mut request = ConnectRequest::new(ConnectionName::parse("x").unwrap(), url);
+        let found = found("https://a");
+        let text = |request: &ConnectRequest| {
+            chosen(request, &found).map(|scope| scope.as_str().to_owned())
+        };
+        assert_eq!(text(&request), None);
+        request.scope = Some(Scope::new("mail  offline_access"));
+        assert_eq!(text(&request).as_deref(), Some("mail  offline_access"));
+        request.also_listed = true;
+        let all = text(&request);
+        assert_eq!(all.as_deref(), Some("mail  offline_access files:read"));
+        request.same_issuer = Some(Issuer::new("https://before"));
+        assert_eq!(text(&request).as_deref(), Some("mail files:read"));
     }
 }

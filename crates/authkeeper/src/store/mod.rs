@@ -25,7 +25,7 @@ use crate::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
         Mandate, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
-        Resource, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
+        Resource, StepUps, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -440,6 +440,15 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<bool>;
     /// Commits an accepted refresh, if what was spent is still current.
     async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed>;
+    /// Notes that only a sign-in mends this grant, whatever its tokens: only if the sign-in is still the current one, and
+    /// the grant active and unclaimed.
+    async fn require_sign_in(
+        &self,
+        grant: &GrantId,
+        lineage: Lineage,
+        reason: ReauthorizeReason,
+        at: Timestamp,
+    ) -> Result<bool>;
     /// Notes a clear refusal and ends the attempt's claim; true only if that attempt still held it.
     async fn commit_refusal(
         &self,
@@ -479,6 +488,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a trouble. Returns it as kept, and whether it is new.
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;
+    /// Tells otherwise of a trouble that is not over; whether its owner was told stays as it is.
+    async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()>;
+    /// What calls of this connection were refused for lack of.
+    async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps>;
+    /// Puts it anew, if it is still as it was seen. A sign-in that is adopted changes it by [`StepUps::signed_in`], and a
+    /// disconnection forgets it.
+    async fn put_step_ups(
+        &self,
+        name: &ConnectionName,
+        seen: &StepUps,
+        new: &StepUps,
+    ) -> Result<bool>;
     /// Whether such a trouble of this connection is not over.
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool>;
     /// The troubles that are not over.

@@ -68,7 +68,7 @@ pub(super) fn not_carried(error: CarryError, name: &ConnectionName) -> Failure {
             format!("{name}: {}", record.detail),
             record.action,
         ),
-        CarryError::Rejected { record } => Failure::new(
+        CarryError::Rejected { record } | CarryError::Permission { record } => Failure::new(
             Exit::Permission,
             format!("{name}: {}", record.detail),
             record.action,

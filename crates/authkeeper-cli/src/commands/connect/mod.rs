@@ -44,7 +44,14 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     again.callback_port = args.sign_in.callback_port;
     app.signing_in(SignIn::begin(app, &name).await);
     let person = Terminal::new(app);
+    let before = app.runtime.status(&name).await?.connection.issuer;
     app.runtime.reauthorize(&name, again, &person).await?;
+    let issuer = app.runtime.status(&name).await?.connection.issuer;
+    if issuer != before {
+        app.output.say(&format!(
+            "{name}'s authorization server is now {issuer} (it was {before}), as the server names it."
+        ));
+    }
     signed_in(app, &name).await
 }
 

@@ -4,6 +4,8 @@ use authkeeper::model::{ConnectionName, Event, FailedCall, Trouble};
 
 /// A person can mend it (`EX_TEMPFAIL`).
 const MENDABLE: u8 = 75;
+/// Nobody can without changing policy or scope (`EX_NOPERM`).
+const NOT_ALLOWED: u8 = 77;
 
 /// PRODUCT rule 11: lost authority and calls that failed for it can't be hidden behind the command's own
 /// code. `uncertain` alone is no loss: the access token still serves.
@@ -23,8 +25,11 @@ pub(crate) fn verdict(
         gone && is_declared(&trouble.record.connection)
     });
     let message = (!unrecovered.is_empty()).then(|| failed_calls(command_code, unrecovered));
-    let code = if lost || message.is_some() {
+    let refused = |call: &FailedCall| call.reason == "scope_refused";
+    let code = if lost || !unrecovered.iter().all(refused) {
         MENDABLE
+    } else if message.is_some() {
+        NOT_ALLOWED
     } else {
         command_code
     };
@@ -86,6 +91,21 @@ mod tests {
             let (code, message) = verdict(command, &[name("notion")], &open, &[]);
             assert_eq!((code, message), (expected, None), "{command} {open:?}");
         }
+    }
+
+    #[test]
+    fn what_nobody_can_mend_is_told_from_what_a_person_can() {
+        let refused = FailedCall {
+            reason: "scope_refused".to_owned(),
+            ..failed("notion", 1)
+        };
+        let wanted = trouble("1", Event::ScopeRequired, "notion");
+        let code = |failed: &[FailedCall]| {
+            verdict(0, &[name("notion")], std::slice::from_ref(&wanted), failed).0
+        };
+        assert_eq!(code(&[]), 0, "other calls go on");
+        assert_eq!(code(std::slice::from_ref(&refused)), 77);
+        assert_eq!(code(&[refused, failed("notion", 1)]), 75);
     }
 
     #[test]

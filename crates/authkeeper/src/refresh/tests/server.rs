@@ -2,7 +2,7 @@
 //! what it is asked and plays scripted faults.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -64,7 +64,13 @@ struct Inner {
     check: u16,
     /// The one client secret that is good; none where the client has none.
     secret: Option<String>,
+    /// What else it answers, by path: status, challenge, body.
+    pages: HashMap<String, Page>,
+    /// The scopes that our client's own tokens were asked for with.
+    scopes: Vec<Option<String>>,
 }
+
+type Page = (u16, Option<String>, String);
 
 /// The server.
 #[derive(Debug)]
@@ -121,6 +127,16 @@ impl Server {
     /// The family lives again, as when an account is enabled again.
     pub(super) fn revive(&self, number: u64) {
         self.inner().current = Some(number);
+    }
+
+    /// From now on this path has this answer.
+    pub(super) fn page(&self, path: &str, status: u16, challenge: Option<&str>, body: &str) {
+        let page = (status, challenge.map(str::to_owned), body.to_owned());
+        self.inner().pages.insert(path.to_owned(), page);
+    }
+
+    pub(super) fn scopes(&self) -> Vec<Option<String>> {
+        self.inner().scopes.clone()
     }
 
     pub(super) fn secret(&self, secret: &str) {
@@ -224,6 +240,8 @@ impl Server {
             _ => {}
         }
         if own {
+            let scope = field("scope").cloned();
+            inner.scopes.push(scope);
             inner.minted += 1;
             let (number, life) = (inner.minted, inner.expires_in.unwrap_or(3600));
             // A refresh token is sent though none should be.
@@ -316,6 +334,17 @@ impl Exchange for Line {
     async fn send(self: Box<Self>, request: Request) -> Result<Reply, ExchangeError> {
         let form: Vec<(String, String)> =
             form_urlencoded::parse(&request.body).into_owned().collect();
+        if let Some((status, challenge, body)) = self.server.inner().pages.get(&self.path) {
+            let mut page = json(*status, body);
+            if let Some(challenge) = challenge {
+                let challenge = challenge.parse().unwrap();
+                page.headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            return Ok(page);
+        }
+        if self.path == "/mcp" || self.path.starts_with("/.well-known/") {
+            return Ok(html(404));
+        }
         if self.path == "/revoke" {
             let token = form.into_iter().find(|(key, _)| key == "token");
             self.server

@@ -13,6 +13,7 @@ mod reseal;
 mod rows;
 mod salvage;
 mod sign_in;
+mod step_ups;
 mod writer;
 
 use std::{
@@ -46,8 +47,9 @@ use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Moment, Notice, Noticed,
-        Provider, ReauthorizeReason, RefreshToken, TaskId, Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Lineage, Moment, Notice,
+        Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, Trouble,
+        TroubleId, UnknownKind,
     },
     secret::{Secret, SecretString},
 };
@@ -675,6 +677,7 @@ impl Store for SqliteStore {
                 audit(sql, at, &event)?;
                 end_troubles(sql, connection.as_str(), at)?;
                 drop_pending(sql, connection.as_str())?;
+                step_ups::forget(sql, &connection)?;
                 // Another connection lives on the same grant.
                 let drop_sharing = "DELETE FROM connection WHERE name = ?1 AND EXISTS
                 (SELECT 1 FROM connection o WHERE o.grant_id = ?2 AND o.name <> ?1)";
@@ -872,6 +875,30 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn require_sign_in(
+        &self,
+        grant: &GrantId,
+        lineage: Lineage,
+        reason: ReauthorizeReason,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let grant = grant.clone();
+        self.write(move |sql| {
+            let require =
+                "UPDATE grant_family SET lifecycle = 'reauthorization_required', reason = ?3,
+                lifecycle_since = ?4
+                WHERE id = ?1 AND lineage = ?2 AND claim_attempt IS NULL AND lifecycle = 'active'";
+            let with = params![
+                grant.as_str(),
+                stored(lineage.0),
+                reason.as_str(),
+                millis(at)
+            ];
+            Ok(sql.execute(require, with)? == 1)
+        })
+        .await
+    }
+
     async fn commit_refusal(
         &self,
         spend: &Spend,
@@ -1025,6 +1052,31 @@ impl Store for SqliteStore {
             Ok((kept, inserted == 1))
         })
         .await
+    }
+
+    async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()> {
+        let (id, record) = (id.clone(), serde_json::to_value(record).unwrap_or_default());
+        self.write(move |sql| {
+            let amend = "UPDATE trouble SET record = ?2 WHERE id = ?1 AND ended IS NULL";
+            sql.execute(amend, params![id.as_str(), record.to_string()])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps> {
+        self.read(|sql| step_ups::of(sql, name))
+    }
+
+    async fn put_step_ups(
+        &self,
+        name: &ConnectionName,
+        seen: &StepUps,
+        new: &StepUps,
+    ) -> Result<bool> {
+        let (name, seen, new) = (name.clone(), seen.clone(), new.clone());
+        self.write(move |sql| step_ups::put(sql, &name, (&seen, &new)))
+            .await
     }
 
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {

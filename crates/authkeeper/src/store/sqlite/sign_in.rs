@@ -6,6 +6,7 @@ use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 use super::{
     SealedRefresh, SqliteStore, audit, clients, drop_pending, end_troubles_of_all, put_access,
     rows::{self, millis, stored},
+    step_ups,
 };
 use crate::{
     model::{
@@ -14,6 +15,15 @@ use crate::{
     },
     store::{Brought, Result, SignedIn, Store as _, may_share, seal},
 };
+
+/// Where a sign-in goes, as it was when it was looked up.
+#[derive(Clone, PartialEq, Eq)]
+struct Before {
+    /// The grant it goes to; none makes a new one.
+    found: Option<Found>,
+    /// How far the connection was: no number of it is given out twice, whatever grant it lives on.
+    reached: Option<(u64, u64)>,
+}
 
 /// The grant that a sign-in goes to, as it was when it was looked up.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,7 +39,7 @@ struct Found {
 struct Sealed {
     signed_in: SignedIn,
     mark: Option<Vec<u8>>,
-    found: Option<Found>,
+    before: Before,
     grant: GrantId,
     lineage: Lineage,
     generation: Generation,
@@ -45,8 +55,8 @@ impl SqliteStore {
         loop {
             let refresh = signed_in.brought.refresh();
             let mark = refresh.map(|token| self.mark(&token.secret));
-            let found = self.read(|sql| grant_for_sign_in(sql, &signed_in, mark.as_deref()))?;
-            let sealed = self.seal_sign_in(signed_in.clone(), mark, found);
+            let before = self.read(|sql| before(sql, &signed_in, mark.as_deref()))?;
+            let sealed = self.seal_sign_in(signed_in.clone(), mark, before);
             let id = sealed.grant.clone();
             let adopted = self.write(move |sql| sealed.put(sql)).await?;
             if adopted && let Some(grant) = self.grant(&id).await? {
@@ -55,20 +65,14 @@ impl SqliteStore {
         }
     }
 
-    fn seal_sign_in(
-        &self,
-        signed_in: SignedIn,
-        mark: Option<Vec<u8>>,
-        found: Option<Found>,
-    ) -> Sealed {
-        let (grant, lineage, generation) = found.clone().map_or_else(
-            || (signed_in.new_grant.clone(), Lineage(1), Generation(1)),
-            |found| {
-                let lineage = Lineage(found.lineage).max(signed_in.after);
-                let generation = Generation(found.generation);
-                (found.grant, lineage.next(), generation.next())
-            },
-        );
+    fn seal_sign_in(&self, signed_in: SignedIn, mark: Option<Vec<u8>>, before: Before) -> Sealed {
+        let (lineage, generation) = before.reached.unwrap_or_default();
+        let (grant, lineage, generation) = match &before.found {
+            Some(found) => (found.grant.clone(), found.lineage, found.generation),
+            None => (signed_in.new_grant.clone(), lineage, generation),
+        };
+        let lineage = Lineage(lineage).max(signed_in.after).next();
+        let generation = Generation(generation).next();
         let resource = signed_in.connection.resource.clone();
         let access = signed_in.brought.access(lineage, generation, resource);
         let refresh = signed_in.brought.refresh();
@@ -79,7 +83,7 @@ impl SqliteStore {
             access: access.map(|token| (self.seal_access(&grant, &token), token)),
             signed_in,
             mark,
-            found,
+            before,
             grant,
             lineage,
             generation,
@@ -91,7 +95,7 @@ impl Sealed {
     /// False if the grant has moved on since it was looked up.
     fn put(&self, sql: &Sqlite) -> rusqlite::Result<bool> {
         let new = &self.signed_in;
-        if grant_for_sign_in(sql, new, self.mark.as_deref())? != self.found {
+        if before(sql, new, self.mark.as_deref())? != self.before {
             return Ok(false);
         }
         if let Some((provider, client)) = &self.client {
@@ -101,10 +105,11 @@ impl Sealed {
             client.put_if_absent(sql)?;
         }
         drop_pending(sql, new.connection.name.as_str())?;
+        step_ups::signed_in(sql, &new.connection.name)?;
         let name = &new.connection.name;
         retire_replaced(sql, name, &self.grant, new.at)?;
         put_connection(sql, &new.connection, &self.grant)?;
-        let lineage = match &self.found {
+        let lineage = match &self.before.found {
             Some(found) if found.joins => {
                 self.join(sql)?;
                 found.lineage
@@ -190,6 +195,21 @@ fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rus
         ],
     )?;
     Ok(())
+}
+
+fn before(sql: &Sqlite, signed_in: &SignedIn, mark: Option<&[u8]>) -> rusqlite::Result<Before> {
+    let select =
+        "SELECT g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
+        WHERE c.name = ?1";
+    let reached = sql.query_row(select, [signed_in.connection.name.as_str()], |row| {
+        let lineage = rows::number("lineage", row.get(0)?)?;
+        let generation = rows::number("generation", row.get(1)?)?;
+        Ok((lineage, generation))
+    });
+    Ok(Before {
+        found: grant_for_sign_in(sql, signed_in, mark)?,
+        reached: reached.optional()?,
+    })
 }
 
 /// The grant a sign-in goes to: one that holds the very token that was brought, else the connection's own, unless that

@@ -25,8 +25,8 @@ use crate::model::{
     ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation,
     Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment,
     Notice, NoticeKind, OwnerId, Presentation, PrincipalId, Provider, ReauthorizeReason, Record,
-    RefreshToken, RegistrationSource, Scope, ServerMetadata, SuspendReason, TaskId, TokenSet,
-    TroubleId, UnknownKind,
+    RefreshToken, RegistrationSource, Scope, ScopeRefusal, ServerMetadata, StepUps, SuspendReason,
+    TaskId, TokenSet, TroubleId, UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -54,6 +54,9 @@ where
     disconnecting(&*fresh().await.0).await;
     forgetting_spares_a_new_sign_in(&*fresh().await.0).await;
     troubles(&*fresh().await.0).await;
+    amended_troubles(&*fresh().await.0).await;
+    step_ups(&*fresh().await.0).await;
+    grants_whose_issuer_is_over(&*fresh().await.0).await;
     tasks_and_calls(&*fresh().await.0).await;
     runs(&*fresh().await.0).await;
     changes_are_seen(fresh().await).await;
@@ -587,6 +590,7 @@ fn trouble(id: &str, lineage: u64, reason: &str) -> NewTrouble {
         detail: "detail".to_owned(),
         since: now(),
         expires_at: None,
+        scope: None,
         action: "none".to_owned(),
         link: None,
         trace_id: id.to_owned(),
@@ -597,6 +601,78 @@ fn trouble(id: &str, lineage: u64, reason: &str) -> NewTrouble {
         lineage: Lineage(lineage),
         record,
     }
+}
+
+/// A trouble may be told otherwise while it is open; that its owner was told stays.
+pub async fn amended_troubles(store: &dyn Store) {
+    let (kept, _) = store
+        .keep_trouble(trouble("t1", 1, "silence"))
+        .await
+        .unwrap();
+    assert!(store.claim_notification(&kept.id, now()).await.unwrap());
+    let mut record = kept.record.clone();
+    "another".clone_into(&mut record.detail);
+    store.amend_trouble(&kept.id, &record).await.unwrap();
+    let told = store.troubles().await.unwrap();
+    assert_eq!((&told[0].record, told[0].notified), (&record, true));
+    store.end_trouble(&kept.id, now()).await.unwrap();
+    store.amend_trouble(&kept.id, &kept.record).await.unwrap();
+    let history = store.history(&name()).await.unwrap();
+    assert_eq!(history.troubles[0].0.record, record, "one that is over");
+}
+
+/// What was refused is changed by compare-and-set, by a sign-in, and by nothing else; a disconnection forgets it.
+pub async fn step_ups(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let none = StepUps::default();
+    assert_eq!(store.step_ups(&name()).await.unwrap(), none);
+    let refusal = ScopeRefusal {
+        operation: "tools/call x".to_owned(),
+        scope: Some(Scope::new("write")),
+        lineage: grant.lineage,
+    };
+    let (one, _) = none.clone().refused(&refusal, None);
+    assert!(store.put_step_ups(&name(), &none, &one).await.unwrap());
+    let again = store.put_step_ups(&name(), &none, &one).await.unwrap();
+    assert!(!again, "it is not as it was seen");
+    let refreshed = refreshed(&spend(&grant), Some("r2"));
+    store.commit_refresh(refreshed).await.unwrap();
+    assert_eq!(store.step_ups(&name()).await.unwrap(), one, "a refresh");
+    store.adopt_sign_in(signed_in("d", "r9")).await.unwrap();
+    assert_eq!(store.step_ups(&name()).await.unwrap(), one, "of another");
+    store.adopt_sign_in(signed_in("c", "r3")).await.unwrap();
+    let asked = store.step_ups(&name()).await.unwrap();
+    assert_eq!((asked.wish(), asked.is_empty()), (None, false));
+    store.disconnect(&name(), now()).await.unwrap();
+    assert!(store.step_ups(&name()).await.unwrap().is_empty());
+}
+
+/// Only a sign-in mends a grant whose issuer is not taken any more; at another issuer it makes a new grant, and no number
+/// of the connection is given out twice.
+pub async fn grants_whose_issuer_is_over(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let reason = ReauthorizeReason::AuthorizationServerChanged;
+    let require = |lineage| store.require_sign_in(&grant.id, Lineage(lineage), reason, now());
+    assert!(!require(9).await.unwrap(), "another sign-in");
+    assert!(store.claim(&spend(&grant), &claim("a")).await.unwrap());
+    assert!(!require(1).await.unwrap(), "somebody is at it");
+    let attempt = AttemptId::new("a");
+    assert!(store.release(&grant.id, &attempt).await.unwrap());
+    assert!(require(1).await.unwrap());
+    assert!(!require(1).await.unwrap(), "it is so already");
+    let over = GrantLifecycle::ReauthorizationRequired {
+        reason,
+        since: now(),
+    };
+    assert_eq!(again(store, &grant).await.lifecycle, over);
+    assert!(!store.claim(&spend(&grant), &claim("b")).await.unwrap());
+
+    let mut elsewhere = signed_in("c", "r2");
+    elsewhere.connection.issuer = Issuer::new("https://other.example");
+    let new = store.adopt_sign_in(elsewhere).await.unwrap();
+    assert_ne!(new.id, grant.id);
+    assert_eq!((new.lineage, new.generation), (Lineage(2), Generation(2)));
+    assert_eq!(refresh_text(&again(store, &grant).await), None);
 }
 
 /// The same trouble is kept once while it is open, and told once.

@@ -1,0 +1,176 @@
+//! The resource takes tokens of another authorization server now.
+
+use super::{kinds::with, server::Fault, *};
+use crate::model::{ConnectionState, ReauthorizeReason};
+
+const METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
+
+/// Signed in where the metadata said, without a refresh token.
+fn discovered(signed_in: &mut SignedIn) {
+    let (provider, client) = signed_in.client.as_mut().unwrap();
+    provider.metadata.authorization_endpoint = Some("https://as.example/authorize".to_owned());
+    client.source = RegistrationSource::Dynamic;
+    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        tokens.refresh_token = None;
+    }
+}
+
+fn names(bench: &Bench, servers: &str) {
+    let metadata =
+        format!(r#"{{"resource":"https://mcp.example/mcp","authorization_servers":[{servers}]}}"#);
+    bench.server.page(METADATA, 200, None, &metadata);
+}
+
+async fn refused(runtime: &Runtime) -> TokenError {
+    let generation = grant(runtime).await.generation;
+    after_401(runtime, generation.0).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_401_where_another_issuer_is_named_asks_for_a_sign_in_there() {
+    let (bench, runtime) = with(discovered).await;
+    names(&bench, r#""https://new.example""#);
+    let error = refused(&runtime).await;
+    let TokenError::ReauthorizationRequired { record } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(record.reason, "authorization_server_changed");
+    assert!(
+        record.detail.contains("names https://new.example"),
+        "{}",
+        record.detail
+    );
+    assert_eq!(record.action, "authkeeper reauthorize c");
+    let state = status(&runtime).await.state;
+    let reason = ReauthorizeReason::AuthorizationServerChanged;
+    assert!(
+        matches!(state, ConnectionState::ReauthorizationRequired { reason: why, .. } if why == reason),
+        "{state:?}"
+    );
+    assert!(
+        ask(&bench.process()).await.is_err(),
+        "the old token is handed out no more"
+    );
+    let told = runtime.troubles().await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(bench.server.requests(), 0, "nobody was asked for tokens");
+}
+
+/// What it is, whom the metadata names if there is any, and what else is so.
+type Row = (&'static str, Option<&'static str>, fn(&mut SignedIn));
+
+#[tokio::test]
+async fn nothing_else_says_that_it_moved() {
+    // Named still; no metadata; metadata of another resource; none named; an issuer that a person gave or that was guessed.
+    let rows: [Row; 6] = [
+        (
+            "among others",
+            Some(r#""https://new.example","https://as.example""#),
+            |_| {},
+        ),
+        ("no metadata", None, |_| {}),
+        ("none named", Some(""), |_| {}),
+        ("given", Some(r#""https://new.example""#), |new| {
+            new.connection.issuer_given = true;
+        }),
+        ("guessed", Some(r#""https://new.example""#), |new| {
+            let (provider, _) = new.client.as_mut().unwrap();
+            provider.metadata.authorization_endpoint = None;
+            // One client, one word of its issuer: another id, so that what was stored before is not it.
+            let client = ClientId::new("imported");
+            new.client.as_mut().unwrap().1.client_id = client.clone();
+            new.connection.client_id = client;
+        }),
+        (
+            "of another resource",
+            Some(r#""https://new.example"],"resource":["x""#),
+            |_| {},
+        ),
+    ];
+    for (what, servers, change) in rows {
+        let (bench, runtime) = with(|new| {
+            discovered(new);
+            change(new);
+        })
+        .await;
+        if let Some(servers) = servers {
+            names(&bench, servers);
+        }
+        let error = refused(&runtime).await;
+        assert!(
+            matches!(error, TokenError::Rejected { .. }),
+            "{what}: {error}"
+        );
+        assert_eq!(
+            status(&runtime).await.state,
+            ConnectionState::Active,
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_that_does_not_mend_it_is_followed_by_a_look() {
+    let (bench, runtime) = with(|new| {
+        discovered(new);
+        let refresh = RefreshToken {
+            secret: "refresh-2".to_owned().into(),
+            expires_at: None,
+        };
+        if let Brought::Tokens(tokens) = &mut new.brought {
+            tokens.refresh_token = Some(refresh);
+        }
+    })
+    .await;
+    names(&bench, r#""https://new.example""#);
+    // The old server still refreshes, and the resource takes none of it.
+    let fresh = after_401(&runtime, grant(&runtime).await.generation.0).await;
+    let fresh = fresh.unwrap().generation;
+    let error = after_401(&runtime, fresh.0).await.unwrap_err();
+    assert!(
+        matches!(error, TokenError::ReauthorizationRequired { .. }),
+        "{error}"
+    );
+    assert_eq!(
+        bench.server.requests(),
+        1,
+        "its refresh token is left alone from now on"
+    );
+    bench.clock.advance(Duration::from_hours(24));
+    assert!(ask(&runtime).await.is_err());
+    assert_eq!(bench.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn an_old_server_that_is_gone_is_told_from_one_that_is_down() {
+    let (bench, runtime) = with(|new| {
+        discovered(new);
+        let refresh = RefreshToken {
+            secret: "refresh-2".to_owned().into(),
+            expires_at: None,
+        };
+        if let Brought::Tokens(tokens) = &mut new.brought {
+            tokens.refresh_token = Some(refresh);
+        }
+    })
+    .await;
+    names(&bench, r#""https://as.example""#);
+    bench
+        .server
+        .script([Fault::Unavailable, Fault::Unavailable]);
+    let error = refused(&runtime).await;
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+    names(&bench, r#""https://new.example""#);
+    let error = refused(&runtime).await;
+    assert!(
+        matches!(error, TokenError::Unavailable { .. }),
+        "asked once a minute: {error}"
+    );
+    bench.clock.advance(Duration::from_mins(2));
+    bench.server.script([Fault::Unavailable]);
+    let error = refused(&runtime).await;
+    assert!(
+        matches!(error, TokenError::ReauthorizationRequired { .. }),
+        "{error}"
+    );
+}
