@@ -1,8 +1,8 @@
 //! authkeeper: OAuth that survives the night.
 //!
 //! ```text
-//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ run ─▶ proxy ─┐
-//!                                      └─▶ mcp ──────────┴─▶ carry ─▶ authority ─▶ the library
+//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ run, daemon ─▶ proxy ─┐
+//!                                      └─▶ mcp ──────────────────┴─▶ carry ─▶ authority ─▶ the library
 //! ```
 
 mod app;
@@ -12,6 +12,7 @@ mod bounded;
 mod browser;
 mod carry;
 mod commands;
+mod daemon;
 mod exit;
 mod failure;
 mod mcp;
@@ -123,6 +124,7 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     let mut cut_off = false;
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
+        Command::Serve(args) => commands::serve::serve(&app, &args).await.map(|()| 0),
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
             number = app.stopped() => {
@@ -160,6 +162,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
         // All taken before this.
         Command::Run(_)
+        | Command::Serve(_)
         | Command::Sandbox(_)
         | Command::Demo(_)
         | Command::DemoJob(_)

@@ -15,6 +15,7 @@ use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
         sandbox::SandboxArgs,
+        serve::ServeArgs,
     },
     settings::parse_duration,
 };
@@ -112,6 +113,9 @@ pub(crate) enum Command {
         after_help = RUN_EXAMPLES
     )]
     Run(RunArgs),
+    /// Keep everything that is connected fresh, and be an MCP endpoint for each on this machine
+    #[command(after_help = crate::commands::serve::EXAMPLES)]
+    Serve(ServeArgs),
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
     #[command(after_help = crate::commands::sandbox::EXAMPLES)]
     Sandbox(SandboxArgs),

@@ -14,6 +14,7 @@ pub(crate) mod rotate_key;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod secret_input;
+pub(crate) mod serve;
 pub(crate) mod start_run;
 pub(crate) mod status;
 pub(crate) mod token;

@@ -43,6 +43,7 @@ mod framing;
 mod headers;
 mod listen;
 mod message;
+mod peek;
 mod session;
 mod sse;
 mod stream;
@@ -52,4 +53,5 @@ mod upstream;
 
 pub(crate) use ask::{Refused, tools};
 pub(crate) use bridge::{Options, serve};
+pub(crate) use peek::Peeked;
 pub(crate) use upstream::{BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest};
