@@ -38,7 +38,7 @@ const CONNECTIONS: usize = 4096;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// The port on 127.0.0.1 and ::1; 0 takes a free one
+    /// The port on the loopback, IPv4 and IPv6; 0 takes a free one
     #[arg(long, default_value_t = 8417)]
     port: u16,
     /// Print the handle instead, made now if there is none yet
