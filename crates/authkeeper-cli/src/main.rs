@@ -159,6 +159,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Check { name } => commands::check::check(app, name.as_deref()).await,
         Command::Advise => commands::advise::advise(app).await,
         Command::Why { name } => commands::why::why(app, &name).await,
+        Command::McpConfig(args) => commands::mcp_config::mcp_config(app, &args).await,
         Command::Mcp { name } => commands::mcp::serve(app, &name).await,
         // All taken before this.
         Command::Run(_)

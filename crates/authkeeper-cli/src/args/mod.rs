@@ -14,6 +14,7 @@ pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, RotateKeyArgs
 use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
+        mcp_config::McpConfigArgs,
         sandbox::SandboxArgs,
         serve::ServeArgs,
     },
@@ -108,6 +109,9 @@ pub(crate) enum Command {
         /// The connection
         name: String,
     },
+    /// Print what puts the bridge into an MCP client's configuration, or write it there
+    #[command(after_help = crate::commands::mcp_config::EXAMPLES)]
+    McpConfig(McpConfigArgs),
     /// Run a command and keep its connections fresh for as long as it takes
     #[command(
         after_help = RUN_EXAMPLES

@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod manual;
 pub(crate) mod mcp;
+pub(crate) mod mcp_config;
 pub(crate) mod rotate;
 pub(crate) mod rotate_key;
 pub(crate) mod run;
