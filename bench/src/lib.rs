@@ -1,6 +1,7 @@
 //! What the benchmarks stand on: a provider in memory with a fixed round trip, a machine with connections on it, and a
 //! count of allocations.
 
+pub mod cost;
 pub mod machine;
 pub mod processes;
 pub mod provider;

@@ -99,7 +99,7 @@ impl Processes {
 }
 
 /// `authkeeper` as it was built beside this program.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let here = std::env::current_exe().expect("this program is a file");
     let folder = here
         .parent()

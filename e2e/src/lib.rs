@@ -13,6 +13,7 @@
 //! - [`scenario`] is what the acceptance tests have in common.
 //! - [`workers`] lets six processes hammer one connection while faults strike.
 //! - [`soak`] lets bridges work for an hour while faults strike, and compares what failed with the sandbox's truth.
+//! - [`transparency`] sends the conformance suite to one server along several ways.
 //! - [`http`] and [`wait`] are the small tools of the others.
 //!
 //! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
@@ -37,6 +38,7 @@ pub mod scenario;
 pub mod secrets;
 pub mod servers;
 pub mod soak;
+pub mod transparency;
 pub mod wait;
 pub mod workers;
 
@@ -63,6 +65,16 @@ pub fn python() -> PathBuf {
 /// The Node 22 that oidc-provider needs, which has the TypeScript MCP SDK too.
 pub fn node() -> PathBuf {
     installed("npm/node_modules/.bin/node")
+}
+
+/// The conformance suite's program, for Node 22.
+pub fn conformance_suite() -> PathBuf {
+    installed("npm/node_modules/@modelcontextprotocol/conformance/dist/index.js")
+}
+
+/// MCP Inspector, for Node 22.
+pub fn inspector() -> PathBuf {
+    installed("npm/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js")
 }
 
 fn installed(path: &str) -> PathBuf {

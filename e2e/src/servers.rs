@@ -93,6 +93,14 @@ impl Server {
         Self::start("webhook", command, logs, &[("SECRET", secret)])
     }
 
+    /// An MCP server that wants this token, and the ways to it that are compared: see `transparent.mjs`.
+    pub fn transparent(logs: &Path, upstream: &str, token: &str) -> Self {
+        let mut command = Command::new(node());
+        command.arg(script("transparent.mjs"));
+        let settings = [("UPSTREAM", upstream), ("TOKEN", token)];
+        Self::start("transparent", command, logs, &settings)
+    }
+
     fn start(
         name: &'static str,
         mut command: Command,
@@ -162,6 +170,11 @@ impl Server {
         let url = self.ready["mcp"].as_str();
         url.or(self.ready["api"].as_str())
             .expect("this server has one resource")
+    }
+
+    /// A URL that its ready line names.
+    pub fn named(&self, what: &str) -> Option<&str> {
+        self.ready[what].as_str()
     }
 
     /// The URL of a path, which starts with a slash.

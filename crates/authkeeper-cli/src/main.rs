@@ -1,8 +1,8 @@
 //! authkeeper: OAuth that survives the night.
 //!
 //! ```text
-//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ run ─▶ proxy ─┐
-//!                                      └─▶ mcp ──────────┴─▶ carry ─▶ authority ─▶ the library
+//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ run, daemon ─▶ proxy ─┐
+//!                                      └─▶ mcp ──────────────────┴─▶ carry ─▶ authority ─▶ the library
 //! ```
 
 mod app;
@@ -12,6 +12,7 @@ mod bounded;
 mod browser;
 mod carry;
 mod commands;
+mod daemon;
 mod exit;
 mod failure;
 mod hold;
@@ -124,6 +125,7 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     let mut cut_off = false;
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
+        Command::Serve(args) => commands::serve::serve(&app, &args).await.map(|()| 0),
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
             number = app.stopped() => {
@@ -158,10 +160,12 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Check { name } => commands::check::check(app, name.as_deref()).await,
         Command::Advise => commands::advise::advise(app).await,
         Command::Why { name } => commands::why::why(app, &name).await,
+        Command::McpConfig(args) => commands::mcp_config::mcp_config(app, &args).await,
         Command::Notify(NotifyCommand::Test) => commands::notify::test(app).await,
         Command::Mcp(args) => commands::mcp::serve(app, &args).await,
         // All taken before this.
         Command::Run(_)
+        | Command::Serve(_)
         | Command::Sandbox(_)
         | Command::Demo(_)
         | Command::DemoJob(_)

@@ -114,6 +114,18 @@ impl From<ClientRegistration> for ClientFacts {
 }
 
 impl Runtime {
+    /// A number that grows whenever anything is written, by whichever process: nothing is read again while it stays.
+    pub fn written(&self) -> Result<u64, StoreError> {
+        self.live.look(&*self.tools.store)?;
+        Ok(self.tools.store.epoch().get())
+    }
+
+    /// The names of all connections.
+    pub async fn names(&self) -> Result<Vec<ConnectionName>, StoreError> {
+        let all = self.tools.store.connections().await?;
+        Ok(all.into_iter().map(|connection| connection.name).collect())
+    }
+
     /// One connection, looked at closely.
     pub async fn inspect(&self, name: &ConnectionName) -> Result<Inspection, TokenError> {
         let status = self.status(name).await?;

@@ -14,7 +14,9 @@ pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand
 use crate::{
     commands::{
         demo::{DemoArgs, JobArgs},
+        mcp_config::McpConfigArgs,
         sandbox::SandboxArgs,
+        serve::ServeArgs,
     },
     settings::parse_duration,
 };
@@ -104,11 +106,17 @@ pub(crate) enum Command {
         \"authkeeper\", \"args\": [\"mcp\", \"notion\", \"--hold\", \"30m\"]}}}"
     )]
     Mcp(McpArgs),
+    /// Print what puts the bridge into an MCP client's configuration, or write it there
+    #[command(after_help = crate::commands::mcp_config::EXAMPLES)]
+    McpConfig(McpConfigArgs),
     /// Run a command and keep its connections fresh for as long as it takes
     #[command(
         after_help = RUN_EXAMPLES
     )]
     Run(RunArgs),
+    /// Keep everything that is connected fresh, and be an MCP endpoint for each on this machine
+    #[command(after_help = crate::commands::serve::EXAMPLES)]
+    Serve(ServeArgs),
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
     #[command(after_help = crate::commands::sandbox::EXAMPLES)]
     Sandbox(SandboxArgs),

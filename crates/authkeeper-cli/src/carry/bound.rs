@@ -85,7 +85,8 @@ impl Bound {
     }
 }
 
-fn worded(error: CarryError, connection: &ConnectionName) -> UpstreamError {
+/// Why there is no response, in the bridge's words.
+pub(crate) fn worded(error: CarryError, connection: &ConnectionName) -> UpstreamError {
     match error {
         CarryError::Authority { record } => UpstreamError::Authority {
             message_for_model: told(&record),

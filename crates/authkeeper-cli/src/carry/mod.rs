@@ -36,7 +36,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use self::{
     authority::{Authority, CarryRefusal, CarryToken},
-    bound::{Bound, told},
+    bound::{Bound, told, worded},
     headers::TASK_HEADER,
     target::{BadTarget, Target},
 };

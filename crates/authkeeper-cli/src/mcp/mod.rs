@@ -53,6 +53,7 @@ mod held;
 mod listen;
 mod message;
 mod object;
+mod peek;
 mod session;
 mod sse;
 mod stream;
@@ -63,6 +64,7 @@ mod upstream;
 
 pub(crate) use ask::{Refused, tools};
 pub(crate) use bridge::{Options, serve};
+pub(crate) use peek::Peeked;
 pub(crate) use upstream::{
     BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting, WaitsFor,
 };

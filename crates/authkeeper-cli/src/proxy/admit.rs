@@ -7,30 +7,54 @@ use subtle::ConstantTimeEq;
 use super::refusal::Refusal;
 use crate::carry::{TASK_HEADER, Target};
 
-/// What a task's proxy lets through.
+/// What the proxy lets through.
 pub(super) struct Gate {
     pub(super) port: u16,
     pub(super) handle: SecretString,
-    pub(super) declared: Vec<ConnectionName>,
+    pub(super) door: Door,
+}
+
+/// Whose proxy it is, and so what is reached through it.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// A run's: `/c/NAME/…` of the connections that the task declared.
+    Run { declared: Vec<ConnectionName> },
+    /// The daemon's: `/mcp/NAME` of whatever is connected, and `/healthz`.
+    Serve,
+}
+
+/// What a request that was let in is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// A connection, and the place below it.
+    Call(ConnectionName, Target),
+    /// Whether the daemon is well: nothing that needs a handle.
+    Health,
 }
 
 impl Gate {
-    /// The connection and the place below it that a request is for.
-    pub(super) fn admit(&self, head: &Parts) -> Result<(ConnectionName, Target), Refusal> {
+    /// What a request is for. Who shows no handle learns nothing of what is connected.
+    pub(super) fn admit(&self, head: &Parts) -> Result<Admitted, Refusal> {
         self.check_host(&head.headers, &head.uri)?;
         self.check_origin(&head.headers)?;
+        let below = match (&self.door, head.uri.path()) {
+            (Door::Serve, "/healthz") => return Ok(Admitted::Health),
+            (Door::Serve, path) => path.strip_prefix("/mcp/"),
+            (Door::Run { .. }, path) => path.strip_prefix("/c/"),
+        };
+        let below = below.ok_or(Refusal::Route)?;
         self.check_handle(&head.headers)?;
         if head.method == Method::CONNECT || asks_for_upgrade(&head.headers) {
             return Err(Refusal::Upgrade);
         }
-        self.route(&head.uri)
+        self.route(below, head.uri.query())
     }
 
     fn is_ours(&self, authority: &str) -> bool {
         let Some((host, port)) = authority.rsplit_once(':') else {
             return false;
         };
-        let local = host == "127.0.0.1" || host.eq_ignore_ascii_case("localhost");
+        let local = matches!(host, "127.0.0.1" | "[::1]") || host.eq_ignore_ascii_case("localhost");
         local && port.parse() == Ok(self.port)
     }
 
@@ -90,22 +114,27 @@ impl Gate {
         }
     }
 
-    fn route(&self, uri: &Uri) -> Result<(ConnectionName, Target), Refusal> {
-        let rest = uri.path().strip_prefix("/c/").ok_or(Refusal::Route)?;
-        let (name, suffix) = match rest.find('/') {
-            Some(slash) => rest.split_at(slash),
-            None => (rest, ""),
+    fn route(&self, below: &str, query: Option<&str>) -> Result<Admitted, Refusal> {
+        let (name, suffix) = match below.find('/') {
+            Some(slash) => below.split_at(slash),
+            None => (below, ""),
         };
-        let name = self
-            .declared
-            .iter()
-            .find(|declared| declared.as_str() == name);
-        let name = name.ok_or_else(|| Refusal::Undeclared {
-            declared: self.declared.clone(),
-        })?;
-        let target = Target::below(suffix, uri.query()).map_err(|_bad| Refusal::Path)?;
-        Ok((name.clone(), target))
+        let name = match &self.door {
+            Door::Run { declared } => declared_of(name, declared)?,
+            // An MCP endpoint is one URL: there is nothing below it.
+            Door::Serve if !suffix.is_empty() => return Err(Refusal::Route),
+            Door::Serve => ConnectionName::parse(name).map_err(|_unusable| Refusal::Route)?,
+        };
+        let target = Target::below(suffix, query).map_err(|_bad| Refusal::Path)?;
+        Ok(Admitted::Call(name, target))
     }
+}
+
+fn declared_of(name: &str, declared: &[ConnectionName]) -> Result<ConnectionName, Refusal> {
+    let found = declared.iter().find(|declared| declared.as_str() == name);
+    found.cloned().ok_or_else(|| Refusal::Undeclared {
+        declared: declared.to_vec(),
+    })
 }
 
 fn bearer_of(value: &http::HeaderValue) -> Option<&[u8]> {
@@ -127,14 +156,20 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(
+    fn judged(uri: &str, headers: &[(&'static str, &str)]) -> Result<Admitted, Refusal> {
+        let declared = vec![ConnectionName::parse("notion").unwrap()];
+        judged_at(Door::Run { declared }, uri, headers)
+    }
+
+    fn judged_at(
+        door: Door,
         uri: &str,
         headers: &[(&'static str, &str)],
-    ) -> Result<(ConnectionName, Target), Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let gate = Gate {
             port: 4711,
             handle: "the-handle".to_owned().into(),
-            declared: vec![ConnectionName::parse("notion").unwrap()],
+            door,
         };
         let mut request = http::Request::get(uri);
         for (name, value) in headers {
@@ -173,7 +208,12 @@ mod tests {
 
     #[test]
     fn only_this_machines_names_with_this_port_are_hosts() {
-        for good in ["127.0.0.1:4711", "localhost:4711", "LOCALHOST:4711"] {
+        for good in [
+            "127.0.0.1:4711",
+            "localhost:4711",
+            "LOCALHOST:4711",
+            "[::1]:4711",
+        ] {
             assert!(
                 judged("/c/notion", &[("host", good), BEARER]).is_ok(),
                 "{good}"
@@ -184,6 +224,8 @@ mod tests {
             "127.0.0.1:80",
             "evil.example:4711",
             "127.0.0.1.evil:4711",
+            "::1:4711",
+            "[::2]:4711",
         ] {
             assert!(
                 matches!(
@@ -224,12 +266,15 @@ mod tests {
 
     #[test]
     fn routes() {
-        let (name, target) = judged("/c/notion/a%2Fb?x=1", &[HOST, BEARER]).unwrap();
-        assert_eq!(name.as_str(), "notion");
-        assert_eq!(target.spelled(), "/a%2Fb?x=1");
+        let notion = ConnectionName::parse("notion").unwrap();
+        let below = Target::below("/a%2Fb", Some("x=1")).unwrap();
         assert_eq!(
-            judged("/c/notion", &[HOST, BEARER]).unwrap().1,
-            Target::exact()
+            judged("/c/notion/a%2Fb?x=1", &[HOST, BEARER]).unwrap(),
+            Admitted::Call(notion.clone(), below)
+        );
+        assert_eq!(
+            judged("/c/notion", &[HOST, BEARER]).unwrap(),
+            Admitted::Call(notion, Target::exact())
         );
         for path in ["/", "/c", "/C/notion", "/x/c/notion"] {
             assert!(
@@ -246,6 +291,36 @@ mod tests {
                 matches!(judged(path, &[HOST, BEARER]), Err(Refusal::Path)),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_daemon_serves_one_url_for_each_connection_and_its_health() {
+        let judged = |uri, headers: &[(&'static str, &str)]| judged_at(Door::Serve, uri, headers);
+        let jira = ConnectionName::parse("jira").unwrap();
+        assert_eq!(
+            judged("/mcp/jira", &[HOST, BEARER]).unwrap(),
+            Admitted::Call(jira, Target::exact())
+        );
+        assert_eq!(judged("/healthz", &[HOST]).unwrap(), Admitted::Health);
+        assert!(matches!(judged("/healthz", &[]), Err(Refusal::Host)));
+        assert!(matches!(judged("/mcp/jira", &[HOST]), Err(Refusal::Handle)));
+        // Without a handle too: a client that looks for OAuth metadata must see that there is none.
+        for nothing in [
+            "/",
+            "/mcp",
+            "/c/jira",
+            "/.well-known/oauth-protected-resource/mcp/jira",
+            "/.well-known/oauth-authorization-server",
+        ] {
+            assert!(
+                matches!(judged(nothing, &[HOST]), Err(Refusal::Route)),
+                "{nothing}"
+            );
+        }
+        for below in ["/mcp/jira/", "/mcp/jira/x", "/mcp/", "/mcp/no%20name"] {
+            let refused = judged(below, &[HOST, BEARER]);
+            assert!(matches!(refused, Err(Refusal::Route)), "{below}");
         }
     }
 

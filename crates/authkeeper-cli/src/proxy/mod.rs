@@ -1,31 +1,45 @@
-//! The private loopback proxy of one `run`: `$AUTHKEEPER_URL/c/NAME/…` is the connection's URL with the
-//! token put in.
+//! The loopback proxy: a connection's URL with the token put in. Bodies stream both ways and stay as they are; an answer
+//! of ours carries [`ERROR_HEADER`].
 //!
-//! Whoever holds the task handle may call the connections the task declared, and nothing else. Bodies
-//! stream both ways and stay as they are; an answer of ours carries [`ERROR_HEADER`].
+//! | whose | what is reached | by whom |
+//! |---|---|---|
+//! | one `run`'s, on a port of its own | `$AUTHKEEPER_URL/c/NAME/…` | who holds the task handle, and what the task declared |
+//! | the daemon's (`serve`) | `/mcp/NAME`, an MCP server's endpoint ([`endpoint`]); `/healthz` | who holds the daemon's handle |
 
 mod admit;
 mod body;
+mod endpoint;
+#[cfg(test)]
+mod endpoint_tests;
+mod listen;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, io, net::Ipv4Addr, sync::Arc, time::Duration};
-
-use authkeeper::{model::ConnectionName, secret::SecretString};
-use http::{Request, Response, header, request::Parts};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-pub(crate) use self::refusal::ERROR_HEADER;
-use self::{admit::Gate, refusal::Refusal};
+use authkeeper::{model::ConnectionName, secret::SecretString};
+use http::{Request, Response, StatusCode, header, request::Parts};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, sync::watch, task::JoinSet};
+
+use self::{
+    admit::{Admitted, Door, Gate},
+    listen::Listeners,
+    refusal::Refusal,
+};
+pub(crate) use self::{listen::is_taken, refusal::ERROR_HEADER};
 use crate::{
-    carry::{Call, Carrier, fingerprint},
+    carry::{Call, Carrier, Target, fingerprint, whole},
     mcp::ResponseBody,
 };
 
@@ -56,7 +70,7 @@ impl Default for Limits {
 
 /// A proxy that listens but does not serve yet.
 pub(crate) struct Proxy {
-    listener: TcpListener,
+    listeners: Listeners,
     shared: Arc<Shared>,
 }
 
@@ -64,30 +78,61 @@ struct Shared {
     gate: Gate,
     carrier: Arc<Carrier>,
     limits: Limits,
+    /// What `/healthz` says.
+    well: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// Takes a free port of 127.0.0.1.
+    /// A run's: takes a free port of 127.0.0.1.
     pub(crate) async fn bind(
         carrier: Arc<Carrier>,
         handle: SecretString,
         declared: Vec<ConnectionName>,
         limits: Limits,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listeners = Listeners::ipv4().await?;
+        let well = Arc::new(AtomicBool::new(true));
+        let door = Door::Run { declared };
+        Ok(Self::over(listeners, (door, handle), carrier, limits, well))
+    }
+
+    /// The daemon's: this port of 127.0.0.1 and `::1`; 0 is a free one.
+    pub(crate) async fn bind_daemon(
+        carrier: Arc<Carrier>,
+        handle: SecretString,
+        port: u16,
+        limits: Limits,
+        well: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let listeners = Listeners::loopback(port).await?;
+        Ok(Self::over(
+            listeners,
+            (Door::Serve, handle),
+            carrier,
+            limits,
+            well,
+        ))
+    }
+
+    fn over(
+        listeners: Listeners,
+        (door, handle): (Door, SecretString),
+        carrier: Arc<Carrier>,
+        limits: Limits,
+        well: Arc<AtomicBool>,
+    ) -> Self {
         let gate = Gate {
-            port: listener.local_addr()?.port(),
+            port: listeners.port(),
             handle,
-            declared,
+            door,
         };
-        Ok(Self {
-            listener,
-            shared: Arc::new(Shared {
-                gate,
-                carrier,
-                limits,
-            }),
-        })
+        let shared = Arc::new(Shared {
+            gate,
+            carrier,
+            limits,
+            well,
+        });
+        Self { listeners, shared }
     }
 
     /// What the command gets as `AUTHKEEPER_URL`.
@@ -95,9 +140,14 @@ impl Proxy {
         format!("http://127.0.0.1:{}", self.shared.gate.port)
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.shared.gate.port
+    }
+
     /// Serves until `stop` is done; answers on their way get a moment to finish.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { listener, shared } = self;
+        let Self { listeners, shared } = self;
         let (stopping, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
@@ -105,8 +155,8 @@ impl Proxy {
             let room = connections.len() < shared.limits.connections;
             tokio::select! {
                 () = &mut stop => break,
-                accepted = listener.accept(), if room => match accepted {
-                    Ok((socket, _)) => {
+                accepted = listeners.accept(), if room => match accepted {
+                    Ok(socket) => {
                         connections.spawn(connection(socket, Arc::clone(&shared), stopped.clone()));
                     }
                     Err(error) => {
@@ -117,7 +167,7 @@ impl Proxy {
                 Some(_) = connections.join_next() => {}
             }
         }
-        drop((listener, stopping));
+        drop((listeners, stopping));
         let rest = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(shared.limits.stop_grace, rest).await;
     }
@@ -126,10 +176,13 @@ impl Proxy {
 /// One connection, until it ends or the proxy stops.
 async fn connection(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
     let limits = shared.limits;
+    let until = stopped.clone();
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+        let (shared, until) = (Arc::clone(&shared), until.clone());
+        async move { Ok::<_, Infallible>(shared.answer(request, until).await) }
     });
+    // An event of a stream is a small write that nothing follows at once.
+    let _ = socket.set_nodelay(true);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
@@ -149,44 +202,74 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Response<ResponseBody> {
-        self.pass(request).await.unwrap_or_else(|refusal| {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        stopped: watch::Receiver<()>,
+    ) -> Response<ResponseBody> {
+        self.pass(request, stopped).await.unwrap_or_else(|refusal| {
             tracing::debug!(?refusal, "the proxy answered by itself");
-            refusal.response()
+            refusal.response(&self.gate.door)
         })
     }
 
-    async fn pass(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        stopped: watch::Receiver<()>,
+    ) -> Result<Response<ResponseBody>, Refusal> {
         let (head, body) = request.into_parts();
-        let (connection, target) = self.gate.admit(&head)?;
+        let (connection, target) = match self.gate.admit(&head)? {
+            Admitted::Call(connection, target) => (connection, target),
+            Admitted::Health => return Ok(health(self.well.load(Ordering::Relaxed))),
+        };
         let started = body::start(body, self.limits.kept_body)
             .await
             .map_err(|_broken| Refusal::Body)?;
-        let Parts {
-            method, headers, ..
-        } = head;
-        let call = Call {
-            fingerprint: fingerprint(&[
-                b"http",
-                method.as_str().as_bytes(),
-                target.spelled().as_bytes(),
-                &started.seen,
-            ]),
-            // RFC 9110 §9.2.2 leaves it to the caller to repeat what broke.
-            idempotent: false,
-            method,
-            target,
-            headers,
-            body: started.body,
+        let mut response = match &self.gate.door {
+            Door::Run { .. } => {
+                let call = plain_call(head, target, started);
+                let carried = self.carrier.carry(&connection, call).await;
+                carried.map_err(Refusal::Carry)?
+            }
+            Door::Serve => {
+                let call = endpoint::Message::new(head, target, started);
+                endpoint::carry(&self.carrier, &connection, call, stopped).await?
+            }
         };
-        let mut response = self
-            .carrier
-            .carry(&connection, call)
-            .await
-            .map_err(Refusal::Carry)?;
         // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
         response.headers_mut().remove(header::SET_COOKIE);
-        response.headers_mut().remove(ERROR_HEADER);
         Ok(response)
     }
+}
+
+fn plain_call(head: Parts, target: Target, started: body::Started) -> Call {
+    let Parts {
+        method, headers, ..
+    } = head;
+    Call {
+        fingerprint: fingerprint(&[
+            b"http",
+            method.as_str().as_bytes(),
+            target.spelled().as_bytes(),
+            &started.seen,
+        ]),
+        // RFC 9110 §9.2.2 leaves it to the caller to repeat what broke.
+        idempotent: false,
+        method,
+        target,
+        headers,
+        body: started.body,
+    }
+}
+
+fn health(well: bool) -> Response<ResponseBody> {
+    let (status, word) = if well {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store can't be read\n")
+    };
+    let mut response = Response::new(whole(word.into()));
+    *response.status_mut() = status;
+    response
 }

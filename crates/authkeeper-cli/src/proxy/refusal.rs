@@ -1,9 +1,11 @@
 //! What the proxy answers by itself.
 
 use authkeeper::model::{ConnectionName, Record};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
+use super::admit::Door;
 use crate::{
     carry::{CarryError, whole},
     mcp::ResponseBody,
@@ -30,36 +32,33 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn response(&self) -> Response<ResponseBody> {
-        let (status, word) = self.kind();
+    pub(super) fn response(&self, door: &Door) -> Response<ResponseBody> {
+        let (status, word) = self.kind(door);
         let mut object = Map::new();
         object.insert("error".to_owned(), Value::from(word));
-        object.insert("message".to_owned(), Value::from(self.message()));
+        object.insert("message".to_owned(), Value::from(self.message(door)));
         if let Some(record) = self.record() {
             let record = serde_json::to_value(record).unwrap_or_default();
             object.insert("record".to_owned(), record);
         }
         let text = Value::Object(object).to_string();
-        let mut response = Response::new(whole(text.into()));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(ERROR_HEADER, HeaderValue::from_static(word));
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut response = ours(status, word, text.into());
         if let Some(seconds) = self.retry_after() {
+            let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
 
-    /// Authority that is missing is a 403: a 401 would make clients start a sign-in of their own.
-    fn kind(&self) -> (StatusCode, &'static str) {
+    /// Authority that is missing is a 403: a 401 would make clients start a sign-in of their own. The daemon's handle too:
+    /// MCP clients take any 401 for the beginning of OAuth (2025-11-25, basic/authorization).
+    fn kind(&self, door: &Door) -> (StatusCode, &'static str) {
         match self {
             Self::Host => (StatusCode::FORBIDDEN, "wrong_host"),
             Self::Origin => (StatusCode::FORBIDDEN, "wrong_origin"),
+            Self::Handle if matches!(door, Door::Serve) => {
+                (StatusCode::FORBIDDEN, "handle_required")
+            }
             Self::Handle => (StatusCode::UNAUTHORIZED, "task_handle_required"),
             Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported"),
             Self::Route => (StatusCode::NOT_FOUND, "no_such_route"),
@@ -70,18 +69,27 @@ impl Refusal {
         }
     }
 
-    fn message(&self) -> String {
+    fn message(&self, door: &Door) -> String {
+        let served = matches!(door, Door::Serve);
         match self {
+            Self::Host if served => {
+                "the Host header must name this machine: 127.0.0.1, localhost or [::1] with the port"
+                    .to_owned()
+            }
             Self::Host => {
                 "the Host header must name this proxy; use AUTHKEEPER_URL as it is".to_owned()
             }
             Self::Origin => "pages of other origins may not use this proxy".to_owned(),
+            Self::Handle if served => "show the handle: `authkeeper serve --print-handle` prints it; send it as \
+                `Authorization: Bearer …` or as `X-Authkeeper-Task`"
+                .to_owned(),
             Self::Handle => "show the task handle: send the value of AUTHKEEPER_TASK as \
                 `Authorization: Bearer …` or as `X-Authkeeper-Task`"
                 .to_owned(),
             Self::Upgrade => {
                 "websockets and other upgrades can't be carried; use plain HTTP".to_owned()
             }
+            Self::Route if served => "there is nothing here; an MCP endpoint is /mcp/NAME".to_owned(),
             Self::Route => "there is nothing here; call $AUTHKEEPER_URL/c/NAME/…".to_owned(),
             Self::Path => {
                 "the path has `.` or `..` segments or a backslash; resolve them first".to_owned()
@@ -115,7 +123,21 @@ impl Refusal {
     }
 }
 
-fn carry_kind(error: &CarryError) -> (StatusCode, &'static str) {
+/// An answer of ours.
+pub(super) fn ours(status: StatusCode, word: &'static str, body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(whole(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(word));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) fn carry_kind(error: &CarryError) -> (StatusCode, &'static str) {
     match error {
         CarryError::Authority { .. } => (StatusCode::FORBIDDEN, "authorization_missing"),
         CarryError::Rejected { .. } => (StatusCode::FORBIDDEN, "token_rejected"),
@@ -169,6 +191,8 @@ mod tests {
     use super::*;
     use crate::carry::CarryRefusal;
 
+    const RUN: Door = Door::Run { declared: vec![] };
+
     #[test]
     fn refusals_of_the_authority_have_statuses_of_their_own() {
         let message = "broken".to_owned();
@@ -183,7 +207,7 @@ mod tests {
                 "fault",
             ),
         ] {
-            let response = Refusal::Carry(refusal.into()).response();
+            let response = Refusal::Carry(refusal.into()).response(&RUN);
             assert_eq!(response.status(), status);
             assert_eq!(response.headers()[ERROR_HEADER], word);
             assert!(!response.headers().contains_key("retry-after"));
@@ -203,7 +227,7 @@ mod tests {
                 message: "busy".to_owned(),
                 retry_after: asked.map(Duration::from_millis),
             }));
-            let response = refusal.response();
+            let response = refusal.response(&RUN);
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers()["retry-after"], said);
             assert_eq!(response.headers()[ERROR_HEADER], "provider_unavailable");

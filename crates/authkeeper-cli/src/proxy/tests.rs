@@ -15,12 +15,12 @@ use crate::{
     mcp::BoxError,
 };
 
-const HANDLE: &str = "handle-5ecret";
+pub(super) const HANDLE: &str = "handle-5ecret";
 
-struct Rig {
-    port: u16,
-    stop: Option<oneshot::Sender<()>>,
-    serving: JoinSet<()>,
+pub(super) struct Rig {
+    pub(super) port: u16,
+    pub(super) stop: Option<oneshot::Sender<()>>,
+    pub(super) serving: JoinSet<()>,
 }
 
 impl Rig {
@@ -34,8 +34,21 @@ impl Rig {
         let proxy = Proxy::bind(carrier, handle, vec![notion()], limits)
             .await
             .unwrap();
-        let port = proxy.shared.gate.port;
+        let port = proxy.port();
         assert_eq!(proxy.url(), format!("http://127.0.0.1:{port}"));
+        Self::over(proxy)
+    }
+
+    /// The daemon's.
+    pub(super) async fn daemon(authority: Arc<FakeAuthority>, well: Arc<AtomicBool>) -> Self {
+        let carrier = Arc::new(Carrier::new(authority));
+        let handle = HANDLE.to_owned().into();
+        let bound = Proxy::bind_daemon(carrier, handle, 0, Limits::default(), well);
+        Self::over(bound.await.unwrap())
+    }
+
+    fn over(proxy: Proxy) -> Self {
+        let port = proxy.port();
         let (stop, stopped) = oneshot::channel();
         let mut serving = JoinSet::new();
         serving.spawn(proxy.serve(async move { drop(stopped.await) }));
@@ -46,12 +59,12 @@ impl Rig {
         }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
     /// Sends a request head (with host and handle) and a body, returns all of the answer.
-    async fn ask(&self, line: &str, headers: &str, body: &[u8]) -> String {
+    pub(super) async fn ask(&self, line: &str, headers: &str, body: &[u8]) -> String {
         let mut socket = self.connect().await;
         let head = self.head(line, headers, body.len());
         socket.write_all(head.as_bytes()).await.unwrap();
@@ -64,7 +77,7 @@ impl Rig {
         String::from_utf8(answer).unwrap()
     }
 
-    fn head(&self, line: &str, headers: &str, length: usize) -> String {
+    pub(super) fn head(&self, line: &str, headers: &str, length: usize) -> String {
         let port = self.port;
         format!(
             "{line} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {HANDLE}\r\n\
@@ -171,7 +184,7 @@ async fn missing_authority_is_a_403_with_the_record() {
     assert_eq!(authority.failed.lock().unwrap().len(), 1);
 }
 
-struct Feed(mpsc::Receiver<Bytes>);
+pub(super) struct Feed(pub(super) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Feed {
     type Data = Bytes;

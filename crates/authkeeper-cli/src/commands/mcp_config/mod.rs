@@ -1,0 +1,208 @@
+//! `mcp-config`: the bridge in an MCP client's configuration, printed or written.
+
+mod client;
+mod edit;
+mod entry;
+mod file;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+
+use authkeeper::model::ConnectionName;
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::{
+    client::Client,
+    edit::{Edited, Wanted},
+    entry::Entry,
+    file::ConfigText,
+};
+use crate::{app::App, exit::Exit, failure::Failure, settings::Environment};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  authkeeper mcp-config notion --client claude-code           print it
+  authkeeper mcp-config notion --client claude-code --write   put it there
+  authkeeper mcp-config notion --client vscode --write --file .vscode/mcp.json
+  authkeeper mcp-config notion --client codex --json
+
+--write keeps everything else in the file, comments too, shows what changes and
+leaves the old file beside it. Nothing is changed where it is there already.
+
+Exit codes: 0 printed, written or there · 64 another server has the name: see
+--force · 65 the file is torn or too strange to edit · 74 it can't be written";
+
+/// What leads a bridge to this store, where it is not in its usual place.
+const VARIABLES: [&str; 5] = [
+    "AUTHKEEPER_CONFIG",
+    "AUTHKEEPER_STORE",
+    "AUTHKEEPER_KEY_FILE",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+];
+
+#[derive(Debug, Args)]
+pub(crate) struct McpConfigArgs {
+    /// The connection
+    name: String,
+    /// The MCP client
+    #[arg(long)]
+    client: Client,
+    /// Put it into the client's configuration file
+    #[arg(long)]
+    write: bool,
+    /// The configuration file [default: the user's own of that client]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Replace a server of this name that starts something else
+    #[arg(long, requires = "write")]
+    force: bool,
+}
+
+pub(crate) async fn mcp_config(app: &App, args: &McpConfigArgs) -> Result<(), Failure> {
+    let name = ConnectionName::parse(&args.name)?;
+    let file = args
+        .file
+        .clone()
+        .or_else(|| args.client.file(&app.environment));
+    let file = file.ok_or_else(|| {
+        Failure::new(
+            Exit::Config,
+            "HOME is not set",
+            "set it, or name the file with --file",
+        )
+    })?;
+    let entry = entry(&name, &app.environment)?;
+    if app.runtime.status(&name).await.is_err() {
+        app.output.say(&format!(
+            "authkeeper: {name} is not connected yet; authkeeper connect {name} URL does that"
+        ));
+    }
+    if args.write {
+        return write(app, args, &entry, &file);
+    }
+    print(app, args, &entry, &file)
+}
+
+fn entry(name: &ConnectionName, environment: &Environment) -> Result<Entry, Failure> {
+    let itself = std::env::current_exe().ok();
+    let command = itself.as_deref().and_then(Path::to_str).map(str::to_owned);
+    let command = command.ok_or_else(|| {
+        let what = "where this program lies can't be told in UTF-8";
+        Failure::new(Exit::Config, what, "install it elsewhere")
+    })?;
+    let set = |name: &str| {
+        let value = environment.text(name)?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    Ok(Entry {
+        name: name.to_string(),
+        command,
+        args: vec!["mcp".to_owned(), name.to_string()],
+        variables: VARIABLES.into_iter().filter_map(set).collect(),
+    })
+}
+
+fn print(app: &App, args: &McpConfigArgs, entry: &Entry, file: &Path) -> Result<(), Failure> {
+    let snippet = match edited(args, entry, "", file)? {
+        Edited::Changed(text) => text,
+        Edited::Same | Edited::Taken(_) => String::new(),
+    };
+    if app.output.json {
+        app.output.data_json(&json!({
+            "client": args.client.name(),
+            "file": file,
+            "section": args.client.section(),
+            "server": server(args.client, entry),
+            "snippet": snippet,
+        }));
+        return Ok(());
+    }
+    app.output.data(snippet.trim_end());
+    app.output.say(&format!(
+        "This belongs in {}; --write puts it there and keeps the rest.",
+        file.display()
+    ));
+    Ok(())
+}
+
+fn server(client: Client, entry: &Entry) -> Value {
+    let members = client.members(entry).into_iter();
+    let members = members.map(|(name, value)| (name.to_owned(), value.as_json()));
+    Value::Object(members.collect())
+}
+
+fn edited(args: &McpConfigArgs, entry: &Entry, text: &str, file: &Path) -> Result<Edited, Failure> {
+    let members = args.client.members(entry);
+    let wanted = Wanted {
+        section: args.client.section(),
+        name: &entry.name,
+        members: &members,
+        force: args.force,
+    };
+    edit::put(args.client.format(), text, wanted).map_err(|unusable| {
+        let what = format!("{} is left as it is: {unusable}", file.display());
+        let next = "mend it, or put in by hand what the command prints without --write";
+        Failure::new(Exit::Data, what, next)
+    })
+}
+
+fn write(app: &App, args: &McpConfigArgs, entry: &Entry, file: &Path) -> Result<(), Failure> {
+    let old = ConfigText::read(file)?;
+    let new = match edited(args, entry, &old.text, file)? {
+        Edited::Same => {
+            say(app, args, file, &Written::default());
+            return Ok(());
+        }
+        Edited::Taken(other) => {
+            let name = &entry.name;
+            let what = format!(
+                "{} has another server with the name {name}: {other}",
+                file.display()
+            );
+            return Err(Failure::new(Exit::Usage, what, "replace it with --force"));
+        }
+        Edited::Changed(new) => new,
+    };
+    if !matches!(edited(args, entry, &new, file), Ok(Edited::Same)) {
+        let what = format!("{} would not be read as it is meant", file.display());
+        return Err(Failure::new(Exit::Bug, what, crate::failure::REPORT));
+    }
+    let stamp = app.runtime.now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let backup = old.replace_with(&new, &stamp)?;
+    app.output.say(file::diff(&old.text, &new).trim_end());
+    let changed = true;
+    say(app, args, file, &Written { changed, backup });
+    Ok(())
+}
+
+/// What was done to a file, and where the one before it is.
+#[derive(Default)]
+struct Written {
+    changed: bool,
+    backup: Option<PathBuf>,
+}
+
+fn say(app: &App, args: &McpConfigArgs, file: &Path, written: &Written) {
+    let Written { changed, backup } = written;
+    if let Some(backup) = backup {
+        let line = format!("The file before it is {}.", backup.display());
+        app.output.say(&line);
+    }
+    if app.output.json {
+        app.output.data_json(&json!({
+            "client": args.client.name(),
+            "file": file,
+            "changed": changed,
+            "backup": backup,
+        }));
+    } else if *changed {
+        let next = args.client.next();
+        app.output
+            .say(&format!("{} has it now; {next}", file.display()));
+    } else {
+        app.output
+            .say(&format!("{} has it already", file.display()));
+    }
+}

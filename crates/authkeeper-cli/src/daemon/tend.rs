@@ -1,0 +1,92 @@
+//! Keeps every connection fresh: those there are, and those that other processes add.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use authkeeper::{
+    model::ConnectionName,
+    runtime::{Keeper, Runtime},
+    store::StoreError,
+};
+use tokio::task::JoinSet;
+
+/// How soon a new connection is seen.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Lives as long as the daemon.
+pub(crate) struct Tending {
+    well: Arc<AtomicBool>,
+    _looking: JoinSet<()>,
+}
+
+impl Tending {
+    pub(crate) async fn start(runtime: &Runtime) -> Result<Self, StoreError> {
+        let mut kept = Kept::new(runtime.clone());
+        kept.look().await?;
+        let well = Arc::new(AtomicBool::new(true));
+        let mut looking = JoinSet::new();
+        looking.spawn(kept.go_on(Arc::clone(&well)));
+        Ok(Self {
+            well,
+            _looking: looking,
+        })
+    }
+
+    /// Whether the store could be read at the last look.
+    pub(crate) fn well(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.well)
+    }
+}
+
+struct Kept {
+    runtime: Runtime,
+    /// What was written when it was looked last.
+    seen: Option<u64>,
+    /// A keeper goes on looking for a connection that is forgotten, and finds one of the same name.
+    names: HashSet<ConnectionName>,
+    keepers: Vec<Keeper>,
+}
+
+impl Kept {
+    fn new(runtime: Runtime) -> Self {
+        Self {
+            runtime,
+            seen: None,
+            names: HashSet::new(),
+            keepers: vec![],
+        }
+    }
+
+    async fn go_on(mut self, well: Arc<AtomicBool>) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let looked = self.look().await;
+            if let Err(error) = &looked {
+                tracing::warn!(%error, "can't look for new connections");
+            }
+            well.store(looked.is_ok(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in what is new since the last look. Nothing is read where nothing was written.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let written = self.runtime.written()?;
+        if self.seen == Some(written) {
+            return Ok(());
+        }
+        let mut names = self.runtime.names().await?;
+        names.retain(|name| self.names.insert(name.clone()));
+        if !names.is_empty() {
+            tracing::info!(connections = names.len(), "keeping more connections fresh");
+            self.keepers.push(self.runtime.keep_fresh(names));
+        }
+        self.seen = Some(written);
+        Ok(())
+    }
+}
