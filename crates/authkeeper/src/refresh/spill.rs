@@ -458,6 +458,30 @@ mod tests {
     }
 
     #[test]
+    fn headers_that_are_read_later_are_kept_unless_they_are_endless() {
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
+        let journal = prepared(&folder);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        let endless = "d".repeat(HEADER_LIMIT + 1);
+        headers.insert(header::DATE, HeaderValue::try_from(endless).unwrap());
+        let kept = StoredReply {
+            reply: Reply {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                headers,
+                body: "".into(),
+            },
+            issued: ManualClock::new().now(),
+            after_rejection: false,
+        };
+        journal.keep_reply(&sealer, &kept).unwrap();
+        let read = journal.reply(&sealer).unwrap().reply.headers;
+        assert_eq!(read.get(header::RETRY_AFTER).unwrap(), "60");
+        assert_eq!(read.get(header::DATE), None);
+    }
+
+    #[test]
     fn room_for_an_answer_is_tried_and_given_back() {
         let folder = tempfile::tempdir().unwrap();
         has_room(&on_disk(&folder), "try").unwrap();

@@ -94,6 +94,29 @@ async fn a_process_that_dies_while_it_asks_for_our_own_token_leaves_nothing_to_w
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
+/// A refusal may have been the provider's mistake: what is taken later is as good as it was.
+#[tokio::test]
+async fn an_only_secret_that_was_refused_and_is_taken_now_is_good_again() {
+    let only = |signed_in: &mut SignedIn| {
+        secrets(signed_in);
+        signed_in.client.as_mut().unwrap().1.secrets.truncate(1);
+    };
+    let (bench, runtime) = with(only).await;
+    let is_refused = async || {
+        let (issuer, id) = (Issuer::new(ISSUER), ClientId::new("client"));
+        let known = runtime.tools.store.registration(&issuer, &id).await;
+        known.unwrap().unwrap().secrets[0].refused.is_some()
+    };
+    bench.server.secret("another");
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap_err();
+    assert!(is_refused().await);
+    bench.server.secret("new");
+    bench.clock.advance(secs(600));
+    ask(&runtime).await.unwrap();
+    assert!(!is_refused().await);
+}
+
 /// There is no grant that could be dead: what is refused is what we asked for, and no person can sign in again.
 #[tokio::test]
 async fn a_refusal_of_our_own_request_ends_nothing() {
