@@ -1,16 +1,19 @@
 // The client under test of the official conformance suite: the real authkeeper, used as its users use it.
 //
-//   driver.mjs SERVER-URL        (the suite's runner adds the URL and sets MCP_CONFORMANCE_*)
+//   driver.mjs [REVISION] SERVER-URL     (the suite's runner adds the URL and sets MCP_CONFORMANCE_*)
+//
+// The agent is of this revision, or else of the one that the suite's server is of.
 //
 // A person's part is `authkeeper connect`, with $BROWSER for the sign-in, and `authkeeper reauthorize` when a call
 // failed for lack of authority. An agent's part is a stdio client of the official SDK that starts `authkeeper mcp` and
 // knows nothing of tokens. So what reaches the suite's servers was sent by authkeeper alone.
 //
 // Home, XDG directories, PATH and BROWSER are the caller's: each run gets a home of its own.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { env, exit, stderr } from 'node:process';
+import { argv, env, exit, stderr } from 'node:process';
+import { promisify } from 'node:util';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
@@ -24,9 +27,11 @@ const A_PERSON_CAN_MEND = ['authority', 'authority_lost'];
 const PATIENCE = 10;
 
 const scenario = env.MCP_CONFORMANCE_SCENARIO;
-const version = env.MCP_CONFORMANCE_PROTOCOL_VERSION;
 const context = JSON.parse(env.MCP_CONFORMANCE_CONTEXT ?? '{}');
-const url = process.argv.at(-1);
+const url = argv.at(-1);
+/** The one scenario that is not: its server is of the era before, behind an answer to `server/discover`. */
+const own = scenario === 'json-schema-ref-no-deref' ? '2025-11-25' : env.MCP_CONFORMANCE_PROTOCOL_VERSION;
+const revision = argv.length > 3 ? argv[2] : own;
 
 /** What an agent does in each scenario; the rest list the tools and call `test-tool`. */
 const ERRANDS = {
@@ -125,13 +130,17 @@ async function echoASchema(agent) {
 class Agent {
   static async start() {
     const agent = new Agent();
-    agent.client = new Client({ name: 'conformance-agent', version: '1.0.0' }, options());
-    agent.client.setRequestHandler('elicitation/create', answerElicitation);
+    await mended(() => agent.connect(), wantsAPerson);
+    return agent;
+  }
+
+  async connect() {
+    this.client = new Client({ name: 'conformance-agent', version: '1.0.0' }, options());
+    this.client.setRequestHandler('elicitation/create', answerElicitation);
     const transport = new StdioClientTransport({
       command: 'authkeeper', args: ['mcp', CONNECTION], env: { ...env }, stderr: 'inherit',
     });
-    await mended(() => agent.client.connect(transport));
-    return agent;
+    await this.client.connect(transport);
   }
 
   async tools() {
@@ -149,12 +158,7 @@ class Agent {
 
 function options() {
   const capabilities = { elicitation: { form: { applyDefaults: true } }, roots: {}, sampling: {} };
-  return isModern() ? { capabilities, versionNegotiation: { mode: { pin: LATEST } } } : { capabilities };
-}
-
-/** The one scenario whose server is of the era before, behind an answer to `server/discover`. */
-function isModern() {
-  return version === LATEST && scenario !== 'json-schema-ref-no-deref';
+  return revision === LATEST ? { capabilities, versionNegotiation: { mode: { pin: LATEST } } } : { capabilities };
 }
 
 /** Nothing is filled in where there are defaults: the SDK adds them. */
@@ -164,16 +168,27 @@ async function answerElicitation({ params }) {
 }
 
 /** A call that a person may have to help along, and is made again then. */
-async function mended(call) {
+async function mended(call, canBeMended = saysSo) {
   for (let asked = 0; ; asked += 1) {
     try {
       return await call();
     } catch (error) {
-      if (!A_PERSON_CAN_MEND.includes(error.data?.kind) || asked === PATIENCE) throw error;
+      if (asked === PATIENCE || !await canBeMended(error)) throw error;
       say(`a person is needed: ${error.message}`);
       await authkeeper('reauthorize', CONNECTION);
     }
   }
+}
+
+function saysSo(error) {
+  return A_PERSON_CAN_MEND.includes(error.data?.kind);
+}
+
+/** What the SDK throws where an agent can't even begin says nothing of the bridge's error: a person asks authkeeper. */
+async function wantsAPerson() {
+  const { stdout } = await promisify(execFile)('authkeeper', ['status', CONNECTION, '--json']);
+  const [{ troubles }] = JSON.parse(stdout);
+  return troubles.some(({ action }) => action === `authkeeper reauthorize ${CONNECTION}`);
 }
 
 // The person
