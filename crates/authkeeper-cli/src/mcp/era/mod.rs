@@ -1,7 +1,7 @@
 //! A client of one era and a server of the other.
 //!
 //! Nothing here touches a message as long as the client's era is one of the server's. Only where a
-//! server refuses a message as one of the other era would ([`Eras::doubts`]), [`settle`] asks it in
+//! server refuses a message as one of the other era would ([`Eras::doubts`]), [`mod@settle`] asks it in
 //! that other era's way; if it answers, an [`Interpreter`] stands between the two from then on. The
 //! interpreters are pure: messages go in, [`Step`]s come out.
 //!
