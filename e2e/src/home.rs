@@ -512,12 +512,13 @@ impl Output {
 
 /// The binary of this workspace, beside the directory of the test's own.
 pub fn authkeeper_binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a binary");
-    let target = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/debug/deps");
-    let binary = target.join("authkeeper");
+    let running = std::env::current_exe().expect("what runs has a binary");
+    let beside = |folder: Option<&Path>| folder.map(|folder| folder.join("authkeeper"));
+    // A test lies in `deps`, below what is built; a program beside it.
+    let folder = running.parent();
+    let places = [beside(folder), beside(folder.and_then(Path::parent))];
+    let mut places = places.into_iter().flatten();
+    let binary = places.find(|place| place.is_file()).unwrap_or_default();
     assert!(
         binary.exists(),
         "{} is missing: cargo build --workspace --all-features",
