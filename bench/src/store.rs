@@ -6,8 +6,8 @@ use authkeeper::{
     clock::Seams,
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, Generation, Grant,
-        GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment,
-        OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
+        GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means,
+        Moment, OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
         ServerMetadata, TokenSet,
     },
     store::{Brought, Committed, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
@@ -152,6 +152,7 @@ fn signed_in(number: u64, at: Moment) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
+        means: Means::default(),
         rotate_by: None,
         at: at.wall,
         brought: Brought::Tokens(tokens(Generation(1), at)),

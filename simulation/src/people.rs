@@ -6,8 +6,8 @@ use authkeeper::{
     error::TokenError,
     model::{
         Claim, ClientId, ClientRegistration, Connection, Generation, GrantId, GrantLifecycle,
-        GrantType, Issuer, LifetimeSource, Lineage, Moment, Presentation, PrincipalId, Provider,
-        RefreshToken, RegistrationSource, ServerMetadata, SuspendReason, TokenSet,
+        GrantType, Issuer, LifetimeSource, Lineage, Means, Moment, Presentation, PrincipalId,
+        Provider, RefreshToken, RegistrationSource, ServerMetadata, SuspendReason, TokenSet,
     },
     runtime::{IssuedToken, Runtime, TokenRequest},
     simulation as inside,
@@ -72,6 +72,7 @@ fn signed_in((token, access): (Token, &str), lifetime: Duration, issued: Moment)
         client: Some((Provider { issuer, metadata }, client)),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
+        means: Means::default(),
         rotate_by: None,
         at: issued.wall,
         brought: Brought::Tokens(TokenSet {

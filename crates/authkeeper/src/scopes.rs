@@ -248,6 +248,11 @@ pub(crate) fn asked_before(connection: &Connection, grant: &Grant) -> Option<Sco
 fn asks_for_itself(grant_type: GrantType) -> bool {
     match grant_type {
         GrantType::ClientCredentials => true,
-        GrantType::AuthorizationCode | GrantType::DeviceCode | GrantType::ApiKey => false,
+        // What others vouch for is theirs to widen.
+        GrantType::AuthorizationCode
+        | GrantType::DeviceCode
+        | GrantType::ApiKey
+        | GrantType::JwtBearer
+        | GrantType::IdJag => false,
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn reauthorize_record(
         principal: whose.principal.to_string(),
         task: None,
         reason: reason.as_str().to_owned(),
-        detail: reason.sentence().to_owned(),
+        detail: detail(grant, reason),
         since,
         expires_at: ends(grant),
         scope: None,
@@ -92,6 +92,18 @@ pub(crate) fn reauthorize_record(
         link: None,
         trace_id: trace_id.to_owned(),
         ts: now,
+    }
+}
+
+/// Where two servers are asked it is said which of them is meant.
+fn detail(grant: &Grant, reason: ReauthorizeReason) -> String {
+    match grant.means.identity_provider() {
+        Some(idp) => format!(
+            "at the identity provider ({}): {}",
+            idp.token_url,
+            reason.sentence()
+        ),
+        None => reason.sentence().to_owned(),
     }
 }
 
@@ -103,6 +115,18 @@ fn ends(grant: &Grant) -> Option<Timestamp> {
 fn mend(whose: &Whose, grant: &Grant) -> String {
     match grant.grant_type {
         GrantType::ApiKey => format!("authkeeper rotate {} --key-file FILE", whose.connection),
+        GrantType::IdJag => {
+            let file = grant
+                .means
+                .identity_provider()
+                .map(|idp| idp.subject.path());
+            let file = file.map(|file| file.display().to_string());
+            format!(
+                "put a new token of the identity provider into {}, then authkeeper reauthorize {}",
+                file.unwrap_or_default(),
+                whose.connection
+            )
+        }
         _ => format!("authkeeper reauthorize {}", whose.connection),
     }
 }
@@ -322,6 +346,9 @@ fn needs<'a>(operations: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> St
     format!("{}, which was not granted", said.join(", "))
 }
 
+/// The reason of a refusal that is not the authorization server's own.
+pub(crate) const BY_IDENTITY_PROVIDER: &str = "identity_provider_refused";
+
 /// The provider refuses our client, or what it asks for; the refresh token is unharmed.
 pub(crate) async fn not_allowed(
     tools: &Tools,
@@ -330,6 +357,14 @@ pub(crate) async fn not_allowed(
     attempt: &AttemptId,
     (reason, refused): (&str, &Refused),
 ) -> Result<()> {
+    let idp = grant.means.identity_provider();
+    let (who, client) = match idp.filter(|_| reason == BY_IDENTITY_PROVIDER) {
+        Some(idp) => (
+            format!("the identity provider at {}", idp.token_url),
+            idp.client_id.as_str(),
+        ),
+        None => (grant.issuer.to_string(), grant.client_id.as_str()),
+    };
     let now = tools.seams.clock.now().wall;
     let times = (now, now);
     let like = reauthorize_record(
@@ -343,12 +378,12 @@ pub(crate) async fn not_allowed(
         event: Event::AuthorityLost,
         reason: reason.to_owned(),
         detail: format!(
-            "{} refuses our client or what it asks for ({})",
-            grant.issuer, refused.code
+            "{who} refuses our client or what it asks for ({})",
+            refused.code
         ),
         action: format!(
-            "check client {} at the provider, then authkeeper reauthorize {}",
-            grant.client_id, whose.connection
+            "check client {client} at the provider, then authkeeper reauthorize {}",
+            whose.connection
         ),
         ..like
     };

@@ -4,7 +4,7 @@ use authkeeper::{
     http::HttpUrl,
     model::{
         ClientId, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle, Issuer,
-        Lineage,
+        Lineage, Means,
     },
     secret::SecretString,
     store::{Brought, SignedIn},
@@ -167,6 +167,7 @@ impl Rows {
             row.grant.lifecycle = GrantLifecycle::Revoked { since: at };
             row.grant.refresh = None;
             row.grant.standby = None;
+            row.grant.means = Means::default();
             row.grant.access = None;
             row.first = None;
         }
@@ -232,5 +233,6 @@ fn signed_in_grant(
         rotate_by: new.rotate_by,
         probed: None,
         mandate: new.brought.mandate(),
+        means: new.means,
     }
 }

@@ -19,8 +19,8 @@ use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Moment,
-        Notice, Noticed, Provider, ReauthorizeReason, Record, StepUps, TaskId, Trouble, TroubleId,
-        UnknownKind,
+        Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId,
+        Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
     store::{
@@ -323,6 +323,18 @@ impl Store for MemoryStore {
             claim
                 .map(|claim| claim.phase = ClaimPhase::Unknown { kind, since })
                 .is_some()
+        })
+        .await
+    }
+
+    async fn keep_subject(
+        &self,
+        spend: &Spend,
+        attempt: &AttemptId,
+        refresh: &RefreshToken,
+    ) -> Result<bool> {
+        self.decide(Write::Commit, |rows| {
+            rows.keep_subject(spend, attempt, refresh)
         })
         .await
     }

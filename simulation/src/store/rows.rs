@@ -8,8 +8,9 @@ use std::{
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Noticed, Provider,
-        ReauthorizeReason, Record, StepUps, SuspendReason, TaskId, Trouble, TroubleId,
+        FailedCall, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Means, Noticed, Provider,
+        ReauthorizeReason, Record, RefreshToken, StepUps, SuspendReason, TaskId, Trouble,
+        TroubleId,
     },
     secret::SecretString,
     store::{CarriedCall, Committed, History, NewTrouble, PendingSignIn, Refreshed, Spend},
@@ -103,8 +104,7 @@ impl Rows {
     ) -> bool {
         let row = self.current(spend).filter(|row| {
             let grant = &row.grant;
-            let spendable =
-                grant.refresh.is_some() || grant.grant_type == GrantType::ClientCredentials;
+            let spendable = grant.refresh.is_some() || grant.grant_type.is_issued_anew();
             may(&grant.lifecycle) && grant.claim.is_none() && spendable
         });
         row.map(|row| row.grant.claim = Some(claim.clone()))
@@ -128,6 +128,20 @@ impl Rows {
         let grant = &mut self.grants.get_mut(grant)?.grant;
         let held = grant.claim.as_ref()?;
         (held.attempt == *attempt && held.phase == ClaimPhase::Spending).then_some(grant)
+    }
+
+    pub(super) fn keep_subject(
+        &mut self,
+        spend: &Spend,
+        attempt: &AttemptId,
+        refresh: &RefreshToken,
+    ) -> bool {
+        let row = self.current(spend).filter(|row| {
+            let held = row.grant.claim.as_ref();
+            held.is_some_and(|held| held.attempt == *attempt)
+        });
+        row.map(|row| row.grant.refresh = Some(refresh.clone()))
+            .is_some()
     }
 
     pub(super) fn commit(&mut self, refreshed: Refreshed) -> Committed {
@@ -223,6 +237,7 @@ impl Rows {
             }
             row.grant.refresh = None;
             row.grant.standby = None;
+            row.grant.means = Means::default();
             row.grant.access = None;
             row.first = None;
         }

@@ -17,7 +17,13 @@ Examples:
   authkeeper connect api https://api.example/v1 --issuer https://login.example \\
       --grant client_credentials --client-id job --private-key-file job.pem
   authkeeper connect api https://api.example/v1 --grant api_key \\
-      --key-file api.key --rotate-by 2027-03-01";
+      --key-file api.key --rotate-by 2027-03-01
+  authkeeper connect wiki https://mcp.example/mcp --grant jwt_bearer \\
+      --assertion-file /var/run/secrets/tokens/wiki
+  authkeeper connect crm https://mcp.example/mcp --grant id_jag \\
+      --client-id agent --client-secret-file crm.secret \\
+      --idp-token-url https://login.example/token --idp-client-id agents \\
+      --id-token-file me.jwt";
 
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -46,6 +52,8 @@ pub(crate) enum GrantArg {
     ClientCredentials,
     DeviceCode,
     ApiKey,
+    JwtBearer,
+    IdJag,
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +86,12 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     #[command(flatten)]
+    pub(crate) assertion: AssertionArgs,
+    /// Whether tokens are bound to a key that never leaves this machine (RFC 9449); auto binds them where both servers
+    /// offer it
+    #[arg(long, value_parser = ["auto", "required", "off"], default_value = "auto")]
+    pub(crate) dpop: String,
+    #[command(flatten)]
     pub(crate) key: KeyArgs,
     /// The header that carries the key or token, with the word before it [default: Authorization: Bearer]
     #[arg(long, value_name = "HEADER[: WORD]")]
@@ -104,6 +118,9 @@ pub(crate) struct ClientArgs {
     /// Which of its keys that is (kid), if the provider wants to be told
     #[arg(long, requires = "private_key_file")]
     pub(crate) key_id: Option<String>,
+    /// Whom the client's signed assertions are for, if not the issuer; often the token endpoint's URL
+    #[arg(long, value_name = "URL", requires = "private_key_file")]
+    pub(crate) assertion_audience: Option<String>,
     /// How it shows its secret [default: what the provider's metadata asks for]
     #[arg(long, value_parser = ["client_secret_basic", "client_secret_post", "none"])]
     pub(crate) client_auth: Option<String>,
@@ -114,6 +131,34 @@ pub(crate) struct ClientArgs {
     /// The URL of a client metadata document that serves as client id
     #[arg(long)]
     pub(crate) client_metadata_url: Option<String>,
+}
+
+/// What stands in the place of a sign-in.
+#[derive(Debug, Args)]
+pub(crate) struct AssertionArgs {
+    /// The file that holds the platform's JWT for this workload; read again at each renewal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) assertion_file: Option<PathBuf>,
+    /// The token endpoint of the company's identity provider
+    #[arg(long, value_name = "URL", requires = "idp_client_id")]
+    pub(crate) idp_token_url: Option<String>,
+    /// The client id at the identity provider
+    #[arg(long, value_name = "ID", requires = "idp_token_url")]
+    pub(crate) idp_client_id: Option<String>,
+    /// The file that holds that client's secret
+    #[arg(long, value_name = "FILE", requires = "idp_client_id")]
+    pub(crate) idp_client_secret_file: Option<PathBuf>,
+    /// The file that holds the person's ID token; read again at each renewal
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "idp_token_url",
+        conflicts_with = "idp_refresh_token_file"
+    )]
+    pub(crate) id_token_file: Option<PathBuf>,
+    /// The file that holds the person's refresh token at the identity provider; from then on nothing else may use it
+    #[arg(long, value_name = "FILE", requires = "idp_token_url")]
+    pub(crate) idp_refresh_token_file: Option<PathBuf>,
 }
 
 /// A key that a person made.

@@ -8,7 +8,8 @@ use std::{ffi::OsString, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::connect::{
-    ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs, RotateArgs, SignInArgs,
+    AssertionArgs, ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs,
+    RotateArgs, SignInArgs,
 };
 pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
 use crate::{

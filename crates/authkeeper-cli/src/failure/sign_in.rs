@@ -3,8 +3,8 @@
 use authkeeper::{
     http::ExchangeError,
     oauth::{
-        WireError, authorize::RedirectError, device::DeviceError, discovery::DiscoveryError,
-        register::RegistrationError,
+        WireError, assertion::GivenError, authorize::RedirectError, device::DeviceError,
+        discovery::DiscoveryError, register::RegistrationError,
     },
     signin::ConnectError,
     store::StoreError,
@@ -128,6 +128,34 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Config,
             "give the key that the client is registered with; openssl pkcs8 -topk8 -nocrypt turns an old format into \
              PKCS#8",
+        ),
+        ConnectError::Given(GivenError::Expired { .. }) => own(
+            Exit::Unavailable,
+            "run the same command again once a new one is there",
+        ),
+        ConnectError::Given(_) => own(
+            Exit::Data,
+            "put the token alone into that file, then run the same command again",
+        ),
+        ConnectError::NotVouched { passing: true, .. } => own(
+            Exit::Unavailable,
+            "the identity provider has trouble of its own; run the same command again later",
+        ),
+        ConnectError::NotVouched { .. } => own(
+            Exit::Permission,
+            "check the person's token, the client at the identity provider, and whether it is allowed to vouch to this server",
+        ),
+        ConnectError::AssertionRefused { .. } => own(
+            Exit::Permission,
+            "check at that server who it trusts, for which audience and subject, and the client there",
+        ),
+        ConnectError::SpentSubject { .. } => own(
+            Exit::Person,
+            "sign in at the identity provider anew, and put the refresh token of that sign-in into the file",
+        ),
+        ConnectError::MeansLost(name) => (
+            Exit::Usage,
+            format!("authkeeper connect {name} again, as it was connected before"),
         ),
         ConnectError::NoSecret { .. } => own(
             Exit::Usage,

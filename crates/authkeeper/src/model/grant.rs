@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, Mandate, RefreshToken,
+    AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, Mandate, Means,
+    RefreshToken,
 };
 use crate::secret::SecretString;
 
@@ -38,6 +39,8 @@ pub struct Grant {
     pub probed: Option<Timestamp>,
     /// On whose account and for what it is, as far as its tokens showed it.
     pub mandate: Mandate,
+    /// What it needs beside its tokens.
+    pub means: Means,
 }
 
 impl Grant {
@@ -45,9 +48,14 @@ impl Grant {
     pub fn is_refreshable(&self) -> bool {
         match self.grant_type {
             GrantType::AuthorizationCode | GrantType::DeviceCode => self.refresh.is_some(),
-            GrantType::ClientCredentials => true,
+            GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::IdJag => true,
             GrantType::ApiKey => false,
         }
+    }
+
+    /// Whether its tokens are issued anew each time, and nothing is used up by asking for them.
+    pub fn is_issued_anew(&self) -> bool {
+        self.grant_type.is_issued_anew() && self.refresh.is_none()
     }
 }
 
@@ -86,14 +94,20 @@ pub enum GrantType {
     ClientCredentials,
     /// A key that a person made in the provider's console. Not OAuth: it ends when a person ends it.
     ApiKey,
+    /// For an assertion that the platform gives a workload (RFC 7523 §2.1).
+    JwtBearer,
+    /// For an assertion that the company's identity provider gives for a person (ID-JAG).
+    IdJag,
 }
 
 impl GrantType {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::AuthorizationCode,
         Self::DeviceCode,
         Self::ClientCredentials,
         Self::ApiKey,
+        Self::JwtBearer,
+        Self::IdJag,
     ];
 
     /// The fixed word stored and shown.
@@ -103,7 +117,18 @@ impl GrantType {
             Self::DeviceCode => "device_code",
             Self::ClientCredentials => "client_credentials",
             Self::ApiKey => "api_key",
+            Self::JwtBearer => "jwt_bearer",
+            Self::IdJag => "id_jag",
         }
+    }
+
+    /// Whether the authorization server gives no refresh token with it (RFC 6749 §4.4.3; the extensions for assertions
+    /// say the same): one that comes all the same is not used.
+    pub fn is_issued_anew(self) -> bool {
+        matches!(
+            self,
+            Self::ClientCredentials | Self::JwtBearer | Self::IdJag
+        )
     }
 
     /// Reads the fixed word back.
@@ -291,6 +316,8 @@ mod tests {
             "device_code",
             "client_credentials",
             "api_key",
+            "jwt_bearer",
+            "id_jag",
         ];
         assert_eq!(GrantType::ALL.map(GrantType::as_str), kinds);
         assert_eq!(kinds.map(GrantType::parse), GrantType::ALL.map(Some));
@@ -385,15 +412,21 @@ mod tests {
             rotate_by: None,
             probed: None,
             mandate: Mandate::default(),
+            means: Means::default(),
         };
         for (kind, without, with) in [
             (GrantType::AuthorizationCode, false, true),
             (GrantType::DeviceCode, false, true),
             (GrantType::ClientCredentials, true, true),
             (GrantType::ApiKey, false, false),
+            (GrantType::JwtBearer, true, true),
+            (GrantType::IdJag, true, true),
         ] {
             assert_eq!(grant(kind, None).is_refreshable(), without, "{kind:?}");
             assert_eq!(grant(kind, Some("r")).is_refreshable(), with, "{kind:?}");
+            assert!(!grant(kind, Some("r")).is_issued_anew(), "{kind:?}");
+            let own = without && kind != GrantType::ApiKey;
+            assert_eq!(grant(kind, None).is_issued_anew(), own, "{kind:?}");
         }
     }
 }

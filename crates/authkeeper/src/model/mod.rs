@@ -9,6 +9,7 @@ mod connection;
 mod grant;
 mod ids;
 mod mandate;
+mod means;
 mod notice;
 mod provider;
 mod record;
@@ -25,6 +26,7 @@ pub use self::{
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
     mandate::{Account, Drift, Mandate},
+    means::{AssertionSource, DpopUse, IdentityProvider, Means, SubjectFile},
     notice::{Notice, NoticeKind, Noticed},
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,

@@ -1,10 +1,12 @@
 //! Client assertions (RFC 7523 §2.2 and §3): a short-lived statement signed with the client's private key.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
+use super::jwt;
 use crate::{clock::Seams, model::ClientRegistration, secret::SecretString};
 
 /// How long an assertion may be shown. Providers allow for clocks that differ by about as much.
@@ -18,6 +20,87 @@ const LIFETIME: Duration = Duration::from_mins(1);
 pub struct AssertionError {
     /// Whose key it is.
     pub client_id: String,
+}
+
+/// A token that was given to us in a file can't be shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GivenError {
+    /// The file can't be read.
+    #[error("{file} can't be read: {why}")]
+    Unreadable {
+        /// Which file.
+        file: String,
+        /// What the system said.
+        why: String,
+    },
+    /// It holds something else: it may be half written.
+    #[error("{file} does not hold one JWT")]
+    NoJwt {
+        /// Which file.
+        file: String,
+    },
+    /// It holds nothing that can be a token.
+    #[error("{file} does not hold one token")]
+    NoToken {
+        /// Which file.
+        file: String,
+    },
+    /// It is over, so that it is not even sent.
+    #[error(
+        "the JWT in {file} ended at {ended}; whatever writes that file has not written a new one"
+    )]
+    Expired {
+        /// Which file.
+        file: String,
+        /// When it ended.
+        ended: Timestamp,
+    },
+}
+
+/// No token that is given in a file is longer.
+pub(crate) const LONGEST: u64 = 64 * 1024;
+
+/// The JWT that a file holds, alone: still good, as far as it says so itself (`exp`, RFC 7519 §4.1.4). Its signature is for
+/// the server that it is shown to.
+pub(crate) fn given(
+    path: &Path,
+    content: &[u8],
+    now: Timestamp,
+) -> Result<SecretString, GivenError> {
+    let file = || path.display().to_string();
+    let token = given_token(path, content)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "its own claims are read, not printed"
+    )]
+    let claims = jwt::claims(token.expose()).ok_or_else(|| GivenError::NoJwt { file: file() })?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole seconds are enough, and what is beyond them saturates"
+    )]
+    let ends = claims
+        .get("exp")
+        .and_then(|ends| Some(ends.as_f64()? as i64));
+    match ends {
+        Some(ends) if ends <= now.as_second() => Err(GivenError::Expired {
+            file: file(),
+            ended: Timestamp::from_second(ends).unwrap_or(Timestamp::MIN),
+        }),
+        _ => Ok(token),
+    }
+}
+
+/// The token that a file holds, alone.
+pub(crate) fn given_token(path: &Path, content: &[u8]) -> Result<SecretString, GivenError> {
+    let text = std::str::from_utf8(content)
+        .map(str::trim)
+        .unwrap_or_default();
+    let good = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    good.then(|| text.to_owned().into())
+        .ok_or_else(|| GivenError::NoToken {
+            file: path.display().to_string(),
+        })
 }
 
 /// Signs an assertion that nobody has seen before (`jti`).
@@ -158,6 +241,38 @@ mod tests {
             let lives = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
             assert_eq!(lives, 60);
         }
+    }
+
+    #[test]
+    fn a_file_holds_one_jwt_that_is_still_good_or_none() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        let jwt = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        let read = |text: &str| given(Path::new("/run/jwt"), text.as_bytes(), now);
+        let good = jwt(r#"{"exp":1001}"#);
+        let found = read(&format!("  {good}\r\n")).unwrap();
+        assert_eq!(found.expose(), &good);
+        assert!(
+            read(&jwt("{}")).is_ok(),
+            "one that says nothing of its end is the server's to judge"
+        );
+        for over in [r#"{"exp":1000}"#, r#"{"exp":999.5}"#, r#"{"exp":-1e300}"#] {
+            let error = read(&jwt(over)).unwrap_err();
+            assert!(
+                matches!(error, GivenError::Expired { .. }),
+                "{over}: {error}"
+            );
+            assert!(error.to_string().contains("/run/jwt"));
+        }
+        for end in 0..good.len() {
+            let torn = &good.as_bytes()[..end];
+            let found = given(Path::new("f"), torn, now).ok();
+            // What is cut within the signature can't be told from a whole one.
+            assert!(found.is_none() || end > good.rfind('.').unwrap(), "{end}");
+        }
+        for bad in ["<html>", "two words", &format!("{good}\n{good}"), "a.b.c"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(given(Path::new("f"), &[0xff, 0xfe], now).is_err());
     }
 
     #[test]

@@ -150,6 +150,16 @@ pub fn classify(reply: &Reply, now: Timestamp) -> Outcome {
     by_status(reply, now)
 }
 
+/// What a clear refusal said, whoever or whatever is refused.
+pub(crate) fn refused(reply: &Reply) -> Option<Refused> {
+    match classify(reply, Timestamp::UNIX_EPOCH) {
+        Outcome::GrantRefused(refused)
+        | Outcome::ClientRefused(refused)
+        | Outcome::RequestRefused(refused) => Some(refused),
+        _ => None,
+    }
+}
+
 /// How an exchange without a whole reply was lost.
 pub fn lost(error: &ExchangeError) -> UnknownKind {
     match error {

@@ -31,6 +31,18 @@ enum How {
     Assertion(SecretString),
 }
 
+impl ClientProof {
+    /// Our client at an identity provider: with a secret, or public.
+    pub(super) fn at_identity_provider(client_id: &str, secret: Option<&SecretString>) -> Self {
+        Self {
+            client_id: client_id.to_owned(),
+            how: secret.cloned().map_or(How::Public, How::Basic),
+            secret: None,
+            quirks: Quirks::default(),
+        }
+    }
+}
+
 /// Our client and what it needs to prove itself.
 #[derive(Clone, Copy, Debug)]
 pub struct OurClient<'a> {
@@ -44,7 +56,13 @@ pub struct OurClient<'a> {
     pub seams: &'a Seams,
 }
 
-impl OurClient<'_> {
+impl<'a> OurClient<'a> {
+    /// The same with its assertions for this audience; none means its issuer.
+    #[must_use]
+    pub fn for_audience(self, audience: Option<&'a str>) -> Self {
+        Self { audience, ..self }
+    }
+
     /// The proof for one request now.
     pub fn proof(self) -> Result<ClientProof, AssertionError> {
         let registration = self.registration;
@@ -98,6 +116,8 @@ impl ClientProof {
                 all.push(("client_assertion_type", ASSERTION_TYPE));
                 all.push(("client_assertion", assertion.expose()));
             }
+            // RFC 7523 §3.1: an assertion may stand without a client.
+            How::Public if self.client_id.is_empty() => {}
             How::Public => all.push(("client_id", &self.client_id)),
         }
         let body = if self.quirks.json {

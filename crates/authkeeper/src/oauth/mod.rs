@@ -10,6 +10,7 @@ pub mod classify;
 pub mod client_auth;
 pub mod device;
 pub mod discovery;
+pub mod id_jag;
 mod jwt;
 pub mod loopback;
 pub mod odd;

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::{WireError, body_hint, client_auth::OurClient, exchange_by};
 use crate::{
     http::{HttpUrl, Reach, Transport},
-    model::{ClientAuthMethod, ConnectionName, Grant, Provider},
+    model::{ClientAuthMethod, ConnectionName, Grant, GrantType, Provider},
     secret::SecretString,
 };
 
@@ -38,9 +38,12 @@ pub async fn revoke(
         Ok(endpoint) => endpoint,
         Err(error) => return Revocation::Failed(error.to_string()),
     };
+    // The identity provider's is nothing for this server to see.
+    let own = grant.grant_type != GrantType::IdJag;
     let refresh = grant
         .refresh
         .as_ref()
+        .filter(|_| own)
         .map(|token| (&token.secret, "refresh_token"));
     let access = grant
         .access

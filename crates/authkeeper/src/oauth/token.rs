@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{client_auth::ClientProof, jwt};
+use super::{client_auth::ClientProof, id_jag, jwt};
 use crate::{
     http::Request,
     model::{LifetimeSource, Mandate, Moment, RefreshToken, Resource, Scope, TokenSet},
@@ -62,6 +62,28 @@ pub fn device_request(
         ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
         ("device_code", code.as_str()),
     ];
+    fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    client.form(&fields)
+}
+
+/// A request for a token in return for an assertion (RFC 7523 §2.1). The assertion may be good again: nothing of ours is
+/// spent by it.
+pub fn jwt_bearer_request(
+    client: &ClientProof,
+    assertion: &SecretString,
+    scope: Option<&Scope>,
+    resource: Option<&Resource>,
+) -> Request {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the assertion is sent to the server that it is for"
+    )]
+    let assertion = assertion.expose();
+    let mut fields = vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("assertion", assertion.as_str()),
+    ];
+    fields.extend(scope.map(|scope| ("scope", scope.as_str())));
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
     client.form(&fields)
 }
@@ -125,6 +147,10 @@ impl TokenAnswer {
     }
 
     fn read_flat(body: &Value) -> Option<Self> {
+        // An identity provider's assertion for another server is no access token (RFC 8693 §2.2.1).
+        if id_jag::is_one(body) {
+            return None;
+        }
         let text = |key: &str| {
             body.get(key)
                 .and_then(Value::as_str)

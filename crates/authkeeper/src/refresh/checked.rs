@@ -31,8 +31,11 @@ pub(super) fn check(
     let habits = tools
         .rules
         .habits(grant.issuer.as_str(), whose.provider.as_deref());
-    // Our client's own tokens are nobody's account.
-    let own = grant.grant_type == GrantType::ClientCredentials;
+    // Our client's own tokens, or a workload's, are nobody's account.
+    let own = matches!(
+        grant.grant_type,
+        GrantType::ClientCredentials | GrantType::JwtBearer
+    );
     let unusable = answer.unusable_type().map(str::to_owned);
     let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
     let mut drifts = grant.mandate.drifts(&tokens.mandate);

@@ -11,6 +11,7 @@ use super::{
     decide::{self, Investigation, JournalState, OwnerState, Why},
     evidence::{self, Became},
     flight::End,
+    legs,
     log::Decision,
     orphans::{self, Orphaned},
     shelf::Shelved,
@@ -20,17 +21,17 @@ use crate::{
     background::Tasks,
     clock::within,
     fault::{self, FaultPoint},
-    http::{HttpUrl, Reply, Request},
+    http::{HttpUrl, Reply},
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
-        GrantLifecycle, GrantType, Issuer, Lineage, Moment, OwnerId, Provider, ReauthorizeReason,
-        SuspendReason, UnknownKind,
+        GrantLifecycle, IdentityProvider, Issuer, Lineage, Moment, OwnerId, Provider,
+        ReauthorizeReason, SuspendReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome, Refused},
-        client_auth::ClientProof,
+        id_jag::{self, Given},
         revoke,
-        token::{TokenAnswer, client_credentials_request, refresh_request},
+        token::TokenAnswer,
     },
     store::{Committed, Refreshed, Result, Spend, StoreError, seal::unusable},
     trouble,
@@ -236,7 +237,9 @@ async fn look_into(
         journal.state(&tools.sealer)
     });
     let rules = tools.recovery(whose.provider.as_deref(), grant).await;
-    let became = if state == JournalState::Reply || !spends(grant) {
+    // Of an identity provider's token the authorization server knows nothing.
+    let elsewhere = grant.means.identity_provider().is_some();
+    let became = if state == JournalState::Reply || !spends(grant) || elsewhere {
         Became::Unclear
     } else {
         evidence::of(tools, whose, grant, claim, rules).await
@@ -361,15 +364,9 @@ async fn give_up(
     Ok(())
 }
 
-/// Whether it is our client's own: issued anew each time, with no refresh token.
-fn is_own(grant: &Grant) -> bool {
-    grant.grant_type == GrantType::ClientCredentials
-}
-
-/// Whether an attempt uses something up. Our client's own tokens are issued anew, and a token in quarantine was refused
-/// already.
+/// Whether an attempt uses something up. What is issued anew does not, and a token in quarantine was refused already.
 fn spends(grant: &Grant) -> bool {
-    !is_own(grant) && !in_quarantine(grant)
+    !grant.is_issued_anew() && !in_quarantine(grant)
 }
 
 fn in_quarantine(grant: &Grant) -> bool {
@@ -411,7 +408,10 @@ async fn adopt(
     };
     let plan = Plan::load(tools, grant).await?;
     let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
-    let end = conclusion.draw(stored).await?;
+    let end = match grant.means.identity_provider() {
+        Some(idp) => conclusion.draw_vouched(idp, stored).await?,
+        None => conclusion.draw(stored).await?,
+    };
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
@@ -442,10 +442,10 @@ async fn note_unknown(
 }
 
 /// Where and as whom a grant is refreshed.
-struct Plan {
-    endpoint: HttpUrl,
-    provider: Provider,
-    registration: ClientRegistration,
+pub(super) struct Plan {
+    pub(super) endpoint: HttpUrl,
+    pub(super) provider: Provider,
+    pub(super) registration: ClientRegistration,
 }
 
 impl Plan {
@@ -465,7 +465,7 @@ impl Plan {
             .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
         let own = &provider.metadata.quirks.refresh_endpoint;
-        let own = own.as_ref().filter(|_| !is_own(grant));
+        let own = own.as_ref().filter(|_| !grant.grant_type.is_issued_anew());
         let endpoint = own.or(provider.metadata.token_endpoint.as_ref());
         let endpoint = endpoint.map(|endpoint| HttpUrl::parse(endpoint));
         let endpoint = endpoint.and_then(std::result::Result::ok);
@@ -496,22 +496,14 @@ impl Attempt<'_> {
         if decide::client_rests(&plan.registration, self.tools.seams.clock.now()) {
             return Ok(Some(End::Client(Refused::just_now())));
         }
-        let proof = match self
-            .tools
-            .our_client(&plan.provider.metadata, &plan.registration)
-            .proof()
-        {
-            Ok(proof) => proof,
-            Err(unusable) => return Ok(Some(End::Client(Refused::of_ours(&unusable)))),
+        let leg = match legs::first(self.tools, self.whose, self.grant, &plan).await {
+            Ok(leg) => leg,
+            Err(end) => {
+                self.log(None, &end, None, None);
+                return Ok(Some(end));
+            }
         };
-        let Some(request) = self.request(&proof) else {
-            return Ok(Some(End::Refused));
-        };
-        let connected = self
-            .tools
-            .transport
-            .connect(&plan.endpoint, self.whose.reach)
-            .await;
+        let connected = self.tools.transport.connect(&leg.endpoint, leg.reach).await;
         let exchange = match connected {
             Ok(exchange) => exchange,
             Err(error) => {
@@ -547,9 +539,9 @@ impl Attempt<'_> {
         let issued = self.tools.seams.clock.now();
         let limit = self.tools.rules.exchange_limit;
         let clock = &*self.tools.seams.clock;
-        let lost = match within(clock, limit, exchange.send(request)).await {
+        let lost = match within(clock, limit, exchange.send(leg.request)).await {
             Some(Ok(reply)) => {
-                let shown = (&plan, proof.secret());
+                let shown = (&plan, leg.secret);
                 return self
                     .answered(shown, &claim.attempt, journal, reply, issued)
                     .await;
@@ -560,17 +552,6 @@ impl Attempt<'_> {
         let end = self.lost(&claim.attempt, journal, lost).await?;
         self.log(Some(&claim.attempt), &end, Some(issued), None);
         Ok(Some(end))
-    }
-
-    /// What is sent: the refresh token, or our client's own request. None if there is nothing to send.
-    fn request(&self, proof: &ClientProof) -> Option<Request> {
-        let resource = self.whose.resource.as_ref();
-        if is_own(self.grant) {
-            let scope = self.whose.scope.as_ref();
-            return Some(client_credentials_request(proof, scope, resource));
-        }
-        let refresh = self.grant.refresh.as_ref()?;
-        Some(refresh_request(proof, &refresh.secret, resource))
     }
 
     fn owner(&self) -> Result<OwnerId> {
@@ -695,11 +676,69 @@ impl Attempt<'_> {
             number: self.number,
             secret,
         };
-        let end = conclusion.draw(stored).await?;
+        let end = match self.grant.means.identity_provider() {
+            Some(idp) => self.vouched(conclusion, idp, stored).await?,
+            None => conclusion.draw(stored).await?,
+        };
         if let Some(end) = &end {
             self.log(Some(attempt), end, Some(issued), skew);
         }
         Ok(end)
+    }
+
+    /// The identity provider has answered. What it brought is kept before the authorization server is asked; from then on
+    /// nothing is spent by this attempt, and what went before it is of no matter.
+    async fn vouched(
+        &self,
+        conclusion: Conclusion<'_>,
+        idp: &IdentityProvider,
+        stored: StoredReply,
+    ) -> Result<Option<End>> {
+        let Ok(given) = id_jag::read(idp, &stored.reply, stored.issued) else {
+            return conclusion.draw_vouched(idp, stored).await;
+        };
+        if !conclusion.keep_subject(&given).await? {
+            return conclusion.close(Ok(None));
+        }
+        let rest = Grant {
+            refresh: None,
+            ..self.grant.clone()
+        };
+        let (tools, whose, plan) = (self.tools, self.whose, conclusion.plan);
+        let conclusion = Conclusion {
+            grant: &rest,
+            number: 1,
+            ..conclusion
+        };
+        let leg = legs::second(tools, whose, &rest, plan, &given.assertion);
+        let sent = match leg {
+            Ok(leg) => Ok((leg.secret, legs::send(tools, leg).await)),
+            Err(end) => Err(end),
+        };
+        let (secret, reply, issued) = match sent {
+            Ok((secret, Ok((reply, issued)))) => (secret, reply, issued),
+            Ok((_, Err(end))) | Err(end) => {
+                return conclusion.close(conclusion.unspent(end).await);
+            }
+        };
+        let reply = id_jag::combined(reply, given.refresh_token.as_ref());
+        // Only what can be committed takes the place of the first answer.
+        let stored = if legs::brings_tokens(&reply, issued) {
+            self.keep(conclusion.journal, reply, issued, stored.after_rejection)
+                .await
+        } else {
+            StoredReply {
+                reply,
+                issued,
+                after_rejection: stored.after_rejection,
+            }
+        };
+        Conclusion {
+            secret,
+            ..conclusion
+        }
+        .draw(stored)
+        .await
     }
 
     /// Durable on this machine before anyone reads it. If even the room made beforehand fails, the answer goes on to
@@ -833,7 +872,10 @@ impl<'a> Conclusion<'a> {
 
     /// None means: look again. The attempt did not hold the claim any more, or another secret is left to show.
     async fn draw(&self, stored: StoredReply) -> Result<Option<End>> {
-        let end = self.follow(stored).await;
+        self.close(self.follow(stored).await)
+    }
+
+    fn close(&self, end: Result<Option<End>>) -> Result<Option<End>> {
         fault::pass(FaultPoint::Committed);
         // An error leaves the journal: whoever looks into the claim next draws from the answer in it. Else what follows is
         // in the store now: left here, the answer would be drawn from again and again. That something was sent still counts
@@ -852,14 +894,17 @@ impl<'a> Conclusion<'a> {
         self.tools.notice_odd_answer(issuer, &stored.reply).await;
         match classify::classify(&stored.reply, now.wall) {
             Outcome::Accepted(answer) => self.accept(answer, &stored).await.map(Some),
+            other => self.not_accepted(other, now).await,
+        }
+    }
+
+    /// What follows from an answer that brought no tokens.
+    async fn not_accepted(&self, outcome: Outcome, now: Moment) -> Result<Option<End>> {
+        match outcome {
             Outcome::GrantRefused(_) | Outcome::Suspect { .. } if in_quarantine(self.grant) => {
                 self.unspent(End::Refused).await
             }
-            Outcome::GrantRefused(refused) if is_own(self.grant) => {
-                self.not_allowed("request_refused", &refused).await?;
-                self.unspent(End::Request(refused)).await
-            }
-            Outcome::GrantRefused(refused) => {
+            Outcome::GrantRefused(refused) if !self.grant.is_issued_anew() => {
                 tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
                 if self.number > 1 {
                     let provider = self.whose.provider.as_deref();
@@ -869,7 +914,7 @@ impl<'a> Conclusion<'a> {
                 self.refuse(ReauthorizeReason::RefreshRefused).await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
-            Outcome::RequestRefused(refused) => {
+            Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
             }
@@ -878,21 +923,67 @@ impl<'a> Conclusion<'a> {
                 self.unspent(End::Later { why, retry_after }).await
             }
             Outcome::Unknown(kind) if !spends(self.grant) => self.unspent(lost_unspent(kind)).await,
-            Outcome::Unknown(kind) => {
-                note_unknown(
-                    self.tools,
-                    self.whose,
-                    self.grant,
-                    self.attempt,
-                    (kind, now),
-                )
-                .await?;
-                Ok(Some(End::Uncertain {
-                    kind,
-                    resend_in: Duration::ZERO,
-                }))
-            }
+            Outcome::Unknown(kind) => self.unknown(kind, now).await,
+            Outcome::Accepted(_) => self.unknown(UnknownKind::Unreadable, now).await,
         }
+    }
+
+    async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<End>> {
+        let (tools, whose, grant) = (self.tools, self.whose, self.grant);
+        note_unknown(tools, whose, grant, self.attempt, (kind, now)).await?;
+        Ok(Some(End::Uncertain {
+            kind,
+            resend_in: Duration::ZERO,
+        }))
+    }
+
+    /// Draws from what an identity provider answered, or from what came of it at the authorization server, if that is what
+    /// was kept.
+    async fn draw_vouched(
+        &self,
+        idp: &IdentityProvider,
+        stored: StoredReply,
+    ) -> Result<Option<End>> {
+        if legs::brings_tokens(&stored.reply, stored.issued) {
+            return self.draw(stored).await;
+        }
+        let end = match id_jag::read(idp, &stored.reply, stored.issued) {
+            Ok(given) => self.keep_subject(&given).await.map(|_| None),
+            Err(outcome) => self.not_vouched(*outcome).await,
+        };
+        if matches!(end, Ok(None)) {
+            let (store, grant) = (&self.tools.store, &self.grant.id);
+            store.release(grant, self.attempt).await?;
+        }
+        self.close(end)
+    }
+
+    /// It is told which of the two servers refuses.
+    async fn not_vouched(&self, outcome: Outcome) -> Result<Option<End>> {
+        let spent = !self.grant.is_issued_anew();
+        match outcome {
+            Outcome::GrantRefused(_) if spent => {}
+            Outcome::GrantRefused(ref refused)
+            | Outcome::RequestRefused(ref refused)
+            | Outcome::ClientRefused(ref refused) => {
+                self.not_allowed(trouble::BY_IDENTITY_PROVIDER, refused)
+                    .await?;
+                return self.unspent(End::Request(refused.clone())).await;
+            }
+            _ => {}
+        }
+        let now = self.tools.seams.clock.now();
+        self.not_accepted(outcome, now).await
+    }
+
+    /// Keeps the identity provider's new refresh token, if it gave one; false if another attempt or sign-in took over.
+    async fn keep_subject(&self, given: &Given) -> Result<bool> {
+        let Some(refresh) = &given.refresh_token else {
+            return Ok(true);
+        };
+        let spend = spend_of(self.grant);
+        let store = &self.tools.store;
+        store.keep_subject(&spend, self.attempt, refresh).await
     }
 
     /// A refusal without a reason, three times in a row, is believed: some servers give none.
@@ -1046,7 +1137,12 @@ impl<'a> Conclusion<'a> {
             ..self.grant.clone()
         };
         let metadata = &self.plan.provider.metadata;
+        let named = (&self.grant.issuer, self.whose.provider.as_deref());
+        let audience = self
+            .tools
+            .audience(self.grant.means.audience.as_deref(), named);
         let client = self.tools.our_client(metadata, &self.plan.registration);
+        let client = client.for_audience(audience.as_deref());
         let (provider, reach) = (&self.plan.provider, self.whose.reach);
         let done = revoke::revoke(&*self.tools.transport, reach, provider, client, &late).await;
         tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");

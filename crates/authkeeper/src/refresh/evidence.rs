@@ -170,7 +170,14 @@ async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool>
     if client.auth_method == ClientAuthMethod::None || decide::client_rests(&client, now) {
         return None;
     }
-    let proof = tools.our_client(&provider.metadata, &client).proof().ok()?;
+    let proof = {
+        let audience = tools.audience(
+            grant.means.audience.as_deref(),
+            (issuer, whose.provider.as_deref()),
+        );
+        let client = tools.our_client(&provider.metadata, &client);
+        client.for_audience(audience.as_deref()).proof().ok()?
+    };
     let token = grant.refresh.as_ref()?;
     #[expect(
         clippy::disallowed_methods,

@@ -17,6 +17,7 @@ pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod evidence;
 pub(crate) mod flight;
+pub(crate) mod legs;
 pub mod log;
 mod noticing;
 mod orphans;
@@ -170,17 +171,16 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Our client, ready to prove itself at its issuer.
+    /// Our client, ready to prove itself at its issuer; whom its assertions are for is said by [`Tools::audience`].
     pub(crate) fn our_client<'a>(
         &'a self,
         metadata: &'a ServerMetadata,
         registration: &'a ClientRegistration,
     ) -> OurClient<'a> {
-        let habits = self.rules.providers.get(registration.issuer.as_str());
         OurClient {
             registration,
             quirks: &metadata.quirks,
-            audience: habits.and_then(|habits| habits.assertion_audience.as_deref()),
+            audience: None,
             seams: &self.seams,
         }
     }

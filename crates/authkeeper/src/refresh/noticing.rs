@@ -12,10 +12,16 @@ use crate::{
     oauth::odd::odd_shape,
 };
 
+/// Whose habits with a refresh token count: the issuer's, or those of the identity provider whose it is.
+fn refreshes(grant: &Grant) -> &str {
+    let idp = grant.means.identity_provider();
+    idp.map_or(grant.issuer.as_str(), |idp| &idp.token_url)
+}
+
 impl Tools {
     /// How a lost answer is recovered: by what is set or known, and by what was seen where that is more careful.
     pub(crate) async fn recovery(&self, provider: Option<&str>, grant: &Grant) -> RecoveryRules {
-        let rules = self.rules.recovery(grant.issuer.as_str(), provider);
+        let rules = self.rules.recovery(refreshes(grant), provider);
         let noticed = self.store.noticed(Some(&grant.issuer)).await;
         let noticed = noticed.unwrap_or_default();
         let refused = noticed
@@ -29,7 +35,7 @@ impl Tools {
 
     /// A resend was refused. Where a rule said that it would not be, the rule is not believed any more.
     pub(crate) async fn notice_refused_replay(&self, provider: Option<&str>, grant: &Grant) {
-        let rules = self.rules.recovery(grant.issuer.as_str(), provider);
+        let rules = self.rules.recovery(refreshes(grant), provider);
         let now = self.seams.clock.now();
         let before = grant.claim.as_ref();
         if before.is_some_and(|before| decide::disproves(rules.replay, before, now)) {

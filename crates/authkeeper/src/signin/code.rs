@@ -3,6 +3,7 @@
 use super::{
     ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted, Way,
     pending::{Begun, Headless, Memory, asked},
+    steps::{Outcome, With},
 };
 use crate::{
     model::{ClientRegistration, Grant, GrantType, Provider},
@@ -41,6 +42,7 @@ impl Runtime {
             discovery::require_pkce(&found.provider.metadata)?;
         }
         let wanted = Wanted::of_a_person(&request, &found);
+        let with = self.with(&request, &found);
         let asked = asked(&request, &found, &wanted);
         let mut started = self.start_code((&request, &asked), &found).await?;
         spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
@@ -57,7 +59,7 @@ impl Runtime {
             .metadata
             .require_pushed_authorization_requests
         {
-            self.push(&found, &mut started, &ask).await?
+            self.push((&found, &with), &mut started, &ask).await?
         } else {
             started.sign_in.url(&ask)
         };
@@ -92,7 +94,7 @@ impl Runtime {
         let runtime = self.clone();
         self.land(Box::pin(async move {
             let (sign_in, mut client) = (started.sign_in, started.client);
-            let at = (&endpoints, &found);
+            let at = (&endpoints, &found, &with);
             let tokens = runtime
                 .exchange_code(
                     at,
@@ -101,7 +103,12 @@ impl Runtime {
                     (&wanted, request.provider.as_deref()),
                 )
                 .await?;
-            let outcome = (GrantType::AuthorizationCode, wanted, tokens);
+            let outcome = Outcome {
+                means: with.means(&request),
+                grant_type: GrantType::AuthorizationCode,
+                wanted,
+                tokens,
+            };
             runtime.adopt(request, found, client, outcome).await
         }))
         .await
@@ -110,7 +117,7 @@ impl Runtime {
     /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
     async fn push(
         &self,
-        found: &Discovered,
+        (found, with): (&Discovered, &With),
         started: &mut Started,
         ask: &AuthorizationAsk<'_>,
     ) -> Result<SecretString, ConnectError> {
@@ -126,7 +133,9 @@ impl Runtime {
             .collect();
         let client = &mut started.client;
         let answer = self
-            .ask((&endpoint, found), client, |client| client.form(&fields))
+            .ask((&endpoint, found, with), client, |client| {
+                client.form(&fields)
+            })
             .await?;
         self.check_answer(client, &answer).await?;
         let request_uri = read_pushed(&answer.0).map_err(RedirectError::Refused)?;
@@ -230,19 +239,19 @@ impl Runtime {
 
     async fn exchange_code(
         &self,
-        (endpoints, found): (&CodeEndpoints, &Discovered),
+        (endpoints, found, with): (&CodeEndpoints, &Discovered, &With),
         client: &mut ClientRegistration,
         (sign_in, code): (&SignIn, &SecretString),
         (wanted, provider): (&Wanted, Option<&str>),
     ) -> Result<crate::model::TokenSet, ConnectError> {
         let resource = wanted.resource.as_ref();
         let answer = self
-            .ask((&endpoints.token, found), client, |client| {
+            .ask((&endpoints.token, found, with), client, |client| {
                 let redirect_uri = &sign_in.redirect_uri;
                 code_request(client, code, &sign_in.verifier, redirect_uri, resource)
             })
             .await?;
-        self.tokens((client, provider), answer).await
+        self.tokens((client, provider, with), answer).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted,
     pending::{Begun, Memory, asked},
+    steps::{Outcome, With},
 };
 use crate::{
     http::{HttpUrl, Reply},
@@ -34,6 +35,7 @@ impl Runtime {
         discovery::device_endpoint(metadata)?;
         let token = discovery::token_endpoint(metadata)?;
         let wanted = Wanted::of_a_person(&request, &found);
+        let with = self.with(&request, &found);
         let asked = asked(&request, &found, &wanted);
         let recalled = self.recall(&request, &asked).await?;
         let mut client = self.client(&request, &found, Purpose::Device).await?;
@@ -44,7 +46,7 @@ impl Runtime {
         let device = match recalled {
             Some(device) => device,
             None => {
-                self.start_device((&request, &asked), &found, (&mut client, &wanted))
+                self.start_device((&request, &asked), (&found, &with), (&mut client, &wanted))
                     .await?
             }
         };
@@ -66,6 +68,7 @@ impl Runtime {
             request,
             found,
             wanted,
+            with,
         };
         let polled = Box::pin(asking.poll(client, &device));
         let answered = tokio::time::timeout(patience, polled).await;
@@ -75,13 +78,13 @@ impl Runtime {
     async fn start_device(
         &self,
         (request, asked): (&ConnectRequest, &serde_json::Value),
-        found: &Discovered,
+        (found, with): (&Discovered, &With),
         (client, wanted): (&mut ClientRegistration, &Wanted),
     ) -> Result<DeviceSignIn, ConnectError> {
         let endpoint = discovery::device_endpoint(&found.provider.metadata)?;
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
         let answer = self
-            .ask((&endpoint, found), client, |client| {
+            .ask((&endpoint, found, with), client, |client| {
                 device_authorization_request(client, scope, resource)
             })
             .await?;
@@ -103,6 +106,7 @@ struct Asking {
     request: ConnectRequest,
     found: Discovered,
     wanted: Wanted,
+    with: With,
 }
 
 /// What came of one poll; the client as it is authenticated since.
@@ -143,9 +147,11 @@ impl Asking {
         let resource = self.wanted.resource.as_ref();
         let asked = self
             .runtime
-            .ask((&self.token, &self.found), &mut client, |client| {
-                device_request(client, &code, resource)
-            })
+            .ask(
+                (&self.token, &self.found, &self.with),
+                &mut client,
+                |client| device_request(client, &code, resource),
+            )
             .await;
         let (reply, issued) = match asked {
             Ok(answer) => answer,
@@ -171,8 +177,14 @@ impl Asking {
         answered: (Reply, Moment),
     ) -> Result<Grant, ConnectError> {
         let provider = self.request.provider.as_deref();
-        let tokens = self.runtime.tokens((&client, provider), answered).await?;
-        let outcome = (GrantType::DeviceCode, self.wanted, tokens);
+        let by = (&client, provider, &self.with);
+        let tokens = self.runtime.tokens(by, answered).await?;
+        let outcome = Outcome {
+            means: self.with.means(&self.request),
+            grant_type: GrantType::DeviceCode,
+            wanted: self.wanted,
+            tokens,
+        };
         self.runtime
             .adopt(self.request, self.found, client, outcome)
             .await

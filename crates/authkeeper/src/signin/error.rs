@@ -6,8 +6,13 @@ use crate::{
     http::InvalidUrl,
     model::{ClientId, ConnectionName, Issuer},
     oauth::{
-        WireError, assertion::AssertionError, authorize::RedirectError, classify::Refused,
-        device::DeviceError, discovery::DiscoveryError, loopback::ListenError,
+        WireError,
+        assertion::{AssertionError, GivenError},
+        authorize::RedirectError,
+        classify::Refused,
+        device::DeviceError,
+        discovery::DiscoveryError,
+        loopback::ListenError,
         register::RegistrationError,
     },
     store::StoreError,
@@ -111,6 +116,33 @@ pub enum ConnectError {
     /// Our client can't prove itself.
     #[error(transparent)]
     Assertion(#[from] AssertionError),
+    /// A file does not hold the token that it should.
+    #[error(transparent)]
+    Given(#[from] GivenError),
+    /// The identity provider gave no assertion.
+    #[error("no assertion came ({why})")]
+    NotVouched {
+        /// What it said.
+        why: String,
+        /// Whether it was the kind of trouble that passes.
+        passing: bool,
+    },
+    /// The authorization server does not take the assertion.
+    #[error("{issuer} does not take the assertion: {refused}")]
+    AssertionRefused {
+        /// The authorization server.
+        issuer: Issuer,
+        /// What it said.
+        refused: Refused,
+    },
+    /// The identity provider's refresh token was read at an earlier sign-in and has been replaced since.
+    #[error("{file} holds the refresh token that {name} began with, which has been replaced since")]
+    SpentSubject {
+        /// The file.
+        file: String,
+        /// Whose it is.
+        name: ConnectionName,
+    },
     /// Our client's own tokens need a client that can be told from others.
     #[error("{issuer} gives client_credentials only to a client with a secret or a key")]
     NoSecret {
@@ -140,6 +172,9 @@ pub enum ConnectError {
     /// Somebody else changed the connection at the same moment.
     #[error("{0} was changed by another process at the same moment")]
     Overtaken(ConnectionName),
+    /// How it was signed in can't be read any more.
+    #[error("how {0} was signed in can't be read any more")]
+    MeansLost(ConnectionName),
     /// The store can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -162,6 +197,10 @@ impl ConnectError {
             self,
             Self::StillOpen(_)
                 | Self::NothingPasted
+                | Self::NotVouched { .. }
+                | Self::AssertionRefused { .. }
+                | Self::Given(_)
+                | Self::SpentSubject { .. }
                 | Self::Wire(_)
                 | Self::NoTokens { passing: true, .. }
                 | Self::Redirect(RedirectError::StateMismatch | RedirectError::NoCode)

@@ -8,7 +8,7 @@ use crate::{
     http::Reach,
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType,
-        Issuer, RefreshToken, ServerMetadata, SuspendReason, TokenSet,
+        Issuer, Means, RefreshToken, ServerMetadata, SuspendReason, TokenSet,
     },
     oauth::{
         discovery::Discovered,
@@ -98,6 +98,11 @@ impl Runtime {
                     reason: SuspendReason::SecondCopy,
                     since: now,
                 }
+            },
+            means: Means {
+                audience: request.assertion_audience,
+                dpop: request.dpop,
+                ..Means::default()
             },
             rotate_by: None,
             after,

@@ -7,7 +7,7 @@ use crate::{
     http::Reach,
     model::{
         ClientId, ConnectionName, ENDLESS, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
-        LifetimeSource, TokenSet,
+        LifetimeSource, Means, TokenSet,
     },
     runtime::Runtime,
     secret::SecretString,
@@ -68,6 +68,7 @@ impl Runtime {
             grant_type: GrantType::ApiKey,
             brought: Brought::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
+            means: Means::default(),
             rotate_by,
             after,
             new_grant: GrantId::new(self.tools.seams.random_id()),

@@ -58,7 +58,10 @@ impl Runtime {
         let revocation = match (grant, provider, client) {
             (Some(grant), Some(provider), Some(client)) => {
                 let reach = Reach::of(connection.internal);
+                let named = (&connection.issuer, connection.provider.as_deref());
+                let audience = self.tools.audience(grant.means.audience.as_deref(), named);
                 let client = self.tools.our_client(&provider.metadata, &client);
+                let client = client.for_audience(audience.as_deref());
                 let transport = &*self.tools.transport;
                 let mut unrevoked = None;
                 for (journal, left) in self.left_in_journals(&grant) {

@@ -31,7 +31,7 @@ pub use self::{
 use crate::{
     catalogue,
     http::HttpUrl,
-    model::{Connection, ConnectionName, Grant, GrantType, Scope},
+    model::{AssertionSource, Connection, ConnectionName, Grant, GrantType, Scope},
     runtime::Runtime,
     scopes::asked_before,
 };
@@ -47,7 +47,9 @@ impl Runtime {
         let name = request.name.clone();
         let done = match request.way.clone() {
             Way::ApiKey { key, rotate_by } => self.connect_key(request, key, rotate_by).await,
-            Way::ClientCredentials => self.connect_own(request).await,
+            Way::ClientCredentials | Way::JwtBearer { .. } | Way::IdJag(_) => {
+                self.connect_own(request).await
+            }
             Way::Device => self.connect_device(request, person).await,
             Way::Browser | Way::Headless => self.connect_code(request, person).await,
         };
@@ -95,6 +97,8 @@ impl Runtime {
         }
         request.client = client.map(given_again).unwrap_or_default();
         request.way = way;
+        let means = grant.map(|grant| grant.means).unwrap_or_default();
+        (request.assertion_audience, request.dpop) = (means.audience, means.dpop);
         request.extra = again.extra;
         request.provider = connection.provider;
         request.principal = connection.principal;
@@ -139,11 +143,20 @@ impl Runtime {
 
 /// How a connection was signed in the last time.
 fn way_of(connection: &Connection, grant: Option<&Grant>) -> Result<Way, ConnectError> {
-    match grant.map(|grant| grant.grant_type) {
-        Some(GrantType::DeviceCode) => Ok(Way::Device),
-        Some(GrantType::ClientCredentials) => Ok(Way::ClientCredentials),
-        Some(GrantType::ApiKey) => Err(ConnectError::NoSignIn(connection.name.clone())),
-        Some(GrantType::AuthorizationCode) | None => Ok(Way::Browser),
+    let Some(grant) = grant else {
+        return Ok(Way::Browser);
+    };
+    let lost = || ConnectError::MeansLost(connection.name.clone());
+    match (grant.grant_type, grant.means.assertion.clone()) {
+        (GrantType::AuthorizationCode, _) => Ok(Way::Browser),
+        (GrantType::DeviceCode, _) => Ok(Way::Device),
+        (GrantType::ClientCredentials, _) => Ok(Way::ClientCredentials),
+        (GrantType::ApiKey, _) => Err(ConnectError::NoSignIn(connection.name.clone())),
+        (GrantType::JwtBearer, Some(AssertionSource::File(assertion_file))) => {
+            Ok(Way::JwtBearer { assertion_file })
+        }
+        (GrantType::IdJag, Some(AssertionSource::IdentityProvider(idp))) => Ok(Way::IdJag(idp)),
+        (GrantType::JwtBearer | GrantType::IdJag, _) => Err(lost()),
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{
 
 /// How long a URL in somebody's browser is waited for.
 const HEADLESS_ENDS: Duration = Duration::from_mins(30);
+/// How long a refresh token is kept for which there is no grant yet: time to mend what the authorization server refused.
+const VOUCHED_ENDS: Duration = Duration::from_hours(7 * 24);
 
 /// A sign-in under way.
 pub(super) struct Memory {
@@ -36,6 +38,11 @@ pub(super) enum Begun {
     },
     /// A person has a code.
     Device(DeviceSignIn),
+    /// An identity provider has answered with a new refresh token, and there is no grant yet that could hold it.
+    Vouched {
+        instead_of: SecretString,
+        refresh_token: SecretString,
+    },
 }
 
 impl Runtime {
@@ -46,14 +53,27 @@ impl Runtime {
         (request, client): (&ConnectRequest, &ClientRegistration),
         begun: Begun,
     ) -> Result<(), ConnectError> {
+        let client = client.client_id.clone();
+        self.remember_as(asked, (request, client), begun).await
+    }
+
+    /// The same for a client that is not registered with us.
+    pub(super) async fn remember_as(
+        &self,
+        asked: &Value,
+        (request, client_id): (&ConnectRequest, ClientId),
+        begun: Begun,
+    ) -> Result<(), ConnectError> {
         let now = self.now();
+        let after = |span: Duration| now.saturating_add(span).unwrap_or(now);
         let ends = match &begun {
             Begun::Device(sign_in) => sign_in.ends,
-            Begun::Headless { .. } => now.saturating_add(HEADLESS_ENDS).unwrap_or(now),
+            Begun::Headless { .. } => after(HEADLESS_ENDS),
+            Begun::Vouched { .. } => after(VOUCHED_ENDS),
         };
         let memory = Memory {
             asked: asked.clone(),
-            client_id: client.client_id.clone(),
+            client_id,
             begun,
         };
         let pending = PendingSignIn {
@@ -114,7 +134,7 @@ impl Memory {
                 verifier,
                 redirect_uri,
             }),
-            Begun::Device(_) => None,
+            Begun::Device(_) | Begun::Vouched { .. } => None,
         }
     }
 
@@ -122,7 +142,7 @@ impl Memory {
     pub(super) fn device(self) -> Option<DeviceSignIn> {
         match self.begun {
             Begun::Device(device) => Some(device),
-            Begun::Headless { .. } => None,
+            Begun::Headless { .. } | Begun::Vouched { .. } => None,
         }
     }
 
@@ -145,6 +165,12 @@ impl Memory {
                 "verification_uri": device.verification_uri, "complete": device.verification_uri_complete,
                 "interval": device.interval.as_secs(), "ends": device.ends,
             }),
+            Begun::Vouched {
+                instead_of,
+                refresh_token,
+            } => json!({
+                "way": "vouched", "instead_of": instead_of.expose(), "refresh_token": refresh_token.expose(),
+            }),
         };
         let memory = json!({
             "asked": self.asked, "client_id": self.client_id.as_str(), "begun": begun,
@@ -163,6 +189,10 @@ impl Memory {
                 state: part("state")?.into(),
                 verifier: part("verifier")?.into(),
                 redirect_uri: part("redirect_uri")?,
+            },
+            "vouched" => Begun::Vouched {
+                instead_of: part("instead_of")?.into(),
+                refresh_token: part("refresh_token")?.into(),
             },
             _ => Begun::Device(DeviceSignIn {
                 device_code: part("device_code")?.into(),

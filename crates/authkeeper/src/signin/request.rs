@@ -1,6 +1,6 @@
 //! What is asked for, and what a person is shown.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use crate::{
     http::HttpUrl,
     model::{
-        ClientId, Connection, ConnectionName, Issuer, Presentation, PrincipalId, Resource, Scope,
-        ServerMetadata,
+        ClientId, Connection, ConnectionName, DpopUse, IdentityProvider, Issuer, Presentation,
+        PrincipalId, Resource, Scope, ServerMetadata,
     },
     oauth::{authorize::RedirectError, register::GivenClient},
     secret::SecretString,
@@ -27,6 +27,13 @@ pub enum Way {
     Device,
     /// As our own client; nobody signs in (RFC 6749 §4.4).
     ClientCredentials,
+    /// As a workload, for an assertion that its platform keeps in a file (RFC 7523 §2.1).
+    JwtBearer {
+        /// The file. It is read again at each renewal.
+        assertion_file: PathBuf,
+    },
+    /// For a person, by the word of the company's identity provider.
+    IdJag(IdentityProvider),
     /// With a key that a person made in the provider's console.
     ApiKey {
         /// The key.
@@ -62,6 +69,10 @@ pub struct ConnectRequest {
     pub scope: Option<Scope>,
     /// The client, given by the person.
     pub client: GivenClient,
+    /// Whom our client's own assertions are for; none leaves it to the provider's habits.
+    pub assertion_audience: Option<String>,
+    /// Whether tokens shall be bound to a key of ours (RFC 9449).
+    pub dpop: DpopUse,
     /// How a token is shown to the resource.
     pub presentation: Presentation,
     /// A harmless request that proves the token.
@@ -93,6 +104,8 @@ impl ConnectRequest {
             resource: None,
             scope: None,
             client: GivenClient::default(),
+            assertion_audience: None,
+            dpop: DpopUse::default(),
             presentation: Presentation::default(),
             check_url: None,
             callback_port: None,

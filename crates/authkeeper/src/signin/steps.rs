@@ -2,18 +2,19 @@
 
 use http::StatusCode;
 
-use super::{ConnectError, ConnectRequest};
+use super::{ConnectError, ConnectRequest, Way};
 use crate::{
     background,
     http::{HttpUrl, Reach, Reply, Request},
     model::{
-        ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
-        Lineage, Moment, Provider, RegistrationSource, Resource, Scope, TokenSet,
+        AssertionSource, ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle,
+        GrantType, Issuer, Lineage, Means, Moment, Provider, RegistrationSource, Resource, Scope,
+        TokenSet,
     },
     oauth::{
         assertion,
         authorize::scope_to_ask,
-        classify::{self, Outcome},
+        classify::{self, Outcome as Answer},
         client_auth::ClientProof,
         discovery::{self, Discovered, DiscoveryError},
         exchange,
@@ -99,19 +100,20 @@ impl Runtime {
     /// tried, and which one was refused is kept.
     pub(super) async fn ask(
         &self,
-        (endpoint, found): (&HttpUrl, &Discovered),
+        (endpoint, found, with): (&HttpUrl, &Discovered, &With),
         client: &mut ClientRegistration,
         make: impl Fn(&ClientProof) -> Request + Send + Sync,
     ) -> Result<(Reply, Moment), ConnectError> {
         loop {
             let metadata = &found.provider.metadata;
-            let proof = self.tools.our_client(metadata, client).proof()?;
+            let our = self.tools.our_client(metadata, client);
+            let proof = our.for_audience(with.audience.as_deref()).proof()?;
             let issued = self.tools.seams.clock.now();
             let transport = &*self.tools.transport;
             let reply = exchange(transport, endpoint, found.reach, make(&proof)).await?;
             let refused = matches!(
                 classify::classify(&reply, issued.wall),
-                Outcome::ClientRefused(_)
+                Answer::ClientRefused(_)
             );
             let shown = proof.secret();
             if !refused || !client.has_another_than(shown) {
@@ -140,11 +142,11 @@ impl Runtime {
     ) -> Result<(), ConnectError> {
         let issuer = client.issuer.clone();
         match classify::classify(reply, issued.wall) {
-            Outcome::ClientRefused(refused) => {
+            Answer::ClientRefused(refused) => {
                 self.register_anew_next_time(client).await?;
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
+            Answer::Transient { why, .. } => Err(ConnectError::NoTokens {
                 issuer,
                 why,
                 passing: true,
@@ -156,13 +158,13 @@ impl Runtime {
     /// The tokens in an answer to a sign-in, or why there are none.
     pub(super) async fn tokens(
         &self,
-        (client, provider): (&ClientRegistration, Option<&str>),
+        (client, provider, _with): (&ClientRegistration, Option<&str>, &With),
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
         self.tools.notice_odd_answer(&issuer, &reply).await;
         match classify::classify(&reply, issued.wall) {
-            Outcome::Accepted(answer) => {
+            Answer::Accepted(answer) => {
                 if let Some(kind) = answer.unusable_type() {
                     return Err(ConnectError::NoTokens {
                         issuer,
@@ -175,21 +177,21 @@ impl Runtime {
                 let habits = self.tools.rules.habits(issuer.as_str(), provider);
                 Ok(answer.into_token_set(issued, habits.default_lifetime))
             }
-            Outcome::ClientRefused(refused) => {
+            Answer::ClientRefused(refused) => {
                 self.register_anew_next_time(client).await?;
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
+            Answer::GrantRefused(refused) | Answer::RequestRefused(refused) => {
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Outcome::Transient { why, .. } | Outcome::Suspect { why } => {
+            Answer::Transient { why, .. } | Answer::Suspect { why } => {
                 Err(ConnectError::NoTokens {
                     issuer,
                     why,
                     passing: true,
                 })
             }
-            Outcome::Unknown(kind) => {
+            Answer::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
                 Err(ConnectError::NoTokens {
                     issuer,
@@ -238,9 +240,14 @@ impl Runtime {
         request: ConnectRequest,
         found: Discovered,
         client: ClientRegistration,
-        outcome: (GrantType, Wanted, TokenSet),
+        outcome: Outcome,
     ) -> Result<Grant, ConnectError> {
-        let (grant_type, wanted, tokens) = outcome;
+        let Outcome {
+            grant_type,
+            wanted,
+            tokens,
+            means,
+        } = outcome;
         let issuer = found.provider.issuer.clone();
         let internal = found.reach == Reach::Anywhere;
         let mut connection = request.connection((issuer, client.client_id.clone()), self.now());
@@ -255,6 +262,7 @@ impl Runtime {
             brought: Brought::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
             rotate_by: None,
+            means,
             after,
             new_grant: GrantId::new(self.tools.seams.random_id()),
             at: self.now(),
@@ -321,6 +329,52 @@ fn not_registered(
         return DiscoveryError::NoOAuth { url, answer }.into();
     }
     error.into()
+}
+
+/// What a sign-in brought.
+pub(super) struct Outcome {
+    pub(super) grant_type: GrantType,
+    pub(super) wanted: Wanted,
+    pub(super) tokens: TokenSet,
+    pub(super) means: Means,
+}
+
+/// What every request of a sign-in to the token endpoint is made with.
+#[derive(Clone, Debug)]
+pub(super) struct With {
+    /// Whom our client's assertions are for, as a person said it.
+    said: Option<String>,
+    /// The same, or as the provider is known to want it.
+    audience: Option<String>,
+}
+
+impl Runtime {
+    pub(super) fn with(&self, request: &ConnectRequest, found: &Discovered) -> With {
+        let said = request.assertion_audience.clone();
+        let named = (&found.provider.issuer, request.provider.as_deref());
+        With {
+            audience: self.tools.audience(said.as_deref(), named),
+            said,
+        }
+    }
+}
+
+impl With {
+    /// What the grant needs beside these tokens.
+    pub(super) fn means(&self, request: &ConnectRequest) -> Means {
+        Means {
+            assertion: match &request.way {
+                Way::JwtBearer { assertion_file } => {
+                    Some(AssertionSource::File(assertion_file.clone()))
+                }
+                Way::IdJag(idp) => Some(AssertionSource::IdentityProvider(idp.clone())),
+                _ => None,
+            },
+            audience: self.said.clone(),
+            proof_key: None,
+            dpop: request.dpop,
+        }
+    }
 }
 
 /// What the sign-in asks for.

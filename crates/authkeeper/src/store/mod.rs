@@ -24,7 +24,7 @@ use crate::{
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
-        Mandate, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
+        Mandate, Means, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
         Resource, StepUps, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
@@ -158,6 +158,8 @@ pub struct SignedIn {
     pub lifecycle: GrantLifecycle,
     /// When a person should replace what never ends by itself.
     pub rotate_by: Option<Timestamp>,
+    /// What the grant needs beside its tokens.
+    pub means: Means,
     /// The newest lineage that is known beside the store: one that went back in time gives no number out twice.
     pub after: Lineage,
     /// The id of the grant if a new one is needed.
@@ -437,6 +439,14 @@ pub trait Store: Send + Sync + 'static {
         attempt: &AttemptId,
         kind: UnknownKind,
         since: Moment,
+    ) -> Result<bool>;
+    /// Keeps a refresh token that came before the tokens it is for: an identity provider answered with a new one. True
+    /// only if that attempt still held the claim.
+    async fn keep_subject(
+        &self,
+        spend: &Spend,
+        attempt: &AttemptId,
+        refresh: &RefreshToken,
     ) -> Result<bool>;
     /// Commits an accepted refresh, if what was spent is still current.
     async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed>;

@@ -7,7 +7,7 @@ use authkeeper::{
     catalogue::{self, Entry, Filled, GrantKind, Loopback},
     http::HttpUrl,
     model::{
-        ClientAuthMethod, ClientId, ConnectionName, Issuer, Presentation, PrincipalId,
+        ClientAuthMethod, ClientId, ConnectionName, DpopUse, Issuer, Presentation, PrincipalId,
         RegistrationSource, Resource, Scope,
     },
     oauth::register::GivenClient,
@@ -16,6 +16,7 @@ use authkeeper::{
 use clap::ValueEnum as _;
 use jiff::Timestamp;
 
+use super::vouched;
 use crate::{
     app::App,
     args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
@@ -43,6 +44,10 @@ pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectReque
     request.presentation = presentation(args.header.as_deref(), kind, known.as_ref())?;
     request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
     request.client = given_client(app, &args.client)?;
+    request
+        .assertion_audience
+        .clone_from(&args.client.assertion_audience);
+    request.dpop = dpop(&args)?;
     // All that can be wrong without it is, before anybody is asked for a key.
     request.way = way(app, &args, kind).await?;
     request.patience = args.sign_in.patience(Some(&request.way));
@@ -170,6 +175,16 @@ fn check_flags(args: &ConnectArgs, kind: GrantArg) -> Result<(), Failure> {
             args.key.rotate_by.is_some(),
             GrantArg::ApiKey,
         ),
+        (
+            "--assertion-file",
+            args.assertion.assertion_file.is_some(),
+            GrantArg::JwtBearer,
+        ),
+        (
+            "--idp-token-url",
+            args.assertion.idp_token_url.is_some(),
+            GrantArg::IdJag,
+        ),
     ];
     let wrong = own
         .into_iter()
@@ -196,6 +211,8 @@ async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<Way, Failu
     Ok(match kind {
         GrantArg::DeviceCode => Way::Device,
         GrantArg::ClientCredentials => Way::ClientCredentials,
+        GrantArg::JwtBearer => vouched::workload(&args.assertion)?,
+        GrantArg::IdJag => vouched::person(args)?,
         GrantArg::AuthorizationCode if args.sign_in.headless => Way::Headless,
         GrantArg::AuthorizationCode => Way::Browser,
         GrantArg::ApiKey => Way::ApiKey {
@@ -203,6 +220,20 @@ async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<Way, Failu
             rotate_by,
         },
     })
+}
+
+/// A key would have to be shown as one, in a header of its own kind.
+fn dpop(args: &ConnectArgs) -> Result<DpopUse, Failure> {
+    let wanted = DpopUse::parse(&args.dpop).unwrap_or_default();
+    match (&args.header, wanted) {
+        (Some(_), DpopUse::Required) => Err(Failure::new(
+            Exit::Usage,
+            "--header and --dpop required exclude each other: a bound token is shown as RFC 9449 says",
+            "leave one of the two out",
+        )),
+        (Some(_), _) => Ok(DpopUse::Off),
+        (None, wanted) => Ok(wanted),
+    }
 }
 
 fn usual_grant(entry: &Entry) -> GrantArg {
@@ -340,7 +371,10 @@ async fn fill_in(
         }
         _ => request.issuer = Some(Issuer::new(&known.filled.issuer)),
     }
-    let person = !matches!(request.way, Way::ClientCredentials);
+    let person = !matches!(
+        request.way,
+        Way::ClientCredentials | Way::JwtBearer { .. } | Way::IdJag(_)
+    );
     if request.scope.is_none() {
         let more = entry.scopes.for_refresh.iter().filter(|_| person);
         let mut scopes: Vec<&str> = Vec::new();

@@ -3,6 +3,7 @@
 mod asked;
 mod cut_off;
 mod person;
+mod vouched;
 
 use authkeeper::{
     catalogue,

@@ -32,6 +32,9 @@ pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
         .map(Scope::new)
         .filter(|scope| !scope.is_empty());
     connect.client = given_client(app, &args.client)?;
+    connect
+        .assertion_audience
+        .clone_from(&args.client.assertion_audience);
     let mut request = if args.from_mcp_remote {
         let stored = Stored::find(app, &args, url)?;
         stored.request(connect, app.runtime.now())?

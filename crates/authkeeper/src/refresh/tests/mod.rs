@@ -18,6 +18,7 @@ mod second_chances;
 mod server;
 mod timing;
 mod unrevoked;
+mod vouched;
 
 use std::{
     path::PathBuf,
@@ -36,7 +37,7 @@ use crate::{
     files::Folder,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
-        Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Moment,
+        Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Means, Moment,
         Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource, Resource, Scope,
         ServerMetadata, TokenSet,
     },
@@ -227,6 +228,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
+        means: Means::default(),
         rotate_by: None,
         at: issued.wall,
         brought: Brought::Tokens(TokenSet {

@@ -18,6 +18,8 @@ use crate::http::{
 /// What the server does with one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
+    /// None: the next one is for the request after.
+    None,
     /// Acts, and the connection ends before the answer is through.
     CutAfterCommit,
     /// Acts, and the proxy in front answers 502 in HTML.
@@ -211,13 +213,17 @@ impl Server {
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value)
         };
-        let own = field("grant_type").map(String::as_str) == Some("client_credentials");
-        if !own {
-            let grant_type = field("grant_type").map(String::as_str);
+        let grant_type = field("grant_type").map(String::as_str);
+        let kind = grant_type.and_then(|kind| kind.rsplit(':').next());
+        // The identity provider's half of it.
+        let vouches = kind == Some("token-exchange");
+        let own = matches!(kind, Some("client_credentials" | "jwt-bearer"));
+        if !own && !vouches {
             assert_eq!(grant_type, Some("refresh_token"));
             assert_eq!(field("scope"), None, "a refresh never names a scope");
         }
-        let sent = field("refresh_token").cloned().unwrap_or_default();
+        let sent = field("refresh_token").or(field("subject_token"));
+        let sent = sent.cloned().unwrap_or_default();
         let mut inner = self.inner();
         if inner.secret.is_some() && inner.secret.as_ref() != field("client_secret") {
             return Ok(json(401, r#"{"error":"invalid_client"}"#));
@@ -242,16 +248,7 @@ impl Server {
         if own {
             let scope = field("scope").cloned();
             inner.scopes.push(scope);
-            inner.minted += 1;
-            let (number, life) = (inner.minted, inner.expires_in.unwrap_or(3600));
-            // A refresh token is sent though none should be.
-            let body = format!(
-                r#"{{"access_token":"own-{number}","refresh_token":"stray","expires_in":{life}}}"#
-            );
-            return match fault {
-                Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
-                _ => Ok(json(200, &body)),
-            };
+            return inner.own(field("assertion"), fault);
         }
         if inner.current.map(|number| format!("refresh-{number}")) != Some(sent) {
             inner.reuses += u32::from(inner.current.is_some());
@@ -272,12 +269,44 @@ impl Server {
             Some(Fault::Also(json)) => json,
             _ => "",
         };
+        let (token, also) = if vouches {
+            let kind = "urn:ietf:params:oauth:token-type:id-jag";
+            (
+                format!("jag-{number}"),
+                format!(r#","issued_token_type":"{kind}""#),
+            )
+        } else {
+            (format!("access-{number}"), also.to_owned())
+        };
         let body = format!(
-            r#"{{"access_token":"access-{number}","refresh_token":"refresh-{number}","expires_in":{life}{also}}}"#
+            r#"{{"access_token":"{token}","refresh_token":"refresh-{number}","expires_in":{life}{also}}}"#
         );
         match fault {
             Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
             Some(Fault::BadGatewayAfterCommit) => Ok(html(502)),
+            _ => Ok(json(200, &body)),
+        }
+    }
+}
+
+impl Inner {
+    /// A token that no refresh token is spent for.
+    fn own(
+        &mut self,
+        assertion: Option<&String>,
+        fault: Option<Fault>,
+    ) -> Result<Reply, ExchangeError> {
+        self.minted += 1;
+        let (number, life) = (self.minted, self.expires_in.unwrap_or(3600));
+        let token = match assertion {
+            Some(assertion) => format!("for+{assertion}"),
+            None => format!("own-{number}"),
+        };
+        // A refresh token is sent though none should be.
+        let body =
+            format!(r#"{{"access_token":"{token}","refresh_token":"stray","expires_in":{life}}}"#);
+        match fault {
+            Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
             _ => Ok(json(200, &body)),
         }
     }

@@ -42,6 +42,7 @@ ALTER TABLE grant_family ADD COLUMN rotate_by INTEGER;
 ALTER TABLE grant_family ADD COLUMN probed INTEGER;
 ALTER TABLE grant_family ADD COLUMN suspects INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE grant_family ADD COLUMN mandate TEXT;
+ALTER TABLE grant_family ADD COLUMN means BLOB;
 ALTER TABLE access_token ADD COLUMN refresh_in INTEGER;
 
 CREATE TABLE pending_sign_in (

@@ -47,9 +47,9 @@ use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, GrantType, Issuer, Lineage, Moment, Notice,
-        Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, Trouble,
-        TroubleId, UnknownKind,
+        Event, FailedCall, Generation, Grant, GrantId, Issuer, Lineage, Moment, Notice, Noticed,
+        Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, Trouble, TroubleId,
+        UnknownKind,
     },
     secret::{Secret, SecretString},
 };
@@ -175,13 +175,13 @@ impl SqliteStore {
         }
     }
 
-    /// A copy spends nothing that the original may spend too. Our client's own tokens are spent by nobody.
+    /// A copy spends nothing that the original may spend too. What is issued anew is spent by nobody.
     async fn check_home(&self, grant: &GrantId) -> Result<()> {
         if !self.is_copy() {
             return Ok(());
         }
         let grant = self.grant(grant).await?;
-        if grant.is_some_and(|grant| grant.grant_type == GrantType::ClientCredentials) {
+        if grant.is_some_and(|grant| grant.is_issued_anew()) {
             return Ok(());
         }
         Err(StoreError::Copied {
@@ -501,7 +501,7 @@ fn put_claim(
             claim_unknown = NULL, claim_unknown_since = NULL
          WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND lifecycle = ?8
             AND claim_attempt IS NULL
-            AND (refresh_token IS NOT NULL OR grant_type = 'client_credentials')",
+            AND (refresh_token IS NOT NULL OR grant_type IN ('client_credentials', 'jwt_bearer', 'id_jag'))",
         params![
             spend.grant.as_str(),
             stored(spend.lineage.0),
@@ -702,7 +702,7 @@ impl Store for SqliteStore {
         let name = name.clone();
         self.write(move |sql| {
             let wipe = "UPDATE grant_family SET refresh_token = NULL, refresh_generation = NULL, refresh_mark = NULL,
-                first_mark = NULL, standby_key = NULL WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
+                first_mark = NULL, standby_key = NULL, means = NULL WHERE id = (SELECT grant_id FROM connection WHERE name = ?1) AND lifecycle = 'revoked'";
             sql.execute(wipe, [name.as_str()])?;
             // A sign-in may have come while the provider was asked to revoke: what it brought is not forgotten.
             let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
@@ -818,6 +818,35 @@ impl Store for SqliteStore {
                 since.to_string()
             ];
             Ok(run(sql, mark, with)? == 1)
+        })
+        .await
+    }
+
+    async fn keep_subject(
+        &self,
+        spend: &Spend,
+        attempt: &AttemptId,
+        refresh: &RefreshToken,
+    ) -> Result<bool> {
+        let (spend, attempt) = (spend.clone(), attempt.clone());
+        let refresh = self.seal_refresh(&spend.grant, spend.generation, refresh);
+        self.write(move |sql| {
+            let kept = run(
+                sql,
+                "UPDATE grant_family SET refresh_token = ?5, refresh_generation = ?6, refresh_expires = ?7, refresh_mark = ?8
+                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND claim_attempt = ?4 AND lifecycle <> 'revoked'",
+                params![
+                    spend.grant.as_str(),
+                    stored(spend.lineage.0),
+                    stored(spend.generation.0),
+                    attempt.as_str(),
+                    refresh.sealed,
+                    refresh.generation,
+                    refresh.expires,
+                    refresh.mark,
+                ],
+            )?;
+            Ok(kept == 1)
         })
         .await
     }

@@ -21,7 +21,7 @@ struct Column {
     field: &'static str,
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column {
         table: "client_secret",
         name: "secret",
@@ -49,6 +49,13 @@ const COLUMNS: [Column; 6] = [
         record: "id",
         generation: "standby_generation",
         field: "standby_key",
+    },
+    Column {
+        table: "grant_family",
+        name: "means",
+        record: "id",
+        generation: "lineage",
+        field: "means",
     },
     Column {
         table: "access_token",
@@ -210,8 +217,9 @@ mod tests {
         );
         put(
             "INSERT INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle, refresh_token,
-                refresh_generation, standby_key, standby_generation) VALUES ('g', 'i', 'c', 1, 4, 'active', ?1, 3, ?2, 2)",
-            &[&seal("g", "refresh_token", 3), &seal("g", "standby_key", 2)],
+                refresh_generation, standby_key, standby_generation, means)
+                VALUES ('g', 'i', 'c', 1, 4, 'active', ?1, 3, ?2, 2, ?3)",
+            &[&seal("g", "refresh_token", 3), &seal("g", "standby_key", 2), &seal("g", "means", 1)],
         );
         put(
             "INSERT INTO access_token (grant_id, scope_key, resource_key, secret, lineage, generation, issued, lifetime,
@@ -228,7 +236,7 @@ mod tests {
             );
         }
         sql.execute_batch("COMMIT").unwrap();
-        (store, 2 + 5 + pending)
+        (store, 2 + 6 + pending)
     }
 
     #[tokio::test]

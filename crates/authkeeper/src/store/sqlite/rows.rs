@@ -9,7 +9,7 @@ use crate::{
     model::{
         AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, ClientId, ClientRegistration,
         ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
-        GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment, OwnerId, Presentation,
+        GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means, Moment, OwnerId, Presentation,
         PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope,
         StandbyKey, SuspendReason, Trouble, TroubleId, UnknownKind,
     },
@@ -185,6 +185,14 @@ pub(super) fn standby_belongs(grant: &str, generation: u64) -> Belongs<'_> {
     }
 }
 
+pub(super) fn means_belongs(grant: &str, lineage: u64) -> Belongs<'_> {
+    Belongs {
+        record: grant,
+        field: "means",
+        generation: lineage,
+    }
+}
+
 pub(super) fn refresh_belongs(grant: &str, generation: u64) -> Belongs<'_> {
     Belongs {
         record: grant,
@@ -218,6 +226,7 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
     let id: String = row.get("id")?;
     let refresh = refresh_token(row, sealer, &id)?;
     let access = access_token(row, sealer, &id)?;
+    let means = means(row, sealer, &id)?;
     Ok(Grant {
         issuer: Issuer::new(row.get::<_, String>("issuer")?),
         client_id: ClientId::new(row.get::<_, String>("client_id")?),
@@ -227,6 +236,7 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
             GrantLifecycle::Active if refresh.is_none() && has_refresh_token(row)? => {
                 secret_lost(access.as_ref())
             }
+            GrantLifecycle::Active if means.is_none() => secret_lost(access.as_ref()),
             lifecycle => lifecycle,
         },
         claim: claim(row)?,
@@ -236,6 +246,7 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
         rotate_by: optional_timestamp("rotate_by", row)?,
         probed: optional_timestamp("probed", row)?,
         mandate: mandate(row)?,
+        means: means.unwrap_or_default(),
         refresh,
         access,
         id: GrantId::new(id),
@@ -251,6 +262,15 @@ fn mandate(row: &Row<'_>) -> rusqlite::Result<Mandate> {
 
 pub(super) fn mandate_text(mandate: &Mandate) -> String {
     serde_json::to_string(mandate).unwrap_or_default()
+}
+
+/// None if they are there and can't be opened: without them the grant can't be renewed, or its tokens can't be shown.
+fn means(row: &Row<'_>, sealer: &Sealer, id: &str) -> rusqlite::Result<Option<Means>> {
+    let Some(sealed) = row.get::<_, Option<Vec<u8>>>("means")? else {
+        return Ok(Some(Means::default()));
+    };
+    let lineage = number("lineage", row.get("lineage")?)?;
+    Ok(open(sealer, means_belongs(id, lineage), &sealed).and_then(|text| Means::read(&text)))
 }
 
 fn has_refresh_token(row: &Row<'_>) -> rusqlite::Result<bool> {

@@ -74,6 +74,7 @@ CREATE TABLE grant_family (
     probed          INTEGER, -- when a refused refresh token was last tried again
     suspects        INTEGER NOT NULL DEFAULT 0, -- refusals in a row without an OAuth code
     mandate         TEXT, -- whose it is and for what, as far as its tokens showed it
+    means           BLOB, -- what it needs beside its tokens
     claim_attempt   TEXT,
     claim_number    INTEGER,
     claim_owner     TEXT,

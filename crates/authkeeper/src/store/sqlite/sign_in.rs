@@ -46,6 +46,7 @@ struct Sealed {
     client: Option<(Provider, clients::SealedClient)>,
     refresh: Option<SealedRefresh>,
     access: Option<(seal::Sealed, AccessToken)>,
+    means: Option<seal::Sealed>,
 }
 
 impl SqliteStore {
@@ -77,7 +78,10 @@ impl SqliteStore {
         let access = signed_in.brought.access(lineage, generation, resource);
         let refresh = signed_in.brought.refresh();
         let client = signed_in.client.as_ref();
+        let means = signed_in.means.write();
+        let belongs = rows::means_belongs(grant.as_str(), lineage.0);
         Sealed {
+            means: means.map(|means| self.seal(belongs, &means)),
             client: client.map(|(provider, client)| (provider.clone(), self.seal_client(client))),
             refresh: refresh.map(|token| self.seal_refresh(&grant, generation, token)),
             access: access.map(|token| (self.seal_access(&grant, &token), token)),
@@ -130,7 +134,12 @@ impl Sealed {
 
     fn put_grant(&self, sql: &Sqlite) -> rusqlite::Result<()> {
         let at = (&self.grant, self.lineage, self.generation);
-        put_signed_in_grant(sql, &self.signed_in, at, self.refresh.as_ref())?;
+        put_signed_in_grant(
+            sql,
+            &self.signed_in,
+            at,
+            (self.refresh.as_ref(), self.means.as_ref()),
+        )?;
         match &self.access {
             Some((sealed, access)) => put_access(sql, &self.grant, sealed, access),
             None => drop_access(sql, &self.grant),
@@ -327,7 +336,7 @@ fn retire_replaced(
     if let Some(old) = old {
         let revoke =
             "UPDATE grant_family SET lifecycle = 'revoked', reason = NULL, lifecycle_since = ?2,
-            refresh_token = NULL, refresh_generation = NULL, refresh_mark = NULL, first_mark = NULL, standby_key = NULL WHERE id = ?1";
+            refresh_token = NULL, refresh_generation = NULL, refresh_mark = NULL, first_mark = NULL, standby_key = NULL, means = NULL WHERE id = ?1";
         sql.execute(revoke, params![old, millis(at)])?;
         sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
     }
@@ -338,7 +347,7 @@ fn put_signed_in_grant(
     sql: &Sqlite,
     signed_in: &SignedIn,
     (id, lineage, generation): (&GrantId, Lineage, Generation),
-    refresh: Option<&SealedRefresh>,
+    (refresh, means): (Option<&SealedRefresh>, Option<&seal::Sealed>),
 ) -> rusqlite::Result<()> {
     let suspended = match &signed_in.lifecycle {
         GrantLifecycle::Suspended { reason, since } => Some((*reason, *since)),
@@ -347,8 +356,8 @@ fn put_signed_in_grant(
     sql.execute(
         "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
             refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by,
-            refresh_mark, first_mark, mandate)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
+            refresh_mark, first_mark, mandate, means)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16)",
         params![
             id.as_str(),
             signed_in.connection.issuer.as_str(),
@@ -365,6 +374,7 @@ fn put_signed_in_grant(
             signed_in.rotate_by.map(millis),
             refresh.map(|refresh| &refresh.mark),
             rows::mandate_text(&signed_in.brought.mandate()),
+            means,
         ],
     )?;
     Ok(())

@@ -284,7 +284,10 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
         let (issuer, id) = (Issuer::new("https://as.example"), ClientId::new("c"));
         let client = store.registration(&issuer, &id).await.unwrap().unwrap();
         assert_eq!(client.secrets[0].secret.expose(), "its-secret");
-        assert_eq!(client.grant_types, [GrantType::AuthorizationCode]);
+        assert_eq!(
+            client.grant_types,
+            [crate::model::GrantType::AuthorizationCode]
+        );
         assert!(store.provider(&issuer, &id).await.unwrap().is_some());
         let name = ConnectionName::parse("n").unwrap();
         let connection = store.connection(&name).await.unwrap().unwrap();
@@ -297,7 +300,7 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
         assert_eq!(grant.refresh.unwrap().secret.expose(), "its-token");
         assert_eq!(
             (grant.generation.0, grant.grant_type),
-            (3, GrantType::AuthorizationCode)
+            (3, crate::model::GrantType::AuthorizationCode)
         );
     }
 }

@@ -23,10 +23,10 @@ use super::{
 use crate::model::{
     AccessToken, Account, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod,
     ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation,
-    Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Moment,
-    Notice, NoticeKind, OwnerId, Presentation, PrincipalId, Provider, ReauthorizeReason, Record,
-    RefreshToken, RegistrationSource, Scope, ScopeRefusal, ServerMetadata, StepUps, SuspendReason,
-    TaskId, TokenSet, TroubleId, UnknownKind,
+    Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means,
+    Moment, Notice, NoticeKind, OwnerId, Presentation, PrincipalId, Provider, ReauthorizeReason,
+    Record, RefreshToken, RegistrationSource, Scope, ScopeRefusal, ServerMetadata, StepUps,
+    SuspendReason, TaskId, TokenSet, TroubleId, UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -116,6 +116,7 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
+        means: Means::default(),
         rotate_by: None,
         at: now(),
         brought: Brought::Tokens(TokenSet {

@@ -1,0 +1,79 @@
+//! What stands in the place of a sign-in: a workload's JWT, or a person's token at the company's identity provider.
+
+use std::path::{Path, PathBuf};
+
+use authkeeper::{
+    http::HttpUrl,
+    model::{ClientId, IdentityProvider, SubjectFile},
+    signin::Way,
+};
+
+use crate::{
+    args::{AssertionArgs, ConnectArgs},
+    commands::secret_input,
+    exit::Exit,
+    failure::Failure,
+};
+
+/// By the platform's word for a workload.
+pub(super) fn workload(args: &AssertionArgs) -> Result<Way, Failure> {
+    let file = args.assertion_file.as_deref();
+    let file = file.ok_or_else(|| {
+        missing(
+            "the file that holds the workload's JWT",
+            "--assertion-file FILE",
+        )
+    })?;
+    Ok(Way::JwtBearer {
+        assertion_file: whole(file)?,
+    })
+}
+
+/// By the identity provider's word for a person.
+pub(super) fn person(args: &ConnectArgs) -> Result<Way, Failure> {
+    let given = &args.assertion;
+    if args.client.client_id.is_none() {
+        return Err(missing(
+            "the client that the identity provider vouches to",
+            "--client-id ID",
+        ));
+    }
+    let (Some(token_url), Some(client_id)) = (&given.idp_token_url, &given.idp_client_id) else {
+        return Err(missing(
+            "the identity provider",
+            "--idp-token-url URL --idp-client-id ID",
+        ));
+    };
+    let subject = match (&given.id_token_file, &given.idp_refresh_token_file) {
+        (Some(file), _) => SubjectFile::IdToken(whole(file)?),
+        (None, Some(file)) => SubjectFile::RefreshToken(whole(file)?),
+        (None, None) => {
+            let flags = "--id-token-file FILE or --idp-refresh-token-file FILE";
+            return Err(missing(
+                "the person's token at the identity provider",
+                flags,
+            ));
+        }
+    };
+    let secret = given.idp_client_secret_file.as_deref();
+    let secret = secret.map(|path| secret_input::one_line_of(path, "client secret"));
+    Ok(Way::IdJag(IdentityProvider {
+        token_url: HttpUrl::parse(token_url)?.as_str().to_owned(),
+        client_id: ClientId::new(client_id),
+        client_secret: secret.transpose()?,
+        subject,
+    }))
+}
+
+fn missing(what: &str, flags: &str) -> Failure {
+    let said = format!("nobody said which is {what}");
+    Failure::new(Exit::Usage, said, format!("add {flags}"))
+}
+
+/// It is read again by processes that run elsewhere. A link stays a link: platforms turn it when they write a new file.
+fn whole(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        let said = format!("{} is no path: {error}", path.display());
+        Failure::new(Exit::Usage, said, "name the file by its whole path")
+    })
+}

@@ -1,0 +1,198 @@
+//! What one attempt sends, and where: the refresh token, our client's own request, or an assertion. Where the assertion is
+//! an identity provider's there are two legs, and what the first one brings is kept before the second one leaves.
+
+use std::{io::Read as _, path::Path};
+
+use super::{
+    Tools, Whose,
+    claim::{Plan, blocking},
+    flight::End,
+};
+use crate::{
+    http::{HttpUrl, Reach, Reply, Request},
+    model::{AssertionSource, Grant, GrantType, IdentityProvider, Moment, SubjectFile},
+    oauth::{
+        assertion::{self, GivenError},
+        classify::{self, Refused},
+        client_auth::ClientProof,
+        exchange_by,
+        id_jag::{self, Ask},
+        token::{client_credentials_request, jwt_bearer_request, refresh_request},
+    },
+    secret::SecretString,
+};
+
+/// One request, ready to leave.
+pub(super) struct Leg {
+    pub(super) endpoint: HttpUrl,
+    pub(super) reach: Reach,
+    pub(super) request: Request,
+    /// Which of our client's secrets it shows.
+    pub(super) secret: Option<u64>,
+}
+
+/// The request that may spend something. What it needs is read and checked before there is a claim.
+pub(super) async fn first(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    plan: &Plan,
+) -> Result<Leg, End> {
+    if let Some(idp) = grant.means.identity_provider() {
+        return to_identity_provider(tools, whose, grant, idp).await;
+    }
+    let proof = prove(tools, whose, grant, plan)?;
+    let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
+    let request = match (&grant.means.assertion, &grant.refresh) {
+        (Some(AssertionSource::File(path)), _) => {
+            let assertion = jwt_of(tools, path)
+                .await
+                .map_err(|error| not_there(&error))?;
+            jwt_bearer_request(&proof, &assertion, scope, resource)
+        }
+        _ if grant.grant_type == GrantType::ClientCredentials => {
+            client_credentials_request(&proof, scope, resource)
+        }
+        (_, Some(refresh)) => refresh_request(&proof, &refresh.secret, resource),
+        // There is nothing to send.
+        _ => return Err(End::Refused),
+    };
+    Ok(to_server(whose, plan, &proof, request))
+}
+
+/// The request that shows the authorization server what the identity provider gave.
+pub(super) fn second(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    plan: &Plan,
+    assertion: &SecretString,
+) -> Result<Leg, End> {
+    let proof = prove(tools, whose, grant, plan)?;
+    let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
+    let request = jwt_bearer_request(&proof, assertion, scope, resource);
+    Ok(to_server(whose, plan, &proof, request))
+}
+
+/// Sends what spends nothing: a lost answer is simply asked for again.
+pub(super) async fn send(tools: &Tools, leg: Leg) -> Result<(Reply, Moment), End> {
+    let clock = &*tools.seams.clock;
+    let issued = clock.now();
+    let at = (&leg.endpoint, leg.reach);
+    let sent = exchange_by(clock, &*tools.transport, at, leg.request).await;
+    sent.map(|reply| (reply, issued))
+        .map_err(|error| End::Later {
+            why: error.to_string(),
+            retry_after: None,
+        })
+}
+
+fn to_server(whose: &Whose, plan: &Plan, proof: &ClientProof, request: Request) -> Leg {
+    Leg {
+        endpoint: plan.endpoint.clone(),
+        reach: whose.reach,
+        request,
+        secret: proof.secret(),
+    }
+}
+
+fn prove(tools: &Tools, whose: &Whose, grant: &Grant, plan: &Plan) -> Result<ClientProof, End> {
+    let metadata = &plan.provider.metadata;
+    let client = tools.our_client(metadata, &plan.registration);
+    let audience = tools.audience(
+        grant.means.audience.as_deref(),
+        (&grant.issuer, whose.provider.as_deref()),
+    );
+    let proof = client.for_audience(audience.as_deref()).proof();
+    proof.map_err(|unusable| End::Client(Refused::of_ours(&unusable)))
+}
+
+async fn to_identity_provider(
+    tools: &Tools,
+    whose: &Whose,
+    grant: &Grant,
+    idp: &IdentityProvider,
+) -> Result<Leg, End> {
+    let subject = match (&idp.subject, &grant.refresh) {
+        (SubjectFile::IdToken(path), _) => jwt_of(tools, path)
+            .await
+            .map_err(|error| not_there(&error))?,
+        (SubjectFile::RefreshToken(_), Some(refresh)) => refresh.secret.clone(),
+        (SubjectFile::RefreshToken(_), None) => return Err(End::Refused),
+    };
+    let endpoint = id_jag::endpoint(idp).map_err(|error| End::Later {
+        why: id_jag::told(idp, &error.to_string()),
+        retry_after: None,
+    })?;
+    let ask = Ask {
+        audience: &grant.issuer,
+        resource: whose.resource.as_ref(),
+        scope: whose.scope.as_ref(),
+    };
+    Ok(Leg {
+        reach: tools.transport.reach(&endpoint).await,
+        request: id_jag::exchange_request(idp, &subject, ask),
+        endpoint,
+        secret: None,
+    })
+}
+
+/// A file that is missing, half written or out of date is a matter of whatever writes it: the next look may find it mended.
+fn not_there(error: &GivenError) -> End {
+    End::Later {
+        why: error.to_string(),
+        retry_after: None,
+    }
+}
+
+/// The JWT that a file holds now.
+pub(crate) async fn jwt_of(tools: &Tools, path: &Path) -> Result<SecretString, GivenError> {
+    let content = content_of(tools, path).await?;
+    assertion::given(path, &content, tools.seams.clock.now().wall)
+}
+
+/// The token that a file holds now.
+pub(crate) async fn token_of(tools: &Tools, path: &Path) -> Result<SecretString, GivenError> {
+    let content = content_of(tools, path).await?;
+    assertion::given_token(path, &content)
+}
+
+async fn content_of(tools: &Tools, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, GivenError> {
+    let unreadable = |why: String| GivenError::Unreadable {
+        file: path.display().to_string(),
+        why,
+    };
+    let file = path.to_owned();
+    let read = move || {
+        let mut content = zeroize::Zeroizing::new(Vec::new());
+        let read = std::fs::File::open(file)
+            .and_then(|file| file.take(assertion::LONGEST).read_to_end(&mut content));
+        Ok(read.map(|_| content))
+    };
+    let read = blocking(&*tools.tasks, read).await;
+    let read = read.map_err(|error| unreadable(error.to_string()))?;
+    read.map_err(|error| unreadable(error.to_string()))
+}
+
+impl Tools {
+    /// Whom our client's assertions are for: as a person said it, else as the provider is known to want it (RFC 7523 §3
+    /// leaves the choice to the server). None means its issuer.
+    pub(crate) fn audience(
+        &self,
+        said: Option<&str>,
+        (issuer, provider): (&crate::model::Issuer, Option<&str>),
+    ) -> Option<String> {
+        let said = said.map(str::to_owned);
+        said.or_else(|| {
+            self.rules
+                .habits(issuer.as_str(), provider)
+                .assertion_audience
+        })
+    }
+}
+
+/// Whether an answer brings tokens.
+pub(super) fn brings_tokens(reply: &Reply, at: Moment) -> bool {
+    let outcome = classify::classify(reply, at.wall);
+    matches!(outcome, classify::Outcome::Accepted(_))
+}
