@@ -25,7 +25,8 @@
 //   fail?n=&status=&mode=    the next n refreshes get this status unseen by the provider (before), or
 //        [&grant=]           are processed and lose their answer (after); another grant type if named
 //   early401?n=              /api refuses the next n valid tokens
-//   set?at=&rt=&device=      lifetimes of what is issued from now on
+//   set?at=&rt=&device=      lifetimes of what is issued from now on; nonce=1: a proof (RFC 9449) needs
+//                            the server's number, at the token endpoint and at /me
 //   disable?sub= enable?sub= the account; revoke-grants: all grants, with all their tokens
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
@@ -43,6 +44,7 @@ const settings = {
   at: Number(process.env.AT_TTL ?? 60),
   rt: Number(process.env.RT_TTL ?? 3600),
   device: 60,
+  nonce: 0,
   disabled: new Set(),
 };
 const staticSecrets = { conf: newSecret(), post: newSecret(), svc: newSecret() };
@@ -165,6 +167,7 @@ function features() {
     ...(process.env.CIMD_PORT && { clientIdMetadataDocument: {
       enabled: true, ack: 'draft-02', cacheDuration: { min: 0, max: 1 } } }),
     clientCredentials: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => settings.nonce === 1 },
     deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     introspection: { enabled: true },
@@ -406,7 +409,7 @@ const operations = {
   },
   early401: (query) => { early401 = Number(query.get('n') ?? 1); },
   set: (query) => {
-    for (const name of ['at', 'rt', 'device']) {
+    for (const name of ['at', 'rt', 'device', 'nonce']) {
       if (query.has(name)) settings[name] = Number(query.get(name));
     }
     return { at: settings.at, rt: settings.rt, device: settings.device };

@@ -118,6 +118,7 @@ impl Authority for Keeping {
                 lineage: token.lineage,
                 url: token.url.clone(),
                 presentation: token.presentation.clone(),
+                binding: token.binding.clone(),
             }),
             Err(error) => {
                 let mut refusal = refusal(error);

@@ -253,6 +253,7 @@ fn is_internal(address: IpAddr) -> bool {
 }
 
 /// A request as it goes out.
+#[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,

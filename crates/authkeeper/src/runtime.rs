@@ -17,6 +17,7 @@ use crate::{
         Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Resource, Scope,
         TaskId, Trouble, TroubleId, Wish,
     },
+    oauth::dpop::Binding,
     refresh::{
         RefreshRules, Tools, Whose,
         claim::Goal,
@@ -130,6 +131,8 @@ pub struct IssuedToken {
     pub url: String,
     /// How it is shown there.
     pub presentation: Presentation,
+    /// The key that it is bound to; it is good only with a proof of that for each request (RFC 9449).
+    pub binding: Option<Binding>,
     /// Whether it lives as long as was asked for.
     pub min_ttl_met: bool,
 }
@@ -231,6 +234,7 @@ impl Runtime {
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
+            heard: Arc::default(),
         }))
     }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     error::TokenError,
     live::{Known, LiveToken, Spans},
-    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle},
+    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation},
     refresh::{
         Whose,
         claim::Goal,
@@ -361,6 +361,17 @@ impl Runtime {
                 why: "there is no access token".to_owned(),
                 retry_after: None,
             })?;
+        let binding = self.tools.binding(grant);
+        let binding = binding.map_err(|refused| TokenError::ClientRefused {
+            issuer: grant.issuer.clone(),
+            client_id: grant.client_id.clone(),
+            refused,
+        })?;
+        // Never as a bearer token.
+        let presentation = match binding {
+            Some(_) => Presentation::bound(),
+            None => connection.presentation.clone(),
+        };
         Ok(Arc::new(IssuedToken {
             secret: token.secret.clone(),
             generation: token.generation,
@@ -370,7 +381,8 @@ impl Runtime {
             scope: token.scope.clone().or_else(|| connection.scope.clone()),
             resource: token.resource.clone(),
             url: connection.url.clone(),
-            presentation: connection.presentation.clone(),
+            presentation,
+            binding,
             min_ttl_met: request
                 .ask()
                 .min_ttl

@@ -67,6 +67,7 @@ impl Machine {
             owners: Owners::over(self.folder.join("owners"), Arc::clone(&self.files)),
             rules: self.rules,
             log: DecisionLog::new(self.folder.join("decisions")),
+            heard: Arc::default(),
             findings: Findings::default(),
         })
     }

@@ -53,11 +53,26 @@ impl SigningKey {
         )
     }
 
+    /// A proof of this key for one request (RFC 9449 section 4.2).
+    pub fn proof(&self, method: &str, url: &str) -> String {
+        let jwk = self.jwks()["keys"][0].clone();
+        let header = json!({"alg": "ES256", "typ": "dpop+jwt",
+            "jwk": {"kty": "EC", "crv": "P-256", "x": jwk["x"], "y": jwk["y"]}});
+        let claims = json!({"htm": method, "htu": url, "jti": random(), "iat": unix_now()});
+        self.sign_as(&header, &claims)
+    }
+
     /// A JWT with any claims.
     pub fn sign(&self, claims: &Value) -> String {
-        let header = json!({"alg": "ES256", "typ": "JWT", "kid": KEY_ID});
+        self.sign_as(
+            &json!({"alg": "ES256", "typ": "JWT", "kid": KEY_ID}),
+            claims,
+        )
+    }
+
+    fn sign_as(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(claims));
+        let signed = format!("{}.{}", part(header), part(claims));
         let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes());
         let signature = URL_SAFE_NO_PAD.encode(signature.expect("a signature"));
         format!("{signed}.{signature}")

@@ -171,6 +171,9 @@ pub(crate) struct TokenArgs {
     /// The token should live at least this much longer
     #[arg(long, value_parser = parse_duration)]
     pub(crate) min_ttl: Option<Duration>,
+    /// With --json, for a token that is bound to a key: the proof for one request to its server
+    #[arg(long, value_name = "METHOD URL")]
+    pub(crate) proof: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authkeeper::{
     model::{ConnectionName, Generation, Lineage, Presentation, Record, ScopeRefusal},
+    oauth::dpop::Binding,
     secret::SecretString,
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct CarryToken {
     pub(crate) url: String,
     /// How it is shown there.
     pub(crate) presentation: Presentation,
+    /// The key that it is bound to: each request carries a proof of that (RFC 9449).
+    pub(crate) binding: Option<Binding>,
 }
 
 /// Why there is no token.

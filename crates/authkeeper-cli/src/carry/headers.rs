@@ -1,5 +1,6 @@
 //! Which headers cross, in either direction.
 
+use authkeeper::oauth::dpop::DPOP;
 use http::{HeaderMap, HeaderName, header};
 
 /// How a caller shows its task handle where `Authorization` is taken.
@@ -33,6 +34,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 pub(super) fn strip_ours(headers: &mut HeaderMap) {
     let ours = [
         header::AUTHORIZATION,
+        DPOP,
         TASK_HEADER,
         header::COOKIE,
         header::HOST,

@@ -20,12 +20,17 @@ mod operation;
 mod target;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_bound;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
 use authkeeper::{
     model::{ConnectionName, MOST_IN_VAIN, Record, Scope, ScopeRefusal},
-    oauth::refusal::{self, Refusal},
+    oauth::{
+        dpop,
+        refusal::{self, Refusal},
+    },
 };
 use bytes::Bytes;
 use http::{
@@ -235,6 +240,14 @@ impl Carrier {
             let uri = target.under(&token.url).map_err(CarryError::BadTarget)?;
             let response = self.send(&mut outgoing, &uri, &token).await?;
             let replayable = outgoing.replayable();
+            if token.binding.is_some() && wants_nonce(&response) {
+                // Asked for twice, or of a body that can't be sent again: no newer token would help.
+                let failed = self
+                    .authority
+                    .call_failed(connection, &fingerprint, "dpop_nonce");
+                failed.await;
+                return Ok(delivered(response));
+            }
             let refused = refusal::of(response.status(), response.headers());
             match decide::after_response(&refused, token.generation, retried, replayable) {
                 Next::Deliver => {
@@ -365,12 +378,20 @@ impl Carrier {
         token: &CarryToken,
     ) -> Result<Response<ResponseBody>, CarryError> {
         let again = outgoing.idempotent && outgoing.replayable();
-        match self.send_once(outgoing, uri, token).await {
+        let sent = match self.send_once(outgoing, uri, token).await {
             Err(CarryError::Interrupted { message }) if again => {
                 tracing::debug!(message, "the connection broke; sending the call again");
                 self.send_once(outgoing, uri, token).await
             }
             outcome => outcome,
+        };
+        match sent {
+            // Nothing was done, and the token is as good as it was: it is the proof that lacked the server's number.
+            Ok(response) if wants_nonce(&response) && outgoing.replayable() => {
+                drop(response);
+                self.send_once(outgoing, uri, token).await
+            }
+            sent => sent,
         }
     }
 
@@ -380,9 +401,22 @@ impl Carrier {
         uri: &Uri,
         token: &CarryToken,
     ) -> Result<Response<ResponseBody>, CarryError> {
-        let request = outgoing.request(uri, shown(token)?);
+        let proof = proof(&outgoing.method, uri, token)?;
+        let mut request = outgoing.request(uri, shown(token)?);
+        if let Some(proof) = proof {
+            request.headers_mut().insert(dpop::DPOP, proof);
+        }
         match self.client.request(request).await {
-            Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
+            Ok(mut response) => {
+                if let Some(binding) = &token.binding {
+                    binding.hear(uri, response.headers());
+                    // The number is ours to use; whoever sees it wants nothing that could be seen.
+                    if !wants_nonce(&response) {
+                        response.headers_mut().remove(dpop::DPOP_NONCE);
+                    }
+                }
+                Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            }
             Err(error) if error.is_connect() => Err(CarryError::Unreachable {
                 message: chain(&error),
             }),
@@ -414,6 +448,25 @@ fn needs(refusal: Refusal) -> Option<Scope> {
         Refusal::Scope { needs } => needs,
         _ => None,
     }
+}
+
+/// The proof that a bound token is shown with, made for this one request (RFC 9449 §7.1).
+fn proof(
+    method: &Method,
+    uri: &Uri,
+    token: &CarryToken,
+) -> Result<Option<HeaderValue>, CarryError> {
+    let Some(binding) = &token.binding else {
+        return Ok(None);
+    };
+    let proof = binding.proof(method, uri, Some(&token.secret));
+    proof.map(Some).map_err(|unusable| CarryError::Fault {
+        message: unusable.to_string(),
+    })
+}
+
+fn wants_nonce<B>(response: &Response<B>) -> bool {
+    dpop::wants_nonce(response.status(), response.headers())
 }
 
 /// An error with its causes: hyper keeps what matters in the last one. Neither holds headers or bodies.

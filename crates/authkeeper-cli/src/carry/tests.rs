@@ -8,7 +8,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkeeper::model::{Event, Generation, Lineage, Presentation};
+use authkeeper::{
+    model::{Event, Generation, Lineage, Presentation},
+    oauth::dpop::Binding,
+};
 use http::request::Parts;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -43,6 +46,7 @@ pub(crate) struct FakeAuthority {
     dead: bool,
     /// How its tokens are shown.
     presentation: Presentation,
+    binding: Option<Binding>,
     /// What every request for a token gets instead.
     refusal: Option<fn() -> CarryRefusal>,
     current: AtomicU64,
@@ -84,12 +88,20 @@ impl FakeAuthority {
         Arc::new(made)
     }
 
+    /// Its tokens are bound to this key.
+    pub(super) fn bound(url: &str, shown: (Presentation, Binding)) -> Arc<Self> {
+        let mut made = Self::made(url, 1, false);
+        (made.presentation, made.binding) = (shown.0, Some(shown.1));
+        Arc::new(made)
+    }
+
     fn made(url: &str, last: u64, dead: bool) -> Self {
         Self {
             url: url.to_owned(),
             last,
             dead,
             presentation: Presentation::default(),
+            binding: None,
             refusal: None,
             current: AtomicU64::new(1),
             asked: Mutex::default(),
@@ -131,6 +143,7 @@ impl Authority for FakeAuthority {
         let generation = Generation(self.current.load(Ordering::SeqCst));
         let secret = format!("tok-{generation}").into();
         Ok(CarryToken {
+            binding: self.binding.clone(),
             secret,
             generation,
             lineage: Lineage(generation.0),

@@ -1,41 +1,90 @@
 //! `token`: a fresh access token on stdout.
 
 use authkeeper::{
+    http::HttpUrl,
     model::ConnectionName,
+    oauth::dpop::Binding,
     runtime::{IssuedToken, TokenRequest},
 };
+use http::Method;
 use serde_json::json;
 
 use super::trouble;
-use crate::{app::App, args::TokenArgs, failure::Failure};
+use crate::{app::App, args::TokenArgs, exit::Exit, failure::Failure};
 
 pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
     let request = TokenRequest::new(name.clone()).min_ttl(args.min_ttl);
     let answer = app.runtime.access_token(&request).await;
-    if let Ok(token) = &answer {
-        print(app, &name, token);
-    }
+    let printed = match &answer {
+        Ok(token) => print(app, &name, (token, args.proof.as_deref())),
+        Err(_) => Ok(()),
+    };
     // A refresh that was started behind the caller's back is finished before this process ends.
     app.drain().await;
     trouble::report(app, &name, answer.as_ref().err()).await;
-    answer.map(drop).map_err(Failure::from)
+    answer.map_err(Failure::from).and(printed)
+}
+
+/// A bound token alone is good for nothing: who is handed it would only be refused, and would not know why.
+fn bound(name: &ConnectionName) -> Failure {
+    let what = format!("the token of {name} is bound to a key (DPoP): alone it is refused");
+    let next = format!(
+        "let authkeeper show it: authkeeper run --with {name} or authkeeper mcp {name}; or ask for one request's proof \
+         with --json --proof \"METHOD URL\""
+    );
+    Failure::new(Exit::Usage, what, next)
+}
+
+/// The proof for one request to the server that the token is for.
+fn proof(token: &IssuedToken, asked: Option<&str>) -> Result<Option<String>, Failure> {
+    let (Some(binding), Some(asked)) = (&token.binding, asked) else {
+        return Ok(None);
+    };
+    let wrong = |what: &str| {
+        let said = format!("--proof {asked:?} {what}");
+        Failure::new(
+            Exit::Usage,
+            said,
+            "write it as --proof \"POST https://mcp.example/mcp\"",
+        )
+    };
+    let (method, url) = asked
+        .split_once(' ')
+        .ok_or_else(|| wrong("names no method and URL"))?;
+    let method = Method::from_bytes(method.as_bytes());
+    let method = method.map_err(|_no_method| wrong("names no method"))?;
+    let (url, own) = (HttpUrl::parse(url.trim())?, HttpUrl::parse(&token.url)?);
+    if !url.same_origin(&own) {
+        return Err(wrong("is not on the server that the token is for"));
+    }
+    let proof = binding.proof(&method, url.uri(), Some(&token.secret));
+    let proof = proof.map_err(|unusable| Failure::new(Exit::Config, unusable.to_string(), ""))?;
+    Ok(proof.to_str().ok().map(str::to_owned))
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "printing the access token is what this command is for"
 )]
-fn print(app: &App, name: &ConnectionName, token: &IssuedToken) {
+fn print(
+    app: &App,
+    name: &ConnectionName,
+    (token, asked): (&IssuedToken, Option<&str>),
+) -> Result<(), Failure> {
     if !app.output.json {
+        if token.binding.is_some() {
+            return Err(bound(name));
+        }
         if !token.min_ttl_met {
             app.output.say(
                 "the provider gives no token that lives that long; this is the longest there is",
             );
         }
         app.output.data(token.secret.expose());
-        return;
+        return Ok(());
     }
+    let proof = proof(token, asked)?;
     app.output.data_json(&json!({
         "access_token": token.secret.expose(),
         "token_type": token.presentation.prefix().trim(),
@@ -47,5 +96,8 @@ fn print(app: &App, name: &ConnectionName, token: &IssuedToken) {
         "scope": token.scope.as_ref().map(authkeeper::model::Scope::as_str),
         "resource": token.resource.as_ref().map(authkeeper::model::Resource::as_str),
         "min_ttl_met": token.min_ttl_met,
+        "bound_to": token.binding.as_ref().map(Binding::thumbprint),
+        "proof": proof,
     }));
+    Ok(())
 }

@@ -137,6 +137,10 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Data,
             "put the token alone into that file, then run the same command again",
         ),
+        ConnectError::ProofKey(_) => own(
+            Exit::Config,
+            "run the same command again, which makes a new key",
+        ),
         ConnectError::NotVouched { passing: true, .. } => own(
             Exit::Unavailable,
             "the identity provider has trouble of its own; run the same command again later",

@@ -119,6 +119,7 @@ impl Entry {
                 .map(|method| method.as_str().to_owned())
                 .collect(),
             scopes_supported: Vec::new(),
+            dpop_signing_alg_values_supported: Vec::new(),
             authorization_response_iss_parameter_supported: false,
             client_id_metadata_document_supported: false,
             device_authorization_endpoint: maybe(&at.device_authorization),

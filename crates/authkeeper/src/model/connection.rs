@@ -75,6 +75,14 @@ impl Default for Presentation {
 }
 
 impl Presentation {
+    /// RFC 9449 §7.1: for a token that is bound to a key.
+    pub fn bound() -> Self {
+        Self {
+            header: "authorization".to_owned(),
+            scheme: Some("DPoP".to_owned()),
+        }
+    }
+
     /// Headers that say where a request goes or how long it is: a key there would break it.
     const TAKEN: [&str; 14] = [
         "host",

@@ -53,6 +53,11 @@ impl Grant {
         }
     }
 
+    /// Whether its tokens are good only with a proof of a key of ours (RFC 9449).
+    pub fn is_bound(&self) -> bool {
+        self.mandate.bound_to.is_some() || self.means.proof_key.is_some()
+    }
+
     /// Whether its tokens are issued anew each time, and nothing is used up by asking for them.
     pub fn is_issued_anew(&self) -> bool {
         self.grant_type.is_issued_anew() && self.refresh.is_none()

@@ -49,6 +49,9 @@ pub struct Mandate {
     /// What was granted, in single words.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scope: BTreeSet<String>,
+    /// The key that its tokens are bound to, by its thumbprint (RFC 9449 §6.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<String>,
 }
 
 /// A difference between what was granted and what came.
@@ -153,6 +156,7 @@ impl Mandate {
             access_token: self.access_token.or_else(|| came.access_token.clone()),
             audience: first(self.audience, &came.audience),
             scope: first(self.scope, &came.scope),
+            bound_to: self.bound_to.or_else(|| came.bound_to.clone()),
         }
     }
 }
@@ -171,6 +175,7 @@ mod tests {
             access_token: account(access),
             audience: Mandate::words(audience),
             scope: Mandate::words(scope),
+            bound_to: None,
         }
     }
 

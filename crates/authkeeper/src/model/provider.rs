@@ -45,6 +45,9 @@ pub struct ServerMetadata {
     /// Scopes the server lists.
     #[serde(default)]
     pub scopes_supported: Vec<String>,
+    /// The algorithms that tokens may be bound with (RFC 9449 §5.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<String>,
     /// RFC 9207: whether the redirect carries `iss`.
     #[serde(default)]
     pub authorization_response_iss_parameter_supported: bool,

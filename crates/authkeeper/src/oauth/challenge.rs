@@ -21,6 +21,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
     all.find_map(|(scheme, challenge)| (scheme == "bearer").then_some(challenge))
 }
 
+/// The first `DPoP` challenge among the headers, if there is one (RFC 9449 §7.1).
+pub fn dpop(headers: &HeaderMap) -> Option<BearerChallenge> {
+    let mut all = all(headers).into_iter();
+    all.find_map(|(scheme, challenge)| (scheme == "dpop").then_some(challenge))
+}
+
 /// Every challenge among the headers, in their order, with its scheme in lower case. A header may list several.
 pub fn all(headers: &HeaderMap) -> Vec<(String, BearerChallenge)> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
@@ -136,6 +142,11 @@ mod tests {
             read(r#"Basic realm="a", BEARER scope="x y", DPoP algs="ES256", error="no""#).unwrap();
         assert_eq!(challenge.scope.as_deref(), Some("x y"));
         assert_eq!(challenge.error, None, "that error belongs to DPoP");
+        let mut headers = HeaderMap::new();
+        let both = r#"Bearer scope="x", DPoP error="no""#;
+        headers.insert(WWW_AUTHENTICATE, both.parse().unwrap());
+        let dpop = dpop(&headers).unwrap();
+        assert_eq!((dpop.error.as_deref(), dpop.scope), (Some("no"), None));
         assert_eq!(read("Bearer"), Some(BearerChallenge::default()));
     }
 

@@ -65,6 +65,16 @@ impl Refused {
         }
     }
 
+    /// The key that tokens are bound to is not there any more, or is another one: the provider was not even asked.
+    pub(crate) fn without_its_key() -> Self {
+        Self {
+            code: "proof_key_unusable".to_owned(),
+            description: Some(
+                "the stored key is not the one that the tokens are bound to".to_owned(),
+            ),
+        }
+    }
+
     /// Our own client can't be proven, so the provider was not even asked.
     pub(crate) fn of_ours(error: &super::assertion::AssertionError) -> Self {
         Self {
@@ -290,7 +300,12 @@ pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
 
 /// How far the provider's clock is ahead of ours, in seconds, by its `Date` header.
 pub fn skew_seconds(reply: &Reply, now: Timestamp) -> Option<i64> {
-    let date = http_date(reply.headers.get(header::DATE)?.to_str().ok()?)?;
+    skew_of(&reply.headers, now)
+}
+
+/// The same of whatever server, by the headers of its answer.
+pub(super) fn skew_of(headers: &http::HeaderMap, now: Timestamp) -> Option<i64> {
+    let date = http_date(headers.get(header::DATE)?.to_str().ok()?)?;
     Some(date.as_second() - now.as_second())
 }
 

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
-use super::{WireError, body_hint, challenge, exchange, exchange_by, older};
+use super::{WireError, body_hint, challenge, dpop, exchange, exchange_by, older};
 use crate::{
     clock::Clock,
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
@@ -111,10 +111,24 @@ pub struct Discovered {
     pub scope: Option<Scope>,
     /// The scopes that its metadata lists.
     pub listed: Option<Scope>,
+    /// Whether the resource takes tokens that are bound to a key.
+    pub dpop: DpopOffer,
     /// Where URLs named by these servers may lead.
     pub reach: Reach,
     /// Nobody publishes the endpoints: they are where servers of MCP 2025-03-26 have them.
     pub assumed: bool,
+}
+
+/// What a resource says of tokens that are bound to a key (RFC 9449).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DpopOffer {
+    /// Nothing.
+    #[default]
+    None,
+    /// It takes them.
+    Offered,
+    /// It takes no others.
+    Demanded,
 }
 
 /// RFC 9728 §2, as far as we act on it.
@@ -124,6 +138,10 @@ struct ResourceMetadata {
     #[serde(default)]
     authorization_servers: Vec<String>,
     scopes_supported: Option<Vec<String>>,
+    #[serde(default)]
+    dpop_signing_alg_values_supported: Vec<String>,
+    #[serde(default)]
+    dpop_bound_access_tokens_required: bool,
 }
 
 /// Finds the authorization server of a protected resource. A given issuer overrides what the resource names.
@@ -142,6 +160,7 @@ pub async fn discover(
             resource: None,
             scope: None,
             listed: None,
+            dpop: DpopOffer::None,
             reach,
             assumed: false,
         });
@@ -164,6 +183,7 @@ pub async fn discover(
         provider,
         scope: scope_asked_for(&probed, metadata.scopes_supported.as_deref()),
         listed: listed(metadata.scopes_supported.as_deref()),
+        dpop: dpop_offer(&probed, &metadata),
         resource: Some(Resource::new(metadata.resource)),
         reach,
         assumed: false,
@@ -198,6 +218,7 @@ async fn at_own_origin(
         scope: scope_asked_for(probed, None),
         listed: None,
         resource: None,
+        dpop: DpopOffer::None,
         reach,
         assumed: is_assumed,
     })
@@ -228,7 +249,8 @@ pub(crate) async fn authorization_servers(
 ) -> Result<Vec<Issuer>, DiscoveryError> {
     let reach = transport.reach(url).await;
     let reply = exchange_by(clock, transport, (url, reach), probe_request()).await?;
-    let named = challenge::bearer(&reply.headers).and_then(|said| said.resource_metadata);
+    let said = challenge::bearer(&reply.headers).or_else(|| challenge::dpop(&reply.headers));
+    let named = said.and_then(|said| said.resource_metadata);
     let places = named.map_or_else(|| resource_metadata_places(url), |named| vec![named]);
     for place in places {
         let at = HttpUrl::parse(&place)?;
@@ -242,8 +264,22 @@ pub(crate) async fn authorization_servers(
     Ok(vec![])
 }
 
+/// By its metadata (RFC 9728 §2), or by the scheme that it challenges with (RFC 9449 §7.1).
+fn dpop_offer(probed: &Probed, metadata: &ResourceMetadata) -> DpopOffer {
+    let listed = &metadata.dpop_signing_alg_values_supported;
+    if metadata.dpop_bound_access_tokens_required {
+        DpopOffer::Demanded
+    } else if probed.dpop || listed.iter().any(|name| name == dpop::ALGORITHM) {
+        DpopOffer::Offered
+    } else {
+        DpopOffer::None
+    }
+}
+
 struct Probed {
     status: StatusCode,
+    /// Whether it challenges for a token that is bound to a key.
+    dpop: bool,
     challenge: Option<challenge::BearerChallenge>,
 }
 
@@ -264,9 +300,11 @@ async fn probe(
             to: one_line(to.unwrap_or("an unnamed place")),
         });
     }
+    let dpop = challenge::dpop(&reply.headers);
     Ok(Probed {
         status: reply.status,
-        challenge: challenge::bearer(&reply.headers),
+        dpop: dpop.is_some(),
+        challenge: challenge::bearer(&reply.headers).or(dpop),
     })
 }
 
@@ -554,6 +592,8 @@ mod tests {
                 resource: resource.to_owned(),
                 authorization_servers: vec![],
                 scopes_supported: None,
+                dpop_signing_alg_values_supported: vec![],
+                dpop_bound_access_tokens_required: false,
             };
             let asked = url("https://x.example/mcp/a");
             check_resource(&asked, &asked, &metadata).is_ok()

@@ -10,6 +10,7 @@ pub mod classify;
 pub mod client_auth;
 pub mod device;
 pub mod discovery;
+pub mod dpop;
 pub mod id_jag;
 mod jwt;
 pub mod loopback;
@@ -45,6 +46,9 @@ pub enum WireError {
         /// What happened.
         source: ExchangeError,
     },
+    /// The key that tokens are bound to can't be used.
+    #[error(transparent)]
+    Key(#[from] dpop::UnusableKey),
     /// Our client can't prove itself.
     #[error(transparent)]
     Assertion(#[from] assertion::AssertionError),

@@ -121,8 +121,8 @@ pub struct TokenAnswer {
     refresh_in: Option<Duration>,
     scope: Option<Scope>,
     mandate: Box<Mandate>,
-    /// Its type, where that is none that we can present.
-    unusable: Option<String>,
+    /// Its type, as it was told.
+    kind: Option<String>,
 }
 
 /// The types of token that are shown as a bearer token is. Slack says "user" and "bot", Apigee `BearerToken`. RFC 6749
@@ -157,7 +157,6 @@ impl TokenAnswer {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
         };
-        let bearer = |kind: &String| BEARER.iter().any(|word| kind.eq_ignore_ascii_case(word));
         let access_token = text("access_token").filter(|token| sendable(token))?;
         let scope = text("scope").map(|scope| super::scope_told(&scope));
         // Zero means "not said", or that it does not end.
@@ -171,15 +170,23 @@ impl TokenAnswer {
             refresh_expires_in: lifetimes.filter(|lifetime| !lifetime.is_zero()).min(),
             refresh_in: body.get("refresh_in").and_then(seconds),
             scope,
-            unusable: text("token_type")
-                .filter(|kind| !bearer(kind))
-                .map(|kind| one_line(&kind)),
+            kind: text("token_type").map(|kind| one_line(&kind)),
         })
     }
 
-    /// The type of the access token, where it is none that can be presented as a bearer token.
-    pub fn unusable_type(&self) -> Option<&str> {
-        self.unusable.as_deref()
+    /// The type of the access token, where it is none that can be presented: with a proof if it was asked for with one
+    /// (RFC 9449 §5), else as a bearer token. Neither is ever shown as the other.
+    pub fn unusable_type(&self, bound: bool) -> Option<&str> {
+        let kind = self.kind.as_deref();
+        let is = |words: &[&str]| {
+            kind.is_some_and(|kind| words.iter().any(|word| kind.eq_ignore_ascii_case(word)))
+        };
+        match bound {
+            true if is(&["dpop"]) => None,
+            true => Some(kind.unwrap_or("Bearer")),
+            false if is(&BEARER) => None,
+            false => kind,
+        }
     }
 
     /// The tokens as one generation, with a lifetime from the best source there is. `issued` is when the request left.
@@ -230,6 +237,7 @@ fn mandate(access: &str, id: Option<&str>, scope: Option<&Scope>) -> Mandate {
         scope: scope
             .map(|scope| Mandate::words(scope.as_str()))
             .unwrap_or_default(),
+        bound_to: None,
     }
 }
 
@@ -372,7 +380,8 @@ mod tests {
     fn a_type_that_cannot_be_presented_is_told_and_loses_no_token() {
         let body = r#"{"access_token":"a","refresh_token":"r","token_type":"DPoP"}"#;
         let answer = TokenAnswer::read(&serde_json::from_str(body).unwrap()).unwrap();
-        assert_eq!(answer.unusable_type(), Some("DPoP"));
+        assert_eq!(answer.unusable_type(false), Some("DPoP"));
+        assert_eq!(answer.unusable_type(true), None, "with a proof it can");
         assert!(
             answer
                 .into_token_set(issued(), None)
@@ -381,7 +390,12 @@ mod tests {
         );
         for good in ["bearer", "BEARER", "BearerToken", "bot", ""] {
             let body = serde_json::json!({"access_token": "a", "token_type": good});
-            assert_eq!(TokenAnswer::read(&body).unwrap().unusable_type(), None);
+            let answer = TokenAnswer::read(&body).unwrap();
+            assert_eq!(answer.unusable_type(false), None);
+            assert!(
+                answer.unusable_type(true).is_some(),
+                "{good}: never with a proof"
+            );
         }
     }
 

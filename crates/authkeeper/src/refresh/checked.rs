@@ -36,7 +36,8 @@ pub(super) fn check(
         grant.grant_type,
         GrantType::ClientCredentials | GrantType::JwtBearer
     );
-    let unusable = answer.unusable_type().map(str::to_owned);
+    let bound = grant.is_bound();
+    let unusable = answer.unusable_type(bound).map(str::to_owned);
     let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
     let mut drifts = grant.mandate.drifts(&tokens.mandate);
     drifts.retain(|drift| !own || *drift != Drift::OtherAccount);

@@ -11,7 +11,7 @@ use super::{
     decide::{self, Investigation, JournalState, OwnerState, Why},
     evidence::{self, Became},
     flight::End,
-    legs,
+    legs::{self, Leg},
     log::Decision,
     orphans::{self, Orphaned},
     shelf::Shelved,
@@ -21,7 +21,7 @@ use crate::{
     background::Tasks,
     clock::within,
     fault::{self, FaultPoint},
-    http::{HttpUrl, Reply},
+    http::{Exchange, HttpUrl, Reply},
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
         GrantLifecycle, IdentityProvider, Issuer, Lineage, Moment, OwnerId, Provider,
@@ -478,6 +478,16 @@ impl Plan {
     }
 }
 
+/// What came of sending.
+enum Sent {
+    /// A reply to a request that showed this secret of our client's, and when that left.
+    Answered(Option<u64>, Reply, Moment),
+    /// No whole reply.
+    Lost(UnknownKind, Moment),
+    /// Nothing left that can have been acted on.
+    Unspent(Option<End>),
+}
+
 /// One attempt to spend the current generation.
 struct Attempt<'a> {
     tools: &'a Tools,
@@ -536,22 +546,75 @@ impl Attempt<'_> {
             self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }
-        let issued = self.tools.seams.clock.now();
-        let limit = self.tools.rules.exchange_limit;
-        let clock = &*self.tools.seams.clock;
-        let lost = match within(clock, limit, exchange.send(leg.request)).await {
-            Some(Ok(reply)) => {
-                let shown = (&plan, leg.secret);
-                return self
-                    .answered(shown, &claim.attempt, journal, reply, issued)
-                    .await;
+        match self.send(&plan, &claim, (leg, exchange)).await {
+            Sent::Answered(secret, reply, issued) => {
+                let shown = (&plan, secret);
+                self.answered(shown, &claim.attempt, journal, reply, issued)
+                    .await
             }
-            Some(Err(error)) => classify::lost(&error),
-            None => UnknownKind::Silence,
+            Sent::Lost(kind, issued) => {
+                let end = self.lost(&claim.attempt, journal, kind).await?;
+                self.log(Some(&claim.attempt), &end, Some(issued), None);
+                Ok(Some(end))
+            }
+            Sent::Unspent(end) => {
+                self.give_back(&claim.attempt, journal).await?;
+                Ok(end)
+            }
+        }
+    }
+
+    /// Sends. A server that refuses only because it wants a number of its own in the proof is asked once more, within the
+    /// attempt, while there is time: nothing was spent (RFC 9449 §8).
+    async fn send(
+        &self,
+        plan: &Plan,
+        claim: &Claim,
+        (leg, exchange): (Leg, Box<dyn Exchange>),
+    ) -> Sent {
+        let first = self.send_once(&leg, exchange).await;
+        match &first {
+            Sent::Answered(_, reply, _) if leg.wants_nonce(reply) => {}
+            _ => return first,
+        }
+        let (tools, whose) = (self.tools, self.whose);
+        // What proves our client is good once: it is all made anew.
+        let again = async {
+            let leg = legs::first(tools, whose, self.grant, plan).await?;
+            let connected = tools.transport.connect(&leg.endpoint, leg.reach).await;
+            let exchange = connected.map_err(|error| End::Later {
+                why: error.to_string(),
+                retry_after: None,
+            })?;
+            Ok((leg, exchange))
         };
-        let end = self.lost(&claim.attempt, journal, lost).await?;
-        self.log(Some(&claim.attempt), &end, Some(issued), None);
-        Ok(Some(end))
+        let (leg, exchange) = match again.await {
+            Ok(ready) => ready,
+            Err(end) => return Sent::Unspent(Some(end)),
+        };
+        if self.is_late(claim) {
+            return Sent::Unspent(None);
+        }
+        let second = self.send_once(&leg, exchange).await;
+        if let Sent::Answered(_, reply, _) = &second {
+            leg.wants_nonce(reply);
+        }
+        second
+    }
+
+    async fn send_once(&self, leg: &Leg, exchange: Box<dyn Exchange>) -> Sent {
+        let clock = &*self.tools.seams.clock;
+        let limit = self.tools.rules.exchange_limit;
+        let issued = clock.now();
+        let request = match leg.ready() {
+            Ok(request) => request,
+            Err(unusable) => return Sent::Unspent(Some(legs::unusable(unusable))),
+        };
+        match within(clock, limit, exchange.send(request)).await {
+            Some(Ok(reply)) => Sent::Answered(leg.secret, reply, issued),
+            Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
+            None => Sent::Lost(UnknownKind::Silence, issued),
+        }
     }
 
     fn owner(&self) -> Result<OwnerId> {
@@ -710,16 +773,19 @@ impl Attempt<'_> {
             number: 1,
             ..conclusion
         };
-        let leg = legs::second(tools, whose, &rest, plan, &given.assertion);
-        let sent = match leg {
-            Ok(leg) => Ok((leg.secret, legs::send(tools, leg).await)),
-            Err(end) => Err(end),
-        };
-        let (secret, reply, issued) = match sent {
-            Ok((secret, Ok((reply, issued)))) => (secret, reply, issued),
-            Ok((_, Err(end))) | Err(end) => {
-                return conclusion.close(conclusion.unspent(end).await);
+        let sent = async {
+            let make = || legs::second(tools, whose, &rest, plan, &given.assertion);
+            let leg = make()?;
+            let first = legs::send(tools, &leg).await?;
+            if !leg.wants_nonce(&first.0) {
+                return Ok((leg.secret, first));
             }
+            let leg = make()?;
+            Ok((leg.secret, legs::send(tools, &leg).await?))
+        };
+        let (secret, (reply, issued)) = match sent.await {
+            Ok(sent) => sent,
+            Err(end) => return conclusion.close(conclusion.unspent(end).await),
         };
         let reply = id_jag::combined(reply, given.refresh_token.as_ref());
         // Only what can be committed takes the place of the first answer.

@@ -203,6 +203,10 @@ async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool>
 /// Whether the harmless call that `check` makes still takes the old access token; none where a rotation leaves it alone, or
 /// nothing can be told.
 async fn old_access_lives(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool> {
+    // It is never shown without its proof.
+    if grant.is_bound() {
+        return None;
+    }
     let habits = tools
         .rules
         .habits(grant.issuer.as_str(), whose.provider.as_deref());

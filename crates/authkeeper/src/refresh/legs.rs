@@ -15,6 +15,7 @@ use crate::{
         assertion::{self, GivenError},
         classify::{self, Refused},
         client_auth::ClientProof,
+        dpop::{Binding, UnusableKey},
         exchange_by,
         id_jag::{self, Ask},
         token::{client_credentials_request, jwt_bearer_request, refresh_request},
@@ -29,6 +30,26 @@ pub(super) struct Leg {
     pub(super) request: Request,
     /// Which of our client's secrets it shows.
     pub(super) secret: Option<u64>,
+    /// The key that what comes is bound to.
+    binding: Option<Binding>,
+}
+
+impl Leg {
+    /// The request as it leaves now, with its proof.
+    pub(super) fn ready(&self) -> Result<Request, UnusableKey> {
+        let mut request = self.request.clone();
+        if let Some(binding) = &self.binding {
+            binding.prove(&mut request, self.endpoint.uri())?;
+        }
+        Ok(request)
+    }
+
+    /// Whether the server refused only because it wants a number of its own in the proof: surely nothing was spent
+    /// (RFC 9449 §8).
+    pub(super) fn wants_nonce(&self, reply: &Reply) -> bool {
+        let binding = self.binding.as_ref();
+        binding.is_some_and(|binding| binding.hears(self.endpoint.uri(), reply))
+    }
 }
 
 /// The request that may spend something. What it needs is read and checked before there is a claim.
@@ -41,6 +62,7 @@ pub(super) async fn first(
     if let Some(idp) = grant.means.identity_provider() {
         return to_identity_provider(tools, whose, grant, idp).await;
     }
+    let binding = tools.binding(grant).map_err(End::Client)?;
     let proof = prove(tools, whose, grant, plan)?;
     let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
     let request = match (&grant.means.assertion, &grant.refresh) {
@@ -57,7 +79,7 @@ pub(super) async fn first(
         // There is nothing to send.
         _ => return Err(End::Refused),
     };
-    Ok(to_server(whose, plan, &proof, request))
+    Ok(to_server(whose, plan, &proof, (request, binding)))
 }
 
 /// The request that shows the authorization server what the identity provider gave.
@@ -68,18 +90,20 @@ pub(super) fn second(
     plan: &Plan,
     assertion: &SecretString,
 ) -> Result<Leg, End> {
+    let binding = tools.binding(grant).map_err(End::Client)?;
     let proof = prove(tools, whose, grant, plan)?;
     let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
     let request = jwt_bearer_request(&proof, assertion, scope, resource);
-    Ok(to_server(whose, plan, &proof, request))
+    Ok(to_server(whose, plan, &proof, (request, binding)))
 }
 
 /// Sends what spends nothing: a lost answer is simply asked for again.
-pub(super) async fn send(tools: &Tools, leg: Leg) -> Result<(Reply, Moment), End> {
+pub(super) async fn send(tools: &Tools, leg: &Leg) -> Result<(Reply, Moment), End> {
     let clock = &*tools.seams.clock;
     let issued = clock.now();
+    let request = leg.ready().map_err(unusable)?;
     let at = (&leg.endpoint, leg.reach);
-    let sent = exchange_by(clock, &*tools.transport, at, leg.request).await;
+    let sent = exchange_by(clock, &*tools.transport, at, request).await;
     sent.map(|reply| (reply, issued))
         .map_err(|error| End::Later {
             why: error.to_string(),
@@ -87,12 +111,23 @@ pub(super) async fn send(tools: &Tools, leg: Leg) -> Result<(Reply, Moment), End
         })
 }
 
-fn to_server(whose: &Whose, plan: &Plan, proof: &ClientProof, request: Request) -> Leg {
+/// The key is there and does not sign.
+pub(super) fn unusable(_key: UnusableKey) -> End {
+    End::Client(Refused::without_its_key())
+}
+
+fn to_server(
+    whose: &Whose,
+    plan: &Plan,
+    proof: &ClientProof,
+    (request, binding): (Request, Option<Binding>),
+) -> Leg {
     Leg {
         endpoint: plan.endpoint.clone(),
         reach: whose.reach,
         request,
         secret: proof.secret(),
+        binding,
     }
 }
 
@@ -134,6 +169,7 @@ async fn to_identity_provider(
         request: id_jag::exchange_request(idp, &subject, ask),
         endpoint,
         secret: None,
+        binding: None,
     })
 }
 

@@ -41,7 +41,11 @@ use crate::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
         PrincipalId, ReplayRule, Resource, Scope, ServerMetadata,
     },
-    oauth::client_auth::OurClient,
+    oauth::{
+        classify::Refused,
+        client_auth::OurClient,
+        dpop::{Binding, Heard, ProofKey},
+    },
     store::{Store, owners::Owners, seal::Sealer},
 };
 
@@ -168,9 +172,25 @@ pub(crate) struct Tools {
     pub(crate) rules: RefreshRules,
     pub(crate) log: log::DecisionLog,
     pub(crate) findings: evidence::Findings,
+    pub(crate) heard: Arc<Heard>,
 }
 
 impl Tools {
+    /// The key that a grant's tokens are bound to, if they are bound to one. A key that is another than that one is not
+    /// even shown: its proof would be refused.
+    pub(crate) fn binding(&self, grant: &Grant) -> Result<Option<Binding>, Refused> {
+        if !grant.is_bound() {
+            return Ok(None);
+        }
+        let kept = grant.means.proof_key.as_ref();
+        let key = kept.and_then(|kept| ProofKey::read(kept).ok());
+        let known = grant.mandate.bound_to.as_deref();
+        let same = key.filter(|key| known.is_none_or(|known| known == key.thumbprint()));
+        let binding = |key| Binding::new(key, Arc::clone(&self.heard), self.seams.clone());
+        same.map(|key| Some(binding(key)))
+            .ok_or_else(Refused::without_its_key)
+    }
+
     /// Our client, ready to prove itself at its issuer; whom its assertions are for is said by [`Tools::audience`].
     pub(crate) fn our_client<'a>(
         &'a self,

@@ -72,6 +72,8 @@ async fn revoke(tools: &Tools, reach: Reach, left: &Grant) -> Result<Revocation>
     let (Some(provider), Some(registration)) = (provider, registration) else {
         return Ok(Revocation::NotOffered);
     };
+    let audience = tools.audience(left.means.audience.as_deref(), (of.0, None));
     let client = tools.our_client(&provider.metadata, &registration);
+    let client = client.for_audience(audience.as_deref());
     Ok(revoke::revoke(&*tools.transport, reach, &provider, client, left).await)
 }

@@ -26,6 +26,7 @@ struct Started {
     /// None if the redirect goes elsewhere, or its port is taken: then only pasting is left.
     listener: Option<Loopback>,
     resumed: bool,
+    with: With,
 }
 
 impl Runtime {
@@ -42,16 +43,18 @@ impl Runtime {
             discovery::require_pkce(&found.provider.metadata)?;
         }
         let wanted = Wanted::of_a_person(&request, &found);
-        let with = self.with(&request, &found);
+        let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
-        let mut started = self.start_code((&request, &asked), &found).await?;
+        let mut started = self.start_code((&request, &asked), &found, with).await?;
+        let with = started.with.clone();
+        let extra = extra(&request, &with);
         spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
         let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
             client_id: &started.client.client_id.clone(),
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
-            extra: &request.extra,
+            extra: &extra,
             scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
         };
         let url = if found
@@ -104,7 +107,7 @@ impl Runtime {
                 )
                 .await?;
             let outcome = Outcome {
-                means: with.means(&request),
+                means: with.means(&request, &tokens),
                 grant_type: GrantType::AuthorizationCode,
                 wanted,
                 tokens,
@@ -147,6 +150,7 @@ impl Runtime {
         &self,
         (request, asked): (&ConnectRequest, &serde_json::Value),
         found: &Discovered,
+        with: With,
     ) -> Result<Started, ConnectError> {
         let recalled = self
             .recall(request, asked)
@@ -165,6 +169,7 @@ impl Runtime {
         if let Some(kept) = recalled.filter(same) {
             let sign_in = SignIn::again(metadata, redirect_uri, (kept.state, kept.verifier));
             return Ok(Started {
+                with: self.with_key_of(with, kept.proof_key)?,
                 sign_in,
                 client,
                 listener,
@@ -177,6 +182,7 @@ impl Runtime {
                 state: sign_in.state.clone(),
                 verifier: sign_in.verifier.clone(),
                 redirect_uri: sign_in.redirect_uri.clone(),
+                proof_key: with.kept_key(),
             };
             self.remember(asked, (request, &client), begun).await?;
         }
@@ -185,6 +191,7 @@ impl Runtime {
             client,
             listener,
             resumed: false,
+            with,
         })
     }
 
@@ -253,6 +260,14 @@ impl Runtime {
             .await?;
         self.tokens((client, provider, with), answer).await
     }
+}
+
+/// What stands in the authorization request beside the usual. It names the key that the tokens shall be bound to
+/// (RFC 9449 §10): nobody else can exchange the code.
+fn extra(request: &ConnectRequest, with: &With) -> Vec<(String, String)> {
+    let key = with.thumbprint();
+    let key = key.map(|key| ("dpop_jkt".to_owned(), key.to_owned()));
+    request.extra.iter().cloned().chain(key).collect()
 }
 
 /// The port on this machine that a redirect comes back to.

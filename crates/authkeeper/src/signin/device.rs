@@ -35,7 +35,7 @@ impl Runtime {
         discovery::device_endpoint(metadata)?;
         let token = discovery::token_endpoint(metadata)?;
         let wanted = Wanted::of_a_person(&request, &found);
-        let with = self.with(&request, &found);
+        let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
         let recalled = self.recall(&request, &asked).await?;
         let mut client = self.client(&request, &found, Purpose::Device).await?;
@@ -180,7 +180,7 @@ impl Asking {
         let by = (&client, provider, &self.with);
         let tokens = self.runtime.tokens(by, answered).await?;
         let outcome = Outcome {
-            means: self.with.means(&self.request),
+            means: self.with.means(&self.request, &tokens),
             grant_type: GrantType::DeviceCode,
             wanted: self.wanted,
             tokens,

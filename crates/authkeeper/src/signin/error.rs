@@ -12,6 +12,7 @@ use crate::{
         classify::Refused,
         device::DeviceError,
         discovery::DiscoveryError,
+        dpop::UnusableKey,
         loopback::ListenError,
         register::RegistrationError,
     },
@@ -116,6 +117,9 @@ pub enum ConnectError {
     /// Our client can't prove itself.
     #[error(transparent)]
     Assertion(#[from] AssertionError),
+    /// The key that the tokens shall be bound to can't be made or read.
+    #[error(transparent)]
+    ProofKey(#[from] UnusableKey),
     /// A file does not hold the token that it should.
     #[error(transparent)]
     Given(#[from] GivenError),

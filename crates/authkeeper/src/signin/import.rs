@@ -11,7 +11,7 @@ use crate::{
         Issuer, Means, RefreshToken, ServerMetadata, SuspendReason, TokenSet,
     },
     oauth::{
-        discovery::Discovered,
+        discovery::{Discovered, DpopOffer},
         register::{Purpose, RegistrationError},
     },
     runtime::Runtime,
@@ -212,6 +212,7 @@ impl Runtime {
             resource: None,
             scope: None,
             listed: None,
+            dpop: DpopOffer::None,
             reach: transport
                 .reach(&request.url)
                 .await

@@ -31,7 +31,7 @@ pub use self::{
 use crate::{
     catalogue,
     http::HttpUrl,
-    model::{AssertionSource, Connection, ConnectionName, Grant, GrantType, Scope},
+    model::{AssertionSource, Connection, ConnectionName, DpopUse, Grant, GrantType, Scope},
     runtime::Runtime,
     scopes::asked_before,
 };
@@ -97,8 +97,11 @@ impl Runtime {
         }
         request.client = client.map(given_again).unwrap_or_default();
         request.way = way;
+        // What was bound to a key stays so, whatever the servers say of it today.
+        let bound = grant.as_ref().is_some_and(Grant::is_bound);
         let means = grant.map(|grant| grant.means).unwrap_or_default();
-        (request.assertion_audience, request.dpop) = (means.audience, means.dpop);
+        request.assertion_audience = means.audience;
+        request.dpop = if bound { DpopUse::Required } else { means.dpop };
         request.extra = again.extra;
         request.provider = connection.provider;
         request.principal = connection.principal;

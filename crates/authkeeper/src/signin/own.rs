@@ -79,7 +79,7 @@ impl Runtime {
         (endpoint, mut client): (HttpUrl, ClientRegistration),
     ) -> Result<Grant, ConnectError> {
         let wanted = Wanted::of_ours(&request, &found);
-        let with = self.with(&request, &found);
+        let with = self.with(&request, &found)?;
         let basis = self.basis(&request, &found, &wanted).await?;
         let answer = self
             .ask((&endpoint, &found, &with), &mut client, |client| {
@@ -101,7 +101,7 @@ impl Runtime {
             _ => (GrantType::ClientCredentials, None),
         };
         let outcome = Outcome {
-            means: with.means(&request),
+            means: with.means(&request, &tokens),
             grant_type,
             wanted,
             tokens,

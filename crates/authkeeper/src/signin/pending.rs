@@ -35,6 +35,8 @@ pub(super) enum Begun {
         state: SecretString,
         verifier: SecretString,
         redirect_uri: String,
+        /// The key that the URL names.
+        proof_key: Option<SecretString>,
     },
     /// A person has a code.
     Device(DeviceSignIn),
@@ -109,6 +111,7 @@ pub(super) fn asked(request: &ConnectRequest, found: &Discovered, wanted: &Wante
         "resource": wanted.resource.as_ref().map(Resource::as_str),
         "extra": request.extra,
         "provider": request.provider,
+        "dpop": request.dpop.as_str(),
     })
 }
 
@@ -118,6 +121,7 @@ pub(super) struct Headless {
     pub(super) state: SecretString,
     pub(super) verifier: SecretString,
     pub(super) redirect_uri: String,
+    pub(super) proof_key: Option<SecretString>,
 }
 
 impl Memory {
@@ -128,11 +132,13 @@ impl Memory {
                 state,
                 verifier,
                 redirect_uri,
+                proof_key,
             } => Some(Headless {
                 client_id: self.client_id,
                 state,
                 verifier,
                 redirect_uri,
+                proof_key,
             }),
             Begun::Device(_) | Begun::Vouched { .. } => None,
         }
@@ -156,9 +162,10 @@ impl Memory {
                 state,
                 verifier,
                 redirect_uri,
+                proof_key,
             } => json!({
                 "way": "headless", "state": state.expose(), "verifier": verifier.expose(),
-                "redirect_uri": redirect_uri,
+                "redirect_uri": redirect_uri, "proof_key": proof_key.as_ref().map(SecretString::expose),
             }),
             Begun::Device(device) => json!({
                 "way": "device", "device_code": device.device_code.expose(), "user_code": device.user_code,
@@ -189,6 +196,7 @@ impl Memory {
                 state: part("state")?.into(),
                 verifier: part("verifier")?.into(),
                 redirect_uri: part("redirect_uri")?,
+                proof_key: part("proof_key").map(Into::into),
             },
             "vouched" => Begun::Vouched {
                 instead_of: part("instead_of")?.into(),
@@ -247,9 +255,13 @@ mod tests {
             state: "s".to_owned().into(),
             verifier: "v".to_owned().into(),
             redirect_uri: "http://127.0.0.1:1/callback".to_owned(),
+            proof_key: Some("k".to_owned().into()),
         });
         let back = Memory::read(&headless.write()).unwrap();
-        assert!(matches!(back.begun, Begun::Headless { verifier, .. } if verifier.expose() == "v"));
+        assert!(
+            matches!(back.begun, Begun::Headless { verifier, proof_key: Some(key), .. }
+            if verifier.expose() == "v" && key.expose() == "k")
+        );
         assert!(Memory::read(&"{}".to_owned().into()).is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! The steps that every way of signing in has in common: who issues, as which client, one request, its answer, adoption.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::{ConnectError, ConnectRequest, Way};
@@ -7,20 +9,23 @@ use crate::{
     background,
     http::{HttpUrl, Reach, Reply, Request},
     model::{
-        AssertionSource, ClientRegistration, ConnectionName, Grant, GrantId, GrantLifecycle,
-        GrantType, Issuer, Lineage, Means, Moment, Provider, RegistrationSource, Resource, Scope,
-        TokenSet,
+        AssertionSource, ClientRegistration, ConnectionName, DpopUse, Grant, GrantId,
+        GrantLifecycle, GrantType, Issuer, Lineage, Means, Moment, Provider, RegistrationSource,
+        Resource, Scope, TokenSet,
     },
     oauth::{
-        assertion,
+        WireError, assertion,
         authorize::scope_to_ask,
         classify::{self, Outcome as Answer},
         client_auth::ClientProof,
-        discovery::{self, Discovered, DiscoveryError},
+        discovery::{self, Discovered, DiscoveryError, DpopOffer},
+        dpop::{self, Binding, ProofKey, UnusableKey},
         exchange,
         register::{self, GivenClient, KnownClients, Plan, Purpose, RegistrationError},
+        token::TokenAnswer,
     },
     runtime::Runtime,
+    secret::SecretString,
     store::{Brought, SignedIn, StoreError},
 };
 
@@ -40,6 +45,7 @@ impl Runtime {
                 resource: None,
                 scope: None,
                 listed: None,
+                dpop: DpopOffer::None,
                 reach: transport.reach(&request.url).await,
                 assumed: false,
             },
@@ -104,13 +110,21 @@ impl Runtime {
         client: &mut ClientRegistration,
         make: impl Fn(&ClientProof) -> Request + Send + Sync,
     ) -> Result<(Reply, Moment), ConnectError> {
+        let mut wanted_nonce = false;
         loop {
             let metadata = &found.provider.metadata;
             let our = self.tools.our_client(metadata, client);
             let proof = our.for_audience(with.audience.as_deref()).proof()?;
             let issued = self.tools.seams.clock.now();
             let transport = &*self.tools.transport;
-            let reply = exchange(transport, endpoint, found.reach, make(&proof)).await?;
+            let mut request = make(&proof);
+            with.prove(&mut request, endpoint)?;
+            let reply = exchange(transport, endpoint, found.reach, request).await?;
+            // Nothing was done for want of the server's number in the proof: the same again, once.
+            if with.wants_nonce(endpoint, &reply) && !wanted_nonce {
+                wanted_nonce = true;
+                continue;
+            }
             let refused = matches!(
                 classify::classify(&reply, issued.wall),
                 Answer::ClientRefused(_)
@@ -158,24 +172,22 @@ impl Runtime {
     /// The tokens in an answer to a sign-in, or why there are none.
     pub(super) async fn tokens(
         &self,
-        (client, provider, _with): (&ClientRegistration, Option<&str>, &With),
+        (client, provider, with): (&ClientRegistration, Option<&str>, &With),
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
         self.tools.notice_odd_answer(&issuer, &reply).await;
         match classify::classify(&reply, issued.wall) {
             Answer::Accepted(answer) => {
-                if let Some(kind) = answer.unusable_type() {
-                    return Err(ConnectError::NoTokens {
-                        issuer,
-                        why: format!(
-                            "tokens of the type {kind}, and authkeeper can present Bearer tokens only"
-                        ),
-                        passing: false,
-                    });
-                }
+                let bound_to = with.binds(&answer).map_err(|why| ConnectError::NoTokens {
+                    issuer: issuer.clone(),
+                    why,
+                    passing: false,
+                })?;
                 let habits = self.tools.rules.habits(issuer.as_str(), provider);
-                Ok(answer.into_token_set(issued, habits.default_lifetime))
+                let mut tokens = answer.into_token_set(issued, habits.default_lifetime);
+                tokens.mandate.bound_to = bound_to;
+                Ok(tokens)
             }
             Answer::ClientRefused(refused) => {
                 self.register_anew_next_time(client).await?;
@@ -346,22 +358,119 @@ pub(super) struct With {
     said: Option<String>,
     /// The same, or as the provider is known to want it.
     audience: Option<String>,
+    /// The key that the tokens shall be bound to.
+    key: Option<NewKey>,
+    /// Whether tokens that are bound to none will not do.
+    must: bool,
+}
+
+/// A key, ready for use, and the text it is kept as.
+#[derive(Clone, Debug)]
+struct NewKey {
+    binding: Binding,
+    kept: SecretString,
 }
 
 impl Runtime {
-    pub(super) fn with(&self, request: &ConnectRequest, found: &Discovered) -> With {
+    pub(super) fn with(
+        &self,
+        request: &ConnectRequest,
+        found: &Discovered,
+    ) -> Result<With, ConnectError> {
         let said = request.assertion_audience.clone();
         let named = (&found.provider.issuer, request.provider.as_deref());
-        With {
+        let (wanted, must) = wants_key(request.dpop, found);
+        let key = wanted.then(ProofKey::generate).transpose()?;
+        Ok(With {
             audience: self.tools.audience(said.as_deref(), named),
             said,
-        }
+            key: key.map(|(key, kept)| self.new_key(key, kept)),
+            must,
+        })
+    }
+
+    fn new_key(&self, key: ProofKey, kept: SecretString) -> NewKey {
+        let tools = &self.tools;
+        let binding = Binding::new(key, Arc::clone(&tools.heard), tools.seams.clone());
+        NewKey { binding, kept }
+    }
+
+    /// The same for a sign-in that goes on where it was: with the key that it began with.
+    pub(super) fn with_key_of(
+        &self,
+        with: With,
+        kept: Option<SecretString>,
+    ) -> Result<With, ConnectError> {
+        let key = kept.map(|kept| Ok((ProofKey::read(&kept)?, kept)));
+        let key = key.transpose().map_err(|unusable: UnusableKey| unusable)?;
+        Ok(With {
+            key: key.map(|(key, kept)| self.new_key(key, kept)),
+            ..with
+        })
+    }
+}
+
+/// Whether tokens shall be bound to a key, and whether others will not do (RFC 9449 §5.1; RFC 9728 §2).
+fn wants_key(wanted: DpopUse, found: &Discovered) -> (bool, bool) {
+    let listed = &found.provider.metadata.dpop_signing_alg_values_supported;
+    let offered = listed.iter().any(|name| name == dpop::ALGORITHM);
+    match (wanted, found.dpop) {
+        // A server need not say that it can what its resource demands.
+        (DpopUse::Required, _) | (DpopUse::Auto, DpopOffer::Demanded) => (true, true),
+        (DpopUse::Auto, DpopOffer::Offered) => (offered, false),
+        (DpopUse::Off, _) | (DpopUse::Auto, DpopOffer::None) => (false, false),
     }
 }
 
 impl With {
+    /// Puts the proof of the key on a request, if there is one.
+    fn prove(&self, request: &mut Request, endpoint: &HttpUrl) -> Result<(), WireError> {
+        match &self.key {
+            Some(key) => Ok(key.binding.prove(request, endpoint.uri())?),
+            None => Ok(()),
+        }
+    }
+
+    fn wants_nonce(&self, endpoint: &HttpUrl, reply: &Reply) -> bool {
+        let key = self.key.as_ref();
+        key.is_some_and(|key| key.binding.hears(endpoint.uri(), reply))
+    }
+
+    /// By which a server knows the key again.
+    pub(super) fn thumbprint(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.binding.thumbprint())
+    }
+
+    /// The text that the key is kept as.
+    pub(super) fn kept_key(&self) -> Option<SecretString> {
+        self.key.as_ref().map(|key| key.kept.clone())
+    }
+
+    /// The thumbprint of the key that tokens are bound to; an error says why they are of no use.
+    fn binds(&self, answer: &TokenAnswer) -> Result<Option<String>, String> {
+        if let Some(key) = &self.key {
+            match answer.unusable_type(true) {
+                None => return Ok(Some(key.binding.thumbprint().to_owned())),
+                Some(kind) if self.must => {
+                    return Err(format!(
+                        "tokens of the type {kind}, and tokens that are bound to a key (DPoP) are wanted"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        match answer.unusable_type(false) {
+            None => Ok(None),
+            Some(kind) => Err(format!(
+                "tokens of the type {kind}, and authkeeper can present Bearer tokens only, or DPoP tokens where it asked \
+                 for them (--dpop required)"
+            )),
+        }
+    }
+
     /// What the grant needs beside these tokens.
-    pub(super) fn means(&self, request: &ConnectRequest) -> Means {
+    pub(super) fn means(&self, request: &ConnectRequest, tokens: &TokenSet) -> Means {
+        let bound = tokens.mandate.bound_to.is_some();
         Means {
             assertion: match &request.way {
                 Way::JwtBearer { assertion_file } => {
@@ -371,7 +480,7 @@ impl With {
                 _ => None,
             },
             audience: self.said.clone(),
-            proof_key: None,
+            proof_key: self.kept_key().filter(|_| bound),
             dpop: request.dpop,
         }
     }
@@ -466,6 +575,7 @@ mod tests {
             resource: None,
             scope: None,
             listed: Some(Scope::new("files:read mail")),
+            dpop: DpopOffer::None,
             reach: Reach::PublicOnly,
             assumed: false,
         }

@@ -154,6 +154,15 @@ pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Fa
         app.output
             .say(&format!("It acts as client {id} itself; nobody signs in."));
     }
+    match status.grant_type {
+        Some(GrantType::JwtBearer) => app
+            .output
+            .say("It acts by its platform's word; the file is read again at each renewal."),
+        Some(GrantType::IdJag) => app
+            .output
+            .say("It acts by the identity provider's word for the person; nobody signs in here."),
+        _ => {}
+    }
     if !status.refreshable {
         let warn = app.output.paint_err(Paint::Warn, "warning:");
         app.output.say(&format!(

@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
@@ -70,6 +71,12 @@ struct Inner {
     pages: HashMap<String, Page>,
     /// The scopes that our client's own tokens were asked for with.
     scopes: Vec<Option<String>>,
+    /// Whether tokens are bound to a key, and each request needs a proof of it.
+    checks_proofs: bool,
+    /// What the proofs said (RFC 9449 §4.2). Their signatures are the real servers' to check.
+    proofs: Vec<serde_json::Value>,
+    /// The number that a proof must hold.
+    nonce: Option<&'static str>,
 }
 
 type Page = (u16, Option<String>, String);
@@ -143,6 +150,18 @@ impl Server {
 
     pub(super) fn secret(&self, secret: &str) {
         self.inner().secret = Some(secret.to_owned());
+    }
+
+    pub(super) fn checks_proofs(&self) {
+        self.inner().checks_proofs = true;
+    }
+
+    pub(super) fn wants_nonce(&self, nonce: &'static str) {
+        self.inner().nonce = Some(nonce);
+    }
+
+    pub(super) fn proofs(&self) -> Vec<serde_json::Value> {
+        self.inner().proofs.clone()
     }
 
     pub(super) fn kill_family(&self) {
@@ -269,18 +288,7 @@ impl Server {
             Some(Fault::Also(json)) => json,
             _ => "",
         };
-        let (token, also) = if vouches {
-            let kind = "urn:ietf:params:oauth:token-type:id-jag";
-            (
-                format!("jag-{number}"),
-                format!(r#","issued_token_type":"{kind}""#),
-            )
-        } else {
-            (format!("access-{number}"), also.to_owned())
-        };
-        let body = format!(
-            r#"{{"access_token":"{token}","refresh_token":"refresh-{number}","expires_in":{life}{also}}}"#
-        );
+        let body = inner.renewed(number, vouches, also);
         match fault {
             Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
             Some(Fault::BadGatewayAfterCommit) => Ok(html(502)),
@@ -290,6 +298,47 @@ impl Server {
 }
 
 impl Inner {
+    /// What is wrong with a request's proof, if it needs one. Nothing is done then.
+    fn unproven(&mut self, headers: &HeaderMap) -> Option<Reply> {
+        if !self.checks_proofs {
+            return None;
+        }
+        let proof = headers.get("dpop").and_then(|proof| proof.to_str().ok());
+        let claims = proof.and_then(|proof| proof.split('.').nth(1));
+        let claims = claims.and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+        let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
+        let claims: serde_json::Value = claims.unwrap_or_default();
+        self.proofs.push(claims.clone());
+        if claims["jti"].is_null() {
+            return Some(json(400, r#"{"error":"invalid_dpop_proof"}"#));
+        }
+        let nonce = self.nonce?;
+        if claims["nonce"] == nonce {
+            return None;
+        }
+        let mut refused = json(400, r#"{"error":"use_dpop_nonce"}"#);
+        let nonce = HeaderValue::from_static(nonce);
+        refused.headers.insert("dpop-nonce", nonce);
+        Some(refused)
+    }
+
+    /// What a spent token is answered with: tokens, or an identity provider's assertion.
+    fn renewed(&self, number: u64, vouches: bool, also: &str) -> String {
+        let life = self.expires_in.unwrap_or(3600);
+        let (token, more) = if vouches {
+            let kind = "urn:ietf:params:oauth:token-type:id-jag";
+            let more = format!(r#","issued_token_type":"{kind}""#);
+            (format!("jag-{number}"), more)
+        } else {
+            let kind = if self.checks_proofs { "DPoP" } else { "Bearer" };
+            let more = format!(r#","token_type":"{kind}"{also}"#);
+            (format!("access-{number}"), more)
+        };
+        format!(
+            r#"{{"access_token":"{token}","refresh_token":"refresh-{number}","expires_in":{life}{more}}}"#
+        )
+    }
+
     /// A token that no refresh token is spent for.
     fn own(
         &mut self,
@@ -394,6 +443,11 @@ impl Exchange for Line {
             let shown = request.headers.get(header::AUTHORIZATION);
             assert!(shown.is_some_and(|value| value.as_bytes().starts_with(b"Bearer ")));
             return Ok(json(self.server.inner().check, "{}"));
+        }
+        let unproven = self.server.inner().unproven(&request.headers);
+        if let Some(refused) = unproven {
+            self.server.inner().requests += 1;
+            return Ok(refused);
         }
         // The server goes on though the client has hung up, as real ones do.
         let server = Arc::clone(&self.server);

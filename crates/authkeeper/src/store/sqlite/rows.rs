@@ -226,7 +226,7 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
     let id: String = row.get("id")?;
     let refresh = refresh_token(row, sealer, &id)?;
     let access = access_token(row, sealer, &id)?;
-    let means = means(row, sealer, &id)?;
+    let (means, mandate) = (means(row, sealer, &id)?, mandate(row)?);
     Ok(Grant {
         issuer: Issuer::new(row.get::<_, String>("issuer")?),
         client_id: ClientId::new(row.get::<_, String>("client_id")?),
@@ -245,10 +245,11 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
         standby: standby(row, sealer, &id)?,
         rotate_by: optional_timestamp("rotate_by", row)?,
         probed: optional_timestamp("probed", row)?,
-        mandate: mandate(row)?,
+        // Without its key a bound token is good for nothing.
+        access: access.filter(|_| means.is_some() || mandate.bound_to.is_none()),
+        mandate,
         means: means.unwrap_or_default(),
         refresh,
-        access,
         id: GrantId::new(id),
     })
 }
