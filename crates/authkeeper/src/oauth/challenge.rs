@@ -17,14 +17,17 @@ pub struct BearerChallenge {
 
 /// The first `Bearer` challenge among the headers, if there is one.
 pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
-    let mut all = all(headers).into_iter();
-    all.find_map(|(scheme, challenge)| (scheme == "bearer").then_some(challenge))
+    first(headers, "bearer")
 }
 
 /// The first `DPoP` challenge among the headers, if there is one (RFC 9449 §7.1).
 pub fn dpop(headers: &HeaderMap) -> Option<BearerChallenge> {
+    first(headers, "dpop")
+}
+
+fn first(headers: &HeaderMap, wanted: &str) -> Option<BearerChallenge> {
     let mut all = all(headers).into_iter();
-    all.find_map(|(scheme, challenge)| (scheme == "dpop").then_some(challenge))
+    all.find_map(|(scheme, challenge)| (scheme == wanted).then_some(challenge))
 }
 
 /// Every challenge among the headers, in their order, with its scheme in lower case. A header may list several.
