@@ -12,11 +12,14 @@ use authkeeper_sandbox::Profile;
 use e2e::browser::visit;
 use e2e::home::{Home, Running};
 use e2e::sandbox::Running as Sandbox;
-use e2e::scenario::{SOON, assert_no_leaks, assert_none_of, connect_mcp, refreshes, status};
+use e2e::scenario::{assert_no_leaks, assert_none_of, connect_mcp, refreshes, status};
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 use e2e::{http, node, python, script};
 use serde_json::{Value, json};
+
+/// The SDKs take many seconds to start where others are at work too.
+const SOON: Duration = Duration::from_mins(1);
 
 const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
 
@@ -321,6 +324,42 @@ fn a_call_given_up_while_it_is_held_is_never_made() {
         assert_eq!(caller.outcome(1)["call"], "ok", "the session goes on");
         caller.end();
     }
+}
+
+/// Who signed in on a phone gets a link that a phone can open.
+#[test]
+fn a_connection_of_another_device_is_mended_on_one() {
+    let home = Home::new();
+    home.write_config(HOOK);
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
+    let url = server.url("/api");
+    let connect = ["connect", "api", &url, "--client-id", "device", "--device"];
+    let signing_in = home.authkeeper(&connect).spawn();
+    let said = || signing_in.stderr();
+    assert!(
+        wait_until(SOON, || said().contains("user_code=")),
+        "{}",
+        said()
+    );
+    let page = said();
+    let page = page
+        .split_whitespace()
+        .find(|word| word.contains("user_code="));
+    visit(page.unwrap(), "approve");
+    let _ = signing_in.finish(SOON).expect_code(0);
+
+    let call = e2e::scenario::call_script("api/whoami");
+    let command = [
+        "run", "--with", "api", "--hold", "5m", "--", "sh", "-c", &call,
+    ];
+    server.ctl("revoke-grants");
+    let run = home.authkeeper(&command).env("BROWSER", "false").spawn();
+    let link = link(&home);
+    assert!(link.starts_with(server.issuer()), "{link}");
+    visit(&link, "approve");
+    let output = run.finish(SOON).expect_code(0);
+    assert_eq!(output.stdout, "200");
+    assert_no_leaks(&home, &[&server]);
 }
 
 /// What reaches a program through the real SDKs, without a hold and at the end of one.
