@@ -34,6 +34,9 @@ pub(crate) struct Attendant {
     tabs: Mutex<HashMap<ConnectionName, TroubleId>>,
 }
 
+/// How many looks a process that has the lock gets to say where its desk is.
+const LOOKS_FOR_ANOTHER: usize = 40;
+
 /// How long a provider may take to give a link of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -88,12 +91,24 @@ impl Attendant {
                 let kept = desks.entry(connection.clone()).or_insert(kept);
                 Some(kept.link().await)
             }
-            Ok(None) => self.links.link(connection),
+            Ok(None) => self.link_of_another(connection).await,
             Err(error) => {
                 tracing::warn!(%error, %connection, "nobody can sign in by a link");
                 None
             }
         }
+    }
+
+    /// Whoever won a moment ago has the lock before it has a place.
+    async fn link_of_another(&self, connection: &ConnectionName) -> Option<String> {
+        for _ in 0..LOOKS_FOR_ANOTHER {
+            let link = self.links.link(connection);
+            if link.is_some() {
+                return link;
+            }
+            Seams::system().clock.sleep(LOOK).await;
+        }
+        None
     }
 
     async fn open(&self, connection: &ConnectionName) -> std::io::Result<Option<Kept>> {
