@@ -326,6 +326,44 @@ fn a_call_given_up_while_it_is_held_is_never_made() {
     }
 }
 
+/// Two clients of the daemon, over HTTP: both get the server's own answer.
+#[test]
+fn the_daemon_holds_its_calls_too() {
+    let home = Home::new();
+    let sandbox = sandbox(&home, HOOK);
+    let serve = ["serve", "--port", "0", "--json", "--hold", "5m"];
+    let daemon = home.authkeeper(&serve).env("BROWSER", "false").spawn();
+    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
+    assert!(ready, "{}", daemon.stderr());
+    let ready: Value = serde_json::from_str(&daemon.stdout()).unwrap();
+    let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
+    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
+    let handle = format!("Bearer {}", handle.trim());
+    sandbox.control("grants/revoke", &json!({}));
+    let call = || {
+        let headers = [
+            ("authorization", handle.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        let body = std::str::from_utf8(INITIALIZE).unwrap();
+        http::request(port, "POST", "/mcp/box", &headers, body).unwrap()
+    };
+    std::thread::scope(|scope| {
+        let calls = [scope.spawn(call), scope.spawn(call)];
+        visit(&link(&home), "approve");
+        for call in calls {
+            let answer = call.join().unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert!(answer.body.contains("protocolVersion"), "{}", answer.body);
+        }
+    });
+    assert_eq!(sandbox.counters().sign_ins, 2);
+    assert_eq!(told(&home).len(), 1);
+    daemon.signal(rustix::process::Signal::TERM);
+    let _ = daemon.finish(SOON);
+}
+
 /// Who signed in on a phone gets a link that a phone can open.
 #[test]
 fn a_connection_of_another_device_is_mended_on_one() {
