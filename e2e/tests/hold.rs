@@ -12,11 +12,14 @@ use authkeeper_sandbox::Profile;
 use e2e::browser::visit;
 use e2e::home::{Home, Running};
 use e2e::sandbox::Running as Sandbox;
-use e2e::scenario::{SOON, assert_no_leaks, assert_none_of, connect_mcp, refreshes, status};
+use e2e::scenario::{assert_no_leaks, assert_none_of, connect_mcp, refreshes, status};
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 use e2e::{http, node, python, script};
 use serde_json::{Value, json};
+
+/// The SDKs take many seconds to start where others are at work too.
+const SOON: Duration = Duration::from_mins(1);
 
 const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
 
@@ -321,6 +324,80 @@ fn a_call_given_up_while_it_is_held_is_never_made() {
         assert_eq!(caller.outcome(1)["call"], "ok", "the session goes on");
         caller.end();
     }
+}
+
+/// Two clients of the daemon, over HTTP: both get the server's own answer.
+#[test]
+fn the_daemon_holds_its_calls_too() {
+    let home = Home::new();
+    let sandbox = sandbox(&home, HOOK);
+    let serve = ["serve", "--port", "0", "--json", "--hold", "5m"];
+    let daemon = home.authkeeper(&serve).env("BROWSER", "false").spawn();
+    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
+    assert!(ready, "{}", daemon.stderr());
+    let ready: Value = serde_json::from_str(&daemon.stdout()).unwrap();
+    let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
+    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
+    let handle = format!("Bearer {}", handle.trim());
+    sandbox.control("grants/revoke", &json!({}));
+    let call = || {
+        let headers = [
+            ("authorization", handle.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        let body = std::str::from_utf8(INITIALIZE).unwrap();
+        http::request(port, "POST", "/mcp/box", &headers, body).unwrap()
+    };
+    std::thread::scope(|scope| {
+        let calls = [scope.spawn(call), scope.spawn(call)];
+        visit(&link(&home), "approve");
+        for call in calls {
+            let answer = call.join().unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert!(answer.body.contains("protocolVersion"), "{}", answer.body);
+        }
+    });
+    assert_eq!(sandbox.counters().sign_ins, 2);
+    assert_eq!(told(&home).len(), 1);
+    daemon.signal(rustix::process::Signal::TERM);
+    let _ = daemon.finish(SOON);
+}
+
+/// Who signed in on a phone gets a link that a phone can open.
+#[test]
+fn a_connection_of_another_device_is_mended_on_one() {
+    let home = Home::new();
+    home.write_config(HOOK);
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
+    let url = server.url("/api");
+    let connect = ["connect", "api", &url, "--client-id", "device", "--device"];
+    let signing_in = home.authkeeper(&connect).spawn();
+    let said = || signing_in.stderr();
+    assert!(
+        wait_until(SOON, || said().contains("user_code=")),
+        "{}",
+        said()
+    );
+    let page = said();
+    let page = page
+        .split_whitespace()
+        .find(|word| word.contains("user_code="));
+    visit(page.unwrap(), "approve");
+    let _ = signing_in.finish(SOON).expect_code(0);
+
+    let call = e2e::scenario::call_script("api/whoami");
+    let command = [
+        "run", "--with", "api", "--hold", "5m", "--", "sh", "-c", &call,
+    ];
+    server.ctl("revoke-grants");
+    let run = home.authkeeper(&command).env("BROWSER", "false").spawn();
+    let link = link(&home);
+    assert!(link.starts_with(server.issuer()), "{link}");
+    visit(&link, "approve");
+    let output = run.finish(SOON).expect_code(0);
+    assert_eq!(output.stdout, "200");
+    assert_no_leaks(&home, &[&server]);
 }
 
 /// What reaches a program through the real SDKs, without a hold and at the end of one.

@@ -9,9 +9,7 @@ use async_trait::async_trait;
 use authkeeper::{
     clock::Seams,
     error::TokenError,
-    model::{
-        ConnectionName, FailedCall, Generation, Record, ScopeRefusal, TaskId, Trouble, TroubleId,
-    },
+    model::{ConnectionName, FailedCall, Generation, ScopeRefusal, TaskId, Trouble, TroubleId},
     runtime::{Runtime, TokenRequest},
     store::{CarriedCall, StoreError},
 };
@@ -19,7 +17,7 @@ use authkeeper::{
 use crate::{
     carry::{Authority, CarryRefusal, CarryToken},
     commands::run::Troubles,
-    hold::{Attendant, Links, Mending as _, is_mended_by_sign_in},
+    hold::{Inviting, Links, is_mended_by_sign_in},
 };
 
 /// Tokens from the runtime; failed calls are noted for the run around this process, if there is one.
@@ -258,9 +256,7 @@ pub(crate) struct OpenTroubles {
     task: Option<TaskId>,
     /// What failed through this process, as far as the store does not know of it.
     keeping: Option<Arc<Keeping>>,
-    links: Links,
-    /// Sees to it that there is a link, where calls are held.
-    attendant: Option<Arc<Attendant>>,
+    inviting: Inviting,
 }
 
 impl OpenTroubles {
@@ -268,15 +264,14 @@ impl OpenTroubles {
         runtime: Runtime,
         connections: Vec<ConnectionName>,
         task: Option<TaskId>,
-        links: Links,
+        inviting: Inviting,
     ) -> Self {
         Self {
             runtime,
             connections,
             task,
             keeping: None,
-            links,
-            attendant: None,
+            inviting,
         }
     }
 
@@ -284,19 +279,6 @@ impl OpenTroubles {
     pub(crate) fn keeping(self, keeping: Arc<Keeping>) -> Self {
         let keeping = Some(keeping);
         Self { keeping, ..self }
-    }
-
-    /// Troubles are told with a link to sign in by.
-    pub(crate) fn attended(self, attendant: Option<Arc<Attendant>>) -> Self {
-        Self { attendant, ..self }
-    }
-
-    async fn link(&self, connection: &ConnectionName, record: &Record) -> Option<String> {
-        match &self.attendant {
-            Some(attendant) => attendant.invite(connection, record).await,
-            None if is_mended_by_sign_in(record) => self.links.link(connection),
-            None => None,
-        }
     }
 }
 
@@ -311,7 +293,7 @@ impl Troubles for OpenTroubles {
                 continue;
             };
             trouble.record.task = self.task.as_ref().map(ToString::to_string);
-            trouble.record.link = self.link(name, &trouble.record).await;
+            trouble.record.link = self.inviting.link(name, &trouble.record).await;
             open.push(trouble);
         }
         Ok(open)

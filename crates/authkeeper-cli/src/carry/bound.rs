@@ -123,9 +123,10 @@ fn no_such_connection(connection: &ConnectionName) -> UpstreamError {
 
 /// What happened and what a person does, in two sentences.
 pub(crate) fn told(record: &Record) -> String {
-    let link = record.link.as_ref().map_or_else(String::new, |link| {
-        format!("open {link} on this machine, or: ")
-    });
+    let link = record
+        .link
+        .as_ref()
+        .map_or_else(String::new, |link| format!("open {link}, or: "));
     format!(
         "{}: {}. What a person must do: {link}{}",
         record.connection, record.detail, record.action

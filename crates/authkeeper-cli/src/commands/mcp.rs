@@ -13,7 +13,7 @@ use crate::{
     carry::{Bound, Carrier},
     exit::Exit,
     failure::Failure,
-    hold::Holding,
+    hold::{Holding, Inviting},
     mcp,
 };
 
@@ -29,9 +29,10 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
     if task.is_none() {
-        let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, app.links());
+        let inviting = Inviting::new(app.links(), attendant);
+        let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, inviting);
         app.watch(Watching::start(
-            Arc::new(troubles.attended(attendant)),
+            Arc::new(troubles),
             app.notifier(),
             Report::new(std::io::stderr()),
         ));

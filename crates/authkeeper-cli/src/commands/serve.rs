@@ -9,17 +9,20 @@ use tokio::sync::oneshot;
 use super::run::{Report, Watching};
 use crate::{
     app::App,
+    args::HoldArgs,
     authority::Keeping,
     carry::Carrier,
     daemon::{AllTroubles, Handle, Tending},
     exit::Exit,
     failure::Failure,
+    hold::{Hold, Holding, Inviting},
     proxy::{self, Limits, Proxy},
 };
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   authkeeper serve
+  authkeeper serve --hold 30m         calls wait while a person signs in
   authkeeper serve --print-handle     what a program shows to be let in
   claude mcp add --transport http notion http://127.0.0.1:8417/mcp/notion \\
     --header \"Authorization: Bearer $(authkeeper serve --print-handle)\"
@@ -44,6 +47,8 @@ pub(crate) struct ServeArgs {
     /// Print the handle instead, made now if there is none yet
     #[arg(long, conflicts_with = "port")]
     print_handle: bool,
+    #[command(flatten)]
+    hold: HoldArgs,
 }
 
 pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
@@ -53,10 +58,14 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
         print(app, &handle);
         return Ok(());
     }
-    let proxy = listen(app, args.port, &handle).await?;
-    let troubles = Arc::new(AllTroubles(app.runtime.clone()));
+    let Holding { hold, attendant } = Holding::asked(app, &args.hold);
+    let proxy = listen(app, args.port, (&handle, hold)).await?;
+    let troubles = AllTroubles {
+        runtime: app.runtime.clone(),
+        inviting: Inviting::new(app.links(), attendant),
+    };
     let report = Report::new(io::stderr());
-    app.watch(Watching::start(troubles, app.notifier(), report));
+    app.watch(Watching::start(Arc::new(troubles), app.notifier(), report));
     say_ready(app, proxy.port(), &handle);
     until_stopped(app, proxy).await;
     Ok(())
@@ -73,7 +82,11 @@ impl Serving {
     }
 }
 
-async fn listen(app: &App, port: u16, handle: &Handle) -> Result<Serving, Failure> {
+async fn listen(
+    app: &App,
+    port: u16,
+    (handle, hold): (&Handle, Option<Arc<Hold>>),
+) -> Result<Serving, Failure> {
     let tending = Tending::start(&app.runtime).await?;
     let limits = Limits {
         stop_grace: STOP_GRACE,
@@ -82,7 +95,7 @@ async fn listen(app: &App, port: u16, handle: &Handle) -> Result<Serving, Failur
     };
     // Whose calls these are is not known: no run is told of them.
     let authority = Arc::new(Keeping::new(app.runtime.clone(), None, app.links()));
-    let carrier = Arc::new(Carrier::new(authority));
+    let carrier = Arc::new(Carrier::new(authority).holding(hold));
     let secret = handle.secret.clone();
     let bound = Proxy::bind_daemon(carrier, secret, port, limits, tending.well()).await;
     Ok(Serving {

@@ -16,7 +16,7 @@ use crate::{
     carry::Carrier,
     exit::Exit,
     failure::{Failure, REPORT},
-    hold::Holding,
+    hold::{Holding, Inviting},
     process,
 };
 
@@ -46,9 +46,9 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let keeping = Arc::new(keeping);
     let Holding { hold, attendant } = Holding::asked(app, &args.hold);
     let ours = Some(task.clone());
-    let troubles = OpenTroubles::new(app.runtime.clone(), declared, ours, app.links())
-        .keeping(keeping.clone())
-        .attended(attendant);
+    let inviting = Inviting::new(app.links(), attendant);
+    let troubles = OpenTroubles::new(app.runtime.clone(), declared, ours, inviting);
+    let troubles = troubles.keeping(keeping.clone());
     let seams = run::RunSeams {
         carrier: Arc::new(Carrier::new(keeping).holding(hold)),
         troubles: Arc::new(troubles),

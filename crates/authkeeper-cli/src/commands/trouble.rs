@@ -10,6 +10,7 @@ use super::run::{Troubles as _, said};
 use crate::{
     app::App,
     authority::{OpenTroubles, reason},
+    hold::Inviting,
     notify::Notifier,
 };
 
@@ -42,7 +43,7 @@ async fn open_troubles(app: &App, connection: &ConnectionName) -> Vec<Trouble> {
         app.runtime.clone(),
         vec![connection.clone()],
         None,
-        app.links(),
+        Inviting::new(app.links(), None),
     );
     troubles.open().await.unwrap_or_default()
 }

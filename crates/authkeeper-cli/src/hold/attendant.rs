@@ -1,6 +1,6 @@
 //! This process's part in attending to persons: it looks what is over, runs for the lead, and keeps a desk where it won.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
@@ -12,9 +12,9 @@ use authkeeper::{
 use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{
-    desk::Desk,
+    desk::{Desk, serve},
     is_mended_by_sign_in,
-    lead::{Election, Lead, Links},
+    lead::{Door, Election, Lead, Links},
     wait::Mending,
 };
 use crate::{browser, output::Output, settings::Environment};
@@ -34,11 +34,33 @@ pub(crate) struct Attendant {
     tabs: Mutex<HashMap<ConnectionName, TroubleId>>,
 }
 
+/// How many looks a process that has the lock gets to say where its desk is.
+const LOOKS_FOR_ANOTHER: usize = 40;
+
+/// How long a provider may take to give a link of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A desk of this process.
 struct Kept {
-    link: String,
+    desk: Arc<Desk>,
+    door: Door,
+    lead: Lead,
     _serving: JoinSet<()>,
-    _lead: Lead,
+}
+
+impl Kept {
+    /// What a person is told to open: on a phone, if the connection was signed in that way.
+    async fn link(&mut self) -> String {
+        let asked = tokio::time::timeout(PATIENCE, self.desk.device_link()).await;
+        let elsewhere = asked.unwrap_or_default();
+        if elsewhere != self.door.elsewhere {
+            self.door.elsewhere = elsewhere;
+            if let Err(error) = self.lead.opens(&self.door) {
+                tracing::warn!(%error, "other processes don't know the link");
+            }
+        }
+        self.door.link()
+    }
 }
 
 impl Attendant {
@@ -61,21 +83,32 @@ impl Attendant {
     /// The link to the desk, wherever it is. A desk once opened stays: its link is in somebody's mail.
     async fn link(&self, connection: &ConnectionName) -> Option<String> {
         let mut desks = self.desks.lock().await;
-        if let Some(kept) = desks.get(connection) {
-            return Some(kept.link.clone());
+        if let Some(kept) = desks.get_mut(connection) {
+            return Some(kept.link().await);
         }
         match self.open(connection).await {
             Ok(Some(kept)) => {
-                let link = kept.link.clone();
-                desks.insert(connection.clone(), kept);
-                Some(link)
+                let kept = desks.entry(connection.clone()).or_insert(kept);
+                Some(kept.link().await)
             }
-            Ok(None) => self.links.link(connection),
+            Ok(None) => self.link_of_another(connection).await,
             Err(error) => {
                 tracing::warn!(%error, %connection, "nobody can sign in by a link");
                 None
             }
         }
+    }
+
+    /// Whoever won a moment ago has the lock before it has a place.
+    async fn link_of_another(&self, connection: &ConnectionName) -> Option<String> {
+        for _ in 0..LOOKS_FOR_ANOTHER {
+            let link = self.links.link(connection);
+            if link.is_some() {
+                return link;
+            }
+            Seams::system().clock.sleep(LOOK).await;
+        }
+        None
     }
 
     async fn open(&self, connection: &ConnectionName) -> std::io::Result<Option<Kept>> {
@@ -84,16 +117,17 @@ impl Attendant {
         };
         let (runtime, output) = (self.runtime.clone(), self.output);
         let random = || Seams::system().random_id().chars().take(16).collect();
-        let (desk, door) =
+        let (listener, desk, door) =
             Desk::open((runtime, output), connection.clone(), before, random).await?;
         lead.opens(&door)?;
         let mut serving = JoinSet::new();
-        serving.spawn(desk.serve());
+        serving.spawn(serve(listener, Arc::clone(&desk)));
         tracing::info!(%connection, "attending to whoever signs in");
         Ok(Some(Kept {
-            link: door.link(),
+            desk,
+            door,
+            lead,
             _serving: serving,
-            _lead: lead,
         }))
     }
 

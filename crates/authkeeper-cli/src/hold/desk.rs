@@ -5,8 +5,9 @@ use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
+    clock::Seams,
     http::HttpUrl,
-    model::ConnectionName,
+    model::{ConnectionName, GrantType, Moment},
     oauth::{authorize::RedirectError, loopback::page},
     runtime::Runtime,
     secret::SecretString,
@@ -34,23 +35,30 @@ use crate::{commands::connect::extra, output::Output};
 const PATIENCE: Duration = Duration::from_mins(15);
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(10);
+/// How soon a provider that gave no code is asked again.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 /// Browsers open a few connections ahead; nobody needs more.
 const CONNECTIONS: usize = 16;
 
 type Page = Response<Full<Bytes>>;
 
 pub(super) struct Desk {
-    listener: TcpListener,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     runtime: Runtime,
     output: Output,
     connection: ConnectionName,
     door: Door,
     /// The sign-in of the last click. The next one ends it: both would want the port that the redirect comes back to.
     sign_in: Mutex<JoinSet<()>>,
+    device: Mutex<Device>,
+}
+
+/// What is known of the sign-in on another device.
+#[derive(Default)]
+struct Device {
+    /// While it goes on.
+    link: Option<String>,
+    /// A provider that gave none is asked again later.
+    asked: Option<Moment>,
 }
 
 impl Desk {
@@ -60,53 +68,60 @@ impl Desk {
         connection: ConnectionName,
         before: Option<Door>,
         random: impl Fn() -> String + Send,
-    ) -> std::io::Result<(Self, Door)> {
+    ) -> std::io::Result<(TcpListener, Arc<Self>, Door)> {
         let here = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         let again = match &before {
             Some(door) => here(door.port).await.ok(),
             None => None,
         };
         let (listener, door) = if let (Some(listener), Some(door)) = (again, before) {
-            (listener, door)
+            let elsewhere = None;
+            (listener, Door { elsewhere, ..door })
         } else {
             let listener = here(0).await?;
-            let port = listener.local_addr()?.port();
-            (listener, Door { port, id: random() })
+            let door = Door {
+                port: listener.local_addr()?.port(),
+                id: random(),
+                elsewhere: None,
+            };
+            (listener, door)
         };
-        let shared = Arc::new(Shared {
+        let desk = Self {
             runtime,
             output,
             connection,
             door: door.clone(),
             sign_in: Mutex::default(),
-        });
-        Ok((Self { listener, shared }, door))
+            device: Mutex::default(),
+        };
+        Ok((listener, Arc::new(desk), door))
     }
+}
 
-    pub(super) async fn serve(self) {
-        let mut connections = JoinSet::new();
-        loop {
-            let room = connections.len() < CONNECTIONS;
-            tokio::select! {
-                accepted = self.listener.accept(), if room => match accepted {
-                    Ok((socket, _)) => {
-                        connections.spawn(serve(socket, Arc::clone(&self.shared)));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "can't accept a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
-            }
+/// Answers at the desk's place for as long as it is polled.
+pub(super) async fn serve(listener: TcpListener, desk: Arc<Desk>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let room = connections.len() < CONNECTIONS;
+        tokio::select! {
+            accepted = listener.accept(), if room => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(serve_one(socket, Arc::clone(&desk)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn serve(socket: TcpStream, shared: Arc<Shared>) {
+async fn serve_one(socket: TcpStream, desk: Arc<Desk>) {
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(&request.into_parts().0).await) }
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, Infallible>(desk.answer(&request.into_parts().0).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -139,7 +154,7 @@ fn admit(head: &Parts, door: &Door) -> Result<(), StatusCode> {
     Ok(())
 }
 
-impl Shared {
+impl Desk {
     async fn answer(&self, head: &Parts) -> Page {
         if let Err(status) = admit(head, &self.door) {
             return page(status, "Nothing here", "This is authkeeper's sign-in link.");
@@ -151,7 +166,11 @@ impl Shared {
         }
         match self.begin().await {
             Ok(Where::On(url)) => sent_on(&url),
-            Ok(Where::Code { code, at }) => {
+            Ok(Where::Device {
+                complete: Some(url),
+                ..
+            }) => sent_on(&url.into()),
+            Ok(Where::Device { code, at, .. }) => {
                 let text = format!(
                     "Open {} and enter the code {}.",
                     escaped(&at),
@@ -172,6 +191,40 @@ impl Shared {
             self.connection
         );
         page(StatusCode::BAD_GATEWAY, "Not signed in", &text)
+    }
+
+    /// The provider's own link, good on any device, for a connection that was signed in on one: its sign-in is begun, and
+    /// begun anew when its code has ended. None for other connections.
+    pub(super) async fn device_link(&self) -> Option<String> {
+        let status = self.runtime.status(&self.connection).await.ok()?;
+        if status.grant_type != Some(GrantType::DeviceCode) {
+            return None;
+        }
+        let mut device = self.device.lock().await;
+        if self.is_signing_in().await && device.link.is_some() {
+            return device.link.clone();
+        }
+        let now = Seams::system().clock.now();
+        let since = device.asked.and_then(|asked| now.boot_since(asked));
+        if since.is_some_and(|since| since < ASK_AGAIN) {
+            return None;
+        }
+        device.asked = Some(now);
+        device.link = match self.begin().await {
+            Ok(Where::Device { complete, at, .. }) => complete.or(Some(at)),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(error, "the provider gives no code for another device");
+                None
+            }
+        };
+        device.link.clone()
+    }
+
+    async fn is_signing_in(&self) -> bool {
+        let mut sign_in = self.sign_in.lock().await;
+        while sign_in.try_join_next().is_some() {}
+        !sign_in.is_empty()
     }
 
     /// Begins a sign-in in the place of the one before it.
@@ -218,9 +271,11 @@ async fn signed_in(
 enum Where {
     On(SecretString),
     /// To another device, or another tab, with this.
-    Code {
+    Device {
         code: String,
         at: String,
+        /// The place with the code in it.
+        complete: Option<String>,
     },
     /// Only a terminal can take what comes of it.
     Terminal,
@@ -255,13 +310,11 @@ impl Person for Visitor {
                 verification_uri,
                 verification_uri_complete,
             } => {
-                let complete = verification_uri_complete.as_ref();
-                match complete.filter(|url| HttpUrl::parse(url).is_ok()) {
-                    Some(url) => Where::On(url.clone().into()),
-                    None => Where::Code {
-                        code: user_code.clone(),
-                        at: verification_uri.clone(),
-                    },
+                let complete = verification_uri_complete.clone();
+                Where::Device {
+                    code: user_code.clone(),
+                    at: verification_uri.clone(),
+                    complete: complete.filter(|url| HttpUrl::parse(url).is_ok()),
                 }
             }
             _ => Where::Terminal,
@@ -309,6 +362,7 @@ mod tests {
         let door = Door {
             port: 4242,
             id: "a1b2".to_owned(),
+            elsewhere: None,
         };
         admit(&head, &door).err().map(|status| status.as_u16())
     }

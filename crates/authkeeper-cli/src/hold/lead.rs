@@ -23,11 +23,16 @@ pub(super) struct Door {
     pub(super) port: u16,
     /// Unguessable: no page in a browser finds the desk by itself.
     pub(super) id: String,
+    /// The provider's own link, which serves on any device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) elsewhere: Option<String>,
 }
 
 impl Door {
+    /// What a person is told to open.
     pub(super) fn link(&self) -> String {
-        format!("http://127.0.0.1:{}/{}", self.port, self.id)
+        let here = || format!("http://127.0.0.1:{}/{}", self.port, self.id);
+        self.elsewhere.clone().unwrap_or_else(here)
     }
 }
 
@@ -139,7 +144,14 @@ mod tests {
         assert_eq!(before, None);
         assert_eq!(other.link(&notion()), None, "it says nothing yet");
         let id = "0123456789abcdef".to_owned();
-        let door = Door { port: 4242, id };
+        let mut door = Door {
+            port: 4242,
+            id,
+            elsewhere: Some("https://as.example/device?user_code=AB".to_owned()),
+        };
+        lead.opens(&door).unwrap();
+        assert_eq!(other.link(&notion()), door.elsewhere);
+        door.elsewhere = None;
         lead.opens(&door).unwrap();
         let link = Some("http://127.0.0.1:4242/0123456789abcdef".to_owned());
         assert_eq!(other.link(&notion()), link);

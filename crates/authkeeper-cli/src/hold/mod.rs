@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use authkeeper::{
     clock::Seams,
-    model::{Event, Record},
+    model::{ConnectionName, Event, Record},
 };
 
 use crate::{app::App, args::HoldArgs};
@@ -47,6 +47,30 @@ impl Holding {
         Self {
             hold: Some(Arc::new(hold)),
             attendant: Some(attendant),
+        }
+    }
+}
+
+/// Gives a trouble its link: through a desk of this process's where it holds calls, else one of another's.
+pub(crate) struct Inviting {
+    links: Links,
+    attendant: Option<Arc<Attendant>>,
+}
+
+impl Inviting {
+    pub(crate) fn new(links: Links, attendant: Option<Arc<Attendant>>) -> Self {
+        Self { links, attendant }
+    }
+
+    pub(crate) async fn link(
+        &self,
+        connection: &ConnectionName,
+        record: &Record,
+    ) -> Option<String> {
+        match &self.attendant {
+            Some(attendant) => attendant.invite(connection, record).await,
+            None if is_mended_by_sign_in(record) => self.links.link(connection),
+            None => None,
         }
     }
 }

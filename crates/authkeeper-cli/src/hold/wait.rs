@@ -97,13 +97,16 @@ impl Patience<'_> {
         let held = waiting.begin();
         loop {
             // Whoever attended to the person may be gone.
-            asked.link = hold.mending.invite(connection, &record).await;
-            held.says(hold.waits_for(&asked));
+            let asking = async {
+                asked.link = hold.mending.invite(connection, &record).await;
+                held.says(hold.waits_for(&asked));
+                hold.clock.sleep(LOOK).await;
+            };
             tokio::select! {
                 biased;
                 () = &mut mended => return Ok(()),
                 () = &mut over => return Err(asked_in_vain(asked, hold.limit)),
-                () = hold.clock.sleep(LOOK) => {}
+                () = asking => {}
             }
         }
     }
@@ -112,7 +115,7 @@ impl Patience<'_> {
 impl Hold {
     fn waits_for(&self, record: &Record) -> WaitsFor {
         let sign_in = match &record.link {
-            Some(link) => format!("open {link} on this machine, or run: {}", record.action),
+            Some(link) => format!("open {link}, or run: {}", record.action),
             None => format!("run: {}", record.action),
         };
         let what = format!(
