@@ -24,6 +24,8 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     metadata-html      the metadata is a page
     metadata-huge      the metadata is 10 MB
     metadata-slow      the metadata comes a byte a second
+    metadata-503       503 in the place of the metadata
+    no-answer          401 on the MCP URL, 503 on everything else
 
 With the prefix refresh- a token fault spares the code exchange and strikes refreshes only:
 /refresh-token-html/mcp. /__ctl/heal ends all token faults: the server answers well from then on.
@@ -49,7 +51,8 @@ HTML = b"<!doctype html><html><body><h1>Sign in to the hotel Wi-Fi</h1></body></
 MODES = frozenset(
     "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
     "no-registration token-html token-huge token-502 token-slow token-hang no-oauth not-found "
-    "redirect no-metadata metadata-html metadata-huge metadata-slow".split()
+    "redirect no-metadata metadata-html metadata-huge metadata-slow metadata-503 "
+    "no-answer".split()
 )
 
 
@@ -106,6 +109,8 @@ class Faulty(BaseHTTPRequestHandler):
             return self.send(200, HTML, "text/html")
         if self.mode == "no-metadata" and endpoint != "/mcp":
             return self.missing(body)
+        if self.mode == "no-answer" and endpoint != "/mcp":
+            return self.send(503, HTML, "text/html")
         return self.endpoints().get(endpoint, self.missing)(body)
 
     def endpoints(self):
@@ -132,7 +137,7 @@ class Faulty(BaseHTTPRequestHandler):
             return self.send_json({"jsonrpc": "2.0", "id": 1, "result": {}})
         metadata = f"{root_of(self.base)}/.well-known/oauth-protected-resource"
         challenge = f'Bearer resource_metadata="{metadata}{path_of(self.base)}/mcp"'
-        if self.mode == "no-metadata":
+        if self.mode in ("no-metadata", "no-answer"):
             challenge = "Bearer"
         self.send(401, b"", "text/plain", {"WWW-Authenticate": challenge})
 
@@ -149,6 +154,8 @@ class Faulty(BaseHTTPRequestHandler):
     # ---- The authorization server ---------------------------------------------------------------
 
     def metadata(self, _body):
+        if self.mode == "metadata-503":
+            return self.send(503, HTML, "text/html")
         if self.mode == "metadata-html":
             return self.send(200, HTML, "text/html")
         if self.mode == "metadata-huge":

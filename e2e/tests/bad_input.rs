@@ -99,6 +99,17 @@ fn no_oauth_behind_a_challenge() {
     );
 }
 
+/// What can't be answered now is not taken for what is not there.
+#[test]
+fn nothing_there_for_the_moment() {
+    for mode in ["metadata-503", "no-answer"] {
+        let ground = Ground::new();
+        let words = ["trouble of its own", "503", "try again later"];
+        ground.try_connect(mode).expect_failure(69, &words);
+        assert_eq!(ground.server.count("requests", "POST /register"), 0);
+    }
+}
+
 #[test]
 fn nothing_there() {
     refused("not-found", 65, &["has no OAuth", "404", "check the path"]);

@@ -43,8 +43,9 @@ fn every_scenario_comes_out_as_the_page_says() {
 fn told(outcomes: &[Outcome]) {
     for outcome in outcomes {
         let (scenario, version) = (&outcome.case.scenario, outcome.case.version);
+        let list = outcome.case.list;
         let verdict = if outcome.green { "green" } else { "RED" };
         let said = outcome.said.trim_end().replace('\n', "\n    ");
-        eprintln!("{verdict}: {scenario} {version}\n    {said}");
+        eprintln!("{verdict}: {scenario} {version} ({list:?})\n    {said}");
     }
 }

@@ -7,4 +7,4 @@ mod scenarios;
 
 pub use page::page;
 pub use run::{Outcome, run};
-pub use scenarios::{Case, all};
+pub use scenarios::{Case, List, all};

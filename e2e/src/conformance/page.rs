@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::run::Outcome;
-use super::scenarios::{REVISIONS, missing};
+use super::scenarios::{List, REVISIONS, missing};
 
 const HEAD: &str = "# Conformance
 
@@ -34,11 +34,14 @@ pub fn page(outcomes: &[Outcome]) -> String {
 }
 
 fn write_page(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
-    let (scored, others): (Vec<_>, Vec<_>) =
-        outcomes.iter().partition(|outcome| outcome.case.scored);
+    let of = |list: List| -> Vec<&Outcome> {
+        let all = outcomes.iter();
+        all.filter(|outcome| outcome.case.list == list).collect()
+    };
+    let required = of(List::Required);
     writeln!(page, "\n## Required by a revision of the specification\n")?;
     for revision in REVISIONS {
-        let of_it = scored
+        let of_it = required
             .iter()
             .filter(|outcome| outcome.case.version == revision);
         let (green, all) = of_it.fold((0, 0), |(green, all), outcome| {
@@ -46,12 +49,18 @@ fn write_page(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
         });
         writeln!(page, "- {revision}: **{green} of {all}**")?;
     }
-    write_table(page, &scored)?;
+    write_table(page, &required)?;
     writeln!(
         page,
         "\n## Beside that\n\nExtensions, what was added to the suite since, and servers of 2025-03-26."
     )?;
-    write_table(page, &others)?;
+    write_table(page, &of(List::Beside))?;
+    writeln!(
+        page,
+        "\n## With an agent of the other era\n\nThe server is of the revision above the column, the agent of the other: \
+         authkeeper translates."
+    )?;
+    write_table(page, &of(List::OtherEra))?;
     write_red(page, outcomes)
 }
 
@@ -104,12 +113,14 @@ fn write_red(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
         let case = &outcome.case;
         let failed: Vec<String> = outcome.failed.iter().map(|id| format!("`{id}`")).collect();
         let what: Vec<String> = failed.into_iter().chain(outcome.driver.clone()).collect();
+        let agent = case.agent().map(|agent| format!(", agent {agent}"));
         writeln!(
             page,
-            "- {} ({}): {}. {}",
+            "- {} ({}{}): {}. {}",
             case.scenario,
             case.version,
-            missing(&case.scenario),
+            agent.unwrap_or_default(),
+            missing(case),
             what.join(", ")
         )?;
     }

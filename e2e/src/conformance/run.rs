@@ -72,12 +72,13 @@ fn run_one(case: &Case) -> Outcome {
     let results = home.outside().join("results");
     let suite = installed("npm/node_modules/@modelcontextprotocol/conformance/dist/index.js");
     let driver = repository().join("e2e/conformance/driver.mjs");
-    let command = format!("{} {}", node().display(), driver.display());
+    let command = [text(&node()), text(&driver)].into_iter();
+    let command: Vec<String> = command.chain(case.agent().map(str::to_owned)).collect();
     let mut arguments = vec![
         text(&suite),
         "client".to_owned(),
         "--command".to_owned(),
-        command,
+        command.join(" "),
         "--scenario".to_owned(),
         case.scenario.clone(),
         "--spec-version".to_owned(),

@@ -14,10 +14,21 @@ pub struct Case {
     pub scenario: String,
     /// The revision.
     pub version: &'static str,
-    /// Whether the suite counts it when it says that a client conforms to this revision.
-    pub scored: bool,
+    /// Of which list it is.
+    pub list: List,
     /// Whether the suite has to be told to run it on this wire: extensions belong to no revision.
     pub(super) forced: bool,
+}
+
+/// Why a case is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum List {
+    /// The revision requires it of a client.
+    Required,
+    /// The suite has it and counts it nowhere.
+    Beside,
+    /// An agent of the other era is served: authkeeper speaks the server's.
+    OtherEra,
 }
 
 /// Before there was protected-resource metadata.
@@ -27,16 +38,41 @@ const BACK_COMPATIBILITY: [&str; 2] = [
     "auth/2025-03-26-oauth-endpoint-fallback",
 ];
 
-/// Every case: what either revision requires, what the suite runs beside it, and the compatibility with 2025-03-26.
+/// Those in which more happens than a sign-in and whose servers are of one era; others pretend to be of both.
+const FOR_BOTH_ERAS: [&str; 6] = [
+    "tools_call",
+    "elicitation-sep1034-client-defaults",
+    "sep-2322-client-request-state",
+    "json-schema-2020-12-preservation",
+    "auth/metadata-default",
+    "auth/scope-step-up",
+];
+
+/// Every case: what either revision requires, what the suite runs beside it, the compatibility with 2025-03-26, and agents
+/// of the other era.
 pub fn all() -> Vec<Case> {
     let mut cases: Vec<Case> = REVISIONS.into_iter().flat_map(of_revision).collect();
+    let for_both = |case: &&Case| FOR_BOTH_ERAS.contains(&case.scenario.as_str());
+    let again: Vec<Case> = cases.iter().filter(for_both).cloned().collect();
     cases.extend(BACK_COMPATIBILITY.map(|scenario| Case {
         scenario: scenario.to_owned(),
         version: MARCH,
-        scored: false,
+        list: List::Beside,
         forced: false,
     }));
+    cases.extend(again.into_iter().map(|case| Case {
+        list: List::OtherEra,
+        ..case
+    }));
     cases
+}
+
+impl Case {
+    /// The revision that the agent is of, where it is not the server's.
+    pub(super) fn agent(&self) -> Option<&'static str> {
+        let other = || REVISIONS.into_iter().find(|one| *one != self.version);
+        (self.list == List::OtherEra).then(other).flatten()
+    }
 }
 
 /// A client's part of the suite's own list for a revision.
@@ -47,7 +83,7 @@ fn of_revision(version: &'static str) -> Vec<Case> {
     let scored = required(&text).into_iter().map(|scenario| Case {
         scenario,
         version,
-        scored: true,
+        list: List::Required,
         forced: false,
     });
     let unscored = not_scored(&text)
@@ -55,7 +91,7 @@ fn of_revision(version: &'static str) -> Vec<Case> {
         .map(|(scenario, reason)| Case {
             scenario,
             version,
-            scored: false,
+            list: List::Beside,
             forced: reason == "extension",
         });
     scored.chain(unscored).collect()
@@ -92,14 +128,8 @@ fn field<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// What is missing where a scenario is not green.
-pub(super) fn missing(scenario: &str) -> &'static str {
-    match scenario {
-        "auth/scope-step-up" => "a 403 `insufficient_scope` is not answered with a wider sign-in",
-        "auth/authorization-server-migration" => {
-            "a sign-in stays with the authorization server the connection had"
-        }
-        "http-custom-headers" => "the bridge mirrors no parameters into `Mcp-Param-*`",
-        "http-invalid-tool-headers" => "the bridge drops no tools with bad annotations",
+pub(super) fn missing(case: &Case) -> &'static str {
+    match case.scenario.as_str() {
         "auth/enterprise-managed-authorization" => "there is no `--grant id_jag`",
         "auth/wif-jwt-bearer" => "there is no `--grant jwt_bearer`",
         "auth/dpop" | "auth/dpop-nonce" => "there is no DPoP",

@@ -252,7 +252,9 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
             Exit::Data,
             "the server's own metadata is wrong; check the URL, or tell the server's operator",
         ),
-        DiscoveryError::Wire(_) => own(Exit::Unavailable, "try again later"),
+        DiscoveryError::Wire(_) | DiscoveryError::Unavailable { .. } => {
+            own(Exit::Unavailable, "try again later")
+        }
         DiscoveryError::NoOAuth { .. } => own(
             Exit::Data,
             "check the path (often /mcp); for plain OAuth name the authorization server with --issuer",

@@ -74,6 +74,14 @@ pub enum DiscoveryError {
         /// The places.
         tried: String,
     },
+    /// A server can't answer now. What it publishes is not known then, and nothing is concluded from it.
+    #[error("{url} has trouble of its own (status {answer})")]
+    Unavailable {
+        /// Where.
+        url: String,
+        /// What it answered.
+        answer: u16,
+    },
     /// Metadata came that is not metadata.
     #[error("{url} answered with something that is not metadata ({answer})")]
     NotMetadata {
@@ -341,6 +349,7 @@ async fn resource_metadata(
         let metadata = parse_metadata(&at, &reply)?;
         return Ok(Some((at, metadata)));
     }
+    let mut trouble = Ok(());
     for place in resource_metadata_places(url) {
         let at = HttpUrl::parse(&place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
@@ -349,8 +358,9 @@ async fn resource_metadata(
         {
             return Ok(Some((at, metadata)));
         }
+        trouble = trouble.and(check_available(&at, &reply));
     }
-    Ok(None)
+    trouble.map(|()| None)
 }
 
 /// RFC 9728 §3.1: the well-known name goes between host and path; then the root.
@@ -407,10 +417,12 @@ pub(crate) async fn provider_and_reply(
     reach: Reach,
 ) -> Result<(Provider, Reply), DiscoveryError> {
     let places = server_metadata_places(&HttpUrl::parse(issuer.as_str())?);
+    let mut trouble = Ok(());
     for place in &places {
         let at = HttpUrl::parse(place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
         if !reply.status.is_success() {
+            trouble = trouble.and(check_available(&at, &reply));
             continue;
         }
         let mut metadata: ServerMetadata = parse_metadata(&at, &reply)?;
@@ -426,6 +438,7 @@ pub(crate) async fn provider_and_reply(
         let issuer = issuer.clone();
         return Ok((Provider { issuer, metadata }, reply));
     }
+    trouble?;
     let tried = places.join(", ");
     Err(DiscoveryError::NoMetadata {
         issuer: issuer.as_str().to_owned(),
@@ -450,10 +463,23 @@ fn server_metadata_places(issuer: &HttpUrl) -> Vec<String> {
     ]
 }
 
+/// What is not answered now may be answered in a moment: it does not count as not there.
+pub(super) fn check_available(at: &HttpUrl, reply: &Reply) -> Result<(), DiscoveryError> {
+    let status = reply.status;
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(DiscoveryError::Unavailable {
+            url: at.as_str().to_owned(),
+            answer: status.as_u16(),
+        });
+    }
+    Ok(())
+}
+
 fn parse_metadata<T: serde::de::DeserializeOwned>(
     at: &HttpUrl,
     reply: &Reply,
 ) -> Result<T, DiscoveryError> {
+    check_available(at, reply)?;
     let parsed = serde_json::from_slice(&reply.body)
         .ok()
         .filter(|_| reply.status.is_success());
@@ -545,7 +571,7 @@ impl DiscoveryError {
             Self::Wire(WireError::Connect(ConnectError::Internal { .. }) | WireError::Url(_)) => {
                 false
             }
-            Self::Wire(_) => true,
+            Self::Wire(_) | Self::Unavailable { .. } => true,
             _ => false,
         }
     }

@@ -2,7 +2,10 @@
 //! origin, its metadata lies there, and where there is none its endpoints have fixed paths (that revision's
 //! "Server Metadata Discovery" and "Fallbacks for Servers without Metadata Discovery").
 
-use super::{discovery::DiscoveryError, exchange};
+use super::{
+    discovery::{DiscoveryError, check_available},
+    exchange,
+};
 use crate::{
     http::{HttpUrl, Reach, Request, Transport},
     model::{Issuer, Provider, Quirks, ServerMetadata},
@@ -19,6 +22,7 @@ pub(super) async fn published(
     let place = format!("{origin}/.well-known/oauth-authorization-server");
     let at = HttpUrl::parse(&place)?;
     let reply = exchange(transport, &at, reach, Request::get_json()).await?;
+    check_available(&at, &reply)?;
     let read = serde_json::from_slice(&reply.body).ok();
     let metadata: Option<ServerMetadata> = read.filter(|_| reply.status.is_success());
     let Some(mut metadata) = metadata else {

@@ -132,6 +132,7 @@ impl Provider {
 fn refused(error: DiscoveryError) -> Answer {
     match error {
         DiscoveryError::Wire(error) => Answer::Unreachable(error.to_string()),
+        DiscoveryError::Unavailable { .. } => Answer::Unreachable(error.to_string()),
         DiscoveryError::NoMetadata { .. } => Answer::None,
         other => Answer::Wrong(other.to_string()),
     }
