@@ -57,11 +57,14 @@ impl Seen {
         let mut all = BTreeMap::new();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let scenario = name.trim_start_matches("server-").to_owned();
-            let Some(end) = name.len().checked_sub(STAMP + "server-".len()) else {
+            // server-SCENARIO-STAMP, and a scenario may be called server-… itself.
+            let Some(name) = name.strip_prefix("server-") else {
                 continue;
             };
-            let scenario = scenario.chars().take(end).collect();
+            let Some(end) = name.len().checked_sub(STAMP) else {
+                continue;
+            };
+            let scenario = name.chars().take(end).collect();
             all.insert(scenario, checks(&entry.path().join("checks.json")));
         }
         Self(all)
