@@ -293,10 +293,7 @@ impl Line {
             ),
         };
         let (head, _) = line.post(INITIALIZE);
-        let session = head
-            .lines()
-            .find_map(|line| line.strip_prefix("mcp-session-id: "));
-        let session = session.expect("a session");
+        let session = field(&head, "mcp-session-id").expect("a session");
         line.head = format!("{}mcp-session-id: {session}\r\n", line.head);
         line.post(INITIALIZED);
         line
@@ -328,15 +325,18 @@ impl Line {
                 "it went away: {head}"
             );
         }
-        let head = head.to_ascii_lowercase().replace("\r\n", "\n");
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        let length = length
-            .and_then(|length| length.parse().ok())
-            .unwrap_or_default();
-        let mut body = vec![0; length];
+        let length = field(&head, "content-length").and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.unwrap_or_default()];
         self.socket.read_exact(&mut body).expect("it answers");
         (head, String::from_utf8_lossy(&body).into_owned())
     }
+}
+
+/// The value of a header, as it was sent.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+        .next()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::run::Outcome;
-use super::scenarios::{List, REVISIONS, missing};
+use super::scenarios::{List, REVISIONS};
 
 const HEAD: &str = "# Conformance
 
@@ -108,7 +108,7 @@ fn write_red(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
     if red.is_empty() {
         return Ok(());
     }
-    writeln!(page, "\n## Red, and why\n")?;
+    writeln!(page, "\n## Red\n")?;
     for outcome in red {
         let case = &outcome.case;
         let failed: Vec<String> = outcome.failed.iter().map(|id| format!("`{id}`")).collect();
@@ -116,11 +116,10 @@ fn write_red(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
         let agent = case.agent().map(|agent| format!(", agent {agent}"));
         writeln!(
             page,
-            "- {} ({}{}): {}. {}",
+            "- {} ({}{}): {}",
             case.scenario,
             case.version,
             agent.unwrap_or_default(),
-            missing(case),
             what.join(", ")
         )?;
     }

@@ -126,13 +126,3 @@ fn field<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
         .next()
 }
-
-/// What is missing where a scenario is not green.
-pub(super) fn missing(case: &Case) -> &'static str {
-    match case.scenario.as_str() {
-        "auth/enterprise-managed-authorization" => "there is no `--grant id_jag`",
-        "auth/wif-jwt-bearer" => "there is no `--grant jwt_bearer`",
-        "auth/dpop" | "auth/dpop-nonce" => "there is no DPoP",
-        _ => "unknown",
-    }
-}
