@@ -42,14 +42,9 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
             "authkeeper mcp waits for an MCP client on standard input; put it into the client's config. Ctrl-C stops it.",
         );
     }
-    let input = BufReader::new(tokio::io::stdin());
-    let served = mcp::serve(
-        upstream,
-        input,
-        tokio::io::stdout(),
-        mcp::Options::default(),
-    )
-    .await;
+    let input = BufReader::new(mcp::stdio::input());
+    let output = mcp::stdio::output();
+    let served = mcp::serve(upstream, input, output, mcp::Options::default()).await;
     served.map_err(|error| {
         Failure::new(
             Exit::Unavailable,

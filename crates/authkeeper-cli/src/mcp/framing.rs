@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::mpsc;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,13 +85,12 @@ pub(super) fn one_line(json: Bytes) -> Bytes {
 }
 
 /// The only place that writes to the client: whole lines, one after the other.
-pub(super) async fn write_lines<W>(
-    mut output: W,
-    mut lines: mpsc::Receiver<Bytes>,
-) -> io::Result<()>
+pub(super) async fn write_lines<W>(output: W, mut lines: mpsc::Receiver<Bytes>) -> io::Result<()>
 where
     W: AsyncWrite + Unpin + Send,
 {
+    // A line and its end leave together.
+    let mut output = BufWriter::new(output);
     while let Some(line) = lines.recv().await {
         output.write_all(&line).await?;
         output.write_all(b"\n").await?;

@@ -56,6 +56,7 @@ mod object;
 mod peek;
 mod session;
 mod sse;
+pub(crate) mod stdio;
 mod stream;
 #[cfg(test)]
 mod tests;
