@@ -97,7 +97,6 @@ fn the_suite_of_2025_sees_no_difference() {
 }
 
 #[test]
-#[ignore = "through the stdio bridge the scenario server-stateless takes too long since the bridge knows both eras"]
 fn the_suite_of_2026_sees_no_difference() {
     compared("own-2026", 150);
 }

@@ -167,7 +167,7 @@ impl Exchange {
 
     /// For a [`Purpose::Own`].
     pub(super) async fn ask(mut self) -> Result<Answer, Failure> {
-        let session = if self.message.is_request("initialize") {
+        let session = if self.message.opens_session() {
             Session::default()
         } else {
             self.carrier.sessions.current()
@@ -246,7 +246,7 @@ impl Exchange {
         self.era == Era::Handshake
             && status == StatusCode::NOT_FOUND
             && session.id.is_some()
-            && !self.message.is_request("initialize")
+            && !self.message.opens_session()
     }
 
     async fn receive(&mut self, response: Response<ResponseBody>) -> Result<(), Failure> {
@@ -365,7 +365,7 @@ impl Exchange {
 
     /// What was asked for.
     async fn deliver(&mut self, mut answer: Bytes, seen: &FromServer) {
-        if self.message.is_request("initialize") {
+        if self.message.opens_session() {
             self.note_session(seen.negotiated.clone());
         }
         if self.era == Era::Stateless && self.message.is_request("tools/list") {

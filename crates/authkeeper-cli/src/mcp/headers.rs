@@ -23,11 +23,10 @@ pub(super) enum Era {
     Stateless,
 }
 
-/// A version in `_meta` says stateless; `initialize` never is. A notification need not carry `_meta`
+/// A version in `_meta` says stateless, whatever the method. A notification need not carry `_meta`
 /// (2026-07-28 defines none for HTTP), so it follows what the client has done before.
 pub(super) fn era(message: &Message, after_handshake: bool) -> Era {
     match message.call() {
-        Some(call) if call.method == "initialize" => Era::Handshake,
         Some(call) if call.version.is_some() => Era::Stateless,
         Some(_) if after_handshake => Era::Handshake,
         Some(_) if message.awaited().is_empty() => Era::Stateless,
@@ -44,8 +43,8 @@ pub(super) fn for_message(message: &Message, session: &Session) -> HeaderMap {
     );
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match message.call() {
-        Some(call) if call.method == "initialize" => {}
         Some(call) if call.version.is_some() => stateless(&mut headers, call),
+        Some(_) if message.opens_session() => {}
         _ => add_session(&mut headers, session),
     }
     headers
@@ -184,10 +183,13 @@ mod tests {
     fn eras_are_told_apart_message_by_message() {
         let modern = message(&format!(r#"{{"id":1,"method":"x","params":{{{META}}}}}"#));
         assert_eq!(era(&modern, true), Era::Stateless);
-        let init = message(&format!(
-            r#"{{"id":1,"method":"initialize","params":{{{META}}}}}"#
-        ));
-        assert_eq!(era(&init, false), Era::Handshake);
+        let initialize = |params: &str| {
+            let text = format!(r#"{{"id":1,"method":"initialize","params":{{{params}{META}}}}}"#);
+            era(&message(&text), false)
+        };
+        let handshake = initialize(r#""protocolVersion":"2025-11-25","#);
+        assert_eq!(handshake, Era::Handshake);
+        assert_eq!(initialize(""), Era::Stateless, "a method like any");
         assert_eq!(
             era(&message(r#"{"id":1,"method":"x"}"#), false),
             Era::Handshake

@@ -74,7 +74,8 @@ pub(super) struct Call {
     pub(super) method: String,
     /// `params.name` or `params.uri`, whichever names what the method acts on.
     pub(super) target: Option<String>,
-    /// The protocol version in `_meta`: present from 2026-07-28 on.
+    /// The protocol version in `_meta`: present from 2026-07-28 on. An `initialize` may have it too: then it is no
+    /// handshake, but a method that 2026-07-28 does not know.
     pub(super) version: Option<String>,
     /// `params.requestId` of a `notifications/cancelled`.
     pub(super) cancels: Option<Id>,
@@ -105,6 +106,11 @@ impl Message {
 
     pub(super) fn is_request(&self, method: &str) -> bool {
         matches!(&self.kind, Kind::Request { call, .. } if call.method == method)
+    }
+
+    /// The handshake's first word.
+    pub(super) fn opens_session(&self) -> bool {
+        self.is_request("initialize") && self.call().is_some_and(|call| call.version.is_none())
     }
 
     pub(super) fn is_notification(&self, method: &str) -> bool {
@@ -298,6 +304,9 @@ impl Call {
                 .get(META_VERSION)
                 .and_then(|raw| text_of(raw))
         });
+        // A handshake names its version in `params`: that counts, whatever `_meta` says beside it.
+        let handshake = method == "initialize" && fields.contains_key("protocolVersion");
+        let version = version.filter(|_| !handshake);
         let field = |name: &str| fields.get(name).and_then(|raw| text_of(raw));
         let target = match method {
             "tools/call" | "prompts/get" => field("name"),

@@ -11,7 +11,7 @@
 //!
 //! | | up to 2025-11-25 | from 2026-07-28 |
 //! |---|---|---|
-//! | a message belongs here when | an `initialize` came before | its `_meta` names a protocol version |
+//! | a message belongs here when | an `initialize` came before | its `_meta` names a protocol version, even if it is called `initialize` |
 //! | headers | session id, negotiated version | version, method, name and annotated parameters ([`tools`](mod@tools)) of this message |
 //! | server speaks on its own | on a GET stream ([`listen`]) | inside the answer to a request |
 //! | cancel | the notification is forwarded | the request's response stream is closed |

@@ -78,7 +78,7 @@ impl Sessions {
 
     /// Keeps the messages of the handshake as they pass by.
     pub(super) fn remember(&self, message: &Message) {
-        if message.is_request("initialize") {
+        if message.opens_session() {
             *self.lock() = Handshake {
                 initialize: Some(message.clone()),
                 ..Handshake::default()
@@ -148,7 +148,7 @@ pub(super) struct Place {
 
 impl Order {
     pub(super) fn place(&mut self, message: &Message) -> Place {
-        let opens = message.is_request("initialize");
+        let opens = message.opens_session();
         let initialized = message.is_notification("notifications/initialized");
         let notifies = message.call().is_some() && message.awaited().is_empty();
         let mut after: Vec<Turn> = self.opening.iter().cloned().collect();

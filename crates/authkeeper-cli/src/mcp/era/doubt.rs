@@ -29,7 +29,7 @@ pub(super) fn is_doubtful(message: &Message, era: Era, translates: bool, refusal
         return false;
     }
     match era {
-        Era::Handshake => translates || message.is_request("initialize"),
+        Era::Handshake => translates || message.opens_session(),
         Era::Stateless if refusal.code.is_some_and(is_stateless_error) => false,
         // Only a request says in so many words which era it is of.
         Era::Stateless if message.awaited().is_empty() => false,

@@ -86,7 +86,7 @@ impl Interpreter {
     /// `Err`: the client now speaks the server's era, and needs nobody in between.
     pub(super) fn hear_client(&mut self, message: Message) -> Result<Vec<Step>, Box<Message>> {
         match self {
-            Self::ToHandshake(_) if message.is_request("initialize") => Err(Box::new(message)),
+            Self::ToHandshake(_) if message.opens_session() => Err(Box::new(message)),
             Self::ToHandshake(interpreter) => Ok(interpreter.hear_client(&message)),
             Self::ToStateless(interpreter) => Ok(interpreter.hear_client(message)),
         }
@@ -142,7 +142,7 @@ impl Eras {
     /// Learns from an answer.
     pub(super) fn notice(&self, message: &Message, era: Era, seen: &FromServer) {
         let works = match era {
-            Era::Handshake => message.is_request("initialize") && seen.negotiated.is_some(),
+            Era::Handshake => message.opens_session() && seen.negotiated.is_some(),
             Era::Stateless => seen.typed || seen.code().is_some_and(doubt::is_stateless_error),
         };
         if works {

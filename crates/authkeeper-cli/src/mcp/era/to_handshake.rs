@@ -133,6 +133,8 @@ impl ToHandshake {
         match method {
             "server/discover" => vec![to_client(shapes::result(id.raw(), &self.discovery))],
             "subscriptions/listen" => self.listen(id, &shapes::params_of(message)),
+            // Our own handshake with the server stands.
+            "initialize" => vec![to_client(unknown(id, method))],
             _ => self.carry(message, id, method),
         }
     }
@@ -505,6 +507,12 @@ fn refuse(id: &Id, message: &str) -> Vec<Step> {
         message,
         &data,
     ))]
+}
+
+fn unknown(id: &Id, method: &str) -> String {
+    let message = format!("Method not found: 2026-07-28 has no {method}");
+    let data = json!({"kind": "no_counterpart", "executed": "no", "retryable": false});
+    shapes::error(id.raw(), METHOD_NOT_FOUND, &message, &data)
 }
 
 fn to_client(text: String) -> Step {

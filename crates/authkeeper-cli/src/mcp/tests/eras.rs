@@ -197,6 +197,72 @@ async fn a_stateless_client_is_answered_by_a_handshake_server() {
     }
 }
 
+/// 2026-07-28 has no such method, and says so; what is no handshake must not be taken for one, again and again.
+#[tokio::test(start_paused = true)]
+async fn an_initialize_of_the_stateless_era_is_a_method_that_nobody_knows() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let mut rig = Rig::new(move |request| {
+        let often = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(often < 20, "it is asked for ever");
+        let reply = stateless(request, |request| match request.what().as_str() {
+            "initialize" => error(request, 404, -32601),
+            _ => answer(request, json!({"resultType": "complete"})),
+        });
+        async { reply }
+    });
+    let refused = rig.ask(&request(500, "initialize", json!({}))).await;
+    assert_eq!(refused["error"]["code"], -32601);
+    rig.ask(&request(1, "tools/list", json!({}))).await;
+    assert_eq!(rig.whats(), ["initialize", "server/discover", "tools/list"]);
+    let sent = rig.only("initialize").remove(0);
+    assert_eq!(sent.header("mcp-method"), Some("initialize"));
+    assert!(rig.only("DELETE").is_empty() && rig.only("GET").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initialize_of_the_stateless_era_opens_nothing_at_a_handshake_server() {
+    let mut rig = Rig::new(|request| {
+        let reply = handshake(request, |request| match request.verb.as_str() {
+            "POST" => answer(request, json!({"tools": []})),
+            _ => status(StatusCode::METHOD_NOT_ALLOWED),
+        });
+        async { reply }
+    });
+    rig.ask(&request(1, "tools/list", json!({}))).await;
+    let refused = rig.ask(&request(2, "initialize", json!({}))).await;
+    assert_eq!(refused["error"]["code"], -32601);
+    assert_eq!(rig.only("initialize").len(), 1, "the bridge's own");
+}
+
+/// Who knows both eras may say too much: what makes a handshake is its `protocolVersion`.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_with_a_version_in_its_meta_is_one() {
+    let hello = |id| {
+        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
+        request(id, "initialize", params)
+    };
+    let mut rig = Rig::new(|request| {
+        let reply = handshake_or(request, "s1", |_| status(StatusCode::METHOD_NOT_ALLOWED));
+        async { reply }
+    });
+    assert_eq!(
+        rig.ask(&hello(0)).await["result"]["protocolVersion"],
+        "2025-06-18"
+    );
+    let mut rig = Rig::new(|request| {
+        let reply = match request.header("mcp-protocol-version") {
+            None => error(request, 400, -32020),
+            Some(_) => stateless(request, |request| answer(request, json!({}))),
+        };
+        async { reply }
+    });
+    assert_eq!(
+        rig.ask(&hello(0)).await["result"]["protocolVersion"],
+        "2025-11-25"
+    );
+    assert_eq!(rig.whats(), ["initialize", "server/discover"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_answered_is_never_said_again() {
     // It looks at calls in the wrong era too: who knows what it did.
