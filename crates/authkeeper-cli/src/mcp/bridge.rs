@@ -39,6 +39,8 @@ pub(crate) struct Options {
     /// How long an answer may still come after a handshake-era call was cancelled: the server need not
     /// answer at all then.
     pub(crate) cancel_grace: Duration,
+    /// How long the messages of a new session wait until the server's own stream is open.
+    pub(super) hearing: Duration,
     /// Speak the other era to a server that does not know the client's.
     pub(crate) translate: bool,
 }
@@ -52,6 +54,7 @@ impl Default for Options {
             drain: Duration::from_secs(5),
             goodbye: Duration::from_secs(2),
             cancel_grace: Duration::from_secs(5),
+            hearing: Duration::from_millis(250),
             translate: true,
         }
     }
@@ -125,8 +128,6 @@ struct InFlight {
 struct Done {
     number: u64,
     key: Option<IdKey>,
-    /// The client's session is open: time to listen.
-    listen: bool,
 }
 
 struct Bridge {
@@ -187,9 +188,12 @@ impl Bridge {
         }
     }
 
+    /// One listens at a time, and follows from session to session.
     fn listen(&mut self) {
-        self.listener.abort_all();
-        self.listener.spawn(listen(Arc::clone(&self.carrier)));
+        while self.listener.try_join_next().is_some() {}
+        if self.listener.is_empty() {
+            self.listener.spawn(listen(Arc::clone(&self.carrier)));
+        }
     }
 
     async fn accept(&mut self, line: Line) {
@@ -261,12 +265,8 @@ impl Bridge {
         let carrier = Arc::clone(&self.carrier);
         let number = self.number;
         self.jobs.spawn(async move {
-            let listen = job(carrier, (message, waiting), place, given_up).await;
-            Done {
-                number,
-                key,
-                listen,
-            }
+            job(carrier, (message, waiting), place, given_up).await;
+            Done { number, key }
         });
     }
 
@@ -282,9 +282,6 @@ impl Bridge {
                 .is_some_and(|request| request.number == done.number)
         {
             self.in_flight.remove(key);
-        }
-        if done.listen {
-            self.listen();
         }
     }
 
@@ -349,34 +346,31 @@ fn on_cancel(era: Era, grace: Duration) -> (Duration, bool) {
     }
 }
 
-/// One message, from waiting for its turn to its end. True: the client's session is now open.
+/// One message, from waiting for its turn to its end.
 async fn job(
     carrier: Arc<Carrier>,
     (message, waiting): (Message, Waiting),
     place: Place,
     mut given_up: watch::Receiver<Option<Duration>>,
-) -> bool {
-    let opens = message.is_notification("notifications/initialized");
+) {
+    let completes = message.is_notification("notifications/initialized");
     let _permit = tokio::select! {
         permit = its_turn(Arc::clone(&carrier), place.after, !message.awaited().is_empty()) => permit,
-        _ = told_to(&mut given_up) => return false,
+        _ = told_to(&mut given_up) => return,
     };
     let exchange = Exchange::new(&carrier, message, Purpose::Client)
         .holding(place.holds)
         .telling(waiting);
     let carried = async {
         match exchange.run().await {
-            Carried::Taken => opens,
-            Carried::Failed => false,
-            Carried::Doubted(doubted) => {
-                settle(&carrier, *doubted).await;
-                false
-            }
+            Carried::Taken if completes => carrier.sessions.complete(),
+            Carried::Taken | Carried::Failed => {}
+            Carried::Doubted(doubted) => settle(&carrier, *doubted).await,
         }
     };
     tokio::select! {
-        opened = carried => opened,
-        () = given_up_late(given_up) => false,
+        () = carried => {}
+        () = given_up_late(given_up) => {}
     }
 }
 

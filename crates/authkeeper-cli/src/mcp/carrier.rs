@@ -254,7 +254,7 @@ impl Carrier {
         let session = Session {
             id: opened.id,
             version: opened.version,
-            generation: 0,
+            ..Session::default()
         };
         let initialized = initialized.unwrap_or_else(self::initialized);
         let response = self.post(&initialized, &session).await?;
@@ -262,6 +262,7 @@ impl Carrier {
             return Err(Failure::unusable(&response));
         }
         self.sessions.open(session.id, session.version);
+        self.sessions.complete();
         Ok(answer.message)
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::answer::{Failure, Shape, Verdict, attributed, judge, shape};
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Said};
 use super::era::{HEADER_MISMATCH, Refusal};
 use super::headers::{Era, SESSION_ID, era};
 use super::held::telling;
@@ -205,15 +205,24 @@ impl Exchange {
     }
 
     async fn post(&self) -> Result<Response<ResponseBody>, Failure> {
-        let session = self.carrier.sessions.current();
+        let session = self.session().await;
         let response = self.send(&session).await?;
         if !self.is_forgotten(&session, response.status()) {
             return Ok(response);
         }
         drop(response);
         self.carrier.renew(session.generation).await?;
-        let renewed = self.carrier.sessions.current();
+        let renewed = self.session().await;
         Ok(self.send(&renewed).await?)
+    }
+
+    /// The session, once the server can be heard in it.
+    async fn session(&self) -> Session {
+        let session = self.carrier.sessions.current();
+        if self.era == Era::Handshake && !self.message.opens_session() {
+            session.heard(self.carrier.options.hearing).await;
+        }
+        session
     }
 
     /// 2026-07-28, basic/transports/streamable-http, "Client Behavior": the server did nothing but look
@@ -406,7 +415,8 @@ impl Exchange {
         if self.purpose == Purpose::Client {
             self.carrier
                 .sessions
-                .open(opened.id.clone(), opened.version.clone());
+                .begin(opened.id.clone(), opened.version.clone());
+            self.carrier.say(Said::Listen);
         }
         self.opened = Some(opened);
     }

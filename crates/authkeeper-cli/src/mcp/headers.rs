@@ -129,6 +129,7 @@ mod tests {
             id: Some(HeaderValue::from_static("s1")),
             version: Some(HeaderValue::from_static("2025-11-25")),
             generation: 1,
+            heard: None,
         }
     }
 

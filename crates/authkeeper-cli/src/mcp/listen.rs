@@ -1,17 +1,23 @@
 //! The handshake era's standing GET stream, on which a server speaks unasked (2025-11-25,
 //! basic/transports, "Listening for Messages from the Server").
+//!
+//! It is asked for as soon as there is a session, and whatever follows, `notifications/initialized` first, waits for the
+//! headers of its answer, 405 too ([`Options::hearing`](super::Options) at most): many servers have no other place for a
+//! question of theirs, and drop one that comes before the stream. A server that wants to be initialized before it is listened
+//! to is asked again then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use tokio::time::sleep;
 
 use super::answer::{Shape, shape};
 use super::carrier::Carrier;
 use super::exchange::may_pass;
 use super::message::FromServer;
-use super::session::Session;
+use super::session::{Gate, Session};
 use super::stream::{EventStream, message_of};
 use super::upstream::{ResponseBody, UpstreamError};
 
@@ -25,7 +31,7 @@ pub(super) async fn listen(carrier: Arc<Carrier>) {
     loop {
         let session = sessions.borrow_and_update().clone();
         tokio::select! {
-            () = follow(&carrier, &session) => return,
+            () = follow(&carrier, &session) => return carrier.sessions.deaf(),
             changed = sessions.changed() => if changed.is_err() { return },
         }
     }
@@ -34,9 +40,17 @@ pub(super) async fn listen(carrier: Arc<Carrier>) {
 /// Follows one session's stream until there is nothing more to follow.
 async fn follow(carrier: &Arc<Carrier>, session: &Session) {
     let mut stream = EventStream::new(carrier.options.max_message);
+    let mut gate = carrier.sessions.listening();
     loop {
         let last_id = stream.last_id();
-        let wait = match next(session, carrier.get(session, last_id.as_deref()).await) {
+        let complete = carrier.sessions.is_complete(session);
+        let asked = carrier.get(session, last_id.as_deref());
+        let answered = holding(gate.take(), carrier.options.hearing, asked).await;
+        let wait = match next(session, answered) {
+            Next::Refused | Next::Renew if !complete => {
+                carrier.sessions.completed(session).await;
+                continue;
+            }
             Next::Read(body) => {
                 stream.attach(body);
                 pump(carrier, &mut stream).await;
@@ -53,17 +67,32 @@ async fn follow(carrier: &Arc<Carrier>, session: &Session) {
                     return tracing::warn!(%failure, "no longer listening to the server");
                 }
             },
-            Next::Stop => return,
+            Next::NoStream | Next::Refused => return,
         };
-        tokio::time::sleep(wait).await;
+        sleep(wait).await;
     }
+}
+
+/// Others wait for this answer, for a while.
+async fn holding<T>(gate: Option<Gate>, limit: Duration, answer: impl Future<Output = T>) -> T {
+    let Some(gate) = gate else {
+        return answer.await;
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        answered = &mut answer => return answered,
+        () = sleep(limit) => drop(gate),
+    }
+    answer.await
 }
 
 enum Next {
     Read(ResponseBody),
     Wait(Duration),
     Renew,
-    Stop,
+    /// Not in this way, or not yet.
+    Refused,
+    NoStream,
 }
 
 fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>) -> Next {
@@ -73,8 +102,9 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>
         Ok(response) if response.status() == StatusCode::NOT_FOUND && session.id.is_some() => {
             Next::Renew
         }
+        Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => Next::NoStream,
         Ok(_) | Err(UpstreamError::Rejected { .. } | UpstreamError::Permission { .. }) => {
-            Next::Stop
+            Next::Refused
         }
         Err(UpstreamError::Authority { .. }) => Next::Wait(WITHOUT_AUTHORITY),
         Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {

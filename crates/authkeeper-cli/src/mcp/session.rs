@@ -1,9 +1,11 @@
 //! What the handshake era makes the bridge remember, and the order its messages keep.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::message::{Call, Message};
 
@@ -14,6 +16,19 @@ pub(super) struct Session {
     pub(super) version: Option<HeaderValue>,
     /// Grows with every `initialize` that succeeded: tells a forgotten session from its successor.
     pub(super) generation: u64,
+    /// Passes once it is known whether the server can be heard.
+    pub(super) heard: Option<Turn>,
+}
+
+impl Session {
+    /// Waits until the server can be heard, or has said that it has no stream, but no longer than this: what it asks
+    /// before that, while it serves a call, would be lost.
+    pub(super) async fn heard(&self, limit: Duration) {
+        if let Some(turn) = &self.heard {
+            // Whoever listens lets the others pass in time; nobody may be there any more.
+            let _ = timeout(limit, turn.clone().passed()).await;
+        }
+    }
 }
 
 /// What the client said to open its session, to say it again when the server forgot.
@@ -53,8 +68,20 @@ fn wish_about(call: &Call) -> Option<&str> {
 pub(super) struct Sessions {
     current: watch::Sender<Session>,
     handshake: Mutex<Handshake>,
+    /// The generation in which the server has taken `notifications/initialized`.
+    complete: watch::Sender<u64>,
+    ears: Mutex<Ears>,
     /// Held while somebody re-initializes; the others wait and find a newer generation.
     pub(super) renewing: tokio::sync::Mutex<()>,
+}
+
+/// Between the opening of a session and the server's word on listening to it.
+#[derive(Debug, Default)]
+struct Ears {
+    /// There is nothing to listen to.
+    closed: bool,
+    /// For whoever listens to the current session.
+    gate: Option<Gate>,
 }
 
 impl Sessions {
@@ -66,14 +93,56 @@ impl Sessions {
         self.current.subscribe()
     }
 
+    /// The client's own, which is to be listened to.
+    pub(super) fn begin(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+        self.ears().closed = false;
+        self.open(id, version);
+    }
+
     pub(super) fn open(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+        let heard = self.ears().next();
         self.current.send_modify(|session| {
             *session = Session {
                 id,
                 version,
                 generation: session.generation + 1,
+                heard,
             };
         });
+    }
+
+    /// The server has taken the handshake's last word.
+    pub(super) fn complete(&self) {
+        let generation = self.current.borrow().generation;
+        self.complete.send_replace(generation);
+    }
+
+    pub(super) fn is_complete(&self, session: &Session) -> bool {
+        *self.complete.borrow() >= session.generation
+    }
+
+    pub(super) async fn completed(&self, session: &Session) {
+        let mut complete = self.complete.subscribe();
+        let so = complete.wait_for(|generation| *generation >= session.generation);
+        // An error means that nobody is left to complete it.
+        let _ = so.await;
+    }
+
+    /// Held by whoever listens to the current session, until it is known whether that can be.
+    pub(super) fn listening(&self) -> Option<Gate> {
+        self.ears().gate.take()
+    }
+
+    /// The server has no stream: nobody waits for it any more.
+    pub(super) fn deaf(&self) {
+        *self.ears() = Ears {
+            closed: true,
+            gate: None,
+        };
+    }
+
+    fn ears(&self) -> MutexGuard<'_, Ears> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the messages of the handshake as they pass by.
@@ -107,6 +176,18 @@ impl Sessions {
         self.handshake
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ears {
+    /// What the messages of a new session wait for.
+    fn next(&mut self) -> Option<Turn> {
+        if self.closed {
+            return None;
+        }
+        let (gate, turn) = gate();
+        self.gate = Some(gate);
+        Some(turn)
     }
 }
 
@@ -184,7 +265,7 @@ mod tests {
 
     async fn may_go(place: &Place) -> bool {
         for turn in place.after.clone() {
-            let wait = tokio::time::timeout(std::time::Duration::from_millis(1), turn.passed());
+            let wait = timeout(Duration::from_millis(1), turn.passed());
             if wait.await.is_err() {
                 return false;
             }

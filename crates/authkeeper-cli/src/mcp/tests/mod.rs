@@ -4,6 +4,7 @@ mod ask;
 mod eras;
 mod handshake;
 mod held;
+mod listening;
 mod rig;
 mod stateless;
 mod trouble;

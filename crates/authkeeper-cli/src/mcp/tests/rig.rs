@@ -166,7 +166,8 @@ impl Rig {
     pub(super) async fn handshake(&mut self) {
         self.ask(INITIALIZE).await;
         self.write(INITIALIZED).await;
-        self.until(|seen| seen.iter().any(|request| request.verb == "GET"))
+        let there = |seen: &[Request], what| seen.iter().any(|request| request.what() == what);
+        self.until(|seen| there(seen, "GET") && there(seen, "notifications/initialized"))
             .await;
     }
 
