@@ -1,14 +1,16 @@
-// A program that uses an MCP server over stdio through the official TypeScript SDK (2.x), one step for each line on its
-// standard input: `call` calls a tool, `cancel` gives up the call under way, the end of input ends the session.
+// A program that uses an MCP server through the official TypeScript SDK (2.x), one step for each line on its standard
+// input: `call` calls a tool, `cancel` gives up the call under way, the end of input ends the session. The server is started
+// on stdio, or called over HTTP.
 //
 //   hold_client.mjs [--tool echo] [--arguments '{"x":"hi"}'] -- authkeeper mcp NAME
+//   hold_client.mjs --url URL --handle HANDLE
 //
 // Prints JSON lines: {"connected":true}, for each call {"progress":…,"message":…} as often as it comes, then
 // {"call":"ok","text":…}, {"call":"is_error","text":…}, {"call":"error","type":…,"message":…,"code":…,"data":…} or
 // {"call":"cancelled"}, and {"done":true}.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { Client } from '@modelcontextprotocol/client';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport, getDefaultEnvironment } from '@modelcontextprotocol/client/stdio';
 
 const { values: options, positionals: [command, ...args] } = parseArgs({
@@ -16,11 +18,16 @@ const { values: options, positionals: [command, ...args] } = parseArgs({
   options: {
     tool: { type: 'string', default: 'echo' },
     arguments: { type: 'string', default: '{"x":"hi"}' },
+    url: { type: 'string' },
+    handle: { type: 'string' },
   },
 });
 
 const client = new Client({ name: 'hold_client', version: '1.0.0' });
-await client.connect(new StdioClientTransport({ command, args, env: getDefaultEnvironment(), stderr: 'inherit' }));
+const headers = { authorization: `Bearer ${options.handle}` };
+await client.connect(options.url
+  ? new StreamableHTTPClientTransport(new URL(options.url), { requestInit: { headers } })
+  : new StdioClientTransport({ command, args, env: getDefaultEnvironment(), stderr: 'inherit' }));
 say({ connected: true });
 let abort = new AbortController();
 const calls = [];

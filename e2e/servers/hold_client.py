@@ -1,7 +1,9 @@
-"""A program that uses an MCP server over stdio through the official Python SDK, one step for each line on its standard
-input: `call` calls a tool, `cancel` gives up the call under way, the end of input ends the session.
+"""A program that uses an MCP server through the official Python SDK, one step for each line on its standard input: `call`
+calls a tool, `cancel` gives up the call under way, the end of input ends the session. The server is started on stdio, or
+called over HTTP, where a silence of --patience seconds ends a call.
 
     hold_client.py [--mode auto|legacy|2026-07-28] [--tool echo] [--arguments '{"x":"hi"}'] -- authkeeper mcp NAME
+    hold_client.py --url URL --handle HANDLE [--patience 300]
 
 Prints JSON lines: {"connected":true,"protocol_version":…}, for each call {"progress":…,"message":…} as often as it comes,
 then {"call":"ok","text":…}, {"call":"is_error","text":…}, {"call":"error","type":…,"message":…,"code":…,"data":…} or
@@ -14,8 +16,10 @@ import json
 import sys
 
 import anyio
+import httpx2
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 
 def main():
@@ -23,14 +27,26 @@ def main():
     parser.add_argument("--mode", default="auto", help="auto, legacy or a modern version")
     parser.add_argument("--tool", default="echo")
     parser.add_argument("--arguments", type=json.loads, default={"x": "hi"})
-    parser.add_argument("command", nargs="+", metavar="-- CMD ARGS")
+    parser.add_argument("--url")
+    parser.add_argument("--handle")
+    parser.add_argument("--patience", type=float, default=300)
+    parser.add_argument("command", nargs="*", metavar="-- CMD ARGS")
     asyncio.run(session(parser.parse_args()))
 
 
-async def session(options):
+def transport(options):
+    if options.url:
+        http = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {options.handle}"},
+            timeout=httpx2.Timeout(30, read=options.patience),
+        )
+        return streamable_http_client(options.url, http_client=http)
     command, *arguments = options.command
-    server = StdioServerParameters(command=command, args=arguments)
-    async with Client(stdio_client(server), mode=options.mode) as client:
+    return stdio_client(StdioServerParameters(command=command, args=arguments))
+
+
+async def session(options):
+    async with Client(transport(options), mode=options.mode) as client:
         say(connected=True, protocol_version=client.protocol_version)
         async with anyio.create_task_group() as calls:
             scope = anyio.CancelScope()

@@ -181,6 +181,10 @@ impl Carrier {
         Self { hold, ..self }
     }
 
+    pub(crate) fn holds(&self) -> bool {
+        self.hold.is_some()
+    }
+
     /// One authorized exchange; the response streams. A 401 is recovered from once where the body can
     /// be sent again.
     pub(crate) async fn carry(

@@ -3,7 +3,7 @@ use std::{
     pin::Pin,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -43,7 +43,7 @@ pub(crate) fn record(event: Event, connection: &str) -> Record {
 pub(crate) struct FakeAuthority {
     url: String,
     last: u64,
-    dead: bool,
+    dead: AtomicBool,
     /// How its tokens are shown.
     presentation: Presentation,
     binding: Option<Binding>,
@@ -66,6 +66,11 @@ impl FakeAuthority {
 
     pub(crate) fn dead(url: &str) -> Arc<Self> {
         Arc::new(Self::made(url, 1, true))
+    }
+
+    /// Somebody signed in.
+    pub(crate) fn revive(&self) {
+        self.dead.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn refusing(refusal: fn() -> CarryRefusal) -> Arc<Self> {
@@ -99,7 +104,7 @@ impl FakeAuthority {
         Self {
             url: url.to_owned(),
             last,
-            dead,
+            dead: AtomicBool::new(dead),
             presentation: Presentation::default(),
             binding: None,
             refusal: None,
@@ -128,7 +133,7 @@ impl Authority for FakeAuthority {
         if let Some(refusal) = self.refusal {
             return Err(refusal());
         }
-        if self.dead {
+        if self.dead.load(Ordering::SeqCst) {
             let record = Box::new(record(Event::ReauthorizationRequired, connection.as_str()));
             return Err(CarryRefusal::Authority { record });
         }

@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use tokio::sync::watch;
@@ -51,14 +52,30 @@ async fn tell(
                 break;
             };
             told += 1;
-            let text = progress(&token, told, &sentence(&waits_for, waited));
-            carrier.tell(about, text.into()).await;
+            carrier
+                .tell(about, said(&token, told, &waits_for, waited))
+                .await;
             tokio::select! {
                 () = sleep(EVERY) => waited += EVERY,
                 _ = waiting.wait_for(Option::is_none) => break,
             }
         }
     }
+}
+
+/// Progress for a client that hears it in another way; `None` if it did not ask for any.
+pub(super) fn heard(
+    message: &Message,
+    told: u32,
+    waits_for: &WaitsFor,
+    waited: Duration,
+) -> Option<Bytes> {
+    let token = progress_token(message)?;
+    Some(said(&token, told, waits_for, waited))
+}
+
+fn said(token: &RawValue, told: u32, waits_for: &WaitsFor, waited: Duration) -> Bytes {
+    progress(token, told, &sentence(waits_for, waited)).into()
 }
 
 fn sentence(waits_for: &WaitsFor, waited: Duration) -> String {

@@ -1,10 +1,16 @@
 //! A message that crosses as HTTP: looked at, so that it gets an answer if it can't be carried.
 
-use bytes::Bytes;
+use std::time::Duration;
 
-use super::answer::Failure;
-use super::message::{Kind, Message};
-use super::upstream::UpstreamError;
+use bytes::Bytes;
+use http::Response;
+
+use super::answer::{Failure, Shape, Verdict, attributed, judge, shape};
+use super::framing::one_line;
+use super::held::heard;
+use super::message::{FromServer, Id, Kind, Message};
+use super::stream::{Unread, read_bounded};
+use super::upstream::{ResponseBody, UpstreamError, WaitsFor};
 
 /// One message, or a batch of them.
 pub(crate) struct Peeked(Message);
@@ -34,16 +40,58 @@ impl Peeked {
         self.0.fingerprint()
     }
 
+    /// Whether its answer is all in a message; a handshake's brings the session's id beside it.
+    pub(crate) fn says_all_in_its_answer(&self) -> bool {
+        self.asks() && !self.0.opens_session()
+    }
+
+    /// What its client hears while it waits for a person, the `told`th time; nothing if it did not ask for progress.
+    pub(crate) fn progress(
+        &self,
+        told: u32,
+        waits_for: &WaitsFor,
+        waited: Duration,
+    ) -> Option<Bytes> {
+        heard(&self.0, told, waits_for, waited)
+    }
+
     /// The error that each of its requests gets.
     pub(crate) fn refused(&self, error: UpstreamError) -> Bytes {
-        let failure = Failure::from(error);
-        let mut answers = self.0.awaited().into_iter().map(|id| failure.answer(&id));
+        self.failed(&Failure::from(error))
+    }
+
+    fn failed(&self, failure: &Failure) -> Bytes {
+        self.each(|id| failure.answer(id))
+    }
+
+    fn each(&self, answer: impl Fn(&Id) -> Bytes) -> Bytes {
+        let mut answers = self.0.awaited().into_iter().map(|id| answer(&id));
         match &self.0.kind {
             Kind::Batch(_) => {
                 let all: Vec<Bytes> = answers.collect();
                 [b"[", all.join(&b","[..]).as_slice(), b"]"].concat().into()
             }
             _ => answers.next().unwrap_or_default(),
+        }
+    }
+
+    /// The server's answer without its status and headers: one line, in which each request is answered.
+    pub(crate) async fn answered(&self, response: Response<ResponseBody>, limit: usize) -> Bytes {
+        let unusable = Failure::unusable(&response);
+        let status = response.status();
+        if shape(&response) != Shape::Json {
+            return self.failed(&unusable);
+        }
+        let body = match read_bounded(response.into_body(), limit).await {
+            Ok(body) => body,
+            Err(Unread::Broken) => return self.failed(&Failure::Interrupted),
+            Err(Unread::TooLarge) => return self.failed(&Failure::TooLarge { limit }),
+        };
+        let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
+        match judge(status, seen, &self.0.awaited()) {
+            Verdict::Forward => one_line(body),
+            Verdict::Attribute(error) => self.each(|id| one_line(attributed(id.raw(), &error))),
+            Verdict::Unusable => self.failed(&unusable),
         }
     }
 }

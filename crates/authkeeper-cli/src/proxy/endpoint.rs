@@ -9,10 +9,11 @@
 //! | a JSON-RPC request | 200 with a JSON-RPC error for its id: SDKs hand it to whoever made the call. Of an HTTP error some keep the number alone, and of some the call hangs |
 //! | a notification, an answer, a GET, a DELETE | 403, 502 or 503: nobody waits for a message |
 //!
-//! Never 401, never a `WWW-Authenticate`.
+//! Never 401, never a `WWW-Authenticate`. A call that waits for a person is told of it ([`held`]).
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -26,11 +27,12 @@ use tokio::sync::watch;
 
 use super::{
     body::Started,
+    held::{self, Begun},
     refusal::{ERROR_HEADER, Refusal, carry_kind, ours},
 };
 use crate::{
     carry::{Call, CallBody, Carrier, CarryError, Target, fingerprint, worded},
-    mcp::{BoxError, Peeked, ResponseBody},
+    mcp::{BoxError, Peeked, ResponseBody, Waiting},
 };
 
 /// How soon a call may be made again whose token is being replaced.
@@ -73,9 +75,12 @@ impl Message {
     }
 }
 
+/// What came of carrying a call.
+pub(super) type Carried = Result<Response<ResponseBody>, CarryError>;
+
 /// Carries it; the answer is the server's, or says what became of it.
 pub(super) async fn carry(
-    carrier: &Carrier,
+    carrier: &Arc<Carrier>,
     connection: &ConnectionName,
     message: Message,
     stopped: watch::Receiver<()>,
@@ -85,10 +90,28 @@ pub(super) async fn carry(
         peeked,
         listens,
     } = message;
-    match carrier.carry(connection, call).await {
-        Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
-            refused(still_unauthorized(), connection, peeked.as_ref())
+    let says_all = peeked.as_ref().is_some_and(Peeked::says_all_in_its_answer);
+    let tells = carrier.holds() && !listens && says_all && held::takes_events(&call.headers);
+    let waiting = Waiting::default();
+    let carrying = carried(
+        Arc::clone(carrier),
+        connection.clone(),
+        call,
+        waiting.clone(),
+    );
+    let (carried, peeked) = if tells {
+        match (held::begun(carrying, &waiting).await, peeked) {
+            (Begun::Waits(carrying), Some(peeked)) => {
+                let connection = connection.clone();
+                return Ok(held::stream(carrying, &waiting, peeked, connection));
+            }
+            (Begun::Waits(carrying), None) => (carrying.await, None),
+            (Begun::Done(carried), peeked) => (carried, peeked),
         }
+    } else {
+        (carrying.await, peeked)
+    };
+    match carried {
         Ok(mut response) => {
             response.headers_mut().remove(ERROR_HEADER);
             if !(listens && is_stream(&response)) {
@@ -98,6 +121,20 @@ pub(super) async fn carry(
         }
         Err(error) => refused(error, connection, peeked.as_ref()),
     }
+}
+
+/// A 401 is none of the client's.
+async fn carried(
+    carrier: Arc<Carrier>,
+    connection: ConnectionName,
+    call: Call,
+    waiting: Waiting,
+) -> Carried {
+    let response = carrier.carry_telling(&connection, call, &waiting).await?;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        return Err(still_unauthorized());
+    }
+    Ok(response)
 }
 
 /// The body is gone, or the authorization server can't be asked just now: else the 401 would have been recovered from. As it
@@ -124,7 +161,7 @@ fn refused(
     Ok(ours(StatusCode::OK, word, body))
 }
 
-fn is_stream(response: &Response<ResponseBody>) -> bool {
+pub(super) fn is_stream(response: &Response<ResponseBody>) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }

@@ -11,6 +11,9 @@ mod body;
 mod endpoint;
 #[cfg(test)]
 mod endpoint_tests;
+mod held;
+#[cfg(test)]
+mod held_tests;
 mod listen;
 mod refusal;
 #[cfg(test)]

@@ -41,7 +41,11 @@ impl Rig {
 
     /// The daemon's.
     pub(super) async fn daemon(authority: Arc<FakeAuthority>, well: Arc<AtomicBool>) -> Self {
-        let carrier = Arc::new(Carrier::new(authority));
+        Self::daemon_over(Carrier::new(authority), well).await
+    }
+
+    pub(super) async fn daemon_over(carrier: Carrier, well: Arc<AtomicBool>) -> Self {
+        let carrier = Arc::new(carrier);
         let handle = HANDLE.to_owned().into();
         let bound = Proxy::bind_daemon(carrier, handle, 0, Limits::default(), well);
         Self::over(bound.await.unwrap())

@@ -1,0 +1,114 @@
+//! Calls over HTTP that wait for a person: real clients hear that they do, and nobody in between gives up. Who looks meanwhile
+//! finds the link.
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this file is a test, its helpers too"
+)]
+
+use std::time::Duration;
+
+use authkeeper_sandbox::Profile;
+use e2e::browser::visit;
+use e2e::home::{Home, Running};
+use e2e::sandbox::Running as Sandbox;
+use e2e::scenario::{assert_none_of, status};
+use e2e::wait::{pause, wait_until};
+use e2e::{node, python, script};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_mins(1);
+/// A client that hears nothing for so long gives up.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+fn sandbox(home: &Home) -> Sandbox {
+    let sandbox = Sandbox::start(Profile::Strict, Duration::ZERO);
+    let url = format!("{}/mcp", sandbox.url().trim_end_matches('/'));
+    let _ = home.run(&["connect", "box", &url]).expect_code(0);
+    sandbox
+}
+
+/// The daemon, and the URL of its endpoint.
+fn serve(home: &Home) -> (Running<'_>, String) {
+    let serve = ["serve", "--port", "0", "--json", "--hold", "5m"];
+    let daemon = home.authkeeper(&serve).spawn();
+    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
+    assert!(ready, "{}", daemon.stderr());
+    let ready: Value = serde_json::from_str(&daemon.stdout()).unwrap();
+    let url = ready["url"].as_str().unwrap();
+    (daemon, format!("{url}/mcp/box"))
+}
+
+fn client<'a>(home: &'a Home, python_sdk: bool, url: &str) -> Running<'a> {
+    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
+    let patience = PATIENCE.as_secs().to_string();
+    let (program, client) = if python_sdk {
+        (python(), script("hold_client.py"))
+    } else {
+        (node(), script("hold_client.mjs"))
+    };
+    let mut words = vec![
+        client.to_str().unwrap(),
+        "--url",
+        url,
+        "--handle",
+        handle.trim(),
+    ];
+    if python_sdk {
+        words.extend(["--patience", &patience, "--mode", "legacy"]);
+    }
+    home.program(program, &words).spawn()
+}
+
+fn until(client: &Running<'_>, member: &str, number: usize) -> Value {
+    let lines = || -> Vec<Value> {
+        let said = client.stdout();
+        let lines = said
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .filter(|line: &Value| line.get(member).is_some())
+            .collect()
+    };
+    let there = wait_until(SOON, || lines().len() > number);
+    assert!(
+        there,
+        "no {member}: {}\n{}",
+        client.stdout(),
+        client.stderr()
+    );
+    lines().remove(number)
+}
+
+fn link(home: &Home) -> Value {
+    status(home, "box")["link"].clone()
+}
+
+#[test]
+fn a_real_client_hears_that_its_call_waits_and_does_not_give_up() {
+    let home = Home::new();
+    let sandbox = sandbox(&home);
+    let (daemon, url) = serve(&home);
+    for python_sdk in [true, false] {
+        let mut client = client(&home, python_sdk, &url);
+        until(&client, "connected", 0);
+        client.feed(b"call\n");
+        assert_eq!(until(&client, "call", 0)["call"], "ok");
+        sandbox.control("grants/revoke", &json!({}));
+        client.feed(b"call\n");
+        let heard = until(&client, "progress", 0)["message"].to_string();
+        let link = link(&home);
+        assert!(heard.contains(link.as_str().unwrap()), "{heard}");
+        // Longer than the client would wait in silence.
+        if python_sdk {
+            pause(PATIENCE + PATIENCE / 2);
+        }
+        visit(link.as_str().unwrap(), "approve");
+        let outcome = until(&client, "call", 1);
+        assert_eq!(outcome["call"], "ok", "{outcome}");
+        let _ = client.finish(SOON).expect_code(0);
+    }
+    assert_eq!(sandbox.counters().sign_ins, 3);
+    daemon.signal(rustix::process::Signal::TERM);
+    let _ = daemon.finish(SOON);
+    assert_none_of(&home, &sandbox.secrets());
+}
