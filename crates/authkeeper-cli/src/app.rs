@@ -8,12 +8,17 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::{clock::Seams, http::NetTransport, model::TaskId, runtime::Runtime};
+use authkeeper::{
+    clock::Seams,
+    http::NetTransport,
+    model::TaskId,
+    runtime::{ConnectionStatus, Runtime},
+};
 
 use crate::{
     commands::{connect::SignIn, run::Watching},
     failure::Failure,
-    hold::Links,
+    hold::{Links, needs_sign_in},
     notify::{Hook, Notifier},
     output::Output,
     process,
@@ -73,6 +78,12 @@ impl App {
     /// The links by which somebody can sign in now.
     pub(crate) fn links(&self) -> Links {
         Links::beside(&self.settings.runtime.data)
+    }
+
+    /// The link to sign in by, where that is what a connection needs and some process attends to it.
+    pub(crate) fn link_for(&self, status: &ConnectionStatus) -> Option<String> {
+        let needs = needs_sign_in(status);
+        needs.then(|| self.links().link(&status.connection.name))?
     }
 
     /// Where there is nothing to show: how to begin.

@@ -18,8 +18,12 @@ pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure>
         None => app.runtime.statuses().await?,
     };
     if app.output.json {
-        app.output
-            .data_json(&Value::Array(statuses.iter().map(json).collect()));
+        let all = statuses.iter().map(|status| {
+            let mut shown = json(status);
+            shown["link"] = app.link_for(status).into();
+            shown
+        });
+        app.output.data_json(&Value::Array(all.collect()));
         return Ok(());
     }
     if statuses.is_empty() {
@@ -30,7 +34,7 @@ pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure>
         app.output.data(&line);
     }
     for status in &statuses {
-        let lines = todo(status);
+        let lines = todo(status, app.link_for(status));
         if !lines.is_empty() {
             app.output.data(&format!("\n{}", lines.join("\n")));
         }
@@ -73,6 +77,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "rotate_by": status.rotate_by,
         "overlap_until": status.standby_until,
         "action": action(status),
+        "link": null,
         "troubles": status.troubles.iter().map(|trouble| &trouble.record).collect::<Vec<_>>(),
     })
 }
@@ -247,7 +252,7 @@ fn colour(status: &ConnectionStatus) -> Paint {
 }
 
 /// What the table can't say: who has to do what, and why.
-fn todo(status: &ConnectionStatus) -> Vec<String> {
+fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     let name = &status.connection.name;
     let principal = &status.connection.principal;
     let mut lines = Vec::new();
@@ -287,6 +292,7 @@ fn todo(status: &ConnectionStatus) -> Vec<String> {
             None => "  nobody needs to do anything yet: the provider is asked again late in the token's life".to_owned(),
         });
     }
+    lines.extend(link.map(|link| format!("  or open {link}")));
     lines
 }
 

@@ -48,6 +48,8 @@ struct Facts {
     active: bool,
     /// Why it is not in use at all: suspended or disconnected.
     out_of_use: Option<&'static str>,
+    /// Where to sign in, while some process attends to that.
+    link: Option<String>,
     /// Whether it waits for a lost answer, and in how many seconds the provider is asked again.
     asked_again_in: Option<u64>,
 }
@@ -58,7 +60,8 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
     let history = app.runtime.history(&name).await?;
     let mut log = app.runtime.decisions();
     log.retain(|line| line.is_of(&status.connection));
-    let facts = facts(&status, &history, &log);
+    let mut facts = facts(&status, &history, &log);
+    facts.link = app.link_for(&status);
     let said = paragraph(&facts);
     if app.output.json {
         app.output.data_json(&json!({
@@ -67,6 +70,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
             "state": status.state.as_str(),
             "over": facts.trouble.as_ref().is_none_or(|trouble| trouble.ended.is_some()),
             "action": action(&facts),
+            "link": facts.link,
             "trouble": facts.trouble.as_ref().map(|trouble| &trouble.record),
             "ended": facts.trouble.as_ref().and_then(|trouble| trouble.ended),
             "timeline": timeline(&history, &log),
@@ -104,6 +108,7 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
             ConnectionState::Revoked => Some(UNCONFIRMED),
             _ => None,
         },
+        link: None,
         asked_again_in: status.asked_again_in.map(|wait| wait.as_secs()),
     }
 }
@@ -264,7 +269,10 @@ fn to_do(facts: &Facts, trouble: &Trouble) -> String {
             },
             facts.name
         ),
-        _ => format!("What to do: {}", trouble.record.action),
+        _ => match &facts.link {
+            Some(link) => format!("What to do: open {link}, or: {}", trouble.record.action),
+            None => format!("What to do: {}", trouble.record.action),
+        },
     }
 }
 
@@ -350,6 +358,7 @@ mod tests {
             due_in: Some(60),
             active: true,
             out_of_use: None,
+            link: None,
             asked_again_in: None,
         }
     }
@@ -385,6 +394,14 @@ mod tests {
         let mut ended = facts(Some(trouble(Event::ReauthorizationRequired, None)));
         ended.left = Some(0);
         assert!(paragraph(&ended).contains("every call fails until somebody acts"));
+        ended.link = Some("http://127.0.0.1:1/abc".to_owned());
+        let said = paragraph(&ended);
+        assert!(
+            said.ends_with(
+                "What to do: open http://127.0.0.1:1/abc, or: authkeeper reauthorize notion"
+            ),
+            "{said}"
+        );
     }
 
     #[test]

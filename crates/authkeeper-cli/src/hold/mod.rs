@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 use authkeeper::{
     clock::Seams,
-    model::{ConnectionName, Event, Record},
+    model::{ConnectionName, ConnectionState, Event, Record},
+    runtime::ConnectionStatus,
 };
 
 use crate::{app::App, args::HoldArgs};
@@ -83,6 +84,15 @@ pub(crate) fn is_mended_by_sign_in(record: &Record) -> bool {
         Event::ReauthorizationRequired | Event::AuthorityLost
     );
     record.action == sign_in || (lost && record.action.ends_with(&sign_in))
+}
+
+/// Whether a sign-in is what a connection waits for.
+pub(crate) fn needs_sign_in(status: &ConnectionStatus) -> bool {
+    let mut troubles = status.troubles.iter();
+    matches!(
+        status.state,
+        ConnectionState::ReauthorizationRequired { .. }
+    ) || troubles.any(|trouble| is_mended_by_sign_in(&trouble.record))
 }
 
 #[cfg(test)]
