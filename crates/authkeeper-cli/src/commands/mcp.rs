@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, sync::Arc};
 
-use authkeeper::model::ConnectionName;
+use authkeeper::{clock::Seams, model::ConnectionName};
 use tokio::io::BufReader;
 
 use super::run::{Report, Watching};
@@ -14,12 +14,12 @@ use crate::{
     exit::Exit,
     failure::Failure,
     hold::{Holding, Inviting},
-    mcp,
+    mcp::{self, Memory},
 };
 
 pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
-    app.runtime.status(&name).await?;
+    let status = app.runtime.status(&name).await?;
     let task = app.task().await;
     let Holding { hold, attendant } = Holding::asked(app, &args.hold);
     let authority = Keeping::new(app.runtime.clone(), task.clone(), app.links());
@@ -44,7 +44,8 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     }
     let input = BufReader::new(mcp::stdio::input());
     let output = mcp::stdio::output();
-    let served = mcp::serve(upstream, input, output, mcp::Options::default()).await;
+    let options = options(app, &status.connection.url);
+    let served = mcp::serve(upstream, input, output, options).await;
     served.map_err(|error| {
         Failure::new(
             Exit::Unavailable,
@@ -52,4 +53,12 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
             "the client went away; start the bridge again",
         )
     })
+}
+
+fn options(app: &App, url: &str) -> mcp::Options {
+    let data = &app.settings.runtime.data;
+    mcp::Options {
+        memory: Some(Memory::beside(data, url, Seams::system().clock)),
+        ..mcp::Options::default()
+    }
 }

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{line_too_long, malformed};
 use super::carrier::{Carrier, Said};
-use super::era::settle;
+use super::era::{Memory, foresee, settle};
 use super::exchange::{Carried, Exchange, Purpose};
 use super::framing::{Line, LineReader, write_lines};
 use super::headers::{Era, era};
@@ -40,9 +40,11 @@ pub(crate) struct Options {
     /// answer at all then.
     pub(crate) cancel_grace: Duration,
     /// How long the messages of a new session wait until the server's own stream is open.
-    pub(super) hearing: Duration,
+    pub(crate) hearing: Duration,
     /// Speak the other era to a server that does not know the client's.
     pub(crate) translate: bool,
+    /// What earlier processes found out about the server's era.
+    pub(crate) memory: Option<Memory>,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Default for Options {
             cancel_grace: Duration::from_secs(5),
             hearing: Duration::from_millis(250),
             translate: true,
+            memory: None,
         }
     }
 }
@@ -358,10 +361,13 @@ async fn job(
         permit = its_turn(Arc::clone(&carrier), place.after, !message.awaited().is_empty()) => permit,
         _ = told_to(&mut given_up) => return,
     };
-    let exchange = Exchange::new(&carrier, message, Purpose::Client)
-        .holding(place.holds)
-        .telling(waiting);
     let carried = async {
+        if foresee(&carrier, &message).await {
+            return;
+        }
+        let exchange = Exchange::new(&carrier, message, Purpose::Client)
+            .holding(place.holds)
+            .telling(waiting);
         match exchange.run().await {
             Carried::Taken if completes => carrier.sessions.complete(),
             Carried::Taken | Carried::Failed => {}

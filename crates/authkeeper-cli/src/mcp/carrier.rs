@@ -64,7 +64,7 @@ impl Carrier {
             out,
             said,
             sessions: Sessions::default(),
-            eras: Eras::default(),
+            eras: Eras::knowing(options.memory.clone()),
             tools: Tools::default(),
             own: AtomicU64::new(0),
             permits,

@@ -65,6 +65,7 @@ mod upstream;
 
 pub(crate) use ask::{Refused, tools};
 pub(crate) use bridge::{Options, serve};
+pub(crate) use era::Memory;
 pub(crate) use peek::Peeked;
 pub(crate) use upstream::{
     BoxError, ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting, WaitsFor,

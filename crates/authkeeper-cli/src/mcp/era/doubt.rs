@@ -44,17 +44,22 @@ pub(super) fn is_doubtful(message: &Message, era: Era, translates: bool, refusal
 
 /// Not about who asks, and not about the server's day.
 fn is_about_the_message(refusal: Refusal) -> bool {
-    let other_reasons = matches!(
-        refusal.status,
-        StatusCode::UNAUTHORIZED
-            | StatusCode::FORBIDDEN
-            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-            | StatusCode::REQUEST_TIMEOUT
-            | StatusCode::TOO_MANY_REQUESTS
-    );
     let refused =
         refusal.status.is_client_error() || (refusal.status.is_success() && refusal.code.is_some());
-    refused && !other_reasons
+    refused && !has_other_reasons(refusal.status)
+}
+
+/// Who asks, or the server's day: nothing that its era explains.
+pub(super) fn has_other_reasons(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+        )
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! Nothing here touches a message as long as the client's era is one of the server's. Only where a
 //! server refuses a message as one of the other era would ([`Eras::doubts`]), [`mod@settle`] asks it in
-//! that other era's way; if it answers, an [`Interpreter`] stands between the two from then on. The
-//! interpreters are pure: messages go in, [`Step`]s come out.
+//! that other era's way; if it answers, an [`Interpreter`] stands between the two from then on, and in later
+//! processes from the first message on ([`memory`]). The interpreters are pure: messages go in, [`Step`]s come out.
 //!
 //! | client says, up to 2025-11-25 | [`ToStateless`]: server hears, from 2026-07-28 |
 //! |---|---|
@@ -32,6 +32,7 @@
 mod doubt;
 mod listening;
 mod lowered;
+mod memory;
 mod settle;
 mod shapes;
 mod subscriptions;
@@ -41,6 +42,7 @@ mod to_handshake;
 mod to_stateless;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,7 +51,8 @@ use super::headers::Era;
 use super::message::{FromServer, IdKey, Message};
 
 pub(super) use doubt::Refusal;
-pub(super) use settle::settle;
+pub(crate) use memory::Memory;
+pub(super) use settle::{foresee, settle};
 pub(super) use shapes::{own_meta, request, result_of};
 use to_handshake::ToHandshake;
 use to_stateless::ToStateless;
@@ -116,11 +119,47 @@ pub(super) struct Eras {
     probes: AtomicUsize,
     /// Held while somebody finds out; the others wait for the verdict.
     settling: tokio::sync::Mutex<()>,
+    memory: Option<Memory>,
+    /// The only era of the server, as an earlier process found, until this one has looked.
+    remembered: Mutex<Option<Era>>,
     translates: AtomicBool,
     pub(super) interpreter: tokio::sync::Mutex<Option<Interpreter>>,
 }
 
 impl Eras {
+    pub(super) fn knowing(memory: Option<Memory>) -> Self {
+        let remembered = memory.as_ref().and_then(Memory::recall);
+        Self {
+            memory,
+            remembered: Mutex::new(remembered),
+            ..Self::default()
+        }
+    }
+
+    /// True: this message is of an era that the server did not speak when it was last found out.
+    fn is_foreseen(&self, message: &Message, era: Era) -> bool {
+        let remembered = *self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may_be_said_again = match era {
+            Era::Handshake => message.opens_session(),
+            Era::Stateless => !message.awaited().is_empty(),
+        };
+        remembered.is_some_and(|remembered| remembered != era) && may_be_said_again
+    }
+
+    /// What was remembered is wrong.
+    fn is_contradicted(&self) {
+        *self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(memory) = &self.memory {
+            memory.forget();
+        }
+    }
+
     fn works(&self, era: Era) -> &AtomicBool {
         match era {
             Era::Handshake => &self.handshake_works,
@@ -164,6 +203,9 @@ impl Eras {
             Interpreter::ToHandshake(_) => Era::Handshake,
         };
         self.works(works).store(true, Ordering::Relaxed);
+        if let Some(memory) = &self.memory {
+            memory.learn(works);
+        }
         *self.interpreter.lock().await = Some(interpreter);
         self.translates.store(true, Ordering::Release);
     }

@@ -37,60 +37,121 @@ async fn speaks_the_other(carrier: &Arc<Carrier>, message: &Message) -> bool {
         Era::Handshake => discover(carrier, message).await,
         Era::Stateless => greet(carrier, message).await,
     };
-    let Some(interpreter) = found else {
-        return false;
-    };
-    tracing::info!(client = ?era, "client and server speak different eras; translating");
-    eras.translate(interpreter).await;
-    if era == Era::Stateless {
-        carrier.say(Said::Listen);
+    match found {
+        Ok(Some(interpreter)) => translate(carrier, era, interpreter).await,
+        Ok(None) => return false,
+        Err(failure) => {
+            tracing::debug!(%failure, "the server does not answer in the other era either");
+            return false;
+        }
     }
     true
 }
 
+/// Begins in the other era where an earlier process found that the server speaks no other. True: the message is said
+/// again, in the server's era. Otherwise it goes its own way; if the server answered, but not as was remembered, that is
+/// forgotten.
+pub(in crate::mcp) async fn foresee(carrier: &Arc<Carrier>, message: &Message) -> bool {
+    let eras = &carrier.eras;
+    let era = era(message, carrier.sessions.after_handshake());
+    // While the first message finds out, those after it wait for that.
+    if eras.translates() || !eras.is_foreseen(message, era) {
+        return false;
+    }
+    let _turn = eras.settling.lock().await;
+    if !eras.translates() {
+        if !eras.is_foreseen(message, era) {
+            return false;
+        }
+        let found = match era {
+            Era::Handshake => discover(carrier, message).await,
+            Era::Stateless => meet(carrier, message).await,
+        };
+        match found {
+            Ok(Some(interpreter)) => translate(carrier, era, interpreter).await,
+            Ok(None) => {
+                eras.is_contradicted();
+                return false;
+            }
+            Err(Failure::Unusable { status, .. }) if !doubt::has_other_reasons(status) => {
+                eras.is_contradicted();
+                return false;
+            }
+            Err(_) => return false,
+        }
+    }
+    carrier.say(Said::Again(message.clone()));
+    true
+}
+
+async fn translate(carrier: &Carrier, client: Era, interpreter: Interpreter) {
+    tracing::info!(
+        ?client,
+        "client and server speak different eras; translating"
+    );
+    carrier.eras.translate(interpreter).await;
+    if client == Era::Stateless {
+        carrier.say(Said::Listen);
+    }
+}
+
+/// What was found of the other era, if the server answered at all.
+type Found = Result<Option<Interpreter>, Failure>;
+
 /// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
-async fn discover(carrier: &Arc<Carrier>, initialize: &Message) -> Option<Interpreter> {
+async fn discover(carrier: &Arc<Carrier>, initialize: &Message) -> Found {
     let hello = Hello::of(initialize);
     let mut meta = Object::default();
     hello.describe(&mut meta, None);
-    let answer = ask_for_discovery(carrier, &meta).await.ok()?;
-    let discovered = shapes::discovered(&answer)?;
+    let answer = ask_for_discovery(carrier, &meta).await?;
+    let Some(discovered) = shapes::discovered(&answer) else {
+        return Ok(None);
+    };
     carrier.sessions.forget();
-    Some(Interpreter::ToStateless(ToStateless::new(
-        hello,
-        &discovered,
-    )))
+    let interpreter = ToStateless::new(hello, &discovered);
+    Ok(Some(Interpreter::ToStateless(interpreter)))
 }
 
 /// For a stateless message that was refused: unless the server answers `server/discover` as one of
 /// this era does, it is greeted.
-async fn greet(carrier: &Arc<Carrier>, message: &Message) -> Option<Interpreter> {
+async fn greet(carrier: &Arc<Carrier>, message: &Message) -> Found {
     if !message.is_request("server/discover") {
         let meta = shapes::own_meta(message);
         match ask_for_discovery(carrier, &meta).await {
-            Ok(answer) if is_of_the_stateless_era(&answer) => return None,
+            Ok(answer) if is_of_the_stateless_era(&answer) => return Ok(None),
             Ok(_) | Err(Failure::Unusable { .. }) => {}
-            Err(_) => return None,
+            Err(failure) => return Err(failure),
         }
     }
-    let initialize = shapes::initialize(&carrier.own_id(), message)?;
-    let answer = match carrier.open(initialize.clone(), None).await {
-        Ok(answer) => answer,
-        Err(failure) => {
-            tracing::debug!(%failure, "the server cannot be greeted either");
-            return None;
-        }
+    meet(carrier, message).await
+}
+
+/// Opens a session on behalf of a stateless client.
+async fn meet(carrier: &Arc<Carrier>, message: &Message) -> Found {
+    let Some(initialize) = shapes::initialize(&carrier.own_id(), message) else {
+        return Ok(None);
     };
-    let welcome = shapes::result_of(&answer)?;
+    let answer = carrier.open(initialize.clone(), None).await?;
+    let Some(welcome) = shapes::result_of(&answer) else {
+        return Ok(None);
+    };
     carrier.sessions.remember(&initialize);
-    Some(Interpreter::ToHandshake(ToHandshake::new(&welcome)))
+    Ok(Some(Interpreter::ToHandshake(ToHandshake::new(&welcome))))
 }
 
 async fn ask_for_discovery(carrier: &Arc<Carrier>, meta: &Object) -> Result<bytes::Bytes, Failure> {
     let params = Object::default().with("_meta", meta);
     let request = shapes::request(&carrier.own_id(), "server/discover", &params);
     let request = request.ok_or(Failure::Interrupted)?;
-    Ok(carrier.ask(request).await?.message)
+    let answer = carrier.ask(request).await?;
+    if doubt::has_other_reasons(answer.status) {
+        let (status, content_type) = (answer.status, None);
+        return Err(Failure::Unusable {
+            status,
+            content_type,
+        });
+    }
+    Ok(answer.message)
 }
 
 fn is_of_the_stateless_era(answer: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use super::rig::{
     status,
 };
 
-fn request(id: u32, method: &str, params: Value) -> String {
+pub(super) fn request(id: u32, method: &str, params: Value) -> String {
     let mut params = params;
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -18,20 +18,20 @@ fn request(id: u32, method: &str, params: Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }
 
-fn answer(request: &Request, result: impl Into<Value>) -> Reply {
+pub(super) fn answer(request: &Request, result: impl Into<Value>) -> Reply {
     let result: Value = result.into();
     let answer = json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": result});
     reply(&answer.to_string())
 }
 
-fn error(request: &Request, http: u16, code: i64) -> Reply {
+pub(super) fn error(request: &Request, http: u16, code: i64) -> Reply {
     let error = json!({"code": code, "message": "no"});
     let answer = json!({"jsonrpc": "2.0", "id": request.json()["id"], "error": error});
     respond(http, "application/json", answer.to_string())
 }
 
 /// A server that knows 2026-07-28 and nothing else.
-fn stateless(request: &Request, other: impl FnOnce(&Request) -> Reply) -> Reply {
+pub(super) fn stateless(request: &Request, other: impl FnOnce(&Request) -> Reply) -> Reply {
     let version = &request.json()["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
     if request.verb != "POST" {
         return status(StatusCode::METHOD_NOT_ALLOWED);
@@ -50,7 +50,7 @@ fn stateless(request: &Request, other: impl FnOnce(&Request) -> Reply) -> Reply 
 }
 
 /// A server that knows the handshake and nothing else.
-fn handshake(request: &Request, other: impl FnOnce(&Request) -> Reply) -> Reply {
+pub(super) fn handshake(request: &Request, other: impl FnOnce(&Request) -> Reply) -> Reply {
     let later = request.header("mcp-protocol-version") == Some("2026-07-28");
     let opened = request.what() == "initialize" || request.header("mcp-session-id") == Some("s1");
     if request.verb == "POST" && (later || !opened) {

@@ -5,6 +5,7 @@ mod eras;
 mod handshake;
 mod held;
 mod listening;
+mod memory;
 mod rig;
 mod stateless;
 mod trouble;
