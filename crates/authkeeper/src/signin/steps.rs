@@ -61,16 +61,16 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
         found: &Discovered,
-        purpose: Purpose<'_>,
+        (purpose, wanted): (Purpose<'_>, Option<&Scope>),
     ) -> Result<ClientRegistration, ConnectError> {
         let metadata = &found.provider.metadata;
         let known = self.known_clients(request, &found.provider.issuer).await?;
-        let client = match register::plan(metadata, &request.client, known, purpose)? {
+        let client = match register::plan(metadata, &request.client, known, (purpose, wanted))? {
             Plan::Ready(client) => client,
-            Plan::Dynamic(endpoint) => {
-                let transport = &*self.tools.transport;
-                let registered =
-                    register::register(transport, found.reach, &endpoint, metadata, purpose).await;
+            Plan::Dynamic { endpoint, scope } => {
+                let (transport, at) = (&*self.tools.transport, (&endpoint, found.reach));
+                let whatfor = (purpose, scope.as_ref());
+                let registered = register::register(transport, at, metadata, whatfor).await;
                 registered.map_err(|error| not_registered(error, request, found))?
             }
         };
