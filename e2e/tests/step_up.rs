@@ -232,12 +232,31 @@ fn a_client_that_a_person_gave_is_never_shown_to_another_issuer() {
         action.as_str().unwrap().contains("register a client at"),
         "{action}"
     );
+    assert_eq!(status(&home, "x")["action"], action);
+    for command in [&["status"][..], &["why", "x"], &["doctor"]] {
+        let said = home.run(command);
+        let said = format!("{}{}", said.stdout, said.stderr);
+        assert!(
+            said.contains(action.as_str().unwrap()),
+            "{command:?}: {said}"
+        );
+        assert!(!said.contains("reauthorize"), "{command:?}: {said}");
+    }
     let words = [
         "as its authorization server now",
         "register a client at",
         "--client-id",
     ];
     home.run(&["reauthorize", "x"]).expect_failure(78, &words);
+    // As it says; and the call works.
+    connect(
+        &home,
+        "x",
+        &suite.url,
+        &["--client-id", "of-the-new-server"],
+    );
+    let done = client.call("test-tool");
+    assert!(done["result"].is_object(), "{done}");
 }
 
 // ---- FastMCP ----------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ fn waits_for(connection: &ConnectionName) -> WaitsFor {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
+    use tokio::time::timeout;
+
     use super::*;
     use crate::carry::tests::{FakeAuthority, notion};
 
@@ -88,8 +90,8 @@ mod tests {
         let (authority, waiting) = (FakeAuthority::late(late, 6), Waiting::default());
         let mut heard = waiting.watch();
         let (done, said) = tokio::join!(asked(&authority, &waiting), async {
-            let said = heard.wait_for(Option::is_some).await.unwrap().clone();
-            said.unwrap()
+            let said = timeout(Duration::from_secs(1), heard.wait_for(Option::is_some)).await;
+            said.unwrap().unwrap().clone().unwrap()
         });
         assert!(done.0.is_ok());
         assert_eq!(done.1, 6);
