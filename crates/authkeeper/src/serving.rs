@@ -7,7 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     error::TokenError,
     live::{Known, LiveToken, Spans},
-    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation},
+    model::{
+        ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation,
+        ReauthorizeReason,
+    },
     refresh::{
         Whose,
         claim::Goal,
@@ -316,8 +319,12 @@ impl Runtime {
                     _ => now,
                 };
                 let times = (since, now);
-                let record = trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
+                let mut record =
+                    trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
                 trouble::keep(&self.tools, grant, record.clone()).await?;
+                if reason == ReauthorizeReason::AuthorizationServerChanged {
+                    self.say_where_to(&mut record).await?;
+                }
                 Ok(TokenError::ReauthorizationRequired {
                     record: Box::new(record),
                 })

@@ -33,8 +33,9 @@ use crate::wait::{Stopwatch, pause};
 const NAME: &str = "soak";
 const BRIDGES: usize = 5;
 const TTL: Duration = Duration::from_secs(20);
-/// Longer than a lost answer needs to be asked for again.
-const GRACE: Duration = Duration::from_secs(10);
+/// What it is sent again is good for as long as an outage may last that follows upon a lost answer: else nobody could have
+/// that answer. And it says 401 of a token that is dead, as an MCP server has to: a 403 would tell nobody to refresh.
+const PROFILE: Profile = Profile::TwoGeneration;
 /// Between two calls of one client.
 const BETWEEN: Duration = Duration::from_millis(100);
 
@@ -66,7 +67,7 @@ impl Scene<'_> {
 /// Runs it, and says how far it is.
 pub fn run(plan: Plan, tell: impl Fn(&str)) -> Report {
     let home = Home::new();
-    let sandbox = sandbox::Running::with_ttl(Profile::Grace, GRACE, TTL);
+    let sandbox = sandbox::Running::with_ttl(PROFILE, Duration::ZERO, TTL);
     let url = format!("{}/mcp", sandbox.url());
     let _ = home.run(&["connect", NAME, &url]).expect_code(0);
     let scene = Scene {

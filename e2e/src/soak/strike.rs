@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{NAME, Scene};
+use super::{NAME, Scene, TTL};
 use crate::random::Random;
 use crate::wait::pause;
 
@@ -48,6 +48,12 @@ impl fmt::Display for Strike {
 }
 
 impl Strike {
+    /// Whether a good token gets a 401.
+    fn refuses_a_token(self) -> bool {
+        matches!(self, Self::Say("revoke-access"))
+            || matches!(self, Self::Fault(fault) if fault.starts_with("early-401"))
+    }
+
     pub(super) fn strike(self, scene: &Scene<'_>) {
         match self {
             Self::Fault(fault) => scene.sandbox.fault(fault),
@@ -89,8 +95,11 @@ impl Strikes {
         let at = self.random.below(self.left.len() as u64);
         let strike = self.left.remove(usize::try_from(at).unwrap_or_default());
         self.count += 1;
-        // A 401 of a token that came just now is rightly taken for a refusal.
         let rest = Duration::from_millis(8_000 + self.random.below(8_000));
+        // A token that came for a 401, and gets one too, is rightly taken for refused: the one after it comes first.
+        if strike.refuses_a_token() {
+            return (strike, rest.max(TTL));
+        }
         (strike, rest)
     }
 

@@ -7,7 +7,8 @@
 //!                    (Hold)   └─ HTTP client ─ server
 //! ```
 //!
-//! With a [`Hold`] a call that nobody is authorized to make waits for a person instead of failing.
+//! A call without a token whose provider may be well again within seconds waits for that ([`Patience`]). With a [`Hold`] a
+//! call that nobody is authorized to make waits for a person instead of failing.
 //!
 //! A token goes to the origin of its connection's URL only, and no redirect is followed.
 
@@ -17,6 +18,7 @@ mod connect;
 mod decide;
 mod headers;
 mod operation;
+mod patience;
 mod target;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,7 +47,7 @@ pub(crate) use self::{
     headers::TASK_HEADER,
     target::{BadTarget, Target},
 };
-use self::{connect::HttpClient, decide::Next};
+use self::{connect::HttpClient, decide::Next, patience::Patience};
 use crate::{
     hold::Hold,
     mcp::{ResponseBody, Waiting},
@@ -196,7 +198,7 @@ impl Carrier {
             .await
     }
 
-    /// The same, and says meanwhile whether the call waits for a person. It was not carried out when it does, so it is
+    /// The same, and says meanwhile whether the call waits. It was not carried out when it waits for a person, so it is
     /// made anew afterwards: where its body is gone by then, it fails at once.
     pub(crate) async fn carry_telling(
         &self,
@@ -205,12 +207,12 @@ impl Carrier {
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CarryError> {
         let Some(hold) = &self.hold else {
-            return self.carry_once(connection, call).await;
+            return self.carry_once(connection, call, waiting).await;
         };
         let mut patience = None;
         loop {
             let again = call.again();
-            let record = match (self.carry_once(connection, call).await, again) {
+            let record = match (self.carry_once(connection, call, waiting).await, again) {
                 (Err(CarryError::Authority { record }), Some(again)) => {
                     call = again;
                     record
@@ -228,6 +230,7 @@ impl Carrier {
         &self,
         connection: &ConnectionName,
         call: Call,
+        waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CarryError> {
         let Call {
             method,
@@ -238,7 +241,9 @@ impl Carrier {
             fingerprint,
         } = call;
         let mut outgoing = Outgoing::new(method, headers, body, idempotent);
-        let mut token = self.token(connection, None, &fingerprint).await?;
+        let patience = Patience::new(waiting);
+        let ask = |rejected| self.token(connection, rejected, (fingerprint.as_str(), &patience));
+        let mut token = ask(None).await?;
         let (mut retried, mut steps) = (false, 0);
         loop {
             let uri = target.under(&token.url).map_err(CarryError::BadTarget)?;
@@ -277,11 +282,11 @@ impl Carrier {
                     }
                     steps += 1;
                     drop(response);
-                    token = self.token(connection, None, &fingerprint).await?;
+                    token = ask(None).await?;
                 }
                 Next::Retry { rejected } => {
                     drop(response);
-                    token = self.token(connection, Some(rejected), &fingerprint).await?;
+                    token = ask(Some(rejected)).await?;
                     retried = true;
                 }
                 Next::ReplaceAndDeliver { rejected } | Next::GiveUp { rejected } => {
@@ -343,9 +348,10 @@ impl Carrier {
         &self,
         connection: &ConnectionName,
         rejected: Option<authkeeper::model::Generation>,
-        fingerprint: &str,
+        (fingerprint, patience): (&str, &Patience<'_>),
     ) -> Result<CarryToken, CarryError> {
-        let token = self.authority.token(connection, rejected).await;
+        let token = patience.token(&*self.authority, connection, rejected);
+        let token = token.await;
         self.noting(connection, fingerprint, token).await
     }
 

@@ -47,8 +47,9 @@ pub(crate) struct FakeAuthority {
     /// How its tokens are shown.
     presentation: Presentation,
     binding: Option<Binding>,
-    /// What every request for a token gets instead.
+    /// What every request for a token gets instead, or so many of the first.
     refusal: Option<fn() -> CarryRefusal>,
+    refusals: usize,
     current: AtomicU64,
     pub(crate) asked: Mutex<Vec<Option<u64>>>,
     pub(crate) failed: Mutex<Vec<(String, String)>>,
@@ -76,6 +77,13 @@ impl FakeAuthority {
     pub(crate) fn refusing(refusal: fn() -> CarryRefusal) -> Arc<Self> {
         let mut made = Self::made("http://127.0.0.1:9/", 1, false);
         made.refusal = Some(refusal);
+        Arc::new(made)
+    }
+
+    /// Refuses so many requests, then gives tokens.
+    pub(crate) fn late(refusal: fn() -> CarryRefusal, refusals: usize) -> Arc<Self> {
+        let mut made = Self::made("http://127.0.0.1:9/", 1, false);
+        (made.refusal, made.refusals) = (Some(refusal), refusals);
         Arc::new(made)
     }
 
@@ -108,6 +116,7 @@ impl FakeAuthority {
             presentation: Presentation::default(),
             binding: None,
             refusal: None,
+            refusals: usize::MAX,
             current: AtomicU64::new(1),
             asked: Mutex::default(),
             failed: Mutex::default(),
@@ -126,13 +135,12 @@ impl Authority for FakeAuthority {
         connection: &ConnectionName,
         rejected: Option<Generation>,
     ) -> Result<CarryToken, CarryRefusal> {
-        self.asked
-            .lock()
-            .unwrap()
-            .push(rejected.map(|generation| generation.0));
-        if let Some(refusal) = self.refusal {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(rejected.map(|generation| generation.0));
+        if let Some(refusal) = self.refusal.filter(|_| asked.len() <= self.refusals) {
             return Err(refusal());
         }
+        drop(asked);
         if self.dead.load(Ordering::SeqCst) {
             let record = Box::new(record(Event::ReauthorizationRequired, connection.as_str()));
             return Err(CarryRefusal::Authority { record });
@@ -512,7 +520,7 @@ async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_without_a_token_has_failed_whatever_the_reason() {
     let unavailable = || CarryRefusal::Unavailable {
         reason: "uncertain",

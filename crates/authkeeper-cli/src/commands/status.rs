@@ -1,7 +1,7 @@
 //! `status`: what is connected, how long it is good, and what needs a person.
 
 use authkeeper::{
-    model::{ConnectionName, ConnectionState, Event, GrantType, SuspendReason},
+    model::{ConnectionName, ConnectionState, Event, GrantType, ReauthorizeReason, SuspendReason},
     runtime::ConnectionStatus,
 };
 use serde_json::{Value, json};
@@ -87,8 +87,10 @@ fn action(status: &ConnectionStatus) -> Option<String> {
     let name = &status.connection.name;
     let again = to_begin_again(name.as_str(), status.grant_type);
     match status.state {
-        ConnectionState::ReauthorizationRequired { .. }
-        | ConnectionState::Suspended {
+        ConnectionState::ReauthorizationRequired { reason, .. } => {
+            Some(mend_of(status, reason).unwrap_or(again))
+        }
+        ConnectionState::Suspended {
             reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
             ..
         } => Some(again),
@@ -102,6 +104,13 @@ fn action(status: &ConnectionStatus) -> Option<String> {
         ConnectionState::Active if status.left.is_zero() && !status.refreshable => Some(again),
         _ => None,
     }
+}
+
+/// What its open trouble says that mends it: a client that a person gave is of no use at the server that it moved to.
+fn mend_of(status: &ConnectionStatus, reason: ReauthorizeReason) -> Option<String> {
+    let mut records = status.troubles.iter().map(|trouble| &trouble.record);
+    let told = records.find(|record| record.reason == reason.as_str());
+    told.map(|record| record.action.clone())
 }
 
 /// What mends a connection whose credential is over: a key is replaced, everything else is granted anew.
@@ -274,10 +283,12 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
         lines.extend(action(status).map(|action| format!("  once it is retired: {action}")));
     } else if let Some(action) = action(status) {
         let must = match status.grant_type {
-            Some(GrantType::ApiKey) => "replace the key",
-            _ => "sign in again",
+            Some(GrantType::ApiKey) => "replace the key: ",
+            _ if action.starts_with("authkeeper ") => "sign in again: ",
+            // It says more than that.
+            _ => "",
         };
-        lines.push(format!("  {principal} must {must}: {action}"));
+        lines.push(format!("  {principal} must {must}{action}"));
     } else if let Some(action) = not_for_a_sign_in(status) {
         lines.push(format!("  {action}"));
     } else if status.is_uncertain() {

@@ -125,6 +125,7 @@ impl Hold {
         WaitsFor {
             what: what.into(),
             limit: self.limit,
+            for_a_person: true,
         }
     }
 }

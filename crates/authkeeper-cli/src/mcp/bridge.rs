@@ -296,7 +296,7 @@ impl Bridge {
         let goodbye = self.carrier.options.goodbye;
         let _ = timeout(goodbye, self.take_leave()).await;
         for request in std::mem::take(&mut self.in_flight).into_values() {
-            if request.expendable || request.waiting.is_held() {
+            if request.expendable || request.waiting.is_for_a_person() {
                 let _ = request.give_up.send(Some(Duration::ZERO));
             }
         }

@@ -81,7 +81,7 @@ pub(super) struct Exchange {
     /// The ids nobody has answered yet.
     waiting: Vec<Id>,
     gate: Option<Gate>,
-    /// Whether it waits for a person, which its client is told and may end.
+    /// Whether it waits, unsent, which its client is told and may end.
     held: Waiting,
     /// The session id that came with the answer to an `initialize`.
     session_id: Option<HeaderValue>,
@@ -118,7 +118,7 @@ impl Exchange {
         Self { gate, ..self }
     }
 
-    /// Says here whether it waits for a person.
+    /// Says here whether it waits, unsent.
     pub(super) fn telling(self, held: Waiting) -> Self {
         Self { held, ..self }
     }

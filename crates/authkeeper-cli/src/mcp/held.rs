@@ -1,4 +1,4 @@
-//! What a client hears while its request waits for a person.
+//! What a client hears while its request waits, unsent.
 
 use std::future::{Future, pending};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::upstream::{Waiting, WaitsFor};
 /// How often it is told. Shorter than the patience of any client, which may begin anew at each progress.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Waits for what was sent, and tells the client meanwhile of every wait for a person.
+/// Waits for what was sent, and tells the client meanwhile of every wait before that.
 pub(super) async fn telling<T>(
     carrier: &Carrier,
     message: &Message,

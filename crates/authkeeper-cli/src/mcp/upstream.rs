@@ -25,7 +25,7 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     async fn send(&self, request: UpstreamRequest)
     -> Result<Response<ResponseBody>, UpstreamError>;
 
-    /// The same, and says through `waiting` whenever the request waits for a person before it is sent.
+    /// The same, and says through `waiting` whenever the request waits before it is sent.
     async fn send_telling(
         &self,
         request: UpstreamRequest,
@@ -42,9 +42,11 @@ pub(crate) struct WaitsFor {
     pub(crate) what: Arc<str>,
     /// How long it waits at most.
     pub(crate) limit: Duration,
+    /// A person has to come, which may take long: nobody waits for that whose client is gone.
+    pub(crate) for_a_person: bool,
 }
 
-/// Whether a request waits for a person now, as its carrier says and its client is told.
+/// Whether a request waits now, unsent, as its carrier says and its client is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting(Arc<watch::Sender<Option<WaitsFor>>>);
 
@@ -68,6 +70,11 @@ impl Waiting {
 
     pub(crate) fn is_held(&self) -> bool {
         self.0.borrow().is_some()
+    }
+
+    pub(crate) fn is_for_a_person(&self) -> bool {
+        let waits_for = self.0.borrow();
+        waits_for.as_ref().is_some_and(|what| what.for_a_person)
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Option<WaitsFor>> {

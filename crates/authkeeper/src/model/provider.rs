@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{ClientId, GrantType, Issuer};
+use super::{ClientId, GrantType, Issuer, Scope};
 use crate::secret::SecretString;
 
 /// The parts of RFC 8414 metadata that we act on, exactly as the server spelled them.
@@ -258,6 +258,8 @@ pub struct ClientRegistration {
     pub source: RegistrationSource,
     /// What it registered itself for; empty when we were not told.
     pub grant_types: Vec<GrantType>,
+    /// The scopes that it registered itself for, by our wish or the provider's; none when nothing was said of any.
+    pub scope: Option<Scope>,
     /// When the provider last refused it, with every secret it has.
     pub refused: Option<Timestamp>,
 }
@@ -275,6 +277,7 @@ impl ClientRegistration {
             redirect_uris: vec![],
             source,
             grant_types: vec![],
+            scope: None,
             refused: None,
         }
     }

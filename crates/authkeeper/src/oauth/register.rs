@@ -9,7 +9,7 @@ use crate::{
     http::{HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, ClientSecret, GrantType, Issuer,
-        RegistrationSource, ServerMetadata,
+        RegistrationSource, Scope, ServerMetadata,
     },
     secret::SecretString,
 };
@@ -65,7 +65,12 @@ pub enum Plan {
     /// It is known already.
     Ready(ClientRegistration),
     /// It must be registered.
-    Dynamic(HttpUrl),
+    Dynamic {
+        /// Where.
+        endpoint: HttpUrl,
+        /// For these scopes: what is wanted, and what the client before it was registered for.
+        scope: Option<Scope>,
+    },
 }
 
 /// What is known of our clients at an issuer.
@@ -77,12 +82,14 @@ pub struct KnownClients {
     pub registered: Vec<ClientRegistration>,
 }
 
-/// Decides, without asking anybody: given, then metadata document, then what is already registered, then registration.
+/// Decides, without asking anybody: given, then metadata document, then what is already registered, then registration. Some
+/// servers give a client no scope that it was not registered for (RFC 7591 §2): for a wider one it is registered anew, and
+/// the grants of the client before it stay its own.
 pub fn plan(
     metadata: &ServerMetadata,
     given: &GivenClient,
     known: KnownClients,
-    purpose: Purpose<'_>,
+    (purpose, wanted): (Purpose<'_>, Option<&Scope>),
 ) -> Result<Plan, RegistrationError> {
     if let Some(client_id) = &given.client_id {
         let new = given_registration(metadata, client_id, given);
@@ -94,15 +101,33 @@ pub fn plan(
         let url = HttpUrl::parse(url)?;
         return Ok(Plan::Ready(document_registration(metadata, &url)));
     }
-    let mut registered = known.registered.into_iter();
-    if let Some(known) = registered.find(|known| purpose.is_served_by(known)) {
-        return Ok(Plan::Ready(known));
+    let serves = |known: &&ClientRegistration| purpose.is_served_by(known);
+    let mut registered = known.registered.iter().filter(serves);
+    let before = registered.clone().next();
+    if let Some(known) = registered.find(|known| reaches(known, wanted)) {
+        return Ok(Plan::Ready(known.clone()));
     }
+    let before = before.and_then(|before| before.scope.as_ref());
+    let with_those_before = |wanted: &Scope| match before {
+        Some(before) => before.union(wanted),
+        None => wanted.clone(),
+    };
     match &metadata.registration_endpoint {
-        Some(endpoint) => Ok(Plan::Dynamic(HttpUrl::parse(endpoint)?)),
+        Some(endpoint) => Ok(Plan::Dynamic {
+            endpoint: HttpUrl::parse(endpoint)?,
+            scope: wanted.map(with_those_before),
+        }),
         None => Err(RegistrationError::Impossible {
             issuer: metadata.issuer.clone(),
         }),
+    }
+}
+
+/// Whether a client may be given these scopes, as far as is known.
+fn reaches(known: &ClientRegistration, wanted: Option<&Scope>) -> bool {
+    match (&known.scope, wanted) {
+        (Some(registered), Some(wanted)) => registered.covers(wanted),
+        _ => true,
     }
 }
 
@@ -194,20 +219,29 @@ fn auth_method(metadata: &ServerMetadata, has_secret: bool) -> ClientAuthMethod 
     }
 }
 
-/// Registers a client (RFC 7591 §3.1).
+/// Registers a client (RFC 7591 §3.1). A server that refuses the scopes is asked once more without them: what it gives to
+/// whom is then seen at the sign-in.
 pub async fn register(
     transport: &dyn Transport,
-    reach: Reach,
-    endpoint: &HttpUrl,
+    (endpoint, reach): (&HttpUrl, Reach),
     metadata: &ServerMetadata,
-    purpose: Purpose<'_>,
+    (purpose, scope): (Purpose<'_>, Option<&Scope>),
 ) -> Result<ClientRegistration, RegistrationError> {
-    let request = registration_request(metadata, purpose);
-    let reply = exchange(transport, endpoint, reach, request).await?;
-    read_registration(metadata, purpose, &reply).ok_or_else(|| RegistrationError::Refused {
-        issuer: metadata.issuer.clone(),
-        detail: refusal(&reply),
-    })
+    let mut scope = scope;
+    loop {
+        let request = registration_request(metadata, purpose, scope);
+        let reply = exchange(transport, endpoint, reach, request).await?;
+        match read_registration(metadata, (purpose, scope), &reply) {
+            Some(client) => return Ok(client),
+            None if scope.is_some() && reply.status.is_client_error() => scope = None,
+            None => {
+                return Err(RegistrationError::Refused {
+                    issuer: metadata.issuer.clone(),
+                    detail: refusal(&reply),
+                });
+            }
+        }
+    }
 }
 
 /// What a client is registered for.
@@ -247,7 +281,11 @@ impl Purpose<'_> {
     }
 }
 
-fn registration_request(metadata: &ServerMetadata, purpose: Purpose<'_>) -> Request {
+fn registration_request(
+    metadata: &ServerMetadata,
+    purpose: Purpose<'_>,
+    scope: Option<&Scope>,
+) -> Request {
     let (grants, responses): (&[&str], &[&str]) = match purpose {
         Purpose::Code { .. } => (&["authorization_code", "refresh_token"], &["code"]),
         Purpose::Device => (
@@ -259,7 +297,7 @@ fn registration_request(metadata: &ServerMetadata, purpose: Purpose<'_>) -> Requ
         ),
         Purpose::Own => (&["client_credentials"], &[]),
     };
-    let body = json!({
+    let mut body = json!({
         "client_name": "authkeeper",
         "application_type": "native",
         "redirect_uris": purpose.redirect_uris(),
@@ -267,6 +305,9 @@ fn registration_request(metadata: &ServerMetadata, purpose: Purpose<'_>) -> Requ
         "response_types": responses,
         "token_endpoint_auth_method": wished_method(metadata, purpose).as_str(),
     });
+    if let Some(scope) = scope {
+        body["scope"] = scope.as_str().into();
+    }
     let mut headers = Request::get_json().headers;
     headers.insert(
         header::CONTENT_TYPE,
@@ -301,7 +342,7 @@ fn wished_method(metadata: &ServerMetadata, purpose: Purpose<'_>) -> ClientAuthM
 /// What was registered may differ from what was asked for: the answer counts. Some servers answer 200 for 201.
 fn read_registration(
     metadata: &ServerMetadata,
-    purpose: Purpose<'_>,
+    (purpose, scope): (Purpose<'_>, Option<&Scope>),
     reply: &Reply,
 ) -> Option<ClientRegistration> {
     let body: Value = serde_json::from_slice(&reply.body)
@@ -327,6 +368,11 @@ fn read_registration(
         auth_method,
         redirect_uris: purpose.redirect_uris(),
         grant_types: vec![purpose.grant_type()],
+        // What was asked for and not given would not be given the next time either.
+        scope: match (scope, text("scope").map(Scope::new)) {
+            (Some(asked), Some(said)) => Some(asked.union(&said)),
+            (asked, said) => said.or_else(|| asked.cloned()),
+        },
         ..ClientRegistration::new(
             Issuer::new(&metadata.issuer),
             client_id,
@@ -368,6 +414,69 @@ mod tests {
         redirect_uri: "http://127.0.0.1:5000/callback",
     };
 
+    const ANY: (Purpose<'_>, Option<&Scope>) = (REDIRECT, None);
+
+    fn answer(scope: Option<&str>) -> Reply {
+        let body = match scope {
+            Some(scope) => json!({"client_id": "c", "scope": scope}),
+            None => json!({"client_id": "c"}),
+        };
+        Reply {
+            status: http::StatusCode::CREATED,
+            headers: http::HeaderMap::new(),
+            body: body.to_string().into(),
+        }
+    }
+
+    #[test]
+    fn a_client_is_registered_anew_for_more_than_it_was_registered_for() {
+        let server = metadata(&json!({"registration_endpoint": "https://as.example/reg"}));
+        // What was asked for at the first registration, what the server said, what is wanted now, and for what a new client
+        // is registered, if one is.
+        let rows = [
+            (Some("read"), Some("read"), Some("read"), None),
+            (
+                Some("read"),
+                Some("read"),
+                Some("write"),
+                Some("read write"),
+            ),
+            (None, Some("read"), Some("read write"), Some("read write")),
+            (Some("read"), None, Some("write"), Some("read write")),
+            (Some("read write"), Some("read"), Some("write"), None),
+            (Some("read"), Some("read"), None, None),
+            (None, None, Some("write"), None),
+        ];
+        for row in rows {
+            let (asked, said, wanted, registered) = row;
+            let (asked, wanted) = (asked.map(Scope::new), wanted.map(Scope::new));
+            let known = read_registration(&server, (REDIRECT, asked.as_ref()), &answer(said));
+            let known = KnownClients {
+                given: None,
+                registered: vec![known.unwrap()],
+            };
+            let given = GivenClient::default();
+            let planned = plan(&server, &given, known, (REDIRECT, wanted.as_ref())).unwrap();
+            match planned {
+                Plan::Ready(_) => assert_eq!(registered, None, "{row:?}"),
+                Plan::Dynamic { scope, .. } => {
+                    assert_eq!(scope, registered.map(Scope::new), "{row:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_registration_names_the_scopes_that_are_wanted() {
+        let server = metadata(&json!({}));
+        let body = |scope: Option<&Scope>| -> Value {
+            let request = registration_request(&server, REDIRECT, scope);
+            serde_json::from_slice(&request.body).unwrap()
+        };
+        assert_eq!(body(Some(&Scope::new("read write")))["scope"], "read write");
+        assert!(!body(None).as_object().unwrap().contains_key("scope"));
+    }
+
     #[test]
     fn given_then_document_then_known_then_dynamic_then_nothing() {
         let server = metadata(&json!({
@@ -381,28 +490,23 @@ mod tests {
         };
         let id = |plan: Plan| match plan {
             Plan::Ready(registration) => registration.client_id.to_string(),
-            Plan::Dynamic(endpoint) => endpoint.as_str().to_owned(),
+            Plan::Dynamic { endpoint, .. } => endpoint.as_str().to_owned(),
         };
         assert_eq!(
-            id(plan(&server, &given, KnownClients::default(), REDIRECT).unwrap()),
+            id(plan(&server, &given, KnownClients::default(), ANY).unwrap()),
             "mine"
         );
         given.client_id = None;
         assert_eq!(
-            id(plan(&server, &given, KnownClients::default(), REDIRECT).unwrap()),
+            id(plan(&server, &given, KnownClients::default(), ANY).unwrap()),
             "https://me.example/client.json"
         );
         given.metadata_url = None;
         assert_eq!(
-            id(plan(&server, &given, KnownClients::default(), REDIRECT).unwrap()),
+            id(plan(&server, &given, KnownClients::default(), ANY).unwrap()),
             "https://as.example/reg"
         );
-        let nothing = plan(
-            &metadata(&json!({})),
-            &given,
-            KnownClients::default(),
-            REDIRECT,
-        );
+        let nothing = plan(&metadata(&json!({})), &given, KnownClients::default(), ANY);
         assert!(matches!(nothing, Err(RegistrationError::Impossible { .. })));
     }
 
@@ -426,9 +530,9 @@ mod tests {
                 given: known,
                 registered: vec![],
             };
-            match plan(&server, given, known, REDIRECT).unwrap() {
+            match plan(&server, given, known, ANY).unwrap() {
                 Plan::Ready(client) => client,
-                Plan::Dynamic(_) => panic!("it is given"),
+                Plan::Dynamic { .. } => panic!("it is given"),
             }
         };
         let mut first = ready(&given, None);
@@ -459,17 +563,17 @@ mod tests {
                 .as_slice()
                 .into(),
         };
-        let known = read_registration(&server, REDIRECT, &reply).unwrap();
+        let known = read_registration(&server, ANY, &reply).unwrap();
         assert_eq!(known.auth_method, ClientAuthMethod::Post);
         let given = GivenClient::default();
-        let same = plan(&server, &given, registered(&known), REDIRECT).unwrap();
+        let same = plan(&server, &given, registered(&known), ANY).unwrap();
         assert!(matches!(same, Plan::Ready(_)));
         let elsewhere = Purpose::Code {
             redirect_uri: "http://127.0.0.1:6000/callback",
         };
         for other in [elsewhere, Purpose::Device] {
-            let planned = plan(&server, &given, registered(&known), other).unwrap();
-            assert!(matches!(planned, Plan::Dynamic(_)));
+            let planned = plan(&server, &given, registered(&known), (other, None)).unwrap();
+            assert!(matches!(planned, Plan::Dynamic { .. }));
         }
     }
 
@@ -482,7 +586,7 @@ mod tests {
                 headers: http::HeaderMap::new(),
                 body: json!({"client_id": id}).to_string().into(),
             };
-            let read = read_registration(&server, REDIRECT, &reply);
+            let read = read_registration(&server, ANY, &reply);
             assert_eq!(read.is_some(), good, "{id:?}");
         }
     }
@@ -498,7 +602,7 @@ mod tests {
                 headers: http::HeaderMap::new(),
                 body: body.to_string().into(),
             };
-            let read = read_registration(&server, REDIRECT, &reply).unwrap();
+            let read = read_registration(&server, ANY, &reply).unwrap();
             read.secrets[0].expires_at
         };
         assert_eq!(ends(60), Timestamp::from_second(60).ok());

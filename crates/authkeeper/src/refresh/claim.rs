@@ -237,16 +237,16 @@ async fn look_into(
         journal.state(&tools.sealer)
     });
     let rules = tools.recovery(whose.provider.as_deref(), grant).await;
+    // A token that the resource refuses is not worth sparing.
+    let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
+    let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
     // Of an identity provider's token the authorization server knows nothing.
     let elsewhere = grant.means.identity_provider().is_some();
     let became = if state == JournalState::Reply || !spends(grant) || elsewhere {
         Became::Unclear
     } else {
-        evidence::of(tools, whose, grant, claim, rules).await
+        evidence::of(tools, whose, grant, claim, rules, access_left).await
     };
-    // A token that the resource refuses is not worth sparing.
-    let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
-    let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
     let seen = decide::investigate(
         claim,
         owner_state(tools, claim),

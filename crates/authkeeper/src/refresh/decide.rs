@@ -529,7 +529,7 @@ pub fn is_given_up(claim: &Claim, told: Option<Timestamp>, now: Moment) -> bool 
         return false;
     };
     let waited: Duration = (2..=claim.number.min(1_000))
-        .map(|number| further_resend(kind, number))
+        .map(|number| further_resend(kind, number, Duration::ZERO))
         .sum();
     let gone = |told: Timestamp| now.wall.duration_since(told).unsigned_abs();
     waited >= PATIENCE && told.is_none_or(|told| gone(told) >= PATIENCE)
@@ -550,7 +550,7 @@ pub fn asked_again_in(
 }
 
 /// How long after an answer was lost the same refresh token may be sent again. The first resend follows the provider's
-/// rule; each further one doubles its distance.
+/// rule; further ones keep a growing distance.
 fn resend_wait(
     rules: RecoveryRules,
     kind: UnknownKind,
@@ -561,36 +561,42 @@ fn resend_wait(
     if number <= 1 {
         return base;
     }
-    base.max(further_resend(kind, number))
+    base.max(further_resend(kind, number, access_left))
 }
 
 /// How long after an answer was lost again the provider is left alone, however it is asked.
-pub fn between_resends(claim: &Claim) -> Option<Duration> {
+pub fn between_resends(claim: &Claim, access_left: Duration) -> Option<Duration> {
     match claim.phase {
         ClaimPhase::Unknown { kind, .. } if claim.number > 1 => {
-            Some(further_resend(kind, claim.number))
+            Some(further_resend(kind, claim.number, access_left))
         }
         _ => None,
     }
 }
 
-fn further_resend(kind: UnknownKind, number: u32) -> Duration {
-    let (step, most) = further_resends(kind);
-    step.saturating_mul(1 << number.min(12)).min(most)
-}
-
-/// A server that answers with an error, or hangs up, most likely did not act and may be well again at any moment: it is
-/// asked soon, for as long as it is ill nobody has a token. After silence more may be lost by asking than by waiting.
-fn further_resends(kind: UnknownKind) -> (Duration, Duration) {
-    match kind {
+/// A server that answers with an error, or hangs up, most likely did not act and may be well again at any moment. The
+/// distance doubles while a token lives; once it has ended, calls wait for the server to be well again, and it doubles with
+/// every fourth resend, so that it stays at about a third of the time that it has lasted. After silence more may be lost by
+/// asking than by waiting.
+fn further_resend(kind: UnknownKind, number: u32, access_left: Duration) -> Duration {
+    let (doublings, step, most) = match kind {
+        UnknownKind::Silence | UnknownKind::Crash => {
+            (number, Duration::from_secs(15), Duration::from_hours(1))
+        }
         UnknownKind::Reset
         | UnknownKind::ServerError
         | UnknownKind::Unreadable
-        | UnknownKind::GatewayTimeout => (Duration::from_millis(1500), Duration::from_mins(5)),
-        UnknownKind::Silence | UnknownKind::Crash => {
-            (Duration::from_secs(15), Duration::from_hours(1))
+        | UnknownKind::GatewayTimeout => {
+            let wanted = access_left.is_zero();
+            let doublings = if wanted { 1 + number / 4 } else { number };
+            (
+                doublings,
+                Duration::from_millis(1500),
+                Duration::from_mins(5),
+            )
         }
-    }
+    };
+    step.saturating_mul(1 << doublings.min(12)).min(most)
 }
 
 fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Duration) -> Duration {

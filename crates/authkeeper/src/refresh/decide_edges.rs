@@ -178,15 +178,16 @@ fn of_five_early_ends_the_middle_one_is_believed() {
 fn only_between_resends_is_a_provider_left_alone() {
     let mut lost = unknown(UnknownKind::Reset);
     assert_eq!(
-        between_resends(&lost),
+        between_resends(&lost, secs(60)),
         None,
         "the first resend has its rule"
     );
     lost.number = 2;
-    assert_eq!(between_resends(&lost), Some(secs(6)));
+    assert_eq!(between_resends(&lost, secs(60)), Some(secs(6)));
     lost.number = 3;
-    assert_eq!(between_resends(&lost), Some(secs(12)));
+    assert_eq!(between_resends(&lost, secs(60)), Some(secs(12)));
+    assert_eq!(between_resends(&lost, secs(0)), Some(secs(3)));
     let mut spending = claim(ClaimPhase::Spending);
     spending.number = 2;
-    assert_eq!(between_resends(&spending), None);
+    assert_eq!(between_resends(&spending, secs(60)), None);
 }

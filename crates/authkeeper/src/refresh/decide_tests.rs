@@ -355,12 +355,18 @@ fn an_unknown_provider_is_asked_by_how_the_answer_was_lost() {
 #[test]
 fn further_resends_keep_their_distance() {
     let mut reset = unknown(UnknownKind::Reset);
-    let after = |claim: &Claim, seconds| resend(claim, ReplayRule::Unknown, 0, seconds);
+    let after = |claim: &Claim, left, at| resend(claim, ReplayRule::Unknown, left, at);
     reset.number = 2;
-    assert_eq!(after(&reset, 2), Investigation::ResendAfter(secs(4)));
+    assert_eq!(after(&reset, 60, 2), Investigation::ResendAfter(secs(4)));
+    assert_eq!(after(&reset, 0, 2), Investigation::ResendAfter(secs(1)));
     reset.number = 40;
-    assert_eq!(after(&reset, 299), Investigation::ResendAfter(secs(1)));
-    assert_eq!(after(&reset, 300), Investigation::Resend);
+    for left in [0, 60] {
+        assert_eq!(
+            after(&reset, left, 299),
+            Investigation::ResendAfter(secs(1))
+        );
+        assert_eq!(after(&reset, left, 300), Investigation::Resend);
+    }
 }
 
 #[test]
@@ -506,7 +512,7 @@ fn a_day_of_resends_is_given_up_and_a_leap_of_the_clock_is_not() {
         number,
         ..unknown(kind)
     };
-    for (kind, day) in [(UnknownKind::Silence, 31), (UnknownKind::ServerError, 295)] {
+    for (kind, day) in [(UnknownKind::Silence, 31), (UnknownKind::ServerError, 310)] {
         let given_up = |number, told: Option<u64>| {
             let told = told.map(|seconds| at(seconds).wall);
             is_given_up(&numbered(kind, number), told, at(100_000))
@@ -611,16 +617,34 @@ fn a_server_that_answers_with_errors_is_asked_again_soon_and_less_and_less_often
         replay: ReplayRule::Unknown,
         ..STRICT
     };
-    let wait = |kind, number| resend_wait(rules, kind, number, Duration::ZERO).as_secs();
-    let errors: Vec<_> = (1..9)
-        .map(|number| wait(UnknownKind::ServerError, number))
-        .collect();
-    assert_eq!(errors, [3, 6, 12, 24, 48, 96, 192, 300]);
+    let wait = |kind, left, number| resend_wait(rules, kind, number, secs(left)).as_secs();
+    let errors = |left| -> Vec<_> {
+        let waits = (1..9).map(|number| wait(UnknownKind::ServerError, left, number));
+        waits.collect()
+    };
+    assert_eq!(errors(60), [3, 6, 12, 24, 48, 96, 192, 300]);
+    assert_eq!(errors(0), [3, 3, 3, 6, 6, 6, 6, 12], "nobody has a token");
     let silence: Vec<_> = (1..5)
-        .map(|number| wait(UnknownKind::Silence, number))
+        .map(|number| wait(UnknownKind::Silence, 0, number))
         .collect();
     assert_eq!(silence, [3, 60, 120, 240]);
-    assert_eq!(wait(UnknownKind::Silence, 40), 3_600);
+    assert_eq!(wait(UnknownKind::Silence, 0, 40), 3_600);
+}
+
+/// However long it lasts: whoever has no token waits for a part of that at most once the server is well again.
+#[test]
+fn what_is_lost_without_a_token_is_asked_for_within_a_part_of_the_time_it_lasts() {
+    let rules = RecoveryRules {
+        replay: ReplayRule::Unknown,
+        ..STRICT
+    };
+    let mut lasted = Duration::ZERO;
+    for number in 1..40 {
+        let wait = resend_wait(rules, UnknownKind::Reset, number, Duration::ZERO);
+        let bound = (lasted * 2 / 3).max(secs(3)).min(Duration::from_mins(5));
+        assert!(wait <= bound, "{number}: {wait:?} after {lasted:?}");
+        lasted += wait;
+    }
 }
 
 #[test]

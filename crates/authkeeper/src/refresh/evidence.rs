@@ -63,7 +63,7 @@ impl Became {
 
 /// Whether asking can tell anything by now. Where a replay hurts nothing it is the better question; and a request that
 /// may still be on its way can be acted on after the answer.
-fn may_ask(claim: &Claim, rules: RecoveryRules, now: Moment) -> bool {
+fn may_ask(claim: &Claim, rules: RecoveryRules, access_left: Duration, now: Moment) -> bool {
     let ClaimPhase::Unknown { kind, since } = claim.phase else {
         return false;
     };
@@ -80,7 +80,7 @@ fn may_ask(claim: &Claim, rules: RecoveryRules, now: Moment) -> bool {
         ReplayRule::Strict => settled.max(rules.quiet_period),
         _ => settled,
     };
-    let again = decide::between_resends(claim).unwrap_or_default();
+    let again = decide::between_resends(claim, access_left).unwrap_or_default();
     let hurts = matches!(rules.replay, ReplayRule::Strict | ReplayRule::Unknown);
     hurts && now.surely_since(since) >= settled.max(again)
 }
@@ -125,11 +125,12 @@ pub(super) async fn of(
     grant: &Grant,
     claim: &Claim,
     rules: RecoveryRules,
+    access_left: Duration,
 ) -> Became {
     if let Some(known) = tools.findings.of(&claim.attempt) {
         return known;
     }
-    if !may_ask(claim, rules, tools.seams.clock.now()) {
+    if !may_ask(claim, rules, access_left, tools.seams.clock.now()) {
         return Became::Unclear;
     }
     let access = old_access_lives(tools, whose, grant).await;
@@ -291,7 +292,7 @@ mod tests {
                 since: at(0),
                 phase: ClaimPhase::Unknown { kind, since: at(0) },
             };
-            may_ask(&claim, rules(replay), at(after))
+            may_ask(&claim, rules(replay), Duration::from_mins(1), at(after))
         };
         for (kind, settled) in [
             (UnknownKind::Reset, 3),

@@ -67,15 +67,25 @@ impl End {
 
 impl End {
     /// What a caller hears who asks while this end still stands: the same, at once, and when to ask again.
-    fn asked_too_soon(self, left: Duration) -> Self {
+    fn asked_too_soon(self, Rest { gone, left }: Rest) -> Self {
         match self {
             Self::Later { why, .. } => Self::Later {
                 why,
                 retry_after: Some(left),
             },
+            Self::Uncertain { kind, resend_in } => Self::Uncertain {
+                kind,
+                resend_in: resend_in.saturating_sub(gone).max(left),
+            },
             end => end,
         }
     }
+}
+
+/// How much of a rest is over, and how much is left.
+struct Rest {
+    gone: Duration,
+    left: Duration,
 }
 
 /// The flights of this process.
@@ -133,8 +143,8 @@ impl Flights {
         let now = self.tools.seams.clock.now();
         self.lanes()
             .get(grant)
-            .and_then(|lane| lane.rest_left(now))
-            .map(|(left, _)| left)
+            .and_then(|lane| lane.resting(now))
+            .map(|(rest, _)| rest.left)
     }
 
     /// Waits until nothing is in the air, or for as long as `patience`.
@@ -167,8 +177,8 @@ impl Flights {
         {
             return Ok(running.clone());
         }
-        if let Some((left, end)) = lane.rest_left(now) {
-            return Err(end.asked_too_soon(left));
+        if let Some((rest, end)) = lane.resting(now) {
+            return Err(end.asked_too_soon(rest));
         }
         if !goal.recovers
             && let Err((left, failures)) = self.breakers.admit(&goal.issuer, now)
@@ -256,10 +266,11 @@ impl Flights {
 }
 
 impl Lane {
-    fn rest_left(&self, now: Moment) -> Option<(Duration, End)> {
+    fn resting(&self, now: Moment) -> Option<(Rest, End)> {
         let (since, rest, end) = self.resting.as_ref()?;
-        let left = rest.saturating_sub(now.since(*since));
-        (!left.is_zero()).then(|| (left, end.clone()))
+        let gone = now.since(*since);
+        let left = rest.saturating_sub(gone);
+        (!left.is_zero()).then(|| (Rest { gone, left }, end.clone()))
     }
 }
 

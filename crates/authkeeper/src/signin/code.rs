@@ -45,16 +45,16 @@ impl Runtime {
         let wanted = Wanted::of_a_person(&request, &found);
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
-        let mut started = self.start_code((&request, &asked), &found, with).await?;
+        let whatfor = (&found, &wanted);
+        let mut started = self.start_code((&request, &asked), whatfor, with).await?;
         let with = started.with.clone();
-        let extra = extra(&request, &with);
         spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
         let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
             client_id: &started.client.client_id.clone(),
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
-            extra: &extra,
+            extra: &extra(&request, &with),
             scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
         };
         let url = if found
@@ -149,7 +149,7 @@ impl Runtime {
     async fn start_code(
         &self,
         (request, asked): (&ConnectRequest, &serde_json::Value),
-        found: &Discovered,
+        (found, wanted): (&Discovered, &Wanted),
         with: With,
     ) -> Result<Started, ConnectError> {
         let recalled = self
@@ -161,7 +161,9 @@ impl Runtime {
         let purpose = Purpose::Code {
             redirect_uri: &redirect_uri,
         };
-        let client = self.client(request, found, purpose).await?;
+        let client = self
+            .client(request, found, (purpose, wanted.scope.as_ref()))
+            .await?;
         let metadata = &found.provider.metadata;
         let same = |kept: &Headless| {
             kept.client_id == client.client_id && kept.redirect_uri == redirect_uri

@@ -38,7 +38,9 @@ impl Runtime {
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
         let recalled = self.recall(&request, &asked).await?;
-        let mut client = self.client(&request, &found, Purpose::Device).await?;
+        let mut client = self
+            .client(&request, &found, (Purpose::Device, wanted.scope.as_ref()))
+            .await?;
         // A code belongs to the client that asked for it.
         let recalled = recalled.filter(|memory| memory.client_id == client.client_id);
         let recalled = recalled.and_then(Memory::device);

@@ -231,6 +231,6 @@ impl Runtime {
             let issuer = found.provider.issuer.as_str().to_owned();
             return Err(RegistrationError::Impossible { issuer }.into());
         }
-        self.client(request, found, Purpose::Device).await
+        self.client(request, found, (Purpose::Device, None)).await
     }
 }

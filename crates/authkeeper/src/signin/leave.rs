@@ -1,12 +1,13 @@
-//! Disconnecting.
+//! Disconnecting, and leaving an authorization server for another.
 
 use super::ConnectError;
 use crate::{
     http::Reach,
-    model::{ConnectionName, Grant, GrantId},
+    model::{Connection, ConnectionName, Grant, GrantId, GrantLifecycle},
     oauth::revoke::{self, Revocation},
     refresh::{spill::Journal, unrevoked},
     runtime::Runtime,
+    store::{SignedIn, StoreError},
 };
 
 impl Runtime {
@@ -45,38 +46,9 @@ impl Runtime {
         if let (None, Some(id)) = (&grant, &connection.grant) {
             return Ok(Revocation::Shared(self.connections_on(id).await?));
         }
-        let provider = self
-            .tools
-            .store
-            .provider(&connection.issuer, &connection.client_id)
-            .await?;
-        let client = self
-            .tools
-            .store
-            .registration(&connection.issuer, &connection.client_id)
-            .await?;
-        let revocation = match (grant, provider, client) {
-            (Some(grant), Some(provider), Some(client)) => {
-                let reach = Reach::of(connection.internal);
-                let named = (&connection.issuer, connection.provider.as_deref());
-                let audience = self.tools.audience(grant.means.audience.as_deref(), named);
-                let client = self.tools.our_client(&provider.metadata, &client);
-                let client = client.for_audience(audience.as_deref());
-                let transport = &*self.tools.transport;
-                let mut unrevoked = None;
-                for (journal, left) in self.left_in_journals(&grant) {
-                    let done = revoke::revoke(transport, reach, &provider, client, &left).await;
-                    tracing::info!(connection = %name, ?done, "revoking what a dead process had been given");
-                    if matches!(done, Revocation::Failed(_)) {
-                        unrevoked = Some(done);
-                    } else {
-                        journal.remove();
-                    }
-                }
-                let done = revoke::revoke(transport, reach, &provider, client, &grant).await;
-                unrevoked.unwrap_or(done)
-            }
-            _ => Revocation::NotOffered,
+        let revocation = match grant {
+            Some(grant) => self.revoke(&connection, &grant).await?,
+            None => Revocation::NotOffered,
         };
         // What could not be revoked is kept, unusable, so that revoking it can be tried again.
         if let Some(grant) = &connection.grant {
@@ -86,5 +58,72 @@ impl Runtime {
             self.tools.store.forget(name).await?;
         }
         Ok(revocation)
+    }
+
+    /// Revokes what a grant holds, and what dead processes had been given of it, where the connection had it from.
+    async fn revoke(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+    ) -> Result<Revocation, StoreError> {
+        let (store, issuer, id) = (&self.tools.store, &connection.issuer, &connection.client_id);
+        let (Some(provider), Some(client)) = (
+            store.provider(issuer, id).await?,
+            store.registration(issuer, id).await?,
+        ) else {
+            return Ok(Revocation::NotOffered);
+        };
+        let reach = Reach::of(connection.internal);
+        let named = (issuer, connection.provider.as_deref());
+        let audience = self.tools.audience(grant.means.audience.as_deref(), named);
+        let client = self.tools.our_client(&provider.metadata, &client);
+        let client = client.for_audience(audience.as_deref());
+        let transport = &*self.tools.transport;
+        let mut unrevoked = None;
+        for (journal, left) in self.left_in_journals(grant) {
+            let done = revoke::revoke(transport, reach, &provider, client, &left).await;
+            tracing::info!(connection = %connection.name, ?done, "revoking what a dead process had been given");
+            if matches!(done, Revocation::Failed(_)) {
+                unrevoked = Some(done);
+            } else {
+                journal.remove();
+            }
+        }
+        let done = revoke::revoke(transport, reach, &provider, client, grant).await;
+        Ok(unrevoked.unwrap_or(done))
+    }
+
+    /// What a sign-in leaves behind at another authorization server. Of what was imported and is not the only copy, nothing:
+    /// somebody else uses it.
+    pub(super) async fn left_at_another(
+        &self,
+        before: Option<&Connection>,
+        signed_in: &SignedIn,
+    ) -> Result<Option<(Connection, Grant)>, StoreError> {
+        let moved = before.filter(|before| before.issuer != signed_in.connection.issuer);
+        let Some((connection, id)) =
+            moved.and_then(|before| Some((before, before.grant.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let grant = self.tools.store.grant(id).await?.filter(|grant| {
+            let lifecycle = &grant.lifecycle;
+            !matches!(lifecycle, GrantLifecycle::Suspended { .. })
+        });
+        Ok(grant.map(|grant| (connection.clone(), grant)))
+    }
+
+    /// Revokes what was left, if its server can be asked. Nobody waits for that but a shutdown, and nothing depends on it:
+    /// nobody here will use it any more.
+    pub(super) fn revoke_left(&self, connection: Connection, left: Grant) {
+        let (runtime, aboard) = (self.clone(), self.flights.aboard());
+        self.tools.tasks.spawn(Box::pin(async move {
+            let done = runtime.revoke(&connection, &left).await;
+            tracing::info!(
+                connection = %connection.name, issuer = %left.issuer, ?done,
+                "revoked what was left at the authorization server before"
+            );
+            drop(aboard);
+        }));
     }
 }

@@ -40,11 +40,13 @@ impl Runtime {
     pub(super) async fn connect_own(&self, request: ConnectRequest) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
         let endpoint = discovery::token_endpoint(&found.provider.metadata)?;
-        let client = self.own_client(&request, &found).await?;
+        let wanted = Wanted::of_ours(&request, &found);
+        let client = self.own_client(&request, (&found, &wanted)).await?;
         let runtime = self.clone();
         // An identity provider may take the token that it was shown and answer with another.
         self.land(Box::pin(async move {
-            runtime.issue_own(request, found, (endpoint, client)).await
+            let with = (endpoint, client, wanted);
+            runtime.issue_own(request, found, with).await
         }))
         .await
     }
@@ -52,7 +54,7 @@ impl Runtime {
     async fn own_client(
         &self,
         request: &ConnectRequest,
-        found: &Discovered,
+        (found, wanted): (&Discovered, &Wanted),
     ) -> Result<ClientRegistration, ConnectError> {
         let mut request = request.clone();
         let given = &mut request.client;
@@ -62,7 +64,9 @@ impl Runtime {
             given.client_id = Some(ClientId::new(""));
         }
         let meant = given.auth_method == Some(ClientAuthMethod::None);
-        let client = self.client(&request, found, Purpose::Own).await?;
+        let client = self
+            .client(&request, found, (Purpose::Own, wanted.scope.as_ref()))
+            .await?;
         // RFC 6749 §4.4 is for clients that prove themselves; one that does not is a mistake unless it was asked for.
         let proves_itself = client.auth_method != ClientAuthMethod::None;
         if !proves_itself && !meant && matches!(request.way, Way::ClientCredentials) {
@@ -76,9 +80,8 @@ impl Runtime {
         self,
         request: ConnectRequest,
         found: Discovered,
-        (endpoint, mut client): (HttpUrl, ClientRegistration),
+        (endpoint, mut client, wanted): (HttpUrl, ClientRegistration, Wanted),
     ) -> Result<Grant, ConnectError> {
-        let wanted = Wanted::of_ours(&request, &found);
         let with = self.with(&request, &found)?;
         let basis = self.basis(&request, &found, &wanted).await?;
         let answer = self

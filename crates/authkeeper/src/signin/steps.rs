@@ -61,16 +61,16 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
         found: &Discovered,
-        purpose: Purpose<'_>,
+        (purpose, wanted): (Purpose<'_>, Option<&Scope>),
     ) -> Result<ClientRegistration, ConnectError> {
         let metadata = &found.provider.metadata;
         let known = self.known_clients(request, &found.provider.issuer).await?;
-        let client = match register::plan(metadata, &request.client, known, purpose)? {
+        let client = match register::plan(metadata, &request.client, known, (purpose, wanted))? {
             Plan::Ready(client) => client,
-            Plan::Dynamic(endpoint) => {
-                let transport = &*self.tools.transport;
-                let registered =
-                    register::register(transport, found.reach, &endpoint, metadata, purpose).await;
+            Plan::Dynamic { endpoint, scope } => {
+                let (transport, at) = (&*self.tools.transport, (&endpoint, found.reach));
+                let whatfor = (purpose, scope.as_ref());
+                let registered = register::register(transport, at, metadata, whatfor).await;
                 registered.map_err(|error| not_registered(error, request, found))?
             }
         };
@@ -298,6 +298,7 @@ impl Runtime {
         let store = &self.tools.store;
         let before = store.connection(&signed_in.connection.name).await?;
         let new = signed_in.new_grant.clone();
+        let left = self.left_at_another(before.as_ref(), &signed_in).await?;
         let grant = store.adopt_sign_in(signed_in).await?;
         let replaced = before.and_then(|connection| connection.grant);
         // One that was joined goes on from what is kept of it.
@@ -308,6 +309,9 @@ impl Runtime {
         if let Some(replaced) = replaced.filter(|id| *id != grant.id)
             && self.connections_on(&replaced).await?.is_empty()
         {
+            if let Some((connection, left)) = left {
+                self.revoke_left(connection, left);
+            }
             self.tools.shelf.clear(&replaced);
         }
         Ok(grant)

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use authkeeper::{
     catalogue::{self, Entry},
     inspect::{Inspection, SecretFacts},
-    model::{ConnectionState, GrantType, Scope, SuspendReason},
+    model::{ConnectionState, GrantType, ReauthorizeReason, Scope, SuspendReason},
 };
 use jiff::Timestamp;
 
@@ -100,10 +100,15 @@ pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
 fn state(facts: &Facts) -> Vec<Finding> {
     let name = &facts.name;
     let again = to_begin_again(name, facts.grant_type);
+    let told = |reason: ReauthorizeReason| {
+        let mut told = facts.troubles.iter();
+        told.find(|(why, _, _)| why == reason.as_str())
+    };
     let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
     let found = match &facts.state {
         ConnectionState::ReauthorizationRequired { reason, since } => {
-            error(format!("{} (since {since})", reason.sentence()), again)
+            let mend = told(*reason).map_or(again, |(_, _, action)| action.clone());
+            error(format!("{} (since {since})", reason.sentence()), mend)
         }
         ConnectionState::Suspended { reason, since } => {
             let mend = match reason {

@@ -31,6 +31,7 @@ impl Upstream for Keeper {
             held.says(WaitsFor {
                 what: "Open http://127.0.0.1:1/a.".into(),
                 limit: Duration::from_mins(30),
+                for_a_person: true,
             });
             self.waiting.notify_one();
             self.came.notified().await;

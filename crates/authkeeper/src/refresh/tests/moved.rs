@@ -47,9 +47,12 @@ async fn a_401_where_another_issuer_is_named_asks_for_a_sign_in_there() {
         matches!(state, ConnectionState::ReauthorizationRequired { reason: why, .. } if why == reason),
         "{state:?}"
     );
-    assert!(
-        ask(&bench.process()).await.is_err(),
-        "the old token is handed out no more"
+    let later = ask(&bench.process()).await.unwrap_err();
+    let later = later.record().unwrap();
+    assert_eq!(
+        (&later.detail, &later.action),
+        (&record.detail, &record.action),
+        "the old token is handed out no more, and it is said where it moved"
     );
     let told = runtime.troubles().await.unwrap();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -173,4 +176,70 @@ async fn an_old_server_that_is_gone_is_told_from_one_that_is_down() {
         matches!(error, TokenError::ReauthorizationRequired { .. }),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_a_person_gave_is_told_to_be_registered_there() {
+    let (bench, runtime) = with(|new| {
+        discovered(new);
+        new.client.as_mut().unwrap().1.source = RegistrationSource::Given;
+    })
+    .await;
+    names(&bench, r#""https://new.example""#);
+    let wanted = "register a client at https://new.example, then authkeeper connect c https://mcp.example/mcp --client-id ID";
+    for error in [refused(&runtime).await, ask(&runtime).await.unwrap_err()] {
+        assert_eq!(error.record().unwrap().action, wanted);
+    }
+}
+
+/// The same name signed in at another issuer, as another client.
+fn signed_in_at_another(bench: &Bench) -> SignedIn {
+    let mut new = signed_in("refresh-of-the-new", bench.clock.now(), secs(3600));
+    let (issuer, id) = (
+        Issuer::new("https://new.example"),
+        ClientId::new("newcomer"),
+    );
+    new.client.as_mut().unwrap().0.issuer = issuer.clone();
+    let client = &mut new.client.as_mut().unwrap().1;
+    (client.issuer, client.client_id) = (issuer.clone(), id.clone());
+    (new.connection.issuer, new.connection.client_id) = (issuer, id);
+    new
+}
+
+#[tokio::test]
+async fn what_is_left_at_the_server_before_is_revoked_there() {
+    let (bench, runtime) = Bench::new().await;
+    let before = grant(&runtime).await;
+    let refresh = refresh_of(&before).unwrap();
+    let same = signed_in("refresh-again", bench.clock.now(), secs(3600));
+    runtime.adopt_signed_in(same).await.unwrap();
+    assert!(runtime.drain(secs(10)).await);
+    assert!(bench.server.revoked().is_empty(), "it did not move");
+    let kept = refresh_of(&grant(&runtime).await).unwrap();
+    assert_ne!(kept, refresh);
+    runtime
+        .adopt_signed_in(signed_in_at_another(&bench))
+        .await
+        .unwrap();
+    assert!(runtime.drain(secs(10)).await);
+    assert_eq!(bench.server.revoked(), [kept, "access-0".to_owned()]);
+    assert_eq!(
+        refresh_of(&grant(&runtime).await).unwrap(),
+        "refresh-of-the-new"
+    );
+}
+
+#[tokio::test]
+async fn what_others_use_is_not_revoked_by_who_leaves() {
+    let (bench, runtime) = Bench::new().await;
+    let refresh = refresh_of(&grant(&runtime).await).unwrap();
+    let mut other = signed_in(&refresh, bench.clock.now(), secs(3600));
+    other.connection.name = ConnectionName::parse("other").unwrap();
+    runtime.adopt_signed_in(other).await.unwrap();
+    runtime
+        .adopt_signed_in(signed_in_at_another(&bench))
+        .await
+        .unwrap();
+    assert!(runtime.drain(secs(10)).await);
+    assert!(bench.server.revoked().is_empty());
 }

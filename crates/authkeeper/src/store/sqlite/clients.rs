@@ -71,7 +71,7 @@ impl SealedClient {
                 client.client_id.as_str(),
                 self.private_key,
                 client.auth_method.as_str(),
-                serde_json::json!(client.redirect_uris).to_string(),
+                rows::Registered::of(client).to_json(),
                 client.source.as_str(),
                 client.key_id,
                 grant_types.collect::<Vec<_>>().join(" "),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, Row, types::Type};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
@@ -70,6 +71,38 @@ pub(super) fn connection(row: &Row<'_>) -> rusqlite::Result<Connection> {
     })
 }
 
+/// What a client was registered with: its redirect URIs alone, or an object where more is known. There is no column for
+/// more, since the schema has to fit the file's first page.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Registered {
+    redirect_uris: Vec<String>,
+    scope: Option<String>,
+}
+
+impl Registered {
+    pub(super) fn of(client: &ClientRegistration) -> Self {
+        Self {
+            redirect_uris: client.redirect_uris.clone(),
+            scope: client.scope.as_ref().map(|scope| scope.as_str().to_owned()),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        match &self.scope {
+            Some(_) => serde_json::json!(self).to_string(),
+            None => serde_json::json!(self.redirect_uris).to_string(),
+        }
+    }
+
+    fn read(json: &str) -> Option<Self> {
+        let alone = serde_json::from_str(json).map(|redirect_uris| Self {
+            redirect_uris,
+            scope: None,
+        });
+        alone.or_else(|_more| serde_json::from_str(json)).ok()
+    }
+}
+
 /// A client with its secrets, which have a table of their own.
 pub(super) fn registration(
     sql: &Sqlite,
@@ -82,14 +115,16 @@ pub(super) fn registration(
     let private_key = sealed.map(|sealed| {
         open(sealer, private_key_belongs(&record), &sealed).ok_or_else(|| impossible("private_key"))
     });
-    let uris: String = row.get("redirect_uris")?;
+    let registered: String = row.get("redirect_uris")?;
+    let registered = Registered::read(&registered).ok_or_else(|| impossible("redirect_uris"))?;
     let (method, source): (String, String) = (row.get("auth_method")?, row.get("source")?);
     Ok(ClientRegistration {
         secrets: client_secrets(sql, (&issuer, &client_id), sealer)?,
         private_key: private_key.transpose()?,
         key_id: row.get("key_id")?,
         auth_method: ClientAuthMethod::parse(&method).ok_or_else(|| impossible("auth_method"))?,
-        redirect_uris: serde_json::from_str(&uris).map_err(|_json| impossible("redirect_uris"))?,
+        redirect_uris: registered.redirect_uris,
+        scope: registered.scope.map(Scope::new),
         source: RegistrationSource::parse(&source).ok_or_else(|| impossible("source"))?,
         grant_types: grant_types(row)?,
         refused: optional_timestamp("refused", row)?,

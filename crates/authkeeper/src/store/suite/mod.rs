@@ -886,6 +886,8 @@ async fn secrets_of_a_client(store: &dyn Store) {
     client.secrets[1].expires_at = Some(now());
     client.private_key = Some("a key".to_owned().into());
     client.key_id = Some("k1".to_owned());
+    client.redirect_uris = vec!["http://127.0.0.1:5000/callback".to_owned()];
+    client.scope = Some(Scope::new("read write"));
     let (issuer, id) = (client.issuer.clone(), client.client_id.clone());
     store.adopt_sign_in(new).await.unwrap();
     let again = || async { store.registration(&issuer, &id).await.unwrap().unwrap() };
@@ -899,6 +901,8 @@ async fn secrets_of_a_client(store: &dyn Store) {
     assert_eq!(client.secrets[1].expires_at, Some(now()));
     assert_eq!(client.private_key.unwrap().expose(), "a key");
     assert_eq!(client.key_id.as_deref(), Some("k1"));
+    assert_eq!(client.redirect_uris, ["http://127.0.0.1:5000/callback"]);
+    assert_eq!(client.scope, Some(Scope::new("read write")));
     // A sign-in takes nothing away; a secret that is kept anew goes in front, and a refusal stays with its secret.
     store.adopt_sign_in(signed_in("c", "r2")).await.unwrap();
     let mut client = again().await;
