@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     control,
-    wire::{Form, Reply, Request},
+    wire::{Form, Reply, Request, Watch},
     world::{Fate, World},
 };
 
@@ -92,7 +92,7 @@ async fn handle(
     let request = read(request).await?;
     let controlled = control::serve(&mut world.lock(), &request);
     if let Some(reply) = controlled {
-        return Ok(response(reply));
+        return Ok(response(reply, &world));
     }
     let _counted = (request.path == "/token").then(|| InFlight::begin(&world));
     let fate = world.lock().arrive(&request);
@@ -103,10 +103,21 @@ async fn handle(
         Fate::Served { after } => served_later(world.clone(), request, after).await?,
     };
     wait(reply.delay).await;
+    if reply.kept {
+        until_let_go(&world).await;
+    }
     if reply.lost {
         return Err(Cut);
     }
-    Ok(response(reply))
+    Ok(response(reply, &world))
+}
+
+/// A reply waits for as long as the scenario keeps it.
+async fn until_let_go(world: &Shared) {
+    let since = world.lock().now();
+    while world.lock().keeps_call(since) {
+        wait(TICK).await;
+    }
 }
 
 /// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
@@ -141,11 +152,12 @@ async fn read(request: http::Request<Incoming>) -> Result<Request, Cut> {
     })
 }
 
-fn response(reply: Reply) -> Response<Streamed> {
+fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
     let first = (!reply.body.is_empty()).then_some((Duration::ZERO, reply.body));
     let body = Streamed {
         left: first.into_iter().chain(reply.later).collect(),
         waiting: None,
+        watch: reply.watch.map(|watch| (world.clone(), watch)),
     };
     let mut response = Response::new(body);
     if let Ok(status) = reply.status.try_into() {
@@ -181,6 +193,15 @@ impl Drop for InFlight {
 struct Streamed {
     left: VecDeque<(Duration, Bytes)>,
     waiting: Option<Pin<Box<Sleep>>>,
+    watch: Option<(Shared, Watch)>,
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if let Some((world, watch)) = self.watch.take() {
+            world.lock().body_ended(watch, self.left.is_empty());
+        }
+    }
 }
 
 impl Body for Streamed {

@@ -102,6 +102,19 @@ pub(crate) struct Reply {
     pub(crate) delay: Duration,
     /// The socket is cut instead of answering.
     pub(crate) lost: bool,
+    /// It waits for what a built-in scenario waits for.
+    pub(crate) kept: bool,
+    /// Somebody wants to know when its last byte is taken, or its reader gone.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Whose end is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// A stream on which the server speaks unasked, by its number.
+    Stream(usize),
+    /// A long answer.
+    Answer,
 }
 
 impl Reply {
@@ -113,6 +126,8 @@ impl Reply {
             later: Vec::new(),
             delay: Duration::ZERO,
             lost: false,
+            kept: false,
+            watch: None,
         }
     }
 
