@@ -82,7 +82,7 @@ ask("tools/list")
 if CONTEXT.get("listen"):
     wanted = ("subscriptions/listen", {"notifications": {"toolsListChanged": True}}) if STATELESS else ("", None, "GET")
     threading.Thread(target=ask, args=wanted, daemon=True).start()
-for call in CONTEXT["toolCalls"]:
+for call in CONTEXT.get("toolCalls", []):
     ask("tools/call", call)
 if CONTEXT.get("endSession"):
     ask("", None, "DELETE")
