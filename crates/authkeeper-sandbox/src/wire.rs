@@ -102,10 +102,17 @@ pub(crate) struct Reply {
     pub(crate) delay: Duration,
     /// The socket is cut instead of answering.
     pub(crate) lost: bool,
-    /// It waits for what a built-in scenario waits for.
-    pub(crate) kept: bool,
-    /// Somebody wants to know when its last byte is taken, or its reader gone.
-    pub(crate) watch: Option<Watch>,
+    /// What a built-in scenario has to do with it.
+    pub(crate) staged: Option<Box<Staged>>,
+}
+
+/// A reply of a built-in scenario.
+#[derive(Debug)]
+pub(crate) enum Staged {
+    /// An event stream that lasts for as long as the scenario wants, and ends with this.
+    Kept(Bytes),
+    /// The scenario wants to know when its last byte is taken, or its reader gone.
+    Watched(Watch),
 }
 
 /// Whose end is watched.
@@ -126,8 +133,7 @@ impl Reply {
             later: Vec::new(),
             delay: Duration::ZERO,
             lost: false,
-            kept: false,
-            watch: None,
+            staged: None,
         }
     }
 

@@ -24,7 +24,7 @@ const PLAIN: BuiltIn = BuiltIn {
     judge: carried_on,
 };
 
-pub(super) static ALL: [BuiltIn; 16] = [
+pub(super) static ALL: [BuiltIn; 17] = [
     BuiltIn {
         name: "expiry-between-initialize-and-first-call",
         does: "holds the first answer back until the access token has ended",
@@ -127,10 +127,22 @@ pub(super) static ALL: [BuiltIn; 16] = [
         name: "rotated-elsewhere",
         does: "starts the client, and then twice at once: whoever comes second meets a refresh token spent by the other",
         wants: "processes that share a store share one refresh: the second one reads its store again",
-        runs: Runs::ThenTwoAtOnce,
+        runs: Runs::ThenTwo,
         plan: || Plan {
             hold: Hold::Staggered,
             faults: &["slow-answer=300ms,at=refresh"],
+            ..Plan::default()
+        },
+        judge: remembered,
+        ..PLAIN
+    },
+    BuiltIn {
+        name: "two-processes-one-refresh",
+        does: "starts the client twice at once after the access token has ended; refreshing takes a second",
+        wants: "processes that share a store share one refresh",
+        runs: Runs::TwoAgain,
+        plan: || Plan {
+            faults: &["slow-answer=1s,at=refresh"],
             ..Plan::default()
         },
         judge: remembered,

@@ -92,7 +92,9 @@ pub enum Runs {
     /// Once more after the access token has ended.
     Again,
     /// Once, and then two at once.
-    ThenTwoAtOnce,
+    ThenTwo,
+    /// Once, and two at once after the access token has ended.
+    TwoAgain,
 }
 
 impl Runs {
@@ -101,8 +103,13 @@ impl Runs {
         match self {
             Self::Once => &[1],
             Self::Again => &[1, 1],
-            Self::ThenTwoAtOnce => &[1, 2],
+            Self::ThenTwo | Self::TwoAgain => &[1, 2],
         }
+    }
+
+    /// Whether the access token has to end before the client is started again.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Again | Self::TwoAgain)
     }
 }
 

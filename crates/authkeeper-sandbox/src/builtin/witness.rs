@@ -99,7 +99,7 @@ impl World {
         let (Some(method), Some(ends)) = (method, before.ends) else {
             return;
         };
-        if reply.later.is_empty() {
+        if reply.staged.is_none() {
             reply.delay += stage.hold(method, ends.since(now));
         }
     }

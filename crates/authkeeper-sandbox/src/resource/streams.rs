@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::tools::event;
 use crate::{
     builtin::{Token, What},
-    wire::{Reply, Request, Watch},
+    wire::{Reply, Request, Staged, Watch},
     world::World,
 };
 
@@ -99,7 +99,7 @@ fn until_its_token_ends(
     reply
         .later
         .extend(beats(left(world, request) + AFTER_THE_END));
-    reply.watch = Some(Watch::Stream(number));
+    reply.staged = Some(Box::new(Staged::Watched(Watch::Stream(number))));
     reply
 }
 
@@ -110,12 +110,16 @@ pub(crate) fn staged(world: &World, request: &Request, answer: &Value) -> Reply 
         let mut reply = events(": begun\n\n".into());
         reply.later.extend(beats(left(world, request) + ANSWERED));
         reply.later.push((Duration::ZERO, event(answer)));
-        reply.watch = Some(Watch::Answer);
+        reply.staged = Some(Box::new(Staged::Watched(Watch::Answer)));
+        return reply;
+    }
+    if plan.is_some_and(|plan| plan.streams) {
+        let mut reply = events(": begun\n\n".into());
+        reply.staged = Some(Box::new(Staged::Kept(event(answer))));
         return reply;
     }
     let mut reply = Reply::json(200, answer);
     reply.delay = plan.map(|plan| plan.tool_takes).unwrap_or_default();
-    reply.kept = plan.is_some_and(|plan| plan.streams);
     reply
 }
 

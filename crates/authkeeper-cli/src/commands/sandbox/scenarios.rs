@@ -144,7 +144,7 @@ async fn runs(one: BuiltIn, client: &Client, sandbox: &Sandbox) -> Result<Vec<Cl
     let mut ends = Vec::new();
     for (index, at_once) in one.runs().at_once().iter().enumerate() {
         if index > 0 {
-            if one.runs() == Runs::Again {
+            if one.runs().waits() {
                 tokio::time::sleep(sandbox.access_left() + AFTER_THE_END).await;
             }
             sandbox.next_run();

@@ -130,3 +130,6 @@ fn count(number: usize, thing: &str) -> String {
         _ => format!("{number} {thing}s"),
     }
 }
+
+#[cfg(test)]
+mod tests;
