@@ -1,4 +1,5 @@
-// The client under test of the official conformance suite: the real authkeeper, used as its users use it.
+// The client under test of the official conformance suite, and of the sandbox's own scenarios: the real authkeeper, used as
+// its users use it.
 //
 //   driver.mjs [REVISION] SERVER-URL     (the suite's runner adds the URL and sets MCP_CONFORMANCE_*)
 //
@@ -6,7 +7,8 @@
 //
 // A person's part is `authkeeper connect`, with $BROWSER for the sign-in, and `authkeeper reauthorize` when a call
 // failed for lack of authority. An agent's part is a stdio client of the official SDK that starts `authkeeper mcp` and
-// knows nothing of tokens. So what reaches the suite's servers was sent by authkeeper alone.
+// knows nothing of tokens. So what reaches the suite's servers was sent by authkeeper alone. In the sandbox's scenarios
+// nobody is there to reauthorize.
 //
 // Home, XDG directories, PATH and BROWSER are the caller's: each run gets a home of its own.
 import { execFile, spawn } from 'node:child_process';
@@ -16,8 +18,8 @@ import { argv, env, exit, stderr } from 'node:process';
 import { promisify } from 'node:util';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { errand } from './errand.mjs';
 
-const CONNECTION = 'conformance';
 const LATEST = '2026-07-28';
 /** The client metadata document that the suite expects; it does not exist, and nobody fetches it. */
 const METADATA_DOCUMENT = 'https://conformance-test.local/client-metadata.json';
@@ -28,7 +30,11 @@ const PATIENCE = 10;
 
 const scenario = env.MCP_CONFORMANCE_SCENARIO;
 const context = JSON.parse(env.MCP_CONFORMANCE_CONTEXT ?? '{}');
+/** Of the sandbox: they tell which calls to make after a sign-in. */
+const refreshing = scenario.startsWith('auth/') && context.toolCalls !== undefined;
 const url = argv.at(-1);
+/** Each of the sandbox's scenarios is a server of its own, for all that one home may have seen. */
+const CONNECTION = refreshing ? `refresh-${new URL(url).port}` : 'conformance';
 /** The one scenario that is not: its server is of the era before, behind an answer to `server/discover`. */
 const own = scenario === 'json-schema-ref-no-deref' ? '2025-11-25' : env.MCP_CONFORMANCE_PROTOCOL_VERSION;
 const revision = argv.length > 3 ? argv[2] : own;
@@ -70,10 +76,11 @@ const CONNECT = {
 
 async function main() {
   const flags = scenario.startsWith('auth/') ? (CONNECT[scenario] ?? (() => []))() : anyKey();
-  await authkeeper('connect', CONNECTION, url, ...flags);
+  if (!refreshing || !await isConnected()) await authkeeper('connect', CONNECTION, url, ...flags);
   const agent = await Agent.start();
   try {
-    await (ERRANDS[scenario] ?? listAndCall('test-tool'))(agent);
+    if (refreshing) await errand(agent, context);
+    else await (ERRANDS[scenario] ?? listAndCall('test-tool'))(agent);
   } finally {
     await agent.stop();
   }
@@ -151,6 +158,16 @@ class Agent {
     return await mended(() => this.client.callTool({ name, arguments: args }));
   }
 
+  /** In the era before, authkeeper listens by itself. */
+  async listen() {
+    if (revision !== LATEST) return;
+    const { closed } = await this.client.listen({ toolsListChanged: true });
+    closed.then((cause) => cause === 'remote' && this.listen()).catch((error) => say(error.message));
+  }
+
+  /** authkeeper does, when it is left. */
+  async endSession() {}
+
   async stop() {
     await this.client.close();
   }
@@ -169,6 +186,7 @@ async function answerElicitation({ params }) {
 
 /** A call that a person may have to help along, and is made again then. */
 async function mended(call, canBeMended = saysSo) {
+  if (refreshing) return await call();
   for (let asked = 0; ; asked += 1) {
     try {
       return await call();
@@ -192,6 +210,12 @@ async function wantsAPerson() {
 }
 
 // The person
+
+/** A process of before did. */
+async function isConnected() {
+  const { stdout } = await promisify(execFile)('authkeeper', ['status', '--json']);
+  return JSON.parse(stdout).some(({ connection }) => connection === CONNECTION);
+}
 
 async function authkeeper(...args) {
   say(`authkeeper ${args.join(' ')}`);

@@ -10,6 +10,7 @@
 //! - [`power`] cuts the power: what was not synced is gone.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`conformance`] runs the official MCP conformance suite.
+//! - [`refreshing`] plays the sandbox's built-in scenarios with authkeeper and with other people's clients.
 //! - [`scenario`] is what the acceptance tests have in common.
 //! - [`workers`] lets six processes hammer one connection while faults strike.
 //! - [`soak`] lets bridges work for an hour while faults strike, and compares what failed with the sandbox's truth.
@@ -33,6 +34,7 @@ pub mod power;
 pub mod provider;
 pub mod random;
 pub mod recorder;
+pub mod refreshing;
 pub mod sandbox;
 pub mod scenario;
 pub mod secrets;

@@ -22,6 +22,14 @@ impl Stamp {
     pub(crate) fn millis(self) -> u64 {
         self.0
     }
+
+    /// As programs write it.
+    pub(crate) fn rfc3339(self) -> String {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(millis)
+            .unwrap_or_default()
+            .to_string()
+    }
 }
 
 fn millis(time: Duration) -> u64 {

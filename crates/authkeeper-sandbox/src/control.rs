@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     action::{Action, ActionError},
+    builtin,
     clock::parse_duration,
     page,
     settings::{AuthMethod, ClientSpec},
@@ -278,6 +279,7 @@ pub(crate) fn state(world: &World) -> Value {
             "auto_approve": rules.auto_approve,
             "refresh_lifetime_field": rules.refresh_lifetime_field,
         },
+        "builtin": builtin::view(world),
         "faults": faults,
         "users": users(world),
         "clients": clients(world),

@@ -10,6 +10,7 @@
 //!                                                             └─▶ page      what a person sees
 //! profile, answers   how a real server behaves, and its words
 //! fault, scenario    what goes wrong, and when
+//! builtin            scenarios by name, which judge a client
 //! ```
 //!
 //! Endpoints: `/authorize`, `/token`, `/register`, `/revoke`, `/introspect`, `/device_authorization`, `/device`,
@@ -21,6 +22,7 @@
 
 pub mod action;
 mod answers;
+mod builtin;
 mod clock;
 pub mod control;
 pub mod fault;
@@ -47,6 +49,9 @@ use tokio::{
 
 pub use self::{
     action::{Action, ActionError},
+    builtin::{
+        BuiltIn, Check, ClientEnd, Revision, Runs, SpecReference, Status, UnknownRevision, Verdict,
+    },
     fault::{Endpoint, Fault, FaultKind, InvalidFault},
     profile::{Profile, UnknownProfile},
     scenario::{Finding, Scenario, ScenarioError},
@@ -131,6 +136,30 @@ impl Sandbox {
         playing
             .map(|playing| playing.scenario.verdict(&world.counters()))
             .unwrap_or_default()
+    }
+
+    /// What a built-in scenario has to say so far; empty without one. `ends` is how the client's processes ended, if they are
+    /// known.
+    pub fn checks(&self, ends: &[ClientEnd]) -> Vec<Check> {
+        builtin::checks(&self.world.lock(), ends)
+    }
+
+    /// The client of a built-in scenario is started once more.
+    pub fn next_run(&self) {
+        if let Some(stage) = &mut self.world.lock().stage {
+            stage.next_run();
+        }
+    }
+
+    /// For how long an access token is still good: of those that live, the one that lives longest.
+    pub fn access_left(&self) -> Duration {
+        self.world.lock().access_left()
+    }
+
+    /// For how long nothing has come since a built-in scenario's client called the tool; none if it has not.
+    pub fn quiet_for(&self) -> Option<Duration> {
+        let world = self.world.lock();
+        world.stage.as_ref()?.quiet_for(world.now())
     }
 
     /// Stops serving and closes every connection.

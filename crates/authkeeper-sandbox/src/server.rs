@@ -27,8 +27,9 @@ use tokio::{
 };
 
 use crate::{
+    clock::Stamp,
     control,
-    wire::{Form, Reply, Request},
+    wire::{Form, Reply, Request, Staged, Watch},
     world::{Fate, World},
 };
 
@@ -92,7 +93,7 @@ async fn handle(
     let request = read(request).await?;
     let controlled = control::serve(&mut world.lock(), &request);
     if let Some(reply) = controlled {
-        return Ok(response(reply));
+        return Ok(response(reply, &world));
     }
     let _counted = (request.path == "/token").then(|| InFlight::begin(&world));
     let fate = world.lock().arrive(&request);
@@ -106,7 +107,7 @@ async fn handle(
     if reply.lost {
         return Err(Cut);
     }
-    Ok(response(reply))
+    Ok(response(reply, &world))
 }
 
 /// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
@@ -141,12 +142,23 @@ async fn read(request: http::Request<Incoming>) -> Result<Request, Cut> {
     })
 }
 
-fn response(reply: Reply) -> Response<Streamed> {
+fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
     let first = (!reply.body.is_empty()).then_some((Duration::ZERO, reply.body));
-    let body = Streamed {
+    let mut body = Streamed {
         left: first.into_iter().chain(reply.later).collect(),
         waiting: None,
+        kept: None,
+        watch: None,
     };
+    match reply.staged.map(|staged| *staged) {
+        None => {}
+        Some(Staged::Kept(last)) => {
+            let since = world.lock().now();
+            let world = world.clone();
+            body.kept = Some(Kept { world, since, last });
+        }
+        Some(Staged::Watched(watch)) => body.watch = Some((world.clone(), watch)),
+    }
     let mut response = Response::new(body);
     if let Ok(status) = reply.status.try_into() {
         *response.status_mut() = status;
@@ -181,6 +193,44 @@ impl Drop for InFlight {
 struct Streamed {
     left: VecDeque<(Duration, Bytes)>,
     waiting: Option<Pin<Box<Sleep>>>,
+    kept: Option<Kept>,
+    watch: Option<(Shared, Watch)>,
+}
+
+/// A stream that lasts for as long as the scenario wants.
+struct Kept {
+    world: Shared,
+    since: Stamp,
+    last: Bytes,
+}
+
+impl Kept {
+    fn is_over(&self) -> bool {
+        !self.world.lock().keeps_call(self.since)
+    }
+}
+
+/// What comes on it meanwhile: a comment.
+const BEAT: &[u8] = b": going on\n\n";
+
+impl Streamed {
+    /// The next piece of a stream that is kept: a sign of life, or its end.
+    fn keep(&mut self) {
+        let over = self.kept.take_if(|kept| kept.is_over());
+        if let Some(kept) = over {
+            self.left.push_back((Duration::ZERO, kept.last));
+        } else if self.kept.is_some() {
+            self.left.push_back((TICK, Bytes::from_static(BEAT)));
+        }
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if let Some((world, watch)) = self.watch.take() {
+            world.lock().body_ended(watch, self.left.is_empty());
+        }
+    }
 }
 
 impl Body for Streamed {
@@ -191,6 +241,9 @@ impl Body for Streamed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left.is_empty() {
+            self.keep();
+        }
         let Some((time, _)) = self.left.front() else {
             return Poll::Ready(None);
         };
@@ -209,6 +262,9 @@ impl Body for Streamed {
     }
 
     fn size_hint(&self) -> hyper::body::SizeHint {
+        if self.kept.is_some() {
+            return hyper::body::SizeHint::default();
+        }
         let whole = self.left.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         if self.left.iter().all(|(time, _)| time.is_zero()) {
             return hyper::body::SizeHint::with_exact(whole);
@@ -217,7 +273,7 @@ impl Body for Streamed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_empty()
+        self.left.is_empty() && self.kept.is_none()
     }
 }
 

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{fault::Fault, profile::Profile, scenario::Scenario};
+use crate::{
+    builtin::{BuiltIn, Revision},
+    fault::Fault,
+    profile::Profile,
+    scenario::Scenario,
+};
 
 /// How a sandbox is started; the defaults are those of a friendly server.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub struct Settings {
     pub faults: Vec<Fault>,
     /// What happens when, and what is expected at the end.
     pub scenario: Option<Scenario>,
+    /// A scenario that is built in, and the one revision of MCP that is served then.
+    pub builtin: Option<(BuiltIn, Revision)>,
     /// The clock stands still and moves only when told.
     pub standing_clock: bool,
 }
@@ -34,6 +41,7 @@ impl Default for Settings {
             clients: vec![ClientSpec::public("public")],
             faults: Vec::new(),
             scenario: None,
+            builtin: None,
             standing_clock: false,
         }
     }

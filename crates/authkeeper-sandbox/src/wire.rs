@@ -102,6 +102,26 @@ pub(crate) struct Reply {
     pub(crate) delay: Duration,
     /// The socket is cut instead of answering.
     pub(crate) lost: bool,
+    /// What a built-in scenario has to do with it.
+    pub(crate) staged: Option<Box<Staged>>,
+}
+
+/// A reply of a built-in scenario.
+#[derive(Debug)]
+pub(crate) enum Staged {
+    /// An event stream that lasts for as long as the scenario wants, and ends with this.
+    Kept(Bytes),
+    /// The scenario wants to know when its last byte is taken, or its reader gone.
+    Watched(Watch),
+}
+
+/// Whose end is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// A stream on which the server speaks unasked, by its number.
+    Stream(usize),
+    /// A long answer.
+    Answer,
 }
 
 impl Reply {
@@ -113,6 +133,7 @@ impl Reply {
             later: Vec::new(),
             delay: Duration::ZERO,
             lost: false,
+            staged: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
+    builtin::Stage,
     clock::{Clock, Stamp},
     fault::{Arrival, Endpoint, FaultKind, Faults},
     oauth, page,
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) tally: Counters,
     pub(crate) log: Log,
     pub(crate) playing: Option<Playing>,
+    /// A built-in scenario.
+    pub(crate) stage: Option<Stage>,
     initial: Settings,
     token_requests_now: u64,
 }
@@ -57,6 +60,7 @@ impl World {
             tally: Counters::default(),
             log: Log::new(),
             playing: None,
+            stage: None,
             initial: settings,
             token_requests_now: 0,
         };
@@ -77,6 +81,8 @@ impl World {
         let now = self.clock.now();
         let scenario = self.initial.scenario.clone();
         self.playing = scenario.map(|scenario| Playing::new(scenario, now));
+        let builtin = self.initial.builtin;
+        self.stage = builtin.map(|(scenario, revision)| scenario.stage(revision));
     }
 
     /// As it was when it started; the clock stays where it is, and those who listen to the log go on listening.
@@ -173,6 +179,7 @@ impl World {
         };
         if let Some(what) = self.faults.take(&arrival, cuts) {
             self.struck(request, what);
+            self.witness_fault(request, &arrival);
             return Fate::Cut;
         }
         if let Some(reply) = self.faults.take(&arrival, answered_at_once) {
@@ -180,6 +187,7 @@ impl World {
                 request,
                 &format!("answered with {}, nothing done", reply.status),
             );
+            self.witness_fault(request, &arrival);
             return Fate::Answered(Box::new(reply));
         }
         let after = self.take_delay(&arrival, |kind| match kind {
@@ -208,9 +216,11 @@ impl World {
     pub(crate) fn serve(&mut self, request: &Request) -> Reply {
         self.play();
         let arrival = self.arrival(request);
+        let before = self.before(request, arrival.as_ref());
         let mut reply = self.dispatch(request, arrival.as_ref());
         if let Some(arrival) = arrival {
             reply = self.spoil(request, &arrival, reply);
+            self.witness(request, &arrival, before, &mut reply);
         }
         self.play();
         match self.clock.date() {
@@ -318,6 +328,14 @@ impl World {
             grants: grants.map(view).collect(),
             ..self.tally.clone()
         }
+    }
+
+    /// For how long an access token is still good: of those that live, the one that lives longest.
+    pub(crate) fn access_left(&self) -> Duration {
+        let now = self.now();
+        let living = self.store.access.values().filter(|token| !token.revoked);
+        let left = living.map(|token| token.ends.since(now));
+        left.max().unwrap_or_default()
     }
 
     fn outlived(&self) -> u64 {

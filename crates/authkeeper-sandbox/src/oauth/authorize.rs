@@ -61,6 +61,9 @@ fn ask(world: &mut World, query: &Form) -> Reply {
     };
     let id = random::secret();
     world.store.asked.insert(id.clone(), asked.clone());
+    if world.stage.as_ref().is_some_and(|stage| stage.person_gone) {
+        return answer(world, &id, None);
+    }
     if world.rules.auto_approve {
         let user = query.get("login_hint").map(str::to_owned);
         let user = user.or_else(|| first_user(world));

@@ -4,11 +4,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Caller, Door, admit, refuse,
+    Caller, Door, admit, refuse, streams,
     tools::{self, Done},
 };
 use crate::{
     answers::Denial,
+    builtin::Revision,
     fault::Arrival,
     random,
     tally::Mood,
@@ -31,19 +32,44 @@ pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> 
         Ok(caller) => caller,
         Err(reply) => return reply,
     };
+    let only = world.stage.as_ref().map(|stage| stage.revision);
     match request.method {
         Method::POST => {}
-        Method::DELETE => return end_session(world, request),
+        Method::DELETE if only != Some(Revision::Stateless) => return end_session(world, request),
+        Method::GET if only == Some(Revision::Handshake) => return stand(world, request),
         _ => return Reply::empty(405).with("allow", "POST, DELETE"),
     }
     let Some(message) = request.json().filter(Value::is_object) else {
         return problem(400, &Value::Null, -32_700, "Parse error");
     };
-    if is_modern(request, &message) {
-        modern(world, request, &caller, &message)
-    } else {
-        legacy(world, request, &caller, &message)
+    match (is_modern(request, &message), only) {
+        (true, Some(Revision::Handshake)) => {
+            let what = "Bad Request: Unsupported protocol version";
+            problem(400, &Value::Null, -32_000, what)
+        }
+        (false, Some(Revision::Stateless)) => {
+            let asked = message["params"]["protocolVersion"].as_str();
+            unsupported(&message["id"], asked.unwrap_or_default())
+        }
+        (true, _) => modern(world, request, &caller, &message),
+        (false, _) => legacy(world, request, &caller, &message),
     }
+}
+
+/// The standing stream of a session (2025-11-25), where a scenario offers one.
+fn stand(world: &mut World, request: &Request) -> Reply {
+    let session = request.header("mcp-session-id").unwrap_or_default();
+    if !world.store.sessions.contains(session) {
+        return problem(404, &Value::Null, -32_600, "Session not found");
+    }
+    let none = || Reply::empty(405).with("allow", "POST, DELETE");
+    streams::standing(world, request).unwrap_or_else(none)
+}
+
+fn unsupported(id: &Value, asked: &str) -> Reply {
+    let data = json!({"supported": [MODERN], "requested": asked});
+    let error = json!({"code": -32_022, "message": "Unsupported protocol version", "data": data});
+    Reply::json(400, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
 fn problem(status: u16, id: &Value, code: i64, message: &str) -> Reply {
@@ -75,11 +101,7 @@ fn modern(world: &mut World, request: &Request, caller: &Caller, message: &Value
         return problem(400, id, -32_602, &what);
     };
     if version != MODERN {
-        let data = json!({"supported": [MODERN], "requested": version});
-        let error =
-            json!({"code": -32_022, "message": "Unsupported protocol version", "data": data});
-        let body = json!({"jsonrpc": "2.0", "id": id, "error": error});
-        return Reply::json(400, &body);
+        return unsupported(id, version);
     }
     if let Some(header) = mismatch(request, method, params) {
         let what = format!("{header} header does not match the request body");
@@ -90,12 +112,16 @@ fn modern(world: &mut World, request: &Request, caller: &Caller, message: &Value
         return Reply::empty(202);
     }
     match method {
-        "server/discover" => answer(id, &discovered()),
+        "server/discover" => answer(id, &discovered(world)),
+        "subscriptions/listen" => match streams::listening(world, request, id) {
+            Some(reply) => reply,
+            None => problem(404, id, -32_601, "Method not found"),
+        },
         "tools/list" => {
-            let result = json!({"tools": tools::list(), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
+            let result = json!({"tools": tools::list(world), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
             answer(id, &result)
         }
-        "tools/call" => call(world, caller, message, true),
+        "tools/call" => call(world, request, caller, message),
         _ => problem(404, id, -32_601, "Method not found"),
     }
 }
@@ -112,10 +138,10 @@ fn mismatch(request: &Request, method: &str, params: &Value) -> Option<&'static 
     (named && request.header("mcp-name") != params["name"].as_str()).then_some("mcp-name")
 }
 
-fn discovered() -> Value {
+fn discovered(world: &World) -> Value {
     json!({
         "supportedVersions": [MODERN],
-        "capabilities": {"tools": {"listChanged": false}},
+        "capabilities": {"tools": {"listChanged": streams::offered(world)}},
         "_meta": {"io.modelcontextprotocol/serverInfo": info()},
         "resultType": "complete",
         "ttlMs": 0,
@@ -153,8 +179,8 @@ fn legacy(world: &mut World, request: &Request, caller: &Caller, message: &Value
     }
     match method {
         "ping" => answer(id, &json!({})),
-        "tools/list" => answer(id, &json!({"tools": tools::list()})),
-        "tools/call" => call(world, caller, message, false),
+        "tools/list" => answer(id, &json!({"tools": tools::list(world)})),
+        "tools/call" => call(world, request, caller, message),
         _ => problem(200, id, -32_601, "Method not found"),
     }
 }
@@ -168,7 +194,7 @@ fn initialize(world: &mut World, id: &Value, params: &Value) -> Reply {
     world.say(Mood::Good, "MCP session opened");
     let result = json!({
         "protocolVersion": version.unwrap_or(LEGACY[0]),
-        "capabilities": {"tools": {"listChanged": false}},
+        "capabilities": {"tools": {"listChanged": streams::offered(world)}},
         "serverInfo": info(),
     });
     answer(id, &result).with("mcp-session-id", session)
@@ -184,7 +210,8 @@ fn end_session(world: &mut World, request: &Request) -> Reply {
     }
 }
 
-fn call(world: &mut World, caller: &Caller, message: &Value, modern: bool) -> Reply {
+fn call(world: &mut World, request: &Request, caller: &Caller, message: &Value) -> Reply {
+    let modern = is_modern(request, message);
     let (id, params) = (&message["id"], &message["params"]);
     let done = tools::call(world, caller, params);
     let name = params["name"].as_str().unwrap_or("without a name");
@@ -200,6 +227,11 @@ fn call(world: &mut World, caller: &Caller, message: &Value, modern: bool) -> Re
         Done::Unknown => return problem(200, id, -32_602, "Unknown tool"),
         Done::Wrong(what) => result(&what, true),
         Done::Text(text) => result(&text, false),
+        Done::Staged => {
+            let result = tools::result("done", false, modern);
+            let whole = json!({"jsonrpc": "2.0", "id": id, "result": result});
+            streams::staged(world, request, &whole)
+        }
         Done::Slow(time) => {
             let text = format!("waited {} s", time.as_secs_f64());
             let result = tools::result(&text, false, modern);

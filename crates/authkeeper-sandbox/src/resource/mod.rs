@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod mcp;
+mod streams;
 pub(crate) mod tools;
 
 use serde_json::json;

@@ -6,10 +6,22 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Caller, api};
-use crate::{wire::Reply, world::World};
+use crate::{builtin::TOOL, wire::Reply, world::World};
 
 /// What `tools/list` answers.
-pub(crate) fn list() -> Value {
+pub(crate) fn list(world: &World) -> Value {
+    let mut tools = always();
+    if let (Some(tools), true) = (tools.as_array_mut(), world.stage.is_some()) {
+        tools.push(json!({
+            "name": TOOL,
+            "description": "The tool of the built-in scenarios.",
+            "inputSchema": {"type": "object", "properties": {}},
+        }));
+    }
+    tools
+}
+
+fn always() -> Value {
     let tool = |name: &str, description: &str, fields: Value, required: Value| {
         json!({
             "name": name,
@@ -65,6 +77,8 @@ pub(crate) enum Done {
     Wrong(String),
     /// After a while.
     Slow(Duration),
+    /// As the built-in scenario has it.
+    Staged,
     /// The scope `admin` is missing.
     NeedsAdmin,
     Unknown,
@@ -92,6 +106,7 @@ pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
             let seconds = given["seconds"].as_f64().unwrap_or(1.0).clamp(0.0, 600.0);
             Done::Slow(Duration::from_secs_f64(seconds))
         }
+        Some(TOOL) if world.stage.is_some() => Done::Staged,
         Some("work") => Done::Text(api::work(world, given["key"].as_str()).to_string()),
         Some("admin_report") if !caller.may("admin") => Done::NeedsAdmin,
         Some("admin_report") => Done::Text(format!("{} grants", world.store.grants.len())),
@@ -134,6 +149,6 @@ pub(crate) fn slowly(answer: &Value, time: Duration, token: Option<&Value>) -> R
     reply
 }
 
-fn event(message: &Value) -> Bytes {
+pub(crate) fn event(message: &Value) -> Bytes {
     format!("event: message\ndata: {message}\n\n").into()
 }

@@ -1,13 +1,24 @@
 //! `sandbox`: a provider on this machine that can be as bad as the world.
 
-use std::{path::PathBuf, time::Duration};
+mod client;
+mod scenarios;
+mod verdict;
 
-use authkeeper_sandbox::{Event, Fault, Finding, Mood, Profile, Sandbox, Scenario, Settings};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use authkeeper_sandbox::{
+    Event, Fault, Finding, Mood, Profile, Revision, Sandbox, Scenario, Settings,
+};
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
+use self::{client::Client, scenarios::Which};
 use crate::{
     bounded,
     exit::Exit,
@@ -28,6 +39,12 @@ Examples:
   authkeeper sandbox --fault status=503,times=3,at=refresh --fault cut,times=1
   authkeeper sandbox --scenario night.toml            faults, then a verdict
 
+How does your own MCP client refresh? It gets the server's URL as its last
+argument and MCP_CONFORMANCE_… variables, as from the official suite:
+  authkeeper sandbox --list-scenarios
+  authkeeper sandbox --scenario early-401 -- node my_client.mjs
+  authkeeper sandbox --scenario all --json -- ./my_client
+
 Profiles: strict, single-use, grace, idempotent-replay, two-generation,
 dies-with-access-token, burns-on-error, no-rotation.
 
@@ -42,8 +59,8 @@ same; /control lists all there is:
   curl -d '{\"do\": \"disable alice\"}' http://127.0.0.1:8765/control/do
 Ctrl-C stops it.
 
-Exit codes: 0 stopped · 64 usage · 65 the scenario is not met or can't be read
-69 port taken";
+Exit codes: 0 stopped, or the scenario is met · 64 usage, or no such scenario
+65 the scenario is not met or can't be read · 69 port taken";
 
 #[derive(Debug, Args)]
 pub(crate) struct SandboxArgs {
@@ -62,30 +79,55 @@ pub(crate) struct SandboxArgs {
     /// Something that goes wrong; may be given several times
     #[arg(long = "fault", value_name = "SPEC")]
     faults: Vec<Fault>,
-    /// A timeline of faults and what is expected at the end (TOML)
-    #[arg(long, value_name = "FILE")]
+    /// A built-in scenario, all of them, or a file: a timeline of faults and what is expected at the end (TOML)
+    #[arg(long, value_name = "NAME|all|FILE")]
     scenario: Option<PathBuf>,
+    /// List the built-in scenarios: what each does and what it wants
+    #[arg(long)]
+    list_scenarios: bool,
+    /// The revision of MCP in a built-in scenario [default: 2025-11-25]
+    #[arg(long, value_name = "REVISION", requires = "scenario")]
+    spec_version: Option<Revision>,
+    /// How long the client may take
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s", requires = "client")]
+    timeout: Duration,
     /// Sign everybody in without asking
     #[arg(long)]
     auto_approve: bool,
+    /// The client to try, which gets the server's URL as its last argument
+    #[arg(last = true, value_name = "CLIENT", requires = "scenario")]
+    client: Vec<OsString>,
 }
 
 /// Serves until a signal, or the scenario, ends it.
 pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failure> {
-    let settings = settings(args)?;
+    if args.list_scenarios {
+        scenarios::list(output);
+        return Ok(());
+    }
+    match args.scenario.as_deref().map(Which::meant).transpose()? {
+        Some(Which::BuiltIn(one)) => scenarios::play(one, &args, output).await,
+        Some(Which::All) => scenarios::play_all(&args, output).await,
+        Some(Which::File) | None => serve_file(&args, output).await,
+    }
+}
+
+/// With the timeline of a file, or with none.
+async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
+    let mut settings = settings(args, Settings::default());
+    let path = args.scenario.as_deref();
+    settings.scenario = path.map(read).transpose()?;
     let end = settings.scenario.as_ref().and_then(|scenario| scenario.end);
-    let sandbox = Sandbox::start(settings).await.map_err(|error| {
-        let what = match std::error::Error::source(&error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        };
-        Failure::new(Exit::Unavailable, what, "choose another --port")
-    })?;
+    let client = Client::of_file(args);
+    let sandbox = start(settings).await?;
     let events = sandbox.events();
-    announce(&sandbox, output);
+    if client.is_none() {
+        announce(&sandbox, output);
+    }
     tokio::select! {
         _ = signals::stopped() => {}
         () = ended(end) => {}
+        failed = client::end_of(client.as_ref(), &sandbox) => failed?,
         () = tell(events, output) => {}
     }
     let verdict = sandbox.verdict();
@@ -93,27 +135,36 @@ pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failu
     judge(&verdict, output)
 }
 
-fn settings(args: SandboxArgs) -> Result<Settings, Failure> {
-    let mut settings = Settings {
-        port: args.port,
-        faults: args.faults,
-        ..Settings::default()
-    };
+async fn start(settings: Settings) -> Result<Sandbox, Failure> {
+    Sandbox::start(settings).await.map_err(|error| {
+        let what = match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        };
+        Failure::new(Exit::Unavailable, what, "choose another --port")
+    })
+}
+
+/// What was typed over what is usual.
+fn settings(args: &SandboxArgs, usual: Settings) -> Settings {
+    let mut settings = usual;
+    settings.port = args.port;
+    settings.faults.extend(args.faults.iter().cloned());
     let rules = &mut settings.rules;
-    rules.auto_approve = args.auto_approve;
+    rules.auto_approve |= args.auto_approve;
     rules.ttl = args.ttl.unwrap_or(rules.ttl);
     rules.refresh_ttl = args.refresh_ttl.or(rules.refresh_ttl);
     rules.profile = args.profile.unwrap_or(rules.profile);
-    if let Some(path) = args.scenario {
-        let refuse = |why: String| {
-            let what = format!("{}: {}", path.display(), why.trim());
-            Failure::new(Exit::Data, what, "mend the scenario file")
-        };
-        let text = bounded::read(&path, LONGEST).map_err(|error| refuse(error.to_string()))?;
-        let scenario = Scenario::parse(&text).map_err(|error| refuse(error.to_string()))?;
-        settings.scenario = Some(scenario);
-    }
-    Ok(settings)
+    settings
+}
+
+fn read(path: &Path) -> Result<Scenario, Failure> {
+    let refuse = |why: String| {
+        let what = format!("{}: {}", path.display(), why.trim());
+        Failure::new(Exit::Data, what, "mend the scenario file")
+    };
+    let text = bounded::read(path, LONGEST).map_err(|error| refuse(error.to_string()))?;
+    Scenario::parse(&text).map_err(|error| refuse(error.to_string()))
 }
 
 async fn ended(end: Option<Duration>) {
@@ -218,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_typed_is_what_is_meant() {
         let words = "--ttl 20s --profile grace --fault cut,times=2 --fault outage --auto-approve";
-        let settings = settings(typed(words).unwrap()).unwrap();
+        let settings = settings(&typed(words).unwrap(), Settings::default());
         assert_eq!(settings.rules.ttl, Duration::from_secs(20));
         assert_eq!(settings.rules.profile, Profile::Grace);
         assert!(settings.rules.auto_approve);
@@ -240,7 +291,7 @@ mod tests {
         assert!(judge(&[finding(true)], output).is_ok());
         let failed = judge(&[finding(true), finding(false)], output).unwrap_err();
         assert_eq!(failed.exit, Exit::Data);
-        let missing = settings(typed("--scenario /nowhere/night.toml").unwrap()).unwrap_err();
+        let missing = read(Path::new("/nowhere/night.toml")).unwrap_err();
         assert_eq!(missing.exit, Exit::Data);
     }
 }

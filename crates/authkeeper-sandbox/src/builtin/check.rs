@@ -1,0 +1,162 @@
+//! One line of a verdict, in the shape of the suite's `checks.json`.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// It holds.
+    Success,
+    /// It does not.
+    Failure,
+    /// It does not, and a specification only recommends it.
+    Warning,
+    /// There was nothing to see.
+    Skipped,
+    /// For information.
+    Info,
+}
+
+impl Status {
+    /// In a word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Success => "passed",
+            Self::Failure => "FAILED",
+            Self::Warning => "warning",
+            Self::Skipped => "skipped",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// Where it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SpecReference {
+    /// In a word.
+    pub id: &'static str,
+    /// The place.
+    pub url: &'static str,
+}
+
+/// A check, and how it came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// Its name, as a program has it.
+    pub id: &'static str,
+    /// The same in the suite's other spelling.
+    pub name: String,
+    /// What has to hold.
+    pub description: &'static str,
+    /// How it came out.
+    pub status: Status,
+    /// When it was judged.
+    pub timestamp: String,
+    /// Where it is written.
+    pub spec_references: Vec<SpecReference>,
+    /// What was seen, as numbers.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub details: Value,
+    /// What was seen, in words.
+    #[serde(rename = "errorMessage", skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+}
+
+/// How a scenario came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All that could be seen holds.
+    Passed,
+    /// Something does not hold.
+    Failed,
+    /// What the scenario is about did not come up.
+    Skipped,
+}
+
+impl Verdict {
+    /// The verdict of these checks.
+    pub fn of(checks: &[Check]) -> Self {
+        let has = |status| checks.iter().any(|check| check.status == status);
+        let of_its_own = |check: &&Check| check.id != SIGNED_IN && check.status == Status::Success;
+        if has(Status::Failure) {
+            Self::Failed
+        } else if checks.iter().filter(of_its_own).count() == 0 {
+            Self::Skipped
+        } else {
+            Self::Passed
+        }
+    }
+
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Without it there is nothing to judge.
+pub(crate) const SIGNED_IN: &str = "signed-in";
+
+/// `no-second-sign-in` as `NoSecondSignIn`.
+pub(crate) fn in_capitals(id: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    };
+    id.split('-').map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_looks_as_in_the_suite() {
+        let check = Check {
+            id: "no-second-sign-in",
+            name: in_capitals("no-second-sign-in"),
+            description: "x",
+            status: Status::Failure,
+            timestamp: "2026-01-01T00:00:00Z".into(),
+            spec_references: vec![SpecReference {
+                id: "RFC-6749-6",
+                url: "u",
+            }],
+            details: Value::Null,
+            seen: Some("two".into()),
+        };
+        let written = serde_json::to_value(&check).unwrap();
+        assert_eq!(written["name"], "NoSecondSignIn");
+        assert_eq!(written["status"], "FAILURE");
+        assert_eq!(written["specReferences"][0]["id"], "RFC-6749-6");
+        assert_eq!(written["errorMessage"], "two");
+        assert!(written.get("details").is_none());
+        assert_eq!(Verdict::of(&[check]), Verdict::Failed);
+    }
+
+    #[test]
+    fn to_be_signed_in_is_no_success_yet() {
+        let check = |id, status| Check {
+            id,
+            name: String::new(),
+            description: "",
+            status,
+            timestamp: String::new(),
+            spec_references: Vec::new(),
+            details: Value::Null,
+            seen: None,
+        };
+        let signed_in = check(SIGNED_IN, Status::Success);
+        let skipped = check("x", Status::Skipped);
+        let checks = [signed_in, skipped, check("y", Status::Success)];
+        assert_eq!(Verdict::of(&checks[..2]), Verdict::Skipped);
+        assert_eq!(Verdict::of(&checks), Verdict::Passed);
+    }
+}
