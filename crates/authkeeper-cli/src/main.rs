@@ -26,6 +26,7 @@ mod signals;
 
 use std::process::ExitCode;
 
+use authkeeper::model::ConnectionName;
 use clap::Parser as _;
 
 use crate::{
@@ -88,10 +89,14 @@ fn log_to_stderr(environment: &Environment) {
 }
 
 async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
+    let bridge = matches!(cli.command, Command::Mcp(_));
     match Box::pin(run(cli, environment, output)).await {
         Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
+            if bridge {
+                Box::pin(commands::mcp::refuse(&failure)).await;
+            }
             failure.exit.code()
         }
     }
@@ -163,6 +168,11 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::McpConfig(args) => commands::mcp_config::mcp_config(app, &args).await,
         Command::Notify(NotifyCommand::Test) => commands::notify::test(app).await,
         Command::Mcp(args) => commands::mcp::serve(app, &args).await,
+        Command::Attend(args) => {
+            let name = ConnectionName::parse(&args.name)?;
+            hold::attend(app, &name, args.limit).await;
+            Ok(())
+        }
         // All taken before this.
         Command::Run(_)
         | Command::Serve(_)

@@ -130,6 +130,9 @@ pub(crate) enum Command {
         /// The sign-in page
         url: String,
     },
+    /// Attends to whoever signs in, for a bridge that holds calls
+    #[command(hide = true)]
+    Attend(AttendArgs),
     /// Look for everything that is wrong or soon will be, each with its mend
     #[command(after_help = inspect::DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
@@ -182,6 +185,15 @@ pub(crate) struct McpArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) hold: HoldArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttendArgs {
+    /// The connection
+    pub(crate) name: String,
+    /// For so long at most
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) limit: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -115,7 +115,7 @@ fn no_such_connection(connection: &ConnectionName) -> UpstreamError {
     let action = format!("authkeeper connect {connection} URL");
     UpstreamError::Authority {
         message_for_model: format!(
-            "there is no connection {connection} any more. A person must run: {action}"
+            "no connection is named {connection}. A person must run: {action}"
         ),
         data: json!({ "connection": connection.as_str(), "reason": "no_such_connection", "action": action }),
     }

@@ -2,7 +2,9 @@
 
 use std::{io::IsTerminal as _, sync::Arc};
 
+use async_trait::async_trait;
 use authkeeper::{clock::Seams, model::ConnectionName};
+use http::Response;
 use tokio::io::BufReader;
 
 use super::run::{Report, Watching};
@@ -14,14 +16,14 @@ use crate::{
     exit::Exit,
     failure::Failure,
     hold::{Holding, Inviting},
-    mcp::{self, Memory},
+    mcp::{self, Memory, ResponseBody, Upstream, UpstreamError, UpstreamRequest},
 };
 
 pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
     let status = app.runtime.status(&name).await?;
     let task = app.task().await;
-    let Holding { hold, attendant } = Holding::asked(app, &args.hold);
+    let Holding { hold, attendant } = Holding::asked_of_a_bridge(app, &args.hold);
     let authority = Keeping::new(app.runtime.clone(), task.clone(), app.links());
     let carrier = Carrier::new(Arc::new(authority)).holding(hold);
     let upstream = Bound::new(Arc::new(carrier), name.clone());
@@ -53,6 +55,34 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
             "the client went away; start the bridge again",
         )
     })
+}
+
+/// Says to the client why there is no bridge: its user sees that at once, and standard error perhaps never.
+pub(crate) async fn refuse(failure: &Failure) {
+    if std::io::stdin().is_terminal() {
+        return;
+    }
+    let message = format!("{}. A person must do this: {}", failure.what, failure.next);
+    let input = BufReader::new(mcp::stdio::input());
+    let output = mcp::stdio::output();
+    let refusing = Arc::new(Refusing(message));
+    let served = mcp::serve(refusing, input, output, mcp::Options::default()).await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "the client is not told");
+    }
+}
+
+struct Refusing(String);
+
+#[async_trait]
+impl Upstream for Refusing {
+    async fn send(
+        &self,
+        _request: UpstreamRequest,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let message = self.0.clone();
+        Err(UpstreamError::NotStarted { message })
+    }
 }
 
 fn options(app: &App, url: &str) -> mcp::Options {

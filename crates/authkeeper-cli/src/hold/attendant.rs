@@ -12,6 +12,7 @@ use authkeeper::{
 use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{
+    apart::Apart,
     desk::{Desk, serve},
     is_mended_by_sign_in,
     lead::{Door, Election, Lead, Links},
@@ -27,6 +28,8 @@ pub(crate) struct Attendant {
     runtime: Runtime,
     links: Links,
     output: Output,
+    /// Has another process attend, if it can.
+    apart: Option<Apart>,
     /// Where the browser's settings are, if one is to be opened.
     browser: Option<Environment>,
     desks: Mutex<HashMap<ConnectionName, Kept>>,
@@ -35,7 +38,7 @@ pub(crate) struct Attendant {
 }
 
 /// How many looks a process that has the lock gets to say where its desk is.
-const LOOKS_FOR_ANOTHER: usize = 40;
+const LOOKS_FOR_ANOTHER: usize = 60;
 
 /// How long a provider may take to give a link of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,10 +77,25 @@ impl Attendant {
             runtime,
             links,
             output,
+            apart: None,
             browser,
             desks: Mutex::default(),
             tabs: Mutex::default(),
         }
+    }
+
+    /// The same, but another process attends, for so long.
+    pub(crate) fn apart(self, limit: Duration) -> Self {
+        Self {
+            apart: Some(Apart { limit }),
+            ..self
+        }
+    }
+
+    /// Whether the desk is here; it is opened if there is none.
+    pub(super) async fn leads(&self, connection: &ConnectionName) -> bool {
+        self.link(connection).await;
+        self.desks.lock().await.contains_key(connection)
     }
 
     /// The link to the desk, wherever it is. A desk once opened stays: its link is in somebody's mail.
@@ -85,6 +103,9 @@ impl Attendant {
         let mut desks = self.desks.lock().await;
         if let Some(kept) = desks.get_mut(connection) {
             return Some(kept.link().await);
+        }
+        if let Some(link) = self.link_apart(connection).await {
+            return Some(link);
         }
         match self.open(connection).await {
             Ok(Some(kept)) => {
@@ -94,6 +115,21 @@ impl Attendant {
             Ok(None) => self.link_of_another(connection).await,
             Err(error) => {
                 tracing::warn!(%error, %connection, "nobody can sign in by a link");
+                None
+            }
+        }
+    }
+
+    /// None if this process has to attend itself.
+    async fn link_apart(&self, connection: &ConnectionName) -> Option<String> {
+        let apart = self.apart.as_ref()?;
+        if let Some(link) = self.links.link(connection) {
+            return Some(link);
+        }
+        match apart.start(connection) {
+            Ok(()) => self.link_of_another(connection).await,
+            Err(error) => {
+                tracing::warn!(%error, %connection, "the link ends with this process");
                 None
             }
         }

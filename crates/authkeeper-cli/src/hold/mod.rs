@@ -8,18 +8,21 @@
 //! One process of those that hold calls of a connection attends to the person: it listens on loopback, and its address is
 //! the link that the notification carries. Each click begins a sign-in of its own, with a fresh `state` and verifier, and
 //! the browser is sent on to the provider. If that process ends, another takes over, at the same address if it is free.
+//! Bridges have it started ([`apart`]): their clients may end them at any time.
 
+mod apart;
 mod attendant;
 mod desk;
 mod lead;
 mod wait;
 
 pub(crate) use self::{
+    apart::attend,
     attendant::Attendant,
     lead::Links,
     wait::{Hold, Mending},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
     clock::Seams,
@@ -38,12 +41,21 @@ pub(crate) struct Holding {
 
 impl Holding {
     pub(crate) fn asked(app: &App, args: &HoldArgs) -> Self {
+        Self::with(app, args, |attendant, _limit| attendant)
+    }
+
+    /// Of a process that its caller may end at any time.
+    pub(crate) fn asked_of_a_bridge(app: &App, args: &HoldArgs) -> Self {
+        Self::with(app, args, Attendant::apart)
+    }
+
+    fn with(app: &App, args: &HoldArgs, sent: impl Fn(Attendant, Duration) -> Attendant) -> Self {
         let Some(limit) = args.hold else {
             return Self::default();
         };
         let browser = args.open_browser.then(|| app.environment.clone());
         let attendant = Attendant::new(app.runtime.clone(), app.links(), app.output, browser);
-        let attendant = Arc::new(attendant);
+        let attendant = Arc::new(sent(attendant, limit));
         let hold = Hold::new(attendant.clone(), Seams::system().clock, limit);
         Self {
             hold: Some(Arc::new(hold)),

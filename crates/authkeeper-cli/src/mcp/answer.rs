@@ -21,6 +21,8 @@ pub(super) const UNAVAILABLE: i32 = -31003;
 pub(super) const INTERRUPTED: i32 = -31004;
 /// The server answered with something that is not an MCP message.
 pub(super) const UNUSABLE: i32 = -31005;
+/// The bridge can't work: a command line, a setting or the store has to be mended.
+pub(super) const NOT_STARTED: i32 = -31006;
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
 
@@ -179,6 +181,13 @@ fn upstream_error(error: &UpstreamError) -> (i32, String, Value) {
                 "The server or its authorization server cannot be reached right now. Nothing was done: do not report success; trying again later is safe. {message}"
             ),
             json!({"kind": "unavailable", "executed": "no", "retryable": true}),
+        ),
+        UpstreamError::NotStarted { message } => (
+            NOT_STARTED,
+            format!(
+                "authkeeper can't work for this server. Nothing was done. Do not report success, and do not try again until a person has acted. {message}"
+            ),
+            json!({"kind": "not_started", "executed": "no", "retryable": false}),
         ),
         UpstreamError::Interrupted { .. } => interrupted_error(),
     }

@@ -459,7 +459,7 @@ fn resumed(result: Result<Response<ResponseBody>, UpstreamError>) -> Resumed {
     match result {
         Ok(response) if shape(&response) == Shape::Events => Resumed::Stream(response.into_body()),
         Ok(response) if may_pass(response.status()) => Resumed::TryAgain,
-        Ok(_) => Resumed::No(Failure::Interrupted),
+        Ok(_) | Err(UpstreamError::NotStarted { .. }) => Resumed::No(Failure::Interrupted),
         Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
             Resumed::TryAgain
         }

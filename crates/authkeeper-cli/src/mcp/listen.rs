@@ -103,9 +103,12 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>
             Next::Renew
         }
         Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => Next::NoStream,
-        Ok(_) | Err(UpstreamError::Rejected { .. } | UpstreamError::Permission { .. }) => {
-            Next::Refused
-        }
+        Ok(_)
+        | Err(
+            UpstreamError::Rejected { .. }
+            | UpstreamError::Permission { .. }
+            | UpstreamError::NotStarted { .. },
+        ) => Next::Refused,
         Err(UpstreamError::Authority { .. }) => Next::Wait(WITHOUT_AUTHORITY),
         Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
             Next::Wait(Duration::ZERO)

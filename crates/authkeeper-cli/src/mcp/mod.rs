@@ -35,6 +35,7 @@
 //! | −31003 | `unavailable` | provider or network; nothing was sent |
 //! | −31004 | `interrupted` | the connection broke before the answer |
 //! | −31005 | `unusable_answer`, `answer_too_large` | not an MCP message |
+//! | −31006 | `not_started` | the bridge can't work: what a person has to mend |
 //!
 //! While a request waits for a person to sign in ([`held`]), its client gets progress where it asked for it; a cancellation
 //! or the client's end ends the wait at once.

@@ -124,6 +124,9 @@ pub(crate) enum UpstreamError {
     /// Provider or network: nothing was sent, try later.
     #[error("unavailable: {message}")]
     Unavailable { message: String },
+    /// This bridge can't work at all, and ends.
+    #[error("not started: {message}")]
+    NotStarted { message: String },
     /// The request left, then the connection broke: nobody knows whether the call was carried out.
     #[error("interrupted: {message}")]
     Interrupted { message: String },

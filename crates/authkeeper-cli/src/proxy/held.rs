@@ -69,8 +69,13 @@ pub(super) async fn begun(
     tokio::select! {
         biased;
         carried = &mut carrying => Begun::Done(carried),
-        _ = waits.wait_for(Option::is_some) => Begun::Waits(carrying),
+        // For a provider it waits for seconds only: its status and headers are worth them.
+        _ = waits.wait_for(|waits| waits.as_ref().is_some_and(for_a_person)) => Begun::Waits(carrying),
     }
+}
+
+fn for_a_person(waits: &WaitsFor) -> bool {
+    waits.for_a_person
 }
 
 /// The answer to a call that waits, begun before there is one. Who goes away ends the call.
@@ -202,6 +207,7 @@ mod tests {
         held.says(WaitsFor {
             what: "Open the link.".into(),
             limit: Duration::from_mins(5),
+            for_a_person: true,
         });
         let telling = tell(&out, &peeked, waiting.watch());
         let _ = tokio::time::timeout(Duration::from_secs(seconds), telling).await;

@@ -6,7 +6,10 @@ mod entry;
 mod file;
 mod yaml;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use authkeeper::model::ConnectionName;
 use clap::Args;
@@ -18,12 +21,13 @@ use self::{
     entry::Entry,
     file::ConfigText,
 };
-use crate::{app::App, exit::Exit, failure::Failure, settings::Environment};
+use crate::{app::App, args::HoldArgs, exit::Exit, failure::Failure, settings::Environment};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   authkeeper mcp-config notion --client claude-code           print it
   authkeeper mcp-config notion --client claude-code --write   put it there
+  authkeeper mcp-config notion --client cursor --hold 30m     calls wait for a person
   authkeeper mcp-config notion --client vscode --write --file .vscode/mcp.json
   authkeeper mcp-config notion --client codex --json
 
@@ -49,6 +53,8 @@ pub(crate) struct McpConfigArgs {
     /// The MCP client
     #[arg(long)]
     client: Client,
+    #[command(flatten)]
+    hold: HoldArgs,
     /// Put it into the client's configuration file
     #[arg(long)]
     write: bool,
@@ -73,7 +79,7 @@ pub(crate) async fn mcp_config(app: &App, args: &McpConfigArgs) -> Result<(), Fa
             "set it, or name the file with --file",
         )
     })?;
-    let entry = entry(&name, &app.environment)?;
+    let entry = entry(&name, &args.hold, &app.environment)?;
     if app.runtime.status(&name).await.is_err() {
         app.output.say(&format!(
             "authkeeper: {name} is not connected yet; authkeeper connect {name} URL does that"
@@ -85,7 +91,11 @@ pub(crate) async fn mcp_config(app: &App, args: &McpConfigArgs) -> Result<(), Fa
     print(app, args, &entry, &file)
 }
 
-fn entry(name: &ConnectionName, environment: &Environment) -> Result<Entry, Failure> {
+fn entry(
+    name: &ConnectionName,
+    hold: &HoldArgs,
+    environment: &Environment,
+) -> Result<Entry, Failure> {
     let itself = std::env::current_exe().ok();
     let command = itself.as_deref().and_then(Path::to_str).map(str::to_owned);
     let command = command.ok_or_else(|| {
@@ -99,9 +109,32 @@ fn entry(name: &ConnectionName, environment: &Environment) -> Result<Entry, Fail
     Ok(Entry {
         name: name.to_string(),
         command,
-        args: vec!["mcp".to_owned(), name.to_string()],
+        args: words(name, hold),
         variables: VARIABLES.into_iter().filter_map(set).collect(),
     })
+}
+
+/// `mcp notion --hold 30m --open-browser`.
+fn words(name: &ConnectionName, hold: &HoldArgs) -> Vec<String> {
+    let mut words = vec!["mcp".to_owned(), name.to_string()];
+    if let Some(limit) = hold.hold {
+        words.extend(["--hold".to_owned(), typed(limit)]);
+    }
+    if hold.open_browser {
+        words.push("--open-browser".to_owned());
+    }
+    words
+}
+
+/// As a person would type it.
+fn typed(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => "0s".to_owned(),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
 }
 
 fn print(app: &App, args: &McpConfigArgs, entry: &Entry, file: &Path) -> Result<(), Failure> {
@@ -204,5 +237,31 @@ fn say(app: &App, args: &McpConfigArgs, file: &Path, written: &Written) {
     } else {
         app.output
             .say(&format!("{} has it already", file.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carry::tests::notion;
+
+    #[test]
+    fn a_hold_is_written_as_it_would_be_typed() {
+        for (seconds, typed) in [(1800, "30m"), (7200, "2h"), (90, "90s"), (0, "0s")] {
+            let hold = HoldArgs {
+                hold: Some(Duration::from_secs(seconds)),
+                open_browser: seconds == 90,
+            };
+            let words = words(&notion(), &hold);
+            assert_eq!(
+                words.get(..4),
+                Some(&["mcp", "notion", "--hold", typed].map(str::to_owned)[..])
+            );
+            assert_eq!(words.len() == 5, seconds == 90);
+            assert_eq!(
+                crate::settings::parse_duration(typed),
+                Ok(Duration::from_secs(seconds))
+            );
+        }
     }
 }
