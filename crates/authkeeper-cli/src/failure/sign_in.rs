@@ -298,6 +298,12 @@ fn registration_advice(error: &RegistrationError) -> (Exit, String) {
              [--client-secret-file FILE]"
                 .to_owned(),
         ),
+        RegistrationError::Document { .. } => (
+            Exit::Usage,
+            "give --client-metadata-url (or client_metadata_url in the settings) as it stands in the document: https://…, \
+             with a path"
+                .to_owned(),
+        ),
         RegistrationError::Refused { .. } => (
             Exit::Permission,
             "register a client by hand at the provider and add --client-id ID".to_owned(),

@@ -32,7 +32,15 @@ pub enum RegistrationError {
         /// What it said.
         detail: String,
     },
-    /// The URL of the metadata document can't be used.
+    /// No client id: it must be `https` and have a path (draft-ietf-oauth-client-id-metadata-document).
+    #[error("{url} is no address of a client metadata document: {problem}")]
+    Document {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The server names an address that can't be used.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
     /// The server did not answer.
@@ -98,7 +106,7 @@ pub fn plan(
     if let Some(url) = &given.metadata_url
         && metadata.client_id_metadata_document_supported
     {
-        let url = HttpUrl::parse(url)?;
+        let url = document_url(url)?;
         return Ok(Plan::Ready(document_registration(metadata, &url)));
     }
     let serves = |known: &&ClientRegistration| purpose.is_served_by(known);
@@ -179,6 +187,22 @@ fn completed(
         .retain(|secret| !known.secrets.iter().any(|kept| kept.is_same_as(secret)));
     new.secrets.extend(known.secrets);
     new
+}
+
+/// The document says the same, byte for byte: so it is given as it was typed.
+fn document_url(text: &str) -> Result<HttpUrl, RegistrationError> {
+    let no = |problem: &str| RegistrationError::Document {
+        url: text.to_owned(),
+        problem: problem.to_owned(),
+    };
+    let url = HttpUrl::parse(text)?;
+    if !text.starts_with("https:") {
+        return Err(no("it must use https"));
+    }
+    if url.path().trim_matches('/').is_empty() {
+        return Err(no("it must have a path"));
+    }
+    Ok(url)
 }
 
 fn document_registration(metadata: &ServerMetadata, url: &HttpUrl) -> ClientRegistration {
@@ -501,6 +525,16 @@ mod tests {
             id(plan(&server, &given, KnownClients::default(), ANY).unwrap()),
             "https://me.example/client.json"
         );
+        for no_document in [
+            "https://me.example",
+            "https://me.example/",
+            "http://127.0.0.1/client.json",
+            "me",
+        ] {
+            given.metadata_url = Some(no_document.to_owned());
+            let refused = plan(&server, &given, KnownClients::default(), REDIRECT);
+            assert!(refused.is_err(), "{no_document}");
+        }
         given.metadata_url = None;
         assert_eq!(
             id(plan(&server, &given, KnownClients::default(), ANY).unwrap()),
