@@ -39,6 +39,10 @@ fn assert_over(home: &Home) {
     let left: Vec<String> = names
         .filter(|name| name.starts_with("key.") || name == "resealing")
         .filter(|name| name != "key.turn")
+        // Who still holds it is asked by the next rotation; there is no key in it.
+        .filter(|name| {
+            name != "key.before" || fs::read(home.store_dir().join(name)).unwrap() != b""
+        })
         .collect();
     assert_eq!(left, [] as [&str; 0]);
     let doctor = home.run(&["doctor", "--offline"]).stdout;

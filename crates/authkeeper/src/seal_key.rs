@@ -81,6 +81,9 @@ impl Runtime {
                 if self.reseal().await?.is_empty() {
                     let retire = Arc::clone(&change);
                     blocking(&*self.tools.tasks, move || retire.retire()).await?;
+                    // This process has read both keys.
+                    let _ = self.tools.sealer.prefix();
+                    change.tidy();
                     done.retired = true;
                     return Ok(done);
                 }

@@ -14,7 +14,7 @@ mod strike;
 mod truth;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use self::strike::Strikes;
 use self::truth::Truth;
 use crate::home::Home;
 use crate::sandbox;
-use crate::wait::{Stopwatch, pause};
+use crate::wait::{Stopwatch, pause, wait_until};
 
 const NAME: &str = "soak";
 const BRIDGES: usize = 5;
@@ -36,6 +36,8 @@ const TTL: Duration = Duration::from_secs(20);
 /// What it is sent again is good for as long as an outage may last that follows upon a lost answer: else nobody could have
 /// that answer. And it says 401 of a token that is dead, as an MCP server has to: a 403 would tell nobody to refresh.
 const PROFILE: Profile = Profile::TwoGeneration;
+/// For all bridges to be there, before anything goes wrong.
+const START: Duration = Duration::from_secs(20);
 /// Between two calls of one client.
 const BETWEEN: Duration = Duration::from_millis(100);
 
@@ -55,6 +57,8 @@ struct Scene<'a> {
     truth: Truth,
     memory: Memory,
     failed: Mutex<Vec<Failed>>,
+    /// How many clients have begun.
+    begun: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -76,6 +80,7 @@ pub fn run(plan: Plan, tell: impl Fn(&str)) -> Report {
         truth: Truth::default(),
         memory: Memory::default(),
         failed: Mutex::default(),
+        begun: AtomicUsize::new(0),
         over: AtomicBool::new(false),
     };
     let (calls, struck) = thread::scope(|threads| {
@@ -106,6 +111,8 @@ pub fn run(plan: Plan, tell: impl Fn(&str)) -> Report {
 /// Lets faults strike until the time is up.
 fn strike(scene: &Scene<'_>, plan: Plan, tell: &impl Fn(&str)) -> u64 {
     let mut strikes = Strikes::new(plan.seed);
+    let begun = || scene.begun.load(Ordering::Relaxed) == BRIDGES;
+    assert!(wait_until(START, begun), "a bridge did not start");
     let began = Stopwatch::start();
     while began.elapsed() < plan.time {
         let (fault, rest) = strikes.next();
@@ -127,6 +134,7 @@ fn work(scene: &Scene<'_>, number: usize) -> u64 {
         Era::Handshake
     };
     let mut bridge = Bridge::start(scene.home, NAME, era);
+    scene.begun.fetch_add(1, Ordering::Relaxed);
     let mut calls = 0;
     while !scene.is_over() {
         scene.memory.note(number, bridge.pid());

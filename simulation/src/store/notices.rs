@@ -1,12 +1,14 @@
 //! What was noticed of providers.
 
-use authkeeper::model::{Issuer, Notice, Noticed};
+use authkeeper::model::{Issuer, Notice, NoticeKind, Noticed};
 use jiff::Timestamp;
 
 use super::rows::Rows;
 
-/// So many things of one kind are kept of one provider, those that were noticed last.
+/// So many things of one kind are kept of one provider, those that were noticed last; of what is counted by connection, of one.
 const MOST: usize = 16;
+/// So many of what is counted by connection are kept of one provider.
+const MOST_OF_ALL: usize = 128;
 
 impl Rows {
     pub(super) fn notice(&mut self, notice: &Notice, at: Timestamp) {
@@ -23,11 +25,13 @@ impl Rows {
             last: at,
         };
         self.noticed.insert(0, now);
-        let mut same = 0;
+        let (mut same, mut all) = (0, 0);
         self.noticed.retain(|known| {
             let counts = known.notice.issuer == notice.issuer && known.notice.kind == notice.kind;
-            same += usize::from(counts);
-            !counts || same <= MOST
+            let same_whose = counts && whose(&known.notice) == whose(notice);
+            same += usize::from(same_whose);
+            all += usize::from(counts);
+            !counts || ((!same_whose || same <= MOST) && all <= MOST_OF_ALL)
         });
     }
 
@@ -38,4 +42,10 @@ impl Rows {
         all.sort_by(|one, other| one.notice.issuer.cmp(&other.notice.issuer));
         all
     }
+}
+
+/// The connection of what is counted by connection.
+fn whose(notice: &Notice) -> Option<&str> {
+    let word = notice.detail.split(' ').next();
+    word.filter(|_| notice.kind == NoticeKind::EndedEarly)
 }

@@ -13,7 +13,8 @@ pub enum NoticeKind {
     OddAnswer,
     /// A refresh token that came twice was refused where its rule said that it would not be.
     ReplayRefused,
-    /// An access token got a 401 long before the end that was believed; the detail is how old it was, in seconds.
+    /// An access token got a 401 long before the end that was believed; the detail is its connection, a space, and how old it
+    /// was, in seconds.
     EndedEarly,
     /// It told our client that a living refresh token lives (RFC 7662): what it says of one that does not counts too.
     Introspects,

@@ -8,7 +8,8 @@
 //! key: K1                     removed
 //! ```
 //!
-//! Each step is one rename of a file that is durable: a crash leaves one of these lines, and each can be gone on from.
+//! Who read K1 and K0 together holds that file, and may seal with K1: it keeps a name, `key.before`, emptied, for the next
+//! change to ask. Each step is one rename of a file that is durable: a crash leaves one of these lines, and each can be gone on from.
 
 use std::{
     fs::{self, File},
@@ -149,9 +150,10 @@ fn load(path: &Path) -> Result<Loaded> {
         let mut file = File::open(path).map_err(failed)?;
         let locked = file.try_lock_shared().is_ok();
         let opened = file.metadata().map_err(failed)?;
-        let keys = read(path, &mut file, &opened)?;
+        let keys = read(path, &mut file, &opened);
         let stamp = Stamp::of(&opened);
         if fs::metadata(path).is_ok_and(|now| Stamp::of(&now) == stamp) {
+            let keys = keys?;
             return Ok(Loaded {
                 in_file: keys.len(),
                 keys,
@@ -261,6 +263,8 @@ impl Change {
     /// Puts a new key in front of the current one; false if that was done before, and the change was cut off.
     pub(crate) fn begin(&self, seams: &Seams) -> Result<bool> {
         let current = load(&self.path)?;
+        self.empty_before()
+            .map_err(|error| unusable(&self.path, &error))?;
         if current.in_file == MOST_KEYS {
             return Ok(false);
         }
@@ -284,7 +288,13 @@ impl Change {
     /// the key file any more, and nobody can come by it. None if the file is not there to be asked.
     pub(crate) fn old_key_is_free(&self) -> Option<bool> {
         let held = File::open(self.retiring()).ok()?;
-        Some(held.try_lock().is_ok())
+        Some(held.try_lock().is_ok() && self.before_is_free())
+    }
+
+    /// Whether nobody holds the file that had the old key in front of the one before it.
+    fn before_is_free(&self) -> bool {
+        let before = File::open(self.before());
+        before.is_ok_and(|before| before.try_lock().is_ok()) || !self.before().exists()
     }
 
     /// Drops the old key: nothing that is kept is sealed with it, and nobody seals with it.
@@ -292,14 +302,40 @@ impl Change {
         let current = load(&self.path)?;
         let retire = || {
             if current.in_file == MOST_KEYS {
+                remove_if_there(&self.before())?;
+                fs::hard_link(&self.path, self.before())?;
                 self.replace(&[&current.keys[0]])?;
                 fault::pass(FaultPoint::KeyRetired);
             }
+            self.empty_before()?;
             remove_if_there(&self.retiring())?;
             sync_folder_of(&self.path)
         };
         let retired: io::Result<()> = retire();
         retired.map_err(|error| unusable(&self.path, &error))
+    }
+
+    /// Who holds it has read its keys; nobody else needs them. A change that was cut off may have left the name on the key
+    /// file itself: there it means nothing.
+    fn empty_before(&self) -> io::Result<()> {
+        let before = match fs::OpenOptions::new().write(true).open(self.before()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        let (mine, key) = (before.metadata()?, fs::metadata(&self.path)?);
+        if (mine.dev(), mine.ino()) == (key.dev(), key.ino()) {
+            return remove_if_there(&self.before());
+        }
+        before.set_len(0)?;
+        before.sync_all()
+    }
+
+    /// Takes that file away, if nobody holds it any more.
+    pub(crate) fn tidy(&self) {
+        if self.before_is_free() {
+            // What is left is asked, and tidied up, by the next change.
+            let _ = fs::remove_file(self.before());
+        }
     }
 
     fn replace(&self, keys: &[&Key]) -> io::Result<()> {
@@ -312,6 +348,10 @@ impl Change {
 
     fn retiring(&self) -> PathBuf {
         beside(&self.path, "retiring")
+    }
+
+    fn before(&self) -> PathBuf {
+        beside(&self.path, "before")
     }
 
     fn draft(&self) -> PathBuf {
@@ -416,8 +456,13 @@ mod tests {
         assert_eq!(change.old_key_is_free(), Some(true));
         change.retire().unwrap();
         assert_eq!(ids(&path), both[..1]);
-        assert_eq!(names(folder.path()), ["key", "key.turn"]);
+        change.tidy();
+        assert_eq!(names(folder.path()), ["key", "key.before", "key.turn"]);
+        assert_eq!(fs::read(beside(&path, "before")).unwrap(), b"");
         let last = next.followed_by(&path).unwrap();
+        drop(next);
+        change.tidy();
+        assert_eq!(names(folder.path()), ["key", "key.turn"]);
         assert_eq!(
             (last.in_file, last.keys.len()),
             (1, 2),
@@ -425,6 +470,47 @@ mod tests {
         );
         drop(change);
         assert!(Change::enter(&path).unwrap().is_some());
+    }
+
+    /// It has seen nothing of the first change's end, and seals with the key that the second one retires.
+    #[test]
+    fn who_read_both_keys_is_waited_for_by_the_next_change_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, first) = made(folder.path());
+        let change = Change::enter(&path).unwrap().unwrap();
+        change.begin(&Seams::system()).unwrap();
+        let both = first.followed_by(&path).unwrap();
+        drop(first);
+        change.retire().unwrap();
+        change.tidy();
+        assert!(change.begin(&Seams::system()).unwrap());
+        assert_eq!(change.old_key_is_free(), Some(false));
+        let next = both.followed_by(&path).unwrap();
+        assert_eq!(change.old_key_is_free(), Some(false), "not written yet");
+        drop(both);
+        assert_eq!(change.old_key_is_free(), Some(true));
+        change.retire().unwrap();
+        drop(next);
+        change.tidy();
+        assert_eq!(names(folder.path()), ["key", "key.turn"]);
+    }
+
+    #[test]
+    fn a_change_that_was_cut_off_before_its_last_step_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, first) = made(folder.path());
+        let change = Change::enter(&path).unwrap().unwrap();
+        change.begin(&Seams::system()).unwrap();
+        let both = first.followed_by(&path).unwrap();
+        drop(first);
+        fs::hard_link(&path, beside(&path, "before")).unwrap();
+        assert!(!change.begin(&Seams::system()).unwrap());
+        assert_eq!(change.old_key_is_free(), Some(true));
+        assert_eq!(ids(&path).len(), 2);
+        change.retire().unwrap();
+        drop(both);
+        change.tidy();
+        assert_eq!(names(folder.path()), ["key", "key.turn"]);
     }
 
     #[test]

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::rows::impossible;
 use crate::model::{Issuer, Notice, NoticeKind, Noticed};
 
-/// So many things of one kind are kept of one provider, those that were noticed last.
+/// So many things of one kind are kept of one provider, those that were noticed last; of what is counted for each connection
+/// by itself so many of one connection, for others' must not push out what is being learned of it.
 const MOST: usize = 16;
+/// So many things of such a kind are kept of one provider in all: each refresh there reads them.
+const MOST_OF_ALL: usize = 128;
 
 #[derive(Serialize, Deserialize)]
 struct Count {
@@ -32,14 +35,40 @@ pub(super) fn put(sql: &Sqlite, notice: &Notice, at: Timestamp) -> rusqlite::Res
     let value = serde_json::to_vec(&count).unwrap_or_default();
     let keep = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
     sql.execute(keep, params![key, value])?;
-    let mut all = below(sql, &of_kind)?;
-    all.retain(|noticed| noticed.notice != *notice);
-    all.sort_by_key(|noticed| std::cmp::Reverse(noticed.last));
-    for one in all.iter().skip(MOST - 1) {
+    let mut others = below(sql, &of_kind)?;
+    others.retain(|noticed| noticed.notice != *notice);
+    others.sort_by_key(|noticed| std::cmp::Reverse(noticed.last));
+    for one in too_many(&others, notice) {
         let key = format!("{of_kind}{}", one.notice.detail);
         sql.execute("DELETE FROM meta WHERE key = ?1", [key])?;
     }
     Ok(())
+}
+
+/// Which of the others, the newest first, have to go for this one.
+fn too_many<'a>(others: &'a [Noticed], new: &Notice) -> Vec<&'a Noticed> {
+    let Some(mine) = connection(new) else {
+        return others.iter().skip(MOST - 1).collect();
+    };
+    let (mut of_mine, mut of_all) = (1, 1);
+    let goes = |other: &&Noticed| {
+        let of_it = connection(&other.notice) == Some(mine);
+        if of_all == MOST_OF_ALL || (of_it && of_mine == MOST) {
+            return true;
+        }
+        of_all += 1;
+        of_mine += usize::from(of_it);
+        false
+    };
+    others.iter().filter(goes).collect()
+}
+
+/// Of what is counted for each connection by itself: whose it is.
+fn connection(notice: &Notice) -> Option<&str> {
+    match notice.kind {
+        NoticeKind::EndedEarly => notice.detail.split(' ').next(),
+        NoticeKind::OddAnswer | NoticeKind::ReplayRefused | NoticeKind::Introspects => None,
+    }
 }
 
 pub(super) fn all(sql: &Sqlite, issuer: Option<&Issuer>) -> rusqlite::Result<Vec<Noticed>> {

@@ -24,9 +24,9 @@ use crate::model::{
     AccessToken, Account, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod,
     ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation,
     Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means,
-    Moment, Notice, NoticeKind, OwnerId, Presentation, PrincipalId, Provider, ReauthorizeReason,
-    Record, RefreshToken, RegistrationSource, Scope, ScopeRefusal, ServerMetadata, StepUps,
-    SuspendReason, TaskId, TokenSet, TroubleId, UnknownKind,
+    Moment, Notice, NoticeKind, Noticed, OwnerId, Presentation, PrincipalId, Provider,
+    ReauthorizeReason, Record, RefreshToken, RegistrationSource, Scope, ScopeRefusal,
+    ServerMetadata, StepUps, SuspendReason, TaskId, TokenSet, TroubleId, UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -446,6 +446,42 @@ pub async fn noticing(store: &dyn Store) {
     assert!(of_b.iter().any(|kept| kept.notice.detail == "99"));
     let of_a = store.noticed(Some(&one.issuer)).await.unwrap();
     assert_eq!(of_a.len(), 1, "one provider's do not push out another's");
+    early_ends(store).await;
+}
+
+/// What is learned of one connection stays however many others there are, within bounds.
+async fn early_ends(store: &dyn Store) {
+    let issuer = Issuer::new("https://c");
+    let ended = async |connection: &str, age: u64, at: i64| {
+        let notice = Notice {
+            issuer: issuer.clone(),
+            kind: NoticeKind::EndedEarly,
+            detail: format!("{connection} {age}"),
+        };
+        let at = now() + jiff::SignedDuration::from_secs(at);
+        store.notice(&notice, at).await.unwrap();
+    };
+    for age in 0..3 {
+        ended("mine", age, 0).await;
+    }
+    for other in 0..20 {
+        ended(&format!("other-{other}"), 7, 1).await;
+    }
+    for age in 0..33 {
+        ended("wild", age, 2).await;
+    }
+    let kept = store.noticed(Some(&issuer)).await.unwrap();
+    let of = |connection: &str| {
+        let whose = |kept: &&Noticed| kept.notice.detail.starts_with(connection);
+        kept.iter().filter(whose).count()
+    };
+    assert_eq!((of("mine "), of("other-")), (3, 20));
+    assert!((8..=32).contains(&of("wild ")), "{}", of("wild "));
+    for other in 0..160 {
+        ended(&format!("more-{other}"), 7, 3).await;
+    }
+    let kept = store.noticed(Some(&issuer)).await.unwrap();
+    assert!(kept.len() <= 150, "{}", kept.len());
 }
 
 /// A refusal counts only from the attempt that holds the claim, and takes no token away.
