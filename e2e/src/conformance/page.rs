@@ -22,7 +22,7 @@ fails or takes too long is red. The client under test is [the driver](../e2e/con
 browser that needs no person, then an MCP client over stdio, the official TypeScript SDK's, which starts `authkeeper mcp`. What
 the suite's servers see was sent by authkeeper.
 
-A number is how many checks passed. What the suite has no scenario for (refresh, expiry, revocation) is in `e2e/tests`.
+A number is how many checks passed. What the suite has no scenario for, refreshing above all, has [scenarios of the same shape](refresh-scenarios.md) in the sandbox.
 ";
 
 /// The page.

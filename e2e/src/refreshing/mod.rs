@@ -4,4 +4,4 @@ mod page;
 mod run;
 
 pub use page::page;
-pub use run::{Case, Client, Outcome, all, bad, run};
+pub use run::{Case, Client, Outcome, all, bad, ours_and_a_sample, run};

@@ -2,46 +2,56 @@
 
 use std::fmt::{self, Write as _};
 
-use authkeeper_sandbox::BuiltIn;
+use authkeeper_sandbox::{BuiltIn, Revision};
 
-use super::run::Outcome;
+use super::run::{Client, Outcome, columns};
 
 const BEGIN: &str =
     "<!-- made by UPDATE_DOCS=1 cargo nextest run -p e2e --test refresh_scenarios -->\n";
 const END: &str = "<!-- made until here -->\n";
 
-/// The page as it is, with what it has of the outcomes made anew.
+/// The page as it is, with what it has of the outcomes made anew. Whoever was not tried keeps what the page says.
 pub fn page(kept: &str, outcomes: &[Outcome]) -> String {
     let (before, rest) = kept.split_once(BEGIN).unwrap_or((kept, ""));
-    let (_, after) = rest.split_once(END).unwrap_or(("", ""));
+    let (table, after) = rest.split_once(END).unwrap_or(("", ""));
     let mut made = String::new();
     // Writing to a string can't fail.
-    let _ = write_table(&mut made, outcomes);
+    let _ = write_table(&mut made, outcomes, table);
     let _ = write_list(&mut made);
     format!("{before}{BEGIN}{made}{END}{after}")
 }
 
-fn write_table(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
-    let mut columns: Vec<String> = outcomes.iter().map(column).collect();
-    columns.dedup();
-    writeln!(page, "\n| scenario | {} |", columns.join(" | "))?;
+fn write_table(page: &mut String, outcomes: &[Outcome], kept: &str) -> fmt::Result {
+    let columns = columns();
+    let names: Vec<String> = columns.iter().copied().map(named).collect();
+    writeln!(page, "\n| scenario | {} |", names.join(" | "))?;
     writeln!(page, "| --- |{}", " --- |".repeat(columns.len()))?;
     for scenario in BuiltIn::all() {
         write!(page, "| {} |", scenario.name())?;
-        for name in &columns {
-            let mut all = outcomes.iter();
+        for (index, column) in columns.iter().enumerate() {
             let of_it = |outcome: &&Outcome| {
-                column(outcome) == *name && outcome.case.scenario.name() == scenario.name()
+                let case = &outcome.case;
+                (case.client, case.revision) == *column && case.scenario.name() == scenario.name()
             };
-            write!(page, " {} |", all.find(of_it).map_or("", cell))?;
+            let found = outcomes.iter().find(of_it).map(cell);
+            let cell = found.unwrap_or_else(|| cell_of(kept, scenario.name(), index));
+            write!(page, " {cell} |")?;
         }
         writeln!(page)?;
     }
     Ok(())
 }
 
-fn column(outcome: &Outcome) -> String {
-    format!("{}, {}", outcome.case.client.name(), outcome.case.revision)
+fn named((client, revision): (Client, Revision)) -> String {
+    format!("{}, {revision}", client.name())
+}
+
+/// What the table says.
+fn cell_of<'a>(table: &'a str, scenario: &str, column: usize) -> &'a str {
+    let begin = format!("| {scenario} |");
+    let row = table.lines().find(|line| line.starts_with(&begin));
+    let row = row.unwrap_or_default();
+    row.split('|').nth(column + 2).unwrap_or_default().trim()
 }
 
 fn cell(outcome: &Outcome) -> &'static str {

@@ -101,6 +101,45 @@ pub fn all() -> Vec<Case> {
     cases(&SHOWN)
 }
 
+/// Who fails where, and who does not: enough to see that a verdict can go either way.
+const SAMPLE: [(Client, Revision, &str); 6] = [
+    (Client::TypeScript1, Revision::Handshake, "early-401"),
+    (
+        Client::TypeScript1,
+        Revision::Handshake,
+        "parallel-calls-one-refresh",
+    ),
+    (
+        Client::TypeScript2,
+        Revision::Stateless,
+        "two-processes-one-refresh",
+    ),
+    (Client::Python, Revision::Handshake, "early-401"),
+    (
+        Client::Python,
+        Revision::Handshake,
+        "parallel-calls-one-refresh",
+    ),
+    (Client::Python, Revision::Stateless, "refresh-after-restart"),
+];
+
+/// All of authkeeper's, and a sample of the others'.
+pub fn ours_and_a_sample() -> Vec<Case> {
+    let mut cases = all();
+    cases.retain(|case| {
+        let in_sample = |(client, revision, name): &(Client, Revision, &str)| {
+            case.client == *client && case.revision == *revision && case.scenario.name() == *name
+        };
+        case.client == Client::Authkeeper || SAMPLE.iter().any(in_sample)
+    });
+    cases
+}
+
+/// The column of the page that a client has.
+pub(super) fn columns() -> Vec<(Client, Revision)> {
+    SHOWN.to_vec()
+}
+
 /// Every scenario with the client that does everything wrong.
 pub fn bad() -> Vec<Case> {
     cases(&[
