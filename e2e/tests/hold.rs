@@ -16,6 +16,7 @@ use e2e::scenario::{assert_no_leaks, assert_none_of, connect_mcp, refreshes, sta
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 use e2e::{http, node, python, script};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// The SDKs take many seconds to start where others are at work too.
@@ -268,6 +269,7 @@ fn the_link_outlives_the_process_behind_it() {
     caller.say("call");
     caller.until("progress");
     let _ = first.kill_9();
+    kill_who_attends(&home);
     let port = link.rsplit(':').next().unwrap().split('/').next().unwrap();
     let port = port.parse().unwrap();
     assert!(
@@ -279,6 +281,66 @@ fn the_link_outlives_the_process_behind_it() {
     assert_eq!(sandbox.counters().sign_ins, 2);
     assert_eq!(told(&home).len(), 1);
     caller.end();
+}
+
+/// Clients end a server that is slow to say hello, and kill it. The person may be typing a password by then.
+#[test]
+fn who_has_begun_to_sign_in_can_finish_though_the_bridge_is_killed() {
+    let home = Home::new();
+    let sandbox = sandbox(&home, HOOK);
+    sandbox.control("grants/revoke", &json!({}));
+    let mut bridge = home
+        .authkeeper(&[&["mcp"], HELD.as_slice()].concat())
+        .spawn();
+    bridge.feed(INITIALIZE);
+    let link = link(&home);
+    let (_, place) = link.rsplit_once(':').unwrap();
+    let (port, path) = place.split_once('/').unwrap();
+    let click = http::get(port.parse().unwrap(), &format!("/{path}")).unwrap();
+    let sign_in = click.header("location").expect("it is sent on").to_owned();
+    let _ = bridge.kill_9();
+    visit(&sign_in, "approve");
+    let active = || status(&home, "box")["state"] == "active";
+    assert!(wait_until(SOON, active), "nobody took the sign-in");
+    assert_eq!(sandbox.counters().sign_ins, 2);
+    let gone = wait_until(SOON, || http::get(port.parse().unwrap(), "/").is_err());
+    assert!(gone, "what attended stays for ever");
+}
+
+/// The client's user sees why there is no bridge; the exit code says it to scripts.
+#[test]
+fn a_bridge_that_cannot_start_says_so_to_its_client() {
+    let home = Home::new();
+    let mut bridge = home.authkeeper(&["mcp", "nosuch"]).spawn();
+    bridge.feed(INITIALIZE);
+    assert!(wait_until(SOON, || bridge.stdout().ends_with('\n')));
+    let answer: Value = serde_json::from_str(&bridge.stdout()).unwrap();
+    assert_eq!(
+        (&answer["id"], &answer["error"]["code"]),
+        (&json!(1), &json!(-31006))
+    );
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no connection named nosuch"), "{message}");
+    bridge.close_stdin();
+    let ended = bridge.finish(SOON).expect_code(66);
+    assert!(ended.stderr.contains("nosuch"), "{}", ended.stderr);
+}
+
+/// What a bridge started to attend to the person.
+fn kill_who_attends(home: &Home) {
+    let ours = format!("HOME={}\0", home.path().display());
+    let attends = |process: &std::path::Path| {
+        let read = |name| fs::read_to_string(process.join(name)).unwrap_or_default();
+        read("cmdline").contains("\0attend\0box\0") && read("environ").contains(&ours)
+    };
+    let mut processes = fs::read_dir("/proc").unwrap();
+    let found = processes.find_map(|entry| {
+        let process = entry.unwrap().path();
+        let pid = process.file_name()?.to_str()?.parse::<i32>().ok()?;
+        attends(&process).then_some(pid)
+    });
+    let pid = Pid::from_raw(found.expect("nobody attends")).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
 }
 
 /// Somebody signs in at a terminal instead, or says no first, or clicks twice.

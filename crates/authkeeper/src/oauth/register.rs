@@ -532,7 +532,7 @@ mod tests {
             "me",
         ] {
             given.metadata_url = Some(no_document.to_owned());
-            let refused = plan(&server, &given, KnownClients::default(), REDIRECT);
+            let refused = plan(&server, &given, KnownClients::default(), (REDIRECT, None));
             assert!(refused.is_err(), "{no_document}");
         }
         given.metadata_url = None;
