@@ -362,7 +362,7 @@ async fn job(
         _ = told_to(&mut given_up) => return,
     };
     let carried = async {
-        if foresee(&carrier, &message).await {
+        if foresee(&carrier, &message, &waiting).await {
             return;
         }
         let exchange = Exchange::new(&carrier, message, Purpose::Client)

@@ -231,7 +231,9 @@ impl Carrier {
             return Err(Failure::Interrupted);
         };
         tracing::info!("the server forgot the session; initializing again");
-        self.open(initialize, handshake.initialized).await?;
+        let initialized = handshake.initialized;
+        self.open(initialize, initialized, &Waiting::default())
+            .await?;
         for wish in handshake.wishes {
             if let Err(failure) = self.ask(wish).await {
                 tracing::warn!(%failure, "a wish of the client is not known in the new session");
@@ -240,13 +242,15 @@ impl Carrier {
         Ok(())
     }
 
-    /// Opens a session; the client hears nothing of it. Returns the server's answer.
+    /// Opens a session; the client hears nothing of it. Returns the server's answer. `waiting` is that of the message on
+    /// whose behalf it is opened.
     pub(super) async fn open(
         self: &Arc<Self>,
         initialize: Message,
         initialized: Option<Message>,
+        waiting: &Waiting,
     ) -> Result<Bytes, Failure> {
-        let answer = self.ask(initialize).await?;
+        let answer = self.ask_for(initialize, waiting).await?;
         let opened = answer.opened.ok_or(Failure::Unusable {
             status: answer.status,
             content_type: None,
@@ -268,7 +272,17 @@ impl Carrier {
 
     /// Asks the server something of the bridge's own.
     pub(super) async fn ask(self: &Arc<Self>, request: Message) -> Result<Answer, Failure> {
-        Exchange::new(self, request, Purpose::Own).ask().await
+        self.ask_for(request, &Waiting::default()).await
+    }
+
+    /// The same for the sake of a message, which waits when this waits for a person.
+    pub(super) async fn ask_for(
+        self: &Arc<Self>,
+        request: Message,
+        waiting: &Waiting,
+    ) -> Result<Answer, Failure> {
+        let exchange = Exchange::new(self, request, Purpose::Own);
+        exchange.telling(waiting.clone()).ask().await
     }
 
     /// An id for a request of the bridge's own.

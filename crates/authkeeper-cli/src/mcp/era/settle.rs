@@ -9,6 +9,7 @@ use super::super::exchange::Doubted;
 use super::super::headers::{Era, era};
 use super::super::message::{FromServer, Message};
 use super::super::object::Object;
+use super::super::upstream::Waiting;
 use super::shapes::{self, Hello};
 use super::{Interpreter, PROBES, ToHandshake, ToStateless, doubt};
 
@@ -34,7 +35,7 @@ async fn speaks_the_other(carrier: &Arc<Carrier>, message: &Message) -> bool {
     }
     eras.probes.fetch_add(1, Ordering::Relaxed);
     let found = match era {
-        Era::Handshake => discover(carrier, message).await,
+        Era::Handshake => discover(carrier, message, &Waiting::default()).await,
         Era::Stateless => greet(carrier, message).await,
     };
     match found {
@@ -51,7 +52,11 @@ async fn speaks_the_other(carrier: &Arc<Carrier>, message: &Message) -> bool {
 /// Begins in the other era where an earlier process found that the server speaks no other. True: the message is said
 /// again, in the server's era. Otherwise it goes its own way; if the server answered, but not as was remembered, that is
 /// forgotten.
-pub(in crate::mcp) async fn foresee(carrier: &Arc<Carrier>, message: &Message) -> bool {
+pub(in crate::mcp) async fn foresee(
+    carrier: &Arc<Carrier>,
+    message: &Message,
+    waiting: &Waiting,
+) -> bool {
     let eras = &carrier.eras;
     let era = era(message, carrier.sessions.after_handshake());
     // While the first message finds out, those after it wait for that.
@@ -64,8 +69,8 @@ pub(in crate::mcp) async fn foresee(carrier: &Arc<Carrier>, message: &Message) -
             return false;
         }
         let found = match era {
-            Era::Handshake => discover(carrier, message).await,
-            Era::Stateless => meet(carrier, message).await,
+            Era::Handshake => discover(carrier, message, waiting).await,
+            Era::Stateless => meet(carrier, message, waiting).await,
         };
         match found {
             Ok(Some(interpreter)) => translate(carrier, era, interpreter).await,
@@ -99,11 +104,11 @@ async fn translate(carrier: &Carrier, client: Era, interpreter: Interpreter) {
 type Found = Result<Option<Interpreter>, Failure>;
 
 /// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
-async fn discover(carrier: &Arc<Carrier>, initialize: &Message) -> Found {
+async fn discover(carrier: &Arc<Carrier>, initialize: &Message, waiting: &Waiting) -> Found {
     let hello = Hello::of(initialize);
     let mut meta = Object::default();
     hello.describe(&mut meta, None);
-    let answer = ask_for_discovery(carrier, &meta).await?;
+    let answer = ask_for_discovery(carrier, &meta, waiting).await?;
     let Some(discovered) = shapes::discovered(&answer) else {
         return Ok(None);
     };
@@ -117,21 +122,21 @@ async fn discover(carrier: &Arc<Carrier>, initialize: &Message) -> Found {
 async fn greet(carrier: &Arc<Carrier>, message: &Message) -> Found {
     if !message.is_request("server/discover") {
         let meta = shapes::own_meta(message);
-        match ask_for_discovery(carrier, &meta).await {
+        match ask_for_discovery(carrier, &meta, &Waiting::default()).await {
             Ok(answer) if is_of_the_stateless_era(&answer) => return Ok(None),
             Ok(_) | Err(Failure::Unusable { .. }) => {}
             Err(failure) => return Err(failure),
         }
     }
-    meet(carrier, message).await
+    meet(carrier, message, &Waiting::default()).await
 }
 
 /// Opens a session on behalf of a stateless client.
-async fn meet(carrier: &Arc<Carrier>, message: &Message) -> Found {
+async fn meet(carrier: &Arc<Carrier>, message: &Message, waiting: &Waiting) -> Found {
     let Some(initialize) = shapes::initialize(&carrier.own_id(), message) else {
         return Ok(None);
     };
-    let answer = carrier.open(initialize.clone(), None).await?;
+    let answer = carrier.open(initialize.clone(), None, waiting).await?;
     let Some(welcome) = shapes::result_of(&answer) else {
         return Ok(None);
     };
@@ -139,11 +144,15 @@ async fn meet(carrier: &Arc<Carrier>, message: &Message) -> Found {
     Ok(Some(Interpreter::ToHandshake(ToHandshake::new(&welcome))))
 }
 
-async fn ask_for_discovery(carrier: &Arc<Carrier>, meta: &Object) -> Result<bytes::Bytes, Failure> {
+async fn ask_for_discovery(
+    carrier: &Arc<Carrier>,
+    meta: &Object,
+    waiting: &Waiting,
+) -> Result<bytes::Bytes, Failure> {
     let params = Object::default().with("_meta", meta);
     let request = shapes::request(&carrier.own_id(), "server/discover", &params);
     let request = request.ok_or(Failure::Interrupted)?;
-    let answer = carrier.ask(request).await?;
+    let answer = carrier.ask_for(request, waiting).await?;
     if doubt::has_other_reasons(answer.status) {
         let (status, content_type) = (answer.status, None);
         return Err(Failure::Unusable {

@@ -1,14 +1,18 @@
 //! What an earlier process found out about the server's era, and what becomes of it when it is wrong.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use authkeeper::clock::SystemClock;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::super::{Memory, Options, UpstreamError};
+use super::super::upstream::{Waiting, WaitsFor};
+use super::super::{Memory, Options, Upstream, UpstreamError, UpstreamRequest};
 use super::eras::{answer, error, handshake, request, stateless};
-use super::rig::{INITIALIZE, Reply, Request, Rig, status};
+use super::rig::{INITIALIZE, Reply, Request, Rig, Seen, status};
 
 /// A server of one era.
 type Server = fn(&Request) -> Reply;
@@ -26,14 +30,17 @@ fn only_handshake(request: &Request) -> Reply {
     })
 }
 
-fn start(data: &TempDir, server: Server) -> Rig {
+fn options(data: &TempDir) -> Options {
     let clock = Arc::new(SystemClock::new());
     let memory = Memory::beside(data.path(), "https://s.example/mcp", clock);
-    let options = Options {
+    Options {
         memory: Some(memory),
         ..Options::default()
-    };
-    Rig::with(options, move |request| {
+    }
+}
+
+fn start(data: &TempDir, server: Server) -> Rig {
+    Rig::with(options(data), move |request| {
         let reply = server(request);
         async { reply }
     })
@@ -85,6 +92,39 @@ async fn what_is_remembered_wrongly_is_forgotten_at_once() {
     assert_eq!(moved, ["initialize", "tools/list"]);
     let next = begun(&data, only_stateless, &list()).await;
     assert_eq!(next, ["tools/list"]);
+}
+
+/// A server that nobody is authorized to ask, until the client has gone.
+struct Held;
+
+#[async_trait]
+impl Upstream for Held {
+    async fn send(&self, _request: UpstreamRequest) -> Reply {
+        pending().await
+    }
+
+    async fn send_telling(&self, _request: UpstreamRequest, waiting: &Waiting) -> Reply {
+        let held = waiting.begin();
+        held.says(WaitsFor {
+            what: "Open the link.".into(),
+            limit: Duration::from_mins(30),
+            for_a_person: true,
+        });
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_first_waits_for_a_person_as_the_message_would() {
+    let data = tempfile::tempdir().unwrap();
+    begun(&data, only_stateless, INITIALIZE).await;
+    let mut rig = Rig::over((Arc::new(Held), Seen::default()), options(&data));
+    rig.write(INITIALIZE).await;
+    rig.silence().await;
+    let before = tokio::time::Instant::now();
+    rig.close_input();
+    rig.ended().await.unwrap();
+    assert!(before.elapsed() < Duration::from_secs(1), "it ends at once");
 }
 
 /// Nobody is told that all is well because it once was; nor does it tell anything about the server's era.
