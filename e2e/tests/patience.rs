@@ -1,0 +1,102 @@
+//! A provider that is out for some seconds while a token ends: calls wait for the next one, in a run as through the daemon.
+
+use std::fs;
+use std::time::Duration;
+
+use authkeeper_sandbox::Profile;
+use e2e::home::{Home, Running};
+use e2e::scenario::{SOON, call_script, until_expired};
+use e2e::wait::{Stopwatch, pause, wait_until};
+use e2e::{http, sandbox};
+use serde_json::{Value, json};
+
+const TTL: Duration = Duration::from_secs(5);
+/// What is left of the outage when the calls begin.
+const OUT: Duration = Duration::from_secs(3);
+
+fn connected(home: &Home, sandbox: &sandbox::Running) {
+    let (api, mcp) = (
+        format!("{}/api", sandbox.url()),
+        format!("{}/mcp", sandbox.url()),
+    );
+    let issuer = ["--issuer", sandbox.url(), "--client-id", "public"];
+    let api = [&["connect", "api", &api][..], &issuer].concat();
+    let _ = home.run(&api).expect_code(0);
+    let _ = home.run(&["connect", "mcp", &mcp]).expect_code(0);
+}
+
+/// A run whose job calls once it is told to.
+fn run(home: &Home) -> Running<'_> {
+    let go = home.path().join("go");
+    let wait = format!("until [ -e {} ]; do sleep 0.05; done", go.display());
+    let script = format!("{wait}; {}", call_script("api/me"));
+    let job = ["run", "--with", "api", "--", "sh", "-c", &script];
+    home.authkeeper(&job).env("BROWSER", "false").spawn()
+}
+
+fn daemon(home: &Home) -> (Running<'_>, u16, String) {
+    let daemon = home
+        .authkeeper(&["serve", "--port", "0", "--json"])
+        .env("BROWSER", "false")
+        .spawn();
+    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
+    assert!(ready, "{}", daemon.stderr());
+    let ready: Value = serde_json::from_str(&daemon.stdout()).expect("a line of JSON");
+    let port = ready["port"].as_u64().and_then(|port| port.try_into().ok());
+    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
+    let handle = format!("Bearer {}", handle.trim());
+    (daemon, port.expect("a port"), handle)
+}
+
+fn call(port: u16, handle: &str) -> http::Answer {
+    let message = json!({"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
+    let headers = [
+        ("authorization", handle),
+        ("content-type", "application/json"),
+    ];
+    http::request(port, "POST", "/mcp/mcp", &headers, &message.to_string()).expect("an answer")
+}
+
+#[test]
+fn a_call_waits_out_a_short_outage() {
+    let home = Home::new();
+    let sandbox = sandbox::Running::with_ttl(Profile::TwoGeneration, Duration::ZERO, TTL);
+    connected(&home, &sandbox);
+    let run = run(&home);
+    let (_daemon, port, handle) = daemon(&home);
+    sandbox.fault("status=503,at=token");
+    until_expired(&home, "api");
+    until_expired(&home, "mcp");
+    let began = Stopwatch::start();
+    fs::write(home.path().join("go"), "").expect("a home");
+    let (answer, waited) = std::thread::scope(|threads| {
+        let calling = threads.spawn(|| {
+            let answer = call(port, &handle);
+            (answer, began.elapsed())
+        });
+        pause(OUT);
+        sandbox.say("clear");
+        calling.join().expect("a call")
+    });
+    assert!(answer.json()["result"].is_object(), "{}", answer.body);
+    assert!(waited >= OUT, "it had no token before: {waited:?}");
+    let output = run.finish(SOON).expect_code(0);
+    assert_eq!(output.stdout, "200", "{}", output.stderr);
+}
+
+/// Nobody waits for what its provider says takes longer than anybody would.
+#[test]
+fn a_call_does_not_wait_for_what_is_known_to_last() {
+    let home = Home::new();
+    let sandbox = sandbox::Running::with_ttl(Profile::TwoGeneration, Duration::ZERO, TTL);
+    connected(&home, &sandbox);
+    let (_daemon, port, handle) = daemon(&home);
+    sandbox.fault("status=503,retry_after=60s,at=token");
+    until_expired(&home, "mcp");
+    // The daemon has heard it by now.
+    let began = Stopwatch::start();
+    let answer = call(port, &handle);
+    let error = &answer.json()["error"];
+    assert_eq!(error["data"]["kind"], "unavailable", "{}", answer.body);
+    assert!(began.elapsed() < OUT, "{:?}", began.elapsed());
+}
