@@ -38,7 +38,7 @@ pub(crate) enum What {
     /// The server's own stream was opened.
     StreamOpened {
         token: Option<Token>,
-        last_event_id: bool,
+        last_event_id: Option<String>,
     },
     /// A long answer ended: all of it was taken, or not.
     AnswerEnded {

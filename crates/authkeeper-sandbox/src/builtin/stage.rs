@@ -14,6 +14,9 @@ const AFTER_THE_END: Duration = Duration::from_millis(300);
 /// Of several clients at once, each waits so much longer than the one before.
 const STAGGER: Duration = Duration::from_millis(1_500);
 
+/// The only event with an id on the first stream.
+pub(crate) const FIRST_EVENT: &str = "1-0";
+
 /// The state of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {

@@ -73,7 +73,7 @@ fn opens(world: &mut World, request: &Request) -> Option<usize> {
         grant: token.grant,
         number: token.number,
     });
-    let last_event_id = request.header("last-event-id").is_some();
+    let last_event_id = request.header("last-event-id").map(str::to_owned);
     let stage = world.stage.as_mut().filter(|stage| stage.plan.streams)?;
     stage.see(
         now,

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::builtin::{
     check::{Check, Status},
-    evidence::{Evidence, Outcome, Refresh, What},
+    evidence::{Evidence, Outcome, Refresh, Token, What},
     plan::TOOL,
+    stage::FIRST_EVENT,
 };
 
 /// The session before is the session after.
@@ -84,7 +85,7 @@ pub(in crate::builtin) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
             What::StreamOpened {
                 token,
                 last_event_id,
-            } => Some((*token, *last_event_id)),
+            } => Some((*token, last_event_id.clone())),
             _ => None,
         })
         .collect();
@@ -104,7 +105,7 @@ pub(in crate::builtin) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
     checks
 }
 
-type Opened = (Option<crate::builtin::evidence::Token>, bool);
+type Opened = (Option<Token>, Option<String>);
 
 fn reopened(case: &Case<'_>, opened: &[Opened]) -> Check {
     let with_another = opened
@@ -135,10 +136,17 @@ fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
             Found::skipped("streams are not resumed in this revision")
         }
         (_, None) => Found::skipped("no stream was opened again"),
-        (_, Some((_, last_event_id))) => Found::should(
-            *last_event_id,
+        (_, Some((_, None))) => Found::should(
+            false,
             "the second stream was opened without Last-Event-ID: what was said in between is lost",
             json!({}),
+        ),
+        (_, Some((_, Some(id)))) => Found::should(
+            id == FIRST_EVENT,
+            format!(
+                "the second stream was opened after {id:?}; the last event was {FIRST_EVENT:?}"
+            ),
+            json!({"lastEventId": id}),
         ),
     };
     case.check(

@@ -52,10 +52,10 @@ fn call(id: &str, number: u32, status: u16) -> What {
     What::Mcp(request("tools/call", id, number, status))
 }
 
-fn stream(number: u32, last_event_id: bool) -> What {
+fn stream(number: u32, last_event_id: Option<&str>) -> What {
     What::StreamOpened {
         token: Some(Token { grant: 1, number }),
-        last_event_id,
+        last_event_id: last_event_id.map(str::to_owned),
     }
 }
 
@@ -170,9 +170,11 @@ fn what_is_only_recommended_is_warned_of() {
     let checks = played(carried_on, whats.concat(), WELL, ONE_RUN);
     let warned = those(&checks, Status::Warning);
     assert_eq!(warned, ["no-needless-refresh", "registered-for-refresh"]);
-    let streams = [vec![stream(1, false), stream(2, false)], good()].concat();
-    let checks = played(stream_reopened, streams, WELL, ONE_RUN);
-    assert_eq!(those(&checks, Status::Warning), ["stream-resumed"]);
+    for id in [None, Some("0-7")] {
+        let streams = [vec![stream(1, None), stream(2, id)], good()].concat();
+        let checks = played(stream_reopened, streams, WELL, ONE_RUN);
+        assert_eq!(those(&checks, Status::Warning), ["stream-resumed"]);
+    }
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn sessions_streams_and_answers_are_looked_at() {
     let open = || What::Mcp(request("initialize", "0", 1, 200));
     let again = [vec![open(), open()], good()].concat();
     assert_eq!(failed(session_kept, again), ["session-kept"]);
-    let same = [vec![stream(1, false), stream(1, true)], good()].concat();
+    let same = [vec![stream(1, None), stream(1, Some("1-0"))], good()].concat();
     assert_eq!(failed(stream_reopened, same), ["stream-reopened"]);
     let none = played(stream_reopened, good(), WELL, ONE_RUN);
     assert_eq!(those(&none, Status::Success), [SIGNED_IN]);
