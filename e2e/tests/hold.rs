@@ -422,7 +422,7 @@ fn the_daemon_holds_its_calls_too() {
     });
     assert_eq!(sandbox.counters().sign_ins, 2);
     assert_eq!(told(&home).len(), 1);
-    daemon.signal(rustix::process::Signal::TERM);
+    daemon.signal(Signal::TERM);
     let _ = daemon.finish(SOON);
 }
 
