@@ -33,6 +33,7 @@ async fn a_dead_endpoint_fails_nobody_while_the_token_is_good() {
             machine.ask("c").await.unwrap();
         }
     }
+    assert!(machine.runtime.drain(Duration::from_secs(20)).await);
     let attempts = machine.provider.attempts();
     assert!(attempts > 0, "nobody tried to refresh");
     assert!(

@@ -173,33 +173,31 @@ fn origin(uri: &Uri) -> String {
     origin.to_ascii_lowercase()
 }
 
-/// A key, with all that a proof by it needs. Clones share what they hear.
+/// A key, with all that a proof by it needs. Clones share it; few tokens have one, so that it takes room apart.
 #[derive(Clone)]
-pub struct Binding {
-    key: Arc<ProofKey>,
+pub struct Binding(Arc<Bound>);
+
+struct Bound {
+    key: ProofKey,
     heard: Arc<Heard>,
     seams: Seams,
 }
 
 impl std::fmt::Debug for Binding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.key.fmt(f)
+        self.0.key.fmt(f)
     }
 }
 
 impl Binding {
     /// A key in use.
     pub fn new(key: ProofKey, heard: Arc<Heard>, seams: Seams) -> Self {
-        Self {
-            key: Arc::new(key),
-            heard,
-            seams,
-        }
+        Self(Arc::new(Bound { key, heard, seams }))
     }
 
     /// By which a server knows the key again (RFC 7638).
     pub fn thumbprint(&self) -> &str {
-        self.key.thumbprint()
+        self.0.key.thumbprint()
     }
 
     /// The proof for one request, good once (RFC 9449 §4.2); with a token, for that token alone (§7).
@@ -209,12 +207,12 @@ impl Binding {
         uri: &Uri,
         token: Option<&SecretString>,
     ) -> Result<HeaderValue, UnusableKey> {
-        let said = self.heard.of(uri);
-        let now = self.seams.clock.now().wall.as_second();
+        let said = self.0.heard.of(uri);
+        let now = self.0.seams.clock.now().wall.as_second();
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let scheme = uri.scheme_str().unwrap_or("https");
         let mut claims = json!({
-            "jti": self.seams.random_id(), "htm": method.as_str(), "iat": now.saturating_add(said.skew),
+            "jti": self.0.seams.random_id(), "htm": method.as_str(), "iat": now.saturating_add(said.skew),
             "htu": format!("{scheme}://{authority}{}", uri.path()),
         });
         if let Some(token) = token {
@@ -225,7 +223,7 @@ impl Binding {
         if let Some(nonce) = said.nonce {
             claims["nonce"] = nonce.into();
         }
-        let proof = HeaderValue::try_from(self.key.sign(&claims)?);
+        let proof = HeaderValue::try_from(self.0.key.sign(&claims)?);
         let mut proof = proof.map_err(|_unprintable| UnusableKey)?;
         proof.set_sensitive(true);
         Ok(proof)
@@ -240,7 +238,7 @@ impl Binding {
 
     /// Notes what a server says of its number and its clock, in whatever answer.
     pub fn hear(&self, uri: &Uri, headers: &HeaderMap) {
-        self.heard.hear(uri, headers, &self.seams);
+        self.0.heard.hear(uri, headers, &self.0.seams);
     }
 
     /// Notes what an authorization server says; whether it wants the same again, with its number (RFC 9449 §8).

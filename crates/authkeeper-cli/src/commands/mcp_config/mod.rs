@@ -27,7 +27,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   authkeeper mcp-config notion --client claude-code           print it
   authkeeper mcp-config notion --client claude-code --write   put it there
-  authkeeper mcp-config notion --client cursor --hold 30m     calls wait for a person
+  authkeeper mcp-config notion --client cursor --hold 30m     calls may wait
   authkeeper mcp-config notion --client vscode --write --file .vscode/mcp.json
   authkeeper mcp-config notion --client codex --json
 
