@@ -115,6 +115,8 @@ async fn a_sign_in_in_the_place_of_a_refresh_fails() {
     client.tokens = client.bench.sign_in(&[("resource", &resource)]).await;
     assert_eq!(client.call().await.status, 200);
     assert_eq!(failed(&client.checks()), ["no-second-sign-in", "refreshed"]);
+    let so_far = client.bench.get("/control/verdict", &[]).await.json();
+    assert_eq!(so_far[0]["id"], "signed-in");
 }
 
 #[tokio::test]

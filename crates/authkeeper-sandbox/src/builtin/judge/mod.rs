@@ -1,13 +1,20 @@
 //! From what was seen to a verdict.
 
 mod common;
-mod own;
+mod grants;
 mod references;
+mod sessions;
+mod troubles;
 
 use serde_json::{Value, json};
 
 use self::references::OAUTH;
-pub(super) use self::{common::carried_on, own::*};
+pub(super) use self::{
+    common::carried_on,
+    grants::{one_refresh, remembered, rotation_followed, scope_kept},
+    sessions::{long_answer, session_ended, session_kept, stream_reopened},
+    troubles::{blip_survived, lost_answer_survived, no_endless_refresh, stopped},
+};
 use super::{
     Revision,
     check::{Check, SIGNED_IN, SpecReference, Status, in_capitals},

@@ -1,0 +1,213 @@
+//! Which refresh token is sent, for how many, by whom, and for what scope.
+
+use serde_json::json;
+
+use super::{
+    Case, Found,
+    common::{
+        accepted, calls_answered, carried_on, ended_well, executed_once, no_second_sign_in,
+        none_needless, refreshed, spent_once,
+    },
+    count,
+    references::{REFRESHING, ROTATION, authorization},
+};
+use crate::builtin::{
+    check::{Check, Status},
+    evidence::{Evidence, Outcome, What},
+    plan::TOOL,
+};
+
+/// Several calls meet one expiry.
+pub(in crate::builtin) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
+    let calls = case.evidence.mcp().filter(|mcp| mcp.is("tools/call"));
+    let mut ids: Vec<_> = calls.filter_map(|mcp| mcp.id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    if ids.len() < 2 {
+        let what = format!(
+            "{} came; call {TOOL} {} times at once",
+            count(ids.len(), "call"),
+            case.errand.calls
+        );
+        return vec![one_of_many(case, Found::skipped(what))];
+    }
+    let accepted = accepted(case);
+    let one = one_of_many(
+        case,
+        Found::must(
+            accepted == 1 || none_needless(case, Found::must).status == Status::Success,
+            format!("{} for one expiry", count(accepted, "refresh")),
+            json!({"refreshes": accepted, "calls": ids.len()}),
+        ),
+    );
+    [vec![one], carried_on(case)].concat()
+}
+
+fn one_of_many(case: &Case<'_>, found: Found) -> Check {
+    case.check(
+        "one-refresh-for-all",
+        "Calls that meet an ended token together share one refresh.",
+        &[REFRESHING, ROTATION],
+        found,
+    )
+}
+
+/// The refresh token of a refresh is that of the next.
+pub(in crate::builtin) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
+    let used: Vec<u32> = case
+        .evidence
+        .refreshes()
+        .map(|refresh| refresh.generation)
+        .collect();
+    let followed = used.iter().any(|generation| *generation > 1);
+    let check = case.check(
+        "rotated-token-used-next",
+        "The second refresh sends the refresh token that came with the first one's answer.",
+        &[REFRESHING, ROTATION],
+        Found::must(
+            followed,
+            format!("refresh tokens sent, by number: {used:?}"),
+            json!({"sent": used}),
+        ),
+    );
+    [vec![check], carried_on(case)].concat()
+}
+
+/// What may be done stays the same.
+pub(in crate::builtin) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
+    let granted = case
+        .evidence
+        .all()
+        .iter()
+        .find_map(|seen| match &seen.what {
+            What::SignedIn { scope, .. } => Some(scope.clone()),
+            _ => None,
+        })
+        .unwrap_or_default();
+    let mut checks = carried_on(case);
+    checks.push(scope_asked(case, &granted));
+    checks.push(scope_got(case, &granted));
+    checks
+}
+
+fn scope_asked(case: &Case<'_>, granted: &[String]) -> Check {
+    let asked: Vec<&String> = case
+        .evidence
+        .refreshes()
+        .flat_map(|refresh| refresh.scope.iter().flatten())
+        .filter(|word| !granted.contains(word))
+        .collect();
+    case.check(
+        "scope-not-widened",
+        "A refresh asks for no scope that was not granted; without a scope it asks for the same.",
+        &[REFRESHING],
+        Found::must(
+            asked.is_empty(),
+            format!("asked for {asked:?}, granted were {granted:?}"),
+            json!({"granted": granted}),
+        ),
+    )
+}
+
+fn scope_got(case: &Case<'_>, granted: &[String]) -> Check {
+    let renewed = case.evidence.refreshes();
+    let renewed = renewed.filter_map(|refresh| match &refresh.outcome {
+        Outcome::Renewed { scope } => Some(scope),
+        _ => None,
+    });
+    let newest = renewed.last();
+    let found = match newest {
+        None => Found::skipped("no refresh came through"),
+        Some(scope) => Found::must(
+            granted.iter().all(|word| scope.contains(word)),
+            format!("after the refresh there is {scope:?}, granted were {granted:?}"),
+            json!({"granted": granted, "after": scope}),
+        ),
+    };
+    case.check(
+        "scope-kept",
+        "The new access token is good for all that was granted.",
+        &[REFRESHING],
+        found,
+    )
+}
+
+/// What a later process of the client knows.
+enum Memory {
+    /// It showed tokens of the first run's grant.
+    Grant,
+    /// Its registration, and another sign-in.
+    Client,
+    Nothing,
+}
+
+fn memory(case: &Case<'_>) -> Memory {
+    let grants = |evidence: &Evidence| -> Vec<_> {
+        let all = evidence.all().iter();
+        all.filter_map(|seen| match &seen.what {
+            What::SignedIn { grant, .. } => Some((seen.run, grant.clone())),
+            _ => None,
+        })
+        .collect()
+    };
+    let grants = grants(case.evidence);
+    let later = case.evidence.since_run(1);
+    let first = grants.first().map(|(_, grant)| grant.clone());
+    let shows = |number: u32| {
+        let shown = later
+            .mcp()
+            .any(|mcp| mcp.token.is_some_and(|token| token.grant == number));
+        shown
+            || later
+                .refreshes()
+                .any(|refresh| refresh.grant == Some(number))
+    };
+    let same_client = grants.iter().any(|(run, grant)| {
+        *run > 0
+            && first
+                .as_ref()
+                .is_some_and(|first| first.client == grant.client)
+    });
+    match first {
+        Some(first) if shows(first.number) => Memory::Grant,
+        _ if same_client => Memory::Client,
+        _ => Memory::Nothing,
+    }
+}
+
+/// Another process of the same client works with what the first one stored.
+pub(in crate::builtin) fn remembered(case: &Case<'_>) -> Vec<Check> {
+    let found = match memory(case) {
+        Memory::Nothing => {
+            let why = "each process of the client registered itself and signed in anew: it keeps nothing between two runs";
+            return vec![remembers(case, Found::skipped(why))];
+        }
+        Memory::Client => Found::must(
+            false,
+            "the client came back with its registration and asked for a sign-in: the refresh token it had been given was \
+             not used",
+            json!({}),
+        ),
+        Memory::Grant => Found::must(true, "", json!({})),
+    };
+    let mut checks = vec![
+        remembers(case, found),
+        calls_answered(case),
+        no_second_sign_in(case),
+        refreshed(case),
+        executed_once(case),
+        none_needless(case, Found::must),
+        spent_once(case),
+    ];
+    checks.extend(ended_well(case));
+    checks
+}
+
+fn remembers(case: &Case<'_>, found: Found) -> Check {
+    case.check(
+        "grant-remembered",
+        "A later process of the client works with the grant that an earlier one was given.",
+        &[REFRESHING, authorization(case.revision)],
+        found,
+    )
+}

@@ -1,0 +1,191 @@
+//! Sessions, streams and answers under way when a token ends.
+
+use http::Method;
+use serde_json::json;
+
+use super::{
+    Case, Found, Revision,
+    common::{
+        calls_answered, carried_on, ended, ended_well, executed_once, no_second_sign_in,
+        refreshes_sound, spent_once,
+    },
+    count,
+    references::{INVALID_TOKEN, transport},
+};
+use crate::builtin::{
+    check::{Check, Status},
+    evidence::{Token, What},
+    stage::FIRST_EVENT,
+};
+
+/// The session before is the session after.
+pub(in crate::builtin) fn session_kept(case: &Case<'_>) -> Vec<Check> {
+    let opened = case
+        .evidence
+        .mcp()
+        .filter(|mcp| mcp.is("initialize") && mcp.status == 200);
+    let opened = opened.count();
+    let found = match opened {
+        0 => Found::skipped("there are no sessions in this revision"),
+        _ => Found::must(
+            opened == 1,
+            format!("the client opened {}", count(opened, "session")),
+            json!({"sessions": opened}),
+        ),
+    };
+    let kept = case.check(
+        "session-kept",
+        "The session goes on: a 401 says nothing about it.",
+        &[transport(case.revision)],
+        found,
+    );
+    [carried_on(case), vec![kept]].concat()
+}
+
+/// An answer under way outlives the token it was asked for with.
+pub(in crate::builtin) fn long_answer(case: &Case<'_>) -> Vec<Check> {
+    let ended = |whole: bool| {
+        let is =
+            move |what: &What| matches!(what, What::AnswerEnded { whole: seen } if *seen == whole);
+        case.evidence.count(is)
+    };
+    let (whole, cut) = (ended(true), ended(false));
+    let found = Found::must(
+        cut == 0 && whole > 0,
+        format!("{whole} read to the end, {cut} given up before it"),
+        json!({"whole": whole, "givenUp": cut}),
+    );
+    let read = case.check(
+        "answer-read-to-its-end",
+        "An event stream that has begun goes on past the token's end: the client reads it until the answer is there.",
+        &[transport(case.revision), INVALID_TOKEN],
+        found,
+    );
+    let mut checks = vec![
+        read,
+        calls_answered(case),
+        executed_once(case),
+        no_second_sign_in(case),
+        spent_once(case),
+    ];
+    checks.extend(ended_well(case));
+    checks
+}
+
+/// The server's own stream ends with its token, and is opened again with another.
+pub(in crate::builtin) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
+    let opened: Vec<_> = case
+        .evidence
+        .all()
+        .iter()
+        .filter_map(|seen| match &seen.what {
+            What::StreamOpened {
+                token,
+                last_event_id,
+            } => Some((*token, last_event_id.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut checks = vec![
+        reopened(case, &opened),
+        resumed(case, &opened),
+        calls_answered(case),
+        no_second_sign_in(case),
+        executed_once(case),
+    ];
+    checks.extend(refreshes_sound(case));
+    checks.extend(ended_well(case));
+    if opened.is_empty() {
+        // Nothing of this was put to the test.
+        checks.retain(|check| check.status != Status::Success);
+    }
+    checks
+}
+
+type Opened = (Option<Token>, Option<String>);
+
+fn reopened(case: &Case<'_>, opened: &[Opened]) -> Check {
+    let with_another = opened
+        .iter()
+        .skip(1)
+        .any(|(token, _)| *token != opened[0].0);
+    let found = match opened.len() {
+        0 => Found::skipped(
+            "the client opened no such stream (GET; subscriptions/listen in 2026-07-28), which it need not",
+        ),
+        times => Found::must(
+            with_another,
+            format!("opened {}, never with another token", count(times, "time")),
+            json!({"opened": times}),
+        ),
+    };
+    case.check(
+        "stream-reopened",
+        "The stream on which the server speaks unasked, cut when its token ended, is opened again with a new token.",
+        &[transport(case.revision)],
+        found,
+    )
+}
+
+fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
+    let found = match (case.revision, opened.get(1)) {
+        (Revision::Stateless, _) => Found::skipped("streams are not resumed in this revision"),
+        (_, None) => Found::skipped("no stream was opened again"),
+        (_, Some((_, None))) => Found::should(
+            false,
+            "the second stream was opened without Last-Event-ID: what was said in between is lost",
+            json!({}),
+        ),
+        (_, Some((_, Some(id)))) => Found::should(
+            id == FIRST_EVENT,
+            format!(
+                "the second stream was opened after {id:?}; the last event was {FIRST_EVENT:?}"
+            ),
+            json!({"lastEventId": id}),
+        ),
+    };
+    case.check(
+        "stream-resumed",
+        "It names the last event it had (Last-Event-ID).",
+        &[transport(case.revision)],
+        found,
+    )
+}
+
+/// The session's end, for which the token is good no more.
+pub(in crate::builtin) fn session_ended(case: &Case<'_>) -> Vec<Check> {
+    const MOST: usize = 3;
+    let ends: Vec<u16> = case
+        .evidence
+        .mcp()
+        .filter(|mcp| mcp.http == Method::DELETE)
+        .map(|mcp| mcp.status)
+        .collect();
+    let found = match ends.len() {
+        0 => Found::skipped(
+            "the client did not end its session (DELETE), which it should; nothing to see here",
+        ),
+        tries => Found::must(
+            tries <= MOST,
+            format!("DELETE was sent {}", count(tries, "time")),
+            json!({"answers": ends}),
+        ),
+    };
+    let soon = case.check(
+        "session-ended-or-given-up",
+        "The session is ended after a refresh, or the client gives up: either way soon.",
+        &[transport(case.revision), INVALID_TOKEN],
+        found,
+    );
+    let mut checks = vec![
+        soon,
+        calls_answered(case),
+        no_second_sign_in(case),
+        spent_once(case),
+    ];
+    checks.extend(ended(case));
+    if ends.is_empty() {
+        checks.retain(|check| check.status != Status::Success);
+    }
+    checks
+}

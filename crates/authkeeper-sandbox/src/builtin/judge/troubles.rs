@@ -1,0 +1,187 @@
+//! What can't be helped, and what passes.
+
+use serde_json::json;
+
+use super::{
+    Case, Found,
+    common::{ended, ended_badly, no_second_sign_in, refreshes_sound, spent_once},
+    count,
+    references::{INVALID_GRANT, INVALID_TOKEN, REFRESHING, ROTATION, UNAVAILABLE, authorization},
+};
+use crate::builtin::{
+    check::Check,
+    evidence::{Evidence, Outcome, Refresh, What},
+};
+
+fn is_struck(what: &What) -> bool {
+    matches!(what, What::Struck)
+}
+
+/// After the strike so much may be asked in vain.
+const REFUSED: usize = 8;
+
+/// The grant is dead.
+pub(in crate::builtin) fn stopped(case: &Case<'_>) -> Vec<Check> {
+    let since = case.evidence.after(is_struck);
+    if since.mcp().count() == 0 {
+        return vec![stops(case, Found::skipped(NOTHING_AFTER))];
+    }
+    let refused = since.refreshes().count();
+    let once = case.check(
+        "refused-refresh-not-repeated",
+        "After invalid_grant the refresh token is not sent again.",
+        &[INVALID_GRANT],
+        Found::must(
+            refused <= 1,
+            format!(
+                "it was sent {} after the grant had died",
+                count(refused, "time")
+            ),
+            json!({"sent": refused}),
+        ),
+    );
+    let mut checks = vec![once, asked_once(case, &since), no_loop(case, &since)];
+    checks.extend(ended_badly(case));
+    checks
+}
+
+const NOTHING_AFTER: &str = "no request came afterwards: list the tools, then call test-tool";
+
+fn stops(case: &Case<'_>, found: Found) -> Check {
+    case.check(
+        "no-loop",
+        "The client stops: it does not ask the server over and over.",
+        &[INVALID_TOKEN],
+        found,
+    )
+}
+
+fn no_loop(case: &Case<'_>, since: &Evidence) -> Check {
+    let refused = since.mcp().filter(|mcp| mcp.status == 401).count();
+    stops(
+        case,
+        Found::must(
+            refused <= REFUSED,
+            format!("{} were refused", count(refused, "request")),
+            json!({"refused": refused, "most": REFUSED}),
+        ),
+    )
+}
+
+fn asked_once(case: &Case<'_>, since: &Evidence) -> Check {
+    let asked = since.asked();
+    case.check(
+        "sign-in-asked-at-most-once",
+        "A person is asked to sign in at most once.",
+        &[authorization(case.revision)],
+        Found::must(
+            asked <= 1,
+            format!("a person was asked {}", count(asked, "time")),
+            json!({"asked": asked}),
+        ),
+    )
+}
+
+/// Fresh tokens are refused as well.
+pub(in crate::builtin) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
+    const MOST: usize = 2;
+    let since = case.evidence.after(is_struck);
+    if since.mcp().count() == 0 {
+        return vec![stops(case, Found::skipped(NOTHING_AFTER))];
+    }
+    let refreshes = since.refreshes().count();
+    let bounded = case.check(
+        "refreshes-bounded",
+        "A fresh token that is refused too is not exchanged for the next one, and the next.",
+        &[INVALID_TOKEN],
+        Found::must(
+            refreshes <= MOST,
+            format!("{} came", count(refreshes, "refresh")),
+            json!({"refreshes": refreshes, "most": MOST}),
+        ),
+    );
+    let mut checks = vec![
+        bounded,
+        no_loop(case, &since),
+        asked_once(case, &since),
+        spent_once(case),
+    ];
+    checks.extend(ended_badly(case));
+    checks
+}
+
+/// The token endpoint is down for a moment.
+pub(in crate::builtin) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
+    let came_back = later_renewal(case, |refresh| refresh.outcome == Outcome::Faulty);
+    let again = case.check(
+        "refresh-retried",
+        "The client tries again once the token endpoint answers, with the refresh token it has.",
+        &[UNAVAILABLE, REFRESHING],
+        came_back,
+    );
+    let mut checks = vec![no_second_sign_in(case), again, some_call_answered(case)];
+    checks.extend(refreshes_sound(case));
+    checks.extend(ended(case));
+    checks
+}
+
+/// The refresh was done and its answer lost: this server answers a resend the same.
+pub(in crate::builtin) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
+    const MOST: usize = 4;
+    let sent = case.evidence.refreshes();
+    let sent = sent.filter(|refresh| refresh.generation == 1).count();
+    let resent = later_renewal(case, |refresh| refresh.outcome == Outcome::Lost);
+    let again = case.check(
+        "refresh-resent",
+        "The client asks again with the refresh token it has: it knows of no other.",
+        &[REFRESHING],
+        resent,
+    );
+    let few = case.check(
+        "no-storm",
+        "It does so seldom: where reuse ends a grant, each resend is a risk.",
+        &[ROTATION],
+        Found::must(
+            sent <= MOST,
+            format!("the same refresh token was sent {}", count(sent, "time")),
+            json!({"sent": sent, "most": MOST}),
+        ),
+    );
+    let mut checks = vec![
+        no_second_sign_in(case),
+        again,
+        few,
+        some_call_answered(case),
+    ];
+    checks.extend(ended(case));
+    checks
+}
+
+/// Whether a refresh came through after one that did not.
+fn later_renewal(case: &Case<'_>, failed: impl Fn(&Refresh) -> bool) -> Found {
+    let is_failed = |what: &What| matches!(what, What::Refresh(refresh) if failed(refresh));
+    if case.evidence.count(is_failed) == 0 {
+        return Found::must(false, "no refresh came", json!({}));
+    }
+    let later = case.evidence.after(is_failed);
+    let renewed = |refresh: &&Refresh| matches!(refresh.outcome, Outcome::Renewed { .. });
+    let renewed = later.refreshes().filter(renewed).count();
+    Found::must(
+        renewed > 0,
+        format!(
+            "after the one that failed {} came, none was answered with tokens",
+            count(later.refreshes().count(), "refresh")
+        ),
+        json!({"renewed": renewed}),
+    )
+}
+
+fn some_call_answered(case: &Case<'_>) -> Check {
+    let done = case.evidence.mcp().filter(|mcp| mcp.executed).count();
+    case.check(
+        "a-call-answered",
+        "A call of the tool is answered in the end.",
+        &[INVALID_TOKEN],
+        Found::must(done > 0, "none was", json!({"answered": done})),
+    )
+}
