@@ -2,11 +2,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::ChildStdout;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::home::{Home, Running};
-use crate::wait::unix_moment;
+use crate::wait::{unix_moment, wait_until};
+
+/// Longer than any fault.
+const GREETED: Duration = Duration::from_mins(1);
 
 /// Which protocol it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +53,11 @@ impl<'a> Bridge<'a> {
                 "capabilities": {},
                 "clientInfo": {"name": "soak", "version": "1"},
             });
-            let answer = bridge.ask("initialize", hello);
-            assert!(answer["result"].is_object(), "{answer}");
+            // A fault may strike the hello: a client says it again.
+            let greeted = wait_until(GREETED, || {
+                bridge.ask("initialize", hello.clone())["result"].is_object()
+            });
+            assert!(greeted, "no bridge came up");
             bridge.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         }
         bridge
