@@ -94,7 +94,8 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
         Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
-            if bridge {
+            // The client of a session that broke has heard.
+            if bridge && failure.exit != Exit::Unavailable {
                 Box::pin(commands::mcp::refuse(&failure)).await;
             }
             failure.exit.code()

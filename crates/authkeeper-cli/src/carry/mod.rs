@@ -397,7 +397,9 @@ impl Carrier {
         };
         match sent {
             // Nothing was done, and the token is as good as it was: it is the proof that lacked the server's number.
-            Ok(response) if wants_nonce(&response) && outgoing.replayable() => {
+            Ok(response)
+                if token.binding.is_some() && wants_nonce(&response) && outgoing.replayable() =>
+            {
                 drop(response);
                 self.send_once(outgoing, uri, token).await
             }

@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     hold::{Holding, Inviting},
     mcp::{self, Memory, ResponseBody, Upstream, UpstreamError, UpstreamRequest},
+    signals,
 };
 
 pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
@@ -66,9 +67,13 @@ pub(crate) async fn refuse(failure: &Failure) {
     let input = BufReader::new(mcp::stdio::input());
     let output = mcp::stdio::output();
     let refusing = Arc::new(Refusing(message));
-    let served = mcp::serve(refusing, input, output, mcp::Options::default()).await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "the client is not told");
+    tokio::select! {
+        _ = signals::stopped() => {}
+        served = mcp::serve(refusing, input, output, mcp::Options::default()) => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "the client is not told");
+            }
+        }
     }
 }
 

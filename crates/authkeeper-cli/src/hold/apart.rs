@@ -58,7 +58,10 @@ pub(crate) async fn attend(app: &App, connection: &ConnectionName, limit: Durati
         }
     };
     tokio::select! {
-        () = over => clock.sleep(LINGER).await,
+        () = over => {
+            attendant.resigns(connection).await;
+            clock.sleep(LINGER).await;
+        }
         () = attending => {}
     }
 }

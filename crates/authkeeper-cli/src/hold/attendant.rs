@@ -47,7 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Kept {
     desk: Arc<Desk>,
     door: Door,
-    lead: Lead,
+    /// None: another may attend; whoever is here is served to the end.
+    lead: Option<Lead>,
     _serving: JoinSet<()>,
 }
 
@@ -58,7 +59,8 @@ impl Kept {
         let elsewhere = asked.unwrap_or_default();
         if elsewhere != self.door.elsewhere {
             self.door.elsewhere = elsewhere;
-            if let Err(error) = self.lead.opens(&self.door) {
+            let told = self.lead.as_mut().map(|lead| lead.opens(&self.door));
+            if let Some(Err(error)) = told {
                 tracing::warn!(%error, "other processes don't know the link");
             }
         }
@@ -96,6 +98,13 @@ impl Attendant {
     pub(super) async fn leads(&self, connection: &ConnectionName) -> bool {
         self.link(connection).await;
         self.desks.lock().await.contains_key(connection)
+    }
+
+    /// Leaves the next trouble to others. Who still looks at a page here is answered.
+    pub(super) async fn resigns(&self, connection: &ConnectionName) {
+        if let Some(kept) = self.desks.lock().await.get_mut(connection) {
+            kept.lead = None;
+        }
     }
 
     /// The link to the desk, wherever it is. A desk once opened stays: its link is in somebody's mail.
@@ -162,7 +171,7 @@ impl Attendant {
         Ok(Some(Kept {
             desk,
             door,
-            lead,
+            lead: Some(lead),
             _serving: serving,
         }))
     }

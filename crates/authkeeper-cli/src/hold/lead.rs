@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// No file of ours is larger.
 const LARGEST: u64 = 4096;
 
+/// How often the lock is tried.
+const TRIES: usize = 8;
+
 /// Where a desk is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Door {
@@ -74,14 +77,20 @@ impl Links {
     pub(super) fn elect(&self, connection: &ConnectionName) -> io::Result<Election> {
         private_folder(&self.folder)?;
         let mut file = own(&self.folder.join(connection.as_str()))?;
-        match file.try_lock() {
-            Ok(()) => {
-                let before = read(&mut file);
-                Ok(Election::Won(Lead(file), before))
+        // Who only looks for the link has the lock for a moment, too.
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => {
+                    let before = read(&mut file);
+                    // Until the new place is known: the old one is nobody's.
+                    file.set_len(0)?;
+                    return Ok(Election::Won(Lead(file), before));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(error),
             }
-            Err(TryLockError::WouldBlock) => Ok(Election::Lost),
-            Err(TryLockError::Error(error)) => Err(error),
         }
+        Ok(Election::Lost)
     }
 
     /// True for one caller a trouble, whichever process it is: that one opens the browser. No connection's name has a `~`.

@@ -113,6 +113,14 @@ impl Failure {
         }
     }
 
+    /// The HTTP status that came in the place of an MCP message.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Unusable { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
     /// The JSON-RPC error a request gets: code, a message a model understands, machine-readable data.
     fn error(&self) -> (i32, String, Value) {
         match self {

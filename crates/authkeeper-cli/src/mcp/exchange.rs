@@ -53,6 +53,8 @@ pub(super) struct Doubted {
     pub(super) message: Message,
     /// What the client is told if the era was right.
     pub(super) answer: Option<Bytes>,
+    /// It was refused with.
+    pub(super) status: StatusCode,
     /// Others still wait for this message.
     _gate: Option<Gate>,
 }
@@ -128,14 +130,16 @@ impl Exchange {
     pub(super) async fn run(mut self) -> Carried {
         let result = self.carry().await;
         if let Some((Withheld::Era, answer)) = self.withheld.take() {
-            return self.doubted(Some(answer));
+            let status = self.status;
+            return self.doubted(Some(answer), status);
         }
         let Err(failure) = result else {
             return Carried::Taken;
         };
         if self.doubts(&failure) {
             let answer = self.waiting.first().map(|id| failure.answer(id));
-            return self.doubted(answer);
+            let status = failure.status().unwrap_or_default();
+            return self.doubted(answer, status);
         }
         self.gate = None;
         let call = self.message.call().map(|call| call.method.as_str());
@@ -146,22 +150,20 @@ impl Exchange {
         Carried::Failed
     }
 
-    fn doubted(self, answer: Option<Bytes>) -> Carried {
+    fn doubted(self, answer: Option<Bytes>, status: StatusCode) -> Carried {
         Carried::Doubted(Box::new(Doubted {
             message: self.message,
             answer,
+            status,
             _gate: self.gate,
         }))
     }
 
     fn doubts(&self, failure: &Failure) -> bool {
-        let refused = match failure {
-            Failure::Unusable { status, .. } => Refusal {
-                status: *status,
-                code: None,
-            },
-            _ => return false,
+        let Some(status) = failure.status() else {
+            return false;
         };
+        let refused = Refusal { status, code: None };
         self.carrier.eras.doubts(&self.message, self.era, refused)
     }
 

@@ -31,8 +31,10 @@ pub(super) async fn listen(carrier: Arc<Carrier>) {
     loop {
         let session = sessions.borrow_and_update().clone();
         tokio::select! {
-            () = follow(&carrier, &session) => return carrier.sessions.deaf(),
+            biased;
+            // Whoever opened it found us here, and starts nobody else.
             changed = sessions.changed() => if changed.is_err() { return },
+            () = follow(&carrier, &session) => return carrier.sessions.deaf(),
         }
     }
 }

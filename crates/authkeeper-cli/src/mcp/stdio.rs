@@ -4,7 +4,7 @@
 //! itself. What clients connect to us can be waited for directly, but `O_NONBLOCK` belongs to whoever shares the open file (a
 //! shell that started us would find its input changed). So a pipe is opened once more, which gives an open file of our own. That
 //! can't be done with a socket (what Node.js makes of a child's "pipe"): its flags are put back at the end, and one that is
-//! standard error too is let alone. Anything else (a terminal, a file, a pipe of another user's) keeps tokio's threads.
+//! two of the three is let alone. Anything else (a terminal, a file, a pipe of another user's) keeps tokio's threads.
 
 use std::{
     io,
@@ -71,9 +71,14 @@ struct Socket {
 
 impl Socket {
     fn over(fd: BorrowedFd<'_>) -> io::Result<Self> {
-        let (it, errors) = (fstat(fd)?, fstat(io::stderr())?);
         let place = |stat: Stat| (stat.st_dev, stat.st_ino);
-        if place(it) == place(errors) {
+        let it = place(fstat(fd)?);
+        let all = [
+            fstat(io::stdin())?,
+            fstat(io::stdout())?,
+            fstat(io::stderr())?,
+        ];
+        if all.into_iter().filter(|one| place(*one) == it).count() > 1 {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let before = fcntl_getfl(fd)?;

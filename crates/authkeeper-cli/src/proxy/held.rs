@@ -31,7 +31,7 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(5);
 /// Every second time it is progress, where that was asked for.
 const PROGRESS: u32 = 2;
-const COMMENT: &[u8] = b": waiting for a person to sign in\n\n";
+const COMMENT: &[u8] = b": waiting to be authorized\n\n";
 /// As the bridge's: a larger answer is dropped.
 const LARGEST: usize = 64 << 20;
 /// A proxy that collects events before it passes them on would make them useless (nginx).
@@ -221,11 +221,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn something_is_heard_every_five_seconds_and_progress_every_ten() {
         let silent = told(r#"{"id":1,"method":"tools/call"}"#, 12).await;
-        assert_eq!(silent, [": waiting for a person to sign in\n\n"; 3]);
+        assert_eq!(silent, [": waiting to be authorized\n\n"; 3]);
         let asks = r#"{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":"p"}}}"#;
         let heard = told(asks, 12).await;
         assert_eq!(heard.len(), 3);
-        assert_eq!(heard[1], ": waiting for a person to sign in\n\n");
+        assert_eq!(heard[1], ": waiting to be authorized\n\n");
         for (event, waited) in [(&heard[0], "Waited 0 s"), (&heard[2], "Waited 10 s")] {
             assert!(event.starts_with("data: {") && event.ends_with("}\n\n"));
             assert!(event.contains(waited), "{event}");

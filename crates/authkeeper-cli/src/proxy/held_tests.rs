@@ -157,7 +157,7 @@ fn events(heard: &str) -> Vec<Value> {
 async fn a_client_that_takes_events_hears_at_once_and_then_gets_the_servers_answer() {
     let scene = Scene::json().await;
     let mut caller = scene.send(EVENTS, CALL).await;
-    caller.until(": waiting for a person to sign in\n\n").await;
+    caller.until(": waiting to be authorized\n\n").await;
     assert!(caller.heard.starts_with("HTTP/1.1 200"));
     assert!(caller.heard.contains("content-type: text/event-stream"));
     assert_eq!(scene.calls(), 0);

@@ -86,6 +86,13 @@ pub(super) enum Interpreter {
 }
 
 impl Interpreter {
+    fn servers_era(&self) -> Era {
+        match self {
+            Self::ToStateless(_) => Era::Stateless,
+            Self::ToHandshake(_) => Era::Handshake,
+        }
+    }
+
     /// `Err`: the client now speaks the server's era, and needs nobody in between.
     pub(super) fn hear_client(&mut self, message: Message) -> Result<Vec<Step>, Box<Message>> {
         match self {
@@ -197,15 +204,16 @@ impl Eras {
         self.translates.store(false, Ordering::Release);
     }
 
-    async fn translate(&self, interpreter: Interpreter) {
-        let works = match &interpreter {
-            Interpreter::ToStateless(_) => Era::Stateless,
-            Interpreter::ToHandshake(_) => Era::Handshake,
-        };
-        self.works(works).store(true, Ordering::Relaxed);
+    /// For later processes.
+    fn learn(&self, interpreter: &Interpreter) {
         if let Some(memory) = &self.memory {
-            memory.learn(works);
+            memory.learn(interpreter.servers_era());
         }
+    }
+
+    async fn translate(&self, interpreter: Interpreter) {
+        let works = interpreter.servers_era();
+        self.works(works).store(true, Ordering::Relaxed);
         *self.interpreter.lock().await = Some(interpreter);
         self.translates.store(true, Ordering::Release);
     }

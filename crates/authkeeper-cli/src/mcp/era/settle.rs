@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::answer::Failure;
+use http::StatusCode;
+
+use super::super::answer::{Failure, UNUSABLE};
 use super::super::carrier::{Carrier, Said};
 use super::super::exchange::Doubted;
 use super::super::headers::{Era, era};
@@ -15,15 +17,15 @@ use super::{Interpreter, PROBES, ToHandshake, ToStateless, doubt};
 
 /// The message is said again in the server's era, or the client gets the answer that came.
 pub(in crate::mcp) async fn settle(carrier: &Arc<Carrier>, doubted: Doubted) {
-    if speaks_the_other(carrier, &doubted.message).await {
+    if speaks_the_other(carrier, &doubted).await {
         carrier.say(Said::Again(doubted.message.clone()));
     } else if let Some(answer) = &doubted.answer {
         carrier.tell(None, answer.clone()).await;
     }
 }
 
-async fn speaks_the_other(carrier: &Arc<Carrier>, message: &Message) -> bool {
-    let eras = &carrier.eras;
+async fn speaks_the_other(carrier: &Arc<Carrier>, doubted: &Doubted) -> bool {
+    let (eras, message) = (&carrier.eras, &doubted.message);
     let _turn = eras.settling.lock().await;
     if eras.translates() {
         return true;
@@ -36,10 +38,10 @@ async fn speaks_the_other(carrier: &Arc<Carrier>, message: &Message) -> bool {
     eras.probes.fetch_add(1, Ordering::Relaxed);
     let found = match era {
         Era::Handshake => discover(carrier, message, &Waiting::default()).await,
-        Era::Stateless => greet(carrier, message).await,
+        Era::Stateless => greet(carrier, doubted).await,
     };
     match found {
-        Ok(Some(interpreter)) => translate(carrier, era, interpreter).await,
+        Ok(Some(other)) => translate(carrier, era, other).await,
         Ok(None) => return false,
         Err(failure) => {
             tracing::debug!(%failure, "the server does not answer in the other era either");
@@ -73,7 +75,7 @@ pub(in crate::mcp) async fn foresee(
             Era::Stateless => meet(carrier, message, waiting).await,
         };
         match found {
-            Ok(Some(interpreter)) => translate(carrier, era, interpreter).await,
+            Ok(Some(other)) => translate(carrier, era, other).await,
             Ok(None) => {
                 eras.is_contradicted();
                 return false;
@@ -89,19 +91,38 @@ pub(in crate::mcp) async fn foresee(
     true
 }
 
-async fn translate(carrier: &Carrier, client: Era, interpreter: Interpreter) {
+async fn translate(carrier: &Carrier, client: Era, other: Other) {
     tracing::info!(
         ?client,
         "client and server speak different eras; translating"
     );
-    carrier.eras.translate(interpreter).await;
+    if other.surely {
+        carrier.eras.learn(&other.interpreter);
+    }
+    carrier.eras.translate(other.interpreter).await;
     if client == Era::Stateless {
         carrier.say(Said::Listen);
     }
 }
 
+/// A server of the other era than its client.
+struct Other {
+    interpreter: Interpreter,
+    /// It said itself that it does not know the client's. A gateway's 404 in a bad minute is no reason to remember anything.
+    surely: bool,
+}
+
+impl Other {
+    fn surely(interpreter: Interpreter) -> Self {
+        Self {
+            interpreter,
+            surely: true,
+        }
+    }
+}
+
 /// What was found of the other era, if the server answered at all.
-type Found = Result<Option<Interpreter>, Failure>;
+type Found = Result<Option<Other>, Failure>;
 
 /// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
 async fn discover(carrier: &Arc<Carrier>, initialize: &Message, waiting: &Waiting) -> Found {
@@ -114,21 +135,26 @@ async fn discover(carrier: &Arc<Carrier>, initialize: &Message, waiting: &Waitin
     };
     carrier.sessions.forget();
     let interpreter = ToStateless::new(hello, &discovered);
-    Ok(Some(Interpreter::ToStateless(interpreter)))
+    Ok(Some(Other::surely(Interpreter::ToStateless(interpreter))))
 }
 
 /// For a stateless message that was refused: unless the server answers `server/discover` as one of
 /// this era does, it is greeted.
-async fn greet(carrier: &Arc<Carrier>, message: &Message) -> Found {
-    if !message.is_request("server/discover") {
+async fn greet(carrier: &Arc<Carrier>, doubted: &Doubted) -> Found {
+    let message = &doubted.message;
+    let surely = if message.is_request("server/discover") {
+        is_sure(doubted.status, doubted.answer.as_deref())
+    } else {
         let meta = shapes::own_meta(message);
         match ask_for_discovery(carrier, &meta, &Waiting::default()).await {
             Ok(answer) if is_of_the_stateless_era(&answer) => return Ok(None),
-            Ok(_) | Err(Failure::Unusable { .. }) => {}
+            Ok(answer) => is_sure(StatusCode::OK, Some(&answer)),
+            Err(Failure::Unusable { status, .. }) => is_sure(status, None),
             Err(failure) => return Err(failure),
         }
-    }
-    meet(carrier, message, &Waiting::default()).await
+    };
+    let other = meet(carrier, message, &Waiting::default()).await?;
+    Ok(other.map(|other| Other { surely, ..other }))
 }
 
 /// Opens a session on behalf of a stateless client.
@@ -141,7 +167,9 @@ async fn meet(carrier: &Arc<Carrier>, message: &Message, waiting: &Waiting) -> F
         return Ok(None);
     };
     carrier.sessions.remember(&initialize);
-    Ok(Some(Interpreter::ToHandshake(ToHandshake::new(&welcome))))
+    Ok(Some(Other::surely(Interpreter::ToHandshake(
+        ToHandshake::new(&welcome),
+    ))))
 }
 
 async fn ask_for_discovery(
@@ -163,9 +191,19 @@ async fn ask_for_discovery(
     Ok(answer.message)
 }
 
-fn is_of_the_stateless_era(answer: &[u8]) -> bool {
+/// The server itself refused: with an error of its own (not ours, in the place of something that is no MCP message), or as
+/// servers refuse what they can't read. A gateway in a bad minute has other statuses.
+fn is_sure(status: StatusCode, answer: Option<&[u8]>) -> bool {
+    let code = answer.and_then(code_of);
+    status == StatusCode::BAD_REQUEST || code.is_some_and(|code| code != i64::from(UNUSABLE))
+}
+
+fn code_of(answer: &[u8]) -> Option<i64> {
     let seen = std::str::from_utf8(answer).ok().and_then(FromServer::parse);
-    let code = seen.and_then(|seen| seen.code());
-    code.is_some_and(doubt::is_stateless_error)
+    seen.and_then(|seen| seen.code())
+}
+
+fn is_of_the_stateless_era(answer: &[u8]) -> bool {
+    code_of(answer).is_some_and(doubt::is_stateless_error)
         || shapes::result_of(answer).is_some_and(|result| result.get("supportedVersions").is_some())
 }

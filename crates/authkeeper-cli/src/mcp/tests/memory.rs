@@ -79,6 +79,26 @@ async fn the_next_process_begins_in_the_servers_era() {
     assert_eq!(next, ["initialize", "tools/list"]);
 }
 
+/// The same, but what it does not know is refused as a gateway refuses while nobody is behind it.
+fn handshake_behind_a_gateway(request: &Request) -> Reply {
+    let knows = request.header("mcp-protocol-version") != Some("2026-07-28");
+    if knows {
+        return only_handshake(request);
+    }
+    status(http::StatusCode::NOT_FOUND)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_minute_is_not_remembered() {
+    for first in [list(), request(1, "server/discover", json!({}))] {
+        let data = tempfile::tempdir().unwrap();
+        let now = begun(&data, handshake_behind_a_gateway, &first).await;
+        assert!(now.contains(&"initialize".to_owned()), "{now:?}");
+        let next = begun(&data, only_stateless, &list()).await;
+        assert_eq!(next, ["tools/list"], "it is asked in its client's era");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_remembered_wrongly_is_forgotten_at_once() {
     let data = tempfile::tempdir().unwrap();
