@@ -18,6 +18,7 @@ use super::era::{Memory, foresee, settle};
 use super::exchange::{Carried, Exchange, Purpose};
 use super::framing::{Line, LineReader, write_lines};
 use super::headers::{Era, era};
+use super::held::telling;
 use super::listen::listen;
 use super::message::{IdKey, Message};
 use super::session::{Order, Place, Turn};
@@ -247,12 +248,12 @@ impl Bridge {
     fn start(&mut self, message: Message) {
         self.number += 1;
         let era = era(&message, self.carrier.sessions.after_handshake());
+        let waiting = Waiting::default();
         let place = match era {
-            Era::Handshake => self.order.place(&message),
+            Era::Handshake => self.order.place(&message, &waiting),
             Era::Stateless => Place::default(),
         };
         let (give_up, given_up) = watch::channel(None);
-        let waiting = Waiting::default();
         let key = message.awaited().first().map(|id| id.key().clone());
         if let Some(key) = &key {
             let expendable = message.is_request("subscriptions/listen");
@@ -357,8 +358,10 @@ async fn job(
     mut given_up: watch::Receiver<Option<Duration>>,
 ) {
     let completes = message.is_notification("notifications/initialized");
+    let asks = !message.awaited().is_empty();
+    let turn = its_turn(&carrier, place.after, asks, &waiting);
     let _permit = tokio::select! {
-        permit = its_turn(Arc::clone(&carrier), place.after, !message.awaited().is_empty()) => permit,
+        permit = telling(&carrier, &message, &waiting, turn) => permit,
         _ = told_to(&mut given_up) => return,
     };
     let carried = async {
@@ -380,14 +383,15 @@ async fn job(
     }
 }
 
-/// Waits for what must come first, then, for a request, for a free place.
+/// Waits for what must come first, for a person too, if that waits for one; then, for a request, for a free place.
 async fn its_turn(
-    carrier: Arc<Carrier>,
+    carrier: &Carrier,
     after: Vec<Turn>,
     needs_permit: bool,
+    waiting: &Waiting,
 ) -> Option<OwnedSemaphorePermit> {
     for turn in after {
-        turn.passed().await;
+        turn.passed_telling(waiting).await;
     }
     if !needs_permit {
         return None;

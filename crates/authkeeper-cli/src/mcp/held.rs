@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::carrier::Carrier;
@@ -24,7 +23,7 @@ pub(super) async fn telling<T>(
     sent: impl Future<Output = T>,
 ) -> T {
     let told = async {
-        tell(carrier, message, waiting.watch()).await;
+        tell(carrier, message, waiting).await;
         pending().await
     };
     tokio::select! {
@@ -34,14 +33,10 @@ pub(super) async fn telling<T>(
 }
 
 /// Ends only where nobody asked to be told.
-async fn tell(
-    carrier: &Carrier,
-    message: &Message,
-    mut waiting: watch::Receiver<Option<WaitsFor>>,
-) {
+async fn tell(carrier: &Carrier, message: &Message, all: &Waiting) {
     let ids = message.awaited();
     let about = ids.first().map(Id::key);
-    let mut told = 0;
+    let mut waiting = all.watch();
     while waiting.wait_for(Option::is_some).await.is_ok() {
         let Some(token) = progress_token(message) else {
             return;
@@ -51,10 +46,8 @@ async fn tell(
             let Some(waits_for) = waiting.borrow_and_update().clone() else {
                 break;
             };
-            told += 1;
-            carrier
-                .tell(about, said(&token, told, &waits_for, waited))
-                .await;
+            let text = said(&token, all.tells(), &waits_for, waited);
+            carrier.tell(about, text).await;
             tokio::select! {
                 () = sleep(EVERY) => waited += EVERY,
                 _ = waiting.wait_for(Option::is_none) => break,

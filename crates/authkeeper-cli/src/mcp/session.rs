@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::message::{Call, Message};
+use super::upstream::Waiting;
 
 /// The session as the server named it. Stateless servers give no id, then only the version counts.
 #[derive(Debug, Clone, Default)]
@@ -185,7 +186,7 @@ impl Ears {
         if self.closed {
             return None;
         }
-        let (gate, turn) = gate();
+        let (gate, turn) = gate(Waiting::default());
         self.gate = Some(gate);
         Some(turn)
     }
@@ -195,18 +196,28 @@ impl Ears {
 #[derive(Debug)]
 pub(super) struct Gate(#[expect(dead_code, reason = "works by being dropped")] watch::Sender<()>);
 
-/// What a message has to wait for.
+/// What a message has to wait for: another one, which may itself wait for something.
 #[derive(Debug, Clone)]
-pub(super) struct Turn(watch::Receiver<()>);
+pub(super) struct Turn(watch::Receiver<()>, Waiting);
 
-pub(super) fn gate() -> (Gate, Turn) {
+/// `waiting` is that of the message that holds the gate.
+pub(super) fn gate(waiting: Waiting) -> (Gate, Turn) {
     let (sender, receiver) = watch::channel(());
-    (Gate(sender), Turn(receiver))
+    (Gate(sender), Turn(receiver, waiting))
 }
 
 impl Turn {
     pub(super) async fn passed(mut self) {
         while self.0.changed().await.is_ok() {}
+    }
+
+    /// The same; what the other one waits for, `waiting` says too.
+    pub(super) async fn passed_telling(self, waiting: &Waiting) {
+        let before = self.1.clone();
+        tokio::select! {
+            () = self.passed() => {}
+            never = waiting.follow(&before) => match never {},
+        }
     }
 }
 
@@ -228,7 +239,7 @@ pub(super) struct Place {
 }
 
 impl Order {
-    pub(super) fn place(&mut self, message: &Message) -> Place {
+    pub(super) fn place(&mut self, message: &Message, waiting: &Waiting) -> Place {
         let opens = message.opens_session();
         let initialized = message.is_notification("notifications/initialized");
         let notifies = message.call().is_some() && message.awaited().is_empty();
@@ -239,7 +250,7 @@ impl Order {
         if !(opens || notifies) {
             return Place { after, holds: None };
         }
-        let (gate, turn) = gate();
+        let (gate, turn) = gate(waiting.clone());
         if opens || initialized {
             self.opening = Some(turn.clone());
         }
@@ -263,6 +274,10 @@ mod tests {
         Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
     }
 
+    fn placed(order: &mut Order, text: &str) -> Place {
+        order.place(&message(text), &Waiting::default())
+    }
+
     async fn may_go(place: &Place) -> bool {
         for turn in place.after.clone() {
             let wait = timeout(Duration::from_millis(1), turn.passed());
@@ -276,9 +291,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn everything_waits_for_the_handshake_and_requests_for_nothing_else() {
         let mut order = Order::default();
-        let initialize = order.place(&message(r#"{"id":1,"method":"initialize"}"#));
-        let initialized = order.place(&message(r#"{"method":"notifications/initialized"}"#));
-        let list = order.place(&message(r#"{"id":2,"method":"tools/list"}"#));
+        let initialize = placed(&mut order, r#"{"id":1,"method":"initialize"}"#);
+        let initialized = placed(&mut order, r#"{"method":"notifications/initialized"}"#);
+        let list = placed(&mut order, r#"{"id":2,"method":"tools/list"}"#);
         assert!(may_go(&initialize).await);
         assert!(!may_go(&initialized).await);
         drop(initialize);
@@ -286,18 +301,18 @@ mod tests {
         assert!(!may_go(&list).await);
         drop(initialized);
         assert!(may_go(&list).await);
-        let call = order.place(&message(r#"{"id":3,"method":"tools/call"}"#));
+        let call = placed(&mut order, r#"{"id":3,"method":"tools/call"}"#);
         assert!(may_go(&call).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn notifications_keep_their_order_without_holding_up_requests() {
         let mut order = Order::default();
-        let first = order.place(&message(r#"{"method":"notifications/progress"}"#));
-        let second = order.place(&message(r#"{"method":"notifications/progress"}"#));
-        let third = order.place(&message(r#"{"method":"notifications/cancelled"}"#));
-        let request = order.place(&message(r#"{"id":1,"method":"x"}"#));
-        let response = order.place(&message(r#"{"id":1,"result":{}}"#));
+        let first = placed(&mut order, r#"{"method":"notifications/progress"}"#);
+        let second = placed(&mut order, r#"{"method":"notifications/progress"}"#);
+        let third = placed(&mut order, r#"{"method":"notifications/cancelled"}"#);
+        let request = placed(&mut order, r#"{"id":1,"method":"x"}"#);
+        let response = placed(&mut order, r#"{"id":1,"result":{}}"#);
         assert!(may_go(&first).await && may_go(&request).await && may_go(&response).await);
         assert!(!may_go(&second).await);
         drop(first);

@@ -1,6 +1,14 @@
 //! The seam to the remote server. Everything about tokens happens on its far side.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,14 +56,18 @@ pub(crate) struct WaitsFor {
 
 /// Whether a request waits now, unsent, as its carrier says and its client is told.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Waiting(Arc<watch::Sender<Option<WaitsFor>>>);
+pub(crate) struct Waiting {
+    said: Arc<watch::Sender<Option<WaitsFor>>>,
+    /// How often its client was told.
+    told: Arc<AtomicU32>,
+}
 
 /// While this lives the request waits for what was last said.
 pub(crate) struct Held<'a>(&'a Waiting);
 
 impl Held<'_> {
     pub(crate) fn says(&self, waits_for: WaitsFor) {
-        self.0.0.send_if_modified(|said| {
+        self.0.said.send_if_modified(|said| {
             let news = said.as_ref() != Some(&waits_for);
             *said = Some(waits_for);
             news
@@ -69,22 +81,45 @@ impl Waiting {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        self.0.borrow().is_some()
+        self.said.borrow().is_some()
     }
 
     pub(crate) fn is_for_a_person(&self) -> bool {
-        let waits_for = self.0.borrow();
+        let waits_for = self.said.borrow();
         waits_for.as_ref().is_some_and(|what| what.for_a_person)
     }
 
+    /// Counts what its client is told, over all its waits: progress must only grow.
+    pub(crate) fn tells(&self) -> u32 {
+        self.told.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Says what another one says, for ever.
+    pub(crate) async fn follow(&self, other: &Self) -> Infallible {
+        let mut said = other.watch();
+        while said.wait_for(Option::is_some).await.is_ok() {
+            let held = self.begin();
+            loop {
+                let Some(waits_for) = said.borrow_and_update().clone() else {
+                    break;
+                };
+                held.says(waits_for);
+                if said.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        pending().await
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<Option<WaitsFor>> {
-        self.0.subscribe()
+        self.said.subscribe()
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.0.send_replace(None);
+        self.0.said.send_replace(None);
     }
 }
 

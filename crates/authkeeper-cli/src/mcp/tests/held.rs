@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 
 use super::super::upstream::{Waiting, WaitsFor};
 use super::super::{Options, Upstream, UpstreamError, UpstreamRequest};
-use super::rig::{Reply, Rig, Seen, handshake_or, no_stream, server};
+use super::rig::{INITIALIZE, INITIALIZED, Reply, Rig, Seen, handshake_or, no_stream, server};
 
-/// Every tool call waits until a person has come; what it waits for ends with it.
+/// Every message of this method waits until a person has come; what it waits for ends with it.
 struct Keeper {
     server: Arc<dyn Upstream>,
+    method: &'static str,
     came: Arc<Notify>,
     /// Counts those that wait.
     waiting: Arc<Notify>,
@@ -26,7 +27,7 @@ impl Upstream for Keeper {
     }
 
     async fn send_telling(&self, request: UpstreamRequest, waiting: &Waiting) -> Reply {
-        if String::from_utf8_lossy(&request.body).contains("tools/call") {
+        if String::from_utf8_lossy(&request.body).contains(self.method) {
             let held = waiting.begin();
             held.says(WaitsFor {
                 what: "Open http://127.0.0.1:1/a.".into(),
@@ -47,6 +48,10 @@ struct Scene {
 }
 
 fn scene() -> Scene {
+    scene_holding("tools/call")
+}
+
+fn scene_holding(method: &'static str) -> Scene {
     let (server, seen): (Arc<dyn Upstream>, Seen) = server(|request| {
         let reply = handshake_or(request, "s1", no_stream);
         async move { reply }
@@ -54,6 +59,7 @@ fn scene() -> Scene {
     let (came, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let keeper = Keeper {
         server,
+        method,
         came: Arc::clone(&came),
         waiting: Arc::clone(&waiting),
     };
@@ -97,6 +103,29 @@ async fn progress_is_told_every_ten_seconds_and_then_the_answer_comes() {
         assert_eq!(scene.rig.only("tools/call").len(), 1);
         scene.rig.silence().await;
     }
+}
+
+/// Authority is lost while the handshake is under way: what comes after it waits for the person as well, and can be given up.
+#[tokio::test(start_paused = true)]
+async fn a_call_behind_one_that_waits_tells_so_too() {
+    let mut scene = scene_holding("notifications/initialized");
+    scene.rig.ask(INITIALIZE).await;
+    scene.rig.write(INITIALIZED).await;
+    scene.waiting.notified().await;
+    scene.rig.write(CALL).await;
+    let (first, said) = told(&scene.rig.json().await);
+    assert!(said.contains("http://127.0.0.1:1/a"), "{said}");
+    let (second, _) = told(&scene.rig.json().await);
+    assert!(second > first);
+    let cancel =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    scene.rig.write(&cancel.to_string()).await;
+    scene.rig.write(&CALL.replace(":7", ":8")).await;
+    told(&scene.rig.json().await);
+    scene.came.notify_one();
+    assert_eq!(scene.rig.json().await["id"], 8);
+    assert_eq!(scene.rig.only("tools/call").len(), 1);
+    assert!(scene.rig.only("notifications/cancelled").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
