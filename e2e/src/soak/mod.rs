@@ -15,7 +15,7 @@ mod truth;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use authkeeper_sandbox::Profile;
@@ -91,7 +91,9 @@ pub fn run(plan: Plan, tell: impl Fn(&str)) -> Report {
                 threads.spawn(move || work(scene, number))
             })
             .collect();
-        let struck = strike(&scene, plan, &tell);
+        // One that has ended has found its bridge dead: nobody waits an hour to hear that.
+        let ended = || bridges.iter().any(ScopedJoinHandle::is_finished);
+        let struck = strike(&scene, plan, (&tell, &ended));
         scene.over.store(true, Ordering::Relaxed);
         let calls = bridges
             .into_iter()
@@ -109,12 +111,16 @@ pub fn run(plan: Plan, tell: impl Fn(&str)) -> Report {
 }
 
 /// Lets faults strike until the time is up.
-fn strike(scene: &Scene<'_>, plan: Plan, tell: &impl Fn(&str)) -> u64 {
+fn strike(
+    scene: &Scene<'_>,
+    plan: Plan,
+    (tell, ended): (&impl Fn(&str), &impl Fn() -> bool),
+) -> u64 {
     let mut strikes = Strikes::new(plan.seed);
-    let begun = || scene.begun.load(Ordering::Relaxed) == BRIDGES;
+    let begun = || ended() || scene.begun.load(Ordering::Relaxed) == BRIDGES;
     assert!(wait_until(START, begun), "a bridge did not start");
     let began = Stopwatch::start();
-    while began.elapsed() < plan.time {
+    while began.elapsed() < plan.time && !ended() {
         let (fault, rest) = strikes.next();
         tell(&format!("{:6.1} s  {fault}", began.elapsed().as_secs_f64()));
         fault.strike(scene);
