@@ -278,7 +278,13 @@ pub fn registration(case: &[u8]) {
     let redirect_uri = "http://127.0.0.1:1/callback";
     let registered = against(case, async |servers| {
         let purpose = Purpose::Code { redirect_uri };
-        register(servers, Reach::PublicOnly, &endpoint, &metadata, purpose).await
+        register(
+            servers,
+            (&endpoint, Reach::PublicOnly),
+            &metadata,
+            (purpose, None),
+        )
+        .await
     });
     match registered {
         Ok(client) => {
