@@ -32,7 +32,8 @@ pub(crate) struct Attendant {
     apart: Option<Apart>,
     /// Where the browser's settings are, if one is to be opened.
     browser: Option<Environment>,
-    desks: Mutex<HashMap<ConnectionName, Kept>>,
+    /// One lock each: a provider that is slow to give a link keeps no other connection's owner waiting.
+    desks: Mutex<HashMap<ConnectionName, Arc<Mutex<Option<Kept>>>>>,
     /// The last trouble of each connection for which a tab was opened, here or elsewhere.
     tabs: Mutex<HashMap<ConnectionName, TroubleId>>,
 }
@@ -97,30 +98,33 @@ impl Attendant {
     /// Whether the desk is here; it is opened if there is none.
     pub(super) async fn leads(&self, connection: &ConnectionName) -> bool {
         self.link(connection).await;
-        self.desks.lock().await.contains_key(connection)
+        self.desk(connection).await.lock().await.is_some()
+    }
+
+    async fn desk(&self, connection: &ConnectionName) -> Arc<Mutex<Option<Kept>>> {
+        let mut desks = self.desks.lock().await;
+        Arc::clone(desks.entry(connection.clone()).or_default())
     }
 
     /// Leaves the next trouble to others. Who still looks at a page here is answered.
     pub(super) async fn resigns(&self, connection: &ConnectionName) {
-        if let Some(kept) = self.desks.lock().await.get_mut(connection) {
+        if let Some(kept) = self.desk(connection).await.lock().await.as_mut() {
             kept.lead = None;
         }
     }
 
     /// The link to the desk, wherever it is. A desk once opened stays: its link is in somebody's mail.
     async fn link(&self, connection: &ConnectionName) -> Option<String> {
-        let mut desks = self.desks.lock().await;
-        if let Some(kept) = desks.get_mut(connection) {
+        let desk = self.desk(connection).await;
+        let mut desk = desk.lock().await;
+        if let Some(kept) = desk.as_mut() {
             return Some(kept.link().await);
         }
         if let Some(link) = self.link_apart(connection).await {
             return Some(link);
         }
         match self.open(connection).await {
-            Ok(Some(kept)) => {
-                let kept = desks.entry(connection.clone()).or_insert(kept);
-                Some(kept.link().await)
-            }
+            Ok(Some(kept)) => Some(desk.insert(kept).link().await),
             Ok(None) => self.link_of_another(connection).await,
             Err(error) => {
                 tracing::warn!(%error, %connection, "nobody can sign in by a link");
