@@ -330,13 +330,11 @@ impl Store for MemoryStore {
     async fn keep_subject(
         &self,
         spend: &Spend,
-        attempt: &AttemptId,
+        by: (&AttemptId, &SecretString),
         refresh: &RefreshToken,
     ) -> Result<bool> {
-        self.decide(Write::Commit, |rows| {
-            rows.keep_subject(spend, attempt, refresh)
-        })
-        .await
+        self.decide(Write::Commit, |rows| rows.keep_subject(spend, by, refresh))
+            .await
     }
 
     async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed> {

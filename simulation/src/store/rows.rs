@@ -133,15 +133,25 @@ impl Rows {
     pub(super) fn keep_subject(
         &mut self,
         spend: &Spend,
-        attempt: &AttemptId,
+        (attempt, shown): (&AttemptId, &SecretString),
         refresh: &RefreshToken,
     ) -> bool {
-        let row = self.current(spend).filter(|row| {
-            let held = row.grant.claim.as_ref();
-            held.is_some_and(|held| held.attempt == *attempt)
-        });
-        row.map(|row| row.grant.refresh = Some(refresh.clone()))
-            .is_some()
+        let Some(GrantRow { grant, .. }) = self.current(spend) else {
+            return false;
+        };
+        if matches!(grant.lifecycle, GrantLifecycle::Revoked { .. }) {
+            return false;
+        }
+        #[expect(clippy::disallowed_methods, reason = "two tokens are compared")]
+        let current = (grant.refresh.as_ref())
+            .is_some_and(|held| held.secret.expose() == shown.expose());
+        match &mut grant.claim {
+            Some(claim) if claim.attempt == *attempt => claim.phase = ClaimPhase::Spending,
+            _ if current => {}
+            _ => return false,
+        }
+        grant.refresh = Some(refresh.clone());
+        true
     }
 
     pub(super) fn commit(&mut self, refreshed: Refreshed) -> Committed {

@@ -14,7 +14,7 @@ use tokio::{sync::Mutex, task::JoinSet};
 use super::{
     apart::Apart,
     desk::{Desk, serve},
-    is_mended_by_sign_in,
+    is_mended_by_sign_in, is_signed_in_to,
     lead::{Door, Election, Lead, Links},
     wait::Mending,
 };
@@ -180,6 +180,12 @@ impl Attendant {
         }))
     }
 
+    /// What can't be looked at may be one.
+    async fn is_signed_in_to(&self, connection: &ConnectionName) -> bool {
+        let status = self.runtime.status(connection).await;
+        status.map_or(true, |status| is_signed_in_to(status.grant_type))
+    }
+
     /// One tab a trouble, whatever the number of processes.
     async fn open_tab(&self, environment: &Environment, connection: &ConnectionName, link: &str) {
         let Ok(status) = self.runtime.status(connection).await else {
@@ -204,7 +210,7 @@ impl Attendant {
 #[async_trait]
 impl Mending for Attendant {
     async fn invite(&self, connection: &ConnectionName, record: &Record) -> Option<String> {
-        if !is_mended_by_sign_in(record) {
+        if !is_mended_by_sign_in(record) || !self.is_signed_in_to(connection).await {
             return None;
         }
         let link = self.link(connection).await?;

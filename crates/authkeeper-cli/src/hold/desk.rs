@@ -165,6 +165,10 @@ impl Desk {
             return page(StatusCode::OK, "Signed in", &text);
         }
         match self.begin().await {
+            Ok(Where::Done) => {
+                let text = format!("{} is connected.", self.connection);
+                page(StatusCode::OK, "Signed in", &text)
+            }
             Ok(Where::On(url)) => sent_on(&url),
             Ok(Where::Device {
                 complete: Some(url),
@@ -239,9 +243,7 @@ impl Desk {
                 // In another way: what was begun here must not time out later, which would tell against our client.
                 () = until(&runtime, &name, |status| is_over(status, is_mended_by_sign_in)) => Ok(()),
             };
-            if let Err(why) = done
-                && !visitor.answer(Err(why.clone()))
-            {
+            if let Some(why) = visitor.ends(done) {
                 output.say(&format!(
                     "authkeeper: nobody is signed in to {name}: {why}; open the link again"
                 ));
@@ -279,6 +281,8 @@ enum Where {
     },
     /// Only a terminal can take what comes of it.
     Terminal,
+    /// Nowhere: nobody had to be asked.
+    Done,
 }
 
 /// The person behind the browser. They paste nothing.
@@ -297,6 +301,17 @@ impl Visitor {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         waiting.take().is_some_and(|to| to.send(answer).is_ok())
+    }
+
+    /// Why it came to nothing, if the browser was answered before.
+    fn ends(&self, done: Result<(), String>) -> Option<String> {
+        match done {
+            Ok(()) => {
+                self.answer(Ok(Where::Done));
+                None
+            }
+            Err(why) => (!self.answer(Err(why.clone()))).then_some(why),
+        }
     }
 }
 
@@ -394,6 +409,20 @@ mod tests {
             let got = admitted(method, path, &headers);
             assert_eq!(got, Some(status), "{method} {path} {headers:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_that_asks_nobody_is_done() {
+        let (visitor, answered) = Visitor::new();
+        assert_eq!(visitor.ends(Ok(())), None);
+        assert!(matches!(answered.await, Ok(Ok(Where::Done))));
+        let failed = || Err("no".to_owned());
+        let (visitor, answered) = Visitor::new();
+        assert_eq!(visitor.ends(failed()), None);
+        assert!(matches!(answered.await, Ok(Err(_))), "the browser is told");
+        let (visitor, _answered) = Visitor::new();
+        visitor.answer(Ok(Where::Terminal));
+        assert_eq!(visitor.ends(failed()).as_deref(), Some("no"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
     clock::Seams,
-    model::{ConnectionName, ConnectionState, Event, Record},
+    model::{ConnectionName, ConnectionState, Event, GrantType, Record},
     runtime::ConnectionStatus,
 };
 
@@ -98,19 +98,40 @@ pub(crate) fn is_mended_by_sign_in(record: &Record) -> bool {
     record.action == sign_in || (lost && record.action.ends_with(&sign_in))
 }
 
+/// Whether a person signs in to such a connection. Elsewhere a link leads to nobody's sign-in: what is to be mended is a file,
+/// a key or a client.
+pub(crate) fn is_signed_in_to(grant_type: Option<GrantType>) -> bool {
+    match grant_type {
+        Some(GrantType::AuthorizationCode | GrantType::DeviceCode) | None => true,
+        Some(_) => false,
+    }
+}
+
 /// Whether a sign-in is what a connection waits for.
 pub(crate) fn needs_sign_in(status: &ConnectionStatus) -> bool {
     let mut troubles = status.troubles.iter();
-    matches!(
+    let needs = matches!(
         status.state,
         ConnectionState::ReauthorizationRequired { .. }
-    ) || troubles.any(|trouble| is_mended_by_sign_in(&trouble.record))
+    ) || troubles.any(|trouble| is_mended_by_sign_in(&trouble.record));
+    needs && is_signed_in_to(status.grant_type)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::carry::tests::record;
+
+    #[test]
+    fn links_are_for_what_a_person_signs_in_to() {
+        use GrantType as G;
+        for grant in [None, Some(G::AuthorizationCode), Some(G::DeviceCode)] {
+            assert!(is_signed_in_to(grant), "{grant:?}");
+        }
+        for grant in [G::ClientCredentials, G::JwtBearer, G::IdJag, G::ApiKey] {
+            assert!(!is_signed_in_to(Some(grant)), "{grant:?}");
+        }
+    }
 
     #[test]
     fn nobody_is_asked_to_sign_in_where_that_mends_nothing() {

@@ -151,6 +151,11 @@ impl ConnectionName {
         Ok(Self(text.to_owned()))
     }
 
+    /// A place of its own among the sign-ins under way, for a token that no connection holds yet.
+    pub(crate) fn vouched(digest: &str) -> Self {
+        Self(format!("vouched.{digest}"))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

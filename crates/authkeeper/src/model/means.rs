@@ -19,6 +19,9 @@ pub struct Means {
     pub proof_key: Option<SecretString>,
     /// Whether its tokens shall be bound to a key.
     pub dpop: DpopUse,
+    /// A digest of the identity provider's refresh token that the sign-in read from its file: replaced since, it must not be
+    /// sent again.
+    pub began_with: Option<String>,
 }
 
 /// Where an assertion comes from.
@@ -112,7 +115,7 @@ impl Means {
             return None;
         }
         let assertion = self.assertion.as_ref().map(|source| match source {
-            AssertionSource::File(path) => json!({"file": path}),
+            AssertionSource::File(path) => json!({"file": path.to_string_lossy()}),
             AssertionSource::IdentityProvider(idp) => {
                 let (kind, path) = match &idp.subject {
                     SubjectFile::IdToken(path) => ("id_token", path),
@@ -121,13 +124,14 @@ impl Means {
                 json!({
                     "token_url": idp.token_url, "client_id": idp.client_id.as_str(),
                     "client_secret": idp.client_secret.as_ref().map(SecretString::expose),
-                    "subject": kind, "subject_file": path,
+                    "subject": kind, "subject_file": path.to_string_lossy(),
                 })
             }
         });
         let whole = json!({
             "assertion": assertion, "audience": self.audience, "dpop": self.dpop.as_str(),
             "proof_key": self.proof_key.as_ref().map(SecretString::expose),
+            "began_with": self.began_with,
         });
         Some(whole.to_string().into())
     }
@@ -161,6 +165,7 @@ impl Means {
             audience: text(&whole, "audience"),
             proof_key: text(&whole, "proof_key").map(Into::into),
             dpop: DpopUse::parse(&text(&whole, "dpop")?)?,
+            began_with: text(&whole, "began_with"),
         })
     }
 }
@@ -186,6 +191,7 @@ mod tests {
             audience: Some("https://as.example/token".to_owned()),
             proof_key: Some("key".to_owned().into()),
             dpop: DpopUse::Required,
+            began_with: Some("digest".to_owned()),
         };
         let back = Means::read(&means.write().unwrap()).unwrap();
         assert_eq!(format!("{back:?}"), format!("{means:?}"));

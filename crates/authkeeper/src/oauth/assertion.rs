@@ -34,6 +34,12 @@ pub enum GivenError {
         /// What the system said.
         why: String,
     },
+    /// Its path can't be kept for those who read it again.
+    #[error("the path {file} is not UTF-8 and can't be kept")]
+    OddPath {
+        /// Which file, as far as it can be shown.
+        file: String,
+    },
     /// It holds something else: it may be half written.
     #[error("{file} does not hold one JWT")]
     NoJwt {

@@ -68,33 +68,38 @@ pub(super) fn is_one(body: &Value) -> bool {
     body.get("issued_token_type").and_then(Value::as_str) == Some(KIND)
 }
 
-/// What an identity provider gave.
-#[derive(Clone, Debug)]
-pub struct Given {
-    /// The assertion.
-    pub assertion: SecretString,
-    /// A new refresh token in the place of the one that was exchanged.
-    pub refresh_token: Option<RefreshToken>,
+/// The assertion in an identity provider's answer. What is none is judged like any other answer of a token endpoint, and
+/// what it says is told as the identity provider's.
+pub fn read(
+    idp: &IdentityProvider,
+    reply: &Reply,
+    issued: Moment,
+) -> Result<SecretString, Box<Outcome>> {
+    let assertion =
+        text(reply, "access_token").filter(|_| body(reply).is_some_and(|it| is_one(&it)));
+    assertion.ok_or_else(|| of(idp, classify::classify(reply, issued.wall)).into())
 }
 
-/// Reads an identity provider's answer. What is no assertion is judged like any other answer of a token endpoint, and what
-/// it says is told as the identity provider's.
-pub fn read(idp: &IdentityProvider, reply: &Reply, issued: Moment) -> Result<Given, Box<Outcome>> {
-    let body = serde_json::from_slice::<Value>(&reply.body).ok();
-    let given = body.filter(|_| reply.status.is_success()).and_then(|body| {
-        let text = |key: &str| Some(body.get(key)?.as_str()?.to_owned());
-        let assertion = text("access_token").filter(|token| !token.is_empty())?;
-        is_one(&body).then(|| Given {
-            assertion: assertion.into(),
-            refresh_token: text("refresh_token")
-                .filter(|token| !token.is_empty())
-                .map(|secret| RefreshToken {
-                    secret: secret.into(),
-                    expires_at: None,
-                }),
-        })
-    });
-    given.ok_or_else(|| of(idp, classify::classify(reply, issued.wall)).into())
+/// The refresh token that an identity provider gives in the place of the one it was shown, whatever else its answer is.
+pub fn renewed(idp: &IdentityProvider, reply: &Reply) -> Option<RefreshToken> {
+    let shown = matches!(idp.subject, SubjectFile::RefreshToken(_));
+    let secret = text(reply, "refresh_token").filter(|_| shown)?;
+    Some(RefreshToken {
+        secret,
+        expires_at: None,
+    })
+}
+
+/// What an answer that is no refusal says.
+fn body(reply: &Reply) -> Option<Value> {
+    let body = serde_json::from_slice(&reply.body).ok();
+    body.filter(|_| reply.status.is_success())
+}
+
+fn text(reply: &Reply, key: &str) -> Option<SecretString> {
+    let body = body(reply)?;
+    let text = body.get(key)?.as_str().filter(|text| !text.is_empty())?;
+    Some(text.to_owned().into())
 }
 
 fn of(idp: &IdentityProvider, outcome: Outcome) -> Outcome {
@@ -132,6 +137,15 @@ pub(crate) fn told(idp: &IdentityProvider, what: &str) -> String {
     format!("the identity provider at {}: {what}", idp.token_url)
 }
 
+/// Says of an answer that is kept that it is the authorization server's. An identity provider's own access token looks
+/// the same otherwise, and is for nobody else.
+const COMBINED: &str = "authkeeper:vouched";
+
+/// Whether an answer that was kept is the authorization server's.
+pub(crate) fn is_combined(reply: &Reply) -> bool {
+    body(reply).is_some_and(|body| body.get(COMBINED) == Some(&Value::Bool(true)))
+}
+
 /// The authorization server's answer as it is kept: with the identity provider's new refresh token in the place of any of
 /// its own, so that whatever finds the one has the other too.
 pub(crate) fn combined(mut reply: Reply, refresh: Option<&RefreshToken>) -> Reply {
@@ -139,6 +153,7 @@ pub(crate) fn combined(mut reply: Reply, refresh: Option<&RefreshToken>) -> Repl
         return reply;
     };
     body.remove("refresh_token");
+    body.insert(COMBINED.to_owned(), true.into());
     #[expect(
         clippy::disallowed_methods,
         reason = "it is kept sealed, as a part of the answer"
@@ -179,12 +194,16 @@ mod tests {
         }
     }
 
-    fn read_answer(status: u16, body: &str) -> Result<Given, Box<Outcome>> {
-        let reply = Reply {
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: body.to_owned().into(),
-        };
+        }
+    }
+
+    fn read_answer(status: u16, body: &str) -> Result<SecretString, Box<Outcome>> {
+        let reply = reply(status, body);
         let issued = Moment {
             wall: Timestamp::from_second(1).unwrap(),
             boot: BootStamp {
@@ -231,9 +250,7 @@ mod tests {
         let jag = format!(
             r#"{{"access_token":"j.w.t","issued_token_type":"{KIND}","token_type":"N_A","refresh_token":"r2"}}"#
         );
-        let given = read_answer(200, &jag).unwrap();
-        assert_eq!(given.assertion.expose(), "j.w.t");
-        assert_eq!(given.refresh_token.unwrap().secret.expose(), "r2");
+        assert_eq!(read_answer(200, &jag).unwrap().expose(), "j.w.t");
         let body = serde_json::from_str(&jag).unwrap();
         assert!(TokenAnswer::read(&body).is_none(), "it is never handed out");
         for other in [
@@ -248,6 +265,33 @@ mod tests {
                 matches!(*outcome, Outcome::Unknown(_)),
                 "{other}: {outcome:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_new_refresh_token_is_found_in_whatever_is_no_refusal() {
+        let shown = idp(SubjectFile::RefreshToken("f".into()));
+        let new = |idp: &IdentityProvider, status, body: &str| {
+            let renewed = renewed(idp, &reply(status, body));
+            renewed.map(|token| token.secret.expose().clone())
+        };
+        for body in [
+            r#"{"access_token":"a","refresh_token":"r2"}"#,
+            r#"{"refresh_token":"r2"}"#,
+        ] {
+            assert_eq!(new(&shown, 200, body).as_deref(), Some("r2"));
+            assert_eq!(new(&shown, 201, body).as_deref(), Some("r2"));
+            assert_eq!(new(&shown, 400, body), None);
+            let other = idp(SubjectFile::IdToken("f".into()));
+            assert_eq!(new(&other, 200, body), None, "nothing was spent");
+        }
+        for body in [
+            "",
+            "[]",
+            r#"{"refresh_token":""}"#,
+            r#"{"refresh_token":7}"#,
+        ] {
+            assert_eq!(new(&shown, 200, body), None, "{body}");
         }
     }
 
@@ -286,8 +330,10 @@ mod tests {
                 secret: text.to_owned().into(),
                 expires_at: None,
             });
-            let body = combined(reply, token.as_ref()).body;
-            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert!(!is_combined(&reply));
+            let reply = combined(reply, token.as_ref());
+            assert!(is_combined(&reply));
+            let body: Value = serde_json::from_slice(&reply.body).unwrap();
             body.get("refresh_token").cloned()
         };
         assert_eq!(kept(None), None);

@@ -25,12 +25,11 @@ use crate::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
         GrantLifecycle, IdentityProvider, Issuer, Lineage, Moment, OwnerId, Provider,
-        ReauthorizeReason, SuspendReason, UnknownKind,
+        ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
         classify::{self, Outcome, Refused},
-        id_jag::{self, Given},
-        revoke,
+        id_jag, revoke,
         token::TokenAnswer,
     },
     store::{Committed, Refreshed, Result, Spend, StoreError, seal::unusable},
@@ -186,6 +185,10 @@ async fn take_from_shelf(
     generation: Generation,
 ) -> Result<bool> {
     let stored = &shelved.stored;
+    // An identity provider's own access token is for nobody else.
+    if grant.means.identity_provider().is_some() && !id_jag::is_combined(&stored.reply) {
+        return Ok(false);
+    }
     let Outcome::Accepted(answer) = classify::classify(&stored.reply, stored.issued.wall) else {
         return Ok(false);
     };
@@ -534,6 +537,10 @@ impl Attempt<'_> {
             return Ok(None);
         }
         fault::pass(FaultPoint::Claimed);
+        if self.is_replaced().await? {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
         blocking(&*self.tools.tasks, {
             let journal = journal.clone();
             move || journal.mark_sending()
@@ -682,6 +689,17 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether the token that would be sent has been replaced since it was read. An identity provider's is replaced within a
+    /// generation; from the claim on nobody but its holder does that.
+    async fn is_replaced(&self) -> Result<bool> {
+        if self.grant.means.identity_provider().is_none() {
+            return Ok(false);
+        }
+        let current = self.tools.store.grant(&self.grant.id).await?;
+        let current = current.and_then(|grant| grant.refresh);
+        Ok(!is_same(current.as_ref(), self.grant.refresh.as_ref()))
+    }
+
     /// The process may have been stopped between the claim and now; then someone may have looked into the claim.
     fn is_late(&self, claim: &Claim) -> bool {
         self.tools.seams.clock.now().since(claim.since) > self.tools.rules.send_deadline
@@ -757,10 +775,11 @@ impl Attempt<'_> {
         idp: &IdentityProvider,
         stored: StoredReply,
     ) -> Result<Option<End>> {
-        let Ok(given) = id_jag::read(idp, &stored.reply, stored.issued) else {
-            return conclusion.draw_vouched(idp, stored).await;
+        let Ok(assertion) = id_jag::read(idp, &stored.reply, stored.issued) else {
+            return conclusion.draw_first_leg(idp, &stored).await;
         };
-        if !conclusion.keep_subject(&given).await? {
+        let renewed = id_jag::renewed(idp, &stored.reply);
+        if !conclusion.keep_subject(renewed.as_ref()).await? {
             return conclusion.close(Ok(None));
         }
         let rest = Grant {
@@ -774,20 +793,23 @@ impl Attempt<'_> {
             ..conclusion
         };
         let sent = async {
-            let make = || legs::second(tools, whose, &rest, plan, &given.assertion);
+            let make = || legs::second(tools, whose, &rest, plan, &assertion);
             let leg = make()?;
             let first = legs::send(tools, &leg).await?;
             if !leg.wants_nonce(&first.0) {
                 return Ok((leg.secret, first));
             }
             let leg = make()?;
-            Ok((leg.secret, legs::send(tools, &leg).await?))
+            let second = legs::send(tools, &leg).await?;
+            // What it wants now is known to the next attempt.
+            leg.wants_nonce(&second.0);
+            Ok((leg.secret, second))
         };
         let (secret, (reply, issued)) = match sent.await {
             Ok(sent) => sent,
             Err(end) => return conclusion.close(conclusion.unspent(end).await),
         };
-        let reply = id_jag::combined(reply, given.refresh_token.as_ref());
+        let reply = id_jag::combined(reply, renewed.as_ref());
         // Only what can be committed takes the place of the first answer.
         let stored = if legs::brings_tokens(&reply, issued) {
             self.keep(conclusion.journal, reply, issued, stored.after_rejection)
@@ -871,6 +893,14 @@ fn lost_unspent(kind: UnknownKind) -> End {
     End::Later {
         why: format!("no whole answer came ({})", kind.as_str()),
         retry_after: None,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+fn is_same(one: Option<&RefreshToken>, other: Option<&RefreshToken>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.secret.expose() == other.secret.expose(),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 
@@ -1010,18 +1040,44 @@ impl<'a> Conclusion<'a> {
         idp: &IdentityProvider,
         stored: StoredReply,
     ) -> Result<Option<End>> {
-        if legs::brings_tokens(&stored.reply, stored.issued) {
+        if id_jag::is_combined(&stored.reply) {
             return self.draw(stored).await;
         }
+        self.draw_first_leg(idp, &stored).await
+    }
+
+    /// Draws from what an identity provider answered. A new refresh token is kept before the rest is judged: with it nothing
+    /// is lost, whatever else the answer is.
+    async fn draw_first_leg(
+        &self,
+        idp: &IdentityProvider,
+        stored: &StoredReply,
+    ) -> Result<Option<End>> {
+        let renewed = id_jag::renewed(idp, &stored.reply);
+        if !self.keep_subject(renewed.as_ref()).await? {
+            self.let_go().await?;
+            return self.close(Ok(None));
+        }
         let end = match id_jag::read(idp, &stored.reply, stored.issued) {
-            Ok(given) => self.keep_subject(&given).await.map(|_| None),
+            Ok(_assertion) => self.let_go().await.map(|()| None),
+            Err(_) if renewed.is_some() => {
+                let why = id_jag::told(idp, "it gave a new refresh token and no assertion");
+                let end = End::Later {
+                    why,
+                    retry_after: None,
+                };
+                self.let_go().await.map(|()| Some(end))
+            }
             Err(outcome) => self.not_vouched(*outcome).await,
         };
-        if matches!(end, Ok(None)) {
-            let (store, grant) = (&self.tools.store, &self.grant.id);
-            store.release(grant, self.attempt).await?;
-        }
         self.close(end)
+    }
+
+    /// What was sent has been answered: nothing is unknown any more, whatever came before it.
+    async fn let_go(&self) -> Result<()> {
+        self.journal.settle();
+        let store = &self.tools.store;
+        store.release(&self.grant.id, self.attempt).await.map(drop)
     }
 
     /// It is told which of the two servers refuses.
@@ -1043,13 +1099,13 @@ impl<'a> Conclusion<'a> {
     }
 
     /// Keeps the identity provider's new refresh token, if it gave one; false if another attempt or sign-in took over.
-    async fn keep_subject(&self, given: &Given) -> Result<bool> {
-        let Some(refresh) = &given.refresh_token else {
+    async fn keep_subject(&self, renewed: Option<&RefreshToken>) -> Result<bool> {
+        let (Some(refresh), Some(shown)) = (renewed, &self.grant.refresh) else {
             return Ok(true);
         };
         let spend = spend_of(self.grant);
-        let store = &self.tools.store;
-        store.keep_subject(&spend, self.attempt, refresh).await
+        let by = (self.attempt, &shown.secret);
+        self.tools.store.keep_subject(&spend, by, refresh).await
     }
 
     /// A refusal without a reason, three times in a row, is believed: some servers give none.
@@ -1240,11 +1296,7 @@ impl<'a> Conclusion<'a> {
         let id = &self.grant.id;
         let current = self.tools.store.grant(id).await?;
         let held = current.and_then(|grant| grant.refresh);
-        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
-        let same = match (&held, &refreshed.refresh) {
-            (Some(held), Some(new)) => held.secret.expose() == new.secret.expose(),
-            _ => false,
-        };
+        let same = held.is_some() && is_same(held.as_ref(), refreshed.refresh.as_ref());
         let at = (self.grant.lineage, self.grant.generation.next());
         if same {
             self.tools.shelf.keep(id, at, stored);

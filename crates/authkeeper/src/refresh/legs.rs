@@ -1,7 +1,9 @@
 //! What one attempt sends, and where: the refresh token, our client's own request, or an assertion. Where the assertion is
 //! an identity provider's there are two legs, and what the first one brings is kept before the second one leaves.
 
-use std::{io::Read as _, path::Path};
+use std::{io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+
+use rustix::fs::OFlags;
 
 use super::{
     Tools, Whose,
@@ -9,6 +11,7 @@ use super::{
     flight::End,
 };
 use crate::{
+    clock::within,
     http::{HttpUrl, Reach, Reply, Request},
     model::{AssertionSource, Grant, GrantType, IdentityProvider, Moment, SubjectFile},
     oauth::{
@@ -22,6 +25,9 @@ use crate::{
     },
     secret::SecretString,
 };
+
+/// How long a file may take to be read.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// One request, ready to leave.
 pub(super) struct Leg {
@@ -199,15 +205,31 @@ async fn content_of(tools: &Tools, path: &Path) -> Result<zeroize::Zeroizing<Vec
         why,
     };
     let file = path.to_owned();
-    let read = move || {
-        let mut content = zeroize::Zeroizing::new(Vec::new());
-        let read = std::fs::File::open(file)
-            .and_then(|file| file.take(assertion::LONGEST).read_to_end(&mut content));
-        Ok(read.map(|_| content))
-    };
-    let read = blocking(&*tools.tasks, read).await;
+    let read = blocking(&*tools.tasks, move || Ok(read_regular(&file)));
+    // A mount whose server is gone never answers.
+    let read = within(&*tools.seams.clock, READ_LIMIT, read).await;
+    let read = read.ok_or_else(|| unreadable("it takes too long".to_owned()))?;
     let read = read.map_err(|error| unreadable(error.to_string()))?;
     read.map_err(|error| unreadable(error.to_string()))
+}
+
+/// Whatever a link leads to. A FIFO would be waited for until somebody writes to it, and a device need not end.
+fn read_regular(path: &Path) -> std::io::Result<zeroize::Zeroizing<Vec<u8>>> {
+    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(no_wait).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let mut content = zeroize::Zeroizing::new(Vec::new());
+    file.take(assertion::LONGEST + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > assertion::LONGEST {
+        let longest = assertion::LONGEST / 1024;
+        let why = format!("it is longer than {longest} KiB");
+        return Err(std::io::Error::other(why));
+    }
+    Ok(content)
 }
 
 impl Tools {

@@ -93,14 +93,16 @@ impl Runtime {
         Ok(unrevoked.unwrap_or(done))
     }
 
-    /// What a sign-in leaves behind at another authorization server. Of what was imported and is not the only copy, nothing:
-    /// somebody else uses it.
+    /// What a sign-in leaves behind at another authorization server, or under another client at the same. Of what was imported
+    /// and is not the only copy, nothing: somebody else uses it. Nor the very token that was brought.
     pub(super) async fn left_at_another(
         &self,
         before: Option<&Connection>,
         signed_in: &SignedIn,
     ) -> Result<Option<(Connection, Grant)>, StoreError> {
-        let moved = before.filter(|before| before.issuer != signed_in.connection.issuer);
+        let new = &signed_in.connection;
+        let moved = before
+            .filter(|before| (&before.issuer, &before.client_id) != (&new.issuer, &new.client_id));
         let Some((connection, id)) =
             moved.and_then(|before| Some((before, before.grant.as_ref()?)))
         else {
@@ -108,7 +110,7 @@ impl Runtime {
         };
         let grant = self.tools.store.grant(id).await?.filter(|grant| {
             let lifecycle = &grant.lifecycle;
-            !matches!(lifecycle, GrantLifecycle::Suspended { .. })
+            !matches!(lifecycle, GrantLifecycle::Suspended { .. }) && !is_brought(grant, signed_in)
         });
         Ok(grant.map(|grant| (connection.clone(), grant)))
     }
@@ -121,9 +123,18 @@ impl Runtime {
             let done = runtime.revoke(&connection, &left).await;
             tracing::info!(
                 connection = %connection.name, issuer = %left.issuer, ?done,
-                "revoked what was left at the authorization server before"
+                "revoked what was left of the grant before"
             );
             drop(aboard);
         }));
     }
+}
+
+fn is_brought(grant: &Grant, signed_in: &SignedIn) -> bool {
+    let (held, new) = (grant.refresh.as_ref(), signed_in.brought.refresh());
+    #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+    let same = held
+        .zip(new)
+        .is_some_and(|(held, new)| held.secret.expose() == new.secret.expose());
+    same
 }

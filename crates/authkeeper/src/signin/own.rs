@@ -1,7 +1,11 @@
 //! Tokens that nobody signs in for: our client's own (RFC 6749 §4.4), a workload's (RFC 7523 §2.1), or those that the
 //! company's identity provider vouches for. They are issued again rather than refreshed.
 
+use std::path::Path;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     ConnectError, ConnectRequest, Wanted, Way,
@@ -11,19 +15,20 @@ use super::{
 use crate::{
     http::{HttpUrl, Request},
     model::{
-        ClientAuthMethod, ClientId, ClientRegistration, Grant, GrantType, IdentityProvider,
-        RefreshToken, SubjectFile,
+        ClientAuthMethod, ClientId, ClientRegistration, ConnectionName, Grant, GrantLifecycle,
+        GrantType, IdentityProvider, RefreshToken, SubjectFile,
     },
     oauth::{
+        assertion::GivenError,
         classify,
         client_auth::ClientProof,
         discovery::{self, Discovered},
         exchange,
-        id_jag::{self, Ask, Given},
+        id_jag::{self, Ask},
         register::Purpose,
         token::{client_credentials_request, jwt_bearer_request},
     },
-    refresh::legs,
+    refresh::{legs, spill},
     runtime::Runtime,
     secret::SecretString,
 };
@@ -32,16 +37,32 @@ use crate::{
 enum Basis {
     /// Our client itself.
     Client,
-    /// An assertion, and the identity provider's refresh token behind it.
-    Assertion(SecretString, Option<RefreshToken>),
+    /// An assertion, and what is behind it.
+    Assertion(SecretString, Option<Vouched>),
+}
+
+/// The identity provider's refresh token behind a grant.
+struct Vouched {
+    refresh: RefreshToken,
+    /// What the sign-in read from the file, by its digest.
+    began_with: String,
+}
+
+/// The person's token at the identity provider.
+struct Subject {
+    shown: SecretString,
+    /// What the file holds, and its digest, if that is a refresh token.
+    in_file: Option<(SecretString, String)>,
 }
 
 impl Runtime {
     pub(super) async fn connect_own(&self, request: ConnectRequest) -> Result<Grant, ConnectError> {
+        check_paths(&request.way)?;
         let found = self.discover(&request).await?;
         let endpoint = discovery::token_endpoint(&found.provider.metadata)?;
         let wanted = Wanted::of_ours(&request, &found);
         let client = self.own_client(&request, (&found, &wanted)).await?;
+        spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
         let runtime = self.clone();
         // An identity provider may take the token that it was shown and answer with another.
         self.land(Box::pin(async move {
@@ -96,20 +117,33 @@ impl Runtime {
         let mut tokens = self
             .tokens((&client, request.provider.as_deref(), &with), answer)
             .await?;
-        // RFC 6749 §4.4.3: none should come; one that comes all the same is not used.
-        let grant_type;
-        (grant_type, tokens.refresh_token) = match (&request.way, basis) {
-            (Way::IdJag(_), Basis::Assertion(_, refresh)) => (GrantType::IdJag, refresh),
-            (Way::JwtBearer { .. }, _) => (GrantType::JwtBearer, None),
-            _ => (GrantType::ClientCredentials, None),
+        let grant_type = match request.way {
+            Way::IdJag(_) => GrantType::IdJag,
+            Way::JwtBearer { .. } => GrantType::JwtBearer,
+            _ => GrantType::ClientCredentials,
         };
+        let (refresh, began_with) = match basis {
+            Basis::Assertion(_, Some(vouched)) => (Some(vouched.refresh), Some(vouched.began_with)),
+            _ => (None, None),
+        };
+        // RFC 6749 §4.4.3: none should come; one that comes all the same is not used.
+        tokens.refresh_token = refresh;
+        let mut means = with.means(&request, &tokens);
+        means.began_with.clone_from(&began_with);
         let outcome = Outcome {
-            means: with.means(&request, &tokens),
             grant_type,
             wanted,
             tokens,
+            means,
         };
-        self.adopt(request, found, client, outcome).await
+        let grant = self.adopt(request, found, client, outcome).await?;
+        if let Some(digest) = began_with
+            && let Err(error) = self.tools.store.drop_pending(&place(&digest)).await
+        {
+            // The file's token is known as this grant's, so that it is not looked at again.
+            tracing::warn!(%error, "what the grant holds now stays where it was kept before");
+        }
+        Ok(grant)
     }
 
     async fn basis(
@@ -123,7 +157,7 @@ impl Runtime {
                 let assertion = legs::jwt_of(&self.tools, assertion_file).await?;
                 Ok(Basis::Assertion(assertion, None))
             }
-            Way::IdJag(idp) => self.vouch(request, idp, (found, wanted)).await,
+            Way::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
             _ => Ok(Basis::Client),
         }
     }
@@ -132,11 +166,10 @@ impl Runtime {
     /// authorization server may still refuse, and the file holds one that is spent.
     async fn vouch(
         &self,
-        request: &ConnectRequest,
         idp: &IdentityProvider,
         (found, wanted): (&Discovered, &Wanted),
     ) -> Result<Basis, ConnectError> {
-        let (shown, instead_of) = self.subject(request, idp, found).await?;
+        let Subject { shown, in_file } = self.subject(idp).await?;
         let ask = Ask {
             audience: &found.provider.issuer,
             resource: wanted.resource.as_ref(),
@@ -148,81 +181,119 @@ impl Runtime {
         let asked = id_jag::exchange_request(idp, &shown, ask);
         let issued = self.tools.seams.clock.now();
         let reply = exchange(transport, &endpoint, reach, asked).await?;
-        let Given {
-            assertion,
-            refresh_token,
-        } = id_jag::read(idp, &reply, issued).map_err(|outcome| not_vouched(idp, *outcome))?;
-        let Some(instead_of) = instead_of else {
-            return Ok(Basis::Assertion(assertion, None));
-        };
-        if let Some(new) = &refresh_token {
+        let renewed = id_jag::renewed(idp, &reply);
+        if let (Some(new), Some((in_file, digest))) = (&renewed, &in_file) {
             let begun = Begun::Vouched {
-                instead_of,
+                instead_of: in_file.clone(),
                 refresh_token: new.secret.clone(),
             };
             let client = ClientId::new(idp.client_id.as_str());
-            self.remember_as(&asked_of(idp), (request, client), begun)
-                .await?;
+            let asked = asked_of(idp);
+            let kept = self.remember_at(place(digest), (&asked, client), begun);
+            if let Err(error) = kept.await {
+                // The grant may still come to hold it.
+                tracing::error!(%error, "the identity provider's new refresh token can't be kept yet");
+            }
         }
-        let refresh = refresh_token.unwrap_or(RefreshToken {
-            secret: shown,
-            expires_at: None,
+        let assertion =
+            id_jag::read(idp, &reply, issued).map_err(|outcome| not_vouched(idp, *outcome))?;
+        let vouched = in_file.map(|(_, began_with)| Vouched {
+            began_with,
+            refresh: renewed.unwrap_or(RefreshToken {
+                secret: shown,
+                expires_at: None,
+            }),
         });
-        Ok(Basis::Assertion(assertion, Some(refresh)))
+        Ok(Basis::Assertion(assertion, vouched))
     }
 
-    /// The person's token, and what the file holds if that is a refresh token. One that came in its place at a sign-in that
-    /// was cut off is shown instead.
-    async fn subject(
-        &self,
-        request: &ConnectRequest,
-        idp: &IdentityProvider,
-        found: &Discovered,
-    ) -> Result<(SecretString, Option<SecretString>), ConnectError> {
+    /// The person's token. One that came in the place of the file's at a sign-in that was cut off, under whatever name, is
+    /// shown instead.
+    async fn subject(&self, idp: &IdentityProvider) -> Result<Subject, ConnectError> {
         let path = match &idp.subject {
             SubjectFile::IdToken(path) => {
-                return Ok((legs::jwt_of(&self.tools, path).await?, None));
+                let shown = legs::jwt_of(&self.tools, path).await?;
+                let in_file = None;
+                return Ok(Subject { shown, in_file });
             }
             SubjectFile::RefreshToken(path) => path,
         };
         let in_file = legs::token_of(&self.tools, path).await?;
-        let recalled = self.recall(request, &asked_of(idp)).await?;
+        let digest = digest(idp, &in_file);
+        self.check_unspent((&in_file, &digest), path).await?;
+        let recalled = self.recall_at(&place(&digest), &asked_of(idp)).await?;
         let newer = recalled.and_then(|memory| memory.vouched_instead_of(&in_file));
-        if let Some(newer) = newer {
-            return Ok((newer, Some(in_file)));
-        }
-        self.check_unspent(request, (&in_file, path), found).await?;
-        Ok((in_file.clone(), Some(in_file)))
+        Ok(Subject {
+            shown: newer.unwrap_or_else(|| in_file.clone()),
+            in_file: Some((in_file, digest)),
+        })
     }
 
-    /// A file that nobody has written to since it was read at the last sign-in holds a token that is spent by now, and to
-    /// spend it again may cost the person's whole session at the identity provider.
+    /// A file that nobody has written to since a sign-in read it holds a token that is spent by now, and to spend it again
+    /// may cost the person's whole session at the identity provider. What took its place is for the grant that holds it.
     async fn check_unspent(
         &self,
-        request: &ConnectRequest,
-        (in_file, path): (&SecretString, &std::path::Path),
-        found: &Discovered,
+        (in_file, digest): (&SecretString, &str),
+        path: &Path,
     ) -> Result<(), ConnectError> {
-        let (issuer, store) = (&found.provider.issuer, &self.tools.store);
-        let Some(client) = &request.client.client_id else {
-            return Ok(());
-        };
-        for holder in store.holders(issuer, client, in_file).await? {
-            let grant = match &holder.grant {
+        let store = &self.tools.store;
+        for connection in store.connections().await? {
+            let grant = match &connection.grant {
                 Some(id) => store.grant(id).await?,
                 None => None,
             };
-            let held = grant.and_then(|grant| grant.refresh);
-            #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
-            let current = held.is_some_and(|held| held.secret.expose() == in_file.expose());
-            if !current {
+            if grant.is_some_and(|grant| has_replaced(&grant, (in_file, digest))) {
                 return Err(ConnectError::SpentSubject {
                     file: path.display().to_string(),
-                    name: holder.name,
+                    name: connection.name,
                 });
             }
         }
         Ok(())
+    }
+}
+
+fn has_replaced(grant: &Grant, (in_file, digest): (&SecretString, &str)) -> bool {
+    let lives = !matches!(grant.lifecycle, GrantLifecycle::Revoked { .. });
+    #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+    let current =
+        (grant.refresh.as_ref()).is_some_and(|held| held.secret.expose() == in_file.expose());
+    lives && grant.means.began_with.as_deref() == Some(digest) && !current
+}
+
+/// By which a token of an identity provider's is known again, whatever it is used for.
+fn digest(idp: &IdentityProvider, token: &SecretString) -> String {
+    let mut hash = Sha256::new();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no token comes out of its digest"
+    )]
+    let token = token.expose();
+    for part in [&idp.token_url, idp.client_id.as_str(), token] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+/// Where the token is kept that came in the place of this one: what becomes of the sign-ins of a connection leaves it alone,
+/// and every connection that is given the same file finds it.
+fn place(digest: &str) -> ConnectionName {
+    ConnectionName::vouched(digest)
+}
+
+/// Other processes read the file again: its path must be one that can be kept.
+fn check_paths(way: &Way) -> Result<(), GivenError> {
+    let path = match way {
+        Way::JwtBearer { assertion_file } => assertion_file,
+        Way::IdJag(idp) => idp.subject.path(),
+        _ => return Ok(()),
+    };
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(GivenError::OddPath {
+            file: path.display().to_string(),
+        }),
     }
 }
 

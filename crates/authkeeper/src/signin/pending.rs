@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ConnectError, ConnectRequest, Wanted};
 use crate::{
-    model::{ClientId, ClientRegistration, Resource, Scope},
+    model::{ClientId, ClientRegistration, ConnectionName, Resource, Scope},
     oauth::{device::DeviceSignIn, discovery::Discovered},
     runtime::Runtime,
     secret::SecretString,
@@ -55,15 +55,15 @@ impl Runtime {
         (request, client): (&ConnectRequest, &ClientRegistration),
         begun: Begun,
     ) -> Result<(), ConnectError> {
-        let client = client.client_id.clone();
-        self.remember_as(asked, (request, client), begun).await
+        let (name, client) = (request.name.clone(), client.client_id.clone());
+        self.remember_at(name, (asked, client), begun).await
     }
 
-    /// The same for a client that is not registered with us.
-    pub(super) async fn remember_as(
+    /// The same for what belongs to no connection yet.
+    pub(super) async fn remember_at(
         &self,
-        asked: &Value,
-        (request, client_id): (&ConnectRequest, ClientId),
+        name: ConnectionName,
+        (asked, client_id): (&Value, ClientId),
         begun: Begun,
     ) -> Result<(), ConnectError> {
         let now = self.now();
@@ -79,7 +79,7 @@ impl Runtime {
             begun,
         };
         let pending = PendingSignIn {
-            name: request.name.clone(),
+            name,
             memory: memory.write(),
             ends,
         };
@@ -92,7 +92,16 @@ impl Runtime {
         request: &ConnectRequest,
         asked: &Value,
     ) -> Result<Option<Memory>, ConnectError> {
-        let pending = self.tools.store.pending(&request.name).await?;
+        self.recall_at(&request.name, asked).await
+    }
+
+    /// The same for what belongs to no connection yet.
+    pub(super) async fn recall_at(
+        &self,
+        name: &ConnectionName,
+        asked: &Value,
+    ) -> Result<Option<Memory>, ConnectError> {
+        let pending = self.tools.store.pending(name).await?;
         let pending = pending.filter(|pending| self.now() < pending.ends);
         let memory = pending.and_then(|pending| Memory::read(&pending.memory));
         Ok(memory.filter(|memory| memory.asked == *asked))

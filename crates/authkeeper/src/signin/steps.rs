@@ -452,16 +452,16 @@ impl With {
 
     /// The thumbprint of the key that tokens are bound to; an error says why they are of no use.
     fn binds(&self, answer: &TokenAnswer) -> Result<Option<String>, String> {
-        if let Some(key) = &self.key {
-            match answer.unusable_type(true) {
-                None => return Ok(Some(key.binding.thumbprint().to_owned())),
-                Some(kind) if self.must => {
-                    return Err(format!(
-                        "tokens of the type {kind}, and tokens that are bound to a key (DPoP) are wanted"
-                    ));
-                }
-                Some(_) => {}
-            }
+        let bound = answer.unusable_type(true);
+        if let (Some(key), None) = (&self.key, bound) {
+            return Ok(Some(key.binding.thumbprint().to_owned()));
+        }
+        // A sign-in that was begun before that was so has no key.
+        if self.must {
+            let kind = bound.unwrap_or("DPoP without a key of ours");
+            return Err(format!(
+                "tokens of the type {kind}, and tokens that are bound to a key (DPoP) are wanted"
+            ));
         }
         match answer.unusable_type(false) {
             None => Ok(None),
@@ -486,6 +486,7 @@ impl With {
             audience: self.said.clone(),
             proof_key: self.kept_key().filter(|_| bound),
             dpop: request.dpop,
+            began_with: None,
         }
     }
 }
@@ -583,6 +584,21 @@ mod tests {
             reach: Reach::PublicOnly,
             assumed: false,
         }
+    }
+
+    #[test]
+    fn where_bound_tokens_are_demanded_a_sign_in_without_a_key_takes_none() {
+        let with = |must| With {
+            said: None,
+            audience: None,
+            key: None,
+            must,
+        };
+        let body = r#"{"access_token":"a","token_type":"Bearer"}"#;
+        let answer = TokenAnswer::read(&serde_json::from_str(body).unwrap()).unwrap();
+        assert_eq!(with(false).binds(&answer), Ok(None));
+        let why = with(true).binds(&answer).unwrap_err();
+        assert!(why.contains("DPoP"), "{why}");
     }
 
     #[test]

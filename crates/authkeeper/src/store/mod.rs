@@ -440,12 +440,13 @@ pub trait Store: Send + Sync + 'static {
         kind: UnknownKind,
         since: Moment,
     ) -> Result<bool>;
-    /// Keeps a refresh token that came before the tokens it is for: an identity provider answered with a new one. True
-    /// only if that attempt still held the claim.
+    /// Keeps a refresh token that came before the tokens it is for: an identity provider answered with a new one in the
+    /// place of the one it was shown. True only if that attempt still held the claim, or the one that was shown is still
+    /// the current one. What became of that attempt is not unknown any more.
     async fn keep_subject(
         &self,
         spend: &Spend,
-        attempt: &AttemptId,
+        by: (&AttemptId, &SecretString),
         refresh: &RefreshToken,
     ) -> Result<bool>;
     /// Commits an accepted refresh, if what was spent is still current.

@@ -72,8 +72,32 @@ fn missing(what: &str, flags: &str) -> Failure {
 
 /// It is read again by processes that run elsewhere. A link stays a link: platforms turn it when they write a new file.
 fn whole(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| {
+    let whole = std::path::absolute(path).map_err(|error| {
         let said = format!("{} is no path: {error}", path.display());
         Failure::new(Exit::Usage, said, "name the file by its whole path")
-    })
+    })?;
+    if whole.to_str().is_none() {
+        let said = format!(
+            "the path {} is not UTF-8 and can't be kept",
+            whole.display()
+        );
+        let advice = "move the file to a place whose name is";
+        return Err(Failure::new(Exit::Usage, said, advice));
+    }
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_can_not_be_kept_is_refused_as_it_is_read() {
+        assert_eq!(whole(Path::new("/run/jwt")).unwrap(), Path::new("/run/jwt"));
+        assert!(whole(Path::new("jwt")).unwrap().is_absolute());
+        let odd = Path::new(OsStr::from_bytes(b"/run/\xff"));
+        assert!(whole(odd).is_err());
+    }
 }

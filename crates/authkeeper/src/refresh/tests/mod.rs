@@ -20,6 +20,7 @@ mod server;
 mod timing;
 mod unrevoked;
 mod vouched;
+mod vouching;
 
 use std::{
     path::PathBuf,

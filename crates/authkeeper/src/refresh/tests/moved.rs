@@ -230,6 +230,28 @@ async fn what_is_left_at_the_server_before_is_revoked_there() {
 }
 
 #[tokio::test]
+async fn what_another_client_leaves_at_the_same_server_is_revoked_there() {
+    let (bench, runtime) = Bench::new().await;
+    let before = refresh_of(&grant(&runtime).await).unwrap();
+    let mut wider = signed_in("refresh-of-the-new", bench.clock.now(), secs(3600));
+    let id = ClientId::new("registered for more");
+    wider.client.as_mut().unwrap().1.client_id = id.clone();
+    wider.connection.client_id = id;
+    let mut same = wider.clone();
+    runtime.adopt_signed_in(wider).await.unwrap();
+    assert!(runtime.drain(secs(10)).await);
+    let left = [before, "access-0".to_owned()];
+    assert_eq!(bench.server.revoked(), left);
+    // The very token, brought by whom it really belongs to, is no other grant at the server.
+    let id = ClientId::new("corrected");
+    same.client.as_mut().unwrap().1.client_id = id.clone();
+    (same.connection.client_id, same.new_grant) = (id, GrantId::new("corrected"));
+    runtime.adopt_signed_in(same).await.unwrap();
+    assert!(runtime.drain(secs(10)).await);
+    assert_eq!(bench.server.revoked(), left);
+}
+
+#[tokio::test]
 async fn what_others_use_is_not_revoked_by_who_leaves() {
     let (bench, runtime) = Bench::new().await;
     let refresh = refresh_of(&grant(&runtime).await).unwrap();

@@ -43,6 +43,8 @@ pub(super) enum Fault {
     Says(u16, &'static str),
     /// Acts, and this JSON stands in the answer too.
     Also(&'static str),
+    /// Acts as an identity provider, and gives an access token of its own in the place of an assertion.
+    NoAssertion,
     /// Panics in the transport.
     Panic,
 }
@@ -77,6 +79,8 @@ struct Inner {
     proofs: Vec<serde_json::Value>,
     /// The number that a proof must hold.
     nonce: Option<&'static str>,
+    /// Those that take its place, each after a refusal.
+    nonces: VecDeque<&'static str>,
 }
 
 type Page = (u16, Option<String>, String);
@@ -158,6 +162,11 @@ impl Server {
 
     pub(super) fn wants_nonce(&self, nonce: &'static str) {
         self.inner().nonce = Some(nonce);
+    }
+
+    /// From the next refusal on.
+    pub(super) fn then_wants_nonce(&self, nonce: &'static str) {
+        self.inner().nonces.push_back(nonce);
     }
 
     pub(super) fn proofs(&self) -> Vec<serde_json::Value> {
@@ -288,7 +297,8 @@ impl Server {
             Some(Fault::Also(json)) => json,
             _ => "",
         };
-        let body = inner.renewed(number, vouches, also);
+        let asserts = vouches && !matches!(fault, Some(Fault::NoAssertion));
+        let body = inner.renewed(number, asserts, also);
         match fault {
             Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
             Some(Fault::BadGatewayAfterCommit) => Ok(html(502)),
@@ -319,6 +329,9 @@ impl Inner {
         let mut refused = json(400, r#"{"error":"use_dpop_nonce"}"#);
         let nonce = HeaderValue::from_static(nonce);
         refused.headers.insert("dpop-nonce", nonce);
+        if let Some(next) = self.nonces.pop_front() {
+            self.nonce = Some(next);
+        }
         Some(refused)
     }
 
@@ -444,7 +457,15 @@ impl Exchange for Line {
             assert!(shown.is_some_and(|value| value.as_bytes().starts_with(b"Bearer ")));
             return Ok(json(self.server.inner().check, "{}"));
         }
-        let unproven = self.server.inner().unproven(&request.headers);
+        // An identity provider binds nothing.
+        let vouches = form
+            .iter()
+            .any(|(key, value)| key == "grant_type" && value.ends_with("token-exchange"));
+        let unproven = if vouches {
+            None
+        } else {
+            self.server.inner().unproven(&request.headers)
+        };
         if let Some(refused) = unproven {
             self.server.inner().requests += 1;
             return Ok(refused);

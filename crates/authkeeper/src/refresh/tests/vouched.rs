@@ -1,6 +1,7 @@
 //! Grants that are renewed by an assertion: a workload's file, and an identity provider whose refresh token is good once.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::sync::watch;
 
 use super::{
     crash::{keep_reply, left},
@@ -8,8 +9,9 @@ use super::{
     *,
 };
 use crate::{
-    http::Reach,
+    http::{ConnectError, Exchange, HttpUrl, Reach, Transport},
     model::{AssertionSource, Event, IdentityProvider, ReauthorizeReason, SubjectFile},
+    oauth::dpop::ProofKey,
     refresh::tests::server::Fault,
 };
 
@@ -78,6 +80,116 @@ async fn what_the_identity_provider_gave_stays_though_the_server_refuses_it() {
     bench.clock.advance(secs(60));
     assert!(ask(&runtime).await.is_ok());
     assert_in_step(&bench, &runtime).await;
+}
+
+/// A process whose connections are slow to come about.
+struct Slow {
+    wire: Wire,
+    waiting: watch::Sender<bool>,
+    held: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Transport for Slow {
+    async fn connect(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.waiting.send_replace(true);
+        let _ = self.held.clone().wait_for(|held| !held).await;
+        self.wire.connect(url, reach).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_read_a_token_that_is_replaced_meanwhile_does_not_send_it() {
+    let (bench, runtime) = with(vouched).await;
+    let (waiting, mut waits) = watch::channel(false);
+    let (hold, held) = watch::channel(true);
+    let slow = Slow {
+        wire: Wire(Arc::clone(&bench.server)),
+        waiting,
+        held,
+    };
+    let settings = Settings::in_folder(bench.folder.path().to_owned());
+    let slow = Runtime::open(&settings, bench.seams(), Arc::new(slow)).unwrap();
+    bench.clock.advance(secs(3600));
+    let asking = crate::background::spawn(async move { ask(&slow).await });
+    waits.wait_for(|waits| *waits).await.unwrap();
+
+    let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
+    bench.server.script([Fault::None, refused]);
+    ask(&runtime).await.unwrap_err();
+    assert_in_step(&bench, &runtime).await;
+    hold.send_replace(false);
+    let token = text(&asking.await.unwrap().unwrap());
+    assert!(token.starts_with("for+jag-"), "{token}");
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_token_is_kept_though_no_assertion_comes_with_it() {
+    let (bench, runtime) = with(vouched).await;
+    bench.server.script([Fault::NoAssertion]);
+    bench.clock.advance(secs(3600));
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(
+        matches!(error, TokenError::Unavailable { .. }),
+        "an access token for the identity provider is never handed out: {error}"
+    );
+    assert!(error.to_string().contains("identity provider"), "{error}");
+    assert!(!status(&runtime).await.is_uncertain());
+    assert_in_step(&bench, &runtime).await;
+    bench.clock.advance(secs(60));
+    assert!(ask(&runtime).await.is_ok());
+    assert_in_step(&bench, &runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_process_got_in_the_place_of_an_assertion_is_no_token() {
+    let (bench, runtime) = with(vouched).await;
+    let newer = bench.server.sign_in();
+    let body =
+        format!(r#"{{"access_token":"the-idps","expires_in":3600,"refresh_token":"{newer}"}}"#);
+    bench.clock.advance(secs(3000));
+    leave_answer(&bench, &runtime, body).await;
+    bench.clock.advance(secs(1000));
+    let token = match ask(&runtime).await {
+        Ok(token) => text(&token),
+        Err(_later) => {
+            bench.clock.advance(secs(60));
+            text(&ask(&runtime).await.unwrap())
+        }
+    };
+    assert!(token.starts_with("for+jag-"), "{token}");
+    assert_in_step(&bench, &runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_number_is_heard_from_its_second_refusal_too() {
+    let (key, kept) = ProofKey::generate().unwrap();
+    let (bench, runtime) = with(|new| {
+        vouched(new);
+        new.means.proof_key = Some(kept);
+        if let Brought::Tokens(tokens) = &mut new.brought {
+            tokens.mandate.bound_to = Some(key.thumbprint().to_owned());
+        }
+    })
+    .await;
+    bench.server.checks_proofs();
+    bench.server.wants_nonce("n1");
+    bench.server.then_wants_nonce("n2");
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap_err();
+    assert_eq!(bench.server.requests(), 3);
+    bench.clock.advance(secs(60));
+    // Whatever becomes of it: it is asked with the number that was told last.
+    let _ = ask(&runtime).await;
+    let last = bench.server.proofs().pop().unwrap();
+    assert_eq!(last["nonce"], "n2");
+    assert_eq!(bench.server.requests(), 5, "one at each server");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,10 +283,36 @@ async fn what_a_dead_process_got_from_the_identity_provider_is_gone_on_with() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_outlives_its_claim_is_not_drawn_from_again() {
+    let (bench, runtime) = with(vouched).await;
+    let newer = bench.server.sign_in();
+    let body = format!(
+        r#"{{"access_token":"jag","issued_token_type":"{JAG}","refresh_token":"{newer}"}}"#
+    );
+    leave_answer(&bench, &runtime, body).await;
+    let journal = bench.spill().join(&bench.journals()[0]);
+    let after_a_crash = bench.folder.path().join("after-a-crash");
+    std::fs::hard_link(&journal, &after_a_crash).unwrap();
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap();
+    assert!(!journal.exists());
+    // As if the process had died before it removed what it had drawn from, and nothing had been committed since.
+    let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
+    std::fs::rename(after_a_crash, &journal).unwrap();
+    assert_eq!(std::fs::read(&journal).unwrap()[..8], *b"settled.");
+    bench.server.script([Fault::None, refused]);
+    bench.clock.advance(secs(3600));
+    ask(&runtime).await.unwrap_err();
+    assert_in_step(&bench, &runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_process_got_from_the_server_is_adopted() {
     let (bench, runtime) = with(vouched).await;
     let newer = bench.server.sign_in();
-    let body = format!(r#"{{"access_token":"kept","expires_in":3600,"refresh_token":"{newer}"}}"#);
+    let body = format!(
+        r#"{{"access_token":"kept","expires_in":3600,"refresh_token":"{newer}","authkeeper:vouched":true}}"#
+    );
     bench.clock.advance(secs(3000));
     leave_answer(&bench, &runtime, body).await;
     bench.clock.advance(secs(1000));
@@ -264,4 +402,39 @@ async fn a_refused_assertion_is_told_and_nothing_else_is_tried() {
     let troubles = runtime.troubles().await.unwrap();
     assert_eq!(troubles[0].record.event, Event::AuthorityLost);
     assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
+}
+
+#[tokio::test]
+async fn a_file_that_is_none_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("real"), folder.path().join("jwt"));
+    let (bench, runtime) = with(workload(link.clone())).await;
+    let fifo = folder.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    std::os::unix::fs::symlink(&fifo, &link).unwrap();
+    bench.clock.advance(secs(3600));
+    let asked = tokio::time::timeout(secs(10), ask(&runtime)).await;
+    // Whoever waits for the other end is let go, so that the test can end.
+    let _ = rustix::fs::open(
+        &fifo,
+        rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK,
+        mode,
+    );
+    let error = asked.expect("it is not waited for").unwrap_err();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+
+    std::fs::write(
+        &file,
+        format!("{}\n{}", jwt(&bench, 7200, "one"), " ".repeat(70_000)),
+    )
+    .unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    bench.clock.advance(secs(60));
+    let error = ask(&runtime).await.unwrap_err();
+    assert!(error.to_string().contains("longer than"), "{error}");
+    std::fs::write(&file, jwt(&bench, 7200, "one")).unwrap();
+    bench.clock.advance(secs(60));
+    assert!(ask(&runtime).await.is_ok());
 }

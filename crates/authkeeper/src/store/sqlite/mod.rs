@@ -825,16 +825,19 @@ impl Store for SqliteStore {
     async fn keep_subject(
         &self,
         spend: &Spend,
-        attempt: &AttemptId,
+        (attempt, shown): (&AttemptId, &SecretString),
         refresh: &RefreshToken,
     ) -> Result<bool> {
-        let (spend, attempt) = (spend.clone(), attempt.clone());
+        let (spend, attempt, shown) = (spend.clone(), attempt.clone(), self.mark(shown));
         let refresh = self.seal_refresh(&spend.grant, spend.generation, refresh);
         self.write(move |sql| {
             let kept = run(
                 sql,
-                "UPDATE grant_family SET refresh_token = ?5, refresh_generation = ?6, refresh_expires = ?7, refresh_mark = ?8
-                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND claim_attempt = ?4 AND lifecycle <> 'revoked'",
+                "UPDATE grant_family SET refresh_token = ?5, refresh_generation = ?6, refresh_expires = ?7, refresh_mark = ?8,
+                    claim_unknown = CASE WHEN claim_attempt = ?4 THEN NULL ELSE claim_unknown END,
+                    claim_unknown_since = CASE WHEN claim_attempt = ?4 THEN NULL ELSE claim_unknown_since END
+                 WHERE id = ?1 AND lineage = ?2 AND generation = ?3 AND (claim_attempt = ?4 OR refresh_mark = ?9)
+                    AND lifecycle <> 'revoked'",
                 params![
                     spend.grant.as_str(),
                     stored(spend.lineage.0),
@@ -844,6 +847,7 @@ impl Store for SqliteStore {
                     refresh.generation,
                     refresh.expires,
                     refresh.mark,
+                    shown,
                 ],
             )?;
             Ok(kept == 1)

@@ -40,6 +40,7 @@ where
 {
     claims(&*fresh().await.0).await;
     taking_over_and_releasing(&*fresh().await.0).await;
+    keeping_subjects(&*fresh().await.0).await;
     commits(&*fresh().await.0).await;
     held_commits(&*fresh().await.0).await;
     noticing(&*fresh().await.0).await;
@@ -318,6 +319,52 @@ pub async fn taking_over_and_releasing(store: &dyn Store) {
     assert_eq!(again(store, &grant).await.claim, Some(claim("b")));
     assert!(store.release(&grant.id, &b).await.unwrap());
     assert_eq!(again(store, &grant).await.claim, None);
+}
+
+/// What came in the place of a token is kept by whoever claims it, or for as long as the token is the current one.
+pub async fn keeping_subjects(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let spend = spend(&grant);
+    let (a, b) = (AttemptId::new("a"), AttemptId::new("b"));
+    let shown = grant.refresh.clone().unwrap().secret;
+    let new = |text: &str| RefreshToken {
+        secret: text.to_owned().into(),
+        expires_at: None,
+    };
+    let other: crate::secret::SecretString = "another".to_owned().into();
+    let keep = async |by, text: &str| store.keep_subject(&spend, by, &new(text)).await.unwrap();
+    assert!(store.claim(&spend, &claim("a")).await.unwrap());
+    assert!(
+        !keep((&b, &other), "x").await,
+        "neither claimed nor current"
+    );
+    let kind = UnknownKind::Silence;
+    assert!(
+        store
+            .mark_unknown(&grant.id, &a, kind, moment())
+            .await
+            .unwrap()
+    );
+    assert!(keep((&a, &other), "r2").await, "it claims it");
+    let kept = again(store, &grant).await;
+    assert_eq!(refresh_text(&kept), Some("r2"));
+    assert_eq!(kept.generation, grant.generation);
+    assert_eq!(kept.claim, Some(claim("a")), "its outcome is known");
+    assert!(!keep((&b, &shown), "x").await, "replaced meanwhile");
+    assert!(store.release(&grant.id, &a).await.unwrap());
+    let r2 = new("r2").secret;
+    assert!(
+        keep((&a, &r2), "r3").await,
+        "late, and still the current one"
+    );
+    assert_eq!(refresh_text(&again(store, &grant).await), Some("r3"));
+    let stale = Spend {
+        generation: Generation(9),
+        ..spend.clone()
+    };
+    let r3 = new("r3").secret;
+    let kept = store.keep_subject(&stale, (&a, &r3), &new("x")).await;
+    assert!(!kept.unwrap());
 }
 
 /// A commit moves the generation exactly once, keeps an omitted refresh token, and obeys the lifecycle.
