@@ -15,8 +15,8 @@ use super::{
 use crate::{
     http::{HttpUrl, Request},
     model::{
-        ClientAuthMethod, ClientId, ClientRegistration, ConnectionName, Grant, GrantLifecycle,
-        GrantType, IdentityProvider, RefreshToken, SubjectFile,
+        AttemptId, ClientAuthMethod, ClientId, ClientRegistration, ConnectionName, Grant,
+        GrantLifecycle, GrantType, IdentityProvider, RefreshToken, SubjectFile,
     },
     oauth::{
         assertion::GivenError,
@@ -31,6 +31,7 @@ use crate::{
     refresh::{legs, spill},
     runtime::Runtime,
     secret::SecretString,
+    store::{Spend, StoreError},
 };
 
 /// What stands in the place of a person.
@@ -194,6 +195,7 @@ impl Runtime {
                 // The grant may still come to hold it.
                 tracing::error!(%error, "the identity provider's new refresh token can't be kept yet");
             }
+            self.hand_on(&shown, new).await?;
         }
         let assertion =
             id_jag::read(idp, &reply, issued).map_err(|outcome| not_vouched(idp, *outcome))?;
@@ -205,6 +207,29 @@ impl Runtime {
             }),
         });
         Ok(Basis::Assertion(assertion, vouched))
+    }
+
+    /// A grant that was going to send what is spent now goes on with what took its place, whatever becomes of the sign-in. It
+    /// may be the connection's own, at an identity provider that does not replace each token.
+    async fn hand_on(&self, spent: &SecretString, new: &RefreshToken) -> Result<(), StoreError> {
+        let store = &self.tools.store;
+        let attempt = AttemptId::new(self.tools.seams.random_id());
+        for connection in store.connections().await? {
+            let grant = match &connection.grant {
+                Some(id) => store.grant(id).await?,
+                None => None,
+            };
+            let vouched = grant.filter(|grant| grant.means.identity_provider().is_some());
+            if let Some(grant) = vouched.filter(|grant| holds(grant, spent)) {
+                let spend = Spend {
+                    grant: grant.id,
+                    lineage: grant.lineage,
+                    generation: grant.generation,
+                };
+                store.keep_subject(&spend, (&attempt, spent), new).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The person's token. One that came in the place of the file's at a sign-in that was cut off, under whatever name, is
@@ -255,10 +280,13 @@ impl Runtime {
 
 fn has_replaced(grant: &Grant, (in_file, digest): (&SecretString, &str)) -> bool {
     let lives = !matches!(grant.lifecycle, GrantLifecycle::Revoked { .. });
-    #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
-    let current =
-        (grant.refresh.as_ref()).is_some_and(|held| held.secret.expose() == in_file.expose());
-    lives && grant.means.began_with.as_deref() == Some(digest) && !current
+    lives && grant.means.began_with.as_deref() == Some(digest) && !holds(grant, in_file)
+}
+
+#[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+fn holds(grant: &Grant, token: &SecretString) -> bool {
+    let held = grant.refresh.as_ref();
+    held.is_some_and(|held| held.secret.expose() == token.expose())
 }
 
 /// By which a token of an identity provider's is known again, whatever it is used for.

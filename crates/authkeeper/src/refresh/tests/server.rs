@@ -289,7 +289,12 @@ impl Server {
         let number = inner.minted;
         let life = inner.expires_in.unwrap_or(3600);
         if matches!(fault, Some(Fault::OmitRefresh)) {
-            let body = format!(r#"{{"access_token":"access-{number}","expires_in":{life}}}"#);
+            let kind = "urn:ietf:params:oauth:token-type:id-jag";
+            let body = if vouches {
+                format!(r#"{{"access_token":"jag-{number}","issued_token_type":"{kind}"}}"#)
+            } else {
+                format!(r#"{{"access_token":"access-{number}","expires_in":{life}}}"#)
+            };
             return Ok(json(200, &body));
         }
         inner.current = Some(number);

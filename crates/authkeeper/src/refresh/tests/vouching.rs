@@ -130,6 +130,25 @@ async fn what_the_identity_provider_gave_outlives_whatever_becomes_of_the_sign_i
 }
 
 #[tokio::test]
+async fn a_grant_goes_on_with_what_a_sign_in_got_that_failed() {
+    let (bench, runtime, file) = machine().await;
+    let request = vouched("one", file.clone());
+    bench.server.script([Fault::OmitRefresh]);
+    let grant = connect(&runtime, &request).await.unwrap();
+    assert_eq!(refresh_of(&grant), bench.server.good(), "it is the file's");
+    // Signed in to again, and this time the token is replaced.
+    let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
+    bench.server.script([Fault::None, refused]);
+    connect(&runtime, &request).await.unwrap_err();
+    let grant = runtime.tools.store.grant(&grant.id).await.unwrap().unwrap();
+    assert_eq!(refresh_of(&grant), bench.server.good());
+    bench.clock.advance(secs(3600));
+    let token = runtime.access_token(&TokenRequest::new(request.name)).await;
+    assert!(token.is_ok());
+    assert_eq!(bench.server.reuses(), 0);
+}
+
+#[tokio::test]
 async fn nothing_is_spent_where_an_answer_can_not_be_kept() {
     let (bench, runtime, file) = machine().await;
     std::fs::remove_dir_all(bench.spill()).unwrap();
