@@ -143,8 +143,8 @@ impl Rows {
             return false;
         }
         #[expect(clippy::disallowed_methods, reason = "two tokens are compared")]
-        let current = (grant.refresh.as_ref())
-            .is_some_and(|held| held.secret.expose() == shown.expose());
+        let current =
+            (grant.refresh.as_ref()).is_some_and(|held| held.secret.expose() == shown.expose());
         match &mut grant.claim {
             Some(claim) if claim.attempt == *attempt => claim.phase = ClaimPhase::Spending,
             _ if current => {}
