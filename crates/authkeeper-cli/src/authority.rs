@@ -249,10 +249,11 @@ fn by_connection(
     calls
 }
 
-/// The open troubles of some connections, and what failed in a run.
+/// The open troubles of some connections or of all, and what failed in a run.
 pub(crate) struct OpenTroubles {
     runtime: Runtime,
-    connections: Vec<ConnectionName>,
+    /// None: all that there are.
+    connections: Option<Vec<ConnectionName>>,
     task: Option<TaskId>,
     /// What failed through this process, as far as the store does not know of it.
     keeping: Option<Arc<Keeping>>,
@@ -268,11 +269,24 @@ impl OpenTroubles {
     ) -> Self {
         Self {
             runtime,
-            connections,
+            connections: Some(connections),
             task,
             keeping: None,
             inviting,
         }
+    }
+
+    /// Of everything that is connected. Whose calls failed is not known then.
+    pub(crate) fn of_all(runtime: Runtime, inviting: Inviting) -> Self {
+        Self {
+            connections: None,
+            ..Self::new(runtime, vec![], None, inviting)
+        }
+    }
+
+    fn are_of(&self, connection: &ConnectionName) -> bool {
+        let some = self.connections.as_ref();
+        some.is_none_or(|some| some.contains(connection))
     }
 
     /// What failed through this process counts too.
@@ -288,12 +302,12 @@ impl Troubles for OpenTroubles {
         let all = self.runtime.troubles().await?;
         let mut open = Vec::new();
         for mut trouble in all {
-            let mut names = self.connections.iter();
-            let Some(name) = names.find(|name| name.as_str() == trouble.record.connection) else {
+            let name = ConnectionName::parse(&trouble.record.connection).ok();
+            let Some(name) = name.filter(|name| self.are_of(name)) else {
                 continue;
             };
             trouble.record.task = self.task.as_ref().map(ToString::to_string);
-            trouble.record.link = self.inviting.link(name, &trouble.record).await;
+            trouble.record.link = self.inviting.link(&name, &trouble.record).await;
             open.push(trouble);
         }
         Ok(open)

@@ -28,7 +28,8 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let authority = Keeping::new(app.runtime.clone(), task.clone(), app.links());
     let carrier = Carrier::new(Arc::new(authority)).holding(hold);
     let upstream = Bound::new(Arc::new(carrier), name.clone());
-    let upstream = Arc::new(upstream.owner_is_told(app.notifier().is_set()));
+    let notifier = app.notifier();
+    let upstream = Arc::new(upstream.owner_is_told(notifier.is_set()));
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
     if task.is_none() {
@@ -36,7 +37,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
         let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, inviting);
         app.watch(Watching::start(
             Arc::new(troubles),
-            app.notifier(),
+            notifier,
             Report::new(std::io::stderr()),
         ));
     }

@@ -10,9 +10,9 @@ use super::run::{Report, Watching};
 use crate::{
     app::App,
     args::HoldArgs,
-    authority::Keeping,
+    authority::{Keeping, OpenTroubles},
     carry::Carrier,
-    daemon::{AllTroubles, Handle, Tending},
+    daemon::{Handle, Tending},
     exit::Exit,
     failure::Failure,
     hold::{Hold, Holding, Inviting},
@@ -60,10 +60,8 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
     }
     let Holding { hold, attendant } = Holding::asked(app, &args.hold);
     let proxy = listen(app, args.port, (&handle, hold)).await?;
-    let troubles = AllTroubles {
-        runtime: app.runtime.clone(),
-        inviting: Inviting::new(app.links(), attendant),
-    };
+    let inviting = Inviting::new(app.links(), attendant);
+    let troubles = OpenTroubles::of_all(app.runtime.clone(), inviting);
     let report = Report::new(io::stderr());
     app.watch(Watching::start(Arc::new(troubles), app.notifier(), report));
     say_ready(app, proxy.port(), &handle);

@@ -8,6 +8,5 @@
 
 mod handle;
 mod tend;
-mod troubles;
 
-pub(crate) use self::{handle::Handle, tend::Tending, troubles::AllTroubles};
+pub(crate) use self::{handle::Handle, tend::Tending};

@@ -15,6 +15,18 @@ fn discovered(signed_in: &mut SignedIn) {
     }
 }
 
+/// The same, with one.
+fn refreshable(signed_in: &mut SignedIn) {
+    discovered(signed_in);
+    let refresh = RefreshToken {
+        secret: "refresh-2".to_owned().into(),
+        expires_at: None,
+    };
+    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        tokens.refresh_token = Some(refresh);
+    }
+}
+
 fn names(bench: &Bench, servers: &str) {
     let metadata =
         format!(r#"{{"resource":"https://mcp.example/mcp","authorization_servers":[{servers}]}}"#);
@@ -114,17 +126,7 @@ async fn nothing_else_says_that_it_moved() {
 
 #[tokio::test]
 async fn a_refresh_that_does_not_mend_it_is_followed_by_a_look() {
-    let (bench, runtime) = with(|new| {
-        discovered(new);
-        let refresh = RefreshToken {
-            secret: "refresh-2".to_owned().into(),
-            expires_at: None,
-        };
-        if let Brought::Tokens(tokens) = &mut new.brought {
-            tokens.refresh_token = Some(refresh);
-        }
-    })
-    .await;
+    let (bench, runtime) = with(refreshable).await;
     names(&bench, r#""https://new.example""#);
     // The old server still refreshes, and the resource takes none of it.
     let fresh = after_401(&runtime, grant(&runtime).await.generation.0).await;
@@ -146,17 +148,7 @@ async fn a_refresh_that_does_not_mend_it_is_followed_by_a_look() {
 
 #[tokio::test]
 async fn an_old_server_that_is_gone_is_told_from_one_that_is_down() {
-    let (bench, runtime) = with(|new| {
-        discovered(new);
-        let refresh = RefreshToken {
-            secret: "refresh-2".to_owned().into(),
-            expires_at: None,
-        };
-        if let Brought::Tokens(tokens) = &mut new.brought {
-            tokens.refresh_token = Some(refresh);
-        }
-    })
-    .await;
+    let (bench, runtime) = with(refreshable).await;
     names(&bench, r#""https://as.example""#);
     bench
         .server
