@@ -27,6 +27,7 @@
 
 pub mod browser;
 pub mod conformance;
+pub mod daemon;
 pub mod ground;
 pub mod home;
 pub mod http;

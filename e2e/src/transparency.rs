@@ -5,18 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, Running, authkeeper_binary};
+use crate::daemon::Daemon;
+use crate::home::{Home, authkeeper_binary};
 use crate::http::form;
 use crate::servers::Server;
-use crate::wait::wait_until;
 use crate::{conformance_suite, node};
 
 const TOKEN: &str = "the-token-of-the-transparent-server";
-const READY_WITHIN: Duration = Duration::from_secs(20);
 /// What follows a scenario's name in the name of its folder.
 const STAMP: usize = "-2026-11-21T22-10-12-638Z".len();
 
@@ -125,7 +123,7 @@ pub struct Transparent<'a> {
     server: Server,
     requirements: &'static str,
     home: &'a Home,
-    _daemon: Running<'a>,
+    _daemon: Daemon<'a>,
 }
 
 impl<'a> Transparent<'a> {
@@ -137,20 +135,13 @@ impl<'a> Transparent<'a> {
         let url = server.named("mcp").expect("it has one");
         let words = ["connect", "t", url, "--grant", "api_key", "--key-file", key];
         let _ = home.run(&words).expect_code(0);
-        let daemon = home.authkeeper(&["serve", "--port", "0", "--json"]).spawn();
-        assert!(
-            wait_until(READY_WITHIN, || daemon.stdout().ends_with('\n')),
-            "the daemon is not ready: {}",
-            daemon.stderr()
-        );
-        let ready: Value = serde_json::from_str(&daemon.stdout()).expect("a line of JSON");
-        let handle = home.run(&["serve", "--print-handle"]).expect_code(0);
+        let daemon = Daemon::start(home, &[]);
         server.ctl(&format!(
             "serve?{}",
             form(&[
-                ("port", &ready["port"].to_string()),
+                ("port", &daemon.port.to_string()),
                 ("path", "/mcp/t"),
-                ("handle", handle.stdout.trim()),
+                ("handle", &daemon.handle),
             ])
         ));
         let bridge = bridge_of(home);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use authkeeper_sandbox::Profile;
 use e2e::browser::visit;
+use e2e::daemon::Daemon;
 use e2e::home::{Home, Running};
 use e2e::sandbox::Running as Sandbox;
 use e2e::scenario::{assert_none_of, status};
@@ -27,19 +28,8 @@ fn sandbox(home: &Home) -> Sandbox {
     sandbox
 }
 
-/// The daemon, and the URL of its endpoint.
-fn serve(home: &Home) -> (Running<'_>, String) {
-    let serve = ["serve", "--port", "0", "--json", "--hold", "5m"];
-    let daemon = home.authkeeper(&serve).spawn();
-    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
-    assert!(ready, "{}", daemon.stderr());
-    let ready: Value = serde_json::from_str(&daemon.stdout()).unwrap();
-    let url = ready["url"].as_str().unwrap();
-    (daemon, format!("{url}/mcp/box"))
-}
-
-fn client<'a>(home: &'a Home, python_sdk: bool, url: &str) -> Running<'a> {
-    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
+fn client<'a>(home: &'a Home, python_sdk: bool, daemon: &Daemon<'_>) -> Running<'a> {
+    let url = daemon.url("box");
     let patience = PATIENCE.as_secs().to_string();
     let (program, client) = if python_sdk {
         (python(), script("hold_client.py"))
@@ -49,9 +39,9 @@ fn client<'a>(home: &'a Home, python_sdk: bool, url: &str) -> Running<'a> {
     let mut words = vec![
         client.to_str().unwrap(),
         "--url",
-        url,
+        &url,
         "--handle",
-        handle.trim(),
+        &daemon.handle,
     ];
     if python_sdk {
         words.extend(["--patience", &patience, "--mode", "legacy"]);
@@ -87,9 +77,9 @@ fn link(home: &Home) -> Value {
 fn a_real_client_hears_that_its_call_waits_and_does_not_give_up() {
     let home = Home::new();
     let sandbox = sandbox(&home);
-    let (daemon, url) = serve(&home);
+    let daemon = Daemon::start(&home, &["--hold", "5m"]);
     for python_sdk in [true, false] {
-        let mut client = client(&home, python_sdk, &url);
+        let mut client = client(&home, python_sdk, &daemon);
         until(&client, "connected", 0);
         client.feed(b"call\n");
         assert_eq!(until(&client, "call", 0)["call"], "ok");
@@ -108,8 +98,8 @@ fn a_real_client_hears_that_its_call_waits_and_does_not_give_up() {
         let _ = client.finish(SOON).expect_code(0);
     }
     assert_eq!(sandbox.counters().sign_ins, 3);
-    daemon.signal(rustix::process::Signal::TERM);
-    let _ = daemon.finish(SOON);
+    daemon.process.signal(rustix::process::Signal::TERM);
+    let _ = daemon.process.finish(SOON);
     assert_none_of(&home, &sandbox.secrets());
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use authkeeper_sandbox::Profile;
 use e2e::browser::visit;
+use e2e::daemon::Daemon;
 use e2e::home::{Home, Running};
 use e2e::sandbox::Running as Sandbox;
 use e2e::scenario::{assert_no_leaks, assert_none_of, connect_mcp, refreshes, status};
@@ -393,14 +394,8 @@ fn a_call_given_up_while_it_is_held_is_never_made() {
 fn the_daemon_holds_its_calls_too() {
     let home = Home::new();
     let sandbox = sandbox(&home, HOOK);
-    let serve = ["serve", "--port", "0", "--json", "--hold", "5m"];
-    let daemon = home.authkeeper(&serve).env("BROWSER", "false").spawn();
-    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
-    assert!(ready, "{}", daemon.stderr());
-    let ready: Value = serde_json::from_str(&daemon.stdout()).unwrap();
-    let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
-    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
-    let handle = format!("Bearer {}", handle.trim());
+    let daemon = Daemon::start(&home, &["--hold", "5m"]);
+    let handle = format!("Bearer {}", daemon.handle);
     sandbox.control("grants/revoke", &json!({}));
     let call = || {
         let headers = [
@@ -409,7 +404,7 @@ fn the_daemon_holds_its_calls_too() {
             ("accept", "application/json, text/event-stream"),
         ];
         let body = std::str::from_utf8(INITIALIZE).unwrap();
-        http::request(port, "POST", "/mcp/box", &headers, body).unwrap()
+        http::request(daemon.port, "POST", "/mcp/box", &headers, body).unwrap()
     };
     std::thread::scope(|scope| {
         let calls = [scope.spawn(call), scope.spawn(call)];
@@ -422,8 +417,8 @@ fn the_daemon_holds_its_calls_too() {
     });
     assert_eq!(sandbox.counters().sign_ins, 2);
     assert_eq!(told(&home).len(), 1);
-    daemon.signal(Signal::TERM);
-    let _ = daemon.finish(SOON);
+    daemon.process.signal(Signal::TERM);
+    let _ = daemon.process.finish(SOON);
 }
 
 /// Who signed in on a phone gets a link that a phone can open.

@@ -4,11 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use authkeeper_sandbox::Profile;
+use e2e::daemon::Daemon;
 use e2e::home::{Home, Running};
+use e2e::sandbox;
 use e2e::scenario::{SOON, call_script, until_expired};
-use e2e::wait::{Stopwatch, pause, wait_until};
-use e2e::{http, sandbox};
-use serde_json::{Value, json};
+use e2e::wait::{Stopwatch, pause};
 
 const TTL: Duration = Duration::from_secs(5);
 /// What is left of the outage when the calls begin.
@@ -34,36 +34,13 @@ fn run(home: &Home) -> Running<'_> {
     home.authkeeper(&job).env("BROWSER", "false").spawn()
 }
 
-fn daemon(home: &Home) -> (Running<'_>, u16, String) {
-    let daemon = home
-        .authkeeper(&["serve", "--port", "0", "--json"])
-        .env("BROWSER", "false")
-        .spawn();
-    let ready = wait_until(SOON, || daemon.stdout().ends_with('\n'));
-    assert!(ready, "{}", daemon.stderr());
-    let ready: Value = serde_json::from_str(&daemon.stdout()).expect("a line of JSON");
-    let port = ready["port"].as_u64().and_then(|port| port.try_into().ok());
-    let handle = home.run(&["serve", "--print-handle"]).expect_code(0).stdout;
-    let handle = format!("Bearer {}", handle.trim());
-    (daemon, port.expect("a port"), handle)
-}
-
-fn call(port: u16, handle: &str) -> http::Answer {
-    let message = json!({"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
-    let headers = [
-        ("authorization", handle),
-        ("content-type", "application/json"),
-    ];
-    http::request(port, "POST", "/mcp/mcp", &headers, &message.to_string()).expect("an answer")
-}
-
 #[test]
 fn a_call_waits_out_a_short_outage() {
     let home = Home::new();
     let sandbox = sandbox::Running::with_ttl(Profile::TwoGeneration, Duration::ZERO, TTL);
     connected(&home, &sandbox);
     let run = run(&home);
-    let (_daemon, port, handle) = daemon(&home);
+    let daemon = Daemon::start(&home, &[]);
     sandbox.fault("status=503,at=token");
     until_expired(&home, "api");
     until_expired(&home, "mcp");
@@ -71,7 +48,7 @@ fn a_call_waits_out_a_short_outage() {
     fs::write(home.path().join("go"), "").expect("a home");
     let (answer, waited) = std::thread::scope(|threads| {
         let calling = threads.spawn(|| {
-            let answer = call(port, &handle);
+            let answer = daemon.greet("mcp", &daemon.handle);
             (answer, began.elapsed())
         });
         pause(OUT);
@@ -90,12 +67,12 @@ fn a_call_does_not_wait_for_what_is_known_to_last() {
     let home = Home::new();
     let sandbox = sandbox::Running::with_ttl(Profile::TwoGeneration, Duration::ZERO, TTL);
     connected(&home, &sandbox);
-    let (_daemon, port, handle) = daemon(&home);
+    let daemon = Daemon::start(&home, &[]);
     sandbox.fault("status=503,retry_after=60s,at=token");
     until_expired(&home, "mcp");
     // The daemon has heard it by now.
     let began = Stopwatch::start();
-    let answer = call(port, &handle);
+    let answer = daemon.greet("mcp", &daemon.handle);
     let error = &answer.json()["error"];
     assert_eq!(error["data"]["kind"], "unavailable", "{}", answer.body);
     assert!(began.elapsed() < OUT, "{:?}", began.elapsed());
