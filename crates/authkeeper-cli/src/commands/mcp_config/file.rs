@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{bounded, exit::Exit, failure::Failure};
 
 /// Claude Code keeps a history in its own.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -44,11 +44,7 @@ impl ConfigText {
             }
             Err(error) => return Err(unread(&error)),
         };
-        let long = fs::metadata(&path).map_err(|error| unread(&error))?.len() > LONGEST;
-        if long {
-            return Err(unread(&io::ErrorKind::FileTooLarge.into()));
-        }
-        let text = fs::read_to_string(&path).map_err(|error| unread(&error))?;
+        let text = bounded::read(&path, LONGEST).map_err(|error| unread(&error))?;
         Ok(Self {
             text,
             path,

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::headers::Era;
+use crate::bounded;
 
 /// How long it is relied on.
 const GOOD_FOR: Duration = Duration::from_hours(7 * 24);
@@ -67,13 +68,8 @@ impl Memory {
 
     /// The only era that the server was found to speak.
     pub(super) fn recall(&self) -> Option<Era> {
-        let long = fs::metadata(&self.path).ok()?.len() > LARGEST;
-        let text = if long {
-            None
-        } else {
-            fs::read(&self.path).ok()
-        };
-        let kept: Kept = serde_json::from_slice(&text?).ok()?;
+        let text = bounded::read(&self.path, LARGEST).ok()?;
+        let kept: Kept = serde_json::from_str(&text).ok()?;
         let age = self.clock.now().wall.duration_since(kept.since);
         // What was learnt in the future was learnt by another clock.
         let good = Duration::try_from(age).is_ok_and(|age| age < GOOD_FOR);
