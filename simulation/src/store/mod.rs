@@ -297,6 +297,19 @@ impl Store for MemoryStore {
         self.write(Write::Other, count).await
     }
 
+    async fn note_refusal(&self, grant: &GrantId, words: &str, now: Moment) -> Result<Moment> {
+        let note = |rows: &mut Rows| {
+            let Some(row) = rows.grants.get_mut(grant) else {
+                return (now, false);
+            };
+            let same = row.refused.as_ref().filter(|(said, _)| said == words);
+            let since = same.map_or(now, |(_, since)| *since);
+            row.refused = Some((words.to_owned(), since));
+            (since, true)
+        };
+        self.write(Write::Other, note).await
+    }
+
     async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool> {
         self.decide(Write::TakeOver, |rows| rows.take_over(spend, seen, claim))
             .await

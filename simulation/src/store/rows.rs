@@ -8,8 +8,8 @@ use std::{
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Means, Noticed, Provider,
-        ReauthorizeReason, Record, RefreshToken, StepUps, SuspendReason, TaskId, Trouble,
+        FailedCall, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Means, Moment, Noticed,
+        Provider, ReauthorizeReason, Record, RefreshToken, StepUps, SuspendReason, TaskId, Trouble,
         TroubleId,
     },
     secret::SecretString,
@@ -44,6 +44,8 @@ pub struct GrantRow {
     /// The refresh token that the sign-in brought.
     pub(super) first: Option<SecretString>,
     pub(super) suspects: u32,
+    /// What the provider says, and since when it has said nothing else.
+    pub(super) refused: Option<(String, Moment)>,
 }
 
 #[derive(Clone)]
@@ -76,6 +78,7 @@ impl GrantRow {
             grant,
             first,
             suspects: 0,
+            refused: None,
         }
     }
 }
@@ -165,6 +168,7 @@ impl Rows {
             return Committed::Superseded;
         };
         row.suspects = 0;
+        row.refused = None;
         let grant = &mut row.grant;
         grant.generation = refreshed.access.generation;
         grant.probed = None;

@@ -234,6 +234,7 @@ fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
         file.duration_or(&["refresh", "exchange_limit"], rules.exchange_limit)?;
     rules.quiet_period = file.duration_or(&["refresh", "quiet_period"], rules.quiet_period)?;
     rules.reserve = file.duration_or(&["refresh", "reserve"], rules.reserve)?;
+    rules.refused_for = file.duration_or(&["refresh", "refused_for"], rules.refused_for)?;
     for issuer in file.tables_of("provider") {
         let parse = |text: &str| ReplayRule::parse(text).map_err(|error| error.to_string());
         let unknown = Some(ReplayRule::default().to_string());
@@ -243,9 +244,28 @@ fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
         let habits = ProviderHabits::new(replay.unwrap_or_default(), lifetime);
         let idle = file.duration(&["provider", &issuer, "refresh_idle"])?;
         let habits = habits.assertion_audience(audience).refresh_idle(idle);
+        let fixed = file.duration(&["provider", &issuer, "lifetime"])?;
+        let tokens_in = file.text(&["provider", &issuer, "tokens_in"])?;
+        let scope = file.take(
+            &["provider", &issuer, "scope_in_refresh"],
+            None,
+            parse_switch,
+        )?;
+        let habits = habits
+            .lifetime(fixed)
+            .tokens_in(tokens_in)
+            .scope_in_refresh(scope.unwrap_or_default());
         rules.providers.insert(issuer, habits);
     }
     Ok(rules)
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err(format!("{text:?} is neither \"yes\" nor \"no\"")),
+    }
 }
 
 /// `90s`, `10m`, `2h`, `1d`; a bare number counts seconds.
@@ -476,12 +496,18 @@ mod tests {
             replay = "grace 30s"
             default_lifetime = "1h"
             refresh_idle = "168h"
+            lifetime = "30m"
+            tokens_in = "data.auth"
+            scope_in_refresh = "yes"
         "#;
         let rules = rules(&mut parsed(file)).unwrap();
         let habits = &rules.providers["https://as.example"];
         assert_eq!(habits.replay, ReplayRule::Grace(Duration::from_secs(30)));
         assert_eq!(habits.default_lifetime, Some(Duration::from_hours(1)));
         assert_eq!(habits.refresh_idle, Some(Duration::from_hours(168)));
+        assert_eq!(habits.lifetime, Some(Duration::from_mins(30)));
+        assert_eq!(habits.tokens_in.as_deref(), Some("data.auth"));
+        assert!(habits.scope_in_refresh);
         let bad = "[provider.x]\nreplay = \"maybe\"";
         assert!(super::rules(&mut parsed(bad)).is_err());
     }

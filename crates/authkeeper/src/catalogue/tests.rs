@@ -412,12 +412,14 @@ fn no_idle_limit_is_so_short_that_it_would_not_be_looked_up() {
 
 fn meaning(outcome: &Outcome) -> Means {
     match outcome {
-        Outcome::Transient { .. } => Means::Retry,
+        Outcome::Transient { .. } | Outcome::Unrecognized { .. } => Means::Retry,
         Outcome::GrantRefused(_) => Means::Reauthorize,
         Outcome::ClientRefused(_) => Means::Fatal,
         Outcome::RequestRefused(_) => Means::Permission,
         Outcome::Unknown(_) | Outcome::Suspect { .. } => Means::Unknown,
-        Outcome::Accepted(_) => panic!("an error that is an answer"),
+        Outcome::Accepted(_) | Outcome::RefreshTokenAlone(_) => {
+            panic!("an error that is an answer")
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 //! So this is no pooled client: one connection, one exchange, no retries, no redirects, HTTP/1.1. Every reply has a size
 //! bound.
 
+mod body;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -598,6 +600,7 @@ impl<C> Http1<C> {
                 concat!("authkeeper/", env!("CARGO_PKG_VERSION")),
             )
             .header(header::CONNECTION, "close")
+            .header(header::ACCEPT_ENCODING, "identity")
             .body(Full::new(request.body))
             .map_err(|error| ExchangeError::Broken(error.to_string()))?;
         outgoing.headers_mut().extend(request.headers);
@@ -612,18 +615,47 @@ async fn read_whole(
         .await
         .map_err(|error| ExchangeError::Broken(error.to_string()))?;
     let (head, body) = response.into_parts();
-    match Limited::new(body, REPLY_LIMIT).collect().await {
-        Ok(body) => Ok(Reply {
-            status: head.status,
-            headers: head.headers,
-            body: body.to_bytes(),
-        }),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ExchangeError::TooLarge {
-                status: head.status,
-            })
+    let body = read_body(&head, body).await?;
+    Ok(Reply {
+        status: head.status,
+        headers: head.headers,
+        body,
+    })
+}
+
+/// How long a body whose JSON is complete is given to end as HTTP says: some servers promise more bytes than they send.
+const AFTER_COMPLETE_JSON: Duration = Duration::from_millis(500);
+
+/// A body whose JSON is complete is an answer, though the connection ended early (no TLS `close_notify`, RFC 8446 §6.1),
+/// or `Content-Length` promised more.
+async fn read_body(
+    head: &http::response::Parts,
+    body: hyper::body::Incoming,
+) -> Result<Bytes, ExchangeError> {
+    let mut body = Limited::new(body, REPLY_LIMIT);
+    let mut read = BytesMut::new();
+    loop {
+        let complete = body::may_be_complete(&read) && body::is_complete_json(&head.headers, &read);
+        let frame = if complete {
+            tokio::time::timeout(AFTER_COMPLETE_JSON, body.frame())
+                .await
+                .unwrap_or_default()
+        } else {
+            body.frame().await
+        };
+        match frame {
+            None => return Ok(read.freeze()),
+            Some(Ok(frame)) => read.extend(frame.into_data()),
+            Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(ExchangeError::TooLarge {
+                    status: head.status,
+                });
+            }
+            Some(Err(_ended_early)) if body::is_complete_json(&head.headers, &read) => {
+                return Ok(read.freeze());
+            }
+            Some(Err(error)) => return Err(ExchangeError::Broken(error.to_string())),
         }
-        Err(error) => Err(ExchangeError::Broken(error.to_string())),
     }
 }
 

@@ -44,17 +44,20 @@ pub enum UnknownKind {
     Silence,
     /// An answer came that cannot be read as one, or says that part of it was done.
     Unreadable,
+    /// A 2xx came that carries tokens and cannot be read: the refresh token is spent.
+    UnreadTokens,
     /// The sender died with the request written.
     Crash,
 }
 
 impl UnknownKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Reset,
         Self::ServerError,
         Self::GatewayTimeout,
         Self::Silence,
         Self::Unreadable,
+        Self::UnreadTokens,
         Self::Crash,
     ];
 
@@ -66,6 +69,7 @@ impl UnknownKind {
             Self::GatewayTimeout => "gateway_timeout",
             Self::Silence => "no_answer",
             Self::Unreadable => "unreadable_answer",
+            Self::UnreadTokens => "unread_tokens",
             Self::Crash => "sender_died",
         }
     }
@@ -88,6 +92,7 @@ mod tests {
             "gateway_timeout",
             "no_answer",
             "unreadable_answer",
+            "unread_tokens",
             "sender_died",
         ];
         assert_eq!(UnknownKind::ALL.map(UnknownKind::as_str), words);

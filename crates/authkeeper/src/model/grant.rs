@@ -197,12 +197,14 @@ pub enum ReauthorizeReason {
     KeyRefused,
     /// The token endpoint refused three times in a row and never said why.
     RefusedWithoutCode,
+    /// The token endpoint has refused for hours, in words of its own that stayed the same.
+    RefusedRepeatedly,
     /// The resource takes tokens of another authorization server now.
     AuthorizationServerChanged,
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
@@ -210,6 +212,7 @@ impl ReauthorizeReason {
         Self::RefreshExpired,
         Self::KeyRefused,
         Self::RefusedWithoutCode,
+        Self::RefusedRepeatedly,
         Self::AuthorizationServerChanged,
     ];
 
@@ -223,6 +226,7 @@ impl ReauthorizeReason {
             Self::RefreshExpired => "refresh_expired",
             Self::KeyRefused => "key_refused",
             Self::RefusedWithoutCode => "refused_without_code",
+            Self::RefusedRepeatedly => "refused_repeatedly",
             Self::AuthorizationServerChanged => "authorization_server_changed",
         }
     }
@@ -249,6 +253,9 @@ impl ReauthorizeReason {
             Self::KeyRefused => "the server refused the API key",
             Self::RefusedWithoutCode => {
                 "the provider refused the refresh token three times in a row without saying why"
+            }
+            Self::RefusedRepeatedly => {
+                "the provider has refused the refresh for hours, always in the same words"
             }
             Self::AuthorizationServerChanged => {
                 "the server refuses the token, and names another authorization server than the one that issued it"
@@ -334,6 +341,7 @@ mod tests {
             "refresh_expired",
             "key_refused",
             "refused_without_code",
+            "refused_repeatedly",
             "authorization_server_changed",
         ];
         let all = ReauthorizeReason::ALL;
@@ -377,7 +385,7 @@ mod tests {
             .into_iter()
             .chain(suspended.map(SuspendReason::sentence));
         let sentences: std::collections::BTreeSet<&str> = all.collect();
-        assert_eq!(sentences.len(), 10);
+        assert_eq!(sentences.len(), 11);
         assert!(sentences.iter().all(|sentence| sentence.contains(' ')));
     }
 

@@ -16,15 +16,18 @@ pub enum NoticeKind {
     /// An access token got a 401 long before the end that was believed; the detail is its connection, a space, and how old it
     /// was, in seconds.
     EndedEarly,
+    /// A refresh that named no scope brought a refresh token and no access token: later ones name the granted scope.
+    AccessTokenOmitted,
     /// It told our client that a living refresh token lives (RFC 7662): what it says of one that does not counts too.
     Introspects,
 }
 
 impl NoticeKind {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::OddAnswer,
         Self::ReplayRefused,
         Self::EndedEarly,
+        Self::AccessTokenOmitted,
         Self::Introspects,
     ];
 
@@ -34,6 +37,7 @@ impl NoticeKind {
             Self::OddAnswer => "odd_answer",
             Self::ReplayRefused => "replay_refused",
             Self::EndedEarly => "ended_early",
+            Self::AccessTokenOmitted => "access_token_omitted",
             Self::Introspects => "introspects",
         }
     }
@@ -75,7 +79,13 @@ mod tests {
     #[test]
     fn each_kind_has_its_word() {
         let words = NoticeKind::ALL.map(NoticeKind::as_str);
-        let expected = ["odd_answer", "replay_refused", "ended_early", "introspects"];
+        let expected = [
+            "odd_answer",
+            "replay_refused",
+            "ended_early",
+            "access_token_omitted",
+            "introspects",
+        ];
         assert_eq!(words, expected);
         for kind in NoticeKind::ALL {
             assert_eq!(NoticeKind::parse(kind.as_str()), Some(kind));

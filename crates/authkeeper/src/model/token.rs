@@ -16,8 +16,12 @@ const ROUNDING: Duration = Duration::from_secs(1);
 pub enum LifetimeSource {
     /// The token response's `expires_in`.
     ExpiresIn,
+    /// Another field of the token response (`expires_at` and the like), where `expires_in` is missing or makes no sense.
+    SiblingField,
     /// The `exp` claim of a token that happens to be a JWT.
     JwtExp,
+    /// A person's setting, which overrides what the provider says.
+    Configured,
     /// The provider's configured default, or one hour.
     Assumed,
     /// It does not end by itself (an API key).
@@ -29,7 +33,9 @@ impl LifetimeSource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ExpiresIn => "expires_in",
+            Self::SiblingField => "sibling_field",
             Self::JwtExp => "jwt_exp",
+            Self::Configured => "configured",
             Self::Assumed => "assumed",
             Self::Endless => "endless",
         }
@@ -37,7 +43,14 @@ impl LifetimeSource {
 
     /// Reads the fixed word back.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [Self::ExpiresIn, Self::JwtExp, Self::Assumed, Self::Endless];
+        let all = [
+            Self::ExpiresIn,
+            Self::SiblingField,
+            Self::JwtExp,
+            Self::Configured,
+            Self::Assumed,
+            Self::Endless,
+        ];
         all.into_iter().find(|s| s.as_str() == text)
     }
 }
@@ -129,6 +142,15 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
+    /// Takes a person's word for how long the access token lives.
+    pub fn believe(&mut self, lifetime: Option<Duration>) {
+        if let Some(lifetime) = lifetime {
+            self.lifetime = lifetime;
+            self.lifetime_source = LifetimeSource::Configured;
+            self.refresh_in = self.refresh_in.filter(|wait| *wait < lifetime);
+        }
+    }
+
     /// The access token as a child of one generation.
     pub fn access(
         &self,
@@ -200,11 +222,20 @@ mod tests {
     fn the_words_are_fixed() {
         let sources = [
             LifetimeSource::ExpiresIn,
+            LifetimeSource::SiblingField,
             LifetimeSource::JwtExp,
+            LifetimeSource::Configured,
             LifetimeSource::Assumed,
             LifetimeSource::Endless,
         ];
-        let words = ["expires_in", "jwt_exp", "assumed", "endless"];
+        let words = [
+            "expires_in",
+            "sibling_field",
+            "jwt_exp",
+            "configured",
+            "assumed",
+            "endless",
+        ];
         assert_eq!(sources.map(LifetimeSource::as_str), words);
         assert_eq!(words.map(LifetimeSource::parse), sources.map(Some));
         assert_eq!(LifetimeSource::parse("learned"), None);

@@ -142,7 +142,7 @@ fn joined(endpoint: &HttpUrl, query: &str) -> SecretString {
 
 /// The answer to a pushed request (RFC 9126 §2.2): what stands for it.
 pub fn read_pushed(reply: &Reply) -> Result<String, String> {
-    let body: Option<serde_json::Value> = serde_json::from_slice(&reply.body).ok();
+    let body: Option<serde_json::Value> = reply.json();
     if let Some(refused) = body.as_ref().and_then(classify::error_of) {
         return Err(refused.to_string());
     }

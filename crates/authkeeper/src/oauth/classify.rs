@@ -5,32 +5,48 @@
 
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::Value;
+
+pub use super::error_response::Refused;
 
 /// How many requests are left (GitHub, and those that follow it).
 pub(crate) const RATE_LIMIT_LEFT: &str = "x-ratelimit-remaining";
 
-use super::token::TokenAnswer;
+use super::{
+    answer::{carries_tokens, document},
+    challenge,
+    error_response::{self, ErrorResponse, Meaning},
+    token::{TokenAnswer, refresh_alone},
+};
 use crate::{
     http::{ExchangeError, Reply},
-    model::UnknownKind,
-    shown::one_line,
+    model::{RefreshToken, UnknownKind},
 };
 
-/// The four outcomes of an exchange, and who is refused when one is.
+/// The outcomes of an exchange, and who is refused when one is.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
     /// Tokens came.
     Accepted(TokenAnswer),
+    /// A refresh token came in the place of the one that was sent, and no access token.
+    RefreshTokenAlone(RefreshToken),
     /// The provider said clearly that this refresh token (or code) is not good.
     GrantRefused(Refused),
     /// The provider refused *our client*; the refresh token is untouched.
     ClientRefused(Refused),
     /// The provider refused what was asked for (scope, resource, grant type).
     RequestRefused(Refused),
+    /// The provider refused with a code that nobody knows. It surely did not act, and may mean anything: asked again
+    /// later, and believed once it has said the same for hours.
+    Unrecognized {
+        /// What it said.
+        refused: Refused,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
     /// The provider surely did not act; try again later.
     Transient {
         /// What it said.
@@ -47,117 +63,38 @@ pub enum Outcome {
     Unknown(UnknownKind),
 }
 
-/// What a clear refusal said. Both texts come from the provider and hold no secret of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The error code.
-    pub code: String,
-    /// The provider's words for a person, cut to a line.
-    pub description: Option<String>,
-}
-
-impl Refused {
-    /// Our client was refused a moment ago; it is not shown again so soon.
-    pub(crate) fn just_now() -> Self {
-        Self {
-            code: "invalid_client".to_owned(),
-            description: Some("it was refused less than a minute ago".to_owned()),
-        }
-    }
-
-    /// The key that tokens are bound to is not there any more, or is another one: the provider was not even asked.
-    pub(crate) fn without_its_key() -> Self {
-        Self {
-            code: "proof_key_unusable".to_owned(),
-            description: Some(
-                "the stored key is not the one that the tokens are bound to".to_owned(),
-            ),
-        }
-    }
-
-    /// Our own client can't be proven, so the provider was not even asked.
-    pub(crate) fn of_ours(error: &super::assertion::AssertionError) -> Self {
-        Self {
-            code: "private_key_unusable".to_owned(),
-            description: Some(error.to_string()),
-        }
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.description {
-            Some(description) => write!(f, "{}: {description}", self.code),
-            None => f.write_str(&self.code),
-        }
-    }
-}
-
-/// Codes that say: this grant is over. RFC 6749 §5.2 and what providers use instead of it.
-const GRANT_CODES: &[&str] = &[
-    "invalid_grant",
-    "bad_refresh_token",
-    "refresh_token_already_used",
-    "refresh_token_not_found",
-    "invalid_refresh_token",
-    "token_revoked",
-    "token_expired",
-    // Slack: revoked; the person or the workspace is deleted.
-    "authorization_not_found",
-    "account_inactive",
-    // Zoho: the refresh token is revoked.
-    "invalid_code",
-    "interaction_required",
-    "login_required",
-    "consent_required",
-];
-
-/// Codes that say: our client is not known or not proven.
-const CLIENT_CODES: &[&str] = &[
-    "invalid_client",
-    "unauthorized_client",
-    "incorrect_client_credentials",
-    "invalid_client_id",
-    "bad_client_secret",
-];
-
-/// Codes that say: not now.
-const LATER_CODES: &[&str] = &[
-    "temporarily_unavailable",
-    "slow_down",
-    "ratelimited",
-    "rate_limited",
-    "request_timeout",
-];
-
-/// Codes that say: not that. RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §8, and what single providers say of it.
-const REQUEST_CODES: &[&str] = &[
-    "invalid_request",
-    "invalid_scope",
-    "invalid_target",
-    "unsupported_grant_type",
-    "access_denied",
-    "use_dpop_nonce",
-    "invalid_dpop_proof",
-    "authorization_pending",
-    "expired_token",
-    "admin_policy_enforced",
-];
-
-/// Codes after which "some aspect of the operation succeeded" is possible.
-const UNKNOWN_CODES: &[&str] = &["internal_error", "fatal_error"];
-
 /// Reads a whole reply.
 pub fn classify(reply: &Reply, now: Timestamp) -> Outcome {
-    let json = serde_json::from_slice::<Value>(&reply.body).ok();
-    if let Some(refused) = json.as_ref().and_then(error_of) {
-        return by_code(reply, refused, now);
+    classify_in(reply, now, None)
+}
+
+/// The same of a provider that is known to put its tokens at this path (`data.auth`).
+///
+/// A 2xx with an access token is a success, whatever else it says. A 2xx with any token has spent the refresh token: it is
+/// never read as an answer after which that may be sent again as if nothing had happened.
+pub fn classify_in(reply: &Reply, now: Timestamp, path: Option<&str>) -> Outcome {
+    let body = document(reply);
+    if reply.status.is_success()
+        && let Some(outcome) = success(reply, body.as_ref(), path)
+    {
+        return outcome;
     }
-    if reply.status.is_success() {
-        let answer = json.as_ref().and_then(TokenAnswer::read);
-        return answer.map_or(Outcome::Unknown(UnknownKind::Unreadable), Outcome::Accepted);
+    match body.and_then(|body| error_response::read(&body, reply.status)) {
+        Some(error) => by_code(reply, error, now),
+        None if reply.status.is_success() => Outcome::Unknown(UnknownKind::Unreadable),
+        None => by_status(reply, now),
     }
-    by_status(reply, now)
+}
+
+/// A 2xx that brings tokens, readable or not.
+fn success(reply: &Reply, body: Option<&Value>, path: Option<&str>) -> Option<Outcome> {
+    if let Some(answer) = body.and_then(|body| TokenAnswer::read_in(body, path)) {
+        return Some(Outcome::Accepted(answer.answered_at(date(&reply.headers))));
+    }
+    if let Some(refresh) = body.and_then(|body| refresh_alone(body, path)) {
+        return Some(Outcome::RefreshTokenAlone(refresh));
+    }
+    carries_tokens(reply, body).then_some(Outcome::Unknown(UnknownKind::UnreadTokens))
 }
 
 /// What a clear refusal said, whoever or whatever is refused.
@@ -178,58 +115,65 @@ pub fn lost(error: &ExchangeError) -> UnknownKind {
     }
 }
 
-fn by_code(reply: &Reply, refused: Refused, now: Timestamp) -> Outcome {
-    let is_in = |codes: &[&str]| codes.contains(&refused.code.as_str());
-    if is_in(UNKNOWN_CODES) {
-        return Outcome::Unknown(UnknownKind::ServerError);
-    }
-    let later = is_in(LATER_CODES) || says_too_often(&refused);
-    if later || matches!(reply.status.as_u16(), 429 | 503) {
-        return transient(format!("{} ({})", refused.code, reply.status), reply, now);
-    }
-    if reply.status.is_server_error() {
-        return Outcome::Unknown(unknown_by_status(reply.status));
-    }
-    if is_in(GRANT_CODES) || says_the_grant_is_over(&refused) {
-        return Outcome::GrantRefused(refused);
-    }
-    if is_in(CLIENT_CODES) {
-        return Outcome::ClientRefused(refused);
-    }
-    Outcome::RequestRefused(refused)
-}
-
-/// Whether a code stands in one of the lists.
-pub(super) fn is_known_code(refused: &Refused) -> bool {
-    let lists = [
-        GRANT_CODES,
-        CLIENT_CODES,
-        LATER_CODES,
-        REQUEST_CODES,
-        UNKNOWN_CODES,
-    ];
-    let listed = |list: &&[&str]| list.contains(&refused.code.as_str());
-    lists.iter().any(listed) || says_too_often(refused)
-}
-
-/// Servers that say with another code that the grant is over: the account behind it is deleted or locked (better-auth,
-/// Canaille), or the refresh token is not good (Zoom, Gitea).
-fn says_the_grant_is_over(refused: &Refused) -> bool {
-    let description = refused.description.as_deref().unwrap_or_default();
-    match refused.code.as_str() {
-        "invalid_request" => {
-            matches!(description, "user not found" | "Invalid Token!")
-                || description.starts_with("There is no 'user'")
+fn by_code(reply: &Reply, error: ErrorResponse, now: Timestamp) -> Outcome {
+    let ErrorResponse {
+        refused,
+        meaning,
+        by_code,
+        wait,
+    } = error;
+    let status = reply.status;
+    let retry_after = retry_after(reply, now).or(wait);
+    let transient = |refused: &Refused| Outcome::Transient {
+        why: format!("{refused} ({status})"),
+        retry_after,
+    };
+    let said = by_code || !status.is_server_error();
+    match meaning {
+        Meaning::MayHaveActed => Outcome::Unknown(UnknownKind::ServerError),
+        _ if matches!(status.as_u16(), 429 | 503) => transient(&refused),
+        Meaning::Later => transient(&refused),
+        // A status that says that the server failed counts more than words, and less than a clear code.
+        Meaning::Grant if said => Outcome::GrantRefused(refused),
+        Meaning::Client if said => Outcome::ClientRefused(refused),
+        _ if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
+        Meaning::Failed => transient(&refused),
+        _ if is_rate_limit(reply) => transient(&refused),
+        _ if asks_for_the_client(reply) => Outcome::ClientRefused(refused),
+        Meaning::Unknown if status == StatusCode::UNAUTHORIZED && !has_code(&refused) => {
+            Outcome::ClientRefused(refused)
         }
-        "unauthorized_client" => description == "unable to parse refresh token",
-        _ => false,
+        Meaning::Unknown if !has_code(&refused) && is_bare(status) => Outcome::Suspect {
+            why: format!("{refused} ({status})"),
+        },
+        Meaning::Unknown => Outcome::Unrecognized {
+            refused,
+            retry_after,
+        },
+        Meaning::Request | Meaning::Grant | Meaning::Client => Outcome::RequestRefused(refused),
     }
 }
 
-/// Zoho refuses one refresh token's eleventh access token within ten minutes. The grant lives.
-fn says_too_often(refused: &Refused) -> bool {
-    let description = refused.description.as_deref().unwrap_or_default();
-    refused.code == "Access Denied" && description.contains("too many requests continuously")
+/// RFC 6749 §5.2: a server that wants HTTP Basic of a client says so when it does not know it.
+fn asks_for_the_client(reply: &Reply) -> bool {
+    let challenges = challenge::all(&reply.headers);
+    let basic = challenges.iter().any(|(scheme, _)| scheme == "basic");
+    reply.status == StatusCode::UNAUTHORIZED && basic
+}
+
+/// A number that repeats the status is no code.
+fn has_code(refused: &Refused) -> bool {
+    refused.code != error_response::NO_CODE_GIVEN && refused.code.parse::<u16>().is_err()
+}
+
+/// Statuses with which servers refuse without a reason.
+fn is_bare(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 401 | 403)
+}
+
+/// Whether an answer's error has a code, or words, whose meaning is known.
+pub(super) fn is_known_error(body: &Value, status: StatusCode) -> bool {
+    error_response::read(body, status).is_some_and(|error| error.meaning != Meaning::Unknown)
 }
 
 fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
@@ -251,14 +195,28 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
                 status = status.as_u16(),
                 "a token endpoint answered without an OAuth code"
             );
+            let refused = || Refused {
+                code: error_response::NO_CODE_GIVEN.to_owned(),
+                description: Some(super::body_hint(reply)),
+            };
+            if asks_for_the_client(reply) {
+                return Outcome::ClientRefused(refused());
+            }
             // A page is a proxy's, and nothing at that address is no refusal.
-            let page = reply.content_type().contains("html") || reply.body.starts_with(b"<");
-            if page || !matches!(status.as_u16(), 400 | 401 | 403) {
+            if is_page(reply) || !is_bare(status) {
                 return transient(why, reply, now);
+            }
+            if status == StatusCode::UNAUTHORIZED {
+                return Outcome::ClientRefused(refused());
             }
             Outcome::Suspect { why }
         }
     }
+}
+
+/// A page for people: a proxy's, or a login form.
+pub(super) fn is_page(reply: &Reply) -> bool {
+    reply.content_type().contains("html") || reply.text().trim_ascii_start().starts_with(b"<")
 }
 
 /// GitHub answers 403 to one request too many, and says in a header when to come back, or that none are left.
@@ -283,6 +241,11 @@ fn transient(why: String, reply: &Reply, now: Timestamp) -> Outcome {
     }
 }
 
+/// The error that a JSON body says it is.
+pub(super) fn error_of(body: &Value) -> Option<Refused> {
+    error_response::error_of(body)
+}
+
 /// `Retry-After`: seconds or a date (RFC 9110 §10.2.3).
 pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
     let text = reply
@@ -292,7 +255,8 @@ pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
         .ok()?
         .trim();
     if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+        // Some servers send a fraction.
+        return Duration::try_from_secs_f64(seconds).ok();
     }
     let date = http_date(text)?;
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
@@ -304,39 +268,18 @@ pub fn skew_seconds(reply: &Reply, now: Timestamp) -> Option<i64> {
 }
 
 /// The same of whatever server, by the headers of its answer.
-pub(super) fn skew_of(headers: &http::HeaderMap, now: Timestamp) -> Option<i64> {
-    let date = http_date(headers.get(header::DATE)?.to_str().ok()?)?;
-    Some(date.as_second() - now.as_second())
+pub(super) fn skew_of(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    Some(date(headers)?.as_second() - now.as_second())
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text)
         .ok()
         .map(|zoned| zoned.timestamp())
-}
-
-/// The error in a JSON body: RFC 6749's `error`, Slack's `ok: false`, or a nested or differently named code.
-pub(super) fn error_of(body: &Value) -> Option<Refused> {
-    // HubSpot says so in `status`, at times beside an `error` of `invalid_request` that alone would mean something else.
-    let bad_refresh_token = body.get("status").and_then(Value::as_str) == Some("BAD_REFRESH_TOKEN");
-    let code = match body.get("error") {
-        _ if bad_refresh_token => "bad_refresh_token".to_owned(),
-        Some(Value::String(code)) => code.clone(),
-        Some(Value::Object(inner)) => ["code", "type", "status"]
-            .iter()
-            .find_map(|key| inner.get(*key)?.as_str())?
-            .to_owned(),
-        _ => body.get("error_code").and_then(Value::as_str)?.to_owned(),
-    };
-    let text = ["error_description", "message", "msg", "reason"];
-    let description = text
-        .iter()
-        .find_map(|key| body.get(*key)?.as_str())
-        .map(one_line);
-    Some(Refused {
-        code: one_line(&code),
-        description,
-    })
 }
 
 #[cfg(test)]

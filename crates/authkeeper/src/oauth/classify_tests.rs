@@ -21,6 +21,8 @@ fn reply(status: u16, headers: &[(&'static str, &'static str)], body: &'static s
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted(_) => "accepted",
+        Outcome::RefreshTokenAlone(_) => "refresh_token_alone",
+        Outcome::Unrecognized { .. } => "unrecognized",
         Outcome::GrantRefused(_) => "grant",
         Outcome::ClientRefused(_) => "client",
         Outcome::RequestRefused(_) => "request",
@@ -207,7 +209,7 @@ fn the_words_of_single_providers_have_their_meaning() {
         (
             400,
             r#"{"error":{"code":190,"type":"OAuthException","message":"gone"}}"#,
-            "request",
+            "unrecognized",
         ),
         (400, r#"{"error":{"code":190}}"#, "suspect"),
         // Entra: a person must do something; our secret has ended
@@ -227,6 +229,141 @@ fn the_words_of_single_providers_have_their_meaning() {
         ),
         (200, r#"{"ok":false,"error":"account_inactive"}"#, "grant"),
     ]);
+}
+
+#[test]
+fn a_success_with_a_token_has_spent_the_refresh_token_whatever_else_it_says() {
+    for odd in [
+        r#""error":"""#,
+        r#""error":null"#,
+        r#""error":"none""#,
+        r#""error":"invalid_grant""#,
+        r#""error":"invalid_client""#,
+        r#""error":"rate_limit_exceeded","wait_seconds":5"#,
+        r#""ok":false,"status":601"#,
+        r#""errors":[{"code":"x"}]"#,
+    ] {
+        let body = |tokens: &str| -> &'static str {
+            Box::leak(format!("{{{tokens}{odd}}}").into_boxed_str())
+        };
+        let whole = reply(200, &[], body(r#""access_token":"a","refresh_token":"r","#));
+        assert_eq!(word(&classify(&whole, now())), "accepted", "{odd}");
+        let alone = reply(200, &[], body(r#""id_token":"i","refresh_token":"r","#));
+        assert_eq!(
+            word(&classify(&alone, now())),
+            "refresh_token_alone",
+            "{odd}"
+        );
+        for unread in [
+            r#""access_token":"a b","#,
+            r#""id_token":"i","#,
+            r#""a":{"access_token":"1"},"b":{"access_token":"2"},"#,
+        ] {
+            let unread = reply(200, &[], body(unread));
+            assert_eq!(word(&classify(&unread, now())), "unread_tokens", "{odd}");
+        }
+    }
+    for cut in [
+        r#"{"access_token":"a","refresh_tok"#,
+        "access_token=a b&refresh_token",
+    ] {
+        let outcome = classify(&reply(200, &[], cut), now());
+        assert_eq!(word(&outcome), "unread_tokens", "{cut}");
+    }
+}
+
+#[test]
+fn tokens_are_read_in_every_shape() {
+    for body in [
+        "\u{feff}{\"access_token\":\"a\"}",
+        r#"{"body":{"access_token":"a","refresh_token":"r"}}"#,
+        r#"{"status":0,"body":{"access_token":"a"}}"#,
+        r#"{"data":{"auth":{"accessToken":"a"}}}"#,
+        r#"[{"access_token":"a"}]"#,
+        "access_token=a&refresh_token=r&expires_in=60",
+        r#"{"access_token":"a","token_type":"User Access Token"}"#,
+        r#"{"access_token":"a","scope":["x","y"]}"#,
+    ] {
+        let outcome = classify(&reply(200, &[], body), now());
+        assert_eq!(word(&outcome), "accepted", "{body}");
+    }
+    let two = r#"{"x":{"access_token":"1"},"y":{"access_token":"2"}}"#;
+    let of_y = classify_in(&reply(200, &[], two), now(), Some("y"));
+    assert_eq!(
+        word(&of_y),
+        "accepted",
+        "where it is known which of them is meant"
+    );
+}
+
+#[test]
+fn a_401_without_a_code_is_about_our_client() {
+    let basic: &[_] = &[("www-authenticate", r#"Basic realm="x""#)];
+    let html: &[_] = &[("content-type", "text/html")];
+    for (status, headers, body, expected) in [
+        (401, &[][..], "", "client"),
+        (401, &[][..], "no", "client"),
+        (
+            401,
+            &[][..],
+            r#"{"message":"Unauthorized","error":401}"#,
+            "client",
+        ),
+        (401, basic, "<html>", "client"),
+        (401, basic, r#"{"error":"invalid_request"}"#, "client"),
+        (401, basic, r#"{"error":"invalid_grant"}"#, "grant"),
+        (401, html, "<html>sign in</html>", "transient"),
+        (403, &[][..], "", "suspect"),
+        (400, &[][..], r#"{"message":"no"}"#, "suspect"),
+    ] {
+        let outcome = classify(&reply(status, headers, body), now());
+        assert_eq!(word(&outcome), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn an_unknown_code_is_asked_again_when_it_says() {
+    let wait = |status, headers: &[_], body| match classify(&reply(status, headers, body), now()) {
+        Outcome::Transient { retry_after, .. } | Outcome::Unrecognized { retry_after, .. } => {
+            retry_after.map(|wait| wait.as_millis())
+        }
+        other => panic!("{body}: {other:?}"),
+    };
+    let odd = r#"{"error":"unknown_error"}"#;
+    assert_eq!(wait(400, &[], odd), None);
+    assert_eq!(wait(403, &[("retry-after", "3")], odd), Some(3_000));
+    assert_eq!(wait(403, &[("retry-after", "1.5")], odd), Some(1_500));
+    let limit = r#"{"status":601,"error":"Too Many Requests"}"#;
+    assert_eq!(wait(200, &[], limit), None);
+    let limit = r#"{"error":"rate_limit_exceeded","wait_seconds":9}"#;
+    assert_eq!(wait(400, &[], limit), Some(9_000));
+    assert_eq!(wait(400, &[], r#"{"error":"server_error"}"#), None);
+    assert_eq!(
+        wait(400, &[], r#"{"message":"Please retry your request"}"#),
+        None
+    );
+    let Outcome::Unrecognized { refused, .. } = classify(&reply(400, &[], odd), now()) else {
+        panic!("nobody knows it");
+    };
+    assert_eq!(refused.code, "unknown_error");
+}
+
+#[test]
+fn a_server_that_failed_is_believed_where_its_code_is_clear() {
+    for (status, body, expected) in [
+        (500, r#"{"error":"invalid_grant"}"#, "grant"),
+        (500, r#"{"error":"invalid_client"}"#, "client"),
+        (
+            500,
+            r#"{"message":"the refresh token was not found"}"#,
+            "server_error",
+        ),
+        (503, r#"{"error":"invalid_grant"}"#, "transient"),
+        (500, r#"{"error":"temporarily_unavailable"}"#, "transient"),
+    ] {
+        let outcome = classify(&reply(status, &[], body), now());
+        assert_eq!(word(&outcome), expected, "{status} {body}");
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub fn read_device_authorization(
     now: Timestamp,
 ) -> Result<DeviceSignIn, DeviceError> {
     let unreadable = || DeviceError::Unreadable(super::body_hint(reply));
-    let body: Value = serde_json::from_slice(&reply.body).map_err(|_json| unreadable())?;
+    let body: Value = reply.json().ok_or_else(unreadable)?;
     if let Some(refused) = classify::error_of(&body) {
         return Err(DeviceError::Refused(refused.to_string()));
     }
@@ -122,7 +122,7 @@ pub enum Poll {
 
 /// Reads a poll's answer (RFC 8628 §3.5).
 pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
-    let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
+    let body: Option<Value> = reply.json();
     let refused = body.as_ref().and_then(classify::error_of);
     match refused.as_ref().map(|refused| refused.code.as_str()) {
         Some("authorization_pending") => return Poll::Again(interval),

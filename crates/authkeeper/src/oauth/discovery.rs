@@ -354,7 +354,7 @@ async fn resource_metadata(
         let at = HttpUrl::parse(&place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
         if reply.status.is_success()
-            && let Ok(metadata) = serde_json::from_slice(&reply.body)
+            && let Some(metadata) = reply.json_as()
         {
             return Ok(Some((at, metadata)));
         }
@@ -480,9 +480,7 @@ fn parse_metadata<T: serde::de::DeserializeOwned>(
     reply: &Reply,
 ) -> Result<T, DiscoveryError> {
     check_available(at, reply)?;
-    let parsed = serde_json::from_slice(&reply.body)
-        .ok()
-        .filter(|_| reply.status.is_success());
+    let parsed = reply.json_as().filter(|_| reply.status.is_success());
     parsed.ok_or_else(|| DiscoveryError::NotMetadata {
         url: at.as_str().to_owned(),
         answer: body_hint(reply),

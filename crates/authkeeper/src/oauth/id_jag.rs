@@ -92,7 +92,7 @@ pub fn renewed(idp: &IdentityProvider, reply: &Reply) -> Option<RefreshToken> {
 
 /// What an answer that is no refusal says.
 fn body(reply: &Reply) -> Option<Value> {
-    let body = serde_json::from_slice(&reply.body).ok();
+    let body = reply.json();
     body.filter(|_| reply.status.is_success())
 }
 
@@ -114,8 +114,17 @@ fn of(idp: &IdentityProvider, outcome: Outcome) -> Outcome {
         Outcome::Suspect { why } => Outcome::Suspect {
             why: told(idp, &why),
         },
+        Outcome::Unrecognized {
+            refused,
+            retry_after,
+        } => Outcome::Unrecognized {
+            refused: said_by(idp, refused),
+            retry_after,
+        },
         // Tokens of another kind than was asked for are not used.
-        Outcome::Accepted(_) => Outcome::Unknown(UnknownKind::Unreadable),
+        Outcome::Accepted(_) | Outcome::RefreshTokenAlone(_) => {
+            Outcome::Unknown(UnknownKind::Unreadable)
+        }
         unknown @ Outcome::Unknown(_) => unknown,
     }
 }
@@ -149,7 +158,7 @@ pub(crate) fn is_combined(reply: &Reply) -> bool {
 /// The authorization server's answer as it is kept: with the identity provider's new refresh token in the place of any of
 /// its own, so that whatever finds the one has the other too.
 pub(crate) fn combined(mut reply: Reply, refresh: Option<&RefreshToken>) -> Reply {
-    let Ok(Value::Object(mut body)) = serde_json::from_slice(&reply.body) else {
+    let Some(Value::Object(mut body)) = reply.json() else {
         return reply;
     };
     body.remove("refresh_token");
@@ -165,6 +174,7 @@ pub(crate) fn combined(mut reply: Reply, refresh: Option<&RefreshToken>) -> Repl
         );
     }
     reply.body = Value::Object(body).to_string().into();
+    reply.headers.remove(http::header::CONTENT_ENCODING);
     reply
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Identity strings (issuer, resource, redirect URI) are compared byte for byte and never normalised.
 
+mod answer;
 pub mod assertion;
 pub mod authorize;
 pub mod challenge;
@@ -11,8 +12,10 @@ pub mod client_auth;
 pub mod device;
 pub mod discovery;
 pub mod dpop;
+mod error_response;
 pub mod id_jag;
 mod jwt;
+mod lifetime;
 pub mod loopback;
 pub mod odd;
 mod older;

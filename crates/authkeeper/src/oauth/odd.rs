@@ -2,9 +2,13 @@
 //! shape is counted, so that a person who meets one can say what came.
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::classify::{error_of, is_known_code, is_rate_limit};
+use super::{
+    answer::document,
+    classify::{Outcome, classify, error_of, is_known_error, is_page, is_rate_limit},
+};
 use crate::{http::Reply, shown::one_line};
 
 /// No more names of one object are told.
@@ -14,16 +18,24 @@ const LONGEST_NAME: usize = 32;
 
 /// The shape of an answer of a token endpoint that fits no row; none if it fits one.
 pub fn odd_shape(reply: &Reply) -> Option<String> {
-    let json = serde_json::from_slice::<Value>(&reply.body).ok();
-    let odd = match json.as_ref().and_then(error_of) {
-        Some(refused) => !is_judged_by_status(reply.status) && !is_known_code(&refused),
-        None if reply.status.is_success() => {
-            let answer = json.as_ref().and_then(super::token::TokenAnswer::read);
-            answer.is_none()
+    let json = document(reply);
+    let is_error = json.as_ref().and_then(error_of).is_some();
+    let odd = match classify(reply, Timestamp::UNIX_EPOCH) {
+        Outcome::Accepted(_) => false,
+        Outcome::RefreshTokenAlone(_) => true,
+        _ if is_judged_by_status(reply.status) => false,
+        _ if is_error || (json.is_some() && !reply.status.is_success()) => {
+            let known = json.as_ref().map(|json| is_known_error(json, reply.status));
+            !known.unwrap_or_default()
         }
-        None => is_odd_status(reply),
+        _ => reply.status.is_success() || is_odd_status(reply),
     };
     odd.then(|| shape(reply, json.as_ref()))
+}
+
+/// The shape of an answer: what can be told of it without its values.
+pub fn shape_of(reply: &Reply) -> String {
+    shape(reply, document(reply).as_ref())
 }
 
 /// Whatever code stands beside these, they mean "not now" or "not known".
@@ -33,7 +45,7 @@ fn is_judged_by_status(status: StatusCode) -> bool {
 
 /// Without a code: errors of the server's, rate limits, a proxy's page and an empty 400 (glewlwyd) have their rows.
 fn is_odd_status(reply: &Reply) -> bool {
-    let page = reply.content_type().contains("html") || reply.body.starts_with(b"<");
+    let page = is_page(reply);
     let bare = reply.status == StatusCode::BAD_REQUEST && reply.body.is_empty();
     let limit = reply.status == StatusCode::FORBIDDEN && is_rate_limit(reply);
     !is_judged_by_status(reply.status) && !page && !bare && !limit

@@ -23,7 +23,7 @@ pub(super) async fn published(
     let at = HttpUrl::parse(&place)?;
     let reply = exchange(transport, &at, reach, Request::get_json()).await?;
     check_available(&at, &reply)?;
-    let read = serde_json::from_slice(&reply.body).ok();
+    let read = reply.json_as();
     let metadata: Option<ServerMetadata> = read.filter(|_| reply.status.is_success());
     let Some(mut metadata) = metadata else {
         return Ok(None);

@@ -369,9 +369,7 @@ fn read_registration(
     (purpose, scope): (Purpose<'_>, Option<&Scope>),
     reply: &Reply,
 ) -> Option<ClientRegistration> {
-    let body: Value = serde_json::from_slice(&reply.body)
-        .ok()
-        .filter(|_| reply.status.is_success())?;
+    let body = reply.json().filter(|_| reply.status.is_success())?;
     let text = |key: &str| {
         body.get(key)
             .and_then(Value::as_str)
@@ -417,7 +415,7 @@ fn secret_ends(body: &Value) -> Option<Timestamp> {
 }
 
 fn refusal(reply: &Reply) -> String {
-    let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
+    let body: Option<Value> = reply.json();
     let refused = body.as_ref().and_then(classify::error_of);
     refused.map_or_else(|| body_hint(reply), |refused| refused.to_string())
 }

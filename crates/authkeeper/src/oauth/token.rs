@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{client_auth::ClientProof, id_jag, jwt};
+use super::{
+    answer::{self, Around},
+    client_auth::ClientProof,
+    id_jag, jwt,
+    lifetime::{self, Lifetimes},
+};
 use crate::{
     http::Request,
     model::{LifetimeSource, Mandate, Moment, RefreshToken, Resource, Scope, TokenSet},
@@ -15,11 +20,12 @@ use crate::{
 /// What is believed of a token's lifetime when nobody says anything.
 pub const ASSUMED_LIFETIME: Duration = Duration::from_hours(1);
 
-/// A request that spends a refresh token. The scope is left out: on some servers naming one narrows the grant for ever,
-/// and leaving it out means "as granted" (RFC 6749 §6).
+/// A request that spends a refresh token. The scope is left out unless the provider needs it: on some servers naming one
+/// narrows the grant for ever, and leaving it out means "as granted" (RFC 6749 §6).
 pub fn refresh_request(
     client: &ClientProof,
     refresh_token: &SecretString,
+    scope: Option<&Scope>,
     resource: Option<&Resource>,
 ) -> Request {
     #[expect(
@@ -31,6 +37,7 @@ pub fn refresh_request(
         ("grant_type", "refresh_token"),
         ("refresh_token", secret.as_str()),
     ];
+    fields.extend(scope.map(|scope| ("scope", scope.as_str())));
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
     client.form(&fields)
 }
@@ -116,85 +123,71 @@ pub fn code_request(
 pub struct TokenAnswer {
     access_token: SecretString,
     refresh_token: Option<SecretString>,
-    expires_in: Option<Duration>,
-    refresh_expires_in: Option<Duration>,
-    refresh_in: Option<Duration>,
+    lifetimes: Lifetimes,
     scope: Option<Scope>,
     mandate: Box<Mandate>,
     /// Its type, as it was told.
     kind: Option<String>,
 }
 
-/// The types of token that are shown as a bearer token is. Slack says "user" and "bot", Apigee `BearerToken`. RFC 6749
-/// §7.1: a type that is not understood must not be used.
-const BEARER: [&str; 4] = ["bearer", "bearertoken", "user", "bot"];
-
-/// The fields that say how long a refresh token lives, or the grant behind it: Google and GitHub, Keycloak, `QuickBooks`,
-/// and the two of the draft on refresh-token expiration. The earliest end counts.
-const REFRESH_LIFETIMES: [&str; 5] = [
-    "refresh_token_expires_in",
-    "refresh_expires_in",
-    "x_refresh_token_expires_in",
-    "refresh_token_timeout",
-    "authorization_expires_in",
-];
+/// The types of token that are presented otherwise than a bearer token is: with a proof of a key (RFC 9449, the drafts
+/// of `MAC` and `PoP` tokens), or not at all (RFC 8693 §2.2.1). All other names that providers use ("User Access Token",
+/// "bot", `BearerToken`) mean a bearer token.
+const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
 
 impl TokenAnswer {
-    /// Reads an answer's JSON object; none if it has no access token that can be sent as a bearer token. Slack puts a
-    /// person's token (and not its bot's) one level down, under `authed_user`.
+    /// Reads an answer's JSON object; none if it has no access token that can be sent. Tokens may be one or more levels
+    /// down: where exactly one object has an access token, or under `authed_user`, where Slack puts a person's.
     pub fn read(body: &Value) -> Option<Self> {
-        Self::read_flat(body).or_else(|| Self::read_flat(body.get("authed_user")?))
+        Self::read_in(body, None)
     }
 
-    fn read_flat(body: &Value) -> Option<Self> {
+    /// The same where the provider is known to put its tokens at this path (`data.auth`).
+    pub fn read_in(body: &Value, path: Option<&str>) -> Option<Self> {
         // An identity provider's assertion for another server is no access token (RFC 8693 §2.2.1).
         if id_jag::is_one(body) {
             return None;
         }
-        let text = |key: &str| {
-            body.get(key)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-        };
+        Self::of(&holder(body, "access_token", path)?)
+    }
+
+    fn of(objects: &Around<'_>) -> Option<Self> {
+        let text = |field: &str| find(objects, field);
         let access_token = text("access_token").filter(|token| sendable(token))?;
-        let scope = text("scope").map(|scope| super::scope_told(&scope));
-        // Zero means "not said", or that it does not end.
-        let lifetimes = REFRESH_LIFETIMES.iter();
-        let lifetimes = lifetimes.filter_map(|key| seconds(body.get(*key)?));
+        let scope = scope_in(objects);
         Some(Self {
-            mandate: mandate(&access_token, text("id_token").as_deref(), scope.as_ref()).into(),
-            access_token: access_token.into(),
-            refresh_token: text("refresh_token").map(Into::into),
-            expires_in: body.get("expires_in").and_then(seconds),
-            refresh_expires_in: lifetimes.filter(|lifetime| !lifetime.is_zero()).min(),
-            refresh_in: body.get("refresh_in").and_then(seconds),
+            mandate: mandate(access_token, text("id_token"), scope.as_ref()).into(),
+            access_token: access_token.to_owned().into(),
+            refresh_token: text("refresh_token").map(|token| token.to_owned().into()),
+            lifetimes: Lifetimes::read(objects),
             scope,
-            kind: text("token_type").map(|kind| one_line(&kind)),
+            kind: text("token_type").map(one_line),
         })
+    }
+
+    /// The same answer with the time of the provider's clock when it came: ends that are told as dates are counted by it.
+    #[must_use]
+    pub fn answered_at(mut self, at: Option<jiff::Timestamp>) -> Self {
+        self.lifetimes.answered = at;
+        self
     }
 
     /// The type of the access token, where it is none that can be presented: with a proof if it was asked for with one
     /// (RFC 9449 §5), else as a bearer token. Neither is ever shown as the other.
     pub fn unusable_type(&self, bound: bool) -> Option<&str> {
         let kind = self.kind.as_deref();
-        let is = |words: &[&str]| {
-            kind.is_some_and(|kind| words.iter().any(|word| kind.eq_ignore_ascii_case(word)))
-        };
+        let is = |word: &str| kind.is_some_and(|kind| kind.eq_ignore_ascii_case(word));
         match bound {
-            true if is(&["dpop"]) => None,
+            true if is("dpop") => None,
             true => Some(kind.unwrap_or("Bearer")),
-            false if is(&BEARER) => None,
-            false => kind,
+            false => kind.filter(|_| NOT_BEARER.into_iter().any(is)),
         }
     }
 
     /// The tokens as one generation, with a lifetime from the best source there is. `issued` is when the request left.
     pub fn into_token_set(self, issued: Moment, default_lifetime: Option<Duration>) -> TokenSet {
         let (lifetime, lifetime_source) = self.lifetime(issued, default_lifetime);
-        let refresh_ends = self
-            .refresh_expires_in
-            .and_then(|left| issued.wall.saturating_add(left).ok());
+        let refresh_ends = self.lifetimes.refresh_ends(issued.wall);
         TokenSet {
             access_token: self.access_token,
             refresh_token: self.refresh_token.map(|secret| RefreshToken {
@@ -206,24 +199,75 @@ impl TokenAnswer {
             lifetime,
             lifetime_source,
             // Later than its end it is no hint.
-            refresh_in: self
-                .refresh_in
-                .filter(|wait| !wait.is_zero() && *wait < lifetime),
+            refresh_in: self.lifetimes.refresh_in().filter(|wait| *wait < lifetime),
             mandate: self.mandate,
         }
     }
 
     fn lifetime(&self, issued: Moment, default: Option<Duration>) -> (Duration, LifetimeSource) {
-        // Zero is no lifetime: servers that send it mean "not said", and a token that is born dead would be refreshed
-        // without end.
-        if let Some(lifetime) = self.expires_in.filter(|lifetime| !lifetime.is_zero()) {
-            return (lifetime, LifetimeSource::ExpiresIn);
+        let own = jwt_lifetime(&self.access_token, issued);
+        match (self.lifetimes.access(issued.wall, own), own) {
+            (lifetime::Access::Span(span), _) => (span, LifetimeSource::ExpiresIn),
+            (lifetime::Access::Sibling(span), _) => (span, LifetimeSource::SiblingField),
+            (lifetime::Access::Own, Some(own)) => (own, LifetimeSource::JwtExp),
+            _ => (default.unwrap_or(ASSUMED_LIFETIME), LifetimeSource::Assumed),
         }
-        if let Some(lifetime) = jwt_lifetime(&self.access_token, issued) {
-            return (lifetime, LifetimeSource::JwtExp);
-        }
-        (default.unwrap_or(ASSUMED_LIFETIME), LifetimeSource::Assumed)
     }
+}
+
+/// The object that holds the tokens, and those around it.
+fn holder<'a>(body: &'a Value, field: &str, path: Option<&str>) -> Option<Around<'a>> {
+    let holds = |objects: &Around<'a>| {
+        let inner = objects.first();
+        inner.is_some_and(|object| answer::text(object, field).is_some())
+    };
+    let at_path = |path: &str| answer::at_path(body, path).filter(&holds);
+    let top = body.as_object().map(|object| vec![object]).filter(&holds);
+    let found = top
+        .or_else(|| path.and_then(at_path))
+        .or_else(|| at_path("authed_user"));
+    found.or_else(|| {
+        let mut all = answer::holders(body, field);
+        all.pop().filter(|_| all.is_empty())
+    })
+}
+
+fn find<'a>(objects: &Around<'a>, field: &str) -> Option<&'a str> {
+    let mut found = objects
+        .iter()
+        .filter_map(|object| answer::text(object, field));
+    found.next()
+}
+
+/// A scope is one text (RFC 6749 §3.3), or a list as Twitch writes it.
+fn scope_in(objects: &Around<'_>) -> Option<Scope> {
+    let mut values = objects
+        .iter()
+        .filter_map(|object| answer::get(object, "scope"));
+    let text = values.find_map(|value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(list) => {
+            let names: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            Some(names.join(" "))
+        }
+        _ => None,
+    });
+    let scope = super::scope_told(&text.filter(|text| !text.is_empty())?);
+    Some(scope)
+}
+
+/// The refresh token of an answer that brings no access token that can be used: Azure AD B2C answers so where a refresh
+/// names no scope. It takes the place of the one that was sent.
+pub(super) fn refresh_alone(body: &Value, path: Option<&str>) -> Option<RefreshToken> {
+    if TokenAnswer::read_in(body, path).is_some() || id_jag::is_one(body) {
+        return None;
+    }
+    let objects = holder(body, "refresh_token", path)?;
+    let secret = find(&objects, "refresh_token")?;
+    Some(RefreshToken {
+        secret: secret.to_owned().into(),
+        expires_at: None,
+    })
 }
 
 /// What an answer shows of whose its tokens are, and for what.
@@ -244,15 +288,6 @@ fn mandate(access: &str, id: Option<&str>, scope: Option<&Scope>) -> Mandate {
 /// RFC 6750 §2.1: what may stand in an `Authorization` header.
 fn sendable(token: &str) -> bool {
     token.len() <= 64 * 1024 && token.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// `expires_in` as a number, or as the text of one, as some servers send it.
-fn seconds(value: &Value) -> Option<Duration> {
-    let number = value
-        .as_f64()
-        .or_else(|| value.as_str()?.trim().parse().ok())?;
-    let bounded = number.is_finite() && (0.0..=1e10).contains(&number);
-    bounded.then(|| Duration::from_secs_f64(number))
 }
 
 /// The time a token has left by its own `exp`, if it happens to be a JWT. Read as a hint, never as a proof.
@@ -447,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_names_the_resource_and_never_a_scope() {
+    fn a_refresh_names_the_resource_and_a_scope_only_where_it_must() {
         let registration = ClientRegistration::new(
             Issuer::new("https://as.example"),
             ClientId::new("c"),
@@ -461,10 +496,16 @@ mod tests {
             seams: &Seams::system(),
         };
         let proof = our.proof().unwrap();
-        let request = refresh_request(&proof, &"r+t".to_owned().into(), Some(&resource));
+        let token = "r+t".to_owned().into();
+        let request = refresh_request(&proof, &token, None, Some(&resource));
         assert_eq!(
             &request.body[..],
             b"grant_type=refresh_token&refresh_token=r%2Bt&resource=http%3A%2F%2F127.0.0.1%3A1&client_id=c"
+        );
+        let request = refresh_request(&proof, &token, Some(&Scope::new("a b")), None);
+        assert_eq!(
+            &request.body[..],
+            b"grant_type=refresh_token&refresh_token=r%2Bt&scope=a+b&client_id=c"
         );
     }
 }

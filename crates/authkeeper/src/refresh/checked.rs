@@ -38,7 +38,8 @@ pub(super) fn check(
     );
     let bound = grant.is_bound();
     let unusable = answer.unusable_type(bound).map(str::to_owned);
-    let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    let mut tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    tokens.believe(habits.lifetime);
     let mut drifts = grant.mandate.drifts(&tokens.mandate);
     drifts.retain(|drift| !own || *drift != Drift::OtherAccount);
     let hold = hold(&drifts, unusable.as_deref());

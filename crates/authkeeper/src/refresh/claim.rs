@@ -24,7 +24,7 @@ use crate::{
     http::{Exchange, HttpUrl, Reply},
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
-        GrantLifecycle, IdentityProvider, Issuer, Lineage, Moment, OwnerId, Provider,
+        GrantLifecycle, IdentityProvider, Issuer, Lineage, Moment, NoticeKind, OwnerId, Provider,
         ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
@@ -90,7 +90,9 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             return Ok(End::Fresh);
         }
         let forgotten = orphans::of(tools, &grant);
-        if bring_forward(tools, whose, &grant, &forgotten).await? {
+        if bring_forward(tools, whose, &grant, &forgotten).await?
+            || reread(tools, whose, &grant).await?
+        {
             return Ok(End::Fresh);
         }
         if let Some(end) = ended(&grant.lifecycle)
@@ -176,6 +178,25 @@ async fn bring_forward(
     Ok(brought)
 }
 
+/// Commits an answer that could not be read when it came, if it can be now: after an upgrade, or with another setting.
+pub(crate) async fn reread(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
+    for unread in tools.shelf.unread(&grant.id, grant.lineage) {
+        if unread.generation <= grant.generation {
+            unread.remove();
+            continue;
+        }
+        if take_from_shelf(tools, whose, grant, &unread, unread.generation).await? {
+            unread.remove();
+            tracing::warn!(
+                connection = %whose.connection, generation = unread.generation.0,
+                "an answer that could not be read before is adopted"
+            );
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Commits an answer that was kept, as this generation.
 async fn take_from_shelf(
     tools: &Tools,
@@ -189,7 +210,8 @@ async fn take_from_shelf(
     if grant.means.identity_provider().is_some() && !id_jag::is_combined(&stored.reply) {
         return Ok(false);
     }
-    let Outcome::Accepted(answer) = classify::classify(&stored.reply, stored.issued.wall) else {
+    let outcome = tools.outcome(whose.provider.as_deref(), grant, &stored.reply);
+    let Outcome::Accepted(answer) = outcome else {
         return Ok(false);
     };
     let learned = tools.learned_lifetime(whose, grant).await;
@@ -689,12 +711,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether the token that would be sent has been replaced since it was read. An identity provider's is replaced within a
-    /// generation; from the claim on nobody but its holder does that.
+    /// Whether the token that would be sent has been replaced since it was read: one that comes without an access token,
+    /// and an identity provider's, are replaced within a generation. From the claim on nobody but its holder does that.
     async fn is_replaced(&self) -> Result<bool> {
-        if self.grant.means.identity_provider().is_none() {
-            return Ok(false);
-        }
         let current = self.tools.store.grant(&self.grant.id).await?;
         let current = current.and_then(|grant| grant.refresh);
         Ok(!is_same(current.as_ref(), self.grant.refresh.as_ref()))
@@ -988,16 +1007,37 @@ impl<'a> Conclusion<'a> {
         let now = self.tools.seams.clock.now();
         let issuer = &self.grant.issuer;
         self.tools.notice_odd_answer(issuer, &stored.reply).await;
-        match classify::classify(&stored.reply, now.wall) {
+        let provider = self.whose.provider.as_deref();
+        match self.tools.outcome(provider, self.grant, &stored.reply) {
             Outcome::Accepted(answer) => self.accept(answer, &stored).await.map(Some),
+            Outcome::Unknown(kind) if stored.reply.status.is_success() && spends(self.grant) => {
+                self.keep_unread(kind, &stored)?;
+                self.unknown(kind, now).await
+            }
             other => self.not_accepted(other, now).await,
         }
+    }
+
+    /// What can't be read may be read later. An answer that can't be kept stays in its journal.
+    fn keep_unread(&self, kind: UnknownKind, stored: &StoredReply) -> Result<()> {
+        let at = (self.grant.lineage, self.grant.generation.next());
+        let carries_tokens = kind == UnknownKind::UnreadTokens;
+        let kept = (self.attempt, stored);
+        self.tools
+            .shelf
+            .keep_unread(&self.grant.id, at, kept, carries_tokens)
+            .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
     /// What follows from an answer that brought no tokens.
     async fn not_accepted(&self, outcome: Outcome, now: Moment) -> Result<Option<End>> {
         match outcome {
-            Outcome::GrantRefused(_) | Outcome::Suspect { .. } if in_quarantine(self.grant) => {
+            Outcome::GrantRefused(_)
+            | Outcome::RequestRefused(_)
+            | Outcome::Unrecognized { .. }
+            | Outcome::Suspect { .. }
+                if in_quarantine(self.grant) =>
+            {
                 self.unspent(End::Refused).await
             }
             Outcome::GrantRefused(refused) if !self.grant.is_issued_anew() => {
@@ -1010,10 +1050,24 @@ impl<'a> Conclusion<'a> {
                 self.refuse(ReauthorizeReason::RefreshRefused).await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
+            Outcome::RequestRefused(refused) if self.has_lasted(&refused).await? => {
+                self.refuse(ReauthorizeReason::RefusedRepeatedly).await
+            }
             Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
             }
+            Outcome::Unrecognized { refused, .. } if self.has_lasted(&refused).await? => {
+                self.refuse(ReauthorizeReason::RefusedRepeatedly).await
+            }
+            Outcome::Unrecognized {
+                refused,
+                retry_after,
+            } => {
+                let why = refused.to_string();
+                self.unspent(End::Later { why, retry_after }).await
+            }
+            Outcome::RefreshTokenAlone(refresh) => self.refresh_token_alone(&refresh).await,
             Outcome::Suspect { why } => self.suspect(why).await,
             Outcome::Transient { why, retry_after } => {
                 self.unspent(End::Later { why, retry_after }).await
@@ -1022,6 +1076,40 @@ impl<'a> Conclusion<'a> {
             Outcome::Unknown(kind) => self.unknown(kind, now).await,
             Outcome::Accepted(_) => self.unknown(UnknownKind::Unreadable, now).await,
         }
+    }
+
+    /// Whether the provider has refused in the same words for so long that they are believed to be about the grant.
+    async fn has_lasted(&self, refused: &Refused) -> Result<bool> {
+        if !spends(self.grant) {
+            return Ok(false);
+        }
+        let (tools, now) = (self.tools, self.tools.seams.clock.now());
+        let words = refused.to_string();
+        let noted = tools.store.note_refusal(&self.grant.id, &words, now);
+        let since = noted.await?;
+        Ok(decide::is_lasting_refusal(
+            since,
+            tools.rules.refused_for,
+            now,
+        ))
+    }
+
+    /// The token that was sent is spent and its successor came, without an access token. The successor is kept, and spent
+    /// by a request that names the granted scope.
+    async fn refresh_token_alone(&self, refresh: &RefreshToken) -> Result<Option<End>> {
+        let (tools, issuer) = (self.tools, &self.grant.issuer);
+        let named = tools.omits_access_token(issuer).await;
+        if !self.keep_subject(Some(refresh)).await? {
+            return Ok(None);
+        }
+        let omitted = NoticeKind::AccessTokenOmitted;
+        tools.notice(issuer, omitted, String::new()).await;
+        tracing::warn!(connection = %self.whose.connection, "a refresh brought a refresh token and no access token");
+        self.let_go().await?;
+        Ok(named.then(|| End::Later {
+            why: "the provider answers refreshes without an access token".to_owned(),
+            retry_after: None,
+        }))
     }
 
     async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<End>> {

@@ -256,10 +256,17 @@ pub fn probe_due(lifecycle: &GrantLifecycle, probed: Option<Timestamp>, now: Mom
         ReauthorizeReason::RefreshRefused
             | ReauthorizeReason::UnknownOutcome
             | ReauthorizeReason::RefusedWithoutCode
+            | ReauthorizeReason::RefusedRepeatedly
     );
     // A wall clock that was put back must not put the next try off for as long.
     let near = |moment: Timestamp| now.wall.duration_since(moment).abs() < PROBE_AFTER;
     refused && !near(*since) && !probed.is_some_and(near)
+}
+
+/// Whether a refusal in words that nobody knows has lasted so long that a person is asked, and shown the words. `since` is
+/// when the provider said the same for the first time.
+pub fn is_lasting_refusal(since: Moment, patience: Duration, now: Moment) -> bool {
+    now.surely_since(since) >= patience
 }
 
 /// How often in a row a provider may refuse without a reason before it is believed.
@@ -580,7 +587,7 @@ pub fn between_resends(claim: &Claim, access_left: Duration) -> Option<Duration>
 /// asking than by waiting.
 fn further_resend(kind: UnknownKind, number: u32, access_left: Duration) -> Duration {
     let (doublings, step, most) = match kind {
-        UnknownKind::Silence | UnknownKind::Crash => {
+        UnknownKind::Silence | UnknownKind::Crash | UnknownKind::UnreadTokens => {
             (number, Duration::from_secs(15), Duration::from_hours(1))
         }
         UnknownKind::Reset
@@ -606,6 +613,8 @@ fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Durat
         Duration::ZERO
     };
     match rules.replay {
+        // The token is spent for sure: asking again can only be refused, or punished.
+        ReplayRule::Unknown if kind == UnknownKind::UnreadTokens => late(rules, access_left),
         ReplayRule::Harmless => Duration::from_secs(1),
         ReplayRule::Grace(window) => window / 3,
         ReplayRule::TwoGenerations => quiet.max(Duration::from_secs(3)),
@@ -632,7 +641,7 @@ fn by_kind(kind: UnknownKind, access_left: Duration) -> Duration {
             Duration::from_secs(3)
         }
         UnknownKind::GatewayTimeout => Duration::from_secs(15),
-        UnknownKind::Silence | UnknownKind::Crash => {
+        UnknownKind::Silence | UnknownKind::Crash | UnknownKind::UnreadTokens => {
             if access_left < Duration::from_hours(1) {
                 Duration::from_secs(3)
             } else {

@@ -71,9 +71,10 @@ fn may_ask(claim: &Claim, rules: RecoveryRules, access_left: Duration, now: Mome
         UnknownKind::Crash => rules.quiet_period,
         UnknownKind::Silence => Duration::from_secs(30),
         UnknownKind::GatewayTimeout => Duration::from_secs(15),
-        UnknownKind::Reset | UnknownKind::ServerError | UnknownKind::Unreadable => {
-            Duration::from_secs(3)
-        }
+        UnknownKind::Reset
+        | UnknownKind::ServerError
+        | UnknownKind::Unreadable
+        | UnknownKind::UnreadTokens => Duration::from_secs(3),
     };
     // What hangs up may stand before a server that is still at it, and on a strict one a mistake costs the grant.
     let settled = match rules.replay {
@@ -197,7 +198,7 @@ async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool>
     )
     .await;
     let reply = reply.ok().filter(|reply| reply.status.is_success())?;
-    let answer: Value = serde_json::from_slice(&reply.body).ok()?;
+    let answer: Value = reply.json()?;
     answer.get("active")?.as_bool()
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::within,
     http::{HttpUrl, Reach, Reply, Request},
-    model::{AssertionSource, Grant, GrantType, IdentityProvider, Moment, SubjectFile},
+    model::{AssertionSource, Grant, GrantType, IdentityProvider, Moment, Scope, SubjectFile},
     oauth::{
         assertion::{self, GivenError},
         classify::{self, Refused},
@@ -81,7 +81,10 @@ pub(super) async fn first(
         _ if grant.grant_type == GrantType::ClientCredentials => {
             client_credentials_request(&proof, scope, resource)
         }
-        (_, Some(refresh)) => refresh_request(&proof, &refresh.secret, resource),
+        (_, Some(refresh)) => {
+            let scope = tools.scope_in_refresh(whose, grant).await;
+            refresh_request(&proof, &refresh.secret, scope.as_ref(), resource)
+        }
         // There is nothing to send.
         _ => return Err(End::Refused),
     };
@@ -246,6 +249,21 @@ impl Tools {
                 .habits(issuer.as_str(), provider)
                 .assertion_audience
         })
+    }
+}
+
+impl Tools {
+    /// The granted scope, where a refresh must name it: the provider is known for that, or has answered one that did not
+    /// without an access token.
+    async fn scope_in_refresh(&self, whose: &Whose, grant: &Grant) -> Option<Scope> {
+        let habits = self
+            .rules
+            .habits(grant.issuer.as_str(), whose.provider.as_deref());
+        if !habits.scope_in_refresh && !self.omits_access_token(&grant.issuer).await {
+            return None;
+        }
+        let granted = grant.access.as_ref().and_then(|token| token.scope.clone());
+        granted.or_else(|| whose.scope.clone())
     }
 }
 

@@ -36,13 +36,13 @@ use crate::{
     catalogue,
     clock::Seams,
     files::Folder,
-    http::{HttpUrl, Reach, Transport},
+    http::{HttpUrl, Reach, Reply, Transport},
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
         PrincipalId, ReplayRule, Resource, Scope, ServerMetadata,
     },
     oauth::{
-        classify::Refused,
+        classify::{self, Outcome, Refused},
         client_auth::OurClient,
         dpop::{Binding, Heard, ProofKey},
     },
@@ -63,6 +63,12 @@ pub struct ProviderHabits {
     pub refresh_idle: Option<Duration>,
     /// Whether a rotation kills the access token before: one that lives proves that there was none.
     pub kills_access: bool,
+    /// How long its access tokens live, whatever it says.
+    pub lifetime: Option<Duration>,
+    /// Where its answers hold the tokens, if not on top: `data.auth`.
+    pub tokens_in: Option<String>,
+    /// Whether a refresh must name the granted scope.
+    pub scope_in_refresh: bool,
 }
 
 impl ProviderHabits {
@@ -71,10 +77,29 @@ impl ProviderHabits {
         Self {
             replay,
             default_lifetime,
-            assertion_audience: None,
-            refresh_idle: None,
-            kills_access: false,
+            ..Self::default()
         }
+    }
+
+    /// With access tokens that live so long, whatever the provider says.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// With tokens at this path of an answer.
+    #[must_use]
+    pub fn tokens_in(mut self, path: Option<String>) -> Self {
+        self.tokens_in = path;
+        self
+    }
+
+    /// With refreshes that name the granted scope.
+    #[must_use]
+    pub fn scope_in_refresh(mut self, named: bool) -> Self {
+        self.scope_in_refresh = named;
+        self
     }
 
     /// With access tokens that die when a refresh brings the next.
@@ -111,6 +136,8 @@ pub struct RefreshRules {
     pub quiet_period: Duration,
     /// How much of the access token's life is kept for resending to a strict provider.
     pub reserve: Duration,
+    /// How long a provider refuses in the same words of its own before a person is asked.
+    pub refused_for: Duration,
     /// Habits by issuer.
     pub providers: BTreeMap<String, ProviderHabits>,
 }
@@ -122,6 +149,7 @@ impl Default for RefreshRules {
             exchange_limit: Duration::from_mins(2),
             quiet_period: Duration::from_secs(90),
             reserve: Duration::from_secs(30),
+            refused_for: Duration::from_hours(3),
             providers: BTreeMap::new(),
         }
     }
@@ -146,6 +174,9 @@ impl RefreshRules {
             assertion_audience: set.assertion_audience.or(known.assertion_audience),
             refresh_idle: set.refresh_idle.or(known.refresh_idle),
             kills_access: set.kills_access || known.kills_access,
+            lifetime: set.lifetime.or(known.lifetime),
+            tokens_in: set.tokens_in.or(known.tokens_in),
+            scope_in_refresh: set.scope_in_refresh || known.scope_in_refresh,
         }
     }
 
@@ -189,6 +220,13 @@ impl Tools {
         let binding = |key| Binding::new(key, Arc::clone(&self.heard), self.seams.clone());
         same.map(|key| Some(binding(key)))
             .ok_or_else(Refused::without_its_key)
+    }
+
+    /// What an answer to a refresh of this grant means.
+    pub(crate) fn outcome(&self, provider: Option<&str>, grant: &Grant, reply: &Reply) -> Outcome {
+        let habits = self.rules.habits(grant.issuer.as_str(), provider);
+        let now = self.seams.clock.now().wall;
+        classify::classify_in(reply, now, habits.tokens_in.as_deref())
     }
 
     /// Our client, ready to prove itself at its issuer; whom its assertions are for is said by [`Tools::audience`].

@@ -46,6 +46,13 @@ impl Tools {
         }
     }
 
+    /// Whether a refresh at this provider must name the granted scope to bring an access token.
+    pub(crate) async fn omits_access_token(&self, issuer: &Issuer) -> bool {
+        let noticed = self.store.noticed(Some(issuer)).await.unwrap_or_default();
+        let omitted = NoticeKind::AccessTokenOmitted;
+        noticed.iter().any(|one| one.notice.kind == omitted)
+    }
+
     /// Counts an answer that fits nothing we know.
     pub(crate) async fn notice_odd_answer(&self, issuer: &Issuer, reply: &Reply) {
         let Some(shape) = odd_shape(reply) else {

@@ -2,7 +2,8 @@
 //!
 //! `kept.GRANT` is the answer that was committed last: a store that went back in time has forgotten it, and is brought
 //! forward by it. `late.GRANT.ATTEMPT` are answers that lost a race: their refresh token may be the one that is good, and
-//! each is tried once before a person is asked. All of them go with the next sign-in, and with a disconnect.
+//! each is tried once before a person is asked. `unread.GRANT.ATTEMPT` are answers that nobody could read: a later version
+//! or another setting may. All of them go with the next sign-in, and with a disconnect.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,10 @@ use crate::{
 
 /// No more answers of one grant are looked at: each costs a request.
 const MOST_LATE: usize = 8;
+
+/// The first words of the names of answers that lost a race, and of those that nobody could read.
+const LATE: &str = "late";
+const UNREAD: &str = "unread";
 
 /// The shelf of one store.
 #[derive(Clone, Debug)]
@@ -75,8 +80,37 @@ impl Shelf {
         at: (Lineage, Generation),
         (attempt, stored): (&AttemptId, &StoredReply),
     ) -> std::io::Result<()> {
-        let path = self.folder.join(&format!("late.{grant}.{attempt}"));
+        let path = self.folder.join(&format!("{LATE}.{grant}.{attempt}"));
         self.write(grant, &path, at, stored)
+    }
+
+    /// Keeps an answer that could not be read. Of those that carry no tokens the last one is enough; of the others the
+    /// newest few are kept.
+    pub(crate) fn keep_unread(
+        &self,
+        grant: &GrantId,
+        at: (Lineage, Generation),
+        (attempt, stored): (&AttemptId, &StoredReply),
+        carries_tokens: bool,
+    ) -> std::io::Result<()> {
+        let attempt = if carries_tokens {
+            attempt.as_str()
+        } else {
+            "other"
+        };
+        let path = self.folder.join(&format!("{UNREAD}.{grant}.{attempt}"));
+        self.write(grant, &path, at, stored)?;
+        let unread = self.all_in(UNREAD, grant);
+        let too_many = unread.iter().skip(MOST_LATE);
+        too_many.for_each(Shelved::remove);
+        Ok(())
+    }
+
+    /// The answers of a lineage that could not be read, the newest generation first.
+    pub(crate) fn unread(&self, grant: &GrantId, lineage: Lineage) -> Vec<Shelved> {
+        let mut unread = self.all_in(UNREAD, grant);
+        unread.retain(|shelved| shelved.lineage == lineage);
+        unread
     }
 
     /// The answer that was committed last.
@@ -86,12 +120,21 @@ impl Shelf {
 
     /// The answers of a lineage that lost a race, the newest generation first.
     pub(crate) fn late(&self, grant: &GrantId, lineage: Lineage) -> Vec<Shelved> {
-        let paths = self.late_paths(grant).into_iter();
-        let mut late: Vec<Shelved> = paths.filter_map(|path| self.read(grant, path)).collect();
+        let mut late = self.all_in(LATE, grant);
         late.retain(|shelved| shelved.lineage == lineage);
-        late.sort_by_key(|shelved| std::cmp::Reverse(shelved.generation));
         late.truncate(MOST_LATE);
         late
+    }
+
+    /// All of one kind, the newest first.
+    fn all_in(&self, kind: &str, grant: &GrantId) -> Vec<Shelved> {
+        let paths = self.paths(kind, grant).into_iter();
+        let mut all: Vec<Shelved> = paths.filter_map(|path| self.read(grant, path)).collect();
+        all.sort_by_key(|shelved| {
+            let at = (shelved.lineage, shelved.generation);
+            std::cmp::Reverse((at, shelved.stored.issued.wall))
+        });
+        all
     }
 
     /// All that lies here.
@@ -108,8 +151,8 @@ impl Shelf {
 
     /// Forgets everything of a grant.
     pub(crate) fn clear(&self, grant: &GrantId) {
-        let paths = self.late_paths(grant).into_iter();
-        for path in paths.chain([self.kept(grant)]) {
+        let aside = [LATE, UNREAD].map(|kind| self.paths(kind, grant));
+        for path in aside.into_iter().flatten().chain([self.kept(grant)]) {
             let _ = self.folder.files().remove(&path);
         }
     }
@@ -132,8 +175,8 @@ impl Shelf {
         self.folder.join(&format!("kept.{grant}"))
     }
 
-    fn late_paths(&self, grant: &GrantId) -> Vec<PathBuf> {
-        let start = format!("late.{grant}.");
+    fn paths(&self, kind: &str, grant: &GrantId) -> Vec<PathBuf> {
+        let start = format!("{kind}.{grant}.");
         let names = self.folder.names().into_iter();
         let of_grant = names.filter(|name| name.starts_with(&start));
         of_grant.map(|name| self.folder.join(&name)).collect()
@@ -212,7 +255,7 @@ fn grant_in(name: &str) -> Option<GrantId> {
     let (kind, rest) = name.split_once('.')?;
     let grant = match kind {
         "kept" => rest,
-        "late" => rest.split_once('.')?.0,
+        LATE | UNREAD => rest.split_once('.')?.0,
         _ => return None,
     };
     let whole = !Path::new(name).extension()?.eq_ignore_ascii_case("new");

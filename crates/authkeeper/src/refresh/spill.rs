@@ -366,7 +366,9 @@ impl KeptReply {
             after_rejection,
         } = stored;
         let keep = [
+            header::CONTENT_ENCODING,
             header::CONTENT_TYPE,
+            header::WWW_AUTHENTICATE,
             header::DATE,
             header::RETRY_AFTER,
             header::HeaderName::from_static(RATE_LIMIT_LEFT),

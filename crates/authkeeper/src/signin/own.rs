@@ -346,7 +346,9 @@ fn not_vouched(idp: &IdentityProvider, outcome: classify::Outcome) -> ConnectErr
         O::GrantRefused(refused) | O::ClientRefused(refused) | O::RequestRefused(refused) => {
             (refused.to_string(), false)
         }
+        O::Unrecognized { refused, .. } => (refused.to_string(), true),
         O::Transient { why, .. } | O::Suspect { why } => (why, true),
+        O::RefreshTokenAlone(_) => (id_jag::told(idp, "it gave a refresh token alone"), false),
         O::Unknown(kind) => (id_jag::told(idp, kind.as_str()), false),
         O::Accepted(_) => (id_jag::told(idp, "it gave an access token instead"), false),
     };

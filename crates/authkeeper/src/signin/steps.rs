@@ -177,15 +177,16 @@ impl Runtime {
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
         self.tools.notice_odd_answer(&issuer, &reply).await;
-        match classify::classify(&reply, issued.wall) {
+        let habits = self.tools.rules.habits(issuer.as_str(), provider);
+        match classify::classify_in(&reply, issued.wall, habits.tokens_in.as_deref()) {
             Answer::Accepted(answer) => {
                 let bound_to = with.binds(&answer).map_err(|why| ConnectError::NoTokens {
                     issuer: issuer.clone(),
                     why,
                     passing: false,
                 })?;
-                let habits = self.tools.rules.habits(issuer.as_str(), provider);
                 let mut tokens = answer.into_token_set(issued, habits.default_lifetime);
+                tokens.believe(habits.lifetime);
                 tokens.mandate.bound_to = bound_to;
                 Ok(tokens)
             }
@@ -193,9 +194,17 @@ impl Runtime {
                 self.register_anew_next_time(client).await?;
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Answer::GrantRefused(refused) | Answer::RequestRefused(refused) => {
+            Answer::GrantRefused(refused)
+            | Answer::RequestRefused(refused)
+            | Answer::Unrecognized { refused, .. } => {
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
+            Answer::RefreshTokenAlone(_) => Err(ConnectError::NoTokens {
+                issuer,
+                why: "the provider gave a refresh token and no access token; name the scopes of its API with --scope"
+                    .to_owned(),
+                passing: false,
+            }),
             Answer::Transient { why, .. } | Answer::Suspect { why } => {
                 Err(ConnectError::NoTokens {
                     issuer,

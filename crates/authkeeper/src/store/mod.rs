@@ -428,6 +428,9 @@ pub trait Store: Send + Sync + 'static {
     async fn claim_probe(&self, spend: &Spend, claim: &Claim, at: Timestamp) -> Result<bool>;
     /// Counts a refusal that says nothing of the grant; the count since the last accepted refresh.
     async fn count_suspect(&self, grant: &GrantId) -> Result<u32>;
+    /// Notes that the provider refused this grant in these words; when it said the same for the first time since the last
+    /// accepted refresh or sign-in.
+    async fn note_refusal(&self, grant: &GrantId, words: &str, now: Moment) -> Result<Moment>;
     /// Replaces a claim whose outcome is unknown by the next attempt at the same generation.
     async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool>;
     /// Gives back a claim under which surely nothing was sent.

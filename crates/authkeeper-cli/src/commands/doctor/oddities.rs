@@ -53,6 +53,13 @@ fn finding(noticed: &Noticed) -> Option<Finding> {
             );
             Some(Finding::note("answers", what).of(connection))
         }
+        NoticeKind::AccessTokenOmitted => {
+            let what = format!(
+                "{issuer} answered a refresh that named no scope without an access token ({when}); refreshes name the \
+                 granted scope from now on"
+            );
+            Some(Finding::note("answers", what))
+        }
         // That a provider can be asked is nothing to mend, and later versions may notice more.
         _ => None,
     }

@@ -9,6 +9,7 @@ mod home;
 mod keys;
 mod marks;
 mod notices;
+mod refusals;
 mod reseal;
 mod rows;
 mod salvage;
@@ -763,6 +764,12 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn note_refusal(&self, grant: &GrantId, words: &str, now: Moment) -> Result<Moment> {
+        let (grant, words) = (grant.clone(), words.to_owned());
+        self.write(move |sql| refusals::note(sql, &grant, &words, now))
+            .await
+    }
+
     async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool> {
         self.check_home(&spend.grant).await?;
         let (spend, seen, claim) = (spend.clone(), seen.clone(), claim.clone());
@@ -899,6 +906,7 @@ impl Store for SqliteStore {
             )?;
             if moved == 1 {
                 put_access(sql, &spend.grant, &sealed_access, &access)?;
+                refusals::forget(sql, &spend.grant)?;
                 return Ok(Committed::Yes);
             }
             let revoked = "SELECT lifecycle = 'revoked' FROM grant_family WHERE id = ?1";

@@ -67,7 +67,10 @@ fn too_many<'a>(others: &'a [Noticed], new: &Notice) -> Vec<&'a Noticed> {
 fn connection(notice: &Notice) -> Option<&str> {
     match notice.kind {
         NoticeKind::EndedEarly => notice.detail.split(' ').next(),
-        NoticeKind::OddAnswer | NoticeKind::ReplayRefused | NoticeKind::Introspects => None,
+        NoticeKind::OddAnswer
+        | NoticeKind::ReplayRefused
+        | NoticeKind::AccessTokenOmitted
+        | NoticeKind::Introspects => None,
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
     SealedRefresh, SqliteStore, audit, clients, drop_pending, end_troubles_of_all, put_access,
+    refusals,
     rows::{self, millis, stored},
     step_ups,
 };
@@ -110,6 +111,7 @@ impl Sealed {
         }
         drop_pending(sql, new.connection.name.as_str())?;
         step_ups::signed_in(sql, &new.connection.name)?;
+        refusals::forget(sql, &self.grant)?;
         let name = &new.connection.name;
         retire_replaced(sql, name, &self.grant, new.at)?;
         put_connection(sql, &new.connection, &self.grant)?;

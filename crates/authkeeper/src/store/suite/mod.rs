@@ -43,6 +43,7 @@ where
     keeping_subjects(&*fresh().await.0).await;
     commits(&*fresh().await.0).await;
     held_commits(&*fresh().await.0).await;
+    lasting_refusals(&*fresh().await.0).await;
     noticing(&*fresh().await.0).await;
     refusals(&*fresh().await.0).await;
     sign_ins(&*fresh().await.0).await;
@@ -427,6 +428,32 @@ pub async fn commits(store: &dyn Store) {
         (last.lifecycle.clone(), refresh_text(&last)),
         (GrantLifecycle::Active, Some("r6"))
     );
+}
+
+/// The time of a refusal is that of the first in the same words, until a refresh is accepted or a person signs in.
+pub async fn lasting_refusals(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let at = |seconds| Moment {
+        wall: now(),
+        boot: BootStamp {
+            id: BootId(1),
+            since: Duration::from_secs(seconds),
+        },
+    };
+    let note = async |words, seconds| {
+        let since = store.note_refusal(&grant.id, words, at(seconds)).await;
+        since.unwrap().boot.since.as_secs()
+    };
+    assert_eq!(note("no", 1).await, 1);
+    assert_eq!(note("no", 2).await, 1, "the same words");
+    assert_eq!(note("never", 3).await, 3, "other words");
+    store
+        .commit_refresh(refreshed(&spend(&grant), Some("r2")))
+        .await
+        .unwrap();
+    assert_eq!(note("never", 4).await, 4, "a refresh was accepted");
+    assert_eq!(grant_of(store).await.id, grant.id);
+    assert_eq!(note("never", 5).await, 5, "a person signed in");
 }
 
 /// What must not be handed out is kept, and suspended in the same step; what is known of a grant stays with it.
