@@ -14,10 +14,13 @@ use crate::{
     oauth::{
         classify,
         discovery::{self, DiscoveryError},
+        odd,
     },
     refresh::{
+        Whose, claim,
         decide::{self, Standing},
         log::PastDecision,
+        spill::StoredReply,
     },
     runtime::{ConnectionStatus, Runtime},
     store::{History, StoreError},
@@ -74,6 +77,25 @@ pub struct SecretFacts {
     pub refused: Option<Timestamp>,
     /// When the provider said that it ends.
     pub expires_at: Option<Timestamp>,
+}
+
+/// An answer to a refresh that could not be read. It is kept, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnreadAnswer {
+    /// When the request for it left.
+    pub asked_at: Timestamp,
+    /// What can be told of it without its values: status, content type, the names of its fields, its size.
+    pub shape: String,
+}
+
+impl UnreadAnswer {
+    fn of(stored: &StoredReply) -> Self {
+        Self {
+            asked_at: stored.issued.wall,
+            shape: odd::shape_of(&stored.reply),
+        }
+    }
 }
 
 /// What a provider says of itself today.
@@ -163,6 +185,36 @@ impl Runtime {
     /// What was noticed of all providers.
     pub async fn noticed(&self) -> Result<Vec<Noticed>, StoreError> {
         self.tools.store.noticed(None).await
+    }
+
+    /// The answers to refreshes of a connection that could not be read, the newest first.
+    pub async fn unread_answers(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<Vec<UnreadAnswer>, TokenError> {
+        let (_, grant) = self.find(name).await?;
+        let unread = self
+            .tools
+            .shelf
+            .unread(&grant.id, grant.lineage)
+            .into_iter();
+        let current = unread.filter(|unread| unread.generation > grant.generation);
+        Ok(current
+            .map(|unread| UnreadAnswer::of(&unread.stored))
+            .collect())
+    }
+
+    /// Reads the answers again that could not be read when they came: a later version of this library, or another
+    /// [`ProviderHabits::tokens_in`], may understand them. True if one was adopted.
+    ///
+    /// # Errors
+    ///
+    /// The connection is not known, or the store can't be used.
+    ///
+    /// [`ProviderHabits::tokens_in`]: crate::refresh::ProviderHabits::tokens_in
+    pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
+        let (connection, grant) = self.find(name).await?;
+        Ok(claim::reread(&self.tools, &Whose::of(&connection), &grant).await?)
     }
 
     /// All connections, looked at closely.

@@ -18,10 +18,13 @@ pub(crate) async fn reauthorize(
     whose: &Whose,
     grant: &Grant,
     attempt: &AttemptId,
-    reason: ReauthorizeReason,
+    (reason, refused): (ReauthorizeReason, Option<&Refused>),
 ) -> Result<()> {
     let now = tools.seams.clock.now().wall;
-    let record = reauthorize_record(whose, grant, reason, (now, now), attempt.as_str());
+    let mut record = reauthorize_record(whose, grant, reason, (now, now), attempt.as_str());
+    if let Some(refused) = refused {
+        record.detail = format!("{}; the provider says \"{refused}\"", record.detail);
+    }
     keep(tools, grant, record).await
 }
 

@@ -660,6 +660,9 @@ async fn read_body(
 }
 
 #[cfg(test)]
+mod wire_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

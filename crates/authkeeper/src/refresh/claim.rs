@@ -220,7 +220,8 @@ async fn take_from_shelf(
     let hold = checked.refreshed.hold.map(|(reason, _)| reason);
     let committed = tools.store.commit_refresh(checked.refreshed).await?;
     if committed == Committed::Yes {
-        checked::tell(tools, whose, grant, (&checked.drifts, hold), false).await?;
+        let proved = !stored.after_rejection;
+        checked::tell(tools, whose, grant, (&checked.drifts, hold), proved).await?;
     }
     Ok(committed == Committed::Yes)
 }
@@ -359,7 +360,9 @@ async fn spent(
     };
     let plan = Plan::load(tools, grant).await?;
     let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
-    let end = conclusion.refuse(ReauthorizeReason::UnknownOutcome).await?;
+    let end = conclusion
+        .refuse(ReauthorizeReason::UnknownOutcome, None)
+        .await?;
     journal.remove();
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
@@ -384,7 +387,7 @@ async fn give_up(
         .await?
     {
         store.end_troubles(&whose.connection, at).await?;
-        trouble::reauthorize(tools, whose, grant, &claim.attempt, reason).await?;
+        trouble::reauthorize(tools, whose, grant, &claim.attempt, (reason, None)).await?;
     }
     Ok(())
 }
@@ -1047,18 +1050,19 @@ impl<'a> Conclusion<'a> {
                     let tools = self.tools;
                     tools.notice_refused_replay(provider, self.grant).await;
                 }
-                self.refuse(ReauthorizeReason::RefreshRefused).await
+                self.refuse(ReauthorizeReason::RefreshRefused, Some(&refused))
+                    .await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
             Outcome::RequestRefused(refused) if self.has_lasted(&refused).await? => {
-                self.refuse(ReauthorizeReason::RefusedRepeatedly).await
+                self.refuse_in_words(&refused).await
             }
             Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
             }
             Outcome::Unrecognized { refused, .. } if self.has_lasted(&refused).await? => {
-                self.refuse(ReauthorizeReason::RefusedRepeatedly).await
+                self.refuse_in_words(&refused).await
             }
             Outcome::Unrecognized {
                 refused,
@@ -1092,6 +1096,12 @@ impl<'a> Conclusion<'a> {
             tools.rules.refused_for,
             now,
         ))
+    }
+
+    /// A person is asked, and shown the words.
+    async fn refuse_in_words(&self, refused: &Refused) -> Result<Option<End>> {
+        self.refuse(ReauthorizeReason::RefusedRepeatedly, Some(refused))
+            .await
     }
 
     /// The token that was sent is spent and its successor came, without an access token. The successor is kept, and spent
@@ -1203,7 +1213,9 @@ impl<'a> Conclusion<'a> {
         let believed = self.number > 1 || count >= decide::MOST_SUSPECTS;
         if believed && spends(self.grant) {
             tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
-            return self.refuse(ReauthorizeReason::RefusedWithoutCode).await;
+            return self
+                .refuse(ReauthorizeReason::RefusedWithoutCode, None)
+                .await;
         }
         self.unspent(End::Later {
             why,
@@ -1398,7 +1410,11 @@ impl<'a> Conclusion<'a> {
             .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
-    async fn refuse(&self, reason: ReauthorizeReason) -> Result<Option<End>> {
+    async fn refuse(
+        &self,
+        reason: ReauthorizeReason,
+        refused: Option<&Refused>,
+    ) -> Result<Option<End>> {
         if self.try_candidates().await? {
             return Ok(Some(End::Fresh));
         }
@@ -1427,7 +1443,8 @@ impl<'a> Conclusion<'a> {
         if reason == ReauthorizeReason::UnknownOutcome {
             self.end_troubles().await;
         }
-        trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, reason).await?;
+        let why = (reason, refused);
+        trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, why).await?;
         Ok(Some(End::Refused))
     }
 }

@@ -1,5 +1,6 @@
 //! The refresh transaction against a strict server, over the real store, with real tasks.
 
+mod answers;
 mod bound;
 mod bounds;
 mod checked;

@@ -43,6 +43,8 @@ pub(super) enum Fault {
     Says(u16, &'static str),
     /// Acts, and this JSON stands in the answer too.
     Also(&'static str),
+    /// Acts, and answers 200 with this body, which names the token that is good now.
+    Sends(&'static str),
     /// Acts as an identity provider, and gives an access token of its own in the place of an assertion.
     NoAssertion,
     /// Panics in the transport.
@@ -73,6 +75,8 @@ struct Inner {
     pages: HashMap<String, Page>,
     /// The scopes that our client's own tokens were asked for with.
     scopes: Vec<Option<String>>,
+    /// Those that refreshes named.
+    refresh_scopes: Vec<Option<String>>,
     /// Whether tokens are bound to a key, and each request needs a proof of it.
     checks_proofs: bool,
     /// What the proofs said (RFC 9449 §4.2). Their signatures are the real servers' to check.
@@ -150,6 +154,10 @@ impl Server {
 
     pub(super) fn scopes(&self) -> Vec<Option<String>> {
         self.inner().scopes.clone()
+    }
+
+    pub(super) fn refresh_scopes(&self) -> Vec<Option<String>> {
+        self.inner().refresh_scopes.clone()
     }
 
     pub(super) fn secret(&self, secret: &str) {
@@ -248,7 +256,8 @@ impl Server {
         let own = matches!(kind, Some("client_credentials" | "jwt-bearer"));
         if !own && !vouches {
             assert_eq!(grant_type, Some("refresh_token"));
-            assert_eq!(field("scope"), None, "a refresh never names a scope");
+            let scope = field("scope").cloned();
+            self.inner().refresh_scopes.push(scope);
         }
         let sent = field("refresh_token").or(field("subject_token"));
         let sent = sent.cloned().unwrap_or_default();
@@ -307,6 +316,7 @@ impl Server {
         match fault {
             Some(Fault::CutAfterCommit) => Err(ExchangeError::Broken("cut".to_owned())),
             Some(Fault::BadGatewayAfterCommit) => Ok(html(502)),
+            Some(Fault::Sends(body)) => Ok(json(200, body)),
             _ => Ok(json(200, &body)),
         }
     }

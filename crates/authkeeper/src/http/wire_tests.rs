@@ -1,0 +1,94 @@
+//! Replies as they come over a socket from servers that do not keep to HTTP.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    sync::mpsc,
+};
+
+use super::*;
+
+/// What a server does once it has written its bytes.
+#[derive(Clone, Copy)]
+enum Then {
+    Closes,
+    /// Keeps the connection open for as long as the client does.
+    Waits,
+}
+
+/// Sends a request to a server that answers with these bytes; its answer, and what it was sent.
+async fn exchanged(bytes: Vec<u8>, then: Then) -> (Result<Reply, ExchangeError>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let (tell, told) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        tell.send(String::from_utf8(request).unwrap()).unwrap();
+        socket.write_all(&bytes).unwrap();
+        if matches!(then, Then::Waits) {
+            let _ = socket.read(&mut [0]);
+        }
+    });
+    let url = HttpUrl::parse(&url).unwrap();
+    let connection = NetTransport::new().connect(&url, Reach::Anywhere).await;
+    let reply = connection.unwrap().send(Request::get_json()).await;
+    server.join().unwrap();
+    (reply, told.recv().unwrap())
+}
+
+fn http(head: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\n{head}\r\n").as_bytes(), body].concat()
+}
+
+const TOKENS: &[u8] = br#"{"access_token":"a"}"#;
+
+#[tokio::test]
+async fn a_body_whose_json_is_whole_is_an_answer_however_it_ends() {
+    let chunk = [b"14\r\n", TOKENS, b"\r\n"].concat();
+    for (head, body, then) in [
+        ("Content-Length: 20\r\n", TOKENS, Then::Closes),
+        ("Content-Length: 20\r\n", TOKENS, Then::Waits),
+        ("Content-Length: 4711\r\n", TOKENS, Then::Closes),
+        ("Content-Length: 4711\r\n", TOKENS, Then::Waits),
+        ("", TOKENS, Then::Closes),
+        ("Transfer-Encoding: chunked\r\n", &chunk, Then::Closes),
+        ("Transfer-Encoding: chunked\r\n", &chunk, Then::Waits),
+    ] {
+        let (reply, _) = exchanged(http(head, body), then).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{head}: {error}"));
+        assert_eq!(reply.body, TOKENS, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_before_its_json_ends_is_a_lost_answer() {
+    let cut = &TOKENS[..TOKENS.len() - 1];
+    for (head, body) in [
+        ("Content-Length: 20\r\n", cut),
+        ("Content-Length: 20\r\n", b"".as_slice()),
+        ("Transfer-Encoding: chunked\r\n", b"13\r\n"),
+        ("Content-Length: 99\r\n", b"<html>"),
+    ] {
+        let (reply, _) = exchanged(http(head, body), Then::Closes).await;
+        assert!(
+            matches!(reply, Err(ExchangeError::Broken(_))),
+            "{head} {reply:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_compression_is_asked_for() {
+    let (_, request) = exchanged(http("", TOKENS), Then::Closes).await;
+    let request = request.to_ascii_lowercase();
+    assert!(
+        request.contains("\r\naccept-encoding: identity\r\n"),
+        "{request}"
+    );
+}
