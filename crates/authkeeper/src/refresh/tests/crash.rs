@@ -245,7 +245,7 @@ async fn where_a_replay_is_only_refused_a_person_is_asked_while_the_token_lives(
     bench.clock.advance(secs(2));
     until("the refusal", async || {
         let _ = ask(&runtime).await;
-        !status(&runtime).await.is_uncertain()
+        status(&runtime).await.state != ConnectionState::Active
     })
     .await;
     let now = status(&runtime).await;
