@@ -214,6 +214,31 @@ fn assert_no_leaks(home: &Home, provider: &Provider) {
     assert_none_of(home, &provider.secrets());
 }
 
+/// With the quiet period as installed, which is longer than this waits: the answer was lost with its process, and it is
+/// asked for again within two seconds by authkeeper's own word.
+fn soon(start: impl Fn(&Home) -> Provider, section: impl Fn(&Provider) -> String, replay: Replay) {
+    let home = Home::new();
+    let provider = start(&home);
+    home.write_config(&section(&provider));
+    let old = ready_to_refresh(&home, &provider);
+    die_at(&home, "reply_received");
+    provider.set_ttl(20);
+
+    let first = ask(&home).run().expect_code(69);
+    assert_eq!(records_of(&first, "uncertain").len(), 1);
+    assert_eq!(provider.refreshes().sent(), 1, "not at once");
+    let again = status(&home, "api")["asked_again_in_seconds"].as_u64();
+    assert!(again.is_some_and(|seconds| seconds <= 2), "{again:?}");
+
+    let (last, _) = until_settled(&home, &old);
+    let came = Fixed {
+        lost: last.code() == Some(75),
+        refreshes: provider.refreshes(),
+    };
+    assert_eq!(came, fixed("reply_received", replay), "{}", last.stderr);
+    assert_no_leaks(&home, &provider);
+}
+
 fn oidc_provider(home: &Home) -> Provider {
     Provider::Oidc(Server::oidc_provider(&home.outside(), &[]))
 }
@@ -238,6 +263,37 @@ fn django_within_its_grace() {
         "grace 6s",
         Answered,
     );
+}
+
+#[test]
+fn django_within_its_grace_is_asked_again_soon() {
+    let start = |home: &Home| django(home, &[("GRACE", "60")]);
+    soon(start, |provider| provider.habits("grace 60s"), Answered);
+}
+
+/// As installed: no grace, and a replay harms nothing.
+#[test]
+fn django_that_only_refuses_a_replay_is_asked_again_soon() {
+    let start = |home: &Home| django(home, &[("GRACE", "0"), ("REUSE", "0")]);
+    soon(start, |provider| provider.habits("refused"), Refused);
+}
+
+#[test]
+fn sandbox_two_generation_is_asked_again_soon() {
+    let start = |_: &Home| Provider::sandbox(Profile::TwoGeneration);
+    let section = |provider: &Provider| provider.habits("two-generations");
+    soon(start, section, Answered);
+}
+
+/// The issuer in the configuration has a slash at its end that the stored one has not.
+#[test]
+fn sandbox_idempotent_replay_is_asked_again_soon_though_its_setting_has_a_slash() {
+    let start = |_: &Home| Provider::sandbox(Profile::IdempotentReplay);
+    let section = |provider: &Provider| {
+        let section = provider.habits("harmless");
+        section.replace(provider.issuer(), &format!("{}/", provider.issuer()))
+    };
+    soon(start, section, Answered);
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use authkeeper::model::ReplayRule;
-
 use crate::{
     flight::World,
     state::{Journal, Lifecycle, Message, Reply, Run, State, Step, Token, Written},
@@ -81,10 +79,7 @@ pub fn released(state: &State) -> Result<(), Broken> {
 
 /// Of a request that is written now.
 pub fn sent(state: &State, world: &World, run: Run) -> Result<(), Broken> {
-    let harmless = matches!(
-        world.rule,
-        ReplayRule::Harmless | ReplayRule::Grace(_) | ReplayRule::TwoGenerations
-    );
+    let harmless = !world.rule.may_harm();
     let token = run.seen.token;
     check(harmless || settled(state, token), Broken::SentBeforeSettled)?;
     let newer = |held: Token| held.family == token.family && held.index > token.index;

@@ -34,7 +34,7 @@ impl Class {
     pub fn known_as(self) -> ReplayRule {
         match self {
             Self::Strict | Self::DiesWithAccess => ReplayRule::Strict,
-            Self::SingleUse => ReplayRule::Unknown,
+            Self::SingleUse => ReplayRule::Refused,
             Self::Grace => ReplayRule::Grace(GRACE),
             Self::TwoGenerations => ReplayRule::TwoGenerations,
             Self::NoRotation => ReplayRule::Harmless,

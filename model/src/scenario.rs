@@ -165,6 +165,12 @@ fn providers() -> Vec<Scenario> {
         known("strict", Strict),
         Scenario::new("strict, rule unknown", Strict, ReplayRule::Unknown, CRASHES),
         known("single-use", SingleUse),
+        Scenario::new(
+            "single-use, rule unknown",
+            SingleUse,
+            ReplayRule::Unknown,
+            CRASHES,
+        ),
         known("grace", Grace),
         known("two generations", TwoGenerations),
         known("dies with access", DiesWithAccess),

@@ -42,6 +42,7 @@ scenarios! {
     strict: "strict",
     rule_unknown: "strict, rule unknown",
     single_use: "single-use",
+    single_use_unknown: "single-use, rule unknown",
     grace: "grace",
     two_generations: "two generations",
     dies_with_access: "dies with access",

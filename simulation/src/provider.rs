@@ -49,7 +49,8 @@ impl Class {
     pub fn known_as(self) -> ReplayRule {
         match self {
             Self::Strict | Self::DiesWithAccess => ReplayRule::Strict,
-            Self::StrictUnknown | Self::SingleUse => ReplayRule::Unknown,
+            Self::StrictUnknown => ReplayRule::Unknown,
+            Self::SingleUse => ReplayRule::Refused,
             Self::Grace => ReplayRule::Grace(GRACE),
             Self::TwoGenerations => ReplayRule::TwoGenerations,
             Self::NoRotation => ReplayRule::Harmless,
@@ -58,6 +59,11 @@ impl Class {
 
     /// Whether a second request for a token that is not settled does no harm.
     pub fn is_patient(self) -> bool {
+        !self.known_as().may_harm()
+    }
+
+    /// Whether a second request for a spent token brings good tokens.
+    pub fn answers_replays(self) -> bool {
         matches!(self, Self::Grace | Self::TwoGenerations | Self::NoRotation)
     }
 

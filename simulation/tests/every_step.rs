@@ -64,8 +64,8 @@ fn a_process_killed_at_any_step_loses_only_what_the_provider_takes() {
     for class in Class::ALL {
         let plan = plan(class, 2, &[Call::MuchTime, Call::MuchTime]);
         at_every_step(&plan, Fault::Kill, |outcome| {
-            // A provider that forgives a second request forgives every kill.
-            if class.is_patient() {
+            // A provider that answers a second request forgives every kill.
+            if class.answers_replays() {
                 works(outcome);
             }
         });

@@ -88,6 +88,8 @@ impl Entry {
         ProviderHabits::new(self.rotation.replay, default_lifetime)
             .refresh_idle(refresh_idle)
             .kills_access(self.rotation.kills_access_token == Known::Yes)
+            .tokens_in(self.token.nested_in.clone())
+            .scope_in_refresh(self.token.scope_in_refresh)
     }
 }
 
@@ -141,6 +143,20 @@ pub struct Endpoints {
     /// `OpenID` Connect's userinfo.
     #[serde(default)]
     pub userinfo: Option<String>,
+    /// Token endpoints of earlier versions of this entry that end.
+    #[serde(default)]
+    pub retired: Vec<Retired>,
+}
+
+/// An address that the vendor switches off.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Retired {
+    /// The address.
+    pub url: String,
+    /// The first day without it.
+    pub ends: Date,
 }
 
 /// An API and an MCP server.
@@ -258,6 +274,15 @@ pub struct Token {
     /// The field of the answer under which the tokens are, where they are not on top.
     #[serde(default)]
     pub nested_in: Option<String>,
+    /// Whether a refresh must name the granted scope: without it the answer lacks the access token, or is a refusal.
+    #[serde(default)]
+    pub scope_in_refresh: bool,
+    /// Form fields of a refresh beside those of RFC 6749 §6.
+    #[serde(default)]
+    pub refresh_parameters: BTreeMap<String, String>,
+    /// Form fields of a code's exchange beside those of RFC 6749 §4.1.3.
+    #[serde(default)]
+    pub exchange_parameters: BTreeMap<String, String>,
     /// Whether the answer says how long the access token lives.
     #[serde(default)]
     pub says_expires_in: Known,

@@ -79,6 +79,15 @@ impl Entry {
             .collect()
     }
 
+    /// What the entry says today of the server whose metadata an older version of it gave: a vendor may have moved an
+    /// endpoint since. Where a person's answers made the addresses, they stay as they are.
+    pub(crate) fn brought_up_to_date(&self, stored: ServerMetadata) -> ServerMetadata {
+        let filled = self.fill(&BTreeMap::new()).ok();
+        let today = filled.and_then(|filled| filled.metadata);
+        let same = today.filter(|today| today.issuer == stored.issuer);
+        same.unwrap_or(stored)
+    }
+
     /// The addresses with every placeholder filled from `values` or its default.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> Result<Filled, FillError> {
         let values = self.checked(values)?;
@@ -130,13 +139,20 @@ impl Entry {
     }
 
     fn quirks(&self, values: &BTreeMap<&str, String>) -> Quirks {
-        let headers = self.token.headers.iter();
+        let pairs = |map: &BTreeMap<String, String>| {
+            let pairs = map
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()));
+            pairs.collect()
+        };
         let separator = &self.scopes.separator;
         Quirks {
             refresh_endpoint: self.endpoints.refresh.as_deref().map(|t| filled(t, values)),
             json: self.token.body == BodyFormat::Json,
-            headers: headers.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            headers: pairs(&self.token.headers),
             scope_separator: (separator != " ").then(|| separator.clone()),
+            refresh_parameters: pairs(&self.token.refresh_parameters),
+            exchange_parameters: pairs(&self.token.exchange_parameters),
         }
     }
 

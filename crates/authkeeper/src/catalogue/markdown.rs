@@ -1,6 +1,9 @@
 //! The catalogue as a page of the documentation.
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
 
 use super::{Entry, ErrorRow, Known, Limit, Rotation, Software, Source, all, software};
 
@@ -95,7 +98,7 @@ fn write_entry(page: &mut String, entry: &Entry) -> fmt::Result {
     write_scopes(page, entry)?;
     write_rotation(page, &entry.rotation)?;
     write_lifetimes(page, entry)?;
-    paragraph(page, &entry.token.note)?;
+    write_token(page, entry)?;
     paragraph(page, &entry.api.note)?;
     write_errors(page, &entry.errors)?;
     write_api_key(page, entry)?;
@@ -160,6 +163,41 @@ fn write_scopes(page: &mut String, entry: &Entry) -> fmt::Result {
         writeln!(page, "\nSent with the sign-in: {}.", code(&pairs))?;
     }
     paragraph(page, &entry.scopes.note)
+}
+
+fn write_token(page: &mut String, entry: &Entry) -> fmt::Result {
+    let token = &entry.token;
+    let code = |fields: &BTreeMap<String, String>| {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| format!("`{name}={value}`"));
+        fields.collect::<Vec<_>>().join(" ")
+    };
+    if let Some(field) = &token.nested_in {
+        writeln!(
+            page,
+            "\nTokens that are not on top of the answer are in `{field}`."
+        )?;
+    }
+    if token.scope_in_refresh {
+        writeln!(page, "\nA refresh names the granted scope.")?;
+    }
+    if !token.exchange_parameters.is_empty() {
+        let fields = code(&token.exchange_parameters);
+        writeln!(page, "\nSent with the exchange of a code: {fields}.")?;
+    }
+    if !token.refresh_parameters.is_empty() {
+        let fields = code(&token.refresh_parameters);
+        writeln!(page, "\nSent with a refresh: {fields}.")?;
+    }
+    for retired in &entry.endpoints.retired {
+        writeln!(
+            page,
+            "\nThe token endpoint {} ends on {}.",
+            retired.url, retired.ends
+        )?;
+    }
+    paragraph(page, &token.note)
 }
 
 fn write_rotation(page: &mut String, rotation: &Rotation) -> fmt::Result {

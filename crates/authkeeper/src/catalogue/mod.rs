@@ -30,8 +30,8 @@ use serde::de::DeserializeOwned;
 
 pub use self::{
     entry::{
-        Api, ApiKey, Check, Client, Endpoints, Entry, ErrorRow, Lifetimes, Placeholder, Rotation,
-        Scopes, Software, Source, Token,
+        Api, ApiKey, Check, Client, Endpoints, Entry, ErrorRow, Lifetimes, Placeholder, Retired,
+        Rotation, Scopes, Software, Source, Token,
     },
     fill::{FillError, Filled},
     words::{
@@ -49,9 +49,11 @@ macro_rules! files {
 }
 
 const PROVIDERS: &[(&str, &str)] = files!("providers":
-    "asana" "atlassian" "auth0" "cloudflare" "cognito" "dropbox" "figma" "github" "github-app" "gitlab"
-    "google" "hubspot" "keycloak" "linear" "microsoft" "notion" "okta" "salesforce" "sentry" "slack"
-    "stripe" "supabase" "zoom"
+    "airtable" "amazon-sp-api" "asana" "atlassian" "auth0" "azure-ad-b2c" "box" "calendly"
+    "cloudflare" "cognito" "dropbox" "ebay" "figma" "fitbit" "github" "github-app" "gitlab"
+    "google" "hubspot" "keycloak" "linear" "linkedin" "microsoft" "notion" "okta" "quickbooks"
+    "reddit" "salesforce" "sentry" "shopify" "slack" "spotify" "stack-exchange" "strava" "stripe"
+    "supabase" "twitch" "withings" "x" "xero" "yahoo" "zendesk" "zoho" "zoom"
 );
 
 const SOFTWARE: &[(&str, &str)] = files!("software":
@@ -105,6 +107,8 @@ pub fn similar(name: &str) -> Vec<&'static str> {
 fn nearness(typed: &str, entry: &'static Entry) -> Option<usize> {
     std::iter::once(&entry.name)
         .chain(&entry.aliases)
+        // Any letter is near a name of one letter.
+        .filter(|candidate| candidate.len() > 1)
         .filter_map(|candidate| near::slips(typed, candidate))
         .min()
 }

@@ -74,6 +74,12 @@ pub struct Quirks {
     /// What stands between two scopes in the authorization request, if not a space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope_separator: Option<String>,
+    /// Form fields that every refresh carries beside those of RFC 6749 §6.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refresh_parameters: Vec<(String, String)>,
+    /// Form fields that every exchange of a code carries beside those of RFC 6749 §4.1.3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchange_parameters: Vec<(String, String)>,
 }
 
 impl Quirks {
@@ -100,6 +106,8 @@ pub enum ReplayRule {
     Grace(Duration),
     /// The previous token stays good until its successor is used.
     TwoGenerations,
+    /// A replay is refused and harms nothing else: the successor and the access tokens live on.
+    Refused,
     /// A replay kills the whole grant, the living access token included.
     Strict,
     /// Not known.
@@ -110,16 +118,22 @@ pub enum ReplayRule {
 /// A replay rule that is not one.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "replay rule {0:?} is not known; use \"harmless\", \"grace 30s\", \"two-generations\", \"strict\" or \"unknown\""
+    "replay rule {0:?} is not known; use \"harmless\", \"grace 30s\", \"two-generations\", \"refused\", \"strict\" or \"unknown\""
 )]
 pub struct InvalidReplayRule(String);
 
 impl ReplayRule {
+    /// Whether a replay, in its time, may harm what is good.
+    pub fn may_harm(self) -> bool {
+        matches!(self, Self::Strict | Self::Unknown)
+    }
+
     /// Reads the words used in the configuration.
     pub fn parse(text: &str) -> Result<Self, InvalidReplayRule> {
         match text {
             "harmless" => Ok(Self::Harmless),
             "two-generations" => Ok(Self::TwoGenerations),
+            "refused" => Ok(Self::Refused),
             "strict" => Ok(Self::Strict),
             "unknown" => Ok(Self::Unknown),
             _ => text
@@ -138,6 +152,7 @@ impl fmt::Display for ReplayRule {
             Self::Harmless => f.write_str("harmless"),
             Self::Grace(window) => write!(f, "grace {}s", window.as_secs()),
             Self::TwoGenerations => f.write_str("two-generations"),
+            Self::Refused => f.write_str("refused"),
             Self::Strict => f.write_str("strict"),
             Self::Unknown => f.write_str("unknown"),
         }
@@ -306,6 +321,7 @@ mod tests {
             "harmless",
             "grace 30s",
             "two-generations",
+            "refused",
             "strict",
             "unknown",
         ];
@@ -354,12 +370,15 @@ mod tests {
             ("harmless", ReplayRule::Harmless),
             ("grace 30s", ReplayRule::Grace(Duration::from_secs(30))),
             ("two-generations", ReplayRule::TwoGenerations),
+            ("refused", ReplayRule::Refused),
             ("strict", ReplayRule::Strict),
             ("unknown", ReplayRule::Unknown),
         ] {
             assert_eq!(ReplayRule::parse(text).unwrap(), rule);
+            assert_eq!(rule.may_harm(), matches!(text, "strict" | "unknown"));
         }
-        assert!(ReplayRule::parse("lenient").is_err());
+        let unknown_word = ReplayRule::parse("lenient").unwrap_err().to_string();
+        assert!(unknown_word.contains(r#""refused""#), "{unknown_word}");
     }
 
     #[test]
@@ -399,6 +418,23 @@ mod tests {
         };
         let text = serde_json::to_string(&odd).unwrap();
         assert_eq!(serde_json::from_str::<ServerMetadata>(&text).unwrap(), odd);
+    }
+
+    /// An older version stored fewer fields, and none of a provider without quirks.
+    #[test]
+    fn stored_quirks_of_an_older_version_read() {
+        let older = r#"{"json":true,"headers":[["Accept","application/json"]]}"#;
+        let read: Quirks = serde_json::from_str(older).unwrap();
+        let plain = Quirks::default();
+        assert!(read.json);
+        assert_eq!(read.refresh_parameters, plain.refresh_parameters);
+        let odd = Quirks {
+            refresh_parameters: vec![("action".to_owned(), "requesttoken".to_owned())],
+            exchange_parameters: vec![("expiring".to_owned(), "1".to_owned())],
+            ..plain
+        };
+        let text = serde_json::to_string(&odd).unwrap();
+        assert_eq!(serde_json::from_str::<Quirks>(&text).unwrap(), odd);
     }
 
     #[test]

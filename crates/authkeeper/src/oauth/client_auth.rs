@@ -87,10 +87,25 @@ impl<'a> OurClient<'a> {
     }
 }
 
+fn pairs(all: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    all.iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
 impl ClientProof {
     /// Which of the client's secrets is shown.
     pub fn secret(&self) -> Option<u64> {
         self.secret
+    }
+
+    /// What every refresh at its provider carries beside the fields of RFC 6749 §6.
+    pub(super) fn refresh_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs(&self.quirks.refresh_parameters)
+    }
+
+    /// What every exchange of a code carries beside the fields of RFC 6749 §4.1.3.
+    pub(super) fn exchange_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs(&self.quirks.exchange_parameters)
     }
 
     /// A `POST` to an endpoint that our client authenticates at. `fields` are sent in order: as a form, or as JSON where

@@ -19,6 +19,11 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Whether it says that something is wrong with the request and not what.
+    pub(crate) fn names_nothing(&self) -> bool {
+        self.description.is_none() && is_in(&canonical(&self.code), &["invalid_request"])
+    }
+
     /// Our client was refused a moment ago; it is not shown again so soon.
     pub(crate) fn just_now() -> Self {
         Self {
@@ -579,6 +584,7 @@ impl Words {
         let of_the_request = self.has(&[
             "missing",
             "required",
+            "empty",
             "grant_type",
             "refresh_token_grant",
             "unsupported",
@@ -620,6 +626,7 @@ impl Words {
         let refused = self.has(&[
             "missing",
             "required",
+            "empty",
             "unauthorized",
             "not_authorized",
             "failed",

@@ -39,6 +39,7 @@ pub fn refresh_request(
     ];
     fields.extend(scope.map(|scope| ("scope", scope.as_str())));
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    fields.extend(client.refresh_parameters());
     client.form(&fields)
 }
 
@@ -115,6 +116,7 @@ pub fn code_request(
         ("code_verifier", verifier),
     ];
     fields.extend(resource.map(|resource| ("resource", resource.as_str())));
+    fields.extend(client.exchange_parameters());
     client.form(&fields)
 }
 
@@ -507,5 +509,31 @@ mod tests {
             &request.body[..],
             b"grant_type=refresh_token&refresh_token=r%2Bt&scope=a+b&client_id=c"
         );
+    }
+
+    #[test]
+    fn a_request_carries_what_its_provider_insists_on() {
+        let registration = ClientRegistration::new(
+            Issuer::new("https://as.example"),
+            ClientId::new("c"),
+            RegistrationSource::Given,
+        );
+        let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let quirks = crate::model::Quirks {
+            refresh_parameters: pair("action", "requesttoken"),
+            exchange_parameters: pair("expiring", "1"),
+            ..crate::model::Quirks::default()
+        };
+        let our = crate::oauth::client_auth::OurClient {
+            registration: &registration,
+            quirks: &quirks,
+            audience: None,
+            seams: &Seams::system(),
+        };
+        let (proof, secret) = (our.proof().unwrap(), "s".to_owned().into());
+        let refresh = refresh_request(&proof, &secret, None, None);
+        assert!(refresh.body.ends_with(b"&action=requesttoken&client_id=c"));
+        let code = code_request(&proof, &secret, &secret, "http://127.0.0.1/cb", None);
+        assert!(code.body.ends_with(b"&expiring=1&client_id=c"));
     }
 }

@@ -1054,6 +1054,10 @@ impl<'a> Conclusion<'a> {
                     .await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
+            Outcome::RequestRefused(refused) if self.is_about_the_token(&refused) => {
+                self.refuse(ReauthorizeReason::RefreshRefused, Some(&refused))
+                    .await
+            }
             Outcome::RequestRefused(refused) if self.has_lasted(&refused).await? => {
                 self.refuse_in_words(&refused).await
             }
@@ -1080,6 +1084,14 @@ impl<'a> Conclusion<'a> {
             Outcome::Unknown(kind) => self.unknown(kind, now).await,
             Outcome::Accepted(_) => self.unknown(UnknownKind::Unreadable, now).await,
         }
+    }
+
+    /// Whether a refusal that names nothing can only mean the refresh token: the same request was accepted before with
+    /// another one, or with the same one earlier. `LemonLDAP::NG` says `invalid_request` of a dead refresh token.
+    fn is_about_the_token(&self, refused: &Refused) -> bool {
+        let last = self.tools.shelf.last(&self.grant.id);
+        let accepted = last.is_some_and(|last| last.lineage == self.grant.lineage);
+        spends(self.grant) && accepted && refused.names_nothing()
     }
 
     /// Whether the provider has refused in the same words for so long that they are believed to be about the grant.

@@ -378,7 +378,8 @@ pub fn disproves(replay: ReplayRule, before: &Claim, now: Moment) -> bool {
         ReplayRule::Harmless => true,
         ReplayRule::TwoGenerations => before.number <= 1,
         ReplayRule::Grace(window) => before.number <= 1 && now.since(before.since) < window,
-        ReplayRule::Strict | ReplayRule::Unknown => false,
+        // A refusal is what the rule promises.
+        ReplayRule::Refused | ReplayRule::Strict | ReplayRule::Unknown => false,
     }
 }
 
@@ -568,6 +569,12 @@ fn resend_wait(
     if number <= 1 {
         return base;
     }
+    // After silence, or a crash, only a replay that may do harm is a reason to keep the longer distance.
+    let kind = if rules.replay.may_harm() {
+        kind
+    } else {
+        UnknownKind::Reset
+    };
     base.max(further_resend(kind, number, access_left))
 }
 
@@ -606,6 +613,10 @@ fn further_resend(kind: UnknownKind, number: u32, access_left: Duration) -> Dura
     step.saturating_mul(1 << doublings.min(12)).min(most)
 }
 
+/// Where a replay harms nothing, a lost answer is asked for again this soon, even after a crash: the dead sender's request
+/// may still be queued at the provider, and does no harm there.
+const SOON: Duration = Duration::from_secs(2);
+
 fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Duration) -> Duration {
     let quiet = if kind == UnknownKind::Crash {
         rules.quiet_period
@@ -616,8 +627,12 @@ fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Durat
         // The token is spent for sure: asking again can only be refused, or punished.
         ReplayRule::Unknown if kind == UnknownKind::UnreadTokens => late(rules, access_left),
         ReplayRule::Harmless => Duration::from_secs(1),
-        ReplayRule::Grace(window) => window / 3,
-        ReplayRule::TwoGenerations => quiet.max(Duration::from_secs(3)),
+        ReplayRule::Grace(window) => (window / 3).min(SOON),
+        ReplayRule::Refused => SOON,
+        // What is still queued would take the place of the successor that a resend brings, so it is waited out while that
+        // costs nobody a token.
+        ReplayRule::TwoGenerations if access_left.is_zero() => SOON,
+        ReplayRule::TwoGenerations => quiet.max(SOON),
         ReplayRule::Strict => quiet
             .max(Duration::from_secs(3))
             .max(late(rules, access_left)),

@@ -308,23 +308,61 @@ fn a_strict_provider_is_asked_again_as_late_as_possible() {
     );
 }
 
+/// Also after a crash: what may still be queued at the provider does no harm there.
 #[test]
-fn inside_a_grace_window_it_is_asked_again_at_a_third() {
+fn where_a_replay_harms_nothing_it_is_asked_again_within_two_seconds() {
+    let grace = |window| ReplayRule::Grace(secs(window));
+    for kind in [
+        UnknownKind::Crash,
+        UnknownKind::Silence,
+        UnknownKind::Reset,
+        UnknownKind::GatewayTimeout,
+    ] {
+        let lost = unknown(kind);
+        for (rule, wait) in [
+            (ReplayRule::Harmless, 1),
+            (grace(3), 1),
+            (grace(6), 2),
+            (grace(86_400), 2),
+            (ReplayRule::TwoGenerations, 2),
+            (ReplayRule::Refused, 2),
+        ] {
+            let early = resend(&lost, rule, 0, wait - 1);
+            assert_eq!(
+                early,
+                Investigation::ResendAfter(secs(1)),
+                "{rule} {kind:?}"
+            );
+            let then = resend(&lost, rule, 0, wait);
+            assert_eq!(then, Investigation::Resend, "{rule} {kind:?}");
+            let two = rule == ReplayRule::TwoGenerations && kind == UnknownKind::Crash;
+            let living = resend(&lost, rule, 600, wait);
+            assert_eq!(living == Investigation::Resend, !two, "{rule} {kind:?}");
+        }
+    }
+}
+
+/// It would take the place of the successor that the resend brings.
+#[test]
+fn while_a_token_lives_two_generations_wait_for_what_may_be_queued() {
     let crash = unknown(UnknownKind::Crash);
-    let grace = ReplayRule::Grace(secs(30));
-    assert_eq!(
-        resend(&crash, grace, 600, 4),
-        Investigation::ResendAfter(secs(6))
-    );
-    assert_eq!(resend(&crash, grace, 600, 10), Investigation::Resend);
-    assert_eq!(
-        resend(&crash, ReplayRule::Harmless, 600, 1),
-        Investigation::Resend
-    );
-    assert_eq!(
-        resend(&crash, ReplayRule::TwoGenerations, 600, 90),
-        Investigation::Resend
-    );
+    let rule = ReplayRule::TwoGenerations;
+    let after = |left, now| resend(&crash, rule, left, now);
+    assert_eq!(after(600, 2), Investigation::ResendAfter(secs(88)));
+    assert_eq!(after(600, 90), Investigation::Resend);
+    assert_eq!(after(0, 2), Investigation::Resend, "nobody has a token");
+}
+
+#[test]
+fn what_is_lost_again_is_asked_for_soon_where_a_replay_harms_nothing() {
+    let mut crash = unknown(UnknownKind::Crash);
+    crash.number = 2;
+    let after = |rule, now| resend(&crash, rule, 0, now);
+    for rule in [ReplayRule::Harmless, ReplayRule::Refused] {
+        assert_eq!(after(rule, 3), Investigation::Resend, "{rule}");
+    }
+    let late = Investigation::ResendAfter(secs(87));
+    assert_eq!(after(ReplayRule::Unknown, 3), late, "a crash at an unknown");
 }
 
 #[test]
@@ -441,7 +479,8 @@ fn what_was_seen_makes_more_careful_and_never_less() {
         assert_eq!(learned(rule, true), ReplayRule::Strict);
         assert_eq!(learned(rule, false), rule);
     }
-    for rule in [ReplayRule::Strict, ReplayRule::Unknown] {
+    let refused = ReplayRule::Refused;
+    for rule in [ReplayRule::Strict, ReplayRule::Unknown, refused] {
         assert_eq!((learned(rule, true), learned(rule, false)), (rule, rule));
     }
 }
@@ -459,6 +498,7 @@ fn a_refused_resend_disproves_only_what_was_promised() {
         (grace, &first, 29, true),
         (grace, &first, 30, false),
         (grace, &later, 29, false),
+        (ReplayRule::Refused, &first, 1, false),
         (ReplayRule::Strict, &first, 1, false),
         (ReplayRule::Unknown, &first, 1, false),
     ] {

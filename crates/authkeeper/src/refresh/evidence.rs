@@ -82,8 +82,7 @@ fn may_ask(claim: &Claim, rules: RecoveryRules, access_left: Duration, now: Mome
         _ => settled,
     };
     let again = decide::between_resends(claim, access_left).unwrap_or_default();
-    let hurts = matches!(rules.replay, ReplayRule::Strict | ReplayRule::Unknown);
-    hurts && now.surely_since(since) >= settled.max(again)
+    rules.replay.may_harm() && now.surely_since(since) >= settled.max(again)
 }
 
 /// What follows from the answers. `refresh` is what introspection says of the refresh token, `trusted` whether it ever told
@@ -309,7 +308,8 @@ mod tests {
                 assert!(asked(kind, 1, replay, settled), "{kind:?}");
             }
             let grace = ReplayRule::Grace(Duration::from_secs(10));
-            for replay in [ReplayRule::Harmless, ReplayRule::TwoGenerations, grace] {
+            let two = ReplayRule::TwoGenerations;
+            for replay in [ReplayRule::Harmless, two, grace, ReplayRule::Refused] {
                 assert!(!asked(kind, 1, replay, 1_000), "a replay says more");
             }
         }

@@ -138,7 +138,7 @@ pub struct RefreshRules {
     pub reserve: Duration,
     /// How long a provider refuses in the same words of its own before a person is asked.
     pub refused_for: Duration,
-    /// Habits by issuer.
+    /// Habits by issuer, or by the provider's name in the catalogue.
     pub providers: BTreeMap<String, ProviderHabits>,
 }
 
@@ -156,6 +156,19 @@ impl Default for RefreshRules {
 }
 
 impl RefreshRules {
+    /// What a person set for a provider: under its issuer, whether or not that ends with a slash, or under its name in the
+    /// catalogue. A setting that missed its provider by a slash would change nothing, and nobody would see it.
+    fn set_for(&self, issuer: &str, provider: Option<&str>) -> Option<&ProviderHabits> {
+        let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+        let same = || {
+            let mut set = self.providers.iter();
+            set.find(|(set, _)| bare(set) == bare(issuer))
+        };
+        let by_issuer = self.providers.get(issuer);
+        let by_issuer = by_issuer.or_else(|| same().map(|(_, habits)| habits));
+        by_issuer.or_else(|| self.providers.get(provider?))
+    }
+
     /// What is set for an issuer, and where nothing is, what the catalogue knows: of the provider that the connection was
     /// made by, else of the issuer's host.
     pub(crate) fn habits(&self, issuer: &str, provider: Option<&str>) -> ProviderHabits {
@@ -164,7 +177,7 @@ impl RefreshRules {
             None => catalogue::recognise(issuer),
         };
         let known = known.map(catalogue::Entry::habits).unwrap_or_default();
-        let set = self.providers.get(issuer).cloned().unwrap_or_default();
+        let set = self.set_for(issuer, provider).cloned().unwrap_or_default();
         ProviderHabits {
             replay: match set.replay {
                 ReplayRule::Unknown => known.replay,
@@ -308,7 +321,7 @@ impl Tools {
     /// Every caller comes by here, so the catalogue is asked only where its answer can matter.
     fn refresh_idle(&self, provider: Option<&str>, grant: &Grant) -> Option<Duration> {
         grant.refresh.as_ref()?;
-        let set = self.rules.providers.get(grant.issuer.as_str());
+        let set = self.rules.set_for(grant.issuer.as_str(), provider);
         let lives = grant.access.as_ref().map(|token| token.lifetime);
         match set.and_then(|habits| habits.refresh_idle) {
             Some(limit) => Some(limit),

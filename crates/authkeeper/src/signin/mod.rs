@@ -89,11 +89,12 @@ impl Runtime {
             .await?;
         // Endpoints that the catalogue gave are not published by the provider.
         let entry = connection.provider.as_deref().and_then(catalogue::named);
-        if entry.is_some_and(|entry| entry.endpoints.discovery.is_none()) {
+        if let Some(entry) = entry.filter(|entry| entry.endpoints.discovery.is_none()) {
             let id = &connection.client_id;
             let known = store.provider(&connection.issuer, id).await?;
             let known = known.map(|provider| provider.metadata);
-            request.endpoints = known.filter(|metadata| metadata.authorization_endpoint.is_some());
+            let known = known.filter(|metadata| metadata.authorization_endpoint.is_some());
+            request.endpoints = known.map(|metadata| entry.brought_up_to_date(metadata));
         }
         request.client = client.map(given_again).unwrap_or_default();
         request.way = way;

@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub(super) secrets: Vec<SecretFacts>,
     /// What the catalogue knows of its provider.
     pub(super) entry: Option<&'static Entry>,
+    /// Where it is refreshed, as stored.
+    pub(super) token_endpoint: Option<String>,
     /// What is told of it and not over: (reason, detail, action).
     pub(super) troubles: Vec<(String, String, String)>,
 }
@@ -70,6 +72,10 @@ impl From<&Inspection> for Facts {
                 .flat_map(|client| client.secrets.clone())
                 .collect(),
             entry,
+            token_endpoint: one
+                .metadata
+                .as_ref()
+                .and_then(|metadata| metadata.token_endpoint.clone()),
             troubles: records
                 .map(|record| {
                     (
@@ -265,6 +271,7 @@ pub(super) mod tests {
             rotate_by: None,
             secrets: vec![],
             entry: None,
+            token_endpoint: None,
             troubles: vec![],
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authkeeper::{catalogue::Limit, model::GrantType};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{connections::Facts, finding::Finding};
 use crate::{
@@ -15,7 +15,11 @@ use crate::{
 const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
-    let own = [refresh_token(facts, now), rotation(facts, now)];
+    let own = [
+        refresh_token(facts, now),
+        rotation(facts, now),
+        retired(facts, now),
+    ];
     let mut findings: Vec<Finding> = own.into_iter().flatten().collect();
     findings.extend(secrets(facts, now));
     if was_given_by_a_person(facts) {
@@ -91,6 +95,23 @@ fn rotation(facts: &Facts, now: Timestamp) -> Option<Finding> {
         Near::Soon => Some(Finding::warning("limits", what, mend)),
         Near::Past => Some(Finding::error("limits", Exit::Person, what, mend)),
     }
+}
+
+/// A token endpoint of an older catalogue that its vendor switches off. A sign-in takes the one of today.
+fn retired(facts: &Facts, now: Timestamp) -> Option<Finding> {
+    let entry = facts.entry?;
+    let in_use = facts.token_endpoint.as_ref()?;
+    let mut all = entry.endpoints.retired.iter();
+    let retired = all.find(|retired| retired.url == *in_use)?;
+    let again = format!("authkeeper reauthorize {}", facts.name);
+    let (title, ends) = (&entry.title, retired.ends);
+    if now.to_zoned(TimeZone::UTC).date() >= ends {
+        let what = format!("{title} has switched off its token endpoint {in_use} on {ends}");
+        return Some(Finding::error("limits", Exit::Person, what, again));
+    }
+    let what = format!("{title} switches off its token endpoint {in_use} on {ends}");
+    let mend = format!("before that, for the new one: {again}");
+    Some(Finding::warning("limits", what, mend))
 }
 
 /// A grant that ends so long after the sign-in, however much it is used.
@@ -231,6 +252,27 @@ mod tests {
         assert_eq!(severities(&facts, at(0)), []);
         assert_eq!(severities(&facts, at(10 * DAY)), [Severity::Warning]);
         assert_eq!(findings(&facts, at(21 * DAY))[0].exit, Some(Exit::Person));
+    }
+
+    #[test]
+    fn a_token_endpoint_that_is_switched_off_is_told_ahead_and_then_a_person_is_asked() {
+        let hubspot = catalogue::named("hubspot");
+        let endpoints = &hubspot.unwrap().endpoints;
+        let with = |url: &String| Facts {
+            entry: hubspot,
+            grant_type: None,
+            token_endpoint: Some(url.clone()),
+            ..facts()
+        };
+        let old = with(&endpoints.retired[0].url);
+        let day = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (before, after) = (day("2027-02-15T23:59:59Z"), day("2027-02-16T00:00:00Z"));
+        let ahead = &findings(&old, before)[0];
+        assert_eq!(ahead.severity, Severity::Warning);
+        assert!(ahead.what.contains("2027-02-16"), "{ahead:?}");
+        assert_eq!(findings(&old, after)[0].exit, Some(Exit::Person));
+        let new = with(endpoints.token.as_ref().unwrap());
+        assert_eq!(severities(&new, after), []);
     }
 
     #[test]

@@ -261,3 +261,33 @@ async fn a_wrong_client_secret_never_ends_the_grant() {
         assert_in_step(&bench, &runtime).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bare_invalid_request_means_the_token_once_the_same_request_was_accepted() {
+    let bare = Fault::Says(400, r#"{"error":"invalid_request"}"#);
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([bare]);
+    bench.clock.advance(secs(3_700));
+    let first = ask(&runtime).await;
+    assert!(
+        matches!(first, Err(TokenError::RequestRefused { .. })),
+        "it may be the request: {first:?}"
+    );
+    bench.clock.advance(secs(3_700));
+    ask(&runtime).await.unwrap();
+    let in_words = r#"{"error":"invalid_request","error_description":"unknown parameter"}"#;
+    bench.server.script([Fault::Says(400, in_words)]);
+    bench.clock.advance(secs(3_700));
+    let words = ask(&runtime).await;
+    assert!(
+        matches!(words, Err(TokenError::RequestRefused { .. })),
+        "{words:?}"
+    );
+    bench.server.script([bare]);
+    bench.clock.advance(secs(3_700));
+    let then = ask(&runtime).await;
+    assert!(
+        matches!(then, Err(TokenError::ReauthorizationRequired { .. })),
+        "it can only be the token: {then:?}"
+    );
+}

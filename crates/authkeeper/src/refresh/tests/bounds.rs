@@ -131,6 +131,31 @@ fn what_is_set_of_a_provider_wins_over_the_catalogue() {
     assert_eq!(filled.default_lifetime, Some(secs(60)));
 }
 
+#[test]
+fn a_setting_finds_its_provider_by_issuer_with_or_without_a_slash_and_by_name() {
+    let replay = |key: &str, issuer: &str, provider| {
+        let mut rules = RefreshRules::default();
+        let habits = ProviderHabits::new(ReplayRule::Harmless, None);
+        rules.providers.insert(key.to_owned(), habits);
+        rules.habits(issuer, provider).replay
+    };
+    let (bare, slash) = ("https://as.example", "https://as.example/");
+    assert_eq!(replay(slash, bare, None), ReplayRule::Harmless);
+    assert_eq!(replay(bare, slash, None), ReplayRule::Harmless);
+    let gitlab = Some("gitlab");
+    assert_eq!(replay("gitlab", bare, gitlab), ReplayRule::Harmless);
+    for other in ["https://as.example/x", "https://as.example.evil", "okta"] {
+        assert_eq!(replay(other, bare, gitlab), ReplayRule::Refused, "{other}");
+    }
+    let mut both = RefreshRules::default();
+    for (key, rule) in [(slash, ReplayRule::Strict), (bare, ReplayRule::Harmless)] {
+        let habits = ProviderHabits::new(rule, None);
+        both.providers.insert(key.to_owned(), habits);
+    }
+    assert_eq!(both.habits(slash, None).replay, ReplayRule::Strict, "exact");
+    assert_eq!(both.habits(bare, None).replay, ReplayRule::Harmless);
+}
+
 /// The real clock; it notes how long each sleep was to be, and sleeps a moment.
 #[derive(Debug)]
 struct Noting {

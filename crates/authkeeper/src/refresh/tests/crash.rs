@@ -5,8 +5,11 @@ use http::{HeaderMap, StatusCode};
 use super::*;
 use crate::{
     http::{Reach, Reply},
-    model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
-    refresh::{decide::JournalState, spill::StoredReply},
+    model::{
+        AttemptId, Claim, ClaimPhase, ConnectionState, OwnerId, ReauthorizeReason, ReplayRule,
+        UnknownKind,
+    },
+    refresh::{ProviderHabits, decide::JournalState, spill::StoredReply},
     store::Spend,
 };
 
@@ -163,6 +166,99 @@ async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
         Vec::<String>::new(),
         "the dead attempt's journal too"
     );
+}
+
+/// A process died while it refreshed, and the access token has ended.
+async fn crashed_without_a_token(rule: ReplayRule) -> (Bench, Runtime) {
+    let (mut bench, _) = Bench::new().await;
+    let habits = ProviderHabits::new(rule, None);
+    bench.rules.providers.insert(ISSUER.to_owned(), habits);
+    let runtime = bench.process();
+    leave_claim(&bench, &runtime, "dead").await;
+    leave_journal(&bench, &runtime)
+        .await
+        .mark_sending()
+        .unwrap();
+    bench.clock.advance(secs(3600));
+    (bench, runtime)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_replay_harms_nothing_a_crash_costs_two_seconds() {
+    for rule in [
+        ReplayRule::Harmless,
+        ReplayRule::Grace(secs(60)),
+        ReplayRule::TwoGenerations,
+        ReplayRule::Refused,
+    ] {
+        let (bench, runtime) = crashed_without_a_token(rule).await;
+        let stopped = bench.clock.stop();
+        let error = ask(&runtime).await.unwrap_err();
+        let TokenError::Uncertain { retry_after, .. } = error else {
+            panic!("{rule}: {error:?}")
+        };
+        assert!(retry_after <= secs(2), "{rule}: {retry_after:?}");
+        assert_eq!(bench.server.requests(), 0, "{rule}");
+        drop(stopped);
+        bench.clock.advance(secs(2));
+        assert_eq!(
+            ask(&runtime).await.unwrap().generation,
+            Generation(2),
+            "{rule}"
+        );
+        assert_eq!(bench.server.requests(), 1, "{rule}");
+        assert_in_step(&bench, &runtime).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_replay_may_harm_a_crash_costs_the_quiet_period() {
+    for rule in [ReplayRule::Strict, ReplayRule::Unknown] {
+        let (bench, runtime) = crashed_without_a_token(rule).await;
+        for waited in [0, 2, 80] {
+            bench.clock.advance(secs(waited));
+            ask(&runtime).await.unwrap_err();
+            assert!(runtime.drain(secs(20)).await);
+            assert_eq!(bench.server.requests(), 0, "{rule}");
+        }
+        bench.clock.advance(secs(10));
+        assert!(ask(&runtime).await.is_ok(), "{rule}");
+        assert_eq!(bench.server.requests(), 1, "{rule}");
+    }
+}
+
+/// The provider had acted before the sender died: its successor is lost, and that is known at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_replay_is_only_refused_a_person_is_asked_while_the_token_lives() {
+    let (mut bench, _) = Bench::new().await;
+    let habits = ProviderHabits::new(ReplayRule::Refused, None);
+    bench.rules.providers.insert(ISSUER.to_owned(), habits);
+    let runtime = bench.process();
+    leave_claim(&bench, &runtime, "dead").await;
+    leave_journal(&bench, &runtime)
+        .await
+        .mark_sending()
+        .unwrap();
+    bench.server.kill_family();
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
+    bench.clock.advance(secs(2));
+    until("the refusal", async || {
+        let _ = ask(&runtime).await;
+        status(&runtime).await.state != ConnectionState::Active
+    })
+    .await;
+    let now = status(&runtime).await;
+    assert!(!now.left.is_zero(), "the access token serves on");
+    assert!(ask(&runtime).await.is_ok());
+    assert_eq!(bench.server.requests(), 1);
+    let reason = match now.state {
+        ConnectionState::ReauthorizationRequired { reason, .. } => reason,
+        state => panic!("{state:?}"),
+    };
+    assert_eq!(reason, ReauthorizeReason::UnknownOutcome);
+    let noticed = runtime.tools.store.noticed(None).await.unwrap();
+    assert!(noticed.is_empty(), "the rule was right: {noticed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -120,7 +120,7 @@ fn that_a_provider_kills_access_tokens_is_set_or_known() {
     let kills =
         |rules: &RefreshRules, provider| rules.habits("https://a.example", provider).kills_access;
     assert!(!kills(&rules, None));
-    assert!(kills(&rules, Some("sentry")));
+    assert!(kills(&rules, Some("gitlab")));
     let habits = ProviderHabits::default().kills_access(true);
     rules
         .providers
