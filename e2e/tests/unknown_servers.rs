@@ -11,7 +11,10 @@ use std::path::Path;
 
 use e2e::home::{Home, Output, Running};
 use e2e::recorder::{Subject, secret_of};
-use e2e::scenario::{SOON, assert_no_leaks, refreshes, status, token, until_expired, until_held};
+use e2e::scenario::{
+    SOON, assert_no_leaks, python_job, records_of, refreshes, status, token, until_expired,
+    until_held,
+};
 use e2e::servers::Server;
 use e2e::wait::wait_until;
 use serde_json::{Value, json};
@@ -157,6 +160,62 @@ fn a_person_is_asked_once_when_authgent_has_ended_the_grant() {
     home.write_config(HOOK);
     let server = authgent(&home);
     a_person_is_asked_once(&home, &server, ANSWER);
+}
+
+/// No word of the refresh token: the same bytes as for a request without one.
+const DEAD_AT_LEMONLDAP: &str = r#"{"error":"invalid_request"}"#;
+
+#[test]
+fn a_person_is_asked_once_when_lemonldap_has_ended_the_grant() {
+    let home = Home::new();
+    home.write_config(HOOK);
+    let server = lemonldap(&home);
+    a_person_is_asked_once(&home, &server, DEAD_AT_LEMONLDAP);
+}
+
+/// Calls until one fails, and goes on for three seconds; says how the last one ended.
+const CALLS: &str = r#"
+import os, sys, time, urllib.error, urllib.request
+def call():
+    request = urllib.request.Request(
+        os.environ["AUTHKEEPER_URL"] + "/c/api",
+        headers={"Authorization": "Bearer " + os.environ["AUTHKEEPER_TASK"]},
+    )
+    try:
+        return urllib.request.urlopen(request, timeout=20).status, None
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["x-authkeeper-error"]
+print(*call(), flush=True)
+deadline, until = time.monotonic() + 30, None
+while time.monotonic() < (until or deadline):
+    status, error = call()
+    if status != 200:
+        until = until or time.monotonic() + 3
+    time.sleep(0.2)
+print(status, error)
+"#;
+
+#[test]
+fn a_run_asks_lemonldap_once_for_a_dead_grant() {
+    let home = Home::new();
+    home.write_config(HOOK);
+    let server = lemonldap(&home);
+    let run = python_job(&home, CALLS, &[]).spawn();
+    let called = wait_until(SOON, || run.stdout().contains("200"));
+    assert!(called, "{}", run.stderr());
+    assert!(server.ctl("revoke")["revoked"].as_u64() >= Some(1));
+    let output = run.finish(SOON * 2).expect_code(75);
+    assert!(
+        output.stdout.contains("reauthorization_required"),
+        "{}",
+        output.stdout
+    );
+    assert_eq!(last_answer(&server), (400, DEAD_AT_LEMONLDAP.to_owned()));
+    assert_eq!(refreshes(&server), 1, "asked once, not once a call");
+    let said = records_of(&output, "reauthorization_required");
+    assert_eq!(said.len(), 1, "{}", output.stderr);
+    assert_eq!(told(&home), said, "the owner is told once");
+    assert_no_leaks(&home, &[&server]);
 }
 
 /// What the entry of the catalogue says of a replay, without authkeeper.
