@@ -281,6 +281,17 @@ fn connect_job(home: &Home, server: &Server, secret: &Path) -> Output {
     home.run(&[&connect[..], &client, &secret].concat())
 }
 
+#[test]
+fn a_wrong_secret_of_the_client_itself_is_said_at_once() {
+    let home = Home::new();
+    let server = Server::lemonldap(&home.outside(), &[]);
+    let wrong = home.secret_file("job", "not-the-secret-of-this-client");
+    let refused = connect_job(&home, &server, &wrong);
+    refused.expect_failure(78, &["refuses our client job", "invalid_client"]);
+    assert_eq!(last_answer(&server), (401, WRONG_SECRET.to_owned()));
+    assert_no_leaks(&home, &[&server]);
+}
+
 /// A secret in the header is refused with 401, one in the body with 400: the refresh token is
 /// untouched by both, and works again with the right secret.
 #[test]
