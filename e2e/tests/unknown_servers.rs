@@ -10,9 +10,10 @@ use std::fs;
 use std::path::Path;
 
 use e2e::home::{Home, Output, Running};
+use e2e::http;
 use e2e::recorder::{Subject, secret_of};
 use e2e::scenario::{
-    SOON, assert_no_leaks, python_job, records_of, refreshes, status, token, until_expired,
+    SOON, assert_no_leaks, newest, python_job, records_of, refreshes, status, token, until_expired,
     until_held,
 };
 use e2e::servers::Server;
@@ -322,5 +323,61 @@ fn a_secret_changed_at_lemonldap_costs_no_refresh_token() {
         worked(home.run(&["disconnect", "api"]));
     }
     assert_eq!(server.count("outcomes", "refresh_token 200"), 2);
+    assert_no_leaks(&home, &[&server]);
+}
+
+// ---- Disconnecting ----------------------------------------------------------------------------
+
+/// How many revocations it was asked for.
+fn revocations(server: &Server) -> u64 {
+    server.count("requests", "POST /revoke")
+}
+
+/// It gave the client a secret at registration, and wants to see it.
+#[test]
+fn a_client_registered_at_authgent_is_disconnected_with_its_secret() {
+    let home = Home::new();
+    let server = authgent(&home);
+    let form = [("token", newest(&server, "access_token"))];
+    let introspect = || {
+        let form: Vec<_> = form
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
+        http::post_form(server.port(), "/introspect", &form)
+            .unwrap()
+            .json()
+    };
+    assert_eq!(introspect()["active"], true);
+    worked(home.run(&["disconnect", "api"]));
+    assert_eq!(introspect()["active"], false, "the access token is dead");
+    assert_eq!(home.run(&["status", "--json"]).json(), json!([]));
+    assert_no_leaks(&home, &[&server]);
+}
+
+/// A client that was given by hand and has no secret can't revoke: that is said, in the words of
+/// the provider, and `--forget` ends it.
+#[test]
+fn a_public_client_of_authgent_is_told_why_it_can_not_be_disconnected() {
+    const REFUSED: &str = "Client authentication required for revocation";
+    let home = Home::new();
+    let server = Server::authgent(&home.outside(), &[LIFETIME]);
+    let subject = Subject::authgent(&server);
+    let (id, uri) = (subject.public.id.clone(), subject.callback.uri());
+    // Its port is taken over.
+    drop(subject);
+    let client = ["--client-id", &id, "--redirect-uri", &uri];
+    worked(home.run(&[&["connect", "api", server.resource()], &client[..]].concat()));
+
+    let refused = home.run(&["disconnect", "api"]);
+    refused.expect_failure(69, &[REFUSED, "disconnect api", "--forget"]);
+    let asked = revocations(&server);
+    assert!(asked <= 2, "at most once for each token: {asked}");
+    assert_eq!(status(&home, "api")["state"], "revoked");
+    let _ = token(&home, "api").run().expect_code(66);
+
+    let forgotten = home.run(&["disconnect", "api", "--forget"]).expect_code(0);
+    assert!(forgotten.stderr.contains(REFUSED), "{}", forgotten.stderr);
+    assert_eq!(home.run(&["status", "--json"]).json(), json!([]));
     assert_no_leaks(&home, &[&server]);
 }
