@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change is merged: formatting, lints, all tests against real
-# servers, documentation. Needs Rust; as root it installs what else is missing (Node, Python), and
-# otherwise says what to install. Asks nothing, needs no terminal.
+# servers, documentation. Needs Rust; as root it installs what else is missing (Node, Python,
+# LemonLDAP::NG), and otherwise says what to install. Asks nothing, needs no terminal.
 set -euo pipefail
 cd "$(dirname "$0")"
 exec </dev/null
@@ -54,6 +54,8 @@ install_system_packages() {
   command -v npm >/dev/null || missing+=(nodejs npm)
   command -v python3 >/dev/null || missing+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+  # LemonLDAP::NG, one of the authorization servers of the end-to-end tests.
+  mapfile -t -O "${#missing[@]}" missing < <(missing_packages e2e/servers/lemonldap-packages.txt)
   [ "${#missing[@]}" -eq 0 ] && return
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "test.sh: please install: ${missing[*]}" >&2
@@ -62,6 +64,15 @@ install_system_packages() {
   export DEBIAN_FRONTEND=noninteractive
   step "apt-get update" apt-get update --quiet
   step "install ${missing[*]}" apt-get install --quiet --yes --no-install-recommends "${missing[@]}"
+}
+
+# missing_packages FILE: those of its packages that Debian's package manager does not have installed.
+missing_packages() {
+  local package
+  while read -r package; do
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+      echo "$package"
+  done <"$1"
 }
 
 main "$@"

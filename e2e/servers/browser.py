@@ -2,7 +2,7 @@
 """A browser and the person in front of it, for sign-ins without a person: `$BROWSER URL`.
 
 Follows redirects with a cookie jar, signs in and consents on the pages of oidc-provider,
-django-oauth-toolkit and the sandbox (FastMCP and the TypeScript SDK's example approve by
+django-oauth-toolkit, LemonLDAP::NG, authgent-server and the sandbox (FastMCP and the TypeScript SDK's example approve by
 themselves), and ends once it has opened the client's loopback redirect URI, whose page it reads to the end as a
 browser would. A device's verification page (`verification_uri_complete`) has no such URI: there it
 ends at the first page that asks nothing. Refuses any host but the loopback. Standard library only;
@@ -86,6 +86,8 @@ class Visit:
             form.update(login=os.environ.get("SCRIPTED_USER", "alice"), password="any")
         if "user" in form:
             form["user"] = os.environ.get("SCRIPTED_USER", "alice")
+            # LemonLDAP::NG's demo accounts: the password is the name.
+            form["password"] = form["user"]
         self.go(urllib.parse.urljoin(self.url, action), "POST", form)
 
     def refuse(self, form, buttons):

@@ -387,6 +387,14 @@ impl Running<'_> {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Whether it has opened the store: from then on it waits for whoever refreshes.
+    pub fn has_opened_store(&self) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        open.into_iter().flatten().flatten().any(|file| {
+            fs::read_link(file.path()).is_ok_and(|path| path.ends_with("authkeeper/store.db"))
+        })
+    }
+
     /// Sends it alone a signal.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = as_pid(self.pid()) {

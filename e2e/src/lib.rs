@@ -1,7 +1,7 @@
 //! The test ground: real servers, a user's home, and a search for leaked secrets.
 //!
-//! - [`servers`] starts oidc-provider, django-oauth-toolkit, `FastMCP`, the TypeScript SDK's
-//!   example and the misbehaving server, and asks them what they saw.
+//! - [`servers`] starts oidc-provider, django-oauth-toolkit, `FastMCP`, `LemonLDAP::NG`, authgent-server,
+//!   the TypeScript SDK's example and the misbehaving server, and asks them what they saw.
 //! - [`recorder`] plays one script against several authorization servers and compares what they
 //!   answered; [`browser`] signs a person in.
 //! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.
@@ -60,7 +60,7 @@ pub fn script(name: &str) -> PathBuf {
     repository().join("e2e/servers").join(name)
 }
 
-/// The Python that has `FastMCP`, the MCP SDK and django-oauth-toolkit.
+/// The Python that has `FastMCP`, the MCP SDK, django-oauth-toolkit and authgent-server.
 pub fn python() -> PathBuf {
     installed("venv/bin/python")
 }

@@ -50,10 +50,27 @@ impl Server {
     pub fn django(logs: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(python());
         command.arg(script("django_server.py"));
-        // Its tables lie in a directory of its own, which a killed server leaves behind.
-        let directory = logs.to_str().expect("a path in UTF-8");
-        let settings = [settings, &[("TMPDIR", directory)]].concat();
+        let settings = [settings, &[keeps_files_in(logs)]].concat();
         Self::start("django", command, logs, &settings)
+    }
+
+    /// `LemonLDAP::NG`, of Debian's packages: refresh tokens stay, a dead one is an `invalid_request`.
+    /// Settings as for oidc-provider.
+    pub fn lemonldap(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::behind_front("lemonldap", logs, settings)
+    }
+
+    /// authgent-server: families of refresh tokens, and no revocation for a public client. Settings as
+    /// for oidc-provider.
+    pub fn authgent(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::behind_front("authgent", logs, settings)
+    }
+
+    fn behind_front(name: &'static str, logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script(&format!("{name}_server.py")));
+        let settings = [settings, &[keeps_files_in(logs)]].concat();
+        Self::start(name, command, logs, &settings)
     }
 
     /// `FastMCP` with API keys in the place of OAuth.
@@ -218,6 +235,11 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Its files lie in a directory of its own, which a killed server leaves behind.
+fn keeps_files_in(logs: &Path) -> (&'static str, &str) {
+    ("TMPDIR", logs.to_str().expect("a path in UTF-8"))
 }
 
 /// `name.log`, `name.2.log`, …: a restarted server does not overwrite its first life.

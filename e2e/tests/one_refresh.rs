@@ -35,7 +35,7 @@ fn twenty_processes_with_an_expired_token_cause_one_refresh() {
         .collect();
     until_held(&server, 1);
     assert!(
-        wait_until(SOON, || all.iter().all(is_waiting)),
+        wait_until(SOON, || all.iter().all(Running::has_opened_store)),
         "all have asked the store"
     );
     assert!(
@@ -59,14 +59,6 @@ fn twenty_processes_with_an_expired_token_cause_one_refresh() {
     assert!(!printed.contains(&again));
     assert_eq!(server.count("outcomes", "refresh_token 200"), 2);
     assert_no_leaks(&home, &[&server]);
-}
-
-/// It has opened the store and sleeps between two looks at it.
-fn is_waiting(process: &Running<'_>) -> bool {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", process.pid()));
-    open.into_iter().flatten().flatten().any(|file| {
-        std::fs::read_link(file.path()).is_ok_and(|path| path.ends_with("authkeeper/store.db"))
-    })
 }
 
 /// The token is good by every clock, and the API refuses it all the same.

@@ -70,6 +70,23 @@ impl<'a> Subject<'a> {
         subject
     }
 
+    /// authgent-server, where every client registers itself, by name.
+    pub fn authgent(server: &'a Server) -> Self {
+        let path = "/.well-known/oauth-authorization-server";
+        let access = plain("read", None, "/api");
+        let address = (server.port(), server.issuer());
+        let mut subject = Self::at("authgent-server", address, path, access);
+        let registered = subject.try_register(&json!({
+            "client_name": "e2e",
+            "redirect_uris": [subject.callback.uri()],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": "none",
+        }));
+        let id = registered.json()["client_id"].as_str().map(Client::public);
+        subject.public = id.expect("a client id");
+        subject
+    }
+
     /// The sandbox, with what the real one offers.
     pub fn sandbox(sandbox: &'a Running, like: &Subject<'_>) -> Self {
         let path = "/.well-known/oauth-authorization-server";

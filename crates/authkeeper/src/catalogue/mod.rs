@@ -57,8 +57,8 @@ const PROVIDERS: &[(&str, &str)] = files!("providers":
 );
 
 const SOFTWARE: &[(&str, &str)] = files!("software":
-    "better-auth" "canaille" "django-oauth-toolkit" "fastmcp" "glewlwyd" "oidc-provider"
-    "workers-oauth-provider"
+    "authgent-server" "better-auth" "canaille" "django-oauth-toolkit" "fastmcp" "glewlwyd"
+    "lemonldap-ng" "oidc-provider" "workers-oauth-provider"
 );
 
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| read_all(PROVIDERS));
