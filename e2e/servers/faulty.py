@@ -27,6 +27,8 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     metadata-503       503 in the place of the metadata
     no-answer          401 on the MCP URL, 503 on everything else
 
+    shape-NAME         the token endpoint acts and answers well, in an odd shape: see SHAPES
+
 With the prefix refresh- a token fault spares the code exchange and strikes refreshes only:
 /refresh-token-html/mcp. /__ctl/heal ends all token faults: the server answers well from then on.
 
@@ -36,6 +38,7 @@ library only; the answers have the shape of oidc-provider's.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -44,6 +47,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HUGE = 10 * 1024 * 1024
@@ -54,6 +58,43 @@ MODES = frozenset(
     "redirect no-metadata metadata-html metadata-huge metadata-slow metadata-503 "
     "no-answer".split()
 )
+
+
+def as_json(tokens):
+    return json.dumps(tokens).encode()
+
+
+def in_form(tokens):
+    return urllib.parse.urlencode(tokens).encode()
+
+
+# What a token endpoint answers after it has acted: from the tokens to headers and body.
+SHAPES = {
+    "empty-error": lambda t: ({}, as_json({**t, "error": ""})),
+    "null-error": lambda t: ({}, as_json({**t, "error": None, "errors": []})),
+    "none-error": lambda t: ({}, as_json({**t, "error": "none", "error_description": "no error"})),
+    "bom": lambda t: ({}, b"\xef\xbb\xbf" + as_json(t)),
+    "gzip": lambda t: ({"Content-Encoding": "gzip"}, gzip.compress(as_json(t))),
+    "gzip-unsaid": lambda t: ({}, gzip.compress(as_json(t))),
+    "deflate": lambda t: ({"Content-Encoding": "deflate"}, zlib.compress(as_json(t))),
+    "form": lambda t: ({"Content-Type": "application/x-www-form-urlencoded"}, in_form(t)),
+    "form-as-text": lambda t: ({"Content-Type": "text/plain"}, in_form(t)),
+    "doubled-type": lambda t: ({"Content-Type": "text/html, application/json"}, as_json(t)),
+    "nested": lambda t: ({}, as_json({"status": 0, "body": t})),
+    "camel-case": lambda t: ({}, as_json({camel(k): v for k, v in t.items()})),
+    "own-type": lambda t: ({}, as_json({**t, "token_type": "User Access Token"})),
+    "length-too-long": lambda t: ({"Content-Length": "9999"}, as_json(t)),
+    "milliseconds": lambda t: ({}, as_json({**t, "expires_in": 3600000})),
+    "unix-time": lambda t: ({}, as_json({**t, "expires_in": int(time.time()) + 3600})),
+    "twice": lambda t: ({}, as_json({"mine": t, "other": {k: "x" for k in t}})),
+    "refresh-alone": lambda t: ({}, as_json({"refresh_token": t["refresh_token"], "id_token": "i"})),
+}
+MODES = MODES | {f"shape-{name}" for name in SHAPES}
+
+
+def camel(name):
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
 
 
 def main():
@@ -212,14 +253,25 @@ class Faulty(BaseHTTPRequestHandler):
         ttl = int(os.environ.get("AT_TTL", "60"))
         State.access_tokens[access] = time.time() + ttl
         State.refresh_tokens.add(refresh)
-        self.send_json(
-            {
-                "access_token": access,
-                "expires_in": ttl,
-                "refresh_token": refresh,
-                "token_type": "Bearer",
-            }
-        )
+        tokens = {
+            "access_token": access,
+            "expires_in": ttl,
+            "refresh_token": refresh,
+            "token_type": "Bearer",
+        }
+        if self.mode.startswith("shape-") and self.strikes(form):
+            return self.shaped(tokens, form)
+        self.send_json(tokens)
+
+    def shaped(self, tokens, form):
+        name = self.mode.removeprefix("shape-")
+        # Azure AD B2C gives an access token to a refresh that names a scope.
+        if name == "refresh-alone" and form.get("scope"):
+            return self.send_json(tokens)
+        headers, body = SHAPES[name](tokens)
+        length = headers.pop("Content-Length", len(body))
+        self.start(200, length, headers.pop("Content-Type", "application/json"), headers)
+        self.wfile.write(body)
 
     def strikes(self, form):
         if State.healed:

@@ -15,6 +15,7 @@ Examples:
   authkeeper doctor --snapshot > ~/.config/authkeeper/profiles/prod.json
   authkeeper doctor --against prod       where this installation differs from it
   authkeeper doctor --against ./prod.json
+  authkeeper doctor --reread notion      after an upgrade, or with tokens_in set
 
 A snapshot holds settings, servers, scopes and lifetimes: no secrets, no paths.
 
@@ -24,7 +25,8 @@ Exit codes, the worst finding's: 0 nothing worse than a warning
   75 a person must act
   69 the provider's answer is awaited, or it gives none where no token is
      left; also a repair while other processes use the store
-  65 the profile can't be read";
+  65 the profile, or a kept answer, can't be read
+  66 there is no such connection (--reread)";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -83,6 +85,9 @@ pub(crate) struct DoctorArgs {
     /// No other copy of this store is used any more: it may spend its refresh tokens
     #[arg(long)]
     pub(crate) adopt: bool,
+    /// Read answers for NAME again that could not be read when they came
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["snapshot", "against", "adopt", "repair"])]
+    pub(crate) reread: Option<String>,
     /// Show what is right, too
     #[arg(short, long)]
     pub(crate) verbose: bool,

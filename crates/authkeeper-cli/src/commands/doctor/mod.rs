@@ -13,9 +13,12 @@ mod profile;
 mod providers;
 mod repair;
 mod surroundings;
+mod unread;
 
 use authkeeper::{
+    error::TokenError,
     inspect::Inspection,
+    model::ConnectionName,
     store::{
         owners::Owners,
         sqlite::{Salvaged, examine},
@@ -69,6 +72,9 @@ pub(crate) async fn doctor(
     if args.adopt {
         adopt(&app).await?;
     }
+    if let Some(name) = &args.reread {
+        return unread::reread(&app, name).await;
+    }
     if let Some(code) = compared(&app.settings, &inspections, &args, output)? {
         return Ok(code);
     }
@@ -93,6 +99,10 @@ fn without_store(
 ) -> Result<u8, Failure> {
     if args.adopt {
         output.say("Nothing to adopt: there is no store yet.");
+    }
+    if let Some(name) = &args.reread {
+        let name = ConnectionName::parse(name)?;
+        return Err(TokenError::NoSuchConnection { name }.into());
     }
     if let Some(code) = compared(settings, &[], args, output)? {
         return Ok(code);
@@ -221,6 +231,9 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
     findings.extend(places::leftovers(&places::journals(data, now), &claims));
     for one in inspections {
         findings.extend(connections::findings(&Facts::from(one), now));
+        let name = &one.status.connection.name;
+        let unread = app.runtime.unread_answers(name).await;
+        findings.extend(unread::findings(name, &unread.unwrap_or_default()));
     }
     if !offline {
         let providers = providers::ask(&app.runtime, inspections, &log).await;
