@@ -17,6 +17,13 @@ pub struct Claim {
     pub phase: ClaimPhase,
 }
 
+impl Claim {
+    /// Whether an answer was lost, this attempt's or that of one before it, and no attempt has had one since.
+    pub fn is_uncertain(&self) -> bool {
+        self.number > 1 || matches!(self.phase, ClaimPhase::Unknown { .. })
+    }
+}
+
 /// A claim never turns back into permission to spend by the passing of time; it only becomes investigable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimPhase {
