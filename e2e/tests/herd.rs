@@ -1,14 +1,20 @@
-//! Acceptance E: a herd of processes at the moment at which a token has ended costs one refresh and wakes nobody.
+//! Nobody is woken for nothing (rule 11). Acceptance E: a herd of processes at the moment at which a token has ended costs
+//! one refresh and notifies nobody. Nor does a first fault that the next resend heals.
 //!
 //! A process that has just committed its refresh and exited must not look like one that died over it. `AUTHKEEPER_TRIALS=200
 //! cargo nextest run -p e2e --all-features --test herd --no-capture` makes more trials and prints their figures.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
+use authkeeper_sandbox::Profile;
 use e2e::home::Home;
-use e2e::scenario::{refreshes, until_expired};
+use e2e::sandbox;
+use e2e::scenario::{SOON, refreshes, seconds_left, status, until_expired};
 use e2e::servers::Server;
+use e2e::wait::wait_until;
+use serde_json::{Value, json};
 
 const PROCESSES: usize = 20;
 /// Connections that are made together, so that their tokens end together.
@@ -56,6 +62,10 @@ fn a_herd_at_expiry_costs_one_refresh_and_wakes_nobody() {
     assert!(odd.is_empty(), "{} of {trials}: {odd:?}", odd.len());
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the switch of whoever runs it by hand"
+)]
 fn trials() -> usize {
     let wanted = std::env::var("AUTHKEEPER_TRIALS").ok();
     wanted.map_or(BATCH, |trials| trials.parse().expect("a number of trials"))
@@ -98,18 +108,31 @@ fn trial(home: &Home, server: &Server, name: &str) -> Cost {
 }
 
 fn cost_so_far(home: &Home, server: &Server) -> Cost {
-    let told = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
-    let store = rusqlite::Connection::open(home.store_dir().join("store.db"));
-    let count = "SELECT count(*) FROM trouble";
-    let kept = store.and_then(|sql| sql.query_row(count, [], |row| row.get::<_, u32>(0)));
     Cost {
         refreshes: refreshes(server),
         refused: server.count("outcomes", "refresh_token 400"),
-        hook_calls: told.lines().count() as u64,
-        incidents: kept.expect("there is a store").into(),
+        hook_calls: hook_calls(home),
+        incidents: incidents(home),
     }
 }
 
+fn hook_calls(home: &Home) -> u64 {
+    let told = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
+    told.lines().count() as u64
+}
+
+/// How many incidents were ever recorded.
+fn incidents(home: &Home) -> u64 {
+    let store = rusqlite::Connection::open(home.store_dir().join("store.db"));
+    let count = "SELECT count(*) FROM trouble";
+    let kept = store.and_then(|sql| sql.query_row(count, [], |row| row.get::<_, u32>(0)));
+    kept.expect("there is a store").into()
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures, for whoever runs it with --no-capture"
+)]
 fn print_figures(costs: &[Cost]) {
     let sum = |of: fn(&Cost) -> u64| costs.iter().map(of).sum::<u64>();
     println!(
@@ -121,4 +144,49 @@ fn print_figures(costs: &[Cost]) {
         sum(|cost| cost.incidents),
         costs.iter().filter(|cost| **cost != ONE_REFRESH).count(),
     );
+}
+
+/// A job that refreshes while its token lives, meets the fault, and goes on until the refresh has come.
+const JOB: &str = r#"
+authkeeper token api --min-ttl 58s >/dev/null
+authkeeper status api --json | grep -q '"uncertain": *true' && echo recorded
+until authkeeper status api --json | grep -q '"generation": *2'; do
+    authkeeper token api >/dev/null
+    sleep 0.2
+done"#;
+
+#[test]
+fn a_first_fault_while_the_token_lives_wakes_nobody() {
+    let faults = ["status=503", "status=502", "cut"];
+    std::thread::scope(|scope| {
+        for fault in faults {
+            scope.spawn(move || heals(fault));
+        }
+    });
+}
+
+/// Outside a run, and in one, whose record on standard error is a notification too.
+fn heals(fault: &str) {
+    for outside in [
+        &["sh", "-c"][..],
+        &["authkeeper", "run", "--with", "api", "--", "sh", "-c"],
+    ] {
+        let home = Home::new();
+        home.write_config(HOOK);
+        let server = sandbox::Running::start(Profile::Strict, Duration::ZERO);
+        let url = format!("{}/api", server.url());
+        let _ = home.run(&["connect", "api", &url]).expect_code(0);
+        assert!(wait_until(SOON, || seconds_left(&home, "api") < 55));
+        server.fault(&format!("{fault},times=1,at=refresh"));
+        let (program, words) = outside.split_first().expect("a program");
+        let job = home.program(program, &[words, &[JOB]].concat());
+        let output = job.run().expect_code(0);
+        assert_eq!(output.stdout, "recorded\n", "{fault}: {}", output.stderr);
+        if *program == "authkeeper" {
+            assert_eq!(output.records(), Vec::<Value>::new(), "{fault}");
+        }
+        assert_eq!((hook_calls(&home), incidents(&home)), (0, 1), "{fault}");
+        let now = status(&home, "api");
+        assert_eq!(now["troubles"], json!([]), "{fault}: {now}");
+    }
 }
