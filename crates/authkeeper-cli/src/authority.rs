@@ -174,6 +174,9 @@ impl Authority for Keeping {
             return;
         }
         self.unnoted().remove(&key(connection, fingerprint));
+        if let Err(error) = self.runtime.token_works(connection).await {
+            tracing::debug!(%error, "what was told of a refused token is not ended");
+        }
         let Some(call) = self.call(connection, fingerprint) else {
             return;
         };

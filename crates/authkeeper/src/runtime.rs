@@ -14,8 +14,8 @@ use crate::{
     live::Live,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Event, FailedCall,
-        Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Resource, Scope,
-        TaskId, Trouble, TroubleId, Wish,
+        Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Record, Resource,
+        Scope, TaskId, Trouble, TroubleId, Wish,
     },
     oauth::dpop::Binding,
     refresh::{
@@ -289,21 +289,19 @@ impl Runtime {
         self.access_token(&request).await
     }
 
-    /// A connection's token was taken by its resource: what was told of an API key that it refused is over.
+    /// A connection's token was taken by its resource: what was told of that resource refusing it is over.
     pub async fn token_works(&self, name: &ConnectionName) -> Result<(), TokenError> {
         let (_, grant) = self.find(name).await?;
-        if grant.grant_type != GrantType::ApiKey {
-            return Ok(());
-        }
-        let (store, event) = (&self.tools.store, Event::ReauthorizationRequired);
-        if !store.is_open(name, event).await? {
-            return Ok(());
-        }
-        let refused = |trouble: &Trouble| {
-            trouble.record.event == event && trouble.record.connection == name.as_str()
+        let is_over = |record: &Record| match record.event {
+            Event::ReauthorizationRequired => grant.grant_type == GrantType::ApiKey,
+            Event::AuthorityLost => record.reason == trouble::REJECTED,
+            _ => false,
         };
-        for trouble in store.troubles().await?.into_iter().filter(refused) {
-            store.end_trouble(&trouble.id, self.now()).await?;
+        for trouble in trouble::open(&self.tools).await? {
+            if trouble.record.connection == name.as_str() && is_over(&trouble.record) {
+                let store = &self.tools.store;
+                store.end_trouble(&trouble.id, self.now()).await?;
+            }
         }
         Ok(())
     }
@@ -445,10 +443,6 @@ impl Runtime {
 
     /// Notes that a call that had failed has now succeeded.
     pub async fn call_recovered(&self, call: &CarriedCall) -> Result<(), StoreError> {
-        let key_works = self.token_works(&call.connection).await;
-        if let Err(error) = key_works {
-            tracing::debug!(%error, "what was told of a key is not ended");
-        }
         self.tools.store.call_recovered(call, self.now()).await
     }
 

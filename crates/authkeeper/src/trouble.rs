@@ -300,6 +300,9 @@ pub(crate) fn narrowed_record(
     }
 }
 
+/// The reason of the incident that follows.
+pub(crate) const REJECTED: &str = "rejected";
+
 /// The resource refused a fresh token.
 pub(crate) fn rejected_record(
     whose: &Whose,
@@ -309,7 +312,7 @@ pub(crate) fn rejected_record(
 ) -> Record {
     Record {
         event: Event::AuthorityLost,
-        reason: "rejected".to_owned(),
+        reason: REJECTED.to_owned(),
         detail: "the server refused a token fresh from the provider; refreshing again can't help"
             .to_owned(),
         action: format!(

@@ -86,3 +86,17 @@ async fn a_refusal_that_says_when_to_ask_again_is_no_incident() {
         assert_eq!(incidents(&runtime).await, 0, "{fault:?}");
     }
 }
+
+/// A provider's servers may know a new token later than we have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejection_is_over_once_the_server_takes_the_token() {
+    let (_bench, runtime) = Bench::new().await;
+    assert!(after_401(&runtime, 1).await.is_ok());
+    let refused = after_401(&runtime, 2).await.unwrap_err();
+    assert!(matches!(refused, TokenError::Rejected { .. }), "{refused}");
+    let open = status(&runtime).await.troubles;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].record.event, Event::AuthorityLost);
+    runtime.token_works(&name()).await.unwrap();
+    assert_eq!(status(&runtime).await.troubles, []);
+}
