@@ -86,6 +86,36 @@ impl UnknownKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{BootId, BootStamp};
+
+    #[test]
+    fn an_answer_is_lost_until_a_resend_has_had_one() {
+        let since = Moment {
+            wall: jiff::Timestamp::UNIX_EPOCH,
+            boot: BootStamp {
+                id: BootId(1),
+                since: std::time::Duration::ZERO,
+            },
+        };
+        let unknown = ClaimPhase::Unknown {
+            kind: UnknownKind::Reset,
+            since,
+        };
+        for (number, phase, lost) in [
+            (1, ClaimPhase::Spending, false),
+            (1, unknown, true),
+            (2, ClaimPhase::Spending, true),
+        ] {
+            let claim = Claim {
+                attempt: AttemptId::new("a"),
+                number,
+                owner: OwnerId::new("o"),
+                since,
+                phase,
+            };
+            assert_eq!(claim.is_uncertain(), lost, "{number} {phase:?}");
+        }
+    }
 
     #[test]
     fn the_words_are_fixed() {
