@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -173,6 +174,9 @@ impl Authority for Keeping {
             return;
         }
         self.unnoted().remove(&key(connection, fingerprint));
+        if let Err(error) = self.runtime.token_works(connection).await {
+            tracing::debug!(%error, "what was told of a refused token is not ended");
+        }
         let Some(call) = self.call(connection, fingerprint) else {
             return;
         };
@@ -311,6 +315,19 @@ impl Troubles for OpenTroubles {
             open.push(trouble);
         }
         Ok(open)
+    }
+
+    async fn is_due(&self, trouble: &Trouble) -> Result<bool, StoreError> {
+        match self.runtime.notify_in(trouble).await? {
+            None => Ok(false),
+            Some(Duration::ZERO) => Ok(true),
+            // A call that failed over it was not spared.
+            Some(_) => {
+                let failed = self.unrecovered().await?;
+                let over = &trouble.record.connection;
+                Ok(failed.iter().any(|call| call.connection.as_str() == over))
+            }
+        }
     }
 
     async fn claim_notification(&self, id: &TroubleId) -> bool {

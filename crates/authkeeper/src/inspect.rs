@@ -24,6 +24,7 @@ use crate::{
     },
     runtime::{ConnectionStatus, Runtime},
     store::{History, StoreError},
+    trouble,
 };
 
 /// A connection, looked at closely.
@@ -238,6 +239,7 @@ impl Runtime {
 
     /// What befell a connection.
     pub async fn history(&self, name: &ConnectionName) -> Result<History, StoreError> {
+        trouble::open(&self.tools).await?;
         self.tools.store.history(name).await
     }
 

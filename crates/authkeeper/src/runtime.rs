@@ -14,8 +14,8 @@ use crate::{
     live::Live,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Event, FailedCall,
-        Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Resource, Scope,
-        TaskId, Trouble, TroubleId, Wish,
+        Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Record, Resource,
+        Scope, TaskId, Trouble, TroubleId, Wish,
     },
     oauth::dpop::Binding,
     refresh::{
@@ -36,6 +36,7 @@ use crate::{
         seal::unusable,
         sqlite::SqliteStore,
     },
+    trouble,
 };
 
 /// Where things are.
@@ -211,6 +212,15 @@ impl Runtime {
         seams: Seams,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, StoreError> {
+        Self::tools(settings, seams, transport).map(Self::over)
+    }
+
+    /// What a runtime stands on, over the store and its folder.
+    pub(crate) fn tools(
+        settings: &Settings,
+        seams: Seams,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Tools, StoreError> {
         place::check(&settings.data)?;
         let folder = |name: &str| {
             let path = settings.data.join(name);
@@ -222,7 +232,7 @@ impl Runtime {
             (folder("spill")?, folder("owners")?, folder("decisions")?);
         let answers = folder("answers")?;
         let store = SqliteStore::open(&settings.store, &settings.key, &seams)?;
-        Ok(Self::over(Tools {
+        Ok(Tools {
             shelf: Shelf::new(Folder::on_disk(answers), store.sealer().clone()),
             sealer: store.sealer().clone(),
             store: Arc::new(store),
@@ -235,7 +245,7 @@ impl Runtime {
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
             heard: Arc::default(),
-        }))
+        })
     }
 
     /// A runtime over these tools.
@@ -279,21 +289,19 @@ impl Runtime {
         self.access_token(&request).await
     }
 
-    /// A connection's token was taken by its resource: what was told of an API key that it refused is over.
+    /// A connection's token was taken by its resource: what was told of that resource refusing it is over.
     pub async fn token_works(&self, name: &ConnectionName) -> Result<(), TokenError> {
         let (_, grant) = self.find(name).await?;
-        if grant.grant_type != GrantType::ApiKey {
-            return Ok(());
-        }
-        let (store, event) = (&self.tools.store, Event::ReauthorizationRequired);
-        if !store.is_open(name, event).await? {
-            return Ok(());
-        }
-        let refused = |trouble: &Trouble| {
-            trouble.record.event == event && trouble.record.connection == name.as_str()
+        let is_over = |record: &Record| match record.event {
+            Event::ReauthorizationRequired => grant.grant_type == GrantType::ApiKey,
+            Event::AuthorityLost => record.reason == trouble::REJECTED,
+            _ => false,
         };
-        for trouble in store.troubles().await?.into_iter().filter(refused) {
-            store.end_trouble(&trouble.id, self.now()).await?;
+        for trouble in trouble::open(&self.tools).await? {
+            if trouble.record.connection == name.as_str() && is_over(&trouble.record) {
+                let store = &self.tools.store;
+                store.end_trouble(&trouble.id, self.now()).await?;
+            }
         }
         Ok(())
     }
@@ -318,13 +326,13 @@ impl Runtime {
         let connection = self.tools.store.connection(name).await?;
         let connection =
             connection.ok_or_else(|| TokenError::NoSuchConnection { name: name.clone() })?;
-        let troubles = self.tools.store.troubles().await?;
+        let troubles = trouble::open(&self.tools).await?;
         Ok(self.status_of(connection, &troubles).await?)
     }
 
     /// How all connections stand, by name.
     pub async fn statuses(&self) -> Result<Vec<ConnectionStatus>, StoreError> {
-        let troubles = self.tools.store.troubles().await?;
+        let troubles = trouble::open(&self.tools).await?;
         let mut all = Vec::new();
         for connection in self.tools.store.connections().await? {
             all.push(self.status_of(connection, &troubles).await?);
@@ -394,10 +402,16 @@ impl Runtime {
 
     /// The troubles that are not over.
     pub async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
-        self.tools.store.troubles().await
+        trouble::open(&self.tools).await
     }
 
-    /// Takes the duty to tell the owner of a trouble; true for exactly one caller of all processes.
+    /// How long after now the owner is to be notified of a trouble, if all stays as it is: zero when that is due, none when
+    /// it is over. See [`decide::notify_after`].
+    pub async fn notify_in(&self, trouble: &Trouble) -> Result<Option<Duration>, StoreError> {
+        trouble::notify_in(&self.tools, trouble).await
+    }
+
+    /// Takes the duty to tell the owner of a trouble that is not over; true for exactly one caller of all processes.
     pub async fn claim_notification(&self, id: &TroubleId) -> Result<bool, StoreError> {
         self.tools.store.claim_notification(id, self.now()).await
     }
@@ -429,10 +443,6 @@ impl Runtime {
 
     /// Notes that a call that had failed has now succeeded.
     pub async fn call_recovered(&self, call: &CarriedCall) -> Result<(), StoreError> {
-        let key_works = self.token_works(&call.connection).await;
-        if let Err(error) = key_works {
-            tracing::debug!(%error, "what was told of a key is not ended");
-        }
         self.tools.store.call_recovered(call, self.now()).await
     }
 

@@ -1,14 +1,16 @@
 //! Troubles: one record each, kept once, told once.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
     model::{
-        AccessToken, AttemptId, Drift, Event, Grant, GrantType, ReauthorizeReason, Record, Scope,
-        StepUps, SuspendReason, TroubleId, UnknownKind,
+        AccessToken, AttemptId, Connection, ConnectionName, Drift, Event, Grant, GrantType,
+        ReauthorizeReason, Record, Scope, StepUps, SuspendReason, Trouble, TroubleId, UnknownKind,
     },
     oauth::classify::Refused,
-    refresh::{Tools, Whose},
+    refresh::{Tools, Whose, decide},
     store::{NewTrouble, Result},
 };
 
@@ -28,7 +30,7 @@ pub(crate) async fn reauthorize(
     keep(tools, grant, record).await
 }
 
-/// A refresh was sent and its answer lost.
+/// A refresh was sent and its answer lost. What another process has found out meanwhile ends the incident at once.
 pub(crate) async fn uncertain(
     tools: &Tools,
     whose: &Whose,
@@ -37,12 +39,69 @@ pub(crate) async fn uncertain(
     kind: UnknownKind,
 ) -> Result<()> {
     let now = tools.seams.clock.now().wall;
-    keep(
-        tools,
-        grant,
-        uncertain_record(whose, grant, kind, now, attempt.as_str()),
-    )
-    .await
+    let record = uncertain_record(whose, grant, kind, now, attempt.as_str());
+    keep(tools, grant, record).await?;
+    open(tools).await.map(drop)
+}
+
+/// The incidents that are not over. One of a lost answer whose outcome is known by now is ended here, whoever found that
+/// out: its process may have died before it could, or it may have been recorded too late.
+pub(crate) async fn open(tools: &Tools) -> Result<Vec<Trouble>> {
+    let mut open = Vec::new();
+    for incident in tools.store.troubles().await? {
+        if incident.record.event != Event::Uncertain || is_uncertain(tools, &incident).await? {
+            open.push(incident);
+            continue;
+        }
+        let now = tools.seams.clock.now().wall;
+        if let Err(error) = tools.store.end_trouble(&incident.id, now).await {
+            tracing::debug!(%error, "an incident that is over can't be ended");
+        }
+    }
+    Ok(open)
+}
+
+async fn is_uncertain(tools: &Tools, incident: &Trouble) -> Result<bool> {
+    let grant = grant_of(tools, incident).await?;
+    let claim = grant.and_then(|(_, grant)| grant.claim);
+    Ok(claim.is_some_and(|claim| claim.is_uncertain()))
+}
+
+/// The connection that an incident is of, and its grant.
+async fn grant_of(tools: &Tools, incident: &Trouble) -> Result<Option<(Connection, Grant)>> {
+    let Ok(name) = ConnectionName::parse(&incident.record.connection) else {
+        return Ok(None);
+    };
+    let Some(connection) = tools.store.connection(&name).await? else {
+        return Ok(None);
+    };
+    let Some(id) = &connection.grant else {
+        return Ok(None);
+    };
+    let grant = tools.store.grant(id).await?;
+    Ok(grant.map(|grant| (connection, grant)))
+}
+
+/// How long after now the owner is to be notified of an incident that is open; none if it is over by now.
+pub(crate) async fn notify_in(tools: &Tools, incident: &Trouble) -> Result<Option<Duration>> {
+    if incident.record.event != Event::Uncertain {
+        return Ok(Some(Duration::ZERO));
+    }
+    let Some((connection, grant)) = grant_of(tools, incident).await? else {
+        return Ok(None);
+    };
+    let Some(claim) = &grant.claim else {
+        return Ok(None);
+    };
+    let now = tools.seams.clock.now();
+    let rules = tools.recovery(connection.provider.as_deref(), &grant).await;
+    let left = grant.access.as_ref().map(|token| token.left(now));
+    Ok(decide::notify_after(
+        claim,
+        rules,
+        left.unwrap_or_default(),
+        now,
+    ))
 }
 
 pub(crate) fn uncertain_record(
@@ -244,6 +303,9 @@ pub(crate) fn narrowed_record(
     }
 }
 
+/// The reason of the incident that follows.
+pub(crate) const REJECTED: &str = "rejected";
+
 /// The resource refused a fresh token.
 pub(crate) fn rejected_record(
     whose: &Whose,
@@ -253,7 +315,7 @@ pub(crate) fn rejected_record(
 ) -> Record {
     Record {
         event: Event::AuthorityLost,
-        reason: "rejected".to_owned(),
+        reason: REJECTED.to_owned(),
         detail: "the server refused a token fresh from the provider; refreshing again can't help"
             .to_owned(),
         action: format!(

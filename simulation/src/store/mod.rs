@@ -514,7 +514,8 @@ impl Store for MemoryStore {
     async fn claim_notification(&self, id: &TroubleId, _at: Timestamp) -> Result<bool> {
         self.decide(Write::Other, |rows| {
             let mut all = rows.troubles.iter_mut();
-            let kept = all.find(|kept| kept.trouble.id == *id && !kept.trouble.notified);
+            let open = all.find(|kept| kept.trouble.id == *id && kept.ended.is_none());
+            let kept = open.filter(|kept| !kept.trouble.notified);
             kept.map(|kept| kept.trouble.notified = true).is_some()
         })
         .await

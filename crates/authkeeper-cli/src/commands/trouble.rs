@@ -32,24 +32,23 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
         }
         return;
     }
-    for trouble in open_troubles(app, connection).await {
-        app.output.record(&trouble.record);
-        tell_owner(app, &trouble).await;
-    }
-}
-
-async fn open_troubles(app: &App, connection: &ConnectionName) -> Vec<Trouble> {
     let troubles = OpenTroubles::new(
         app.runtime.clone(),
         vec![connection.clone()],
         None,
         Inviting::new(app.links(), None),
     );
-    troubles.open().await.unwrap_or_default()
+    for trouble in troubles.open().await.unwrap_or_default() {
+        app.output.record(&trouble.record);
+        // A call that fails was not spared; else nobody is notified of what the next resend may heal.
+        if error.is_some() || troubles.is_due(&trouble).await.unwrap_or_default() {
+            tell_owner(app, &troubles, &trouble).await;
+        }
+    }
 }
 
 /// Tells the owner of a trouble, unless somebody did already.
-async fn tell_owner(app: &App, trouble: &Trouble) {
+async fn tell_owner(app: &App, troubles: &OpenTroubles, trouble: &Trouble) {
     let notifier = app.notifier();
     let Ok(record) = serde_json::to_string(&trouble.record) else {
         return;
@@ -62,7 +61,9 @@ async fn tell_owner(app: &App, trouble: &Trouble) {
         }
         run_hook(app, &notifier, (trouble, &record)).await;
     }
-    if notifier.due().contains(&trouble.id)
+    if !troubles.is_open(&trouble.id).await {
+        notifier.drop_queued(&trouble.id);
+    } else if notifier.due().contains(&trouble.id)
         && let Some(said) = notifier.attempt(&trouble.id).await.and_then(said)
     {
         app.output.say(&said);

@@ -17,6 +17,13 @@ pub struct Claim {
     pub phase: ClaimPhase,
 }
 
+impl Claim {
+    /// Whether an answer was lost, this attempt's or that of one before it, and no attempt has had one since.
+    pub fn is_uncertain(&self) -> bool {
+        self.number > 1 || matches!(self.phase, ClaimPhase::Unknown { .. })
+    }
+}
+
 /// A claim never turns back into permission to spend by the passing of time; it only becomes investigable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimPhase {
@@ -83,6 +90,36 @@ impl UnknownKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{BootId, BootStamp};
+
+    #[test]
+    fn an_answer_is_lost_until_a_resend_has_had_one() {
+        let since = Moment {
+            wall: jiff::Timestamp::UNIX_EPOCH,
+            boot: BootStamp {
+                id: BootId(1),
+                since: std::time::Duration::ZERO,
+            },
+        };
+        let unknown = ClaimPhase::Unknown {
+            kind: UnknownKind::Reset,
+            since,
+        };
+        for (number, phase, lost) in [
+            (1, ClaimPhase::Spending, false),
+            (1, unknown, true),
+            (2, ClaimPhase::Spending, true),
+        ] {
+            let claim = Claim {
+                attempt: AttemptId::new("a"),
+                number,
+                owner: OwnerId::new("o"),
+                since,
+                phase,
+            };
+            assert_eq!(claim.is_uncertain(), lost, "{number} {phase:?}");
+        }
+    }
 
     #[test]
     fn the_words_are_fixed() {

@@ -249,6 +249,34 @@ fn nobody_is_at(claim: Option<&Claim>) -> bool {
     claim.is_none_or(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
 }
 
+/// What is there of an attempt beside its claim.
+struct Left {
+    owner: OwnerState,
+    journal: Option<Journal>,
+    state: JournalState,
+}
+
+/// None if the claim has moved on since it was read. The order matters: a dead owner changes neither its journal nor its
+/// claim any more, so both are looked at after its lock. An owner that commits and exits in between was not lost.
+async fn left_by(tools: &Tools, grant: &Grant, claim: &Claim) -> Result<Option<Left>> {
+    let owner = owner_state(tools, claim);
+    let journal = Journal::open(&tools.spill, &grant.id, &claim.attempt);
+    let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
+        journal.state(&tools.sealer)
+    });
+    if owner == OwnerState::Dead {
+        let current = tools.store.grant(&grant.id).await?;
+        if current.and_then(|current| current.claim).as_ref() != Some(claim) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Left {
+        owner,
+        journal,
+        state,
+    }))
+}
+
 /// Reads somebody's claim and does what [`decide::investigate`] says.
 async fn look_into(
     tools: &Tools,
@@ -258,10 +286,14 @@ async fn look_into(
     why: Why,
 ) -> Result<Step> {
     let now = tools.seams.clock.now();
-    let journal = Journal::open(&tools.spill, &grant.id, &claim.attempt);
-    let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
-        journal.state(&tools.sealer)
-    });
+    let Some(Left {
+        owner,
+        journal,
+        state,
+    }) = left_by(tools, grant, claim).await?
+    else {
+        return Ok(Step::LookAgain);
+    };
     let rules = tools.recovery(whose.provider.as_deref(), grant).await;
     // A token that the resource refuses is not worth sparing.
     let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
@@ -275,7 +307,7 @@ async fn look_into(
     };
     let seen = decide::investigate(
         claim,
-        owner_state(tools, claim),
+        owner,
         state,
         became.applied_to(rules),
         access_left,
@@ -443,7 +475,7 @@ async fn adopt(
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
-/// Whoever marked the claim may have died, or lost the store, before it could keep the trouble.
+/// Whoever marked the claim may have died, or lost the store, before it could keep the incident.
 async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
     let told = tools.store.is_open(&whose.connection, Event::Uncertain);
     if told.await? {
@@ -452,21 +484,24 @@ async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Cla
     trouble::uncertain(tools, whose, grant, &claim.attempt, unknown_kind(claim)).await
 }
 
-async fn note_unknown(
+/// Marks an attempt's outcome as unknown, and records that if it was this call that marked it. False if the claim has
+/// moved on: then the outcome is known, nothing is recorded, and the caller looks again.
+pub(super) async fn note_unknown(
     tools: &Tools,
     whose: &Whose,
     grant: &Grant,
     attempt: &AttemptId,
     (kind, since): (UnknownKind, Moment),
-) -> Result<()> {
-    if tools
-        .store
-        .mark_unknown(&grant.id, attempt, kind, since)
-        .await?
-    {
+) -> Result<bool> {
+    let store = &tools.store;
+    if store.mark_unknown(&grant.id, attempt, kind, since).await? {
         tracing::warn!(connection = %whose.connection, kind = kind.as_str(), "a refresh's answer was lost");
+        trouble::uncertain(tools, whose, grant, attempt, kind).await?;
+        return Ok(true);
     }
-    trouble::uncertain(tools, whose, grant, attempt, kind).await
+    let current = store.grant(&grant.id).await?;
+    let claim = current.and_then(|current| current.claim);
+    Ok(claim.is_some_and(|claim| claim.attempt == *attempt))
 }
 
 /// Where and as whom a grant is refreshed.
@@ -586,8 +621,10 @@ impl Attempt<'_> {
             }
             Sent::Lost(kind, issued) => {
                 let end = self.lost(&claim.attempt, journal, kind).await?;
-                self.log(Some(&claim.attempt), &end, Some(issued), None);
-                Ok(Some(end))
+                if let Some(end) = &end {
+                    self.log(Some(&claim.attempt), end, Some(issued), None);
+                }
+                Ok(end)
             }
             Sent::Unspent(end) => {
                 self.give_back(&claim.attempt, journal).await?;
@@ -741,19 +778,25 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn lost(&self, attempt: &AttemptId, journal: Journal, kind: UnknownKind) -> Result<End> {
+    /// None if another process has settled the claim meanwhile.
+    async fn lost(
+        &self,
+        attempt: &AttemptId,
+        journal: Journal,
+        kind: UnknownKind,
+    ) -> Result<Option<End>> {
         if !spends(self.grant) {
             journal.settle();
             self.tools.store.release(&self.grant.id, attempt).await?;
             journal.remove();
-            return Ok(lost_unspent(kind));
+            return Ok(Some(lost_unspent(kind)));
         }
-        let now = self.tools.seams.clock.now();
-        note_unknown(self.tools, self.whose, self.grant, attempt, (kind, now)).await?;
-        Ok(End::Uncertain {
+        let lost = (kind, self.tools.seams.clock.now());
+        let noted = note_unknown(self.tools, self.whose, self.grant, attempt, lost).await?;
+        Ok(noted.then_some(End::Uncertain {
             kind,
             resend_in: Duration::ZERO,
-        })
+        }))
     }
 
     async fn answered(
@@ -1136,8 +1179,8 @@ impl<'a> Conclusion<'a> {
 
     async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<End>> {
         let (tools, whose, grant) = (self.tools, self.whose, self.grant);
-        note_unknown(tools, whose, grant, self.attempt, (kind, now)).await?;
-        Ok(Some(End::Uncertain {
+        let noted = note_unknown(tools, whose, grant, self.attempt, (kind, now)).await?;
+        Ok(noted.then_some(End::Uncertain {
             kind,
             resend_in: Duration::ZERO,
         }))

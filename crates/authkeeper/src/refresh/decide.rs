@@ -557,6 +557,39 @@ pub fn asked_again_in(
     (wait < FOREVER).then(|| wait.saturating_sub(now.surely_since(since)))
 }
 
+/// What is asked for again this soon after a loss has healed, or has not, before anybody is notified.
+const HEALS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long after now the owner is to be notified of a lost answer, if all stays as it is; none if nothing is lost. Rule 11:
+/// nobody is woken for what the first resend heals. Due is what that resend has not healed, and a token that has ended
+/// without a successor, for then calls fail.
+pub fn notify_after(
+    claim: &Claim,
+    rules: RecoveryRules,
+    access_left: Duration,
+    now: Moment,
+) -> Option<Duration> {
+    let healing = match (claim.number, claim.phase) {
+        (0 | 1, ClaimPhase::Spending) => return None,
+        (0 | 1, ClaimPhase::Unknown { kind, since }) => {
+            let wait = resend_wait(rules, kind, claim.number, access_left);
+            let soon = if wait < HEALS_WITHIN {
+                HEALS_WITHIN
+            } else {
+                Duration::ZERO
+            };
+            soon.saturating_sub(now.surely_since(since))
+        }
+        // The first resend is on its way.
+        (2, ClaimPhase::Spending) => {
+            let since = now.surely_since(claim.since);
+            rules.exchange_limit.saturating_sub(since)
+        }
+        _ => return Some(Duration::ZERO),
+    };
+    Some(healing.max(access_left))
+}
+
 /// How long after an answer was lost the same refresh token may be sent again. The first resend follows the provider's
 /// rule; further ones keep a growing distance.
 fn resend_wait(

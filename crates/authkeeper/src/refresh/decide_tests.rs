@@ -407,6 +407,50 @@ fn further_resends_keep_their_distance() {
     }
 }
 
+/// Rule 11: nobody is woken for what heals within seconds. How a lost answer was lost, of which attempt and under which rule,
+/// and how much is left of the token; then how long until its owner is notified.
+#[test]
+fn a_lost_answer_is_notified_once_it_has_not_healed() {
+    use UnknownKind::{Crash, Reset, ServerError, Silence};
+    let notify = |claim: &Claim, replay, left, now| {
+        let rules = RecoveryRules { replay, ..STRICT };
+        notify_after(claim, rules, secs(left), at(now)).map(|wait| wait.as_secs())
+    };
+    let (strict, by_kind) = (ReplayRule::Strict, ReplayRule::Unknown);
+    for (kind, replay, left, now, expected) in [
+        // The token lives: until its end, or until a resend has failed.
+        (ServerError, by_kind, 600, 0, 600),
+        (Silence, by_kind, 600, 20, 600),
+        (Reset, strict, 600, 500, 600),
+        (ServerError, by_kind, 2, 0, 10),
+        // It has ended, and a resend comes within seconds, or not.
+        (Reset, by_kind, 0, 0, 10),
+        (ServerError, by_kind, 0, 4, 6),
+        (Reset, by_kind, 0, 10, 0),
+        (Reset, strict, 0, 4, 6),
+        (Crash, strict, 0, 0, 0),
+        (Crash, by_kind, 0, 5, 0),
+        (Reset, ReplayRule::Grace(secs(27)), 0, 0, 10),
+        (Reset, ReplayRule::Grace(secs(30)), 0, 0, 0),
+    ] {
+        let wait = notify(&unknown(kind), replay, left, now);
+        assert_eq!(wait, Some(expected), "{kind:?} {replay:?} {left} {now}");
+    }
+    let numbered = |number, claim: Claim| Claim { number, ..claim };
+    let spending = || claim(ClaimPhase::Spending);
+    assert_eq!(notify(&spending(), strict, 0, 500), None, "nothing is lost");
+    let first = numbered(2, spending());
+    assert_eq!(
+        notify(&first, by_kind, 50, 30),
+        Some(90),
+        "it is on its way"
+    );
+    assert_eq!(notify(&first, by_kind, 0, 120), Some(0), "for too long");
+    let failed = numbered(2, unknown(Reset));
+    assert_eq!(notify(&failed, strict, 600, 0), Some(0));
+    assert_eq!(notify(&numbered(3, spending()), strict, 600, 0), Some(0));
+}
+
 #[test]
 fn a_wall_clock_that_leaps_gives_no_permission_to_resend() {
     let crash = unknown(UnknownKind::Crash);

@@ -63,6 +63,7 @@ pub(super) async fn claim_back(
         }
     }
     let Some(Orphaned {
+        journal,
         spend,
         claim,
         state,
@@ -79,6 +80,11 @@ pub(super) async fn claim_back(
             store.take_over(&spend, &held.attempt, &claim).await?
         }
     };
+    // Its owner may have settled it, and given its claim back, since it was read here.
+    if claimed && journal.state(&tools.sealer) == JournalState::Settled {
+        tools.store.release(&spend.grant, &claim.attempt).await?;
+        return Ok(false);
+    }
     if claimed {
         tracing::error!(
             connection = %whose.connection, attempt = %claim.attempt, ?state,
@@ -122,10 +128,12 @@ pub(super) fn of(tools: &Tools, grant: &Grant) -> Vec<Orphaned> {
         if named == Some(&claim.attempt) {
             return None;
         }
+        // In this order: a dead owner writes no more, a living one may.
+        let owner = owner_state(tools, &claim);
         let state = journal.state(&tools.sealer);
         let spent = (spend.lineage, spend.generation);
         let current = (grant.lineage, grant.generation);
-        let verdict = decide::orphan(spent, owner_state(tools, &claim), state, current);
+        let verdict = decide::orphan(spent, owner, state, current);
         Some(Orphaned {
             journal,
             spend,

@@ -524,7 +524,7 @@ pub trait Store: Send + Sync + 'static {
     async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
     /// Ends one trouble.
     async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()>;
-    /// Takes the duty to tell the owner of a trouble; true for exactly one caller.
+    /// Takes the duty to tell the owner of a trouble that is not over; true for exactly one caller.
     async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool>;
 
     /// Seals anew whatever is not sealed with the current key. A store that seals nothing has nothing to do.

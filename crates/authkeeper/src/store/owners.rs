@@ -83,18 +83,17 @@ impl Owners {
 
     /// Whether any other process that keeps or refreshes connections is alive.
     pub fn others_live(&self) -> bool {
-        let ids = self.files.names(&self.folder).into_iter().map(OwnerId::new);
-        ids.filter(|id| !self.is_me(id))
-            .any(|id| self.state(&id) == OwnerState::Alive)
+        self.census().0 > 0
     }
 
-    /// How many other owners live, and how many files dead ones left. Sweeps nothing up.
+    /// How many other owners live, and how many files dead ones left. Sweeps nothing up: a file that is not locked may be
+    /// one that its owner has just made, and is about to lock. Without it that owner would count as dead.
     pub fn census(&self) -> (usize, usize) {
         let names = self.files.names(&self.folder).into_iter();
         let others = names.filter(|name| !self.is_me(&OwnerId::new(name)));
-        let is_dead = |name: &String| {
-            let locked = self.files.is_locked(&self.folder.join(name));
-            locked.is_ok_and(|locked| !locked)
+        let is_dead = |name: &String| match self.files.is_locked(&self.folder.join(name)) {
+            Ok(locked) => !locked,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         let (dead, live): (Vec<_>, Vec<_>) = others.partition(is_dead);
         (live.len(), dead.len())
@@ -145,8 +144,9 @@ mod tests {
         drop(one);
         fs::write(&path, "").unwrap();
         assert_eq!(other.census(), (0, 1));
+        assert!(!other.others_live() && path.exists(), "not swept up");
         assert_eq!(other.state(&id), OwnerState::Dead);
-        assert!(!path.exists(), "what a dead owner left is swept up");
+        assert!(!path.exists(), "what the owner of a claim left is swept up");
         assert_eq!(other.state(&id), OwnerState::Dead);
         assert!(!other.others_live());
     }

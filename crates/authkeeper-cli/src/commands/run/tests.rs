@@ -31,6 +31,8 @@ struct Fake {
     open: Vec<Trouble>,
     failed: Vec<FailedCall>,
     claimed: AtomicBool,
+    /// What is open may heal by itself.
+    heals: bool,
     /// This many looks find the store busy.
     busy: AtomicUsize,
 }
@@ -52,6 +54,10 @@ impl Fake {
 impl Troubles for Fake {
     async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
         self.read(&self.open)
+    }
+
+    async fn is_due(&self, _trouble: &Trouble) -> Result<bool, StoreError> {
+        Ok(!self.heals)
     }
 
     async fn claim_notification(&self, _id: &TroubleId) -> bool {
@@ -211,6 +217,21 @@ async fn a_trouble_is_printed_once_and_its_owner_told_once() {
         std::fs::read_to_string(told).unwrap(),
         format!("{line}\nnone\n")
     );
+}
+
+#[tokio::test]
+async fn what_may_heal_by_itself_is_not_told() {
+    let troubles = Fake {
+        open: vec![trouble("1", Event::Uncertain, "notion")],
+        heals: true,
+        ..Fake::default()
+    };
+    let hook = Some(Hook::new("echo woken >&2".to_owned()));
+    let troubles = Arc::new(troubles);
+    let signals = mpsc::channel(1).1;
+    let (code, said) = ran_with(plan("true", &[]), Arc::clone(&troubles), hook, signals).await;
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert!(!troubles.claimed.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Looks for trouble about once a second: each is printed once, and its owner told once.
+//! Looks for incidents about once a second: each is printed once, and its owner notified once, when that is due.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -19,6 +19,8 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) trait Troubles: Send + Sync + 'static {
     /// Those of this task's connections that are not over.
     async fn open(&self) -> Result<Vec<Trouble>, StoreError>;
+    /// Whether its owner is to be notified by now: nobody is, of what the next resend may heal.
+    async fn is_due(&self, trouble: &Trouble) -> Result<bool, StoreError>;
     /// True for exactly one caller, whichever process it is: that one tells the owner.
     async fn claim_notification(&self, id: &TroubleId) -> bool;
     /// Whether it is not over, as far as can be told.
@@ -91,9 +93,11 @@ impl Watch {
         while self.telling.try_join_next().is_some() {}
         let open = self.troubles.open().await?;
         for trouble in &open {
-            if self.printed.insert(trouble.id.clone()) {
-                self.tell(trouble).await;
+            if self.printed.contains(&trouble.id) || !self.troubles.is_due(trouble).await? {
+                continue;
             }
+            self.printed.insert(trouble.id.clone());
+            self.tell(trouble).await;
         }
         self.tell_webhook();
         Ok(open)

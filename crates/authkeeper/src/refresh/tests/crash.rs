@@ -390,19 +390,18 @@ async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_uncertainty_whose_teller_died_is_told_all_the_same() {
     let (bench, runtime) = Bench::new().await;
-    leave_claim(&bench, &runtime, "dead").await;
-    let id = grant(&runtime).await.id;
+    lose(&bench, &runtime).await;
+    assert_eq!(status(&runtime).await.troubles.len(), 1);
+}
+
+/// An answer that did not come while the token lives.
+pub(super) async fn lose(bench: &Bench, runtime: &Runtime) {
+    leave_claim(bench, runtime, "dead").await;
+    let id = grant(runtime).await.id;
     let (kind, now) = (UnknownKind::Silence, bench.clock.now());
     let attempt = AttemptId::new(ATTEMPT);
-    assert!(
-        runtime
-            .tools
-            .store
-            .mark_unknown(&id, &attempt, kind, now)
-            .await
-            .unwrap()
-    );
-    assert!(ask(&runtime).await.is_ok());
+    let marked = runtime.tools.store.mark_unknown(&id, &attempt, kind, now);
+    assert!(marked.await.unwrap());
+    assert!(ask(runtime).await.is_ok());
     assert!(runtime.drain(secs(20)).await);
-    assert_eq!(status(&runtime).await.troubles.len(), 1);
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     http::Reach,
     model::{AttemptId, Claim, ClaimPhase, UnknownKind},
-    refresh::orphans,
+    refresh::{Whose, orphans},
 };
 
 /// The journal of an attempt at the current generation of which the store knows nothing.
@@ -31,6 +31,22 @@ async fn an_answer_in_a_journal_is_taken_though_no_claim_names_it() {
     assert_in_step(&bench, &runtime).await;
     assert_eq!(bench.server.requests(), 0);
     assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+/// No store was put back: its owner settled it, gave its claim back and exited while its journal was read here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_given_back_meanwhile_is_not_put_back() {
+    let (bench, runtime) = Bench::new().await;
+    let journal = leave(&bench, &runtime, "gone").await;
+    journal.mark_sending().unwrap();
+    let held = grant(&runtime).await;
+    let found = orphans::of(&runtime.tools, &held);
+    journal.settle();
+    journal.remove();
+    let whose = Whose::of(&status(&runtime).await.connection);
+    let put_back = orphans::claim_back(&runtime.tools, &whose, &held, found);
+    assert!(!put_back.await.unwrap());
+    assert_eq!(grant(&runtime).await.claim, None);
 }
 
 /// The store was put back to a moment at which an answer was lost, and has forgotten who asked again since.

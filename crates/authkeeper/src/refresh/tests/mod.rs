@@ -8,10 +8,12 @@ mod crash;
 mod evidence;
 mod flights;
 mod forgotten;
+mod herd;
 mod kinds;
 mod live;
 mod moved;
 mod noticing;
+mod notify;
 mod outcomes;
 mod parts;
 mod scopes;
@@ -33,7 +35,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use self::server::{Server, Wire};
-use super::{RefreshRules, spill::Journal};
+use super::{RefreshRules, Tools, spill::Journal};
 use crate::{
     clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
@@ -156,14 +158,15 @@ impl Bench {
 
     /// One more process on this machine.
     fn process(&self) -> Runtime {
+        Runtime::over(self.tools())
+    }
+
+    /// What one more process stands on.
+    fn tools(&self) -> Tools {
         let mut settings = Settings::in_folder(self.folder.path().to_owned());
         settings.rules = self.rules.clone();
-        Runtime::open(
-            &settings,
-            self.seams(),
-            Arc::new(Wire(Arc::clone(&self.server))),
-        )
-        .unwrap()
+        let wire = Arc::new(Wire(Arc::clone(&self.server)));
+        Runtime::tools(&settings, self.seams(), wire).unwrap()
     }
 
     fn spill(&self) -> PathBuf {

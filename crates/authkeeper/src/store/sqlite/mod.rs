@@ -1180,7 +1180,7 @@ impl Store for SqliteStore {
     async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool> {
         let id = id.clone();
         self.write(move |sql| {
-            let take = "UPDATE trouble SET notified = ?2 WHERE id = ?1 AND notified IS NULL";
+            let take = "UPDATE trouble SET notified = ?2 WHERE id = ?1 AND notified IS NULL AND ended IS NULL";
             Ok(sql.execute(take, params![id.as_str(), millis(at)])? == 1)
         })
         .await

@@ -832,9 +832,13 @@ pub async fn troubles(store: &dyn Store) {
         .await
         .unwrap();
     assert!(new, "after its end it is a new one");
+    let over = TroubleId::new("t5");
+    store.end_trouble(&over, now()).await.unwrap();
+    let claimed = store.claim_notification(&over, now()).await.unwrap();
+    assert!(!claimed, "what is over is told nobody");
     let history = store.history(&name()).await.unwrap();
     let ended: Vec<_> = history.troubles.iter().map(|(_, ended)| *ended).collect();
-    assert_eq!(ended, [Some(now()), Some(now()), Some(now()), None]);
+    assert_eq!(ended, [Some(now()); 4]);
     assert_eq!(history.events.len(), 4, "each is in the audit once");
     assert_eq!(history.events[2].1["reason"], "reset", "oldest first");
     assert_eq!(history.signed_in_at(), None);
