@@ -303,7 +303,8 @@ impl Runtime {
         let replaced = before.and_then(|connection| connection.grant);
         // One that was joined goes on from what is kept of it.
         let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;
-        if !joined {
+        // So does one whose refresh token is kept while an attempt may be spending it.
+        if !joined && grant.claim.is_none() {
             self.tools.shelf.clear(&grant.id);
         }
         if let Some(replaced) = replaced.filter(|id| *id != grant.id)
