@@ -248,7 +248,8 @@ impl ReauthorizeReason {
             }
             Self::KeyRefused => "the server refused the API key",
             Self::RefusedWithoutCode => {
-                "the provider refused the refresh token three times in a row without saying why"
+                "the provider refused the refresh token three times in a row without saying why: the grant may be over, or \
+                 the client's secret wrong"
             }
             Self::AuthorizationServerChanged => {
                 "the server refuses the token, and names another authorization server than the one that issued it"

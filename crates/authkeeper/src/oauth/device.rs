@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    PublishedUrl,
     classify::{self, Outcome},
     client_auth::ClientProof,
+    published,
 };
 use crate::{
-    http::{HttpUrl, InvalidUrl, Reply, Request},
-    model::{Resource, Scope},
+    http::{HttpUrl, Reply, Request},
+    model::{Issuer, Resource, Scope},
     secret::SecretString,
     shown::one_line,
 };
@@ -49,14 +51,14 @@ pub struct DeviceSignIn {
 #[non_exhaustive]
 pub enum DeviceError {
     /// It was refused.
-    #[error("the device sign-in was refused: {0}")]
+    #[error("the provider refused the device sign-in; it said: {0}")]
     Refused(String),
     /// It can't be read as RFC 8628 §3.2 has it.
     #[error("the answer is no device authorization ({0})")]
     Unreadable(String),
     /// The person is sent to a URL that is none.
     #[error(transparent)]
-    Url(#[from] InvalidUrl),
+    Published(#[from] PublishedUrl),
     /// The person said no.
     #[error("access was denied on the other device")]
     Denied,
@@ -79,6 +81,7 @@ pub fn device_authorization_request(
 
 /// Reads the answer (RFC 8628 §3.2). `verification_url` is how Google spelled it before the RFC.
 pub fn read_device_authorization(
+    issuer: &Issuer,
     reply: &Reply,
     now: Timestamp,
 ) -> Result<DeviceSignIn, DeviceError> {
@@ -93,7 +96,7 @@ pub fn read_device_authorization(
     };
     let uri = text("verification_uri").or_else(|| text("verification_url"));
     let verification_uri = uri.ok_or_else(unreadable)?;
-    HttpUrl::parse(&verification_uri)?;
+    published(issuer.as_str(), "verification_uri", &verification_uri)?;
     let complete = text("verification_uri_complete");
     let seconds = |key: &str| Some(Duration::from_secs(body.get(key)?.as_u64()?));
     let lives = seconds("expires_in").unwrap_or(LONGEST).min(LONGEST);
@@ -341,7 +344,8 @@ mod tests {
     }
 
     fn read(body: &str) -> Result<DeviceSignIn, DeviceError> {
-        read_device_authorization(&reply(200, body), Timestamp::UNIX_EPOCH)
+        let issuer = Issuer::new("https://as.example");
+        read_device_authorization(&issuer, &reply(200, body), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -370,7 +374,13 @@ mod tests {
         }
         let strange =
             r#"{"device_code":"d","user_code":"X","verification_uri":"javascript:alert(1)"}"#;
-        assert!(matches!(read(strange), Err(DeviceError::Url(_))));
+        let error = read(strange).unwrap_err();
+        assert!(matches!(error, DeviceError::Published(_)));
+        let said = error.to_string();
+        assert!(
+            said.starts_with("https://as.example publishes a wrong verification_uri: "),
+            "{said}"
+        );
         let refused = read(r#"{"error":"unauthorized_client"}"#).unwrap_err();
         assert!(refused.to_string().contains("unauthorized_client"));
     }

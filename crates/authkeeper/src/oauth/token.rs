@@ -459,6 +459,7 @@ mod tests {
             quirks: &crate::model::Quirks::default(),
             audience: None,
             seams: &Seams::system(),
+            skew: 0,
         };
         let proof = our.proof().unwrap();
         let request = refresh_request(&proof, &"r+t".to_owned().into(), Some(&resource));

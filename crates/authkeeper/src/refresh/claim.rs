@@ -28,6 +28,7 @@ use crate::{
         ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
+        GUESS,
         classify::{self, Outcome, Refused},
         id_jag, revoke,
         token::TokenAnswer,
@@ -337,7 +338,9 @@ async fn spent(
     };
     let plan = Plan::load(tools, grant).await?;
     let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
-    let end = conclusion.refuse(ReauthorizeReason::UnknownOutcome).await?;
+    let end = conclusion
+        .refuse(ReauthorizeReason::UnknownOutcome, None)
+        .await?;
     journal.remove();
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
@@ -362,7 +365,7 @@ async fn give_up(
         .await?
     {
         store.end_troubles(&whose.connection, at).await?;
-        trouble::reauthorize(tools, whose, grant, &claim.attempt, reason).await?;
+        trouble::reauthorize(tools, whose, grant, &claim.attempt, (reason, None)).await?;
     }
     Ok(())
 }
@@ -618,7 +621,10 @@ impl Attempt<'_> {
             Err(unusable) => return Sent::Unspent(Some(legs::unusable(unusable))),
         };
         match within(clock, limit, exchange.send(request)).await {
-            Some(Ok(reply)) => Sent::Answered(leg.secret, reply, issued),
+            Some(Ok(reply)) => {
+                self.tools.hear(&leg.endpoint, &reply);
+                Sent::Answered(leg.secret, reply, issued)
+            }
             Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
             None => Sent::Lost(UnknownKind::Silence, issued),
         }
@@ -1007,7 +1013,9 @@ impl<'a> Conclusion<'a> {
                     let tools = self.tools;
                     tools.notice_refused_replay(provider, self.grant).await;
                 }
-                self.refuse(ReauthorizeReason::RefreshRefused).await
+                let said = refused.to_string();
+                self.refuse(ReauthorizeReason::RefreshRefused, Some(&said))
+                    .await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
             Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
@@ -1115,10 +1123,11 @@ impl<'a> Conclusion<'a> {
         let believed = self.number > 1 || count >= decide::MOST_SUSPECTS;
         if believed && spends(self.grant) {
             tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
-            return self.refuse(ReauthorizeReason::RefusedWithoutCode).await;
+            let reason = ReauthorizeReason::RefusedWithoutCode;
+            return self.refuse(reason, Some(&why)).await;
         }
         self.unspent(End::Later {
-            why,
+            why: format!("{why}; {}", GUESS),
             retry_after: None,
         })
         .await
@@ -1310,7 +1319,8 @@ impl<'a> Conclusion<'a> {
             .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
-    async fn refuse(&self, reason: ReauthorizeReason) -> Result<Option<End>> {
+    /// `said` is what the provider said.
+    async fn refuse(&self, reason: ReauthorizeReason, said: Option<&str>) -> Result<Option<End>> {
         if self.try_candidates().await? {
             return Ok(Some(End::Fresh));
         }
@@ -1339,7 +1349,8 @@ impl<'a> Conclusion<'a> {
         if reason == ReauthorizeReason::UnknownOutcome {
             self.end_troubles().await;
         }
-        trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, reason).await?;
+        let why = (reason, said);
+        trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, why).await?;
         Ok(Some(End::Refused))
     }
 }

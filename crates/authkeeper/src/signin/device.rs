@@ -94,7 +94,7 @@ impl Runtime {
             .await?;
         self.check_answer(client, &answer).await?;
         let (reply, issued) = answer;
-        let device = read_device_authorization(&reply, issued.wall)?;
+        let device = read_device_authorization(&client.issuer, &reply, issued.wall)?;
         // The person's code is good for as long as this is kept, whatever becomes of this process.
         self.remember(asked, (request, client), Begun::Device(device.clone()))
             .await?;
