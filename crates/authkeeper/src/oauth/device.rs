@@ -178,8 +178,10 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
     }
     if !has_code(&texts) {
         match reply.status.as_u16() {
-            400 | 401 | 403 | 428 => return again(Pace::every(interval)),
-            429 => return again(Pace::slower(interval)),
+            429 if classify::retry_after(reply, now).is_none() => {
+                return again(Pace::slower(interval));
+            }
+            400 | 401 | 403 | 428 | 429 => return again(Pace::every(interval)),
             _ => {}
         }
     }
@@ -475,11 +477,11 @@ mod tests {
 
     #[test]
     fn retry_after_is_for_the_next_poll_alone() {
-        assert_eq!(again(poll_with(429, "", Some("90"))), (90, 6));
+        assert_eq!(again(poll_with(429, "", Some("90"))), (90, 1));
         let pending = r#"{"error":"authorization_pending"}"#;
         assert_eq!(again(poll_with(400, pending, Some("30"))), (30, 1));
         assert_eq!(again(poll_with(503, "", Some("40"))), (40, 2));
-        assert_eq!(again(poll_with(429, "", Some("0"))), (6, 6));
+        assert_eq!(again(poll_with(429, "", Some("0"))), (1, 1));
     }
 
     #[test]

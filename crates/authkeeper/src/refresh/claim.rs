@@ -1127,7 +1127,7 @@ impl<'a> Conclusion<'a> {
             return self.refuse(reason, Some(&why)).await;
         }
         self.unspent(End::Later {
-            why: format!("{why}; {}", GUESS),
+            why: format!("{why}; {GUESS}"),
             retry_after: None,
         })
         .await

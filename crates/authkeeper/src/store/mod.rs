@@ -186,11 +186,10 @@ impl SignedIn {
         // A public client's refresh token is bound to the key of its own sign-in (RFC 9449 §5).
         let bound = held.is_bound() || self.means.proof_key.is_some();
         let same_account = held.mandate.is_same_account(&self.brought.mandate());
-        let kept = held.refresh.as_ref().filter(|token| {
+        held.refresh.as_ref().filter(|token| {
             let lives = token.expires_at.is_none_or(|ends| ends > self.at);
             lives && usable && same_client && !bound && same_account
-        });
-        kept
+        })
     }
 
     /// What is known of the account and the authority after this sign-in; `held` is the grant whose refresh token is kept.

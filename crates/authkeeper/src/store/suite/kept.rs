@@ -31,7 +31,7 @@ fn bare(access: &str, account: Option<&str>) -> SignedIn {
     let mut new = signed_in("c", access);
     if let Brought::Tokens(tokens) = &mut new.brought {
         tokens.refresh_token = None;
-        tokens.mandate = Box::new(mandate(account));
+        *tokens.mandate = mandate(account);
     }
     new
 }
@@ -39,7 +39,7 @@ fn bare(access: &str, account: Option<&str>) -> SignedIn {
 fn as_account(refresh: &str, account: &str) -> SignedIn {
     let mut new = signed_in("c", refresh);
     if let Brought::Tokens(tokens) = &mut new.brought {
-        tokens.mandate = Box::new(mandate(Some(account)));
+        *tokens.mandate = mandate(Some(account));
     }
     new
 }
