@@ -200,7 +200,7 @@ fn device_polls_that_say_not_yet_otherwise_go_on() {
 #[test]
 fn a_sign_in_again_without_a_refresh_token_keeps_the_one_before() {
     let home = Home::new();
-    let server = Server::faulty(&home.outside(), &[("AT_TTL", "600")]);
+    let server = Server::faulty(&home.outside(), &[("AT_TTL", "6")]);
     let _ = home
         .run(&["connect", "x", &server.url("/refresh-once/mcp")])
         .expect_code(0);
@@ -212,11 +212,8 @@ fn a_sign_in_again_without_a_refresh_token_keeps_the_one_before() {
     );
     assert_eq!(status(&home, "x")["lineage"], 2);
     let first = home.run(&["token", "x"]).expect_code(0).stdout;
-    let renewed = home
-        .run(&["token", "x", "--min-ttl", "599s"])
-        .expect_code(0);
-    assert_ne!(renewed.stdout, first, "it was refreshed");
-    assert_eq!(server.count("requests", "POST /refresh-once/token"), 3);
+    let refreshed = || home.run(&["token", "x"]).expect_code(0).stdout != first;
+    assert!(wait_until(SOON, refreshed));
 }
 
 /// No scope is advised that the provider does not know.
