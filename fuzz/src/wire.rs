@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use authkeeper::{
     clock::{Clock as _, ManualClock},
     http::{ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport},
-    model::{ClientAuthMethod, Issuer, Moment, Quirks, Scope, ServerMetadata, TokenSet},
+    model::{Issuer, Moment, Quirks, Scope, ServerMetadata, TokenSet},
     oauth::{
         authorize::read_pushed,
         classify::{self as classifying, Outcome},
@@ -298,8 +298,6 @@ pub fn registration(case: &[u8]) {
             let sent = client.client_id.as_str();
             let visible = sent.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             assert!(visible, "RFC 6749 A.1: {sent:?}");
-            let open = client.auth_method == ClientAuthMethod::None;
-            assert!(client.secrets.is_empty() || !open, "a secret for nothing");
         }
         Err(error) => fit("an error", &error.to_string()),
     }

@@ -610,6 +610,25 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_came_with_a_public_client_is_kept_and_shown_to_no_token_endpoint() {
+        let server = metadata(&json!({}));
+        let reply = Reply {
+            status: http::StatusCode::CREATED,
+            headers: http::HeaderMap::new(),
+            body: br#"{"client_id":"dyn","client_secret":"s","token_endpoint_auth_method":"none"}"#
+                .as_slice()
+                .into(),
+        };
+        let client = read_registration(&server, ANY, &reply).unwrap();
+        assert_eq!(client.auth_method, ClientAuthMethod::None);
+        assert_eq!(client.secrets.len(), 1, "a revocation endpoint may want it");
+        assert!(
+            !client.has_another_than(None),
+            "it is not tried at the token endpoint"
+        );
+    }
+
+    #[test]
     fn a_client_id_that_cannot_be_shown_is_none() {
         let server = metadata(&json!({}));
         for (id, good) in [("c 1~", true), ("c\u{1b}[2J", false), ("ü", false)] {
