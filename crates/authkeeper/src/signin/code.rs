@@ -55,7 +55,7 @@ impl Runtime {
             client_id: &started.client.client_id.clone(),
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
-            extra: &extra(&request, &found.provider.issuer, &with),
+            extra: &extra(&request, &found.provider.issuer, with.thumbprint()),
             scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
         };
         let url = if found
@@ -267,12 +267,14 @@ impl Runtime {
 
 /// What stands in the authorization request beside the usual. It names the key that the tokens shall be bound to
 /// (RFC 9449 §10): nobody else can exchange the code.
-fn extra(request: &ConnectRequest, issuer: &Issuer, with: &With) -> Vec<(String, String)> {
-    let key = with.thumbprint();
+fn extra(request: &ConnectRequest, issuer: &Issuer, key: Option<&str>) -> Vec<(String, String)> {
     let key = key.map(|key| ("dpop_jkt".to_owned(), key.to_owned()));
-    let given = request.extra.iter().cloned();
-    given
-        .chain(of_catalogue(request, issuer))
+    let known = of_catalogue(request, issuer);
+    request
+        .extra
+        .iter()
+        .cloned()
+        .chain(known)
         .chain(key)
         .collect()
 }
@@ -391,6 +393,9 @@ mod tests {
             ["access_type=offline"],
             "what was given counts"
         );
+        let sent = extra(&request, &google, Some("thumbprint")).into_iter();
+        let sent: Vec<String> = sent.map(|(key, _)| key).collect();
+        assert_eq!(sent, ["prompt", "access_type", "dpop_jkt"]);
         request.provider = Some("google".to_owned());
         assert!(
             of(&request, &google).is_empty(),
