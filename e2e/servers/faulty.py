@@ -27,6 +27,7 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     metadata-503       503 in the place of the metadata
     no-answer          401 on the MCP URL, 503 on everything else
     bad-FIELD          this field, which holds a URL, holds a path: bad-token-endpoint and the rest
+    lost-server        the authorization server's host has no address
     device-odd         device polls answer "not yet" in other fields, and by the status alone
     refresh-once       only the first sign-in brings a refresh token
     revoke-access-400  the refresh token is revoked, the access token refused
@@ -59,7 +60,7 @@ MODES = frozenset(
     "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
     "no-registration token-html token-huge token-502 token-slow token-hang no-oauth not-found "
     "redirect no-metadata metadata-html metadata-huge metadata-slow metadata-503 "
-    "no-answer device-odd refresh-once revoke-access-400 revoke-public-401 revoke-503 no-refresh "
+    "no-answer lost-server device-odd refresh-once revoke-access-400 revoke-public-401 revoke-503 no-refresh "
     "bad-resource-metadata bad-authorization-servers bad-authorization-endpoint "
     "bad-token-endpoint bad-registration-endpoint bad-device-authorization-endpoint "
     "bad-pushed-authorization-request-endpoint bad-verification-uri bad-issuer".split()
@@ -167,7 +168,11 @@ class Faulty(BaseHTTPRequestHandler):
 
     def resource_metadata(self, _body):
         resource = "other" if self.mode == "resource-mismatch" else "mcp"
-        server = NOT_A_URL if self.mode == "bad-authorization-servers" else self.base
+        servers = {
+            "bad-authorization-servers": NOT_A_URL,
+            "lost-server": "https://as.nosuchhost.invalid",
+        }
+        server = servers.get(self.mode, self.base)
         self.send_json(
             {
                 "resource": f"{self.base}/{resource}",

@@ -188,6 +188,17 @@ fn published_urls_that_are_none() {
     ground.expect_unharmed();
 }
 
+/// Nobody typed that host.
+#[test]
+fn a_published_host_without_an_address() {
+    let words = [
+        "names https://as.nosuchhost.invalid in authorization_servers",
+        "can't be resolved",
+        "tell the server's operator",
+    ];
+    refused("lost-server", 69, &words);
+}
+
 #[test]
 fn metadata_of_another_resource() {
     let words = ["resource-mismatch/other", "do not go on"];

@@ -345,6 +345,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_public_server_that_leads_inside_is_at_fault_itself() {
+        let internal = || {
+            WireError::Connect(Unconnected::Internal {
+                host: "as.example".to_owned(),
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
+            })
+        };
+        let all = [
+            connect_advice(&ConnectError::Wire(internal())),
+            connect_advice(&DiscoveryError::Wire(internal()).into()),
+            connect_advice(&RegistrationError::Wire(internal()).into()),
+        ];
+        for (exit, next) in all {
+            assert_eq!((exit, next.as_str()), (Exit::Data, SERVERS_MISTAKE));
+        }
+    }
+
+    #[test]
     fn an_issuer_that_lacks_a_slash_is_not_taken_for_a_deceiver() {
         let advice = |claimed: &str, expected: &str| {
             let error = DiscoveryError::IssuerMismatch {

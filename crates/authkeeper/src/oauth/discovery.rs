@@ -25,7 +25,7 @@ pub enum DiscoveryError {
     #[error(transparent)]
     Published(#[from] PublishedUrl),
     /// A server published a URL where nobody can be reached.
-    #[error("{by} names {url} as its {field}: {source}")]
+    #[error("{by} names {url} in {field}: {source}")]
     PublishedUnreachable {
         /// Which server, by the address of its document.
         by: String,
