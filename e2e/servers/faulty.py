@@ -26,6 +26,14 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     metadata-slow      the metadata comes a byte a second
     metadata-503       503 in the place of the metadata
     no-answer          401 on the MCP URL, 503 on everything else
+    bad-FIELD          this field, which holds a URL, holds a path: bad-token-endpoint and the rest
+    lost-server        the authorization server's host has no address
+    device-odd         device polls answer "not yet" in other fields, and by the status alone
+    refresh-once       only the first sign-in brings a refresh token
+    revoke-access-400  the refresh token is revoked, the access token refused
+    revoke-public-401  revocation is for clients with a secret
+    revoke-503         503 at the revocation endpoint
+    no-refresh         sign-ins bring no refresh token
 
     shape-NAME         the token endpoint acts and answers well, in an odd shape: see SHAPES
 
@@ -56,8 +64,19 @@ MODES = frozenset(
     "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
     "no-registration token-html token-huge token-502 token-slow token-hang no-oauth not-found "
     "redirect no-metadata metadata-html metadata-huge metadata-slow metadata-503 "
-    "no-answer".split()
+    "no-answer lost-server device-odd refresh-once revoke-access-400 revoke-public-401 revoke-503 no-refresh "
+    "bad-resource-metadata bad-authorization-servers bad-authorization-endpoint "
+    "bad-token-endpoint bad-registration-endpoint bad-device-authorization-endpoint "
+    "bad-pushed-authorization-request-endpoint bad-verification-uri bad-issuer".split()
 )
+NOT_A_URL = "/a/path"
+POLLS = [
+    (400, {"error_code": "authorization_pending"}, {}),
+    (403, {"status": "PENDING"}, {}),
+    (400, {}, {}),
+    (429, {}, {"Retry-After": "1"}),
+    (400, {"error": "invalid_request", "message": "the user has not signed in yet"}, {}),
+]
 
 
 def as_json(tokens):
@@ -121,6 +140,8 @@ class State:
     issued = []
     requests = {}
     healed = False
+    polls = 0
+    signed_in = 0
 
 
 class Faulty(BaseHTTPRequestHandler):
@@ -141,8 +162,8 @@ class Faulty(BaseHTTPRequestHandler):
         with State.lock:
             key = f"{self.command} {url.path}"
             State.requests[key] = State.requests.get(key, 0) + 1
-        self.refresh_only = mode.startswith("refresh-")
-        self.mode = mode.removeprefix("refresh-")
+        self.refresh_only = mode.startswith("refresh-token-")
+        self.mode = mode.removeprefix("refresh-") if self.refresh_only else mode
         self.base = f"http://127.0.0.1:{self.server.server_port}/{mode}"
         if self.mode not in MODES or self.mode == "not-found":
             return self.send(404, b"Not Found", "text/plain")
@@ -163,6 +184,8 @@ class Faulty(BaseHTTPRequestHandler):
             "/reg": self.register,
             "/auth": self.authorize,
             "/token": self.token,
+            "/device": self.device,
+            "/revoke": self.revoke,
         }
 
     def missing(self, _body):
@@ -180,14 +203,21 @@ class Faulty(BaseHTTPRequestHandler):
         challenge = f'Bearer resource_metadata="{metadata}{path_of(self.base)}/mcp"'
         if self.mode in ("no-metadata", "no-answer"):
             challenge = "Bearer"
+        if self.mode == "bad-resource-metadata":
+            challenge = f'Bearer resource_metadata="{NOT_A_URL}"'
         self.send(401, b"", "text/plain", {"WWW-Authenticate": challenge})
 
     def resource_metadata(self, _body):
         resource = "other" if self.mode == "resource-mismatch" else "mcp"
+        servers = {
+            "bad-authorization-servers": NOT_A_URL,
+            "lost-server": "https://as.nosuchhost.invalid",
+        }
+        server = servers.get(self.mode, self.base)
         self.send_json(
             {
                 "resource": f"{self.base}/{resource}",
-                "authorization_servers": [self.base],
+                "authorization_servers": [server],
                 "bearer_methods_supported": ["header"],
             }
         )
@@ -219,6 +249,14 @@ class Faulty(BaseHTTPRequestHandler):
             "token_endpoint_auth_methods_supported": ["none"],
             "authorization_response_iss_parameter_supported": True,
         }
+        if self.mode.startswith("revoke-"):
+            fields["revocation_endpoint"] = f"{self.base}/revoke"
+        if self.mode in ("device-odd", "bad-verification-uri"):
+            fields["device_authorization_endpoint"] = f"{self.base}/device"
+        if self.mode == "bad-pushed-authorization-request-endpoint":
+            fields["require_pushed_authorization_requests"] = True
+        if self.mode.startswith("bad-") and self.mode != "bad-verification-uri":
+            fields[self.mode.removeprefix("bad-").replace("-", "_")] = NOT_A_URL
         if self.mode == "no-pkce":
             del fields["code_challenge_methods_supported"]
         if self.mode == "no-registration":
@@ -242,31 +280,71 @@ class Faulty(BaseHTTPRequestHandler):
         location = f"{self.query.get('redirect_uri', '')}?{urllib.parse.urlencode(answer)}"
         self.send(303, b"", "text/plain", {"Location": location})
 
-    def token(self, body):
+    def device(self, _body):
+        uri = NOT_A_URL if self.mode == "bad-verification-uri" else f"{self.base}/enter"
+        self.send_json(
+            {
+                "device_code": issue("device_code"),
+                "user_code": "ABCD",
+                "verification_uri": uri,
+                "expires_in": 600,
+                "interval": 1,
+            }
+        )
+
+    def revoke(self, body):
         form = dict(urllib.parse.parse_qsl(body.decode()))
+        if self.mode == "revoke-503" and not State.healed:
+            return self.send(503, HTML, "text/html")
+        if self.mode == "revoke-public-401" and "Authorization" not in self.headers:
+            refused = {"error": "invalid_client", "error_description": "a secret is needed"}
+            return self.send_json(refused, 401)
+        if self.mode == "revoke-access-400" and form.get("token") in State.access_tokens:
+            return self.send_json({"error": "invalid_request"}, 400)
+        return self.send(200, b"", "text/plain")
+
+    def token(self, body):
+        form = self.form = dict(urllib.parse.parse_qsl(body.decode()))
+        if form.get("grant_type", "").endswith("device_code"):
+            return self.poll()
         remember("code_verifier", form.get("code_verifier"))
         if self.mode.startswith("token-") and self.strikes(form):
             return self.token_fault()
         if not redeem(form):
             return self.send_json({"error": "invalid_grant"}, 400)
-        access, refresh = issue("access_token"), issue("refresh_token")
+        self.grant(form.get("grant_type") == "authorization_code")
+
+    def poll(self):
+        with State.lock:
+            State.polls += 1
+            count = State.polls
+        if count > len(POLLS):
+            return self.grant(True)
+        status, answer, headers = POLLS[count - 1]
+        self.send(status, json.dumps(answer).encode(), "application/json", headers)
+
+    def grant(self, by_person):
+        access = issue("access_token")
         ttl = int(os.environ.get("AT_TTL", "60"))
         State.access_tokens[access] = time.time() + ttl
-        State.refresh_tokens.add(refresh)
-        tokens = {
-            "access_token": access,
-            "expires_in": ttl,
-            "refresh_token": refresh,
-            "token_type": "Bearer",
-        }
-        if self.mode.startswith("shape-") and self.strikes(form):
-            return self.shaped(tokens, form)
-        self.send_json(tokens)
+        answer = {"access_token": access, "expires_in": ttl, "token_type": "Bearer"}
+        if self.gives_refresh_token(by_person):
+            answer["refresh_token"] = issue("refresh_token")
+            State.refresh_tokens.add(answer["refresh_token"])
+        if self.mode.startswith("shape-") and self.strikes(self.form):
+            return self.shaped(answer)
+        self.send_json(answer)
 
-    def shaped(self, tokens, form):
+    def gives_refresh_token(self, by_person):
+        if self.mode == "refresh-once" and by_person:
+            State.signed_in += 1
+            return State.signed_in == 1
+        return self.mode != "no-refresh"
+
+    def shaped(self, tokens):
         name = self.mode.removeprefix("shape-")
         # Azure AD B2C gives an access token to a refresh that names a scope.
-        if name == "refresh-alone" and form.get("scope"):
+        if name == "refresh-alone" and self.form.get("scope"):
             return self.send_json(tokens)
         headers, body = SHAPES[name](tokens)
         length = headers.pop("Content-Length", len(body))

@@ -136,6 +136,69 @@ fn metadata_of_another_issuer() {
     refused("issuer-mismatch", 65, &words);
 }
 
+/// A URL that a server published is its mistake: nobody is told to type another, and the server and the field are named.
+#[test]
+fn published_urls_that_are_none() {
+    let ground = Ground::new();
+    let fields: [(&str, &str, &[&str]); 7] = [
+        (
+            "resource-metadata",
+            "/mcp publishes a wrong resource_metadata",
+            &[],
+        ),
+        (
+            "authorization-servers",
+            "/.well-known/oauth-protected-resource",
+            &[],
+        ),
+        ("authorization-endpoint", "authorization_endpoint", &[]),
+        ("token-endpoint", "token_endpoint", &[]),
+        ("registration-endpoint", "registration_endpoint", &[]),
+        (
+            "device-authorization-endpoint",
+            "device_authorization_endpoint",
+            &["--device"],
+        ),
+        (
+            "pushed-authorization-request-endpoint",
+            "pushed_authorization_request_endpoint",
+            &[],
+        ),
+    ];
+    for (field, words, more) in fields {
+        let url = ground.url(&format!("bad-{field}"));
+        let arguments = [&["connect", "x", &url, "--timeout", "3s"], more].concat();
+        let output = ground.home.run(&arguments);
+        let field = field.replace('-', "_");
+        let wrong = format!("publishes a wrong {field}: \"/a/path\"");
+        let said = output.stderr.clone();
+        output.expect_failure(65, &[&wrong, words, "the mistake is the server's"]);
+        assert!(!said.contains("give the whole URL"), "{said}");
+    }
+    let device = ["--device", "--client-id", "c"];
+    let url = ground.url("bad-verification-uri");
+    let arguments = [&["connect", "x", &url][..], &device].concat();
+    let words = [
+        "publishes a wrong verification_uri",
+        "the mistake is the server's",
+    ];
+    ground.home.run(&arguments).expect_failure(65, &words);
+    let words = ["claims to be issuer \"/a/path\"", "do not go on"];
+    ground.try_connect("bad-issuer").expect_failure(65, &words);
+    ground.expect_unharmed();
+}
+
+/// Nobody typed that host.
+#[test]
+fn a_published_host_without_an_address() {
+    let words = [
+        "names https://as.nosuchhost.invalid in authorization_servers",
+        "can't be resolved",
+        "tell the server's operator",
+    ];
+    refused("lost-server", 69, &words);
+}
+
 #[test]
 fn metadata_of_another_resource() {
     let words = ["resource-mismatch/other", "do not go on"];

@@ -1,5 +1,6 @@
 //! Disconnecting: revoked at the provider and forgotten here, or unusable here and said.
 
+use e2e::ground::Ground;
 use e2e::home::Home;
 use e2e::http;
 use e2e::recorder::{INITIALIZE, Subject};
@@ -78,4 +79,68 @@ fn what_could_not_be_revoked_is_unusable_and_said() {
     assert_eq!(status(&home, "api")["state"], "revoked");
     assert_eq!(status(&home, "api")["action"], "authkeeper disconnect api");
     let _ = home.run(&["token", "api"]).expect_code(66);
+}
+
+/// Connected to the misbehaving server in one of its modes.
+fn connected(mode: &str) -> Ground {
+    let ground = Ground::new();
+    ground.connect("x", mode);
+    ground
+}
+
+/// RFC 7009 §2.1: with the refresh token its access tokens end.
+#[test]
+fn an_access_token_that_is_refused_after_its_refresh_token_was_revoked_is_gone() {
+    let ground = connected("revoke-access-400");
+    let _ = ground.home.run(&["disconnect", "x"]).expect_code(0);
+    ground.home.run(&["status", "x"]).expect_failure(66, &["x"]);
+    ground.expect_unharmed();
+}
+
+#[test]
+fn a_provider_that_revokes_nothing_for_a_public_client_is_told_plainly() {
+    let ground = connected("revoke-public-401");
+    let output = ground.home.run(&["disconnect", "x"]).expect_code(0);
+    for words in [
+        "only from clients with a secret",
+        "invalid_client: a secret is needed",
+        "the access token until 20",
+        "the refresh token until it is revoked",
+        "remove the access there by hand",
+    ] {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+    ground.home.run(&["status", "x"]).expect_failure(66, &["x"]);
+    ground.expect_unharmed();
+}
+
+#[test]
+fn what_is_half_disconnected_is_explained_and_can_be_finished_or_connected_again() {
+    let ground = connected("revoke-503");
+    let words = [
+        "unusable here",
+        "503",
+        "the access token until 20",
+        "tries again",
+    ];
+    ground
+        .home
+        .run(&["disconnect", "x"])
+        .expect_failure(69, &words);
+    let said = ground.home.run(&["status", "x"]).stdout;
+    for words in [
+        "did not confirm",
+        "the refresh token until it is revoked",
+        "authkeeper disconnect x",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    ground.server.ctl("heal");
+    let _ = ground.home.run(&["disconnect", "x"]).expect_code(0);
+    ground.home.run(&["status", "x"]).expect_failure(66, &["x"]);
+    ground.connect("y", "revoke-access-400");
+    let _ = ground.home.run(&["disconnect", "y"]).expect_code(0);
+    ground.connect("y", "revoke-access-400");
+    assert!(ground.token("y").starts_with("faulty_access_token_"));
+    ground.expect_unharmed();
 }

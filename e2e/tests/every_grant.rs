@@ -184,6 +184,57 @@ fn a_code_that_nobody_typed_ends() {
     output.expect_failure(75, &["ended before anyone signed in", "new code"]);
 }
 
+/// "Not yet" in other fields, in words and by the status alone: it is asked again until somebody has signed in.
+#[test]
+fn device_polls_that_say_not_yet_otherwise_go_on() {
+    let home = Home::new();
+    let server = Server::faulty(&home.outside(), &[]);
+    let url = server.url("/device-odd/mcp");
+    let words = ["connect", "x", &url, "--device", "--client-id", "c"];
+    let _ = home.run(&words).expect_code(0);
+    assert_eq!(status(&home, "x")["grant_type"], "device_code");
+    assert_eq!(server.count("requests", "POST /device-odd/token"), 6);
+}
+
+/// Google gives a refresh token at the first consent only.
+#[test]
+fn a_sign_in_again_without_a_refresh_token_keeps_the_one_before() {
+    let home = Home::new();
+    let server = Server::faulty(&home.outside(), &[("AT_TTL", "6")]);
+    let _ = home
+        .run(&["connect", "x", &server.url("/refresh-once/mcp")])
+        .expect_code(0);
+    let again = home.run(&["reauthorize", "x"]).expect_code(0);
+    assert!(
+        !again.stderr.contains("no refresh token"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(status(&home, "x")["lineage"], 2);
+    let first = home.run(&["token", "x"]).expect_code(0).stdout;
+    let refreshed = || home.run(&["token", "x"]).expect_code(0).stdout != first;
+    assert!(wait_until(SOON, refreshed));
+}
+
+/// No scope is advised that the provider does not know.
+#[test]
+fn offline_access_is_not_advised_where_nobody_lists_it() {
+    let home = Home::new();
+    let server = Server::faulty(&home.outside(), &[]);
+    let connected = home
+        .run(&["connect", "x", &server.url("/no-refresh/mcp")])
+        .expect_code(0);
+    assert!(
+        connected.stderr.contains("gave no refresh token"),
+        "{}",
+        connected.stderr
+    );
+    let doctor = home.run(&["doctor"]);
+    for said in [&connected.stderr, &doctor.stdout, &doctor.stderr] {
+        assert!(!said.contains("offline_access"), "{said}");
+    }
+}
+
 #[test]
 fn a_server_without_the_device_flow_says_so() {
     let home = Home::new();

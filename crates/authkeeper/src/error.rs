@@ -85,7 +85,7 @@ pub enum TokenError {
         retry_after: Option<Duration>,
     },
     /// The provider refuses our client; no token was harmed.
-    #[error("{issuer} refuses our client {client_id}: {}", refused.code)]
+    #[error("{}", client_refused(issuer, client_id, refused))]
     ClientRefused {
         /// The provider.
         issuer: Issuer,
@@ -95,7 +95,7 @@ pub enum TokenError {
         refused: Refused,
     },
     /// The provider refuses what is asked for.
-    #[error("{issuer} refuses the request: {}{}", refused.code, refused.description.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    #[error("{issuer} refuses the request; it said: {refused}")]
     RequestRefused {
         /// The provider.
         issuer: Issuer,
@@ -105,6 +105,19 @@ pub enum TokenError {
     /// The store can't be read or written; nothing was spent.
     #[error(transparent)]
     Store(Arc<StoreError>),
+}
+
+fn is_of_ours(refused: &Refused) -> bool {
+    let ours = ["proof_key_unusable", "private_key_unusable"];
+    ours.contains(&refused.code.as_str())
+}
+
+/// A key of ours that can't be used is refused by nobody.
+fn client_refused(issuer: &Issuer, client_id: &ClientId, refused: &Refused) -> String {
+    match (is_of_ours(refused), &refused.description) {
+        (true, Some(why)) => format!("nothing was sent to {issuer}: {why}"),
+        _ => format!("{issuer} refuses our client {client_id}; it said: {refused}"),
+    }
 }
 
 impl From<StoreError> for TokenError {

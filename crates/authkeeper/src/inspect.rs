@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    catalogue::{self, Entry},
     error::TokenError,
     http::Reach,
     model::{
@@ -122,9 +123,35 @@ impl AccessFacts {
     }
 }
 
+impl Inspection {
+    /// The catalogue's entry of its provider: the one it was connected by, else the one of its issuer's host.
+    pub fn entry(&self) -> Option<&'static Entry> {
+        let connection = &self.status.connection;
+        match &connection.provider {
+            Some(name) => catalogue::named(name),
+            None => catalogue::recognise(connection.issuer.as_str()),
+        }
+    }
+
+    /// The scopes that a refresh token is asked for with at its provider, where the catalogue or the provider names one.
+    pub fn refresh_scope(&self) -> Option<String> {
+        refresh_scope(self.entry(), self.metadata.as_ref())
+    }
+}
+
+fn refresh_scope(entry: Option<&Entry>, metadata: Option<&ServerMetadata>) -> Option<String> {
+    let known = entry.map(|entry| entry.scopes.for_refresh.join(" "));
+    known.filter(|scopes| !scopes.is_empty()).or_else(|| {
+        let mut listed = metadata?.scopes_supported.iter();
+        listed.find(|scope| *scope == "offline_access").cloned()
+    })
+}
+
 impl From<ClientRegistration> for ClientFacts {
     fn from(client: ClientRegistration) -> Self {
-        let secrets = client.secrets.iter().map(|secret| SecretFacts {
+        let shown = client.auth_method.shows_a_secret();
+        let secrets = client.secrets.iter().filter(|_| shown);
+        let secrets = secrets.map(|secret| SecretFacts {
             refused: secret.refused,
             expires_at: secret.expires_at,
         });
@@ -256,5 +283,33 @@ impl Runtime {
             metadata: provider.metadata,
             skew_s: classify::skew_seconds(&reply, self.now()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offline_access_is_named_only_where_the_provider_knows_it() {
+        let metadata = |listed: &str| -> ServerMetadata {
+            serde_json::from_str(&format!(
+                r#"{{"issuer":"https://as.example","scopes_supported":[{listed}]}}"#
+            ))
+            .unwrap()
+        };
+        let lists = metadata(r#""openid","offline_access""#);
+        let other = metadata(r#""openid""#);
+        let named = |entry: Option<&str>, metadata| {
+            refresh_scope(entry.and_then(catalogue::named), metadata)
+        };
+        let offline = Some("offline_access".to_owned());
+        assert_eq!(named(None, Some(&lists)), offline);
+        assert_eq!(named(None, Some(&other)), None);
+        assert_eq!(named(None, None), None);
+        assert_eq!(named(Some("okta"), Some(&other)), offline);
+        assert_eq!(named(Some("google"), Some(&other)), None);
+        let salesforce = named(Some("salesforce"), None);
+        assert_eq!(salesforce.as_deref(), Some("refresh_token"));
     }
 }

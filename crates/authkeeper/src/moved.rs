@@ -104,18 +104,6 @@ impl Runtime {
         named.into_iter().next().filter(|_| !ours)
     }
 
-    /// Puts in what was told when it was seen: to which server it moved, and so what mends it.
-    pub(crate) async fn say_where_to(&self, record: &mut Record) -> Result<(), TokenError> {
-        let open = self.tools.store.troubles().await?.into_iter();
-        let mut told = open.map(|trouble| trouble.record).filter(|told| {
-            (&told.connection, &told.reason) == (&record.connection, &record.reason)
-        });
-        if let Some(told) = told.next() {
-            (record.detail, record.action) = (told.detail, told.action);
-        }
-        Ok(())
-    }
-
     async fn moved_record(
         &self,
         connection: &Connection,

@@ -7,10 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     error::TokenError,
     live::{Known, LiveToken, Spans},
-    model::{
-        ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation,
-        ReauthorizeReason,
-    },
+    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation},
     refresh::{
         Whose,
         claim::Goal,
@@ -319,12 +316,9 @@ impl Runtime {
                     _ => now,
                 };
                 let times = (since, now);
-                let mut record =
-                    trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
+                let record = trouble::reauthorize_record(whose, grant, reason, times, &trace_id);
                 trouble::keep(&self.tools, grant, record.clone()).await?;
-                if reason == ReauthorizeReason::AuthorizationServerChanged {
-                    self.say_where_to(&mut record).await?;
-                }
+                let record = trouble::as_kept(&self.tools, record).await?;
                 Ok(TokenError::ReauthorizationRequired {
                     record: Box::new(record),
                 })

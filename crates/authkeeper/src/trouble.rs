@@ -14,20 +14,37 @@ use crate::{
     store::{NewTrouble, Result},
 };
 
-/// A person must sign in again.
+/// A person must sign in again. The record quotes what the provider said, if it said anything.
 pub(crate) async fn reauthorize(
     tools: &Tools,
     whose: &Whose,
     grant: &Grant,
     attempt: &AttemptId,
-    (reason, refused): (ReauthorizeReason, Option<&Refused>),
+    (reason, said): (ReauthorizeReason, Option<&str>),
 ) -> Result<()> {
     let now = tools.seams.clock.now().wall;
     let mut record = reauthorize_record(whose, grant, reason, (now, now), attempt.as_str());
-    if let Some(refused) = refused {
-        record.detail = format!("{}; the provider says \"{refused}\"", record.detail);
+    if let Some(said) = said {
+        record.detail = format!("{}; it said: {said}", record.detail);
     }
     keep(tools, grant, record).await
+}
+
+/// The record, with what was told when it was kept: that quotes the provider, and names the server that it moved to.
+pub(crate) async fn as_kept(tools: &Tools, record: Record) -> Result<Record> {
+    let kept = tools.store.troubles().await?.into_iter();
+    let mut same = kept.map(|trouble| trouble.record).filter(|kept| {
+        (&kept.connection, kept.event, &kept.reason)
+            == (&record.connection, record.event, &record.reason)
+    });
+    Ok(match same.next() {
+        Some(kept) => Record {
+            detail: kept.detail,
+            action: kept.action,
+            ..record
+        },
+        None => record,
+    })
 }
 
 /// A refresh was sent and its answer lost. What another process has found out meanwhile ends the incident at once.
@@ -442,10 +459,7 @@ pub(crate) async fn not_allowed(
     let record = Record {
         event: Event::AuthorityLost,
         reason: reason.to_owned(),
-        detail: format!(
-            "{who} refuses our client or what it asks for ({})",
-            refused.code
-        ),
+        detail: format!("{who} refuses our client or what it asks for; it said: {refused}"),
         action: format!(
             "check client {client} at the provider, then authkeeper reauthorize {}",
             whose.connection

@@ -20,6 +20,8 @@ struct Place {
     generation: Generation,
     /// Another connection holds the very token that was brought: nothing of the grant is changed.
     joins: bool,
+    /// The grant as it was, whose refresh token goes on: the sign-in brought none.
+    kept: Option<Grant>,
 }
 
 impl Rows {
@@ -33,10 +35,13 @@ impl Rows {
         }
         self.retire_replaced(&name, &place.id, new.at);
         self.put_connection(&new.connection, &place.id);
-        let event = serde_json::json!({
+        let mut event = serde_json::json!({
             "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
             "principal": new.connection.principal.as_str(), "lineage": place.lineage.0,
         });
+        if place.kept.is_some() {
+            event["refresh_token"] = "kept".into();
+        }
         let at = new.at;
         let id = place.id.clone();
         if place.joins && new.lifecycle == GrantLifecycle::Active {
@@ -48,9 +53,27 @@ impl Rows {
         if let Some(joined) = joined {
             return joined.grant.clone();
         }
-        let grant = signed_in_grant(new, (place.id, place.lineage, place.generation));
-        self.grants.insert(id, GrantRow::new(grant.clone()));
+        if place.kept.as_ref().is_some_and(|held| held.claim.is_some()) {
+            return self.put_access_of(&new, &place);
+        }
+        let first = self.grants.get(&id).and_then(|row| row.first.clone());
+        let first = first.filter(|_| place.kept.is_some());
+        let grant = signed_in_grant(new, place);
+        let row = GrantRow::new(grant.clone());
+        let first = first.or_else(|| row.first.clone());
+        self.grants.insert(id, GrantRow { first, ..row });
         grant
+    }
+
+    /// The refresh token may be on its way: all stays as it is but the access token.
+    fn put_access_of(&mut self, new: &SignedIn, place: &Place) -> Grant {
+        let resource = new.connection.resource.clone();
+        let access = new
+            .brought
+            .access(place.lineage, place.generation, resource);
+        let row = self.grants.get_mut(&place.id).expect("the grant is there");
+        row.grant.access = access;
+        row.grant.clone()
     }
 
     /// The connections over whose grants a refresh token is held, or which it began.
@@ -106,24 +129,29 @@ impl Rows {
             Some(grant) => (Some(grant), !revives(grant, new)),
             None => (own, false),
         };
+        let kept = grant.filter(|grant| !joins && new.kept_refresh(grant).is_some());
+        let spending = kept.is_some_and(|grant| grant.claim.is_some());
         match grant {
-            Some(grant) if joins => Place {
+            Some(grant) if joins || spending => Place {
                 id: grant.id.clone(),
                 lineage: grant.lineage,
                 generation: grant.generation,
                 joins,
+                kept: kept.cloned(),
             },
             Some(grant) => Place {
                 id: grant.id.clone(),
                 lineage: grant.lineage.max(new.after).next(),
                 generation: grant.generation.next(),
                 joins,
+                kept: kept.cloned(),
             },
             None => Place {
                 id: new.new_grant.clone(),
                 lineage: reached.0.max(new.after).next(),
                 generation: reached.1.next(),
                 joins,
+                kept: None,
             },
         }
     }
@@ -213,26 +241,26 @@ fn may_share(one: &Connection, other: &Connection) -> bool {
         && origin(&one.url) == origin(&other.url)
 }
 
-fn signed_in_grant(
-    new: SignedIn,
-    (id, lineage, generation): (GrantId, Lineage, Generation),
-) -> Grant {
+fn signed_in_grant(new: SignedIn, place: Place) -> Grant {
+    let (lineage, generation) = (place.lineage, place.generation);
     let resource = new.connection.resource.clone();
+    let kept = place.kept.as_ref();
+    let old = kept.and_then(|held| new.kept_refresh(held));
     Grant {
-        id,
-        issuer: new.connection.issuer,
-        client_id: new.connection.client_id,
-        grant_type: new.grant_type,
+        id: place.id,
         lineage,
         generation,
-        lifecycle: new.lifecycle,
         claim: None,
-        refresh: new.brought.refresh().cloned(),
+        refresh: new.brought.refresh().or(old).cloned(),
         access: new.brought.access(lineage, generation, resource),
         standby: None,
         rotate_by: new.rotate_by,
         probed: None,
-        mandate: new.brought.mandate(),
+        mandate: new.mandate(kept),
+        issuer: new.connection.issuer,
+        client_id: new.connection.client_id,
+        grant_type: new.grant_type,
+        lifecycle: new.lifecycle,
         means: new.means,
     }
 }

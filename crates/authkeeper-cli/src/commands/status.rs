@@ -125,6 +125,25 @@ pub(super) fn to_begin_again(name: &str, grant: Option<GrantType>) -> String {
 pub(super) const UNCONFIRMED: &str =
     "it was disconnected, but the provider did not confirm that it revoked the grant";
 
+/// What lives on at the provider if it is not revoked, and until when.
+pub(super) fn what_is_left(status: &ConnectionStatus) -> String {
+    let Some(grant_type) = status.grant_type.filter(|kind| *kind != GrantType::ApiKey) else {
+        return "What was granted stays good there".to_owned();
+    };
+    let access = status.expires_at.filter(|_| !status.left.is_zero());
+    let access = access.map(|until| format!("the access token until {until}"));
+    let refresh = match status.refresh_expires_at {
+        _ if !status.refreshable || grant_type.is_issued_anew() => None,
+        Some(until) => Some(format!("the refresh token until {until}")),
+        None => Some("the refresh token until it is revoked".to_owned()),
+    };
+    let left: Vec<String> = access.into_iter().chain(refresh).collect();
+    if left.is_empty() {
+        return "Nothing that is good is left there".to_owned();
+    }
+    format!("What stays good there: {}", left.join(", "))
+}
+
 const HEADER: [&str; 6] = [
     "CONNECTION",
     "STATE",
@@ -266,14 +285,18 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     let principal = &status.connection.principal;
     let mut lines = Vec::new();
     if let ConnectionState::ReauthorizationRequired { reason, since } = &status.state {
-        lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
+        // What is kept quotes the provider.
+        let mut told = status.troubles.iter().map(|trouble| &trouble.record);
+        let told = told.find(|record| record.reason == reason.as_str());
+        let why = told.map_or(reason.sentence(), |record| &record.detail);
+        lines.push(format!("{name}: {why} (since {since})."));
     } else if let ConnectionState::Suspended { reason, since } = &status.state {
         lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
     } else if let Some(trouble) = status.troubles.first() {
         lines.push(format!("{name}: {}.", trouble.record.detail));
     }
     if status.state == ConnectionState::Revoked {
-        lines.push(format!("{name}: {UNCONFIRMED}."));
+        lines.push(format!("{name}: {UNCONFIRMED}. {}.", what_is_left(status)));
         lines.push(format!("  to try again: authkeeper disconnect {name}"));
     } else if let ConnectionState::Suspended {
         reason: SuspendReason::SecondCopy,

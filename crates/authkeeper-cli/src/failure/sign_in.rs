@@ -1,7 +1,7 @@
 //! What to do about a sign-in that did not come about.
 
 use authkeeper::{
-    http::ExchangeError,
+    http::{ConnectError as Unconnected, ExchangeError},
     oauth::{
         WireError, assertion::GivenError, authorize::RedirectError, device::DeviceError,
         discovery::DiscoveryError, register::RegistrationError,
@@ -99,6 +99,10 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
                 "one refresh token serves one place: sign in anew with authkeeper connect, or authkeeper disconnect {name} first"
             ),
         ),
+        ConnectError::Unexplained { .. } => own(
+            Exit::Unavailable,
+            "check the client's id, secret and redirect URI at the provider; if they are right, run the same command again",
+        ),
         ConnectError::NoTokens { passing: true, .. } => own(
             Exit::Unavailable,
             "the provider has trouble of its own; run the same command again later",
@@ -108,12 +112,20 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             source: ExchangeError::TooLarge { .. },
             ..
         }) => own(Exit::Data, IN_BETWEEN),
+        ConnectError::Wire(error) if is_internal(error) => own(Exit::Data, SERVERS_MISTAKE),
         ConnectError::Wire(_) => own(Exit::Unavailable, "check the network, then try again"),
         ConnectError::Url(error) => (Exit::Usage, url_advice(error)),
         error => credential_advice(error),
     }
 }
 
+/// A public server led to an internal address.
+fn is_internal(error: &WireError) -> bool {
+    matches!(error, WireError::Connect(Unconnected::Internal { .. }))
+}
+
+const SERVERS_MISTAKE: &str =
+    "the mistake is the server's, and nothing that was typed: tell the server's operator";
 const IN_BETWEEN: &str =
     "a proxy or firewall may stand in between; check the URL, then run the same command again";
 const NO_SUCH_SCOPE: &str = "the provider does not give a scope that was asked for; if a call had been refused for lack \
@@ -132,6 +144,10 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
         ConnectError::Given(GivenError::Expired { .. }) => own(
             Exit::Unavailable,
             "run the same command again once a new one is there",
+        ),
+        ConnectError::Given(GivenError::NotYet { .. }) => own(
+            Exit::Unavailable,
+            "set the clock of this machine right, or run the same command again later",
         ),
         ConnectError::Given(_) => own(
             Exit::Data,
@@ -221,6 +237,7 @@ fn redirect_advice(error: &RedirectError) -> (Exit, String) {
 fn device_advice(error: &DeviceError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
+        DeviceError::Published(_) => own(Exit::Data, SERVERS_MISTAKE),
         DeviceError::Denied => own(Exit::Person, ALLOW),
         DeviceError::Expired => own(
             Exit::Person,
@@ -238,17 +255,24 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
         DiscoveryError::Url(error) => (Exit::Usage, url_advice(error)),
+        DiscoveryError::Published(_)
+        | DiscoveryError::PublishedUnreachable {
+            source: Unconnected::Internal { .. },
+            ..
+        } => (Exit::Data, SERVERS_MISTAKE.to_owned()),
+        DiscoveryError::PublishedUnreachable { .. } => own(
+            Exit::Unavailable,
+            "try again later; if it stays, the address that the server publishes is wrong: tell the server's operator",
+        ),
+        DiscoveryError::Wire(error) if is_internal(error) => own(Exit::Data, SERVERS_MISTAKE),
         DiscoveryError::Wire(WireError::Connect(_)) => own(
             Exit::Unavailable,
             "check the URL for a typing error and the network, then try again",
         ),
-        DiscoveryError::Wire(
-            WireError::Url(_)
-            | WireError::Exchange {
-                source: ExchangeError::TooLarge { .. },
-                ..
-            },
-        ) => own(
+        DiscoveryError::Wire(WireError::Exchange {
+            source: ExchangeError::TooLarge { .. },
+            ..
+        }) => own(
             Exit::Data,
             "the server's own metadata is wrong; check the URL, or tell the server's operator",
         ),
@@ -304,6 +328,10 @@ fn registration_advice(error: &RegistrationError) -> (Exit, String) {
              with a path"
                 .to_owned(),
         ),
+        RegistrationError::Published(_) => (Exit::Data, SERVERS_MISTAKE.to_owned()),
+        RegistrationError::Wire(error) if is_internal(error) => {
+            (Exit::Data, SERVERS_MISTAKE.to_owned())
+        }
         RegistrationError::Refused { .. } => (
             Exit::Permission,
             "register a client by hand at the provider and add --client-id ID".to_owned(),
@@ -315,6 +343,24 @@ fn registration_advice(error: &RegistrationError) -> (Exit, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_server_that_leads_inside_is_at_fault_itself() {
+        let internal = || {
+            WireError::Connect(Unconnected::Internal {
+                host: "as.example".to_owned(),
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
+            })
+        };
+        let all = [
+            connect_advice(&ConnectError::Wire(internal())),
+            connect_advice(&DiscoveryError::Wire(internal()).into()),
+            connect_advice(&RegistrationError::Wire(internal()).into()),
+        ];
+        for (exit, next) in all {
+            assert_eq!((exit, next.as_str()), (Exit::Data, SERVERS_MISTAKE));
+        }
+    }
 
     #[test]
     fn an_issuer_that_lacks_a_slash_is_not_taken_for_a_deceiver() {

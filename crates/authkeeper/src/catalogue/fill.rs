@@ -127,6 +127,7 @@ impl Entry {
                 .iter()
                 .map(|method| method.as_str().to_owned())
                 .collect(),
+            revocation_endpoint_auth_methods_supported: Vec::new(),
             scopes_supported: Vec::new(),
             dpop_signing_alg_values_supported: Vec::new(),
             authorization_response_iss_parameter_supported: false,

@@ -252,7 +252,8 @@ impl ReauthorizeReason {
             }
             Self::KeyRefused => "the server refused the API key",
             Self::RefusedWithoutCode => {
-                "the provider refused the refresh token three times in a row without saying why"
+                "the provider refused the refresh token three times in a row without saying why: the grant may be over, or \
+                 the client's secret wrong"
             }
             Self::RefusedRepeatedly => {
                 "the provider has refused the refresh for hours, always in the same words"

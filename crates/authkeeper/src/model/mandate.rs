@@ -145,6 +145,12 @@ impl Mandate {
         .collect()
     }
 
+    /// Whether nothing shows that the other is of another account.
+    pub fn is_same_account(&self, other: &Self) -> bool {
+        let differs = |drift: &Drift| matches!(drift, Drift::OtherAccount | Drift::IssuerChanged);
+        !self.drifts(other).iter().any(differs)
+    }
+
     /// This, with what was never shown before filled in from what came.
     #[must_use]
     pub fn learned(self, came: &Self) -> Self {

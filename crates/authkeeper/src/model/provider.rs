@@ -42,6 +42,9 @@ pub struct ServerMetadata {
     /// How clients may authenticate at the token endpoint.
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// How clients may authenticate at the revocation endpoint; where it does not say, as at the token endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_methods_supported: Vec<String>,
     /// Scopes the server lists.
     #[serde(default)]
     pub scopes_supported: Vec<String>,
@@ -189,6 +192,11 @@ impl ClientAuthMethod {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == text)
     }
+
+    /// Whether it shows a client secret.
+    pub fn shows_a_secret(self) -> bool {
+        matches!(self, Self::Basic | Self::Post)
+    }
 }
 
 /// How a client came to be known at an issuer.
@@ -306,6 +314,9 @@ impl ClientRegistration {
 
     /// Whether another secret is left to try once this one is refused.
     pub fn has_another_than(&self, id: Option<u64>) -> bool {
+        if !self.auth_method.shows_a_secret() {
+            return false;
+        }
         let mut others = self.secrets.iter().filter(|secret| secret.id != id);
         others.any(|secret| secret.refused.is_none())
     }

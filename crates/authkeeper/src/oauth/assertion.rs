@@ -9,8 +9,11 @@ use serde_json::json;
 use super::jwt;
 use crate::{clock::Seams, model::ClientRegistration, secret::SecretString};
 
-/// How long an assertion may be shown. Providers allow for clocks that differ by about as much.
+/// How long an assertion may be shown by the provider's clock, as far as that is known.
 const LIFETIME: Duration = Duration::from_mins(1);
+/// How far two clocks may differ that nobody has compared: an assertion of ours is dated so far back, and one that was given
+/// to us counts as good so much longer, and so much earlier. It is well below [`LIFETIME`].
+const ALLOWANCE: Duration = Duration::from_secs(20);
 
 /// The private key can't sign.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +65,23 @@ pub enum GivenError {
         /// When it ended.
         ended: Timestamp,
     },
+    /// It is not good yet, so that it is not even sent.
+    #[error(
+        "the JWT in {file} is good from {begins} on only; the clock of this machine or of its issuer may be wrong"
+    )]
+    NotYet {
+        /// Which file.
+        file: String,
+        /// When it begins.
+        begins: Timestamp,
+    },
 }
 
 /// No token that is given in a file is longer.
 pub(crate) const LONGEST: u64 = 64 * 1024;
 
-/// The JWT that a file holds, alone: still good, as far as it says so itself (`exp`, RFC 7519 §4.1.4). Its signature is for
-/// the server that it is shown to.
+/// The JWT that a file holds, alone: good at `now`, as far as it says so itself (`exp`, `nbf` and `iat`, RFC 7519 §4.1.4 to
+/// §4.1.6). Its signature is for the server that it is shown to.
 pub(crate) fn given(
     path: &Path,
     content: &[u8],
@@ -85,16 +98,26 @@ pub(crate) fn given(
         clippy::cast_possible_truncation,
         reason = "whole seconds are enough, and what is beyond them saturates"
     )]
-    let ends = claims
-        .get("exp")
-        .and_then(|ends| Some(ends.as_f64()? as i64));
-    match ends {
-        Some(ends) if ends <= now.as_second() => Err(GivenError::Expired {
+    let second = |name: &str| Some(claims.get(name)?.as_f64()? as i64);
+    let (now, allowance) = (now.as_second(), allowance());
+    if let Some(ends) = second("exp").filter(|ends| ends.saturating_add(allowance) <= now) {
+        return Err(GivenError::Expired {
             file: file(),
             ended: Timestamp::from_second(ends).unwrap_or(Timestamp::MIN),
-        }),
-        _ => Ok(token),
+        });
     }
+    let begins = second("nbf").max(second("iat"));
+    if let Some(begins) = begins.filter(|begins| begins.saturating_sub(allowance) > now) {
+        return Err(GivenError::NotYet {
+            file: file(),
+            begins: Timestamp::from_second(begins).unwrap_or(Timestamp::MAX),
+        });
+    }
+    Ok(token)
+}
+
+fn allowance() -> i64 {
+    ALLOWANCE.as_secs().cast_signed()
 }
 
 /// The token that a file holds, alone.
@@ -109,22 +132,23 @@ pub(crate) fn given_token(path: &Path, content: &[u8]) -> Result<SecretString, G
         })
 }
 
-/// Signs an assertion that nobody has seen before (`jti`).
+/// Signs an assertion that nobody has seen before (`jti`), dated by the provider's clock, which is `skew` seconds ahead of
+/// ours.
 pub(super) fn sign(
     registration: &ClientRegistration,
     audience: &str,
-    seams: &Seams,
+    (seams, skew): (&Seams, i64),
 ) -> Result<SecretString, AssertionError> {
     let unusable = || AssertionError {
         client_id: registration.client_id.as_str().to_owned(),
     };
     let pem = registration.private_key.as_ref().ok_or_else(unusable)?;
-    let now = seams.clock.now().wall.as_second();
+    let now = seams.clock.now().wall.as_second().saturating_add(skew);
     let ends = now.saturating_add(LIFETIME.as_secs().cast_signed());
     let client_id = registration.client_id.as_str();
     let claims = json!({
         "iss": client_id, "sub": client_id, "aud": audience,
-        "iat": now, "exp": ends, "jti": seams.random_id(),
+        "iat": now.saturating_sub(allowance()), "exp": ends, "jti": seams.random_id(),
     });
     let signed = keys(pem).into_iter().find_map(|(algorithm, key)| {
         let mut header = Header::new(algorithm);
@@ -154,7 +178,7 @@ fn keys(pem: &SecretString) -> Vec<(Algorithm, EncodingKey)> {
 
 /// Whether a key can sign, asked before it is kept.
 pub fn check(registration: &ClientRegistration, seams: &Seams) -> Result<(), AssertionError> {
-    sign(registration, registration.issuer.as_str(), seams).map(drop)
+    sign(registration, registration.issuer.as_str(), (seams, 0)).map(drop)
 }
 
 #[cfg(test)]
@@ -235,7 +259,8 @@ mod tests {
             (ED25519, "EdDSA"),
             (RSA, "RS256"),
         ] {
-            let jwt = sign(&client(pem), "https://as.example", &Seams::system()).unwrap();
+            let seams = Seams::system();
+            let jwt = sign(&client(pem), "https://as.example", (&seams, 0)).unwrap();
             let header = part(&jwt, 0);
             assert_eq!(
                 (&header["alg"], &header["kid"]),
@@ -244,8 +269,22 @@ mod tests {
             let claims = part(&jwt, 1);
             assert_eq!(claims["iss"], claims["sub"]);
             assert_eq!(claims["aud"], "https://as.example");
-            let lives = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
-            assert_eq!(lives, 60);
+        }
+    }
+
+    #[test]
+    fn an_assertion_is_dated_by_the_providers_clock_with_an_allowance() {
+        let seams = Seams::system();
+        let now = seams.clock.now().wall.as_second();
+        for skew in [0, -3_600, 7_200] {
+            let jwt = sign(&client(P256), "https://as.example", (&seams, skew)).unwrap();
+            let claims = part(&jwt, 1);
+            let at = |name: &str| claims[name].as_i64().unwrap() - now - skew;
+            // A second may pass while it is signed.
+            assert!((-20..=-18).contains(&at("iat")), "{claims}");
+            assert!((60..=62).contains(&at("exp")), "{claims}");
+            assert_eq!(claims["aud"], "https://as.example", "one string");
+            assert_eq!(claims.get("nbf"), None, "what is not said is not too early");
         }
     }
 
@@ -254,14 +293,25 @@ mod tests {
         let now = Timestamp::from_second(1_000).unwrap();
         let jwt = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
         let read = |text: &str| given(Path::new("/run/jwt"), text.as_bytes(), now);
-        let good = jwt(r#"{"exp":1001}"#);
+        let good = jwt(r#"{"exp":981,"nbf":1020,"iat":1020}"#);
         let found = read(&format!("  {good}\r\n")).unwrap();
         assert_eq!(found.expose(), &good);
         assert!(
             read(&jwt("{}")).is_ok(),
             "one that says nothing of its end is the server's to judge"
         );
-        for over in [r#"{"exp":1000}"#, r#"{"exp":999.5}"#, r#"{"exp":-1e300}"#] {
+        for early in [
+            r#"{"nbf":1021}"#,
+            r#"{"iat":1021,"nbf":1}"#,
+            r#"{"nbf":1e300}"#,
+        ] {
+            let error = read(&jwt(early)).unwrap_err();
+            assert!(
+                matches!(error, GivenError::NotYet { .. }),
+                "{early}: {error}"
+            );
+        }
+        for over in [r#"{"exp":980}"#, r#"{"exp":979.5}"#, r#"{"exp":-1e300}"#] {
             let error = read(&jwt(over)).unwrap_err();
             assert!(
                 matches!(error, GivenError::Expired { .. }),
@@ -284,14 +334,14 @@ mod tests {
     #[test]
     fn no_two_assertions_are_the_same_and_no_other_text_is_a_key() {
         let seams = Seams::system();
-        let jti = || part(&sign(&client(P256), "a", &seams).unwrap(), 1)["jti"].clone();
+        let jti = || part(&sign(&client(P256), "a", (&seams, 0)).unwrap(), 1)["jti"].clone();
         assert_ne!(jti(), jti());
         for bad in [
             "",
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
             "secret",
         ] {
-            let error = sign(&client(bad), "a", &seams).unwrap_err();
+            let error = sign(&client(bad), "a", (&seams, 0)).unwrap_err();
             assert!(error.to_string().contains("PKCS#8"));
         }
     }

@@ -174,7 +174,7 @@ pub enum RedirectError {
     #[error("access was denied at the sign-in page")]
     Denied,
     /// The server refused.
-    #[error("the sign-in was refused: {0}")]
+    #[error("the provider refused the sign-in; it said: {0}")]
     Refused(String),
     /// There is no code.
     #[error("that is no address with a code in it")]

@@ -54,6 +54,8 @@ pub struct OurClient<'a> {
     pub audience: Option<&'a str>,
     /// For the time and the number of an assertion.
     pub seams: &'a Seams,
+    /// How far its issuer's clock is ahead of ours, in seconds, as far as that is known.
+    pub skew: i64,
 }
 
 impl<'a> OurClient<'a> {
@@ -65,16 +67,26 @@ impl<'a> OurClient<'a> {
 
     /// The proof for one request now.
     pub fn proof(self) -> Result<ClientProof, AssertionError> {
+        self.proof_by(self.registration.auth_method)
+    }
+
+    /// The same at an endpoint with an authentication method of its own.
+    pub(super) fn proof_by(self, method: ClientAuthMethod) -> Result<ClientProof, AssertionError> {
         let registration = self.registration;
         let secret = registration.secret_in_use();
+        let secret = secret.filter(|_| method.shows_a_secret());
         let shown = secret.and_then(|secret| secret.id);
         let secret = secret.map(|secret| secret.secret.clone());
-        let how = match (registration.auth_method, secret) {
+        let how = match (method, secret) {
             (ClientAuthMethod::Basic, Some(secret)) => How::Basic(secret),
             (ClientAuthMethod::Post, Some(secret)) => How::Post(secret),
             (ClientAuthMethod::PrivateKeyJwt, _) => {
                 let audience = self.audience.unwrap_or(registration.issuer.as_str());
-                How::Assertion(assertion::sign(registration, audience, self.seams)?)
+                How::Assertion(assertion::sign(
+                    registration,
+                    audience,
+                    (self.seams, self.skew),
+                )?)
             }
             _ => How::Public,
         };
@@ -212,6 +224,7 @@ mod tests {
             quirks,
             audience: None,
             seams: &Seams::system(),
+            skew: 0,
         };
         our.proof().unwrap().form(fields)
     }

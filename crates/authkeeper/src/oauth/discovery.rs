@@ -4,7 +4,9 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
-use super::{WireError, body_hint, challenge, dpop, exchange, exchange_by, older};
+use super::{
+    PublishedUrl, WireError, body_hint, challenge, dpop, exchange, exchange_by, older, published,
+};
 use crate::{
     clock::Clock,
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
@@ -19,6 +21,21 @@ pub enum DiscoveryError {
     /// The typed URL can't be used.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
+    /// A server published a URL that can't be used.
+    #[error(transparent)]
+    Published(#[from] PublishedUrl),
+    /// A server published a URL where nobody can be reached.
+    #[error("{by} names {url} in {field}: {source}")]
+    PublishedUnreachable {
+        /// Which server, by the address of its document.
+        by: String,
+        /// The name of the field.
+        field: &'static str,
+        /// Where it points.
+        url: String,
+        /// What happened there.
+        source: ConnectError,
+    },
     /// A server did not answer.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -186,7 +203,10 @@ pub async fn discover(
         .ok_or_else(|| DiscoveryError::NoAuthorizationServer {
             url: at.as_str().to_owned(),
         })?;
-    let provider = provider(transport, &issuer, reach).await?;
+    let authority = published(at.as_str(), AUTHORIZATION_SERVERS, issuer.as_str())?;
+    let provider = provider(transport, &issuer, reach).await;
+    let provider =
+        provider.map_err(|error| named_by(&at, AUTHORIZATION_SERVERS, &authority, error))?;
     Ok(Discovered {
         provider,
         scope: scope_asked_for(&probed, metadata.scopes_supported.as_deref()),
@@ -196,6 +216,30 @@ pub async fn discover(
         reach,
         assumed: false,
     })
+}
+
+/// Fields that name a URL (RFC 9728 §2 and §5.1).
+const AUTHORIZATION_SERVERS: &str = "authorization_servers";
+const RESOURCE_METADATA: &str = "resource_metadata";
+
+/// Says of a host that can't be reached who named it: nobody typed it.
+fn named_by(
+    by: &HttpUrl,
+    field: &'static str,
+    url: &HttpUrl,
+    error: DiscoveryError,
+) -> DiscoveryError {
+    match error {
+        DiscoveryError::Wire(WireError::Connect(source)) if !url.same_origin(by) => {
+            DiscoveryError::PublishedUnreachable {
+                by: by.as_str().to_owned(),
+                field,
+                url: url.as_str().to_owned(),
+                source,
+            }
+        }
+        error => error,
+    }
 }
 
 /// A server that asks for authorization and has no protected-resource metadata may be of MCP 2025-03-26. It knows no
@@ -261,7 +305,7 @@ pub(crate) async fn authorization_servers(
     let named = said.and_then(|said| said.resource_metadata);
     let places = named.map_or_else(|| resource_metadata_places(url), |named| vec![named]);
     for place in places {
-        let at = HttpUrl::parse(&place)?;
+        let at = published(url.as_str(), RESOURCE_METADATA, &place)?;
         let reply = exchange_by(clock, transport, (&at, reach), Request::get_json()).await?;
         if let Ok(metadata) = parse_metadata::<ResourceMetadata>(&at, &reply) {
             check_resource(url, &at, &metadata)?;
@@ -344,8 +388,9 @@ async fn resource_metadata(
         .as_ref()
         .and_then(|challenge| challenge.resource_metadata.as_ref());
     if let Some(named) = named {
-        let at = HttpUrl::parse(named)?;
-        let reply = exchange(transport, &at, reach, Request::get_json()).await?;
+        let at = published(url.as_str(), RESOURCE_METADATA, named)?;
+        let reply = exchange(transport, &at, reach, Request::get_json()).await;
+        let reply = reply.map_err(|error| named_by(url, RESOURCE_METADATA, &at, error.into()))?;
         let metadata = parse_metadata(&at, &reply)?;
         return Ok(Some((at, metadata)));
     }
@@ -559,15 +604,15 @@ fn endpoint(
         issuer: metadata.issuer.clone(),
         endpoint: name,
     })?;
-    Ok(HttpUrl::parse(value)?)
+    Ok(published(&metadata.issuer, name, value)?)
 }
 
 impl DiscoveryError {
     /// Whether trying again later may help, without anybody changing anything.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Wire(WireError::Connect(ConnectError::Internal { .. }) | WireError::Url(_)) => {
-                false
+            Self::Wire(WireError::Connect(source)) | Self::PublishedUnreachable { source, .. } => {
+                !matches!(source, ConnectError::Internal { .. })
             }
             Self::Wire(_) | Self::Unavailable { .. } => true,
             _ => false,

@@ -38,6 +38,8 @@ const LONGEST_NONCE: usize = 1024;
 const MOST_ORIGINS: usize = 256;
 /// A clock that differs by less is no reason: `Date` counts whole seconds, and the answer took its time.
 const SKEW_THAT_COUNTS: i64 = 3;
+/// A proof is dated so many seconds back: a server whose clock is behind takes none from the future.
+const ALLOWANCE: i64 = 10;
 
 /// A key can't be made or used.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -128,8 +130,8 @@ pub struct Heard(Mutex<HashMap<String, Said>>);
 #[derive(Clone, Debug, Default)]
 struct Said {
     nonce: Option<String>,
-    /// How far its clock is ahead of ours, in seconds.
-    skew: i64,
+    /// How far its clock is ahead of ours, in seconds; none until it has said the time.
+    skew: Option<i64>,
 }
 
 impl Heard {
@@ -141,8 +143,13 @@ impl Heard {
         self.all().get(&origin(uri)).cloned().unwrap_or_default()
     }
 
+    /// How far the clock of this URL's server is ahead of ours, in seconds, as it last said the time.
+    pub(crate) fn skew(&self, url: &str) -> Option<i64> {
+        self.of(&url.parse().ok()?).skew
+    }
+
     /// Any answer may bring a new number (RFC 9449 §8.2).
-    fn hear(&self, uri: &Uri, headers: &HeaderMap, seams: &Seams) {
+    pub(crate) fn hear(&self, uri: &Uri, headers: &HeaderMap, seams: &Seams) {
         let nonce = headers
             .get(DPOP_NONCE)
             .and_then(|nonce| nonce.to_str().ok());
@@ -158,11 +165,8 @@ impl Heard {
             said.nonce = Some(nonce.to_owned());
         }
         if let Some(skew) = skew {
-            said.skew = if skew.abs() < SKEW_THAT_COUNTS {
-                0
-            } else {
-                skew
-            };
+            let counts = skew.abs() >= SKEW_THAT_COUNTS;
+            said.skew = Some(if counts { skew } else { 0 });
         }
     }
 }
@@ -209,10 +213,11 @@ impl Binding {
     ) -> Result<HeaderValue, UnusableKey> {
         let said = self.0.heard.of(uri);
         let now = self.0.seams.clock.now().wall.as_second();
+        let there = now.saturating_add(said.skew.unwrap_or_default());
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let scheme = uri.scheme_str().unwrap_or("https");
         let mut claims = json!({
-            "jti": self.0.seams.random_id(), "htm": method.as_str(), "iat": now.saturating_add(said.skew),
+            "jti": self.0.seams.random_id(), "htm": method.as_str(), "iat": there.saturating_sub(ALLOWANCE),
             "htu": format!("{scheme}://{authority}{}", uri.path()),
         });
         if let Some(token) = token {
@@ -333,6 +338,9 @@ mod tests {
             pairs.collect::<HeaderMap>()
         };
         let claims = |uri: &Uri| part(&binding.proof(&Method::GET, uri, None).unwrap(), 1);
+        let now = Seams::system().clock.now().wall.as_second();
+        let dated = claims(&one)["iat"].as_i64().unwrap();
+        assert!((now - 15..now).contains(&dated), "a little in the past");
         binding.hear(&one, &headers("n1", "Fri, 01 Jan 2100 00:00:00 GMT"));
         assert_eq!(claims(&one)["nonce"], "n1");
         assert!(

@@ -158,6 +158,7 @@ const REQUEST_CODES: &[&str] = &[
     "invalid_resource",
     "unsupported_grant_type",
     "unsupported_response_type",
+    "unsupported_token_type",
     "use_dpop_nonce",
     "invalid_dpop_proof",
     "authorization_pending",

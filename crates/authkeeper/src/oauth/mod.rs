@@ -31,13 +31,35 @@ use crate::{
     shown::{one_line, printable},
 };
 
+/// What a refusal without a code may mean.
+pub(crate) const GUESS: &str =
+    "it may be a wrong client secret, a grant that is over, or a firewall's answer";
+
+/// A server published a URL that can't be used: its mistake, and nobody else's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{by} publishes a wrong {field}: {problem}")]
+pub struct PublishedUrl {
+    /// Which server, by its issuer or the address of its document.
+    pub by: String,
+    /// The name of the field.
+    pub field: &'static str,
+    /// What is wrong with the URL.
+    pub problem: InvalidUrl,
+}
+
+/// A URL out of a field of what a server published.
+fn published(by: &str, field: &'static str, url: &str) -> Result<HttpUrl, PublishedUrl> {
+    HttpUrl::parse(url).map_err(|problem| PublishedUrl {
+        by: one_line(by),
+        field,
+        problem,
+    })
+}
+
 /// What can go wrong in a plain request to a server, before its answer is judged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// A server named a URL that can't be used.
-    #[error("the server names a URL that can't be used: {0}")]
-    Url(#[from] InvalidUrl),
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),

@@ -2,9 +2,10 @@
 //! a body may be anybody's, a proxy's page too.
 
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
 use super::challenge;
-use crate::model::Scope;
+use crate::{model::Scope, shown::one_line};
 
 /// What an answer says of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,38 @@ pub fn of(status: StatusCode, headers: &HeaderMap) -> Refusal {
         StatusCode::UNAUTHORIZED => Refusal::Token,
         _ => Refusal::None,
     }
+}
+
+/// The server's own words for a refusal, fit to be shown: what its challenge says, else the fields of a JSON body that hold an
+/// error. No other part of a body is shown, for it may hold anything.
+pub fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let challenges = challenge::all(headers).into_iter();
+    let told = challenges.map(|(_, challenge)| words(challenge.error, challenge.error_description));
+    told.flatten().next().or_else(|| said_in(body))
+}
+
+fn said_in(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let inner = body.get("error").filter(|error| error.is_object());
+    let text = |keys: &[&str]| {
+        let all = inner.into_iter().chain([&body]);
+        let mut found = all.flat_map(|of| keys.iter().filter_map(|key| of.get(*key)?.as_str()));
+        found.next().map(str::to_owned)
+    };
+    words(
+        text(&["error", "code"]),
+        text(&["error_description", "message", "detail", "title"]),
+    )
+}
+
+fn words(code: Option<String>, text: Option<String>) -> Option<String> {
+    let both: Vec<String> = [code, text]
+        .into_iter()
+        .flatten()
+        .map(|said| one_line(&said))
+        .filter(|said| !said.trim().is_empty())
+        .collect();
+    (!both.is_empty()).then(|| both.join(": "))
 }
 
 #[cfg(test)]
@@ -131,6 +164,51 @@ mod tests {
             ),
         ];
         judge(rows);
+    }
+
+    #[test]
+    fn a_refusal_is_quoted_by_its_challenge_or_its_error_fields() {
+        let quoted = |challenge: &str, body: &str| {
+            let mut headers = HeaderMap::new();
+            if !challenge.is_empty() {
+                headers.append(WWW_AUTHENTICATE, challenge.parse().unwrap());
+            }
+            said(&headers, body.as_bytes())
+        };
+        let challenge = r#"Bearer error="invalid_token", error_description="it has expired""#;
+        let rows = [
+            (
+                challenge,
+                r#"{"error":"other"}"#,
+                Some("invalid_token: it has expired"),
+            ),
+            (
+                "Bearer realm=x",
+                r#"{"error":"a\u001b[2J","error_description":"b"}"#,
+                Some("a[2J: b"),
+            ),
+            (
+                "",
+                r#"{"message":"Resource not accessible"}"#,
+                Some("Resource not accessible"),
+            ),
+            ("", r#"{"error":{"code":-1,"message":"no"}}"#, Some("no")),
+            (
+                "",
+                r#"{"error":{"code":"x","message":"no"}}"#,
+                Some("x: no"),
+            ),
+            ("", r#"{"token":"secret"}"#, None),
+            ("", "<html>", None),
+            ("", r#"{"error":""}"#, None),
+        ];
+        for (challenge, body, words) in rows {
+            assert_eq!(
+                quoted(challenge, body).as_deref(),
+                words,
+                "{challenge} {body}"
+            );
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use http::{HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{WireError, body_hint, classify, exchange};
+use super::{PublishedUrl, WireError, body_hint, classify, exchange, published};
 use crate::{
-    http::{HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
+    http::{HttpUrl, Reach, Reply, Request, Transport},
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, ClientSecret, GrantType, Issuer,
         RegistrationSource, Scope, ServerMetadata,
@@ -40,9 +40,9 @@ pub enum RegistrationError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The server names an address that can't be used.
+    /// The server publishes a registration endpoint that can't be used.
     #[error(transparent)]
-    Url(#[from] InvalidUrl),
+    Published(#[from] PublishedUrl),
     /// The server did not answer.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -122,7 +122,7 @@ pub fn plan(
     };
     match &metadata.registration_endpoint {
         Some(endpoint) => Ok(Plan::Dynamic {
-            endpoint: HttpUrl::parse(endpoint)?,
+            endpoint: published(&metadata.issuer, "registration_endpoint", endpoint)?,
             scope: wanted.map(with_those_before),
         }),
         None => Err(RegistrationError::Impossible {
@@ -195,7 +195,7 @@ fn document_url(text: &str) -> Result<HttpUrl, RegistrationError> {
         url: text.to_owned(),
         problem: problem.to_owned(),
     };
-    let url = HttpUrl::parse(text)?;
+    let url = HttpUrl::parse(text).map_err(|error| no(&error.to_string()))?;
     if !text.starts_with("https:") {
         return Err(no("it must use https"));
     }
@@ -383,10 +383,8 @@ fn read_registration(
     let told = text("token_endpoint_auth_method").and_then(ClientAuthMethod::parse);
     let auth_method = told.unwrap_or_else(|| auth_method(metadata, secret.is_some()));
     Some(ClientRegistration {
-        secrets: secret
-            .filter(|_| auth_method != ClientAuthMethod::None)
-            .into_iter()
-            .collect(),
+        // One that the token endpoint does not want may be wanted by the revocation endpoint.
+        secrets: secret.into_iter().collect(),
         auth_method,
         redirect_uris: purpose.redirect_uris(),
         grant_types: vec![purpose.grant_type()],
@@ -607,6 +605,25 @@ mod tests {
             let planned = plan(&server, &given, registered(&known), (other, None)).unwrap();
             assert!(matches!(planned, Plan::Dynamic { .. }));
         }
+    }
+
+    #[test]
+    fn a_secret_that_came_with_a_public_client_is_kept_and_shown_to_no_token_endpoint() {
+        let server = metadata(&json!({}));
+        let reply = Reply {
+            status: http::StatusCode::CREATED,
+            headers: http::HeaderMap::new(),
+            body: br#"{"client_id":"dyn","client_secret":"s","token_endpoint_auth_method":"none"}"#
+                .as_slice()
+                .into(),
+        };
+        let client = read_registration(&server, ANY, &reply).unwrap();
+        assert_eq!(client.auth_method, ClientAuthMethod::None);
+        assert_eq!(client.secrets.len(), 1, "a revocation endpoint may want it");
+        assert!(
+            !client.has_another_than(None),
+            "it is not tried at the token endpoint"
+        );
     }
 
     #[test]

@@ -496,6 +496,7 @@ mod tests {
             quirks: &crate::model::Quirks::default(),
             audience: None,
             seams: &Seams::system(),
+            skew: 0,
         };
         let proof = our.proof().unwrap();
         let token = "r+t".to_owned().into();
@@ -528,6 +529,7 @@ mod tests {
             registration: &registration,
             quirks: &quirks,
             audience: None,
+            skew: 0,
             seams: &Seams::system(),
         };
         let (proof, secret) = (our.proof().unwrap(), "s".to_owned().into());

@@ -28,6 +28,7 @@ use crate::{
         ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
+        GUESS,
         classify::{self, Outcome, Refused},
         id_jag, revoke,
         token::TokenAnswer,
@@ -680,7 +681,10 @@ impl Attempt<'_> {
             Err(unusable) => return Sent::Unspent(Some(legs::unusable(unusable))),
         };
         match within(clock, limit, exchange.send(request)).await {
-            Some(Ok(reply)) => Sent::Answered(leg.secret, reply, issued),
+            Some(Ok(reply)) => {
+                self.tools.hear(&leg.endpoint, &reply);
+                Sent::Answered(leg.secret, reply, issued)
+            }
             Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
             None => Sent::Lost(UnknownKind::Silence, issued),
         }
@@ -1093,12 +1097,14 @@ impl<'a> Conclusion<'a> {
                     let tools = self.tools;
                     tools.notice_refused_replay(provider, self.grant).await;
                 }
-                self.refuse(ReauthorizeReason::RefreshRefused, Some(&refused))
+                let said = refused.to_string();
+                self.refuse(ReauthorizeReason::RefreshRefused, Some(&said))
                     .await
             }
             Outcome::ClientRefused(refused) => self.client_refused(refused, now).await,
             Outcome::RequestRefused(refused) if self.is_about_the_token(&refused) => {
-                self.refuse(ReauthorizeReason::RefreshRefused, Some(&refused))
+                let said = refused.to_string();
+                self.refuse(ReauthorizeReason::RefreshRefused, Some(&said))
                     .await
             }
             Outcome::RequestRefused(refused) if self.has_lasted(&refused).await? => {
@@ -1155,7 +1161,8 @@ impl<'a> Conclusion<'a> {
 
     /// A person is asked, and shown the words.
     async fn refuse_in_words(&self, refused: &Refused) -> Result<Option<End>> {
-        self.refuse(ReauthorizeReason::RefusedRepeatedly, Some(refused))
+        let said = refused.to_string();
+        self.refuse(ReauthorizeReason::RefusedRepeatedly, Some(&said))
             .await
     }
 
@@ -1268,12 +1275,11 @@ impl<'a> Conclusion<'a> {
         let believed = self.number > 1 || count >= decide::MOST_SUSPECTS;
         if believed && spends(self.grant) {
             tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
-            return self
-                .refuse(ReauthorizeReason::RefusedWithoutCode, None)
-                .await;
+            let reason = ReauthorizeReason::RefusedWithoutCode;
+            return self.refuse(reason, Some(&why)).await;
         }
         self.unspent(End::Later {
-            why,
+            why: format!("{why}; {GUESS}"),
             retry_after: None,
         })
         .await
@@ -1465,11 +1471,8 @@ impl<'a> Conclusion<'a> {
             .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
-    async fn refuse(
-        &self,
-        reason: ReauthorizeReason,
-        refused: Option<&Refused>,
-    ) -> Result<Option<End>> {
+    /// `said` is what the provider said.
+    async fn refuse(&self, reason: ReauthorizeReason, said: Option<&str>) -> Result<Option<End>> {
         if self.try_candidates().await? {
             return Ok(Some(End::Fresh));
         }
@@ -1498,7 +1501,7 @@ impl<'a> Conclusion<'a> {
         if reason == ReauthorizeReason::UnknownOutcome {
             self.end_troubles().await;
         }
-        let why = (reason, refused);
+        let why = (reason, said);
         trouble::reauthorize(self.tools, self.whose, self.grant, self.attempt, why).await?;
         Ok(Some(End::Refused))
     }

@@ -431,7 +431,8 @@ fn a_lost_answer_is_notified_once_it_has_not_healed() {
         (Crash, strict, 0, 0, 0),
         (Crash, by_kind, 0, 5, 0),
         (Reset, ReplayRule::Grace(secs(27)), 0, 0, 10),
-        (Reset, ReplayRule::Grace(secs(30)), 0, 0, 0),
+        (Reset, ReplayRule::Grace(secs(30)), 0, 0, 10),
+        (Crash, ReplayRule::Refused, 0, 0, 10),
     ] {
         let wait = notify(&unknown(kind), replay, left, now);
         assert_eq!(wait, Some(expected), "{kind:?} {replay:?} {left} {now}");

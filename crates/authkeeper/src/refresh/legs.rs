@@ -13,7 +13,10 @@ use super::{
 use crate::{
     clock::within,
     http::{HttpUrl, Reach, Reply, Request},
-    model::{AssertionSource, Grant, GrantType, IdentityProvider, Moment, Scope, SubjectFile},
+    model::{
+        AssertionSource, ClientAuthMethod, Grant, GrantType, IdentityProvider, Moment, Scope,
+        SubjectFile,
+    },
     oauth::{
         assertion::{self, GivenError},
         classify::{self, Refused},
@@ -73,7 +76,7 @@ pub(super) async fn first(
     let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
     let request = match (&grant.means.assertion, &grant.refresh) {
         (Some(AssertionSource::File(path)), _) => {
-            let assertion = jwt_of(tools, path)
+            let assertion = jwt_of(tools, path, plan.endpoint.as_str())
                 .await
                 .map_err(|error| not_there(&error))?;
             jwt_bearer_request(&proof, &assertion, scope, resource)
@@ -113,7 +116,8 @@ pub(super) async fn send(tools: &Tools, leg: &Leg) -> Result<(Reply, Moment), En
     let request = leg.ready().map_err(unusable)?;
     let at = (&leg.endpoint, leg.reach);
     let sent = exchange_by(clock, &*tools.transport, at, request).await;
-    sent.map(|reply| (reply, issued))
+    sent.inspect(|reply| tools.hear(&leg.endpoint, reply))
+        .map(|reply| (reply, issued))
         .map_err(|error| End::Later {
             why: error.to_string(),
             retry_after: None,
@@ -147,8 +151,15 @@ fn prove(tools: &Tools, whose: &Whose, grant: &Grant, plan: &Plan) -> Result<Cli
         grant.means.audience.as_deref(),
         (&grant.issuer, whose.provider.as_deref()),
     );
-    let proof = client.for_audience(audience.as_deref()).proof();
-    proof.map_err(|unusable| End::Client(Refused::of_ours(&unusable)))
+    let mut client = client.for_audience(audience.as_deref());
+    let heard = || tools.heard.skew(plan.endpoint.as_str());
+    // A process that has not asked yet takes over what another one measured.
+    if plan.registration.auth_method == ClientAuthMethod::PrivateKeyJwt && heard().is_none() {
+        client.skew = tools.log.last_skew(&whose.connection).unwrap_or_default();
+    }
+    client
+        .proof()
+        .map_err(|unusable| End::Client(Refused::of_ours(&unusable)))
 }
 
 async fn to_identity_provider(
@@ -158,7 +169,7 @@ async fn to_identity_provider(
     idp: &IdentityProvider,
 ) -> Result<Leg, End> {
     let subject = match (&idp.subject, &grant.refresh) {
-        (SubjectFile::IdToken(path), _) => jwt_of(tools, path)
+        (SubjectFile::IdToken(path), _) => jwt_of(tools, path, &idp.token_url)
             .await
             .map_err(|error| not_there(&error))?,
         (SubjectFile::RefreshToken(_), Some(refresh)) => refresh.secret.clone(),
@@ -190,10 +201,14 @@ fn not_there(error: &GivenError) -> End {
     }
 }
 
-/// The JWT that a file holds now.
-pub(crate) async fn jwt_of(tools: &Tools, path: &Path) -> Result<SecretString, GivenError> {
+/// The JWT that a file holds now, good by the clock of the server that it is shown to.
+pub(crate) async fn jwt_of(
+    tools: &Tools,
+    path: &Path,
+    shown_to: &str,
+) -> Result<SecretString, GivenError> {
     let content = content_of(tools, path).await?;
-    assertion::given(path, &content, tools.seams.clock.now().wall)
+    assertion::given(path, &content, tools.time_at(shown_to))
 }
 
 /// The token that a file holds now.

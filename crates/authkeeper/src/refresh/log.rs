@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
-use crate::model::{Connection, Moment};
+use crate::model::{Connection, ConnectionName, Moment};
 
 /// For how many days decisions are kept.
 pub const KEPT_DAYS: i64 = 30;
@@ -122,6 +122,13 @@ impl DecisionLog {
             decisions.flatten().collect::<Vec<_>>()
         };
         days.iter().flat_map(lines_of).collect()
+    }
+
+    /// How far the clock of a connection's provider was ahead of ours the last time that it was measured, in seconds.
+    pub(crate) fn last_skew(&self, connection: &ConnectionName) -> Option<i64> {
+        let of_it = |past: &PastDecision| past.connection == connection.as_str();
+        let mut newest = self.read().into_iter().rev().filter(of_it);
+        newest.find_map(|past| past.skew_s)
     }
 
     fn try_append(&self, now: Moment, decision: &Decision) -> std::io::Result<()> {

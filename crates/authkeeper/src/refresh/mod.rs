@@ -28,6 +28,7 @@ pub(crate) mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use self::decide::{MAX_JITTER, RecoveryRules, Standing};
@@ -248,12 +249,27 @@ impl Tools {
         metadata: &'a ServerMetadata,
         registration: &'a ClientRegistration,
     ) -> OurClient<'a> {
+        let endpoint = metadata.token_endpoint.as_deref();
+        let skew = self.heard.skew(endpoint.unwrap_or(&metadata.issuer));
         OurClient {
             registration,
             quirks: &metadata.quirks,
             audience: None,
             seams: &self.seams,
+            skew: skew.unwrap_or_default(),
         }
+    }
+
+    /// Notes what a server says of its clock, in whatever answer.
+    pub(crate) fn hear(&self, endpoint: &HttpUrl, reply: &Reply) {
+        self.heard.hear(endpoint.uri(), &reply.headers, &self.seams);
+    }
+
+    /// The time by the clock of this URL's server, as far as that is known.
+    pub(crate) fn time_at(&self, url: &str) -> Timestamp {
+        let now = self.seams.clock.now().wall;
+        let skew = SignedDuration::from_secs(self.heard.skew(url).unwrap_or_default());
+        now.saturating_add(skew).unwrap_or(now)
     }
 }
 

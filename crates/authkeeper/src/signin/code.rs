@@ -6,7 +6,8 @@ use super::{
     steps::{Outcome, With},
 };
 use crate::{
-    model::{ClientRegistration, Grant, GrantType, Provider},
+    catalogue,
+    model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
     oauth::{
         authorize::{AuthorizationAsk, RedirectError, SignIn, read_pushed, read_redirect},
         discovery::{self, CodeEndpoints, Discovered},
@@ -54,7 +55,7 @@ impl Runtime {
             client_id: &started.client.client_id.clone(),
             scope: wanted.scope.as_ref(),
             resource: wanted.resource.as_ref(),
-            extra: &extra(&request, &with),
+            extra: &extra(&request, &found.provider.issuer, with.thumbprint()),
             scope_separator: found.provider.metadata.quirks.scope_separator.as_deref(),
         };
         let url = if found
@@ -266,10 +267,28 @@ impl Runtime {
 
 /// What stands in the authorization request beside the usual. It names the key that the tokens shall be bound to
 /// (RFC 9449 §10): nobody else can exchange the code.
-fn extra(request: &ConnectRequest, with: &With) -> Vec<(String, String)> {
-    let key = with.thumbprint();
+fn extra(request: &ConnectRequest, issuer: &Issuer, key: Option<&str>) -> Vec<(String, String)> {
     let key = key.map(|key| ("dpop_jkt".to_owned(), key.to_owned()));
-    request.extra.iter().cloned().chain(key).collect()
+    let known = of_catalogue(request, issuer);
+    request
+        .extra
+        .iter()
+        .cloned()
+        .chain(known)
+        .chain(key)
+        .collect()
+}
+
+/// A provider that a resource named is known by its host: without these parameters some give no refresh token. Whom the
+/// tokens are for is said by the resource, and by nothing else.
+fn of_catalogue(request: &ConnectRequest, issuer: &Issuer) -> Vec<(String, String)> {
+    let known = catalogue::recognise(issuer.as_str()).filter(|_| request.provider.is_none());
+    let all = known.into_iter().flat_map(|entry| &entry.scopes.parameters);
+    let given = |key: &str| request.extra.iter().any(|(given, _)| given == key);
+    let wanted = all.filter(|(key, _)| *key != "audience" && !given(key));
+    wanted
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// The port on this machine that a redirect comes back to.
@@ -347,6 +366,41 @@ mod tests {
                 "{pasted}"
             );
         }
+    }
+
+    #[test]
+    fn google_behind_an_mcp_server_is_asked_for_a_refresh_token() {
+        let url = crate::http::HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let name = crate::model::ConnectionName::parse("x").unwrap();
+        let mut request = ConnectRequest::new(name, url);
+        let google = Issuer::new("https://accounts.google.com");
+        let of = |request: &ConnectRequest, issuer: &Issuer| {
+            let all = of_catalogue(request, issuer).into_iter();
+            all.map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&request, &google),
+            ["access_type=offline", "prompt=consent"]
+        );
+        let other = Issuer::new("https://accounts.google.com.evil.example");
+        assert!(of(&request, &other).is_empty());
+        let atlassian = Issuer::new("https://auth.atlassian.com");
+        assert_eq!(of(&request, &atlassian), ["prompt=consent"]);
+        request.extra = vec![("prompt".to_owned(), "none".to_owned())];
+        assert_eq!(
+            of(&request, &google),
+            ["access_type=offline"],
+            "what was given counts"
+        );
+        let sent = extra(&request, &google, Some("thumbprint")).into_iter();
+        let sent: Vec<String> = sent.map(|(key, _)| key).collect();
+        assert_eq!(sent, ["prompt", "access_type", "dpop_jkt"]);
+        request.provider = Some("google".to_owned());
+        assert!(
+            of(&request, &google).is_empty(),
+            "the entry was filled in already"
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted,
     pending::{Begun, Memory, asked},
@@ -12,8 +14,8 @@ use crate::{
     model::{ClientRegistration, Grant, GrantType, Moment},
     oauth::{
         device::{
-            DeviceError, DeviceSignIn, Poll, device_authorization_request,
-            read_device_authorization, read_poll, unanswered,
+            DeviceError, DeviceSignIn, Pace, Poll, device_authorization_request,
+            read_device_authorization, read_poll,
         },
         discovery::{self, Discovered},
         register::Purpose,
@@ -92,7 +94,7 @@ impl Runtime {
             .await?;
         self.check_answer(client, &answer).await?;
         let (reply, issued) = answer;
-        let device = read_device_authorization(&reply, issued.wall)?;
+        let device = read_device_authorization(&client.issuer, &reply, issued.wall)?;
         // The person's code is good for as long as this is kept, whatever becomes of this process.
         self.remember(asked, (request, client), Begun::Device(device.clone()))
             .await?;
@@ -113,7 +115,7 @@ struct Asking {
 
 /// What came of one poll; the client as it is authenticated since.
 enum Polled {
-    Again(Duration, Box<ClientRegistration>),
+    Again(Pace, Box<ClientRegistration>),
     Done(Box<Grant>),
 }
 
@@ -124,18 +126,29 @@ impl Asking {
         mut client: ClientRegistration,
         device: &DeviceSignIn,
     ) -> Result<Grant, ConnectError> {
-        let mut wait = device.interval;
+        let mut pace = Pace::every(device.interval);
         loop {
-            self.runtime.tools.seams.clock.sleep(wait).await;
+            self.wait(pace.wait, device.ends).await;
             if device.ends <= self.runtime.now() {
                 return Err(DeviceError::Expired.into());
             }
             let code = device.device_code.clone();
-            let once = self.clone().once(client, code, wait);
+            let once = self.clone().once(client, code, pace.interval);
             match self.runtime.land(Box::pin(once)).await? {
-                Polled::Again(next, same) => (wait, client) = (next, *same),
+                Polled::Again(next, same) => (pace, client) = (next, *same),
                 Polled::Done(grant) => return Ok(*grant),
             }
+        }
+    }
+
+    /// Waits this long, or until the code ends. One sleep is capped.
+    async fn wait(&self, wait: Duration, ends: Timestamp) {
+        let clock = &self.runtime.tools.seams.clock;
+        let until = self.runtime.now().saturating_add(wait);
+        let until = until.unwrap_or(Timestamp::MAX).min(ends);
+        let left = || Duration::try_from(until.duration_since(self.runtime.now()));
+        while let Some(left) = left().ok().filter(|left| !left.is_zero()) {
+            clock.sleep(left).await;
         }
     }
 
@@ -144,7 +157,7 @@ impl Asking {
         self,
         mut client: ClientRegistration,
         code: SecretString,
-        wait: Duration,
+        interval: Duration,
     ) -> Result<Polled, ConnectError> {
         let resource = self.wanted.resource.as_ref();
         let asked = self
@@ -159,11 +172,11 @@ impl Asking {
             Ok(answer) => answer,
             Err(ConnectError::Wire(error)) => {
                 tracing::warn!(%error, "a poll got no answer");
-                return Ok(Polled::Again(unanswered(wait), Box::new(client)));
+                return Ok(Polled::Again(Pace::unanswered(interval), Box::new(client)));
             }
             Err(error) => return Err(error),
         };
-        match read_poll(&reply, wait, issued.wall) {
+        match read_poll(&reply, interval, issued.wall) {
             Poll::Again(next) => Ok(Polled::Again(next, Box::new(client))),
             Poll::Over(_) => {
                 let grant = self.adopt(client, (reply, issued)).await?;

@@ -6,7 +6,7 @@ use crate::{
     http::InvalidUrl,
     model::{ClientId, ConnectionName, Issuer},
     oauth::{
-        WireError,
+        GUESS, WireError,
         assertion::{AssertionError, GivenError},
         authorize::RedirectError,
         classify::Refused,
@@ -91,7 +91,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// The token endpoint refused the code.
-    #[error("{issuer} refused the sign-in: {refused}")]
+    #[error("{issuer} refused the sign-in; it said: {refused}")]
     CodeRefused {
         /// The provider.
         issuer: Issuer,
@@ -107,6 +107,14 @@ pub enum ConnectError {
         why: String,
         /// Whether it was the kind of trouble that passes.
         passing: bool,
+    },
+    /// The provider refused and gave no reason.
+    #[error("{issuer} refused the sign-in and did not say why ({why}); {GUESS}")]
+    Unexplained {
+        /// The provider.
+        issuer: Issuer,
+        /// What came.
+        why: String,
     },
     /// The other device got nowhere.
     #[error(transparent)]
@@ -132,7 +140,7 @@ pub enum ConnectError {
         passing: bool,
     },
     /// The authorization server does not take the assertion.
-    #[error("{issuer} does not take the assertion: {refused}")]
+    #[error("{issuer} does not take the assertion; it said: {refused}")]
     AssertionRefused {
         /// The authorization server.
         issuer: Issuer,
@@ -207,6 +215,7 @@ impl ConnectError {
                 | Self::SpentSubject { .. }
                 | Self::Wire(_)
                 | Self::NoTokens { passing: true, .. }
+                | Self::Unexplained { .. }
                 | Self::Redirect(RedirectError::StateMismatch | RedirectError::NoCode)
         )
     }

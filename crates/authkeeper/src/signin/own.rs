@@ -155,7 +155,9 @@ impl Runtime {
     ) -> Result<Basis, ConnectError> {
         match &request.way {
             Way::JwtBearer { assertion_file } => {
-                let assertion = legs::jwt_of(&self.tools, assertion_file).await?;
+                let endpoint = found.provider.metadata.token_endpoint.as_deref();
+                let shown_to = endpoint.unwrap_or(found.provider.issuer.as_str());
+                let assertion = legs::jwt_of(&self.tools, assertion_file, shown_to).await?;
                 Ok(Basis::Assertion(assertion, None))
             }
             Way::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
@@ -237,7 +239,7 @@ impl Runtime {
     async fn subject(&self, idp: &IdentityProvider) -> Result<Subject, ConnectError> {
         let path = match &idp.subject {
             SubjectFile::IdToken(path) => {
-                let shown = legs::jwt_of(&self.tools, path).await?;
+                let shown = legs::jwt_of(&self.tools, path, &idp.token_url).await?;
                 let in_file = None;
                 return Ok(Subject { shown, in_file });
             }

@@ -2,7 +2,7 @@
 
 use super::ConnectError;
 use crate::{
-    model::{ClientAuthMethod, ClientRegistration, ClientSecret, ConnectionName},
+    model::{ClientRegistration, ClientSecret, ConnectionName},
     runtime::Runtime,
 };
 
@@ -21,12 +21,7 @@ impl Runtime {
         let (issuer, id) = (&connection.issuer, &connection.client_id);
         let client = store.registration(issuer, id).await?;
         let provider = store.provider(issuer, id).await?;
-        let shows_one = |client: &ClientRegistration| {
-            matches!(
-                client.auth_method,
-                ClientAuthMethod::Basic | ClientAuthMethod::Post
-            )
-        };
+        let shows_one = |client: &ClientRegistration| client.auth_method.shows_a_secret();
         let mut client = client.filter(shows_one).ok_or_else(none)?;
         if let Some(known) = client.secrets.iter().find(|kept| kept.is_same_as(&secret)) {
             // It is kept already: whatever was thought of it, it is good again.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use jiff::SignedDuration;
 
 use super::{ConnectError, ConnectRequest, Way};
 use crate::{
     background,
     http::{HttpUrl, Reach, Reply, Request},
     model::{
-        AssertionSource, ClientRegistration, ConnectionName, DpopUse, Grant, GrantId,
-        GrantLifecycle, GrantType, Issuer, Lineage, Means, Moment, Provider, RegistrationSource,
-        Resource, Scope, TokenSet,
+        AssertionSource, ClientAuthMethod, ClientRegistration, ConnectionName, DpopUse, Grant,
+        GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Means, Moment, Provider,
+        RegistrationSource, Resource, Scope, TokenSet,
     },
     oauth::{
         WireError, assertion,
@@ -28,6 +29,9 @@ use crate::{
     secret::SecretString,
     store::{Brought, SignedIn, StoreError},
 };
+
+/// A refused assertion is signed again if the provider's clock turns out to differ by more.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(20);
 
 impl Runtime {
     /// Who issues tokens for this URL.
@@ -111,6 +115,7 @@ impl Runtime {
         make: impl Fn(&ClientProof) -> Request + Send + Sync,
     ) -> Result<(Reply, Moment), ConnectError> {
         let mut wanted_nonce = false;
+        let mut dated_again = false;
         loop {
             let metadata = &found.provider.metadata;
             let our = self.tools.our_client(metadata, client);
@@ -119,7 +124,9 @@ impl Runtime {
             let transport = &*self.tools.transport;
             let mut request = make(&proof);
             with.prove(&mut request, endpoint)?;
+            let dated = self.tools.time_at(endpoint.as_str());
             let reply = exchange(transport, endpoint, found.reach, request).await?;
+            self.tools.hear(endpoint, &reply);
             // Nothing was done for want of the server's number in the proof: the same again, once.
             if with.wants_nonce(endpoint, &reply) && !wanted_nonce {
                 wanted_nonce = true;
@@ -129,6 +136,13 @@ impl Runtime {
                 classify::classify(&reply, issued.wall),
                 Answer::ClientRefused(_)
             );
+            // It was dated by another clock than the one that the provider has just told.
+            let off = self.tools.time_at(endpoint.as_str()).duration_since(dated);
+            let by_key = client.auth_method == ClientAuthMethod::PrivateKeyJwt;
+            if refused && by_key && off.abs() > CLOCKS_DIFFER && !dated_again {
+                dated_again = true;
+                continue;
+            }
             let shown = proof.secret();
             if !refused || !client.has_another_than(shown) {
                 return Ok((reply, issued));
@@ -165,6 +179,7 @@ impl Runtime {
                 why,
                 passing: true,
             }),
+            Answer::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
             _ => Ok(()),
         }
     }
@@ -205,13 +220,12 @@ impl Runtime {
                     .to_owned(),
                 passing: false,
             }),
-            Answer::Transient { why, .. } | Answer::Suspect { why } => {
-                Err(ConnectError::NoTokens {
-                    issuer,
-                    why,
-                    passing: true,
-                })
-            }
+            Answer::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
+            Answer::Transient { why, .. } => Err(ConnectError::NoTokens {
+                issuer,
+                why,
+                passing: true,
+            }),
             Answer::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
                 Err(ConnectError::NoTokens {
@@ -312,7 +326,8 @@ impl Runtime {
         let replaced = before.and_then(|connection| connection.grant);
         // One that was joined goes on from what is kept of it.
         let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;
-        if !joined {
+        // So does one whose refresh token is kept while an attempt may be spending it.
+        if !joined && grant.claim.is_none() {
             self.tools.shelf.clear(&grant.id);
         }
         if let Some(replaced) = replaced.filter(|id| *id != grant.id)

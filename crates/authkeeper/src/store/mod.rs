@@ -168,6 +168,40 @@ pub struct SignedIn {
     pub at: Timestamp,
 }
 
+impl SignedIn {
+    /// The refresh token that a grant goes on with when this sign-in brings none: some providers give one at the first
+    /// consent only. It is kept where client and account are the same.
+    ///
+    /// An account that either side does not show counts as the same: a provider that leaves the refresh token out has given
+    /// one to this account and client before. A refresh that brings another account's tokens suspends the grant all the same.
+    pub fn kept_refresh<'a>(&self, held: &'a Grant) -> Option<&'a RefreshToken> {
+        let new = &self.connection;
+        let by_person = |kind| matches!(kind, GrantType::AuthorizationCode | GrantType::DeviceCode);
+        let usable = self.brought.refresh().is_none()
+            && by_person(self.grant_type)
+            && by_person(held.grant_type)
+            && self.lifecycle == GrantLifecycle::Active
+            && held.lifecycle == GrantLifecycle::Active;
+        let same_client = (&held.issuer, &held.client_id) == (&new.issuer, &new.client_id);
+        // A public client's refresh token is bound to the key of its own sign-in (RFC 9449 §5).
+        let bound = held.is_bound() || self.means.proof_key.is_some();
+        let same_account = held.mandate.is_same_account(&self.brought.mandate());
+        held.refresh.as_ref().filter(|token| {
+            let lives = token.expires_at.is_none_or(|ends| ends > self.at);
+            lives && usable && same_client && !bound && same_account
+        })
+    }
+
+    /// What is known of the account and the authority after this sign-in; `held` is the grant whose refresh token is kept.
+    pub fn mandate(&self, held: Option<&Grant>) -> Mandate {
+        let came = self.brought.mandate();
+        match held {
+            Some(held) => came.learned(&held.mandate),
+            None => came,
+        }
+    }
+}
+
 /// What a sign-in or an import brings.
 #[derive(Clone, Debug)]
 pub enum Brought {
@@ -405,7 +439,9 @@ pub trait Store: Send + Sync + 'static {
         refresh: &SecretString,
     ) -> Result<Vec<Connection>>;
 
-    /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed. What
+    /// Adopts a sign-in: the connection, its lineage raised by one, its generation raised by one, active, unclaimed. One that
+    /// brings no refresh token goes on with the one before ([`SignedIn::kept_refresh`]); if that is claimed, lineage,
+    /// generation and claim stay as they are. What
     /// was remembered of it meanwhile goes. A client that is kept already stays as it is: its secrets may have been
     /// replaced while the person was away. A refresh token that another connection of the same principal holds for the same
     /// resource is one grant: the connection joins it, and nothing else is changed.

@@ -11,15 +11,21 @@ use crate::{
     mcp::Refused,
 };
 
-/// What an answer says of the connection. An error body is not shown: it may hold anything.
+/// What an answer says of the connection. `said` are the server's own words for a refusal; the rest of an error body is not
+/// shown, for it may hold anything.
 pub(super) fn judge(
     name: &ConnectionName,
     status: StatusCode,
     succeeds_if: Option<&str>,
-    body: &[u8],
+    (said, body): (Option<&str>, &[u8]),
 ) -> Result<(), Failure> {
     let fail = |exit, why: &str, next: String| {
-        let what = format!("{name}: the server answered {}: {why}", status.as_u16());
+        let said = said.map(|said| format!("; it said: {said}"));
+        let what = format!(
+            "{name}: the server answered {}: {why}{}",
+            status.as_u16(),
+            said.unwrap_or_default()
+        );
         Err(Failure::new(exit, what, next))
     };
     match status.as_u16() {
@@ -131,7 +137,12 @@ pub(super) fn worded(refused: &Refused, name: &ConnectionName) -> Failure {
             let status = refused
                 .status()
                 .and_then(|code| StatusCode::from_u16(code).ok());
-            let judged = judge(name, status.unwrap_or(StatusCode::BAD_GATEWAY), None, &[]);
+            let judged = judge(
+                name,
+                status.unwrap_or(StatusCode::BAD_GATEWAY),
+                None,
+                (None, &[]),
+            );
             judged.err().unwrap_or_else(|| {
                 let what = format!("{name}: its answer is not an MCP message");
                 Failure::new(Exit::Data, what, "check the connection's URL")
@@ -162,7 +173,7 @@ mod tests {
     fn an_answer_s_status_says_who_has_to_act() {
         let judged = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();
-            judge(&name(), status, None, b"")
+            judge(&name(), status, None, (None, b""))
                 .err()
                 .map(|failure| failure.exit)
         };
@@ -182,7 +193,8 @@ mod tests {
 
     #[test]
     fn an_api_that_answers_200_to_everything_is_asked_what_it_says() {
-        let judged = |body: &str| judge(&name(), StatusCode::OK, Some("ok"), body.as_bytes());
+        let judged =
+            |body: &str| judge(&name(), StatusCode::OK, Some("ok"), (None, body.as_bytes()));
         assert!(judged(r#"{"ok":true}"#).is_ok());
         for bad in [r#"{"ok":false}"#, "{}", "<html>"] {
             assert_eq!(judged(bad).unwrap_err().exit, Exit::Permission, "{bad}");

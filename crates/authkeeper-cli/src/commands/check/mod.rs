@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use authkeeper::{
     clock::Seams,
     model::{Connection, ConnectionName},
+    oauth::refusal,
     runtime::{ConnectionStatus, TokenRequest},
 };
 use http::{HeaderValue, header};
@@ -162,6 +163,7 @@ async fn request(
     let response = carrier.carry(name, call).await;
     let response = response.map_err(|error| not_carried(error, name))?;
     let status = response.status();
+    let headers = response.headers().clone();
     let body = match Limited::new(response.into_body(), ANSWER_LIMIT)
         .collect()
         .await
@@ -172,7 +174,13 @@ async fn request(
             return Err(Failure::new(Exit::Unavailable, what, LATER));
         }
     };
-    judge(name, status, probe.succeeds_if.as_deref(), &body)?;
+    let said = refusal::said(&headers, &body);
+    judge(
+        name,
+        status,
+        probe.succeeds_if.as_deref(),
+        (said.as_deref(), &body),
+    )?;
     Ok(Answered {
         call: format!("{} {}", probe.method, without_query(&shown)),
         status: Some(status.as_u16()),

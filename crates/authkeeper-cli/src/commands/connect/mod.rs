@@ -78,19 +78,26 @@ fn way(args: &SignInArgs) -> Option<Way> {
 
 pub(crate) async fn disconnect(app: &App, name: &str, forget: bool) -> Result<(), Failure> {
     let name = ConnectionName::parse(name)?;
+    let left = status::what_is_left(&app.runtime.status(&name).await?);
     let revocation = app.runtime.disconnect(&name).await?;
     let (word, said) = match revocation {
         Revocation::Done => ("done", "revoked at the provider".to_owned()),
+        Revocation::Refused(why) => (
+            "refused",
+            format!(
+                "the provider revokes nothing for this client: {why}. {left}: remove the access there by hand"
+            ),
+        ),
         Revocation::Failed(why) if forget => {
             app.runtime.forget(&name).await?;
             let said = format!(
-                "the provider did not confirm a revocation ({why}): revoke it there by hand"
+                "the provider did not confirm a revocation: {why}. {left}: revoke it there by hand"
             );
             ("failed", said)
         }
         Revocation::Failed(why) => {
             let what = format!(
-                "{name} is unusable here, but the provider did not confirm the revocation: {why}"
+                "{name} is unusable here, but the provider did not confirm the revocation: {why}. {left}"
             );
             let next = format!(
                 "authkeeper disconnect {name} tries again; with --forget it is forgotten here all the same, and is to \
@@ -108,7 +115,7 @@ pub(crate) async fn disconnect(app: &App, name: &str, forget: bool) -> Result<()
         }
         _ => (
             "not_offered",
-            "the provider offers no revocation; remove the access there by hand".to_owned(),
+            format!("the provider offers no revocation. {left}: remove the access there by hand"),
         ),
     };
     if app.output.json {
@@ -165,12 +172,24 @@ pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Fa
     }
     if !status.refreshable {
         let warn = app.output.paint_err(Paint::Warn, "warning:");
+        let scope = app.runtime.inspect(name).await?.refresh_scope();
         app.output.say(&format!(
-            "{warn} the provider gave no refresh token, so a person is needed again in {left}. \
-             Ask for one with --scope (often offline_access)."
+            "{warn} the provider gave no refresh token, so a person is needed again in {left}; {}.",
+            ask_for_refresh(name.as_str(), scope.as_deref())
         ));
     }
     Ok(())
+}
+
+/// How a refresh token is asked for. A scope is named only where the provider knows it.
+pub(super) fn ask_for_refresh(name: &str, scope: Option<&str>) -> String {
+    match scope {
+        Some(scope) => format!("ask for one: authkeeper connect {name} … --scope '… {scope}'"),
+        None => format!(
+            "its metadata names no scope for one: see the provider's documentation, often it is a setting of the client, \
+             then authkeeper reauthorize {name}"
+        ),
+    }
 }
 
 /// A secret that was refused while an older one served is found out now, and not when the older one ends.

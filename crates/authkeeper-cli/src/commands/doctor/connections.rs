@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use authkeeper::{
-    catalogue::{self, Entry},
+    catalogue::Entry,
     inspect::{Inspection, SecretFacts},
     model::{ConnectionState, GrantType, ReauthorizeReason, Scope, SuspendReason},
 };
@@ -12,7 +12,10 @@ use jiff::Timestamp;
 
 use super::{finding::Finding, limits};
 use crate::{
-    commands::status::{UNCONFIRMED, to_begin_again},
+    commands::{
+        connect::ask_for_refresh,
+        status::{UNCONFIRMED, to_begin_again},
+    },
     exit::Exit,
     output::span,
 };
@@ -38,6 +41,8 @@ pub(super) struct Facts {
     pub(super) entry: Option<&'static Entry>,
     /// Where it is refreshed, as stored.
     pub(super) token_endpoint: Option<String>,
+    /// The scopes that its provider gives a refresh token for, where that is known.
+    pub(super) refresh_scope: Option<String>,
     /// What is told of it and not over: (reason, detail, action).
     pub(super) troubles: Vec<(String, String, String)>,
 }
@@ -47,10 +52,6 @@ impl From<&Inspection> for Facts {
         let status = &one.status;
         let connection = &status.connection;
         let scope = |scope: &Option<Scope>| scope.as_ref().map(|scope| scope.as_str().to_owned());
-        let entry = match &connection.provider {
-            Some(name) => catalogue::named(name),
-            None => catalogue::recognise(connection.issuer.as_str()),
-        };
         let records = status.troubles.iter().map(|trouble| &trouble.record);
         Self {
             name: connection.name.to_string(),
@@ -71,11 +72,12 @@ impl From<&Inspection> for Facts {
                 .iter()
                 .flat_map(|client| client.secrets.clone())
                 .collect(),
-            entry,
+            entry: one.entry(),
             token_endpoint: one
                 .metadata
                 .as_ref()
                 .and_then(|metadata| metadata.token_endpoint.clone()),
+            refresh_scope: one.refresh_scope(),
             troubles: records
                 .map(|record| {
                     (
@@ -113,8 +115,12 @@ fn state(facts: &Facts) -> Vec<Finding> {
     let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
     let found = match &facts.state {
         ConnectionState::ReauthorizationRequired { reason, since } => {
-            let mend = told(*reason).map_or(again, |(_, _, action)| action.clone());
-            error(format!("{} (since {since})", reason.sentence()), mend)
+            // What is kept quotes the provider.
+            let (why, mend) = match told(*reason) {
+                Some((_, detail, action)) => (detail.as_str(), action.clone()),
+                None => (reason.sentence(), again),
+            };
+            error(format!("{why} (since {since})"), mend)
         }
         ConnectionState::Suspended { reason, since } => {
             let mend = match reason {
@@ -169,15 +175,7 @@ fn good(facts: &Facts) -> Vec<Finding> {
             "the provider gave no refresh token: in {} a person must sign in again",
             span(facts.left.as_secs())
         );
-        let scopes = facts.entry.map(|entry| entry.scopes.for_refresh.join(" "));
-        let mend = match scopes.filter(|scopes| !scopes.is_empty()) {
-            Some(scopes) => format!(
-                "ask for it: authkeeper connect {} … --scope '… {scopes}'",
-                facts.name
-            ),
-            None => "ask for one, often by the scope offline_access, or by a setting of the client"
-                .to_owned(),
-        };
+        let mend = ask_for_refresh(&facts.name, facts.refresh_scope.as_deref());
         findings.push(Finding::warning("state", what, mend));
     }
     findings
@@ -272,6 +270,7 @@ pub(super) mod tests {
             secrets: vec![],
             entry: None,
             token_endpoint: None,
+            refresh_scope: None,
             troubles: vec![],
         }
     }
@@ -346,10 +345,13 @@ pub(super) mod tests {
     fn a_token_that_nothing_refreshes_is_warned_of() {
         let mut facts = facts();
         facts.refreshable = false;
-        facts.entry = catalogue::named("github");
         let found = worst(&facts);
         assert_eq!(found.severity, Severity::Warning);
-        assert!(found.mend.unwrap().contains("offline_access"));
+        let mend = found.mend.unwrap();
+        assert!(!mend.contains("offline_access"), "{mend}");
+        facts.refresh_scope = Some("offline_access".to_owned());
+        let mend = worst(&facts).mend.unwrap();
+        assert!(mend.contains("--scope '… offline_access'"), "{mend}");
     }
 
     #[test]

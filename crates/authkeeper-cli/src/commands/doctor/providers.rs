@@ -132,7 +132,9 @@ impl Provider {
 fn refused(error: DiscoveryError) -> Answer {
     match error {
         DiscoveryError::Wire(error) => Answer::Unreachable(error.to_string()),
-        DiscoveryError::Unavailable { .. } => Answer::Unreachable(error.to_string()),
+        DiscoveryError::Unavailable { .. } | DiscoveryError::PublishedUnreachable { .. } => {
+            Answer::Unreachable(error.to_string())
+        }
         DiscoveryError::NoMetadata { .. } => Answer::None,
         other => Answer::Wrong(other.to_string()),
     }

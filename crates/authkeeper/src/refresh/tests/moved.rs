@@ -10,6 +10,9 @@ fn discovered(signed_in: &mut SignedIn) {
     let (provider, client) = signed_in.client.as_mut().unwrap();
     provider.metadata.authorization_endpoint = Some("https://as.example/authorize".to_owned());
     client.source = RegistrationSource::Dynamic;
+    // As another client: the refresh token of the sign-in before is not kept.
+    client.client_id = ClientId::new("discovered");
+    signed_in.connection.client_id = ClientId::new("discovered");
     if let Brought::Tokens(tokens) = &mut signed_in.brought {
         tokens.refresh_token = None;
     }

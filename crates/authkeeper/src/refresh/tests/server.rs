@@ -85,6 +85,14 @@ struct Inner {
     nonce: Option<&'static str>,
     /// Those that take its place, each after a refusal.
     nonces: VecDeque<&'static str>,
+    /// What it answers to a revocation, before it confirms the next one.
+    revocations: VecDeque<(u16, &'static str)>,
+    /// How each revocation showed our client.
+    shown: Vec<&'static str>,
+    /// What its answers say of the time.
+    date: Option<HeaderValue>,
+    /// The claims of our client's assertions.
+    assertions: Vec<serde_json::Value>,
 }
 
 type Page = (u16, Option<String>, String);
@@ -217,6 +225,54 @@ impl Server {
 
     pub(super) fn revoked(&self) -> Vec<String> {
         self.inner().revoked.clone()
+    }
+
+    /// It answers these to revocations, before it confirms one.
+    pub(super) fn revocations(&self, answers: impl IntoIterator<Item = (u16, &'static str)>) {
+        self.inner().revocations.extend(answers);
+    }
+
+    /// How each revocation showed our client.
+    pub(super) fn shown(&self) -> Vec<&'static str> {
+        self.inner().shown.clone()
+    }
+
+    /// Its answers say that it is this time.
+    pub(super) fn dates(&self, date: &str) {
+        self.inner().date = Some(date.parse().unwrap());
+    }
+
+    /// The claims of our client's assertions.
+    pub(super) fn assertions(&self) -> Vec<serde_json::Value> {
+        self.inner().assertions.clone()
+    }
+
+    fn revoke(&self, headers: &HeaderMap, form: &[(String, String)]) -> Reply {
+        let mut inner = self.inner();
+        let value = |name: &str| {
+            let mut values = form.iter().filter(|(key, _)| key == name);
+            values.next().map(|(_, value)| value.clone())
+        };
+        inner.shown.push(match value("client_secret") {
+            _ if headers.contains_key(header::AUTHORIZATION) => "basic",
+            Some(secret) if secret.is_empty() => "empty",
+            Some(_) => "post",
+            None => "none",
+        });
+        if let Some((status, body)) = inner.revocations.pop_front() {
+            return json(status, body);
+        }
+        inner.revoked.extend(value("token"));
+        json(200, "{}")
+    }
+
+    fn hear_assertion(&self, form: &[(String, String)]) {
+        let assertion = form.iter().find(|(key, _)| key == "client_assertion");
+        let claims = assertion.and_then(|(_, jwt)| {
+            let part = jwt.split('.').nth(1)?;
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+        });
+        self.inner().assertions.extend::<Option<_>>(claims);
     }
 
     /// The refresh token that is good now.
@@ -452,12 +508,7 @@ impl Exchange for Line {
             return Ok(html(404));
         }
         if self.path == "/revoke" {
-            let token = form.into_iter().find(|(key, _)| key == "token");
-            self.server
-                .inner()
-                .revoked
-                .extend(token.map(|(_, value)| value));
-            return Ok(json(200, "{}"));
+            return Ok(self.server.revoke(&request.headers, &form));
         }
         if self.path == "/introspect" {
             let token = form.into_iter().find(|(key, _)| key == "token");
@@ -487,8 +538,14 @@ impl Exchange for Line {
         }
         // The server goes on though the client has hung up, as real ones do.
         let server = Arc::clone(&self.server);
-        crate::background::spawn(async move { server.token(&form).await })
+        server.hear_assertion(&form);
+        let acting = Arc::clone(&server);
+        let mut reply = crate::background::spawn(async move { acting.token(&form).await })
             .await
-            .unwrap()
+            .unwrap()?;
+        if let Some(date) = &server.inner().date {
+            reply.headers.insert(header::DATE, date.clone());
+        }
+        Ok(reply)
     }
 }

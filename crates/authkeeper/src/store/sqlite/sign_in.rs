@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::{
         AccessToken, ClientId, Connection, ConnectionName, Generation, Grant, GrantId,
-        GrantLifecycle, Issuer, Lineage, Provider,
+        GrantLifecycle, Issuer, Lineage, Mandate, Provider,
     },
     store::{Brought, Result, SignedIn, Store as _, may_share, seal},
 };
@@ -34,6 +34,31 @@ struct Found {
     generation: u64,
     /// Another connection holds the very token that was brought: nothing of the grant is changed.
     joins: bool,
+    /// Whether it may be used, and who is spending its refresh token.
+    state: (String, Option<String>),
+    /// By which the refresh token is known that it began with.
+    first_mark: Option<Vec<u8>>,
+}
+
+/// What becomes of the refresh token that the grant held before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It goes: the sign-in brought one, or it is of no use.
+    No,
+    /// It goes on, unspent, in the new lineage.
+    Unspent,
+    /// An attempt may be spending it: its lineage, its generation and its claim stay, so that what comes of it is adopted.
+    Claimed,
+}
+
+impl Kept {
+    fn of(held: Option<&Grant>) -> Self {
+        match held {
+            None => Self::No,
+            Some(held) if held.claim.is_none() => Self::Unspent,
+            Some(_) => Self::Claimed,
+        }
+    }
 }
 
 /// A sign-in whose secrets are sealed for the grant and the generation it goes to.
@@ -44,6 +69,8 @@ struct Sealed {
     grant: GrantId,
     lineage: Lineage,
     generation: Generation,
+    kept: Kept,
+    mandate: Mandate,
     client: Option<(Provider, clients::SealedClient)>,
     refresh: Option<SealedRefresh>,
     access: Option<(seal::Sealed, AccessToken)>,
@@ -58,7 +85,13 @@ impl SqliteStore {
             let refresh = signed_in.brought.refresh();
             let mark = refresh.map(|token| self.mark(&token.secret));
             let before = self.read(|sql| before(sql, &signed_in, mark.as_deref()))?;
-            let sealed = self.seal_sign_in(signed_in.clone(), mark, before);
+            let own = before.found.as_ref().filter(|found| !found.joins);
+            let held = match own {
+                Some(own) => self.grant(&own.grant).await?,
+                None => None,
+            };
+            let held = held.filter(|held| signed_in.kept_refresh(held).is_some());
+            let sealed = self.seal_sign_in(signed_in.clone(), mark, before, held.as_ref());
             let id = sealed.grant.clone();
             let adopted = self.write(move |sql| sealed.put(sql)).await?;
             if adopted && let Some(grant) = self.grant(&id).await? {
@@ -67,17 +100,29 @@ impl SqliteStore {
         }
     }
 
-    fn seal_sign_in(&self, signed_in: SignedIn, mark: Option<Vec<u8>>, before: Before) -> Sealed {
+    /// `held` is the grant whose refresh token is kept.
+    fn seal_sign_in(
+        &self,
+        signed_in: SignedIn,
+        mark: Option<Vec<u8>>,
+        before: Before,
+        held: Option<&Grant>,
+    ) -> Sealed {
         let (lineage, generation) = before.reached.unwrap_or_default();
         let (grant, lineage, generation) = match &before.found {
             Some(found) => (found.grant.clone(), found.lineage, found.generation),
             None => (signed_in.new_grant.clone(), lineage, generation),
         };
-        let lineage = Lineage(lineage).max(signed_in.after).next();
-        let generation = Generation(generation).next();
+        let (lineage, generation) = (Lineage(lineage), Generation(generation));
+        let kept = Kept::of(held);
+        let (lineage, generation) = match kept {
+            Kept::Claimed => (lineage, generation),
+            _ => (lineage.max(signed_in.after).next(), generation.next()),
+        };
         let resource = signed_in.connection.resource.clone();
         let access = signed_in.brought.access(lineage, generation, resource);
-        let refresh = signed_in.brought.refresh();
+        let old = held.and_then(|held| signed_in.kept_refresh(held));
+        let refresh = signed_in.brought.refresh().or(old);
         let client = signed_in.client.as_ref();
         let means = signed_in.means.write();
         let belongs = rows::means_belongs(grant.as_str(), lineage.0);
@@ -86,6 +131,8 @@ impl SqliteStore {
             client: client.map(|(provider, client)| (provider.clone(), self.seal_client(client))),
             refresh: refresh.map(|token| self.seal_refresh(&grant, generation, token)),
             access: access.map(|token| (self.seal_access(&grant, &token), token)),
+            mandate: signed_in.mandate(held),
+            kept,
             signed_in,
             mark,
             before,
@@ -126,26 +173,63 @@ impl Sealed {
             }
         };
         end_troubles_of_all(sql, name.as_str(), new.at)?;
-        let event = serde_json::json!({
+        let mut event = serde_json::json!({
             "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
             "principal": new.connection.principal.as_str(), "lineage": lineage,
         });
+        if self.kept != Kept::No {
+            event["refresh_token"] = "kept".into();
+        }
         audit(sql, new.at, &event)?;
         Ok(true)
     }
 
     fn put_grant(&self, sql: &Sqlite) -> rusqlite::Result<()> {
-        let at = (&self.grant, self.lineage, self.generation);
-        put_signed_in_grant(
-            sql,
-            &self.signed_in,
-            at,
-            (self.refresh.as_ref(), self.means.as_ref()),
-        )?;
+        if self.kept != Kept::Claimed {
+            self.put_row(sql)?;
+        }
         match &self.access {
             Some((sealed, access)) => put_access(sql, &self.grant, sealed, access),
             None => drop_access(sql, &self.grant),
         }
+    }
+
+    fn put_row(&self, sql: &Sqlite) -> rusqlite::Result<()> {
+        let (new, refresh) = (&self.signed_in, self.refresh.as_ref());
+        let suspended = match &new.lifecycle {
+            GrantLifecycle::Suspended { reason, since } => Some((*reason, *since)),
+            _ => None,
+        };
+        // The token that the grant began with counts from the sign-in that brought it.
+        let found = self.before.found.as_ref().filter(|_| self.kept != Kept::No);
+        let first = found.and_then(|found| found.first_mark.as_ref());
+        let mark = refresh.map(|refresh| &refresh.mark);
+        sql.execute(
+            "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
+                refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by,
+                refresh_mark, first_mark, mandate, means)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            params![
+                self.grant.as_str(),
+                new.connection.issuer.as_str(),
+                new.connection.client_id.as_str(),
+                stored(self.lineage.0),
+                stored(self.generation.0),
+                new.lifecycle.as_str(),
+                refresh.map(|refresh| &refresh.sealed),
+                refresh.map(|refresh| refresh.generation),
+                refresh.and_then(|refresh| refresh.expires),
+                new.grant_type.as_str(),
+                suspended.map(|(reason, _)| reason.as_str()),
+                suspended.map(|(_, since)| millis(since)),
+                new.rotate_by.map(millis),
+                mark,
+                first.or(mark),
+                rows::mandate_text(&self.mandate),
+                self.means,
+            ],
+        )?;
+        Ok(())
     }
 
     /// Whoever says that the token is held nowhere else says it of the grant.
@@ -253,7 +337,8 @@ fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<Foun
         }
     }
     sql.query_row(
-        "SELECT g.id, g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
+        "SELECT g.id, g.lineage, g.generation, g.lifecycle, g.claim_attempt, g.first_mark
+         FROM grant_family g JOIN connection c ON c.grant_id = g.id
          WHERE c.name = ?1 AND g.issuer = ?2 AND g.client_id = ?3 AND g.lifecycle <> 'revoked'",
         params![
             signed_in.connection.name.as_str(),
@@ -268,6 +353,8 @@ fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<Foun
                 lineage,
                 generation,
                 joins: false,
+                state: (row.get(3)?, row.get(4)?),
+                first_mark: row.get(5)?,
             })
         },
     )
@@ -290,16 +377,19 @@ fn grant_to_join(
     let Some(grant) = other.and_then(|other| other.grant) else {
         return Ok(None);
     };
-    let select = "SELECT lineage, generation, lifecycle FROM grant_family WHERE id = ?1";
+    let select = "SELECT lineage, generation, lifecycle, claim_attempt, first_mark FROM grant_family WHERE id = ?1";
     sql.query_row(select, [grant.as_str()], |row| {
+        let state: (String, Option<String>) = (row.get(2)?, row.get(3)?);
         // A person has signed in, and the token that came is one that had been refused: it lives.
-        let revives = row.get::<_, String>(2)? == "reauthorization_required"
+        let revives = state.0 == "reauthorization_required"
             && signed_in.lifecycle == GrantLifecycle::Active
             && matches!(signed_in.brought, Brought::Tokens(_));
         Ok(Some(Found {
             lineage: rows::number("lineage", row.get(0)?)?,
             generation: rows::number("generation", row.get(1)?)?,
             joins: !revives,
+            state,
+            first_mark: row.get(4)?,
             grant: grant.clone(),
         }))
     })
@@ -342,42 +432,5 @@ fn retire_replaced(
         sql.execute(revoke, params![old, millis(at)])?;
         sql.execute("DELETE FROM access_token WHERE grant_id = ?1", [old])?;
     }
-    Ok(())
-}
-
-fn put_signed_in_grant(
-    sql: &Sqlite,
-    signed_in: &SignedIn,
-    (id, lineage, generation): (&GrantId, Lineage, Generation),
-    (refresh, means): (Option<&SealedRefresh>, Option<&seal::Sealed>),
-) -> rusqlite::Result<()> {
-    let suspended = match &signed_in.lifecycle {
-        GrantLifecycle::Suspended { reason, since } => Some((*reason, *since)),
-        _ => None,
-    };
-    sql.execute(
-        "INSERT OR REPLACE INTO grant_family (id, issuer, client_id, lineage, generation, lifecycle,
-            refresh_token, refresh_generation, refresh_expires, grant_type, reason, lifecycle_since, rotate_by,
-            refresh_mark, first_mark, mandate, means)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16)",
-        params![
-            id.as_str(),
-            signed_in.connection.issuer.as_str(),
-            signed_in.connection.client_id.as_str(),
-            stored(lineage.0),
-            stored(generation.0),
-            signed_in.lifecycle.as_str(),
-            refresh.map(|refresh| &refresh.sealed),
-            refresh.map(|refresh| refresh.generation),
-            refresh.and_then(|refresh| refresh.expires),
-            signed_in.grant_type.as_str(),
-            suspended.map(|(reason, _)| reason.as_str()),
-            suspended.map(|(_, since)| millis(since)),
-            signed_in.rotate_by.map(millis),
-            refresh.map(|refresh| &refresh.mark),
-            rows::mandate_text(&signed_in.brought.mandate()),
-            means,
-        ],
-    )?;
     Ok(())
 }

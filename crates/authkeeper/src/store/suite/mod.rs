@@ -10,6 +10,7 @@
     reason = "checks panic, and compare the secrets they have made"
 )]
 
+mod kept;
 mod sharing;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -48,6 +49,7 @@ where
     refusals(&*fresh().await.0).await;
     sign_ins(&*fresh().await.0).await;
     secrets_of_a_client(&*fresh().await.0).await;
+    kept::run(&mut fresh).await;
     pending_sign_ins(&*fresh().await.0).await;
     sharing::run(&mut fresh).await;
     imported_grants(&*fresh().await.0).await;
