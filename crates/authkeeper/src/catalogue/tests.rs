@@ -414,7 +414,7 @@ fn meaning(outcome: &Outcome) -> Means {
     match outcome {
         Outcome::Transient { .. } => Means::Retry,
         Outcome::GrantRefused(_) => Means::Reauthorize,
-        Outcome::ClientRefused(_) => Means::Fatal,
+        Outcome::ClientRefused(_) | Outcome::Moved { .. } => Means::Fatal,
         Outcome::RequestRefused(_) => Means::Permission,
         Outcome::Unknown(_) | Outcome::Suspect { .. } => Means::Unknown,
         Outcome::Accepted(_) => panic!("an error that is an answer"),

@@ -43,6 +43,15 @@ pub enum Outcome {
         /// What it said.
         why: String,
     },
+    /// Nothing answers at this address any more, or the answer is a redirect. A secret is never sent after it.
+    Moved {
+        /// The status: a redirect, 404, 405 or 410.
+        status: StatusCode,
+        /// Where the redirect points, without its query.
+        target: Option<String>,
+        /// Whether it came as a page, which may be a proxy's.
+        page: bool,
+    },
     /// The provider may or may not have acted.
     Unknown(UnknownKind),
 }
@@ -245,20 +254,37 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
             transient("too many requests (403)".to_owned(), reply, now)
         }
         status if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
+        status if status.is_redirection() || matches!(status.as_u16(), 404 | 405 | 410) => {
+            moved(reply)
+        }
         status => {
             let why = format!("no OAuth answer ({})", super::body_hint(reply));
             tracing::debug!(
                 status = status.as_u16(),
                 "a token endpoint answered without an OAuth code"
             );
-            // A page is a proxy's, and nothing at that address is no refusal.
-            let page = reply.content_type().contains("html") || reply.body.starts_with(b"<");
-            if page || !matches!(status.as_u16(), 400 | 401 | 403) {
+            // A page is a proxy's.
+            if is_page(reply) || !matches!(status.as_u16(), 400 | 401 | 403) {
                 return transient(why, reply, now);
             }
             Outcome::Suspect { why }
         }
     }
+}
+
+fn moved(reply: &Reply) -> Outcome {
+    let target = reply.headers.get(header::LOCATION);
+    let target = target.and_then(|target| target.to_str().ok());
+    let target = target.and_then(|target| target.split(['?', '#']).next());
+    Outcome::Moved {
+        status: reply.status,
+        target: target.map(one_line).filter(|target| !target.is_empty()),
+        page: is_page(reply),
+    }
+}
+
+fn is_page(reply: &Reply) -> bool {
+    reply.content_type().contains("html") || reply.body.starts_with(b"<")
 }
 
 /// GitHub answers 403 to one request too many, and says in a header when to come back, or that none are left.

@@ -26,6 +26,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::RequestRefused(_) => "request",
         Outcome::Transient { .. } => "transient",
         Outcome::Suspect { .. } => "suspect",
+        Outcome::Moved { .. } => "moved",
         Outcome::Unknown(kind) => kind.as_str(),
     }
 }
@@ -102,8 +103,8 @@ fn every_measured_answer_has_its_meaning() {
         (400, r#"{"error":"slow_down"}"#, "transient"),
         // a proxy or a firewall in between
         (403, "<html>blocked</html>", "transient"),
-        (404, "", "transient"),
-        (302, "", "transient"),
+        (404, "", "moved"),
+        (302, "", "moved"),
         // glewlwyd says no more than this of anything
         (400, "", "suspect"),
         // may have been done
@@ -276,4 +277,27 @@ fn a_content_type_floods_no_screen() {
         panic!("no reason was given");
     };
     assert!(why.len() < 300, "{why}");
+}
+
+#[test]
+fn a_redirect_says_where_to_and_nothing_of_its_query() {
+    let moved = |status, headers: &[(&'static str, &'static str)], body| match classify(
+        &reply(status, headers, body),
+        now(),
+    ) {
+        Outcome::Moved {
+            status,
+            target,
+            page,
+        } => (status.as_u16(), target, page),
+        other => panic!("{other:?}"),
+    };
+    let to = [("location", "https://new.example/token?state=secret#x")];
+    let target = Some("https://new.example/token".to_owned());
+    assert_eq!(moved(302, &to, ""), (302, target, false));
+    assert_eq!(moved(308, &[("location", "?x")], ""), (308, None, false));
+    assert_eq!(moved(404, &[], "<html>"), (404, None, true));
+    let page = [("content-type", "text/html")];
+    assert_eq!(moved(410, &page, "gone"), (410, None, true));
+    assert_eq!(moved(405, &[], r#"{"message":"no"}"#), (405, None, false));
 }

@@ -136,6 +136,7 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
             let asked = retry_after.unwrap_or_default().min(SLOWEST);
             Poll::Again(asked.max(unanswered(interval)))
         }
+        Outcome::Moved { .. } => Poll::Again(unanswered(interval)),
         Outcome::Unknown(_) if !reply.status.is_success() => Poll::Again(unanswered(interval)),
         outcome => Poll::Over(outcome),
     }

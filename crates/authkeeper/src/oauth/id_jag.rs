@@ -116,7 +116,7 @@ fn of(idp: &IdentityProvider, outcome: Outcome) -> Outcome {
         },
         // Tokens of another kind than was asked for are not used.
         Outcome::Accepted(_) => Outcome::Unknown(UnknownKind::Unreadable),
-        unknown @ Outcome::Unknown(_) => unknown,
+        as_it_is @ (Outcome::Unknown(_) | Outcome::Moved { .. }) => as_it_is,
     }
 }
 

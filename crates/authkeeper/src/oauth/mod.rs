@@ -14,6 +14,7 @@ pub mod dpop;
 pub mod id_jag;
 mod jwt;
 pub mod loopback;
+pub(crate) mod moved;
 pub mod odd;
 mod older;
 pub mod refusal;

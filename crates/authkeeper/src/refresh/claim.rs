@@ -29,7 +29,7 @@ use crate::{
     },
     oauth::{
         classify::{self, Outcome, Refused},
-        id_jag, revoke,
+        id_jag, moved, revoke,
         token::TokenAnswer,
     },
     store::{Committed, Refreshed, Result, Spend, StoreError, seal::unusable},
@@ -1017,6 +1017,14 @@ impl<'a> Conclusion<'a> {
             Outcome::Suspect { why } => self.suspect(why).await,
             Outcome::Transient { why, retry_after } => {
                 self.unspent(End::Later { why, retry_after }).await
+            }
+            Outcome::Moved { status, target, .. } => {
+                let why = moved::said(status, target.as_deref());
+                self.unspent(End::Later {
+                    why,
+                    retry_after: None,
+                })
+                .await
             }
             Outcome::Unknown(kind) if !spends(self.grant) => self.unspent(lost_unspent(kind)).await,
             Outcome::Unknown(kind) => self.unknown(kind, now).await,

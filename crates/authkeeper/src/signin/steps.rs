@@ -20,7 +20,7 @@ use crate::{
         client_auth::ClientProof,
         discovery::{self, Discovered, DiscoveryError, DpopOffer},
         dpop::{self, Binding, ProofKey, UnusableKey},
-        exchange,
+        exchange, moved,
         register::{self, GivenClient, KnownClients, Plan, Purpose, RegistrationError},
         token::TokenAnswer,
     },
@@ -203,6 +203,11 @@ impl Runtime {
                     passing: true,
                 })
             }
+            Answer::Moved { status, target, .. } => Err(ConnectError::NoTokens {
+                issuer,
+                why: moved::said(status, target.as_deref()),
+                passing: false,
+            }),
             Answer::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
                 Err(ConnectError::NoTokens {
