@@ -204,6 +204,10 @@ impl Store for MemoryStore {
         .await
     }
 
+    async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()> {
+        self.note(|rows| rows.put_provider(provider, client)).await
+    }
+
     async fn refuse_registration(
         &self,
         issuer: &Issuer,

@@ -49,8 +49,6 @@ pub enum Outcome {
         status: StatusCode,
         /// Where the redirect points, without its query.
         target: Option<String>,
-        /// Whether it came as a page, which may be a proxy's.
-        page: bool,
     },
     /// The provider may or may not have acted.
     Unknown(UnknownKind),
@@ -264,7 +262,8 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
                 "a token endpoint answered without an OAuth code"
             );
             // A page is a proxy's.
-            if is_page(reply) || !matches!(status.as_u16(), 400 | 401 | 403) {
+            let page = reply.content_type().contains("html") || reply.body.starts_with(b"<");
+            if page || !matches!(status.as_u16(), 400 | 401 | 403) {
                 return transient(why, reply, now);
             }
             Outcome::Suspect { why }
@@ -279,12 +278,7 @@ fn moved(reply: &Reply) -> Outcome {
     Outcome::Moved {
         status: reply.status,
         target: target.map(one_line).filter(|target| !target.is_empty()),
-        page: is_page(reply),
     }
-}
-
-fn is_page(reply: &Reply) -> bool {
-    reply.content_type().contains("html") || reply.body.starts_with(b"<")
 }
 
 /// GitHub answers 403 to one request too many, and says in a header when to come back, or that none are left.

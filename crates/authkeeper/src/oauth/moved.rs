@@ -2,15 +2,15 @@
 
 use http::StatusCode;
 
-/// What the answer says, for a person.
+/// What the server has done, for a person.
 pub(crate) fn said(status: StatusCode, target: Option<&str>) -> String {
-    let status = status.as_u16();
+    let code = status.as_u16();
     match target {
-        Some(target) => format!("its token endpoint redirects to {target} ({status})"),
-        None if (300..400).contains(&status) => {
-            format!("its token endpoint redirects and does not say where to ({status})")
+        Some(target) => format!("moved its token endpoint to {target} ({code})"),
+        None if status.is_redirection() => {
+            format!("moved its token endpoint and does not say where to ({code})")
         }
-        None => format!("nothing answers at its token endpoint ({status})"),
+        None => format!("answers nothing at its token endpoint ({code})"),
     }
 }
 

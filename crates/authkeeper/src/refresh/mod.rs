@@ -7,20 +7,24 @@
 //! ```
 //!
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
-//! `claim` is the transaction. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
+//! `claim` is the transaction. `breaker` decides when nothing is sent after failures, `provider_state` keeps those for all
+//! processes. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
 //! answers that are not needed any more, and may be. `unrevoked` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod anew;
-pub(crate) mod breaker;
+mod breaker;
 mod checked;
 pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod evidence;
 pub(crate) mod flight;
+pub(crate) mod incidents;
 pub(crate) mod legs;
 pub mod log;
+mod moved_endpoint;
 mod noticing;
 mod orphans;
+pub(crate) mod provider_state;
 pub(crate) mod shelf;
 pub(crate) mod spill;
 pub(crate) mod unrevoked;
@@ -111,6 +115,8 @@ pub struct RefreshRules {
     pub quiet_period: Duration,
     /// How much of the access token's life is kept for resending to a strict provider.
     pub reserve: Duration,
+    /// How long a provider may fail every token request before its owner is told.
+    pub failing_after: Duration,
     /// Habits by issuer.
     pub providers: BTreeMap<String, ProviderHabits>,
 }
@@ -122,6 +128,7 @@ impl Default for RefreshRules {
             exchange_limit: Duration::from_mins(2),
             quiet_period: Duration::from_secs(90),
             reserve: Duration::from_secs(30),
+            failing_after: Duration::from_mins(5),
             providers: BTreeMap::new(),
         }
     }

@@ -348,7 +348,10 @@ fn not_vouched(idp: &IdentityProvider, outcome: classify::Outcome) -> ConnectErr
             (refused.to_string(), false)
         }
         O::Transient { why, .. } | O::Suspect { why } => (why, true),
-        O::Moved { status, target, .. } => (moved::said(status, target.as_deref()), false),
+        O::Moved { status, target } => (
+            format!("it {}", moved::said(status, target.as_deref())),
+            false,
+        ),
         O::Unknown(kind) => (id_jag::told(idp, kind.as_str()), false),
         O::Accepted(_) => (id_jag::told(idp, "it gave an access token instead"), false),
     };

@@ -24,6 +24,7 @@ use crate::{
         register::{self, GivenClient, KnownClients, Plan, Purpose, RegistrationError},
         token::TokenAnswer,
     },
+    refresh::provider_state,
     runtime::Runtime,
     secret::SecretString,
     store::{Brought, SignedIn, StoreError},
@@ -203,9 +204,9 @@ impl Runtime {
                     passing: true,
                 })
             }
-            Answer::Moved { status, target, .. } => Err(ConnectError::NoTokens {
+            Answer::Moved { status, target } => Err(ConnectError::NoTokens {
                 issuer,
-                why: moved::said(status, target.as_deref()),
+                why: format!("it {}", moved::said(status, target.as_deref())),
                 passing: false,
             }),
             Answer::Unknown(kind) => {
@@ -305,6 +306,8 @@ impl Runtime {
         let new = signed_in.new_grant.clone();
         let left = self.left_at_another(before.as_ref(), &signed_in).await?;
         let grant = store.adopt_sign_in(signed_in).await?;
+        // A person has acted: what failed before is tried again at once.
+        provider_state::answered(&self.tools, &provider_state::client_of(&grant)).await;
         let replaced = before.and_then(|connection| connection.grant);
         // One that was joined goes on from what is kept of it.
         let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;

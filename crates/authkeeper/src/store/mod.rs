@@ -402,6 +402,9 @@ pub trait Store: Send + Sync + 'static {
         client: &ClientRegistration,
     ) -> Result<()>;
 
+    /// Keeps what an issuer says of itself today, for one client of ours there.
+    async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()>;
+
     /// Notes that the provider refused our client: the next sign-in registers anew instead of using it again.
     async fn refuse_registration(
         &self,

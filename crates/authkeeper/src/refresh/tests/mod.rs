@@ -10,9 +10,11 @@ mod forgotten;
 mod kinds;
 mod live;
 mod moved;
+mod moved_endpoint;
 mod noticing;
 mod outcomes;
 mod parts;
+mod provider_state;
 mod scopes;
 mod seal_key;
 mod second_chances;
@@ -40,8 +42,8 @@ use crate::{
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
         Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Means, Moment,
-        Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource, Resource, Scope,
-        ServerMetadata, TokenSet,
+        Presentation, PrincipalId, Provider, Record, RefreshToken, RegistrationSource, Resource,
+        Scope, ServerMetadata, TokenSet,
     },
     runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
     store::{Brought, SignedIn},

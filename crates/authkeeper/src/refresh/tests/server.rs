@@ -31,6 +31,10 @@ pub(super) enum Fault {
     Unavailable,
     /// Does not act, and says when it may be asked again.
     AskAgainInAMinute,
+    /// Does not act; one request too many, and when the next may come.
+    TooMany(&'static str),
+    /// Does not act; redirects with this status.
+    Redirect(u16, &'static str),
     /// Does not act; a proxy answers 403 in HTML.
     ForbiddenPage,
     /// Answers without a new refresh token and without a scope; the old one stays good.
@@ -115,6 +119,11 @@ impl Server {
 
     pub(super) fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         self.inner().faults.extend(faults);
+    }
+
+    /// What was scripted and has not happened yet does not happen.
+    pub(super) fn heal(&self) {
+        self.inner().faults.clear();
     }
 
     pub(super) fn expires_in(&self, seconds: u64) {
@@ -264,6 +273,12 @@ impl Server {
             }
             Some(Fault::Unavailable) => return Ok(unavailable("0")),
             Some(Fault::AskAgainInAMinute) => return Ok(unavailable("60")),
+            Some(Fault::TooMany(wait)) => {
+                return Ok(with(json(429, "{}"), header::RETRY_AFTER, wait));
+            }
+            Some(Fault::Redirect(status, to)) => {
+                return Ok(with(json(status, ""), header::LOCATION, to));
+            }
             Some(Fault::CutBeforeCommit) => {
                 return Err(ExchangeError::Broken("cut".to_owned()));
             }
@@ -384,9 +399,12 @@ fn json(status: u16, body: &str) -> Reply {
 }
 
 fn unavailable(retry_after: &'static str) -> Reply {
-    let mut reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
-    let retry_after = HeaderValue::from_static(retry_after);
-    reply.headers.insert(header::RETRY_AFTER, retry_after);
+    let reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
+    with(reply, header::RETRY_AFTER, retry_after)
+}
+
+fn with(mut reply: Reply, name: header::HeaderName, value: &'static str) -> Reply {
+    reply.headers.insert(name, HeaderValue::from_static(value));
     reply
 }
 

@@ -122,6 +122,8 @@ async fn who_read_a_token_that_is_replaced_meanwhile_does_not_send_it() {
     bench.server.script([Fault::None, refused]);
     ask(&runtime).await.unwrap_err();
     assert_in_step(&bench, &runtime).await;
+    // The refused grant rests, in every process.
+    bench.clock.advance(secs(2));
     hold.send_replace(false);
     let token = text(&asking.await.unwrap().unwrap());
     assert!(token.starts_with("for+jag-"), "{token}");

@@ -659,6 +659,12 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()> {
+        let (provider, client) = (provider.clone(), client.clone());
+        self.write(move |sql| clients::put_provider(sql, &provider, &client))
+            .await
+    }
+
     async fn refuse_registration(
         &self,
         issuer: &Issuer,

@@ -749,7 +749,7 @@ pub async fn failing((one, two): Pair) {
             trial: Some(AttemptId::new("a1")),
         }),
         lineage: None,
-        told: None,
+        told: vec![],
     };
     let change = |seen, new, id: &str| FailingChange {
         of: of.clone(),
