@@ -589,8 +589,12 @@ impl Attempt<'_> {
             return Ok(None);
         }
         fault::pass(FaultPoint::Claimed);
+        if self.is_replaced().await? {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
         // Who held the claim before may have kept a failure.
-        if self.is_replaced().await? || self.by().rests(self.number > 1, self.trial).await {
+        if self.by().rests(self.number > 1, self.trial).await {
             self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }

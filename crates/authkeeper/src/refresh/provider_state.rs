@@ -114,7 +114,8 @@ impl By<'_> {
         }
         let client = read(self.tools, &first_asked(self.grant)).await;
         let mine = trial.map(|trial| &trial.id);
-        !recovers && breaker::admit(client.as_ref(), mine, now) != Admission::Go
+        let admission = breaker::admit(client.as_ref(), mine, now);
+        !recovers && matches!(admission, Admission::Rests(_) | Admission::IsTried(_))
     }
 
     /// The grant's own rest.
