@@ -428,6 +428,21 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_that_fails_is_told_with_what_authkeeper_does() {
+        let said = paragraph(&facts(Some(trouble(Event::ProviderFailing, None))));
+        assert!(
+            said.contains("goes on asking, less and less often"),
+            "{said}"
+        );
+        assert!(said.contains("Calls still work for 10 min"), "{said}");
+        let moved = paragraph(&facts(Some(trouble(Event::TokenEndpointMoved, None))));
+        assert!(
+            moved.contains("sent the refresh token nowhere else"),
+            "{moved}"
+        );
+    }
+
+    #[test]
     fn a_trouble_that_is_over_asks_for_nothing() {
         let over = facts(Some(trouble(Event::Uncertain, Some(at(130)))));
         let said = paragraph(&over);

@@ -99,6 +99,10 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
                 "one refresh token serves one place: sign in anew with authkeeper connect, or authkeeper disconnect {name} first"
             ),
         ),
+        ConnectError::TokenEndpointMoved { .. } => own(
+            Exit::Config,
+            "ask the provider where its token endpoint is: the one that its metadata names is not there",
+        ),
         ConnectError::NoTokens { passing: true, .. } => own(
             Exit::Unavailable,
             "the provider has trouble of its own; run the same command again later",

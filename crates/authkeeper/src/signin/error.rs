@@ -108,6 +108,14 @@ pub enum ConnectError {
         /// Whether it was the kind of trouble that passes.
         passing: bool,
     },
+    /// The token endpoint has moved; the code was sent nowhere else.
+    #[error("{issuer} {said}; the sign-in was sent nowhere else")]
+    TokenEndpointMoved {
+        /// The provider.
+        issuer: Issuer,
+        /// What its answer says.
+        said: String,
+    },
     /// The other device got nowhere.
     #[error(transparent)]
     Device(#[from] DeviceError),

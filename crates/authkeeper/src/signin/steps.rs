@@ -204,10 +204,9 @@ impl Runtime {
                     passing: true,
                 })
             }
-            Answer::Moved { status, target } => Err(ConnectError::NoTokens {
+            Answer::Moved { status, target } => Err(ConnectError::TokenEndpointMoved {
                 issuer,
-                why: format!("it {}", moved::said(status, target.as_deref())),
-                passing: false,
+                said: moved::said(status, target.as_deref()),
             }),
             Answer::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
