@@ -1,8 +1,4 @@
 //! A provider that refuses token requests: what one process heard holds for all. The requests are counted at the server.
-#![expect(
-    clippy::unwrap_used,
-    reason = "all of this file is a test, its helpers too"
-)]
 
 use std::fs;
 

@@ -13,8 +13,3 @@ pub(crate) fn said(status: StatusCode, target: Option<&str>) -> String {
         None => format!("answers nothing at its token endpoint ({code})"),
     }
 }
-
-/// Whether the endpoint is meant to be gone from there for good (RFC 9110 §15.4, §15.5).
-pub(crate) fn for_good(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 308 | 404 | 405 | 410)
-}

@@ -53,9 +53,6 @@ pub(super) async fn look(
     let target = target.map(|target| absolute(&plan.endpoint, target));
     let said = moved::said(answer.status, target.as_deref());
     let said = format!("{} {said}", grant.issuer);
-    if answer.status.is_redirection() && !moved::for_good(answer.status) {
-        return Ok(Moved::Gone(said));
-    }
     let published = if whose.provider.as_deref().is_some_and(has_fixed_endpoints) {
         Published::Unknown
     } else {

@@ -33,12 +33,13 @@ use std::{
 use async_trait::async_trait;
 use tempfile::TempDir;
 
-use self::server::{Server, Wire};
+use self::server::{Server, Way, Wire};
 use super::{RefreshRules, spill::Journal};
 use crate::{
     clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
     files::Folder,
+    http::Transport,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
         Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Means, Moment,
@@ -157,14 +158,19 @@ impl Bench {
 
     /// One more process on this machine.
     fn process(&self) -> Runtime {
+        self.process_over(Arc::new(Wire(Arc::clone(&self.server))))
+    }
+
+    /// One more, whose connections are slow to come about.
+    fn slow_process(&self) -> (Runtime, Way) {
+        let (transport, way) = server::slow(&self.server);
+        (self.process_over(transport), way)
+    }
+
+    fn process_over(&self, transport: Arc<dyn Transport>) -> Runtime {
         let mut settings = Settings::in_folder(self.folder.path().to_owned());
         settings.rules = self.rules.clone();
-        Runtime::open(
-            &settings,
-            self.seams(),
-            Arc::new(Wire(Arc::clone(&self.server))),
-        )
-        .unwrap()
+        Runtime::open(&settings, self.seams(), transport).unwrap()
     }
 
     fn spill(&self) -> PathBuf {

@@ -57,6 +57,22 @@ async fn twenty_processes_at_a_429_send_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_let_through_before_the_failure_sends_nothing_after_it() {
+    let (bench, runtime) = Bench::new().await;
+    let (slow, mut way) = bench.slow_process();
+    bench.server.script([Fault::TooMany("60"); 2]);
+    bench.clock.advance(secs(3600));
+    let asking = crate::background::spawn(async move { ask(&slow).await });
+    way.waits().await;
+    assert_waits(&ask(&runtime).await, secs(60));
+    way.open();
+    assert_waits(&asking.await.unwrap(), secs(60));
+    assert_eq!(bench.server.requests(), 1);
+    assert_in_step(&bench, &runtime).await;
+    assert_eq!(bench.journals(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_command_after_the_other_into_a_503_that_names_a_wait_sends_one_request() {
     let (bench, _) = Bench::new().await;
     bench.server.script([Fault::AskAgainInAMinute; 29]);

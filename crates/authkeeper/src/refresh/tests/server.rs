@@ -443,6 +443,59 @@ impl Transport for Wire {
     }
 }
 
+/// A way on which connections are slow to come about.
+struct Slow {
+    wire: Wire,
+    waiting: watch::Sender<bool>,
+    held: watch::Receiver<bool>,
+}
+
+/// Holds such a way up until it is opened.
+pub(super) struct Way {
+    waiting: watch::Receiver<bool>,
+    held: watch::Sender<bool>,
+}
+
+pub(super) fn slow(server: &Arc<Server>) -> (Arc<dyn Transport>, Way) {
+    let (waiting, waits) = watch::channel(false);
+    let (hold, held) = watch::channel(true);
+    let wire = Wire(Arc::clone(server));
+    let slow = Slow {
+        wire,
+        waiting,
+        held,
+    };
+    let way = Way {
+        waiting: waits,
+        held: hold,
+    };
+    (Arc::new(slow), way)
+}
+
+impl Way {
+    /// Somebody waits for a connection.
+    pub(super) async fn waits(&mut self) {
+        self.waiting.wait_for(|waits| *waits).await.unwrap();
+    }
+
+    pub(super) fn open(&self) {
+        self.held.send_replace(false);
+    }
+}
+
+#[async_trait]
+impl Transport for Slow {
+    async fn connect(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.waiting.send_replace(true);
+        let _ = self.held.clone().wait_for(|held| !held).await;
+        self.wire.connect(url, reach).await
+    }
+}
+
 #[async_trait]
 impl Exchange for Line {
     async fn send(self: Box<Self>, request: Request) -> Result<Reply, ExchangeError> {
