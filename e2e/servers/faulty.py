@@ -15,6 +15,10 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     token-html         200 with HTML at the token endpoint
     token-huge         200 with 10 MB at the token endpoint
     token-502          502 with HTML at the token endpoint
+    token-429          429 with Retry-After: 60 at the token endpoint
+    token-503          503 with Retry-After: 10 at the token endpoint
+    token-302          302 to another path at the token endpoint
+    token-404          404 with HTML at the token endpoint
     token-slow         the token endpoint's answer comes a byte a second
     token-hang         the token endpoint never answers
     no-oauth           200 on everything
@@ -62,7 +66,7 @@ HUGE = 10 * 1024 * 1024
 HTML = b"<!doctype html><html><body><h1>Sign in to the hotel Wi-Fi</h1></body></html>"
 MODES = frozenset(
     "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
-    "no-registration token-html token-huge token-502 token-slow token-hang no-oauth not-found "
+    "no-registration token-html token-huge token-502 token-429 token-503 token-302 token-404 token-slow token-hang no-oauth not-found "
     "redirect no-metadata metadata-html metadata-huge metadata-slow metadata-503 "
     "no-answer lost-server device-odd refresh-once revoke-access-400 revoke-public-401 revoke-503 no-refresh "
     "bad-resource-metadata bad-authorization-servers bad-authorization-endpoint "
@@ -363,6 +367,14 @@ class Faulty(BaseHTTPRequestHandler):
             self.send(200, b'{"access_token":"' + b"x" * HUGE + b'"}', "application/json")
         elif self.mode == "token-502":
             self.send(502, HTML, "text/html")
+        elif self.mode == "token-429":
+            self.send(429, HTML, "text/html", {"Retry-After": "60"})
+        elif self.mode == "token-503":
+            self.send(503, HTML, "text/html", {"Retry-After": "10"})
+        elif self.mode == "token-302":
+            self.send(302, b"", "text/plain", {"Location": f"{self.base}/elsewhere?secret=1"})
+        elif self.mode == "token-404":
+            self.send(404, HTML, "text/html")
         elif self.mode == "token-slow":
             self.drip(b'{"access_token":"slow","token_type":"Bearer","expires_in":60}')
         else:  # token-hang

@@ -150,7 +150,9 @@ impl Scene {
     }
 
     fn revoked_run(&self) -> Secret {
-        let _ = self.talkative(&["token", "api"]).run().expect_code(0);
+        // What the provider said to one process holds for the next, for as long as the provider said.
+        let rested = || self.talkative(&["token", "api"]).run().code() == Some(0);
+        assert!(wait_until(SOON, rested), "the rest ends");
         let run = self.job("2").spawn();
         let echoed = self.mcp.count("tool_calls", "echo");
         let called = wait_until(SOON, || self.mcp.count("tool_calls", "echo") > echoed);

@@ -142,6 +142,7 @@ fn check_outcome(reply: &Reply, outcome: Outcome) {
             fit("a suspicion", &why);
         }
         Outcome::Transient { why, .. } => fit("a delay", &why),
+        Outcome::Moved { target, .. } => target.iter().for_each(|target| fit("a target", target)),
         // A server that fails, or an answer that can't be read.
         Outcome::Unknown(_) => {}
         other => panic!("an outcome that is not known here: {other:?}"),

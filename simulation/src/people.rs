@@ -231,6 +231,7 @@ fn word(error: &TokenError) -> &'static str {
         TokenError::Unavailable { .. } => "unavailable",
         TokenError::ClientRefused { .. } => "client refused",
         TokenError::RequestRefused { .. } => "request refused",
+        TokenError::EndpointMoved { .. } => "endpoint moved",
         TokenError::Store(_) => "store",
         _ => "something else",
     }

@@ -206,6 +206,7 @@ fn fixed_reason(error: &TokenError) -> &'static str {
         TokenError::Unavailable { .. } => "unavailable",
         TokenError::ClientRefused { .. } => "client_refused",
         TokenError::RequestRefused { .. } => "request_refused",
+        TokenError::EndpointMoved { .. } => "token_endpoint_moved",
         TokenError::Store(_) => "store",
         _ => "no_token",
     }

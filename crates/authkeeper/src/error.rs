@@ -102,6 +102,14 @@ pub enum TokenError {
         /// What it said.
         refused: Refused,
     },
+    /// The provider's token endpoint is not where it was; nothing was spent.
+    #[error("{why}")]
+    EndpointMoved {
+        /// What the provider answered.
+        why: String,
+        /// What a person does about it.
+        action: String,
+    },
     /// The store can't be read or written; nothing was spent.
     #[error(transparent)]
     Store(Arc<StoreError>),
@@ -142,7 +150,7 @@ impl TokenError {
             | Self::ScopeRefused { .. }
             | Self::RequestRefused { .. } => Advice::Permission,
             Self::Uncertain { .. } | Self::Unavailable { .. } => Advice::Retry,
-            Self::ClientRefused { .. } => Advice::Config,
+            Self::ClientRefused { .. } | Self::EndpointMoved { .. } => Advice::Config,
             Self::Store(_) => Advice::Store,
         }
     }

@@ -13,6 +13,7 @@ use crate::{
         claim::Goal,
         decide::{self, OwnerState, Refusal, Verdict},
         flight::End,
+        incidents,
         log::Decision,
         standing, unrevoked,
     },
@@ -259,6 +260,13 @@ impl Runtime {
                 refused,
             },
             End::Store(error) => TokenError::Store(error),
+            End::Moved(why) => TokenError::EndpointMoved {
+                why,
+                action: incidents::next_step(
+                    connection.provider.as_deref(),
+                    connection.name.as_str(),
+                ),
+            },
             End::Later { why, retry_after } => TokenError::Unavailable { why, retry_after },
             End::Fresh | End::Refused | End::Withdrawn => TokenError::Unavailable {
                 why: "the connection kept changing".to_owned(),

@@ -18,14 +18,14 @@ use async_trait::async_trait;
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Moment,
-        Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId,
-        Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, GrantLifecycle, Issuer,
+        Lineage, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
+        StepUps, TaskId, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
     store::{
-        CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed,
-        Result, SignedIn, Spend, Store, Use,
+        CarriedCall, Committed, Epoch, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
+        Refreshed, Result, SignedIn, Spend, Store, Use,
     },
 };
 use jiff::Timestamp;
@@ -202,6 +202,10 @@ impl Store for MemoryStore {
             rows.put_client(client);
         })
         .await
+    }
+
+    async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()> {
+        self.note(|rows| rows.put_provider(provider, client)).await
     }
 
     async fn refuse_registration(
@@ -432,6 +436,15 @@ impl Store for MemoryStore {
             }
         })
         .await
+    }
+
+    async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>> {
+        self.read(|rows| rows.failing.get(of).cloned())
+    }
+
+    async fn put_failing(&self, change: FailingChange) -> Result<bool> {
+        self.decide(Write::Other, |rows| rows.put_failing(change))
+            .await
     }
 
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {

@@ -8,12 +8,14 @@ use std::{
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Means, Moment, Noticed,
-        Provider, ReauthorizeReason, Record, RefreshToken, StepUps, SuspendReason, TaskId, Trouble,
-        TroubleId,
+        FailedCall, Failing, FailingOf, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Means,
+        Moment, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, SuspendReason,
+        TaskId, Trouble, TroubleId,
     },
     secret::SecretString,
-    store::{CarriedCall, Committed, History, NewTrouble, PendingSignIn, Refreshed, Spend},
+    store::{
+        CarriedCall, Committed, FailingChange, History, NewTrouble, PendingSignIn, Refreshed, Spend,
+    },
 };
 use jiff::Timestamp;
 
@@ -31,6 +33,7 @@ pub struct Rows {
     pub(super) noticed: Vec<Noticed>,
     pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
     pub(super) step_ups: BTreeMap<ConnectionName, StepUps>,
+    pub(super) failing: BTreeMap<FailingOf, Failing>,
     pub(super) troubles: Vec<KeptTrouble>,
     audit: Vec<(Timestamp, serde_json::Value)>,
     pub(super) tasks: Vec<Run>,
@@ -254,6 +257,7 @@ impl Rows {
             row.grant.means = Means::default();
             row.grant.access = None;
             row.first = None;
+            self.failing.remove(&FailingOf::Grant(row.grant.id.clone()));
         }
         self.connections.remove(name);
     }
@@ -300,6 +304,21 @@ impl Rows {
             grant.lifecycle = GrantLifecycle::ReauthorizationRequired { reason, since };
         }
         may
+    }
+
+    pub(super) fn put_failing(&mut self, change: FailingChange) -> bool {
+        if self.failing.get(&change.of) != change.seen.as_ref() {
+            return false;
+        }
+        match change.new {
+            Some(new) => self.failing.insert(change.of, new),
+            None => self.failing.remove(&change.of),
+        };
+        change
+            .trouble
+            .into_iter()
+            .for_each(|trouble| drop(self.keep_trouble(trouble)));
+        true
     }
 
     pub(super) fn keep_trouble(&mut self, new: NewTrouble) -> (Trouble, bool) {

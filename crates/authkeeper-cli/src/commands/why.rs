@@ -225,6 +225,10 @@ fn done(facts: &Facts, trouble: &Trouble) -> String {
         Event::RotationDue => "authkeeper goes on using the key",
         Event::AuthorityNarrowed => "authkeeper goes on with what is granted",
         Event::ScopeRequired => "authkeeper did not carry that call out, and goes on with others",
+        Event::ProviderFailing => "authkeeper goes on asking, less and less often",
+        Event::TokenEndpointMoved => {
+            "authkeeper sent the refresh token nowhere else and looks again now and then"
+        }
         _ => "authkeeper left the grant as it is and did not try again and again",
     };
     let told = if trouble.told {
@@ -243,6 +247,9 @@ fn meaning(facts: &Facts, trouble: &Trouble) -> String {
             span(left)
         ),
         (Event::RotationDue, _) => "Calls still work.".to_owned(),
+        (Event::ProviderFailing, None) => {
+            "No token is left: calls fail until the provider answers again.".to_owned()
+        }
         (Event::ScopeRequired, _) => {
             "Calls that need no more than was granted still work.".to_owned()
         }
@@ -418,6 +425,21 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
+    }
+
+    #[test]
+    fn a_provider_that_fails_is_told_with_what_authkeeper_does() {
+        let said = paragraph(&facts(Some(trouble(Event::ProviderFailing, None))));
+        assert!(
+            said.contains("goes on asking, less and less often"),
+            "{said}"
+        );
+        assert!(said.contains("Calls still work for 10 min"), "{said}");
+        let moved = paragraph(&facts(Some(trouble(Event::TokenEndpointMoved, None))));
+        assert!(
+            moved.contains("sent the refresh token nowhere else"),
+            "{moved}"
+        );
     }
 
     #[test]

@@ -168,6 +168,7 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
              that authkeeper registered itself is registered anew)"
                 .to_owned(),
         ),
+        (TokenError::EndpointMoved { action, .. }, _) => (Exit::Config, action.clone()),
         (TokenError::Uncertain { record, .. }, _) => (
             Exit::Unavailable,
             format!(
@@ -211,6 +212,17 @@ mod tests {
         let far = failure("github");
         assert!(!far.next.contains("did you mean"), "{}", far.next);
         assert!(far.next.contains("authkeeper connect github URL"));
+    }
+
+    #[test]
+    fn a_token_endpoint_that_moved_is_a_matter_of_configuration() {
+        let failure = Failure::from(TokenError::EndpointMoved {
+            why: "https://as.example moved its token endpoint to https://new.example (302)".into(),
+            action: "authkeeper reauthorize notion".into(),
+        });
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.what.contains("https://new.example"));
+        assert!(failure.next.contains("reauthorize notion"));
     }
 
     #[test]

@@ -103,6 +103,10 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Unavailable,
             "check the client's id, secret and redirect URI at the provider; if they are right, run the same command again",
         ),
+        ConnectError::TokenEndpointMoved { .. } => own(
+            Exit::Config,
+            "ask the provider where its token endpoint is: the one that its metadata names is not there",
+        ),
         ConnectError::NoTokens { passing: true, .. } => own(
             Exit::Unavailable,
             "the provider has trouble of its own; run the same command again later",

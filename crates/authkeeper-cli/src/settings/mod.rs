@@ -235,6 +235,7 @@ fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
     rules.quiet_period = file.duration_or(&["refresh", "quiet_period"], rules.quiet_period)?;
     rules.reserve = file.duration_or(&["refresh", "reserve"], rules.reserve)?;
     rules.refused_for = file.duration_or(&["refresh", "refused_for"], rules.refused_for)?;
+    rules.failing_after = file.duration_or(&["refresh", "failing_after"], rules.failing_after)?;
     for issuer in file.tables_of("provider") {
         let parse = |text: &str| ReplayRule::parse(text).map_err(|error| error.to_string());
         let unknown = Some(ReplayRule::default().to_string());

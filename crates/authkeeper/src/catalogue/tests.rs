@@ -503,7 +503,7 @@ fn meaning(outcome: &Outcome) -> Means {
     match outcome {
         Outcome::Transient { .. } | Outcome::Unrecognized { .. } => Means::Retry,
         Outcome::GrantRefused(_) => Means::Reauthorize,
-        Outcome::ClientRefused(_) => Means::Fatal,
+        Outcome::ClientRefused(_) | Outcome::Moved { .. } => Means::Fatal,
         Outcome::RequestRefused(_) => Means::Permission,
         Outcome::Unknown(_) | Outcome::Suspect { .. } => Means::Unknown,
         Outcome::Accepted(_) | Outcome::RefreshTokenAlone(_) => {

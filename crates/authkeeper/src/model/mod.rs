@@ -6,6 +6,7 @@
 
 mod claim;
 mod connection;
+mod failing;
 mod grant;
 mod ids;
 mod mandate;
@@ -20,6 +21,7 @@ mod token;
 pub use self::{
     claim::{Claim, ClaimPhase, UnknownKind},
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
+    failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
     ids::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,

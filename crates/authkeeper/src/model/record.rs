@@ -24,6 +24,10 @@ pub enum Event {
     Test,
     /// A call was refused for lack of a scope; other calls go on.
     ScopeRequired,
+    /// Every token request at a provider has failed for some time.
+    ProviderFailing,
+    /// The provider's token endpoint is not where it was.
+    TokenEndpointMoved,
 }
 
 impl Event {
@@ -38,6 +42,8 @@ impl Event {
             Self::AuthorityNarrowed => "authority_narrowed",
             Self::Test => "test",
             Self::ScopeRequired => "scope_required",
+            Self::ProviderFailing => "provider_failing",
+            Self::TokenEndpointMoved => "token_endpoint_moved",
         }
     }
 }
@@ -115,6 +121,8 @@ mod tests {
             (Event::RotationFailed, "rotation_failed"),
             (Event::Test, "test"),
             (Event::ScopeRequired, "scope_required"),
+            (Event::ProviderFailing, "provider_failing"),
+            (Event::TokenEndpointMoved, "token_endpoint_moved"),
         ] {
             assert_eq!(event.as_str(), word);
             assert_eq!(serde_json::to_value(event).unwrap(), word);

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     http::{ExchangeError, Reply},
     model::{RefreshToken, UnknownKind},
+    shown::one_line,
 };
 
 /// The outcomes of an exchange, and who is refused when one is.
@@ -58,6 +59,13 @@ pub enum Outcome {
     Suspect {
         /// What it said.
         why: String,
+    },
+    /// Nothing answers at this address any more, or the answer is a redirect. A secret is never sent after it.
+    Moved {
+        /// The status: a redirect, 404, 405 or 410.
+        status: StatusCode,
+        /// Where the redirect points, without its query.
+        target: Option<String>,
     },
     /// The provider may or may not have acted.
     Unknown(UnknownKind),
@@ -189,6 +197,9 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
             transient("too many requests (403)".to_owned(), reply, now)
         }
         status if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
+        status if status.is_redirection() || matches!(status.as_u16(), 404 | 405 | 410) => {
+            moved(reply)
+        }
         status => {
             let why = format!("no OAuth answer ({})", super::body_hint(reply));
             tracing::debug!(
@@ -202,7 +213,7 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
             if asks_for_the_client(reply) {
                 return Outcome::ClientRefused(refused());
             }
-            // A page is a proxy's, and nothing at that address is no refusal.
+            // A page is a proxy's.
             if is_page(reply) || !is_bare(status) {
                 return transient(why, reply, now);
             }
@@ -217,6 +228,16 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
 /// A page for people: a proxy's, or a login form.
 pub(super) fn is_page(reply: &Reply) -> bool {
     reply.content_type().contains("html") || reply.text().trim_ascii_start().starts_with(b"<")
+}
+
+fn moved(reply: &Reply) -> Outcome {
+    let target = reply.headers.get(header::LOCATION);
+    let target = target.and_then(|target| target.to_str().ok());
+    let target = target.and_then(|target| target.split(['?', '#']).next());
+    Outcome::Moved {
+        status: reply.status,
+        target: target.map(one_line).filter(|target| !target.is_empty()),
+    }
 }
 
 /// GitHub answers 403 to one request too many, and says in a header when to come back, or that none are left.

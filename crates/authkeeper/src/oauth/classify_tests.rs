@@ -28,6 +28,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::RequestRefused(_) => "request",
         Outcome::Transient { .. } => "transient",
         Outcome::Suspect { .. } => "suspect",
+        Outcome::Moved { .. } => "moved",
         Outcome::Unknown(kind) => kind.as_str(),
     }
 }
@@ -104,8 +105,8 @@ fn every_measured_answer_has_its_meaning() {
         (400, r#"{"error":"slow_down"}"#, "transient"),
         // a proxy or a firewall in between
         (403, "<html>blocked</html>", "transient"),
-        (404, "", "transient"),
-        (302, "", "transient"),
+        (404, "", "moved"),
+        (302, "", "moved"),
         // glewlwyd says no more than this of anything
         (400, "", "suspect"),
         // may have been done
@@ -413,4 +414,22 @@ fn a_content_type_floods_no_screen() {
         panic!("no reason was given");
     };
     assert!(why.len() < 300, "{why}");
+}
+
+#[test]
+fn a_redirect_says_where_to_and_nothing_of_its_query() {
+    let moved = |status, headers: &[(&'static str, &'static str)]| match classify(
+        &reply(status, headers, "<html>"),
+        now(),
+    ) {
+        Outcome::Moved { status, target } => (status.as_u16(), target),
+        other => panic!("{other:?}"),
+    };
+    let to = [("location", "https://new.example/token?state=secret#x")];
+    let target = Some("https://new.example/token".to_owned());
+    assert_eq!(moved(302, &to), (302, target));
+    assert_eq!(moved(308, &[("location", "?x")]), (308, None));
+    for status in [404, 405, 410] {
+        assert_eq!(moved(status, &[]), (status, None));
+    }
 }

@@ -186,9 +186,10 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
         }
     }
     match outcome {
-        Outcome::Transient { .. } | Outcome::Suspect { .. } | Outcome::Unrecognized { .. } => {
-            again(Pace::unanswered(interval))
-        }
+        Outcome::Transient { .. }
+        | Outcome::Suspect { .. }
+        | Outcome::Unrecognized { .. }
+        | Outcome::Moved { .. } => again(Pace::unanswered(interval)),
         Outcome::Unknown(_) if !reply.status.is_success() => again(Pace::unanswered(interval)),
         outcome => Poll::Over(outcome),
     }

@@ -125,7 +125,7 @@ fn of(idp: &IdentityProvider, outcome: Outcome) -> Outcome {
         Outcome::Accepted(_) | Outcome::RefreshTokenAlone(_) => {
             Outcome::Unknown(UnknownKind::Unreadable)
         }
-        unknown @ Outcome::Unknown(_) => unknown,
+        as_it_is @ (Outcome::Unknown(_) | Outcome::Moved { .. }) => as_it_is,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod id_jag;
 mod jwt;
 mod lifetime;
 pub mod loopback;
+pub(crate) mod moved;
 pub mod odd;
 mod older;
 pub mod refusal;

@@ -3,17 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::{
     Tools, Whose,
+    breaker::Failure,
     checked::{self, Checked},
     decide::{self, Investigation, JournalState, OwnerState, Why},
     evidence::{self, Became},
     flight::End,
     legs::{self, Leg},
     log::Decision,
+    moved_endpoint::{self, Answer, Moved},
     orphans::{self, Orphaned},
+    provider_state::{self, Admitted, By, Trial},
     shelf::Shelved,
     spill::{Journal, StoredReply},
 };
@@ -23,14 +27,14 @@ use crate::{
     fault::{self, FaultPoint},
     http::{Exchange, HttpUrl, Reply},
     model::{
-        AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, Generation, Grant, GrantId,
-        GrantLifecycle, IdentityProvider, Issuer, Lineage, Moment, NoticeKind, OwnerId, Provider,
-        ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
+        AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, FailingOf, Generation,
+        Grant, GrantId, GrantLifecycle, IdentityProvider, Lineage, Moment, NoticeKind, OwnerId,
+        Provider, ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
         GUESS,
         classify::{self, Outcome, Refused},
-        id_jag, revoke,
+        id_jag, moved, revoke,
         token::TokenAnswer,
     },
     store::{Committed, Refreshed, Result, Spend, StoreError, seal::unusable},
@@ -41,21 +45,16 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Goal {
     pub(crate) grant: GrantId,
-    pub(crate) issuer: Issuer,
     pub(crate) lineage: Lineage,
     pub(crate) generation: Generation,
-    /// Whether an attempt at it has yet to be resolved: that has its own times, and is not held up by a breaker.
-    pub(crate) recovers: bool,
 }
 
 impl Goal {
     pub(crate) fn of(grant: &Grant) -> Self {
         Self {
             grant: grant.id.clone(),
-            issuer: grant.issuer.clone(),
             lineage: grant.lineage,
             generation: grant.generation,
-            recovers: grant.claim.is_some(),
         }
     }
 
@@ -71,15 +70,38 @@ const POLL_LAST: Duration = Duration::from_millis(250);
 /// How many attempts of one flight may come to nothing (too late to send, or overtaken) before it gives up for now.
 const MOST_ATTEMPTS: u32 = 5;
 
+/// How a flight ended, and whether that was because nothing is sent after earlier failures.
+pub(crate) struct Flown {
+    pub(crate) end: End,
+    pub(crate) held_back: bool,
+}
+
 /// Brings the grant past `goal`, whoever does it.
-pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> End {
-    match pursue(tools, whose, goal, why).await {
-        Ok(end) => end,
-        Err(error) => End::Store(Arc::new(error)),
+pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Flown {
+    let mut pass = Pass::default();
+    let end = pursue((tools, whose), goal, why, &mut pass).await;
+    if let Some(trial) = pass.trial {
+        trial.end(tools).await;
+    }
+    Flown {
+        end: end.unwrap_or_else(|error| End::Store(Arc::new(error))),
+        held_back: pass.held_back,
     }
 }
 
-async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<End> {
+/// What a flight was let through with.
+#[derive(Default)]
+struct Pass {
+    trial: Option<Trial>,
+    held_back: bool,
+}
+
+async fn pursue(
+    (tools, whose): (&Tools, &Whose),
+    goal: &Goal,
+    why: Why,
+    pass: &mut Pass,
+) -> Result<End> {
     let began = tools.seams.clock.now();
     let mut poll = POLL_FIRST;
     let mut attempts = 0;
@@ -111,7 +133,12 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
             },
             Some(claim) => look_into(tools, whose, &grant, claim, why).await?,
         };
-        match step {
+        let by = By {
+            tools,
+            whose,
+            grant: &grant,
+        };
+        match held_back(by, step, pass).await {
             Step::Attempt { .. } if attempts == MOST_ATTEMPTS => {
                 let why = "the store is too slow to refresh safely".to_owned();
                 return Ok(End::Later {
@@ -128,6 +155,7 @@ async fn pursue(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Result<E
                     why,
                     number,
                     seen,
+                    trial: pass.trial.as_ref(),
                 };
                 if let Some(end) = attempt.run().await? {
                     return Ok(end);
@@ -243,6 +271,26 @@ enum Step {
     LookAgain,
     Wait,
     End(End),
+}
+
+/// An attempt waits, or is given up for now, where the failures before it say so. While another process finds out whether
+/// the provider answers again, only those wait who have no token.
+async fn held_back(by: By<'_>, step: Step, pass: &mut Pass) -> Step {
+    let Step::Attempt { number, .. } = step else {
+        return step;
+    };
+    let admitted = by.admit(number > 1, &mut pass.trial).await;
+    pass.held_back = !matches!(admitted, Admitted::Yes);
+    let now = by.tools.seams.clock.now();
+    let access = by.grant.access.as_ref();
+    match admitted {
+        Admitted::Yes => step,
+        Admitted::No(end) => Step::End(end),
+        Admitted::AfterTrial(end) if access.is_some_and(|token| !token.left(now).is_zero()) => {
+            Step::End(end)
+        }
+        Admitted::AfterTrial(_) => Step::Wait,
+    }
 }
 
 /// Whether an attempt that the store has forgotten may stand in the place of this claim.
@@ -561,6 +609,8 @@ struct Attempt<'a> {
     number: u32,
     /// The attempt of unknown outcome that this one takes over from.
     seen: Option<AttemptId>,
+    /// The trial that it is, after a rest of the provider.
+    trial: Option<&'a Trial>,
 }
 
 impl Attempt<'_> {
@@ -581,6 +631,8 @@ impl Attempt<'_> {
         let exchange = match connected {
             Ok(exchange) => exchange,
             Err(error) => {
+                let failure = Failure::of(error.to_string());
+                self.failed(&failure).await;
                 let end = End::Later {
                     why: error.to_string(),
                     retry_after: None,
@@ -599,6 +651,11 @@ impl Attempt<'_> {
         }
         fault::pass(FaultPoint::Claimed);
         if self.is_replaced().await? {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
+        // Who held the claim before may have kept a failure.
+        if self.by().rests(self.number > 1, self.trial).await {
             self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }
@@ -688,6 +745,20 @@ impl Attempt<'_> {
             Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
             None => Sent::Lost(UnknownKind::Silence, issued),
         }
+    }
+
+    fn by(&self) -> By<'_> {
+        By {
+            tools: self.tools,
+            whose: self.whose,
+            grant: self.grant,
+        }
+    }
+
+    /// Keeps a failure of the server that is asked first.
+    async fn failed(&self, failure: &Failure) {
+        let of = provider_state::first_asked(self.grant);
+        self.by().failed(&of, failure).await;
     }
 
     fn owner(&self) -> Result<OwnerId> {
@@ -789,6 +860,7 @@ impl Attempt<'_> {
         journal: Journal,
         kind: UnknownKind,
     ) -> Result<Option<End>> {
+        self.failed(&Failure::lost(kind, spends(self.grant))).await;
         if !spends(self.grant) {
             journal.settle();
             self.tools.store.release(&self.grant.id, attempt).await?;
@@ -876,7 +948,14 @@ impl Attempt<'_> {
         };
         let (secret, (reply, issued)) = match sent.await {
             Ok(sent) => sent,
-            Err(end) => return conclusion.close(conclusion.unspent(end).await),
+            Err(end) => {
+                if let End::Later { why, .. } = &end {
+                    let failure = Failure::of(why.clone());
+                    let of = provider_state::client_of(&rest);
+                    conclusion.by().failed(&of, &failure).await;
+                }
+                return conclusion.close(conclusion.unspent(end).await);
+            }
         };
         let reply = id_jag::combined(reply, renewed.as_ref());
         // Only what can be committed takes the place of the first answer.
@@ -1059,12 +1138,23 @@ impl<'a> Conclusion<'a> {
         self.tools.notice_odd_answer(issuer, &stored.reply).await;
         let provider = self.whose.provider.as_deref();
         match self.tools.outcome(provider, self.grant, &stored.reply) {
-            Outcome::Accepted(answer) => self.accept(answer, &stored).await.map(Some),
+            Outcome::Accepted(answer) => {
+                let end = self.accept(answer, &stored).await?;
+                self.by().works().await;
+                Ok(Some(end))
+            }
             Outcome::Unknown(kind) if stored.reply.status.is_success() && spends(self.grant) => {
                 self.keep_unread(kind, &stored)?;
+                let answer = (&Outcome::Unknown(kind), stored.reply.status);
+                self.heard(&provider_state::client_of(self.grant), answer)
+                    .await;
                 self.unknown(kind, now).await
             }
-            other => self.not_accepted(other, now).await,
+            other => {
+                let (of, status) = (provider_state::client_of(self.grant), stored.reply.status);
+                self.heard(&of, (&other, status)).await;
+                self.not_accepted(other, now).await
+            }
         }
     }
 
@@ -1077,6 +1167,18 @@ impl<'a> Conclusion<'a> {
             .shelf
             .keep_unread(&self.grant.id, at, kept, carries_tokens)
             .map_err(|error| unusable("answers".as_ref(), &error))
+    }
+
+    fn by(&self) -> By<'_> {
+        By {
+            tools: self.tools,
+            whose: self.whose,
+            grant: self.grant,
+        }
+    }
+
+    async fn heard(&self, of: &FailingOf, answer: (&Outcome, StatusCode)) {
+        self.by().heard(of, answer, spends(self.grant)).await;
     }
 
     /// What follows from an answer that brought no tokens.
@@ -1129,6 +1231,7 @@ impl<'a> Conclusion<'a> {
             Outcome::Transient { why, retry_after } => {
                 self.unspent(End::Later { why, retry_after }).await
             }
+            Outcome::Moved { status, target } => self.moved(Answer { status, target }).await,
             Outcome::Unknown(kind) if !spends(self.grant) => self.unspent(lost_unspent(kind)).await,
             Outcome::Unknown(kind) => self.unknown(kind, now).await,
             Outcome::Accepted(_) => self.unknown(UnknownKind::Unreadable, now).await,
@@ -1184,6 +1287,28 @@ impl<'a> Conclusion<'a> {
         }))
     }
 
+    /// Nothing was acted on. The refresh token goes where the issuer's own metadata says, and nowhere else.
+    async fn moved(&self, answer: Answer) -> Result<Option<End>> {
+        let of = (self.tools, self.whose, self.grant);
+        let (failure, end) = match moved_endpoint::look(of, self.plan, &answer).await? {
+            Moved::Elsewhere => {
+                self.settle().await?;
+                return Ok(None);
+            }
+            Moved::NotYet(why) => {
+                let end = End::Later {
+                    why: why.clone(),
+                    retry_after: None,
+                };
+                (Failure::gone(why), end)
+            }
+            Moved::Gone(why) => (Failure::moved(why.clone()), End::Moved(why)),
+        };
+        let of = provider_state::client_of(self.grant);
+        self.by().failed(&of, &failure).await;
+        self.unspent(end).await
+    }
+
     async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<End>> {
         let (tools, whose, grant) = (self.tools, self.whose, self.grant);
         let noted = note_unknown(tools, whose, grant, self.attempt, (kind, now)).await?;
@@ -1228,7 +1353,11 @@ impl<'a> Conclusion<'a> {
                 };
                 self.let_go().await.map(|()| Some(end))
             }
-            Err(outcome) => self.not_vouched(*outcome).await,
+            Err(outcome) => {
+                let of = provider_state::first_asked(self.grant);
+                self.heard(&of, (&outcome, stored.reply.status)).await;
+                self.not_vouched(idp, *outcome).await
+            }
         };
         self.close(end)
     }
@@ -1241,9 +1370,17 @@ impl<'a> Conclusion<'a> {
     }
 
     /// It is told which of the two servers refuses.
-    async fn not_vouched(&self, outcome: Outcome) -> Result<Option<End>> {
+    async fn not_vouched(&self, idp: &IdentityProvider, outcome: Outcome) -> Result<Option<End>> {
         let spent = !self.grant.is_issued_anew();
         match outcome {
+            // Its address was given by a person.
+            Outcome::Moved { status, target } => {
+                let why = id_jag::told(idp, &moved::said(status, target.as_deref()));
+                let of = provider_state::first_asked(self.grant);
+                let failure = Failure::moved(why.clone());
+                self.by().failed(&of, &failure).await;
+                return self.unspent(End::Moved(why)).await;
+            }
             Outcome::GrantRefused(_) if spent => {}
             Outcome::GrantRefused(ref refused)
             | Outcome::RequestRefused(ref refused)
@@ -1498,6 +1635,8 @@ impl<'a> Conclusion<'a> {
             self.settle().await?;
             return Ok(None);
         }
+        provider_state::answered(self.tools, &provider_state::client_of(self.grant)).await;
+        self.by().grant_settled().await;
         if reason == ReauthorizeReason::UnknownOutcome {
             self.end_troubles().await;
         }

@@ -7,8 +7,8 @@ use std::{cmp::Ordering, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    AccessToken, Claim, ClaimPhase, ClientRegistration, Generation, GrantLifecycle, Lineage,
-    Moment, ReauthorizeReason, ReplayRule, StandbyKey, SuspendReason, UnknownKind,
+    AccessToken, Claim, ClaimPhase, ClientRegistration, Event, Failing, Generation, GrantLifecycle,
+    Lineage, Moment, ReauthorizeReason, ReplayRule, Said, StandbyKey, SuspendReason, UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
@@ -733,6 +733,29 @@ pub fn backoff(
     let jittered = cap.min(near).mul_f64(roll.clamp(0.0, 1.0));
     let asked = retry_after.unwrap_or_default().min(Duration::from_hours(1));
     jittered.max(Duration::from_millis(250)).max(asked)
+}
+
+/// How long every token request may fail before its owner is told, once calls fail with them.
+pub const CALLS_FAIL_AFTER: Duration = Duration::from_mins(1);
+
+/// Which incident the failed token requests of a client are: none while they may heal by themselves. While the access
+/// token lives they have `after` for that, and one failure is never enough; once it has ended, calls fail too.
+pub fn incident_of(
+    failing: &Failing,
+    access_left: Duration,
+    after: Duration,
+    now: Moment,
+) -> Option<Event> {
+    if let Said::Moved(_) = failing.said {
+        return Some(Event::TokenEndpointMoved);
+    }
+    let lasts = now.surely_since(failing.since);
+    let due = if access_left.is_zero() {
+        lasts >= after.min(CALLS_FAIL_AFTER)
+    } else {
+        failing.times > 1 && lasts >= after
+    };
+    due.then_some(Event::ProviderFailing)
 }
 
 #[cfg(test)]

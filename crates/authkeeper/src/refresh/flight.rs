@@ -11,12 +11,12 @@ use tokio::sync::watch;
 
 use super::{
     Tools, Whose,
-    breaker::Breakers,
-    claim::{self, Goal},
+    claim::{self, Flown, Goal},
     decide::{Outage, Why, backoff},
+    provider_state,
 };
 use crate::{
-    clock::within,
+    clock::{LONGEST_SLEEP, within},
     model::{GrantId, Moment, UnknownKind},
     oauth::classify::Refused,
     store::StoreError,
@@ -45,6 +45,8 @@ pub(crate) enum End {
     Client(Refused),
     /// What we asked for was refused.
     Request(Refused),
+    /// The token endpoint has moved, and the issuer names no other.
+    Moved(String),
     /// The store can't be read or written, so nothing was spent.
     Store(Arc<StoreError>),
 }
@@ -60,6 +62,7 @@ impl End {
             Self::Later { .. } => "later",
             Self::Client(_) => "client_refused",
             Self::Request(_) => "request_refused",
+            Self::Moved(_) => "endpoint_moved",
             Self::Store(_) => "store",
         }
     }
@@ -92,7 +95,6 @@ struct Rest {
 pub(crate) struct Flights {
     tools: Arc<Tools>,
     lanes: Mutex<HashMap<GrantId, Lane>>,
-    breakers: Breakers,
     /// Raised while anything is in the air; a shutdown waits for zero.
     in_air: watch::Sender<usize>,
 }
@@ -100,6 +102,7 @@ pub(crate) struct Flights {
 #[derive(Default)]
 struct Lane {
     running: Option<watch::Receiver<Option<End>>>,
+    /// Failures that the store knows nothing of: a file that is missing, the store itself.
     failures: u32,
     /// When the first of them was.
     failing_since: Option<Moment>,
@@ -112,7 +115,6 @@ impl Flights {
         Arc::new(Self {
             tools,
             lanes: Mutex::default(),
-            breakers: Breakers::default(),
             in_air: watch::Sender::new(0),
         })
     }
@@ -177,16 +179,13 @@ impl Flights {
         {
             return Ok(running.clone());
         }
-        if let Some((rest, end)) = lane.resting(now) {
-            return Err(end.asked_too_soon(rest));
-        }
-        if !goal.recovers
-            && let Err((left, failures)) = self.breakers.admit(&goal.issuer, now)
+        // Now and then somebody looks at the store again: another process may have ended the rest, or it may be time to
+        // tell the owner.
+        if let Some((rest, end)) = lane
+            .resting(now)
+            .filter(|(rest, _)| rest.gone < LONGEST_SLEEP)
         {
-            return Err(End::Later {
-                why: format!("{} failed {failures} times in a row", goal.issuer),
-                retry_after: Some(left),
-            });
+            return Err(end.asked_too_soon(rest));
         }
         let (landed, answer) = watch::channel(None);
         lane.running = Some(answer.clone());
@@ -207,22 +206,23 @@ impl Flights {
         let aboard = self.aboard();
         self.tools.tasks.spawn(Box::pin(async move {
             let flights = &aboard.0;
-            let end = claim::refresh(&flights.tools, &whose, &goal, why).await;
-            flights.land(&goal, end.clone()).await;
+            let flown = claim::refresh(&flights.tools, &whose, &goal, why).await;
+            let end = flown.end.clone();
+            flights.land(&goal, flown).await;
             let _ = landed.send(Some(end));
         }));
     }
 
-    async fn land(&self, goal: &Goal, end: End) {
+    async fn land(&self, goal: &Goal, Flown { end, held_back }: Flown) {
         // It may have found what another process had written: whoever waits for it reads anew.
         self.tools.store.epoch().raise();
         let access_left = self.access_left(&goal.grant).await;
+        let rests = provider_state::rest_of(&self.tools, &goal.grant, goal.lineage).await;
         let now = self.tools.seams.clock.now();
         let roll = self.tools.seams.random_unit();
         let mut lanes = self.lanes();
         if matches!(end, End::Fresh | End::Refused | End::Withdrawn) {
             lanes.remove(&goal.grant);
-            self.breakers.answered(&goal.issuer);
             return;
         }
         let lane = lanes.entry(goal.grant.clone()).or_default();
@@ -239,15 +239,20 @@ impl Flights {
             End::Later { retry_after, .. } => *retry_after,
             _ => None,
         };
+        if let Some(rest) = rests {
+            lane.resting = Some((now, rest, end));
+            return;
+        }
+        // The client's rest is no rest of this grant: it may be over with the next answer to another one.
+        if held_back {
+            return;
+        }
         let since = *lane.failing_since.get_or_insert(now);
         let outage = Outage {
             failures: lane.failures,
             lasts: now.since(since),
         };
         let rest = backoff(outage, retry_after, access_left, roll);
-        if matches!(end, End::Later { .. }) {
-            self.breakers.failed(&goal.issuer, now, rest);
-        }
         lane.failures = lane.failures.saturating_add(1);
         lane.resting = Some((now, rest, end));
     }

@@ -7,20 +7,24 @@
 //! ```
 //!
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
-//! `claim` is the transaction. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
+//! `claim` is the transaction. `breaker` decides when nothing is sent after failures, `provider_state` keeps those for all
+//! processes. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
 //! answers that are not needed any more, and may be. `unrevoked` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
 
 pub(crate) mod anew;
-pub(crate) mod breaker;
+mod breaker;
 mod checked;
 pub(crate) mod claim;
 pub mod decide;
 pub(crate) mod evidence;
 pub(crate) mod flight;
+pub(crate) mod incidents;
 pub(crate) mod legs;
 pub mod log;
+mod moved_endpoint;
 mod noticing;
 mod orphans;
+pub(crate) mod provider_state;
 pub(crate) mod shelf;
 pub(crate) mod spill;
 pub(crate) mod unrevoked;
@@ -139,6 +143,8 @@ pub struct RefreshRules {
     pub reserve: Duration,
     /// How long a provider refuses in the same words of its own before a person is asked.
     pub refused_for: Duration,
+    /// How long a provider may fail every token request before its owner is told.
+    pub failing_after: Duration,
     /// Habits by issuer, or by the provider's name in the catalogue.
     pub providers: BTreeMap<String, ProviderHabits>,
 }
@@ -151,6 +157,7 @@ impl Default for RefreshRules {
             quiet_period: Duration::from_secs(90),
             reserve: Duration::from_secs(30),
             refused_for: Duration::from_hours(3),
+            failing_after: Duration::from_mins(5),
             providers: BTreeMap::new(),
         }
     }

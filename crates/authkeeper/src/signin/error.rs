@@ -116,6 +116,14 @@ pub enum ConnectError {
         /// What came.
         why: String,
     },
+    /// The token endpoint has moved; the code was sent nowhere else.
+    #[error("{issuer} {said}; the sign-in was sent nowhere else")]
+    TokenEndpointMoved {
+        /// The provider.
+        issuer: Issuer,
+        /// What its answer says.
+        said: String,
+    },
     /// The other device got nowhere.
     #[error(transparent)]
     Device(#[from] DeviceError),

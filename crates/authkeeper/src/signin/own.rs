@@ -25,6 +25,7 @@ use crate::{
         discovery::{self, Discovered},
         exchange,
         id_jag::{self, Ask},
+        moved,
         register::Purpose,
         token::{client_credentials_request, jwt_bearer_request},
     },
@@ -351,6 +352,10 @@ fn not_vouched(idp: &IdentityProvider, outcome: classify::Outcome) -> ConnectErr
         O::Unrecognized { refused, .. } => (refused.to_string(), true),
         O::Transient { why, .. } | O::Suspect { why } => (why, true),
         O::RefreshTokenAlone(_) => (id_jag::told(idp, "it gave a refresh token alone"), false),
+        O::Moved { status, target } => (
+            format!("it {}", moved::said(status, target.as_deref())),
+            false,
+        ),
         O::Unknown(kind) => (id_jag::told(idp, kind.as_str()), false),
         O::Accepted(_) => (id_jag::told(idp, "it gave an access token instead"), false),
     };

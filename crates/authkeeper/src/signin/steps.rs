@@ -21,10 +21,11 @@ use crate::{
         client_auth::ClientProof,
         discovery::{self, Discovered, DiscoveryError, DpopOffer},
         dpop::{self, Binding, ProofKey, UnusableKey},
-        exchange,
+        exchange, moved,
         register::{self, GivenClient, KnownClients, Plan, Purpose, RegistrationError},
         token::TokenAnswer,
     },
+    refresh::provider_state,
     runtime::Runtime,
     secret::SecretString,
     store::{Brought, SignedIn, StoreError},
@@ -220,6 +221,10 @@ impl Runtime {
                     .to_owned(),
                 passing: false,
             }),
+            Answer::Moved { status, target } => Err(ConnectError::TokenEndpointMoved {
+                issuer,
+                said: moved::said(status, target.as_deref()),
+            }),
             Answer::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
             Answer::Transient { why, .. } => Err(ConnectError::NoTokens {
                 issuer,
@@ -323,6 +328,8 @@ impl Runtime {
         let new = signed_in.new_grant.clone();
         let left = self.left_at_another(before.as_ref(), &signed_in).await?;
         let grant = store.adopt_sign_in(signed_in).await?;
+        // A person has acted: what failed before is tried again at once.
+        provider_state::answered(&self.tools, &provider_state::client_of(&grant)).await;
         let replaced = before.and_then(|connection| connection.grant);
         // One that was joined goes on from what is kept of it.
         let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;

@@ -23,9 +23,10 @@ use crate::{
     http::HttpUrl,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, Lineage,
-        Mandate, Means, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
-        Resource, StepUps, SuspendReason, TaskId, TokenSet, Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, GrantLifecycle,
+        GrantType, Issuer, Lineage, Mandate, Means, Moment, Notice, Noticed, Provider,
+        ReauthorizeReason, Record, RefreshToken, Resource, StepUps, SuspendReason, TaskId,
+        TokenSet, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
 };
@@ -303,6 +304,19 @@ pub struct NewTrouble {
     pub record: Record,
 }
 
+/// What becomes of the failures that are kept of a client's or a grant's token requests.
+#[derive(Clone, Debug)]
+pub struct FailingChange {
+    /// Whose.
+    pub of: FailingOf,
+    /// As they were seen.
+    pub seen: Option<Failing>,
+    /// As they shall be; none once a request was answered.
+    pub new: Option<Failing>,
+    /// An incident that is kept with the same step.
+    pub trouble: Option<NewTrouble>,
+}
+
 /// A carried call that failed for lack of authority.
 #[derive(Clone, Debug)]
 pub struct CarriedCall {
@@ -422,6 +436,9 @@ pub trait Store: Send + Sync + 'static {
         client: &ClientRegistration,
     ) -> Result<()>;
 
+    /// Keeps what an issuer says of itself today, for one client of ours there.
+    async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()>;
+
     /// Notes that the provider refused our client: the next sign-in registers anew instead of using it again.
     async fn refuse_registration(
         &self,
@@ -535,6 +552,11 @@ pub trait Store: Send + Sync + 'static {
     async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()>;
     /// What was noticed of a provider, or of all.
     async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>>;
+
+    /// The token requests of a client or a grant that failed in a row, if the last one did.
+    async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>>;
+    /// Changes them, if they are still as they were seen; true if they were.
+    async fn put_failing(&self, change: FailingChange) -> Result<bool>;
 
     /// Keeps a trouble. Returns it as kept, and whether it is new.
     async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;

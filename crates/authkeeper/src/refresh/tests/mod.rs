@@ -13,10 +13,12 @@ mod herd;
 mod kinds;
 mod live;
 mod moved;
+mod moved_endpoint;
 mod noticing;
 mod notify;
 mod outcomes;
 mod parts;
+mod provider_state;
 mod quotes;
 mod scopes;
 mod seal_key;
@@ -37,17 +39,18 @@ use std::{
 use async_trait::async_trait;
 use tempfile::TempDir;
 
-use self::server::{Server, Wire};
+use self::server::{Server, Way, Wire};
 use super::{RefreshRules, Tools, spill::Journal};
 use crate::{
     clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
     files::Folder,
+    http::Transport,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
         Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Means, Moment,
-        Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource, Resource, Scope,
-        ServerMetadata, TokenSet,
+        Presentation, PrincipalId, Provider, Record, RefreshToken, RegistrationSource, Resource,
+        Scope, ServerMetadata, TokenSet,
     },
     runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
     store::{Brought, SignedIn},
@@ -166,10 +169,19 @@ impl Bench {
 
     /// What one more process stands on.
     fn tools(&self) -> Tools {
+        self.tools_over(Arc::new(Wire(Arc::clone(&self.server))))
+    }
+
+    /// One more, whose connections are slow to come about.
+    fn slow_process(&self) -> (Runtime, Way) {
+        let (transport, way) = server::slow(&self.server);
+        (Runtime::over(self.tools_over(transport)), way)
+    }
+
+    fn tools_over(&self, transport: Arc<dyn Transport>) -> Tools {
         let mut settings = Settings::in_folder(self.folder.path().to_owned());
         settings.rules = self.rules.clone();
-        let wire = Arc::new(Wire(Arc::clone(&self.server)));
-        Runtime::tools(&settings, self.seams(), wire).unwrap()
+        Runtime::tools(&settings, self.seams(), transport).unwrap()
     }
 
     fn spill(&self) -> PathBuf {

@@ -31,6 +31,10 @@ pub(super) enum Fault {
     Unavailable,
     /// Does not act, and says when it may be asked again.
     AskAgainInAMinute,
+    /// Does not act; one request too many, and when the next may come.
+    TooMany(&'static str),
+    /// Does not act; redirects with this status.
+    Redirect(u16, &'static str),
     /// Does not act; a proxy answers 403 in HTML.
     ForbiddenPage,
     /// Answers without a new refresh token and without a scope; the old one stays good.
@@ -127,6 +131,11 @@ impl Server {
 
     pub(super) fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         self.inner().faults.extend(faults);
+    }
+
+    /// What was scripted and has not happened yet does not happen.
+    pub(super) fn heal(&self) {
+        self.inner().faults.clear();
     }
 
     pub(super) fn expires_in(&self, seconds: u64) {
@@ -329,6 +338,12 @@ impl Server {
             }
             Some(Fault::Unavailable) => return Ok(unavailable("0")),
             Some(Fault::AskAgainInAMinute) => return Ok(unavailable("60")),
+            Some(Fault::TooMany(wait)) => {
+                return Ok(with(json(429, "{}"), header::RETRY_AFTER, wait));
+            }
+            Some(Fault::Redirect(status, to)) => {
+                return Ok(with(json(status, ""), header::LOCATION, to));
+            }
             Some(Fault::CutBeforeCommit) => {
                 return Err(ExchangeError::Broken("cut".to_owned()));
             }
@@ -450,9 +465,12 @@ fn json(status: u16, body: &str) -> Reply {
 }
 
 fn unavailable(retry_after: &'static str) -> Reply {
-    let mut reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
-    let retry_after = HeaderValue::from_static(retry_after);
-    reply.headers.insert(header::RETRY_AFTER, retry_after);
+    let reply = json(503, r#"{"error":"temporarily_unavailable"}"#);
+    with(reply, header::RETRY_AFTER, retry_after)
+}
+
+fn with(mut reply: Reply, name: header::HeaderName, value: &'static str) -> Reply {
+    reply.headers.insert(name, HeaderValue::from_static(value));
     reply
 }
 
@@ -488,6 +506,59 @@ impl Transport for Wire {
             server: Arc::clone(&self.0),
             path: url.path().to_owned(),
         }))
+    }
+}
+
+/// A way on which connections are slow to come about.
+struct Slow {
+    wire: Wire,
+    waiting: watch::Sender<bool>,
+    held: watch::Receiver<bool>,
+}
+
+/// Holds such a way up until it is opened.
+pub(super) struct Way {
+    waiting: watch::Receiver<bool>,
+    held: watch::Sender<bool>,
+}
+
+pub(super) fn slow(server: &Arc<Server>) -> (Arc<dyn Transport>, Way) {
+    let (waiting, waits) = watch::channel(false);
+    let (hold, held) = watch::channel(true);
+    let wire = Wire(Arc::clone(server));
+    let slow = Slow {
+        wire,
+        waiting,
+        held,
+    };
+    let way = Way {
+        waiting: waits,
+        held: hold,
+    };
+    (Arc::new(slow), way)
+}
+
+impl Way {
+    /// Somebody waits for a connection.
+    pub(super) async fn waits(&mut self) {
+        self.waiting.wait_for(|waits| *waits).await.unwrap();
+    }
+
+    pub(super) fn open(&self) {
+        self.held.send_replace(false);
+    }
+}
+
+#[async_trait]
+impl Transport for Slow {
+    async fn connect(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.waiting.send_replace(true);
+        let _ = self.held.clone().wait_for(|held| !held).await;
+        self.wire.connect(url, reach).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Grants that are renewed by an assertion: a workload's file, and an identity provider whose refresh token is good once.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tokio::sync::watch;
 
 use super::{
     crash::{keep_reply, left},
@@ -9,7 +8,7 @@ use super::{
     *,
 };
 use crate::{
-    http::{ConnectError, Exchange, HttpUrl, Reach, Transport},
+    http::Reach,
     model::{AssertionSource, Event, IdentityProvider, ReauthorizeReason, SubjectFile},
     oauth::dpop::ProofKey,
     refresh::tests::server::Fault,
@@ -82,47 +81,21 @@ async fn what_the_identity_provider_gave_stays_though_the_server_refuses_it() {
     assert_in_step(&bench, &runtime).await;
 }
 
-/// A process whose connections are slow to come about.
-struct Slow {
-    wire: Wire,
-    waiting: watch::Sender<bool>,
-    held: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl Transport for Slow {
-    async fn connect(
-        &self,
-        url: &HttpUrl,
-        reach: Reach,
-    ) -> Result<Box<dyn Exchange>, ConnectError> {
-        self.waiting.send_replace(true);
-        let _ = self.held.clone().wait_for(|held| !held).await;
-        self.wire.connect(url, reach).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_read_a_token_that_is_replaced_meanwhile_does_not_send_it() {
     let (bench, runtime) = with(vouched).await;
-    let (waiting, mut waits) = watch::channel(false);
-    let (hold, held) = watch::channel(true);
-    let slow = Slow {
-        wire: Wire(Arc::clone(&bench.server)),
-        waiting,
-        held,
-    };
-    let settings = Settings::in_folder(bench.folder.path().to_owned());
-    let slow = Runtime::open(&settings, bench.seams(), Arc::new(slow)).unwrap();
+    let (slow, mut way) = bench.slow_process();
     bench.clock.advance(secs(3600));
     let asking = crate::background::spawn(async move { ask(&slow).await });
-    waits.wait_for(|waits| *waits).await.unwrap();
+    way.waits().await;
 
     let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
     bench.server.script([Fault::None, refused]);
     ask(&runtime).await.unwrap_err();
     assert_in_step(&bench, &runtime).await;
-    hold.send_replace(false);
+    // The refused grant rests, in every process.
+    bench.clock.advance(secs(61));
+    way.open();
     let token = text(&asking.await.unwrap().unwrap());
     assert!(token.starts_with("for+jag-"), "{token}");
     assert_in_step(&bench, &runtime).await;

@@ -4,6 +4,7 @@
 //! through one thread (`writer`). The same claim statements serve every SQL store.
 
 mod clients;
+mod failing;
 mod history;
 mod home;
 mod keys;
@@ -40,17 +41,17 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, Epoch, History, NewKey, NewTrouble, PendingSignIn, Refreshed, Resealed,
-    Result, SignedIn, Spend, Store, StoreError, Use, place,
+    CarriedCall, Committed, Epoch, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
+    Refreshed, Resealed, Result, SignedIn, Spend, Store, StoreError, Use, place,
     seal::{Belongs, Sealed, Sealer, unusable},
 };
 use crate::{
     clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Generation, Grant, GrantId, Issuer, Lineage, Moment, Notice, Noticed,
-        Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, Trouble, TroubleId,
-        UnknownKind,
+        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, Issuer, Lineage, Moment,
+        Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId,
+        Trouble, TroubleId, UnknownKind,
     },
     secret::{Secret, SecretString},
 };
@@ -418,6 +419,33 @@ fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     }
 }
 
+fn keep_trouble(sql: &Sqlite, trouble: &NewTrouble) -> rusqlite::Result<(Trouble, bool)> {
+    let told = &trouble.record;
+    let record = serde_json::to_value(told).unwrap_or_default();
+    let inserted = sql.execute(
+        "INSERT OR IGNORE INTO trouble (id, connection, lineage, event, reason, record)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            trouble.id.as_str(),
+            told.connection,
+            stored(trouble.lineage.0),
+            told.event.as_str(),
+            told.reason,
+            record.to_string(),
+        ],
+    )?;
+    if inserted == 1 {
+        audit(sql, told.ts, &record)?;
+    }
+    let kept = sql.query_row(
+        "SELECT * FROM trouble WHERE connection = ?1 AND lineage = ?2 AND event = ?3 AND reason = ?4
+            AND ended IS NULL",
+        params![told.connection, stored(trouble.lineage.0), told.event.as_str(), told.reason],
+        rows::trouble,
+    )?;
+    Ok((kept, inserted == 1))
+}
+
 /// One change that is made again and again: read and planned once.
 fn run(sql: &Sqlite, change: &str, with: impl rusqlite::Params) -> rusqlite::Result<usize> {
     sql.prepare_cached(change)?.execute(with)
@@ -632,6 +660,12 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()> {
+        let (provider, client) = (provider.clone(), client.clone());
+        self.write(move |sql| clients::put_provider(sql, &provider, &client))
+            .await
+    }
+
     async fn refuse_registration(
         &self,
         issuer: &Issuer,
@@ -709,6 +743,9 @@ impl Store for SqliteStore {
             let drop_access = "DELETE FROM access_token WHERE grant_id = (SELECT g.id FROM connection c
                 JOIN grant_family g ON g.id = c.grant_id WHERE c.name = ?1 AND g.lifecycle = 'revoked')";
             sql.execute(drop_access, [name.as_str()])?;
+            let drop_rest = "DELETE FROM meta WHERE key = (SELECT 'resting' || char(10) || g.id FROM connection c
+                JOIN grant_family g ON g.id = c.grant_id WHERE c.name = ?1 AND g.lifecycle = 'revoked')";
+            sql.execute(drop_rest, [name.as_str()])?;
             let drop_connection = "DELETE FROM connection WHERE name = ?1 AND NOT EXISTS
                 (SELECT 1 FROM grant_family g WHERE g.id = grant_id AND g.lifecycle <> 'revoked')";
             sql.execute(drop_connection, [name.as_str()])?;
@@ -1065,34 +1102,23 @@ impl Store for SqliteStore {
         self.read(|sql| notices::all(sql, issuer))
     }
 
-    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {
-        let record = serde_json::to_value(&trouble.record).unwrap_or_default();
+    async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>> {
+        self.read(|sql| failing::of(sql, of))
+    }
+
+    async fn put_failing(&self, change: FailingChange) -> Result<bool> {
         self.write(move |sql| {
-            let told = &trouble.record;
-            let inserted = sql.execute(
-                "INSERT OR IGNORE INTO trouble (id, connection, lineage, event, reason, record)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![
-                    trouble.id.as_str(),
-                    told.connection,
-                    stored(trouble.lineage.0),
-                    told.event.as_str(),
-                    told.reason,
-                    record.to_string(),
-                ],
-            )?;
-            if inserted == 1 {
-                audit(sql, told.ts, &record)?;
+            let put = failing::put(sql, &change)?;
+            if let Some(trouble) = change.trouble.as_ref().filter(|_| put) {
+                keep_trouble(sql, trouble)?;
             }
-            let kept = sql.query_row(
-                "SELECT * FROM trouble WHERE connection = ?1 AND lineage = ?2 AND event = ?3 AND reason = ?4
-                    AND ended IS NULL",
-                params![told.connection, stored(trouble.lineage.0), told.event.as_str(), told.reason],
-                rows::trouble,
-            )?;
-            Ok((kept, inserted == 1))
+            Ok(put)
         })
         .await
+    }
+
+    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {
+        self.write(move |sql| keep_trouble(sql, &trouble)).await
     }
 
     async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()> {

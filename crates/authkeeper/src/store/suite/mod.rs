@@ -18,16 +18,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    Brought, CarriedCall, Committed, History, NewKey, NewTrouble, PendingSignIn, Refreshed,
-    SignedIn, Spend, Store,
+    Brought, CarriedCall, Committed, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
+    Refreshed, SignedIn, Spend, Store,
 };
 use crate::model::{
     AccessToken, Account, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod,
-    ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Generation,
-    Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means,
-    Moment, Notice, NoticeKind, Noticed, OwnerId, Presentation, PrincipalId, Provider,
-    ReauthorizeReason, Record, RefreshToken, RegistrationSource, Scope, ScopeRefusal,
-    ServerMetadata, StepUps, SuspendReason, TaskId, TokenSet, TroubleId, UnknownKind,
+    ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Failing,
+    FailingOf, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource,
+    Lineage, Mandate, Means, Moment, Notice, NoticeKind, Noticed, OwnerId, Presentation,
+    PrincipalId, Provider, ReauthorizeReason, Record, RefreshToken, RegistrationSource, Rest, Said,
+    Scope, ScopeRefusal, ServerMetadata, StepUps, SuspendReason, TaskId, TokenSet, TroubleId,
+    UnknownKind,
 };
 
 /// Handles of one store, as two processes have them.
@@ -60,6 +61,7 @@ where
     troubles(&*fresh().await.0).await;
     amended_troubles(&*fresh().await.0).await;
     step_ups(&*fresh().await.0).await;
+    failing(fresh().await).await;
     grants_whose_issuer_is_over(&*fresh().await.0).await;
     tasks_and_calls(&*fresh().await.0).await;
     runs(&*fresh().await.0).await;
@@ -758,6 +760,63 @@ pub async fn step_ups(store: &dyn Store) {
     assert_eq!((asked.wish(), asked.is_empty()), (None, false));
     store.disconnect(&name(), now()).await.unwrap();
     assert!(store.step_ups(&name()).await.unwrap().is_empty());
+}
+
+/// Failures are changed by compare-and-set, are seen by every process, and an incident is kept with the change or not at
+/// all.
+pub async fn failing((one, two): Pair) {
+    let grant = grant_of(&*one).await;
+    let of = FailingOf::Client(grant.issuer.clone(), grant.client_id.clone());
+    let failing = |times| Failing {
+        since: moment(),
+        times,
+        failures: times,
+        said: Said::Unavailable("too many requests (429)".to_owned()),
+        rest: Some(Rest {
+            since: moment(),
+            lasts: Duration::from_secs(30),
+            trial: Some(AttemptId::new("a1")),
+        }),
+        lineage: None,
+        told: vec![],
+    };
+    let change = |seen, new, id: &str| FailingChange {
+        of: of.clone(),
+        seen,
+        new,
+        trouble: Some(trouble(id, 1, id)),
+    };
+    assert_eq!(one.failing(&of).await.unwrap(), None);
+    let first = change(None, Some(failing(1)), "first");
+    assert!(one.put_failing(first).await.unwrap());
+    assert_eq!(two.failing(&of).await.unwrap(), Some(failing(1)));
+    let late = change(None, Some(failing(2)), "late");
+    assert!(!two.put_failing(late).await.unwrap(), "not as it was seen");
+    assert!(!two.put_failing(change(None, None, "late")).await.unwrap());
+    let open = one.troubles().await.unwrap();
+    let reasons: Vec<&str> = open
+        .iter()
+        .map(|kept| kept.record.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["first"]);
+    let answered = FailingChange {
+        trouble: None,
+        ..change(Some(failing(1)), None, "")
+    };
+    assert!(two.put_failing(answered).await.unwrap());
+    assert_eq!(one.failing(&of).await.unwrap(), None);
+    // A grant's own go with the grant.
+    let resting = FailingOf::Grant(grant.id.clone());
+    let rests = FailingChange {
+        of: resting.clone(),
+        trouble: None,
+        ..change(None, Some(failing(1)), "")
+    };
+    assert!(one.put_failing(rests).await.unwrap());
+    one.disconnect(&name(), now()).await.unwrap();
+    assert!(one.failing(&resting).await.unwrap().is_some());
+    one.forget(&name()).await.unwrap();
+    assert_eq!(one.failing(&resting).await.unwrap(), None);
 }
 
 /// Only a sign-in mends a grant whose issuer is not taken any more; at another issuer it makes a new grant, and no number

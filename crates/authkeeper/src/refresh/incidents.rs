@@ -1,0 +1,80 @@
+//! The records of a provider that fails every token request, and of one whose token endpoint has moved.
+
+use super::{breaker, breaker::Admission, provider_state::By};
+use crate::{
+    catalogue,
+    model::{Event, Failing, Moment, ReauthorizeReason, Record},
+    trouble,
+};
+
+/// Every token request at this server has failed for some time.
+pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Moment) -> Record {
+    let next = match breaker::admit(Some(failing), None, now) {
+        Admission::Rests(left) => now.wall.saturating_add(left).ok(),
+        _ => None,
+    };
+    let next = next.map_or_else(
+        || "authkeeper asks again as the provider's rule allows".to_owned(),
+        |next| format!("authkeeper asks again at {}", shown(next)),
+    );
+    let since = shown(failing.since.wall);
+    Record {
+        event: Event::ProviderFailing,
+        reason: "token_requests_fail".to_owned(),
+        detail: format!(
+            "{server} has failed every token request since {since} ({} so far); its last answer: {}; {next}",
+            failing.times,
+            failing.said.words()
+        ),
+        since: failing.since.wall,
+        action: format!(
+            "nothing at authkeeper: see whether {server} reports an outage or limits client {}; authkeeper goes on by itself",
+            by.grant.client_id
+        ),
+        ..like(by, now)
+    }
+}
+
+/// The token endpoint has moved, and the refresh token was sent nowhere else.
+pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
+    let name = &by.whose.connection;
+    Record {
+        event: Event::TokenEndpointMoved,
+        reason: "token_endpoint_moved".to_owned(),
+        detail: format!(
+            "{}; the refresh token is unspent and was sent nowhere else",
+            failing.said.words()
+        ),
+        action: next_step(by.whose.provider.as_deref(), name.as_str()),
+        ..like(by, now)
+    }
+}
+
+/// What a person does about a token endpoint that has moved.
+pub(crate) fn next_step(provider: Option<&str>, name: &str) -> String {
+    match provider.filter(|provider| has_fixed_endpoints(provider)) {
+        Some(provider) => format!(
+            "see what {provider} documents as its token endpoint; a newer authkeeper may know it; then authkeeper reauthorize {name}"
+        ),
+        None => format!(
+            "ask the provider where its token endpoint is; once its metadata names it: authkeeper reauthorize {name}"
+        ),
+    }
+}
+
+/// Whether the catalogue's own endpoints are used: the vendor publishes none.
+pub(super) fn has_fixed_endpoints(provider: &str) -> bool {
+    catalogue::named(provider).is_some_and(|entry| entry.endpoints.discovery.is_none())
+}
+
+fn like(by: By<'_>, now: Moment) -> Record {
+    let trace_id = by.tools.seams.random_id();
+    let times = (now.wall, now.wall);
+    let reason = ReauthorizeReason::RefreshRefused;
+    trouble::reauthorize_record(by.whose, by.grant, reason, times, &trace_id)
+}
+
+fn shown(at: jiff::Timestamp) -> String {
+    let whole = jiff::Timestamp::from_second(at.as_second());
+    whole.unwrap_or(at).to_string()
+}

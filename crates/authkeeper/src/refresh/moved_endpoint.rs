@@ -1,0 +1,120 @@
+//! A token endpoint that is not where it was. The issuer's own metadata may name another one; no redirect is followed.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::{Tools, Whose, claim::Plan, incidents::has_fixed_endpoints, provider_state};
+use crate::{
+    clock::within,
+    http::HttpUrl,
+    model::{Grant, Provider, Said, ServerMetadata},
+    oauth::{discovery, moved},
+    store::Result,
+};
+
+/// How long a refresh waits for the issuer's metadata.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came of looking where the endpoint is now.
+pub(super) enum Moved {
+    /// The issuer names another one. It is in the store.
+    Elsewhere,
+    /// It may be back in a moment: nothing answered there for the first time.
+    NotYet(String),
+    /// It is gone, and the issuer names no other.
+    Gone(String),
+}
+
+/// The answer that says so.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) target: Option<String>,
+}
+
+/// What the issuer's metadata says of its token endpoint today.
+enum Published {
+    /// Another one.
+    Another(Box<Provider>),
+    /// The same as before.
+    Same,
+    /// None any more.
+    None,
+    /// It can't be told.
+    Unknown,
+}
+
+pub(super) async fn look(
+    (tools, whose, grant): (&Tools, &Whose, &Grant),
+    plan: &Plan,
+    answer: &Answer,
+) -> Result<Moved> {
+    let target = answer.target.as_deref();
+    let target = target.map(|target| absolute(&plan.endpoint, target));
+    let said = moved::said(answer.status, target.as_deref());
+    let said = format!("{} {said}", grant.issuer);
+    let published = if whose.provider.as_deref().is_some_and(has_fixed_endpoints) {
+        Published::Unknown
+    } else {
+        published(tools, whose, plan).await
+    };
+    match published {
+        Published::Another(provider) => {
+            let to = &provider.metadata.token_endpoint;
+            tracing::warn!(
+                connection = %whose.connection, from = plan.endpoint.as_str(), ?to,
+                "the issuer's metadata names another token endpoint, which is used from now on"
+            );
+            let client = &grant.client_id;
+            tools.store.keep_provider(&provider, client).await?;
+            Ok(Moved::Elsewhere)
+        }
+        Published::None => Ok(Moved::Gone(said)),
+        _ if is_sure(answer) || was_gone(tools, grant).await => Ok(Moved::Gone(said)),
+        Published::Same | Published::Unknown => Ok(Moved::NotYet(said)),
+    }
+}
+
+/// A redirect and 410 are meant; 404 and 405 may be a proxy's for a moment.
+fn is_sure(answer: &Answer) -> bool {
+    answer.status.is_redirection() || answer.status == StatusCode::GONE
+}
+
+async fn was_gone(tools: &Tools, grant: &Grant) -> bool {
+    let of = provider_state::client_of(grant);
+    let failing = provider_state::read(tools, &of).await;
+    failing.is_some_and(|failing| matches!(failing.said, Said::Gone(_) | Said::Moved(_)))
+}
+
+async fn published(tools: &Tools, whose: &Whose, plan: &Plan) -> Published {
+    let (clock, transport) = (&*tools.seams.clock, &*tools.transport);
+    let asked = discovery::provider(transport, &plan.provider.issuer, whose.reach);
+    let found = match within(clock, PATIENCE, asked).await {
+        Some(Ok(found)) => found,
+        Some(Err(error)) => {
+            tracing::debug!(%error, "the issuer does not say where its token endpoint is");
+            return Published::Unknown;
+        }
+        None => return Published::Unknown,
+    };
+    let endpoint = found.metadata.token_endpoint.as_deref().map(HttpUrl::parse);
+    match endpoint {
+        Some(Ok(endpoint)) if endpoint == plan.endpoint => Published::Same,
+        Some(Ok(_)) => Published::Another(Box::new(Provider {
+            issuer: found.issuer,
+            metadata: ServerMetadata {
+                quirks: plan.provider.metadata.quirks.clone(),
+                ..found.metadata
+            },
+        })),
+        Some(Err(_)) | None => Published::None,
+    }
+}
+
+/// A redirect may name a path only.
+fn absolute(endpoint: &HttpUrl, target: &str) -> String {
+    if target.starts_with('/') && !target.starts_with("//") {
+        return format!("{}{target}", endpoint.origin());
+    }
+    target.to_owned()
+}

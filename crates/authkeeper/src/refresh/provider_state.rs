@@ -1,0 +1,351 @@
+//! Failed token requests are known to every process before it sends the next: a thin layer over the store for what
+//! [`breaker`] decides. A store that can't be read or written holds nobody up here; without a claim in it nothing is spent
+//! anyway.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::{
+    Tools, Whose,
+    breaker::{self, Admission, Failure, Meaning},
+    decide,
+    flight::End,
+    incidents,
+};
+use crate::{
+    model::{
+        AttemptId, Event, Failing, FailingOf, Grant, GrantId, Issuer, Lineage, Moment, Said,
+        TroubleId,
+    },
+    oauth::classify::{Outcome, Refused},
+    store::{FailingChange, NewTrouble, Result},
+};
+
+/// How often a change is tried that others outrun.
+const MOST_TRIES: usize = 20;
+
+/// The one request that a flight may send to see whether the provider answers again.
+pub(super) struct Trial {
+    of: FailingOf,
+    id: AttemptId,
+}
+
+/// Whether an attempt may be made now.
+pub(super) enum Admitted {
+    Yes,
+    /// No, and this is the answer until its wait is over.
+    No(End),
+    /// Another process finds out just now.
+    AfterTrial(End),
+}
+
+/// On whose behalf a token request is made.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    pub(super) tools: &'a Tools,
+    pub(super) whose: &'a Whose,
+    pub(super) grant: &'a Grant,
+}
+
+/// Our client at the issuer of a grant.
+pub(crate) fn client_of(grant: &Grant) -> FailingOf {
+    FailingOf::Client(grant.issuer.clone(), grant.client_id.clone())
+}
+
+/// Our client at the server that is asked first: an identity provider, if there is one.
+pub(super) fn first_asked(grant: &Grant) -> FailingOf {
+    match grant.means.identity_provider() {
+        Some(idp) => FailingOf::Client(Issuer::new(&idp.token_url), idp.client_id.clone()),
+        None => client_of(grant),
+    }
+}
+
+impl By<'_> {
+    /// Whether an attempt may be made. It is made as a trial if the client's rest is over. Recovery of a lost answer passes
+    /// the client's breaker.
+    pub(super) async fn admit(self, recovers: bool, trial: &mut Option<Trial>) -> Admitted {
+        for _ in 0..MOST_TRIES {
+            let now = self.tools.seams.clock.now();
+            if let Some((failing, Admission::Rests(left))) = self.own(now).await {
+                self.tell_of(&first_asked(self.grant)).await;
+                return Admitted::No(end(&failing, None, left));
+            }
+            if recovers {
+                return Admitted::Yes;
+            }
+            let of = first_asked(self.grant);
+            let Some(failing) = read(self.tools, &of).await else {
+                return Admitted::Yes;
+            };
+            let mine = trial.as_ref().map(|trial| &trial.id);
+            match breaker::admit(Some(&failing), mine, now) {
+                Admission::Go => return Admitted::Yes,
+                Admission::Rests(left) => {
+                    self.tell_of(&of).await;
+                    return Admitted::No(end(&failing, name_of(&of), left));
+                }
+                Admission::IsTried(left) => {
+                    return Admitted::AfterTrial(end(&failing, name_of(&of), left));
+                }
+                Admission::Try => {
+                    let id = AttemptId::new(self.tools.seams.random_id());
+                    let new = breaker::tried_by(&failing, &id, now);
+                    match put(self.tools, &of, Some(failing), Some(new), None).await {
+                        Ok(true) => {
+                            *trial = Some(Trial { of, id });
+                            return Admitted::Yes;
+                        }
+                        Ok(false) => {}
+                        // Then there is no claim either.
+                        Err(_unwritten) => return Admitted::Yes,
+                    }
+                }
+            }
+        }
+        Admitted::Yes
+    }
+
+    /// Whether somebody's failure has been kept since the attempt was admitted.
+    pub(super) async fn rests(self, recovers: bool, trial: Option<&Trial>) -> bool {
+        let now = self.tools.seams.clock.now();
+        if let Some((_, Admission::Rests(_))) = self.own(now).await {
+            return true;
+        }
+        let client = read(self.tools, &first_asked(self.grant)).await;
+        let mine = trial.map(|trial| &trial.id);
+        let admission = breaker::admit(client.as_ref(), mine, now);
+        !recovers && matches!(admission, Admission::Rests(_) | Admission::IsTried(_))
+    }
+
+    /// The grant's own rest.
+    async fn own(self, now: Moment) -> Option<(Failing, Admission)> {
+        let failing = own(self.tools, &self.grant.id, self.grant.lineage).await?;
+        let admission = breaker::admit(Some(&failing), None, now);
+        Some((failing, admission))
+    }
+
+    /// Keeps what an answer without tokens says of the server that was asked, before the claim is given back: whoever
+    /// takes it next sees it.
+    pub(super) async fn heard(
+        self,
+        of: &FailingOf,
+        (outcome, status): (&Outcome, StatusCode),
+        spends: bool,
+    ) {
+        match breaker::meaning(outcome, status, spends) {
+            Meaning::Nothing => {}
+            Meaning::Answers => answered(self.tools, of).await,
+            Meaning::Refused(said) => {
+                answered(self.tools, of).await;
+                let failure = Failure {
+                    said,
+                    ..Failure::of(String::new())
+                };
+                self.grant_failed(&failure).await;
+            }
+            Meaning::Failed(failure) => self.failed(of, &failure).await,
+        }
+    }
+
+    /// Keeps a failure: of the grant, and of all that our client asks there.
+    pub(super) async fn failed(self, of: &FailingOf, failure: &Failure) {
+        let rest = self.grant_failed(failure).await;
+        let now = self.tools.seams.clock.now();
+        let changed = change(self.tools, of, |seen| {
+            let new = breaker::client_failed(seen, failure, rest, now);
+            Some(self.telling(of, new))
+        });
+        logged(changed.await);
+    }
+
+    /// How long the grant rests now. What may have been acted on is recovered, and has its own times.
+    async fn grant_failed(self, failure: &Failure) -> Duration {
+        let (tools, grant) = (self.tools, self.grant);
+        let (now, roll) = (tools.seams.clock.now(), tools.seams.random_unit());
+        let access = grant.access.as_ref();
+        let left = access.map(|token| token.left(now)).unwrap_or_default();
+        let seen = own(tools, &grant.id, grant.lineage).await;
+        let rest = breaker::rest_after(seen.as_ref(), failure, left, (now, roll));
+        if failure.surely {
+            let of = FailingOf::Grant(grant.id.clone());
+            let changed = change(tools, &of, |seen| {
+                let seen = seen.filter(|seen| seen.lineage == Some(grant.lineage));
+                let with = (failure, grant.lineage);
+                Some((breaker::grant_failed(seen, with, rest, now), None))
+            });
+            logged(changed.await);
+        }
+        rest
+    }
+
+    /// The provider has given tokens.
+    pub(super) async fn works(self) {
+        answered(self.tools, &client_of(self.grant)).await;
+        self.grant_settled().await;
+    }
+
+    /// The grant was refused for good, or works.
+    pub(super) async fn grant_settled(self) {
+        if self.grant.means.identity_provider().is_some() {
+            answered(self.tools, &first_asked(self.grant)).await;
+        }
+        answered(self.tools, &FailingOf::Grant(self.grant.id.clone())).await;
+    }
+
+    /// Whoever comes by while nothing is sent sees whether it is time to tell the owner.
+    async fn tell_of(self, of: &FailingOf) {
+        let changed = change(self.tools, of, |seen| {
+            let (new, trouble) = self.telling(of, seen?.clone());
+            trouble.map(|trouble| (new, Some(trouble)))
+        });
+        logged(changed.await);
+    }
+
+    /// The same, with the incident that its owner is to be told of.
+    fn telling(self, of: &FailingOf, mut failing: Failing) -> (Failing, Option<NewTrouble>) {
+        let now = self.tools.seams.clock.now();
+        let access = self.grant.access.as_ref();
+        let left = access.map(|token| token.left(now)).unwrap_or_default();
+        let after = self.tools.rules.failing_after;
+        let due = decide::incident_of(&failing, left, after, now);
+        let new = |event: &Event| failing.told.iter().all(|(told, _)| told != event);
+        let Some(event) = due.filter(new) else {
+            return (failing, None);
+        };
+        let id = TroubleId::new(self.tools.seams.random_id());
+        let server = name_of(of).unwrap_or_default();
+        let record = match event {
+            Event::TokenEndpointMoved => incidents::moved(self, &failing, now),
+            _ => incidents::failing(self, (&server, &failing), now),
+        };
+        failing.told.push((event, id.clone()));
+        let lineage = self.grant.lineage;
+        (
+            failing,
+            Some(NewTrouble {
+                id,
+                lineage,
+                record,
+            }),
+        )
+    }
+}
+
+impl Trial {
+    /// Nothing came of it: the next may try at once. An answer or a failure has ended it already.
+    pub(super) async fn end(self, tools: &Tools) {
+        let now = tools.seams.clock.now();
+        let changed = change(tools, &self.of, |seen| {
+            Some((breaker::untried(seen?, &self.id, now)?, None))
+        });
+        logged(changed.await);
+    }
+}
+
+/// How long a grant rests yet after a failure of its own.
+pub(super) async fn rest_of(tools: &Tools, grant: &GrantId, lineage: Lineage) -> Option<Duration> {
+    let failing = own(tools, grant, lineage).await?;
+    let left = failing.rest?.left(tools.seams.clock.now());
+    (!left.is_zero()).then_some(left)
+}
+
+/// A request was answered: the failures before it are over, and so are the incidents that tell of them.
+pub(crate) async fn answered(tools: &Tools, of: &FailingOf) {
+    for _ in 0..MOST_TRIES {
+        let Some(failing) = read(tools, of).await else {
+            return;
+        };
+        let now = tools.seams.clock.now().wall;
+        for (_, told) in &failing.told {
+            logged(tools.store.end_trouble(told, now).await);
+        }
+        match put(tools, of, Some(failing), None, None).await {
+            Ok(false) => {}
+            Ok(true) | Err(_) => return,
+        }
+    }
+}
+
+/// What a caller hears who asks while nothing is sent: the provider's own words, and when to ask again.
+fn end(failing: &Failing, client_at: Option<String>, left: Duration) -> End {
+    let why = |why: &str| match client_at {
+        Some(server) if failing.times > 1 => {
+            format!("{server} failed {} times in a row: {why}", failing.times)
+        }
+        _ => why.to_owned(),
+    };
+    match &failing.said {
+        Said::Unavailable(said) | Said::Gone(said) => End::Later {
+            why: why(said),
+            retry_after: Some(left),
+        },
+        Said::Moved(said) => End::Moved(said.clone()),
+        Said::Refused { code, description } => End::Request(Refused {
+            code: code.clone(),
+            description: description.clone(),
+        }),
+    }
+}
+
+fn name_of(of: &FailingOf) -> Option<String> {
+    match of {
+        FailingOf::Client(issuer, _) => Some(issuer.to_string()),
+        FailingOf::Grant(_) => None,
+    }
+}
+
+async fn own(tools: &Tools, grant: &GrantId, lineage: Lineage) -> Option<Failing> {
+    let failing = read(tools, &FailingOf::Grant(grant.clone())).await;
+    failing.filter(|failing| failing.lineage == Some(lineage))
+}
+
+pub(super) async fn read(tools: &Tools, of: &FailingOf) -> Option<Failing> {
+    match tools.store.failing(of).await {
+        Ok(failing) => failing,
+        Err(error) => {
+            tracing::warn!(%error, "whether a provider fails can't be read");
+            None
+        }
+    }
+}
+
+async fn put(
+    tools: &Tools,
+    of: &FailingOf,
+    seen: Option<Failing>,
+    new: Option<Failing>,
+    trouble: Option<NewTrouble>,
+) -> Result<bool> {
+    let change = FailingChange {
+        of: of.clone(),
+        seen,
+        new,
+        trouble,
+    };
+    tools.store.put_failing(change).await
+}
+
+/// Changes what is kept, however often others change it meanwhile. `how` gives none where nothing is to be changed.
+async fn change(
+    tools: &Tools,
+    of: &FailingOf,
+    how: impl Fn(Option<&Failing>) -> Option<(Failing, Option<NewTrouble>)> + Send + Sync,
+) -> Result<()> {
+    for _ in 0..MOST_TRIES {
+        let seen = tools.store.failing(of).await?;
+        let Some((new, trouble)) = how(seen.as_ref()) else {
+            return Ok(());
+        };
+        if put(tools, of, seen, Some(new), trouble).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn logged(done: Result<()>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "that a provider fails can't be kept");
+    }
+}
