@@ -1,10 +1,5 @@
 //! Tokens that arrive in odd shapes are used, and none that is spent is sent again: the real binary against a token
 //! endpoint that rotates its refresh tokens and takes each once.
-#![expect(
-    clippy::unwrap_used,
-    reason = "all of this file is a test, its helpers too"
-)]
-
 use e2e::ground::Ground;
 use e2e::home::Home;
 use e2e::scenario::{newest, until_expired};

@@ -231,6 +231,12 @@ fn refusal(error: TokenError) -> CarryRefusal {
             message: error.to_string(),
             retry_after: Some(retry_after),
         },
+        TokenError::ClientRefused { .. }
+        | TokenError::RequestRefused { .. }
+        | TokenError::EndpointMoved { .. } => CarryRefusal::Refused {
+            reason,
+            message: error.to_string(),
+        },
         other => CarryRefusal::Fault {
             reason,
             message: other.to_string(),

@@ -28,6 +28,17 @@ impl Exit {
         self as u8
     }
 
+    /// The code for a fixed word that says why there was no token: the same in `token`, `check` and `run`.
+    pub(crate) fn of_reason(reason: &str) -> Self {
+        match reason {
+            "client_refused" | "token_endpoint_moved" => Self::Config,
+            "request_refused" | "identity_provider_refused" | "scope_refused" => Self::Permission,
+            "unavailable" | "uncertain" | "provider_failing" => Self::Unavailable,
+            "store" => Self::Store,
+            _ => Self::Person,
+        }
+    }
+
     /// What comes before what, where several things are wrong: what a person must do before what passes by itself, and
     /// what breaks everything before what breaks one connection.
     pub(crate) fn gravity(self) -> u8 {

@@ -74,6 +74,12 @@ pub(crate) enum CarryRefusal {
     },
     /// No such connection.
     NoSuchConnection,
+    /// The provider refuses our client, or what it asks for: the owner of the client acts.
+    Refused {
+        /// A word, for the caller and for the run around this process.
+        reason: &'static str,
+        message: String,
+    },
     /// A setting, the store, a bug.
     Fault {
         /// A word, for the run around this process.

@@ -103,6 +103,7 @@ pub(crate) fn worded(error: CarryError, connection: &ConnectionName) -> Upstream
         CarryError::NoSuchConnection => no_such_connection(connection),
         CarryError::Unavailable { message, .. }
         | CarryError::Unreachable { message }
+        | CarryError::Refused { message, .. }
         | CarryError::Fault { message } => UpstreamError::Unavailable { message },
         CarryError::BadTarget(bad) => UpstreamError::Unavailable {
             message: bad.to_string(),

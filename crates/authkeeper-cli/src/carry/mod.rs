@@ -119,6 +119,11 @@ pub(crate) enum CarryError {
         message: String,
     },
     NoSuchConnection,
+    /// The provider refuses our client, or what it asks for; nothing was done.
+    Refused {
+        reason: &'static str,
+        message: String,
+    },
     BadTarget(BadTarget),
     /// Ours; nothing was done.
     Fault {
@@ -141,6 +146,7 @@ impl From<CarryRefusal> for CarryError {
                 retry_after,
             },
             CarryRefusal::NoSuchConnection => Self::NoSuchConnection,
+            CarryRefusal::Refused { reason, message } => Self::Refused { reason, message },
             CarryRefusal::Fault { message, .. } => Self::Fault { message },
         }
     }
@@ -372,7 +378,9 @@ impl Carrier {
             }
             CarryRefusal::Rejected { .. } => "rejected",
             CarryRefusal::NoSuchConnection => "no_such_connection",
-            CarryRefusal::Unavailable { reason, .. } | CarryRefusal::Fault { reason, .. } => reason,
+            CarryRefusal::Unavailable { reason, .. }
+            | CarryRefusal::Refused { reason, .. }
+            | CarryRefusal::Fault { reason, .. } => reason,
         };
         self.authority
             .call_failed(connection, fingerprint, reason)

@@ -73,18 +73,6 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Person,
             "run the same command again: the same sign-in goes on; then paste the URL that the browser ended at",
         ),
-        // A code is good once and for a minute or so: what was wrong with it is over with it.
-        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(
-            Exit::Person,
-            "run the same command again, and finish the sign-in without a pause",
-        ),
-        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_scope" => {
-            own(Exit::Permission, NO_SUCH_SCOPE)
-        }
-        ConnectError::CodeRefused { .. } => own(
-            Exit::Permission,
-            "check the client's id, secret and redirect URI at the provider",
-        ),
         ConnectError::OtherEndpoint { .. } => own(
             Exit::Data,
             "check --token-url: a refresh token goes only to the server that it is known to be from",
@@ -99,6 +87,39 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
                 "one refresh token serves one place: sign in anew with authkeeper connect, or authkeeper disconnect {name} first"
             ),
         ),
+        ConnectError::NoTokens { passing: false, .. }
+        | ConnectError::Wire(WireError::Exchange {
+            source: ExchangeError::TooLarge { .. },
+            ..
+        }) => own(Exit::Data, IN_BETWEEN),
+        ConnectError::Wire(error) if is_internal(error) => own(Exit::Data, SERVERS_MISTAKE),
+        ConnectError::Wire(_) => own(Exit::Unavailable, "check the network, then try again"),
+        ConnectError::Url(error) => (Exit::Usage, url_advice(error)),
+        error => refusal_advice(error),
+    }
+}
+
+/// What to do about an answer of the token endpoint that brought no tokens.
+fn refusal_advice(error: &ConnectError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        ConnectError::ClientRefused { .. } => own(
+            Exit::Config,
+            "check the client's id and secret at the provider, then run the same command again (a client that authkeeper \
+             registered itself is registered again)",
+        ),
+        // A code is good once and for a minute or so: what was wrong with it is over with it.
+        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(
+            Exit::Person,
+            "run the same command again, and finish the sign-in without a pause",
+        ),
+        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_scope" => {
+            own(Exit::Permission, NO_SUCH_SCOPE)
+        }
+        ConnectError::CodeRefused { .. } => own(
+            Exit::Permission,
+            "check the client's id, secret and redirect URI at the provider",
+        ),
         ConnectError::Unexplained { .. } => own(
             Exit::Unavailable,
             "check the client's id, secret and redirect URI at the provider; if they are right, run the same command again",
@@ -111,14 +132,6 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Unavailable,
             "the provider has trouble of its own; run the same command again later",
         ),
-        ConnectError::NoTokens { .. }
-        | ConnectError::Wire(WireError::Exchange {
-            source: ExchangeError::TooLarge { .. },
-            ..
-        }) => own(Exit::Data, IN_BETWEEN),
-        ConnectError::Wire(error) if is_internal(error) => own(Exit::Data, SERVERS_MISTAKE),
-        ConnectError::Wire(_) => own(Exit::Unavailable, "check the network, then try again"),
-        ConnectError::Url(error) => (Exit::Usage, url_advice(error)),
         error => credential_advice(error),
     }
 }

@@ -146,6 +146,7 @@ pub(super) fn carry_kind(error: &CarryError) -> (StatusCode, &'static str) {
         CarryError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"),
         CarryError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "server_unreachable"),
         CarryError::Interrupted { .. } => (StatusCode::BAD_GATEWAY, "interrupted"),
+        CarryError::Refused { reason, .. } => (StatusCode::FORBIDDEN, reason),
         CarryError::BadTarget(_) => (StatusCode::BAD_REQUEST, "bad_path"),
         CarryError::Fault { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
     }
@@ -168,7 +169,7 @@ fn carry_message(error: &CarryError) -> String {
             )
         }
         CarryError::BadTarget(bad) => bad.to_string(),
-        CarryError::Fault { message } => message.clone(),
+        CarryError::Refused { message, .. } | CarryError::Fault { message } => message.clone(),
     }
 }
 
@@ -198,6 +199,14 @@ mod tests {
         let message = "broken".to_owned();
         for (refusal, status, word) in [
             (CarryRefusal::NoSuchConnection, 403, "no_such_connection"),
+            (
+                CarryRefusal::Refused {
+                    reason: "client_refused",
+                    message: message.clone(),
+                },
+                403,
+                "client_refused",
+            ),
             (
                 CarryRefusal::Fault {
                     reason: "store",

@@ -1209,15 +1209,14 @@ impl<'a> Conclusion<'a> {
                 self.refuse(ReauthorizeReason::RefreshRefused, Some(&said))
                     .await
             }
-            Outcome::RequestRefused(refused) if self.has_lasted(&refused).await? => {
+            Outcome::RequestRefused(refused) | Outcome::Unrecognized { refused, .. }
+                if self.has_lasted(&refused).await? =>
+            {
                 self.refuse_in_words(&refused).await
             }
             Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
                 self.unspent(End::Request(refused)).await
-            }
-            Outcome::Unrecognized { refused, .. } if self.has_lasted(&refused).await? => {
-                self.refuse_in_words(&refused).await
             }
             Outcome::Unrecognized {
                 refused,

@@ -179,7 +179,7 @@ impl Asking {
         match read_poll(&reply, interval, issued.wall) {
             Poll::Again(next) => Ok(Polled::Again(next, Box::new(client))),
             Poll::Over(_) => {
-                let grant = self.adopt(client, (reply, issued)).await?;
+                let grant = Box::pin(self.adopt(client, (reply, issued))).await?;
                 Ok(Polled::Done(Box::new(grant)))
             }
             Poll::Failed(error) => Err(error.into()),

@@ -98,6 +98,16 @@ pub enum ConnectError {
         /// What it said.
         refused: Refused,
     },
+    /// The provider refuses our client: its id, its secret or its key.
+    #[error("{issuer} refuses our client {client_id}; it said: {refused}")]
+    ClientRefused {
+        /// The provider.
+        issuer: Issuer,
+        /// Our client there.
+        client_id: ClientId,
+        /// What it said.
+        refused: Refused,
+    },
     /// The token endpoint answered with something else.
     #[error("{issuer} did not answer the sign-in with tokens ({why})")]
     NoTokens {

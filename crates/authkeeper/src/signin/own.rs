@@ -69,7 +69,7 @@ impl Runtime {
         // An identity provider may take the token that it was shown and answer with another.
         self.land(Box::pin(async move {
             let with = (endpoint, client, wanted);
-            runtime.issue_own(request, found, with).await
+            Box::pin(runtime.issue_own(request, found, with)).await
         }))
         .await
     }

@@ -173,7 +173,12 @@ impl Runtime {
         match classify::classify(reply, issued.wall) {
             Answer::ClientRefused(refused) => {
                 self.register_anew_next_time(client).await?;
-                Err(ConnectError::CodeRefused { issuer, refused })
+                let client_id = client.client_id.clone();
+                Err(ConnectError::ClientRefused {
+                    issuer,
+                    client_id,
+                    refused,
+                })
             }
             Answer::Transient { why, .. } => Err(ConnectError::NoTokens {
                 issuer,
@@ -208,7 +213,12 @@ impl Runtime {
             }
             Answer::ClientRefused(refused) => {
                 self.register_anew_next_time(client).await?;
-                Err(ConnectError::CodeRefused { issuer, refused })
+                let client_id = client.client_id.clone();
+                Err(ConnectError::ClientRefused {
+                    issuer,
+                    client_id,
+                    refused,
+                })
             }
             Answer::GrantRefused(refused)
             | Answer::RequestRefused(refused)

@@ -101,6 +101,11 @@ pub(super) fn not_carried(error: CarryError, name: &ConnectionName) -> Failure {
         CarryError::BadTarget(error) => {
             Failure::new(Exit::Config, format!("{name}: {error}"), "connect it again")
         }
+        CarryError::Refused { reason, message } => {
+            let next =
+                "check the client at the provider: its id, its secret and what it may ask for";
+            Failure::new(Exit::of_reason(reason), format!("{name}: {message}"), next)
+        }
         CarryError::Fault { message } => {
             let next = format!("authkeeper status {name} and authkeeper doctor say more");
             Failure::new(Exit::Config, format!("{name}: {message}"), next)

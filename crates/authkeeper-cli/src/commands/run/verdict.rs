@@ -2,10 +2,7 @@
 
 use authkeeper::model::{ConnectionName, Event, FailedCall, Trouble};
 
-/// A person can mend it (`EX_TEMPFAIL`).
-const MENDABLE: u8 = 75;
-/// Nobody can without changing policy or scope (`EX_NOPERM`).
-const NOT_ALLOWED: u8 = 77;
+use crate::exit::Exit;
 
 /// PRODUCT rule 11: lost authority and calls that failed for it can't be hidden behind the command's own
 /// code. `uncertain` alone is no loss: the access token still serves.
@@ -16,24 +13,25 @@ pub(crate) fn verdict(
     unrecovered: &[FailedCall],
 ) -> (u8, Option<String>) {
     let is_declared = |name: &str| declared.iter().any(|declared| declared.as_str() == name);
-    let lost = open.iter().any(|trouble| {
-        let gone = match trouble.record.event {
-            Event::ReauthorizationRequired | Event::AuthorityLost => true,
-            // Uncertain, and what later versions may add.
-            _ => false,
-        };
-        gone && is_declared(&trouble.record.connection)
-    });
+    let declared = open
+        .iter()
+        .filter(|trouble| is_declared(&trouble.record.connection));
+    let lost = declared.filter_map(exit_of);
+    let failed = unrecovered.iter().map(|call| Exit::of_reason(&call.reason));
+    let worst = lost.chain(failed).max_by_key(|exit| exit.gravity());
     let message = (!unrecovered.is_empty()).then(|| failed_calls(command_code, unrecovered));
-    let refused = |call: &FailedCall| call.reason == "scope_refused";
-    let code = if lost || !unrecovered.iter().all(refused) {
-        MENDABLE
-    } else if message.is_some() {
-        NOT_ALLOWED
-    } else {
-        command_code
-    };
-    (code, message)
+    (worst.map_or(command_code, Exit::code), message)
+}
+
+/// The code that `token` gives for an incident; none while the access token serves.
+fn exit_of(trouble: &Trouble) -> Option<Exit> {
+    match trouble.record.event {
+        Event::ReauthorizationRequired => Some(Exit::Person),
+        Event::AuthorityLost => Some(Exit::of_reason(&trouble.record.reason)),
+        Event::TokenEndpointMoved => Some(Exit::Config),
+        // Uncertain, and what later versions may add.
+        _ => None,
+    }
 }
 
 fn failed_calls(command_code: u8, unrecovered: &[FailedCall]) -> String {
@@ -106,6 +104,31 @@ mod tests {
         assert_eq!(code(&[]), 0, "other calls go on");
         assert_eq!(code(std::slice::from_ref(&refused)), 77);
         assert_eq!(code(&[refused, failed("notion", 1)]), 75);
+    }
+
+    #[test]
+    fn a_run_ends_with_the_code_that_a_token_would_give() {
+        let failed = |reason: &str| FailedCall {
+            reason: reason.to_owned(),
+            ..failed("notion", 1)
+        };
+        let code = |reasons: &[&str]| {
+            let failed: Vec<FailedCall> = reasons.iter().map(|reason| failed(reason)).collect();
+            verdict(0, &[name("notion")], &[], &failed).0
+        };
+        for (reasons, expected) in [
+            (&["client_refused"][..], 78),
+            (&["token_endpoint_moved"], 78),
+            (&["request_refused"], 77),
+            (&["unavailable"], 69),
+            (&["uncertain"], 69),
+            (&["refused_repeatedly"], 75),
+            (&["unavailable", "request_refused"], 77),
+            (&["request_refused", "refresh_refused"], 75),
+            (&["refresh_refused", "client_refused"], 78),
+        ] {
+            assert_eq!(code(reasons), expected, "{reasons:?}");
+        }
     }
 
     #[test]

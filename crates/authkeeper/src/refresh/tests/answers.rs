@@ -1,8 +1,11 @@
 //! Answers in the shapes that providers really give them: no token that arrives is lost, and none that is spent is sent
 //! again.
 
+use super::kinds::with;
 use super::{server::Fault, *};
-use crate::model::{ClaimPhase, NoticeKind, ReauthorizeReason, ReplayRule, UnknownKind};
+use crate::model::{
+    ClaimPhase, ClientSecret, NoticeKind, ReauthorizeReason, ReplayRule, UnknownKind,
+};
 use crate::refresh::ProviderHabits;
 
 /// Due for a refresh, and with an access token that lives.
@@ -290,4 +293,38 @@ async fn a_bare_invalid_request_means_the_token_once_the_same_request_was_accept
         matches!(then, Err(TokenError::ReauthorizationRequired { .. })),
         "it can only be the token: {then:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_client_secret_is_shown_at_once() {
+    let (bench, runtime) = with(|signed_in| {
+        let (_, client) = signed_in.client.as_mut().unwrap();
+        client.auth_method = ClientAuthMethod::Post;
+        client.secrets = vec![ClientSecret::new("old".to_owned().into())];
+    })
+    .await;
+    bench.server.secret("new");
+    bench.clock.advance(secs(3_700));
+    let refused = ask(&runtime).await;
+    assert!(
+        matches!(refused, Err(TokenError::ClientRefused { .. })),
+        "{refused:?}"
+    );
+    let asked = bench.server.requests();
+    let other = bench.process();
+    let rests = ask(&other).await;
+    assert!(
+        matches!(rests, Err(TokenError::ClientRefused { .. })),
+        "{rests:?}"
+    );
+    assert_eq!(
+        bench.server.requests(),
+        asked,
+        "it is not asked again so soon"
+    );
+
+    let new = ClientSecret::new("new".to_owned().into());
+    other.replace_client_secret(&name(), new).await.unwrap();
+    ask(&bench.process()).await.expect("no clock has moved");
+    assert_in_step(&bench, &runtime).await;
 }
