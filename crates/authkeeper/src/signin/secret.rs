@@ -35,8 +35,6 @@ impl Runtime {
         client.secrets.insert(0, secret);
         let provider = provider.ok_or_else(none)?;
         store.keep_registration(&provider, &client).await?;
-        // What was refused was the secret before: the new one is shown at once.
-        store.accept_registration(issuer, id).await?;
         store.end_troubles(name, self.now()).await?;
         Ok(client)
     }
