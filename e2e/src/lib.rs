@@ -26,6 +26,7 @@
 )]
 
 pub mod browser;
+pub mod compatibility;
 pub mod conformance;
 pub mod daemon;
 pub mod ground;

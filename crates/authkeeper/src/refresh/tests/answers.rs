@@ -328,3 +328,21 @@ async fn a_new_client_secret_is_shown_at_once() {
     ask(&bench.process()).await.expect("no clock has moved");
     assert_in_step(&bench, &runtime).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lifetime_that_is_set_overrides_what_the_provider_says() {
+    let (mut bench, _) = Bench::new().await;
+    let habits = ProviderHabits::new(ReplayRule::Unknown, None).lifetime(Some(secs(600)));
+    bench.rules.providers.insert(ISSUER.to_owned(), habits);
+    let runtime = bench.process();
+    bench.clock.advance(secs(3_700));
+    ask(&runtime).await.unwrap();
+    let access = grant(&runtime).await.access.unwrap();
+    assert_eq!(
+        (access.lifetime, access.lifetime_source),
+        (secs(600), LifetimeSource::Configured)
+    );
+    bench.clock.advance(secs(610));
+    ask(&runtime).await.unwrap();
+    assert_eq!(bench.server.requests(), 2, "the provider said an hour");
+}
