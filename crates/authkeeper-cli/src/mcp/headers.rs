@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::message::{Call, Message};
@@ -13,6 +13,9 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-versi
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The bridge reads every answer, and reads none that is compressed.
+const UNCOMPRESSED: HeaderValue = HeaderValue::from_static("identity");
 
 /// Which half of the protocol's history a message belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub(super) fn for_message(message: &Message, session: &Session) -> HeaderMap {
         ACCEPT,
         HeaderValue::from_static("application/json, text/event-stream"),
     );
+    headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match message.call() {
         Some(call) if call.version.is_some() => stateless(&mut headers, call),
@@ -54,6 +58,7 @@ pub(super) fn for_message(message: &Message, session: &Session) -> HeaderMap {
 pub(super) fn for_listening(session: &Session, last_event_id: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
     add_session(&mut headers, session);
     if let Some(Ok(id)) = last_event_id.map(HeaderValue::from_str) {
         headers.insert(LAST_EVENT_ID, id);

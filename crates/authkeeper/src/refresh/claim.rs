@@ -1137,25 +1137,21 @@ impl<'a> Conclusion<'a> {
         let issuer = &self.grant.issuer;
         self.tools.notice_odd_answer(issuer, &stored.reply).await;
         let provider = self.whose.provider.as_deref();
-        match self.tools.outcome(provider, self.grant, &stored.reply) {
-            Outcome::Accepted(answer) => {
-                let end = self.accept(answer, &stored).await?;
-                self.by().works().await;
-                Ok(Some(end))
-            }
-            Outcome::Unknown(kind) if stored.reply.status.is_success() && spends(self.grant) => {
-                self.keep_unread(kind, &stored)?;
-                let answer = (&Outcome::Unknown(kind), stored.reply.status);
-                self.heard(&provider_state::client_of(self.grant), answer)
-                    .await;
-                self.unknown(kind, now).await
-            }
-            other => {
-                let (of, status) = (provider_state::client_of(self.grant), stored.reply.status);
-                self.heard(&of, (&other, status)).await;
-                self.not_accepted(other, now).await
-            }
+        let outcome = self.tools.outcome(provider, self.grant, &stored.reply);
+        if let Outcome::Accepted(answer) = outcome {
+            let end = self.accept(answer, &stored).await?;
+            self.by().works().await;
+            return Ok(Some(end));
         }
+        let (of, status) = (provider_state::client_of(self.grant), stored.reply.status);
+        self.heard(&of, (&outcome, status)).await;
+        if let Outcome::Unknown(kind @ (UnknownKind::Unreadable | UnknownKind::UnreadTokens)) =
+            outcome
+            && spends(self.grant)
+        {
+            self.keep_unread(kind, &stored)?;
+        }
+        self.not_accepted(outcome, now).await
     }
 
     /// What can't be read may be read later. An answer that can't be kept stays in its journal.
