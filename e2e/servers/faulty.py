@@ -166,7 +166,7 @@ class Faulty(BaseHTTPRequestHandler):
         with State.lock:
             key = f"{self.command} {url.path}"
             State.requests[key] = State.requests.get(key, 0) + 1
-        self.refresh_only = mode.startswith("refresh-token-")
+        self.refresh_only = mode.startswith(("refresh-token-", "refresh-shape-"))
         self.mode = mode.removeprefix("refresh-") if self.refresh_only else mode
         self.base = f"http://127.0.0.1:{self.server.server_port}/{mode}"
         if self.mode not in MODES or self.mode == "not-found":

@@ -70,7 +70,10 @@ fn a_lifetime_that_makes_no_sense_in_seconds_is_read_as_what_it_is() {
 
 #[test]
 fn a_refresh_token_without_an_access_token_is_spent_with_the_scope() {
-    let ground = ground(&["refresh-alone"]);
+    let ground = ground(&[]);
+    let url = ground.url(&mode("refresh-alone"));
+    let connect = ["connect", "refresh-alone", &url, "--scope", "read"];
+    ground.home.run(&connect).expect_code(0);
     until_expired(&ground.home, "refresh-alone");
     let (mode, before) = (
         mode("refresh-alone"),
@@ -111,7 +114,7 @@ fn an_answer_that_can_not_be_read_is_kept_and_read_again() {
     again.expect_failure(65, &["{mine, other}", "tokens_in"]);
 
     let status = ground.home.run(&["status", "twice", "--json"]).json();
-    let issuer = status["issuer"]
+    let issuer = status[0]["issuer"]
         .as_str()
         .unwrap_or_else(|| panic!("{status}"));
     ground

@@ -196,7 +196,7 @@ fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
     until_expired(&home, "api");
     fs::write(home.path().join("go"), "").unwrap();
     fs::write(home.path().join("end"), "").unwrap();
-    let output = run.finish(SOON * 2).expect_code(75);
+    let output = run.finish(SOON * 2).expect_code(69);
     assert!(
         output.stdout.contains("503 provider_unavailable"),
         "{}",

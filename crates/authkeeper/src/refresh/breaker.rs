@@ -127,7 +127,7 @@ pub(crate) fn meaning(outcome: &Outcome, status: StatusCode, spends: bool) -> Me
         Outcome::GrantRefused(said) if !spends => refused(said),
         Outcome::Transient { why, retry_after } => Meaning::Failed(Failure {
             retry_after: *retry_after,
-            holds_all: retry_after.is_some() || status == StatusCode::TOO_MANY_REQUESTS,
+            holds_all: names_a_wait(*retry_after) || status == StatusCode::TOO_MANY_REQUESTS,
             ..Failure::of(why.clone())
         }),
         Outcome::Unrecognized {
@@ -135,7 +135,7 @@ pub(crate) fn meaning(outcome: &Outcome, status: StatusCode, spends: bool) -> Me
             retry_after,
         } => Meaning::Failed(Failure {
             retry_after: *retry_after,
-            holds_all: retry_after.is_some(),
+            holds_all: names_a_wait(*retry_after),
             ..Failure::of(refused.to_string())
         }),
         Outcome::Suspect { why } => Meaning::Failed(Failure::of(why.clone())),
@@ -148,6 +148,11 @@ pub(crate) fn meaning(outcome: &Outcome, status: StatusCode, spends: bool) -> Me
         | Outcome::GrantRefused(_)
         | Outcome::Moved { .. } => Meaning::Nothing,
     }
+}
+
+/// `Retry-After: 0` asks for none.
+fn names_a_wait(retry_after: Option<Duration>) -> bool {
+    retry_after.is_some_and(|wait| !wait.is_zero())
 }
 
 /// How long a grant rests after a failure.

@@ -1277,7 +1277,9 @@ impl<'a> Conclusion<'a> {
         tracing::warn!(connection = %self.whose.connection, "a refresh brought a refresh token and no access token");
         self.let_go().await?;
         Ok(named.then(|| End::Later {
-            why: "the provider answers refreshes without an access token".to_owned(),
+            why: "the provider answers refreshes with a refresh token and no access token; if the sign-in named no scope, \
+                  connect again with --scope, so that refreshes can name one"
+                .to_owned(),
             retry_after: None,
         }))
     }

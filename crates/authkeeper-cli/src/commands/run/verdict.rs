@@ -18,8 +18,15 @@ pub(crate) fn verdict(
         .filter(|trouble| is_declared(&trouble.record.connection));
     let lost = declared.filter_map(exit_of);
     let failed = unrecovered.iter().map(|call| Exit::of_reason(&call.reason));
-    let worst = lost.chain(failed).max_by_key(|exit| exit.gravity());
-    let message = (!unrecovered.is_empty()).then(|| failed_calls(command_code, unrecovered));
+    let worst = lost.chain(failed.clone()).max_by_key(|exit| exit.gravity());
+    let message = failed.max_by_key(|exit| exit.gravity()).map(|exit| {
+        let why = match exit {
+            Exit::Unavailable => "because the provider could not be asked",
+            Exit::Config | Exit::Permission => "because the provider refused",
+            _ => "for lack of authority",
+        };
+        failed_calls(command_code, why, unrecovered)
+    });
     (worst.map_or(command_code, Exit::code), message)
 }
 
@@ -34,7 +41,7 @@ fn exit_of(trouble: &Trouble) -> Option<Exit> {
     }
 }
 
-fn failed_calls(command_code: u8, unrecovered: &[FailedCall]) -> String {
+fn failed_calls(command_code: u8, why: &str, unrecovered: &[FailedCall]) -> String {
     let counted: Vec<String> = unrecovered
         .iter()
         .map(|call| {
@@ -45,7 +52,7 @@ fn failed_calls(command_code: u8, unrecovered: &[FailedCall]) -> String {
     let one = unrecovered.iter().map(|call| call.times).sum::<u64>() == 1;
     let but = if command_code == 0 { "but" } else { "and" };
     format!(
-        "the command returned {command_code}, {but} {} failed for lack of authority and {} not recovered",
+        "the command returned {command_code}, {but} {} failed {why} and {} not recovered",
         counted.join(" and "),
         if one { "was" } else { "were" }
     )
