@@ -243,6 +243,10 @@ fn tell_no_secret(reply: &Reply, outcome: &Outcome) {
         | Outcome::RequestRefused(refused)
         | Outcome::Unrecognized { refused, .. } => check_text("a refusal", &refused.to_string()),
         Outcome::Transient { why, .. } | Outcome::Suspect { why } => check_text("a delay", why),
+        Outcome::Moved {
+            target: Some(target),
+            ..
+        } => check_text("a target", target),
         _ => {}
     }
     check_debug("an outcome", outcome);

@@ -90,6 +90,7 @@ impl Outcome {
                 refused.description.iter_mut().for_each(hide);
             }
             Self::Transient { why, .. } | Self::Suspect { why } => hide(why),
+            Self::Moved { target, .. } => target.iter_mut().for_each(hide),
             Self::Accepted(_) | Self::RefreshTokenAlone(_) | Self::Unknown(_) => {}
         }
         self
