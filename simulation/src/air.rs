@@ -107,7 +107,6 @@ struct Fate {
     acts: Option<Duration>,
     own: Own,
     other: Option<(Duration, Option<Reply>)>,
-    shape: Shape,
 }
 
 impl World {
@@ -146,13 +145,22 @@ impl World {
             own: fate.own,
             reply,
             granted: None,
-            shape: fate.shape,
+            shape: self.shape(fault),
             reader: true,
             slot: None,
             waker: None,
         };
         self.air.messages.insert(id, message);
         id
+    }
+
+    fn shape(&mut self, fault: Option<Fault>) -> Shape {
+        match fault {
+            Some(Fault::OddTokens) => self.dice.pick(&Shape::READABLE).unwrap_or(Shape::Plain),
+            Some(Fault::UnreadTokens) => Shape::Twice,
+            Some(Fault::RefreshAlone) => Shape::RefreshAlone,
+            _ => Shape::Plain,
+        }
     }
 
     fn fate(&mut self, fault: Option<Fault>) -> Fate {
@@ -170,7 +178,6 @@ impl World {
             acts: Some(there),
             own: Own::Arrives(back),
             other: None,
-            shape: Shape::Plain,
         };
         let Some(fault) = fault else {
             return plain;
@@ -179,7 +186,6 @@ impl World {
             acts: None,
             own: Own::Silent,
             other: None,
-            shape: Shape::Plain,
         };
         // Answered by something before the provider, which acts before that, soon after, or never.
         let instead = |acts_after: Duration, reply| Fate {
@@ -190,7 +196,6 @@ impl World {
             },
             own: Own::Replaced,
             other: Some((there + back, reply)),
-            shape: Shape::Plain,
         };
         match fault {
             Fault::RequestLostAndReset => Fate {
@@ -229,18 +234,6 @@ impl World {
             Fault::Page => Fate {
                 other: Some((there + back, Some(page(403)))),
                 ..never
-            },
-            Fault::OddTokens => Fate {
-                shape: dice.pick(&Shape::READABLE).unwrap_or(Shape::EmptyError),
-                ..plain
-            },
-            Fault::UnreadTokens => Fate {
-                shape: Shape::Twice,
-                ..plain
-            },
-            Fault::RefreshAlone => Fate {
-                shape: Shape::RefreshAlone,
-                ..plain
             },
             Fault::Garbage => instead(
                 soon,
