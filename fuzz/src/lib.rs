@@ -9,6 +9,8 @@
     reason = "a target says by panicking that something does not hold"
 )]
 
+mod answers;
+mod draft;
 mod files;
 mod message;
 mod mutate;
@@ -17,6 +19,7 @@ mod text;
 mod wire;
 
 pub use self::{
+    answers::answers,
     files::{journal, seal, shelf},
     text::{catalogue, challenge, redirect, url},
     wire::{classify, device, discovery, poll, pushed, registration, token_answer},
@@ -28,6 +31,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is its corpus's too.
 pub const TARGETS: &[(&str, Target)] = &[
     ("token_answer", token_answer),
+    ("answers", answers),
     ("classify", classify),
     ("challenge", challenge),
     ("discovery", discovery),
@@ -55,18 +59,36 @@ pub fn smoke(name: &str, cases: usize) {
     }
     let mut dice = mutate::Dice::new(0x5eed);
     for _ in 0..cases {
-        run(name, *target, &mutate::case(&seeds, &mut dice));
+        let case = match name {
+            // Its cases are words.
+            "answers" => answers::case(&mut dice),
+            _ => mutate::case(&seeds, &mut dice),
+        };
+        run(name, *target, &case);
     }
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let files = corpus_files(name).into_iter();
+    files.map(|(_, case)| case).collect()
+}
+
+/// The files of a corpus by their names, in order.
+fn corpus_files(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let entries = std::fs::read_dir(folder.join(name)).expect("every target has a corpus");
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.sort();
     assert!(!files.is_empty(), "the corpus of {name} is empty");
-    let read = |file| std::fs::read(file).expect("a committed file");
-    files.iter().map(read).collect()
+    let read = |file: std::path::PathBuf| {
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        (name, std::fs::read(file).expect("a committed file"))
+    };
+    files.into_iter().map(read).collect()
 }
 
 fn run(name: &str, target: Target, case: &[u8]) {

@@ -67,7 +67,7 @@ impl Dice {
     }
 
     /// From 0 up to but not including `end`; 0 where that is nothing.
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         let rolled = self.roll() % u64::try_from(end.max(1)).unwrap_or(1);
         usize::try_from(rolled).unwrap_or_default()
     }

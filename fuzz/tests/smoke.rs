@@ -19,6 +19,7 @@ macro_rules! smoke {
 
 smoke! {
     token_answer: 4_000
+    answers: 6_000
     classify: 4_000
     challenge: 4_000
     discovery: 2_000

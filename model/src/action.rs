@@ -8,7 +8,7 @@ use crate::{
     bridge,
     flight::{self, World},
     invariant::{self, Broken},
-    state::{Access, Copied, Lifecycle, Message, Row, Shelf, State, Step, Tick},
+    state::{Access, Copied, Lifecycle, Message, Reply, Row, Shape, Shelf, State, Step, Tick},
 };
 
 /// One thing that happens.
@@ -22,6 +22,8 @@ pub enum Action {
     Lost(u8, UnknownKind),
     /// The provider acts on the request of an attempt.
     Deliver(u8),
+    /// It acts, and answers with tokens in an odd shape.
+    DeliverOdd(u8, Shape),
     LoseRequest(u8),
     LoseReply(u8),
     Kill(u8),
@@ -45,6 +47,8 @@ pub enum Action {
     Return,
     Disable,
     Enable,
+    /// From now on answers can be read that could not be.
+    Upgrade,
 }
 
 impl fmt::Display for Action {
@@ -60,6 +64,9 @@ impl fmt::Display for Action {
                 )
             }
             Self::Deliver(attempt) => write!(f, "the provider acts on attempt {attempt}"),
+            Self::DeliverOdd(attempt, shape) => {
+                write!(f, "the provider answers attempt {attempt} oddly: {shape:?}")
+            }
             Self::LoseRequest(attempt) => write!(f, "the request of attempt {attempt} is lost"),
             Self::LoseReply(attempt) => write!(f, "the reply to attempt {attempt} is lost"),
             Self::Kill(process) => write!(f, "process {process} is killed"),
@@ -80,6 +87,7 @@ pub fn possible(state: &State, world: &World) -> Vec<Action> {
     let mut all = Vec::with_capacity(24);
     of_processes(state, &mut all);
     of_network(state, &mut all);
+    of_odd_answers(state, world, &mut all);
     of_time(state, world, &mut all);
     of_persons(state, &mut all);
     of_store(state, &mut all);
@@ -130,6 +138,30 @@ fn of_network(state: &State, all: &mut Vec<Action>) {
                 all.push(Action::LoseReply(attempt));
             }
             None | Some(Message::Reply(_)) => {}
+        }
+    }
+}
+
+fn of_odd_answers(state: &State, world: &World, all: &mut Vec<Action>) {
+    if state.left.upgrades > 0 && state.shelf.unread.is_some() {
+        all.push(Action::Upgrade);
+    }
+    if state.left.odd == 0 || !state.provider.up || !state.provider.enabled {
+        return;
+    }
+    for (message, attempt) in state.air.iter().zip(0_u8..) {
+        // An answer that nobody reads has no shape.
+        let Some(Message::Request {
+            token,
+            closed: false,
+            ..
+        }) = message
+        else {
+            continue;
+        };
+        if state.provider.is_good(world.class, *token, state.now) {
+            let shapes = [Shape::Beside, Shape::Unreadable, Shape::RefreshAlone];
+            all.extend(shapes.map(|shape| Action::DeliverOdd(attempt, shape)));
         }
     }
 }
@@ -229,7 +261,15 @@ fn happen(state: &mut State, world: &World, action: Action) -> Result<(), Broken
     match action {
         Action::Look(process) => return flight::look(state, world, process),
         Action::Step(process) => return flight::step(state, world, process),
-        Action::Deliver(attempt) => return deliver(state, world, attempt),
+        Action::Deliver(attempt) => return deliver(state, world, attempt, None),
+        Action::DeliverOdd(attempt, shape) => {
+            state.left.odd -= 1;
+            return deliver(state, world, attempt, Some(shape));
+        }
+        Action::Upgrade => {
+            state.upgraded = true;
+            state.left.upgrades -= 1;
+        }
         Action::Lost(process, kind) => flight::lost(state, process, kind),
         Action::LoseRequest(attempt) | Action::LoseReply(attempt) => lose(state, attempt),
         Action::Kill(process) => kill(state, process),
@@ -275,7 +315,12 @@ fn happen(state: &mut State, world: &World, action: Action) -> Result<(), Broken
     Ok(())
 }
 
-fn deliver(state: &mut State, world: &World, attempt: u8) -> Result<(), Broken> {
+fn deliver(
+    state: &mut State,
+    world: &World,
+    attempt: u8,
+    shape: Option<Shape>,
+) -> Result<(), Broken> {
     let place = usize::from(attempt);
     let Some(Message::Request {
         token,
@@ -285,7 +330,14 @@ fn deliver(state: &mut State, world: &World, attempt: u8) -> Result<(), Broken> 
     else {
         return Ok(());
     };
-    let answer = state.provider.act(world.class, token, (issued, state.now));
+    let mut answer = state.provider.act(world.class, token, (issued, state.now));
+    if let (Some(shape), Some((token, issued))) = (shape, answer.reply.brings()) {
+        answer.reply = Reply::Odd {
+            shape,
+            token,
+            issued,
+        };
+    }
     state.air[place] = (!closed).then_some(Message::Reply(answer.reply));
     answer
         .killed
@@ -401,6 +453,7 @@ fn restore(state: &mut State, neighbours: bool) {
         state.journals = copied.journals;
         state.shelf = copied.shelf;
         state.truth.durable = None;
+        state.truth.answered = None;
     } else {
         state.left.restores -= 1;
     }

@@ -34,6 +34,14 @@ pub struct Design {
     pub refusal_settles: bool,
     /// The kept answer is never replaced by an older one.
     pub keeps_newest: bool,
+    /// Tokens that can be read are a success, whatever stands beside them.
+    pub tokens_win: bool,
+    /// Tokens that can't be read have spent the refresh token all the same.
+    pub unread_spends: bool,
+    /// An answer that can be read by now is not adopted while a resend is under way.
+    pub rereads_alone: bool,
+    /// After its claim a sender looks whether the token was replaced within its generation.
+    pub looks_again: bool,
 }
 
 impl Design {
@@ -52,5 +60,9 @@ impl Design {
         leaves_nothing: true,
         refusal_settles: true,
         keeps_newest: true,
+        tokens_win: true,
+        unread_spends: true,
+        rereads_alone: true,
+        looks_again: true,
     };
 }

@@ -13,7 +13,7 @@ use crate::{
     scenario::Scenario,
     state::{
         Access, Claim, Committed, Journal, Lifecycle, Message, Owner, Process, Reply, Run, Seen,
-        Shelved, State, Step, Tick, Token, Written,
+        Shape, Shelved, State, Step, Tick, Token, Written,
     },
 };
 
@@ -82,7 +82,7 @@ fn sweep(state: &mut State, world: &World, process: u8) {
 
 /// One round of the library's loop of the same name.
 fn pursue(state: &mut State, world: &World, process: u8, cause: Cause) {
-    if bring_forward(state, world) {
+    if bring_forward(state, world) || reread(state, world) {
         return;
     }
     let ended = match state.row.lifecycle {
@@ -129,19 +129,47 @@ fn bring_forward(state: &mut State, world: &World) -> bool {
     commit(state, world, seen, (found, false)) == Committed::Yes
 }
 
+/// An answer that could not be read before, and can be now.
+fn reread(state: &mut State, world: &World) -> bool {
+    let now_readable = state.shelf.unread.filter(|unread| {
+        let next = unread.generation > state.row.generation;
+        state.upgraded && unread.lineage == state.row.lineage && next
+    });
+    let waits = world.design.rereads_alone && is_sent_again(state);
+    let Some(unread) = now_readable.filter(|_| !waits) else {
+        return false;
+    };
+    let seen = (state.row.lineage, state.row.generation);
+    let adopted = commit(state, world, seen, (unread, false)) == Committed::Yes;
+    if adopted {
+        state.shelf.unread = None;
+    }
+    adopted
+}
+
+/// The token may be on its way to the provider once more.
+fn is_sent_again(state: &State) -> bool {
+    let waits = |claim: Claim| match claim.unknown {
+        None => true,
+        Some((_, since)) => claim.number > 1 && state.now <= since,
+    };
+    state.row.claim.is_some_and(waits)
+}
+
 fn orphan_answers(state: &State) -> impl Iterator<Item = Shelved> {
     let claimed = state.row.claim.map(|claim| claim.attempt);
     let journals = state.journals.iter().zip(0_u8..);
     journals.filter_map(move |(journal, attempt)| {
         let Some(Journal {
-            written: Written::Reply(Reply::Accepted { token, issued }),
+            written: Written::Reply(reply),
             seen,
             ..
         }) = *journal
         else {
             return None;
         };
-        (claimed != Some(attempt)).then_some(made(seen, (token, issued)))
+        let brings = reply.brings().filter(|_| claimed != Some(attempt));
+        brings.map(|brings| made(seen, brings))
     })
 }
 
@@ -298,6 +326,10 @@ pub fn step(state: &mut State, world: &World, process: u8) -> Result<(), Broken>
     let next = match at {
         Step::Idle => Step::Idle,
         Step::Connected(seen) => claim(state, world, seen, Owner { process, life }),
+        Step::Claimed(run) if world.design.looks_again && is_replaced(state, run) => {
+            settle_unsent(state, run);
+            end(state, run)
+        }
         Step::Claimed(run) => {
             write(state, world, run.attempt, Written::Sending);
             Step::Marked(run)
@@ -307,7 +339,7 @@ pub fn step(state: &mut State, world: &World, process: u8) -> Result<(), Broken>
         Step::Waiting(run, _) => receive(state, world, run)?,
         Step::Received(run, reply) => {
             write(state, world, run.attempt, Written::Reply(reply));
-            note_durable(state, reply);
+            note_durable(state, run, reply);
             Step::Durable(run, reply)
         }
         Step::Durable(run, reply) => conclude(state, world, run, reply),
@@ -354,6 +386,11 @@ fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
         attempt,
         since,
     })
+}
+
+/// A refresh token that came without an access token has taken the place of the one that was read.
+fn is_replaced(state: &State, run: Run) -> bool {
+    state.row.token != Some(run.seen.token)
 }
 
 /// Another attempt says that it sends this token, though the store says nothing of it. One says it before one looks, so that
@@ -440,16 +477,20 @@ fn receive(state: &mut State, world: &World, run: Run) -> Result<Step, Broken> {
     };
     // The negative control hands the token out here.
     match reply {
-        Reply::Accepted { .. } if !world.design.durable_first => Err(Broken::ReleasedTooEarly),
+        reply if reply.brings().is_some() && !world.design.durable_first => {
+            Err(Broken::ReleasedTooEarly)
+        }
         _ => Ok(Step::Received(run, reply)),
     }
 }
 
-fn note_durable(state: &mut State, reply: Reply) {
-    let Reply::Accepted {
-        token: Some(token), ..
-    } = reply
-    else {
+fn note_durable(state: &mut State, run: Run, reply: Reply) {
+    if let Reply::Accepted { token, .. } | Reply::Odd { token, .. } = reply
+        && token.is_some_and(|token| token != run.seen.token)
+    {
+        state.truth.answered = state.truth.answered.max(Some(run.seen.token));
+    }
+    let Some(token) = reply.token() else {
         return;
     };
     let of_sign_in = token.family == state.truth.signed_in.1;
@@ -485,11 +526,26 @@ fn made(seen: Seen, (token, issued): (Option<Token>, Tick)) -> Shelved {
 fn conclude(state: &mut State, world: &World, run: Run, reply: Reply) -> Step {
     let seen = run.seen;
     match reply {
-        Reply::Accepted { token, issued } => {
-            let shelved = made(seen, (token, issued));
+        // The negative controls read what is odd, and not the tokens.
+        Reply::Odd { shape, .. } if is_overlooked(world.design, shape) => {
+            settle_unsent(state, run);
+            end(state, run)
+        }
+        Reply::Odd {
+            shape: Shape::Unreadable,
+            token,
+            issued,
+        } => keep_unread(state, world, run, made(seen, (token, issued))),
+        Reply::Odd {
+            shape: Shape::RefreshAlone,
+            token,
+            ..
+        } => keep_alone(state, run, token),
+        Reply::Accepted { token, issued } | Reply::Odd { token, issued, .. } => {
+            let brings = made(seen, (token, issued));
             let spent = (seen.lineage, seen.generation);
-            let how = commit(state, world, spent, (shelved, seen.forced));
-            Step::Committed(run, shelved, how)
+            let how = commit(state, world, spent, (brings, seen.forced));
+            Step::Committed(run, brings, how)
         }
         Reply::Transient => {
             settle_unsent(state, run);
@@ -501,6 +557,51 @@ fn conclude(state: &mut State, world: &World, run: Run, reply: Reply) -> Step {
         }
         Reply::Refused => refuse(state, world, run),
     }
+}
+
+fn is_overlooked(design: Design, shape: Shape) -> bool {
+    match shape {
+        Shape::Beside => !design.tokens_win,
+        Shape::Unreadable => !design.unread_spends,
+        Shape::RefreshAlone => false,
+    }
+}
+
+/// What can't be read is kept, and its outcome is unknown. The journal goes on to say that something was sent.
+fn keep_unread(state: &mut State, world: &World, run: Run, unread: Shelved) -> Step {
+    if run.seen.probe {
+        settle_unsent(state, run);
+        return end(state, run);
+    }
+    let older = state
+        .shelf
+        .unread
+        .is_none_or(|kept| (kept.lineage, kept.generation) <= (unread.lineage, unread.generation));
+    if older {
+        state.shelf.unread = Some(unread);
+    }
+    let now = state.now;
+    mark_unknown(state, run.attempt, (UnknownKind::UnreadTokens, now));
+    write(state, world, run.attempt, Written::Sending);
+    Step::Idle
+}
+
+/// A refresh token without an access token takes the place of the one that was sent, within its generation.
+fn keep_alone(state: &mut State, run: Run, token: Option<Token>) -> Step {
+    let row = &mut state.row;
+    let as_read = (row.lineage, row.generation) == (run.seen.lineage, run.seen.generation);
+    let mine = row.claim.is_some_and(|claim| claim.attempt == run.attempt);
+    let held = mine || row.token == Some(run.seen.token);
+    if as_read && held && row.lifecycle != Lifecycle::Revoked {
+        row.token = token.or(row.token);
+        if let Some(claim) = &mut row.claim
+            && mine
+        {
+            claim.unknown = None;
+        }
+        release(state, run.attempt);
+    }
+    end(state, run)
 }
 
 /// By compare-and-set on lineage and generation; never out of `suspended` or `revoked`.
@@ -583,16 +684,25 @@ fn try_candidate(state: &mut State, world: &World, run: Run, candidate: Shelved)
     }
 }
 
+/// Beside the store, in the place of the answer before it.
+fn keep(state: &mut State, world: &World, made: Shelved) {
+    let at = |shelved: Shelved| (shelved.lineage, shelved.generation);
+    let older = state.shelf.kept.is_none_or(|kept| at(kept) < at(made));
+    if older || !world.design.keeps_newest {
+        state.shelf.kept = Some(made);
+    }
+}
+
 /// After the commit: the shelf, or the revocation of what came too late. Then the journal goes.
 fn tidy(state: &mut State, world: &World, run: Run, (made, how): (Shelved, Committed)) -> Step {
     match how {
-        Committed::Yes => {
-            let at = |shelved: Shelved| (shelved.lineage, shelved.generation);
-            let older = state.shelf.kept.is_none_or(|kept| at(kept) < at(made));
-            if older || !world.design.keeps_newest {
-                state.shelf.kept = Some(made);
-            }
+        Committed::Yes => keep(state, world, made),
+        // It was this very answer that the other one committed.
+        Committed::Superseded if made.token.is_some() && state.row.token == made.token => {
+            keep(state, world, made);
         }
+        // It was, and a refresh token that came alone has taken the place of its own since.
+        Committed::Superseded if state.shelf.kept == Some(made) => {}
         Committed::Superseded => state.shelf.set_aside(made),
         Committed::Revoked => {
             let now = state.now;

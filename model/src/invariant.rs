@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     flight::World,
-    state::{Journal, Lifecycle, Message, Reply, Run, State, Step, Token, Written},
+    state::{Journal, Lifecycle, Message, Run, State, Step, Token, Written},
 };
 
 /// An invariant that does not hold.
@@ -14,6 +14,8 @@ pub enum Broken {
     SentBeforeSettled,
     /// A spent refresh token was sent although its successor lies in store, journal or shelf.
     SpentTokenSent,
+    /// A refresh token to which tokens had come was sent as if it were unspent.
+    AnsweredSentAgain,
     /// A reuse killed a family whose newest token is held.
     HeldFamilyKilled,
     /// The newest token that was received is in none of store, journal and shelf.
@@ -45,6 +47,7 @@ impl fmt::Display for Broken {
         f.write_str(match self {
             Self::SentBeforeSettled => "no second send before the first attempt is settled",
             Self::SpentTokenSent => "no spent token is sent while its successor is held",
+            Self::AnsweredSentAgain => "no token to which tokens came is sent as an unspent one",
             Self::HeldFamilyKilled => "no family dies while its newest token is held",
             Self::Unreachable => "every received token is reachable until superseded",
             Self::ReleasedTooEarly => "a token is released only if it is durable",
@@ -85,7 +88,14 @@ pub fn sent(state: &State, world: &World, run: Run) -> Result<(), Broken> {
     let newer = |held: Token| held.family == token.family && held.index > token.index;
     let spent = !state.provider.is_good(world.class, token, state.now);
     let successor_held = spent && durable(state).any(newer);
-    check(!successor_held, Broken::SpentTokenSent)
+    check(!successor_held, Broken::SpentTokenSent)?;
+    // A later attempt knows that one before it was lost; in quarantine the token was refused already.
+    let as_unspent = run.seen.number <= 1 && !run.seen.probe;
+    let answered = state
+        .truth
+        .answered
+        .is_some_and(|answered| answered.family == token.family && answered.index >= token.index);
+    check(!(as_unspent && answered), Broken::AnsweredSentAgain)
 }
 
 /// No request for this token is on its way, and no answer to one has still to be read or committed.
@@ -98,7 +108,7 @@ fn settled(state: &State, token: Token) -> bool {
                 _ => journal.is_some_and(|journal| journal.seen.token == token),
             });
     let in_memory = state.live().any(|process| {
-        let received = matches!(process.step, Step::Received(_, Reply::Accepted { .. }));
+        let received = matches!(process.step, Step::Received(_, reply) if reply.carries_tokens());
         received
             && process
                 .step
@@ -117,8 +127,8 @@ pub fn durable(state: &State) -> impl Iterator<Item = Token> {
 
 fn answer_in(journal: &Journal) -> Option<Token> {
     match journal.written {
-        Written::Reply(Reply::Accepted { token, .. }) => token,
-        _ => None,
+        Written::Reply(reply) => reply.token(),
+        Written::Intent | Written::Sending => None,
     }
 }
 
@@ -127,9 +137,9 @@ fn held(state: &State, token: Token) -> bool {
     let read = state
         .live()
         .any(|process| process.step.in_memory() == Some(token));
-    let readable = state.air.iter().any(|message| {
-        matches!(message, Some(Message::Reply(Reply::Accepted { token: Some(coming), .. })) if *coming == token)
-    });
+    let readable = state.air.iter().any(
+        |message| matches!(message, Some(Message::Reply(reply)) if reply.token() == Some(token)),
+    );
     read || readable || durable(state).any(|held| held == token)
 }
 
@@ -198,7 +208,12 @@ pub fn moved(before: &State, after: &State) -> Result<(), Broken> {
 pub fn at_rest(state: &State, world: &World) -> Result<(), Broken> {
     let family = state.truth.signed_in.1;
     let good = |token: Token| state.provider.is_good(world.class, token, state.now);
-    let candidate = durable(state).any(|token| token.family == family && good(token));
+    let unread = state
+        .shelf
+        .unread
+        .filter(|unread| state.upgraded && unread.lineage == state.row.lineage);
+    let mut held = durable(state).chain(unread.and_then(|unread| unread.token));
+    let candidate = held.any(|token| token.family == family && good(token));
     match state.row.lifecycle {
         Lifecycle::Revoked => check(!candidate, Broken::LeftUnrevoked),
         Lifecycle::Suspended => Ok(()),

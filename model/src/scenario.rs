@@ -15,6 +15,10 @@ pub struct Budget {
     pub kills: u8,
     /// Requests or replies lost, with the sender alive.
     pub losses: u8,
+    /// Answers with tokens and something odd.
+    pub odd: u8,
+    /// Upgrades, after which such answers can be read.
+    pub upgrades: u8,
     /// 401s from the resource.
     pub rejections: u8,
     pub sign_ins: u8,
@@ -85,6 +89,8 @@ const NOTHING: Budget = Budget {
     leaps: 0,
     kills: 0,
     losses: 0,
+    odd: 0,
+    upgrades: 0,
     rejections: 0,
     sign_ins: 0,
     disconnects: 0,
@@ -101,6 +107,16 @@ const CRASHES: Budget = Budget {
     ticks: 3,
     kills: 1,
     losses: 1,
+    rejections: 1,
+    ..NOTHING
+};
+
+/// An answer in an odd shape, that may be read later, and a crash.
+const ODD: Budget = Budget {
+    ticks: 3,
+    kills: 1,
+    odd: 1,
+    upgrades: 1,
     rejections: 1,
     ..NOTHING
 };
@@ -125,7 +141,8 @@ const RESTORES: Budget = Budget {
 /// Everything that is explored.
 pub fn all() -> Vec<Scenario> {
     let providers = providers().into_iter();
-    providers.chain(people()).chain(stores()).collect()
+    let all = providers.chain(odd_answers()).chain(people());
+    all.chain(stores()).collect()
 }
 
 /// What is known not to hold, and why is in 009.
@@ -180,6 +197,17 @@ fn providers() -> Vec<Scenario> {
             processes: 3,
             ..Scenario::new("strict, three processes", Strict, ReplayRule::Strict, three)
         },
+    ]
+}
+
+/// Tokens that come with something odd.
+fn odd_answers() -> Vec<Scenario> {
+    let known = |name, class: Class| Scenario::new(name, class, class.known_as(), ODD);
+    let unknown = ReplayRule::Unknown;
+    vec![
+        known("odd answers, strict", Class::Strict),
+        Scenario::new("odd answers, rule unknown", Class::Strict, unknown, ODD),
+        known("odd answers, grace", Class::Grace),
     ]
 }
 

@@ -61,10 +61,62 @@ pub enum Reply {
         /// When the request left.
         issued: Tick,
     },
+    /// A 2xx with tokens and something odd about it.
+    Odd {
+        /// What of it can be read.
+        shape: Shape,
+        /// The new refresh token.
+        token: Option<Token>,
+        /// When the request left.
+        issued: Tick,
+    },
     /// `invalid_grant`.
     Refused,
     /// Surely not acted: 429, 503 with `Retry-After`.
     Transient,
+}
+
+/// How an odd answer brings its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// Readable, beside an error field or under an unusual content type.
+    Beside,
+    /// In a shape that nobody can read, or only a later version.
+    Unreadable,
+    /// A refresh token and no access token.
+    RefreshAlone,
+}
+
+impl Reply {
+    /// Whether it is a 2xx with tokens.
+    pub fn carries_tokens(self) -> bool {
+        matches!(self, Self::Accepted { .. } | Self::Odd { .. })
+    }
+
+    /// The refresh token and when the request left, where both tokens can be read.
+    pub fn brings(self) -> Option<(Option<Token>, Tick)> {
+        match self {
+            Self::Accepted { token, issued }
+            | Self::Odd {
+                shape: Shape::Beside,
+                token,
+                issued,
+            } => Some((token, issued)),
+            _ => None,
+        }
+    }
+
+    /// The refresh token, where it can be read.
+    pub fn token(self) -> Option<Token> {
+        match self {
+            Self::Odd {
+                shape: Shape::RefreshAlone,
+                token,
+                ..
+            } => token,
+            reply => reply.brings()?.0,
+        }
+    }
 }
 
 /// What is in the air for one attempt.
@@ -165,6 +217,8 @@ pub struct Shelved {
 pub struct Shelf {
     pub kept: Option<Shelved>,
     pub late: [Option<Shelved>; LATE],
+    /// An answer that nobody could read.
+    pub unread: Option<Shelved>,
 }
 
 /// What a flight read before it set out.
@@ -245,6 +299,8 @@ pub struct Truth {
     pub signed_in: (u8, u8),
     /// The newest refresh token that was made durable on this host.
     pub durable: Option<Token>,
+    /// The newest refresh token to which a 2xx with another one came.
+    pub answered: Option<Token>,
     /// A person disconnected and did not sign in again.
     pub disconnected: bool,
     /// A person's sign-in came to nothing.
@@ -272,6 +328,8 @@ pub struct State {
     pub signing: Option<(u8, u8)>,
     /// A disconnect under way: the row says so, the provider does not know yet.
     pub leaving: bool,
+    /// What could not be read before now can: after an upgrade, or with a setting.
+    pub upgraded: bool,
     pub left: Budget,
     pub truth: Truth,
 }
@@ -304,10 +362,12 @@ impl State {
             rejected: None,
             signing: None,
             leaving: false,
+            upgraded: false,
             left,
             truth: Truth {
                 signed_in: (1, 0),
                 durable: Some(first),
+                answered: None,
                 disconnected: false,
                 sign_in_lost: false,
                 restored: false,
@@ -393,8 +453,7 @@ impl Step {
     /// The refresh token it has in memory and nowhere else.
     pub fn in_memory(&self) -> Option<Token> {
         match self {
-            Self::Received(_, Reply::Accepted { token, .. })
-            | Self::Durable(_, Reply::Accepted { token, .. }) => *token,
+            Self::Received(_, reply) | Self::Durable(_, reply) => reply.token(),
             Self::Trying(_, shelved) | Self::Committed(_, shelved, _) => shelved.token,
             _ => None,
         }

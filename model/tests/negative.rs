@@ -4,8 +4,9 @@ use model::{
     design::Design,
     explore::explore,
     invariant::Broken::{
-        self, Abandoned, HeldFamilyKilled, LeftUnrevoked, LostForNothing, ReleasedTooEarly,
-        SentBeforeSettled, SignInUndone, SpentTokenSent, Unreachable, Unresolved, WentBack,
+        self, Abandoned, AnsweredSentAgain, HeldFamilyKilled, LeftUnrevoked, LostForNothing,
+        ReleasedTooEarly, SentBeforeSettled, SignInUndone, SpentTokenSent, Unreachable, Unresolved,
+        WentBack,
     },
     report, scenario,
 };
@@ -84,6 +85,56 @@ fn a_sign_in_that_compares_the_generation() {
         ..Design::WHOLE
     };
     breaks("sign-in", without, &[SignInUndone]);
+}
+
+#[test]
+fn tokens_that_cannot_be_read_and_give_the_claim_back() {
+    let without = Design {
+        unread_spends: false,
+        ..Design::WHOLE
+    };
+    for name in ["odd answers, strict", "odd answers, rule unknown"] {
+        breaks(name, without, &[AnsweredSentAgain]);
+    }
+}
+
+#[test]
+fn an_answer_adopted_while_its_token_is_sent_again() {
+    let without = Design {
+        rereads_alone: false,
+        ..Design::WHOLE
+    };
+    breaks(
+        "odd answers, strict",
+        without,
+        &[SpentTokenSent, HeldFamilyKilled],
+    );
+}
+
+#[test]
+fn an_error_field_that_hides_the_tokens_beside_it() {
+    let without = Design {
+        tokens_win: false,
+        ..Design::WHOLE
+    };
+    breaks(
+        "odd answers, strict",
+        without,
+        &[Unreachable, AnsweredSentAgain],
+    );
+}
+
+#[test]
+fn a_token_replaced_within_its_generation_that_a_sender_does_not_look_at() {
+    let without = Design {
+        looks_again: false,
+        ..Design::WHOLE
+    };
+    breaks(
+        "odd answers, strict",
+        without,
+        &[AnsweredSentAgain, SpentTokenSent],
+    );
 }
 
 // What the model found in the code, one by one: with the rest mended it must still be seen.

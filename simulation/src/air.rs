@@ -8,12 +8,19 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::{
     fault::{Fault, Step},
     provider::Token,
-    truth::{Broken, Received},
+    shape::Shape,
+    store,
+    truth::{Broken, Received, Row},
     world::{Event, ProcessId, World},
 };
 
 /// How long after its sender's death a request may still be acted on.
 const LONGEST_QUEUE: Duration = Duration::from_secs(85);
+
+/// How much of an access token's life is kept for a resend, and a little.
+const RESERVE: Duration = Duration::from_secs(35);
+
+const JSON: &str = "application/json";
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +49,10 @@ pub struct Message {
     acts_at: Duration,
     own: Own,
     reply: Option<Reply>,
-    /// The refresh token in the provider's own answer.
+    /// The refresh token in the provider's own answer, if it can be read.
     granted: Option<Token>,
+    /// How the provider writes its answer.
+    shape: Shape,
     /// Whether somebody still reads.
     reader: bool,
     slot: Option<Result<Reply, ExchangeError>>,
@@ -136,12 +145,22 @@ impl World {
             own: fate.own,
             reply,
             granted: None,
+            shape: self.shape(fault),
             reader: true,
             slot: None,
             waker: None,
         };
         self.air.messages.insert(id, message);
         id
+    }
+
+    fn shape(&mut self, fault: Option<Fault>) -> Shape {
+        match fault {
+            Some(Fault::OddTokens) => self.dice.pick(&Shape::READABLE).unwrap_or(Shape::Plain),
+            Some(Fault::UnreadTokens) => Shape::Twice,
+            Some(Fault::RefreshAlone) => Shape::RefreshAlone,
+            _ => Shape::Plain,
+        }
     }
 
     fn fate(&mut self, fault: Option<Fault>) -> Fate {
@@ -234,29 +253,12 @@ impl World {
             return;
         }
         message.settled = true;
-        let (process, asks) = (message.process, message.asks);
-        let (status, body, granted) = match asks {
-            Asks::Refresh(token) => {
-                let answer = self.provider.act(token, now);
-                let status = answer.status.as_u16();
-                self.tell(|| format!("the provider acts on {token} of p{process}: {status}"));
-                if let Some(family) = answer.killed {
-                    self.check_killed(family);
-                }
-                (answer.status, answer.body, answer.granted)
-            }
-            Asks::Revoke(token) => {
-                if let Some(token) = token {
-                    self.tell(|| format!("the provider revokes {token}"));
-                    self.provider.revoke(token, now);
-                }
-                (StatusCode::OK, String::new(), None)
-            }
-        };
-        let answer = reply(status.as_u16(), "application/json", &body);
+        let (process, asks, shape) = (message.process, message.asks, message.shape);
+        let (answer, granted, shape) = self.answer(process, asks, shape);
         let mut next = None;
         if let Some(message) = self.air.messages.get_mut(&id) {
             message.granted = granted;
+            message.shape = shape;
             match message.own {
                 Own::Arrives(wait) => {
                     message.reply = Some(answer);
@@ -273,6 +275,41 @@ impl World {
             self.pass(process, Step::Acted);
         }
         self.sweep(id);
+    }
+
+    /// What the provider answers, the refresh token in it if that can be read, and its shape.
+    fn answer(
+        &mut self,
+        process: ProcessId,
+        asks: Asks,
+        shape: Shape,
+    ) -> (Reply, Option<Token>, Shape) {
+        let now = self.now;
+        let token = match asks {
+            Asks::Refresh(token) => token,
+            Asks::Revoke(token) => {
+                if let Some(token) = token {
+                    self.tell(|| format!("the provider revokes {token}"));
+                    self.provider.revoke(token, now);
+                }
+                return (reply(200, JSON, ""), None, Shape::Plain);
+            }
+        };
+        let answer = self.provider.act(token, now);
+        let said = match answer.tokens {
+            Some(_) => format!("tokens, {shape:?}"),
+            None => "refused".to_owned(),
+        };
+        self.tell(|| format!("the provider acts on {token} of p{process}: {said}"));
+        if let Some(family) = answer.killed {
+            self.check_killed(family);
+        }
+        let Some(tokens) = answer.tokens else {
+            let refused = reply(400, JSON, r#"{"error":"invalid_grant"}"#);
+            return (refused, None, Shape::Plain);
+        };
+        let granted = answer.granted.filter(|_| shape.is_readable());
+        (shape.of(&tokens, token), granted, shape)
     }
 
     /// What was sent back is there to be read.
@@ -300,6 +337,7 @@ impl World {
         message.reader = false;
         let own = matches!(message.own, Own::Arrives(_));
         let (process, asks, granted) = (message.process, message.asks, message.granted);
+        let shape = message.shape;
         if let Asks::Refresh(spent) = asks
             && come.is_ok()
             && own
@@ -311,7 +349,15 @@ impl World {
                     granted,
                 });
             }
+            if !shape.is_readable() {
+                self.truth.unread.push((process, spent));
+            }
             self.pass(process, Step::Received);
+            if self.controls.tokens_are_overlooked && shape != Shape::Plain {
+                self.sweep(id);
+                let body = r#"{"error":"temporarily_unavailable"}"#;
+                return Some(Ok(reply(200, JSON, body)));
+            }
         }
         self.sweep(id);
         Some(come)
@@ -363,6 +409,22 @@ impl World {
         if spent && self.durable().iter().any(newer) {
             self.broke(Broken::SpentTokenSent(token));
         }
+        if self.truth.kept_unread.contains(&token) && self.is_better_spared() {
+            self.broke(Broken::AnsweredTokenSent(token));
+        }
+    }
+
+    /// Whether a replay may do harm, and the access token that it may cost lives on for a while.
+    fn is_better_spared(&self) -> bool {
+        let row = self
+            .stores
+            .first()
+            .map(|rows| Row::current(&store::lock(rows)));
+        let access = row.flatten().and_then(|row| row.access);
+        let at = self.now + RESERVE;
+        let lives = access.is_some_and(|access| self.provider.serves(&access, at));
+        // By a wall clock that leapt it may have ended.
+        lives && !self.provider.class.is_patient() && !self.wall_was_stepped()
     }
 
     /// A family that a request killed just now: its newest token must not be one that we hold.
@@ -391,12 +453,12 @@ fn page(status: u16) -> Reply {
     reply(status, "text/html", "<html>something is wrong")
 }
 
-fn reply(status: u16, kind: &'static str, body: &str) -> Reply {
+pub(crate) fn reply(status: u16, kind: &'static str, body: impl Into<Vec<u8>>) -> Reply {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Reply {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        body: body.to_owned().into(),
+        body: body.into().into(),
     }
 }

@@ -82,6 +82,10 @@ impl World {
 
     /// What a process has read last is in its journal.
     pub fn note_durable(&mut self, process: ProcessId) {
+        let unread = self.truth.unread.iter().filter(|(by, _)| *by == process);
+        self.truth
+            .kept_unread
+            .extend(unread.map(|(_, spent)| *spent));
         let mut received = self.truth.received.iter().rev();
         let granted = received.find(|received| received.process == process);
         let family = self.truth.family;

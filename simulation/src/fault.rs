@@ -114,6 +114,12 @@ pub enum Fault {
     Error504,
     TryLater,
     Page,
+    /// Tokens that can be read, beside or within something odd.
+    OddTokens,
+    /// Tokens that nobody can read.
+    UnreadTokens,
+    /// A refresh token and no access token.
+    RefreshAlone,
     Garbage,
     AccountDisabled,
     /// The resource refuses an access token before its end.
@@ -134,7 +140,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::Kill,
         Self::Stop,
         Self::PowerCut,
@@ -158,6 +164,9 @@ impl Fault {
         Self::Error504,
         Self::TryLater,
         Self::Page,
+        Self::OddTokens,
+        Self::UnreadTokens,
+        Self::RefreshAlone,
         Self::Garbage,
         Self::AccountDisabled,
         Self::EarlyRejection,
@@ -196,6 +205,9 @@ impl Fault {
             Self::Error504 => "504",
             Self::TryLater => "try-later",
             Self::Page => "page",
+            Self::OddTokens => "odd-tokens",
+            Self::UnreadTokens => "unread-tokens",
+            Self::RefreshAlone => "refresh-alone",
             Self::Garbage => "garbage",
             Self::AccountDisabled => "account-disabled",
             Self::EarlyRejection => "early-401",

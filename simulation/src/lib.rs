@@ -22,6 +22,7 @@ pub mod provider;
 pub mod random;
 pub mod rest;
 pub mod schedule;
+pub mod shape;
 pub mod store;
 pub mod strike;
 pub mod truth;

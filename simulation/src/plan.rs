@@ -147,7 +147,9 @@ fn go_together(one: Fault, other: Fault) -> bool {
     // The kept answer is not synced: one lost at a power cut, or that could not be written, is not there for a restore.
     let restores = [Fault::PutBack, Fault::PutAllBack];
     let losses = [Fault::PowerCut, Fault::FileFails];
-    !both(&clocks, &[Fault::PowerCut]) && !both(&restores, &losses)
+    // A refresh token that came alone is kept within its generation, which a restored store can't be told to have left.
+    let within = [Fault::RefreshAlone];
+    !both(&clocks, &[Fault::PowerCut]) && !both(&restores, &losses) && !both(&restores, &within)
 }
 
 /// Callers come in bursts: that is when they meet.

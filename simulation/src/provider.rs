@@ -7,8 +7,7 @@ use std::{
 };
 
 use authkeeper::model::ReplayRule;
-use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How a provider rotates: the classes that were seen in the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,8 +104,8 @@ struct Family {
 
 /// What came of one request.
 pub struct Answer {
-    pub status: StatusCode,
-    pub body: String,
+    /// The body of a success; none for a refusal.
+    pub tokens: Option<Value>,
     /// The refresh token in it.
     pub granted: Option<Token>,
     /// The family that this very request killed.
@@ -245,8 +244,7 @@ impl Provider {
             object.insert("refresh_token".to_owned(), granted.to_string().into());
         }
         Answer {
-            status: StatusCode::OK,
-            body: body.to_string(),
+            tokens: Some(body),
             granted,
             killed: None,
         }
@@ -255,8 +253,7 @@ impl Provider {
 
 fn refused(killed: Option<u32>) -> Answer {
     Answer {
-        status: StatusCode::BAD_REQUEST,
-        body: json!({"error": "invalid_grant"}).to_string(),
+        tokens: None,
         granted: None,
         killed,
     }

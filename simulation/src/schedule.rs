@@ -48,6 +48,8 @@ pub struct Controls {
     pub two_stores: bool,
     /// A lost request is sent again without a quiet period.
     pub no_quiet_period: bool,
+    /// Of tokens beside something odd only that is read.
+    pub tokens_are_overlooked: bool,
 }
 
 /// Which schedule, and how.

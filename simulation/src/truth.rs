@@ -17,6 +17,8 @@ pub enum Broken {
     SentBeforeSettled(Token),
     /// A spent refresh token was sent although its successor lies in store, journal or shelf.
     SpentTokenSent(Token),
+    /// A refresh token to which tokens had come, that nobody could read, was sent while that could only hurt.
+    AnsweredTokenSent(Token),
     /// A reuse killed the family whose newest token we hold.
     HeldFamilyKilled(Token),
     /// The newest token was durable, and is in none of store, journal and shelf any more.
@@ -55,6 +57,7 @@ impl Broken {
         match self {
             Self::SentBeforeSettled(_) => "sent before settled",
             Self::SpentTokenSent(_) => "spent token sent",
+            Self::AnsweredTokenSent(_) => "answered token sent",
             Self::HeldFamilyKilled(_) => "held family killed",
             Self::Unreachable(_) => "unreachable",
             Self::ReleasedTooEarly(_) => "released too early",
@@ -80,6 +83,7 @@ impl fmt::Display for Broken {
         match self {
             Self::SentBeforeSettled(token)
             | Self::SpentTokenSent(token)
+            | Self::AnsweredTokenSent(token)
             | Self::HeldFamilyKilled(token)
             | Self::Unreachable(token)
             | Self::SignInUndone(token)
@@ -122,6 +126,10 @@ pub struct Truth {
     /// Access tokens that were ever committed.
     pub committed: BTreeSet<String>,
     pub received: Vec<Received>,
+    /// Tokens that were spent for an answer that nobody could read, and who has read it.
+    pub unread: Vec<(ProcessId, Token)>,
+    /// Those of them whose answer is kept.
+    pub kept_unread: BTreeSet<Token>,
     /// The newest token that was ever durable.
     pub durable: Option<Token>,
     /// Whether the account was ever disabled.
@@ -238,5 +246,7 @@ impl Truth {
         if all || !same {
             self.durable = None;
         }
+        // The store has forgotten that they came.
+        self.kept_unread.clear();
     }
 }

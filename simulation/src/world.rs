@@ -230,6 +230,11 @@ impl World {
         }
     }
 
+    /// Whether the wall clock tells another time than it should.
+    pub fn wall_was_stepped(&self) -> bool {
+        !self.wall_offset.is_zero()
+    }
+
     pub fn step_wall(&mut self, by: SignedDuration) {
         self.wall_offset = self.wall_offset.saturating_add(by);
     }

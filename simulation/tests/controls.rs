@@ -55,6 +55,18 @@ fn without_a_quiet_period_a_queued_request_is_sent_again() {
 }
 
 #[test]
+fn tokens_that_are_overlooked_are_sent_for_again() {
+    let controls = Controls {
+        tokens_are_overlooked: true,
+        ..Controls::default()
+    };
+    let expected = ["sent before settled", "held family killed"];
+    assert_broken(60, &[Fault::OddTokens], controls, &expected);
+    let expected = ["answered token sent"];
+    assert_broken(60, &[Fault::UnreadTokens], controls, &expected);
+}
+
+#[test]
 fn two_stores_spend_one_token_twice() {
     let controls = Controls {
         two_stores: true,

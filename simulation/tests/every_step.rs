@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simulation::{
     Call,
-    fault::Fault,
+    fault::{Armed, Fault, Step},
     plan::Plan,
     provider::Class,
     schedule::{Outcome, Settings, run_struck},
@@ -69,6 +69,25 @@ fn a_process_killed_at_any_step_loses_only_what_the_provider_takes() {
                 works(outcome);
             }
         });
+    }
+}
+
+/// Tokens that came are there, whatever came beside them and wherever the process that read them dies.
+#[test]
+fn a_process_killed_at_any_step_of_an_odd_answer_loses_no_token_that_can_be_read() {
+    for class in [Class::Strict, Class::StrictUnknown] {
+        for odd in [Fault::OddTokens, Fault::UnreadTokens, Fault::RefreshAlone] {
+            let mut plan = plan(class, 2, &[Call::MuchTime, Call::MuchTime]);
+            plan.faults = vec![Armed {
+                fault: odd,
+                at: Step::Marked,
+                after: 0,
+            }];
+            at_every_step(&plan, Fault::Kill, |_outcome| {});
+            if odd != Fault::UnreadTokens {
+                at_every_step(&plan, Fault::DropCallers, works);
+            }
+        }
     }
 }
 

@@ -93,11 +93,11 @@ pub fn refresh_tokens_in(files: &Arc<dyn Files>, folder: &Path, key: [u8; 32]) -
 }
 
 fn refresh_token_of(stored: &StoredReply) -> Option<String> {
-    let answer = classify(&stored.reply, stored.issued.wall);
-    let Outcome::Accepted(answer) = answer else {
-        return None;
+    let token = match classify(&stored.reply, stored.issued.wall) {
+        Outcome::Accepted(answer) => answer.into_token_set(stored.issued, None).refresh_token?,
+        Outcome::RefreshTokenAlone(token) => token,
+        _ => return None,
     };
-    let token = answer.into_token_set(stored.issued, None).refresh_token?;
     #[expect(
         clippy::disallowed_methods,
         reason = "the tokens are the simulation's own"

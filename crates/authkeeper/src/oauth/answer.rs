@@ -39,24 +39,31 @@ fn form(reply: &Reply) -> Option<Value> {
 
 /// A field by its name, whatever its case, dashes and underscores: `access_token`, `accessToken`, `Access-Token`.
 pub(super) fn get<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a Value> {
-    object.get(field).or_else(|| {
-        let letters = |name: &str| {
-            let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
-            letters
-                .map(|byte| byte.to_ascii_lowercase())
-                .collect::<Vec<u8>>()
-        };
-        let wanted = letters(field);
-        let same = |name: &&String| letters(name) == wanted;
-        let name = object.keys().find(same)?;
-        object.get(name)
-    })
+    spelled(object, field).next()
 }
 
 /// The text in a field, unless it is empty. Bytes that were no UTF-8 are none of a token's.
 pub(super) fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
-    let text = get(object, field)?.as_str()?;
-    (!text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER)).then_some(text)
+    let mut texts = spelled(object, field).filter_map(Value::as_str);
+    texts.find(|text| !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER))
+}
+
+/// Every spelling of a field, the usual one first.
+fn spelled<'a>(object: &'a Map<String, Value>, field: &str) -> impl Iterator<Item = &'a Value> {
+    let others = object
+        .iter()
+        .filter(move |(name, _)| is_spelled(name, field))
+        .map(|(_, value)| value);
+    object.get(field).into_iter().chain(others)
+}
+
+fn is_spelled(name: &str, field: &str) -> bool {
+    letters(name).eq(letters(field))
+}
+
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    let plain = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+    plain.map(|byte| byte.to_ascii_lowercase())
 }
 
 /// The objects in which a field's value is to be read: the one that holds it, then those around it.
@@ -86,7 +93,6 @@ fn search<'a>(value: &'a Value, around: &mut Around<'a>, found: &mut Vec<Around<
         }
         Value::Array(list) => list
             .iter()
-            .filter(|item| item.is_object())
             .for_each(|item| search(item, around, found, field)),
         _ => {}
     }
@@ -108,11 +114,38 @@ const TOKENS: &[&str] = &["access_token", "refresh_token", "id_token"];
 /// Whether an answer carries tokens, also where it can't be read: then the token that was sent for them is spent.
 pub(super) fn carries_tokens(reply: &Reply, document: Option<&Value>) -> bool {
     match document {
-        Some(document) if document.is_object() || document.is_array() => {
-            let has = |field: &&str| !holders(document, field).is_empty();
-            TOKENS.iter().any(has)
-        }
+        Some(document) if document.is_object() || document.is_array() => holds_token(document),
         _ => names_tokens(&reply.text()),
+    }
+}
+
+/// Whether anything stands under a token's name, at any depth, in JSON that is written as a text too.
+fn holds_token(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => object.iter().any(|(name, inner)| {
+            let named = TOKENS.iter().any(|token| is_spelled(name, token));
+            (named && is_token(inner)) || holds_token(inner)
+        }),
+        Value::Array(list) => list.iter().any(holds_token),
+        Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
+            serde_json::from_str(text).is_ok_and(|inner| holds_token(&inner))
+        }
+        _ => false,
+    }
+}
+
+/// A token may be a number or stand in a list or object of its own. There it is no sentence: "is required".
+fn is_token(value: &Value) -> bool {
+    let in_a_list = |item: &Value| match item {
+        Value::String(text) => is_token(item) && !text.contains(char::is_whitespace),
+        item => is_token(item),
+    };
+    match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Array(list) => list.iter().any(in_a_list),
+        Value::Object(object) => object.values().any(in_a_list),
+        Value::Null | Value::Bool(_) => false,
     }
 }
 
@@ -195,6 +228,13 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].len(), 3, "with the objects around it");
         assert_eq!(text(found[0][0], "access_token"), Some("a"));
+        let twice = json!({"access_token": null, "accessToken": "a"});
+        let twice = twice.as_object().unwrap();
+        assert_eq!(
+            text(twice, "access_token"),
+            Some("a"),
+            "the one that says it"
+        );
         assert!(at_path(&json!({"a": {"b": {}}}), "a.b").is_some());
         assert!(at_path(&json!({"a": 1}), "a.b").is_none());
     }
@@ -205,6 +245,17 @@ mod tests {
             (r#"{"data":{"x":{"refresh_token":"r"}}}"#, true),
             (r#"{"id_token":"i"}"#, true),
             (r#"{"access_token":""}"#, false),
+            (r#"{"access_token":null,"accessToken":"a"}"#, true),
+            (r#"{"error":"x","access_token":12345}"#, true),
+            (r#"{"error":"x","access_token":["a"]}"#, true),
+            (r#"{"error":"x","refresh_token":{"value":"r"}}"#, true),
+            (r#"{"error":"x","data":"{\"access_token\":\"a\"}"}"#, true),
+            (
+                r#"{"a":{"b":{"c":{"d":{"e":{"f":{"access_token":"a"}}}}}}}"#,
+                true,
+            ),
+            (r#"{"errors":{"refresh_token":["is required"]}}"#, false),
+            (r#"{"error":"x","access_token":0,"id_token":false}"#, false),
             (r#"{"access_token":"a","refr"#, true),
             ("token: access_token=a b", true),
             ("<html>welcome</html>", false),

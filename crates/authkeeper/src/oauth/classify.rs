@@ -23,7 +23,8 @@ use super::{
 use crate::{
     http::{ExchangeError, Reply},
     model::{RefreshToken, UnknownKind},
-    shown::one_line,
+    secret::SecretString,
+    shown::{self, one_line},
 };
 
 /// The outcomes of an exchange, and who is refused when one is.
@@ -69,6 +70,31 @@ pub enum Outcome {
     },
     /// The provider may or may not have acted.
     Unknown(UnknownKind),
+}
+
+impl Outcome {
+    /// The same, and no text in it repeats this secret: some servers quote the token that they refuse.
+    #[must_use]
+    pub(crate) fn without(mut self, secret: &SecretString) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what is looked for in order to be hidden"
+        )]
+        let hide = |text: &mut String| *text = shown::without(text, secret.expose());
+        match &mut self {
+            Self::GrantRefused(refused)
+            | Self::ClientRefused(refused)
+            | Self::RequestRefused(refused)
+            | Self::Unrecognized { refused, .. } => {
+                hide(&mut refused.code);
+                refused.description.iter_mut().for_each(hide);
+            }
+            Self::Transient { why, .. } | Self::Suspect { why } => hide(why),
+            Self::Moved { target, .. } => target.iter_mut().for_each(hide),
+            Self::Accepted(_) | Self::RefreshTokenAlone(_) | Self::Unknown(_) => {}
+        }
+        self
+    }
 }
 
 /// Reads a whole reply.

@@ -259,6 +259,11 @@ fn a_success_with_a_token_has_spent_the_refresh_token_whatever_else_it_says() {
             r#""access_token":"a b","#,
             r#""id_token":"i","#,
             r#""a":{"access_token":"1"},"b":{"access_token":"2"},"#,
+            // Whose refresh token that is nobody can tell.
+            r#""a":{"access_token":"1"},"b":{"access_token":"2","refresh_token":"r"},"#,
+            r#""access_token":12345,"#,
+            r#""access_token":["1"],"#,
+            r#""a":"{\"access_token\":\"1\"}","#,
         ] {
             let unread = reply(200, &[], body(unread));
             assert_eq!(word(&classify(&unread, now())), "unread_tokens", "{odd}");

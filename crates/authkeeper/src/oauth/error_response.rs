@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::answer::get;
-use crate::shown::one_line;
+use crate::shown::{one_line, without_secrets};
 
 /// What a refusal said. Both texts come from the provider and hold no secret of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -372,10 +372,10 @@ impl Said {
         let texts = self.texts.iter().chain(&self.joined);
         let mut texts = texts
             .filter(|text| Some(*text) != code)
-            .map(|text| one_line(text));
+            .map(|text| shown(text));
         let description = texts.find(|text| !text.is_empty());
         let code = match (code, number) {
-            (Some(code), _) => one_line(code),
+            (Some(code), _) => shown(code),
             (None, Some(number)) => number.to_string(),
             (None, None) if self.is_error || description.is_some() => NO_CODE_GIVEN.to_owned(),
             (None, None) => return None,
@@ -430,6 +430,11 @@ impl Said {
         }
         (Meaning::Unknown, false)
     }
+}
+
+/// Hidden before it is cut: a part of a secret is one too.
+fn shown(text: &str) -> String {
+    one_line(&without_secrets(text))
 }
 
 /// 601 is Withings' word for 429.
@@ -822,6 +827,26 @@ mod tests {
         );
         let denied = json!({"ok": false, "error": "invalid_refresh_token"});
         assert_eq!(meaning(200, &denied), Some(Meaning::Grant));
+    }
+
+    #[test]
+    fn a_secret_in_the_providers_words_is_hidden() {
+        let secret = "1//0gAbCdEf3hKqZ9xW2mB5tR8aLcVhY4uJ1n";
+        let long = "x".repeat(180);
+        for body in [
+            json!({"error": "invalid_grant", "error_description": format!("refresh_token {secret} is invalid")}),
+            json!({"error": secret}),
+            json!({"error": {"code": secret, "message": format!("no {secret}")}}),
+            json!({"message": format!("Unknown token '{secret}'")}),
+            json!({"errors": [secret]}),
+            json!({"errors": [{"field": "refresh_token", "code": secret}]}),
+            json!({"error": "invalid_grant", "error_description": format!("{long} {secret}")}),
+        ] {
+            let refused = read(&body, StatusCode::BAD_REQUEST).unwrap().refused;
+            let told = refused.to_string();
+            assert!(!told.contains("AbCdEf3h"), "{told}");
+            assert!(told.contains("[hid"), "{told}");
+        }
     }
 
     #[test]

@@ -133,10 +133,8 @@ impl Told {
             Self::Seconds(seconds) => seconds,
             Self::Until(end) => end.duration_since(now).as_secs_f64(),
         };
-        let sensible = seconds > 0.0 && seconds <= LONGEST;
-        sensible
-            .then(|| Duration::try_from_secs_f64(seconds).ok())
-            .flatten()
+        let span = Duration::try_from_secs_f64(seconds).ok();
+        span.filter(|span| !span.is_zero() && seconds <= LONGEST)
     }
 }
 
@@ -245,6 +243,7 @@ mod tests {
             (json!({"expires_in": "soon"}), Access::Unsaid),
             (json!({"expires_in": NOW - 60}), Access::Unsaid),
             (json!({"expires_in": 1e17}), Access::Unsaid),
+            (json!({"expires_in": 1e-300}), Access::Unsaid),
             (
                 json!({"expires_in": null, "expires_at": "never"}),
                 Access::Unsaid,

@@ -9,7 +9,10 @@ use super::{
     answer::document,
     classify::{Outcome, classify, error_of, is_known_error, is_page, is_rate_limit},
 };
-use crate::{http::Reply, shown::one_line};
+use crate::{
+    http::Reply,
+    shown::{one_line, without_secrets},
+};
 
 /// No more names of one object are told.
 const MOST_NAMES: usize = 12;
@@ -86,7 +89,7 @@ fn shape(reply: &Reply, json: Option<&Value>) -> String {
 
 fn name(text: &str) -> &str {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-. ".contains(c);
-    if text.len() <= LONGEST_NAME && text.chars().all(plain) {
+    if text.len() <= LONGEST_NAME && text.chars().all(plain) && without_secrets(text) == text {
         text
     } else {
         "?"
@@ -139,6 +142,7 @@ mod tests {
     fn what_fits_none_is_told_without_its_values() {
         let secret = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
         let nested = format!(r#"{{"data":{{"token":"{secret}"}},"{secret}":1}}"#);
+        let short = r#"{"error":"AbCd3fGh1jKlMn0pQr5t","Zx9cVb7nMa5sDf3gHj1k":1}"#;
         for (status, kind, body, expected) in [
             (
                 200,
@@ -151,6 +155,12 @@ mod tests {
                 "application/json",
                 r#"{"error":"out_of_cheese","hint":"x"}"#,
                 "400 application/json, {error, hint}, error out_of_cheese, under 64 bytes",
+            ),
+            (
+                400,
+                "",
+                short,
+                "400 no type, {?, error}, error ?, under 64 bytes",
             ),
             (200, "", "[1]", "200 no type, a list, under 64 bytes"),
             (302, "text/plain", "", "302 text/plain, empty"),

@@ -150,7 +150,11 @@ impl TokenAnswer {
         if id_jag::is_one(body) {
             return None;
         }
-        Self::of(&holder(body, "access_token", path)?)
+        let mut answer = Self::of(&holder(body, "access_token", path)?)?;
+        if answer.refresh_token.is_none() {
+            answer.refresh_token = refresh_apart(body).map(|token| token.to_owned().into());
+        }
+        Some(answer)
     }
 
     fn of(objects: &Around<'_>) -> Option<Self> {
@@ -241,6 +245,17 @@ fn find<'a>(objects: &Around<'a>, field: &str) -> Option<&'a str> {
     found.next()
 }
 
+/// The refresh token that stands in an object of its own, beside the access token's: it is not lost. One that has an access
+/// token beside it belongs to that.
+fn refresh_apart(body: &Value) -> Option<&str> {
+    let [objects] = &answer::holders(body, "refresh_token")[..] else {
+        return None;
+    };
+    let inner = objects.first()?;
+    let of_another = answer::text(inner, "access_token").is_some();
+    answer::text(inner, "refresh_token").filter(|_| !of_another)
+}
+
 /// A scope is one text (RFC 6749 §3.3), or a list as Twitch writes it.
 fn scope_in(objects: &Around<'_>) -> Option<Scope> {
     let mut values = objects
@@ -261,7 +276,9 @@ fn scope_in(objects: &Around<'_>) -> Option<Scope> {
 /// The refresh token of an answer that brings no access token that can be used: Azure AD B2C answers so where a refresh
 /// names no scope. It takes the place of the one that was sent.
 pub(super) fn refresh_alone(body: &Value, path: Option<&str>) -> Option<RefreshToken> {
-    if TokenAnswer::read_in(body, path).is_some() || id_jag::is_one(body) {
+    // Beside several access tokens nobody can tell whose it is.
+    let ambiguous = answer::holders(body, "access_token").len() > 1;
+    if ambiguous || TokenAnswer::read_in(body, path).is_some() || id_jag::is_one(body) {
         return None;
     }
     let objects = holder(body, "refresh_token", path)?;
@@ -375,6 +392,28 @@ mod tests {
             r#"{"ok":true,"authed_user":{"access_token":"xoxp","token_type":"user","expires_in":9}}"#,
         );
         assert_eq!(set.lifetime.as_secs(), 9);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test looks at what came")]
+    fn refresh_of(set: &TokenSet) -> Option<String> {
+        let token = set.refresh_token.as_ref();
+        token.map(|token| token.secret.expose().clone())
+    }
+
+    #[test]
+    fn a_refresh_token_in_an_object_of_its_own_is_kept() {
+        for body in [
+            r#"{"access_token":"a","refresh":{"refresh_token":"r","expires_in":9}}"#,
+            r#"{"access":{"access_token":"a"},"refresh":{"refresh_token":"r"}}"#,
+        ] {
+            assert_eq!(refresh_of(&read(body)).as_deref(), Some("r"), "{body}");
+        }
+        for body in [
+            r#"{"access_token":"a","authed_user":{"access_token":"u","refresh_token":"r"}}"#,
+            r#"{"access_token":"a","x":{"refresh_token":"r"},"y":{"refresh_token":"s"}}"#,
+        ] {
+            assert_eq!(refresh_of(&read(body)), None, "{body}");
+        }
     }
 
     #[test]

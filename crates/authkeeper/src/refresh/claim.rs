@@ -209,6 +209,9 @@ async fn bring_forward(
 
 /// Commits an answer that could not be read when it came, if it can be now: after an upgrade, or with another setting.
 pub(crate) async fn reread(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
+    if is_sent_again(tools, grant.claim.as_ref()) {
+        return Ok(false);
+    }
     for unread in tools.shelf.unread(&grant.id, grant.lineage) {
         if unread.generation <= grant.generation {
             unread.remove();
@@ -224,6 +227,21 @@ pub(crate) async fn reread(tools: &Tools, whose: &Whose, grant: &Grant) -> Resul
         }
     }
     Ok(false)
+}
+
+/// Whether the token may be on its way to the provider once more, so that what came for it the first time could die of
+/// that at any moment.
+fn is_sent_again(tools: &Tools, claim: Option<&Claim>) -> bool {
+    let Some(claim) = claim else {
+        return false;
+    };
+    match claim.phase {
+        ClaimPhase::Spending => true,
+        ClaimPhase::Unknown { since, .. } => {
+            let waited = tools.seams.clock.now().surely_since(since);
+            claim.number > 1 && waited < tools.rules.quiet_period
+        }
+    }
 }
 
 /// Commits an answer that was kept, as this generation.
@@ -1591,10 +1609,18 @@ impl<'a> Conclusion<'a> {
         let id = &self.grant.id;
         let current = self.tools.store.grant(id).await?;
         let held = current.and_then(|grant| grant.refresh);
-        let same = held.is_some() && is_same(held.as_ref(), refreshed.refresh.as_ref());
+        let brought = refreshed.refresh.as_ref();
+        let same = held.is_some() && is_same(held.as_ref(), brought);
         let at = (self.grant.lineage, self.grant.generation.next());
         if same {
             self.tools.shelf.keep(id, at, stored);
+            return Ok(());
+        }
+        // It was, and a refresh token that came alone has taken the place of its own since.
+        let kept = self.tools.shelf.last(id);
+        let kept = kept.filter(|kept| (kept.lineage, kept.generation) == at);
+        let was = |kept: Shelved| brought.is_some_and(|token| kept.brings(&token.secret));
+        if kept.is_some_and(was) {
             return Ok(());
         }
         // What can't be kept stays in its journal.

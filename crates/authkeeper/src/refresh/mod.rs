@@ -247,7 +247,11 @@ impl Tools {
     pub(crate) fn outcome(&self, provider: Option<&str>, grant: &Grant, reply: &Reply) -> Outcome {
         let habits = self.rules.habits(grant.issuer.as_str(), provider);
         let now = self.seams.clock.now().wall;
-        classify::classify_in(reply, now, habits.tokens_in.as_deref())
+        let outcome = classify::classify_in(reply, now, habits.tokens_in.as_deref());
+        match &grant.refresh {
+            Some(sent) => outcome.without(&sent.secret),
+            None => outcome,
+        }
     }
 
     /// Our client, ready to prove itself at its issuer; whom its assertions are for is said by [`Tools::audience`].

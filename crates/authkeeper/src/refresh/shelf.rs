@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     files::Folder,
-    model::{AttemptId, Generation, GrantId, Lineage},
+    model::{AttemptId, Generation, GrantId, Lineage, RefreshToken},
     oauth::classify::{Outcome, classify},
     secret::SecretString,
     store::{
@@ -230,16 +230,24 @@ impl Shelved {
 
     /// Whether it holds a refresh token, and another one than this.
     pub(crate) fn brings_another_than(&self, refused: Option<&SecretString>) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+        let is_another =
+            |token: RefreshToken| refused.is_none_or(|old| old.expose() != token.secret.expose());
+        self.refresh_token().is_some_and(is_another)
+    }
+
+    /// Whether it holds this refresh token.
+    pub(crate) fn brings(&self, secret: &SecretString) -> bool {
+        self.refresh_token().is_some() && !self.brings_another_than(Some(secret))
+    }
+
+    fn refresh_token(&self) -> Option<RefreshToken> {
         let wall = self.stored.issued.wall;
         let Outcome::Accepted(answer) = classify(&self.stored.reply, wall) else {
-            return false;
+            return None;
         };
         let tokens = answer.into_token_set(self.stored.issued, None);
-        #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
-        let other = tokens
-            .refresh_token
-            .is_some_and(|token| refused.is_none_or(|old| old.expose() != token.secret.expose()));
-        other
+        tokens.refresh_token
     }
 
     /// It has been tried.

@@ -97,6 +97,26 @@ async fn an_unread_answer_is_adopted_by_whatever_refreshes_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unread_answer_is_not_adopted_while_its_token_is_sent_again() {
+    let two = r#"{"x":{"access_token":"access-2","refresh_token":"refresh-2"},"y":{"access_token":"other","refresh_token":"other"}}"#;
+    let (mut bench, runtime) = refreshed_by(Fault::Sends(two)).await;
+    bench.clock.advance(secs(790));
+    bench.server.hold_before(true);
+    ask(&runtime).await.expect("the access token serves on");
+    bench.server.saw(2).await;
+    let habits = ProviderHabits::new(ReplayRule::Unknown, None).tokens_in(Some("x".to_owned()));
+    bench.rules.providers.insert(ISSUER.to_owned(), habits);
+    let upgraded = bench.process();
+    assert!(
+        !upgraded.reread(&name()).await.unwrap(),
+        "its token may be killed at any moment"
+    );
+    assert_eq!(grant(&upgraded).await.generation, Generation(1));
+    bench.server.hold_before(false);
+    assert!(runtime.drain(secs(20)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_token_without_an_access_token_is_kept_and_spent_with_the_scope() {
     let alone = r#"{"id_token":"i.d.t","refresh_token":"refresh-2"}"#;
     let (bench, runtime) = refreshed_by(Fault::Sends(alone)).await;
@@ -230,6 +250,18 @@ async fn a_clear_refusal_asks_a_person_at_the_first_answer() {
         };
         assert_eq!(bench.server.requests(), 1, "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_that_quotes_the_refresh_token_is_told_without_it() {
+    let (bench, runtime) = Bench::new().await;
+    let quotes = r#"{"error":"grant_is_tired","error_description":"refresh-1 needs a rest"}"#;
+    bench.server.script([Fault::Says(400, quotes)]);
+    bench.clock.advance(secs(3_700));
+    let Err(TokenError::Unavailable { why, .. }) = ask(&runtime).await else {
+        panic!("asked again later");
+    };
+    assert_eq!(why, "grant_is_tired: [hidden] needs a rest");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
