@@ -106,6 +106,8 @@ fn an_answer_that_can_not_be_read_is_kept_and_read_again() {
         .home
         .run(&["token", "twice"])
         .expect_failure(69, &["unread_tokens"]);
+    let person = ground.home.run(&["token", "twice"]);
+    person.expect_failure(75, &["can't read", "doctor --reread twice"]);
     let doctor = ground.home.run(&["doctor", "--offline"]).stdout;
     for said in ["{mine, other}", "doctor --reread twice"] {
         assert!(doctor.contains(said), "{said}: {doctor}");

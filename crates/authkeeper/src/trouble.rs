@@ -167,7 +167,7 @@ pub(crate) fn reauthorize_record(
         since,
         expires_at: ends(grant),
         scope: None,
-        action: mend(whose, grant),
+        action: action(whose, grant, reason),
         link: None,
         trace_id: trace_id.to_owned(),
         ts: now,
@@ -188,6 +188,17 @@ fn detail(grant: &Grant, reason: ReauthorizeReason) -> String {
 
 fn ends(grant: &Grant) -> Option<Timestamp> {
     grant.access.as_ref().and_then(AccessToken::expires_at)
+}
+
+fn action(whose: &Whose, grant: &Grant, reason: ReauthorizeReason) -> String {
+    match reason {
+        ReauthorizeReason::AnswerUnread => format!(
+            "authkeeper doctor --reread {} after an upgrade or with tokens_in set (docs/configuration.md), else {}",
+            whose.connection,
+            mend(whose, grant)
+        ),
+        _ => mend(whose, grant),
+    }
 }
 
 /// What a person does: sign in, or bring another key.

@@ -199,12 +199,14 @@ pub enum ReauthorizeReason {
     RefusedWithoutCode,
     /// The token endpoint has refused for hours, in words of its own that stayed the same.
     RefusedRepeatedly,
+    /// The token endpoint answered with tokens that nobody can read, and a resend could only do harm.
+    AnswerUnread,
     /// The resource takes tokens of another authorization server now.
     AuthorizationServerChanged,
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
@@ -213,6 +215,7 @@ impl ReauthorizeReason {
         Self::KeyRefused,
         Self::RefusedWithoutCode,
         Self::RefusedRepeatedly,
+        Self::AnswerUnread,
         Self::AuthorizationServerChanged,
     ];
 
@@ -227,6 +230,7 @@ impl ReauthorizeReason {
             Self::KeyRefused => "key_refused",
             Self::RefusedWithoutCode => "refused_without_code",
             Self::RefusedRepeatedly => "refused_repeatedly",
+            Self::AnswerUnread => "answer_unread",
             Self::AuthorizationServerChanged => "authorization_server_changed",
         }
     }
@@ -257,6 +261,9 @@ impl ReauthorizeReason {
             }
             Self::RefusedRepeatedly => {
                 "the provider has refused the refresh for hours, always in the same words"
+            }
+            Self::AnswerUnread => {
+                "the provider answered with tokens in a form that authkeeper can't read; the answer is kept, and the refresh token is spent"
             }
             Self::AuthorizationServerChanged => {
                 "the server refuses the token, and names another authorization server than the one that issued it"
@@ -343,6 +350,7 @@ mod tests {
             "key_refused",
             "refused_without_code",
             "refused_repeatedly",
+            "answer_unread",
             "authorization_server_changed",
         ];
         let all = ReauthorizeReason::ALL;
@@ -386,7 +394,7 @@ mod tests {
             .into_iter()
             .chain(suspended.map(SuspendReason::sentence));
         let sentences: std::collections::BTreeSet<&str> = all.collect();
-        assert_eq!(sentences.len(), 11);
+        assert_eq!(sentences.len(), 12);
         assert!(sentences.iter().all(|sentence| sentence.contains(' ')));
     }
 

@@ -411,9 +411,16 @@ async fn look_into(
             Ok(Step::LookAgain)
         }
         Investigation::ResendAfter(_) | Investigation::Resend
+            if decide::is_unread(claim, rules.replay) =>
+        {
+            let reason = ReauthorizeReason::AnswerUnread;
+            spent(tools, whose, grant, (claim, journal), reason).await
+        }
+        Investigation::ResendAfter(_) | Investigation::Resend
             if became.is_hopeless(rules.replay) =>
         {
-            spent(tools, whose, grant, claim, journal).await
+            let reason = ReauthorizeReason::UnknownOutcome;
+            spent(tools, whose, grant, (claim, journal), reason).await
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
@@ -421,7 +428,8 @@ async fn look_into(
             Ok(Step::End(End::Uncertain { kind, resend_in }))
         }
         Investigation::Resend if is_given_up(tools, whose, claim, now).await? => {
-            give_up(tools, whose, grant, (claim, journal.as_ref())).await?;
+            let reason = ReauthorizeReason::UnknownOutcome;
+            give_up(tools, whose, grant, (claim, journal.as_ref()), reason).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
@@ -444,24 +452,22 @@ async fn is_given_up(tools: &Tools, whose: &Whose, claim: &Claim, now: Moment) -
     Ok(decide::is_given_up(claim, told, now))
 }
 
-/// The token is spent and its successor was lost: if no answer that lost a race helps, a person is asked at once, while the
+/// The token is spent and its successor was lost, or can't be read: if no answer that lost a race helps, a person is asked at once, while the
 /// access token still serves.
 async fn spent(
     tools: &Tools,
     whose: &Whose,
     grant: &Grant,
-    claim: &Claim,
-    journal: Option<Journal>,
+    (claim, journal): (&Claim, Option<Journal>),
+    reason: ReauthorizeReason,
 ) -> Result<Step> {
     let Some(journal) = journal else {
-        give_up(tools, whose, grant, (claim, None)).await?;
+        give_up(tools, whose, grant, (claim, None), reason).await?;
         return Ok(Step::LookAgain);
     };
     let plan = Plan::load(tools, grant).await?;
     let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
-    let end = conclusion
-        .refuse(ReauthorizeReason::UnknownOutcome, None)
-        .await?;
+    let end = conclusion.refuse(reason, None).await?;
     journal.remove();
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
@@ -473,12 +479,10 @@ async fn give_up(
     whose: &Whose,
     grant: &Grant,
     (claim, journal): (&Claim, Option<&Journal>),
+    reason: ReauthorizeReason,
 ) -> Result<()> {
     journal.into_iter().for_each(Journal::settle);
-    let (at, reason) = (
-        tools.seams.clock.now().wall,
-        ReauthorizeReason::UnknownOutcome,
-    );
+    let at = tools.seams.clock.now().wall;
     let spend = spend_of(grant);
     let store = &tools.store;
     if store
@@ -1251,12 +1255,15 @@ impl<'a> Conclusion<'a> {
         }
     }
 
-    /// Whether a refusal that names nothing can only mean the refresh token: the same request was accepted before with
-    /// another one, or with the same one earlier. `LemonLDAP::NG` says `invalid_request` of a dead refresh token.
+    /// Whether a refusal that names nothing can only mean the refresh token: the request held nothing else, or was accepted
+    /// before in this lineage. `LemonLDAP::NG` says `invalid_request` of a dead refresh token.
     fn is_about_the_token(&self, refused: &Refused) -> bool {
+        if !spends(self.grant) || !refused.names_nothing() {
+            return false;
+        }
         let last = self.tools.shelf.last(&self.grant.id);
         let accepted = last.is_some_and(|last| last.lineage == self.grant.lineage);
-        spends(self.grant) && accepted && refused.names_nothing()
+        accepted || self.whose.resource.is_none()
     }
 
     /// Whether the provider has refused in the same words for so long that they are believed to be about the grant.
@@ -1660,7 +1667,10 @@ impl<'a> Conclusion<'a> {
         }
         provider_state::answered(self.tools, &provider_state::client_of(self.grant)).await;
         self.by().grant_settled().await;
-        if reason == ReauthorizeReason::UnknownOutcome {
+        if matches!(
+            reason,
+            ReauthorizeReason::UnknownOutcome | ReauthorizeReason::AnswerUnread
+        ) {
             self.end_troubles().await;
         }
         let why = (reason, said);

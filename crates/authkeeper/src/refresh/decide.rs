@@ -543,6 +543,19 @@ pub fn is_given_up(claim: &Claim, told: Option<Timestamp>, now: Moment) -> bool 
     waited >= PATIENCE && told.is_none_or(|told| gone(told) >= PATIENCE)
 }
 
+/// Whether what came for the token is kept and nobody can read it, so that the token is spent for sure, and sending it again
+/// can only be refused or punished. A person is asked while the access token still serves.
+pub fn is_unread(claim: &Claim, replay: ReplayRule) -> bool {
+    let ClaimPhase::Unknown { kind, .. } = claim.phase else {
+        return false;
+    };
+    let answered_again = match replay {
+        ReplayRule::Harmless | ReplayRule::Grace(_) | ReplayRule::TwoGenerations => true,
+        ReplayRule::Refused | ReplayRule::Strict | ReplayRule::Unknown => false,
+    };
+    kind == UnknownKind::UnreadTokens && !answered_again
+}
+
 /// When the provider is asked again after a lost answer; none where that is late in the token's life, or nothing was lost.
 pub fn asked_again_in(
     claim: &Claim,
@@ -657,8 +670,6 @@ fn first_resend_wait(rules: RecoveryRules, kind: UnknownKind, access_left: Durat
         Duration::ZERO
     };
     match rules.replay {
-        // The token is spent for sure: asking again can only be refused, or punished.
-        ReplayRule::Unknown if kind == UnknownKind::UnreadTokens => late(rules, access_left),
         ReplayRule::Harmless => Duration::from_secs(1),
         ReplayRule::Grace(window) => (window / 3).min(SOON),
         ReplayRule::Refused => SOON,

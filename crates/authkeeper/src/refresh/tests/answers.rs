@@ -50,6 +50,9 @@ async fn a_success_whose_tokens_cannot_be_read_has_spent_the_refresh_token() {
         ask(&runtime).await.expect("the access token serves on");
         assert!(runtime.drain(secs(20)).await);
     }
+    let told = status(&runtime).await.troubles;
+    let told: Vec<_> = told.iter().map(|told| &*told.record.reason).collect();
+    assert_eq!(told, ["answer_unread"], "a person is asked while it does");
     assert_eq!(
         bench.server.requests(),
         1,
@@ -99,12 +102,20 @@ async fn an_unread_answer_is_adopted_by_whatever_refreshes_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unread_answer_is_not_adopted_while_its_token_is_sent_again() {
     let two = r#"{"x":{"access_token":"access-2","refresh_token":"refresh-2"},"y":{"access_token":"other","refresh_token":"other"}}"#;
-    let (mut bench, runtime) = refreshed_by(Fault::Sends(two)).await;
-    bench.clock.advance(secs(790));
+    let (mut bench, _) = Bench::new().await;
+    let habits = ProviderHabits::new(ReplayRule::Harmless, None);
+    let rules = &mut bench.rules.providers;
+    rules.insert(ISSUER.to_owned(), habits.clone());
+    let runtime = bench.process();
+    bench.server.script([Fault::Sends(two)]);
+    bench.clock.advance(secs(DUE));
+    ask(&runtime).await.unwrap();
+    assert!(runtime.drain(secs(20)).await);
     bench.server.hold_before(true);
+    bench.clock.advance(secs(60));
     ask(&runtime).await.expect("the access token serves on");
     bench.server.saw(2).await;
-    let habits = ProviderHabits::new(ReplayRule::Unknown, None).tokens_in(Some("x".to_owned()));
+    let habits = habits.tokens_in(Some("x".to_owned()));
     bench.rules.providers.insert(ISSUER.to_owned(), habits);
     let upgraded = bench.process();
     assert!(
@@ -377,4 +388,18 @@ async fn a_lifetime_that_is_set_overrides_what_the_provider_says() {
     bench.clock.advance(secs(610));
     ask(&runtime).await.unwrap();
     assert_eq!(bench.server.requests(), 2, "the provider said an hour");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bare_invalid_request_to_a_request_of_nothing_but_the_token_means_the_token() {
+    let (bench, runtime) = with(|signed_in| signed_in.connection.resource = None).await;
+    let bare = r#"{"error":"invalid_request"}"#;
+    bench.server.script([Fault::Says(400, bare)]);
+    bench.clock.advance(secs(3_700));
+    for _ in 0..3 {
+        let asked = ask(&runtime).await;
+        let dead = matches!(asked, Err(TokenError::ReauthorizationRequired { .. }));
+        assert!(dead, "{asked:?}");
+    }
+    assert_eq!(bench.server.requests(), 1, "asked once");
 }
