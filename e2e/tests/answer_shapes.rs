@@ -73,7 +73,7 @@ fn a_refresh_token_without_an_access_token_is_spent_with_the_scope() {
     let ground = ground(&[]);
     let url = ground.url(&mode("refresh-alone"));
     let connect = ["connect", "refresh-alone", &url, "--scope", "read"];
-    ground.home.run(&connect).expect_code(0);
+    let _ = ground.home.run(&connect).expect_code(0);
     until_expired(&ground.home, "refresh-alone");
     let (mode, before) = (
         mode("refresh-alone"),
