@@ -67,13 +67,44 @@ async fn a_body_whose_json_is_whole_is_an_answer_however_it_ends() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_off_before_its_json_ends_is_a_lost_answer() {
+async fn what_came_before_a_cut_is_kept() {
     let cut = &TOKENS[..TOKENS.len() - 1];
+    let chunk = [b"14\r\n", cut].concat();
     for (head, body) in [
         ("Content-Length: 20\r\n", cut),
+        ("Transfer-Encoding: chunked\r\n", &chunk),
+    ] {
+        let (reply, _) = exchanged(http(head, body), Then::Closes).await;
+        assert_eq!(reply.unwrap().body, cut, "{head}");
+    }
+    let refused = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 9\r\n\r\n";
+    let (reply, _) = exchanged(refused.to_vec(), Then::Closes).await;
+    assert_eq!(reply.unwrap().headers["retry-after"], "7");
+}
+
+#[tokio::test]
+async fn headers_that_keep_to_no_rule_lose_no_answer() {
+    let many = "X-Filler: 1\r\n".repeat(150);
+    for odd in [
+        &*many,
+        "X-Powered-By : php\r\n",
+        "X-A: b\r\n  c\r\n",
+        "no colon\r\n",
+    ] {
+        let head = format!("{odd}Content-Length: 20\r\n");
+        let (reply, _) = exchanged(http(&head, TOKENS), Then::Closes).await;
+        assert_eq!(
+            reply.unwrap_or_else(|error| panic!("{odd}: {error}")).body,
+            TOKENS
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_came_is_lost() {
+    for (head, body) in [
         ("Content-Length: 20\r\n", b"".as_slice()),
         ("Transfer-Encoding: chunked\r\n", b"13\r\n"),
-        ("Content-Length: 99\r\n", b"<html>"),
     ] {
         let (reply, _) = exchanged(http(head, body), Then::Closes).await;
         assert!(

@@ -151,15 +151,10 @@ fn is_token(value: &Value) -> bool {
 
 /// A text that is no document may still name them: JSON that was cut off, a form with something before it.
 fn names_tokens(text: &[u8]) -> bool {
-    let names = [
-        &b"access_token"[..],
-        b"refresh_token",
-        b"accessToken",
-        b"refreshToken",
-    ];
-    names
-        .into_iter()
-        .any(|name| text.windows(name.len()).any(|window| window == name))
+    let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic());
+    let letters: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
+    let mut names = [&b"accesstoken"[..], b"refreshtoken", b"idtoken"].into_iter();
+    names.any(|name| letters.windows(name.len()).any(|window| window == name))
 }
 
 #[cfg(test)]

@@ -113,11 +113,21 @@ pub fn classify_in(reply: &Reply, now: Timestamp, path: Option<&str>) -> Outcome
     {
         return outcome;
     }
-    match body.and_then(|body| error_response::read(&body, reply.status)) {
+    let error = body.and_then(|body| error_response::read(&body, reply.status));
+    match error.or_else(|| challenged(reply)) {
         Some(error) => by_code(reply, error, now),
         None if reply.status.is_success() => Outcome::Unknown(UnknownKind::Unreadable),
         None => by_status(reply, now),
     }
+}
+
+/// The error that a challenge names, where the body says nothing (RFC 6750 §3).
+fn challenged(reply: &Reply) -> Option<ErrorResponse> {
+    let all = challenge::all(&reply.headers).into_iter();
+    let mut named = all.filter_map(|(_, said)| Some((said.error?, said.error_description)));
+    let (code, words) = named.next()?;
+    let body = serde_json::json!({"error": code, "error_description": words});
+    error_response::read(&body, reply.status).filter(|_| !reply.status.is_success())
 }
 
 /// A 2xx that brings tokens, readable or not.
@@ -166,17 +176,22 @@ fn by_code(reply: &Reply, error: ErrorResponse, now: Timestamp) -> Outcome {
     match meaning {
         Meaning::MayHaveActed => Outcome::Unknown(UnknownKind::ServerError),
         _ if matches!(status.as_u16(), 429 | 503) => transient(&refused),
-        Meaning::Later => transient(&refused),
         // A status that says that the server failed counts more than words, and less than a clear code.
         Meaning::Grant if said => Outcome::GrantRefused(refused),
         Meaning::Client if said => Outcome::ClientRefused(refused),
         _ if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
+        // "Timed out" under a 200 may have been done.
+        Meaning::Later if status.is_success() && !by_code => {
+            Outcome::Unknown(UnknownKind::ServerError)
+        }
+        Meaning::Later => transient(&refused),
         Meaning::Failed => transient(&refused),
         _ if is_rate_limit(reply) => transient(&refused),
         _ if asks_for_the_client(reply) => Outcome::ClientRefused(refused),
         Meaning::Unknown if status == StatusCode::UNAUTHORIZED && !has_code(&refused) => {
             Outcome::ClientRefused(refused)
         }
+        Meaning::Unknown if is_elsewhere(status) => moved(reply),
         Meaning::Unknown if !has_code(&refused) && is_bare(status) => Outcome::Suspect {
             why: format!("{refused} ({status})"),
         },
@@ -223,9 +238,7 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
             transient("too many requests (403)".to_owned(), reply, now)
         }
         status if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
-        status if status.is_redirection() || matches!(status.as_u16(), 404 | 405 | 410) => {
-            moved(reply)
-        }
+        status if is_elsewhere(status) => moved(reply),
         status => {
             let why = format!("no OAuth answer ({})", super::body_hint(reply));
             tracing::debug!(
@@ -249,6 +262,11 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
             Outcome::Suspect { why }
         }
     }
+}
+
+/// Statuses of an address where there is no token endpoint.
+fn is_elsewhere(status: StatusCode) -> bool {
+    status.is_redirection() || matches!(status.as_u16(), 404 | 405 | 410)
 }
 
 /// A page for people: a proxy's, or a login form.

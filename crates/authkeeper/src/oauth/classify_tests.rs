@@ -365,7 +365,23 @@ fn a_server_that_failed_is_believed_where_its_code_is_clear() {
             "server_error",
         ),
         (503, r#"{"error":"invalid_grant"}"#, "transient"),
-        (500, r#"{"error":"temporarily_unavailable"}"#, "transient"),
+        (
+            500,
+            r#"{"error":"temporarily_unavailable"}"#,
+            "server_error",
+        ),
+        (
+            504,
+            r#"{"message":"Endpoint request timed out"}"#,
+            "gateway_timeout",
+        ),
+        (502, r#"{"message":"upstream timed out"}"#, "server_error"),
+        (500, r#"{"error":"oops","retry_after":1}"#, "server_error"),
+        (
+            200,
+            r#"{"message":"Endpoint request timed out"}"#,
+            "server_error",
+        ),
     ] {
         let outcome = classify(&reply(status, &[], body), now());
         assert_eq!(word(&outcome), expected, "{status} {body}");

@@ -21,7 +21,7 @@ pub struct Refused {
 impl Refused {
     /// Whether it says that something is wrong with the request and not what.
     pub(crate) fn names_nothing(&self) -> bool {
-        self.description.is_none() && is_in(&canonical(&self.code), &["invalid_request"])
+        self.description.is_none() && is_in(&self.code, &["invalid_request"])
     }
 
     /// Our client was refused a moment ago; it is not shown again so soon.
@@ -54,6 +54,7 @@ impl Refused {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.description {
+            Some(description) if self.code == NO_CODE_GIVEN => f.write_str(description),
             Some(description) => write!(f, "{}: {description}", self.code),
             None => f.write_str(&self.code),
         }
@@ -366,14 +367,16 @@ impl Said {
     }
 
     fn refused(&self) -> Option<Refused> {
-        let clear = |code: &&String| clear_lists().any(|list| is_in(&canonical(code), list));
+        let clear = |code: &&String| clear_lists().any(|list| is_in(code, list));
         let code = self.codes.iter().find(clear).or(self.codes.first());
         let number = self.numbers.iter().find(|number| **number >= 100);
         let texts = self.texts.iter().chain(&self.joined);
-        let mut texts = texts
+        let texts = texts
             .filter(|text| Some(*text) != code)
             .map(|text| shown(text));
-        let description = texts.find(|text| !text.is_empty());
+        // What says most: a filler ("error", "Bad Request") is shorter.
+        let texts = texts.filter(|text| !text.is_empty()).rev();
+        let description = texts.max_by_key(|text| text.chars().count());
         let code = match (code, number) {
             (Some(code), _) => shown(code),
             (None, Some(number)) => number.to_string(),
@@ -384,8 +387,7 @@ impl Said {
     }
 
     fn meaning(&self) -> (Meaning, bool) {
-        let codes: Vec<String> = self.codes.iter().map(|code| canonical(code)).collect();
-        let has = |list: &[&str]| codes.iter().any(|code| is_in(code, list));
+        let has = |list: &[&str]| self.codes.iter().any(|code| is_in(code, list));
         let texts = self.texts.iter().chain(&self.joined);
         let words: Vec<Words> = texts
             .chain(&self.codes)
@@ -401,23 +403,27 @@ impl Said {
         if has(GRANT_CODES) {
             return (Meaning::Grant, true);
         }
-        if say(Words::refuse_the_refresh_token) {
-            return (Meaning::Grant, false);
-        }
-        if has(LATER_CODES) || self.numbers.iter().any(|number| is_later(*number)) {
+        let named_later = self.numbers.iter().any(|number| is_later(*number));
+        if has(LATER_CODES) || named_later || self.wait.is_some() {
             return (Meaning::Later, true);
-        }
-        if say(Words::ask_to_wait) || self.wait.is_some() {
-            return (Meaning::Later, false);
-        }
-        if has(CLIENT_CODES) {
-            return (Meaning::Client, true);
         }
         if has(REQUEST_CODES) {
             return (Meaning::Request, true);
         }
         if has(FAILED_CODES) {
             return (Meaning::Failed, true);
+        }
+        if say(Words::insist_on_waiting) {
+            return (Meaning::Later, false);
+        }
+        if say(Words::refuse_the_refresh_token) {
+            return (Meaning::Grant, false);
+        }
+        if say(Words::ask_to_wait) {
+            return (Meaning::Later, false);
+        }
+        if has(CLIENT_CODES) {
+            return (Meaning::Client, true);
         }
         if say(Words::refuse_the_client) {
             return (Meaning::Client, false);
@@ -510,11 +516,22 @@ fn canonical(code: &str) -> String {
     plain.trim_end_matches('_').to_owned()
 }
 
-/// Whether a canonical code is one of a list, or holds one as whole words (`oauth_v2_invalid_refresh_token`).
+/// Whether a code is one of a list, in any spelling, alone or with what frameworks put around one
+/// (`oauth.v2.InvalidRefreshToken`, `TokenExpiredError`, `invalid_grant: gone`).
 fn is_in(code: &str, list: &[&str]) -> bool {
-    let code = format!("_{code}_");
-    list.iter()
-        .any(|listed| code.contains(&format!("_{listed}_")))
+    const BEFORE: [&str; 4] = ["err_", "error_", "oauth_", "auth_"];
+    const AFTER: [&str; 3] = ["_error", "_err", "_exception"];
+    let parts = code.split(['.', ':', '/', '#']).map(canonical);
+    parts.into_iter().any(|part| {
+        let bare = BEFORE.iter().find_map(|fix| part.strip_prefix(fix));
+        [Some(part.as_str()), bare]
+            .into_iter()
+            .flatten()
+            .any(|part| {
+                let alone = AFTER.iter().find_map(|fix| part.strip_suffix(fix));
+                list.contains(&part) || alone.is_some_and(|part| list.contains(&part))
+            })
+    })
 }
 
 /// The lists whose codes mean one thing each.
@@ -556,9 +573,13 @@ impl Words {
             "invalid",
             "expired",
             "revoked",
-            "unknown",
+            "unknown_refresh_token",
+            "unknown_client",
+            "client_unknown",
             "unrecognized",
-            "used",
+            "already_used",
+            "been_used",
+            "was_used",
             "reused",
             "malformed",
             "inactive",
@@ -664,22 +685,24 @@ impl Words {
         named && gone
     }
 
-    fn ask_to_wait(&self) -> bool {
+    /// Said of a request, whatever it is about.
+    fn insist_on_waiting(&self) -> bool {
         self.has(&[
             "too_many",
+            "too_many_times",
             "rate_limit",
             "rate_limited",
             "rate_limiting",
             "throttled",
-            "try_again",
             "retry_your_request",
             "please_retry",
             "retry_later",
             "temporarily",
-            "overloaded",
-            "maintenance",
-            "timed_out",
         ])
+    }
+
+    fn ask_to_wait(&self) -> bool {
+        self.has(&["try_again", "overloaded", "maintenance", "timed_out"])
     }
 }
 
@@ -850,6 +873,49 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_holds_another_one_is_not_that_one() {
+        for code in [
+            "invalid_grant_type",
+            "org_login_required",
+            "invalid_token_type",
+            "csrf_token_expired",
+            "client_assertion_token_expired",
+        ] {
+            let error = json!({"error": code});
+            assert_ne!(meaning(400, &error), Some(Meaning::Grant), "{code}");
+        }
+        for (code, words) in [
+            (
+                "temporarily_unavailable",
+                "The refresh token service is in an unknown state",
+            ),
+            (
+                "rate_limit_exceeded",
+                "refresh token used too many times per minute",
+            ),
+            (
+                "server_error",
+                "unknown error: whether the refresh token was used is not known",
+            ),
+            (
+                "invalid_scope",
+                "invalid, unknown, or exceeds the scope of the refresh token",
+            ),
+            (
+                "invalid_request",
+                "refresh token is being used by another request. Please retry.",
+            ),
+        ] {
+            let error = json!({"error": code, "error_description": words});
+            assert_ne!(
+                meaning(400, &error),
+                Some(Meaning::Grant),
+                "{code}: {words}"
+            );
+        }
+    }
+
+    #[test]
     fn the_providers_own_words_are_kept() {
         let refused = |body: Value| {
             read(&body, StatusCode::BAD_REQUEST)
@@ -867,10 +933,7 @@ mod tests {
             ),
             "BAD_REFRESH_TOKEN: missing"
         );
-        assert_eq!(
-            refused(json!({"message": "nope\r\n"})),
-            "no_error_code: nope"
-        );
+        assert_eq!(refused(json!({"message": "nope\r\n"})), "nope");
         assert_eq!(
             refused(json!({"message": "Unauthorized", "error": 401})),
             "401: Unauthorized"

@@ -138,12 +138,12 @@ impl Told {
     }
 }
 
-/// Lifetimes of weeks and more are whole days (30 d, 60 d, 90 d). Ten minutes and more in milliseconds are whole minutes
+/// Lifetimes of weeks and more are whole days (30 d, 60 d, 90 d). Ten minutes and more in milliseconds are whole seconds
 /// and, taken for seconds, no whole days.
 fn is_milliseconds(number: f64) -> bool {
     let whole = |unit: f64| (number / unit).fract() == 0.0;
     let long = number > 180.0 * 86_400.0;
-    number >= 600_000.0 && whole(300_000.0) && (long || !whole(86_400.0))
+    number >= 600_000.0 && whole(1_000.0) && (!whole(86_400.0) || (long && whole(300_000.0)))
 }
 
 fn told(value: &Value) -> Option<Told> {
@@ -215,6 +215,7 @@ mod tests {
             (json!({"expires_in": 3_600_000}), span(3600)),
             (json!({"expires_in": 86_400_000}), span(86_400)),
             (json!({"expires_in": 28_800_000}), span(28_800)),
+            (json!({"expires_in": 3_599_000}), span(3_599)),
             // weeks are weeks
             (json!({"expires_in": 604_800}), span(604_800)),
             (json!({"expires_in": 2_592_000}), span(2_592_000)),

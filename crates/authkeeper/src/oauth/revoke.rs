@@ -197,10 +197,11 @@ const GONE: [&str; 5] = [
 ];
 
 fn judge(reply: &Reply, way: Way) -> Answer {
-    if reply.status.is_success() {
+    // RFC 7009 §2.2: a page, or an error under a 200, confirms nothing.
+    let refused = classify::refused(reply);
+    if reply.status.is_success() && refused.is_none() && !classify::is_page(reply) {
         return Answer::Gone;
     }
-    let refused = classify::refused(reply);
     let code = refused.as_ref().map(|refused| refused.code.as_str());
     if code.is_some_and(|code| GONE.contains(&code)) {
         return Answer::Gone;
@@ -252,6 +253,7 @@ mod tests {
         for (status, body) in [
             (200, ""),
             (204, ""),
+            (200, "{}"),
             (
                 400,
                 r#"{"error":"invalid_token","error_description":"Token expired or revoked"}"#,
@@ -259,6 +261,13 @@ mod tests {
             (400, r#"{"error":"invalid_grant"}"#),
         ] {
             assert_eq!(judged(status, body, BASIC), Answer::Gone, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_page_or_an_error_under_a_200_confirms_nothing() {
+        for body in [r#"{"error":"invalid_client"}"#, "<html>sign in</html>"] {
+            assert_ne!(judged(200, body, BASIC), Answer::Gone, "{body}");
         }
     }
 

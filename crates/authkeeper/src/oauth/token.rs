@@ -161,10 +161,11 @@ impl TokenAnswer {
         let text = |field: &str| find(objects, field);
         let access_token = text("access_token").filter(|token| sendable(token))?;
         let scope = scope_in(objects);
+        let refresh_token = refresh_in(objects)?;
         Some(Self {
             mandate: mandate(access_token, text("id_token"), scope.as_ref()).into(),
             access_token: access_token.to_owned().into(),
-            refresh_token: text("refresh_token").map(|token| token.to_owned().into()),
+            refresh_token: refresh_token.map(|token| token.to_owned().into()),
             lifetimes: Lifetimes::read(objects),
             scope,
             kind: text("token_type").map(one_line),
@@ -254,6 +255,26 @@ fn refresh_apart(body: &Value) -> Option<&str> {
     let inner = objects.first()?;
     let of_another = answer::text(inner, "access_token").is_some();
     answer::text(inner, "refresh_token").filter(|_| !of_another)
+}
+
+/// The refresh token of an answer, which may be the one text in a list or an object. None of an answer where it is something
+/// else: that must be read by somebody, for the token before it is spent.
+fn refresh_in<'a>(objects: &Around<'a>) -> Option<Option<&'a str>> {
+    let told = objects
+        .iter()
+        .find_map(|object| answer::get(object, "refresh_token"));
+    let texts = |values: Vec<&'a Value>| -> Option<Option<&'a str>> {
+        let mut texts = values.into_iter().filter_map(Value::as_str);
+        let first = texts.next()?;
+        texts.next().is_none().then_some(Some(first))
+    };
+    match told {
+        None | Some(Value::Null | Value::Bool(false)) => Some(None),
+        Some(Value::String(_)) => Some(find(objects, "refresh_token")),
+        Some(Value::Array(list)) => texts(list.iter().collect()),
+        Some(Value::Object(object)) => texts(object.values().collect()),
+        Some(_) => None,
+    }
 }
 
 /// A scope is one text (RFC 6749 §3.3), or a list as Twitch writes it.
@@ -413,6 +434,19 @@ mod tests {
             r#"{"access_token":"a","x":{"refresh_token":"r"},"y":{"refresh_token":"s"}}"#,
         ] {
             assert_eq!(refresh_of(&read(body)), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_that_is_no_text_is_unwrapped_or_the_answer_is_unread() {
+        for told in [r#"["r"]"#, r#"{"token":"r"}"#] {
+            let set = read(&format!(r#"{{"access_token":"a","refresh_token":{told}}}"#));
+            assert!(set.refresh_token.is_some(), "{told}");
+        }
+        for told in ["7", r#"["r","s"]"#, "[]"] {
+            let body = format!(r#"{{"access_token":"a","refresh_token":{told}}}"#);
+            let body = serde_json::from_str(&body).unwrap();
+            assert!(TokenAnswer::read(&body).is_none(), "{told}");
         }
     }
 

@@ -67,6 +67,9 @@ impl Goal {
 const POLL_FIRST: Duration = Duration::from_millis(10);
 const POLL_LAST: Duration = Duration::from_millis(250);
 
+/// Stands for the words of refusals that have none.
+const NO_REASON: &str = "refused without a reason";
+
 /// How many attempts of one flight may come to nothing (too late to send, or overtaken) before it gives up for now.
 const MOST_ATTEMPTS: u32 = 5;
 
@@ -1160,6 +1163,8 @@ impl<'a> Conclusion<'a> {
         self.tools.notice_odd_answer(issuer, &stored.reply).await;
         let provider = self.whose.provider.as_deref();
         let outcome = self.tools.outcome(provider, self.grant, &stored.reply);
+        let secrets = self.plan.registration.secrets.iter();
+        let outcome = secrets.fold(outcome, |outcome, shown| outcome.without(&shown.secret));
         if let Outcome::Accepted(answer) = outcome {
             let end = self.accept(answer, &stored).await?;
             self.by().works().await;
@@ -1431,7 +1436,13 @@ impl<'a> Conclusion<'a> {
     async fn suspect(&self, why: String) -> Result<Option<End>> {
         let count = self.tools.store.count_suspect(&self.grant.id).await?;
         // Beside an attempt whose answer was lost it is most likely that attempt which spent the token.
-        let believed = self.number > 1 || count >= decide::MOST_SUSPECTS;
+        let now = self.tools.seams.clock.now();
+        let since = self
+            .tools
+            .store
+            .note_refusal(&self.grant.id, NO_REASON, now);
+        let lasts = now.surely_since(since.await?) >= decide::SUSPECTED_FOR;
+        let believed = self.number > 1 || (lasts && count >= decide::MOST_SUSPECTS);
         if believed && spends(self.grant) {
             tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
             let reason = ReauthorizeReason::RefusedWithoutCode;
