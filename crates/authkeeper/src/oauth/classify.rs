@@ -184,8 +184,7 @@ fn by_code(reply: &Reply, error: ErrorResponse, now: Timestamp) -> Outcome {
         Meaning::Later if status.is_success() && !by_code => {
             Outcome::Unknown(UnknownKind::ServerError)
         }
-        Meaning::Later => transient(&refused),
-        Meaning::Failed => transient(&refused),
+        Meaning::Later | Meaning::Failed => transient(&refused),
         _ if is_rate_limit(reply) => transient(&refused),
         _ if asks_for_the_client(reply) => Outcome::ClientRefused(refused),
         Meaning::Unknown if status == StatusCode::UNAUTHORIZED && !has_code(&refused) => {

@@ -161,7 +161,7 @@ impl TokenAnswer {
         let text = |field: &str| find(objects, field);
         let access_token = text("access_token").filter(|token| sendable(token))?;
         let scope = scope_in(objects);
-        let refresh_token = refresh_in(objects)?;
+        let refresh_token = refresh_in(objects).ok()?;
         Some(Self {
             mandate: mandate(access_token, text("id_token"), scope.as_ref()).into(),
             access_token: access_token.to_owned().into(),
@@ -257,23 +257,27 @@ fn refresh_apart(body: &Value) -> Option<&str> {
     answer::text(inner, "refresh_token").filter(|_| !of_another)
 }
 
-/// The refresh token of an answer, which may be the one text in a list or an object. None of an answer where it is something
-/// else: that must be read by somebody, for the token before it is spent.
-fn refresh_in<'a>(objects: &Around<'a>) -> Option<Option<&'a str>> {
+/// A refresh token came in a form that nobody can read.
+struct Unreadable;
+
+/// The refresh token of an answer, which may be the one text in a list or an object.
+fn refresh_in<'a>(objects: &Around<'a>) -> Result<Option<&'a str>, Unreadable> {
     let told = objects
         .iter()
         .find_map(|object| answer::get(object, "refresh_token"));
-    let texts = |values: Vec<&'a Value>| -> Option<Option<&'a str>> {
-        let mut texts = values.into_iter().filter_map(Value::as_str);
-        let first = texts.next()?;
-        texts.next().is_none().then_some(Some(first))
+    let one_of = |values: Vec<&'a Value>| {
+        let texts: Vec<&str> = values.into_iter().filter_map(Value::as_str).collect();
+        match texts[..] {
+            [text] => Ok(Some(text)),
+            _ => Err(Unreadable),
+        }
     };
     match told {
-        None | Some(Value::Null | Value::Bool(false)) => Some(None),
-        Some(Value::String(_)) => Some(find(objects, "refresh_token")),
-        Some(Value::Array(list)) => texts(list.iter().collect()),
-        Some(Value::Object(object)) => texts(object.values().collect()),
-        Some(_) => None,
+        None | Some(Value::Null | Value::Bool(false)) => Ok(None),
+        Some(Value::String(_)) => Ok(find(objects, "refresh_token")),
+        Some(Value::Array(list)) => one_of(list.iter().collect()),
+        Some(Value::Object(object)) => one_of(object.values().collect()),
+        Some(_) => Err(Unreadable),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Tools, Whose,
     breaker::Failure,
     checked::{self, Checked},
-    decide::{self, Investigation, JournalState, OwnerState, Why},
+    decide::{self, Investigation, JournalState, OwnerState, RecoveryRules, Why},
     evidence::{self, Became},
     flight::End,
     legs::{self, Leg},
@@ -383,6 +383,7 @@ async fn look_into(
         access_left,
         now,
     );
+    let hopeless = hopeless(claim, became, rules);
     let seen = became.hurries(seen);
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     match seen {
@@ -413,16 +414,8 @@ async fn look_into(
             note_unknown(tools, whose, grant, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
         }
-        Investigation::ResendAfter(_) | Investigation::Resend
-            if decide::is_unread(claim, rules.replay) =>
-        {
-            let reason = ReauthorizeReason::AnswerUnread;
-            spent(tools, whose, grant, (claim, journal), reason).await
-        }
-        Investigation::ResendAfter(_) | Investigation::Resend
-            if became.is_hopeless(rules.replay) =>
-        {
-            let reason = ReauthorizeReason::UnknownOutcome;
+        Investigation::ResendAfter(_) | Investigation::Resend if hopeless.is_some() => {
+            let reason = hopeless.unwrap_or(ReauthorizeReason::UnknownOutcome);
             spent(tools, whose, grant, (claim, journal), reason).await
         }
         Investigation::ResendAfter(resend_in) => {
@@ -453,6 +446,16 @@ async fn is_given_up(tools: &Tools, whose: &Whose, claim: &Claim, now: Moment) -
     });
     let told = told.next().map(|record| record.since);
     Ok(decide::is_given_up(claim, told, now))
+}
+
+/// Why a resend could only do harm, if it could.
+fn hopeless(claim: &Claim, became: Became, rules: RecoveryRules) -> Option<ReauthorizeReason> {
+    if decide::is_unread(claim, rules.replay) {
+        return Some(ReauthorizeReason::AnswerUnread);
+    }
+    became
+        .is_hopeless(rules.replay)
+        .then_some(ReauthorizeReason::UnknownOutcome)
 }
 
 /// The token is spent and its successor was lost, or can't be read: if no answer that lost a race helps, a person is asked at once, while the
