@@ -262,6 +262,9 @@ struct Unreadable;
 
 /// The refresh token of an answer, which may be the one text in a list or an object.
 fn refresh_in<'a>(objects: &Around<'a>) -> Result<Option<&'a str>, Unreadable> {
+    if let Some(text) = find(objects, "refresh_token") {
+        return Ok(Some(text));
+    }
     let told = objects
         .iter()
         .find_map(|object| answer::get(object, "refresh_token"));
@@ -273,8 +276,7 @@ fn refresh_in<'a>(objects: &Around<'a>) -> Result<Option<&'a str>, Unreadable> {
         }
     };
     match told {
-        None | Some(Value::Null | Value::Bool(false)) => Ok(None),
-        Some(Value::String(_)) => Ok(find(objects, "refresh_token")),
+        None | Some(Value::Null | Value::Bool(false) | Value::String(_)) => Ok(None),
         Some(Value::Array(list)) => one_of(list.iter().collect()),
         Some(Value::Object(object)) => one_of(object.values().collect()),
         Some(_) => Err(Unreadable),
