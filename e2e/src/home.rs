@@ -387,7 +387,7 @@ impl Running<'_> {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Whether it has opened the store: from then on it waits for whoever refreshes.
+    /// Whether it has opened the store: from then on it waits for the refresh.
     pub fn has_opened_store(&self) -> bool {
         let open = fs::read_dir(format!("/proc/{}/fd", self.pid()));
         open.into_iter().flatten().flatten().any(|file| {

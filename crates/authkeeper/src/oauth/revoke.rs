@@ -179,7 +179,7 @@ fn ways(metadata: &ServerMetadata, client: &ClientRegistration) -> Vec<Way> {
 enum Answer {
     /// The token is not good any more.
     Gone,
-    /// It is refused, whoever asks for it again.
+    /// It is refused, and asking again changes nothing.
     NotForUs(String),
     /// It was refused.
     Refused(String),
@@ -199,7 +199,8 @@ const GONE: [&str; 5] = [
 fn judge(reply: &Reply, way: Way) -> Answer {
     // RFC 7009 §2.2: a page, or an error under a 200, confirms nothing.
     let refused = classify::refused(reply);
-    if reply.status.is_success() && refused.is_none() && !classify::is_page(reply) {
+    let is_page = !reply.body.is_empty() && classify::is_page(reply);
+    if reply.status.is_success() && refused.is_none() && !is_page {
         return Answer::Gone;
     }
     let code = refused.as_ref().map(|refused| refused.code.as_str());

@@ -35,7 +35,7 @@ pub(crate) enum Admission {
     IsTried(Duration),
 }
 
-/// Whether one more request may be sent by whoever made this trial, if any.
+/// Whether one more request may be sent. `mine` is the trial of the process that asks, if it has one.
 pub(crate) fn admit(failing: Option<&Failing>, mine: Option<&AttemptId>, now: Moment) -> Admission {
     let Some(rest) = failing.and_then(|failing| failing.rest.as_ref()) else {
         return Admission::Go;

@@ -193,7 +193,7 @@ impl By<'_> {
         answered(self.tools, &FailingOf::Grant(self.grant.id.clone())).await;
     }
 
-    /// Whoever comes by while nothing is sent sees whether it is time to tell the owner.
+    /// A caller that is held back looks whether it is time to tell the owner.
     async fn tell_of(self, of: &FailingOf) {
         let changed = change(self.tools, of, |seen| {
             let (new, trouble) = self.telling(of, seen?.clone());
