@@ -207,7 +207,7 @@ fn a_run_asks_lemonldap_once_for_a_dead_grant() {
     assert!(server.ctl("revoke")["revoked"].as_u64() >= Some(1));
     let output = run.finish(SOON * 2).expect_code(75);
     assert!(
-        output.stdout.contains("reauthorization_required"),
+        output.stdout.contains("403 authorization_missing"),
         "{}",
         output.stdout
     );

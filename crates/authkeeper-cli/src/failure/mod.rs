@@ -54,6 +54,14 @@ impl Failure {
     pub(crate) fn among(mut self, connected: &[ConnectionName]) -> Self {
         let names = connected.iter().map(ConnectionName::as_str);
         let missing = self.missing.as_ref();
+        // It is listed until its tokens are revoked at the provider.
+        if let Some(name) = missing.filter(|missing| connected.contains(missing)) {
+            self.what = format!("{name} was disconnected, and its provider has not confirmed it");
+            self.next = format!(
+                "authkeeper disconnect {name} finishes it; authkeeper connect {name} URL signs in again"
+            );
+            return self;
+        }
         if let Some(meant) = missing.and_then(|missing| near::nearest(missing.as_str(), names)) {
             self.next = format!("did you mean {meant}? authkeeper status lists what is connected");
         }
@@ -205,6 +213,10 @@ mod tests {
             let error = TokenError::NoSuchConnection { name: name(text) };
             Failure::from(error).among(&[name("try"), name("notion")])
         };
+        let half = failure("notion");
+        assert_eq!(half.exit, Exit::NotFound);
+        assert!(half.what.contains("not confirmed"), "{}", half.what);
+        assert!(half.next.contains("disconnect notion finishes it"));
         let near = failure("noton");
         assert_eq!(near.exit, Exit::NotFound);
         assert!(near.next.contains("did you mean notion?"), "{}", near.next);
