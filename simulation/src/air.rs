@@ -235,9 +235,10 @@ impl World {
                 other: Some((there + back, Some(page(403)))),
                 ..never
             },
+            // It names no token: JSON that does is an answer with tokens, and `UnreadTokens` sends it.
             Fault::Garbage => instead(
                 soon,
-                Some(reply(200, "application/json", r#"{"access_token":"a-"#)),
+                Some(reply(200, "application/json", r#"{"status":"o"#)),
             ),
             _ => plain,
         }
