@@ -235,10 +235,9 @@ impl World {
                 other: Some((there + back, Some(page(403)))),
                 ..never
             },
-            // It names no token: JSON that does is an answer with tokens, and `UnreadTokens` sends it.
             Fault::Garbage => instead(
                 soon,
-                Some(reply(200, "application/json", r#"{"status":"o"#)),
+                Some(reply(200, "application/json", r#"{"access_token":"a-"#)),
             ),
             _ => plain,
         }

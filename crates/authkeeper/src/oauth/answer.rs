@@ -115,8 +115,16 @@ const TOKENS: &[&str] = &["access_token", "refresh_token", "id_token"];
 pub(super) fn carries_tokens(reply: &Reply, document: Option<&Value>) -> bool {
     match document {
         Some(document) if document.is_object() || document.is_array() => holds_token(document),
-        _ => names_tokens(&reply.text()),
+        _ => {
+            let text = reply.text();
+            !is_cut_short(&text) && names_tokens(&text)
+        }
     }
+}
+
+/// Whether JSON ends too soon: the rest was lost on the way, as in an answer that never came.
+fn is_cut_short(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
 
 /// Whether anything stands under a token's name, at any depth, in JSON that is written as a text too.
@@ -149,7 +157,7 @@ fn is_token(value: &Value) -> bool {
     }
 }
 
-/// A text that is no document may still name them: JSON that was cut off, a form with something before it.
+/// A text that is no document may still name them: JSON with a comma too many, a form with something before it.
 fn names_tokens(text: &[u8]) -> bool {
     let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic());
     let letters: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
@@ -251,7 +259,8 @@ mod tests {
             ),
             (r#"{"errors":{"refresh_token":["is required"]}}"#, false),
             (r#"{"error":"x","access_token":0,"id_token":false}"#, false),
-            (r#"{"access_token":"a","refr"#, true),
+            (r#"{"access_token":"a","refr"#, false),
+            (r#"{"access_token":"a",}"#, true),
             ("token: access_token=a b", true),
             ("<html>welcome</html>", false),
             ("", false),

@@ -269,13 +269,13 @@ fn a_success_with_a_token_has_spent_the_refresh_token_whatever_else_it_says() {
             assert_eq!(word(&classify(&unread, now())), "unread_tokens", "{odd}");
         }
     }
-    for cut in [
-        r#"{"access_token":"a","refresh_tok"#,
-        "access_token=a b&refresh_token",
-    ] {
-        let outcome = classify(&reply(200, &[], cut), now());
-        assert_eq!(word(&outcome), "unread_tokens", "{cut}");
-    }
+    let broken = "access_token=a b&refresh_token";
+    let outcome = classify(&reply(200, &[], broken), now());
+    assert_eq!(word(&outcome), "unread_tokens");
+    // JSON that ends too soon is asked for again, like an answer that never came.
+    let cut = r#"{"access_token":"a","refresh_tok"#;
+    let outcome = classify(&reply(200, &[], cut), now());
+    assert_eq!(word(&outcome), "unreadable_answer");
 }
 
 #[test]
