@@ -62,10 +62,7 @@ fn a_herd_at_expiry_costs_one_refresh_and_wakes_nobody() {
     assert!(odd.is_empty(), "{} of {trials}: {odd:?}", odd.len());
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the switch of whoever runs it by hand"
-)]
+#[expect(clippy::disallowed_methods, reason = "the switch for a run by hand")]
 fn trials() -> usize {
     let wanted = std::env::var("AUTHKEEPER_TRIALS").ok();
     wanted.map_or(BATCH, |trials| trials.parse().expect("a number of trials"))
@@ -129,10 +126,7 @@ fn incidents(home: &Home) -> u64 {
     kept.expect("there is a store").into()
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures, for whoever runs it with --no-capture"
-)]
+#[expect(clippy::print_stdout, reason = "the figures, shown with --no-capture")]
 fn print_figures(costs: &[Cost]) {
     let sum = |of: fn(&Cost) -> u64| costs.iter().map(of).sum::<u64>();
     println!(

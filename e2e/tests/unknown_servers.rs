@@ -35,13 +35,6 @@ fn lemonldap(home: &Home) -> Server {
 /// It has no registration and no protected resource metadata: a person knows the issuer and the
 /// client, and an administrator the redirect URI.
 fn connect_lemonldap(home: &Home, server: &Server, client: &[&str]) -> Output {
-    let connect = [
-        "connect",
-        "api",
-        server.resource(),
-        "--issuer",
-        server.issuer(),
-    ];
     let redirect = server.named("redirect_uri").unwrap();
     let person = [
         "--redirect-uri",
@@ -49,7 +42,13 @@ fn connect_lemonldap(home: &Home, server: &Server, client: &[&str]) -> Output {
         "--scope",
         "openid offline_access",
     ];
-    home.run(&[&connect, client, &person].concat())
+    connect_by_issuer(home, server, &[client, &person].concat())
+}
+
+fn connect_by_issuer(home: &Home, server: &Server, given: &[&str]) -> Output {
+    let (resource, issuer) = (server.resource(), server.issuer());
+    let connect = ["connect", "api", resource, "--issuer", issuer];
+    home.run(&[&connect, given].concat())
 }
 
 /// authgent-server, and `api` connected by discovery: it says for any path that it guards it.
@@ -265,13 +264,6 @@ fn lemonldap_issues_to_the_client_itself_until_its_secret_changes() {
 }
 
 fn connect_job(home: &Home, server: &Server, secret: &Path) -> Output {
-    let connect = [
-        "connect",
-        "api",
-        server.resource(),
-        "--issuer",
-        server.issuer(),
-    ];
     let client = ["--grant", "client_credentials", "--client-id", "job"];
     let secret = [
         "--client-secret-file",
@@ -279,7 +271,7 @@ fn connect_job(home: &Home, server: &Server, secret: &Path) -> Output {
         "--scope",
         "api",
     ];
-    home.run(&[&connect[..], &client, &secret].concat())
+    connect_by_issuer(home, server, &[&client[..], &secret].concat())
 }
 
 #[test]

@@ -61,8 +61,8 @@ pub(crate) async fn uncertain(
     open(tools).await.map(drop)
 }
 
-/// The incidents that are not over. One of a lost answer whose outcome is known by now is ended here, whoever found that
-/// out: its process may have died before it could, or it may have been recorded too late.
+/// The incidents that are not over. One of a lost answer whose outcome is known by now is ended here: the
+/// process that found that out may have died before it could end it, or it was recorded too late.
 pub(crate) async fn open(tools: &Tools) -> Result<Vec<Trouble>> {
     let mut open = Vec::new();
     for incident in tools.store.troubles().await? {

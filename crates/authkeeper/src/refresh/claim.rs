@@ -383,9 +383,15 @@ async fn look_into(
         access_left,
         now,
     );
-    let hopeless = hopeless(claim, became, rules);
     let seen = became.hurries(seen);
     tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
+    let resends = matches!(seen, Investigation::ResendAfter(_) | Investigation::Resend);
+    if resends
+        && spends(grant)
+        && let Some(reason) = hopeless(claim, became, rules)
+    {
+        return spent(tools, whose, grant, (claim, journal), reason).await;
+    }
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
         // Nothing was spent, so nothing can have been lost: it is simply asked for again.
@@ -413,10 +419,6 @@ async fn look_into(
             // From now on: the sender may have died just now, and its request may still be on its way.
             note_unknown(tools, whose, grant, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
-        }
-        Investigation::ResendAfter(_) | Investigation::Resend if hopeless.is_some() => {
-            let reason = hopeless.unwrap_or(ReauthorizeReason::UnknownOutcome);
-            spent(tools, whose, grant, (claim, journal), reason).await
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
@@ -458,8 +460,8 @@ fn hopeless(claim: &Claim, became: Became, rules: RecoveryRules) -> Option<Reaut
         .then_some(ReauthorizeReason::UnknownOutcome)
 }
 
-/// The token is spent and its successor was lost, or can't be read: if no answer that lost a race helps, a person is asked at once, while the
-/// access token still serves.
+/// The token is spent and its successor was lost, or can't be read: if no answer that lost a race helps, a person is asked
+/// at once, while the access token still serves.
 async fn spent(
     tools: &Tools,
     whose: &Whose,
@@ -552,7 +554,7 @@ async fn adopt(
     Ok(end.map_or(Step::LookAgain, Step::End))
 }
 
-/// Whoever marked the claim may have died, or lost the store, before it could keep the incident.
+/// The process that marked the claim may have died, or lost the store, before it could keep the incident.
 async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
     let told = tools.store.is_open(&whose.connection, Event::Uncertain);
     if told.await? {

@@ -125,8 +125,8 @@ impl By<'_> {
         Some((failing, admission))
     }
 
-    /// Keeps what an answer without tokens says of the server that was asked, before the claim is given back: whoever
-    /// takes it next sees it.
+    /// Keeps what an answer without tokens says of the server that was asked, before the claim is given back: the
+    /// process that takes it next sees it.
     pub(super) async fn heard(
         self,
         of: &FailingOf,

@@ -168,8 +168,8 @@ async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
     );
 }
 
-/// A process died while it refreshed, and the access token has ended.
-async fn crashed_without_a_token(rule: ReplayRule) -> (Bench, Runtime) {
+/// A process died while it refreshed, and the access token still serves.
+async fn crashed(rule: ReplayRule) -> (Bench, Runtime) {
     let (mut bench, _) = Bench::new().await;
     let habits = ProviderHabits::new(rule, None);
     bench.rules.providers.insert(ISSUER.to_owned(), habits);
@@ -179,6 +179,12 @@ async fn crashed_without_a_token(rule: ReplayRule) -> (Bench, Runtime) {
         .await
         .mark_sending()
         .unwrap();
+    (bench, runtime)
+}
+
+/// The same after the access token has ended.
+async fn crashed_without_a_token(rule: ReplayRule) -> (Bench, Runtime) {
+    let (bench, runtime) = crashed(rule).await;
     bench.clock.advance(secs(3600));
     (bench, runtime)
 }
@@ -230,15 +236,7 @@ async fn where_a_replay_may_harm_a_crash_costs_the_quiet_period() {
 /// The provider had acted before the sender died: its successor is lost, and that is known at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_replay_is_only_refused_a_person_is_asked_while_the_token_lives() {
-    let (mut bench, _) = Bench::new().await;
-    let habits = ProviderHabits::new(ReplayRule::Refused, None);
-    bench.rules.providers.insert(ISSUER.to_owned(), habits);
-    let runtime = bench.process();
-    leave_claim(&bench, &runtime, "dead").await;
-    leave_journal(&bench, &runtime)
-        .await
-        .mark_sending()
-        .unwrap();
+    let (bench, runtime) = crashed(ReplayRule::Refused).await;
     bench.server.kill_family();
     ask(&runtime).await.unwrap();
     assert!(runtime.drain(secs(20)).await);

@@ -9,9 +9,9 @@ use super::{
 use crate::{
     files::{DiskFiles, Files, Lock, Opened},
     http::Reach,
-    model::{AccessToken, AttemptId, UnknownKind},
+    model::{AccessToken, AttemptId, Claim, UnknownKind},
     refresh::{Whose, claim::note_unknown, spill::StoredReply},
-    store::{Committed, Refreshed, owners::Owners},
+    store::{Committed, Refreshed, Spend, owners::Owners},
     trouble,
 };
 
@@ -82,6 +82,16 @@ fn process_before_whose_look(
     (Runtime::over(tools), files)
 }
 
+/// An owner that lives until it is dropped, an attempt of it, and its journal in which nothing is marked yet.
+async fn living_owner(bench: &Bench, runtime: &Runtime) -> (Owners, (Spend, Claim), Journal) {
+    let owners = Owners::new(bench.folder.path().join("owners"));
+    let owner = owners.mine(&bench.seams()).unwrap();
+    let (spend, claim) = left(bench, runtime, owner.as_str(), 1).await;
+    let folder = bench.folder_of_journals();
+    let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
+    (owners, (spend, claim), journal)
+}
+
 /// How many incidents there ever were.
 pub(super) async fn incidents(runtime: &Runtime) -> usize {
     let history = runtime.tools.store.history(&name()).await.unwrap();
@@ -129,12 +139,8 @@ async fn a_claim_that_has_moved_on_is_neither_marked_nor_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_answer_that_was_committed_before_the_look_is_not_drawn_from_again() {
     let (bench, one) = Bench::new().await;
-    let owners = Owners::new(bench.folder.path().join("owners"));
-    let owner = owners.mine(&bench.seams()).unwrap();
-    let (spend, claim) = left(&bench, &one, owner.as_str(), 1).await;
+    let (owners, (spend, claim), journal) = living_owner(&bench, &one).await;
     assert!(one.tools.store.claim(&spend, &claim).await.unwrap());
-    let folder = bench.folder_of_journals();
-    let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
     let answer = StoredReply {
         after_rejection: true,
         ..stored(&bench, (200, good_answer(&bench)))
@@ -173,12 +179,8 @@ async fn next(bench: &Bench, runtime: &Runtime) -> Refreshed {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_owner_that_sends_and_dies_before_the_look_at_its_lock_has_sent() {
     let (bench, one) = Bench::new().await;
-    let owners = Owners::new(bench.folder.path().join("owners"));
-    let owner = owners.mine(&bench.seams()).unwrap();
-    let (spend, claim) = left(&bench, &one, owner.as_str(), 1).await;
+    let (owners, (spend, claim), journal) = living_owner(&bench, &one).await;
     assert!(one.tools.store.claim(&spend, &claim).await.unwrap());
-    let folder = bench.folder_of_journals();
-    let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
     bench.clock.advance(secs(3600));
     let (two, files) = process_before_whose_look(&bench, move || {
         journal.mark_sending().unwrap();
@@ -194,11 +196,7 @@ async fn an_owner_that_sends_and_dies_before_the_look_at_its_lock_has_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_forgotten_owner_that_is_answered_and_dies_before_the_look_leaves_its_answer() {
     let (bench, one) = Bench::new().await;
-    let owners = Owners::new(bench.folder.path().join("owners"));
-    let owner = owners.mine(&bench.seams()).unwrap();
-    let attempt = left(&bench, &one, owner.as_str(), 1).await;
-    let folder = bench.folder_of_journals();
-    let journal = Journal::prepare(&folder, (&attempt.0, &attempt.1), Reach::Anywhere).unwrap();
+    let (owners, _, journal) = living_owner(&bench, &one).await;
     bench.clock.advance(secs(3600));
     let answer = stored(&bench, (200, good_answer(&bench)));
     let (two, files) = process_before_whose_look(&bench, move || {
@@ -237,7 +235,7 @@ async fn twenty_processes_at_expiry_cost_one_refresh_and_no_incident() {
     assert_in_step(&bench, &keeper).await;
 }
 
-/// Whoever looked last had read the claim before somebody else brought its outcome, and records the loss after that.
+/// A process had read the claim before another brought its outcome, and records the loss after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_that_is_recorded_too_late_is_over_at_once() {
     let (_bench, runtime) = Bench::new().await;
