@@ -15,11 +15,14 @@ use authkeeper::{
     runtime::{ConnectionStatus, Runtime},
 };
 
+use authkeeper_gateway::{
+    alerts::{BackgroundWatcher, Hook, Notifier},
+    signin_link::{Links, needs_sign_in},
+};
+
 use crate::{
-    commands::{connect::SignIn, run::Watching},
+    commands::connect::SignIn,
     failure::Failure,
-    hold::{Links, needs_sign_in},
-    notify::{Hook, Notifier},
     output::Output,
     process,
     settings::{Environment, Settings},
@@ -43,7 +46,7 @@ pub(crate) struct App {
     hurried: AtomicBool,
     /// A refresh took too long to be waited for.
     left_behind: AtomicBool,
-    watching: Mutex<Option<Watching>>,
+    watching: Mutex<Option<BackgroundWatcher>>,
     sign_in: Mutex<Option<SignIn>>,
 }
 
@@ -100,11 +103,11 @@ impl App {
     }
 
     /// Has troubles watched for until the command is over.
-    pub(crate) fn watch(&self, watching: Watching) {
+    pub(crate) fn watch(&self, watching: BackgroundWatcher) {
         *self.watching() = Some(watching);
     }
 
-    fn watching(&self) -> std::sync::MutexGuard<'_, Option<Watching>> {
+    fn watching(&self) -> std::sync::MutexGuard<'_, Option<BackgroundWatcher>> {
         self.watching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

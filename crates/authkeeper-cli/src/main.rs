@@ -1,32 +1,24 @@
 //! authkeeper: OAuth that survives the night.
 //!
 //! ```text
-//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ run, daemon ─▶ proxy ─┐
-//!                                      └─▶ mcp ──────────────────┴─▶ carry ─▶ authority ─▶ the library
+//! args ─▶ settings ─▶ app ─▶ commands ─┬─▶ authkeeper_gateway (serves calls) ─┐
+//!                                      └──────────────────────────────────────┴─▶ authkeeper (decides and keeps)
 //! ```
 
 mod app;
 mod args;
-mod authority;
-mod bounded;
-mod browser;
-mod carry;
 mod commands;
-mod daemon;
 mod exit;
 mod failure;
-mod hold;
-mod mcp;
-mod notify;
 mod output;
 mod process;
-mod proxy;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod test_support;
 
 use std::process::ExitCode;
 
-use authkeeper::model::ConnectionName;
 use clap::Parser as _;
 
 use crate::{
@@ -169,11 +161,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::McpConfig(args) => commands::mcp_config::mcp_config(app, &args).await,
         Command::Notify(NotifyCommand::Test) => commands::notify::test(app).await,
         Command::Mcp(args) => commands::mcp::serve(app, &args).await,
-        Command::Attend(args) => {
-            let name = ConnectionName::parse(&args.name)?;
-            hold::attend(app, &name, args.limit).await;
-            Ok(())
-        }
+        Command::Attend(args) => commands::attend::attend(app, &args).await,
         // All taken before this.
         Command::Run(_)
         | Command::Serve(_)

@@ -5,6 +5,8 @@ use std::io::{IsTerminal as _, Write as _};
 use authkeeper::model::Record;
 use jiff::Timestamp;
 
+pub(crate) use authkeeper_gateway::duration::in_words as span;
+
 use crate::failure::Failure;
 
 /// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
@@ -124,16 +126,6 @@ fn painted(colour: bool, paint: Paint, text: &str) -> String {
     }
 }
 
-/// A length of time as a person says it: `42 s`, `12 min`, `3 h 20 min`, `5 d`.
-pub(crate) fn span(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 /// A number of things: `1 connection`, `2 refreshes`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     match number {
@@ -161,20 +153,6 @@ pub(crate) fn second(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_said_as_a_person_says_them() {
-        for (seconds, said) in [
-            (0, "0 s"),
-            (119, "119 s"),
-            (120, "2 min"),
-            (7_199, "119 min"),
-            (12_000, "3 h 20 min"),
-            (172_800, "2 d"),
-        ] {
-            assert_eq!(span(seconds), said);
-        }
-    }
 
     #[test]
     fn one_thing_is_not_said_as_many() {

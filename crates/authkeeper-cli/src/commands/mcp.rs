@@ -2,41 +2,42 @@
 
 use std::{io::IsTerminal as _, sync::Arc};
 
-use async_trait::async_trait;
 use authkeeper::{clock::Seams, model::ConnectionName};
-use http::Response;
 use tokio::io::BufReader;
 
-use super::run::{Report, Watching};
-use crate::{
-    app::App,
-    args::McpArgs,
-    authority::{Keeping, OpenTroubles},
-    carry::{Bound, Carrier},
-    exit::Exit,
-    failure::Failure,
-    hold::{Holding, Inviting},
-    mcp::{self, Memory, ResponseBody, Upstream, UpstreamError, UpstreamRequest},
-    signals,
+use authkeeper_gateway::{
+    alerts::BackgroundWatcher,
+    mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
+    open_incidents::OpenIncidents,
+    report::Report,
+    signin_link::IncidentLinks,
+    token_source::TokenSource,
 };
+
+use super::hold_flags::Holding;
+use crate::{app::App, args::McpArgs, exit::Exit, failure::Failure, signals};
 
 pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
     let status = app.runtime.status(&name).await?;
     let task = app.task().await;
-    let Holding { hold, attendant } = Holding::asked_of_a_bridge(app, &args.hold);
-    let authority = Keeping::new(app.runtime.clone(), task.clone(), app.links());
-    let carrier = Carrier::new(Arc::new(authority)).holding(hold);
-    let upstream = Bound::new(Arc::new(carrier), name.clone());
+    let Holding { hold, host } = Holding::detached(app, &args.hold);
+    let tokens = Arc::new(TokenSource::new(
+        app.runtime.clone(),
+        task.clone(),
+        app.links(),
+    ));
+    let forwarder = tokens.forwarder().holding(hold);
+    let upstream = ForwardUpstream::new(Arc::new(forwarder), name.clone());
     let notifier = app.notifier();
-    let upstream = Arc::new(upstream.owner_is_told(notifier.is_set()));
+    let upstream = upstream.owner_is_told(notifier.is_set());
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of trouble; elsewhere nobody else would.
     if task.is_none() {
-        let inviting = Inviting::new(app.links(), attendant);
-        let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, inviting);
-        app.watch(Watching::start(
-            Arc::new(troubles),
+        let links = IncidentLinks::new(app.links(), host);
+        let incidents = OpenIncidents::new(app.runtime.clone(), vec![name], None, links);
+        app.watch(BackgroundWatcher::start(
+            Arc::new(incidents),
             notifier,
             Report::new(std::io::stderr()),
         ));
@@ -67,10 +68,9 @@ pub(crate) async fn refuse(failure: &Failure) {
     let message = format!("{}. A person must do this: {}", failure.what, failure.next);
     let input = BufReader::new(mcp::stdio::input());
     let output = mcp::stdio::output();
-    let refusing = Arc::new(Refusing(message));
     tokio::select! {
         _ = signals::stopped() => {}
-        served = mcp::serve(refusing, input, output, mcp::Options::default()) => {
+        served = mcp::refuse(message, input, output) => {
             if let Err(error) = served {
                 tracing::debug!(%error, "the client is not told");
             }
@@ -78,23 +78,10 @@ pub(crate) async fn refuse(failure: &Failure) {
     }
 }
 
-struct Refusing(String);
-
-#[async_trait]
-impl Upstream for Refusing {
-    async fn send(
-        &self,
-        _request: UpstreamRequest,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let message = self.0.clone();
-        Err(UpstreamError::NotStarted { message })
-    }
-}
-
-fn options(app: &App, url: &str) -> mcp::Options {
+fn options(app: &App, url: &str) -> BridgeOptions {
     let data = &app.settings.runtime.data;
-    mcp::Options {
-        memory: Some(Memory::beside(data, url, Seams::system().clock)),
-        ..mcp::Options::default()
+    BridgeOptions {
+        memory: Some(VersionCache::beside(data, url, Seams::system().clock)),
+        ..BridgeOptions::default()
     }
 }

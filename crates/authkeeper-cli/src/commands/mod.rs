@@ -1,11 +1,13 @@
 //! The commands, a file each.
 
 pub(crate) mod advise;
+pub(crate) mod attend;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod hold_flags;
 pub(crate) mod import;
 pub(crate) mod manual;
 pub(crate) mod mcp;

@@ -7,26 +7,20 @@ use authkeeper::secret::SecretString;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use crate::{bounded, exit::Exit, failure::Failure, output::Output};
+use authkeeper_gateway::bounded_read::{self, LONGEST_SECRET, one_line, secret_line};
 
-/// No secret is longer.
-const LONGEST: u64 = 64 * 1024;
+use crate::{exit::Exit, failure::Failure, output::Output};
 
 /// One secret, alone on its line, from a file.
 pub(crate) fn one_line_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
-    let text = whole(path, what)?;
-    one_line(&text)
-        .ok_or_else(|| wrong(format!("{} does not hold one {what}", path.display()), what))
+    secret_line(path, what).map_err(|error| wrong(error, what))
 }
 
 /// A secret of several lines, like a private key.
 pub(crate) fn text_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
-    whole(path, what).map(SecretString::from)
-}
-
-fn whole(path: &Path, what: &str) -> Result<String, Failure> {
-    bounded::read(path, LONGEST)
-        .map_err(|error| wrong(format!("{} can't be read: {error}", path.display()), what))
+    let text = bounded_read::read(path, LONGEST_SECRET)
+        .map_err(|error| wrong(format!("{} can't be read: {error}", path.display()), what))?;
+    Ok(text.into())
 }
 
 fn wrong(said: String, what: &str) -> Failure {
@@ -35,11 +29,6 @@ fn wrong(said: String, what: &str) -> Failure {
         said,
         format!("put the {what} alone into that file"),
     )
-}
-
-fn one_line(text: &str) -> Option<SecretString> {
-    let text = text.trim();
-    (!text.is_empty() && !text.contains(['\n', '\r'])).then(|| text.to_owned().into())
 }
 
 /// Where one secret is to come from.
@@ -76,7 +65,7 @@ pub(crate) async fn given(
         Quiet::begin()
     });
     let mut line = String::new();
-    let mut stdin = BufReader::new(tokio::io::stdin()).take(LONGEST);
+    let mut stdin = BufReader::new(tokio::io::stdin()).take(LONGEST_SECRET);
     let read = stdin.read_line(&mut line).await;
     drop(quiet);
     let said = match read {
@@ -96,7 +85,7 @@ pub(crate) async fn ask(output: Output, question: &str) -> Option<String> {
     }
     output.say(question);
     let mut line = String::new();
-    let mut stdin = BufReader::new(tokio::io::stdin()).take(LONGEST);
+    let mut stdin = BufReader::new(tokio::io::stdin()).take(LONGEST_SECRET);
     stdin.read_line(&mut line).await.ok()?;
     let line = line.trim().to_owned();
     (!line.is_empty()).then_some(line)

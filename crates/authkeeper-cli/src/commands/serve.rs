@@ -6,18 +6,17 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::run::{Report, Watching};
-use crate::{
-    app::App,
-    args::HoldArgs,
-    authority::{Keeping, OpenTroubles},
-    carry::Carrier,
-    daemon::{Handle, Tending},
-    exit::Exit,
-    failure::Failure,
-    hold::{Hold, Holding, Inviting},
-    proxy::{self, Limits, Proxy},
+use authkeeper_gateway::{
+    alerts::BackgroundWatcher,
+    open_incidents::OpenIncidents,
+    report::Report,
+    server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
+    signin_link::{Hold, IncidentLinks},
+    token_source::TokenSource,
 };
+
+use super::hold_flags::Holding;
+use crate::{app::App, args::HoldArgs, exit::Exit, failure::Failure};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -58,25 +57,50 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
         print(app, &handle);
         return Ok(());
     }
-    let Holding { hold, attendant } = Holding::asked(app, &args.hold);
-    let proxy = listen(app, args.port, (&handle, hold)).await?;
-    let inviting = Inviting::new(app.links(), attendant);
-    let troubles = OpenTroubles::of_all(app.runtime.clone(), inviting);
+    let Holding { hold, host } = Holding::new(app, &args.hold);
+    let serving = listen(app, args.port, (&handle, hold)).await?;
+    let links = IncidentLinks::new(app.links(), host);
+    let incidents = OpenIncidents::of_all(app.runtime.clone(), links);
     let report = Report::new(io::stderr());
-    app.watch(Watching::start(Arc::new(troubles), app.notifier(), report));
-    say_ready(app, proxy.port(), &handle);
-    until_stopped(app, proxy).await;
+    app.watch(BackgroundWatcher::start(
+        Arc::new(incidents),
+        app.notifier(),
+        report,
+    ));
+    say_ready(app, serving.port(), &handle);
+    until_stopped(app, serving).await;
     Ok(())
 }
 
+impl From<HandleError> for Failure {
+    fn from(error: HandleError) -> Self {
+        let what = error.to_string();
+        match error {
+            HandleError::Exposed { path } => {
+                let file = path.display();
+                let next = format!("chmod 600 {file}, or remove it: a new one is made");
+                Self::new(Exit::Config, what, next)
+            }
+            HandleError::Unusable { .. } => {
+                Self::new(Exit::Config, what, "remove it: a new one is made")
+            }
+            HandleError::Unwritten { .. } => {
+                let next = "check the folder's space and permissions";
+                Self::new(Exit::Store, what, next)
+            }
+            _ => Self::new(Exit::Config, what, "check its owner and permissions"),
+        }
+    }
+}
+
 struct Serving {
-    proxy: Proxy,
-    _tending: Tending,
+    endpoint: McpEndpoint,
+    _refreshing: RefreshAll,
 }
 
 impl Serving {
     fn port(&self) -> u16 {
-        self.proxy.port()
+        self.endpoint.port()
     }
 }
 
@@ -85,25 +109,25 @@ async fn listen(
     port: u16,
     (handle, hold): (&Handle, Option<Arc<Hold>>),
 ) -> Result<Serving, Failure> {
-    let tending = Tending::start(&app.runtime).await?;
+    let refreshing = RefreshAll::start(&app.runtime).await?;
     let limits = Limits {
         stop_grace: STOP_GRACE,
         connections: CONNECTIONS,
         ..Limits::default()
     };
     // Whose calls these are is not known: no run is told of them.
-    let authority = Arc::new(Keeping::new(app.runtime.clone(), None, app.links()));
-    let carrier = Arc::new(Carrier::new(authority).holding(hold));
+    let tokens = Arc::new(TokenSource::new(app.runtime.clone(), None, app.links()));
+    let forwarder = Arc::new(tokens.forwarder().holding(hold));
     let secret = handle.secret.clone();
-    let bound = Proxy::bind_daemon(carrier, secret, port, limits, tending.well()).await;
+    let bound = McpEndpoint::bind(forwarder, secret, port, limits, refreshing.healthy()).await;
     Ok(Serving {
-        proxy: bound.map_err(|error| not_bound(port, &error))?,
-        _tending: tending,
+        endpoint: bound.map_err(|error| not_bound(port, &error))?,
+        _refreshing: refreshing,
     })
 }
 
 fn not_bound(port: u16, error: &io::Error) -> Failure {
-    if proxy::is_taken(error) {
+    if server::is_taken(error) {
         let what = format!(
             "port {port} of this machine is taken: another authkeeper serve, or another program"
         );
@@ -116,7 +140,10 @@ fn not_bound(port: u16, error: &io::Error) -> Failure {
 
 /// The first signal lets calls finish, the second does not.
 async fn until_stopped(app: &App, serving: Serving) {
-    let Serving { proxy, _tending } = serving;
+    let Serving {
+        endpoint,
+        _refreshing,
+    } = serving;
     let (stop, stopped) = oneshot::channel::<()>();
     let signals = async {
         app.stopped().await;
@@ -127,7 +154,7 @@ async fn until_stopped(app: &App, serving: Serving) {
         app.stopped().await;
     };
     tokio::select! {
-        () = proxy.serve(async { drop(stopped.await) }) => {}
+        () = endpoint.serve(async { drop(stopped.await) }) => {}
         () = signals => {}
     }
 }
@@ -161,5 +188,22 @@ fn print(app: &App, handle: &Handle) {
         app.output.data_json(&data);
     } else {
         app.output.data(secret);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_that_others_can_read_says_what_to_do() {
+        let path = "/data/handle".into();
+        let failure = Failure::from(HandleError::Exposed { path });
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.next.contains("chmod 600"), "{}", failure.next);
+        let path = "/data/handle".into();
+        let source = io::ErrorKind::StorageFull.into();
+        let failure = Failure::from(HandleError::Unwritten { path, source });
+        assert_eq!(failure.exit, Exit::Store);
     }
 }

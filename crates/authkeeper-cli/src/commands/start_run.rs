@@ -8,16 +8,19 @@ use authkeeper::{
     runtime::TokenRequest,
 };
 
-use super::{run, trouble};
+use authkeeper_gateway::{
+    open_incidents::OpenIncidents, report::Report, signin_link::IncidentLinks,
+    token_source::TokenSource,
+};
+
+use super::{hold_flags::Holding, run, trouble};
 use crate::{
     app::App,
     args::RunArgs,
-    authority::{Keeping, OpenTroubles},
-    carry::Carrier,
     exit::Exit,
     failure::{Failure, REPORT},
-    hold::{Holding, Inviting},
     process,
+    signals::IgnoredSignals,
 };
 
 /// Runs the command; the code is its own unless authority was lost.
@@ -28,7 +31,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         number = app.stopped() => return Ok(128 + number),
     }
     let (_forwarder, signals) =
-        run::Forwarder::install(std::io::stdin().is_terminal(), run::Ignored::inherited())
+        run::SignalForwarder::install(std::io::stdin().is_terminal(), IgnoredSignals::inherited())
             .map_err(|error| {
                 Failure::new(Exit::Bug, format!("can't take signals: {error}"), REPORT)
             })?;
@@ -42,18 +45,18 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         handle: app.runtime.random_handle(),
         task_id: task.to_string(),
     };
-    let keeping = Keeping::new(app.runtime.clone(), Some(task.clone()), app.links());
-    let keeping = Arc::new(keeping);
-    let Holding { hold, attendant } = Holding::asked(app, &args.hold);
+    let tokens = TokenSource::new(app.runtime.clone(), Some(task.clone()), app.links());
+    let tokens = Arc::new(tokens);
+    let Holding { hold, host } = Holding::new(app, &args.hold);
     let ours = Some(task.clone());
-    let inviting = Inviting::new(app.links(), attendant);
-    let troubles = OpenTroubles::new(app.runtime.clone(), declared, ours, inviting);
-    let troubles = troubles.keeping(keeping.clone());
+    let links = IncidentLinks::new(app.links(), host);
+    let incidents = OpenIncidents::new(app.runtime.clone(), declared, ours, links);
+    let incidents = incidents.with_unnoted(tokens.clone());
     let seams = run::RunSeams {
-        carrier: Arc::new(Carrier::new(keeping).holding(hold)),
-        troubles: Arc::new(troubles),
+        forwarder: Arc::new(tokens.forwarder().holding(hold)),
+        incidents: Arc::new(incidents),
         notifier: app.notifier(),
-        report: run::Report::new(std::io::stderr()),
+        report: Report::new(std::io::stderr()),
         signals,
     };
     let ran = run::run(plan, seams).await;

@@ -6,13 +6,14 @@ use authkeeper::{
     store::CarriedCall,
 };
 
-use super::run::{Troubles as _, said};
-use crate::{
-    app::App,
-    authority::{OpenTroubles, reason},
-    hold::Inviting,
-    notify::Notifier,
+use authkeeper_gateway::{
+    alerts::{Delivery, IncidentFeed as _, Notifier},
+    open_incidents::OpenIncidents,
+    signin_link::IncidentLinks,
+    token_source::reason,
 };
+
+use crate::app::App;
 
 /// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
 /// process, if there is one, whether the call failed for lack of authority.
@@ -32,11 +33,11 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
         }
         return;
     }
-    let troubles = OpenTroubles::new(
+    let troubles = OpenIncidents::new(
         app.runtime.clone(),
         vec![connection.clone()],
         None,
-        Inviting::new(app.links(), None),
+        IncidentLinks::new(app.links(), None),
     );
     for trouble in troubles.open().await.unwrap_or_default() {
         app.output.record(&trouble.record);
@@ -48,7 +49,7 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
 }
 
 /// Tells the owner of a trouble, unless somebody did already.
-async fn tell_owner(app: &App, troubles: &OpenTroubles, trouble: &Trouble) {
+async fn tell_owner(app: &App, troubles: &OpenIncidents, trouble: &Trouble) {
     let notifier = app.notifier();
     let Ok(record) = serde_json::to_string(&trouble.record) else {
         return;
@@ -64,7 +65,10 @@ async fn tell_owner(app: &App, troubles: &OpenTroubles, trouble: &Trouble) {
     if !troubles.is_open(&trouble.id).await {
         notifier.drop_queued(&trouble.id);
     } else if notifier.due().contains(&trouble.id)
-        && let Some(said) = notifier.attempt(&trouble.id).await.and_then(said)
+        && let Some(said) = notifier
+            .attempt(&trouble.id)
+            .await
+            .and_then(Delivery::warning)
     {
         app.output.say(&said);
     }

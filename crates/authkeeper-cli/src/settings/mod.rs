@@ -12,7 +12,9 @@ use std::{
 
 use self::file::ConfigFile;
 pub(crate) use self::file::{Origin, Setting};
-use crate::{exit::Exit, failure::Failure, notify::WebhookSettings};
+use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
+
+use crate::{exit::Exit, failure::Failure};
 use authkeeper::{
     model::ReplayRule,
     refresh::{ProviderHabits, RefreshRules},
@@ -29,12 +31,6 @@ impl Environment {
         Self(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// Another environment than that of the process.
-    #[cfg(test)]
-    pub(crate) fn of(pairs: impl IntoIterator<Item = (String, OsString)>) -> Self {
-        Self(pairs.into_iter().collect())
-    }
-
     /// A variable that is set and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&OsString> {
         self.0.get(name).filter(|value| !value.is_empty())
@@ -42,6 +38,19 @@ impl Environment {
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
+    }
+
+    /// What opens a browser: the commands in `BROWSER`, else what the desktop has.
+    pub(crate) fn browser(&self) -> Browser {
+        let graphical = || {
+            ["DISPLAY", "WAYLAND_DISPLAY"]
+                .iter()
+                .any(|name| self.get(name).is_some())
+        };
+        match self.text("BROWSER") {
+            Some(list) => Browser::named(list),
+            None => Browser::of_desktop(graphical()),
+        }
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -302,6 +311,22 @@ mod mutate;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_is_the_users_choice() {
+        use authkeeper_gateway::browser::Opened;
+
+        let with = |browser: &str| {
+            let environment = environment(&[("BROWSER", browser)]);
+            environment.browser().open("http://127.0.0.1:1/")
+        };
+        assert!(
+            matches!(with("/nowhere/firefux --new"), Opened::Failed(why) if why.contains("/nowhere/firefux: "))
+        );
+        assert_eq!(with("/nowhere/firefux:true"), Opened::Yes);
+        let none = environment(&[]);
+        assert_eq!(none.browser().open("http://127.0.0.1:1/"), Opened::None);
+    }
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));

@@ -4,11 +4,11 @@ use authkeeper::model::ConnectionName;
 use http::StatusCode;
 use serde_json::Value;
 
+use authkeeper_gateway::{forward::ForwardError, mcp::ListToolsError};
+
 use crate::{
-    carry::CarryError,
     exit::Exit,
     failure::{Failure, LATER},
-    mcp::Refused,
 };
 
 /// What an answer says of the connection. `said` are the server's own words for a refusal; the rest of an error body is not
@@ -67,30 +67,30 @@ pub(super) fn judge(
     }
 }
 
-pub(super) fn not_carried(error: CarryError, name: &ConnectionName) -> Failure {
+pub(super) fn not_carried(error: ForwardError, name: &ConnectionName) -> Failure {
     match error {
-        CarryError::Authority { record } => Failure::new(
+        ForwardError::Authority { record } => Failure::new(
             Exit::Person,
             format!("{name}: {}", record.detail),
             record.action,
         ),
-        CarryError::Rejected { record } | CarryError::Permission { record } => Failure::new(
+        ForwardError::Rejected { record } | ForwardError::Permission { record } => Failure::new(
             Exit::Permission,
             format!("{name}: {}", record.detail),
             record.action,
         ),
-        CarryError::Unavailable { message, .. } => {
+        ForwardError::Unavailable { message, .. } => {
             Failure::new(Exit::Unavailable, format!("{name}: {message}"), LATER)
         }
-        CarryError::Unreachable { message } => {
+        ForwardError::Unreachable { message } => {
             let what = format!("{name}: the server can't be reached: {message}");
             Failure::new(Exit::Unavailable, what, LATER)
         }
-        CarryError::Interrupted { message } => {
+        ForwardError::Interrupted { message } => {
             let what = format!("{name}: the connection broke: {message}");
             Failure::new(Exit::Unavailable, what, LATER)
         }
-        CarryError::NoSuchConnection => {
+        ForwardError::NoSuchConnection => {
             let what = format!("there is no connection {name} any more");
             Failure::new(
                 Exit::NotFound,
@@ -98,27 +98,27 @@ pub(super) fn not_carried(error: CarryError, name: &ConnectionName) -> Failure {
                 "authkeeper status lists what is connected",
             )
         }
-        CarryError::BadTarget(error) => {
+        ForwardError::BadTarget(error) => {
             Failure::new(Exit::Config, format!("{name}: {error}"), "connect it again")
         }
-        CarryError::Refused { reason, message } => {
+        ForwardError::Refused { reason, message } => {
             let next =
                 "check the client at the provider: its id, its secret and what it may ask for";
             Failure::new(Exit::of_reason(reason), format!("{name}: {message}"), next)
         }
-        CarryError::Fault { message } => {
+        ForwardError::Fault { message } => {
             let next = format!("authkeeper status {name} and authkeeper doctor say more");
             Failure::new(Exit::Config, format!("{name}: {message}"), next)
         }
     }
 }
 
-pub(super) fn is_no_mcp(refused: &Refused) -> bool {
+pub(super) fn is_no_mcp(refused: &ListToolsError) -> bool {
     let may_be_mcp = |status| matches!(status, 401 | 403 | 408 | 429 | 500..=599);
     refused.kind() == "unusable_answer" && !refused.status().is_some_and(may_be_mcp)
 }
 
-pub(super) fn worded(refused: &Refused, name: &ConnectionName) -> Failure {
+pub(super) fn worded(refused: &ListToolsError, name: &ConnectionName) -> Failure {
     let text = |field: &str, otherwise: &str| {
         let text = refused.data[field].as_str();
         text.unwrap_or(otherwise).to_owned()
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn name() -> ConnectionName {
-        crate::carry::tests::notion()
+        crate::test_support::notion()
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
     fn what_the_bridge_refused_keeps_its_exit_code() {
         let exit = |data: Value| {
             let message = "no".to_owned();
-            worded(&Refused { message, data }, &name()).exit
+            worded(&ListToolsError { message, data }, &name()).exit
         };
         for (data, code) in [
             (

@@ -19,14 +19,17 @@ use self::{
     judge::{is_no_mcp, judge, not_carried, worded},
     way::{Probe, Way, way_of},
 };
+use authkeeper_gateway::{
+    forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    mcp::{ForwardUpstream, list_tools},
+    token_source::TokenSource,
+};
+
 use super::trouble;
 use crate::{
     app::App,
-    authority::Keeping,
-    carry::{Bound, Call, CallBody, Carrier, Target, fingerprint},
     exit::Exit,
     failure::{Failure, LATER},
-    mcp,
     output::{self, Paint, span},
 };
 
@@ -130,16 +133,16 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
 }
 
 async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
-    let authority = Keeping::new(app.runtime.clone(), app.task().await, app.links());
-    let carrier = Arc::new(Carrier::new(Arc::new(authority)));
+    let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
+    let forwarder = Arc::new(Arc::new(tokens).forwarder());
     match way_of(connection) {
-        Way::Request(probe) => request(&carrier, connection, *probe).await,
-        Way::Tools => tools(carrier, connection).await,
+        Way::Request(probe) => request(&forwarder, connection, *probe).await,
+        Way::Tools => tools(forwarder, connection).await,
     }
 }
 
 async fn request(
-    carrier: &Carrier,
+    forwarder: &Forwarder,
     connection: &Connection,
     mut probe: Probe,
 ) -> Result<Answered, Failure> {
@@ -160,7 +163,7 @@ async fn request(
         body: CallBody::Whole(probe.body),
     };
     let name = &connection.name;
-    let response = carrier.carry(name, call).await;
+    let response = forwarder.carry(name, call).await;
     let response = response.map_err(|error| not_carried(error, name))?;
     let status = response.status();
     let headers = response.headers().clone();
@@ -195,10 +198,10 @@ fn without_query(uri: &http::Uri) -> String {
     text.split('?').next().unwrap_or_default().to_owned()
 }
 
-async fn tools(carrier: Arc<Carrier>, connection: &Connection) -> Result<Answered, Failure> {
+async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Answered, Failure> {
     let name = &connection.name;
-    let upstream = Arc::new(Bound::new(Arc::clone(&carrier), name.clone()));
-    match mcp::tools(upstream).await {
+    let upstream = ForwardUpstream::new(Arc::clone(&forwarder), name.clone());
+    match list_tools(upstream).await {
         Ok(asked) => Ok(Answered {
             call: "tools/list".to_owned(),
             status: None,
@@ -207,7 +210,7 @@ async fn tools(carrier: Arc<Carrier>, connection: &Connection) -> Result<Answere
         }),
         // No MCP server, perhaps: then what a plain request says counts.
         Err(refused) if is_no_mcp(&refused) => {
-            request(&carrier, connection, Probe::get(Target::exact())).await
+            request(&forwarder, connection, Probe::get(Target::exact())).await
         }
         Err(refused) => Err(worded(&refused, name)),
     }

@@ -4,7 +4,7 @@ use authkeeper::{catalogue, model::Connection};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::carry::Target;
+use authkeeper_gateway::forward::Target;
 
 /// Which call proves the connection.
 #[derive(Debug)]

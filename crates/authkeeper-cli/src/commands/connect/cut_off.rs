@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn what_is_left_depends_on_how_far_it_was() {
-        let name = crate::carry::tests::notion();
+        let name = crate::test_support::notion();
         let said = |done, sent| said(&name, done, sent);
         assert!(said(true, Some(Sent::Here)).ends_with("notion is connected"));
         assert!(said(false, Some(Sent::Elsewhere)).contains("stays open"));

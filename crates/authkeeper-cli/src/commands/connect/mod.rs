@@ -6,11 +6,8 @@ mod person;
 mod vouched;
 
 use authkeeper::{
-    catalogue,
-    error::TokenError,
     model::{ConnectionName, GrantType},
     oauth::revoke::Revocation,
-    runtime::Runtime,
     signin::{Again, Way},
 };
 use serde_json::json;
@@ -18,6 +15,8 @@ use serde_json::json;
 pub(super) use self::asked::{given_client, rotate_by};
 pub(crate) use self::cut_off::{SignIn, say_cut_off};
 use self::person::Terminal;
+use authkeeper_gateway::signin_link::extra_parameters;
+
 use super::status;
 use crate::{
     app::App,
@@ -41,7 +40,7 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     let way = way(&args.sign_in);
     let mut again = Again::new(args.sign_in.patience(way.as_ref()));
     again.way = way;
-    again.extra = extra(&app.runtime, &name).await?;
+    again.extra = extra_parameters(&app.runtime, &name).await?;
     again.callback_port = args.sign_in.callback_port;
     app.signing_in(SignIn::begin(app, &name).await);
     let person = Terminal::new(app);
@@ -54,17 +53,6 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
         ));
     }
     signed_in(app, &name).await
-}
-
-/// What the connection's provider wants beside the usual in the authorization request.
-pub(crate) async fn extra(
-    runtime: &Runtime,
-    name: &ConnectionName,
-) -> Result<Vec<(String, String)>, TokenError> {
-    let known = runtime.status(name).await?.connection.provider;
-    let known = known.and_then(|provider| catalogue::named(&provider));
-    let parameters = known.map(|entry| entry.scopes.parameters.clone());
-    Ok(parameters.into_iter().flatten().collect())
 }
 
 /// The way that was chosen, if one was.

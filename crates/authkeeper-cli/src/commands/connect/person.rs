@@ -12,9 +12,10 @@ use tokio::{
     sync::Mutex,
 };
 
+use authkeeper_gateway::browser::Opened;
+
 use crate::{
     app::App,
-    browser::{self, Opened},
     output::{Output, Paint, span},
     settings::Environment,
 };
@@ -46,7 +47,7 @@ impl<'a> Terminal<'a> {
         reason = "the person who signs in must see where to go"
     )]
     fn open(&self, url: &SecretString) {
-        let opened = browser::open(self.environment, url.expose());
+        let opened = self.environment.browser().open(url.expose());
         if let Opened::Failed(why) = &opened {
             let warn = self
                 .output

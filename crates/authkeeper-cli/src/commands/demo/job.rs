@@ -18,7 +18,9 @@ use super::{
     http::{Answer, Http},
     joblog::{JobLog, Line, What},
 };
-use crate::{exit::Exit, failure::Failure, proxy::ERROR_HEADER, settings::Environment};
+use authkeeper_gateway::server::ERROR_HEADER;
+
+use crate::{exit::Exit, failure::Failure, settings::Environment};
 
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
@@ -253,6 +255,9 @@ mod tests {
 
     #[test]
     fn the_handle_goes_into_the_header_that_the_proxy_reads() {
-        assert_eq!(crate::carry::TASK_HEADER.as_str(), TASK_HEADER_NAME);
+        assert_eq!(
+            authkeeper_gateway::forward::TASK_HEADER.as_str(),
+            TASK_HEADER_NAME
+        );
     }
 }

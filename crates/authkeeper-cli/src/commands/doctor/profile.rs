@@ -11,8 +11,9 @@ use authkeeper::{
 };
 use serde_json::{Map, Value, json};
 
+use authkeeper_gateway::bounded_read;
+
 use crate::{
-    bounded,
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
@@ -131,7 +132,7 @@ fn read(path: &Path) -> Result<Value, Failure> {
         let next = "write it there with: authkeeper doctor --snapshot > FILE";
         Failure::new(Exit::Data, format!("{}: {why}", path.display()), next)
     };
-    let text = bounded::read(path, LONGEST).map_err(|error| unreadable(error.to_string()))?;
+    let text = bounded_read::read(path, LONGEST).map_err(|error| unreadable(error.to_string()))?;
     let value: Value =
         serde_json::from_str(&text).map_err(|error| unreadable(format!("no snapshot: {error}")))?;
     if value["profile"] != FORMAT {

@@ -3,7 +3,9 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::finding::Finding;
-use crate::{exit::Exit, notify::WebhookSettings, settings::Environment};
+use authkeeper_gateway::alerts::WebhookSettings;
+
+use crate::{exit::Exit, settings::Environment};
 
 /// Words of the shell itself: no program has to be there for them.
 const SHELL_WORDS: [&str; 17] = [

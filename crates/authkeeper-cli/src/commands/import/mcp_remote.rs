@@ -16,7 +16,9 @@ use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 
-use crate::{app::App, args::ImportArgs, bounded, exit::Exit, failure::Failure};
+use authkeeper_gateway::bounded_read;
+
+use crate::{app::App, args::ImportArgs, exit::Exit, failure::Failure};
 
 /// No file of mcp-remote's is longer.
 const LONGEST: u64 = 1024 * 1024;
@@ -148,7 +150,7 @@ fn json_of(path: &Path) -> Result<Value, Failure> {
             "sign in anew: authkeeper connect NAME URL",
         )
     };
-    let text = bounded::read(path, LONGEST).map_err(|error| wrong(error.to_string()))?;
+    let text = bounded_read::read(path, LONGEST).map_err(|error| wrong(error.to_string()))?;
     serde_json::from_str(&text).map_err(|_json| wrong("it is no JSON".to_owned()))
 }
 

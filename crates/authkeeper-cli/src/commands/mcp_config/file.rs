@@ -8,7 +8,9 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use crate::{bounded, exit::Exit, failure::Failure};
+use authkeeper_gateway::bounded_read;
+
+use crate::{exit::Exit, failure::Failure};
 
 /// Claude Code keeps a history in its own.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -44,7 +46,7 @@ impl ConfigText {
             }
             Err(error) => return Err(unread(&error)),
         };
-        let text = bounded::read(&path, LONGEST).map_err(|error| unread(&error))?;
+        let text = bounded_read::read(&path, LONGEST).map_err(|error| unread(&error))?;
         Ok(Self {
             text,
             path,

@@ -243,7 +243,7 @@ fn say(app: &App, args: &McpConfigArgs, file: &Path, written: &Written) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::carry::tests::notion;
+    use crate::test_support::notion;
 
     #[test]
     fn a_hold_is_written_as_it_would_be_typed() {

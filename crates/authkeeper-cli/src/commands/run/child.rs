@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::RunPlan;
+use crate::signals::IgnoredSignals;
 
 /// Starts the command with our streams and, instead of tokens, where the proxy is and the handle.
 #[expect(
@@ -63,18 +64,18 @@ fn exit_code(status: ExitStatus) -> u8 {
 }
 
 /// Takes the signals meant for the command. They stop ending this process for as long as it lives.
-pub(crate) struct Forwarder {
+pub(crate) struct SignalForwarder {
     _tasks: JoinSet<()>,
 }
 
-impl Forwarder {
+impl SignalForwarder {
     /// To be called before the command is started. A signal this process was told to ignore stays
     /// ignored, for the command as well: that is how `nohup` works.
     ///
     /// `terminal`: Ctrl-C there reaches the command by itself; it is held back from this process only.
     pub(crate) fn install(
         terminal: bool,
-        ignored: Ignored,
+        ignored: IgnoredSignals,
     ) -> io::Result<(Self, mpsc::Receiver<Signal>)> {
         let (sender, receiver) = mpsc::channel(16);
         let mut tasks = JoinSet::new();
@@ -104,44 +105,9 @@ impl Forwarder {
     }
 }
 
-/// The signals this process was started to ignore, as a bit mask.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ignored(u64);
-
-impl Ignored {
-    /// As the kernel tells it.
-    pub(crate) fn inherited() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        Self::parse(&status)
-    }
-
-    fn parse(status: &str) -> Self {
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        Self(mask.unwrap_or_default())
-    }
-
-    pub(crate) fn holds(self, signal: Signal) -> bool {
-        let bit = u32::try_from(signal.as_raw() - 1).unwrap_or_default();
-        self.0.checked_shr(bit).is_some_and(|rest| rest & 1 == 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nohup_is_seen() {
-        let ignored = Ignored::parse("Name:\tx\nSigIgn:\t0000000000001001\n");
-        assert!(ignored.holds(Signal::HUP));
-        assert!(!ignored.holds(Signal::TERM));
-        assert_eq!(Ignored::parse("nothing"), Ignored::default());
-        assert!(
-            !Ignored::inherited().holds(Signal::KILL),
-            "nobody can ignore it"
-        );
-    }
 
     #[test]
     fn codes_as_shells_say_them() {

@@ -4,13 +4,8 @@ mod child;
 #[cfg(test)]
 mod tests;
 mod verdict;
-mod watch;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{ffi::OsString, io, sync::Arc};
 
 use authkeeper::{model::ConnectionName, secret::SecretString, store::StoreError};
 use tokio::{
@@ -18,15 +13,12 @@ use tokio::{
     task::JoinSet,
 };
 
-pub(crate) use self::{
-    child::{Forwarder, Ignored},
-    verdict::verdict,
-    watch::{Troubles, Watching, said},
-};
-use crate::{
-    carry::Carrier,
-    notify::Notifier,
-    proxy::{Limits, Proxy},
+pub(crate) use self::{child::SignalForwarder, verdict::verdict};
+use authkeeper_gateway::{
+    alerts::{IncidentFeed, Notifier, Watcher},
+    forward::Forwarder,
+    report::Report,
+    server::{Limits, RunProxy},
 };
 
 /// What is to be run.
@@ -40,33 +32,12 @@ pub(crate) struct RunPlan {
 
 /// What it is run with.
 pub(crate) struct RunSeams {
-    pub(crate) carrier: Arc<Carrier>,
-    pub(crate) troubles: Arc<dyn Troubles>,
+    pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) incidents: Arc<dyn IncidentFeed>,
     pub(crate) notifier: Notifier,
     pub(crate) report: Report,
-    /// Signals to pass on, from [`Forwarder::install`].
+    /// Signals to pass on, from [`SignalForwarder::install`].
     pub(crate) signals: mpsc::Receiver<rustix::process::Signal>,
-}
-
-/// Where `run` says something: standard error, or a test's buffer.
-#[derive(Clone)]
-pub(crate) struct Report(Arc<Mutex<dyn Write + Send>>);
-
-impl Report {
-    pub(crate) fn new(out: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(out)))
-    }
-
-    /// One line in one write, so that lines of several processes don't mix.
-    fn line(&self, text: &str) {
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = out
-            .write_all(format!("{text}\n").as_bytes())
-            .and_then(|()| out.flush());
-        if let Err(error) = written {
-            tracing::debug!(%error, "standard error is gone");
-        }
-    }
 }
 
 /// Why a run has no verdict.
@@ -87,15 +58,15 @@ pub(crate) enum RunError {
 /// Runs the command to its end and says what `run` exits with.
 pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> {
     let RunSeams {
-        carrier,
-        troubles,
+        forwarder,
+        incidents,
         notifier,
         report,
         signals,
     } = seams;
     tracing::debug!(task = plan.task_id, "starting a run");
-    let proxy = Proxy::bind(
-        carrier,
+    let proxy = RunProxy::bind(
+        forwarder,
         plan.handle.clone(),
         plan.declared.clone(),
         Limits::default(),
@@ -115,7 +86,7 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> 
     let (stop_proxy, proxy_stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();
     serving.spawn(proxy.serve(async move { drop(proxy_stopped.await) }));
-    let mut watch = watch::Watch::new(troubles, notifier, report.clone());
+    let mut watch = Watcher::new(incidents, notifier, report.clone());
     let (ended, over) = oneshot::channel::<()>();
     let waiting = async {
         let code = child::wait(child, signals).await;

@@ -1,6 +1,10 @@
 use std::{
+    io::Write,
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,9 +13,11 @@ use authkeeper::model::{Event, FailedCall, Record, Trouble, TroubleId};
 use rustix::process::Signal;
 
 use super::*;
+use authkeeper_gateway::alerts::Hook;
+
 use crate::{
-    carry::tests::{FakeAuthority, notion},
-    notify::Hook,
+    signals::IgnoredSignals,
+    test_support::{forwarder, notion},
 };
 
 pub(super) fn trouble(id: &str, event: Event, connection: &str) -> Trouble {
@@ -23,7 +29,7 @@ pub(super) fn trouble(id: &str, event: Event, connection: &str) -> Trouble {
 }
 
 fn record(event: Event, connection: &str) -> Record {
-    crate::carry::tests::record(event, connection)
+    crate::test_support::record(event, connection)
 }
 
 #[derive(Default)]
@@ -51,7 +57,7 @@ impl Fake {
 }
 
 #[async_trait]
-impl Troubles for Fake {
+impl IncidentFeed for Fake {
     async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
         self.read(&self.open)
     }
@@ -111,13 +117,13 @@ async fn tried_with(
     signals: mpsc::Receiver<Signal>,
 ) -> (Result<u8, RunError>, String) {
     let said = Buffer::default();
-    let carrier = Arc::new(Carrier::new(FakeAuthority::new("http://127.0.0.1:9/", 1)));
+    let (forwarder, _folder) = forwarder();
     let report = Report::new(said.clone());
     let code = run(
         plan,
         RunSeams {
-            carrier,
-            troubles,
+            forwarder: Arc::new(forwarder),
+            incidents: troubles,
             notifier: Notifier::by_hook(hook),
             report,
             signals,
@@ -190,7 +196,8 @@ async fn signals_reach_the_command() {
 
 #[tokio::test]
 async fn what_arrives_here_is_passed_on() {
-    let (_forwarder, mut signals) = Forwarder::install(false, Ignored::default()).unwrap();
+    let (_forwarder, mut signals) =
+        SignalForwarder::install(false, IgnoredSignals::default()).unwrap();
     rustix::process::kill_process(rustix::process::getpid(), Signal::USR2).unwrap();
     let signal = tokio::time::timeout(Duration::from_secs(10), signals.recv()).await;
     assert_eq!(signal.unwrap(), Some(Signal::USR2));

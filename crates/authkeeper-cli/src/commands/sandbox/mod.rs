@@ -19,8 +19,9 @@ use serde_json::json;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use self::{client::Client, scenarios::Which};
+use authkeeper_gateway::bounded_read;
+
 use crate::{
-    bounded,
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
@@ -163,7 +164,7 @@ fn read(path: &Path) -> Result<Scenario, Failure> {
         let what = format!("{}: {}", path.display(), why.trim());
         Failure::new(Exit::Data, what, "mend the scenario file")
     };
-    let text = bounded::read(path, LONGEST).map_err(|error| refuse(error.to_string()))?;
+    let text = bounded_read::read(path, LONGEST).map_err(|error| refuse(error.to_string()))?;
     Scenario::parse(&text).map_err(|error| refuse(error.to_string()))
 }
 

@@ -1,0 +1,89 @@
+//! The seam to the runtime: tokens, and the bookkeeping of carried calls.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authkeeper::{
+    model::{ConnectionName, Generation, Lineage, Presentation, Record, ScopeRefusal},
+    oauth::dpop::Binding,
+    secret::SecretString,
+};
+
+/// Tokens and the bookkeeping of carried calls, for one process.
+#[async_trait]
+pub(crate) trait Authority: Send + Sync + 'static {
+    /// A token to present now. `rejected` is the generation that just got a 401. The work is detached
+    /// inside: dropping the future loses nothing.
+    async fn token(
+        &self,
+        connection: &ConnectionName,
+        rejected: Option<Generation>,
+    ) -> Result<CallToken, TokenRefusal>;
+
+    /// A call was refused for lack of a scope. Done means that it is worth one more try, with the token there is then.
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refusal: &ScopeRefusal,
+    ) -> Result<(), TokenRefusal>;
+
+    /// Whether calls of this connection may have been refused for lack of a scope and not have got through since. Asked after
+    /// every call that got through, so it has to be cheap.
+    fn wants_scopes(&self, connection: &ConnectionName) -> bool;
+
+    /// A call of this operation got through, while [`Authority::wants_scopes`].
+    async fn scope_sufficed(&self, connection: &ConnectionName, operation: &str);
+
+    /// A call failed for lack of authority. The fingerprint is a hex digest, never raw content.
+    async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str);
+
+    /// The call with this fingerprint got through. Called after every such call, so it has to be cheap where
+    /// none had failed before.
+    async fn call_succeeded(&self, connection: &ConnectionName, fingerprint: &str);
+}
+
+/// What one call is authorized with.
+pub(crate) struct CallToken {
+    pub(crate) secret: SecretString,
+    pub(crate) generation: Generation,
+    /// Which sign-in it stems from.
+    pub(crate) lineage: Lineage,
+    /// The connection's URL, as it was typed. The token goes to its origin and nowhere else.
+    pub(crate) url: String,
+    /// How it is shown there.
+    pub(crate) presentation: Presentation,
+    /// The key that it is bound to: each request carries a proof of that (RFC 9449).
+    pub(crate) binding: Option<Binding>,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(crate) enum TokenRefusal {
+    /// A person must act.
+    Authority { record: Box<Record> },
+    /// The server refused a token fresh from the provider.
+    Rejected { record: Box<Record> },
+    /// The server wants a scope that signing in again has not brought.
+    Permission { record: Box<Record> },
+    /// There is no token now, and may be one later.
+    Unavailable {
+        /// A word, for the run around this process.
+        reason: &'static str,
+        message: String,
+        retry_after: Option<Duration>,
+    },
+    /// No such connection.
+    NoSuchConnection,
+    /// The provider refuses our client, or what it asks for: the owner of the client acts.
+    Refused {
+        /// A word, for the caller and for the run around this process.
+        reason: &'static str,
+        message: String,
+    },
+    /// A setting, the store, a bug.
+    Fault {
+        /// A word, for the run around this process.
+        reason: &'static str,
+        message: String,
+    },
+}

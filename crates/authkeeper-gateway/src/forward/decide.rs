@@ -1,0 +1,143 @@
+//! What follows from a response, or from a token that is not there: pure functions.
+
+use std::time::Duration;
+
+use authkeeper::{model::Generation, oauth::refusal::Refusal};
+
+use super::authority::TokenRefusal;
+
+/// How long a call waits in all for a token that its provider may give within seconds. Clients wait for a minute, and the
+/// call itself takes its time too.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So often it is asked again meanwhile: another process may have got a token.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// And not more often than this.
+const LEAST: Duration = Duration::from_millis(50);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Pass it on: the call was authorized.
+    Deliver,
+    /// Ask for a newer token, send the same again.
+    Retry { rejected: Generation },
+    /// Pass the 401 on, since the body is gone, but have the token replaced for the next call.
+    ReplaceAndDeliver { rejected: Generation },
+    /// The token does not reach this far: have the authority ask for more, or say that nobody can.
+    StepUp,
+    /// The second token was refused as well: let the authority say what that means, send nothing more.
+    GiveUp { rejected: Generation },
+}
+
+/// PRODUCT rule 3: a 401 is recovered from once; a 403 never, because a newer token has the same rights, unless it says that
+/// a scope is missing.
+pub(super) fn after_response(
+    refusal: &Refusal,
+    generation: Generation,
+    retried: bool,
+    replayable: bool,
+) -> Next {
+    let rejected = generation;
+    match (refusal, retried, replayable) {
+        (Refusal::Token, true, _) => Next::GiveUp { rejected },
+        (Refusal::Token, false, true) => Next::Retry { rejected },
+        (Refusal::Token, false, false) => Next::ReplaceAndDeliver { rejected },
+        (Refusal::Scope { .. }, _, _) => Next::StepUp,
+        _ => Next::Deliver,
+    }
+}
+
+/// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. What a
+/// person has to mend is not waited for here, nor what is known to last longer than the call would wait.
+pub(super) fn wait(refusal: &TokenRefusal, waited: Duration) -> Option<Duration> {
+    let TokenRefusal::Unavailable { retry_after, .. } = refusal else {
+        return None;
+    };
+    let left = PATIENCE.saturating_sub(waited);
+    let asked = retry_after.unwrap_or(LOOK);
+    (!left.is_zero() && asked <= left).then(|| asked.clamp(LEAST, LOOK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::tests::record;
+
+    fn unavailable(retry_after: Option<u64>) -> TokenRefusal {
+        TokenRefusal::Unavailable {
+            reason: "unavailable",
+            message: "busy".to_owned(),
+            retry_after: retry_after.map(Duration::from_millis),
+        }
+    }
+
+    #[test]
+    fn what_is_over_within_seconds_is_waited_for_and_nothing_else() {
+        // When it wants to be asked again and how long the call has waited, in ms; until it is asked again.
+        let rows = [
+            (None, 0, Some(1_000)),
+            (None, 19_000, Some(1_000)),
+            (None, 19_001, None),
+            (Some(0), 0, Some(50)),
+            (Some(300), 0, Some(300)),
+            (Some(20_000), 0, Some(1_000)),
+            (Some(20_001), 0, None),
+            (Some(6_000), 14_000, Some(1_000)),
+            (Some(6_000), 14_001, None),
+            (Some(0), 20_000, None),
+            (Some(0), 120_000, None),
+        ];
+        for (asked, waited, wanted) in rows {
+            let until = wait(&unavailable(asked), Duration::from_millis(waited));
+            let wanted = wanted.map(Duration::from_millis);
+            assert_eq!(until, wanted, "{asked:?} after {waited} ms");
+        }
+    }
+
+    #[test]
+    fn what_a_person_has_to_mend_is_not_waited_for() {
+        let record = || Box::new(record(authkeeper::model::Event::AuthorityLost, "notion"));
+        let refusals = [
+            TokenRefusal::Authority { record: record() },
+            TokenRefusal::Rejected { record: record() },
+            TokenRefusal::Permission { record: record() },
+            TokenRefusal::NoSuchConnection,
+            TokenRefusal::Fault {
+                reason: "store",
+                message: String::new(),
+            },
+        ];
+        for refusal in refusals {
+            assert_eq!(wait(&refusal, Duration::ZERO), None, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_401_is_recovered_from_once() {
+        let rejected = Generation(3);
+        let scope = Refusal::Scope { needs: None };
+        let rows = [
+            (&Refusal::None, false, true, Next::Deliver),
+            (&Refusal::None, true, false, Next::Deliver),
+            (&Refusal::Token, false, true, Next::Retry { rejected }),
+            (
+                &Refusal::Token,
+                false,
+                false,
+                Next::ReplaceAndDeliver { rejected },
+            ),
+            (&Refusal::Token, true, true, Next::GiveUp { rejected }),
+            (&Refusal::Token, true, false, Next::GiveUp { rejected }),
+            (&scope, false, true, Next::StepUp),
+            (&scope, true, false, Next::StepUp),
+        ];
+        for (refusal, retried, replayable, next) in rows {
+            let got = after_response(refusal, rejected, retried, replayable);
+            assert_eq!(
+                got, next,
+                "{refusal:?} retried={retried} replayable={replayable}"
+            );
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Forwards calls: a token is injected, a 401 is recovered from once, and a missing scope is asked for.
+
+use std::{error::Error, sync::Arc};
+
+use authkeeper::{
+    model::{ConnectionName, Generation, MOST_IN_VAIN, Scope, ScopeRefusal},
+    oauth::{
+        dpop,
+        refusal::{self, Refusal},
+    },
+};
+use http::{Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+
+use super::{
+    authority::{Authority, CallToken, TokenRefusal},
+    call::{Call, ForwardError},
+    connect::{self, HttpClient},
+    decide::{self, Next},
+    headers,
+    outgoing::{Outgoing, proof, token_header, wants_nonce},
+    token_wait::TokenWait,
+};
+use crate::{body::ResponseBody, signin_link::Hold, wait::Waiting};
+
+/// Forwards calls for any connection.
+pub struct Forwarder {
+    authority: Arc<dyn Authority>,
+    client: HttpClient,
+    hold: Option<Arc<Hold>>,
+}
+
+impl Forwarder {
+    pub(crate) fn new(authority: Arc<dyn Authority>) -> Self {
+        Self {
+            authority,
+            client: connect::client(),
+            hold: None,
+        }
+    }
+
+    /// Calls without authorization wait for a person.
+    #[must_use]
+    pub fn holding(self, hold: Option<Arc<Hold>>) -> Self {
+        Self { hold, ..self }
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// One authorized exchange; the response streams. A 401 is recovered from once where the body can
+    /// be sent again.
+    pub async fn carry(
+        &self,
+        connection: &ConnectionName,
+        call: Call,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        self.carry_telling(connection, call, &Waiting::default())
+            .await
+    }
+
+    /// The same, and says meanwhile whether the call waits. It was not carried out when it waits for a person, so it is
+    /// made anew afterwards: where its body is gone by then, it fails at once.
+    pub(crate) async fn carry_telling(
+        &self,
+        connection: &ConnectionName,
+        mut call: Call,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        let Some(hold) = &self.hold else {
+            return self.carry_once(connection, call, waiting).await;
+        };
+        let mut wait = None;
+        loop {
+            let again = call.again();
+            let record = match (self.carry_once(connection, call, waiting).await, again) {
+                (Err(ForwardError::Authority { record }), Some(again)) => {
+                    call = again;
+                    record
+                }
+                (done, _) => return done,
+            };
+            let wait = wait.get_or_insert_with(|| hold.begin());
+            if let Err(record) = wait.until_resolved(connection, record, waiting).await {
+                return Err(ForwardError::Authority { record });
+            }
+        }
+    }
+
+    async fn carry_once(
+        &self,
+        connection: &ConnectionName,
+        call: Call,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        let Call {
+            method,
+            target,
+            headers,
+            body,
+            idempotent,
+            fingerprint,
+        } = call;
+        let mut outgoing = Outgoing::new(method, headers, body, idempotent);
+        let patience = TokenWait::new(waiting);
+        let ask = |rejected| self.token(connection, rejected, (fingerprint.as_str(), &patience));
+        let mut token = ask(None).await?;
+        let (mut retried, mut steps) = (false, 0);
+        loop {
+            let uri = target.under(&token.url).map_err(ForwardError::BadTarget)?;
+            let response = self.send(&mut outgoing, &uri, &token).await?;
+            let replayable = outgoing.replayable();
+            if token.binding.is_some() && wants_nonce(&response) {
+                // Asked for twice, or of a body that can't be sent again: no newer token would help.
+                let failed = self
+                    .authority
+                    .call_failed(connection, &fingerprint, "dpop_nonce");
+                failed.await;
+                return Ok(delivered(response));
+            }
+            let refused = refusal::of(response.status(), response.headers());
+            match decide::after_response(&refused, token.generation, retried, replayable) {
+                Next::Deliver => {
+                    // An error of the server's is an answer, and no recovery of a call that had failed.
+                    if response.status() < StatusCode::BAD_REQUEST {
+                        self.succeeded(connection, &fingerprint, (&mut outgoing, &uri))
+                            .await;
+                    }
+                    return Ok(delivered(response));
+                }
+                Next::StepUp => {
+                    let refusal = ScopeRefusal {
+                        operation: outgoing.operation(&uri),
+                        scope: needs(refused),
+                        lineage: token.lineage,
+                    };
+                    self.step_up(connection, &refusal, &fingerprint).await?;
+                    if !replayable || steps == MOST_IN_VAIN {
+                        self.authority
+                            .call_failed(connection, &fingerprint, "insufficient_scope")
+                            .await;
+                        return Ok(delivered(response));
+                    }
+                    steps += 1;
+                    drop(response);
+                    token = ask(None).await?;
+                }
+                Next::Retry { rejected } => {
+                    drop(response);
+                    token = ask(Some(rejected)).await?;
+                    retried = true;
+                }
+                Next::ReplaceAndDeliver { rejected } | Next::GiveUp { rejected } => {
+                    self.authority
+                        .call_failed(connection, &fingerprint, "unauthorized")
+                        .await;
+                    return self
+                        .unrecovered(connection, rejected, retried, response)
+                        .await;
+                }
+            }
+        }
+    }
+
+    /// What had failed before, or was refused, is over.
+    async fn succeeded(
+        &self,
+        connection: &ConnectionName,
+        fingerprint: &str,
+        (outgoing, uri): (&mut Outgoing, &Uri),
+    ) {
+        self.authority.call_succeeded(connection, fingerprint).await;
+        if self.authority.wants_scopes(connection) {
+            let operation = outgoing.operation(uri);
+            self.authority.scope_sufficed(connection, &operation).await;
+        }
+    }
+
+    /// A token that does not reach far enough: more is asked for, or the call fails.
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refusal: &ScopeRefusal,
+        fingerprint: &str,
+    ) -> Result<(), ForwardError> {
+        let stepped = self.authority.step_up(connection, refusal).await;
+        self.noting(connection, fingerprint, stepped).await
+    }
+
+    /// A 401 that stays: the authority hears of it, and says whether a fresh token was refused.
+    async fn unrecovered(
+        &self,
+        connection: &ConnectionName,
+        rejected: Generation,
+        retried: bool,
+        response: Response<ResponseBody>,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        match self.authority.token(connection, Some(rejected)).await {
+            Err(
+                refusal @ (TokenRefusal::Rejected { .. }
+                | TokenRefusal::Authority { .. }
+                | TokenRefusal::NoSuchConnection),
+            ) if retried => Err(refusal.into()),
+            _ => Ok(delivered(response)),
+        }
+    }
+
+    async fn token(
+        &self,
+        connection: &ConnectionName,
+        rejected: Option<Generation>,
+        (fingerprint, patience): (&str, &TokenWait<'_>),
+    ) -> Result<CallToken, ForwardError> {
+        let token = patience.token(&*self.authority, connection, rejected);
+        let token = token.await;
+        self.noting(connection, fingerprint, token).await
+    }
+
+    /// A refusal is a call that failed.
+    async fn noting<T>(
+        &self,
+        connection: &ConnectionName,
+        fingerprint: &str,
+        outcome: Result<T, TokenRefusal>,
+    ) -> Result<T, ForwardError> {
+        let refusal = match outcome {
+            Ok(done) => return Ok(done),
+            Err(refusal) => refusal,
+        };
+        let reason = match &refusal {
+            TokenRefusal::Authority { record } | TokenRefusal::Permission { record } => {
+                record.reason.as_str()
+            }
+            TokenRefusal::Rejected { .. } => "rejected",
+            TokenRefusal::NoSuchConnection => "no_such_connection",
+            TokenRefusal::Unavailable { reason, .. }
+            | TokenRefusal::Refused { reason, .. }
+            | TokenRefusal::Fault { reason, .. } => reason,
+        };
+        self.authority
+            .call_failed(connection, fingerprint, reason)
+            .await;
+        Err(refusal.into())
+    }
+
+    /// Sends, and sends again over a new connection where that can't do anything twice.
+    async fn send(
+        &self,
+        outgoing: &mut Outgoing,
+        uri: &Uri,
+        token: &CallToken,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        let again = outgoing.idempotent && outgoing.replayable();
+        let sent = match self.send_once(outgoing, uri, token).await {
+            Err(ForwardError::Interrupted { message }) if again => {
+                tracing::debug!(message, "the connection broke; sending the call again");
+                self.send_once(outgoing, uri, token).await
+            }
+            outcome => outcome,
+        };
+        match sent {
+            // Nothing was done, and the token is as good as it was: it is the proof that lacked the server's number.
+            Ok(response)
+                if token.binding.is_some() && wants_nonce(&response) && outgoing.replayable() =>
+            {
+                drop(response);
+                self.send_once(outgoing, uri, token).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        outgoing: &mut Outgoing,
+        uri: &Uri,
+        token: &CallToken,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        let proof = proof(&outgoing.method, uri, token)?;
+        let mut request = outgoing.request(uri, token_header(token)?);
+        if let Some(proof) = proof {
+            request.headers_mut().insert(dpop::DPOP, proof);
+        }
+        match self.client.request(request).await {
+            Ok(mut response) => {
+                if let Some(binding) = &token.binding {
+                    binding.hear(uri, response.headers());
+                    // The number is ours to use; whoever sees it wants nothing that could be seen.
+                    if !wants_nonce(&response) {
+                        response.headers_mut().remove(dpop::DPOP_NONCE);
+                    }
+                }
+                Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            }
+            Err(error) if error.is_connect() => Err(ForwardError::Unreachable {
+                message: chain(&error),
+            }),
+            Err(error) => Err(ForwardError::Interrupted {
+                message: chain(&error),
+            }),
+        }
+    }
+}
+
+fn needs(refusal: Refusal) -> Option<Scope> {
+    match refusal {
+        Refusal::Scope { needs } => needs,
+        _ => None,
+    }
+}
+
+/// An error with its causes: hyper keeps what matters in the last one. Neither holds headers or bodies.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn delivered(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    headers::strip_hop_by_hop(response.headers_mut());
+    response
+}

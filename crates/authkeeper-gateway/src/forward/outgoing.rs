@@ -1,0 +1,111 @@
+//! The HTTP request that a call becomes.
+
+use authkeeper::oauth::dpop;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+
+use super::{
+    authority::CallToken,
+    call::{CallBody, ForwardError},
+    headers, operation,
+};
+use crate::body::{ResponseBody, whole};
+
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    headers: HeaderMap,
+    body: Option<CallBody>,
+    pub(super) idempotent: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(
+        method: Method,
+        mut headers: HeaderMap,
+        body: CallBody,
+        idempotent: bool,
+    ) -> Self {
+        headers::strip_hop_by_hop(&mut headers);
+        headers::strip_ours(&mut headers);
+        if matches!(body, CallBody::Whole(_)) {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        Self {
+            method,
+            headers,
+            body: Some(body),
+            idempotent,
+        }
+    }
+
+    /// In words, for counting and telling.
+    pub(super) fn operation(&self, uri: &Uri) -> String {
+        let body = match &self.body {
+            Some(CallBody::Whole(bytes)) => Some(bytes),
+            _ => None,
+        };
+        operation::operation(&self.method, uri, body)
+    }
+
+    pub(super) fn replayable(&self) -> bool {
+        matches!(self.body, Some(CallBody::Whole(_)))
+    }
+
+    pub(super) fn request(
+        &mut self,
+        uri: &Uri,
+        (name, token): (HeaderName, HeaderValue),
+    ) -> Request<ResponseBody> {
+        let body = match self.body.take() {
+            Some(CallBody::Whole(bytes)) => {
+                self.body = Some(CallBody::Whole(bytes.clone()));
+                whole(bytes)
+            }
+            Some(CallBody::Stream(stream)) => stream,
+            None => whole(Bytes::new()),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(name, token);
+        request
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the access token goes to the server it was issued for"
+)]
+/// The header that the token stands in.
+pub(super) fn token_header(token: &CallToken) -> Result<(HeaderName, HeaderValue), ForwardError> {
+    let presentation = &token.presentation;
+    let unprintable = || ForwardError::Fault {
+        message: "the token can't stand in the header that it is shown in".to_owned(),
+    };
+    let text = format!("{}{}", presentation.prefix(), token.secret.expose());
+    let mut value = HeaderValue::try_from(text).map_err(|_unprintable| unprintable())?;
+    value.set_sensitive(true);
+    let name = HeaderName::try_from(presentation.header()).map_err(|_name| unprintable())?;
+    Ok((name, value))
+}
+
+/// The proof that a bound token is shown with, made for this one request (RFC 9449 §7.1).
+pub(super) fn proof(
+    method: &Method,
+    uri: &Uri,
+    token: &CallToken,
+) -> Result<Option<HeaderValue>, ForwardError> {
+    let Some(binding) = &token.binding else {
+        return Ok(None);
+    };
+    let proof = binding.proof(method, uri, Some(&token.secret));
+    proof.map(Some).map_err(|unusable| ForwardError::Fault {
+        message: unusable.to_string(),
+    })
+}
+
+/// Whether the server wants its nonce in the proof (RFC 9449 §9).
+pub(super) fn wants_nonce<B>(response: &Response<B>) -> bool {
+    dpop::wants_nonce(response.status(), response.headers())
+}

@@ -1,0 +1,507 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use authkeeper::{
+    model::{
+        ConnectionName, Event, Generation, Lineage, Presentation, Record, Scope, ScopeRefusal,
+    },
+    oauth::dpop::Binding,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinSet};
+
+use super::*;
+use crate::body::{ResponseBody, whole};
+
+pub(crate) fn record(event: Event, connection: &str) -> Record {
+    let ts: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    Record {
+        event,
+        connection: connection.to_owned(),
+        principal: "local".to_owned(),
+        task: Some("t1".to_owned()),
+        reason: "refresh_refused".to_owned(),
+        detail: "the provider refused the refresh token".to_owned(),
+        since: ts,
+        expires_at: None,
+        scope: None,
+        action: format!("authkeeper reauthorize {connection}"),
+        link: None,
+        trace_id: "0".repeat(32),
+        ts,
+    }
+}
+
+/// Generations 1 to `last`, then the token counts as rejected; `dead`: no authority at all.
+pub(crate) struct FakeAuthority {
+    url: String,
+    last: u64,
+    dead: AtomicBool,
+    /// How its tokens are shown.
+    presentation: Presentation,
+    binding: Option<Binding>,
+    /// What every request for a token gets instead, or so many of the first.
+    refusal: Option<fn() -> TokenRefusal>,
+    refusals: usize,
+    current: AtomicU64,
+    pub(crate) asked: Mutex<Vec<Option<u64>>>,
+    pub(crate) failed: Mutex<Vec<(String, String)>>,
+    pub(crate) succeeded: Mutex<Vec<String>>,
+    /// What comes of asking for more: none refuses.
+    more: Option<fn() -> Result<(), TokenRefusal>>,
+    pub(crate) stepped: Mutex<Vec<ScopeRefusal>>,
+    pub(crate) sufficed: Mutex<Vec<String>>,
+}
+
+impl FakeAuthority {
+    pub(crate) fn new(url: &str, last: u64) -> Arc<Self> {
+        Arc::new(Self::made(url, last, false))
+    }
+
+    pub(crate) fn dead(url: &str) -> Arc<Self> {
+        Arc::new(Self::made(url, 1, true))
+    }
+
+    /// Somebody signed in.
+    pub(crate) fn revive(&self) {
+        self.dead.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn refusing(refusal: fn() -> TokenRefusal) -> Arc<Self> {
+        let mut made = Self::made("http://127.0.0.1:9/", 1, false);
+        made.refusal = Some(refusal);
+        Arc::new(made)
+    }
+
+    /// Refuses so many requests, then gives tokens.
+    pub(crate) fn late(refusal: fn() -> TokenRefusal, refusals: usize) -> Arc<Self> {
+        let mut made = Self::made("http://127.0.0.1:9/", 1, false);
+        (made.refusal, made.refusals) = (Some(refusal), refusals);
+        Arc::new(made)
+    }
+
+    /// Its tokens are shown as `presentation` has it.
+    fn showing(url: &str, presentation: &str) -> Arc<Self> {
+        let mut made = Self::made(url, 1, false);
+        made.presentation = Presentation::parse(presentation).unwrap();
+        Arc::new(made)
+    }
+
+    /// Asking for more ends so; each time that it is done there is a newer token.
+    pub(crate) fn stepping(url: &str, more: fn() -> Result<(), TokenRefusal>) -> Arc<Self> {
+        let mut made = Self::made(url, 1, false);
+        made.more = Some(more);
+        Arc::new(made)
+    }
+
+    /// Its tokens are bound to this key.
+    pub(super) fn bound(url: &str, shown: (Presentation, Binding)) -> Arc<Self> {
+        let mut made = Self::made(url, 1, false);
+        (made.presentation, made.binding) = (shown.0, Some(shown.1));
+        Arc::new(made)
+    }
+
+    fn made(url: &str, last: u64, dead: bool) -> Self {
+        Self {
+            url: url.to_owned(),
+            last,
+            dead: AtomicBool::new(dead),
+            presentation: Presentation::default(),
+            binding: None,
+            refusal: None,
+            refusals: usize::MAX,
+            current: AtomicU64::new(1),
+            asked: Mutex::default(),
+            failed: Mutex::default(),
+            succeeded: Mutex::default(),
+            more: None,
+            stepped: Mutex::default(),
+            sufficed: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Authority for FakeAuthority {
+    async fn token(
+        &self,
+        connection: &ConnectionName,
+        rejected: Option<Generation>,
+    ) -> Result<CallToken, TokenRefusal> {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(rejected.map(|generation| generation.0));
+        if let Some(refusal) = self.refusal.filter(|_| asked.len() <= self.refusals) {
+            return Err(refusal());
+        }
+        drop(asked);
+        if self.dead.load(Ordering::SeqCst) {
+            let record = Box::new(record(Event::ReauthorizationRequired, connection.as_str()));
+            return Err(TokenRefusal::Authority { record });
+        }
+        let current = self.current.load(Ordering::SeqCst);
+        if rejected == Some(Generation(current)) {
+            if current == self.last {
+                let record = Box::new(record(Event::AuthorityLost, connection.as_str()));
+                return Err(TokenRefusal::Rejected { record });
+            }
+            self.current.store(current + 1, Ordering::SeqCst);
+        }
+        let generation = Generation(self.current.load(Ordering::SeqCst));
+        let secret = format!("tok-{generation}").into();
+        Ok(CallToken {
+            binding: self.binding.clone(),
+            secret,
+            generation,
+            lineage: Lineage(generation.0),
+            url: self.url.clone(),
+            presentation: self.presentation.clone(),
+        })
+    }
+
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refusal: &ScopeRefusal,
+    ) -> Result<(), TokenRefusal> {
+        self.stepped.lock().unwrap().push(refusal.clone());
+        let Some(more) = self.more else {
+            let record = Box::new(record(Event::ScopeRequired, connection.as_str()));
+            return Err(TokenRefusal::Authority { record });
+        };
+        self.current.fetch_add(1, Ordering::SeqCst);
+        more()
+    }
+
+    fn wants_scopes(&self, _connection: &ConnectionName) -> bool {
+        !self.stepped.lock().unwrap().is_empty()
+    }
+
+    async fn scope_sufficed(&self, _connection: &ConnectionName, operation: &str) {
+        self.sufficed.lock().unwrap().push(operation.to_owned());
+    }
+
+    async fn call_failed(&self, _connection: &ConnectionName, fingerprint: &str, reason: &str) {
+        self.failed
+            .lock()
+            .unwrap()
+            .push((fingerprint.to_owned(), reason.to_owned()));
+    }
+
+    async fn call_succeeded(&self, _connection: &ConnectionName, fingerprint: &str) {
+        self.succeeded.lock().unwrap().push(fingerprint.to_owned());
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
+
+/// A real server on loopback that keeps the heads it saw.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) heads: Arc<Mutex<Vec<Parts>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    pub(crate) async fn start<F, P>(script: F) -> Self
+    where
+        F: Fn(Parts, Incoming) -> P + Send + Sync + 'static,
+        P: Future<Output = Response<ResponseBody>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&heads);
+        let script = Arc::new(script);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (head, body) = request.into_parts();
+                    seen.lock().unwrap().push(head.clone());
+                    let answer: Answer = Box::pin(script(head, body));
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                connections.spawn(async move {
+                    let served =
+                        http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+                    let _ = served.await;
+                });
+            }
+        });
+        Self {
+            url,
+            heads,
+            _tasks: tasks,
+        }
+    }
+
+    /// The `Authorization` headers it saw.
+    pub(crate) fn authorizations(&self) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        heads
+            .iter()
+            .map(|head| head.headers["authorization"].to_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+pub(crate) fn status(status: u16) -> Response<ResponseBody> {
+    Response::builder()
+        .status(status)
+        .body(whole(Bytes::from_static(b"from the server")))
+        .unwrap()
+}
+
+/// 401 for every token but this one.
+pub(crate) async fn accepting(token: &'static str) -> Server {
+    Server::start(move |head, body| async move {
+        let _ = body.collect().await;
+        let good = head.headers["authorization"] == format!("Bearer {token}");
+        status(if good { 200 } else { 401 })
+    })
+    .await
+}
+
+pub(crate) fn notion() -> ConnectionName {
+    ConnectionName::parse("notion").unwrap()
+}
+
+fn call(body: CallBody) -> Call {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-kept", "1".parse().unwrap());
+    headers.insert("cookie", "a=b".parse().unwrap());
+    headers.insert("host", "elsewhere".parse().unwrap());
+    headers.insert("authorization", "Bearer the-handle".parse().unwrap());
+    Call {
+        method: Method::POST,
+        target: Target::exact(),
+        headers,
+        body,
+        idempotent: false,
+        fingerprint: "f1".to_owned(),
+    }
+}
+
+async fn carried(
+    authority: &Arc<FakeAuthority>,
+    body: CallBody,
+) -> Result<Response<ResponseBody>, ForwardError> {
+    let authority: Arc<dyn Authority> = authority.clone();
+    Forwarder::new(authority).carry(&notion(), call(body)).await
+}
+
+fn kept() -> CallBody {
+    CallBody::Whole(Bytes::from_static(b"hello"))
+}
+
+fn streamed() -> CallBody {
+    CallBody::Stream(whole(Bytes::from_static(b"hello")))
+}
+
+#[tokio::test]
+async fn the_token_is_put_in_and_what_is_ours_left_out() {
+    let server = accepting("tok-1").await;
+    let authority = FakeAuthority::new(&server.url, 1);
+    let response = carried(&authority, kept()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let heads = server.heads.lock().unwrap().clone();
+    assert_eq!(heads[0].uri.path(), "/v1");
+    assert!(heads[0].headers.contains_key("x-kept") && !heads[0].headers.contains_key("cookie"));
+    assert!(
+        server
+            .url
+            .contains(heads[0].headers["host"].to_str().unwrap())
+    );
+    assert_eq!(*authority.succeeded.lock().unwrap(), ["f1"]);
+}
+
+#[tokio::test]
+async fn a_key_stands_in_the_header_that_its_server_reads() {
+    let server = accepting("none").await;
+    let authority = FakeAuthority::showing(&server.url, "X-API-Key");
+    let _ = carried(&authority, kept()).await;
+    let heads = server.heads.lock().unwrap().clone();
+    assert_eq!(heads[0].headers["x-api-key"], "tok-1");
+    assert!(!heads[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_401_is_refreshed_and_sent_again_once() {
+    let server = accepting("tok-2").await;
+    let authority = FakeAuthority::new(&server.url, 2);
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 200);
+    assert_eq!(*authority.asked.lock().unwrap(), [None, Some(1)]);
+    assert_eq!(server.authorizations(), ["Bearer tok-1", "Bearer tok-2"]);
+    assert!(authority.failed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_401_for_the_fresh_token_is_rejected_without_a_third_try() {
+    let server = accepting("none").await;
+    let authority = FakeAuthority::new(&server.url, 2);
+    let refused = carried(&authority, kept()).await;
+    assert!(
+        matches!(refused, Err(ForwardError::Rejected { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(server.authorizations().len(), 2);
+    assert_eq!(authority.failed.lock().unwrap().len(), 1);
+    assert!(authority.succeeded.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_401_for_a_body_that_is_gone_comes_back_but_the_token_is_replaced() {
+    let server = accepting("tok-2").await;
+    let authority = FakeAuthority::new(&server.url, 2);
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 401);
+    assert_eq!(*authority.asked.lock().unwrap(), [None, Some(1)]);
+    assert_eq!(authority.failed.lock().unwrap().len(), 1);
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn neither_a_403_nor_a_redirect_is_acted_on() {
+    for (code, recovered) in [(403, 0), (503, 0), (307, 1)] {
+        let server = Server::start(move |_, _| async move {
+            let mut response = status(code);
+            response
+                .headers_mut()
+                .insert("location", "/elsewhere".parse().unwrap());
+            response
+        })
+        .await;
+        let authority = FakeAuthority::new(&server.url, 2);
+        assert_eq!(carried(&authority, kept()).await.unwrap().status(), code);
+        assert_eq!(*authority.asked.lock().unwrap(), [None]);
+        assert_eq!(server.heads.lock().unwrap().len(), 1);
+        assert_eq!(authority.succeeded.lock().unwrap().len(), recovered);
+    }
+}
+
+/// 403 for every token but this one.
+pub(crate) async fn wanting(token: &'static str) -> Server {
+    Server::start(move |head, body| async move {
+        let _ = body.collect().await;
+        if head.headers["authorization"] == format!("Bearer {token}") {
+            return status(200);
+        }
+        let mut response = status(403);
+        let challenge = r#"Bearer error="insufficient_scope", scope="files:write""#;
+        let headers = response.headers_mut();
+        headers.insert("www-authenticate", challenge.parse().unwrap());
+        response
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_403_for_a_scope_is_refused_with_what_it_needs() {
+    let server = wanting("none").await;
+    let authority = FakeAuthority::new(&server.url, 1);
+    let refused = carried(&authority, kept()).await;
+    assert!(
+        matches!(refused, Err(ForwardError::Authority { .. })),
+        "{refused:?}"
+    );
+    let asked = ScopeRefusal {
+        operation: "POST /v1".to_owned(),
+        scope: Some(Scope::new("files:write")),
+        lineage: Lineage(1),
+    };
+    assert_eq!(*authority.stepped.lock().unwrap(), [asked]);
+    assert_eq!(
+        *authority.asked.lock().unwrap(),
+        [None],
+        "nothing is refreshed"
+    );
+    assert_eq!(server.authorizations().len(), 1);
+    assert_eq!(authority.failed.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_scope_that_came_is_tried_and_then_it_is_wanted_no_more() {
+    let server = wanting("tok-2").await;
+    let authority = FakeAuthority::stepping(&server.url, || Ok(()));
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 200);
+    assert_eq!(server.authorizations(), ["Bearer tok-1", "Bearer tok-2"]);
+    assert_eq!(*authority.sufficed.lock().unwrap(), ["POST /v1"]);
+    assert!(authority.failed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_always_wants_more_is_not_asked_for_ever() {
+    let server = wanting("none").await;
+    let authority = FakeAuthority::stepping(&server.url, || Ok(()));
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 403);
+    assert_eq!(server.authorizations().len(), 4);
+    assert_eq!(authority.failed.lock().unwrap().len(), 1);
+    assert!(authority.sufficed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_gone_is_not_sent_again_with_more() {
+    let server = wanting("tok-2").await;
+    let authority = FakeAuthority::stepping(&server.url, || Ok(()));
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 403);
+    assert_eq!(server.authorizations().len(), 1);
+    let failed = authority.failed.lock().unwrap().clone();
+    assert_eq!(failed, [("f1".to_owned(), "insufficient_scope".to_owned())]);
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_token_has_failed_whatever_the_reason() {
+    let unavailable = || TokenRefusal::Unavailable {
+        reason: "uncertain",
+        message: "an answer was lost".to_owned(),
+        retry_after: None,
+    };
+    let fault = || TokenRefusal::Fault {
+        reason: "client_refused",
+        message: "the provider refuses our client".to_owned(),
+    };
+    for (authority, reason) in [
+        (FakeAuthority::refusing(unavailable), "uncertain"),
+        (FakeAuthority::refusing(fault), "client_refused"),
+    ] {
+        assert!(carried(&authority, kept()).await.is_err());
+        let failed = authority.failed.lock().unwrap().clone();
+        assert_eq!(failed, [("f1".to_owned(), reason.to_owned())]);
+        assert!(authority.succeeded.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn unreachable_is_told_from_interrupted() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = FakeAuthority::new(&format!("http://{}/", gone.local_addr().unwrap()), 1);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (mut socket, _) = gone.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 64]).await;
+    });
+    let refused = carried(&authority, kept()).await;
+    assert!(
+        matches!(refused, Err(ForwardError::Interrupted { .. })),
+        "{refused:?}"
+    );
+    tasks.join_all().await;
+    let refused = carried(&authority, kept()).await;
+    assert!(
+        matches!(refused, Err(ForwardError::Unreachable { .. })),
+        "{refused:?}"
+    );
+}

@@ -1,0 +1,147 @@
+//! The handshake era's standing GET stream, on which a server speaks unasked (2025-11-25,
+//! basic/transports, "Listening for Messages from the Server").
+//!
+//! It is asked for as soon as there is a session, and whatever follows, `notifications/initialized` first, waits for the
+//! headers of its answer, 405 too ([`BridgeOptions::hearing`](super::BridgeOptions) at most): many servers have no other place for a
+//! question of theirs, and drop one that comes before the stream. A server that wants to be initialized before it is listened
+//! to is asked again then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use tokio::time::sleep;
+
+use super::answer::{Shape, shape};
+use super::client_state::ClientState;
+use super::exchange::may_pass;
+use super::message::FromServer;
+use super::response_body::{EventStream, message_of};
+use super::session::{Gate, Session};
+use super::upstream::UpstreamError;
+use crate::body::ResponseBody;
+
+/// While authority is missing, nothing is gained by asking more often.
+const WITHOUT_AUTHORITY: Duration = Duration::from_mins(1);
+
+/// Keeps the stream open for as long as the client is there, through every session it gets. Ends where
+/// the server offers none.
+pub(super) async fn listen(state: Arc<ClientState>) {
+    let mut sessions = state.sessions.watch();
+    loop {
+        let session = sessions.borrow_and_update().clone();
+        tokio::select! {
+            biased;
+            // Whoever opened it found us here, and starts nobody else.
+            changed = sessions.changed() => if changed.is_err() { return },
+            () = follow(&state, &session) => return state.sessions.deaf(),
+        }
+    }
+}
+
+/// Follows one session's stream until there is nothing more to follow.
+async fn follow(state: &Arc<ClientState>, session: &Session) {
+    let mut stream = EventStream::new(state.options.max_message);
+    let mut gate = state.sessions.listening();
+    loop {
+        let last_id = stream.last_id();
+        let complete = state.sessions.is_complete(session);
+        let asked = state.get(session, last_id.as_deref());
+        let answered = holding(gate.take(), state.options.hearing, asked).await;
+        let wait = match next(session, answered) {
+            Next::ListToolsError | Next::Renew if !complete => {
+                state.sessions.completed(session).await;
+                continue;
+            }
+            Next::Read(body) => {
+                stream.attach(body);
+                pump(state, &mut stream).await;
+                stream.pause()
+            }
+            Next::Wait(at_least) => {
+                stream.fruitless = stream.fruitless.saturating_add(1);
+                stream.pause().max(at_least)
+            }
+            // On success a new session is published, which ends this future.
+            Next::Renew => match state.renew(session.generation).await {
+                Ok(()) => WITHOUT_AUTHORITY,
+                Err(failure) => {
+                    return tracing::warn!(%failure, "no longer listening to the server");
+                }
+            },
+            Next::NoStream | Next::ListToolsError => return,
+        };
+        sleep(wait).await;
+    }
+}
+
+/// Others wait for this answer, for a while.
+async fn holding<T>(gate: Option<Gate>, limit: Duration, answer: impl Future<Output = T>) -> T {
+    let Some(gate) = gate else {
+        return answer.await;
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        answered = &mut answer => return answered,
+        () = sleep(limit) => drop(gate),
+    }
+    answer.await
+}
+
+enum Next {
+    Read(ResponseBody),
+    Wait(Duration),
+    Renew,
+    /// Not in this way, or not yet.
+    ListToolsError,
+    NoStream,
+}
+
+fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>) -> Next {
+    match result {
+        Ok(response) if shape(&response) == Shape::Events => Next::Read(response.into_body()),
+        Ok(response) if may_pass(response.status()) => Next::Wait(Duration::ZERO),
+        Ok(response) if response.status() == StatusCode::NOT_FOUND && session.id.is_some() => {
+            Next::Renew
+        }
+        Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => Next::NoStream,
+        Ok(_)
+        | Err(
+            UpstreamError::Rejected { .. }
+            | UpstreamError::Permission { .. }
+            | UpstreamError::NotStarted { .. },
+        ) => Next::ListToolsError,
+        Err(UpstreamError::Authority { .. }) => Next::Wait(WITHOUT_AUTHORITY),
+        Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
+            Next::Wait(Duration::ZERO)
+        }
+    }
+}
+
+async fn pump(state: &ClientState, stream: &mut EventStream) {
+    loop {
+        match stream.next().await {
+            Ok(Some(events)) => {
+                for message in events.into_iter().filter_map(message_of) {
+                    pass(state, message).await;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "dropped what the server sent unasked"),
+        }
+    }
+}
+
+/// Only JSON goes to the client: a line that is none would break its protocol.
+async fn pass(state: &ClientState, message: Bytes) {
+    let text = std::str::from_utf8(&message).ok();
+    if text.and_then(FromServer::parse).is_some() {
+        state.tell(None, message).await;
+    } else {
+        tracing::warn!(
+            bytes = message.len(),
+            "dropped an event that is not a JSON-RPC message"
+        );
+    }
+}

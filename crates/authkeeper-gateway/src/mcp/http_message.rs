@@ -1,0 +1,136 @@
+//! A message that crosses as HTTP: looked at, so that it gets an answer if it can't be carried.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::answer::{CallFailure, Shape, Verdict, attributed, judge, shape};
+use super::framing::one_line;
+use super::message::{FromServer, Id, Kind, Message};
+use super::response_body::{Unread, read_bounded};
+use super::upstream::UpstreamError;
+use super::wait_progress::heard;
+use crate::body::ResponseBody;
+use crate::wait::WaitReason;
+
+/// One message, or a batch of them.
+pub(crate) struct HttpMessage(Message);
+
+impl HttpMessage {
+    /// None: no JSON-RPC message, which is for the server to say.
+    pub(crate) fn at(body: &Bytes) -> Option<Self> {
+        Message::parse(body.clone()).ok().map(Self)
+    }
+
+    /// Whether it wants an answer.
+    pub(crate) fn asks(&self) -> bool {
+        !self.0.awaited().is_empty()
+    }
+
+    /// Whether its answer is a stream that stays open (2026-07-28).
+    pub(crate) fn listens(&self) -> bool {
+        self.0.is_request("subscriptions/listen")
+    }
+
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.0.is_idempotent()
+    }
+
+    /// The same for the same call made again.
+    pub(crate) fn fingerprint(&self) -> String {
+        self.0.fingerprint()
+    }
+
+    /// Whether its answer is all in a message; a handshake's brings the session's id beside it.
+    pub(crate) fn says_all_in_its_answer(&self) -> bool {
+        self.asks() && !self.0.opens_session()
+    }
+
+    /// What its client hears while it waits for a person, the `told`th time; nothing if it did not ask for progress.
+    pub(crate) fn progress(
+        &self,
+        told: u32,
+        waits_for: &WaitReason,
+        waited: Duration,
+    ) -> Option<Bytes> {
+        heard(&self.0, told, waits_for, waited)
+    }
+
+    /// The error that each of its requests gets.
+    pub(crate) fn refused(&self, error: UpstreamError) -> Bytes {
+        self.failed(&CallFailure::from(error))
+    }
+
+    fn failed(&self, failure: &CallFailure) -> Bytes {
+        self.each(|id| failure.answer(id))
+    }
+
+    fn each(&self, answer: impl Fn(&Id) -> Bytes) -> Bytes {
+        let mut answers = self.0.awaited().into_iter().map(|id| answer(&id));
+        match &self.0.kind {
+            Kind::Batch(_) => {
+                let all: Vec<Bytes> = answers.collect();
+                [b"[", all.join(&b","[..]).as_slice(), b"]"].concat().into()
+            }
+            _ => answers.next().unwrap_or_default(),
+        }
+    }
+
+    /// The server's answer without its status and headers: one line, in which each request is answered.
+    pub(crate) async fn answered(&self, response: Response<ResponseBody>, limit: usize) -> Bytes {
+        let unusable = CallFailure::unusable(&response);
+        let status = response.status();
+        if shape(&response) != Shape::Json {
+            return self.failed(&unusable);
+        }
+        let body = match read_bounded(response.into_body(), limit).await {
+            Ok(body) => body,
+            Err(Unread::Broken) => return self.failed(&CallFailure::Interrupted),
+            Err(Unread::TooLarge) => return self.failed(&CallFailure::TooLarge { limit }),
+        };
+        let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
+        match judge(status, seen, &self.0.awaited()) {
+            Verdict::Forward => one_line(body),
+            Verdict::Attribute(error) => self.each(|id| one_line(attributed(id.raw(), &error))),
+            Verdict::Unusable => self.failed(&unusable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn peeked(text: &'static str) -> HttpMessage {
+        HttpMessage::at(&Bytes::from_static(text.as_bytes())).unwrap()
+    }
+
+    fn refused(text: &'static str) -> Value {
+        let error = UpstreamError::Unavailable {
+            message: "busy".to_owned(),
+        };
+        serde_json::from_slice(&peeked(text).refused(error)).unwrap()
+    }
+
+    #[test]
+    fn each_request_is_answered_under_its_own_id() {
+        let one = refused(r#"{"jsonrpc":"2.0","id":"a","method":"tools/call"}"#);
+        assert_eq!(one["id"], "a");
+        assert_eq!(one["error"]["code"], -31003);
+        let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"x"},{"jsonrpc":"2.0","method":"y"},{"jsonrpc":"2.0","id":2,"method":"z"}]"#;
+        let many = refused(batch);
+        assert_eq!((&many[0]["id"], &many[1]["id"]), (&1.into(), &2.into()));
+        assert_eq!(many.as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn who_asks_nothing_is_told_so() {
+        assert!(!peeked(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).asks());
+        assert!(!peeked(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).asks());
+        assert!(peeked(r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen"}"#).listens());
+        assert!(HttpMessage::at(&Bytes::from_static(b"no json")).is_none());
+    }
+}

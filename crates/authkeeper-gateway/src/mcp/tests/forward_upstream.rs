@@ -1,0 +1,74 @@
+//! A bridge over a [`Forwarder`].
+
+use std::sync::Arc;
+
+use authkeeper::model::Event;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use super::super::forward_upstream::ForwardUpstream;
+use super::super::upstream::{Upstream, UpstreamError, UpstreamRequest};
+use crate::forward::tests::{FakeAuthority, accepting, notion, record, wanting};
+use crate::forward::{Forwarder, TokenRefusal};
+
+#[tokio::test]
+async fn what_nobody_can_mend_is_told_as_that() {
+    let server = wanting("none").await;
+    let authority = FakeAuthority::stepping(&server.url, || {
+        let mut record = record(Event::ScopeRequired, "notion");
+        "scope_refused".clone_into(&mut record.reason);
+        Err(TokenRefusal::Permission {
+            record: Box::new(record),
+        })
+    });
+    let bound = ForwardUpstream::new(Arc::new(Forwarder::new(authority.clone())), notion());
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send"}}"#;
+    let request = UpstreamRequest {
+        method: Method::POST,
+        headers: HeaderMap::new(),
+        body: Bytes::from(body),
+        idempotent: false,
+        fingerprint: "tools/call".to_owned(),
+    };
+    let Err(UpstreamError::Permission { data, .. }) = bound.send(request).await else {
+        panic!("carried without the scope");
+    };
+    assert_eq!(data["reason"], "scope_refused");
+    assert_eq!(
+        authority.stepped.lock().unwrap()[0].operation,
+        "tools/call send"
+    );
+    assert_eq!(authority.failed.lock().unwrap()[0].1, "scope_refused");
+}
+
+#[tokio::test]
+async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
+    let server = accepting("tok-1").await;
+    let authority = FakeAuthority::dead(&server.url);
+    let bound = ForwardUpstream::new(Arc::new(Forwarder::new(authority.clone())), notion());
+    let request = UpstreamRequest {
+        method: Method::POST,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        idempotent: false,
+        fingerprint: "tools/call secret-argument".to_owned(),
+    };
+    let Err(UpstreamError::Authority {
+        data,
+        message_for_model,
+    }) = bound.send(request).await
+    else {
+        panic!("sent without authority");
+    };
+    assert_eq!(data["action"], "authkeeper reauthorize notion");
+    assert!(
+        message_for_model.contains("authkeeper reauthorize notion"),
+        "{message_for_model}"
+    );
+    assert!(server.heads.lock().unwrap().is_empty());
+    let failed = authority.failed.lock().unwrap().clone();
+    assert_eq!(
+        (failed[0].0.len(), failed[0].1.as_str()),
+        (64, "refresh_refused")
+    );
+}

@@ -1,0 +1,172 @@
+//! Which era a server turned out to speak, kept for the processes that come later (2026-07-28, basic/versioning: "MAY
+//! persist it across restarts").
+//!
+//! Without it each start costs a client of the other era a message that is refused and a question. With it the server is
+//! asked in its own era at once; that it answers is looked at each time, so what is remembered wrongly is forgotten at the
+//! first contradiction, and the message goes its usual way. After [`GOOD_FOR`] it is found out anew, since nothing would
+//! contradict for a server that has learnt the client's era meanwhile.
+//!
+//! It is kept by the server's whole URL, hashed (a query may hold a key), not by its origin: two servers of different eras may
+//! live on one. A server that speaks the client's own era costs nothing to find out, and is not remembered.
+//!
+//! Only the era is kept, never what `server/discover` or `initialize` answered, and no client is answered from here while
+//! authority is missing. A stateless server says by `ttlMs` and `cacheScope` how long and for whom its answer holds: "not at
+//! all" and "private" unless it says otherwise, and what it offers may depend on who asks and on the scopes of a token that is
+//! gone. A client that was told of tools would also take the connection for a good one, where the honest answer is that nobody
+//! is signed in. `--hold` lets it wait for the true answer instead.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+use authkeeper::{clock::Clock, store::owners::private_folder};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::headers::Era;
+use crate::bounded_read;
+
+/// How long it is relied on.
+const GOOD_FOR: Duration = Duration::from_hours(7 * 24);
+/// No file of ours is larger.
+const LARGEST: u64 = 1024;
+
+/// What is known of one server.
+#[derive(Clone)]
+pub struct VersionCache {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    speaks: Speaks,
+    since: Timestamp,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Speaks {
+    Handshake,
+    Stateless,
+}
+
+impl VersionCache {
+    /// Of the server at this URL, beside the store.
+    pub fn beside(data: &Path, url: &str, clock: Arc<dyn Clock>) -> Self {
+        let mut name = String::with_capacity(64);
+        for byte in Sha256::digest(url.as_bytes()) {
+            let _ = write!(name, "{byte:02x}");
+        }
+        let path = data.join("eras").join(name);
+        Self { path, clock }
+    }
+
+    /// The only era that the server was found to speak.
+    pub(super) fn recall(&self) -> Option<Era> {
+        let text = bounded_read::read(&self.path, LARGEST).ok()?;
+        let kept: Kept = serde_json::from_str(&text).ok()?;
+        let age = self.clock.now().wall.duration_since(kept.since);
+        // What was learnt in the future was learnt by another clock.
+        let good = Duration::try_from(age).is_ok_and(|age| age < GOOD_FOR);
+        good.then_some(match kept.speaks {
+            Speaks::Handshake => Era::Handshake,
+            Speaks::Stateless => Era::Stateless,
+        })
+    }
+
+    /// The server speaks this era, and not the other. If that can't be kept, it is found out again.
+    pub(super) fn learn(&self, era: Era) {
+        if self.recall() == Some(era) {
+            return;
+        }
+        let speaks = match era {
+            Era::Handshake => Speaks::Handshake,
+            Era::Stateless => Speaks::Stateless,
+        };
+        let since = self.clock.now().wall;
+        if let Err(error) = self.write(&Kept { speaks, since }) {
+            tracing::debug!(%error, "the server's era is not remembered");
+        }
+    }
+
+    pub(super) fn forget(&self) {
+        // What is not there is forgotten.
+        let _ = fs::remove_file(&self.path);
+    }
+
+    fn write(&self, kept: &Kept) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        private_folder(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec(kept)?)?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for VersionCache {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("VersionCache")
+            .field(&self.path)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::clock::SystemClock;
+
+    use super::*;
+
+    fn memory(data: &Path, url: &str) -> VersionCache {
+        VersionCache::beside(data, url, Arc::new(SystemClock::new()))
+    }
+
+    #[test]
+    fn what_one_process_learns_the_next_one_knows() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, other) = ("https://a.example/mcp?key=s3cret", "https://a.example/old");
+        assert_eq!(memory(data.path(), one).recall(), None);
+        memory(data.path(), one).learn(Era::Stateless);
+        memory(data.path(), other).learn(Era::Handshake);
+        assert_eq!(memory(data.path(), one).recall(), Some(Era::Stateless));
+        assert_eq!(memory(data.path(), other).recall(), Some(Era::Handshake));
+        memory(data.path(), one).learn(Era::Handshake);
+        assert_eq!(memory(data.path(), one).recall(), Some(Era::Handshake));
+        memory(data.path(), one).forget();
+        assert_eq!(memory(data.path(), one).recall(), None);
+        assert!(!format!("{:?}", memory(data.path(), one)).contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_old_or_unreadable_is_not_relied_on() {
+        let data = tempfile::tempdir().unwrap();
+        let memory = memory(data.path(), "https://a.example/mcp");
+        let now = memory.clock.now().wall;
+        let kept_since = |hours: i64| {
+            let since = now + jiff::SignedDuration::from_hours(hours);
+            let speaks = Speaks::Stateless;
+            memory.write(&Kept { speaks, since }).unwrap();
+            memory.recall()
+        };
+        assert_eq!(kept_since(-24), Some(Era::Stateless));
+        assert_eq!(kept_since(-7 * 24 - 1), None);
+        assert_eq!(kept_since(1), None, "from the future");
+        for text in [
+            "",
+            "{}",
+            "{\"speaks\":\"greek\",\"since\":\"2026-01-01T00:00:00Z\"}",
+        ] {
+            fs::write(&memory.path, text).unwrap();
+            assert_eq!(memory.recall(), None, "{text}");
+        }
+        memory.learn(Era::Handshake);
+        assert_eq!(memory.recall(), Some(Era::Handshake));
+    }
+}

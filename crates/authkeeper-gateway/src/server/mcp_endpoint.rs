@@ -1,0 +1,328 @@
+//! `/mcp/NAME`: an MCP server's Streamable HTTP endpoint as it is, with the token put in.
+//!
+//! Everything crosses untouched in both directions but what belongs to one connection (RFC 9110 §7.6.1), the caller's own
+//! handle, cookies and origin, and a 401 that stays. What we have to say ourselves is said so that a client of either era
+//! understands it, and none begins a sign-in of its own:
+//!
+//! | what was sent | what it gets when it could not be carried |
+//! |---|---|
+//! | a JSON-RPC request | 200 with a JSON-RPC error for its id: SDKs hand it to whoever made the call. Of an HTTP error some keep the number alone, and of some the call hangs |
+//! | a notification, an answer, a GET, a DELETE | 403, 502 or 503: nobody waits for a message |
+//!
+//! Never 401, never a `WWW-Authenticate`. A call that waits for a person is told of it ([`wait_stream`]).
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use authkeeper::{model::ConnectionName, secret::SecretString};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::watch;
+
+use super::{
+    access::Access,
+    error_response::{Audience, ERROR_HEADER, Rejection, forward_kind, ours},
+    lifecycle::{self, Answer, Limits},
+    listen::Listeners,
+    request_body::{self, Started},
+    wait_stream::{self, Begun, Forwarded, is_stream},
+};
+use crate::{
+    body::{BoxError, ResponseBody, whole},
+    forward::{Call, CallBody, ForwardError, Forwarder, Target, fingerprint},
+    mcp::{HttpMessage, upstream_error},
+    wait::Waiting,
+};
+
+/// How soon a call may be made again whose token is being replaced.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The MCP endpoints of everything that is connected, and `/healthz`; listens but does not serve yet.
+pub struct McpEndpoint {
+    listeners: Listeners,
+    service: Arc<EndpointService>,
+    limits: Limits,
+}
+
+struct EndpointService {
+    access: Access,
+    forwarder: Arc<Forwarder>,
+    kept_body: usize,
+    /// What `/healthz` says.
+    healthy: Arc<AtomicBool>,
+}
+
+impl McpEndpoint {
+    /// Listens on this port of 127.0.0.1 and `::1`; 0 is a free one. Callers show `handle`; `healthy` is what `/healthz` says.
+    pub async fn bind(
+        forwarder: Arc<Forwarder>,
+        handle: SecretString,
+        port: u16,
+        limits: Limits,
+        healthy: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let listeners = Listeners::loopback(port).await?;
+        let port = listeners.port();
+        let service = Arc::new(EndpointService {
+            access: Access { port, handle },
+            forwarder,
+            kept_body: limits.kept_body,
+            healthy,
+        });
+        Ok(Self {
+            listeners,
+            service,
+            limits,
+        })
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.listeners.port()
+    }
+
+    /// Serves until `stop` is done; answers on their way get a moment to finish.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        lifecycle::serve(self.listeners, self.service, self.limits, stop).await;
+    }
+}
+
+impl Answer for EndpointService {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        stopped: watch::Receiver<()>,
+    ) -> Response<ResponseBody> {
+        self.pass(request, stopped)
+            .await
+            .unwrap_or_else(|rejection| {
+                tracing::debug!(?rejection, "the endpoint answered by itself");
+                rejection.response(Audience::Daemon)
+            })
+    }
+}
+
+impl EndpointService {
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        stopped: watch::Receiver<()>,
+    ) -> Result<Response<ResponseBody>, Rejection> {
+        let (head, body) = request.into_parts();
+        let (connection, target) = match route(&self.access, &head)? {
+            Endpoint::Call(connection, target) => (connection, target),
+            Endpoint::Health => return Ok(health(self.healthy.load(Ordering::Relaxed))),
+        };
+        let started = request_body::start(body, self.kept_body)
+            .await
+            .map_err(|_broken| Rejection::Body)?;
+        let call = EndpointCall::new(head, target, started);
+        let mut response = carry(&self.forwarder, &connection, call, stopped).await?;
+        // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
+        response.headers_mut().remove(header::SET_COOKIE);
+        Ok(response)
+    }
+}
+
+/// What a request is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `/mcp/NAME`.
+    Call(ConnectionName, Target),
+    /// `/healthz`, which needs no handle.
+    Health,
+}
+
+pub(super) fn route(access: &Access, head: &Parts) -> Result<Endpoint, Rejection> {
+    access.check_origin(head)?;
+    let path = head.uri.path();
+    if path == "/healthz" {
+        return Ok(Endpoint::Health);
+    }
+    let name = path.strip_prefix("/mcp/").ok_or(Rejection::Route)?;
+    access.check_caller(head)?;
+    // An MCP endpoint is one URL: there is nothing below it, and no such name has a slash.
+    let name = ConnectionName::parse(name).map_err(|_unusable| Rejection::Route)?;
+    let target = Target::below("", head.uri.query()).map_err(|_bad| Rejection::Path)?;
+    Ok(Endpoint::Call(name, target))
+}
+
+/// What a client sent.
+pub(super) struct EndpointCall {
+    call: Call,
+    /// The JSON-RPC message in it, where it is one and small enough to be looked at.
+    peeked: Option<HttpMessage>,
+    /// Its answer may be a stream that nobody ends.
+    listens: bool,
+}
+
+impl EndpointCall {
+    pub(super) fn new(head: Parts, target: Target, started: Started) -> Self {
+        let Parts {
+            method, headers, ..
+        } = head;
+        let peeked = match &started.body {
+            CallBody::Whole(body) if method == Method::POST => HttpMessage::at(body),
+            _ => None,
+        };
+        let print = match &peeked {
+            Some(peeked) => fingerprint(&[b"mcp", peeked.fingerprint().as_bytes()]),
+            None => fingerprint(&[b"mcp-http", method.as_str().as_bytes(), &started.seen]),
+        };
+        Self {
+            listens: method == Method::GET || peeked.as_ref().is_some_and(HttpMessage::listens),
+            call: Call {
+                fingerprint: print,
+                idempotent: peeked.as_ref().is_some_and(HttpMessage::is_idempotent),
+                method,
+                target,
+                headers,
+                body: started.body,
+            },
+            peeked,
+        }
+    }
+}
+
+/// Carries it; the answer is the server's, or says what became of it.
+pub(super) async fn carry(
+    forwarder: &Arc<Forwarder>,
+    connection: &ConnectionName,
+    message: EndpointCall,
+    stopped: watch::Receiver<()>,
+) -> Result<Response<ResponseBody>, Rejection> {
+    let EndpointCall {
+        call,
+        peeked,
+        listens,
+    } = message;
+    let says_all = peeked
+        .as_ref()
+        .is_some_and(HttpMessage::says_all_in_its_answer);
+    let tells =
+        forwarder.holds() && !listens && says_all && wait_stream::takes_events(&call.headers);
+    let waiting = Waiting::default();
+    let carrying = carried(
+        Arc::clone(forwarder),
+        connection.clone(),
+        call,
+        waiting.clone(),
+    );
+    let (carried, peeked) = if tells {
+        match (wait_stream::begun(carrying, &waiting).await, peeked) {
+            (Begun::Waits(carrying), Some(peeked)) => {
+                let connection = connection.clone();
+                return Ok(wait_stream::stream(carrying, &waiting, peeked, connection));
+            }
+            (Begun::Waits(carrying), None) => (carrying.await, None),
+            (Begun::Done(carried), peeked) => (carried, peeked),
+        }
+    } else {
+        (carrying.await, peeked)
+    };
+    match carried {
+        Ok(mut response) => {
+            response.headers_mut().remove(ERROR_HEADER);
+            if !(listens && is_stream(&response)) {
+                return Ok(response);
+            }
+            Ok(response.map(|body| UntilStopped::new(body, stopped).boxed_unsync()))
+        }
+        Err(error) => refused(error, connection, peeked.as_ref()),
+    }
+}
+
+/// A 401 is none of the client's.
+async fn carried(
+    forwarder: Arc<Forwarder>,
+    connection: ConnectionName,
+    call: Call,
+    waiting: Waiting,
+) -> Forwarded {
+    let response = forwarder.carry_telling(&connection, call, &waiting).await?;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        return Err(still_unauthorized());
+    }
+    Ok(response)
+}
+
+/// The body is gone, or the authorization server can't be asked just now: else the 401 would have been recovered from. As it
+/// is, it would send the client to the server's own authorization server.
+fn still_unauthorized() -> ForwardError {
+    ForwardError::Unavailable {
+        message: "the server took the token for no longer good (401); it is being replaced"
+            .to_owned(),
+        retry_after: Some(SOON),
+    }
+}
+
+fn refused(
+    error: ForwardError,
+    connection: &ConnectionName,
+    peeked: Option<&HttpMessage>,
+) -> Result<Response<ResponseBody>, Rejection> {
+    let Some(peeked) = peeked.filter(|peeked| peeked.asks()) else {
+        return Err(Rejection::Forward(error));
+    };
+    let (_, word) = forward_kind(&error);
+    tracing::debug!(%connection, word, "the proxy answered by itself");
+    let body = peeked.refused(upstream_error(error, connection));
+    Ok(ours(StatusCode::OK, word, body))
+}
+
+fn health(well: bool) -> Response<ResponseBody> {
+    let (status, word) = if well {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store can't be read\n")
+    };
+    let mut response = Response::new(whole(word.into()));
+    *response.status_mut() = status;
+    response
+}
+
+/// A stream that nobody ends, until the daemon stops: it would hold that up, and the client opens it again.
+struct UntilStopped {
+    body: ResponseBody,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl UntilStopped {
+    fn new(body: ResponseBody, mut stopped: watch::Receiver<()>) -> Self {
+        let stopped = Box::pin(async move { while stopped.changed().await.is_ok() {} });
+        Self { body, stopped }
+    }
+}
+
+impl Body for UntilStopped {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Pending => self.stopped.as_mut().poll(context).map(|()| None),
+            ready @ Poll::Ready(_) => ready,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,35 @@
+//! The loopback servers. An answer of their own carries [`ERROR_HEADER`].
+//!
+//! | server | what is reached | by whom |
+//! |---|---|---|
+//! | [`RunProxy`], one for each run, on a port of its own | `$AUTHKEEPER_URL/c/NAME/…` | a caller with the task handle, of what the task declared |
+//! | [`McpEndpoint`], the daemon's | `/mcp/NAME`, an MCP server's endpoint; `/healthz` | a caller with the daemon's handle |
+//!
+//! ```text
+//! daemon ─┬─ Handle       who may call
+//!         ├─ RefreshAll   keeps every connection fresh, new ones too, and says whether the store can be read
+//!         └─ McpEndpoint  /mcp/NAME, /healthz
+//! ```
+
+mod access;
+mod bearer;
+mod error_response;
+mod lifecycle;
+mod listen;
+mod mcp_endpoint;
+mod refresh_all;
+mod request_body;
+mod run_proxy;
+#[cfg(test)]
+mod tests;
+mod wait_stream;
+
+pub use self::{
+    bearer::{Handle, HandleError},
+    error_response::ERROR_HEADER,
+    lifecycle::Limits,
+    listen::is_taken,
+    mcp_endpoint::McpEndpoint,
+    refresh_all::RefreshAll,
+    run_proxy::RunProxy,
+};

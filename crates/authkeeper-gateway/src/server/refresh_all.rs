@@ -1,0 +1,93 @@
+//! Keeps every connection fresh: those there are, and those that other processes add.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use authkeeper::{
+    model::ConnectionName,
+    runtime::{Keeper, Runtime},
+    store::StoreError,
+};
+use tokio::task::JoinSet;
+
+/// How soon a new connection is seen.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps every connection fresh until it is dropped.
+pub struct RefreshAll {
+    healthy: Arc<AtomicBool>,
+    _looking: JoinSet<()>,
+}
+
+impl RefreshAll {
+    /// Begins with the connections that there are.
+    pub async fn start(runtime: &Runtime) -> Result<Self, StoreError> {
+        let mut kept = Kept::new(runtime.clone());
+        kept.look().await?;
+        let healthy = Arc::new(AtomicBool::new(true));
+        let mut looking = JoinSet::new();
+        looking.spawn(kept.go_on(Arc::clone(&healthy)));
+        Ok(Self {
+            healthy,
+            _looking: looking,
+        })
+    }
+
+    /// Whether the store could be read at the last look.
+    pub fn healthy(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.healthy)
+    }
+}
+
+struct Kept {
+    runtime: Runtime,
+    /// What was written when it was looked last.
+    seen: Option<u64>,
+    /// A keeper goes on looking for a connection that is forgotten, and finds one of the same name.
+    names: HashSet<ConnectionName>,
+    keepers: Vec<Keeper>,
+}
+
+impl Kept {
+    fn new(runtime: Runtime) -> Self {
+        Self {
+            runtime,
+            seen: None,
+            names: HashSet::new(),
+            keepers: vec![],
+        }
+    }
+
+    async fn go_on(mut self, healthy: Arc<AtomicBool>) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let looked = self.look().await;
+            if let Err(error) = &looked {
+                tracing::warn!(%error, "can't look for new connections");
+            }
+            healthy.store(looked.is_ok(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in what is new since the last look. Nothing is read where nothing was written.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let written = self.runtime.written()?;
+        if self.seen == Some(written) {
+            return Ok(());
+        }
+        let mut names = self.runtime.names().await?;
+        names.retain(|name| self.names.insert(name.clone()));
+        if !names.is_empty() {
+            tracing::info!(connections = names.len(), "keeping more connections fresh");
+            self.keepers.push(self.runtime.keep_fresh(names));
+        }
+        self.seen = Some(written);
+        Ok(())
+    }
+}

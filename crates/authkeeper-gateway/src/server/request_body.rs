@@ -1,0 +1,88 @@
+//! Request bodies: small ones are kept, so that they can be sent again; large ones stream through.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use crate::{
+    body::{BoxError, ResponseBody},
+    forward::CallBody,
+};
+
+/// What was read of a body before it was decided what to do with it.
+pub(super) struct Started {
+    pub(super) body: CallBody,
+    /// The whole body, or its beginning.
+    pub(super) seen: Bytes,
+}
+
+/// Reads until the end or beyond `limit`.
+pub(super) async fn start(mut incoming: Incoming, limit: usize) -> Result<Started, hyper::Error> {
+    let mut first = Vec::new();
+    while first.len() <= limit {
+        let Some(frame) = incoming.frame().await else {
+            let seen = Bytes::from(first);
+            return Ok(Started {
+                body: CallBody::Whole(seen.clone()),
+                seen,
+            });
+        };
+        if let Ok(data) = frame?.into_data() {
+            first.extend_from_slice(&data);
+        }
+    }
+    let seen = Bytes::from(first);
+    let first = VecDeque::from([seen.clone()]);
+    let body = ResponseBody::new(Prefixed {
+        first,
+        rest: incoming,
+    });
+    Ok(Started {
+        body: CallBody::Stream(body),
+        seen,
+    })
+}
+
+/// What was read, then what is still to come.
+struct Prefixed {
+    first: VecDeque<Bytes>,
+    rest: Incoming,
+}
+
+impl Body for Prefixed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(first) = self.first.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        Pin::new(&mut self.rest)
+            .poll_frame(context)
+            .map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first: u64 = self.first.iter().map(|bytes| bytes.len() as u64).sum();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint.set_lower(rest.lower().saturating_add(first));
+        hint
+    }
+}

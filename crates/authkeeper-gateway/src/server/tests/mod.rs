@@ -1,0 +1,7 @@
+//! The loopback servers on real sockets, before scripted servers.
+
+mod access;
+mod mcp_endpoint;
+mod rig;
+mod run_proxy;
+mod wait_stream;

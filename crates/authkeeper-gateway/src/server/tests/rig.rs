@@ -1,0 +1,121 @@
+//! A server of ours on a free port, and a client that speaks plain HTTP to it.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::super::{Limits, McpEndpoint, RunProxy};
+use crate::{
+    body::BoxError,
+    forward::{
+        Forwarder,
+        tests::{FakeAuthority, notion},
+    },
+};
+
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pub(super) const HANDLE: &str = "handle-5ecret";
+
+pub(super) struct Rig {
+    pub(super) port: u16,
+    pub(super) stop: Option<oneshot::Sender<()>>,
+    pub(super) serving: JoinSet<()>,
+}
+
+impl Rig {
+    pub(super) async fn new(authority: Arc<FakeAuthority>) -> Self {
+        let limits = Limits {
+            head_time: Duration::from_millis(300),
+            ..Limits::default()
+        };
+        let forwarder = Arc::new(Forwarder::new(authority));
+        let handle = HANDLE.to_owned().into();
+        let proxy = RunProxy::bind(forwarder, handle, vec![notion()], limits)
+            .await
+            .unwrap();
+        let port = proxy.port();
+        assert_eq!(proxy.url(), format!("http://127.0.0.1:{port}"));
+        Self::over(port, |stop| proxy.serve(stop))
+    }
+
+    /// The daemon's.
+    pub(super) async fn daemon(authority: Arc<FakeAuthority>, well: Arc<AtomicBool>) -> Self {
+        Self::daemon_over(Forwarder::new(authority), well).await
+    }
+
+    pub(super) async fn daemon_over(forwarder: Forwarder, well: Arc<AtomicBool>) -> Self {
+        let forwarder = Arc::new(forwarder);
+        let handle = HANDLE.to_owned().into();
+        let bound = McpEndpoint::bind(forwarder, handle, 0, Limits::default(), well);
+        let endpoint = bound.await.unwrap();
+        Self::over(endpoint.port(), |stop| endpoint.serve(stop))
+    }
+
+    fn over<S>(port: u16, serve: impl FnOnce(Stop) -> S) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(Box::pin(async move { drop(stopped.await) })));
+        Self {
+            port,
+            stop: Some(stop),
+            serving,
+        }
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
+    }
+
+    /// Sends a request head (with host and handle) and a body, returns all of the answer.
+    pub(super) async fn ask(&self, line: &str, headers: &str, body: &[u8]) -> String {
+        let mut socket = self.connect().await;
+        let head = self.head(line, headers, body.len());
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(body).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(Duration::from_secs(20), socket.read_to_end(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    pub(super) fn head(&self, line: &str, headers: &str, length: usize) -> String {
+        let port = self.port;
+        format!(
+            "{line} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {HANDLE}\r\n\
+             connection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+        )
+    }
+}
+
+pub(super) struct Feed(pub(super) mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Feed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, BoxError>>> {
+        self.0
+            .poll_recv(context)
+            .map(|bytes| bytes.map(|bytes| Ok(hyper::body::Frame::data(bytes))))
+    }
+}

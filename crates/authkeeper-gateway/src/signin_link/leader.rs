@@ -1,0 +1,185 @@
+//! Which process serves the sign-in link: the one that holds the lock of the connection's file under `holds/`. The file
+//! holds its address, and the lock, not the file, says that the process is alive.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use authkeeper::{
+    model::{ConnectionName, TroubleId},
+    store::owners::private_folder,
+};
+use serde::{Deserialize, Serialize};
+
+/// No file of ours is larger.
+const LARGEST: u64 = 4096;
+
+/// How often the lock is tried.
+const TRIES: usize = 8;
+
+/// Where a link server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LinkAddress {
+    pub(super) port: u16,
+    /// Unguessable: no page in a browser finds the server by itself.
+    pub(super) id: String,
+    /// The provider's own link, which serves on any device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) elsewhere: Option<String>,
+}
+
+impl LinkAddress {
+    /// What a person is told to open.
+    pub(super) fn link(&self) -> String {
+        let here = || format!("http://127.0.0.1:{}/{}", self.port, self.id);
+        self.elsewhere.clone().unwrap_or_else(here)
+    }
+}
+
+/// The sign-in links of this machine.
+#[derive(Clone, Debug)]
+pub struct Links {
+    folder: PathBuf,
+}
+
+/// What came of an election.
+#[derive(Debug)]
+pub(super) enum Election {
+    /// Won; the address of the leader before it.
+    Won(Leader, Option<LinkAddress>),
+    /// Another process leads, or is about to.
+    Lost,
+}
+
+/// The lock, held for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Leader(File);
+
+impl Links {
+    /// Those of the store in the folder `data`.
+    pub fn beside(data: &Path) -> Self {
+        let folder = data.join("holds");
+        Self { folder }
+    }
+
+    /// The link to sign in by, if some process serves it now.
+    pub fn link(&self, connection: &ConnectionName) -> Option<String> {
+        let mut file = File::open(self.folder.join(connection.as_str())).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => read(&mut file).map(|address| address.link()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn elect(&self, connection: &ConnectionName) -> io::Result<Election> {
+        private_folder(&self.folder)?;
+        let mut file = own(&self.folder.join(connection.as_str()))?;
+        // A process that only reads the link has the lock for a moment, too.
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => {
+                    let before = read(&mut file);
+                    // Until the new address is known: nobody listens at the old one.
+                    file.set_len(0)?;
+                    return Ok(Election::Won(Leader(file), before));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(Election::Lost)
+    }
+
+    /// True for one caller an incident, across all processes: that one opens the browser. No connection's name has a `~`.
+    pub(super) fn claim_tab(&self, of: &ConnectionName, trouble: &TroubleId) -> io::Result<bool> {
+        let mut file = own(&self.folder.join(format!("{of}~tab")))?;
+        file.lock()?;
+        let mut last = String::new();
+        (&mut file).take(LARGEST).read_to_string(&mut last)?;
+        if last == trouble.as_str() {
+            return Ok(false);
+        }
+        write(&mut file, trouble.as_str())?;
+        Ok(true)
+    }
+}
+
+impl Leader {
+    /// Publishes the address.
+    pub(super) fn publish(&mut self, address: &LinkAddress) -> io::Result<()> {
+        write(&mut self.0, &serde_json::to_string(address)?)
+    }
+}
+
+fn own(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).mode(0o600);
+    options.truncate(false).open(path)
+}
+
+fn read(file: &mut File) -> Option<LinkAddress> {
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn write(file: &mut File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::tests::notion;
+
+    fn won(links: &Links) -> (Leader, Option<LinkAddress>) {
+        match links.elect(&notion()).unwrap() {
+            Election::Won(leader, before) => (leader, before),
+            Election::Lost => panic!("somebody else attends"),
+        }
+    }
+
+    #[test]
+    fn one_attends_and_the_next_goes_on_where_it_was() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, other) = (Links::beside(data.path()), Links::beside(data.path()));
+        assert_eq!(one.link(&notion()), None);
+        let (mut leader, before) = won(&one);
+        assert_eq!(before, None);
+        assert_eq!(other.link(&notion()), None, "it says nothing yet");
+        let id = "0123456789abcdef".to_owned();
+        let mut address = LinkAddress {
+            port: 4242,
+            id,
+            elsewhere: Some("https://as.example/device?user_code=AB".to_owned()),
+        };
+        leader.publish(&address).unwrap();
+        assert_eq!(other.link(&notion()), address.elsewhere);
+        address.elsewhere = None;
+        leader.publish(&address).unwrap();
+        let link = Some("http://127.0.0.1:4242/0123456789abcdef".to_owned());
+        assert_eq!(other.link(&notion()), link);
+        assert!(matches!(other.elect(&notion()), Ok(Election::Lost)));
+        drop(leader);
+        assert_eq!(other.link(&notion()), None, "nobody is there any more");
+        assert_eq!(won(&other).1, Some(address));
+    }
+
+    #[test]
+    fn one_tab_is_opened_for_a_trouble() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, other) = (Links::beside(data.path()), Links::beside(data.path()));
+        drop(won(&one));
+        let claim = |links: &Links, id: &str| {
+            let id = TroubleId::new(id);
+            links.claim_tab(&notion(), &id).unwrap()
+        };
+        assert!(claim(&one, "t1") && !claim(&other, "t1") && !claim(&one, "t1"));
+        assert!(claim(&other, "t2") && !claim(&one, "t2"));
+    }
+}

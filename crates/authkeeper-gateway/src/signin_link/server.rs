@@ -1,0 +1,442 @@
+//! The sign-in link server: a listener on loopback whose one address is the link that a person gets. A click begins a
+//! sign-in and redirects the browser to the provider; the provider's redirect comes back to a listener of the library.
+
+use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use authkeeper::{
+    clock::Seams,
+    http::HttpUrl,
+    model::{ConnectionName, GrantType, Moment},
+    oauth::{authorize::RedirectError, loopback::page},
+    runtime::Runtime,
+    secret::SecretString,
+    signin::{Again, Errand, Invitation, Person},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, oneshot},
+    task::JoinSet,
+};
+
+use super::{
+    extra::extra_parameters,
+    leader::LinkAddress,
+    policy::is_resolved_by_sign_in,
+    poll::{is_over, until},
+};
+use crate::report::Report;
+
+/// How long one click's sign-in may take.
+const PATIENCE: Duration = Duration::from_mins(15);
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// How soon a provider that gave no code is asked again.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
+/// Browsers open a few connections ahead; nobody needs more.
+const CONNECTIONS: usize = 16;
+
+type Page = Response<Full<Bytes>>;
+
+pub(super) struct LinkServer {
+    runtime: Runtime,
+    report: Report,
+    connection: ConnectionName,
+    address: LinkAddress,
+    /// The sign-in of the last click. The next one ends it: both would want the port that the redirect comes back to.
+    sign_in: Mutex<JoinSet<()>>,
+    device: Mutex<Device>,
+}
+
+/// What is known of the sign-in on another device.
+#[derive(Default)]
+struct Device {
+    /// While it goes on.
+    link: Option<String>,
+    /// A provider that gave none is asked again later.
+    asked: Option<Moment>,
+}
+
+impl LinkServer {
+    /// At the address of the server before it, if that is free, so that a link already sent stays good.
+    pub(super) async fn open(
+        (runtime, report): (Runtime, Report),
+        connection: ConnectionName,
+        before: Option<LinkAddress>,
+        random: impl Fn() -> String + Send,
+    ) -> std::io::Result<(TcpListener, Arc<Self>, LinkAddress)> {
+        let here = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let again = match &before {
+            Some(address) => here(address.port).await.ok(),
+            None => None,
+        };
+        let (listener, address) = if let (Some(listener), Some(address)) = (again, before) {
+            let elsewhere = None;
+            (
+                listener,
+                LinkAddress {
+                    elsewhere,
+                    ..address
+                },
+            )
+        } else {
+            let listener = here(0).await?;
+            let address = LinkAddress {
+                port: listener.local_addr()?.port(),
+                id: random(),
+                elsewhere: None,
+            };
+            (listener, address)
+        };
+        let server = Self {
+            runtime,
+            report,
+            connection,
+            address: address.clone(),
+            sign_in: Mutex::default(),
+            device: Mutex::default(),
+        };
+        Ok((listener, Arc::new(server), address))
+    }
+}
+
+/// Answers requests for as long as it is polled.
+pub(super) async fn serve(listener: TcpListener, server: Arc<LinkServer>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let room = connections.len() < CONNECTIONS;
+        tokio::select! {
+            accepted = listener.accept(), if room => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(serve_one(socket, Arc::clone(&server)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_one(socket: TcpStream, server: Arc<LinkServer>) {
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(server.answer(&request.into_parts().0).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the sign-in link broke");
+    }
+}
+
+/// Access control. Another `Host` is a page elsewhere whose name was made to point here (DNS rebinding), and a prefetch
+/// (Fetch Metadata, `Sec-Purpose`) is no click.
+fn admit(head: &Parts, address: &LinkAddress) -> Result<(), StatusCode> {
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", address.port));
+    if !ours.iter().any(|name| name == host) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    if head.uri.path().strip_prefix('/') != Some(address.id.as_str()) {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    if head.method != Method::GET {
+        return Err(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    if text("sec-purpose").is_some_and(|purpose| purpose.starts_with("prefetch")) {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    Ok(())
+}
+
+impl LinkServer {
+    async fn answer(&self, head: &Parts) -> Page {
+        if let Err(status) = admit(head, &self.address) {
+            return page(status, "Nothing here", "This is authkeeper's sign-in link.");
+        }
+        let status = self.runtime.status(&self.connection).await;
+        if status.is_ok_and(|status| is_over(&status, is_resolved_by_sign_in)) {
+            let text = format!("{} is connected: there is nothing to do.", self.connection);
+            return page(StatusCode::OK, "Signed in", &text);
+        }
+        match self.begin().await {
+            Ok(Destination::Done) => {
+                let text = format!("{} is connected.", self.connection);
+                page(StatusCode::OK, "Signed in", &text)
+            }
+            Ok(Destination::On(url)) => sent_on(&url),
+            Ok(Destination::Device {
+                complete: Some(url),
+                ..
+            }) => sent_on(&url.into()),
+            Ok(Destination::Device { code, at, .. }) => {
+                let text = format!(
+                    "Open {} and enter the code {}.",
+                    escaped(&at),
+                    escaped(&code)
+                );
+                page(StatusCode::OK, "Enter a code", &text)
+            }
+            Ok(Destination::Terminal) => {
+                self.in_a_terminal("this sign-in ends with a pasted address")
+            }
+            Err(why) => self.in_a_terminal(&why),
+        }
+    }
+
+    fn in_a_terminal(&self, why: &str) -> Page {
+        let text = format!(
+            "No sign-in was begun: {}. Open the link again, or run in a terminal: \
+             <code>authkeeper reauthorize {}</code>",
+            escaped(why),
+            self.connection
+        );
+        page(StatusCode::BAD_GATEWAY, "Not signed in", &text)
+    }
+
+    /// The provider's own link, good on any device, for a connection that was signed in on one: its sign-in is begun, and
+    /// begun anew when its code has ended. None for other connections.
+    pub(super) async fn device_link(&self) -> Option<String> {
+        let status = self.runtime.status(&self.connection).await.ok()?;
+        if status.grant_type != Some(GrantType::DeviceCode) {
+            return None;
+        }
+        let mut device = self.device.lock().await;
+        if self.is_signing_in().await && device.link.is_some() {
+            return device.link.clone();
+        }
+        let now = Seams::system().clock.now();
+        let since = device.asked.and_then(|asked| now.boot_since(asked));
+        if since.is_some_and(|since| since < ASK_AGAIN) {
+            return None;
+        }
+        device.asked = Some(now);
+        device.link = match self.begin().await {
+            Ok(Destination::Device { complete, at, .. }) => complete.or(Some(at)),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(error, "the provider gives no code for another device");
+                None
+            }
+        };
+        device.link.clone()
+    }
+
+    async fn is_signing_in(&self) -> bool {
+        let mut sign_in = self.sign_in.lock().await;
+        while sign_in.try_join_next().is_some() {}
+        !sign_in.is_empty()
+    }
+
+    /// Begins a sign-in in the place of the one before it.
+    async fn begin(&self) -> Result<Destination, String> {
+        let mut sign_in = self.sign_in.lock().await;
+        sign_in.shutdown().await;
+        let (visitor, answered) = Visitor::new();
+        let (runtime, name) = (self.runtime.clone(), self.connection.clone());
+        let report = self.report.clone();
+        sign_in.spawn(async move {
+            let done = tokio::select! {
+                done = Box::pin(signed_in(&runtime, &name, &visitor)) => done,
+                // In another way: what was begun here must not time out later, which would tell against our client.
+                () = until(&runtime, &name, |status| is_over(status, is_resolved_by_sign_in)) => Ok(()),
+            };
+            if let Some(why) = visitor.ends(done) {
+                report.line(&format!(
+                    "authkeeper: nobody is signed in to {name}: {why}; open the link again"
+                ));
+            }
+        });
+        answered
+            .await
+            .unwrap_or_else(|_gone| Err("it ended".to_owned()))
+    }
+}
+
+async fn signed_in(
+    runtime: &Runtime,
+    name: &ConnectionName,
+    visitor: &Visitor,
+) -> Result<(), String> {
+    let mut again = Again::new(PATIENCE);
+    again.extra = extra_parameters(runtime, name)
+        .await
+        .map_err(|error| error.to_string())?;
+    let done = runtime.reauthorize(name, again, visitor).await;
+    done.map(drop).map_err(|error| error.to_string())
+}
+
+/// Where the browser goes.
+#[derive(Debug)]
+enum Destination {
+    On(SecretString),
+    /// To another device, or another tab, with this.
+    Device {
+        code: String,
+        at: String,
+        /// The place with the code in it.
+        complete: Option<String>,
+    },
+    /// Only a terminal can take what comes of it.
+    Terminal,
+    /// Nowhere: nobody had to be asked.
+    Done,
+}
+
+/// The person behind the browser. They paste nothing.
+struct Visitor(std::sync::Mutex<Option<oneshot::Sender<Result<Destination, String>>>>);
+
+impl Visitor {
+    fn new() -> (Self, oneshot::Receiver<Result<Destination, String>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(std::sync::Mutex::new(Some(sender))), receiver)
+    }
+
+    /// False if the browser has been answered before.
+    fn answer(&self, answer: Result<Destination, String>) -> bool {
+        let mut waiting = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        waiting.take().is_some_and(|to| to.send(answer).is_ok())
+    }
+
+    /// Why it came to nothing, if the browser was answered before.
+    fn ends(&self, done: Result<(), String>) -> Option<String> {
+        match done {
+            Ok(()) => {
+                self.answer(Ok(Destination::Done));
+                None
+            }
+            Err(why) => (!self.answer(Err(why.clone()))).then_some(why),
+        }
+    }
+}
+
+#[async_trait]
+impl Person for Visitor {
+    fn invite(&self, invitation: &Invitation) {
+        let place = match &invitation.task {
+            Errand::Open(url) => Destination::On(url.clone()),
+            Errand::Enter {
+                user_code,
+                verification_uri,
+                verification_uri_complete,
+            } => {
+                let complete = verification_uri_complete.clone();
+                Destination::Device {
+                    code: user_code.clone(),
+                    at: verification_uri.clone(),
+                    complete: complete.filter(|url| HttpUrl::parse(url).is_ok()),
+                }
+            }
+            _ => Destination::Terminal,
+        };
+        self.answer(Ok(place));
+    }
+
+    async fn paste(&self) -> Option<SecretString> {
+        None
+    }
+
+    fn paste_again(&self, _why: &RedirectError) {}
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the browser that clicked is sent to the provider, and nobody else is told"
+)]
+fn sent_on(url: &SecretString) -> Page {
+    let Ok(location) = HeaderValue::try_from(url.expose().as_str()) else {
+        let text = "The provider's address can't be opened.";
+        return page(StatusCode::BAD_GATEWAY, "Not signed in", text);
+    };
+    let mut response = page(StatusCode::SEE_OTHER, "Going on", "To the provider.");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(method: &str, path: &str, headers: &[(&str, &str)]) -> Option<u16> {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let address = LinkAddress {
+            port: 4242,
+            id: "a1b2".to_owned(),
+            elsewhere: None,
+        };
+        admit(&head, &address).err().map(|status| status.as_u16())
+    }
+
+    #[test]
+    fn only_a_click_on_this_machine_is_answered() {
+        let here = ("host", "127.0.0.1:4242");
+        assert_eq!(admitted("GET", "/a1b2", &[here]), None);
+        assert_eq!(admitted("GET", "/a1b2?from=mail", &[here]), None);
+        assert_eq!(
+            admitted("GET", "/a1b2", &[("host", "localhost:4242")]),
+            None
+        );
+        for (method, path, headers, status) in [
+            ("GET", "/a1b2", vec![("host", "evil.example:4242")], 403),
+            ("GET", "/a1b2", vec![("host", "127.0.0.1:1")], 403),
+            ("GET", "/a1b2", vec![], 403),
+            ("GET", "/", vec![here], 404),
+            ("GET", "/a1b2/", vec![here], 404),
+            ("POST", "/a1b2", vec![here], 405),
+            ("HEAD", "/a1b2", vec![here], 405),
+            (
+                "GET",
+                "/a1b2",
+                vec![here, ("sec-purpose", "prefetch;prerender")],
+                503,
+            ),
+        ] {
+            let got = admitted(method, path, &headers);
+            assert_eq!(got, Some(status), "{method} {path} {headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_that_asks_nobody_is_done() {
+        let (visitor, answered) = Visitor::new();
+        assert_eq!(visitor.ends(Ok(())), None);
+        assert!(matches!(answered.await, Ok(Ok(Destination::Done))));
+        let failed = || Err("no".to_owned());
+        let (visitor, answered) = Visitor::new();
+        assert_eq!(visitor.ends(failed()), None);
+        assert!(matches!(answered.await, Ok(Err(_))), "the browser is told");
+        let (visitor, _answered) = Visitor::new();
+        visitor.answer(Ok(Destination::Terminal));
+        assert_eq!(visitor.ends(failed()).as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_and_no_page() {
+        assert_eq!(escaped("<b>&"), "&lt;b&gt;&amp;");
+    }
+}

@@ -1,0 +1,283 @@
+//! Tokens from the runtime, and the bookkeeping of calls that failed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use authkeeper::{
+    clock::Seams,
+    error::TokenError,
+    model::{ConnectionName, FailedCall, Generation, ScopeRefusal, TaskId},
+    runtime::{Runtime, TokenRequest},
+    store::CarriedCall,
+};
+
+use crate::{
+    forward::{Authority, CallToken, Forwarder, TokenRefusal},
+    signin_link::{Links, is_resolved_by_sign_in},
+};
+
+/// Tokens from the runtime; failed calls are noted for the run around this process, if there is one.
+pub struct TokenSource {
+    runtime: Runtime,
+    task: Option<TaskId>,
+    links: Links,
+    /// What failed through this process, so that a call that succeeds costs no write where none had failed.
+    failed: Mutex<HashSet<(String, String)>>,
+    /// What failed and could not be noted in the store.
+    unnoted: Mutex<HashMap<(String, String), FailedCall>>,
+    /// Whether calls of a connection were refused for lack of a scope, as far as this process has looked.
+    wanting: Mutex<HashMap<ConnectionName, bool>>,
+}
+
+impl TokenSource {
+    /// Failed calls are noted for `task`, if there is one; `links` complete the records of a missing sign-in.
+    pub fn new(runtime: Runtime, task: Option<TaskId>, links: Links) -> Self {
+        Self {
+            runtime,
+            task,
+            links,
+            failed: Mutex::default(),
+            unnoted: Mutex::default(),
+            wanting: Mutex::default(),
+        }
+    }
+
+    /// Forwards calls with these tokens.
+    pub fn forwarder(self: &Arc<Self>) -> Forwarder {
+        Forwarder::new(self.clone())
+    }
+
+    /// Failed calls that the store does not know of, because it could not be written.
+    pub(crate) fn unnoted_calls(&self) -> Vec<FailedCall> {
+        self.unnoted().values().cloned().collect()
+    }
+
+    fn wanting(&self) -> MutexGuard<'_, HashMap<ConnectionName, bool>> {
+        self.wanting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the store says, for the calls to come.
+    async fn look_for_scopes(&self, connection: &ConnectionName) -> bool {
+        match self.runtime.step_ups(connection).await {
+            Ok(step_ups) => {
+                let wants = !step_ups.is_empty();
+                self.wanting().insert(connection.clone(), wants);
+                wants
+            }
+            Err(error) => {
+                tracing::debug!(%error, "can't see which scopes are wanted");
+                false
+            }
+        }
+    }
+
+    fn call(&self, connection: &ConnectionName, fingerprint: &str) -> Option<CarriedCall> {
+        let task = self.task.clone()?;
+        let (connection, fingerprint) = (connection.clone(), fingerprint.to_owned());
+        Some(CarriedCall {
+            task,
+            connection,
+            fingerprint,
+        })
+    }
+
+    fn unnoted(&self) -> MutexGuard<'_, HashMap<(String, String), FailedCall>> {
+        self.unnoted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held in memory until the verdict, since the store would not take it.
+    fn hold(&self, call: &CarriedCall, reason: &str) {
+        let mut unnoted = self.unnoted();
+        let held = unnoted
+            .entry(key(&call.connection, &call.fingerprint))
+            .or_insert_with(|| FailedCall {
+                connection: call.connection.clone(),
+                times: 0,
+                first: Seams::system().clock.now().wall,
+                reason: reason.to_owned(),
+            });
+        held.times += 1;
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(connection: &ConnectionName, fingerprint: &str) -> (String, String) {
+    (connection.to_string(), fingerprint.to_owned())
+}
+
+#[async_trait]
+impl Authority for TokenSource {
+    async fn token(
+        &self,
+        connection: &ConnectionName,
+        rejected: Option<Generation>,
+    ) -> Result<CallToken, TokenRefusal> {
+        let request = TokenRequest::new(connection.clone()).after_401(rejected);
+        match self.runtime.access_token(&request).await {
+            Ok(token) => Ok(CallToken {
+                secret: token.secret.clone(),
+                generation: token.generation,
+                lineage: token.lineage,
+                url: token.url.clone(),
+                presentation: token.presentation.clone(),
+                binding: token.binding.clone(),
+            }),
+            Err(error) => {
+                let mut refusal = refusal(error);
+                if let TokenRefusal::Authority { record } = &mut refusal
+                    && is_resolved_by_sign_in(record)
+                {
+                    record.link = self.links.link(connection);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn step_up(
+        &self,
+        connection: &ConnectionName,
+        refused: &ScopeRefusal,
+    ) -> Result<(), TokenRefusal> {
+        self.wanting().insert(connection.clone(), true);
+        let stepped = Box::pin(self.runtime.step_up(connection, refused));
+        stepped.await.map_err(refusal)
+    }
+
+    fn wants_scopes(&self, connection: &ConnectionName) -> bool {
+        // Once a process looks at the store.
+        self.wanting().get(connection).copied().unwrap_or(true)
+    }
+
+    async fn scope_sufficed(&self, connection: &ConnectionName, operation: &str) {
+        let known = self.wanting().contains_key(connection);
+        if !known && !self.look_for_scopes(connection).await {
+            return;
+        }
+        let sufficed = self.runtime.scope_sufficed(connection, operation).await;
+        if let Err(error) = sufficed {
+            tracing::warn!(%error, "can't note that a scope is wanted no more");
+        }
+        self.look_for_scopes(connection).await;
+    }
+
+    async fn call_failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
+        self.failed().insert(key(connection, fingerprint));
+        let Some(call) = self.call(connection, fingerprint) else {
+            return;
+        };
+        if let Err(error) = self.runtime.call_failed(&call, reason).await {
+            tracing::warn!(%error, "can't note a failed call");
+            self.hold(&call, reason);
+        }
+    }
+
+    async fn call_succeeded(&self, connection: &ConnectionName, fingerprint: &str) {
+        if !self.failed().remove(&key(connection, fingerprint)) {
+            return;
+        }
+        self.unnoted().remove(&key(connection, fingerprint));
+        if let Err(error) = self.runtime.token_works(connection).await {
+            tracing::debug!(%error, "what was told of a refused token is not ended");
+        }
+        let Some(call) = self.call(connection, fingerprint) else {
+            return;
+        };
+        if let Err(error) = self.runtime.call_recovered(&call).await {
+            tracing::warn!(%error, "can't note a recovered call");
+        }
+    }
+}
+
+/// Why a call failed, as a fixed word.
+pub fn reason(error: &TokenError) -> &str {
+    match error {
+        TokenError::ReauthorizationRequired { record } => &record.reason,
+        other => fixed_reason(other),
+    }
+}
+
+fn fixed_reason(error: &TokenError) -> &'static str {
+    match error {
+        TokenError::NoSuchConnection { .. } => "no_such_connection",
+        TokenError::ReauthorizationRequired { .. } => "reauthorization_required",
+        TokenError::Suspended { .. } => "suspended",
+        TokenError::Rejected { .. } => "rejected",
+        TokenError::ScopeMissing { .. } => "insufficient_scope",
+        TokenError::ScopeRefused { .. } => "scope_refused",
+        TokenError::Uncertain { .. } => "uncertain",
+        TokenError::Unavailable { .. } => "unavailable",
+        TokenError::ClientRefused { .. } => "client_refused",
+        TokenError::RequestRefused { .. } => "request_refused",
+        TokenError::EndpointMoved { .. } => "token_endpoint_moved",
+        TokenError::Store(_) => "store",
+        _ => "no_token",
+    }
+}
+
+fn refusal(error: TokenError) -> TokenRefusal {
+    let reason = fixed_reason(&error);
+    match error {
+        TokenError::ReauthorizationRequired { record }
+        | TokenError::Suspended { record, .. }
+        | TokenError::ScopeMissing { record } => TokenRefusal::Authority { record },
+        TokenError::ScopeRefused { record } => TokenRefusal::Permission { record },
+        TokenError::Rejected { record } => TokenRefusal::Rejected { record },
+        TokenError::NoSuchConnection { .. } => TokenRefusal::NoSuchConnection,
+        TokenError::Unavailable { why, retry_after } => TokenRefusal::Unavailable {
+            reason,
+            message: why,
+            retry_after,
+        },
+        TokenError::Uncertain { retry_after, .. } => TokenRefusal::Unavailable {
+            reason,
+            message: error.to_string(),
+            retry_after: Some(retry_after),
+        },
+        TokenError::ClientRefused { .. }
+        | TokenError::RequestRefused { .. }
+        | TokenError::EndpointMoved { .. } => TokenRefusal::Refused {
+            reason,
+            message: error.to_string(),
+        },
+        other => TokenRefusal::Fault {
+            reason,
+            message: other.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::model::{Event, SuspendReason};
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_not_there_has_a_reason() {
+        let record = crate::forward::tests::record(Event::AuthorityLost, "notion");
+        let suspended = TokenError::Suspended {
+            record: Box::new(record),
+            reason: SuspendReason::Manual,
+        };
+        let unavailable = TokenError::Unavailable {
+            why: "busy".to_owned(),
+            retry_after: None,
+        };
+        assert_eq!(reason(&suspended), "suspended");
+        assert!(matches!(refusal(suspended), TokenRefusal::Authority { .. }));
+        assert!(matches!(
+            refusal(unavailable),
+            TokenRefusal::Unavailable {
+                reason: "unavailable",
+                ..
+            }
+        ));
+    }
+}

@@ -1,0 +1,93 @@
+//! Calls that wait before they are sent: what for, and who hears of it.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+/// What a request waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WaitReason {
+    /// A sentence for a person: for what, and what to do.
+    pub(crate) what: Arc<str>,
+    /// How long it waits at most.
+    pub(crate) limit: Duration,
+    /// A person has to come, which may take long: nobody waits for that whose client is gone.
+    pub(crate) for_a_person: bool,
+}
+
+/// Whether a request waits now, unsent, as its forwarder says and its client is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting {
+    said: Arc<watch::Sender<Option<WaitReason>>>,
+    /// How often its client was told.
+    told: Arc<AtomicU32>,
+}
+
+/// While this lives the request waits for what was last said.
+pub(crate) struct WaitGuard<'a>(&'a Waiting);
+
+impl WaitGuard<'_> {
+    pub(crate) fn says(&self, waits_for: WaitReason) {
+        self.0.said.send_if_modified(|said| {
+            let news = said.as_ref() != Some(&waits_for);
+            *said = Some(waits_for);
+            news
+        });
+    }
+}
+
+impl Waiting {
+    pub(crate) fn begin(&self) -> WaitGuard<'_> {
+        WaitGuard(self)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.said.borrow().is_some()
+    }
+
+    pub(crate) fn is_for_a_person(&self) -> bool {
+        let waits_for = self.said.borrow();
+        waits_for.as_ref().is_some_and(|what| what.for_a_person)
+    }
+
+    /// Counts what its client is told, over all its waits: progress must only grow.
+    pub(crate) fn tells(&self) -> u32 {
+        self.told.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Says what another one says, for ever.
+    pub(crate) async fn follow(&self, other: &Self) -> Infallible {
+        let mut said = other.watch();
+        while said.wait_for(Option::is_some).await.is_ok() {
+            let held = self.begin();
+            loop {
+                let Some(waits_for) = said.borrow_and_update().clone() else {
+                    break;
+                };
+                held.says(waits_for);
+                if said.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        pending().await
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<WaitReason>> {
+        self.said.subscribe()
+    }
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        self.0.said.send_replace(None);
+    }
+}
