@@ -21,11 +21,11 @@ use authkeeper_gateway::{
 };
 
 use crate::{
-    commands::connect::SignIn,
     failure::Failure,
     output::Output,
     process,
     settings::{Environment, Settings},
+    sign_in_progress::SignInProgress,
     signals,
 };
 
@@ -46,8 +46,8 @@ pub(crate) struct App {
     hurried: AtomicBool,
     /// A refresh took too long to be waited for.
     left_behind: AtomicBool,
-    watching: Mutex<Option<BackgroundWatcher>>,
-    sign_in: Mutex<Option<SignIn>>,
+    watcher: Mutex<Option<BackgroundWatcher>>,
+    sign_in: Mutex<Option<SignInProgress>>,
 }
 
 impl App {
@@ -65,7 +65,7 @@ impl App {
             runtime,
             hurried: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
-            watching: Mutex::default(),
+            watcher: Mutex::default(),
             sign_in: Mutex::default(),
         })
     }
@@ -103,30 +103,30 @@ impl App {
     }
 
     /// Has troubles watched for until the command is over.
-    pub(crate) fn watch(&self, watching: BackgroundWatcher) {
-        *self.watching() = Some(watching);
+    pub(crate) fn watch(&self, watcher: BackgroundWatcher) {
+        *self.watcher() = Some(watcher);
     }
 
-    fn watching(&self) -> std::sync::MutexGuard<'_, Option<BackgroundWatcher>> {
-        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watcher(&self) -> std::sync::MutexGuard<'_, Option<BackgroundWatcher>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes how far a sign-in is, for when it is cut off.
-    pub(crate) fn signing_in(&self, sign_in: SignIn) {
+    pub(crate) fn signing_in(&self, sign_in: SignInProgress) {
         *self.sign_in() = Some(sign_in);
     }
 
     /// The sign-in that is under way, if there is one.
-    pub(crate) fn sign_in(&self) -> std::sync::MutexGuard<'_, Option<SignIn>> {
+    pub(crate) fn sign_in(&self) -> std::sync::MutexGuard<'_, Option<SignInProgress>> {
         self.sign_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was begun is finished: the refreshes under way, then the telling of what came of them.
     pub(crate) async fn end(&self) {
         self.drain().await;
-        let watching = self.watching().take();
-        if let Some(watching) = watching {
-            watching.end().await;
+        let watcher = self.watcher().take();
+        if let Some(watcher) = watcher {
+            watcher.end().await;
         }
     }
 

@@ -13,6 +13,7 @@ mod failure;
 mod output;
 mod process;
 mod settings;
+mod sign_in_progress;
 mod signals;
 #[cfg(test)]
 mod test_support;
@@ -120,22 +121,22 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     }
     let settings = Settings::load(&environment)?;
     let app = App::open(environment, settings, output)?;
-    let mut cut_off = false;
+    let mut interrupted = false;
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
         Command::Serve(args) => commands::serve::serve(&app, &args).await.map(|()| 0),
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
             number = app.stopped() => {
-                cut_off = true;
+                interrupted = true;
                 Ok(128 + number)
             }
         },
     };
     // However it ended: an exchange under way is finished and kept. Only then do errors and signals have their way.
     app.end().await;
-    if cut_off {
-        commands::connect::say_cut_off(&app).await;
+    if interrupted {
+        commands::connect::say_interrupted(&app).await;
     }
     if let Err(failure) = done {
         done = Err(app.who_may_be_meant(failure).await);

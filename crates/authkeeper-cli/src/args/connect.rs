@@ -1,11 +1,14 @@
 //! What is typed to connect, in each of the ways there are.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use authkeeper::signin::Way;
 use clap::{Args, ValueEnum};
 
-use crate::{commands::secret_input::Place, settings::parse_duration};
+use super::duration::parse_duration;
 
 pub(super) const CONNECT_EXAMPLES: &str = "\
 Examples:
@@ -191,6 +194,16 @@ pub(crate) struct SignInArgs {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// Where one secret comes from.
+pub(crate) struct SecretSource<'a> {
+    /// The file, if one was named.
+    pub(crate) file: Option<&'a Path>,
+    /// Whether it was said that it comes on standard input.
+    pub(crate) stdin: bool,
+    /// The flags that say so.
+    pub(crate) flags: &'static str,
+}
+
 impl KeyArgs {
     /// Whether it was said where a key is.
     pub(crate) fn is_given(&self) -> bool {
@@ -198,8 +211,8 @@ impl KeyArgs {
     }
 
     /// Where the key is to come from.
-    pub(crate) fn place(&self) -> Place<'_> {
-        Place {
+    pub(crate) fn source(&self) -> SecretSource<'_> {
+        SecretSource {
             file: self.key_file.as_deref(),
             stdin: self.key_stdin,
             flags: "--key-file FILE or --key-stdin",

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use crate::settings::parse_duration;
+use super::duration::parse_duration;
 
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:

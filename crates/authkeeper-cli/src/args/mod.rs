@@ -1,7 +1,11 @@
 //! The command line as it is typed.
 
 mod connect;
+mod duration;
+mod hold;
 mod inspect;
+mod mcp_config;
+mod serve;
 
 use std::{ffi::OsString, time::Duration};
 
@@ -9,17 +13,18 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::connect::{
     AssertionArgs, ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs,
-    RotateArgs, SignInArgs,
+    RotateArgs, SecretSource, SignInArgs,
 };
 pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
-use crate::{
-    commands::{
-        demo::{DemoArgs, JobArgs},
-        mcp_config::McpConfigArgs,
-        sandbox::SandboxArgs,
-        serve::ServeArgs,
-    },
-    settings::parse_duration,
+pub(crate) use self::{
+    duration::parse_duration,
+    hold::HoldArgs,
+    mcp_config::{Client, McpConfigArgs},
+    serve::ServeArgs,
+};
+use crate::commands::{
+    demo::{DemoArgs, JobArgs},
+    sandbox::SandboxArgs,
 };
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
@@ -108,7 +113,7 @@ pub(crate) enum Command {
     )]
     Mcp(McpArgs),
     /// Print what puts the bridge into an MCP client's configuration, or write it there
-    #[command(after_help = crate::commands::mcp_config::EXAMPLES)]
+    #[command(after_help = mcp_config::EXAMPLES)]
     McpConfig(McpConfigArgs),
     /// Run a command and keep its connections fresh for as long as it takes
     #[command(
@@ -116,7 +121,7 @@ pub(crate) enum Command {
     )]
     Run(RunArgs),
     /// Keep everything that is connected fresh, and be an MCP endpoint for each on this machine
-    #[command(after_help = crate::commands::serve::EXAMPLES)]
+    #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
     #[command(after_help = crate::commands::sandbox::EXAMPLES)]
@@ -194,16 +199,6 @@ pub(crate) struct AttendArgs {
     /// For so long at most
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub(crate) limit: Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HoldArgs {
-    /// Let calls wait up to this long while a person signs in, instead of failing
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) hold: Option<Duration>,
-    /// Open a browser for that person: one tab, however many processes wait
-    #[arg(long, requires = "hold")]
-    pub(crate) open_browser: bool,
 }
 
 #[derive(Debug, Args)]

@@ -30,7 +30,7 @@ async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Resu
     let by = rotate_by(&args.key, now)?;
     // Nobody is asked for a key that could not be kept.
     app.runtime.status(name).await?;
-    let key = secret_input::given(app.output, "API key", args.key.place()).await?;
+    let key = secret_input::given(app.output, "API key", args.key.source()).await?;
     let until = now.saturating_add(args.overlap).unwrap_or(now);
     let rotation = Rotation::new(key, by, until);
     let grant = app.runtime.rotate_key(name, rotation).await?;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use authkeeper_gateway::bounded_read::{self, LONGEST_SECRET, one_line, secret_line};
 
-use crate::{exit::Exit, failure::Failure, output::Output};
+use crate::{args::SecretSource, exit::Exit, failure::Failure, output::Output};
 
 /// One secret, alone on its line, from a file.
 pub(crate) fn one_line_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
@@ -31,31 +31,21 @@ fn wrong(said: String, what: &str) -> Failure {
     )
 }
 
-/// Where one secret is to come from.
-pub(crate) struct Place<'a> {
-    /// The file, if one was named.
-    pub(crate) file: Option<&'a Path>,
-    /// Whether it was said that it comes on standard input.
-    pub(crate) stdin: bool,
-    /// The flags that say so.
-    pub(crate) flags: &'static str,
-}
-
 /// One secret, from its file, or from standard input. At a terminal it is asked for and does not show; the terminal is as
 /// it was whatever ends the waiting. Without one it must have been said that a secret comes, so that nothing waits for
 /// nobody.
 pub(crate) async fn given(
     output: Output,
     what: &str,
-    place: Place<'_>,
+    source: SecretSource<'_>,
 ) -> Result<SecretString, Failure> {
-    if let Some(path) = place.file {
+    if let Some(path) = source.file {
         return one_line_of(path, what);
     }
     let terminal = std::io::stdin().is_terminal();
-    if !terminal && !place.stdin {
+    if !terminal && !source.stdin {
         let said = format!("nobody said where the {what} is");
-        let next = format!("add {}", place.flags);
+        let next = format!("add {}", source.flags);
         return Err(Failure::new(Exit::Usage, said, next));
     }
     let quiet = terminal.then(|| {

@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -16,39 +15,11 @@ use authkeeper_gateway::{
 };
 
 use super::hold_flags::Holding;
-use crate::{app::App, args::HoldArgs, exit::Exit, failure::Failure};
-
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  authkeeper serve
-  authkeeper serve --hold 30m         calls wait while a person signs in
-  authkeeper serve --print-handle     what a program shows to be let in
-  claude mcp add --transport http notion http://127.0.0.1:8417/mcp/notion \\
-    --header \"Authorization: Bearer $(authkeeper serve --print-handle)\"
-  curl http://127.0.0.1:8417/healthz  200 while the store can be read
-
-Only this machine reaches it. A client needs no sign-in of its own: it sends the
-handle, and authkeeper puts the token in its place. SIGTERM or Ctrl-C lets the
-calls under way finish; a second one doesn't.
-
-Exit codes: 0 stopped · 64 usage · 69 port taken · 74 store
-78 the handle's file is unusable";
+use crate::{app::App, args::ServeArgs, exit::Exit, failure::Failure};
 
 /// For calls under way when the daemon is stopped.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 4096;
-
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// The port on the loopback, IPv4 and IPv6; 0 takes a free one
-    #[arg(long, default_value_t = 8417)]
-    port: u16,
-    /// Print the handle instead, made now if there is none yet
-    #[arg(long, conflicts_with = "port")]
-    print_handle: bool,
-    #[command(flatten)]
-    hold: HoldArgs,
-}
 
 pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
     let store = &app.settings.runtime.store;

@@ -10,8 +10,7 @@ use toml::{
 
 use authkeeper::{http::HttpUrl, near};
 
-use super::parse_duration;
-use crate::{exit::Exit, failure::Failure};
+use crate::{args::parse_duration, exit::Exit, failure::Failure};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

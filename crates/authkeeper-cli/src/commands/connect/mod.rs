@@ -1,9 +1,9 @@
 //! `connect`, `reauthorize`, `disconnect`.
 
-mod asked;
-mod cut_off;
+mod assertion_flags;
+mod interrupted;
 mod person;
-mod vouched;
+mod resolve;
 
 use authkeeper::{
     model::{ConnectionName, GrantType},
@@ -12,9 +12,9 @@ use authkeeper::{
 };
 use serde_json::json;
 
-pub(super) use self::asked::{given_client, rotate_by};
-pub(crate) use self::cut_off::{SignIn, say_cut_off};
+pub(crate) use self::interrupted::say_interrupted;
 use self::person::Terminal;
+pub(super) use self::resolve::{given_client, rotate_by};
 use authkeeper_gateway::signin_link::extra_parameters;
 
 use super::status;
@@ -24,12 +24,13 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::{Paint, day, span},
+    sign_in_progress::SignInProgress,
 };
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
-    let request = asked::request(app, args).await?;
-    app.signing_in(SignIn::begin(app, &name).await);
+    let request = resolve::request(app, args).await?;
+    app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
     let person = Terminal::new(app);
     app.runtime.connect(request, &person).await?;
     signed_in(app, &name).await
@@ -42,7 +43,7 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     again.way = way;
     again.extra = extra_parameters(&app.runtime, &name).await?;
     again.callback_port = args.sign_in.callback_port;
-    app.signing_in(SignIn::begin(app, &name).await);
+    app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
     let person = Terminal::new(app);
     let before = app.runtime.status(&name).await?.connection.issuer;
     app.runtime.reauthorize(&name, again, &person).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use authkeeper::{catalogue::Limit, model::GrantType};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::{connections::Facts, finding::Finding};
+use super::{facts::Facts, finding::Finding};
 use crate::{
     exit::Exit,
     output::{minute, span},

@@ -5,14 +5,15 @@
 //! ```
 
 mod connections;
+mod environment;
+mod facts;
 mod finding;
 mod limits;
-mod oddities;
-mod places;
+mod observations;
+mod permissions;
 mod profile;
 mod providers;
 mod repair;
-mod surroundings;
 mod unread;
 
 use authkeeper::{
@@ -27,7 +28,7 @@ use authkeeper::{
 use serde_json::json;
 
 use self::{
-    connections::Facts,
+    facts::Facts,
     finding::{Finding, Severity, count, lines, worst},
 };
 use crate::{
@@ -79,8 +80,8 @@ pub(crate) async fn doctor(
         return Ok(code);
     }
     let mut findings = early;
-    findings.push(places::home(app.runtime.store_is_copy()));
-    findings.push(places::key(app.runtime.seal_key_is_changing()));
+    findings.push(permissions::home(app.runtime.store_is_copy()));
+    findings.push(permissions::key(app.runtime.seal_key_is_changing()));
     findings.extend(look(&app, &inspections, args.offline).await);
     let report = Report {
         findings,
@@ -157,23 +158,23 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
             file.display()
         )
     };
-    let places = places::look(settings);
+    let places = permissions::look(settings);
     let mut findings = vec![Finding::ok("config", config)];
-    findings.extend(places::permissions(
+    findings.extend(permissions::permissions(
         &places,
         rustix::process::geteuid().as_raw(),
     ));
-    findings.extend(places::together(&places));
-    findings.extend(places::file_system(&settings.runtime.store));
+    findings.extend(permissions::together(&places));
+    findings.extend(permissions::file_system(&settings.runtime.store));
     let command = settings.on_trouble.as_deref();
-    let program = command.and_then(surroundings::program_of);
-    let starts = program.map(|program| (program, surroundings::can_start(program, environment)));
-    findings.extend(surroundings::webhook(settings.webhook.as_ref()));
+    let program = command.and_then(environment::program_of);
+    let starts = program.map(|program| (program, environment::can_start(program, environment)));
+    findings.extend(environment::webhook(settings.webhook.as_ref()));
     if command.is_some() || settings.webhook.is_none() {
-        findings.push(surroundings::hook(command, starts, file));
+        findings.push(environment::hook(command, starts, file));
     }
-    findings.push(surroundings::environment(environment));
-    findings.push(surroundings::boundary());
+    findings.push(environment::environment(environment));
+    findings.push(environment::boundary());
     findings
 }
 
@@ -216,19 +217,22 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         let Ok(status) = app.runtime.status(&one.status.connection.name).await else {
             continue;
         };
-        known.push(places::Known {
+        known.push(permissions::Known {
             name: status.connection.name.to_string(),
             since: one.signed_in_at,
             lineage: status.lineage,
             generation: status.generation,
         });
     }
-    findings.extend(places::rolled_back(&log, &known));
+    findings.extend(permissions::rolled_back(&log, &known));
     let claims = inspections
         .iter()
         .filter_map(|one| one.status.claim.as_ref());
     let claims: Vec<String> = claims.map(|claim| claim.attempt.to_string()).collect();
-    findings.extend(places::leftovers(&places::journals(data, now), &claims));
+    findings.extend(permissions::leftovers(
+        &permissions::journals(data, now),
+        &claims,
+    ));
     for one in inspections {
         findings.extend(connections::findings(&Facts::from(one), now));
         let name = &one.status.connection.name;
@@ -240,11 +244,11 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         findings.extend(providers.iter().flat_map(providers::findings));
     }
     match app.runtime.noticed().await {
-        Ok(noticed) => findings.extend(oddities::findings(&noticed)),
+        Ok(noticed) => findings.extend(observations::findings(&noticed)),
         Err(error) => tracing::warn!(%error, "what was noticed of providers can't be read"),
     }
     let owners = Owners::new(data.join("owners"));
-    findings.extend(surroundings::processes(owners.census()));
+    findings.extend(environment::processes(owners.census()));
     findings
 }
 

@@ -12,7 +12,7 @@ use authkeeper::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::{connections::Facts, finding::Finding};
+use super::{facts::Facts, finding::Finding};
 use crate::exit::Exit;
 
 /// A provider that takes longer is in trouble, and nobody waits for it here.

@@ -13,9 +13,15 @@ use serde_json::json;
 use self::mcp_remote::Stored;
 use super::{
     connect::{given_client, signed_in},
-    secret_input::{self, Place},
+    secret_input,
 };
-use crate::{app::App, args::ImportArgs, exit::Exit, failure::Failure, output::Paint};
+use crate::{
+    app::App,
+    args::{ImportArgs, SecretSource},
+    exit::Exit,
+    failure::Failure,
+    output::Paint,
+};
 
 pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
@@ -44,12 +50,12 @@ pub(crate) async fn import(app: &App, args: ImportArgs) -> Result<(), Failure> {
                 "a refresh token is spent by the client that it was given to, and none is named";
             return Err(Failure::new(Exit::Usage, what, "add --client-id ID"));
         }
-        let place = Place {
+        let source = SecretSource {
             file: args.refresh_token_file.as_deref(),
             stdin: args.refresh_token_stdin,
             flags: "--refresh-token-file FILE or --refresh-token-stdin",
         };
-        let token = secret_input::given(app.output, "refresh token", place).await?;
+        let token = secret_input::given(app.output, "refresh token", source).await?;
         ImportRequest::new(connect, token)
     };
     request.token_url = args.token_url;

@@ -2,24 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::ValueEnum as _;
 
 use super::entry::{Entry, Value};
-use crate::settings::Environment;
-
-/// A program that starts MCP servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Client {
-    ClaudeCode,
-    ClaudeDesktop,
-    Cursor,
-    Vscode,
-    Zed,
-    Inspector,
-    Codex,
-    GeminiCli,
-    Goose,
-}
+use crate::{args::Client, settings::Environment};
 
 /// The language of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod client;
 mod edit;
 mod entry;
 mod file;
+mod wanted;
 mod yaml;
 
 use std::{
@@ -12,30 +13,20 @@ use std::{
 };
 
 use authkeeper::model::ConnectionName;
-use clap::Args;
 use serde_json::{Value, json};
 
 use self::{
-    client::Client,
-    edit::{Edited, Wanted},
     entry::Entry,
     file::ConfigText,
+    wanted::{Edited, Wanted},
 };
-use crate::{app::App, args::HoldArgs, exit::Exit, failure::Failure, settings::Environment};
-
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  authkeeper mcp-config notion --client claude-code           print it
-  authkeeper mcp-config notion --client claude-code --write   put it there
-  authkeeper mcp-config notion --client cursor --hold 30m     calls may wait
-  authkeeper mcp-config notion --client vscode --write --file .vscode/mcp.json
-  authkeeper mcp-config notion --client codex --json
-
---write keeps everything else in the file, comments too, shows what changes and
-leaves the old file beside it. Nothing is changed where it is there already.
-
-Exit codes: 0 printed, written or there · 64 another server has the name: see
---force · 65 the file is torn or too strange to edit · 74 it can't be written";
+use crate::{
+    app::App,
+    args::{Client, HoldArgs, McpConfigArgs},
+    exit::Exit,
+    failure::Failure,
+    settings::Environment,
+};
 
 /// What leads a bridge to this store, where it is not in its usual place.
 const VARIABLES: [&str; 5] = [
@@ -45,26 +36,6 @@ const VARIABLES: [&str; 5] = [
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
 ];
-
-#[derive(Debug, Args)]
-pub(crate) struct McpConfigArgs {
-    /// The connection
-    name: String,
-    /// The MCP client
-    #[arg(long)]
-    client: Client,
-    #[command(flatten)]
-    hold: HoldArgs,
-    /// Put it into the client's configuration file
-    #[arg(long)]
-    write: bool,
-    /// The configuration file [default: the user's own of that client]
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// Replace a server of this name that starts something else
-    #[arg(long, requires = "write")]
-    force: bool,
-}
 
 pub(crate) async fn mcp_config(app: &App, args: &McpConfigArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
@@ -259,7 +230,7 @@ mod tests {
             );
             assert_eq!(words.len() == 5, seconds == 90);
             assert_eq!(
-                crate::settings::parse_duration(typed),
+                crate::args::parse_duration(typed),
                 Ok(Duration::from_secs(seconds))
             );
         }

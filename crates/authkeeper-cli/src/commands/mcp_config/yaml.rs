@@ -4,8 +4,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    edit::{Edited, Unusable, Wanted},
     entry::Value,
+    wanted::{Edited, Unusable, Wanted},
 };
 
 pub(super) fn put(text: &str, wanted: Wanted<'_>) -> Result<Edited, Unusable> {

@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::RunPlan;
+use super::plan::RunPlan;
 use crate::signals::IgnoredSignals;
 
 /// Starts the command with our streams and, instead of tokens, where the proxy is and the handle.

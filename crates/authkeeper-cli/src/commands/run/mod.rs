@@ -1,34 +1,26 @@
 //! `authkeeper run`: a command that never holds a token, and an exit code that never hides trouble.
 
 mod child;
+mod plan;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-use std::{ffi::OsString, io, sync::Arc};
+use std::{io, sync::Arc};
 
-use authkeeper::{model::ConnectionName, secret::SecretString, store::StoreError};
+use authkeeper::store::StoreError;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
 
-pub(crate) use self::{child::SignalForwarder, verdict::verdict};
+pub(crate) use self::{child::SignalForwarder, plan::RunPlan, verdict::verdict};
 use authkeeper_gateway::{
     alerts::{IncidentFeed, Notifier, Watcher},
     forward::Forwarder,
     report::Report,
     server::{Limits, RunProxy},
 };
-
-/// What is to be run.
-pub(crate) struct RunPlan {
-    pub(crate) declared: Vec<ConnectionName>,
-    pub(crate) command: OsString,
-    pub(crate) args: Vec<OsString>,
-    pub(crate) handle: SecretString,
-    pub(crate) task_id: String,
-}
 
 /// What it is run with.
 pub(crate) struct RunSeams {

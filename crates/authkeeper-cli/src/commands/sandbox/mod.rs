@@ -22,10 +22,10 @@ use self::{client::Client, scenarios::Which};
 use authkeeper_gateway::bounded_read;
 
 use crate::{
+    args::parse_duration,
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
-    settings::parse_duration,
     signals,
 };
 

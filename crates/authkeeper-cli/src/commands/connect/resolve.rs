@@ -16,7 +16,7 @@ use authkeeper::{
 use clap::ValueEnum as _;
 use jiff::Timestamp;
 
-use super::vouched;
+use super::assertion_flags;
 use crate::{
     app::App,
     args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
@@ -211,12 +211,12 @@ async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<Way, Failu
     Ok(match kind {
         GrantArg::DeviceCode => Way::Device,
         GrantArg::ClientCredentials => Way::ClientCredentials,
-        GrantArg::JwtBearer => vouched::workload(&args.assertion)?,
-        GrantArg::IdJag => vouched::person(args)?,
+        GrantArg::JwtBearer => assertion_flags::workload(&args.assertion)?,
+        GrantArg::IdJag => assertion_flags::person(args)?,
         GrantArg::AuthorizationCode if args.sign_in.headless => Way::Headless,
         GrantArg::AuthorizationCode => Way::Browser,
         GrantArg::ApiKey => Way::ApiKey {
-            key: secret_input::given(app.output, "API key", args.key.place()).await?,
+            key: secret_input::given(app.output, "API key", args.key.source()).await?,
             rotate_by,
         },
     })
@@ -256,7 +256,7 @@ pub(crate) fn rotate_by(args: &KeyArgs, now: Timestamp) -> Result<Option<Timesta
         Some(end.ok()?.timestamp())
     };
     let span = || {
-        let span = crate::settings::parse_duration(text).ok()?;
+        let span = crate::args::parse_duration(text).ok()?;
         now.saturating_add(span).ok()
     };
     let by = day().or_else(span).ok_or_else(|| {

@@ -1,0 +1,81 @@
+//! A connection, as the checks see it.
+
+use std::time::Duration;
+
+use authkeeper::{
+    catalogue::Entry,
+    inspect::{Inspection, SecretFacts},
+    model::{ConnectionState, GrantType, Scope},
+};
+use jiff::Timestamp;
+
+/// A connection, as the checks want it.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) name: String,
+    pub(super) state: ConnectionState,
+    pub(super) uncertain: bool,
+    pub(super) left: Duration,
+    pub(super) refreshable: bool,
+    pub(super) grant_type: Option<GrantType>,
+    pub(super) asked: Option<String>,
+    pub(super) granted: Option<String>,
+    pub(super) signed_in_at: Timestamp,
+    pub(super) issued_at: Option<Timestamp>,
+    pub(super) due_after: Option<Duration>,
+    pub(super) refresh_expires_at: Option<Timestamp>,
+    pub(super) rotate_by: Option<Timestamp>,
+    pub(super) secrets: Vec<SecretFacts>,
+    /// What the catalogue knows of its provider.
+    pub(super) entry: Option<&'static Entry>,
+    /// Where it is refreshed, as stored.
+    pub(super) token_endpoint: Option<String>,
+    /// The scopes that its provider gives a refresh token for, where that is known.
+    pub(super) refresh_scope: Option<String>,
+    /// What is told of it and not over: (reason, detail, action).
+    pub(super) troubles: Vec<(String, String, String)>,
+}
+
+impl From<&Inspection> for Facts {
+    fn from(one: &Inspection) -> Self {
+        let status = &one.status;
+        let connection = &status.connection;
+        let scope = |scope: &Option<Scope>| scope.as_ref().map(|scope| scope.as_str().to_owned());
+        let records = status.troubles.iter().map(|trouble| &trouble.record);
+        Self {
+            name: connection.name.to_string(),
+            state: status.state.clone(),
+            uncertain: status.is_uncertain(),
+            left: status.left,
+            refreshable: status.refreshable,
+            grant_type: status.grant_type,
+            asked: scope(&connection.scope),
+            granted: scope(&status.scope),
+            signed_in_at: one.signed_in_at,
+            issued_at: one.access.map(|access| access.issued_at),
+            due_after: one.access.map(|access| access.due_after),
+            refresh_expires_at: status.refresh_expires_at,
+            rotate_by: status.rotate_by,
+            secrets: one
+                .client
+                .iter()
+                .flat_map(|client| client.secrets.clone())
+                .collect(),
+            entry: one.entry(),
+            token_endpoint: one
+                .metadata
+                .as_ref()
+                .and_then(|metadata| metadata.token_endpoint.clone()),
+            refresh_scope: one.refresh_scope(),
+            troubles: records
+                .map(|record| {
+                    (
+                        record.reason.clone(),
+                        record.detail.clone(),
+                        record.action.clone(),
+                    )
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! How far a sign-in is.
+
+use authkeeper::{model::ConnectionName, runtime::Runtime, signin::Errand};
+
+/// A sign-in under way, for what is said when it is interrupted.
+pub(crate) struct SignInProgress {
+    pub(crate) name: ConnectionName,
+    /// The lineage before it: a sign-in that is done makes the next.
+    pub(crate) before: Option<u64>,
+    /// Where the person was sent; none if nobody was asked yet.
+    pub(crate) sent: Option<Sent>,
+}
+
+/// Where the person was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// To a browser that comes back to this process: it ends with it.
+    Here,
+    /// Somewhere else, with a URL or a code that stays good.
+    Elsewhere,
+}
+
+impl SignInProgress {
+    pub(crate) async fn begin(runtime: &Runtime, name: &ConnectionName) -> Self {
+        Self {
+            name: name.clone(),
+            before: lineage(runtime, name).await,
+            sent: None,
+        }
+    }
+
+    pub(crate) fn sends_to(&mut self, errand: &Errand) {
+        self.sent = Some(match errand {
+            Errand::Open(_) => Sent::Here,
+            _ => Sent::Elsewhere,
+        });
+    }
+}
+
+/// Which sign-in the connection stems from.
+pub(crate) async fn lineage(runtime: &Runtime, name: &ConnectionName) -> Option<u64> {
+    let status = runtime.status(name).await;
+    status.ok().map(|status| status.lineage)
+}
