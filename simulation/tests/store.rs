@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authkeeper::store::suite::{self, Pair};
+use authkeeper::store::conformance::{self, Pair};
 use simulation::store::{Calm, MemoryStore, Shared};
 
 #[tokio::test]

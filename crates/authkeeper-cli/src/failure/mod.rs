@@ -6,8 +6,8 @@ use authkeeper::{
     error::{Advice, TokenError},
     http::InvalidUrl,
     model::{ConnectionName, InvalidName},
-    near,
     store::StoreError,
+    text::similar,
 };
 
 use crate::exit::Exit;

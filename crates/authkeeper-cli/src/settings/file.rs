@@ -8,7 +8,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use authkeeper::{http::HttpUrl, near};
+use authkeeper::{http::HttpUrl, text::similar};
 
 use crate::{args::parse_duration, exit::Exit, failure::Failure};
 

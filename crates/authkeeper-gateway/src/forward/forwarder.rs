@@ -6,7 +6,7 @@ use authkeeper::{
     model::{ConnectionName, Generation, MOST_IN_VAIN, Scope, ScopeRefusal},
     oauth::{
         dpop,
-        refusal::{self, Refusal},
+        resource_error::{self, Refusal},
     },
 };
 use http::{Response, StatusCode, Uri};

@@ -6,8 +6,8 @@ use std::{
 };
 
 use authkeeper::{
-    refresh::log::PastDecision,
-    store::place::{self, Lies},
+    platform::filesystem::{self, Lies},
+    refresh::decision_log::PastDecision,
 };
 use jiff::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use authkeeper::near;
+use authkeeper::text::similar;
 use authkeeper_sandbox::{BuiltIn, ClientEnd, Revision, Runs, Sandbox};
 use serde_json::json;
 
