@@ -10,13 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
     http::HttpUrl,
-    live::LiveToken,
     model::{ClientId, ConnectionName, LifetimeSource, Moment, TokenSet},
     oauth::register::GivenClient,
-    runtime::{IssuedToken, Runtime, Settings, TokenRequest},
+    platform::clock::{Clock, Seams, SystemClock, SystemRandom},
+    runtime::{IssuedToken, Runtime, Settings, TokenRequest, token_cache::LiveToken},
     signin::{ConnectRequest, ImportRequest},
 };
 use tempfile::TempDir;

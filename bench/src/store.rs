@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
-    clock::Seams,
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, Generation, Grant,
         GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means,
         Moment, OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
         ServerMetadata, TokenSet,
     },
+    platform::clock::Seams,
     store::{Brought, Committed, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
 };
 use tempfile::TempDir;

@@ -2,15 +2,7 @@
 
 use std::path::PathBuf;
 
-use authkeeper::{
-    clock::{Clock as _, ManualClock, Seams},
-    fuzz::{JournalFile, Kept, ShelfFolder},
-    http::Reply,
-    model::{Generation, Lineage, Moment},
-    refresh::decide::JournalState,
-    secret::Secret,
-    store::seal::{Belongs, Sealer},
-};
+use authkeeper::{platform::clock::{Clock as _, ManualClock, Seams}, fuzz::{JournalFile, Kept, ShelfFolder}, http::Reply, model::{Generation, Lineage, Moment}, refresh::decide::JournalState, secret::Secret, vault::seal::{Belongs, Sealer}};
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 

@@ -9,9 +9,9 @@ use std::{
 };
 
 use authkeeper::{
-    clock::Seams,
     http::NetTransport,
     model::TaskId,
+    platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 

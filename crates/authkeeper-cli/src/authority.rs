@@ -8,9 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Seams,
     error::TokenError,
     model::{ConnectionName, FailedCall, Generation, ScopeRefusal, TaskId, Trouble, TroubleId},
+    platform::clock::Seams,
     runtime::{Runtime, TokenRequest},
     store::{CarriedCall, StoreError},
 };

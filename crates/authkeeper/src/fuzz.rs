@@ -9,18 +9,19 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    files::Folder,
     http::{Reach, Reply},
     model::{
         AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment,
         OwnerId,
     },
+    platform::files::Folder,
     refresh::{
         decide::JournalState,
-        shelf::Shelf,
-        spill::{Journal, StoredReply},
+        journal::{Journal, StoredReply},
+        reply_archive::Shelf,
     },
-    store::{Spend, StoreError, seal::Sealer},
+    store::{Spend, StoreError},
+    vault::seal::Sealer,
 };
 
 /// An answer as it is kept in a file.

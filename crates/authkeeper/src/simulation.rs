@@ -6,28 +6,28 @@ use std::{
     sync::Arc,
 };
 
-pub use crate::{
-    background::{Tasks, Work},
+pub use crate::platform::{
     files::{Files, Lock, Opened},
+    tasks::{Tasks, Work},
 };
 use crate::{
-    clock::Seams,
-    files::Folder,
     http::Transport,
     model::{ConnectionName, Grant},
     oauth::classify::{Outcome, classify},
+    platform::{clock::Seams, files::Folder, process_lease::Owners},
     refresh::{
         RefreshRules, Tools,
-        evidence::Findings,
-        log::DecisionLog,
-        shelf::Shelf,
-        spill::{Journal, StoredReply},
-        worker,
+        decision_log::DecisionLog,
+        journal::{Journal, StoredReply},
+        outcome_probe::Findings,
+        reply_archive::Shelf,
+        scheduler,
     },
     runtime::Runtime,
     secret::Secret,
     signin::ConnectError,
-    store::{SignedIn, Store, owners::Owners, seal::Sealer},
+    store::{SignedIn, Store},
+    vault::seal::Sealer,
 };
 
 /// What one simulated process stands on.
@@ -109,5 +109,5 @@ fn refresh_token_of(stored: &StoredReply) -> Option<String> {
 /// Keeps one connection fresh for as long as it is polled.
 pub async fn keep(runtime: &Runtime, name: ConnectionName) {
     let (tools, flights) = runtime.parts();
-    worker::keep_one(tools, flights, name).await;
+    scheduler::keep_one(tools, flights, name).await;
 }

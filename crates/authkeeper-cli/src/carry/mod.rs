@@ -31,7 +31,7 @@ use authkeeper::{
     model::{ConnectionName, MOST_IN_VAIN, Record, Scope, ScopeRefusal},
     oauth::{
         dpop,
-        refusal::{self, Refusal},
+        resource_error::{self, Refusal},
     },
 };
 use bytes::Bytes;
@@ -263,7 +263,7 @@ impl Carrier {
                 failed.await;
                 return Ok(delivered(response));
             }
-            let refused = refusal::of(response.status(), response.headers());
+            let refused = resource_error::of(response.status(), response.headers());
             match decide::after_response(&refused, token.generation, retried, replayable) {
                 Next::Deliver => {
                     // An error of the server's is an answer, and no recovery of a call that had failed.

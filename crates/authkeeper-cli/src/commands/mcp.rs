@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, sync::Arc};
 
 use async_trait::async_trait;
-use authkeeper::{clock::Seams, model::ConnectionName};
+use authkeeper::{model::ConnectionName, platform::clock::Seams};
 use http::Response;
 use tokio::io::BufReader;
 

@@ -1,8 +1,8 @@
 //! `notify test`: everybody who would be told of a trouble is told of none.
 
 use authkeeper::{
-    clock::Seams,
     model::{Event, PrincipalId, Record},
+    platform::clock::Seams,
 };
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! `rotate-key`: everything sealed with another key, while other processes work.
 
-use authkeeper::{seal_key::KeyChange, store::Resealed};
+use authkeeper::{runtime::rotate_key::KeyChange, store::Resealed};
 use serde_json::{Value, json};
 
 use crate::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{
     model::{ConnectionName, ConnectionState, Event, Record},
-    refresh::log::PastDecision,
+    refresh::decision_log::PastDecision,
     runtime::ConnectionStatus,
     store::History,
 };

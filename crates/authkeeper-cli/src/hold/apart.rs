@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
-use authkeeper::{clock::Seams, model::ConnectionName};
+use authkeeper::{model::ConnectionName, platform::clock::Seams};
 use tokio::process::Command;
 
 use super::{

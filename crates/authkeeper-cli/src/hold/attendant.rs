@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Seams,
     error::TokenError,
     model::{ConnectionName, ConnectionState, Record, TroubleId},
+    platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 use tokio::{sync::Mutex, task::JoinSet};

@@ -5,10 +5,10 @@ use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Seams,
     http::HttpUrl,
     model::{ConnectionName, GrantType, Moment},
     oauth::{authorize::RedirectError, loopback::page},
+    platform::clock::Seams,
     runtime::Runtime,
     secret::SecretString,
     signin::{Again, Errand, Invitation, Person},

@@ -10,7 +10,7 @@ use std::{
 
 use authkeeper::{
     model::{ConnectionName, TroubleId},
-    store::owners::private_folder,
+    platform::process_lease::private_folder,
 };
 use serde::{Deserialize, Serialize};
 

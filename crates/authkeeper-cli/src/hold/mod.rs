@@ -25,8 +25,8 @@ pub(crate) use self::{
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
-    clock::Seams,
     model::{ConnectionName, ConnectionState, Event, GrantType, Record},
+    platform::clock::Seams,
     runtime::ConnectionStatus,
 };
 

@@ -12,7 +12,7 @@ mod webhook;
 
 use std::{path::Path, sync::Arc};
 
-use authkeeper::{clock::Seams, http::Transport, model::TroubleId};
+use authkeeper::{http::Transport, model::TroubleId, platform::clock::Seams};
 
 pub(crate) use self::{
     hook::Hook,

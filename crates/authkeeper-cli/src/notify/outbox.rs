@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use authkeeper::store::owners::private_folder;
+use authkeeper::platform::process_lease::private_folder;
 use jiff::{SignedDuration, Timestamp};
 
 /// When it is tried again, in seconds after each try: two days altogether.

@@ -1,7 +1,7 @@
 //! Calls over HTTP that wait for a person.
 
 use async_trait::async_trait;
-use authkeeper::{clock::SystemClock, model::Record};
+use authkeeper::{model::Record, platform::clock::SystemClock};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::{

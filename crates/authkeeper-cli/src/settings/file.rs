@@ -8,7 +8,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use authkeeper::{http::HttpUrl, near};
+use authkeeper::{http::HttpUrl, text::similar};
 
 use super::parse_duration;
 use crate::{exit::Exit, failure::Failure};
@@ -175,7 +175,7 @@ impl ConfigFile {
         let known = || self.taken.iter().map(|setting| setting.name.as_str());
         let unknown = self.typed.keys();
         let near: Vec<&str> = unknown
-            .filter_map(|name| near::nearest(&spelled(name), known()))
+            .filter_map(|name| similar::nearest(&spelled(name), known()))
             .collect();
         if near.is_empty() {
             return String::new();

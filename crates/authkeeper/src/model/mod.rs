@@ -8,13 +8,13 @@ mod claim;
 mod connection;
 mod failing;
 mod grant;
+mod grant_material;
 mod ids;
-mod mandate;
-mod means;
-mod notice;
 mod provider;
+mod provider_observation;
 mod record;
 mod step_up;
+mod subject_binding;
 mod time;
 mod token;
 
@@ -27,9 +27,6 @@ pub use self::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
         OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
     },
-    mandate::{Account, Drift, Mandate},
-    means::{AssertionSource, DpopUse, IdentityProvider, Means, SubjectFile},
-    notice::{Notice, NoticeKind, Noticed},
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,
@@ -38,4 +35,9 @@ pub use self::{
     step_up::{MOST_IN_VAIN, ScopeRefusal, Step, StepUps, Wish},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
+};
+pub use self::{
+    grant_material::{AssertionSource, DpopUse, IdentityProvider, Means, SubjectFile},
+    provider_observation::{Notice, NoticeKind, Noticed},
+    subject_binding::{Account, Drift, Mandate},
 };

@@ -5,13 +5,14 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
 use super::{
-    PublishedUrl, WireError, body_hint, challenge, dpop, exchange, exchange_by, older, published,
+    PublishedUrl, WireError, body_hint, challenge, dpop, exchange, exchange_by, published,
 };
+use crate::oauth::legacy_discovery;
 use crate::{
-    clock::Clock,
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{Issuer, Provider, Quirks, Resource, Scope, ServerMetadata},
-    shown::one_line,
+    platform::clock::Clock,
+    text::sanitize::one_line,
 };
 
 /// Why no authorization server could be found or believed.
@@ -252,12 +253,13 @@ async fn at_own_origin(
 ) -> Result<Discovered, DiscoveryError> {
     let refused = probed.status == StatusCode::UNAUTHORIZED;
     let published = if refused {
-        older::published(transport, url, reach).await?
+        legacy_discovery::published(transport, url, reach).await?
     } else {
         None
     };
     // Only who refuses by a `Bearer` challenge is believed to have endpoints that nobody published.
-    let assumed = || (refused && probed.challenge.is_some()).then(|| older::assumed(url));
+    let assumed =
+        || (refused && probed.challenge.is_some()).then(|| legacy_discovery::assumed(url));
     let is_assumed = published.is_none();
     let provider = published
         .or_else(assumed)

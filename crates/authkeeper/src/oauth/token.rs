@@ -14,7 +14,7 @@ use crate::{
     http::Request,
     model::{LifetimeSource, Mandate, Moment, RefreshToken, Resource, Scope, TokenSet},
     secret::SecretString,
-    shown::one_line,
+    text::sanitize::one_line,
 };
 
 /// What is believed of a token's lifetime when nobody says anything.
@@ -369,8 +369,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Seams,
         model::{BootId, BootStamp, ClientId, ClientRegistration, Issuer, RegistrationSource},
+        platform::clock::Seams,
     };
 
     fn issued() -> Moment {

@@ -1,15 +1,15 @@
 //! The records of a provider that fails every token request, and of one whose token endpoint has moved.
 
-use super::{breaker, breaker::Admission, provider_state::By};
+use super::provider_state::By;
+use crate::refresh::circuit_breaker::{self, Admission};
 use crate::{
-    catalogue,
+    catalogue, incident,
     model::{Event, Failing, Moment, ReauthorizeReason, Record},
-    trouble,
 };
 
 /// Every token request at this server has failed for some time.
 pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Moment) -> Record {
-    let next = match breaker::admit(Some(failing), None, now) {
+    let next = match circuit_breaker::admit(Some(failing), None, now) {
         Admission::Rests(left) => now.wall.saturating_add(left).ok(),
         _ => None,
     };
@@ -71,7 +71,7 @@ fn like(by: By<'_>, now: Moment) -> Record {
     let trace_id = by.tools.seams.random_id();
     let times = (now.wall, now.wall);
     let reason = ReauthorizeReason::RefreshRefused;
-    trouble::reauthorize_record(by.whose, by.grant, reason, times, &trace_id)
+    incident::reauthorize_record(by.whose, by.grant, reason, times, &trace_id)
 }
 
 fn shown(at: jiff::Timestamp) -> String {

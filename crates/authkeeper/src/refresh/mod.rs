@@ -11,24 +11,23 @@
 //! processes. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
 //! answers that are not needed any more, and may be. `unrevoked` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
 
-pub(crate) mod anew;
-mod breaker;
-mod checked;
-pub(crate) mod claim;
+mod circuit_breaker;
 pub mod decide;
-pub(crate) mod evidence;
-pub(crate) mod flight;
+pub mod decision_log;
 pub(crate) mod incidents;
-pub(crate) mod legs;
-pub mod log;
+pub(crate) mod journal;
 mod moved_endpoint;
-mod noticing;
-mod orphans;
+mod observe;
+mod orphaned_journals;
+pub(crate) mod outcome_probe;
 pub(crate) mod provider_state;
-pub(crate) mod shelf;
-pub(crate) mod spill;
-pub(crate) mod unrevoked;
-pub(crate) mod worker;
+pub(crate) mod reply_archive;
+pub(crate) mod revoke_leftovers;
+pub(crate) mod scheduler;
+pub(crate) mod single_flight;
+pub(crate) mod token_request;
+pub(crate) mod transaction;
+mod verify_response;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -37,10 +36,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::decide::{MAX_JITTER, RecoveryRules, Standing};
 use crate::{
-    background::Tasks,
     catalogue,
-    clock::Seams,
-    files::Folder,
     http::{HttpUrl, Reach, Reply, Transport},
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
@@ -51,7 +47,9 @@ use crate::{
         client_auth::OurClient,
         dpop::{Binding, Heard, ProofKey},
     },
-    store::{Store, owners::Owners, seal::Sealer},
+    platform::{clock::Seams, files::Folder, process_lease::Owners, tasks::Tasks},
+    store::Store,
+    vault::seal::Sealer,
 };
 
 /// What a person may set of a provider's habits.
@@ -220,10 +218,10 @@ pub(crate) struct Tools {
     pub(crate) sealer: Sealer,
     pub(crate) owners: Owners,
     pub(crate) spill: Folder,
-    pub(crate) shelf: shelf::Shelf,
+    pub(crate) shelf: reply_archive::Shelf,
     pub(crate) rules: RefreshRules,
-    pub(crate) log: log::DecisionLog,
-    pub(crate) findings: evidence::Findings,
+    pub(crate) log: decision_log::DecisionLog,
+    pub(crate) findings: outcome_probe::Findings,
     pub(crate) heard: Arc<Heard>,
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Tools, Whose, claim::Plan, incidents::has_fixed_endpoints, provider_state};
+use super::{Tools, Whose, incidents::has_fixed_endpoints, provider_state};
+use crate::refresh::transaction::Plan;
 use crate::{
-    clock::within,
     http::HttpUrl,
     model::{Grant, Provider, Said, ServerMetadata},
     oauth::{discovery, moved},
+    platform::clock::within,
     store::Result,
 };
 

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{
-    Tools, Whose,
-    breaker::{self, Admission, Failure, Meaning},
-    decide,
-    flight::End,
-    incidents,
+use super::{Tools, Whose, decide, incidents};
+use crate::refresh::{
+    circuit_breaker::{self, Admission, Failure, Meaning},
+    single_flight::End,
 };
 use crate::{
     model::{
@@ -79,7 +77,7 @@ impl By<'_> {
                 return Admitted::Yes;
             };
             let mine = trial.as_ref().map(|trial| &trial.id);
-            match breaker::admit(Some(&failing), mine, now) {
+            match circuit_breaker::admit(Some(&failing), mine, now) {
                 Admission::Go => return Admitted::Yes,
                 Admission::Rests(left) => {
                     self.tell_of(&of).await;
@@ -90,7 +88,7 @@ impl By<'_> {
                 }
                 Admission::Try => {
                     let id = AttemptId::new(self.tools.seams.random_id());
-                    let new = breaker::tried_by(&failing, &id, now);
+                    let new = circuit_breaker::tried_by(&failing, &id, now);
                     match put(self.tools, &of, Some(failing), Some(new), None).await {
                         Ok(true) => {
                             *trial = Some(Trial { of, id });
@@ -114,14 +112,14 @@ impl By<'_> {
         }
         let client = read(self.tools, &first_asked(self.grant)).await;
         let mine = trial.map(|trial| &trial.id);
-        let admission = breaker::admit(client.as_ref(), mine, now);
+        let admission = circuit_breaker::admit(client.as_ref(), mine, now);
         !recovers && matches!(admission, Admission::Rests(_) | Admission::IsTried(_))
     }
 
     /// The grant's own rest.
     async fn own(self, now: Moment) -> Option<(Failing, Admission)> {
         let failing = own(self.tools, &self.grant.id, self.grant.lineage).await?;
-        let admission = breaker::admit(Some(&failing), None, now);
+        let admission = circuit_breaker::admit(Some(&failing), None, now);
         Some((failing, admission))
     }
 
@@ -133,7 +131,7 @@ impl By<'_> {
         (outcome, status): (&Outcome, StatusCode),
         spends: bool,
     ) {
-        match breaker::meaning(outcome, status, spends) {
+        match circuit_breaker::meaning(outcome, status, spends) {
             Meaning::Nothing => {}
             Meaning::Answers => answered(self.tools, of).await,
             Meaning::Refused(said) => {
@@ -153,7 +151,7 @@ impl By<'_> {
         let rest = self.grant_failed(failure).await;
         let now = self.tools.seams.clock.now();
         let changed = change(self.tools, of, |seen| {
-            let new = breaker::client_failed(seen, failure, rest, now);
+            let new = circuit_breaker::client_failed(seen, failure, rest, now);
             Some(self.telling(of, new))
         });
         logged(changed.await);
@@ -166,13 +164,13 @@ impl By<'_> {
         let access = grant.access.as_ref();
         let left = access.map(|token| token.left(now)).unwrap_or_default();
         let seen = own(tools, &grant.id, grant.lineage).await;
-        let rest = breaker::rest_after(seen.as_ref(), failure, left, (now, roll));
+        let rest = circuit_breaker::rest_after(seen.as_ref(), failure, left, (now, roll));
         if failure.surely {
             let of = FailingOf::Grant(grant.id.clone());
             let changed = change(tools, &of, |seen| {
                 let seen = seen.filter(|seen| seen.lineage == Some(grant.lineage));
                 let with = (failure, grant.lineage);
-                Some((breaker::grant_failed(seen, with, rest, now), None))
+                Some((circuit_breaker::grant_failed(seen, with, rest, now), None))
             });
             logged(changed.await);
         }
@@ -237,7 +235,7 @@ impl Trial {
     pub(super) async fn end(self, tools: &Tools) {
         let now = tools.seams.clock.now();
         let changed = change(tools, &self.of, |seen| {
-            Some((breaker::untried(seen?, &self.id, now)?, None))
+            Some((circuit_breaker::untried(seen?, &self.id, now)?, None))
         });
         logged(changed.await);
     }

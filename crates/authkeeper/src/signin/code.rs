@@ -3,8 +3,8 @@
 use super::{
     ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted, Way,
     pending::{Begun, Headless, Memory, asked},
-    steps::{Outcome, With},
 };
+use crate::signin::common::{Outcome, With};
 use crate::{
     catalogue,
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
@@ -15,7 +15,7 @@ use crate::{
         register::Purpose,
         token::code_request,
     },
-    refresh::spill,
+    refresh::journal,
     runtime::Runtime,
     secret::SecretString,
 };
@@ -49,7 +49,7 @@ impl Runtime {
         let whatfor = (&found, &wanted);
         let mut started = self.start_code((&request, &asked), whatfor, with).await?;
         let with = started.with.clone();
-        spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
+        journal::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
         let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
             client_id: &started.client.client_id.clone(),

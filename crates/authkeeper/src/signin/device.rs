@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{
     ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted,
     pending::{Begun, Memory, asked},
-    steps::{Outcome, With},
 };
+use crate::signin::common::{Outcome, With};
 use crate::{
     http::{HttpUrl, Reply},
     model::{ClientRegistration, Grant, GrantType, Moment},

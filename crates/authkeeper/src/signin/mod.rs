@@ -9,31 +9,30 @@
 //! do in between is shown through [`Person`]; what must be remembered meanwhile is kept sealed, so that a sign-in that
 //! is cut off goes on where it was.
 
+mod api_key;
+mod client_secret;
 mod code;
+mod common;
 mod device;
+mod disconnect;
 mod error;
 mod import;
-mod key;
-mod leave;
-mod own;
 mod pending;
 mod request;
-mod secret;
-mod steps;
+mod unattended;
 
-use self::steps::{Wanted, given_again};
+pub use self::api_key::Rotation;
+use self::common::{Wanted, given_again};
 pub use self::{
     error::ConnectError,
     import::ImportRequest,
-    key::Rotation,
     request::{Again, ConnectRequest, Errand, Invitation, Person, Way},
 };
 use crate::{
     catalogue,
     http::HttpUrl,
     model::{AssertionSource, Connection, ConnectionName, DpopUse, Grant, GrantType, Scope},
-    runtime::Runtime,
-    scopes::asked_before,
+    runtime::{Runtime, step_up::asked_before},
 };
 
 impl Runtime {

@@ -3,13 +3,9 @@
 //! [`Store`] is the seam; [`sqlite::SqliteStore`] is one machine's store. Every value that is a secret is sealed
 //! ([`seal`]) before it reaches a store's medium.
 
-pub(crate) mod key_file;
-pub mod owners;
-pub mod place;
-pub mod seal;
-pub mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
-pub mod suite;
+pub mod conformance;
+pub mod sqlite;
 
 use std::sync::{
     Arc,

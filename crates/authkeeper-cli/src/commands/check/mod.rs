@@ -6,9 +6,9 @@ mod way;
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
-    clock::Seams,
     model::{Connection, ConnectionName},
-    oauth::refusal,
+    oauth::resource_error,
+    platform::clock::Seams,
     runtime::{ConnectionStatus, TokenRequest},
 };
 use http::{HeaderValue, header};
@@ -174,7 +174,7 @@ async fn request(
             return Err(Failure::new(Exit::Unavailable, what, LATER));
         }
     };
-    let said = refusal::said(&headers, &body);
+    let said = resource_error::said(&headers, &body);
     judge(
         name,
         status,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::{clock::Seams, model::Moment, secret::SecretString};
+use authkeeper::{model::Moment, platform::clock::Seams, secret::SecretString};
 use clap::Args;
 use serde_json::Value;
 use tokio::task::JoinSet;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::clock::Seams;
+use authkeeper::platform::clock::Seams;
 use authkeeper_sandbox::{Control, Counters, Rules, Sandbox, Settings};
 
 use super::{

@@ -1,7 +1,7 @@
 //! Where the story is told: lines that stay, and below them, where a person watches, a picture that is drawn anew in
 //! place.
 
-use authkeeper::{clock::Seams, model::Moment};
+use authkeeper::{model::Moment, platform::clock::Seams};
 use rustix::termios::tcgetwinsize;
 
 use crate::output::{Output, Paint};

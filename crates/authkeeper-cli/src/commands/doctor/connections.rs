@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use authkeeper::{
     catalogue::Entry,
-    inspect::{Inspection, SecretFacts},
     model::{ConnectionState, GrantType, ReauthorizeReason, Scope, SuspendReason},
+    runtime::inspect::{Inspection, SecretFacts},
 };
 use jiff::Timestamp;
 

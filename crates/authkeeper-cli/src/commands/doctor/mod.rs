@@ -17,12 +17,10 @@ mod unread;
 
 use authkeeper::{
     error::TokenError,
-    inspect::Inspection,
     model::ConnectionName,
-    store::{
-        owners::Owners,
-        sqlite::{Salvaged, examine},
-    },
+    platform::process_lease::Owners,
+    runtime::inspect::Inspection,
+    store::sqlite::{Salvaged, examine},
 };
 use serde_json::json;
 
@@ -50,7 +48,10 @@ pub(crate) async fn doctor(
     };
     let mut saved = None;
     if args.repair {
-        let now = authkeeper::clock::Seams::system().clock.now().wall;
+        let now = authkeeper::platform::clock::Seams::system()
+            .clock
+            .now()
+            .wall;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         saved = match repair::repair(&settings, output, &stamp) {
             Ok(saved) => saved,

@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use authkeeper::{
-    inspect::Inspection,
     model::{Connection, ConnectionState, ServerMetadata},
     oauth::discovery::DiscoveryError,
-    refresh::log::PastDecision,
-    runtime::Runtime,
+    refresh::decision_log::PastDecision,
+    runtime::{Runtime, inspect::Inspection},
 };
 use serde_json::Value;
 use tokio::task::JoinSet;

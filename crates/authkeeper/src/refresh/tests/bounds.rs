@@ -2,9 +2,12 @@
 
 use super::{server::Fault, *};
 use crate::{
-    clock::LONGEST_SLEEP,
     model::{ClaimPhase, ReplayRule},
-    refresh::{ProviderHabits, decide::BREAKER_AFTER, decide::JournalState},
+    platform::clock::LONGEST_SLEEP,
+    refresh::{
+        ProviderHabits,
+        decide::{BREAKER_AFTER, JournalState},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use crate::{
         AttemptId, Claim, ClaimPhase, ConnectionState, OwnerId, ReauthorizeReason, ReplayRule,
         UnknownKind,
     },
-    refresh::{ProviderHabits, decide::JournalState, spill::StoredReply},
+    refresh::{ProviderHabits, decide::JournalState, journal::StoredReply},
     store::Spend,
 };
 
@@ -360,7 +360,7 @@ async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
     leave_journal(&bench, &one).await.mark_sending().unwrap();
     let asked = {
         let one = one.clone();
-        crate::background::spawn(async move { after_401(&one, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&one, 1).await })
     };
     until("the wait's end", async || {
         bench.clock.advance(secs(10));

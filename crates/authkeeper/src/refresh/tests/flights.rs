@@ -29,7 +29,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
         let caller = {
             let runtime = runtime.clone();
             // 401s force a refresh; the fresh one's 401 is rejected, so the cooldown is waited out.
-            crate::background::spawn(async move { after_401(&runtime, round).await })
+            crate::platform::tasks::spawn(async move { after_401(&runtime, round).await })
         };
         tokio::time::sleep(Duration::from_micros(round * 97 % 6_000)).await;
         caller.abort();

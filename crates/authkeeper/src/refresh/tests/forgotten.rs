@@ -7,7 +7,7 @@ use super::{
 use crate::{
     http::Reach,
     model::{AttemptId, Claim, ClaimPhase, UnknownKind},
-    refresh::{Whose, orphans},
+    refresh::{Whose, orphaned_journals},
 };
 
 /// The journal of an attempt at the current generation of which the store knows nothing.
@@ -40,11 +40,11 @@ async fn a_claim_that_is_given_back_meanwhile_is_not_put_back() {
     let journal = leave(&bench, &runtime, "gone").await;
     journal.mark_sending().unwrap();
     let held = grant(&runtime).await;
-    let found = orphans::of(&runtime.tools, &held);
+    let found = orphaned_journals::of(&runtime.tools, &held);
     journal.settle();
     journal.remove();
     let whose = Whose::of(&status(&runtime).await.connection);
-    let put_back = orphans::claim_back(&runtime.tools, &whose, &held, found);
+    let put_back = orphaned_journals::claim_back(&runtime.tools, &whose, &held, found);
     assert!(!put_back.await.unwrap());
     assert_eq!(grant(&runtime).await.claim, None);
 }
@@ -199,7 +199,7 @@ async fn a_living_process_that_is_sending_the_token_is_waited_for() {
     journal.mark_sending().unwrap();
     let asked = {
         let one = one.clone();
-        crate::background::spawn(async move { after_401(&one, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&one, 1).await })
     };
     until("the claim is back", async || {
         grant(&one).await.claim.is_some()
@@ -263,7 +263,7 @@ async fn two_that_send_the_same_token_see_each_other() {
     )
     .unwrap();
     mine.mark_sending().unwrap();
-    assert!(!orphans::contest(tools, &now, &claim), "its own");
+    assert!(!orphaned_journals::contest(tools, &now, &claim), "its own");
     claim.attempt = AttemptId::new("other");
     let other = Journal::prepare(
         &bench.folder_of_journals(),
@@ -273,15 +273,21 @@ async fn two_that_send_the_same_token_see_each_other() {
     .unwrap();
     claim.attempt = AttemptId::new("mine");
     mine.remove();
-    assert!(!orphans::contest(tools, &now, &claim), "not sent yet");
+    assert!(
+        !orphaned_journals::contest(tools, &now, &claim),
+        "not sent yet"
+    );
     other.mark_sending().unwrap();
-    assert!(orphans::contest(tools, &now, &claim));
+    assert!(orphaned_journals::contest(tools, &now, &claim));
     other.remove();
-    assert!(!orphans::contest(tools, &now, &claim));
+    assert!(!orphaned_journals::contest(tools, &now, &claim));
     let answer = stored(&bench, (200, good_answer(&bench)));
     let at = (Lineage(1), Generation(2));
     tools.shelf.keep(&now.id, at, &answer);
-    assert!(orphans::contest(tools, &now, &claim), "it was answered");
+    assert!(
+        orphaned_journals::contest(tools, &now, &claim),
+        "it was answered"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

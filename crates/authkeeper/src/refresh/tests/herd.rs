@@ -7,12 +7,15 @@ use super::{
     *,
 };
 use crate::{
-    files::{DiskFiles, Files, Lock, Opened},
     http::Reach,
+    incident,
     model::{AccessToken, AttemptId, Claim, UnknownKind},
-    refresh::{Whose, claim::note_unknown, spill::StoredReply},
-    store::{Committed, Refreshed, Spend, owners::Owners},
-    trouble,
+    platform::{
+        files::{DiskFiles, Files, Lock, Opened},
+        process_lease::Owners,
+    },
+    refresh::{Whose, journal::StoredReply, transaction::note_unknown},
+    store::{Committed, Refreshed, Spend},
 };
 
 /// The disk, and something that happens just before the first look at an owner's lock.
@@ -103,7 +106,7 @@ async fn an_owner_that_commits_and_exits_before_the_look_at_its_lock_was_not_los
     let (bench, one) = Bench::new().await;
     bench.clock.advance(secs(3600));
     bench.server.hold_after(true);
-    let first = crate::background::spawn(async move {
+    let first = crate::platform::tasks::spawn(async move {
         let token = ask(&one).await.unwrap();
         assert!(one.drain(secs(20)).await);
         token
@@ -246,7 +249,7 @@ async fn a_loss_that_is_recorded_too_late_is_over_at_once() {
     );
     let whose = Whose::of(&status(&runtime).await.connection);
     let (tools, lost) = (&runtime.tools, AttemptId::new("lost"));
-    trouble::uncertain(tools, &whose, &before, &lost, UnknownKind::Crash)
+    incident::uncertain(tools, &whose, &before, &lost, UnknownKind::Crash)
         .await
         .unwrap();
     let history = runtime.tools.store.history(&name()).await.unwrap();

@@ -40,17 +40,20 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use self::server::{Server, Way, Wire};
-use super::{RefreshRules, Tools, spill::Journal};
+use super::{RefreshRules, Tools};
+use crate::refresh::journal::Journal;
 use crate::{
-    clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
-    files::Folder,
     http::Transport,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
         Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Means, Moment,
         Presentation, PrincipalId, Provider, Record, RefreshToken, RegistrationSource, Resource,
         Scope, ServerMetadata, TokenSet,
+    },
+    platform::{
+        clock::{Clock, Seams, SystemClock, SystemRandom},
+        files::Folder,
     },
     runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
     store::{Brought, SignedIn},

@@ -293,7 +293,7 @@ async fn a_sign_in_outruns_the_refresh_in_flight() {
     bench.server.hold_after(true);
     let caller = {
         let runtime = runtime.clone();
-        crate::background::spawn(async move { after_401(&runtime, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&runtime, 1).await })
     };
     bench.server.saw(1).await;
     let signed_in = bench.sign_in(&runtime).await;
@@ -319,7 +319,7 @@ async fn what_comes_after_a_disconnect_is_revoked() {
     bench.server.hold_after(true);
     let caller = {
         let runtime = runtime.clone();
-        crate::background::spawn(async move { after_401(&runtime, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&runtime, 1).await })
     };
     bench.server.saw(1).await;
     runtime.disconnect(&name()).await.unwrap();
@@ -394,9 +394,9 @@ async fn a_keeper_of_a_refused_grant_rests() {
         grant(&runtime).await.lifecycle != GrantLifecycle::Active
     })
     .await;
-    let flights = crate::refresh::flight::Flights::new(Arc::clone(&runtime.tools));
-    let mut turn = crate::refresh::worker::Turn::among(1);
-    let pause = crate::refresh::worker::look(&runtime.tools, &flights, &name(), &mut turn)
+    let flights = crate::refresh::single_flight::Flights::new(Arc::clone(&runtime.tools));
+    let mut turn = crate::refresh::scheduler::Turn::among(1);
+    let pause = crate::refresh::scheduler::look(&runtime.tools, &flights, &name(), &mut turn)
         .await
         .unwrap();
     assert!(pause >= secs(1), "{pause:?} is a hot loop");

@@ -2,13 +2,13 @@
 
 use super::{server::Fault, *};
 use crate::{
-    clock::ManualClock,
     http::Reach,
     model::{Presentation, ReplayRule, UnknownKind},
     oauth::classify::Refused,
+    platform::clock::ManualClock,
     refresh::{
-        ProviderHabits, Whose, decide::MAX_JITTER, flight::End, jitter_of, log::PastDecision,
-        standing,
+        ProviderHabits, Whose, decide::MAX_JITTER, decision_log::PastDecision, jitter_of,
+        single_flight::End, standing,
     },
     store::StoreError,
 };

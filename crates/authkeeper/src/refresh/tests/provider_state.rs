@@ -62,7 +62,7 @@ async fn who_was_let_through_before_the_failure_sends_nothing_after_it() {
     let (slow, mut way) = bench.slow_process();
     bench.server.script([Fault::TooMany("60"); 2]);
     bench.clock.advance(secs(3600));
-    let asking = crate::background::spawn(async move { ask(&slow).await });
+    let asking = crate::platform::tasks::spawn(async move { ask(&slow).await });
     way.waits().await;
     assert_waits(&ask(&runtime).await, secs(60));
     way.open();

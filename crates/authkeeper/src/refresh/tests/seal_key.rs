@@ -8,8 +8,8 @@ use crate::{
     http::Reach,
     model::AttemptId,
     refresh::decide::JournalState,
-    seal_key::KeyChange,
-    store::seal::{PREFIX, Sealer},
+    runtime::rotate_key::KeyChange,
+    vault::seal::{PREFIX, Sealer},
 };
 
 /// Every file beside the store that holds something sealed, and at which place.
@@ -108,7 +108,7 @@ async fn the_old_key_stays_while_a_process_may_seal_with_it() {
     assert!(key_of(&bench).open(HERE, &kept).is_err());
 }
 
-const HERE: crate::store::seal::Belongs<'_> = crate::store::seal::Belongs {
+const HERE: crate::vault::seal::Belongs<'_> = crate::vault::seal::Belongs {
     record: "r",
     field: "reply",
     generation: 0,

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     http::Reply,
     model::{AttemptId, Generation, Lineage, ReauthorizeReason},
-    refresh::{spill::StoredReply, tests::server::Fault},
+    refresh::{journal::StoredReply, tests::server::Fault},
 };
 
 fn reason(error: &TokenError) -> &str {

@@ -2,13 +2,13 @@
 
 use super::{server::Fault, *};
 use crate::{
+    incident,
     model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
     refresh::{
         ProviderHabits, Whose,
-        worker::{self, Turn},
+        scheduler::{self, Turn},
     },
     store::Spend,
-    trouble,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,13 +85,13 @@ async fn a_lost_answer_is_not_given_up_before_it_was_told_for_a_day() {
     };
     let now = bench.clock.now().wall;
     let long_ago = now - jiff::SignedDuration::from_hours(72);
-    let due = trouble::rotation_due_record(&whose, &held, (now, long_ago), "1");
+    let due = incident::rotation_due_record(&whose, &held, (now, long_ago), "1");
     let (lost, kind) = (AttemptId::new("a31"), UnknownKind::Silence);
-    let others = trouble::uncertain_record(&other, &held, kind, long_ago, "2");
+    let others = incident::uncertain_record(&other, &held, kind, long_ago, "2");
     for record in [due, others] {
-        trouble::keep(tools, &held, record).await.unwrap();
+        incident::keep(tools, &held, record).await.unwrap();
     }
-    trouble::uncertain(tools, &whose, &held, &lost, kind)
+    incident::uncertain(tools, &whose, &held, &lost, kind)
         .await
         .unwrap();
     bench.clock.advance(secs(7200));
@@ -143,7 +143,7 @@ async fn an_issuer_that_says_when_to_refresh_is_heard_and_remembered() {
 async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
     let (bench, runtime) = Bench::new().await;
     let look = async |turn: &mut Turn| {
-        worker::look(&runtime.tools, &runtime.flights, &name(), turn)
+        scheduler::look(&runtime.tools, &runtime.flights, &name(), turn)
             .await
             .unwrap()
     };
@@ -169,7 +169,7 @@ async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
 
 async fn pause_of_a_keeper(runtime: &Runtime) -> Duration {
     let (tools, flights) = (&runtime.tools, &runtime.flights);
-    worker::look(tools, flights, &name(), &mut Turn::among(1))
+    scheduler::look(tools, flights, &name(), &mut Turn::among(1))
         .await
         .unwrap()
 }
@@ -238,11 +238,11 @@ async fn waiting_for_another_process_is_no_hot_loop() {
     let (bench, runtime) = Bench::new().await;
     let other = bench.process();
     bench.server.hold_before(true);
-    let first = crate::background::spawn(async move { after_401(&other, 1).await });
+    let first = crate::platform::tasks::spawn(async move { after_401(&other, 1).await });
     bench.server.saw(1).await;
     let second = {
         let runtime = runtime.clone();
-        crate::background::spawn(async move { after_401(&runtime, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&runtime, 1).await })
     };
     tokio::time::sleep(Duration::from_millis(500)).await;
     let reads = runtime.store_use().reads();

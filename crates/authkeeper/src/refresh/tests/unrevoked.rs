@@ -5,8 +5,8 @@ use super::{
     *,
 };
 use crate::{
-    http::Reach, model::OwnerId, refresh::unrevoked::revoke_left, secret::Secret,
-    store::seal::Sealer,
+    http::Reach, model::OwnerId, refresh::revoke_leftovers::revoke_left, secret::Secret,
+    vault::seal::Sealer,
 };
 
 /// A connection is gone; then an answer comes to a process that was still waiting for it: none is dead.

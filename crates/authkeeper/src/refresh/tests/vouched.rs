@@ -86,7 +86,7 @@ async fn who_read_a_token_that_is_replaced_meanwhile_does_not_send_it() {
     let (bench, runtime) = with(vouched).await;
     let (slow, mut way) = bench.slow_process();
     bench.clock.advance(secs(3600));
-    let asking = crate::background::spawn(async move { ask(&slow).await });
+    let asking = crate::platform::tasks::spawn(async move { ask(&slow).await });
     way.waits().await;
 
     let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);

@@ -3,19 +3,19 @@
 //! Reads go straight to the file over a connection of their own (a few microseconds, never behind a writer); writes go
 //! through one thread (`writer`). The same claim statements serve every SQL store.
 
+mod api_keys;
 mod clients;
+mod copy_detection;
 mod failing;
 mod history;
-mod home;
-mod keys;
-mod marks;
-mod notices;
+mod observations;
 mod refusals;
+mod repair;
 mod reseal;
 mod rows;
-mod salvage;
 mod sign_in;
 mod step_ups;
+mod token_fingerprint;
 mod writer;
 
 use std::{
@@ -34,26 +34,29 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 
-pub use self::salvage::{Salvaged, examine, salvage};
+use self::copy_detection::Home;
+pub use self::repair::{Salvaged, examine, salvage};
 use self::{
-    home::Home,
     rows::{millis, stored},
     writer::Writer,
 };
 use super::{
     CarriedCall, Committed, Epoch, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
-    Refreshed, Resealed, Result, SignedIn, Spend, Store, StoreError, Use, place,
-    seal::{Belongs, Sealed, Sealer, unusable},
+    Refreshed, Resealed, Result, SignedIn, Spend, Store, StoreError, Use,
 };
 use crate::{
-    clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, Issuer, Lineage, Moment,
         Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId,
         Trouble, TroubleId, UnknownKind,
     },
+    platform::clock::Seams,
     secret::{Secret, SecretString},
+};
+use crate::{
+    platform::filesystem,
+    vault::seal::{Belongs, Sealed, Sealer, unusable},
 };
 
 /// Today's format, as an empty file gets it.
@@ -111,16 +114,16 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the store, makes it where there is none, and checks that the key is the one that sealed it.
     pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
-        place::check(path)?;
+        filesystem::check(path)?;
         let sealed_before = path.exists();
         let sealer = Sealer::load(key, path, !sealed_before, seams)?;
         let place = path.display().to_string();
         let mut reader = open_connection(path)?;
         migrate(&mut reader, &place, &sealer)?;
         check_key(&reader, &place, key, &sealer)?;
-        let mark_key = marks::key(&reader, &sealer, seams);
+        let mark_key = token_fingerprint::key(&reader, &sealer, seams);
         let mark_key = mark_key.map_err(|error| fault(&place, &error))?;
-        let at_home = home::is_at_home(&reader, &Home::of(path));
+        let at_home = copy_detection::is_at_home(&reader, &Home::of(path));
         let at_home = at_home.map_err(|error| fault(&place, &error))?;
         let query_only = reader.pragma_update(None, "query_only", true);
         query_only.map_err(|error| fault(&place, &error))?;
@@ -761,7 +764,7 @@ impl Store for SqliteStore {
     async fn settle_here(&self, at: Timestamp) -> Result<()> {
         let here = Home::of(&self.path);
         self.write(move |sql| {
-            home::settle(sql, &here)?;
+            copy_detection::settle(sql, &here)?;
             audit(sql, at, &serde_json::json!({"event": "copy_adopted"}))
         })
         .await?;
@@ -1095,11 +1098,12 @@ impl Store for SqliteStore {
 
     async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()> {
         let notice = notice.clone();
-        self.write(move |sql| notices::put(sql, &notice, at)).await
+        self.write(move |sql| observations::put(sql, &notice, at))
+            .await
     }
 
     async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>> {
-        self.read(|sql| notices::all(sql, issuer))
+        self.read(|sql| observations::all(sql, issuer))
     }
 
     async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>> {

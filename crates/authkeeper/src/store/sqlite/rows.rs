@@ -15,10 +15,8 @@ use crate::{
         StandbyKey, SuspendReason, Trouble, TroubleId, UnknownKind,
     },
     secret::SecretString,
-    store::{
-        PendingSignIn,
-        seal::{Belongs, Sealed, Sealer},
-    },
+    store::PendingSignIn,
+    vault::seal::{Belongs, Sealed, Sealer},
 };
 
 /// A column holds what can't be there.

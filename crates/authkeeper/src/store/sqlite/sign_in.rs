@@ -14,7 +14,8 @@ use crate::{
         AccessToken, ClientId, Connection, ConnectionName, Generation, Grant, GrantId,
         GrantLifecycle, Issuer, Lineage, Mandate, Provider,
     },
-    store::{Brought, Result, SignedIn, Store as _, may_share, seal},
+    store::{Brought, Result, SignedIn, Store as _, may_share},
+    vault::seal,
 };
 
 /// Where a sign-in goes, as it was when it was looked up.
