@@ -539,7 +539,7 @@ fn spawn_held(home: &Home) -> Running<'_> {
     home.authkeeper(&bridge).env("BROWSER", "false").spawn()
 }
 
-/// The receiver is down at first; five processes know of the trouble. It gets one message, again until it has taken it.
+/// The receiver is down at first; five processes know of the incident. It gets one message, again until it has taken it.
 #[test]
 fn the_webhook_is_told_once_and_signed() {
     let home = Home::new();

@@ -369,7 +369,7 @@ impl Driver {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(())) => {
                 let task = self.tasks.remove(&id);
-                if let Some(task) = task.filter(|task| task.kind == Kind::Person) {
+                if let Some(task) = task.filter(|task| task.kind == Kind::Prompter) {
                     self.exit(task.process);
                 }
             }
@@ -460,7 +460,7 @@ impl Driver {
             let work = Box::pin(async move { inside::keep(&runtime, connection()).await });
             self.put(Spawned {
                 process,
-                kind: Kind::Keeper,
+                kind: Kind::RefreshScheduler,
                 work,
             });
         }
@@ -519,7 +519,7 @@ impl Driver {
             let work = act(self.sim.clone(), runtime);
             self.put(Spawned {
                 process,
-                kind: Kind::Person,
+                kind: Kind::Prompter,
                 work,
             });
         }
@@ -527,7 +527,7 @@ impl Driver {
 
     /// Whether a person's command is under way.
     pub(crate) fn person_is_at_it(&self) -> bool {
-        self.tasks.values().any(|task| task.kind == Kind::Person)
+        self.tasks.values().any(|task| task.kind == Kind::Prompter)
     }
 
     /// The processes are ended first: under a working process no rule makes it safe.

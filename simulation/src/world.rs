@@ -73,8 +73,8 @@ pub enum Todo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Caller,
-    Person,
-    Keeper,
+    Prompter,
+    RefreshScheduler,
     Flight,
     Disk,
 }

@@ -1,4 +1,4 @@
-//! Troubles: one record each, kept once, told once.
+//! Incidents: one record each, kept once, told once.
 
 use std::time::Duration;
 
@@ -7,33 +7,34 @@ use jiff::Timestamp;
 use crate::{
     model::{
         AccessToken, AttemptId, Connection, ConnectionName, Drift, Event, Grant, GrantType,
-        ReauthorizeReason, Record, Scope, StepUps, SuspendReason, Trouble, TroubleId, UnknownKind,
+        Incident, IncidentId, ReauthorizeReason, Record, Scope, StepUps, SuspendReason,
+        UnknownKind,
     },
     oauth::classify::Refused,
-    refresh::{Tools, Whose, decide},
-    store::{NewTrouble, Result},
+    refresh::{Context, OnBehalfOf, decide},
+    store::{NewIncident, Result},
 };
 
 /// A person must sign in again. The record quotes what the provider said, if it said anything.
 pub(crate) async fn reauthorize(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     attempt: &AttemptId,
     (reason, said): (ReauthorizeReason, Option<&str>),
 ) -> Result<()> {
-    let now = tools.seams.clock.now().wall;
-    let mut record = reauthorize_record(whose, grant, reason, (now, now), attempt.as_str());
+    let now = context.seams.clock.now().wall;
+    let mut record = reauthorize_record(on_behalf_of, grant, reason, (now, now), attempt.as_str());
     if let Some(said) = said {
         record.detail = format!("{}; it said: {said}", record.detail);
     }
-    keep(tools, grant, record).await
+    keep(context, grant, record).await
 }
 
 /// The record, with what was told when it was kept: that quotes the provider, and names the server that it moved to.
-pub(crate) async fn as_kept(tools: &Tools, record: Record) -> Result<Record> {
-    let kept = tools.store.troubles().await?.into_iter();
-    let mut same = kept.map(|trouble| trouble.record).filter(|kept| {
+pub(crate) async fn as_kept(context: &Context, record: Record) -> Result<Record> {
+    let kept = context.store.incidents().await?.into_iter();
+    let mut same = kept.map(|incident| incident.record).filter(|kept| {
         (&kept.connection, kept.event, &kept.reason)
             == (&record.connection, record.event, &record.reason)
     });
@@ -49,69 +50,71 @@ pub(crate) async fn as_kept(tools: &Tools, record: Record) -> Result<Record> {
 
 /// A refresh was sent and its answer lost. What another process has found out meanwhile ends the incident at once.
 pub(crate) async fn uncertain(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     attempt: &AttemptId,
     kind: UnknownKind,
 ) -> Result<()> {
-    let now = tools.seams.clock.now().wall;
-    let record = uncertain_record(whose, grant, kind, now, attempt.as_str());
-    keep(tools, grant, record).await?;
-    open(tools).await.map(drop)
+    let now = context.seams.clock.now().wall;
+    let record = uncertain_record(on_behalf_of, grant, kind, now, attempt.as_str());
+    keep(context, grant, record).await?;
+    open(context).await.map(drop)
 }
 
 /// The incidents that are not over. One of a lost answer whose outcome is known by now is ended here: the
 /// process that found that out may have died before it could end it, or it was recorded too late.
-pub(crate) async fn open(tools: &Tools) -> Result<Vec<Trouble>> {
+pub(crate) async fn open(context: &Context) -> Result<Vec<Incident>> {
     let mut open = Vec::new();
-    for incident in tools.store.troubles().await? {
-        if incident.record.event != Event::Uncertain || is_uncertain(tools, &incident).await? {
+    for incident in context.store.incidents().await? {
+        if incident.record.event != Event::Uncertain || is_uncertain(context, &incident).await? {
             open.push(incident);
             continue;
         }
-        let now = tools.seams.clock.now().wall;
-        if let Err(error) = tools.store.end_trouble(&incident.id, now).await {
+        let now = context.seams.clock.now().wall;
+        if let Err(error) = context.store.end_incident(&incident.id, now).await {
             tracing::debug!(%error, "an incident that is over can't be ended");
         }
     }
     Ok(open)
 }
 
-async fn is_uncertain(tools: &Tools, incident: &Trouble) -> Result<bool> {
-    let grant = grant_of(tools, incident).await?;
+async fn is_uncertain(context: &Context, incident: &Incident) -> Result<bool> {
+    let grant = grant_of(context, incident).await?;
     let claim = grant.and_then(|(_, grant)| grant.claim);
     Ok(claim.is_some_and(|claim| claim.is_uncertain()))
 }
 
 /// The connection that an incident is of, and its grant.
-async fn grant_of(tools: &Tools, incident: &Trouble) -> Result<Option<(Connection, Grant)>> {
+async fn grant_of(context: &Context, incident: &Incident) -> Result<Option<(Connection, Grant)>> {
     let Ok(name) = ConnectionName::parse(&incident.record.connection) else {
         return Ok(None);
     };
-    let Some(connection) = tools.store.connection(&name).await? else {
+    let Some(connection) = context.store.connection(&name).await? else {
         return Ok(None);
     };
     let Some(id) = &connection.grant else {
         return Ok(None);
     };
-    let grant = tools.store.grant(id).await?;
+    let grant = context.store.grant(id).await?;
     Ok(grant.map(|grant| (connection, grant)))
 }
 
 /// How long after now the owner is to be notified of an incident that is open; none if it is over by now.
-pub(crate) async fn notify_in(tools: &Tools, incident: &Trouble) -> Result<Option<Duration>> {
+pub(crate) async fn notify_in(context: &Context, incident: &Incident) -> Result<Option<Duration>> {
     if incident.record.event != Event::Uncertain {
         return Ok(Some(Duration::ZERO));
     }
-    let Some((connection, grant)) = grant_of(tools, incident).await? else {
+    let Some((connection, grant)) = grant_of(context, incident).await? else {
         return Ok(None);
     };
     let Some(claim) = &grant.claim else {
         return Ok(None);
     };
-    let now = tools.seams.clock.now();
-    let rules = tools.recovery(connection.provider.as_deref(), &grant).await;
+    let now = context.seams.clock.now();
+    let rules = context
+        .recovery(connection.provider.as_deref(), &grant)
+        .await;
     let left = grant.access.as_ref().map(|token| token.left(now));
     Ok(decide::notify_after(
         claim,
@@ -122,7 +125,7 @@ pub(crate) async fn notify_in(tools: &Tools, incident: &Trouble) -> Result<Optio
 }
 
 pub(crate) fn uncertain_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     kind: UnknownKind,
     now: Timestamp,
@@ -130,8 +133,8 @@ pub(crate) fn uncertain_record(
 ) -> Record {
     Record {
         event: Event::Uncertain,
-        connection: whose.connection.to_string(),
-        principal: whose.principal.to_string(),
+        connection: on_behalf_of.connection.to_string(),
+        principal: on_behalf_of.principal.to_string(),
         task: None,
         reason: kind.as_str().to_owned(),
         detail:
@@ -142,7 +145,7 @@ pub(crate) fn uncertain_record(
         scope: None,
         action: format!(
             "nothing yet: authkeeper asks again as the provider's rule allows; see authkeeper status {}",
-            whose.connection
+            on_behalf_of.connection
         ),
         link: None,
         trace_id: trace_id.to_owned(),
@@ -151,7 +154,7 @@ pub(crate) fn uncertain_record(
 }
 
 pub(crate) fn reauthorize_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     reason: ReauthorizeReason,
     (since, now): (Timestamp, Timestamp),
@@ -159,15 +162,15 @@ pub(crate) fn reauthorize_record(
 ) -> Record {
     Record {
         event: Event::ReauthorizationRequired,
-        connection: whose.connection.to_string(),
-        principal: whose.principal.to_string(),
+        connection: on_behalf_of.connection.to_string(),
+        principal: on_behalf_of.principal.to_string(),
         task: None,
         reason: reason.as_str().to_owned(),
         detail: detail(grant, reason),
         since,
         expires_at: ends(grant),
         scope: None,
-        action: action(whose, grant, reason),
+        action: action(on_behalf_of, grant, reason),
         link: None,
         trace_id: trace_id.to_owned(),
         ts: now,
@@ -176,7 +179,7 @@ pub(crate) fn reauthorize_record(
 
 /// Where two servers are asked it is said which of them is meant.
 fn detail(grant: &Grant, reason: ReauthorizeReason) -> String {
-    match grant.means.identity_provider() {
+    match grant.grant_material.identity_provider() {
         Some(idp) => format!(
             "at the identity provider ({}): {}",
             idp.token_url,
@@ -190,40 +193,43 @@ fn ends(grant: &Grant) -> Option<Timestamp> {
     grant.access.as_ref().and_then(AccessToken::expires_at)
 }
 
-fn action(whose: &Whose, grant: &Grant, reason: ReauthorizeReason) -> String {
+fn action(on_behalf_of: &OnBehalfOf, grant: &Grant, reason: ReauthorizeReason) -> String {
     match reason {
         ReauthorizeReason::AnswerUnread => format!(
             "authkeeper doctor --reread {} after an upgrade or with tokens_in set (docs/configuration.md), else {}",
-            whose.connection,
-            mend(whose, grant)
+            on_behalf_of.connection,
+            mend(on_behalf_of, grant)
         ),
-        _ => mend(whose, grant),
+        _ => mend(on_behalf_of, grant),
     }
 }
 
 /// What a person does: sign in, or bring another key.
-fn mend(whose: &Whose, grant: &Grant) -> String {
+fn mend(on_behalf_of: &OnBehalfOf, grant: &Grant) -> String {
     match grant.grant_type {
-        GrantType::ApiKey => format!("authkeeper rotate {} --key-file FILE", whose.connection),
+        GrantType::ApiKey => format!(
+            "authkeeper rotate {} --key-file FILE",
+            on_behalf_of.connection
+        ),
         GrantType::IdJag => {
             let file = grant
-                .means
+                .grant_material
                 .identity_provider()
                 .map(|idp| idp.subject.path());
             let file = file.map(|file| file.display().to_string());
             format!(
                 "put a new token of the identity provider into {}, then authkeeper reauthorize {}",
                 file.unwrap_or_default(),
-                whose.connection
+                on_behalf_of.connection
             )
         }
-        _ => format!("authkeeper reauthorize {}", whose.connection),
+        _ => format!("authkeeper reauthorize {}", on_behalf_of.connection),
     }
 }
 
 /// The new API key was refused, and the one before it serves until its overlap ends.
 pub(crate) fn fell_back_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     now: Timestamp,
     trace_id: &str,
@@ -237,7 +243,7 @@ pub(crate) fn fell_back_record(
         reason: "new_key_refused".to_owned(),
         detail: format!("the server refused the new API key; the one before it serves{until}"),
         ..reauthorize_record(
-            whose,
+            on_behalf_of,
             grant,
             ReauthorizeReason::KeyRefused,
             (now, now),
@@ -248,7 +254,7 @@ pub(crate) fn fell_back_record(
 
 /// The day on which the API key should be replaced is near, or past.
 pub(crate) fn rotation_due_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     (by, now): (Timestamp, Timestamp),
     trace_id: &str,
@@ -258,7 +264,7 @@ pub(crate) fn rotation_due_record(
         reason: "rotate_by".to_owned(),
         detail: format!("its API key should be replaced by {by}"),
         ..reauthorize_record(
-            whose,
+            on_behalf_of,
             grant,
             ReauthorizeReason::KeyRefused,
             (now, now),
@@ -269,7 +275,7 @@ pub(crate) fn rotation_due_record(
 
 /// Authority is withdrawn for now.
 pub(crate) fn suspended_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     reason: SuspendReason,
     (since, now): (Timestamp, Timestamp),
@@ -278,16 +284,16 @@ pub(crate) fn suspended_record(
     let action = match reason {
         SuspendReason::SecondCopy => format!(
             "end the program that used it before and delete its copy, then authkeeper import {} --other-copy-retired",
-            whose.connection
+            on_behalf_of.connection
         ),
-        SuspendReason::Manual => format!("ask whoever suspended {}", whose.principal),
+        SuspendReason::Manual => format!("ask whoever suspended {}", on_behalf_of.principal),
         SuspendReason::OtherAccount => format!(
             "sign in as the account that is meant: authkeeper reauthorize {}",
-            whose.connection
+            on_behalf_of.connection
         ),
         SuspendReason::TokenType => format!(
             "have the provider issue Bearer tokens to this client, then authkeeper reauthorize {}",
-            whose.connection
+            on_behalf_of.connection
         ),
     };
     Record {
@@ -296,7 +302,7 @@ pub(crate) fn suspended_record(
         detail: reason.sentence().to_owned(),
         action,
         ..reauthorize_record(
-            whose,
+            on_behalf_of,
             grant,
             ReauthorizeReason::RefreshRefused,
             (since, now),
@@ -307,7 +313,7 @@ pub(crate) fn suspended_record(
 
 /// The provider grants less, or otherwise, than at the sign-in. Calls go on.
 pub(crate) fn narrowed_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     drift: &Drift,
     now: Timestamp,
@@ -319,10 +325,10 @@ pub(crate) fn narrowed_record(
         detail: drift.sentence(),
         action: format!(
             "nothing if calls still work; else allow it at the provider, then authkeeper reauthorize {}",
-            whose.connection
+            on_behalf_of.connection
         ),
         ..reauthorize_record(
-            whose,
+            on_behalf_of,
             grant,
             ReauthorizeReason::RefreshRefused,
             (now, now),
@@ -336,7 +342,7 @@ pub(crate) const REJECTED: &str = "rejected";
 
 /// The resource refused a fresh token.
 pub(crate) fn rejected_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     now: Timestamp,
     trace_id: &str,
@@ -348,10 +354,10 @@ pub(crate) fn rejected_record(
             .to_owned(),
         action: format!(
             "check at the provider that this account may still use the service, then authkeeper reauthorize {}",
-            whose.connection
+            on_behalf_of.connection
         ),
         ..reauthorize_record(
-            whose,
+            on_behalf_of,
             grant,
             ReauthorizeReason::RefreshRefused,
             (now, now),
@@ -367,16 +373,16 @@ pub(crate) const SCOPE_REFUSED: &str = "scope_refused";
 
 /// What is wanted now, if anything.
 pub(crate) fn scope_wanted_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     all: &StepUps,
     at: (Timestamp, &str),
 ) -> Option<Record> {
-    let wish = all.wish()?;
+    let scope_request = all.scope_request()?;
     let detail = format!("{}; other calls go on", needs(all.wanted()));
-    let scope = wish.scope.map(|scope| scope.as_str().to_owned());
+    let scope = scope_request.scope.map(|scope| scope.as_str().to_owned());
     Some(scope_record(
-        whose,
+        on_behalf_of,
         grant,
         (SCOPE_WANTED, detail, scope),
         at,
@@ -385,7 +391,7 @@ pub(crate) fn scope_wanted_record(
 
 /// What was given up with the tokens of this sign-in, if anything.
 pub(crate) fn scope_refused_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     all: &StepUps,
     at: (Timestamp, &str),
@@ -397,7 +403,7 @@ pub(crate) fn scope_refused_record(
         needs(all.given_up(grant.lineage))
     );
     let scope = scope.map(|scope| scope.as_str().to_owned());
-    let record = scope_record(whose, grant, (SCOPE_REFUSED, detail, scope), at);
+    let record = scope_record(on_behalf_of, grant, (SCOPE_REFUSED, detail, scope), at);
     let action = format!(
         "have the provider allow {named} to this account and to client {}, then {}",
         grant.client_id, record.action
@@ -406,7 +412,7 @@ pub(crate) fn scope_refused_record(
 }
 
 fn scope_record(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     (reason, detail, scope): (&str, String, Option<String>),
     (now, trace_id): (Timestamp, &str),
@@ -417,7 +423,7 @@ fn scope_record(
         reason: reason.to_owned(),
         detail,
         scope,
-        ..reauthorize_record(whose, grant, like, (now, now), trace_id)
+        ..reauthorize_record(on_behalf_of, grant, like, (now, now), trace_id)
     }
 }
 
@@ -444,13 +450,13 @@ pub(crate) const BY_IDENTITY_PROVIDER: &str = "identity_provider_refused";
 
 /// The provider refuses our client, or what it asks for; the refresh token is unharmed.
 pub(crate) async fn not_allowed(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     attempt: &AttemptId,
     (reason, refused): (&str, &Refused),
 ) -> Result<()> {
-    let idp = grant.means.identity_provider();
+    let idp = grant.grant_material.identity_provider();
     let (who, client) = match idp.filter(|_| reason == BY_IDENTITY_PROVIDER) {
         Some(idp) => (
             format!("the identity provider at {}", idp.token_url),
@@ -458,10 +464,10 @@ pub(crate) async fn not_allowed(
         ),
         None => (grant.issuer.to_string(), grant.client_id.as_str()),
     };
-    let now = tools.seams.clock.now().wall;
+    let now = context.seams.clock.now().wall;
     let times = (now, now);
     let like = reauthorize_record(
-        whose,
+        on_behalf_of,
         grant,
         ReauthorizeReason::RefreshRefused,
         times,
@@ -473,19 +479,19 @@ pub(crate) async fn not_allowed(
         detail: format!("{who} refuses our client or what it asks for; it said: {refused}"),
         action: format!(
             "check client {client} at the provider, then authkeeper reauthorize {}",
-            whose.connection
+            on_behalf_of.connection
         ),
         ..like
     };
-    keep(tools, grant, record).await
+    keep(context, grant, record).await
 }
 
-/// Keeps a trouble; the store sees to it that the same one is kept once.
-pub(crate) async fn keep(tools: &Tools, grant: &Grant, record: Record) -> Result<()> {
-    let id = TroubleId::new(tools.seams.random_id());
-    tools
+/// Keeps an incident; the store sees to it that the same one is kept once.
+pub(crate) async fn keep(context: &Context, grant: &Grant, record: Record) -> Result<()> {
+    let id = IncidentId::new(context.seams.random_id());
+    context
         .store
-        .keep_trouble(NewTrouble {
+        .keep_incident(NewIncident {
             id,
             lineage: grant.lineage,
             record,

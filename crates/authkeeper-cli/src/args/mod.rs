@@ -142,7 +142,7 @@ pub(crate) enum Command {
         /// One connection
         name: Option<String>,
     },
-    /// Tell the last trouble of a connection in plain words: what happened, what it means now, what to do
+    /// Tell the last incident of a connection in plain words: what happened, what it means now, what to do
     #[command(after_help = "Examples:\n  authkeeper why notion\n  authkeeper why notion --json")]
     Why {
         /// The connection
@@ -150,7 +150,7 @@ pub(crate) enum Command {
     },
     /// Say what was measured of each provider, beside how long runs take, and what follows from it
     Advise,
-    /// Try how trouble is told: by the command and by the webhook
+    /// Try how incident is told: by the command and by the webhook
     #[command(subcommand)]
     Notify(NotifyCommand),
     /// Show the settings

@@ -14,7 +14,7 @@ use crate::mcp::{ResponseBody, Upstream, UpstreamError, UpstreamRequest, Waiting
 pub(crate) struct Bound {
     carrier: Arc<Carrier>,
     connection: ConnectionName,
-    /// Somebody is notified of troubles.
+    /// Somebody is notified of incidents.
     owner_is_told: bool,
 }
 
@@ -27,7 +27,7 @@ impl Bound {
         }
     }
 
-    /// Whether somebody is notified of troubles: a model that knows that nobody was can say so.
+    /// Whether somebody is notified of incidents: a model that knows that nobody was can say so.
     pub(crate) fn owner_is_told(self, owner_is_told: bool) -> Self {
         Self {
             owner_is_told,

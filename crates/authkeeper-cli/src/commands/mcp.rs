@@ -11,7 +11,7 @@ use super::run::{Report, Watching};
 use crate::{
     app::App,
     args::McpArgs,
-    authority::{Keeping, OpenTroubles},
+    authority::{Keeping, OpenIncidents},
     carry::{Bound, Carrier},
     exit::Exit,
     failure::Failure,
@@ -31,12 +31,12 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let notifier = app.notifier();
     let upstream = Arc::new(upstream.owner_is_told(notifier.is_set()));
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
-    // Inside a run only `run` tells of trouble; elsewhere nobody else would.
+    // Inside a run only `run` tells of incident; elsewhere nobody else would.
     if task.is_none() {
         let inviting = Inviting::new(app.links(), attendant);
-        let troubles = OpenTroubles::new(app.runtime.clone(), vec![name], None, inviting);
+        let incidents = OpenIncidents::new(app.runtime.clone(), vec![name], None, inviting);
         app.watch(Watching::start(
-            Arc::new(troubles),
+            Arc::new(incidents),
             notifier,
             Report::new(std::io::stderr()),
         ));

@@ -10,7 +10,7 @@ use super::run::{Report, Watching};
 use crate::{
     app::App,
     args::HoldArgs,
-    authority::{Keeping, OpenTroubles},
+    authority::{Keeping, OpenIncidents},
     carry::Carrier,
     daemon::{Handle, Tending},
     exit::Exit,
@@ -61,9 +61,9 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
     let Holding { hold, attendant } = Holding::asked(app, &args.hold);
     let proxy = listen(app, args.port, (&handle, hold)).await?;
     let inviting = Inviting::new(app.links(), attendant);
-    let troubles = OpenTroubles::of_all(app.runtime.clone(), inviting);
+    let incidents = OpenIncidents::of_all(app.runtime.clone(), inviting);
     let report = Report::new(io::stderr());
-    app.watch(Watching::start(Arc::new(troubles), app.notifier(), report));
+    app.watch(Watching::start(Arc::new(incidents), app.notifier(), report));
     say_ready(app, proxy.port(), &handle);
     until_stopped(app, proxy).await;
     Ok(())

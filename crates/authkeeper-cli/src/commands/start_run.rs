@@ -8,11 +8,11 @@ use authkeeper::{
     runtime::TokenRequest,
 };
 
-use super::{run, trouble};
+use super::{incident, run};
 use crate::{
     app::App,
     args::RunArgs,
-    authority::{Keeping, OpenTroubles},
+    authority::{Keeping, OpenIncidents},
     carry::Carrier,
     exit::Exit,
     failure::{Failure, REPORT},
@@ -47,11 +47,11 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let Holding { hold, attendant } = Holding::asked(app, &args.hold);
     let ours = Some(task.clone());
     let inviting = Inviting::new(app.links(), attendant);
-    let troubles = OpenTroubles::new(app.runtime.clone(), declared, ours, inviting);
-    let troubles = troubles.keeping(keeping.clone());
+    let incidents = OpenIncidents::new(app.runtime.clone(), declared, ours, inviting);
+    let incidents = incidents.keeping(keeping.clone());
     let seams = run::RunSeams {
         carrier: Arc::new(Carrier::new(keeping).holding(hold)),
-        troubles: Arc::new(troubles),
+        incidents: Arc::new(incidents),
         notifier: app.notifier(),
         report: run::Report::new(std::io::stderr()),
         signals,
@@ -111,7 +111,7 @@ async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure
             Err(error) => Some(error),
         };
         if let Some(error) = error {
-            trouble::report(app, name, Some(&error)).await;
+            incident::report(app, name, Some(&error)).await;
             return Err(error.into());
         }
     }
@@ -127,7 +127,7 @@ async fn grant_is_over(app: &App, name: &ConnectionName) -> Result<Option<TokenE
     ) {
         return Ok(None);
     }
-    let mut records = status.troubles.into_iter().map(|trouble| trouble.record);
+    let mut records = status.incidents.into_iter().map(|incident| incident.record);
     let record = records.find(|record| record.event == Event::ReauthorizationRequired);
     Ok(record.map(|record| TokenError::ReauthorizationRequired {
         record: Box::new(record),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use authkeeper::{
     error::TokenError,
-    model::{ConnectionName, ConnectionState, Record, TroubleId},
+    model::{ConnectionName, ConnectionState, IncidentId, Record},
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
@@ -34,8 +34,8 @@ pub(crate) struct Attendant {
     browser: Option<Environment>,
     /// One lock each: a provider that is slow to give a link keeps no other connection's owner waiting.
     desks: Mutex<HashMap<ConnectionName, Arc<Mutex<Option<Kept>>>>>,
-    /// The last trouble of each connection for which a tab was opened, here or elsewhere.
-    tabs: Mutex<HashMap<ConnectionName, TroubleId>>,
+    /// The last incident of each connection for which a tab was opened, here or elsewhere.
+    tabs: Mutex<HashMap<ConnectionName, IncidentId>>,
 }
 
 /// How many looks a process that has the lock gets to say where its desk is.
@@ -106,7 +106,7 @@ impl Attendant {
         Arc::clone(desks.entry(connection.clone()).or_default())
     }
 
-    /// Leaves the next trouble to others. Who still looks at a page here is answered.
+    /// Leaves the next incident to others. Who still looks at a page here is answered.
     pub(super) async fn resigns(&self, connection: &ConnectionName) {
         if let Some(kept) = self.desk(connection).await.lock().await.as_mut() {
             kept.lead = None;
@@ -186,20 +186,24 @@ impl Attendant {
         status.map_or(true, |status| is_signed_in_to(status.grant_type))
     }
 
-    /// One tab a trouble, whatever the number of processes.
+    /// One tab an incident, whatever the number of processes.
     async fn open_tab(&self, environment: &Environment, connection: &ConnectionName, link: &str) {
         let Ok(status) = self.runtime.status(connection).await else {
             return;
         };
-        let mut open = status.troubles.iter();
-        let Some(trouble) = open.find(|trouble| is_mended_by_sign_in(&trouble.record)) else {
+        let mut open = status.incidents.iter();
+        let Some(incident) = open.find(|incident| is_mended_by_sign_in(&incident.record)) else {
             return;
         };
         let mut tabs = self.tabs.lock().await;
-        if tabs.insert(connection.clone(), trouble.id.clone()).as_ref() == Some(&trouble.id) {
+        if tabs
+            .insert(connection.clone(), incident.id.clone())
+            .as_ref()
+            == Some(&incident.id)
+        {
             return;
         }
-        match self.links.claim_tab(connection, &trouble.id) {
+        match self.links.claim_tab(connection, &incident.id) {
             Ok(true) => drop(browser::open(environment, link)),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "no tab is opened"),
@@ -248,8 +252,8 @@ pub(super) async fn until(
     }
 }
 
-/// A trouble is over once calls may go on and it is not told any more.
-pub(super) fn is_over(status: &ConnectionStatus, trouble: impl Fn(&Record) -> bool) -> bool {
-    let told = status.troubles.iter().any(|open| trouble(&open.record));
+/// An incident is over once calls may go on and it is not told any more.
+pub(super) fn is_over(status: &ConnectionStatus, incident: impl Fn(&Record) -> bool) -> bool {
+    let told = status.incidents.iter().any(|open| incident(&open.record));
     status.state == ConnectionState::Active && !told
 }

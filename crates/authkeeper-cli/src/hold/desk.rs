@@ -11,7 +11,7 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::Runtime,
     secret::SecretString,
-    signin::{Again, Errand, Invitation, Person},
+    signin::{Again, PromptAction, Prompter, SignInPrompt},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -316,11 +316,11 @@ impl Visitor {
 }
 
 #[async_trait]
-impl Person for Visitor {
-    fn invite(&self, invitation: &Invitation) {
+impl Prompter for Visitor {
+    fn invite(&self, invitation: &SignInPrompt) {
         let place = match &invitation.task {
-            Errand::Open(url) => Where::On(url.clone()),
-            Errand::Enter {
+            PromptAction::Open(url) => Where::On(url.clone()),
+            PromptAction::Enter {
                 user_code,
                 verification_uri,
                 verification_uri_complete,

@@ -64,7 +64,7 @@ impl Holding {
     }
 }
 
-/// Gives a trouble its link: through a desk of this process's where it holds calls, else one of another's.
+/// Gives an incident its link: through a desk of this process's where it holds calls, else one of another's.
 pub(crate) struct Inviting {
     links: Links,
     attendant: Option<Arc<Attendant>>,
@@ -88,7 +88,7 @@ impl Inviting {
     }
 }
 
-/// Whether signing in again is what mends this trouble. Only then somebody is asked to.
+/// Whether signing in again is what mends this incident. Only then somebody is asked to.
 pub(crate) fn is_mended_by_sign_in(record: &Record) -> bool {
     let sign_in = format!("authkeeper reauthorize {}", record.connection);
     let lost = matches!(
@@ -109,11 +109,11 @@ pub(crate) fn is_signed_in_to(grant_type: Option<GrantType>) -> bool {
 
 /// Whether a sign-in is what a connection waits for.
 pub(crate) fn needs_sign_in(status: &ConnectionStatus) -> bool {
-    let mut troubles = status.troubles.iter();
+    let mut incidents = status.incidents.iter();
     let needs = matches!(
         status.state,
         ConnectionState::ReauthorizationRequired { .. }
-    ) || troubles.any(|trouble| is_mended_by_sign_in(&trouble.record));
+    ) || incidents.any(|incident| is_mended_by_sign_in(&incident.record));
     needs && is_signed_in_to(status.grant_type)
 }
 

@@ -1,8 +1,8 @@
-//! Telling the owner: a command (`on_trouble`) and a signed webhook, each once for a trouble, whatever the number of
+//! Telling the owner: a command (`on_incident`) and a signed webhook, each once for an incident, whatever the number of
 //! processes that see it.
 //!
 //! ```text
-//! trouble ─▶ outbox (the webhook's, durable) ─▶ claim (one process of all) ─▶ hook
+//! incident ─▶ outbox (the webhook's, durable) ─▶ claim (one process of all) ─▶ hook
 //!               └─▶ whoever comes by: one attempt when it is due ─▶ webhook
 //! ```
 
@@ -12,7 +12,7 @@ mod webhook;
 
 use std::{path::Path, sync::Arc};
 
-use authkeeper::{http::Transport, model::TroubleId, platform::clock::Seams};
+use authkeeper::{http::Transport, model::IncidentId, platform::clock::Seams};
 
 pub(crate) use self::{
     hook::Hook,
@@ -23,7 +23,7 @@ use self::{
     webhook::WebhookError,
 };
 
-/// Who is told of troubles, and how.
+/// Who is told of incidents, and how.
 #[derive(Clone, Default)]
 pub(crate) struct Notifier {
     hook: Option<Hook>,
@@ -74,27 +74,27 @@ impl Notifier {
     }
 
     /// Keeps what the webhook is to be told, before anybody claims the telling: a crash loses nothing then.
-    pub(crate) fn queue(&self, trouble: &TroubleId, record: &str) -> std::io::Result<()> {
+    pub(crate) fn queue(&self, incident: &IncidentId, record: &str) -> std::io::Result<()> {
         let Some((_, outbox)) = self.webhook.as_deref() else {
             return Ok(());
         };
         let now = Seams::system().clock.now().wall;
-        outbox.queue(trouble.as_str(), record, now)
+        outbox.queue(incident.as_str(), record, now)
     }
 
-    /// The troubles whose webhook is due, this process's or those of one that is gone.
-    pub(crate) fn due(&self) -> Vec<TroubleId> {
+    /// The incidents whose webhook is due, this process's or those of one that is gone.
+    pub(crate) fn due(&self) -> Vec<IncidentId> {
         let Some((_, outbox)) = self.webhook.as_deref() else {
             return vec![];
         };
         let now = Seams::system().clock.now().wall;
-        outbox.due(now).into_iter().map(TroubleId::new).collect()
+        outbox.due(now).into_iter().map(IncidentId::new).collect()
     }
 
     /// One attempt at one webhook; none if another process is at it, or has been.
-    pub(crate) async fn attempt(&self, trouble: &TroubleId) -> Option<Told> {
+    pub(crate) async fn attempt(&self, incident: &IncidentId) -> Option<Told> {
         let (webhook, outbox) = self.webhook.as_deref()?;
-        let message = outbox.take(trouble.as_str())?;
+        let message = outbox.take(incident.as_str())?;
         let now = || Seams::system().clock.now().wall;
         let told = match webhook.send(message.id(), message.record(), now()).await {
             Ok(()) => message.told(now()).map(|()| Told::Yes),
@@ -107,12 +107,12 @@ impl Notifier {
             .ok()
     }
 
-    /// What is queued for a trouble that is over needs to be told nobody.
-    pub(crate) fn drop_queued(&self, trouble: &TroubleId) {
+    /// What is queued for an incident that is over needs to be told nobody.
+    pub(crate) fn drop_queued(&self, incident: &IncidentId) {
         let message = self
             .webhook
             .as_deref()
-            .and_then(|(_, outbox)| outbox.take(trouble.as_str()));
+            .and_then(|(_, outbox)| outbox.take(incident.as_str()));
         let now = Seams::system().clock.now().wall;
         if let Some(Err(error)) = message.map(|message| message.told(now)) {
             tracing::warn!(%error, "the outbox can't be written");

@@ -1,4 +1,4 @@
-//! What the webhook is still to be told: a file for each trouble under `outbox/`, kept until it was told.
+//! What the webhook is still to be told: a file for each incident under `outbox/`, kept until it was told.
 //!
 //! | file | says |
 //! | --- | --- |
@@ -6,7 +6,7 @@
 //! | `ID.tries` | how often it was tried, and when it is due again |
 //! | `ID.done` | when it was told, or given up; outlives the others, so that a process that comes late tells nothing twice |
 //!
-//! The trouble's id is the message's: who gets it again after a crash knows it by that.
+//! The incident's id is the message's: who gets it again after a crash knows it by that.
 
 use std::{
     fs::{self, File},

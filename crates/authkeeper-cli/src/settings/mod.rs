@@ -53,9 +53,9 @@ impl Environment {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) runtime: runtime::Settings,
-    /// The command that is told of a trouble.
-    pub(crate) on_trouble: Option<String>,
-    /// The receiver that is told of a trouble.
+    /// The command that is told of an incident.
+    pub(crate) on_incident: Option<String>,
+    /// The receiver that is told of an incident.
     pub(crate) webhook: Option<WebhookSettings>,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
@@ -103,7 +103,7 @@ impl Settings {
         runtime.rules = rules(&mut file)?;
         Ok(Self {
             runtime,
-            on_trouble: file.command(&["on_trouble"])?,
+            on_incident: file.command(&["on_trouble"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
             listed: file.all_taken()?,

@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) streams: bool,
     /// How long the tool takes.
     pub(crate) tool_takes: Duration,
-    pub(crate) errand: Errand,
+    pub(crate) errand: PromptAction,
 }
 
 /// Which answers wait until the access token that was shown has ended.
@@ -60,7 +60,7 @@ pub(crate) enum When {
 
 /// What the client is asked to do, in words that a driver of the suite can ignore.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Errand {
+pub(crate) struct PromptAction {
     /// How many calls of the tool.
     pub(crate) calls: usize,
     pub(crate) manner: Manner,
@@ -81,7 +81,7 @@ pub(crate) enum Manner {
     UntilOneSucceeds,
 }
 
-impl Default for Errand {
+impl Default for PromptAction {
     fn default() -> Self {
         Self {
             calls: 1,
@@ -95,7 +95,7 @@ impl Default for Errand {
 /// Between two calls, if one failed.
 const PAUSE_SECONDS: u64 = 2;
 
-impl Errand {
+impl PromptAction {
     pub(crate) fn context(self) -> Value {
         let call = json!({"name": TOOL, "arguments": {}});
         let mut context = json!({"toolCalls": vec![call; self.calls]});

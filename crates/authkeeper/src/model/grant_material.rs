@@ -10,7 +10,7 @@ use crate::secret::SecretString;
 
 /// What a grant needs beside its tokens.
 #[derive(Clone, Debug, Default)]
-pub struct Means {
+pub struct GrantMaterial {
     /// Where the assertion comes from that stands in the place of a refresh token (RFC 7523 §2.1).
     pub assertion: Option<AssertionSource>,
     /// Whom our client's own assertions are for; none leaves it to the provider's habits.
@@ -94,7 +94,7 @@ impl DpopUse {
     }
 }
 
-impl Means {
+impl GrantMaterial {
     /// The identity provider, if there is one behind the grant.
     pub fn identity_provider(&self) -> Option<&IdentityProvider> {
         match &self.assertion {
@@ -180,8 +180,11 @@ mod tests {
 
     #[test]
     fn means_read_back_what_they_wrote() {
-        assert!(Means::default().write().is_none(), "nothing to keep");
-        let means = Means {
+        assert!(
+            GrantMaterial::default().write().is_none(),
+            "nothing to keep"
+        );
+        let grant_material = GrantMaterial {
             assertion: Some(AssertionSource::IdentityProvider(IdentityProvider {
                 token_url: "https://idp.example/token".to_owned(),
                 client_id: ClientId::new("at-idp"),
@@ -193,14 +196,14 @@ mod tests {
             dpop: DpopUse::Required,
             began_with: Some("digest".to_owned()),
         };
-        let back = Means::read(&means.write().unwrap()).unwrap();
-        assert_eq!(format!("{back:?}"), format!("{means:?}"));
+        let back = GrantMaterial::read(&grant_material.write().unwrap()).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{grant_material:?}"));
         assert_eq!(back.proof_key.unwrap().expose(), "key");
-        let file = Means {
+        let file = GrantMaterial {
             assertion: Some(AssertionSource::File("/run/jwt".into())),
-            ..Means::default()
+            ..GrantMaterial::default()
         };
-        let back = Means::read(&file.write().unwrap()).unwrap();
+        let back = GrantMaterial::read(&file.write().unwrap()).unwrap();
         assert_eq!(format!("{back:?}"), format!("{file:?}"));
         for bad in [
             "",
@@ -209,7 +212,10 @@ mod tests {
             r#"{"dpop":"maybe"}"#,
             r#"{"dpop":"off","assertion":{}}"#,
         ] {
-            assert!(Means::read(&bad.to_owned().into()).is_none(), "{bad}");
+            assert!(
+                GrantMaterial::read(&bad.to_owned().into()).is_none(),
+                "{bad}"
+            );
         }
     }
 }

@@ -24,20 +24,20 @@ pub use self::{
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
     ids::{
-        AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
-        OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
+        AttemptId, ClientId, ConnectionName, Generation, GrantId, IncidentId, InvalidName, Issuer,
+        Lineage, OwnerId, PrincipalId, Resource, Scope, TaskId,
     },
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,
     },
-    record::{Event, FailedCall, Record, Trouble},
-    step_up::{MOST_IN_VAIN, ScopeRefusal, Step, StepUps, Wish},
+    record::{Event, FailedCall, Incident, Record},
+    step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, Step, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
 };
 pub use self::{
-    grant_material::{AssertionSource, DpopUse, IdentityProvider, Means, SubjectFile},
-    provider_observation::{Notice, NoticeKind, Noticed},
-    subject_binding::{Account, Drift, Mandate},
+    grant_material::{AssertionSource, DpopUse, GrantMaterial, IdentityProvider, SubjectFile},
+    provider_observation::{Observation, ObservationKind, ProviderObservation},
+    subject_binding::{Account, Drift, SubjectBinding},
 };

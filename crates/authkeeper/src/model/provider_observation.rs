@@ -8,7 +8,7 @@ use crate::model::Issuer;
 /// What kind of thing was noticed. Fixed words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum NoticeKind {
+pub enum ObservationKind {
     /// An answer of its token endpoint that fits nothing we know; the detail is its shape.
     OddAnswer,
     /// A refresh token that came twice was refused where its rule said that it would not be.
@@ -22,7 +22,7 @@ pub enum NoticeKind {
     Introspects,
 }
 
-impl NoticeKind {
+impl ObservationKind {
     const ALL: [Self; 5] = [
         Self::OddAnswer,
         Self::ReplayRefused,
@@ -50,20 +50,20 @@ impl NoticeKind {
 
 /// Something noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct ProviderObservation {
     /// Of which provider.
     pub issuer: Issuer,
     /// What.
-    pub kind: NoticeKind,
+    pub kind: ObservationKind,
     /// What exactly; empty where the kind says it all. No secrets.
     pub detail: String,
 }
 
 /// How often it was noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Noticed {
+pub struct Observation {
     /// What.
-    pub notice: Notice,
+    pub observation: ProviderObservation,
     /// How often.
     pub times: u64,
     /// When first.
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_word() {
-        let words = NoticeKind::ALL.map(NoticeKind::as_str);
+        let words = ObservationKind::ALL.map(ObservationKind::as_str);
         let expected = [
             "odd_answer",
             "replay_refused",
@@ -87,9 +87,9 @@ mod tests {
             "introspects",
         ];
         assert_eq!(words, expected);
-        for kind in NoticeKind::ALL {
-            assert_eq!(NoticeKind::parse(kind.as_str()), Some(kind));
+        for kind in ObservationKind::ALL {
+            assert_eq!(ObservationKind::parse(kind.as_str()), Some(kind));
         }
-        assert_eq!(NoticeKind::parse("other"), None);
+        assert_eq!(ObservationKind::parse("other"), None);
     }
 }

@@ -35,7 +35,7 @@ impl Account {
 /// What can be seen of a grant: on whose account it is, and for what. What was never shown is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Mandate {
+pub struct SubjectBinding {
     /// As the ID token says it (`OpenID` Connect Core 1.0 §12.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token: Option<Account>,
@@ -102,7 +102,7 @@ impl Drift {
     }
 }
 
-impl Mandate {
+impl SubjectBinding {
     /// A scope in single words. `offline_access` asks for a refresh token, and hardly any server lists it again.
     pub fn words(scope: &str) -> BTreeSet<String> {
         let words = scope.split([' ', ',']);
@@ -171,38 +171,47 @@ impl Mandate {
 mod tests {
     use super::*;
 
-    fn mandate(id: &str, access: &str, audience: &str, scope: &str) -> Mandate {
+    fn subject_binding(id: &str, access: &str, audience: &str, scope: &str) -> SubjectBinding {
         let account = |text: &str| {
             let (issuer, subject) = text.split_once(' ')?;
             Some(Account::new(Some(issuer), subject))
         };
-        Mandate {
+        SubjectBinding {
             id_token: account(id),
             access_token: account(access),
-            audience: Mandate::words(audience),
-            scope: Mandate::words(scope),
+            audience: SubjectBinding::words(audience),
+            scope: SubjectBinding::words(scope),
             bound_to: None,
         }
     }
 
     #[test]
     fn each_difference_has_its_word() {
-        let was = mandate("https://a alice", "https://a 7", "x y", "read write");
+        let was = subject_binding("https://a alice", "https://a 7", "x y", "read write");
         let rows = [
             (was.clone(), vec![]),
-            (Mandate::default(), vec![]),
-            (mandate("https://a bob", "", "", ""), vec!["other_account"]),
-            (mandate("", "https://a 8", "", ""), vec!["other_account"]),
+            (SubjectBinding::default(), vec![]),
             (
-                mandate("https://b alice", "", "", ""),
+                subject_binding("https://a bob", "", "", ""),
+                vec!["other_account"],
+            ),
+            (
+                subject_binding("", "https://a 8", "", ""),
+                vec!["other_account"],
+            ),
+            (
+                subject_binding("https://b alice", "", "", ""),
                 vec!["issuer_changed"],
             ),
-            (mandate("https://b bob", "", "", ""), vec!["other_account"]),
-            (mandate("", "", "", "read"), vec!["scope_narrowed"]),
-            (mandate("", "", "", "write,read,more"), vec![]),
-            (mandate("", "", "y x z", ""), vec![]),
             (
-                mandate("", "", "z", "more"),
+                subject_binding("https://b bob", "", "", ""),
+                vec!["other_account"],
+            ),
+            (subject_binding("", "", "", "read"), vec!["scope_narrowed"]),
+            (subject_binding("", "", "", "write,read,more"), vec![]),
+            (subject_binding("", "", "y x z", ""), vec![]),
+            (
+                subject_binding("", "", "z", "more"),
                 vec!["scope_narrowed", "audience_changed"],
             ),
         ];
@@ -211,32 +220,40 @@ mod tests {
             let words: Vec<&str> = drifts.iter().map(Drift::as_str).collect();
             assert_eq!(words, expected, "{came:?}");
         }
-        assert!(Mandate::default().drifts(&was).is_empty());
+        assert!(SubjectBinding::default().drifts(&was).is_empty());
     }
 
     #[test]
     fn an_id_token_and_an_access_token_may_name_an_account_differently() {
-        let was = mandate("https://a alice", "", "", "");
-        assert!(was.drifts(&mandate("", "https://a 7", "", "")).is_empty());
+        let was = subject_binding("https://a alice", "", "", "");
+        assert!(
+            was.drifts(&subject_binding("", "https://a 7", "", ""))
+                .is_empty()
+        );
     }
 
     #[test]
     fn what_was_shown_first_stays_the_measure() {
-        let was = mandate("", "https://a 7", "", "read write");
-        let learned = was.learned(&mandate("https://a alice", "https://a 8", "x", "read"));
+        let was = subject_binding("", "https://a 7", "", "read write");
+        let learned = was.learned(&subject_binding(
+            "https://a alice",
+            "https://a 8",
+            "x",
+            "read",
+        ));
         assert_eq!(
             learned,
-            mandate("https://a alice", "https://a 7", "x", "read write")
+            subject_binding("https://a alice", "https://a 7", "x", "read write")
         );
     }
 
     #[test]
     fn what_is_missing_is_named_and_a_name_is_not_kept() {
-        let was = mandate("https://a alice@example.org", "", "", "b a offline_access");
-        let drifts = was.drifts(&mandate("", "", "", "a"));
+        let was = subject_binding("https://a alice@example.org", "", "", "b a offline_access");
+        let drifts = was.drifts(&subject_binding("", "", "", "a"));
         assert!(drifts[0].sentence().ends_with("without b"), "{drifts:?}");
         let kept = serde_json::to_string(&was).unwrap();
         assert!(!kept.contains("alice"), "{kept}");
-        assert_eq!(serde_json::from_str::<Mandate>(&kept).unwrap(), was);
+        assert_eq!(serde_json::from_str::<SubjectBinding>(&kept).unwrap(), was);
     }
 }

@@ -396,7 +396,7 @@ async fn resource_metadata(
         let metadata = parse_metadata(&at, &reply)?;
         return Ok(Some((at, metadata)));
     }
-    let mut trouble = Ok(());
+    let mut incident = Ok(());
     for place in resource_metadata_places(url) {
         let at = HttpUrl::parse(&place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
@@ -405,9 +405,9 @@ async fn resource_metadata(
         {
             return Ok(Some((at, metadata)));
         }
-        trouble = trouble.and(check_available(&at, &reply));
+        incident = incident.and(check_available(&at, &reply));
     }
-    trouble.map(|()| None)
+    incident.map(|()| None)
 }
 
 /// RFC 9728 §3.1: the well-known name goes between host and path; then the root.
@@ -464,12 +464,12 @@ pub(crate) async fn provider_and_reply(
     reach: Reach,
 ) -> Result<(Provider, Reply), DiscoveryError> {
     let places = server_metadata_places(&HttpUrl::parse(issuer.as_str())?);
-    let mut trouble = Ok(());
+    let mut incident = Ok(());
     for place in &places {
         let at = HttpUrl::parse(place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
         if !reply.status.is_success() {
-            trouble = trouble.and(check_available(&at, &reply));
+            incident = incident.and(check_available(&at, &reply));
             continue;
         }
         let mut metadata: ServerMetadata = parse_metadata(&at, &reply)?;
@@ -485,7 +485,7 @@ pub(crate) async fn provider_and_reply(
         let issuer = issuer.clone();
         return Ok((Provider { issuer, metadata }, reply));
     }
-    trouble?;
+    incident?;
     let tried = places.join(", ");
     Err(DiscoveryError::NoMetadata {
         issuer: issuer.as_str().to_owned(),

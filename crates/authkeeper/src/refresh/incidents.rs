@@ -37,7 +37,7 @@ pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Mome
 
 /// The token endpoint has moved, and the refresh token was sent nowhere else.
 pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
-    let name = &by.whose.connection;
+    let name = &by.on_behalf_of.connection;
     Record {
         event: Event::TokenEndpointMoved,
         reason: "token_endpoint_moved".to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
             "{}; the refresh token is unspent and was sent nowhere else",
             failing.said.words()
         ),
-        action: next_step(by.whose.provider.as_deref(), name.as_str()),
+        action: next_step(by.on_behalf_of.provider.as_deref(), name.as_str()),
         ..like(by, now)
     }
 }
@@ -68,10 +68,10 @@ pub(super) fn has_fixed_endpoints(provider: &str) -> bool {
 }
 
 fn like(by: By<'_>, now: Moment) -> Record {
-    let trace_id = by.tools.seams.random_id();
+    let trace_id = by.context.seams.random_id();
     let times = (now.wall, now.wall);
     let reason = ReauthorizeReason::RefreshRefused;
-    incident::reauthorize_record(by.whose, by.grant, reason, times, &trace_id)
+    incident::reauthorize_record(by.on_behalf_of, by.grant, reason, times, &trace_id)
 }
 
 fn shown(at: jiff::Timestamp) -> String {

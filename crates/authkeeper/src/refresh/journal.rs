@@ -72,8 +72,12 @@ pub(crate) fn has_room(folder: &Folder, id: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn make_room(files: &dyn Files, path: &Path, whose: &[u8]) -> Result<Box<dyn Opened>, StoreError> {
-    let made = files.make(path, ROOM, (whose, WHOSE_AT));
+fn make_room(
+    files: &dyn Files,
+    path: &Path,
+    on_behalf_of: &[u8],
+) -> Result<Box<dyn Opened>, StoreError> {
+    let made = files.make(path, ROOM, (on_behalf_of, WHOSE_AT));
     made.map_err(|error| {
         let _ = files.remove(path);
         unusable(path, &error)
@@ -109,9 +113,10 @@ impl Journal {
         reach: Reach,
     ) -> Result<Self, StoreError> {
         let path = folder.join(&name(&spend.grant, &claim.attempt));
-        let whose = serde_json::to_vec(&Whose::of(spend, claim, reach)).unwrap_or_default();
+        let on_behalf_of =
+            serde_json::to_vec(&JournalHeader::of(spend, claim, reach)).unwrap_or_default();
         Ok(Self {
-            file: make_room(folder.files(), &path, &whose)?.into(),
+            file: make_room(folder.files(), &path, &on_behalf_of)?.into(),
             files: folder.clone(),
             path,
             attempt: claim.attempt.clone(),
@@ -149,21 +154,23 @@ impl Journal {
     }
 
     /// What it would spend, and the claim under which; none if that is damaged.
-    pub(crate) fn whose(&self) -> Option<(Spend, Claim)> {
-        self.read_whose()?.read(&self.attempt)
+    pub(crate) fn on_behalf_of(&self) -> Option<(Spend, Claim)> {
+        self.read_header()?.read(&self.attempt)
     }
 
     /// Where its provider's endpoints may be.
     pub(crate) fn reach(&self) -> Reach {
-        let internal = self.read_whose().is_some_and(|whose| whose.internal);
+        let internal = self
+            .read_header()
+            .is_some_and(|on_behalf_of| on_behalf_of.internal);
         Reach::of(internal)
     }
 
-    fn read_whose(&self) -> Option<Whose> {
-        let mut whose = [0; WHOSE_LIMIT];
-        self.file.read_at(&mut whose, WHOSE_AT).ok()?;
-        let end = whose.iter().position(|byte| *byte == 0)?;
-        serde_json::from_slice(&whose[..end]).ok()
+    fn read_header(&self) -> Option<JournalHeader> {
+        let mut on_behalf_of = [0; WHOSE_LIMIT];
+        self.file.read_at(&mut on_behalf_of, WHOSE_AT).ok()?;
+        let end = on_behalf_of.iter().position(|byte| *byte == 0)?;
+        serde_json::from_slice(&on_behalf_of[..end]).ok()
     }
 
     /// Says, durably, that from now on the request may have left.
@@ -277,7 +284,7 @@ pub(crate) fn reseal(
         if sealed.starts_with(&with.1.prefix()) {
             continue;
         }
-        let owner = journal.whose().map(|(_, claim)| claim.owner);
+        let owner = journal.on_behalf_of().map(|(_, claim)| claim.owner);
         if owner.is_some_and(|owner| owners.state(&owner) == OwnerState::Alive) {
             count.in_use += 1;
             continue;
@@ -316,7 +323,7 @@ fn attempt_in(name: &str, grant: &GrantId) -> Option<AttemptId> {
 
 /// What is kept of a claim beside the store. No secrets.
 #[derive(Serialize, Deserialize)]
-struct Whose {
+struct JournalHeader {
     grant: String,
     lineage: u64,
     generation: u64,
@@ -328,7 +335,7 @@ struct Whose {
     internal: bool,
 }
 
-impl Whose {
+impl JournalHeader {
     fn of(spend: &Spend, claim: &Claim, reach: Reach) -> Self {
         Self {
             grant: spend.grant.to_string(),
@@ -444,19 +451,19 @@ mod tests {
     fn a_journal_names_what_it_spends_and_under_which_claim() {
         let folder = tempfile::tempdir().unwrap();
         let journal = prepared(&folder);
-        assert_eq!(journal.whose(), Some(claim()));
+        assert_eq!(journal.on_behalf_of(), Some(claim()));
         let (mut longer, other) = claim();
         longer.grant = GrantId::new("g2");
         Journal::prepare(&on_disk(&folder), (&longer, &other), Reach::PublicOnly).unwrap();
         let found = Journal::all_of(&on_disk(&folder), &claim().0.grant);
-        let whose: Vec<_> = found.iter().map(Journal::whose).collect();
-        assert_eq!(whose, [Some(claim())]);
+        let on_behalf_of: Vec<_> = found.iter().map(Journal::on_behalf_of).collect();
+        assert_eq!(on_behalf_of, [Some(claim())]);
         assert_eq!(journal.reach(), Reach::Anywhere);
         let other = Journal::all_of(&on_disk(&folder), &longer.grant);
         assert_eq!(other[0].reach(), Reach::PublicOnly);
         assert_eq!(Journal::all(&on_disk(&folder)).len(), 2);
         journal.file.write_at(b"}", WHOSE_AT).unwrap();
-        assert_eq!(found[0].whose(), None);
+        assert_eq!(found[0].on_behalf_of(), None);
     }
 
     #[test]

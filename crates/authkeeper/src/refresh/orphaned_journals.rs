@@ -2,10 +2,10 @@
 //! say counts all the same.
 
 use crate::refresh::{
-    Tools, Whose,
+    Context, OnBehalfOf,
     decide::{self, JournalState, Orphan},
     journal::Journal,
-    reply_archive::Shelved,
+    reply_archive::ArchivedReply,
     transaction::owner_state,
 };
 use crate::{
@@ -30,13 +30,13 @@ impl Orphaned {
 }
 
 /// The answers of later generations than the store knows of.
-pub(super) fn answers(tools: &Tools, all: &[Orphaned]) -> Vec<Shelved> {
+pub(super) fn answers(context: &Context, all: &[Orphaned]) -> Vec<ArchivedReply> {
     let later = all
         .iter()
         .filter(|found| found.verdict == Orphan::BringForward);
     let answer = |found: &Orphaned| {
-        let stored = found.journal.reply(&tools.sealer)?;
-        Some(Shelved::in_journal(found.makes(), stored))
+        let stored = found.journal.reply(&context.sealer)?;
+        Some(ArchivedReply::in_journal(found.makes(), stored))
     };
     later.filter_map(answer).collect()
 }
@@ -44,8 +44,8 @@ pub(super) fn answers(tools: &Tools, all: &[Orphaned]) -> Vec<Shelved> {
 /// Puts the claim of an attempt back that has sent the current token, and clears away what nobody needs any more. True if
 /// there is such an attempt. A claim that is there and lost is one of an earlier attempt: the later one takes over.
 pub(super) async fn claim_back(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     all: Vec<Orphaned>,
 ) -> Result<bool> {
@@ -54,7 +54,7 @@ pub(super) async fn claim_back(
         match found.verdict {
             Orphan::Leave | Orphan::BringForward => {}
             Orphan::Remove => found.journal.remove(),
-            Orphan::SetAside => set_aside(tools, grant, found),
+            Orphan::SetAside => set_aside(context, grant, found),
             Orphan::ClaimBack => {
                 let before = sent.take();
                 let last = before.into_iter().chain([found]);
@@ -73,21 +73,21 @@ pub(super) async fn claim_back(
         return Ok(false);
     };
     let claimed = match &grant.claim {
-        None => tools.store.claim(&spend, &claim).await?,
+        None => context.store.claim(&spend, &claim).await?,
         Some(held) if claim.number <= held.number => false,
         Some(held) => {
-            let store = &tools.store;
+            let store = &context.store;
             store.take_over(&spend, &held.attempt, &claim).await?
         }
     };
     // Its owner may have settled it, and given its claim back, since it was read here.
-    if claimed && journal.state(&tools.sealer) == JournalState::Settled {
-        tools.store.release(&spend.grant, &claim.attempt).await?;
+    if claimed && journal.state(&context.sealer) == JournalState::Settled {
+        context.store.release(&spend.grant, &claim.attempt).await?;
         return Ok(false);
     }
     if claimed {
         tracing::error!(
-            connection = %whose.connection, attempt = %claim.attempt, ?state,
+            connection = %on_behalf_of.connection, attempt = %claim.attempt, ?state,
             "the store went back in time; a claim that it had forgotten is put back"
         );
     }
@@ -95,24 +95,28 @@ pub(super) async fn claim_back(
 }
 
 /// Whether anybody else says that this token was sent, or has had the answer to it.
-pub(super) fn contest(tools: &Tools, grant: &Grant, mine: &Claim) -> bool {
+pub(super) fn contest(context: &Context, grant: &Grant, mine: &Claim) -> bool {
     let current = (grant.lineage, grant.generation);
-    let kept = tools.shelf.last(&grant.id);
+    let kept = context.reply_archive.last(&grant.id);
     if kept.is_some_and(|kept| kept.lineage == current.0 && kept.generation > current.1) {
         return true;
     }
-    of(tools, grant).iter().any(|found| {
+    of(context, grant).iter().any(|found| {
         (found.spend.lineage, found.spend.generation) == current
             && found.claim.attempt != mine.attempt
             && decide::is_contested(mine.number, found.claim.number, found.state)
     })
 }
 
-fn set_aside(tools: &Tools, grant: &Grant, found: Orphaned) {
-    if let Some(stored) = found.journal.reply(&tools.sealer) {
+fn set_aside(context: &Context, grant: &Grant, found: Orphaned) {
+    if let Some(stored) = found.journal.reply(&context.sealer) {
         let at = found.makes();
         let kept = (&found.claim.attempt, &stored);
-        if tools.shelf.set_aside(&grant.id, at, kept).is_err() {
+        if context
+            .reply_archive
+            .set_aside(&grant.id, at, kept)
+            .is_err()
+        {
             return;
         }
     }
@@ -120,17 +124,17 @@ fn set_aside(tools: &Tools, grant: &Grant, found: Orphaned) {
 }
 
 /// The journals of a grant but the one that its claim names.
-pub(super) fn of(tools: &Tools, grant: &Grant) -> Vec<Orphaned> {
-    let journals = Journal::all_of(&tools.spill, &grant.id).into_iter();
+pub(super) fn of(context: &Context, grant: &Grant) -> Vec<Orphaned> {
+    let journals = Journal::all_of(&context.journals, &grant.id).into_iter();
     let read = |journal: Journal| {
-        let (spend, claim) = journal.whose()?;
+        let (spend, claim) = journal.on_behalf_of()?;
         let named = grant.claim.as_ref().map(|named| &named.attempt);
         if named == Some(&claim.attempt) {
             return None;
         }
         // In this order: a dead owner writes no more, a living one may.
-        let owner = owner_state(tools, &claim);
-        let state = journal.state(&tools.sealer);
+        let owner = owner_state(context, &claim);
+        let state = journal.state(&context.sealer);
         let spent = (spend.lineage, spend.generation);
         let current = (grant.lineage, grant.generation);
         let verdict = decide::orphan(spent, owner, state, current);

@@ -11,14 +11,14 @@ use http::{HeaderValue, header};
 use serde_json::Value;
 
 use crate::refresh::{
-    Tools, Whose,
+    Context, OnBehalfOf,
     decide::{self, Investigation, RecoveryRules},
 };
 use crate::{
     http::{HttpUrl, Request},
     model::{
-        AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, Grant, Moment, NoticeKind,
-        ReplayRule, UnknownKind,
+        AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, Grant, Moment,
+        ObservationKind, ReplayRule, UnknownKind,
     },
     oauth::exchange_by,
 };
@@ -120,63 +120,72 @@ impl Findings {
 
 /// Asks, once for each attempt, as soon as the answer can mean something.
 pub(super) async fn of(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     claim: &Claim,
     rules: RecoveryRules,
     access_left: Duration,
 ) -> Became {
-    if let Some(known) = tools.findings.of(&claim.attempt) {
+    if let Some(known) = context.findings.of(&claim.attempt) {
         return known;
     }
-    if !may_ask(claim, rules, access_left, tools.seams.clock.now()) {
+    if !may_ask(claim, rules, access_left, context.seams.clock.now()) {
         return Became::Unclear;
     }
-    let access = old_access_lives(tools, whose, grant).await;
+    let access = old_access_lives(context, on_behalf_of, grant).await;
     let (refresh, trusted) = match access {
         Some(true) => (None, false),
-        _ => introspected(tools, whose, grant).await,
+        _ => introspected(context, on_behalf_of, grant).await,
     };
     let became = became(refresh, trusted, access);
-    tracing::info!(connection = %whose.connection, ?became, "asked what became of a lost request");
-    tools.findings.keep(&claim.attempt, became);
+    tracing::info!(connection = %on_behalf_of.connection, ?became, "asked what became of a lost request");
+    context.findings.keep(&claim.attempt, became);
     became
 }
 
 /// What introspection says of the refresh token, and whether that can be believed if it is a no.
-async fn introspected(tools: &Tools, whose: &Whose, grant: &Grant) -> (Option<bool>, bool) {
-    let active = introspect(tools, whose, grant).await;
+async fn introspected(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+) -> (Option<bool>, bool) {
+    let active = introspect(context, on_behalf_of, grant).await;
     let client = grant.client_id.as_str();
-    let noticed = tools.store.noticed(Some(&grant.issuer)).await;
-    let trusted = noticed.unwrap_or_default().iter().any(|noticed| {
-        noticed.notice.kind == NoticeKind::Introspects && noticed.notice.detail == client
+    let observed = context.store.observed(Some(&grant.issuer)).await;
+    let trusted = observed.unwrap_or_default().iter().any(|observed| {
+        observed.observation.kind == ObservationKind::Introspects
+            && observed.observation.detail == client
     });
     if active == Some(true) && !trusted {
-        tools
-            .notice(&grant.issuer, NoticeKind::Introspects, client.to_owned())
+        context
+            .observation(
+                &grant.issuer,
+                ObservationKind::Introspects,
+                client.to_owned(),
+            )
             .await;
     }
     (active, trusted)
 }
 
 /// RFC 7662 §2.1: only a client that can prove itself may ask. None where there is no clear answer.
-async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool> {
+async fn introspect(context: &Context, on_behalf_of: &OnBehalfOf, grant: &Grant) -> Option<bool> {
     let (issuer, id) = (&grant.issuer, &grant.client_id);
-    let provider = tools.store.provider(issuer, id).await.ok()??;
+    let provider = context.store.provider(issuer, id).await.ok()??;
     let endpoint = provider.metadata.introspection_endpoint.as_ref()?;
     let endpoint = HttpUrl::parse(endpoint).ok()?;
-    let client = tools.store.registration(issuer, id).await.ok()??;
-    let now = tools.seams.clock.now();
+    let client = context.store.registration(issuer, id).await.ok()??;
+    let now = context.seams.clock.now();
     if client.auth_method == ClientAuthMethod::None || decide::client_rests(&client, now) {
         return None;
     }
     let proof = {
-        let audience = tools.audience(
-            grant.means.audience.as_deref(),
-            (issuer, whose.provider.as_deref()),
+        let audience = context.audience(
+            grant.grant_material.audience.as_deref(),
+            (issuer, on_behalf_of.provider.as_deref()),
         );
-        let client = tools.our_client(&provider.metadata, &client);
+        let client = context.our_client(&provider.metadata, &client);
         client.for_audience(audience.as_deref()).proof().ok()?
     };
     let token = grant.refresh.as_ref()?;
@@ -190,9 +199,9 @@ async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool>
     ];
     let request = proof.form(&fields);
     let reply = exchange_by(
-        &*tools.seams.clock,
-        &*tools.transport,
-        (&endpoint, whose.reach),
+        &*context.seams.clock,
+        &*context.transport,
+        (&endpoint, on_behalf_of.reach),
         request,
     )
     .await;
@@ -203,26 +212,30 @@ async fn introspect(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool>
 
 /// Whether the harmless call that `check` makes still takes the old access token; none where a rotation leaves it alone, or
 /// nothing can be told.
-async fn old_access_lives(tools: &Tools, whose: &Whose, grant: &Grant) -> Option<bool> {
+async fn old_access_lives(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+) -> Option<bool> {
     // It is never shown without its proof.
     if grant.is_bound() {
         return None;
     }
-    let habits = tools
+    let habits = context
         .rules
-        .habits(grant.issuer.as_str(), whose.provider.as_deref());
+        .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
     let token = grant.access.as_ref().filter(|_| habits.kills_access)?;
-    if token.left(tools.seams.clock.now()).is_zero() {
+    if token.left(context.seams.clock.now()).is_zero() {
         return None;
     }
-    let url = whose.check.as_ref()?;
+    let url = on_behalf_of.check.as_ref()?;
     let mut request = Request::get_json();
     let value = bearer(token)?;
     request.headers.insert(header::AUTHORIZATION, value);
     let reply = exchange_by(
-        &*tools.seams.clock,
-        &*tools.transport,
-        (url, whose.reach),
+        &*context.seams.clock,
+        &*context.transport,
+        (url, on_behalf_of.reach),
         request,
     )
     .await;

@@ -31,14 +31,14 @@ const UNREAD: &str = "unread";
 
 /// The shelf of one store.
 #[derive(Clone, Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct ReplyArchive {
     folder: Folder,
     sealer: Sealer,
 }
 
 /// An answer on the shelf.
 #[derive(Clone, Debug)]
-pub(crate) struct Shelved {
+pub(crate) struct ArchivedReply {
     pub(crate) lineage: Lineage,
     /// The generation that it made, or would have made.
     pub(crate) generation: Generation,
@@ -54,7 +54,7 @@ struct File {
     reply: KeptReply,
 }
 
-impl Shelf {
+impl ReplyArchive {
     pub(crate) fn new(folder: Folder, sealer: Sealer) -> Self {
         Self { folder, sealer }
     }
@@ -100,37 +100,37 @@ impl Shelf {
         self.write(grant, &path, at, stored)?;
         let unread = self.all_in(UNREAD, grant);
         let too_many = unread.iter().skip(MOST_LATE);
-        too_many.for_each(Shelved::remove);
+        too_many.for_each(ArchivedReply::remove);
         Ok(())
     }
 
     /// The answers of a lineage that could not be read, the newest generation first.
-    pub(crate) fn unread(&self, grant: &GrantId, lineage: Lineage) -> Vec<Shelved> {
+    pub(crate) fn unread(&self, grant: &GrantId, lineage: Lineage) -> Vec<ArchivedReply> {
         let mut unread = self.all_in(UNREAD, grant);
-        unread.retain(|shelved| shelved.lineage == lineage);
+        unread.retain(|archived| archived.lineage == lineage);
         unread
     }
 
     /// The answer that was committed last.
-    pub(crate) fn last(&self, grant: &GrantId) -> Option<Shelved> {
+    pub(crate) fn last(&self, grant: &GrantId) -> Option<ArchivedReply> {
         self.read(grant, self.kept(grant))
     }
 
     /// The answers of a lineage that lost a race, the newest generation first.
-    pub(crate) fn late(&self, grant: &GrantId, lineage: Lineage) -> Vec<Shelved> {
+    pub(crate) fn late(&self, grant: &GrantId, lineage: Lineage) -> Vec<ArchivedReply> {
         let mut late = self.all_in(LATE, grant);
-        late.retain(|shelved| shelved.lineage == lineage);
+        late.retain(|archived| archived.lineage == lineage);
         late.truncate(MOST_LATE);
         late
     }
 
     /// All of one kind, the newest first.
-    fn all_in(&self, kind: &str, grant: &GrantId) -> Vec<Shelved> {
+    fn all_in(&self, kind: &str, grant: &GrantId) -> Vec<ArchivedReply> {
         let paths = self.paths(kind, grant).into_iter();
-        let mut all: Vec<Shelved> = paths.filter_map(|path| self.read(grant, path)).collect();
-        all.sort_by_key(|shelved| {
-            let at = (shelved.lineage, shelved.generation);
-            std::cmp::Reverse((at, shelved.stored.issued.wall))
+        let mut all: Vec<ArchivedReply> = paths.filter_map(|path| self.read(grant, path)).collect();
+        all.sort_by_key(|archived| {
+            let at = (archived.lineage, archived.generation);
+            std::cmp::Reverse((at, archived.stored.issued.wall))
         });
         all
     }
@@ -140,8 +140,8 @@ impl Shelf {
     pub(crate) fn all(&self) -> Vec<StoredReply> {
         let names = self.folder.names().into_iter();
         let read = |name: String| {
-            let (_, whose) = name.split_once('.')?;
-            let grant = GrantId::new(whose.split('.').next()?);
+            let (_, on_behalf_of) = name.split_once('.')?;
+            let grant = GrantId::new(on_behalf_of.split('.').next()?);
             Some(self.read(&grant, self.folder.join(&name))?.stored)
         };
         names.filter_map(read).collect()
@@ -202,11 +202,11 @@ impl Shelf {
         written
     }
 
-    fn read(&self, grant: &GrantId, path: PathBuf) -> Option<Shelved> {
+    fn read(&self, grant: &GrantId, path: PathBuf) -> Option<ArchivedReply> {
         let sealed = self.folder.files().read(&path).ok()?;
         let plain = self.sealer.open(belongs(grant), &sealed).ok()?;
         let file: File = serde_json::from_slice(&plain).ok()?;
-        Some(Shelved {
+        Some(ArchivedReply {
             lineage: Lineage(file.lineage),
             generation: Generation(file.generation),
             stored: file.reply.into_stored()?,
@@ -215,7 +215,7 @@ impl Shelf {
     }
 }
 
-impl Shelved {
+impl ArchivedReply {
     /// An answer that is in its journal still.
     pub(super) fn in_journal(at: (Lineage, Generation), stored: StoredReply) -> Self {
         Self {
@@ -303,29 +303,31 @@ mod tests {
     fn what_is_kept_is_found_by_its_grant_and_lineage_alone() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let shelf = Shelf::new(Folder::on_disk(folder.path().to_owned()), sealer);
+        let reply_archive = ReplyArchive::new(Folder::on_disk(folder.path().to_owned()), sealer);
         let (one, two) = (GrantId::new("one"), GrantId::new("two"));
         let at = |lineage, generation| (Lineage(lineage), Generation(generation));
-        shelf.keep(&one, at(1, 4), &answer("secret-of-four"));
-        shelf.keep(&one, at(1, 5), &answer("secret-of-five"));
-        shelf.keep(&one, at(1, 3), &answer("secret-of-a-latecomer"));
+        reply_archive.keep(&one, at(1, 4), &answer("secret-of-four"));
+        reply_archive.keep(&one, at(1, 5), &answer("secret-of-five"));
+        reply_archive.keep(&one, at(1, 3), &answer("secret-of-a-latecomer"));
         for (attempt, lineage, generation) in [("a", 1, 3), ("b", 1, 4), ("c", 2, 9)] {
             let late = (&AttemptId::new(attempt), &answer(attempt));
-            shelf
+            reply_archive
                 .set_aside(&one, at(lineage, generation), late)
                 .unwrap();
         }
-        let last = shelf.last(&one).unwrap();
+        let last = reply_archive.last(&one).unwrap();
         assert_eq!((last.lineage, last.generation), at(1, 5));
         assert_eq!(&last.stored.reply.body[..], b"secret-of-five");
-        let late = |shelf: &Shelf| -> Vec<u64> {
-            let late = shelf.late(&one, Lineage(1)).into_iter();
-            late.map(|shelved| shelved.generation.0).collect()
+        let late = |reply_archive: &ReplyArchive| -> Vec<u64> {
+            let late = reply_archive.late(&one, Lineage(1)).into_iter();
+            late.map(|archived| archived.generation.0).collect()
         };
-        assert_eq!(late(&shelf), [4, 3]);
-        shelf.late(&one, Lineage(1))[0].remove();
-        assert_eq!(late(&shelf), [3]);
-        assert!(shelf.last(&two).is_none() && shelf.late(&two, Lineage(1)).is_empty());
+        assert_eq!(late(&reply_archive), [4, 3]);
+        reply_archive.late(&one, Lineage(1))[0].remove();
+        assert_eq!(late(&reply_archive), [3]);
+        assert!(
+            reply_archive.last(&two).is_none() && reply_archive.late(&two, Lineage(1)).is_empty()
+        );
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let raw = std::fs::read(entry.unwrap().path()).unwrap();
             // In base64, as the body is kept.
@@ -333,7 +335,7 @@ mod tests {
                 assert!(!raw.windows(9).any(|window| window == shown), "sealed");
             }
         }
-        shelf.clear(&one);
+        reply_archive.clear(&one);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -341,14 +343,14 @@ mod tests {
     fn what_is_torn_or_moved_to_another_grant_is_no_answer() {
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(Secret::new([3; 32]), Seams::system());
-        let shelf = Shelf::new(Folder::on_disk(folder.path().to_owned()), sealer);
+        let reply_archive = ReplyArchive::new(Folder::on_disk(folder.path().to_owned()), sealer);
         let (one, two) = (GrantId::new("one"), GrantId::new("two"));
-        shelf.keep(&one, (Lineage(1), Generation(1)), &answer("x"));
+        reply_archive.keep(&one, (Lineage(1), Generation(1)), &answer("x"));
         let kept = folder.path().join("kept.one");
         std::fs::copy(&kept, folder.path().join("kept.two")).unwrap();
-        assert!(shelf.last(&two).is_none());
+        assert!(reply_archive.last(&two).is_none());
         let bytes = std::fs::read(&kept).unwrap();
         std::fs::write(&kept, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(shelf.last(&one).is_none());
+        assert!(reply_archive.last(&one).is_none());
     }
 }

@@ -11,10 +11,10 @@ use std::{
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::refresh::{
-    Tools, Whose,
-    decide::{self, Ask, Standing, Verdict, Why},
+    Context, OnBehalfOf,
+    decide::{self, Freshness, GrantView, ServeDecision, Why},
     revoke_leftovers,
-    single_flight::{End, Flights},
+    single_flight::{Flights, RefreshOutcome},
     transaction::Goal,
 };
 use crate::{
@@ -30,19 +30,19 @@ const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Keeps some connections fresh until it is dropped. A refresh under way when that happens goes on.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct RefreshScheduler {
     _plan: JoinSet<()>,
 }
 
-impl Keeper {
+impl RefreshScheduler {
     pub(crate) fn start(
-        tools: &Arc<Tools>,
+        context: &Arc<Context>,
         flights: &Arc<Flights>,
         connections: Vec<ConnectionName>,
     ) -> Self {
         let mut plan = JoinSet::new();
-        plan.spawn(keep(Arc::clone(tools), Arc::clone(flights), connections));
-        plan.spawn(clear_up(Arc::clone(tools)));
+        plan.spawn(keep(Arc::clone(context), Arc::clone(flights), connections));
+        plan.spawn(clear_up(Arc::clone(context)));
         Self { _plan: plan }
     }
 }
@@ -61,10 +61,10 @@ impl Turn {
     }
 
     /// How much longer it waits for its turn; zero when that has come. It waits once for each time that it is overdue.
-    fn left(&mut self, tools: &Tools, standing: Standing<'_>, now: Moment) -> Duration {
+    fn left(&mut self, context: &Context, grant_view: GrantView<'_>, now: Moment) -> Duration {
         if self.waits.is_none() {
-            let roll = tools.seams.random_unit();
-            let wait = decide::let_others_first(standing, self.crowd, now, roll);
+            let roll = context.seams.random_unit();
+            let wait = decide::let_others_first(grant_view, self.crowd, now, roll);
             self.waits = wait.map(|wait| (now, wait));
         }
         let left = |(since, wait): (Moment, Duration)| wait.saturating_sub(now.since(since));
@@ -84,14 +84,14 @@ struct Looks {
     turns: HashMap<usize, Turn>,
 }
 
-async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<ConnectionName>) {
-    let clock = Arc::clone(&tools.seams.clock);
+async fn keep(context: Arc<Context>, flights: Arc<Flights>, connections: Vec<ConnectionName>) {
+    let clock = Arc::clone(&context.seams.clock);
     let mut looks = Looks::default();
     let mut plan: Plan = (0..connections.len()).map(|at| Reverse((0, at))).collect();
     loop {
         let ticks = clock.ticks();
         while plan.peek().is_some_and(|Reverse((when, _))| *when <= ticks) {
-            looks.start(&mut plan, &connections, (&tools, &flights));
+            looks.start(&mut plan, &connections, (&context, &flights));
         }
         let pause = plan.peek().map_or(LONGEST_SLEEP, |Reverse((when, _))| {
             Duration::from_nanos(when.saturating_sub(ticks))
@@ -105,27 +105,31 @@ async fn keep(tools: Arc<Tools>, flights: Arc<Flights>, connections: Vec<Connect
                 }));
             }
             // Whatever the ticks say: a clock may sleep shorter than it was asked to.
-            () = clock.sleep(pause) => looks.start(&mut plan, &connections, (&tools, &flights)),
+            () = clock.sleep(pause) => looks.start(&mut plan, &connections, (&context, &flights)),
         }
     }
 }
 
 /// Revokes what others left behind.
-async fn clear_up(tools: Arc<Tools>) {
+async fn clear_up(context: Arc<Context>) {
     loop {
-        revoke_leftovers::revoke_left(&tools).await;
-        tools.seams.clock.sleep(LONGEST_SLEEP).await;
+        revoke_leftovers::revoke_left(&context).await;
+        context.seams.clock.sleep(LONGEST_SLEEP).await;
     }
 }
 
 /// Keeps one connection fresh for as long as it is polled.
 #[cfg(feature = "simulation")]
-pub(crate) async fn keep_one(tools: Arc<Tools>, flights: Arc<Flights>, connection: ConnectionName) {
+pub(crate) async fn keep_one(
+    context: Arc<Context>,
+    flights: Arc<Flights>,
+    connection: ConnectionName,
+) {
     let mut turn = Turn::among(1);
     loop {
-        let pause = look(&tools, &flights, &connection, &mut turn).await;
+        let pause = look(&context, &flights, &connection, &mut turn).await;
         let pause = pause.unwrap_or(LOOK_AGAIN).clamp(SHORTEST, LONGEST_SLEEP);
-        tools.seams.clock.sleep(pause).await;
+        context.seams.clock.sleep(pause).await;
     }
 }
 
@@ -135,7 +139,7 @@ impl Looks {
         &mut self,
         plan: &mut Plan,
         connections: &[ConnectionName],
-        (tools, flights): (&Arc<Tools>, &Arc<Flights>),
+        (context, flights): (&Arc<Context>, &Arc<Flights>),
     ) {
         let Some(Reverse((_, at))) = plan.pop() else {
             return;
@@ -143,11 +147,11 @@ impl Looks {
         let Some(connection) = connections.get(at).cloned() else {
             return;
         };
-        let (tools, flights) = (Arc::clone(tools), Arc::clone(flights));
+        let (context, flights) = (Arc::clone(context), Arc::clone(flights));
         let turn = self.turns.remove(&at);
         let mut turn = turn.unwrap_or(Turn::among(connections.len()));
         let look = self.running.spawn(async move {
-            let pause = look(&tools, &flights, &connection, &mut turn).await;
+            let pause = look(&context, &flights, &connection, &mut turn).await;
             let pause = pause.unwrap_or_else(|error| {
                 tracing::warn!(%connection, %error, "can't look at the connection");
                 LOOK_AGAIN
@@ -180,56 +184,58 @@ impl Looks {
 
 /// Looks once, refreshes if that is due, and says how long to sleep.
 pub(super) async fn look(
-    tools: &Tools,
+    context: &Context,
     flights: &Arc<Flights>,
     connection: &ConnectionName,
     turn: &mut Turn,
 ) -> crate::store::Result<Duration> {
-    let Some(known) = tools.store.connection(connection).await? else {
+    let Some(known) = context.store.connection(connection).await? else {
         return Ok(LOOK_AGAIN);
     };
     let Some(id) = &known.grant else {
         return Ok(LOOK_AGAIN);
     };
-    let Some(grant) = tools.store.grant(id).await? else {
+    let Some(grant) = context.store.grant(id).await? else {
         return Ok(LOOK_AGAIN);
     };
-    let now = tools.seams.clock.now();
-    let whose = Whose::of(&known);
-    let standing = tools.standing(whose.provider.as_deref(), &grant);
-    match decide::serve(standing, Ask::default(), now) {
+    let now = context.seams.clock.now();
+    let on_behalf_of = OnBehalfOf::of(&known);
+    let grant_view = context.grant_view(on_behalf_of.provider.as_deref(), &grant);
+    match decide::serve(grant_view, Freshness::default(), now) {
         // Nothing can be refreshed here, however due it is.
-        Verdict::Serve if !standing.refreshable => Ok(LOOK_AGAIN),
-        Verdict::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
+        ServeDecision::Serve if !grant_view.refreshable => Ok(LOOK_AGAIN),
+        ServeDecision::Serve if grant.lifecycle != GrantLifecycle::Active => Ok(LOOK_AGAIN),
         // What was lost is looked after though the token still serves.
-        Verdict::Serve if grant.claim.is_some() => {
+        ServeDecision::Serve if grant.claim.is_some() => {
             let end = flights
-                .refresh(&whose, Goal::of(&grant), Why::Recovery)
+                .refresh(&on_behalf_of, Goal::of(&grant), Why::Recovery)
                 .await;
             Ok(pause_after(&end, flights.resting(id)))
         }
-        Verdict::Serve => {
+        ServeDecision::Serve => {
             turn.waits = None;
-            Ok(decide::until_due(standing, now).max(Duration::from_millis(1)))
+            Ok(decide::until_due(grant_view, now).max(Duration::from_millis(1)))
         }
-        Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => {
-            let wait = turn.left(tools, standing, now);
+        ServeDecision::ServeAndRefresh(why) | ServeDecision::RefreshFirst(why) => {
+            let wait = turn.left(context, grant_view, now);
             if !wait.is_zero() {
                 return Ok(wait);
             }
-            let end = flights.refresh(&whose, Goal::of(&grant), why).await;
+            let end = flights.refresh(&on_behalf_of, Goal::of(&grant), why).await;
             Ok(pause_after(&end, flights.resting(id)))
         }
-        Verdict::FallBack | Verdict::Refuse(_) => Ok(LOOK_AGAIN),
+        ServeDecision::FallBack | ServeDecision::Refuse(_) => Ok(LOOK_AGAIN),
     }
 }
 
 /// How long to sleep after a flight: its grant's own rest, or what the end says (a provider's open breaker rests no grant
 /// of its own), and after anything but success never less than a moment.
-fn pause_after(end: &End, resting: Option<Duration>) -> Duration {
+fn pause_after(end: &RefreshOutcome, resting: Option<Duration>) -> Duration {
     match end {
-        End::Fresh => Duration::ZERO,
-        End::Later { retry_after, .. } => resting.or(*retry_after).unwrap_or_default().max(MOMENT),
+        RefreshOutcome::Fresh => Duration::ZERO,
+        RefreshOutcome::Later { retry_after, .. } => {
+            resting.or(*retry_after).unwrap_or_default().max(MOMENT)
+        }
         _ => resting.unwrap_or_default().max(MOMENT),
     }
 }
@@ -242,18 +248,22 @@ mod tests {
 
     #[test]
     fn only_success_is_followed_at_once() {
-        let later = |retry_after| End::Later {
+        let later = |retry_after| RefreshOutcome::Later {
             why: "an open breaker".to_owned(),
             retry_after,
         };
         let minute = Duration::from_mins(1);
-        assert_eq!(pause_after(&End::Fresh, None), Duration::ZERO);
+        assert_eq!(pause_after(&RefreshOutcome::Fresh, None), Duration::ZERO);
         assert_eq!(pause_after(&later(Some(minute)), None), minute);
         assert_eq!(
             pause_after(&later(Some(minute)), Some(MOMENT * 2)),
             MOMENT * 2
         );
-        for end in [later(None), End::Refused, End::Withdrawn] {
+        for end in [
+            later(None),
+            RefreshOutcome::Refused,
+            RefreshOutcome::Withdrawn,
+        ] {
             assert_eq!(pause_after(&end, None), MOMENT, "{end:?}");
         }
     }

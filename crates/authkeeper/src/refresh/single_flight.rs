@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::refresh::{
-    Tools, Whose,
+    Context, OnBehalfOf,
     decide::{Outage, Why, backoff},
     provider_state,
     transaction::{self, Flown, Goal},
@@ -24,7 +24,7 @@ use crate::{
 
 /// How a flight ended. Every waiter gets the same.
 #[derive(Clone, Debug)]
-pub(crate) enum End {
+pub(crate) enum RefreshOutcome {
     /// A newer generation is in the store.
     Fresh,
     /// The grant is over; the store says so.
@@ -51,7 +51,7 @@ pub(crate) enum End {
     Store(Arc<StoreError>),
 }
 
-impl End {
+impl RefreshOutcome {
     /// The word kept in the decision log.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl End {
     }
 }
 
-impl End {
+impl RefreshOutcome {
     /// What a caller hears who asks while this end still stands: the same, at once, and when to ask again.
     fn asked_too_soon(self, Rest { gone, left }: Rest) -> Self {
         match self {
@@ -93,7 +93,7 @@ struct Rest {
 
 /// The flights of this process.
 pub(crate) struct Flights {
-    tools: Arc<Tools>,
+    context: Arc<Context>,
     lanes: Mutex<HashMap<GrantId, Lane>>,
     /// Raised while anything is in the air; a shutdown waits for zero.
     in_air: watch::Sender<usize>,
@@ -101,27 +101,32 @@ pub(crate) struct Flights {
 
 #[derive(Default)]
 struct Lane {
-    running: Option<watch::Receiver<Option<End>>>,
+    running: Option<watch::Receiver<Option<RefreshOutcome>>>,
     /// Failures that the store knows nothing of: a file that is missing, the store itself.
     failures: u32,
     /// When the first of them was.
     failing_since: Option<Moment>,
     /// Until when the last failure is the answer, so that an outage costs one request a slot and not one a caller.
-    resting: Option<(Moment, Duration, End)>,
+    resting: Option<(Moment, Duration, RefreshOutcome)>,
 }
 
 impl Flights {
-    pub(crate) fn new(tools: Arc<Tools>) -> Arc<Self> {
+    pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
         Arc::new(Self {
-            tools,
+            context,
             lanes: Mutex::default(),
             in_air: watch::Sender::new(0),
         })
     }
 
     /// Waits for the refresh of this generation, starting it if nobody has. Dropping the future stops nothing.
-    pub(crate) async fn refresh(self: &Arc<Self>, whose: &Whose, goal: Goal, why: Why) -> End {
-        let mut answer = match self.board(whose, goal, why) {
+    pub(crate) async fn refresh(
+        self: &Arc<Self>,
+        on_behalf_of: &OnBehalfOf,
+        goal: Goal,
+        why: Why,
+    ) -> RefreshOutcome {
+        let mut answer = match self.board(on_behalf_of, goal, why) {
             Ok(answer) => answer,
             Err(resting) => return resting,
         };
@@ -129,20 +134,23 @@ impl Flights {
             .wait_for(Option::is_some)
             .await
             .map(|end| end.clone());
-        ended.ok().flatten().unwrap_or_else(|| End::Later {
-            why: "the refresh was abandoned".to_owned(),
-            retry_after: None,
-        })
+        ended
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| RefreshOutcome::Later {
+                why: "the refresh was abandoned".to_owned(),
+                retry_after: None,
+            })
     }
 
     /// Starts the refresh of this generation if nobody has, and waits for nothing.
-    pub(crate) fn start(self: &Arc<Self>, whose: &Whose, goal: Goal, why: Why) {
-        let _ = self.board(whose, goal, why);
+    pub(crate) fn start(self: &Arc<Self>, on_behalf_of: &OnBehalfOf, goal: Goal, why: Why) {
+        let _ = self.board(on_behalf_of, goal, why);
     }
 
     /// How long the last failure still stands for this grant.
     pub(crate) fn resting(&self, grant: &GrantId) -> Option<Duration> {
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         self.lanes()
             .get(grant)
             .and_then(|lane| lane.resting(now))
@@ -153,7 +161,7 @@ impl Flights {
     pub(crate) async fn drain(&self, patience: Duration) -> bool {
         let mut in_air = self.in_air.subscribe();
         let landed = in_air.wait_for(|count| *count == 0);
-        within(&*self.tools.seams.clock, patience, landed)
+        within(&*self.context.seams.clock, patience, landed)
             .await
             .is_some()
     }
@@ -166,11 +174,11 @@ impl Flights {
 
     fn board(
         self: &Arc<Self>,
-        whose: &Whose,
+        on_behalf_of: &OnBehalfOf,
         goal: Goal,
         why: Why,
-    ) -> Result<watch::Receiver<Option<End>>, End> {
-        let now = self.tools.seams.clock.now();
+    ) -> Result<watch::Receiver<Option<RefreshOutcome>>, RefreshOutcome> {
+        let now = self.context.seams.clock.now();
         let mut lanes = self.lanes();
         let lane = lanes.entry(goal.grant.clone()).or_default();
         // A flight that panicked has hung up without an answer.
@@ -190,7 +198,7 @@ impl Flights {
         let (landed, answer) = watch::channel(None);
         lane.running = Some(answer.clone());
         drop(lanes);
-        self.take_off(whose.clone(), goal, why, landed);
+        self.take_off(on_behalf_of.clone(), goal, why, landed);
         Ok(answer)
     }
 
@@ -198,15 +206,15 @@ impl Flights {
     /// owner is this object, which counts it and drains it.
     fn take_off(
         self: &Arc<Self>,
-        whose: Whose,
+        on_behalf_of: OnBehalfOf,
         goal: Goal,
         why: Why,
-        landed: watch::Sender<Option<End>>,
+        landed: watch::Sender<Option<RefreshOutcome>>,
     ) {
         let aboard = self.aboard();
-        self.tools.tasks.spawn(Box::pin(async move {
+        self.context.tasks.spawn(Box::pin(async move {
             let flights = &aboard.0;
-            let flown = transaction::refresh(&flights.tools, &whose, &goal, why).await;
+            let flown = transaction::refresh(&flights.context, &on_behalf_of, &goal, why).await;
             let end = flown.end.clone();
             flights.land(&goal, flown).await;
             let _ = landed.send(Some(end));
@@ -215,13 +223,16 @@ impl Flights {
 
     async fn land(&self, goal: &Goal, Flown { end, held_back }: Flown) {
         // It may have found what another process had written: whoever waits for it reads anew.
-        self.tools.store.epoch().raise();
+        self.context.store.epoch().raise();
         let access_left = self.access_left(&goal.grant).await;
-        let rests = provider_state::rest_of(&self.tools, &goal.grant, goal.lineage).await;
-        let now = self.tools.seams.clock.now();
-        let roll = self.tools.seams.random_unit();
+        let rests = provider_state::rest_of(&self.context, &goal.grant, goal.lineage).await;
+        let now = self.context.seams.clock.now();
+        let roll = self.context.seams.random_unit();
         let mut lanes = self.lanes();
-        if matches!(end, End::Fresh | End::Refused | End::Withdrawn) {
+        if matches!(
+            end,
+            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn
+        ) {
             lanes.remove(&goal.grant);
             return;
         }
@@ -230,13 +241,13 @@ impl Flights {
         lane.resting = None;
         let retry_after = match &end {
             // Recovery has its own times and is not slowed by the backoff.
-            End::Uncertain { resend_in, .. } => {
+            RefreshOutcome::Uncertain { resend_in, .. } => {
                 let look_again =
                     (*resend_in).clamp(Duration::from_millis(250), Duration::from_secs(5));
                 lane.resting = Some((now, look_again, end));
                 return;
             }
-            End::Later { retry_after, .. } => *retry_after,
+            RefreshOutcome::Later { retry_after, .. } => *retry_after,
             _ => None,
         };
         if let Some(rest) = rests {
@@ -258,8 +269,8 @@ impl Flights {
     }
 
     async fn access_left(&self, grant: &GrantId) -> Duration {
-        let now = self.tools.seams.clock.now();
-        let grant = self.tools.store.grant(grant).await.ok().flatten();
+        let now = self.context.seams.clock.now();
+        let grant = self.context.store.grant(grant).await.ok().flatten();
         grant
             .and_then(|grant| Some(grant.access?.left(now)))
             .unwrap_or_default()
@@ -271,7 +282,7 @@ impl Flights {
 }
 
 impl Lane {
-    fn resting(&self, now: Moment) -> Option<(Rest, End)> {
+    fn resting(&self, now: Moment) -> Option<(Rest, RefreshOutcome)> {
         let (since, rest, end) = self.resting.as_ref()?;
         let gone = now.since(*since);
         let left = rest.saturating_sub(gone);

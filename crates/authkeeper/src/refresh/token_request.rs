@@ -6,8 +6,8 @@ use std::{io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Du
 use rustix::fs::OFlags;
 
 use crate::refresh::{
-    Tools, Whose,
-    single_flight::End,
+    Context, OnBehalfOf,
+    single_flight::RefreshOutcome,
     transaction::{Plan, blocking},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         client_auth::ClientProof,
         dpop::{Binding, UnusableKey},
         exchange_by,
-        id_jag::{self, Ask},
+        id_jag::{self, IdJagRequest},
         token::{client_credentials_request, jwt_bearer_request, refresh_request},
     },
     platform::clock::within,
@@ -63,20 +63,20 @@ impl Leg {
 
 /// The request that may spend something. What it needs is read and checked before there is a claim.
 pub(super) async fn first(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     plan: &Plan,
-) -> Result<Leg, End> {
-    if let Some(idp) = grant.means.identity_provider() {
-        return to_identity_provider(tools, whose, grant, idp).await;
+) -> Result<Leg, RefreshOutcome> {
+    if let Some(idp) = grant.grant_material.identity_provider() {
+        return to_identity_provider(context, on_behalf_of, grant, idp).await;
     }
-    let binding = tools.binding(grant).map_err(End::Client)?;
-    let proof = prove(tools, whose, grant, plan)?;
-    let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
-    let request = match (&grant.means.assertion, &grant.refresh) {
+    let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
+    let proof = prove(context, on_behalf_of, grant, plan)?;
+    let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
+    let request = match (&grant.grant_material.assertion, &grant.refresh) {
         (Some(AssertionSource::File(path)), _) => {
-            let assertion = jwt_of(tools, path, plan.endpoint.as_str())
+            let assertion = jwt_of(context, path, plan.endpoint.as_str())
                 .await
                 .map_err(|error| not_there(&error))?;
             jwt_bearer_request(&proof, &assertion, scope, resource)
@@ -85,107 +85,115 @@ pub(super) async fn first(
             client_credentials_request(&proof, scope, resource)
         }
         (_, Some(refresh)) => {
-            let scope = tools.scope_in_refresh(whose, grant).await;
+            let scope = context.scope_in_refresh(on_behalf_of, grant).await;
             refresh_request(&proof, &refresh.secret, scope.as_ref(), resource)
         }
         // There is nothing to send.
-        _ => return Err(End::Refused),
+        _ => return Err(RefreshOutcome::Refused),
     };
-    Ok(to_server(whose, plan, &proof, (request, binding)))
+    Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
 }
 
 /// The request that shows the authorization server what the identity provider gave.
 pub(super) fn second(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     plan: &Plan,
     assertion: &SecretString,
-) -> Result<Leg, End> {
-    let binding = tools.binding(grant).map_err(End::Client)?;
-    let proof = prove(tools, whose, grant, plan)?;
-    let (scope, resource) = (whose.scope.as_ref(), whose.resource.as_ref());
+) -> Result<Leg, RefreshOutcome> {
+    let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
+    let proof = prove(context, on_behalf_of, grant, plan)?;
+    let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
     let request = jwt_bearer_request(&proof, assertion, scope, resource);
-    Ok(to_server(whose, plan, &proof, (request, binding)))
+    Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
 }
 
 /// Sends what spends nothing: a lost answer is simply asked for again.
-pub(super) async fn send(tools: &Tools, leg: &Leg) -> Result<(Reply, Moment), End> {
-    let clock = &*tools.seams.clock;
+pub(super) async fn send(context: &Context, leg: &Leg) -> Result<(Reply, Moment), RefreshOutcome> {
+    let clock = &*context.seams.clock;
     let issued = clock.now();
     let request = leg.ready().map_err(unusable)?;
     let at = (&leg.endpoint, leg.reach);
-    let sent = exchange_by(clock, &*tools.transport, at, request).await;
-    sent.inspect(|reply| tools.hear(&leg.endpoint, reply))
+    let sent = exchange_by(clock, &*context.transport, at, request).await;
+    sent.inspect(|reply| context.hear(&leg.endpoint, reply))
         .map(|reply| (reply, issued))
-        .map_err(|error| End::Later {
+        .map_err(|error| RefreshOutcome::Later {
             why: error.to_string(),
             retry_after: None,
         })
 }
 
 /// The key is there and does not sign.
-pub(super) fn unusable(_key: UnusableKey) -> End {
-    End::Client(Refused::without_its_key())
+pub(super) fn unusable(_key: UnusableKey) -> RefreshOutcome {
+    RefreshOutcome::Client(Refused::without_its_key())
 }
 
 fn to_server(
-    whose: &Whose,
+    on_behalf_of: &OnBehalfOf,
     plan: &Plan,
     proof: &ClientProof,
     (request, binding): (Request, Option<Binding>),
 ) -> Leg {
     Leg {
         endpoint: plan.endpoint.clone(),
-        reach: whose.reach,
+        reach: on_behalf_of.reach,
         request,
         secret: proof.secret(),
         binding,
     }
 }
 
-fn prove(tools: &Tools, whose: &Whose, grant: &Grant, plan: &Plan) -> Result<ClientProof, End> {
+fn prove(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    plan: &Plan,
+) -> Result<ClientProof, RefreshOutcome> {
     let metadata = &plan.provider.metadata;
-    let client = tools.our_client(metadata, &plan.registration);
-    let audience = tools.audience(
-        grant.means.audience.as_deref(),
-        (&grant.issuer, whose.provider.as_deref()),
+    let client = context.our_client(metadata, &plan.registration);
+    let audience = context.audience(
+        grant.grant_material.audience.as_deref(),
+        (&grant.issuer, on_behalf_of.provider.as_deref()),
     );
     let mut client = client.for_audience(audience.as_deref());
-    let heard = || tools.heard.skew(plan.endpoint.as_str());
+    let heard = || context.heard.skew(plan.endpoint.as_str());
     // A process that has not asked yet takes over what another one measured.
     if plan.registration.auth_method == ClientAuthMethod::PrivateKeyJwt && heard().is_none() {
-        client.skew = tools.log.last_skew(&whose.connection).unwrap_or_default();
+        client.skew = context
+            .log
+            .last_skew(&on_behalf_of.connection)
+            .unwrap_or_default();
     }
     client
         .proof()
-        .map_err(|unusable| End::Client(Refused::of_ours(&unusable)))
+        .map_err(|unusable| RefreshOutcome::Client(Refused::of_ours(&unusable)))
 }
 
 async fn to_identity_provider(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     idp: &IdentityProvider,
-) -> Result<Leg, End> {
+) -> Result<Leg, RefreshOutcome> {
     let subject = match (&idp.subject, &grant.refresh) {
-        (SubjectFile::IdToken(path), _) => jwt_of(tools, path, &idp.token_url)
+        (SubjectFile::IdToken(path), _) => jwt_of(context, path, &idp.token_url)
             .await
             .map_err(|error| not_there(&error))?,
         (SubjectFile::RefreshToken(_), Some(refresh)) => refresh.secret.clone(),
-        (SubjectFile::RefreshToken(_), None) => return Err(End::Refused),
+        (SubjectFile::RefreshToken(_), None) => return Err(RefreshOutcome::Refused),
     };
-    let endpoint = id_jag::endpoint(idp).map_err(|error| End::Later {
+    let endpoint = id_jag::endpoint(idp).map_err(|error| RefreshOutcome::Later {
         why: id_jag::told(idp, &error.to_string()),
         retry_after: None,
     })?;
-    let ask = Ask {
+    let ask = IdJagRequest {
         audience: &grant.issuer,
-        resource: whose.resource.as_ref(),
-        scope: whose.scope.as_ref(),
+        resource: on_behalf_of.resource.as_ref(),
+        scope: on_behalf_of.scope.as_ref(),
     };
     Ok(Leg {
-        reach: tools.transport.reach(&endpoint).await,
+        reach: context.transport.reach(&endpoint).await,
         request: id_jag::exchange_request(idp, &subject, ask),
         endpoint,
         secret: None,
@@ -194,8 +202,8 @@ async fn to_identity_provider(
 }
 
 /// A file that is missing, half written or out of date is a matter of whatever writes it: the next look may find it mended.
-fn not_there(error: &GivenError) -> End {
-    End::Later {
+fn not_there(error: &GivenError) -> RefreshOutcome {
+    RefreshOutcome::Later {
         why: error.to_string(),
         retry_after: None,
     }
@@ -203,29 +211,32 @@ fn not_there(error: &GivenError) -> End {
 
 /// The JWT that a file holds now, good by the clock of the server that it is shown to.
 pub(crate) async fn jwt_of(
-    tools: &Tools,
+    context: &Context,
     path: &Path,
     shown_to: &str,
 ) -> Result<SecretString, GivenError> {
-    let content = content_of(tools, path).await?;
-    assertion::given(path, &content, tools.time_at(shown_to))
+    let content = content_of(context, path).await?;
+    assertion::given(path, &content, context.time_at(shown_to))
 }
 
 /// The token that a file holds now.
-pub(crate) async fn token_of(tools: &Tools, path: &Path) -> Result<SecretString, GivenError> {
-    let content = content_of(tools, path).await?;
+pub(crate) async fn token_of(context: &Context, path: &Path) -> Result<SecretString, GivenError> {
+    let content = content_of(context, path).await?;
     assertion::given_token(path, &content)
 }
 
-async fn content_of(tools: &Tools, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, GivenError> {
+async fn content_of(
+    context: &Context,
+    path: &Path,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, GivenError> {
     let unreadable = |why: String| GivenError::Unreadable {
         file: path.display().to_string(),
         why,
     };
     let file = path.to_owned();
-    let read = blocking(&*tools.tasks, move || Ok(read_regular(&file)));
+    let read = blocking(&*context.tasks, move || Ok(read_regular(&file)));
     // A mount whose server is gone never answers.
-    let read = within(&*tools.seams.clock, READ_LIMIT, read).await;
+    let read = within(&*context.seams.clock, READ_LIMIT, read).await;
     let read = read.ok_or_else(|| unreadable("it takes too long".to_owned()))?;
     let read = read.map_err(|error| unreadable(error.to_string()))?;
     read.map_err(|error| unreadable(error.to_string()))
@@ -250,7 +261,7 @@ fn read_regular(path: &Path) -> std::io::Result<zeroize::Zeroizing<Vec<u8>>> {
     Ok(content)
 }
 
-impl Tools {
+impl Context {
     /// Whom our client's assertions are for: as a person said it, else as the provider is known to want it (RFC 7523 §3
     /// leaves the choice to the server). None means its issuer.
     pub(crate) fn audience(
@@ -267,18 +278,18 @@ impl Tools {
     }
 }
 
-impl Tools {
+impl Context {
     /// The granted scope, where a refresh must name it: the provider is known for that, or has answered one that did not
     /// without an access token.
-    async fn scope_in_refresh(&self, whose: &Whose, grant: &Grant) -> Option<Scope> {
+    async fn scope_in_refresh(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) -> Option<Scope> {
         let habits = self
             .rules
-            .habits(grant.issuer.as_str(), whose.provider.as_deref());
+            .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
         if !habits.scope_in_refresh && !self.omits_access_token(&grant.issuer).await {
             return None;
         }
         let granted = grant.access.as_ref().and_then(|token| token.scope.clone());
-        granted.or_else(|| whose.scope.clone())
+        granted.or_else(|| on_behalf_of.scope.clone())
     }
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::sync::oneshot;
 
 use crate::refresh::{
-    Tools, Whose,
+    Context, OnBehalfOf,
     circuit_breaker::Failure,
     decide::{self, Investigation, JournalState, OwnerState, RecoveryRules, Why},
     decision_log::Decision,
@@ -16,8 +16,8 @@ use crate::refresh::{
     orphaned_journals::{self, Orphaned},
     outcome_probe::{self, Became},
     provider_state::{self, Admitted, By, Trial},
-    reply_archive::Shelved,
-    single_flight::End,
+    reply_archive::ArchivedReply,
+    single_flight::RefreshOutcome,
     token_request::{self, Leg},
     verify_response::{self, Checked},
 };
@@ -26,8 +26,8 @@ use crate::{
     incident,
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, FailingOf, Generation,
-        Grant, GrantId, GrantLifecycle, IdentityProvider, Lineage, Moment, NoticeKind, OwnerId,
-        Provider, ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
+        Grant, GrantId, GrantLifecycle, IdentityProvider, Lineage, Moment, ObservationKind,
+        OwnerId, Provider, ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
         GUESS,
@@ -78,19 +78,24 @@ const MOST_ATTEMPTS: u32 = 5;
 
 /// How a flight ended, and whether that was because nothing is sent after earlier failures.
 pub(crate) struct Flown {
-    pub(crate) end: End,
+    pub(crate) end: RefreshOutcome,
     pub(crate) held_back: bool,
 }
 
 /// Brings the grant past `goal`, whoever does it.
-pub(crate) async fn refresh(tools: &Tools, whose: &Whose, goal: &Goal, why: Why) -> Flown {
+pub(crate) async fn refresh(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    goal: &Goal,
+    why: Why,
+) -> Flown {
     let mut pass = Pass::default();
-    let end = pursue((tools, whose), goal, why, &mut pass).await;
+    let end = pursue((context, on_behalf_of), goal, why, &mut pass).await;
     if let Some(trial) = pass.trial {
-        trial.end(tools).await;
+        trial.end(context).await;
     }
     Flown {
-        end: end.unwrap_or_else(|error| End::Store(Arc::new(error))),
+        end: end.unwrap_or_else(|error| RefreshOutcome::Store(Arc::new(error))),
         held_back: pass.held_back,
     }
 }
@@ -103,26 +108,26 @@ struct Pass {
 }
 
 async fn pursue(
-    (tools, whose): (&Tools, &Whose),
+    (context, on_behalf_of): (&Context, &OnBehalfOf),
     goal: &Goal,
     why: Why,
     pass: &mut Pass,
-) -> Result<End> {
-    let began = tools.seams.clock.now();
+) -> Result<RefreshOutcome> {
+    let began = context.seams.clock.now();
     let mut poll = POLL_FIRST;
     let mut attempts = 0;
     loop {
-        let Some(grant) = tools.store.grant(&goal.grant).await? else {
-            return Ok(End::Withdrawn);
+        let Some(grant) = context.store.grant(&goal.grant).await? else {
+            return Ok(RefreshOutcome::Withdrawn);
         };
         if goal.reached_by(&grant) {
-            return Ok(End::Fresh);
+            return Ok(RefreshOutcome::Fresh);
         }
-        let forgotten = orphaned_journals::of(tools, &grant);
-        if bring_forward(tools, whose, &grant, &forgotten).await?
-            || reread(tools, whose, &grant).await?
+        let forgotten = orphaned_journals::of(context, &grant);
+        if bring_forward(context, on_behalf_of, &grant, &forgotten).await?
+            || reread(context, on_behalf_of, &grant).await?
         {
-            return Ok(End::Fresh);
+            return Ok(RefreshOutcome::Fresh);
         }
         if let Some(end) = ended(&grant.lifecycle)
             && !(why == Why::Probe && in_quarantine(&grant))
@@ -130,24 +135,24 @@ async fn pursue(
             return Ok(end);
         }
         let put_back = nobody_is_at(grant.claim.as_ref())
-            && orphaned_journals::claim_back(tools, whose, &grant, forgotten).await?;
+            && orphaned_journals::claim_back(context, on_behalf_of, &grant, forgotten).await?;
         let step = match &grant.claim {
             _ if put_back => Step::LookAgain,
             None => Step::Attempt {
                 number: 1,
                 seen: None,
             },
-            Some(claim) => look_into(tools, whose, &grant, claim, why).await?,
+            Some(claim) => look_into(context, on_behalf_of, &grant, claim, why).await?,
         };
         let by = By {
-            tools,
-            whose,
+            context,
+            on_behalf_of,
             grant: &grant,
         };
         match held_back(by, step, pass).await {
             Step::Attempt { .. } if attempts == MOST_ATTEMPTS => {
                 let why = "the store is too slow to refresh safely".to_owned();
-                return Ok(End::Later {
+                return Ok(RefreshOutcome::Later {
                     why,
                     retry_after: None,
                 });
@@ -155,8 +160,8 @@ async fn pursue(
             Step::Attempt { number, seen } => {
                 attempts += 1;
                 let attempt = Attempt {
-                    tools,
-                    whose,
+                    context,
+                    on_behalf_of,
                     grant: &grant,
                     why,
                     number,
@@ -169,18 +174,18 @@ async fn pursue(
             }
             Step::LookAgain => {}
             Step::Wait => {
-                let waited = tools.seams.clock.now().since(began);
-                if waited > tools.rules.exchange_limit {
+                let waited = context.seams.clock.now().since(began);
+                if waited > context.rules.exchange_limit {
                     let why = "another process is still refreshing".to_owned();
-                    return Ok(End::Later {
+                    return Ok(RefreshOutcome::Later {
                         why,
                         retry_after: None,
                     });
                 }
-                tools.seams.clock.sleep(poll).await;
+                context.seams.clock.sleep(poll).await;
                 poll = (poll * 2).min(POLL_LAST);
             }
-            Step::End(end) => return Ok(end),
+            Step::RefreshOutcome(end) => return Ok(end),
         }
     }
 }
@@ -188,45 +193,49 @@ async fn pursue(
 /// A store that was put back from a copy has forgotten what was committed since, and would spend a token that is spent.
 /// The last answer is still beside it: the grant goes on from there.
 async fn bring_forward(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     forgotten: &[Orphaned],
 ) -> Result<bool> {
-    let kept = tools.shelf.last(&grant.id).into_iter();
+    let kept = context.reply_archive.last(&grant.id).into_iter();
     // One that a sign-in outran is the last of its lineage if the sign-in is what was forgotten.
-    let late = tools.shelf.late(&grant.id, grant.lineage);
-    let in_journals = orphaned_journals::answers(tools, forgotten);
+    let late = context.reply_archive.late(&grant.id, grant.lineage);
+    let in_journals = orphaned_journals::answers(context, forgotten);
     let known = kept.chain(late).chain(in_journals);
     let newer = known
         .filter(|answer| answer.lineage == grant.lineage && answer.generation > grant.generation);
     let Some(last) = newer.max_by_key(|answer| answer.generation) else {
         return Ok(false);
     };
-    let brought = take_from_shelf(tools, whose, grant, &last, last.generation).await?;
-    if brought {
+    let obtained = take_from_archive(context, on_behalf_of, grant, &last, last.generation).await?;
+    if obtained {
         tracing::error!(
-            connection = %whose.connection, forgotten = grant.generation.0, known = last.generation.0,
+            connection = %on_behalf_of.connection, forgotten = grant.generation.0, known = last.generation.0,
             "the store went back in time; the last answer of the provider brought it forward"
         );
     }
-    Ok(brought)
+    Ok(obtained)
 }
 
 /// Commits an answer that could not be read when it came, if it can be now: after an upgrade, or with another setting.
-pub(crate) async fn reread(tools: &Tools, whose: &Whose, grant: &Grant) -> Result<bool> {
-    if is_sent_again(tools, grant.claim.as_ref()) {
+pub(crate) async fn reread(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+) -> Result<bool> {
+    if is_sent_again(context, grant.claim.as_ref()) {
         return Ok(false);
     }
-    for unread in tools.shelf.unread(&grant.id, grant.lineage) {
+    for unread in context.reply_archive.unread(&grant.id, grant.lineage) {
         if unread.generation <= grant.generation {
             unread.remove();
             continue;
         }
-        if take_from_shelf(tools, whose, grant, &unread, unread.generation).await? {
+        if take_from_archive(context, on_behalf_of, grant, &unread, unread.generation).await? {
             unread.remove();
             tracing::warn!(
-                connection = %whose.connection, generation = unread.generation.0,
+                connection = %on_behalf_of.connection, generation = unread.generation.0,
                 "an answer that could not be read before is adopted"
             );
             return Ok(true);
@@ -237,53 +246,62 @@ pub(crate) async fn reread(tools: &Tools, whose: &Whose, grant: &Grant) -> Resul
 
 /// Whether the token may be on its way to the provider once more, so that what came for it the first time could die of
 /// that at any moment.
-fn is_sent_again(tools: &Tools, claim: Option<&Claim>) -> bool {
+fn is_sent_again(context: &Context, claim: Option<&Claim>) -> bool {
     let Some(claim) = claim else {
         return false;
     };
     match claim.phase {
         ClaimPhase::Spending => true,
         ClaimPhase::Unknown { since, .. } => {
-            let waited = tools.seams.clock.now().surely_since(since);
-            claim.number > 1 && waited < tools.rules.quiet_period
+            let waited = context.seams.clock.now().surely_since(since);
+            claim.number > 1 && waited < context.rules.quiet_period
         }
     }
 }
 
 /// Commits an answer that was kept, as this generation.
-async fn take_from_shelf(
-    tools: &Tools,
-    whose: &Whose,
+async fn take_from_archive(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
-    shelved: &Shelved,
+    archived: &ArchivedReply,
     generation: Generation,
 ) -> Result<bool> {
-    let stored = &shelved.stored;
+    let stored = &archived.stored;
     // An identity provider's own access token is for nobody else.
-    if grant.means.identity_provider().is_some() && !id_jag::is_combined(&stored.reply) {
+    if grant.grant_material.identity_provider().is_some() && !id_jag::is_combined(&stored.reply) {
         return Ok(false);
     }
-    let outcome = tools.outcome(whose.provider.as_deref(), grant, &stored.reply);
+    let outcome = context.outcome(on_behalf_of.provider.as_deref(), grant, &stored.reply);
     let Outcome::Accepted(answer) = outcome else {
         return Ok(false);
     };
-    let learned = tools.learned_lifetime(whose, grant).await;
+    let learned = context.learned_lifetime(on_behalf_of, grant).await;
     let at = (generation, stored);
-    let checked = verify_response::check(tools, whose, grant, answer, at, learned);
+    let checked = verify_response::check(context, on_behalf_of, grant, answer, at, learned);
     let hold = checked.refreshed.hold.map(|(reason, _)| reason);
-    let committed = tools.store.commit_refresh(checked.refreshed).await?;
+    let committed = context.store.commit_refresh(checked.refreshed).await?;
     if committed == Committed::Yes {
         let proved = !stored.after_rejection;
-        verify_response::tell(tools, whose, grant, (&checked.drifts, hold), proved).await?;
+        verify_response::tell(
+            context,
+            on_behalf_of,
+            grant,
+            (&checked.drifts, hold),
+            proved,
+        )
+        .await?;
     }
     Ok(committed == Committed::Yes)
 }
 
-fn ended(lifecycle: &GrantLifecycle) -> Option<End> {
+fn ended(lifecycle: &GrantLifecycle) -> Option<RefreshOutcome> {
     match lifecycle {
         GrantLifecycle::Active => None,
-        GrantLifecycle::ReauthorizationRequired { .. } => Some(End::Refused),
-        GrantLifecycle::Suspended { .. } | GrantLifecycle::Revoked { .. } => Some(End::Withdrawn),
+        GrantLifecycle::ReauthorizationRequired { .. } => Some(RefreshOutcome::Refused),
+        GrantLifecycle::Suspended { .. } | GrantLifecycle::Revoked { .. } => {
+            Some(RefreshOutcome::Withdrawn)
+        }
     }
 }
 
@@ -294,7 +312,7 @@ enum Step {
     },
     LookAgain,
     Wait,
-    End(End),
+    RefreshOutcome(RefreshOutcome),
 }
 
 /// An attempt waits, or is given up for now, where the failures before it say so. While another process finds out whether
@@ -305,13 +323,13 @@ async fn held_back(by: By<'_>, step: Step, pass: &mut Pass) -> Step {
     };
     let admitted = by.admit(number > 1, &mut pass.trial).await;
     pass.held_back = !matches!(admitted, Admitted::Yes);
-    let now = by.tools.seams.clock.now();
+    let now = by.context.seams.clock.now();
     let access = by.grant.access.as_ref();
     match admitted {
         Admitted::Yes => step,
-        Admitted::No(end) => Step::End(end),
+        Admitted::No(end) => Step::RefreshOutcome(end),
         Admitted::AfterTrial(end) if access.is_some_and(|token| !token.left(now).is_zero()) => {
-            Step::End(end)
+            Step::RefreshOutcome(end)
         }
         Admitted::AfterTrial(_) => Step::Wait,
     }
@@ -331,14 +349,14 @@ struct Left {
 
 /// None if the claim has moved on since it was read. The order matters: a dead owner changes neither its journal nor its
 /// claim any more, so both are looked at after its lock. An owner that commits and exits in between was not lost.
-async fn left_by(tools: &Tools, grant: &Grant, claim: &Claim) -> Result<Option<Left>> {
-    let owner = owner_state(tools, claim);
-    let journal = Journal::open(&tools.spill, &grant.id, &claim.attempt);
+async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Option<Left>> {
+    let owner = owner_state(context, claim);
+    let journal = Journal::open(&context.journals, &grant.id, &claim.attempt);
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
-        journal.state(&tools.sealer)
+        journal.state(&context.sealer)
     });
     if owner == OwnerState::Dead {
-        let current = tools.store.grant(&grant.id).await?;
+        let current = context.store.grant(&grant.id).await?;
         if current.and_then(|current| current.claim).as_ref() != Some(claim) {
             return Ok(None);
         }
@@ -352,31 +370,33 @@ async fn left_by(tools: &Tools, grant: &Grant, claim: &Claim) -> Result<Option<L
 
 /// Reads somebody's claim and does what [`decide::investigate`] says.
 async fn look_into(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     claim: &Claim,
     why: Why,
 ) -> Result<Step> {
-    let now = tools.seams.clock.now();
+    let now = context.seams.clock.now();
     let Some(Left {
         owner,
         journal,
         state,
-    }) = left_by(tools, grant, claim).await?
+    }) = left_by(context, grant, claim).await?
     else {
         return Ok(Step::LookAgain);
     };
-    let rules = tools.recovery(whose.provider.as_deref(), grant).await;
+    let rules = context
+        .recovery(on_behalf_of.provider.as_deref(), grant)
+        .await;
     // A token that the resource refuses is not worth sparing.
     let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
     let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
     // Of an identity provider's token the authorization server knows nothing.
-    let elsewhere = grant.means.identity_provider().is_some();
+    let elsewhere = grant.grant_material.identity_provider().is_some();
     let became = if state == JournalState::Reply || !spends(grant) || elsewhere {
         Became::Unclear
     } else {
-        outcome_probe::of(tools, whose, grant, claim, rules, access_left).await
+        outcome_probe::of(context, on_behalf_of, grant, claim, rules, access_left).await
     };
     let seen = decide::investigate(
         claim,
@@ -387,13 +407,13 @@ async fn look_into(
         now,
     );
     let seen = became.hurries(seen);
-    tracing::debug!(connection = %whose.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
+    tracing::debug!(connection = %on_behalf_of.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
     let resends = matches!(seen, Investigation::ResendAfter(_) | Investigation::Resend);
     if resends
         && spends(grant)
         && let Some(reason) = hopeless(claim, became, rules)
     {
-        return spent(tools, whose, grant, (claim, journal), reason).await;
+        return spent(context, on_behalf_of, grant, (claim, journal), reason).await;
     }
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
@@ -402,35 +422,45 @@ async fn look_into(
             if !spends(grant) =>
         {
             journal.iter().for_each(Journal::settle);
-            tools.store.release(&grant.id, &claim.attempt).await?;
+            context.store.release(&grant.id, &claim.attempt).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
         Investigation::Release => {
             // A resend that never left leaves the attempt before it as unknown as it was.
             if claim.number <= 1 {
-                tools.store.release(&grant.id, &claim.attempt).await?;
+                context.store.release(&grant.id, &claim.attempt).await?;
             } else {
                 let lost = (UnknownKind::Crash, now);
-                note_unknown(tools, whose, grant, &claim.attempt, lost).await?;
+                note_unknown(context, on_behalf_of, grant, &claim.attempt, lost).await?;
             }
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
-        Investigation::AdoptReply => adopt(tools, whose, grant, claim, journal).await,
+        Investigation::AdoptReply => adopt(context, on_behalf_of, grant, claim, journal).await,
         Investigation::MarkUnknown(kind) => {
             // From now on: the sender may have died just now, and its request may still be on its way.
-            note_unknown(tools, whose, grant, &claim.attempt, (kind, now)).await?;
+            note_unknown(context, on_behalf_of, grant, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
-            retell_unknown(tools, whose, grant, claim).await?;
-            Ok(Step::End(End::Uncertain { kind, resend_in }))
+            retell_unknown(context, on_behalf_of, grant, claim).await?;
+            Ok(Step::RefreshOutcome(RefreshOutcome::Uncertain {
+                kind,
+                resend_in,
+            }))
         }
-        Investigation::Resend if is_given_up(tools, whose, claim, now).await? => {
+        Investigation::Resend if is_given_up(context, on_behalf_of, claim, now).await? => {
             let reason = ReauthorizeReason::UnknownOutcome;
-            give_up(tools, whose, grant, (claim, journal.as_ref()), reason).await?;
+            give_up(
+                context,
+                on_behalf_of,
+                grant,
+                (claim, journal.as_ref()),
+                reason,
+            )
+            .await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
@@ -441,14 +471,23 @@ async fn look_into(
     }
 }
 
-async fn is_given_up(tools: &Tools, whose: &Whose, claim: &Claim, now: Moment) -> Result<bool> {
+async fn is_given_up(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    claim: &Claim,
+    now: Moment,
+) -> Result<bool> {
     if !decide::is_given_up(claim, None, now) {
         return Ok(false);
     }
-    let open = tools.store.troubles().await?;
-    let mut told = open.iter().map(|trouble| &trouble.record).filter(|record| {
-        record.event == Event::Uncertain && record.connection == whose.connection.as_str()
-    });
+    let open = context.store.incidents().await?;
+    let mut told = open
+        .iter()
+        .map(|incident| &incident.record)
+        .filter(|record| {
+            record.event == Event::Uncertain
+                && record.connection == on_behalf_of.connection.as_str()
+        });
     let told = told.next().map(|record| record.since);
     Ok(decide::is_given_up(claim, told, now))
 }
@@ -466,49 +505,49 @@ fn hopeless(claim: &Claim, became: Became, rules: RecoveryRules) -> Option<Reaut
 /// The token is spent and its successor was lost, or can't be read: if no answer that lost a race helps, a person is asked
 /// at once, while the access token still serves.
 async fn spent(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     (claim, journal): (&Claim, Option<Journal>),
     reason: ReauthorizeReason,
 ) -> Result<Step> {
     let Some(journal) = journal else {
-        give_up(tools, whose, grant, (claim, None), reason).await?;
+        give_up(context, on_behalf_of, grant, (claim, None), reason).await?;
         return Ok(Step::LookAgain);
     };
-    let plan = Plan::load(tools, grant).await?;
-    let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
+    let plan = Plan::load(context, grant).await?;
+    let conclusion = Conclusion::of_claim((context, on_behalf_of, grant), &plan, (claim, &journal));
     let end = conclusion.refuse(reason, None).await?;
     journal.remove();
-    Ok(end.map_or(Step::LookAgain, Step::End))
+    Ok(end.map_or(Step::LookAgain, Step::RefreshOutcome))
 }
 
 /// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
 /// The claim goes before its journal does; in between the journal must not be taken for one that is forgotten.
 async fn give_up(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     (claim, journal): (&Claim, Option<&Journal>),
     reason: ReauthorizeReason,
 ) -> Result<()> {
     journal.into_iter().for_each(Journal::settle);
-    let at = tools.seams.clock.now().wall;
+    let at = context.seams.clock.now().wall;
     let spend = spend_of(grant);
-    let store = &tools.store;
+    let store = &context.store;
     if store
         .commit_refusal(&spend, &claim.attempt, reason, at)
         .await?
     {
-        store.end_troubles(&whose.connection, at).await?;
-        incident::reauthorize(tools, whose, grant, &claim.attempt, (reason, None)).await?;
+        store.end_incidents(&on_behalf_of.connection, at).await?;
+        incident::reauthorize(context, on_behalf_of, grant, &claim.attempt, (reason, None)).await?;
     }
     Ok(())
 }
 
 /// Whether an attempt uses something up. What is issued anew does not, and a token in quarantine was refused already.
 fn spends(grant: &Grant) -> bool {
-    !grant.is_issued_anew() && !in_quarantine(grant)
+    !grant.is_issued_again() && !in_quarantine(grant)
 }
 
 fn in_quarantine(grant: &Grant) -> bool {
@@ -520,10 +559,10 @@ fn in_quarantine(grant: &Grant) -> bool {
 
 /// A claim of this very process that a new flight meets was left behind by a flight that has ended: there is only one
 /// flight a grant.
-pub(super) fn owner_state(tools: &Tools, claim: &Claim) -> OwnerState {
-    match tools.owners.mine(&tools.seams) {
+pub(super) fn owner_state(context: &Context, claim: &Claim) -> OwnerState {
+    match context.owners.mine(&context.seams) {
         Ok(mine) if mine == claim.owner => OwnerState::Dead,
-        _ => tools.owners.state(&claim.owner),
+        _ => context.owners.state(&claim.owner),
     }
 }
 
@@ -536,8 +575,8 @@ fn unknown_kind(claim: &Claim) -> UnknownKind {
 
 /// Commits the answer that an attempt left in its journal.
 async fn adopt(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     claim: &Claim,
     journal: Option<Journal>,
@@ -545,40 +584,54 @@ async fn adopt(
     let Some(journal) = journal else {
         return Ok(Step::LookAgain);
     };
-    let Some(stored) = journal.reply(&tools.sealer) else {
+    let Some(stored) = journal.reply(&context.sealer) else {
         return Ok(Step::LookAgain);
     };
-    let plan = Plan::load(tools, grant).await?;
-    let conclusion = Conclusion::of_claim((tools, whose, grant), &plan, (claim, &journal));
-    let end = match grant.means.identity_provider() {
+    let plan = Plan::load(context, grant).await?;
+    let conclusion = Conclusion::of_claim((context, on_behalf_of, grant), &plan, (claim, &journal));
+    let end = match grant.grant_material.identity_provider() {
         Some(idp) => conclusion.draw_vouched(idp, stored).await?,
         None => conclusion.draw(stored).await?,
     };
-    Ok(end.map_or(Step::LookAgain, Step::End))
+    Ok(end.map_or(Step::LookAgain, Step::RefreshOutcome))
 }
 
 /// The process that marked the claim may have died, or lost the store, before it could keep the incident.
-async fn retell_unknown(tools: &Tools, whose: &Whose, grant: &Grant, claim: &Claim) -> Result<()> {
-    let told = tools.store.is_open(&whose.connection, Event::Uncertain);
+async fn retell_unknown(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    claim: &Claim,
+) -> Result<()> {
+    let told = context
+        .store
+        .is_open(&on_behalf_of.connection, Event::Uncertain);
     if told.await? {
         return Ok(());
     }
-    incident::uncertain(tools, whose, grant, &claim.attempt, unknown_kind(claim)).await
+    incident::uncertain(
+        context,
+        on_behalf_of,
+        grant,
+        &claim.attempt,
+        unknown_kind(claim),
+    )
+    .await
 }
 
 /// Marks an attempt's outcome as unknown, and records that if it was this call that marked it. False if the claim has
 /// moved on: then the outcome is known, nothing is recorded, and the caller looks again.
 pub(super) async fn note_unknown(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     attempt: &AttemptId,
     (kind, since): (UnknownKind, Moment),
 ) -> Result<bool> {
-    let store = &tools.store;
+    let store = &context.store;
     if store.mark_unknown(&grant.id, attempt, kind, since).await? {
-        tracing::warn!(connection = %whose.connection, kind = kind.as_str(), "a refresh's answer was lost");
-        incident::uncertain(tools, whose, grant, attempt, kind).await?;
+        tracing::warn!(connection = %on_behalf_of.connection, kind = kind.as_str(), "a refresh's answer was lost");
+        incident::uncertain(context, on_behalf_of, grant, attempt, kind).await?;
         return Ok(true);
     }
     let current = store.grant(&grant.id).await?;
@@ -594,23 +647,23 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    async fn load(tools: &Tools, grant: &Grant) -> Result<Self> {
+    async fn load(context: &Context, grant: &Grant) -> Result<Self> {
         let damaged = |detail: &str| StoreError::Damaged {
             place: "the store".to_owned(),
             detail: format!("{detail} of {} is missing", grant.issuer),
         };
-        let provider = tools
+        let provider = context
             .store
             .provider(&grant.issuer, &grant.client_id)
             .await?;
         let provider = provider.ok_or_else(|| damaged("the metadata"))?;
-        let registration = tools
+        let registration = context
             .store
             .registration(&grant.issuer, &grant.client_id)
             .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
         let own = &provider.metadata.quirks.refresh_endpoint;
-        let own = own.as_ref().filter(|_| !grant.grant_type.is_issued_anew());
+        let own = own.as_ref().filter(|_| !grant.grant_type.is_issued_again());
         let endpoint = own.or(provider.metadata.token_endpoint.as_ref());
         let endpoint = endpoint.map(|endpoint| HttpUrl::parse(endpoint));
         let endpoint = endpoint.and_then(std::result::Result::ok);
@@ -630,13 +683,13 @@ enum Sent {
     /// No whole reply.
     Lost(UnknownKind, Moment),
     /// Nothing left that can have been acted on.
-    Unspent(Option<End>),
+    Unspent(Option<RefreshOutcome>),
 }
 
 /// One attempt to spend the current generation.
 struct Attempt<'a> {
-    tools: &'a Tools,
-    whose: &'a Whose,
+    context: &'a Context,
+    on_behalf_of: &'a OnBehalfOf,
     grant: &'a Grant,
     why: Why,
     number: u32,
@@ -648,25 +701,30 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// None means that the state has moved on: look again.
-    async fn run(&self) -> Result<Option<End>> {
-        let plan = Plan::load(self.tools, self.grant).await?;
-        if decide::client_rests(&plan.registration, self.tools.seams.clock.now()) {
-            return Ok(Some(End::Client(Refused::just_now())));
+    async fn run(&self) -> Result<Option<RefreshOutcome>> {
+        let plan = Plan::load(self.context, self.grant).await?;
+        if decide::client_rests(&plan.registration, self.context.seams.clock.now()) {
+            return Ok(Some(RefreshOutcome::Client(Refused::just_now())));
         }
-        let leg = match token_request::first(self.tools, self.whose, self.grant, &plan).await {
-            Ok(leg) => leg,
-            Err(end) => {
-                self.log(None, &end, None, None);
-                return Ok(Some(end));
-            }
-        };
-        let connected = self.tools.transport.connect(&leg.endpoint, leg.reach).await;
+        let leg =
+            match token_request::first(self.context, self.on_behalf_of, self.grant, &plan).await {
+                Ok(leg) => leg,
+                Err(end) => {
+                    self.log(None, &end, None, None);
+                    return Ok(Some(end));
+                }
+            };
+        let connected = self
+            .context
+            .transport
+            .connect(&leg.endpoint, leg.reach)
+            .await;
         let exchange = match connected {
             Ok(exchange) => exchange,
             Err(error) => {
                 let failure = Failure::of(error.to_string());
                 self.failed(&failure).await;
-                let end = End::Later {
+                let end = RefreshOutcome::Later {
                     why: error.to_string(),
                     retry_after: None,
                 };
@@ -677,7 +735,7 @@ impl Attempt<'_> {
         let mut claim = self.claim()?;
         let journal = self.journal(&claim).await?;
         // A slow disk takes nothing from the time to send.
-        claim.since = self.tools.seams.clock.now();
+        claim.since = self.context.seams.clock.now();
         if !self.take_or_clean_up(&claim, &journal).await? {
             journal.remove();
             return Ok(None);
@@ -692,7 +750,7 @@ impl Attempt<'_> {
             self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }
-        blocking(&*self.tools.tasks, {
+        blocking(&*self.context.tasks, {
             let journal = journal.clone();
             move || journal.mark_sending()
         })
@@ -737,12 +795,12 @@ impl Attempt<'_> {
             Sent::Answered(_, reply, _) if leg.wants_nonce(reply) => {}
             _ => return first,
         }
-        let (tools, whose) = (self.tools, self.whose);
+        let (context, on_behalf_of) = (self.context, self.on_behalf_of);
         // What proves our client is good once: it is all made anew.
         let again = async {
-            let leg = token_request::first(tools, whose, self.grant, plan).await?;
-            let connected = tools.transport.connect(&leg.endpoint, leg.reach).await;
-            let exchange = connected.map_err(|error| End::Later {
+            let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
+            let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
+            let exchange = connected.map_err(|error| RefreshOutcome::Later {
                 why: error.to_string(),
                 retry_after: None,
             })?;
@@ -763,8 +821,8 @@ impl Attempt<'_> {
     }
 
     async fn send_once(&self, leg: &Leg, exchange: Box<dyn Exchange>) -> Sent {
-        let clock = &*self.tools.seams.clock;
-        let limit = self.tools.rules.exchange_limit;
+        let clock = &*self.context.seams.clock;
+        let limit = self.context.rules.exchange_limit;
         let issued = clock.now();
         let request = match leg.ready() {
             Ok(request) => request,
@@ -772,7 +830,7 @@ impl Attempt<'_> {
         };
         match within(clock, limit, exchange.send(request)).await {
             Some(Ok(reply)) => {
-                self.tools.hear(&leg.endpoint, &reply);
+                self.context.hear(&leg.endpoint, &reply);
                 Sent::Answered(leg.secret, reply, issued)
             }
             Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
@@ -782,8 +840,8 @@ impl Attempt<'_> {
 
     fn by(&self) -> By<'_> {
         By {
-            tools: self.tools,
-            whose: self.whose,
+            context: self.context,
+            on_behalf_of: self.on_behalf_of,
             grant: self.grant,
         }
     }
@@ -795,7 +853,7 @@ impl Attempt<'_> {
     }
 
     fn owner(&self) -> Result<OwnerId> {
-        let owner = self.tools.owners.mine(&self.tools.seams);
+        let owner = self.context.owners.mine(&self.context.seams);
         owner.map_err(|error| StoreError::Unusable {
             place: "owners/".to_owned(),
             detail: error.to_string(),
@@ -804,23 +862,23 @@ impl Attempt<'_> {
 
     fn claim(&self) -> Result<Claim> {
         Ok(Claim {
-            attempt: AttemptId::new(self.tools.seams.random_id()),
+            attempt: AttemptId::new(self.context.seams.random_id()),
             number: self.number,
             owner: self.owner()?,
-            since: self.tools.seams.clock.now(),
+            since: self.context.seams.clock.now(),
             phase: ClaimPhase::Spending,
         })
     }
 
     async fn journal(&self, claim: &Claim) -> Result<Journal> {
-        let (spill, spend, claim) = (
-            self.tools.spill.clone(),
+        let (journals, spend, claim) = (
+            self.context.journals.clone(),
             spend_of(self.grant),
             claim.clone(),
         );
-        let reach = self.whose.reach;
-        let prepare = move || Journal::prepare(&spill, (&spend, &claim), reach);
-        blocking(&*self.tools.tasks, prepare).await
+        let reach = self.on_behalf_of.reach;
+        let prepare = move || Journal::prepare(&journals, (&spend, &claim), reach);
+        blocking(&*self.context.tasks, prepare).await
     }
 
     /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
@@ -828,7 +886,7 @@ impl Attempt<'_> {
     async fn take_or_clean_up(&self, claim: &Claim, journal: &Journal) -> Result<bool> {
         let taken = self.take(claim).await;
         if taken.is_err()
-            && let Ok(grant) = self.tools.store.grant(&self.grant.id).await
+            && let Ok(grant) = self.context.store.grant(&self.grant.id).await
         {
             let holds = grant.and_then(|grant| grant.claim);
             if holds.is_none_or(|held| held.attempt != claim.attempt) {
@@ -843,7 +901,7 @@ impl Attempt<'_> {
         let journal = self
             .seen
             .as_ref()
-            .and_then(|seen| Journal::open(&self.tools.spill, &self.grant.id, seen));
+            .and_then(|seen| Journal::open(&self.context.journals, &self.grant.id, seen));
         journal.into_iter().for_each(Journal::remove);
     }
 
@@ -851,37 +909,37 @@ impl Attempt<'_> {
         let spend = spend_of(self.grant);
         match &self.seen {
             None if in_quarantine(self.grant) => {
-                let now = self.tools.seams.clock.now().wall;
-                self.tools.store.claim_probe(&spend, claim, now).await
+                let now = self.context.seams.clock.now().wall;
+                self.context.store.claim_probe(&spend, claim, now).await
             }
-            None => self.tools.store.claim(&spend, claim).await,
-            Some(seen) => self.tools.store.take_over(&spend, seen, claim).await,
+            None => self.context.store.claim(&spend, claim).await,
+            Some(seen) => self.context.store.take_over(&spend, seen, claim).await,
         }
     }
 
     /// Whether the token that would be sent has been replaced since it was read: one that comes without an access token,
     /// and an identity provider's, are replaced within a generation. From the claim on nobody but its holder does that.
     async fn is_replaced(&self) -> Result<bool> {
-        let current = self.tools.store.grant(&self.grant.id).await?;
+        let current = self.context.store.grant(&self.grant.id).await?;
         let current = current.and_then(|grant| grant.refresh);
         Ok(!is_same(current.as_ref(), self.grant.refresh.as_ref()))
     }
 
     /// The process may have been stopped between the claim and now; then someone may have looked into the claim.
     fn is_late(&self, claim: &Claim) -> bool {
-        self.tools.seams.clock.now().since(claim.since) > self.tools.rules.send_deadline
+        self.context.seams.clock.now().since(claim.since) > self.context.rules.send_deadline
     }
 
     /// Whether another process is sending the same token, under a claim that the store was made to forget. Both have said
     /// that they send before they look, so that one of them sees the other.
     fn is_contested(&self, claim: &Claim) -> bool {
-        spends(self.grant) && orphaned_journals::contest(self.tools, self.grant, claim)
+        spends(self.grant) && orphaned_journals::contest(self.context, self.grant, claim)
     }
 
     /// Surely nothing was sent: a first attempt is as if it had not been; a resend is as unknown as before.
     async fn give_back(&self, attempt: &AttemptId, journal: Journal) -> Result<()> {
         journal.settle();
-        settle_unsent(self.tools, self.grant, attempt, self.number).await?;
+        settle_unsent(self.context, self.grant, attempt, self.number).await?;
         journal.remove();
         Ok(())
     }
@@ -892,17 +950,18 @@ impl Attempt<'_> {
         attempt: &AttemptId,
         journal: Journal,
         kind: UnknownKind,
-    ) -> Result<Option<End>> {
+    ) -> Result<Option<RefreshOutcome>> {
         self.failed(&Failure::lost(kind, spends(self.grant))).await;
         if !spends(self.grant) {
             journal.settle();
-            self.tools.store.release(&self.grant.id, attempt).await?;
+            self.context.store.release(&self.grant.id, attempt).await?;
             journal.remove();
             return Ok(Some(lost_unspent(kind)));
         }
-        let lost = (kind, self.tools.seams.clock.now());
-        let noted = note_unknown(self.tools, self.whose, self.grant, attempt, lost).await?;
-        Ok(noted.then_some(End::Uncertain {
+        let lost = (kind, self.context.seams.clock.now());
+        let noted =
+            note_unknown(self.context, self.on_behalf_of, self.grant, attempt, lost).await?;
+        Ok(noted.then_some(RefreshOutcome::Uncertain {
             kind,
             resend_in: Duration::ZERO,
         }))
@@ -915,15 +974,15 @@ impl Attempt<'_> {
         journal: Journal,
         reply: Reply,
         issued: Moment,
-    ) -> Result<Option<End>> {
+    ) -> Result<Option<RefreshOutcome>> {
         failpoint::pass(FaultPoint::ReplyReceived);
         let after_rejection = self.why == Why::Rejected;
         let stored = self.keep(&journal, reply, issued, after_rejection).await;
         failpoint::pass(FaultPoint::ReplyDurable);
-        let skew = classify::skew_seconds(&stored.reply, self.tools.seams.clock.now().wall);
+        let skew = classify::skew_seconds(&stored.reply, self.context.seams.clock.now().wall);
         let conclusion = Conclusion {
-            tools: self.tools,
-            whose: self.whose,
+            context: self.context,
+            on_behalf_of: self.on_behalf_of,
             grant: self.grant,
             plan,
             journal: &journal,
@@ -931,7 +990,7 @@ impl Attempt<'_> {
             number: self.number,
             secret,
         };
-        let end = match self.grant.means.identity_provider() {
+        let end = match self.grant.grant_material.identity_provider() {
             Some(idp) => self.vouched(conclusion, idp, stored).await?,
             None => conclusion.draw(stored).await?,
         };
@@ -948,7 +1007,7 @@ impl Attempt<'_> {
         conclusion: Conclusion<'_>,
         idp: &IdentityProvider,
         stored: StoredReply,
-    ) -> Result<Option<End>> {
+    ) -> Result<Option<RefreshOutcome>> {
         let Ok(assertion) = id_jag::read(idp, &stored.reply, stored.issued) else {
             return conclusion.draw_first_leg(idp, &stored).await;
         };
@@ -960,21 +1019,21 @@ impl Attempt<'_> {
             refresh: None,
             ..self.grant.clone()
         };
-        let (tools, whose, plan) = (self.tools, self.whose, conclusion.plan);
+        let (context, on_behalf_of, plan) = (self.context, self.on_behalf_of, conclusion.plan);
         let conclusion = Conclusion {
             grant: &rest,
             number: 1,
             ..conclusion
         };
         let sent = async {
-            let make = || token_request::second(tools, whose, &rest, plan, &assertion);
+            let make = || token_request::second(context, on_behalf_of, &rest, plan, &assertion);
             let leg = make()?;
-            let first = token_request::send(tools, &leg).await?;
+            let first = token_request::send(context, &leg).await?;
             if !leg.wants_nonce(&first.0) {
                 return Ok((leg.secret, first));
             }
             let leg = make()?;
-            let second = token_request::send(tools, &leg).await?;
+            let second = token_request::send(context, &leg).await?;
             // What it wants now is known to the next attempt.
             leg.wants_nonce(&second.0);
             Ok((leg.secret, second))
@@ -982,7 +1041,7 @@ impl Attempt<'_> {
         let (secret, (reply, issued)) = match sent.await {
             Ok(sent) => sent,
             Err(end) => {
-                if let End::Later { why, .. } = &end {
+                if let RefreshOutcome::Later { why, .. } = &end {
                     let failure = Failure::of(why.clone());
                     let of = provider_state::client_of(&rest);
                     conclusion.by().failed(&of, &failure).await;
@@ -1026,10 +1085,10 @@ impl Attempt<'_> {
         };
         let work = {
             let (journal, sealer, stored) =
-                (journal.clone(), self.tools.sealer.clone(), stored.clone());
+                (journal.clone(), self.context.sealer.clone(), stored.clone());
             move || journal.keep_reply(&sealer, &stored)
         };
-        if let Err(error) = blocking(&*self.tools.tasks, work).await {
+        if let Err(error) = blocking(&*self.context.tasks, work).await {
             tracing::error!(%error, "an answer can't be kept in its journal");
         }
         stored
@@ -1038,11 +1097,11 @@ impl Attempt<'_> {
     fn log(
         &self,
         attempt: Option<&AttemptId>,
-        end: &End,
+        end: &RefreshOutcome,
         issued: Option<Moment>,
         skew: Option<i64>,
     ) {
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let left = self
             .grant
             .access
@@ -1050,12 +1109,12 @@ impl Attempt<'_> {
             .map(|token| token.left(now))
             .unwrap_or_default();
         let latency = issued.map(|issued| now.since(issued));
-        self.tools.log.append(
+        self.context.log.append(
             now,
             &Decision {
                 ts: now.wall,
-                connection: self.whose.connection.to_string(),
-                principal: self.whose.principal.to_string(),
+                connection: self.on_behalf_of.connection.to_string(),
+                principal: self.on_behalf_of.principal.to_string(),
                 lineage: self.grant.lineage.0,
                 generation: self.grant.generation.0,
                 seconds_left: left.as_secs_f64(),
@@ -1070,8 +1129,8 @@ impl Attempt<'_> {
     }
 }
 
-fn lost_unspent(kind: UnknownKind) -> End {
-    End::Later {
+fn lost_unspent(kind: UnknownKind) -> RefreshOutcome {
+    RefreshOutcome::Later {
         why: format!("no whole answer came ({})", kind.as_str()),
         retry_after: None,
     }
@@ -1094,21 +1153,21 @@ fn spend_of(grant: &Grant) -> Spend {
 }
 
 async fn settle_unsent(
-    tools: &Tools,
+    context: &Context,
     grant: &Grant,
     attempt: &AttemptId,
     number: u32,
 ) -> Result<()> {
     if number <= 1 {
-        tools.store.release(&grant.id, attempt).await?;
+        context.store.release(&grant.id, attempt).await?;
         return Ok(());
     }
     let kind = grant
         .claim
         .as_ref()
         .map_or(UnknownKind::Crash, unknown_kind);
-    let now = tools.seams.clock.now();
-    tools
+    let now = context.seams.clock.now();
+    context
         .store
         .mark_unknown(&grant.id, attempt, kind, now)
         .await?;
@@ -1117,8 +1176,8 @@ async fn settle_unsent(
 
 /// What follows from an answer.
 struct Conclusion<'a> {
-    tools: &'a Tools,
-    whose: &'a Whose,
+    context: &'a Context,
+    on_behalf_of: &'a OnBehalfOf,
     grant: &'a Grant,
     plan: &'a Plan,
     journal: &'a Journal,
@@ -1131,13 +1190,13 @@ struct Conclusion<'a> {
 impl<'a> Conclusion<'a> {
     /// Of an attempt that another process made.
     fn of_claim(
-        (tools, whose, grant): (&'a Tools, &'a Whose, &'a Grant),
+        (context, on_behalf_of, grant): (&'a Context, &'a OnBehalfOf, &'a Grant),
         plan: &'a Plan,
         (claim, journal): (&'a Claim, &'a Journal),
     ) -> Self {
         Self {
-            tools,
-            whose,
+            context,
+            on_behalf_of,
             grant,
             plan,
             journal,
@@ -1148,29 +1207,29 @@ impl<'a> Conclusion<'a> {
     }
 
     /// None means: look again. The attempt did not hold the claim any more, or another secret is left to show.
-    async fn draw(&self, stored: StoredReply) -> Result<Option<End>> {
+    async fn draw(&self, stored: StoredReply) -> Result<Option<RefreshOutcome>> {
         self.close(self.follow(stored).await)
     }
 
-    fn close(&self, end: Result<Option<End>>) -> Result<Option<End>> {
+    fn close(&self, end: Result<Option<RefreshOutcome>>) -> Result<Option<RefreshOutcome>> {
         failpoint::pass(FaultPoint::Committed);
         // An error leaves the journal: whoever looks into the claim next draws from the answer in it. Else what follows is
         // in the store now: left here, the answer would be drawn from again and again. That something was sent still counts
         // where it is not known what came of it.
         match &end {
-            Ok(Some(End::Uncertain { .. })) => self.journal.drop_reply(),
+            Ok(Some(RefreshOutcome::Uncertain { .. })) => self.journal.drop_reply(),
             Ok(_) => self.journal.clone().remove(),
             Err(_) => {}
         }
         end
     }
 
-    async fn follow(&self, stored: StoredReply) -> Result<Option<End>> {
-        let now = self.tools.seams.clock.now();
+    async fn follow(&self, stored: StoredReply) -> Result<Option<RefreshOutcome>> {
+        let now = self.context.seams.clock.now();
         let issuer = &self.grant.issuer;
-        self.tools.notice_odd_answer(issuer, &stored.reply).await;
-        let provider = self.whose.provider.as_deref();
-        let outcome = self.tools.outcome(provider, self.grant, &stored.reply);
+        self.context.notice_odd_answer(issuer, &stored.reply).await;
+        let provider = self.on_behalf_of.provider.as_deref();
+        let outcome = self.context.outcome(provider, self.grant, &stored.reply);
         let secrets = self.plan.registration.secrets.iter();
         let outcome = secrets.fold(outcome, |outcome, shown| outcome.without(&shown.secret));
         if let Outcome::Accepted(answer) = outcome {
@@ -1194,16 +1253,16 @@ impl<'a> Conclusion<'a> {
         let at = (self.grant.lineage, self.grant.generation.next());
         let carries_tokens = kind == UnknownKind::UnreadTokens;
         let kept = (self.attempt, stored);
-        self.tools
-            .shelf
+        self.context
+            .reply_archive
             .keep_unread(&self.grant.id, at, kept, carries_tokens)
             .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
     fn by(&self) -> By<'_> {
         By {
-            tools: self.tools,
-            whose: self.whose,
+            context: self.context,
+            on_behalf_of: self.on_behalf_of,
             grant: self.grant,
         }
     }
@@ -1213,7 +1272,7 @@ impl<'a> Conclusion<'a> {
     }
 
     /// What follows from an answer that brought no tokens.
-    async fn not_accepted(&self, outcome: Outcome, now: Moment) -> Result<Option<End>> {
+    async fn not_accepted(&self, outcome: Outcome, now: Moment) -> Result<Option<RefreshOutcome>> {
         match outcome {
             Outcome::GrantRefused(_)
             | Outcome::RequestRefused(_)
@@ -1221,14 +1280,14 @@ impl<'a> Conclusion<'a> {
             | Outcome::Suspect { .. }
                 if in_quarantine(self.grant) =>
             {
-                self.unspent(End::Refused).await
+                self.unspent(RefreshOutcome::Refused).await
             }
-            Outcome::GrantRefused(refused) if !self.grant.is_issued_anew() => {
-                tracing::warn!(connection = %self.whose.connection, code = refused.code, "refresh refused");
+            Outcome::GrantRefused(refused) if !self.grant.is_issued_again() => {
+                tracing::warn!(connection = %self.on_behalf_of.connection, code = refused.code, "refresh refused");
                 if self.number > 1 {
-                    let provider = self.whose.provider.as_deref();
-                    let tools = self.tools;
-                    tools.notice_refused_replay(provider, self.grant).await;
+                    let provider = self.on_behalf_of.provider.as_deref();
+                    let context = self.context;
+                    context.notice_refused_replay(provider, self.grant).await;
                 }
                 let said = refused.to_string();
                 self.refuse(ReauthorizeReason::RefreshRefused, Some(&said))
@@ -1247,19 +1306,21 @@ impl<'a> Conclusion<'a> {
             }
             Outcome::GrantRefused(refused) | Outcome::RequestRefused(refused) => {
                 self.not_allowed("request_refused", &refused).await?;
-                self.unspent(End::Request(refused)).await
+                self.unspent(RefreshOutcome::Request(refused)).await
             }
             Outcome::Unrecognized {
                 refused,
                 retry_after,
             } => {
                 let why = refused.to_string();
-                self.unspent(End::Later { why, retry_after }).await
+                self.unspent(RefreshOutcome::Later { why, retry_after })
+                    .await
             }
             Outcome::RefreshTokenAlone(refresh) => self.refresh_token_alone(&refresh).await,
             Outcome::Suspect { why } => self.suspect(why).await,
             Outcome::Transient { why, retry_after } => {
-                self.unspent(End::Later { why, retry_after }).await
+                self.unspent(RefreshOutcome::Later { why, retry_after })
+                    .await
             }
             Outcome::Moved { status, target } => self.moved(Answer { status, target }).await,
             Outcome::Unknown(kind) if !spends(self.grant) => self.unspent(lost_unspent(kind)).await,
@@ -1274,9 +1335,9 @@ impl<'a> Conclusion<'a> {
         if !spends(self.grant) || !refused.names_nothing() {
             return false;
         }
-        let last = self.tools.shelf.last(&self.grant.id);
+        let last = self.context.reply_archive.last(&self.grant.id);
         let accepted = last.is_some_and(|last| last.lineage == self.grant.lineage);
-        accepted || self.whose.resource.is_none()
+        accepted || self.on_behalf_of.resource.is_none()
     }
 
     /// Whether the provider has refused in the same words for so long that they are believed to be about the grant.
@@ -1284,19 +1345,19 @@ impl<'a> Conclusion<'a> {
         if !spends(self.grant) {
             return Ok(false);
         }
-        let (tools, now) = (self.tools, self.tools.seams.clock.now());
+        let (context, now) = (self.context, self.context.seams.clock.now());
         let words = refused.to_string();
-        let noted = tools.store.note_refusal(&self.grant.id, &words, now);
+        let noted = context.store.note_refusal(&self.grant.id, &words, now);
         let since = noted.await?;
         Ok(decide::is_lasting_refusal(
             since,
-            tools.rules.refused_for,
+            context.rules.refused_for,
             now,
         ))
     }
 
     /// A person is asked, and shown the words.
-    async fn refuse_in_words(&self, refused: &Refused) -> Result<Option<End>> {
+    async fn refuse_in_words(&self, refused: &Refused) -> Result<Option<RefreshOutcome>> {
         let said = refused.to_string();
         self.refuse(ReauthorizeReason::RefusedRepeatedly, Some(&said))
             .await
@@ -1304,17 +1365,17 @@ impl<'a> Conclusion<'a> {
 
     /// The token that was sent is spent and its successor came, without an access token. The successor is kept, and spent
     /// by a request that names the granted scope.
-    async fn refresh_token_alone(&self, refresh: &RefreshToken) -> Result<Option<End>> {
-        let (tools, issuer) = (self.tools, &self.grant.issuer);
-        let named = tools.omits_access_token(issuer).await;
+    async fn refresh_token_alone(&self, refresh: &RefreshToken) -> Result<Option<RefreshOutcome>> {
+        let (context, issuer) = (self.context, &self.grant.issuer);
+        let named = context.omits_access_token(issuer).await;
         if !self.keep_subject(Some(refresh)).await? {
             return Ok(None);
         }
-        let omitted = NoticeKind::AccessTokenOmitted;
-        tools.notice(issuer, omitted, String::new()).await;
-        tracing::warn!(connection = %self.whose.connection, "a refresh brought a refresh token and no access token");
+        let omitted = ObservationKind::AccessTokenOmitted;
+        context.observation(issuer, omitted, String::new()).await;
+        tracing::warn!(connection = %self.on_behalf_of.connection, "a refresh brought a refresh token and no access token");
         self.let_go().await?;
-        Ok(named.then(|| End::Later {
+        Ok(named.then(|| RefreshOutcome::Later {
             why: "the provider answers refreshes with a refresh token and no access token; if the sign-in named no scope, \
                   connect again with --scope, so that refreshes can name one"
                 .to_owned(),
@@ -1323,31 +1384,31 @@ impl<'a> Conclusion<'a> {
     }
 
     /// Nothing was acted on. The refresh token goes where the issuer's own metadata says, and nowhere else.
-    async fn moved(&self, answer: Answer) -> Result<Option<End>> {
-        let of = (self.tools, self.whose, self.grant);
+    async fn moved(&self, answer: Answer) -> Result<Option<RefreshOutcome>> {
+        let of = (self.context, self.on_behalf_of, self.grant);
         let (failure, end) = match moved_endpoint::look(of, self.plan, &answer).await? {
             Moved::Elsewhere => {
                 self.settle().await?;
                 return Ok(None);
             }
             Moved::NotYet(why) => {
-                let end = End::Later {
+                let end = RefreshOutcome::Later {
                     why: why.clone(),
                     retry_after: None,
                 };
                 (Failure::gone(why), end)
             }
-            Moved::Gone(why) => (Failure::moved(why.clone()), End::Moved(why)),
+            Moved::Gone(why) => (Failure::moved(why.clone()), RefreshOutcome::Moved(why)),
         };
         let of = provider_state::client_of(self.grant);
         self.by().failed(&of, &failure).await;
         self.unspent(end).await
     }
 
-    async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<End>> {
-        let (tools, whose, grant) = (self.tools, self.whose, self.grant);
-        let noted = note_unknown(tools, whose, grant, self.attempt, (kind, now)).await?;
-        Ok(noted.then_some(End::Uncertain {
+    async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<RefreshOutcome>> {
+        let (context, on_behalf_of, grant) = (self.context, self.on_behalf_of, self.grant);
+        let noted = note_unknown(context, on_behalf_of, grant, self.attempt, (kind, now)).await?;
+        Ok(noted.then_some(RefreshOutcome::Uncertain {
             kind,
             resend_in: Duration::ZERO,
         }))
@@ -1359,7 +1420,7 @@ impl<'a> Conclusion<'a> {
         &self,
         idp: &IdentityProvider,
         stored: StoredReply,
-    ) -> Result<Option<End>> {
+    ) -> Result<Option<RefreshOutcome>> {
         if id_jag::is_combined(&stored.reply) {
             return self.draw(stored).await;
         }
@@ -1372,7 +1433,7 @@ impl<'a> Conclusion<'a> {
         &self,
         idp: &IdentityProvider,
         stored: &StoredReply,
-    ) -> Result<Option<End>> {
+    ) -> Result<Option<RefreshOutcome>> {
         let renewed = id_jag::renewed(idp, &stored.reply);
         if !self.keep_subject(renewed.as_ref()).await? {
             self.let_go().await?;
@@ -1382,7 +1443,7 @@ impl<'a> Conclusion<'a> {
             Ok(_assertion) => self.let_go().await.map(|()| None),
             Err(_) if renewed.is_some() => {
                 let why = id_jag::told(idp, "it gave a new refresh token and no assertion");
-                let end = End::Later {
+                let end = RefreshOutcome::Later {
                     why,
                     retry_after: None,
                 };
@@ -1400,13 +1461,17 @@ impl<'a> Conclusion<'a> {
     /// What was sent has been answered: nothing is unknown any more, whatever came before it.
     async fn let_go(&self) -> Result<()> {
         self.journal.settle();
-        let store = &self.tools.store;
+        let store = &self.context.store;
         store.release(&self.grant.id, self.attempt).await.map(drop)
     }
 
     /// It is told which of the two servers refuses.
-    async fn not_vouched(&self, idp: &IdentityProvider, outcome: Outcome) -> Result<Option<End>> {
-        let spent = !self.grant.is_issued_anew();
+    async fn not_vouched(
+        &self,
+        idp: &IdentityProvider,
+        outcome: Outcome,
+    ) -> Result<Option<RefreshOutcome>> {
+        let spent = !self.grant.is_issued_again();
         match outcome {
             // Its address was given by a person.
             Outcome::Moved { status, target } => {
@@ -1414,7 +1479,7 @@ impl<'a> Conclusion<'a> {
                 let of = provider_state::first_asked(self.grant);
                 let failure = Failure::moved(why.clone());
                 self.by().failed(&of, &failure).await;
-                return self.unspent(End::Moved(why)).await;
+                return self.unspent(RefreshOutcome::Moved(why)).await;
             }
             Outcome::GrantRefused(_) if spent => {}
             Outcome::GrantRefused(ref refused)
@@ -1422,11 +1487,11 @@ impl<'a> Conclusion<'a> {
             | Outcome::ClientRefused(ref refused) => {
                 self.not_allowed(incident::BY_IDENTITY_PROVIDER, refused)
                     .await?;
-                return self.unspent(End::Request(refused.clone())).await;
+                return self.unspent(RefreshOutcome::Request(refused.clone())).await;
             }
             _ => {}
         }
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         self.not_accepted(outcome, now).await
     }
 
@@ -1437,26 +1502,26 @@ impl<'a> Conclusion<'a> {
         };
         let spend = spend_of(self.grant);
         let by = (self.attempt, &shown.secret);
-        self.tools.store.keep_subject(&spend, by, refresh).await
+        self.context.store.keep_subject(&spend, by, refresh).await
     }
 
     /// A refusal without a reason, three times in a row, is believed: some servers give none.
-    async fn suspect(&self, why: String) -> Result<Option<End>> {
-        let count = self.tools.store.count_suspect(&self.grant.id).await?;
+    async fn suspect(&self, why: String) -> Result<Option<RefreshOutcome>> {
+        let count = self.context.store.count_suspect(&self.grant.id).await?;
         // Beside an attempt whose answer was lost it is most likely that attempt which spent the token.
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let since = self
-            .tools
+            .context
             .store
             .note_refusal(&self.grant.id, NO_REASON, now);
         let lasts = now.surely_since(since.await?) >= decide::SUSPECTED_FOR;
         let believed = self.number > 1 || (lasts && count >= decide::MOST_SUSPECTS);
         if believed && spends(self.grant) {
-            tracing::warn!(connection = %self.whose.connection, count, why, "refused without a reason");
+            tracing::warn!(connection = %self.on_behalf_of.connection, count, why, "refused without a reason");
             let reason = ReauthorizeReason::RefusedWithoutCode;
             return self.refuse(reason, Some(&why)).await;
         }
-        self.unspent(End::Later {
+        self.unspent(RefreshOutcome::Later {
             why: format!("{why}; {GUESS}"),
             retry_after: None,
         })
@@ -1464,9 +1529,13 @@ impl<'a> Conclusion<'a> {
     }
 
     /// While a secret is replaced two are good: the next in order is tried. The refresh token is untouched.
-    async fn client_refused(&self, refused: Refused, now: Moment) -> Result<Option<End>> {
+    async fn client_refused(
+        &self,
+        refused: Refused,
+        now: Moment,
+    ) -> Result<Option<RefreshOutcome>> {
         let (issuer, client) = (&self.grant.issuer, &self.grant.client_id);
-        let store = &self.tools.store;
+        let store = &self.context.store;
         if let Some(secret) = self.secret {
             store.refuse_secret(secret, now.wall).await?;
         }
@@ -1474,20 +1543,20 @@ impl<'a> Conclusion<'a> {
         let known = store.registration(issuer, client).await?;
         let known = known.as_ref().unwrap_or(&self.plan.registration);
         if known.has_another_than(self.secret) {
-            tracing::warn!(connection = %self.whose.connection, "a client secret was refused; the next is tried");
+            tracing::warn!(connection = %self.on_behalf_of.connection, "a client secret was refused; the next is tried");
             self.settle().await?;
             return Ok(None);
         }
         store.refuse_registration(issuer, client, now.wall).await?;
         self.not_allowed("client_refused", &refused).await?;
-        self.unspent(End::Client(refused)).await
+        self.unspent(RefreshOutcome::Client(refused)).await
     }
 
     /// Nobody is told by the provider that its own client is refused: we tell.
     async fn not_allowed(&self, reason: &str, refused: &Refused) -> Result<()> {
         incident::not_allowed(
-            self.tools,
-            self.whose,
+            self.context,
+            self.on_behalf_of,
             self.grant,
             self.attempt,
             (reason, refused),
@@ -1495,7 +1564,7 @@ impl<'a> Conclusion<'a> {
         .await
     }
 
-    async fn unspent(&self, end: End) -> Result<Option<End>> {
+    async fn unspent(&self, end: RefreshOutcome) -> Result<Option<RefreshOutcome>> {
         self.settle().await?;
         Ok(Some(end))
     }
@@ -1503,35 +1572,46 @@ impl<'a> Conclusion<'a> {
     /// The claim goes before its journal does; in between the journal must not be taken for one that is forgotten.
     async fn settle(&self) -> Result<()> {
         self.journal.settle();
-        settle_unsent(self.tools, self.grant, self.attempt, self.number).await
+        settle_unsent(self.context, self.grant, self.attempt, self.number).await
     }
 
-    async fn accept(&self, answer: TokenAnswer, stored: &StoredReply) -> Result<End> {
+    async fn accept(&self, answer: TokenAnswer, stored: &StoredReply) -> Result<RefreshOutcome> {
         if stored.after_rejection {
-            self.tools.notice_early_end(self.whose, self.grant).await;
+            self.context
+                .notice_early_end(self.on_behalf_of, self.grant)
+                .await;
         }
-        let learned = self.tools.learned_lifetime(self.whose, self.grant).await;
+        let learned = self
+            .context
+            .learned_lifetime(self.on_behalf_of, self.grant)
+            .await;
         let at = (self.grant.generation.next(), stored);
-        let Checked { refreshed, drifts } =
-            verify_response::check(self.tools, self.whose, self.grant, answer, at, learned);
+        let Checked { refreshed, drifts } = verify_response::check(
+            self.context,
+            self.on_behalf_of,
+            self.grant,
+            answer,
+            at,
+            learned,
+        );
         match self.commit(&refreshed).await? {
             Committed::Yes => {
                 let at = (self.grant.lineage, self.grant.generation.next());
-                self.tools.shelf.keep(&self.grant.id, at, stored);
+                self.context.reply_archive.keep(&self.grant.id, at, stored);
                 self.note_accepted_secret().await;
                 // A token fetched after a 401 has proved nothing yet: what was told of the 401 stays told.
                 let proved = !stored.after_rejection || self.number > 1;
                 let hold = refreshed.hold.map(|(reason, _)| reason);
                 self.tell((&drifts, hold), proved).await;
-                Ok(End::Fresh)
+                Ok(RefreshOutcome::Fresh)
             }
             Committed::Superseded => {
                 self.set_aside(&refreshed, stored).await?;
-                Ok(End::Fresh)
+                Ok(RefreshOutcome::Fresh)
             }
             Committed::Revoked => {
                 self.revoke(&refreshed).await;
-                Ok(End::Withdrawn)
+                Ok(RefreshOutcome::Withdrawn)
             }
         }
     }
@@ -1541,7 +1621,7 @@ impl<'a> Conclusion<'a> {
         let registration = &self.plan.registration;
         if registration.refused.is_some() {
             let (issuer, id) = (&registration.issuer, &registration.client_id);
-            if let Err(error) = self.tools.store.accept_registration(issuer, id).await {
+            if let Err(error) = self.context.store.accept_registration(issuer, id).await {
                 tracing::warn!(%error, "that a client is good again can't be kept");
             }
         }
@@ -1550,27 +1630,28 @@ impl<'a> Conclusion<'a> {
         let Some(secret) = self.secret.filter(|_| refused) else {
             return;
         };
-        if let Err(error) = self.tools.store.accept_secret(secret).await {
+        if let Err(error) = self.context.store.accept_secret(secret).await {
             tracing::warn!(%error, "that a secret is good again can't be kept");
         }
     }
 
-    /// The generation is committed; a trouble that stays open is ended by the next one.
+    /// The generation is committed; an incident that stays open is ended by the next one.
     async fn tell(&self, checked: (&[Drift], Option<SuspendReason>), proved: bool) {
         if let Err(error) =
-            verify_response::tell(self.tools, self.whose, self.grant, checked, proved).await
+            verify_response::tell(self.context, self.on_behalf_of, self.grant, checked, proved)
+                .await
         {
             tracing::warn!(%error, "what an accepted refresh means for troubles can't be kept");
         }
     }
 
-    async fn end_troubles(&self) {
-        let now = self.tools.seams.clock.now().wall;
-        // The generation is committed; a trouble that stays open is ended by the next one.
+    async fn end_incidents(&self) {
+        let now = self.context.seams.clock.now().wall;
+        // The generation is committed; an incident that stays open is ended by the next one.
         if let Err(error) = self
-            .tools
+            .context
             .store
-            .end_troubles(&self.whose.connection, now)
+            .end_incidents(&self.on_behalf_of.connection, now)
             .await
         {
             tracing::warn!(%error, "troubles that are over can't be ended");
@@ -1581,14 +1662,14 @@ impl<'a> Conclusion<'a> {
     async fn commit(&self, refreshed: &Refreshed) -> Result<Committed> {
         let mut pause = Duration::from_millis(50);
         for _ in 0..5 {
-            match self.tools.store.commit_refresh(refreshed.clone()).await {
+            match self.context.store.commit_refresh(refreshed.clone()).await {
                 Err(error) => tracing::warn!(%error, "a new generation can't be committed yet"),
                 done => return done,
             }
-            self.tools.seams.clock.sleep(pause).await;
+            self.context.seams.clock.sleep(pause).await;
             pause *= 2;
         }
-        self.tools.store.commit_refresh(refreshed.clone()).await
+        self.context.store.commit_refresh(refreshed.clone()).await
     }
 
     /// A late answer after a disconnect: its tokens are revoked, never adopted.
@@ -1599,31 +1680,42 @@ impl<'a> Conclusion<'a> {
             ..self.grant.clone()
         };
         let metadata = &self.plan.provider.metadata;
-        let named = (&self.grant.issuer, self.whose.provider.as_deref());
+        let named = (&self.grant.issuer, self.on_behalf_of.provider.as_deref());
         let audience = self
-            .tools
-            .audience(self.grant.means.audience.as_deref(), named);
-        let client = self.tools.our_client(metadata, &self.plan.registration);
+            .context
+            .audience(self.grant.grant_material.audience.as_deref(), named);
+        let client = self.context.our_client(metadata, &self.plan.registration);
         let client = client.for_audience(audience.as_deref());
-        let (provider, reach) = (&self.plan.provider, self.whose.reach);
-        let done = revoke::revoke(&*self.tools.transport, reach, provider, client, &late).await;
-        tracing::info!(connection = %self.whose.connection, ?done, "revoked a late answer");
+        let (provider, reach) = (&self.plan.provider, self.on_behalf_of.reach);
+        let done = revoke::revoke(&*self.context.transport, reach, provider, client, &late).await;
+        tracing::info!(connection = %self.on_behalf_of.connection, ?done, "revoked a late answer");
     }
 
     /// Before a person is asked, each answer that lost a race is tried: on a provider that lets two generations live its
     /// refresh token may be the one that is good.
     async fn try_candidates(&self) -> Result<bool> {
         let refused = self.grant.refresh.as_ref().map(|token| &token.secret);
-        for candidate in self.tools.shelf.late(&self.grant.id, self.grant.lineage) {
+        for candidate in self
+            .context
+            .reply_archive
+            .late(&self.grant.id, self.grant.lineage)
+        {
             // Once: whatever comes of it, it is not tried again.
             candidate.remove();
             let next = self.grant.generation.next();
             // An older generation than the one in use is spent: it would take the place of one that may come back.
             if candidate.generation >= self.grant.generation
                 && candidate.brings_another_than(refused)
-                && take_from_shelf(self.tools, self.whose, self.grant, &candidate, next).await?
+                && take_from_archive(
+                    self.context,
+                    self.on_behalf_of,
+                    self.grant,
+                    &candidate,
+                    next,
+                )
+                .await?
             {
-                tracing::warn!(connection = %self.whose.connection, "an answer that lost a race takes over");
+                tracing::warn!(connection = %self.on_behalf_of.connection, "an answer that lost a race takes over");
                 return Ok(true);
             }
         }
@@ -1634,37 +1726,41 @@ impl<'a> Conclusion<'a> {
     /// did not say that it had committed it. Then it is the one that a store which goes back in time must find.
     async fn set_aside(&self, refreshed: &Refreshed, stored: &StoredReply) -> Result<()> {
         let id = &self.grant.id;
-        let current = self.tools.store.grant(id).await?;
+        let current = self.context.store.grant(id).await?;
         let held = current.and_then(|grant| grant.refresh);
-        let brought = refreshed.refresh.as_ref();
-        let same = held.is_some() && is_same(held.as_ref(), brought);
+        let obtained = refreshed.refresh.as_ref();
+        let same = held.is_some() && is_same(held.as_ref(), obtained);
         let at = (self.grant.lineage, self.grant.generation.next());
         if same {
-            self.tools.shelf.keep(id, at, stored);
+            self.context.reply_archive.keep(id, at, stored);
             return Ok(());
         }
         // It was, and a refresh token that came alone has taken the place of its own since.
-        let kept = self.tools.shelf.last(id);
+        let kept = self.context.reply_archive.last(id);
         let kept = kept.filter(|kept| (kept.lineage, kept.generation) == at);
-        let was = |kept: Shelved| brought.is_some_and(|token| kept.brings(&token.secret));
+        let was = |kept: ArchivedReply| obtained.is_some_and(|token| kept.brings(&token.secret));
         if kept.is_some_and(was) {
             return Ok(());
         }
         // What can't be kept stays in its journal.
         let kept = (self.attempt, stored);
-        self.tools
-            .shelf
+        self.context
+            .reply_archive
             .set_aside(id, at, kept)
             .map_err(|error| unusable("answers".as_ref(), &error))
     }
 
     /// `said` is what the provider said.
-    async fn refuse(&self, reason: ReauthorizeReason, said: Option<&str>) -> Result<Option<End>> {
+    async fn refuse(
+        &self,
+        reason: ReauthorizeReason,
+        said: Option<&str>,
+    ) -> Result<Option<RefreshOutcome>> {
         if self.try_candidates().await? {
-            return Ok(Some(End::Fresh));
+            return Ok(Some(RefreshOutcome::Fresh));
         }
         // Refused beside an attempt whose answer was lost: it was most likely that attempt which spent the token.
-        let at = self.tools.seams.clock.now().wall;
+        let at = self.context.seams.clock.now().wall;
         let refresh = self.grant.refresh.as_ref();
         let ended = refresh
             .and_then(|token| token.expires_at)
@@ -1676,7 +1772,7 @@ impl<'a> Conclusion<'a> {
         };
         let spend = spend_of(self.grant);
         if !self
-            .tools
+            .context
             .store
             .commit_refusal(&spend, self.attempt, reason, at)
             .await?
@@ -1685,17 +1781,24 @@ impl<'a> Conclusion<'a> {
             self.settle().await?;
             return Ok(None);
         }
-        provider_state::answered(self.tools, &provider_state::client_of(self.grant)).await;
+        provider_state::answered(self.context, &provider_state::client_of(self.grant)).await;
         self.by().grant_settled().await;
         if matches!(
             reason,
             ReauthorizeReason::UnknownOutcome | ReauthorizeReason::AnswerUnread
         ) {
-            self.end_troubles().await;
+            self.end_incidents().await;
         }
         let why = (reason, said);
-        incident::reauthorize(self.tools, self.whose, self.grant, self.attempt, why).await?;
-        Ok(Some(End::Refused))
+        incident::reauthorize(
+            self.context,
+            self.on_behalf_of,
+            self.grant,
+            self.attempt,
+            why,
+        )
+        .await?;
+        Ok(Some(RefreshOutcome::Refused))
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::refresh::{Tools, Whose, decide, journal::StoredReply};
+use crate::refresh::{Context, OnBehalfOf, decide, journal::StoredReply};
 use crate::{
     incident,
     model::{
-        AccessToken, Drift, Event, Generation, Grant, GrantType, Lineage, SuspendReason, Trouble,
+        AccessToken, Drift, Event, Generation, Grant, GrantType, Incident, Lineage, SuspendReason,
     },
     oauth::token::TokenAnswer,
     store::{Refreshed, Result, Spend},
@@ -21,16 +21,16 @@ pub(super) struct Checked {
 
 /// Makes of an answer what is committed as this generation.
 pub(super) fn check(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     answer: TokenAnswer,
     (generation, stored): (Generation, &StoredReply),
     learned: Option<Duration>,
 ) -> Checked {
-    let habits = tools
+    let habits = context
         .rules
-        .habits(grant.issuer.as_str(), whose.provider.as_deref());
+        .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
     // Our client's own tokens, or a workload's, are nobody's account.
     let own = matches!(
         grant.grant_type,
@@ -40,16 +40,16 @@ pub(super) fn check(
     let unusable = answer.unusable_type(bound).map(str::to_owned);
     let mut tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
     tokens.believe(habits.lifetime);
-    let mut drifts = grant.mandate.drifts(&tokens.mandate);
+    let mut drifts = grant.subject_binding.drifts(&tokens.subject_binding);
     drifts.retain(|drift| !own || *drift != Drift::OtherAccount);
     let hold = hold(&drifts, unusable.as_deref());
     if let Some(reason) = hold {
         tracing::error!(
-            connection = %whose.connection, reason = reason.as_str(), unusable,
+            connection = %on_behalf_of.connection, reason = reason.as_str(), unusable,
             "the provider's tokens are kept and not handed out"
         );
     }
-    let mut access = tokens.access(grant.lineage, generation, whose.resource.clone());
+    let mut access = tokens.access(grant.lineage, generation, on_behalf_of.resource.clone());
     access.after_rejection = stored.after_rejection;
     if let Some(learned) = learned.filter(|learned| *learned < access.lifetime) {
         // It comes sooner, and nothing else: what the issuer says is what is served, and what a resend spares.
@@ -66,8 +66,11 @@ pub(super) fn check(
         access,
         // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
         refresh: tokens.refresh_token.filter(|_| !own),
-        mandate: grant.mandate.clone().learned(&tokens.mandate),
-        hold: hold.map(|reason| (reason, tools.seams.clock.now().wall)),
+        subject_binding: grant
+            .subject_binding
+            .clone()
+            .learned(&tokens.subject_binding),
+        hold: hold.map(|reason| (reason, context.seams.clock.now().wall)),
     };
     Checked { refreshed, drifts }
 }
@@ -88,35 +91,35 @@ fn hold(drifts: &[Drift], unusable: Option<&str>) -> Option<SuspendReason> {
 
 /// What was told of a connection is over with an accepted refresh, but for what is still so; what is new is told.
 pub(super) async fn tell(
-    tools: &Tools,
-    whose: &Whose,
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     checked: (&[Drift], Option<SuspendReason>),
     proved: bool,
 ) -> Result<()> {
     let (drifts, hold) = checked;
-    let now = tools.seams.clock.now().wall;
-    for trouble in tools.store.troubles().await? {
-        let mine = trouble.record.connection == whose.connection.as_str();
-        if mine && proved && !is_still_so(&trouble, drifts, hold) {
-            tools.store.end_trouble(&trouble.id, now).await?;
+    let now = context.seams.clock.now().wall;
+    for incident in context.store.incidents().await? {
+        let mine = incident.record.connection == on_behalf_of.connection.as_str();
+        if mine && proved && !is_still_so(&incident, drifts, hold) {
+            context.store.end_incident(&incident.id, now).await?;
         }
     }
-    let trace_id = tools.seams.random_id();
+    let trace_id = context.seams.random_id();
     for drift in drifts.iter().filter(|drift| **drift != Drift::OtherAccount) {
-        let record = incident::narrowed_record(whose, grant, drift, now, &trace_id);
-        incident::keep(tools, grant, record).await?;
+        let record = incident::narrowed_record(on_behalf_of, grant, drift, now, &trace_id);
+        incident::keep(context, grant, record).await?;
     }
     if let Some(reason) = hold {
-        let record = incident::suspended_record(whose, grant, reason, (now, now), &trace_id);
-        incident::keep(tools, grant, record).await?;
+        let record = incident::suspended_record(on_behalf_of, grant, reason, (now, now), &trace_id);
+        incident::keep(context, grant, record).await?;
     }
     Ok(())
 }
 
-fn is_still_so(trouble: &Trouble, drifts: &[Drift], hold: Option<SuspendReason>) -> bool {
-    let reason = trouble.record.reason.as_str();
-    match trouble.record.event {
+fn is_still_so(incident: &Incident, drifts: &[Drift], hold: Option<SuspendReason>) -> bool {
+    let reason = incident.record.reason.as_str();
+    match incident.record.event {
         Event::AuthorityNarrowed => drifts.iter().any(|drift| drift.as_str() == reason),
         Event::AuthorityLost => hold.is_some_and(|hold| hold.as_str() == reason),
         _ => false,
@@ -128,7 +131,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::model::{Record, TroubleId};
+    use crate::model::{IncidentId, Record};
 
     #[test]
     fn another_account_weighs_more_than_a_type() {
@@ -149,8 +152,8 @@ mod tests {
 
     #[test]
     fn only_what_is_not_so_any_more_is_over() {
-        let open = |event: Event, reason: &str| Trouble {
-            id: TroubleId::new("t"),
+        let open = |event: Event, reason: &str| Incident {
+            id: IncidentId::new("t"),
             record: Record {
                 event,
                 reason: reason.to_owned(),

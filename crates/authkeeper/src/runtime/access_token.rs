@@ -9,12 +9,11 @@ use crate::{
     incident,
     model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation},
     refresh::{
-        Whose,
-        decide::{self, OwnerState, Refusal, Verdict},
+        OnBehalfOf,
+        decide::{self, OwnerState, Refusal, ServeDecision},
         decision_log::Decision,
-        incidents, revoke_leftovers,
-        single_flight::End,
-        standing,
+        grant_view, incidents, revoke_leftovers,
+        single_flight::RefreshOutcome,
         transaction::Goal,
     },
     runtime::{
@@ -51,56 +50,62 @@ impl Runtime {
     async fn serve(&self, request: &TokenRequest) -> Result<Arc<IssuedToken>, TokenError> {
         let mut ended = None;
         for _ in 0..ROUNDS {
-            self.live.look(&*self.tools.store)?;
+            self.live.look(&*self.context.store)?;
             if let Some(token) = self.live.token(request.connection(), request.ask()) {
                 return Ok(token);
             }
             let known = self.known(request.connection()).await?;
             let (connection, grant) = (known.connection(), known.grant());
-            let whose = Whose::of(connection);
-            let now = self.tools.seams.clock.now();
-            let standing = self.tools.standing(whose.provider.as_deref(), grant);
-            let verdict = decide::serve(standing, request.ask(), now);
-            self.log(&whose, grant, verdict);
+            let on_behalf_of = OnBehalfOf::of(connection);
+            let now = self.context.seams.clock.now();
+            let grant_view = self
+                .context
+                .grant_view(on_behalf_of.provider.as_deref(), grant);
+            let verdict = decide::serve(grant_view, request.ask(), now);
+            self.log(&on_behalf_of, grant, verdict);
             match (verdict, ended) {
-                (Verdict::Serve, end) => {
-                    self.recover_behind(&whose, grant);
+                (ServeDecision::Serve, end) => {
+                    self.recover_behind(&on_behalf_of, grant);
                     // To keep a warning may take its time, and the grant may have been withdrawn in it.
-                    if self.warn_of_rotation(&whose, grant).await {
+                    if self.warn_of_rotation(&on_behalf_of, grant).await {
                         ended = end;
                         continue;
                     }
                     return self.hand_out(&known, request);
                 }
-                (Verdict::ServeAndRefresh(why), _) => {
+                (ServeDecision::ServeAndRefresh(why), _) => {
                     if !self.is_cared_for(grant) {
-                        self.flights.start(&whose, Goal::of(grant), why);
+                        self.flights.start(&on_behalf_of, Goal::of(grant), why);
                     }
                     return self.hand_out(&known, request);
                 }
-                (Verdict::Refuse(Refusal::Reauthorize(_)), end)
+                (ServeDecision::Refuse(Refusal::Reauthorize(_)), end)
                     if end.is_none()
                         && grant.refresh.is_some()
                         && decide::probe_due(&grant.lifecycle, grant.probed, now) =>
                 {
                     let why = decide::Why::Probe;
-                    ended = Some(self.flights.refresh(&whose, Goal::of(grant), why).await);
+                    ended = Some(
+                        self.flights
+                            .refresh(&on_behalf_of, Goal::of(grant), why)
+                            .await,
+                    );
                 }
-                (Verdict::Refuse(refusal), _) => {
-                    self.live.let_go(&whose.connection);
+                (ServeDecision::Refuse(refusal), _) => {
+                    self.live.let_go(&on_behalf_of.connection);
                     self.retire_dead(grant, request).await?;
                     if refusal == Refusal::Rejected
                         && let Some(moved) = self.moved(connection, grant).await?
                     {
                         return Err(moved);
                     }
-                    return Err(self.refused(&whose, grant, refusal).await?);
+                    return Err(self.refused(&on_behalf_of, grant, refusal).await?);
                 }
-                (Verdict::FallBack, end) => {
-                    self.fall_back(&whose, grant).await?;
+                (ServeDecision::FallBack, end) => {
+                    self.fall_back(&on_behalf_of, grant).await?;
                     ended = end;
                 }
-                (Verdict::RefreshFirst(_), Some(end)) => {
+                (ServeDecision::RefreshFirst(_), Some(end)) => {
                     let served = self.without(connection, grant, request, end);
                     if served.is_err()
                         && request.ask().rejected.is_some()
@@ -110,9 +115,15 @@ impl Runtime {
                     }
                     return served;
                 }
-                (Verdict::RefreshFirst(why), None) => {
-                    match self.flights.refresh(&whose, Goal::of(grant), why).await {
-                        End::Fresh | End::Refused | End::Withdrawn => ended = None,
+                (ServeDecision::RefreshFirst(why), None) => {
+                    match self
+                        .flights
+                        .refresh(&on_behalf_of, Goal::of(grant), why)
+                        .await
+                    {
+                        RefreshOutcome::Fresh
+                        | RefreshOutcome::Refused
+                        | RefreshOutcome::Withdrawn => ended = None,
                         failed => ended = Some(failed),
                     }
                 }
@@ -130,7 +141,7 @@ impl Runtime {
             return Ok(known);
         }
         // Before the rows: what is written in between makes them newer than their epoch, never older.
-        let epoch = self.tools.store.epoch().get();
+        let epoch = self.context.store.epoch().get();
         match self.find(name).await {
             Ok((connection, grant)) => Ok(self.live.share(epoch, connection, grant)),
             Err(error) => {
@@ -149,15 +160,15 @@ impl Runtime {
         known: &Known,
         request: &TokenRequest,
     ) -> Result<Arc<IssuedToken>, TokenError> {
-        let clock = &self.tools.seams.clock;
+        let clock = &self.context.seams.clock;
         let (ticks, now) = (clock.ticks(), clock.now());
         let grant = known.grant();
         let token = self.issue(known.connection(), grant, request)?;
         let warn_in = warning_in(grant, now.wall);
         let more_to_do = grant.claim.is_some() || warn_in.is_some_and(|span| span.is_zero());
         let provider = known.connection().provider.as_deref();
-        let standing = self.tools.standing(provider, grant);
-        let repeats = decide::repeats_for(standing, more_to_do, now);
+        let grant_view = self.context.grant_view(provider, grant);
+        let repeats = decide::repeats_for(grant_view, more_to_do, now);
         match (repeats, &grant.access) {
             // One that lives shorter than this caller asked for may be right for the next.
             (Some(_), _) if !token.min_ttl_met => {}
@@ -175,35 +186,35 @@ impl Runtime {
     }
 
     /// A new API key was refused and the one before it is still good: that one serves, and its owner is told.
-    async fn fall_back(&self, whose: &Whose, grant: &Grant) -> Result<(), TokenError> {
-        let now = self.tools.seams.clock.now();
-        let store = &self.tools.store;
+    async fn fall_back(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) -> Result<(), TokenError> {
+        let now = self.context.seams.clock.now();
+        let store = &self.context.store;
         if store.fall_back(&grant.id, grant.generation, now).await? {
-            let trace_id = self.tools.seams.random_id();
-            let record = incident::fell_back_record(whose, grant, now.wall, &trace_id);
-            incident::keep(&self.tools, grant, record).await?;
+            let trace_id = self.context.seams.random_id();
+            let record = incident::fell_back_record(on_behalf_of, grant, now.wall, &trace_id);
+            incident::keep(&self.context, grant, record).await?;
         }
         Ok(())
     }
 
     /// A key's owner is told ahead of its day, once.
-    async fn warn_of_rotation(&self, whose: &Whose, grant: &Grant) -> bool {
+    async fn warn_of_rotation(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) -> bool {
         let now = self.now();
         let due = |_: &Timestamp| warning_in(grant, now).is_some_and(|span| span.is_zero());
         let Some(by) = grant.rotate_by.filter(due) else {
             return false;
         };
         let told = self
-            .tools
+            .context
             .store
-            .is_open(&whose.connection, Event::RotationDue);
+            .is_open(&on_behalf_of.connection, Event::RotationDue);
         if told.await.unwrap_or_default() {
             return false;
         }
-        let trace_id = self.tools.seams.random_id();
-        let record = incident::rotation_due_record(whose, grant, (by, now), &trace_id);
+        let trace_id = self.context.seams.random_id();
+        let record = incident::rotation_due_record(on_behalf_of, grant, (by, now), &trace_id);
         // The key is good: a store that can't keep the warning must not keep the key from its caller.
-        match incident::keep(&self.tools, grant, record).await {
+        match incident::keep(&self.context, grant, record).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "a warning can't be kept");
@@ -218,9 +229,9 @@ impl Runtime {
         connection: &Connection,
         grant: &Grant,
         request: &TokenRequest,
-        end: End,
+        end: RefreshOutcome,
     ) -> Result<Arc<IssuedToken>, TokenError> {
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let good = grant.access.as_ref().is_some_and(|token| {
             !token.left(now).is_zero()
                 && request
@@ -238,13 +249,13 @@ impl Runtime {
     pub(crate) fn failed(
         connection: &Connection,
         grant: &Grant,
-        end: End,
+        end: RefreshOutcome,
         now: Timestamp,
     ) -> TokenError {
         match end {
-            End::Uncertain { kind, resend_in } => TokenError::Uncertain {
+            RefreshOutcome::Uncertain { kind, resend_in } => TokenError::Uncertain {
                 record: Box::new(incident::uncertain_record(
-                    &Whose::of(connection),
+                    &OnBehalfOf::of(connection),
                     grant,
                     kind,
                     now,
@@ -252,28 +263,32 @@ impl Runtime {
                 )),
                 retry_after: resend_in,
             },
-            End::Client(refused) => TokenError::ClientRefused {
+            RefreshOutcome::Client(refused) => TokenError::ClientRefused {
                 issuer: grant.issuer.clone(),
                 client_id: grant.client_id.clone(),
                 refused,
             },
-            End::Request(refused) => TokenError::RequestRefused {
+            RefreshOutcome::Request(refused) => TokenError::RequestRefused {
                 issuer: grant.issuer.clone(),
                 refused,
             },
-            End::Store(error) => TokenError::Store(error),
-            End::Moved(why) => TokenError::EndpointMoved {
+            RefreshOutcome::Store(error) => TokenError::Store(error),
+            RefreshOutcome::Moved(why) => TokenError::EndpointMoved {
                 why,
                 action: incidents::next_step(
                     connection.provider.as_deref(),
                     connection.name.as_str(),
                 ),
             },
-            End::Later { why, retry_after } => TokenError::Unavailable { why, retry_after },
-            End::Fresh | End::Refused | End::Withdrawn => TokenError::Unavailable {
-                why: "the connection kept changing".to_owned(),
-                retry_after: None,
-            },
+            RefreshOutcome::Later { why, retry_after } => {
+                TokenError::Unavailable { why, retry_after }
+            }
+            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn => {
+                TokenError::Unavailable {
+                    why: "the connection kept changing".to_owned(),
+                    retry_after: None,
+                }
+            }
         }
     }
 
@@ -281,16 +296,16 @@ impl Runtime {
     fn is_cared_for(&self, grant: &Grant) -> bool {
         grant.claim.as_ref().is_some_and(|claim| {
             claim.phase == ClaimPhase::Spending
-                && !self.tools.owners.is_me(&claim.owner)
-                && self.tools.owners.state(&claim.owner) == OwnerState::Alive
+                && !self.context.owners.is_me(&claim.owner)
+                && self.context.owners.state(&claim.owner) == OwnerState::Alive
         })
     }
 
     /// An answer that was lost is looked after even while the current token serves.
-    fn recover_behind(&self, whose: &Whose, grant: &Grant) {
-        if grant.claim.is_some() && !self.is_cared_for(grant) && standing(grant).refreshable {
+    fn recover_behind(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) {
+        if grant.claim.is_some() && !self.is_cared_for(grant) && grant_view(grant).refreshable {
             self.flights
-                .start(whose, Goal::of(grant), decide::Why::Recovery);
+                .start(on_behalf_of, Goal::of(grant), decide::Why::Recovery);
         }
     }
 
@@ -302,7 +317,7 @@ impl Runtime {
         );
         match (&grant.access, request.ask().rejected) {
             (Some(token), Some(rejected)) if over && token.generation <= rejected => {
-                self.tools
+                self.context
                     .store
                     .retire_access(&grant.id, token.generation)
                     .await
@@ -313,12 +328,12 @@ impl Runtime {
 
     async fn refused(
         &self,
-        whose: &Whose,
+        on_behalf_of: &OnBehalfOf,
         grant: &Grant,
         refusal: Refusal,
     ) -> Result<TokenError, TokenError> {
-        let now = self.tools.seams.clock.now().wall;
-        let trace_id = self.tools.seams.random_id();
+        let now = self.context.seams.clock.now().wall;
+        let trace_id = self.context.seams.random_id();
         match refusal {
             Refusal::Reauthorize(reason) => {
                 let since = match &grant.lifecycle {
@@ -326,16 +341,17 @@ impl Runtime {
                     _ => now,
                 };
                 let times = (since, now);
-                let record = incident::reauthorize_record(whose, grant, reason, times, &trace_id);
-                incident::keep(&self.tools, grant, record.clone()).await?;
-                let record = incident::as_kept(&self.tools, record).await?;
+                let record =
+                    incident::reauthorize_record(on_behalf_of, grant, reason, times, &trace_id);
+                incident::keep(&self.context, grant, record.clone()).await?;
+                let record = incident::as_kept(&self.context, record).await?;
                 Ok(TokenError::ReauthorizationRequired {
                     record: Box::new(record),
                 })
             }
             Refusal::Rejected => {
-                let record = incident::rejected_record(whose, grant, now, &trace_id);
-                incident::keep(&self.tools, grant, record.clone()).await?;
+                let record = incident::rejected_record(on_behalf_of, grant, now, &trace_id);
+                incident::keep(&self.context, grant, record.clone()).await?;
                 Ok(TokenError::Rejected {
                     record: Box::new(record),
                 })
@@ -346,14 +362,15 @@ impl Runtime {
                     _ => now,
                 };
                 let times = (since, now);
-                let record = incident::suspended_record(whose, grant, reason, times, &trace_id);
+                let record =
+                    incident::suspended_record(on_behalf_of, grant, reason, times, &trace_id);
                 Ok(TokenError::Suspended {
                     record: Box::new(record),
                     reason,
                 })
             }
             Refusal::Revoked => Ok(TokenError::NoSuchConnection {
-                name: whose.connection.clone(),
+                name: on_behalf_of.connection.clone(),
             }),
         }
     }
@@ -364,7 +381,7 @@ impl Runtime {
         grant: &Grant,
         request: &TokenRequest,
     ) -> Result<Arc<IssuedToken>, TokenError> {
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let token = grant
             .access
             .as_ref()
@@ -372,7 +389,7 @@ impl Runtime {
                 why: "there is no access token".to_owned(),
                 retry_after: None,
             })?;
-        let binding = self.tools.binding(grant);
+        let binding = self.context.binding(grant);
         let binding = binding.map_err(|refused| TokenError::ClientRefused {
             issuer: grant.issuer.clone(),
             client_id: grant.client_id.clone(),
@@ -404,12 +421,12 @@ impl Runtime {
     /// A connection that is gone may have left a good token behind. It is revoked though the caller is answered at once:
     /// nobody may come by here again.
     fn clear_up(&self) {
-        if self.tools.spill.names().is_empty() {
+        if self.context.journals.names().is_empty() {
             return;
         }
-        let (tools, aboard) = (Arc::clone(&self.tools), self.flights.aboard());
-        self.tools.tasks.spawn(Box::pin(async move {
-            revoke_leftovers::revoke_left(&tools).await;
+        let (context, aboard) = (Arc::clone(&self.context), self.flights.aboard());
+        self.context.tasks.spawn(Box::pin(async move {
+            revoke_leftovers::revoke_left(&context).await;
             drop(aboard);
         }));
     }
@@ -420,40 +437,42 @@ impl Runtime {
     ) -> Result<(Connection, Grant), TokenError> {
         let missing = || TokenError::NoSuchConnection { name: name.clone() };
         let connection = self
-            .tools
+            .context
             .store
             .connection(name)
             .await?
             .ok_or_else(missing)?;
         let id = connection.grant.clone().ok_or_else(missing)?;
-        let grant = self.tools.store.grant(&id).await?.ok_or_else(missing)?;
+        let grant = self.context.store.grant(&id).await?.ok_or_else(missing)?;
         Ok((connection, grant))
     }
 
     /// Each decision once, not once a call: a line says what holds from then on.
-    fn log(&self, whose: &Whose, grant: &Grant, verdict: Verdict) {
+    fn log(&self, on_behalf_of: &OnBehalfOf, grant: &Grant, verdict: ServeDecision) {
         if !self
             .live
-            .is_news(&whose.connection, grant.generation, verdict)
+            .is_news(&on_behalf_of.connection, grant.generation, verdict)
         {
             return;
         }
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let left = grant
             .access
             .as_ref()
             .map(|token| token.left(now))
             .unwrap_or_default();
         let why = match verdict {
-            Verdict::ServeAndRefresh(why) | Verdict::RefreshFirst(why) => Some(why.as_str()),
-            Verdict::Serve | Verdict::FallBack | Verdict::Refuse(_) => None,
+            ServeDecision::ServeAndRefresh(why) | ServeDecision::RefreshFirst(why) => {
+                Some(why.as_str())
+            }
+            ServeDecision::Serve | ServeDecision::FallBack | ServeDecision::Refuse(_) => None,
         };
-        self.tools.log.append(
+        self.context.log.append(
             now,
             &Decision {
                 ts: now.wall,
-                connection: whose.connection.to_string(),
-                principal: whose.principal.to_string(),
+                connection: on_behalf_of.connection.to_string(),
+                principal: on_behalf_of.principal.to_string(),
                 lineage: grant.lineage.0,
                 generation: grant.generation.0,
                 seconds_left: left.as_secs_f64(),

@@ -11,7 +11,7 @@ use crate::{
     incident,
     model::{
         AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName,
-        LifetimeSource, Noticed, RegistrationSource, ReplayRule, ServerMetadata,
+        LifetimeSource, Observation, RegistrationSource, ReplayRule, ServerMetadata,
     },
     oauth::{
         classify,
@@ -19,8 +19,8 @@ use crate::{
         unrecognized_response,
     },
     refresh::{
-        Whose,
-        decide::{self, Standing},
+        OnBehalfOf,
+        decide::{self, GrantView},
         decision_log::PastDecision,
         journal::StoredReply,
         transaction,
@@ -112,7 +112,7 @@ pub struct Refetched {
 }
 
 impl AccessFacts {
-    fn of(mut unhurried: Standing<'_>, token: &AccessToken) -> Self {
+    fn of(mut unhurried: GrantView<'_>, token: &AccessToken) -> Self {
         unhurried.jitter = 0.0;
         let due = decide::until_due(unhurried, token.issued);
         Self {
@@ -167,13 +167,13 @@ impl From<ClientRegistration> for ClientFacts {
 impl Runtime {
     /// A number that grows whenever anything is written, by whichever process: nothing is read again while it stays.
     pub fn written(&self) -> Result<u64, StoreError> {
-        self.live.look(&*self.tools.store)?;
-        Ok(self.tools.store.epoch().get())
+        self.live.look(&*self.context.store)?;
+        Ok(self.context.store.epoch().get())
     }
 
     /// The names of all connections.
     pub async fn names(&self) -> Result<Vec<ConnectionName>, StoreError> {
-        let all = self.tools.store.connections().await?;
+        let all = self.context.store.connections().await?;
         Ok(all.into_iter().map(|connection| connection.name).collect())
     }
 
@@ -182,10 +182,10 @@ impl Runtime {
         let status = self.status(name).await?;
         let connection = &status.connection;
         let grant = match &connection.grant {
-            Some(id) => self.tools.store.grant(id).await?,
+            Some(id) => self.context.store.grant(id).await?,
             None => None,
         };
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let client = store
             .registration(&connection.issuer, &connection.client_id)
             .await?;
@@ -194,13 +194,16 @@ impl Runtime {
             .await?;
         let signed_in_at = store.history(name).await?.signed_in_at();
         let habits = self
-            .tools
+            .context
             .rules
             .habits(connection.issuer.as_str(), connection.provider.as_deref());
         let access = grant
             .as_ref()
-            .map(|grant| self.tools.standing(connection.provider.as_deref(), grant))
-            .and_then(|standing| Some(AccessFacts::of(standing, standing.access?)));
+            .map(|grant| {
+                self.context
+                    .grant_view(connection.provider.as_deref(), grant)
+            })
+            .and_then(|grant_view| Some(AccessFacts::of(grant_view, grant_view.access?)));
         Ok(Inspection {
             signed_in_at: signed_in_at.unwrap_or(connection.created),
             access,
@@ -212,8 +215,8 @@ impl Runtime {
     }
 
     /// What was noticed of all providers.
-    pub async fn noticed(&self) -> Result<Vec<Noticed>, StoreError> {
-        self.tools.store.noticed(None).await
+    pub async fn observed(&self) -> Result<Vec<Observation>, StoreError> {
+        self.context.store.observed(None).await
     }
 
     /// The answers to refreshes of a connection that could not be read, the newest first.
@@ -223,8 +226,8 @@ impl Runtime {
     ) -> Result<Vec<UnreadAnswer>, TokenError> {
         let (_, grant) = self.find(name).await?;
         let unread = self
-            .tools
-            .shelf
+            .context
+            .reply_archive
             .unread(&grant.id, grant.lineage)
             .into_iter();
         let current = unread.filter(|unread| unread.generation > grant.generation);
@@ -243,7 +246,7 @@ impl Runtime {
     /// [`ProviderHabits::tokens_in`]: crate::refresh::ProviderHabits::tokens_in
     pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
         let (connection, grant) = self.find(name).await?;
-        Ok(transaction::reread(&self.tools, &Whose::of(&connection), &grant).await?)
+        Ok(transaction::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)
     }
 
     /// All connections, looked at closely.
@@ -257,18 +260,18 @@ impl Runtime {
 
     /// How long the longest run took that has ended.
     pub async fn longest_run(&self) -> Result<Option<Duration>, StoreError> {
-        self.tools.store.longest_run().await
+        self.context.store.longest_run().await
     }
 
     /// Every decision about a refresh that is still in the log, oldest first.
     pub fn decisions(&self) -> Vec<PastDecision> {
-        self.tools.log.read()
+        self.context.log.read()
     }
 
     /// What befell a connection.
     pub async fn history(&self, name: &ConnectionName) -> Result<History, StoreError> {
-        incident::open(&self.tools).await?;
-        self.tools.store.history(name).await
+        incident::open(&self.context).await?;
+        self.context.store.history(name).await
     }
 
     /// What a connection's provider says of itself today. Nothing is kept of it.
@@ -277,7 +280,7 @@ impl Runtime {
         connection: &Connection,
     ) -> Result<Refetched, DiscoveryError> {
         let reach = Reach::of(connection.internal);
-        let transport = self.tools.transport.as_ref();
+        let transport = self.context.transport.as_ref();
         let (provider, reply) =
             discovery::provider_and_reply(transport, &connection.issuer, reach).await?;
         Ok(Refetched {

@@ -14,7 +14,7 @@ use crate::{
     },
     oauth::discovery,
     platform::clock::within,
-    refresh::Whose,
+    refresh::OnBehalfOf,
     runtime::Runtime,
 };
 
@@ -41,7 +41,7 @@ impl Runtime {
         let Some(issuer) = self.named_instead(connection).await else {
             return Ok(None);
         };
-        let (store, now) = (&self.tools.store, self.now());
+        let (store, now) = (&self.context.store, self.now());
         let reason = ReauthorizeReason::AuthorizationServerChanged;
         let required = store.require_sign_in(&grant.id, grant.lineage, reason, now);
         if !required.await? {
@@ -52,7 +52,7 @@ impl Runtime {
         }
         self.live.let_go(&connection.name);
         let record = self.moved_record(connection, grant, &issuer).await?;
-        incident::keep(&self.tools, grant, record.clone()).await?;
+        incident::keep(&self.context, grant, record.clone()).await?;
         Ok(Some(TokenError::ReauthorizationRequired {
             record: Box::new(record),
         }))
@@ -67,14 +67,14 @@ impl Runtime {
         if connection.issuer_given || grant.grant_type == GrantType::ApiKey {
             return Ok(false);
         }
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let provider = store.provider(&grant.issuer, &grant.client_id).await?;
         let own = grant.grant_type == GrantType::ClientCredentials;
         Ok(provider.is_some_and(|known| own || known.metadata.authorization_endpoint.is_some()))
     }
 
     fn may_look(&self, connection: &Connection) -> bool {
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let mut looked = self
             .turns
             .looked
@@ -91,7 +91,7 @@ impl Runtime {
     /// The first issuer that the resource names, if ours is not among them. What can't be read says nothing.
     async fn named_instead(&self, connection: &Connection) -> Option<Issuer> {
         let url = HttpUrl::parse(&connection.url).ok()?;
-        let (clock, transport) = (&*self.tools.seams.clock, &*self.tools.transport);
+        let (clock, transport) = (&*self.context.seams.clock, &*self.context.transport);
         let asked = discovery::authorization_servers(clock, transport, &url);
         let named = match within(clock, PATIENCE, asked).await? {
             Ok(named) => named,
@@ -110,12 +110,13 @@ impl Runtime {
         grant: &Grant,
         issuer: &Issuer,
     ) -> Result<Record, TokenError> {
-        let (store, now) = (&self.tools.store, self.now());
+        let (store, now) = (&self.context.store, self.now());
         let client = store.registration(&grant.issuer, &grant.client_id).await?;
         let given = client.is_some_and(|client| client.source == RegistrationSource::Given);
         let reason = ReauthorizeReason::AuthorizationServerChanged;
-        let (whose, trace_id) = (Whose::of(connection), self.tools.seams.random_id());
-        let record = incident::reauthorize_record(&whose, grant, reason, (now, now), &trace_id);
+        let (on_behalf_of, trace_id) = (OnBehalfOf::of(connection), self.context.seams.random_id());
+        let record =
+            incident::reauthorize_record(&on_behalf_of, grant, reason, (now, now), &trace_id);
         let action = if given {
             format!(
                 "register a client at {issuer}, then authkeeper connect {} {} --client-id ID",

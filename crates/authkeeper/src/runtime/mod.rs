@@ -11,15 +11,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use crate::refresh::scheduler::Keeper;
+pub use crate::refresh::scheduler::RefreshScheduler;
 use crate::{
     error::TokenError,
     http::Transport,
     incident,
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Event, FailedCall,
-        Generation, Grant, GrantLifecycle, GrantType, Lineage, Presentation, Record, Resource,
-        Scope, TaskId, Trouble, TroubleId, Wish,
+        Generation, Grant, GrantLifecycle, GrantType, Incident, IncidentId, Lineage, Presentation,
+        Record, Resource, Scope, ScopeRequest, TaskId,
     },
     oauth::dpop::Binding,
     platform::{
@@ -30,12 +30,12 @@ use crate::{
         tasks::TokioTasks,
     },
     refresh::{
-        RefreshRules, Tools, Whose,
-        decide::{self, Ask},
+        Context, OnBehalfOf, RefreshRules,
+        decide::{self, Freshness},
         decision_log::DecisionLog,
         outcome_probe::Findings,
-        reply_archive::Shelf,
-        single_flight::{End, Flights},
+        reply_archive::ReplyArchive,
+        single_flight::{Flights, RefreshOutcome},
         transaction::Goal,
     },
     runtime::{step_up::Turns, token_cache::Live},
@@ -93,8 +93,8 @@ impl TokenRequest {
         &self.connection
     }
 
-    pub(crate) fn ask(&self) -> Ask {
-        Ask {
+    pub(crate) fn ask(&self) -> Freshness {
+        Freshness {
             min_ttl: self.min_ttl,
             rejected: self.rejected,
         }
@@ -174,13 +174,13 @@ pub struct ConnectionStatus {
     /// What was granted.
     pub scope: Option<Scope>,
     /// What calls were refused for lack of: the next sign-in asks for it.
-    pub wish: Option<Wish>,
+    pub scope_request: Option<ScopeRequest>,
     /// A refresh that somebody is at.
     pub claim: Option<Claim>,
     /// After a lost answer: when the provider is asked again; none where it is not told yet (late in the token's life).
     pub asked_again_in: Option<Duration>,
-    /// The troubles that are not over.
-    pub troubles: Vec<Trouble>,
+    /// The incidents that are not over.
+    pub incidents: Vec<Incident>,
 }
 
 impl ConnectionStatus {
@@ -195,7 +195,7 @@ impl ConnectionStatus {
 /// The runtime: a store, a transport, and the refresh transaction over both.
 #[derive(Clone)]
 pub struct Runtime {
-    pub(crate) tools: Arc<Tools>,
+    pub(crate) context: Arc<Context>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) live: Arc<Live>,
     pub(crate) turns: Arc<Turns>,
@@ -217,15 +217,15 @@ impl Runtime {
         seams: Seams,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, StoreError> {
-        Self::tools(settings, seams, transport).map(Self::over)
+        Self::context(settings, seams, transport).map(Self::over)
     }
 
     /// What a runtime stands on, over the store and its folder.
-    pub(crate) fn tools(
+    pub(crate) fn context(
         settings: &Settings,
         seams: Seams,
         transport: Arc<dyn Transport>,
-    ) -> Result<Tools, StoreError> {
+    ) -> Result<Context, StoreError> {
         filesystem::check(&settings.data)?;
         let folder = |name: &str| {
             let path = settings.data.join(name);
@@ -233,19 +233,19 @@ impl Runtime {
                 .map_err(|error| unusable(&path, &error))
                 .map(|()| path)
         };
-        let (spill, owners, decisions) =
+        let (journals, owners, decisions) =
             (folder("spill")?, folder("owners")?, folder("decisions")?);
         let answers = folder("answers")?;
         let store = SqliteStore::open(&settings.store, &settings.key, &seams)?;
-        Ok(Tools {
-            shelf: Shelf::new(Folder::on_disk(answers), store.sealer().clone()),
+        Ok(Context {
+            reply_archive: ReplyArchive::new(Folder::on_disk(answers), store.sealer().clone()),
             sealer: store.sealer().clone(),
             store: Arc::new(store),
             transport,
             seams,
             tasks: Arc::new(TokioTasks),
             owners: Owners::new(owners),
-            spill: Folder::on_disk(spill),
+            journals: Folder::on_disk(journals),
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
@@ -254,40 +254,46 @@ impl Runtime {
     }
 
     /// A runtime over these tools.
-    pub(crate) fn over(tools: Tools) -> Self {
-        let tools = Arc::new(tools);
+    pub(crate) fn over(context: Context) -> Self {
+        let context = Arc::new(context);
         Self {
-            flights: Flights::new(Arc::clone(&tools)),
-            live: Live::new(Arc::clone(&tools.seams.clock), &*tools.store),
+            flights: Flights::new(Arc::clone(&context)),
+            live: Live::new(Arc::clone(&context.seams.clock), &*context.store),
             turns: Arc::default(),
-            tools,
+            context,
         }
     }
 
     /// What its keepers stand on.
     #[cfg(feature = "simulation")]
-    pub(crate) fn parts(&self) -> (Arc<Tools>, Arc<Flights>) {
-        (Arc::clone(&self.tools), Arc::clone(&self.flights))
+    pub(crate) fn parts(&self) -> (Arc<Context>, Arc<Flights>) {
+        (Arc::clone(&self.context), Arc::clone(&self.flights))
     }
 
     /// Keeps these connections fresh ahead of time for as long as the keeper lives.
-    pub fn keep_fresh(&self, connections: Vec<ConnectionName>) -> Keeper {
+    pub fn keep_fresh(&self, connections: Vec<ConnectionName>) -> RefreshScheduler {
         // From now on this process is seen to be at work, claim or no claim.
-        if let Err(error) = self.tools.owners.mine(&self.tools.seams) {
+        if let Err(error) = self.context.owners.mine(&self.context.seams) {
             tracing::warn!(%error, "can't show that this process lives");
         }
-        Keeper::start(&self.tools, &self.flights, connections)
+        RefreshScheduler::start(&self.context, &self.flights, connections)
     }
 
     /// Refreshes once, now, however long the current token may live: an imported grant has proved nothing yet.
     pub async fn prove(&self, name: &ConnectionName) -> Result<Arc<IssuedToken>, TokenError> {
         let (connection, grant) = self.find(name).await?;
-        let whose = Whose::of(&connection);
+        let on_behalf_of = OnBehalfOf::of(&connection);
         let request = TokenRequest::new(name.clone());
         if grant.is_refreshable() && grant.lifecycle == GrantLifecycle::Active {
             let goal = Goal::of(&grant);
-            let end = self.flights.refresh(&whose, goal, decide::Why::Proof).await;
-            if !matches!(end, End::Fresh | End::Refused | End::Withdrawn) {
+            let end = self
+                .flights
+                .refresh(&on_behalf_of, goal, decide::Why::Proof)
+                .await;
+            if !matches!(
+                end,
+                RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn
+            ) {
                 return Err(Self::failed(&connection, &grant, end, self.now()));
             }
         }
@@ -302,10 +308,10 @@ impl Runtime {
             Event::AuthorityLost => record.reason == incident::REJECTED,
             _ => false,
         };
-        for trouble in incident::open(&self.tools).await? {
-            if trouble.record.connection == name.as_str() && is_over(&trouble.record) {
-                let store = &self.tools.store;
-                store.end_trouble(&trouble.id, self.now()).await?;
+        for incident in incident::open(&self.context).await? {
+            if incident.record.connection == name.as_str() && is_over(&incident.record) {
+                let store = &self.context.store;
+                store.end_incident(&incident.id, self.now()).await?;
             }
         }
         Ok(())
@@ -313,12 +319,12 @@ impl Runtime {
 
     /// Whether the store is a copy that spends nothing yet.
     pub fn store_is_copy(&self) -> bool {
-        self.tools.store.is_copy()
+        self.context.store.is_copy()
     }
 
     /// A person has confirmed that the other copy of the store is retired.
     pub async fn settle_here(&self) -> Result<(), StoreError> {
-        self.tools.store.settle_here(self.now()).await
+        self.context.store.settle_here(self.now()).await
     }
 
     /// Waits until no refresh of this process is under way; false if `patience` ran out.
@@ -328,19 +334,19 @@ impl Runtime {
 
     /// How one connection stands.
     pub async fn status(&self, name: &ConnectionName) -> Result<ConnectionStatus, TokenError> {
-        let connection = self.tools.store.connection(name).await?;
+        let connection = self.context.store.connection(name).await?;
         let connection =
             connection.ok_or_else(|| TokenError::NoSuchConnection { name: name.clone() })?;
-        let troubles = incident::open(&self.tools).await?;
-        Ok(self.status_of(connection, &troubles).await?)
+        let incidents = incident::open(&self.context).await?;
+        Ok(self.status_of(connection, &incidents).await?)
     }
 
     /// How all connections stand, by name.
     pub async fn statuses(&self) -> Result<Vec<ConnectionStatus>, StoreError> {
-        let troubles = incident::open(&self.tools).await?;
+        let incidents = incident::open(&self.context).await?;
         let mut all = Vec::new();
-        for connection in self.tools.store.connections().await? {
-            all.push(self.status_of(connection, &troubles).await?);
+        for connection in self.context.store.connections().await? {
+            all.push(self.status_of(connection, &incidents).await?);
         }
         Ok(all)
     }
@@ -348,20 +354,20 @@ impl Runtime {
     async fn status_of(
         &self,
         connection: Connection,
-        troubles: &[Trouble],
+        incidents: &[Incident],
     ) -> Result<ConnectionStatus, StoreError> {
         let grant = match &connection.grant {
-            Some(id) => self.tools.store.grant(id).await?,
+            Some(id) => self.context.store.grant(id).await?,
             None => None,
         };
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let access = grant.as_ref().and_then(|grant| grant.access.as_ref());
         let refresh = grant.as_ref().and_then(|grant| grant.refresh.as_ref());
         let asked_again_in = match &grant {
             Some(grant) => self.asked_again_in(&connection, grant).await,
             None => None,
         };
-        let of_this = |trouble: &&Trouble| trouble.record.connection == connection.name.as_str();
+        let of_this = |incident: &&Incident| incident.record.connection == connection.name.as_str();
         Ok(ConnectionStatus {
             state: ConnectionState::of(grant.as_ref()),
             lineage: grant.as_ref().map_or(0, |grant| grant.lineage.0),
@@ -375,56 +381,61 @@ impl Runtime {
             left: access.map(|token| token.left(now)).unwrap_or_default(),
             due_in: grant
                 .as_ref()
-                .map(|g| self.tools.standing(connection.provider.as_deref(), g))
-                .map(|standing| decide::until_due(standing, now))
+                .map(|g| self.context.grant_view(connection.provider.as_deref(), g))
+                .map(|grant_view| decide::until_due(grant_view, now))
                 .unwrap_or_default(),
             refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
-            wish: self.tools.store.step_ups(&connection.name).await?.wish(),
+            scope_request: self
+                .context
+                .store
+                .step_ups(&connection.name)
+                .await?
+                .scope_request(),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
             asked_again_in,
-            troubles: troubles.iter().filter(of_this).cloned().collect(),
+            incidents: incidents.iter().filter(of_this).cloned().collect(),
             connection,
         })
     }
 
     async fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
         let claim = grant.claim.as_ref()?;
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         let left = grant.access.as_ref().map(|access| access.left(now));
         let provider = connection.provider.as_deref();
-        let rules = self.tools.recovery(provider, grant).await;
+        let rules = self.context.recovery(provider, grant).await;
         decide::asked_again_in(claim, rules, left.unwrap_or_default(), now)
     }
 
     /// Looks at the store, and gives a number that has changed if anything was written to it since, by whatever process. It
     /// costs little, and shows within [`decide::BELIEVED_FOR`] what others wrote.
     pub fn changes(&self) -> Result<u64, StoreError> {
-        self.live.look(&*self.tools.store)?;
-        Ok(self.tools.store.epoch().get())
+        self.live.look(&*self.context.store)?;
+        Ok(self.context.store.epoch().get())
     }
 
-    /// The troubles that are not over.
-    pub async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
-        incident::open(&self.tools).await
+    /// The incidents that are not over.
+    pub async fn incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        incident::open(&self.context).await
     }
 
-    /// How long after now the owner is to be notified of a trouble, if all stays as it is: zero when that is due, none when
+    /// How long after now the owner is to be notified of an incident, if all stays as it is: zero when that is due, none when
     /// it is over. See [`decide::notify_after`].
-    pub async fn notify_in(&self, trouble: &Trouble) -> Result<Option<Duration>, StoreError> {
-        incident::notify_in(&self.tools, trouble).await
+    pub async fn notify_in(&self, incident: &Incident) -> Result<Option<Duration>, StoreError> {
+        incident::notify_in(&self.context, incident).await
     }
 
-    /// Takes the duty to tell the owner of a trouble that is not over; true for exactly one caller of all processes.
-    pub async fn claim_notification(&self, id: &TroubleId) -> Result<bool, StoreError> {
-        self.tools.store.claim_notification(id, self.now()).await
+    /// Takes the duty to tell the owner of an incident that is not over; true for exactly one caller of all processes.
+    pub async fn claim_notification(&self, id: &IncidentId) -> Result<bool, StoreError> {
+        self.context.store.claim_notification(id, self.now()).await
     }
 
     /// Begins a run led by this process.
     pub async fn begin_task(&self, process: &str) -> Result<TaskId, StoreError> {
-        let task = TaskId::new(self.tools.seams.random_id());
-        self.tools
+        let task = TaskId::new(self.context.seams.random_id());
+        self.context
             .store
             .begin_task(&task, process, self.now())
             .await?;
@@ -433,46 +444,49 @@ impl Runtime {
 
     /// Ends a run.
     pub async fn end_task(&self, task: &TaskId, code: i32) -> Result<(), StoreError> {
-        self.tools.store.end_task(task, code, self.now()).await
+        self.context.store.end_task(task, code, self.now()).await
     }
 
     /// The open run led by one of these processes.
     pub async fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>, StoreError> {
-        self.tools.store.task_led_by(processes).await
+        self.context.store.task_led_by(processes).await
     }
 
     /// Notes that a carried call failed for lack of authority.
     pub async fn call_failed(&self, call: &CarriedCall, reason: &str) -> Result<(), StoreError> {
-        self.tools.store.call_failed(call, reason, self.now()).await
+        self.context
+            .store
+            .call_failed(call, reason, self.now())
+            .await
     }
 
     /// Notes that a call that had failed has now succeeded.
     pub async fn call_recovered(&self, call: &CarriedCall) -> Result<(), StoreError> {
-        self.tools.store.call_recovered(call, self.now()).await
+        self.context.store.call_recovered(call, self.now()).await
     }
 
     /// The calls of a run that failed and were not recovered.
     pub async fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>, StoreError> {
-        self.tools.store.unrecovered(task).await
+        self.context.store.unrecovered(task).await
     }
 
     /// An unguessable value, for a handle.
     pub fn random_handle(&self) -> SecretString {
         format!(
             "{}{}",
-            self.tools.seams.random_id(),
-            self.tools.seams.random_id()
+            self.context.seams.random_id(),
+            self.context.seams.random_id()
         )
         .into()
     }
 
     /// What this process has asked of the store so far.
     pub fn store_use(&self) -> &Use {
-        self.tools.store.used()
+        self.context.store.used()
     }
 
     /// The time by the runtime's clock.
     pub fn now(&self) -> Timestamp {
-        self.tools.seams.clock.now().wall
+        self.context.seams.clock.now().wall
     }
 }

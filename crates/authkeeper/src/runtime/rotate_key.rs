@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     platform::failpoint::{self, FaultPoint},
-    refresh::{Tools, journal, transaction::blocking},
+    refresh::{Context, journal, transaction::blocking},
     runtime::Runtime,
     store::{Resealed, StoreError},
     vault::{key_file::Change, reseal_files::Bench},
@@ -71,7 +71,7 @@ impl Runtime {
             resumed: !begun,
             ..KeyChange::default()
         };
-        let clock = &self.tools.seams.clock;
+        let clock = &self.context.seams.clock;
         let began = clock.now();
         loop {
             done = done.then(self.reseal().await?);
@@ -81,9 +81,9 @@ impl Runtime {
                 done = done.then(self.reseal().await?);
                 if self.reseal().await?.is_empty() {
                     let retire = Arc::clone(&change);
-                    blocking(&*self.tools.tasks, move || retire.retire()).await?;
+                    blocking(&*self.context.tasks, move || retire.retire()).await?;
                     // This process has read both keys.
-                    let _ = self.tools.sealer.prefix();
+                    let _ = self.context.sealer.prefix();
                     change.tidy();
                     done.retired = true;
                     return Ok(done);
@@ -98,13 +98,13 @@ impl Runtime {
 
     /// Whether a change of the key was begun and is not over.
     pub fn seal_key_is_changing(&self) -> bool {
-        self.tools.sealer.is_changing()
+        self.context.sealer.is_changing()
     }
 
     async fn enter_change(&self) -> Result<(Arc<Change>, bool), StoreError> {
-        let path = self.tools.sealer.file().map(PathBuf::from);
+        let path = self.context.sealer.file().map(PathBuf::from);
         let path = path.unwrap_or_default();
-        let seams = self.tools.seams.clone();
+        let seams = self.context.seams.clone();
         let begin = move || {
             let change = Change::enter(&path)?.ok_or_else(|| StoreError::Busy {
                 place: path.display().to_string(),
@@ -112,24 +112,24 @@ impl Runtime {
             let begun = change.begin(&seams)?;
             Ok((Arc::new(change), begun))
         };
-        blocking(&*self.tools.tasks, begin).await
+        blocking(&*self.context.tasks, begin).await
     }
 
     /// Where the old key's file is gone, nobody can be asked: then nobody else may be there at all.
     fn is_free(&self, change: &Change) -> bool {
         // This process holds it too, until it has seen the new one.
-        let _ = self.tools.sealer.prefix();
+        let _ = self.context.sealer.prefix();
         let known = change.old_key_is_free();
-        known.unwrap_or_else(|| !self.tools.owners.others_live())
+        known.unwrap_or_else(|| !self.context.owners.others_live())
     }
 
     /// One pass over everything.
     async fn reseal(&self) -> Result<KeyChange, StoreError> {
-        let rows = self.tools.store.reseal().await?;
+        let rows = self.context.store.reseal().await?;
         failpoint::pass(FaultPoint::RowsResealed);
-        let tools = Arc::clone(&self.tools);
+        let context = Arc::clone(&self.context);
         let (answers, journals) =
-            blocking(&*self.tools.tasks, move || reseal_files(&tools)).await?;
+            blocking(&*self.context.tasks, move || reseal_files(&context)).await?;
         failpoint::pass(FaultPoint::FilesResealed);
         Ok(KeyChange {
             rows,
@@ -140,9 +140,13 @@ impl Runtime {
     }
 }
 
-fn reseal_files(tools: &Tools) -> Result<(Resealed, Resealed), StoreError> {
-    let bench = Bench::set_up(tools.spill.path().with_file_name("resealing"))?;
-    let answers = tools.shelf.reseal(&bench)?;
-    let journals = journal::reseal(&tools.spill, (&bench, &tools.sealer), &tools.owners)?;
+fn reseal_files(context: &Context) -> Result<(Resealed, Resealed), StoreError> {
+    let bench = Bench::set_up(context.journals.path().with_file_name("resealing"))?;
+    let answers = context.reply_archive.reseal(&bench)?;
+    let journals = journal::reseal(
+        &context.journals,
+        (&bench, &context.sealer),
+        &context.owners,
+    )?;
     Ok((answers, journals))
 }

@@ -13,14 +13,14 @@ use crate::{
     error::TokenError,
     incident,
     model::{
-        Connection, ConnectionName, Event, Grant, GrantType, Moment, Record, Scope, ScopeRefusal,
-        Step, StepUps, Trouble,
+        Connection, ConnectionName, Event, Grant, GrantType, Incident, Moment, Record, Scope,
+        ScopeRefusal, Step, StepUps,
     },
     oauth::authorize::RedirectError,
-    refresh::Whose,
+    refresh::OnBehalfOf,
     runtime::Runtime,
     secret::SecretString,
-    signin::{Again, ConnectError, Invitation, Person},
+    signin::{Again, ConnectError, Prompter, SignInPrompt},
     store::StoreError,
     text::sanitize::one_line,
 };
@@ -48,8 +48,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 struct Nobody;
 
 #[async_trait]
-impl Person for Nobody {
-    fn invite(&self, _: &Invitation) {}
+impl Prompter for Nobody {
+    fn invite(&self, _: &SignInPrompt) {}
 
     async fn paste(&self) -> Option<SecretString> {
         None
@@ -82,14 +82,14 @@ impl Runtime {
             (all, Some(step))
         });
         let (all, step) = noted.await?;
-        if step == Some(Step::Ask) && asks_for_itself(grant.grant_type) {
+        if step == Some(Step::Freshness) && asks_for_itself(grant.grant_type) {
             return self
                 .ask_for_itself((&connection, &grant), refusal, &all)
                 .await;
         }
         let mut records = self.tell_of_scopes((&connection, &grant), &all).await?;
         let reason = match step {
-            Some(Step::Ask) => incident::SCOPE_WANTED,
+            Some(Step::Freshness) => incident::SCOPE_WANTED,
             _ => incident::SCOPE_REFUSED,
         };
         records.retain(|record| record.reason == reason);
@@ -115,7 +115,7 @@ impl Runtime {
 
     /// What calls of a connection were refused for lack of, and have not got since.
     pub async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps, StoreError> {
-        self.tools.store.step_ups(name).await
+        self.context.store.step_ups(name).await
     }
 
     /// The same sign-in again, asking for more, for a client that needs nobody for it.
@@ -127,10 +127,10 @@ impl Runtime {
     ) -> Result<(), TokenError> {
         let name = &connection.name;
         let asked = asked_before(connection, grant);
-        let wish = all.wish().unwrap_or_default();
+        let scope_request = all.scope_request().unwrap_or_default();
         let covered = |more: &Scope| asked.as_ref().is_some_and(|asked| asked.covers(more));
-        let more = wish.scope.is_some_and(|more| !covered(&more));
-        let worth_it = more || (wish.unnamed && all.in_vain(&refusal.operation) == 0);
+        let more = scope_request.scope.is_some_and(|more| !covered(&more));
+        let worth_it = more || (scope_request.unnamed && all.in_vain(&refusal.operation) == 0);
         // The same question has the same answer.
         let asked_again = if worth_it {
             Some(Box::pin(self.reauthorize(name, Again::new(PATIENCE), &Nobody)).await)
@@ -164,7 +164,7 @@ impl Runtime {
     where
         F: Fn(StepUps) -> (StepUps, Option<Step>) + Send + Sync,
     {
-        let store = &self.tools.store;
+        let store = &self.context.store;
         loop {
             let seen = store.step_ups(name).await?;
             let (new, step) = change(seen.clone());
@@ -174,47 +174,47 @@ impl Runtime {
         }
     }
 
-    /// Makes the open troubles say what is wanted and what was given up, each once; returns what they say.
+    /// Makes the open incidents say what is wanted and what was given up, each once; returns what they say.
     async fn tell_of_scopes(
         &self,
         (connection, grant): (&Connection, &Grant),
         all: &StepUps,
     ) -> Result<Vec<Record>, StoreError> {
-        let (now, trace_id) = (self.now(), self.tools.seams.random_id());
-        let whose = Whose::of(connection);
+        let (now, trace_id) = (self.now(), self.context.seams.random_id());
+        let on_behalf_of = OnBehalfOf::of(connection);
         let told = [
-            incident::scope_wanted_record(&whose, grant, all, (now, &trace_id)),
-            incident::scope_refused_record(&whose, grant, all, (now, &trace_id)),
+            incident::scope_wanted_record(&on_behalf_of, grant, all, (now, &trace_id)),
+            incident::scope_refused_record(&on_behalf_of, grant, all, (now, &trace_id)),
         ];
-        let store = &self.tools.store;
-        let open = store.troubles().await?;
-        let open = open.into_iter().filter(|trouble| {
-            trouble.record.event == Event::ScopeRequired
-                && trouble.record.connection == connection.name.as_str()
+        let store = &self.context.store;
+        let open = store.incidents().await?;
+        let open = open.into_iter().filter(|incident| {
+            incident.record.event == Event::ScopeRequired
+                && incident.record.connection == connection.name.as_str()
         });
-        let open: Vec<Trouble> = open.collect();
+        let open: Vec<Incident> = open.collect();
         let mut records = vec![];
         for record in told.iter().flatten() {
-            let same = |trouble: &&Trouble| trouble.record.reason == record.reason;
+            let same = |incident: &&Incident| incident.record.reason == record.reason;
             match open.iter().find(same) {
-                None => incident::keep(&self.tools, grant, record.clone()).await?,
+                None => incident::keep(&self.context, grant, record.clone()).await?,
                 Some(known) if says_the_same(&known.record, record) => {}
                 Some(known) => {
                     let amended = Record {
                         since: known.record.since,
                         ..record.clone()
                     };
-                    store.amend_trouble(&known.id, &amended).await?;
+                    store.amend_incident(&known.id, &amended).await?;
                 }
             }
             records.push(record.clone());
         }
-        let over = |trouble: &&Trouble| {
+        let over = |incident: &&Incident| {
             let mut told = told.iter().flatten();
-            !told.any(|record| record.reason == trouble.record.reason)
+            !told.any(|record| record.reason == incident.record.reason)
         };
-        for trouble in open.iter().filter(over) {
-            store.end_trouble(&trouble.id, now).await?;
+        for incident in open.iter().filter(over) {
+            store.end_incident(&incident.id, now).await?;
         }
         Ok(records)
     }

@@ -23,7 +23,7 @@ use crate::{
     error::TokenError,
     model::{Connection, ConnectionName, Generation, Grant, Moment},
     platform::clock::Clock,
-    refresh::decide::{Ask, BELIEVED_FOR, Verdict},
+    refresh::decide::{BELIEVED_FOR, Freshness, ServeDecision},
     runtime::{IssuedToken, Runtime, TokenRequest},
     store::{self, Epoch, Store},
 };
@@ -54,7 +54,7 @@ struct Entry {
     /// What those who are at work on it now have read: a herd reads once.
     read: Weak<Known>,
     /// The decision that was logged last. Each is logged once, not once a call.
-    logged: Option<(Generation, Verdict)>,
+    logged: Option<(Generation, ServeDecision)>,
 }
 
 /// A token that may be handed out again.
@@ -103,7 +103,7 @@ impl Live {
     }
 
     /// The token that answers this ask, if that is known without the store.
-    pub(crate) fn token(&self, name: &ConnectionName, ask: Ask) -> Option<Arc<IssuedToken>> {
+    pub(crate) fn token(&self, name: &ConnectionName, ask: Freshness) -> Option<Arc<IssuedToken>> {
         let ticks = self.clock.ticks();
         if ticks >= self.believed_until.load(Ordering::Acquire) {
             return None;
@@ -193,7 +193,12 @@ impl Live {
     }
 
     /// Whether this decision was not the last one that was logged.
-    pub(crate) fn is_news(&self, name: &ConnectionName, of: Generation, verdict: Verdict) -> bool {
+    pub(crate) fn is_news(
+        &self,
+        name: &ConnectionName,
+        of: Generation,
+        verdict: ServeDecision,
+    ) -> bool {
         let decision = Some((of, verdict));
         if self
             .entries()
@@ -222,7 +227,7 @@ impl Live {
 }
 
 impl Held {
-    fn answers(&self, ask: Ask, ticks: u64) -> bool {
+    fn answers(&self, ask: Freshness, ticks: u64) -> bool {
         let lives = |wanted| self.ends.saturating_sub(ticks) >= nanos(wanted);
         ask.min_ttl.is_none_or(lives) && ask.rejected.is_none_or(|old| self.token.generation > old)
     }

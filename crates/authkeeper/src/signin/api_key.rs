@@ -6,12 +6,12 @@ use crate::signin::{ConnectError, ConnectRequest};
 use crate::{
     http::Reach,
     model::{
-        ClientId, ConnectionName, ENDLESS, Grant, GrantId, GrantLifecycle, GrantType, Issuer,
-        LifetimeSource, Means, TokenSet,
+        ClientId, ConnectionName, ENDLESS, Grant, GrantId, GrantLifecycle, GrantMaterial,
+        GrantType, Issuer, LifetimeSource, TokenSet,
     },
     runtime::Runtime,
     secret::SecretString,
-    store::{Brought, NewKey, SignedIn},
+    store::{NewKey, Obtained, SignedIn},
 };
 
 /// A new key in the place of the current one.
@@ -45,10 +45,10 @@ impl Runtime {
         rotate_by: Option<Timestamp>,
     ) -> Result<Grant, ConnectError> {
         check_key(&key)?;
-        let reach = self.tools.transport.reach(&request.url).await;
+        let reach = self.context.transport.reach(&request.url).await;
         // A key has no issuer and no client: the server that takes it stands for the one, nothing for the other.
         let issuer = Issuer::new(request.url.origin());
-        let at = self.tools.seams.clock.now();
+        let at = self.context.seams.clock.now();
         let mut connection = request.connection((issuer, ClientId::new("")), at.wall);
         connection.internal = reach == Reach::Anywhere;
         let tokens = TokenSet {
@@ -59,19 +59,19 @@ impl Runtime {
             lifetime: ENDLESS,
             lifetime_source: LifetimeSource::Endless,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         };
         let after = self.newest_lineage(&connection.name).await?;
         let signed_in = SignedIn {
             connection,
             client: None,
             grant_type: GrantType::ApiKey,
-            brought: Brought::Tokens(tokens),
+            obtained: Obtained::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
-            means: Means::default(),
+            grant_material: GrantMaterial::default(),
             rotate_by,
             after,
-            new_grant: GrantId::new(self.tools.seams.random_id()),
+            new_grant: GrantId::new(self.context.seams.random_id()),
             at: at.wall,
         };
         self.adopt_signed_in(signed_in).await
@@ -85,7 +85,7 @@ impl Runtime {
     ) -> Result<Grant, ConnectError> {
         check_key(&rotation.key)?;
         let missing = || ConnectError::NoSuchConnection(name.clone());
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let connection = store.connection(name).await?.ok_or_else(missing)?;
         let id = connection.grant.ok_or_else(missing)?;
         let grant = store.grant(&id).await?.ok_or_else(missing)?;
@@ -103,7 +103,7 @@ impl Runtime {
         if same {
             return Err(ConnectError::SameKey(name.clone()));
         }
-        let at = self.tools.seams.clock.now();
+        let at = self.context.seams.clock.now();
         let key = NewKey {
             secret: rotation.key,
             at,
@@ -113,7 +113,7 @@ impl Runtime {
         if !store.replace_key(&id, grant.generation, &key).await? {
             return Err(ConnectError::Overtaken(name.clone()));
         }
-        store.end_troubles(name, at.wall).await?;
+        store.end_incidents(name, at.wall).await?;
         store.grant(&id).await?.ok_or_else(missing)
     }
 }

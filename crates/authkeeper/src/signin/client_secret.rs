@@ -16,7 +16,7 @@ impl Runtime {
     ) -> Result<ClientRegistration, ConnectError> {
         let missing = || ConnectError::NoSuchConnection(name.clone());
         let none = || ConnectError::NoClientSecret(name.clone());
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let connection = store.connection(name).await?.ok_or_else(missing)?;
         let (issuer, id) = (&connection.issuer, &connection.client_id);
         let client = store.registration(issuer, id).await?;
@@ -29,13 +29,13 @@ impl Runtime {
                 store.accept_secret(known).await?;
             }
             store.accept_registration(issuer, id).await?;
-            store.end_troubles(name, self.now()).await?;
+            store.end_incidents(name, self.now()).await?;
             return Ok(client);
         }
         client.secrets.insert(0, secret);
         let provider = provider.ok_or_else(none)?;
         store.keep_registration(&provider, &client).await?;
-        store.end_troubles(name, self.now()).await?;
+        store.end_incidents(name, self.now()).await?;
         Ok(client)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     http::{HttpUrl, Reach, Reply, Request},
     model::{
         AssertionSource, ClientAuthMethod, ClientRegistration, ConnectionName, DpopUse, Grant,
-        GrantId, GrantLifecycle, GrantType, Issuer, Lineage, Means, Moment, Provider,
+        GrantId, GrantLifecycle, GrantMaterial, GrantType, Issuer, Lineage, Moment, Provider,
         RegistrationSource, Resource, Scope, TokenSet,
     },
     oauth::{
@@ -28,7 +28,7 @@ use crate::{
     refresh::provider_state,
     runtime::Runtime,
     secret::SecretString,
-    store::{Brought, SignedIn, StoreError},
+    store::{Obtained, SignedIn, StoreError},
 };
 
 /// A refused assertion is signed again if the provider's clock turns out to differ by more.
@@ -40,7 +40,7 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
     ) -> Result<Discovered, ConnectError> {
-        let transport = &*self.tools.transport;
+        let transport = &*self.context.transport;
         let found = match &request.endpoints {
             Some(metadata) => Discovered {
                 provider: Provider {
@@ -73,16 +73,16 @@ impl Runtime {
         let client = match register::plan(metadata, &request.client, known, (purpose, wanted))? {
             Plan::Ready(client) => client,
             Plan::Dynamic { endpoint, scope } => {
-                let (transport, at) = (&*self.tools.transport, (&endpoint, found.reach));
+                let (transport, at) = (&*self.context.transport, (&endpoint, found.reach));
                 let whatfor = (purpose, scope.as_ref());
                 let registered = register::register(transport, at, metadata, whatfor).await;
                 registered.map_err(|error| not_registered(error, request, found))?
             }
         };
         if client.private_key.is_some() {
-            assertion::check(&client, &self.tools.seams)?;
+            assertion::check(&client, &self.context.seams)?;
         }
-        let store = &self.tools.store;
+        let store = &self.context.store;
         store.keep_registration(&found.provider, &client).await?;
         // Read back: what was kept has its place in the store.
         let kept = store
@@ -97,7 +97,7 @@ impl Runtime {
         request: &ConnectRequest,
         issuer: &Issuer,
     ) -> Result<KnownClients, ConnectError> {
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let given = match &request.client.client_id {
             Some(id) => store.registration(issuer, id).await?,
             None => None,
@@ -119,15 +119,15 @@ impl Runtime {
         let mut dated_again = false;
         loop {
             let metadata = &found.provider.metadata;
-            let our = self.tools.our_client(metadata, client);
+            let our = self.context.our_client(metadata, client);
             let proof = our.for_audience(with.audience.as_deref()).proof()?;
-            let issued = self.tools.seams.clock.now();
-            let transport = &*self.tools.transport;
+            let issued = self.context.seams.clock.now();
+            let transport = &*self.context.transport;
             let mut request = make(&proof);
             with.prove(&mut request, endpoint)?;
-            let dated = self.tools.time_at(endpoint.as_str());
+            let dated = self.context.time_at(endpoint.as_str());
             let reply = exchange(transport, endpoint, found.reach, request).await?;
-            self.tools.hear(endpoint, &reply);
+            self.context.hear(endpoint, &reply);
             // Nothing was done for want of the server's number in the proof: the same again, once.
             if with.wants_nonce(endpoint, &reply) && !wanted_nonce {
                 wanted_nonce = true;
@@ -138,7 +138,10 @@ impl Runtime {
                 Answer::ClientRefused(_)
             );
             // It was dated by another clock than the one that the provider has just told.
-            let off = self.tools.time_at(endpoint.as_str()).duration_since(dated);
+            let off = self
+                .context
+                .time_at(endpoint.as_str())
+                .duration_since(dated);
             let by_key = client.auth_method == ClientAuthMethod::PrivateKeyJwt;
             if refused && by_key && off.abs() > CLOCKS_DIFFER && !dated_again {
                 dated_again = true;
@@ -149,7 +152,7 @@ impl Runtime {
                 return Ok((reply, issued));
             }
             if let Some(secret) = shown {
-                let store = &self.tools.store;
+                let store = &self.context.store;
                 store.refuse_secret(secret, issued.wall).await?;
             }
             for secret in client
@@ -163,7 +166,7 @@ impl Runtime {
     }
 
     /// Judges an answer that is not tokens (a device's code, a pushed request): a client that the provider has forgotten
-    /// is registered anew the next time, and trouble that passes is told as such.
+    /// is registered anew the next time, and incident that passes is told as such.
     pub(super) async fn check_answer(
         &self,
         client: &ClientRegistration,
@@ -172,7 +175,7 @@ impl Runtime {
         let issuer = client.issuer.clone();
         match classify::classify(reply, issued.wall) {
             Answer::ClientRefused(refused) => {
-                self.register_anew_next_time(client).await?;
+                self.register_again_next_time(client).await?;
                 let client_id = client.client_id.clone();
                 Err(ConnectError::ClientRefused {
                     issuer,
@@ -197,8 +200,8 @@ impl Runtime {
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
-        self.tools.notice_odd_answer(&issuer, &reply).await;
-        let habits = self.tools.rules.habits(issuer.as_str(), provider);
+        self.context.notice_odd_answer(&issuer, &reply).await;
+        let habits = self.context.rules.habits(issuer.as_str(), provider);
         match classify::classify_in(&reply, issued.wall, habits.tokens_in.as_deref()) {
             Answer::Accepted(answer) => {
                 let bound_to = with.binds(&answer).map_err(|why| ConnectError::NoTokens {
@@ -208,11 +211,11 @@ impl Runtime {
                 })?;
                 let mut tokens = answer.into_token_set(issued, habits.default_lifetime);
                 tokens.believe(habits.lifetime);
-                tokens.mandate.bound_to = bound_to;
+                tokens.subject_binding.bound_to = bound_to;
                 Ok(tokens)
             }
             Answer::ClientRefused(refused) => {
-                self.register_anew_next_time(client).await?;
+                self.register_again_next_time(client).await?;
                 let client_id = client.client_id.clone();
                 Err(ConnectError::ClientRefused {
                     issuer,
@@ -274,12 +277,12 @@ impl Runtime {
     }
 
     /// A client that registered itself can do so again; one that a person gave stays.
-    pub(super) async fn register_anew_next_time(
+    pub(super) async fn register_again_next_time(
         &self,
         client: &ClientRegistration,
     ) -> Result<(), StoreError> {
         let now = self.now();
-        let store = &self.tools.store;
+        let store = &self.context.store;
         store
             .refuse_registration(&client.issuer, &client.client_id, now)
             .await
@@ -296,7 +299,7 @@ impl Runtime {
             grant_type,
             wanted,
             tokens,
-            means,
+            grant_material,
         } = outcome;
         let issuer = found.provider.issuer.clone();
         let internal = found.reach == Reach::Anywhere;
@@ -309,12 +312,12 @@ impl Runtime {
             connection,
             client: Some((found.provider, client)),
             grant_type,
-            brought: Brought::Tokens(tokens),
+            obtained: Obtained::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
             rotate_by: None,
-            means,
+            grant_material,
             after,
-            new_grant: GrantId::new(self.tools.seams.random_id()),
+            new_grant: GrantId::new(self.context.seams.random_id()),
             at: self.now(),
         };
         self.adopt_signed_in(signed_in).await
@@ -325,27 +328,27 @@ impl Runtime {
         &self,
         name: &ConnectionName,
     ) -> Result<Lineage, ConnectError> {
-        let connection = self.tools.store.connection(name).await?;
+        let connection = self.context.store.connection(name).await?;
         let grant = connection.and_then(|connection| connection.grant);
-        let last = grant.and_then(|grant| self.tools.shelf.last(&grant));
+        let last = grant.and_then(|grant| self.context.reply_archive.last(&grant));
         Ok(last.map_or(Lineage(0), |last| last.lineage))
     }
 
     /// Adopts a sign-in. What was kept of the sign-ins before it is of no use any more.
     pub(crate) async fn adopt_signed_in(&self, signed_in: SignedIn) -> Result<Grant, ConnectError> {
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let before = store.connection(&signed_in.connection.name).await?;
         let new = signed_in.new_grant.clone();
         let left = self.left_at_another(before.as_ref(), &signed_in).await?;
         let grant = store.adopt_sign_in(signed_in).await?;
         // A person has acted: what failed before is tried again at once.
-        provider_state::answered(&self.tools, &provider_state::client_of(&grant)).await;
+        provider_state::answered(&self.context, &provider_state::client_of(&grant)).await;
         let replaced = before.and_then(|connection| connection.grant);
         // One that was joined goes on from what is kept of it.
         let joined = replaced.as_ref() != Some(&grant.id) && grant.id != new;
         // So does one whose refresh token is kept while an attempt may be spending it.
         if !joined && grant.claim.is_none() {
-            self.tools.shelf.clear(&grant.id);
+            self.context.reply_archive.clear(&grant.id);
         }
         if let Some(replaced) = replaced.filter(|id| *id != grant.id)
             && self.connections_on(&replaced).await?.is_empty()
@@ -353,7 +356,7 @@ impl Runtime {
             if let Some((connection, left)) = left {
                 self.revoke_left(connection, left);
             }
-            self.tools.shelf.clear(&replaced);
+            self.context.reply_archive.clear(&replaced);
         }
         Ok(grant)
     }
@@ -393,7 +396,7 @@ pub(super) struct Outcome {
     pub(super) grant_type: GrantType,
     pub(super) wanted: Wanted,
     pub(super) tokens: TokenSet,
-    pub(super) means: Means,
+    pub(super) grant_material: GrantMaterial,
 }
 
 /// What every request of a sign-in to the token endpoint is made with.
@@ -427,7 +430,7 @@ impl Runtime {
         let (wanted, must) = wants_key(request.dpop, found);
         let key = wanted.then(ProofKey::generate).transpose()?;
         Ok(With {
-            audience: self.tools.audience(said.as_deref(), named),
+            audience: self.context.audience(said.as_deref(), named),
             said,
             key: key.map(|(key, kept)| self.new_key(key, kept)),
             must,
@@ -435,8 +438,8 @@ impl Runtime {
     }
 
     fn new_key(&self, key: ProofKey, kept: SecretString) -> NewKey {
-        let tools = &self.tools;
-        let binding = Binding::new(key, Arc::clone(&tools.heard), tools.seams.clone());
+        let context = &self.context;
+        let binding = Binding::new(key, Arc::clone(&context.heard), context.seams.clone());
         NewKey { binding, kept }
     }
 
@@ -514,9 +517,13 @@ impl With {
     }
 
     /// What the grant needs beside these tokens.
-    pub(super) fn means(&self, request: &ConnectRequest, tokens: &TokenSet) -> Means {
-        let bound = tokens.mandate.bound_to.is_some();
-        Means {
+    pub(super) fn grant_material(
+        &self,
+        request: &ConnectRequest,
+        tokens: &TokenSet,
+    ) -> GrantMaterial {
+        let bound = tokens.subject_binding.bound_to.is_some();
+        GrantMaterial {
             assertion: match &request.way {
                 Way::JwtBearer { assertion_file } => {
                     Some(AssertionSource::File(assertion_file.clone()))

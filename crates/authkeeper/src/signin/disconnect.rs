@@ -14,9 +14,9 @@ impl Runtime {
     /// What processes were given that died, or lost their store, before they could commit it: good tokens that nobody else
     /// knows of.
     fn left_in_journals(&self, grant: &Grant) -> Vec<(Journal, Grant)> {
-        let journals = Journal::all_of(&self.tools.spill, &grant.id).into_iter();
+        let journals = Journal::all_of(&self.context.journals, &grant.id).into_iter();
         let left = |journal: Journal| {
-            let left = revoke_leftovers::tokens_in(&self.tools, &journal, grant)?;
+            let left = revoke_leftovers::tokens_in(&self.context, &journal, grant)?;
             Some((journal, left))
         };
         journals.filter_map(left).collect()
@@ -24,14 +24,14 @@ impl Runtime {
 
     /// Forgets a connection that was disconnected, though its provider never confirmed that.
     pub async fn forget(&self, name: &ConnectionName) -> Result<(), ConnectError> {
-        Ok(self.tools.store.forget(name).await?)
+        Ok(self.context.store.forget(name).await?)
     }
 
     pub(super) async fn connections_on(
         &self,
         grant: &GrantId,
     ) -> Result<Vec<ConnectionName>, ConnectError> {
-        let all = self.tools.store.connections().await?.into_iter();
+        let all = self.context.store.connections().await?.into_iter();
         let on_it = all.filter(|connection| connection.grant.as_ref() == Some(grant));
         Ok(on_it.map(|connection| connection.name).collect())
     }
@@ -40,9 +40,9 @@ impl Runtime {
     /// provider says.
     pub async fn disconnect(&self, name: &ConnectionName) -> Result<Revocation, ConnectError> {
         let now = self.now();
-        let connection = self.tools.store.connection(name).await?;
+        let connection = self.context.store.connection(name).await?;
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
-        let grant = self.tools.store.disconnect(name, now).await?;
+        let grant = self.context.store.disconnect(name, now).await?;
         if let (None, Some(id)) = (&grant, &connection.grant) {
             return Ok(Revocation::Shared(self.connections_on(id).await?));
         }
@@ -52,10 +52,10 @@ impl Runtime {
         };
         // What could not be revoked is kept, unusable, so that revoking it can be tried again.
         if let Some(grant) = &connection.grant {
-            self.tools.shelf.clear(grant);
+            self.context.reply_archive.clear(grant);
         }
         if !matches!(revocation, Revocation::Failed(_)) {
-            self.tools.store.forget(name).await?;
+            self.context.store.forget(name).await?;
         }
         Ok(revocation)
     }
@@ -66,7 +66,11 @@ impl Runtime {
         connection: &Connection,
         grant: &Grant,
     ) -> Result<Revocation, StoreError> {
-        let (store, issuer, id) = (&self.tools.store, &connection.issuer, &connection.client_id);
+        let (store, issuer, id) = (
+            &self.context.store,
+            &connection.issuer,
+            &connection.client_id,
+        );
         let (Some(provider), Some(client)) = (
             store.provider(issuer, id).await?,
             store.registration(issuer, id).await?,
@@ -75,22 +79,24 @@ impl Runtime {
         };
         let reach = Reach::of(connection.internal);
         let named = (issuer, connection.provider.as_deref());
-        let audience = self.tools.audience(grant.means.audience.as_deref(), named);
-        let client = self.tools.our_client(&provider.metadata, &client);
+        let audience = self
+            .context
+            .audience(grant.grant_material.audience.as_deref(), named);
+        let client = self.context.our_client(&provider.metadata, &client);
         let client = client.for_audience(audience.as_deref());
-        let transport = &*self.tools.transport;
-        let mut unrevoked = None;
+        let transport = &*self.context.transport;
+        let mut leftovers = None;
         for (journal, left) in self.left_in_journals(grant) {
             let done = revoke::revoke(transport, reach, &provider, client, &left).await;
             tracing::info!(connection = %connection.name, ?done, "revoking what a dead process had been given");
             if matches!(done, Revocation::Failed(_)) {
-                unrevoked = Some(done);
+                leftovers = Some(done);
             } else {
                 journal.remove();
             }
         }
         let done = revoke::revoke(transport, reach, &provider, client, grant).await;
-        Ok(unrevoked.unwrap_or(done))
+        Ok(leftovers.unwrap_or(done))
     }
 
     /// What a sign-in leaves behind at another authorization server, or under another client at the same. Of what was imported
@@ -108,7 +114,7 @@ impl Runtime {
         else {
             return Ok(None);
         };
-        let grant = self.tools.store.grant(id).await?.filter(|grant| {
+        let grant = self.context.store.grant(id).await?.filter(|grant| {
             let lifecycle = &grant.lifecycle;
             !matches!(lifecycle, GrantLifecycle::Suspended { .. }) && !is_brought(grant, signed_in)
         });
@@ -119,7 +125,7 @@ impl Runtime {
     /// nobody here will use it any more.
     pub(super) fn revoke_left(&self, connection: Connection, left: Grant) {
         let (runtime, aboard) = (self.clone(), self.flights.aboard());
-        self.tools.tasks.spawn(Box::pin(async move {
+        self.context.tasks.spawn(Box::pin(async move {
             let done = runtime.revoke(&connection, &left).await;
             tracing::info!(
                 connection = %connection.name, issuer = %left.issuer, ?done,
@@ -131,7 +137,7 @@ impl Runtime {
 }
 
 fn is_brought(grant: &Grant, signed_in: &SignedIn) -> bool {
-    let (held, new) = (grant.refresh.as_ref(), signed_in.brought.refresh());
+    let (held, new) = (grant.refresh.as_ref(), signed_in.obtained.refresh());
     #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
     let same = held
         .zip(new)

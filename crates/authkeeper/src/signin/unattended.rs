@@ -24,7 +24,7 @@ use crate::{
         client_auth::ClientProof,
         discovery::{self, Discovered},
         exchange,
-        id_jag::{self, Ask},
+        id_jag::{self, IdJagRequest},
         moved,
         register::Purpose,
         token::{client_credentials_request, jwt_bearer_request},
@@ -64,7 +64,7 @@ impl Runtime {
         let endpoint = discovery::token_endpoint(&found.provider.metadata)?;
         let wanted = Wanted::of_ours(&request, &found);
         let client = self.own_client(&request, (&found, &wanted)).await?;
-        journal::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
+        journal::has_room(&self.context.journals, &self.context.seams.random_id())?;
         let runtime = self.clone();
         // An identity provider may take the token that it was shown and answer with another.
         self.land(Box::pin(async move {
@@ -130,17 +130,17 @@ impl Runtime {
         };
         // RFC 6749 §4.4.3: none should come; one that comes all the same is not used.
         tokens.refresh_token = refresh;
-        let mut means = with.means(&request, &tokens);
-        means.began_with.clone_from(&began_with);
+        let mut grant_material = with.grant_material(&request, &tokens);
+        grant_material.began_with.clone_from(&began_with);
         let outcome = Outcome {
             grant_type,
             wanted,
             tokens,
-            means,
+            grant_material,
         };
         let grant = self.adopt(request, found, client, outcome).await?;
         if let Some(digest) = began_with
-            && let Err(error) = self.tools.store.drop_pending(&place(&digest)).await
+            && let Err(error) = self.context.store.drop_pending(&place(&digest)).await
         {
             // The file's token is known as this grant's, so that it is not looked at again.
             tracing::warn!(%error, "what the grant holds now stays where it was kept before");
@@ -159,7 +159,7 @@ impl Runtime {
                 let endpoint = found.provider.metadata.token_endpoint.as_deref();
                 let shown_to = endpoint.unwrap_or(found.provider.issuer.as_str());
                 let assertion =
-                    token_request::jwt_of(&self.tools, assertion_file, shown_to).await?;
+                    token_request::jwt_of(&self.context, assertion_file, shown_to).await?;
                 Ok(Basis::Assertion(assertion, None))
             }
             Way::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
@@ -175,16 +175,16 @@ impl Runtime {
         (found, wanted): (&Discovered, &Wanted),
     ) -> Result<Basis, ConnectError> {
         let Subject { shown, in_file } = self.subject(idp).await?;
-        let ask = Ask {
+        let ask = IdJagRequest {
             audience: &found.provider.issuer,
             resource: wanted.resource.as_ref(),
             scope: wanted.scope.as_ref(),
         };
         let endpoint = id_jag::endpoint(idp)?;
-        let reach = self.tools.transport.reach(&endpoint).await;
-        let transport = &*self.tools.transport;
+        let reach = self.context.transport.reach(&endpoint).await;
+        let transport = &*self.context.transport;
         let asked = id_jag::exchange_request(idp, &shown, ask);
-        let issued = self.tools.seams.clock.now();
+        let issued = self.context.seams.clock.now();
         let reply = exchange(transport, &endpoint, reach, asked).await?;
         let renewed = id_jag::renewed(idp, &reply);
         if let (Some(new), Some((in_file, digest))) = (&renewed, &in_file) {
@@ -216,14 +216,14 @@ impl Runtime {
     /// A grant that was going to send what is spent now goes on with what took its place, whatever becomes of the sign-in. It
     /// may be the connection's own, at an identity provider that does not replace each token.
     async fn hand_on(&self, spent: &SecretString, new: &RefreshToken) -> Result<(), StoreError> {
-        let store = &self.tools.store;
-        let attempt = AttemptId::new(self.tools.seams.random_id());
+        let store = &self.context.store;
+        let attempt = AttemptId::new(self.context.seams.random_id());
         for connection in store.connections().await? {
             let grant = match &connection.grant {
                 Some(id) => store.grant(id).await?,
                 None => None,
             };
-            let vouched = grant.filter(|grant| grant.means.identity_provider().is_some());
+            let vouched = grant.filter(|grant| grant.grant_material.identity_provider().is_some());
             if let Some(grant) = vouched.filter(|grant| holds(grant, spent)) {
                 let spend = Spend {
                     grant: grant.id,
@@ -241,13 +241,13 @@ impl Runtime {
     async fn subject(&self, idp: &IdentityProvider) -> Result<Subject, ConnectError> {
         let path = match &idp.subject {
             SubjectFile::IdToken(path) => {
-                let shown = token_request::jwt_of(&self.tools, path, &idp.token_url).await?;
+                let shown = token_request::jwt_of(&self.context, path, &idp.token_url).await?;
                 let in_file = None;
                 return Ok(Subject { shown, in_file });
             }
             SubjectFile::RefreshToken(path) => path,
         };
-        let in_file = token_request::token_of(&self.tools, path).await?;
+        let in_file = token_request::token_of(&self.context, path).await?;
         let digest = digest(idp, &in_file);
         self.check_unspent((&in_file, &digest), path).await?;
         let recalled = self.recall_at(&place(&digest), &asked_of(idp)).await?;
@@ -265,7 +265,7 @@ impl Runtime {
         (in_file, digest): (&SecretString, &str),
         path: &Path,
     ) -> Result<(), ConnectError> {
-        let store = &self.tools.store;
+        let store = &self.context.store;
         for connection in store.connections().await? {
             let grant = match &connection.grant {
                 Some(id) => store.grant(id).await?,
@@ -284,7 +284,7 @@ impl Runtime {
 
 fn has_replaced(grant: &Grant, (in_file, digest): (&SecretString, &str)) -> bool {
     let lives = !matches!(grant.lifecycle, GrantLifecycle::Revoked { .. });
-    lives && grant.means.began_with.as_deref() == Some(digest) && !holds(grant, in_file)
+    lives && grant.grant_material.began_with.as_deref() == Some(digest) && !holds(grant, in_file)
 }
 
 #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]

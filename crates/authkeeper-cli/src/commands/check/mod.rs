@@ -19,7 +19,7 @@ use self::{
     judge::{is_no_mcp, judge, not_carried, worded},
     way::{Probe, Way, way_of},
 };
-use super::trouble;
+use super::incident;
 use crate::{
     app::App,
     authority::Keeping,
@@ -30,7 +30,7 @@ use crate::{
     output::{self, Paint, span},
 };
 
-/// A harmless call takes no longer, or the server is in trouble.
+/// A harmless call takes no longer, or the server is in incident.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer that proves something is larger.
 const ANSWER_LIMIT: usize = 8 << 20;
@@ -107,7 +107,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
         .access_token(&TokenRequest::new(name.clone()))
         .await;
     if let Err(error) = token {
-        trouble::report(app, name, Some(&error)).await;
+        incident::report(app, name, Some(&error)).await;
         return Err(error.into());
     }
     let clock = Seams::system().clock;
@@ -119,7 +119,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
         Err(Failure::new(Exit::Unavailable, what, LATER))
     });
     let millis = clock.now().since(begun).as_millis();
-    trouble::report(app, name, None).await;
+    incident::report(app, name, None).await;
     let answered = answered?;
     app.runtime.token_works(name).await?;
     Ok(Checked {

@@ -1,6 +1,6 @@
 //! A sign-in that a signal cut off: what is left of it, and how to go on.
 
-use authkeeper::{model::ConnectionName, signin::Errand};
+use authkeeper::{model::ConnectionName, signin::PromptAction};
 
 use crate::app::App;
 
@@ -31,9 +31,9 @@ impl SignIn {
         }
     }
 
-    pub(super) fn sends_to(&mut self, errand: &Errand) {
+    pub(super) fn sends_to(&mut self, errand: &PromptAction) {
         self.sent = Some(match errand {
-            Errand::Open(_) => Sent::Here,
+            PromptAction::Open(_) => Sent::Here,
             _ => Sent::Elsewhere,
         });
     }

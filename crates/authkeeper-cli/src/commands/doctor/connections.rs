@@ -44,7 +44,7 @@ pub(super) struct Facts {
     /// The scopes that its provider gives a refresh token for, where that is known.
     pub(super) refresh_scope: Option<String>,
     /// What is told of it and not over: (reason, detail, action).
-    pub(super) troubles: Vec<(String, String, String)>,
+    pub(super) incidents: Vec<(String, String, String)>,
 }
 
 impl From<&Inspection> for Facts {
@@ -52,7 +52,7 @@ impl From<&Inspection> for Facts {
         let status = &one.status;
         let connection = &status.connection;
         let scope = |scope: &Option<Scope>| scope.as_ref().map(|scope| scope.as_str().to_owned());
-        let records = status.troubles.iter().map(|trouble| &trouble.record);
+        let records = status.incidents.iter().map(|incident| &incident.record);
         Self {
             name: connection.name.to_string(),
             state: status.state.clone(),
@@ -78,7 +78,7 @@ impl From<&Inspection> for Facts {
                 .as_ref()
                 .and_then(|metadata| metadata.token_endpoint.clone()),
             refresh_scope: one.refresh_scope(),
-            troubles: records
+            incidents: records
                 .map(|record| {
                     (
                         record.reason.clone(),
@@ -109,10 +109,10 @@ fn state(facts: &Facts) -> Vec<Finding> {
     let name = &facts.name;
     let again = to_begin_again(name, facts.grant_type);
     let told = |reason: ReauthorizeReason| {
-        let mut told = facts.troubles.iter();
+        let mut told = facts.incidents.iter();
         told.find(|(why, _, _)| why == reason.as_str())
     };
-    let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
+    let error = |what: String, mend: String| Finding::error("state", Exit::Prompter, what, mend);
     let found = match &facts.state {
         ConnectionState::ReauthorizationRequired { reason, since } => {
             // What is kept quotes the provider.
@@ -152,14 +152,14 @@ fn state(facts: &Facts) -> Vec<Finding> {
     vec![found]
 }
 
-/// A usable one; it may have troubles all the same.
+/// A usable one; it may have incidents all the same.
 fn good(facts: &Facts) -> Vec<Finding> {
     let rotation = |reason: &str| reason == "rotate_by";
-    let troubles = facts
-        .troubles
+    let incidents = facts
+        .incidents
         .iter()
         .filter(|(reason, ..)| !rotation(reason));
-    let mut findings: Vec<Finding> = troubles
+    let mut findings: Vec<Finding> = incidents
         .map(|(_, detail, action)| Finding::warning("state", detail.clone(), action.clone()))
         .collect();
     if findings.is_empty() {
@@ -271,7 +271,7 @@ pub(super) mod tests {
             entry: None,
             token_endpoint: None,
             refresh_scope: None,
-            troubles: vec![],
+            incidents: vec![],
         }
     }
 
@@ -320,7 +320,7 @@ pub(super) mod tests {
             let found = findings(&facts, at(10));
             assert_eq!(
                 (found.len(), found[0].exit),
-                (1, Some(Exit::Person)),
+                (1, Some(Exit::Prompter)),
                 "{found:?}"
             );
             assert!(found[0].mend.as_ref().unwrap().contains(mend), "{found:?}");

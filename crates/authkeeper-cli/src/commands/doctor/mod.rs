@@ -166,7 +166,7 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
     ));
     findings.extend(places::together(&places));
     findings.extend(places::file_system(&settings.runtime.store));
-    let command = settings.on_trouble.as_deref();
+    let command = settings.on_incident.as_deref();
     let program = command.and_then(surroundings::program_of);
     let starts = program.map(|program| (program, surroundings::can_start(program, environment)));
     findings.extend(surroundings::webhook(settings.webhook.as_ref()));
@@ -240,8 +240,8 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         let providers = providers::ask(&app.runtime, inspections, &log).await;
         findings.extend(providers.iter().flat_map(providers::findings));
     }
-    match app.runtime.noticed().await {
-        Ok(noticed) => findings.extend(oddities::findings(&noticed)),
+    match app.runtime.observed().await {
+        Ok(observed) => findings.extend(oddities::findings(&observed)),
         Err(error) => tracing::warn!(%error, "what was noticed of providers can't be read"),
     }
     let owners = Owners::new(data.join("owners"));
@@ -339,7 +339,7 @@ mod tests {
         let warning = Finding::warning("hook", "w", "m");
         let fine = [store.clone(), warning.clone(), warning.clone()];
         assert_eq!(verdict(&fine, None, plain), "ok: s is sound; 2 warnings");
-        let error = Finding::error("state", Exit::Person, "e", "m");
+        let error = Finding::error("state", Exit::Prompter, "e", "m");
         let bad = [store, warning, error];
         let said = verdict(&bad, worst(&bad), plain);
         assert_eq!(said, "not ok: 1 error, 1 warning; exit code 75");

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{connections::Facts, finding::Finding};
 use crate::exit::Exit;
 
-/// A provider that takes longer is in trouble, and nobody waits for it here.
+/// A provider that takes longer is in incident, and nobody waits for it here.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A clock may be this much off before it is worth a word; a token's last second is never trusted anyway.

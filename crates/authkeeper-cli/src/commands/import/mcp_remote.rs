@@ -109,7 +109,7 @@ impl Stored {
             lifetime: left,
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         })
         .filter(|tokens| tokens.lifetime > Duration::from_secs(1))
     }

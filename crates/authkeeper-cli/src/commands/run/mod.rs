@@ -1,4 +1,4 @@
-//! `authkeeper run`: a command that never holds a token, and an exit code that never hides trouble.
+//! `authkeeper run`: a command that never holds a token, and an exit code that never hides incident.
 
 mod child;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use tokio::{
 pub(crate) use self::{
     child::{Forwarder, Ignored},
     verdict::verdict,
-    watch::{Troubles, Watching, said},
+    watch::{Incidents, Watching, said},
 };
 use crate::{
     carry::Carrier,
@@ -41,7 +41,7 @@ pub(crate) struct RunPlan {
 /// What it is run with.
 pub(crate) struct RunSeams {
     pub(crate) carrier: Arc<Carrier>,
-    pub(crate) troubles: Arc<dyn Troubles>,
+    pub(crate) incidents: Arc<dyn Incidents>,
     pub(crate) notifier: Notifier,
     pub(crate) report: Report,
     /// Signals to pass on, from [`Forwarder::install`].
@@ -88,7 +88,7 @@ pub(crate) enum RunError {
 pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> {
     let RunSeams {
         carrier,
-        troubles,
+        incidents,
         notifier,
         report,
         signals,
@@ -115,7 +115,7 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> 
     let (stop_proxy, proxy_stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();
     serving.spawn(proxy.serve(async move { drop(proxy_stopped.await) }));
-    let mut watch = watch::Watch::new(troubles, notifier, report.clone());
+    let mut watch = watch::Watch::new(incidents, notifier, report.clone());
     let (ended, over) = oneshot::channel::<()>();
     let waiting = async {
         let code = child::wait(child, signals).await;

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{FailedCall, Trouble, TroubleId},
+    model::{FailedCall, Incident, IncidentId},
     store::StoreError,
 };
 use tokio::{sync::oneshot, task::JoinSet};
@@ -14,17 +14,17 @@ use crate::notify::{Notifier, Told};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What the store knows of this task's troubles.
+/// What the store knows of this task's incidents.
 #[async_trait]
-pub(crate) trait Troubles: Send + Sync + 'static {
+pub(crate) trait Incidents: Send + Sync + 'static {
     /// Those of this task's connections that are not over.
-    async fn open(&self) -> Result<Vec<Trouble>, StoreError>;
+    async fn open(&self) -> Result<Vec<Incident>, StoreError>;
     /// Whether its owner is to be notified by now: nobody is, of what the next resend may heal.
-    async fn is_due(&self, trouble: &Trouble) -> Result<bool, StoreError>;
+    async fn is_due(&self, incident: &Incident) -> Result<bool, StoreError>;
     /// True for exactly one caller, whichever process it is: that one tells the owner.
-    async fn claim_notification(&self, id: &TroubleId) -> bool;
+    async fn claim_notification(&self, id: &IncidentId) -> bool;
     /// Whether it is not over, as far as can be told.
-    async fn is_open(&self, _id: &TroubleId) -> bool {
+    async fn is_open(&self, _id: &IncidentId) -> bool {
         true
     }
     /// Of this task.
@@ -32,19 +32,19 @@ pub(crate) trait Troubles: Send + Sync + 'static {
 }
 
 pub(super) struct Watch {
-    troubles: Arc<dyn Troubles>,
+    incidents: Arc<dyn Incidents>,
     notifier: Notifier,
     report: Report,
-    printed: HashSet<TroubleId>,
+    printed: HashSet<IncidentId>,
     hooks: JoinSet<()>,
     /// What is told to the webhook: one message after the other.
     telling: JoinSet<()>,
 }
 
 impl Watch {
-    pub(super) fn new(troubles: Arc<dyn Troubles>, notifier: Notifier, report: Report) -> Self {
+    pub(super) fn new(incidents: Arc<dyn Incidents>, notifier: Notifier, report: Report) -> Self {
         Self {
-            troubles,
+            incidents,
             notifier,
             report,
             printed: HashSet::new(),
@@ -69,16 +69,16 @@ impl Watch {
     }
 
     /// A last look, and the end of what was started.
-    pub(super) async fn finish(mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
+    pub(super) async fn finish(mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let seen = self.last_look().await;
         while self.hooks.join_next().await.is_some() {}
         while self.telling.join_next().await.is_some() {}
         seen
     }
 
-    async fn last_look(&mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
+    async fn last_look(&mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let open = self.look().await?;
-        let unrecovered = self.troubles.unrecovered().await?;
+        let unrecovered = self.incidents.unrecovered().await?;
         for call in &unrecovered {
             let FailedCall {
                 connection, reason, ..
@@ -88,35 +88,35 @@ impl Watch {
         Ok((open, unrecovered))
     }
 
-    async fn look(&mut self) -> Result<Vec<Trouble>, StoreError> {
+    async fn look(&mut self) -> Result<Vec<Incident>, StoreError> {
         while self.hooks.try_join_next().is_some() {}
         while self.telling.try_join_next().is_some() {}
-        let open = self.troubles.open().await?;
-        for trouble in &open {
-            if self.printed.contains(&trouble.id) || !self.troubles.is_due(trouble).await? {
+        let open = self.incidents.open().await?;
+        for incident in &open {
+            if self.printed.contains(&incident.id) || !self.incidents.is_due(incident).await? {
                 continue;
             }
-            self.printed.insert(trouble.id.clone());
-            self.tell(trouble).await;
+            self.printed.insert(incident.id.clone());
+            self.tell(incident).await;
         }
         self.tell_webhook();
         Ok(open)
     }
 
-    async fn tell(&mut self, trouble: &Trouble) {
-        let Ok(line) = serde_json::to_string(&trouble.record) else {
+    async fn tell(&mut self, incident: &Incident) {
+        let Ok(line) = serde_json::to_string(&incident.record) else {
             return;
         };
         self.report.line(&line);
-        if trouble.notified || !self.notifier.is_set() {
+        if incident.notified || !self.notifier.is_set() {
             return;
         }
-        if let Err(error) = self.notifier.queue(&trouble.id, &line) {
+        if let Err(error) = self.notifier.queue(&incident.id, &line) {
             self.report.line(&format!(
                 "authkeeper: the webhook can't be kept, the owner may not know: {error}"
             ));
         }
-        if !self.troubles.claim_notification(&trouble.id).await {
+        if !self.incidents.claim_notification(&incident.id).await {
             return;
         }
         let Some(hook) = self.notifier.hook().cloned() else {
@@ -141,14 +141,14 @@ impl Watch {
         if due.is_empty() {
             return;
         }
-        let (troubles, notifier, report) = (
-            Arc::clone(&self.troubles),
+        let (incidents, notifier, report) = (
+            Arc::clone(&self.incidents),
             self.notifier.clone(),
             self.report.clone(),
         );
         self.telling.spawn(async move {
             for id in due {
-                if !troubles.is_open(&id).await {
+                if !incidents.is_open(&id).await {
                     notifier.drop_queued(&id);
                 } else if let Some(said) = notifier.attempt(&id).await.and_then(said) {
                     report.line(&said);
@@ -181,11 +181,11 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    pub(crate) fn start(troubles: Arc<dyn Troubles>, notifier: Notifier, report: Report) -> Self {
+    pub(crate) fn start(incidents: Arc<dyn Incidents>, notifier: Notifier, report: Report) -> Self {
         let (over, until) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let mut watch = Watch::new(troubles, notifier, report);
+            let mut watch = Watch::new(incidents, notifier, report);
             watch.until(until).await;
             if let Err(error) = watch.finish().await {
                 tracing::warn!(%error, "can't look for trouble");

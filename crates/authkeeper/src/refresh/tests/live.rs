@@ -184,7 +184,7 @@ async fn a_due_token_comes_from_memory_between_two_tries() {
         assert!(runtime.drain(secs(20)).await);
         let stopped = bench.clock.stop();
         token.get().await.unwrap();
-        runtime.live.look(&*runtime.tools.store).unwrap();
+        runtime.live.look(&*runtime.context.store).unwrap();
         assert_eq!(generation(&mut token), Some(1));
         drop(stopped);
         assert_eq!(bench.server.requests(), tries);

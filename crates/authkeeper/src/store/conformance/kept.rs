@@ -6,11 +6,11 @@ use crate::store::conformance::{
 };
 use crate::{
     model::{
-        Account, ClientId, GrantLifecycle, GrantType, Issuer, Mandate, ReauthorizeReason,
+        Account, ClientId, GrantLifecycle, GrantType, Issuer, ReauthorizeReason, SubjectBinding,
         SuspendReason,
     },
     secret::SecretString,
-    store::{Brought, Committed, SignedIn, Store},
+    store::{Committed, Obtained, SignedIn, Store},
 };
 
 pub(super) async fn run<F, Fut>(fresh: &mut F)
@@ -29,25 +29,25 @@ where
 /// A sign-in that brings an access token alone, as this account.
 fn bare(access: &str, account: Option<&str>) -> SignedIn {
     let mut new = signed_in("c", access);
-    if let Brought::Tokens(tokens) = &mut new.brought {
+    if let Obtained::Tokens(tokens) = &mut new.obtained {
         tokens.refresh_token = None;
-        *tokens.mandate = mandate(account);
+        *tokens.subject_binding = subject_binding(account);
     }
     new
 }
 
 fn as_account(refresh: &str, account: &str) -> SignedIn {
     let mut new = signed_in("c", refresh);
-    if let Brought::Tokens(tokens) = &mut new.brought {
-        *tokens.mandate = mandate(Some(account));
+    if let Obtained::Tokens(tokens) = &mut new.obtained {
+        *tokens.subject_binding = subject_binding(Some(account));
     }
     new
 }
 
-fn mandate(account: Option<&str>) -> Mandate {
-    Mandate {
+fn subject_binding(account: Option<&str>) -> SubjectBinding {
+    SubjectBinding {
         id_token: account.map(|account| Account::new(Some("https://as.example"), account)),
-        ..Mandate::default()
+        ..SubjectBinding::default()
     }
 }
 
@@ -65,8 +65,8 @@ async fn a_sign_in_without_a_refresh_token_keeps_the_one_before(store: &dyn Stor
     assert_eq!(refresh_text(&second), Some("r1"));
     assert_eq!(access_text(&second), Some("access of a2"));
     assert_eq!(
-        second.mandate,
-        mandate(Some("alice")),
+        second.subject_binding,
+        subject_binding(Some("alice")),
         "whose the refresh token is stays known"
     );
     let third = store
@@ -115,7 +115,7 @@ async fn another_account_keeps_nothing(store: &dyn Store) {
         .unwrap();
     let other = store.adopt_sign_in(bare("a2", Some("bob"))).await.unwrap();
     assert_eq!(refresh_text(&other), None);
-    assert_eq!(other.mandate, mandate(Some("bob")));
+    assert_eq!(other.subject_binding, subject_binding(Some("bob")));
 }
 
 async fn a_dead_refresh_token_is_not_kept(store: &dyn Store) {
@@ -143,7 +143,7 @@ async fn a_dead_refresh_token_is_not_kept(store: &dyn Store) {
     assert_eq!(refresh_text(&new), None);
     // It says itself that it is over.
     let mut ended = signed_in("c", "r3");
-    if let Brought::Tokens(tokens) = &mut ended.brought
+    if let Obtained::Tokens(tokens) = &mut ended.obtained
         && let Some(refresh) = &mut tokens.refresh_token
     {
         refresh.expires_at = Some(now());
@@ -179,7 +179,7 @@ where
     Fut: Future<Output = Pair>,
 {
     let others: [fn(&mut SignedIn); 2] = [
-        |new| new.means.proof_key = Some("key".to_owned().into()),
+        |new| new.grant_material.proof_key = Some("key".to_owned().into()),
         |new| new.grant_type = GrantType::ClientCredentials,
     ];
     for change in others {

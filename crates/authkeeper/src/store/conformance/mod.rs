@@ -20,14 +20,14 @@ use jiff::Timestamp;
 use crate::model::{
     AccessToken, Account, AttemptId, BootId, BootStamp, Claim, ClaimPhase, ClientAuthMethod,
     ClientId, ClientRegistration, ClientSecret, Connection, ConnectionName, Event, Failing,
-    FailingOf, Generation, Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource,
-    Lineage, Mandate, Means, Moment, Notice, NoticeKind, Noticed, OwnerId, Presentation,
-    PrincipalId, Provider, ReauthorizeReason, Record, RefreshToken, RegistrationSource, Rest, Said,
-    Scope, ScopeRefusal, ServerMetadata, StepUps, SuspendReason, TaskId, TokenSet, TroubleId,
-    UnknownKind,
+    FailingOf, Generation, Grant, GrantId, GrantLifecycle, GrantMaterial, GrantType, IncidentId,
+    Issuer, LifetimeSource, Lineage, Moment, Observation, ObservationKind, OwnerId, Presentation,
+    PrincipalId, Provider, ProviderObservation, ReauthorizeReason, Record, RefreshToken,
+    RegistrationSource, Rest, Said, Scope, ScopeRefusal, ServerMetadata, StepUps, SubjectBinding,
+    SuspendReason, TaskId, TokenSet, UnknownKind,
 };
 use crate::store::{
-    Brought, CarriedCall, Committed, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
+    CarriedCall, Committed, FailingChange, History, NewIncident, NewKey, Obtained, PendingSignIn,
     Refreshed, SignedIn, Spend, Store,
 };
 
@@ -58,8 +58,8 @@ where
     keys(&*fresh().await.0).await;
     disconnecting(&*fresh().await.0).await;
     forgetting_spares_a_new_sign_in(&*fresh().await.0).await;
-    troubles(&*fresh().await.0).await;
-    amended_troubles(&*fresh().await.0).await;
+    incidents(&*fresh().await.0).await;
+    amended_incidents(&*fresh().await.0).await;
     step_ups(&*fresh().await.0).await;
     failing(fresh().await).await;
     grants_whose_issuer_is_over(&*fresh().await.0).await;
@@ -122,10 +122,10 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
-        means: Means::default(),
+        grant_material: GrantMaterial::default(),
         rotate_by: None,
         at: now(),
-        brought: Brought::Tokens(TokenSet {
+        obtained: Obtained::Tokens(TokenSet {
             access_token: format!("access of {refresh}").into(),
             refresh_token: Some(RefreshToken {
                 secret: refresh.to_owned().into(),
@@ -136,7 +136,7 @@ fn signed_in(name: &str, refresh: &str) -> SignedIn {
             lifetime: Duration::from_hours(1),
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{name}-{refresh}")),
@@ -190,7 +190,7 @@ fn refreshed(spend: &Spend, refresh: Option<&str>) -> Refreshed {
         spend: spend.clone(),
         access,
         refresh,
-        mandate: Mandate::default(),
+        subject_binding: SubjectBinding::default(),
         hold: None,
     }
 }
@@ -463,25 +463,25 @@ pub async fn lasting_refusals(store: &dyn Store) {
 /// What must not be handed out is kept, and suspended in the same step; what is known of a grant stays with it.
 pub async fn held_commits(store: &dyn Store) {
     let grant = grant_of(store).await;
-    assert_eq!(grant.mandate, Mandate::default());
-    let mandate = Mandate {
+    assert_eq!(grant.subject_binding, SubjectBinding::default());
+    let subject_binding = SubjectBinding {
         id_token: Some(Account::new(Some("https://as"), "7")),
-        scope: Mandate::words("a b"),
-        ..Mandate::default()
+        scope: SubjectBinding::words("a b"),
+        ..SubjectBinding::default()
     };
     let mut new = refreshed(&spend(&grant), Some("r2"));
-    new.mandate = mandate.clone();
+    new.subject_binding = subject_binding.clone();
     new.access.refresh_in = Some(Duration::from_millis(1500));
     store.commit_refresh(new).await.unwrap();
     let grant = again(store, &grant).await;
     assert_eq!(
-        (&grant.mandate, &grant.lifecycle),
-        (&mandate, &GrantLifecycle::Active)
+        (&grant.subject_binding, &grant.lifecycle),
+        (&subject_binding, &GrantLifecycle::Active)
     );
     let refresh_in = grant.access.as_ref().unwrap().refresh_in;
     assert_eq!(refresh_in, Some(Duration::from_millis(1500)));
     let mut held = refreshed(&spend(&grant), Some("r3"));
-    held.mandate = mandate.clone();
+    held.subject_binding = subject_binding.clone();
     held.hold = Some((SuspendReason::OtherAccount, now()));
     let committed = store.commit_refresh(held).await.unwrap();
     assert_eq!(committed, Committed::Yes);
@@ -493,36 +493,40 @@ pub async fn held_commits(store: &dyn Store) {
     };
     assert_eq!((grant.lifecycle, grant.claim), (suspended, None));
     let new = grant_of(store).await;
-    assert_eq!(new.mandate, Mandate::default(), "a sign-in starts anew");
+    assert_eq!(
+        new.subject_binding,
+        SubjectBinding::default(),
+        "a sign-in starts anew"
+    );
     assert_eq!(new.lifecycle, GrantLifecycle::Active);
 }
 
 /// Each thing is counted, and of each kind the newest few are kept.
 pub async fn noticing(store: &dyn Store) {
-    let notice = |issuer: &str, detail: String| Notice {
+    let observation = |issuer: &str, detail: String| ProviderObservation {
         issuer: Issuer::new(issuer),
-        kind: NoticeKind::OddAnswer,
+        kind: ObservationKind::OddAnswer,
         detail,
     };
     let at = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
-    let one = notice("https://a", "400 text/plain".to_owned());
-    store.notice(&one, at(0)).await.unwrap();
-    store.notice(&one, at(5)).await.unwrap();
-    let other = notice("https://b", String::new());
-    store.notice(&other, at(6)).await.unwrap();
-    let all = store.noticed(None).await.unwrap();
+    let one = observation("https://a", "400 text/plain".to_owned());
+    store.observation(&one, at(0)).await.unwrap();
+    store.observation(&one, at(5)).await.unwrap();
+    let other = observation("https://b", String::new());
+    store.observation(&other, at(6)).await.unwrap();
+    let all = store.observed(None).await.unwrap();
     let first = &all[0];
-    assert_eq!((&first.notice, first.times), (&one, 2));
+    assert_eq!((&first.observation, first.times), (&one, 2));
     assert_eq!((first.first, first.last), (at(0), at(5)));
     assert_eq!(all.len(), 2);
     for number in 0..100 {
-        let flood = notice("https://b", number.to_string());
-        store.notice(&flood, at(7)).await.unwrap();
+        let flood = observation("https://b", number.to_string());
+        store.observation(&flood, at(7)).await.unwrap();
     }
-    let of_b = store.noticed(Some(&other.issuer)).await.unwrap();
+    let of_b = store.observed(Some(&other.issuer)).await.unwrap();
     assert!((8..=32).contains(&of_b.len()), "{}", of_b.len());
-    assert!(of_b.iter().any(|kept| kept.notice.detail == "99"));
-    let of_a = store.noticed(Some(&one.issuer)).await.unwrap();
+    assert!(of_b.iter().any(|kept| kept.observation.detail == "99"));
+    let of_a = store.observed(Some(&one.issuer)).await.unwrap();
     assert_eq!(of_a.len(), 1, "one provider's do not push out another's");
     early_ends(store).await;
 }
@@ -531,13 +535,13 @@ pub async fn noticing(store: &dyn Store) {
 async fn early_ends(store: &dyn Store) {
     let issuer = Issuer::new("https://c");
     let ended = async |connection: &str, age: u64, at: i64| {
-        let notice = Notice {
+        let observation = ProviderObservation {
             issuer: issuer.clone(),
-            kind: NoticeKind::EndedEarly,
+            kind: ObservationKind::EndedEarly,
             detail: format!("{connection} {age}"),
         };
         let at = now() + jiff::SignedDuration::from_secs(at);
-        store.notice(&notice, at).await.unwrap();
+        store.observation(&observation, at).await.unwrap();
     };
     for age in 0..3 {
         ended("mine", age, 0).await;
@@ -548,17 +552,17 @@ async fn early_ends(store: &dyn Store) {
     for age in 0..33 {
         ended("wild", age, 2).await;
     }
-    let kept = store.noticed(Some(&issuer)).await.unwrap();
+    let kept = store.observed(Some(&issuer)).await.unwrap();
     let of = |connection: &str| {
-        let whose = |kept: &&Noticed| kept.notice.detail.starts_with(connection);
-        kept.iter().filter(whose).count()
+        let on_behalf_of = |kept: &&Observation| kept.observation.detail.starts_with(connection);
+        kept.iter().filter(on_behalf_of).count()
     };
     assert_eq!((of("mine "), of("other-")), (3, 20));
     assert!((8..=32).contains(&of("wild ")), "{}", of("wild "));
     for other in 0..160 {
         ended(&format!("more-{other}"), 7, 3).await;
     }
-    let kept = store.noticed(Some(&issuer)).await.unwrap();
+    let kept = store.observed(Some(&issuer)).await.unwrap();
     assert!(kept.len() <= 150, "{}", kept.len());
 }
 
@@ -695,7 +699,7 @@ pub async fn forgetting_spares_a_new_sign_in(store: &dyn Store) {
     );
 }
 
-fn trouble(id: &str, lineage: u64, reason: &str) -> NewTrouble {
+fn incident(id: &str, lineage: u64, reason: &str) -> NewIncident {
     let record = Record {
         event: Event::Uncertain,
         connection: "c".to_owned(),
@@ -711,29 +715,29 @@ fn trouble(id: &str, lineage: u64, reason: &str) -> NewTrouble {
         trace_id: id.to_owned(),
         ts: now(),
     };
-    NewTrouble {
-        id: TroubleId::new(id),
+    NewIncident {
+        id: IncidentId::new(id),
         lineage: Lineage(lineage),
         record,
     }
 }
 
-/// A trouble may be told otherwise while it is open; that its owner was told stays.
-pub async fn amended_troubles(store: &dyn Store) {
+/// An incident may be told otherwise while it is open; that its owner was told stays.
+pub async fn amended_incidents(store: &dyn Store) {
     let (kept, _) = store
-        .keep_trouble(trouble("t1", 1, "silence"))
+        .keep_incident(incident("t1", 1, "silence"))
         .await
         .unwrap();
     assert!(store.claim_notification(&kept.id, now()).await.unwrap());
     let mut record = kept.record.clone();
     "another".clone_into(&mut record.detail);
-    store.amend_trouble(&kept.id, &record).await.unwrap();
-    let told = store.troubles().await.unwrap();
+    store.amend_incident(&kept.id, &record).await.unwrap();
+    let told = store.incidents().await.unwrap();
     assert_eq!((&told[0].record, told[0].notified), (&record, true));
-    store.end_trouble(&kept.id, now()).await.unwrap();
-    store.amend_trouble(&kept.id, &kept.record).await.unwrap();
+    store.end_incident(&kept.id, now()).await.unwrap();
+    store.amend_incident(&kept.id, &kept.record).await.unwrap();
     let history = store.history(&name()).await.unwrap();
-    assert_eq!(history.troubles[0].0.record, record, "one that is over");
+    assert_eq!(history.incidents[0].0.record, record, "one that is over");
 }
 
 /// What was refused is changed by compare-and-set, by a sign-in, and by nothing else; a disconnection forgets it.
@@ -757,7 +761,7 @@ pub async fn step_ups(store: &dyn Store) {
     assert_eq!(store.step_ups(&name()).await.unwrap(), one, "of another");
     store.adopt_sign_in(signed_in("c", "r3")).await.unwrap();
     let asked = store.step_ups(&name()).await.unwrap();
-    assert_eq!((asked.wish(), asked.is_empty()), (None, false));
+    assert_eq!((asked.scope_request(), asked.is_empty()), (None, false));
     store.disconnect(&name(), now()).await.unwrap();
     assert!(store.step_ups(&name()).await.unwrap().is_empty());
 }
@@ -784,7 +788,7 @@ pub async fn failing((one, two): Pair) {
         of: of.clone(),
         seen,
         new,
-        trouble: Some(trouble(id, 1, id)),
+        incident: Some(incident(id, 1, id)),
     };
     assert_eq!(one.failing(&of).await.unwrap(), None);
     let first = change(None, Some(failing(1)), "first");
@@ -793,14 +797,14 @@ pub async fn failing((one, two): Pair) {
     let late = change(None, Some(failing(2)), "late");
     assert!(!two.put_failing(late).await.unwrap(), "not as it was seen");
     assert!(!two.put_failing(change(None, None, "late")).await.unwrap());
-    let open = one.troubles().await.unwrap();
+    let open = one.incidents().await.unwrap();
     let reasons: Vec<&str> = open
         .iter()
         .map(|kept| kept.record.reason.as_str())
         .collect();
     assert_eq!(reasons, ["first"]);
     let answered = FailingChange {
-        trouble: None,
+        incident: None,
         ..change(Some(failing(1)), None, "")
     };
     assert!(two.put_failing(answered).await.unwrap());
@@ -809,7 +813,7 @@ pub async fn failing((one, two): Pair) {
     let resting = FailingOf::Grant(grant.id.clone());
     let rests = FailingChange {
         of: resting.clone(),
-        trouble: None,
+        incident: None,
         ..change(None, Some(failing(1)), "")
     };
     assert!(one.put_failing(rests).await.unwrap());
@@ -847,21 +851,21 @@ pub async fn grants_whose_issuer_is_over(store: &dyn Store) {
     assert_eq!(refresh_text(&again(store, &grant).await), None);
 }
 
-/// The same trouble is kept once while it is open, and told once.
-pub async fn troubles(store: &dyn Store) {
+/// The same incident is kept once while it is open, and told once.
+pub async fn incidents(store: &dyn Store) {
     let (kept, new) = store
-        .keep_trouble(trouble("t1", 1, "silence"))
+        .keep_incident(incident("t1", 1, "silence"))
         .await
         .unwrap();
     assert!(new);
     let (same, new) = store
-        .keep_trouble(trouble("t2", 1, "silence"))
+        .keep_incident(incident("t2", 1, "silence"))
         .await
         .unwrap();
     assert_eq!((same, new), (kept.clone(), false));
     assert!(
         store
-            .keep_trouble(trouble("t3", 2, "silence"))
+            .keep_incident(incident("t3", 2, "silence"))
             .await
             .unwrap()
             .1,
@@ -869,7 +873,7 @@ pub async fn troubles(store: &dyn Store) {
     );
     assert!(
         store
-            .keep_trouble(trouble("t4", 1, "reset"))
+            .keep_incident(incident("t4", 1, "reset"))
             .await
             .unwrap()
             .1,
@@ -880,25 +884,25 @@ pub async fn troubles(store: &dyn Store) {
         !store.claim_notification(&kept.id, now()).await.unwrap(),
         "told once"
     );
-    assert!(store.troubles().await.unwrap()[0].notified);
+    assert!(store.incidents().await.unwrap()[0].notified);
     let other = ConnectionName::parse("another").unwrap();
     assert!(store.is_open(&name(), Event::Uncertain).await.unwrap());
     assert!(!store.is_open(&name(), Event::RotationDue).await.unwrap());
     assert!(!store.is_open(&other, Event::Uncertain).await.unwrap());
-    store.end_troubles(&name(), now()).await.unwrap();
-    assert!(store.troubles().await.unwrap().is_empty());
+    store.end_incidents(&name(), now()).await.unwrap();
+    assert!(store.incidents().await.unwrap().is_empty());
     assert!(!store.is_open(&name(), Event::Uncertain).await.unwrap());
     let (_, new) = store
-        .keep_trouble(trouble("t5", 1, "silence"))
+        .keep_incident(incident("t5", 1, "silence"))
         .await
         .unwrap();
     assert!(new, "after its end it is a new one");
-    let over = TroubleId::new("t5");
-    store.end_trouble(&over, now()).await.unwrap();
+    let over = IncidentId::new("t5");
+    store.end_incident(&over, now()).await.unwrap();
     let claimed = store.claim_notification(&over, now()).await.unwrap();
     assert!(!claimed, "what is over is told nobody");
     let history = store.history(&name()).await.unwrap();
-    let ended: Vec<_> = history.troubles.iter().map(|(_, ended)| *ended).collect();
+    let ended: Vec<_> = history.incidents.iter().map(|(_, ended)| *ended).collect();
     assert_eq!(ended, [Some(now()); 4]);
     assert_eq!(history.events.len(), 4, "each is in the audit once");
     assert_eq!(history.events[2].1["reason"], "reset", "oldest first");
@@ -916,7 +920,7 @@ pub async fn changes_are_seen((one, two): Pair) {
     for number in 0..20 {
         let id = format!("t{number}");
         let writer = if number % 2 == 0 { &two } else { &one };
-        let kept = writer.keep_trouble(trouble(&id, number, "silence"));
+        let kept = writer.keep_incident(incident(&id, number, "silence"));
         kept.await.unwrap();
         if number % 2 == 0 {
             one.look().unwrap();
@@ -929,7 +933,7 @@ pub async fn changes_are_seen((one, two): Pair) {
     }
     let (used, reads) = (one.used(), one.used().reads());
     assert_eq!(used.commits(), 10);
-    one.troubles().await.unwrap();
+    one.incidents().await.unwrap();
     assert_eq!(used.reads(), reads + 1);
 }
 
@@ -1143,7 +1147,7 @@ async fn pending_sign_ins(store: &dyn Store) {
 
 async fn imported_grants(store: &dyn Store) {
     let mut imported = signed_in("c", "r1");
-    imported.brought = Brought::RefreshToken(RefreshToken {
+    imported.obtained = Obtained::RefreshToken(RefreshToken {
         secret: "imported".to_owned().into(),
         expires_at: Some(now()),
     });
@@ -1171,7 +1175,7 @@ async fn imported_grants(store: &dyn Store) {
 async fn own_grants(store: &dyn Store) {
     let without = |name: &str, grant_type| {
         let mut signed_in = signed_in(name, name);
-        if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
             tokens.refresh_token = None;
         }
         signed_in.grant_type = grant_type;
@@ -1191,7 +1195,7 @@ async fn keys(store: &dyn Store) {
     signed_in.client = None;
     signed_in.grant_type = GrantType::ApiKey;
     signed_in.rotate_by = Some(now());
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
         tokens.access_token = "first".to_owned().into();
         tokens.refresh_token = None;
     }

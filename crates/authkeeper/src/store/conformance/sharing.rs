@@ -1,15 +1,15 @@
 //! Several connections on one grant.
 
 use crate::store::conformance::{
-    Future, Pair, access_text, again, claim, grant_of, name, now, refresh_text, refreshed,
-    signed_in, spend, trouble,
+    Future, Pair, access_text, again, claim, grant_of, incident, name, now, refresh_text,
+    refreshed, signed_in, spend,
 };
 use crate::{
     model::{
         ClientId, ConnectionName, Grant, GrantLifecycle, Lineage, PrincipalId, ReauthorizeReason,
         RefreshToken, SuspendReason,
     },
-    store::{Brought, Committed, SignedIn, Store},
+    store::{Committed, Obtained, SignedIn, Store},
 };
 
 pub(super) async fn run<F, Fut>(fresh: &mut F)
@@ -29,7 +29,7 @@ where
 
 fn import(name: &str, refresh: &str) -> SignedIn {
     SignedIn {
-        brought: Brought::RefreshToken(RefreshToken {
+        obtained: Obtained::RefreshToken(RefreshToken {
             secret: refresh.to_owned().into(),
             expires_at: None,
         }),
@@ -150,17 +150,20 @@ async fn what_is_over_is_over_for_all_on_the_grant(store: &dyn Store) {
     let first = grant_of(store).await;
     let _ = store.adopt_sign_in(import("d", "r1")).await.unwrap();
     let told = async |id: &str| {
-        let _ = store.keep_trouble(trouble(id, 1, "silence")).await.unwrap();
-        store.troubles().await.unwrap().len()
+        let _ = store
+            .keep_incident(incident(id, 1, "silence"))
+            .await
+            .unwrap();
+        store.incidents().await.unwrap().len()
     };
     assert_eq!(told("t1").await, 1);
     let other = ConnectionName::parse("d").unwrap();
-    store.end_troubles(&other, now()).await.unwrap();
-    assert!(store.troubles().await.unwrap().is_empty());
+    store.end_incidents(&other, now()).await.unwrap();
+    assert!(store.incidents().await.unwrap().is_empty());
     assert_eq!(told("t2").await, 1);
     let again = store.adopt_sign_in(signed_in("d", "r8")).await.unwrap();
     assert_eq!(again.id, first.id);
-    assert!(store.troubles().await.unwrap().is_empty());
+    assert!(store.incidents().await.unwrap().is_empty());
 }
 
 /// An import over a connection whose refused token it began would put the spent one in the place of the newest.

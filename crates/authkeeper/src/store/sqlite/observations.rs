@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Issuer, Notice, NoticeKind, Noticed};
+use crate::model::{Issuer, Observation, ObservationKind, ProviderObservation};
 use crate::store::sqlite::rows::impossible;
 
 /// So many things of one kind are kept of one provider, those that were noticed last; of what is counted for each connection
@@ -21,9 +21,17 @@ struct Count {
     last: Timestamp,
 }
 
-pub(super) fn put(sql: &Sqlite, notice: &Notice, at: Timestamp) -> rusqlite::Result<()> {
-    let of_kind = format!("{}{}\n", of_issuer(&notice.issuer), notice.kind.as_str());
-    let key = format!("{of_kind}{}", notice.detail);
+pub(super) fn put(
+    sql: &Sqlite,
+    observation: &ProviderObservation,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let of_kind = format!(
+        "{}{}\n",
+        of_issuer(&observation.issuer),
+        observation.kind.as_str()
+    );
+    let key = format!("{of_kind}{}", observation.detail);
     let select = "SELECT value FROM meta WHERE key = ?1";
     let known: Option<Vec<u8>> = sql.query_row(select, [&key], |row| row.get(0)).optional()?;
     let known: Option<Count> = known.and_then(|known| serde_json::from_slice(&known).ok());
@@ -36,23 +44,23 @@ pub(super) fn put(sql: &Sqlite, notice: &Notice, at: Timestamp) -> rusqlite::Res
     let keep = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
     sql.execute(keep, params![key, value])?;
     let mut others = below(sql, &of_kind)?;
-    others.retain(|noticed| noticed.notice != *notice);
-    others.sort_by_key(|noticed| std::cmp::Reverse(noticed.last));
-    for one in too_many(&others, notice) {
-        let key = format!("{of_kind}{}", one.notice.detail);
+    others.retain(|observed| observed.observation != *observation);
+    others.sort_by_key(|observed| std::cmp::Reverse(observed.last));
+    for one in too_many(&others, observation) {
+        let key = format!("{of_kind}{}", one.observation.detail);
         sql.execute("DELETE FROM meta WHERE key = ?1", [key])?;
     }
     Ok(())
 }
 
 /// Which of the others, the newest first, have to go for this one.
-fn too_many<'a>(others: &'a [Noticed], new: &Notice) -> Vec<&'a Noticed> {
+fn too_many<'a>(others: &'a [Observation], new: &ProviderObservation) -> Vec<&'a Observation> {
     let Some(mine) = connection(new) else {
         return others.iter().skip(MOST - 1).collect();
     };
     let (mut of_mine, mut of_all) = (1, 1);
-    let goes = |other: &&Noticed| {
-        let of_it = connection(&other.notice) == Some(mine);
+    let goes = |other: &&Observation| {
+        let of_it = connection(&other.observation) == Some(mine);
         if of_all == MOST_OF_ALL || (of_it && of_mine == MOST) {
             return true;
         }
@@ -64,17 +72,17 @@ fn too_many<'a>(others: &'a [Noticed], new: &Notice) -> Vec<&'a Noticed> {
 }
 
 /// Of what is counted for each connection by itself: whose it is.
-fn connection(notice: &Notice) -> Option<&str> {
-    match notice.kind {
-        NoticeKind::EndedEarly => notice.detail.split(' ').next(),
-        NoticeKind::OddAnswer
-        | NoticeKind::ReplayRefused
-        | NoticeKind::AccessTokenOmitted
-        | NoticeKind::Introspects => None,
+fn connection(observation: &ProviderObservation) -> Option<&str> {
+    match observation.kind {
+        ObservationKind::EndedEarly => observation.detail.split(' ').next(),
+        ObservationKind::OddAnswer
+        | ObservationKind::ReplayRefused
+        | ObservationKind::AccessTokenOmitted
+        | ObservationKind::Introspects => None,
     }
 }
 
-pub(super) fn all(sql: &Sqlite, issuer: Option<&Issuer>) -> rusqlite::Result<Vec<Noticed>> {
+pub(super) fn all(sql: &Sqlite, issuer: Option<&Issuer>) -> rusqlite::Result<Vec<Observation>> {
     let start = issuer.map_or_else(|| "noticed\n".to_owned(), of_issuer);
     below(sql, &start)
 }
@@ -85,7 +93,7 @@ fn of_issuer(issuer: &Issuer) -> String {
 }
 
 /// Everything whose key starts so, by issuer and kind.
-fn below(sql: &Sqlite, start: &str) -> rusqlite::Result<Vec<Noticed>> {
+fn below(sql: &Sqlite, start: &str) -> rusqlite::Result<Vec<Observation>> {
     let select = "SELECT key, value FROM meta WHERE key >= ?1 AND key < ?2 ORDER BY key";
     let end = format!("{}\u{b}", start.trim_end_matches('\n'));
     let mut all = sql.prepare_cached(select)?;
@@ -94,17 +102,17 @@ fn below(sql: &Sqlite, start: &str) -> rusqlite::Result<Vec<Noticed>> {
     all.filter_map(Result::transpose).collect()
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<Noticed>> {
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<Observation>> {
     let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
     let mut parts = key.splitn(4, '\n').skip(1);
     let mut part = || parts.next().ok_or_else(|| impossible("key"));
     let (issuer, kind, detail) = (part()?, part()?, part()?);
-    let Some(kind) = NoticeKind::parse(kind) else {
+    let Some(kind) = ObservationKind::parse(kind) else {
         return Ok(None);
     };
     let count: Count = serde_json::from_slice(&value).map_err(|_json| impossible("value"))?;
-    Ok(Some(Noticed {
-        notice: Notice {
+    Ok(Some(Observation {
+        observation: ProviderObservation {
             issuer: Issuer::new(issuer),
             kind,
             detail: detail.to_owned(),

@@ -316,6 +316,6 @@ async fn a_stopped_holder_of_the_ticket_stops_nobody_else() {
         .unwrap();
     ticket.lock().unwrap();
     let (bound, name) = (Duration::from_secs(20), ConnectionName::parse("c").unwrap());
-    let written = store.end_troubles(&name, Timestamp::UNIX_EPOCH);
+    let written = store.end_incidents(&name, Timestamp::UNIX_EPOCH);
     tokio::time::timeout(bound, written).await.unwrap().unwrap();
 }

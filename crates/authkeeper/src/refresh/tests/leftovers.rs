@@ -50,7 +50,7 @@ async fn whoever_asks_next_revokes_what_a_dead_process_was_given() {
 async fn a_keeper_of_other_connections_does_so_too() {
     let (bench, runtime, journal) = left_after_disconnect(None).await;
     keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
-    let _keeper = runtime.keep_fresh(Vec::new());
+    let _scheduler = runtime.keep_fresh(Vec::new());
     is_over(&bench).await;
 }
 
@@ -58,11 +58,11 @@ async fn a_keeper_of_other_connections_does_so_too() {
 async fn what_can_be_of_no_use_is_removed() {
     let (bench, runtime, journal) = left_after_disconnect(None).await;
     journal.mark_sending().unwrap();
-    revoke_left(&runtime.tools).await;
+    revoke_left(&runtime.context).await;
     assert_eq!(bench.journals(), Vec::<String>::new());
     let (bench, runtime, journal) = left_after_disconnect(None).await;
     keep_reply(&journal, &bench, &runtime, (400, "{}".to_owned()));
-    revoke_left(&runtime.tools).await;
+    revoke_left(&runtime.context).await;
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
@@ -70,10 +70,10 @@ async fn what_can_be_of_no_use_is_removed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_stays() {
     let (bench, runtime, journal) = left_after_disconnect(None).await;
-    let other = Sealer::new(Secret::new([9; 32]), runtime.tools.seams.clone());
+    let other = Sealer::new(Secret::new([9; 32]), runtime.context.seams.clone());
     let kept = stored(&bench, (200, good_answer(&bench)));
     journal.keep_reply(&other, &kept).unwrap();
-    revoke_left(&runtime.tools).await;
+    revoke_left(&runtime.context).await;
     assert_eq!(bench.journals().len(), 1);
 }
 
@@ -81,13 +81,13 @@ async fn what_cannot_be_read_stays() {
 async fn what_its_sender_may_still_see_to_is_left_to_it() {
     let (bench, runtime) = Bench::new().await;
     let lives = bench.process();
-    let sender = lives.tools.owners.mine(&lives.tools.seams).unwrap();
+    let sender = lives.context.owners.mine(&lives.context.seams).unwrap();
     let journal = leave_behind(&bench, &runtime, Some(&sender)).await;
     keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
-    revoke_left(&runtime.tools).await;
+    revoke_left(&runtime.context).await;
     assert_eq!(bench.journals().len(), 1);
     drop(lives);
-    revoke_left(&runtime.tools).await;
+    revoke_left(&runtime.context).await;
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
@@ -98,7 +98,7 @@ async fn what_a_living_grant_needs_is_not_touched() {
     let folder = bench.folder_of_journals();
     let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
     keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
-    revoke_left(&runtime.tools).await;
+    revoke_left(&runtime.context).await;
     assert_eq!(bench.journals().len(), 1);
     assert_eq!(bench.server.revoked(), Vec::<String>::new());
 }

@@ -1,20 +1,20 @@
-//! Telling of troubles outside a run: the record on stderr once, the owner's hook once. Inside a run only `run` tells.
+//! Telling of incidents outside a run: the record on stderr once, the owner's hook once. Inside a run only `run` tells.
 
 use authkeeper::{
     error::TokenError,
-    model::{ConnectionName, Trouble},
+    model::{ConnectionName, Incident},
     store::CarriedCall,
 };
 
-use super::run::{Troubles as _, said};
+use super::run::{Incidents as _, said};
 use crate::{
     app::App,
-    authority::{OpenTroubles, reason},
+    authority::{OpenIncidents, reason},
     hold::Inviting,
     notify::Notifier,
 };
 
-/// After a command that needed a connection: tells what troubles there are with it, and notes for the run around this
+/// After a command that needed a connection: tells what incidents there are with it, and notes for the run around this
 /// process, if there is one, whether the call failed for lack of authority.
 pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option<&TokenError>) {
     if let Some(task) = app.task().await {
@@ -32,48 +32,48 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
         }
         return;
     }
-    let troubles = OpenTroubles::new(
+    let incidents = OpenIncidents::new(
         app.runtime.clone(),
         vec![connection.clone()],
         None,
         Inviting::new(app.links(), None),
     );
-    for trouble in troubles.open().await.unwrap_or_default() {
-        app.output.record(&trouble.record);
+    for incident in incidents.open().await.unwrap_or_default() {
+        app.output.record(&incident.record);
         // A call that fails was not spared; else nobody is notified of what the next resend may heal.
-        if error.is_some() || troubles.is_due(&trouble).await.unwrap_or_default() {
-            tell_owner(app, &troubles, &trouble).await;
+        if error.is_some() || incidents.is_due(&incident).await.unwrap_or_default() {
+            tell_owner(app, &incidents, &incident).await;
         }
     }
 }
 
-/// Tells the owner of a trouble, unless somebody did already.
-async fn tell_owner(app: &App, troubles: &OpenTroubles, trouble: &Trouble) {
+/// Tells the owner of an incident, unless somebody did already.
+async fn tell_owner(app: &App, incidents: &OpenIncidents, incident: &Incident) {
     let notifier = app.notifier();
-    let Ok(record) = serde_json::to_string(&trouble.record) else {
+    let Ok(record) = serde_json::to_string(&incident.record) else {
         return;
     };
-    if notifier.is_set() && !trouble.notified {
-        if let Err(error) = notifier.queue(&trouble.id, &record) {
+    if notifier.is_set() && !incident.notified {
+        if let Err(error) = notifier.queue(&incident.id, &record) {
             app.output.say(&format!(
                 "authkeeper: the webhook can't be kept, the owner may not know: {error}"
             ));
         }
-        run_hook(app, &notifier, (trouble, &record)).await;
+        run_hook(app, &notifier, (incident, &record)).await;
     }
-    if !troubles.is_open(&trouble.id).await {
-        notifier.drop_queued(&trouble.id);
-    } else if notifier.due().contains(&trouble.id)
-        && let Some(said) = notifier.attempt(&trouble.id).await.and_then(said)
+    if !incidents.is_open(&incident.id).await {
+        notifier.drop_queued(&incident.id);
+    } else if notifier.due().contains(&incident.id)
+        && let Some(said) = notifier.attempt(&incident.id).await.and_then(said)
     {
         app.output.say(&said);
     }
 }
 
-async fn run_hook(app: &App, notifier: &Notifier, (trouble, record): (&Trouble, &str)) {
+async fn run_hook(app: &App, notifier: &Notifier, (incident, record): (&Incident, &str)) {
     if !app
         .runtime
-        .claim_notification(&trouble.id)
+        .claim_notification(&incident.id)
         .await
         .unwrap_or(false)
     {
