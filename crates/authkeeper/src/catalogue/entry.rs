@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::words::{
-    self, BodyFormat, Fact, GrantKind, GrantMaterial, Known, Limit, Loopback, Pkce,
-    PlaceholderKind, Rotates, SourceKind,
+    self, BodyFormat, Fact, GrantKind, Known, Limit, Loopback, Means, Pkce, PlaceholderKind,
+    Rotates, SourceKind,
 };
 use crate::{
     model::{ClientAuthMethod, RegistrationSource, ReplayRule},
@@ -352,7 +352,7 @@ pub struct ErrorRow {
     #[serde(default)]
     pub body: Option<String>,
     /// What it means for us.
-    pub grant_material: GrantMaterial,
+    pub means: Means,
 }
 
 /// Keys made by hand.

@@ -249,7 +249,7 @@ fn write_errors(page: &mut String, errors: &[ErrorRow]) -> fmt::Result {
         writeln!(
             page,
             "| {} | {} `{}`{says} | {} |",
-            row.when, row.status, row.code, row.grant_material
+            row.when, row.status, row.code, row.means
         )?;
     }
     Ok(())

@@ -35,8 +35,8 @@ pub use self::{
     },
     fill::{FillError, Filled},
     words::{
-        BodyFormat, Fact, GrantKind, GrantMaterial, Known, Limit, Loopback, Pkce, PlaceholderKind,
-        Rotates, SourceKind,
+        BodyFormat, Fact, GrantKind, Known, Limit, Loopback, Means, Pkce, PlaceholderKind, Rotates,
+        SourceKind,
     },
 };
 use crate::{http::HttpUrl, text::similar};

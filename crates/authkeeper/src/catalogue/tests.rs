@@ -499,13 +499,13 @@ fn no_idle_limit_is_so_short_that_it_would_not_be_looked_up() {
     );
 }
 
-fn meaning(outcome: &Outcome) -> GrantMaterial {
+fn meaning(outcome: &Outcome) -> Means {
     match outcome {
-        Outcome::Transient { .. } | Outcome::Unrecognized { .. } => GrantMaterial::Retry,
-        Outcome::GrantRefused(_) => GrantMaterial::Reauthorize,
-        Outcome::ClientRefused(_) | Outcome::Moved { .. } => GrantMaterial::Fatal,
-        Outcome::RequestRefused(_) => GrantMaterial::Permission,
-        Outcome::Unknown(_) | Outcome::Suspect { .. } => GrantMaterial::Unknown,
+        Outcome::Transient { .. } | Outcome::Unrecognized { .. } => Means::Retry,
+        Outcome::GrantRefused(_) => Means::Reauthorize,
+        Outcome::ClientRefused(_) | Outcome::Moved { .. } => Means::Fatal,
+        Outcome::RequestRefused(_) => Means::Permission,
+        Outcome::Unknown(_) | Outcome::Suspect { .. } => Means::Unknown,
         Outcome::Accepted(_) | Outcome::RefreshTokenAlone(_) => {
             panic!("an error that is an answer")
         }
@@ -534,7 +534,7 @@ fn every_error_is_classified_as_the_catalogue_says() {
                 body: body.clone().into(),
             };
             let outcome = classify(&reply, Timestamp::UNIX_EPOCH);
-            if meaning(&outcome) != row.grant_material {
+            if meaning(&outcome) != row.means {
                 misread.push(format!("{name}: {} {body}", row.status));
             }
             assert!(

@@ -123,7 +123,7 @@ words!(
 
 words!(
     /// What an error means for us.
-    GrantMaterial {
+    Means {
         /// Not now; nothing was harmed.
         Retry = "retry",
         /// A person must sign in again.
