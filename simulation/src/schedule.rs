@@ -369,7 +369,7 @@ impl Driver {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(())) => {
                 let task = self.tasks.remove(&id);
-                if let Some(task) = task.filter(|task| task.kind == Kind::Prompter) {
+                if let Some(task) = task.filter(|task| task.kind == Kind::Person) {
                     self.exit(task.process);
                 }
             }
@@ -519,7 +519,7 @@ impl Driver {
             let work = act(self.sim.clone(), runtime);
             self.put(Spawned {
                 process,
-                kind: Kind::Prompter,
+                kind: Kind::Person,
                 work,
             });
         }
@@ -527,7 +527,7 @@ impl Driver {
 
     /// Whether a person's command is under way.
     pub(crate) fn person_is_at_it(&self) -> bool {
-        self.tasks.values().any(|task| task.kind == Kind::Prompter)
+        self.tasks.values().any(|task| task.kind == Kind::Person)
     }
 
     /// The processes are ended first: under a working process no rule makes it safe.

@@ -73,7 +73,7 @@ pub enum Todo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Caller,
-    Prompter,
+    Person,
     RefreshScheduler,
     Flight,
     Disk,

@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     /// The store can't be read or written.
     Store = 74,
     /// A person can mend it: sign in again or decide.
-    Prompter = 75,
+    Person = 75,
     /// Nobody can without changing policy or scope.
     Permission = 77,
     /// A setting is wrong.
@@ -35,7 +35,7 @@ impl Exit {
             "request_refused" | "identity_provider_refused" | "scope_refused" => Self::Permission,
             "unavailable" | "uncertain" | "provider_failing" => Self::Unavailable,
             "store" => Self::Store,
-            _ => Self::Prompter,
+            _ => Self::Person,
         }
     }
 
@@ -46,7 +46,7 @@ impl Exit {
             Self::Unavailable => 0,
             Self::Data => 1,
             Self::Permission => 2,
-            Self::Prompter => 3,
+            Self::Person => 3,
             Self::Config => 4,
             Self::Usage | Self::NotFound | Self::Bug | Self::Store => 5,
         }

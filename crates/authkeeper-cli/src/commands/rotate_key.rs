@@ -78,7 +78,7 @@ fn unfinished(change: &KeyChange) -> Failure {
     };
     let what = format!("the new key is in use, but the old one can't go yet: {why}");
     let next = "everything works meanwhile; run authkeeper rotate-key again later, or have it wait with --wait 10m";
-    Failure::new(Exit::Prompter, what, next)
+    Failure::new(Exit::Person, what, next)
 }
 
 fn json_of(change: &KeyChange) -> Value {

@@ -189,7 +189,7 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
             (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
         }
         (_, Advice::Retry) => (Exit::Unavailable, LATER.to_owned()),
-        (_, Advice::Reauthorize) => (Exit::Prompter, action()),
+        (_, Advice::Reauthorize) => (Exit::Person, action()),
         (TokenError::Rejected { .. } | TokenError::ScopeRefused { .. }, _) => {
             (Exit::Permission, action())
         }

@@ -61,16 +61,16 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
             "choose a free port with --callback-port, or leave it out to take any",
         ),
         ConnectError::TimedOut(_) => own(
-            Exit::Prompter,
+            Exit::Person,
             "run the same command again and open the printed URL in a browser on this machine (set BROWSER to the \
              browser's command if none opened); if the page showed an error, check --client-id and the redirect URI",
         ),
         ConnectError::StillOpen(_) => own(
-            Exit::Prompter,
+            Exit::Person,
             "run the same command again: it goes on with the same sign-in",
         ),
         ConnectError::NothingPasted => own(
-            Exit::Prompter,
+            Exit::Person,
             "run the same command again: the same sign-in goes on; then paste the URL that the browser ended at",
         ),
         ConnectError::OtherEndpoint { .. } => own(
@@ -110,7 +110,7 @@ fn refusal_advice(error: &ConnectError) -> (Exit, String) {
         ),
         // A code is good once and for a minute or so: what was wrong with it is over with it.
         ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(
-            Exit::Prompter,
+            Exit::Person,
             "run the same command again, and finish the sign-in without a pause",
         ),
         ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_scope" => {
@@ -187,7 +187,7 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
             "check at that server who it trusts, for which audience and subject, and the client there",
         ),
         ConnectError::SpentSubject { .. } => own(
-            Exit::Prompter,
+            Exit::Person,
             "sign in at the identity provider anew, and put the refresh token of that sign-in into the file",
         ),
         ConnectError::GrantMaterialLost(name) => (
@@ -232,16 +232,16 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
 fn redirect_advice(error: &RedirectError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
-        RedirectError::Denied => own(Exit::Prompter, ALLOW),
+        RedirectError::Denied => own(Exit::Person, ALLOW),
         RedirectError::Refused(said) if said.starts_with("invalid_scope") => {
             own(Exit::Permission, NO_SUCH_SCOPE)
         }
         RedirectError::Refused(_) => own(
-            Exit::Prompter,
+            Exit::Person,
             "the provider's own page says more; then run the same command again",
         ),
         RedirectError::NoCode => own(
-            Exit::Prompter,
+            Exit::Person,
             "run the same command again; what is pasted is the whole address that the browser ended at",
         ),
         _ => own(
@@ -255,9 +255,9 @@ fn device_advice(error: &DeviceError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
         DeviceError::Published(_) => own(Exit::Data, SERVERS_MISTAKE),
-        DeviceError::Denied => own(Exit::Prompter, ALLOW),
+        DeviceError::Denied => own(Exit::Person, ALLOW),
         DeviceError::Expired => own(
-            Exit::Prompter,
+            Exit::Person,
             "run the same command again: it gives a new code",
         ),
         DeviceError::Refused(_) => own(

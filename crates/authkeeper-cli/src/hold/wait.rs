@@ -150,13 +150,13 @@ mod tests {
     use crate::carry::tests::{notion, record};
 
     #[derive(Default)]
-    struct Prompter {
+    struct Person {
         came: Notify,
         asked: AtomicUsize,
     }
 
     #[async_trait]
-    impl Mending for Prompter {
+    impl Mending for Person {
         async fn invite(&self, _connection: &ConnectionName, _record: &Record) -> Option<String> {
             self.asked.fetch_add(1, Ordering::SeqCst);
             Some("http://127.0.0.1:1/abc".to_owned())
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    fn hold(person: &Arc<Prompter>, limit: Duration) -> Hold {
+    fn hold(person: &Arc<Person>, limit: Duration) -> Hold {
         Hold::new(person.clone(), Arc::new(SystemClock::new()), limit)
     }
 
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_waits_until_somebody_came_and_says_so_meanwhile() {
-        let person = Arc::new(Prompter::default());
+        let person = Arc::new(Person::default());
         let (hold, waiting) = (hold(&person, Duration::from_mins(1)), Waiting::default());
         let (name, mut patience) = (notion(), hold.patience());
         let mut heard = waiting.watch();
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_hold_is_said_with_the_link() {
-        let person = Arc::new(Prompter::default());
+        let person = Arc::new(Person::default());
         let (hold, waiting) = (hold(&person, Duration::from_millis(20)), Waiting::default());
         let waited = hold.patience().wait(&notion(), lost(), &waiting).await;
         let record = waited.unwrap_err();
@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_only_looks_mended_makes_no_loop() {
-        let person = Arc::new(Prompter::default());
+        let person = Arc::new(Person::default());
         let hold = hold(&person, Duration::from_millis(600));
         let (name, waiting, mut patience) = (notion(), Waiting::default(), hold.patience());
         let mut rounds = 0;

@@ -27,12 +27,12 @@ const MOMENT: Duration = Duration::from_secs(10);
 
 /// Whom a call waits for.
 #[derive(Default)]
-struct Prompter {
+struct Person {
     came: watch::Sender<bool>,
     waited_for: watch::Sender<usize>,
 }
 
-struct Counted<'a>(&'a Prompter);
+struct Counted<'a>(&'a Person);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
@@ -41,7 +41,7 @@ impl Drop for Counted<'_> {
 }
 
 #[async_trait]
-impl Mending for Prompter {
+impl Mending for Person {
     async fn invite(&self, _connection: &ConnectionName, _record: &Record) -> Option<String> {
         Some("http://127.0.0.1:1/abc".to_owned())
     }
@@ -53,7 +53,7 @@ impl Mending for Prompter {
     }
 }
 
-impl Prompter {
+impl Person {
     async fn until_waited_for(&self, calls: usize) {
         let mut count = self.waited_for.subscribe();
         let there = timeout(MOMENT, count.wait_for(|count| *count == calls)).await;
@@ -64,7 +64,7 @@ impl Prompter {
 struct Scene {
     server: Server,
     authority: Arc<FakeAuthority>,
-    person: Arc<Prompter>,
+    person: Arc<Person>,
     rig: Rig,
 }
 
@@ -81,7 +81,7 @@ impl Scene {
         })
         .await;
         let authority = FakeAuthority::dead(&server.url);
-        let person = Arc::new(Prompter::default());
+        let person = Arc::new(Person::default());
         let hold = Hold::new(person.clone(), Arc::new(SystemClock::new()), limit);
         let carrier = Carrier::new(authority.clone()).holding(Some(Arc::new(hold)));
         let rig = Rig::daemon_over(carrier, Arc::default()).await;

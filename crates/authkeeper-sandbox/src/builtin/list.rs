@@ -9,7 +9,7 @@ use super::{
         one_refresh, remembered, rotation_followed, scope_kept, session_ended, session_kept,
         stopped, stream_reopened,
     },
-    plan::{Hold, Manner, Plan, PromptAction, Strike, When},
+    plan::{Errand, Hold, Manner, Plan, Strike, When},
 };
 use crate::profile::Profile;
 
@@ -66,9 +66,9 @@ pub(super) static ALL: [BuiltIn; 17] = [
         only: Some(Revision::Handshake),
         plan: || Plan {
             strikes: vec![at("tools/call", &["revoke-access"])],
-            errand: PromptAction {
+            errand: Errand {
                 end_session: true,
-                ..PromptAction::default()
+                ..Errand::default()
             },
             ..Plan::default()
         },
@@ -223,10 +223,10 @@ fn at(served: &'static str, words: &'static [&'static str]) -> Strike {
     }
 }
 
-fn calls(calls: usize) -> PromptAction {
-    PromptAction {
+fn calls(calls: usize) -> Errand {
+    Errand {
         calls,
-        ..PromptAction::default()
+        ..Errand::default()
     }
 }
 
@@ -248,9 +248,9 @@ fn mid_session() -> Plan {
 fn mid_stream() -> Plan {
     Plan {
         streams: true,
-        errand: PromptAction {
+        errand: Errand {
             listen: true,
-            ..PromptAction::default()
+            ..Errand::default()
         },
         ..Plan::default()
     }
@@ -260,7 +260,7 @@ fn eight_at_once() -> Plan {
     Plan {
         faults: &["slow-answer=300ms,at=refresh"],
         tool_takes: Duration::from_millis(300),
-        errand: PromptAction {
+        errand: Errand {
             manner: Manner::AtOnce,
             ..calls(8)
         },
@@ -270,7 +270,7 @@ fn eight_at_once() -> Plan {
 
 fn troubled() -> Plan {
     Plan {
-        errand: PromptAction {
+        errand: Errand {
             manner: Manner::UntilOneSucceeds,
             ..calls(8)
         },

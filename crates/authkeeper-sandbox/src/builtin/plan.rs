@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) streams: bool,
     /// How long the tool takes.
     pub(crate) tool_takes: Duration,
-    pub(crate) errand: PromptAction,
+    pub(crate) errand: Errand,
 }
 
 /// Which answers wait until the access token that was shown has ended.
@@ -60,7 +60,7 @@ pub(crate) enum When {
 
 /// What the client is asked to do, in words that a driver of the suite can ignore.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PromptAction {
+pub(crate) struct Errand {
     /// How many calls of the tool.
     pub(crate) calls: usize,
     pub(crate) manner: Manner,
@@ -81,7 +81,7 @@ pub(crate) enum Manner {
     UntilOneSucceeds,
 }
 
-impl Default for PromptAction {
+impl Default for Errand {
     fn default() -> Self {
         Self {
             calls: 1,
@@ -95,7 +95,7 @@ impl Default for PromptAction {
 /// Between two calls, if one failed.
 const PAUSE_SECONDS: u64 = 2;
 
-impl PromptAction {
+impl Errand {
     pub(crate) fn context(self) -> Value {
         let call = json!({"name": TOOL, "arguments": {}});
         let mut context = json!({"toolCalls": vec![call; self.calls]});

@@ -12,7 +12,7 @@ use crate::{
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct ScopeRequest<'a> {
+pub(crate) struct Wish<'a> {
     pub(crate) client: &'a str,
     pub(crate) token: &'a str,
     pub(crate) scope: Option<Vec<String>>,
@@ -48,7 +48,7 @@ pub(crate) enum Verdict {
     RefuseAndKill(Refusal, &'static str),
 }
 
-pub(crate) fn judge(known: Known<'_>, wish: &ScopeRequest<'_>, rules: &Rules) -> Verdict {
+pub(crate) fn judge(known: Known<'_>, wish: &Wish<'_>, rules: &Rules) -> Verdict {
     let habits = rules.profile.habits();
     let verdict = sound(known, wish, rules)
         .and_then(|()| spent(known, wish, rules, habits))
@@ -68,7 +68,7 @@ fn refuse<T>(refusal: Refusal) -> Result<T, Verdict> {
     Err(Verdict::Refuse(refusal))
 }
 
-fn sound(known: Known<'_>, wish: &ScopeRequest<'_>, rules: &Rules) -> Result<(), Verdict> {
+fn sound(known: Known<'_>, wish: &Wish<'_>, rules: &Rules) -> Result<(), Verdict> {
     if known.grant.client != wish.client {
         if rules.profile.habits().burns_on_error {
             return Err(Verdict::RefuseAndSpend(Refusal::OtherClient));
@@ -110,12 +110,7 @@ fn is_over(known: Known<'_>, now: Stamp, rules: &Rules) -> bool {
 }
 
 /// A spent token, in every profile but those that look at other things first.
-fn spent(
-    known: Known<'_>,
-    wish: &ScopeRequest<'_>,
-    rules: &Rules,
-    habits: &Habits,
-) -> Result<(), Verdict> {
+fn spent(known: Known<'_>, wish: &Wish<'_>, rules: &Rules, habits: &Habits) -> Result<(), Verdict> {
     let Some(since) = known.token.spent else {
         return Ok(());
     };
@@ -144,7 +139,7 @@ fn spent(
     }
 }
 
-fn in_scope(known: Known<'_>, wish: &ScopeRequest<'_>, habits: &Habits) -> Result<(), Verdict> {
+fn in_scope(known: Known<'_>, wish: &Wish<'_>, habits: &Habits) -> Result<(), Verdict> {
     let wanted = wish.scope.iter().flatten();
     let mut missing = wanted.filter(|word| !known.token.scope.contains(word));
     match missing.next() {
@@ -179,7 +174,7 @@ fn killed_by_replay(known: Known<'_>, habits: &Habits) -> Result<(), Verdict> {
     Ok(())
 }
 
-fn resource(known: Known<'_>, wish: &ScopeRequest<'_>, habits: &Habits) -> Result<(), Verdict> {
+fn resource(known: Known<'_>, wish: &Wish<'_>, habits: &Habits) -> Result<(), Verdict> {
     let Some(wanted) = wish.resource else {
         return Ok(());
     };

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     DEVICE_GRANT, client_auth, device, granted_scope,
-    refresh::{self, Known, ScopeRequest, Verdict},
+    refresh::{self, Known, Verdict, Wish},
 };
 use crate::{
     answers::{self, Refusal},
@@ -178,7 +178,7 @@ fn by_refresh(world: &mut World, client: &str, form: &Form) -> Result<Answer, Re
         .get("refresh_token")
         .ok_or(Refusal::Missing("refresh_token"))?;
     let resource = form.get("resource");
-    let wish = ScopeRequest {
+    let wish = Wish {
         client,
         token: text,
         scope: form.words("scope"),
@@ -206,7 +206,7 @@ fn present(world: &mut World, text: &str) {
     world.tally.refreshes_replayed += u64::from(token.spent.is_some());
 }
 
-fn judged(world: &World, wish: &ScopeRequest<'_>) -> Option<Verdict> {
+fn judged(world: &World, wish: &Wish<'_>) -> Option<Verdict> {
     let store = &world.store;
     let token = store.refresh.get(wish.token)?;
     let grant = store.grants.get(&token.grant)?;
@@ -223,11 +223,7 @@ fn judged(world: &World, wish: &ScopeRequest<'_>) -> Option<Verdict> {
     Some(refresh::judge(known, wish, &world.rules))
 }
 
-fn carry_out(
-    world: &mut World,
-    wish: &ScopeRequest<'_>,
-    verdict: Verdict,
-) -> Result<Answer, Refusal> {
+fn carry_out(world: &mut World, wish: &Wish<'_>, verdict: Verdict) -> Result<Answer, Refusal> {
     let grant = world
         .store
         .refresh
@@ -253,7 +249,7 @@ fn carry_out(
     }
 }
 
-fn renew(world: &mut World, wish: &ScopeRequest<'_>, grant: u32, rotate: bool) -> Answer {
+fn renew(world: &mut World, wish: &Wish<'_>, grant: u32, rotate: bool) -> Answer {
     let habits = world.habits();
     let held = world
         .store
@@ -284,7 +280,7 @@ fn renew(world: &mut World, wish: &ScopeRequest<'_>, grant: u32, rotate: bool) -
 }
 
 /// The refresh token that was shown is spent, or used once more.
-fn settle(world: &mut World, wish: &ScopeRequest<'_>, answer: &Answer, rotate: bool) {
+fn settle(world: &mut World, wish: &Wish<'_>, answer: &Answer, rotate: bool) {
     let Some(token) = world.store.refresh.get_mut(wish.token) else {
         return;
     };

@@ -43,7 +43,7 @@ pub(super) fn judge(
         401 => {
             let next =
                 format!("authkeeper status {name}; if it stays: authkeeper reauthorize {name}");
-            fail(Exit::Prompter, "it does not take the token", next)
+            fail(Exit::Person, "it does not take the token", next)
         }
         403 => {
             let next = "check at the provider what this account and token may do: signing in again won't change it";
@@ -70,7 +70,7 @@ pub(super) fn judge(
 pub(super) fn not_carried(error: CarryError, name: &ConnectionName) -> Failure {
     match error {
         CarryError::Authority { record } => Failure::new(
-            Exit::Prompter,
+            Exit::Person,
             format!("{name}: {}", record.detail),
             record.action,
         ),
@@ -127,7 +127,7 @@ pub(super) fn worded(refused: &Refused, name: &ConnectionName) -> Failure {
     match refused.kind() {
         "authority" | "authority_lost" => {
             let what = format!("{name}: {}", text("detail", &refused.message));
-            Failure::new(Exit::Prompter, what, text("action", &again))
+            Failure::new(Exit::Person, what, text("action", &again))
         }
         "rejected" => {
             let what = format!("{name}: {}", text("detail", &refused.message));
@@ -186,7 +186,7 @@ mod tests {
             (200, None),
             (204, None),
             (302, Some(Exit::Data)),
-            (401, Some(Exit::Prompter)),
+            (401, Some(Exit::Person)),
             (403, Some(Exit::Permission)),
             (404, Some(Exit::Data)),
             (429, Some(Exit::Unavailable)),
@@ -215,7 +215,7 @@ mod tests {
         for (data, code) in [
             (
                 json!({"kind": "authority", "detail": "d", "action": "a"}),
-                Exit::Prompter,
+                Exit::Person,
             ),
             (json!({"kind": "rejected"}), Exit::Permission),
             (json!({"kind": "interrupted"}), Exit::Unavailable),

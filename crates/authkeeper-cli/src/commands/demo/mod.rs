@@ -124,7 +124,7 @@ async fn tell(scene: &mut Scene, args: &DemoArgs) -> Result<Told, Failure> {
         return Ok(Told {
             claims: verdict::held_verdict(&facts),
             facts: json!(facts),
-            code: Exit::Prompter.code(),
+            code: Exit::Person.code(),
         });
     }
     let facts = story::play(scene, args.browser).await?;

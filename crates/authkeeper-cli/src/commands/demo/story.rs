@@ -100,7 +100,7 @@ async fn by_hand(scene: &mut Scene, arguments: &[&str]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(
-        crate::exit::Exit::Prompter,
+        crate::exit::Exit::Person,
         "nobody signed in",
         "start again, or leave --browser out and the demo does it for you",
     ))

@@ -112,7 +112,7 @@ fn state(facts: &Facts) -> Vec<Finding> {
         let mut told = facts.incidents.iter();
         told.find(|(why, _, _)| why == reason.as_str())
     };
-    let error = |what: String, mend: String| Finding::error("state", Exit::Prompter, what, mend);
+    let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
     let found = match &facts.state {
         ConnectionState::ReauthorizationRequired { reason, since } => {
             // What is kept quotes the provider.
@@ -320,7 +320,7 @@ pub(super) mod tests {
             let found = findings(&facts, at(10));
             assert_eq!(
                 (found.len(), found[0].exit),
-                (1, Some(Exit::Prompter)),
+                (1, Some(Exit::Person)),
                 "{found:?}"
             );
             assert!(found[0].mend.as_ref().unwrap().contains(mend), "{found:?}");

@@ -192,12 +192,12 @@ mod tests {
         assert_eq!(worst(&[Finding::ok("x", "y"), warning.clone()]), None);
         let all = [
             error(Exit::Unavailable),
-            error(Exit::Prompter),
+            error(Exit::Person),
             warning,
             error(Exit::Config),
         ];
         assert_eq!(worst(&all), Some(Exit::Config));
-        assert_eq!(worst(&all[..2]), Some(Exit::Prompter));
+        assert_eq!(worst(&all[..2]), Some(Exit::Person));
         assert_eq!(
             worst(&[error(Exit::Config), error(Exit::Store)]),
             Some(Exit::Store)

@@ -65,7 +65,7 @@ fn refresh_token(facts: &Facts, now: Timestamp) -> Option<Finding> {
         Near::Far => None,
         Near::Past => {
             let what = format!("its refresh token ended at {}", minute(ends));
-            Some(Finding::error("limits", Exit::Prompter, what, again))
+            Some(Finding::error("limits", Exit::Person, what, again))
         }
         Near::Soon if short => {
             let what = format!(
@@ -93,7 +93,7 @@ fn rotation(facts: &Facts, now: Timestamp) -> Option<Finding> {
     match near(by, now) {
         Near::Far => None,
         Near::Soon => Some(Finding::warning("limits", what, mend)),
-        Near::Past => Some(Finding::error("limits", Exit::Prompter, what, mend)),
+        Near::Past => Some(Finding::error("limits", Exit::Person, what, mend)),
     }
 }
 
@@ -107,7 +107,7 @@ fn retired(facts: &Facts, now: Timestamp) -> Option<Finding> {
     let (title, ends) = (&entry.title, retired.ends);
     if now.to_zoned(TimeZone::UTC).date() >= ends {
         let what = format!("{title} has switched off its token endpoint {in_use} on {ends}");
-        return Some(Finding::error("limits", Exit::Prompter, what, again));
+        return Some(Finding::error("limits", Exit::Person, what, again));
     }
     let what = format!("{title} switches off its token endpoint {in_use} on {ends}");
     let mend = format!("before that, for the new one: {again}");
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(severities(&facts, at(DAY)), []);
         assert_eq!(severities(&facts, at(80 * DAY)), [Severity::Warning]);
         let past = findings(&facts, at(91 * DAY));
-        assert_eq!(past[0].exit, Some(Exit::Prompter));
+        assert_eq!(past[0].exit, Some(Exit::Person));
         facts.refresh_expires_at = Some(at(1800));
         assert_eq!(
             severities(&facts, at(60)),
@@ -251,7 +251,7 @@ mod tests {
         facts.rotate_by = Some(at(20 * DAY));
         assert_eq!(severities(&facts, at(0)), []);
         assert_eq!(severities(&facts, at(10 * DAY)), [Severity::Warning]);
-        assert_eq!(findings(&facts, at(21 * DAY))[0].exit, Some(Exit::Prompter));
+        assert_eq!(findings(&facts, at(21 * DAY))[0].exit, Some(Exit::Person));
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         let ahead = &findings(&old, before)[0];
         assert_eq!(ahead.severity, Severity::Warning);
         assert!(ahead.what.contains("2027-02-16"), "{ahead:?}");
-        assert_eq!(findings(&old, after)[0].exit, Some(Exit::Prompter));
+        assert_eq!(findings(&old, after)[0].exit, Some(Exit::Person));
         let new = with(endpoints.token.as_ref().unwrap());
         assert_eq!(severities(&new, after), []);
     }

@@ -339,7 +339,7 @@ mod tests {
         let warning = Finding::warning("hook", "w", "m");
         let fine = [store.clone(), warning.clone(), warning.clone()];
         assert_eq!(verdict(&fine, None, plain), "ok: s is sound; 2 warnings");
-        let error = Finding::error("state", Exit::Prompter, "e", "m");
+        let error = Finding::error("state", Exit::Person, "e", "m");
         let bad = [store, warning, error];
         let said = verdict(&bad, worst(&bad), plain);
         assert_eq!(said, "not ok: 1 error, 1 warning; exit code 75");

@@ -33,7 +33,7 @@ pub(crate) fn verdict(
 /// The code that `token` gives for an incident; none while the access token serves.
 fn exit_of(incident: &Incident) -> Option<Exit> {
     match incident.record.event {
-        Event::ReauthorizationRequired => Some(Exit::Prompter),
+        Event::ReauthorizationRequired => Some(Exit::Person),
         Event::AuthorityLost => Some(Exit::of_reason(&incident.record.reason)),
         Event::TokenEndpointMoved => Some(Exit::Config),
         // Uncertain, and what later versions may add.

@@ -2,9 +2,9 @@
 
 mod common;
 mod grants;
-mod incidents;
 mod references;
 mod sessions;
+mod troubles;
 
 use serde_json::{Value, json};
 
@@ -12,14 +12,14 @@ use self::references::OAUTH;
 pub(super) use self::{
     common::carried_on,
     grants::{one_refresh, remembered, rotation_followed, scope_kept},
-    incidents::{blip_survived, lost_answer_survived, no_endless_refresh, stopped},
     sessions::{long_answer, session_ended, session_kept, stream_reopened},
+    troubles::{blip_survived, lost_answer_survived, no_endless_refresh, stopped},
 };
 use super::{
     Revision,
     check::{Check, SIGNED_IN, SpecReference, Status, in_capitals},
     evidence::{Evidence, What},
-    plan::PromptAction,
+    plan::Errand,
 };
 use crate::clock::Stamp;
 
@@ -38,7 +38,7 @@ pub(super) struct Case<'a> {
     pub(super) evidence: &'a Evidence,
     /// None where the client was started by hand.
     pub(super) ends: &'a [ClientEnd],
-    pub(super) errand: PromptAction,
+    pub(super) errand: Errand,
     pub(super) revision: Revision,
     /// The MCP server's URL.
     pub(super) resource: String,

@@ -84,7 +84,7 @@ fn played(judge: Judge, whats: Vec<What>, end: ClientEnd, again: usize) -> Vec<C
     let case = Case {
         evidence: &evidence,
         ends: &[end],
-        errand: PromptAction::default(),
+        errand: Errand::default(),
         revision: Revision::Handshake,
         resource: RESOURCE.into(),
         now: Stamp::default(),
@@ -182,7 +182,7 @@ fn without_a_sign_in_nothing_else_is_judged() {
     let case = Case {
         evidence: &Evidence::default(),
         ends: &[WELL],
-        errand: PromptAction::default(),
+        errand: Errand::default(),
         revision: Revision::Stateless,
         resource: RESOURCE.into(),
         now: Stamp::default(),
