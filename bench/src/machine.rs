@@ -132,7 +132,7 @@ impl Machine {
             lifetime: LIFETIME,
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         });
         self.runtime.import(import).await.expect("it is new");
     }

@@ -93,7 +93,7 @@ impl Ledger {
         let refreshed = Refreshed {
             access: tokens(next, now).access(grant.lineage, next, None),
             refresh: tokens(next, now).refresh_token,
-            mandate: SubjectBinding::default(),
+            subject_binding: SubjectBinding::default(),
             hold: None,
             spend,
         };
@@ -115,7 +115,7 @@ fn tokens(generation: Generation, issued: Moment) -> TokenSet {
         lifetime: Duration::from_hours(1),
         lifetime_source: LifetimeSource::ExpiresIn,
         refresh_in: None,
-        mandate: Box::default(),
+        subject_binding: Box::default(),
     }
 }
 
@@ -152,10 +152,10 @@ fn signed_in(number: u64, at: Moment) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
-        means: GrantMaterial::default(),
+        grant_material: GrantMaterial::default(),
         rotate_by: None,
         at: at.wall,
-        brought: Obtained::Tokens(tokens(Generation(1), at)),
+        obtained: Obtained::Tokens(tokens(Generation(1), at)),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{number}")),
     }

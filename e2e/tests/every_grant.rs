@@ -153,8 +153,8 @@ fn a_person_who_refuses_at_the_other_device_is_heard() {
         .finish(SOON)
         .expect_failure(75, &["denied on the other device", "again"]);
     // What was refused is not gone on with.
-    let anew = until_said(&home, &as_str(&words), "Waiting");
-    assert!(!anew.stderr().contains("Going on"), "{}", anew.stderr());
+    let again = until_said(&home, &as_str(&words), "Waiting");
+    assert!(!again.stderr().contains("Going on"), "{}", again.stderr());
 }
 
 #[test]

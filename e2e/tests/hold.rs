@@ -192,7 +192,7 @@ fn a_storm_of_bridges_asks_one_person_once() {
         caller.until("progress");
     }
     let link = link(&home);
-    // Whoever is about to tell a second time would do so now.
+    // A second notification would be sent now.
     pause(Duration::from_secs(2));
     assert_eq!(told(&home).len(), 1);
     for caller in &callers {

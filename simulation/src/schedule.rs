@@ -460,7 +460,7 @@ impl Driver {
             let work = Box::pin(async move { inside::keep(&runtime, connection()).await });
             self.put(Spawned {
                 process,
-                kind: Kind::Keeper,
+                kind: Kind::RefreshScheduler,
                 work,
             });
         }

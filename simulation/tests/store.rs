@@ -7,7 +7,7 @@ use simulation::store::{Calm, MemoryStore, Shared};
 
 #[tokio::test]
 async fn the_store_in_memory_passes_the_suite() {
-    suite::run(|| {
+    conformance::run(|| {
         let rows = Shared::default();
         let handle = || Arc::new(MemoryStore::new(Arc::clone(&rows), Arc::new(Calm)));
         let pair: Pair = (handle(), handle());

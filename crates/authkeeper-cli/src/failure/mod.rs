@@ -62,7 +62,7 @@ impl Failure {
             );
             return self;
         }
-        if let Some(meant) = missing.and_then(|missing| near::nearest(missing.as_str(), names)) {
+        if let Some(meant) = missing.and_then(|missing| similar::nearest(missing.as_str(), names)) {
             self.next = format!("did you mean {meant}? authkeeper status lists what is connected");
         }
         self

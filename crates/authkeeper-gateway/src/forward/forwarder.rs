@@ -119,7 +119,7 @@ impl Forwarder {
                 failed.await;
                 return Ok(delivered(response));
             }
-            let refused = refusal::of(response.status(), response.headers());
+            let refused = resource_error::of(response.status(), response.headers());
             match decide::after_response(&refused, token.generation, retried, replayable) {
                 Next::Deliver => {
                     // An error of the server's is an answer, and no recovery of a call that had failed.

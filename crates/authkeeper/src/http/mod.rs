@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 
-use crate::shown::one_line;
+use crate::text::sanitize::one_line;
 
 /// The most of a reply that is read. Token and metadata documents are a few KiB; nothing we ask for is larger.
 pub const REPLY_LIMIT: usize = 1024 * 1024;

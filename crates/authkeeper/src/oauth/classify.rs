@@ -24,7 +24,7 @@ use crate::{
     http::{ExchangeError, Reply},
     model::{RefreshToken, UnknownKind},
     secret::SecretString,
-    shown::{self, one_line},
+    text::sanitize::{self, one_line},
 };
 
 /// The outcomes of an exchange, and who is refused when one is.
@@ -80,7 +80,7 @@ impl Outcome {
             clippy::disallowed_methods,
             reason = "what is looked for in order to be hidden"
         )]
-        let hide = |text: &mut String| *text = shown::without(text, secret.expose());
+        let hide = |text: &mut String| *text = sanitize::without(text, secret.expose());
         match &mut self {
             Self::GrantRefused(refused)
             | Self::ClientRefused(refused)

@@ -15,7 +15,7 @@ use crate::{
     http::{HttpUrl, Reply, Request},
     model::{Issuer, Resource, Scope},
     secret::SecretString,
-    shown::one_line,
+    text::sanitize::one_line,
 };
 
 /// RFC 8628 §3.2: the interval when the server names none.

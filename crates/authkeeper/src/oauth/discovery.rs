@@ -5,13 +5,14 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
 use super::{
-    PublishedUrl, WireError, body_hint, challenge, dpop, exchange, exchange_by, older, published,
+    PublishedUrl, WireError, body_hint, challenge, dpop, exchange, exchange_by, published,
 };
+use crate::oauth::legacy_discovery;
 use crate::{
-    clock::Clock,
     http::{ConnectError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::{Issuer, Provider, Quirks, Resource, Scope, ServerMetadata},
-    shown::one_line,
+    platform::clock::Clock,
+    text::sanitize::one_line,
 };
 
 /// Why no authorization server could be found or believed.
@@ -252,12 +253,13 @@ async fn at_own_origin(
 ) -> Result<Discovered, DiscoveryError> {
     let refused = probed.status == StatusCode::UNAUTHORIZED;
     let published = if refused {
-        older::published(transport, url, reach).await?
+        legacy_discovery::published(transport, url, reach).await?
     } else {
         None
     };
     // Only who refuses by a `Bearer` challenge is believed to have endpoints that nobody published.
-    let assumed = || (refused && probed.challenge.is_some()).then(|| older::assumed(url));
+    let assumed =
+        || (refused && probed.challenge.is_some()).then(|| legacy_discovery::assumed(url));
     let is_assumed = published.is_none();
     let provider = published
         .or_else(assumed)
@@ -394,7 +396,7 @@ async fn resource_metadata(
         let metadata = parse_metadata(&at, &reply)?;
         return Ok(Some((at, metadata)));
     }
-    let mut trouble = Ok(());
+    let mut incident = Ok(());
     for place in resource_metadata_places(url) {
         let at = HttpUrl::parse(&place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
@@ -403,9 +405,9 @@ async fn resource_metadata(
         {
             return Ok(Some((at, metadata)));
         }
-        trouble = trouble.and(check_available(&at, &reply));
+        incident = incident.and(check_available(&at, &reply));
     }
-    trouble.map(|()| None)
+    incident.map(|()| None)
 }
 
 /// RFC 9728 §3.1: the well-known name goes between host and path; then the root.
@@ -462,12 +464,12 @@ pub(crate) async fn provider_and_reply(
     reach: Reach,
 ) -> Result<(Provider, Reply), DiscoveryError> {
     let places = server_metadata_places(&HttpUrl::parse(issuer.as_str())?);
-    let mut trouble = Ok(());
+    let mut incident = Ok(());
     for place in &places {
         let at = HttpUrl::parse(place)?;
         let reply = exchange(transport, &at, reach, Request::get_json()).await?;
         if !reply.status.is_success() {
-            trouble = trouble.and(check_available(&at, &reply));
+            incident = incident.and(check_available(&at, &reply));
             continue;
         }
         let mut metadata: ServerMetadata = parse_metadata(&at, &reply)?;
@@ -483,7 +485,7 @@ pub(crate) async fn provider_and_reply(
         let issuer = issuer.clone();
         return Ok((Provider { issuer, metadata }, reply));
     }
-    trouble?;
+    incident?;
     let tried = places.join(", ");
     Err(DiscoveryError::NoMetadata {
         issuer: issuer.as_str().to_owned(),

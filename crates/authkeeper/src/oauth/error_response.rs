@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::answer::get;
-use crate::shown::{one_line, without_secrets};
+use crate::text::sanitize::{one_line, without_secrets};
 
 /// What a refusal said. Both texts come from the provider and hold no secret of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]

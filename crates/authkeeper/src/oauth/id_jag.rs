@@ -19,7 +19,7 @@ const KIND: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
 /// What is asked of the identity provider.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct IdJagRequest<'a> {
     /// The authorization server that the assertion is for.
     pub audience: &'a Issuer,
     /// What the access token shall be for.
@@ -34,7 +34,11 @@ pub(crate) fn endpoint(idp: &IdentityProvider) -> Result<HttpUrl, InvalidUrl> {
 }
 
 /// A request that exchanges a person's token for an assertion (RFC 8693 §2.1).
-pub fn exchange_request(idp: &IdentityProvider, subject: &SecretString, ask: Ask<'_>) -> Request {
+pub fn exchange_request(
+    idp: &IdentityProvider,
+    subject: &SecretString,
+    ask: IdJagRequest<'_>,
+) -> Request {
     let client =
         ClientProof::at_identity_provider(idp.client_id.as_str(), idp.client_secret.as_ref());
     #[expect(
@@ -228,7 +232,7 @@ mod tests {
     fn the_exchange_names_the_server_it_is_for() {
         let issuer = Issuer::new("https://as.example/");
         let resource = Resource::new("https://mcp.example/mcp");
-        let ask = Ask {
+        let ask = IdJagRequest {
             audience: &issuer,
             resource: Some(&resource),
             scope: None,

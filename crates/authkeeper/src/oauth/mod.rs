@@ -15,21 +15,21 @@ pub mod dpop;
 mod error_response;
 pub mod id_jag;
 mod jwt;
+mod legacy_discovery;
 mod lifetime;
 pub mod loopback;
 pub(crate) mod moved;
-pub mod odd;
-mod older;
-pub mod refusal;
 pub mod register;
+pub mod resource_error;
 pub mod revoke;
 pub mod token;
+pub mod unrecognized_response;
 
 use crate::{
-    clock::{Clock, within},
     http::{ConnectError, ExchangeError, HttpUrl, InvalidUrl, Reach, Reply, Request, Transport},
     model::Scope,
-    shown::{one_line, printable},
+    platform::clock::{Clock, within},
+    text::sanitize::{one_line, printable},
 };
 
 /// What a refusal without a code may mean.

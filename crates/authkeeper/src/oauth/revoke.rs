@@ -183,7 +183,7 @@ enum Answer {
     NotForUs(String),
     /// It was refused.
     Refused(String),
-    /// The server has trouble of its own.
+    /// The server has incident of its own.
     Later(String),
 }
 

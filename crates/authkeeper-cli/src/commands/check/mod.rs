@@ -177,7 +177,7 @@ async fn request(
             return Err(Failure::new(Exit::Unavailable, what, LATER));
         }
     };
-    let said = refusal::said(&headers, &body);
+    let said = resource_error::said(&headers, &body);
     judge(
         name,
         status,

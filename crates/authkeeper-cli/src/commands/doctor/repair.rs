@@ -4,7 +4,7 @@ use authkeeper::{
     platform::process_lease::Owners,
     store::{
         StoreError,
-        sqlite::{Salvaged, examine, repair},
+        sqlite::{Salvaged, examine, salvage},
     },
 };
 use serde_json::json;

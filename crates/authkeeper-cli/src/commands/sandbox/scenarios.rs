@@ -37,7 +37,7 @@ impl Which {
         }
         let names = BuiltIn::all().iter().map(BuiltIn::name);
         let list = "authkeeper sandbox --list-scenarios lists what is built in";
-        let next = match near::nearest(&name, names) {
+        let next = match similar::nearest(&name, names) {
             Some(meant) => format!("did you mean {meant}? {list}"),
             None => list.to_owned(),
         };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, Provider},
-    store::seal::Sealed,
+    vault::seal::Sealed,
 };
 
 /// How many secrets of one client are kept beside what was refused: a provider lets two be good at once, seldom three.

@@ -3,19 +3,19 @@
 //! Reads go straight to the file over a connection of their own (a few microseconds, never behind a writer); writes go
 //! through one thread (`writer`). The same claim statements serve every SQL store.
 
+mod api_keys;
 mod clients;
+mod copy_detection;
 mod failing;
 mod history;
-mod home;
-mod keys;
-mod marks;
-mod notices;
+mod observations;
 mod refusals;
+mod repair;
 mod reseal;
 mod rows;
-mod salvage;
 mod sign_in;
 mod step_ups;
+mod token_fingerprint;
 mod writer;
 
 use std::{
@@ -34,26 +34,29 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension as _, params};
 
-pub use self::salvage::{Salvaged, examine, salvage};
+use self::copy_detection::Home;
+pub use self::repair::{Salvaged, examine, salvage};
 use self::{
-    home::Home,
     rows::{millis, stored},
     writer::Writer,
 };
 use super::{
-    CarriedCall, Committed, Epoch, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
-    Refreshed, Resealed, Result, SignedIn, Spend, Store, StoreError, Use, place,
-    seal::{Belongs, Sealed, Sealer, unusable},
+    CarriedCall, Committed, Epoch, FailingChange, History, NewIncident, NewKey, PendingSignIn,
+    Refreshed, Resealed, Result, SignedIn, Spend, Store, StoreError, Use,
 };
 use crate::{
-    clock::Seams,
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, Issuer, Lineage, Moment,
-        Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, TaskId,
-        Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, Incident, IncidentId,
+        Issuer, Lineage, Moment, Observation, Provider, ProviderObservation, ReauthorizeReason,
+        Record, RefreshToken, StepUps, TaskId, UnknownKind,
     },
+    platform::clock::Seams,
     secret::{Secret, SecretString},
+};
+use crate::{
+    platform::filesystem,
+    vault::seal::{Belongs, Sealed, Sealer, unusable},
 };
 
 /// Today's format, as an empty file gets it.
@@ -111,16 +114,16 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the store, makes it where there is none, and checks that the key is the one that sealed it.
     pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
-        place::check(path)?;
+        filesystem::check(path)?;
         let sealed_before = path.exists();
         let sealer = Sealer::load(key, path, !sealed_before, seams)?;
         let place = path.display().to_string();
         let mut reader = open_connection(path)?;
         migrate(&mut reader, &place, &sealer)?;
         check_key(&reader, &place, key, &sealer)?;
-        let mark_key = marks::key(&reader, &sealer, seams);
+        let mark_key = token_fingerprint::key(&reader, &sealer, seams);
         let mark_key = mark_key.map_err(|error| fault(&place, &error))?;
-        let at_home = home::is_at_home(&reader, &Home::of(path));
+        let at_home = copy_detection::is_at_home(&reader, &Home::of(path));
         let at_home = at_home.map_err(|error| fault(&place, &error))?;
         let query_only = reader.pragma_update(None, "query_only", true);
         query_only.map_err(|error| fault(&place, &error))?;
@@ -183,7 +186,7 @@ impl SqliteStore {
             return Ok(());
         }
         let grant = self.grant(grant).await?;
-        if grant.is_some_and(|grant| grant.is_issued_anew()) {
+        if grant.is_some_and(|grant| grant.is_issued_again()) {
             return Ok(());
         }
         Err(StoreError::Copied {
@@ -419,16 +422,16 @@ fn fault(place: &str, error: &rusqlite::Error) -> StoreError {
     }
 }
 
-fn keep_trouble(sql: &Sqlite, trouble: &NewTrouble) -> rusqlite::Result<(Trouble, bool)> {
-    let told = &trouble.record;
+fn keep_incident(sql: &Sqlite, incident: &NewIncident) -> rusqlite::Result<(Incident, bool)> {
+    let told = &incident.record;
     let record = serde_json::to_value(told).unwrap_or_default();
     let inserted = sql.execute(
         "INSERT OR IGNORE INTO trouble (id, connection, lineage, event, reason, record)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
-            trouble.id.as_str(),
+            incident.id.as_str(),
             told.connection,
-            stored(trouble.lineage.0),
+            stored(incident.lineage.0),
             told.event.as_str(),
             told.reason,
             record.to_string(),
@@ -440,8 +443,8 @@ fn keep_trouble(sql: &Sqlite, trouble: &NewTrouble) -> rusqlite::Result<(Trouble
     let kept = sql.query_row(
         "SELECT * FROM trouble WHERE connection = ?1 AND lineage = ?2 AND event = ?3 AND reason = ?4
             AND ended IS NULL",
-        params![told.connection, stored(trouble.lineage.0), told.event.as_str(), told.reason],
-        rows::trouble,
+        params![told.connection, stored(incident.lineage.0), told.event.as_str(), told.reason],
+        rows::incident,
     )?;
     Ok((kept, inserted == 1))
 }
@@ -558,7 +561,7 @@ macro_rules! on_its_grant {
 }
 
 /// What is over for a grant is over for all that live on it.
-fn end_troubles_of_all(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
+fn end_incidents_of_all(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
     let end = concat!(
         "UPDATE trouble SET ended = ?2 WHERE ended IS NULL AND connection IN ",
         on_its_grant!()
@@ -566,7 +569,7 @@ fn end_troubles_of_all(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlit
     sql.execute(end, params![connection, millis(at)]).map(drop)
 }
 
-fn end_troubles(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
+fn end_incidents(sql: &Sqlite, connection: &str, at: Timestamp) -> rusqlite::Result<()> {
     let end = "UPDATE trouble SET ended = ?2 WHERE connection = ?1 AND ended IS NULL";
     sql.execute(end, params![connection, millis(at)])?;
     Ok(())
@@ -710,7 +713,7 @@ impl Store for SqliteStore {
                 let event =
                     serde_json::json!({"event": "disconnected", "connection": connection.as_str()});
                 audit(sql, at, &event)?;
-                end_troubles(sql, connection.as_str(), at)?;
+                end_incidents(sql, connection.as_str(), at)?;
                 drop_pending(sql, connection.as_str())?;
                 step_ups::forget(sql, &connection)?;
                 // Another connection lives on the same grant.
@@ -761,7 +764,7 @@ impl Store for SqliteStore {
     async fn settle_here(&self, at: Timestamp) -> Result<()> {
         let here = Home::of(&self.path);
         self.write(move |sql| {
-            home::settle(sql, &here)?;
+            copy_detection::settle(sql, &here)?;
             audit(sql, at, &serde_json::json!({"event": "copy_adopted"}))
         })
         .await?;
@@ -904,7 +907,7 @@ impl Store for SqliteStore {
             spend,
             access,
             refresh,
-            mandate,
+            subject_binding,
             hold,
         } = refreshed;
         let next = access.generation;
@@ -936,7 +939,7 @@ impl Store for SqliteStore {
                     refresh.as_ref().map(|refresh| refresh.generation),
                     refresh.as_ref().and_then(|refresh| refresh.expires),
                     refresh.as_ref().map(|refresh| &refresh.mark),
-                    rows::mandate_text(&mandate),
+                    rows::subject_binding_text(&subject_binding),
                     hold.map(|(reason, _)| reason.as_str()),
                     hold.map(|(_, since)| millis(since)),
                 ],
@@ -1093,13 +1096,14 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()> {
-        let notice = notice.clone();
-        self.write(move |sql| notices::put(sql, &notice, at)).await
+    async fn observation(&self, observation: &ProviderObservation, at: Timestamp) -> Result<()> {
+        let observation = observation.clone();
+        self.write(move |sql| observations::put(sql, &observation, at))
+            .await
     }
 
-    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>> {
-        self.read(|sql| notices::all(sql, issuer))
+    async fn observed(&self, issuer: Option<&Issuer>) -> Result<Vec<Observation>> {
+        self.read(|sql| observations::all(sql, issuer))
     }
 
     async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>> {
@@ -1109,19 +1113,19 @@ impl Store for SqliteStore {
     async fn put_failing(&self, change: FailingChange) -> Result<bool> {
         self.write(move |sql| {
             let put = failing::put(sql, &change)?;
-            if let Some(trouble) = change.trouble.as_ref().filter(|_| put) {
-                keep_trouble(sql, trouble)?;
+            if let Some(incident) = change.incident.as_ref().filter(|_| put) {
+                keep_incident(sql, incident)?;
             }
             Ok(put)
         })
         .await
     }
 
-    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {
-        self.write(move |sql| keep_trouble(sql, &trouble)).await
+    async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)> {
+        self.write(move |sql| keep_incident(sql, &incident)).await
     }
 
-    async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()> {
+    async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()> {
         let (id, record) = (id.clone(), serde_json::to_value(record).unwrap_or_default());
         self.write(move |sql| {
             let amend = "UPDATE trouble SET record = ?2 WHERE id = ?1 AND ended IS NULL";
@@ -1154,11 +1158,11 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn troubles(&self) -> Result<Vec<Trouble>> {
+    async fn incidents(&self) -> Result<Vec<Incident>> {
         self.read(|sql| {
             let mut open =
                 sql.prepare("SELECT * FROM trouble WHERE ended IS NULL ORDER BY rowid")?;
-            open.query_map([], rows::trouble)?.collect()
+            open.query_map([], rows::incident)?.collect()
         })
     }
 
@@ -1175,7 +1179,7 @@ impl Store for SqliteStore {
         self.read(|sql| history::of(sql, connection))
     }
 
-    async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()> {
+    async fn end_incident(&self, id: &IncidentId, at: Timestamp) -> Result<()> {
         let id = id.clone();
         self.write(move |sql| {
             let end = "UPDATE trouble SET ended = ?2 WHERE id = ?1 AND ended IS NULL";
@@ -1184,7 +1188,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
+    async fn end_incidents(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
         // Every accepted refresh ends them, and mostly there are none: that is no commit.
         let any: bool = self.read(|sql| {
             let any = concat!(
@@ -1199,11 +1203,11 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let connection = connection.clone();
-        self.write(move |sql| end_troubles_of_all(sql, connection.as_str(), at))
+        self.write(move |sql| end_incidents_of_all(sql, connection.as_str(), at))
             .await
     }
 
-    async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool> {
+    async fn claim_notification(&self, id: &IncidentId, at: Timestamp) -> Result<bool> {
         let id = id.clone();
         self.write(move |sql| {
             let take = "UPDATE trouble SET notified = ?2 WHERE id = ?1 AND notified IS NULL AND ended IS NULL";

@@ -3,10 +3,11 @@
 
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
-use super::{KEY_CHECK, SqliteStore, marks::MARK_KEY, rows};
-use crate::store::{
-    Resealed, Result,
-    seal::{Belongs, PREFIX, Sealer},
+use super::{KEY_CHECK, SqliteStore, rows};
+use crate::store::sqlite::token_fingerprint::MARK_KEY;
+use crate::{
+    store::{Resealed, Result},
+    vault::seal::{Belongs, PREFIX, Sealer},
 };
 
 /// How many rows one transaction seals anew: the others wait no longer than that takes.
@@ -163,8 +164,8 @@ impl Column {
 mod tests {
     use super::*;
     use crate::{
-        clock::Seams,
-        store::{key_file::Change, seal::Sealer},
+        platform::clock::Seams,
+        vault::{key_file::Change, seal::Sealer},
     };
 
     /// A column that holds what is sealed and is not looked at would be lost with its key.
