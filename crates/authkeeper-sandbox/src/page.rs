@@ -1,9 +1,9 @@
 //! What a person sees: the sign-in pages and the live page.
 
 use crate::{
+    state::SandboxState,
     store::{Asked, UserState},
     wire::{Reply, Request, escaped},
-    world::World,
 };
 
 /// The live page; it asks `/control` for everything it shows.
@@ -16,8 +16,8 @@ pub(crate) fn home() -> Reply {
 
 /// A request that comes from this sandbox's own pages or from a program, not from a web page elsewhere: such a page sends
 /// its own `Origin`, or reaches this machine under another `Host`.
-pub(crate) fn is_own(world: &World, request: &Request) -> bool {
-    let authority = world.base.strip_prefix("http://").unwrap_or_default();
+pub(crate) fn is_own(state: &SandboxState, request: &Request) -> bool {
+    let authority = state.base.strip_prefix("http://").unwrap_or_default();
     let port = authority.rsplit(':').next().unwrap_or_default();
     let ours = |host: &str| host == authority || host == format!("localhost:{port}");
     let origin = request
@@ -57,9 +57,9 @@ pub(crate) fn done(what: &str) -> Reply {
 }
 
 /// Radio buttons for the accounts that can be used.
-fn accounts(world: &World) -> String {
-    let users = world.store.users.iter();
-    let enabled = users.filter(|(_, state)| **state == UserState::Enabled);
+fn accounts(state: &SandboxState) -> String {
+    let users = state.store.users.iter();
+    let enabled = users.filter(|(_, account)| **account == UserState::Enabled);
     let radio = |(index, (name, _)): (usize, (&String, &UserState))| {
         let name = escaped(name);
         let checked = if index == 0 { " checked" } else { "" };
@@ -73,26 +73,26 @@ fn accounts(world: &World) -> String {
 const BUTTONS: &str = "<p><button name=\"decision\" value=\"allow\">Allow</button> \
     <button name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></p>";
 
-pub(crate) fn consent(world: &World, id: &str, asked: &Asked) -> Reply {
+pub(crate) fn consent(state: &SandboxState, id: &str, asked: &Asked) -> Reply {
     let scope = escaped(&asked.scope.join(", "));
-    let client = escaped(world.client_name(&asked.client));
+    let client = escaped(state.client_name(&asked.client));
     let body = format!(
         "<p>The program <b>{client}</b> wants to act for you: <b>{scope}</b>.</p>\
          <form action=\"/authorize/{id}\" method=\"post\"><fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}\
          </form><p class=\"dim\">This is a sandbox: no password, no real account. \
          <a href=\"/authorize/{id}/abort\">Cancel</a></p>",
-        accounts(world)
+        accounts(state)
     );
     guarded(Reply::html(200, page("Sign in to the sandbox", &body)))
 }
 
-pub(crate) fn device(world: &World, user_code: &str) -> Reply {
+pub(crate) fn device(state: &SandboxState, user_code: &str) -> Reply {
     let code = escaped(user_code);
     let body = format!(
         "<form action=\"/device\" method=\"post\"><p><label>The code your device shows \
          <input name=\"user_code\" value=\"{code}\" autocomplete=\"off\"></label></p>\
          <fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}</form>",
-        accounts(world)
+        accounts(state)
     );
     guarded(Reply::html(200, page("Connect a device", &body)))
 }

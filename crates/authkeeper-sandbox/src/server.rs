@@ -1,4 +1,4 @@
-//! The loop around the [`World`]: sockets, waiting, cutting. Nothing is decided here.
+//! The loop around the router: sockets, waiting, cutting. Nothing is decided here.
 
 use std::{
     collections::VecDeque,
@@ -28,9 +28,9 @@ use tokio::{
 
 use crate::{
     clock::Stamp,
-    control,
+    router::{Admission, Router},
+    scenarios::Playing,
     wire::{Form, Reply, Request, Staged, Watch},
-    world::{Fate, World},
 };
 
 /// The most of a request that is read.
@@ -39,41 +39,41 @@ const REQUEST_LIMIT: usize = 4 * 1024 * 1024;
 /// How often a scenario is looked at when no request comes.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The world, one request at a time.
+/// The router, one request at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
+pub(crate) struct Shared(Arc<Mutex<Router<Playing>>>);
 
 impl Shared {
-    pub(crate) fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
+    pub(crate) fn new(router: Router<Playing>) -> Self {
+        Self(Arc::new(Mutex::new(router)))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Router<Playing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Serves until told to stop; connections still open are then closed.
-pub(crate) async fn serve(listener: TcpListener, world: Shared, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(listener: TcpListener, router: Shared, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            _ = tick.tick() => world.lock().play(),
+            _ = tick.tick() => router.lock().tick(),
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(stream, world.clone()));
+                    connections.spawn(connection(stream, router.clone()));
                 }
             }
         }
     }
 }
 
-async fn connection(stream: TcpStream, world: Shared) {
+async fn connection(stream: TcpStream, router: Shared) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| handle(world.clone(), request));
+    let service = service_fn(move |request| handle(router.clone(), request));
     let mut http = http1::Builder::new();
     // The sandbox says the time by its own clock.
     http.auto_date_header(false);
@@ -87,34 +87,34 @@ async fn connection(stream: TcpStream, world: Shared) {
 struct Cut;
 
 async fn handle(
-    world: Shared,
+    router: Shared,
     request: http::Request<Incoming>,
 ) -> Result<Response<Streamed>, Cut> {
     let request = read(request).await?;
-    let controlled = control::serve(&mut world.lock(), &request);
+    let controlled = router.lock().control(&request);
     if let Some(reply) = controlled {
-        return Ok(response(reply, &world));
+        return Ok(response(reply, &router));
     }
-    let _counted = (request.path == "/token").then(|| InFlight::begin(&world));
-    let fate = world.lock().arrive(&request);
-    let reply = match fate {
-        Fate::Cut => return Err(Cut),
-        Fate::Answered(reply) => *reply,
-        Fate::Served { after } if after.is_zero() => world.lock().serve(&request),
-        Fate::Served { after } => served_later(world.clone(), request, after).await?,
+    let _counted = (request.path == "/token").then(|| InFlight::begin(&router));
+    let admission = router.lock().admit(&request);
+    let reply = match admission {
+        Admission::Cut => return Err(Cut),
+        Admission::Answered(reply) => *reply,
+        Admission::Served { after } if after.is_zero() => router.lock().serve(&request),
+        Admission::Served { after } => served_later(router.clone(), request, after).await?,
     };
     wait(reply.delay).await;
     if reply.lost {
         return Err(Cut);
     }
-    Ok(response(reply, &world))
+    Ok(response(reply, &router))
 }
 
 /// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
-async fn served_later(world: Shared, request: Request, after: Duration) -> Result<Reply, Cut> {
+async fn served_later(router: Shared, request: Request, after: Duration) -> Result<Reply, Cut> {
     let work = async move {
         wait(after).await;
-        world.lock().serve(&request)
+        router.lock().serve(&request)
     };
     #[expect(
         clippy::disallowed_methods,
@@ -142,7 +142,7 @@ async fn read(request: http::Request<Incoming>) -> Result<Request, Cut> {
     })
 }
 
-fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
+fn response(reply: Reply, router: &Shared) -> Response<Streamed> {
     let first = (!reply.body.is_empty()).then_some((Duration::ZERO, reply.body));
     let mut body = Streamed {
         left: first.into_iter().chain(reply.later).collect(),
@@ -153,11 +153,15 @@ fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
     match reply.staged.map(|staged| *staged) {
         None => {}
         Some(Staged::Kept(last)) => {
-            let since = world.lock().now();
-            let world = world.clone();
-            body.kept = Some(Kept { world, since, last });
+            let since = router.lock().state.now();
+            let router = router.clone();
+            body.kept = Some(Kept {
+                router,
+                since,
+                last,
+            });
         }
-        Some(Staged::Watched(watch)) => body.watch = Some((world.clone(), watch)),
+        Some(Staged::Watched(watch)) => body.watch = Some((router.clone(), watch)),
     }
     let mut response = Response::new(body);
     if let Ok(status) = reply.status.try_into() {
@@ -177,15 +181,15 @@ fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
 struct InFlight(Shared);
 
 impl InFlight {
-    fn begin(world: &Shared) -> Self {
-        world.lock().token_request_begins();
-        Self(world.clone())
+    fn begin(router: &Shared) -> Self {
+        router.lock().state.token_request_begins();
+        Self(router.clone())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.lock().token_request_ends();
+        self.0.lock().state.token_request_ends();
     }
 }
 
@@ -199,14 +203,14 @@ struct Streamed {
 
 /// A stream that lasts for as long as the scenario wants.
 struct Kept {
-    world: Shared,
+    router: Shared,
     since: Stamp,
     last: Bytes,
 }
 
 impl Kept {
     fn is_over(&self) -> bool {
-        !self.world.lock().keeps_call(self.since)
+        !self.router.lock().keeps_call(self.since)
     }
 }
 
@@ -227,8 +231,8 @@ impl Streamed {
 
 impl Drop for Streamed {
     fn drop(&mut self) {
-        if let Some((world, watch)) = self.watch.take() {
-            world.lock().body_ended(watch, self.left.is_empty());
+        if let Some((router, watch)) = self.watch.take() {
+            router.lock().body_ended(watch, self.left.is_empty());
         }
     }
 }

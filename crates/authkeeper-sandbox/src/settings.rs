@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{
-    builtin::{BuiltIn, Revision},
-    fault::Fault,
-    profile::Profile,
-    scenario::Scenario,
-};
+use crate::{fault::Fault, profile::Profile};
 
 /// How a sandbox is started; the defaults are those of a friendly server.
 #[derive(Clone, Debug)]
@@ -24,10 +19,6 @@ pub struct Settings {
     pub clients: Vec<ClientSpec>,
     /// Faults in force from the start.
     pub faults: Vec<Fault>,
-    /// What happens when, and what is expected at the end.
-    pub scenario: Option<Scenario>,
-    /// A scenario that is built in, and the one revision of MCP that is served then.
-    pub builtin: Option<(BuiltIn, Revision)>,
     /// The clock stands still and moves only when told.
     pub standing_clock: bool,
 }
@@ -40,8 +31,6 @@ impl Default for Settings {
             users: ["alice", "bob", "mallory"].map(str::to_owned).to_vec(),
             clients: vec![ClientSpec::public("public")],
             faults: Vec::new(),
-            scenario: None,
-            builtin: None,
             standing_clock: false,
         }
     }

@@ -5,9 +5,9 @@ use crate::{
     answers::Refusal,
     profile::Dialect,
     settings::AuthMethod,
+    state::SandboxState,
     store::Client,
     wire::{Form, Request},
-    world::World,
 };
 
 /// RFC 7523 §2.2.
@@ -22,20 +22,20 @@ enum Shown {
 
 /// The client that makes this request, proven.
 pub(crate) fn authenticate(
-    world: &mut World,
+    state: &mut SandboxState,
     request: &Request,
     form: &Form,
 ) -> Result<String, Refusal> {
     let (client_id, shown) = shown(request, form)?;
     // This server looks for the client in the form, whatever the header says.
-    if world.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
+    if state.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
         return Err(Refusal::NoClient);
     }
-    let client = world.store.clients.get(&client_id);
+    let client = state.store.clients.get(&client_id);
     let client = client.ok_or(Refusal::UnknownClient)?.clone();
     match shown {
-        Shown::Secret { value, method } => secret(world, &client, &value, method)?,
-        Shown::Assertion(jwt) => assertion::check(world, &client_id, &client, &jwt)?,
+        Shown::Secret { value, method } => secret(state, &client, &value, method)?,
+        Shown::Assertion(jwt) => assertion::check(state, &client_id, &client, &jwt)?,
         Shown::Nothing if client.auth == AuthMethod::None => {}
         Shown::Nothing if client.auth == AuthMethod::PrivateKeyJwt => {
             return Err(Refusal::WrongAssertion);
@@ -68,9 +68,14 @@ fn shown(request: &Request, form: &Form) -> Result<(String, Shown), Refusal> {
     Ok((client_id, shown))
 }
 
-fn secret(world: &World, client: &Client, value: &str, method: AuthMethod) -> Result<(), Refusal> {
-    let now = world.now();
-    let fits = world.habits().any_secret_method || client.auth == method;
+fn secret(
+    state: &SandboxState,
+    client: &Client,
+    value: &str,
+    method: AuthMethod,
+) -> Result<(), Refusal> {
+    let now = state.now();
+    let fits = state.habits().any_secret_method || client.auth == method;
     let known = client
         .secrets
         .iter()

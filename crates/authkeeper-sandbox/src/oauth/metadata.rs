@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::DEVICE_GRANT;
 use crate::{
+    state::{SCOPES, SandboxState},
     wire::{Reply, Request},
-    world::{SCOPES, World},
 };
 
-pub(crate) fn serve(world: &World, request: &Request) -> Reply {
+pub(crate) fn serve(state: &SandboxState, request: &Request) -> Reply {
     match request.path.as_str() {
         "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
-            Reply::json(200, &server(&world.base))
+            Reply::json(200, &server(&state.base))
         }
-        "/.well-known/oauth-protected-resource/mcp" => Reply::json(200, &resource(world, "/mcp")),
-        "/.well-known/oauth-protected-resource/api" => Reply::json(200, &resource(world, "/api")),
+        "/.well-known/oauth-protected-resource/mcp" => Reply::json(200, &resource(state, "/mcp")),
+        "/.well-known/oauth-protected-resource/api" => Reply::json(200, &resource(state, "/api")),
         _ => Reply::json(404, &json!({"error": "not_found"})),
     }
 }
@@ -52,10 +52,10 @@ fn server(base: &str) -> Value {
     })
 }
 
-fn resource(world: &World, path: &str) -> Value {
+fn resource(state: &SandboxState, path: &str) -> Value {
     json!({
-        "resource": format!("{}{path}", world.base),
-        "authorization_servers": [world.base],
+        "resource": format!("{}{path}", state.base),
+        "authorization_servers": [state.base],
         "scopes_supported": ["read", "write", "admin"],
         "bearer_methods_supported": ["header"],
     })

@@ -10,7 +10,7 @@ pub(crate) mod refresh;
 pub(crate) mod register;
 pub(crate) mod token;
 
-use crate::world::{SCOPES, World};
+use crate::state::SCOPES;
 
 /// RFC 8628 §3.4.
 pub(crate) const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -22,12 +22,4 @@ pub(crate) fn granted_scope(asked: Option<Vec<String>>) -> Vec<String> {
     };
     scope.retain(|word| SCOPES.contains(&word.as_str()));
     scope
-}
-
-impl World {
-    /// Whether a resource indicator (RFC 8707) names something of ours.
-    pub(crate) fn knows_resource(&self, resource: &str) -> bool {
-        let rest = resource.strip_prefix(&self.base);
-        matches!(rest, Some("" | "/" | "/mcp" | "/api"))
-    }
 }

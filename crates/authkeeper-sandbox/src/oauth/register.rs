@@ -4,22 +4,22 @@ use serde_json::{Value, json};
 
 use crate::{
     answers::no_store,
+    events::Mood,
     profile::Dialect,
     random,
     settings::AuthMethod,
+    state::SandboxState,
     store::{Client, ClientSecret},
-    tally::Mood,
     wire::{Reply, Request},
-    world::World,
 };
 
-pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
     if !request.is_post() {
         return Reply::empty(405);
     }
-    match registered(world, request) {
+    match registered(state, request) {
         Ok(body) => {
-            let status = if world.habits().dialect == Dialect::Glewlwyd {
+            let status = if state.habits().dialect == Dialect::Glewlwyd {
                 200
             } else {
                 201
@@ -35,12 +35,12 @@ pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
 
 type Refused = (&'static str, &'static str);
 
-fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
+fn registered(state: &mut SandboxState, request: &Request) -> Result<Value, Refused> {
     const WRONG: &str = "invalid_client_metadata";
     let metadata = request.json().filter(Value::is_object);
     let mut metadata = metadata.ok_or((WRONG, "the body is not a JSON object"))?;
     let redirects = texts(&metadata["redirect_uris"]).unwrap_or_default();
-    let grant_types = texts(&metadata["grant_types"]).unwrap_or_else(|| usual_grants(world));
+    let grant_types = texts(&metadata["grant_types"]).unwrap_or_else(|| usual_grants(state));
     let by_code = grant_types.iter().any(|name| name == "authorization_code");
     if by_code && redirects.is_empty() {
         return Err((
@@ -48,7 +48,7 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
             "redirect_uris is mandatory property",
         ));
     }
-    let usual = if world.habits().dialect == Dialect::FastMcp {
+    let usual = if state.habits().dialect == Dialect::FastMcp {
         AuthMethod::Post
     } else {
         AuthMethod::Basic
@@ -65,7 +65,7 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
     }
     let client_id = random::secret();
     metadata["client_id"] = client_id.as_str().into();
-    metadata["client_id_issued_at"] = world.clock.said(world.now()).into();
+    metadata["client_id_issued_at"] = state.clock.said(state.now()).into();
     metadata["token_endpoint_auth_method"] = auth.as_str().into();
     metadata["grant_types"] = json!(grant_types);
     let mut secrets = Vec::new();
@@ -85,15 +85,15 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
         redirect_uris: Some(redirects),
         grant_types: Some(grant_types),
     };
-    world.store.clients.insert(client_id, client);
-    world.say(Mood::Plain, format!("client registered: {said}"));
+    state.store.clients.insert(client_id, client);
+    state.say(Mood::Plain, format!("client registered: {said}"));
     Ok(metadata)
 }
 
 /// RFC 7591 §2 says `authorization_code` alone; only the strict take it at its word.
-fn usual_grants(world: &World) -> Vec<String> {
+fn usual_grants(state: &SandboxState) -> Vec<String> {
     let mut usual = vec!["authorization_code".to_owned()];
-    if world.habits().dialect != Dialect::OidcProvider {
+    if state.habits().dialect != Dialect::OidcProvider {
         usual.push("refresh_token".to_owned());
     }
     usual

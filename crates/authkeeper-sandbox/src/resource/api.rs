@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::{Caller, Door, admit, refuse};
 use crate::{
     answers::Denial,
+    events::Mood,
     fault::{Arrival, FaultKind},
-    tally::Mood,
+    state::SandboxState,
     wire::{Reply, Request},
-    world::World,
 };
 
 const DOOR: Door = Door {
@@ -16,10 +16,10 @@ const DOOR: Door = Door {
     has_metadata: true,
 };
 
-pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> Reply {
-    let caller = match by_key(world, request, arrival) {
+pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
+    let caller = match by_key(state, request, arrival) {
         Some(caller) => caller,
-        None => match admit(world, request, arrival, DOOR) {
+        None => match admit(state, request, arrival, DOOR) {
             Ok(caller) => caller,
             Err(reply) => return reply,
         },
@@ -31,19 +31,19 @@ pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> 
             "scope": caller.scope.join(" "),
         }),
         (false, "/api/items") => json!({"items": ["a rose", "a lamp", "a letter"]}),
-        (true, "/api/work") => work(world, request.header("idempotency-key")),
+        (true, "/api/work") => work(state, request.header("idempotency-key")),
         (false, "/api/admin") if !caller.may("admin") => {
-            world.say(
+            state.say(
                 Mood::Warn,
                 format!("{}: the scope admin is missing", caller.label),
             );
-            return refuse(world, Denial::Scope("admin"), DOOR);
+            return refuse(state, Denial::Scope("admin"), DOOR);
         }
-        (false, "/api/admin") => json!({"grants": world.store.grants.len()}),
+        (false, "/api/admin") => json!({"grants": state.store.grants.len()}),
         _ => return Reply::json(404, &json!({"error": "not_found"})),
     };
-    world.tally.api_ok += 1;
-    world.say(
+    state.counters.api_ok += 1;
+    state.say(
         Mood::Good,
         format!(
             "{} {}: served, {}",
@@ -54,28 +54,28 @@ pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> 
 }
 
 /// Does a piece of work; under a key that was seen it is not done again.
-pub(crate) fn work(world: &mut World, key: Option<&str>) -> Value {
-    let number = u32::try_from(world.tally.work_done + 1).unwrap_or(u32::MAX);
+pub(crate) fn work(state: &mut SandboxState, key: Option<&str>) -> Value {
+    let number = u32::try_from(state.counters.work_done + 1).unwrap_or(u32::MAX);
     if let Some(key) = key {
-        let known = *world.store.work.entry(key.to_owned()).or_insert(number);
+        let known = *state.store.work.entry(key.to_owned()).or_insert(number);
         if known != number {
-            world.tally.work_duplicates += 1;
+            state.counters.work_duplicates += 1;
             return json!({"piece": known, "duplicate": true});
         }
     }
-    world.tally.work_done += 1;
+    state.counters.work_done += 1;
     json!({"piece": number, "duplicate": false})
 }
 
 /// A caller with an API key, in its own header or as a bearer token.
-fn by_key(world: &mut World, request: &Request, arrival: &Arrival) -> Option<Caller> {
+fn by_key(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Option<Caller> {
     let shown = request.header("x-api-key").or_else(|| request.bearer())?;
-    let mut keys = world.store.keys.iter_mut();
+    let mut keys = state.store.keys.iter_mut();
     let (number, key) = keys.find(|(_, key)| key.value == shown && !key.retired)?;
     let label = format!("key#{number} ({})", key.name);
     let early = |kind: &FaultKind| (*kind == FaultKind::Early401).then_some(());
-    if world.faults.take(arrival, early).is_some() {
-        world.tally.faults_struck += 1;
+    if state.faults.take(arrival, early).is_some() {
+        state.counters.faults_struck += 1;
         return None;
     }
     key.calls += 1;

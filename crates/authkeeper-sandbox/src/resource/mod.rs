@@ -9,13 +9,13 @@ use serde_json::json;
 
 use crate::{
     answers::{self, Challenge, Denial},
+    events::Mood,
     fault::{Arrival, FaultKind},
     oauth::metadata::resource_metadata,
     profile::Disabled,
+    state::SandboxState,
     store::UserState,
-    tally::Mood,
     wire::{Reply, Request},
-    world::World,
 };
 
 /// On whose authority a request is served.
@@ -44,35 +44,35 @@ pub(crate) struct Door {
 
 /// Lets a request in, or gives the reply that keeps it out.
 pub(crate) fn admit(
-    world: &mut World,
+    state: &mut SandboxState,
     request: &Request,
     arrival: &Arrival,
     door: Door,
 ) -> Result<Caller, Reply> {
-    match checked(world, request, arrival, door) {
+    match checked(state, request, arrival, door) {
         Ok(caller) => Ok(caller),
         Err((denial, what)) => {
-            world.say(
+            state.say(
                 Mood::Warn,
                 format!("{} {}: refused, {what}", request.method, request.path),
             );
-            Err(refuse(world, denial, door))
+            Err(refuse(state, denial, door))
         }
     }
 }
 
 /// The refusal in the profile's words, counted.
-pub(crate) fn refuse(world: &mut World, denial: Denial, door: Door) -> Reply {
-    let metadata = resource_metadata(&world.base, door.path);
+pub(crate) fn refuse(state: &mut SandboxState, denial: Denial, door: Door) -> Reply {
+    let metadata = resource_metadata(&state.base, door.path);
     let challenge = Challenge {
-        base: &world.base,
+        base: &state.base,
         metadata: door.has_metadata.then_some(metadata),
         always: door.path == "/mcp",
     };
-    let reply = answers::deny(world.habits().dialect, denial, &challenge);
+    let reply = answers::deny(state.habits().dialect, denial, &challenge);
     match reply.status {
-        403 => world.tally.forbidden += 1,
-        _ => world.tally.unauthorized += 1,
+        403 => state.counters.forbidden += 1,
+        _ => state.counters.unauthorized += 1,
     }
     reply
 }
@@ -80,7 +80,7 @@ pub(crate) fn refuse(world: &mut World, denial: Denial, door: Door) -> Reply {
 type Kept = (Denial, String);
 
 fn checked(
-    world: &mut World,
+    state: &mut SandboxState,
     request: &Request,
     arrival: &Arrival,
     door: Door,
@@ -88,37 +88,37 @@ fn checked(
     let Some(text) = request.bearer() else {
         return Err((Denial::NoToken, "no access token".to_owned()));
     };
-    let label = world.store.access_label(text);
+    let label = state.store.access_label(text);
     let bad = |what: &str| (Denial::BadToken, format!("{label} {what}"));
-    let Some(token) = world.store.access.get(text).cloned() else {
+    let Some(token) = state.store.access.get(text).cloned() else {
         return Err((Denial::BadToken, label));
     };
     if token.revoked {
-        world.tally.revoked_tokens_presented += 1;
+        state.counters.revoked_tokens_presented += 1;
         return Err(bad("is revoked or replaced"));
     }
-    if token.ends <= world.now() {
-        world.tally.expired_tokens_presented += 1;
-        expired_shown(world, token.grant, token.generation);
+    if token.ends <= state.now() {
+        state.counters.expired_tokens_presented += 1;
+        expired_shown(state, token.grant, token.generation);
         return Err((Denial::Expired, format!("{label} has ended")));
     }
-    let expected = format!("{}{}", world.base, door.path);
+    let expected = format!("{}{}", state.base, door.path);
     let elsewhere =
-        |audience: &String| *audience != expected && audience.trim_end_matches('/') != world.base;
+        |audience: &String| *audience != expected && audience.trim_end_matches('/') != state.base;
     if door.has_metadata && token.audience.as_ref().is_some_and(elsewhere) {
         return Err(bad("was made for another resource"));
     }
-    let grant = world.store.grants.get(&token.grant).cloned();
+    let grant = state.store.grants.get(&token.grant).cloned();
     let grant = grant.ok_or_else(|| bad("has no grant"))?;
-    if is_out(world, world.store.owner(&grant)) {
+    if is_out(state, state.store.owner(&grant)) {
         return Err((Denial::UserOut, format!("{label}: the user is out")));
     }
     let early = |kind: &FaultKind| (*kind == FaultKind::Early401).then_some(());
-    if world.faults.take(arrival, early).is_some() {
-        world.tally.faults_struck += 1;
+    if state.faults.take(arrival, early).is_some() {
+        state.counters.faults_struck += 1;
         return Err(bad("is good, but a fault refuses it"));
     }
-    if let Some(token) = world.store.access.get_mut(text) {
+    if let Some(token) = state.store.access.get_mut(text) {
         token.used = true;
     }
     Ok(Caller {
@@ -129,8 +129,8 @@ fn checked(
     })
 }
 
-fn is_out(world: &World, owner: UserState) -> bool {
-    let disabled = world.habits().disabled;
+fn is_out(state: &SandboxState, owner: UserState) -> bool {
+    let disabled = state.habits().disabled;
     match owner {
         UserState::Enabled => false,
         UserState::Disabled => disabled == Disabled::RefusedEverywhere,
@@ -139,16 +139,16 @@ fn is_out(world: &World, owner: UserState) -> bool {
 }
 
 /// Some servers clean up when they meet an expired access token, and take its refresh token along.
-fn expired_shown(world: &mut World, grant: u32, generation: u32) {
-    if !world.habits().expired_access_kills {
+fn expired_shown(state: &mut SandboxState, grant: u32, generation: u32) {
+    if !state.habits().expired_access_kills {
         return;
     }
-    let mut tokens = world.store.refresh.values();
+    let mut tokens = state.store.refresh.values();
     let paired = tokens.any(|token| {
         token.grant == grant && token.generation == generation && token.spent.is_none()
     });
     if paired {
-        world.kill(
+        state.kill(
             grant,
             "an expired access token was shown, and this server forgets the pair",
         );
@@ -156,12 +156,12 @@ fn expired_shown(world: &mut World, grant: u32, generation: u32) {
 }
 
 /// Who a token belongs to.
-pub(crate) fn userinfo(world: &mut World, request: &Request, arrival: &Arrival) -> Reply {
+pub(crate) fn userinfo(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
     let door = Door {
         path: "/userinfo",
         has_metadata: false,
     };
-    match admit(world, request, arrival, door) {
+    match admit(state, request, arrival, door) {
         Err(reply) => reply,
         Ok(caller) => Reply::json(200, &json!({"sub": caller.user.unwrap_or(caller.client)})),
     }

@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use super::tools::event;
 use crate::{
-    builtin::{Token, What},
+    state::SandboxState,
     wire::{Reply, Request, Staged, Watch},
-    world::World,
 };
 
 /// So long after its token's end a stream ends.
@@ -24,20 +23,20 @@ const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const CHANGED: &str = "notifications/tools/list_changed";
 
 /// Whether the server tells of changes.
-pub(crate) fn offered(world: &World) -> bool {
-    let stage = world.stage.as_ref();
-    stage.is_some_and(|stage| stage.plan.streams)
+pub(crate) fn offered(state: &SandboxState) -> bool {
+    let overrides = state.overrides.as_ref();
+    overrides.is_some_and(|overrides| overrides.offers_stream)
 }
 
 /// The standing stream of a session, opened by GET (2025-11-25).
-pub(crate) fn standing(world: &mut World, request: &Request) -> Option<Reply> {
-    let number = opens(world, request)?;
+pub(crate) fn standing(state: &mut SandboxState, request: &Request) -> Option<Reply> {
+    let number = opens(state)?;
     // An event with an id and without data, so that the stream can be resumed from its start.
     let first = format!("id: {number}-0\nretry: {RETRY_MILLISECONDS}\ndata:\n\n");
     let changed = json!({"jsonrpc": "2.0", "method": CHANGED});
     let changed = format!("id: {number}-1\nevent: message\ndata: {changed}\n\n");
     Some(until_its_token_ends(
-        world,
+        state,
         request,
         number,
         [first.into(), changed.into()],
@@ -45,8 +44,8 @@ pub(crate) fn standing(world: &mut World, request: &Request) -> Option<Reply> {
 }
 
 /// The stream of a subscription (2026-07-28).
-pub(crate) fn listening(world: &mut World, request: &Request, id: &Value) -> Option<Reply> {
-    let number = opens(world, request)?;
+pub(crate) fn listening(state: &mut SandboxState, request: &Request, id: &Value) -> Option<Reply> {
+    let number = opens(state)?;
     let meta = json!({SUBSCRIPTION: id});
     let honored = json!({"toolsListChanged": true});
     let first = json!({
@@ -56,38 +55,24 @@ pub(crate) fn listening(world: &mut World, request: &Request, id: &Value) -> Opt
     });
     let changed = json!({"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": meta}});
     Some(until_its_token_ends(
-        world,
+        state,
         request,
         number,
         [event(&first), event(&changed)],
     ))
 }
 
-/// Which stream it is, from 1; none where none is offered.
-fn opens(world: &mut World, request: &Request) -> Option<usize> {
-    let now = world.now();
-    let shown = request
-        .bearer()
-        .and_then(|text| world.store.access.get(text));
-    let token = shown.map(|token| Token {
-        grant: token.grant,
-        number: token.number,
-    });
-    let last_event_id = request.header("last-event-id").map(str::to_owned);
-    let stage = world.stage.as_mut().filter(|stage| stage.plan.streams)?;
-    stage.see(
-        now,
-        What::StreamOpened {
-            token,
-            last_event_id,
-        },
-    );
-    Some(stage.stream_opens(now))
+/// The number of the stream that opens, from 1; none if the server offers none.
+fn opens(state: &mut SandboxState) -> Option<usize> {
+    let overrides = state.overrides.as_mut();
+    let overrides = overrides.filter(|overrides| overrides.offers_stream)?;
+    overrides.streams_opened += 1;
+    Some(overrides.streams_opened)
 }
 
 /// The first stream of all only begins; on those after it something is told.
 fn until_its_token_ends(
-    world: &World,
+    state: &SandboxState,
     request: &Request,
     number: usize,
     [first, told]: [Bytes; 2],
@@ -98,28 +83,30 @@ fn until_its_token_ends(
     }
     reply
         .later
-        .extend(beats(left(world, request) + AFTER_THE_END));
+        .extend(beats(left(state, request) + AFTER_THE_END));
     reply.staged = Some(Box::new(Staged::Watched(Watch::Stream(number))));
     reply
 }
 
 /// What the tool of the scenarios answers.
-pub(crate) fn staged(world: &World, request: &Request, answer: &Value) -> Reply {
-    let plan = world.stage.as_ref().map(|stage| &stage.plan);
-    if plan.is_some_and(|plan| plan.long_answer) {
+pub(crate) fn staged(state: &SandboxState, request: &Request, answer: &Value) -> Reply {
+    let overrides = state.overrides.as_ref();
+    if overrides.is_some_and(|overrides| overrides.long_answer) {
         let mut reply = events(": begun\n\n".into());
-        reply.later.extend(beats(left(world, request) + ANSWERED));
+        reply.later.extend(beats(left(state, request) + ANSWERED));
         reply.later.push((Duration::ZERO, event(answer)));
         reply.staged = Some(Box::new(Staged::Watched(Watch::Answer)));
         return reply;
     }
-    if plan.is_some_and(|plan| plan.streams) {
+    if overrides.is_some_and(|overrides| overrides.offers_stream) {
         let mut reply = events(": begun\n\n".into());
         reply.staged = Some(Box::new(Staged::Kept(event(answer))));
         return reply;
     }
     let mut reply = Reply::json(200, answer);
-    reply.delay = plan.map(|plan| plan.tool_takes).unwrap_or_default();
+    reply.delay = overrides
+        .map(|overrides| overrides.tool_takes)
+        .unwrap_or_default();
     reply
 }
 
@@ -132,11 +119,11 @@ fn events(first: Bytes) -> Reply {
 }
 
 /// For how long the access token that was shown is still good.
-fn left(world: &World, request: &Request) -> Duration {
+fn left(state: &SandboxState, request: &Request) -> Duration {
     let shown = request
         .bearer()
-        .and_then(|text| world.store.access.get(text));
-    shown.map_or(Duration::ZERO, |token| token.ends.since(world.now()))
+        .and_then(|text| state.store.access.get(text));
+    shown.map_or(Duration::ZERO, |token| token.ends.since(state.now()))
 }
 
 /// Comments, for so long.

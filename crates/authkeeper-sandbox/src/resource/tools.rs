@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Caller, api};
-use crate::{builtin::TOOL, wire::Reply, world::World};
+use crate::{overrides::TEST_TOOL, state::SandboxState, wire::Reply};
 
 /// What `tools/list` answers.
-pub(crate) fn list(world: &World) -> Value {
+pub(crate) fn list(state: &SandboxState) -> Value {
     let mut tools = always();
-    if let (Some(tools), true) = (tools.as_array_mut(), world.stage.is_some()) {
+    if let (Some(tools), true) = (tools.as_array_mut(), state.overrides.is_some()) {
         tools.push(json!({
-            "name": TOOL,
+            "name": TEST_TOOL,
             "description": "The tool of the built-in scenarios.",
             "inputSchema": {"type": "object", "properties": {}},
         }));
@@ -84,7 +84,7 @@ pub(crate) enum Done {
     Unknown,
 }
 
-pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
+pub(crate) fn call(state: &mut SandboxState, caller: &Caller, params: &Value) -> Done {
     let given = &params["arguments"];
     match params["name"].as_str() {
         Some("echo") => match given["text"].as_str().or_else(|| given["x"].as_str()) {
@@ -94,9 +94,9 @@ pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
         Some("whoami") => Done::Text(match &caller.user {
             Some(user) => format!(
                 "{user}, through client {}",
-                world.client_name(&caller.client)
+                state.client_name(&caller.client)
             ),
-            None => format!("client {} itself", world.client_name(&caller.client)),
+            None => format!("client {} itself", state.client_name(&caller.client)),
         }),
         Some("add") => match (given["a"].as_f64(), given["b"].as_f64()) {
             (Some(a), Some(b)) => Done::Text((a + b).to_string()),
@@ -106,10 +106,10 @@ pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
             let seconds = given["seconds"].as_f64().unwrap_or(1.0).clamp(0.0, 600.0);
             Done::Slow(Duration::from_secs_f64(seconds))
         }
-        Some(TOOL) if world.stage.is_some() => Done::Staged,
-        Some("work") => Done::Text(api::work(world, given["key"].as_str()).to_string()),
+        Some(TEST_TOOL) if state.overrides.is_some() => Done::Staged,
+        Some("work") => Done::Text(api::work(state, given["key"].as_str()).to_string()),
         Some("admin_report") if !caller.may("admin") => Done::NeedsAdmin,
-        Some("admin_report") => Done::Text(format!("{} grants", world.store.grants.len())),
+        Some("admin_report") => Done::Text(format!("{} grants", state.store.grants.len())),
         _ => Done::Unknown,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{ClientSpec, Fault, Profile, Rules, Sandbox, Settings};
+use authkeeper_sandbox::{BuiltIn, ClientSpec, Fault, Profile, Revision, Rules, Sandbox, Settings};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -51,6 +51,17 @@ impl Bench {
     pub(crate) async fn start(settings: Settings) -> Self {
         let sandbox = Sandbox::start(settings).await.expect("a free port");
         Self { sandbox }
+    }
+
+    pub(crate) async fn start_built_in(
+        settings: Settings,
+        scenario: BuiltIn,
+        revision: Revision,
+    ) -> Self {
+        let sandbox = Sandbox::start_built_in(settings, scenario, revision).await;
+        Self {
+            sandbox: sandbox.expect("a free port"),
+        }
     }
 
     /// A standing clock, sign-ins approved at once, access tokens of 60 s, refresh tokens of 600 s.

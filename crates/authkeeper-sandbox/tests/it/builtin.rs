@@ -20,7 +20,7 @@ struct Client {
 impl Client {
     async fn start(name: &str, revision: Revision) -> Self {
         let one = BuiltIn::named(name).expect("it is built in");
-        let bench = Bench::start(one.settings(revision, 0, Some(TTL))).await;
+        let bench = Bench::start_built_in(one.settings(0, Some(TTL)), one, revision).await;
         let resource = format!("{}/mcp", bench.sandbox.url());
         let tokens = bench.sign_in(&[("resource", &resource)]).await;
         Self {

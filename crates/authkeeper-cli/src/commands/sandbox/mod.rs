@@ -11,7 +11,7 @@ use std::{
 };
 
 use authkeeper_sandbox::{
-    Event, Fault, Finding, Mood, Profile, Revision, Sandbox, Scenario, Settings,
+    Event, Fault, Finding, Mood, Profile, Revision, Sandbox, ScenarioFile, Settings, StartError,
 };
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
@@ -114,12 +114,16 @@ pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failu
 
 /// With the timeline of a file, or with none.
 async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
-    let mut settings = settings(args, Settings::default());
+    let settings = settings(args, Settings::default());
     let path = args.scenario.as_deref();
-    settings.scenario = path.map(read).transpose()?;
-    let end = settings.scenario.as_ref().and_then(|scenario| scenario.end);
+    let file = path.map(read).transpose()?;
+    let end = file.as_ref().and_then(|file| file.end);
     let client = Client::of_file(args);
-    let sandbox = start(settings).await?;
+    let sandbox = match file {
+        Some(file) => Sandbox::start_file(settings, file).await,
+        None => Sandbox::start(settings).await,
+    };
+    let sandbox = started(sandbox)?;
     let events = sandbox.events();
     if client.is_none() {
         announce(&sandbox, output);
@@ -135,8 +139,8 @@ async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     judge(&verdict, output)
 }
 
-async fn start(settings: Settings) -> Result<Sandbox, Failure> {
-    Sandbox::start(settings).await.map_err(|error| {
+fn started(sandbox: Result<Sandbox, StartError>) -> Result<Sandbox, Failure> {
+    sandbox.map_err(|error| {
         let what = match std::error::Error::source(&error) {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
@@ -158,13 +162,13 @@ fn settings(args: &SandboxArgs, usual: Settings) -> Settings {
     settings
 }
 
-fn read(path: &Path) -> Result<Scenario, Failure> {
+fn read(path: &Path) -> Result<ScenarioFile, Failure> {
     let refuse = |why: String| {
         let what = format!("{}: {}", path.display(), why.trim());
         Failure::new(Exit::Data, what, "mend the scenario file")
     };
     let text = bounded::read(path, LONGEST).map_err(|error| refuse(error.to_string()))?;
-    Scenario::parse(&text).map_err(|error| refuse(error.to_string()))
+    ScenarioFile::parse(&text).map_err(|error| refuse(error.to_string()))
 }
 
 async fn ended(end: Option<Duration>) {

@@ -6,7 +6,7 @@ use authkeeper::near;
 use authkeeper_sandbox::{BuiltIn, ClientEnd, Revision, Runs, Sandbox};
 use serde_json::json;
 
-use super::{SandboxArgs, announce, client::Client, settings, start, tell, verdict::Played};
+use super::{SandboxArgs, announce, client::Client, settings, started, tell, verdict::Played};
 use crate::{
     exit::Exit,
     failure::Failure,
@@ -124,7 +124,7 @@ async fn tried(
     args: &SandboxArgs,
     output: Output,
 ) -> Result<Played, Failure> {
-    let sandbox = start(settings(args, one.settings(revision, 0, None))).await?;
+    let sandbox = start(one, revision, args).await?;
     let said = format!("{}, {revision}, at {}/mcp", one.name(), sandbox.url());
     output.say(&output.paint_err(Paint::Dim, &said));
     let ends = tokio::select! {
@@ -138,6 +138,11 @@ async fn tried(
     let played = Played::of(one, revision, sandbox.checks(&ends));
     sandbox.stop().await;
     Ok(played)
+}
+
+async fn start(one: BuiltIn, revision: Revision, args: &SandboxArgs) -> Result<Sandbox, Failure> {
+    let settings = settings(args, one.settings(0, None));
+    started(Sandbox::start_built_in(settings, one, revision).await)
 }
 
 async fn runs(one: BuiltIn, client: &Client, sandbox: &Sandbox) -> Result<Vec<ClientEnd>, Failure> {
@@ -174,7 +179,7 @@ async fn by_hand(
         let what = format!("{} starts its client several times", one.name());
         return Err(Failure::new(Exit::Usage, what, "give its command after --"));
     }
-    let sandbox = start(settings(args, one.settings(revision, 0, None))).await?;
+    let sandbox = start(one, revision, args).await?;
     let events = sandbox.events();
     announce(&sandbox, output);
     output.say(&format!("the scenario wants: {}", one.wants()));

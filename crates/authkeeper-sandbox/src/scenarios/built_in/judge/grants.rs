@@ -3,29 +3,28 @@
 use serde_json::json;
 
 use super::{
-    Case, Found,
+    case::{Case, Found, count},
     common::{
         accepted, calls_answered, carried_on, ended_well, executed_once, no_second_sign_in,
         none_needless, refreshed, spent_once,
     },
-    count,
     references::{REFRESHING, ROTATION, authorization},
 };
-use crate::builtin::{
+use crate::overrides::TEST_TOOL;
+use crate::scenarios::built_in::{
     check::{Check, Status},
     evidence::{Evidence, Outcome, What},
-    plan::TOOL,
 };
 
 /// Several calls meet one expiry.
-pub(in crate::builtin) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
     let calls = case.evidence.mcp().filter(|mcp| mcp.is("tools/call"));
     let mut ids: Vec<_> = calls.filter_map(|mcp| mcp.id.clone()).collect();
     ids.sort();
     ids.dedup();
     if ids.len() < 2 {
         let what = format!(
-            "{} came; call {TOOL} {} times at once",
+            "{} came; call {TEST_TOOL} {} times at once",
             count(ids.len(), "call"),
             case.errand.calls
         );
@@ -53,7 +52,7 @@ fn one_of_many(case: &Case<'_>, found: Found) -> Check {
 }
 
 /// The refresh token of a refresh is that of the next.
-pub(in crate::builtin) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
     let used: Vec<u32> = case
         .evidence
         .refreshes()
@@ -74,7 +73,7 @@ pub(in crate::builtin) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// What may be done stays the same.
-pub(in crate::builtin) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
     let granted = case
         .evidence
         .all()
@@ -176,7 +175,7 @@ fn memory(case: &Case<'_>) -> Memory {
 }
 
 /// Another process of the same client works with what the first one stored.
-pub(in crate::builtin) fn remembered(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn remembered(case: &Case<'_>) -> Vec<Check> {
     let found = match memory(case) {
         Memory::Nothing => {
             let why = "each process of the client registered itself and signed in anew: it keeps nothing between two runs";

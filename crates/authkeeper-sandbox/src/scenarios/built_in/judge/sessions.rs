@@ -4,22 +4,22 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    Case, Found, Revision,
+    case::{Case, Found, count},
     common::{
         calls_answered, carried_on, ended, ended_well, executed_once, no_second_sign_in,
         refreshes_sound, spent_once,
     },
-    count,
     references::{INVALID_TOKEN, transport},
 };
-use crate::builtin::{
+use crate::overrides::FIRST_EVENT_ID;
+use crate::revision::Revision;
+use crate::scenarios::built_in::{
     check::{Check, Status},
     evidence::{Token, What},
-    stage::FIRST_EVENT,
 };
 
 /// The session before is the session after.
-pub(in crate::builtin) fn session_kept(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn session_kept(case: &Case<'_>) -> Vec<Check> {
     let opened = case
         .evidence
         .mcp()
@@ -43,7 +43,7 @@ pub(in crate::builtin) fn session_kept(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// An answer under way outlives the token it was asked for with.
-pub(in crate::builtin) fn long_answer(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn long_answer(case: &Case<'_>) -> Vec<Check> {
     let ended = |whole: bool| {
         let is =
             move |what: &What| matches!(what, What::AnswerEnded { whole: seen } if *seen == whole);
@@ -73,7 +73,7 @@ pub(in crate::builtin) fn long_answer(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// The server's own stream ends with its token, and is opened again with another.
-pub(in crate::builtin) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
     let opened: Vec<_> = case
         .evidence
         .all()
@@ -137,9 +137,9 @@ fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
             json!({}),
         ),
         (_, Some((_, Some(id)))) => Found::should(
-            id == FIRST_EVENT,
+            id == FIRST_EVENT_ID,
             format!(
-                "the second stream was opened after {id:?}; the last event was {FIRST_EVENT:?}"
+                "the second stream was opened after {id:?}; the last event was {FIRST_EVENT_ID:?}"
             ),
             json!({"lastEventId": id}),
         ),
@@ -153,7 +153,7 @@ fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
 }
 
 /// The session's end, for which the token is good no more.
-pub(in crate::builtin) fn session_ended(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn session_ended(case: &Case<'_>) -> Vec<Check> {
     const MOST: usize = 3;
     let ends: Vec<u16> = case
         .evidence

@@ -3,12 +3,11 @@
 use serde_json::json;
 
 use super::{
-    Case, Found,
+    case::{Case, Found, count},
     common::{ended, ended_badly, no_second_sign_in, refreshes_sound, spent_once},
-    count,
     references::{INVALID_GRANT, INVALID_TOKEN, REFRESHING, ROTATION, UNAVAILABLE, authorization},
 };
-use crate::builtin::{
+use crate::scenarios::built_in::{
     check::Check,
     evidence::{Evidence, Outcome, Refresh, What},
 };
@@ -21,7 +20,7 @@ fn is_struck(what: &What) -> bool {
 const REFUSED: usize = 8;
 
 /// The grant is dead.
-pub(in crate::builtin) fn stopped(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn stopped(case: &Case<'_>) -> Vec<Check> {
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
         return vec![stops(case, Found::skipped(NOTHING_AFTER))];
@@ -83,7 +82,7 @@ fn asked_once(case: &Case<'_>, since: &Evidence) -> Check {
 }
 
 /// Fresh tokens are refused as well.
-pub(in crate::builtin) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
     const MOST: usize = 2;
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
@@ -111,7 +110,7 @@ pub(in crate::builtin) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// The token endpoint is down for a moment.
-pub(in crate::builtin) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
     let came_back = later_renewal(case, |refresh| refresh.outcome == Outcome::Faulty);
     let again = case.check(
         "refresh-retried",
@@ -126,7 +125,7 @@ pub(in crate::builtin) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// The refresh was done and its answer lost: this server answers a resend the same.
-pub(in crate::builtin) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
     const MOST: usize = 4;
     let sent = case.evidence.refreshes();
     let sent = sent.filter(|refresh| refresh.generation == 1).count();

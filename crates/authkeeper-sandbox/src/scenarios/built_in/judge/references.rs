@@ -1,6 +1,6 @@
 //! Where it is written what a client has to do.
 
-use crate::builtin::{Revision, check::SpecReference};
+use crate::{revision::Revision, scenarios::built_in::check::SpecReference};
 
 const fn at(id: &'static str, url: &'static str) -> SpecReference {
     SpecReference { id, url }

@@ -1,11 +1,8 @@
-//! Counters and the log: what the judge saw.
-
-use std::collections::VecDeque;
+//! The sandbox's counters.
 
 use serde::Serialize;
-use tokio::sync::broadcast;
 
-/// What the sandbox counted.
+/// The sandbox's counters since its start or its last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Grants made by a person's sign-in, by browser or device.
@@ -57,12 +54,12 @@ pub struct Counters {
     /// How often a fault struck.
     pub faults_struck: u64,
     /// Each grant, in the order of their making.
-    pub grants: Vec<GrantView>,
+    pub grants: Vec<GrantSummary>,
 }
 
-/// What may be said of a grant.
+/// One grant, without its tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GrantView {
+pub struct GrantSummary {
     /// Its number.
     pub grant: u32,
     /// Whose it is; none for a client acting for itself.
@@ -75,76 +72,4 @@ pub struct GrantView {
     pub alive: bool,
     /// Why not.
     pub reason: Option<&'static str>,
-}
-
-/// How an event looks to a reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mood {
-    /// As it should be.
-    Good,
-    /// Nothing special.
-    Plain,
-    /// Refused, and that is normal.
-    Warn,
-    /// Something is lost.
-    Bad,
-}
-
-/// Something that happened, in plain words, without any token.
-#[derive(Clone, Debug, Serialize)]
-pub struct Event {
-    /// Its number, from 1.
-    pub number: u64,
-    /// When, in milliseconds since 1970 by the sandbox's clock.
-    pub at: u64,
-    /// How it looks.
-    pub mood: Mood,
-    /// What happened.
-    pub text: String,
-}
-
-/// How many events are kept.
-const KEPT: usize = 200;
-
-/// The last events, and those who listen.
-#[derive(Debug)]
-pub(crate) struct Log {
-    next: u64,
-    last: VecDeque<Event>,
-    listeners: broadcast::Sender<Event>,
-}
-
-impl Log {
-    pub(crate) fn new() -> Self {
-        Self {
-            next: 0,
-            last: VecDeque::new(),
-            listeners: broadcast::channel(1024).0,
-        }
-    }
-
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
-        self.listeners.subscribe()
-    }
-
-    pub(crate) fn say(&mut self, at: u64, mood: Mood, text: String) {
-        self.next += 1;
-        let event = Event {
-            number: self.next,
-            at,
-            mood,
-            text,
-        };
-        // Nobody listening is no error.
-        let _ = self.listeners.send(event.clone());
-        self.last.push_back(event);
-        if self.last.len() > KEPT {
-            self.last.pop_front();
-        }
-    }
-
-    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Event> {
-        self.last.iter().filter(move |event| event.number > number)
-    }
 }

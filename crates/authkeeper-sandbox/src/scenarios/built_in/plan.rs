@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::profile::Profile;
-
-/// The tool that the scenarios ask for, named as in the suite.
-pub(crate) const TOOL: &str = "test-tool";
+use crate::{overrides::TEST_TOOL, profile::Profile};
 
 /// What the sandbox does.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +94,7 @@ const PAUSE_SECONDS: u64 = 2;
 
 impl Errand {
     pub(crate) fn context(self) -> Value {
-        let call = json!({"name": TOOL, "arguments": {}});
+        let call = json!({"name": TEST_TOOL, "arguments": {}});
         let mut context = json!({"toolCalls": vec![call; self.calls]});
         let wishes = [
             ("atOnce", self.manner == Manner::AtOnce),

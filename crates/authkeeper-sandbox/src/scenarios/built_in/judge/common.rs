@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use super::{
-    Case, ClientEnd, Found, count,
+    case::{Case, ClientEnd, Found, count},
     references::{IDEMPOTENT, INVALID_TOKEN, REFRESHING, RESOURCE, ROTATION, authorization},
 };
-use crate::builtin::{
+use crate::scenarios::built_in::{
     check::Check,
     evidence::{Mcp, Outcome, What},
 };
 
 /// It goes on as if nothing had happened.
-pub(in crate::builtin) fn carried_on(case: &Case<'_>) -> Vec<Check> {
+pub(in crate::scenarios::built_in) fn carried_on(case: &Case<'_>) -> Vec<Check> {
     let mut checks = vec![
         calls_answered(case),
         no_second_sign_in(case),

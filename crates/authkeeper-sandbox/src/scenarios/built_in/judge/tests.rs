@@ -5,7 +5,15 @@ use std::time::Duration;
 use http::Method;
 
 use super::*;
-use crate::builtin::evidence::{Grant, Mcp, Outcome, Refresh, Seen, Token};
+use crate::{
+    clock::Stamp,
+    revision::Revision,
+    scenarios::built_in::{
+        check::{Check, Status},
+        evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Seen, Token},
+        plan::Errand,
+    },
+};
 
 const RESOURCE: &str = "http://127.0.0.1:1/mcp";
 

@@ -3,15 +3,29 @@
 use std::time::Duration;
 
 use super::{
-    BuiltIn, Revision, Runs,
     judge::{
         blip_survived, carried_on, long_answer, lost_answer_survived, no_endless_refresh,
         one_refresh, remembered, rotation_followed, scope_kept, session_ended, session_kept,
         stopped, stream_reopened,
     },
     plan::{Errand, Hold, Manner, Plan, Strike, When},
+    scenario::{BuiltIn, Runs},
 };
-use crate::profile::Profile;
+use crate::{profile::Profile, revision::Revision};
+
+impl BuiltIn {
+    /// All of them, in the order of the documentation.
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// The one of this name, which may be written as the suite writes its own: `auth/NAME`.
+    pub fn named(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("auth/").unwrap_or(name);
+        let found = ALL.iter().find(|one| one.name == name);
+        found.copied()
+    }
+}
 
 /// What is played and judged where a row says nothing else.
 const PLAIN: BuiltIn = BuiltIn {
@@ -24,7 +38,7 @@ const PLAIN: BuiltIn = BuiltIn {
     judge: carried_on,
 };
 
-pub(super) static ALL: [BuiltIn; 17] = [
+static ALL: [BuiltIn; 17] = [
     BuiltIn {
         name: "expiry-between-initialize-and-first-call",
         does: "holds the first answer back until the access token has ended",
@@ -275,5 +289,31 @@ fn troubled() -> Plan {
             ..calls(8)
         },
         ..mid_session()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn every_scenario_is_found_by_its_name_and_can_be_played() {
+        for one in BuiltIn::all() {
+            let suite = one.suite_name();
+            assert_eq!(BuiltIn::named(&suite).map(|one| one.name), Some(one.name));
+            let plan = (one.plan)();
+            for fault in plan.faults {
+                assert!(fault.parse::<Fault>().is_ok(), "{}: {fault}", one.name);
+            }
+            for strike in &plan.strikes {
+                for words in strike.words {
+                    let action = words.parse::<crate::action::Action>();
+                    assert!(action.is_ok(), "{}: {words}", one.name);
+                }
+            }
+            assert!(one.context()["toolCalls"].is_array(), "{}", one.name);
+        }
+        assert!(BuiltIn::named("night.toml").is_none());
     }
 }

@@ -26,16 +26,17 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{Action, ActionError, set},
+    action::{Action, ActionError, set_rule},
     clock::{Stamp, parse_duration},
+    counters::Counters,
+    events::Mood,
     settings::Rules,
-    tally::{Counters, Mood},
-    world::World,
+    state::SandboxState,
 };
 
 /// A scenario, read and understood.
 #[derive(Clone, Debug, Default)]
-pub struct Scenario {
+pub struct ScenarioFile {
     /// After which time it is over.
     pub end: Option<Duration>,
     sets: Vec<(String, String)>,
@@ -114,7 +115,7 @@ struct At {
     action: String,
 }
 
-impl Scenario {
+impl ScenarioFile {
     /// Reads a scenario file.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         let file: File =
@@ -126,7 +127,7 @@ impl Scenario {
         let sets: Vec<(String, String)> = sets.collect();
         let mut tried = Rules::default();
         for (name, value) in &sets {
-            set(&mut tried, name, value)?;
+            set_rule(&mut tried, name, value)?;
         }
         Ok(Self {
             end: file.end.as_deref().map(time).transpose()?,
@@ -227,30 +228,46 @@ fn named(counters: &Counters) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// A scenario under way.
+/// A scenario file that plays.
 #[derive(Debug)]
-pub(crate) struct Playing {
-    pub(crate) scenario: Scenario,
+pub(crate) struct ScriptRun {
+    file: ScenarioFile,
     started: Stamp,
     begun: bool,
     left: Vec<Step>,
 }
 
-impl Playing {
-    pub(crate) fn new(scenario: Scenario, started: Stamp) -> Self {
+impl ScriptRun {
+    pub(crate) fn new(file: ScenarioFile) -> Self {
         Self {
-            left: scenario.steps.clone(),
-            scenario,
-            started,
+            left: Vec::new(),
+            file,
+            started: Stamp::default(),
             begun: false,
         }
     }
 
-    /// What is to be done now; each step once.
+    /// Begins from the first step.
+    pub(crate) fn restart(&mut self, now: Stamp) {
+        self.left = self.file.steps.clone();
+        self.started = now;
+        self.begun = false;
+    }
+
+    /// Performs the steps that are due.
+    pub(crate) fn tick(&mut self, state: &mut SandboxState) {
+        for action in self.due(state.now(), state.counters.refreshes_accepted) {
+            if let Err(error) = state.act(action) {
+                state.say(Mood::Bad, format!("scenario: {error}"));
+            }
+        }
+    }
+
+    /// The actions that are due, each once.
     fn due(&mut self, now: Stamp, refreshes: u64) -> Vec<Action> {
         let mut due = Vec::new();
-        if !self.begun && !self.scenario.sets.is_empty() {
-            due.push(Action::Set(self.scenario.sets.clone()));
+        if !self.begun && !self.file.sets.is_empty() {
+            due.push(Action::Set(self.file.sets.clone()));
         }
         self.begun = true;
         let elapsed = now.since(self.started);
@@ -264,21 +281,10 @@ impl Playing {
         due.extend(now_due.into_iter().map(|step| step.action));
         due
     }
-}
 
-impl World {
-    /// Does what the scenario has planned up to now.
-    pub(crate) fn play(&mut self) {
-        let (now, refreshes) = (self.now(), self.tally.refreshes_accepted);
-        let due = self
-            .playing
-            .as_mut()
-            .map(|playing| playing.due(now, refreshes));
-        for action in due.unwrap_or_default() {
-            if let Err(error) = self.act(action) {
-                self.say(Mood::Bad, format!("scenario: {error}"));
-            }
-        }
+    /// The expectations, compared with the counters so far.
+    pub(crate) fn verdict(&self, state: &SandboxState) -> Vec<Finding> {
+        self.file.verdict(&state.counters_now())
     }
 }
 
@@ -298,14 +304,14 @@ mod tests {
             "[expect]\nsign_inns = 1",
             "[expect]\nsign_ins = '~1'",
         ] {
-            assert!(Scenario::parse(text).is_err(), "{text}");
+            assert!(ScenarioFile::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_verdict_compares_counters() {
         let text = "[expect]\nsign_ins = 1\napi_ok = '>=10'\nwork_duplicates = '<=0'";
-        let scenario = Scenario::parse(text).unwrap();
+        let scenario = ScenarioFile::parse(text).unwrap();
         let counters = Counters {
             sign_ins: 1,
             api_ok: 9,

@@ -1,0 +1,78 @@
+//! The event log: what happened, in plain words, for a person who watches.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+/// How an event looks to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mood {
+    /// As it should be.
+    Good,
+    /// Nothing special.
+    Plain,
+    /// Refused, and that is normal.
+    Warn,
+    /// Something is lost.
+    Bad,
+}
+
+/// Something that happened, in plain words, without any token.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When, in milliseconds since 1970 by the sandbox's clock.
+    pub at: u64,
+    /// How it looks.
+    pub mood: Mood,
+    /// What happened.
+    pub text: String,
+}
+
+/// How many events are kept.
+const KEPT: usize = 200;
+
+/// The last events, and those who listen.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    next: u64,
+    last: VecDeque<Event>,
+    listeners: broadcast::Sender<Event>,
+}
+
+impl EventLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 0,
+            last: VecDeque::new(),
+            listeners: broadcast::channel(1024).0,
+        }
+    }
+
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+        self.listeners.subscribe()
+    }
+
+    pub(crate) fn say(&mut self, at: u64, mood: Mood, text: String) {
+        self.next += 1;
+        let event = Event {
+            number: self.next,
+            at,
+            mood,
+            text,
+        };
+        // Nobody listening is no error.
+        let _ = self.listeners.send(event.clone());
+        self.last.push_back(event);
+        if self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+    }
+
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Event> {
+        self.last.iter().filter(move |event| event.number > number)
+    }
+}

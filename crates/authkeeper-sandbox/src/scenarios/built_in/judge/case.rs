@@ -1,0 +1,105 @@
+//! What is judged, and how one check is written down.
+
+use serde_json::Value;
+
+use crate::{
+    clock::Stamp,
+    revision::Revision,
+    scenarios::built_in::{
+        check::{Check, SpecReference, Status, in_capitals},
+        evidence::Evidence,
+        plan::Errand,
+    },
+};
+
+/// How a client's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientEnd {
+    /// By itself, with this code; none if a signal ended it.
+    Exited(Option<i32>),
+    /// It had to be ended: it took too long.
+    TimedOut,
+}
+
+/// What is judged.
+#[derive(Debug)]
+pub(in crate::scenarios::built_in) struct Case<'a> {
+    pub(in crate::scenarios::built_in) evidence: &'a Evidence,
+    /// None where the client was started by hand.
+    pub(in crate::scenarios::built_in) ends: &'a [ClientEnd],
+    pub(in crate::scenarios::built_in) errand: Errand,
+    pub(in crate::scenarios::built_in) revision: Revision,
+    /// The MCP server's URL.
+    pub(in crate::scenarios::built_in) resource: String,
+    pub(in crate::scenarios::built_in) now: Stamp,
+}
+
+/// What a check found: how it came out, in words, and as numbers.
+#[derive(Debug)]
+pub(super) struct Found {
+    status: Status,
+    seen: Option<String>,
+    details: Value,
+}
+
+impl Found {
+    /// `bad` if it does not hold.
+    fn that(holds: bool, bad: Status, seen: impl Into<String>, details: Value) -> Self {
+        Self {
+            status: if holds { Status::Success } else { bad },
+            seen: (!holds).then(|| seen.into()),
+            details,
+        }
+    }
+
+    pub(super) fn must(holds: bool, seen: impl Into<String>, details: Value) -> Self {
+        Self::that(holds, Status::Failure, seen, details)
+    }
+
+    pub(super) fn should(holds: bool, seen: impl Into<String>, details: Value) -> Self {
+        Self::that(holds, Status::Warning, seen, details)
+    }
+
+    pub(super) fn skipped(why: impl Into<String>) -> Self {
+        Self {
+            status: Status::Skipped,
+            seen: Some(why.into()),
+            details: Value::Null,
+        }
+    }
+}
+
+impl Case<'_> {
+    pub(super) fn check(
+        &self,
+        id: &'static str,
+        description: &'static str,
+        references: &[SpecReference],
+        found: Found,
+    ) -> Check {
+        Check {
+            id,
+            name: in_capitals(id),
+            description,
+            status: found.status,
+            timestamp: self.now.rfc3339(),
+            spec_references: references.to_vec(),
+            details: found.details,
+            seen: found.seen,
+        }
+    }
+
+    /// How many clients were started; one, if by hand.
+    pub(super) fn clients(&self) -> usize {
+        self.ends.len().max(1)
+    }
+}
+
+/// A number of things: `1 call`, `2 calls`.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ if thing.ends_with('h') => format!("{number} {thing}es"),
+        _ => format!("{number} {thing}s"),
+    }
+}

@@ -1,0 +1,50 @@
+//! From what was seen to a verdict.
+
+mod case;
+mod common;
+mod grants;
+mod references;
+mod sessions;
+mod troubles;
+
+use serde_json::json;
+
+pub use self::case::ClientEnd;
+pub(super) use self::{
+    case::Case,
+    common::carried_on,
+    grants::{one_refresh, remembered, rotation_followed, scope_kept},
+    sessions::{long_answer, session_ended, session_kept, stream_reopened},
+    troubles::{blip_survived, lost_answer_survived, no_endless_refresh, stopped},
+};
+use self::{case::Found, references::OAUTH};
+use super::{
+    check::{Check, SIGNED_IN},
+    evidence::What,
+};
+
+/// The scenario's own checks, unless the client never signed in.
+pub(super) fn judged(own: fn(&Case<'_>) -> Vec<Check>, case: &Case<'_>) -> Vec<Check> {
+    let sign_ins = case
+        .evidence
+        .count(|what| matches!(what, What::SignedIn { .. }));
+    let requests = case.evidence.mcp().count();
+    let seen = match requests {
+        0 => "no request reached the MCP server".to_owned(),
+        _ => format!("{requests} requests, and no sign-in that came to its end"),
+    };
+    let signed_in = case.check(
+        SIGNED_IN,
+        "The client signs in.",
+        &[OAUTH],
+        Found::must(sign_ins > 0, seen, json!({"signIns": sign_ins})),
+    );
+    let mut checks = vec![signed_in];
+    if sign_ins > 0 {
+        checks.extend(own(case));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Turns requests and replies into evidence.
+
+use serde_json::Value;
+
+use super::evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Token, What};
+use crate::{
+    clock::Stamp,
+    fault::{Arrival, Endpoint},
+    state::SandboxState,
+    store::AccessToken,
+    wire::{Reply, Request, words},
+};
+
+/// What is known of a request before it is served, and can't be told afterwards.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Before {
+    refresh: Option<Refresh>,
+    token: Option<Token>,
+    /// When the access token that was presented ends.
+    pub(super) ends: Option<Stamp>,
+    tool_calls: u64,
+    streams_opened: usize,
+}
+
+impl Before {
+    /// Looks at a request that is about to be served.
+    pub(super) fn of(
+        state: &SandboxState,
+        evidence: &Evidence,
+        request: &Request,
+        arrival: &Arrival,
+    ) -> Self {
+        let is_refresh = arrival.endpoint == Endpoint::Refresh;
+        let presented = request
+            .bearer()
+            .and_then(|text| state.store.access.get(text));
+        Self {
+            refresh: is_refresh.then(|| refresh_sent(state, evidence, request)),
+            token: presented.map(token),
+            ends: presented.map(|token| token.ends),
+            tool_calls: state.counters.tool_calls,
+            streams_opened: streams_opened(state),
+        }
+    }
+
+    /// What happened while the request was served, in order.
+    pub(super) fn seen(
+        self,
+        state: &SandboxState,
+        request: &Request,
+        arrival: &Arrival,
+        reply: &Reply,
+    ) -> Vec<What> {
+        let stream = self.stream_opened(state, request);
+        let what = match arrival.endpoint {
+            Endpoint::Register if reply.status < 300 => Some(registered(reply)),
+            Endpoint::Authorize if request.path == "/authorize" => Some(What::Asked),
+            Endpoint::Code if reply.status == 200 => signed_in(state),
+            Endpoint::Refresh => self.refresh.map(|sent| renewed(sent, reply)),
+            Endpoint::Mcp => {
+                let executed = state.counters.tool_calls > self.tool_calls;
+                Some(mcp(request, self.token, reply, executed))
+            }
+            _ => None,
+        };
+        stream.into_iter().chain(what).collect()
+    }
+
+    fn stream_opened(&self, state: &SandboxState, request: &Request) -> Option<What> {
+        let last_event_id = request.header("last-event-id").map(str::to_owned);
+        let opened = What::StreamOpened {
+            token: self.token,
+            last_event_id,
+        };
+        (streams_opened(state) > self.streams_opened).then_some(opened)
+    }
+}
+
+fn streams_opened(state: &SandboxState) -> usize {
+    let overrides = state.overrides.as_ref();
+    overrides.map_or(0, |overrides| overrides.streams_opened)
+}
+
+fn signed_in(state: &SandboxState) -> Option<What> {
+    let (number, grant) = state.store.grants.iter().next_back()?;
+    let first = state.store.refresh.values();
+    let mut first = first.filter(|token| token.grant == *number);
+    Some(What::SignedIn {
+        grant: Grant {
+            number: *number,
+            client: grant.client.clone(),
+        },
+        scope: first.next().map(|token| token.scope.clone())?,
+    })
+}
+
+/// A refresh request that was not answered yet.
+pub(super) fn refresh_sent(
+    state: &SandboxState,
+    evidence: &Evidence,
+    request: &Request,
+) -> Refresh {
+    let form = request.form();
+    let known = form
+        .get("refresh_token")
+        .and_then(|text| state.store.refresh.get(text));
+    Refresh {
+        grant: known.map(|token| token.grant),
+        generation: known.map_or(0, |token| token.generation),
+        replayed: known.is_some_and(|token| token.spent.is_some()),
+        needed: known.is_none_or(|token| is_worn(state, evidence, token.grant)),
+        scope: form.words("scope"),
+        resource: form.get("resource").map(str::to_owned),
+        outcome: Outcome::Faulty,
+    }
+}
+
+/// Whether a grant's newest access token has ended, was refused, or is in the second half of its lifetime.
+fn is_worn(state: &SandboxState, evidence: &Evidence, grant: u32) -> bool {
+    let tokens = state.store.access.values();
+    let newest = tokens
+        .filter(|token| token.grant == grant)
+        .max_by_key(|token| token.number);
+    newest.is_none_or(|newest| {
+        let life = newest.ends.since(newest.issued);
+        let old = newest.ends.since(state.now()) <= life / 2;
+        old || newest.revoked || was_refused(evidence, token(newest))
+    })
+}
+
+fn was_refused(evidence: &Evidence, token: Token) -> bool {
+    let mut asked = evidence.mcp();
+    asked.any(|mcp| mcp.token == Some(token) && mcp.status == 401)
+}
+
+fn token(token: &AccessToken) -> Token {
+    Token {
+        grant: token.grant,
+        number: token.number,
+    }
+}
+
+/// The JSON-RPC message in a request.
+pub(super) fn message(request: &Request) -> Option<Value> {
+    request.json().filter(Value::is_object)
+}
+
+fn registered(reply: &Reply) -> What {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let types = body["grant_types"].as_array();
+    What::Registered {
+        may_refresh: types.is_some_and(|types| types.iter().any(|name| name == "refresh_token")),
+    }
+}
+
+fn renewed(sent: Refresh, reply: &Reply) -> What {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let scope = body["scope"].as_str().map(words);
+    let outcome = match (reply.lost, reply.status) {
+        (true, _) => Outcome::Lost,
+        (false, 200) => Outcome::Renewed {
+            scope: scope.unwrap_or_default(),
+        },
+        _ => Outcome::Refused,
+    };
+    What::Refresh(Refresh { outcome, ..sent })
+}
+
+fn mcp(request: &Request, token: Option<Token>, reply: &Reply, executed: bool) -> What {
+    let message = message(request);
+    let message = message.as_ref();
+    let method = message.and_then(|message| message["method"].as_str());
+    let id = message
+        .map(|message| &message["id"])
+        .filter(|id| !id.is_null());
+    let session = request.header("mcp-session-id").unwrap_or_default();
+    What::Mcp(Mcp {
+        http: request.method.clone(),
+        method: method.map(str::to_owned),
+        id: id.map(|id| format!("{session} {id}")),
+        token,
+        status: reply.status,
+        executed,
+    })
+}

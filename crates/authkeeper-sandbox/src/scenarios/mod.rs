@@ -1,0 +1,118 @@
+//! Scenarios: what goes wrong and when, and a verdict at the end.
+
+mod built_in;
+mod script;
+
+use serde_json::{Value, json};
+
+use self::{built_in::BuiltInRun, script::ScriptRun};
+pub use self::{
+    built_in::{BuiltIn, Check, ClientEnd, Runs, SpecReference, Status, Verdict},
+    script::{Finding, ScenarioError, ScenarioFile},
+};
+use crate::{
+    clock::Stamp,
+    fault::Arrival,
+    revision::Revision,
+    router::Scenario,
+    state::SandboxState,
+    wire::{Reply, Request, Watch},
+};
+
+/// The scenario that plays in a sandbox.
+#[derive(Debug)]
+pub(crate) enum Playing {
+    Nothing,
+    File(ScriptRun),
+    BuiltIn(Box<BuiltInRun>),
+}
+
+impl Playing {
+    pub(crate) fn file(file: ScenarioFile) -> Self {
+        Self::File(ScriptRun::new(file))
+    }
+
+    pub(crate) fn built_in(scenario: BuiltIn, revision: Revision) -> Self {
+        Self::BuiltIn(Box::new(BuiltInRun::new(scenario, revision)))
+    }
+
+    /// The built-in scenario that plays.
+    pub(crate) fn run(&self) -> Option<&BuiltInRun> {
+        match self {
+            Self::BuiltIn(run) => Some(run),
+            Self::Nothing | Self::File(_) => None,
+        }
+    }
+
+    pub(crate) fn run_mut(&mut self) -> Option<&mut BuiltInRun> {
+        match self {
+            Self::BuiltIn(run) => Some(run),
+            Self::Nothing | Self::File(_) => None,
+        }
+    }
+
+    /// The expectations of a scenario file, compared with the counters so far.
+    pub(crate) fn findings(&self, state: &SandboxState) -> Option<Vec<Finding>> {
+        match self {
+            Self::File(run) => Some(run.verdict(state)),
+            Self::Nothing | Self::BuiltIn(_) => None,
+        }
+    }
+}
+
+impl Scenario for Playing {
+    fn restart(&mut self, state: &mut SandboxState) {
+        match self {
+            Self::Nothing => {}
+            Self::File(run) => run.restart(state.now()),
+            Self::BuiltIn(run) => run.restart(state),
+        }
+    }
+
+    fn tick(&mut self, state: &mut SandboxState) {
+        if let Self::File(run) = self {
+            run.tick(state);
+        }
+    }
+
+    fn before(&mut self, state: &SandboxState, request: &Request, arrival: &Arrival) {
+        if let Some(run) = self.run_mut() {
+            run.before(state, request, arrival);
+        }
+    }
+
+    fn after(
+        &mut self,
+        state: &mut SandboxState,
+        request: &Request,
+        arrival: &Arrival,
+        reply: &mut Reply,
+    ) {
+        if let Some(run) = self.run_mut() {
+            run.after(state, request, arrival, reply);
+        }
+    }
+
+    fn not_served(&mut self, state: &mut SandboxState, request: &Request, arrival: &Arrival) {
+        if let Some(run) = self.run_mut() {
+            run.not_served(state, request, arrival);
+        }
+    }
+
+    fn keeps_call(&self, since: Stamp, now: Stamp) -> bool {
+        self.run().is_some_and(|run| run.keeps_call(since, now))
+    }
+
+    fn body_ended(&mut self, watch: Watch, whole: bool, now: Stamp) {
+        if let Some(run) = self.run_mut() {
+            run.body_ended(watch, whole, now);
+        }
+    }
+
+    fn verdict(&self, state: &SandboxState) -> Value {
+        match self.run() {
+            Some(run) => json!(run.checks(state, &[])),
+            None => json!(self.findings(state)),
+        }
+    }
+}
