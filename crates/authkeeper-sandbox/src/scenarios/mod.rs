@@ -1,13 +1,15 @@
 //! Scenarios: what goes wrong and when, and a verdict at the end.
 
 mod built_in;
+mod judge;
 mod script;
 
 use serde_json::{Value, json};
 
 use self::{built_in::BuiltInRun, script::ScriptRun};
 pub use self::{
-    built_in::{BuiltIn, Check, ClientEnd, Runs, SpecReference, Status, Verdict},
+    built_in::{BuiltIn, Runs},
+    judge::{Check, ClientEnd, SpecReference, Status, Verdict},
     script::{Finding, ScenarioError, ScenarioFile},
 };
 use crate::{

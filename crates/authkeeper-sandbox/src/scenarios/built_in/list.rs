@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use super::{
-    judge::{
+    plan::{Errand, Hold, Manner, Plan, Strike, When},
+    scenario::{BuiltIn, Runs},
+};
+use crate::{
+    profile::Profile,
+    revision::Revision,
+    scenarios::judge::{
         blip_survived, carried_on, long_answer, lost_answer_survived, no_endless_refresh,
         one_refresh, remembered, rotation_followed, scope_kept, session_ended, session_kept,
         stopped, stream_reopened,
     },
-    plan::{Errand, Hold, Manner, Plan, Strike, When},
-    scenario::{BuiltIn, Runs},
 };
-use crate::{profile::Profile, revision::Revision};
 
 impl BuiltIn {
     /// All of them, in the order of the documentation.

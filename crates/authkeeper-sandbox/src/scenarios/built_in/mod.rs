@@ -6,14 +6,11 @@
 //! requests, the answer to the first one is held back until it has.
 //!
 //! ```text
-//! list ─▶ plan (what happens when) ─▶ stage (it happens) ─▶ evidence (what was seen) ─▶ judge ─▶ check
+//! list (scenarios) ─▶ plan (what happens when) ─▶ run (it happens) ─▶ evidence (what was seen) ─▶ judge ─▶ check
 //! ```
 //!
 //! The judge knows what reached the sandbox and how the client's process ended, never what a client says of itself.
 
-mod check;
-mod evidence;
-mod judge;
 mod list;
 mod observe;
 mod plan;
@@ -21,8 +18,4 @@ mod run;
 mod scenario;
 
 pub(crate) use self::run::BuiltInRun;
-pub use self::{
-    check::{Check, SpecReference, Status, Verdict},
-    judge::ClientEnd,
-    scenario::{BuiltIn, Runs},
-};
+pub use self::scenario::{BuiltIn, Runs};

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Token, What};
 use crate::{
     clock::Stamp,
     fault::{Arrival, Endpoint},
+    scenarios::judge::evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Token, What},
     state::SandboxState,
     store::AccessToken,
     wire::{Reply, Request, words},

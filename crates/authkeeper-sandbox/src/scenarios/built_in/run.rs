@@ -5,9 +5,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    check::Check,
-    evidence::{Evidence, Seen, What},
-    judge::{self, Case, ClientEnd},
     observe::{Before, message, refresh_sent},
     plan::{Hold, Plan, Strike, When},
     scenario::BuiltIn,
@@ -19,6 +16,10 @@ use crate::{
     fault::{Arrival, Endpoint},
     overrides::Overrides,
     revision::Revision,
+    scenarios::judge::{
+        self, Case, Check, ClientEnd,
+        evidence::{Evidence, Seen, What},
+    },
     state::SandboxState,
     wire::{Reply, Request, Watch},
 };
@@ -96,7 +97,7 @@ impl BuiltInRun {
         let case = Case {
             evidence: &self.evidence,
             ends,
-            errand: self.plan.errand,
+            calls: self.plan.errand.calls,
             revision: self.revision,
             resource: format!("{}/mcp", state.base),
             now: state.now(),

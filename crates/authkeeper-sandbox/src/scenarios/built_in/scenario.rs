@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{check::Check, judge::Case, plan::Plan};
+use super::plan::Plan;
 use crate::{
     fault::Fault,
     revision::Revision,
+    scenarios::judge::{Case, Check},
     settings::{Rules, Settings},
 };
 

@@ -7,7 +7,7 @@ use super::{
     common::{ended, ended_badly, no_second_sign_in, refreshes_sound, spent_once},
     references::{INVALID_GRANT, INVALID_TOKEN, REFRESHING, ROTATION, UNAVAILABLE, authorization},
 };
-use crate::scenarios::built_in::{
+use super::{
     check::Check,
     evidence::{Evidence, Outcome, Refresh, What},
 };
@@ -20,7 +20,7 @@ fn is_struck(what: &What) -> bool {
 const REFUSED: usize = 8;
 
 /// The grant is dead.
-pub(in crate::scenarios::built_in) fn stopped(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn stopped(case: &Case<'_>) -> Vec<Check> {
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
         return vec![stops(case, Found::skipped(NOTHING_AFTER))];
@@ -82,7 +82,7 @@ fn asked_once(case: &Case<'_>, since: &Evidence) -> Check {
 }
 
 /// Fresh tokens are refused as well.
-pub(in crate::scenarios::built_in) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
     const MOST: usize = 2;
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
@@ -110,7 +110,7 @@ pub(in crate::scenarios::built_in) fn no_endless_refresh(case: &Case<'_>) -> Vec
 }
 
 /// The token endpoint is down for a moment.
-pub(in crate::scenarios::built_in) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
     let came_back = later_renewal(case, |refresh| refresh.outcome == Outcome::Faulty);
     let again = case.check(
         "refresh-retried",
@@ -125,7 +125,7 @@ pub(in crate::scenarios::built_in) fn blip_survived(case: &Case<'_>) -> Vec<Chec
 }
 
 /// The refresh was done and its answer lost: this server answers a resend the same.
-pub(in crate::scenarios::built_in) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
     const MOST: usize = 4;
     let sent = case.evidence.refreshes();
     let sent = sent.filter(|refresh| refresh.generation == 1).count();

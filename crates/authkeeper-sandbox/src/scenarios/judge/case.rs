@@ -2,15 +2,11 @@
 
 use serde_json::Value;
 
-use crate::{
-    clock::Stamp,
-    revision::Revision,
-    scenarios::built_in::{
-        check::{Check, SpecReference, Status, in_capitals},
-        evidence::Evidence,
-        plan::Errand,
-    },
+use super::{
+    check::{Check, SpecReference, Status, in_capitals},
+    evidence::Evidence,
 };
+use crate::{clock::Stamp, revision::Revision};
 
 /// How a client's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +19,16 @@ pub enum ClientEnd {
 
 /// What is judged.
 #[derive(Debug)]
-pub(in crate::scenarios::built_in) struct Case<'a> {
-    pub(in crate::scenarios::built_in) evidence: &'a Evidence,
+pub(crate) struct Case<'a> {
+    pub(crate) evidence: &'a Evidence,
     /// None where the client was started by hand.
-    pub(in crate::scenarios::built_in) ends: &'a [ClientEnd],
-    pub(in crate::scenarios::built_in) errand: Errand,
-    pub(in crate::scenarios::built_in) revision: Revision,
+    pub(crate) ends: &'a [ClientEnd],
+    /// How many calls of the test tool each client is asked for.
+    pub(crate) calls: usize,
+    pub(crate) revision: Revision,
     /// The MCP server's URL.
-    pub(in crate::scenarios::built_in) resource: String,
-    pub(in crate::scenarios::built_in) now: Stamp,
+    pub(crate) resource: String,
+    pub(crate) now: Stamp,
 }
 
 /// What a check found: how it came out, in words, and as numbers.

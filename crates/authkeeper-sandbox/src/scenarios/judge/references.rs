@@ -1,6 +1,7 @@
 //! Where it is written what a client has to do.
 
-use crate::{revision::Revision, scenarios::built_in::check::SpecReference};
+use super::check::SpecReference;
+use crate::revision::Revision;
 
 const fn at(id: &'static str, url: &'static str) -> SpecReference {
     SpecReference { id, url }

@@ -10,14 +10,14 @@ use super::{
     },
     references::{REFRESHING, ROTATION, authorization},
 };
-use crate::overrides::TEST_TOOL;
-use crate::scenarios::built_in::{
+use super::{
     check::{Check, Status},
     evidence::{Evidence, Outcome, What},
 };
+use crate::overrides::TEST_TOOL;
 
 /// Several calls meet one expiry.
-pub(in crate::scenarios::built_in) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
     let calls = case.evidence.mcp().filter(|mcp| mcp.is("tools/call"));
     let mut ids: Vec<_> = calls.filter_map(|mcp| mcp.id.clone()).collect();
     ids.sort();
@@ -26,7 +26,7 @@ pub(in crate::scenarios::built_in) fn one_refresh(case: &Case<'_>) -> Vec<Check>
         let what = format!(
             "{} came; call {TEST_TOOL} {} times at once",
             count(ids.len(), "call"),
-            case.errand.calls
+            case.calls
         );
         return vec![one_of_many(case, Found::skipped(what))];
     }
@@ -52,7 +52,7 @@ fn one_of_many(case: &Case<'_>, found: Found) -> Check {
 }
 
 /// The refresh token of a refresh is that of the next.
-pub(in crate::scenarios::built_in) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
     let used: Vec<u32> = case
         .evidence
         .refreshes()
@@ -73,7 +73,7 @@ pub(in crate::scenarios::built_in) fn rotation_followed(case: &Case<'_>) -> Vec<
 }
 
 /// What may be done stays the same.
-pub(in crate::scenarios::built_in) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
     let granted = case
         .evidence
         .all()
@@ -175,7 +175,7 @@ fn memory(case: &Case<'_>) -> Memory {
 }
 
 /// Another process of the same client works with what the first one stored.
-pub(in crate::scenarios::built_in) fn remembered(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn remembered(case: &Case<'_>) -> Vec<Check> {
     let found = match memory(case) {
         Memory::Nothing => {
             let why = "each process of the client registered itself and signed in anew: it keeps nothing between two runs";

@@ -6,13 +6,13 @@ use super::{
     case::{Case, ClientEnd, Found, count},
     references::{IDEMPOTENT, INVALID_TOKEN, REFRESHING, RESOURCE, ROTATION, authorization},
 };
-use crate::scenarios::built_in::{
+use super::{
     check::Check,
     evidence::{Mcp, Outcome, What},
 };
 
 /// It goes on as if nothing had happened.
-pub(in crate::scenarios::built_in) fn carried_on(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn carried_on(case: &Case<'_>) -> Vec<Check> {
     let mut checks = vec![
         calls_answered(case),
         no_second_sign_in(case),
@@ -112,7 +112,7 @@ pub(super) fn accepted(case: &Case<'_>) -> usize {
 /// The tool works as often as it was asked for.
 pub(super) fn executed_once(case: &Case<'_>) -> Check {
     let done = case.evidence.mcp().filter(|mcp| mcp.executed).count();
-    let asked = case.errand.calls * case.clients();
+    let asked = case.calls * case.clients();
     case.check(
         "executed-once",
         "No call does its work twice.",

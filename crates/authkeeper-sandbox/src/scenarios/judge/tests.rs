@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::*;
-use crate::{
-    clock::Stamp,
-    revision::Revision,
-    scenarios::built_in::{
-        check::{Check, Status},
-        evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Seen, Token},
-        plan::Errand,
-    },
+use super::{
+    check::{Check, Status},
+    evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Seen, Token},
+    *,
 };
+use crate::{clock::Stamp, revision::Revision};
 
 const RESOURCE: &str = "http://127.0.0.1:1/mcp";
 
@@ -92,7 +88,7 @@ fn played(judge: Judge, whats: Vec<What>, end: ClientEnd, again: usize) -> Vec<C
     let case = Case {
         evidence: &evidence,
         ends: &[end],
-        errand: Errand::default(),
+        calls: 1,
         revision: Revision::Handshake,
         resource: RESOURCE.into(),
         now: Stamp::default(),
@@ -190,7 +186,7 @@ fn without_a_sign_in_nothing_else_is_judged() {
     let case = Case {
         evidence: &Evidence::default(),
         ends: &[WELL],
-        errand: Errand::default(),
+        calls: 1,
         revision: Revision::Stateless,
         resource: RESOURCE.into(),
         now: Stamp::default(),

@@ -11,15 +11,15 @@ use super::{
     },
     references::{INVALID_TOKEN, transport},
 };
-use crate::overrides::FIRST_EVENT_ID;
-use crate::revision::Revision;
-use crate::scenarios::built_in::{
+use super::{
     check::{Check, Status},
     evidence::{Token, What},
 };
+use crate::overrides::FIRST_EVENT_ID;
+use crate::revision::Revision;
 
 /// The session before is the session after.
-pub(in crate::scenarios::built_in) fn session_kept(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn session_kept(case: &Case<'_>) -> Vec<Check> {
     let opened = case
         .evidence
         .mcp()
@@ -43,7 +43,7 @@ pub(in crate::scenarios::built_in) fn session_kept(case: &Case<'_>) -> Vec<Check
 }
 
 /// An answer under way outlives the token it was asked for with.
-pub(in crate::scenarios::built_in) fn long_answer(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn long_answer(case: &Case<'_>) -> Vec<Check> {
     let ended = |whole: bool| {
         let is =
             move |what: &What| matches!(what, What::AnswerEnded { whole: seen } if *seen == whole);
@@ -73,7 +73,7 @@ pub(in crate::scenarios::built_in) fn long_answer(case: &Case<'_>) -> Vec<Check>
 }
 
 /// The server's own stream ends with its token, and is opened again with another.
-pub(in crate::scenarios::built_in) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
     let opened: Vec<_> = case
         .evidence
         .all()
@@ -153,7 +153,7 @@ fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
 }
 
 /// The session's end, for which the token is good no more.
-pub(in crate::scenarios::built_in) fn session_ended(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn session_ended(case: &Case<'_>) -> Vec<Check> {
     const MOST: usize = 3;
     let ends: Vec<u16> = case
         .evidence

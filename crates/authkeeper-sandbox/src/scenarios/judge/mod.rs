@@ -1,7 +1,9 @@
 //! From what was seen to a verdict.
 
 mod case;
+mod check;
 mod common;
+pub(crate) mod evidence;
 mod grants;
 mod references;
 mod sessions;
@@ -9,22 +11,21 @@ mod troubles;
 
 use serde_json::json;
 
-pub use self::case::ClientEnd;
-pub(super) use self::{
+pub(crate) use self::{
     case::Case,
     common::carried_on,
     grants::{one_refresh, remembered, rotation_followed, scope_kept},
     sessions::{long_answer, session_ended, session_kept, stream_reopened},
     troubles::{blip_survived, lost_answer_survived, no_endless_refresh, stopped},
 };
-use self::{case::Found, references::OAUTH};
-use super::{
-    check::{Check, SIGNED_IN},
-    evidence::What,
+pub use self::{
+    case::ClientEnd,
+    check::{Check, SpecReference, Status, Verdict},
 };
+use self::{case::Found, check::SIGNED_IN, evidence::What, references::OAUTH};
 
 /// The scenario's own checks, unless the client never signed in.
-pub(super) fn judged(own: fn(&Case<'_>) -> Vec<Check>, case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn judged(own: fn(&Case<'_>) -> Vec<Check>, case: &Case<'_>) -> Vec<Check> {
     let sign_ins = case
         .evidence
         .count(|what| matches!(what, What::SignedIn { .. }));
