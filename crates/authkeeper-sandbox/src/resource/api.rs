@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Caller, Door, admit, refuse};
+use super::access::{Caller, Door, admit, refuse};
 use crate::{
     answers::Denial,
     events::Mood,

@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Caller, Door, admit, refuse, streams,
+    access::{Caller, Door, admit, refuse},
+    streams,
     tools::{self, Done},
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Caller, api};
+use super::{access::Caller, api};
 use crate::{overrides::TEST_TOOL, state::SandboxState, wire::Reply};
 
 /// What `tools/list` answers.

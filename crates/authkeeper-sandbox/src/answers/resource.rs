@@ -1,0 +1,133 @@
+//! Refused requests for a protected resource.
+
+use serde_json::json;
+
+use super::headers::{no_store, oidc_headers};
+use crate::{profile::Dialect, wire::Reply};
+
+/// Why a request for a protected resource is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    NoToken,
+    Expired,
+    /// Unknown, revoked, replaced, made for something else.
+    BadToken,
+    /// The user may no longer.
+    UserOut,
+    Scope(&'static str),
+}
+
+/// Where a refused request learns where to sign in.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge<'a> {
+    pub(crate) base: &'a str,
+    /// The metadata document (RFC 9728), if this resource has one.
+    pub(crate) metadata: Option<String>,
+    /// MCP clients can't begin without a challenge, so the MCP server always makes one where no token was shown.
+    pub(crate) always: bool,
+}
+
+/// The scopes a challenge asks for.
+const WANTED: &str = "read write";
+
+const FAST_MCP_TEXT: &str = "Authentication failed. The provided bearer token is invalid, expired, or no longer recognized by \
+    the server. To resolve: clear authentication tokens in your MCP client and reconnect. Your client should automatically \
+    re-register and obtain new tokens.";
+
+pub(crate) fn deny(dialect: Dialect, denial: Denial, challenge: &Challenge<'_>) -> Reply {
+    let first = challenge.always && denial == Denial::NoToken;
+    match dialect {
+        Dialect::Django if !first => Reply::html(403, String::new()),
+        Dialect::Glewlwyd if !first => match denial {
+            Denial::Scope(_) => Reply::empty(403),
+            _ => Reply::empty(401),
+        },
+        Dialect::OidcProvider => denied_by_oidc(denial, challenge),
+        Dialect::Cloudflare => denied_by_cloudflare(denial, challenge),
+        _ => denied_by_fast_mcp(denial, challenge),
+    }
+}
+
+fn pointer(challenge: &Challenge<'_>) -> String {
+    let pointer = |url: &String| format!(", resource_metadata=\"{url}\"");
+    challenge.metadata.as_ref().map(pointer).unwrap_or_default()
+}
+
+fn denied_by_oidc(denial: Denial, challenge: &Challenge<'_>) -> Reply {
+    let (status, error, description, scope) = match denial {
+        Denial::NoToken => (
+            401,
+            "invalid_token",
+            "no access token provided".to_owned(),
+            None,
+        ),
+        Denial::Scope(scope) => (
+            403,
+            "insufficient_scope",
+            format!("access token missing {scope} scope"),
+            Some(scope),
+        ),
+        _ => (
+            401,
+            "invalid_token",
+            "invalid token provided".to_owned(),
+            None,
+        ),
+    };
+    let what = match denial {
+        Denial::NoToken => String::new(),
+        _ => format!(", error=\"{error}\", error_description=\"{description}\""),
+    };
+    // Of a token that does not hold it says no scope.
+    let wanted = scope.or((denial == Denial::NoToken).then_some(WANTED));
+    let wanted = wanted.map(|scope| format!(", scope=\"{scope}\""));
+    let header = format!(
+        "Bearer realm=\"{}\"{what}{}{}",
+        challenge.base,
+        wanted.unwrap_or_default(),
+        pointer(challenge)
+    );
+    let mut body = json!({"error": error, "error_description": description});
+    if let Some(scope) = scope {
+        body["scope"] = scope.into();
+    }
+    oidc_headers(Reply::json(status, &body)).with("www-authenticate", header)
+}
+
+fn denied_by_fast_mcp(denial: Denial, challenge: &Challenge<'_>) -> Reply {
+    let pointer = pointer(challenge);
+    let (status, error, description, scope) = match denial {
+        Denial::NoToken => {
+            let header = format!("Bearer scope=\"{WANTED}\"{pointer}");
+            return Reply::empty(401).with("www-authenticate", header);
+        }
+        Denial::Scope(scope) => (
+            403,
+            "insufficient_scope",
+            format!("Required scope: {scope}"),
+            scope,
+        ),
+        _ => (401, "invalid_token", FAST_MCP_TEXT.to_owned(), WANTED),
+    };
+    let header = format!(
+        "Bearer error=\"{error}\", error_description=\"{description}\", scope=\"{scope}\"{pointer}"
+    );
+    let body = json!({"error": error, "error_description": description});
+    Reply::json(status, &body).with("www-authenticate", header)
+}
+
+fn denied_by_cloudflare(denial: Denial, challenge: &Challenge<'_>) -> Reply {
+    let header = format!("Bearer realm=\"OAuth\"{}", pointer(challenge));
+    let (status, error, description, scope) = match denial {
+        Denial::NoToken => {
+            let header = format!("{header}, scope=\"{WANTED}\"");
+            return no_store(Reply::empty(401).with("www-authenticate", header));
+        }
+        Denial::Scope(scope) => (403, "insufficient_scope", "Insufficient scope", scope),
+        Denial::Expired => (401, "invalid_token", "Access token expired", WANTED),
+        _ => (401, "invalid_token", "Invalid access token", WANTED),
+    };
+    let header = format!("{header}, error=\"{error}\", scope=\"{scope}\"");
+    let body = json!({"error": error, "error_description": description});
+    no_store(Reply::json(status, &body)).with("www-authenticate", header)
+}

@@ -1,0 +1,163 @@
+//! Access control of the resources: which token opens what, and the refusal.
+
+use serde_json::json;
+
+use crate::{
+    answers::{self, Challenge, Denial},
+    events::Mood,
+    fault::{Arrival, FaultKind},
+    oauth::metadata::resource_metadata,
+    profile::Disabled,
+    state::SandboxState,
+    store::UserState,
+    wire::{Reply, Request},
+};
+
+/// On whose authority a request is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) user: Option<String>,
+    pub(crate) client: String,
+    pub(crate) scope: Vec<String>,
+    /// What the log may call it.
+    pub(crate) label: String,
+}
+
+impl Caller {
+    pub(crate) fn may(&self, scope: &str) -> bool {
+        self.scope.iter().any(|word| word == scope)
+    }
+}
+
+/// Which resource a token is shown to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    /// Its path, which is also its name.
+    pub(crate) path: &'static str,
+    pub(crate) has_metadata: bool,
+}
+
+/// Lets a request in, or gives the reply that keeps it out.
+pub(crate) fn admit(
+    state: &mut SandboxState,
+    request: &Request,
+    arrival: &Arrival,
+    door: Door,
+) -> Result<Caller, Reply> {
+    match checked(state, request, arrival, door) {
+        Ok(caller) => Ok(caller),
+        Err((denial, what)) => {
+            state.say(
+                Mood::Warn,
+                format!("{} {}: refused, {what}", request.method, request.path),
+            );
+            Err(refuse(state, denial, door))
+        }
+    }
+}
+
+/// The refusal in the profile's words, counted.
+pub(crate) fn refuse(state: &mut SandboxState, denial: Denial, door: Door) -> Reply {
+    let metadata = resource_metadata(&state.base, door.path);
+    let challenge = Challenge {
+        base: &state.base,
+        metadata: door.has_metadata.then_some(metadata),
+        always: door.path == "/mcp",
+    };
+    let reply = answers::deny(state.habits().dialect, denial, &challenge);
+    match reply.status {
+        403 => state.counters.forbidden += 1,
+        _ => state.counters.unauthorized += 1,
+    }
+    reply
+}
+
+type Kept = (Denial, String);
+
+fn checked(
+    state: &mut SandboxState,
+    request: &Request,
+    arrival: &Arrival,
+    door: Door,
+) -> Result<Caller, Kept> {
+    let Some(text) = request.bearer() else {
+        return Err((Denial::NoToken, "no access token".to_owned()));
+    };
+    let label = state.store.access_label(text);
+    let bad = |what: &str| (Denial::BadToken, format!("{label} {what}"));
+    let Some(token) = state.store.access.get(text).cloned() else {
+        return Err((Denial::BadToken, label));
+    };
+    if token.revoked {
+        state.counters.revoked_tokens_presented += 1;
+        return Err(bad("is revoked or replaced"));
+    }
+    if token.ends <= state.now() {
+        state.counters.expired_tokens_presented += 1;
+        expired_shown(state, token.grant, token.generation);
+        return Err((Denial::Expired, format!("{label} has ended")));
+    }
+    let expected = format!("{}{}", state.base, door.path);
+    let elsewhere =
+        |audience: &String| *audience != expected && audience.trim_end_matches('/') != state.base;
+    if door.has_metadata && token.audience.as_ref().is_some_and(elsewhere) {
+        return Err(bad("was made for another resource"));
+    }
+    let grant = state.store.grants.get(&token.grant).cloned();
+    let grant = grant.ok_or_else(|| bad("has no grant"))?;
+    if is_out(state, state.store.owner(&grant)) {
+        return Err((Denial::UserOut, format!("{label}: the user is out")));
+    }
+    let early = |kind: &FaultKind| (*kind == FaultKind::Early401).then_some(());
+    if state.faults.take(arrival, early).is_some() {
+        state.counters.faults_struck += 1;
+        return Err(bad("is good, but a fault refuses it"));
+    }
+    if let Some(token) = state.store.access.get_mut(text) {
+        token.used = true;
+    }
+    Ok(Caller {
+        user: grant.user,
+        client: grant.client,
+        scope: token.scope,
+        label,
+    })
+}
+
+fn is_out(state: &SandboxState, owner: UserState) -> bool {
+    let disabled = state.habits().disabled;
+    match owner {
+        UserState::Enabled => false,
+        UserState::Disabled => disabled == Disabled::RefusedEverywhere,
+        UserState::Deleted => disabled != Disabled::RefusedAtRefresh,
+    }
+}
+
+/// Some servers clean up when they meet an expired access token, and take its refresh token along.
+fn expired_shown(state: &mut SandboxState, grant: u32, generation: u32) {
+    if !state.habits().expired_access_kills {
+        return;
+    }
+    let mut tokens = state.store.refresh.values();
+    let paired = tokens.any(|token| {
+        token.grant == grant && token.generation == generation && token.spent.is_none()
+    });
+    if paired {
+        state.kill(
+            grant,
+            "an expired access token was shown, and this server forgets the pair",
+        );
+    }
+}
+
+/// Who a token belongs to.
+pub(crate) fn userinfo(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
+    let door = Door {
+        path: "/userinfo",
+        has_metadata: false,
+    };
+    match admit(state, request, arrival, door) {
+        Err(reply) => reply,
+        Ok(caller) => Reply::json(200, &json!({"sub": caller.user.unwrap_or(caller.client)})),
+    }
+}
