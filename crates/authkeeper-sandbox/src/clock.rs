@@ -90,6 +90,11 @@ fn wall() -> Stamp {
     Stamp(millis(since.unwrap_or_default()))
 }
 
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn wall_millis() -> i64 {
+    i64::try_from(wall().0).unwrap_or(i64::MAX)
+}
+
 /// Reads `90s`, `10m`, `2h`, `1d`, `250ms`; a bare number counts seconds.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -6,6 +6,7 @@
 //! Each layer uses only those below it:
 //!
 //! ```text
+//! demo         a story played with a sandbox and the authkeeper binary
 //! sandbox      the handles: start, stop, drive
 //! server       sockets and waiting
 //! scenarios    files and built-in scenarios; what they plan and how they judge
@@ -27,6 +28,7 @@ mod answers;
 mod clock;
 pub mod control;
 mod counters;
+pub mod demo;
 mod events;
 pub mod fault;
 mod oauth;

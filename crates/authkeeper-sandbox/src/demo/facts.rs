@@ -1,15 +1,14 @@
-//! Gathering what was seen and counted.
+//! Gathers the facts that the claims are judged by.
 
 use std::collections::BTreeSet;
 
-use authkeeper_sandbox::Counters;
-
 use super::{
-    joblog::{Call, JobLog},
-    ledger,
+    claims::{JobFacts, ProviderFacts, StoryFacts, WithoutRefreshFacts},
+    job_log::{JobCall, JobLog},
     scene::Scene,
-    verdict::{Facts, HeldFacts, Ours, Provider},
+    traces,
 };
+use crate::counters::Counters;
 
 /// What can only be noted when it happens. Times are milliseconds since 1970.
 #[derive(Debug, Default)]
@@ -46,15 +45,15 @@ fn answered_from(log: &JobLog, from: i64) -> u64 {
     log.count(|call| call.begun >= from && call.is_done())
 }
 
-pub(super) fn gather(scene: &mut Scene, moments: &Moments) -> Facts {
+pub(super) fn gather(scene: &mut Scene, moments: &Moments) -> StoryFacts {
     scene.read_log();
     let counters = scene.counters();
     let secrets = scene.control().issued();
-    let (files, found) = ledger::search(scene.stage.path(), &secrets);
-    let renewals = ledger::renewals(&scene.stage.path().join("home"));
-    Facts {
-        ours: Ours {
-            sign_ins: scene.stage.times("connect"),
+    let (files, found) = traces::search(scene.workspace.path(), &secrets);
+    let renewals = traces::renewals(&scene.workspace.path().join("home"));
+    StoryFacts {
+        ours: JobFacts {
+            sign_ins: scene.workspace.times("connect"),
             files_searched: files,
             keys_found: found,
             ..ours(&scene.log, moments, renewals)
@@ -63,15 +62,15 @@ pub(super) fn gather(scene: &mut Scene, moments: &Moments) -> Facts {
     }
 }
 
-fn ours(log: &JobLog, moments: &Moments, renewals: ledger::Renewals) -> Ours {
+fn ours(log: &JobLog, moments: &Moments, renewals: traces::Renewals) -> JobFacts {
     let (from, until) = moments.outage;
-    let during = |call: &Call| call.begun >= from && call.begun < until;
+    let during = |call: &JobCall| call.begun >= from && call.begun < until;
     let done = log.calls.iter().filter(|call| call.is_done());
     let pieces: BTreeSet<u32> = done.map(|call| call.piece).collect();
     let ended = moments.ended.map_or(i64::MAX, |(at, _)| at);
-    Ours {
-        calls_answered: log.count(Call::is_done),
-        calls_failed: log.count(Call::is_failed) + log.count(|call| stopped_early(call, ended)),
+    JobFacts {
+        calls_answered: log.count(JobCall::is_done),
+        calls_failed: log.count(JobCall::is_failed) + log.count(|call| stopped_early(call, ended)),
         calls_cut_off: moments.cut_off,
         pieces: pieces.len() as u64,
         sign_ins: 0,
@@ -92,14 +91,14 @@ fn ours(log: &JobLog, moments: &Moments, renewals: ledger::Renewals) -> Ours {
 }
 
 /// Told that access is over while it was not.
-fn stopped_early(call: &Call, ended: i64) -> bool {
+fn stopped_early(call: &JobCall, ended: i64) -> bool {
     let before = call.end.as_ref().is_some_and(|(at, _)| *at < ended);
     call.is_ended() && before
 }
 
-fn provider(counters: &Counters, moments: &Moments, secrets: u64) -> Provider {
+fn provider(counters: &Counters, moments: &Moments, secrets: u64) -> ProviderFacts {
     let served_then = moments.ended.map_or(0, |(_, served)| served);
-    Provider {
+    ProviderFacts {
         served: counters.api_ok,
         work_done: counters.work_done,
         work_sent_again: counters.work_duplicates,
@@ -119,37 +118,37 @@ fn provider(counters: &Counters, moments: &Moments, secrets: u64) -> Provider {
 }
 
 /// The same for the job that held its key.
-pub(super) fn gather_held(scene: &mut Scene) -> HeldFacts {
+pub(super) fn gather_held(scene: &mut Scene) -> WithoutRefreshFacts {
     scene.read_log();
     let counters = scene.counters();
     let log = &scene.log;
-    let ends = |which: fn(&Call) -> bool| {
+    let ends = |which: fn(&JobCall) -> bool| {
         let meant = log.calls.iter().filter(move |call| which(call));
         meant.filter_map(|call| call.end.as_ref().map(|(at, _)| *at))
     };
-    let last_good = ends(Call::is_done).max();
-    let first_bad = ends(Call::is_failed).min();
-    HeldFacts {
-        calls_answered: log.count(Call::is_done),
-        calls_failed: log.count(Call::is_failed),
+    let last_good = ends(JobCall::is_done).max();
+    let first_bad = ends(JobCall::is_failed).min();
+    WithoutRefreshFacts {
+        calls_answered: log.count(JobCall::is_done),
+        calls_failed: log.count(JobCall::is_failed),
         mixed: last_good
             .zip(first_bad)
             .is_some_and(|(good, bad)| bad < good),
-        renewals: ledger::renewals(&scene.stage.path().join("home")).done,
+        renewals: traces::renewals(&scene.workspace.path().join("home")).done,
         served: counters.api_ok,
         dead_keys_shown: counters.expired_tokens_presented,
         provider_renewals: counters.refreshes_accepted,
-        ..HeldFacts::default()
+        ..WithoutRefreshFacts::default()
     }
 }
 
 /// And what it did through authkeeper after that.
-pub(super) fn gather_after(scene: &mut Scene, held: HeldFacts) -> HeldFacts {
+pub(super) fn gather_after(scene: &mut Scene, held: WithoutRefreshFacts) -> WithoutRefreshFacts {
     scene.read_log();
     let log = &scene.log;
-    HeldFacts {
-        answered_after: log.count(Call::is_done) - held.calls_answered,
-        failed_after: log.count(Call::is_failed) - held.calls_failed,
+    WithoutRefreshFacts {
+        answered_after: log.count(JobCall::is_done) - held.calls_answered,
+        failed_after: log.count(JobCall::is_failed) - held.calls_failed,
         served_after: scene.counters().api_ok - held.served,
         ..held
     }

@@ -1,4 +1,4 @@
-//! What both stories have in common: the sandbox, the stage, the screen, and a look at all of them many times a second.
+//! What both stories share: the sandbox, the workspace, the screen, and a look at all of them many times a second.
 
 use std::{
     fs::File,
@@ -8,16 +8,22 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::clock::Seams;
-use authkeeper_sandbox::{Control, Counters, Rules, Sandbox, Settings};
+use tokio::time::Instant;
 
 use super::{
-    joblog::{Call, JobLog},
-    picture::{Dot, Key, Mark, Style, View, picture},
+    error::DemoError,
+    job_log::{JobCall, JobLog},
     screen::Screen,
-    stage::{Ended, Outputs, Stage},
+    terminal::Tone,
+    timeline::{CallDot, KeyBar, TimelineMark, TimelineStyle, TimelineView, picture},
+    workspace::{CommandEnd, CommandFiles, Workspace},
 };
-use crate::{exit::Exit, failure::Failure};
+use crate::{
+    clock,
+    counters::Counters,
+    sandbox::{Control, Sandbox},
+    settings::{Rules, Settings},
+};
 
 /// How long the provider lets a key live.
 pub(super) const KEY_LIFE: Duration = Duration::from_millis(KEY_LIFE_MS.unsigned_abs());
@@ -30,14 +36,13 @@ const DRAWN: u32 = 6;
 
 pub(super) struct Scene {
     pub(super) sandbox: Sandbox,
-    pub(super) stage: Stage,
+    pub(super) workspace: Workspace,
     pub(super) screen: Screen,
-    pub(super) seams: Seams,
     pub(super) log: JobLog,
     pub(super) keys: Vec<i64>,
     /// When the access ended, in milliseconds since 1970.
     pub(super) ended: Option<i64>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<TimelineMark>,
     pub(super) sentence: &'static str,
     tail: Tail,
     zero: i64,
@@ -69,20 +74,21 @@ impl Tail {
     }
 }
 
-pub(super) fn bug(what: impl Into<String>) -> Failure {
-    Failure::new(
-        Exit::Bug,
-        what,
-        "look at the folder named above, and please report this",
-    )
+pub(super) fn bug(what: impl Into<String>) -> DemoError {
+    DemoError::Story(what.into())
+}
+
+/// A short time, in words.
+pub(super) fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
 }
 
 impl Scene {
     pub(super) async fn open(
-        stage: Stage,
+        workspace: Workspace,
         screen: Screen,
         span: Duration,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, DemoError> {
         let settings = Settings {
             users: vec!["alice".to_owned()],
             rules: Rules {
@@ -91,24 +97,16 @@ impl Scene {
             },
             ..Settings::default()
         };
-        let sandbox = Sandbox::start(settings).await.map_err(|error| {
-            Failure::new(
-                Exit::Unavailable,
-                format!("the sandbox can't be started: {error}"),
-                "check that 127.0.0.1 can be listened on",
-            )
-        })?;
-        let seams = Seams::system();
+        let sandbox = Sandbox::start(settings).await?;
         Ok(Self {
             tail: Tail {
-                path: stage.job_log(),
+                path: workspace.job_log(),
                 read: 0,
             },
-            zero: seams.clock.now().wall.as_millisecond(),
+            zero: clock::wall_millis(),
             sandbox,
-            stage,
+            workspace,
             screen,
-            seams,
             log: JobLog::default(),
             keys: Vec::new(),
             ended: None,
@@ -119,12 +117,17 @@ impl Scene {
         })
     }
 
+    /// The parts, once the story is over.
+    pub(super) fn close(self) -> (Workspace, Screen, Sandbox) {
+        (self.workspace, self.screen, self.sandbox)
+    }
+
     pub(super) fn control(&self) -> Control {
         self.sandbox.control()
     }
 
     /// Tells the sandbox something it must understand.
-    pub(super) fn order(&self, words: &str) -> Result<serde_json::Value, Failure> {
+    pub(super) fn order(&self, words: &str) -> Result<serde_json::Value, DemoError> {
         let done = self.control().say(words);
         done.map_err(|error| bug(format!("the sandbox refuses {words:?}: {error}")))
     }
@@ -135,7 +138,7 @@ impl Scene {
 
     /// In milliseconds since 1970.
     pub(super) fn now(&self) -> i64 {
-        self.seams.clock.now().wall.as_millisecond()
+        clock::wall_millis()
     }
 
     /// How long ago the newest key was given.
@@ -149,7 +152,7 @@ impl Scene {
     }
 
     /// The time line begins with the first key. From here on calls take a while.
-    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+    pub(super) fn begin(&mut self) -> Result<(), DemoError> {
         self.order(CALL_TIME)?;
         self.note_keys();
         self.zero = self.keys.first().copied().unwrap_or(self.zero);
@@ -161,9 +164,9 @@ impl Scene {
         at - self.zero
     }
 
-    pub(super) fn mark(&mut self, label: &'static str, paint: crate::output::Paint) {
+    pub(super) fn mark(&mut self, label: &'static str, paint: Tone) {
         let from = self.since_zero(self.now());
-        self.marks.push(Mark {
+        self.marks.push(TimelineMark {
             from,
             until: None,
             label,
@@ -187,7 +190,7 @@ impl Scene {
         if self.looks.is_multiple_of(DRAWN) {
             self.draw();
         }
-        self.stage.poll()
+        self.workspace.poll()
     }
 
     /// Reads what the job noted meanwhile. A log that is not there yet has no lines.
@@ -203,13 +206,13 @@ impl Scene {
         what: &str,
         limit: Duration,
         so: impl Fn(&Self) -> bool,
-    ) -> Result<(), Failure> {
-        let started = self.seams.clock.now();
+    ) -> Result<(), DemoError> {
+        let started = Instant::now();
         while !so(self) {
             if let Some(status) = self.look().await {
                 return Err(bug(format!("the run ended ({status}) before {what}")));
             }
-            if self.seams.clock.now().since(started) > limit {
+            if started.elapsed() > limit {
                 let limit = limit.as_secs();
                 return Err(bug(format!("{what} did not come within {limit} s")));
             }
@@ -219,20 +222,20 @@ impl Scene {
 
     /// Looks for a while, whatever happens.
     pub(super) async fn pass(&mut self, time: Duration) {
-        let started = self.seams.clock.now();
-        while self.seams.clock.now().since(started) < time {
+        let started = Instant::now();
+        while started.elapsed() < time {
             let _ = self.look().await;
         }
     }
 
     /// Looks until the command has ended by itself.
-    pub(super) async fn until_ended(&mut self, limit: Duration) -> Result<ExitStatus, Failure> {
-        let started = self.seams.clock.now();
+    pub(super) async fn until_ended(&mut self, limit: Duration) -> Result<ExitStatus, DemoError> {
+        let started = Instant::now();
         loop {
             if let Some(status) = self.look().await {
                 return Ok(status);
             }
-            if self.seams.clock.now().since(started) > limit {
+            if started.elapsed() > limit {
                 return Err(bug(format!(
                     "the run did not end within {} s",
                     limit.as_secs()
@@ -242,10 +245,10 @@ impl Scene {
     }
 
     /// Starts a command, shown as the user would type it.
-    pub(super) fn start(&mut self, arguments: &[&str]) -> Result<Outputs, Failure> {
+    pub(super) fn start(&mut self, arguments: &[&str]) -> Result<CommandFiles, DemoError> {
         self.screen
             .command(&format!("authkeeper {}", arguments.join(" ")));
-        self.stage.start(arguments)
+        self.workspace.start(arguments)
     }
 
     /// Runs a command, shown as the user would type it, and shows those of its lines that are wanted.
@@ -253,10 +256,10 @@ impl Scene {
         &mut self,
         arguments: &[&str],
         wanted: impl Fn(&str) -> bool,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<CommandEnd, DemoError> {
         self.screen
             .command(&format!("authkeeper {}", arguments.join(" ")));
-        let ended = self.stage.run(arguments).await?;
+        let ended = self.workspace.run(arguments).await?;
         let lines = ended.stderr.lines().chain(ended.stdout.lines());
         for line in lines.filter(|line| !line.trim().is_empty() && wanted(line)) {
             self.screen.printed(line.trim_end());
@@ -265,12 +268,7 @@ impl Scene {
     }
 
     /// Says what happens above the picture, and in it what is the case from `now` on.
-    pub(super) fn happens(
-        &mut self,
-        paint: Option<crate::output::Paint>,
-        now: &'static str,
-        text: &str,
-    ) {
+    pub(super) fn happens(&mut self, paint: Option<Tone>, now: &'static str, text: &str) {
         self.sentence = now;
         self.screen.event(paint, text);
         self.draw();
@@ -280,17 +278,17 @@ impl Scene {
         if !self.screen.is_live() || self.keys.is_empty() {
             return;
         }
-        let style = Style {
+        let style = TimelineStyle {
             width: self.screen.width(),
-            unicode: self.screen.unicode,
+            unicode: self.screen.speaks_unicode(),
         };
         let view = self.view();
-        let lines = picture(&view, style, &|paint, text| self.screen.paint(paint, text));
+        let lines = picture(&view, style, &|tone, text| self.screen.paint(tone, text));
         self.screen.draw(&lines);
     }
 
-    fn view(&self) -> View {
-        let key = |(index, from): (usize, &i64)| Key {
+    fn view(&self) -> TimelineView {
+        let key = |(index, from): (usize, &i64)| KeyBar {
             from: self.since_zero(*from),
             until: self.since_zero(*from) + KEY_LIFE_MS,
             handed_over: self
@@ -299,14 +297,14 @@ impl Scene {
                 .or(self.ended.as_ref())
                 .map(|next| self.since_zero(*next)),
         };
-        let dot = |call: &Call| {
+        let dot = |call: &JobCall| {
             let (at, _) = call.end.as_ref()?;
-            Some(Dot {
+            Some(CallDot {
                 at: self.since_zero(*at),
                 good: call.is_done(),
             })
         };
-        View {
+        TimelineView {
             now: self.since_zero(self.now()),
             span: i64::try_from(self.span.as_millis()).unwrap_or_default(),
             keys: self.keys.iter().enumerate().map(key).collect(),
@@ -321,8 +319,8 @@ impl Scene {
         let log = &self.log;
         format!(
             "{} calls answered, {} failed | key {}, each lives {} s | {} s",
-            log.count(Call::is_done),
-            log.count(Call::is_failed),
+            log.count(JobCall::is_done),
+            log.count(JobCall::is_failed),
             self.keys.len(),
             KEY_LIFE.as_secs(),
             self.since_zero(self.now()) / 1000,

@@ -1,7 +1,7 @@
-//! Plain HTTP to this machine: what the demo's person and its job need, and no more.
+//! Plain HTTP to this machine, for the demo's person and its job.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -13,27 +13,31 @@ const LONGEST: usize = 1024 * 1024;
 
 /// A client that keeps its connections.
 #[derive(Clone, Debug)]
-pub(super) struct Http(Client<HttpConnector, Full<Bytes>>);
+pub(super) struct HttpClient(Client<HttpConnector, Full<Bytes>>);
 
 /// An answer as a whole.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-impl Http {
+impl HttpClient {
     pub(super) fn new() -> Self {
         Self(Client::builder(TokioExecutor::new()).build_http())
     }
 
-    pub(super) async fn get(&self, url: &str) -> Result<Answer, String> {
+    pub(super) async fn get(&self, url: &str) -> Result<HttpAnswer, String> {
         self.send(Request::get(url).body(Full::default())).await
     }
 
     /// Posts a form, as a browser does.
-    pub(super) async fn post_form(&self, url: &str, form: &'static str) -> Result<Answer, String> {
+    pub(super) async fn post_form(
+        &self,
+        url: &str,
+        form: &'static str,
+    ) -> Result<HttpAnswer, String> {
         let request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::from(form));
@@ -43,17 +47,20 @@ impl Http {
     pub(super) async fn post(
         &self,
         url: &str,
-        headers: &[(&'static str, &str)],
-    ) -> Result<Answer, String> {
+        headers: &[(HeaderName, &str)],
+    ) -> Result<HttpAnswer, String> {
         let mut request = Request::builder().method(Method::POST).uri(url);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(name, *value);
         }
         self.send(request.body(Full::default())).await
     }
 
-    /// What it fails with names no URL and no header: those hold secrets.
-    async fn send(&self, request: http::Result<Request<Full<Bytes>>>) -> Result<Answer, String> {
+    /// Errors name no URL and no header: those hold secrets.
+    async fn send(
+        &self,
+        request: http::Result<Request<Full<Bytes>>>,
+    ) -> Result<HttpAnswer, String> {
         let request = request.map_err(|error| error.to_string())?;
         let response: Response<_> = self.0.request(request).await.map_err(|error| {
             let what = if error.is_connect() {
@@ -65,7 +72,7 @@ impl Http {
         })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, LONGEST).collect().await;
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: head.status,
             headers: head.headers,
             body: body.map_err(|error| error.to_string())?.to_bytes(),

@@ -1,64 +1,52 @@
-//! Where the story is told: lines that stay, and below them, where a person watches, a picture that is drawn anew in
-//! place.
+//! The screen: lines that stay, and below them, on a live terminal, a picture that is redrawn in place.
 
-use authkeeper::{clock::Seams, model::Moment};
-use rustix::termios::tcgetwinsize;
+use tokio::time::Instant;
 
-use crate::output::{Output, Paint};
+use super::terminal::{Terminal, Tone};
 
 /// No line is wider, however wide the terminal is.
 const WIDEST: usize = 100;
 const NARROWEST: usize = 60;
+/// The width of a terminal that does not know its own.
+const USUAL: usize = 80;
 
 pub(super) struct Screen {
-    output: Output,
-    seams: Seams,
-    started: Moment,
-    /// Whether there is a picture.
-    live: bool,
-    pub(super) unicode: bool,
+    terminal: Box<dyn Terminal>,
+    started: Instant,
     /// How many lines of the picture stand on the terminal.
     drawn: usize,
 }
 
 impl Screen {
-    pub(super) fn new(output: Output, unicode: bool) -> Self {
-        let seams = Seams::system();
+    pub(super) fn new(terminal: Box<dyn Terminal>) -> Self {
         Self {
-            output,
-            started: seams.clock.now(),
-            seams,
-            live: output.is_watched(),
-            unicode,
+            terminal,
+            started: Instant::now(),
             drawn: 0,
         }
     }
 
+    /// Whether there is a picture.
     pub(super) fn is_live(&self) -> bool {
-        self.live
+        self.terminal.is_live()
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "how wide the terminal is, is the screen's to say"
-    )]
+    pub(super) fn speaks_unicode(&self) -> bool {
+        self.terminal.speaks_unicode()
+    }
+
     pub(super) fn width(&self) -> usize {
-        let size = tcgetwinsize(std::io::stderr()).ok();
-        let columns = size.map_or(0, |size| usize::from(size.ws_col));
-        if columns == 0 {
-            80
-        } else {
-            columns.clamp(NARROWEST, WIDEST)
-        }
+        let columns = self.terminal.columns();
+        columns.map_or(USUAL, |columns| columns.clamp(NARROWEST, WIDEST))
     }
 
-    pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
-        self.output.paint_err(paint, text)
+    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+        self.terminal.paint(tone, text)
     }
 
     /// A heading.
     pub(super) fn part(&mut self, title: &str) {
-        let title = self.paint(Paint::Strong, title);
+        let title = self.paint(Tone::Strong, title);
         self.lines(&[String::new(), title]);
     }
 
@@ -68,13 +56,13 @@ impl Screen {
     }
 
     /// The same, in a colour.
-    pub(super) fn event(&mut self, paint: Option<Paint>, text: &str) {
-        let seconds = self.seams.clock.now().since(self.started).as_secs();
+    pub(super) fn event(&mut self, tone: Option<Tone>, text: &str) {
+        let seconds = self.started.elapsed().as_secs();
         let stamp = format!("{}:{:02}", seconds / 60, seconds % 60);
-        let stamp = self.paint(Paint::Dim, &stamp);
+        let stamp = self.paint(Tone::Dim, &stamp);
         let mut lines = Vec::new();
         for (number, line) in self.wrapped(text, 6).into_iter().enumerate() {
-            let line = paint.map_or(line.clone(), |paint| self.paint(paint, &line));
+            let line = tone.map_or(line.clone(), |tone| self.paint(tone, &line));
             lines.push(match number {
                 0 => format!("{stamp}  {line}"),
                 _ => format!("      {line}"),
@@ -91,7 +79,7 @@ impl Screen {
 
     /// A command as the user would type it.
     pub(super) fn command(&mut self, words: &str) {
-        let words = self.paint(Paint::Strong, &format!("$ {words}"));
+        let words = self.paint(Tone::Strong, &format!("$ {words}"));
         self.lines(&[format!("      {words}")]);
     }
 
@@ -99,7 +87,7 @@ impl Screen {
     pub(super) fn printed(&mut self, line: &str) {
         let is_row = line.trim().contains("  ");
         let room = self.width().saturating_sub(9);
-        let lines = if is_row && self.live && line.chars().count() > room {
+        let lines = if is_row && self.is_live() && line.chars().count() > room {
             let kept: String = line.chars().take(room.saturating_sub(1)).collect();
             vec![format!("{kept}…")]
         } else {
@@ -119,7 +107,7 @@ impl Screen {
     }
 
     fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
-        if self.live {
+        if self.is_live() {
             wrap(text, self.width().saturating_sub(indent + 1))
         } else {
             vec![text.to_owned()]
@@ -132,13 +120,12 @@ impl Screen {
             text.push_str(line);
             text.push('\n');
         }
-        self.output.raw(&text);
+        self.terminal.write(&text);
     }
 
-    /// Draws the picture anew in its place: each line over the one before it (ECMA-48 CPL, EL, ED), so that nothing
-    /// flickers.
+    /// Redraws the picture in place: each line over the one before it (ECMA-48 CPL, EL, ED), so that nothing flickers.
     pub(super) fn draw(&mut self, picture: &[String]) {
-        if !self.live {
+        if !self.is_live() {
             return;
         }
         let mut text = String::new();
@@ -151,7 +138,7 @@ impl Screen {
         }
         text.push_str("\x1b[J");
         self.drawn = picture.len();
-        self.output.raw(&text);
+        self.terminal.write(&text);
     }
 
     /// What takes the picture off the terminal: up by its lines, then everything below is cleared (ECMA-48 CPL, ED).

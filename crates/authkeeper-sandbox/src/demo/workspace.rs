@@ -1,6 +1,7 @@
-//! Where the story plays: a temporary folder that is this user's whole world, and the commands that run in it.
+//! The demo's workspace: a temporary folder as home directory, and the commands that run in it.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io,
     os::unix::{
@@ -15,11 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{
-    exit::Exit,
-    failure::{Failure, REPORT},
-    settings::Environment,
-};
+use super::error::DemoError;
 
 /// What a person's terminal and browser need; nothing else is passed on.
 const PASSED: [&str; 11] = [
@@ -36,9 +33,10 @@ const PASSED: [&str; 11] = [
     "AUTHKEEPER_LOG",
 ];
 
-pub(super) struct Stage {
+/// The folder in which a demo is played. Dropped, it is removed.
+pub struct Workspace {
     folder: TempDir,
-    environment: Vec<(&'static str, std::ffi::OsString)>,
+    environment: Vec<(&'static str, OsString)>,
     /// The command that runs now, which leads a process group of its own.
     running: Option<Child>,
     /// The first word of each command so far.
@@ -47,13 +45,13 @@ pub(super) struct Stage {
 
 /// A command that ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct CommandEnd {
     pub(super) status: ExitStatus,
     pub(super) stderr: String,
     pub(super) stdout: String,
 }
 
-impl Ended {
+impl CommandEnd {
     pub(super) fn code(&self) -> Option<i32> {
         self.status.code()
     }
@@ -65,29 +63,26 @@ impl Ended {
 
 /// Where a command's output went.
 #[derive(Clone, Debug)]
-pub(super) struct Outputs {
+pub(super) struct CommandFiles {
     pub(super) stdout: PathBuf,
     pub(super) stderr: PathBuf,
 }
 
-/// A failure of this machine, not of the story.
-pub(super) fn unusable(what: &str, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Store,
-        format!("{what}: {error}"),
-        "check TMPDIR, its free space and its permissions",
-    )
-}
-
-impl Stage {
-    /// Made anew, with the binary itself on the `PATH` as `authkeeper`.
-    pub(super) fn build(environment: &Environment, own_browser: bool) -> Result<Self, Failure> {
+impl Workspace {
+    /// Makes the folder, with `program` on the `PATH` as `authkeeper`. `variable` reads the caller's environment.
+    pub(super) fn build(
+        program: &Path,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+        own_browser: bool,
+    ) -> Result<Self, DemoError> {
         let folder = tempfile::Builder::new()
             .prefix("authkeeper-demo-")
             .tempdir();
-        let folder = folder.map_err(|error| unusable("no temporary folder can be made", &error))?;
-        furnish(folder.path()).map_err(|error| unusable("the demo's folder", &error))?;
-        let environment = passed(environment, folder.path(), own_browser);
+        let folder =
+            folder.map_err(|error| DemoError::machine("no temporary folder can be made", error))?;
+        furnish(folder.path(), program)
+            .map_err(|error| DemoError::machine("the demo's folder", error))?;
+        let environment = passed(variable, folder.path(), own_browser);
         Ok(Self {
             folder,
             environment,
@@ -105,9 +100,9 @@ impl Stage {
     }
 
     /// Writes a job with these options.
-    pub(super) fn furnish_job(&self, name: &str, options: &str) -> Result<(), Failure> {
+    pub(super) fn furnish_job(&self, name: &str, options: &str) -> Result<(), DemoError> {
         let written = write_job(&self.path().join("home").join(name), options);
-        written.map_err(|error| unusable("the job can't be written", &error))
+        written.map_err(|error| DemoError::machine("the job can't be written", error))
     }
 
     /// How often this command was started.
@@ -124,7 +119,7 @@ impl Stage {
     }
 
     /// Starts `authkeeper` with these arguments, as the leader of a group of its own.
-    pub(super) fn start(&mut self, arguments: &[&str]) -> Result<Outputs, Failure> {
+    pub(super) fn start(&mut self, arguments: &[&str]) -> Result<CommandFiles, DemoError> {
         self.launch(arguments, Stdio::null(), None)
     }
 
@@ -133,18 +128,18 @@ impl Stage {
         arguments: &[&str],
         stdin: Stdio,
         stdout: Option<Stdio>,
-    ) -> Result<Outputs, Failure> {
+    ) -> Result<CommandFiles, DemoError> {
         let name = arguments.first().copied().unwrap_or_default();
         self.started.push(name.to_owned());
         let number = self.started.len();
         let base = self
             .path()
             .join(format!("output/{number}-{}", name.trim_start_matches("./")));
-        let outputs = Outputs {
+        let outputs = CommandFiles {
             stdout: base.with_extension("out"),
             stderr: base.with_extension("err"),
         };
-        let failed = |error: io::Error| unusable("a command can't be started", &error);
+        let failed = |error| DemoError::machine("a command can't be started", error);
         let stdout = match stdout {
             Some(stdout) => stdout,
             None => File::create(&outputs.stdout).map_err(failed)?.into(),
@@ -171,8 +166,12 @@ impl Stage {
     }
 
     /// Starts the command whose standard output is given to `job` through a pipe, and gives the job's outputs.
-    pub(super) async fn pipe(&mut self, first: &[&str], job: &[&str]) -> Result<Outputs, Failure> {
-        let failed = |error: io::Error| unusable("a command can't be started", &error);
+    pub(super) async fn pipe(
+        &mut self,
+        first: &[&str],
+        job: &[&str],
+    ) -> Result<CommandFiles, DemoError> {
+        let failed = |error| DemoError::machine("a command can't be started", error);
         let (reader, writer) = io::pipe().map_err(failed)?;
         let outputs = self.launch(first, Stdio::null(), Some(writer.into()))?;
         let ended = self.end_of(&outputs).await?;
@@ -182,7 +181,7 @@ impl Stage {
                 first.join(" "),
                 ended.stderr.trim()
             );
-            return Err(Failure::new(Exit::Bug, what, REPORT));
+            return Err(DemoError::Command(what));
         }
         self.launch(job, reader.into(), None)
     }
@@ -197,24 +196,25 @@ impl Stage {
     }
 
     /// Runs a command to its end.
-    pub(super) async fn run(&mut self, arguments: &[&str]) -> Result<Ended, Failure> {
+    pub(super) async fn run(&mut self, arguments: &[&str]) -> Result<CommandEnd, DemoError> {
         let outputs = self.start(arguments)?;
         self.end_of(&outputs).await
     }
 
     /// Waits for the command that runs.
-    pub(super) async fn end_of(&mut self, outputs: &Outputs) -> Result<Ended, Failure> {
+    pub(super) async fn end_of(&mut self, outputs: &CommandFiles) -> Result<CommandEnd, DemoError> {
         let Some(mut child) = self.running.take() else {
-            let what = "a command that should run has ended";
-            return Err(Failure::new(Exit::Bug, what, REPORT));
+            let what = "a command that should run has ended".to_owned();
+            return Err(DemoError::Command(what));
         };
         let status = child.wait().await;
-        let status = status.map_err(|error| unusable("a command can't be waited for", &error))?;
+        let status =
+            status.map_err(|error| DemoError::machine("a command can't be waited for", error))?;
         Ok(read(status, outputs))
     }
 
     /// `kill -9` for the command and all it started.
-    pub(super) async fn kill(&mut self, outputs: &Outputs) -> Result<Ended, Failure> {
+    pub(super) async fn kill(&mut self, outputs: &CommandFiles) -> Result<CommandEnd, DemoError> {
         self.kill_group();
         self.end_of(outputs).await
     }
@@ -230,7 +230,7 @@ impl Stage {
         }
     }
 
-    /// Nothing that was started goes on.
+    /// Ends every process that was started.
     pub(super) async fn clear(&mut self) {
         self.kill_group();
         if let Some(mut child) = self.running.take() {
@@ -238,22 +238,26 @@ impl Stage {
         }
     }
 
-    /// The folder stays.
-    pub(super) fn keep(self) -> PathBuf {
+    /// Keeps the folder, and gives its path.
+    pub fn keep(self) -> PathBuf {
         self.folder.keep()
     }
 
-    /// The folder goes.
-    pub(super) fn remove(self) -> Result<(), Failure> {
+    /// Removes the folder.
+    ///
+    /// # Errors
+    ///
+    /// A file in it can't be removed.
+    pub fn remove(self) -> Result<(), DemoError> {
         let path = self.path().display().to_string();
         let removed = self.folder.close();
-        removed.map_err(|error| unusable(&format!("{path} can't be removed"), &error))
+        removed.map_err(|error| DemoError::machine(format!("{path} can't be removed"), error))
     }
 }
 
-pub(super) fn read(status: ExitStatus, outputs: &Outputs) -> Ended {
+pub(super) fn read(status: ExitStatus, outputs: &CommandFiles) -> CommandEnd {
     let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    Ended {
+    CommandEnd {
         status,
         stderr: text(&outputs.stderr),
         stdout: text(&outputs.stdout),
@@ -270,26 +274,25 @@ fn write_job(path: &Path, options: &str) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
-fn furnish(folder: &Path) -> io::Result<()> {
+fn furnish(folder: &Path, program: &Path) -> io::Result<()> {
     for name in ["bin", "home/.config/authkeeper", "run", "output"] {
         fs::create_dir_all(folder.join(name))?;
     }
     write_job(&folder.join("home/job"), "")?;
-    symlink(std::env::current_exe()?, folder.join("bin/authkeeper"))?;
+    symlink(program, folder.join("bin/authkeeper"))?;
     fs::write(folder.join("home/.config/authkeeper/config.toml"), CONFIG)
 }
 
 fn passed(
-    environment: &Environment,
+    variable: &dyn Fn(&str) -> Option<OsString>,
     folder: &Path,
     own_browser: bool,
-) -> Vec<(&'static str, std::ffi::OsString)> {
-    let get = |name: &'static str| Some((name, environment.get(name)?.clone()));
+) -> Vec<(&'static str, OsString)> {
+    let get = |name: &'static str| Some((name, variable(name)?));
     let mut passed: Vec<_> = PASSED.into_iter().filter_map(get).collect();
-    let usual = "/usr/local/bin:/usr/bin:/bin".into();
     let mut path = folder.join("bin").into_os_string();
     path.push(":");
-    path.push(environment.get("PATH").unwrap_or(&usual));
+    path.push(variable("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
     let home = folder.join("home");
     passed.extend([
         ("HOME", home.clone().into_os_string()),

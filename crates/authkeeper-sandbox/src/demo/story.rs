@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::Counters;
 use serde_json::Value;
 
 use super::{
+    claims::StoryFacts,
+    error::DemoError,
     facts::{self, Moments},
-    ledger,
-    scene::{KEY_LIFE, KEY_LIFE_MS, Scene, bug},
-    stage::{Ended, Outputs, read},
-    verdict::Facts,
+    scene::{KEY_LIFE, KEY_LIFE_MS, Scene, bug, seconds},
+    terminal::Tone,
+    timeline::TimelineMark,
+    traces,
+    workspace::{CommandEnd, CommandFiles, read},
 };
-use crate::{
-    failure::Failure,
-    output::{Paint, span},
-};
+use crate::counters::Counters;
 
 /// The outage is over this long after the key in use was given: its renewal falls due in it, and its end does not.
 const OUTAGE_FROM: Duration = Duration::from_secs(7);
@@ -29,7 +28,7 @@ const RENEWED: Duration = Duration::from_secs(20);
 const RUN: [&str; 5] = ["run", "--with", "demo", "--", "./job"];
 
 /// Plays it, and gives what was seen and counted.
-pub(super) async fn play(scene: &mut Scene, own_browser: bool) -> Result<Facts, Failure> {
+pub(super) async fn play(scene: &mut Scene, own_browser: bool) -> Result<StoryFacts, DemoError> {
     let mut moments = Moments::default();
     introduce(scene);
     sign_in(scene, own_browser).await?;
@@ -49,15 +48,15 @@ fn introduce(scene: &mut Scene) {
         "Alice has a job that works in her name at an online service, all night. With each call it must show a key (an \
          \"access token\"). Keys are short-lived, so that a stolen one is soon worthless: here {}, in real life about an \
          hour. authkeeper gets the next one in time, and keeps the job going whatever happens.",
-        span(KEY_LIFE.as_secs())
+        seconds(KEY_LIFE)
     ));
     screen.tell(
-        "The service here is authkeeper's sandbox, which counts everything. What this demo claims is compared with those \
+        "The service here is authkeeper's sandbox, which counts everything. CallEvent this demo claims is compared with those \
          counts at the end.",
     );
 }
 
-async fn sign_in(scene: &mut Scene, own_browser: bool) -> Result<(), Failure> {
+async fn sign_in(scene: &mut Scene, own_browser: bool) -> Result<(), DemoError> {
     scene.screen.part("1 of 5  Alice signs in, once");
     let url = format!("{}/api", scene.sandbox.url());
     let arguments = ["connect", "demo", &url, "--principal", "alice"];
@@ -82,7 +81,7 @@ async fn sign_in(scene: &mut Scene, own_browser: bool) -> Result<(), Failure> {
 }
 
 /// The sign-in in the person's own browser: what `connect` says is shown as it comes.
-async fn by_hand(scene: &mut Scene, arguments: &[&str]) -> Result<(), Failure> {
+async fn by_hand(scene: &mut Scene, arguments: &[&str]) -> Result<(), DemoError> {
     let outputs = scene.start(arguments)?;
     let mut shown = 0;
     let status = loop {
@@ -99,14 +98,10 @@ async fn by_hand(scene: &mut Scene, arguments: &[&str]) -> Result<(), Failure> {
     if status.success() {
         return Ok(());
     }
-    Err(Failure::new(
-        crate::exit::Exit::Person,
-        "nobody signed in",
-        "start again, or leave --browser out and the demo does it for you",
-    ))
+    Err(DemoError::NotSignedIn)
 }
 
-async fn outlive(scene: &mut Scene) -> Result<Outputs, Failure> {
+async fn outlive(scene: &mut Scene) -> Result<CommandFiles, DemoError> {
     scene
         .screen
         .part("2 of 5  The job runs longer than its key lives");
@@ -121,11 +116,11 @@ async fn outlive(scene: &mut Scene) -> Result<Outputs, Failure> {
         "Key 1 is {} s old; authkeeper swapped it for key 2 ahead of time. The calls just go on.",
         (scene.keys[1] - scene.keys[0]) / 1000
     );
-    scene.happens(Some(Paint::Good), "Calls go on, with key 2.", &text);
+    scene.happens(Some(Tone::Good), "Calls go on, with key 2.", &text);
     Ok(outputs)
 }
 
-async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure> {
+async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), DemoError> {
     let begins = |scene: &Scene| scene.key_age() >= OUTAGE_FROM;
     scene.until("the outage", STEP, begins).await?;
     scene
@@ -133,19 +128,19 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure>
         .part("3 of 5  An outage, just when a new key is due");
     let fault = scene.order("fault status=503,retry_after=1s,at=token")?;
     let from = scene.now();
-    scene.marks.push(super::picture::Mark {
+    scene.marks.push(TimelineMark {
         from: scene.since_zero(from),
         until: Some(i64::MAX),
         label: "outage",
-        paint: Paint::Warn,
+        paint: Tone::Warn,
     });
-    scene.happens(Some(Paint::Warn), "The sign-in server is down. Calls go on, with key 2.", "From now on every request for a new key is answered with \"out of service, try again\" (503).",
+    scene.happens(Some(Tone::Warn), "The sign-in server is down. Calls go on, with key 2.", "From now on every request for a new key is answered with \"out of service, try again\" (503).",
     );
     let turned_away = |scene: &Scene| facts::turned_away(&scene.counters()) > 0;
     scene
         .until("a renewal in the outage", STEP, turned_away)
         .await?;
-    scene.happens(Some(Paint::Warn), "A new key is due, none to be had. Calls go on, with key 2.", "A new key is due and none is to be had. Key 2 is good for some seconds more: calls go on, authkeeper keeps asking.",
+    scene.happens(Some(Tone::Warn), "A new key is due, none to be had. Calls go on, with key 2.", "A new key is due and none is to be had. Key 2 is good for some seconds more: calls go on, authkeeper keeps asking.",
     );
     let over = |scene: &Scene| scene.now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
     scene.until("the end of the outage", STEP, over).await?;
@@ -158,7 +153,7 @@ async fn recovery(
     fault: &Value,
     from: i64,
     moments: &mut Moments,
-) -> Result<(), Failure> {
+) -> Result<(), DemoError> {
     scene.order(&format!("clear {fault}"))?;
     let until = scene.now();
     moments.outage = (from, until);
@@ -183,16 +178,16 @@ async fn recovery(
         "The server is back. Key 3 is there, but after the end of key 2: calls had to wait."
             .to_owned()
     };
-    scene.happens(Some(Paint::Good), "Calls go on, with key 3.", &text);
+    scene.happens(Some(Tone::Good), "Calls go on, with key 3.", &text);
     Ok(())
 }
 
 /// The worst moment for a program that holds its keys in memory: the old key is spent, the new one just came.
 async fn kill_and_restart(
     scene: &mut Scene,
-    outputs: &Outputs,
+    outputs: &CommandFiles,
     moments: &mut Moments,
-) -> Result<Outputs, Failure> {
+) -> Result<CommandFiles, DemoError> {
     scene
         .screen
         .part("4 of 5  Killed right after a swap, and started again");
@@ -203,15 +198,15 @@ async fn kill_and_restart(
     );
     let kept = |scene: &Scene| {
         scene.keys.len() == 4
-            && ledger::renewals(&scene.stage.path().join("home")).done == 3
+            && traces::renewals(&scene.workspace.path().join("home")).done == 3
             && scene.under_way() >= 2
     };
     scene.until("the fourth key", STEP, kept).await?;
-    let killed = scene.stage.kill(outputs).await?;
+    let killed = scene.workspace.kill(outputs).await?;
     if !killed.was_killed() {
         return Err(bug(format!("the run was not killed: {}", killed.status)));
     }
-    scene.mark("kill", Paint::Bad);
+    scene.mark("kill", Tone::Bad);
     scene.read_log();
     moments.killed = Some(scene.now());
     moments.cut_off = scene.under_way();
@@ -219,14 +214,14 @@ async fn kill_and_restart(
         "Key 4 has just come, key 3 is spent: kill -9. authkeeper and the job are dead at once, {} calls under way.",
         moments.cut_off
     );
-    scene.happens(Some(Paint::Bad), "Nothing runs any more.", &text);
+    scene.happens(Some(Tone::Bad), "Nothing runs any more.", &text);
     scene.pass(DOWN).await;
     let outputs = scene.start(&RUN)?;
     let answered = |scene: &Scene| facts::answered_since(scene, moments.killed) > 4;
     scene
         .until("the first calls after the restart", STEP, answered)
         .await?;
-    scene.happens(Some(Paint::Good), "Calls go on where they stopped, with key 4.", "The same command again, and no sign-in: key 4 was safe on disk. The calls that were cut off are sent again under \
+    scene.happens(Some(Tone::Good), "Calls go on where they stopped, with key 4.", "The same command again, and no sign-in: key 4 was safe on disk. The calls that were cut off are sent again under \
          their old numbers, so the service does nothing twice.",
     );
     Ok(outputs)
@@ -234,9 +229,9 @@ async fn kill_and_restart(
 
 async fn end_of_access(
     scene: &mut Scene,
-    outputs: &Outputs,
+    outputs: &CommandFiles,
     moments: &mut Moments,
-) -> Result<(), Failure> {
+) -> Result<(), DemoError> {
     let third = scene.keys.get(2).copied().unwrap_or_default();
     let outlived = |scene: &Scene| scene.now() > third + KEY_LIFE_MS + 500;
     scene
@@ -248,9 +243,9 @@ async fn end_of_access(
     let now = scene.now();
     moments.ended = Some((now, after.api_ok));
     scene.ended = Some(now);
-    scene.mark("ended", Paint::Bad);
+    scene.mark("ended", Tone::Bad);
     scene.happens(
-        Some(Paint::Bad),
+        Some(Tone::Bad),
         "Access has ended.",
         "The provider ends all access given in her name.",
     );
@@ -266,7 +261,7 @@ async fn end_of_access(
     look_around(scene, moments).await
 }
 
-fn tell_of_end(scene: &mut Scene, run: &Ended, moments: &mut Moments) {
+fn tell_of_end(scene: &mut Scene, run: &CommandEnd, moments: &mut Moments) {
     let code = run
         .code()
         .map_or_else(|| "?".to_owned(), |code| code.to_string());
@@ -297,7 +292,7 @@ fn tell_of_end(scene: &mut Scene, run: &Ended, moments: &mut Moments) {
              again with that one command.",
         );
     }
-    moments.notices = scene.stage.notices().lines().filter_map(record).count() as u64;
+    moments.notices = scene.workspace.notices().lines().filter_map(record).count() as u64;
     if moments.notices > 0 {
         scene.screen.say(
             "The same went to the command named in the configuration (on_trouble), where one would send a mail or a chat \
@@ -311,7 +306,7 @@ fn record(line: &str) -> Option<Value> {
     (value["event"] == "reauthorization_required").then_some(value)
 }
 
-async fn look_around(scene: &mut Scene, moments: &mut Moments) -> Result<(), Failure> {
+async fn look_around(scene: &mut Scene, moments: &mut Moments) -> Result<(), DemoError> {
     scene.show(&["status"], |_| true).await?;
     let plain = |line: &str| !line.starts_with('{');
     let token = scene.show(&["token", "demo"], plain).await?;

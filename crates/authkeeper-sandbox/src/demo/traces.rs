@@ -1,4 +1,4 @@
-//! What authkeeper itself wrote down, and a search of everything that was written for what must not be there.
+//! What authkeeper left on disk: its decision log, and a search of every file for secrets.
 
 use std::{
     fs, io,

@@ -1,18 +1,25 @@
-//! `demo-person`: stands for the browser and the person in front of it. Opens the sign-in page, says who she is, allows
-//! it, and follows where the page leads.
+//! The person who signs in: opens the sign-in page, allows it, and follows the redirect.
 
 use http::{StatusCode, header};
 
-use super::http::Http;
-use crate::{exit::Exit, failure::Failure};
+use super::http::HttpClient;
 
-pub(crate) async fn sign_in(url: &str) -> Result<(), Failure> {
-    let signed_in = visit(url).await;
-    signed_in.map_err(|what| Failure::new(Exit::Unavailable, what, "look at the demo's output"))
+/// Why the stand-in for a person could not sign in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SignInError(String);
+
+/// Signs alice in at a sandbox's sign-in page, as a person with a browser does.
+///
+/// # Errors
+///
+/// The page can't be reached, has no form, or does not lead back to the program that signs in.
+pub async fn sign_in(url: &str) -> Result<(), SignInError> {
+    visit(url).await.map_err(SignInError)
 }
 
 async fn visit(url: &str) -> Result<(), String> {
-    let http = Http::new();
+    let http = HttpClient::new();
     let page = http.get(url).await?;
     let text = String::from_utf8_lossy(&page.body);
     let form = form_of(&text).ok_or("the sign-in page has no form")?;

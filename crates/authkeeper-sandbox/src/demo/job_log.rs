@@ -1,5 +1,5 @@
-//! The job's own log: what it began and what came of it, a JSON line each. A restarted job goes on from it, and at the
-//! end it is compared with what the provider counted.
+//! The job's own log: each call that began and its result, a JSON line each. A restarted job continues from it, and at
+//! the end it is compared with the sandbox's counters.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Line {
+pub(super) struct LogLine {
     /// In milliseconds since 1970.
     pub(super) at: i64,
     /// Which piece of work.
     pub(super) piece: u32,
     #[serde(flatten)]
-    pub(super) what: What,
+    pub(super) what: CallEvent,
 }
 
 /// What happened to a piece of work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
-pub(super) enum What {
+pub(super) enum CallEvent {
     /// The call goes out.
     Begun,
     /// It was answered.
@@ -38,30 +38,30 @@ pub(super) enum What {
 
 /// One call, from its beginning to what came of it; nothing came of it where the job was killed meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Call {
+pub(super) struct JobCall {
     pub(super) piece: u32,
     pub(super) begun: i64,
-    pub(super) end: Option<(i64, What)>,
+    pub(super) end: Option<(i64, CallEvent)>,
 }
 
-impl Call {
+impl JobCall {
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.end, Some((_, What::Done { .. })))
+        matches!(self.end, Some((_, CallEvent::Done { .. })))
     }
 
     pub(super) fn is_failed(&self) -> bool {
-        matches!(self.end, Some((_, What::Failed { .. })))
+        matches!(self.end, Some((_, CallEvent::Failed { .. })))
     }
 
     pub(super) fn is_ended(&self) -> bool {
-        matches!(self.end, Some((_, What::Ended)))
+        matches!(self.end, Some((_, CallEvent::Ended)))
     }
 }
 
 /// All calls of the job, in the order in which they began.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JobLog {
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<JobCall>,
     /// The call that is under way for a piece.
     open: BTreeMap<u32, usize>,
 }
@@ -82,11 +82,11 @@ impl JobLog {
         }
     }
 
-    fn add(&mut self, line: Line) {
-        let Line { at, piece, what } = line;
-        if what == What::Begun {
+    fn add(&mut self, line: LogLine) {
+        let LogLine { at, piece, what } = line;
+        if what == CallEvent::Begun {
             self.open.insert(piece, self.calls.len());
-            self.calls.push(Call {
+            self.calls.push(JobCall {
                 piece,
                 begun: at,
                 end: None,
@@ -116,7 +116,7 @@ impl JobLog {
         last.map_or(1, |piece| piece + 1)
     }
 
-    pub(super) fn count(&self, which: impl Fn(&Call) -> bool) -> u64 {
+    pub(super) fn count(&self, which: impl Fn(&JobCall) -> bool) -> u64 {
         self.calls.iter().filter(|call| which(call)).count() as u64
     }
 }
@@ -137,8 +137,8 @@ mod tests {
         let log = JobLog::parse(KILLED);
         assert_eq!(log.unfinished(), [2, 3]);
         assert_eq!(log.next_piece(), 4);
-        assert_eq!(log.count(Call::is_done), 1);
-        assert_eq!(log.count(Call::is_failed), 1);
+        assert_eq!(log.count(JobCall::is_done), 1);
+        assert_eq!(log.count(JobCall::is_failed), 1);
         assert_eq!(log.count(|call| call.end.is_none()), 1);
     }
 
@@ -151,20 +151,28 @@ mod tests {
         assert_eq!(log.count(|call| call.piece == 2), 2);
         assert_eq!(
             log.calls[3].end,
-            Some((10, What::Done { seen_before: true }))
+            Some((10, CallEvent::Done { seen_before: true }))
         );
     }
 
     #[test]
     fn lines_are_read_as_they_are_written() {
-        for what in [What::Begun, What::Done { seen_before: true }, What::Ended] {
-            let line = Line {
+        for what in [
+            CallEvent::Begun,
+            CallEvent::Done { seen_before: true },
+            CallEvent::Ended,
+        ] {
+            let line = LogLine {
                 at: 7,
                 piece: 8,
                 what,
             };
             let text = serde_json::to_string(&line).unwrap();
-            assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line, "{text}");
+            assert_eq!(
+                serde_json::from_str::<LogLine>(&text).unwrap(),
+                line,
+                "{text}"
+            );
         }
     }
 }

@@ -1,21 +1,19 @@
-//! The same job as most programs do it today: it gets a key at the start and holds it to the end.
+//! The story without refresh: the job gets one key at the start and holds it to the end, as most programs do today.
 
 use std::time::Duration;
 
 use super::{
+    claims::WithoutRefreshFacts,
+    error::DemoError,
     facts,
-    joblog::Call,
-    scene::{KEY_LIFE, Scene, bug},
-    verdict::HeldFacts,
-};
-use crate::{
-    failure::Failure,
-    output::{Paint, span},
+    job_log::JobCall,
+    scene::{KEY_LIFE, Scene, bug, seconds},
+    terminal::Tone,
 };
 
 const STEP: Duration = Duration::from_secs(30);
 
-pub(super) async fn play(scene: &mut Scene) -> Result<HeldFacts, Failure> {
+pub(super) async fn play(scene: &mut Scene) -> Result<WithoutRefreshFacts, DemoError> {
     scene
         .screen
         .tell("authkeeper demo --without-refresh: half a minute, all of it on this machine.");
@@ -23,7 +21,7 @@ pub(super) async fn play(scene: &mut Scene) -> Result<HeldFacts, Failure> {
     scene.screen.tell(&format!(
         "The same job, the way most programs do it today: it is given a key (an \"access token\") at the start and shows \
          that key to the end. The provider lets a key live {} here, in real life about an hour.",
-        span(KEY_LIFE.as_secs())
+        seconds(KEY_LIFE)
     ));
     let url = format!("{}/api", scene.sandbox.url());
     let connect = ["connect", "demo", &url, "--principal", "alice"];
@@ -43,13 +41,13 @@ pub(super) async fn play(scene: &mut Scene) -> Result<HeldFacts, Failure> {
     Ok(facts::gather_after(scene, held))
 }
 
-async fn hold(scene: &mut Scene, url: &str) -> Result<(), Failure> {
+async fn hold(scene: &mut Scene, url: &str) -> Result<(), DemoError> {
     let seconds = KEY_LIFE.as_secs() + 6;
     let options = format!("--direct {url} --seconds {seconds}");
-    scene.stage.furnish_job("job-alone", &options)?;
+    scene.workspace.furnish_job("job-alone", &options)?;
     scene.screen.command("authkeeper token demo | ./job-alone");
     scene
-        .stage
+        .workspace
         .pipe(&["token", "demo"], &["./job-alone"])
         .await?;
     scene.happens(
@@ -57,11 +55,11 @@ async fn hold(scene: &mut Scene, url: &str) -> Result<(), Failure> {
         "Calls go on, with the one key there is.",
         "The job has its key and works. Nobody will get it another one.",
     );
-    let failed = |scene: &Scene| scene.log.count(Call::is_failed) > 0;
+    let failed = |scene: &Scene| scene.log.count(JobCall::is_failed) > 0;
     scene.until("the first failed call", STEP, failed).await?;
-    scene.mark("key ended", Paint::Bad);
+    scene.mark("key ended", Tone::Bad);
     scene.happens(
-        Some(Paint::Bad),
+        Some(Tone::Bad),
         "The key has ended; every call fails.",
         "The key has ended, and from now on every call is refused (401). A new key could be had for the asking; but the \
          job holds only the old one, and nobody asks.",
@@ -74,11 +72,11 @@ async fn hold(scene: &mut Scene, url: &str) -> Result<(), Failure> {
 }
 
 /// That a new key could be had is true: with it the same job does what it left.
-async fn through_authkeeper(scene: &mut Scene) -> Result<(), Failure> {
+async fn through_authkeeper(scene: &mut Scene) -> Result<(), DemoError> {
     scene
         .screen
         .say("The same job, through authkeeper, for two seconds:");
-    scene.stage.furnish_job("job", "--seconds 2")?;
+    scene.workspace.furnish_job("job", "--seconds 2")?;
     let ran = scene
         .show(&["run", "--with", "demo", "--", "./job"], |_| true)
         .await?;

@@ -1,23 +1,23 @@
-//! The picture: keys as bars on a time line, calls below them, and what happened. A pure function of what is known.
+//! The timeline: keys as bars, calls below them, and what happened. A pure function of the view.
 
-use crate::output::Paint;
+use super::terminal::Tone;
 
 /// Everything that is drawn. Times are milliseconds since the picture's beginning.
 #[derive(Clone, Debug, Default)]
-pub(super) struct View {
+pub(super) struct TimelineView {
     pub(super) now: i64,
     /// How much time the line has room for.
     pub(super) span: i64,
-    pub(super) keys: Vec<Key>,
-    pub(super) calls: Vec<Dot>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) keys: Vec<KeyBar>,
+    pub(super) calls: Vec<CallDot>,
+    pub(super) marks: Vec<TimelineMark>,
     pub(super) sentence: String,
     pub(super) numbers: String,
 }
 
 /// A key's life.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
+pub(super) struct KeyBar {
     pub(super) from: i64,
     pub(super) until: i64,
     /// When the next one took over, or the access ended.
@@ -26,35 +26,35 @@ pub(super) struct Key {
 
 /// A call that came to something.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Dot {
+pub(super) struct CallDot {
     pub(super) at: i64,
     pub(super) good: bool,
 }
 
 /// Something that happened; an outage has an end.
 #[derive(Clone, Debug)]
-pub(super) struct Mark {
+pub(super) struct TimelineMark {
     pub(super) from: i64,
     pub(super) until: Option<i64>,
     pub(super) label: &'static str,
-    pub(super) paint: Paint,
+    pub(super) paint: Tone,
 }
 
 /// How it is drawn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(super) struct TimelineStyle {
     pub(super) width: usize,
     pub(super) unicode: bool,
 }
 
-impl Style {
+impl TimelineStyle {
     fn of(self, unicode: char, ascii: char) -> char {
         if self.unicode { unicode } else { ascii }
     }
 }
 
 /// A character and its paint.
-type Cell = (char, Option<Paint>);
+type Cell = (char, Option<Tone>);
 
 struct Row(Vec<Cell>);
 
@@ -63,27 +63,27 @@ impl Row {
         Self(vec![(' ', None); width])
     }
 
-    fn put(&mut self, column: usize, character: char, paint: Paint) {
+    fn put(&mut self, column: usize, character: char, paint: Tone) {
         if let Some(cell) = self.0.get_mut(column) {
             *cell = (character, Some(paint));
         }
     }
 
-    fn write(&mut self, column: usize, text: &str, paint: Paint) {
+    fn write(&mut self, column: usize, text: &str, paint: Tone) {
         for (offset, character) in text.chars().enumerate() {
             self.put(column + offset, character, paint);
         }
     }
 
     /// The row as text, painted run by run.
-    fn text(&self, paint: &dyn Fn(Paint, &str) -> String) -> String {
+    fn text(&self, paint: &dyn Fn(Tone, &str) -> String) -> String {
         let end = self.0.iter().rposition(|(character, _)| *character != ' ');
         let mut text = String::new();
         let cells = self
             .0
             .get(..end.map_or(0, |end| end + 1))
             .unwrap_or_default();
-        for run in cells.chunk_by(|one, other| same(one.1, other.1)) {
+        for run in cells.chunk_by(|one, other| one.1 == other.1) {
             let plain: String = run.iter().map(|(character, _)| character).collect();
             match run.first().and_then(|cell| cell.1) {
                 Some(colour) => text.push_str(&paint(colour, &plain)),
@@ -92,10 +92,6 @@ impl Row {
         }
         text
     }
-}
-
-fn same(one: Option<Paint>, other: Option<Paint>) -> bool {
-    one.map(|paint| paint as u8) == other.map(|paint| paint as u8)
 }
 
 const LABEL: usize = 7;
@@ -118,9 +114,9 @@ impl Scale {
 
 /// The picture's lines, none wider than the style says.
 pub(super) fn picture(
-    view: &View,
-    style: Style,
-    paint: &dyn Fn(Paint, &str) -> String,
+    view: &TimelineView,
+    style: TimelineStyle,
+    paint: &dyn Fn(Tone, &str) -> String,
 ) -> Vec<String> {
     let columns = style.width.saturating_sub(LABEL + 1).max(1);
     let scale = Scale {
@@ -129,7 +125,7 @@ pub(super) fn picture(
     };
     let mut lines = vec![String::new()];
     let mut row = |label: &str, row: &Row| {
-        let label = paint(Paint::Dim, &format!("{label:<LABEL$}"));
+        let label = paint(Tone::Dim, &format!("{label:<LABEL$}"));
         lines.push(format!("{label}{}", row.text(paint)).trim_end().to_owned());
     };
     row("keys", &keys(view, 0, &scale, style));
@@ -139,12 +135,12 @@ pub(super) fn picture(
     row("", &axis(&scale, style));
     let clipped = |text: &str| text.chars().take(style.width - 1).collect::<String>();
     lines.push(clipped(&view.numbers));
-    lines.push(paint(Paint::Strong, &clipped(&view.sentence)));
+    lines.push(paint(Tone::Strong, &clipped(&view.sentence)));
     lines
 }
 
 /// Every other key, so that a key and its successor can be seen side by side.
-fn keys(view: &View, turn: usize, scale: &Scale, style: Style) -> Row {
+fn keys(view: &TimelineView, turn: usize, scale: &Scale, style: TimelineStyle) -> Row {
     let mut row = Row::new(scale.columns);
     let every_other = view.keys.iter().enumerate().skip(turn).step_by(2);
     for (index, key) in every_other {
@@ -152,22 +148,22 @@ fn keys(view: &View, turn: usize, scale: &Scale, style: Style) -> Row {
         let (first, last) = (scale.column(key.from), scale.column(key.until));
         for column in first..last {
             let (character, colour) = if column < scale.column(end.min(view.now)) {
-                (style.of('█', '#'), Paint::Good)
+                (style.of('█', '#'), Tone::Good)
             } else if column < scale.column(end) {
-                (style.of('░', '-'), Paint::Good)
+                (style.of('░', '-'), Tone::Good)
             } else {
-                (style.of('·', '.'), Paint::Dim)
+                (style.of('·', '.'), Tone::Dim)
             };
             row.put(column, character, colour);
         }
-        row.write(first, &format!("{}", index + 1), Paint::Strong);
+        row.write(first, &format!("{}", index + 1), Tone::Strong);
     }
     row
 }
 
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-fn calls(view: &View, scale: &Scale, style: Style) -> Row {
+fn calls(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
     let mut good = vec![0_usize; scale.columns + 1];
     let mut bad = vec![false; scale.columns + 1];
     for call in &view.calls {
@@ -182,17 +178,17 @@ fn calls(view: &View, scale: &Scale, style: Style) -> Row {
     let mut row = Row::new(scale.columns);
     for column in 0..scale.columns {
         if bad[column] {
-            row.put(column, style.of('×', 'x'), Paint::Bad);
+            row.put(column, style.of('×', 'x'), Tone::Bad);
         } else if good[column] > 0 {
             let height = (good[column] * HEIGHTS.len()).div_ceil(most + most / 3);
             let bar = HEIGHTS[height.clamp(1, HEIGHTS.len()) - 1];
-            row.put(column, style.of(bar, ':'), Paint::Good);
+            row.put(column, style.of(bar, ':'), Tone::Good);
         }
     }
     row
 }
 
-fn marks(view: &View, scale: &Scale, style: Style) -> Row {
+fn marks(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
     let mut row = Row::new(scale.columns);
     for mark in &view.marks {
         let first = scale.column(mark.from);
@@ -211,10 +207,10 @@ fn marks(view: &View, scale: &Scale, style: Style) -> Row {
     row
 }
 
-fn axis(scale: &Scale, style: Style) -> Row {
+fn axis(scale: &Scale, style: TimelineStyle) -> Row {
     let mut row = Row::new(scale.columns);
     for column in 0..scale.columns {
-        row.put(column, style.of('─', '-'), Paint::Dim);
+        row.put(column, style.of('─', '-'), Tone::Dim);
     }
     for second in (0..)
         .step_by(10)
@@ -223,7 +219,7 @@ fn axis(scale: &Scale, style: Style) -> Row {
         let column = scale.column(second * 1000);
         let text = format!("{second} s");
         if column + text.len() <= scale.columns {
-            row.write(column, &text, Paint::Dim);
+            row.write(column, &text, Tone::Dim);
         }
     }
     row
@@ -233,17 +229,17 @@ fn axis(scale: &Scale, style: Style) -> Row {
 mod tests {
     use super::*;
 
-    fn view() -> View {
-        View {
+    fn view() -> TimelineView {
+        TimelineView {
             now: 26_000,
             span: 60_000,
             keys: vec![
-                Key {
+                KeyBar {
                     from: 0,
                     until: 20_000,
                     handed_over: Some(14_000),
                 },
-                Key {
+                KeyBar {
                     from: 14_000,
                     until: 34_000,
                     handed_over: None,
@@ -251,30 +247,30 @@ mod tests {
             ],
             calls: (0..26)
                 .flat_map(|s| {
-                    [Dot {
+                    [CallDot {
                         at: s * 1000,
                         good: true,
                     }; 5]
                 })
                 .collect(),
-            marks: vec![Mark {
+            marks: vec![TimelineMark {
                 from: 22_000,
                 until: Some(31_000),
                 label: "outage",
-                paint: Paint::Warn,
+                paint: Tone::Warn,
             }],
             sentence: "Calls go on.".to_owned(),
             numbers: "130 calls".to_owned(),
         }
     }
 
-    fn plain(_: Paint, text: &str) -> String {
+    fn plain(_: Tone, text: &str) -> String {
         text.to_owned()
     }
 
     #[test]
     fn it_looks_like_this() {
-        let style = Style {
+        let style = TimelineStyle {
             width: 68,
             unicode: false,
         };
@@ -295,19 +291,19 @@ mod tests {
     #[test]
     fn nothing_is_wider_than_the_terminal() {
         let mut view = view();
-        view.marks.push(Mark {
+        view.marks.push(TimelineMark {
             from: 59_900,
             until: None,
             label: "access ended",
-            paint: Paint::Bad,
+            paint: Tone::Bad,
         });
-        view.calls.push(Dot {
+        view.calls.push(CallDot {
             at: 500_000,
             good: false,
         });
         view.sentence = "x".repeat(200);
         for (width, unicode) in [(60, true), (60, false), (80, true), (100, true)] {
-            for line in picture(&view, Style { width, unicode }, &plain) {
+            for line in picture(&view, TimelineStyle { width, unicode }, &plain) {
                 assert!(line.chars().count() < width, "{width}: {line}");
             }
         }

@@ -1,5 +1,4 @@
-//! What the demo claims, and whether it is true: a pure function of what was seen on our side (the job's log,
-//! authkeeper's own log) and of what the provider counted.
+//! The demo's claims: pure functions of what the job and authkeeper logged and of what the sandbox counted.
 
 use serde::Serialize;
 
@@ -8,14 +7,14 @@ pub(super) const OUTLIVED: u64 = 3;
 
 /// What was seen and counted in the whole story.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Facts {
-    pub(super) ours: Ours,
-    pub(super) provider: Provider,
+pub(super) struct StoryFacts {
+    pub(super) ours: JobFacts,
+    pub(super) provider: ProviderFacts,
 }
 
 /// Our side: the job's log, authkeeper's decision log, what the commands printed and returned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Ours {
+pub(super) struct JobFacts {
     pub(super) calls_answered: u64,
     pub(super) calls_failed: u64,
     /// Under way when the job was killed: what came of them it never saw.
@@ -41,7 +40,7 @@ pub(super) struct Ours {
 
 /// What the provider counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Provider {
+pub(super) struct ProviderFacts {
     pub(super) served: u64,
     pub(super) work_done: u64,
     /// Pieces sent again, and not done again.
@@ -62,16 +61,20 @@ pub(super) struct Provider {
     pub(super) secrets_handed_out: u64,
 }
 
-/// Something the demo says, with what both sides saw of it.
+/// A claim of the demo, with the evidence of both sides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Claim {
+pub struct Claim {
     /// A fixed word.
-    pub(super) id: &'static str,
+    pub id: &'static str,
+    /// The claim, in words.
     #[serde(rename = "claim")]
-    pub(super) text: String,
-    pub(super) ours: String,
-    pub(super) provider: String,
-    pub(super) ok: bool,
+    pub text: String,
+    /// What the job's log and authkeeper's decision log say.
+    pub ours: String,
+    /// What the sandbox counted.
+    pub provider: String,
+    /// Whether the claim holds.
+    pub ok: bool,
 }
 
 fn claim(id: &'static str, text: &str, ours: String, provider: String, ok: bool) -> Claim {
@@ -85,7 +88,7 @@ fn claim(id: &'static str, text: &str, ours: String, provider: String, ok: bool)
 }
 
 /// The claims of the whole story.
-pub(super) fn verdict(facts: &Facts) -> Vec<Claim> {
+pub(super) fn verdict(facts: &StoryFacts) -> Vec<Claim> {
     vec![
         no_call_failed(facts),
         keys_outlived(facts),
@@ -100,7 +103,7 @@ pub(super) fn verdict(facts: &Facts) -> Vec<Claim> {
 }
 
 /// What the provider served and the job never saw are the calls that the kill cut off; sent again, they were known.
-fn no_call_failed(Facts { ours, provider }: &Facts) -> Claim {
+fn no_call_failed(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     let unseen = provider.served.checked_sub(ours.calls_answered);
     let explained = unseen
         .is_some_and(|unseen| unseen <= ours.calls_cut_off && unseen == provider.work_sent_again);
@@ -120,7 +123,7 @@ fn no_call_failed(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn keys_outlived(Facts { ours, provider }: &Facts) -> Claim {
+fn keys_outlived(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "keys_outlived",
         "the job outlived its keys",
@@ -135,7 +138,7 @@ fn keys_outlived(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn renewed_once(Facts { ours, provider }: &Facts) -> Claim {
+fn renewed_once(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "renewed_once",
         "each swapped exactly once",
@@ -151,7 +154,7 @@ fn renewed_once(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn outage_unnoticed(Facts { ours, provider }: &Facts) -> Claim {
+fn outage_unnoticed(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "outage_unnoticed",
         &format!("{} s outage: none failed", (ours.outage_ms + 500) / 1000),
@@ -167,7 +170,7 @@ fn outage_unnoticed(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn no_second_sign_in(Facts { ours, provider }: &Facts) -> Claim {
+fn no_second_sign_in(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "no_second_sign_in",
         "killed: no new sign-in",
@@ -181,7 +184,7 @@ fn no_second_sign_in(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn no_work_twice(Facts { ours, provider }: &Facts) -> Claim {
+fn no_work_twice(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     let again = match provider.work_sent_again {
         0 => String::new(),
         number => format!(", {number} known"),
@@ -195,7 +198,7 @@ fn no_work_twice(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn end_told_once(Facts { ours, provider }: &Facts) -> Claim {
+fn end_told_once(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "end_told_once",
         "the owner was told, once",
@@ -218,7 +221,7 @@ fn end_told_once(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn silence_after_the_end(Facts { ours, provider }: &Facts) -> Claim {
+fn silence_after_the_end(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "silence_after_the_end",
         "then no call in her name",
@@ -234,7 +237,7 @@ fn silence_after_the_end(Facts { ours, provider }: &Facts) -> Claim {
     )
 }
 
-fn nothing_leaked(Facts { ours, provider }: &Facts) -> Claim {
+fn nothing_leaked(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     claim(
         "nothing_leaked",
         "no secret in any file",
@@ -251,7 +254,7 @@ fn times(number: u64, word: &str) -> String {
 
 /// What was seen of a job that renews nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct HeldFacts {
+pub(super) struct WithoutRefreshFacts {
     pub(super) calls_answered: u64,
     pub(super) calls_failed: u64,
     /// The first failure came before the last answer.
@@ -267,7 +270,7 @@ pub(super) struct HeldFacts {
 }
 
 /// The claims of the story without renewals.
-pub(super) fn held_verdict(facts: &HeldFacts) -> Vec<Claim> {
+pub(super) fn held_verdict(facts: &WithoutRefreshFacts) -> Vec<Claim> {
     vec![
         claim(
             "worked_while_the_key_lived",
@@ -306,191 +309,4 @@ pub(super) fn held_verdict(facts: &HeldFacts) -> Vec<Claim> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn good() -> Facts {
-        Facts {
-            ours: Ours {
-                calls_answered: 400,
-                calls_failed: 0,
-                calls_cut_off: 3,
-                pieces: 400,
-                sign_ins: 1,
-                renewals: 3,
-                renewals_put_off: 5,
-                outage_ms: 9_020,
-                calls_in_outage: 60,
-                calls_failed_in_outage: 0,
-                answered_after_restart: 50,
-                exit_code: Some(75),
-                records: 1,
-                notices: 1,
-                answered_after_end: 0,
-                token_exit_code: Some(75),
-                files_searched: 20,
-                keys_found: 0,
-            },
-            provider: Provider {
-                served: 402,
-                work_done: 400,
-                work_sent_again: 2,
-                sign_ins: 1,
-                renewals: 3,
-                renewals_replayed: 0,
-                most_sends_of_one: 1,
-                keys_outlived: 3,
-                dead_keys_shown: 0,
-                refused_in_outage: 5,
-                access_ended: 1,
-                renewals_refused: 1,
-                served_after_end: 0,
-                asked_after_run: 0,
-                secrets_handed_out: 9,
-            },
-        }
-    }
-
-    fn broken(facts: &Facts) -> Vec<&'static str> {
-        let claims = verdict(facts).into_iter();
-        claims
-            .filter(|claim| !claim.ok)
-            .map(|claim| claim.id)
-            .collect()
-    }
-
-    #[test]
-    fn the_good_story_holds() {
-        assert_eq!(broken(&good()), Vec::<&str>::new());
-    }
-
-    /// A change of one fact, and the claims that it breaks.
-    type Row = (fn(&mut Facts), &'static [&'static str]);
-
-    #[test]
-    fn every_fact_on_our_side_can_break_its_claim() {
-        let rows: [Row; 17] = [
-            (|f| f.ours.calls_failed = 1, &["no_call_failed"]),
-            (|f| f.ours.calls_answered = 399, &["no_call_failed"]),
-            (|f| f.ours.calls_answered = 403, &["no_call_failed"]),
-            (|f| f.ours.calls_cut_off = 1, &["no_call_failed"]),
-            (|f| f.ours.renewals = 2, &["keys_outlived", "renewed_once"]),
-            (|f| f.ours.renewals_put_off = 4, &["outage_unnoticed"]),
-            (|f| f.ours.calls_in_outage = 0, &["outage_unnoticed"]),
-            (|f| f.ours.calls_failed_in_outage = 1, &["outage_unnoticed"]),
-            (|f| f.ours.sign_ins = 2, &["no_second_sign_in"]),
-            (
-                |f| f.ours.answered_after_restart = 0,
-                &["no_second_sign_in"],
-            ),
-            (|f| f.ours.pieces = 399, &["no_work_twice"]),
-            (|f| f.ours.exit_code = Some(0), &["end_told_once"]),
-            (|f| f.ours.records = 2, &["end_told_once"]),
-            (|f| f.ours.notices = 0, &["end_told_once"]),
-            (
-                |f| f.ours.answered_after_end = 1,
-                &["silence_after_the_end"],
-            ),
-            (
-                |f| f.ours.token_exit_code = Some(0),
-                &["silence_after_the_end"],
-            ),
-            (|f| f.ours.keys_found = 1, &["nothing_leaked"]),
-        ];
-        for (number, (change, expected)) in rows.into_iter().enumerate() {
-            let mut facts = good();
-            change(&mut facts);
-            assert_eq!(broken(&facts), expected, "row {number}");
-        }
-    }
-
-    #[test]
-    fn every_counter_of_the_provider_can_break_its_claim() {
-        let rows: [Row; 16] = [
-            (|f| f.provider.served = 403, &["no_call_failed"]),
-            (|f| f.provider.work_sent_again = 1, &["no_call_failed"]),
-            (|f| f.provider.work_done = 401, &["no_work_twice"]),
-            (|f| f.provider.sign_ins = 2, &["no_second_sign_in"]),
-            (|f| f.provider.renewals = 4, &["renewed_once"]),
-            (|f| f.provider.renewals_replayed = 1, &["renewed_once"]),
-            (|f| f.provider.most_sends_of_one = 2, &["renewed_once"]),
-            (|f| f.provider.keys_outlived = 2, &["keys_outlived"]),
-            (|f| f.provider.keys_outlived = 4, &["keys_outlived"]),
-            (|f| f.provider.dead_keys_shown = 1, &["keys_outlived"]),
-            (|f| f.provider.refused_in_outage = 0, &["outage_unnoticed"]),
-            (|f| f.provider.access_ended = 2, &["end_told_once"]),
-            (|f| f.provider.renewals_refused = 2, &["end_told_once"]),
-            (
-                |f| f.provider.served_after_end = 1,
-                &["silence_after_the_end"],
-            ),
-            (
-                |f| f.provider.asked_after_run = 1,
-                &["silence_after_the_end"],
-            ),
-            (|f| f.provider.secrets_handed_out = 0, &["nothing_leaked"]),
-        ];
-        for (number, (change, expected)) in rows.into_iter().enumerate() {
-            let mut facts = good();
-            change(&mut facts);
-            assert_eq!(broken(&facts), expected, "row {number}");
-        }
-    }
-
-    #[test]
-    fn a_story_in_which_nothing_happened_proves_nothing() {
-        assert!(verdict(&Facts::default()).iter().all(|claim| !claim.ok));
-    }
-
-    #[test]
-    fn the_table_fits_eighty_columns() {
-        let claims = verdict(&good());
-        let widest = |of: fn(&Claim) -> &String| claims.iter().map(|claim| of(claim).len()).max();
-        let columns = [
-            widest(|claim| &claim.text),
-            widest(|claim| &claim.ours),
-            widest(|claim| &claim.provider),
-        ];
-        let width: usize = columns.into_iter().flatten().sum();
-        assert!(width + 8 <= 80, "{columns:?}");
-    }
-
-    #[test]
-    fn the_story_without_renewals_can_fail_too() {
-        let good = HeldFacts {
-            calls_answered: 100,
-            calls_failed: 40,
-            mixed: false,
-            renewals: 0,
-            served: 100,
-            dead_keys_shown: 40,
-            provider_renewals: 0,
-            answered_after: 15,
-            failed_after: 0,
-            served_after: 15,
-        };
-        let broken = |change: fn(&mut HeldFacts)| {
-            let mut facts = good;
-            change(&mut facts);
-            held_verdict(&facts)
-                .iter()
-                .filter(|claim| !claim.ok)
-                .count()
-        };
-        assert_eq!(broken(|_| {}), 0);
-        let changes: [fn(&mut HeldFacts); 9] = [
-            |f| f.calls_answered = 99,
-            |f| f.calls_failed = 39,
-            |f| f.mixed = true,
-            |f| f.renewals = 1,
-            |f| f.served = 101,
-            |f| f.dead_keys_shown = 0,
-            |f| f.provider_renewals = 1,
-            |f| f.failed_after = 1,
-            |f| f.answered_after = 14,
-        ];
-        for (number, change) in changes.into_iter().enumerate() {
-            assert_eq!(broken(change), 1, "change {number}");
-        }
-    }
-}
+mod tests;
