@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! demo         a story played with a sandbox and the authkeeper binary
+//! trial        tries an MCP client in a built-in scenario, and reports
 //! sandbox      the handles: start, stop, drive
 //! server       sockets and waiting
 //! scenarios    files and built-in scenarios; what they plan and how they judge
@@ -45,6 +46,7 @@ mod server;
 mod settings;
 mod state;
 mod store;
+mod trial;
 mod wire;
 
 pub use self::{
@@ -60,4 +62,5 @@ pub use self::{
         Status, Verdict,
     },
     settings::{AuthMethod, ClientSpec, Rules, Settings},
+    trial::{ClientCommand, ClientContext, ClientError, ScenarioReport, ScenarioTrial},
 };

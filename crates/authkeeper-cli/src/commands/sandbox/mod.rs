@@ -1,6 +1,5 @@
 //! `sandbox`: a provider on this machine that can be as bad as the world.
 
-mod client;
 mod scenarios;
 mod verdict;
 
@@ -11,14 +10,15 @@ use std::{
 };
 
 use authkeeper_sandbox::{
-    Event, Fault, Finding, Mood, Profile, Revision, Sandbox, ScenarioFile, Settings, StartError,
+    ClientCommand, ClientContext, ClientError, Event, Fault, Finding, Mood, Profile, Revision,
+    Sandbox, ScenarioFile, Settings, StartError,
 };
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use self::{client::Client, scenarios::Which};
+use self::scenarios::Which;
 use crate::{
     bounded,
     exit::Exit,
@@ -118,12 +118,12 @@ async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     let path = args.scenario.as_deref();
     let file = path.map(read).transpose()?;
     let end = file.as_ref().and_then(|file| file.end);
-    let client = Client::of_file(args);
+    let client = client(args);
     let sandbox = match file {
         Some(file) => Sandbox::start_file(settings, file).await,
         None => Sandbox::start(settings).await,
     };
-    let sandbox = started(sandbox)?;
+    let sandbox = sandbox.map_err(|error| not_started(&error))?;
     let events = sandbox.events();
     if client.is_none() {
         announce(&sandbox, output);
@@ -131,7 +131,7 @@ async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     tokio::select! {
         _ = signals::stopped() => {}
         () = ended(end) => {}
-        failed = client::end_of(client.as_ref(), &sandbox) => failed?,
+        failed = end_of(client.as_ref(), args, &sandbox) => failed?,
         () = tell(events, output) => {}
     }
     let verdict = sandbox.verdict();
@@ -139,14 +139,37 @@ async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     judge(&verdict, output)
 }
 
-fn started(sandbox: Result<Sandbox, StartError>) -> Result<Sandbox, Failure> {
-    sandbox.map_err(|error| {
-        let what = match std::error::Error::source(&error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        };
-        Failure::new(Exit::Unavailable, what, "choose another --port")
-    })
+fn not_started(error: &StartError) -> Failure {
+    let what = match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    Failure::new(Exit::Unavailable, what, "choose another --port")
+}
+
+fn no_client(error: &ClientError) -> Failure {
+    Failure::new(Exit::Usage, error.to_string(), "give a command after --")
+}
+
+/// The client to try, if one was given.
+fn client(args: &SandboxArgs) -> Option<ClientCommand> {
+    ClientCommand::new(&args.client, args.timeout)
+}
+
+/// Waits for the end of the client of a scenario file; without a client, for ever.
+async fn end_of(
+    client: Option<&ClientCommand>,
+    args: &SandboxArgs,
+    sandbox: &Sandbox,
+) -> Result<(), Failure> {
+    let stem = args.scenario.as_deref().and_then(Path::file_stem);
+    let (Some(client), Some(stem)) = (client, stem) else {
+        return std::future::pending().await;
+    };
+    let revision = args.spec_version.unwrap_or_default();
+    let context = ClientContext::of_file(&stem.to_string_lossy(), revision);
+    let ended = client.run(sandbox.url(), &context).await;
+    ended.map(|_| ()).map_err(|error| no_client(&error))
 }
 
 /// What was typed over what is usual.
