@@ -15,8 +15,8 @@ use crate::{
     page,
     settings::{AuthMethod, ClientSpec},
     state::SandboxState,
-    store::{ApiKey, Client, UserState},
-    wire::{Reply, Request},
+    store::{AccountState, ApiKeyRow, ClientRow},
+    wire::{HttpReply, HttpRequest},
 };
 
 /// Each request, its body, and what happens.
@@ -120,7 +120,7 @@ const LIST: [(&str, &str, &str); 24] = [
 ];
 
 /// The path below `/control`; none for a request that goes elsewhere.
-pub(crate) fn path(request: &Request) -> Option<&str> {
+pub(crate) fn path(request: &HttpRequest) -> Option<&str> {
     let path = request.path.strip_prefix("/control")?;
     match path.strip_prefix('/') {
         Some(path) => Some(path),
@@ -131,23 +131,23 @@ pub(crate) fn path(request: &Request) -> Option<&str> {
 /// Answers a control request. `verdict` is the scenario's.
 pub(crate) fn serve(
     state: &mut SandboxState,
-    request: &Request,
+    request: &HttpRequest,
     path: &str,
     verdict: &dyn Fn(&SandboxState) -> Value,
-) -> Reply {
+) -> HttpReply {
     if !page::is_own(state, request) {
         let body = json!({"error": "another page can't drive this sandbox"});
-        return Reply::json(403, &body);
+        return HttpReply::json(403, &body);
     }
     let reply = match (request.is_post(), path) {
         (true, _) => post(state, request, path),
-        (false, "verdict") => Reply::json(200, &verdict(state)),
+        (false, "verdict") => HttpReply::json(200, &verdict(state)),
         (false, _) => get(state, request, path),
     };
     reply.with("cache-control", "no-store")
 }
 
-fn get(state: &SandboxState, request: &Request, path: &str) -> Reply {
+fn get(state: &SandboxState, request: &HttpRequest, path: &str) -> HttpReply {
     let body = match path {
         "" => list(),
         "state" => view(state),
@@ -162,10 +162,10 @@ fn get(state: &SandboxState, request: &Request, path: &str) -> Reply {
         }
         _ => {
             let error = "no such thing under /control; GET /control lists what there is";
-            return Reply::json(404, &json!({"error": error}));
+            return HttpReply::json(404, &json!({"error": error}));
         }
     };
-    Reply::json(200, &body)
+    HttpReply::json(200, &body)
 }
 
 fn list() -> Value {
@@ -173,18 +173,18 @@ fn list() -> Value {
     json!({"requests": LIST.iter().map(row).collect::<Vec<_>>()})
 }
 
-fn post(state: &mut SandboxState, request: &Request, path: &str) -> Reply {
+fn post(state: &mut SandboxState, request: &HttpRequest, path: &str) -> HttpReply {
     let body = request.json().unwrap_or_else(|| json!({}));
     let done = action(path, &body).and_then(|action| state.act(action));
     match done {
         Ok(mut answer) => {
             answer["ok"] = true.into();
-            Reply::json(200, &answer)
+            HttpReply::json(200, &answer)
         }
         Err(error @ ActionError::Missing { .. }) => {
-            Reply::json(404, &json!({"error": error.to_string()}))
+            HttpReply::json(404, &json!({"error": error.to_string()}))
         }
-        Err(error) => Reply::json(400, &json!({"error": error.to_string()})),
+        Err(error) => HttpReply::json(400, &json!({"error": error.to_string()})),
     }
 }
 
@@ -314,11 +314,11 @@ fn access(state: &SandboxState) -> Vec<Value> {
 }
 
 fn users(state: &SandboxState) -> Vec<Value> {
-    let view = |(name, account): (&String, &UserState)| {
+    let view = |(name, account): (&String, &AccountState)| {
         let account = match account {
-            UserState::Enabled => "enabled",
-            UserState::Disabled => "disabled",
-            UserState::Deleted => "deleted",
+            AccountState::Enabled => "enabled",
+            AccountState::Disabled => "disabled",
+            AccountState::Deleted => "deleted",
         };
         json!({"name": name, "state": account})
     };
@@ -327,7 +327,7 @@ fn users(state: &SandboxState) -> Vec<Value> {
 
 fn clients(state: &SandboxState) -> Vec<Value> {
     let now = state.now();
-    let view = |(id, client): (&String, &Client)| {
+    let view = |(id, client): (&String, &ClientRow)| {
         let secrets = client.secrets.iter();
         let good = secrets.filter(|secret| secret.until.is_none_or(|until| now < until));
         json!({"client_id": id, "auth": client.auth.as_str(), "secrets": good.count()})
@@ -336,6 +336,6 @@ fn clients(state: &SandboxState) -> Vec<Value> {
 }
 
 fn keys(state: &SandboxState) -> Vec<Value> {
-    let view = |(number, key): (&u32, &ApiKey)| json!({"number": number, "name": key.name, "retired": key.retired, "calls": key.calls});
+    let view = |(number, key): (&u32, &ApiKeyRow)| json!({"number": number, "name": key.name, "retired": key.retired, "calls": key.calls});
     state.store.keys.iter().map(view).collect()
 }

@@ -21,7 +21,7 @@ pub enum Mood {
 
 /// Something that happened, in plain words, without any token.
 #[derive(Clone, Debug, Serialize)]
-pub struct Event {
+pub struct SandboxEvent {
     /// Its number, from 1.
     pub number: u64,
     /// When, in milliseconds since 1970 by the sandbox's clock.
@@ -39,8 +39,8 @@ const KEPT: usize = 200;
 #[derive(Debug)]
 pub(crate) struct EventLog {
     next: u64,
-    last: VecDeque<Event>,
-    listeners: broadcast::Sender<Event>,
+    last: VecDeque<SandboxEvent>,
+    listeners: broadcast::Sender<SandboxEvent>,
 }
 
 impl EventLog {
@@ -52,13 +52,13 @@ impl EventLog {
         }
     }
 
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<SandboxEvent> {
         self.listeners.subscribe()
     }
 
     pub(crate) fn say(&mut self, at: u64, mood: Mood, text: String) {
         self.next += 1;
-        let event = Event {
+        let event = SandboxEvent {
             number: self.next,
             at,
             mood,
@@ -72,7 +72,7 @@ impl EventLog {
         }
     }
 
-    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Event> {
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &SandboxEvent> {
         self.last.iter().filter(move |event| event.number > number)
     }
 }

@@ -52,15 +52,15 @@ mod wire;
 pub use self::{
     action::{Action, ActionError},
     counters::{Counters, GrantSummary},
-    events::{Event, Mood},
+    events::{Mood, SandboxEvent},
     fault::{Endpoint, Fault, FaultKind, InvalidFault},
     profile::{Profile, UnknownProfile},
     revision::{Revision, UnknownRevision},
     sandbox::{Control, Sandbox, StartError},
     scenarios::{
-        BuiltIn, Check, ClientEnd, Finding, Runs, ScenarioError, ScenarioFile, SpecReference,
-        Status, Verdict,
+        BuiltIn, CheckStatus, ClientEnd, ExpectationResult, Runs, ScenarioCheck, ScenarioError,
+        ScenarioFile, ScenarioVerdict, SpecReference,
     },
-    settings::{AuthMethod, ClientSpec, Rules, Settings},
+    settings::{AuthMethod, ClientSpec, Rules, SandboxSettings},
     trial::{ClientCommand, ClientContext, ClientError, ScenarioReport, ScenarioTrial},
 };

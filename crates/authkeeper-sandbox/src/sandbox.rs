@@ -12,13 +12,13 @@ use crate::{
     action::{Action, ActionError},
     control,
     counters::Counters,
-    events::Event,
+    events::SandboxEvent,
     fault::Fault,
     revision::Revision,
     router::Router,
-    scenarios::{BuiltIn, Check, ClientEnd, Finding, Playing, ScenarioFile},
-    server::{self, Shared},
-    settings::Settings,
+    scenarios::{BuiltIn, ClientEnd, ExpectationResult, Playing, ScenarioCheck, ScenarioFile},
+    server::{self, SharedRouter},
+    settings::SandboxSettings,
     state::SandboxState,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Sandbox {
     url: String,
-    router: Shared,
+    router: SharedRouter,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
@@ -50,7 +50,7 @@ impl Sandbox {
     /// # Errors
     ///
     /// The port can't be had.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: SandboxSettings) -> Result<Self, StartError> {
         Self::serve(settings, Playing::Nothing).await
     }
 
@@ -59,7 +59,10 @@ impl Sandbox {
     /// # Errors
     ///
     /// The port can't be had.
-    pub async fn start_file(settings: Settings, file: ScenarioFile) -> Result<Self, StartError> {
+    pub async fn start_file(
+        settings: SandboxSettings,
+        file: ScenarioFile,
+    ) -> Result<Self, StartError> {
         Self::serve(settings, Playing::file(file)).await
     }
 
@@ -69,21 +72,21 @@ impl Sandbox {
     ///
     /// The port can't be had.
     pub async fn start_built_in(
-        settings: Settings,
+        settings: SandboxSettings,
         scenario: BuiltIn,
         revision: Revision,
     ) -> Result<Self, StartError> {
         Self::serve(settings, Playing::built_in(scenario, revision)).await
     }
 
-    async fn serve(settings: Settings, playing: Playing) -> Result<Self, StartError> {
+    async fn serve(settings: SandboxSettings, playing: Playing) -> Result<Self, StartError> {
         let port = settings.port;
         let failed = |source| StartError::Port { port, source };
         let listener = server::listen(port).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let url = format!("http://{address}");
         let state = SandboxState::new(settings, url.clone());
-        let router = Shared::new(Router::new(state, playing));
+        let router = SharedRouter::new(Router::new(state, playing));
         let (stop, stopped) = watch::channel(false);
         let work = server::serve(listener, router.clone(), stopped);
         #[expect(
@@ -118,18 +121,18 @@ impl Sandbox {
     }
 
     /// The events from now on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    pub fn events(&self) -> broadcast::Receiver<SandboxEvent> {
         self.router.lock().state.log.listen()
     }
 
     /// A scenario file's expectations, compared with the counters so far; empty without one.
-    pub fn verdict(&self) -> Vec<Finding> {
+    pub fn verdict(&self) -> Vec<ExpectationResult> {
         let router = self.router.lock();
         router.scenario.findings(&router.state).unwrap_or_default()
     }
 
     /// A built-in scenario's checks so far; empty without one. `ends` is how the client's processes ended, if known.
-    pub fn checks(&self, ends: &[ClientEnd]) -> Vec<Check> {
+    pub fn checks(&self, ends: &[ClientEnd]) -> Vec<ScenarioCheck> {
         let router = self.router.lock();
         let run = router.scenario.run();
         run.map(|run| run.checks(&router.state, ends))
@@ -170,7 +173,7 @@ impl Drop for Sandbox {
 /// Drives a sandbox from inside the program, as `/control` does from outside.
 #[derive(Clone, Debug)]
 pub struct Control {
-    router: Shared,
+    router: SharedRouter,
 }
 
 impl Control {

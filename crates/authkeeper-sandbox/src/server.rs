@@ -27,10 +27,10 @@ use tokio::{
 };
 
 use crate::{
-    clock::Stamp,
-    router::{Admission, Router},
+    clock::SandboxTime,
+    router::{FaultDecision, Router},
     scenarios::Playing,
-    wire::{Form, Reply, Request, Staged, Watch},
+    wire::{Form, HttpReply, HttpRequest, StagedBody, WatchedBody},
 };
 
 /// The most of a request that is read.
@@ -41,9 +41,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// The router, one request at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Shared(Arc<Mutex<Router<Playing>>>);
+pub(crate) struct SharedRouter(Arc<Mutex<Router<Playing>>>);
 
-impl Shared {
+impl SharedRouter {
     pub(crate) fn new(router: Router<Playing>) -> Self {
         Self(Arc::new(Mutex::new(router)))
     }
@@ -54,7 +54,11 @@ impl Shared {
 }
 
 /// Serves until told to stop; connections still open are then closed.
-pub(crate) async fn serve(listener: TcpListener, router: Shared, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: SharedRouter,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
@@ -71,7 +75,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Shared, mut stop: watch
     }
 }
 
-async fn connection(stream: TcpStream, router: Shared) {
+async fn connection(stream: TcpStream, router: SharedRouter) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| handle(router.clone(), request));
     let mut http = http1::Builder::new();
@@ -84,34 +88,38 @@ async fn connection(stream: TcpStream, router: Shared) {
 /// The socket is to be cut.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
-struct Cut;
+struct CutSocket;
 
 async fn handle(
-    router: Shared,
+    router: SharedRouter,
     request: http::Request<Incoming>,
-) -> Result<Response<Streamed>, Cut> {
+) -> Result<Response<ReplyBody>, CutSocket> {
     let request = read(request).await?;
     let controlled = router.lock().control(&request);
     if let Some(reply) = controlled {
         return Ok(response(reply, &router));
     }
-    let _counted = (request.path == "/token").then(|| InFlight::begin(&router));
+    let _counted = (request.path == "/token").then(|| TokenRequestCount::begin(&router));
     let admission = router.lock().admit(&request);
     let reply = match admission {
-        Admission::Cut => return Err(Cut),
-        Admission::Answered(reply) => *reply,
-        Admission::Served { after } if after.is_zero() => router.lock().serve(&request),
-        Admission::Served { after } => served_later(router.clone(), request, after).await?,
+        FaultDecision::Cut => return Err(CutSocket),
+        FaultDecision::Answered(reply) => *reply,
+        FaultDecision::Served { after } if after.is_zero() => router.lock().serve(&request),
+        FaultDecision::Served { after } => served_later(router.clone(), request, after).await?,
     };
     wait(reply.delay).await;
     if reply.lost {
-        return Err(Cut);
+        return Err(CutSocket);
     }
     Ok(response(reply, &router))
 }
 
 /// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
-async fn served_later(router: Shared, request: Request, after: Duration) -> Result<Reply, Cut> {
+async fn served_later(
+    router: SharedRouter,
+    request: HttpRequest,
+    after: Duration,
+) -> Result<HttpReply, CutSocket> {
     let work = async move {
         wait(after).await;
         router.lock().serve(&request)
@@ -121,7 +129,7 @@ async fn served_later(router: Shared, request: Request, after: Duration) -> Resu
         reason = "it ends by itself, and nobody may end it earlier"
     )]
     let served = tokio::spawn(work);
-    served.await.or(Err(Cut))
+    served.await.or(Err(CutSocket))
 }
 
 async fn wait(time: Duration) {
@@ -130,21 +138,21 @@ async fn wait(time: Duration) {
     }
 }
 
-async fn read(request: http::Request<Incoming>) -> Result<Request, Cut> {
+async fn read(request: http::Request<Incoming>) -> Result<HttpRequest, CutSocket> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, REQUEST_LIMIT).collect().await;
-    Ok(Request {
+    Ok(HttpRequest {
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: Form::parse(parts.uri.query().unwrap_or_default().as_bytes()),
         headers: parts.headers,
-        body: body.ok().ok_or(Cut)?.to_bytes(),
+        body: body.ok().ok_or(CutSocket)?.to_bytes(),
     })
 }
 
-fn response(reply: Reply, router: &Shared) -> Response<Streamed> {
+fn response(reply: HttpReply, router: &SharedRouter) -> Response<ReplyBody> {
     let first = (!reply.body.is_empty()).then_some((Duration::ZERO, reply.body));
-    let mut body = Streamed {
+    let mut body = ReplyBody {
         left: first.into_iter().chain(reply.later).collect(),
         waiting: None,
         kept: None,
@@ -152,16 +160,16 @@ fn response(reply: Reply, router: &Shared) -> Response<Streamed> {
     };
     match reply.staged.map(|staged| *staged) {
         None => {}
-        Some(Staged::Kept(last)) => {
+        Some(StagedBody::Kept(last)) => {
             let since = router.lock().state.now();
             let router = router.clone();
-            body.kept = Some(Kept {
+            body.kept = Some(KeptStream {
                 router,
                 since,
                 last,
             });
         }
-        Some(Staged::Watched(watch)) => body.watch = Some((router.clone(), watch)),
+        Some(StagedBody::Watched(watch)) => body.watch = Some((router.clone(), watch)),
     }
     let mut response = Response::new(body);
     if let Ok(status) = reply.status.try_into() {
@@ -178,37 +186,37 @@ fn response(reply: Reply, router: &Shared) -> Response<Streamed> {
 }
 
 /// A token request under way, counted until its answer is on its way or its caller is gone.
-struct InFlight(Shared);
+struct TokenRequestCount(SharedRouter);
 
-impl InFlight {
-    fn begin(router: &Shared) -> Self {
+impl TokenRequestCount {
+    fn begin(router: &SharedRouter) -> Self {
         router.lock().state.token_request_begins();
         Self(router.clone())
     }
 }
 
-impl Drop for InFlight {
+impl Drop for TokenRequestCount {
     fn drop(&mut self) {
         self.0.lock().state.token_request_ends();
     }
 }
 
 /// A body in pieces, each after a while.
-struct Streamed {
+struct ReplyBody {
     left: VecDeque<(Duration, Bytes)>,
     waiting: Option<Pin<Box<Sleep>>>,
-    kept: Option<Kept>,
-    watch: Option<(Shared, Watch)>,
+    kept: Option<KeptStream>,
+    watch: Option<(SharedRouter, WatchedBody)>,
 }
 
 /// A stream that lasts for as long as the scenario wants.
-struct Kept {
-    router: Shared,
-    since: Stamp,
+struct KeptStream {
+    router: SharedRouter,
+    since: SandboxTime,
     last: Bytes,
 }
 
-impl Kept {
+impl KeptStream {
     fn is_over(&self) -> bool {
         !self.router.lock().keeps_call(self.since)
     }
@@ -217,7 +225,7 @@ impl Kept {
 /// What comes on it meanwhile: a comment.
 const BEAT: &[u8] = b": going on\n\n";
 
-impl Streamed {
+impl ReplyBody {
     /// The next piece of a stream that is kept: a sign of life, or its end.
     fn keep(&mut self) {
         let over = self.kept.take_if(|kept| kept.is_over());
@@ -229,7 +237,7 @@ impl Streamed {
     }
 }
 
-impl Drop for Streamed {
+impl Drop for ReplyBody {
     fn drop(&mut self) {
         if let Some((router, watch)) = self.watch.take() {
             router.lock().body_ended(watch, self.left.is_empty());
@@ -237,7 +245,7 @@ impl Drop for Streamed {
     }
 }
 
-impl Body for Streamed {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 

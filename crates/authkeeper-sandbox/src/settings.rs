@@ -8,7 +8,7 @@ use crate::{fault::Fault, profile::Profile};
 
 /// How a sandbox is started; the defaults are those of a friendly server.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SandboxSettings {
     /// The port on 127.0.0.1; 0 lets the system choose.
     pub port: u16,
     /// What can be changed while it runs.
@@ -23,7 +23,7 @@ pub struct Settings {
     pub standing_clock: bool,
 }
 
-impl Default for Settings {
+impl Default for SandboxSettings {
     fn default() -> Self {
         Self {
             port: 0,

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{clock::Stamp, settings::AuthMethod};
+use crate::{clock::SandboxTime, settings::AuthMethod};
 
 /// A registered client.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct ClientRow {
     /// What it calls itself.
     pub(crate) name: Option<String>,
     pub(crate) auth: AuthMethod,
-    pub(crate) secrets: Vec<ClientSecret>,
+    pub(crate) secrets: Vec<SecretRow>,
     pub(crate) jwks: Option<Value>,
     /// None: any loopback address.
     pub(crate) redirect_uris: Option<Vec<String>>,
@@ -20,7 +20,7 @@ pub(crate) struct Client {
     pub(crate) grant_types: Option<Vec<String>>,
 }
 
-impl Client {
+impl ClientRow {
     pub(crate) fn may(&self, grant_type: &str) -> bool {
         let types = self.grant_types.as_ref();
         types.is_none_or(|types| types.iter().any(|known| known == grant_type))
@@ -28,14 +28,14 @@ impl Client {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct ClientSecret {
+pub(crate) struct SecretRow {
     pub(crate) value: String,
-    pub(crate) until: Option<Stamp>,
+    pub(crate) until: Option<SandboxTime>,
 }
 
 /// An account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UserState {
+pub(crate) enum AccountState {
     Enabled,
     Disabled,
     Deleted,
@@ -43,11 +43,11 @@ pub(crate) enum UserState {
 
 /// What a resource owner, or a client for itself, gave.
 #[derive(Clone, Debug)]
-pub(crate) struct Grant {
+pub(crate) struct GrantRow {
     pub(crate) user: Option<String>,
     pub(crate) client: String,
     pub(crate) resource: Option<String>,
-    pub(crate) since: Stamp,
+    pub(crate) since: SandboxTime,
     /// How many times tokens were issued: 1 at the sign-in.
     pub(crate) generation: u32,
     pub(crate) access_count: u32,
@@ -60,36 +60,36 @@ pub(crate) struct Grant {
 
 /// One refresh token.
 #[derive(Clone, Debug)]
-pub(crate) struct RefreshToken {
+pub(crate) struct RefreshTokenRow {
     pub(crate) grant: u32,
     pub(crate) generation: u32,
     pub(crate) scope: Vec<String>,
-    pub(crate) issued: Stamp,
-    pub(crate) used: Stamp,
-    pub(crate) access_ends: Stamp,
+    pub(crate) issued: SandboxTime,
+    pub(crate) used: SandboxTime,
+    pub(crate) access_ends: SandboxTime,
     pub(crate) presented: u32,
-    pub(crate) spent: Option<Stamp>,
+    pub(crate) spent: Option<SandboxTime>,
     /// The answer it was spent for.
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<TokenAnswer>,
 }
 
 /// One access token.
 #[derive(Clone, Debug)]
-pub(crate) struct AccessToken {
+pub(crate) struct AccessTokenRow {
     pub(crate) grant: u32,
     pub(crate) number: u32,
     pub(crate) generation: u32,
     pub(crate) scope: Vec<String>,
     pub(crate) audience: Option<String>,
-    pub(crate) issued: Stamp,
-    pub(crate) ends: Stamp,
+    pub(crate) issued: SandboxTime,
+    pub(crate) ends: SandboxTime,
     pub(crate) revoked: bool,
     pub(crate) used: bool,
 }
 
 /// What a token request is answered with.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TokenAnswer {
     pub(crate) access: String,
     pub(crate) refresh: Option<String>,
     pub(crate) scope: Vec<String>,
@@ -98,21 +98,21 @@ pub(crate) struct Answer {
 
 /// An authorization code.
 #[derive(Clone, Debug)]
-pub(crate) struct Code {
+pub(crate) struct CodeRow {
     pub(crate) client: String,
     pub(crate) user: String,
     pub(crate) redirect_uri: String,
     pub(crate) challenge: String,
     pub(crate) scope: Vec<String>,
     pub(crate) resource: Option<String>,
-    pub(crate) ends: Stamp,
+    pub(crate) ends: SandboxTime,
     /// The grant that came of it.
     pub(crate) grant: Option<u32>,
 }
 
 /// An authorization request that waits for the person.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AuthorizationRow {
     pub(crate) client: String,
     pub(crate) redirect_uri: String,
     pub(crate) state: Option<String>,
@@ -137,20 +137,20 @@ pub(crate) enum DeviceState {
 
 /// A device that waits for a person elsewhere.
 #[derive(Clone, Debug)]
-pub(crate) struct Device {
+pub(crate) struct DeviceRow {
     pub(crate) client: String,
     pub(crate) user_code: String,
     pub(crate) scope: Vec<String>,
     pub(crate) resource: Option<String>,
-    pub(crate) ends: Stamp,
+    pub(crate) ends: SandboxTime,
     pub(crate) interval: std::time::Duration,
-    pub(crate) polled: Option<Stamp>,
+    pub(crate) polled: Option<SandboxTime>,
     pub(crate) state: DeviceState,
 }
 
 /// A key for the plain API.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiKey {
+pub(crate) struct ApiKeyRow {
     pub(crate) name: String,
     pub(crate) value: String,
     pub(crate) retired: bool,
@@ -159,31 +159,34 @@ pub(crate) struct ApiKey {
 
 /// Everything remembered. Tokens are found by their text, grants and keys by their number.
 #[derive(Debug, Default)]
-pub(crate) struct Store {
-    pub(crate) users: BTreeMap<String, UserState>,
-    pub(crate) clients: BTreeMap<String, Client>,
-    pub(crate) grants: BTreeMap<u32, Grant>,
-    pub(crate) refresh: BTreeMap<String, RefreshToken>,
-    pub(crate) access: BTreeMap<String, AccessToken>,
-    pub(crate) codes: BTreeMap<String, Code>,
-    pub(crate) asked: BTreeMap<String, Asked>,
-    pub(crate) devices: BTreeMap<String, Device>,
-    pub(crate) keys: BTreeMap<u32, ApiKey>,
+pub(crate) struct Tables {
+    pub(crate) users: BTreeMap<String, AccountState>,
+    pub(crate) clients: BTreeMap<String, ClientRow>,
+    pub(crate) grants: BTreeMap<u32, GrantRow>,
+    pub(crate) refresh: BTreeMap<String, RefreshTokenRow>,
+    pub(crate) access: BTreeMap<String, AccessTokenRow>,
+    pub(crate) codes: BTreeMap<String, CodeRow>,
+    pub(crate) asked: BTreeMap<String, AuthorizationRow>,
+    pub(crate) devices: BTreeMap<String, DeviceRow>,
+    pub(crate) keys: BTreeMap<u32, ApiKeyRow>,
     /// Assertion ids that were used, until they end.
-    pub(crate) assertions: BTreeMap<String, Stamp>,
+    pub(crate) assertions: BTreeMap<String, SandboxTime>,
     pub(crate) sessions: BTreeSet<String>,
     pub(crate) work: BTreeMap<String, u32>,
 }
 
-impl Store {
-    pub(crate) fn user(&self, name: &str) -> UserState {
-        self.users.get(name).copied().unwrap_or(UserState::Deleted)
+impl Tables {
+    pub(crate) fn user(&self, name: &str) -> AccountState {
+        self.users
+            .get(name)
+            .copied()
+            .unwrap_or(AccountState::Deleted)
     }
 
     /// The state of a grant's user; a client acting for itself always counts.
-    pub(crate) fn owner(&self, grant: &Grant) -> UserState {
+    pub(crate) fn owner(&self, grant: &GrantRow) -> AccountState {
         let user = grant.user.as_deref();
-        user.map_or(UserState::Enabled, |user| self.user(user))
+        user.map_or(AccountState::Enabled, |user| self.user(user))
     }
 
     /// Ends a grant, with its access tokens if they go along. Says whether it lived.

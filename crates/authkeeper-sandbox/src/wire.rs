@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// A request, read to its end.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Form,
@@ -17,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
-impl Request {
+impl HttpRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -92,7 +92,7 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 
 /// A reply, and how it is to be sent.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
@@ -103,28 +103,28 @@ pub(crate) struct Reply {
     /// The socket is cut instead of answering.
     pub(crate) lost: bool,
     /// What a built-in scenario has to do with it.
-    pub(crate) staged: Option<Box<Staged>>,
+    pub(crate) staged: Option<Box<StagedBody>>,
 }
 
 /// A reply of a built-in scenario.
 #[derive(Debug)]
-pub(crate) enum Staged {
+pub(crate) enum StagedBody {
     /// An event stream that lasts for as long as the scenario wants, and ends with this.
     Kept(Bytes),
     /// The scenario wants to know when its last byte is taken, or its reader gone.
-    Watched(Watch),
+    Watched(WatchedBody),
 }
 
 /// Whose end is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Watch {
+pub(crate) enum WatchedBody {
     /// A stream on which the server speaks unasked, by its number.
     Stream(usize),
     /// A long answer.
     Answer,
 }
 
-impl Reply {
+impl HttpReply {
     pub(crate) fn empty(status: u16) -> Self {
         Self {
             status,
@@ -201,7 +201,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = format!("bAsIc {}", STANDARD.encode("a%3Ab:c+d%2B"));
         headers.insert("authorization", value.parse().unwrap());
-        let request = Request {
+        let request = HttpRequest {
             method: Method::POST,
             path: "/token".into(),
             query: Form::default(),

@@ -6,6 +6,6 @@ mod token;
 
 pub(crate) use self::{
     headers::{no_store, oidc_headers},
-    resource::{Challenge, Denial, deny},
-    token::{Refusal, refuse, wrong_method},
+    resource::{AccessDenial, ChallengeContext, deny},
+    token::{TokenRefusal, refuse, wrong_method},
 };

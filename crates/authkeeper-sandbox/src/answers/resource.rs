@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::headers::{no_store, oidc_headers};
-use crate::{profile::Dialect, wire::Reply};
+use crate::{profile::Dialect, wire::HttpReply};
 
 /// Why a request for a protected resource is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denial {
+pub(crate) enum AccessDenial {
     NoToken,
     Expired,
     /// Unknown, revoked, replaced, made for something else.
@@ -19,7 +19,7 @@ pub(crate) enum Denial {
 
 /// Where a refused request learns where to sign in.
 #[derive(Clone, Debug)]
-pub(crate) struct Challenge<'a> {
+pub(crate) struct ChallengeContext<'a> {
     pub(crate) base: &'a str,
     /// The metadata document (RFC 9728), if this resource has one.
     pub(crate) metadata: Option<String>,
@@ -34,13 +34,17 @@ const FAST_MCP_TEXT: &str = "Authentication failed. The provided bearer token is
     the server. To resolve: clear authentication tokens in your MCP client and reconnect. Your client should automatically \
     re-register and obtain new tokens.";
 
-pub(crate) fn deny(dialect: Dialect, denial: Denial, challenge: &Challenge<'_>) -> Reply {
-    let first = challenge.always && denial == Denial::NoToken;
+pub(crate) fn deny(
+    dialect: Dialect,
+    denial: AccessDenial,
+    challenge: &ChallengeContext<'_>,
+) -> HttpReply {
+    let first = challenge.always && denial == AccessDenial::NoToken;
     match dialect {
-        Dialect::Django if !first => Reply::html(403, String::new()),
+        Dialect::Django if !first => HttpReply::html(403, String::new()),
         Dialect::Glewlwyd if !first => match denial {
-            Denial::Scope(_) => Reply::empty(403),
-            _ => Reply::empty(401),
+            AccessDenial::Scope(_) => HttpReply::empty(403),
+            _ => HttpReply::empty(401),
         },
         Dialect::OidcProvider => denied_by_oidc(denial, challenge),
         Dialect::Cloudflare => denied_by_cloudflare(denial, challenge),
@@ -48,20 +52,20 @@ pub(crate) fn deny(dialect: Dialect, denial: Denial, challenge: &Challenge<'_>) 
     }
 }
 
-fn pointer(challenge: &Challenge<'_>) -> String {
+fn pointer(challenge: &ChallengeContext<'_>) -> String {
     let pointer = |url: &String| format!(", resource_metadata=\"{url}\"");
     challenge.metadata.as_ref().map(pointer).unwrap_or_default()
 }
 
-fn denied_by_oidc(denial: Denial, challenge: &Challenge<'_>) -> Reply {
+fn denied_by_oidc(denial: AccessDenial, challenge: &ChallengeContext<'_>) -> HttpReply {
     let (status, error, description, scope) = match denial {
-        Denial::NoToken => (
+        AccessDenial::NoToken => (
             401,
             "invalid_token",
             "no access token provided".to_owned(),
             None,
         ),
-        Denial::Scope(scope) => (
+        AccessDenial::Scope(scope) => (
             403,
             "insufficient_scope",
             format!("access token missing {scope} scope"),
@@ -75,11 +79,11 @@ fn denied_by_oidc(denial: Denial, challenge: &Challenge<'_>) -> Reply {
         ),
     };
     let what = match denial {
-        Denial::NoToken => String::new(),
+        AccessDenial::NoToken => String::new(),
         _ => format!(", error=\"{error}\", error_description=\"{description}\""),
     };
     // Of a token that does not hold it says no scope.
-    let wanted = scope.or((denial == Denial::NoToken).then_some(WANTED));
+    let wanted = scope.or((denial == AccessDenial::NoToken).then_some(WANTED));
     let wanted = wanted.map(|scope| format!(", scope=\"{scope}\""));
     let header = format!(
         "Bearer realm=\"{}\"{what}{}{}",
@@ -91,17 +95,17 @@ fn denied_by_oidc(denial: Denial, challenge: &Challenge<'_>) -> Reply {
     if let Some(scope) = scope {
         body["scope"] = scope.into();
     }
-    oidc_headers(Reply::json(status, &body)).with("www-authenticate", header)
+    oidc_headers(HttpReply::json(status, &body)).with("www-authenticate", header)
 }
 
-fn denied_by_fast_mcp(denial: Denial, challenge: &Challenge<'_>) -> Reply {
+fn denied_by_fast_mcp(denial: AccessDenial, challenge: &ChallengeContext<'_>) -> HttpReply {
     let pointer = pointer(challenge);
     let (status, error, description, scope) = match denial {
-        Denial::NoToken => {
+        AccessDenial::NoToken => {
             let header = format!("Bearer scope=\"{WANTED}\"{pointer}");
-            return Reply::empty(401).with("www-authenticate", header);
+            return HttpReply::empty(401).with("www-authenticate", header);
         }
-        Denial::Scope(scope) => (
+        AccessDenial::Scope(scope) => (
             403,
             "insufficient_scope",
             format!("Required scope: {scope}"),
@@ -113,21 +117,21 @@ fn denied_by_fast_mcp(denial: Denial, challenge: &Challenge<'_>) -> Reply {
         "Bearer error=\"{error}\", error_description=\"{description}\", scope=\"{scope}\"{pointer}"
     );
     let body = json!({"error": error, "error_description": description});
-    Reply::json(status, &body).with("www-authenticate", header)
+    HttpReply::json(status, &body).with("www-authenticate", header)
 }
 
-fn denied_by_cloudflare(denial: Denial, challenge: &Challenge<'_>) -> Reply {
+fn denied_by_cloudflare(denial: AccessDenial, challenge: &ChallengeContext<'_>) -> HttpReply {
     let header = format!("Bearer realm=\"OAuth\"{}", pointer(challenge));
     let (status, error, description, scope) = match denial {
-        Denial::NoToken => {
+        AccessDenial::NoToken => {
             let header = format!("{header}, scope=\"{WANTED}\"");
-            return no_store(Reply::empty(401).with("www-authenticate", header));
+            return no_store(HttpReply::empty(401).with("www-authenticate", header));
         }
-        Denial::Scope(scope) => (403, "insufficient_scope", "Insufficient scope", scope),
-        Denial::Expired => (401, "invalid_token", "Access token expired", WANTED),
+        AccessDenial::Scope(scope) => (403, "insufficient_scope", "Insufficient scope", scope),
+        AccessDenial::Expired => (401, "invalid_token", "Access token expired", WANTED),
         _ => (401, "invalid_token", "Invalid access token", WANTED),
     };
     let header = format!("{header}, error=\"{error}\", scope=\"{scope}\"");
     let body = json!({"error": error, "error_description": description});
-    no_store(Reply::json(status, &body)).with("www-authenticate", header)
+    no_store(HttpReply::json(status, &body)).with("www-authenticate", header)
 }

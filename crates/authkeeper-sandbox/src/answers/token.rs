@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::headers::{no_store, oidc_headers};
-use crate::{profile::Dialect, wire::Reply};
+use crate::{profile::Dialect, wire::HttpReply};
 
 /// Why a token request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum TokenRefusal {
     Missing(&'static str),
     GrantTypeMissing,
     GrantTypeUnknown(String),
@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
     UnknownDevice,
 }
 
-impl Refusal {
+impl TokenRefusal {
     /// What the log says.
     pub(crate) fn plain(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -106,13 +106,13 @@ impl Refusal {
 }
 
 /// One refusal as it goes over the wire.
-struct Words {
+struct ErrorBody {
     status: u16,
     error: &'static str,
     description: Option<Cow<'static, str>>,
 }
 
-impl Words {
+impl ErrorBody {
     fn new(status: u16, error: &'static str, description: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -129,87 +129,95 @@ impl Words {
         }
     }
 
-    fn reply(self) -> Reply {
+    fn reply(self) -> HttpReply {
         let mut body = json!({"error": self.error});
         if let Some(description) = self.description {
             body["error_description"] = description.into();
         }
-        Reply::json(self.status, &body)
+        HttpReply::json(self.status, &body)
     }
 }
 
-pub(crate) fn refuse(dialect: Dialect, refusal: &Refusal, base: &str) -> Reply {
+pub(crate) fn refuse(dialect: Dialect, refusal: &TokenRefusal, base: &str) -> HttpReply {
     match dialect {
         Dialect::OidcProvider => oidc_provider(refusal, base),
         Dialect::FastMcp => no_store(fast_mcp(refusal).reply()),
         Dialect::Django => django(refusal),
         Dialect::Cloudflare => cloudflare(refusal),
         Dialect::Canaille => no_store(canaille(refusal).reply()),
-        Dialect::Glewlwyd => Reply::empty(400),
+        Dialect::Glewlwyd => HttpReply::empty(400),
     }
 }
 
 /// The answer to a method the token endpoint does not have.
-pub(crate) fn wrong_method(dialect: Dialect) -> Reply {
+pub(crate) fn wrong_method(dialect: Dialect) -> HttpReply {
     let text = |status, text: &'static str| {
-        let mut reply = Reply::empty(status).with("content-type", "text/plain; charset=utf-8");
+        let mut reply = HttpReply::empty(status).with("content-type", "text/plain; charset=utf-8");
         reply.body = text.into();
         reply
     };
     match dialect {
         Dialect::OidcProvider => text(404, "Not Found"),
         Dialect::FastMcp => text(405, "Method Not Allowed").with("allow", "OPTIONS, POST"),
-        Dialect::Django => Reply::html(405, String::new()).with("allow", "POST, OPTIONS"),
-        _ => Reply::empty(405).with("allow", "POST"),
+        Dialect::Django => HttpReply::html(405, String::new()).with("allow", "POST, OPTIONS"),
+        _ => HttpReply::empty(405).with("allow", "POST"),
     }
 }
 
-fn oidc_provider(refusal: &Refusal, base: &str) -> Reply {
+fn oidc_provider(refusal: &TokenRefusal, base: &str) -> HttpReply {
     let code = refusal.code();
     let words = match refusal {
-        Refusal::Missing("code_verifier") => {
-            Words::new(400, "invalid_grant", "grant request is invalid")
+        TokenRefusal::Missing("code_verifier") => {
+            ErrorBody::new(400, "invalid_grant", "grant request is invalid")
         }
-        Refusal::Missing(name) => {
-            Words::new(400, code, format!("missing required parameter '{name}'"))
+        TokenRefusal::Missing(name) => {
+            ErrorBody::new(400, code, format!("missing required parameter '{name}'"))
         }
-        Refusal::GrantTypeMissing => {
-            Words::new(400, code, "missing required parameter 'grant_type'")
+        TokenRefusal::GrantTypeMissing => {
+            ErrorBody::new(400, code, "missing required parameter 'grant_type'")
         }
-        Refusal::GrantTypeUnknown(_) => Words::new(400, code, "unsupported grant_type requested"),
-        Refusal::GrantTypeForbidden => Words::new(
+        TokenRefusal::GrantTypeUnknown(_) => {
+            ErrorBody::new(400, code, "unsupported grant_type requested")
+        }
+        TokenRefusal::GrantTypeForbidden => ErrorBody::new(
             400,
             "invalid_request",
             "requested grant type is not allowed for this client",
         ),
-        Refusal::NoClient => Words::new(
+        TokenRefusal::NoClient => ErrorBody::new(
             400,
             "invalid_request",
             "no client authentication mechanism provided",
         ),
-        refusal if refusal.is_of_client() => Words::new(401, code, "client authentication failed"),
-        Refusal::Scope(_) => Words::new(400, code, "refresh token missing requested scope"),
-        Refusal::Target(_) => Words::new(400, code, "resource indicator is missing, or unknown"),
-        Refusal::Pending => Words::new(
+        refusal if refusal.is_of_client() => {
+            ErrorBody::new(401, code, "client authentication failed")
+        }
+        TokenRefusal::Scope(_) => {
+            ErrorBody::new(400, code, "refresh token missing requested scope")
+        }
+        TokenRefusal::Target(_) => {
+            ErrorBody::new(400, code, "resource indicator is missing, or unknown")
+        }
+        TokenRefusal::Pending => ErrorBody::new(
             400,
             code,
             "authorization request is still pending as the end-user hasn't yet completed the user interaction steps",
         ),
-        Refusal::SlowDown => Words::new(
+        TokenRefusal::SlowDown => ErrorBody::new(
             400,
             code,
             "you are polling too quickly and should back off at a reasonable rate",
         ),
-        Refusal::Denied => Words::new(400, code, "End-User aborted interaction"),
-        Refusal::DeviceExpired => Words::new(400, code, "device code is expired"),
-        _ => Words::new(400, code, "grant request is invalid"),
+        TokenRefusal::Denied => ErrorBody::new(400, code, "End-User aborted interaction"),
+        TokenRefusal::DeviceExpired => ErrorBody::new(400, code, "device code is expired"),
+        _ => ErrorBody::new(400, code, "grant request is invalid"),
     };
     let mut body = json!({"error": words.error, "error_description": words.description});
-    if let Refusal::Scope(scope) = refusal {
+    if let TokenRefusal::Scope(scope) = refusal {
         body["scope"] = scope.as_str().into();
     }
-    let reply = oidc_headers(Reply::json(words.status, &body));
-    if *refusal != (Refusal::WrongSecret { basic: true }) {
+    let reply = oidc_headers(HttpReply::json(words.status, &body));
+    if *refusal != (TokenRefusal::WrongSecret { basic: true }) {
         return reply;
     }
     let challenge = format!(
@@ -218,30 +226,30 @@ fn oidc_provider(refusal: &Refusal, base: &str) -> Reply {
     reply.with("www-authenticate", challenge)
 }
 
-fn fast_mcp(refusal: &Refusal) -> Words {
+fn fast_mcp(refusal: &TokenRefusal) -> ErrorBody {
     let code = refusal.code();
     match refusal {
-        Refusal::NoClient => Words::new(401, code, "Missing client_id"),
-        Refusal::UnknownClient => Words::new(401, code, "Invalid client_id"),
-        Refusal::WrongSecret { .. } => Words::new(401, code, "Invalid client_secret"),
-        Refusal::NoSecret => Words::new(401, code, "Client secret is required"),
-        Refusal::WrongAssertion => {
-            Words::new(401, code, "Unsupported auth method: private_key_jwt")
+        TokenRefusal::NoClient => ErrorBody::new(401, code, "Missing client_id"),
+        TokenRefusal::UnknownClient => ErrorBody::new(401, code, "Invalid client_id"),
+        TokenRefusal::WrongSecret { .. } => ErrorBody::new(401, code, "Invalid client_secret"),
+        TokenRefusal::NoSecret => ErrorBody::new(401, code, "Client secret is required"),
+        TokenRefusal::WrongAssertion => {
+            ErrorBody::new(401, code, "Unsupported auth method: private_key_jwt")
         }
-        Refusal::Missing(name @ ("code" | "code_verifier")) => Words::new(
+        TokenRefusal::Missing(name @ ("code" | "code_verifier")) => ErrorBody::new(
             400,
             code,
             format!("authorization_code.{name}: Field required"),
         ),
-        Refusal::Missing(name) => {
-            Words::new(400, code, format!("refresh_token.{name}: Field required"))
+        TokenRefusal::Missing(name) => {
+            ErrorBody::new(400, code, format!("refresh_token.{name}: Field required"))
         }
-        Refusal::GrantTypeMissing => Words::new(
+        TokenRefusal::GrantTypeMissing => ErrorBody::new(
             400,
             code,
             ": Unable to extract tag using discriminator 'grant_type'",
         ),
-        Refusal::GrantTypeUnknown(name) => Words::new(
+        TokenRefusal::GrantTypeUnknown(name) => ErrorBody::new(
             400,
             "invalid_request",
             format!(
@@ -249,123 +257,139 @@ fn fast_mcp(refusal: &Refusal) -> Words {
                  'authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:jwt-bearer'"
             ),
         ),
-        Refusal::GrantTypeForbidden => {
-            Words::new(400, "unsupported_grant_type", "Unsupported grant type")
+        TokenRefusal::GrantTypeForbidden => {
+            ErrorBody::new(400, "unsupported_grant_type", "Unsupported grant type")
         }
-        Refusal::UnknownCode => Words::new(401, code, "authorization code does not exist"),
-        Refusal::WrongVerifier => Words::new(401, code, "incorrect code_verifier"),
-        Refusal::WrongRedirect => Words::new(
+        TokenRefusal::UnknownCode => ErrorBody::new(401, code, "authorization code does not exist"),
+        TokenRefusal::WrongVerifier => ErrorBody::new(401, code, "incorrect code_verifier"),
+        TokenRefusal::WrongRedirect => ErrorBody::new(
             400,
             "invalid_request",
             "redirect_uri did not match the one used when creating auth code",
         ),
-        Refusal::Scope(scope) => Words::new(
+        TokenRefusal::Scope(scope) => ErrorBody::new(
             400,
             code,
             format!("cannot request scope `{scope}` not provided by refresh token"),
         ),
-        _ if code == "invalid_grant" => Words::new(401, code, "refresh token does not exist"),
-        _ => Words::bare(400, code),
+        _ if code == "invalid_grant" => ErrorBody::new(401, code, "refresh token does not exist"),
+        _ => ErrorBody::bare(400, code),
     }
 }
 
-fn django(refusal: &Refusal) -> Reply {
+fn django(refusal: &TokenRefusal) -> HttpReply {
     let code = refusal.code();
     let words = match refusal {
         refusal if refusal.is_of_client() => {
-            let reply = no_store(Words::bare(401, code).reply());
+            let reply = no_store(ErrorBody::bare(401, code).reply());
             return reply.with("www-authenticate", "Bearer error=\"invalid_client\"");
         }
-        Refusal::GrantTypeMissing | Refusal::GrantTypeUnknown(_) => {
-            Words::bare(400, "unsupported_grant_type")
+        TokenRefusal::GrantTypeMissing | TokenRefusal::GrantTypeUnknown(_) => {
+            ErrorBody::bare(400, "unsupported_grant_type")
         }
-        Refusal::Missing("refresh_token") => {
-            Words::new(400, code, "Missing refresh token parameter.")
+        TokenRefusal::Missing("refresh_token") => {
+            ErrorBody::new(400, code, "Missing refresh token parameter.")
         }
-        Refusal::Missing("code_verifier") => Words::new(400, code, "Code verifier required."),
-        Refusal::Missing(name) => Words::new(400, code, format!("Missing {name} parameter.")),
-        Refusal::WrongRedirect => Words::new(400, "invalid_request", "Mismatching redirect URI."),
-        Refusal::Target(resource) => {
+        TokenRefusal::Missing("code_verifier") => {
+            ErrorBody::new(400, code, "Code verifier required.")
+        }
+        TokenRefusal::Missing(name) => {
+            ErrorBody::new(400, code, format!("Missing {name} parameter."))
+        }
+        TokenRefusal::WrongRedirect => {
+            ErrorBody::new(400, "invalid_request", "Mismatching redirect URI.")
+        }
+        TokenRefusal::Target(resource) => {
             // No `no-store`, and JSON that calls itself HTML.
             let description = format!(
                 "The requested resource '{resource}' is not allowed. Token refresh cannot request resources beyond \
                  the original refresh token scope"
             );
-            let reply = Words::new(400, code, description).reply();
+            let reply = ErrorBody::new(400, code, description).reply();
             return reply.with("content-type", "text/html; charset=utf-8");
         }
-        _ => Words::bare(400, code),
+        _ => ErrorBody::bare(400, code),
     };
     no_store(words.reply())
 }
 
-fn cloudflare(refusal: &Refusal) -> Reply {
+fn cloudflare(refusal: &TokenRefusal) -> HttpReply {
     let code = refusal.code();
     let words = match refusal {
-        Refusal::NoClient => Words::new(401, code, "Client authentication failed: no client_id"),
-        Refusal::UnknownClient => Words::new(401, code, "Client not found"),
-        refusal if refusal.is_of_client() => Words::new(
+        TokenRefusal::NoClient => {
+            ErrorBody::new(401, code, "Client authentication failed: no client_id")
+        }
+        TokenRefusal::UnknownClient => ErrorBody::new(401, code, "Client not found"),
+        refusal if refusal.is_of_client() => ErrorBody::new(
             401,
             code,
             "Client authentication failed: invalid client_secret",
         ),
-        Refusal::Missing("refresh_token") => Words::new(400, code, "Refresh token is required"),
-        Refusal::Missing("code") => Words::new(400, code, "Authorization code is required"),
-        Refusal::Missing(name) => Words::new(400, code, format!("{name} is required")),
-        Refusal::GrantTypeMissing | Refusal::GrantTypeUnknown(_) => {
-            Words::new(400, "unsupported_grant_type", "Grant type not supported")
+        TokenRefusal::Missing("refresh_token") => {
+            ErrorBody::new(400, code, "Refresh token is required")
         }
-        Refusal::GrantTypeForbidden => Words::new(
+        TokenRefusal::Missing("code") => {
+            ErrorBody::new(400, code, "Authorization code is required")
+        }
+        TokenRefusal::Missing(name) => ErrorBody::new(400, code, format!("{name} is required")),
+        TokenRefusal::GrantTypeMissing | TokenRefusal::GrantTypeUnknown(_) => {
+            ErrorBody::new(400, "unsupported_grant_type", "Grant type not supported")
+        }
+        TokenRefusal::GrantTypeForbidden => ErrorBody::new(
             400,
             code,
             "The client is not registered for this grant type",
         ),
-        Refusal::UnknownCode => Words::new(400, code, "Invalid authorization code"),
-        Refusal::WrongVerifier => Words::new(400, code, "Invalid PKCE code_verifier"),
-        Refusal::WrongRedirect => Words::new(
+        TokenRefusal::UnknownCode => ErrorBody::new(400, code, "Invalid authorization code"),
+        TokenRefusal::WrongVerifier => ErrorBody::new(400, code, "Invalid PKCE code_verifier"),
+        TokenRefusal::WrongRedirect => ErrorBody::new(
             400,
             code,
             "redirect_uri does not match the authorization request",
         ),
-        Refusal::Expired => Words::new(400, code, "Refresh token has expired"),
-        Refusal::Revoked | Refusal::UserDisabled | Refusal::UserDeleted => {
-            Words::new(400, code, "Grant not found")
+        TokenRefusal::Expired => ErrorBody::new(400, code, "Refresh token has expired"),
+        TokenRefusal::Revoked | TokenRefusal::UserDisabled | TokenRefusal::UserDeleted => {
+            ErrorBody::new(400, code, "Grant not found")
         }
-        Refusal::OtherClient => Words::new(400, code, "Client ID mismatch"),
-        Refusal::Scope(_) => Words::new(400, code, "None of the requested scopes were granted"),
-        Refusal::Target(_) => Words::new(
+        TokenRefusal::OtherClient => ErrorBody::new(400, code, "Client ID mismatch"),
+        TokenRefusal::Scope(_) => {
+            ErrorBody::new(400, code, "None of the requested scopes were granted")
+        }
+        TokenRefusal::Target(_) => ErrorBody::new(
             400,
             code,
             "The resource parameter must name exactly one configured protected resource",
         ),
-        _ if code == "invalid_grant" => Words::new(400, code, "Invalid refresh token"),
-        _ => Words::bare(400, code),
+        _ if code == "invalid_grant" => ErrorBody::new(400, code, "Invalid refresh token"),
+        _ => ErrorBody::bare(400, code),
     };
     let reply = no_store(words.reply());
     match refusal {
-        Refusal::WrongSecret { basic: true } => {
+        TokenRefusal::WrongSecret { basic: true } => {
             reply.with("www-authenticate", "Basic realm=\"OAuth\"")
         }
         _ => reply,
     }
 }
 
-fn canaille(refusal: &Refusal) -> Words {
+fn canaille(refusal: &TokenRefusal) -> ErrorBody {
     let code = refusal.code();
     match refusal {
-        Refusal::UnknownClient => {
-            Words::new(400, code, "The client does not exist on this server.")
+        TokenRefusal::UnknownClient => {
+            ErrorBody::new(400, code, "The client does not exist on this server.")
         }
-        refusal if refusal.is_of_client() => Words::new(
+        refusal if refusal.is_of_client() => ErrorBody::new(
             401,
             code,
             "The client cannot authenticate with methods: ['client_secret_basic']",
         ),
-        Refusal::UserDisabled | Refusal::UserDeleted => {
-            Words::new(400, "invalid_request", "There is no 'user' for this token.")
+        TokenRefusal::UserDisabled | TokenRefusal::UserDeleted => {
+            ErrorBody::new(400, "invalid_request", "There is no 'user' for this token.")
         }
-        Refusal::Missing(name) => Words::new(400, code, format!("Missing '{name}' in request.")),
-        Refusal::GrantTypeMissing => Words::bare(400, "unsupported_grant_type"),
-        _ => Words::bare(400, code),
+        TokenRefusal::Missing(name) => {
+            ErrorBody::new(400, code, format!("Missing '{name}' in request."))
+        }
+        TokenRefusal::GrantTypeMissing => ErrorBody::bare(400, "unsupported_grant_type"),
+        _ => ErrorBody::bare(400, code),
     }
 }

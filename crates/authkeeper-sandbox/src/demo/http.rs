@@ -13,7 +13,7 @@ const LONGEST: usize = 1024 * 1024;
 
 /// A client that keeps its connections.
 #[derive(Clone, Debug)]
-pub(super) struct HttpClient(Client<HttpConnector, Full<Bytes>>);
+pub(super) struct LoopbackClient(Client<HttpConnector, Full<Bytes>>);
 
 /// An answer as a whole.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct HttpAnswer {
     pub(super) body: Bytes,
 }
 
-impl HttpClient {
+impl LoopbackClient {
     pub(super) fn new() -> Self {
         Self(Client::builder(TokioExecutor::new()).build_http())
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    http::{HttpAnswer, HttpClient},
+    http::{HttpAnswer, LoopbackClient},
     job_log::{CallEvent, JobLog, LogLine},
 };
 use crate::clock;
@@ -71,8 +71,8 @@ pub struct JobError {
 struct Credential(String);
 
 /// What the workers share.
-struct Job {
-    http: HttpClient,
+struct DemoJob {
+    http: LoopbackClient,
     url: String,
     header: HeaderName,
     error_header: HeaderName,
@@ -110,7 +110,7 @@ pub async fn work(options: JobOptions) -> Result<(), JobError> {
     Ok(())
 }
 
-fn job(options: JobOptions) -> io::Result<Job> {
+fn job(options: JobOptions) -> io::Result<DemoJob> {
     let mut log = OpenOptions::new()
         .create(true)
         .read(true)
@@ -131,8 +131,8 @@ fn job(options: JobOptions) -> io::Result<Job> {
             handle,
         } => (url, header, Credential(handle)),
     };
-    Ok(Job {
-        http: HttpClient::new(),
+    Ok(DemoJob {
+        http: LoopbackClient::new(),
         url: format!("{url}/work"),
         header,
         error_header: options.error_header,
@@ -156,7 +156,7 @@ fn bearer_from_stdin() -> io::Result<Credential> {
     Ok(Credential(format!("Bearer {}", token.trim())))
 }
 
-async fn worker(job: Arc<Job>, later: Duration) {
+async fn worker(job: Arc<DemoJob>, later: Duration) {
     tokio::time::sleep(later).await;
     while let Some(piece) = job.take() {
         let what = job.call(piece).await;
@@ -165,7 +165,7 @@ async fn worker(job: Arc<Job>, later: Duration) {
     }
 }
 
-impl Job {
+impl DemoJob {
     fn state(&self) -> MutexGuard<'_, JobState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

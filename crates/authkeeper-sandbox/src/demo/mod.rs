@@ -29,11 +29,11 @@ mod without_refresh;
 mod workspace;
 
 pub use self::{
-    claims::Claim,
+    claims::DemoClaim,
     error::DemoError,
     job::{JobAccess, JobError, JobOptions, work},
     person::{SignInError, sign_in},
     play::{Demo, DemoOptions, DemoOutcome, DemoReport, Story},
-    terminal::{Terminal, Tone},
+    terminal::{DemoTerminal, Tone},
     workspace::Workspace,
 };

@@ -2,7 +2,7 @@
 
 use http::{StatusCode, header};
 
-use super::http::HttpClient;
+use super::http::LoopbackClient;
 
 /// Why the stand-in for a person could not sign in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub async fn sign_in(url: &str) -> Result<(), SignInError> {
 }
 
 async fn visit(url: &str) -> Result<(), String> {
-    let http = HttpClient::new();
+    let http = LoopbackClient::new();
     let page = http.get(url).await?;
     let text = String::from_utf8_lossy(&page.body);
     let form = form_of(&text).ok_or("the sign-in page has no form")?;

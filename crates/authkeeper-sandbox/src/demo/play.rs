@@ -5,12 +5,12 @@ use std::{ffi::OsString, future::Future, path::PathBuf, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    claims::{self, Claim},
+    claims::{self, DemoClaim},
     error::DemoError,
     scene::Scene,
     screen::Screen,
     story,
-    terminal::Terminal,
+    terminal::DemoTerminal,
     without_refresh,
     workspace::Workspace,
 };
@@ -71,7 +71,7 @@ pub enum DemoOutcome {
 #[derive(Debug)]
 pub struct DemoReport {
     /// The claims.
-    pub claims: Vec<Claim>,
+    pub claims: Vec<DemoClaim>,
     /// The facts, as JSON.
     pub facts: Value,
 }
@@ -102,7 +102,7 @@ impl Demo {
     pub async fn play(
         story: Story,
         workspace: Workspace,
-        terminal: Box<dyn Terminal>,
+        terminal: Box<dyn DemoTerminal>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Self, DemoError> {
         let mut scene = Scene::open(workspace, Screen::new(terminal), story.span()).await?;

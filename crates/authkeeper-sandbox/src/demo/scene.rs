@@ -22,7 +22,7 @@ use crate::{
     clock,
     counters::Counters,
     sandbox::{Control, Sandbox},
-    settings::{Rules, Settings},
+    settings::{Rules, SandboxSettings},
 };
 
 /// How long the provider lets a key live.
@@ -89,13 +89,13 @@ impl Scene {
         screen: Screen,
         span: Duration,
     ) -> Result<Self, DemoError> {
-        let settings = Settings {
+        let settings = SandboxSettings {
             users: vec!["alice".to_owned()],
             rules: Rules {
                 ttl: KEY_LIFE,
                 ..Rules::default()
             },
-            ..Settings::default()
+            ..SandboxSettings::default()
         };
         let sandbox = Sandbox::start(settings).await?;
         Ok(Self {

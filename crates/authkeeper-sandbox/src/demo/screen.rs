@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::terminal::{Terminal, Tone};
+use super::terminal::{DemoTerminal, Tone};
 
 /// No line is wider, however wide the terminal is.
 const WIDEST: usize = 100;
@@ -11,14 +11,14 @@ const NARROWEST: usize = 60;
 const USUAL: usize = 80;
 
 pub(super) struct Screen {
-    terminal: Box<dyn Terminal>,
+    terminal: Box<dyn DemoTerminal>,
     started: Instant,
     /// How many lines of the picture stand on the terminal.
     drawn: usize,
 }
 
 impl Screen {
-    pub(super) fn new(terminal: Box<dyn Terminal>) -> Self {
+    pub(super) fn new(terminal: Box<dyn DemoTerminal>) -> Self {
         Self {
             terminal,
             started: Instant::now(),

@@ -16,7 +16,7 @@ pub enum Tone {
 }
 
 /// A person's terminal, or a file in its place.
-pub trait Terminal: Send + Sync {
+pub trait DemoTerminal: Send + Sync {
     /// Writes a text as it is, line ends and control sequences included.
     fn write(&self, text: &str);
 

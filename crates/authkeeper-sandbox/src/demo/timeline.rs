@@ -56,9 +56,9 @@ impl TimelineStyle {
 /// A character and its paint.
 type Cell = (char, Option<Tone>);
 
-struct Row(Vec<Cell>);
+struct TimelineRow(Vec<Cell>);
 
-impl Row {
+impl TimelineRow {
     fn new(width: usize) -> Self {
         Self(vec![(' ', None); width])
     }
@@ -124,7 +124,7 @@ pub(super) fn picture(
         span: view.span.max(view.now),
     };
     let mut lines = vec![String::new()];
-    let mut row = |label: &str, row: &Row| {
+    let mut row = |label: &str, row: &TimelineRow| {
         let label = paint(Tone::Dim, &format!("{label:<LABEL$}"));
         lines.push(format!("{label}{}", row.text(paint)).trim_end().to_owned());
     };
@@ -140,8 +140,8 @@ pub(super) fn picture(
 }
 
 /// Every other key, so that a key and its successor can be seen side by side.
-fn keys(view: &TimelineView, turn: usize, scale: &Scale, style: TimelineStyle) -> Row {
-    let mut row = Row::new(scale.columns);
+fn keys(view: &TimelineView, turn: usize, scale: &Scale, style: TimelineStyle) -> TimelineRow {
+    let mut row = TimelineRow::new(scale.columns);
     let every_other = view.keys.iter().enumerate().skip(turn).step_by(2);
     for (index, key) in every_other {
         let end = key.handed_over.unwrap_or(key.until).min(key.until);
@@ -163,7 +163,7 @@ fn keys(view: &TimelineView, turn: usize, scale: &Scale, style: TimelineStyle) -
 
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-fn calls(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
+fn calls(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> TimelineRow {
     let mut good = vec![0_usize; scale.columns + 1];
     let mut bad = vec![false; scale.columns + 1];
     for call in &view.calls {
@@ -175,7 +175,7 @@ fn calls(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
         }
     }
     let most = good.iter().copied().max().unwrap_or(0).max(4);
-    let mut row = Row::new(scale.columns);
+    let mut row = TimelineRow::new(scale.columns);
     for column in 0..scale.columns {
         if bad[column] {
             row.put(column, style.of('×', 'x'), Tone::Bad);
@@ -188,8 +188,8 @@ fn calls(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
     row
 }
 
-fn marks(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
-    let mut row = Row::new(scale.columns);
+fn marks(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> TimelineRow {
+    let mut row = TimelineRow::new(scale.columns);
     for mark in &view.marks {
         let first = scale.column(mark.from);
         if let Some(until) = mark.until {
@@ -207,8 +207,8 @@ fn marks(view: &TimelineView, scale: &Scale, style: TimelineStyle) -> Row {
     row
 }
 
-fn axis(scale: &Scale, style: TimelineStyle) -> Row {
-    let mut row = Row::new(scale.columns);
+fn axis(scale: &Scale, style: TimelineStyle) -> TimelineRow {
+    let mut row = TimelineRow::new(scale.columns);
     for column in 0..scale.columns {
         row.put(column, style.of('─', '-'), Tone::Dim);
     }

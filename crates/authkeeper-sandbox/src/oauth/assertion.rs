@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::{answers::Refusal, clock::Stamp, state::SandboxState, store::Client};
+use crate::{answers::TokenRefusal, clock::SandboxTime, state::SandboxState, store::ClientRow};
 
 /// Who an assertion says it is from; nothing is checked yet.
 pub(crate) fn issuer(jwt: &str) -> Option<String> {
@@ -20,17 +20,17 @@ pub(crate) fn issuer(jwt: &str) -> Option<String> {
 pub(crate) fn check(
     state: &mut SandboxState,
     client_id: &str,
-    client: &Client,
+    client: &ClientRow,
     jwt: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), TokenRefusal> {
     let held = holds(state, client_id, client, jwt);
-    let (id, ends) = held.ok_or(Refusal::WrongAssertion)?;
+    let (id, ends) = held.ok_or(TokenRefusal::WrongAssertion)?;
     let now = state.now();
     state.store.assertions.retain(|_, ends| *ends > now);
     // An id counts once (RFC 7523 §3, point 7).
     match state.store.assertions.insert(id, ends) {
         None => Ok(()),
-        Some(_) => Err(Refusal::WrongAssertion),
+        Some(_) => Err(TokenRefusal::WrongAssertion),
     }
 }
 
@@ -38,9 +38,9 @@ pub(crate) fn check(
 fn holds(
     state: &SandboxState,
     client_id: &str,
-    client: &Client,
+    client: &ClientRow,
     jwt: &str,
-) -> Option<(String, Stamp)> {
+) -> Option<(String, SandboxTime)> {
     let (signed, signature) = jwt.rsplit_once('.')?;
     let (head, body) = signed.split_once('.')?;
     let (head, claims) = (part(head)?, part(body)?);

@@ -11,14 +11,14 @@ use crate::{
     profile::Dialect,
     random,
     state::SandboxState,
-    store::{Asked, Code, UserState},
-    wire::{Form, Reply, Request, with_query},
+    store::{AccountState, AuthorizationRow, CodeRow},
+    wire::{Form, HttpReply, HttpRequest, with_query},
 };
 
 const CODE_TTL: Duration = Duration::from_mins(1);
 
 /// `GET /authorize` shows the page; `POST /authorize/ID` and `GET /authorize/ID/abort` are the person's answer.
-pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let Some(rest) = request.path.strip_prefix("/authorize/") else {
         return ask(state, &request.query);
     };
@@ -45,11 +45,11 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
     }
 }
 
-fn ask(state: &mut SandboxState, query: &Form) -> Reply {
+fn ask(state: &mut SandboxState, query: &Form) -> HttpReply {
     let asked = match understood(state, query) {
         Ok(asked) => asked,
-        Err(Wrong::Page(what)) => return mistrusted(state, query, what),
-        Err(Wrong::Redirect { to, error, what }) => {
+        Err(AuthorizationError::Page(what)) => return mistrusted(state, query, what),
+        Err(AuthorizationError::Redirect { to, error, what }) => {
             state.say(Mood::Warn, format!("sign-in refused: {what}"));
             return redirect(
                 state,
@@ -74,7 +74,7 @@ fn ask(state: &mut SandboxState, query: &Form) -> Reply {
 }
 
 /// What can't be redirected is said to the person; one server says it in JSON.
-fn mistrusted(state: &SandboxState, query: &Form, what: &str) -> Reply {
+fn mistrusted(state: &SandboxState, query: &Form, what: &str) -> HttpReply {
     if state.habits().dialect != Dialect::FastMcp {
         return page::problem(400, what);
     }
@@ -85,16 +85,16 @@ fn mistrusted(state: &SandboxState, query: &Form, what: &str) -> Reply {
         format!("Client ID '{client}' not found")
     };
     let body = json!({"error": "invalid_request", "error_description": what});
-    Reply::json(400, &body).with("cache-control", "no-store")
+    HttpReply::json(400, &body).with("cache-control", "no-store")
 }
 
 fn first_user(state: &SandboxState) -> Option<String> {
     let mut users = state.store.users.iter();
-    let (name, _) = users.find(|(_, account)| **account == UserState::Enabled)?;
+    let (name, _) = users.find(|(_, account)| **account == AccountState::Enabled)?;
     Some(name.clone())
 }
 
-enum Wrong {
+enum AuthorizationError {
     /// The redirect URI can't be trusted: the person is told.
     Page(&'static str),
     /// The client is told (RFC 6749 §4.1.2.1).
@@ -105,15 +105,17 @@ enum Wrong {
     },
 }
 
-fn understood(state: &SandboxState, query: &Form) -> Result<Asked, Wrong> {
+fn understood(state: &SandboxState, query: &Form) -> Result<AuthorizationRow, AuthorizationError> {
     let client_id = query.get("client_id").unwrap_or_default();
     let client = state.store.clients.get(client_id);
-    let client = client.ok_or(Wrong::Page("This client is not known here."))?;
+    let client = client.ok_or(AuthorizationError::Page("This client is not known here."))?;
     let to = query.get("redirect_uri").unwrap_or_default();
     if !is_allowed(client.redirect_uris.as_deref(), to) {
-        return Err(Wrong::Page("This client may not be redirected there."));
+        return Err(AuthorizationError::Page(
+            "This client may not be redirected there.",
+        ));
     }
-    let wrong = |error, what| Wrong::Redirect {
+    let wrong = |error, what| AuthorizationError::Redirect {
         to: to.to_owned(),
         error,
         what,
@@ -139,7 +141,7 @@ fn understood(state: &SandboxState, query: &Form) -> Result<Asked, Wrong> {
             "resource indicator is missing, or unknown",
         ));
     }
-    Ok(Asked {
+    Ok(AuthorizationRow {
         client: client_id.to_owned(),
         redirect_uri: to.to_owned(),
         state: query.get("state").map(str::to_owned),
@@ -169,11 +171,11 @@ fn loopback(uri: &str) -> Option<(&str, &str)> {
 }
 
 /// The person answered: `None` is no.
-fn answer(state: &mut SandboxState, id: &str, user: Option<String>) -> Reply {
+fn answer(state: &mut SandboxState, id: &str, user: Option<String>) -> HttpReply {
     let Some(asked) = state.store.asked.remove(id) else {
         return page::problem(404, "This sign-in is over. Start again from the program.");
     };
-    let enabled = |user: &String| state.store.user(user) == UserState::Enabled;
+    let enabled = |user: &String| state.store.user(user) == AccountState::Enabled;
     let Some(user) = user.filter(enabled) else {
         state.say(
             Mood::Warn,
@@ -198,7 +200,7 @@ fn answer(state: &mut SandboxState, id: &str, user: Option<String>) -> Reply {
         format!("{user} allowed client {}", state.client_name(&asked.client)),
     );
     let ends = state.now().plus(CODE_TTL);
-    let kept = Code {
+    let kept = CodeRow {
         client: asked.client,
         user,
         redirect_uri: asked.redirect_uri.clone(),
@@ -218,13 +220,13 @@ fn redirect(
     to: &str,
     client_state: Option<&str>,
     fields: &[(&str, &str)],
-) -> Reply {
+) -> HttpReply {
     let mut fields = fields.to_vec();
     if let Some(client_state) = client_state {
         fields.push(("state", client_state));
     }
     fields.push(("iss", &state.base));
-    Reply::redirect(with_query(to, &fields)).with("cache-control", "no-store")
+    HttpReply::redirect(with_query(to, &fields)).with("cache-control", "no-store")
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@ use serde_json::json;
 
 use super::{client_auth, granted_scope};
 use crate::{
-    answers::{self, Refusal},
+    answers::{self, TokenRefusal},
     events::Mood,
     page,
     profile::Dialect,
     random,
     state::SandboxState,
-    store::{Answer, Device, DeviceState, UserState},
-    wire::{Form, Reply, Request, with_query},
+    store::{AccountState, DeviceRow, DeviceState, TokenAnswer},
+    wire::{Form, HttpReply, HttpRequest, with_query},
 };
 
-pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     if request.path == "/device_authorization" {
         return begin(state, request);
     }
@@ -32,7 +32,7 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
     decide(state, &request.form())
 }
 
-fn begin(state: &mut SandboxState, request: &Request) -> Reply {
+fn begin(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let form = request.form();
     let dialect = state.habits().dialect;
     let client = match client_auth::authenticate(state, request, &form) {
@@ -40,7 +40,7 @@ fn begin(state: &mut SandboxState, request: &Request) -> Reply {
         Err(refusal) => return answers::refuse(dialect, &refusal, &state.base),
     };
     let (device_code, user_code) = (random::secret(), random::user_code());
-    let device = Device {
+    let device = DeviceRow {
         client,
         user_code: user_code.clone(),
         scope: granted_scope(form.words("scope")),
@@ -64,14 +64,14 @@ fn begin(state: &mut SandboxState, request: &Request) -> Reply {
         "expires_in": state.rules.device_ttl.as_secs(),
         "interval": state.rules.device_interval.as_secs(),
     });
-    let reply = Reply::json(200, &body);
+    let reply = HttpReply::json(200, &body);
     match dialect {
         Dialect::OidcProvider => answers::oidc_headers(reply),
         _ => answers::no_store(reply),
     }
 }
 
-fn decide(state: &mut SandboxState, form: &Form) -> Reply {
+fn decide(state: &mut SandboxState, form: &Form) -> HttpReply {
     let code = form
         .get("user_code")
         .unwrap_or_default()
@@ -79,7 +79,7 @@ fn decide(state: &mut SandboxState, form: &Form) -> Reply {
     let user = form.get("user").unwrap_or("alice").to_owned();
     let allowed = form.get("decision") != Some("deny");
     let now = state.now();
-    let enabled = state.store.user(&user) == UserState::Enabled;
+    let enabled = state.store.user(&user) == AccountState::Enabled;
     let mut devices = state.store.devices.values_mut();
     let waiting = devices.find(|device| {
         device.user_code == code && device.state == DeviceState::Waiting && now < device.ends
@@ -106,40 +106,44 @@ fn decide(state: &mut SandboxState, form: &Form) -> Reply {
 const SLOWER: Duration = Duration::from_secs(5);
 
 /// The device asks at the token endpoint.
-pub(crate) fn poll(state: &mut SandboxState, client: &str, form: &Form) -> Result<Answer, Refusal> {
+pub(crate) fn poll(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenAnswer, TokenRefusal> {
     let text = form
         .get("device_code")
-        .ok_or(Refusal::Missing("device_code"))?;
+        .ok_or(TokenRefusal::Missing("device_code"))?;
     let now = state.now();
     let device = state
         .store
         .devices
         .get_mut(text)
-        .ok_or(Refusal::UnknownDevice)?;
+        .ok_or(TokenRefusal::UnknownDevice)?;
     if device.client != client {
-        return Err(Refusal::OtherClient);
+        return Err(TokenRefusal::OtherClient);
     }
     if now >= device.ends {
-        return Err(Refusal::DeviceExpired);
+        return Err(TokenRefusal::DeviceExpired);
     }
     let before = device.polled.replace(now);
     if before.is_some_and(|before| now.since(before) < device.interval) {
         device.interval += SLOWER;
-        return Err(Refusal::SlowDown);
+        return Err(TokenRefusal::SlowDown);
     }
     let user = match &device.state {
-        DeviceState::Waiting => return Err(Refusal::Pending),
+        DeviceState::Waiting => return Err(TokenRefusal::Pending),
         DeviceState::Denied => {
             // It is told once.
             state.store.devices.remove(text);
-            return Err(Refusal::Denied);
+            return Err(TokenRefusal::Denied);
         }
         DeviceState::Used { grant } => {
             let grant = *grant;
             if state.habits().code_replay_kills {
                 state.kill(grant, "its device code was used twice");
             }
-            return Err(Refusal::UnknownDevice);
+            return Err(TokenRefusal::UnknownDevice);
         }
         DeviceState::Allowed { user } => user.clone(),
     };

@@ -4,19 +4,19 @@ use serde_json::{Value, json};
 
 use super::client_auth;
 use crate::{
-    answers::{self, Refusal},
-    clock::Stamp,
+    answers::{self, TokenRefusal},
+    clock::SandboxTime,
     events::Mood,
     profile::Dialect,
     state::SandboxState,
-    store::Grant,
-    wire::{Form, Reply, Request},
+    store::GrantRow,
+    wire::{Form, HttpReply, HttpRequest},
 };
 
 /// A token in a request of a proven client.
-fn shown(state: &mut SandboxState, request: &Request) -> Result<(String, Form), Reply> {
+fn shown(state: &mut SandboxState, request: &HttpRequest) -> Result<(String, Form), HttpReply> {
     if !request.is_post() {
-        return Err(Reply::empty(405));
+        return Err(HttpReply::empty(405));
     }
     let form = request.form();
     match client_auth::authenticate(state, request, &form) {
@@ -29,22 +29,22 @@ fn shown(state: &mut SandboxState, request: &Request) -> Result<(String, Form), 
 }
 
 /// Some servers have words of their own here.
-fn refused(state: &SandboxState, request: &Request, refusal: &Refusal) -> Reply {
+fn refused(state: &SandboxState, request: &HttpRequest, refusal: &TokenRefusal) -> HttpReply {
     let dialect = state.habits().dialect;
     let reply = answers::refuse(dialect, refusal, &state.base);
     match (dialect, request.path.as_str()) {
         (Dialect::FastMcp, "/revoke") => {
             let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
             body["error"] = "unauthorized_client".into();
-            Reply::json(401, &body)
+            HttpReply::json(401, &body)
         }
         (Dialect::OidcProvider, "/revoke") => reply.without("cache-control"),
-        (Dialect::Django, "/introspect") => Reply::html(403, String::new()),
+        (Dialect::Django, "/introspect") => HttpReply::html(403, String::new()),
         _ => reply,
     }
 }
 
-pub(crate) fn revoke(state: &mut SandboxState, request: &Request) -> Reply {
+pub(crate) fn revoke(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let (client, form) = match shown(state, request) {
         Ok(shown) => shown,
         Err(reply) => return reply,
@@ -53,7 +53,7 @@ pub(crate) fn revoke(state: &mut SandboxState, request: &Request) -> Reply {
     if state.habits().dialect == Dialect::FastMcp && !form.has("client_secret") {
         let what = "client_secret: Field required";
         let body = json!({"error": "invalid_request", "error_description": what});
-        return Reply::json(400, &body);
+        return HttpReply::json(400, &body);
     }
     let refresh = state.store.refresh.get(text).map(|token| token.grant);
     let access = state.store.access.get(text).map(|token| token.grant);
@@ -65,10 +65,10 @@ pub(crate) fn revoke(state: &mut SandboxState, request: &Request) -> Reply {
     // An unknown token is as good as revoked (RFC 7009 §2.2).
     match state.habits().dialect {
         Dialect::OidcProvider => {
-            Reply::empty(200).with("content-type", "text/plain; charset=utf-8")
+            HttpReply::empty(200).with("content-type", "text/plain; charset=utf-8")
         }
-        Dialect::Django => Reply::empty(200).with("content-type", "text/html; charset=utf-8"),
-        _ => answers::no_store(Reply::empty(200)),
+        Dialect::Django => HttpReply::empty(200).with("content-type", "text/html; charset=utf-8"),
+        _ => answers::no_store(HttpReply::empty(200)),
     }
 }
 
@@ -88,14 +88,14 @@ fn end(state: &mut SandboxState, text: &str, grant: u32, is_refresh: bool) {
     }
 }
 
-pub(crate) fn introspect(state: &mut SandboxState, request: &Request) -> Reply {
+pub(crate) fn introspect(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let form = match shown(state, request) {
         Ok((_, form)) => form,
         Err(reply) => return reply,
     };
     let text = form.get("token").unwrap_or_default();
     let body = active(state, text).unwrap_or_else(|| json!({"active": false}));
-    let reply = Reply::json(200, &body);
+    let reply = HttpReply::json(200, &body);
     match state.habits().dialect {
         Dialect::OidcProvider => answers::oidc_headers(reply),
         Dialect::Django => reply,
@@ -104,11 +104,11 @@ pub(crate) fn introspect(state: &mut SandboxState, request: &Request) -> Reply {
 }
 
 /// A living token, and what it is good for.
-struct Living<'a> {
+struct ActiveToken<'a> {
     grant: u32,
     scope: &'a [String],
-    issued: Stamp,
-    ends: Option<Stamp>,
+    issued: SandboxTime,
+    ends: Option<SandboxTime>,
     is_access: bool,
 }
 
@@ -130,7 +130,7 @@ fn active(state: &SandboxState, text: &str) -> Option<Value> {
     Some(body)
 }
 
-fn in_plain_words(state: &SandboxState, grant: &Grant, living: &Living<'_>) -> Value {
+fn in_plain_words(state: &SandboxState, grant: &GrantRow, living: &ActiveToken<'_>) -> Value {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,
@@ -151,7 +151,7 @@ fn in_plain_words(state: &SandboxState, grant: &Grant, living: &Living<'_>) -> V
 }
 
 /// It knows access tokens alone.
-fn in_djangos_words(grant: &Grant, living: &Living<'_>) -> Option<Value> {
+fn in_djangos_words(grant: &GrantRow, living: &ActiveToken<'_>) -> Option<Value> {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,
@@ -166,9 +166,9 @@ fn in_djangos_words(grant: &Grant, living: &Living<'_>) -> Option<Value> {
     living.is_access.then_some(body)
 }
 
-fn living_access<'a>(state: &'a SandboxState, text: &str) -> Option<Living<'a>> {
+fn living_access<'a>(state: &'a SandboxState, text: &str) -> Option<ActiveToken<'a>> {
     let token = state.store.access.get(text)?;
-    (!token.revoked && state.now() < token.ends).then_some(Living {
+    (!token.revoked && state.now() < token.ends).then_some(ActiveToken {
         grant: token.grant,
         scope: &token.scope,
         issued: token.issued,
@@ -177,14 +177,14 @@ fn living_access<'a>(state: &'a SandboxState, text: &str) -> Option<Living<'a>> 
     })
 }
 
-fn living_refresh<'a>(state: &'a SandboxState, text: &str) -> Option<Living<'a>> {
+fn living_refresh<'a>(state: &'a SandboxState, text: &str) -> Option<ActiveToken<'a>> {
     let token = state.store.refresh.get(text)?;
     let ends = state
         .rules
         .refresh_ttl
         .map(|limit| token.issued.plus(limit));
     let in_time = ends.is_none_or(|ends| state.now() < ends);
-    (token.spent.is_none() && in_time).then_some(Living {
+    (token.spent.is_none() && in_time).then_some(ActiveToken {
         grant: token.grant,
         scope: &token.scope,
         issued: token.issued,

@@ -5,17 +5,21 @@ use serde_json::{Value, json};
 use super::DEVICE_GRANT;
 use crate::{
     state::{SCOPES, SandboxState},
-    wire::{Reply, Request},
+    wire::{HttpReply, HttpRequest},
 };
 
-pub(crate) fn serve(state: &SandboxState, request: &Request) -> Reply {
+pub(crate) fn serve(state: &SandboxState, request: &HttpRequest) -> HttpReply {
     match request.path.as_str() {
         "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
-            Reply::json(200, &server(&state.base))
+            HttpReply::json(200, &server(&state.base))
         }
-        "/.well-known/oauth-protected-resource/mcp" => Reply::json(200, &resource(state, "/mcp")),
-        "/.well-known/oauth-protected-resource/api" => Reply::json(200, &resource(state, "/api")),
-        _ => Reply::json(404, &json!({"error": "not_found"})),
+        "/.well-known/oauth-protected-resource/mcp" => {
+            HttpReply::json(200, &resource(state, "/mcp"))
+        }
+        "/.well-known/oauth-protected-resource/api" => {
+            HttpReply::json(200, &resource(state, "/api"))
+        }
+        _ => HttpReply::json(404, &json!({"error": "not_found"})),
     }
 }
 

@@ -9,13 +9,13 @@ use crate::{
     random,
     settings::AuthMethod,
     state::SandboxState,
-    store::{Client, ClientSecret},
-    wire::{Reply, Request},
+    store::{ClientRow, SecretRow},
+    wire::{HttpReply, HttpRequest},
 };
 
-pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     if !request.is_post() {
-        return Reply::empty(405);
+        return HttpReply::empty(405);
     }
     match registered(state, request) {
         Ok(body) => {
@@ -24,18 +24,21 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
             } else {
                 201
             };
-            no_store(Reply::json(status, &body))
+            no_store(HttpReply::json(status, &body))
         }
         Err((error, what)) => {
             let body = json!({"error": error, "error_description": what});
-            no_store(Reply::json(400, &body))
+            no_store(HttpReply::json(400, &body))
         }
     }
 }
 
-type Refused = (&'static str, &'static str);
+type RegistrationRefusal = (&'static str, &'static str);
 
-fn registered(state: &mut SandboxState, request: &Request) -> Result<Value, Refused> {
+fn registered(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+) -> Result<Value, RegistrationRefusal> {
     const WRONG: &str = "invalid_client_metadata";
     let metadata = request.json().filter(Value::is_object);
     let mut metadata = metadata.ok_or((WRONG, "the body is not a JSON object"))?;
@@ -73,11 +76,11 @@ fn registered(state: &mut SandboxState, request: &Request) -> Result<Value, Refu
         let value = random::secret();
         metadata["client_secret"] = value.as_str().into();
         metadata["client_secret_expires_at"] = 0.into();
-        secrets.push(ClientSecret { value, until: None });
+        secrets.push(SecretRow { value, until: None });
     }
     let name = metadata["client_name"].as_str().map(str::to_owned);
     let said = name.clone().unwrap_or_else(|| "without a name".to_owned());
-    let client = Client {
+    let client = ClientRow {
         name,
         auth,
         secrets,

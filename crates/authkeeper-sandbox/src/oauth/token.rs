@@ -6,18 +6,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     DEVICE_GRANT, client_auth, device, granted_scope,
-    refresh::{self, Known, Verdict, Wish},
+    refresh::{self, PresentedToken, RefreshDecision, RefreshParams},
 };
 use crate::{
-    answers::{self, Refusal},
+    answers::{self, TokenRefusal},
     events::Mood,
     profile::Dialect,
     state::SandboxState,
-    store::{Answer, Code, Grant},
-    wire::{Form, Reply, Request},
+    store::{CodeRow, GrantRow, TokenAnswer},
+    wire::{Form, HttpReply, HttpRequest},
 };
 
-pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let dialect = state.habits().dialect;
     if !request.is_post() {
         return answers::wrong_method(dialect);
@@ -32,11 +32,17 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request) -> Reply {
     }
 }
 
-fn exchange(state: &mut SandboxState, request: &Request, form: &Form) -> Result<Answer, Refusal> {
+fn exchange(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    form: &Form,
+) -> Result<TokenAnswer, TokenRefusal> {
     let client = client_auth::authenticate(state, request, form).inspect_err(|refusal| {
         burn_for_client(state, form, refusal);
     })?;
-    let grant_type = form.get("grant_type").ok_or(Refusal::GrantTypeMissing)?;
+    let grant_type = form
+        .get("grant_type")
+        .ok_or(TokenRefusal::GrantTypeMissing)?;
     let known = [
         "authorization_code",
         "refresh_token",
@@ -44,10 +50,10 @@ fn exchange(state: &mut SandboxState, request: &Request, form: &Form) -> Result<
         DEVICE_GRANT,
     ];
     if !known.contains(&grant_type) {
-        return Err(Refusal::GrantTypeUnknown(grant_type.to_owned()));
+        return Err(TokenRefusal::GrantTypeUnknown(grant_type.to_owned()));
     }
     if !state.may_use(&client, grant_type) {
-        return Err(Refusal::GrantTypeForbidden);
+        return Err(TokenRefusal::GrantTypeForbidden);
     }
     match grant_type {
         "authorization_code" => by_code(state, &client, form),
@@ -58,7 +64,7 @@ fn exchange(state: &mut SandboxState, request: &Request, form: &Form) -> Result<
 }
 
 /// Some servers spend the refresh token before they look at the client.
-fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &Refusal) {
+fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
     state.counters.clients_refused += u64::from(refusal.is_of_client());
     if !state.habits().burns_on_error {
         return;
@@ -71,10 +77,14 @@ fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &Refusal) {
 }
 
 /// Client credentials (RFC 6749 §4.4): for confidential clients only, and without a refresh token.
-fn by_client(state: &mut SandboxState, client: &str, form: &Form) -> Result<Answer, Refusal> {
+fn by_client(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenAnswer, TokenRefusal> {
     let registered = state.store.clients.get(client);
     if registered.is_some_and(|client| client.auth == crate::settings::AuthMethod::None) {
-        return Err(Refusal::GrantTypeForbidden);
+        return Err(TokenRefusal::GrantTypeForbidden);
     }
     let resource = known_resource(state, form)?;
     let asked = form.words("scope");
@@ -86,11 +96,11 @@ fn by_client(state: &mut SandboxState, client: &str, form: &Form) -> Result<Answ
         .flatten()
         .find(|word| !scope.contains(word));
     if let Some(word) = unknown.filter(|_| !drops) {
-        return Err(Refusal::Scope(word));
+        return Err(TokenRefusal::Scope(word));
     }
     state.counters.client_credentials += 1;
     let own =
-        |grant: &Grant| grant.user.is_none() && grant.client == client && grant.dead.is_none();
+        |grant: &GrantRow| grant.user.is_none() && grant.client == client && grant.dead.is_none();
     let found = state.store.grants.iter().find(|(_, grant)| own(grant));
     let number = match found.map(|(number, _)| *number) {
         Some(number) => number,
@@ -108,22 +118,26 @@ fn by_client(state: &mut SandboxState, client: &str, form: &Form) -> Result<Answ
     Ok(answer)
 }
 
-fn known_resource(state: &SandboxState, form: &Form) -> Result<Option<String>, Refusal> {
+fn known_resource(state: &SandboxState, form: &Form) -> Result<Option<String>, TokenRefusal> {
     match form.get("resource") {
         Some(resource) if !state.knows_resource(resource) => {
-            Err(Refusal::Target(resource.to_owned()))
+            Err(TokenRefusal::Target(resource.to_owned()))
         }
         resource => Ok(resource.map(str::to_owned)),
     }
 }
 
-fn by_code(state: &mut SandboxState, client: &str, form: &Form) -> Result<Answer, Refusal> {
-    let text = form.get("code").ok_or(Refusal::Missing("code"))?;
+fn by_code(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenAnswer, TokenRefusal> {
+    let text = form.get("code").ok_or(TokenRefusal::Missing("code"))?;
     let code = state
         .store
         .codes
         .get(text)
-        .ok_or(Refusal::UnknownCode)?
+        .ok_or(TokenRefusal::UnknownCode)?
         .clone();
     check_code(state, client, form, &code)?;
     let number = state.new_grant(Some(code.user.clone()), client, code.resource.clone());
@@ -148,40 +162,44 @@ fn check_code(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-    code: &Code,
-) -> Result<(), Refusal> {
+    code: &CodeRow,
+) -> Result<(), TokenRefusal> {
     if code.client != client || code.ends <= state.now() {
-        return Err(Refusal::UnknownCode);
+        return Err(TokenRefusal::UnknownCode);
     }
     if let Some(grant) = code.grant {
         if state.habits().code_replay_kills {
             state.kill(grant, "its authorization code was used twice");
         }
-        return Err(Refusal::UnknownCode);
+        return Err(TokenRefusal::UnknownCode);
     }
     if form.get("redirect_uri") != Some(&code.redirect_uri) {
-        return Err(Refusal::WrongRedirect);
+        return Err(TokenRefusal::WrongRedirect);
     }
     let verifier = form
         .get("code_verifier")
-        .ok_or(Refusal::Missing("code_verifier"))?;
+        .ok_or(TokenRefusal::Missing("code_verifier"))?;
     if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != code.challenge {
-        return Err(Refusal::WrongVerifier);
+        return Err(TokenRefusal::WrongVerifier);
     }
     if let (Some(wanted), Some(bound)) = (form.get("resource"), &code.resource)
         && wanted != bound
     {
-        return Err(Refusal::Target(wanted.to_owned()));
+        return Err(TokenRefusal::Target(wanted.to_owned()));
     }
     Ok(())
 }
 
-fn by_refresh(state: &mut SandboxState, client: &str, form: &Form) -> Result<Answer, Refusal> {
+fn by_refresh(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenAnswer, TokenRefusal> {
     let text = form
         .get("refresh_token")
-        .ok_or(Refusal::Missing("refresh_token"))?;
+        .ok_or(TokenRefusal::Missing("refresh_token"))?;
     let resource = form.get("resource");
-    let wish = Wish {
+    let wish = RefreshParams {
         client,
         token: text,
         scope: form.words("scope"),
@@ -190,7 +208,7 @@ fn by_refresh(state: &mut SandboxState, client: &str, form: &Form) -> Result<Ans
         now: state.now(),
     };
     present(state, text);
-    let verdict = judged(state, &wish).ok_or(Refusal::UnknownToken)?;
+    let verdict = judged(state, &wish).ok_or(TokenRefusal::UnknownToken)?;
     let label = state.store.refresh_label(text);
     carry_out(state, &wish, verdict).inspect(|_| {
         state.counters.refreshes_accepted += 1;
@@ -209,7 +227,7 @@ fn present(state: &mut SandboxState, text: &str) {
     state.counters.refreshes_replayed += u64::from(token.spent.is_some());
 }
 
-fn judged(state: &SandboxState, wish: &Wish<'_>) -> Option<Verdict> {
+fn judged(state: &SandboxState, wish: &RefreshParams<'_>) -> Option<RefreshDecision> {
     let store = &state.store;
     let token = store.refresh.get(wish.token)?;
     let grant = store.grants.get(&token.grant)?;
@@ -217,7 +235,7 @@ fn judged(state: &SandboxState, wish: &Wish<'_>) -> Option<Verdict> {
         .current
         .as_ref()
         .and_then(|text| store.refresh.get(text));
-    let known = Known {
+    let known = PresentedToken {
         token,
         grant,
         owner: store.owner(grant),
@@ -228,35 +246,40 @@ fn judged(state: &SandboxState, wish: &Wish<'_>) -> Option<Verdict> {
 
 fn carry_out(
     state: &mut SandboxState,
-    wish: &Wish<'_>,
-    verdict: Verdict,
-) -> Result<Answer, Refusal> {
+    wish: &RefreshParams<'_>,
+    verdict: RefreshDecision,
+) -> Result<TokenAnswer, TokenRefusal> {
     let grant = state
         .store
         .refresh
         .get(wish.token)
         .map_or(0, |token| token.grant);
     match verdict {
-        Verdict::Issue { rotate } => Ok(renew(state, wish, grant, rotate)),
-        Verdict::Again(answer) => {
+        RefreshDecision::Issue { rotate } => Ok(renew(state, wish, grant, rotate)),
+        RefreshDecision::Again(answer) => {
             state.counters.same_answers += 1;
             Ok(*answer)
         }
-        Verdict::Refuse(refusal) => Err(refusal),
-        Verdict::RefuseAndSpend(refusal) => {
+        RefreshDecision::Refuse(refusal) => Err(refusal),
+        RefreshDecision::RefuseAndSpend(refusal) => {
             if let Some(token) = state.store.refresh.get_mut(wish.token) {
                 token.spent.get_or_insert(wish.now);
             }
             Err(refusal)
         }
-        Verdict::RefuseAndKill(refusal, reason) => {
+        RefreshDecision::RefuseAndKill(refusal, reason) => {
             state.kill(grant, reason);
             Err(refusal)
         }
     }
 }
 
-fn renew(state: &mut SandboxState, wish: &Wish<'_>, grant: u32, rotate: bool) -> Answer {
+fn renew(
+    state: &mut SandboxState,
+    wish: &RefreshParams<'_>,
+    grant: u32,
+    rotate: bool,
+) -> TokenAnswer {
     let habits = state.habits();
     let held = state
         .store
@@ -287,7 +310,7 @@ fn renew(state: &mut SandboxState, wish: &Wish<'_>, grant: u32, rotate: bool) ->
 }
 
 /// The refresh token that was shown is spent, or used once more.
-fn settle(state: &mut SandboxState, wish: &Wish<'_>, answer: &Answer, rotate: bool) {
+fn settle(state: &mut SandboxState, wish: &RefreshParams<'_>, answer: &TokenAnswer, rotate: bool) {
     let Some(token) = state.store.refresh.get_mut(wish.token) else {
         return;
     };
@@ -305,13 +328,13 @@ fn settle(state: &mut SandboxState, wish: &Wish<'_>, answer: &Answer, rotate: bo
     }
 }
 
-fn refused(state: &mut SandboxState, form: &Form, refusal: &Refusal) {
+fn refused(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
     let grant_type = form.get("grant_type").unwrap_or("no grant type");
     if grant_type == "refresh_token" {
         state.counters.refreshes_refused += 1;
     }
     let mood = match refusal {
-        Refusal::Pending | Refusal::SlowDown => Mood::Plain,
+        TokenRefusal::Pending | TokenRefusal::SlowDown => Mood::Plain,
         _ => Mood::Warn,
     };
     let what = match form.get("refresh_token") {
@@ -321,16 +344,16 @@ fn refused(state: &mut SandboxState, form: &Form, refusal: &Refusal) {
     state.say(mood, format!("{what} refused: {}", refusal.plain()));
 }
 
-fn accepted(state: &SandboxState, dialect: Dialect, answer: &Answer) -> Reply {
+fn accepted(state: &SandboxState, dialect: Dialect, answer: &TokenAnswer) -> HttpReply {
     let body = body(state, dialect, answer);
-    let reply = Reply::json(200, &body);
+    let reply = HttpReply::json(200, &body);
     match dialect {
         Dialect::OidcProvider => answers::oidc_headers(reply),
         _ => answers::no_store(reply),
     }
 }
 
-fn body(state: &SandboxState, dialect: Dialect, answer: &Answer) -> Value {
+fn body(state: &SandboxState, dialect: Dialect, answer: &TokenAnswer) -> Value {
     let token_type = match dialect {
         Dialect::Cloudflare | Dialect::Glewlwyd => "bearer",
         _ => "Bearer",

@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use crate::{
-    answers::{self, Challenge, Denial},
+    answers::{self, AccessDenial, ChallengeContext},
     events::Mood,
     fault::{Arrival, FaultKind},
     oauth::metadata::resource_metadata,
     profile::Disabled,
     state::SandboxState,
-    store::UserState,
-    wire::{Reply, Request},
+    store::AccountState,
+    wire::{HttpReply, HttpRequest},
 };
 
 /// On whose authority a request is served.
@@ -31,7 +31,7 @@ impl Caller {
 
 /// Which resource a token is shown to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Door {
+pub(crate) struct ProtectedResource {
     /// Its path, which is also its name.
     pub(crate) path: &'static str,
     pub(crate) has_metadata: bool,
@@ -40,10 +40,10 @@ pub(crate) struct Door {
 /// Lets a request in, or gives the reply that keeps it out.
 pub(crate) fn admit(
     state: &mut SandboxState,
-    request: &Request,
+    request: &HttpRequest,
     arrival: &Arrival,
-    door: Door,
-) -> Result<Caller, Reply> {
+    door: ProtectedResource,
+) -> Result<Caller, HttpReply> {
     match checked(state, request, arrival, door) {
         Ok(caller) => Ok(caller),
         Err((denial, what)) => {
@@ -57,9 +57,13 @@ pub(crate) fn admit(
 }
 
 /// The refusal in the profile's words, counted.
-pub(crate) fn refuse(state: &mut SandboxState, denial: Denial, door: Door) -> Reply {
+pub(crate) fn refuse(
+    state: &mut SandboxState,
+    denial: AccessDenial,
+    door: ProtectedResource,
+) -> HttpReply {
     let metadata = resource_metadata(&state.base, door.path);
-    let challenge = Challenge {
+    let challenge = ChallengeContext {
         base: &state.base,
         metadata: door.has_metadata.then_some(metadata),
         always: door.path == "/mcp",
@@ -72,21 +76,21 @@ pub(crate) fn refuse(state: &mut SandboxState, denial: Denial, door: Door) -> Re
     reply
 }
 
-type Kept = (Denial, String);
+type ReasonedDenial = (AccessDenial, String);
 
 fn checked(
     state: &mut SandboxState,
-    request: &Request,
+    request: &HttpRequest,
     arrival: &Arrival,
-    door: Door,
-) -> Result<Caller, Kept> {
+    door: ProtectedResource,
+) -> Result<Caller, ReasonedDenial> {
     let Some(text) = request.bearer() else {
-        return Err((Denial::NoToken, "no access token".to_owned()));
+        return Err((AccessDenial::NoToken, "no access token".to_owned()));
     };
     let label = state.store.access_label(text);
-    let bad = |what: &str| (Denial::BadToken, format!("{label} {what}"));
+    let bad = |what: &str| (AccessDenial::BadToken, format!("{label} {what}"));
     let Some(token) = state.store.access.get(text).cloned() else {
-        return Err((Denial::BadToken, label));
+        return Err((AccessDenial::BadToken, label));
     };
     if token.revoked {
         state.counters.revoked_tokens_presented += 1;
@@ -95,7 +99,7 @@ fn checked(
     if token.ends <= state.now() {
         state.counters.expired_tokens_presented += 1;
         expired_shown(state, token.grant, token.generation);
-        return Err((Denial::Expired, format!("{label} has ended")));
+        return Err((AccessDenial::Expired, format!("{label} has ended")));
     }
     let expected = format!("{}{}", state.base, door.path);
     let elsewhere =
@@ -106,7 +110,7 @@ fn checked(
     let grant = state.store.grants.get(&token.grant).cloned();
     let grant = grant.ok_or_else(|| bad("has no grant"))?;
     if is_out(state, state.store.owner(&grant)) {
-        return Err((Denial::UserOut, format!("{label}: the user is out")));
+        return Err((AccessDenial::UserOut, format!("{label}: the user is out")));
     }
     let early = |kind: &FaultKind| (*kind == FaultKind::Early401).then_some(());
     if state.faults.take(arrival, early).is_some() {
@@ -124,12 +128,12 @@ fn checked(
     })
 }
 
-fn is_out(state: &SandboxState, owner: UserState) -> bool {
+fn is_out(state: &SandboxState, owner: AccountState) -> bool {
     let disabled = state.habits().disabled;
     match owner {
-        UserState::Enabled => false,
-        UserState::Disabled => disabled == Disabled::RefusedEverywhere,
-        UserState::Deleted => disabled != Disabled::RefusedAtRefresh,
+        AccountState::Enabled => false,
+        AccountState::Disabled => disabled == Disabled::RefusedEverywhere,
+        AccountState::Deleted => disabled != Disabled::RefusedAtRefresh,
     }
 }
 
@@ -151,13 +155,17 @@ fn expired_shown(state: &mut SandboxState, grant: u32, generation: u32) {
 }
 
 /// Who a token belongs to.
-pub(crate) fn userinfo(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
-    let door = Door {
+pub(crate) fn userinfo(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> HttpReply {
+    let door = ProtectedResource {
         path: "/userinfo",
         has_metadata: false,
     };
     match admit(state, request, arrival, door) {
         Err(reply) => reply,
-        Ok(caller) => Reply::json(200, &json!({"sub": caller.user.unwrap_or(caller.client)})),
+        Ok(caller) => HttpReply::json(200, &json!({"sub": caller.user.unwrap_or(caller.client)})),
     }
 }

@@ -2,21 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::access::{Caller, Door, admit, refuse};
+use super::access::{Caller, ProtectedResource, admit, refuse};
 use crate::{
-    answers::Denial,
+    answers::AccessDenial,
     events::Mood,
     fault::{Arrival, FaultKind},
     state::SandboxState,
-    wire::{Reply, Request},
+    wire::{HttpReply, HttpRequest},
 };
 
-const DOOR: Door = Door {
+const DOOR: ProtectedResource = ProtectedResource {
     path: "/api",
     has_metadata: true,
 };
 
-pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
+pub(crate) fn serve(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> HttpReply {
     let caller = match by_key(state, request, arrival) {
         Some(caller) => caller,
         None => match admit(state, request, arrival, DOOR) {
@@ -37,10 +41,10 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arriv
                 Mood::Warn,
                 format!("{}: the scope admin is missing", caller.label),
             );
-            return refuse(state, Denial::Scope("admin"), DOOR);
+            return refuse(state, AccessDenial::Scope("admin"), DOOR);
         }
         (false, "/api/admin") => json!({"grants": state.store.grants.len()}),
-        _ => return Reply::json(404, &json!({"error": "not_found"})),
+        _ => return HttpReply::json(404, &json!({"error": "not_found"})),
     };
     state.counters.api_ok += 1;
     state.say(
@@ -50,7 +54,7 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arriv
             request.method, request.path, caller.label
         ),
     );
-    Reply::json(200, &body)
+    HttpReply::json(200, &body)
 }
 
 /// Does a piece of work; under a key that was seen it is not done again.
@@ -68,7 +72,7 @@ pub(crate) fn work(state: &mut SandboxState, key: Option<&str>) -> Value {
 }
 
 /// A caller with an API key, in its own header or as a bearer token.
-fn by_key(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Option<Caller> {
+fn by_key(state: &mut SandboxState, request: &HttpRequest, arrival: &Arrival) -> Option<Caller> {
     let shown = request.header("x-api-key").or_else(|| request.bearer())?;
     let mut keys = state.store.keys.iter_mut();
     let (number, key) = keys.find(|(_, key)| key.value == shown && !key.retired)?;

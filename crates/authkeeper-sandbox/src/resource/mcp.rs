@@ -4,21 +4,21 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    access::{Caller, Door, admit, refuse},
+    access::{Caller, ProtectedResource, admit, refuse},
     streams,
-    tools::{self, Done},
+    tools::{self, ToolOutcome},
 };
 use crate::{
-    answers::Denial,
+    answers::AccessDenial,
     events::Mood,
     fault::Arrival,
     random,
     revision::Revision,
     state::SandboxState,
-    wire::{Reply, Request},
+    wire::{HttpReply, HttpRequest},
 };
 
-const DOOR: Door = Door {
+const DOOR: ProtectedResource = ProtectedResource {
     path: "/mcp",
     has_metadata: true,
 };
@@ -28,7 +28,11 @@ const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_ABLE: &str = "io.modelcontextprotocol/clientCapabilities";
 
-pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
+pub(crate) fn serve(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> HttpReply {
     let caller = match admit(state, request, arrival, DOOR) {
         Ok(caller) => caller,
         Err(reply) => return reply,
@@ -38,7 +42,7 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arriv
         Method::POST => {}
         Method::DELETE if only != Some(Revision::Stateless) => return end_session(state, request),
         Method::GET if only == Some(Revision::Handshake) => return stand(state, request),
-        _ => return Reply::empty(405).with("allow", "POST, DELETE"),
+        _ => return HttpReply::empty(405).with("allow", "POST, DELETE"),
     }
     let Some(message) = request.json().filter(Value::is_object) else {
         return problem(400, &Value::Null, -32_700, "Parse error");
@@ -58,39 +62,44 @@ pub(crate) fn serve(state: &mut SandboxState, request: &Request, arrival: &Arriv
 }
 
 /// The standing stream of a session (2025-11-25), where a scenario offers one.
-fn stand(state: &mut SandboxState, request: &Request) -> Reply {
+fn stand(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let session = request.header("mcp-session-id").unwrap_or_default();
     if !state.store.sessions.contains(session) {
         return problem(404, &Value::Null, -32_600, "Session not found");
     }
-    let none = || Reply::empty(405).with("allow", "POST, DELETE");
+    let none = || HttpReply::empty(405).with("allow", "POST, DELETE");
     streams::standing(state, request).unwrap_or_else(none)
 }
 
-fn unsupported(id: &Value, asked: &str) -> Reply {
+fn unsupported(id: &Value, asked: &str) -> HttpReply {
     let data = json!({"supported": [MODERN], "requested": asked});
     let error = json!({"code": -32_022, "message": "Unsupported protocol version", "data": data});
-    Reply::json(400, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    HttpReply::json(400, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
-fn problem(status: u16, id: &Value, code: i64, message: &str) -> Reply {
+fn problem(status: u16, id: &Value, code: i64, message: &str) -> HttpReply {
     let error = json!({"code": code, "message": message});
-    Reply::json(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    HttpReply::json(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
-fn answer(id: &Value, result: &Value) -> Reply {
-    Reply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
+fn answer(id: &Value, result: &Value) -> HttpReply {
+    HttpReply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
 }
 
 /// A version that is not of the old era, in the header or the message, is of the new one, known or not.
-fn is_modern(request: &Request, message: &Value) -> bool {
+fn is_modern(request: &HttpRequest, message: &Value) -> bool {
     let header = request.header("mcp-protocol-version");
     let newer = |version: &str| !LEGACY.contains(&version);
     let meta = message["params"]["_meta"][META_VERSION].as_str();
     header.is_some_and(newer) || meta.is_some_and(newer) || message["method"] == "server/discover"
 }
 
-fn modern(state: &mut SandboxState, request: &Request, caller: &Caller, message: &Value) -> Reply {
+fn modern(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    caller: &Caller,
+    message: &Value,
+) -> HttpReply {
     let (id, params) = (&message["id"], &message["params"]);
     let method = message["method"].as_str().unwrap_or_default();
     let meta = &params["_meta"];
@@ -110,7 +119,7 @@ fn modern(state: &mut SandboxState, request: &Request, caller: &Caller, message:
     }
     state.counters.mcp_calls += 1;
     if id.is_null() {
-        return Reply::empty(202);
+        return HttpReply::empty(202);
     }
     match method {
         "server/discover" => answer(id, &discovered(state)),
@@ -128,7 +137,7 @@ fn modern(state: &mut SandboxState, request: &Request, caller: &Caller, message:
 }
 
 /// The headers that must repeat what the body says (SEP-2243).
-fn mismatch(request: &Request, method: &str, params: &Value) -> Option<&'static str> {
+fn mismatch(request: &HttpRequest, method: &str, params: &Value) -> Option<&'static str> {
     if request.header("mcp-protocol-version") != Some(MODERN) {
         return Some("mcp-protocol-version");
     }
@@ -154,7 +163,12 @@ fn info() -> Value {
     json!({"name": "authkeeper-sandbox", "version": env!("CARGO_PKG_VERSION")})
 }
 
-fn legacy(state: &mut SandboxState, request: &Request, caller: &Caller, message: &Value) -> Reply {
+fn legacy(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    caller: &Caller,
+    message: &Value,
+) -> HttpReply {
     let (id, params) = (&message["id"], &message["params"]);
     let method = message["method"].as_str().unwrap_or_default();
     if method == "initialize" {
@@ -176,7 +190,7 @@ fn legacy(state: &mut SandboxState, request: &Request, caller: &Caller, message:
     }
     state.counters.mcp_calls += 1;
     if id.is_null() {
-        return Reply::empty(202);
+        return HttpReply::empty(202);
     }
     match method {
         "ping" => answer(id, &json!({})),
@@ -186,7 +200,7 @@ fn legacy(state: &mut SandboxState, request: &Request, caller: &Caller, message:
     }
 }
 
-fn initialize(state: &mut SandboxState, id: &Value, params: &Value) -> Reply {
+fn initialize(state: &mut SandboxState, id: &Value, params: &Value) -> HttpReply {
     let wanted = params["protocolVersion"].as_str().unwrap_or_default();
     let version = LEGACY.into_iter().find(|version| *version == wanted);
     let session = random::secret();
@@ -201,39 +215,44 @@ fn initialize(state: &mut SandboxState, id: &Value, params: &Value) -> Reply {
     answer(id, &result).with("mcp-session-id", session)
 }
 
-fn end_session(state: &mut SandboxState, request: &Request) -> Reply {
+fn end_session(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let session = request.header("mcp-session-id").unwrap_or_default();
     if state.store.sessions.remove(session) {
         state.say(Mood::Plain, "MCP session ended");
-        Reply::empty(200)
+        HttpReply::empty(200)
     } else {
-        Reply::empty(404)
+        HttpReply::empty(404)
     }
 }
 
-fn call(state: &mut SandboxState, request: &Request, caller: &Caller, message: &Value) -> Reply {
+fn call(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    caller: &Caller,
+    message: &Value,
+) -> HttpReply {
     let modern = is_modern(request, message);
     let (id, params) = (&message["id"], &message["params"]);
     let done = tools::call(state, caller, params);
     let name = params["name"].as_str().unwrap_or("without a name");
     let result = |text: &str, wrong| answer(id, &tools::result(text, wrong, modern));
     let reply = match done {
-        Done::NeedsAdmin => {
+        ToolOutcome::NeedsAdmin => {
             state.say(
                 Mood::Warn,
                 format!("tool {name} refused: the scope admin is missing"),
             );
-            return refuse(state, Denial::Scope("admin"), DOOR);
+            return refuse(state, AccessDenial::Scope("admin"), DOOR);
         }
-        Done::Unknown => return problem(200, id, -32_602, "Unknown tool"),
-        Done::Wrong(what) => result(&what, true),
-        Done::Text(text) => result(&text, false),
-        Done::Staged => {
+        ToolOutcome::Unknown => return problem(200, id, -32_602, "Unknown tool"),
+        ToolOutcome::Wrong(what) => result(&what, true),
+        ToolOutcome::Text(text) => result(&text, false),
+        ToolOutcome::Staged => {
             let result = tools::result("done", false, modern);
             let whole = json!({"jsonrpc": "2.0", "id": id, "result": result});
             streams::staged(state, request, &whole)
         }
-        Done::Slow(time) => {
+        ToolOutcome::Slow(time) => {
             let text = format!("waited {} s", time.as_secs_f64());
             let result = tools::result(&text, false, modern);
             let whole = json!({"jsonrpc": "2.0", "id": id, "result": result});

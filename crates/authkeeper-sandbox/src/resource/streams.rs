@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::tools::event;
 use crate::{
     state::SandboxState,
-    wire::{Reply, Request, Staged, Watch},
+    wire::{HttpReply, HttpRequest, StagedBody, WatchedBody},
 };
 
 /// So long after its token's end a stream ends.
@@ -29,7 +29,7 @@ pub(crate) fn offered(state: &SandboxState) -> bool {
 }
 
 /// The standing stream of a session, opened by GET (2025-11-25).
-pub(crate) fn standing(state: &mut SandboxState, request: &Request) -> Option<Reply> {
+pub(crate) fn standing(state: &mut SandboxState, request: &HttpRequest) -> Option<HttpReply> {
     let number = opens(state)?;
     // An event with an id and without data, so that the stream can be resumed from its start.
     let first = format!("id: {number}-0\nretry: {RETRY_MILLISECONDS}\ndata:\n\n");
@@ -44,7 +44,11 @@ pub(crate) fn standing(state: &mut SandboxState, request: &Request) -> Option<Re
 }
 
 /// The stream of a subscription (2026-07-28).
-pub(crate) fn listening(state: &mut SandboxState, request: &Request, id: &Value) -> Option<Reply> {
+pub(crate) fn listening(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    id: &Value,
+) -> Option<HttpReply> {
     let number = opens(state)?;
     let meta = json!({SUBSCRIPTION: id});
     let honored = json!({"toolsListChanged": true});
@@ -73,10 +77,10 @@ fn opens(state: &mut SandboxState) -> Option<usize> {
 /// The first stream of all only begins; on those after it something is told.
 fn until_its_token_ends(
     state: &SandboxState,
-    request: &Request,
+    request: &HttpRequest,
     number: usize,
     [first, told]: [Bytes; 2],
-) -> Reply {
+) -> HttpReply {
     let mut reply = events(first);
     if number > 1 {
         reply.later.push((BEAT / 2, told));
@@ -84,34 +88,34 @@ fn until_its_token_ends(
     reply
         .later
         .extend(beats(left(state, request) + AFTER_THE_END));
-    reply.staged = Some(Box::new(Staged::Watched(Watch::Stream(number))));
+    reply.staged = Some(Box::new(StagedBody::Watched(WatchedBody::Stream(number))));
     reply
 }
 
 /// What the tool of the scenarios answers.
-pub(crate) fn staged(state: &SandboxState, request: &Request, answer: &Value) -> Reply {
+pub(crate) fn staged(state: &SandboxState, request: &HttpRequest, answer: &Value) -> HttpReply {
     let overrides = state.overrides.as_ref();
     if overrides.is_some_and(|overrides| overrides.long_answer) {
         let mut reply = events(": begun\n\n".into());
         reply.later.extend(beats(left(state, request) + ANSWERED));
         reply.later.push((Duration::ZERO, event(answer)));
-        reply.staged = Some(Box::new(Staged::Watched(Watch::Answer)));
+        reply.staged = Some(Box::new(StagedBody::Watched(WatchedBody::Answer)));
         return reply;
     }
     if overrides.is_some_and(|overrides| overrides.offers_stream) {
         let mut reply = events(": begun\n\n".into());
-        reply.staged = Some(Box::new(Staged::Kept(event(answer))));
+        reply.staged = Some(Box::new(StagedBody::Kept(event(answer))));
         return reply;
     }
-    let mut reply = Reply::json(200, answer);
+    let mut reply = HttpReply::json(200, answer);
     reply.delay = overrides
         .map(|overrides| overrides.tool_takes)
         .unwrap_or_default();
     reply
 }
 
-fn events(first: Bytes) -> Reply {
-    let mut reply = Reply::empty(200)
+fn events(first: Bytes) -> HttpReply {
+    let mut reply = HttpReply::empty(200)
         .with("content-type", "text/event-stream")
         .with("cache-control", "no-cache");
     reply.body = first;
@@ -119,7 +123,7 @@ fn events(first: Bytes) -> Reply {
 }
 
 /// For how long the access token that was shown is still good.
-fn left(state: &SandboxState, request: &Request) -> Duration {
+fn left(state: &SandboxState, request: &HttpRequest) -> Duration {
     let shown = request
         .bearer()
         .and_then(|text| state.store.access.get(text));

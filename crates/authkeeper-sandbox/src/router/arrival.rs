@@ -4,12 +4,12 @@ use crate::{
     fault::{Arrival, Endpoint},
     oauth,
     state::SandboxState,
-    store::Grant,
-    wire::Request,
+    store::GrantRow,
+    wire::HttpRequest,
 };
 
 /// Classifies a request before it is served; none for a path without an endpoint.
-pub(super) fn arrival(state: &SandboxState, request: &Request) -> Option<Arrival> {
+pub(super) fn arrival(state: &SandboxState, request: &HttpRequest) -> Option<Arrival> {
     let endpoint = endpoint(request)?;
     let form = if request.is_post() && endpoint != Endpoint::Mcp {
         request.form()
@@ -29,10 +29,10 @@ pub(super) fn arrival(state: &SandboxState, request: &Request) -> Option<Arrival
 /// The grant of the refresh token, access token or code in a request.
 fn presented_grant<'a>(
     state: &'a SandboxState,
-    request: &Request,
+    request: &HttpRequest,
     refresh: Option<&str>,
     code: Option<&str>,
-) -> Option<&'a Grant> {
+) -> Option<&'a GrantRow> {
     let store = &state.store;
     let by_refresh = refresh.and_then(|text| store.refresh.get(text));
     let by_access = request.bearer().and_then(|text| store.access.get(text));
@@ -44,7 +44,7 @@ fn presented_grant<'a>(
     store.grants.get(&number)
 }
 
-fn endpoint(request: &Request) -> Option<Endpoint> {
+fn endpoint(request: &HttpRequest) -> Option<Endpoint> {
     let path = request.path.as_str();
     Some(match path {
         _ if path.starts_with("/.well-known/") || path == "/jwks" => Endpoint::Metadata,

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{fault::FaultKind, wire::Reply};
+use crate::{fault::FaultKind, wire::HttpReply};
 
 /// The reply that a fault sends instead of serving the request.
-pub(super) fn instead_of_serving(kind: &FaultKind) -> Option<Reply> {
+pub(super) fn instead_of_serving(kind: &FaultKind) -> Option<HttpReply> {
     match kind {
         FaultKind::Status { code, retry_after } => {
-            let mut reply = Reply::empty(*code).with("content-type", "text/plain");
+            let mut reply = HttpReply::empty(*code).with("content-type", "text/plain");
             reply.body = "upstream unavailable".into();
             Some(match retry_after {
                 Some(after) => reply.with("retry-after", after.as_secs().to_string()),
@@ -18,7 +18,7 @@ pub(super) fn instead_of_serving(kind: &FaultKind) -> Option<Reply> {
         FaultKind::ErrorIn200(error) => {
             let description = "The refresh token passed is incorrect or expired.";
             let body = json!({"error": error, "error_description": description});
-            Some(Reply::json(200, &body))
+            Some(HttpReply::json(200, &body))
         }
         _ => None,
     }
@@ -40,12 +40,12 @@ pub(super) fn damages(kind: &FaultKind) -> bool {
 const HUGE: usize = 8 * 1024 * 1024;
 
 /// A served reply, damaged by a fault.
-pub(super) fn damaged(mut reply: Reply, kind: &FaultKind) -> Reply {
+pub(super) fn damaged(mut reply: HttpReply, kind: &FaultKind) -> HttpReply {
     match kind {
         FaultKind::AnswerLost => reply.lost = true,
         FaultKind::Html => {
             let page = "<!doctype html><title>Please wait</title><h1>Checking your browser</h1>";
-            return Reply::html(200, page.to_owned());
+            return HttpReply::html(200, page.to_owned());
         }
         FaultKind::WrongType => return reply.with("content-type", "text/plain; charset=utf-8"),
         FaultKind::Truncated => reply.body.truncate(reply.body.len() / 2),

@@ -9,16 +9,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::arrival::arrival;
-pub(crate) use self::scenario::Scenario;
+pub(crate) use self::scenario::ScenarioHooks;
 use crate::{
     action::{Action, ActionError},
-    clock::Stamp,
+    clock::SandboxTime,
     control,
     events::Mood,
     fault::{Arrival, Endpoint, FaultKind},
     oauth, page, resource,
     state::SandboxState,
-    wire::{Reply, Request, Watch},
+    wire::{HttpReply, HttpRequest, WatchedBody},
 };
 
 /// The state, its handlers and the scenario that plays.
@@ -30,16 +30,16 @@ pub(crate) struct Router<S> {
 
 /// What the faults decide about a request before it is served.
 #[derive(Debug)]
-pub(crate) enum Admission {
+pub(crate) enum FaultDecision {
     /// The request is served after a delay.
     Served { after: Duration },
     /// It is answered without being served.
-    Answered(Box<Reply>),
+    Answered(Box<HttpReply>),
     /// Its socket is cut.
     Cut,
 }
 
-impl<S: Scenario> Router<S> {
+impl<S: ScenarioHooks> Router<S> {
     /// Starts the scenario.
     pub(crate) fn new(mut state: SandboxState, mut scenario: S) -> Self {
         scenario.restart(&mut state);
@@ -66,7 +66,7 @@ impl<S: Scenario> Router<S> {
     }
 
     /// Answers a request to `/control`; none if it is none.
-    pub(crate) fn control(&mut self, request: &Request) -> Option<Reply> {
+    pub(crate) fn control(&mut self, request: &HttpRequest) -> Option<HttpReply> {
         let path = control::path(request)?;
         self.tick();
         let Self { state, scenario } = self;
@@ -76,9 +76,9 @@ impl<S: Scenario> Router<S> {
     }
 
     /// Applies the faults that strike a request before it is served.
-    pub(crate) fn admit(&mut self, request: &Request) -> Admission {
+    pub(crate) fn admit(&mut self, request: &HttpRequest) -> FaultDecision {
         let Some(arrival) = arrival(&self.state, request) else {
-            return Admission::Served {
+            return FaultDecision::Served {
                 after: Duration::ZERO,
             };
         };
@@ -89,29 +89,29 @@ impl<S: Scenario> Router<S> {
         };
         if let Some(what) = self.state.faults.take(&arrival, cuts) {
             self.fault_struck(request, &arrival, what);
-            return Admission::Cut;
+            return FaultDecision::Cut;
         }
         let instead = fault_replies::instead_of_serving;
         if let Some(reply) = self.state.faults.take(&arrival, instead) {
             let what = format!("answered with {}, nothing done", reply.status);
             self.fault_struck(request, &arrival, &what);
-            return Admission::Answered(Box::new(reply));
+            return FaultDecision::Answered(Box::new(reply));
         }
         let after = self.fault_delay(&arrival, |kind| match kind {
             FaultKind::Slow(time) => Some(*time),
             _ => None,
         });
-        Admission::Served { after }
+        FaultDecision::Served { after }
     }
 
     /// A fault answered instead of a handler.
-    fn fault_struck(&mut self, request: &Request, arrival: &Arrival, what: &str) {
+    fn fault_struck(&mut self, request: &HttpRequest, arrival: &Arrival, what: &str) {
         self.count_fault(request, what);
         self.scenario.not_served(&mut self.state, request, arrival);
         self.restart_after_reset();
     }
 
-    fn count_fault(&mut self, request: &Request, what: &str) {
+    fn count_fault(&mut self, request: &HttpRequest, what: &str) {
         self.state.counters.faults_struck += 1;
         self.state
             .say(Mood::Warn, format!("fault at {}: {what}", request.path));
@@ -128,13 +128,13 @@ impl<S: Scenario> Router<S> {
     }
 
     /// Serves a request, and applies the faults that strike its reply.
-    pub(crate) fn serve(&mut self, request: &Request) -> Reply {
+    pub(crate) fn serve(&mut self, request: &HttpRequest) -> HttpReply {
         self.tick();
         let arrival = arrival(&self.state, request);
         let mut reply = match &arrival {
             Some(arrival) => self.serve_endpoint(request, arrival),
             None if request.path == "/" => page::home(),
-            None => Reply::json(404, &json!({"error": "not_found"})),
+            None => HttpReply::json(404, &json!({"error": "not_found"})),
         };
         self.tick();
         if let Some(date) = self.state.clock.date() {
@@ -143,7 +143,7 @@ impl<S: Scenario> Router<S> {
         reply
     }
 
-    fn serve_endpoint(&mut self, request: &Request, arrival: &Arrival) -> Reply {
+    fn serve_endpoint(&mut self, request: &HttpRequest, arrival: &Arrival) -> HttpReply {
         self.scenario.before(&self.state, request, arrival);
         let reply = dispatch(&mut self.state, request, arrival);
         let mut reply = self.apply_reply_faults(request, arrival, reply);
@@ -155,10 +155,10 @@ impl<S: Scenario> Router<S> {
 
     fn apply_reply_faults(
         &mut self,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
-        mut reply: Reply,
-    ) -> Reply {
+        mut reply: HttpReply,
+    ) -> HttpReply {
         reply.delay += self.fault_delay(arrival, |kind| match kind {
             FaultKind::SlowAnswer(time) => Some(*time),
             _ => None,
@@ -172,18 +172,18 @@ impl<S: Scenario> Router<S> {
     }
 
     /// Whether the reply to a call that began then is still held open.
-    pub(crate) fn keeps_call(&self, since: Stamp) -> bool {
+    pub(crate) fn keeps_call(&self, since: SandboxTime) -> bool {
         self.scenario.keeps_call(since, self.state.now())
     }
 
     /// The last byte of a watched reply was taken (`whole`), or its reader is gone.
-    pub(crate) fn body_ended(&mut self, watch: Watch, whole: bool) {
+    pub(crate) fn body_ended(&mut self, watch: WatchedBody, whole: bool) {
         let now = self.state.now();
         self.scenario.body_ended(watch, whole, now);
     }
 }
 
-fn dispatch(state: &mut SandboxState, request: &Request, arrival: &Arrival) -> Reply {
+fn dispatch(state: &mut SandboxState, request: &HttpRequest, arrival: &Arrival) -> HttpReply {
     match arrival.endpoint {
         Endpoint::Metadata => oauth::metadata::serve(state, request),
         Endpoint::Authorize => oauth::authorize::serve(state, request),

@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use crate::{
-    clock::Stamp,
+    clock::SandboxTime,
     fault::Arrival,
     state::SandboxState,
-    wire::{Reply, Request, Watch},
+    wire::{HttpReply, HttpRequest, WatchedBody},
 };
 
 /// A scenario as the router sees it: it hears of each request, and may change the state and the reply.
-pub(crate) trait Scenario {
+pub(crate) trait ScenarioHooks {
     /// Begins, and begins again after a reset of the state.
     fn restart(&mut self, state: &mut SandboxState);
 
@@ -18,25 +18,25 @@ pub(crate) trait Scenario {
     fn tick(&mut self, state: &mut SandboxState);
 
     /// A request is about to be served.
-    fn before(&mut self, state: &SandboxState, request: &Request, arrival: &Arrival);
+    fn before(&mut self, state: &SandboxState, request: &HttpRequest, arrival: &Arrival);
 
     /// It was served. The reply is not yet sent.
     fn after(
         &mut self,
         state: &mut SandboxState,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
-        reply: &mut Reply,
+        reply: &mut HttpReply,
     );
 
     /// A fault answered in place of a handler.
-    fn not_served(&mut self, state: &mut SandboxState, request: &Request, arrival: &Arrival);
+    fn not_served(&mut self, state: &mut SandboxState, request: &HttpRequest, arrival: &Arrival);
 
     /// Whether the reply to a call that began at `since` is still held open.
-    fn keeps_call(&self, since: Stamp, now: Stamp) -> bool;
+    fn keeps_call(&self, since: SandboxTime, now: SandboxTime) -> bool;
 
     /// The body of a watched reply ended; `whole` if all of it was taken.
-    fn body_ended(&mut self, watch: Watch, whole: bool, now: Stamp);
+    fn body_ended(&mut self, watch: WatchedBody, whole: bool, now: SandboxTime);
 
     /// The verdict so far, as `GET /control/verdict` gives it.
     fn verdict(&self, state: &SandboxState) -> Value;

@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use self::{built_in::BuiltInRun, script::ScriptRun};
 pub use self::{
     built_in::{BuiltIn, Runs},
-    judge::{Check, ClientEnd, SpecReference, Status, Verdict},
-    script::{Finding, ScenarioError, ScenarioFile},
+    judge::{CheckStatus, ClientEnd, ScenarioCheck, ScenarioVerdict, SpecReference},
+    script::{ExpectationResult, ScenarioError, ScenarioFile},
 };
 use crate::{
-    clock::Stamp,
+    clock::SandboxTime,
     fault::Arrival,
     revision::Revision,
-    router::Scenario,
+    router::ScenarioHooks,
     state::SandboxState,
-    wire::{Reply, Request, Watch},
+    wire::{HttpReply, HttpRequest, WatchedBody},
 };
 
 /// The scenario that plays in a sandbox.
@@ -54,7 +54,7 @@ impl Playing {
     }
 
     /// The expectations of a scenario file, compared with the counters so far.
-    pub(crate) fn findings(&self, state: &SandboxState) -> Option<Vec<Finding>> {
+    pub(crate) fn findings(&self, state: &SandboxState) -> Option<Vec<ExpectationResult>> {
         match self {
             Self::File(run) => Some(run.verdict(state)),
             Self::Nothing | Self::BuiltIn(_) => None,
@@ -62,7 +62,7 @@ impl Playing {
     }
 }
 
-impl Scenario for Playing {
+impl ScenarioHooks for Playing {
     fn restart(&mut self, state: &mut SandboxState) {
         match self {
             Self::Nothing => {}
@@ -77,7 +77,7 @@ impl Scenario for Playing {
         }
     }
 
-    fn before(&mut self, state: &SandboxState, request: &Request, arrival: &Arrival) {
+    fn before(&mut self, state: &SandboxState, request: &HttpRequest, arrival: &Arrival) {
         if let Some(run) = self.run_mut() {
             run.before(state, request, arrival);
         }
@@ -86,26 +86,26 @@ impl Scenario for Playing {
     fn after(
         &mut self,
         state: &mut SandboxState,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
-        reply: &mut Reply,
+        reply: &mut HttpReply,
     ) {
         if let Some(run) = self.run_mut() {
             run.after(state, request, arrival, reply);
         }
     }
 
-    fn not_served(&mut self, state: &mut SandboxState, request: &Request, arrival: &Arrival) {
+    fn not_served(&mut self, state: &mut SandboxState, request: &HttpRequest, arrival: &Arrival) {
         if let Some(run) = self.run_mut() {
             run.not_served(state, request, arrival);
         }
     }
 
-    fn keeps_call(&self, since: Stamp, now: Stamp) -> bool {
+    fn keeps_call(&self, since: SandboxTime, now: SandboxTime) -> bool {
         self.run().is_some_and(|run| run.keeps_call(since, now))
     }
 
-    fn body_ended(&mut self, watch: Watch, whole: bool, now: Stamp) {
+    fn body_ended(&mut self, watch: WatchedBody, whole: bool, now: SandboxTime) {
         if let Some(run) = self.run_mut() {
             run.body_ended(watch, whole, now);
         }

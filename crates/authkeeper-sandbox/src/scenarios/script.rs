@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionError, set_rule},
-    clock::{Stamp, parse_duration},
+    clock::{SandboxTime, parse_duration},
     counters::Counters,
     events::Mood,
     settings::Rules,
@@ -40,24 +40,24 @@ pub struct ScenarioFile {
     /// After which time it is over.
     pub end: Option<Duration>,
     sets: Vec<(String, String)>,
-    steps: Vec<Step>,
-    expected: Vec<Expected>,
+    steps: Vec<ScriptStep>,
+    expected: Vec<Expectation>,
 }
 
 #[derive(Clone, Debug)]
-struct Step {
-    when: When,
+struct ScriptStep {
+    when: StepTime,
     action: Action,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum When {
+enum StepTime {
     After(Duration),
     Refreshes(u64),
 }
 
 #[derive(Clone, Debug)]
-struct Expected {
+struct Expectation {
     counter: String,
     relation: Relation,
     value: u64,
@@ -96,19 +96,19 @@ pub enum ScenarioError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ScenarioToml {
     end: Option<String>,
     #[serde(default)]
     set: BTreeMap<String, toml::Value>,
     #[serde(default)]
-    at: Vec<At>,
+    at: Vec<StepToml>,
     #[serde(default)]
     expect: BTreeMap<String, toml::Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct At {
+struct StepToml {
     after: Option<String>,
     after_refreshes: Option<u64>,
     #[serde(rename = "do")]
@@ -118,7 +118,7 @@ struct At {
 impl ScenarioFile {
     /// Reads a scenario file.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let file: File =
+        let file: ScenarioToml =
             toml::from_str(text).map_err(|error| ScenarioError::Shape(error.to_string()))?;
         let sets = file
             .set
@@ -138,9 +138,9 @@ impl ScenarioFile {
     }
 
     /// Compares what was counted with what was expected.
-    pub fn verdict(&self, counters: &Counters) -> Vec<Finding> {
+    pub fn verdict(&self, counters: &Counters) -> Vec<ExpectationResult> {
         let counted = named(counters);
-        let finding = |expected: &Expected| {
+        let finding = |expected: &Expectation| {
             let got = counted.get(&expected.counter).copied().unwrap_or_default();
             let (sign, met) = match expected.relation {
                 Relation::Equal => ("", got == expected.value),
@@ -148,7 +148,7 @@ impl ScenarioFile {
                 Relation::AtLeast => (">=", got >= expected.value),
                 Relation::AtMost => ("<=", got <= expected.value),
             };
-            Finding {
+            ExpectationResult {
                 counter: expected.counter.clone(),
                 expected: format!("{sign}{}", expected.value),
                 got,
@@ -161,7 +161,7 @@ impl ScenarioFile {
 
 /// One line of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct ExpectationResult {
     /// The counter.
     pub counter: String,
     /// What it should be.
@@ -185,17 +185,17 @@ fn time(text: &str) -> Result<Duration, ScenarioError> {
     parse_duration(text).ok_or_else(|| ScenarioError::Time(text.to_owned()))
 }
 
-fn step(at: &At) -> Result<Step, ScenarioError> {
+fn step(at: &StepToml) -> Result<ScriptStep, ScenarioError> {
     let when = match (&at.after, at.after_refreshes) {
-        (Some(after), None) => When::After(time(after)?),
-        (None, Some(count)) => When::Refreshes(count),
+        (Some(after), None) => StepTime::After(time(after)?),
+        (None, Some(count)) => StepTime::Refreshes(count),
         _ => return Err(ScenarioError::When(at.action.clone())),
     };
     let action = at.action.parse()?;
-    Ok(Step { when, action })
+    Ok(ScriptStep { when, action })
 }
 
-fn expected((counter, value): (&String, &toml::Value)) -> Result<Expected, ScenarioError> {
+fn expected((counter, value): (&String, &toml::Value)) -> Result<Expectation, ScenarioError> {
     if !named(&Counters::default()).contains_key(counter) {
         return Err(ScenarioError::Counter(counter.clone()));
     }
@@ -212,7 +212,7 @@ fn expected((counter, value): (&String, &toml::Value)) -> Result<Expected, Scena
     let value = value
         .ok()
         .ok_or_else(|| ScenarioError::Expectation(text.clone()))?;
-    Ok(Expected {
+    Ok(Expectation {
         counter: counter.clone(),
         relation,
         value,
@@ -232,9 +232,9 @@ fn named(counters: &Counters) -> BTreeMap<String, u64> {
 #[derive(Debug)]
 pub(crate) struct ScriptRun {
     file: ScenarioFile,
-    started: Stamp,
+    started: SandboxTime,
     begun: bool,
-    left: Vec<Step>,
+    left: Vec<ScriptStep>,
 }
 
 impl ScriptRun {
@@ -242,13 +242,13 @@ impl ScriptRun {
         Self {
             left: Vec::new(),
             file,
-            started: Stamp::default(),
+            started: SandboxTime::default(),
             begun: false,
         }
     }
 
     /// Begins from the first step.
-    pub(crate) fn restart(&mut self, now: Stamp) {
+    pub(crate) fn restart(&mut self, now: SandboxTime) {
         self.left = self.file.steps.clone();
         self.started = now;
         self.begun = false;
@@ -264,26 +264,26 @@ impl ScriptRun {
     }
 
     /// The actions that are due, each once.
-    fn due(&mut self, now: Stamp, refreshes: u64) -> Vec<Action> {
+    fn due(&mut self, now: SandboxTime, refreshes: u64) -> Vec<Action> {
         let mut due = Vec::new();
         if !self.begun && !self.file.sets.is_empty() {
             due.push(Action::Set(self.file.sets.clone()));
         }
         self.begun = true;
         let elapsed = now.since(self.started);
-        let is_due = |step: &Step| match step.when {
-            When::After(time) => elapsed >= time,
-            When::Refreshes(count) => refreshes >= count,
+        let is_due = |step: &ScriptStep| match step.when {
+            StepTime::After(time) => elapsed >= time,
+            StepTime::Refreshes(count) => refreshes >= count,
         };
         let (now_due, later) = self.left.drain(..).partition(is_due);
         self.left = later;
-        let now_due: Vec<Step> = now_due;
+        let now_due: Vec<ScriptStep> = now_due;
         due.extend(now_due.into_iter().map(|step| step.action));
         due
     }
 
     /// The expectations, compared with the counters so far.
-    pub(crate) fn verdict(&self, state: &SandboxState) -> Vec<Finding> {
+    pub(crate) fn verdict(&self, state: &SandboxState) -> Vec<ExpectationResult> {
         self.file.verdict(&state.counters_now())
     }
 }

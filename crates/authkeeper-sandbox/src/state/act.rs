@@ -9,7 +9,7 @@ use crate::{
     action::{Action, ActionError, set_rule},
     events::Mood,
     random,
-    store::{ApiKey, ClientSecret, UserState},
+    store::{AccountState, ApiKeyRow, SecretRow},
 };
 
 impl SandboxState {
@@ -34,9 +34,9 @@ impl SandboxState {
                 );
                 Ok(json!({}))
             }
-            Action::Disable(user) => self.set_user(&user, UserState::Disabled),
-            Action::Enable(user) => self.set_user(&user, UserState::Enabled),
-            Action::Delete(user) => self.set_user(&user, UserState::Deleted),
+            Action::Disable(user) => self.set_user(&user, AccountState::Disabled),
+            Action::Enable(user) => self.set_user(&user, AccountState::Enabled),
+            Action::Delete(user) => self.set_user(&user, AccountState::Deleted),
             Action::Revoke(user) => Ok(self.revoke_grants(user.as_deref())),
             Action::RevokeAccess => {
                 self.store
@@ -108,16 +108,16 @@ impl SandboxState {
         Ok(json!({}))
     }
 
-    fn set_user(&mut self, user: &str, state: UserState) -> Result<Value, ActionError> {
+    fn set_user(&mut self, user: &str, state: AccountState) -> Result<Value, ActionError> {
         let known = self.store.users.get_mut(user);
         *known.ok_or_else(|| missing("user", user))? = state;
         let said = match state {
-            UserState::Enabled => "enabled",
-            UserState::Disabled => "disabled",
-            UserState::Deleted => "deleted",
+            AccountState::Enabled => "enabled",
+            AccountState::Disabled => "disabled",
+            AccountState::Deleted => "deleted",
         };
         self.say(Mood::Warn, format!("{user} is {said}"));
-        if state == UserState::Deleted {
+        if state == AccountState::Deleted {
             self.revoke_grants(Some(user));
         }
         Ok(json!({}))
@@ -150,7 +150,7 @@ impl SandboxState {
             old.until = Some(ends);
         }
         let value = random::secret();
-        found.secrets.push(ClientSecret {
+        found.secrets.push(SecretRow {
             value: value.clone(),
             until: None,
         });
@@ -167,7 +167,7 @@ impl SandboxState {
             .map_or(1, |last| last + 1);
         let value = random::secret();
         self.say(Mood::Plain, format!("key#{number} ({name}) begins"));
-        let key = ApiKey {
+        let key = ApiKeyRow {
             name,
             value: value.clone(),
             retired: false,

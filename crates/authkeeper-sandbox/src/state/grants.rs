@@ -2,11 +2,11 @@
 
 use super::SandboxState;
 use crate::{
-    clock::Stamp,
+    clock::SandboxTime,
     events::Mood,
     profile::Replay,
     random,
-    store::{AccessToken, Answer, Grant, RefreshToken},
+    store::{AccessTokenRow, GrantRow, RefreshTokenRow, TokenAnswer},
 };
 
 impl SandboxState {
@@ -33,7 +33,7 @@ impl SandboxState {
             .keys()
             .next_back()
             .map_or(1, |last| last + 1);
-        let grant = Grant {
+        let grant = GrantRow {
             user,
             client: client.to_owned(),
             resource,
@@ -55,10 +55,10 @@ impl SandboxState {
         scope: Vec<String>,
         resource: Option<String>,
         with_refresh: bool,
-    ) -> Answer {
+    ) -> TokenAnswer {
         let now = self.now();
         let ends = now.plus(self.rules.ttl);
-        let answer = Answer {
+        let answer = TokenAnswer {
             access: random::secret(),
             refresh: with_refresh.then(random::secret),
             scope: scope.clone(),
@@ -69,7 +69,7 @@ impl SandboxState {
         };
         found.generation += 1;
         found.access_count += 1;
-        let access = AccessToken {
+        let access = AccessTokenRow {
             grant,
             number: found.access_count,
             generation: found.generation,
@@ -93,13 +93,13 @@ impl SandboxState {
         number: u32,
         text: String,
         scope: Vec<String>,
-        (now, access_ends): (Stamp, Stamp),
+        (now, access_ends): (SandboxTime, SandboxTime),
     ) {
         let two = self.habits().replay == Replay::NewPairUntilSuccessorUsed;
         let Some(grant) = self.store.grants.get_mut(&number) else {
             return;
         };
-        let token = RefreshToken {
+        let token = RefreshTokenRow {
             grant: number,
             generation: grant.generation,
             scope,

@@ -6,14 +6,14 @@ mod grants;
 use std::time::Duration;
 
 use crate::{
-    clock::{Clock, Stamp},
+    clock::{SandboxClock, SandboxTime},
     counters::{Counters, GrantSummary},
     events::{EventLog, Mood},
     fault::Faults,
     overrides::Overrides,
     profile::Habits,
-    settings::{ClientSpec, Rules, Settings},
-    store::{AccessToken, Client, ClientSecret, Grant, Store, UserState},
+    settings::{ClientSpec, Rules, SandboxSettings},
+    store::{AccessTokenRow, AccountState, ClientRow, GrantRow, SecretRow, Tables},
 };
 
 /// The scopes there are.
@@ -24,27 +24,27 @@ pub(crate) const SCOPES: [&str; 5] = ["read", "write", "admin", "openid", "offli
 pub(crate) struct SandboxState {
     /// The sandbox's URL, which is also the issuer.
     pub(crate) base: String,
-    pub(crate) clock: Clock,
+    pub(crate) clock: SandboxClock,
     pub(crate) rules: Rules,
     pub(crate) faults: Faults,
-    pub(crate) store: Store,
+    pub(crate) store: Tables,
     pub(crate) counters: Counters,
     pub(crate) log: EventLog,
     /// Set by a built-in scenario while it plays.
     pub(crate) overrides: Option<Overrides>,
-    initial: Settings,
+    initial: SandboxSettings,
     was_reset: bool,
     token_requests_now: u64,
 }
 
 impl SandboxState {
-    pub(crate) fn new(settings: Settings, base: String) -> Self {
+    pub(crate) fn new(settings: SandboxSettings, base: String) -> Self {
         let mut state = Self {
             base,
-            clock: Clock::new(settings.standing_clock, settings.rules.skew),
+            clock: SandboxClock::new(settings.standing_clock, settings.rules.skew),
             rules: settings.rules.clone(),
             faults: Faults::default(),
-            store: Store::default(),
+            store: Tables::default(),
             counters: Counters::default(),
             log: EventLog::new(),
             overrides: None,
@@ -58,7 +58,7 @@ impl SandboxState {
 
     fn add_initial(&mut self) {
         for user in &self.initial.users {
-            self.store.users.insert(user.clone(), UserState::Enabled);
+            self.store.users.insert(user.clone(), AccountState::Enabled);
         }
         for spec in self.initial.clients.clone() {
             self.add_client(&spec);
@@ -74,7 +74,7 @@ impl SandboxState {
         self.rules = self.initial.rules.clone();
         self.clock.skew = self.rules.skew;
         self.faults = Faults::default();
-        self.store = Store::default();
+        self.store = Tables::default();
         self.counters = Counters::default();
         self.overrides = None;
         self.was_reset = true;
@@ -90,9 +90,9 @@ impl SandboxState {
     /// restarts.
     pub(crate) fn restart(&mut self) {
         let users = std::mem::take(&mut self.store.users);
-        self.store = Store {
+        self.store = Tables {
             users,
-            ..Store::default()
+            ..Tables::default()
         };
         for spec in self.initial.clients.clone() {
             self.add_client(&spec);
@@ -100,11 +100,11 @@ impl SandboxState {
     }
 
     pub(crate) fn add_client(&mut self, spec: &ClientSpec) {
-        let secret = |value: &String| ClientSecret {
+        let secret = |value: &String| SecretRow {
             value: value.clone(),
             until: None,
         };
-        let client = Client {
+        let client = ClientRow {
             name: None,
             auth: spec.auth,
             secrets: spec.secrets.iter().map(secret).collect(),
@@ -127,7 +127,7 @@ impl SandboxState {
         self.rules.profile.habits()
     }
 
-    pub(crate) fn now(&self) -> Stamp {
+    pub(crate) fn now(&self) -> SandboxTime {
         self.clock.now()
     }
 
@@ -150,7 +150,7 @@ impl SandboxState {
     /// A copy of the counters, with those that are derived from the store.
     pub(crate) fn counters_now(&self) -> Counters {
         let grants = self.store.grants.iter();
-        let view = |(number, grant): (&u32, &Grant)| GrantSummary {
+        let view = |(number, grant): (&u32, &GrantRow)| GrantSummary {
             grant: *number,
             user: grant.user.clone(),
             client: grant.client.clone(),
@@ -181,7 +181,7 @@ impl SandboxState {
                 .get(&grant)
                 .map_or(0, |grant| grant.access_count)
         };
-        let outlived = |token: &&AccessToken| {
+        let outlived = |token: &&AccessTokenRow| {
             token.used && token.ends <= now && token.number < latest(token.grant)
         };
         self.store.access.values().filter(outlived).count() as u64

@@ -13,7 +13,7 @@ use crate::{
     revision::Revision,
     sandbox::{Sandbox, StartError},
     scenarios::{BuiltIn, ClientEnd},
-    settings::Settings,
+    settings::SandboxSettings,
 };
 
 /// An access token has surely ended this long after its end.
@@ -39,7 +39,7 @@ impl ScenarioTrial {
     ///
     /// The port can't be had.
     pub async fn start(
-        settings: Settings,
+        settings: SandboxSettings,
         scenario: BuiltIn,
         revision: Revision,
     ) -> Result<Self, StartError> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     revision::Revision,
-    scenarios::{BuiltIn, Check, Status, Verdict},
+    scenarios::{BuiltIn, CheckStatus, ScenarioCheck, ScenarioVerdict},
 };
 
 /// A scenario that was played, with its checks.
@@ -12,11 +12,11 @@ use crate::{
 pub struct ScenarioReport {
     scenario: BuiltIn,
     revision: Revision,
-    checks: Vec<Check>,
+    checks: Vec<ScenarioCheck>,
 }
 
 impl ScenarioReport {
-    pub(super) fn new(scenario: BuiltIn, revision: Revision, checks: Vec<Check>) -> Self {
+    pub(super) fn new(scenario: BuiltIn, revision: Revision, checks: Vec<ScenarioCheck>) -> Self {
         Self {
             scenario,
             revision,
@@ -40,33 +40,35 @@ impl ScenarioReport {
     }
 
     /// The checks, in order.
-    pub fn checks(&self) -> &[Check] {
+    pub fn checks(&self) -> &[ScenarioCheck] {
         &self.checks
     }
 
     /// The checks that failed.
-    pub fn failed(&self) -> impl Iterator<Item = &Check> {
+    pub fn failed(&self) -> impl Iterator<Item = &ScenarioCheck> {
         let checks = self.checks.iter();
-        checks.filter(|check| check.status == Status::Failure)
+        checks.filter(|check| check.status == CheckStatus::Failure)
     }
 
     /// The verdict of the checks.
-    pub fn verdict(&self) -> Verdict {
-        Verdict::of(&self.checks)
+    pub fn verdict(&self) -> ScenarioVerdict {
+        ScenarioVerdict::of(&self.checks)
     }
 
     /// The reason for the verdict, in a few words; empty if the scenario was passed.
     pub fn reason(&self) -> String {
         match self.verdict() {
-            Verdict::Passed => String::new(),
-            Verdict::Failed => {
+            ScenarioVerdict::Passed => String::new(),
+            ScenarioVerdict::Failed => {
                 let failed: Vec<&str> = self.failed().map(|check| check.id).collect();
                 failed.join(", ")
             }
-            Verdict::Skipped if self.checks.is_empty() => format!("not of {}", self.revision),
-            Verdict::Skipped => {
+            ScenarioVerdict::Skipped if self.checks.is_empty() => {
+                format!("not of {}", self.revision)
+            }
+            ScenarioVerdict::Skipped => {
                 let mut skipped = self.checks.iter();
-                let first = skipped.find(|check| check.status == Status::Skipped);
+                let first = skipped.find(|check| check.status == CheckStatus::Skipped);
                 first
                     .and_then(|check| check.seen.clone())
                     .unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{Profile, Sandbox, ScenarioFile, Settings};
+use authkeeper_sandbox::{Profile, Sandbox, SandboxSettings, ScenarioFile};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
@@ -256,9 +256,9 @@ async fn a_stopped_sandbox_frees_its_port() {
     let bench = Bench::with(Profile::Strict).await;
     let url = bench.sandbox.url().to_owned();
     let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
-    let again = Settings {
+    let again = SandboxSettings {
         port,
-        ..Settings::default()
+        ..SandboxSettings::default()
     };
     assert!(Sandbox::start(again.clone()).await.is_err());
     tokio::time::timeout(Duration::from_secs(5), bench.sandbox.stop())

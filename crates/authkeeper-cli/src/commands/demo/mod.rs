@@ -7,7 +7,8 @@ mod job;
 use std::{ffi::OsString, io::Error as IoError};
 
 use authkeeper_sandbox::demo::{
-    Claim, Demo, DemoError, DemoOptions, DemoOutcome, DemoReport, Story, Terminal, Tone, Workspace,
+    Demo, DemoClaim, DemoError, DemoOptions, DemoOutcome, DemoReport, DemoTerminal, Story, Tone,
+    Workspace,
 };
 use clap::Args;
 use rustix::termios::tcgetwinsize;
@@ -64,7 +65,7 @@ pub(crate) async fn demo(
     output: Output,
 ) -> Result<u8, Failure> {
     let workspace = workspace(&args, environment)?;
-    let terminal = Box::new(Screen {
+    let terminal = Box::new(StderrTerminal {
         output,
         unicode: speaks_unicode(environment),
     });
@@ -114,12 +115,12 @@ fn workspace(args: &DemoArgs, environment: &Environment) -> Result<Workspace, Fa
 }
 
 /// The terminal behind standard error.
-struct Screen {
+struct StderrTerminal {
     output: Output,
     unicode: bool,
 }
 
-impl Terminal for Screen {
+impl DemoTerminal for StderrTerminal {
     fn write(&self, text: &str) {
         self.output.raw(text);
     }
@@ -187,7 +188,7 @@ fn leave(workspace: Workspace, output: Output, keep: bool) -> Result<(), Failure
     workspace.remove().map_err(failure)
 }
 
-fn untrue(claims: &[Claim]) -> Failure {
+fn untrue(claims: &[DemoClaim]) -> Failure {
     let wrong = claims.iter().filter(|claim| !claim.ok);
     let wrong: Vec<String> = wrong.map(|claim| format!("{:?}", claim.text)).collect();
     let what = format!("this is not true: {}", wrong.join(", "));
@@ -216,9 +217,9 @@ fn print(report: &DemoReport, without_refresh: bool, output: Output) {
 }
 
 /// A line for each claim: the claim, our logs, the sandbox's counters, and whether it holds.
-fn table(claims: &[Claim], output: Output) -> Vec<String> {
+fn table(claims: &[DemoClaim], output: Output) -> Vec<String> {
     let header = ["Is it true?", "our logs", "the provider counted"].map(str::to_owned);
-    let row = |claim: &Claim| {
+    let row = |claim: &DemoClaim| {
         [
             claim.text.clone(),
             claim.ours.clone(),
@@ -257,8 +258,8 @@ fn next_steps(without_refresh: bool, output: Output) {
 mod tests {
     use super::*;
 
-    fn claims() -> Vec<Claim> {
-        let claim = |text: &str, ok| Claim {
+    fn claims() -> Vec<DemoClaim> {
+        let claim = |text: &str, ok| DemoClaim {
             id: "id",
             text: text.to_owned(),
             ours: "1 sign-in".to_owned(),

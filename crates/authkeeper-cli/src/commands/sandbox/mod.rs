@@ -10,8 +10,8 @@ use std::{
 };
 
 use authkeeper_sandbox::{
-    ClientCommand, ClientContext, ClientError, Event, Fault, Finding, Mood, Profile, Revision,
-    Sandbox, ScenarioFile, Settings, StartError,
+    ClientCommand, ClientContext, ClientError, ExpectationResult, Fault, Mood, Profile, Revision,
+    Sandbox, SandboxEvent, SandboxSettings, ScenarioFile, StartError,
 };
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
@@ -114,7 +114,7 @@ pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failu
 
 /// With the timeline of a file, or with none.
 async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
-    let settings = settings(args, Settings::default());
+    let settings = settings(args, SandboxSettings::default());
     let path = args.scenario.as_deref();
     let file = path.map(read).transpose()?;
     let end = file.as_ref().and_then(|file| file.end);
@@ -173,7 +173,7 @@ async fn end_of(
 }
 
 /// What was typed over what is usual.
-fn settings(args: &SandboxArgs, usual: Settings) -> Settings {
+fn settings(args: &SandboxArgs, usual: SandboxSettings) -> SandboxSettings {
     let mut settings = usual;
     settings.port = args.port;
     settings.faults.extend(args.faults.iter().cloned());
@@ -220,7 +220,7 @@ fn announce(sandbox: &Sandbox, output: Output) {
 }
 
 /// Prints what happens, for a person who watches.
-async fn tell(mut events: Receiver<Event>, output: Output) {
+async fn tell(mut events: Receiver<SandboxEvent>, output: Output) {
     if !output.is_watched() {
         std::future::pending::<()>().await;
     }
@@ -233,7 +233,7 @@ async fn tell(mut events: Receiver<Event>, output: Output) {
     }
 }
 
-fn line(event: &Event, output: Output) -> String {
+fn line(event: &SandboxEvent, output: Output) -> String {
     let at = i64::try_from(event.at).unwrap_or_default();
     let time = Timestamp::from_millisecond(at).unwrap_or_default();
     let time = time
@@ -250,7 +250,7 @@ fn line(event: &Event, output: Output) -> String {
 }
 
 /// Says how the scenario went; one that is not met fails the command.
-fn judge(verdict: &[Finding], output: Output) -> Result<(), Failure> {
+fn judge(verdict: &[ExpectationResult], output: Output) -> Result<(), Failure> {
     for finding in verdict {
         let (paint, word) = if finding.met {
             (Paint::Good, "met")
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_typed_is_what_is_meant() {
         let words = "--ttl 20s --profile grace --fault cut,times=2 --fault outage --auto-approve";
-        let settings = settings(&typed(words).unwrap(), Settings::default());
+        let settings = settings(&typed(words).unwrap(), SandboxSettings::default());
         assert_eq!(settings.rules.ttl, Duration::from_secs(20));
         assert_eq!(settings.rules.profile, Profile::Grace);
         assert!(settings.rules.auto_approve);
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_scenario_that_is_not_met_or_can_not_be_read_is_bad_data() {
         let output = Output::new(false, true);
-        let finding = |met| Finding {
+        let finding = |met| ExpectationResult {
             counter: "sign_ins".into(),
             expected: "1".into(),
             got: 0,

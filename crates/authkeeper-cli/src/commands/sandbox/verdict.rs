@@ -1,6 +1,6 @@
 //! Prints how a client did in the built-in scenarios, for people and for programs.
 
-use authkeeper_sandbox::{Check, ScenarioReport, Status, Verdict};
+use authkeeper_sandbox::{CheckStatus, ScenarioCheck, ScenarioReport, ScenarioVerdict};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +25,7 @@ pub(super) fn print_all(all: &[ScenarioReport], output: Output) {
     }
     for report in all.iter().filter(|report| report.failed().count() > 0) {
         print_for_people(report, output, |check| {
-            matches!(check.status, Status::Failure | Status::Warning)
+            matches!(check.status, CheckStatus::Failure | CheckStatus::Warning)
         });
         output.data("");
     }
@@ -34,7 +34,11 @@ pub(super) fn print_all(all: &[ScenarioReport], output: Output) {
     }
 }
 
-fn print_for_people(report: &ScenarioReport, output: Output, wanted: impl Fn(&Check) -> bool) {
+fn print_for_people(
+    report: &ScenarioReport,
+    output: Output,
+    wanted: impl Fn(&ScenarioCheck) -> bool,
+) {
     let verdict = painted(output, report.verdict());
     let name = output.paint(Paint::Strong, report.name());
     output.data(&format!("{name}, {}: {verdict}", report.revision()));
@@ -76,19 +80,19 @@ pub(super) fn failure_of(all: &[ScenarioReport]) -> Option<Failure> {
     (failed > 0).then_some(failure)
 }
 
-fn painted(output: Output, verdict: Verdict) -> String {
+fn painted(output: Output, verdict: ScenarioVerdict) -> String {
     let paint = match verdict {
-        Verdict::Passed => Paint::Good,
-        Verdict::Failed => Paint::Bad,
-        Verdict::Skipped => Paint::Warn,
+        ScenarioVerdict::Passed => Paint::Good,
+        ScenarioVerdict::Failed => Paint::Bad,
+        ScenarioVerdict::Skipped => Paint::Warn,
     };
     output.paint(paint, verdict.word())
 }
 
-fn lines(check: &Check, output: Output) -> Vec<String> {
+fn lines(check: &ScenarioCheck, output: Output) -> Vec<String> {
     let paint = match check.status {
-        Status::Success => Paint::Good,
-        Status::Failure => Paint::Bad,
+        CheckStatus::Success => Paint::Good,
+        CheckStatus::Failure => Paint::Bad,
         _ => Paint::Warn,
     };
     let status = output.paint(paint, &format!("{:8}", check.status.word()));
@@ -97,7 +101,7 @@ fn lines(check: &Check, output: Output) -> Vec<String> {
     if let Some(seen) = &check.seen {
         lines.push(indented(&format!("seen: {seen}")));
     }
-    if matches!(check.status, Status::Failure | Status::Warning) {
+    if matches!(check.status, CheckStatus::Failure | CheckStatus::Warning) {
         for reference in &check.spec_references {
             let place = format!("{} {}", reference.id, reference.url);
             lines.push(indented(&output.paint(Paint::Dim, &place)));

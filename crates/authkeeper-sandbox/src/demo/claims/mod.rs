@@ -63,7 +63,7 @@ pub(super) struct ProviderFacts {
 
 /// A claim of the demo, with the evidence of both sides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Claim {
+pub struct DemoClaim {
     /// A fixed word.
     pub id: &'static str,
     /// The claim, in words.
@@ -77,8 +77,8 @@ pub struct Claim {
     pub ok: bool,
 }
 
-fn claim(id: &'static str, text: &str, ours: String, provider: String, ok: bool) -> Claim {
-    Claim {
+fn claim(id: &'static str, text: &str, ours: String, provider: String, ok: bool) -> DemoClaim {
+    DemoClaim {
         id,
         text: text.to_owned(),
         ours,
@@ -88,7 +88,7 @@ fn claim(id: &'static str, text: &str, ours: String, provider: String, ok: bool)
 }
 
 /// The claims of the whole story.
-pub(super) fn verdict(facts: &StoryFacts) -> Vec<Claim> {
+pub(super) fn verdict(facts: &StoryFacts) -> Vec<DemoClaim> {
     vec![
         no_call_failed(facts),
         keys_outlived(facts),
@@ -103,7 +103,7 @@ pub(super) fn verdict(facts: &StoryFacts) -> Vec<Claim> {
 }
 
 /// What the provider served and the job never saw are the calls that the kill cut off; sent again, they were known.
-fn no_call_failed(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn no_call_failed(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     let unseen = provider.served.checked_sub(ours.calls_answered);
     let explained = unseen
         .is_some_and(|unseen| unseen <= ours.calls_cut_off && unseen == provider.work_sent_again);
@@ -123,7 +123,7 @@ fn no_call_failed(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn keys_outlived(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn keys_outlived(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "keys_outlived",
         "the job outlived its keys",
@@ -138,7 +138,7 @@ fn keys_outlived(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn renewed_once(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn renewed_once(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "renewed_once",
         "each swapped exactly once",
@@ -154,7 +154,7 @@ fn renewed_once(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn outage_unnoticed(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn outage_unnoticed(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "outage_unnoticed",
         &format!("{} s outage: none failed", (ours.outage_ms + 500) / 1000),
@@ -170,7 +170,7 @@ fn outage_unnoticed(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn no_second_sign_in(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn no_second_sign_in(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "no_second_sign_in",
         "killed: no new sign-in",
@@ -184,7 +184,7 @@ fn no_second_sign_in(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn no_work_twice(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn no_work_twice(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     let again = match provider.work_sent_again {
         0 => String::new(),
         number => format!(", {number} known"),
@@ -198,7 +198,7 @@ fn no_work_twice(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn end_told_once(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn end_told_once(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "end_told_once",
         "the owner was told, once",
@@ -221,7 +221,7 @@ fn end_told_once(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn silence_after_the_end(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn silence_after_the_end(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "silence_after_the_end",
         "then no call in her name",
@@ -237,7 +237,7 @@ fn silence_after_the_end(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
     )
 }
 
-fn nothing_leaked(StoryFacts { ours, provider }: &StoryFacts) -> Claim {
+fn nothing_leaked(StoryFacts { ours, provider }: &StoryFacts) -> DemoClaim {
     claim(
         "nothing_leaked",
         "no secret in any file",
@@ -270,7 +270,7 @@ pub(super) struct WithoutRefreshFacts {
 }
 
 /// The claims of the story without renewals.
-pub(super) fn held_verdict(facts: &WithoutRefreshFacts) -> Vec<Claim> {
+pub(super) fn held_verdict(facts: &WithoutRefreshFacts) -> Vec<DemoClaim> {
     vec![
         claim(
             "worked_while_the_key_lived",

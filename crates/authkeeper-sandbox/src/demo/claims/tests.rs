@@ -58,11 +58,11 @@ fn the_good_story_holds() {
 }
 
 /// A change of one fact, and the claims that it breaks.
-type Row = (fn(&mut StoryFacts), &'static [&'static str]);
+type TimelineRow = (fn(&mut StoryFacts), &'static [&'static str]);
 
 #[test]
 fn every_fact_on_our_side_can_break_its_claim() {
-    let rows: [Row; 17] = [
+    let rows: [TimelineRow; 17] = [
         (|f| f.ours.calls_failed = 1, &["no_call_failed"]),
         (|f| f.ours.calls_answered = 399, &["no_call_failed"]),
         (|f| f.ours.calls_answered = 403, &["no_call_failed"]),
@@ -99,7 +99,7 @@ fn every_fact_on_our_side_can_break_its_claim() {
 
 #[test]
 fn every_counter_of_the_provider_can_break_its_claim() {
-    let rows: [Row; 16] = [
+    let rows: [TimelineRow; 16] = [
         (|f| f.provider.served = 403, &["no_call_failed"]),
         (|f| f.provider.work_sent_again = 1, &["no_call_failed"]),
         (|f| f.provider.work_done = 401, &["no_work_twice"]),
@@ -142,7 +142,7 @@ fn a_story_in_which_nothing_happened_proves_nothing() {
 #[test]
 fn the_table_fits_eighty_columns() {
     let claims = verdict(&good());
-    let widest = |of: fn(&Claim) -> &String| claims.iter().map(|claim| of(claim).len()).max();
+    let widest = |of: fn(&DemoClaim) -> &String| claims.iter().map(|claim| of(claim).len()).max();
     let columns = [
         widest(|claim| &claim.text),
         widest(|claim| &claim.ours),

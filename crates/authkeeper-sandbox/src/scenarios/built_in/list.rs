@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    plan::{Errand, Hold, Manner, Plan, Strike, When},
+    plan::{CallOrder, ClientTask, HeldReply, PlannedStep, ScenarioPlan, Trigger},
     scenario::{BuiltIn, Runs},
 };
 use crate::{
@@ -37,7 +37,7 @@ const PLAIN: BuiltIn = BuiltIn {
     wants: "",
     only: None,
     runs: Runs::Once,
-    plan: Plan::default,
+    plan: ScenarioPlan::default,
     judge: carried_on,
 };
 
@@ -61,9 +61,9 @@ static ALL: [BuiltIn; 17] = [
         name: "expiry-during-long-sse-answer",
         does: "answers the call as an event stream that goes on past the token's end",
         wants: "the stream is read to its end, and the tool works once",
-        plan: || Plan {
+        plan: || ScenarioPlan {
             long_answer: true,
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: long_answer,
         ..PLAIN
@@ -81,13 +81,13 @@ static ALL: [BuiltIn; 17] = [
         does: "refuses the access token once the call is answered: the session's end (DELETE) meets a 401",
         wants: "it is ended after a refresh or given up, soon and without a sign-in",
         only: Some(Revision::Handshake),
-        plan: || Plan {
+        plan: || ScenarioPlan {
             strikes: vec![at("tools/call", &["revoke-access"])],
-            errand: Errand {
+            errand: ClientTask {
                 end_session: true,
-                ..Errand::default()
+                ..ClientTask::default()
             },
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: session_ended,
         ..PLAIN
@@ -96,8 +96,8 @@ static ALL: [BuiltIn; 17] = [
         name: "parallel-calls-one-refresh",
         does: "lets the access token end before eight calls are made at once; refreshing takes a moment",
         wants: "one refresh for all of them",
-        plan: || Plan {
-            hold: Hold::Answer("tools/list"),
+        plan: || ScenarioPlan {
+            hold: HeldReply::Answer("tools/list"),
             ..eight_at_once()
         },
         judge: one_refresh,
@@ -107,7 +107,7 @@ static ALL: [BuiltIn; 17] = [
         name: "parallel-401s-one-refresh",
         does: "refuses the access token, long before its end, to eight calls made at once",
         wants: "one refresh for all of them",
-        plan: || Plan {
+        plan: || ScenarioPlan {
             strikes: vec![at("tools/list", &["revoke-access"])],
             ..eight_at_once()
         },
@@ -118,10 +118,10 @@ static ALL: [BuiltIn; 17] = [
         name: "rotated-refresh-token-used-next",
         does: "lets the access token end twice; each refresh replaces the refresh token",
         wants: "the second refresh sends what the first one brought",
-        plan: || Plan {
-            hold: Hold::First(2),
+        plan: || ScenarioPlan {
+            hold: HeldReply::First(2),
             errand: calls(3),
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: rotation_followed,
         ..PLAIN
@@ -130,12 +130,12 @@ static ALL: [BuiltIn; 17] = [
         name: "revoked",
         does: "ends the grant after tools/list; a person who is asked says no",
         wants: "the client stops, asks for a sign-in at most once, and says that it failed",
-        plan: || Plan {
-            strikes: vec![Strike {
+        plan: || ScenarioPlan {
+            strikes: vec![PlannedStep {
                 person_gone: true,
                 ..at("tools/list", &["revoke"])
             }],
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: stopped,
         ..PLAIN
@@ -145,10 +145,10 @@ static ALL: [BuiltIn; 17] = [
         does: "starts the client, and then twice at once: whoever comes second meets a refresh token spent by the other",
         wants: "processes that share a store share one refresh: the second one reads its store again",
         runs: Runs::ThenTwo,
-        plan: || Plan {
-            hold: Hold::Staggered,
+        plan: || ScenarioPlan {
+            hold: HeldReply::Staggered,
             faults: &["slow-answer=300ms,at=refresh"],
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: remembered,
         ..PLAIN
@@ -158,9 +158,9 @@ static ALL: [BuiltIn; 17] = [
         does: "starts the client twice at once after the access token has ended; refreshing takes a second",
         wants: "processes that share a store share one refresh",
         runs: Runs::TwoAgain,
-        plan: || Plan {
+        plan: || ScenarioPlan {
             faults: &["slow-answer=1s,at=refresh"],
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: remembered,
         ..PLAIN
@@ -177,10 +177,10 @@ static ALL: [BuiltIn; 17] = [
         name: "blip-at-refresh",
         does: "answers the first refresh with 503 and cuts the second before it is read",
         wants: "nobody is signed out: the client tries again later",
-        plan: || Plan {
+        plan: || ScenarioPlan {
             faults: &["status=503,times=1,at=refresh,retry_after=1s"],
-            strikes: vec![Strike {
-                when: When::Struck(1),
+            strikes: vec![PlannedStep {
+                when: Trigger::Struck(1),
                 words: &["fault cut,times=1,at=refresh"],
                 person_gone: false,
             }],
@@ -193,7 +193,7 @@ static ALL: [BuiltIn; 17] = [
         name: "answer-lost-at-refresh",
         does: "serves the first refresh and cuts the answer; a resend gets the same answer",
         wants: "the client asks again with the token it has, seldom, and nobody signs in again",
-        plan: || Plan {
+        plan: || ScenarioPlan {
             profile: Profile::IdempotentReplay,
             faults: &["answer-lost,times=1,at=refresh"],
             ..troubled()
@@ -205,9 +205,9 @@ static ALL: [BuiltIn; 17] = [
         name: "early-401",
         does: "refuses the access token after tools/list, long before its end",
         wants: "one refresh, and the call is answered",
-        plan: || Plan {
+        plan: || ScenarioPlan {
             strikes: vec![at("tools/list", &["revoke-access"])],
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         ..PLAIN
     },
@@ -215,9 +215,9 @@ static ALL: [BuiltIn; 17] = [
         name: "no-loop-on-401",
         does: "refuses every access token after tools/list, however fresh",
         wants: "no endless refreshing or signing in: the client says that it failed",
-        plan: || Plan {
+        plan: || ScenarioPlan {
             strikes: vec![at("tools/list", &["fault early-401,at=mcp"])],
-            ..Plan::default()
+            ..ScenarioPlan::default()
         },
         judge: no_endless_refresh,
         ..PLAIN
@@ -232,63 +232,63 @@ static ALL: [BuiltIn; 17] = [
     },
 ];
 
-fn at(served: &'static str, words: &'static [&'static str]) -> Strike {
-    Strike {
-        when: When::Served(served),
+fn at(served: &'static str, words: &'static [&'static str]) -> PlannedStep {
+    PlannedStep {
+        when: Trigger::Served(served),
         words,
         person_gone: false,
     }
 }
 
-fn calls(calls: usize) -> Errand {
-    Errand {
+fn calls(calls: usize) -> ClientTask {
+    ClientTask {
         calls,
-        ..Errand::default()
+        ..ClientTask::default()
     }
 }
 
-fn first_answer() -> Plan {
-    Plan {
-        hold: Hold::First(1),
+fn first_answer() -> ScenarioPlan {
+    ScenarioPlan {
+        hold: HeldReply::First(1),
         errand: calls(2),
-        ..Plan::default()
+        ..ScenarioPlan::default()
     }
 }
 
-fn mid_session() -> Plan {
-    Plan {
-        hold: Hold::Answer("tools/list"),
-        ..Plan::default()
+fn mid_session() -> ScenarioPlan {
+    ScenarioPlan {
+        hold: HeldReply::Answer("tools/list"),
+        ..ScenarioPlan::default()
     }
 }
 
-fn mid_stream() -> Plan {
-    Plan {
+fn mid_stream() -> ScenarioPlan {
+    ScenarioPlan {
         streams: true,
-        errand: Errand {
+        errand: ClientTask {
             listen: true,
-            ..Errand::default()
+            ..ClientTask::default()
         },
-        ..Plan::default()
+        ..ScenarioPlan::default()
     }
 }
 
-fn eight_at_once() -> Plan {
-    Plan {
+fn eight_at_once() -> ScenarioPlan {
+    ScenarioPlan {
         faults: &["slow-answer=300ms,at=refresh"],
         tool_takes: Duration::from_millis(300),
-        errand: Errand {
-            manner: Manner::AtOnce,
+        errand: ClientTask {
+            manner: CallOrder::AtOnce,
             ..calls(8)
         },
-        ..Plan::default()
+        ..ScenarioPlan::default()
     }
 }
 
-fn troubled() -> Plan {
-    Plan {
-        errand: Errand {
-            manner: Manner::UntilOneSucceeds,
+fn troubled() -> ScenarioPlan {
+    ScenarioPlan {
+        errand: ClientTask {
+            manner: CallOrder::UntilOneSucceeds,
             ..calls(8)
         },
         ..mid_session()

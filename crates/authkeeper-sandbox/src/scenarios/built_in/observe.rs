@@ -3,31 +3,33 @@
 use serde_json::Value;
 
 use crate::{
-    clock::Stamp,
+    clock::SandboxTime,
     fault::{Arrival, Endpoint},
-    scenarios::judge::evidence::{Evidence, Grant, Mcp, Outcome, Refresh, Token, What},
+    scenarios::judge::evidence::{
+        AccessTokenRef, Evidence, GrantRef, McpRecord, Observed, RefreshAnswer, RefreshRecord,
+    },
     state::SandboxState,
-    store::AccessToken,
-    wire::{Reply, Request, words},
+    store::AccessTokenRow,
+    wire::{HttpReply, HttpRequest, words},
 };
 
 /// What is known of a request before it is served, and can't be told afterwards.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Before {
-    refresh: Option<Refresh>,
-    token: Option<Token>,
+pub(super) struct RequestBefore {
+    refresh: Option<RefreshRecord>,
+    token: Option<AccessTokenRef>,
     /// When the access token that was presented ends.
-    pub(super) ends: Option<Stamp>,
+    pub(super) ends: Option<SandboxTime>,
     tool_calls: u64,
     streams_opened: usize,
 }
 
-impl Before {
+impl RequestBefore {
     /// Looks at a request that is about to be served.
     pub(super) fn of(
         state: &SandboxState,
         evidence: &Evidence,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
     ) -> Self {
         let is_refresh = arrival.endpoint == Endpoint::Refresh;
@@ -47,14 +49,14 @@ impl Before {
     pub(super) fn seen(
         self,
         state: &SandboxState,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
-        reply: &Reply,
-    ) -> Vec<What> {
+        reply: &HttpReply,
+    ) -> Vec<Observed> {
         let stream = self.stream_opened(state, request);
         let what = match arrival.endpoint {
             Endpoint::Register if reply.status < 300 => Some(registered(reply)),
-            Endpoint::Authorize if request.path == "/authorize" => Some(What::Asked),
+            Endpoint::Authorize if request.path == "/authorize" => Some(Observed::Asked),
             Endpoint::Code if reply.status == 200 => signed_in(state),
             Endpoint::Refresh => self.refresh.map(|sent| renewed(sent, reply)),
             Endpoint::Mcp => {
@@ -66,9 +68,9 @@ impl Before {
         stream.into_iter().chain(what).collect()
     }
 
-    fn stream_opened(&self, state: &SandboxState, request: &Request) -> Option<What> {
+    fn stream_opened(&self, state: &SandboxState, request: &HttpRequest) -> Option<Observed> {
         let last_event_id = request.header("last-event-id").map(str::to_owned);
-        let opened = What::StreamOpened {
+        let opened = Observed::StreamOpened {
             token: self.token,
             last_event_id,
         };
@@ -81,12 +83,12 @@ fn streams_opened(state: &SandboxState) -> usize {
     overrides.map_or(0, |overrides| overrides.streams_opened)
 }
 
-fn signed_in(state: &SandboxState) -> Option<What> {
+fn signed_in(state: &SandboxState) -> Option<Observed> {
     let (number, grant) = state.store.grants.iter().next_back()?;
     let first = state.store.refresh.values();
     let mut first = first.filter(|token| token.grant == *number);
-    Some(What::SignedIn {
-        grant: Grant {
+    Some(Observed::SignedIn {
+        grant: GrantRef {
             number: *number,
             client: grant.client.clone(),
         },
@@ -98,20 +100,20 @@ fn signed_in(state: &SandboxState) -> Option<What> {
 pub(super) fn refresh_sent(
     state: &SandboxState,
     evidence: &Evidence,
-    request: &Request,
-) -> Refresh {
+    request: &HttpRequest,
+) -> RefreshRecord {
     let form = request.form();
     let known = form
         .get("refresh_token")
         .and_then(|text| state.store.refresh.get(text));
-    Refresh {
+    RefreshRecord {
         grant: known.map(|token| token.grant),
         generation: known.map_or(0, |token| token.generation),
         replayed: known.is_some_and(|token| token.spent.is_some()),
         needed: known.is_none_or(|token| is_worn(state, evidence, token.grant)),
         scope: form.words("scope"),
         resource: form.get("resource").map(str::to_owned),
-        outcome: Outcome::Faulty,
+        outcome: RefreshAnswer::Faulty,
     }
 }
 
@@ -128,45 +130,50 @@ fn is_worn(state: &SandboxState, evidence: &Evidence, grant: u32) -> bool {
     })
 }
 
-fn was_refused(evidence: &Evidence, token: Token) -> bool {
+fn was_refused(evidence: &Evidence, token: AccessTokenRef) -> bool {
     let mut asked = evidence.mcp();
     asked.any(|mcp| mcp.token == Some(token) && mcp.status == 401)
 }
 
-fn token(token: &AccessToken) -> Token {
-    Token {
+fn token(token: &AccessTokenRow) -> AccessTokenRef {
+    AccessTokenRef {
         grant: token.grant,
         number: token.number,
     }
 }
 
 /// The JSON-RPC message in a request.
-pub(super) fn message(request: &Request) -> Option<Value> {
+pub(super) fn message(request: &HttpRequest) -> Option<Value> {
     request.json().filter(Value::is_object)
 }
 
-fn registered(reply: &Reply) -> What {
+fn registered(reply: &HttpReply) -> Observed {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let types = body["grant_types"].as_array();
-    What::Registered {
+    Observed::Registered {
         may_refresh: types.is_some_and(|types| types.iter().any(|name| name == "refresh_token")),
     }
 }
 
-fn renewed(sent: Refresh, reply: &Reply) -> What {
+fn renewed(sent: RefreshRecord, reply: &HttpReply) -> Observed {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let scope = body["scope"].as_str().map(words);
     let outcome = match (reply.lost, reply.status) {
-        (true, _) => Outcome::Lost,
-        (false, 200) => Outcome::Renewed {
+        (true, _) => RefreshAnswer::Lost,
+        (false, 200) => RefreshAnswer::Renewed {
             scope: scope.unwrap_or_default(),
         },
-        _ => Outcome::Refused,
+        _ => RefreshAnswer::Refused,
     };
-    What::Refresh(Refresh { outcome, ..sent })
+    Observed::Refresh(RefreshRecord { outcome, ..sent })
 }
 
-fn mcp(request: &Request, token: Option<Token>, reply: &Reply, executed: bool) -> What {
+fn mcp(
+    request: &HttpRequest,
+    token: Option<AccessTokenRef>,
+    reply: &HttpReply,
+    executed: bool,
+) -> Observed {
     let message = message(request);
     let message = message.as_ref();
     let method = message.and_then(|message| message["method"].as_str());
@@ -174,7 +181,7 @@ fn mcp(request: &Request, token: Option<Token>, reply: &Reply, executed: bool) -
         .map(|message| &message["id"])
         .filter(|id| !id.is_null());
     let session = request.header("mcp-session-id").unwrap_or_default();
-    What::Mcp(Mcp {
+    Observed::Mcp(McpRecord {
         http: request.method.clone(),
         method: method.map(str::to_owned),
         id: id.map(|id| format!("{session} {id}")),

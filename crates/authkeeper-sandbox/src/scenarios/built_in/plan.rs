@@ -8,24 +8,24 @@ use crate::{overrides::TEST_TOOL, profile::Profile};
 
 /// What the sandbox does.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct ScenarioPlan {
     pub(crate) profile: Profile,
     /// Faults in force from the start.
     pub(crate) faults: &'static [&'static str],
-    pub(crate) hold: Hold,
-    pub(crate) strikes: Vec<Strike>,
+    pub(crate) hold: HeldReply,
+    pub(crate) strikes: Vec<PlannedStep>,
     /// The tool's answer is an event stream that goes on past the end of its token.
     pub(crate) long_answer: bool,
     /// A stream on which the server speaks unasked, which ends with its token.
     pub(crate) streams: bool,
     /// How long the tool takes.
     pub(crate) tool_takes: Duration,
-    pub(crate) errand: Errand,
+    pub(crate) errand: ClientTask,
 }
 
 /// Which answers wait until the access token that was shown has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Hold {
+pub(crate) enum HeldReply {
     #[default]
     Nothing,
     /// The first so many of a run.
@@ -38,8 +38,8 @@ pub(crate) enum Hold {
 
 /// Something that is done once, at a moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Strike {
-    pub(crate) when: When,
+pub(crate) struct PlannedStep {
+    pub(crate) when: Trigger,
     /// As a scenario file has them.
     pub(crate) words: &'static [&'static str],
     /// From then on nobody signs in: the person says no.
@@ -48,7 +48,7 @@ pub(crate) struct Strike {
 
 /// When that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
+pub(crate) enum Trigger {
     /// A request of this method was served; its answer is on its way.
     Served(&'static str),
     /// So many faults have struck.
@@ -57,10 +57,10 @@ pub(crate) enum When {
 
 /// What the client is asked to do, in words that a driver of the suite can ignore.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Errand {
+pub(crate) struct ClientTask {
     /// How many calls of the tool.
     pub(crate) calls: usize,
-    pub(crate) manner: Manner,
+    pub(crate) manner: CallOrder,
     /// A stream is to be held open on which the server speaks unasked.
     pub(crate) listen: bool,
     /// The session is to be ended.
@@ -69,7 +69,7 @@ pub(crate) struct Errand {
 
 /// How the calls are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum CallOrder {
     /// One after the other.
     #[default]
     InTurn,
@@ -78,11 +78,11 @@ pub(crate) enum Manner {
     UntilOneSucceeds,
 }
 
-impl Default for Errand {
+impl Default for ClientTask {
     fn default() -> Self {
         Self {
             calls: 1,
-            manner: Manner::default(),
+            manner: CallOrder::default(),
             listen: false,
             end_session: false,
         }
@@ -92,20 +92,23 @@ impl Default for Errand {
 /// Between two calls, if one failed.
 const PAUSE_SECONDS: u64 = 2;
 
-impl Errand {
+impl ClientTask {
     pub(crate) fn context(self) -> Value {
         let call = json!({"name": TEST_TOOL, "arguments": {}});
         let mut context = json!({"toolCalls": vec![call; self.calls]});
         let wishes = [
-            ("atOnce", self.manner == Manner::AtOnce),
-            ("untilOneSucceeds", self.manner == Manner::UntilOneSucceeds),
+            ("atOnce", self.manner == CallOrder::AtOnce),
+            (
+                "untilOneSucceeds",
+                self.manner == CallOrder::UntilOneSucceeds,
+            ),
             ("listen", self.listen),
             ("endSession", self.end_session),
         ];
         for (name, _) in wishes.into_iter().filter(|(_, wished)| *wished) {
             context[name] = true.into();
         }
-        if self.manner == Manner::UntilOneSucceeds {
+        if self.manner == CallOrder::UntilOneSucceeds {
             context["pauseSeconds"] = PAUSE_SECONDS.into();
         }
         context

@@ -5,23 +5,23 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    observe::{Before, message, refresh_sent},
-    plan::{Hold, Plan, Strike, When},
+    observe::{RequestBefore, message, refresh_sent},
+    plan::{HeldReply, PlannedStep, ScenarioPlan, Trigger},
     scenario::BuiltIn,
 };
 use crate::{
     action::Action,
-    clock::Stamp,
+    clock::SandboxTime,
     events::Mood,
     fault::{Arrival, Endpoint},
     overrides::Overrides,
     revision::Revision,
     scenarios::judge::{
-        self, Case, Check, ClientEnd,
-        evidence::{Evidence, Seen, What},
+        self, ClientEnd, JudgedRun, ScenarioCheck,
+        evidence::{Evidence, Observation, Observed},
     },
     state::SandboxState,
-    wire::{Reply, Request, Watch},
+    wire::{HttpReply, HttpRequest, WatchedBody},
 };
 
 /// A held reply leaves this long after the access token has ended.
@@ -33,24 +33,24 @@ const STAGGER: Duration = Duration::from_millis(1_500);
 #[derive(Clone, Debug)]
 pub(crate) struct BuiltInRun {
     scenario: BuiltIn,
-    plan: Plan,
+    plan: ScenarioPlan,
     revision: Revision,
     evidence: Evidence,
     /// What was known of the request that is being served.
-    before: Before,
+    before: RequestBefore,
     /// How many times the client was started, less one.
     run: usize,
     /// Replies held in this run.
     held: usize,
-    left: Vec<Strike>,
-    streams: Vec<Stream>,
+    left: Vec<PlannedStep>,
+    streams: Vec<OpenedStream>,
 }
 
 /// A stream that the MCP server opened.
 #[derive(Clone, Copy, Debug)]
-struct Stream {
-    opened: Stamp,
-    ended: Option<Stamp>,
+struct OpenedStream {
+    opened: SandboxTime,
+    ended: Option<SandboxTime>,
 }
 
 /// Without a stream, a call is held open this long.
@@ -71,7 +71,7 @@ impl BuiltInRun {
             plan,
             revision,
             evidence: Evidence::default(),
-            before: Before::default(),
+            before: RequestBefore::default(),
             run: 0,
             held: 0,
             streams: Vec::new(),
@@ -93,8 +93,8 @@ impl BuiltInRun {
     }
 
     /// The checks so far. `ends` is how the client's processes ended, if known.
-    pub(crate) fn checks(&self, state: &SandboxState, ends: &[ClientEnd]) -> Vec<Check> {
-        let case = Case {
+    pub(crate) fn checks(&self, state: &SandboxState, ends: &[ClientEnd]) -> Vec<ScenarioCheck> {
+        let case = JudgedRun {
             evidence: &self.evidence,
             ends,
             calls: self.plan.errand.calls,
@@ -105,9 +105,9 @@ impl BuiltInRun {
         judge::judged(self.scenario.judge(), &case)
     }
 
-    fn see(&mut self, at: Stamp, what: What) {
+    fn see(&mut self, at: SandboxTime, what: Observed) {
         let run = self.run;
-        self.evidence.add(Seen { at, run, what });
+        self.evidence.add(Observation { at, run, what });
     }
 
     /// The client is started once more.
@@ -119,9 +119,9 @@ impl BuiltInRun {
     /// How long the reply to this method waits, if the access token that was presented lives for `left`.
     fn hold(&mut self, method: &str, left: Duration) -> Duration {
         let longer = match self.plan.hold {
-            Hold::First(count) if self.held < count => Duration::ZERO,
-            Hold::Answer(held) if held == method && self.held == 0 => Duration::ZERO,
-            Hold::Staggered if method == "tools/list" && self.run > 0 => {
+            HeldReply::First(count) if self.held < count => Duration::ZERO,
+            HeldReply::Answer(held) if held == method && self.held == 0 => Duration::ZERO,
+            HeldReply::Staggered if method == "tools/list" && self.run > 0 => {
                 STAGGER * u32::try_from(self.held).unwrap_or_default()
             }
             _ => return Duration::ZERO,
@@ -131,14 +131,14 @@ impl BuiltInRun {
     }
 
     /// A stream was opened.
-    fn stream_opens(&mut self, now: Stamp) {
-        self.streams.push(Stream {
+    fn stream_opens(&mut self, now: SandboxTime) {
+        self.streams.push(OpenedStream {
             opened: now,
             ended: None,
         });
     }
 
-    fn stream_ends(&mut self, number: usize, now: Stamp) {
+    fn stream_ends(&mut self, number: usize, now: SandboxTime) {
         let stream = number
             .checked_sub(1)
             .and_then(|index| self.streams.get_mut(index));
@@ -149,8 +149,8 @@ impl BuiltInRun {
 
     /// Whether a call that began at `since` is still held open, so that its client is there when the stream ends and is
     /// opened again.
-    pub(crate) fn keeps_call(&self, since: Stamp, now: Stamp) -> bool {
-        let waited = |from: Stamp, limit: Duration| now.since(from) < limit;
+    pub(crate) fn keeps_call(&self, since: SandboxTime, now: SandboxTime) -> bool {
+        let waited = |from: SandboxTime, limit: Duration| now.since(from) < limit;
         match self.streams.as_slice() {
             [] => waited(since, NO_STREAM),
             [one] => match one.ended {
@@ -162,32 +162,37 @@ impl BuiltInRun {
     }
 
     /// How long ago the last request came; none before the client called the tool.
-    pub(crate) fn quiet_for(&self, now: Stamp) -> Option<Duration> {
+    pub(crate) fn quiet_for(&self, now: SandboxTime) -> Option<Duration> {
         self.evidence.mcp().find(|mcp| mcp.is("tools/call"))?;
         let last = self.evidence.all().last()?;
         Some(now.since(last.at))
     }
 
     /// The body of a watched reply ended; `whole` if all of it was taken.
-    pub(crate) fn body_ended(&mut self, watch: Watch, whole: bool, now: Stamp) {
+    pub(crate) fn body_ended(&mut self, watch: WatchedBody, whole: bool, now: SandboxTime) {
         match watch {
-            Watch::Stream(number) => self.stream_ends(number, now),
-            Watch::Answer => self.see(now, What::AnswerEnded { whole }),
+            WatchedBody::Stream(number) => self.stream_ends(number, now),
+            WatchedBody::Answer => self.see(now, Observed::AnswerEnded { whole }),
         }
     }
 
     /// A request is about to be served.
-    pub(crate) fn before(&mut self, state: &SandboxState, request: &Request, arrival: &Arrival) {
-        self.before = Before::of(state, &self.evidence, request, arrival);
+    pub(crate) fn before(
+        &mut self,
+        state: &SandboxState,
+        request: &HttpRequest,
+        arrival: &Arrival,
+    ) {
+        self.before = RequestBefore::of(state, &self.evidence, request, arrival);
     }
 
     /// It was served: its reply is held back if planned, and what happened is kept as evidence.
     pub(crate) fn after(
         &mut self,
         state: &mut SandboxState,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
-        reply: &mut Reply,
+        reply: &mut HttpReply,
     ) {
         let before = std::mem::take(&mut self.before);
         let served = message(request);
@@ -196,7 +201,7 @@ impl BuiltInRun {
             self.hold_back(served.as_ref(), before.ends, now, reply);
         }
         for what in before.seen(state, request, arrival, reply) {
-            if matches!(what, What::StreamOpened { .. }) {
+            if matches!(what, Observed::StreamOpened { .. }) {
                 self.stream_opens(now);
             }
             self.see(now, what);
@@ -211,14 +216,14 @@ impl BuiltInRun {
     pub(crate) fn not_served(
         &mut self,
         state: &mut SandboxState,
-        request: &Request,
+        request: &HttpRequest,
         arrival: &Arrival,
     ) {
         if arrival.endpoint != Endpoint::Refresh {
             return;
         }
         let sent = refresh_sent(state, &self.evidence, request);
-        self.see(state.now(), What::Refresh(sent));
+        self.see(state.now(), Observed::Refresh(sent));
         self.strike(state, None);
     }
 
@@ -226,9 +231,9 @@ impl BuiltInRun {
     fn hold_back(
         &mut self,
         message: Option<&Value>,
-        ends: Option<Stamp>,
-        now: Stamp,
-        reply: &mut Reply,
+        ends: Option<SandboxTime>,
+        now: SandboxTime,
+        reply: &mut HttpReply,
     ) {
         let message = message.filter(|message| !message["id"].is_null() && reply.status == 200);
         let method = message.and_then(|message| message["method"].as_str());
@@ -248,21 +253,21 @@ impl BuiltInRun {
         }
     }
 
-    fn strikes(&mut self, served: Option<&str>, faults: u64) -> Vec<Strike> {
-        let is_now = |strike: &Strike| match strike.when {
-            When::Served(method) => served == Some(method),
-            When::Struck(count) => faults >= count,
+    fn strikes(&mut self, served: Option<&str>, faults: u64) -> Vec<PlannedStep> {
+        let is_now = |strike: &PlannedStep| match strike.when {
+            Trigger::Served(method) => served == Some(method),
+            Trigger::Struck(count) => faults >= count,
         };
         let (now, later) = self.left.drain(..).partition(is_now);
         self.left = later;
         now
     }
 
-    fn carry_out(&mut self, state: &mut SandboxState, strike: Strike, now: Stamp) {
+    fn carry_out(&mut self, state: &mut SandboxState, strike: PlannedStep, now: SandboxTime) {
         if let Some(overrides) = &mut state.overrides {
             overrides.deny_sign_ins |= strike.person_gone;
         }
-        self.see(now, What::Struck);
+        self.see(now, Observed::Struck);
         for words in strike.words {
             let done = words.parse().and_then(|action: Action| state.act(action));
             if let Err(error) = done {
@@ -276,12 +281,12 @@ impl BuiltInRun {
 mod tests {
     use super::*;
 
-    fn holding(hold: Hold) -> BuiltInRun {
+    fn holding(hold: HeldReply) -> BuiltInRun {
         let scenario = BuiltIn::all()[0];
         let mut run = BuiltInRun::new(scenario, Revision::Handshake);
-        run.plan = Plan {
+        run.plan = ScenarioPlan {
             hold,
-            ..Plan::default()
+            ..ScenarioPlan::default()
         };
         run
     }
@@ -289,11 +294,11 @@ mod tests {
     #[test]
     fn an_answer_waits_until_after_the_tokens_end() {
         let left = Duration::from_secs(2);
-        let mut first = holding(Hold::First(2));
+        let mut first = holding(HeldReply::First(2));
         assert!(first.hold("initialize", left) > left);
         assert!(first.hold("tools/list", left) > left);
         assert_eq!(first.hold("tools/call", left), Duration::ZERO);
-        let mut one = holding(Hold::Answer("tools/list"));
+        let mut one = holding(HeldReply::Answer("tools/list"));
         assert_eq!(one.hold("initialize", left), Duration::ZERO);
         assert!(one.hold("tools/list", left) > left);
         assert_eq!(one.hold("tools/list", left), Duration::ZERO);
@@ -301,7 +306,7 @@ mod tests {
 
     #[test]
     fn of_two_clients_the_second_waits_longer() {
-        let mut run = holding(Hold::Staggered);
+        let mut run = holding(HeldReply::Staggered);
         assert_eq!(run.hold("tools/list", Duration::ZERO), Duration::ZERO);
         run.next_run();
         let first = run.hold("tools/list", Duration::ZERO);
@@ -310,8 +315,8 @@ mod tests {
 
     #[test]
     fn a_call_is_kept_until_the_stream_is_there_again() {
-        let mut run = holding(Hold::Nothing);
-        let at = |seconds| Stamp::default().plus(Duration::from_secs(seconds));
+        let mut run = holding(HeldReply::Nothing);
+        let at = |seconds| SandboxTime::default().plus(Duration::from_secs(seconds));
         assert!(run.keeps_call(at(0), at(2)) && !run.keeps_call(at(0), at(3)));
         run.stream_opens(at(2));
         assert!(run.keeps_call(at(0), at(9)));

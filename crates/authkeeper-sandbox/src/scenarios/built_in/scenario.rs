@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::plan::Plan;
+use super::plan::ScenarioPlan;
 use crate::{
     fault::Fault,
     revision::Revision,
-    scenarios::judge::{Case, Check},
-    settings::{Rules, Settings},
+    scenarios::judge::{JudgedRun, ScenarioCheck},
+    settings::{Rules, SandboxSettings},
 };
 
 /// How often, and how many at once, the client is started.
@@ -51,19 +51,19 @@ pub struct BuiltIn {
     /// Set where it makes sense in one revision only.
     pub(super) only: Option<Revision>,
     pub(super) runs: Runs,
-    pub(super) plan: fn() -> Plan,
-    pub(super) judge: fn(&Case<'_>) -> Vec<Check>,
+    pub(super) plan: fn() -> ScenarioPlan,
+    pub(super) judge: fn(&JudgedRun<'_>) -> Vec<ScenarioCheck>,
 }
 
 /// How long access tokens live in a built-in scenario unless something else is said: long enough for a client to start.
 const TTL: Duration = Duration::from_secs(4);
 
 impl BuiltIn {
-    pub(super) fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> ScenarioPlan {
         (self.plan)()
     }
 
-    pub(super) fn judge(&self) -> fn(&Case<'_>) -> Vec<Check> {
+    pub(super) fn judge(&self) -> fn(&JudgedRun<'_>) -> Vec<ScenarioCheck> {
         self.judge
     }
 
@@ -106,10 +106,10 @@ impl BuiltIn {
     }
 
     /// How a sandbox is started for it.
-    pub fn settings(&self, port: u16, ttl: Option<Duration>) -> Settings {
+    pub fn settings(&self, port: u16, ttl: Option<Duration>) -> SandboxSettings {
         let plan = (self.plan)();
         let faults = plan.faults.iter().filter_map(|fault| fault.parse().ok());
-        Settings {
+        SandboxSettings {
             port,
             rules: Rules {
                 profile: plan.profile,
@@ -118,7 +118,7 @@ impl BuiltIn {
                 ..Rules::default()
             },
             faults: faults.collect::<Vec<Fault>>(),
-            ..Settings::default()
+            ..SandboxSettings::default()
         }
     }
 }

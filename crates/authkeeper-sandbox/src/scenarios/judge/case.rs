@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{
-    check::{Check, SpecReference, Status, in_capitals},
+    check::{CheckStatus, ScenarioCheck, SpecReference, in_capitals},
     evidence::Evidence,
 };
-use crate::{clock::Stamp, revision::Revision};
+use crate::{clock::SandboxTime, revision::Revision};
 
 /// How a client's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum ClientEnd {
 
 /// What is judged.
 #[derive(Debug)]
-pub(crate) struct Case<'a> {
+pub(crate) struct JudgedRun<'a> {
     pub(crate) evidence: &'a Evidence,
     /// None where the client was started by hand.
     pub(crate) ends: &'a [ClientEnd],
@@ -28,53 +28,53 @@ pub(crate) struct Case<'a> {
     pub(crate) revision: Revision,
     /// The MCP server's URL.
     pub(crate) resource: String,
-    pub(crate) now: Stamp,
+    pub(crate) now: SandboxTime,
 }
 
 /// What a check found: how it came out, in words, and as numbers.
 #[derive(Debug)]
-pub(super) struct Found {
-    status: Status,
+pub(super) struct CheckResult {
+    status: CheckStatus,
     seen: Option<String>,
     details: Value,
 }
 
-impl Found {
+impl CheckResult {
     /// `bad` if it does not hold.
-    fn that(holds: bool, bad: Status, seen: impl Into<String>, details: Value) -> Self {
+    fn that(holds: bool, bad: CheckStatus, seen: impl Into<String>, details: Value) -> Self {
         Self {
-            status: if holds { Status::Success } else { bad },
+            status: if holds { CheckStatus::Success } else { bad },
             seen: (!holds).then(|| seen.into()),
             details,
         }
     }
 
     pub(super) fn must(holds: bool, seen: impl Into<String>, details: Value) -> Self {
-        Self::that(holds, Status::Failure, seen, details)
+        Self::that(holds, CheckStatus::Failure, seen, details)
     }
 
     pub(super) fn should(holds: bool, seen: impl Into<String>, details: Value) -> Self {
-        Self::that(holds, Status::Warning, seen, details)
+        Self::that(holds, CheckStatus::Warning, seen, details)
     }
 
     pub(super) fn skipped(why: impl Into<String>) -> Self {
         Self {
-            status: Status::Skipped,
+            status: CheckStatus::Skipped,
             seen: Some(why.into()),
             details: Value::Null,
         }
     }
 }
 
-impl Case<'_> {
+impl JudgedRun<'_> {
     pub(super) fn check(
         &self,
         id: &'static str,
         description: &'static str,
         references: &[SpecReference],
-        found: Found,
-    ) -> Check {
-        Check {
+        found: CheckResult,
+    ) -> ScenarioCheck {
+        ScenarioCheck {
             id,
             name: in_capitals(id),
             description,

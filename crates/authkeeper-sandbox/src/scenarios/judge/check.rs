@@ -6,7 +6,7 @@ use serde_json::Value;
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Status {
+pub enum CheckStatus {
     /// It holds.
     Success,
     /// It does not.
@@ -19,7 +19,7 @@ pub enum Status {
     Info,
 }
 
-impl Status {
+impl CheckStatus {
     /// In a word for people.
     pub fn word(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ pub struct SpecReference {
 /// A check, and how it came out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Check {
+pub struct ScenarioCheck {
     /// Its name, as a program has it.
     pub id: &'static str,
     /// The same in the suite's other spelling.
@@ -52,7 +52,7 @@ pub struct Check {
     /// What has to hold.
     pub description: &'static str,
     /// How it came out.
-    pub status: Status,
+    pub status: CheckStatus,
     /// When it was judged.
     pub timestamp: String,
     /// Where it is written.
@@ -67,7 +67,7 @@ pub struct Check {
 
 /// How a scenario came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ScenarioVerdict {
     /// All that could be seen holds.
     Passed,
     /// Something does not hold.
@@ -76,12 +76,13 @@ pub enum Verdict {
     Skipped,
 }
 
-impl Verdict {
+impl ScenarioVerdict {
     /// The verdict of these checks.
-    pub fn of(checks: &[Check]) -> Self {
+    pub fn of(checks: &[ScenarioCheck]) -> Self {
         let has = |status| checks.iter().any(|check| check.status == status);
-        let of_its_own = |check: &&Check| check.id != SIGNED_IN && check.status == Status::Success;
-        if has(Status::Failure) {
+        let of_its_own =
+            |check: &&ScenarioCheck| check.id != SIGNED_IN && check.status == CheckStatus::Success;
+        if has(CheckStatus::Failure) {
             Self::Failed
         } else if checks.iter().filter(of_its_own).count() == 0 {
             Self::Skipped
@@ -119,11 +120,11 @@ mod tests {
 
     #[test]
     fn a_check_looks_as_in_the_suite() {
-        let check = Check {
+        let check = ScenarioCheck {
             id: "no-second-sign-in",
             name: in_capitals("no-second-sign-in"),
             description: "x",
-            status: Status::Failure,
+            status: CheckStatus::Failure,
             timestamp: "2026-01-01T00:00:00Z".into(),
             spec_references: vec![SpecReference {
                 id: "RFC-6749-6",
@@ -138,12 +139,12 @@ mod tests {
         assert_eq!(written["specReferences"][0]["id"], "RFC-6749-6");
         assert_eq!(written["errorMessage"], "two");
         assert!(written.get("details").is_none());
-        assert_eq!(Verdict::of(&[check]), Verdict::Failed);
+        assert_eq!(ScenarioVerdict::of(&[check]), ScenarioVerdict::Failed);
     }
 
     #[test]
     fn to_be_signed_in_is_no_success_yet() {
-        let check = |id, status| Check {
+        let check = |id, status| ScenarioCheck {
             id,
             name: String::new(),
             description: "",
@@ -153,10 +154,10 @@ mod tests {
             details: Value::Null,
             seen: None,
         };
-        let signed_in = check(SIGNED_IN, Status::Success);
-        let skipped = check("x", Status::Skipped);
-        let checks = [signed_in, skipped, check("y", Status::Success)];
-        assert_eq!(Verdict::of(&checks[..2]), Verdict::Skipped);
-        assert_eq!(Verdict::of(&checks), Verdict::Passed);
+        let signed_in = check(SIGNED_IN, CheckStatus::Success);
+        let skipped = check("x", CheckStatus::Skipped);
+        let checks = [signed_in, skipped, check("y", CheckStatus::Success)];
+        assert_eq!(ScenarioVerdict::of(&checks[..2]), ScenarioVerdict::Skipped);
+        assert_eq!(ScenarioVerdict::of(&checks), ScenarioVerdict::Passed);
     }
 }

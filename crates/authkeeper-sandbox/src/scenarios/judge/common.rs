@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use super::{
-    case::{Case, ClientEnd, Found, count},
+    case::{CheckResult, ClientEnd, JudgedRun, count},
     references::{IDEMPOTENT, INVALID_TOKEN, REFRESHING, RESOURCE, ROTATION, authorization},
 };
 use super::{
-    check::Check,
-    evidence::{Mcp, Outcome, What},
+    check::ScenarioCheck,
+    evidence::{McpRecord, Observed, RefreshAnswer},
 };
 
 /// It goes on as if nothing had happened.
-pub(crate) fn carried_on(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn carried_on(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let mut checks = vec![
         calls_answered(case),
         no_second_sign_in(case),
@@ -25,18 +25,18 @@ pub(crate) fn carried_on(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// What holds of every refresh.
-pub(super) fn refreshes_sound(case: &Case<'_>) -> Vec<Check> {
+pub(super) fn refreshes_sound(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     vec![
         spent_once(case),
-        none_needless(case, Found::should),
+        none_needless(case, CheckResult::should),
         names_the_resource(case),
         may_refresh(case),
     ]
 }
 
 /// Every call that was made is answered in the end.
-pub(super) fn calls_answered(case: &Case<'_>) -> Check {
-    let calls: Vec<&Mcp> = case
+pub(super) fn calls_answered(case: &JudgedRun<'_>) -> ScenarioCheck {
+    let calls: Vec<&McpRecord> = case
         .evidence
         .mcp()
         .filter(|mcp| mcp.is("tools/call"))
@@ -57,7 +57,7 @@ pub(super) fn calls_answered(case: &Case<'_>) -> Check {
         "calls-answered",
         "Every call of the tool is answered in the end: the client has a good access token for it.",
         &[INVALID_TOKEN, authorization(case.revision)],
-        Found::must(
+        CheckResult::must(
             unanswered == 0 && !ids.is_empty(),
             seen,
             json!({"calls": ids.len(), "unanswered": unanswered}),
@@ -66,16 +66,16 @@ pub(super) fn calls_answered(case: &Case<'_>) -> Check {
 }
 
 /// A refresh token is there so that nobody need be asked.
-pub(super) fn no_second_sign_in(case: &Case<'_>) -> Check {
+pub(super) fn no_second_sign_in(case: &JudgedRun<'_>) -> ScenarioCheck {
     let later = case
         .evidence
-        .after(|what| matches!(what, What::SignedIn { .. }));
+        .after(|what| matches!(what, Observed::SignedIn { .. }));
     let asked = later.asked();
     case.check(
         "no-second-sign-in",
         "Nobody is asked to sign in again: the client holds a refresh token that is good.",
         &[REFRESHING],
-        Found::must(
+        CheckResult::must(
             asked == 0,
             format!(
                 "after the first sign-in a person was asked {} more",
@@ -86,14 +86,14 @@ pub(super) fn no_second_sign_in(case: &Case<'_>) -> Check {
     )
 }
 
-pub(super) fn refreshed(case: &Case<'_>) -> Check {
+pub(super) fn refreshed(case: &JudgedRun<'_>) -> ScenarioCheck {
     let accepted = accepted(case);
     let sent = case.evidence.refreshes().count();
     case.check(
         "refreshed",
         "The client refreshes, ahead of the end or after the 401.",
         &[REFRESHING, INVALID_TOKEN],
-        Found::must(
+        CheckResult::must(
             accepted > 0,
             format!("{} sent, none came through", count(sent, "refresh")),
             json!({"refreshes": accepted}),
@@ -101,8 +101,8 @@ pub(super) fn refreshed(case: &Case<'_>) -> Check {
     )
 }
 
-pub(super) fn accepted(case: &Case<'_>) -> usize {
-    let renewed = |outcome: &Outcome| matches!(outcome, Outcome::Renewed { .. });
+pub(super) fn accepted(case: &JudgedRun<'_>) -> usize {
+    let renewed = |outcome: &RefreshAnswer| matches!(outcome, RefreshAnswer::Renewed { .. });
     let refreshes = case.evidence.refreshes();
     refreshes
         .filter(|refresh| renewed(&refresh.outcome))
@@ -110,14 +110,14 @@ pub(super) fn accepted(case: &Case<'_>) -> usize {
 }
 
 /// The tool works as often as it was asked for.
-pub(super) fn executed_once(case: &Case<'_>) -> Check {
+pub(super) fn executed_once(case: &JudgedRun<'_>) -> ScenarioCheck {
     let done = case.evidence.mcp().filter(|mcp| mcp.executed).count();
     let asked = case.calls * case.clients();
     case.check(
         "executed-once",
         "No call does its work twice.",
         &[IDEMPOTENT],
-        Found::must(
+        CheckResult::must(
             done <= asked,
             format!(
                 "the tool worked {}; the scenario asks for {}",
@@ -130,7 +130,7 @@ pub(super) fn executed_once(case: &Case<'_>) -> Check {
 }
 
 /// A refresh token that comes back is taken for stolen.
-pub(super) fn spent_once(case: &Case<'_>) -> Check {
+pub(super) fn spent_once(case: &JudgedRun<'_>) -> ScenarioCheck {
     let refreshes: Vec<_> = case.evidence.refreshes().collect();
     let replayed = refreshes.iter().filter(|refresh| refresh.replayed).count();
     let unknown = refreshes
@@ -138,8 +138,8 @@ pub(super) fn spent_once(case: &Case<'_>) -> Check {
         .filter(|refresh| refresh.grant.is_none())
         .count();
     let found = match refreshes.len() {
-        0 => Found::skipped("no refresh token was sent"),
-        _ => Found::must(
+        0 => CheckResult::skipped("no refresh token was sent"),
+        _ => CheckResult::must(
             replayed + unknown == 0,
             format!(
                 "{} with a token that was spent already, {unknown} with one that nobody knows; \
@@ -159,13 +159,13 @@ pub(super) fn spent_once(case: &Case<'_>) -> Check {
 
 /// `verdict` is what it means for the scenario.
 pub(super) fn none_needless(
-    case: &Case<'_>,
-    verdict: fn(bool, String, serde_json::Value) -> Found,
-) -> Check {
+    case: &JudgedRun<'_>,
+    verdict: fn(bool, String, serde_json::Value) -> CheckResult,
+) -> ScenarioCheck {
     let refreshes: Vec<_> = case.evidence.refreshes().collect();
     let needless = refreshes.iter().filter(|refresh| !refresh.needed).count();
     let found = match refreshes.len() {
-        0 => Found::skipped("no refresh token was sent"),
+        0 => CheckResult::skipped("no refresh token was sent"),
         _ => verdict(
             needless == 0,
             format!(
@@ -184,15 +184,15 @@ pub(super) fn none_needless(
     )
 }
 
-pub(super) fn names_the_resource(case: &Case<'_>) -> Check {
+pub(super) fn names_the_resource(case: &JudgedRun<'_>) -> ScenarioCheck {
     let refreshes: Vec<_> = case.evidence.refreshes().collect();
     let wrong: Vec<_> = refreshes
         .iter()
         .filter(|refresh| refresh.resource.as_deref() != Some(&case.resource))
         .collect();
     let found = match refreshes.len() {
-        0 => Found::skipped("no refresh token was sent"),
-        _ => Found::must(
+        0 => CheckResult::skipped("no refresh token was sent"),
+        _ => CheckResult::must(
             wrong.is_empty(),
             format!(
                 "{} without it, or with another one",
@@ -210,14 +210,14 @@ pub(super) fn names_the_resource(case: &Case<'_>) -> Check {
 }
 
 /// Some servers give none to clients that did not say so.
-fn may_refresh(case: &Case<'_>) -> Check {
+fn may_refresh(case: &JudgedRun<'_>) -> ScenarioCheck {
     let registered = |may: bool| {
-        let is = move |what: &What| matches!(what, What::Registered { may_refresh } if *may_refresh == may);
+        let is = move |what: &Observed| matches!(what, Observed::Registered { may_refresh } if *may_refresh == may);
         case.evidence.count(is)
     };
     let found = match (registered(true), registered(false)) {
-        (0, 0) => Found::skipped("the client did not register itself"),
-        (_, without) => Found::should(
+        (0, 0) => CheckResult::skipped("the client did not register itself"),
+        (_, without) => CheckResult::should(
             without == 0,
             "it registered itself without refresh_token in grant_types; a stricter server would have given it no refresh \
              token",
@@ -233,7 +233,7 @@ fn may_refresh(case: &Case<'_>) -> Check {
 }
 
 /// The process says that all went well.
-pub(super) fn ended_well(case: &Case<'_>) -> Option<Check> {
+pub(super) fn ended_well(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     let bad = case
         .ends
         .iter()
@@ -247,7 +247,7 @@ pub(super) fn ended_well(case: &Case<'_>) -> Option<Check> {
 }
 
 /// The process ends, well or not.
-pub(super) fn ended(case: &Case<'_>) -> Option<Check> {
+pub(super) fn ended(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     let endless = case.ends.iter().find(|end| **end == ClientEnd::TimedOut);
     client_end(
         case,
@@ -258,7 +258,7 @@ pub(super) fn ended(case: &Case<'_>) -> Option<Check> {
 }
 
 /// The process says that something failed.
-pub(super) fn ended_badly(case: &Case<'_>) -> Option<Check> {
+pub(super) fn ended_badly(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     let good = case
         .ends
         .iter()
@@ -272,17 +272,17 @@ pub(super) fn ended_badly(case: &Case<'_>) -> Option<Check> {
 }
 
 fn client_end(
-    case: &Case<'_>,
+    case: &JudgedRun<'_>,
     id: &'static str,
     description: &'static str,
     wrong: Option<ClientEnd>,
-) -> Option<Check> {
+) -> Option<ScenarioCheck> {
     let seen = match wrong {
         Some(ClientEnd::TimedOut) => "it was still running when its time was over".to_owned(),
         Some(ClientEnd::Exited(Some(code))) => format!("it ended with {code}"),
         _ => "a signal ended it".to_owned(),
     };
-    let found = Found::must(wrong.is_none(), seen, json!({}));
+    let found = CheckResult::must(wrong.is_none(), seen, json!({}));
     let check = case.check(id, description, &[], found);
     (!case.ends.is_empty()).then_some(check)
 }

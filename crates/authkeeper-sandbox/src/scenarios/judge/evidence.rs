@@ -2,26 +2,26 @@
 
 use http::Method;
 
-use crate::clock::Stamp;
+use crate::clock::SandboxTime;
 
 /// As much is kept: a client that goes round in circles is known by then.
 const KEPT: usize = 20_000;
 
 /// Everything, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Evidence(Vec<Seen>);
+pub(crate) struct Evidence(Vec<Observation>);
 
 /// Something that was seen.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) at: Stamp,
+pub(crate) struct Observation {
+    pub(crate) at: SandboxTime,
     /// During which run of the client, from 0.
     pub(crate) run: usize,
-    pub(crate) what: What,
+    pub(crate) what: Observed,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum What {
+pub(crate) enum Observed {
     /// A client registered itself.
     Registered {
         may_refresh: bool,
@@ -30,14 +30,14 @@ pub(crate) enum What {
     Asked,
     /// A person did.
     SignedIn {
-        grant: Grant,
+        grant: GrantRef,
         scope: Vec<String>,
     },
-    Refresh(Refresh),
-    Mcp(Mcp),
+    Refresh(RefreshRecord),
+    Mcp(McpRecord),
     /// The server's own stream was opened.
     StreamOpened {
-        token: Option<Token>,
+        token: Option<AccessTokenRef>,
         last_event_id: Option<String>,
     },
     /// A long answer ended: all of it was taken, or not.
@@ -50,21 +50,21 @@ pub(crate) enum What {
 
 /// A grant, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Grant {
+pub(crate) struct GrantRef {
     pub(crate) number: u32,
     pub(crate) client: String,
 }
 
 /// An access token by its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
+pub(crate) struct AccessTokenRef {
     pub(crate) grant: u32,
     pub(crate) number: u32,
 }
 
 /// A refresh token that was sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Refresh {
+pub(crate) struct RefreshRecord {
     /// None: nobody knows it.
     pub(crate) grant: Option<u32>,
     /// Which one of its grant.
@@ -75,11 +75,11 @@ pub(crate) struct Refresh {
     pub(crate) needed: bool,
     pub(crate) scope: Option<Vec<String>>,
     pub(crate) resource: Option<String>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RefreshAnswer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum RefreshAnswer {
     /// New tokens, with this scope.
     Renewed { scope: Vec<String> },
     /// The same, and the answer was lost.
@@ -92,51 +92,51 @@ pub(crate) enum Outcome {
 
 /// A request to the MCP server.
 #[derive(Clone, Debug)]
-pub(crate) struct Mcp {
+pub(crate) struct McpRecord {
     pub(crate) http: Method,
     /// The method of the JSON-RPC message.
     pub(crate) method: Option<String>,
     /// Its id, with the session's.
     pub(crate) id: Option<String>,
-    pub(crate) token: Option<Token>,
+    pub(crate) token: Option<AccessTokenRef>,
     pub(crate) status: u16,
     /// A tool did its work.
     pub(crate) executed: bool,
 }
 
-impl Mcp {
+impl McpRecord {
     pub(crate) fn is(&self, method: &str) -> bool {
         self.method.as_deref() == Some(method)
     }
 }
 
 impl Evidence {
-    pub(crate) fn add(&mut self, seen: Seen) {
+    pub(crate) fn add(&mut self, seen: Observation) {
         if self.0.len() < KEPT {
             self.0.push(seen);
         }
     }
 
-    pub(crate) fn all(&self) -> &[Seen] {
+    pub(crate) fn all(&self) -> &[Observation] {
         &self.0
     }
 
-    pub(crate) fn refreshes(&self) -> impl Iterator<Item = &Refresh> {
+    pub(crate) fn refreshes(&self) -> impl Iterator<Item = &RefreshRecord> {
         self.0.iter().filter_map(|seen| match &seen.what {
-            What::Refresh(refresh) => Some(refresh),
+            Observed::Refresh(refresh) => Some(refresh),
             _ => None,
         })
     }
 
-    pub(crate) fn mcp(&self) -> impl Iterator<Item = &Mcp> {
+    pub(crate) fn mcp(&self) -> impl Iterator<Item = &McpRecord> {
         self.0.iter().filter_map(|seen| match &seen.what {
-            What::Mcp(mcp) => Some(mcp),
+            Observed::Mcp(mcp) => Some(mcp),
             _ => None,
         })
     }
 
     /// What was seen after the first that is so.
-    pub(crate) fn after(&self, is: impl Fn(&What) -> bool) -> Self {
+    pub(crate) fn after(&self, is: impl Fn(&Observed) -> bool) -> Self {
         let first = self.0.iter().position(|seen| is(&seen.what));
         let rest = first.map_or(&[][..], |first| &self.0[first + 1..]);
         Self(rest.to_vec())
@@ -148,11 +148,11 @@ impl Evidence {
         Self(later.cloned().collect())
     }
 
-    pub(crate) fn count(&self, is: impl Fn(&What) -> bool) -> usize {
+    pub(crate) fn count(&self, is: impl Fn(&Observed) -> bool) -> usize {
         self.0.iter().filter(|seen| is(&seen.what)).count()
     }
 
     pub(crate) fn asked(&self) -> usize {
-        self.count(|what| matches!(what, What::Asked))
+        self.count(|what| matches!(what, Observed::Asked))
     }
 }

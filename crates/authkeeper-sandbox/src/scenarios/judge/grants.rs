@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    case::{Case, Found, count},
+    case::{CheckResult, JudgedRun, count},
     common::{
         accepted, calls_answered, carried_on, ended_well, executed_once, no_second_sign_in,
         none_needless, refreshed, spent_once,
@@ -11,13 +11,13 @@ use super::{
     references::{REFRESHING, ROTATION, authorization},
 };
 use super::{
-    check::{Check, Status},
-    evidence::{Evidence, Outcome, What},
+    check::{CheckStatus, ScenarioCheck},
+    evidence::{Evidence, Observed, RefreshAnswer},
 };
 use crate::overrides::TEST_TOOL;
 
 /// Several calls meet one expiry.
-pub(crate) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn one_refresh(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let calls = case.evidence.mcp().filter(|mcp| mcp.is("tools/call"));
     let mut ids: Vec<_> = calls.filter_map(|mcp| mcp.id.clone()).collect();
     ids.sort();
@@ -28,13 +28,13 @@ pub(crate) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
             count(ids.len(), "call"),
             case.calls
         );
-        return vec![one_of_many(case, Found::skipped(what))];
+        return vec![one_of_many(case, CheckResult::skipped(what))];
     }
     let accepted = accepted(case);
     let one = one_of_many(
         case,
-        Found::must(
-            accepted == 1 || none_needless(case, Found::must).status == Status::Success,
+        CheckResult::must(
+            accepted == 1 || none_needless(case, CheckResult::must).status == CheckStatus::Success,
             format!("{} for one expiry", count(accepted, "refresh")),
             json!({"refreshes": accepted, "calls": ids.len()}),
         ),
@@ -42,7 +42,7 @@ pub(crate) fn one_refresh(case: &Case<'_>) -> Vec<Check> {
     [vec![one], carried_on(case)].concat()
 }
 
-fn one_of_many(case: &Case<'_>, found: Found) -> Check {
+fn one_of_many(case: &JudgedRun<'_>, found: CheckResult) -> ScenarioCheck {
     case.check(
         "one-refresh-for-all",
         "Calls that meet an ended token together share one refresh.",
@@ -52,7 +52,7 @@ fn one_of_many(case: &Case<'_>, found: Found) -> Check {
 }
 
 /// The refresh token of a refresh is that of the next.
-pub(crate) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn rotation_followed(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let used: Vec<u32> = case
         .evidence
         .refreshes()
@@ -63,7 +63,7 @@ pub(crate) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
         "rotated-token-used-next",
         "The second refresh sends the refresh token that came with the first one's answer.",
         &[REFRESHING, ROTATION],
-        Found::must(
+        CheckResult::must(
             followed,
             format!("refresh tokens sent, by number: {used:?}"),
             json!({"sent": used}),
@@ -73,13 +73,13 @@ pub(crate) fn rotation_followed(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// What may be done stays the same.
-pub(crate) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn scope_kept(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let granted = case
         .evidence
         .all()
         .iter()
         .find_map(|seen| match &seen.what {
-            What::SignedIn { scope, .. } => Some(scope.clone()),
+            Observed::SignedIn { scope, .. } => Some(scope.clone()),
             _ => None,
         })
         .unwrap_or_default();
@@ -89,7 +89,7 @@ pub(crate) fn scope_kept(case: &Case<'_>) -> Vec<Check> {
     checks
 }
 
-fn scope_asked(case: &Case<'_>, granted: &[String]) -> Check {
+fn scope_asked(case: &JudgedRun<'_>, granted: &[String]) -> ScenarioCheck {
     let asked: Vec<&String> = case
         .evidence
         .refreshes()
@@ -100,7 +100,7 @@ fn scope_asked(case: &Case<'_>, granted: &[String]) -> Check {
         "scope-not-widened",
         "A refresh asks for no scope that was not granted; without a scope it asks for the same.",
         &[REFRESHING],
-        Found::must(
+        CheckResult::must(
             asked.is_empty(),
             format!("asked for {asked:?}, granted were {granted:?}"),
             json!({"granted": granted}),
@@ -108,16 +108,16 @@ fn scope_asked(case: &Case<'_>, granted: &[String]) -> Check {
     )
 }
 
-fn scope_got(case: &Case<'_>, granted: &[String]) -> Check {
+fn scope_got(case: &JudgedRun<'_>, granted: &[String]) -> ScenarioCheck {
     let renewed = case.evidence.refreshes();
     let renewed = renewed.filter_map(|refresh| match &refresh.outcome {
-        Outcome::Renewed { scope } => Some(scope),
+        RefreshAnswer::Renewed { scope } => Some(scope),
         _ => None,
     });
     let newest = renewed.last();
     let found = match newest {
-        None => Found::skipped("no refresh came through"),
-        Some(scope) => Found::must(
+        None => CheckResult::skipped("no refresh came through"),
+        Some(scope) => CheckResult::must(
             granted.iter().all(|word| scope.contains(word)),
             format!("after the refresh there is {scope:?}, granted were {granted:?}"),
             json!({"granted": granted, "after": scope}),
@@ -140,11 +140,11 @@ enum Memory {
     Nothing,
 }
 
-fn memory(case: &Case<'_>) -> Memory {
+fn memory(case: &JudgedRun<'_>) -> Memory {
     let grants = |evidence: &Evidence| -> Vec<_> {
         let all = evidence.all().iter();
         all.filter_map(|seen| match &seen.what {
-            What::SignedIn { grant, .. } => Some((seen.run, grant.clone())),
+            Observed::SignedIn { grant, .. } => Some((seen.run, grant.clone())),
             _ => None,
         })
         .collect()
@@ -175,19 +175,19 @@ fn memory(case: &Case<'_>) -> Memory {
 }
 
 /// Another process of the same client works with what the first one stored.
-pub(crate) fn remembered(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn remembered(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let found = match memory(case) {
         Memory::Nothing => {
             let why = "each process of the client registered itself and signed in anew: it keeps nothing between two runs";
-            return vec![remembers(case, Found::skipped(why))];
+            return vec![remembers(case, CheckResult::skipped(why))];
         }
-        Memory::Client => Found::must(
+        Memory::Client => CheckResult::must(
             false,
             "the client came back with its registration and asked for a sign-in: the refresh token it had been given was \
              not used",
             json!({}),
         ),
-        Memory::Grant => Found::must(true, "", json!({})),
+        Memory::Grant => CheckResult::must(true, "", json!({})),
     };
     let mut checks = vec![
         remembers(case, found),
@@ -195,14 +195,14 @@ pub(crate) fn remembered(case: &Case<'_>) -> Vec<Check> {
         no_second_sign_in(case),
         refreshed(case),
         executed_once(case),
-        none_needless(case, Found::must),
+        none_needless(case, CheckResult::must),
         spent_once(case),
     ];
     checks.extend(ended_well(case));
     checks
 }
 
-fn remembers(case: &Case<'_>, found: Found) -> Check {
+fn remembers(case: &JudgedRun<'_>, found: CheckResult) -> ScenarioCheck {
     case.check(
         "grant-remembered",
         "A later process of the client works with the grant that an earlier one was given.",

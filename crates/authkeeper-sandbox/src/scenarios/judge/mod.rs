@@ -11,24 +11,27 @@ mod troubles;
 
 use serde_json::json;
 
+use self::{case::CheckResult, check::SIGNED_IN, evidence::Observed, references::OAUTH};
+pub use self::{
+    case::ClientEnd,
+    check::{CheckStatus, ScenarioCheck, ScenarioVerdict, SpecReference},
+};
 pub(crate) use self::{
-    case::Case,
+    case::JudgedRun,
     common::carried_on,
     grants::{one_refresh, remembered, rotation_followed, scope_kept},
     sessions::{long_answer, session_ended, session_kept, stream_reopened},
     troubles::{blip_survived, lost_answer_survived, no_endless_refresh, stopped},
 };
-pub use self::{
-    case::ClientEnd,
-    check::{Check, SpecReference, Status, Verdict},
-};
-use self::{case::Found, check::SIGNED_IN, evidence::What, references::OAUTH};
 
 /// The scenario's own checks, unless the client never signed in.
-pub(crate) fn judged(own: fn(&Case<'_>) -> Vec<Check>, case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn judged(
+    own: fn(&JudgedRun<'_>) -> Vec<ScenarioCheck>,
+    case: &JudgedRun<'_>,
+) -> Vec<ScenarioCheck> {
     let sign_ins = case
         .evidence
-        .count(|what| matches!(what, What::SignedIn { .. }));
+        .count(|what| matches!(what, Observed::SignedIn { .. }));
     let requests = case.evidence.mcp().count();
     let seen = match requests {
         0 => "no request reached the MCP server".to_owned(),
@@ -38,7 +41,7 @@ pub(crate) fn judged(own: fn(&Case<'_>) -> Vec<Check>, case: &Case<'_>) -> Vec<C
         SIGNED_IN,
         "The client signs in.",
         &[OAUTH],
-        Found::must(sign_ins > 0, seen, json!({"signIns": sign_ins})),
+        CheckResult::must(sign_ins > 0, seen, json!({"signIns": sign_ins})),
     );
     let mut checks = vec![signed_in];
     if sign_ins > 0 {

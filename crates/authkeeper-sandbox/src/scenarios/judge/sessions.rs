@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    case::{Case, Found, count},
+    case::{CheckResult, JudgedRun, count},
     common::{
         calls_answered, carried_on, ended, ended_well, executed_once, no_second_sign_in,
         refreshes_sound, spent_once,
@@ -12,22 +12,22 @@ use super::{
     references::{INVALID_TOKEN, transport},
 };
 use super::{
-    check::{Check, Status},
-    evidence::{Token, What},
+    check::{CheckStatus, ScenarioCheck},
+    evidence::{AccessTokenRef, Observed},
 };
 use crate::overrides::FIRST_EVENT_ID;
 use crate::revision::Revision;
 
 /// The session before is the session after.
-pub(crate) fn session_kept(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn session_kept(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let opened = case
         .evidence
         .mcp()
         .filter(|mcp| mcp.is("initialize") && mcp.status == 200);
     let opened = opened.count();
     let found = match opened {
-        0 => Found::skipped("there are no sessions in this revision"),
-        _ => Found::must(
+        0 => CheckResult::skipped("there are no sessions in this revision"),
+        _ => CheckResult::must(
             opened == 1,
             format!("the client opened {}", count(opened, "session")),
             json!({"sessions": opened}),
@@ -43,14 +43,13 @@ pub(crate) fn session_kept(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// An answer under way outlives the token it was asked for with.
-pub(crate) fn long_answer(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn long_answer(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let ended = |whole: bool| {
-        let is =
-            move |what: &What| matches!(what, What::AnswerEnded { whole: seen } if *seen == whole);
+        let is = move |what: &Observed| matches!(what, Observed::AnswerEnded { whole: seen } if *seen == whole);
         case.evidence.count(is)
     };
     let (whole, cut) = (ended(true), ended(false));
-    let found = Found::must(
+    let found = CheckResult::must(
         cut == 0 && whole > 0,
         format!("{whole} read to the end, {cut} given up before it"),
         json!({"whole": whole, "givenUp": cut}),
@@ -73,13 +72,13 @@ pub(crate) fn long_answer(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// The server's own stream ends with its token, and is opened again with another.
-pub(crate) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn stream_reopened(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let opened: Vec<_> = case
         .evidence
         .all()
         .iter()
         .filter_map(|seen| match &seen.what {
-            What::StreamOpened {
+            Observed::StreamOpened {
                 token,
                 last_event_id,
             } => Some((*token, last_event_id.clone())),
@@ -97,23 +96,23 @@ pub(crate) fn stream_reopened(case: &Case<'_>) -> Vec<Check> {
     checks.extend(ended_well(case));
     if opened.is_empty() {
         // Nothing of this was put to the test.
-        checks.retain(|check| check.status != Status::Success);
+        checks.retain(|check| check.status != CheckStatus::Success);
     }
     checks
 }
 
-type Opened = (Option<Token>, Option<String>);
+type Opened = (Option<AccessTokenRef>, Option<String>);
 
-fn reopened(case: &Case<'_>, opened: &[Opened]) -> Check {
+fn reopened(case: &JudgedRun<'_>, opened: &[Opened]) -> ScenarioCheck {
     let with_another = opened
         .iter()
         .skip(1)
         .any(|(token, _)| *token != opened[0].0);
     let found = match opened.len() {
-        0 => Found::skipped(
+        0 => CheckResult::skipped(
             "the client opened no such stream (GET; subscriptions/listen in 2026-07-28), which it need not",
         ),
-        times => Found::must(
+        times => CheckResult::must(
             with_another,
             format!("opened {}, never with another token", count(times, "time")),
             json!({"opened": times}),
@@ -127,16 +126,18 @@ fn reopened(case: &Case<'_>, opened: &[Opened]) -> Check {
     )
 }
 
-fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
+fn resumed(case: &JudgedRun<'_>, opened: &[Opened]) -> ScenarioCheck {
     let found = match (case.revision, opened.get(1)) {
-        (Revision::Stateless, _) => Found::skipped("streams are not resumed in this revision"),
-        (_, None) => Found::skipped("no stream was opened again"),
-        (_, Some((_, None))) => Found::should(
+        (Revision::Stateless, _) => {
+            CheckResult::skipped("streams are not resumed in this revision")
+        }
+        (_, None) => CheckResult::skipped("no stream was opened again"),
+        (_, Some((_, None))) => CheckResult::should(
             false,
             "the second stream was opened without Last-Event-ID: what was said in between is lost",
             json!({}),
         ),
-        (_, Some((_, Some(id)))) => Found::should(
+        (_, Some((_, Some(id)))) => CheckResult::should(
             id == FIRST_EVENT_ID,
             format!(
                 "the second stream was opened after {id:?}; the last event was {FIRST_EVENT_ID:?}"
@@ -153,7 +154,7 @@ fn resumed(case: &Case<'_>, opened: &[Opened]) -> Check {
 }
 
 /// The session's end, for which the token is good no more.
-pub(crate) fn session_ended(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn session_ended(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     const MOST: usize = 3;
     let ends: Vec<u16> = case
         .evidence
@@ -162,10 +163,10 @@ pub(crate) fn session_ended(case: &Case<'_>) -> Vec<Check> {
         .map(|mcp| mcp.status)
         .collect();
     let found = match ends.len() {
-        0 => Found::skipped(
+        0 => CheckResult::skipped(
             "the client did not end its session (DELETE), which it should; nothing to see here",
         ),
-        tries => Found::must(
+        tries => CheckResult::must(
             tries <= MOST,
             format!("DELETE was sent {}", count(tries, "time")),
             json!({"answers": ends}),
@@ -185,7 +186,7 @@ pub(crate) fn session_ended(case: &Case<'_>) -> Vec<Check> {
     ];
     checks.extend(ended(case));
     if ends.is_empty() {
-        checks.retain(|check| check.status != Status::Success);
+        checks.retain(|check| check.status != CheckStatus::Success);
     }
     checks
 }

@@ -3,34 +3,34 @@
 use serde_json::json;
 
 use super::{
-    case::{Case, Found, count},
+    case::{CheckResult, JudgedRun, count},
     common::{ended, ended_badly, no_second_sign_in, refreshes_sound, spent_once},
     references::{INVALID_GRANT, INVALID_TOKEN, REFRESHING, ROTATION, UNAVAILABLE, authorization},
 };
 use super::{
-    check::Check,
-    evidence::{Evidence, Outcome, Refresh, What},
+    check::ScenarioCheck,
+    evidence::{Evidence, Observed, RefreshAnswer, RefreshRecord},
 };
 
-fn is_struck(what: &What) -> bool {
-    matches!(what, What::Struck)
+fn is_struck(what: &Observed) -> bool {
+    matches!(what, Observed::Struck)
 }
 
 /// After the strike so much may be asked in vain.
 const REFUSED: usize = 8;
 
 /// The grant is dead.
-pub(crate) fn stopped(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn stopped(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
-        return vec![stops(case, Found::skipped(NOTHING_AFTER))];
+        return vec![stops(case, CheckResult::skipped(NOTHING_AFTER))];
     }
     let refused = since.refreshes().count();
     let once = case.check(
         "refused-refresh-not-repeated",
         "After invalid_grant the refresh token is not sent again.",
         &[INVALID_GRANT],
-        Found::must(
+        CheckResult::must(
             refused <= 1,
             format!(
                 "it was sent {} after the grant had died",
@@ -46,7 +46,7 @@ pub(crate) fn stopped(case: &Case<'_>) -> Vec<Check> {
 
 const NOTHING_AFTER: &str = "no request came afterwards: list the tools, then call test-tool";
 
-fn stops(case: &Case<'_>, found: Found) -> Check {
+fn stops(case: &JudgedRun<'_>, found: CheckResult) -> ScenarioCheck {
     case.check(
         "no-loop",
         "The client stops: it does not ask the server over and over.",
@@ -55,11 +55,11 @@ fn stops(case: &Case<'_>, found: Found) -> Check {
     )
 }
 
-fn no_loop(case: &Case<'_>, since: &Evidence) -> Check {
+fn no_loop(case: &JudgedRun<'_>, since: &Evidence) -> ScenarioCheck {
     let refused = since.mcp().filter(|mcp| mcp.status == 401).count();
     stops(
         case,
-        Found::must(
+        CheckResult::must(
             refused <= REFUSED,
             format!("{} were refused", count(refused, "request")),
             json!({"refused": refused, "most": REFUSED}),
@@ -67,13 +67,13 @@ fn no_loop(case: &Case<'_>, since: &Evidence) -> Check {
     )
 }
 
-fn asked_once(case: &Case<'_>, since: &Evidence) -> Check {
+fn asked_once(case: &JudgedRun<'_>, since: &Evidence) -> ScenarioCheck {
     let asked = since.asked();
     case.check(
         "sign-in-asked-at-most-once",
         "A person is asked to sign in at most once.",
         &[authorization(case.revision)],
-        Found::must(
+        CheckResult::must(
             asked <= 1,
             format!("a person was asked {}", count(asked, "time")),
             json!({"asked": asked}),
@@ -82,18 +82,18 @@ fn asked_once(case: &Case<'_>, since: &Evidence) -> Check {
 }
 
 /// Fresh tokens are refused as well.
-pub(crate) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn no_endless_refresh(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     const MOST: usize = 2;
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
-        return vec![stops(case, Found::skipped(NOTHING_AFTER))];
+        return vec![stops(case, CheckResult::skipped(NOTHING_AFTER))];
     }
     let refreshes = since.refreshes().count();
     let bounded = case.check(
         "refreshes-bounded",
         "A fresh token that is refused too is not exchanged for the next one, and the next.",
         &[INVALID_TOKEN],
-        Found::must(
+        CheckResult::must(
             refreshes <= MOST,
             format!("{} came", count(refreshes, "refresh")),
             json!({"refreshes": refreshes, "most": MOST}),
@@ -110,8 +110,8 @@ pub(crate) fn no_endless_refresh(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// The token endpoint is down for a moment.
-pub(crate) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
-    let came_back = later_renewal(case, |refresh| refresh.outcome == Outcome::Faulty);
+pub(crate) fn blip_survived(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
+    let came_back = later_renewal(case, |refresh| refresh.outcome == RefreshAnswer::Faulty);
     let again = case.check(
         "refresh-retried",
         "The client tries again once the token endpoint answers, with the refresh token it has.",
@@ -125,11 +125,11 @@ pub(crate) fn blip_survived(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// The refresh was done and its answer lost: this server answers a resend the same.
-pub(crate) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
+pub(crate) fn lost_answer_survived(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     const MOST: usize = 4;
     let sent = case.evidence.refreshes();
     let sent = sent.filter(|refresh| refresh.generation == 1).count();
-    let resent = later_renewal(case, |refresh| refresh.outcome == Outcome::Lost);
+    let resent = later_renewal(case, |refresh| refresh.outcome == RefreshAnswer::Lost);
     let again = case.check(
         "refresh-resent",
         "The client asks again with the refresh token it has: it knows of no other.",
@@ -140,7 +140,7 @@ pub(crate) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
         "no-storm",
         "It does so seldom: where reuse ends a grant, each resend is a risk.",
         &[ROTATION],
-        Found::must(
+        CheckResult::must(
             sent <= MOST,
             format!("the same refresh token was sent {}", count(sent, "time")),
             json!({"sent": sent, "most": MOST}),
@@ -157,15 +157,16 @@ pub(crate) fn lost_answer_survived(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// Whether a refresh came through after one that did not.
-fn later_renewal(case: &Case<'_>, failed: impl Fn(&Refresh) -> bool) -> Found {
-    let is_failed = |what: &What| matches!(what, What::Refresh(refresh) if failed(refresh));
+fn later_renewal(case: &JudgedRun<'_>, failed: impl Fn(&RefreshRecord) -> bool) -> CheckResult {
+    let is_failed = |what: &Observed| matches!(what, Observed::Refresh(refresh) if failed(refresh));
     if case.evidence.count(is_failed) == 0 {
-        return Found::must(false, "no refresh came", json!({}));
+        return CheckResult::must(false, "no refresh came", json!({}));
     }
     let later = case.evidence.after(is_failed);
-    let renewed = |refresh: &&Refresh| matches!(refresh.outcome, Outcome::Renewed { .. });
+    let renewed =
+        |refresh: &&RefreshRecord| matches!(refresh.outcome, RefreshAnswer::Renewed { .. });
     let renewed = later.refreshes().filter(renewed).count();
-    Found::must(
+    CheckResult::must(
         renewed > 0,
         format!(
             "after the one that failed {} came, none was answered with tokens",
@@ -175,12 +176,12 @@ fn later_renewal(case: &Case<'_>, failed: impl Fn(&Refresh) -> bool) -> Found {
     )
 }
 
-fn some_call_answered(case: &Case<'_>) -> Check {
+fn some_call_answered(case: &JudgedRun<'_>) -> ScenarioCheck {
     let done = case.evidence.mcp().filter(|mcp| mcp.executed).count();
     case.check(
         "a-call-answered",
         "A call of the tool is answered in the end.",
         &[INVALID_TOKEN],
-        Found::must(done > 0, "none was", json!({"answered": done})),
+        CheckResult::must(done > 0, "none was", json!({"answered": done})),
     )
 }
