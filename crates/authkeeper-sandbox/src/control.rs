@@ -15,7 +15,7 @@ use crate::{
     page,
     settings::{AuthMethod, ClientSpec},
     state::SandboxState,
-    store::{AccountState, ApiKeyRow, ClientRow},
+    store::{AccountState, ApiKeyEntry, ClientEntry},
     wire::{HttpReply, HttpRequest},
 };
 
@@ -327,7 +327,7 @@ fn users(state: &SandboxState) -> Vec<Value> {
 
 fn clients(state: &SandboxState) -> Vec<Value> {
     let now = state.now();
-    let view = |(id, client): (&String, &ClientRow)| {
+    let view = |(id, client): (&String, &ClientEntry)| {
         let secrets = client.secrets.iter();
         let good = secrets.filter(|secret| secret.until.is_none_or(|until| now < until));
         json!({"client_id": id, "auth": client.auth.as_str(), "secrets": good.count()})
@@ -336,6 +336,6 @@ fn clients(state: &SandboxState) -> Vec<Value> {
 }
 
 fn keys(state: &SandboxState) -> Vec<Value> {
-    let view = |(number, key): (&u32, &ApiKeyRow)| json!({"number": number, "name": key.name, "retired": key.retired, "calls": key.calls});
+    let view = |(number, key): (&u32, &ApiKeyEntry)| json!({"number": number, "name": key.name, "retired": key.retired, "calls": key.calls});
     state.store.keys.iter().map(view).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     state::SandboxState,
-    store::{AccountState, AuthorizationRow},
+    store::{AccountState, AuthorizationEntry},
     wire::{HttpReply, HttpRequest, escaped},
 };
 
@@ -73,7 +73,7 @@ fn accounts(state: &SandboxState) -> String {
 const BUTTONS: &str = "<p><button name=\"decision\" value=\"allow\">Allow</button> \
     <button name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></p>";
 
-pub(crate) fn consent(state: &SandboxState, id: &str, asked: &AuthorizationRow) -> HttpReply {
+pub(crate) fn consent(state: &SandboxState, id: &str, asked: &AuthorizationEntry) -> HttpReply {
     let scope = escaped(&asked.scope.join(", "));
     let client = escaped(state.client_name(&asked.client));
     let body = format!(

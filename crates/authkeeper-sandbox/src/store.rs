@@ -8,11 +8,11 @@ use crate::{clock::SandboxTime, settings::AuthMethod};
 
 /// A registered client.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientRow {
+pub(crate) struct ClientEntry {
     /// What it calls itself.
     pub(crate) name: Option<String>,
     pub(crate) auth: AuthMethod,
-    pub(crate) secrets: Vec<SecretRow>,
+    pub(crate) secrets: Vec<SecretEntry>,
     pub(crate) jwks: Option<Value>,
     /// None: any loopback address.
     pub(crate) redirect_uris: Option<Vec<String>>,
@@ -20,7 +20,7 @@ pub(crate) struct ClientRow {
     pub(crate) grant_types: Option<Vec<String>>,
 }
 
-impl ClientRow {
+impl ClientEntry {
     pub(crate) fn may(&self, grant_type: &str) -> bool {
         let types = self.grant_types.as_ref();
         types.is_none_or(|types| types.iter().any(|known| known == grant_type))
@@ -28,7 +28,7 @@ impl ClientRow {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct SecretRow {
+pub(crate) struct SecretEntry {
     pub(crate) value: String,
     pub(crate) until: Option<SandboxTime>,
 }
@@ -43,7 +43,7 @@ pub(crate) enum AccountState {
 
 /// What a resource owner, or a client for itself, gave.
 #[derive(Clone, Debug)]
-pub(crate) struct GrantRow {
+pub(crate) struct GrantEntry {
     pub(crate) user: Option<String>,
     pub(crate) client: String,
     pub(crate) resource: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) struct GrantRow {
 
 /// One refresh token.
 #[derive(Clone, Debug)]
-pub(crate) struct RefreshTokenRow {
+pub(crate) struct RefreshTokenEntry {
     pub(crate) grant: u32,
     pub(crate) generation: u32,
     pub(crate) scope: Vec<String>,
@@ -70,12 +70,12 @@ pub(crate) struct RefreshTokenRow {
     pub(crate) presented: u32,
     pub(crate) spent: Option<SandboxTime>,
     /// The answer it was spent for.
-    pub(crate) answer: Option<TokenAnswer>,
+    pub(crate) answer: Option<TokenResponseBody>,
 }
 
 /// One access token.
 #[derive(Clone, Debug)]
-pub(crate) struct AccessTokenRow {
+pub(crate) struct AccessTokenEntry {
     pub(crate) grant: u32,
     pub(crate) number: u32,
     pub(crate) generation: u32,
@@ -89,7 +89,7 @@ pub(crate) struct AccessTokenRow {
 
 /// What a token request is answered with.
 #[derive(Clone, Debug)]
-pub(crate) struct TokenAnswer {
+pub(crate) struct TokenResponseBody {
     pub(crate) access: String,
     pub(crate) refresh: Option<String>,
     pub(crate) scope: Vec<String>,
@@ -98,7 +98,7 @@ pub(crate) struct TokenAnswer {
 
 /// An authorization code.
 #[derive(Clone, Debug)]
-pub(crate) struct CodeRow {
+pub(crate) struct CodeEntry {
     pub(crate) client: String,
     pub(crate) user: String,
     pub(crate) redirect_uri: String,
@@ -112,7 +112,7 @@ pub(crate) struct CodeRow {
 
 /// An authorization request that waits for the person.
 #[derive(Clone, Debug)]
-pub(crate) struct AuthorizationRow {
+pub(crate) struct AuthorizationEntry {
     pub(crate) client: String,
     pub(crate) redirect_uri: String,
     pub(crate) state: Option<String>,
@@ -137,7 +137,7 @@ pub(crate) enum DeviceState {
 
 /// A device that waits for a person elsewhere.
 #[derive(Clone, Debug)]
-pub(crate) struct DeviceRow {
+pub(crate) struct DeviceEntry {
     pub(crate) client: String,
     pub(crate) user_code: String,
     pub(crate) scope: Vec<String>,
@@ -150,7 +150,7 @@ pub(crate) struct DeviceRow {
 
 /// A key for the plain API.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiKeyRow {
+pub(crate) struct ApiKeyEntry {
     pub(crate) name: String,
     pub(crate) value: String,
     pub(crate) retired: bool,
@@ -161,14 +161,14 @@ pub(crate) struct ApiKeyRow {
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) users: BTreeMap<String, AccountState>,
-    pub(crate) clients: BTreeMap<String, ClientRow>,
-    pub(crate) grants: BTreeMap<u32, GrantRow>,
-    pub(crate) refresh: BTreeMap<String, RefreshTokenRow>,
-    pub(crate) access: BTreeMap<String, AccessTokenRow>,
-    pub(crate) codes: BTreeMap<String, CodeRow>,
-    pub(crate) asked: BTreeMap<String, AuthorizationRow>,
-    pub(crate) devices: BTreeMap<String, DeviceRow>,
-    pub(crate) keys: BTreeMap<u32, ApiKeyRow>,
+    pub(crate) clients: BTreeMap<String, ClientEntry>,
+    pub(crate) grants: BTreeMap<u32, GrantEntry>,
+    pub(crate) refresh: BTreeMap<String, RefreshTokenEntry>,
+    pub(crate) access: BTreeMap<String, AccessTokenEntry>,
+    pub(crate) codes: BTreeMap<String, CodeEntry>,
+    pub(crate) asked: BTreeMap<String, AuthorizationEntry>,
+    pub(crate) devices: BTreeMap<String, DeviceEntry>,
+    pub(crate) keys: BTreeMap<u32, ApiKeyEntry>,
     /// Assertion ids that were used, until they end.
     pub(crate) assertions: BTreeMap<String, SandboxTime>,
     pub(crate) sessions: BTreeSet<String>,
@@ -184,7 +184,7 @@ impl Tables {
     }
 
     /// The state of a grant's user; a client acting for itself always counts.
-    pub(crate) fn owner(&self, grant: &GrantRow) -> AccountState {
+    pub(crate) fn owner(&self, grant: &GrantEntry) -> AccountState {
         let user = grant.user.as_deref();
         user.map_or(AccountState::Enabled, |user| self.user(user))
     }

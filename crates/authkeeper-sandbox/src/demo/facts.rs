@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     claims::{JobFacts, ProviderFacts, StoryFacts, WithoutRefreshFacts},
     job_log::{JobCall, JobLog},
-    scene::Scene,
+    scene::DemoScene,
     traces,
 };
 use crate::counters::Counters;
@@ -37,7 +37,7 @@ pub(super) fn asked(counters: &Counters) -> u64 {
     counters.token_requests + counters.api_ok + counters.unauthorized + counters.forbidden
 }
 
-pub(super) fn answered_since(scene: &Scene, since: Option<i64>) -> u64 {
+pub(super) fn answered_since(scene: &DemoScene, since: Option<i64>) -> u64 {
     answered_from(&scene.log, since.unwrap_or(i64::MAX))
 }
 
@@ -45,7 +45,7 @@ fn answered_from(log: &JobLog, from: i64) -> u64 {
     log.count(|call| call.begun >= from && call.is_done())
 }
 
-pub(super) fn gather(scene: &mut Scene, moments: &Moments) -> StoryFacts {
+pub(super) fn gather(scene: &mut DemoScene, moments: &Moments) -> StoryFacts {
     scene.read_log();
     let counters = scene.counters();
     let secrets = scene.control().issued();
@@ -118,7 +118,7 @@ fn provider(counters: &Counters, moments: &Moments, secrets: u64) -> ProviderFac
 }
 
 /// The same for the job that held its key.
-pub(super) fn gather_held(scene: &mut Scene) -> WithoutRefreshFacts {
+pub(super) fn gather_held(scene: &mut DemoScene) -> WithoutRefreshFacts {
     scene.read_log();
     let counters = scene.counters();
     let log = &scene.log;
@@ -143,7 +143,10 @@ pub(super) fn gather_held(scene: &mut Scene) -> WithoutRefreshFacts {
 }
 
 /// And what it did through authkeeper after that.
-pub(super) fn gather_after(scene: &mut Scene, held: WithoutRefreshFacts) -> WithoutRefreshFacts {
+pub(super) fn gather_after(
+    scene: &mut DemoScene,
+    held: WithoutRefreshFacts,
+) -> WithoutRefreshFacts {
     scene.read_log();
     let log = &scene.log;
     WithoutRefreshFacts {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     claims::{self, DemoClaim},
     error::DemoError,
-    scene::Scene,
+    scene::DemoScene,
     screen::Screen,
     story,
     terminal::DemoTerminal,
@@ -105,7 +105,7 @@ impl Demo {
         terminal: Box<dyn DemoTerminal>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Self, DemoError> {
-        let mut scene = Scene::open(workspace, Screen::new(terminal), story.span()).await?;
+        let mut scene = DemoScene::open(workspace, Screen::new(terminal), story.span()).await?;
         let told = tokio::select! {
             told = tell(&mut scene, story) => Some(told),
             () = stop => None,
@@ -125,7 +125,7 @@ impl Demo {
     }
 }
 
-async fn tell(scene: &mut Scene, story: Story) -> Result<DemoReport, DemoError> {
+async fn tell(scene: &mut DemoScene, story: Story) -> Result<DemoReport, DemoError> {
     match story {
         Story::Whole { own_browser } => {
             let facts = story::play(scene, own_browser).await?;

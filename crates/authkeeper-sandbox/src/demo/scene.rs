@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How often the picture is drawn, in looks.
 const DRAWN: u32 = 6;
 
-pub(super) struct Scene {
+pub(super) struct DemoScene {
     pub(super) sandbox: Sandbox,
     pub(super) workspace: Workspace,
     pub(super) screen: Screen,
@@ -83,7 +83,7 @@ pub(super) fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs())
 }
 
-impl Scene {
+impl DemoScene {
     pub(super) async fn open(
         workspace: Workspace,
         screen: Screen,

@@ -8,7 +8,7 @@ use super::{
     claims::StoryFacts,
     error::DemoError,
     facts::{self, Moments},
-    scene::{KEY_LIFE, KEY_LIFE_MS, Scene, bug, seconds},
+    scene::{DemoScene, KEY_LIFE, KEY_LIFE_MS, bug, seconds},
     terminal::Tone,
     timeline::TimelineMark,
     traces,
@@ -28,7 +28,10 @@ const RENEWED: Duration = Duration::from_secs(20);
 const RUN: [&str; 5] = ["run", "--with", "demo", "--", "./job"];
 
 /// Plays it, and gives what was seen and counted.
-pub(super) async fn play(scene: &mut Scene, own_browser: bool) -> Result<StoryFacts, DemoError> {
+pub(super) async fn play(
+    scene: &mut DemoScene,
+    own_browser: bool,
+) -> Result<StoryFacts, DemoError> {
     let mut moments = Moments::default();
     introduce(scene);
     sign_in(scene, own_browser).await?;
@@ -39,7 +42,7 @@ pub(super) async fn play(scene: &mut Scene, own_browser: bool) -> Result<StoryFa
     Ok(facts::gather(scene, &moments))
 }
 
-fn introduce(scene: &mut Scene) {
+fn introduce(scene: &mut DemoScene) {
     let screen = &mut scene.screen;
     screen
         .tell("authkeeper demo: about a minute, all of it on this machine, in a temporary folder.");
@@ -56,7 +59,7 @@ fn introduce(scene: &mut Scene) {
     );
 }
 
-async fn sign_in(scene: &mut Scene, own_browser: bool) -> Result<(), DemoError> {
+async fn sign_in(scene: &mut DemoScene, own_browser: bool) -> Result<(), DemoError> {
     scene.screen.part("1 of 5  Alice signs in, once");
     let url = format!("{}/api", scene.sandbox.url());
     let arguments = ["connect", "demo", &url, "--principal", "alice"];
@@ -81,7 +84,7 @@ async fn sign_in(scene: &mut Scene, own_browser: bool) -> Result<(), DemoError> 
 }
 
 /// The sign-in in the person's own browser: what `connect` says is shown as it comes.
-async fn by_hand(scene: &mut Scene, arguments: &[&str]) -> Result<(), DemoError> {
+async fn by_hand(scene: &mut DemoScene, arguments: &[&str]) -> Result<(), DemoError> {
     let outputs = scene.start(arguments)?;
     let mut shown = 0;
     let status = loop {
@@ -101,7 +104,7 @@ async fn by_hand(scene: &mut Scene, arguments: &[&str]) -> Result<(), DemoError>
     Err(DemoError::NotSignedIn)
 }
 
-async fn outlive(scene: &mut Scene) -> Result<CommandFiles, DemoError> {
+async fn outlive(scene: &mut DemoScene) -> Result<CommandFiles, DemoError> {
     scene
         .screen
         .part("2 of 5  The job runs longer than its key lives");
@@ -120,8 +123,8 @@ async fn outlive(scene: &mut Scene) -> Result<CommandFiles, DemoError> {
     Ok(outputs)
 }
 
-async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), DemoError> {
-    let begins = |scene: &Scene| scene.key_age() >= OUTAGE_FROM;
+async fn outage(scene: &mut DemoScene, moments: &mut Moments) -> Result<(), DemoError> {
+    let begins = |scene: &DemoScene| scene.key_age() >= OUTAGE_FROM;
     scene.until("the outage", STEP, begins).await?;
     scene
         .screen
@@ -136,20 +139,21 @@ async fn outage(scene: &mut Scene, moments: &mut Moments) -> Result<(), DemoErro
     });
     scene.happens(Some(Tone::Warn), "The sign-in server is down. Calls go on, with key 2.", "From now on every request for a new key is answered with \"out of service, try again\" (503).",
     );
-    let turned_away = |scene: &Scene| facts::turned_away(&scene.counters()) > 0;
+    let turned_away = |scene: &DemoScene| facts::turned_away(&scene.counters()) > 0;
     scene
         .until("a renewal in the outage", STEP, turned_away)
         .await?;
     scene.happens(Some(Tone::Warn), "A new key is due, none to be had. Calls go on, with key 2.", "A new key is due and none is to be had. Key 2 is good for some seconds more: calls go on, authkeeper keeps asking.",
     );
-    let over = |scene: &Scene| scene.now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
+    let over =
+        |scene: &DemoScene| scene.now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
     scene.until("the end of the outage", STEP, over).await?;
     recovery(scene, &fault["fault"], from, moments).await
 }
 
 /// The server is back, and the key in use gets its successor.
 async fn recovery(
-    scene: &mut Scene,
+    scene: &mut DemoScene,
     fault: &Value,
     from: i64,
     moments: &mut Moments,
@@ -184,7 +188,7 @@ async fn recovery(
 
 /// The worst moment for a program that holds its keys in memory: the old key is spent, the new one just came.
 async fn kill_and_restart(
-    scene: &mut Scene,
+    scene: &mut DemoScene,
     outputs: &CommandFiles,
     moments: &mut Moments,
 ) -> Result<CommandFiles, DemoError> {
@@ -196,7 +200,7 @@ async fn kill_and_restart(
         "Calls go on, with key 3. The kill comes with key 4.",
         "Waiting for the moment in which the next key arrives.",
     );
-    let kept = |scene: &Scene| {
+    let kept = |scene: &DemoScene| {
         scene.keys.len() == 4
             && traces::renewals(&scene.workspace.path().join("home")).done == 3
             && scene.under_way() >= 2
@@ -217,7 +221,7 @@ async fn kill_and_restart(
     scene.happens(Some(Tone::Bad), "Nothing runs any more.", &text);
     scene.pass(DOWN).await;
     let outputs = scene.start(&RUN)?;
-    let answered = |scene: &Scene| facts::answered_since(scene, moments.killed) > 4;
+    let answered = |scene: &DemoScene| facts::answered_since(scene, moments.killed) > 4;
     scene
         .until("the first calls after the restart", STEP, answered)
         .await?;
@@ -228,12 +232,12 @@ async fn kill_and_restart(
 }
 
 async fn end_of_access(
-    scene: &mut Scene,
+    scene: &mut DemoScene,
     outputs: &CommandFiles,
     moments: &mut Moments,
 ) -> Result<(), DemoError> {
     let third = scene.keys.get(2).copied().unwrap_or_default();
-    let outlived = |scene: &Scene| scene.now() > third + KEY_LIFE_MS + 500;
+    let outlived = |scene: &DemoScene| scene.now() > third + KEY_LIFE_MS + 500;
     scene
         .until("the end of the third key", RENEWED, outlived)
         .await?;
@@ -261,7 +265,7 @@ async fn end_of_access(
     look_around(scene, moments).await
 }
 
-fn tell_of_end(scene: &mut Scene, run: &CommandEnd, moments: &mut Moments) {
+fn tell_of_end(scene: &mut DemoScene, run: &CommandEnd, moments: &mut Moments) {
     let code = run
         .code()
         .map_or_else(|| "?".to_owned(), |code| code.to_string());
@@ -306,7 +310,7 @@ fn record(line: &str) -> Option<Value> {
     (value["event"] == "reauthorization_required").then_some(value)
 }
 
-async fn look_around(scene: &mut Scene, moments: &mut Moments) -> Result<(), DemoError> {
+async fn look_around(scene: &mut DemoScene, moments: &mut Moments) -> Result<(), DemoError> {
     scene.show(&["status"], |_| true).await?;
     let plain = |line: &str| !line.starts_with('{');
     let token = scene.show(&["token", "demo"], plain).await?;

@@ -7,13 +7,13 @@ use super::{
     error::DemoError,
     facts,
     job_log::JobCall,
-    scene::{KEY_LIFE, Scene, bug, seconds},
+    scene::{DemoScene, KEY_LIFE, bug, seconds},
     terminal::Tone,
 };
 
 const STEP: Duration = Duration::from_secs(30);
 
-pub(super) async fn play(scene: &mut Scene) -> Result<WithoutRefreshFacts, DemoError> {
+pub(super) async fn play(scene: &mut DemoScene) -> Result<WithoutRefreshFacts, DemoError> {
     scene
         .screen
         .tell("authkeeper demo --without-refresh: half a minute, all of it on this machine.");
@@ -41,7 +41,7 @@ pub(super) async fn play(scene: &mut Scene) -> Result<WithoutRefreshFacts, DemoE
     Ok(facts::gather_after(scene, held))
 }
 
-async fn hold(scene: &mut Scene, url: &str) -> Result<(), DemoError> {
+async fn hold(scene: &mut DemoScene, url: &str) -> Result<(), DemoError> {
     let seconds = KEY_LIFE.as_secs() + 6;
     let options = format!("--direct {url} --seconds {seconds}");
     scene.workspace.furnish_job("job-alone", &options)?;
@@ -55,7 +55,7 @@ async fn hold(scene: &mut Scene, url: &str) -> Result<(), DemoError> {
         "Calls go on, with the one key there is.",
         "The job has its key and works. Nobody will get it another one.",
     );
-    let failed = |scene: &Scene| scene.log.count(JobCall::is_failed) > 0;
+    let failed = |scene: &DemoScene| scene.log.count(JobCall::is_failed) > 0;
     scene.until("the first failed call", STEP, failed).await?;
     scene.mark("key ended", Tone::Bad);
     scene.happens(
@@ -72,7 +72,7 @@ async fn hold(scene: &mut Scene, url: &str) -> Result<(), DemoError> {
 }
 
 /// That a new key could be had is true: with it the same job does what it left.
-async fn through_authkeeper(scene: &mut Scene) -> Result<(), DemoError> {
+async fn through_authkeeper(scene: &mut DemoScene) -> Result<(), DemoError> {
     scene
         .screen
         .say("The same job, through authkeeper, for two seconds:");

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::{answers::TokenRefusal, clock::SandboxTime, state::SandboxState, store::ClientRow};
+use crate::{answers::TokenRefusal, clock::SandboxTime, state::SandboxState, store::ClientEntry};
 
 /// Who an assertion says it is from; nothing is checked yet.
 pub(crate) fn issuer(jwt: &str) -> Option<String> {
@@ -20,7 +20,7 @@ pub(crate) fn issuer(jwt: &str) -> Option<String> {
 pub(crate) fn check(
     state: &mut SandboxState,
     client_id: &str,
-    client: &ClientRow,
+    client: &ClientEntry,
     jwt: &str,
 ) -> Result<(), TokenRefusal> {
     let held = holds(state, client_id, client, jwt);
@@ -38,7 +38,7 @@ pub(crate) fn check(
 fn holds(
     state: &SandboxState,
     client_id: &str,
-    client: &ClientRow,
+    client: &ClientEntry,
     jwt: &str,
 ) -> Option<(String, SandboxTime)> {
     let (signed, signature) = jwt.rsplit_once('.')?;

@@ -11,7 +11,7 @@ use crate::{
     profile::Dialect,
     random,
     state::SandboxState,
-    store::{AccountState, AuthorizationRow, CodeRow},
+    store::{AccountState, AuthorizationEntry, CodeEntry},
     wire::{Form, HttpReply, HttpRequest, with_query},
 };
 
@@ -105,7 +105,10 @@ enum AuthorizationError {
     },
 }
 
-fn understood(state: &SandboxState, query: &Form) -> Result<AuthorizationRow, AuthorizationError> {
+fn understood(
+    state: &SandboxState,
+    query: &Form,
+) -> Result<AuthorizationEntry, AuthorizationError> {
     let client_id = query.get("client_id").unwrap_or_default();
     let client = state.store.clients.get(client_id);
     let client = client.ok_or(AuthorizationError::Page("This client is not known here."))?;
@@ -141,7 +144,7 @@ fn understood(state: &SandboxState, query: &Form) -> Result<AuthorizationRow, Au
             "resource indicator is missing, or unknown",
         ));
     }
-    Ok(AuthorizationRow {
+    Ok(AuthorizationEntry {
         client: client_id.to_owned(),
         redirect_uri: to.to_owned(),
         state: query.get("state").map(str::to_owned),
@@ -200,7 +203,7 @@ fn answer(state: &mut SandboxState, id: &str, user: Option<String>) -> HttpReply
         format!("{user} allowed client {}", state.client_name(&asked.client)),
     );
     let ends = state.now().plus(CODE_TTL);
-    let kept = CodeRow {
+    let kept = CodeEntry {
         client: asked.client,
         user,
         redirect_uri: asked.redirect_uri.clone(),

@@ -6,7 +6,7 @@ use crate::{
     profile::Dialect,
     settings::AuthMethod,
     state::SandboxState,
-    store::ClientRow,
+    store::ClientEntry,
     wire::{Form, HttpRequest},
 };
 
@@ -76,7 +76,7 @@ fn shown(
 
 fn secret(
     state: &SandboxState,
-    client: &ClientRow,
+    client: &ClientEntry,
     value: &str,
     method: AuthMethod,
 ) -> Result<(), TokenRefusal> {

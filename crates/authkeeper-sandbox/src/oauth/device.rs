@@ -12,7 +12,7 @@ use crate::{
     profile::Dialect,
     random,
     state::SandboxState,
-    store::{AccountState, DeviceRow, DeviceState, TokenAnswer},
+    store::{AccountState, DeviceEntry, DeviceState, TokenResponseBody},
     wire::{Form, HttpReply, HttpRequest, with_query},
 };
 
@@ -40,7 +40,7 @@ fn begin(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
         Err(refusal) => return answers::refuse(dialect, &refusal, &state.base),
     };
     let (device_code, user_code) = (random::secret(), random::user_code());
-    let device = DeviceRow {
+    let device = DeviceEntry {
         client,
         user_code: user_code.clone(),
         scope: granted_scope(form.words("scope")),
@@ -110,7 +110,7 @@ pub(crate) fn poll(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenAnswer, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenRefusal> {
     let text = form
         .get("device_code")
         .ok_or(TokenRefusal::Missing("device_code"))?;

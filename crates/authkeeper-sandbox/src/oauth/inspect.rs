@@ -9,7 +9,7 @@ use crate::{
     events::Mood,
     profile::Dialect,
     state::SandboxState,
-    store::GrantRow,
+    store::GrantEntry,
     wire::{Form, HttpReply, HttpRequest},
 };
 
@@ -130,7 +130,7 @@ fn active(state: &SandboxState, text: &str) -> Option<Value> {
     Some(body)
 }
 
-fn in_plain_words(state: &SandboxState, grant: &GrantRow, living: &ActiveToken<'_>) -> Value {
+fn in_plain_words(state: &SandboxState, grant: &GrantEntry, living: &ActiveToken<'_>) -> Value {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,
@@ -151,7 +151,7 @@ fn in_plain_words(state: &SandboxState, grant: &GrantRow, living: &ActiveToken<'
 }
 
 /// It knows access tokens alone.
-fn in_djangos_words(grant: &GrantRow, living: &ActiveToken<'_>) -> Option<Value> {
+fn in_djangos_words(grant: &GrantEntry, living: &ActiveToken<'_>) -> Option<Value> {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,

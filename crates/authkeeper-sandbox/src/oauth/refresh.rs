@@ -7,7 +7,7 @@ use crate::{
     clock::SandboxTime,
     profile::{Disabled, ForeignResource, Habits, Replay},
     settings::Rules,
-    store::{AccountState, GrantRow, RefreshTokenRow, TokenAnswer},
+    store::{AccountState, GrantEntry, RefreshTokenEntry, TokenResponseBody},
 };
 
 /// What is asked for.
@@ -25,11 +25,11 @@ pub(crate) struct RefreshParams<'a> {
 /// What is known of the token and of whose it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PresentedToken<'a> {
-    pub(crate) token: &'a RefreshTokenRow,
-    pub(crate) grant: &'a GrantRow,
+    pub(crate) token: &'a RefreshTokenEntry,
+    pub(crate) grant: &'a GrantEntry,
     pub(crate) owner: AccountState,
     /// The refresh token in force, if there is one.
-    pub(crate) current: Option<&'a RefreshTokenRow>,
+    pub(crate) current: Option<&'a RefreshTokenEntry>,
 }
 
 /// What is to be done.
@@ -40,7 +40,7 @@ pub(crate) enum RefreshDecision {
         rotate: bool,
     },
     /// The identical answer again.
-    Again(Box<TokenAnswer>),
+    Again(Box<TokenResponseBody>),
     Refuse(TokenRefusal),
     /// Refuse, and the refresh token is spent for nothing.
     RefuseAndSpend(TokenRefusal),

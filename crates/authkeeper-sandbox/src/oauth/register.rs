@@ -9,7 +9,7 @@ use crate::{
     random,
     settings::AuthMethod,
     state::SandboxState,
-    store::{ClientRow, SecretRow},
+    store::{ClientEntry, SecretEntry},
     wire::{HttpReply, HttpRequest},
 };
 
@@ -76,11 +76,11 @@ fn registered(
         let value = random::secret();
         metadata["client_secret"] = value.as_str().into();
         metadata["client_secret_expires_at"] = 0.into();
-        secrets.push(SecretRow { value, until: None });
+        secrets.push(SecretEntry { value, until: None });
     }
     let name = metadata["client_name"].as_str().map(str::to_owned);
     let said = name.clone().unwrap_or_else(|| "without a name".to_owned());
-    let client = ClientRow {
+    let client = ClientEntry {
         name,
         auth,
         secrets,

@@ -13,7 +13,7 @@ use crate::{
     events::Mood,
     profile::Dialect,
     state::SandboxState,
-    store::{CodeRow, GrantRow, TokenAnswer},
+    store::{CodeEntry, GrantEntry, TokenResponseBody},
     wire::{Form, HttpReply, HttpRequest},
 };
 
@@ -36,7 +36,7 @@ fn exchange(
     state: &mut SandboxState,
     request: &HttpRequest,
     form: &Form,
-) -> Result<TokenAnswer, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenRefusal> {
     let client = client_auth::authenticate(state, request, form).inspect_err(|refusal| {
         burn_for_client(state, form, refusal);
     })?;
@@ -81,7 +81,7 @@ fn by_client(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenAnswer, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenRefusal> {
     let registered = state.store.clients.get(client);
     if registered.is_some_and(|client| client.auth == crate::settings::AuthMethod::None) {
         return Err(TokenRefusal::GrantTypeForbidden);
@@ -100,7 +100,7 @@ fn by_client(
     }
     state.counters.client_credentials += 1;
     let own =
-        |grant: &GrantRow| grant.user.is_none() && grant.client == client && grant.dead.is_none();
+        |grant: &GrantEntry| grant.user.is_none() && grant.client == client && grant.dead.is_none();
     let found = state.store.grants.iter().find(|(_, grant)| own(grant));
     let number = match found.map(|(number, _)| *number) {
         Some(number) => number,
@@ -131,7 +131,7 @@ fn by_code(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenAnswer, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenRefusal> {
     let text = form.get("code").ok_or(TokenRefusal::Missing("code"))?;
     let code = state
         .store
@@ -162,7 +162,7 @@ fn check_code(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-    code: &CodeRow,
+    code: &CodeEntry,
 ) -> Result<(), TokenRefusal> {
     if code.client != client || code.ends <= state.now() {
         return Err(TokenRefusal::UnknownCode);
@@ -194,7 +194,7 @@ fn by_refresh(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenAnswer, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenRefusal> {
     let text = form
         .get("refresh_token")
         .ok_or(TokenRefusal::Missing("refresh_token"))?;
@@ -248,7 +248,7 @@ fn carry_out(
     state: &mut SandboxState,
     wish: &RefreshParams<'_>,
     verdict: RefreshDecision,
-) -> Result<TokenAnswer, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenRefusal> {
     let grant = state
         .store
         .refresh
@@ -279,7 +279,7 @@ fn renew(
     wish: &RefreshParams<'_>,
     grant: u32,
     rotate: bool,
-) -> TokenAnswer {
+) -> TokenResponseBody {
     let habits = state.habits();
     let held = state
         .store
@@ -310,7 +310,12 @@ fn renew(
 }
 
 /// The refresh token that was shown is spent, or used once more.
-fn settle(state: &mut SandboxState, wish: &RefreshParams<'_>, answer: &TokenAnswer, rotate: bool) {
+fn settle(
+    state: &mut SandboxState,
+    wish: &RefreshParams<'_>,
+    answer: &TokenResponseBody,
+    rotate: bool,
+) {
     let Some(token) = state.store.refresh.get_mut(wish.token) else {
         return;
     };
@@ -344,7 +349,7 @@ fn refused(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
     state.say(mood, format!("{what} refused: {}", refusal.plain()));
 }
 
-fn accepted(state: &SandboxState, dialect: Dialect, answer: &TokenAnswer) -> HttpReply {
+fn accepted(state: &SandboxState, dialect: Dialect, answer: &TokenResponseBody) -> HttpReply {
     let body = body(state, dialect, answer);
     let reply = HttpReply::json(200, &body);
     match dialect {
@@ -353,7 +358,7 @@ fn accepted(state: &SandboxState, dialect: Dialect, answer: &TokenAnswer) -> Htt
     }
 }
 
-fn body(state: &SandboxState, dialect: Dialect, answer: &TokenAnswer) -> Value {
+fn body(state: &SandboxState, dialect: Dialect, answer: &TokenResponseBody) -> Value {
     let token_type = match dialect {
         Dialect::Cloudflare | Dialect::Glewlwyd => "bearer",
         _ => "Bearer",

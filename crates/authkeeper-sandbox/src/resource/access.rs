@@ -15,7 +15,7 @@ use crate::{
 
 /// On whose authority a request is served.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub(crate) struct AuthorizedCaller {
     pub(crate) user: Option<String>,
     pub(crate) client: String,
     pub(crate) scope: Vec<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Caller {
     pub(crate) label: String,
 }
 
-impl Caller {
+impl AuthorizedCaller {
     pub(crate) fn may(&self, scope: &str) -> bool {
         self.scope.iter().any(|word| word == scope)
     }
@@ -43,7 +43,7 @@ pub(crate) fn admit(
     request: &HttpRequest,
     arrival: &Arrival,
     door: ProtectedResource,
-) -> Result<Caller, HttpReply> {
+) -> Result<AuthorizedCaller, HttpReply> {
     match checked(state, request, arrival, door) {
         Ok(caller) => Ok(caller),
         Err((denial, what)) => {
@@ -83,7 +83,7 @@ fn checked(
     request: &HttpRequest,
     arrival: &Arrival,
     door: ProtectedResource,
-) -> Result<Caller, ReasonedDenial> {
+) -> Result<AuthorizedCaller, ReasonedDenial> {
     let Some(text) = request.bearer() else {
         return Err((AccessDenial::NoToken, "no access token".to_owned()));
     };
@@ -120,7 +120,7 @@ fn checked(
     if let Some(token) = state.store.access.get_mut(text) {
         token.used = true;
     }
-    Ok(Caller {
+    Ok(AuthorizedCaller {
         user: grant.user,
         client: grant.client,
         scope: token.scope,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::access::{Caller, ProtectedResource, admit, refuse};
+use super::access::{AuthorizedCaller, ProtectedResource, admit, refuse};
 use crate::{
     answers::AccessDenial,
     events::Mood,
@@ -72,7 +72,11 @@ pub(crate) fn work(state: &mut SandboxState, key: Option<&str>) -> Value {
 }
 
 /// A caller with an API key, in its own header or as a bearer token.
-fn by_key(state: &mut SandboxState, request: &HttpRequest, arrival: &Arrival) -> Option<Caller> {
+fn by_key(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> Option<AuthorizedCaller> {
     let shown = request.header("x-api-key").or_else(|| request.bearer())?;
     let mut keys = state.store.keys.iter_mut();
     let (number, key) = keys.find(|(_, key)| key.value == shown && !key.retired)?;
@@ -83,7 +87,7 @@ fn by_key(state: &mut SandboxState, request: &HttpRequest, arrival: &Arrival) ->
         return None;
     }
     key.calls += 1;
-    Some(Caller {
+    Some(AuthorizedCaller {
         user: None,
         client: key.name.clone(),
         scope: vec!["read".to_owned(), "write".to_owned()],

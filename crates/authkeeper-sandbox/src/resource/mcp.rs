@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    access::{Caller, ProtectedResource, admit, refuse},
+    access::{AuthorizedCaller, ProtectedResource, admit, refuse},
     streams,
     tools::{self, ToolOutcome},
 };
@@ -97,7 +97,7 @@ fn is_modern(request: &HttpRequest, message: &Value) -> bool {
 fn modern(
     state: &mut SandboxState,
     request: &HttpRequest,
-    caller: &Caller,
+    caller: &AuthorizedCaller,
     message: &Value,
 ) -> HttpReply {
     let (id, params) = (&message["id"], &message["params"]);
@@ -166,7 +166,7 @@ fn info() -> Value {
 fn legacy(
     state: &mut SandboxState,
     request: &HttpRequest,
-    caller: &Caller,
+    caller: &AuthorizedCaller,
     message: &Value,
 ) -> HttpReply {
     let (id, params) = (&message["id"], &message["params"]);
@@ -228,7 +228,7 @@ fn end_session(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
 fn call(
     state: &mut SandboxState,
     request: &HttpRequest,
-    caller: &Caller,
+    caller: &AuthorizedCaller,
     message: &Value,
 ) -> HttpReply {
     let modern = is_modern(request, message);

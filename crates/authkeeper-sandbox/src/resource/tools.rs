@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{access::Caller, api};
+use super::{access::AuthorizedCaller, api};
 use crate::{overrides::TEST_TOOL, state::SandboxState, wire::HttpReply};
 
 /// What `tools/list` answers.
@@ -84,7 +84,11 @@ pub(crate) enum ToolOutcome {
     Unknown,
 }
 
-pub(crate) fn call(state: &mut SandboxState, caller: &Caller, params: &Value) -> ToolOutcome {
+pub(crate) fn call(
+    state: &mut SandboxState,
+    caller: &AuthorizedCaller,
+    params: &Value,
+) -> ToolOutcome {
     let given = &params["arguments"];
     match params["name"].as_str() {
         Some("echo") => match given["text"].as_str().or_else(|| given["x"].as_str()) {

@@ -4,7 +4,7 @@ use crate::{
     fault::{Arrival, Endpoint},
     oauth,
     state::SandboxState,
-    store::GrantRow,
+    store::GrantEntry,
     wire::HttpRequest,
 };
 
@@ -32,7 +32,7 @@ fn presented_grant<'a>(
     request: &HttpRequest,
     refresh: Option<&str>,
     code: Option<&str>,
-) -> Option<&'a GrantRow> {
+) -> Option<&'a GrantEntry> {
     let store = &state.store;
     let by_refresh = refresh.and_then(|text| store.refresh.get(text));
     let by_access = request.bearer().and_then(|text| store.access.get(text));

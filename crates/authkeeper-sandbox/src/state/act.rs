@@ -9,7 +9,7 @@ use crate::{
     action::{Action, ActionError, set_rule},
     events::Mood,
     random,
-    store::{AccountState, ApiKeyRow, SecretRow},
+    store::{AccountState, ApiKeyEntry, SecretEntry},
 };
 
 impl SandboxState {
@@ -150,7 +150,7 @@ impl SandboxState {
             old.until = Some(ends);
         }
         let value = random::secret();
-        found.secrets.push(SecretRow {
+        found.secrets.push(SecretEntry {
             value: value.clone(),
             until: None,
         });
@@ -167,7 +167,7 @@ impl SandboxState {
             .map_or(1, |last| last + 1);
         let value = random::secret();
         self.say(Mood::Plain, format!("key#{number} ({name}) begins"));
-        let key = ApiKeyRow {
+        let key = ApiKeyEntry {
             name,
             value: value.clone(),
             retired: false,

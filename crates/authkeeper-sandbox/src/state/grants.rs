@@ -6,7 +6,7 @@ use crate::{
     events::Mood,
     profile::Replay,
     random,
-    store::{AccessTokenRow, GrantRow, RefreshTokenRow, TokenAnswer},
+    store::{AccessTokenEntry, GrantEntry, RefreshTokenEntry, TokenResponseBody},
 };
 
 impl SandboxState {
@@ -33,7 +33,7 @@ impl SandboxState {
             .keys()
             .next_back()
             .map_or(1, |last| last + 1);
-        let grant = GrantRow {
+        let grant = GrantEntry {
             user,
             client: client.to_owned(),
             resource,
@@ -55,10 +55,10 @@ impl SandboxState {
         scope: Vec<String>,
         resource: Option<String>,
         with_refresh: bool,
-    ) -> TokenAnswer {
+    ) -> TokenResponseBody {
         let now = self.now();
         let ends = now.plus(self.rules.ttl);
-        let answer = TokenAnswer {
+        let answer = TokenResponseBody {
             access: random::secret(),
             refresh: with_refresh.then(random::secret),
             scope: scope.clone(),
@@ -69,7 +69,7 @@ impl SandboxState {
         };
         found.generation += 1;
         found.access_count += 1;
-        let access = AccessTokenRow {
+        let access = AccessTokenEntry {
             grant,
             number: found.access_count,
             generation: found.generation,
@@ -99,7 +99,7 @@ impl SandboxState {
         let Some(grant) = self.store.grants.get_mut(&number) else {
             return;
         };
-        let token = RefreshTokenRow {
+        let token = RefreshTokenEntry {
             grant: number,
             generation: grant.generation,
             scope,

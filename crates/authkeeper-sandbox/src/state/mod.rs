@@ -13,7 +13,7 @@ use crate::{
     overrides::Overrides,
     profile::Habits,
     settings::{ClientSpec, Rules, SandboxSettings},
-    store::{AccessTokenRow, AccountState, ClientRow, GrantRow, SecretRow, Tables},
+    store::{AccessTokenEntry, AccountState, ClientEntry, GrantEntry, SecretEntry, Tables},
 };
 
 /// The scopes there are.
@@ -100,11 +100,11 @@ impl SandboxState {
     }
 
     pub(crate) fn add_client(&mut self, spec: &ClientSpec) {
-        let secret = |value: &String| SecretRow {
+        let secret = |value: &String| SecretEntry {
             value: value.clone(),
             until: None,
         };
-        let client = ClientRow {
+        let client = ClientEntry {
             name: None,
             auth: spec.auth,
             secrets: spec.secrets.iter().map(secret).collect(),
@@ -150,7 +150,7 @@ impl SandboxState {
     /// A copy of the counters, with those that are derived from the store.
     pub(crate) fn counters_now(&self) -> Counters {
         let grants = self.store.grants.iter();
-        let view = |(number, grant): (&u32, &GrantRow)| GrantSummary {
+        let view = |(number, grant): (&u32, &GrantEntry)| GrantSummary {
             grant: *number,
             user: grant.user.clone(),
             client: grant.client.clone(),
@@ -181,7 +181,7 @@ impl SandboxState {
                 .get(&grant)
                 .map_or(0, |grant| grant.access_count)
         };
-        let outlived = |token: &&AccessTokenRow| {
+        let outlived = |token: &&AccessTokenEntry| {
             token.used && token.ends <= now && token.number < latest(token.grant)
         };
         self.store.access.values().filter(outlived).count() as u64

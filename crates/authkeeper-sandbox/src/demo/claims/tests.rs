@@ -58,11 +58,11 @@ fn the_good_story_holds() {
 }
 
 /// A change of one fact, and the claims that it breaks.
-type TimelineRow = (fn(&mut StoryFacts), &'static [&'static str]);
+type ChangedFact = (fn(&mut StoryFacts), &'static [&'static str]);
 
 #[test]
 fn every_fact_on_our_side_can_break_its_claim() {
-    let rows: [TimelineRow; 17] = [
+    let rows: [ChangedFact; 17] = [
         (|f| f.ours.calls_failed = 1, &["no_call_failed"]),
         (|f| f.ours.calls_answered = 399, &["no_call_failed"]),
         (|f| f.ours.calls_answered = 403, &["no_call_failed"]),
@@ -99,7 +99,7 @@ fn every_fact_on_our_side_can_break_its_claim() {
 
 #[test]
 fn every_counter_of_the_provider_can_break_its_claim() {
-    let rows: [TimelineRow; 16] = [
+    let rows: [ChangedFact; 16] = [
         (|f| f.provider.served = 403, &["no_call_failed"]),
         (|f| f.provider.work_sent_again = 1, &["no_call_failed"]),
         (|f| f.provider.work_done = 401, &["no_work_twice"]),

@@ -9,7 +9,7 @@ use crate::{
         AccessTokenRef, Evidence, GrantRef, McpRecord, Observed, RefreshAnswer, RefreshRecord,
     },
     state::SandboxState,
-    store::AccessTokenRow,
+    store::AccessTokenEntry,
     wire::{HttpReply, HttpRequest, words},
 };
 
@@ -135,7 +135,7 @@ fn was_refused(evidence: &Evidence, token: AccessTokenRef) -> bool {
     asked.any(|mcp| mcp.token == Some(token) && mcp.status == 401)
 }
 
-fn token(token: &AccessTokenRow) -> AccessTokenRef {
+fn token(token: &AccessTokenEntry) -> AccessTokenRef {
     AccessTokenRef {
         grant: token.grant,
         number: token.number,

@@ -132,7 +132,7 @@ fn scope_got(case: &JudgedRun<'_>, granted: &[String]) -> ScenarioCheck {
 }
 
 /// What a later process of the client knows.
-enum Memory {
+enum RememberedState {
     /// It showed tokens of the first run's grant.
     Grant,
     /// Its registration, and another sign-in.
@@ -140,7 +140,7 @@ enum Memory {
     Nothing,
 }
 
-fn memory(case: &JudgedRun<'_>) -> Memory {
+fn memory(case: &JudgedRun<'_>) -> RememberedState {
     let grants = |evidence: &Evidence| -> Vec<_> {
         let all = evidence.all().iter();
         all.filter_map(|seen| match &seen.what {
@@ -168,26 +168,26 @@ fn memory(case: &JudgedRun<'_>) -> Memory {
                 .is_some_and(|first| first.client == grant.client)
     });
     match first {
-        Some(first) if shows(first.number) => Memory::Grant,
-        _ if same_client => Memory::Client,
-        _ => Memory::Nothing,
+        Some(first) if shows(first.number) => RememberedState::Grant,
+        _ if same_client => RememberedState::Client,
+        _ => RememberedState::Nothing,
     }
 }
 
 /// Another process of the same client works with what the first one stored.
 pub(crate) fn remembered(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let found = match memory(case) {
-        Memory::Nothing => {
+        RememberedState::Nothing => {
             let why = "each process of the client registered itself and signed in anew: it keeps nothing between two runs";
             return vec![remembers(case, CheckResult::skipped(why))];
         }
-        Memory::Client => CheckResult::must(
+        RememberedState::Client => CheckResult::must(
             false,
             "the client came back with its registration and asked for a sign-in: the refresh token it had been given was \
              not used",
             json!({}),
         ),
-        Memory::Grant => CheckResult::must(true, "", json!({})),
+        RememberedState::Grant => CheckResult::must(true, "", json!({})),
     };
     let mut checks = vec![
         remembers(case, found),

@@ -101,9 +101,9 @@ pub(crate) fn stream_reopened(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks
 }
 
-type Opened = (Option<AccessTokenRef>, Option<String>);
+type StreamAttempt = (Option<AccessTokenRef>, Option<String>);
 
-fn reopened(case: &JudgedRun<'_>, opened: &[Opened]) -> ScenarioCheck {
+fn reopened(case: &JudgedRun<'_>, opened: &[StreamAttempt]) -> ScenarioCheck {
     let with_another = opened
         .iter()
         .skip(1)
@@ -126,7 +126,7 @@ fn reopened(case: &JudgedRun<'_>, opened: &[Opened]) -> ScenarioCheck {
     )
 }
 
-fn resumed(case: &JudgedRun<'_>, opened: &[Opened]) -> ScenarioCheck {
+fn resumed(case: &JudgedRun<'_>, opened: &[StreamAttempt]) -> ScenarioCheck {
     let found = match (case.revision, opened.get(1)) {
         (Revision::Stateless, _) => {
             CheckResult::skipped("streams are not resumed in this revision")
