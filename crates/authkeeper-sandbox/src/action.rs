@@ -1,6 +1,6 @@
-//! What can be done to a running sandbox: by the handle, the control endpoint or a scenario.
+//! Actions on a running sandbox, by the handle, the control endpoint or a scenario.
 //!
-//! In words, as in a scenario's `do` and in `POST /control/do`:
+//! Their text form, as in a scenario's `do` and in `POST /control/do`:
 //!
 //! | words | what happens |
 //! | --- | --- |
@@ -27,75 +27,75 @@ use crate::{
     settings::{ClientSpec, Rules},
 };
 
-/// Something done to a running sandbox.
+/// An action on a running sandbox.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// A fault is in force from now on.
+    /// Adds a fault.
     Fault(Fault),
-    /// One fault, or every fault, is over.
+    /// Removes one fault by its number, or every fault.
     Clear(Option<u32>),
-    /// A rule changes: its name and its new value.
+    /// Changes rules: each by its name and its new value.
     Set(Vec<(String, String)>),
-    /// The clock moves on.
+    /// Moves the clock forward.
     Advance(Duration),
-    /// An account can't be used.
+    /// Disables an account.
     Disable(String),
-    /// An account can be used again.
+    /// Enables an account.
     Enable(String),
-    /// An account is gone, and its grants.
+    /// Deletes an account and revokes its grants.
     Delete(String),
-    /// Grants die: everybody's, or one user's.
+    /// Revokes every grant, or one user's.
     Revoke(Option<String>),
-    /// Every access token dies.
+    /// Revokes every access token; the grants live on.
     RevokeAccess,
-    /// A client is registered by hand.
+    /// Registers a client.
     AddClient(Box<ClientSpec>),
-    /// A client gets a new secret.
+    /// Gives a client a new secret.
     RotateSecret {
         /// The client.
         client: String,
-        /// How long the old one stays good.
+        /// How long the old secret stays valid.
         overlap: Duration,
     },
-    /// A client is gone.
+    /// Deletes a client.
     DeleteClient(String),
-    /// A new API key.
+    /// Creates an API key of this name.
     CreateKey(String),
-    /// An API key ends.
+    /// Retires an API key by its number.
     RetireKey(u32),
-    /// Every MCP session is forgotten.
+    /// Drops every MCP session.
     DropSessions,
-    /// What a server with its store in memory forgets at a restart is forgotten.
+    /// Forgets grants, tokens, registrations and sessions, as a server with its store in memory does when it restarts.
     Restart,
-    /// Everything is as it was at the start.
+    /// Puts everything back to the start.
     Reset,
 }
 
-/// An action that can't be done.
+/// An action that can't be performed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ActionError {
-    /// The words mean nothing.
+    /// The text is no action.
     #[error(
         "{0:?} is no action; there are fault, clear, set, advance, disable, enable, delete, revoke, revoke-access, \
              rotate-secret, delete-client, create-key, retire-key, drop-sessions, restart and reset"
     )]
     Unknown(String),
-    /// A fault can't be read.
+    /// The text of a fault is not valid.
     #[error(transparent)]
     Fault(#[from] InvalidFault),
-    /// A profile is not known.
+    /// There is no such profile.
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
-    /// A rule's name or value means nothing.
+    /// A rule's name or value is not valid.
     #[error(
         "{0:?} can't be set: names are profile, ttl, refresh_ttl, idle, absolute, grace, skew, auto_approve, \
              refresh_lifetime_field, device_interval and device_ttl; times are written 90s, 10m, 2h or 1d"
     )]
     Rule(String),
-    /// What is named is not there.
+    /// There is no such user, client or key.
     #[error("there is no {what} {name:?}")]
     Missing {
-        /// What kind of thing.
+        /// Its kind.
         what: &'static str,
         /// Its name.
         name: String,

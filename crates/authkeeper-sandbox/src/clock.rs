@@ -1,4 +1,4 @@
-//! The sandbox's own clock: it can be moved on, and it can lie.
+//! The sandbox's own clock: it can be moved forward, and it can be skewed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ impl SandboxTime {
         Self(self.0.saturating_add(millis(time)))
     }
 
-    /// How long ago the earlier moment was; nothing if it is still to come.
+    /// The time since an earlier moment; zero if that is in the future.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -23,7 +23,7 @@ impl SandboxTime {
         self.0
     }
 
-    /// As programs write it.
+    /// The moment in RFC 3339 form.
     pub(crate) fn rfc3339(self) -> String {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
         Timestamp::from_millisecond(millis)
@@ -36,13 +36,13 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Two clocks in one: `now` judges lifetimes, what is *said* (`Date`, `exp`, `iat`) is off by the skew.
+/// Two clocks in one: `now` decides lifetimes; the time that is *said* (`Date`, `exp`, `iat`) is off by the skew.
 #[derive(Debug)]
 pub(crate) struct SandboxClock {
     /// A clock that stands still moves only by [`Clock::advance`].
     standing: Option<SandboxTime>,
     advanced: Duration,
-    /// Seconds by which the said time is ahead.
+    /// Seconds by which the said time is ahead of `now`.
     pub(crate) skew: i64,
 }
 
@@ -66,7 +66,7 @@ impl SandboxClock {
         self.standing.unwrap_or_else(wall).plus(self.advanced)
     }
 
-    /// A moment as this server says it, in seconds.
+    /// A moment as this server says it, in seconds since 1970.
     pub(crate) fn said(&self, stamp: SandboxTime) -> i64 {
         let seconds = i64::try_from(stamp.0 / 1000).unwrap_or(i64::MAX);
         seconds.saturating_add(self.skew)

@@ -1,9 +1,9 @@
-//! The control endpoint: JSON under `/control`, and the handle for the same things inside a program.
+//! The control endpoint: JSON under `/control`.
 //!
 //! A web page elsewhere can't drive it: a request with an `Origin` that is not this sandbox's, or with a `Host` that is
 //! not this machine's, gets 403.
 //!
-//! `GET /control` lists what there is.
+//! `GET /control` lists the requests.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -258,7 +258,7 @@ fn client(body: &Value) -> Option<ClientSpec> {
     })
 }
 
-/// Everything a reader may know, without any token.
+/// The state for a reader, without any token.
 pub(crate) fn view(state: &SandboxState) -> Value {
     let rules = &state.rules;
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());

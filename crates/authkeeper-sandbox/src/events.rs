@@ -9,24 +9,24 @@ use tokio::sync::broadcast;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mood {
-    /// As it should be.
+    /// A success.
     Good,
-    /// Nothing special.
+    /// Information.
     Plain,
-    /// Refused, and that is normal.
+    /// An ordinary refusal.
     Warn,
-    /// Something is lost.
+    /// A loss: a grant, a client or a server state.
     Bad,
 }
 
-/// Something that happened, in plain words, without any token.
+/// Something that happened, in plain words. It holds no token.
 #[derive(Clone, Debug, Serialize)]
 pub struct SandboxEvent {
     /// Its number, from 1.
     pub number: u64,
     /// When, in milliseconds since 1970 by the sandbox's clock.
     pub at: u64,
-    /// How it looks.
+    /// How it looks to a reader.
     pub mood: Mood,
     /// What happened.
     pub text: String,

@@ -1,4 +1,4 @@
-//! What a person sees: the sign-in pages and the live page.
+//! The HTML pages: sign-in, device and the live page.
 
 use crate::{
     state::SandboxState,
@@ -14,8 +14,8 @@ pub(crate) fn home() -> HttpReply {
     guarded(HttpReply::html(200, HOME.replace("/*STYLE*/", STYLE)))
 }
 
-/// A request that comes from this sandbox's own pages or from a program, not from a web page elsewhere: such a page sends
-/// its own `Origin`, or reaches this machine under another `Host`.
+/// Whether a request comes from this sandbox's own pages or from a program. A web page elsewhere sends its own `Origin`,
+/// or reaches this machine under another `Host`.
 pub(crate) fn is_own(state: &SandboxState, request: &HttpRequest) -> bool {
     let authority = state.base.strip_prefix("http://").unwrap_or_default();
     let port = authority.rsplit(':').next().unwrap_or_default();
@@ -28,7 +28,7 @@ pub(crate) fn is_own(state: &SandboxState, request: &HttpRequest) -> bool {
     own_origin && request.header("host").is_none_or(ours)
 }
 
-/// No other page may frame it or learn where it leads.
+/// Adds headers so that no other page can frame this one or see its URL.
 fn guarded(reply: HttpReply) -> HttpReply {
     reply
         .with("cache-control", "no-store")
@@ -56,7 +56,7 @@ pub(crate) fn done(what: &str) -> HttpReply {
     guarded(HttpReply::html(200, page("Done", &body)))
 }
 
-/// Radio buttons for the accounts that can be used.
+/// Radio buttons for the enabled accounts.
 fn accounts(state: &SandboxState) -> String {
     let users = state.store.users.iter();
     let enabled = users.filter(|(_, account)| **account == AccountState::Enabled);

@@ -22,7 +22,7 @@ use crate::{
     state::SandboxState,
 };
 
-/// A sandbox that serves. Dropped, it stops.
+/// A running sandbox. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Sandbox {
     url: String,
@@ -34,12 +34,12 @@ pub struct Sandbox {
 /// Why a sandbox can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The port can't be had.
+    /// The port can't be bound.
     #[error("can't listen on 127.0.0.1:{port}")]
     Port {
         /// The port asked for.
         port: u16,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -49,7 +49,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// The port can't be had.
+    /// The port can't be bound.
     pub async fn start(settings: SandboxSettings) -> Result<Self, StartError> {
         Self::serve(settings, Playing::Nothing).await
     }
@@ -58,7 +58,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// The port can't be had.
+    /// The port can't be bound.
     pub async fn start_file(
         settings: SandboxSettings,
         file: ScenarioFile,
@@ -70,7 +70,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// The port can't be had.
+    /// The port can't be bound.
     pub async fn start_built_in(
         settings: SandboxSettings,
         scenario: BuiltIn,
@@ -103,17 +103,17 @@ impl Sandbox {
         })
     }
 
-    /// Where it is: `http://127.0.0.1:PORT`, which is also the issuer.
+    /// The URL, `http://127.0.0.1:PORT`, which is also the issuer.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     pub fn counters(&self) -> Counters {
         self.router.lock().state.counters_now()
     }
 
-    /// The handle by which it is driven.
+    /// A handle that drives the sandbox.
     pub fn control(&self) -> Control {
         Control {
             router: self.router.clone(),
@@ -182,27 +182,28 @@ impl Control {
         self.router.lock().act(action)
     }
 
-    /// The same in words, as in a scenario: `say("disable alice")`.
+    /// Performs an action in its text form: `say("disable alice")`.
     pub fn say(&self, words: &str) -> Result<Value, ActionError> {
         self.act(words.parse()?)
     }
 
-    /// Sets a fault, and gives its number.
+    /// Adds a fault and returns its number.
     pub fn fault(&self, fault: Fault) -> u32 {
         self.router.lock().state.faults.add(fault)
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, time: Duration) {
         self.router.lock().state.clock.advance(time);
     }
 
-    /// What `GET /control/state` answers.
+    /// The state as `GET /control/state` gives it.
     pub fn state(&self) -> Value {
         control::view(&self.router.lock().state)
     }
 
-    /// Every secret there is: tokens, codes, client secrets and keys, to look for where none may be. Not offered by HTTP.
+    /// Every secret that was issued (tokens, codes, client secrets, API keys), for a search of places where none may be. Not
+    /// offered over HTTP.
     pub fn issued(&self) -> Vec<String> {
         let router = self.router.lock();
         let store = &router.state.store;

@@ -33,13 +33,13 @@ use crate::{
     wire::{Form, HttpReply, HttpRequest, StagedBody, WatchedBody},
 };
 
-/// The most of a request that is read.
+/// The longest request body that is read.
 const REQUEST_LIMIT: usize = 4 * 1024 * 1024;
 
-/// How often a scenario is looked at when no request comes.
+/// How often the scenario is called while no request comes.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The router, one request at a time.
+/// The router behind a lock: it serves one request at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedRouter(Arc<Mutex<Router<Playing>>>);
 
@@ -53,7 +53,7 @@ impl SharedRouter {
     }
 }
 
-/// Serves until told to stop; connections still open are then closed.
+/// Serves until told to stop, and then closes the open connections.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: SharedRouter,
@@ -79,13 +79,13 @@ async fn connection(stream: TcpStream, router: SharedRouter) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| handle(router.clone(), request));
     let mut http = http1::Builder::new();
-    // The sandbox says the time by its own clock.
+    // The `Date` header comes from the sandbox's own clock.
     http.auto_date_header(false);
-    // A cut connection is what was asked for; an error of the other side is its own affair.
+    // A cut connection is the purpose of a fault; an error of the client is no error of the sandbox.
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The socket is to be cut.
+/// Tells hyper to cut the socket.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
 struct CutSocket;
@@ -114,7 +114,7 @@ async fn handle(
     Ok(response(reply, &router))
 }
 
-/// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
+/// Serves a delayed request even if its sender is gone by then, as a real server with a queue does.
 async fn served_later(
     router: SharedRouter,
     request: HttpRequest,
@@ -185,7 +185,7 @@ fn response(reply: HttpReply, router: &SharedRouter) -> Response<ReplyBody> {
     response
 }
 
-/// A token request under way, counted until its answer is on its way or its caller is gone.
+/// Counts a token request as under way until its reply is sent or its caller is gone.
 struct TokenRequestCount(SharedRouter);
 
 impl TokenRequestCount {
@@ -201,7 +201,7 @@ impl Drop for TokenRequestCount {
     }
 }
 
-/// A body in pieces, each after a while.
+/// A body in pieces, each after a delay.
 struct ReplyBody {
     left: VecDeque<(Duration, Bytes)>,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -209,7 +209,7 @@ struct ReplyBody {
     watch: Option<(SharedRouter, WatchedBody)>,
 }
 
-/// A stream that lasts for as long as the scenario wants.
+/// A stream that the scenario holds open.
 struct KeptStream {
     router: SharedRouter,
     since: SandboxTime,
@@ -222,11 +222,11 @@ impl KeptStream {
     }
 }
 
-/// What comes on it meanwhile: a comment.
+/// The comment that is sent meanwhile.
 const BEAT: &[u8] = b": going on\n\n";
 
 impl ReplyBody {
-    /// The next piece of a stream that is kept: a sign of life, or its end.
+    /// Queues the next piece of a stream that is held open: a comment, or its last event.
     fn keep(&mut self) {
         let over = self.kept.take_if(|kept| kept.is_over());
         if let Some(kept) = over {
@@ -289,7 +289,7 @@ impl Body for ReplyBody {
     }
 }
 
-/// Listens on this machine alone.
+/// Listens on the loopback address.
 pub(crate) async fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await
 }

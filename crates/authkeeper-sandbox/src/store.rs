@@ -1,4 +1,4 @@
-//! What the sandbox remembers: plain tables in memory.
+//! Plain tables in memory: accounts, clients, grants, tokens, codes, sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use crate::{clock::SandboxTime, settings::AuthMethod};
 /// A registered client.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientEntry {
-    /// What it calls itself.
+    /// Its `client_name`.
     pub(crate) name: Option<String>,
     pub(crate) auth: AuthMethod,
     pub(crate) secrets: Vec<SecretEntry>,
     pub(crate) jwks: Option<Value>,
-    /// None: any loopback address.
+    /// `None`: any loopback address.
     pub(crate) redirect_uris: Option<Vec<String>>,
-    /// None: all of them.
+    /// `None`: all of them.
     pub(crate) grant_types: Option<Vec<String>>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct SecretEntry {
     pub(crate) until: Option<SandboxTime>,
 }
 
-/// An account.
+/// The state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccountState {
     Enabled,
@@ -41,7 +41,7 @@ pub(crate) enum AccountState {
     Deleted,
 }
 
-/// What a resource owner, or a client for itself, gave.
+/// A grant of a resource owner, or of a client for itself.
 #[derive(Clone, Debug)]
 pub(crate) struct GrantEntry {
     pub(crate) user: Option<String>,
@@ -51,7 +51,7 @@ pub(crate) struct GrantEntry {
     /// How many times tokens were issued: 1 at the sign-in.
     pub(crate) generation: u32,
     pub(crate) access_count: u32,
-    /// Why it is dead.
+    /// Why it ended; `None` while it is valid.
     pub(crate) dead: Option<&'static str>,
     /// The refresh token in force and the one before it.
     pub(crate) current: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) struct RefreshTokenEntry {
     pub(crate) access_ends: SandboxTime,
     pub(crate) presented: u32,
     pub(crate) spent: Option<SandboxTime>,
-    /// The answer it was spent for.
+    /// The tokens that it was spent for.
     pub(crate) answer: Option<TokenResponseBody>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct AccessTokenEntry {
     pub(crate) used: bool,
 }
 
-/// What a token request is answered with.
+/// The tokens of a successful token response.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenResponseBody {
     pub(crate) access: String,
@@ -106,11 +106,11 @@ pub(crate) struct CodeEntry {
     pub(crate) scope: Vec<String>,
     pub(crate) resource: Option<String>,
     pub(crate) ends: SandboxTime,
-    /// The grant that came of it.
+    /// The grant that was made with it.
     pub(crate) grant: Option<u32>,
 }
 
-/// An authorization request that waits for the person.
+/// An authorization request that waits for the person's answer.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizationEntry {
     pub(crate) client: String,
@@ -121,7 +121,7 @@ pub(crate) struct AuthorizationEntry {
     pub(crate) resource: Option<String>,
 }
 
-/// What became of a device's request.
+/// The state of a device authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceState {
     Waiting,
@@ -129,13 +129,13 @@ pub(crate) enum DeviceState {
         user: String,
     },
     Denied,
-    /// What came of it is this grant.
+    /// It was exchanged for this grant.
     Used {
         grant: u32,
     },
 }
 
-/// A device that waits for a person elsewhere.
+/// A device authorization (RFC 8628).
 #[derive(Clone, Debug)]
 pub(crate) struct DeviceEntry {
     pub(crate) client: String,
@@ -157,7 +157,7 @@ pub(crate) struct ApiKeyEntry {
     pub(crate) calls: u64,
 }
 
-/// Everything remembered. Tokens are found by their text, grants and keys by their number.
+/// All tables. Tokens are found by their text, grants and keys by their number.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) users: BTreeMap<String, AccountState>,
@@ -169,7 +169,7 @@ pub(crate) struct Tables {
     pub(crate) asked: BTreeMap<String, AuthorizationEntry>,
     pub(crate) devices: BTreeMap<String, DeviceEntry>,
     pub(crate) keys: BTreeMap<u32, ApiKeyEntry>,
-    /// Assertion ids that were used, until they end.
+    /// Assertion ids that were used, until they expire.
     pub(crate) assertions: BTreeMap<String, SandboxTime>,
     pub(crate) sessions: BTreeSet<String>,
     pub(crate) work: BTreeMap<String, u32>,
@@ -183,13 +183,13 @@ impl Tables {
             .unwrap_or(AccountState::Deleted)
     }
 
-    /// The state of a grant's user; a client acting for itself always counts.
+    /// The state of a grant's user; enabled for a client that acts for itself.
     pub(crate) fn owner(&self, grant: &GrantEntry) -> AccountState {
         let user = grant.user.as_deref();
         user.map_or(AccountState::Enabled, |user| self.user(user))
     }
 
-    /// Ends a grant, with its access tokens if they go along. Says whether it lived.
+    /// Ends a grant, with its access tokens if `access_too`. Returns whether it was valid.
     pub(crate) fn kill(&mut self, grant: u32, reason: &'static str, access_too: bool) -> bool {
         let Some(found) = self.grants.get_mut(&grant) else {
             return false;
@@ -208,7 +208,7 @@ impl Tables {
         }
     }
 
-    /// `rt#3 of grant 1`: what a log may say of a refresh token.
+    /// `rt#3 of grant 1`: a refresh token's name in the log.
     pub(crate) fn refresh_label(&self, text: &str) -> String {
         match self.refresh.get(text) {
             Some(token) => format!("rt#{} of grant {}", token.generation, token.grant),

@@ -10,24 +10,24 @@ use crate::{profile::Dialect, wire::HttpReply};
 pub(crate) enum AccessDenial {
     NoToken,
     Expired,
-    /// Unknown, revoked, replaced, made for something else.
+    /// Unknown, revoked, replaced, or made for another resource.
     BadToken,
-    /// The user may no longer.
+    /// The user is disabled or deleted.
     UserOut,
     Scope(&'static str),
 }
 
-/// Where a refused request learns where to sign in.
+/// What a `WWW-Authenticate` challenge names.
 #[derive(Clone, Debug)]
 pub(crate) struct ChallengeContext<'a> {
     pub(crate) base: &'a str,
     /// The metadata document (RFC 9728), if this resource has one.
     pub(crate) metadata: Option<String>,
-    /// MCP clients can't begin without a challenge, so the MCP server always makes one where no token was shown.
+    /// Set for the MCP server: its clients can't begin without a challenge, so a request without a token always gets one.
     pub(crate) always: bool,
 }
 
-/// The scopes a challenge asks for.
+/// The scopes in a challenge.
 const WANTED: &str = "read write";
 
 const FAST_MCP_TEXT: &str = "Authentication failed. The provided bearer token is invalid, expired, or no longer recognized by \
@@ -82,7 +82,7 @@ fn denied_by_oidc(denial: AccessDenial, challenge: &ChallengeContext<'_>) -> Htt
         AccessDenial::NoToken => String::new(),
         _ => format!(", error=\"{error}\", error_description=\"{description}\""),
     };
-    // Of a token that does not hold it says no scope.
+    // For a bad token it names no scope.
     let wanted = scope.or((denial == AccessDenial::NoToken).then_some(WANTED));
     let wanted = wanted.map(|scope| format!(", scope=\"{scope}\""));
     let header = format!(

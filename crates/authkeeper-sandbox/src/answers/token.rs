@@ -21,7 +21,7 @@ pub(crate) enum TokenRefusal {
         basic: bool,
     },
     NoSecret,
-    /// The signed assertion does not hold.
+    /// The signed assertion is not valid.
     WrongAssertion,
     UnknownCode,
     WrongVerifier,
@@ -43,7 +43,7 @@ pub(crate) enum TokenRefusal {
 }
 
 impl TokenRefusal {
-    /// What the log says.
+    /// The reason for the event log.
     pub(crate) fn plain(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Missing(name) => return Cow::Owned(format!("{name} is missing")),
@@ -105,7 +105,7 @@ impl TokenRefusal {
     }
 }
 
-/// One refusal as it goes over the wire.
+/// The error response of a refusal.
 struct ErrorBody {
     status: u16,
     error: &'static str,
@@ -149,7 +149,7 @@ pub(crate) fn refuse(dialect: Dialect, refusal: &TokenRefusal, base: &str) -> Ht
     }
 }
 
-/// The answer to a method the token endpoint does not have.
+/// The answer to a method that the token endpoint does not serve.
 pub(crate) fn wrong_method(dialect: Dialect) -> HttpReply {
     let text = |status, text: &'static str| {
         let mut reply = HttpReply::empty(status).with("content-type", "text/plain; charset=utf-8");

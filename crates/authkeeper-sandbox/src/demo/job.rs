@@ -165,6 +165,17 @@ async fn worker(job: Arc<DemoJob>, later: Duration) {
     }
 }
 
+impl JobState {
+    /// Writes one line with one call, so that a kill leaves at most half a line.
+    fn write(&mut self, piece: u32, what: CallEvent) {
+        let at = clock::wall_millis();
+        let line = LogLine { at, piece, what };
+        if let Ok(text) = serde_json::to_string(&line) {
+            let _ = self.log.write_all(format!("{text}\n").as_bytes());
+        }
+    }
+}
+
 impl DemoJob {
     fn state(&self) -> MutexGuard<'_, JobState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -180,7 +191,7 @@ impl DemoJob {
             state.next += 1;
             state.next - 1
         });
-        self.write(&mut state, piece, CallEvent::Begun);
+        state.write(piece, CallEvent::Begun);
         Some(piece)
     }
 
@@ -191,16 +202,7 @@ impl DemoJob {
             CallEvent::Ended => state.over = true,
             CallEvent::Begun | CallEvent::Done { .. } => {}
         }
-        self.write(&mut state, piece, what);
-    }
-
-    /// One line in one write, so that a kill leaves at most half a line.
-    fn write(&self, state: &mut JobState, piece: u32, what: CallEvent) {
-        let at = clock::wall_millis();
-        let line = LogLine { at, piece, what };
-        if let Ok(text) = serde_json::to_string(&line) {
-            let _ = state.log.write_all(format!("{text}\n").as_bytes());
-        }
+        state.write(piece, what);
     }
 
     async fn call(&self, piece: u32) -> CallEvent {

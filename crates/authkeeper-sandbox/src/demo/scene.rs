@@ -25,6 +25,11 @@ use crate::{
     settings::{Rules, SandboxSettings},
 };
 
+/// Now, in milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    clock::wall_millis()
+}
+
 /// How long the provider lets a key live.
 pub(super) const KEY_LIFE: Duration = Duration::from_millis(KEY_LIFE_MS.unsigned_abs());
 pub(super) const KEY_LIFE_MS: i64 = 20_000;
@@ -103,7 +108,7 @@ impl DemoScene {
                 path: workspace.job_log(),
                 read: 0,
             },
-            zero: clock::wall_millis(),
+            zero: now(),
             sandbox,
             workspace,
             screen,
@@ -136,15 +141,10 @@ impl DemoScene {
         self.sandbox.counters()
     }
 
-    /// In milliseconds since 1970.
-    pub(super) fn now(&self) -> i64 {
-        clock::wall_millis()
-    }
-
     /// How long ago the newest key was given.
     pub(super) fn key_age(&self) -> Duration {
-        let given = self.keys.last().copied().unwrap_or_else(|| self.now());
-        Duration::from_millis(u64::try_from(self.now() - given).unwrap_or_default())
+        let given = self.keys.last().copied().unwrap_or_else(now);
+        Duration::from_millis(u64::try_from(now() - given).unwrap_or_default())
     }
 
     pub(super) fn under_way(&self) -> u64 {
@@ -165,7 +165,7 @@ impl DemoScene {
     }
 
     pub(super) fn mark(&mut self, label: &'static str, paint: Tone) {
-        let from = self.since_zero(self.now());
+        let from = self.since_zero(now());
         self.marks.push(TimelineMark {
             from,
             until: None,
@@ -177,7 +177,7 @@ impl DemoScene {
     fn note_keys(&mut self) {
         let issued = self.counters().access_tokens_issued;
         while (self.keys.len() as u64) < issued {
-            self.keys.push(self.now());
+            self.keys.push(now());
         }
     }
 
@@ -305,7 +305,7 @@ impl DemoScene {
             })
         };
         TimelineView {
-            now: self.since_zero(self.now()),
+            now: self.since_zero(now()),
             span: i64::try_from(self.span.as_millis()).unwrap_or_default(),
             keys: self.keys.iter().enumerate().map(key).collect(),
             calls: self.log.calls.iter().filter_map(dot).collect(),
@@ -323,7 +323,7 @@ impl DemoScene {
             log.count(JobCall::is_failed),
             self.keys.len(),
             KEY_LIFE.as_secs(),
-            self.since_zero(self.now()) / 1000,
+            self.since_zero(now()) / 1000,
         )
     }
 }

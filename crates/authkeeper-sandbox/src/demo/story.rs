@@ -8,7 +8,7 @@ use super::{
     claims::StoryFacts,
     error::DemoError,
     facts::{self, Moments},
-    scene::{DemoScene, KEY_LIFE, KEY_LIFE_MS, bug, seconds},
+    scene::{DemoScene, KEY_LIFE, KEY_LIFE_MS, bug, now, seconds},
     terminal::Tone,
     timeline::TimelineMark,
     traces,
@@ -130,7 +130,7 @@ async fn outage(scene: &mut DemoScene, moments: &mut Moments) -> Result<(), Demo
         .screen
         .part("3 of 5  An outage, just when a new key is due");
     let fault = scene.order("fault status=503,retry_after=1s,at=token")?;
-    let from = scene.now();
+    let from = now();
     scene.marks.push(TimelineMark {
         from: scene.since_zero(from),
         until: Some(i64::MAX),
@@ -145,8 +145,7 @@ async fn outage(scene: &mut DemoScene, moments: &mut Moments) -> Result<(), Demo
         .await?;
     scene.happens(Some(Tone::Warn), "A new key is due, none to be had. Calls go on, with key 2.", "A new key is due and none is to be had. Key 2 is good for some seconds more: calls go on, authkeeper keeps asking.",
     );
-    let over =
-        |scene: &DemoScene| scene.now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
+    let over = |_: &DemoScene| now() - from >= i64::try_from(OUTAGE.as_millis()).unwrap_or(0);
     scene.until("the end of the outage", STEP, over).await?;
     recovery(scene, &fault["fault"], from, moments).await
 }
@@ -159,7 +158,7 @@ async fn recovery(
     moments: &mut Moments,
 ) -> Result<(), DemoError> {
     scene.order(&format!("clear {fault}"))?;
-    let until = scene.now();
+    let until = now();
     moments.outage = (from, until);
     if let Some(mark) = scene.marks.last_mut() {
         mark.until = Some(until - scene.keys[0]);
@@ -212,7 +211,7 @@ async fn kill_and_restart(
     }
     scene.mark("kill", Tone::Bad);
     scene.read_log();
-    moments.killed = Some(scene.now());
+    moments.killed = Some(now());
     moments.cut_off = scene.under_way();
     let text = format!(
         "Key 4 has just come, key 3 is spent: kill -9. authkeeper and the job are dead at once, {} calls under way.",
@@ -237,16 +236,16 @@ async fn end_of_access(
     moments: &mut Moments,
 ) -> Result<(), DemoError> {
     let third = scene.keys.get(2).copied().unwrap_or_default();
-    let outlived = |scene: &DemoScene| scene.now() > third + KEY_LIFE_MS + 500;
+    let outlived = |_: &DemoScene| now() > third + KEY_LIFE_MS + 500;
     scene
         .until("the end of the third key", RENEWED, outlived)
         .await?;
     scene.screen.part("5 of 5  Alice leaves the company");
     scene.order("revoke alice")?;
     let after: Counters = scene.counters();
-    let now = scene.now();
-    moments.ended = Some((now, after.api_ok));
-    scene.ended = Some(now);
+    let at = now();
+    moments.ended = Some((at, after.api_ok));
+    scene.ended = Some(at);
     scene.mark("ended", Tone::Bad);
     scene.happens(
         Some(Tone::Bad),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{answers::TokenRefusal, clock::SandboxTime, state::SandboxState, store::ClientEntry};
 
-/// Who an assertion says it is from; nothing is checked yet.
+/// The issuer that an assertion claims. Nothing is checked yet.
 pub(crate) fn issuer(jwt: &str) -> Option<String> {
     let claims = part(jwt.split('.').nth(1)?)?;
     Some(claims["iss"].as_str()?.to_owned())
@@ -27,14 +27,14 @@ pub(crate) fn check(
     let (id, ends) = held.ok_or(TokenRefusal::WrongAssertion)?;
     let now = state.now();
     state.store.assertions.retain(|_, ends| *ends > now);
-    // An id counts once (RFC 7523 §3, point 7).
+    // An id is accepted once (RFC 7523 §3, point 7).
     match state.store.assertions.insert(id, ends) {
         None => Ok(()),
         Some(_) => Err(TokenRefusal::WrongAssertion),
     }
 }
 
-/// The assertion's id and end, if everything about it is right.
+/// The id and the end of a valid assertion.
 fn holds(
     state: &SandboxState,
     client_id: &str,
@@ -65,7 +65,7 @@ fn part(text: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
-/// The audience is this server: its issuer or its token endpoint.
+/// Whether the audience is this server: its issuer or its token endpoint.
 fn is_for_us(state: &SandboxState, audience: &Value) -> bool {
     let ours = |value: &Value| {
         let rest = value

@@ -17,7 +17,7 @@ use crate::{
 
 const CODE_TTL: Duration = Duration::from_mins(1);
 
-/// `GET /authorize` shows the page; `POST /authorize/ID` and `GET /authorize/ID/abort` are the person's answer.
+/// `GET /authorize` shows the page. `POST /authorize/ID` and `GET /authorize/ID/abort` are the person's answer.
 pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let Some(rest) = request.path.strip_prefix("/authorize/") else {
         return ask(state, &request.query);
@@ -73,7 +73,7 @@ fn ask(state: &mut SandboxState, query: &Form) -> HttpReply {
     page::consent(state, &id, &asked)
 }
 
-/// What can't be redirected is said to the person; one server says it in JSON.
+/// The error page for a client that can't be trusted with a redirect. `FastMCP` answers in JSON.
 fn mistrusted(state: &SandboxState, query: &Form, what: &str) -> HttpReply {
     if state.habits().dialect != Dialect::FastMcp {
         return page::problem(400, what);
@@ -95,9 +95,9 @@ fn first_user(state: &SandboxState) -> Option<String> {
 }
 
 enum AuthorizationError {
-    /// The redirect URI can't be trusted: the person is told.
+    /// Shown to the person, because the redirect URI can't be trusted.
     Page(&'static str),
-    /// The client is told (RFC 6749 §4.1.2.1).
+    /// Sent to the client (RFC 6749 §4.1.2.1).
     Redirect {
         to: String,
         error: &'static str,
@@ -173,7 +173,7 @@ fn loopback(uri: &str) -> Option<(&str, &str)> {
     (known && !path.contains('#')).then_some((host, path))
 }
 
-/// The person answered: `None` is no.
+/// Redirects with the person's answer; `None` denies.
 fn answer(state: &mut SandboxState, id: &str, user: Option<String>) -> HttpReply {
     let Some(asked) = state.store.asked.remove(id) else {
         return page::problem(404, "This sign-in is over. Start again from the program.");

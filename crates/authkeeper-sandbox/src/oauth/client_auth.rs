@@ -1,4 +1,4 @@
-//! Who the client is: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`.
+//! Client authentication: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`.
 
 use super::assertion;
 use crate::{
@@ -13,21 +13,21 @@ use crate::{
 /// RFC 7523 §2.2.
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How a client presents itself in a request.
+/// The client credentials in a request.
 enum PresentedCredentials {
     Secret { value: String, method: AuthMethod },
     Assertion(String),
     Nothing,
 }
 
-/// The client that makes this request, proven.
+/// Authenticates the client of a request and returns its id.
 pub(crate) fn authenticate(
     state: &mut SandboxState,
     request: &HttpRequest,
     form: &Form,
 ) -> Result<String, TokenRefusal> {
     let (client_id, shown) = shown(request, form)?;
-    // This server looks for the client in the form, whatever the header says.
+    // This server reads `client_id` from the form, even with an `Authorization` header.
     if state.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
         return Err(TokenRefusal::NoClient);
     }

@@ -102,10 +102,10 @@ fn decide(state: &mut SandboxState, form: &Form) -> HttpReply {
     page::done("You can close this page and go back to your device.")
 }
 
-/// How much longer a device must wait after it asked too soon (RFC 8628 §3.5).
+/// The longer interval after `slow_down` (RFC 8628 §3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
-/// The device asks at the token endpoint.
+/// A device polls the token endpoint.
 pub(crate) fn poll(
     state: &mut SandboxState,
     client: &str,
@@ -134,7 +134,7 @@ pub(crate) fn poll(
     let user = match &device.state {
         DeviceState::Waiting => return Err(TokenRefusal::Pending),
         DeviceState::Denied => {
-            // It is told once.
+            // A device is told once.
             state.store.devices.remove(text);
             return Err(TokenRefusal::Denied);
         }

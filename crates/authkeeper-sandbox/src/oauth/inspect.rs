@@ -13,7 +13,7 @@ use crate::{
     wire::{Form, HttpReply, HttpRequest},
 };
 
-/// A token in a request of a proven client.
+/// The client and the form of an authenticated request.
 fn shown(state: &mut SandboxState, request: &HttpRequest) -> Result<(String, Form), HttpReply> {
     if !request.is_post() {
         return Err(HttpReply::empty(405));
@@ -28,7 +28,7 @@ fn shown(state: &mut SandboxState, request: &HttpRequest) -> Result<(String, For
     }
 }
 
-/// Some servers have words of their own here.
+/// The refusal of an unauthenticated request. Some servers differ here from their token endpoint.
 fn refused(state: &SandboxState, request: &HttpRequest, refusal: &TokenRefusal) -> HttpReply {
     let dialect = state.habits().dialect;
     let reply = answers::refuse(dialect, refusal, &state.base);
@@ -62,7 +62,7 @@ pub(crate) fn revoke(state: &mut SandboxState, request: &HttpRequest) -> HttpRep
     if let Some(grant) = grant.filter(|_| owner.is_some_and(|owner| owner.client == client)) {
         end(state, text, grant, refresh.is_some());
     }
-    // An unknown token is as good as revoked (RFC 7009 §2.2).
+    // An unknown token counts as revoked (RFC 7009 §2.2).
     match state.habits().dialect {
         Dialect::OidcProvider => {
             HttpReply::empty(200).with("content-type", "text/plain; charset=utf-8")
@@ -103,7 +103,7 @@ pub(crate) fn introspect(state: &mut SandboxState, request: &HttpRequest) -> Htt
     }
 }
 
-/// A living token, and what it is good for.
+/// A valid token, and its grant.
 struct ActiveToken<'a> {
     grant: u32,
     scope: &'a [String],
@@ -115,7 +115,7 @@ struct ActiveToken<'a> {
 fn active(state: &SandboxState, text: &str) -> Option<Value> {
     let living = living_access(state, text).or_else(|| living_refresh(state, text))?;
     let grant = state.store.grants.get(&living.grant)?;
-    // Where access tokens outlive their grant, only a refresh token dies with it.
+    // Where access tokens outlive their grant, only a refresh token ends with it.
     if grant.dead.is_some() && state.habits().access_dies_with_grant {
         return None;
     }
@@ -150,7 +150,7 @@ fn in_plain_words(state: &SandboxState, grant: &GrantEntry, living: &ActiveToken
     body
 }
 
-/// It knows access tokens alone.
+/// This server introspects access tokens only.
 fn in_djangos_words(grant: &GrantEntry, living: &ActiveToken<'_>) -> Option<Value> {
     let mut body = json!({
         "active": true,

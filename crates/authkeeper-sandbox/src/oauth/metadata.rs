@@ -65,7 +65,7 @@ fn resource(state: &SandboxState, path: &str) -> Value {
     })
 }
 
-/// Where a resource's metadata is, as a challenge says it.
+/// The URL of a resource's metadata document, as in a challenge.
 pub(crate) fn resource_metadata(base: &str, path: &str) -> String {
     format!("{base}/.well-known/oauth-protected-resource{path}")
 }

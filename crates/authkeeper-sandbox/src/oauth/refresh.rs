@@ -1,4 +1,4 @@
-//! What becomes of a refresh token that is presented: the heart of every profile, decided without acting.
+//! Decides a refresh request. Pure: it is the core of every profile.
 
 use std::time::Duration;
 
@@ -10,41 +10,41 @@ use crate::{
     store::{AccountState, GrantEntry, RefreshTokenEntry, TokenResponseBody},
 };
 
-/// What is asked for.
+/// The refresh request.
 #[derive(Clone, Debug)]
 pub(crate) struct RefreshParams<'a> {
     pub(crate) client: &'a str,
     pub(crate) token: &'a str,
     pub(crate) scope: Option<Vec<String>>,
     pub(crate) resource: Option<&'a str>,
-    /// Whether the resource is one of this server's.
+    /// Whether the resource belongs to this server.
     pub(crate) resource_known: bool,
     pub(crate) now: SandboxTime,
 }
 
-/// What is known of the token and of whose it is.
+/// The refresh token that was presented, and its grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PresentedToken<'a> {
     pub(crate) token: &'a RefreshTokenEntry,
     pub(crate) grant: &'a GrantEntry,
     pub(crate) owner: AccountState,
-    /// The refresh token in force, if there is one.
+    /// The grant's current refresh token.
     pub(crate) current: Option<&'a RefreshTokenEntry>,
 }
 
-/// What is to be done.
+/// The decision about a refresh request.
 #[derive(Clone, Debug)]
 pub(crate) enum RefreshDecision {
-    /// New tokens; whether the refresh token is replaced.
+    /// Issue new tokens; `rotate` also replaces the refresh token.
     Issue {
         rotate: bool,
     },
-    /// The identical answer again.
+    /// Send the identical answer again.
     Again(Box<TokenResponseBody>),
     Refuse(TokenRefusal),
-    /// Refuse, and the refresh token is spent for nothing.
+    /// Refuse, and spend the refresh token.
     RefuseAndSpend(TokenRefusal),
-    /// Refuse, and the grant dies.
+    /// Refuse, and end the grant.
     RefuseAndKill(TokenRefusal, &'static str),
 }
 
@@ -92,7 +92,7 @@ fn sound(
     Ok(())
 }
 
-/// The least refresh lifetime of the server whose tokens end early; shorter ones are left alone.
+/// Refresh lifetimes below this do not end early.
 const SHORTEST_CUT: Duration = Duration::from_mins(2);
 
 fn is_over(known: PresentedToken<'_>, now: SandboxTime, rules: &Rules) -> bool {
@@ -117,7 +117,7 @@ fn is_over(known: PresentedToken<'_>, now: SandboxTime, rules: &Rules) -> bool {
         || (habits.refresh_ends_with_access && now >= known.token.access_ends)
 }
 
-/// A spent token, in every profile but those that look at other things first.
+/// Decides a spent token.
 fn spent(
     known: PresentedToken<'_>,
     wish: &RefreshParams<'_>,

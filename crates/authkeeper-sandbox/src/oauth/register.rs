@@ -93,7 +93,7 @@ fn registered(
     Ok(metadata)
 }
 
-/// RFC 7591 §2 says `authorization_code` alone; only the strict take it at its word.
+/// The default of RFC 7591 §2 is `authorization_code` alone; only the strict profile follows it.
 fn usual_grants(state: &SandboxState) -> Vec<String> {
     let mut usual = vec!["authorization_code".to_owned()];
     if state.habits().dialect != Dialect::OidcProvider {

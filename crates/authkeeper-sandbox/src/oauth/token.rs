@@ -63,7 +63,7 @@ fn exchange(
     }
 }
 
-/// Some servers spend the refresh token before they look at the client.
+/// Some servers spend the refresh token before they authenticate the client.
 fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
     state.counters.clients_refused += u64::from(refusal.is_of_client());
     if !state.habits().burns_on_error {
@@ -88,7 +88,7 @@ fn by_client(
     }
     let resource = known_resource(state, form)?;
     let asked = form.words("scope");
-    // oidc-provider drops what it does not know, and grants nothing that was not asked for.
+    // oidc-provider drops unknown scopes, and grants only requested ones.
     let drops = state.habits().dialect == Dialect::OidcProvider;
     let scope = granted_scope(asked.clone().or_else(|| drops.then(Vec::new)));
     let unknown = asked
@@ -216,7 +216,7 @@ fn by_refresh(
     })
 }
 
-/// Counts a refresh token that is shown.
+/// Counts a refresh token that is presented.
 fn present(state: &mut SandboxState, text: &str) {
     let Some(token) = state.store.refresh.get_mut(text) else {
         return;
@@ -309,7 +309,7 @@ fn renew(
     answer
 }
 
-/// The refresh token that was shown is spent, or used once more.
+/// Marks the presented refresh token as spent, or as used once more.
 fn settle(
     state: &mut SandboxState,
     wish: &RefreshParams<'_>,
@@ -324,7 +324,7 @@ fn settle(
         token.spent.get_or_insert(wish.now);
         token.answer = Some(answer.clone());
     }
-    // Of two generations the one that was shown stays good; another successor it had is dead.
+    // Of two generations the presented one stays valid; an earlier successor of it is spent.
     let grant = token.grant;
     if let Some(grant) = state.store.grants.get_mut(&grant)
         && rotate

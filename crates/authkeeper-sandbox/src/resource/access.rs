@@ -1,4 +1,4 @@
-//! Access control of the resources: which token opens what, and the refusal.
+//! Access control of the resources: checks the access token, or refuses.
 
 use serde_json::json;
 
@@ -13,13 +13,13 @@ use crate::{
     wire::{HttpReply, HttpRequest},
 };
 
-/// On whose authority a request is served.
+/// The user and the client on whose behalf a request is served.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizedCaller {
     pub(crate) user: Option<String>,
     pub(crate) client: String,
     pub(crate) scope: Vec<String>,
-    /// What the log may call it.
+    /// Its name in the event log.
     pub(crate) label: String,
 }
 
@@ -29,15 +29,15 @@ impl AuthorizedCaller {
     }
 }
 
-/// Which resource a token is shown to.
+/// A resource that needs an access token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProtectedResource {
-    /// Its path, which is also its name.
+    /// Its path, which is also its name in the metadata.
     pub(crate) path: &'static str,
     pub(crate) has_metadata: bool,
 }
 
-/// Lets a request in, or gives the reply that keeps it out.
+/// Authorizes a request, or gives the reply that refuses it.
 pub(crate) fn admit(
     state: &mut SandboxState,
     request: &HttpRequest,
@@ -56,7 +56,7 @@ pub(crate) fn admit(
     }
 }
 
-/// The refusal in the profile's words, counted.
+/// Counts a refusal and gives its reply, in the profile's words.
 pub(crate) fn refuse(
     state: &mut SandboxState,
     denial: AccessDenial,
@@ -137,7 +137,7 @@ fn is_out(state: &SandboxState, owner: AccountState) -> bool {
     }
 }
 
-/// Some servers clean up when they meet an expired access token, and take its refresh token along.
+/// Some servers revoke the refresh token of an expired access token when it is presented.
 fn expired_shown(state: &mut SandboxState, grant: u32, generation: u32) {
     if !state.habits().expired_access_kills {
         return;
@@ -154,7 +154,7 @@ fn expired_shown(state: &mut SandboxState, grant: u32, generation: u32) {
     }
 }
 
-/// Who a token belongs to.
+/// The userinfo endpoint.
 pub(crate) fn userinfo(
     state: &mut SandboxState,
     request: &HttpRequest,

@@ -1,4 +1,4 @@
-//! The plain API: who am I, a list, and work that is counted.
+//! The plain API: `me`, a list, and counted work.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ pub(crate) fn serve(
     HttpReply::json(200, &body)
 }
 
-/// Does a piece of work; under a key that was seen it is not done again.
+/// Does a piece of work. Under a known idempotency key it is not done again.
 pub(crate) fn work(state: &mut SandboxState, key: Option<&str>) -> Value {
     let number = u32::try_from(state.counters.work_done + 1).unwrap_or(u32::MAX);
     if let Some(key) = key {

@@ -1,4 +1,4 @@
-//! The MCP server over Streamable HTTP, in both eras: 2025-11-25 with sessions, 2026-07-28 without.
+//! The MCP server over Streamable HTTP, in two revisions: 2025-11-25 with sessions, 2026-07-28 without.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn answer(id: &Value, result: &Value) -> HttpReply {
     HttpReply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
 }
 
-/// A version that is not of the old era, in the header or the message, is of the new one, known or not.
+/// Whether the version in the header or the message is newer than the revisions with sessions, known or not.
 fn is_modern(request: &HttpRequest, message: &Value) -> bool {
     let header = request.header("mcp-protocol-version");
     let newer = |version: &str| !LEGACY.contains(&version);
@@ -136,7 +136,7 @@ fn modern(
     }
 }
 
-/// The headers that must repeat what the body says (SEP-2243).
+/// The first header that does not repeat the value of the body (SEP-2243).
 fn mismatch(request: &HttpRequest, method: &str, params: &Value) -> Option<&'static str> {
     if request.header("mcp-protocol-version") != Some(MODERN) {
         return Some("mcp-protocol-version");

@@ -1,4 +1,4 @@
-//! Event streams of the built-in scenarios: those on which the server speaks unasked, and an answer that takes long.
+//! Event streams of the built-in scenarios: the server's own streams, and a long answer.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::{
     wire::{HttpReply, HttpRequest, StagedBody, WatchedBody},
 };
 
-/// So long after its token's end a stream ends.
+/// A stream ends this long after its access token.
 const AFTER_THE_END: Duration = Duration::from_millis(200);
-/// So long after its token's end a long answer is there.
+/// A long answer comes this long after the end of its access token.
 const ANSWERED: Duration = Duration::from_secs(1);
-/// How often something comes, so that nobody takes a stream for dead.
+/// The interval of the comments that keep a stream alive.
 const BEAT: Duration = Duration::from_millis(500);
-/// In which a reader is asked to open a stream again.
+/// The `retry` field: after this time a client should open a closed stream again.
 const RETRY_MILLISECONDS: u32 = 300;
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const CHANGED: &str = "notifications/tools/list_changed";
 
-/// Whether the server tells of changes.
+/// Whether the server reports changes of its tool list.
 pub(crate) fn offered(state: &SandboxState) -> bool {
     let overrides = state.overrides.as_ref();
     overrides.is_some_and(|overrides| overrides.offers_stream)
@@ -74,7 +74,7 @@ fn opens(state: &mut SandboxState) -> Option<usize> {
     Some(overrides.streams_opened)
 }
 
-/// The first stream of all only begins; on those after it something is told.
+/// A stream that ends with its access token. The first stream carries one event; later ones carry a second.
 fn until_its_token_ends(
     state: &SandboxState,
     request: &HttpRequest,
@@ -92,7 +92,7 @@ fn until_its_token_ends(
     reply
 }
 
-/// What the tool of the scenarios answers.
+/// The answer of the test tool.
 pub(crate) fn staged(state: &SandboxState, request: &HttpRequest, answer: &Value) -> HttpReply {
     let overrides = state.overrides.as_ref();
     if overrides.is_some_and(|overrides| overrides.long_answer) {
@@ -122,7 +122,7 @@ fn events(first: Bytes) -> HttpReply {
     reply
 }
 
-/// For how long the access token that was shown is still good.
+/// The remaining lifetime of the access token that was presented.
 fn left(state: &SandboxState, request: &HttpRequest) -> Duration {
     let shown = request
         .bearer()
@@ -130,7 +130,7 @@ fn left(state: &SandboxState, request: &HttpRequest) -> Duration {
     shown.map_or(Duration::ZERO, |token| token.ends.since(state.now()))
 }
 
-/// Comments, for so long.
+/// Comments for this long.
 fn beats(time: Duration) -> impl Iterator<Item = (Duration, Bytes)> {
     let count = time.as_millis() / BEAT.as_millis() + 1;
     let count = u32::try_from(count).unwrap_or(u32::MAX);

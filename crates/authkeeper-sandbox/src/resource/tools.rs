@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{access::AuthorizedCaller, api};
 use crate::{overrides::TEST_TOOL, state::SandboxState, wire::HttpReply};
 
-/// What `tools/list` answers.
+/// The tools of `tools/list`.
 pub(crate) fn list(state: &SandboxState) -> Value {
     let mut tools = always();
     if let (Some(tools), true) = (tools.as_array_mut(), state.overrides.is_some()) {
@@ -71,13 +71,13 @@ fn always() -> Value {
     ])
 }
 
-/// What a tool call comes to.
+/// The outcome of a tool call.
 pub(crate) enum ToolOutcome {
     Text(String),
     Wrong(String),
-    /// After a while.
+    /// A success after a delay.
     Slow(Duration),
-    /// As the built-in scenario has it.
+    /// The test tool: the built-in scenario decides.
     Staged,
     /// The scope `admin` is missing.
     NeedsAdmin,
@@ -127,10 +127,10 @@ pub(crate) fn result(text: &str, wrong: bool, modern: bool) -> Value {
     result
 }
 
-/// How many times a slow call tells its progress.
+/// The number of progress notifications of a slow call.
 const STEPS: u32 = 4;
 
-/// An event stream that tells the progress of a slow call and ends with its result.
+/// An event stream with the progress of a slow call and its result.
 pub(crate) fn slowly(answer: &Value, time: Duration, token: Option<&Value>) -> HttpReply {
     let Some(token) = token else {
         let mut reply = HttpReply::json(200, answer);

@@ -1,4 +1,4 @@
-//! What the router asks of a scenario.
+//! The hooks by which the router calls a scenario.
 
 use serde_json::Value;
 

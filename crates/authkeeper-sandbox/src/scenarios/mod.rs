@@ -1,4 +1,4 @@
-//! Scenarios: what goes wrong and when, and a verdict at the end.
+//! Scenarios: planned faults and actions, and a verdict at the end.
 
 mod built_in;
 mod judge;

@@ -1,4 +1,4 @@
-//! Scenario files: what happens when, and what must have been counted at the end.
+//! Scenario files: a timeline of actions, and the counters that are expected at the end.
 //!
 //! ```toml
 //! end = "90s"                          # optional: stop by itself
@@ -34,10 +34,10 @@ use crate::{
     state::SandboxState,
 };
 
-/// A scenario, read and understood.
+/// A scenario file.
 #[derive(Clone, Debug, Default)]
 pub struct ScenarioFile {
-    /// After which time it is over.
+    /// When the scenario ends by itself.
     pub end: Option<Duration>,
     sets: Vec<(String, String)>,
     steps: Vec<ScriptStep>,
@@ -71,22 +71,22 @@ enum Relation {
     AtMost,
 }
 
-/// A scenario that can't be used.
+/// A scenario file that is not valid.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// It is no TOML, or not of this shape.
+    /// It is no TOML, or has other fields.
     #[error("{0}")]
     Shape(String),
-    /// A time can't be read.
+    /// A time is not valid.
     #[error("{0:?} is not a time; write 90s, 10m, 2h or 1d")]
     Time(String),
-    /// A step says neither, or both, of `after` and `after_refreshes`.
+    /// A step has neither, or both, of `after` and `after_refreshes`.
     #[error("the step {0:?} needs either after or after_refreshes")]
     When(String),
-    /// An action or a rule means nothing.
+    /// An action or a rule is not valid.
     #[error(transparent)]
     Action(#[from] ActionError),
-    /// An expectation can't be read.
+    /// An expectation is not valid.
     #[error("{0:?} is no expectation; write a number, \">=3\", \"<=3\" or \"!=0\"")]
     Expectation(String),
     /// There is no such counter.
@@ -116,7 +116,7 @@ struct StepToml {
 }
 
 impl ScenarioFile {
-    /// Reads a scenario file.
+    /// Parses a scenario file.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         let file: ScenarioToml =
             toml::from_str(text).map_err(|error| ScenarioError::Shape(error.to_string()))?;
@@ -137,7 +137,7 @@ impl ScenarioFile {
         })
     }
 
-    /// Compares what was counted with what was expected.
+    /// Compares the counters with the expectations.
     pub fn verdict(&self, counters: &Counters) -> Vec<ExpectationResult> {
         let counted = named(counters);
         let finding = |expected: &Expectation| {
@@ -159,16 +159,16 @@ impl ScenarioFile {
     }
 }
 
-/// One line of the verdict.
+/// An expectation, compared with its counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExpectationResult {
-    /// The counter.
+    /// The name of the counter.
     pub counter: String,
-    /// What it should be.
+    /// The expected value, with its relation.
     pub expected: String,
-    /// What it is.
+    /// The counted value.
     pub got: u64,
-    /// Whether that is so.
+    /// Whether the expectation is met.
     pub met: bool,
 }
 
@@ -228,7 +228,7 @@ fn named(counters: &Counters) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// A scenario file that plays.
+/// A scenario file that is being played.
 #[derive(Debug)]
 pub(crate) struct ScriptRun {
     file: ScenarioFile,

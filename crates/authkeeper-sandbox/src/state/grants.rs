@@ -48,7 +48,7 @@ impl SandboxState {
         number
     }
 
-    /// Issues an access token, and a refresh token beside it if asked to.
+    /// Issues an access token, with a refresh token if asked to.
     pub(crate) fn issue(
         &mut self,
         grant: u32,
@@ -111,7 +111,7 @@ impl SandboxState {
             answer: None,
         };
         let before = grant.current.replace(text.clone());
-        // With two generations, a successor that was never used gives way to the newest.
+        // With two valid generations, an unused successor is replaced by the newest.
         let given_way = before.and_then(|before| self.store.refresh.get_mut(&before));
         if let Some(before) = given_way.filter(|_| two) {
             before.spent.get_or_insert(now);

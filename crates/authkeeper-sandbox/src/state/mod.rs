@@ -16,7 +16,7 @@ use crate::{
     store::{AccessTokenEntry, AccountState, ClientEntry, GrantEntry, SecretEntry, Tables},
 };
 
-/// The scopes there are.
+/// The supported scopes.
 pub(crate) const SCOPES: [&str; 5] = ["read", "write", "admin", "openid", "offline_access"];
 
 /// Everything the sandbox is, as one value. Nothing here waits.
@@ -187,7 +187,7 @@ impl SandboxState {
         self.store.access.values().filter(outlived).count() as u64
     }
 
-    /// Whether a resource indicator (RFC 8707) names something of ours.
+    /// Whether a resource indicator (RFC 8707) names a resource of this sandbox.
     pub(crate) fn knows_resource(&self, resource: &str) -> bool {
         let rest = resource.strip_prefix(&self.base);
         matches!(rest, Some("" | "/" | "/mcp" | "/api"))

@@ -73,7 +73,7 @@ pub(crate) async fn demo(
         signals::stopped().await;
     };
     let demo = Demo::play(args.story(), workspace, terminal, stop).await;
-    let Demo { outcome, workspace } = demo.map_err(failure)?;
+    let Demo { outcome, workspace } = demo.map_err(|error| failure(&error))?;
     match outcome {
         DemoOutcome::Stopped => {
             leave(workspace, output, args.keep)?;
@@ -81,7 +81,7 @@ pub(crate) async fn demo(
         }
         DemoOutcome::Failed(error) => {
             leave(workspace, output, true)?;
-            Err(failure(error))
+            Err(failure(&error))
         }
         DemoOutcome::Told(report) => {
             print(&report, args.without_refresh, output);
@@ -104,14 +104,16 @@ fn workspace(args: &DemoArgs, environment: &Environment) -> Result<Workspace, Fa
         what: "the demo's folder".to_owned(),
         source,
     };
-    let program = std::env::current_exe().map_err(machine).map_err(failure)?;
+    let program = std::env::current_exe()
+        .map_err(machine)
+        .map_err(|error| failure(&error))?;
     let variable = |name: &str| -> Option<OsString> { environment.get(name).cloned() };
     let options = DemoOptions {
         story: args.story(),
         program,
         variable: &variable,
     };
-    Demo::workspace(&options).map_err(failure)
+    Demo::workspace(&options).map_err(|error| failure(&error))
 }
 
 /// The terminal behind standard error.
@@ -159,8 +161,8 @@ fn speaks_unicode(environment: &Environment) -> bool {
 }
 
 /// The exit code and the next step of a demo that broke off.
-fn failure(error: DemoError) -> Failure {
-    let (exit, next) = match &error {
+fn failure(error: &DemoError) -> Failure {
+    let (exit, next) = match error {
         DemoError::Sandbox(_) => (Exit::Unavailable, "check that 127.0.0.1 can be listened on"),
         DemoError::Machine { .. } => (
             Exit::Store,
@@ -185,7 +187,7 @@ fn leave(workspace: Workspace, output: Output, keep: bool) -> Result<(), Failure
         output.say(&format!("Kept: {}", folder.display()));
         return Ok(());
     }
-    workspace.remove().map_err(failure)
+    workspace.remove().map_err(|error| failure(&error))
 }
 
 fn untrue(claims: &[DemoClaim]) -> Failure {

@@ -1,4 +1,4 @@
-//! What happens when in a built-in scenario, as data.
+//! The plan of a built-in scenario, as data.
 
 use std::time::Duration;
 
@@ -6,64 +6,64 @@ use serde_json::{Value, json};
 
 use crate::{overrides::TEST_TOOL, profile::Profile};
 
-/// What the sandbox does.
+/// What the sandbox does in a scenario.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScenarioPlan {
     pub(crate) profile: Profile,
-    /// Faults in force from the start.
+    /// Faults that apply from the start.
     pub(crate) faults: &'static [&'static str],
     pub(crate) hold: HeldReply,
     pub(crate) strikes: Vec<PlannedStep>,
-    /// The tool's answer is an event stream that goes on past the end of its token.
+    /// The test tool answers with an event stream that outlives the access token.
     pub(crate) long_answer: bool,
-    /// A stream on which the server speaks unasked, which ends with its token.
+    /// The server offers a stream of its own, which ends with its access token.
     pub(crate) streams: bool,
     /// How long the tool takes.
     pub(crate) tool_takes: Duration,
     pub(crate) errand: ClientTask,
 }
 
-/// Which answers wait until the access token that was shown has ended.
+/// Which replies wait until the access token that was presented has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum HeldReply {
     #[default]
     Nothing,
-    /// The first so many of a run.
+    /// The first replies of a run.
     First(usize),
-    /// The answer to this method, once a run.
+    /// The reply to this method, once a run.
     Answer(&'static str),
-    /// That to `tools/list`, and of each client later than that of the one before; not in the first run.
+    /// The replies to `tools/list`, each later than the one before. Not in the first run.
     Staggered,
 }
 
-/// Something that is done once, at a moment.
+/// Actions that are performed once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlannedStep {
     pub(crate) when: Trigger,
-    /// As a scenario file has them.
+    /// The actions in their text form.
     pub(crate) words: &'static [&'static str],
-    /// From then on nobody signs in: the person says no.
+    /// From then on the person denies every sign-in.
     pub(crate) person_gone: bool,
 }
 
-/// When that is.
+/// When a step is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trigger {
-    /// A request of this method was served; its answer is on its way.
+    /// A request of this method was served.
     Served(&'static str),
-    /// So many faults have struck.
+    /// This many faults have struck.
     Struck(u64),
 }
 
-/// What the client is asked to do, in words that a driver of the suite can ignore.
+/// What the client is asked to do. A driver that was written for the suite can ignore it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientTask {
-    /// How many calls of the tool.
+    /// How many calls of the test tool.
     pub(crate) calls: usize,
     pub(crate) manner: CallOrder,
-    /// A stream is to be held open on which the server speaks unasked.
+    /// The client holds the server's own stream open.
     pub(crate) listen: bool,
-    /// The session is to be ended.
+    /// The client ends its session.
     pub(crate) end_session: bool,
 }
 
@@ -89,7 +89,7 @@ impl Default for ClientTask {
     }
 }
 
-/// Between two calls, if one failed.
+/// The pause between two calls, if one failed.
 const PAUSE_SECONDS: u64 = 2;
 
 impl ClientTask {

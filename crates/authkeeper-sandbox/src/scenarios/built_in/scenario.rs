@@ -55,7 +55,7 @@ pub struct BuiltIn {
     pub(super) judge: fn(&JudgedRun<'_>) -> Vec<ScenarioCheck>,
 }
 
-/// How long access tokens live in a built-in scenario unless something else is said: long enough for a client to start.
+/// The default lifetime of access tokens in a built-in scenario: long enough for a client to start.
 const TTL: Duration = Duration::from_secs(4);
 
 impl BuiltIn {
@@ -77,7 +77,7 @@ impl BuiltIn {
         self.does
     }
 
-    /// What it wants of the client.
+    /// What it expects of the client.
     pub fn wants(&self) -> &'static str {
         self.wants
     }
@@ -92,20 +92,20 @@ impl BuiltIn {
         self.runs
     }
 
-    /// The name as a client is told it (`MCP_CONFORMANCE_SCENARIO`): drivers written for the suite know by `auth/` that there is
-    /// a sign-in.
+    /// The name for a client (`MCP_CONFORMANCE_SCENARIO`). Drivers that were written for the suite take the prefix `auth/`
+    /// for a sign-in.
     pub fn suite_name(&self) -> String {
         format!("auth/{}", self.name)
     }
 
-    /// What a client is told beside it (`MCP_CONFORMANCE_CONTEXT`).
+    /// The task for a client (`MCP_CONFORMANCE_CONTEXT`).
     pub fn context(&self) -> Value {
         let mut context = (self.plan)().errand.context();
         context["name"] = self.suite_name().into();
         context
     }
 
-    /// How a sandbox is started for it.
+    /// The settings of a sandbox for it.
     pub fn settings(&self, port: u16, ttl: Option<Duration>) -> SandboxSettings {
         let plan = (self.plan)();
         let faults = plan.faults.iter().filter_map(|fault| fault.parse().ok());

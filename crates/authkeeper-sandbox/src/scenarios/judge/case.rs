@@ -1,4 +1,4 @@
-//! What is judged, and how one check is written down.
+//! A run of a scenario as the judge sees it, and the result of one check.
 
 use serde_json::Value;
 
@@ -11,17 +11,17 @@ use crate::{clock::SandboxTime, revision::Revision};
 /// How a client's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientEnd {
-    /// By itself, with this code; none if a signal ended it.
+    /// By itself, with this exit code; `None` if a signal ended it.
     Exited(Option<i32>),
-    /// It had to be ended: it took too long.
+    /// It took too long and was killed.
     TimedOut,
 }
 
-/// What is judged.
+/// A run that is judged.
 #[derive(Debug)]
 pub(crate) struct JudgedRun<'a> {
     pub(crate) evidence: &'a Evidence,
-    /// None where the client was started by hand.
+    /// How the client's processes ended; empty if the client was started by hand.
     pub(crate) ends: &'a [ClientEnd],
     /// How many calls of the test tool each client is asked for.
     pub(crate) calls: usize,
@@ -31,7 +31,7 @@ pub(crate) struct JudgedRun<'a> {
     pub(crate) now: SandboxTime,
 }
 
-/// What a check found: how it came out, in words, and as numbers.
+/// The result of a check, in words and as numbers.
 #[derive(Debug)]
 pub(super) struct CheckResult {
     status: CheckStatus,
@@ -40,7 +40,7 @@ pub(super) struct CheckResult {
 }
 
 impl CheckResult {
-    /// `bad` if it does not hold.
+    /// A success, or `bad` if the check does not hold.
     fn that(holds: bool, bad: CheckStatus, seen: impl Into<String>, details: Value) -> Self {
         Self {
             status: if holds { CheckStatus::Success } else { bad },

@@ -1,26 +1,26 @@
-//! One line of a verdict, in the shape of the suite's `checks.json`.
+//! Checks, in the shape of the conformance suite's `checks.json`.
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// How a check came out.
+/// The status of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum CheckStatus {
     /// It holds.
     Success,
-    /// It does not.
+    /// It does not hold.
     Failure,
-    /// It does not, and a specification only recommends it.
+    /// It does not hold, and a specification only recommends it.
     Warning,
-    /// There was nothing to see.
+    /// There was no evidence.
     Skipped,
     /// For information.
     Info,
 }
 
 impl CheckStatus {
-    /// In a word for people.
+    /// The status in a word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Success => "passed",
@@ -32,47 +32,47 @@ impl CheckStatus {
     }
 }
 
-/// Where it is written.
+/// The specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SpecReference {
-    /// In a word.
+    /// A short name.
     pub id: &'static str,
-    /// The place.
+    /// The URL of the section.
     pub url: &'static str,
 }
 
-/// A check, and how it came out.
+/// A check with its status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScenarioCheck {
-    /// Its name, as a program has it.
+    /// Its id.
     pub id: &'static str,
-    /// The same in the suite's other spelling.
+    /// The id in the suite's `CamelCase` form.
     pub name: String,
-    /// What has to hold.
+    /// The requirement.
     pub description: &'static str,
     /// How it came out.
     pub status: CheckStatus,
     /// When it was judged.
     pub timestamp: String,
-    /// Where it is written.
+    /// The specification.
     pub spec_references: Vec<SpecReference>,
-    /// What was seen, as numbers.
+    /// The evidence, as numbers.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub details: Value,
-    /// What was seen, in words.
+    /// The evidence, in words.
     #[serde(rename = "errorMessage", skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
 }
 
-/// How a scenario came out.
+/// The verdict of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScenarioVerdict {
-    /// All that could be seen holds.
+    /// Every check with evidence holds.
     Passed,
-    /// Something does not hold.
+    /// A check failed.
     Failed,
-    /// What the scenario is about did not come up.
+    /// There was no evidence for what the scenario tests.
     Skipped,
 }
 
@@ -91,7 +91,7 @@ impl ScenarioVerdict {
         }
     }
 
-    /// In a word.
+    /// A short name.
     pub fn word(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -101,7 +101,7 @@ impl ScenarioVerdict {
     }
 }
 
-/// Without it there is nothing to judge.
+/// The id of the check without which nothing else is judged.
 pub(crate) const SIGNED_IN: &str = "signed-in";
 
 /// `no-second-sign-in` as `NoSecondSignIn`.

@@ -1,4 +1,4 @@
-//! What nearly every scenario asks: it goes on, with one sign-in, one refresh and nothing done twice.
+//! The checks of nearly every scenario: work goes on, with one sign-in, one refresh and no call executed twice.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::{
     evidence::{McpRecord, Observed, RefreshAnswer},
 };
 
-/// It goes on as if nothing had happened.
+/// The client carries on as if nothing had happened.
 pub(crate) fn carried_on(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let mut checks = vec![
         calls_answered(case),
@@ -24,7 +24,7 @@ pub(crate) fn carried_on(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks
 }
 
-/// What holds of every refresh.
+/// The checks of every refresh.
 pub(super) fn refreshes_sound(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     vec![
         spent_once(case),
@@ -46,7 +46,7 @@ pub(super) fn calls_answered(case: &JudgedRun<'_>) -> ScenarioCheck {
     ids.sort();
     ids.dedup();
     let unanswered = ids.iter().filter(|id| !executed(id)).count();
-    // Without sessions, two processes may number their calls alike.
+    // Without sessions, two processes may use the same request ids.
     let done = calls.iter().filter(|mcp| mcp.executed).count();
     let unanswered = unanswered.max(case.clients().saturating_sub(done));
     let seen = match ids.len() {
@@ -65,7 +65,7 @@ pub(super) fn calls_answered(case: &JudgedRun<'_>) -> ScenarioCheck {
     )
 }
 
-/// A refresh token is there so that nobody need be asked.
+/// A client with a refresh token needs no second sign-in.
 pub(super) fn no_second_sign_in(case: &JudgedRun<'_>) -> ScenarioCheck {
     let later = case
         .evidence
@@ -109,7 +109,7 @@ pub(super) fn accepted(case: &JudgedRun<'_>) -> usize {
         .count()
 }
 
-/// The tool works as often as it was asked for.
+/// The tool is executed no more often than it was asked for.
 pub(super) fn executed_once(case: &JudgedRun<'_>) -> ScenarioCheck {
     let done = case.evidence.mcp().filter(|mcp| mcp.executed).count();
     let asked = case.calls * case.clients();
@@ -129,7 +129,7 @@ pub(super) fn executed_once(case: &JudgedRun<'_>) -> ScenarioCheck {
     )
 }
 
-/// A refresh token that comes back is taken for stolen.
+/// A server that detects reuse takes a spent refresh token for stolen.
 pub(super) fn spent_once(case: &JudgedRun<'_>) -> ScenarioCheck {
     let refreshes: Vec<_> = case.evidence.refreshes().collect();
     let replayed = refreshes.iter().filter(|refresh| refresh.replayed).count();
@@ -157,7 +157,7 @@ pub(super) fn spent_once(case: &JudgedRun<'_>) -> ScenarioCheck {
     )
 }
 
-/// `verdict` is what it means for the scenario.
+/// `verdict` says whether a needless refresh fails the scenario or warns.
 pub(super) fn none_needless(
     case: &JudgedRun<'_>,
     verdict: fn(bool, String, serde_json::Value) -> CheckResult,
@@ -209,7 +209,7 @@ pub(super) fn names_the_resource(case: &JudgedRun<'_>) -> ScenarioCheck {
     )
 }
 
-/// Some servers give none to clients that did not say so.
+/// Some servers give no refresh token to clients that registered without the grant type.
 fn may_refresh(case: &JudgedRun<'_>) -> ScenarioCheck {
     let registered = |may: bool| {
         let is = move |what: &Observed| matches!(what, Observed::Registered { may_refresh } if *may_refresh == may);
@@ -232,7 +232,7 @@ fn may_refresh(case: &JudgedRun<'_>) -> ScenarioCheck {
     )
 }
 
-/// The process says that all went well.
+/// The process reports success.
 pub(super) fn ended_well(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     let bad = case
         .ends
@@ -246,7 +246,7 @@ pub(super) fn ended_well(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     )
 }
 
-/// The process ends, well or not.
+/// The process ends, successful or not.
 pub(super) fn ended(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     let endless = case.ends.iter().find(|end| **end == ClientEnd::TimedOut);
     client_end(
@@ -257,7 +257,7 @@ pub(super) fn ended(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     )
 }
 
-/// The process says that something failed.
+/// The process reports failure.
 pub(super) fn ended_badly(case: &JudgedRun<'_>) -> Option<ScenarioCheck> {
     let good = case
         .ends

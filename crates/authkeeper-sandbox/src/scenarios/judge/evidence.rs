@@ -1,17 +1,17 @@
-//! What a verdict rests on: everything that reached the sandbox, in order, tokens named by number.
+//! The evidence of a run: everything that reached the sandbox, in order, with tokens named by number.
 
 use http::Method;
 
 use crate::clock::SandboxTime;
 
-/// As much is kept: a client that goes round in circles is known by then.
+/// The most observations that are kept. A client in an endless loop is recognized long before.
 const KEPT: usize = 20_000;
 
-/// Everything, in order.
+/// All observations, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence(Vec<Observation>);
 
-/// Something that was seen.
+/// An observation.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(crate) at: SandboxTime,
@@ -28,27 +28,27 @@ pub(crate) enum Observed {
     },
     /// A person was asked to sign in.
     Asked,
-    /// A person did.
+    /// A person signed in.
     SignedIn {
         grant: GrantRef,
         scope: Vec<String>,
     },
     Refresh(RefreshRecord),
     Mcp(McpRecord),
-    /// The server's own stream was opened.
+    /// A stream of the server's own was opened.
     StreamOpened {
         token: Option<AccessTokenRef>,
         last_event_id: Option<String>,
     },
-    /// A long answer ended: all of it was taken, or not.
+    /// A long answer ended; `whole` if all of it was taken.
     AnswerEnded {
         whole: bool,
     },
-    /// The scenario's strike.
+    /// A planned step was performed.
     Struck,
 }
 
-/// A grant, and whose it is.
+/// A grant and its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GrantRef {
     pub(crate) number: u32,
@@ -65,13 +65,13 @@ pub(crate) struct AccessTokenRef {
 /// A refresh token that was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct RefreshRecord {
-    /// None: nobody knows it.
+    /// `None`: the refresh token is unknown.
     pub(crate) grant: Option<u32>,
-    /// Which one of its grant.
+    /// The generation of the refresh token.
     pub(crate) generation: u32,
     /// It was spent before.
     pub(crate) replayed: bool,
-    /// The access token was not worth keeping any more: ended, refused, or in the second half of its life.
+    /// The newest access token had ended, was refused, or was in the second half of its lifetime.
     pub(crate) needed: bool,
     pub(crate) scope: Option<Vec<String>>,
     pub(crate) resource: Option<String>,
@@ -82,11 +82,11 @@ pub(crate) struct RefreshRecord {
 pub(crate) enum RefreshAnswer {
     /// New tokens, with this scope.
     Renewed { scope: Vec<String> },
-    /// The same, and the answer was lost.
+    /// New tokens, whose reply was lost.
     Lost,
-    /// A clear no.
+    /// A refusal.
     Refused,
-    /// A fault came before it.
+    /// A fault answered in place of the token endpoint.
     Faulty,
 }
 
@@ -96,11 +96,11 @@ pub(crate) struct McpRecord {
     pub(crate) http: Method,
     /// The method of the JSON-RPC message.
     pub(crate) method: Option<String>,
-    /// Its id, with the session's.
+    /// Its id, with the session's id.
     pub(crate) id: Option<String>,
     pub(crate) token: Option<AccessTokenRef>,
     pub(crate) status: u16,
-    /// A tool did its work.
+    /// A tool was executed.
     pub(crate) executed: bool,
 }
 
@@ -135,14 +135,14 @@ impl Evidence {
         })
     }
 
-    /// What was seen after the first that is so.
+    /// The observations after the first match.
     pub(crate) fn after(&self, is: impl Fn(&Observed) -> bool) -> Self {
         let first = self.0.iter().position(|seen| is(&seen.what));
         let rest = first.map_or(&[][..], |first| &self.0[first + 1..]);
         Self(rest.to_vec())
     }
 
-    /// What was seen in this run and later.
+    /// The observations of this run and later ones.
     pub(crate) fn since_run(&self, run: usize) -> Self {
         let later = self.0.iter().filter(|seen| seen.run >= run);
         Self(later.cloned().collect())

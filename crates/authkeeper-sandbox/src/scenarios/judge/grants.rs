@@ -1,4 +1,4 @@
-//! Which refresh token is sent, for how many, by whom, and for what scope.
+//! Checks of refresh tokens: one refresh for many calls, rotation, scope, and what a restarted client remembers.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::overrides::TEST_TOOL;
 
-/// Several calls meet one expiry.
+/// Several calls meet one expiry, and share one refresh.
 pub(crate) fn one_refresh(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let calls = case.evidence.mcp().filter(|mcp| mcp.is("tools/call"));
     let mut ids: Vec<_> = calls.filter_map(|mcp| mcp.id.clone()).collect();
@@ -51,7 +51,7 @@ fn one_of_many(case: &JudgedRun<'_>, found: CheckResult) -> ScenarioCheck {
     )
 }
 
-/// The refresh token of a refresh is that of the next.
+/// Each refresh sends the refresh token of the one before.
 pub(crate) fn rotation_followed(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let used: Vec<u32> = case
         .evidence
@@ -72,7 +72,7 @@ pub(crate) fn rotation_followed(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     [vec![check], carried_on(case)].concat()
 }
 
-/// What may be done stays the same.
+/// A refresh keeps the scope.
 pub(crate) fn scope_kept(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let granted = case
         .evidence
@@ -131,11 +131,11 @@ fn scope_got(case: &JudgedRun<'_>, granted: &[String]) -> ScenarioCheck {
     )
 }
 
-/// What a later process of the client knows.
+/// What a later process of the client remembers.
 enum RememberedState {
-    /// It showed tokens of the first run's grant.
+    /// The grant: it presented tokens of the first run.
     Grant,
-    /// Its registration, and another sign-in.
+    /// The registration, but a new sign-in was needed.
     Client,
     Nothing,
 }
@@ -174,7 +174,7 @@ fn memory(case: &JudgedRun<'_>) -> RememberedState {
     }
 }
 
-/// Another process of the same client works with what the first one stored.
+/// A later process of the client uses what the first one stored.
 pub(crate) fn remembered(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let found = match memory(case) {
         RememberedState::Nothing => {

@@ -1,4 +1,4 @@
-//! From what was seen to a verdict.
+//! The scenario judge: pure functions from evidence to checks.
 
 mod case;
 mod check;

@@ -1,4 +1,4 @@
-//! Where it is written what a client has to do.
+//! The specifications that the checks refer to.
 
 use super::check::SpecReference;
 use crate::revision::Revision;
@@ -17,7 +17,7 @@ pub(super) const INVALID_GRANT: SpecReference = at(
     "RFC-6749-5.2",
     "https://www.rfc-editor.org/rfc/rfc6749.html#section-5.2",
 );
-/// The whole way, with a refresh.
+/// The whole flow, with a refresh.
 pub(super) const OAUTH: SpecReference = at(
     "RFC-6749-1.5",
     "https://www.rfc-editor.org/rfc/rfc6749.html#section-1.5",
@@ -27,7 +27,7 @@ pub(super) const INVALID_TOKEN: SpecReference = at(
     "RFC-6750-3.1",
     "https://www.rfc-editor.org/rfc/rfc6750.html#section-3.1",
 );
-/// Rotation, and what becomes of a refresh token that is sent twice.
+/// Rotation, and reuse of a refresh token.
 pub(super) const ROTATION: SpecReference = at(
     "RFC-9700-4.14.2",
     "https://www.rfc-editor.org/rfc/rfc9700.html#section-4.14.2",
@@ -37,12 +37,12 @@ pub(super) const RESOURCE: SpecReference = at(
     "RFC-8707-2.2",
     "https://www.rfc-editor.org/rfc/rfc8707.html#section-2.2",
 );
-/// Requests that must not be made twice by themselves.
+/// Requests that must not be repeated automatically.
 pub(super) const IDEMPOTENT: SpecReference = at(
     "RFC-9110-9.2.2",
     "https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.2",
 );
-/// 503 passes.
+/// 503 is temporary.
 pub(super) const UNAVAILABLE: SpecReference = at(
     "RFC-9110-15.6.4",
     "https://www.rfc-editor.org/rfc/rfc9110.html#section-15.6.4",

@@ -1,4 +1,4 @@
-//! Sessions, streams and answers under way when a token ends.
+//! Checks of sessions, streams and answers that are under way when an access token ends.
 
 use http::Method;
 use serde_json::json;
@@ -18,7 +18,7 @@ use super::{
 use crate::overrides::FIRST_EVENT_ID;
 use crate::revision::Revision;
 
-/// The session before is the session after.
+/// A refresh keeps the session.
 pub(crate) fn session_kept(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let opened = case
         .evidence
@@ -42,7 +42,7 @@ pub(crate) fn session_kept(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     [carried_on(case), vec![kept]].concat()
 }
 
-/// An answer under way outlives the token it was asked for with.
+/// An answer under way outlives its access token.
 pub(crate) fn long_answer(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let ended = |whole: bool| {
         let is = move |what: &Observed| matches!(what, Observed::AnswerEnded { whole: seen } if *seen == whole);
@@ -71,7 +71,7 @@ pub(crate) fn long_answer(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks
 }
 
-/// The server's own stream ends with its token, and is opened again with another.
+/// The server's own stream ends with its access token, and is opened again with a new one.
 pub(crate) fn stream_reopened(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let opened: Vec<_> = case
         .evidence
@@ -95,7 +95,7 @@ pub(crate) fn stream_reopened(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks.extend(refreshes_sound(case));
     checks.extend(ended_well(case));
     if opened.is_empty() {
-        // Nothing of this was put to the test.
+        // There was no evidence.
         checks.retain(|check| check.status != CheckStatus::Success);
     }
     checks
@@ -153,7 +153,7 @@ fn resumed(case: &JudgedRun<'_>, opened: &[StreamAttempt]) -> ScenarioCheck {
     )
 }
 
-/// The session's end, for which the token is good no more.
+/// The session is ended although the access token is refused.
 pub(crate) fn session_ended(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     const MOST: usize = 3;
     let ends: Vec<u16> = case

@@ -1,4 +1,4 @@
-//! What can't be helped, and what passes.
+//! Checks of failures: those that last, and those that pass.
 
 use serde_json::json;
 
@@ -16,10 +16,10 @@ fn is_struck(what: &Observed) -> bool {
     matches!(what, Observed::Struck)
 }
 
-/// After the strike so much may be asked in vain.
+/// How many requests may fail after the planned step.
 const REFUSED: usize = 8;
 
-/// The grant is dead.
+/// The grant was revoked.
 pub(crate) fn stopped(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let since = case.evidence.after(is_struck);
     if since.mcp().count() == 0 {
@@ -81,7 +81,7 @@ fn asked_once(case: &JudgedRun<'_>, since: &Evidence) -> ScenarioCheck {
     )
 }
 
-/// Fresh tokens are refused as well.
+/// New access tokens are refused as well.
 pub(crate) fn no_endless_refresh(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     const MOST: usize = 2;
     let since = case.evidence.after(is_struck);
@@ -109,7 +109,7 @@ pub(crate) fn no_endless_refresh(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks
 }
 
-/// The token endpoint is down for a moment.
+/// The token endpoint is unavailable for a moment.
 pub(crate) fn blip_survived(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let came_back = later_renewal(case, |refresh| refresh.outcome == RefreshAnswer::Faulty);
     let again = case.check(
@@ -124,7 +124,7 @@ pub(crate) fn blip_survived(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks
 }
 
-/// The refresh was done and its answer lost: this server answers a resend the same.
+/// The reply to a refresh was lost; this server answers a resend with the same tokens.
 pub(crate) fn lost_answer_survived(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     const MOST: usize = 4;
     let sent = case.evidence.refreshes();
@@ -156,7 +156,7 @@ pub(crate) fn lost_answer_survived(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     checks
 }
 
-/// Whether a refresh came through after one that did not.
+/// Whether a refresh succeeded after one that failed.
 fn later_renewal(case: &JudgedRun<'_>, failed: impl Fn(&RefreshRecord) -> bool) -> CheckResult {
     let is_failed = |what: &Observed| matches!(what, Observed::Refresh(refresh) if failed(refresh));
     if case.evidence.count(is_failed) == 0 {
