@@ -13,11 +13,7 @@ use std::{
 use self::file::ConfigFile;
 pub(crate) use self::file::{Origin, Setting};
 use crate::{exit::Exit, failure::Failure, notify::WebhookSettings};
-use authkeeper::{
-    model::ReplayRule,
-    refresh::{ProviderHabits, RefreshRules},
-    runtime,
-};
+use authkeeper::{model::ProviderHabits, model::ReplayRule, refresh::RefreshRules, runtime};
 
 /// The environment as it was at the start; nothing else reads it.
 #[derive(Clone, Debug, Default)]

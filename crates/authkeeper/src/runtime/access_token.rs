@@ -7,10 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     error::TokenError,
     incident,
-    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation},
+    model::{
+        ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, OwnerState,
+        Presentation,
+    },
     refresh::{
         OnBehalfOf,
-        decide::{self, OwnerState, Refusal, ServeDecision},
+        decide::{self, Refusal, ServeDecision},
         decision_log::Decision,
         grant_view, incidents, revoke_leftovers,
         single_flight::RefreshOutcome,

@@ -243,7 +243,7 @@ impl Runtime {
     ///
     /// The connection is not known, or the store can't be used.
     ///
-    /// [`ProviderHabits::tokens_in`]: crate::refresh::ProviderHabits::tokens_in
+    /// [`ProviderHabits::tokens_in`]: crate::model::ProviderHabits::tokens_in
     pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
         let (connection, grant) = self.find(name).await?;
         Ok(transaction::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)

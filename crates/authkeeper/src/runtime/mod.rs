@@ -25,7 +25,6 @@ use crate::{
     platform::{
         clock::Seams,
         files::Folder,
-        filesystem,
         process_lease::{Owners, private_folder},
         tasks::TokioTasks,
     },
@@ -40,8 +39,7 @@ use crate::{
     },
     runtime::{step_up::Turns, token_cache::Live},
     secret::SecretString,
-    store::{CarriedCall, StoreError, Use, sqlite::SqliteStore},
-    vault::seal::unusable,
+    store::{CarriedCall, StoreError, Use, location, sqlite::SqliteStore, unusable},
 };
 
 /// Where things are.
@@ -226,7 +224,7 @@ impl Runtime {
         seams: Seams,
         transport: Arc<dyn Transport>,
     ) -> Result<Context, StoreError> {
-        filesystem::check(&settings.data)?;
+        location::check(&settings.data)?;
         let folder = |name: &str| {
             let path = settings.data.join(name);
             private_folder(&path)

@@ -42,7 +42,7 @@ use self::{
 };
 use super::{
     CarriedCall, Committed, Epoch, FailingChange, History, NewIncident, NewKey, PendingSignIn,
-    Refreshed, Resealed, Result, SignedIn, Spend, Store, StoreError, Use,
+    Refreshed, Result, SignedIn, Spend, Store, StoreError, Use, location, unusable,
 };
 use crate::{
     model::{
@@ -53,10 +53,10 @@ use crate::{
     },
     platform::clock::Seams,
     secret::{Secret, SecretString},
-};
-use crate::{
-    platform::filesystem,
-    vault::seal::{Belongs, Sealed, Sealer, unusable},
+    vault::{
+        ResealCount,
+        seal::{Belongs, Sealed, Sealer},
+    },
 };
 
 /// Today's format, as an empty file gets it.
@@ -114,7 +114,7 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the store, makes it where there is none, and checks that the key is the one that sealed it.
     pub fn open(path: &Path, key: &Path, seams: &Seams) -> Result<Self> {
-        filesystem::check(path)?;
+        location::check(path)?;
         let sealed_before = path.exists();
         let sealer = Sealer::load(key, path, !sealed_before, seams)?;
         let place = path.display().to_string();
@@ -1082,7 +1082,7 @@ impl Store for SqliteStore {
         self.put_standby_back(grant, refused, at).await
     }
 
-    async fn reseal(&self) -> Result<Resealed> {
+    async fn reseal(&self) -> Result<ResealCount> {
         self.reseal_rows().await
     }
 

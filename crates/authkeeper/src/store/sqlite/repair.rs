@@ -13,7 +13,7 @@ use crate::store::sqlite::{
     copy_detection::{self, Home},
     fault, open_connection,
 };
-use crate::vault::seal::{sync_folder_of, unusable};
+use crate::{platform::files::sync_folder_of, store::unusable};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// What `SQLite` makes by default, and we with it.
