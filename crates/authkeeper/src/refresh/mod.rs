@@ -14,6 +14,7 @@
 mod circuit_breaker;
 pub mod decide;
 pub mod decision_log;
+pub(crate) mod incident;
 pub(crate) mod incidents;
 pub(crate) mod journal;
 mod moved_endpoint;

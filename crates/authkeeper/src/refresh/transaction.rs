@@ -11,6 +11,7 @@ use crate::refresh::{
     circuit_breaker::Failure,
     decide::{self, Investigation, JournalState, RecoveryRules, Why},
     decision_log::Decision,
+    incident,
     journal::{Journal, StoredReply},
     moved_endpoint::{self, Answer, Moved},
     orphaned_journals::{self, Orphaned},
@@ -23,7 +24,6 @@ use crate::refresh::{
 };
 use crate::{
     http::{Exchange, HttpUrl, Reply},
-    incident,
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, FailingOf, Generation,
         Grant, GrantId, GrantLifecycle, IdentityProvider, Lineage, Moment, ObservationKind,
