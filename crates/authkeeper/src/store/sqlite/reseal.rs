@@ -3,12 +3,13 @@
 
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
-use super::{KEY_CHECK, SqliteStore, rows};
-use crate::store::sqlite::token_fingerprint::MARK_KEY;
+use super::{SqliteStore, rows, schema::KEY_CHECK};
 use crate::{
-    store::Result,
-    vault::ResealCount,
-    vault::seal::{Belongs, PREFIX, Sealer},
+    store::{Result, sqlite::token_fingerprint::MARK_KEY},
+    vault::{
+        ResealCount,
+        seal::{Belongs, PREFIX, Sealer},
+    },
 };
 
 /// How many rows one transaction seals anew: the others wait no longer than that takes.
@@ -174,7 +175,7 @@ mod tests {
     fn every_sealed_column_is_sealed_anew() {
         let mut table = "";
         let mut sealed = Vec::new();
-        for line in super::super::SCHEMA.lines() {
+        for line in crate::store::sqlite::schema::SCHEMA.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("CREATE"), Some("TABLE")) => table = words.next().unwrap(),
