@@ -15,7 +15,7 @@ use authkeeper::{
     model::{ClientId, ConnectionName, LifetimeSource, Moment, TokenSet},
     oauth::register::GivenClient,
     platform::clock::{Clock, Seams, SystemClock, SystemRandom},
-    runtime::{IssuedToken, Runtime, Settings, TokenRequest, token_cache::LiveToken},
+    runtime::{IssuedToken, LiveToken, Runtime, Settings, TokenRequest},
     signin::{ConnectRequest, ImportRequest},
 };
 use tempfile::TempDir;

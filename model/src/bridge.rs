@@ -5,11 +5,10 @@ use std::time::Duration;
 use authkeeper::{
     model::{
         AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantLifecycle,
-        LifetimeSource, Lineage, Moment, OwnerId, ReplayRule, SuspendReason,
+        LifetimeSource, Lineage, Moment, OwnerId, OwnerState, ReplayRule, SuspendReason,
     },
     refresh::decide::{
-        self, Freshness, GrantView, Investigation, JournalState, OwnerState, RecoveryRules,
-        ServeDecision,
+        self, Freshness, GrantView, Investigation, JournalState, RecoveryRules, ServeDecision,
     },
 };
 use jiff::Timestamp;

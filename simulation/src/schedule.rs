@@ -11,7 +11,8 @@ use std::{
 
 use authkeeper::{
     model::ConnectionName,
-    refresh::{ProviderHabits, RefreshRules},
+    model::ProviderHabits,
+    refresh::RefreshRules,
     runtime::Runtime,
     simulation::{self as inside, Work},
 };

@@ -53,7 +53,6 @@ pub mod error;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
 pub mod http;
-mod incident;
 pub mod model;
 pub mod oauth;
 pub mod platform;

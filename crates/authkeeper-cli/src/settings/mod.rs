@@ -11,14 +11,14 @@ use std::{
 
 use self::file::ConfigFile;
 pub(crate) use self::file::{Origin, Setting};
+use authkeeper::{
+    model::{ProviderHabits, ReplayRule},
+    refresh::RefreshRules,
+    runtime,
+};
 use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
 
 use crate::{exit::Exit, failure::Failure};
-use authkeeper::{
-    model::ReplayRule,
-    refresh::{ProviderHabits, RefreshRules},
-    runtime,
-};
 
 /// The environment as it was at the start; nothing else reads it.
 #[derive(Clone, Debug, Default)]

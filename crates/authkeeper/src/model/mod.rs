@@ -11,6 +11,7 @@ mod grant;
 mod grant_material;
 mod ids;
 mod provider;
+mod provider_habits;
 mod provider_observation;
 mod record;
 mod step_up;
@@ -19,7 +20,7 @@ mod time;
 mod token;
 
 pub use self::{
-    claim::{Claim, ClaimPhase, UnknownKind},
+    claim::{Claim, ClaimPhase, OwnerState, UnknownKind},
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
@@ -31,6 +32,7 @@ pub use self::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,
     },
+    provider_habits::ProviderHabits,
     record::{Event, FailedCall, Incident, Record},
     step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, Step, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},

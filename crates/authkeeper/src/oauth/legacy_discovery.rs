@@ -2,18 +2,18 @@
 //! origin, its metadata lies there, and where there is none its endpoints have fixed paths (that revision's
 //! "Server Metadata Discovery" and "Fallbacks for Servers without Metadata Discovery").
 
-use crate::oauth::{
-    discovery::{DiscoveryError, check_available},
-    exchange,
-};
 use crate::{
     http::{HttpUrl, Reach, Request, Transport},
     model::{Issuer, Provider, Quirks, ServerMetadata},
+    oauth::{
+        discovery::{DiscoveryError, check_available},
+        exchange,
+    },
     text::sanitize::one_line,
 };
 
 /// The authorization server that an origin publishes (RFC 8414), if it does.
-pub(super) async fn published(
+pub(super) async fn find_published(
     transport: &dyn Transport,
     url: &HttpUrl,
     reach: Reach,
@@ -47,7 +47,7 @@ fn is_of(issuer: &str, origin: &str) -> bool {
 }
 
 /// The endpoints of an origin that publishes none. PKCE, which it can't promise, is required of it all the same.
-pub(super) fn assumed(url: &HttpUrl) -> Provider {
+pub(super) fn assume_endpoints(url: &HttpUrl) -> Provider {
     let origin = url.origin();
     let at = |path: &str| Some(format!("{origin}{path}"));
     let metadata = ServerMetadata {
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn endpoints_that_nobody_publishes_are_at_the_root() {
         let url = HttpUrl::parse("http://127.0.0.1:9/public/mcp").unwrap();
-        let provider = assumed(&url);
+        let provider = assume_endpoints(&url);
         assert_eq!(provider.issuer.as_str(), "http://127.0.0.1:9");
         let token = provider.metadata.token_endpoint.as_deref();
         assert_eq!(token, Some("http://127.0.0.1:9/token"));

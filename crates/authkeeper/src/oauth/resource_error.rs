@@ -4,8 +4,7 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use crate::oauth::challenge;
-use crate::{model::Scope, text::sanitize::one_line};
+use crate::{model::Scope, oauth::challenge, text::sanitize::one_line};
 
 /// What an answer says of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub fn of(status: StatusCode, headers: &HeaderMap) -> Refusal {
     if !said.is_empty() {
         // Two schemes may say it, and only one of them what is needed.
         let named = said.into_iter().flatten();
-        let mut named = named.map(|scope| super::scope_told(&scope));
+        let mut named = named.map(|scope| super::quote::displayable_scope(&scope));
         let needs = named.find(|scope| !scope.is_empty());
         return Refusal::Scope { needs };
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     answer::{self, Around},
     client_auth::ClientProof,
-    id_jag, jwt,
+    jwt,
     lifetime::{self, Lifetimes},
 };
 use crate::{
@@ -147,7 +147,7 @@ impl TokenAnswer {
     /// The same where the provider is known to put its tokens at this path (`data.auth`).
     pub fn read_in(body: &Value, path: Option<&str>) -> Option<Self> {
         // An identity provider's assertion for another server is no access token (RFC 8693 §2.2.1).
-        if id_jag::is_one(body) {
+        if answer::is_id_jag(body) {
             return None;
         }
         let mut answer = Self::of(&holder(body, "access_token", path)?)?;
@@ -296,7 +296,7 @@ fn scope_in(objects: &Around<'_>) -> Option<Scope> {
         }
         _ => None,
     });
-    let scope = super::scope_told(&text.filter(|text| !text.is_empty())?);
+    let scope = crate::oauth::quote::displayable_scope(&text.filter(|text| !text.is_empty())?);
     Some(scope)
 }
 
@@ -305,7 +305,7 @@ fn scope_in(objects: &Around<'_>) -> Option<Scope> {
 pub(super) fn refresh_alone(body: &Value, path: Option<&str>) -> Option<RefreshToken> {
     // Beside several access tokens nobody can tell whose it is.
     let ambiguous = answer::holders(body, "access_token").len() > 1;
-    if ambiguous || TokenAnswer::read_in(body, path).is_some() || id_jag::is_one(body) {
+    if ambiguous || TokenAnswer::read_in(body, path).is_some() || answer::is_id_jag(body) {
         return None;
     }
     let objects = holder(body, "refresh_token", path)?;

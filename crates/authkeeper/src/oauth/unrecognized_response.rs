@@ -5,12 +5,12 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::oauth::{
-    answer::document,
-    classify::{Outcome, classify, error_of, is_known_error, is_page, is_rate_limit},
-};
 use crate::{
     http::Reply,
+    oauth::{
+        answer::document,
+        classify::{Outcome, classify, error_of, is_known_error, is_page, is_rate_limit},
+    },
     text::sanitize::{one_line, without_secrets},
 };
 

@@ -15,8 +15,6 @@ use std::{
     sync::Arc,
 };
 
-use crate::vault::seal::sync_folder_of;
-
 /// A lock that ends with its process at the latest.
 pub type Lock = Box<dyn Any + Send>;
 
@@ -147,6 +145,31 @@ impl Files for DiskFiles {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Makes the names in a file's folder durable.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// An operation on a file or folder failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} can't be opened: {source}")]
+pub struct FileError {
+    /// The file or folder.
+    pub path: String,
+    /// The operating system's error.
+    pub source: io::Error,
+}
+
+impl FileError {
+    pub(crate) fn new(path: &Path, source: io::Error) -> Self {
+        Self {
+            path: path.display().to_string(),
+            source,
         }
     }
 }

@@ -4,8 +4,6 @@
 
 use std::{io, os::unix::fs::MetadataExt as _, path::Path};
 
-use crate::store::{Result, StoreError};
-
 /// How near a file system is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lies {
@@ -92,17 +90,6 @@ pub fn of(path: &Path) -> Lies {
     };
     let mounted = (magic == FUSE).then(|| mounted_as(path)).flatten();
     lies(magic, mounted.as_deref())
-}
-
-/// Refuses a place that other machines have too.
-pub(crate) fn check(path: &Path) -> Result<()> {
-    match of(path) {
-        Lies::Remote(kind) => Err(StoreError::Remote {
-            place: path.display().to_string(),
-            kind,
-        }),
-        Lies::Here | Lies::Unclear(_) => Ok(()),
-    }
 }
 
 fn magic_of(path: &Path) -> io::Result<u32> {

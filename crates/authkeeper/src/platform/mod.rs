@@ -6,3 +6,5 @@ pub(crate) mod files;
 pub mod filesystem;
 pub mod process_lease;
 pub(crate) mod tasks;
+
+pub use self::files::FileError;

@@ -8,12 +8,11 @@ use std::{
 };
 
 use crate::{
-    model::OwnerId,
+    model::{OwnerId, OwnerState},
     platform::{
         clock::Seams,
         files::{DiskFiles, Files, Lock},
     },
-    refresh::decide::OwnerState,
 };
 
 /// This machine's owners, and this process as one of them once it claims.

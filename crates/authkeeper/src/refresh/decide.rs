@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
     AccessToken, Claim, ClaimPhase, ClientRegistration, Event, Failing, Generation, GrantLifecycle,
-    Lineage, Moment, ReauthorizeReason, ReplayRule, Said, StandbyKey, SuspendReason, UnknownKind,
+    Lineage, Moment, OwnerState, ReauthorizeReason, ReplayRule, Said, StandbyKey, SuspendReason,
+    UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
@@ -331,15 +332,6 @@ pub fn let_others_first(
     };
     let window = APART.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
     Some(window.min(most).mul_f64(roll.clamp(0.0, 1.0)))
-}
-
-/// What the process that holds a claim is known to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerState {
-    /// It holds its lock.
-    Alive,
-    /// Its lock could be taken: it is gone, though its request may still be on the way.
-    Dead,
 }
 
 /// What the attempt's journal holds.

@@ -1,9 +1,12 @@
 //! The records of a provider that fails every token request, and of one whose token endpoint has moved.
 
 use super::provider_state::By;
-use crate::refresh::circuit_breaker::{self, Admission};
+use crate::refresh::{
+    circuit_breaker::{self, Admission},
+    incident,
+};
 use crate::{
-    catalogue, incident,
+    catalogue,
     model::{Event, Failing, Moment, ReauthorizeReason, Record},
 };
 

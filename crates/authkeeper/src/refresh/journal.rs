@@ -24,17 +24,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     http::{REPLY_LIMIT, Reach, Reply},
-    model::{AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId},
+    model::{
+        AttemptId, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment, OwnerId, OwnerState,
+    },
     oauth::classify::RATE_LIMIT_LEFT,
     platform::{
         files::{Files, Folder, Opened},
         process_lease::Owners,
     },
-    store::{Resealed, Spend, StoreError},
-    vault::seal::{Belongs, Sealer, unusable},
+    store::{Spend, StoreError, unusable},
+    vault::{
+        ResealCount,
+        seal::{Belongs, Sealer},
+    },
 };
 use crate::{
-    refresh::decide::{JournalState, OwnerState},
+    refresh::decide::JournalState,
     vault::reseal_files::{self, Bench},
 };
 
@@ -270,8 +275,8 @@ pub(crate) fn reseal(
     folder: &Folder,
     with: (&Bench, &Sealer),
     owners: &Owners,
-) -> Result<Resealed, StoreError> {
-    let mut count = Resealed::default();
+) -> Result<ResealCount, StoreError> {
+    let mut count = ResealCount::default();
     for (name, found) in reseal_files::files(folder.path()) {
         let parts = name.split_once('.');
         let journal = parts.and_then(|(grant, attempt)| {

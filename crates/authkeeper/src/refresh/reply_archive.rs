@@ -14,7 +14,8 @@ use crate::{
     oauth::classify::{Outcome, classify},
     platform::files::Folder,
     secret::SecretString,
-    store::{Resealed, StoreError},
+    store::StoreError,
+    vault::ResealCount,
     vault::seal::{Belongs, Sealer},
 };
 use crate::{
@@ -156,8 +157,8 @@ impl ReplyArchive {
     }
 
     /// Seals anew what another key sealed.
-    pub(crate) fn reseal(&self, bench: &Bench) -> Result<Resealed, StoreError> {
-        let mut count = Resealed::default();
+    pub(crate) fn reseal(&self, bench: &Bench) -> Result<ResealCount, StoreError> {
+        let mut count = ResealCount::default();
         for (name, found) in reseal_files::files(self.folder.path()) {
             let Some(grant) = grant_in(&name) else {
                 continue;

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use crate::refresh::{
     Context, OnBehalfOf,
     circuit_breaker::Failure,
-    decide::{self, Investigation, JournalState, OwnerState, RecoveryRules, Why},
+    decide::{self, Investigation, JournalState, RecoveryRules, Why},
     decision_log::Decision,
+    incident,
     journal::{Journal, StoredReply},
     moved_endpoint::{self, Answer, Moved},
     orphaned_journals::{self, Orphaned},
@@ -23,11 +24,10 @@ use crate::refresh::{
 };
 use crate::{
     http::{Exchange, HttpUrl, Reply},
-    incident,
     model::{
         AttemptId, Claim, ClaimPhase, ClientRegistration, Drift, Event, FailingOf, Generation,
         Grant, GrantId, GrantLifecycle, IdentityProvider, Lineage, Moment, ObservationKind,
-        OwnerId, Provider, ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
+        OwnerId, OwnerState, Provider, ReauthorizeReason, RefreshToken, SuspendReason, UnknownKind,
     },
     oauth::{
         GUESS,
@@ -40,8 +40,7 @@ use crate::{
         failpoint::{self, FaultPoint},
         tasks::Tasks,
     },
-    store::{Committed, Refreshed, Result, Spend, StoreError},
-    vault::seal::unusable,
+    store::{Committed, Refreshed, Result, Spend, StoreError, unusable},
 };
 
 /// Which generation a caller wants to see replaced.

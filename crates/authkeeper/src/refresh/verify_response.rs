@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use crate::refresh::{Context, OnBehalfOf, decide, journal::StoredReply};
+use crate::refresh::{Context, OnBehalfOf, decide, incident, journal::StoredReply};
 use crate::{
-    incident,
     model::{
         AccessToken, Drift, Event, Generation, Grant, GrantType, Incident, Lineage, SuspendReason,
     },

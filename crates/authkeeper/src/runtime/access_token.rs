@@ -6,22 +6,28 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     error::TokenError,
-    incident,
-    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, Presentation},
+    model::{
+        ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, OwnerState,
+        Presentation,
+    },
     refresh::{
         OnBehalfOf,
-        decide::{self, OwnerState, Refusal, ServeDecision},
+        decide::{self, Refusal, ServeDecision},
         decision_log::Decision,
-        grant_view, incidents, revoke_leftovers,
+        grant_view, incident, incidents, revoke_leftovers,
         single_flight::RefreshOutcome,
         transaction::Goal,
     },
     runtime::{
-        IssuedToken, ROTATION_WARNING, Runtime, TokenRequest,
-        token_cache::{Known, LiveToken, Spans},
+        IssuedToken, Runtime, TokenRequest,
+        live_token::LiveToken,
+        token_cache::{CacheLifetime, GrantSnapshot},
     },
     store::StoreError,
 };
+
+/// How long before `rotate_by` the owner of an API key is warned.
+const ROTATION_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// How often one call may meet a state that changed under it before it gives up.
 const ROUNDS: usize = 4;
@@ -33,7 +39,7 @@ impl Runtime {
         &self,
         request: &TokenRequest,
     ) -> Result<Arc<IssuedToken>, TokenError> {
-        if let Some(token) = self.live.token(request.connection(), request.ask()) {
+        if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
             return Ok(token);
         }
         // Boxed: the long way's state is large, and seldom needed.
@@ -43,15 +49,15 @@ impl Runtime {
     /// This connection's token for somebody who needs it again and again. Fails as [`Runtime::access_token`] would now.
     pub async fn live_token(&self, name: &ConnectionName) -> Result<LiveToken, TokenError> {
         self.access_token(&TokenRequest::new(name.clone())).await?;
-        let live = Arc::clone(&self.live);
-        Ok(LiveToken::new(self.clone(), live, name.clone()))
+        let cache = Arc::clone(&self.token_cache);
+        Ok(LiveToken::new(self.clone(), cache, name.clone()))
     }
 
     async fn serve(&self, request: &TokenRequest) -> Result<Arc<IssuedToken>, TokenError> {
         let mut ended = None;
         for _ in 0..ROUNDS {
-            self.live.look(&*self.context.store)?;
-            if let Some(token) = self.live.token(request.connection(), request.ask()) {
+            self.token_cache.look(&*self.context.store)?;
+            if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
                 return Ok(token);
             }
             let known = self.known(request.connection()).await?;
@@ -92,7 +98,7 @@ impl Runtime {
                     );
                 }
                 (ServeDecision::Refuse(refusal), _) => {
-                    self.live.let_go(&on_behalf_of.connection);
+                    self.token_cache.evict(&on_behalf_of.connection);
                     self.retire_dead(grant, request).await?;
                     if refusal == Refusal::Rejected
                         && let Some(moved) = self.moved(connection, grant).await?
@@ -136,16 +142,16 @@ impl Runtime {
     }
 
     /// What the store says now; those who ask together read it once.
-    async fn known(&self, name: &ConnectionName) -> Result<Arc<Known>, TokenError> {
-        if let Some(known) = self.live.read_by_others(name) {
+    async fn known(&self, name: &ConnectionName) -> Result<Arc<GrantSnapshot>, TokenError> {
+        if let Some(known) = self.token_cache.shared_read(name) {
             return Ok(known);
         }
         // Before the rows: what is written in between makes them newer than their epoch, never older.
         let epoch = self.context.store.epoch().get();
         match self.find(name).await {
-            Ok((connection, grant)) => Ok(self.live.share(epoch, connection, grant)),
+            Ok((connection, grant)) => Ok(self.token_cache.share(epoch, connection, grant)),
             Err(error) => {
-                self.live.forget(name);
+                self.token_cache.forget(name);
                 if matches!(error, TokenError::NoSuchConnection { .. }) {
                     self.clear_up();
                 }
@@ -157,7 +163,7 @@ impl Runtime {
     /// Hands the token out, and from memory from now on if that is right.
     fn hand_out(
         &self,
-        known: &Known,
+        known: &GrantSnapshot,
         request: &TokenRequest,
     ) -> Result<Arc<IssuedToken>, TokenError> {
         let clock = &self.context.seams.clock;
@@ -174,13 +180,13 @@ impl Runtime {
             (Some(_), _) if !token.min_ttl_met => {}
             (Some(repeats), Some(access)) => {
                 let until_warning = warn_in.filter(|span| !span.is_zero());
-                let spans = Spans {
+                let spans = CacheLifetime {
                     repeats: repeats.min(until_warning.unwrap_or(repeats)),
                     left: access.left(now),
                 };
-                self.live.hold(known, &token, &spans, ticks);
+                self.token_cache.put(known, &token, &spans, ticks);
             }
-            _ => self.live.let_go(&known.connection().name),
+            _ => self.token_cache.evict(&known.connection().name),
         }
         Ok(token)
     }
@@ -450,8 +456,8 @@ impl Runtime {
     /// Each decision once, not once a call: a line says what holds from then on.
     fn log(&self, on_behalf_of: &OnBehalfOf, grant: &Grant, verdict: ServeDecision) {
         if !self
-            .live
-            .is_news(&on_behalf_of.connection, grant.generation, verdict)
+            .token_cache
+            .is_new_decision(&on_behalf_of.connection, grant.generation, verdict)
         {
             return;
         }

@@ -8,7 +8,6 @@ use crate::{
     catalogue::{self, Entry},
     error::TokenError,
     http::Reach,
-    incident,
     model::{
         AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName,
         LifetimeSource, Observation, RegistrationSource, ReplayRule, ServerMetadata,
@@ -22,6 +21,7 @@ use crate::{
         OnBehalfOf,
         decide::{self, GrantView},
         decision_log::PastDecision,
+        incident,
         journal::StoredReply,
         transaction,
     },
@@ -167,7 +167,7 @@ impl From<ClientRegistration> for ClientFacts {
 impl Runtime {
     /// A number that grows whenever anything is written, by whichever process: nothing is read again while it stays.
     pub fn written(&self) -> Result<u64, StoreError> {
-        self.live.look(&*self.context.store)?;
+        self.token_cache.look(&*self.context.store)?;
         Ok(self.context.store.epoch().get())
     }
 
@@ -243,7 +243,7 @@ impl Runtime {
     ///
     /// The connection is not known, or the store can't be used.
     ///
-    /// [`ProviderHabits::tokens_in`]: crate::refresh::ProviderHabits::tokens_in
+    /// [`ProviderHabits::tokens_in`]: crate::model::ProviderHabits::tokens_in
     pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
         let (connection, grant) = self.find(name).await?;
         Ok(transaction::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)

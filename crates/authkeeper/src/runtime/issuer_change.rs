@@ -2,24 +2,20 @@
 //! for where a 401 stays whatever is done: no other error says so. Nothing of the old server is ever shown to the new one;
 //! the next sign-in starts from discovery.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use crate::{
     error::TokenError,
     http::HttpUrl,
-    incident,
     model::{
         Connection, Grant, GrantLifecycle, GrantType, Issuer, ReauthorizeReason, Record,
         RegistrationSource,
     },
     oauth::discovery,
     platform::clock::within,
-    refresh::OnBehalfOf,
+    refresh::{OnBehalfOf, incident},
     runtime::Runtime,
 };
-
-/// A resource that refuses every call is asked once in this time.
-const LOOKS_APART: Duration = Duration::from_mins(1);
 
 /// How long the callers of a refused token wait for the resource's metadata.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +30,7 @@ impl Runtime {
     ) -> Result<Option<TokenError>, TokenError> {
         if grant.lifecycle != GrantLifecycle::Active
             || !self.was_discovered(connection, grant).await?
-            || !self.may_look(connection)
+            || !self.may_check_issuer(connection)
         {
             return Ok(None);
         }
@@ -50,7 +46,7 @@ impl Runtime {
         if let Some(access) = &grant.access {
             store.retire_access(&grant.id, access.generation).await?;
         }
-        self.live.let_go(&connection.name);
+        self.token_cache.evict(&connection.name);
         let record = self.moved_record(connection, grant, &issuer).await?;
         incident::keep(&self.context, grant, record.clone()).await?;
         Ok(Some(TokenError::ReauthorizationRequired {
@@ -73,19 +69,9 @@ impl Runtime {
         Ok(provider.is_some_and(|known| own || known.metadata.authorization_endpoint.is_some()))
     }
 
-    fn may_look(&self, connection: &Connection) -> bool {
+    fn may_check_issuer(&self, connection: &Connection) -> bool {
         let now = self.context.seams.clock.now();
-        let mut looked = self
-            .turns
-            .looked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let last = looked.get(&connection.name);
-        if last.is_some_and(|last| now.since(*last) < LOOKS_APART) {
-            return false;
-        }
-        looked.insert(connection.name.clone(), now);
-        true
+        self.issuer_checks.may_check(&connection.name, now)
     }
 
     /// The first issuer that the resource names, if ours is not among them. What can't be read says nothing.

@@ -10,8 +10,8 @@ use crate::{
     platform::failpoint::{self, FaultPoint},
     refresh::{Context, journal, transaction::blocking},
     runtime::Runtime,
-    store::{Resealed, StoreError},
-    vault::{key_file::Change, reseal_files::Bench},
+    store::StoreError,
+    vault::{ResealCount, key_file::Change, reseal_files::Bench},
 };
 
 /// How often it is looked whether somebody still holds the old key.
@@ -22,11 +22,11 @@ const LOOK: Duration = Duration::from_millis(200);
 #[non_exhaustive]
 pub struct KeyChange {
     /// The store's values.
-    pub rows: Resealed,
+    pub rows: ResealCount,
     /// The answers that are kept beside it: the last one of each grant, and those that came late.
-    pub answers: Resealed,
+    pub answers: ResealCount,
     /// The journals of attempts that were answered.
-    pub journals: Resealed,
+    pub journals: ResealCount,
     /// Whether an earlier change was gone on with: the new key is the one that it had made.
     pub resumed: bool,
     /// Whether a process may still seal with the old key.
@@ -38,8 +38,8 @@ pub struct KeyChange {
 impl KeyChange {
     /// Counts what was sealed anew together with this; what is broken or in use is what this found.
     fn then(self, next: Self) -> Self {
-        let sum = |before: Resealed, now: Resealed| Resealed {
-            anew: before.anew + now.anew,
+        let sum = |before: ResealCount, now: ResealCount| ResealCount {
+            resealed: before.resealed + now.resealed,
             ..now
         };
         Self {
@@ -53,7 +53,7 @@ impl KeyChange {
     /// Whether everything that a key opens is sealed with the new one.
     fn is_empty(&self) -> bool {
         let all = [self.rows, self.answers, self.journals];
-        all.iter().all(|one| one.anew + one.in_use == 0)
+        all.iter().all(|one| one.resealed + one.in_use == 0)
     }
 }
 
@@ -81,7 +81,7 @@ impl Runtime {
                 done = done.then(self.reseal().await?);
                 if self.reseal().await?.is_empty() {
                     let retire = Arc::clone(&change);
-                    blocking(&*self.context.tasks, move || retire.retire()).await?;
+                    blocking(&*self.context.tasks, move || Ok(retire.retire()?)).await?;
                     // This process has read both keys.
                     let _ = self.context.sealer.prefix();
                     change.tidy();
@@ -140,7 +140,7 @@ impl Runtime {
     }
 }
 
-fn reseal_files(context: &Context) -> Result<(Resealed, Resealed), StoreError> {
+fn reseal_files(context: &Context) -> Result<(ResealCount, ResealCount), StoreError> {
     let bench = Bench::set_up(context.journals.path().with_file_name("resealing"))?;
     let answers = context.reply_archive.reseal(&bench)?;
     let journals = journal::reseal(

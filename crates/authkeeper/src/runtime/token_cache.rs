@@ -20,11 +20,10 @@ use std::{
 };
 
 use crate::{
-    error::TokenError,
     model::{Connection, ConnectionName, Generation, Grant, Moment},
     platform::clock::Clock,
     refresh::decide::{BELIEVED_FOR, Freshness, ServeDecision},
-    runtime::{IssuedToken, Runtime, TokenRequest},
+    runtime::IssuedToken,
     store::{self, Epoch, Store},
 };
 
@@ -32,35 +31,35 @@ use crate::{
 const JUMP: i128 = 50_000_000;
 
 /// What is known of this process's connections without asking the store again.
-pub(crate) struct Live {
+pub(crate) struct TokenCache {
     clock: Arc<dyn Clock>,
     epoch: Arc<Epoch>,
     /// Until which tick the last look at the store is believed.
     believed_until: AtomicU64,
-    clocks: Mutex<Option<Clocks>>,
-    entries: RwLock<HashMap<ConnectionName, Entry>>,
+    clocks: Mutex<Option<ClockOffsets>>,
+    entries: RwLock<HashMap<ConnectionName, CacheEntry>>,
 }
 
 /// How far both clocks were ahead of the ticks, in nanoseconds.
 #[derive(Clone, Copy)]
-struct Clocks {
+struct ClockOffsets {
     wall: i128,
     boot: i128,
 }
 
 #[derive(Default)]
-struct Entry {
-    held: Option<Held>,
+struct CacheEntry {
+    held: Option<CachedToken>,
     /// What those who are at work on it now have read: a herd reads once.
-    read: Weak<Known>,
+    read: Weak<GrantSnapshot>,
     /// The decision that was logged last. Each is logged once, not once a call.
     logged: Option<(Generation, ServeDecision)>,
 }
 
 /// A token that may be handed out again.
 #[derive(Clone, Debug)]
-struct Held {
-    token: Arc<IssuedToken>,
+pub(super) struct CachedToken {
+    pub(super) token: Arc<IssuedToken>,
     epoch: u64,
     /// Until which tick a plain ask is served with it.
     repeats_until: u64,
@@ -69,13 +68,13 @@ struct Held {
 }
 
 /// A connection and its grant, as they were read under one epoch.
-pub(crate) struct Known {
+pub(crate) struct GrantSnapshot {
     epoch: u64,
     /// Boxed: what is remembered of it weakly takes room until it is replaced.
     rows: Box<(Connection, Grant)>,
 }
 
-impl Known {
+impl GrantSnapshot {
     pub(crate) fn connection(&self) -> &Connection {
         &self.rows.0
     }
@@ -86,12 +85,12 @@ impl Known {
 }
 
 /// For how long a token may be handed out again, and for how long it may be presented.
-pub(crate) struct Spans {
+pub(crate) struct CacheLifetime {
     pub(crate) repeats: Duration,
     pub(crate) left: Duration,
 }
 
-impl Live {
+impl TokenCache {
     pub(crate) fn new(clock: Arc<dyn Clock>, store: &dyn Store) -> Arc<Self> {
         Arc::new(Self {
             clock,
@@ -100,6 +99,10 @@ impl Live {
             clocks: Mutex::default(),
             entries: RwLock::default(),
         })
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The token that answers this ask, if that is known without the store.
@@ -113,13 +116,13 @@ impl Live {
         (self.serves(held, ticks) && held.answers(ask, ticks)).then(|| Arc::clone(&held.token))
     }
 
-    fn held(&self, name: &ConnectionName) -> Option<Held> {
+    pub(super) fn held(&self, name: &ConnectionName) -> Option<CachedToken> {
         self.entries().get(name)?.held.clone()
     }
 
     /// The order matters: a look that raised the epoch did so before it was believed.
     #[inline]
-    fn serves(&self, held: &Held, ticks: u64) -> bool {
+    pub(super) fn serves(&self, held: &CachedToken, ticks: u64) -> bool {
         ticks < self.believed_until.load(Ordering::Acquire)
             && held.epoch == self.epoch.get()
             && ticks < held.repeats_until
@@ -140,7 +143,7 @@ impl Live {
 
     /// What was decided by clocks that have jumped since is decided anew.
     fn look_at_clocks(&self, ticks: u64) {
-        let now = Clocks::at(self.clock.now(), ticks);
+        let now = ClockOffsets::at(self.clock.now(), ticks);
         let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
         if clocks.is_some_and(|then| !then.jumped_to(now)) {
             return;
@@ -150,28 +153,39 @@ impl Live {
     }
 
     /// What somebody at work on this connection has read, if it is still so.
-    pub(crate) fn read_by_others(&self, name: &ConnectionName) -> Option<Arc<Known>> {
+    pub(crate) fn shared_read(&self, name: &ConnectionName) -> Option<Arc<GrantSnapshot>> {
         let known = self.entries().get(name)?.read.upgrade()?;
         (known.epoch == self.epoch.get()).then_some(known)
     }
 
     /// Lets those who come now have what was read under this epoch.
-    pub(crate) fn share(&self, epoch: u64, connection: Connection, grant: Grant) -> Arc<Known> {
+    pub(crate) fn share(
+        &self,
+        epoch: u64,
+        connection: Connection,
+        grant: Grant,
+    ) -> Arc<GrantSnapshot> {
         let name = connection.name.clone();
         let rows = Box::new((connection, grant));
-        let known = Arc::new(Known { epoch, rows });
-        self.change().entry(name).or_default().read = Arc::downgrade(&known);
+        let known = Arc::new(GrantSnapshot { epoch, rows });
+        self.entries_mut().entry(name).or_default().read = Arc::downgrade(&known);
         known
     }
 
     /// From now on this token answers plain asks.
-    pub(crate) fn hold(&self, known: &Known, token: &Arc<IssuedToken>, spans: &Spans, ticks: u64) {
+    pub(crate) fn put(
+        &self,
+        known: &GrantSnapshot,
+        token: &Arc<IssuedToken>,
+        spans: &CacheLifetime,
+        ticks: u64,
+    ) {
         let name = &known.connection().name;
-        let mut entries = self.change();
+        let mut entries = self.entries_mut();
         let Some(entry) = entries.get_mut(name) else {
             return;
         };
-        entry.held = Some(Held {
+        entry.held = Some(CachedToken {
             token: Arc::clone(token),
             epoch: known.epoch,
             repeats_until: ticks.saturating_add(nanos(spans.repeats)),
@@ -181,25 +195,25 @@ impl Live {
     }
 
     /// Nothing is handed out from memory: the store must be asked. What is not good any more is not kept.
-    pub(crate) fn let_go(&self, name: &ConnectionName) {
-        if let Some(entry) = self.change().get_mut(name) {
+    pub(crate) fn evict(&self, name: &ConnectionName) {
+        if let Some(entry) = self.entries_mut().get_mut(name) {
             entry.held = None;
         }
     }
 
     /// There is no such connection any more.
     pub(crate) fn forget(&self, name: &ConnectionName) {
-        self.change().remove(name);
+        self.entries_mut().remove(name);
     }
 
     /// Whether this decision was not the last one that was logged.
-    pub(crate) fn is_news(
+    pub(crate) fn is_new_decision(
         &self,
         name: &ConnectionName,
         of: Generation,
-        verdict: ServeDecision,
+        decision: ServeDecision,
     ) -> bool {
-        let decision = Some((of, verdict));
+        let decision = Some((of, decision));
         if self
             .entries()
             .get(name)
@@ -207,7 +221,7 @@ impl Live {
         {
             return false;
         }
-        let mut entries = self.change();
+        let mut entries = self.entries_mut();
         let entry = entries.get_mut(name);
         entry.is_some_and(|entry| std::mem::replace(&mut entry.logged, decision) != decision)
     }
@@ -217,23 +231,23 @@ impl Live {
         self.entries().len()
     }
 
-    fn entries(&self) -> RwLockReadGuard<'_, HashMap<ConnectionName, Entry>> {
+    fn entries(&self) -> RwLockReadGuard<'_, HashMap<ConnectionName, CacheEntry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self) -> RwLockWriteGuard<'_, HashMap<ConnectionName, Entry>> {
+    fn entries_mut(&self) -> RwLockWriteGuard<'_, HashMap<ConnectionName, CacheEntry>> {
         self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl CachedToken {
     fn answers(&self, ask: Freshness, ticks: u64) -> bool {
         let lives = |wanted| self.ends.saturating_sub(ticks) >= nanos(wanted);
         ask.min_ttl.is_none_or(lives) && ask.rejected.is_none_or(|old| self.token.generation > old)
     }
 }
 
-impl Clocks {
+impl ClockOffsets {
     fn at(now: Moment, ticks: u64) -> Self {
         let boot = i128::try_from(now.boot.since.as_nanos()).unwrap_or(i128::MAX);
         Self {
@@ -249,55 +263,4 @@ impl Clocks {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// One connection's token for somebody who needs it again and again: while it is good, [`LiveToken::current`] gives it in
-/// some nanoseconds, with no allocation, no lock and no look at the store. Each caller has its own: it is cheap to clone.
-#[derive(Clone)]
-pub struct LiveToken {
-    runtime: Runtime,
-    live: Arc<Live>,
-    clock: Arc<dyn Clock>,
-    request: TokenRequest,
-    held: Option<Held>,
-}
-
-impl std::fmt::Debug for LiveToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveToken")
-            .field("request", &self.request)
-            .finish_non_exhaustive()
-    }
-}
-
-impl LiveToken {
-    pub(crate) fn new(runtime: Runtime, live: Arc<Live>, name: ConnectionName) -> Self {
-        Self {
-            clock: Arc::clone(&live.clock),
-            request: TokenRequest::new(name),
-            held: None,
-            runtime,
-            live,
-        }
-    }
-
-    /// The token, if it is known to be good without asking the store. None says nothing of the connection, only that
-    /// [`LiveToken::get`] must look: at the latest after 50 ms, and whenever something has changed.
-    #[inline]
-    pub fn current(&mut self) -> Option<&Arc<IssuedToken>> {
-        let ticks = self.clock.ticks();
-        let serves = |held: &Held| self.live.serves(held, ticks);
-        if !self.held.as_ref().is_some_and(serves) {
-            self.held = self.live.held(self.request.connection()).filter(serves);
-        }
-        self.held.as_ref().map(|held| &held.token)
-    }
-
-    /// A token that may be presented now, or what has to happen before there is one: as [`Runtime::access_token`].
-    pub async fn get(&mut self) -> Result<Arc<IssuedToken>, TokenError> {
-        if let Some(token) = self.current() {
-            return Ok(Arc::clone(token));
-        }
-        self.runtime.access_token(&self.request).await
-    }
 }

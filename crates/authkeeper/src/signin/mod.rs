@@ -19,6 +19,7 @@ mod error;
 mod import;
 mod pending;
 mod request;
+mod step_up;
 mod unattended;
 
 pub use self::api_key::Rotation;
@@ -32,7 +33,7 @@ use crate::{
     catalogue,
     http::HttpUrl,
     model::{AssertionSource, Connection, ConnectionName, DpopUse, Grant, GrantType, Scope},
-    runtime::{Runtime, step_up::asked_before},
+    runtime::Runtime,
 };
 
 impl Runtime {
@@ -78,7 +79,7 @@ impl Runtime {
         let way = way_of(&connection, grant.as_ref())?;
         let way = again.way.unwrap_or(way);
         let before = match &grant {
-            Some(grant) => asked_before(&connection, grant),
+            Some(grant) => connection.requested_scope(grant),
             None => connection.scope.clone(),
         };
         let mut request = ConnectRequest::new(name.clone(), HttpUrl::parse(&connection.url)?);

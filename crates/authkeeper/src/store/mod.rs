@@ -5,7 +5,12 @@
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+mod error;
+pub(crate) mod location;
 pub mod sqlite;
+
+pub(crate) use self::error::unusable;
+pub use self::error::{Result, StoreError};
 
 use std::sync::{
     Arc,
@@ -25,109 +30,8 @@ use crate::{
         SubjectBinding, SuspendReason, TaskId, TokenSet, UnknownKind,
     },
     secret::SecretString,
+    vault::ResealCount,
 };
-
-/// Why the store can't be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// There is no room left.
-    #[error("no space left on the device that holds {place}")]
-    Full {
-        /// The store's place.
-        place: String,
-    },
-    /// It can't be written.
-    #[error("{place} is read-only")]
-    ReadOnly {
-        /// The store's place.
-        place: String,
-    },
-    /// It can't be opened or read.
-    #[error("{place} can't be opened: {detail}")]
-    Unusable {
-        /// The store's place.
-        place: String,
-        /// What the system said.
-        detail: String,
-    },
-    /// Its content is damaged.
-    #[error("{place} is damaged: {detail}")]
-    Damaged {
-        /// The store's place.
-        place: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// Other processes held it for too long.
-    #[error("{place} was locked by another process for too long")]
-    Busy {
-        /// The store's place.
-        place: String,
-    },
-    /// A newer authkeeper wrote it.
-    #[error("{place} was written by a newer authkeeper (format {found}, this one knows {known})")]
-    Newer {
-        /// The store's place.
-        place: String,
-        /// Its format.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The key is not the one that sealed it.
-    #[error("the key {key} is not the one that {place} was sealed with")]
-    WrongKey {
-        /// The store's place.
-        place: String,
-        /// The key's place.
-        key: String,
-    },
-    /// It is a copy: the original may spend the same refresh tokens.
-    #[error("{place} was copied here, and the other copy may spend the same refresh tokens")]
-    Copied {
-        /// The store's place.
-        place: String,
-    },
-    /// Other machines may have it too, and no lock of ours is seen there.
-    #[error("{place} lies on a network file system ({kind})")]
-    Remote {
-        /// The store's place.
-        place: String,
-        /// Which file system.
-        kind: String,
-    },
-    /// There is a store and no key.
-    #[error("the key {key} is missing, and {place} can't be read without it")]
-    KeyMissing {
-        /// The store's place.
-        place: String,
-        /// The key's place.
-        key: String,
-    },
-    /// The key file is not a key.
-    #[error("{key} can't serve as the key: {detail}")]
-    BadKey {
-        /// The key's place.
-        key: String,
-        /// What is wrong.
-        detail: String,
-    },
-}
-
-/// The result of a store operation.
-pub type Result<T> = std::result::Result<T, StoreError>;
-
-/// What came of sealing anew, with another key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resealed {
-    /// How many values were sealed anew.
-    pub anew: usize,
-    /// How many are sealed with another key and are still being written.
-    pub in_use: usize,
-    /// How many no key opens: damaged before.
-    pub broken: usize,
-}
 
 /// Exactly which token an attempt wants to spend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -584,8 +488,8 @@ pub trait Store: Send + Sync + 'static {
     async fn claim_notification(&self, id: &IncidentId, at: Timestamp) -> Result<bool>;
 
     /// Seals anew whatever is not sealed with the current key. A store that seals nothing has nothing to do.
-    async fn reseal(&self) -> Result<Resealed> {
-        Ok(Resealed::default())
+    async fn reseal(&self) -> Result<ResealCount> {
+        Ok(ResealCount::default())
     }
 
     /// How long the longest run took that has ended.

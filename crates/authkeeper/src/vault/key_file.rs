@@ -26,13 +26,13 @@ use crate::{
     platform::{
         clock::Seams,
         failpoint::{self, FaultPoint},
+        files::sync_folder_of,
     },
     secret::Secret,
+    vault::VaultError,
 };
-use crate::{
-    store::{Result, StoreError},
-    vault::seal::{sync_folder_of, unusable},
-};
+
+type Result<T> = std::result::Result<T, VaultError>;
 
 const LONGEST: u64 = 4096;
 const MOST_KEYS: usize = 2;
@@ -141,17 +141,17 @@ pub(crate) fn load_or_make(
             make(path, seams)?;
             load(path)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::KeyMissing {
-            place: store.display().to_string(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VaultError::KeyMissing {
+            store: store.display().to_string(),
             key: path.display().to_string(),
         }),
-        Err(error) => Err(unusable(path, &error)),
+        Err(error) => Err(VaultError::file(path, error)),
     }
 }
 
 /// Locks the file before it is believed: one that was replaced meanwhile may have been found unused.
 fn load(path: &Path) -> Result<Loaded> {
-    let failed = |error: io::Error| unusable(path, &error);
+    let failed = |error: io::Error| VaultError::file(path, error);
     for _ in 0..TRIES {
         let mut file = File::open(path).map_err(failed)?;
         let locked = file.try_lock_shared().is_ok();
@@ -196,8 +196,8 @@ fn key(path: &Path, line: &str) -> Result<Key> {
         .map_err(|_length| bad(path, "it does not hold 32 bytes"))
 }
 
-fn bad(path: &Path, detail: &str) -> StoreError {
-    StoreError::BadKey {
+fn bad(path: &Path, detail: &str) -> VaultError {
+    VaultError::BadKey {
         key: path.display().to_string(),
         detail: detail.to_owned(),
     }
@@ -213,7 +213,7 @@ fn make(path: &Path, seams: &Seams) -> Result<()> {
         })
         .and_then(|()| sync_folder_of(path));
     let _ = fs::remove_file(&draft);
-    made.map_err(|error| unusable(path, &error))
+    made.map_err(|error| VaultError::file(path, error))
 }
 
 fn new_key(seams: &Seams) -> Key {
@@ -254,15 +254,15 @@ pub(crate) struct Change {
 impl Change {
     /// None if another process is at it.
     pub(crate) fn enter(path: &Path) -> Result<Option<Self>> {
-        let path = fs::canonicalize(path).map_err(|error| unusable(path, &error))?;
+        let path = fs::canonicalize(path).map_err(|error| VaultError::file(path, error))?;
         let turn = beside(&path, "turn");
         let mut options = fs::OpenOptions::new();
         let opened = options.create(true).append(true).mode(0o600).open(&turn);
-        let turn = opened.map_err(|error| unusable(&turn, &error))?;
+        let turn = opened.map_err(|error| VaultError::file(&turn, error))?;
         match turn.try_lock() {
             Ok(()) => Ok(Some(Self { path, _turn: turn })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(error)) => Err(unusable(&path, &error)),
+            Err(fs::TryLockError::Error(error)) => Err(VaultError::file(&path, error)),
         }
     }
 
@@ -270,12 +270,12 @@ impl Change {
     pub(crate) fn begin(&self, seams: &Seams) -> Result<bool> {
         let current = load(&self.path)?;
         self.empty_before()
-            .map_err(|error| unusable(&self.path, &error))?;
+            .map_err(|error| VaultError::file(&self.path, error))?;
         if current.in_file == MOST_KEYS {
             return Ok(false);
         }
         let added = self.add(&new_key(seams), &current.keys[0]);
-        added.map_err(|error| unusable(&self.path, &error))?;
+        added.map_err(|error| VaultError::file(&self.path, error))?;
         Ok(true)
     }
 
@@ -318,7 +318,7 @@ impl Change {
             sync_folder_of(&self.path)
         };
         let retired: io::Result<()> = retire();
-        retired.map_err(|error| unusable(&self.path, &error))
+        retired.map_err(|error| VaultError::file(&self.path, error))
     }
 
     /// Who holds it has read its keys; nobody else needs them. A change that was cut off may have left the name on the key
@@ -410,7 +410,7 @@ mod tests {
         let (key, store) = (folder.path().join("key"), folder.path().join("store.db"));
         let seams = Seams::system();
         let missing = load_or_make(&key, &store, false, &seams);
-        assert!(matches!(missing, Err(StoreError::KeyMissing { .. })));
+        assert!(matches!(missing, Err(VaultError::KeyMissing { .. })));
         let (_, first) = made(folder.path());
         assert_eq!(ids(&key), [first.keys[0].id]);
         assert_eq!(made(folder.path()).1.keys[0].id, first.keys[0].id);
@@ -432,7 +432,7 @@ mod tests {
         ] {
             fs::write(&path, &bad).unwrap();
             assert!(
-                matches!(load(&path), Err(StoreError::BadKey { .. })),
+                matches!(load(&path), Err(VaultError::BadKey { .. })),
                 "{bad}"
             );
         }

@@ -13,13 +13,26 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::{
     http::REPLY_LIMIT,
-    platform::process_lease::private_folder,
-    store::{Resealed, StoreError},
-    vault::seal::{Belongs, Sealer, sync_folder_of, unusable},
+    platform::{files::sync_folder_of, process_lease::private_folder},
+    vault::{
+        VaultError,
+        seal::{Belongs, Sealer},
+    },
 };
 
 /// None of these files is longer.
 const LONGEST: u64 = REPLY_LIMIT as u64 * 2;
+
+/// The result of a pass that seals values again with the current key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResealCount {
+    /// Values sealed again.
+    pub resealed: usize,
+    /// Values sealed with another key that are still being written.
+    pub in_use: usize,
+    /// Damaged values: no key opens them.
+    pub broken: usize,
+}
 
 /// The folder in which new content is made, beside those that it goes to.
 pub(crate) struct Bench(PathBuf);
@@ -34,19 +47,19 @@ pub(crate) struct Found {
 
 impl Bench {
     /// Empty, whatever an earlier change left.
-    pub(crate) fn set_up(path: PathBuf) -> Result<Self, StoreError> {
+    pub(crate) fn set_up(path: PathBuf) -> Result<Self, VaultError> {
         let make = || {
             clear(&path)?;
             private_folder(&path)
         };
         let made: io::Result<()> = make();
-        made.map_err(|error| unusable(&path, &error))?;
+        made.map_err(|error| VaultError::file(&path, error))?;
         Ok(Self(path))
     }
 
     /// Puts new content where something was found; whether it is there now.
-    pub(crate) fn put(&self, found: &Found, content: &[u8]) -> Result<bool, StoreError> {
-        let failed = |error: io::Error| unusable(&found.path, &error);
+    pub(crate) fn put(&self, found: &Found, content: &[u8]) -> Result<bool, VaultError> {
+        let failed = |error: io::Error| VaultError::file(&found.path, error);
         let mine = self.0.join("new");
         let inode = write_durably(&mine, content).map_err(failed)?;
         let put = exchange(&mine, inode, found).map_err(failed);
@@ -123,15 +136,15 @@ pub(crate) fn reseal(
     found: &Found,
     (sealed, belongs): (&[u8], Belongs<'_>),
     whole: impl FnOnce(&[u8]) -> Vec<u8>,
-    count: &mut Resealed,
-) -> Result<(), StoreError> {
+    count: &mut ResealCount,
+) -> Result<(), VaultError> {
     if sealed.starts_with(&sealer.prefix()) {
         return Ok(());
     }
     match sealer.reseal(belongs, sealed) {
         None => count.broken += 1,
         // One that went or was replaced meanwhile is looked at again.
-        Some(anew) => count.anew += usize::from(bench.put(found, &whole(&anew))?),
+        Some(sealed) => count.resealed += usize::from(bench.put(found, &whole(&sealed))?),
     }
     Ok(())
 }
@@ -148,19 +161,19 @@ mod tests {
         let content = || fs::read_to_string(&path).unwrap();
         fs::write(&path, "old").unwrap();
         let found = Found::read(path.clone()).unwrap();
-        assert!(bench.put(&found, b"anew").unwrap());
-        assert_eq!(content(), "anew");
+        assert!(bench.put(&found, b"new").unwrap());
+        assert_eq!(content(), "new");
 
         let found = Found::read(path.clone()).unwrap();
         let newer = folder.path().join("newer");
         fs::write(&newer, "newer").unwrap();
         fs::rename(&newer, &path).unwrap();
-        assert!(!bench.put(&found, b"anew").unwrap());
+        assert!(!bench.put(&found, b"new").unwrap());
         assert_eq!(content(), "newer", "what came in between stays");
 
         let found = Found::read(path.clone()).unwrap();
         fs::remove_file(&path).unwrap();
-        assert!(!bench.put(&found, b"anew").unwrap());
+        assert!(!bench.put(&found, b"new").unwrap());
         assert!(!path.exists(), "what went does not come back");
         drop(bench);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

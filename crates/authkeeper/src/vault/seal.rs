@@ -1,7 +1,6 @@
 //! Sealing at rest: XChaCha20-Poly1305, bound to what a value belongs to, so that rows can't be swapped.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -14,11 +13,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{platform::clock::Seams, secret::Secret};
-use crate::{
-    store::{Result, StoreError},
-    vault::key_file::{self, Key, KeyId, Loaded},
+use crate::vault::{
+    VaultError,
+    key_file::{self, Key, KeyId, Loaded},
 };
+use crate::{platform::clock::Seams, secret::Secret};
 
 const VERSION: u8 = 2;
 /// What was sealed before keys had names.
@@ -102,7 +101,12 @@ impl Sealer {
     }
 
     /// A sealer with the keys of this file, which is made where there is none yet and nothing was sealed (`may_make`).
-    pub fn load(path: &Path, store: &Path, may_make: bool, seams: &Seams) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        store: &Path,
+        may_make: bool,
+        seams: &Seams,
+    ) -> Result<Self, VaultError> {
         let loaded = key_file::load_or_make(path, store, may_make, seams)?;
         Ok(Self::with(loaded, Some(path.to_owned()), seams.clone()))
     }
@@ -148,7 +152,7 @@ impl Sealer {
         &self,
         belongs: Belongs<'_>,
         sealed: &[u8],
-    ) -> std::result::Result<Zeroizing<Vec<u8>>, SealBroken> {
+    ) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
         let (&version, rest) = sealed.split_first().ok_or(SealBroken)?;
         let loaded = self.ring.current();
         match version {
@@ -160,7 +164,7 @@ impl Sealer {
             }
             NAMELESS => {
                 let mut opened = loaded.keys.iter().map(|key| open_with(key, belongs, rest));
-                opened.find(std::result::Result::is_ok).ok_or(SealBroken)?
+                opened.find(Result::is_ok).ok_or(SealBroken)?
             }
             _ => Err(SealBroken),
         }
@@ -225,7 +229,7 @@ fn open_with(
     key: &Key,
     belongs: Belongs<'_>,
     rest: &[u8],
-) -> std::result::Result<Zeroizing<Vec<u8>>, SealBroken> {
+) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
     let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
     let payload = Payload {
         msg: sealed,
@@ -238,11 +242,6 @@ fn open_with(
 #[expect(clippy::disallowed_methods, reason = "the key seals and opens")]
 fn cipher(key: &Key) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.secret.expose().into())
-}
-
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 /// A mark by which the same secret is known again, and which says nothing of it to whoever has not the key (HMAC-SHA-256,
@@ -260,21 +259,10 @@ pub(crate) fn mark(key: &Secret<[u8; 32]>, of: &'static str, plain: &[u8]) -> [u
     mac.finalize().into_bytes().into()
 }
 
-/// What a file's error means for the store.
-pub(crate) fn unusable(path: &Path, error: &io::Error) -> StoreError {
-    let place = path.display().to_string();
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { place },
-        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { place },
-        _ => StoreError::Unusable {
-            place,
-            detail: error.to_string(),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn sealer() -> Sealer {

@@ -8,13 +8,12 @@ use super::{
 };
 use crate::{
     http::Reach,
-    incident,
     model::{AccessToken, AttemptId, Claim, UnknownKind},
     platform::{
         files::{DiskFiles, Files, Lock, Opened},
         process_lease::Owners,
     },
-    refresh::{OnBehalfOf, journal::StoredReply, transaction::note_unknown},
+    refresh::{OnBehalfOf, incident, journal::StoredReply, transaction::note_unknown},
     store::{Committed, Refreshed, Spend},
 };
 

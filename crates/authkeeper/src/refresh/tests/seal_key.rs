@@ -64,9 +64,9 @@ async fn everything_is_sealed_anew_and_an_answer_in_a_journal_is_adopted_after()
         .unwrap();
     let done = change(&runtime).await;
     assert!(done.retired && !done.resumed && !done.held, "{done:?}");
-    let anew = [done.rows, done.answers, done.journals].map(|one| one.anew);
+    let resealed = [done.rows, done.answers, done.journals].map(|one| one.resealed);
     assert_eq!(
-        anew,
+        resealed,
         [4, 2, 1],
         "check, key for marks, two tokens; kept and late"
     );

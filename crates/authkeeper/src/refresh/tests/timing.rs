@@ -2,10 +2,9 @@
 
 use super::{server::Fault, *};
 use crate::{
-    incident,
-    model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
+    model::{AttemptId, Claim, ClaimPhase, OwnerId, ProviderHabits, UnknownKind},
     refresh::{
-        OnBehalfOf, ProviderHabits,
+        OnBehalfOf, incident,
         scheduler::{self, Turn},
     },
     store::Spend,

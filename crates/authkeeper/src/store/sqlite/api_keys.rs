@@ -2,14 +2,18 @@
 
 use rusqlite::{Connection as Sqlite, params};
 
-use crate::store::sqlite::{
-    SqliteStore, audit, put_access,
-    rows::{self, millis, stored},
-};
 use crate::{
     model::{AccessToken, ENDLESS, Generation, Grant, GrantId, LifetimeSource, Moment},
     secret::SecretString,
-    store::{NewKey, Result, Store as _},
+    store::{
+        NewKey, Result,
+        sqlite::{
+            SqliteStore,
+            rows::{self, millis, stored},
+            statement::audit,
+            tokens::put_access,
+        },
+    },
     vault::seal::Sealed,
 };
 

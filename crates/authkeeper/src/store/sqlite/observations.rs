@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Issuer, Observation, ObservationKind, ProviderObservation};
-use crate::store::sqlite::rows::impossible;
+use crate::{
+    model::{Issuer, Observation, ObservationKind, ProviderObservation},
+    store::sqlite::rows::impossible,
+};
 
 /// So many things of one kind are kept of one provider, those that were noticed last; of what is counted for each connection
 /// by itself so many of one connection, for others' must not push out what is being learned of it.

@@ -8,12 +8,19 @@ use std::{
 
 use rusqlite::{Connection as Sqlite, OpenFlags, types::Value};
 
-use crate::store::sqlite::{
-    Result, StoreError,
-    copy_detection::{self, Home},
-    fault, open_connection,
+use crate::{
+    platform::files::sync_folder_of,
+    store::{
+        Result, StoreError,
+        sqlite::{
+            copy_detection::{self, Home},
+            error::fault,
+            file::{self, open_connection},
+            schema,
+        },
+        unusable,
+    },
 };
-use crate::vault::seal::{sync_folder_of, unusable};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// What `SQLite` makes by default, and we with it.
@@ -49,7 +56,7 @@ pub fn examine(path: &Path) -> Result<()> {
     let place = path.display().to_string();
     let examined = || {
         let file = Sqlite::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        file.busy_timeout(super::BUSY_TIMEOUT)?;
+        file.busy_timeout(file::BUSY_TIMEOUT)?;
         file.query_row("PRAGMA integrity_check(1)", [], |row| {
             row.get::<_, String>(0)
         })
@@ -162,8 +169,8 @@ fn carry_all(damaged: &Path, fresh: &Path) -> Result<Vec<(String, u64)>> {
     let place = fresh.display().to_string();
     let to = open_connection(fresh)?;
     let make = || {
-        to.execute_batch(&super::compact(super::SCHEMA))?;
-        to.pragma_update(None, "user_version", super::VERSION)
+        to.execute_batch(&schema::compact(schema::SCHEMA))?;
+        to.pragma_update(None, "user_version", schema::VERSION)
     };
     make().map_err(|error| fault(&place, &error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -4,17 +4,21 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
-    SealedRefresh, SqliteStore, audit, clients, drop_pending, end_incidents_of_all, put_access,
+    SqliteStore, clients,
+    incidents::end_incidents_of_all,
+    pending::drop_pending,
     refusals,
     rows::{self, millis, stored},
+    statement::audit,
     step_ups,
+    tokens::{SealedRefresh, put_access},
 };
 use crate::{
     model::{
         AccessToken, ClientId, Connection, ConnectionName, Generation, Grant, GrantId,
         GrantLifecycle, Issuer, Lineage, Provider, SubjectBinding,
     },
-    store::{Obtained, Result, SignedIn, Store as _, may_share},
+    store::{Obtained, Result, SignedIn, may_share},
     vault::seal,
 };
 

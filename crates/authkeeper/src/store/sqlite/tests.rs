@@ -1,11 +1,26 @@
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt as _,
+    path::Path,
     sync::Arc,
+    time::Duration,
 };
 
-use super::*;
-use crate::store::conformance::{self, Pair};
+use jiff::Timestamp;
+use rusqlite::Connection as Sqlite;
+
+use super::{
+    SqliteStore, file::open_connection, repair::salvage, rows, schema::KEY_CHECK, statement::audit,
+};
+use crate::{
+    model::{ClientId, ConnectionName, Issuer},
+    platform::clock::Seams,
+    store::{
+        Result, Store as _, StoreError,
+        conformance::{self, Pair},
+    },
+    vault::seal::Sealer,
+};
 
 fn open(folder: &Path) -> Result<SqliteStore> {
     SqliteStore::open(

@@ -4,11 +4,10 @@
 use rusqlite::{Connection as Sqlite, OptionalExtension as _};
 use zeroize::Zeroizing;
 
-use crate::store::sqlite::SqliteStore;
 use crate::{
     platform::clock::Seams,
-    secret::{Secret, SecretString},
-    vault::seal::{self, Belongs, Sealer},
+    secret::Secret,
+    vault::seal::{Belongs, Sealer},
 };
 
 pub(super) const MARK_KEY: Belongs<'static> = Belongs {
@@ -16,14 +15,6 @@ pub(super) const MARK_KEY: Belongs<'static> = Belongs {
     field: "mark_key",
     generation: 0,
 };
-
-impl SqliteStore {
-    #[expect(clippy::disallowed_methods, reason = "the store marks what it seals")]
-    pub(super) fn mark(&self, refresh: &SecretString) -> Vec<u8> {
-        let plain = refresh.expose().as_bytes();
-        seal::mark(&self.mark_key, "refresh_token", plain).to_vec()
-    }
-}
 
 /// The store's key for marks; it is made where there is none. On a full or read-only disk it lasts for this process, which
 /// can keep no mark there.
