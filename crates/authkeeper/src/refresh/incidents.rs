@@ -1,14 +1,20 @@
 //! The records of a provider that fails every token request, and of one whose token endpoint has moved.
 
-use super::provider_state::By;
-use crate::refresh::circuit_breaker::{self, Admission};
+use crate::refresh::{
+    circuit_breaker::{self, Admission},
+    context::GrantContext,
+};
 use crate::{
     catalogue, incident,
     model::{Event, Failing, Moment, ReauthorizeReason, Record},
 };
 
 /// Every token request at this server has failed for some time.
-pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Moment) -> Record {
+pub(super) fn failing(
+    by: GrantContext<'_>,
+    (server, failing): (&str, &Failing),
+    now: Moment,
+) -> Record {
     let next = match circuit_breaker::admit(Some(failing), None, now) {
         Admission::Rests(left) => now.wall.saturating_add(left).ok(),
         _ => None,
@@ -36,7 +42,7 @@ pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Mome
 }
 
 /// The token endpoint has moved, and the refresh token was sent nowhere else.
-pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
+pub(super) fn moved(by: GrantContext<'_>, failing: &Failing, now: Moment) -> Record {
     let name = &by.on_behalf_of.connection;
     Record {
         event: Event::TokenEndpointMoved,
@@ -67,7 +73,7 @@ pub(super) fn has_fixed_endpoints(provider: &str) -> bool {
     catalogue::named(provider).is_some_and(|entry| entry.endpoints.discovery.is_none())
 }
 
-fn like(by: By<'_>, now: Moment) -> Record {
+fn like(by: GrantContext<'_>, now: Moment) -> Record {
     let trace_id = by.context.seams.random_id();
     let times = (now.wall, now.wall);
     let reason = ReauthorizeReason::RefreshRefused;

@@ -1,7 +1,7 @@
 //! Good tokens that nobody wants any more: answers to a refresh whose grant was disconnected while it was on its way, left in
 //! the journal of a process that died, or lost its store, before it could revoke them.
 
-use crate::refresh::{Context, decide::OwnerState, journal::Journal, transaction::owner_state};
+use crate::refresh::{context::Context, decide::OwnerState, journal::Journal, steps::owner_state};
 use crate::{
     http::Reach,
     model::{Grant, GrantLifecycle},

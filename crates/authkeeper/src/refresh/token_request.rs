@@ -6,9 +6,10 @@ use std::{io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Du
 use rustix::fs::OFlags;
 
 use crate::refresh::{
-    Context, OnBehalfOf,
-    single_flight::RefreshOutcome,
-    transaction::{Plan, blocking},
+    context::{Context, OnBehalfOf},
+    outcome::RefreshOutcome,
+    plan::Plan,
+    steps::blocking,
 };
 use crate::{
     http::{HttpUrl, Reach, Reply, Request},
@@ -259,23 +260,6 @@ fn read_regular(path: &Path) -> std::io::Result<zeroize::Zeroizing<Vec<u8>>> {
         return Err(std::io::Error::other(why));
     }
     Ok(content)
-}
-
-impl Context {
-    /// Whom our client's assertions are for: as a person said it, else as the provider is known to want it (RFC 7523 §3
-    /// leaves the choice to the server). None means its issuer.
-    pub(crate) fn audience(
-        &self,
-        said: Option<&str>,
-        (issuer, provider): (&crate::model::Issuer, Option<&str>),
-    ) -> Option<String> {
-        let said = said.map(str::to_owned);
-        said.or_else(|| {
-            self.rules
-                .habits(issuer.as_str(), provider)
-                .assertion_audience
-        })
-    }
 }
 
 impl Context {

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use crate::refresh::{Context, OnBehalfOf, decide, journal::StoredReply};
+use crate::refresh::{
+    context::{Context, OnBehalfOf},
+    decide,
+    journal::StoredReply,
+};
 use crate::{
     incident,
     model::{

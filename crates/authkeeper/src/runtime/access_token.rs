@@ -12,9 +12,10 @@ use crate::{
         OnBehalfOf,
         decide::{self, OwnerState, Refusal, ServeDecision},
         decision_log::Decision,
-        grant_view, incidents, revoke_leftovers,
-        single_flight::RefreshOutcome,
-        transaction::Goal,
+        goal::Goal,
+        grant_view, incidents,
+        outcome::RefreshOutcome,
+        revoke_leftovers,
     },
     runtime::{
         IssuedToken, ROTATION_WARNING, Runtime, TokenRequest,

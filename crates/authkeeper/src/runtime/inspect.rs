@@ -23,7 +23,7 @@ use crate::{
         decide::{self, GrantView},
         decision_log::PastDecision,
         journal::StoredReply,
-        transaction,
+        recover,
     },
     runtime::{ConnectionStatus, Runtime},
     store::{History, StoreError},
@@ -246,7 +246,7 @@ impl Runtime {
     /// [`ProviderHabits::tokens_in`]: crate::refresh::ProviderHabits::tokens_in
     pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
         let (connection, grant) = self.find(name).await?;
-        Ok(transaction::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)
+        Ok(recover::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)
     }
 
     /// All connections, looked at closely.

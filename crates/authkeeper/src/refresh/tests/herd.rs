@@ -14,7 +14,7 @@ use crate::{
         files::{DiskFiles, Files, Lock, Opened},
         process_lease::Owners,
     },
-    refresh::{OnBehalfOf, journal::StoredReply, transaction::note_unknown},
+    refresh::{OnBehalfOf, journal::StoredReply, steps::note_unknown},
     store::{Committed, Refreshed, Spend},
 };
 
