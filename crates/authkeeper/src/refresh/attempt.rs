@@ -35,15 +35,15 @@ use crate::{
 
 /// One attempt to spend the current generation.
 pub(super) struct Attempt<'a> {
-    pub(super) context: &'a Context,
-    pub(super) on_behalf_of: &'a OnBehalfOf,
-    pub(super) grant: &'a Grant,
-    pub(super) why: Why,
-    pub(super) number: u32,
+    context: &'a Context,
+    on_behalf_of: &'a OnBehalfOf,
+    grant: &'a Grant,
+    why: Why,
+    number: u32,
     /// The attempt of unknown outcome that this one takes over from.
-    pub(super) seen: Option<AttemptId>,
+    seen: Option<AttemptId>,
     /// The trial that it is, after a rest of the provider.
-    pub(super) trial: Option<&'a Trial>,
+    trial: Option<&'a Trial>,
 }
 
 /// What came of sending.
@@ -56,70 +56,45 @@ enum Sent {
     Unspent(Option<RefreshOutcome>),
 }
 
-impl Attempt<'_> {
+/// A request, and the connection that it is about to leave on.
+type Ready = (Leg, Box<dyn Exchange>);
+
+impl<'a> Attempt<'a> {
+    /// Attempt `number` at the current generation. It takes over from the attempt `seen`, if that is given.
+    pub(super) fn new(
+        of: GrantContext<'a>,
+        why: Why,
+        (number, seen): (u32, Option<AttemptId>),
+        trial: Option<&'a Trial>,
+    ) -> Self {
+        Self {
+            context: of.context,
+            on_behalf_of: of.on_behalf_of,
+            grant: of.grant,
+            why,
+            number,
+            seen,
+            trial,
+        }
+    }
+
     /// None means that the state has moved on: look again.
     pub(super) async fn run(&self) -> Result<Option<RefreshOutcome>> {
         let plan = Plan::load(self.context, self.grant).await?;
         if decide::client_rests(&plan.registration, self.context.seams.clock.now()) {
             return Ok(Some(RefreshOutcome::Client(Refused::just_now())));
         }
-        let leg =
-            match token_request::first(self.context, self.on_behalf_of, self.grant, &plan).await {
-                Ok(leg) => leg,
-                Err(end) => {
-                    self.log(None, &end, None, None);
-                    return Ok(Some(end));
-                }
-            };
-        let connected = self
-            .context
-            .transport
-            .connect(&leg.endpoint, leg.reach)
-            .await;
-        let exchange = match connected {
-            Ok(exchange) => exchange,
-            Err(error) => {
-                let failure = Failure::of(error.to_string());
-                self.failed(&failure).await;
-                let end = RefreshOutcome::Later {
-                    why: error.to_string(),
-                    retry_after: None,
-                };
+        let ready = match self.connect(&plan).await {
+            Ok(ready) => ready,
+            Err(end) => {
                 self.log(None, &end, None, None);
                 return Ok(Some(end));
             }
         };
-        let mut claim = self.claim()?;
-        let journal = self.journal(&claim).await?;
-        // A slow disk takes nothing from the time to send.
-        claim.since = self.context.seams.clock.now();
-        if !self.take_or_clean_up(&claim, &journal).await? {
-            journal.remove();
+        let Some((claim, journal)) = self.permission().await? else {
             return Ok(None);
-        }
-        failpoint::pass(FaultPoint::Claimed);
-        if self.is_replaced().await? {
-            self.give_back(&claim.attempt, journal).await?;
-            return Ok(None);
-        }
-        // Who held the claim before may have kept a failure.
-        if self.by().rests(self.number > 1, self.trial).await {
-            self.give_back(&claim.attempt, journal).await?;
-            return Ok(None);
-        }
-        blocking(&*self.context.tasks, {
-            let journal = journal.clone();
-            move || journal.mark_sending()
-        })
-        .await?;
-        // Whoever looks for those that send finds this attempt, or the one before it.
-        self.forget_seen();
-        // The clock is looked at last.
-        if self.is_contested(&claim) || self.is_late(&claim) {
-            self.give_back(&claim.attempt, journal).await?;
-            return Ok(None);
-        }
-        match self.send(&plan, &claim, (leg, exchange)).await {
+        };
+        match self.send(&plan, &claim, ready).await {
             Sent::Answered(secret, reply, issued) => {
                 let shown = (&plan, secret);
                 self.answered(shown, &claim.attempt, journal, reply, issued)
@@ -139,14 +114,56 @@ impl Attempt<'_> {
         }
     }
 
+    /// Prepares the request and connects, before anything is claimed.
+    async fn connect(&self, plan: &Plan) -> std::result::Result<Ready, RefreshOutcome> {
+        let (context, on_behalf_of) = (self.context, self.on_behalf_of);
+        let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
+        let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
+        match connected {
+            Ok(exchange) => Ok((leg, exchange)),
+            Err(error) => {
+                let failure = Failure::of(error.to_string());
+                self.failed(&failure).await;
+                Err(RefreshOutcome::later(error.to_string()))
+            }
+        }
+    }
+
+    /// Claims the generation and marks the journal as sending. None if the token must not be sent now; then the claim is
+    /// given back and the journal is gone.
+    async fn permission(&self) -> Result<Option<(Claim, Journal)>> {
+        let mut claim = self.claim()?;
+        let journal = self.journal(&claim).await?;
+        // A slow disk takes nothing from the time to send.
+        claim.since = self.context.seams.clock.now();
+        if !self.take_or_clean_up(&claim, &journal).await? {
+            journal.remove();
+            return Ok(None);
+        }
+        failpoint::pass(FaultPoint::Claimed);
+        // The process that held the claim before may have kept a failure.
+        if self.is_replaced().await? || self.by().rests(self.number > 1, self.trial).await {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
+        blocking(&*self.context.tasks, {
+            let journal = journal.clone();
+            move || journal.mark_sending()
+        })
+        .await?;
+        // Recovery that looks for senders finds this attempt, or the one before it.
+        self.forget_seen();
+        // The clock is looked at last.
+        if self.is_contested(&claim) || self.is_late(&claim) {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
+        Ok(Some((claim, journal)))
+    }
+
     /// Sends. A server that refuses only because it wants a number of its own in the proof is asked once more, within the
     /// attempt, while there is time: nothing was spent (RFC 9449 §8).
-    async fn send(
-        &self,
-        plan: &Plan,
-        claim: &Claim,
-        (leg, exchange): (Leg, Box<dyn Exchange>),
-    ) -> Sent {
+    async fn send(&self, plan: &Plan, claim: &Claim, (leg, exchange): Ready) -> Sent {
         let first = self.send_once(&leg, exchange).await;
         match &first {
             Sent::Answered(_, reply, _) if leg.wants_nonce(reply) => {}
@@ -157,10 +174,7 @@ impl Attempt<'_> {
         let again = async {
             let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
             let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
-            let exchange = connected.map_err(|error| RefreshOutcome::Later {
-                why: error.to_string(),
-                retry_after: None,
-            })?;
+            let exchange = connected.map_err(|error| RefreshOutcome::later(error.to_string()))?;
             Ok((leg, exchange))
         };
         let (leg, exchange) = match again.await {
@@ -316,8 +330,7 @@ impl Attempt<'_> {
             return Ok(Some(lost_unspent(kind)));
         }
         let lost = (kind, self.context.seams.clock.now());
-        let noted =
-            note_unknown(self.context, self.on_behalf_of, self.grant, attempt, lost).await?;
+        let noted = note_unknown(self.by(), attempt, lost).await?;
         Ok(noted.then_some(RefreshOutcome::Uncertain {
             kind,
             resend_in: Duration::ZERO,
@@ -376,25 +389,13 @@ impl Attempt<'_> {
             refresh: None,
             ..self.grant.clone()
         };
-        let (context, on_behalf_of, plan) = (self.context, self.on_behalf_of, conclusion.plan);
+        let plan = conclusion.plan;
         let conclusion = Conclusion {
             grant: &rest,
             number: 1,
             ..conclusion
         };
-        let sent = async {
-            let make = || token_request::second(context, on_behalf_of, &rest, plan, &assertion);
-            let leg = make()?;
-            let first = token_request::send(context, &leg).await?;
-            if !leg.wants_nonce(&first.0) {
-                return Ok((leg.secret, first));
-            }
-            let leg = make()?;
-            let second = token_request::send(context, &leg).await?;
-            // What it wants now is known to the next attempt.
-            leg.wants_nonce(&second.0);
-            Ok((leg.secret, second))
-        };
+        let sent = token_request::show_assertion(conclusion.by(), plan, &assertion);
         let (secret, (reply, issued)) = match sent.await {
             Ok(sent) => sent,
             Err(end) => {

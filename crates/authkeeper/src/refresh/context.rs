@@ -153,8 +153,8 @@ fn check_of(connection: &Connection) -> Option<HttpUrl> {
 
 /// A grant that is refreshed, on whose behalf, and what that takes.
 #[derive(Clone, Copy)]
-pub(super) struct GrantContext<'a> {
-    pub(super) context: &'a Context,
-    pub(super) on_behalf_of: &'a OnBehalfOf,
-    pub(super) grant: &'a Grant,
+pub(crate) struct GrantContext<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) on_behalf_of: &'a OnBehalfOf,
+    pub(crate) grant: &'a Grant,
 }

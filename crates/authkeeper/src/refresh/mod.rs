@@ -45,7 +45,7 @@ use std::time::Duration;
 #[cfg(test)]
 pub(crate) use self::grant_view::SHORTEST_IDLE;
 pub(crate) use self::{
-    context::{Context, OnBehalfOf},
+    context::{Context, GrantContext, OnBehalfOf},
     grant_view::grant_view,
 };
 pub use self::{grant_view::jitter_of, rules::RefreshRules};

@@ -34,6 +34,14 @@ pub(crate) enum RefreshOutcome {
 }
 
 impl RefreshOutcome {
+    /// Nothing happened at the provider; a later attempt may succeed.
+    pub(crate) fn later(why: impl Into<String>) -> Self {
+        Self::Later {
+            why: why.into(),
+            retry_after: None,
+        }
+    }
+
     /// The word kept in the decision log.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {

@@ -1,11 +1,13 @@
 //! Recovery: what follows from the claim, the journal and the kept replies of an earlier attempt.
 
+use std::time::Duration;
+
 use crate::{
     incident,
     model::{AttemptId, Claim, ClaimPhase, Event, Grant, Moment, ReauthorizeReason, UnknownKind},
     refresh::{
         conclude::Conclusion,
-        context::{Context, OnBehalfOf},
+        context::{Context, GrantContext},
         decide::{self, Investigation, JournalState, OwnerState, RecoveryRules, Why},
         findings::Became,
         journal::Journal,
@@ -25,17 +27,13 @@ pub(super) enum Step {
     },
     LookAgain,
     Wait,
-    RefreshOutcome(RefreshOutcome),
+    Done(RefreshOutcome),
 }
 
 /// A store that was put back from a copy has forgotten what was committed since, and would spend a token that is spent.
 /// The last answer is still beside it: the grant goes on from there.
-pub(super) async fn bring_forward(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
-    forgotten: &[Orphaned],
-) -> Result<bool> {
+pub(super) async fn bring_forward(of: GrantContext<'_>, forgotten: &[Orphaned]) -> Result<bool> {
+    let GrantContext { context, grant, .. } = of;
     let kept = context.reply_archive.last(&grant.id).into_iter();
     // One that a sign-in outran is the last of its lineage if the sign-in is what was forgotten.
     let late = context.reply_archive.late(&grant.id, grant.lineage);
@@ -46,10 +44,10 @@ pub(super) async fn bring_forward(
     let Some(last) = newer.max_by_key(|answer| answer.generation) else {
         return Ok(false);
     };
-    let obtained = take_from_archive(context, on_behalf_of, grant, &last, last.generation).await?;
+    let obtained = take_from_archive(of, &last, last.generation).await?;
     if obtained {
         tracing::error!(
-            connection = %on_behalf_of.connection, forgotten = grant.generation.0, known = last.generation.0,
+            connection = %of.on_behalf_of.connection, forgotten = grant.generation.0, known = last.generation.0,
             "the store went back in time; the last answer of the provider brought it forward"
         );
     }
@@ -57,11 +55,8 @@ pub(super) async fn bring_forward(
 }
 
 /// Commits an answer that could not be read when it came, if it can be now: after an upgrade, or with another setting.
-pub(crate) async fn reread(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
-) -> Result<bool> {
+pub(crate) async fn reread(of: GrantContext<'_>) -> Result<bool> {
+    let GrantContext { context, grant, .. } = of;
     if is_sent_again(context, grant.claim.as_ref()) {
         return Ok(false);
     }
@@ -70,10 +65,10 @@ pub(crate) async fn reread(
             unread.remove();
             continue;
         }
-        if take_from_archive(context, on_behalf_of, grant, &unread, unread.generation).await? {
+        if take_from_archive(of, &unread, unread.generation).await? {
             unread.remove();
             tracing::warn!(
-                connection = %on_behalf_of.connection, generation = unread.generation.0,
+                connection = %of.on_behalf_of.connection, generation = unread.generation.0,
                 "an answer that could not be read before is adopted"
             );
             return Ok(true);
@@ -130,99 +125,105 @@ async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Opti
     }))
 }
 
-/// Reads somebody's claim and does what [`decide::investigate`] says.
-pub(super) async fn look_into(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
-    claim: &Claim,
-    why: Why,
-) -> Result<Step> {
+/// Reads the claim of an attempt and does what [`decide::investigate`] says.
+pub(super) async fn look_into(of: GrantContext<'_>, claim: &Claim, why: Why) -> Result<Step> {
+    let GrantContext { context, grant, .. } = of;
     let now = context.seams.clock.now();
-    let Some(Left {
-        owner,
-        journal,
-        state,
-    }) = left_by(context, grant, claim).await?
-    else {
+    let Some(left) = left_by(context, grant, claim).await? else {
         return Ok(Step::LookAgain);
     };
     let rules = context
-        .recovery(on_behalf_of.provider.as_deref(), grant)
+        .recovery(of.on_behalf_of.provider.as_deref(), grant)
         .await;
     // A token that the resource refuses is not worth sparing.
     let spared = grant.access.as_ref().filter(|_| why != Why::Rejected);
     let access_left = spared.map(|token| token.left(now)).unwrap_or_default();
-    // Of an identity provider's token the authorization server knows nothing.
-    let elsewhere = grant.grant_material.identity_provider().is_some();
-    let became = if state == JournalState::Reply || !spends(grant) || elsewhere {
-        Became::Unclear
-    } else {
-        outcome_probe::of(context, on_behalf_of, grant, claim, rules, access_left).await
-    };
+    let became = became(of, (claim, left.state), rules, access_left).await;
     let seen = decide::investigate(
         claim,
-        owner,
-        state,
+        left.owner,
+        left.state,
         became.applied_to(rules),
         access_left,
         now,
     );
     let seen = became.hurries(seen);
-    tracing::debug!(connection = %on_behalf_of.connection, attempt = %claim.attempt, ?seen, "looked into a claim");
+    tracing::debug!(
+        connection = %of.on_behalf_of.connection, attempt = %claim.attempt, ?seen, "looked into a claim"
+    );
     let resends = matches!(seen, Investigation::ResendAfter(_) | Investigation::Resend);
     if resends
         && spends(grant)
         && let Some(reason) = hopeless(claim, became, rules)
     {
-        return spent(context, on_behalf_of, grant, (claim, journal), reason).await;
+        return spent(of, (claim, left.journal), reason).await;
     }
+    follow(of, (claim, left.journal), seen, now).await
+}
+
+/// What the provider made of the request, where asking can tell.
+async fn became(
+    of: GrantContext<'_>,
+    (claim, state): (&Claim, JournalState),
+    rules: RecoveryRules,
+    access_left: Duration,
+) -> Became {
+    // Of an identity provider's token the authorization server knows nothing.
+    let elsewhere = of.grant.grant_material.identity_provider().is_some();
+    if state == JournalState::Reply || !spends(of.grant) || elsewhere {
+        return Became::Unclear;
+    }
+    let GrantContext {
+        context,
+        on_behalf_of,
+        grant,
+    } = of;
+    outcome_probe::of(context, on_behalf_of, grant, claim, rules, access_left).await
+}
+
+/// Does what the investigation of a claim says.
+async fn follow(
+    of: GrantContext<'_>,
+    (claim, journal): (&Claim, Option<Journal>),
+    seen: Investigation,
+    now: Moment,
+) -> Result<Step> {
+    let store = &of.context.store;
     match seen {
         Investigation::OwnerAtWork => Ok(Step::Wait),
-        // Nothing was spent, so nothing can have been lost: it is simply asked for again.
+        // Nothing was spent, so nothing can have been lost: the request is simply made again.
         Investigation::MarkUnknown(_) | Investigation::ResendAfter(_) | Investigation::Resend
-            if !spends(grant) =>
+            if !spends(of.grant) =>
         {
             journal.iter().for_each(Journal::settle);
-            context.store.release(&grant.id, &claim.attempt).await?;
+            store.release(&of.grant.id, &claim.attempt).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
         Investigation::Release => {
             // A resend that never left leaves the attempt before it as unknown as it was.
             if claim.number <= 1 {
-                context.store.release(&grant.id, &claim.attempt).await?;
+                store.release(&of.grant.id, &claim.attempt).await?;
             } else {
-                let lost = (UnknownKind::Crash, now);
-                note_unknown(context, on_behalf_of, grant, &claim.attempt, lost).await?;
+                note_unknown(of, &claim.attempt, (UnknownKind::Crash, now)).await?;
             }
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
-        Investigation::AdoptReply => adopt(context, on_behalf_of, grant, claim, journal).await,
+        Investigation::AdoptReply => adopt(of, claim, journal).await,
         Investigation::MarkUnknown(kind) => {
             // From now on: the sender may have died just now, and its request may still be on its way.
-            note_unknown(context, on_behalf_of, grant, &claim.attempt, (kind, now)).await?;
+            note_unknown(of, &claim.attempt, (kind, now)).await?;
             Ok(Step::LookAgain)
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
-            retell_unknown(context, on_behalf_of, grant, claim).await?;
-            Ok(Step::RefreshOutcome(RefreshOutcome::Uncertain {
-                kind,
-                resend_in,
-            }))
+            retell_unknown(of, claim).await?;
+            Ok(Step::Done(RefreshOutcome::Uncertain { kind, resend_in }))
         }
-        Investigation::Resend if is_given_up(context, on_behalf_of, claim, now).await? => {
+        Investigation::Resend if is_given_up(of, claim, now).await? => {
             let reason = ReauthorizeReason::UnknownOutcome;
-            give_up(
-                context,
-                on_behalf_of,
-                grant,
-                (claim, journal.as_ref()),
-                reason,
-            )
-            .await?;
+            give_up(of, (claim, journal.as_ref()), reason).await?;
             journal.into_iter().for_each(Journal::remove);
             Ok(Step::LookAgain)
         }
@@ -233,22 +234,17 @@ pub(super) async fn look_into(
     }
 }
 
-async fn is_given_up(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    claim: &Claim,
-    now: Moment,
-) -> Result<bool> {
+async fn is_given_up(of: GrantContext<'_>, claim: &Claim, now: Moment) -> Result<bool> {
     if !decide::is_given_up(claim, None, now) {
         return Ok(false);
     }
-    let open = context.store.incidents().await?;
+    let open = of.context.store.incidents().await?;
     let mut told = open
         .iter()
         .map(|incident| &incident.record)
         .filter(|record| {
             record.event == Event::Uncertain
-                && record.connection == on_behalf_of.connection.as_str()
+                && record.connection == of.on_behalf_of.connection.as_str()
         });
     let told = told.next().map(|record| record.since);
     Ok(decide::is_given_up(claim, told, now))
@@ -267,32 +263,33 @@ fn hopeless(claim: &Claim, became: Became, rules: RecoveryRules) -> Option<Reaut
 /// The token is spent and its successor was lost, or can't be read: if no answer that lost a race helps, a person is asked
 /// at once, while the access token still serves.
 async fn spent(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
+    of: GrantContext<'_>,
     (claim, journal): (&Claim, Option<Journal>),
     reason: ReauthorizeReason,
 ) -> Result<Step> {
     let Some(journal) = journal else {
-        give_up(context, on_behalf_of, grant, (claim, None), reason).await?;
+        give_up(of, (claim, None), reason).await?;
         return Ok(Step::LookAgain);
     };
-    let plan = Plan::load(context, grant).await?;
-    let conclusion = Conclusion::of_claim((context, on_behalf_of, grant), &plan, (claim, &journal));
+    let plan = Plan::load(of.context, of.grant).await?;
+    let conclusion = Conclusion::of_claim(of, &plan, (claim, &journal));
     let end = conclusion.refuse(reason, None).await?;
     journal.remove();
-    Ok(end.map_or(Step::LookAgain, Step::RefreshOutcome))
+    Ok(end.map_or(Step::LookAgain, Step::Done))
 }
 
 /// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
 /// The claim goes before its journal does; in between the journal must not be taken for one that is forgotten.
 async fn give_up(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
+    of: GrantContext<'_>,
     (claim, journal): (&Claim, Option<&Journal>),
     reason: ReauthorizeReason,
 ) -> Result<()> {
+    let GrantContext {
+        context,
+        on_behalf_of,
+        grant,
+    } = of;
     journal.into_iter().for_each(Journal::settle);
     let at = context.seams.clock.now().wall;
     let spend = spend_of(grant);
@@ -308,13 +305,8 @@ async fn give_up(
 }
 
 /// Commits the answer that an attempt left in its journal.
-async fn adopt(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
-    claim: &Claim,
-    journal: Option<Journal>,
-) -> Result<Step> {
+async fn adopt(of: GrantContext<'_>, claim: &Claim, journal: Option<Journal>) -> Result<Step> {
+    let GrantContext { context, grant, .. } = of;
     let Some(journal) = journal else {
         return Ok(Step::LookAgain);
     };
@@ -322,21 +314,21 @@ async fn adopt(
         return Ok(Step::LookAgain);
     };
     let plan = Plan::load(context, grant).await?;
-    let conclusion = Conclusion::of_claim((context, on_behalf_of, grant), &plan, (claim, &journal));
+    let conclusion = Conclusion::of_claim(of, &plan, (claim, &journal));
     let end = match grant.grant_material.identity_provider() {
         Some(idp) => conclusion.draw_vouched(idp, stored).await?,
         None => conclusion.draw(stored).await?,
     };
-    Ok(end.map_or(Step::LookAgain, Step::RefreshOutcome))
+    Ok(end.map_or(Step::LookAgain, Step::Done))
 }
 
 /// The process that marked the claim may have died, or lost the store, before it could keep the incident.
-async fn retell_unknown(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
-    claim: &Claim,
-) -> Result<()> {
+async fn retell_unknown(of: GrantContext<'_>, claim: &Claim) -> Result<()> {
+    let GrantContext {
+        context,
+        on_behalf_of,
+        grant,
+    } = of;
     let told = context
         .store
         .is_open(&on_behalf_of.connection, Event::Uncertain);

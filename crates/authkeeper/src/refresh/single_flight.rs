@@ -92,10 +92,7 @@ impl Flights {
         ended
             .ok()
             .flatten()
-            .unwrap_or_else(|| RefreshOutcome::Later {
-                why: "the refresh was abandoned".to_owned(),
-                retry_after: None,
-            })
+            .unwrap_or_else(|| RefreshOutcome::later("the refresh was abandoned"))
     }
 
     /// Starts the refresh of this generation if nobody has, and waits for nothing.

@@ -11,7 +11,7 @@ use crate::{
     oauth::{classify::Outcome, id_jag},
     platform::tasks::Tasks,
     refresh::{
-        context::{Context, OnBehalfOf},
+        context::{Context, GrantContext},
         decide::OwnerState,
         outcome::RefreshOutcome,
         reply_archive::ArchivedReply,
@@ -65,10 +65,7 @@ pub(super) fn unknown_kind(claim: &Claim) -> UnknownKind {
 }
 
 pub(super) fn lost_unspent(kind: UnknownKind) -> RefreshOutcome {
-    RefreshOutcome::Later {
-        why: format!("no whole answer came ({})", kind.as_str()),
-        retry_after: None,
-    }
+    RefreshOutcome::later(format!("no whole answer came ({})", kind.as_str()))
 }
 
 pub(super) async fn settle_unsent(
@@ -96,12 +93,15 @@ pub(super) async fn settle_unsent(
 /// Marks an attempt's outcome as unknown, and records that if it was this call that marked it. False if the claim has
 /// moved on: then the outcome is known, nothing is recorded, and the caller looks again.
 pub(super) async fn note_unknown(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
+    of: GrantContext<'_>,
     attempt: &AttemptId,
     (kind, since): (UnknownKind, Moment),
 ) -> Result<bool> {
+    let GrantContext {
+        context,
+        on_behalf_of,
+        grant,
+    } = of;
     let store = &context.store;
     if store.mark_unknown(&grant.id, attempt, kind, since).await? {
         tracing::warn!(connection = %on_behalf_of.connection, kind = kind.as_str(), "a refresh's answer was lost");
@@ -115,12 +115,15 @@ pub(super) async fn note_unknown(
 
 /// Commits an answer that was kept, as this generation.
 pub(super) async fn take_from_archive(
-    context: &Context,
-    on_behalf_of: &OnBehalfOf,
-    grant: &Grant,
+    of: GrantContext<'_>,
     archived: &ArchivedReply,
     generation: Generation,
 ) -> Result<bool> {
+    let GrantContext {
+        context,
+        on_behalf_of,
+        grant,
+    } = of;
     let stored = &archived.stored;
     // An identity provider's own access token is for nobody else.
     if grant.grant_material.identity_provider().is_some() && !id_jag::is_combined(&stored.reply) {

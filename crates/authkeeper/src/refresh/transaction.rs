@@ -74,51 +74,21 @@ async fn pursue(
         if goal.reached_by(&grant) {
             return Ok(RefreshOutcome::Fresh);
         }
-        let forgotten = orphaned_journals::of(context, &grant);
-        if bring_forward(context, on_behalf_of, &grant, &forgotten).await?
-            || reread(context, on_behalf_of, &grant).await?
-        {
-            return Ok(RefreshOutcome::Fresh);
-        }
-        if let Some(end) = ended(&grant.lifecycle)
-            && !(why == Why::Probe && in_quarantine(&grant))
-        {
-            return Ok(end);
-        }
-        let put_back = nobody_is_at(grant.claim.as_ref())
-            && orphaned_journals::claim_back(context, on_behalf_of, &grant, forgotten).await?;
-        let step = match &grant.claim {
-            _ if put_back => Step::LookAgain,
-            None => Step::Attempt {
-                number: 1,
-                seen: None,
-            },
-            Some(claim) => look_into(context, on_behalf_of, &grant, claim, why).await?,
-        };
-        let by = GrantContext {
+        let of = GrantContext {
             context,
             on_behalf_of,
             grant: &grant,
         };
-        match held_back(by, step, pass).await {
+        let step = next_step(of, why).await?;
+        match held_back(of, step, pass).await {
             Step::Attempt { .. } if attempts == MOST_ATTEMPTS => {
-                let why = "the store is too slow to refresh safely".to_owned();
-                return Ok(RefreshOutcome::Later {
-                    why,
-                    retry_after: None,
-                });
+                let why = "the store is too slow to refresh safely";
+                return Ok(RefreshOutcome::later(why));
             }
             Step::Attempt { number, seen } => {
                 attempts += 1;
-                let attempt = Attempt {
-                    context,
-                    on_behalf_of,
-                    grant: &grant,
-                    why,
-                    number,
-                    seen,
-                    trial: pass.trial.as_ref(),
-                };
+                let trial = pass.trial.as_ref();
+                let attempt = Attempt::new(of, why, (number, seen), trial);
                 if let Some(end) = attempt.run().await? {
                     return Ok(end);
                 }
@@ -127,35 +97,59 @@ async fn pursue(
             Step::Wait => {
                 let waited = context.seams.clock.now().since(began);
                 if waited > context.rules.exchange_limit {
-                    let why = "another process is still refreshing".to_owned();
-                    return Ok(RefreshOutcome::Later {
-                        why,
-                        retry_after: None,
-                    });
+                    let why = "another process is still refreshing";
+                    return Ok(RefreshOutcome::later(why));
                 }
                 context.seams.clock.sleep(poll).await;
                 poll = (poll * 2).min(POLL_LAST);
             }
-            Step::RefreshOutcome(end) => return Ok(end),
+            Step::Done(end) => return Ok(end),
         }
+    }
+}
+
+/// The next step for a grant as the store holds it now. Kept replies and journals come first: they may hold a newer
+/// generation than the store, or the claim of an attempt that the store has lost.
+async fn next_step(of: GrantContext<'_>, why: Why) -> Result<Step> {
+    let GrantContext { context, grant, .. } = of;
+    let forgotten = orphaned_journals::of(context, grant);
+    if bring_forward(of, &forgotten).await? || reread(of).await? {
+        return Ok(Step::Done(RefreshOutcome::Fresh));
+    }
+    if let Some(end) = ended(&grant.lifecycle)
+        && !(why == Why::Probe && in_quarantine(grant))
+    {
+        return Ok(Step::Done(end));
+    }
+    if nobody_is_at(grant.claim.as_ref())
+        && orphaned_journals::claim_back(context, of.on_behalf_of, grant, forgotten).await?
+    {
+        return Ok(Step::LookAgain);
+    }
+    match &grant.claim {
+        None => Ok(Step::Attempt {
+            number: 1,
+            seen: None,
+        }),
+        Some(claim) => look_into(of, claim, why).await,
     }
 }
 
 /// An attempt waits, or is given up for now, where the failures before it say so. While another process finds out whether
 /// the provider answers again, only those wait who have no token.
-async fn held_back(by: GrantContext<'_>, step: Step, pass: &mut Pass) -> Step {
+async fn held_back(of: GrantContext<'_>, step: Step, pass: &mut Pass) -> Step {
     let Step::Attempt { number, .. } = step else {
         return step;
     };
-    let admitted = by.admit(number > 1, &mut pass.trial).await;
+    let admitted = of.admit(number > 1, &mut pass.trial).await;
     pass.held_back = !matches!(admitted, Admitted::Yes);
-    let now = by.context.seams.clock.now();
-    let access = by.grant.access.as_ref();
+    let now = of.context.seams.clock.now();
+    let access = of.grant.access.as_ref();
     match admitted {
         Admitted::Yes => step,
-        Admitted::No(end) => Step::RefreshOutcome(end),
+        Admitted::No(end) => Step::Done(end),
         Admitted::AfterTrial(end) if access.is_some_and(|token| !token.left(now).is_zero()) => {
-            Step::RefreshOutcome(end)
+            Step::Done(end)
         }
         Admitted::AfterTrial(_) => Step::Wait,
     }

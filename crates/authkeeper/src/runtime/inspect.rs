@@ -19,7 +19,7 @@ use crate::{
         unrecognized_response,
     },
     refresh::{
-        OnBehalfOf,
+        GrantContext, OnBehalfOf,
         decide::{self, GrantView},
         decision_log::PastDecision,
         journal::StoredReply,
@@ -246,7 +246,12 @@ impl Runtime {
     /// [`ProviderHabits::tokens_in`]: crate::refresh::ProviderHabits::tokens_in
     pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
         let (connection, grant) = self.find(name).await?;
-        Ok(recover::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)
+        let of = GrantContext {
+            context: &self.context,
+            on_behalf_of: &OnBehalfOf::of(&connection),
+            grant: &grant,
+        };
+        Ok(recover::reread(of).await?)
     }
 
     /// All connections, looked at closely.

@@ -45,14 +45,14 @@ pub(super) struct Conclusion<'a> {
 impl<'a> Conclusion<'a> {
     /// Of an attempt that another process made.
     pub(super) fn of_claim(
-        (context, on_behalf_of, grant): (&'a Context, &'a OnBehalfOf, &'a Grant),
+        of: GrantContext<'a>,
         plan: &'a Plan,
         (claim, journal): (&'a Claim, &'a Journal),
     ) -> Self {
         Self {
-            context,
-            on_behalf_of,
-            grant,
+            context: of.context,
+            on_behalf_of: of.on_behalf_of,
+            grant: of.grant,
             plan,
             journal,
             attempt: &claim.attempt,
@@ -216,10 +216,7 @@ impl<'a> Conclusion<'a> {
                 return Ok(None);
             }
             Moved::NotYet(why) => {
-                let end = RefreshOutcome::Later {
-                    why: why.clone(),
-                    retry_after: None,
-                };
+                let end = RefreshOutcome::later(why.clone());
                 (Failure::gone(why), end)
             }
             Moved::Gone(why) => (Failure::moved(why.clone()), RefreshOutcome::Moved(why)),
@@ -230,8 +227,7 @@ impl<'a> Conclusion<'a> {
     }
 
     async fn unknown(&self, kind: UnknownKind, now: Moment) -> Result<Option<RefreshOutcome>> {
-        let (context, on_behalf_of, grant) = (self.context, self.on_behalf_of, self.grant);
-        let noted = note_unknown(context, on_behalf_of, grant, self.attempt, (kind, now)).await?;
+        let noted = note_unknown(self.by(), self.attempt, (kind, now)).await?;
         Ok(noted.then_some(RefreshOutcome::Uncertain {
             kind,
             resend_in: Duration::ZERO,

@@ -72,11 +72,8 @@ impl Conclusion<'_> {
             let reason = ReauthorizeReason::RefusedWithoutCode;
             return self.refuse(reason, Some(&why)).await;
         }
-        self.unspent(RefreshOutcome::Later {
-            why: format!("{why}; {GUESS}"),
-            retry_after: None,
-        })
-        .await
+        self.unspent(RefreshOutcome::later(format!("{why}; {GUESS}")))
+            .await
     }
 
     /// While a secret is replaced two are good: the next in order is tried. The refresh token is untouched.
@@ -181,14 +178,7 @@ impl Conclusion<'_> {
             // An older generation than the one in use is spent: it would take the place of one that may come back.
             if candidate.generation >= self.grant.generation
                 && candidate.brings_another_than(refused)
-                && take_from_archive(
-                    self.context,
-                    self.on_behalf_of,
-                    self.grant,
-                    &candidate,
-                    next,
-                )
-                .await?
+                && take_from_archive(self.by(), &candidate, next).await?
             {
                 tracing::warn!(connection = %self.on_behalf_of.connection, "an answer that lost a race takes over");
                 return Ok(true);

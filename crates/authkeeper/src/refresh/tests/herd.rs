@@ -14,7 +14,7 @@ use crate::{
         files::{DiskFiles, Files, Lock, Opened},
         process_lease::Owners,
     },
-    refresh::{OnBehalfOf, journal::StoredReply, steps::note_unknown},
+    refresh::{GrantContext, OnBehalfOf, journal::StoredReply, steps::note_unknown},
     store::{Committed, Refreshed, Spend},
 };
 
@@ -133,7 +133,12 @@ async fn a_claim_that_has_moved_on_is_neither_marked_nor_told() {
         AttemptId::new("gone"),
         (UnknownKind::Crash, bench.clock.now()),
     );
-    let noted = note_unknown(&runtime.context, &on_behalf_of, &before, &gone, lost);
+    let of = GrantContext {
+        context: &runtime.context,
+        on_behalf_of: &on_behalf_of,
+        grant: &before,
+    };
+    let noted = note_unknown(of, &gone, lost);
     assert!(!noted.await.unwrap());
     assert_eq!(incidents(&runtime).await, 0);
 }
