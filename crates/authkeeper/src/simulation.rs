@@ -18,8 +18,8 @@ use crate::{
     refresh::{
         Context, RefreshRules,
         decision_log::DecisionLog,
+        findings::Findings,
         journal::{Journal, StoredReply},
-        outcome_probe::Findings,
         reply_archive::ReplyArchive,
         scheduler,
     },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::refresh::{
-    Context, OnBehalfOf,
+    context::{Context, OnBehalfOf},
     decide::{self, RecoveryRules},
 };
 use crate::{

@@ -2,11 +2,11 @@
 //! say counts all the same.
 
 use crate::refresh::{
-    Context, OnBehalfOf,
+    context::{Context, OnBehalfOf},
     decide::{self, JournalState, Orphan},
     journal::Journal,
     reply_archive::ArchivedReply,
-    transaction::owner_state,
+    steps::owner_state,
 };
 use crate::{
     model::{Claim, Generation, Grant, Lineage},

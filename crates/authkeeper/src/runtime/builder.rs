@@ -11,7 +11,7 @@ use crate::{
         tasks::TokioTasks,
     },
     refresh::{
-        Context, RefreshRules, decision_log::DecisionLog, outcome_probe::Findings,
+        Context, RefreshRules, decision_log::DecisionLog, findings::Findings,
         reply_archive::ReplyArchive,
     },
     runtime::Runtime,

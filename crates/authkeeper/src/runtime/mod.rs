@@ -43,9 +43,8 @@ use crate::{
         TaskId,
     },
     refresh::{
-        Context, OnBehalfOf, decide, incident,
-        single_flight::{Flights, RefreshOutcome},
-        transaction::Goal,
+        Context, OnBehalfOf, decide, goal::Goal, incident, outcome::RefreshOutcome,
+        single_flight::Flights,
     },
     secret::SecretString,
     store::{CarriedCall, StoreError, Use},

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     platform::failpoint::{self, FaultPoint},
-    refresh::{Context, journal, transaction::blocking},
+    refresh::{Context, journal, steps::blocking},
     runtime::Runtime,
     store::StoreError,
     vault::{ResealCount, key_file::Change, reseal_files::Bench},
