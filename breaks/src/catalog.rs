@@ -55,7 +55,7 @@ impl Catalog {
         let text = |name: &str| fs::read_to_string(folder().join(name));
         let rules: Rules = toml::from_str(&text("rules.toml")?).map_err(io::Error::other)?;
         let mutations: Mutations =
-            toml::from_str(&text("mutations.toml")?).map_err(io::Error::other)?;
+            toml::from_str(&fs::read_to_string(mutations_file())?).map_err(io::Error::other)?;
         let caught = text("caught.txt").unwrap_or_default();
         let caught = caught.lines().filter_map(|line| line.split_once(' '));
         Ok(Self {
@@ -79,6 +79,11 @@ pub fn write_caught(caught: &BTreeMap<String, String>) -> io::Result<()> {
     let line = |(name, fingerprint): (&String, &String)| format!("{name} {fingerprint}\n");
     let text: String = caught.iter().map(line).collect();
     fs::write(folder().join("caught.txt"), text)
+}
+
+/// The file of the cases.
+pub fn mutations_file() -> PathBuf {
+    folder().join("mutations.toml")
 }
 
 /// The folder of this crate.

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod misfit;
 pub mod mutation;
 pub mod page;
+pub mod relocate;
 pub mod run;
 pub mod shape;
 pub mod source;

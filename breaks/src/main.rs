@@ -1,5 +1,6 @@
 //! `cargo run -p breaks [-- NAME …]` tests the mutants of these names, or all. `cargo run -p breaks -- --nodes FUNCTION`
-//! prints the addresses of a function's nodes.
+//! prints the addresses of a function's nodes. `cargo run -p breaks -- --relocate` finds the cases again whose function was
+//! renamed or whose address was shifted, by the fingerprint of the code, and corrects `mutations.toml`.
 
 use std::{
     io::{self, Write},
@@ -8,6 +9,7 @@ use std::{
 
 use breaks::{
     catalog::{Catalog, root},
+    relocate::{self, Relocation},
     run,
     source::Workspace,
     work_tree::WorkTree,
@@ -27,6 +29,7 @@ fn main() -> io::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        [flag] if flag == "--relocate" => relocate(&workspace, &mut out),
         names => test(&workspace, names, &mut out),
     }
 }
@@ -39,6 +42,30 @@ fn test(workspace: &Workspace, names: &[String], out: &mut impl Write) -> io::Re
     }
     let tree = WorkTree::prepare(&root())?;
     Ok(if run::run(&catalog, workspace, &tree, names, out)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn relocate(workspace: &Workspace, out: &mut impl Write) -> io::Result<ExitCode> {
+    let catalog = Catalog::read()?;
+    let relocations = relocate::relocate(&catalog, workspace).map_err(io::Error::other)?;
+    let mut all = true;
+    for (mutation, relocation) in relocations {
+        let name = &mutation.name;
+        match relocation {
+            Relocation::Found(place) => {
+                relocate::write(&place)?;
+                writeln!(out, "{name}: {} in {}", place.node, place.function)?;
+            }
+            Relocation::Unclear(places) => {
+                all = false;
+                writeln!(out, "{name}: {places} places have its fingerprint")?;
+            }
+        }
+    }
+    Ok(if all {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

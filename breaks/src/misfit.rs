@@ -40,6 +40,9 @@ pub enum Misfit {
     /// `to` names a part that the node does not have.
     #[error("the node has no part for a placeholder of {0:?}")]
     NoPart(String),
+    /// `to` uses a name that is used nowhere: it was renamed.
+    #[error("the replacement uses {0:?}, which no code of the workspace does")]
+    UnknownName(String),
     /// The replacement is what stands there.
     #[error("the replacement changes nothing")]
     NoChange,

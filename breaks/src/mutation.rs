@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     misfit::Misfit,
-    shape::Shapes,
-    source::{SourceFile, Workspace},
+    shape::{Shapes, is_kept},
+    source::{Item, SourceFile, Workspace, words},
     syntax::{self, Node, Spot},
 };
 
@@ -48,6 +48,18 @@ impl Mutation {
     /// Applies it to the source of the workspace.
     pub fn apply<'a>(&self, workspace: &'a Workspace) -> Result<Mutant<'a>, Misfit> {
         let (file, item) = workspace.item(&self.function)?;
+        let unknown = words(&self.to).find(|name| {
+            let is_name = name.starts_with(char::is_alphabetic) && !is_kept(name);
+            is_name && self.passage.is_none() && !workspace.uses(name, file)
+        });
+        if let Some(name) = unknown {
+            return Err(Misfit::UnknownName(name.to_owned()));
+        }
+        self.apply_in(file, item)
+    }
+
+    /// Applies it to a function, whatever its name is.
+    pub fn apply_in<'a>(&self, file: &'a SourceFile, item: &Item) -> Result<Mutant<'a>, Misfit> {
         let body = slice(&file.text, &item.body);
         let nodes = syntax::nodes(body).map_err(|source| Misfit::Unparsable {
             file: file.path.clone(),

@@ -46,13 +46,12 @@ fn rows(catalog: &Catalog, group: &Group, rule: &Rule) -> String {
     let mut cells: Vec<String> = breaking.map(row).collect();
     cells.extend(rule.left.iter().map(|left| format!("*{left}* | | |\n")));
     let first = format!("| {} | {} | ", rule.id, rule.says);
-    let starts = [first.as_str()]
-        .into_iter()
-        .chain(std::iter::repeat("| | | "));
-    starts
-        .zip(cells)
-        .map(|(start, cells)| format!("{start}{cells}"))
-        .collect()
+    let mut text = String::new();
+    for (index, cells) in cells.iter().enumerate() {
+        text.push_str(if index == 0 { &first } else { "| | | " });
+        text.push_str(cells);
+    }
+    text
 }
 
 fn row(mutation: &Mutation) -> String {

@@ -112,7 +112,7 @@ impl Shapes {
 
     fn push(&mut self, tokens: TokenStream, shape: &mut String) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        let arms = tokens.windows(2).any(|pair| is_arrow(pair));
+        let arms = tokens.windows(2).any(is_arrow);
         for (index, token) in tokens.iter().enumerate() {
             let (before, after) = tokens.split_at(index);
             match token {
@@ -142,7 +142,7 @@ impl Shapes {
     }
 
     fn push_name(&mut self, name: &str, shape: &mut String) {
-        if KEPT.contains(&name) {
+        if is_kept(name) {
             return push_word(name, shape);
         }
         let known = self.names.iter().position(|other| other == name);
@@ -152,6 +152,11 @@ impl Shapes {
         });
         push_word(&format!("#{number}"), shape);
     }
+}
+
+/// Whether a word is a keyword or one of the standard library's names that are kept.
+pub fn is_kept(word: &str) -> bool {
+    KEPT.contains(&word)
 }
 
 /// rustfmt sets or drops braces around a closure's or an arm's only expression.

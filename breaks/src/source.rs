@@ -159,6 +159,32 @@ impl Workspace {
         }
     }
 
+    /// Every function and constant.
+    pub fn items(&self) -> Result<Vec<(&SourceFile, &Item)>, Misfit> {
+        let mut all = Vec::new();
+        for file in self.files.iter().filter(|file| !file.is_for_tests()) {
+            all.extend(file.items()?.iter().map(|item| (file, item)));
+        }
+        Ok(all)
+    }
+
+    /// The shortest key of a function or constant: its name, with the nearest segment before it that tells it apart.
+    pub fn key(&self, item: &Item) -> String {
+        let path = item.path();
+        let (before, name) = path.rsplit_once("::").unwrap_or(("", &path));
+        let nearest = before
+            .rsplit("::")
+            .map(|segment| format!("{segment}::{name}"));
+        let mut keys = [name.to_owned()].into_iter().chain(nearest);
+        let is_unique = |key: &String| self.item(key).is_ok();
+        keys.find(is_unique).unwrap_or_else(|| path.clone())
+    }
+
+    /// Whether a name is used anywhere, in this file first.
+    pub fn uses(&self, name: &str, file: &SourceFile) -> bool {
+        file.uses(name) || self.files.iter().any(|other| other.uses(name))
+    }
+
     /// The addresses of the nodes of a function or constant.
     pub fn listing(&self, key: &str) -> Result<String, Misfit> {
         let (file, item) = self.item(key)?;
@@ -219,7 +245,7 @@ fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The identifiers and numbers of a text.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
     words.filter(|word| !word.is_empty())
 }
@@ -277,6 +303,10 @@ impl SourceFile {
             names
         });
         declared.contains(name)
+    }
+
+    fn uses(&self, name: &str) -> bool {
+        self.text.contains(name) && words(&self.text).any(|word| word == name)
     }
 
     fn items(&self) -> Result<&Vec<Item>, Misfit> {
@@ -414,7 +444,7 @@ impl<'ast> Visit<'ast> for Finder {
         let implemented = implemented.map(|segment| segment.ident.to_string());
         let own = implemented.into_iter().chain(name_of(&block.self_ty));
         self.within(own.collect(), |finder| {
-            visit::visit_item_impl(finder, block)
+            visit::visit_item_impl(finder, block);
         });
     }
 

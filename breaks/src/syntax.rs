@@ -426,7 +426,9 @@ impl Collector {
         } else {
             self.add("macro", call, call, Parts::new());
             let branches = Branch::parse_all.parse2(tokens).unwrap_or_default();
-            branches.iter().for_each(|branch| self.add_branch(branch));
+            for branch in &branches {
+                self.add_branch(branch);
+            }
         }
     }
 
@@ -435,7 +437,11 @@ impl Collector {
             .with("pattern", &branch.pattern)
             .with("value", &branch.value)
             .with("body", &branch.body);
-        let end = bytes(&branch.body).end;
+        let body = bytes(&branch.body);
+        let end = branch
+            .comma
+            .as_ref()
+            .map_or(body.end, |comma| bytes(comma).end);
         self.nodes.push(Node {
             kind: "arm",
             range: bytes(&branch.pattern).start..end,
@@ -478,6 +484,7 @@ struct Branch {
     pattern: Pat,
     value: Expr,
     body: Expr,
+    comma: Option<Token![,]>,
 }
 
 impl Branch {
@@ -499,11 +506,12 @@ impl Branch {
         let value = input.parse()?;
         input.parse::<Token![=>]>()?;
         let body = Expr::parse_with_earlier_boundary_rule(input)?;
-        input.parse::<Option<Token![,]>>()?;
+        let comma = input.parse()?;
         Ok(Self {
             pattern,
             value,
             body,
+            comma,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Checks that need no mutant to be built: every case fits the source, names a test, and was caught as it stands.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, io};
 
 use breaks::{
     catalog::{Catalog, root},
@@ -8,41 +8,39 @@ use breaks::{
     source::Workspace,
 };
 
-fn catalog() -> Catalog {
-    Catalog::read().unwrap()
-}
-
-fn workspace() -> Workspace {
-    Workspace::read(&root()).unwrap()
+fn read() -> io::Result<(Catalog, Workspace)> {
+    Ok((Catalog::read()?, Workspace::read(&root())?))
 }
 
 #[test]
 fn every_mutation_fits_the_source() {
-    let workspace = workspace();
-    let mut misfits = String::new();
-    for mutation in catalog().mutations {
-        if let Err(misfit) = mutation.apply(&workspace) {
-            misfits.push_str(&format!("{}: {misfit}\n", mutation.name));
-        }
-    }
-    assert!(misfits.is_empty(), "{misfits}");
+    let (catalog, workspace) = read().unwrap();
+    let misfits = catalog.mutations.iter().filter_map(|mutation| {
+        let misfit = mutation.apply(&workspace).err()?;
+        Some(format!("{}: {misfit}", mutation.name))
+    });
+    let misfits: Vec<String> = misfits.collect();
+    assert!(
+        misfits.is_empty(),
+        "{}\nwhere code was renamed or moved, try: cargo run -p breaks -- --relocate",
+        misfits.join("\n")
+    );
 }
 
 #[test]
 fn every_mutation_names_a_test_that_is_there() {
-    let workspace = workspace();
-    let mut misfits = String::new();
-    for mutation in catalog().mutations {
-        if let Err(misfit) = workspace.test(&mutation.test) {
-            misfits.push_str(&format!("{}: {misfit}\n", mutation.name));
-        }
-    }
-    assert!(misfits.is_empty(), "{misfits}");
+    let (catalog, workspace) = read().unwrap();
+    let misfits = catalog.mutations.iter().filter_map(|mutation| {
+        let misfit = workspace.test(&mutation.test).err()?;
+        Some(format!("{}: {misfit}", mutation.name))
+    });
+    let misfits: Vec<String> = misfits.collect();
+    assert!(misfits.is_empty(), "{}", misfits.join("\n"));
 }
 
 #[test]
 fn every_rule_is_broken_or_says_why_not() {
-    let catalog = catalog();
+    let catalog = Catalog::read().unwrap();
     let mutations = &catalog.mutations;
     let mut broken: BTreeSet<&String> = mutations.iter().flat_map(|m| &m.rules).collect();
     let names: BTreeSet<&String> = mutations.iter().map(|mutation| &mutation.name).collect();
@@ -59,7 +57,7 @@ fn every_rule_is_broken_or_says_why_not() {
 
 #[test]
 fn every_mutation_was_caught() {
-    let (catalog, workspace) = (catalog(), workspace());
+    let (catalog, workspace) = read().unwrap();
     let missing: Vec<&str> = catalog
         .mutations
         .iter()
@@ -68,7 +66,8 @@ fn every_mutation_was_caught() {
         .collect();
     assert!(
         missing.is_empty(),
-        "new or changed; look whether the address still means what it says, then run: cargo run -p breaks -- {}",
+        "new, or the code there has changed: cargo run -p breaks -- --relocate finds code that was moved; \
+         otherwise see that the address still names the right code and run: cargo run -p breaks -- {}",
         missing.join(" ")
     );
 }
@@ -76,7 +75,8 @@ fn every_mutation_was_caught() {
 #[test]
 fn the_page_in_docs_is_up_to_date() {
     let file = root().join("docs/rules.md");
-    let wanted = page::markdown(&catalog(), &workspace());
+    let (catalog, workspace) = read().unwrap();
+    let wanted = page::markdown(&catalog, &workspace);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&file, &wanted).unwrap();
     }
