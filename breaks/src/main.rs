@@ -15,6 +15,9 @@ use breaks::{
     work_tree::WorkTree,
 };
 
+/// Of the places that a case may have moved to.
+const MOST_SHOWN: usize = 9;
+
 fn main() -> io::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let workspace = Workspace::read(&root())?;
@@ -61,7 +64,10 @@ fn relocate(workspace: &Workspace, out: &mut impl Write) -> io::Result<ExitCode>
             }
             Relocation::Unclear(places) => {
                 all = false;
-                writeln!(out, "{name}: {places} places have its fingerprint")?;
+                writeln!(out, "{name}: {} places have its fingerprint", places.len())?;
+                for place in places.iter().take(MOST_SHOWN) {
+                    writeln!(out, "    {} in {}", place.node, place.function)?;
+                }
             }
         }
     }

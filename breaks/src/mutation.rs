@@ -58,13 +58,9 @@ impl Mutation {
         self.apply_in(file, item)
     }
 
-    /// Applies it to a function, whatever its name is.
-    pub fn apply_in<'a>(&self, file: &'a SourceFile, item: &Item) -> Result<Mutant<'a>, Misfit> {
-        let body = slice(&file.text, &item.body);
-        let nodes = syntax::nodes(body).map_err(|source| Misfit::Unparsable {
-            file: file.path.clone(),
-            source,
-        })?;
+    fn apply_in<'a>(&self, file: &'a SourceFile, item: &Item) -> Result<Mutant<'a>, Misfit> {
+        let body = file.body_of(item);
+        let nodes = file.nodes_of(item)?;
         let spot = syntax::find(&nodes, &self.node).ok_or_else(|| Misfit::NoNode {
             function: item.path(),
             node: self.node.clone(),
@@ -81,41 +77,87 @@ impl Mutation {
         let start = item.body.start + spot.range.start;
         let mut text = file.text.clone();
         text.replace_range(start..start + code.len(), &replacement);
+        let fingerprints = self.fingerprints(body, &nodes, spot.node.kind, spot.part);
+        let own = fingerprints
+            .into_iter()
+            .find(|(node, _)| std::ptr::eq(*node, spot.node));
         Ok(Mutant {
             file,
             text,
-            fingerprint: self.fingerprint(body, &nodes, &spot),
+            fingerprint: own.map(|(_, fingerprint)| fingerprint).unwrap_or_default(),
         })
     }
 
-    /// A hash (FNV-1a) of everything that decides whether the mutation is the one that was caught: the shape of the
-    /// node's statement, of the node, and of the replacement. Names and formatting are not part of a shape. Neither is
-    /// the test's name: a test is renamed more often than replaced, and the run looks for it by name anyway.
-    ///
-    /// Where several nodes of a function have the same shape, their number and the place among them count too: a
-    /// statement put before them makes the address another one's.
-    fn fingerprint(&self, body: &str, nodes: &[Node], spot: &Spot<'_>) -> String {
-        let mut shapes = Shapes::default();
-        let own = shape_of(&mut shapes, body, nodes, &spot.range);
-        let alike: Vec<Range<usize>> = nodes
+    /// The addresses in a function where the mutation has this fingerprint.
+    pub fn places(
+        &self,
+        file: &SourceFile,
+        item: &Item,
+        fingerprint: &str,
+    ) -> Result<Vec<String>, Misfit> {
+        let nodes = file.nodes_of(item)?;
+        let Some((kind, part)) = syntax::last_step(&self.node) else {
+            return Ok(Vec::new());
+        };
+        let fingerprints = self.fingerprints(file.body_of(item), &nodes, kind, part.as_deref());
+        let here = fingerprints
             .iter()
-            .filter(|node| node.kind == spot.node.kind)
-            .filter_map(|node| match spot.part {
-                Some(part) => Some(node.part(part)?.range.clone()),
-                None => Some(node.range.clone()),
-            })
-            .filter(|range| shape_of(&mut Shapes::default(), body, nodes, range) == own)
-            .collect();
-        let place = alike.iter().position(|range| *range == spot.range);
-        let place = format!("{place:?} of {}", alike.len());
-        let passage = self.passage.as_deref().unwrap_or_default();
-        let pieces = [own, shapes.of(passage), shapes.of(&self.to), place];
-        let bytes = pieces.iter().flat_map(|piece| piece.bytes().chain([0]));
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("{hash:016x}")
+            .filter(|(_, other)| other == fingerprint);
+        let address = |(node, _): &(&Node, String)| {
+            let ordinal = syntax::ordinal(&nodes, node).to_string();
+            let words = [Some(node.kind), Some(&ordinal), part.as_deref()];
+            words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        };
+        Ok(here.map(address).collect())
     }
+
+    /// For each node of a kind (or its part): a hash (FNV-1a) of everything that decides whether the mutation there is the
+    /// one that was caught: the shape of the node's statement, of the node, and of the replacement. Names and formatting are
+    /// not part of a shape. Neither is the test's name: a test is renamed more often than replaced.
+    ///
+    /// Where several nodes of a function have the same shape, their number and the place among them count too: when a
+    /// statement is put before them, the address means another one.
+    fn fingerprints<'n>(
+        &self,
+        body: &str,
+        nodes: &'n [Node],
+        kind: &str,
+        part: Option<&str>,
+    ) -> Vec<(&'n Node, String)> {
+        let passage = self.passage.as_deref().unwrap_or_default();
+        let shapes = nodes
+            .iter()
+            .filter(|node| node.kind == kind)
+            .filter_map(|node| {
+                let range = match part {
+                    Some(part) => &node.part(part)?.range,
+                    None => &node.range,
+                };
+                let mut shapes = Shapes::default();
+                let own = shape_of(&mut shapes, body, nodes, range);
+                let change = format!("{}\n{}", shapes.of(passage), shapes.of(&self.to));
+                Some((node, own, change))
+            });
+        let shapes: Vec<(&Node, String, String)> = shapes.collect();
+        let fingerprint = |index: usize, own: &String, change: &String| {
+            let alike = |shapes: &[(&Node, String, String)]| {
+                shapes.iter().filter(|(_, other, _)| other == own).count()
+            };
+            let before = shapes.get(..index).map_or(0, alike);
+            hash(&[own, change, &format!("{before} of {}", alike(&shapes))])
+        };
+        let each = shapes.iter().enumerate();
+        each.map(|(index, (node, own, change))| (*node, fingerprint(index, own, change)))
+            .collect()
+    }
+}
+
+fn hash(pieces: &[&str]) -> String {
+    let bytes = pieces.iter().flat_map(|piece| piece.bytes().chain([0]));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }
 
 /// The shape of the smallest statement around some code, and of the code.

@@ -7,7 +7,6 @@ use crate::{
     misfit::Misfit,
     mutation::Mutation,
     source::{Item, SourceFile, Workspace},
-    syntax::{self, Node},
 };
 
 /// What became of a case that does not fit as it is.
@@ -15,89 +14,69 @@ use crate::{
 pub enum Relocation {
     /// One place in the workspace has the fingerprint that was caught.
     Found(Mutation),
-    /// So many have it.
-    Unclear(usize),
+    /// None has it, or several.
+    Unclear(Vec<Mutation>),
 }
 
-/// Looks for the cases that do not fit, or have another fingerprint than when they were caught.
+/// Looks for the cases that do not fit, or have another fingerprint than when they were caught: in their function first,
+/// then in all.
 pub fn relocate<'a>(
     catalog: &'a Catalog,
     workspace: &Workspace,
 ) -> Result<Vec<(&'a Mutation, Relocation)>, Misfit> {
     let all = workspace.items()?;
-    let mutations = catalog.mutations.iter();
-    let lost = mutations.filter(|mutation| !catalog.was_caught(mutation, workspace));
-    let found = lost.filter_map(|mutation| {
-        let fingerprint = catalog.caught.get(&mutation.name)?;
-        let mut places = shifted(mutation, workspace, fingerprint);
-        if places.is_empty() {
-            places = renamed(mutation, workspace, &all, fingerprint);
-        }
-        let relocation = match <[Mutation; 1]>::try_from(places) {
-            Ok([place]) => Relocation::Found(place),
-            Err(places) => Relocation::Unclear(places.len()),
+    let mut relocations = Vec::new();
+    for mutation in &catalog.mutations {
+        let fingerprint = catalog.caught.get(&mutation.name);
+        let Some(fingerprint) = fingerprint.filter(|_| !catalog.was_caught(mutation, workspace))
+        else {
+            continue;
         };
-        Some((mutation, relocation))
-    });
-    Ok(found.collect())
-}
-
-/// The case at other nodes of its function.
-fn shifted(mutation: &Mutation, workspace: &Workspace, fingerprint: &str) -> Vec<Mutation> {
-    let Ok((file, item)) = workspace.item(&mutation.function) else {
-        return Vec::new();
-    };
-    let body = file.text.get(item.body.clone()).unwrap_or_default();
-    let nodes = syntax::nodes(body).unwrap_or_default();
-    let addresses = addresses_like(&mutation.node, &nodes);
-    let moved = addresses.into_iter().map(|node| Mutation {
-        node,
-        ..mutation.clone()
-    });
-    moved
-        .filter(|moved| fits(moved, file, item, fingerprint))
-        .collect()
-}
-
-/// Every address with the kind and the part that this one ends with.
-fn addresses_like(address: &str, nodes: &[Node]) -> Vec<String> {
-    let words: Vec<&str> = address.split(' ').collect();
-    let is_kind = |word: &&str| nodes.iter().any(|node| node.kind == *word);
-    let Some(last) = words.iter().rposition(is_kind) else {
-        return Vec::new();
-    };
-    let (kind, part) = (words[last], words.get(last + 2..).unwrap_or_default());
-    let of_kind = nodes.iter().filter(|node| node.kind == kind).count();
-    let address = |ordinal: usize| {
-        let ordinal = ordinal.to_string();
-        let words = [kind, ordinal.as_str()]
+        let own = workspace
+            .item(&mutation.function)
             .into_iter()
-            .chain(part.iter().copied());
-        words.collect::<Vec<_>>().join(" ")
-    };
-    (1..=of_kind).map(address).collect()
+            .collect::<Vec<_>>();
+        let mut places = places_in(mutation, workspace, &own, fingerprint)?;
+        if places.is_empty() {
+            places = places_in(mutation, workspace, &all, fingerprint)?;
+        }
+        relocations.push((mutation, choose(mutation, places)));
+    }
+    Ok(relocations)
 }
 
-/// The case at the same address of other functions.
-fn renamed(
+fn places_in(
     mutation: &Mutation,
     workspace: &Workspace,
-    all: &[(&SourceFile, &Item)],
+    items: &[(&SourceFile, &Item)],
     fingerprint: &str,
-) -> Vec<Mutation> {
-    let fitting = all
-        .iter()
-        .filter(|(file, item)| fits(mutation, file, item, fingerprint));
-    let renamed = fitting.map(|(_, item)| Mutation {
-        function: workspace.key(item),
-        ..mutation.clone()
-    });
-    renamed.collect()
+) -> Result<Vec<Mutation>, Misfit> {
+    let mut places = Vec::new();
+    for (file, item) in items {
+        for node in mutation.places(file, item, fingerprint)? {
+            places.push(Mutation {
+                function: workspace.key(item),
+                node,
+                ..mutation.clone()
+            });
+        }
+    }
+    Ok(places)
 }
 
-fn fits(mutation: &Mutation, file: &SourceFile, item: &Item, fingerprint: &str) -> bool {
-    let mutant = mutation.apply_in(file, item);
-    mutant.is_ok_and(|mutant| mutant.fingerprint == fingerprint)
+/// The only place, or the only one with the same address.
+fn choose(mutation: &Mutation, mut places: Vec<Mutation>) -> Relocation {
+    let same: Vec<&Mutation> = places
+        .iter()
+        .filter(|place| place.node == mutation.node)
+        .collect();
+    if let [same] = same[..] {
+        return Relocation::Found(same.clone());
+    }
+    match places.pop() {
+        Some(only) if places.is_empty() => Relocation::Found(only),
+        last => Relocation::Unclear(places.into_iter().chain(last).collect()),
+    }
 }
 
 /// Writes the function and the node of a case anew.

@@ -19,7 +19,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-use crate::{misfit::Misfit, syntax};
+use crate::{
+    misfit::Misfit,
+    syntax::{self, Node},
+};
 
 /// The source of every package of the workspace.
 #[derive(Debug)]
@@ -188,12 +191,7 @@ impl Workspace {
     /// The addresses of the nodes of a function or constant.
     pub fn listing(&self, key: &str) -> Result<String, Misfit> {
         let (file, item) = self.item(key)?;
-        let body = file.text.get(item.body.clone()).unwrap_or_default();
-        let nodes = syntax::nodes(body).map_err(|source| Misfit::Unparsable {
-            file: file.path.clone(),
-            source,
-        })?;
-        let listing = syntax::listing(body, &nodes);
+        let listing = syntax::listing(file.body_of(item), &file.nodes_of(item)?);
         Ok(format!(
             "{} in {}\n{listing}",
             item.path(),
@@ -283,6 +281,21 @@ impl SourceFile {
         }
     }
 
+    /// The code of a function's block or a constant's value.
+    pub fn body_of(&self, item: &Item) -> &str {
+        self.text.get(item.body.clone()).unwrap_or_default()
+    }
+
+    /// The addressable nodes of that code.
+    pub fn nodes_of(&self, item: &Item) -> Result<Vec<Node>, Misfit> {
+        syntax::nodes(self.body_of(item)).map_err(|source| self.unparsable(source))
+    }
+
+    fn unparsable(&self, source: syn::Error) -> Misfit {
+        let file = self.path.clone();
+        Misfit::Unparsable { file, source }
+    }
+
     fn is_for_tests(&self) -> bool {
         let is_tests = |segment: &String| {
             segment == "tests" || segment.starts_with("tests_") || segment.ends_with("_tests")
@@ -313,10 +326,7 @@ impl SourceFile {
         if let Some(items) = self.items.get() {
             return Ok(items);
         }
-        let file = syn::parse_file(&self.text).map_err(|source| Misfit::Unparsable {
-            file: self.path.clone(),
-            source,
-        })?;
+        let file = syn::parse_file(&self.text).map_err(|source| self.unparsable(source))?;
         let mut finder = Finder {
             segments: self.segments.clone(),
             items: Vec::new(),

@@ -38,6 +38,9 @@ pub struct Part {
     pub range: Range<usize>,
 }
 
+/// Names of parts that have a number, and are no kinds of nodes.
+const NUMBERED: &[&str] = &["argument", "element", "parameter"];
+
 /// A node, or a part of it, that an address was resolved to.
 #[derive(Clone, Debug)]
 pub struct Spot<'a> {
@@ -88,7 +91,9 @@ fn step<'a, 'w>(
     let node = inside.nth(index)?;
     let part = (1..=rest.len().min(2)).rev().find_map(|length| {
         let (name, rest) = rest.split_at(length);
-        Some((node.part(&name.join(" "))?, rest))
+        // A numbered part is an arm, a statement or a field otherwise: a node of its own.
+        let is_part = length == 1 || NUMBERED.contains(name.first()?);
+        Some((node.part(&name.join(" ")).filter(|_| is_part)?, rest))
     });
     let range = part.map_or(&node.range, |(part, _)| &part.range).clone();
     let spot = Spot {
@@ -99,13 +104,31 @@ fn step<'a, 'w>(
     Some((Some(spot), part.map_or(rest, |(_, rest)| rest)))
 }
 
+/// The kind and the part, if any, that an address ends with.
+pub fn last_step(address: &str) -> Option<(&str, Option<String>)> {
+    let words: Vec<&str> = address.split(' ').collect();
+    let is_kind = |pair: &[&str]| match pair {
+        [word, ordinal] => !NUMBERED.contains(word) && ordinal.parse::<usize>().is_ok(),
+        _ => false,
+    };
+    let index = words.windows(2).rposition(is_kind)?;
+    let part = words.get(index + 2..).filter(|part| !part.is_empty());
+    Some((words.get(index)?, part.map(|part| part.join(" "))))
+}
+
+/// The ordinal of a node among those of its kind.
+pub fn ordinal(nodes: &[Node], node: &Node) -> usize {
+    let of_kind = nodes.iter().filter(|other| other.kind == node.kind);
+    1 + of_kind
+        .take_while(|other| !std::ptr::eq(*other, node))
+        .count()
+}
+
 /// Every address of a body with the code that it stands for, a line each.
 pub fn listing(body: &str, nodes: &[Node]) -> String {
     let mut text = String::new();
-    for (index, node) in nodes.iter().enumerate() {
-        let before = nodes.iter().take(index + 1);
-        let ordinal = before.filter(|other| other.kind == node.kind).count();
-        let address = format!("{} {ordinal}", node.kind);
+    for node in nodes {
+        let address = format!("{} {}", node.kind, ordinal(nodes, node));
         let _ = writeln!(text, "{address:<24} {}", excerpt(body, &node.range));
         for (number, part) in node.parts.iter().enumerate() {
             let address = format!("  ${} {}", number + 1, part.name);
