@@ -64,7 +64,11 @@ fn relocate(workspace: &Workspace, out: &mut impl Write) -> io::Result<ExitCode>
             }
             Relocation::Unclear(places) => {
                 all = false;
-                writeln!(out, "{name}: {} places have its fingerprint", places.len())?;
+                writeln!(
+                    out,
+                    "{name}: {} places have its fingerprint; see the code and the names in its `to`",
+                    places.len()
+                )?;
                 for place in places.iter().take(MOST_SHOWN) {
                     writeln!(out, "    {} in {}", place.node, place.function)?;
                 }

@@ -58,6 +58,11 @@ impl Mutation {
         self.apply_in(file, item)
     }
 
+    /// The function's name without its modules or type.
+    pub fn function_name(&self) -> &str {
+        self.function.rsplit("::").next().unwrap_or_default()
+    }
+
     fn apply_in<'a>(&self, file: &'a SourceFile, item: &Item) -> Result<Mutant<'a>, Misfit> {
         let body = file.body_of(item);
         let nodes = file.nodes_of(item)?;

@@ -1,4 +1,4 @@
-//! Finds cases again whose function was renamed, or whose address was shifted by other code.
+//! Finds the code of a case again after its function was renamed or other code has shifted its address.
 
 use std::{fs, io};
 
@@ -32,10 +32,7 @@ pub fn relocate<'a>(
         else {
             continue;
         };
-        let own = workspace
-            .item(&mutation.function)
-            .into_iter()
-            .collect::<Vec<_>>();
+        let own: Vec<_> = workspace.item(&mutation.function).into_iter().collect();
         let mut places = places_in(mutation, workspace, &own, fingerprint)?;
         if places.is_empty() {
             places = places_in(mutation, workspace, &all, fingerprint)?;
@@ -64,38 +61,48 @@ fn places_in(
     Ok(places)
 }
 
-/// The only place, or the only one with the same address.
+/// The only place; of several, the only one in a function of the same name, at the same address.
 fn choose(mutation: &Mutation, mut places: Vec<Mutation>) -> Relocation {
-    let same: Vec<&Mutation> = places
-        .iter()
-        .filter(|place| place.node == mutation.node)
-        .collect();
-    if let [same] = same[..] {
-        return Relocation::Found(same.clone());
+    let has_name = |place: &Mutation| place.function_name() == mutation.function_name();
+    let has_node = |place: &Mutation| place.node == mutation.node;
+    if places.iter().any(has_name) {
+        places.retain(has_name);
     }
-    match places.pop() {
-        Some(only) if places.is_empty() => Relocation::Found(only),
-        last => Relocation::Unclear(places.into_iter().chain(last).collect()),
+    if places.iter().any(has_node) {
+        places.retain(has_node);
+    }
+    match <[Mutation; 1]>::try_from(places) {
+        Ok([only]) => Relocation::Found(only),
+        Err(places) => Relocation::Unclear(places),
     }
 }
 
-/// Writes the function and the node of a case anew.
+/// Replaces the function and the node of a case in `mutations.toml`.
 pub fn write(place: &Mutation) -> io::Result<()> {
     let file = mutations_file();
     let text = fs::read_to_string(&file)?;
-    let name = format!("name = '{}'\n", place.name);
-    let Some((before, after)) = text.split_once(&name) else {
-        return Err(io::Error::other(format!("no line says {name}")));
-    };
-    let (case, rest) = match after.split_once("\n\n") {
-        Some((case, rest)) => (case, format!("\n\n{rest}")),
-        None => (after, String::new()),
-    };
-    let line = |line: &str| match line.split_once(" = ") {
-        Some(("function", _)) => format!("function = '{}'", place.function),
-        Some(("node", _)) => format!("node = '{}'", place.node),
-        _ => line.to_owned(),
-    };
-    let case = case.split('\n').map(line).collect::<Vec<_>>().join("\n");
-    fs::write(file, format!("{before}{name}{case}{rest}"))
+    fs::write(file, rewrite(&text, place))
+}
+
+/// The text of `mutations.toml` with the function and the node of this case.
+pub fn rewrite(text: &str, place: &Mutation) -> String {
+    let own_name = format!("name = '{}'", place.name);
+    let mut is_own = false;
+    let mut rewritten = String::new();
+    for line in text.split_inclusive('\n') {
+        let key = line.split(" = ").next().unwrap_or_default();
+        if key == "name" {
+            is_own = line.trim_end() == own_name;
+        }
+        match key {
+            "function" if is_own => rewritten.push_str(&format_line(key, &place.function)),
+            "node" if is_own => rewritten.push_str(&format_line(key, &place.node)),
+            _ => rewritten.push_str(line),
+        }
+    }
+    rewritten
+}
+
+fn format_line(key: &str, value: &str) -> String {
+    format!("{key} = '{value}'\n")
 }

@@ -57,40 +57,26 @@ pub fn run(
     names: &[String],
     out: &mut impl Write,
 ) -> io::Result<bool> {
+    let wanted = |mutation: &&Mutation| names.is_empty() || names.contains(&mutation.name);
+    let mutations = catalog.mutations.iter().filter(wanted);
+    let (trials, misfits) = prepare(mutations, workspace);
+    for (mutation, misfit) in &misfits {
+        writeln!(out, "{:<16} {:<32} {misfit}", "DOES NOT FIT", mutation.name)?;
+    }
+    let mut all = misfits.is_empty();
     let mut caught = catalog.caught.clone();
     caught.retain(|name, _| catalog.mutations.iter().any(|known| known.name == *name));
-    let mut all = true;
-    let mut trials: BTreeMap<Target, Vec<Trial<'_>>> = BTreeMap::new();
-    let wanted = |mutation: &&Mutation| names.is_empty() || names.contains(&mutation.name);
-    for mutation in catalog.mutations.iter().filter(wanted) {
-        match prepare(mutation, workspace) {
-            Ok(trial) => trials
-                .entry(trial.test.target.clone())
-                .or_default()
-                .push(trial),
-            Err(misfit) => {
-                all = false;
-                writeln!(out, "{:<16} {:<32} {misfit}", "DOES NOT FIT", mutation.name)?;
-            }
-        }
-    }
     for (target, trials) in &trials {
         let failing = failing_before(tree, target, trials)?;
         for trial in trials {
-            let outcome = if failing.contains(&trial.test.name) {
-                Outcome::FailedBefore
-            } else {
-                try_one(tree, trial)?
-            };
-            let Trial {
-                mutation, mutant, ..
-            } = trial;
-            writeln!(out, "{outcome:<16} {:<32} {}", mutation.name, mutation.test)?;
+            let outcome = try_one(tree, trial, &failing)?;
+            let Mutation { name, test, .. } = trial.mutation;
+            writeln!(out, "{outcome:<16} {name:<32} {test}")?;
             out.flush()?;
             all &= outcome == Outcome::Caught;
-            caught.remove(&mutation.name);
+            caught.remove(name);
             if outcome == Outcome::Caught {
-                caught.insert(mutation.name.clone(), mutant.fingerprint.clone());
+                caught.insert(name.clone(), trial.mutant.fingerprint.clone());
             }
             write_caught(&caught)?;
         }
@@ -98,12 +84,35 @@ pub fn run(
     Ok(all)
 }
 
-fn prepare<'a>(mutation: &'a Mutation, workspace: &'a Workspace) -> Result<Trial<'a>, Misfit> {
-    Ok(Trial {
-        mutation,
-        mutant: mutation.apply(workspace)?,
-        test: workspace.test(&mutation.test)?,
-    })
+type Trials<'a> = BTreeMap<Target, Vec<Trial<'a>>>;
+type Misfits<'a> = Vec<(&'a Mutation, Misfit)>;
+
+/// The trials by what cargo builds for them, and the cases that can not be tried.
+fn prepare<'a>(
+    mutations: impl Iterator<Item = &'a Mutation>,
+    workspace: &'a Workspace,
+) -> (Trials<'a>, Misfits<'a>) {
+    let (mut trials, mut misfits) = (Trials::new(), Misfits::new());
+    for mutation in mutations {
+        match Trial::new(mutation, workspace) {
+            Ok(trial) => trials
+                .entry(trial.test.target.clone())
+                .or_default()
+                .push(trial),
+            Err(misfit) => misfits.push((mutation, misfit)),
+        }
+    }
+    (trials, misfits)
+}
+
+impl<'a> Trial<'a> {
+    fn new(mutation: &'a Mutation, workspace: &'a Workspace) -> Result<Self, Misfit> {
+        Ok(Self {
+            mutation,
+            mutant: mutation.apply(workspace)?,
+            test: workspace.test(&mutation.test)?,
+        })
+    }
 }
 
 /// The tests that fail, or are not there, without a mutation.
@@ -126,7 +135,10 @@ fn failing_before(
     Ok(failing.map(str::to_owned).collect())
 }
 
-fn try_one(tree: &WorkTree, trial: &Trial<'_>) -> io::Result<Outcome> {
+fn try_one(tree: &WorkTree, trial: &Trial<'_>, failing: &BTreeSet<String>) -> io::Result<Outcome> {
+    if failing.contains(&trial.test.name) {
+        return Ok(Outcome::FailedBefore);
+    }
     let file = trial.mutant.file;
     tree.write(&file.path, &trial.mutant.text)?;
     let outcome = test(tree, &trial.test);
