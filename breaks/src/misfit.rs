@@ -20,13 +20,15 @@ pub enum Misfit {
         candidates: Vec<String>,
     },
     /// The function has no such node.
-    #[error("{function} has no node {node:?}; its nodes are:\n{listing}")]
+    #[error(
+        "{function} has no node {node:?}; of this kind it has these (all: cargo run -p breaks -- --nodes {function}):\n{listing}"
+    )]
     NoNode {
         /// Its path.
         function: String,
         /// The address.
         node: String,
-        /// The addresses that there are.
+        /// The addresses of that kind; all where there is none.
         listing: String,
     },
     /// What a literal is to say otherwise is not in it exactly once.

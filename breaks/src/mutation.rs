@@ -66,10 +66,14 @@ impl Mutation {
     fn apply_in<'a>(&self, file: &'a SourceFile, item: &Item) -> Result<Mutant<'a>, Misfit> {
         let body = file.body_of(item);
         let nodes = file.nodes_of(item)?;
-        let spot = syntax::find(&nodes, &self.node).ok_or_else(|| Misfit::NoNode {
-            function: item.path(),
-            node: self.node.clone(),
-            listing: syntax::listing(body, &nodes),
+        let spot = syntax::find(&nodes, &self.node).ok_or_else(|| {
+            let kind = syntax::last_step(&self.node).map(|(kind, _)| kind);
+            let kind = kind.filter(|kind| nodes.iter().any(|node| node.kind == *kind));
+            Misfit::NoNode {
+                function: item.path(),
+                node: self.node.clone(),
+                listing: syntax::listing(body, &nodes, kind),
+            }
         })?;
         let code = slice(body, &spot.range);
         let replacement = match &self.passage {

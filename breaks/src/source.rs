@@ -191,7 +191,7 @@ impl Workspace {
     /// The addresses of the nodes of a function or constant.
     pub fn listing(&self, key: &str) -> Result<String, Misfit> {
         let (file, item) = self.item(key)?;
-        let listing = syntax::listing(file.body_of(item), &file.nodes_of(item)?);
+        let listing = syntax::listing(file.body_of(item), &file.nodes_of(item)?, None);
         Ok(format!(
             "{} in {}\n{listing}",
             item.path(),

@@ -124,10 +124,13 @@ pub fn ordinal(nodes: &[Node], node: &Node) -> usize {
         .count()
 }
 
-/// Every address of a body with the code that it stands for, a line each.
-pub fn listing(body: &str, nodes: &[Node]) -> String {
+/// The addresses of a body with the code that they stand for, a line each: of one kind, or all.
+pub fn listing(body: &str, nodes: &[Node], kind: Option<&str>) -> String {
     let mut text = String::new();
-    for node in nodes {
+    let listed = nodes
+        .iter()
+        .filter(|node| kind.is_none_or(|kind| node.kind == kind));
+    for node in listed {
         let address = format!("{} {}", node.kind, ordinal(nodes, node));
         let _ = writeln!(text, "{address:<24} {}", excerpt(body, &node.range));
         for (number, part) in node.parts.iter().enumerate() {
