@@ -125,7 +125,7 @@ pub(super) static ALL: [BuiltIn; 17] = [
     },
     BuiltIn {
         name: "rotated-elsewhere",
-        does: "starts the client, and then twice at once: whoever comes second meets a refresh token spent by the other",
+        does: "starts the client, and then twice at once: the second one gets a refresh token that the other has spent",
         wants: "processes that share a store share one refresh: the second one reads its store again",
         runs: Runs::ThenTwo,
         plan: || Plan {
