@@ -5,6 +5,7 @@
 //! the tree itself is never changed. `caught.txt` records what was caught. `docs/rules.md` is made of these files.
 
 pub mod catalog;
+mod macro_input;
 pub mod misfit;
 pub mod mutation;
 pub mod page;

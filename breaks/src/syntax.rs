@@ -8,13 +8,14 @@
 use std::{fmt::Write as _, ops::Range};
 
 use syn::{
-    Arm, Block, Expr, ExprClosure, ExprLit, ExprMacro, Ident, Local, Macro, Pat, Stmt, StmtMacro,
-    Token,
-    parse::{ParseStream, Parser},
+    Arm, Block, Expr, ExprClosure, ExprLit, ExprMacro, Local, Macro, Pat, Stmt, StmtMacro, Token,
+    parse::Parser,
     punctuated::Punctuated,
     spanned::Spanned,
     visit::{self, Visit},
 };
+
+use crate::macro_input::{Branch, Matched};
 
 /// A syntax node that has an address.
 #[derive(Clone, Debug)]
@@ -477,67 +478,5 @@ impl Collector {
         self.visit_pat(&branch.pattern);
         self.visit_expr(&branch.value);
         self.visit_body(&branch.body);
-    }
-}
-
-/// The arguments of `matches!`.
-struct Matched {
-    value: Expr,
-    pattern: Pat,
-    guard: Option<Expr>,
-}
-
-impl Matched {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let value = input.parse()?;
-        input.parse::<Token![,]>()?;
-        let pattern = Pat::parse_multi_with_leading_vert(input)?;
-        let guard = match input.parse::<Option<Token![if]>>()? {
-            Some(_) => Some(input.parse()?),
-            None => None,
-        };
-        input.parse::<Option<Token![,]>>()?;
-        Ok(Self {
-            value,
-            pattern,
-            guard,
-        })
-    }
-}
-
-/// A branch of `tokio::select!`: an arm with a value of its own.
-struct Branch {
-    pattern: Pat,
-    value: Expr,
-    body: Expr,
-    comma: Option<Token![,]>,
-}
-
-impl Branch {
-    fn parse_all(input: ParseStream<'_>) -> syn::Result<Vec<Self>> {
-        if input.peek2(Token![;]) {
-            input.parse::<Ident>()?;
-            input.parse::<Token![;]>()?;
-        }
-        let mut branches = Vec::new();
-        while !input.is_empty() {
-            branches.push(Self::parse(input)?);
-        }
-        Ok(branches)
-    }
-
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let pattern = Pat::parse_single(input)?;
-        input.parse::<Token![=]>()?;
-        let value = input.parse()?;
-        input.parse::<Token![=>]>()?;
-        let body = Expr::parse_with_earlier_boundary_rule(input)?;
-        let comma = input.parse()?;
-        Ok(Self {
-            pattern,
-            value,
-            body,
-            comma,
-        })
     }
 }
