@@ -1,6 +1,6 @@
 //! `cargo run -p breaks [-- NAME …]` tests the mutants of these names, or all. `cargo run -p breaks -- --nodes FUNCTION`
 //! prints the addresses of a function's nodes. `cargo run -p breaks -- --relocate` finds the cases again whose function was
-//! renamed or whose address was shifted, by the fingerprint of the code, and corrects `mutations.toml`.
+//! renamed or whose address was shifted, by the fingerprint of the code, and corrects `mutations.toml`; review the difference.
 
 use std::{
     io::{self, Write},
@@ -54,6 +54,10 @@ fn test(workspace: &Workspace, names: &[String], out: &mut impl Write) -> io::Re
 fn relocate(workspace: &Workspace, out: &mut impl Write) -> io::Result<ExitCode> {
     let catalog = Catalog::read()?;
     let relocations = relocate::relocate(&catalog, workspace).map_err(io::Error::other)?;
+    writeln!(
+        out,
+        "Compare each place with what the mutation says it does: code elsewhere may look alike."
+    )?;
     let mut all = true;
     for (mutation, relocation) in relocations {
         let name = &mutation.name;
