@@ -1,4 +1,4 @@
-//! A copy of the tree, in which things may be broken.
+//! A copy of the tree, in which mutants are built and tested.
 
 use std::{
     collections::BTreeSet,
@@ -7,25 +7,26 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::book::Place;
+use crate::source::Target;
 
-/// A test that a break keeps from ending has told nothing.
-const PATIENCE: &str = "600";
+/// A test that does not end within this many seconds has neither caught the mutant nor missed it.
+const TIMEOUT: &str = "600";
 
 /// The copy.
 #[derive(Debug)]
-pub struct Ground {
+pub struct WorkTree {
     root: PathBuf,
     tree: PathBuf,
 }
 
-impl Ground {
-    /// Brings the copy up to what stands in the tree. What has not changed is left alone, for cargo looks at its time.
+impl WorkTree {
+    /// Brings the copy up to date with the tree. Unchanged files keep their time stamps, so that cargo does not build
+    /// them again.
     pub fn prepare(root: &Path) -> io::Result<Self> {
         let tree = root.join("target/breaks/tree");
         let files = files_of(root)?;
         for file in &files {
-            copy_if_new(&root.join(file), &tree.join(file))?;
+            copy_if_changed(&root.join(file), &tree.join(file))?;
         }
         remove_others(&tree, &tree, &files)?;
         Ok(Self {
@@ -34,31 +35,26 @@ impl Ground {
         })
     }
 
-    /// A file's content in the copy.
-    pub fn read(&self, file: &str) -> io::Result<String> {
-        fs::read_to_string(self.tree.join(file))
-    }
-
     /// Replaces a file in the copy.
-    pub fn write(&self, file: &str, text: &str) -> io::Result<()> {
+    pub fn write(&self, file: &Path, text: &str) -> io::Result<()> {
         fs::write(self.tree.join(file), text)
     }
 
-    /// Builds a package's tests.
-    pub fn build(&self, place: &Place) -> io::Result<Output> {
-        self.test(place, &["--no-run"], &[])
+    /// Builds the tests of a target.
+    pub fn build(&self, target: &Target) -> io::Result<Output> {
+        self.cargo_test(target, &["--no-run"], &[])
     }
 
     /// Runs the tests of these names.
-    pub fn run(&self, place: &Place, names: &[&str]) -> io::Result<Output> {
-        self.test(place, &[], names)
+    pub fn run(&self, target: &Target, names: &[&str]) -> io::Result<Output> {
+        self.cargo_test(target, &[], names)
     }
 
-    /// In a folder of its own: cargo takes the same package of two trees for one.
-    fn test(&self, place: &Place, flags: &[&str], names: &[&str]) -> io::Result<Output> {
+    /// The build folder is not the tree's own: cargo would take the same package of two trees for one.
+    fn cargo_test(&self, target: &Target, flags: &[&str], names: &[&str]) -> io::Result<Output> {
         Command::new("timeout")
-            .args([PATIENCE, "cargo", "test", "--package"])
-            .args([&place.package, &place.target])
+            .args([TIMEOUT, "cargo", "test", "--package"])
+            .args([&target.package, &target.flag])
             .args(flags)
             .arg("--")
             .args(names)
@@ -70,7 +66,7 @@ impl Ground {
     }
 }
 
-/// What git knows or would take: nothing that was built.
+/// The files that git tracks or would add: nothing that was built.
 fn files_of(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let listed = Command::new("git")
         .args([
@@ -91,7 +87,7 @@ fn files_of(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(names.filter(|name| root.join(name).is_file()).collect())
 }
 
-fn copy_if_new(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
     let wanted = fs::read(from)?;
     if fs::read(to).is_ok_and(|there| there == wanted) {
         return Ok(());
