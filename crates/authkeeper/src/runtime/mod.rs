@@ -38,6 +38,7 @@ use crate::{
         outcome::RefreshOutcome,
         reply_archive::ReplyArchive,
         single_flight::Flights,
+        unkept_replies::UnkeptReplies,
     },
     runtime::{step_up::Turns, token_cache::Live},
     secret::SecretString,
@@ -250,6 +251,7 @@ impl Runtime {
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
+            unkept_replies: UnkeptReplies::default(),
             heard: Arc::default(),
         })
     }
