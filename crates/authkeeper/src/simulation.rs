@@ -22,6 +22,7 @@ use crate::{
         journal::{Journal, StoredReply},
         reply_archive::ReplyArchive,
         scheduler,
+        unkept_replies::UnkeptReplies,
     },
     runtime::Runtime,
     secret::Secret,
@@ -69,6 +70,7 @@ impl Machine {
             log: DecisionLog::new(self.folder.join("decisions")),
             heard: Arc::default(),
             findings: Findings::default(),
+            unkept_replies: UnkeptReplies::default(),
         })
     }
 }

@@ -25,8 +25,8 @@ use crate::{
         plan::Plan,
         provider_state::{self, Trial},
         steps::{
-            blocking, in_quarantine, is_same, lost_unspent, note_unknown, settle_unsent, spend_of,
-            spends,
+            blocking, in_quarantine, is_same, keep_reply, lost_unspent, note_unknown,
+            settle_unsent, spend_of, spends,
         },
         token_request::{self, Leg},
     },
@@ -347,7 +347,9 @@ impl<'a> Attempt<'a> {
     ) -> Result<Option<RefreshOutcome>> {
         failpoint::pass(FaultPoint::ReplyReceived);
         let after_rejection = self.why == Why::Rejected;
-        let stored = self.keep(&journal, reply, issued, after_rejection).await;
+        let stored = self
+            .keep((attempt, &journal), reply, issued, after_rejection)
+            .await;
         failpoint::pass(FaultPoint::ReplyDurable);
         let skew = classify::skew_seconds(&stored.reply, self.context.seams.clock.now().wall);
         let conclusion = Conclusion {
@@ -410,8 +412,13 @@ impl<'a> Attempt<'a> {
         let reply = id_jag::combined(reply, renewed.as_ref());
         // Only what can be committed takes the place of the first answer.
         let stored = if token_request::brings_tokens(&reply, issued) {
-            self.keep(conclusion.journal, reply, issued, stored.after_rejection)
-                .await
+            self.keep(
+                (conclusion.attempt, conclusion.journal),
+                reply,
+                issued,
+                stored.after_rejection,
+            )
+            .await
         } else {
             StoredReply {
                 reply,
@@ -427,11 +434,10 @@ impl<'a> Attempt<'a> {
         .await
     }
 
-    /// Durable on this machine before anyone reads it. If even the room made beforehand fails, the answer goes on to
-    /// the store all the same.
+    /// Durable on this machine before anyone reads it.
     async fn keep(
         &self,
-        journal: &Journal,
+        (attempt, journal): (&AttemptId, &Journal),
         reply: Reply,
         issued: Moment,
         after_rejection: bool,
@@ -441,14 +447,8 @@ impl<'a> Attempt<'a> {
             issued,
             after_rejection,
         };
-        let work = {
-            let (journal, sealer, stored) =
-                (journal.clone(), self.context.sealer.clone(), stored.clone());
-            move || journal.keep_reply(&sealer, &stored)
-        };
-        if let Err(error) = blocking(&*self.context.tasks, work).await {
-            tracing::error!(%error, "an answer can't be kept in its journal");
-        }
+        let of = (self.context, self.grant);
+        keep_reply(of, (attempt, journal), &stored).await;
         stored
     }
 

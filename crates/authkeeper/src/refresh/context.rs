@@ -18,7 +18,7 @@ use crate::{
     platform::{clock::Seams, files::Folder, process_lease::Owners, tasks::Tasks},
     refresh::{
         decision_log::DecisionLog, findings::Findings, reply_archive::ReplyArchive,
-        rules::RefreshRules,
+        rules::RefreshRules, unkept_replies::UnkeptReplies,
     },
     store::Store,
     vault::seal::Sealer,
@@ -37,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) rules: RefreshRules,
     pub(crate) log: DecisionLog,
     pub(crate) findings: Findings,
+    pub(crate) unkept_replies: UnkeptReplies,
     pub(crate) heard: Arc<Heard>,
 }
 

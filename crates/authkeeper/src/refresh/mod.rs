@@ -39,6 +39,7 @@ pub(crate) mod single_flight;
 pub(crate) mod steps;
 pub(crate) mod token_request;
 pub(crate) mod transaction;
+pub(crate) mod unkept_replies;
 mod verify_response;
 
 #[cfg(test)]

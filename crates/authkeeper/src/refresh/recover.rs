@@ -16,7 +16,10 @@ use crate::{
         outcome::RefreshOutcome,
         outcome_probe,
         plan::Plan,
-        steps::{note_unknown, owner_state, spend_of, spends, take_from_archive, unknown_kind},
+        steps::{
+            keep_reply, note_unknown, owner_state, spend_of, spends, take_from_archive,
+            unknown_kind,
+        },
     },
     store::Result,
 };
@@ -111,7 +114,11 @@ async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Opti
     let owner = owner_state(context, claim);
     let journal = Journal::open(&context.journals, &grant.id, &claim.attempt);
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
-        journal.state(&context.sealer)
+        let unkept = context.unkept_replies.get(&grant.id, &claim.attempt);
+        match unkept {
+            Some(_) => JournalState::Reply,
+            None => journal.state(&context.sealer),
+        }
     });
     if owner == OwnerState::Dead {
         let current = context.store.grant(&grant.id).await?;
@@ -311,8 +318,16 @@ async fn adopt(of: GrantContext<'_>, claim: &Claim, journal: Option<Journal>) ->
     let Some(journal) = journal else {
         return Ok(Step::LookAgain);
     };
-    let Some(stored) = journal.reply(&context.sealer) else {
-        return Ok(Step::LookAgain);
+    let stored = match context.unkept_replies.get(&grant.id, &claim.attempt) {
+        Some(unkept) => {
+            let attempt = (&claim.attempt, &journal);
+            keep_reply((context, grant), attempt, &unkept).await;
+            unkept
+        }
+        None => match journal.reply(&context.sealer) {
+            Some(stored) => stored,
+            None => return Ok(Step::LookAgain),
+        },
     };
     let plan = Plan::load(context, grant).await?;
     let conclusion = Conclusion::of_claim(of, &plan, (claim, &journal));

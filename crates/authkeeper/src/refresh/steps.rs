@@ -13,6 +13,7 @@ use crate::{
     refresh::{
         context::{Context, GrantContext},
         incident,
+        journal::{Journal, StoredReply},
         outcome::RefreshOutcome,
         reply_archive::ArchivedReply,
         verify_response,
@@ -150,6 +151,26 @@ pub(super) async fn take_from_archive(
         .await?;
     }
     Ok(committed == Committed::Yes)
+}
+
+/// Makes a reply durable in the journal of its attempt. If the file fails, the reply stays in memory, and the store gets it
+/// all the same.
+pub(super) async fn keep_reply(
+    (context, grant): (&Context, &Grant),
+    (attempt, journal): (&AttemptId, &Journal),
+    stored: &StoredReply,
+) {
+    let work = {
+        let (journal, sealer, stored) = (journal.clone(), context.sealer.clone(), stored.clone());
+        move || journal.keep_reply(&sealer, &stored)
+    };
+    match blocking(&*context.tasks, work).await {
+        Ok(()) => context.unkept_replies.remove(&grant.id, attempt),
+        Err(error) => {
+            tracing::error!(%error, "the journal can't take a reply, which stays in memory");
+            context.unkept_replies.put(grant, attempt, stored.clone());
+        }
+    }
 }
 
 /// File work that waits for the disk, off the async threads. It is done whether or not anyone still waits for it.

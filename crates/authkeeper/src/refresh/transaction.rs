@@ -112,6 +112,7 @@ async fn pursue(
 /// generation than the store, or the claim of an attempt that the store has lost.
 async fn next_step(of: GrantContext<'_>, why: Why) -> Result<Step> {
     let GrantContext { context, grant, .. } = of;
+    context.unkept_replies.drop_outdated(grant);
     let forgotten = orphaned_journals::of(context, grant);
     if bring_forward(of, &forgotten).await? || reread(of).await? {
         return Ok(Step::Done(RefreshOutcome::Fresh));

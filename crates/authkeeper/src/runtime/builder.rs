@@ -12,7 +12,7 @@ use crate::{
     },
     refresh::{
         Context, RefreshRules, decision_log::DecisionLog, findings::Findings,
-        reply_archive::ReplyArchive,
+        reply_archive::ReplyArchive, unkept_replies::UnkeptReplies,
     },
     runtime::Runtime,
     store::{StoreError, location, sqlite::SqliteStore, unusable},
@@ -84,6 +84,7 @@ impl Runtime {
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
+            unkept_replies: UnkeptReplies::default(),
             heard: Arc::default(),
         })
     }

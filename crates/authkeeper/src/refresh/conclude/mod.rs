@@ -70,14 +70,15 @@ impl<'a> Conclusion<'a> {
         end: Result<Option<RefreshOutcome>>,
     ) -> Result<Option<RefreshOutcome>> {
         failpoint::pass(FaultPoint::Committed);
-        // An error leaves the journal: whoever looks into the claim next draws from the answer in it. Else what follows is
-        // in the store now: left here, the answer would be drawn from again and again. That something was sent still counts
-        // where it is not known what came of it.
+        // After an error the reply stays: the next look at the claim finds it in the journal, or in memory. Otherwise the store
+        // holds what follows from it. Where the outcome is unknown, the journal still says that something was sent.
         match &end {
             Ok(Some(RefreshOutcome::Uncertain { .. })) => self.journal.drop_reply(),
             Ok(_) => self.journal.clone().remove(),
-            Err(_) => {}
+            Err(_) => return end,
         }
+        let unkept = &self.context.unkept_replies;
+        unkept.remove(&self.grant.id, self.attempt);
         end
     }
 

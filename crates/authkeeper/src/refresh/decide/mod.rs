@@ -14,6 +14,7 @@ pub use self::{
     recovery::{
         COMMIT_PATIENCE, Investigation, JournalState, Orphan, RecoveryRules, asked_again_in,
         between_resends, investigate, is_contested, is_given_up, is_unread, notify_after, orphan,
+        takes_over,
     },
     refused::{
         CLIENT_REST, MOST_SUSPECTS, SUSPECTED_FOR, client_rests, is_lasting_refusal, probe_due,

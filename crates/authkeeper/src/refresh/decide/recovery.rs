@@ -149,6 +149,17 @@ pub fn is_contested(mine: u32, other: u32, journal: JournalState) -> bool {
     other >= mine && matches!(journal, JournalState::Sending | JournalState::Reply)
 }
 
+/// Whether an attempt that a restored store has forgotten takes the place of the claim that it holds; each is given by its
+/// number and its journal. The higher number is the later attempt. Two attempts have the same number where the earlier one
+/// gave its claim back because it had sent nothing, so a reply belongs to the later one.
+pub fn takes_over(
+    (number, journal): (u32, JournalState),
+    (held_number, held_journal): (u32, JournalState),
+) -> bool {
+    let answered = journal == JournalState::Reply && held_journal != JournalState::Reply;
+    number > held_number || (number == held_number && answered)
+}
+
 /// How long a lost answer is asked for again before a person is.
 const PATIENCE: Duration = Duration::from_hours(24);
 

@@ -9,6 +9,7 @@ use crate::{
     refresh::decide::{
         Investigation, JournalState, Orphan, RecoveryRules, asked_again_in, between_resends,
         investigate, is_contested, is_given_up, notify_after, orphan, recovery::resend_wait,
+        takes_over,
     },
 };
 
@@ -411,4 +412,21 @@ fn only_between_resends_is_a_provider_left_alone() {
     let mut spending = claim(ClaimPhase::Spending);
     spending.number = 2;
     assert_eq!(between_resends(&spending, secs(60)), None);
+}
+
+#[test]
+fn a_forgotten_attempt_takes_over_from_an_earlier_one_and_with_a_reply_from_its_equal() {
+    use JournalState::{Missing, Reply, Sending};
+    assert!(takes_over((2, Sending), (1, Missing)));
+    assert!(!takes_over((1, Reply), (2, Missing)));
+    assert!(
+        takes_over((1, Reply), (1, Missing)),
+        "it gave its claim back"
+    );
+    assert!(takes_over((1, Reply), (1, Sending)));
+    assert!(!takes_over((1, Reply), (1, Reply)), "one of them is enough");
+    assert!(
+        !takes_over((1, Sending), (1, Missing)),
+        "both are as unknown"
+    );
 }
