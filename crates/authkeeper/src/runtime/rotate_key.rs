@@ -11,7 +11,7 @@ use crate::{
     refresh::{Context, journal, transaction::blocking},
     runtime::Runtime,
     store::StoreError,
-    vault::{ResealCount, key_file::Change, reseal_files::Bench},
+    vault::{ResealCount, key_change::Change, reseal_files::Bench},
 };
 
 /// How often it is looked whether somebody still holds the old key.

@@ -4,7 +4,6 @@ use super::{
     ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Wanted, Way,
     pending::{Begun, Headless, Memory, asked},
 };
-use crate::signin::common::{Outcome, With};
 use crate::{
     catalogue,
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
@@ -18,6 +17,7 @@ use crate::{
     refresh::journal,
     runtime::Runtime,
     secret::SecretString,
+    signin::{adopt::Outcome, request_credentials::With},
 };
 
 /// A sign-in that a person is about to be sent to.

@@ -8,7 +8,6 @@ use super::{
     ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Wanted,
     pending::{Begun, Memory, asked},
 };
-use crate::signin::common::{Outcome, With};
 use crate::{
     http::{HttpUrl, Reply},
     model::{ClientRegistration, Grant, GrantType, Moment},
@@ -23,6 +22,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
+    signin::{adopt::Outcome, request_credentials::With},
 };
 
 impl Runtime {

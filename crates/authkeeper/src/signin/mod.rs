@@ -9,22 +9,26 @@
 //! do in between is shown through [`Prompter`]; what must be remembered meanwhile is kept sealed, so that a sign-in that
 //! is cut off goes on where it was.
 
+mod access_request;
+mod adopt;
 mod api_key;
+mod client;
 mod client_secret;
 mod code;
-mod common;
 mod device;
 mod disconnect;
 mod error;
 mod import;
 mod pending;
 mod request;
+mod request_credentials;
 mod step_up;
+mod token_exchange;
 mod unattended;
 
-pub use self::api_key::Rotation;
-use self::common::{Wanted, given_again};
+use self::{access_request::Wanted, client::given_again};
 pub use self::{
+    api_key::Rotation,
     error::ConnectError,
     import::ImportRequest,
     request::{Again, ConnectRequest, PromptAction, Prompter, SignInPrompt, Way},
@@ -175,3 +179,6 @@ fn with(before: Option<Scope>, more: Option<&Scope>) -> Option<Scope> {
         (before, more) => before.or_else(|| more.cloned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::signin::{
-    ConnectError, ConnectRequest, Wanted, Way,
-    common::Outcome,
-    pending::{Begun, Memory},
-};
 use crate::{
     http::{HttpUrl, Request},
     model::{
@@ -32,6 +27,11 @@ use crate::{
     refresh::{journal, token_request},
     runtime::Runtime,
     secret::SecretString,
+    signin::{
+        ConnectError, ConnectRequest, Wanted, Way,
+        adopt::Outcome,
+        pending::{Begun, Memory},
+    },
     store::{Spend, StoreError},
 };
 

@@ -13,11 +13,14 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::vault::{
-    VaultError,
-    key_file::{self, Key, KeyId, Loaded},
+use crate::{
+    platform::clock::Seams,
+    secret::Secret,
+    vault::{
+        VaultError,
+        key_file::{self, Key, KeyId, Loaded},
+    },
 };
-use crate::{platform::clock::Seams, secret::Secret};
 
 const VERSION: u8 = 2;
 /// What was sealed before keys had names.
@@ -340,7 +343,9 @@ mod tests {
         let one = Sealer::load(&path, &store, true, &seams).unwrap();
         let other = Sealer::load(&path, &store, true, &seams).unwrap();
         let before = one.seal(HERE, b"secret");
-        let change = key_file::Change::enter(&path).unwrap().unwrap();
+        let change = crate::vault::key_change::Change::enter(&path)
+            .unwrap()
+            .unwrap();
         change.begin(&seams).unwrap();
         assert!(other.is_changing());
         let after = one.seal(HERE, b"secret");

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{
         platform::clock::Seams,
-        vault::{key_file::Change, seal::Sealer},
+        vault::{key_change::Change, seal::Sealer},
     };
 
     /// A column that holds what is sealed and is not looked at would be lost with its key.
