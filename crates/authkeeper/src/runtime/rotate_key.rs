@@ -11,7 +11,7 @@ use crate::{
     refresh::{Context, journal, transaction::blocking},
     runtime::Runtime,
     store::StoreError,
-    vault::{ResealCount, key_change::Change, reseal_files::Bench},
+    vault::{ResealCount, key_change::KeyFileChange, reseal_files::StagingFolder},
 };
 
 /// How often it is looked whether somebody still holds the old key.
@@ -101,12 +101,12 @@ impl Runtime {
         self.context.sealer.is_changing()
     }
 
-    async fn enter_change(&self) -> Result<(Arc<Change>, bool), StoreError> {
+    async fn enter_change(&self) -> Result<(Arc<KeyFileChange>, bool), StoreError> {
         let path = self.context.sealer.file().map(PathBuf::from);
         let path = path.unwrap_or_default();
         let seams = self.context.seams.clone();
         let begin = move || {
-            let change = Change::enter(&path)?.ok_or_else(|| StoreError::Busy {
+            let change = KeyFileChange::enter(&path)?.ok_or_else(|| StoreError::Busy {
                 place: path.display().to_string(),
             })?;
             let begun = change.begin(&seams)?;
@@ -116,7 +116,7 @@ impl Runtime {
     }
 
     /// Where the old key's file is gone, nobody can be asked: then nobody else may be there at all.
-    fn is_free(&self, change: &Change) -> bool {
+    fn is_free(&self, change: &KeyFileChange) -> bool {
         // This process holds it too, until it has seen the new one.
         let _ = self.context.sealer.prefix();
         let known = change.old_key_is_free();
@@ -141,7 +141,7 @@ impl Runtime {
 }
 
 fn reseal_files(context: &Context) -> Result<(ResealCount, ResealCount), StoreError> {
-    let bench = Bench::set_up(context.journals.path().with_file_name("resealing"))?;
+    let bench = StagingFolder::set_up(context.journals.path().with_file_name("resealing"))?;
     let answers = context.reply_archive.reseal(&bench)?;
     let journals = journal::reseal(
         &context.journals,

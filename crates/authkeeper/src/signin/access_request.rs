@@ -8,12 +8,12 @@ use crate::{
 
 /// What the sign-in asks for.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct AccessRequest {
     pub(super) scope: Option<Scope>,
     pub(super) resource: Option<Resource>,
 }
 
-impl Wanted {
+impl AccessRequest {
     /// What a person asks for; `offline_access` is added where the server lists it.
     pub(super) fn of_a_person(request: &ConnectRequest, found: &Discovered) -> Self {
         let metadata = &found.provider.metadata;

@@ -9,14 +9,14 @@ use crate::{
     oauth::discovery::Discovered,
     refresh::provider_state,
     runtime::Runtime,
-    signin::{ConnectError, ConnectRequest, access_request::Wanted},
+    signin::{ConnectError, ConnectRequest, access_request::AccessRequest},
     store::{Obtained, SignedIn},
 };
 
 /// What a sign-in brought.
-pub(super) struct Outcome {
+pub(super) struct SignInOutcome {
     pub(super) grant_type: GrantType,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: AccessRequest,
     pub(super) tokens: TokenSet,
     pub(super) grant_material: GrantMaterial,
 }
@@ -27,9 +27,9 @@ impl Runtime {
         request: ConnectRequest,
         found: Discovered,
         client: ClientRegistration,
-        outcome: Outcome,
+        outcome: SignInOutcome,
     ) -> Result<Grant, ConnectError> {
-        let Outcome {
+        let SignInOutcome {
             grant_type,
             wanted,
             tokens,

@@ -7,7 +7,7 @@ use crate::{
     oauth::{
         assertion,
         discovery::{self, Discovered, DiscoveryError, DpopOffer},
-        register::{self, GivenClient, KnownClients, Plan, Purpose, RegistrationError},
+        register::{self, ClientPlan, GivenClient, KnownClients, Purpose, RegistrationError},
     },
     runtime::Runtime,
     signin::{ConnectError, ConnectRequest},
@@ -51,8 +51,8 @@ impl Runtime {
         let metadata = &found.provider.metadata;
         let known = self.known_clients(request, &found.provider.issuer).await?;
         let client = match register::plan(metadata, &request.client, known, (purpose, wanted))? {
-            Plan::Ready(client) => client,
-            Plan::Dynamic { endpoint, scope } => {
+            ClientPlan::Ready(client) => client,
+            ClientPlan::Dynamic { endpoint, scope } => {
                 let (transport, at) = (&*self.context.transport, (&endpoint, found.reach));
                 let whatfor = (purpose, scope.as_ref());
                 let registered = register::register(transport, at, metadata, whatfor).await;

@@ -26,7 +26,7 @@ mod step_up;
 mod token_exchange;
 mod unattended;
 
-use self::{access_request::Wanted, client::given_again};
+use self::{access_request::AccessRequest, client::given_again};
 pub use self::{
     api_key::Rotation,
     error::ConnectError,

@@ -18,18 +18,18 @@ use crate::{
 
 /// What every request of a sign-in to the token endpoint is made with.
 #[derive(Clone, Debug)]
-pub(super) struct With {
+pub(super) struct RequestCredentials {
     /// Whom our client's assertions are for, as a person said it.
     pub(super) said: Option<String>,
     /// The same, or as the provider is known to want it.
     pub(super) audience: Option<String>,
     /// The key that the tokens shall be bound to.
-    pub(super) key: Option<NewKey>,
+    pub(super) key: Option<DpopKey>,
     /// Whether tokens that are bound to none will not do.
     pub(super) must: bool,
 }
 
-impl With {
+impl RequestCredentials {
     /// Puts the proof of the key on a request, if there is one.
     pub(super) fn prove(&self, request: &mut Request, endpoint: &HttpUrl) -> Result<(), WireError> {
         match &self.key {
@@ -100,7 +100,7 @@ impl With {
 
 /// A key, ready for use, and the text it is kept as.
 #[derive(Clone, Debug)]
-pub(super) struct NewKey {
+pub(super) struct DpopKey {
     pub(super) binding: Binding,
     pub(super) kept: SecretString,
 }
@@ -110,12 +110,12 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
         found: &Discovered,
-    ) -> Result<With, ConnectError> {
+    ) -> Result<RequestCredentials, ConnectError> {
         let said = request.assertion_audience.clone();
         let named = (&found.provider.issuer, request.provider.as_deref());
         let (wanted, must) = wants_key(request.dpop, found);
         let key = wanted.then(ProofKey::generate).transpose()?;
-        Ok(With {
+        Ok(RequestCredentials {
             audience: self.context.audience(said.as_deref(), named),
             said,
             key: key.map(|(key, kept)| self.new_key(key, kept)),
@@ -123,21 +123,21 @@ impl Runtime {
         })
     }
 
-    fn new_key(&self, key: ProofKey, kept: SecretString) -> NewKey {
+    fn new_key(&self, key: ProofKey, kept: SecretString) -> DpopKey {
         let context = &self.context;
         let binding = Binding::new(key, Arc::clone(&context.heard), context.seams.clone());
-        NewKey { binding, kept }
+        DpopKey { binding, kept }
     }
 
     /// The same for a sign-in that goes on where it was: with the key that it began with.
     pub(super) fn with_key_of(
         &self,
-        with: With,
+        with: RequestCredentials,
         kept: Option<SecretString>,
-    ) -> Result<With, ConnectError> {
+    ) -> Result<RequestCredentials, ConnectError> {
         let key = kept.map(|kept| Ok((ProofKey::read(&kept)?, kept)));
         let key = key.transpose().map_err(|unusable: UnusableKey| unusable)?;
-        Ok(With {
+        Ok(RequestCredentials {
             key: key.map(|(key, kept)| self.new_key(key, kept)),
             ..with
         })

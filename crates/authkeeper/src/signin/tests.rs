@@ -1,6 +1,6 @@
 use super::{
     ConnectError, ConnectRequest, access_request::chosen, client::check_same_issuer,
-    request_credentials::With,
+    request_credentials::RequestCredentials,
 };
 use crate::{
     http::{HttpUrl, Reach},
@@ -29,7 +29,7 @@ fn found(issuer: &str) -> Discovered {
 
 #[test]
 fn where_bound_tokens_are_demanded_a_sign_in_without_a_key_takes_none() {
-    let with = |must| With {
+    let with = |must| RequestCredentials {
         said: None,
         audience: None,
         key: None,

@@ -6,14 +6,14 @@ use crate::{
     http::{HttpUrl, Reply, Request},
     model::{ClientAuthMethod, ClientRegistration, Moment, TokenSet},
     oauth::{
-        classify::{self, Outcome as Answer},
+        classify::{self, Outcome},
         client_auth::ClientProof,
         discovery::Discovered,
         exchange, moved,
     },
     platform::tasks,
     runtime::Runtime,
-    signin::{ConnectError, request_credentials::With},
+    signin::{ConnectError, request_credentials::RequestCredentials},
 };
 
 /// A refused assertion is signed again if the provider's clock turns out to differ by more.
@@ -24,7 +24,7 @@ impl Runtime {
     /// tried, and which one was refused is kept.
     pub(super) async fn ask(
         &self,
-        (endpoint, found, with): (&HttpUrl, &Discovered, &With),
+        (endpoint, found, with): (&HttpUrl, &Discovered, &RequestCredentials),
         client: &mut ClientRegistration,
         make: impl Fn(&ClientProof) -> Request + Send + Sync,
     ) -> Result<(Reply, Moment), ConnectError> {
@@ -48,7 +48,7 @@ impl Runtime {
             }
             let refused = matches!(
                 classify::classify(&reply, issued.wall),
-                Answer::ClientRefused(_)
+                Outcome::ClientRefused(_)
             );
             // It was dated by another clock than the one that the provider has just told.
             let off = self
@@ -87,7 +87,7 @@ impl Runtime {
     ) -> Result<(), ConnectError> {
         let issuer = client.issuer.clone();
         match classify::classify(reply, issued.wall) {
-            Answer::ClientRefused(refused) => {
+            Outcome::ClientRefused(refused) => {
                 self.register_again_next_time(client).await?;
                 let client_id = client.client_id.clone();
                 Err(ConnectError::ClientRefused {
@@ -96,12 +96,12 @@ impl Runtime {
                     refused,
                 })
             }
-            Answer::Transient { why, .. } => Err(ConnectError::NoTokens {
+            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
                 issuer,
                 why,
                 passing: true,
             }),
-            Answer::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
+            Outcome::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
             _ => Ok(()),
         }
     }
@@ -109,14 +109,14 @@ impl Runtime {
     /// The tokens in an answer to a sign-in, or why there are none.
     pub(super) async fn tokens(
         &self,
-        (client, provider, with): (&ClientRegistration, Option<&str>, &With),
+        (client, provider, with): (&ClientRegistration, Option<&str>, &RequestCredentials),
         (reply, issued): (Reply, Moment),
     ) -> Result<TokenSet, ConnectError> {
         let issuer = client.issuer.clone();
         self.context.notice_odd_answer(&issuer, &reply).await;
         let habits = self.context.rules.habits(issuer.as_str(), provider);
         match classify::classify_in(&reply, issued.wall, habits.tokens_in.as_deref()) {
-            Answer::Accepted(answer) => {
+            Outcome::Accepted(answer) => {
                 let bound_to = with.binds(&answer).map_err(|why| ConnectError::NoTokens {
                     issuer: issuer.clone(),
                     why,
@@ -127,7 +127,7 @@ impl Runtime {
                 tokens.subject_binding.bound_to = bound_to;
                 Ok(tokens)
             }
-            Answer::ClientRefused(refused) => {
+            Outcome::ClientRefused(refused) => {
                 self.register_again_next_time(client).await?;
                 let client_id = client.client_id.clone();
                 Err(ConnectError::ClientRefused {
@@ -136,28 +136,28 @@ impl Runtime {
                     refused,
                 })
             }
-            Answer::GrantRefused(refused)
-            | Answer::RequestRefused(refused)
-            | Answer::Unrecognized { refused, .. } => {
+            Outcome::GrantRefused(refused)
+            | Outcome::RequestRefused(refused)
+            | Outcome::Unrecognized { refused, .. } => {
                 Err(ConnectError::CodeRefused { issuer, refused })
             }
-            Answer::RefreshTokenAlone(_) => Err(ConnectError::NoTokens {
+            Outcome::RefreshTokenAlone(_) => Err(ConnectError::NoTokens {
                 issuer,
                 why: "the provider gave a refresh token and no access token; name the scopes of its API with --scope"
                     .to_owned(),
                 passing: false,
             }),
-            Answer::Moved { status, target } => Err(ConnectError::TokenEndpointMoved {
+            Outcome::Moved { status, target } => Err(ConnectError::TokenEndpointMoved {
                 issuer,
                 said: moved::said(status, target.as_deref()),
             }),
-            Answer::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
-            Answer::Transient { why, .. } => Err(ConnectError::NoTokens {
+            Outcome::Suspect { why } => Err(ConnectError::Unexplained { issuer, why }),
+            Outcome::Transient { why, .. } => Err(ConnectError::NoTokens {
                 issuer,
                 why,
                 passing: true,
             }),
-            Answer::Unknown(kind) => {
+            Outcome::Unknown(kind) => {
                 let why = format!("{}, {}", kind.as_str(), crate::oauth::body_hint(&reply));
                 Err(ConnectError::NoTokens {
                     issuer,

@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// The change from one key to the next, by one process at a time.
-pub(crate) struct Change {
+pub(crate) struct KeyFileChange {
     /// The file itself, whatever links lead to it.
     pub(super) path: PathBuf,
     /// Held until it is over.
     pub(super) _turn: File,
 }
 
-impl Change {
+impl KeyFileChange {
     /// None if another process is at it.
     pub(crate) fn enter(path: &Path) -> Result<Option<Self>> {
         let path = fs::canonicalize(path).map_err(|error| VaultError::file(path, error))?;

@@ -60,7 +60,7 @@ impl Key {
 
 /// A key file as it was read. Whoever seals with its first key holds this until what was sealed is kept: only then may the
 /// key be retired.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedKeys {
     /// The first seals. Behind those of the file stand those that were known before: what was read a moment ago may be
     /// sealed with one that is retired by now.
     pub(crate) keys: Vec<Key>,
@@ -71,7 +71,7 @@ pub(crate) struct Loaded {
     pub(super) _lock: Option<File>,
 }
 
-impl Loaded {
+impl LoadedKeys {
     /// A key that is in no file.
     pub(crate) fn alone(key: Key) -> Self {
         Self {
@@ -132,7 +132,7 @@ pub(crate) fn load_or_make(
     store: &Path,
     may_make: bool,
     seams: &Seams,
-) -> Result<Loaded> {
+) -> Result<LoadedKeys> {
     match fs::metadata(path) {
         Ok(_) => load(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound && may_make => {
@@ -148,7 +148,7 @@ pub(crate) fn load_or_make(
 }
 
 /// Locks the file before it is believed: one that was replaced meanwhile may have been found unused.
-pub(super) fn load(path: &Path) -> Result<Loaded> {
+pub(super) fn load(path: &Path) -> Result<LoadedKeys> {
     let failed = |error: io::Error| VaultError::file(path, error);
     for _ in 0..TRIES {
         let mut file = File::open(path).map_err(failed)?;
@@ -158,7 +158,7 @@ pub(super) fn load(path: &Path) -> Result<Loaded> {
         let stamp = Stamp::of(&opened);
         if fs::metadata(path).is_ok_and(|now| Stamp::of(&now) == stamp) {
             let keys = keys?;
-            return Ok(Loaded {
+            return Ok(LoadedKeys {
                 in_file: keys.len(),
                 keys,
                 stamp: Some(stamp),

@@ -8,12 +8,12 @@ use crate::{
     platform::clock::Seams,
     vault::{
         VaultError,
-        key_change::Change,
-        key_file::{KeyId, Loaded, beside, load, load_or_make},
+        key_change::KeyFileChange,
+        key_file::{KeyId, LoadedKeys, beside, load, load_or_make},
     },
 };
 
-fn made(folder: &Path) -> (PathBuf, Loaded) {
+fn made(folder: &Path) -> (PathBuf, LoadedKeys) {
     let path = folder.join("key");
     let seams = Seams::system();
     let loaded = load_or_make(&path, &folder.join("store.db"), true, &seams).unwrap();
@@ -75,8 +75,11 @@ fn a_key_gives_way_once_nobody_holds_it() {
     let folder = tempfile::tempdir().unwrap();
     let (path, first) = made(folder.path());
     let old = first.keys[0].id;
-    let change = Change::enter(&path).unwrap().unwrap();
-    assert!(Change::enter(&path).unwrap().is_none(), "one at a time");
+    let change = KeyFileChange::enter(&path).unwrap().unwrap();
+    assert!(
+        KeyFileChange::enter(&path).unwrap().is_none(),
+        "one at a time"
+    );
     assert!(change.begin(&Seams::system()).unwrap());
     let both = ids(&path);
     assert_eq!((both.len(), both[1]), (2, old));
@@ -105,7 +108,7 @@ fn a_key_gives_way_once_nobody_holds_it() {
         "known for what was read before"
     );
     drop(change);
-    assert!(Change::enter(&path).unwrap().is_some());
+    assert!(KeyFileChange::enter(&path).unwrap().is_some());
 }
 
 /// It has seen nothing of the first change's end, and seals with the key that the second one retires.
@@ -113,7 +116,7 @@ fn a_key_gives_way_once_nobody_holds_it() {
 fn who_read_both_keys_is_waited_for_by_the_next_change_too() {
     let folder = tempfile::tempdir().unwrap();
     let (path, first) = made(folder.path());
-    let change = Change::enter(&path).unwrap().unwrap();
+    let change = KeyFileChange::enter(&path).unwrap().unwrap();
     change.begin(&Seams::system()).unwrap();
     let both = first.followed_by(&path).unwrap();
     drop(first);
@@ -135,7 +138,7 @@ fn who_read_both_keys_is_waited_for_by_the_next_change_too() {
 fn a_change_that_was_cut_off_before_its_last_step_is_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let (path, first) = made(folder.path());
-    let change = Change::enter(&path).unwrap().unwrap();
+    let change = KeyFileChange::enter(&path).unwrap().unwrap();
     change.begin(&Seams::system()).unwrap();
     let both = first.followed_by(&path).unwrap();
     drop(first);
@@ -155,7 +158,7 @@ fn a_change_that_was_cut_off_before_the_new_key_begins_again() {
     let (path, first) = made(folder.path());
     fs::hard_link(&path, beside(&path, "retiring")).unwrap();
     fs::write(beside(&path, "next"), "half a k").unwrap();
-    let change = Change::enter(&path).unwrap().unwrap();
+    let change = KeyFileChange::enter(&path).unwrap().unwrap();
     assert!(change.begin(&Seams::system()).unwrap());
     assert_eq!(change.old_key_is_free(), Some(false), "{:?}", first.in_file);
     assert_eq!(ids(&path).len(), 2);
@@ -167,7 +170,7 @@ fn a_link_to_the_key_stays_a_link() {
     let (path, _) = made(folder.path());
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    let change = Change::enter(&link).unwrap().unwrap();
+    let change = KeyFileChange::enter(&link).unwrap().unwrap();
     change.begin(&Seams::system()).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(ids(&link).len(), 2);

@@ -33,7 +33,7 @@ pub enum Poll {
     Again(Pace),
     /// It is over, one way or the other.
     Over(Outcome),
-    /// The person said no, or the code ended.
+    /// The person error_in no, or the code ended.
     Failed(DeviceError),
 }
 
@@ -83,11 +83,11 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
     }
     let again = |pace: Pace| Poll::Again(pace.not_before(reply, now));
     let texts = texts_of(reply);
-    match said(&texts) {
-        Some(Said::Pending) => return again(Pace::every(interval)),
-        Some(Said::SlowDown) => return again(Pace::slower(interval)),
-        Some(Said::Denied) => return Poll::Failed(DeviceError::Denied),
-        Some(Said::Expired) => return Poll::Failed(DeviceError::Expired),
+    match error_in(&texts) {
+        Some(PollError::Pending) => return again(Pace::every(interval)),
+        Some(PollError::SlowDown) => return again(Pace::slower(interval)),
+        Some(PollError::Denied) => return Poll::Failed(DeviceError::Denied),
+        Some(PollError::Expired) => return Poll::Failed(DeviceError::Expired),
         None => {}
     }
     if !has_code(&texts) {
@@ -111,7 +111,7 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
 
 /// What an answer says of a sign-in that is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum PollError {
     Pending,
     SlowDown,
     Denied,
@@ -119,17 +119,17 @@ pub(super) enum Said {
 }
 
 /// Codes with one meaning in whatever field, without case and punctuation. RFC 8628 §3.5, then Microsoft's word.
-const CODES: [(&str, Said); 7] = [
-    ("slowdown", Said::SlowDown),
-    ("authorizationpending", Said::Pending),
-    ("pending", Said::Pending),
-    ("accessdenied", Said::Denied),
-    ("authorizationdeclined", Said::Denied),
-    ("expiredtoken", Said::Expired),
-    ("codeexpired", Said::Expired),
+const CODES: [(&str, PollError); 7] = [
+    ("slowdown", PollError::SlowDown),
+    ("authorizationpending", PollError::Pending),
+    ("pending", PollError::Pending),
+    ("accessdenied", PollError::Denied),
+    ("authorizationdeclined", PollError::Denied),
+    ("expiredtoken", PollError::Expired),
+    ("codeexpired", PollError::Expired),
 ];
 
-/// Codes that end a poll, whatever is said beside them.
+/// Codes that end a poll, whatever is error_in beside them.
 const FINAL: [&str; 6] = [
     "invalidclient",
     "unauthorizedclient",
@@ -140,67 +140,67 @@ const FINAL: [&str; 6] = [
 ];
 
 /// A text of an answer.
-pub(super) struct Text {
+pub(super) struct Message {
     /// The name of its field, in small letters and digits only.
     field: String,
     /// The same of what it says.
     code: String,
     /// As it came.
-    said: String,
+    error_in: String,
 }
 
-impl Text {
-    fn new(field: &str, said: &str) -> Self {
+impl Message {
+    fn new(field: &str, error_in: &str) -> Self {
         let letters = |text: &str| {
             let plain = text.chars().filter(char::is_ascii_alphanumeric);
             plain.collect::<String>().to_ascii_lowercase()
         };
         Self {
             field: letters(field),
-            code: letters(said),
-            said: said.to_owned(),
+            code: letters(error_in),
+            error_in: error_in.to_owned(),
         }
     }
 
     /// Plain words are no code: "Access Denied" may be a firewall's.
     fn is_one_word(&self) -> bool {
-        !self.said.is_empty() && !self.said.contains(char::is_whitespace)
+        !self.error_in.is_empty() && !self.error_in.contains(char::is_whitespace)
     }
 
-    fn meaning(&self) -> Option<Said> {
-        let (_, said) = CODES.iter().find(|(code, _)| *code == self.code)?;
-        let goes_on = matches!(said, Said::Pending | Said::SlowDown);
-        (goes_on || self.is_one_word()).then_some(*said)
+    fn meaning(&self) -> Option<PollError> {
+        let (_, error_in) = CODES.iter().find(|(code, _)| *code == self.code)?;
+        let goes_on = matches!(error_in, PollError::Pending | PollError::SlowDown);
+        (goes_on || self.is_one_word()).then_some(*error_in)
     }
 }
 
-pub(super) fn said(texts: &[Text]) -> Option<Said> {
-    let mut codes: Vec<Said> = texts.iter().filter_map(Text::meaning).collect();
-    codes.sort_by_key(|said| matches!(said, Said::Denied | Said::Expired));
-    codes.first().copied().or_else(|| said_in_words(texts))
+pub(super) fn error_in(texts: &[Message]) -> Option<PollError> {
+    let mut codes: Vec<PollError> = texts.iter().filter_map(Message::meaning).collect();
+    codes.sort_by_key(|error_in| matches!(error_in, PollError::Denied | PollError::Expired));
+    codes.first().copied().or_else(|| error_of_message(texts))
 }
 
-fn said_in_words(texts: &[Text]) -> Option<Said> {
+fn error_of_message(texts: &[Message]) -> Option<PollError> {
     if texts.iter().any(|text| FINAL.contains(&text.code.as_str())) {
         return None;
     }
     let is_said = |words: &[&str]| {
         texts.iter().any(|text| {
-            let mut said = text.said.split(|c: char| !c.is_alphanumeric());
-            said.any(|said| words.iter().any(|word| said.eq_ignore_ascii_case(word)))
+            let mut error_in = text.error_in.split(|c: char| !c.is_alphanumeric());
+            error_in.any(|error_in| words.iter().any(|word| error_in.eq_ignore_ascii_case(word)))
         })
     };
     if is_said(&["slow", "fast", "often", "frequently", "quickly"]) {
-        Some(Said::SlowDown)
+        Some(PollError::SlowDown)
     } else if is_said(&["pending", "yet", "waiting"]) {
-        Some(Said::Pending)
+        Some(PollError::Pending)
     } else {
         None
     }
 }
 
 /// Whether one of the fields that codes stand in holds one.
-fn has_code(texts: &[Text]) -> bool {
+fn has_code(texts: &[Message]) -> bool {
     texts.iter().any(|text| {
         let field = matches!(text.field.as_str(), "error" | "errorcode" | "code");
         field && text.is_one_word()
@@ -214,25 +214,25 @@ const DEEPEST: usize = 4;
 const MOST_TEXTS: usize = 64;
 
 /// The texts of a JSON body or of a form, at whatever depth.
-fn texts_of(reply: &Reply) -> Vec<Text> {
+fn texts_of(reply: &Reply) -> Vec<Message> {
     let mut texts = Vec::new();
     match answer::document(reply) {
         Some(document) => collect("", &document, DEEPEST, &mut texts),
         None if classify::is_page(reply) => {}
         None => {
             let pairs = form_urlencoded::parse(&reply.body).take(MOST_TEXTS);
-            texts.extend(pairs.map(|(field, said)| Text::new(&field, &said)));
+            texts.extend(pairs.map(|(field, error_in)| Message::new(&field, &error_in)));
         }
     }
     texts
 }
 
-fn collect(field: &str, value: &Value, depth: usize, texts: &mut Vec<Text>) {
+fn collect(field: &str, value: &Value, depth: usize, texts: &mut Vec<Message>) {
     let Some(below) = depth.checked_sub(1).filter(|_| texts.len() < MOST_TEXTS) else {
         return;
     };
     match value {
-        Value::String(said) => texts.push(Text::new(field, said)),
+        Value::String(error_in) => texts.push(Message::new(field, error_in)),
         Value::Array(all) => {
             for one in all {
                 collect(field, one, below, texts);

@@ -53,10 +53,10 @@ fn what_is_no_device_authorization_says_so() {
     let strange = r#"{"device_code":"d","user_code":"X","verification_uri":"javascript:alert(1)"}"#;
     let error = read(strange).unwrap_err();
     assert!(matches!(error, DeviceError::Published(_)));
-    let said = error.to_string();
+    let error_in = error.to_string();
     assert!(
-        said.starts_with("https://as.example publishes a wrong verification_uri: "),
-        "{said}"
+        error_in.starts_with("https://as.example publishes a wrong verification_uri: "),
+        "{error_in}"
     );
     let refused = read(r#"{"error":"unauthorized_client"}"#).unwrap_err();
     assert!(refused.to_string().contains("unauthorized_client"));

@@ -7,7 +7,7 @@ mod request;
 
 pub use self::{
     error::RegistrationError,
-    plan::{GivenClient, KnownClients, Plan, plan},
+    plan::{ClientPlan, GivenClient, KnownClients, plan},
     purpose::Purpose,
     request::register,
 };

@@ -34,7 +34,7 @@ pub struct GivenClient {
 
 /// How a client id is to be had at this server.
 #[derive(Clone, Debug)]
-pub enum Plan {
+pub enum ClientPlan {
     /// It is known already.
     Ready(ClientRegistration),
     /// It must be registered.
@@ -63,22 +63,22 @@ pub fn plan(
     given: &GivenClient,
     known: KnownClients,
     (purpose, wanted): (Purpose<'_>, Option<&Scope>),
-) -> Result<Plan, RegistrationError> {
+) -> Result<ClientPlan, RegistrationError> {
     if let Some(client_id) = &given.client_id {
         let new = given_registration(metadata, client_id, given);
-        return Ok(Plan::Ready(completed(new, given, known.given)));
+        return Ok(ClientPlan::Ready(completed(new, given, known.given)));
     }
     if let Some(url) = &given.metadata_url
         && metadata.client_id_metadata_document_supported
     {
         let url = document_url(url)?;
-        return Ok(Plan::Ready(document_registration(metadata, &url)));
+        return Ok(ClientPlan::Ready(document_registration(metadata, &url)));
     }
     let serves = |known: &&ClientRegistration| purpose.is_served_by(known);
     let mut registered = known.registered.iter().filter(serves);
     let before = registered.clone().next();
     if let Some(known) = registered.find(|known| reaches(known, wanted)) {
-        return Ok(Plan::Ready(known.clone()));
+        return Ok(ClientPlan::Ready(known.clone()));
     }
     let before = before.and_then(|before| before.scope.as_ref());
     let with_those_before = |wanted: &Scope| match before {
@@ -86,7 +86,7 @@ pub fn plan(
         None => wanted.clone(),
     };
     match &metadata.registration_endpoint {
-        Some(endpoint) => Ok(Plan::Dynamic {
+        Some(endpoint) => Ok(ClientPlan::Dynamic {
             endpoint: parse_published(&metadata.issuer, "registration_endpoint", endpoint)?,
             scope: wanted.map(with_those_before),
         }),

@@ -63,7 +63,7 @@ pub(super) fn registration_request(
         "redirect_uris": purpose.redirect_uris(),
         "grant_types": grants,
         "response_types": responses,
-        "token_endpoint_auth_method": wished_method(metadata, purpose).as_str(),
+        "token_endpoint_auth_method": preferred_method(metadata, purpose).as_str(),
     });
     if let Some(scope) = scope {
         body["scope"] = scope.as_str().into();
@@ -83,7 +83,10 @@ pub(super) fn registration_request(
 /// A native application keeps no secret (RFC 8252 §8.4), so it asks for none where the server allows that. Of the other
 /// two the body is asked for first: the MCP Python SDK's servers offer Basic and then refuse it when the body has no
 /// `client_id`, and others refuse a `client_id` in both places.
-pub(super) fn wished_method(metadata: &ServerMetadata, purpose: Purpose<'_>) -> ClientAuthMethod {
+pub(super) fn preferred_method(
+    metadata: &ServerMetadata,
+    purpose: Purpose<'_>,
+) -> ClientAuthMethod {
     let offered = &metadata.token_endpoint_auth_methods_supported;
     let offers = |method: ClientAuthMethod| offered.iter().any(|name| name == method.as_str());
     let order = [

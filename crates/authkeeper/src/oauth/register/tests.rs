@@ -6,7 +6,7 @@ use crate::{
     model::{ClientAuthMethod, ClientId, ClientRegistration, Scope, ServerMetadata},
     oauth::register::{
         error::RegistrationError,
-        plan::{GivenClient, KnownClients, Plan, plan},
+        plan::{ClientPlan, GivenClient, KnownClients, plan},
         purpose::Purpose,
         request::{read_registration, registration_request},
     },
@@ -68,8 +68,8 @@ fn a_client_is_registered_anew_for_more_than_it_was_registered_for() {
         let given = GivenClient::default();
         let planned = plan(&server, &given, known, (REDIRECT, wanted.as_ref())).unwrap();
         match planned {
-            Plan::Ready(_) => assert_eq!(registered, None, "{row:?}"),
-            Plan::Dynamic { scope, .. } => {
+            ClientPlan::Ready(_) => assert_eq!(registered, None, "{row:?}"),
+            ClientPlan::Dynamic { scope, .. } => {
                 assert_eq!(scope, registered.map(Scope::new), "{row:?}");
             }
         }
@@ -98,9 +98,9 @@ fn given_then_document_then_known_then_dynamic_then_nothing() {
         metadata_url: Some("https://me.example/client.json".to_owned()),
         ..GivenClient::default()
     };
-    let id = |plan: Plan| match plan {
-        Plan::Ready(registration) => registration.client_id.to_string(),
-        Plan::Dynamic { endpoint, .. } => endpoint.as_str().to_owned(),
+    let id = |plan: ClientPlan| match plan {
+        ClientPlan::Ready(registration) => registration.client_id.to_string(),
+        ClientPlan::Dynamic { endpoint, .. } => endpoint.as_str().to_owned(),
     };
     assert_eq!(
         id(plan(&server, &given, KnownClients::default(), ANY).unwrap()),
@@ -151,8 +151,8 @@ fn a_second_sign_in_of_a_client_takes_nothing_from_the_first() {
             registered: vec![],
         };
         match plan(&server, given, known, ANY).unwrap() {
-            Plan::Ready(client) => client,
-            Plan::Dynamic { .. } => panic!("it is given"),
+            ClientPlan::Ready(client) => client,
+            ClientPlan::Dynamic { .. } => panic!("it is given"),
         }
     };
     let mut first = ready(&given, None);
@@ -187,13 +187,13 @@ fn a_registered_client_is_used_again_only_with_its_redirect_uri() {
     assert_eq!(known.auth_method, ClientAuthMethod::Post);
     let given = GivenClient::default();
     let same = plan(&server, &given, registered(&known), ANY).unwrap();
-    assert!(matches!(same, Plan::Ready(_)));
+    assert!(matches!(same, ClientPlan::Ready(_)));
     let elsewhere = Purpose::Code {
         redirect_uri: "http://127.0.0.1:6000/callback",
     };
     for other in [elsewhere, Purpose::Device] {
         let planned = plan(&server, &given, registered(&known), (other, None)).unwrap();
-        assert!(matches!(planned, Plan::Dynamic { .. }));
+        assert!(matches!(planned, ClientPlan::Dynamic { .. }));
     }
 }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::{
     model::{LifetimeSource, Moment, RefreshToken, Scope, SubjectBinding, TokenSet},
     oauth::{
-        answer::{self, Around},
+        answer::{self, ObjectPath},
         jwt,
-        lifetime::{self, Lifetimes},
+        lifetime::{self, ResponseLifetimes},
     },
     secret::SecretString,
     text::sanitize::one_line,
@@ -23,7 +23,7 @@ pub const ASSUMED_LIFETIME: Duration = Duration::from_hours(1);
 pub struct TokenAnswer {
     pub(super) access_token: SecretString,
     pub(super) refresh_token: Option<SecretString>,
-    pub(super) lifetimes: Lifetimes,
+    pub(super) lifetimes: ResponseLifetimes,
     pub(super) scope: Option<Scope>,
     pub(super) subject_binding: Box<SubjectBinding>,
     /// Its type, as it was told.
@@ -31,7 +31,7 @@ pub struct TokenAnswer {
 }
 
 /// The types of token that are presented otherwise than a bearer token is: with a proof of a key (RFC 9449, the drafts
-/// of `MAC` and `PoP` tokens), or not at all (RFC 8693 §2.2.1). All other names that providers use ("User Access Token",
+/// of `MAC` and `PoP` tokens), or not at all (RFC 8693 §2.2.1). All other names that providers use ("User AccessLifetime Token",
 /// "bot", `BearerToken`) mean a bearer token.
 const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
 
@@ -55,7 +55,7 @@ impl TokenAnswer {
         Some(answer)
     }
 
-    fn of(objects: &Around<'_>) -> Option<Self> {
+    fn of(objects: &ObjectPath<'_>) -> Option<Self> {
         let text = |field: &str| find(objects, field);
         let access_token = text("access_token").filter(|token| sendable(token))?;
         let scope = scope_in(objects);
@@ -64,7 +64,7 @@ impl TokenAnswer {
             subject_binding: subject_binding(access_token, text("id_token"), scope.as_ref()).into(),
             access_token: access_token.to_owned().into(),
             refresh_token: refresh_token.map(|token| token.to_owned().into()),
-            lifetimes: Lifetimes::read(objects),
+            lifetimes: ResponseLifetimes::read(objects),
             scope,
             kind: text("token_type").map(one_line),
         })
@@ -112,17 +112,17 @@ impl TokenAnswer {
     fn lifetime(&self, issued: Moment, default: Option<Duration>) -> (Duration, LifetimeSource) {
         let own = jwt_lifetime(&self.access_token, issued);
         match (self.lifetimes.access(issued.wall, own), own) {
-            (lifetime::Access::Span(span), _) => (span, LifetimeSource::ExpiresIn),
-            (lifetime::Access::Sibling(span), _) => (span, LifetimeSource::SiblingField),
-            (lifetime::Access::Own, Some(own)) => (own, LifetimeSource::JwtExp),
+            (lifetime::AccessLifetime::Span(span), _) => (span, LifetimeSource::ExpiresIn),
+            (lifetime::AccessLifetime::Sibling(span), _) => (span, LifetimeSource::SiblingField),
+            (lifetime::AccessLifetime::Own, Some(own)) => (own, LifetimeSource::JwtExp),
             _ => (default.unwrap_or(ASSUMED_LIFETIME), LifetimeSource::Assumed),
         }
     }
 }
 
 /// The object that holds the tokens, and those around it.
-fn holder<'a>(body: &'a Value, field: &str, path: Option<&str>) -> Option<Around<'a>> {
-    let holds = |objects: &Around<'a>| {
+fn holder<'a>(body: &'a Value, field: &str, path: Option<&str>) -> Option<ObjectPath<'a>> {
+    let holds = |objects: &ObjectPath<'a>| {
         let inner = objects.first();
         inner.is_some_and(|object| answer::text(object, field).is_some())
     };
@@ -137,7 +137,7 @@ fn holder<'a>(body: &'a Value, field: &str, path: Option<&str>) -> Option<Around
     })
 }
 
-fn find<'a>(objects: &Around<'a>, field: &str) -> Option<&'a str> {
+fn find<'a>(objects: &ObjectPath<'a>, field: &str) -> Option<&'a str> {
     let mut found = objects
         .iter()
         .filter_map(|object| answer::text(object, field));
@@ -159,7 +159,7 @@ fn refresh_apart(body: &Value) -> Option<&str> {
 pub(super) struct Unreadable;
 
 /// The refresh token of an answer, which may be the one text in a list or an object.
-pub(super) fn refresh_in<'a>(objects: &Around<'a>) -> Result<Option<&'a str>, Unreadable> {
+pub(super) fn refresh_in<'a>(objects: &ObjectPath<'a>) -> Result<Option<&'a str>, Unreadable> {
     if let Some(text) = find(objects, "refresh_token") {
         return Ok(Some(text));
     }
@@ -182,7 +182,7 @@ pub(super) fn refresh_in<'a>(objects: &Around<'a>) -> Result<Option<&'a str>, Un
 }
 
 /// A scope is one text (RFC 6749 §3.3), or a list as Twitch writes it.
-fn scope_in(objects: &Around<'_>) -> Option<Scope> {
+fn scope_in(objects: &ObjectPath<'_>) -> Option<Scope> {
     let mut values = objects
         .iter()
         .filter_map(|object| answer::get(object, "scope"));

@@ -8,7 +8,7 @@ use crate::{
     store::{Result, sqlite::token_fingerprint::MARK_KEY},
     vault::{
         ResealCount,
-        seal::{Belongs, PREFIX, Sealer},
+        seal::{AssociatedData, PREFIX, Sealer},
     },
 };
 
@@ -147,7 +147,7 @@ impl Column {
             let record: String = row.get(1)?;
             // Without its generation a value belongs to none, and nothing opens it.
             let generation: Option<i64> = row.get(2)?;
-            let belongs = Belongs {
+            let belongs = AssociatedData {
                 record: &record,
                 field,
                 generation: rows::number("generation", generation.unwrap_or_default())?,
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{
         platform::clock::Seams,
-        vault::{key_change::Change, seal::Sealer},
+        vault::{key_change::KeyFileChange, seal::Sealer},
     };
 
     /// A column that holds what is sealed and is not looked at would be lost with its key.
@@ -198,7 +198,7 @@ mod tests {
         let (path, key) = (folder.join("store.db"), folder.join("key"));
         let store = SqliteStore::open(&path, &key, &Seams::system()).unwrap();
         let seal = |record: &str, field: &'static str, generation| {
-            let belongs = Belongs {
+            let belongs = AssociatedData {
                 record,
                 field,
                 generation,
@@ -252,7 +252,9 @@ mod tests {
         let spoiled = "UPDATE pending_sign_in SET sealed = randomblob(80) WHERE name = 'p7'";
         let sql = Sqlite::open(folder.path().join("store.db")).unwrap();
         sql.execute(spoiled, []).unwrap();
-        let change = Change::enter(&folder.path().join("key")).unwrap().unwrap();
+        let change = KeyFileChange::enter(&folder.path().join("key"))
+            .unwrap()
+            .unwrap();
         change.begin(&Seams::system()).unwrap();
         let done = store.reseal_rows().await.unwrap();
         assert_eq!((done.resealed, done.broken), (values - 1, 1));
@@ -276,7 +278,7 @@ mod tests {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
                 })
                 .unwrap();
-            let belongs = Belongs {
+            let belongs = AssociatedData {
                 record: &record,
                 field,
                 generation: generation.into(),

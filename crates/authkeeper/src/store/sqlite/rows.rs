@@ -16,7 +16,7 @@ use crate::{
     },
     secret::SecretString,
     store::PendingSignIn,
-    vault::seal::{Belongs, Sealed, Sealer},
+    vault::seal::{AssociatedData, Sealed, Sealer},
 };
 
 /// A column holds what can't be there.
@@ -186,56 +186,56 @@ pub(super) fn registration_record(issuer: &str, client_id: &str) -> String {
     format!("{issuer} {client_id}")
 }
 
-pub(super) fn client_secret_belongs(record: &str) -> Belongs<'_> {
-    Belongs {
+pub(super) fn client_secret_belongs(record: &str) -> AssociatedData<'_> {
+    AssociatedData {
         record,
         field: "client_secret",
         generation: 0,
     }
 }
 
-pub(super) fn private_key_belongs(record: &str) -> Belongs<'_> {
-    Belongs {
+pub(super) fn private_key_belongs(record: &str) -> AssociatedData<'_> {
+    AssociatedData {
         record,
         field: "private_key",
         generation: 0,
     }
 }
 
-pub(super) fn pending_belongs(name: &str) -> Belongs<'_> {
-    Belongs {
+pub(super) fn pending_belongs(name: &str) -> AssociatedData<'_> {
+    AssociatedData {
         record: name,
         field: "pending_sign_in",
         generation: 0,
     }
 }
 
-pub(super) fn standby_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn standby_belongs(grant: &str, generation: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "standby_key",
         generation,
     }
 }
 
-pub(super) fn grant_material_belongs(grant: &str, lineage: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn grant_material_belongs(grant: &str, lineage: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "means",
         generation: lineage,
     }
 }
 
-pub(super) fn refresh_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn refresh_belongs(grant: &str, generation: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "refresh_token",
         generation,
     }
 }
 
-pub(super) fn access_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn access_belongs(grant: &str, generation: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "access_token",
         generation,
@@ -249,7 +249,7 @@ impl rusqlite::ToSql for Sealed {
 }
 
 /// None where the seal is broken: that one secret is lost, the rest of its row is not.
-fn open(sealer: &Sealer, belongs: Belongs<'_>, sealed: &[u8]) -> Option<SecretString> {
+fn open(sealer: &Sealer, belongs: AssociatedData<'_>, sealed: &[u8]) -> Option<SecretString> {
     let plain = sealer.open(belongs, sealed).ok()?;
     Some(std::str::from_utf8(&plain).ok()?.to_owned().into())
 }

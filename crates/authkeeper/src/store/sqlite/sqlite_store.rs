@@ -26,7 +26,7 @@ use crate::{
             writer::Writer,
         },
     },
-    vault::seal::{self, Belongs, Sealed, Sealer},
+    vault::seal::{self, AssociatedData, Sealed, Sealer},
 };
 
 /// No `data_version` of `SQLite`'s.
@@ -138,7 +138,7 @@ impl SqliteStore {
         })
     }
 
-    pub(super) fn seal(&self, belongs: Belongs<'_>, secret: &SecretString) -> Sealed {
+    pub(super) fn seal(&self, belongs: AssociatedData<'_>, secret: &SecretString) -> Sealed {
         #[expect(clippy::disallowed_methods, reason = "the secret is sealed")]
         self.sealer.seal(belongs, secret.expose().as_bytes())
     }

@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use crate::{
     platform::clock::Seams,
     secret::Secret,
-    vault::seal::{Belongs, Sealer},
+    vault::seal::{AssociatedData, Sealer},
 };
 
-pub(super) const MARK_KEY: Belongs<'static> = Belongs {
+pub(super) const MARK_KEY: AssociatedData<'static> = AssociatedData {
     record: "meta",
     field: "mark_key",
     generation: 0,
