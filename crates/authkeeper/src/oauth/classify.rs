@@ -142,7 +142,7 @@ fn success(reply: &Reply, body: Option<&Value>, path: Option<&str>) -> Option<Ou
     carries_tokens(reply, body).then_some(Outcome::Unknown(UnknownKind::UnreadTokens))
 }
 
-/// What a clear refusal said, whoever or whatever is refused.
+/// The refusal in a reply, if it states one.
 pub(crate) fn refused(reply: &Reply) -> Option<Refused> {
     match classify(reply, Timestamp::UNIX_EPOCH) {
         Outcome::GrantRefused(refused)

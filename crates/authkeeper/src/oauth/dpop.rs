@@ -34,7 +34,7 @@ pub const ALGORITHM: &str = "ES256";
 
 /// No server's number is longer.
 const LONGEST_NONCE: usize = 1024;
-/// More servers than this, and all are heard anew.
+/// The limit of remembered servers; beyond it the memory is cleared.
 const MOST_ORIGINS: usize = 256;
 /// A clock that differs by less is no reason: `Date` counts whole seconds, and the answer took its time.
 const SKEW_THAT_COUNTS: i64 = 3;

@@ -119,7 +119,7 @@ mod tests {
         let rows: &[ErrorRow] = &[
             ("an answer", 200, &[], None),
             ("an answer with a challenge", 200, &[NEEDS_X], None),
-            ("trouble of the server's", 503, &[NEEDS_X], None),
+            ("a server error", 503, &[NEEDS_X], None),
             ("a 401 without a challenge", 401, &[], Token),
             ("a proxy's page", 401, &["Negotiate"], Token),
             (

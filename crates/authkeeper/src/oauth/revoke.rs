@@ -193,7 +193,7 @@ enum RevocationReply {
     NotForUs(String),
     /// It was refused.
     Refused(String),
-    /// The server has incident of its own.
+    /// The server returned a server error.
     Later(String),
 }
 

@@ -1,5 +1,5 @@
-//! Each process that claims holds an operating-system lock under `owners/`. Whoever can take that lock has proved the
-//! *sender* dead; its *request* may still be queued at the provider.
+//! Process leases: each process that claims a grant holds a file lock under `owners/`. Another process that can take the
+//! lock has proved the *sender* dead. The sender's *request* may still be queued at the provider.
 
 use std::{
     fs, io,

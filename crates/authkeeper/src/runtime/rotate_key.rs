@@ -1,7 +1,7 @@
 //! Another key for all that is sealed, while other processes work. See `docs/decisions/010-rotate-key.md`.
 //!
 //! ```text
-//! new key beside the old one ─▶ rows, answers and journals sealed anew ─▶ nobody holds the old key, nothing is left ─▶ old key gone
+//! new key beside the old one ─▶ rows, replies and journals resealed ─▶ nobody holds the old key, nothing is left ─▶ old key gone
 //! ```
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -36,7 +36,7 @@ pub struct KeyChange {
 }
 
 impl KeyChange {
-    /// Counts what was sealed anew together with this; what is broken or in use is what this found.
+    /// Adds the values that a later pass resealed. Broken and in-use counts are those of the later pass.
     fn then(self, next: Self) -> Self {
         let sum = |before: ResealCount, now: ResealCount| ResealCount {
             resealed: before.resealed + now.resealed,
@@ -58,8 +58,8 @@ impl KeyChange {
 }
 
 impl Runtime {
-    /// Makes a new key, seals everything anew, and drops the old key once nothing and nobody needs it; waits so long for
-    /// those that still do. One that is not over is gone on with by the next call, and harms nothing meanwhile.
+    /// Makes a new key, reseals every value, and deletes the old key once nothing is sealed with it and no process uses
+    /// it. Waits up to `patience` for processes that still use it. The next call resumes an unfinished change.
     ///
     /// # Errors
     ///

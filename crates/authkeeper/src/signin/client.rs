@@ -101,7 +101,7 @@ impl Runtime {
 }
 
 /// A client that a person made goes to the issuer it was made for and to no other, whatever the resource's metadata says
-/// today. One that registered itself is registered anew there, and one behind a document is the same everywhere (MCP
+/// today. A dynamically registered client is registered again there, and one behind a document is the same everywhere (MCP
 /// 2026-07-28 "Authorization Server Binding").
 pub(super) fn check_same_issuer(
     request: &ConnectRequest,

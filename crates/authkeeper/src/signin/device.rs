@@ -124,7 +124,7 @@ enum PollResult {
 }
 
 impl DevicePoll {
-    /// Asks until somebody has signed in. Any answer may be the new grant: what is asked is finished, whoever waits.
+    /// Polls until the person has signed in. Any reply may hold the new grant, so a poll is never cancelled.
     async fn poll(
         &self,
         mut client: ClientRegistration,

@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a URL in somebody's browser is waited for.
 const HEADLESS_ENDS: Duration = Duration::from_mins(30);
-/// How long a refresh token is kept for which there is no grant yet: time to mend what the authorization server refused.
+/// How long a refresh token without a grant is kept: time to fix the cause of the authorization server's refusal.
 const VOUCHED_ENDS: Duration = Duration::from_hours(7 * 24);
 
 /// A sign-in under way.

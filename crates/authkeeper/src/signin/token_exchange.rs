@@ -78,8 +78,8 @@ impl Runtime {
         }
     }
 
-    /// Judges an answer that is not tokens (a device's code, a pushed request): a client that the provider has forgotten
-    /// is registered anew the next time, and incident that passes is told as such.
+    /// Checks a reply that holds no tokens (a device code, a pushed request). A client that the provider has forgotten is
+    /// registered again at the next sign-in. A temporary error is reported as temporary.
     pub(super) async fn check_answer(
         &self,
         client: &ClientRegistration,
@@ -168,7 +168,7 @@ impl Runtime {
         }
     }
 
-    /// Finishes an exchange whose answer may be a new grant, whoever has given up waiting for it.
+    /// Completes an exchange whose reply may hold a new grant, even if its caller stops waiting.
     pub(super) async fn land<T: Send + 'static>(
         &self,
         exchange: impl Future<Output = Result<T, ConnectError>> + Send + 'static,

@@ -81,7 +81,7 @@ impl Runtime {
     ) -> Result<ClientRegistration, ConnectError> {
         let mut request = request.clone();
         let given = &mut request.client;
-        // RFC 7523 §3.1: whoever shows an assertion need not be a client too.
+        // RFC 7523 §3.1: client authentication is optional with an assertion.
         let nobody = given.client_id.is_none() && given.metadata_url.is_none();
         if nobody && matches!(request.way, Way::JwtBearer { .. }) {
             given.client_id = Some(ClientId::new(""));

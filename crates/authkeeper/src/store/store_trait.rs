@@ -60,7 +60,7 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps what an issuer says of itself today, for one client of ours there.
     async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()>;
 
-    /// Notes that the provider refused our client: the next sign-in registers anew instead of using it again.
+    /// Notes that the provider refused our client: the next sign-in registers a new client.
     async fn refuse_registration(
         &self,
         issuer: &Issuer,
@@ -128,7 +128,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<bool>;
     /// Commits an accepted refresh, if what was spent is still current.
     async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed>;
-    /// Notes that only a sign-in mends this grant, whatever its tokens: only if the sign-in is still the current one, and
+    /// Marks a grant as in need of a sign-in, whatever its tokens: only if the sign-in is still the current one, and
     /// the grant active and unclaimed.
     async fn require_sign_in(
         &self,
@@ -181,11 +181,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps an incident. Returns it as kept, and whether it is new.
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)>;
-    /// Tells otherwise of an incident that is not over; whether its owner was told stays as it is.
+    /// Replaces the record of an open incident. Its notification state stays.
     async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()>;
     /// What calls of this connection were refused for lack of.
     async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps>;
-    /// Puts it anew, if it is still as it was seen. A sign-in that is adopted changes it by [`StepUps::signed_in`], and a
+    /// Replaces them, if they are still as they were seen. A sign-in that is adopted changes it by [`StepUps::signed_in`], and a
     /// disconnection forgets it.
     async fn put_step_ups(
         &self,
@@ -193,7 +193,7 @@ pub trait Store: Send + Sync + 'static {
         seen: &StepUps,
         new: &StepUps,
     ) -> Result<bool>;
-    /// Whether such an incident of this connection is not over.
+    /// Whether an incident of this kind is open for the connection.
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool>;
     /// The incidents that are not over.
     async fn incidents(&self) -> Result<Vec<Incident>>;
@@ -203,10 +203,10 @@ pub trait Store: Send + Sync + 'static {
     async fn end_incidents(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
     /// Ends one incident.
     async fn end_incident(&self, id: &IncidentId, at: Timestamp) -> Result<()>;
-    /// Takes the duty to tell the owner of an incident that is not over; true for exactly one caller.
+    /// Claims the notification for this open incident. Returns true for exactly one caller across all processes.
     async fn claim_notification(&self, id: &IncidentId, at: Timestamp) -> Result<bool>;
 
-    /// Seals anew whatever is not sealed with the current key. A store that seals nothing has nothing to do.
+    /// Reseals every value that is not sealed with the current key. A store without sealing does nothing.
     async fn reseal(&self) -> Result<ResealCount> {
         Ok(ResealCount::default())
     }

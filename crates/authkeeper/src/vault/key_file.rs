@@ -58,8 +58,8 @@ impl Key {
     }
 }
 
-/// A key file as it was read. Whoever seals with its first key holds this until what was sealed is kept: only then may the
-/// key be retired.
+/// A key file as it was read. A caller that seals with its first key holds this until the sealed value is written: only then
+/// may the key be retired.
 pub(crate) struct LoadedKeys {
     /// The first seals. Behind those of the file stand those that were known before: what was read a moment ago may be
     /// sealed with one that is retired by now.

@@ -1,5 +1,5 @@
-//! What lies beside the store, sealed anew. Others write, read and remove these files meanwhile: a file that is sealed anew
-//! changes places with the one that was read, in one step. One that was removed does not come back (an answer that was
+//! Reseals the files beside the store. Other processes write, read and remove these files at the same time: a resealed file
+//! replaces the one that was read, in one step. One that was removed does not come back (an answer that was
 //! tried would be tried again), and one that was replaced meanwhile stays.
 
 use std::{
@@ -130,7 +130,7 @@ pub(crate) fn files(folder: &Path) -> impl Iterator<Item = (String, SealedFile)>
     })
 }
 
-/// Seals a part of a file anew and puts the file together again; counts what came of it.
+/// Reseals a part of a file, writes the file, and counts the result.
 pub(crate) fn reseal(
     (bench, sealer): (&StagingFolder, &Sealer),
     found: &SealedFile,

@@ -178,7 +178,7 @@ impl Sealer {
         prefix(&self.ring.current().keys[0])
     }
 
-    /// Seals anew what another key sealed; none if no key opens it.
+    /// Seals a value again with the current key; none if no key opens it.
     pub(crate) fn reseal(&self, belongs: AssociatedData<'_>, sealed: &[u8]) -> Option<Sealed> {
         let plain = self.open(belongs, sealed).ok()?;
         Some(self.seal(belongs, &plain))
@@ -247,8 +247,7 @@ fn cipher(key: &Key) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.secret.expose().into())
 }
 
-/// A mark by which the same secret is known again, and which says nothing of it to whoever has not the key (HMAC-SHA-256,
-/// RFC 2104).
+/// A fingerprint that recognizes the same secret again and tells nothing of it without the key (HMAC-SHA-256, RFC 2104).
 #[expect(clippy::disallowed_methods, reason = "the key marks")]
 pub(crate) fn mark(key: &Secret<[u8; 32]>, of: &'static str, plain: &[u8]) -> [u8; 32] {
     // RFC 2104 §2: a key is filled up with zeros to the length of a block.

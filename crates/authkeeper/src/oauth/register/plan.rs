@@ -56,7 +56,7 @@ pub struct KnownClients {
 }
 
 /// Decides, without asking anybody: given, then metadata document, then what is already registered, then registration. Some
-/// servers give a client no scope that it was not registered for (RFC 7591 §2): for a wider one it is registered anew, and
+/// servers give a client no scope that it was not registered for (RFC 7591 §2): for a wider one a new client is registered, and
 /// the grants of the client before it stay its own.
 pub fn plan(
     metadata: &ServerMetadata,

@@ -30,7 +30,7 @@ pub fn refresh_request(
     client.form(&fields)
 }
 
-/// A request for a token of our client's own (RFC 6749 §4.4.2). It is issued anew each time: nothing is spent by it.
+/// A request for a token of our client's own (RFC 6749 §4.4.2). Each request issues a new token and spends nothing.
 pub fn client_credentials_request(
     client: &ClientProof,
     scope: Option<&Scope>,

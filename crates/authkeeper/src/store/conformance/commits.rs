@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What came in the place of a token is kept by whoever claims it, or for as long as the token is the current one.
+/// A replacement of a refresh token is stored by the claim's owner, or while the replaced token is current.
 pub(super) async fn keeping_subjects(store: &dyn Store) {
     let grant = grant_of(store).await;
     let spend = spend(&grant);
@@ -185,7 +185,7 @@ pub(super) async fn held_commits(store: &dyn Store) {
     assert_eq!(
         new.subject_binding,
         SubjectBinding::default(),
-        "a sign-in starts anew"
+        "a sign-in starts afresh"
     );
     assert_eq!(new.lifecycle, GrantLifecycle::Active);
 }

@@ -138,7 +138,7 @@ pub(super) async fn failing((one, two): Pair) {
     assert_eq!(one.failing(&resting).await.unwrap(), None);
 }
 
-/// Only a sign-in mends a grant whose issuer is not taken any more; at another issuer it makes a new grant, and no number
+/// Only a sign-in restores a grant whose issuer the resource no longer accepts; at another issuer it makes a new grant, and no number
 /// of the connection is given out twice.
 pub(super) async fn grants_whose_issuer_is_over(store: &dyn Store) {
     let grant = grant_of(store).await;

@@ -133,7 +133,7 @@ pub(super) async fn secrets_of_a_client(store: &dyn Store) {
     assert_eq!(client.key_id.as_deref(), Some("k1"));
     assert_eq!(client.redirect_uris, ["http://127.0.0.1:5000/callback"]);
     assert_eq!(client.scope, Some(Scope::new("read write")));
-    // A sign-in takes nothing away; a secret that is kept anew goes in front, and a refusal stays with its secret.
+    // A sign-in takes nothing away; a new secret goes in front, and a refusal stays with its secret.
     store.adopt_sign_in(signed_in("c", "r2")).await.unwrap();
     let mut client = again().await;
     assert_eq!(client.secrets.len(), 2);

@@ -171,7 +171,7 @@ pub(super) fn pending(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Option
         pending_belongs(&name),
         &row.get::<_, Vec<u8>>("sealed")?,
     );
-    // One that can't be opened any more is begun anew.
+    // A sign-in whose state can't be opened starts over.
     let Some(memory) = memory else {
         return Ok(None);
     };
@@ -317,7 +317,7 @@ fn has_refresh_token(row: &Row<'_>) -> rusqlite::Result<bool> {
     Ok(row.get::<_, Option<Vec<u8>>>("refresh_token")?.is_some())
 }
 
-/// A refresh token that is there and can't be opened: only a person can mend that, and the other grants are unharmed.
+/// A stored refresh token that can't be opened: a person must sign in again. Other grants are unharmed.
 fn secret_lost(access: Option<&AccessToken>) -> GrantLifecycle {
     GrantLifecycle::ReauthorizationRequired {
         reason: ReauthorizeReason::SecretLost,

@@ -242,7 +242,7 @@ impl SealedSignIn {
         Ok(())
     }
 
-    /// Whoever says that the token is held nowhere else says it of the grant.
+    /// The confirmation that no other program holds the token covers the whole grant.
     fn join(&self, sql: &Sqlite) -> rusqlite::Result<()> {
         if self.signed_in.lifecycle == GrantLifecycle::Active {
             confirm_sole_copy(sql, &self.grant, self.signed_in.at)?;

@@ -124,7 +124,7 @@ impl SqliteStore {
         }
     }
 
-    /// A copy spends nothing that the original may spend too. What is issued anew is spent by nobody.
+    /// A copy spends nothing that the original may spend too. Grants that are issued again spend nothing.
     pub(super) async fn check_home(&self, grant: &GrantId) -> Result<()> {
         if !self.is_copy() {
             return Ok(());
