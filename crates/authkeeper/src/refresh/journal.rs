@@ -35,12 +35,12 @@ use crate::{
     store::{Spend, StoreError, unusable},
     vault::{
         ResealCount,
-        seal::{Belongs, Sealer},
+        seal::{AssociatedData, Sealer},
     },
 };
 use crate::{
     refresh::decide::JournalState,
-    vault::reseal_files::{self, Bench},
+    vault::reseal_files::{self, StagingFolder},
 };
 
 const PHASE_AT: u64 = 0;
@@ -260,8 +260,8 @@ impl Journal {
         let _ = self.files.files().remove(&self.path);
     }
 
-    fn belongs(&self) -> Belongs<'_> {
-        Belongs {
+    fn belongs(&self) -> AssociatedData<'_> {
+        AssociatedData {
             record: self.attempt.as_str(),
             field: "reply",
             generation: 0,
@@ -273,7 +273,7 @@ impl Journal {
 /// moment.
 pub(crate) fn reseal(
     folder: &Folder,
-    with: (&Bench, &Sealer),
+    with: (&StagingFolder, &Sealer),
     owners: &Owners,
 ) -> Result<ResealCount, StoreError> {
     let mut count = ResealCount::default();

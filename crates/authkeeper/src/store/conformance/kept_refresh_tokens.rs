@@ -1,16 +1,20 @@
 //! Sign-ins that bring no refresh token: some providers give one at the first consent only.
 
-use crate::store::conformance::{
-    Future, Pair, access_text, again, claim, grant_of, now, refresh_text, refreshed, signed_in,
-    spend,
-};
+use std::future::Future;
+
 use crate::{
     model::{
         Account, ClientId, GrantLifecycle, GrantType, Issuer, ReauthorizeReason, SubjectBinding,
         SuspendReason,
     },
     secret::SecretString,
-    store::{Committed, Obtained, SignedIn, Store},
+    store::{
+        Committed, Obtained, SignedIn, Store,
+        conformance::fixture::{
+            Pair, access_text, again, claim, grant_of, now, refresh_text, refreshed, signed_in,
+            spend,
+        },
+    },
 };
 
 pub(super) async fn run<F, Fut>(fresh: &mut F)
