@@ -283,6 +283,8 @@ mod mutate;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -96,6 +96,7 @@ fn as_json(item: &Item) -> Option<serde_json::Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::mcp_config::entry::Value;
 
     fn members() -> Vec<(&'static str, Value)> {
         let args = vec!["mcp".to_owned(), "notion".to_owned()];
