@@ -43,32 +43,26 @@
 //! Tokens are none of its business: an [`Upstream`] injects them and recovers from a 401.
 
 mod answer;
-mod bridge;
-mod client_state;
-mod exchange;
+mod codec;
 mod forward_upstream;
-mod framing;
-mod get_stream;
-mod headers;
 mod http_message;
-mod json_object;
 mod list_tools;
-mod message;
+mod options;
+mod progress;
+mod pump;
 mod response_body;
 mod session;
-mod sse;
 pub mod stdio;
 #[cfg(test)]
 mod tests;
-mod tools;
 mod upstream;
 mod version;
-mod wait_progress;
 
 pub use self::{
-    bridge::{BridgeError, BridgeOptions, refuse, serve},
     forward_upstream::ForwardUpstream,
     list_tools::{ListToolsError, ListedTools, list_tools},
+    options::BridgeOptions,
+    pump::bridge::{BridgeError, refuse, serve},
     version::VersionCache,
 };
 pub(crate) use self::{forward_upstream::upstream_error, http_message::HttpMessage};

@@ -27,8 +27,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::headers::Era;
-use crate::bounded_read;
+use crate::{bounded_read, mcp::codec::era::Era};
 
 /// How long it is relied on.
 const GOOD_FOR: Duration = Duration::from_hours(7 * 24);
