@@ -23,7 +23,7 @@ pub(super) const UNAVAILABLE: i32 = -31003;
 pub(super) const INTERRUPTED: i32 = -31004;
 /// The server answered with something that is not an MCP message.
 pub(super) const UNUSABLE: i32 = -31005;
-/// The bridge can't work: a command line, a setting or the store has to be mended.
+/// The bridge can't work: a command line, a setting or the store must be repaired.
 pub(super) const NOT_STARTED: i32 = -31006;
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;

@@ -2,7 +2,7 @@
 //! basic/transports, "Listening for Messages from the Server").
 //!
 //! It is asked for as soon as there is a session, and whatever follows, `notifications/initialized` first, waits for the
-//! headers of its answer, 405 too ([`BridgeOptions::hearing`](super::BridgeOptions) at most): many servers have no other place for a
+//! headers of its answer, 405 too ([`BridgeOptions::hearing`](crate::mcp::BridgeOptions) at most): many servers have no other place for a
 //! question of theirs, and drop one that comes before the stream. A server that wants to be initialized before it is listened
 //! to is asked again then.
 
@@ -39,7 +39,7 @@ pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
         let session = sessions.borrow_and_update().clone();
         tokio::select! {
             biased;
-            // Whoever opened it found us here, and starts nobody else.
+            // The message that opened it found this listener running, and starts no other.
             changed = sessions.changed() => if changed.is_err() { return },
             () = follow(&link, &session) => return link.sessions.deaf(),
         }

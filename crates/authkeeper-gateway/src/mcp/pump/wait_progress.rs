@@ -1,4 +1,4 @@
-//! What a client hears while its request waits, unsent.
+//! Progress for a client while its request waits, unsent.
 
 use std::future::{Future, pending};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::{
     wait::Waiting,
 };
 
-/// How often it is told. Shorter than the patience of any client, which may begin anew at each progress.
+/// The interval of progress. Shorter than any client's timeout, which progress may reset.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Waits for what was sent, and tells the client meanwhile of every wait before that.

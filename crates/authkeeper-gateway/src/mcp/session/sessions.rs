@@ -29,7 +29,7 @@ impl Session {
     /// before that, while it serves a call, would be lost.
     pub(in crate::mcp) async fn heard(&self, limit: Duration) {
         if let Some(turn) = &self.heard {
-            // Whoever listens lets the others pass in time; nobody may be there any more.
+            // The listener lets the others pass in time; there may be none any more.
             let _ = timeout(limit, turn.clone().passed()).await;
         }
     }
@@ -84,7 +84,7 @@ pub(in crate::mcp) struct Sessions {
 struct Ears {
     /// There is nothing to listen to.
     closed: bool,
-    /// For whoever listens to the current session.
+    /// For the listener of the current session.
     gate: Option<Gate>,
 }
 
