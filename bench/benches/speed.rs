@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::{live::LiveToken, runtime::TokenRequest};
+use authkeeper::runtime::{LiveToken, TokenRequest};
 use authkeeper_bench::{
     machine::{Machine, name},
     report::CoreWatch,

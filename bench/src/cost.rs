@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper_sandbox::{AuthMethod, ClientSpec, Rules, Sandbox, Settings};
+use authkeeper_sandbox::{AuthMethod, ClientSpec, Rules, Sandbox, SandboxSettings};
 use tempfile::TempDir;
 
 use crate::{processes::binary, report::Watch};
@@ -34,13 +34,13 @@ impl Ground {
     /// When the binary is not built, or does not connect.
     pub async fn start() -> Self {
         let own = ClientSpec::secret("own", AuthMethod::Basic, "own-secret");
-        let settings = Settings {
+        let settings = SandboxSettings {
             rules: Rules {
                 ttl: Duration::from_hours(1),
                 ..Rules::default()
             },
             clients: vec![own],
-            ..Settings::default()
+            ..SandboxSettings::default()
         };
         let sandbox = Sandbox::start(settings).await.expect("a free port");
         let mut ground = Self {

@@ -10,13 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
     http::HttpUrl,
-    live::LiveToken,
     model::{ClientId, ConnectionName, LifetimeSource, Moment, TokenSet},
     oauth::register::GivenClient,
-    runtime::{IssuedToken, Runtime, Settings, TokenRequest},
+    platform::clock::{Clock, Seams, SystemClock, SystemRandom},
+    runtime::{IssuedToken, LiveToken, Runtime, Settings, TokenRequest},
     signin::{ConnectRequest, ImportRequest},
 };
 use tempfile::TempDir;
@@ -133,7 +132,7 @@ impl Machine {
             lifetime: LIFETIME,
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         });
         self.runtime.import(import).await.expect("it is new");
     }

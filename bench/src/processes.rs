@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper_sandbox::{AuthMethod, ClientSpec, Rules, Sandbox, Settings};
+use authkeeper_sandbox::{AuthMethod, ClientSpec, Rules, Sandbox, SandboxSettings};
 use tempfile::TempDir;
 
 use crate::report::Watch;
@@ -36,13 +36,13 @@ impl Processes {
     /// When the binary is not built.
     pub async fn start(connections: usize, lifetime: Duration) -> Self {
         let own = ClientSpec::secret("own", AuthMethod::Basic, "own-secret");
-        let settings = Settings {
+        let settings = SandboxSettings {
             rules: Rules {
                 ttl: lifetime,
                 ..Rules::default()
             },
             clients: vec![own],
-            ..Settings::default()
+            ..SandboxSettings::default()
         };
         let sandbox = Sandbox::start(settings).await.expect("a free port");
         let processes = Self {

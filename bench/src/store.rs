@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
-    clock::Seams,
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, Generation, Grant,
-        GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means,
-        Moment, OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
-        ServerMetadata, TokenSet,
+        GrantId, GrantLifecycle, GrantMaterial, GrantType, Issuer, LifetimeSource, Lineage, Moment,
+        OwnerId, Presentation, PrincipalId, Provider, RefreshToken, RegistrationSource,
+        ServerMetadata, SubjectBinding, TokenSet,
     },
-    store::{Brought, Committed, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
+    platform::clock::Seams,
+    store::{Committed, Obtained, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -93,7 +93,7 @@ impl Ledger {
         let refreshed = Refreshed {
             access: tokens(next, now).access(grant.lineage, next, None),
             refresh: tokens(next, now).refresh_token,
-            mandate: Mandate::default(),
+            subject_binding: SubjectBinding::default(),
             hold: None,
             spend,
         };
@@ -115,7 +115,7 @@ fn tokens(generation: Generation, issued: Moment) -> TokenSet {
         lifetime: Duration::from_hours(1),
         lifetime_source: LifetimeSource::ExpiresIn,
         refresh_in: None,
-        mandate: Box::default(),
+        subject_binding: Box::default(),
     }
 }
 
@@ -152,10 +152,10 @@ fn signed_in(number: u64, at: Moment) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
-        means: Means::default(),
+        grant_material: GrantMaterial::default(),
         rotate_by: None,
         at: at.wall,
-        brought: Brought::Tokens(tokens(Generation(1), at)),
+        obtained: Obtained::Tokens(tokens(Generation(1), at)),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{number}")),
     }

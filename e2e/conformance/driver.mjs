@@ -23,7 +23,7 @@ import { errand } from './errand.mjs';
 const LATEST = '2026-07-28';
 /** The client metadata document that the suite expects; it does not exist, and nobody fetches it. */
 const METADATA_DOCUMENT = 'https://conformance-test.local/client-metadata.json';
-/** authkeeper's errors that a person can mend (`data.kind`). */
+/** authkeeper's errors that need a person (`data.kind`). */
 const A_PERSON_CAN_MEND = ['authority', 'authority_lost'];
 /** authkeeper has to give up before this. */
 const PATIENCE = 10;
@@ -137,7 +137,7 @@ async function echoASchema(agent) {
 class Agent {
   static async start() {
     const agent = new Agent();
-    await mended(() => agent.connect(), wantsAPerson);
+    await withPerson(() => agent.connect(), wantsAPerson);
     return agent;
   }
 
@@ -151,11 +151,11 @@ class Agent {
   }
 
   async tools() {
-    return (await mended(() => this.client.listTools())).tools;
+    return (await withPerson(() => this.client.listTools())).tools;
   }
 
   async call(name, args = {}) {
-    return await mended(() => this.client.callTool({ name, arguments: args }));
+    return await withPerson(() => this.client.callTool({ name, arguments: args }));
   }
 
   /** In the era before, authkeeper listens by itself. */
@@ -185,13 +185,13 @@ async function answerElicitation({ params }) {
 }
 
 /** A call that a person may have to help along, and is made again then. */
-async function mended(call, canBeMended = saysSo) {
+async function withPerson(call, needsPerson = saysSo) {
   if (refreshing) return await call();
   for (let asked = 0; ; asked += 1) {
     try {
       return await call();
     } catch (error) {
-      if (asked === PATIENCE || !await canBeMended(error)) throw error;
+      if (asked === PATIENCE || !await needsPerson(error)) throw error;
       say(`a person is needed: ${error.message}`);
       await authkeeper('reauthorize', CONNECTION);
     }

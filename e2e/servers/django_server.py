@@ -43,7 +43,7 @@ LIFETIMES = {
     "rt": "REFRESH_TOKEN_EXPIRE_SECONDS",
     "grace": "REFRESH_TOKEN_GRACE_PERIOD_SECONDS",
 }
-# The person is whoever they say they are: browser.py fills in `login`.
+# The person signs in under any name they type: browser.py fills in `login`.
 LOGIN_PAGE = """<form action="" method="post">{% csrf_token %}
 <input type="hidden" name="prompt" value="login"><input name="login"></form>"""
 CONSENT_PAGE = """{% if error %}{{ error.error }}{% else %}<form action="" method="post">

@@ -23,7 +23,7 @@ export function portOf(server) {
 function forward({ to, add, after }, req, res) {
   const headers = crossing(req.rawHeaders);
   if (add) replace(headers, 'authorization', add);
-  // Whoever names this hop means the server behind it; another name is passed on, for the server to refuse.
+  // A request that names this hop means the server behind it; another name is passed on, for the server to refuse.
   const own = new RegExp(`:${req.socket.localPort}$`);
   for (const name of ['host', 'origin']) {
     const value = req.headers[name];

@@ -36,11 +36,11 @@ pub struct Item {
 
 const HEAD: &str = "# What providers really answer
 
-Providers, and the networks before them, do not keep to the RFCs. This is what authkeeper does with what comes, and which
-tests show it. Where a secret goes is never a matter of leniency: see [SECURITY.md](../SECURITY.md).
+Look up how authkeeper handles an answer that breaks the RFCs, and the tests that show it. Providers, and the networks before them,
+send such answers. Leniency never affects where a secret is sent: see [SECURITY.md](../SECURITY.md).
 
-Made from `compatibility.toml`: `UPDATE_DOCS=1 cargo nextest run -p e2e --test compatibility` makes it again. What single
-providers do is in [providers.md](providers.md), what a person can set in [configuration.md](configuration.md).
+Made from `compatibility.toml` by `UPDATE_DOCS=1 cargo nextest run -p e2e --test compatibility`. [providers.md](providers.md)
+describes single providers, [configuration.md](configuration.md) the settings.
 ";
 
 /// The page.
@@ -52,7 +52,7 @@ pub fn markdown(list: &List) -> String {
 fn section(section: &Section) -> String {
     let rows: String = section.item.iter().map(row).collect();
     format!(
-        "\n## {}\n\n| | What comes | What authkeeper does | Tests |\n| --- | --- | --- | --- |\n{rows}",
+        "\n## {}\n\n| | Answer | Behaviour | Tests |\n| --- | --- | --- | --- |\n{rows}",
         section.title
     )
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{Counters, Profile, Rules, Sandbox, Settings};
+use authkeeper_sandbox::{Counters, Profile, Rules, Sandbox, SandboxSettings};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -37,9 +37,9 @@ impl Running {
             device_ttl: Duration::from_mins(1),
             ..Rules::default()
         };
-        let settings = Settings {
+        let settings = SandboxSettings {
             rules,
-            ..Settings::default()
+            ..SandboxSettings::default()
         };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)

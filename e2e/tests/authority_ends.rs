@@ -1,5 +1,5 @@
 //! Acceptance E: authority ends in the middle of a run. The run says so, once; the owner is told,
-//! once; nothing hides it; one sign-in mends it.
+//! once; nothing hides it; one sign-in restores it.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this file is a test, its helpers too"
@@ -135,8 +135,8 @@ fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_mends_it() {
     assert_eq!(refreshes(&server), 1);
 
     let _ = home.run(&["reauthorize", "api"]).expect_code(0);
-    let mended = two_calls(&home, "4").run().expect_code(0);
-    assert_eq!(mended.records(), Vec::<Value>::new());
+    let restored = two_calls(&home, "4").run().expect_code(0);
+    assert_eq!(restored.records(), Vec::<Value>::new());
     assert_eq!(status(&home, "api")["state"], "active");
     assert_eq!(told(&home).len(), 1, "good news is no trouble");
     assert_no_leaks(&home, &[&server]);
@@ -248,7 +248,7 @@ fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
     assert_no_leaks(&home, &[&server]);
 }
 
-/// Whoever claims a notification makes it, also if its client goes away and signals while the hook is at work.
+/// The process that claims a notification makes it, also if its client goes away and signals while the hook runs.
 #[test]
 fn a_bridge_outside_a_run_tells_the_owner_before_it_ends() {
     let home = Home::new();

@@ -158,7 +158,7 @@ fn until_settled(home: &Home, old: &str) -> (Output, Vec<String>) {
     (last, all)
 }
 
-/// In how many different troubles this was said.
+/// In how many different incidents this was said.
 fn said(all: &[String], event: &str) -> u64 {
     let records = all.iter().flat_map(|stderr| stderr.lines());
     let records = records.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

@@ -1,4 +1,4 @@
-//! `doctor`, `check` and `why` over real servers: what is healthy is called so, what is not is told with its mend and
+//! `doctor`, `check` and `why` over real servers: what is healthy is called so, what is not is reported with its fix and
 //! its exit code, and nothing secret is printed.
 #![expect(
     clippy::unwrap_used,
@@ -166,8 +166,8 @@ fn a_store_that_was_rolled_back_is_found_out_before_a_spent_token_is_shown_again
     assert!(said.contains("mend: run nothing that uses it"), "{said}");
     assert_eq!(refreshes(&server), 2, "looking spends nothing");
     let _ = home.run(&["reauthorize", "api"]).expect_code(0);
-    let mended = home.run(&["doctor", "--json"]).expect_code(0);
-    assert!(checks(&mended, "ok").contains(&"rollback".to_owned()));
+    let fixed = home.run(&["doctor", "--json"]).expect_code(0);
+    assert!(checks(&fixed, "ok").contains(&"rollback".to_owned()));
     assert_no_leaks(&home, &[&server]);
 }
 

@@ -153,8 +153,8 @@ fn a_person_who_refuses_at_the_other_device_is_heard() {
         .finish(SOON)
         .expect_failure(75, &["denied on the other device", "again"]);
     // What was refused is not gone on with.
-    let anew = until_said(&home, &as_str(&words), "Waiting");
-    assert!(!anew.stderr().contains("Going on"), "{}", anew.stderr());
+    let again = until_said(&home, &as_str(&words), "Waiting");
+    assert!(!again.stderr().contains("Going on"), "{}", again.stderr());
 }
 
 #[test]
@@ -736,7 +736,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     assert_eq!(call(&home), (403, 75));
     let now = status(&home, "api");
     let reasons = now["troubles"].as_array().unwrap().iter();
-    let reasons: Vec<_> = reasons.map(|trouble| trouble["reason"].clone()).collect();
+    let reasons: Vec<_> = reasons.map(|incident| incident["reason"].clone()).collect();
     assert!(reasons.contains(&json!("key_refused")), "{reasons:?}");
     assert_eq!(now["action"], "authkeeper rotate api");
     let said = home.run(&["status"]).expect_code(0).stdout;

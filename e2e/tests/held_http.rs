@@ -106,7 +106,7 @@ fn a_real_client_hears_that_its_call_waits_and_does_not_give_up() {
 const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}
 "#;
 
-/// Whoever looks is shown where to sign in, while some process attends to that and it mends something.
+/// `status` and `why` show the sign-in link while a process serves it and a sign-in would resolve an incident.
 #[test]
 fn status_and_why_show_the_link_while_somebody_attends_to_it() {
     let home = Home::new();

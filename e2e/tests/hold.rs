@@ -192,7 +192,7 @@ fn a_storm_of_bridges_asks_one_person_once() {
         caller.until("progress");
     }
     let link = link(&home);
-    // Whoever is about to tell a second time would do so now.
+    // A second notification would be sent now.
     pause(Duration::from_secs(2));
     assert_eq!(told(&home).len(), 1);
     for caller in &callers {
@@ -539,7 +539,7 @@ fn spawn_held(home: &Home) -> Running<'_> {
     home.authkeeper(&bridge).env("BROWSER", "false").spawn()
 }
 
-/// The receiver is down at first; five processes know of the trouble. It gets one message, again until it has taken it.
+/// The receiver is down at first; five processes know of the incident. It gets one message, again until it has taken it.
 #[test]
 fn the_webhook_is_told_once_and_signed() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! Acceptance C: exactly one refresh, whoever asks and however many.
+//! Acceptance C: exactly one refresh, from any number of callers.
 
 use std::collections::BTreeSet;
 

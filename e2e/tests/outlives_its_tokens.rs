@@ -1,4 +1,4 @@
-//! Acceptance B: a run outlives its tokens, on a server that takes the refresh token of whoever shows
+//! Acceptance B: a run outlives its tokens, on a server that takes a refresh token from any client that shows
 //! it an expired access token, and refreshes as often as the rule says.
 #![expect(
     clippy::unwrap_used,
@@ -109,10 +109,7 @@ fn assert_refreshes_as_ruled(refreshed: u64, elapsed: f64) {
         (fewest..=most).contains(&refreshed),
         "{refreshed} refreshes in {elapsed:.1} s, where the rule makes {fewest} to {most}"
     );
-    #[expect(
-        clippy::print_stderr,
-        reason = "a figure for whoever runs it with --nocapture"
-    )]
+    #[expect(clippy::print_stderr, reason = "a figure for a run with --nocapture")]
     {
         eprintln!("{refreshed} refreshes in {elapsed:.1} s; the rule makes {fewest} to {most}");
     }

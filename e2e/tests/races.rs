@@ -126,7 +126,7 @@ fn sign_in_during_a_refresh((home, server): (&Home, &Server), fate: Fate, words:
         assert_eq!(
             late.expect_code(0).stdout,
             current,
-            "{fate:?}: whoever waits gets what is in force"
+            "{fate:?}: a waiting call gets the token in force"
         );
     }
     assert_eq!(refreshes(server), 1);
@@ -429,7 +429,7 @@ impl Backup {
         Self(files.filter_map(read).collect())
     }
 
-    /// As a person does it: other files take the place of those that are there, whoever has them open.
+    /// As a person does it: other files take the place of those that are there, even while they are open.
     fn restore(&self, home: &Home) {
         let written = home.outside().join("restored");
         for (path, content) in &self.0 {

@@ -12,10 +12,7 @@ use e2e::workers::{Report, Strike, Trial};
 
 const SECONDS: u64 = 20;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the switches of whoever runs it by hand"
-)]
+#[expect(clippy::disallowed_methods, reason = "switches for a run by hand")]
 fn switch(name: &str) -> Option<String> {
     std::env::var(format!("AUTHKEEPER_TRIAL_{name}")).ok()
 }
@@ -44,7 +41,7 @@ fn run(trial: &Trial) -> Report {
     let report = trial.run();
     #[expect(
         clippy::print_stderr,
-        reason = "the coverage, for whoever runs it with --no-capture"
+        reason = "the coverage, for a run with --no-capture"
     )]
     {
         eprintln!("{:?}, {}: {report}", trial.profile, trial.replay);
@@ -121,7 +118,7 @@ fn control_recovery_after_the_quiet_period() {
     }
 }
 
-/// A late answer is no lost one, for whoever listens on.
+/// A late answer is not lost for a process that still listens.
 #[test]
 fn control_an_exchange_that_is_given_up() {
     let report = control(Trial {

@@ -359,7 +359,7 @@ fn a_run_whose_call_lacks_a_scope_says_so_and_the_next_one_works() {
             .starts_with("GET /api/admin needs"),
         "{records:?}"
     );
-    // A run that does not make that call is as its command is, though the trouble is open.
+    // A run that does not make that call is as its command is, though the incident is open.
     let output = call("api/me").expect_code(0);
     assert_eq!(output.stdout, "200", "{}", output.stderr);
     let _ = home.run(&["reauthorize", "api"]).expect_code(0);

@@ -5,13 +5,7 @@
 
 use std::{fmt::Debug, sync::OnceLock};
 
-use authkeeper::{
-    http::Reply,
-    oauth::{
-        classify::{self as classifying, Outcome},
-        odd::{odd_shape, shape_of},
-    },
-};
+use authkeeper::{http::Reply, oauth::{classify::{self as classifying, Outcome}, unrecognized_response::{odd_shape, shape_of}}};
 use serde_json::{Map, Value, json};
 
 use crate::{

@@ -2,15 +2,7 @@
 
 use std::path::PathBuf;
 
-use authkeeper::{
-    clock::{Clock as _, ManualClock, Seams},
-    fuzz::{JournalFile, Kept, ShelfFolder},
-    http::Reply,
-    model::{Generation, Lineage, Moment},
-    refresh::decide::JournalState,
-    secret::Secret,
-    store::seal::{Belongs, Sealer},
-};
+use authkeeper::{platform::clock::{Clock as _, ManualClock, Seams}, fuzz::{JournalFile, Kept, ReplyArchiveFolder}, http::Reply, model::{Generation, Lineage, Moment}, refresh::decide::JournalState, secret::Secret, vault::seal::{Belongs, Sealer}};
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 
@@ -102,7 +94,7 @@ fn journal_ground() -> Ground {
 
 fn shelf_ground() -> Ground {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let shelf = ShelfFolder::new(folder.path(), &sealer());
+    let shelf = ReplyArchiveFolder::new(folder.path(), &sealer());
     let written = shelf.write("g1", (Lineage(1), Generation(2)), &answer());
     Ground {
         whole: written.expect("room"),
@@ -143,7 +135,7 @@ pub fn journal(case: &[u8]) {
 /// A shelved answer: the one that was kept, or none.
 pub fn shelf(case: &[u8]) {
     SHELF.with(|ground| {
-        let shelf = ShelfFolder::new(ground.folder.path(), &sealer());
+        let shelf = ReplyArchiveFolder::new(ground.folder.path(), &sealer());
         for bytes in versions(ground, case) {
             write(&shelf.path("g1"), &bytes);
             let read = shelf.read("g1");

@@ -2,16 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use authkeeper::{
-    catalogue::{self as known, Entry},
-    clock::{Random, Seams, SystemClock},
-    http::HttpUrl,
-    model::ServerMetadata,
-    oauth::{
-        authorize::{RedirectError, SignIn, read_redirect},
-        challenge::{BearerChallenge, bearer},
-    },
-};
+use authkeeper::{catalogue::{self as known, Entry}, platform::clock::{Random, Seams, SystemClock}, http::HttpUrl, model::ServerMetadata, oauth::{authorize::{RedirectError, SignIn, read_redirect}, challenge::{BearerChallenge, bearer}}};
 use http::{HeaderMap, HeaderValue, header::WWW_AUTHENTICATE};
 
 use crate::shown::fit;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use authkeeper::{
     model::{
         AccessToken, AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantLifecycle,
-        LifetimeSource, Lineage, Moment, OwnerId, ReplayRule, SuspendReason,
+        LifetimeSource, Lineage, Moment, OwnerId, OwnerState, ReplayRule, SuspendReason,
     },
     refresh::decide::{
-        self, Ask, Investigation, JournalState, OwnerState, RecoveryRules, Standing, Verdict,
+        self, Freshness, GrantView, Investigation, JournalState, RecoveryRules, ServeDecision,
     },
 };
 use jiff::Timestamp;
@@ -80,10 +80,10 @@ fn access(row: &Row) -> AccessToken {
 }
 
 /// [`decide::serve`], asked about this row.
-pub fn serve(state: &State) -> Verdict {
+pub fn serve(state: &State) -> ServeDecision {
     let row = &state.row;
     let (lifecycle, access) = (lifecycle(row.lifecycle), access(row));
-    let standing = Standing {
+    let standing = GrantView {
         lifecycle: &lifecycle,
         access: Some(&access),
         refreshable: row.token.is_some(),
@@ -92,7 +92,7 @@ pub fn serve(state: &State) -> Verdict {
         key: None,
         jitter: 0.0,
     };
-    let ask = Ask {
+    let ask = Freshness {
         min_ttl: None,
         rejected: state
             .rejected

@@ -2,7 +2,7 @@
 
 use authkeeper::{
     model::{ReauthorizeReason, ReplayRule, UnknownKind},
-    refresh::decide::{self, Investigation, Refusal, Verdict, Why},
+    refresh::decide::{self, Investigation, Refusal, ServeDecision, Why},
 };
 
 use crate::{
@@ -46,25 +46,25 @@ enum Cause {
 /// A caller, or the keeper, of an idle process looks at the grant.
 pub fn look(state: &mut State, world: &World, process: u8) -> Result<(), Broken> {
     match bridge::serve(state) {
-        Verdict::Serve => {
+        ServeDecision::Serve => {
             invariant::released(state)?;
             if state.row.claim.is_some() && state.row.lifecycle == Lifecycle::Active {
                 pursue(state, world, process, Cause::Wanted);
             }
         }
-        Verdict::ServeAndRefresh(_) => {
+        ServeDecision::ServeAndRefresh(_) => {
             invariant::released(state)?;
             pursue(state, world, process, Cause::Wanted);
         }
-        Verdict::RefreshFirst(Why::Rejected) => pursue(state, world, process, Cause::Forced),
-        Verdict::RefreshFirst(_) => pursue(state, world, process, Cause::Wanted),
-        Verdict::Refuse(_) if state.row.token.is_some() && bridge::probe_due(state) => {
+        ServeDecision::RefreshFirst(Why::Rejected) => pursue(state, world, process, Cause::Forced),
+        ServeDecision::RefreshFirst(_) => pursue(state, world, process, Cause::Wanted),
+        ServeDecision::Refuse(_) if state.row.token.is_some() && bridge::probe_due(state) => {
             pursue(state, world, process, Cause::Probe);
         }
-        Verdict::Refuse(Refusal::Revoked) if world.design.leaves_nothing => {
+        ServeDecision::Refuse(Refusal::Revoked) if world.design.leaves_nothing => {
             sweep(state, world, process);
         }
-        Verdict::Refuse(_) | Verdict::FallBack => {}
+        ServeDecision::Refuse(_) | ServeDecision::FallBack => {}
     }
     Ok(())
 }

@@ -6,12 +6,13 @@ use authkeeper::{
     error::TokenError,
     model::{
         Claim, ClientId, ClientRegistration, Connection, Generation, GrantId, GrantLifecycle,
-        GrantType, Issuer, LifetimeSource, Lineage, Means, Moment, Presentation, PrincipalId,
-        Provider, RefreshToken, RegistrationSource, ServerMetadata, SuspendReason, TokenSet,
+        GrantMaterial, GrantType, Issuer, LifetimeSource, Lineage, Moment, Presentation,
+        PrincipalId, Provider, RefreshToken, RegistrationSource, ServerMetadata, SuspendReason,
+        TokenSet,
     },
     runtime::{IssuedToken, Runtime, TokenRequest},
     simulation as inside,
-    store::{Brought, SignedIn},
+    store::{Obtained, SignedIn},
 };
 
 use crate::{
@@ -72,10 +73,10 @@ fn signed_in((token, access): (Token, &str), lifetime: Duration, issued: Moment)
         client: Some((Provider { issuer, metadata }, client)),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
-        means: Means::default(),
+        grant_material: GrantMaterial::default(),
         rotate_by: None,
         at: issued.wall,
-        brought: Brought::Tokens(TokenSet {
+        obtained: Obtained::Tokens(TokenSet {
             access_token: access.to_owned().into(),
             refresh_token: Some(RefreshToken {
                 secret: token.to_string().into(),
@@ -86,7 +87,7 @@ fn signed_in((token, access): (Token, &str), lifetime: Duration, issued: Moment)
             lifetime,
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{}", token.family)),

@@ -10,9 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::{Clock, LONGEST_SLEEP, Seams},
     http::{ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport},
     model::Moment,
+    platform::clock::{Clock, LONGEST_SLEEP, Seams},
     refresh::RefreshRules,
     runtime::Runtime,
     simulation::{Machine, Tasks, Work},

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::clock::Random;
+use authkeeper::platform::clock::Random;
 
 /// `SplitMix64`: small, quick, and the same everywhere.
 #[derive(Clone, Debug)]

@@ -11,7 +11,8 @@ use std::{
 
 use authkeeper::{
     model::ConnectionName,
-    refresh::{ProviderHabits, RefreshRules},
+    model::ProviderHabits,
+    refresh::RefreshRules,
     runtime::Runtime,
     simulation::{self as inside, Work},
 };
@@ -460,7 +461,7 @@ impl Driver {
             let work = Box::pin(async move { inside::keep(&runtime, connection()).await });
             self.put(Spawned {
                 process,
-                kind: Kind::Keeper,
+                kind: Kind::RefreshScheduler,
                 work,
             });
         }

@@ -74,7 +74,7 @@ pub enum Todo {
 pub enum Kind {
     Caller,
     Person,
-    Keeper,
+    RefreshScheduler,
     Flight,
     Disk,
 }

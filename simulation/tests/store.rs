@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use authkeeper::store::suite::{self, Pair};
+use authkeeper::store::conformance::{self, Pair};
 use simulation::store::{Calm, MemoryStore, Shared};
 
 #[tokio::test]
 async fn the_store_in_memory_passes_the_suite() {
-    suite::run(|| {
+    conformance::run(|| {
         let rows = Shared::default();
         let handle = || Arc::new(MemoryStore::new(Arc::clone(&rows), Arc::new(Calm)));
         let pair: Pair = (handle(), handle());

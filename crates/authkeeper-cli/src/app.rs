@@ -9,9 +9,9 @@ use std::{
 };
 
 use authkeeper::{
-    clock::Seams,
     http::NetTransport,
     model::TaskId,
+    platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 
@@ -70,9 +70,9 @@ impl App {
         })
     }
 
-    /// Who is told of troubles.
+    /// Who is told of incidents.
     pub(crate) fn notifier(&self) -> Notifier {
-        let hook = self.settings.on_trouble.clone().map(Hook::new);
+        let hook = self.settings.on_incident.clone().map(Hook::new);
         let webhook = self.settings.webhook.clone();
         let transport = Arc::new(NetTransport::new());
         Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
@@ -102,7 +102,7 @@ impl App {
         number
     }
 
-    /// Has troubles watched for until the command is over.
+    /// Has incidents watched for until the command is over.
     pub(crate) fn watch(&self, watcher: BackgroundWatcher) {
         *self.watcher() = Some(watcher);
     }

@@ -1,6 +1,6 @@
 //! How far a sign-in is.
 
-use authkeeper::{model::ConnectionName, runtime::Runtime, signin::Errand};
+use authkeeper::{model::ConnectionName, runtime::Runtime, signin::PromptAction};
 
 /// A sign-in under way, for what is said when it is interrupted.
 pub(crate) struct SignInProgress {
@@ -29,9 +29,9 @@ impl SignInProgress {
         }
     }
 
-    pub(crate) fn sends_to(&mut self, errand: &Errand) {
+    pub(crate) fn sends_to(&mut self, errand: &PromptAction) {
         self.sent = Some(match errand {
-            Errand::Open(_) => Sent::Here,
+            PromptAction::Open(_) => Sent::Here,
             _ => Sent::Elsewhere,
         });
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use authkeeper::{
-    clock::Seams,
     http::NetTransport,
     model::{ConnectionName, Event, Record},
+    platform::clock::Seams,
     runtime::{Runtime, Settings},
 };
 use authkeeper_gateway::{forward::Forwarder, signin_link::Links, token_source::TokenSource};

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, FailedCall, TaskId, Trouble, TroubleId},
+    model::{ConnectionName, FailedCall, Incident, IncidentId, TaskId},
     runtime::Runtime,
     store::StoreError,
 };
@@ -62,41 +62,41 @@ impl OpenIncidents {
 
 #[async_trait]
 impl IncidentFeed for OpenIncidents {
-    async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
-        let all = self.runtime.troubles().await?;
+    async fn open(&self) -> Result<Vec<Incident>, StoreError> {
+        let all = self.runtime.incidents().await?;
         let mut open = Vec::new();
-        for mut trouble in all {
-            let name = ConnectionName::parse(&trouble.record.connection).ok();
+        for mut incident in all {
+            let name = ConnectionName::parse(&incident.record.connection).ok();
             let Some(name) = name.filter(|name| self.are_of(name)) else {
                 continue;
             };
-            trouble.record.task = self.task.as_ref().map(ToString::to_string);
-            trouble.record.link = self.links.link(&name, &trouble.record).await;
-            open.push(trouble);
+            incident.record.task = self.task.as_ref().map(ToString::to_string);
+            incident.record.link = self.links.link(&name, &incident.record).await;
+            open.push(incident);
         }
         Ok(open)
     }
 
-    async fn is_due(&self, trouble: &Trouble) -> Result<bool, StoreError> {
-        match self.runtime.notify_in(trouble).await? {
+    async fn is_due(&self, incident: &Incident) -> Result<bool, StoreError> {
+        match self.runtime.notify_in(incident).await? {
             None => Ok(false),
             Some(Duration::ZERO) => Ok(true),
             // A call that failed over it was not spared.
             Some(_) => {
                 let failed = self.unrecovered().await?;
-                let over = &trouble.record.connection;
+                let over = &incident.record.connection;
                 Ok(failed.iter().any(|call| call.connection.as_str() == over))
             }
         }
     }
 
-    async fn claim_notification(&self, id: &TroubleId) -> bool {
+    async fn claim_notification(&self, id: &IncidentId) -> bool {
         self.runtime.claim_notification(id).await.unwrap_or(false)
     }
 
-    async fn is_open(&self, id: &TroubleId) -> bool {
-        let open = self.runtime.troubles().await;
-        open.map_or(true, |open| open.iter().any(|trouble| trouble.id == *id))
+    async fn is_open(&self, id: &IncidentId) -> bool {
+        let open = self.runtime.incidents().await;
+        open.map_or(true, |open| open.iter().any(|incident| incident.id == *id))
     }
 
     async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {

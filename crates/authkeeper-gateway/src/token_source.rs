@@ -7,9 +7,9 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Seams,
     error::TokenError,
     model::{ConnectionName, FailedCall, Generation, ScopeRefusal, TaskId},
+    platform::clock::Seams,
     runtime::{Runtime, TokenRequest},
     store::CarriedCall,
 };

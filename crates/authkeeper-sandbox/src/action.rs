@@ -1,6 +1,6 @@
-//! What can be done to a running sandbox: by the handle, the control endpoint or a scenario.
+//! Actions on a running sandbox, by the handle, the control endpoint or a scenario.
 //!
-//! In words, as in a scenario's `do` and in `POST /control/do`:
+//! Their text form, as in a scenario's `do` and in `POST /control/do`:
 //!
 //! | words | what happens |
 //! | --- | --- |
@@ -20,88 +20,82 @@
 
 use std::{str::FromStr, time::Duration};
 
-use serde_json::{Value, json};
-
 use crate::{
     clock::parse_duration,
     fault::{Fault, InvalidFault},
     profile::UnknownProfile,
-    random,
     settings::{ClientSpec, Rules},
-    store::{ApiKey, ClientSecret, UserState},
-    tally::Mood,
-    world::World,
 };
 
-/// Something done to a running sandbox.
+/// An action on a running sandbox.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// A fault is in force from now on.
+    /// Adds a fault.
     Fault(Fault),
-    /// One fault, or every fault, is over.
+    /// Removes one fault by its number, or every fault.
     Clear(Option<u32>),
-    /// A rule changes: its name and its new value.
+    /// Changes rules: each by its name and its new value.
     Set(Vec<(String, String)>),
-    /// The clock moves on.
+    /// Moves the clock forward.
     Advance(Duration),
-    /// An account can't be used.
+    /// Disables an account.
     Disable(String),
-    /// An account can be used again.
+    /// Enables an account.
     Enable(String),
-    /// An account is gone, and its grants.
+    /// Deletes an account and revokes its grants.
     Delete(String),
-    /// Grants die: everybody's, or one user's.
+    /// Revokes every grant, or one user's.
     Revoke(Option<String>),
-    /// Every access token dies.
+    /// Revokes every access token; the grants live on.
     RevokeAccess,
-    /// A client is registered by hand.
+    /// Registers a client.
     AddClient(Box<ClientSpec>),
-    /// A client gets a new secret.
+    /// Gives a client a new secret.
     RotateSecret {
         /// The client.
         client: String,
-        /// How long the old one stays good.
+        /// How long the old secret stays valid.
         overlap: Duration,
     },
-    /// A client is gone.
+    /// Deletes a client.
     DeleteClient(String),
-    /// A new API key.
+    /// Creates an API key of this name.
     CreateKey(String),
-    /// An API key ends.
+    /// Retires an API key by its number.
     RetireKey(u32),
-    /// Every MCP session is forgotten.
+    /// Drops every MCP session.
     DropSessions,
-    /// What a server with its store in memory forgets at a restart is forgotten.
+    /// Forgets grants, tokens, registrations and sessions, as a server with its store in memory does when it restarts.
     Restart,
-    /// Everything is as it was at the start.
+    /// Puts everything back to the start.
     Reset,
 }
 
-/// An action that can't be done.
+/// An action that can't be performed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ActionError {
-    /// The words mean nothing.
+    /// The text is no action.
     #[error(
         "{0:?} is no action; there are fault, clear, set, advance, disable, enable, delete, revoke, revoke-access, \
              rotate-secret, delete-client, create-key, retire-key, drop-sessions, restart and reset"
     )]
     Unknown(String),
-    /// A fault can't be read.
+    /// The text of a fault is not valid.
     #[error(transparent)]
     Fault(#[from] InvalidFault),
-    /// A profile is not known.
+    /// There is no such profile.
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
-    /// A rule's name or value means nothing.
+    /// A rule's name or value is not valid.
     #[error(
         "{0:?} can't be set: names are profile, ttl, refresh_ttl, idle, absolute, grace, skew, auto_approve, \
              refresh_lifetime_field, device_interval and device_ttl; times are written 90s, 10m, 2h or 1d"
     )]
     Rule(String),
-    /// What is named is not there.
+    /// There is no such user, client or key.
     #[error("there is no {what} {name:?}")]
     Missing {
-        /// What kind of thing.
+        /// Its kind.
         what: &'static str,
         /// Its name.
         name: String,
@@ -162,7 +156,7 @@ fn rotation(text: &str) -> Option<Action> {
 }
 
 /// Changes one rule.
-pub(crate) fn set(rules: &mut Rules, name: &str, value: &str) -> Result<(), ActionError> {
+pub(crate) fn set_rule(rules: &mut Rules, name: &str, value: &str) -> Result<(), ActionError> {
     let wrong = || ActionError::Rule(format!("{name}={value}"));
     let time = || parse_duration(value).ok_or_else(wrong);
     let limit = || match value {
@@ -186,177 +180,4 @@ pub(crate) fn set(rules: &mut Rules, name: &str, value: &str) -> Result<(), Acti
         _ => return Err(wrong()),
     }
     Ok(())
-}
-
-impl World {
-    /// Does it, and says what came of it: a new secret, a new key, a number.
-    pub(crate) fn act(&mut self, action: Action) -> Result<Value, ActionError> {
-        match action {
-            Action::Fault(fault) => {
-                self.say(Mood::Plain, format!("fault set: {fault}"));
-                Ok(json!({"fault": self.faults.add(fault)}))
-            }
-            Action::Clear(number) => {
-                let cleared = self.faults.clear(number);
-                self.say(Mood::Plain, format!("faults cleared: {cleared}"));
-                Ok(json!({"cleared": cleared}))
-            }
-            Action::Set(pairs) => self.set_rules(&pairs),
-            Action::Advance(time) => {
-                self.clock.advance(time);
-                self.say(
-                    Mood::Plain,
-                    format!("the clock moved on by {} s", time.as_secs_f64()),
-                );
-                Ok(json!({}))
-            }
-            Action::Disable(user) => self.set_user(&user, UserState::Disabled),
-            Action::Enable(user) => self.set_user(&user, UserState::Enabled),
-            Action::Delete(user) => self.set_user(&user, UserState::Deleted),
-            Action::Revoke(user) => Ok(self.revoke_grants(user.as_deref())),
-            Action::RevokeAccess => {
-                self.store
-                    .access
-                    .values_mut()
-                    .for_each(|token| token.revoked = true);
-                self.say(Mood::Plain, "every access token is revoked");
-                Ok(json!({}))
-            }
-            Action::DropSessions => {
-                let dropped = self.store.sessions.len();
-                self.store.sessions.clear();
-                self.say(Mood::Plain, format!("MCP sessions dropped: {dropped}"));
-                Ok(json!({"dropped": dropped}))
-            }
-            Action::Restart => {
-                self.restart();
-                self.say(
-                    Mood::Bad,
-                    "restarted: grants, tokens and registrations are forgotten",
-                );
-                Ok(json!({}))
-            }
-            Action::Reset => {
-                self.reset();
-                self.say(Mood::Plain, "everything is as it was at the start");
-                Ok(json!({}))
-            }
-            action => self.act_on_clients(action),
-        }
-    }
-
-    fn act_on_clients(&mut self, action: Action) -> Result<Value, ActionError> {
-        match action {
-            Action::AddClient(spec) => {
-                self.say(Mood::Plain, format!("client {} added", spec.client_id));
-                self.add_client(&spec);
-                Ok(json!({"client_id": spec.client_id}))
-            }
-            Action::RotateSecret { client, overlap } => self.rotate_secret(&client, overlap),
-            Action::DeleteClient(client) => {
-                let gone = self.store.clients.remove(&client);
-                gone.ok_or_else(|| missing("client", &client))?;
-                self.say(Mood::Bad, format!("client {client} is deleted"));
-                Ok(json!({}))
-            }
-            Action::CreateKey(name) => Ok(self.create_key(name)),
-            Action::RetireKey(number) => {
-                let key = self.store.keys.get_mut(&number);
-                let key = key.ok_or_else(|| missing("key", &number.to_string()))?;
-                key.retired = true;
-                self.say(Mood::Plain, format!("key#{number} is retired"));
-                Ok(json!({}))
-            }
-            _ => Ok(json!({})),
-        }
-    }
-
-    fn set_rules(&mut self, pairs: &[(String, String)]) -> Result<Value, ActionError> {
-        let mut rules = self.rules.clone();
-        for (name, value) in pairs {
-            set(&mut rules, name, value)?;
-        }
-        self.clock.skew = rules.skew;
-        self.rules = rules;
-        let said = pairs.iter().map(|(name, value)| format!("{name}={value}"));
-        let said: Vec<String> = said.collect();
-        self.say(Mood::Plain, format!("set {}", said.join(" ")));
-        Ok(json!({}))
-    }
-
-    fn set_user(&mut self, user: &str, state: UserState) -> Result<Value, ActionError> {
-        let known = self.store.users.get_mut(user);
-        *known.ok_or_else(|| missing("user", user))? = state;
-        let said = match state {
-            UserState::Enabled => "enabled",
-            UserState::Disabled => "disabled",
-            UserState::Deleted => "deleted",
-        };
-        self.say(Mood::Warn, format!("{user} is {said}"));
-        if state == UserState::Deleted {
-            self.revoke_grants(Some(user));
-        }
-        Ok(json!({}))
-    }
-
-    fn revoke_grants(&mut self, user: Option<&str>) -> Value {
-        let grants = self.store.grants.iter();
-        let meant = grants.filter(|(_, grant)| {
-            grant.dead.is_none() && user.is_none_or(|user| grant.user.as_deref() == Some(user))
-        });
-        let meant: Vec<u32> = meant.map(|(number, _)| *number).collect();
-        for number in &meant {
-            self.store
-                .kill(*number, "an administrator revoked it", true);
-            self.tally.grants_killed += 1;
-            self.say(
-                Mood::Bad,
-                format!("grant {number} is dead: an administrator revoked it"),
-            );
-        }
-        json!({"revoked": meant.len()})
-    }
-
-    fn rotate_secret(&mut self, client: &str, overlap: Duration) -> Result<Value, ActionError> {
-        let until = self.now().plus(overlap);
-        let found = self.store.clients.get_mut(client);
-        let found = found.ok_or_else(|| missing("client", client))?;
-        for old in &mut found.secrets {
-            let ends = old.until.map_or(until, |ends| ends.min(until));
-            old.until = Some(ends);
-        }
-        let value = random::secret();
-        found.secrets.push(ClientSecret {
-            value: value.clone(),
-            until: None,
-        });
-        self.say(Mood::Warn, format!("client {client} has a new secret"));
-        Ok(json!({"client_id": client, "client_secret": value}))
-    }
-
-    fn create_key(&mut self, name: String) -> Value {
-        let number = self
-            .store
-            .keys
-            .keys()
-            .next_back()
-            .map_or(1, |last| last + 1);
-        let value = random::secret();
-        self.say(Mood::Plain, format!("key#{number} ({name}) begins"));
-        let key = ApiKey {
-            name,
-            value: value.clone(),
-            retired: false,
-            calls: 0,
-        };
-        self.store.keys.insert(number, key);
-        json!({"number": number, "key": value})
-    }
-}
-
-fn missing(what: &'static str, name: &str) -> ActionError {
-    ActionError::Missing {
-        what,
-        name: name.to_owned(),
-    }
 }

@@ -1,4 +1,4 @@
-//! The sandbox's own clock: it can be moved on, and it can lie.
+//! The sandbox's own clock: it can be moved forward, and it can be skewed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,14 +7,14 @@ use serde::Serialize;
 
 /// A moment in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct Stamp(u64);
+pub(crate) struct SandboxTime(u64);
 
-impl Stamp {
+impl SandboxTime {
     pub(crate) fn plus(self, time: Duration) -> Self {
         Self(self.0.saturating_add(millis(time)))
     }
 
-    /// How long ago the earlier moment was; nothing if it is still to come.
+    /// The time since an earlier moment; zero if that is in the future.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -23,7 +23,7 @@ impl Stamp {
         self.0
     }
 
-    /// As programs write it.
+    /// The moment in RFC 3339 form.
     pub(crate) fn rfc3339(self) -> String {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
         Timestamp::from_millisecond(millis)
@@ -36,20 +36,20 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Two clocks in one: `now` judges lifetimes, what is *said* (`Date`, `exp`, `iat`) is off by the skew.
+/// Two clocks in one: `now` decides lifetimes; the time that is *said* (`Date`, `exp`, `iat`) is off by the skew.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct SandboxClock {
     /// A clock that stands still moves only by [`Clock::advance`].
-    standing: Option<Stamp>,
+    standing: Option<SandboxTime>,
     advanced: Duration,
-    /// Seconds by which the said time is ahead.
+    /// Seconds by which the said time is ahead of `now`.
     pub(crate) skew: i64,
 }
 
 /// 2026-01-01T00:00:00Z, where a standing clock starts.
-const START: Stamp = Stamp(1_767_225_600_000);
+const START: SandboxTime = SandboxTime(1_767_225_600_000);
 
-impl Clock {
+impl SandboxClock {
     pub(crate) fn new(standing: bool, skew: i64) -> Self {
         Self {
             standing: standing.then_some(START),
@@ -62,12 +62,12 @@ impl Clock {
         self.advanced = self.advanced.saturating_add(by);
     }
 
-    pub(crate) fn now(&self) -> Stamp {
+    pub(crate) fn now(&self) -> SandboxTime {
         self.standing.unwrap_or_else(wall).plus(self.advanced)
     }
 
-    /// A moment as this server says it, in seconds.
-    pub(crate) fn said(&self, stamp: Stamp) -> i64 {
+    /// A moment as this server says it, in seconds since 1970.
+    pub(crate) fn said(&self, stamp: SandboxTime) -> i64 {
         let seconds = i64::try_from(stamp.0 / 1000).unwrap_or(i64::MAX);
         seconds.saturating_add(self.skew)
     }
@@ -85,9 +85,14 @@ impl Clock {
     clippy::disallowed_methods,
     reason = "this is the seam through which the wall clock is read"
 )]
-fn wall() -> Stamp {
+fn wall() -> SandboxTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Stamp(millis(since.unwrap_or_default()))
+    SandboxTime(millis(since.unwrap_or_default()))
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn wall_millis() -> i64 {
+    i64::try_from(wall().0).unwrap_or(i64::MAX)
 }
 
 /// Reads `90s`, `10m`, `2h`, `1d`, `250ms`; a bare number counts seconds.
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_standing_clock_moves_by_hand_and_lies_by_its_skew() {
-        let mut clock = Clock::new(true, -90);
+        let mut clock = SandboxClock::new(true, -90);
         let before = clock.now();
         clock.advance(Duration::from_secs(100));
         assert_eq!(clock.now().since(before), Duration::from_secs(100));

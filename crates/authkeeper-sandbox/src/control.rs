@@ -1,9 +1,9 @@
-//! The control endpoint: JSON under `/control`, and the handle for the same things inside a program.
+//! The control endpoint: JSON under `/control`.
 //!
 //! A web page elsewhere can't drive it: a request with an `Origin` that is not this sandbox's, or with a `Host` that is
 //! not this machine's, gets 403.
 //!
-//! `GET /control` lists what there is.
+//! `GET /control` lists the requests.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 
 use crate::{
     action::{Action, ActionError},
-    builtin,
     clock::parse_duration,
     page,
     settings::{AuthMethod, ClientSpec},
-    store::{Client, UserState},
-    wire::{Reply, Request},
-    world::World,
+    state::SandboxState,
+    store::{AccountState, ApiKeyEntry, ClientEntry},
+    wire::{HttpReply, HttpRequest},
 };
 
 /// Each request, its body, and what happens.
@@ -120,51 +119,53 @@ const LIST: [(&str, &str, &str); 24] = [
     ("GET /", "", "a page to watch all this, and to break things"),
 ];
 
-/// Answers a control request, or says that it is none.
-pub(crate) fn serve(world: &mut World, request: &Request) -> Option<Reply> {
+/// The path below `/control`; none for a request that goes elsewhere.
+pub(crate) fn path(request: &HttpRequest) -> Option<&str> {
     let path = request.path.strip_prefix("/control")?;
-    let path = match path.strip_prefix('/') {
-        Some(path) => path,
-        None if path.is_empty() => path,
-        None => return None,
-    };
-    if !page::is_own(world, request) {
-        let body = json!({"error": "another page can't drive this sandbox"});
-        return Some(Reply::json(403, &body));
+    match path.strip_prefix('/') {
+        Some(path) => Some(path),
+        None => path.is_empty().then_some(path),
     }
-    world.play();
-    let reply = if request.is_post() {
-        post(world, request, path)
-    } else {
-        get(world, request, path)
-    };
-    Some(reply.with("cache-control", "no-store"))
 }
 
-fn get(world: &World, request: &Request, path: &str) -> Reply {
+/// Answers a control request. `verdict` is the scenario's.
+pub(crate) fn serve(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    path: &str,
+    verdict: &dyn Fn(&SandboxState) -> Value,
+) -> HttpReply {
+    if !page::is_own(state, request) {
+        let body = json!({"error": "another page can't drive this sandbox"});
+        return HttpReply::json(403, &body);
+    }
+    let reply = match (request.is_post(), path) {
+        (true, _) => post(state, request, path),
+        (false, "verdict") => HttpReply::json(200, &verdict(state)),
+        (false, _) => get(state, request, path),
+    };
+    reply.with("cache-control", "no-store")
+}
+
+fn get(state: &SandboxState, request: &HttpRequest, path: &str) -> HttpReply {
     let body = match path {
         "" => list(),
-        "state" => state(world),
-        "counters" => json!(world.counters()),
+        "state" => view(state),
+        "counters" => json!(state.counters_now()),
         "log" => {
             let after = request
                 .query
                 .get("after")
                 .and_then(|text| text.parse().ok());
-            let events: Vec<_> = world.log.after(after.unwrap_or(0)).collect();
+            let events: Vec<_> = state.log.after(after.unwrap_or(0)).collect();
             json!({"events": events})
-        }
-        "verdict" if world.stage.is_some() => json!(builtin::checks(world, &[])),
-        "verdict" => {
-            let playing = world.playing.as_ref();
-            json!(playing.map(|playing| playing.scenario.verdict(&world.counters())))
         }
         _ => {
             let error = "no such thing under /control; GET /control lists what there is";
-            return Reply::json(404, &json!({"error": error}));
+            return HttpReply::json(404, &json!({"error": error}));
         }
     };
-    Reply::json(200, &body)
+    HttpReply::json(200, &body)
 }
 
 fn list() -> Value {
@@ -172,18 +173,18 @@ fn list() -> Value {
     json!({"requests": LIST.iter().map(row).collect::<Vec<_>>()})
 }
 
-fn post(world: &mut World, request: &Request, path: &str) -> Reply {
+fn post(state: &mut SandboxState, request: &HttpRequest, path: &str) -> HttpReply {
     let body = request.json().unwrap_or_else(|| json!({}));
-    let done = action(path, &body).and_then(|action| world.act(action));
+    let done = action(path, &body).and_then(|action| state.act(action));
     match done {
         Ok(mut answer) => {
             answer["ok"] = true.into();
-            Reply::json(200, &answer)
+            HttpReply::json(200, &answer)
         }
         Err(error @ ActionError::Missing { .. }) => {
-            Reply::json(404, &json!({"error": error.to_string()}))
+            HttpReply::json(404, &json!({"error": error.to_string()}))
         }
-        Err(error) => Reply::json(400, &json!({"error": error.to_string()})),
+        Err(error) => HttpReply::json(400, &json!({"error": error.to_string()})),
     }
 }
 
@@ -257,17 +258,17 @@ fn client(body: &Value) -> Option<ClientSpec> {
     })
 }
 
-/// Everything a reader may know, without any token.
-pub(crate) fn state(world: &World) -> Value {
-    let rules = &world.rules;
+/// The state for a reader, without any token.
+pub(crate) fn view(state: &SandboxState) -> Value {
+    let rules = &state.rules;
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-    let faults = world.faults.list();
+    let faults = state.faults.list();
     let faults: Vec<Value> = faults
         .map(|(number, spec)| json!({"number": number, "fault": spec}))
         .collect();
     json!({
-        "url": world.base,
-        "now": world.now().millis(),
+        "url": state.base,
+        "now": state.now().millis(),
         "profile": rules.profile,
         "models": rules.profile.models(),
         "rules": {
@@ -280,21 +281,29 @@ pub(crate) fn state(world: &World) -> Value {
             "auto_approve": rules.auto_approve,
             "refresh_lifetime_field": rules.refresh_lifetime_field,
         },
-        "builtin": builtin::view(world),
+        "builtin": scenario(state),
         "faults": faults,
-        "users": users(world),
-        "clients": clients(world),
-        "keys": keys(world),
-        "counters": world.counters(),
-        "access": access(world),
+        "users": users(state),
+        "clients": clients(state),
+        "keys": keys(state),
+        "counters": state.counters_now(),
+        "access": access(state),
     })
 }
 
-/// For how many seconds each grant's access token is still good: of several that live, the one that lives longest.
-fn access(world: &World) -> Vec<Value> {
-    let now = world.now();
+/// The built-in scenario that plays.
+fn scenario(state: &SandboxState) -> Value {
+    state.overrides.as_ref().map_or(
+        Value::Null,
+        |overrides| json!({"scenario": overrides.scenario, "revision": overrides.revision.as_str()}),
+    )
+}
+
+/// The remaining lifetime of each grant's longest-lived access token, in seconds.
+fn access(state: &SandboxState) -> Vec<Value> {
+    let now = state.now();
     let mut left: BTreeMap<u32, f64> = BTreeMap::new();
-    let living = world.store.access.values().filter(|token| !token.revoked);
+    let living = state.store.access.values().filter(|token| !token.revoked);
     for token in living.filter(|token| token.ends > now) {
         let ends = token.ends.millis().saturating_sub(now.millis());
         let best = left.entry(token.grant).or_default();
@@ -304,29 +313,29 @@ fn access(world: &World) -> Vec<Value> {
     left.into_iter().map(view).collect()
 }
 
-fn users(world: &World) -> Vec<Value> {
-    let view = |(name, state): (&String, &UserState)| {
-        let state = match state {
-            UserState::Enabled => "enabled",
-            UserState::Disabled => "disabled",
-            UserState::Deleted => "deleted",
+fn users(state: &SandboxState) -> Vec<Value> {
+    let view = |(name, account): (&String, &AccountState)| {
+        let account = match account {
+            AccountState::Enabled => "enabled",
+            AccountState::Disabled => "disabled",
+            AccountState::Deleted => "deleted",
         };
-        json!({"name": name, "state": state})
+        json!({"name": name, "state": account})
     };
-    world.store.users.iter().map(view).collect()
+    state.store.users.iter().map(view).collect()
 }
 
-fn clients(world: &World) -> Vec<Value> {
-    let now = world.now();
-    let view = |(id, client): (&String, &Client)| {
+fn clients(state: &SandboxState) -> Vec<Value> {
+    let now = state.now();
+    let view = |(id, client): (&String, &ClientEntry)| {
         let secrets = client.secrets.iter();
         let good = secrets.filter(|secret| secret.until.is_none_or(|until| now < until));
         json!({"client_id": id, "auth": client.auth.as_str(), "secrets": good.count()})
     };
-    world.store.clients.iter().map(view).collect()
+    state.store.clients.iter().map(view).collect()
 }
 
-fn keys(world: &World) -> Vec<Value> {
-    let view = |(number, key): (&u32, &crate::store::ApiKey)| json!({"number": number, "name": key.name, "retired": key.retired, "calls": key.calls});
-    world.store.keys.iter().map(view).collect()
+fn keys(state: &SandboxState) -> Vec<Value> {
+    let view = |(number, key): (&u32, &ApiKeyEntry)| json!({"number": number, "name": key.name, "retired": key.retired, "calls": key.calls});
+    state.store.keys.iter().map(view).collect()
 }

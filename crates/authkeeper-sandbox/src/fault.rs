@@ -1,4 +1,4 @@
-//! Faults on demand: what goes wrong, where, for whom and how often.
+//! Faults on demand: their kind, place, target and number.
 //!
 //! A fault is written `KIND[=VALUE][,times=N][,at=ENDPOINT][,user=U][,client=C][,retry_after=5s]`. Without `times` it
 //! lasts until it is cleared; without `at` it applies where its kind says (last column).
@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use crate::clock::parse_duration;
 
-/// A part of the sandbox that a fault can be limited to.
+/// A group of requests that a fault can be limited to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -36,7 +36,7 @@ pub enum Endpoint {
     Metadata,
     /// The authorization endpoint and its page.
     Authorize,
-    /// The token endpoint, whatever the grant type.
+    /// The token endpoint, for every grant type.
     Token,
     /// Token requests with an authorization code.
     Code,
@@ -54,7 +54,7 @@ pub enum Endpoint {
     Revoke,
     /// Introspection.
     Introspect,
-    /// Who a token belongs to.
+    /// The userinfo endpoint.
     Userinfo,
     /// The MCP server.
     Mcp,
@@ -97,39 +97,39 @@ impl Endpoint {
     }
 }
 
-/// What goes wrong. The table is in the module's documentation.
+/// The kind of a fault. The module's documentation has a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// A good access token is refused.
+    /// A valid access token is refused.
     Early401,
-    /// This status, before anything is done.
+    /// The request is answered with this status and not served.
     Status {
         /// The status code.
         code: u16,
         /// The value of `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The socket is cut before anything is done.
+    /// The socket is cut and the request is not served.
     Cut,
     /// Every request is cut.
     Outage,
-    /// The request waits.
+    /// The request waits, and is then served.
     Slow(Duration),
-    /// The answer waits.
+    /// The request is served at once; its reply waits.
     SlowAnswer(Duration),
-    /// Done, and the answer is lost.
+    /// The request is served, and the socket is cut instead of a reply.
     AnswerLost,
-    /// A proxy's page instead of the answer.
+    /// The request is served; its reply is a proxy's HTML page.
     Html,
-    /// The answer as `text/plain`.
+    /// The reply has the type `text/plain`.
     WrongType,
-    /// Half of the answer.
+    /// The reply ends in the middle.
     Truncated,
-    /// A very large answer.
+    /// The reply grows to 8 MiB.
     Huge,
-    /// No `expires_in`.
+    /// The reply has no `expires_in`.
     NoExpiresIn,
-    /// 200 with this error.
+    /// The request is answered with 200 and this error code, and not served.
     ErrorIn200(String),
 }
 
@@ -157,7 +157,7 @@ impl FaultKind {
         })
     }
 
-    /// Where it applies if nothing else is said.
+    /// Whether the kind applies at this endpoint when the fault names none.
     fn is_at_home(&self, endpoint: Endpoint) -> bool {
         match self {
             Self::Early401 => matches!(endpoint, Endpoint::Mcp | Endpoint::Api),
@@ -220,7 +220,7 @@ impl fmt::Display for FaultKind {
 pub struct Fault {
     /// What goes wrong.
     pub kind: FaultKind,
-    /// How often; `None` lasts until cleared.
+    /// How often; `None`: until cleared.
     pub times: Option<u32>,
     /// Only at this endpoint.
     pub at: Option<Endpoint>,
@@ -285,7 +285,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A fault that can't be read.
+/// The text of a fault is not valid.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "{part:?} in the fault {whole:?} means nothing; write KIND[=VALUE][,times=N][,at=ENDPOINT][,user=U][,client=C]\
@@ -332,7 +332,7 @@ fn endpoint(name: &str) -> Option<Endpoint> {
     found.map(|(_, endpoint)| *endpoint)
 }
 
-/// What is known of a request before it is served.
+/// A request's endpoint, user and client, as far as known before it is served.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
     pub(crate) endpoint: Endpoint,
@@ -354,7 +354,7 @@ impl Faults {
         self.next
     }
 
-    /// Ends one fault, or all. Says how many ended.
+    /// Removes one fault, or all, and returns how many.
     pub(crate) fn clear(&mut self, number: Option<u32>) -> usize {
         let before = self.active.len();
         self.active
@@ -368,7 +368,7 @@ impl Faults {
             .map(|(number, fault)| (*number, fault.to_string()))
     }
 
-    /// Uses up one occurrence of the first fault that meets this request and is of the kind asked for.
+    /// Uses up one occurrence of the first matching fault.
     pub(crate) fn take<T>(
         &mut self,
         arrival: &Arrival,

@@ -1,23 +1,23 @@
-//! What a person sees: the sign-in pages and the live page.
+//! The HTML pages: sign-in, device and the live page.
 
 use crate::{
-    store::{Asked, UserState},
-    wire::{Reply, Request, escaped},
-    world::World,
+    state::SandboxState,
+    store::{AccountState, AuthorizationEntry},
+    wire::{HttpReply, HttpRequest, escaped},
 };
 
 /// The live page; it asks `/control` for everything it shows.
 const HOME: &str = include_str!("home.html");
 const STYLE: &str = include_str!("style.css");
 
-pub(crate) fn home() -> Reply {
-    guarded(Reply::html(200, HOME.replace("/*STYLE*/", STYLE)))
+pub(crate) fn home() -> HttpReply {
+    guarded(HttpReply::html(200, HOME.replace("/*STYLE*/", STYLE)))
 }
 
-/// A request that comes from this sandbox's own pages or from a program, not from a web page elsewhere: such a page sends
-/// its own `Origin`, or reaches this machine under another `Host`.
-pub(crate) fn is_own(world: &World, request: &Request) -> bool {
-    let authority = world.base.strip_prefix("http://").unwrap_or_default();
+/// Whether a request comes from this sandbox's own pages or from a program. A web page elsewhere sends its own `Origin`,
+/// or reaches this machine under another `Host`.
+pub(crate) fn is_own(state: &SandboxState, request: &HttpRequest) -> bool {
+    let authority = state.base.strip_prefix("http://").unwrap_or_default();
     let port = authority.rsplit(':').next().unwrap_or_default();
     let ours = |host: &str| host == authority || host == format!("localhost:{port}");
     let origin = request
@@ -28,8 +28,8 @@ pub(crate) fn is_own(world: &World, request: &Request) -> bool {
     own_origin && request.header("host").is_none_or(ours)
 }
 
-/// No other page may frame it or learn where it leads.
-fn guarded(reply: Reply) -> Reply {
+/// Adds headers so that no other page can frame this one or see its URL.
+fn guarded(reply: HttpReply) -> HttpReply {
     reply
         .with("cache-control", "no-store")
         .with("x-frame-options", "DENY")
@@ -46,21 +46,21 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-pub(crate) fn problem(status: u16, what: &str) -> Reply {
+pub(crate) fn problem(status: u16, what: &str) -> HttpReply {
     let body = format!("<p>{}</p>", escaped(what));
-    guarded(Reply::html(status, page("That did not work", &body)))
+    guarded(HttpReply::html(status, page("That did not work", &body)))
 }
 
-pub(crate) fn done(what: &str) -> Reply {
+pub(crate) fn done(what: &str) -> HttpReply {
     let body = format!("<p>{}</p>", escaped(what));
-    guarded(Reply::html(200, page("Done", &body)))
+    guarded(HttpReply::html(200, page("Done", &body)))
 }
 
-/// Radio buttons for the accounts that can be used.
-fn accounts(world: &World) -> String {
-    let users = world.store.users.iter();
-    let enabled = users.filter(|(_, state)| **state == UserState::Enabled);
-    let radio = |(index, (name, _)): (usize, (&String, &UserState))| {
+/// Radio buttons for the enabled accounts.
+fn accounts(state: &SandboxState) -> String {
+    let users = state.store.users.iter();
+    let enabled = users.filter(|(_, account)| **account == AccountState::Enabled);
+    let radio = |(index, (name, _)): (usize, (&String, &AccountState))| {
         let name = escaped(name);
         let checked = if index == 0 { " checked" } else { "" };
         format!(
@@ -73,26 +73,26 @@ fn accounts(world: &World) -> String {
 const BUTTONS: &str = "<p><button name=\"decision\" value=\"allow\">Allow</button> \
     <button name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></p>";
 
-pub(crate) fn consent(world: &World, id: &str, asked: &Asked) -> Reply {
+pub(crate) fn consent(state: &SandboxState, id: &str, asked: &AuthorizationEntry) -> HttpReply {
     let scope = escaped(&asked.scope.join(", "));
-    let client = escaped(world.client_name(&asked.client));
+    let client = escaped(state.client_name(&asked.client));
     let body = format!(
         "<p>The program <b>{client}</b> wants to act for you: <b>{scope}</b>.</p>\
          <form action=\"/authorize/{id}\" method=\"post\"><fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}\
          </form><p class=\"dim\">This is a sandbox: no password, no real account. \
          <a href=\"/authorize/{id}/abort\">Cancel</a></p>",
-        accounts(world)
+        accounts(state)
     );
-    guarded(Reply::html(200, page("Sign in to the sandbox", &body)))
+    guarded(HttpReply::html(200, page("Sign in to the sandbox", &body)))
 }
 
-pub(crate) fn device(world: &World, user_code: &str) -> Reply {
+pub(crate) fn device(state: &SandboxState, user_code: &str) -> HttpReply {
     let code = escaped(user_code);
     let body = format!(
         "<form action=\"/device\" method=\"post\"><p><label>The code your device shows \
          <input name=\"user_code\" value=\"{code}\" autocomplete=\"off\"></label></p>\
          <fieldset><legend>Who are you?</legend>{}</fieldset>{BUTTONS}</form>",
-        accounts(world)
+        accounts(state)
     );
-    guarded(Reply::html(200, page("Connect a device", &body)))
+    guarded(HttpReply::html(200, page("Connect a device", &body)))
 }

@@ -1,10 +1,10 @@
-//! How refresh tokens behave: one row a real server, as data.
+//! Profiles: how a server's refresh tokens behave, one table row for each real server.
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// Whose habits the authorization server has.
+/// The server that the authorization server behaves like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
@@ -30,7 +30,7 @@ pub enum Profile {
     NoRotation,
 }
 
-/// Whose words the answers are in.
+/// The server whose error responses are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     OidcProvider,
@@ -41,7 +41,7 @@ pub(crate) enum Dialect {
     Glewlwyd,
 }
 
-/// What a spent refresh token gets.
+/// The answer to a spent refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replay {
     KillsGrant,
@@ -54,7 +54,7 @@ pub(crate) enum Replay {
     NewPairUntilSuccessorUsed,
 }
 
-/// What a `resource` the grant was not made for gets.
+/// The answer to a `resource` that the grant was not made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForeignResource {
     Ignored,
@@ -65,15 +65,15 @@ pub(crate) enum ForeignResource {
     RefusedIfBound,
 }
 
-/// What a disabled user's grant can still do.
+/// What still works for a disabled user's grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disabled {
-    /// Neither refresh nor call, until enabled again.
+    /// Refresh and calls are refused until the user is enabled again.
     RefusedEverywhere,
 
-    /// Refreshing is refused; living access tokens still work.
+    /// Refresh is refused; access tokens work until they expire.
     RefusedAtRefresh,
-    /// Nobody notices.
+    /// Nothing is refused.
     Unnoticed,
 }
 
@@ -94,26 +94,26 @@ pub(crate) struct Habits {
     pub(crate) rotation_ends_access: bool,
     /// Access tokens die with their grant.
     pub(crate) access_dies_with_grant: bool,
-    /// A scope asked for once in a refresh is all there is from then on.
+    /// A narrower scope in a refresh narrows the grant for good.
     pub(crate) narrowing_stays: bool,
-    /// An authorization or device code used twice kills what came of it.
+    /// A second use of an authorization or device code revokes its grant.
     pub(crate) code_replay_kills: bool,
-    /// Revoking an access token takes the grant along.
+    /// Revoking an access token revokes its grant.
     pub(crate) revoked_access_kills: bool,
-    /// Showing an expired access token takes its refresh token along.
+    /// A request with an expired access token revokes its refresh token.
     pub(crate) expired_access_kills: bool,
     pub(crate) refresh_ends_with_access: bool,
-    /// A refresh token's life is counted from the end of its access token.
+    /// A refresh token's lifetime starts at the end of its access token.
     pub(crate) refresh_counts_from_access_end: bool,
-    /// A wrong secret, scope or resource burns the refresh token that came with it.
+    /// A wrong secret, scope or resource spends the refresh token that came with it.
     pub(crate) burns_on_error: bool,
-    /// Any way of sending the client secret will do.
+    /// The client secret is accepted in the header and in the form.
     pub(crate) any_secret_method: bool,
-    /// Refresh tokens end this many seconds before they should.
+    /// Refresh tokens expire this many seconds early.
     pub(crate) ends_early: u64,
 }
 
-/// What most servers have in common; each row says where it differs.
+/// What most servers have in common. Each row names its differences.
 const COMMON: Habits = Habits {
     dialect: Dialect::OidcProvider,
     models: "",
@@ -236,7 +236,7 @@ impl Profile {
         }
     }
 
-    /// The real server whose answers these are.
+    /// The real server that the profile models.
     pub fn models(self) -> &'static str {
         self.habits().models
     }

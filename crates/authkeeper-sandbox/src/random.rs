@@ -1,4 +1,4 @@
-//! Unguessable texts from the operating system.
+//! Random strings from the operating system.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 

@@ -1,4 +1,4 @@
-//! The loop around the [`World`]: sockets, waiting, cutting. Nothing is decided here.
+//! The loop around the router: sockets, waiting, cutting. Nothing is decided here.
 
 use std::{
     collections::VecDeque,
@@ -27,101 +27,109 @@ use tokio::{
 };
 
 use crate::{
-    clock::Stamp,
-    control,
-    wire::{Form, Reply, Request, Staged, Watch},
-    world::{Fate, World},
+    clock::SandboxTime,
+    router::{FaultDecision, Router},
+    scenarios::Playing,
+    wire::{Form, HttpReply, HttpRequest, StagedBody, WatchedBody},
 };
 
-/// The most of a request that is read.
+/// The longest request body that is read.
 const REQUEST_LIMIT: usize = 4 * 1024 * 1024;
 
-/// How often a scenario is looked at when no request comes.
+/// How often the scenario is called while no request comes.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The world, one request at a time.
+/// The router behind a lock: it serves one request at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
+pub(crate) struct SharedRouter(Arc<Mutex<Router<Playing>>>);
 
-impl Shared {
-    pub(crate) fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
+impl SharedRouter {
+    pub(crate) fn new(router: Router<Playing>) -> Self {
+        Self(Arc::new(Mutex::new(router)))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Router<Playing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Serves until told to stop; connections still open are then closed.
-pub(crate) async fn serve(listener: TcpListener, world: Shared, mut stop: watch::Receiver<bool>) {
+/// Serves until told to stop, and then closes the open connections.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: SharedRouter,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            _ = tick.tick() => world.lock().play(),
+            _ = tick.tick() => router.lock().tick(),
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(stream, world.clone()));
+                    connections.spawn(connection(stream, router.clone()));
                 }
             }
         }
     }
 }
 
-async fn connection(stream: TcpStream, world: Shared) {
+async fn connection(stream: TcpStream, router: SharedRouter) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| handle(world.clone(), request));
+    let service = service_fn(move |request| handle(router.clone(), request));
     let mut http = http1::Builder::new();
-    // The sandbox says the time by its own clock.
+    // The `Date` header comes from the sandbox's own clock.
     http.auto_date_header(false);
-    // A cut connection is what was asked for; an error of the other side is its own affair.
+    // A cut connection is the purpose of a fault; an error of the client is no error of the sandbox.
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The socket is to be cut.
+/// Tells hyper to cut the socket.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
-struct Cut;
+struct CutSocket;
 
 async fn handle(
-    world: Shared,
+    router: SharedRouter,
     request: http::Request<Incoming>,
-) -> Result<Response<Streamed>, Cut> {
+) -> Result<Response<ReplyBody>, CutSocket> {
     let request = read(request).await?;
-    let controlled = control::serve(&mut world.lock(), &request);
+    let controlled = router.lock().control(&request);
     if let Some(reply) = controlled {
-        return Ok(response(reply, &world));
+        return Ok(response(reply, &router));
     }
-    let _counted = (request.path == "/token").then(|| InFlight::begin(&world));
-    let fate = world.lock().arrive(&request);
-    let reply = match fate {
-        Fate::Cut => return Err(Cut),
-        Fate::Answered(reply) => *reply,
-        Fate::Served { after } if after.is_zero() => world.lock().serve(&request),
-        Fate::Served { after } => served_later(world.clone(), request, after).await?,
+    let _counted = (request.path == "/token").then(|| TokenRequestCount::begin(&router));
+    let admission = router.lock().admit(&request);
+    let reply = match admission {
+        FaultDecision::Cut => return Err(CutSocket),
+        FaultDecision::Answered(reply) => *reply,
+        FaultDecision::Served { after } if after.is_zero() => router.lock().serve(&request),
+        FaultDecision::Served { after } => served_later(router.clone(), request, after).await?,
     };
     wait(reply.delay).await;
     if reply.lost {
-        return Err(Cut);
+        return Err(CutSocket);
     }
-    Ok(response(reply, &world))
+    Ok(response(reply, &router))
 }
 
-/// A request that waits is served though its sender may be gone by then: a real server's queue does not know either.
-async fn served_later(world: Shared, request: Request, after: Duration) -> Result<Reply, Cut> {
+/// Serves a delayed request even if its sender is gone by then, as a real server with a queue does.
+async fn served_later(
+    router: SharedRouter,
+    request: HttpRequest,
+    after: Duration,
+) -> Result<HttpReply, CutSocket> {
     let work = async move {
         wait(after).await;
-        world.lock().serve(&request)
+        router.lock().serve(&request)
     };
     #[expect(
         clippy::disallowed_methods,
         reason = "it ends by itself, and nobody may end it earlier"
     )]
     let served = tokio::spawn(work);
-    served.await.or(Err(Cut))
+    served.await.or(Err(CutSocket))
 }
 
 async fn wait(time: Duration) {
@@ -130,21 +138,21 @@ async fn wait(time: Duration) {
     }
 }
 
-async fn read(request: http::Request<Incoming>) -> Result<Request, Cut> {
+async fn read(request: http::Request<Incoming>) -> Result<HttpRequest, CutSocket> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, REQUEST_LIMIT).collect().await;
-    Ok(Request {
+    Ok(HttpRequest {
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: Form::parse(parts.uri.query().unwrap_or_default().as_bytes()),
         headers: parts.headers,
-        body: body.ok().ok_or(Cut)?.to_bytes(),
+        body: body.ok().ok_or(CutSocket)?.to_bytes(),
     })
 }
 
-fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
+fn response(reply: HttpReply, router: &SharedRouter) -> Response<ReplyBody> {
     let first = (!reply.body.is_empty()).then_some((Duration::ZERO, reply.body));
-    let mut body = Streamed {
+    let mut body = ReplyBody {
         left: first.into_iter().chain(reply.later).collect(),
         waiting: None,
         kept: None,
@@ -152,12 +160,16 @@ fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
     };
     match reply.staged.map(|staged| *staged) {
         None => {}
-        Some(Staged::Kept(last)) => {
-            let since = world.lock().now();
-            let world = world.clone();
-            body.kept = Some(Kept { world, since, last });
+        Some(StagedBody::Kept(last)) => {
+            let since = router.lock().state.now();
+            let router = router.clone();
+            body.kept = Some(KeptStream {
+                router,
+                since,
+                last,
+            });
         }
-        Some(Staged::Watched(watch)) => body.watch = Some((world.clone(), watch)),
+        Some(StagedBody::Watched(watch)) => body.watch = Some((router.clone(), watch)),
     }
     let mut response = Response::new(body);
     if let Ok(status) = reply.status.try_into() {
@@ -173,48 +185,48 @@ fn response(reply: Reply, world: &Shared) -> Response<Streamed> {
     response
 }
 
-/// A token request under way, counted until its answer is on its way or its caller is gone.
-struct InFlight(Shared);
+/// Counts a token request as under way until its reply is sent or its caller is gone.
+struct TokenRequestCount(SharedRouter);
 
-impl InFlight {
-    fn begin(world: &Shared) -> Self {
-        world.lock().token_request_begins();
-        Self(world.clone())
+impl TokenRequestCount {
+    fn begin(router: &SharedRouter) -> Self {
+        router.lock().state.token_request_begins();
+        Self(router.clone())
     }
 }
 
-impl Drop for InFlight {
+impl Drop for TokenRequestCount {
     fn drop(&mut self) {
-        self.0.lock().token_request_ends();
+        self.0.lock().state.token_request_ends();
     }
 }
 
-/// A body in pieces, each after a while.
-struct Streamed {
+/// A body in pieces, each after a delay.
+struct ReplyBody {
     left: VecDeque<(Duration, Bytes)>,
     waiting: Option<Pin<Box<Sleep>>>,
-    kept: Option<Kept>,
-    watch: Option<(Shared, Watch)>,
+    kept: Option<KeptStream>,
+    watch: Option<(SharedRouter, WatchedBody)>,
 }
 
-/// A stream that lasts for as long as the scenario wants.
-struct Kept {
-    world: Shared,
-    since: Stamp,
+/// A stream that the scenario holds open.
+struct KeptStream {
+    router: SharedRouter,
+    since: SandboxTime,
     last: Bytes,
 }
 
-impl Kept {
+impl KeptStream {
     fn is_over(&self) -> bool {
-        !self.world.lock().keeps_call(self.since)
+        !self.router.lock().keeps_call(self.since)
     }
 }
 
-/// What comes on it meanwhile: a comment.
+/// The comment that is sent meanwhile.
 const BEAT: &[u8] = b": going on\n\n";
 
-impl Streamed {
-    /// The next piece of a stream that is kept: a sign of life, or its end.
+impl ReplyBody {
+    /// Queues the next piece of a stream that is held open: a comment, or its last event.
     fn keep(&mut self) {
         let over = self.kept.take_if(|kept| kept.is_over());
         if let Some(kept) = over {
@@ -225,15 +237,15 @@ impl Streamed {
     }
 }
 
-impl Drop for Streamed {
+impl Drop for ReplyBody {
     fn drop(&mut self) {
-        if let Some((world, watch)) = self.watch.take() {
-            world.lock().body_ended(watch, self.left.is_empty());
+        if let Some((router, watch)) = self.watch.take() {
+            router.lock().body_ended(watch, self.left.is_empty());
         }
     }
 }
 
-impl Body for Streamed {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -277,7 +289,7 @@ impl Body for Streamed {
     }
 }
 
-/// Listens on this machine alone.
+/// Listens on the loopback address.
 pub(crate) async fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await
 }

@@ -1,38 +1,29 @@
-//! How a sandbox is started.
+//! The settings of a sandbox and its clients.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{
-    builtin::{BuiltIn, Revision},
-    fault::Fault,
-    profile::Profile,
-    scenario::Scenario,
-};
+use crate::{fault::Fault, profile::Profile};
 
-/// How a sandbox is started; the defaults are those of a friendly server.
+/// How a sandbox is started. The defaults are those of a friendly server.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SandboxSettings {
     /// The port on 127.0.0.1; 0 lets the system choose.
     pub port: u16,
-    /// What can be changed while it runs.
+    /// The rules that can be changed while it runs.
     pub rules: Rules,
     /// The accounts of the sign-in page.
     pub users: Vec<String>,
     /// Clients registered by hand.
     pub clients: Vec<ClientSpec>,
-    /// Faults in force from the start.
+    /// Faults that apply from the start.
     pub faults: Vec<Fault>,
-    /// What happens when, and what is expected at the end.
-    pub scenario: Option<Scenario>,
-    /// A scenario that is built in, and the one revision of MCP that is served then.
-    pub builtin: Option<(BuiltIn, Revision)>,
-    /// The clock stands still and moves only when told.
+    /// The clock stands still and moves only by [`Control::advance`](crate::Control::advance).
     pub standing_clock: bool,
 }
 
-impl Default for Settings {
+impl Default for SandboxSettings {
     fn default() -> Self {
         Self {
             port: 0,
@@ -40,33 +31,31 @@ impl Default for Settings {
             users: ["alice", "bob", "mallory"].map(str::to_owned).to_vec(),
             clients: vec![ClientSpec::public("public")],
             faults: Vec::new(),
-            scenario: None,
-            builtin: None,
             standing_clock: false,
         }
     }
 }
 
-/// What can be changed while the sandbox runs (control: `set`).
+/// The rules that can be changed while the sandbox runs (control: `set`).
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// How refresh tokens behave.
     pub profile: Profile,
     /// How long access tokens live.
     pub ttl: Duration,
-    /// How long a refresh token lives from its issue; `None`: for ever.
+    /// How long a refresh token lives from its issue; `None`: without limit.
     pub refresh_ttl: Option<Duration>,
-    /// How long a refresh token may lie unused.
+    /// How long a refresh token may stay unused.
     pub idle: Option<Duration>,
     /// How long a grant lives from its sign-in, however often it is refreshed.
     pub absolute: Option<Duration>,
     /// The grace window of the profile `grace`.
     pub grace: Duration,
-    /// Seconds by which `Date` and every time said is ahead of the truth.
+    /// Seconds by which `Date` and every other time in a reply is ahead.
     pub skew: i64,
     /// The authorization endpoint redirects at once, as the user of `login_hint` or the first one.
     pub auto_approve: bool,
-    /// The field that tells a refresh token's lifetime, such as `refresh_token_expires_in`.
+    /// The name of the response field for a refresh token's lifetime, such as `refresh_token_expires_in`.
     pub refresh_lifetime_field: Option<String>,
     /// How long a device must wait between two polls.
     pub device_interval: Duration,
@@ -92,7 +81,7 @@ impl Default for Rules {
     }
 }
 
-/// How a client shows that it is itself.
+/// How a client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
     /// A public client.
@@ -128,9 +117,9 @@ impl AuthMethod {
 pub struct ClientSpec {
     /// Its `client_id`.
     pub client_id: String,
-    /// How it shows that it is itself.
+    /// How it authenticates.
     pub auth: AuthMethod,
-    /// Its secrets; several are good at once while one is being replaced.
+    /// Its secrets. Several are valid at once while one is being replaced.
     pub secrets: Vec<String>,
     /// Its public keys, a JWK set, for `private_key_jwt`.
     pub jwks: Option<Value>,

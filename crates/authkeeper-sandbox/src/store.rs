@@ -1,26 +1,26 @@
-//! What the sandbox remembers: plain tables in memory.
+//! Plain tables in memory: accounts, clients, grants, tokens, codes, sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{clock::Stamp, settings::AuthMethod};
+use crate::{clock::SandboxTime, settings::AuthMethod};
 
 /// A registered client.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
-    /// What it calls itself.
+pub(crate) struct ClientEntry {
+    /// Its `client_name`.
     pub(crate) name: Option<String>,
     pub(crate) auth: AuthMethod,
-    pub(crate) secrets: Vec<ClientSecret>,
+    pub(crate) secrets: Vec<SecretEntry>,
     pub(crate) jwks: Option<Value>,
-    /// None: any loopback address.
+    /// `None`: any loopback address.
     pub(crate) redirect_uris: Option<Vec<String>>,
-    /// None: all of them.
+    /// `None`: all of them.
     pub(crate) grant_types: Option<Vec<String>>,
 }
 
-impl Client {
+impl ClientEntry {
     pub(crate) fn may(&self, grant_type: &str) -> bool {
         let types = self.grant_types.as_ref();
         types.is_none_or(|types| types.iter().any(|known| known == grant_type))
@@ -28,30 +28,30 @@ impl Client {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct ClientSecret {
+pub(crate) struct SecretEntry {
     pub(crate) value: String,
-    pub(crate) until: Option<Stamp>,
+    pub(crate) until: Option<SandboxTime>,
 }
 
-/// An account.
+/// The state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UserState {
+pub(crate) enum AccountState {
     Enabled,
     Disabled,
     Deleted,
 }
 
-/// What a resource owner, or a client for itself, gave.
+/// A grant of a resource owner, or of a client for itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Grant {
+pub(crate) struct GrantEntry {
     pub(crate) user: Option<String>,
     pub(crate) client: String,
     pub(crate) resource: Option<String>,
-    pub(crate) since: Stamp,
+    pub(crate) since: SandboxTime,
     /// How many times tokens were issued: 1 at the sign-in.
     pub(crate) generation: u32,
     pub(crate) access_count: u32,
-    /// Why it is dead.
+    /// Why it ended; `None` while it is valid.
     pub(crate) dead: Option<&'static str>,
     /// The refresh token in force and the one before it.
     pub(crate) current: Option<String>,
@@ -60,36 +60,36 @@ pub(crate) struct Grant {
 
 /// One refresh token.
 #[derive(Clone, Debug)]
-pub(crate) struct RefreshToken {
+pub(crate) struct RefreshTokenEntry {
     pub(crate) grant: u32,
     pub(crate) generation: u32,
     pub(crate) scope: Vec<String>,
-    pub(crate) issued: Stamp,
-    pub(crate) used: Stamp,
-    pub(crate) access_ends: Stamp,
+    pub(crate) issued: SandboxTime,
+    pub(crate) used: SandboxTime,
+    pub(crate) access_ends: SandboxTime,
     pub(crate) presented: u32,
-    pub(crate) spent: Option<Stamp>,
-    /// The answer it was spent for.
-    pub(crate) answer: Option<Answer>,
+    pub(crate) spent: Option<SandboxTime>,
+    /// The tokens that it was spent for.
+    pub(crate) answer: Option<TokenResponseBody>,
 }
 
 /// One access token.
 #[derive(Clone, Debug)]
-pub(crate) struct AccessToken {
+pub(crate) struct AccessTokenEntry {
     pub(crate) grant: u32,
     pub(crate) number: u32,
     pub(crate) generation: u32,
     pub(crate) scope: Vec<String>,
     pub(crate) audience: Option<String>,
-    pub(crate) issued: Stamp,
-    pub(crate) ends: Stamp,
+    pub(crate) issued: SandboxTime,
+    pub(crate) ends: SandboxTime,
     pub(crate) revoked: bool,
     pub(crate) used: bool,
 }
 
-/// What a token request is answered with.
+/// The tokens of a successful token response.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TokenResponseBody {
     pub(crate) access: String,
     pub(crate) refresh: Option<String>,
     pub(crate) scope: Vec<String>,
@@ -98,21 +98,21 @@ pub(crate) struct Answer {
 
 /// An authorization code.
 #[derive(Clone, Debug)]
-pub(crate) struct Code {
+pub(crate) struct CodeEntry {
     pub(crate) client: String,
     pub(crate) user: String,
     pub(crate) redirect_uri: String,
     pub(crate) challenge: String,
     pub(crate) scope: Vec<String>,
     pub(crate) resource: Option<String>,
-    pub(crate) ends: Stamp,
-    /// The grant that came of it.
+    pub(crate) ends: SandboxTime,
+    /// The grant that was made with it.
     pub(crate) grant: Option<u32>,
 }
 
-/// An authorization request that waits for the person.
+/// An authorization request that waits for the person's answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AuthorizationEntry {
     pub(crate) client: String,
     pub(crate) redirect_uri: String,
     pub(crate) state: Option<String>,
@@ -121,7 +121,7 @@ pub(crate) struct Asked {
     pub(crate) resource: Option<String>,
 }
 
-/// What became of a device's request.
+/// The state of a device authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceState {
     Waiting,
@@ -129,64 +129,67 @@ pub(crate) enum DeviceState {
         user: String,
     },
     Denied,
-    /// What came of it is this grant.
+    /// It was exchanged for this grant.
     Used {
         grant: u32,
     },
 }
 
-/// A device that waits for a person elsewhere.
+/// A device authorization (RFC 8628).
 #[derive(Clone, Debug)]
-pub(crate) struct Device {
+pub(crate) struct DeviceEntry {
     pub(crate) client: String,
     pub(crate) user_code: String,
     pub(crate) scope: Vec<String>,
     pub(crate) resource: Option<String>,
-    pub(crate) ends: Stamp,
+    pub(crate) ends: SandboxTime,
     pub(crate) interval: std::time::Duration,
-    pub(crate) polled: Option<Stamp>,
+    pub(crate) polled: Option<SandboxTime>,
     pub(crate) state: DeviceState,
 }
 
 /// A key for the plain API.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiKey {
+pub(crate) struct ApiKeyEntry {
     pub(crate) name: String,
     pub(crate) value: String,
     pub(crate) retired: bool,
     pub(crate) calls: u64,
 }
 
-/// Everything remembered. Tokens are found by their text, grants and keys by their number.
+/// All tables. Tokens are found by their text, grants and keys by their number.
 #[derive(Debug, Default)]
-pub(crate) struct Store {
-    pub(crate) users: BTreeMap<String, UserState>,
-    pub(crate) clients: BTreeMap<String, Client>,
-    pub(crate) grants: BTreeMap<u32, Grant>,
-    pub(crate) refresh: BTreeMap<String, RefreshToken>,
-    pub(crate) access: BTreeMap<String, AccessToken>,
-    pub(crate) codes: BTreeMap<String, Code>,
-    pub(crate) asked: BTreeMap<String, Asked>,
-    pub(crate) devices: BTreeMap<String, Device>,
-    pub(crate) keys: BTreeMap<u32, ApiKey>,
-    /// Assertion ids that were used, until they end.
-    pub(crate) assertions: BTreeMap<String, Stamp>,
+pub(crate) struct Tables {
+    pub(crate) users: BTreeMap<String, AccountState>,
+    pub(crate) clients: BTreeMap<String, ClientEntry>,
+    pub(crate) grants: BTreeMap<u32, GrantEntry>,
+    pub(crate) refresh: BTreeMap<String, RefreshTokenEntry>,
+    pub(crate) access: BTreeMap<String, AccessTokenEntry>,
+    pub(crate) codes: BTreeMap<String, CodeEntry>,
+    pub(crate) asked: BTreeMap<String, AuthorizationEntry>,
+    pub(crate) devices: BTreeMap<String, DeviceEntry>,
+    pub(crate) keys: BTreeMap<u32, ApiKeyEntry>,
+    /// Assertion ids that were used, until they expire.
+    pub(crate) assertions: BTreeMap<String, SandboxTime>,
     pub(crate) sessions: BTreeSet<String>,
     pub(crate) work: BTreeMap<String, u32>,
 }
 
-impl Store {
-    pub(crate) fn user(&self, name: &str) -> UserState {
-        self.users.get(name).copied().unwrap_or(UserState::Deleted)
+impl Tables {
+    pub(crate) fn user(&self, name: &str) -> AccountState {
+        self.users
+            .get(name)
+            .copied()
+            .unwrap_or(AccountState::Deleted)
     }
 
-    /// The state of a grant's user; a client acting for itself always counts.
-    pub(crate) fn owner(&self, grant: &Grant) -> UserState {
+    /// The state of a grant's user; enabled for a client that acts for itself.
+    pub(crate) fn owner(&self, grant: &GrantEntry) -> AccountState {
         let user = grant.user.as_deref();
-        user.map_or(UserState::Enabled, |user| self.user(user))
+        user.map_or(AccountState::Enabled, |user| self.user(user))
     }
 
-    /// Ends a grant, with its access tokens if they go along. Says whether it lived.
+    /// Ends a grant, with its access tokens if `access_too`. Returns whether it was valid.
     pub(crate) fn kill(&mut self, grant: u32, reason: &'static str, access_too: bool) -> bool {
         let Some(found) = self.grants.get_mut(&grant) else {
             return false;
@@ -205,7 +208,7 @@ impl Store {
         }
     }
 
-    /// `rt#3 of grant 1`: what a log may say of a refresh token.
+    /// `rt#3 of grant 1`: a refresh token's name in the log.
     pub(crate) fn refresh_label(&self, text: &str) -> String {
         match self.refresh.get(text) {
             Some(token) => format!("rt#{} of grant {}", token.generation, token.grant),

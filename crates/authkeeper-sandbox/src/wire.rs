@@ -1,4 +1,4 @@
-//! Requests and replies as plain values: what is decided here is acted on in `server`.
+//! Requests and replies as plain values. The server sends them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// A request, read to its end.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Form,
@@ -17,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
-impl Request {
+impl HttpRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -38,7 +38,7 @@ impl Request {
         self.credentials("bearer")
     }
 
-    /// What follows the scheme in the `Authorization` header. Schemes compare without regard to case (RFC 9110 §11.1).
+    /// The credentials after this scheme in the `Authorization` header. Schemes are case-insensitive (RFC 9110 §11.1).
     pub(crate) fn credentials(&self, scheme: &str) -> Option<&str> {
         let (said, rest) = self.header("authorization")?.split_once(' ')?;
         said.eq_ignore_ascii_case(scheme).then_some(rest.trim())
@@ -76,7 +76,7 @@ impl Form {
         Some(value)
     }
 
-    /// Whether there is a field of this name, be it empty.
+    /// Whether there is a field of this name, empty or not.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)
     }
@@ -90,41 +90,41 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A reply, and how it is to be sent.
+/// A reply, and how it is sent.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
-    /// What follows the body, each after a while: an event stream.
+    /// The events that follow the body, each after a delay.
     pub(crate) later: Vec<(Duration, Bytes)>,
-    /// How long to wait before the first byte.
+    /// The delay before the first byte.
     pub(crate) delay: Duration,
     /// The socket is cut instead of answering.
     pub(crate) lost: bool,
-    /// What a built-in scenario has to do with it.
-    pub(crate) staged: Option<Box<Staged>>,
+    /// Set where a built-in scenario controls the end of the body.
+    pub(crate) staged: Option<Box<StagedBody>>,
 }
 
-/// A reply of a built-in scenario.
+/// How a built-in scenario controls a body.
 #[derive(Debug)]
-pub(crate) enum Staged {
-    /// An event stream that lasts for as long as the scenario wants, and ends with this.
+pub(crate) enum StagedBody {
+    /// An event stream that is held open while the scenario wants, and ends with this event.
     Kept(Bytes),
-    /// The scenario wants to know when its last byte is taken, or its reader gone.
-    Watched(Watch),
+    /// The scenario is told when the last byte was taken or the reader is gone.
+    Watched(WatchedBody),
 }
 
-/// Whose end is watched.
+/// A body whose end is reported to the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Watch {
-    /// A stream on which the server speaks unasked, by its number.
+pub(crate) enum WatchedBody {
+    /// A stream that the MCP server opened, by its number.
     Stream(usize),
-    /// A long answer.
+    /// The long answer of the test tool.
     Answer,
 }
 
-impl Reply {
+impl HttpReply {
     pub(crate) fn empty(status: u16) -> Self {
         Self {
             status,
@@ -160,14 +160,14 @@ impl Reply {
         self
     }
 
-    /// Takes a header away.
+    /// Removes a header.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(known, _)| *known != name);
         self
     }
 }
 
-/// A text made safe for HTML, attributes included.
+/// Escapes a text for HTML, attributes included.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -183,7 +183,7 @@ pub(crate) fn escaped(text: &str) -> String {
     safe
 }
 
-/// A URL with parameters added to its query.
+/// Adds parameters to the query of a URL.
 pub(crate) fn with_query(url: &str, fields: &[(&str, &str)]) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
@@ -201,7 +201,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = format!("bAsIc {}", STANDARD.encode("a%3Ab:c+d%2B"));
         headers.insert("authorization", value.parse().unwrap());
-        let request = Request {
+        let request = HttpRequest {
             method: Method::POST,
             path: "/token".into(),
             query: Form::default(),

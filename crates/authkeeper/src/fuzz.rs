@@ -9,18 +9,19 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    files::Folder,
     http::{Reach, Reply},
     model::{
         AttemptId, BootId, BootStamp, Claim, ClaimPhase, Generation, GrantId, Lineage, Moment,
         OwnerId,
     },
+    platform::files::Folder,
     refresh::{
         decide::JournalState,
-        shelf::Shelf,
-        spill::{Journal, StoredReply},
+        journal::{Journal, StoredReply},
+        reply_archive::ReplyArchive,
     },
-    store::{Spend, StoreError, seal::Sealer},
+    store::{Spend, StoreError},
+    vault::seal::Sealer,
 };
 
 /// An answer as it is kept in a file.
@@ -82,7 +83,7 @@ impl<'a> JournalFile<'a> {
         Folder::on_disk(self.folder.to_owned())
     }
 
-    fn whose(&self) -> (Spend, Claim) {
+    fn on_behalf_of(&self) -> (Spend, Claim) {
         let spend = Spend {
             grant: GrantId::new("grant"),
             lineage: Lineage(1),
@@ -100,14 +101,14 @@ impl<'a> JournalFile<'a> {
 
     /// Where it is.
     pub fn path(&self) -> PathBuf {
-        let (spend, claim) = self.whose();
+        let (spend, claim) = self.on_behalf_of();
         self.folder
             .join(format!("{}.{}", spend.grant, claim.attempt))
     }
 
     /// Makes it and fills it in as an attempt does that was answered.
     pub fn write(&self, kept: &Kept) -> Result<(), StoreError> {
-        let (spend, claim) = self.whose();
+        let (spend, claim) = self.on_behalf_of();
         let journal = Journal::prepare(&self.on_disk(), (&spend, &claim), Reach::PublicOnly)?;
         journal.mark_sending()?;
         journal.keep_reply(self.sealer, &kept.stored())
@@ -115,11 +116,11 @@ impl<'a> JournalFile<'a> {
 
     /// How far the attempt came by what is in the file, and the answer if there is one.
     pub fn read(&self) -> (JournalState, Option<Kept>) {
-        let grant = self.whose().0.grant;
+        let grant = self.on_behalf_of().0.grant;
         let Some(journal) = Journal::open(&self.on_disk(), &grant, &self.attempt) else {
             return (JournalState::Missing, None);
         };
-        let _ = journal.whose();
+        let _ = journal.on_behalf_of();
         let reply = journal.reply(self.sealer).map(Kept::of);
         (journal.state(self.sealer), reply)
     }
@@ -127,17 +128,17 @@ impl<'a> JournalFile<'a> {
 
 /// The shelf in a folder.
 #[derive(Clone, Debug)]
-pub struct ShelfFolder {
+pub struct ReplyArchiveFolder {
     folder: PathBuf,
-    shelf: Shelf,
+    reply_archive: ReplyArchive,
 }
 
-impl ShelfFolder {
+impl ReplyArchiveFolder {
     /// The shelf in this folder.
     pub fn new(folder: &Path, sealer: &Sealer) -> Self {
         Self {
             folder: folder.to_owned(),
-            shelf: Shelf::new(Folder::on_disk(folder.to_owned()), sealer.clone()),
+            reply_archive: ReplyArchive::new(Folder::on_disk(folder.to_owned()), sealer.clone()),
         }
     }
 
@@ -148,7 +149,8 @@ impl ShelfFolder {
         at: (Lineage, Generation),
         kept: &Kept,
     ) -> io::Result<Vec<u8>> {
-        self.shelf.keep(&GrantId::new(grant), at, &kept.stored());
+        self.reply_archive
+            .keep(&GrantId::new(grant), at, &kept.stored());
         std::fs::read(self.path(grant))
     }
 
@@ -159,7 +161,7 @@ impl ShelfFolder {
 
     /// The last answer of a grant by what is in the file.
     pub fn read(&self, grant: &str) -> Option<((Lineage, Generation), Kept)> {
-        let last = self.shelf.last(&GrantId::new(grant))?;
+        let last = self.reply_archive.last(&GrantId::new(grant))?;
         Some(((last.lineage, last.generation), Kept::of(last.stored)))
     }
 }

@@ -7,26 +7,25 @@
 //! - **Not in the way**: while the current access token is good, nobody waits and no failure reaches a caller.
 //! - **Only a clear answer of the token endpoint** that a grant is dead asks a person to sign in again.
 //! - **A lost answer is a case of its own**: it is said, and asked for again as the provider's rule allows.
-//! - **A secret is a type that cannot print** ([`secret`]), and is sealed at rest ([`store::seal`]).
+//! - **A secret is a type that cannot print** ([`secret`]), and is sealed at rest ([`vault::seal`]).
 //!
 //! # The modules
 //!
 //! ```text
-//! runtime, signin, inspect ─▶ catalogue ─▶ refresh ─▶ store, oauth ─▶ http, clock, secret ─▶ model
+//! runtime, signin ─▶ catalogue ─▶ refresh ─▶ store, oauth ─▶ vault, http ─▶ platform, text, secret, model
 //! ```
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`runtime`] | the public handle; [`signin`] adds connecting and disconnecting to it |
-//! | [`live`] | tokens handed out from memory while nothing has changed |
-//! | [`inspect`] | looking at all of it without changing any |
-//! | [`seal_key`] | another key for all that is sealed, while other processes work |
-//! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, keeper |
+//! | [`runtime`] | the public handle: tokens, step-up, inspection, another seal key |
+//! | [`signin`] | connecting and disconnecting, one file a grant type |
+//! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, scheduler |
 //! | [`catalogue`] | what is known of providers, as data with sources and dates |
-//! | [`store`] | the store trait, `SQLite`, sealing, owners' locks |
+//! | [`store`] | the store trait, its conformance suite, `SQLite` |
+//! | [`vault`] | sealing at rest, the file of the seal key |
 //! | [`oauth`] | the wire, one file a flow or RFC |
 //! | [`http`] | the transport seam: connect, then send |
-//! | [`clock`] | the time and randomness seams |
+//! | [`platform`] | the seams of time, randomness, files, tasks and locks between processes |
 //! | [`model`] | pure data and transitions |
 //! | [`error`] | errors that say what to do |
 //!
@@ -35,7 +34,7 @@
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use authkeeper::{clock::Seams, http::NetTransport, model::ConnectionName, runtime::{Runtime, Settings, TokenRequest}};
+//! use authkeeper::{platform::clock::Seams, http::NetTransport, model::ConnectionName, runtime::{Runtime, Settings, TokenRequest}};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::in_folder("/var/lib/my-agent".into());
@@ -49,31 +48,21 @@
 
 #![warn(missing_docs)]
 
-mod background;
 pub mod catalogue;
-pub mod clock;
 pub mod error;
-pub mod fault;
-mod files;
 #[cfg(feature = "test-util")]
 pub mod fuzz;
 pub mod http;
-pub mod inspect;
-pub mod live;
 pub mod model;
-mod moved;
-pub mod near;
 pub mod oauth;
+pub mod platform;
 pub mod refresh;
 pub mod runtime;
-mod scopes;
-pub mod seal_key;
 pub mod secret;
-mod serving;
-mod shown;
 pub mod signin;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
 pub mod store;
-mod trouble;
+pub mod text;
+pub mod vault;

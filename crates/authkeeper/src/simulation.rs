@@ -6,28 +6,28 @@ use std::{
     sync::Arc,
 };
 
-pub use crate::{
-    background::{Tasks, Work},
+pub use crate::platform::{
     files::{Files, Lock, Opened},
+    tasks::{Tasks, Work},
 };
 use crate::{
-    clock::Seams,
-    files::Folder,
     http::Transport,
     model::{ConnectionName, Grant},
     oauth::classify::{Outcome, classify},
+    platform::{clock::Seams, files::Folder, process_lease::Owners},
     refresh::{
-        RefreshRules, Tools,
-        evidence::Findings,
-        log::DecisionLog,
-        shelf::Shelf,
-        spill::{Journal, StoredReply},
-        worker,
+        Context, RefreshRules,
+        decision_log::DecisionLog,
+        journal::{Journal, StoredReply},
+        outcome_probe::Findings,
+        reply_archive::ReplyArchive,
+        scheduler,
     },
     runtime::Runtime,
     secret::Secret,
     signin::ConnectError,
-    store::{SignedIn, Store, owners::Owners, seal::Sealer},
+    store::{SignedIn, Store},
+    vault::seal::Sealer,
 };
 
 /// What one simulated process stands on.
@@ -56,9 +56,9 @@ impl Machine {
     pub fn runtime(self) -> Runtime {
         let sealer = Sealer::new(Secret::new(self.key), self.seams.clone());
         let folder = |name: &str| Folder::new(self.folder.join(name), Arc::clone(&self.files));
-        Runtime::over(Tools {
-            shelf: Shelf::new(folder("answers"), sealer.clone()),
-            spill: folder("spill"),
+        Runtime::over(Context {
+            reply_archive: ReplyArchive::new(folder("answers"), sealer.clone()),
+            journals: folder("spill"),
             sealer,
             store: self.store,
             transport: self.transport,
@@ -87,7 +87,7 @@ pub fn refresh_tokens_in(files: &Arc<dyn Files>, folder: &Path, key: [u8; 32]) -
     let folder = |name: &str| Folder::new(folder.join(name), Arc::clone(files));
     let journals = Journal::all(&folder("spill")).into_iter();
     let journals = journals.filter_map(|journal| journal.reply(&sealer));
-    let answers = journals.chain(Shelf::new(folder("answers"), sealer.clone()).all());
+    let answers = journals.chain(ReplyArchive::new(folder("answers"), sealer.clone()).all());
     let tokens = answers.filter_map(|stored| refresh_token_of(&stored));
     tokens.collect()
 }
@@ -108,6 +108,6 @@ fn refresh_token_of(stored: &StoredReply) -> Option<String> {
 
 /// Keeps one connection fresh for as long as it is polled.
 pub async fn keep(runtime: &Runtime, name: ConnectionName) {
-    let (tools, flights) = runtime.parts();
-    worker::keep_one(tools, flights, name).await;
+    let (context, flights) = runtime.parts();
+    scheduler::keep_one(context, flights, name).await;
 }

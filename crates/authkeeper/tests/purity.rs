@@ -28,7 +28,7 @@ fn the_model_and_the_decisions_are_pure() {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.push(src.join("refresh/decide.rs"));
-    files.push(src.join("refresh/breaker.rs"));
+    files.push(src.join("refresh/circuit_breaker.rs"));
     assert!(files.len() > 5, "the model has moved: {files:?}");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();

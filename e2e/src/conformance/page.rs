@@ -8,21 +8,21 @@ use super::scenarios::{List, REVISIONS};
 
 const HEAD: &str = "# Conformance
 
-The official suite, `@modelcontextprotocol/conformance` 0.2.0-alpha.12, against the real `authkeeper`. This page is made by
+See how authkeeper does in the official suite, `@modelcontextprotocol/conformance` 0.2.0-alpha.12. This page is made by
 
 ```
 UPDATE_DOCS=1 cargo nextest run -p e2e --test conformance
 ```
 
-and `./test.sh` fails when it does not say what comes out. One scenario alone, with all that was said:
+and `./test.sh` fails when it differs from the results. One scenario alone, with its whole output:
 `CONFORMANCE=auth/dpop cargo nextest run -p e2e --test conformance --no-capture`.
 
-Each scenario runs alone, with a home of its own, and the suite's exit code counts: a check that fails or warns, a client that
-fails or takes too long is red. The client under test is [the driver](../e2e/conformance/driver.mjs): `authkeeper connect` with a
-browser that needs no person, then an MCP client over stdio, the official TypeScript SDK's, which starts `authkeeper mcp`. What
-the suite's servers see was sent by authkeeper.
+Each scenario runs alone, with a separate home folder, and the suite's exit code counts: a check that fails or warns, a client that
+fails or takes too long is red. The client under test is [the driver](../e2e/conformance/driver.mjs): `authkeeper connect` with an
+automatic browser, then an MCP client over stdio, the official TypeScript SDK's, which starts `authkeeper mcp`. All requests that
+the suite's servers see come from authkeeper.
 
-A number is how many checks passed. What the suite has no scenario for, refreshing above all, has [scenarios of the same shape](refresh-scenarios.md) in the sandbox.
+A number counts the passed checks. The suite has no scenario for refreshing; the sandbox has [such scenarios](refresh-scenarios.md).
 ";
 
 /// The page.
@@ -52,12 +52,12 @@ fn write_page(page: &mut String, outcomes: &[Outcome]) -> fmt::Result {
     write_table(page, &required)?;
     writeln!(
         page,
-        "\n## Beside that\n\nExtensions, what was added to the suite since, and servers of 2025-03-26."
+        "\n## Other scenarios\n\nExtensions, later additions to the suite, and servers of 2025-03-26."
     )?;
     write_table(page, &of(List::Beside))?;
     writeln!(
         page,
-        "\n## With an agent of the other era\n\nThe server is of the revision above the column, the agent of the other: \
+        "\n## With an agent of the other protocol version\n\nThe column names the server's revision, the agent speaks the other: \
          authkeeper translates."
     )?;
     write_table(page, &of(List::OtherEra))?;

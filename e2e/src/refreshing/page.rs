@@ -10,7 +10,7 @@ const BEGIN: &str =
     "<!-- made by UPDATE_DOCS=1 cargo nextest run -p e2e --test refresh_scenarios -->\n";
 const END: &str = "<!-- made until here -->\n";
 
-/// The page as it is, with what it has of the outcomes made anew. Whoever was not tried keeps what the page says.
+/// The page with the outcomes of this run. A client that was not tried keeps its outcomes.
 pub fn page(kept: &str, outcomes: &[Outcome]) -> String {
     let (before, rest) = kept.split_once(BEGIN).unwrap_or((kept, ""));
     let (table, after) = rest.split_once(END).unwrap_or(("", ""));

@@ -16,7 +16,7 @@ pub enum Step {
     Sending,
     /// The answer is durable.
     Reply,
-    /// At the provider or on the way to it, whoever sent it.
+    /// At the provider or on the way to it, from any process.
     Network,
 }
 

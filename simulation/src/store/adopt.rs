@@ -3,11 +3,11 @@
 use authkeeper::{
     http::HttpUrl,
     model::{
-        ClientId, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle, Issuer,
-        Lineage, Means,
+        ClientId, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
+        GrantMaterial, Issuer, Lineage,
     },
     secret::SecretString,
-    store::{Brought, SignedIn},
+    store::{Obtained, SignedIn},
 };
 use jiff::Timestamp;
 
@@ -47,7 +47,7 @@ impl Rows {
         if place.joins && new.lifecycle == GrantLifecycle::Active {
             self.confirm_sole_copy(&id, at);
         }
-        self.end_troubles_of_all(&name, at);
+        self.end_incidents_of_all(&name, at);
         self.tell(at, event);
         let joined = self.grants.get(&id).filter(|_| place.joins);
         if let Some(joined) = joined {
@@ -69,7 +69,7 @@ impl Rows {
     fn put_access_of(&mut self, new: &SignedIn, place: &Place) -> Grant {
         let resource = new.connection.resource.clone();
         let access = new
-            .brought
+            .obtained
             .access(place.lineage, place.generation, resource);
         let row = self.grants.get_mut(&place.id).expect("the grant is there");
         row.grant.access = access;
@@ -159,8 +159,8 @@ impl Rows {
     /// The grant of another connection that holds the very token that was brought.
     fn grant_to_join(&self, new: &SignedIn) -> Option<&Grant> {
         let wanted = &new.connection;
-        let refresh = &new.brought.refresh()?.secret;
-        let imported = matches!(new.brought, Brought::RefreshToken(_));
+        let refresh = &new.obtained.refresh()?.secret;
+        let imported = matches!(new.obtained, Obtained::RefreshToken(_));
         let holders = self.holders(&wanted.issuer, &wanted.client_id, refresh);
         let mut others = holders
             .into_iter()
@@ -195,7 +195,7 @@ impl Rows {
             row.grant.lifecycle = GrantLifecycle::Revoked { since: at };
             row.grant.refresh = None;
             row.grant.standby = None;
-            row.grant.means = Means::default();
+            row.grant.grant_material = GrantMaterial::default();
             row.grant.access = None;
             row.first = None;
         }
@@ -229,7 +229,7 @@ fn revives(grant: &Grant, new: &SignedIn) -> bool {
         grant.lifecycle,
         GrantLifecycle::ReauthorizationRequired { .. }
     ) && new.lifecycle == GrantLifecycle::Active
-        && matches!(new.brought, Brought::Tokens(_))
+        && matches!(new.obtained, Obtained::Tokens(_))
 }
 
 /// Whether two connections may live on one grant.
@@ -251,16 +251,16 @@ fn signed_in_grant(new: SignedIn, place: Place) -> Grant {
         lineage,
         generation,
         claim: None,
-        refresh: new.brought.refresh().or(old).cloned(),
-        access: new.brought.access(lineage, generation, resource),
+        refresh: new.obtained.refresh().or(old).cloned(),
+        access: new.obtained.access(lineage, generation, resource),
         standby: None,
         rotate_by: new.rotate_by,
         probed: None,
-        mandate: new.mandate(kept),
+        subject_binding: new.subject_binding(kept),
         issuer: new.connection.issuer,
         client_id: new.connection.client_id,
         grant_type: new.grant_type,
         lifecycle: new.lifecycle,
-        means: new.means,
+        grant_material: new.grant_material,
     }
 }

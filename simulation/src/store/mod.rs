@@ -3,7 +3,7 @@
 
 mod adopt;
 mod clients;
-mod notices;
+mod observations;
 mod rows;
 
 use std::{
@@ -18,13 +18,13 @@ use async_trait::async_trait;
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, GrantLifecycle, Issuer,
-        Lineage, Moment, Notice, Noticed, Provider, ReauthorizeReason, Record, RefreshToken,
-        StepUps, TaskId, Trouble, TroubleId, UnknownKind,
+        Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, GrantLifecycle,
+        Incident, IncidentId, Issuer, Lineage, Moment, Observation, Provider, ProviderObservation,
+        ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, UnknownKind,
     },
     secret::SecretString,
     store::{
-        CarriedCall, Committed, Epoch, FailingChange, History, NewKey, NewTrouble, PendingSignIn,
+        CarriedCall, Committed, Epoch, FailingChange, History, NewIncident, NewKey, PendingSignIn,
         Refreshed, Result, SignedIn, Spend, Store, Use,
     },
 };
@@ -250,11 +250,11 @@ impl Store for MemoryStore {
         self.write(Write::Forget, forget).await
     }
 
-    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()> {
-        self.note(|rows| rows.notice(notice, at)).await
+    async fn observation(&self, observation: &ProviderObservation, at: Timestamp) -> Result<()> {
+        self.note(|rows| rows.observation(observation, at)).await
     }
 
-    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>> {
+    async fn observed(&self, issuer: Option<&Issuer>) -> Result<Vec<Observation>> {
         self.read(|rows| rows.noticed_of(issuer))
     }
 
@@ -447,17 +447,17 @@ impl Store for MemoryStore {
             .await
     }
 
-    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)> {
+    async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)> {
         let keep = |rows: &mut Rows| {
-            let kept = rows.keep_trouble(trouble);
+            let kept = rows.keep_incident(incident);
             let new = kept.1;
             (kept, new)
         };
         self.write(Write::Other, keep).await
     }
 
-    async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()> {
-        self.note(|rows| rows.amend_trouble(id, record)).await
+    async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()> {
+        self.note(|rows| rows.amend_incident(id, record)).await
     }
 
     async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps> {
@@ -492,16 +492,16 @@ impl Store for MemoryStore {
     }
 
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
-        let open = self.troubles().await?;
-        Ok(open.iter().any(|trouble| {
-            trouble.record.event == event && trouble.record.connection == connection.as_str()
+        let open = self.incidents().await?;
+        Ok(open.iter().any(|incident| {
+            incident.record.event == event && incident.record.connection == connection.as_str()
         }))
     }
 
-    async fn troubles(&self) -> Result<Vec<Trouble>> {
+    async fn incidents(&self) -> Result<Vec<Incident>> {
         self.read(|rows| {
-            let open = rows.troubles.iter().filter(|kept| kept.ended.is_none());
-            open.map(|kept| kept.trouble.clone()).collect()
+            let open = rows.incidents.iter().filter(|kept| kept.ended.is_none());
+            open.map(|kept| kept.incident.clone()).collect()
         })
     }
 
@@ -509,27 +509,30 @@ impl Store for MemoryStore {
         self.read(|rows| rows.history(connection))
     }
 
-    async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
-        self.note(|rows| rows.end_troubles_of_all(connection, at))
+    async fn end_incidents(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
+        self.note(|rows| rows.end_incidents_of_all(connection, at))
             .await
     }
 
-    async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()> {
+    async fn end_incident(&self, id: &IncidentId, at: Timestamp) -> Result<()> {
         self.note(|rows| {
-            let open = rows.troubles.iter_mut().filter(|kept| kept.ended.is_none());
-            for kept in open.filter(|kept| kept.trouble.id == *id) {
+            let open = rows
+                .incidents
+                .iter_mut()
+                .filter(|kept| kept.ended.is_none());
+            for kept in open.filter(|kept| kept.incident.id == *id) {
                 kept.ended = Some(at);
             }
         })
         .await
     }
 
-    async fn claim_notification(&self, id: &TroubleId, _at: Timestamp) -> Result<bool> {
+    async fn claim_notification(&self, id: &IncidentId, _at: Timestamp) -> Result<bool> {
         self.decide(Write::Other, |rows| {
-            let mut all = rows.troubles.iter_mut();
-            let open = all.find(|kept| kept.trouble.id == *id && kept.ended.is_none());
-            let kept = open.filter(|kept| !kept.trouble.notified);
-            kept.map(|kept| kept.trouble.notified = true).is_some()
+            let mut all = rows.incidents.iter_mut();
+            let open = all.find(|kept| kept.incident.id == *id && kept.ended.is_none());
+            let kept = open.filter(|kept| !kept.incident.notified);
+            kept.map(|kept| kept.incident.notified = true).is_some()
         })
         .await
     }

@@ -8,13 +8,14 @@ use std::{
 use authkeeper::{
     model::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
-        FailedCall, Failing, FailingOf, Grant, GrantId, GrantLifecycle, Issuer, Lineage, Means,
-        Moment, Noticed, Provider, ReauthorizeReason, Record, RefreshToken, StepUps, SuspendReason,
-        TaskId, Trouble, TroubleId,
+        FailedCall, Failing, FailingOf, Grant, GrantId, GrantLifecycle, GrantMaterial, Incident,
+        IncidentId, Issuer, Lineage, Moment, Observation, Provider, ReauthorizeReason, Record,
+        RefreshToken, StepUps, SuspendReason, TaskId,
     },
     secret::SecretString,
     store::{
-        CarriedCall, Committed, FailingChange, History, NewTrouble, PendingSignIn, Refreshed, Spend,
+        CarriedCall, Committed, FailingChange, History, NewIncident, PendingSignIn, Refreshed,
+        Spend,
     },
 };
 use jiff::Timestamp;
@@ -30,11 +31,11 @@ pub struct Rows {
     /// In the order in which they were put.
     pub(super) clients: Vec<ClientRegistration>,
     pub(super) last_secret: u64,
-    pub(super) noticed: Vec<Noticed>,
+    pub(super) observed: Vec<Observation>,
     pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
     pub(super) step_ups: BTreeMap<ConnectionName, StepUps>,
     pub(super) failing: BTreeMap<FailingOf, Failing>,
-    pub(super) troubles: Vec<KeptTrouble>,
+    pub(super) incidents: Vec<KeptIncident>,
     audit: Vec<(Timestamp, serde_json::Value)>,
     pub(super) tasks: Vec<Run>,
     calls: BTreeMap<(TaskId, ConnectionName, String), Call>,
@@ -52,8 +53,8 @@ pub struct GrantRow {
 }
 
 #[derive(Clone)]
-pub(super) struct KeptTrouble {
-    pub(super) trouble: Trouble,
+pub(super) struct KeptIncident {
+    pub(super) incident: Incident,
     lineage: Lineage,
     pub(super) ended: Option<Timestamp>,
 }
@@ -110,7 +111,7 @@ impl Rows {
     ) -> bool {
         let row = self.current(spend).filter(|row| {
             let grant = &row.grant;
-            let spendable = grant.refresh.is_some() || grant.grant_type.is_issued_anew();
+            let spendable = grant.refresh.is_some() || grant.grant_type.is_issued_again();
             may(&grant.lifecycle) && grant.claim.is_none() && spendable
         });
         row.map(|row| row.grant.claim = Some(claim.clone()))
@@ -182,7 +183,7 @@ impl Rows {
         if let Some((reason, since)) = refreshed.hold {
             grant.lifecycle = GrantLifecycle::Suspended { reason, since };
         }
-        grant.mandate = refreshed.mandate;
+        grant.subject_binding = refreshed.subject_binding;
         grant.access = Some(refreshed.access);
         grant.refresh = refreshed.refresh.or(grant.refresh.take());
         Committed::Yes
@@ -226,7 +227,7 @@ impl Rows {
         let id = self.connections.get(name)?.grant.clone()?;
         let event = serde_json::json!({"event": "disconnected", "connection": name.as_str()});
         self.tell(at, event);
-        self.end_troubles(name, at);
+        self.end_incidents(name, at);
         self.pending.remove(name);
         self.step_ups.remove(name);
         let mut others = self.connections.values();
@@ -254,7 +255,7 @@ impl Rows {
             }
             row.grant.refresh = None;
             row.grant.standby = None;
-            row.grant.means = Means::default();
+            row.grant.grant_material = GrantMaterial::default();
             row.grant.access = None;
             row.first = None;
             self.failing.remove(&FailingOf::Grant(row.grant.id.clone()));
@@ -266,10 +267,10 @@ impl Rows {
         self.audit.push((at, record));
     }
 
-    pub(super) fn amend_trouble(&mut self, id: &TroubleId, record: &Record) {
-        let open = |kept: &&mut KeptTrouble| kept.trouble.id == *id && kept.ended.is_none();
-        if let Some(kept) = self.troubles.iter_mut().find(open) {
-            kept.trouble.record = record.clone();
+    pub(super) fn amend_incident(&mut self, id: &IncidentId, record: &Record) {
+        let open = |kept: &&mut KeptIncident| kept.incident.id == *id && kept.ended.is_none();
+        if let Some(kept) = self.incidents.iter_mut().find(open) {
+            kept.incident.record = record.clone();
         }
     }
 
@@ -315,54 +316,54 @@ impl Rows {
             None => self.failing.remove(&change.of),
         };
         change
-            .trouble
+            .incident
             .into_iter()
-            .for_each(|trouble| drop(self.keep_trouble(trouble)));
+            .for_each(|incident| drop(self.keep_incident(incident)));
         true
     }
 
-    pub(super) fn keep_trouble(&mut self, new: NewTrouble) -> (Trouble, bool) {
+    pub(super) fn keep_incident(&mut self, new: NewIncident) -> (Incident, bool) {
         let told = &new.record;
-        let mut open = self.troubles.iter().filter(|kept| kept.ended.is_none());
+        let mut open = self.incidents.iter().filter(|kept| kept.ended.is_none());
         let same = open.find(|kept| {
-            let record = &kept.trouble.record;
+            let record = &kept.incident.record;
             kept.lineage == new.lineage
                 && record.connection == told.connection
                 && record.event == told.event
                 && record.reason == told.reason
         });
         if let Some(same) = same {
-            return (same.trouble.clone(), false);
+            return (same.incident.clone(), false);
         }
         let record = serde_json::to_value(told).unwrap_or_default();
         self.tell(told.ts, record);
-        let trouble = Trouble {
+        let incident = Incident {
             id: new.id,
             record: new.record,
             notified: false,
         };
-        self.troubles.push(KeptTrouble {
-            trouble: trouble.clone(),
+        self.incidents.push(KeptIncident {
+            incident: incident.clone(),
             lineage: new.lineage,
             ended: None,
         });
-        (trouble, true)
+        (incident, true)
     }
 
     /// What is over for a grant is over for all that live on it.
-    pub(super) fn end_troubles_of_all(&mut self, connection: &ConnectionName, at: Timestamp) {
+    pub(super) fn end_incidents_of_all(&mut self, connection: &ConnectionName, at: Timestamp) {
         let grant = self.connections.get(connection);
         let grant = grant.and_then(|connection| connection.grant.clone());
         let others = grant.iter().flat_map(|id| self.on_grant(id));
         let names: Vec<ConnectionName> = others.map(|other| other.name.clone()).collect();
         for name in names.iter().chain([connection]) {
-            self.end_troubles(name, at);
+            self.end_incidents(name, at);
         }
     }
 
-    pub(super) fn end_troubles(&mut self, connection: &ConnectionName, at: Timestamp) {
-        for kept in &mut self.troubles {
-            if kept.ended.is_none() && kept.trouble.record.connection == connection.as_str() {
+    pub(super) fn end_incidents(&mut self, connection: &ConnectionName, at: Timestamp) {
+        for kept in &mut self.incidents {
+            if kept.ended.is_none() && kept.incident.record.connection == connection.as_str() {
                 kept.ended = Some(at);
             }
         }
@@ -370,12 +371,12 @@ impl Rows {
 
     pub(super) fn history(&self, connection: &ConnectionName) -> History {
         let of = |record: &serde_json::Value| record["connection"] == connection.as_str();
-        let troubles = self.troubles.iter();
-        let troubles =
-            troubles.filter(|kept| kept.trouble.record.connection == connection.as_str());
+        let incidents = self.incidents.iter();
+        let incidents =
+            incidents.filter(|kept| kept.incident.record.connection == connection.as_str());
         History {
-            troubles: troubles
-                .map(|kept| (kept.trouble.clone(), kept.ended))
+            incidents: incidents
+                .map(|kept| (kept.incident.clone(), kept.ended))
                 .collect(),
             events: self
                 .audit

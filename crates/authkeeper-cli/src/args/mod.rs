@@ -1,10 +1,12 @@
 //! The command line as it is typed.
 
 mod connect;
+pub(crate) mod demo;
 mod duration;
 mod hold;
 mod inspect;
 mod mcp_config;
+pub(crate) mod sandbox;
 mod serve;
 
 use std::{ffi::OsString, time::Duration};
@@ -16,15 +18,15 @@ pub(crate) use self::connect::{
     RotateArgs, SecretSource, SignInArgs,
 };
 pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
+use self::{
+    demo::{DemoArgs, JobArgs},
+    sandbox::SandboxArgs,
+};
 pub(crate) use self::{
     duration::parse_duration,
     hold::HoldArgs,
     mcp_config::{Client, McpConfigArgs},
     serve::ServeArgs,
-};
-use crate::commands::{
-    demo::{DemoArgs, JobArgs},
-    sandbox::SandboxArgs,
 };
 
 /// OAuth that survives the night: connect once, then unattended runs outlive their tokens.
@@ -68,7 +70,7 @@ Exit codes: the command's own
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// See it work: the whole story in about a minute, without an account anywhere
-    #[command(after_help = crate::commands::demo::EXAMPLES)]
+    #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),
     /// Sign in once: in a browser, on another device, as the client itself, or with an API key
     #[command(after_help = connect::CONNECT_EXAMPLES)]
@@ -124,7 +126,7 @@ pub(crate) enum Command {
     #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),
     /// An authorization server, an MCP server and an API to try things on, with faults on demand
-    #[command(after_help = crate::commands::sandbox::EXAMPLES)]
+    #[command(after_help = sandbox::EXAMPLES)]
     Sandbox(SandboxArgs),
     /// The demo's job
     #[command(hide = true)]
@@ -147,7 +149,7 @@ pub(crate) enum Command {
         /// One connection
         name: Option<String>,
     },
-    /// Tell the last trouble of a connection in plain words: what happened, what it means now, what to do
+    /// Tell the last incident of a connection in plain words: what happened, what it means now, what to do
     #[command(after_help = "Examples:\n  authkeeper why notion\n  authkeeper why notion --json")]
     Why {
         /// The connection
@@ -155,7 +157,7 @@ pub(crate) enum Command {
     },
     /// Say what was measured of each provider, beside how long runs take, and what follows from it
     Advise,
-    /// Try how trouble is told: by the command and by the webhook
+    /// Try how incident is told: by the command and by the webhook
     #[command(subcommand)]
     Notify(NotifyCommand),
     /// Show the settings

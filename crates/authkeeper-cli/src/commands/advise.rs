@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use authkeeper::{
-    inspect::Inspection,
     model::ReplayRule,
-    refresh::{decide::due_after, log::PastDecision},
+    refresh::{decide::due_after, decision_log::PastDecision},
+    runtime::inspect::Inspection,
 };
 use serde_json::{Value, json};
 

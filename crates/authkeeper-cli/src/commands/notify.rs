@@ -1,8 +1,8 @@
-//! `notify test`: everybody who would be told of a trouble is told of none.
+//! `notify test`: everybody who would be told of an incident is told of none.
 
 use authkeeper::{
-    clock::Seams,
     model::{Event, PrincipalId, Record},
+    platform::clock::Seams,
 };
 use serde_json::json;
 
@@ -28,7 +28,7 @@ pub(crate) async fn test(app: &App) -> Result<(), Failure> {
         outcomes.push(("on_trouble", told));
     }
     if let Some(webhook) = notifier.webhook() {
-        // No trouble has this id: a receiver that knows the messages it has seen takes each test for a new one.
+        // No incident has this id: a receiver that knows the messages it has seen takes each test for a new one.
         let sent = webhook.send(&record.trace_id, &line, record.ts).await;
         let told = sent.map_err(|error| error.to_string());
         outcomes.push(("notify.webhook", told));

@@ -1,6 +1,6 @@
 //! `rotate-key`: everything sealed with another key, while other processes work.
 
-use authkeeper::{seal_key::KeyChange, store::Resealed};
+use authkeeper::{runtime::rotate_key::KeyChange, vault::ResealCount};
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,9 +54,9 @@ fn said(change: &KeyChange) -> String {
     };
     let anew = format!(
         "Sealed anew: {} in the store, {} and {} beside it.",
-        count(change.rows.anew, "value"),
-        count(change.answers.anew, "answer"),
-        count(change.journals.anew, "journal"),
+        count(change.rows.resealed, "value"),
+        count(change.answers.resealed, "answer"),
+        count(change.journals.resealed, "journal"),
     );
     match change.rows.broken + change.answers.broken + change.journals.broken {
         0 => format!("{begun} {anew}"),
@@ -82,7 +82,7 @@ fn unfinished(change: &KeyChange) -> Failure {
 }
 
 fn json_of(change: &KeyChange) -> Value {
-    let of = |one: Resealed| json!({"anew": one.anew, "in_use": one.in_use, "broken": one.broken});
+    let of = |one: ResealCount| json!({"anew": one.resealed, "in_use": one.in_use, "broken": one.broken});
     json!({
         "retired": change.retired,
         "resumed": change.resumed,

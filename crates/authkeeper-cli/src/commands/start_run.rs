@@ -13,7 +13,7 @@ use authkeeper_gateway::{
     token_source::TokenSource,
 };
 
-use super::{hold_flags::Holding, run, trouble};
+use super::{hold_flags::Holding, incident, run};
 use crate::{
     app::App,
     args::RunArgs,
@@ -114,7 +114,7 @@ async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure
             Err(error) => Some(error),
         };
         if let Some(error) = error {
-            trouble::report(app, name, Some(&error)).await;
+            incident::report(app, name, Some(&error)).await;
             return Err(error.into());
         }
     }
@@ -130,7 +130,7 @@ async fn grant_is_over(app: &App, name: &ConnectionName) -> Result<Option<TokenE
     ) {
         return Ok(None);
     }
-    let mut records = status.troubles.into_iter().map(|trouble| trouble.record);
+    let mut records = status.incidents.into_iter().map(|incident| incident.record);
     let record = records.find(|record| record.event == Event::ReauthorizationRequired);
     Ok(record.map(|record| TokenError::ReauthorizationRequired {
         record: Box::new(record),

@@ -64,7 +64,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "issuer": connection.issuer.as_str(),
         "resource": connection.resource.as_ref().map(authkeeper::model::Resource::as_str),
         "scope": status.scope.as_ref().map(authkeeper::model::Scope::as_str),
-        "wanted_scope": status.wish.as_ref().and_then(|wish| wish.scope.as_ref()).map(authkeeper::model::Scope::as_str),
+        "wanted_scope": status.scope_request.as_ref().and_then(|wanted| wanted.scope.as_ref()).map(authkeeper::model::Scope::as_str),
         "lineage": status.lineage,
         "generation": status.generation,
         "expires_at": status.expires_at,
@@ -78,7 +78,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "overlap_until": status.standby_until,
         "action": action(status),
         "link": null,
-        "troubles": status.troubles.iter().map(|trouble| &trouble.record).collect::<Vec<_>>(),
+        "troubles": status.incidents.iter().map(|incident| &incident.record).collect::<Vec<_>>(),
     })
 }
 
@@ -95,7 +95,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             ..
         } => Some(again),
         ConnectionState::Active if key_is_refused(status) => Some(again),
-        ConnectionState::Active if status.wish.is_some() => Some(again),
+        ConnectionState::Active if status.scope_request.is_some() => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Suspended {
             reason: SuspendReason::SecondCopy,
@@ -106,9 +106,9 @@ fn action(status: &ConnectionStatus) -> Option<String> {
     }
 }
 
-/// What its open trouble says that mends it: a client that a person gave is of no use at the server that it moved to.
+/// What its open incident says that mends it: a client that a person gave is of no use at the server that it moved to.
 fn mend_of(status: &ConnectionStatus, reason: ReauthorizeReason) -> Option<String> {
-    let mut records = status.troubles.iter().map(|trouble| &trouble.record);
+    let mut records = status.incidents.iter().map(|incident| &incident.record);
     let told = records.find(|record| record.reason == reason.as_str());
     told.map(|record| record.action.clone())
 }
@@ -133,7 +133,7 @@ pub(super) fn what_is_left(status: &ConnectionStatus) -> String {
     let access = status.expires_at.filter(|_| !status.left.is_zero());
     let access = access.map(|until| format!("the access token until {until}"));
     let refresh = match status.refresh_expires_at {
-        _ if !status.refreshable || grant_type.is_issued_anew() => None,
+        _ if !status.refreshable || grant_type.is_issued_again() => None,
         Some(until) => Some(format!("the refresh token until {until}")),
         None => Some("the refresh token until it is revoked".to_owned()),
     };
@@ -258,16 +258,16 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
 
 /// A scope that sign-ins have not brought: somebody has to allow it first.
 fn not_for_a_sign_in(status: &ConnectionStatus) -> Option<&str> {
-    let mut records = status.troubles.iter().map(|trouble| &trouble.record);
+    let mut records = status.incidents.iter().map(|incident| &incident.record);
     let refused = records.find(|record| record.event == Event::ScopeRequired)?;
     Some(&refused.action)
 }
 
 /// A key does not change its state by being refused: the server may take it again. Until then it is said.
 fn key_is_refused(status: &ConnectionStatus) -> bool {
-    let mut troubles = status.troubles.iter();
+    let mut incidents = status.incidents.iter();
     status.grant_type == Some(GrantType::ApiKey)
-        && troubles.any(|trouble| trouble.record.event == Event::ReauthorizationRequired)
+        && incidents.any(|incident| incident.record.event == Event::ReauthorizationRequired)
 }
 
 fn colour(status: &ConnectionStatus) -> Paint {
@@ -286,14 +286,14 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     let mut lines = Vec::new();
     if let ConnectionState::ReauthorizationRequired { reason, since } = &status.state {
         // What is kept quotes the provider.
-        let mut told = status.troubles.iter().map(|trouble| &trouble.record);
+        let mut told = status.incidents.iter().map(|incident| &incident.record);
         let told = told.find(|record| record.reason == reason.as_str());
         let why = told.map_or(reason.sentence(), |record| &record.detail);
         lines.push(format!("{name}: {why} (since {since})."));
     } else if let ConnectionState::Suspended { reason, since } = &status.state {
         lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
-    } else if let Some(trouble) = status.troubles.first() {
-        lines.push(format!("{name}: {}.", trouble.record.detail));
+    } else if let Some(incident) = status.incidents.first() {
+        lines.push(format!("{name}: {}.", incident.record.detail));
     }
     if status.state == ConnectionState::Revoked {
         lines.push(format!("{name}: {UNCONFIRMED}. {}.", what_is_left(status)));

@@ -9,7 +9,7 @@ use authkeeper::{
 use http::Method;
 use serde_json::json;
 
-use super::trouble;
+use super::incident;
 use crate::{app::App, args::TokenArgs, exit::Exit, failure::Failure};
 
 pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
     };
     // A refresh that was started behind the caller's back is finished before this process ends.
     app.drain().await;
-    trouble::report(app, &name, answer.as_ref().err()).await;
+    incident::report(app, &name, answer.as_ref().err()).await;
     answer.map_err(Failure::from).and(printed)
 }
 

@@ -1,10 +1,10 @@
-//! `why`: the last trouble of a connection in plain words, from the troubles, the audit and the decision log.
+//! `why`: the last incident of a connection in plain words, from the incidents, the audit and the decision log.
 
 use std::time::Duration;
 
 use authkeeper::{
     model::{ConnectionName, ConnectionState, Event, Record},
-    refresh::log::PastDecision,
+    refresh::decision_log::PastDecision,
     runtime::ConnectionStatus,
     store::History,
 };
@@ -21,9 +21,9 @@ use crate::{
 /// So many lines of the past are told in the timeline.
 const TIMELINE: usize = 40;
 
-/// The last trouble and what is known around it.
+/// The last incident and what is known around it.
 #[derive(Clone, Debug)]
-struct Trouble {
+struct Incident {
     record: Record,
     /// Whether the owner's hook was run for it.
     told: bool,
@@ -38,7 +38,7 @@ struct Facts {
     name: String,
     /// Since when the log and the audit tell of it: its first sign-in that is known.
     since: Timestamp,
-    trouble: Option<Trouble>,
+    incident: Option<Incident>,
     /// Refreshes since then that came to something, and those that did not.
     refreshes: (usize, usize),
     /// What is left of the access token in seconds; none if it does not end.
@@ -68,11 +68,11 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
             "connection": name.as_str(),
             "why": said,
             "state": status.state.as_str(),
-            "over": facts.trouble.as_ref().is_none_or(|trouble| trouble.ended.is_some()),
+            "over": facts.incident.as_ref().is_none_or(|incident| incident.ended.is_some()),
             "action": action(&facts),
             "link": facts.link,
-            "trouble": facts.trouble.as_ref().map(|trouble| &trouble.record),
-            "ended": facts.trouble.as_ref().and_then(|trouble| trouble.ended),
+            "trouble": facts.incident.as_ref().map(|incident| &incident.record),
+            "ended": facts.incident.as_ref().and_then(|incident| incident.ended),
             "timeline": timeline(&history, &log),
         }));
     } else {
@@ -82,11 +82,11 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
 }
 
 fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> Facts {
-    let last = history.troubles.last();
-    let trouble = last.map(|(trouble, ended)| Trouble {
-        attempt: attempt_of(&trouble.record, log).cloned(),
-        record: trouble.record.clone(),
-        told: trouble.notified,
+    let last = history.incidents.last();
+    let incident = last.map(|(incident, ended)| Incident {
+        attempt: attempt_of(&incident.record, log).cloned(),
+        record: incident.record.clone(),
+        told: incident.notified,
         ended: *ended,
     });
     let since = history.signed_in_at().unwrap_or(status.connection.created);
@@ -98,7 +98,7 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
     Facts {
         name: status.connection.name.to_string(),
         since,
-        trouble,
+        incident,
         refreshes: (good.len(), bad.len()),
         left: status.expires_at.map(|_| status.left.as_secs()),
         due_in: status.refreshable.then_some(status.due_in.as_secs()),
@@ -130,16 +130,16 @@ fn paragraph(facts: &Facts) -> String {
             facts.name, facts.name
         );
     }
-    let Some(trouble) = &facts.trouble else {
+    let Some(incident) = &facts.incident else {
         return calm(facts, "went wrong");
     };
-    let mut said = vec![happened(facts, trouble), done(facts, trouble)];
-    if let Some(ended) = trouble.ended {
+    let mut said = vec![happened(facts, incident), done(facts, incident)];
+    if let Some(ended) = incident.ended {
         said.push(format!("That is over since {}.", second(ended)));
         said.push(calm(facts, "has gone wrong"));
     } else {
-        said.push(meaning(facts, trouble));
-        said.push(to_do(facts, trouble));
+        said.push(meaning(facts, incident));
+        said.push(to_do(facts, incident));
     }
     said.join(" ")
 }
@@ -179,9 +179,9 @@ fn token_now(facts: &Facts) -> String {
     }
 }
 
-fn happened(facts: &Facts, trouble: &Trouble) -> String {
-    let record = &trouble.record;
-    let asked = trouble.attempt.as_ref().map(asked).unwrap_or_default();
+fn happened(facts: &Facts, incident: &Incident) -> String {
+    let record = &incident.record;
+    let asked = incident.attempt.as_ref().map(asked).unwrap_or_default();
     format!(
         "{}: on {}{asked}: {} ({}).",
         facts.name,
@@ -211,8 +211,8 @@ fn asked(attempt: &PastDecision) -> String {
     )
 }
 
-fn done(facts: &Facts, trouble: &Trouble) -> String {
-    let did = match trouble.record.event {
+fn done(facts: &Facts, incident: &Incident) -> String {
+    let did = match incident.record.event {
         Event::ReauthorizationRequired => {
             "authkeeper deleted nothing, asked no second time, and has handed out no new token since"
         }
@@ -231,7 +231,7 @@ fn done(facts: &Facts, trouble: &Trouble) -> String {
         }
         _ => "authkeeper left the grant as it is and did not try again and again",
     };
-    let told = if trouble.told {
+    let told = if incident.told {
         "the owner was told"
     } else {
         "no hook has told the owner"
@@ -239,9 +239,9 @@ fn done(facts: &Facts, trouble: &Trouble) -> String {
     format!("{did}; {told}.")
 }
 
-fn meaning(facts: &Facts, trouble: &Trouble) -> String {
+fn meaning(facts: &Facts, incident: &Incident) -> String {
     let left = facts.left.filter(|left| *left > 0);
-    match (trouble.record.event, left) {
+    match (incident.record.event, left) {
         (Event::Uncertain, Some(left)) => format!(
             "Calls still work: the token is good for {}, and whether the provider acted is found out before that.",
             span(left)
@@ -265,8 +265,8 @@ fn meaning(facts: &Facts, trouble: &Trouble) -> String {
     }
 }
 
-fn to_do(facts: &Facts, trouble: &Trouble) -> String {
-    match (trouble.record.event, facts.asked_again_in) {
+fn to_do(facts: &Facts, incident: &Incident) -> String {
+    match (incident.record.event, facts.asked_again_in) {
         (Event::Uncertain, Some(wait)) => format!(
             "What to do: nothing for now; it is asked again {}. Who can't wait signs in again: authkeeper reauthorize {}",
             if wait == 0 {
@@ -277,31 +277,31 @@ fn to_do(facts: &Facts, trouble: &Trouble) -> String {
             facts.name
         ),
         _ => match &facts.link {
-            Some(link) => format!("What to do: open {link}, or: {}", trouble.record.action),
-            None => format!("What to do: {}", trouble.record.action),
+            Some(link) => format!("What to do: open {link}, or: {}", incident.record.action),
+            None => format!("What to do: {}", incident.record.action),
         },
     }
 }
 
 fn action(facts: &Facts) -> Option<&str> {
-    let trouble = facts.trouble.as_ref()?;
-    trouble
+    let incident = facts.incident.as_ref()?;
+    incident
         .ended
         .is_none()
-        .then_some(trouble.record.action.as_str())
+        .then_some(incident.record.action.as_str())
 }
 
-/// What befell it, oldest first: the audit, the ends of troubles, and the refreshes.
+/// What befell it, oldest first: the audit, the ends of incidents, and the refreshes.
 fn timeline(history: &History, log: &[PastDecision]) -> Vec<Value> {
     let events = history.events.iter().map(|(at, record)| {
         let field = |name: &str| record[name].as_str();
         let entry = json!({"at": at, "event": field("event"), "reason": field("reason"), "detail": field("detail")});
         (*at, entry)
     });
-    let ends = history.troubles.iter().filter_map(|(trouble, ended)| {
+    let ends = history.incidents.iter().filter_map(|(incident, ended)| {
         let at = (*ended)?;
         let entry =
-            json!({"at": at, "event": "trouble_over", "reason": trouble.record.reason, "detail": null});
+            json!({"at": at, "event": "trouble_over", "reason": incident.record.reason, "detail": null});
         Some((at, entry))
     });
     let refreshes = log.iter().filter(|line| line.decision == "refresh");
@@ -355,11 +355,11 @@ mod tests {
         serde_json::from_value(line).unwrap()
     }
 
-    fn facts(trouble: Option<Trouble>) -> Facts {
+    fn facts(incident: Option<Incident>) -> Facts {
         Facts {
             name: "notion".to_owned(),
             since: at(0),
-            trouble,
+            incident,
             refreshes: (3, 0),
             left: Some(600),
             due_in: Some(60),
@@ -370,8 +370,8 @@ mod tests {
         }
     }
 
-    fn trouble(event: Event, ended: Option<Timestamp>) -> Trouble {
-        Trouble {
+    fn incident(event: Event, ended: Option<Timestamp>) -> Incident {
+        Incident {
             record: record(event),
             told: true,
             ended,
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_refused_grant_is_told_from_what_happened_to_what_to_do() {
-        let refused = trouble(Event::ReauthorizationRequired, None);
+        let refused = incident(Event::ReauthorizationRequired, None);
         assert_eq!(
             paragraph(&facts(Some(refused))),
             "notion: on 2026-01-01 00:01:40 UTC, when its token was due for refresh and generation 4 was shown to the \
@@ -398,7 +398,7 @@ mod tests {
              nothing, asked no second time, and has handed out no new token since; the owner was told. Calls still \
              work for 10 min, then they fail. What to do: authkeeper reauthorize notion"
         );
-        let mut ended = facts(Some(trouble(Event::ReauthorizationRequired, None)));
+        let mut ended = facts(Some(incident(Event::ReauthorizationRequired, None)));
         ended.left = Some(0);
         assert!(paragraph(&ended).contains("every call fails until somebody acts"));
         ended.link = Some("http://127.0.0.1:1/abc".to_owned());
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_missing_scope_is_told_with_what_still_works() {
-        let mut wanted = trouble(Event::ScopeRequired, None);
+        let mut wanted = incident(Event::ScopeRequired, None);
         "insufficient_scope".clone_into(&mut wanted.record.reason);
         wanted.attempt = None;
         let said = paragraph(&facts(Some(wanted)));
@@ -429,13 +429,13 @@ mod tests {
 
     #[test]
     fn a_provider_that_fails_is_told_with_what_authkeeper_does() {
-        let said = paragraph(&facts(Some(trouble(Event::ProviderFailing, None))));
+        let said = paragraph(&facts(Some(incident(Event::ProviderFailing, None))));
         assert!(
             said.contains("goes on asking, less and less often"),
             "{said}"
         );
         assert!(said.contains("Calls still work for 10 min"), "{said}");
-        let moved = paragraph(&facts(Some(trouble(Event::TokenEndpointMoved, None))));
+        let moved = paragraph(&facts(Some(incident(Event::TokenEndpointMoved, None))));
         assert!(
             moved.contains("sent the refresh token nowhere else"),
             "{moved}"
@@ -444,7 +444,7 @@ mod tests {
 
     #[test]
     fn a_trouble_that_is_over_asks_for_nothing() {
-        let over = facts(Some(trouble(Event::Uncertain, Some(at(130)))));
+        let over = facts(Some(incident(Event::Uncertain, Some(at(130)))));
         let said = paragraph(&over);
         assert!(
             said.contains("over since 2026-01-01 00:02:10 UTC"),
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn the_timeline_is_in_order() {
         let history = History {
-            troubles: vec![],
+            incidents: vec![],
             events: vec![
                 (at(0), json!({"event": "signed_in"})),
                 (at(100), json!({"event": "uncertain"})),

@@ -6,8 +6,8 @@ use authkeeper::{
     error::{Advice, TokenError},
     http::InvalidUrl,
     model::{ConnectionName, InvalidName},
-    near,
     store::StoreError,
+    text::similar,
 };
 
 use crate::exit::Exit;
@@ -73,7 +73,7 @@ impl Failure {
             );
             return self;
         }
-        if let Some(meant) = missing.and_then(|missing| near::nearest(missing.as_str(), names)) {
+        if let Some(meant) = missing.and_then(|missing| similar::nearest(missing.as_str(), names)) {
             self.next = format!("did you mean {meant}? authkeeper status lists what is connected");
         }
         self

@@ -190,7 +190,7 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
             Exit::Person,
             "sign in at the identity provider anew, and put the refresh token of that sign-in into the file",
         ),
-        ConnectError::MeansLost(name) => (
+        ConnectError::GrantMaterialLost(name) => (
             Exit::Usage,
             format!("authkeeper connect {name} again, as it was connected before"),
         ),

@@ -8,7 +8,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use authkeeper::{http::HttpUrl, near};
+use authkeeper::{http::HttpUrl, text::similar};
 
 use crate::{args::parse_duration, exit::Exit, failure::Failure};
 
@@ -174,7 +174,7 @@ impl ConfigFile {
         let known = || self.taken.iter().map(|setting| setting.name.as_str());
         let unknown = self.typed.keys();
         let near: Vec<&str> = unknown
-            .filter_map(|name| near::nearest(&spelled(name), known()))
+            .filter_map(|name| similar::nearest(&spelled(name), known()))
             .collect();
         if near.is_empty() {
             return String::new();

@@ -11,14 +11,14 @@ use std::{
 
 use self::file::ConfigFile;
 pub(crate) use self::file::{Origin, Setting};
+use authkeeper::{
+    model::{ProviderHabits, ReplayRule},
+    refresh::RefreshRules,
+    runtime,
+};
 use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
 
 use crate::{exit::Exit, failure::Failure};
-use authkeeper::{
-    model::ReplayRule,
-    refresh::{ProviderHabits, RefreshRules},
-    runtime,
-};
 
 /// The environment as it was at the start; nothing else reads it.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +61,9 @@ impl Environment {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) runtime: runtime::Settings,
-    /// The command that is told of a trouble.
-    pub(crate) on_trouble: Option<String>,
-    /// The receiver that is told of a trouble.
+    /// The command that is told of an incident.
+    pub(crate) on_incident: Option<String>,
+    /// The receiver that is told of an incident.
     pub(crate) webhook: Option<WebhookSettings>,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
@@ -111,7 +111,7 @@ impl Settings {
         runtime.rules = rules(&mut file)?;
         Ok(Self {
             runtime,
-            on_trouble: file.command(&["on_trouble"])?,
+            on_incident: file.command(&["on_trouble"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
             listed: file.all_taken()?,

@@ -1,4 +1,4 @@
-//! The `on_trouble` hook.
+//! The `on_incident` hook.
 
 use std::{io, os::fd::AsFd, process::Stdio, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The command from the configuration's `on_trouble`. It gets the record as one JSON line on stdin.
+/// The command from the configuration's `on_incident`. It gets the record as one JSON line on stdin.
 #[derive(Clone, Debug)]
 pub struct Hook {
     command: String,

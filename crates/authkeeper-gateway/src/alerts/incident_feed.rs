@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{FailedCall, Trouble, TroubleId},
+    model::{FailedCall, Incident, IncidentId},
     store::StoreError,
 };
 
@@ -10,13 +10,13 @@ use authkeeper::{
 #[async_trait]
 pub trait IncidentFeed: Send + Sync + 'static {
     /// The incidents of this task's connections that are not over.
-    async fn open(&self) -> Result<Vec<Trouble>, StoreError>;
+    async fn open(&self) -> Result<Vec<Incident>, StoreError>;
     /// Whether its owner is to be notified by now: the next resend may still resolve it.
-    async fn is_due(&self, trouble: &Trouble) -> Result<bool, StoreError>;
+    async fn is_due(&self, incident: &Incident) -> Result<bool, StoreError>;
     /// Claims the notification for this incident. Returns true for exactly one caller across all processes.
-    async fn claim_notification(&self, id: &TroubleId) -> bool;
+    async fn claim_notification(&self, id: &IncidentId) -> bool;
     /// Whether it is still open, as far as can be told.
-    async fn is_open(&self, _id: &TroubleId) -> bool {
+    async fn is_open(&self, _id: &IncidentId) -> bool {
         true
     }
     /// Failed calls of this task that have not succeeded since.

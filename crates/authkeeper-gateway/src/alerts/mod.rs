@@ -1,4 +1,4 @@
-//! Alerts: the owner is notified of an incident by a command (`on_trouble`) and a signed webhook, each once, whatever the
+//! Alerts: the owner is notified of an incident by a command (`on_incident`) and a signed webhook, each once, whatever the
 //! number of processes that see it.
 //!
 //! ```text

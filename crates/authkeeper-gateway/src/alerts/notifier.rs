@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use authkeeper::{clock::Seams, http::Transport, model::TroubleId};
+use authkeeper::{http::Transport, model::IncidentId, platform::clock::Seams};
 
 use super::{
     hook::Hook,
@@ -81,27 +81,27 @@ impl Notifier {
     }
 
     /// Writes the record to the outbox of the webhook, before a process claims the notification: a crash loses nothing then.
-    pub fn queue(&self, trouble: &TroubleId, record: &str) -> std::io::Result<()> {
+    pub fn queue(&self, incident: &IncidentId, record: &str) -> std::io::Result<()> {
         let Some((_, outbox)) = self.webhook.as_deref() else {
             return Ok(());
         };
         let now = Seams::system().clock.now().wall;
-        outbox.queue(trouble.as_str(), record, now)
+        outbox.queue(incident.as_str(), record, now)
     }
 
     /// The incidents whose webhook is due, queued by this process or by one that is gone.
-    pub fn due(&self) -> Vec<TroubleId> {
+    pub fn due(&self) -> Vec<IncidentId> {
         let Some((_, outbox)) = self.webhook.as_deref() else {
             return vec![];
         };
         let now = Seams::system().clock.now().wall;
-        outbox.due(now).into_iter().map(TroubleId::new).collect()
+        outbox.due(now).into_iter().map(IncidentId::new).collect()
     }
 
     /// One attempt at one message; none if another process delivers it, or has.
-    pub async fn attempt(&self, trouble: &TroubleId) -> Option<Delivery> {
+    pub async fn attempt(&self, incident: &IncidentId) -> Option<Delivery> {
         let (webhook, outbox) = self.webhook.as_deref()?;
-        let message = outbox.take(trouble.as_str())?;
+        let message = outbox.take(incident.as_str())?;
         let now = || Seams::system().clock.now().wall;
         let told = match webhook.send(message.id(), message.record(), now()).await {
             Ok(()) => message.told(now()).map(|()| Delivery::Done),
@@ -115,11 +115,11 @@ impl Notifier {
     }
 
     /// Drops what is queued for an incident that is over.
-    pub fn drop_queued(&self, trouble: &TroubleId) {
+    pub fn drop_queued(&self, incident: &IncidentId) {
         let message = self
             .webhook
             .as_deref()
-            .and_then(|(_, outbox)| outbox.take(trouble.as_str()));
+            .and_then(|(_, outbox)| outbox.take(incident.as_str()));
         let now = Seams::system().clock.now().wall;
         if let Some(Err(error)) = message.map(|message| message.told(now)) {
             tracing::warn!(%error, "the outbox can't be written");

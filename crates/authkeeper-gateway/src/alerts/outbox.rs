@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use authkeeper::store::owners::private_folder;
+use authkeeper::platform::process_lease::private_folder;
 use jiff::{SignedDuration, Timestamp};
 
 /// The backoff in seconds after each attempt: two days altogether.

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use authkeeper::{
-    model::{FailedCall, Trouble, TroubleId},
+    model::{FailedCall, Incident, IncidentId},
     store::StoreError,
 };
 use tokio::{sync::oneshot, task::JoinSet};
@@ -18,10 +18,10 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Looks for incidents during a run.
 pub struct Watcher {
-    troubles: Arc<dyn IncidentFeed>,
+    incidents: Arc<dyn IncidentFeed>,
     notifier: Notifier,
     report: Report,
-    printed: HashSet<TroubleId>,
+    printed: HashSet<IncidentId>,
     hooks: JoinSet<()>,
     /// Deliveries to the webhook, one after the other.
     telling: JoinSet<()>,
@@ -29,9 +29,9 @@ pub struct Watcher {
 
 impl Watcher {
     /// Each incident is one JSON line of `report`.
-    pub fn new(troubles: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
+    pub fn new(incidents: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
         Self {
-            troubles,
+            incidents,
             notifier,
             report,
             printed: HashSet::new(),
@@ -56,16 +56,16 @@ impl Watcher {
     }
 
     /// A last look, and the end of the deliveries that were started.
-    pub async fn finish(mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
+    pub async fn finish(mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let seen = self.last_look().await;
         while self.hooks.join_next().await.is_some() {}
         while self.telling.join_next().await.is_some() {}
         seen
     }
 
-    async fn last_look(&mut self) -> Result<(Vec<Trouble>, Vec<FailedCall>), StoreError> {
+    async fn last_look(&mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let open = self.look().await?;
-        let unrecovered = self.troubles.unrecovered().await?;
+        let unrecovered = self.incidents.unrecovered().await?;
         for call in &unrecovered {
             let FailedCall {
                 connection, reason, ..
@@ -75,35 +75,35 @@ impl Watcher {
         Ok((open, unrecovered))
     }
 
-    async fn look(&mut self) -> Result<Vec<Trouble>, StoreError> {
+    async fn look(&mut self) -> Result<Vec<Incident>, StoreError> {
         while self.hooks.try_join_next().is_some() {}
         while self.telling.try_join_next().is_some() {}
-        let open = self.troubles.open().await?;
-        for trouble in &open {
-            if self.printed.contains(&trouble.id) || !self.troubles.is_due(trouble).await? {
+        let open = self.incidents.open().await?;
+        for incident in &open {
+            if self.printed.contains(&incident.id) || !self.incidents.is_due(incident).await? {
                 continue;
             }
-            self.printed.insert(trouble.id.clone());
-            self.tell(trouble).await;
+            self.printed.insert(incident.id.clone());
+            self.tell(incident).await;
         }
         self.tell_webhook();
         Ok(open)
     }
 
-    async fn tell(&mut self, trouble: &Trouble) {
-        let Ok(line) = serde_json::to_string(&trouble.record) else {
+    async fn tell(&mut self, incident: &Incident) {
+        let Ok(line) = serde_json::to_string(&incident.record) else {
             return;
         };
         self.report.line(&line);
-        if trouble.notified || !self.notifier.is_set() {
+        if incident.notified || !self.notifier.is_set() {
             return;
         }
-        if let Err(error) = self.notifier.queue(&trouble.id, &line) {
+        if let Err(error) = self.notifier.queue(&incident.id, &line) {
             self.report.line(&format!(
                 "authkeeper: the webhook can't be kept, the owner may not know: {error}"
             ));
         }
-        if !self.troubles.claim_notification(&trouble.id).await {
+        if !self.incidents.claim_notification(&incident.id).await {
             return;
         }
         let Some(hook) = self.notifier.hook().cloned() else {
@@ -128,14 +128,14 @@ impl Watcher {
         if due.is_empty() {
             return;
         }
-        let (troubles, notifier, report) = (
-            Arc::clone(&self.troubles),
+        let (incidents, notifier, report) = (
+            Arc::clone(&self.incidents),
             self.notifier.clone(),
             self.report.clone(),
         );
         self.telling.spawn(async move {
             for id in due {
-                if !troubles.is_open(&id).await {
+                if !incidents.is_open(&id).await {
                     notifier.drop_queued(&id);
                 } else if let Some(said) = notifier.attempt(&id).await.and_then(Delivery::warning) {
                     report.line(&said);
@@ -156,11 +156,11 @@ pub struct BackgroundWatcher {
 
 impl BackgroundWatcher {
     /// Watches until [`Self::end`].
-    pub fn start(troubles: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
+    pub fn start(incidents: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
         let (over, until) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let mut watch = Watcher::new(troubles, notifier, report);
+            let mut watch = Watcher::new(incidents, notifier, report);
             watch.until(until).await;
             if let Err(error) = watch.finish().await {
                 tracing::warn!(%error, "can't look for trouble");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper::{model::Generation, oauth::refusal::Refusal};
+use authkeeper::{model::Generation, oauth::resource_error::Refusal};
 
 use super::authority::TokenRefusal;
 

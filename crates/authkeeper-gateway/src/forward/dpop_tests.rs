@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use authkeeper::{
-    clock::Seams,
     model::Presentation,
     oauth::dpop::{Binding, ProofKey},
+    platform::clock::Seams,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;

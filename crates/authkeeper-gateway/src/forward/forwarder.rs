@@ -6,7 +6,7 @@ use authkeeper::{
     model::{ConnectionName, Generation, MOST_IN_VAIN, Scope, ScopeRefusal},
     oauth::{
         dpop,
-        refusal::{self, Refusal},
+        resource_error::{self, Refusal},
     },
 };
 use http::{Response, StatusCode, Uri};
@@ -122,7 +122,7 @@ impl Forwarder {
                 failed.await;
                 return Ok(delivered(response));
             }
-            let refused = refusal::of(response.status(), response.headers());
+            let refused = resource_error::of(response.status(), response.headers());
             match decide::after_response(&refused, token.generation, retried, replayable) {
                 Next::Deliver => {
                     // An error of the server's is an answer, and no recovery of a call that had failed.

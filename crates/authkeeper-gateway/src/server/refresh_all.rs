@@ -11,7 +11,7 @@ use std::{
 
 use authkeeper::{
     model::ConnectionName,
-    runtime::{Keeper, Runtime},
+    runtime::{RefreshScheduler, Runtime},
     store::StoreError,
 };
 use tokio::task::JoinSet;
@@ -51,7 +51,7 @@ struct Kept {
     seen: Option<u64>,
     /// A keeper goes on looking for a connection that is forgotten, and finds one of the same name.
     names: HashSet<ConnectionName>,
-    keepers: Vec<Keeper>,
+    keepers: Vec<RefreshScheduler>,
 }
 
 impl Kept {

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Clock,
     model::{ConnectionName, Moment, Record},
+    platform::clock::Clock,
 };
 
 use crate::{
@@ -138,7 +138,7 @@ fn asked_in_vain(mut record: Box<Record>, limit: Duration) -> Box<Record> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use authkeeper::{clock::SystemClock, model::Event};
+    use authkeeper::{model::Event, platform::clock::SystemClock};
     use tokio::sync::Notify;
 
     use super::*;

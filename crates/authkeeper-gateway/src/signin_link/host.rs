@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Seams,
-    model::{ConnectionName, Record, TroubleId},
+    model::{ConnectionName, IncidentId, Record},
+    platform::clock::Seams,
     runtime::Runtime,
 };
 use tokio::{sync::Mutex, task::JoinSet};
@@ -32,7 +32,7 @@ pub struct LinkHost {
     /// One lock each: a provider that is slow to give a link keeps no other connection's owner waiting.
     hosted: Mutex<HashMap<ConnectionName, Arc<Mutex<Option<HostedLink>>>>>,
     /// The last incident of each connection for which a tab was opened, here or elsewhere.
-    tabs: Mutex<HashMap<ConnectionName, TroubleId>>,
+    tabs: Mutex<HashMap<ConnectionName, IncidentId>>,
 }
 
 /// How many looks a process that has the lock gets to publish its address.
@@ -193,15 +193,19 @@ impl LinkHost {
         let Ok(status) = self.runtime.status(connection).await else {
             return;
         };
-        let mut open = status.troubles.iter();
-        let Some(trouble) = open.find(|trouble| is_resolved_by_sign_in(&trouble.record)) else {
+        let mut open = status.incidents.iter();
+        let Some(incident) = open.find(|incident| is_resolved_by_sign_in(&incident.record)) else {
             return;
         };
         let mut tabs = self.tabs.lock().await;
-        if tabs.insert(connection.clone(), trouble.id.clone()).as_ref() == Some(&trouble.id) {
+        if tabs
+            .insert(connection.clone(), incident.id.clone())
+            .as_ref()
+            == Some(&incident.id)
+        {
             return;
         }
-        match self.links.claim_tab(connection, &trouble.id) {
+        match self.links.claim_tab(connection, &incident.id) {
             Ok(true) => drop(browser.open(link)),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "no tab is opened"),
@@ -236,7 +240,7 @@ mod tests {
         oauth::authorize::RedirectError,
         runtime::Settings,
         secret::SecretString,
-        signin::{ConnectRequest, Invitation, Person, Way},
+        signin::{ConnectRequest, Prompter, SignInPrompt, Way},
     };
     use tempfile::TempDir;
 
@@ -247,8 +251,8 @@ mod tests {
     struct Nobody;
 
     #[async_trait]
-    impl Person for Nobody {
-        fn invite(&self, _invitation: &Invitation) {}
+    impl Prompter for Nobody {
+        fn invite(&self, _invitation: &SignInPrompt) {}
 
         async fn paste(&self) -> Option<SecretString> {
             None

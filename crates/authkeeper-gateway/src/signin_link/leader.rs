@@ -9,8 +9,8 @@ use std::{
 };
 
 use authkeeper::{
-    model::{ConnectionName, TroubleId},
-    store::owners::private_folder,
+    model::{ConnectionName, IncidentId},
+    platform::process_lease::private_folder,
 };
 use serde::{Deserialize, Serialize};
 
@@ -94,15 +94,15 @@ impl Links {
     }
 
     /// True for one caller an incident, across all processes: that one opens the browser. No connection's name has a `~`.
-    pub(super) fn claim_tab(&self, of: &ConnectionName, trouble: &TroubleId) -> io::Result<bool> {
+    pub(super) fn claim_tab(&self, of: &ConnectionName, incident: &IncidentId) -> io::Result<bool> {
         let mut file = own(&self.folder.join(format!("{of}~tab")))?;
         file.lock()?;
         let mut last = String::new();
         (&mut file).take(LARGEST).read_to_string(&mut last)?;
-        if last == trouble.as_str() {
+        if last == incident.as_str() {
             return Ok(false);
         }
-        write(&mut file, trouble.as_str())?;
+        write(&mut file, incident.as_str())?;
         Ok(true)
     }
 }
@@ -176,7 +176,7 @@ mod tests {
         let (one, other) = (Links::beside(data.path()), Links::beside(data.path()));
         drop(won(&one));
         let claim = |links: &Links, id: &str| {
-            let id = TroubleId::new(id);
+            let id = IncidentId::new(id);
             links.claim_tab(&notion(), &id).unwrap()
         };
         assert!(claim(&one, "t1") && !claim(&other, "t1") && !claim(&one, "t1"));

@@ -26,11 +26,11 @@ pub(crate) fn has_interactive_sign_in(grant_type: Option<GrantType>) -> bool {
 
 /// Whether this connection waits for a person to sign in.
 pub fn needs_sign_in(status: &ConnectionStatus) -> bool {
-    let mut troubles = status.troubles.iter();
+    let mut incidents = status.incidents.iter();
     let needs = matches!(
         status.state,
         ConnectionState::ReauthorizationRequired { .. }
-    ) || troubles.any(|trouble| is_resolved_by_sign_in(&trouble.record));
+    ) || incidents.any(|incident| is_resolved_by_sign_in(&incident.record));
     needs && has_interactive_sign_in(status.grant_type)
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use authkeeper::{
-    clock::Seams,
     error::TokenError,
     model::{ConnectionName, ConnectionState, Record},
+    platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 
@@ -35,7 +35,7 @@ pub(super) async fn until(
 }
 
 /// An incident is over once calls may go on and it is not open any more.
-pub(super) fn is_over(status: &ConnectionStatus, trouble: impl Fn(&Record) -> bool) -> bool {
-    let told = status.troubles.iter().any(|open| trouble(&open.record));
+pub(super) fn is_over(status: &ConnectionStatus, incident: impl Fn(&Record) -> bool) -> bool {
+    let told = status.incidents.iter().any(|open| incident(&open.record));
     status.state == ConnectionState::Active && !told
 }

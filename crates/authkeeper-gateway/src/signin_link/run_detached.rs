@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use authkeeper::{clock::Seams, model::ConnectionName, runtime::Runtime};
+use authkeeper::{model::ConnectionName, platform::clock::Seams, runtime::Runtime};
 
 use super::{
     host::LinkHost,

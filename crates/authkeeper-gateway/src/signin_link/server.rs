@@ -5,13 +5,13 @@ use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::Seams,
     http::HttpUrl,
     model::{ConnectionName, GrantType, Moment},
     oauth::{authorize::RedirectError, loopback::page},
+    platform::clock::Seams,
     runtime::Runtime,
     secret::SecretString,
-    signin::{Again, Errand, Invitation, Person},
+    signin::{Again, PromptAction, Prompter, SignInPrompt},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -326,11 +326,11 @@ impl Visitor {
 }
 
 #[async_trait]
-impl Person for Visitor {
-    fn invite(&self, invitation: &Invitation) {
+impl Prompter for Visitor {
+    fn invite(&self, invitation: &SignInPrompt) {
         let place = match &invitation.task {
-            Errand::Open(url) => Destination::On(url.clone()),
-            Errand::Enter {
+            PromptAction::Open(url) => Destination::On(url.clone()),
+            PromptAction::Enter {
                 user_code,
                 verification_uri,
                 verification_uri_complete,

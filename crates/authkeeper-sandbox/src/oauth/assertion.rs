@@ -9,33 +9,38 @@ use aws_lc_rs::signature::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::{answers::Refusal, clock::Stamp, store::Client, world::World};
+use crate::{answers::TokenRefusal, clock::SandboxTime, state::SandboxState, store::ClientEntry};
 
-/// Who an assertion says it is from; nothing is checked yet.
+/// The issuer that an assertion claims. Nothing is checked yet.
 pub(crate) fn issuer(jwt: &str) -> Option<String> {
     let claims = part(jwt.split('.').nth(1)?)?;
     Some(claims["iss"].as_str()?.to_owned())
 }
 
 pub(crate) fn check(
-    world: &mut World,
+    state: &mut SandboxState,
     client_id: &str,
-    client: &Client,
+    client: &ClientEntry,
     jwt: &str,
-) -> Result<(), Refusal> {
-    let held = holds(world, client_id, client, jwt);
-    let (id, ends) = held.ok_or(Refusal::WrongAssertion)?;
-    let now = world.now();
-    world.store.assertions.retain(|_, ends| *ends > now);
-    // An id counts once (RFC 7523 §3, point 7).
-    match world.store.assertions.insert(id, ends) {
+) -> Result<(), TokenRefusal> {
+    let held = holds(state, client_id, client, jwt);
+    let (id, ends) = held.ok_or(TokenRefusal::WrongAssertion)?;
+    let now = state.now();
+    state.store.assertions.retain(|_, ends| *ends > now);
+    // An id is accepted once (RFC 7523 §3, point 7).
+    match state.store.assertions.insert(id, ends) {
         None => Ok(()),
-        Some(_) => Err(Refusal::WrongAssertion),
+        Some(_) => Err(TokenRefusal::WrongAssertion),
     }
 }
 
-/// The assertion's id and end, if everything about it is right.
-fn holds(world: &World, client_id: &str, client: &Client, jwt: &str) -> Option<(String, Stamp)> {
+/// The id and the end of a valid assertion.
+fn holds(
+    state: &SandboxState,
+    client_id: &str,
+    client: &ClientEntry,
+    jwt: &str,
+) -> Option<(String, SandboxTime)> {
     let (signed, signature) = jwt.rsplit_once('.')?;
     let (head, body) = signed.split_once('.')?;
     let (head, claims) = (part(head)?, part(body)?);
@@ -43,29 +48,29 @@ fn holds(world: &World, client_id: &str, client: &Client, jwt: &str) -> Option<(
     let mut keys = client.jwks.as_ref()?["keys"].as_array()?.iter();
     keys.find(|key| fits(key, &head) && verifies(key, &head, signed, &signature))?;
     let names_us = claims["iss"] == client_id && claims["sub"] == client_id;
-    if !names_us || !is_for_us(world, &claims["aud"]) {
+    if !names_us || !is_for_us(state, &claims["aud"]) {
         return None;
     }
-    let now = world.clock.said(world.now());
+    let now = state.clock.said(state.now());
     let ends = claims["exp"].as_i64().filter(|ends| *ends > now)?;
     if claims["nbf"].as_i64().is_some_and(|begins| begins > now) {
         return None;
     }
     let left = Duration::from_secs(u64::try_from(ends - now).ok()?);
     let id = claims["jti"].as_str()?;
-    Some((format!("{client_id} {id}"), world.now().plus(left)))
+    Some((format!("{client_id} {id}"), state.now().plus(left)))
 }
 
 fn part(text: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
-/// The audience is this server: its issuer or its token endpoint.
-fn is_for_us(world: &World, audience: &Value) -> bool {
+/// Whether the audience is this server: its issuer or its token endpoint.
+fn is_for_us(state: &SandboxState, audience: &Value) -> bool {
     let ours = |value: &Value| {
         let rest = value
             .as_str()
-            .and_then(|text| text.strip_prefix(&world.base));
+            .and_then(|text| text.strip_prefix(&state.base));
         matches!(rest, Some("" | "/" | "/token"))
     };
     match audience {

@@ -6,53 +6,53 @@ use serde_json::json;
 
 use super::granted_scope;
 use crate::{
+    events::Mood,
     page,
     profile::Dialect,
     random,
-    store::{Asked, Code, UserState},
-    tally::Mood,
-    wire::{Form, Reply, Request, with_query},
-    world::World,
+    state::SandboxState,
+    store::{AccountState, AuthorizationEntry, CodeEntry},
+    wire::{Form, HttpReply, HttpRequest, with_query},
 };
 
 const CODE_TTL: Duration = Duration::from_mins(1);
 
-/// `GET /authorize` shows the page; `POST /authorize/ID` and `GET /authorize/ID/abort` are the person's answer.
-pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
+/// `GET /authorize` shows the page. `POST /authorize/ID` and `GET /authorize/ID/abort` are the person's answer.
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let Some(rest) = request.path.strip_prefix("/authorize/") else {
-        return ask(world, &request.query);
+        return ask(state, &request.query);
     };
-    if !page::is_own(world, request) {
+    if !page::is_own(state, request) {
         return page::problem(
             403,
             "Another page sent you here with an answer already filled in.",
         );
     }
     match (rest.strip_suffix("/abort"), request.is_post()) {
-        (Some(id), _) => answer(world, id, None),
+        (Some(id), _) => answer(state, id, None),
         (None, true) => {
             let form = request.form();
             let denied = form.get("decision") == Some("deny");
             let user = form.get("user").unwrap_or_default().to_owned();
             let user = if user.is_empty() {
-                first_user(world)
+                first_user(state)
             } else {
                 Some(user)
             };
-            answer(world, rest, user.filter(|_| !denied))
+            answer(state, rest, user.filter(|_| !denied))
         }
         (None, false) => page::problem(404, "There is nothing here."),
     }
 }
 
-fn ask(world: &mut World, query: &Form) -> Reply {
-    let asked = match understood(world, query) {
+fn ask(state: &mut SandboxState, query: &Form) -> HttpReply {
+    let asked = match understood(state, query) {
         Ok(asked) => asked,
-        Err(Wrong::Page(what)) => return mistrusted(world, query, what),
-        Err(Wrong::Redirect { to, error, what }) => {
-            world.say(Mood::Warn, format!("sign-in refused: {what}"));
+        Err(AuthorizationError::Page(what)) => return mistrusted(state, query, what),
+        Err(AuthorizationError::Redirect { to, error, what }) => {
+            state.say(Mood::Warn, format!("sign-in refused: {what}"));
             return redirect(
-                world,
+                state,
                 &to,
                 query.get("state"),
                 &[("error", error), ("error_description", what)],
@@ -60,43 +60,44 @@ fn ask(world: &mut World, query: &Form) -> Reply {
         }
     };
     let id = random::secret();
-    world.store.asked.insert(id.clone(), asked.clone());
-    if world.stage.as_ref().is_some_and(|stage| stage.person_gone) {
-        return answer(world, &id, None);
+    state.store.asked.insert(id.clone(), asked.clone());
+    let overrides = state.overrides.as_ref();
+    if overrides.is_some_and(|overrides| overrides.deny_sign_ins) {
+        return answer(state, &id, None);
     }
-    if world.rules.auto_approve {
+    if state.rules.auto_approve {
         let user = query.get("login_hint").map(str::to_owned);
-        let user = user.or_else(|| first_user(world));
-        return answer(world, &id, user);
+        let user = user.or_else(|| first_user(state));
+        return answer(state, &id, user);
     }
-    page::consent(world, &id, &asked)
+    page::consent(state, &id, &asked)
 }
 
-/// What can't be redirected is said to the person; one server says it in JSON.
-fn mistrusted(world: &World, query: &Form, what: &str) -> Reply {
-    if world.habits().dialect != Dialect::FastMcp {
+/// The error page for a client that can't be trusted with a redirect. `FastMCP` answers in JSON.
+fn mistrusted(state: &SandboxState, query: &Form, what: &str) -> HttpReply {
+    if state.habits().dialect != Dialect::FastMcp {
         return page::problem(400, what);
     }
     let client = query.get("client_id").unwrap_or_default();
-    let what = if world.store.clients.contains_key(client) {
+    let what = if state.store.clients.contains_key(client) {
         what.to_owned()
     } else {
         format!("Client ID '{client}' not found")
     };
     let body = json!({"error": "invalid_request", "error_description": what});
-    Reply::json(400, &body).with("cache-control", "no-store")
+    HttpReply::json(400, &body).with("cache-control", "no-store")
 }
 
-fn first_user(world: &World) -> Option<String> {
-    let mut users = world.store.users.iter();
-    let (name, _) = users.find(|(_, state)| **state == UserState::Enabled)?;
+fn first_user(state: &SandboxState) -> Option<String> {
+    let mut users = state.store.users.iter();
+    let (name, _) = users.find(|(_, account)| **account == AccountState::Enabled)?;
     Some(name.clone())
 }
 
-enum Wrong {
-    /// The redirect URI can't be trusted: the person is told.
+enum AuthorizationError {
+    /// Shown to the person, because the redirect URI can't be trusted.
     Page(&'static str),
-    /// The client is told (RFC 6749 §4.1.2.1).
+    /// Sent to the client (RFC 6749 §4.1.2.1).
     Redirect {
         to: String,
         error: &'static str,
@@ -104,15 +105,20 @@ enum Wrong {
     },
 }
 
-fn understood(world: &World, query: &Form) -> Result<Asked, Wrong> {
+fn understood(
+    state: &SandboxState,
+    query: &Form,
+) -> Result<AuthorizationEntry, AuthorizationError> {
     let client_id = query.get("client_id").unwrap_or_default();
-    let client = world.store.clients.get(client_id);
-    let client = client.ok_or(Wrong::Page("This client is not known here."))?;
+    let client = state.store.clients.get(client_id);
+    let client = client.ok_or(AuthorizationError::Page("This client is not known here."))?;
     let to = query.get("redirect_uri").unwrap_or_default();
     if !is_allowed(client.redirect_uris.as_deref(), to) {
-        return Err(Wrong::Page("This client may not be redirected there."));
+        return Err(AuthorizationError::Page(
+            "This client may not be redirected there.",
+        ));
     }
-    let wrong = |error, what| Wrong::Redirect {
+    let wrong = |error, what| AuthorizationError::Redirect {
         to: to.to_owned(),
         error,
         what,
@@ -132,13 +138,13 @@ fn understood(world: &World, query: &Form) -> Result<Asked, Wrong> {
         )
     })?;
     let resource = query.get("resource");
-    if resource.is_some_and(|resource| !world.knows_resource(resource)) {
+    if resource.is_some_and(|resource| !state.knows_resource(resource)) {
         return Err(wrong(
             "invalid_target",
             "resource indicator is missing, or unknown",
         ));
     }
-    Ok(Asked {
+    Ok(AuthorizationEntry {
         client: client_id.to_owned(),
         redirect_uri: to.to_owned(),
         state: query.get("state").map(str::to_owned),
@@ -167,22 +173,22 @@ fn loopback(uri: &str) -> Option<(&str, &str)> {
     (known && !path.contains('#')).then_some((host, path))
 }
 
-/// The person answered: `None` is no.
-fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
-    let Some(asked) = world.store.asked.remove(id) else {
+/// Redirects with the person's answer; `None` denies.
+fn answer(state: &mut SandboxState, id: &str, user: Option<String>) -> HttpReply {
+    let Some(asked) = state.store.asked.remove(id) else {
         return page::problem(404, "This sign-in is over. Start again from the program.");
     };
-    let enabled = |user: &String| world.store.user(user) == UserState::Enabled;
+    let enabled = |user: &String| state.store.user(user) == AccountState::Enabled;
     let Some(user) = user.filter(enabled) else {
-        world.say(
+        state.say(
             Mood::Warn,
             format!(
                 "sign-in for client {} denied",
-                world.client_name(&asked.client)
+                state.client_name(&asked.client)
             ),
         );
         return redirect(
-            world,
+            state,
             &asked.redirect_uri,
             asked.state.as_deref(),
             &[
@@ -192,12 +198,12 @@ fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
         );
     };
     let code = random::secret();
-    world.say(
+    state.say(
         Mood::Plain,
-        format!("{user} allowed client {}", world.client_name(&asked.client)),
+        format!("{user} allowed client {}", state.client_name(&asked.client)),
     );
-    let ends = world.now().plus(CODE_TTL);
-    let kept = Code {
+    let ends = state.now().plus(CODE_TTL);
+    let kept = CodeEntry {
         client: asked.client,
         user,
         redirect_uri: asked.redirect_uri.clone(),
@@ -207,18 +213,23 @@ fn answer(world: &mut World, id: &str, user: Option<String>) -> Reply {
         ends,
         grant: None,
     };
-    world.store.codes.insert(code.clone(), kept);
+    state.store.codes.insert(code.clone(), kept);
     let to = asked.redirect_uri;
-    redirect(world, &to, asked.state.as_deref(), &[("code", &code)])
+    redirect(state, &to, asked.state.as_deref(), &[("code", &code)])
 }
 
-fn redirect(world: &World, to: &str, state: Option<&str>, fields: &[(&str, &str)]) -> Reply {
+fn redirect(
+    state: &SandboxState,
+    to: &str,
+    client_state: Option<&str>,
+    fields: &[(&str, &str)],
+) -> HttpReply {
     let mut fields = fields.to_vec();
-    if let Some(state) = state {
-        fields.push(("state", state));
+    if let Some(client_state) = client_state {
+        fields.push(("state", client_state));
     }
-    fields.push(("iss", &world.base));
-    Reply::redirect(with_query(to, &fields)).with("cache-control", "no-store")
+    fields.push(("iss", &state.base));
+    HttpReply::redirect(with_query(to, &fields)).with("cache-control", "no-store")
 }
 
 #[cfg(test)]

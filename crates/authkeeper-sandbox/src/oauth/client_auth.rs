@@ -1,76 +1,87 @@
-//! Who the client is: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`.
+//! Client authentication: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`.
 
 use super::assertion;
 use crate::{
-    answers::Refusal,
+    answers::TokenRefusal,
     profile::Dialect,
     settings::AuthMethod,
-    store::Client,
-    wire::{Form, Request},
-    world::World,
+    state::SandboxState,
+    store::ClientEntry,
+    wire::{Form, HttpRequest},
 };
 
 /// RFC 7523 §2.2.
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How a client presents itself in a request.
-enum Shown {
+/// The client credentials in a request.
+enum PresentedCredentials {
     Secret { value: String, method: AuthMethod },
     Assertion(String),
     Nothing,
 }
 
-/// The client that makes this request, proven.
+/// Authenticates the client of a request and returns its id.
 pub(crate) fn authenticate(
-    world: &mut World,
-    request: &Request,
+    state: &mut SandboxState,
+    request: &HttpRequest,
     form: &Form,
-) -> Result<String, Refusal> {
+) -> Result<String, TokenRefusal> {
     let (client_id, shown) = shown(request, form)?;
-    // This server looks for the client in the form, whatever the header says.
-    if world.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
-        return Err(Refusal::NoClient);
+    // This server reads `client_id` from the form, even with an `Authorization` header.
+    if state.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
+        return Err(TokenRefusal::NoClient);
     }
-    let client = world.store.clients.get(&client_id);
-    let client = client.ok_or(Refusal::UnknownClient)?.clone();
+    let client = state.store.clients.get(&client_id);
+    let client = client.ok_or(TokenRefusal::UnknownClient)?.clone();
     match shown {
-        Shown::Secret { value, method } => secret(world, &client, &value, method)?,
-        Shown::Assertion(jwt) => assertion::check(world, &client_id, &client, &jwt)?,
-        Shown::Nothing if client.auth == AuthMethod::None => {}
-        Shown::Nothing if client.auth == AuthMethod::PrivateKeyJwt => {
-            return Err(Refusal::WrongAssertion);
+        PresentedCredentials::Secret { value, method } => secret(state, &client, &value, method)?,
+        PresentedCredentials::Assertion(jwt) => assertion::check(state, &client_id, &client, &jwt)?,
+        PresentedCredentials::Nothing if client.auth == AuthMethod::None => {}
+        PresentedCredentials::Nothing if client.auth == AuthMethod::PrivateKeyJwt => {
+            return Err(TokenRefusal::WrongAssertion);
         }
-        Shown::Nothing => return Err(Refusal::NoSecret),
+        PresentedCredentials::Nothing => return Err(TokenRefusal::NoSecret),
     }
     Ok(client_id)
 }
 
-fn shown(request: &Request, form: &Form) -> Result<(String, Shown), Refusal> {
+fn shown(
+    request: &HttpRequest,
+    form: &Form,
+) -> Result<(String, PresentedCredentials), TokenRefusal> {
     if let Some((client_id, value)) = request.basic() {
         let method = AuthMethod::Basic;
-        return Ok((client_id, Shown::Secret { value, method }));
+        return Ok((client_id, PresentedCredentials::Secret { value, method }));
     }
     if let Some(jwt) = form.get("client_assertion") {
         if form.get("client_assertion_type") != Some(JWT_BEARER) {
-            return Err(Refusal::WrongAssertion);
+            return Err(TokenRefusal::WrongAssertion);
         }
-        let issuer = assertion::issuer(jwt).ok_or(Refusal::WrongAssertion)?;
-        return Ok((issuer, Shown::Assertion(jwt.to_owned())));
+        let issuer = assertion::issuer(jwt).ok_or(TokenRefusal::WrongAssertion)?;
+        return Ok((issuer, PresentedCredentials::Assertion(jwt.to_owned())));
     }
-    let client_id = form.get("client_id").ok_or(Refusal::NoClient)?.to_owned();
+    let client_id = form
+        .get("client_id")
+        .ok_or(TokenRefusal::NoClient)?
+        .to_owned();
     let shown = match form.get("client_secret") {
-        Some(value) => Shown::Secret {
+        Some(value) => PresentedCredentials::Secret {
             value: value.to_owned(),
             method: AuthMethod::Post,
         },
-        None => Shown::Nothing,
+        None => PresentedCredentials::Nothing,
     };
     Ok((client_id, shown))
 }
 
-fn secret(world: &World, client: &Client, value: &str, method: AuthMethod) -> Result<(), Refusal> {
-    let now = world.now();
-    let fits = world.habits().any_secret_method || client.auth == method;
+fn secret(
+    state: &SandboxState,
+    client: &ClientEntry,
+    value: &str,
+    method: AuthMethod,
+) -> Result<(), TokenRefusal> {
+    let now = state.now();
+    let fits = state.habits().any_secret_method || client.auth == method;
     let known = client
         .secrets
         .iter()
@@ -78,7 +89,7 @@ fn secret(world: &World, client: &Client, value: &str, method: AuthMethod) -> Re
     if fits && known {
         return Ok(());
     }
-    Err(Refusal::WrongSecret {
+    Err(TokenRefusal::WrongSecret {
         basic: method == AuthMethod::Basic,
     })
 }

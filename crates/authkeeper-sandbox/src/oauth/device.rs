@@ -6,81 +6,81 @@ use serde_json::json;
 
 use super::{client_auth, granted_scope};
 use crate::{
-    answers::{self, Refusal},
+    answers::{self, TokenRefusal},
+    events::Mood,
     page,
     profile::Dialect,
     random,
-    store::{Answer, Device, DeviceState, UserState},
-    tally::Mood,
-    wire::{Form, Reply, Request, with_query},
-    world::World,
+    state::SandboxState,
+    store::{AccountState, DeviceEntry, DeviceState, TokenResponseBody},
+    wire::{Form, HttpReply, HttpRequest, with_query},
 };
 
-pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     if request.path == "/device_authorization" {
-        return begin(world, request);
+        return begin(state, request);
     }
     if !request.is_post() {
-        return page::device(world, request.query.get("user_code").unwrap_or_default());
+        return page::device(state, request.query.get("user_code").unwrap_or_default());
     }
-    if !page::is_own(world, request) {
+    if !page::is_own(state, request) {
         return page::problem(
             403,
             "Another page sent you here with an answer already filled in.",
         );
     }
-    decide(world, &request.form())
+    decide(state, &request.form())
 }
 
-fn begin(world: &mut World, request: &Request) -> Reply {
+fn begin(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let form = request.form();
-    let dialect = world.habits().dialect;
-    let client = match client_auth::authenticate(world, request, &form) {
+    let dialect = state.habits().dialect;
+    let client = match client_auth::authenticate(state, request, &form) {
         Ok(client) => client,
-        Err(refusal) => return answers::refuse(dialect, &refusal, &world.base),
+        Err(refusal) => return answers::refuse(dialect, &refusal, &state.base),
     };
     let (device_code, user_code) = (random::secret(), random::user_code());
-    let device = Device {
+    let device = DeviceEntry {
         client,
         user_code: user_code.clone(),
         scope: granted_scope(form.words("scope")),
         resource: form.get("resource").map(str::to_owned),
-        ends: world.now().plus(world.rules.device_ttl),
-        interval: world.rules.device_interval,
+        ends: state.now().plus(state.rules.device_ttl),
+        interval: state.rules.device_interval,
         polled: None,
         state: DeviceState::Waiting,
     };
-    world.say(
+    state.say(
         Mood::Plain,
         format!("a device of client {} asks to sign in", device.client),
     );
-    world.store.devices.insert(device_code.clone(), device);
-    let page = format!("{}/device", world.base);
+    state.store.devices.insert(device_code.clone(), device);
+    let page = format!("{}/device", state.base);
     let body = json!({
         "device_code": device_code,
         "user_code": user_code,
         "verification_uri": page,
         "verification_uri_complete": with_query(&page, &[("user_code", &user_code)]),
-        "expires_in": world.rules.device_ttl.as_secs(),
-        "interval": world.rules.device_interval.as_secs(),
+        "expires_in": state.rules.device_ttl.as_secs(),
+        "interval": state.rules.device_interval.as_secs(),
     });
-    let reply = Reply::json(200, &body);
+    let reply = HttpReply::json(200, &body);
     match dialect {
         Dialect::OidcProvider => answers::oidc_headers(reply),
         _ => answers::no_store(reply),
     }
 }
 
-fn decide(world: &mut World, form: &Form) -> Reply {
+fn decide(state: &mut SandboxState, form: &Form) -> HttpReply {
     let code = form
         .get("user_code")
         .unwrap_or_default()
         .to_ascii_uppercase();
     let user = form.get("user").unwrap_or("alice").to_owned();
     let allowed = form.get("decision") != Some("deny");
-    let now = world.now();
-    let enabled = world.store.user(&user) == UserState::Enabled;
-    let mut devices = world.store.devices.values_mut();
+    let now = state.now();
+    let enabled = state.store.user(&user) == AccountState::Enabled;
+    let mut devices = state.store.devices.values_mut();
     let waiting = devices.find(|device| {
         device.user_code == code && device.state == DeviceState::Waiting && now < device.ends
     });
@@ -98,61 +98,65 @@ fn decide(world: &mut World, form: &Form) -> Reply {
         "denied"
     };
     let text = format!("{user} {said} the device of client {}", device.client);
-    world.say(Mood::Plain, text);
+    state.say(Mood::Plain, text);
     page::done("You can close this page and go back to your device.")
 }
 
-/// How much longer a device must wait after it asked too soon (RFC 8628 §3.5).
+/// The longer interval after `slow_down` (RFC 8628 §3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
-/// The device asks at the token endpoint.
-pub(crate) fn poll(world: &mut World, client: &str, form: &Form) -> Result<Answer, Refusal> {
+/// A device polls the token endpoint.
+pub(crate) fn poll(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenResponseBody, TokenRefusal> {
     let text = form
         .get("device_code")
-        .ok_or(Refusal::Missing("device_code"))?;
-    let now = world.now();
-    let device = world
+        .ok_or(TokenRefusal::Missing("device_code"))?;
+    let now = state.now();
+    let device = state
         .store
         .devices
         .get_mut(text)
-        .ok_or(Refusal::UnknownDevice)?;
+        .ok_or(TokenRefusal::UnknownDevice)?;
     if device.client != client {
-        return Err(Refusal::OtherClient);
+        return Err(TokenRefusal::OtherClient);
     }
     if now >= device.ends {
-        return Err(Refusal::DeviceExpired);
+        return Err(TokenRefusal::DeviceExpired);
     }
     let before = device.polled.replace(now);
     if before.is_some_and(|before| now.since(before) < device.interval) {
         device.interval += SLOWER;
-        return Err(Refusal::SlowDown);
+        return Err(TokenRefusal::SlowDown);
     }
     let user = match &device.state {
-        DeviceState::Waiting => return Err(Refusal::Pending),
+        DeviceState::Waiting => return Err(TokenRefusal::Pending),
         DeviceState::Denied => {
-            // It is told once.
-            world.store.devices.remove(text);
-            return Err(Refusal::Denied);
+            // A device is told once.
+            state.store.devices.remove(text);
+            return Err(TokenRefusal::Denied);
         }
         DeviceState::Used { grant } => {
             let grant = *grant;
-            if world.habits().code_replay_kills {
-                world.kill(grant, "its device code was used twice");
+            if state.habits().code_replay_kills {
+                state.kill(grant, "its device code was used twice");
             }
-            return Err(Refusal::UnknownDevice);
+            return Err(TokenRefusal::UnknownDevice);
         }
         DeviceState::Allowed { user } => user.clone(),
     };
     let (scope, resource) = (device.scope.clone(), device.resource.clone());
-    let number = world.new_grant(Some(user.clone()), client, resource.clone());
-    if let Some(device) = world.store.devices.get_mut(text) {
+    let number = state.new_grant(Some(user.clone()), client, resource.clone());
+    if let Some(device) = state.store.devices.get_mut(text) {
         device.state = DeviceState::Used { grant: number };
     }
-    world.tally.sign_ins += 1;
-    let with_refresh = world.may_refresh(client);
-    world.say(
+    state.counters.sign_ins += 1;
+    let with_refresh = state.may_refresh(client);
+    state.say(
         Mood::Good,
         format!("sign-in: {user} for a device of client {client} is grant {number}"),
     );
-    Ok(world.issue(number, scope, resource, with_refresh))
+    Ok(state.issue(number, scope, resource, with_refresh))
 }

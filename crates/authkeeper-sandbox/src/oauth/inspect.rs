@@ -4,139 +4,139 @@ use serde_json::{Value, json};
 
 use super::client_auth;
 use crate::{
-    answers::{self, Refusal},
-    clock::Stamp,
+    answers::{self, TokenRefusal},
+    clock::SandboxTime,
+    events::Mood,
     profile::Dialect,
-    store::Grant,
-    tally::Mood,
-    wire::{Form, Reply, Request},
-    world::World,
+    state::SandboxState,
+    store::GrantEntry,
+    wire::{Form, HttpReply, HttpRequest},
 };
 
-/// A token in a request of a proven client.
-fn shown(world: &mut World, request: &Request) -> Result<(String, Form), Reply> {
+/// The client and the form of an authenticated request.
+fn shown(state: &mut SandboxState, request: &HttpRequest) -> Result<(String, Form), HttpReply> {
     if !request.is_post() {
-        return Err(Reply::empty(405));
+        return Err(HttpReply::empty(405));
     }
     let form = request.form();
-    match client_auth::authenticate(world, request, &form) {
+    match client_auth::authenticate(state, request, &form) {
         Ok(client) => Ok((client, form)),
         Err(refusal) => {
-            world.tally.clients_refused += 1;
-            Err(refused(world, request, &refusal))
+            state.counters.clients_refused += 1;
+            Err(refused(state, request, &refusal))
         }
     }
 }
 
-/// Some servers have words of their own here.
-fn refused(world: &World, request: &Request, refusal: &Refusal) -> Reply {
-    let dialect = world.habits().dialect;
-    let reply = answers::refuse(dialect, refusal, &world.base);
+/// The refusal of an unauthenticated request. Some servers differ here from their token endpoint.
+fn refused(state: &SandboxState, request: &HttpRequest, refusal: &TokenRefusal) -> HttpReply {
+    let dialect = state.habits().dialect;
+    let reply = answers::refuse(dialect, refusal, &state.base);
     match (dialect, request.path.as_str()) {
         (Dialect::FastMcp, "/revoke") => {
             let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
             body["error"] = "unauthorized_client".into();
-            Reply::json(401, &body)
+            HttpReply::json(401, &body)
         }
         (Dialect::OidcProvider, "/revoke") => reply.without("cache-control"),
-        (Dialect::Django, "/introspect") => Reply::html(403, String::new()),
+        (Dialect::Django, "/introspect") => HttpReply::html(403, String::new()),
         _ => reply,
     }
 }
 
-pub(crate) fn revoke(world: &mut World, request: &Request) -> Reply {
-    let (client, form) = match shown(world, request) {
+pub(crate) fn revoke(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
+    let (client, form) = match shown(state, request) {
         Ok(shown) => shown,
         Err(reply) => return reply,
     };
     let text = form.get("token").unwrap_or_default();
-    if world.habits().dialect == Dialect::FastMcp && !form.has("client_secret") {
+    if state.habits().dialect == Dialect::FastMcp && !form.has("client_secret") {
         let what = "client_secret: Field required";
         let body = json!({"error": "invalid_request", "error_description": what});
-        return Reply::json(400, &body);
+        return HttpReply::json(400, &body);
     }
-    let refresh = world.store.refresh.get(text).map(|token| token.grant);
-    let access = world.store.access.get(text).map(|token| token.grant);
+    let refresh = state.store.refresh.get(text).map(|token| token.grant);
+    let access = state.store.access.get(text).map(|token| token.grant);
     let grant = refresh.or(access);
-    let owner = grant.and_then(|grant| world.store.grants.get(&grant));
+    let owner = grant.and_then(|grant| state.store.grants.get(&grant));
     if let Some(grant) = grant.filter(|_| owner.is_some_and(|owner| owner.client == client)) {
-        end(world, text, grant, refresh.is_some());
+        end(state, text, grant, refresh.is_some());
     }
-    // An unknown token is as good as revoked (RFC 7009 §2.2).
-    match world.habits().dialect {
+    // An unknown token counts as revoked (RFC 7009 §2.2).
+    match state.habits().dialect {
         Dialect::OidcProvider => {
-            Reply::empty(200).with("content-type", "text/plain; charset=utf-8")
+            HttpReply::empty(200).with("content-type", "text/plain; charset=utf-8")
         }
-        Dialect::Django => Reply::empty(200).with("content-type", "text/html; charset=utf-8"),
-        _ => answers::no_store(Reply::empty(200)),
+        Dialect::Django => HttpReply::empty(200).with("content-type", "text/html; charset=utf-8"),
+        _ => answers::no_store(HttpReply::empty(200)),
     }
 }
 
-fn end(world: &mut World, text: &str, grant: u32, is_refresh: bool) {
-    world.tally.revocations += 1;
+fn end(state: &mut SandboxState, text: &str, grant: u32, is_refresh: bool) {
+    state.counters.revocations += 1;
     let label = if is_refresh {
-        world.store.refresh_label(text)
+        state.store.refresh_label(text)
     } else {
-        world.store.access_label(text)
+        state.store.access_label(text)
     };
-    world.say(Mood::Plain, format!("the client revoked {label}"));
-    if let Some(token) = world.store.access.get_mut(text) {
+    state.say(Mood::Plain, format!("the client revoked {label}"));
+    if let Some(token) = state.store.access.get_mut(text) {
         token.revoked = true;
     }
-    if is_refresh || world.habits().revoked_access_kills {
-        world.kill(grant, "its client revoked it");
+    if is_refresh || state.habits().revoked_access_kills {
+        state.kill(grant, "its client revoked it");
     }
 }
 
-pub(crate) fn introspect(world: &mut World, request: &Request) -> Reply {
-    let form = match shown(world, request) {
+pub(crate) fn introspect(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
+    let form = match shown(state, request) {
         Ok((_, form)) => form,
         Err(reply) => return reply,
     };
     let text = form.get("token").unwrap_or_default();
-    let body = active(world, text).unwrap_or_else(|| json!({"active": false}));
-    let reply = Reply::json(200, &body);
-    match world.habits().dialect {
+    let body = active(state, text).unwrap_or_else(|| json!({"active": false}));
+    let reply = HttpReply::json(200, &body);
+    match state.habits().dialect {
         Dialect::OidcProvider => answers::oidc_headers(reply),
         Dialect::Django => reply,
         _ => answers::no_store(reply),
     }
 }
 
-/// A living token, and what it is good for.
-struct Living<'a> {
+/// A valid token, and its grant.
+struct ActiveToken<'a> {
     grant: u32,
     scope: &'a [String],
-    issued: Stamp,
-    ends: Option<Stamp>,
+    issued: SandboxTime,
+    ends: Option<SandboxTime>,
     is_access: bool,
 }
 
-fn active(world: &World, text: &str) -> Option<Value> {
-    let living = living_access(world, text).or_else(|| living_refresh(world, text))?;
-    let grant = world.store.grants.get(&living.grant)?;
-    // Where access tokens outlive their grant, only a refresh token dies with it.
-    if grant.dead.is_some() && world.habits().access_dies_with_grant {
+fn active(state: &SandboxState, text: &str) -> Option<Value> {
+    let living = living_access(state, text).or_else(|| living_refresh(state, text))?;
+    let grant = state.store.grants.get(&living.grant)?;
+    // Where access tokens outlive their grant, only a refresh token ends with it.
+    if grant.dead.is_some() && state.habits().access_dies_with_grant {
         return None;
     }
-    let mut body = if world.habits().dialect == Dialect::Django {
+    let mut body = if state.habits().dialect == Dialect::Django {
         in_djangos_words(grant, &living)?
     } else {
-        in_plain_words(world, grant, &living)
+        in_plain_words(state, grant, &living)
     };
     if let Some(ends) = living.ends {
-        body["exp"] = world.clock.said(ends).into();
+        body["exp"] = state.clock.said(ends).into();
     }
     Some(body)
 }
 
-fn in_plain_words(world: &World, grant: &Grant, living: &Living<'_>) -> Value {
+fn in_plain_words(state: &SandboxState, grant: &GrantEntry, living: &ActiveToken<'_>) -> Value {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,
         "scope": living.scope.join(" "),
-        "iat": world.clock.said(living.issued),
-        "iss": world.base,
+        "iat": state.clock.said(living.issued),
+        "iss": state.base,
     });
     if let Some(user) = &grant.user {
         body["sub"] = user.as_str().into();
@@ -150,8 +150,8 @@ fn in_plain_words(world: &World, grant: &Grant, living: &Living<'_>) -> Value {
     body
 }
 
-/// It knows access tokens alone.
-fn in_djangos_words(grant: &Grant, living: &Living<'_>) -> Option<Value> {
+/// This server introspects access tokens only.
+fn in_djangos_words(grant: &GrantEntry, living: &ActiveToken<'_>) -> Option<Value> {
     let mut body = json!({
         "active": true,
         "client_id": grant.client,
@@ -166,9 +166,9 @@ fn in_djangos_words(grant: &Grant, living: &Living<'_>) -> Option<Value> {
     living.is_access.then_some(body)
 }
 
-fn living_access<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
-    let token = world.store.access.get(text)?;
-    (!token.revoked && world.now() < token.ends).then_some(Living {
+fn living_access<'a>(state: &'a SandboxState, text: &str) -> Option<ActiveToken<'a>> {
+    let token = state.store.access.get(text)?;
+    (!token.revoked && state.now() < token.ends).then_some(ActiveToken {
         grant: token.grant,
         scope: &token.scope,
         issued: token.issued,
@@ -177,14 +177,14 @@ fn living_access<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
     })
 }
 
-fn living_refresh<'a>(world: &'a World, text: &str) -> Option<Living<'a>> {
-    let token = world.store.refresh.get(text)?;
-    let ends = world
+fn living_refresh<'a>(state: &'a SandboxState, text: &str) -> Option<ActiveToken<'a>> {
+    let token = state.store.refresh.get(text)?;
+    let ends = state
         .rules
         .refresh_ttl
         .map(|limit| token.issued.plus(limit));
-    let in_time = ends.is_none_or(|ends| world.now() < ends);
-    (token.spent.is_none() && in_time).then_some(Living {
+    let in_time = ends.is_none_or(|ends| state.now() < ends);
+    (token.spent.is_none() && in_time).then_some(ActiveToken {
         grant: token.grant,
         scope: &token.scope,
         issued: token.issued,

@@ -4,18 +4,22 @@ use serde_json::{Value, json};
 
 use super::DEVICE_GRANT;
 use crate::{
-    wire::{Reply, Request},
-    world::{SCOPES, World},
+    state::{SCOPES, SandboxState},
+    wire::{HttpReply, HttpRequest},
 };
 
-pub(crate) fn serve(world: &World, request: &Request) -> Reply {
+pub(crate) fn serve(state: &SandboxState, request: &HttpRequest) -> HttpReply {
     match request.path.as_str() {
         "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
-            Reply::json(200, &server(&world.base))
+            HttpReply::json(200, &server(&state.base))
         }
-        "/.well-known/oauth-protected-resource/mcp" => Reply::json(200, &resource(world, "/mcp")),
-        "/.well-known/oauth-protected-resource/api" => Reply::json(200, &resource(world, "/api")),
-        _ => Reply::json(404, &json!({"error": "not_found"})),
+        "/.well-known/oauth-protected-resource/mcp" => {
+            HttpReply::json(200, &resource(state, "/mcp"))
+        }
+        "/.well-known/oauth-protected-resource/api" => {
+            HttpReply::json(200, &resource(state, "/api"))
+        }
+        _ => HttpReply::json(404, &json!({"error": "not_found"})),
     }
 }
 
@@ -52,16 +56,16 @@ fn server(base: &str) -> Value {
     })
 }
 
-fn resource(world: &World, path: &str) -> Value {
+fn resource(state: &SandboxState, path: &str) -> Value {
     json!({
-        "resource": format!("{}{path}", world.base),
-        "authorization_servers": [world.base],
+        "resource": format!("{}{path}", state.base),
+        "authorization_servers": [state.base],
         "scopes_supported": ["read", "write", "admin"],
         "bearer_methods_supported": ["header"],
     })
 }
 
-/// Where a resource's metadata is, as a challenge says it.
+/// The URL of a resource's metadata document, as in a challenge.
 pub(crate) fn resource_metadata(base: &str, path: &str) -> String {
     format!("{base}/.well-known/oauth-protected-resource{path}")
 }

@@ -10,24 +10,16 @@ pub(crate) mod refresh;
 pub(crate) mod register;
 pub(crate) mod token;
 
-use crate::world::{SCOPES, World};
+use crate::state::SCOPES;
 
 /// RFC 8628 §3.4.
 pub(crate) const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// What a request's scopes come to: those that exist; the usual two if none was named.
+/// The granted scope: the requested words that exist; `read write` if none was requested.
 pub(crate) fn granted_scope(asked: Option<Vec<String>>) -> Vec<String> {
     let Some(mut scope) = asked else {
         return vec!["read".to_owned(), "write".to_owned()];
     };
     scope.retain(|word| SCOPES.contains(&word.as_str()));
     scope
-}
-
-impl World {
-    /// Whether a resource indicator (RFC 8707) names something of ours.
-    pub(crate) fn knows_resource(&self, resource: &str) -> bool {
-        let rest = resource.strip_prefix(&self.base);
-        matches!(rest, Some("" | "/" | "/mcp" | "/api"))
-    }
 }

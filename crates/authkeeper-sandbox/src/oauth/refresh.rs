@@ -1,54 +1,58 @@
-//! What becomes of a refresh token that is presented: the heart of every profile, decided without acting.
+//! Decides a refresh request. Pure: it is the core of every profile.
 
 use std::time::Duration;
 
 use crate::{
-    answers::Refusal,
-    clock::Stamp,
+    answers::TokenRefusal,
+    clock::SandboxTime,
     profile::{Disabled, ForeignResource, Habits, Replay},
     settings::Rules,
-    store::{Answer, Grant, RefreshToken, UserState},
+    store::{AccountState, GrantEntry, RefreshTokenEntry, TokenResponseBody},
 };
 
-/// What is asked for.
+/// The refresh request.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct RefreshParams<'a> {
     pub(crate) client: &'a str,
     pub(crate) token: &'a str,
     pub(crate) scope: Option<Vec<String>>,
     pub(crate) resource: Option<&'a str>,
-    /// Whether the resource is one of this server's.
+    /// Whether the resource belongs to this server.
     pub(crate) resource_known: bool,
-    pub(crate) now: Stamp,
+    pub(crate) now: SandboxTime,
 }
 
-/// What is known of the token and of whose it is.
+/// The refresh token that was presented, and its grant.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known<'a> {
-    pub(crate) token: &'a RefreshToken,
-    pub(crate) grant: &'a Grant,
-    pub(crate) owner: UserState,
-    /// The refresh token in force, if there is one.
-    pub(crate) current: Option<&'a RefreshToken>,
+pub(crate) struct PresentedToken<'a> {
+    pub(crate) token: &'a RefreshTokenEntry,
+    pub(crate) grant: &'a GrantEntry,
+    pub(crate) owner: AccountState,
+    /// The grant's current refresh token.
+    pub(crate) current: Option<&'a RefreshTokenEntry>,
 }
 
-/// What is to be done.
+/// The decision about a refresh request.
 #[derive(Clone, Debug)]
-pub(crate) enum Verdict {
-    /// New tokens; whether the refresh token is replaced.
+pub(crate) enum RefreshDecision {
+    /// Issue new tokens; `rotate` also replaces the refresh token.
     Issue {
         rotate: bool,
     },
-    /// The identical answer again.
-    Again(Box<Answer>),
-    Refuse(Refusal),
-    /// Refuse, and the refresh token is spent for nothing.
-    RefuseAndSpend(Refusal),
-    /// Refuse, and the grant dies.
-    RefuseAndKill(Refusal, &'static str),
+    /// Send the identical answer again.
+    Again(Box<TokenResponseBody>),
+    Refuse(TokenRefusal),
+    /// Refuse, and spend the refresh token.
+    RefuseAndSpend(TokenRefusal),
+    /// Refuse, and end the grant.
+    RefuseAndKill(TokenRefusal, &'static str),
 }
 
-pub(crate) fn judge(known: Known<'_>, wish: &Wish<'_>, rules: &Rules) -> Verdict {
+pub(crate) fn judge(
+    known: PresentedToken<'_>,
+    wish: &RefreshParams<'_>,
+    rules: &Rules,
+) -> RefreshDecision {
     let habits = rules.profile.habits();
     let verdict = sound(known, wish, rules)
         .and_then(|()| spent(known, wish, rules, habits))
@@ -58,38 +62,42 @@ pub(crate) fn judge(known: Known<'_>, wish: &Wish<'_>, rules: &Rules) -> Verdict
         .and_then(|()| resource(known, wish, habits));
     match verdict {
         Err(verdict) => verdict,
-        Ok(()) => Verdict::Issue {
+        Ok(()) => RefreshDecision::Issue {
             rotate: habits.rotates,
         },
     }
 }
 
-fn refuse<T>(refusal: Refusal) -> Result<T, Verdict> {
-    Err(Verdict::Refuse(refusal))
+fn refuse<T>(refusal: TokenRefusal) -> Result<T, RefreshDecision> {
+    Err(RefreshDecision::Refuse(refusal))
 }
 
-fn sound(known: Known<'_>, wish: &Wish<'_>, rules: &Rules) -> Result<(), Verdict> {
+fn sound(
+    known: PresentedToken<'_>,
+    wish: &RefreshParams<'_>,
+    rules: &Rules,
+) -> Result<(), RefreshDecision> {
     if known.grant.client != wish.client {
         if rules.profile.habits().burns_on_error {
-            return Err(Verdict::RefuseAndSpend(Refusal::OtherClient));
+            return Err(RefreshDecision::RefuseAndSpend(TokenRefusal::OtherClient));
         }
-        return refuse(Refusal::OtherClient);
+        return refuse(TokenRefusal::OtherClient);
     }
     if known.grant.dead.is_some() {
-        return refuse(Refusal::Revoked);
+        return refuse(TokenRefusal::Revoked);
     }
     if is_over(known, wish.now, rules) {
-        return refuse(Refusal::Expired);
+        return refuse(TokenRefusal::Expired);
     }
     Ok(())
 }
 
-/// The least refresh lifetime of the server whose tokens end early; shorter ones are left alone.
+/// Refresh lifetimes below this do not end early.
 const SHORTEST_CUT: Duration = Duration::from_mins(2);
 
-fn is_over(known: Known<'_>, now: Stamp, rules: &Rules) -> bool {
+fn is_over(known: PresentedToken<'_>, now: SandboxTime, rules: &Rules) -> bool {
     let habits = rules.profile.habits();
-    let over = |since: Stamp, limit: Option<Duration>| {
+    let over = |since: SandboxTime, limit: Option<Duration>| {
         limit.is_some_and(|limit| now.since(since) >= limit)
     };
     let cut = |limit: Duration| match limit {
@@ -109,8 +117,13 @@ fn is_over(known: Known<'_>, now: Stamp, rules: &Rules) -> bool {
         || (habits.refresh_ends_with_access && now >= known.token.access_ends)
 }
 
-/// A spent token, in every profile but those that look at other things first.
-fn spent(known: Known<'_>, wish: &Wish<'_>, rules: &Rules, habits: &Habits) -> Result<(), Verdict> {
+/// Decides a spent token.
+fn spent(
+    known: PresentedToken<'_>,
+    wish: &RefreshParams<'_>,
+    rules: &Rules,
+    habits: &Habits,
+) -> Result<(), RefreshDecision> {
     let Some(since) = known.token.spent else {
         return Ok(());
     };
@@ -121,60 +134,68 @@ fn spent(known: Known<'_>, wish: &Wish<'_>, rules: &Rules, habits: &Habits) -> R
     match (habits.replay, again) {
         (Replay::KillsGrant, _) => Ok(()),
         (Replay::SameAnswerInWindow, Some(answer)) if wish.now.since(since) <= rules.grace => {
-            Err(Verdict::Again(Box::new(answer)))
+            Err(RefreshDecision::Again(Box::new(answer)))
         }
-        (Replay::SameAnswerInWindow, _) => Err(Verdict::RefuseAndKill(
-            Refusal::Replayed,
+        (Replay::SameAnswerInWindow, _) => Err(RefreshDecision::RefuseAndKill(
+            TokenRefusal::Replayed,
             "a spent refresh token came back outside the grace window",
         )),
         (Replay::SameAnswerUntilSuccessorUsed, Some(answer)) => {
-            Err(Verdict::Again(Box::new(answer)))
+            Err(RefreshDecision::Again(Box::new(answer)))
         }
         (Replay::NewPairUntilSuccessorUsed, _)
             if known.grant.previous.as_deref() == Some(wish.token) =>
         {
             Ok(())
         }
-        _ => refuse(Refusal::Replayed),
+        _ => refuse(TokenRefusal::Replayed),
     }
 }
 
-fn in_scope(known: Known<'_>, wish: &Wish<'_>, habits: &Habits) -> Result<(), Verdict> {
+fn in_scope(
+    known: PresentedToken<'_>,
+    wish: &RefreshParams<'_>,
+    habits: &Habits,
+) -> Result<(), RefreshDecision> {
     let wanted = wish.scope.iter().flatten();
     let mut missing = wanted.filter(|word| !known.token.scope.contains(word));
     match missing.next() {
         None => Ok(()),
-        Some(word) if habits.burns_on_error => {
-            Err(Verdict::RefuseAndSpend(Refusal::Scope(word.clone())))
-        }
-        Some(word) => refuse(Refusal::Scope(word.clone())),
+        Some(word) if habits.burns_on_error => Err(RefreshDecision::RefuseAndSpend(
+            TokenRefusal::Scope(word.clone()),
+        )),
+        Some(word) => refuse(TokenRefusal::Scope(word.clone())),
     }
 }
 
-fn owner(known: Known<'_>, habits: &Habits) -> Result<(), Verdict> {
+fn owner(known: PresentedToken<'_>, habits: &Habits) -> Result<(), RefreshDecision> {
     match known.owner {
-        UserState::Enabled => Ok(()),
-        UserState::Deleted => refuse(Refusal::UserDeleted),
-        UserState::Disabled => match habits.disabled {
+        AccountState::Enabled => Ok(()),
+        AccountState::Deleted => refuse(TokenRefusal::UserDeleted),
+        AccountState::Disabled => match habits.disabled {
             Disabled::RefusedEverywhere | Disabled::RefusedAtRefresh => {
-                refuse(Refusal::UserDisabled)
+                refuse(TokenRefusal::UserDisabled)
             }
             Disabled::Unnoticed => Ok(()),
         },
     }
 }
 
-fn killed_by_replay(known: Known<'_>, habits: &Habits) -> Result<(), Verdict> {
+fn killed_by_replay(known: PresentedToken<'_>, habits: &Habits) -> Result<(), RefreshDecision> {
     if known.token.spent.is_some() && habits.replay == Replay::KillsGrant {
-        return Err(Verdict::RefuseAndKill(
-            Refusal::Replayed,
+        return Err(RefreshDecision::RefuseAndKill(
+            TokenRefusal::Replayed,
             "a spent refresh token was used again",
         ));
     }
     Ok(())
 }
 
-fn resource(known: Known<'_>, wish: &Wish<'_>, habits: &Habits) -> Result<(), Verdict> {
+fn resource(
+    known: PresentedToken<'_>,
+    wish: &RefreshParams<'_>,
+    habits: &Habits,
+) -> Result<(), RefreshDecision> {
     let Some(wanted) = wish.resource else {
         return Ok(());
     };
@@ -186,12 +207,12 @@ fn resource(known: Known<'_>, wish: &Wish<'_>, habits: &Habits) -> Result<(), Ve
     if !foreign {
         return Ok(());
     }
-    let refusal = Refusal::Target(wanted.to_owned());
+    let refusal = TokenRefusal::Target(wanted.to_owned());
     match habits.foreign_resource {
         ForeignResource::Ignored => Ok(()),
         ForeignResource::RefusedIfBound if bound.is_none() => Ok(()),
-        ForeignResource::RefusedTooLate => Err(Verdict::RefuseAndSpend(refusal)),
-        _ if habits.burns_on_error => Err(Verdict::RefuseAndSpend(refusal)),
+        ForeignResource::RefusedTooLate => Err(RefreshDecision::RefuseAndSpend(refusal)),
+        _ if habits.burns_on_error => Err(RefreshDecision::RefuseAndSpend(refusal)),
         ForeignResource::Refused | ForeignResource::RefusedIfBound => refuse(refusal),
     }
 }

@@ -4,43 +4,46 @@ use serde_json::{Value, json};
 
 use crate::{
     answers::no_store,
+    events::Mood,
     profile::Dialect,
     random,
     settings::AuthMethod,
-    store::{Client, ClientSecret},
-    tally::Mood,
-    wire::{Reply, Request},
-    world::World,
+    state::SandboxState,
+    store::{ClientEntry, SecretEntry},
+    wire::{HttpReply, HttpRequest},
 };
 
-pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     if !request.is_post() {
-        return Reply::empty(405);
+        return HttpReply::empty(405);
     }
-    match registered(world, request) {
+    match registered(state, request) {
         Ok(body) => {
-            let status = if world.habits().dialect == Dialect::Glewlwyd {
+            let status = if state.habits().dialect == Dialect::Glewlwyd {
                 200
             } else {
                 201
             };
-            no_store(Reply::json(status, &body))
+            no_store(HttpReply::json(status, &body))
         }
         Err((error, what)) => {
             let body = json!({"error": error, "error_description": what});
-            no_store(Reply::json(400, &body))
+            no_store(HttpReply::json(400, &body))
         }
     }
 }
 
-type Refused = (&'static str, &'static str);
+type RegistrationRefusal = (&'static str, &'static str);
 
-fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
+fn registered(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+) -> Result<Value, RegistrationRefusal> {
     const WRONG: &str = "invalid_client_metadata";
     let metadata = request.json().filter(Value::is_object);
     let mut metadata = metadata.ok_or((WRONG, "the body is not a JSON object"))?;
     let redirects = texts(&metadata["redirect_uris"]).unwrap_or_default();
-    let grant_types = texts(&metadata["grant_types"]).unwrap_or_else(|| usual_grants(world));
+    let grant_types = texts(&metadata["grant_types"]).unwrap_or_else(|| usual_grants(state));
     let by_code = grant_types.iter().any(|name| name == "authorization_code");
     if by_code && redirects.is_empty() {
         return Err((
@@ -48,7 +51,7 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
             "redirect_uris is mandatory property",
         ));
     }
-    let usual = if world.habits().dialect == Dialect::FastMcp {
+    let usual = if state.habits().dialect == Dialect::FastMcp {
         AuthMethod::Post
     } else {
         AuthMethod::Basic
@@ -65,7 +68,7 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
     }
     let client_id = random::secret();
     metadata["client_id"] = client_id.as_str().into();
-    metadata["client_id_issued_at"] = world.clock.said(world.now()).into();
+    metadata["client_id_issued_at"] = state.clock.said(state.now()).into();
     metadata["token_endpoint_auth_method"] = auth.as_str().into();
     metadata["grant_types"] = json!(grant_types);
     let mut secrets = Vec::new();
@@ -73,11 +76,11 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
         let value = random::secret();
         metadata["client_secret"] = value.as_str().into();
         metadata["client_secret_expires_at"] = 0.into();
-        secrets.push(ClientSecret { value, until: None });
+        secrets.push(SecretEntry { value, until: None });
     }
     let name = metadata["client_name"].as_str().map(str::to_owned);
     let said = name.clone().unwrap_or_else(|| "without a name".to_owned());
-    let client = Client {
+    let client = ClientEntry {
         name,
         auth,
         secrets,
@@ -85,15 +88,15 @@ fn registered(world: &mut World, request: &Request) -> Result<Value, Refused> {
         redirect_uris: Some(redirects),
         grant_types: Some(grant_types),
     };
-    world.store.clients.insert(client_id, client);
-    world.say(Mood::Plain, format!("client registered: {said}"));
+    state.store.clients.insert(client_id, client);
+    state.say(Mood::Plain, format!("client registered: {said}"));
     Ok(metadata)
 }
 
-/// RFC 7591 §2 says `authorization_code` alone; only the strict take it at its word.
-fn usual_grants(world: &World) -> Vec<String> {
+/// The default of RFC 7591 §2 is `authorization_code` alone; only the strict profile follows it.
+fn usual_grants(state: &SandboxState) -> Vec<String> {
     let mut usual = vec!["authorization_code".to_owned()];
-    if world.habits().dialect != Dialect::OidcProvider {
+    if state.habits().dialect != Dialect::OidcProvider {
         usual.push("refresh_token".to_owned());
     }
     usual

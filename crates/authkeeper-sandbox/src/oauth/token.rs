@@ -6,39 +6,43 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     DEVICE_GRANT, client_auth, device, granted_scope,
-    refresh::{self, Known, Verdict, Wish},
+    refresh::{self, PresentedToken, RefreshDecision, RefreshParams},
 };
 use crate::{
-    answers::{self, Refusal},
-    clock::Stamp,
-    profile::{Dialect, Replay},
-    random,
-    store::{AccessToken, Answer, Code, Grant, RefreshToken},
-    tally::Mood,
-    wire::{Form, Reply, Request},
-    world::World,
+    answers::{self, TokenRefusal},
+    events::Mood,
+    profile::Dialect,
+    state::SandboxState,
+    store::{CodeEntry, GrantEntry, TokenResponseBody},
+    wire::{Form, HttpReply, HttpRequest},
 };
 
-pub(crate) fn serve(world: &mut World, request: &Request) -> Reply {
-    let dialect = world.habits().dialect;
+pub(crate) fn serve(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
+    let dialect = state.habits().dialect;
     if !request.is_post() {
         return answers::wrong_method(dialect);
     }
     let form = request.form();
-    match exchange(world, request, &form) {
-        Ok(answer) => accepted(world, dialect, &answer),
+    match exchange(state, request, &form) {
+        Ok(answer) => accepted(state, dialect, &answer),
         Err(refusal) => {
-            refused(world, &form, &refusal);
-            answers::refuse(dialect, &refusal, &world.base)
+            refused(state, &form, &refusal);
+            answers::refuse(dialect, &refusal, &state.base)
         }
     }
 }
 
-fn exchange(world: &mut World, request: &Request, form: &Form) -> Result<Answer, Refusal> {
-    let client = client_auth::authenticate(world, request, form).inspect_err(|refusal| {
-        burn_for_client(world, form, refusal);
+fn exchange(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    form: &Form,
+) -> Result<TokenResponseBody, TokenRefusal> {
+    let client = client_auth::authenticate(state, request, form).inspect_err(|refusal| {
+        burn_for_client(state, form, refusal);
     })?;
-    let grant_type = form.get("grant_type").ok_or(Refusal::GrantTypeMissing)?;
+    let grant_type = form
+        .get("grant_type")
+        .ok_or(TokenRefusal::GrantTypeMissing)?;
     let known = [
         "authorization_code",
         "refresh_token",
@@ -46,219 +50,245 @@ fn exchange(world: &mut World, request: &Request, form: &Form) -> Result<Answer,
         DEVICE_GRANT,
     ];
     if !known.contains(&grant_type) {
-        return Err(Refusal::GrantTypeUnknown(grant_type.to_owned()));
+        return Err(TokenRefusal::GrantTypeUnknown(grant_type.to_owned()));
     }
-    if !world.may_use(&client, grant_type) {
-        return Err(Refusal::GrantTypeForbidden);
+    if !state.may_use(&client, grant_type) {
+        return Err(TokenRefusal::GrantTypeForbidden);
     }
     match grant_type {
-        "authorization_code" => by_code(world, &client, form),
-        "refresh_token" => by_refresh(world, &client, form),
-        "client_credentials" => by_client(world, &client, form),
-        _ => device::poll(world, &client, form),
+        "authorization_code" => by_code(state, &client, form),
+        "refresh_token" => by_refresh(state, &client, form),
+        "client_credentials" => by_client(state, &client, form),
+        _ => device::poll(state, &client, form),
     }
 }
 
-/// Some servers spend the refresh token before they look at the client.
-fn burn_for_client(world: &mut World, form: &Form, refusal: &Refusal) {
-    world.tally.clients_refused += u64::from(refusal.is_of_client());
-    if !world.habits().burns_on_error {
+/// Some servers spend the refresh token before they authenticate the client.
+fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
+    state.counters.clients_refused += u64::from(refusal.is_of_client());
+    if !state.habits().burns_on_error {
         return;
     }
-    let now = world.now();
+    let now = state.now();
     let token = form.get("refresh_token");
-    if let Some(token) = token.and_then(|text| world.store.refresh.get_mut(text)) {
+    if let Some(token) = token.and_then(|text| state.store.refresh.get_mut(text)) {
         token.spent.get_or_insert(now);
     }
 }
 
 /// Client credentials (RFC 6749 §4.4): for confidential clients only, and without a refresh token.
-fn by_client(world: &mut World, client: &str, form: &Form) -> Result<Answer, Refusal> {
-    let registered = world.store.clients.get(client);
+fn by_client(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenResponseBody, TokenRefusal> {
+    let registered = state.store.clients.get(client);
     if registered.is_some_and(|client| client.auth == crate::settings::AuthMethod::None) {
-        return Err(Refusal::GrantTypeForbidden);
+        return Err(TokenRefusal::GrantTypeForbidden);
     }
-    let resource = known_resource(world, form)?;
+    let resource = known_resource(state, form)?;
     let asked = form.words("scope");
-    // oidc-provider drops what it does not know, and grants nothing that was not asked for.
-    let drops = world.habits().dialect == Dialect::OidcProvider;
+    // oidc-provider drops unknown scopes, and grants only requested ones.
+    let drops = state.habits().dialect == Dialect::OidcProvider;
     let scope = granted_scope(asked.clone().or_else(|| drops.then(Vec::new)));
     let unknown = asked
         .into_iter()
         .flatten()
         .find(|word| !scope.contains(word));
     if let Some(word) = unknown.filter(|_| !drops) {
-        return Err(Refusal::Scope(word));
+        return Err(TokenRefusal::Scope(word));
     }
-    world.tally.client_credentials += 1;
+    state.counters.client_credentials += 1;
     let own =
-        |grant: &Grant| grant.user.is_none() && grant.client == client && grant.dead.is_none();
-    let found = world.store.grants.iter().find(|(_, grant)| own(grant));
+        |grant: &GrantEntry| grant.user.is_none() && grant.client == client && grant.dead.is_none();
+    let found = state.store.grants.iter().find(|(_, grant)| own(grant));
     let number = match found.map(|(number, _)| *number) {
         Some(number) => number,
-        None => world.new_grant(None, client, resource.clone()),
+        None => state.new_grant(None, client, resource.clone()),
     };
-    let answer = world.issue(number, scope, resource, false);
-    world.say(
+    let answer = state.issue(number, scope, resource, false);
+    state.say(
         Mood::Good,
         format!(
             "client {} got {} for itself",
-            world.client_name(client),
-            world.store.access_label(&answer.access)
+            state.client_name(client),
+            state.store.access_label(&answer.access)
         ),
     );
     Ok(answer)
 }
 
-fn known_resource(world: &World, form: &Form) -> Result<Option<String>, Refusal> {
+fn known_resource(state: &SandboxState, form: &Form) -> Result<Option<String>, TokenRefusal> {
     match form.get("resource") {
-        Some(resource) if !world.knows_resource(resource) => {
-            Err(Refusal::Target(resource.to_owned()))
+        Some(resource) if !state.knows_resource(resource) => {
+            Err(TokenRefusal::Target(resource.to_owned()))
         }
         resource => Ok(resource.map(str::to_owned)),
     }
 }
 
-fn by_code(world: &mut World, client: &str, form: &Form) -> Result<Answer, Refusal> {
-    let text = form.get("code").ok_or(Refusal::Missing("code"))?;
-    let code = world
+fn by_code(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenResponseBody, TokenRefusal> {
+    let text = form.get("code").ok_or(TokenRefusal::Missing("code"))?;
+    let code = state
         .store
         .codes
         .get(text)
-        .ok_or(Refusal::UnknownCode)?
+        .ok_or(TokenRefusal::UnknownCode)?
         .clone();
-    check_code(world, client, form, &code)?;
-    let number = world.new_grant(Some(code.user.clone()), client, code.resource.clone());
-    if let Some(code) = world.store.codes.get_mut(text) {
+    check_code(state, client, form, &code)?;
+    let number = state.new_grant(Some(code.user.clone()), client, code.resource.clone());
+    if let Some(code) = state.store.codes.get_mut(text) {
         code.grant = Some(number);
     }
-    world.tally.sign_ins += 1;
-    let with_refresh = world.may_refresh(client);
-    let answer = world.issue(number, code.scope, code.resource, with_refresh);
-    world.say(
+    state.counters.sign_ins += 1;
+    let with_refresh = state.may_refresh(client);
+    let answer = state.issue(number, code.scope, code.resource, with_refresh);
+    state.say(
         Mood::Good,
         format!(
             "sign-in: {} for client {} is grant {number}",
             code.user,
-            world.client_name(client)
+            state.client_name(client)
         ),
     );
     Ok(answer)
 }
 
-fn check_code(world: &mut World, client: &str, form: &Form, code: &Code) -> Result<(), Refusal> {
-    if code.client != client || code.ends <= world.now() {
-        return Err(Refusal::UnknownCode);
+fn check_code(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+    code: &CodeEntry,
+) -> Result<(), TokenRefusal> {
+    if code.client != client || code.ends <= state.now() {
+        return Err(TokenRefusal::UnknownCode);
     }
     if let Some(grant) = code.grant {
-        if world.habits().code_replay_kills {
-            world.kill(grant, "its authorization code was used twice");
+        if state.habits().code_replay_kills {
+            state.kill(grant, "its authorization code was used twice");
         }
-        return Err(Refusal::UnknownCode);
+        return Err(TokenRefusal::UnknownCode);
     }
     if form.get("redirect_uri") != Some(&code.redirect_uri) {
-        return Err(Refusal::WrongRedirect);
+        return Err(TokenRefusal::WrongRedirect);
     }
     let verifier = form
         .get("code_verifier")
-        .ok_or(Refusal::Missing("code_verifier"))?;
+        .ok_or(TokenRefusal::Missing("code_verifier"))?;
     if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != code.challenge {
-        return Err(Refusal::WrongVerifier);
+        return Err(TokenRefusal::WrongVerifier);
     }
     if let (Some(wanted), Some(bound)) = (form.get("resource"), &code.resource)
         && wanted != bound
     {
-        return Err(Refusal::Target(wanted.to_owned()));
+        return Err(TokenRefusal::Target(wanted.to_owned()));
     }
     Ok(())
 }
 
-fn by_refresh(world: &mut World, client: &str, form: &Form) -> Result<Answer, Refusal> {
+fn by_refresh(
+    state: &mut SandboxState,
+    client: &str,
+    form: &Form,
+) -> Result<TokenResponseBody, TokenRefusal> {
     let text = form
         .get("refresh_token")
-        .ok_or(Refusal::Missing("refresh_token"))?;
+        .ok_or(TokenRefusal::Missing("refresh_token"))?;
     let resource = form.get("resource");
-    let wish = Wish {
+    let wish = RefreshParams {
         client,
         token: text,
         scope: form.words("scope"),
         resource,
-        resource_known: resource.is_some_and(|resource| world.knows_resource(resource)),
-        now: world.now(),
+        resource_known: resource.is_some_and(|resource| state.knows_resource(resource)),
+        now: state.now(),
     };
-    present(world, text);
-    let verdict = judged(world, &wish).ok_or(Refusal::UnknownToken)?;
-    let label = world.store.refresh_label(text);
-    carry_out(world, &wish, verdict).inspect(|_| {
-        world.tally.refreshes_accepted += 1;
-        world.say(Mood::Good, format!("refresh: {label} accepted"));
+    present(state, text);
+    let verdict = judged(state, &wish).ok_or(TokenRefusal::UnknownToken)?;
+    let label = state.store.refresh_label(text);
+    carry_out(state, &wish, verdict).inspect(|_| {
+        state.counters.refreshes_accepted += 1;
+        state.say(Mood::Good, format!("refresh: {label} accepted"));
     })
 }
 
-/// Counts a refresh token that is shown.
-fn present(world: &mut World, text: &str) {
-    let Some(token) = world.store.refresh.get_mut(text) else {
+/// Counts a refresh token that is presented.
+fn present(state: &mut SandboxState, text: &str) {
+    let Some(token) = state.store.refresh.get_mut(text) else {
         return;
     };
     token.presented += 1;
-    let most = &mut world.tally.most_sends_of_one_refresh_token;
+    let most = &mut state.counters.most_sends_of_one_refresh_token;
     *most = (*most).max(u64::from(token.presented));
-    world.tally.refreshes_replayed += u64::from(token.spent.is_some());
+    state.counters.refreshes_replayed += u64::from(token.spent.is_some());
 }
 
-fn judged(world: &World, wish: &Wish<'_>) -> Option<Verdict> {
-    let store = &world.store;
+fn judged(state: &SandboxState, wish: &RefreshParams<'_>) -> Option<RefreshDecision> {
+    let store = &state.store;
     let token = store.refresh.get(wish.token)?;
     let grant = store.grants.get(&token.grant)?;
     let current = grant
         .current
         .as_ref()
         .and_then(|text| store.refresh.get(text));
-    let known = Known {
+    let known = PresentedToken {
         token,
         grant,
         owner: store.owner(grant),
         current,
     };
-    Some(refresh::judge(known, wish, &world.rules))
+    Some(refresh::judge(known, wish, &state.rules))
 }
 
-fn carry_out(world: &mut World, wish: &Wish<'_>, verdict: Verdict) -> Result<Answer, Refusal> {
-    let grant = world
+fn carry_out(
+    state: &mut SandboxState,
+    wish: &RefreshParams<'_>,
+    verdict: RefreshDecision,
+) -> Result<TokenResponseBody, TokenRefusal> {
+    let grant = state
         .store
         .refresh
         .get(wish.token)
         .map_or(0, |token| token.grant);
     match verdict {
-        Verdict::Issue { rotate } => Ok(renew(world, wish, grant, rotate)),
-        Verdict::Again(answer) => {
-            world.tally.same_answers += 1;
+        RefreshDecision::Issue { rotate } => Ok(renew(state, wish, grant, rotate)),
+        RefreshDecision::Again(answer) => {
+            state.counters.same_answers += 1;
             Ok(*answer)
         }
-        Verdict::Refuse(refusal) => Err(refusal),
-        Verdict::RefuseAndSpend(refusal) => {
-            if let Some(token) = world.store.refresh.get_mut(wish.token) {
+        RefreshDecision::Refuse(refusal) => Err(refusal),
+        RefreshDecision::RefuseAndSpend(refusal) => {
+            if let Some(token) = state.store.refresh.get_mut(wish.token) {
                 token.spent.get_or_insert(wish.now);
             }
             Err(refusal)
         }
-        Verdict::RefuseAndKill(refusal, reason) => {
-            world.kill(grant, reason);
+        RefreshDecision::RefuseAndKill(refusal, reason) => {
+            state.kill(grant, reason);
             Err(refusal)
         }
     }
 }
 
-fn renew(world: &mut World, wish: &Wish<'_>, grant: u32, rotate: bool) -> Answer {
-    let habits = world.habits();
-    let held = world
+fn renew(
+    state: &mut SandboxState,
+    wish: &RefreshParams<'_>,
+    grant: u32,
+    rotate: bool,
+) -> TokenResponseBody {
+    let habits = state.habits();
+    let held = state
         .store
         .refresh
         .get(wish.token)
         .map(|token| token.scope.clone());
     let held = held.unwrap_or_default();
     let scope = wish.scope.clone().unwrap_or_else(|| held.clone());
-    let bound = world.store.grants.get_mut(&grant).and_then(|grant| {
+    let bound = state.store.grants.get_mut(&grant).and_then(|grant| {
         let wanted = wish.resource.filter(|_| wish.resource_known);
         if habits.foreign_resource == crate::profile::ForeignResource::RefusedIfBound {
             grant.resource = grant.resource.take().or(wanted.map(str::to_owned));
@@ -266,22 +296,27 @@ fn renew(world: &mut World, wish: &Wish<'_>, grant: u32, rotate: bool) -> Answer
         grant.resource.clone()
     });
     if habits.rotation_ends_access {
-        world.store.revoke_access(grant);
+        state.store.revoke_access(grant);
     }
-    let answer = world.issue(grant, scope, bound, rotate);
+    let answer = state.issue(grant, scope, bound, rotate);
     if !habits.narrowing_stays {
         let new = answer.refresh.as_ref();
-        if let Some(token) = new.and_then(|text| world.store.refresh.get_mut(text)) {
+        if let Some(token) = new.and_then(|text| state.store.refresh.get_mut(text)) {
             token.scope = held;
         }
     }
-    settle(world, wish, &answer, rotate);
+    settle(state, wish, &answer, rotate);
     answer
 }
 
-/// The refresh token that was shown is spent, or used once more.
-fn settle(world: &mut World, wish: &Wish<'_>, answer: &Answer, rotate: bool) {
-    let Some(token) = world.store.refresh.get_mut(wish.token) else {
+/// Marks the presented refresh token as spent, or as used once more.
+fn settle(
+    state: &mut SandboxState,
+    wish: &RefreshParams<'_>,
+    answer: &TokenResponseBody,
+    rotate: bool,
+) {
+    let Some(token) = state.store.refresh.get_mut(wish.token) else {
         return;
     };
     token.used = wish.now;
@@ -289,58 +324,58 @@ fn settle(world: &mut World, wish: &Wish<'_>, answer: &Answer, rotate: bool) {
         token.spent.get_or_insert(wish.now);
         token.answer = Some(answer.clone());
     }
-    // Of two generations the one that was shown stays good; another successor it had is dead.
+    // Of two generations the presented one stays valid; an earlier successor of it is spent.
     let grant = token.grant;
-    if let Some(grant) = world.store.grants.get_mut(&grant)
+    if let Some(grant) = state.store.grants.get_mut(&grant)
         && rotate
     {
         grant.previous = Some(wish.token.to_owned());
     }
 }
 
-fn refused(world: &mut World, form: &Form, refusal: &Refusal) {
+fn refused(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
     let grant_type = form.get("grant_type").unwrap_or("no grant type");
     if grant_type == "refresh_token" {
-        world.tally.refreshes_refused += 1;
+        state.counters.refreshes_refused += 1;
     }
     let mood = match refusal {
-        Refusal::Pending | Refusal::SlowDown => Mood::Plain,
+        TokenRefusal::Pending | TokenRefusal::SlowDown => Mood::Plain,
         _ => Mood::Warn,
     };
     let what = match form.get("refresh_token") {
-        Some(text) => format!("refresh: {}", world.store.refresh_label(text)),
+        Some(text) => format!("refresh: {}", state.store.refresh_label(text)),
         None => format!("token request ({grant_type})"),
     };
-    world.say(mood, format!("{what} refused: {}", refusal.plain()));
+    state.say(mood, format!("{what} refused: {}", refusal.plain()));
 }
 
-fn accepted(world: &World, dialect: Dialect, answer: &Answer) -> Reply {
-    let body = body(world, dialect, answer);
-    let reply = Reply::json(200, &body);
+fn accepted(state: &SandboxState, dialect: Dialect, answer: &TokenResponseBody) -> HttpReply {
+    let body = body(state, dialect, answer);
+    let reply = HttpReply::json(200, &body);
     match dialect {
         Dialect::OidcProvider => answers::oidc_headers(reply),
         _ => answers::no_store(reply),
     }
 }
 
-fn body(world: &World, dialect: Dialect, answer: &Answer) -> Value {
+fn body(state: &SandboxState, dialect: Dialect, answer: &TokenResponseBody) -> Value {
     let token_type = match dialect {
         Dialect::Cloudflare | Dialect::Glewlwyd => "bearer",
         _ => "Bearer",
     };
-    let ends = world
+    let ends = state
         .store
         .access
         .get(&answer.access)
         .map(|token| token.ends);
-    let issued = world
+    let issued = state
         .store
         .access
         .get(&answer.access)
         .map(|token| token.issued);
     let ttl = ends
         .zip(issued)
-        .map_or(world.rules.ttl, |(ends, issued)| ends.since(issued));
+        .map_or(state.rules.ttl, |(ends, issued)| ends.since(issued));
     let mut body = json!({
         "access_token": answer.access,
         "token_type": token_type,
@@ -351,8 +386,8 @@ fn body(world: &World, dialect: Dialect, answer: &Answer) -> Value {
     }
     if let Some(refresh) = &answer.refresh {
         body["refresh_token"] = refresh.as_str().into();
-        let limit = world.rules.refresh_ttl;
-        if let (Some(field), Some(limit)) = (&world.rules.refresh_lifetime_field, limit) {
+        let limit = state.rules.refresh_ttl;
+        if let (Some(field), Some(limit)) = (&state.rules.refresh_lifetime_field, limit) {
             body[field.as_str()] = limit.as_secs().into();
         }
     }
@@ -360,115 +395,4 @@ fn body(world: &World, dialect: Dialect, answer: &Answer) -> Value {
         body["resource"] = resource.as_str().into();
     }
     body
-}
-
-impl World {
-    pub(crate) fn may_refresh(&self, client: &str) -> bool {
-        self.may_use(client, "refresh_token")
-    }
-
-    /// In a built-in scenario, which is about refreshing, every client may refresh.
-    fn may_use(&self, client: &str, grant_type: &str) -> bool {
-        let known = self.store.clients.get(client);
-        let staged = self.stage.is_some() && grant_type == "refresh_token";
-        known.is_some_and(|client| staged || client.may(grant_type))
-    }
-
-    pub(crate) fn new_grant(
-        &mut self,
-        user: Option<String>,
-        client: &str,
-        resource: Option<String>,
-    ) -> u32 {
-        let number = self
-            .store
-            .grants
-            .keys()
-            .next_back()
-            .map_or(1, |last| last + 1);
-        let grant = Grant {
-            user,
-            client: client.to_owned(),
-            resource,
-            since: self.now(),
-            generation: 0,
-            access_count: 0,
-            dead: None,
-            current: None,
-            previous: None,
-        };
-        self.store.grants.insert(number, grant);
-        number
-    }
-
-    /// Issues an access token, and a refresh token beside it if asked to.
-    pub(crate) fn issue(
-        &mut self,
-        grant: u32,
-        scope: Vec<String>,
-        resource: Option<String>,
-        with_refresh: bool,
-    ) -> Answer {
-        let now = self.now();
-        let ends = now.plus(self.rules.ttl);
-        let answer = Answer {
-            access: random::secret(),
-            refresh: with_refresh.then(random::secret),
-            scope: scope.clone(),
-            resource: resource.clone(),
-        };
-        let Some(found) = self.store.grants.get_mut(&grant) else {
-            return answer;
-        };
-        found.generation += 1;
-        found.access_count += 1;
-        let access = AccessToken {
-            grant,
-            number: found.access_count,
-            generation: found.generation,
-            scope: scope.clone(),
-            audience: resource,
-            issued: now,
-            ends,
-            revoked: false,
-            used: false,
-        };
-        self.tally.access_tokens_issued += 1;
-        self.store.access.insert(answer.access.clone(), access);
-        if let Some(text) = &answer.refresh {
-            self.keep_refresh(grant, text.clone(), scope, (now, ends));
-        }
-        answer
-    }
-
-    fn keep_refresh(
-        &mut self,
-        number: u32,
-        text: String,
-        scope: Vec<String>,
-        (now, access_ends): (Stamp, Stamp),
-    ) {
-        let two = self.habits().replay == Replay::NewPairUntilSuccessorUsed;
-        let Some(grant) = self.store.grants.get_mut(&number) else {
-            return;
-        };
-        let token = RefreshToken {
-            grant: number,
-            generation: grant.generation,
-            scope,
-            issued: now,
-            used: now,
-            access_ends,
-            presented: 0,
-            spent: None,
-            answer: None,
-        };
-        let before = grant.current.replace(text.clone());
-        // With two generations, a successor that was never used gives way to the newest.
-        let given_way = before.and_then(|before| self.store.refresh.get_mut(&before));
-        if let Some(before) = given_way.filter(|_| two) {
-            before.spent.get_or_insert(now);
-        }
-        self.store.refresh.insert(text, token);
-    }
 }

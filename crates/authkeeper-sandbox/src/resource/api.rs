@@ -1,25 +1,29 @@
-//! The plain API: who am I, a list, and work that is counted.
+//! The plain API: `me`, a list, and counted work.
 
 use serde_json::{Value, json};
 
-use super::{Caller, Door, admit, refuse};
+use super::access::{AuthorizedCaller, ProtectedResource, admit, refuse};
 use crate::{
-    answers::Denial,
+    answers::AccessDenial,
+    events::Mood,
     fault::{Arrival, FaultKind},
-    tally::Mood,
-    wire::{Reply, Request},
-    world::World,
+    state::SandboxState,
+    wire::{HttpReply, HttpRequest},
 };
 
-const DOOR: Door = Door {
+const DOOR: ProtectedResource = ProtectedResource {
     path: "/api",
     has_metadata: true,
 };
 
-pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> Reply {
-    let caller = match by_key(world, request, arrival) {
+pub(crate) fn serve(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> HttpReply {
+    let caller = match by_key(state, request, arrival) {
         Some(caller) => caller,
-        None => match admit(world, request, arrival, DOOR) {
+        None => match admit(state, request, arrival, DOOR) {
             Ok(caller) => caller,
             Err(reply) => return reply,
         },
@@ -31,55 +35,59 @@ pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> 
             "scope": caller.scope.join(" "),
         }),
         (false, "/api/items") => json!({"items": ["a rose", "a lamp", "a letter"]}),
-        (true, "/api/work") => work(world, request.header("idempotency-key")),
+        (true, "/api/work") => work(state, request.header("idempotency-key")),
         (false, "/api/admin") if !caller.may("admin") => {
-            world.say(
+            state.say(
                 Mood::Warn,
                 format!("{}: the scope admin is missing", caller.label),
             );
-            return refuse(world, Denial::Scope("admin"), DOOR);
+            return refuse(state, AccessDenial::Scope("admin"), DOOR);
         }
-        (false, "/api/admin") => json!({"grants": world.store.grants.len()}),
-        _ => return Reply::json(404, &json!({"error": "not_found"})),
+        (false, "/api/admin") => json!({"grants": state.store.grants.len()}),
+        _ => return HttpReply::json(404, &json!({"error": "not_found"})),
     };
-    world.tally.api_ok += 1;
-    world.say(
+    state.counters.api_ok += 1;
+    state.say(
         Mood::Good,
         format!(
             "{} {}: served, {}",
             request.method, request.path, caller.label
         ),
     );
-    Reply::json(200, &body)
+    HttpReply::json(200, &body)
 }
 
-/// Does a piece of work; under a key that was seen it is not done again.
-pub(crate) fn work(world: &mut World, key: Option<&str>) -> Value {
-    let number = u32::try_from(world.tally.work_done + 1).unwrap_or(u32::MAX);
+/// Does a piece of work. Under a known idempotency key it is not done again.
+pub(crate) fn work(state: &mut SandboxState, key: Option<&str>) -> Value {
+    let number = u32::try_from(state.counters.work_done + 1).unwrap_or(u32::MAX);
     if let Some(key) = key {
-        let known = *world.store.work.entry(key.to_owned()).or_insert(number);
+        let known = *state.store.work.entry(key.to_owned()).or_insert(number);
         if known != number {
-            world.tally.work_duplicates += 1;
+            state.counters.work_duplicates += 1;
             return json!({"piece": known, "duplicate": true});
         }
     }
-    world.tally.work_done += 1;
+    state.counters.work_done += 1;
     json!({"piece": number, "duplicate": false})
 }
 
 /// A caller with an API key, in its own header or as a bearer token.
-fn by_key(world: &mut World, request: &Request, arrival: &Arrival) -> Option<Caller> {
+fn by_key(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> Option<AuthorizedCaller> {
     let shown = request.header("x-api-key").or_else(|| request.bearer())?;
-    let mut keys = world.store.keys.iter_mut();
+    let mut keys = state.store.keys.iter_mut();
     let (number, key) = keys.find(|(_, key)| key.value == shown && !key.retired)?;
     let label = format!("key#{number} ({})", key.name);
     let early = |kind: &FaultKind| (*kind == FaultKind::Early401).then_some(());
-    if world.faults.take(arrival, early).is_some() {
-        world.tally.faults_struck += 1;
+    if state.faults.take(arrival, early).is_some() {
+        state.counters.faults_struck += 1;
         return None;
     }
     key.calls += 1;
-    Some(Caller {
+    Some(AuthorizedCaller {
         user: None,
         client: key.name.clone(),
         scope: vec!["read".to_owned(), "write".to_owned()],

@@ -1,23 +1,24 @@
-//! The MCP server over Streamable HTTP, in both eras: 2025-11-25 with sessions, 2026-07-28 without.
+//! The MCP server over Streamable HTTP, in two revisions: 2025-11-25 with sessions, 2026-07-28 without.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Caller, Door, admit, refuse, streams,
-    tools::{self, Done},
+    access::{AuthorizedCaller, ProtectedResource, admit, refuse},
+    streams,
+    tools::{self, ToolOutcome},
 };
 use crate::{
-    answers::Denial,
-    builtin::Revision,
+    answers::AccessDenial,
+    events::Mood,
     fault::Arrival,
     random,
-    tally::Mood,
-    wire::{Reply, Request},
-    world::World,
+    revision::Revision,
+    state::SandboxState,
+    wire::{HttpReply, HttpRequest},
 };
 
-const DOOR: Door = Door {
+const DOOR: ProtectedResource = ProtectedResource {
     path: "/mcp",
     has_metadata: true,
 };
@@ -27,17 +28,21 @@ const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_ABLE: &str = "io.modelcontextprotocol/clientCapabilities";
 
-pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> Reply {
-    let caller = match admit(world, request, arrival, DOOR) {
+pub(crate) fn serve(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    arrival: &Arrival,
+) -> HttpReply {
+    let caller = match admit(state, request, arrival, DOOR) {
         Ok(caller) => caller,
         Err(reply) => return reply,
     };
-    let only = world.stage.as_ref().map(|stage| stage.revision);
+    let only = state.overrides.as_ref().map(|overrides| overrides.revision);
     match request.method {
         Method::POST => {}
-        Method::DELETE if only != Some(Revision::Stateless) => return end_session(world, request),
-        Method::GET if only == Some(Revision::Handshake) => return stand(world, request),
-        _ => return Reply::empty(405).with("allow", "POST, DELETE"),
+        Method::DELETE if only != Some(Revision::Stateless) => return end_session(state, request),
+        Method::GET if only == Some(Revision::Handshake) => return stand(state, request),
+        _ => return HttpReply::empty(405).with("allow", "POST, DELETE"),
     }
     let Some(message) = request.json().filter(Value::is_object) else {
         return problem(400, &Value::Null, -32_700, "Parse error");
@@ -51,45 +56,50 @@ pub(crate) fn serve(world: &mut World, request: &Request, arrival: &Arrival) -> 
             let asked = message["params"]["protocolVersion"].as_str();
             unsupported(&message["id"], asked.unwrap_or_default())
         }
-        (true, _) => modern(world, request, &caller, &message),
-        (false, _) => legacy(world, request, &caller, &message),
+        (true, _) => modern(state, request, &caller, &message),
+        (false, _) => legacy(state, request, &caller, &message),
     }
 }
 
 /// The standing stream of a session (2025-11-25), where a scenario offers one.
-fn stand(world: &mut World, request: &Request) -> Reply {
+fn stand(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let session = request.header("mcp-session-id").unwrap_or_default();
-    if !world.store.sessions.contains(session) {
+    if !state.store.sessions.contains(session) {
         return problem(404, &Value::Null, -32_600, "Session not found");
     }
-    let none = || Reply::empty(405).with("allow", "POST, DELETE");
-    streams::standing(world, request).unwrap_or_else(none)
+    let none = || HttpReply::empty(405).with("allow", "POST, DELETE");
+    streams::standing(state, request).unwrap_or_else(none)
 }
 
-fn unsupported(id: &Value, asked: &str) -> Reply {
+fn unsupported(id: &Value, asked: &str) -> HttpReply {
     let data = json!({"supported": [MODERN], "requested": asked});
     let error = json!({"code": -32_022, "message": "Unsupported protocol version", "data": data});
-    Reply::json(400, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    HttpReply::json(400, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
-fn problem(status: u16, id: &Value, code: i64, message: &str) -> Reply {
+fn problem(status: u16, id: &Value, code: i64, message: &str) -> HttpReply {
     let error = json!({"code": code, "message": message});
-    Reply::json(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    HttpReply::json(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
-fn answer(id: &Value, result: &Value) -> Reply {
-    Reply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
+fn answer(id: &Value, result: &Value) -> HttpReply {
+    HttpReply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
 }
 
-/// A version that is not of the old era, in the header or the message, is of the new one, known or not.
-fn is_modern(request: &Request, message: &Value) -> bool {
+/// Whether the version in the header or the message is newer than the revisions with sessions, known or not.
+fn is_modern(request: &HttpRequest, message: &Value) -> bool {
     let header = request.header("mcp-protocol-version");
     let newer = |version: &str| !LEGACY.contains(&version);
     let meta = message["params"]["_meta"][META_VERSION].as_str();
     header.is_some_and(newer) || meta.is_some_and(newer) || message["method"] == "server/discover"
 }
 
-fn modern(world: &mut World, request: &Request, caller: &Caller, message: &Value) -> Reply {
+fn modern(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    caller: &AuthorizedCaller,
+    message: &Value,
+) -> HttpReply {
     let (id, params) = (&message["id"], &message["params"]);
     let method = message["method"].as_str().unwrap_or_default();
     let meta = &params["_meta"];
@@ -107,27 +117,27 @@ fn modern(world: &mut World, request: &Request, caller: &Caller, message: &Value
         let what = format!("{header} header does not match the request body");
         return problem(400, id, -32_020, &what);
     }
-    world.tally.mcp_calls += 1;
+    state.counters.mcp_calls += 1;
     if id.is_null() {
-        return Reply::empty(202);
+        return HttpReply::empty(202);
     }
     match method {
-        "server/discover" => answer(id, &discovered(world)),
-        "subscriptions/listen" => match streams::listening(world, request, id) {
+        "server/discover" => answer(id, &discovered(state)),
+        "subscriptions/listen" => match streams::listening(state, request, id) {
             Some(reply) => reply,
             None => problem(404, id, -32_601, "Method not found"),
         },
         "tools/list" => {
-            let result = json!({"tools": tools::list(world), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
+            let result = json!({"tools": tools::list(state), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
             answer(id, &result)
         }
-        "tools/call" => call(world, request, caller, message),
+        "tools/call" => call(state, request, caller, message),
         _ => problem(404, id, -32_601, "Method not found"),
     }
 }
 
-/// The headers that must repeat what the body says (SEP-2243).
-fn mismatch(request: &Request, method: &str, params: &Value) -> Option<&'static str> {
+/// The first header that does not repeat the value of the body (SEP-2243).
+fn mismatch(request: &HttpRequest, method: &str, params: &Value) -> Option<&'static str> {
     if request.header("mcp-protocol-version") != Some(MODERN) {
         return Some("mcp-protocol-version");
     }
@@ -138,10 +148,10 @@ fn mismatch(request: &Request, method: &str, params: &Value) -> Option<&'static 
     (named && request.header("mcp-name") != params["name"].as_str()).then_some("mcp-name")
 }
 
-fn discovered(world: &World) -> Value {
+fn discovered(state: &SandboxState) -> Value {
     json!({
         "supportedVersions": [MODERN],
-        "capabilities": {"tools": {"listChanged": streams::offered(world)}},
+        "capabilities": {"tools": {"listChanged": streams::offered(state)}},
         "_meta": {"io.modelcontextprotocol/serverInfo": info()},
         "resultType": "complete",
         "ttlMs": 0,
@@ -153,11 +163,16 @@ fn info() -> Value {
     json!({"name": "authkeeper-sandbox", "version": env!("CARGO_PKG_VERSION")})
 }
 
-fn legacy(world: &mut World, request: &Request, caller: &Caller, message: &Value) -> Reply {
+fn legacy(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    caller: &AuthorizedCaller,
+    message: &Value,
+) -> HttpReply {
     let (id, params) = (&message["id"], &message["params"]);
     let method = message["method"].as_str().unwrap_or_default();
     if method == "initialize" {
-        return initialize(world, id, params);
+        return initialize(state, id, params);
     }
     match request.header("mcp-session-id") {
         None => {
@@ -168,78 +183,83 @@ fn legacy(world: &mut World, request: &Request, caller: &Caller, message: &Value
                 "Bad Request: Missing session ID",
             );
         }
-        Some(session) if !world.store.sessions.contains(session) => {
+        Some(session) if !state.store.sessions.contains(session) => {
             return problem(404, &Value::Null, -32_600, "Session not found");
         }
         Some(_) => {}
     }
-    world.tally.mcp_calls += 1;
+    state.counters.mcp_calls += 1;
     if id.is_null() {
-        return Reply::empty(202);
+        return HttpReply::empty(202);
     }
     match method {
         "ping" => answer(id, &json!({})),
-        "tools/list" => answer(id, &json!({"tools": tools::list(world)})),
-        "tools/call" => call(world, request, caller, message),
+        "tools/list" => answer(id, &json!({"tools": tools::list(state)})),
+        "tools/call" => call(state, request, caller, message),
         _ => problem(200, id, -32_601, "Method not found"),
     }
 }
 
-fn initialize(world: &mut World, id: &Value, params: &Value) -> Reply {
+fn initialize(state: &mut SandboxState, id: &Value, params: &Value) -> HttpReply {
     let wanted = params["protocolVersion"].as_str().unwrap_or_default();
     let version = LEGACY.into_iter().find(|version| *version == wanted);
     let session = random::secret();
-    world.store.sessions.insert(session.clone());
-    world.tally.mcp_calls += 1;
-    world.say(Mood::Good, "MCP session opened");
+    state.store.sessions.insert(session.clone());
+    state.counters.mcp_calls += 1;
+    state.say(Mood::Good, "MCP session opened");
     let result = json!({
         "protocolVersion": version.unwrap_or(LEGACY[0]),
-        "capabilities": {"tools": {"listChanged": streams::offered(world)}},
+        "capabilities": {"tools": {"listChanged": streams::offered(state)}},
         "serverInfo": info(),
     });
     answer(id, &result).with("mcp-session-id", session)
 }
 
-fn end_session(world: &mut World, request: &Request) -> Reply {
+fn end_session(state: &mut SandboxState, request: &HttpRequest) -> HttpReply {
     let session = request.header("mcp-session-id").unwrap_or_default();
-    if world.store.sessions.remove(session) {
-        world.say(Mood::Plain, "MCP session ended");
-        Reply::empty(200)
+    if state.store.sessions.remove(session) {
+        state.say(Mood::Plain, "MCP session ended");
+        HttpReply::empty(200)
     } else {
-        Reply::empty(404)
+        HttpReply::empty(404)
     }
 }
 
-fn call(world: &mut World, request: &Request, caller: &Caller, message: &Value) -> Reply {
+fn call(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    caller: &AuthorizedCaller,
+    message: &Value,
+) -> HttpReply {
     let modern = is_modern(request, message);
     let (id, params) = (&message["id"], &message["params"]);
-    let done = tools::call(world, caller, params);
+    let done = tools::call(state, caller, params);
     let name = params["name"].as_str().unwrap_or("without a name");
     let result = |text: &str, wrong| answer(id, &tools::result(text, wrong, modern));
     let reply = match done {
-        Done::NeedsAdmin => {
-            world.say(
+        ToolOutcome::NeedsAdmin => {
+            state.say(
                 Mood::Warn,
                 format!("tool {name} refused: the scope admin is missing"),
             );
-            return refuse(world, Denial::Scope("admin"), DOOR);
+            return refuse(state, AccessDenial::Scope("admin"), DOOR);
         }
-        Done::Unknown => return problem(200, id, -32_602, "Unknown tool"),
-        Done::Wrong(what) => result(&what, true),
-        Done::Text(text) => result(&text, false),
-        Done::Staged => {
+        ToolOutcome::Unknown => return problem(200, id, -32_602, "Unknown tool"),
+        ToolOutcome::Wrong(what) => result(&what, true),
+        ToolOutcome::Text(text) => result(&text, false),
+        ToolOutcome::Staged => {
             let result = tools::result("done", false, modern);
             let whole = json!({"jsonrpc": "2.0", "id": id, "result": result});
-            streams::staged(world, request, &whole)
+            streams::staged(state, request, &whole)
         }
-        Done::Slow(time) => {
+        ToolOutcome::Slow(time) => {
             let text = format!("waited {} s", time.as_secs_f64());
             let result = tools::result(&text, false, modern);
             let whole = json!({"jsonrpc": "2.0", "id": id, "result": result});
             tools::slowly(&whole, time, params["_meta"].get("progressToken"))
         }
     };
-    world.tally.tool_calls += 1;
-    world.say(Mood::Good, format!("tool {name} called, {}", caller.label));
+    state.counters.tool_calls += 1;
+    state.say(Mood::Good, format!("tool {name} called, {}", caller.label));
     reply
 }

@@ -1,4 +1,4 @@
-//! Event streams of the built-in scenarios: those on which the server speaks unasked, and an answer that takes long.
+//! Event streams of the built-in scenarios: the server's own streams, and a long answer.
 
 use std::time::Duration;
 
@@ -7,37 +7,36 @@ use serde_json::{Value, json};
 
 use super::tools::event;
 use crate::{
-    builtin::{Token, What},
-    wire::{Reply, Request, Staged, Watch},
-    world::World,
+    state::SandboxState,
+    wire::{HttpReply, HttpRequest, StagedBody, WatchedBody},
 };
 
-/// So long after its token's end a stream ends.
+/// A stream ends this long after its access token.
 const AFTER_THE_END: Duration = Duration::from_millis(200);
-/// So long after its token's end a long answer is there.
+/// A long answer comes this long after the end of its access token.
 const ANSWERED: Duration = Duration::from_secs(1);
-/// How often something comes, so that nobody takes a stream for dead.
+/// The interval of the comments that keep a stream alive.
 const BEAT: Duration = Duration::from_millis(500);
-/// In which a reader is asked to open a stream again.
+/// The `retry` field: after this time a client should open a closed stream again.
 const RETRY_MILLISECONDS: u32 = 300;
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const CHANGED: &str = "notifications/tools/list_changed";
 
-/// Whether the server tells of changes.
-pub(crate) fn offered(world: &World) -> bool {
-    let stage = world.stage.as_ref();
-    stage.is_some_and(|stage| stage.plan.streams)
+/// Whether the server reports changes of its tool list.
+pub(crate) fn offered(state: &SandboxState) -> bool {
+    let overrides = state.overrides.as_ref();
+    overrides.is_some_and(|overrides| overrides.offers_stream)
 }
 
 /// The standing stream of a session, opened by GET (2025-11-25).
-pub(crate) fn standing(world: &mut World, request: &Request) -> Option<Reply> {
-    let number = opens(world, request)?;
+pub(crate) fn standing(state: &mut SandboxState, request: &HttpRequest) -> Option<HttpReply> {
+    let number = opens(state)?;
     // An event with an id and without data, so that the stream can be resumed from its start.
     let first = format!("id: {number}-0\nretry: {RETRY_MILLISECONDS}\ndata:\n\n");
     let changed = json!({"jsonrpc": "2.0", "method": CHANGED});
     let changed = format!("id: {number}-1\nevent: message\ndata: {changed}\n\n");
     Some(until_its_token_ends(
-        world,
+        state,
         request,
         number,
         [first.into(), changed.into()],
@@ -45,8 +44,12 @@ pub(crate) fn standing(world: &mut World, request: &Request) -> Option<Reply> {
 }
 
 /// The stream of a subscription (2026-07-28).
-pub(crate) fn listening(world: &mut World, request: &Request, id: &Value) -> Option<Reply> {
-    let number = opens(world, request)?;
+pub(crate) fn listening(
+    state: &mut SandboxState,
+    request: &HttpRequest,
+    id: &Value,
+) -> Option<HttpReply> {
+    let number = opens(state)?;
     let meta = json!({SUBSCRIPTION: id});
     let honored = json!({"toolsListChanged": true});
     let first = json!({
@@ -56,90 +59,78 @@ pub(crate) fn listening(world: &mut World, request: &Request, id: &Value) -> Opt
     });
     let changed = json!({"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": meta}});
     Some(until_its_token_ends(
-        world,
+        state,
         request,
         number,
         [event(&first), event(&changed)],
     ))
 }
 
-/// Which stream it is, from 1; none where none is offered.
-fn opens(world: &mut World, request: &Request) -> Option<usize> {
-    let now = world.now();
-    let shown = request
-        .bearer()
-        .and_then(|text| world.store.access.get(text));
-    let token = shown.map(|token| Token {
-        grant: token.grant,
-        number: token.number,
-    });
-    let last_event_id = request.header("last-event-id").map(str::to_owned);
-    let stage = world.stage.as_mut().filter(|stage| stage.plan.streams)?;
-    stage.see(
-        now,
-        What::StreamOpened {
-            token,
-            last_event_id,
-        },
-    );
-    Some(stage.stream_opens(now))
+/// The number of the stream that opens, from 1; none if the server offers none.
+fn opens(state: &mut SandboxState) -> Option<usize> {
+    let overrides = state.overrides.as_mut();
+    let overrides = overrides.filter(|overrides| overrides.offers_stream)?;
+    overrides.streams_opened += 1;
+    Some(overrides.streams_opened)
 }
 
-/// The first stream of all only begins; on those after it something is told.
+/// A stream that ends with its access token. The first stream carries one event; later ones carry a second.
 fn until_its_token_ends(
-    world: &World,
-    request: &Request,
+    state: &SandboxState,
+    request: &HttpRequest,
     number: usize,
     [first, told]: [Bytes; 2],
-) -> Reply {
+) -> HttpReply {
     let mut reply = events(first);
     if number > 1 {
         reply.later.push((BEAT / 2, told));
     }
     reply
         .later
-        .extend(beats(left(world, request) + AFTER_THE_END));
-    reply.staged = Some(Box::new(Staged::Watched(Watch::Stream(number))));
+        .extend(beats(left(state, request) + AFTER_THE_END));
+    reply.staged = Some(Box::new(StagedBody::Watched(WatchedBody::Stream(number))));
     reply
 }
 
-/// What the tool of the scenarios answers.
-pub(crate) fn staged(world: &World, request: &Request, answer: &Value) -> Reply {
-    let plan = world.stage.as_ref().map(|stage| &stage.plan);
-    if plan.is_some_and(|plan| plan.long_answer) {
+/// The answer of the test tool.
+pub(crate) fn staged(state: &SandboxState, request: &HttpRequest, answer: &Value) -> HttpReply {
+    let overrides = state.overrides.as_ref();
+    if overrides.is_some_and(|overrides| overrides.long_answer) {
         let mut reply = events(": begun\n\n".into());
-        reply.later.extend(beats(left(world, request) + ANSWERED));
+        reply.later.extend(beats(left(state, request) + ANSWERED));
         reply.later.push((Duration::ZERO, event(answer)));
-        reply.staged = Some(Box::new(Staged::Watched(Watch::Answer)));
+        reply.staged = Some(Box::new(StagedBody::Watched(WatchedBody::Answer)));
         return reply;
     }
-    if plan.is_some_and(|plan| plan.streams) {
+    if overrides.is_some_and(|overrides| overrides.offers_stream) {
         let mut reply = events(": begun\n\n".into());
-        reply.staged = Some(Box::new(Staged::Kept(event(answer))));
+        reply.staged = Some(Box::new(StagedBody::Kept(event(answer))));
         return reply;
     }
-    let mut reply = Reply::json(200, answer);
-    reply.delay = plan.map(|plan| plan.tool_takes).unwrap_or_default();
+    let mut reply = HttpReply::json(200, answer);
+    reply.delay = overrides
+        .map(|overrides| overrides.tool_takes)
+        .unwrap_or_default();
     reply
 }
 
-fn events(first: Bytes) -> Reply {
-    let mut reply = Reply::empty(200)
+fn events(first: Bytes) -> HttpReply {
+    let mut reply = HttpReply::empty(200)
         .with("content-type", "text/event-stream")
         .with("cache-control", "no-cache");
     reply.body = first;
     reply
 }
 
-/// For how long the access token that was shown is still good.
-fn left(world: &World, request: &Request) -> Duration {
+/// The remaining lifetime of the access token that was presented.
+fn left(state: &SandboxState, request: &HttpRequest) -> Duration {
     let shown = request
         .bearer()
-        .and_then(|text| world.store.access.get(text));
-    shown.map_or(Duration::ZERO, |token| token.ends.since(world.now()))
+        .and_then(|text| state.store.access.get(text));
+    shown.map_or(Duration::ZERO, |token| token.ends.since(state.now()))
 }
 
-/// Comments, for so long.
+/// Comments for this long.
 fn beats(time: Duration) -> impl Iterator<Item = (Duration, Bytes)> {
     let count = time.as_millis() / BEAT.as_millis() + 1;
     let count = u32::try_from(count).unwrap_or(u32::MAX);

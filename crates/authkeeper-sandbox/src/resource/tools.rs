@@ -5,15 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Caller, api};
-use crate::{builtin::TOOL, wire::Reply, world::World};
+use super::{access::AuthorizedCaller, api};
+use crate::{overrides::TEST_TOOL, state::SandboxState, wire::HttpReply};
 
-/// What `tools/list` answers.
-pub(crate) fn list(world: &World) -> Value {
+/// The tools of `tools/list`.
+pub(crate) fn list(state: &SandboxState) -> Value {
     let mut tools = always();
-    if let (Some(tools), true) = (tools.as_array_mut(), world.stage.is_some()) {
+    if let (Some(tools), true) = (tools.as_array_mut(), state.overrides.is_some()) {
         tools.push(json!({
-            "name": TOOL,
+            "name": TEST_TOOL,
             "description": "The tool of the built-in scenarios.",
             "inputSchema": {"type": "object", "properties": {}},
         }));
@@ -71,46 +71,50 @@ fn always() -> Value {
     ])
 }
 
-/// What a tool call comes to.
-pub(crate) enum Done {
+/// The outcome of a tool call.
+pub(crate) enum ToolOutcome {
     Text(String),
     Wrong(String),
-    /// After a while.
+    /// A success after a delay.
     Slow(Duration),
-    /// As the built-in scenario has it.
+    /// The test tool: the built-in scenario decides.
     Staged,
     /// The scope `admin` is missing.
     NeedsAdmin,
     Unknown,
 }
 
-pub(crate) fn call(world: &mut World, caller: &Caller, params: &Value) -> Done {
+pub(crate) fn call(
+    state: &mut SandboxState,
+    caller: &AuthorizedCaller,
+    params: &Value,
+) -> ToolOutcome {
     let given = &params["arguments"];
     match params["name"].as_str() {
         Some("echo") => match given["text"].as_str().or_else(|| given["x"].as_str()) {
-            Some(text) => Done::Text(text.to_owned()),
-            None => Done::Wrong("text is missing".to_owned()),
+            Some(text) => ToolOutcome::Text(text.to_owned()),
+            None => ToolOutcome::Wrong("text is missing".to_owned()),
         },
-        Some("whoami") => Done::Text(match &caller.user {
+        Some("whoami") => ToolOutcome::Text(match &caller.user {
             Some(user) => format!(
                 "{user}, through client {}",
-                world.client_name(&caller.client)
+                state.client_name(&caller.client)
             ),
-            None => format!("client {} itself", world.client_name(&caller.client)),
+            None => format!("client {} itself", state.client_name(&caller.client)),
         }),
         Some("add") => match (given["a"].as_f64(), given["b"].as_f64()) {
-            (Some(a), Some(b)) => Done::Text((a + b).to_string()),
-            _ => Done::Wrong("a and b must be numbers".to_owned()),
+            (Some(a), Some(b)) => ToolOutcome::Text((a + b).to_string()),
+            _ => ToolOutcome::Wrong("a and b must be numbers".to_owned()),
         },
         Some("slow") => {
             let seconds = given["seconds"].as_f64().unwrap_or(1.0).clamp(0.0, 600.0);
-            Done::Slow(Duration::from_secs_f64(seconds))
+            ToolOutcome::Slow(Duration::from_secs_f64(seconds))
         }
-        Some(TOOL) if world.stage.is_some() => Done::Staged,
-        Some("work") => Done::Text(api::work(world, given["key"].as_str()).to_string()),
-        Some("admin_report") if !caller.may("admin") => Done::NeedsAdmin,
-        Some("admin_report") => Done::Text(format!("{} grants", world.store.grants.len())),
-        _ => Done::Unknown,
+        Some(TEST_TOOL) if state.overrides.is_some() => ToolOutcome::Staged,
+        Some("work") => ToolOutcome::Text(api::work(state, given["key"].as_str()).to_string()),
+        Some("admin_report") if !caller.may("admin") => ToolOutcome::NeedsAdmin,
+        Some("admin_report") => ToolOutcome::Text(format!("{} grants", state.store.grants.len())),
+        _ => ToolOutcome::Unknown,
     }
 }
 
@@ -123,18 +127,18 @@ pub(crate) fn result(text: &str, wrong: bool, modern: bool) -> Value {
     result
 }
 
-/// How many times a slow call tells its progress.
+/// The number of progress notifications of a slow call.
 const STEPS: u32 = 4;
 
-/// An event stream that tells the progress of a slow call and ends with its result.
-pub(crate) fn slowly(answer: &Value, time: Duration, token: Option<&Value>) -> Reply {
+/// An event stream with the progress of a slow call and its result.
+pub(crate) fn slowly(answer: &Value, time: Duration, token: Option<&Value>) -> HttpReply {
     let Some(token) = token else {
-        let mut reply = Reply::json(200, answer);
+        let mut reply = HttpReply::json(200, answer);
         reply.delay = time;
         return reply;
     };
     let step = time / STEPS;
-    let mut reply = Reply::empty(200)
+    let mut reply = HttpReply::empty(200)
         .with("content-type", "text/event-stream")
         .with("cache-control", "no-cache");
     for number in 1..=STEPS {

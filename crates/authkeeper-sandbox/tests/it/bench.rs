@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{ClientSpec, Fault, Profile, Rules, Sandbox, Settings};
+use authkeeper_sandbox::{
+    BuiltIn, ClientSpec, Fault, Profile, Revision, Rules, Sandbox, SandboxSettings,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -48,9 +50,20 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) async fn start(settings: Settings) -> Self {
+    pub(crate) async fn start(settings: SandboxSettings) -> Self {
         let sandbox = Sandbox::start(settings).await.expect("a free port");
         Self { sandbox }
+    }
+
+    pub(crate) async fn start_built_in(
+        settings: SandboxSettings,
+        scenario: BuiltIn,
+        revision: Revision,
+    ) -> Self {
+        let sandbox = Sandbox::start_built_in(settings, scenario, revision).await;
+        Self {
+            sandbox: sandbox.expect("a free port"),
+        }
     }
 
     /// A standing clock, sign-ins approved at once, access tokens of 60 s, refresh tokens of 600 s.
@@ -186,8 +199,8 @@ impl Bench {
     }
 }
 
-pub(crate) fn settings(profile: Profile) -> Settings {
-    Settings {
+pub(crate) fn settings(profile: Profile) -> SandboxSettings {
+    SandboxSettings {
         rules: Rules {
             profile,
             ttl: Duration::from_mins(1),
@@ -197,7 +210,7 @@ pub(crate) fn settings(profile: Profile) -> Settings {
         },
         clients: vec![ClientSpec::public("public"), ClientSpec::public("other")],
         standing_clock: true,
-        ..Settings::default()
+        ..SandboxSettings::default()
     }
 }
 

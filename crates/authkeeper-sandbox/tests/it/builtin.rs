@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{BuiltIn, Check, Revision, Status, Verdict};
+use authkeeper_sandbox::{BuiltIn, CheckStatus, Revision, ScenarioCheck, ScenarioVerdict};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Got, Tokens};
@@ -20,7 +20,7 @@ struct Client {
 impl Client {
     async fn start(name: &str, revision: Revision) -> Self {
         let one = BuiltIn::named(name).expect("it is built in");
-        let bench = Bench::start(one.settings(revision, 0, Some(TTL))).await;
+        let bench = Bench::start_built_in(one.settings(0, Some(TTL)), one, revision).await;
         let resource = format!("{}/mcp", bench.sandbox.url());
         let tokens = bench.sign_in(&[("resource", &resource)]).await;
         Self {
@@ -75,15 +75,15 @@ impl Client {
         self.tokens = Tokens::of(&got);
     }
 
-    fn checks(&self) -> Vec<Check> {
+    fn checks(&self) -> Vec<ScenarioCheck> {
         self.bench.sandbox.checks(&[])
     }
 }
 
-fn failed(checks: &[Check]) -> Vec<&'static str> {
+fn failed(checks: &[ScenarioCheck]) -> Vec<&'static str> {
     let failed = checks
         .iter()
-        .filter(|check| check.status == Status::Failure);
+        .filter(|check| check.status == CheckStatus::Failure);
     failed.map(|check| check.id).collect()
 }
 
@@ -102,7 +102,11 @@ async fn an_answer_is_held_until_its_token_has_ended_and_a_good_client_passes() 
         client.refresh().await;
         assert_eq!(client.call().await.status, 200);
         let checks = client.checks();
-        assert_eq!(Verdict::of(&checks), Verdict::Passed, "{checks:#?}");
+        assert_eq!(
+            ScenarioVerdict::of(&checks),
+            ScenarioVerdict::Passed,
+            "{checks:#?}"
+        );
     }
 }
 
@@ -152,7 +156,10 @@ async fn the_standing_stream_ends_with_its_token_and_speaks_when_it_is_there_aga
     client.refresh().await;
     let called = client.call().await;
     assert!(called.body.contains("\"result\""), "{called:?}");
-    assert_eq!(Verdict::of(&client.checks()), Verdict::Passed);
+    assert_eq!(
+        ScenarioVerdict::of(&client.checks()),
+        ScenarioVerdict::Passed
+    );
 }
 
 #[tokio::test]
@@ -167,7 +174,10 @@ async fn a_subscription_is_acknowledged_and_ends_with_its_token() {
     assert_eq!(again.body.matches(id).count(), 2, "{}", again.body);
     client.refresh().await;
     let _ = client.call().await;
-    assert_eq!(Verdict::of(&client.checks()), Verdict::Passed);
+    assert_eq!(
+        ScenarioVerdict::of(&client.checks()),
+        ScenarioVerdict::Passed
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Client authentication, each method, and what goes wrong with it.
 
-use authkeeper_sandbox::{AuthMethod, ClientSpec, Profile, Settings};
+use authkeeper_sandbox::{AuthMethod, ClientSpec, Profile, SandboxSettings};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
@@ -16,7 +16,7 @@ use crate::bench::{Bench, Got, settings};
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 async fn with_clients(profile: Profile, clients: Vec<ClientSpec>) -> Bench {
-    Bench::start(Settings {
+    Bench::start(SandboxSettings {
         clients,
         ..settings(profile)
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::{Profile, Sandbox, Scenario, Settings};
+use authkeeper_sandbox::{Profile, Sandbox, SandboxSettings, ScenarioFile};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
@@ -231,11 +231,11 @@ async fn access_tokens_outlived_are_those_that_were_used_and_followed() {
 async fn a_scenario_plays_and_is_judged() {
     let text = "[set]\nttl = '20s'\n[[at]]\nafter = '30s'\ndo = 'fault status=503,at=api'\n\
         [[at]]\nafter_refreshes = 2\ndo = 'disable alice'\n[expect]\nsign_ins = 1\nrefreshes_accepted = '>=3'";
-    let bench = Bench::start(Settings {
-        scenario: Some(Scenario::parse(text).unwrap()),
-        ..settings(Profile::Strict)
-    })
-    .await;
+    let file = ScenarioFile::parse(text).unwrap();
+    let sandbox = Sandbox::start_file(settings(Profile::Strict), file).await;
+    let bench = Bench {
+        sandbox: sandbox.unwrap(),
+    };
     let tokens = bench.sign_in(&[]).await;
     assert_eq!(bench.sandbox.control().state()["rules"]["ttl"], 20.0);
     assert_eq!(bench.api(&tokens.access).await.status, 200);
@@ -256,9 +256,9 @@ async fn a_stopped_sandbox_frees_its_port() {
     let bench = Bench::with(Profile::Strict).await;
     let url = bench.sandbox.url().to_owned();
     let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
-    let again = Settings {
+    let again = SandboxSettings {
         port,
-        ..Settings::default()
+        ..SandboxSettings::default()
     };
     assert!(Sandbox::start(again.clone()).await.is_err());
     tokio::time::timeout(Duration::from_secs(5), bench.sandbox.stop())

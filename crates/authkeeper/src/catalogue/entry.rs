@@ -9,10 +9,7 @@ use super::words::{
     self, BodyFormat, Fact, GrantKind, Known, Limit, Loopback, Means, Pkce, PlaceholderKind,
     Rotates, SourceKind,
 };
-use crate::{
-    model::{ClientAuthMethod, RegistrationSource, ReplayRule},
-    refresh::ProviderHabits,
-};
+use crate::model::{ClientAuthMethod, ProviderHabits, RegistrationSource, ReplayRule};
 
 /// What is believed of a token that lives until it is revoked: long enough never to be refreshed for its age.
 const UNLIMITED: Duration = Duration::from_hours(10 * 365 * 24);

@@ -9,16 +9,17 @@ use super::{Entry, ErrorRow, Known, Limit, Rotation, Software, Source, all, soft
 
 const HEAD: &str = "# Providers
 
-This page is made from the catalogue in `crates/authkeeper/src/catalogue`; change the files there, then run
+Connect one of these by name (`authkeeper connect NAME --provider PROVIDER`), with the console steps below. This page is made from the
+catalogue in `crates/authkeeper/src/catalogue`; change the files there, then run
 
 ```
 UPDATE_DOCS=1 cargo test -p authkeeper --lib catalogue
 ```
 
-Every fact has a source and the day it was read. `unknown` means that nobody found out: authkeeper is careful then. A rule
-of yours in the configuration (`replay`) goes before the one here.
+Every fact has a source and the day it was read. `unknown` means not determined: authkeeper then applies the careful rule. A `replay`
+setting in the configuration overrides the rule here.
 
-Hosted MCP servers are connected by discovery, with the issuer they name; the rules of the API beside them are not theirs.
+Hosted MCP servers are connected by discovery, with the issuer they name; the rules of the API do not apply to them.
 
 ";
 
@@ -44,7 +45,7 @@ fn write_page(page: &mut String) -> fmt::Result {
     }
     writeln!(
         page,
-        "\n# Server software\n\nServers that others run are recognised by what they do."
+        "\n# Server software\n\nSelf-hosted authorization servers, recognized by their behaviour."
     )?;
     for server in software() {
         write_software(page, server)?;
@@ -140,11 +141,7 @@ fn write_scopes(page: &mut String, entry: &Entry) -> fmt::Result {
             .join(" ")
     };
     if !entry.scopes.default.is_empty() {
-        writeln!(
-            page,
-            "\nAsked for unless you say otherwise: {}.",
-            code(&entry.scopes.default)
-        )?;
+        writeln!(page, "\nDefault scopes: {}.", code(&entry.scopes.default))?;
     }
     if !entry.scopes.for_refresh.is_empty() {
         writeln!(
@@ -176,7 +173,7 @@ fn write_token(page: &mut String, entry: &Entry) -> fmt::Result {
     if let Some(field) = &token.nested_in {
         writeln!(
             page,
-            "\nTokens that are not on top of the answer are in `{field}`."
+            "\nThe answer holds the tokens in `{field}`, if not on top."
         )?;
     }
     if token.scope_in_refresh {
@@ -208,7 +205,7 @@ fn write_rotation(page: &mut String, rotation: &Rotation) -> fmt::Result {
     )?;
     match rotation.kills_access_token {
         Known::Yes => write!(page, " A refresh ends the old access token.")?,
-        Known::No => write!(page, " The old access token lives on.")?,
+        Known::No => write!(page, " The old access token stays valid.")?,
         Known::Unknown => {}
     }
     match rotation.extends {
@@ -263,11 +260,11 @@ fn write_api_key(page: &mut String, entry: &Entry) -> fmt::Result {
     let place = key
         .url
         .as_deref()
-        .map(|url| format!(" [Made here]({url})."))
+        .map(|url| format!(" [Create one here]({url})."))
         .unwrap_or_default();
     writeln!(
         page,
-        "\nKeys made by hand: {}, sent as `{}: {}`; lifetime {}.{place} {}",
+        "\nAPI keys: {}, sent as `{}: {}`; lifetime {}.{place} {}",
         key.called,
         key.header,
         sent.trim(),
@@ -282,7 +279,7 @@ fn write_software(page: &mut String, server: &Software) -> fmt::Result {
         "\n## {}\n\n{} · [home]({})",
         server.name, server.title, server.docs
     )?;
-    list(page, "Recognised by", &server.recognised_by)?;
+    list(page, "Recognized by", &server.recognised_by)?;
     write_rotation(page, &server.rotation)?;
     list(page, "Traps", &server.traps)?;
     write_errors(page, &server.errors)?;

@@ -39,7 +39,7 @@ pub use self::{
         SourceKind,
     },
 };
-use crate::{http::HttpUrl, near};
+use crate::{http::HttpUrl, text::similar};
 
 /// Names of files in a folder, with their texts.
 macro_rules! files {
@@ -109,7 +109,7 @@ fn nearness(typed: &str, entry: &'static Entry) -> Option<usize> {
         .chain(&entry.aliases)
         // Any letter is near a name of one letter.
         .filter(|candidate| candidate.len() > 1)
-        .filter_map(|candidate| near::slips(typed, candidate))
+        .filter_map(|candidate| similar::slips(typed, candidate))
         .min()
 }
 

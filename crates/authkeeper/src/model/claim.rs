@@ -38,6 +38,15 @@ pub enum ClaimPhase {
     },
 }
 
+/// Liveness of the process that holds a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerState {
+    /// It holds its lock.
+    Alive,
+    /// Its lock could be taken: the process is gone. Its request may still be in flight.
+    Dead,
+}
+
 /// How an answer was lost. What is likely to have happened at the provider differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownKind {

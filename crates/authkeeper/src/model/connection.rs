@@ -172,6 +172,14 @@ pub enum ConnectionState {
     Revoked,
 }
 
+impl Connection {
+    /// The scope that the last sign-in asked for; where it named none, the scope that was granted.
+    pub fn requested_scope(&self, grant: &Grant) -> Option<Scope> {
+        let granted = || grant.access.as_ref()?.scope.clone();
+        self.scope.clone().or_else(granted)
+    }
+}
+
 impl ConnectionState {
     /// The state of a connection whose grant is this one.
     pub fn of(grant: Option<&Grant>) -> Self {

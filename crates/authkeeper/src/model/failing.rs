@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, ClientId, Event, GrantId, Issuer, Lineage, Moment, TroubleId};
+use super::{AttemptId, ClientId, Event, GrantId, IncidentId, Issuer, Lineage, Moment};
 
 /// Whose token requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ pub struct Failing {
     /// For a grant: the sign-in that it stems from. Another one starts afresh.
     pub lineage: Option<Lineage>,
     /// The incidents that tell of it.
-    pub told: Vec<(Event, TroubleId)>,
+    pub told: Vec<(Event, IncidentId)>,
 }
 
 /// A time in which nothing is sent.
@@ -162,7 +162,7 @@ mod tests {
             said: Said::Unavailable("too many requests (429)".to_owned()),
             rest: Some(rest(60)),
             lineage: Some(Lineage(2)),
-            told: vec![(Event::ProviderFailing, TroubleId::new("t"))],
+            told: vec![(Event::ProviderFailing, IncidentId::new("t"))],
         };
         let text = serde_json::to_string(&failing).unwrap();
         let read: Failing = serde_json::from_str(&text).unwrap();

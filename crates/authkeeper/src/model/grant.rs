@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    AccessToken, Claim, ClientId, Generation, GrantId, Issuer, Lineage, Mandate, Means,
-    RefreshToken,
+    AccessToken, Claim, ClientId, Generation, GrantId, GrantMaterial, Issuer, Lineage,
+    RefreshToken, SubjectBinding,
 };
 use crate::secret::SecretString;
 
@@ -38,9 +38,9 @@ pub struct Grant {
     /// When a refused refresh token was last tried again.
     pub probed: Option<Timestamp>,
     /// On whose account and for what it is, as far as its tokens showed it.
-    pub mandate: Mandate,
+    pub subject_binding: SubjectBinding,
     /// What it needs beside its tokens.
-    pub means: Means,
+    pub grant_material: GrantMaterial,
 }
 
 impl Grant {
@@ -55,12 +55,12 @@ impl Grant {
 
     /// Whether its tokens are good only with a proof of a key of ours (RFC 9449).
     pub fn is_bound(&self) -> bool {
-        self.mandate.bound_to.is_some() || self.means.proof_key.is_some()
+        self.subject_binding.bound_to.is_some() || self.grant_material.proof_key.is_some()
     }
 
     /// Whether its tokens are issued anew each time, and nothing is used up by asking for them.
-    pub fn is_issued_anew(&self) -> bool {
-        self.grant_type.is_issued_anew() && self.refresh.is_none()
+    pub fn is_issued_again(&self) -> bool {
+        self.grant_type.is_issued_again() && self.refresh.is_none()
     }
 }
 
@@ -129,7 +129,7 @@ impl GrantType {
 
     /// Whether the authorization server gives no refresh token with it (RFC 6749 §4.4.3; the extensions for assertions
     /// say the same): one that comes all the same is not used.
-    pub fn is_issued_anew(self) -> bool {
+    pub fn is_issued_again(self) -> bool {
         matches!(
             self,
             Self::ClientCredentials | Self::JwtBearer | Self::IdJag
@@ -433,8 +433,8 @@ mod tests {
             standby: None,
             rotate_by: None,
             probed: None,
-            mandate: Mandate::default(),
-            means: Means::default(),
+            subject_binding: SubjectBinding::default(),
+            grant_material: GrantMaterial::default(),
         };
         for (kind, without, with) in [
             (GrantType::AuthorizationCode, false, true),
@@ -446,9 +446,9 @@ mod tests {
         ] {
             assert_eq!(grant(kind, None).is_refreshable(), without, "{kind:?}");
             assert_eq!(grant(kind, Some("r")).is_refreshable(), with, "{kind:?}");
-            assert!(!grant(kind, Some("r")).is_issued_anew(), "{kind:?}");
+            assert!(!grant(kind, Some("r")).is_issued_again(), "{kind:?}");
             let own = without && kind != GrantType::ApiKey;
-            assert_eq!(grant(kind, None).is_issued_anew(), own, "{kind:?}");
+            assert_eq!(grant(kind, None).is_issued_again(), own, "{kind:?}");
         }
     }
 }

@@ -76,8 +76,8 @@ text_id!(
     TaskId
 );
 text_id!(
-    /// One trouble.
-    TroubleId
+    /// One incident.
+    IncidentId
 );
 text_id!(
     /// On whose authority calls are made.

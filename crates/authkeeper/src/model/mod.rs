@@ -8,34 +8,38 @@ mod claim;
 mod connection;
 mod failing;
 mod grant;
+mod grant_material;
 mod ids;
-mod mandate;
-mod means;
-mod notice;
 mod provider;
+mod provider_habits;
+mod provider_observation;
 mod record;
 mod step_up;
+mod subject_binding;
 mod time;
 mod token;
 
 pub use self::{
-    claim::{Claim, ClaimPhase, UnknownKind},
+    claim::{Claim, ClaimPhase, OwnerState, UnknownKind},
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
     ids::{
-        AttemptId, ClientId, ConnectionName, Generation, GrantId, InvalidName, Issuer, Lineage,
-        OwnerId, PrincipalId, Resource, Scope, TaskId, TroubleId,
+        AttemptId, ClientId, ConnectionName, Generation, GrantId, IncidentId, InvalidName, Issuer,
+        Lineage, OwnerId, PrincipalId, Resource, Scope, TaskId,
     },
-    mandate::{Account, Drift, Mandate},
-    means::{AssertionSource, DpopUse, IdentityProvider, Means, SubjectFile},
-    notice::{Notice, NoticeKind, Noticed},
     provider::{
         ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
         RegistrationSource, ReplayRule, ServerMetadata,
     },
-    record::{Event, FailedCall, Record, Trouble},
-    step_up::{MOST_IN_VAIN, ScopeRefusal, Step, StepUps, Wish},
+    provider_habits::ProviderHabits,
+    record::{Event, FailedCall, Incident, Record},
+    step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, Step, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
+};
+pub use self::{
+    grant_material::{AssertionSource, DpopUse, GrantMaterial, IdentityProvider, SubjectFile},
+    provider_observation::{Observation, ObservationKind, ProviderObservation},
+    subject_binding::{Account, Drift, SubjectBinding},
 };

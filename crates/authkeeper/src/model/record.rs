@@ -1,9 +1,9 @@
-//! The record of a trouble: the same object on stderr, in the audit, in the hook and in `--json`.
+//! The record of an incident: the same object on stderr, in the audit, in the hook and in `--json`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What kind of trouble a record tells of. Fixed words.
+/// What kind of incident a record tells of. Fixed words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum Event {
     RotationFailed,
     /// The provider grants less, or otherwise, than at the sign-in; calls go on.
     AuthorityNarrowed,
-    /// Nothing is wrong: somebody tries how trouble is told.
+    /// Nothing is wrong: somebody tries how incident is told.
     Test,
     /// A call was refused for lack of a scope; other calls go on.
     ScopeRequired,
@@ -48,7 +48,7 @@ impl Event {
     }
 }
 
-/// One trouble, as one JSON line. It holds no secret.
+/// One incident, as one JSON line. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// What kind.
@@ -83,11 +83,11 @@ pub struct Record {
     pub ts: Timestamp,
 }
 
-/// A trouble as it is kept: once for each connection, lineage, event and reason, until it is over.
+/// An incident as it is kept: once for each connection, lineage, event and reason, until it is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Incident {
     /// Which.
-    pub id: super::TroubleId,
+    pub id: super::IncidentId,
     /// What is told of it.
     pub record: Record,
     /// Whether the owner was told.

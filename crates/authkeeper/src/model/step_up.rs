@@ -50,14 +50,14 @@ impl Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A sign-in that asks for more may bring it.
-    Ask,
+    Freshness,
     /// Sign-ins have not brought it, and another one would not either.
     GiveUp,
 }
 
 /// What the next sign-in asks for beside what was asked for before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct ScopeRequest {
     /// What the challenges named, the earliest first.
     pub scope: Option<Scope>,
     /// A challenge named nothing: what the resource's metadata lists is asked for too.
@@ -81,10 +81,10 @@ impl StepUps {
     }
 
     /// What the next sign-in should ask for; none if nothing.
-    pub fn wish(&self) -> Option<Wish> {
+    pub fn scope_request(&self) -> Option<ScopeRequest> {
         self.wanted().next()?;
         let scopes = self.wanted().filter_map(|(_, scope)| scope.map(Scope::new));
-        Some(Wish {
+        Some(ScopeRequest {
             scope: scopes.reduce(|all, more| all.union(&more)),
             unnamed: self.wanted().any(|(_, scope)| scope.is_none()),
         })
@@ -140,7 +140,7 @@ impl StepUps {
         let (step, wanted) = if barred || in_vain >= MOST_IN_VAIN {
             (Step::GiveUp, false)
         } else {
-            (Step::Ask, true)
+            (Step::Freshness, true)
         };
         let one = Refused {
             operation: refusal.operation.clone(),
@@ -224,27 +224,31 @@ mod tests {
         for lineage in 1..=3 {
             let (next, step) =
                 all.refused(&refusal("tools/call x", "write", lineage), had.as_ref());
-            assert_eq!(step, Step::Ask, "lineage {lineage}");
+            assert_eq!(step, Step::Freshness, "lineage {lineage}");
             // The same token again is the same attempt.
             let (next, step) =
                 next.refused(&refusal("tools/call x", "write", lineage), had.as_ref());
-            assert_eq!(step, Step::Ask);
+            assert_eq!(step, Step::Freshness);
             had = asked("read write");
             all = next.signed_in();
-            assert_eq!(all.wish(), None, "the sign-in has asked for it");
+            assert_eq!(all.scope_request(), None, "the sign-in has asked for it");
         }
         let (all, step) = all.refused(&refusal("tools/call x", "write", 4), had.as_ref());
-        assert_eq!((step, all.wish()), (Step::GiveUp, None));
+        assert_eq!((step, all.scope_request()), (Step::GiveUp, None));
         let (all, step) = all.refused(&refusal("tools/call y", "admin", 4), had.as_ref());
-        assert_eq!(step, Step::Ask, "another operation has its own count");
-        assert_eq!(all.wish().unwrap().scope, asked("admin"));
+        assert_eq!(step, Step::Freshness, "another operation has its own count");
+        assert_eq!(all.scope_request().unwrap().scope, asked("admin"));
     }
 
     #[test]
     fn a_sign_in_that_had_asked_for_it_counts_though_nothing_was_refused_before() {
         let had = asked("admin");
         let mut all = StepUps::default();
-        for (lineage, expected) in [(1, Step::Ask), (2, Step::Ask), (3, Step::GiveUp)] {
+        for (lineage, expected) in [
+            (1, Step::Freshness),
+            (2, Step::Freshness),
+            (3, Step::GiveUp),
+        ] {
             let (next, step) = all.refused(&refusal("tools/list", "admin", lineage), had.as_ref());
             assert_eq!(step, expected, "lineage {lineage}");
             all = next.signed_in();
@@ -261,7 +265,7 @@ mod tests {
             steps.push(step);
             all = next.signed_in();
         }
-        assert_eq!(steps[..2], [Step::Ask, Step::Ask]);
+        assert_eq!(steps[..2], [Step::Freshness, Step::Freshness]);
         assert_eq!(steps.last(), Some(&Step::GiveUp));
     }
 
@@ -272,18 +276,21 @@ mod tests {
         let (all, _) = all.refused(&refusal("b", "mail files:write", 1), None);
         let (all, _) = all.refused(&refusal("a", "Files:Write  x/y", 1), None);
         assert_eq!(
-            all.wish().unwrap().scope,
+            all.scope_request().unwrap().scope,
             asked("Files:Write  x/y mail files:write")
         );
         let (all, _) = all.refused(&refusal("c", "", 1), None);
-        assert!(all.wish().unwrap().unnamed);
+        assert!(all.scope_request().unwrap().unnamed);
     }
 
     #[test]
     fn what_got_through_is_wanted_no_more() {
         let (all, _) = StepUps::default().refused(&refusal("a", "x", 1), None);
         let (all, _) = all.refused(&refusal("b", "y", 1), None);
-        assert_eq!(all.clone().worked("a").wish().unwrap().scope, asked("y"));
+        assert_eq!(
+            all.clone().worked("a").scope_request().unwrap().scope,
+            asked("y")
+        );
         assert!(all.knows("a") && !all.knows("c"));
         assert!(all.worked("a").worked("b").is_empty());
     }
@@ -292,11 +299,11 @@ mod tests {
     fn what_the_server_does_not_give_is_left_out_until_the_next_sign_in() {
         let (all, _) = StepUps::default().refused(&refusal("a", "x", 1), None);
         let all = all.not_given();
-        assert_eq!(all.wish(), None);
+        assert_eq!(all.scope_request(), None);
         let (all, step) = all.refused(&refusal("a", "x", 1), None);
         assert_eq!(step, Step::GiveUp);
         let (_, step) = all.signed_in().refused(&refusal("a", "x", 2), None);
-        assert_eq!(step, Step::Ask, "somebody may have allowed it since");
+        assert_eq!(step, Step::Freshness, "somebody may have allowed it since");
     }
 
     #[test]
@@ -305,7 +312,7 @@ mod tests {
         let all = all.give_up("a");
         let (all, step) = all.refused(&refusal("a", "x", 1), None);
         assert_eq!(
-            (step, all.wish(), all.in_vain("a")),
+            (step, all.scope_request(), all.in_vain("a")),
             (Step::GiveUp, None, 3)
         );
         assert_eq!(all.worked("a").in_vain("a"), 0);

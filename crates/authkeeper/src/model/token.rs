@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Generation, Lineage, Mandate, Moment, Resource, Scope};
+use super::{Generation, Lineage, Moment, Resource, Scope, SubjectBinding};
 use crate::secret::SecretString;
 
 /// `expires_in` counts whole seconds (RFC 6749 §5.1) and servers round either way, so the last second of a token is
@@ -138,7 +138,7 @@ pub struct TokenSet {
     /// How long from then the issuer wants it refreshed, if it said so (`refresh_in`).
     pub refresh_in: Option<Duration>,
     /// On whose account and for what, as far as the tokens show it.
-    pub mandate: Box<Mandate>,
+    pub subject_binding: Box<SubjectBinding>,
 }
 
 impl TokenSet {

@@ -165,6 +165,13 @@ fn names_tokens(text: &[u8]) -> bool {
     names.any(|name| letters.windows(name.len()).any(|window| window == name))
 }
 
+pub(super) const ID_JAG_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id-jag";
+
+/// Whether an answer brings an assertion and no access token.
+pub(super) fn is_id_jag(body: &Value) -> bool {
+    body.get("issued_token_type").and_then(Value::as_str) == Some(ID_JAG_TOKEN_TYPE)
+}
+
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode, header};

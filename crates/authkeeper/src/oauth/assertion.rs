@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
 use super::jwt;
-use crate::{clock::Seams, model::ClientRegistration, secret::SecretString};
+use crate::{model::ClientRegistration, platform::clock::Seams, secret::SecretString};
 
 /// How long an assertion may be shown by the provider's clock, as far as that is known.
 const LIFETIME: Duration = Duration::from_mins(1);

@@ -7,11 +7,11 @@ use subtle::ConstantTimeEq as _;
 
 use super::classify;
 use crate::{
-    clock::Seams,
     http::{HttpUrl, Reply},
     model::{ClientId, Issuer, Resource, Scope, ServerMetadata},
+    platform::clock::Seams,
     secret::SecretString,
-    shown::one_line,
+    text::sanitize::one_line,
 };
 
 /// One sign-in under way: what must be remembered until the redirect comes back.

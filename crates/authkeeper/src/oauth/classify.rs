@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use super::error_response::Refused;
+pub use super::refused::Refused;
 
 /// How many requests are left (GitHub, and those that follow it).
 pub(crate) const RATE_LIMIT_LEFT: &str = "x-ratelimit-remaining";
@@ -18,13 +18,14 @@ use super::{
     answer::{carries_tokens, document},
     challenge,
     error_response::{self, ErrorResponse, Meaning},
+    refused::NO_CODE_GIVEN,
     token::{TokenAnswer, refresh_alone},
 };
 use crate::{
     http::{ExchangeError, Reply},
     model::{RefreshToken, UnknownKind},
     secret::SecretString,
-    shown::{self, one_line},
+    text::sanitize::{self, one_line},
 };
 
 /// The outcomes of an exchange, and who is refused when one is.
@@ -80,7 +81,7 @@ impl Outcome {
             clippy::disallowed_methods,
             reason = "what is looked for in order to be hidden"
         )]
-        let hide = |text: &mut String| *text = shown::without(text, secret.expose());
+        let hide = |text: &mut String| *text = sanitize::without(text, secret.expose());
         match &mut self {
             Self::GrantRefused(refused)
             | Self::ClientRefused(refused)
@@ -211,7 +212,7 @@ fn asks_for_the_client(reply: &Reply) -> bool {
 
 /// A number that repeats the status is no code.
 fn has_code(refused: &Refused) -> bool {
-    refused.code != error_response::NO_CODE_GIVEN && refused.code.parse::<u16>().is_err()
+    refused.code != NO_CODE_GIVEN && refused.code.parse::<u16>().is_err()
 }
 
 /// Statuses with which servers refuse without a reason.
@@ -245,7 +246,7 @@ fn by_status(reply: &Reply, now: Timestamp) -> Outcome {
                 "a token endpoint answered without an OAuth code"
             );
             let refused = || Refused {
-                code: error_response::NO_CODE_GIVEN.to_owned(),
+                code: NO_CODE_GIVEN.to_owned(),
                 description: Some(super::body_hint(reply)),
             };
             if asks_for_the_client(reply) {

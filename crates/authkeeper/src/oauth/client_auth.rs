@@ -5,9 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::assertion::{self, AssertionError};
 use crate::{
-    clock::Seams,
     http::Request,
     model::{ClientAuthMethod, ClientRegistration, Quirks},
+    platform::clock::Seams,
     secret::SecretString,
 };
 

@@ -9,13 +9,13 @@ use super::{
     PublishedUrl, answer,
     classify::{self, Outcome},
     client_auth::ClientProof,
-    published,
+    published_url::parse_published,
 };
 use crate::{
     http::{HttpUrl, Reply, Request},
     model::{Issuer, Resource, Scope},
     secret::SecretString,
-    shown::one_line,
+    text::sanitize::one_line,
 };
 
 /// RFC 8628 §3.2: the interval when the server names none.
@@ -96,7 +96,7 @@ pub fn read_device_authorization(
     };
     let uri = text("verification_uri").or_else(|| text("verification_url"));
     let verification_uri = uri.ok_or_else(unreadable)?;
-    published(issuer.as_str(), "verification_uri", &verification_uri)?;
+    parse_published(issuer.as_str(), "verification_uri", &verification_uri)?;
     let complete = text("verification_uri_complete");
     let seconds = |key: &str| Some(Duration::from_secs(body.get(key)?.as_u64()?));
     let lives = seconds("expires_in").unwrap_or(LONGEST).min(LONGEST);

@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{challenge, classify};
 use crate::{
-    clock::Seams,
     http::{Reply, Request},
+    platform::clock::Seams,
     secret::SecretString,
 };
 

@@ -7,62 +7,17 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::answer::get;
-use crate::shown::{one_line, without_secrets};
-
-/// What a refusal said. Both texts come from the provider and hold no secret of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The error code, as the provider wrote it.
-    pub code: String,
-    /// The provider's words for a person, cut to a line.
-    pub description: Option<String>,
-}
-
-impl Refused {
-    /// Whether it says that something is wrong with the request and not what.
-    pub(crate) fn names_nothing(&self) -> bool {
-        self.description.is_none() && is_in(&self.code, &["invalid_request"])
-    }
-
-    /// Our client was refused a moment ago; it is not shown again so soon.
-    pub(crate) fn just_now() -> Self {
-        Self {
-            code: "invalid_client".to_owned(),
-            description: Some("it was refused less than a minute ago".to_owned()),
-        }
-    }
-
-    /// The key that tokens are bound to is missing, or is another one: the provider was not even asked.
-    pub(crate) fn without_its_key() -> Self {
-        Self {
-            code: "proof_key_unusable".to_owned(),
-            description: Some(
-                "the stored key is not the one that the tokens are bound to".to_owned(),
-            ),
-        }
-    }
-
-    /// Our own client can't be proven, so the provider was not even asked.
-    pub(crate) fn of_ours(error: &super::assertion::AssertionError) -> Self {
-        Self {
-            code: "private_key_unusable".to_owned(),
-            description: Some(error.to_string()),
-        }
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.description {
-            Some(description) if self.code == NO_CODE_GIVEN => f.write_str(description),
-            Some(description) => write!(f, "{}: {description}", self.code),
-            None => f.write_str(&self.code),
-        }
-    }
-}
-
-/// Stands in the place of a code where a refusal has none.
-pub(super) const NO_CODE_GIVEN: &str = "no_error_code";
+use crate::{
+    oauth::{
+        error_codes::{
+            ACTED_CODES, CLIENT_CODES, FAILED_CODES, GRANT_CODES, LATER_CODES, REQUEST_CODES,
+            VAGUE_CODES, canonical, clear_lists, is_code, is_in,
+        },
+        error_words::ErrorWords,
+        refused::{NO_CODE_GIVEN, Refused},
+    },
+    text::sanitize::{one_line, without_secrets},
+};
 
 /// What an error response refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,99 +49,18 @@ pub(super) struct ErrorResponse {
     pub(super) wait: Option<Duration>,
 }
 
-/// Codes that say that this grant is over. RFC 6749 §5.2, `OpenID` Connect Core §3.1.2.6, and
-/// the words of single providers.
-const GRANT_CODES: &[&str] = &[
-    "invalid_grant",
-    "invalid_token",
-    "bad_refresh_token",
-    "invalid_refresh_token",
-    "expired_refresh_token",
-    "refresh_token_already_used",
-    "refresh_token_expired",
-    "refresh_token_invalid",
-    "refresh_token_not_found",
-    "refresh_token_revoked",
-    "token_revoked",
-    "token_expired",
-    "expired_token",
-    // Slack: revoked; the person or the workspace is deleted.
-    "authorization_not_found",
-    "account_inactive",
-    // Zoho: the refresh token is revoked.
-    "invalid_code",
-    "interaction_required",
-    "login_required",
-    "consent_required",
-    "account_selection_required",
-    "unmet_authentication_requirements",
-];
-
-/// Codes that say that our client is not known or not proven.
-const CLIENT_CODES: &[&str] = &[
-    "invalid_client",
-    "unauthorized_client",
-    "incorrect_client_credentials",
-    "invalid_client_id",
-    "invalid_client_secret",
-    "invalid_client_credentials",
-    "bad_client_id",
-    "bad_client_secret",
-];
-
-/// Codes that say "not now".
-const LATER_CODES: &[&str] = &[
-    "temporarily_unavailable",
-    "service_unavailable",
-    "slow_down",
-    "ratelimited",
-    "rate_limited",
-    "rate_limit",
-    "rate_limit_exceeded",
-    "too_many_requests",
-    "throttled",
-    "throttling",
-    "quota_exceeded",
-    "request_timeout",
-    "timeout",
-];
-
-/// Codes that refuse what was asked for and nothing else. RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §8.
-const REQUEST_CODES: &[&str] = &[
-    "invalid_scope",
-    "insufficient_scope",
-    "invalid_target",
-    "invalid_resource",
-    "unsupported_grant_type",
-    "unsupported_response_type",
-    "unsupported_token_type",
-    "use_dpop_nonce",
-    "invalid_dpop_proof",
-    "authorization_pending",
-    "admin_policy_enforced",
-];
-
-/// Codes that servers use for anything: the words beside them say what is meant.
-const VAGUE_CODES: &[&str] = &["invalid_request", "access_denied"];
-
-/// Codes of a server that failed (RFC 6749 §4.1.2.1).
-const FAILED_CODES: &[&str] = &["server_error"];
-
-/// Slack: "some aspect of the operation succeeded before the error was raised".
-const ACTED_CODES: &[&str] = &["internal_error", "fatal_error", "internal_server_error"];
-
 /// Reads the error in a body; none if it holds none. Where the status is a success the body itself must say that it is an
 /// error.
 pub(super) fn read(body: &Value, status: StatusCode) -> Option<ErrorResponse> {
-    let said = Said::of(body);
-    let (meaning, by_code) = said.meaning();
-    let is_error = said.is_error || !status.is_success() || meaning != Meaning::Unknown;
-    let refused = said.refused().filter(|_| is_error)?;
+    let fields = ErrorFields::of(body);
+    let (meaning, source) = fields.meaning();
+    let is_error = fields.is_error || !status.is_success() || meaning != Meaning::Unknown;
+    let refused = fields.refused().filter(|_| is_error)?;
     Some(ErrorResponse {
         refused,
         meaning,
-        by_code,
-        wait: said.wait,
+        by_code: source == Source::Code,
+        wait: fields.wait,
     })
 }
 
@@ -195,9 +69,9 @@ pub(super) fn error_of(body: &Value) -> Option<Refused> {
     read(body, StatusCode::OK).map(|error| error.refused)
 }
 
-/// Everything that a body says of an error, in the order of its weight.
+/// The fields of a body that describe an error, the most significant first.
 #[derive(Debug, Default)]
-struct Said {
+struct ErrorFields {
     codes: Vec<String>,
     texts: Vec<String>,
     /// Sentences made of the fields of one object (`field`, `code`): neither says enough alone.
@@ -287,13 +161,14 @@ const NO_ERROR: &[&str] = &[
 ];
 
 const DEEPEST: usize = 4;
+
 const MOST_TEXTS: usize = 64;
 
-impl Said {
+impl ErrorFields {
     fn of(body: &Value) -> Self {
-        let mut said = Self::default();
-        said.collect(body, DEEPEST);
-        said
+        let mut fields = Self::default();
+        fields.collect(body, DEEPEST);
+        fields
     }
 
     fn collect(&mut self, value: &Value, depth: usize) {
@@ -386,57 +261,101 @@ impl Said {
         Some(Refused { code, description })
     }
 
-    fn meaning(&self) -> (Meaning, bool) {
-        let has = |list: &[&str]| self.codes.iter().any(|code| is_in(code, list));
-        let texts = self.texts.iter().chain(&self.joined);
-        let words: Vec<Words> = texts
-            .chain(&self.codes)
-            .map(|text| Words::of(text))
-            .collect();
-        let say = |what: fn(&Words) -> bool| words.iter().any(what);
-        if has(ACTED_CODES) {
-            return (Meaning::MayHaveActed, true);
-        }
-        if say(Words::refuse_the_secret) && !say(Words::refuse_the_refresh_token) {
-            return (Meaning::Client, has(CLIENT_CODES));
-        }
-        if has(GRANT_CODES) {
-            return (Meaning::Grant, true);
-        }
-        let named_later = self.numbers.iter().any(|number| is_later(*number));
-        if has(LATER_CODES) || named_later || self.wait.is_some() {
-            return (Meaning::Later, true);
-        }
-        if has(REQUEST_CODES) {
-            return (Meaning::Request, true);
-        }
-        if has(FAILED_CODES) {
-            return (Meaning::Failed, true);
-        }
-        if say(Words::insist_on_waiting) {
-            return (Meaning::Later, false);
-        }
-        if say(Words::refuse_the_refresh_token) {
-            return (Meaning::Grant, false);
-        }
-        if say(Words::ask_to_wait) {
-            return (Meaning::Later, false);
-        }
-        if has(CLIENT_CODES) {
-            return (Meaning::Client, true);
-        }
-        if say(Words::refuse_the_client) {
-            return (Meaning::Client, false);
-        }
-        if say(Words::miss_the_account) {
-            return (Meaning::Grant, false);
-        }
-        if has(VAGUE_CODES) {
-            return (Meaning::Request, true);
-        }
-        (Meaning::Unknown, false)
+    fn meaning(&self) -> (Meaning, Source) {
+        let signals = Signals::of(self);
+        let mut rules = RULES.iter();
+        let rule = rules.find(|(applies, ..)| applies(&signals));
+        rule.map_or((Meaning::Unknown, Source::Words), |(_, meaning, source)| {
+            (*meaning, *source)
+        })
     }
 }
+
+/// The part of a response that a rule reads the meaning from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Code,
+    Words,
+}
+
+/// The codes, numbers and messages of an error response, ready to be compared.
+struct Signals<'a> {
+    fields: &'a ErrorFields,
+    words: Vec<ErrorWords>,
+}
+
+impl<'a> Signals<'a> {
+    fn of(fields: &'a ErrorFields) -> Self {
+        let texts = fields.texts.iter().chain(&fields.joined);
+        let texts = texts.chain(&fields.codes);
+        Self {
+            words: texts.map(|text| ErrorWords::of(text)).collect(),
+            fields,
+        }
+    }
+
+    fn code(&self, list: &[&str]) -> bool {
+        self.fields.codes.iter().any(|code| is_in(code, list))
+    }
+
+    fn words(&self, say: fn(&ErrorWords) -> bool) -> bool {
+        self.words.iter().any(say)
+    }
+
+    fn refuse_the_secret(&self) -> bool {
+        self.words(ErrorWords::refuse_the_secret)
+            && !self.words(ErrorWords::refuse_the_refresh_token)
+    }
+
+    fn name_a_wait(&self) -> bool {
+        let by_number = self.fields.numbers.iter().any(|number| is_later(*number));
+        by_number || self.fields.wait.is_some() || self.code(LATER_CODES)
+    }
+}
+
+type Rule = (fn(&Signals<'_>) -> bool, Meaning, Source);
+
+/// In order of precedence: the first rule that applies decides.
+const RULES: &[Rule] = &[
+    (|s| s.code(ACTED_CODES), Meaning::MayHaveActed, Source::Code),
+    (
+        |s| s.refuse_the_secret() && s.code(CLIENT_CODES),
+        Meaning::Client,
+        Source::Code,
+    ),
+    (|s| s.refuse_the_secret(), Meaning::Client, Source::Words),
+    (|s| s.code(GRANT_CODES), Meaning::Grant, Source::Code),
+    (|s| s.name_a_wait(), Meaning::Later, Source::Code),
+    (|s| s.code(REQUEST_CODES), Meaning::Request, Source::Code),
+    (|s| s.code(FAILED_CODES), Meaning::Failed, Source::Code),
+    (
+        |s| s.words(ErrorWords::insist_on_waiting),
+        Meaning::Later,
+        Source::Words,
+    ),
+    (
+        |s| s.words(ErrorWords::refuse_the_refresh_token),
+        Meaning::Grant,
+        Source::Words,
+    ),
+    (
+        |s| s.words(ErrorWords::ask_to_wait),
+        Meaning::Later,
+        Source::Words,
+    ),
+    (|s| s.code(CLIENT_CODES), Meaning::Client, Source::Code),
+    (
+        |s| s.words(ErrorWords::refuse_the_client),
+        Meaning::Client,
+        Source::Words,
+    ),
+    (
+        |s| s.words(ErrorWords::miss_the_account),
+        Meaning::Grant,
+        Source::Words,
+    ),
+    (|s| s.code(VAGUE_CODES), Meaning::Request, Source::Code),
+];
 
 /// Hidden before it is cut: a part of a secret is one too.
 fn shown(text: &str) -> String {
@@ -498,445 +417,6 @@ fn wait_of(object: &Map<String, Value>) -> Option<Duration> {
         .or_else(|| Some(seconds("retryafterms")? / 1000))
 }
 
-/// A code in one spelling: `INVALID_GRANT`, `InvalidGrant`, `invalid-grant` and `Invalid grant` are `invalid_grant`.
-fn canonical(code: &str) -> String {
-    let mut plain = String::new();
-    let mut lower_before = false;
-    for c in code.trim().chars().take(200) {
-        if c.is_ascii_uppercase() && lower_before {
-            plain.push('_');
-        }
-        lower_before = c.is_ascii_lowercase() || c.is_ascii_digit();
-        if c.is_alphanumeric() {
-            plain.extend(c.to_lowercase());
-        } else if !plain.is_empty() && !plain.ends_with('_') {
-            plain.push('_');
-        }
-    }
-    plain.trim_end_matches('_').to_owned()
-}
-
-/// Whether a code is one of a list, in any spelling, alone or with what frameworks put around one
-/// (`oauth.v2.InvalidRefreshToken`, `TokenExpiredError`, `invalid_grant: gone`).
-fn is_in(code: &str, list: &[&str]) -> bool {
-    const BEFORE: [&str; 4] = ["err_", "error_", "oauth_", "auth_"];
-    const AFTER: [&str; 3] = ["_error", "_err", "_exception"];
-    let parts = code.split(['.', ':', '/', '#']).map(canonical);
-    parts.into_iter().any(|part| {
-        let bare = BEFORE.iter().find_map(|fix| part.strip_prefix(fix));
-        [Some(part.as_str()), bare]
-            .into_iter()
-            .flatten()
-            .any(|part| {
-                let alone = AFTER.iter().find_map(|fix| part.strip_suffix(fix));
-                list.contains(&part) || alone.is_some_and(|part| list.contains(&part))
-            })
-    })
-}
-
-/// The lists whose codes mean one thing each.
-fn clear_lists() -> impl Iterator<Item = &'static [&'static str]> {
-    let lists = [
-        GRANT_CODES,
-        CLIENT_CODES,
-        LATER_CODES,
-        REQUEST_CODES,
-        FAILED_CODES,
-        ACTED_CODES,
-    ];
-    lists.into_iter()
-}
-
-/// Whether a text is a code and nothing else.
-fn is_code(text: &str) -> bool {
-    let code = canonical(text);
-    clear_lists().any(|list| list.contains(&code.as_str()))
-}
-
-/// The words of one sentence, in one spelling.
-struct Words(String);
-
-impl Words {
-    fn of(text: &str) -> Self {
-        Self(format!("_{}_", canonical(text)))
-    }
-
-    fn has(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .any(|word| self.0.contains(&format!("_{word}_")))
-    }
-
-    /// What is said of a thing that is not good.
-    fn reject(&self) -> bool {
-        self.has(&[
-            "invalid",
-            "expired",
-            "revoked",
-            "unknown_refresh_token",
-            "unknown_client",
-            "client_unknown",
-            "unrecognized",
-            "already_used",
-            "been_used",
-            "was_used",
-            "reused",
-            "malformed",
-            "inactive",
-            "blacklisted",
-            "not_active",
-            "not_valid",
-            "not_exist",
-            "exist",
-            "not_found",
-            "no_longer",
-            "unable_to_parse",
-            "unable_to_find",
-            "mismatch",
-            "deleted",
-            "disabled",
-            "wrong",
-            "incorrect",
-            "bad",
-            "consumed",
-            "rotated",
-            "not_recognized",
-            "not_match",
-        ])
-    }
-
-    /// "Missing parameter: `refresh_token`" or "the `refresh_token` grant is not allowed" say nothing of this token.
-    fn refuse_the_refresh_token(&self) -> bool {
-        let named = self.has(&["refresh_token", "refreshtoken", "refresh_tokens"]);
-        let of_the_request = self.has(&[
-            "missing",
-            "required",
-            "empty",
-            "parameter",
-            "grant_type",
-            "refresh_token_grant",
-            "unsupported",
-            "not_allowed",
-            "not_supported",
-            "must_be",
-        ]);
-        named && !of_the_request && self.reject_beyond_the_code()
-    }
-
-    /// "`invalid_request`: the refresh token …" is not "the refresh token is invalid".
-    fn reject_beyond_the_code(&self) -> bool {
-        Self(self.0.replace("_invalid_request_", "_")).reject()
-    }
-
-    /// No grant is over because of a secret.
-    fn refuse_the_secret(&self) -> bool {
-        let named = self.has(&[
-            "client_secret",
-            "app_secret",
-            "application_secret",
-            "client_credentials",
-        ]);
-        named && (self.reject() || self.has(&["missing", "required"])) && !self.has(&["grant_type"])
-    }
-
-    fn refuse_the_client(&self) -> bool {
-        let named = self.has(&[
-            "client",
-            "client_id",
-            "client_secret",
-            "secret",
-            "clientid",
-            "application",
-            "app",
-            "app_id",
-            "consumer_key",
-        ]);
-        let refused = self.has(&[
-            "missing",
-            "required",
-            "empty",
-            "unauthorized",
-            "not_authorized",
-            "failed",
-            "denied",
-            "not_registered",
-            "suspended",
-            "no_client",
-            "not_allowed",
-        ]);
-        named && (refused || self.reject_beyond_the_code()) && !self.has(&["scope", "grant_type"])
-    }
-
-    fn miss_the_account(&self) -> bool {
-        let named = self.has(&["user", "account", "member"]);
-        let gone = self.has(&[
-            "not_found",
-            "not_exist",
-            "there_is_no",
-            "deleted",
-            "disabled",
-            "locked",
-            "suspended",
-            "deactivated",
-            "inactive",
-            "blocked",
-            "no_longer",
-        ]);
-        named && gone
-    }
-
-    /// Said of a request, whatever it is about.
-    fn insist_on_waiting(&self) -> bool {
-        self.has(&[
-            "too_many",
-            "too_many_times",
-            "rate_limit",
-            "rate_limited",
-            "rate_limiting",
-            "throttled",
-            "retry_your_request",
-            "please_retry",
-            "retry_later",
-            "temporarily",
-        ])
-    }
-
-    fn ask_to_wait(&self) -> bool {
-        self.has(&["try_again", "overloaded", "maintenance", "timed_out"])
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn meaning(status: u16, body: &Value) -> Option<Meaning> {
-        let status = StatusCode::from_u16(status).unwrap();
-        read(body, status).map(|error| error.meaning)
-    }
-
-    fn all_mean(expected: Meaning, bodies: &[Value]) {
-        for body in bodies {
-            assert_eq!(meaning(400, body), Some(expected), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_code_is_read_in_any_spelling_and_at_any_place() {
-        all_mean(
-            Meaning::Grant,
-            &[
-                json!({"error": "invalid_grant"}),
-                json!({"error": "INVALID_GRANT"}),
-                json!({"error": "InvalidGrant"}),
-                json!({"error": "invalid-grant"}),
-                json!({"error": "Invalid grant"}),
-                json!({"Error": "invalid_grant"}),
-                json!({"errorCode": "invalidGrant"}),
-                json!({"ErrorCode": "invalid_request", "Error": "Invalid Refresh Token"}),
-                json!({"error": {"code": "invalid_grant", "message": "gone"}}),
-                json!({"error": {"error": {"type": "invalid_grant"}}}),
-                json!({"errors": [{"errorType": "invalid_grant", "message": "Refresh token invalid"}]}),
-                json!([{"error": "invalid_grant"}]),
-                json!({"detail": {"error": "invalid_grant"}}),
-                json!({"fault": {"faultstring": "Invalid Refresh Token", "detail": {"errorcode": "keymanagement.service.invalid_refresh_token"}}}),
-                json!({"fault": {"detail": {"errorcode": "oauth.v2.InvalidRefreshToken"}}}),
-                json!({"status": "INVALID_REFRESH_TOKEN"}),
-                json!({"message": "INVALID_REFRESH_TOKEN"}),
-                json!({"message": "Bad Request", "errors": [{"resource": "RefreshToken", "field": "refresh_token", "code": "invalid"}]}),
-                json!({"status": 400, "message": "Invalid refresh token"}),
-                json!({"body": {"error": "invalid_grant"}}),
-                json!({"error": "invalid_token"}),
-            ],
-        );
-        let number = read(&json!({"error": {"code": 190}}), StatusCode::BAD_REQUEST).unwrap();
-        assert_eq!(
-            (number.refused.code.as_str(), number.meaning),
-            ("190", Meaning::Unknown)
-        );
-    }
-
-    #[test]
-    fn words_about_the_client_are_not_about_the_grant() {
-        all_mean(
-            Meaning::Client,
-            &[
-                json!({"error": "invalid_client"}),
-                json!({"error": "invalid_request", "error_description": "The client secret is wrong"}),
-                json!({"error": "invalid_request", "error_description": "Unknown client"}),
-                json!({"error": "invalid_grant", "error_description": "Invalid client_secret"}),
-                json!({"error": "unauthorized", "error_description": "Client authentication failed"}),
-                json!({"message": "Application is disabled"}),
-                json!({"errors": [{"resource": "Application", "field": "client_id", "code": "invalid"}]}),
-                json!({"error": "access_denied", "error_description": "application not found"}),
-            ],
-        );
-    }
-
-    #[test]
-    fn words_about_the_refresh_token_win_over_those_about_the_client() {
-        all_mean(
-            Meaning::Grant,
-            &[
-                json!({"error": "invalid_client", "error_description": "The refresh token is expired"}),
-                json!({"error": "unauthorized_client", "error_description": "unable to parse refresh token"}),
-                json!({"error": "invalid_request", "message": "refresh token was issued to another client and is not valid"}),
-                json!({"error": "invalid_grant", "error_description": "Client ID mismatch"}),
-                json!({"error": "invalid_request", "error_description": "user not found"}),
-            ],
-        );
-    }
-
-    #[test]
-    fn words_about_the_request_are_about_neither() {
-        all_mean(
-            Meaning::Request,
-            &[
-                json!({"error": "invalid_request"}),
-                json!({"error": "invalid_request", "error_description": "Missing parameter: refresh_token"}),
-                json!({"error": "invalid_request", "error_description": "refresh_token is required"}),
-                json!({"error": "invalid_request", "error_description": "Unknown parameter: refresh_token"}),
-                json!({"error": "unsupported_grant_type", "error_description": "the client may not use refresh_token"}),
-                json!({"error": "invalid_scope", "error_description": "unknown scope for this client"}),
-                json!({"error": "access_denied", "error_description": "Unauthorized"}),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_code_that_nobody_knows_is_no_final_refusal() {
-        all_mean(
-            Meaning::Unknown,
-            &[
-                json!({"error": "unknown_error"}),
-                json!({"error": "out_of_cheese", "message": "no"}),
-                json!({"message": "Something went wrong"}),
-            ],
-        );
-        all_mean(
-            Meaning::Later,
-            &[
-                json!({"error": "RATE_LIMIT_EXCEEDED"}),
-                json!({"error": "temporarily_unavailable"}),
-                json!({"error": "request_failed", "message": "Please retry your request"}),
-                json!({"error": "Access Denied", "error_description": "You have made too many requests continuously."}),
-                json!({"status": 429, "message": "slow"}),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_success_is_an_error_only_if_it_says_so() {
-        for none in [
-            json!({"error": ""}),
-            json!({"error": null}),
-            json!({"error": "none"}),
-            json!({"error": false, "errors": []}),
-            json!({"status": "ok", "message": "Welcome"}),
-            json!({"status": 0, "body": {}}),
-            json!({"token": "x"}),
-        ] {
-            assert_eq!(meaning(200, &none), None, "{none}");
-        }
-        all_mean(Meaning::Failed, &[json!({"error": "server_error"})]);
-        let limit = json!({"status": 601, "body": {}, "error": "Too Many Requests"});
-        assert_eq!(meaning(200, &limit), Some(Meaning::Later));
-        let limit = read(&json!({"error": true, "wait_seconds": "7"}), StatusCode::OK).unwrap();
-        assert_eq!(
-            (limit.meaning, limit.wait),
-            (Meaning::Later, Some(Duration::from_secs(7)))
-        );
-        let denied = json!({"ok": false, "error": "invalid_refresh_token"});
-        assert_eq!(meaning(200, &denied), Some(Meaning::Grant));
-    }
-
-    #[test]
-    fn a_secret_in_the_providers_words_is_hidden() {
-        let secret = "1//0gAbCdEf3hKqZ9xW2mB5tR8aLcVhY4uJ1n";
-        let long = "x".repeat(180);
-        for body in [
-            json!({"error": "invalid_grant", "error_description": format!("refresh_token {secret} is invalid")}),
-            json!({"error": secret}),
-            json!({"error": {"code": secret, "message": format!("no {secret}")}}),
-            json!({"message": format!("Unknown token '{secret}'")}),
-            json!({"errors": [secret]}),
-            json!({"errors": [{"field": "refresh_token", "code": secret}]}),
-            json!({"error": "invalid_grant", "error_description": format!("{long} {secret}")}),
-        ] {
-            let refused = read(&body, StatusCode::BAD_REQUEST).unwrap().refused;
-            let told = refused.to_string();
-            assert!(!told.contains("AbCdEf3h"), "{told}");
-            assert!(told.contains("[hid"), "{told}");
-        }
-    }
-
-    #[test]
-    fn a_code_that_holds_another_one_is_not_that_one() {
-        for code in [
-            "invalid_grant_type",
-            "org_login_required",
-            "invalid_token_type",
-            "csrf_token_expired",
-            "client_assertion_token_expired",
-        ] {
-            let error = json!({"error": code});
-            assert_ne!(meaning(400, &error), Some(Meaning::Grant), "{code}");
-        }
-        for (code, words) in [
-            (
-                "temporarily_unavailable",
-                "The refresh token service is in an unknown state",
-            ),
-            (
-                "rate_limit_exceeded",
-                "refresh token used too many times per minute",
-            ),
-            (
-                "server_error",
-                "unknown error: whether the refresh token was used is not known",
-            ),
-            (
-                "invalid_scope",
-                "invalid, unknown, or exceeds the scope of the refresh token",
-            ),
-            (
-                "invalid_request",
-                "refresh token is being used by another request. Please retry.",
-            ),
-        ] {
-            let error = json!({"error": code, "error_description": words});
-            assert_ne!(
-                meaning(400, &error),
-                Some(Meaning::Grant),
-                "{code}: {words}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_providers_own_words_are_kept() {
-        let refused = |body: Value| {
-            read(&body, StatusCode::BAD_REQUEST)
-                .unwrap()
-                .refused
-                .to_string()
-        };
-        assert_eq!(
-            refused(json!({"error": "INVALID_GRANT", "message": "gone"})),
-            "INVALID_GRANT: gone"
-        );
-        assert_eq!(
-            refused(
-                json!({"status": "BAD_REFRESH_TOKEN", "error": "invalid_request", "message": "missing"})
-            ),
-            "BAD_REFRESH_TOKEN: missing"
-        );
-        assert_eq!(refused(json!({"message": "nope\r\n"})), "nope");
-        assert_eq!(
-            refused(json!({"message": "Unauthorized", "error": 401})),
-            "401: Unauthorized"
-        );
-    }
-}
+#[path = "error_response_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{
+    answer::{ID_JAG_TOKEN_TYPE, is_id_jag},
     classify::{self, Outcome, Refused},
     client_auth::ClientProof,
 };
@@ -15,11 +16,9 @@ use crate::{
     secret::SecretString,
 };
 
-const KIND: &str = "urn:ietf:params:oauth:token-type:id-jag";
-
 /// What is asked of the identity provider.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct IdJagRequest<'a> {
     /// The authorization server that the assertion is for.
     pub audience: &'a Issuer,
     /// What the access token shall be for.
@@ -34,7 +33,11 @@ pub(crate) fn endpoint(idp: &IdentityProvider) -> Result<HttpUrl, InvalidUrl> {
 }
 
 /// A request that exchanges a person's token for an assertion (RFC 8693 §2.1).
-pub fn exchange_request(idp: &IdentityProvider, subject: &SecretString, ask: Ask<'_>) -> Request {
+pub fn exchange_request(
+    idp: &IdentityProvider,
+    subject: &SecretString,
+    ask: IdJagRequest<'_>,
+) -> Request {
     let client =
         ClientProof::at_identity_provider(idp.client_id.as_str(), idp.client_secret.as_ref());
     #[expect(
@@ -51,7 +54,7 @@ pub fn exchange_request(idp: &IdentityProvider, subject: &SecretString, ask: Ask
             "grant_type",
             "urn:ietf:params:oauth:grant-type:token-exchange",
         ),
-        ("requested_token_type", KIND),
+        ("requested_token_type", ID_JAG_TOKEN_TYPE),
         ("audience", ask.audience.as_str()),
     ];
     fields.extend(ask.resource.map(|resource| ("resource", resource.as_str())));
@@ -63,11 +66,6 @@ pub fn exchange_request(idp: &IdentityProvider, subject: &SecretString, ask: Ask
     client.form(&fields)
 }
 
-/// Whether an answer brings an assertion and no access token.
-pub(super) fn is_one(body: &Value) -> bool {
-    body.get("issued_token_type").and_then(Value::as_str) == Some(KIND)
-}
-
 /// The assertion in an identity provider's answer. What is none is judged like any other answer of a token endpoint, and
 /// what it says is told as the identity provider's.
 pub fn read(
@@ -76,7 +74,7 @@ pub fn read(
     issued: Moment,
 ) -> Result<SecretString, Box<Outcome>> {
     let assertion =
-        text(reply, "access_token").filter(|_| body(reply).is_some_and(|it| is_one(&it)));
+        text(reply, "access_token").filter(|_| body(reply).is_some_and(|it| is_id_jag(&it)));
     assertion.ok_or_else(|| of(idp, classify::classify(reply, issued.wall)).into())
 }
 
@@ -228,7 +226,7 @@ mod tests {
     fn the_exchange_names_the_server_it_is_for() {
         let issuer = Issuer::new("https://as.example/");
         let resource = Resource::new("https://mcp.example/mcp");
-        let ask = Ask {
+        let ask = IdJagRequest {
             audience: &issuer,
             resource: Some(&resource),
             scope: None,
@@ -258,7 +256,7 @@ mod tests {
     #[test]
     fn an_assertion_is_no_access_token_and_an_access_token_is_no_assertion() {
         let jag = format!(
-            r#"{{"access_token":"j.w.t","issued_token_type":"{KIND}","token_type":"N_A","refresh_token":"r2"}}"#
+            r#"{{"access_token":"j.w.t","issued_token_type":"{ID_JAG_TOKEN_TYPE}","token_type":"N_A","refresh_token":"r2"}}"#
         );
         assert_eq!(read_answer(200, &jag).unwrap().expose(), "j.w.t");
         let body = serde_json::from_str(&jag).unwrap();

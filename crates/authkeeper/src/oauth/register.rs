@@ -4,7 +4,9 @@ use http::{HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{PublishedUrl, WireError, body_hint, classify, exchange, published};
+use super::{
+    PublishedUrl, WireError, body_hint, classify, exchange, published_url::parse_published,
+};
 use crate::{
     http::{HttpUrl, Reach, Reply, Request, Transport},
     model::{
@@ -122,7 +124,7 @@ pub fn plan(
     };
     match &metadata.registration_endpoint {
         Some(endpoint) => Ok(Plan::Dynamic {
-            endpoint: published(&metadata.issuer, "registration_endpoint", endpoint)?,
+            endpoint: parse_published(&metadata.issuer, "registration_endpoint", endpoint)?,
             scope: wanted.map(with_those_before),
         }),
         None => Err(RegistrationError::Impossible {

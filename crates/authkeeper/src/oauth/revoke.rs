@@ -2,8 +2,12 @@
 
 use http::StatusCode;
 
-use super::client_auth::{ClientProof, OurClient};
-use super::{GUESS, PublishedUrl, WireError, body_hint, classify, exchange_by, published};
+use super::{
+    GUESS, PublishedUrl, WireError, body_hint, classify,
+    client_auth::{ClientProof, OurClient},
+    exchange_by,
+    published_url::parse_published,
+};
 use crate::{
     http::{HttpUrl, Reach, Reply, Transport},
     model::{
@@ -72,7 +76,11 @@ pub async fn revoke(
 
 fn endpoint(metadata: &ServerMetadata) -> Option<Result<HttpUrl, PublishedUrl>> {
     let endpoint = metadata.revocation_endpoint.as_ref()?;
-    Some(published(&metadata.issuer, "revocation_endpoint", endpoint))
+    Some(parse_published(
+        &metadata.issuer,
+        "revocation_endpoint",
+        endpoint,
+    ))
 }
 
 /// Where tokens are revoked.
@@ -183,7 +191,7 @@ enum Answer {
     NotForUs(String),
     /// It was refused.
     Refused(String),
-    /// The server has trouble of its own.
+    /// The server has incident of its own.
     Later(String),
 }
 

@@ -7,14 +7,14 @@ use serde_json::Value;
 use super::{
     answer::{self, Around},
     client_auth::ClientProof,
-    id_jag, jwt,
+    jwt,
     lifetime::{self, Lifetimes},
 };
 use crate::{
     http::Request,
-    model::{LifetimeSource, Mandate, Moment, RefreshToken, Resource, Scope, TokenSet},
+    model::{LifetimeSource, Moment, RefreshToken, Resource, Scope, SubjectBinding, TokenSet},
     secret::SecretString,
-    shown::one_line,
+    text::sanitize::one_line,
 };
 
 /// What is believed of a token's lifetime when nobody says anything.
@@ -127,7 +127,7 @@ pub struct TokenAnswer {
     refresh_token: Option<SecretString>,
     lifetimes: Lifetimes,
     scope: Option<Scope>,
-    mandate: Box<Mandate>,
+    subject_binding: Box<SubjectBinding>,
     /// Its type, as it was told.
     kind: Option<String>,
 }
@@ -147,7 +147,7 @@ impl TokenAnswer {
     /// The same where the provider is known to put its tokens at this path (`data.auth`).
     pub fn read_in(body: &Value, path: Option<&str>) -> Option<Self> {
         // An identity provider's assertion for another server is no access token (RFC 8693 §2.2.1).
-        if id_jag::is_one(body) {
+        if answer::is_id_jag(body) {
             return None;
         }
         let mut answer = Self::of(&holder(body, "access_token", path)?)?;
@@ -163,7 +163,7 @@ impl TokenAnswer {
         let scope = scope_in(objects);
         let refresh_token = refresh_in(objects).ok()?;
         Some(Self {
-            mandate: mandate(access_token, text("id_token"), scope.as_ref()).into(),
+            subject_binding: subject_binding(access_token, text("id_token"), scope.as_ref()).into(),
             access_token: access_token.to_owned().into(),
             refresh_token: refresh_token.map(|token| token.to_owned().into()),
             lifetimes: Lifetimes::read(objects),
@@ -207,7 +207,7 @@ impl TokenAnswer {
             lifetime_source,
             // Later than its end it is no hint.
             refresh_in: self.lifetimes.refresh_in().filter(|wait| *wait < lifetime),
-            mandate: self.mandate,
+            subject_binding: self.subject_binding,
         }
     }
 
@@ -296,7 +296,7 @@ fn scope_in(objects: &Around<'_>) -> Option<Scope> {
         }
         _ => None,
     });
-    let scope = super::scope_told(&text.filter(|text| !text.is_empty())?);
+    let scope = crate::oauth::quote::displayable_scope(&text.filter(|text| !text.is_empty())?);
     Some(scope)
 }
 
@@ -305,7 +305,7 @@ fn scope_in(objects: &Around<'_>) -> Option<Scope> {
 pub(super) fn refresh_alone(body: &Value, path: Option<&str>) -> Option<RefreshToken> {
     // Beside several access tokens nobody can tell whose it is.
     let ambiguous = answer::holders(body, "access_token").len() > 1;
-    if ambiguous || TokenAnswer::read_in(body, path).is_some() || id_jag::is_one(body) {
+    if ambiguous || TokenAnswer::read_in(body, path).is_some() || answer::is_id_jag(body) {
         return None;
     }
     let objects = holder(body, "refresh_token", path)?;
@@ -317,15 +317,15 @@ pub(super) fn refresh_alone(body: &Value, path: Option<&str>) -> Option<RefreshT
 }
 
 /// What an answer shows of whose its tokens are, and for what.
-fn mandate(access: &str, id: Option<&str>, scope: Option<&Scope>) -> Mandate {
+fn subject_binding(access: &str, id: Option<&str>, scope: Option<&Scope>) -> SubjectBinding {
     let access = jwt::claims(access);
     let id = id.and_then(jwt::claims);
-    Mandate {
+    SubjectBinding {
         id_token: id.as_ref().and_then(jwt::account),
         access_token: access.as_ref().and_then(jwt::account),
         audience: access.as_ref().map(jwt::audience).unwrap_or_default(),
         scope: scope
-            .map(|scope| Mandate::words(scope.as_str()))
+            .map(|scope| SubjectBinding::words(scope.as_str()))
             .unwrap_or_default(),
         bound_to: None,
     }
@@ -369,8 +369,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Seams,
         model::{BootId, BootStamp, ClientId, ClientRegistration, Issuer, RegistrationSource},
+        platform::clock::Seams,
     };
 
     fn issued() -> Moment {
@@ -554,10 +554,16 @@ mod tests {
         let set = read(&format!(
             r#"{{"access_token":"h.{claims}.s","id_token":"h.{claims}.s","scope":"b a"}}"#
         ));
-        assert_eq!(set.mandate.id_token, set.mandate.access_token);
-        assert!(set.mandate.id_token.is_some());
         assert_eq!(
-            (set.mandate.audience.len(), set.mandate.scope.len()),
+            set.subject_binding.id_token,
+            set.subject_binding.access_token
+        );
+        assert!(set.subject_binding.id_token.is_some());
+        assert_eq!(
+            (
+                set.subject_binding.audience.len(),
+                set.subject_binding.scope.len()
+            ),
             (1, 2)
         );
     }

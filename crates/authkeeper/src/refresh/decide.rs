@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
     AccessToken, Claim, ClaimPhase, ClientRegistration, Event, Failing, Generation, GrantLifecycle,
-    Lineage, Moment, ReauthorizeReason, ReplayRule, Said, StandbyKey, SuspendReason, UnknownKind,
+    Lineage, Moment, OwnerState, ReauthorizeReason, ReplayRule, Said, StandbyKey, SuspendReason,
+    UnknownKind,
 };
 
 /// The largest share of the waiting time by which a refresh may come early.
@@ -22,7 +23,7 @@ pub const BREAKER_AFTER: u32 = 3;
 
 /// What a caller wants of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ask {
+pub struct Freshness {
     /// It should live at least this much longer.
     pub min_ttl: Option<Duration>,
     /// The generation that just got a 401.
@@ -78,7 +79,7 @@ pub enum Refusal {
 
 /// The answer to "may I have a token?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ServeDecision {
     /// Hand out the current one.
     Serve,
     /// Hand out the current one and refresh behind the caller's back.
@@ -91,7 +92,7 @@ pub enum Verdict {
     Refuse(Refusal),
 }
 
-impl Verdict {
+impl ServeDecision {
     /// The fixed word kept in the decision log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -106,7 +107,7 @@ impl Verdict {
 
 /// What the store says of a grant, as far as serving goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct GrantView<'a> {
     /// Whether the grant may be used.
     pub lifecycle: &'a GrantLifecycle,
     /// The current access token.
@@ -135,39 +136,41 @@ pub fn due_after(lifetime: Duration, jitter: f64) -> Duration {
 /// How long after it was issued a grant's token is due: earlier if its issuer asks for that, or if the refresh token
 /// beside it ends before, for an unused one would be lost. Each use puts off an idle limit; where a refresh does not put
 /// off an end, it is not asked for again and again.
-fn due_of(standing: Standing<'_>, token: &AccessToken) -> Duration {
-    let jitter = standing.jitter;
+fn due_of(grant_view: GrantView<'_>, token: &AccessToken) -> Duration {
+    let jitter = grant_view.jitter;
     let due = due_after(token.lifetime, jitter);
     let asked = token
         .refresh_in
         .map(|wait| wait.mul_f64(1.0 - jitter.clamp(0.0, MAX_JITTER)));
-    let ends = standing
+    let ends = grant_view
         .refresh_lifetime
         .map(|lifetime| due_after(lifetime, jitter).max(due / 4));
-    let idle = standing.refresh_idle.map(|limit| due_after(limit, jitter));
+    let idle = grant_view
+        .refresh_idle
+        .map(|limit| due_after(limit, jitter));
     let earlier = [asked, ends, idle].into_iter().flatten().min();
     due.min(earlier.unwrap_or(due))
 }
 
 /// Whether a token may be handed out, and whether to refresh. Rules 1 to 3.
-pub fn serve(standing: Standing<'_>, ask: Ask, now: Moment) -> Verdict {
-    match standing.lifecycle {
-        GrantLifecycle::Revoked { .. } => return Verdict::Refuse(Refusal::Revoked),
+pub fn serve(grant_view: GrantView<'_>, ask: Freshness, now: Moment) -> ServeDecision {
+    match grant_view.lifecycle {
+        GrantLifecycle::Revoked { .. } => return ServeDecision::Refuse(Refusal::Revoked),
         GrantLifecycle::Suspended { reason, .. } => {
-            return Verdict::Refuse(Refusal::Suspended(*reason));
+            return ServeDecision::Refuse(Refusal::Suspended(*reason));
         }
         GrantLifecycle::Active | GrantLifecycle::ReauthorizationRequired { .. } => {}
     }
-    let Some(token) = standing.access.filter(|token| !token.left(now).is_zero()) else {
-        return refresh_or_refuse(standing, Why::Expired);
+    let Some(token) = grant_view.access.filter(|token| !token.left(now).is_zero()) else {
+        return refresh_or_refuse(grant_view, Why::Expired);
     };
     if ask
         .rejected
         .is_some_and(|generation| token.generation <= generation)
     {
-        return after_rejection(standing, token, now);
+        return after_rejection(grant_view, token, now);
     }
-    while_valid(standing, token, ask, now)
+    while_valid(grant_view, token, ask, now)
 }
 
 /// How long a look at the store is believed. Within this time what another process has written may go unseen.
@@ -176,39 +179,44 @@ pub const BELIEVED_FOR: Duration = Duration::from_millis(50);
 /// For how long a plain ask may be given the same token again without a look at the grant, as long as nothing was written
 /// and no clock jumped; none if it may not. Where a call has more to do than to serve (a refresh to start, a lost answer to
 /// look after, a warning to give), one must come by again soon.
-pub fn repeats_for(standing: Standing<'_>, more_to_do: bool, now: Moment) -> Option<Duration> {
-    let token = standing.access?;
-    if *standing.lifecycle != GrantLifecycle::Active {
+pub fn repeats_for(grant_view: GrantView<'_>, more_to_do: bool, now: Moment) -> Option<Duration> {
+    let token = grant_view.access?;
+    if *grant_view.lifecycle != GrantLifecycle::Active {
         return None;
     }
     let soon = BELIEVED_FOR.min(token.left(now));
-    match serve(standing, Ask::default(), now) {
-        Verdict::Serve if more_to_do => Some(soon),
-        Verdict::Serve if standing.refreshable => {
-            Some(until_due(standing, now).min(token.left(now)))
+    match serve(grant_view, Freshness::default(), now) {
+        ServeDecision::Serve if more_to_do => Some(soon),
+        ServeDecision::Serve if grant_view.refreshable => {
+            Some(until_due(grant_view, now).min(token.left(now)))
         }
-        Verdict::Serve => Some(token.left(now)),
-        Verdict::ServeAndRefresh(_) => Some(soon),
-        Verdict::RefreshFirst(_) | Verdict::FallBack | Verdict::Refuse(_) => None,
+        ServeDecision::Serve => Some(token.left(now)),
+        ServeDecision::ServeAndRefresh(_) => Some(soon),
+        ServeDecision::RefreshFirst(_) | ServeDecision::FallBack | ServeDecision::Refuse(_) => None,
     }
 }
 
 /// Rule 2: while the token is valid nobody waits, unless `min_ttl` asks for more than is left and a new one could give.
-fn while_valid(standing: Standing<'_>, token: &AccessToken, ask: Ask, now: Moment) -> Verdict {
-    if !standing.refreshable || *standing.lifecycle != GrantLifecycle::Active {
-        return Verdict::Serve;
+fn while_valid(
+    grant_view: GrantView<'_>,
+    token: &AccessToken,
+    ask: Freshness,
+    now: Moment,
+) -> ServeDecision {
+    if !grant_view.refreshable || *grant_view.lifecycle != GrantLifecycle::Active {
+        return ServeDecision::Serve;
     }
     let short = ask.min_ttl.is_some_and(|wanted| token.left(now) < wanted);
     let attainable = ask
         .min_ttl
         .is_some_and(|wanted| wanted <= token.usable_lifetime());
     if short && attainable && token.age(now) >= young(token) {
-        return Verdict::RefreshFirst(Why::MinTtl);
+        return ServeDecision::RefreshFirst(Why::MinTtl);
     }
-    if token.age(now) >= due_of(standing, token) {
-        return Verdict::ServeAndRefresh(Why::Due);
+    if token.age(now) >= due_of(grant_view, token) {
+        return ServeDecision::ServeAndRefresh(Why::Due);
     }
-    Verdict::Serve
+    ServeDecision::Serve
 }
 
 /// So young a token is not replaced for more time: its successor would have hardly more, and each ask would spend one.
@@ -217,28 +225,28 @@ fn young(token: &AccessToken) -> Duration {
 }
 
 /// Rule 3: one forced refresh a generation; a token that was itself fetched after a 401 is rejected, not expired.
-fn after_rejection(standing: Standing<'_>, token: &AccessToken, now: Moment) -> Verdict {
-    if let Some(standby) = standing.key {
+fn after_rejection(grant_view: GrantView<'_>, token: &AccessToken, now: Moment) -> ServeDecision {
+    if let Some(standby) = grant_view.key {
         return if standby.is_some_and(|standby| standby.may_serve(now.wall)) {
-            Verdict::FallBack
+            ServeDecision::FallBack
         } else {
-            Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused))
+            ServeDecision::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused))
         };
     }
     if token.after_rejection && token.age(now) < FORCED_COOLDOWN {
-        return Verdict::Refuse(Refusal::Rejected);
+        return ServeDecision::Refuse(Refusal::Rejected);
     }
-    refresh_or_refuse(standing, Why::Rejected)
+    refresh_or_refuse(grant_view, Why::Rejected)
 }
 
-fn refresh_or_refuse(standing: Standing<'_>, why: Why) -> Verdict {
-    match standing.lifecycle {
+fn refresh_or_refuse(grant_view: GrantView<'_>, why: Why) -> ServeDecision {
+    match grant_view.lifecycle {
         GrantLifecycle::ReauthorizationRequired { reason, .. } => {
-            Verdict::Refuse(Refusal::Reauthorize(*reason))
+            ServeDecision::Refuse(Refusal::Reauthorize(*reason))
         }
-        _ if standing.refreshable => Verdict::RefreshFirst(why),
-        _ if why == Why::Rejected => Verdict::Refuse(Refusal::Rejected),
-        _ => Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken)),
+        _ if grant_view.refreshable => ServeDecision::RefreshFirst(why),
+        _ if why == Why::Rejected => ServeDecision::Refuse(Refusal::Rejected),
+        _ => ServeDecision::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken)),
     }
 }
 
@@ -287,9 +295,9 @@ pub fn client_rests(client: &ClientRegistration, now: Moment) -> bool {
 }
 
 /// How long a keeper of this token may sleep before it looks again. Zero when a refresh is due now.
-pub fn until_due(standing: Standing<'_>, now: Moment) -> Duration {
-    standing.access.map_or(Duration::ZERO, |token| {
-        due_of(standing, token).saturating_sub(token.age(now))
+pub fn until_due(grant_view: GrantView<'_>, now: Moment) -> Duration {
+    grant_view.access.map_or(Duration::ZERO, |token| {
+        due_of(grant_view, token).saturating_sub(token.age(now))
     })
 }
 
@@ -306,33 +314,24 @@ const APART: Duration = Duration::from_millis(50);
 /// all are due at once. `crowd` is how many it looks after, `roll` a random number from 0 to 1. A living token waits for
 /// half of what is left of it at most; whoever needs one at once refreshes it himself.
 pub fn let_others_first(
-    standing: Standing<'_>,
+    grant_view: GrantView<'_>,
     crowd: usize,
     now: Moment,
     roll: f64,
 ) -> Option<Duration> {
-    let overdue = standing
+    let overdue = grant_view
         .access
-        .is_none_or(|token| token.age(now).saturating_sub(due_of(standing, token)) >= OVERDUE);
+        .is_none_or(|token| token.age(now).saturating_sub(due_of(grant_view, token)) >= OVERDUE);
     if !overdue || crowd <= NO_CROWD {
         return None;
     }
-    let left = standing.access.map(|token| token.left(now));
+    let left = grant_view.access.map(|token| token.left(now));
     let most = match left {
         Some(left) if !left.is_zero() => (left / 2).min(Duration::from_mins(2)),
         _ => Duration::from_secs(10),
     };
     let window = APART.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
     Some(window.min(most).mul_f64(roll.clamp(0.0, 1.0)))
-}
-
-/// What the process that holds a claim is known to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerState {
-    /// It holds its lock.
-    Alive,
-    /// Its lock could be taken: it is gone, though its request may still be on the way.
-    Dead,
 }
 
 /// What the attempt's journal holds.

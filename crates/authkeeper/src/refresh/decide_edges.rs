@@ -27,14 +27,14 @@ fn the_words_of_the_log_are_fixed() {
         ]
     );
     let verdicts = [
-        Verdict::Serve,
-        Verdict::ServeAndRefresh(Why::Due),
-        Verdict::RefreshFirst(Why::Due),
-        Verdict::FallBack,
-        Verdict::Refuse(Refusal::Revoked),
+        ServeDecision::Serve,
+        ServeDecision::ServeAndRefresh(Why::Due),
+        ServeDecision::RefreshFirst(Why::Due),
+        ServeDecision::FallBack,
+        ServeDecision::Refuse(Refusal::Revoked),
     ];
     assert_eq!(
-        verdicts.map(Verdict::as_str),
+        verdicts.map(ServeDecision::as_str),
         [
             "serve",
             "serve_and_refresh",
@@ -48,14 +48,17 @@ fn the_words_of_the_log_are_fixed() {
 #[test]
 fn min_ttl_is_met_by_exactly_that_much() {
     let token = token(3600);
-    let ask = Ask {
+    let ask = Freshness {
         min_ttl: Some(secs(2599)),
         rejected: None,
     };
-    assert_eq!(serve(active(Some(&token)), ask, at(1000)), Verdict::Serve);
+    assert_eq!(
+        serve(active(Some(&token)), ask, at(1000)),
+        ServeDecision::Serve
+    );
     assert_eq!(
         serve(active(Some(&token)), ask, at(1001)),
-        Verdict::RefreshFirst(Why::MinTtl)
+        ServeDecision::RefreshFirst(Why::MinTtl)
     );
 }
 
@@ -64,32 +67,32 @@ fn min_ttl_is_met_by_exactly_that_much() {
 fn a_token_just_fetched_is_not_replaced_for_more_time() {
     let with = |lifetime: u64, wanted: u64, age: u64| {
         let token = token(lifetime);
-        let ask = Ask {
+        let ask = Freshness {
             min_ttl: Some(secs(wanted)),
             rejected: None,
         };
         serve(active(Some(&token)), ask, at(age))
     };
-    let replaced = Verdict::RefreshFirst(Why::MinTtl);
-    assert_eq!(with(3600, 3599, 9), Verdict::Serve);
+    let replaced = ServeDecision::RefreshFirst(Why::MinTtl);
+    assert_eq!(with(3600, 3599, 9), ServeDecision::Serve);
     assert_eq!(with(3600, 3599, 10), replaced, "at most ten seconds");
-    assert_eq!(with(110, 109, 5), Verdict::Serve);
+    assert_eq!(with(110, 109, 5), ServeDecision::Serve);
     assert_eq!(with(110, 109, 6), replaced, "a twentieth of a short life");
 }
 
 #[test]
 fn a_token_that_was_refused_and_cannot_be_replaced_is_rejected() {
     let token = token(3600);
-    let standing = Standing {
+    let grant_view = GrantView {
         refreshable: false,
         ..active(Some(&token))
     };
-    let ask = Ask {
+    let ask = Freshness {
         min_ttl: None,
         rejected: Some(Generation(4)),
     };
-    let rejected = Verdict::Refuse(Refusal::Rejected);
-    assert_eq!(serve(standing, ask, at(10)), rejected);
+    let rejected = ServeDecision::Refuse(Refusal::Rejected);
+    assert_eq!(serve(grant_view, ask, at(10)), rejected);
 }
 
 #[test]

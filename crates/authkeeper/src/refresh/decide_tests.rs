@@ -39,8 +39,8 @@ fn token(lifetime: u64) -> AccessToken {
     }
 }
 
-fn active(access: Option<&AccessToken>) -> Standing<'_> {
-    Standing {
+fn active(access: Option<&AccessToken>) -> GrantView<'_> {
+    GrantView {
         lifecycle: &GrantLifecycle::Active,
         access,
         refreshable: true,
@@ -75,40 +75,47 @@ fn due_is_three_quarters_of_a_life() {
 fn a_fresh_token_is_served_and_left_alone() {
     let token = token(3600);
     assert_eq!(
-        serve(active(Some(&token)), Ask::default(), at(2699)),
-        Verdict::Serve
+        serve(active(Some(&token)), Freshness::default(), at(2699)),
+        ServeDecision::Serve
     );
     assert_eq!(
-        serve(active(Some(&token)), Ask::default(), at(2700)),
-        Verdict::ServeAndRefresh(Why::Due)
+        serve(active(Some(&token)), Freshness::default(), at(2700)),
+        ServeDecision::ServeAndRefresh(Why::Due)
     );
     assert_eq!(
-        serve(active(Some(&token)), Ask::default(), at(3599)),
-        Verdict::RefreshFirst(Why::Expired)
+        serve(active(Some(&token)), Freshness::default(), at(3599)),
+        ServeDecision::RefreshFirst(Why::Expired)
     );
     assert_eq!(
-        serve(active(None), Ask::default(), at(0)),
-        Verdict::RefreshFirst(Why::Expired)
+        serve(active(None), Freshness::default(), at(0)),
+        ServeDecision::RefreshFirst(Why::Expired)
     );
 }
 
 #[test]
 fn an_answer_is_repeated_until_the_clocks_or_something_to_do_end_that() {
     let token = token(3600);
-    let standing = active(Some(&token));
-    let repeats = |standing, more, now| repeats_for(standing, more, at(now));
-    assert_eq!(repeats(standing, false, 700), Some(secs(2000)), "until due");
-    assert_eq!(repeats(standing, true, 700), Some(BELIEVED_FOR));
-    assert_eq!(repeats(standing, false, 2700), Some(BELIEVED_FOR), "due");
-    assert_eq!(repeats(standing, false, 3599), None, "ended");
-    let mut key = standing;
+    let grant_view = active(Some(&token));
+    let repeats = |grant_view, more, now| repeats_for(grant_view, more, at(now));
+    assert_eq!(
+        repeats(grant_view, false, 700),
+        Some(secs(2000)),
+        "until due"
+    );
+    assert_eq!(repeats(grant_view, true, 700), Some(BELIEVED_FOR));
+    assert_eq!(repeats(grant_view, false, 2700), Some(BELIEVED_FOR), "due");
+    assert_eq!(repeats(grant_view, false, 3599), None, "ended");
+    let mut key = grant_view;
     key.refreshable = false;
     assert_eq!(repeats(key, false, 2700), Some(secs(899)), "until its end");
     assert_eq!(repeats(active(None), false, 0), None);
     let required = required();
-    let mut refused = standing;
+    let mut refused = grant_view;
     refused.lifecycle = &required;
-    assert_eq!(serve(refused, Ask::default(), at(0)), Verdict::Serve);
+    assert_eq!(
+        serve(refused, Freshness::default(), at(0)),
+        ServeDecision::Serve
+    );
     assert_eq!(repeats(refused, false, 0), None, "it is not active");
     let short = AccessToken {
         lifetime: Duration::from_millis(1050),
@@ -129,21 +136,21 @@ fn an_answer_is_repeated_until_the_clocks_or_something_to_do_end_that() {
 #[test]
 fn min_ttl_waits_only_for_what_the_provider_can_give() {
     let token = token(3600);
-    let ask = |wanted| Ask {
+    let ask = |wanted| Freshness {
         min_ttl: Some(secs(wanted)),
         rejected: None,
     };
     assert_eq!(
         serve(active(Some(&token)), ask(600), at(10)),
-        Verdict::Serve
+        ServeDecision::Serve
     );
     assert_eq!(
         serve(active(Some(&token)), ask(3500), at(1000)),
-        Verdict::RefreshFirst(Why::MinTtl)
+        ServeDecision::RefreshFirst(Why::MinTtl)
     );
     assert_eq!(
         serve(active(Some(&token)), ask(7200), at(10)),
-        Verdict::Serve,
+        ServeDecision::Serve,
         "unattainable"
     );
 }
@@ -151,17 +158,17 @@ fn min_ttl_waits_only_for_what_the_provider_can_give() {
 #[test]
 fn a_401_of_an_older_generation_is_answered_with_the_newer() {
     let token = token(3600);
-    let rejected = |generation| Ask {
+    let rejected = |generation| Freshness {
         min_ttl: None,
         rejected: Some(Generation(generation)),
     };
     assert_eq!(
         serve(active(Some(&token)), rejected(3), at(10)),
-        Verdict::Serve
+        ServeDecision::Serve
     );
     assert_eq!(
         serve(active(Some(&token)), rejected(4), at(10)),
-        Verdict::RefreshFirst(Why::Rejected)
+        ServeDecision::RefreshFirst(Why::Rejected)
     );
 }
 
@@ -169,17 +176,17 @@ fn a_401_of_an_older_generation_is_answered_with_the_newer() {
 fn a_token_fetched_after_a_401_that_gets_one_too_is_rejected() {
     let mut token = token(3600);
     token.after_rejection = true;
-    let ask = Ask {
+    let ask = Freshness {
         min_ttl: None,
         rejected: Some(Generation(4)),
     };
     assert_eq!(
         serve(active(Some(&token)), ask, at(59)),
-        Verdict::Refuse(Refusal::Rejected)
+        ServeDecision::Refuse(Refusal::Rejected)
     );
     assert_eq!(
         serve(active(Some(&token)), ask, at(60)),
-        Verdict::RefreshFirst(Why::Rejected),
+        ServeDecision::RefreshFirst(Why::Rejected),
         "after the cooldown it may be tried again"
     );
 }
@@ -188,18 +195,25 @@ fn a_token_fetched_after_a_401_that_gets_one_too_is_rejected() {
 fn a_dead_grant_serves_its_living_token_and_then_asks_a_person() {
     let token = token(3600);
     let lifecycle = required();
-    let standing = Standing {
+    let grant_view = GrantView {
         lifecycle: &lifecycle,
         ..active(Some(&token))
     };
-    assert_eq!(serve(standing, Ask::default(), at(3000)), Verdict::Serve);
-    let reauthorize = Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::RefreshRefused));
-    assert_eq!(serve(standing, Ask::default(), at(3600)), reauthorize);
-    let rejected = Ask {
+    assert_eq!(
+        serve(grant_view, Freshness::default(), at(3000)),
+        ServeDecision::Serve
+    );
+    let reauthorize =
+        ServeDecision::Refuse(Refusal::Reauthorize(ReauthorizeReason::RefreshRefused));
+    assert_eq!(
+        serve(grant_view, Freshness::default(), at(3600)),
+        reauthorize
+    );
+    let rejected = Freshness {
         min_ttl: None,
         rejected: Some(Generation(4)),
     };
-    assert_eq!(serve(standing, rejected, at(10)), reauthorize);
+    assert_eq!(serve(grant_view, rejected, at(10)), reauthorize);
 }
 
 #[test]
@@ -215,13 +229,13 @@ fn withdrawn_authority_serves_nothing() {
         (&suspended, Refusal::Suspended(SuspendReason::Manual)),
         (&revoked, Refusal::Revoked),
     ] {
-        let standing = Standing {
+        let grant_view = GrantView {
             lifecycle,
             ..active(Some(&token))
         };
         assert_eq!(
-            serve(standing, Ask::default(), at(1)),
-            Verdict::Refuse(refusal)
+            serve(grant_view, Freshness::default(), at(1)),
+            ServeDecision::Refuse(refusal)
         );
     }
 }
@@ -229,13 +243,16 @@ fn withdrawn_authority_serves_nothing() {
 #[test]
 fn without_a_refresh_token_the_end_needs_a_person() {
     let token = token(3600);
-    let standing = Standing {
+    let grant_view = GrantView {
         refreshable: false,
         ..active(Some(&token))
     };
-    assert_eq!(serve(standing, Ask::default(), at(3000)), Verdict::Serve);
-    let no_token = Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken));
-    assert_eq!(serve(standing, Ask::default(), at(3600)), no_token);
+    assert_eq!(
+        serve(grant_view, Freshness::default(), at(3000)),
+        ServeDecision::Serve
+    );
+    let no_token = ServeDecision::Refuse(Refusal::Reauthorize(ReauthorizeReason::NoRefreshToken));
+    assert_eq!(serve(grant_view, Freshness::default(), at(3600)), no_token);
 }
 
 fn claim(phase: ClaimPhase) -> Claim {
@@ -617,11 +634,11 @@ fn an_issuer_that_says_when_is_heard() {
     let due = |asked, jitter| {
         let mut token = token(3600);
         token.refresh_in = Some(secs(asked));
-        let standing = Standing {
+        let grant_view = GrantView {
             jitter,
             ..active(Some(&token))
         };
-        until_due(standing, at(0)).as_secs()
+        until_due(grant_view, at(0)).as_secs()
     };
     assert_eq!((due(1800, 0.0), due(1800, 0.05)), (1800, 1710));
     assert_eq!(due(3500, 0.0), 2700, "later than our own time is no hint");
@@ -632,11 +649,11 @@ fn an_idle_refresh_token_is_used_before_it_dies_of_it() {
     let day = 86_400;
     let due = |lifetime| {
         let token = token(lifetime);
-        let standing = Standing {
+        let grant_view = GrantView {
             refresh_idle: Some(secs(90 * day)),
             ..active(Some(&token))
         };
-        until_due(standing, at(0)).as_secs()
+        until_due(grant_view, at(0)).as_secs()
     };
     // A margin of two minutes is less than a quarter of ninety days.
     assert_eq!(due(3650 * day), 90 * day * 3 / 4);
@@ -646,11 +663,11 @@ fn an_idle_refresh_token_is_used_before_it_dies_of_it() {
 #[test]
 fn a_refresh_token_that_ends_first_is_used_before_it_ends() {
     let token = token(3600);
-    let with = |seconds| Standing {
+    let with = |seconds| GrantView {
         refresh_lifetime: Some(secs(seconds)),
         ..active(Some(&token))
     };
-    let due = |standing| until_due(standing, at(0)).as_secs();
+    let due = |grant_view| until_due(grant_view, at(0)).as_secs();
     assert_eq!(
         due(with(86_400)),
         2700,
@@ -674,25 +691,25 @@ fn a_refused_key_gives_way_to_the_one_before_it_while_that_is_good() {
         until: at(100).wall,
         refused: None,
     };
-    let with = |standby| Standing {
+    let with = |standby| GrantView {
         refreshable: false,
         key: Some(standby),
         ..active(Some(&key))
     };
-    let rejected = Ask {
+    let rejected = Freshness {
         rejected: Some(Generation(4)),
         min_ttl: None,
     };
     assert_eq!(
         serve(with(Some(&standby)), rejected, at(99)),
-        Verdict::FallBack
+        ServeDecision::FallBack
     );
-    let refused = Verdict::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused));
+    let refused = ServeDecision::Refuse(Refusal::Reauthorize(ReauthorizeReason::KeyRefused));
     assert_eq!(serve(with(Some(&standby)), rejected, at(100)), refused);
     assert_eq!(serve(with(None), rejected, at(0)), refused);
     assert_eq!(
-        serve(with(None), Ask::default(), at(1_000_000)),
-        Verdict::Serve
+        serve(with(None), Freshness::default(), at(1_000_000)),
+        ServeDecision::Serve
     );
 }
 

@@ -1,15 +1,18 @@
 //! The records of a provider that fails every token request, and of one whose token endpoint has moved.
 
-use super::{breaker, breaker::Admission, provider_state::By};
+use super::provider_state::By;
+use crate::refresh::{
+    circuit_breaker::{self, Admission},
+    incident,
+};
 use crate::{
     catalogue,
     model::{Event, Failing, Moment, ReauthorizeReason, Record},
-    trouble,
 };
 
 /// Every token request at this server has failed for some time.
 pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Moment) -> Record {
-    let next = match breaker::admit(Some(failing), None, now) {
+    let next = match circuit_breaker::admit(Some(failing), None, now) {
         Admission::Rests(left) => now.wall.saturating_add(left).ok(),
         _ => None,
     };
@@ -37,7 +40,7 @@ pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Mome
 
 /// The token endpoint has moved, and the refresh token was sent nowhere else.
 pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
-    let name = &by.whose.connection;
+    let name = &by.on_behalf_of.connection;
     Record {
         event: Event::TokenEndpointMoved,
         reason: "token_endpoint_moved".to_owned(),
@@ -45,7 +48,7 @@ pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
             "{}; the refresh token is unspent and was sent nowhere else",
             failing.said.words()
         ),
-        action: next_step(by.whose.provider.as_deref(), name.as_str()),
+        action: next_step(by.on_behalf_of.provider.as_deref(), name.as_str()),
         ..like(by, now)
     }
 }
@@ -68,10 +71,10 @@ pub(super) fn has_fixed_endpoints(provider: &str) -> bool {
 }
 
 fn like(by: By<'_>, now: Moment) -> Record {
-    let trace_id = by.tools.seams.random_id();
+    let trace_id = by.context.seams.random_id();
     let times = (now.wall, now.wall);
     let reason = ReauthorizeReason::RefreshRefused;
-    trouble::reauthorize_record(by.whose, by.grant, reason, times, &trace_id)
+    incident::reauthorize_record(by.on_behalf_of, by.grant, reason, times, &trace_id)
 }
 
 fn shown(at: jiff::Timestamp) -> String {

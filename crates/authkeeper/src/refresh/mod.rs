@@ -8,126 +8,50 @@
 //!
 //! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
 //! `claim` is the transaction. `breaker` decides when nothing is sent after failures, `provider_state` keeps those for all
-//! processes. `spill` is its journal, `orphans` are the journals that a store knows nothing of, `shelf` keeps the
-//! answers that are not needed any more, and may be. `unrevoked` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
+//! processes. `journals` is its journal, `orphans` are the journals that a store knows nothing of, `reply_archive` keeps the
+//! answers that are not needed any more, and may be. `leftovers` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
 
-pub(crate) mod anew;
-mod breaker;
-mod checked;
-pub(crate) mod claim;
+mod circuit_breaker;
 pub mod decide;
-pub(crate) mod evidence;
-pub(crate) mod flight;
+pub mod decision_log;
+pub(crate) mod incident;
 pub(crate) mod incidents;
-pub(crate) mod legs;
-pub mod log;
+pub(crate) mod journal;
 mod moved_endpoint;
-mod noticing;
-mod orphans;
+mod observe;
+mod orphaned_journals;
+pub(crate) mod outcome_probe;
 pub(crate) mod provider_state;
-pub(crate) mod shelf;
-pub(crate) mod spill;
-pub(crate) mod unrevoked;
-pub(crate) mod worker;
+pub(crate) mod reply_archive;
+pub(crate) mod revoke_leftovers;
+pub(crate) mod scheduler;
+pub(crate) mod single_flight;
+pub(crate) mod token_request;
+pub(crate) mod transaction;
+mod verify_response;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use self::decide::{MAX_JITTER, RecoveryRules, Standing};
+use self::decide::{GrantView, MAX_JITTER, RecoveryRules};
 use crate::{
-    background::Tasks,
     catalogue,
-    clock::Seams,
-    files::Folder,
     http::{HttpUrl, Reach, Reply, Transport},
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantType, Presentation,
-        PrincipalId, ReplayRule, Resource, Scope, ServerMetadata,
+        PrincipalId, ProviderHabits, ReplayRule, Resource, Scope, ServerMetadata,
     },
     oauth::{
         classify::{self, Outcome, Refused},
         client_auth::OurClient,
         dpop::{Binding, Heard, ProofKey},
     },
-    store::{Store, owners::Owners, seal::Sealer},
+    platform::{clock::Seams, files::Folder, process_lease::Owners, tasks::Tasks},
+    store::Store,
+    vault::seal::Sealer,
 };
-
-/// What a person may set of a provider's habits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProviderHabits {
-    /// What it does when a refresh token comes twice.
-    pub replay: ReplayRule,
-    /// How long its access tokens live when it does not say so.
-    pub default_lifetime: Option<Duration>,
-    /// Whom it wants our assertions to be for; none means the issuer (RFC 7523 §3 leaves the choice to the server).
-    pub assertion_audience: Option<String>,
-    /// How long its refresh tokens live unused.
-    pub refresh_idle: Option<Duration>,
-    /// Whether a rotation kills the access token before: one that lives proves that there was none.
-    pub kills_access: bool,
-    /// How long its access tokens live, whatever it says.
-    pub lifetime: Option<Duration>,
-    /// Where its answers hold the tokens, if not on top: `data.auth`.
-    pub tokens_in: Option<String>,
-    /// Whether a refresh must name the granted scope.
-    pub scope_in_refresh: bool,
-}
-
-impl ProviderHabits {
-    /// These habits.
-    pub fn new(replay: ReplayRule, default_lifetime: Option<Duration>) -> Self {
-        Self {
-            replay,
-            default_lifetime,
-            ..Self::default()
-        }
-    }
-
-    /// With access tokens that live so long, whatever the provider says.
-    #[must_use]
-    pub fn lifetime(mut self, lifetime: Option<Duration>) -> Self {
-        self.lifetime = lifetime;
-        self
-    }
-
-    /// With tokens at this path of an answer.
-    #[must_use]
-    pub fn tokens_in(mut self, path: Option<String>) -> Self {
-        self.tokens_in = path;
-        self
-    }
-
-    /// With refreshes that name the granted scope.
-    #[must_use]
-    pub fn scope_in_refresh(mut self, named: bool) -> Self {
-        self.scope_in_refresh = named;
-        self
-    }
-
-    /// With access tokens that die when a refresh brings the next.
-    #[must_use]
-    pub fn kills_access(mut self, kills: bool) -> Self {
-        self.kills_access = kills;
-        self
-    }
-
-    /// With refresh tokens that die if they are not used for so long.
-    #[must_use]
-    pub fn refresh_idle(mut self, limit: Option<Duration>) -> Self {
-        self.refresh_idle = limit;
-        self
-    }
-
-    /// With assertions for this audience.
-    #[must_use]
-    pub fn assertion_audience(mut self, audience: Option<String>) -> Self {
-        self.assertion_audience = audience;
-        self
-    }
-}
 
 /// The waits of the refresh transaction.
 #[derive(Clone, Debug)]
@@ -212,31 +136,31 @@ impl RefreshRules {
 }
 
 /// What every part of a refresh works with.
-pub(crate) struct Tools {
+pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) seams: Seams,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) sealer: Sealer,
     pub(crate) owners: Owners,
-    pub(crate) spill: Folder,
-    pub(crate) shelf: shelf::Shelf,
+    pub(crate) journals: Folder,
+    pub(crate) reply_archive: reply_archive::ReplyArchive,
     pub(crate) rules: RefreshRules,
-    pub(crate) log: log::DecisionLog,
-    pub(crate) findings: evidence::Findings,
+    pub(crate) log: decision_log::DecisionLog,
+    pub(crate) findings: outcome_probe::Findings,
     pub(crate) heard: Arc<Heard>,
 }
 
-impl Tools {
+impl Context {
     /// The key that a grant's tokens are bound to, if they are bound to one. A key that is another than that one is not
     /// even shown: its proof would be refused.
     pub(crate) fn binding(&self, grant: &Grant) -> Result<Option<Binding>, Refused> {
         if !grant.is_bound() {
             return Ok(None);
         }
-        let kept = grant.means.proof_key.as_ref();
+        let kept = grant.grant_material.proof_key.as_ref();
         let key = kept.and_then(|kept| ProofKey::read(kept).ok());
-        let known = grant.mandate.bound_to.as_deref();
+        let known = grant.subject_binding.bound_to.as_deref();
         let same = key.filter(|key| known.is_none_or(|known| known == key.thumbprint()));
         let binding = |key| Binding::new(key, Arc::clone(&self.heard), self.seams.clone());
         same.map(|key| Some(binding(key)))
@@ -254,7 +178,7 @@ impl Tools {
         }
     }
 
-    /// Our client, ready to prove itself at its issuer; whom its assertions are for is said by [`Tools::audience`].
+    /// Our client, ready to prove itself at its issuer; whom its assertions are for is said by [`Context::audience`].
     pub(crate) fn our_client<'a>(
         &'a self,
         metadata: &'a ServerMetadata,
@@ -286,7 +210,7 @@ impl Tools {
 
 /// The connection on whose behalf a grant is refreshed: named in records and in the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Whose {
+pub(crate) struct OnBehalfOf {
     pub(crate) connection: ConnectionName,
     pub(crate) principal: PrincipalId,
     /// What its tokens are asked for, at every refresh (RFC 8707).
@@ -301,7 +225,7 @@ pub(crate) struct Whose {
     pub(crate) check: Option<HttpUrl>,
 }
 
-impl Whose {
+impl OnBehalfOf {
     pub(crate) fn of(connection: &Connection) -> Self {
         Self {
             connection: connection.name.clone(),
@@ -324,8 +248,8 @@ fn check_of(connection: &Connection) -> Option<HttpUrl> {
 }
 
 /// What [`decide::serve`] needs to know of a grant.
-pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
-    Standing {
+pub(crate) fn grant_view(grant: &Grant) -> GrantView<'_> {
+    GrantView {
         lifecycle: &grant.lifecycle,
         access: grant.access.as_ref(),
         refreshable: grant.is_refreshable(),
@@ -336,12 +260,12 @@ pub(crate) fn standing(grant: &Grant) -> Standing<'_> {
     }
 }
 
-impl Tools {
+impl Context {
     /// The same, with what is known of the provider's limits.
-    pub(crate) fn standing<'a>(&self, provider: Option<&str>, grant: &'a Grant) -> Standing<'a> {
-        Standing {
+    pub(crate) fn grant_view<'a>(&self, provider: Option<&str>, grant: &'a Grant) -> GrantView<'a> {
+        GrantView {
             refresh_idle: self.refresh_idle(provider, grant),
-            ..standing(grant)
+            ..grant_view(grant)
         }
     }
 

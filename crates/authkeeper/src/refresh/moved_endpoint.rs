@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Tools, Whose, claim::Plan, incidents::has_fixed_endpoints, provider_state};
+use super::{Context, OnBehalfOf, incidents::has_fixed_endpoints, provider_state};
+use crate::refresh::transaction::Plan;
 use crate::{
-    clock::within,
     http::HttpUrl,
     model::{Grant, Provider, Said, ServerMetadata},
     oauth::{discovery, moved},
+    platform::clock::within,
     store::Result,
 };
 
@@ -45,7 +46,7 @@ enum Published {
 }
 
 pub(super) async fn look(
-    (tools, whose, grant): (&Tools, &Whose, &Grant),
+    (context, on_behalf_of, grant): (&Context, &OnBehalfOf, &Grant),
     plan: &Plan,
     answer: &Answer,
 ) -> Result<Moved> {
@@ -53,24 +54,28 @@ pub(super) async fn look(
     let target = target.map(|target| absolute(&plan.endpoint, target));
     let said = moved::said(answer.status, target.as_deref());
     let said = format!("{} {said}", grant.issuer);
-    let published = if whose.provider.as_deref().is_some_and(has_fixed_endpoints) {
+    let published = if on_behalf_of
+        .provider
+        .as_deref()
+        .is_some_and(has_fixed_endpoints)
+    {
         Published::Unknown
     } else {
-        published(tools, whose, plan).await
+        published(context, on_behalf_of, plan).await
     };
     match published {
         Published::Another(provider) => {
             let to = &provider.metadata.token_endpoint;
             tracing::warn!(
-                connection = %whose.connection, from = plan.endpoint.as_str(), ?to,
+                connection = %on_behalf_of.connection, from = plan.endpoint.as_str(), ?to,
                 "the issuer's metadata names another token endpoint, which is used from now on"
             );
             let client = &grant.client_id;
-            tools.store.keep_provider(&provider, client).await?;
+            context.store.keep_provider(&provider, client).await?;
             Ok(Moved::Elsewhere)
         }
         Published::None => Ok(Moved::Gone(said)),
-        _ if is_sure(answer) || was_gone(tools, grant).await => Ok(Moved::Gone(said)),
+        _ if is_sure(answer) || was_gone(context, grant).await => Ok(Moved::Gone(said)),
         Published::Same | Published::Unknown => Ok(Moved::NotYet(said)),
     }
 }
@@ -80,15 +85,15 @@ fn is_sure(answer: &Answer) -> bool {
     answer.status.is_redirection() || answer.status == StatusCode::GONE
 }
 
-async fn was_gone(tools: &Tools, grant: &Grant) -> bool {
+async fn was_gone(context: &Context, grant: &Grant) -> bool {
     let of = provider_state::client_of(grant);
-    let failing = provider_state::read(tools, &of).await;
+    let failing = provider_state::read(context, &of).await;
     failing.is_some_and(|failing| matches!(failing.said, Said::Gone(_) | Said::Moved(_)))
 }
 
-async fn published(tools: &Tools, whose: &Whose, plan: &Plan) -> Published {
-    let (clock, transport) = (&*tools.seams.clock, &*tools.transport);
-    let asked = discovery::provider(transport, &plan.provider.issuer, whose.reach);
+async fn published(context: &Context, on_behalf_of: &OnBehalfOf, plan: &Plan) -> Published {
+    let (clock, transport) = (&*context.seams.clock, &*context.transport);
+    let asked = discovery::provider(transport, &plan.provider.issuer, on_behalf_of.reach);
     let found = match within(clock, PATIENCE, asked).await {
         Some(Ok(found)) => found,
         Some(Err(error)) => {

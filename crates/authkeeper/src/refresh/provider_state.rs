@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{
-    Tools, Whose,
-    breaker::{self, Admission, Failure, Meaning},
-    decide,
-    flight::End,
-    incidents,
+use super::{Context, OnBehalfOf, decide, incidents};
+use crate::refresh::{
+    circuit_breaker::{self, Admission, Failure, Meaning},
+    single_flight::RefreshOutcome,
 };
 use crate::{
     model::{
-        AttemptId, Event, Failing, FailingOf, Grant, GrantId, Issuer, Lineage, Moment, Said,
-        TroubleId,
+        AttemptId, Event, Failing, FailingOf, Grant, GrantId, IncidentId, Issuer, Lineage, Moment,
+        Said,
     },
     oauth::classify::{Outcome, Refused},
-    store::{FailingChange, NewTrouble, Result},
+    store::{FailingChange, NewIncident, Result},
 };
 
 /// How often a change is tried that others outrun.
@@ -35,16 +33,16 @@ pub(super) struct Trial {
 pub(super) enum Admitted {
     Yes,
     /// No, and this is the answer until its wait is over.
-    No(End),
+    No(RefreshOutcome),
     /// Another process finds out just now.
-    AfterTrial(End),
+    AfterTrial(RefreshOutcome),
 }
 
 /// On whose behalf a token request is made.
 #[derive(Clone, Copy)]
 pub(super) struct By<'a> {
-    pub(super) tools: &'a Tools,
-    pub(super) whose: &'a Whose,
+    pub(super) context: &'a Context,
+    pub(super) on_behalf_of: &'a OnBehalfOf,
     pub(super) grant: &'a Grant,
 }
 
@@ -55,7 +53,7 @@ pub(crate) fn client_of(grant: &Grant) -> FailingOf {
 
 /// Our client at the server that is asked first: an identity provider, if there is one.
 pub(super) fn first_asked(grant: &Grant) -> FailingOf {
-    match grant.means.identity_provider() {
+    match grant.grant_material.identity_provider() {
         Some(idp) => FailingOf::Client(Issuer::new(&idp.token_url), idp.client_id.clone()),
         None => client_of(grant),
     }
@@ -66,7 +64,7 @@ impl By<'_> {
     /// the client's breaker.
     pub(super) async fn admit(self, recovers: bool, trial: &mut Option<Trial>) -> Admitted {
         for _ in 0..MOST_TRIES {
-            let now = self.tools.seams.clock.now();
+            let now = self.context.seams.clock.now();
             if let Some((failing, Admission::Rests(left))) = self.own(now).await {
                 self.tell_of(&first_asked(self.grant)).await;
                 return Admitted::No(end(&failing, None, left));
@@ -75,11 +73,11 @@ impl By<'_> {
                 return Admitted::Yes;
             }
             let of = first_asked(self.grant);
-            let Some(failing) = read(self.tools, &of).await else {
+            let Some(failing) = read(self.context, &of).await else {
                 return Admitted::Yes;
             };
             let mine = trial.as_ref().map(|trial| &trial.id);
-            match breaker::admit(Some(&failing), mine, now) {
+            match circuit_breaker::admit(Some(&failing), mine, now) {
                 Admission::Go => return Admitted::Yes,
                 Admission::Rests(left) => {
                     self.tell_of(&of).await;
@@ -89,9 +87,9 @@ impl By<'_> {
                     return Admitted::AfterTrial(end(&failing, name_of(&of), left));
                 }
                 Admission::Try => {
-                    let id = AttemptId::new(self.tools.seams.random_id());
-                    let new = breaker::tried_by(&failing, &id, now);
-                    match put(self.tools, &of, Some(failing), Some(new), None).await {
+                    let id = AttemptId::new(self.context.seams.random_id());
+                    let new = circuit_breaker::tried_by(&failing, &id, now);
+                    match put(self.context, &of, Some(failing), Some(new), None).await {
                         Ok(true) => {
                             *trial = Some(Trial { of, id });
                             return Admitted::Yes;
@@ -108,20 +106,20 @@ impl By<'_> {
 
     /// Whether somebody's failure has been kept since the attempt was admitted.
     pub(super) async fn rests(self, recovers: bool, trial: Option<&Trial>) -> bool {
-        let now = self.tools.seams.clock.now();
+        let now = self.context.seams.clock.now();
         if let Some((_, Admission::Rests(_))) = self.own(now).await {
             return true;
         }
-        let client = read(self.tools, &first_asked(self.grant)).await;
+        let client = read(self.context, &first_asked(self.grant)).await;
         let mine = trial.map(|trial| &trial.id);
-        let admission = breaker::admit(client.as_ref(), mine, now);
+        let admission = circuit_breaker::admit(client.as_ref(), mine, now);
         !recovers && matches!(admission, Admission::Rests(_) | Admission::IsTried(_))
     }
 
     /// The grant's own rest.
     async fn own(self, now: Moment) -> Option<(Failing, Admission)> {
-        let failing = own(self.tools, &self.grant.id, self.grant.lineage).await?;
-        let admission = breaker::admit(Some(&failing), None, now);
+        let failing = own(self.context, &self.grant.id, self.grant.lineage).await?;
+        let admission = circuit_breaker::admit(Some(&failing), None, now);
         Some((failing, admission))
     }
 
@@ -133,11 +131,11 @@ impl By<'_> {
         (outcome, status): (&Outcome, StatusCode),
         spends: bool,
     ) {
-        match breaker::meaning(outcome, status, spends) {
+        match circuit_breaker::meaning(outcome, status, spends) {
             Meaning::Nothing => {}
-            Meaning::Answers => answered(self.tools, of).await,
+            Meaning::Answers => answered(self.context, of).await,
             Meaning::Refused(said) => {
-                answered(self.tools, of).await;
+                answered(self.context, of).await;
                 let failure = Failure {
                     said,
                     ..Failure::of(String::new())
@@ -151,9 +149,9 @@ impl By<'_> {
     /// Keeps a failure: of the grant, and of all that our client asks there.
     pub(super) async fn failed(self, of: &FailingOf, failure: &Failure) {
         let rest = self.grant_failed(failure).await;
-        let now = self.tools.seams.clock.now();
-        let changed = change(self.tools, of, |seen| {
-            let new = breaker::client_failed(seen, failure, rest, now);
+        let now = self.context.seams.clock.now();
+        let changed = change(self.context, of, |seen| {
+            let new = circuit_breaker::client_failed(seen, failure, rest, now);
             Some(self.telling(of, new))
         });
         logged(changed.await);
@@ -161,18 +159,18 @@ impl By<'_> {
 
     /// How long the grant rests now. What may have been acted on is recovered, and has its own times.
     async fn grant_failed(self, failure: &Failure) -> Duration {
-        let (tools, grant) = (self.tools, self.grant);
-        let (now, roll) = (tools.seams.clock.now(), tools.seams.random_unit());
+        let (context, grant) = (self.context, self.grant);
+        let (now, roll) = (context.seams.clock.now(), context.seams.random_unit());
         let access = grant.access.as_ref();
         let left = access.map(|token| token.left(now)).unwrap_or_default();
-        let seen = own(tools, &grant.id, grant.lineage).await;
-        let rest = breaker::rest_after(seen.as_ref(), failure, left, (now, roll));
+        let seen = own(context, &grant.id, grant.lineage).await;
+        let rest = circuit_breaker::rest_after(seen.as_ref(), failure, left, (now, roll));
         if failure.surely {
             let of = FailingOf::Grant(grant.id.clone());
-            let changed = change(tools, &of, |seen| {
+            let changed = change(context, &of, |seen| {
                 let seen = seen.filter(|seen| seen.lineage == Some(grant.lineage));
                 let with = (failure, grant.lineage);
-                Some((breaker::grant_failed(seen, with, rest, now), None))
+                Some((circuit_breaker::grant_failed(seen, with, rest, now), None))
             });
             logged(changed.await);
         }
@@ -181,39 +179,39 @@ impl By<'_> {
 
     /// The provider has given tokens.
     pub(super) async fn works(self) {
-        answered(self.tools, &client_of(self.grant)).await;
+        answered(self.context, &client_of(self.grant)).await;
         self.grant_settled().await;
     }
 
     /// The grant was refused for good, or works.
     pub(super) async fn grant_settled(self) {
-        if self.grant.means.identity_provider().is_some() {
-            answered(self.tools, &first_asked(self.grant)).await;
+        if self.grant.grant_material.identity_provider().is_some() {
+            answered(self.context, &first_asked(self.grant)).await;
         }
-        answered(self.tools, &FailingOf::Grant(self.grant.id.clone())).await;
+        answered(self.context, &FailingOf::Grant(self.grant.id.clone())).await;
     }
 
     /// A caller that is held back looks whether it is time to tell the owner.
     async fn tell_of(self, of: &FailingOf) {
-        let changed = change(self.tools, of, |seen| {
-            let (new, trouble) = self.telling(of, seen?.clone());
-            trouble.map(|trouble| (new, Some(trouble)))
+        let changed = change(self.context, of, |seen| {
+            let (new, incident) = self.telling(of, seen?.clone());
+            incident.map(|incident| (new, Some(incident)))
         });
         logged(changed.await);
     }
 
     /// The same, with the incident that its owner is to be told of.
-    fn telling(self, of: &FailingOf, mut failing: Failing) -> (Failing, Option<NewTrouble>) {
-        let now = self.tools.seams.clock.now();
+    fn telling(self, of: &FailingOf, mut failing: Failing) -> (Failing, Option<NewIncident>) {
+        let now = self.context.seams.clock.now();
         let access = self.grant.access.as_ref();
         let left = access.map(|token| token.left(now)).unwrap_or_default();
-        let after = self.tools.rules.failing_after;
+        let after = self.context.rules.failing_after;
         let due = decide::incident_of(&failing, left, after, now);
         let new = |event: &Event| failing.told.iter().all(|(told, _)| told != event);
         let Some(event) = due.filter(new) else {
             return (failing, None);
         };
-        let id = TroubleId::new(self.tools.seams.random_id());
+        let id = IncidentId::new(self.context.seams.random_id());
         let server = name_of(of).unwrap_or_default();
         let record = match event {
             Event::TokenEndpointMoved => incidents::moved(self, &failing, now),
@@ -223,7 +221,7 @@ impl By<'_> {
         let lineage = self.grant.lineage;
         (
             failing,
-            Some(NewTrouble {
+            Some(NewIncident {
                 id,
                 lineage,
                 record,
@@ -234,33 +232,37 @@ impl By<'_> {
 
 impl Trial {
     /// Nothing came of it: the next may try at once. An answer or a failure has ended it already.
-    pub(super) async fn end(self, tools: &Tools) {
-        let now = tools.seams.clock.now();
-        let changed = change(tools, &self.of, |seen| {
-            Some((breaker::untried(seen?, &self.id, now)?, None))
+    pub(super) async fn end(self, context: &Context) {
+        let now = context.seams.clock.now();
+        let changed = change(context, &self.of, |seen| {
+            Some((circuit_breaker::untried(seen?, &self.id, now)?, None))
         });
         logged(changed.await);
     }
 }
 
 /// How long a grant rests yet after a failure of its own.
-pub(super) async fn rest_of(tools: &Tools, grant: &GrantId, lineage: Lineage) -> Option<Duration> {
-    let failing = own(tools, grant, lineage).await?;
-    let left = failing.rest?.left(tools.seams.clock.now());
+pub(super) async fn rest_of(
+    context: &Context,
+    grant: &GrantId,
+    lineage: Lineage,
+) -> Option<Duration> {
+    let failing = own(context, grant, lineage).await?;
+    let left = failing.rest?.left(context.seams.clock.now());
     (!left.is_zero()).then_some(left)
 }
 
 /// A request was answered: the failures before it are over, and so are the incidents that tell of them.
-pub(crate) async fn answered(tools: &Tools, of: &FailingOf) {
+pub(crate) async fn answered(context: &Context, of: &FailingOf) {
     for _ in 0..MOST_TRIES {
-        let Some(failing) = read(tools, of).await else {
+        let Some(failing) = read(context, of).await else {
             return;
         };
-        let now = tools.seams.clock.now().wall;
+        let now = context.seams.clock.now().wall;
         for (_, told) in &failing.told {
-            logged(tools.store.end_trouble(told, now).await);
+            logged(context.store.end_incident(told, now).await);
         }
-        match put(tools, of, Some(failing), None, None).await {
+        match put(context, of, Some(failing), None, None).await {
             Ok(false) => {}
             Ok(true) | Err(_) => return,
         }
@@ -268,7 +270,7 @@ pub(crate) async fn answered(tools: &Tools, of: &FailingOf) {
 }
 
 /// What a caller hears who asks while nothing is sent: the provider's own words, and when to ask again.
-fn end(failing: &Failing, client_at: Option<String>, left: Duration) -> End {
+fn end(failing: &Failing, client_at: Option<String>, left: Duration) -> RefreshOutcome {
     let why = |why: &str| match client_at {
         Some(server) if failing.times > 1 => {
             format!("{server} failed {} times in a row: {why}", failing.times)
@@ -276,12 +278,12 @@ fn end(failing: &Failing, client_at: Option<String>, left: Duration) -> End {
         _ => why.to_owned(),
     };
     match &failing.said {
-        Said::Unavailable(said) | Said::Gone(said) => End::Later {
+        Said::Unavailable(said) | Said::Gone(said) => RefreshOutcome::Later {
             why: why(said),
             retry_after: Some(left),
         },
-        Said::Moved(said) => End::Moved(said.clone()),
-        Said::Refused { code, description } => End::Request(Refused {
+        Said::Moved(said) => RefreshOutcome::Moved(said.clone()),
+        Said::Refused { code, description } => RefreshOutcome::Request(Refused {
             code: code.clone(),
             description: description.clone(),
         }),
@@ -295,13 +297,13 @@ fn name_of(of: &FailingOf) -> Option<String> {
     }
 }
 
-async fn own(tools: &Tools, grant: &GrantId, lineage: Lineage) -> Option<Failing> {
-    let failing = read(tools, &FailingOf::Grant(grant.clone())).await;
+async fn own(context: &Context, grant: &GrantId, lineage: Lineage) -> Option<Failing> {
+    let failing = read(context, &FailingOf::Grant(grant.clone())).await;
     failing.filter(|failing| failing.lineage == Some(lineage))
 }
 
-pub(super) async fn read(tools: &Tools, of: &FailingOf) -> Option<Failing> {
-    match tools.store.failing(of).await {
+pub(super) async fn read(context: &Context, of: &FailingOf) -> Option<Failing> {
+    match context.store.failing(of).await {
         Ok(failing) => failing,
         Err(error) => {
             tracing::warn!(%error, "whether a provider fails can't be read");
@@ -311,33 +313,33 @@ pub(super) async fn read(tools: &Tools, of: &FailingOf) -> Option<Failing> {
 }
 
 async fn put(
-    tools: &Tools,
+    context: &Context,
     of: &FailingOf,
     seen: Option<Failing>,
     new: Option<Failing>,
-    trouble: Option<NewTrouble>,
+    incident: Option<NewIncident>,
 ) -> Result<bool> {
     let change = FailingChange {
         of: of.clone(),
         seen,
         new,
-        trouble,
+        incident,
     };
-    tools.store.put_failing(change).await
+    context.store.put_failing(change).await
 }
 
 /// Changes what is kept, however often others change it meanwhile. `how` gives none where nothing is to be changed.
 async fn change(
-    tools: &Tools,
+    context: &Context,
     of: &FailingOf,
-    how: impl Fn(Option<&Failing>) -> Option<(Failing, Option<NewTrouble>)> + Send + Sync,
+    how: impl Fn(Option<&Failing>) -> Option<(Failing, Option<NewIncident>)> + Send + Sync,
 ) -> Result<()> {
     for _ in 0..MOST_TRIES {
-        let seen = tools.store.failing(of).await?;
-        let Some((new, trouble)) = how(seen.as_ref()) else {
+        let seen = context.store.failing(of).await?;
+        let Some((new, incident)) = how(seen.as_ref()) else {
             return Ok(());
         };
-        if put(tools, of, seen, Some(new), trouble).await? {
+        if put(context, of, seen, Some(new), incident).await? {
             return Ok(());
         }
     }

@@ -1,10 +1,10 @@
 //! The code flow (RFC 6749 §4.1), in a browser on this machine or in one elsewhere.
 
 use super::{
-    ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted, Way,
+    ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Wanted, Way,
     pending::{Begun, Headless, Memory, asked},
-    steps::{Outcome, With},
 };
+use crate::signin::common::{Outcome, With};
 use crate::{
     catalogue,
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
@@ -15,7 +15,7 @@ use crate::{
         register::Purpose,
         token::code_request,
     },
-    refresh::spill,
+    refresh::journal,
     runtime::Runtime,
     secret::SecretString,
 };
@@ -34,7 +34,7 @@ impl Runtime {
     pub(super) async fn connect_code(
         &self,
         request: ConnectRequest,
-        person: &dyn Person,
+        person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
         let endpoints = discovery::code_endpoints(&found.provider.metadata)?;
@@ -49,7 +49,7 @@ impl Runtime {
         let whatfor = (&found, &wanted);
         let mut started = self.start_code((&request, &asked), whatfor, with).await?;
         let with = started.with.clone();
-        spill::has_room(&self.tools.spill, &self.tools.seams.random_id())?;
+        journal::has_room(&self.context.journals, &self.context.seams.random_id())?;
         let ask = AuthorizationAsk {
             endpoint: &endpoints.authorization,
             client_id: &started.client.client_id.clone(),
@@ -68,17 +68,17 @@ impl Runtime {
             started.sign_in.url(&ask)
         };
         let headless = matches!(request.way, Way::Headless) || started.listener.is_none();
-        person.invite(&Invitation {
+        person.invite(&SignInPrompt {
             issuer: found.provider.issuer.clone(),
             patience: request.patience,
             resumed: started.resumed,
             task: if headless {
-                Errand::OpenAndPaste {
+                PromptAction::OpenAndPaste {
                     url,
                     redirect_uri: started.sign_in.redirect_uri.clone(),
                 }
             } else {
-                Errand::Open(url)
+                PromptAction::Open(url)
             },
         });
         let waited = tokio::time::timeout(
@@ -91,7 +91,7 @@ impl Runtime {
                 return Err(ConnectError::StillOpen(request.patience));
             }
             // A provider that has forgotten our client shows an error page and never sends the person back.
-            self.register_anew_next_time(&started.client).await?;
+            self.register_again_next_time(&started.client).await?;
             return Err(ConnectError::TimedOut(request.patience));
         };
         let code = code?;
@@ -108,7 +108,7 @@ impl Runtime {
                 )
                 .await?;
             let outcome = Outcome {
-                means: with.means(&request, &tokens),
+                grant_material: with.grant_material(&request, &tokens),
                 grant_type: GrantType::AuthorizationCode,
                 wanted,
                 tokens,
@@ -179,7 +179,7 @@ impl Runtime {
                 resumed: true,
             });
         }
-        let sign_in = SignIn::begin(&self.tools.seams, metadata, redirect_uri);
+        let sign_in = SignIn::begin(&self.context.seams, metadata, redirect_uri);
         if matches!(request.way, Way::Headless) || listener.is_none() {
             let begun = Begun::Headless {
                 state: sign_in.state.clone(),
@@ -232,7 +232,7 @@ impl Runtime {
             return Ok(Loopback::bind(port).await?);
         }
         let known = self
-            .tools
+            .context
             .store
             .registered_clients(&provider.issuer)
             .await?;
@@ -301,7 +301,7 @@ fn loopback_port(redirect_uri: &str) -> Option<u16> {
 /// The code, from the redirect or from what a person pastes, whichever comes first.
 async fn code_of(
     started: &Started,
-    paster: Option<&dyn Person>,
+    paster: Option<&dyn Prompter>,
 ) -> Result<SecretString, ConnectError> {
     let redirected = async {
         match &started.listener {
@@ -319,7 +319,7 @@ async fn code_of(
 }
 
 /// What was pasted may be cut short or from another sign-in: the person may try again for as long as lines come.
-async fn pasted(sign_in: &SignIn, person: &dyn Person) -> Result<SecretString, ConnectError> {
+async fn pasted(sign_in: &SignIn, person: &dyn Prompter) -> Result<SecretString, ConnectError> {
     let mut wrong = None;
     while let Some(line) = person.paste().await {
         match read_redirect(sign_in, &query_of(&line)) {

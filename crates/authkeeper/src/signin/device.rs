@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    ConnectError, ConnectRequest, Errand, Invitation, Person, Wanted,
+    ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Wanted,
     pending::{Begun, Memory, asked},
-    steps::{Outcome, With},
 };
+use crate::signin::common::{Outcome, With};
 use crate::{
     http::{HttpUrl, Reply},
     model::{ClientRegistration, Grant, GrantType, Moment},
@@ -29,7 +29,7 @@ impl Runtime {
     pub(super) async fn connect_device(
         &self,
         request: ConnectRequest,
-        person: &dyn Person,
+        person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
         let metadata = &found.provider.metadata;
@@ -55,11 +55,11 @@ impl Runtime {
             }
         };
         let left = Duration::try_from(device.ends.duration_since(self.now())).unwrap_or_default();
-        person.invite(&Invitation {
+        person.invite(&SignInPrompt {
             issuer: found.provider.issuer.clone(),
             patience: left.min(request.patience),
             resumed,
-            task: Errand::Enter {
+            task: PromptAction::Enter {
                 user_code: device.user_code.clone(),
                 verification_uri: device.verification_uri.clone(),
                 verification_uri_complete: device.verification_uri_complete.clone(),
@@ -143,7 +143,7 @@ impl Asking {
 
     /// Waits this long, or until the code ends. One sleep is capped.
     async fn wait(&self, wait: Duration, ends: Timestamp) {
-        let clock = &self.runtime.tools.seams.clock;
+        let clock = &self.runtime.context.seams.clock;
         let until = self.runtime.now().saturating_add(wait);
         let until = until.unwrap_or(Timestamp::MAX).min(ends);
         let left = || Duration::try_from(until.duration_since(self.runtime.now()));
@@ -195,7 +195,7 @@ impl Asking {
         let by = (&client, provider, &self.with);
         let tokens = self.runtime.tokens(by, answered).await?;
         let outcome = Outcome {
-            means: self.with.means(&self.request, &tokens),
+            grant_material: self.with.grant_material(&self.request, &tokens),
             grant_type: GrantType::DeviceCode,
             wanted: self.wanted,
             tokens,

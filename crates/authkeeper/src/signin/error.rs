@@ -115,7 +115,7 @@ pub enum ConnectError {
         issuer: Issuer,
         /// What came.
         why: String,
-        /// Whether it was the kind of trouble that passes.
+        /// Whether it was the kind of incident that passes.
         passing: bool,
     },
     /// The provider refused and gave no reason.
@@ -154,7 +154,7 @@ pub enum ConnectError {
     NotVouched {
         /// What it said.
         why: String,
-        /// Whether it was the kind of trouble that passes.
+        /// Whether it was the kind of incident that passes.
         passing: bool,
     },
     /// The authorization server does not take the assertion.
@@ -204,7 +204,7 @@ pub enum ConnectError {
     Overtaken(ConnectionName),
     /// How it was signed in can't be read any more.
     #[error("how {0} was signed in can't be read any more")]
-    MeansLost(ConnectionName),
+    GrantMaterialLost(ConnectionName),
     /// The store can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,8 +7,8 @@ use super::{ConnectError, ConnectRequest, Wanted};
 use crate::{
     http::Reach,
     model::{
-        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantLifecycle, GrantType,
-        Issuer, Means, RefreshToken, ServerMetadata, SuspendReason, TokenSet,
+        ClientRegistration, Connection, ConnectionName, Grant, GrantId, GrantLifecycle,
+        GrantMaterial, GrantType, Issuer, RefreshToken, ServerMetadata, SuspendReason, TokenSet,
     },
     oauth::{
         discovery::{Discovered, DpopOffer},
@@ -16,7 +16,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
-    store::{Brought, SignedIn, may_share},
+    store::{Obtained, SignedIn, may_share},
 };
 
 /// What is imported.
@@ -84,12 +84,12 @@ impl Runtime {
             client: Some((found.provider, client)),
             grant_type: GrantType::AuthorizationCode,
             // What is held already may have been refreshed since: nothing of it is replaced.
-            brought: match import.tokens.filter(|_| !held) {
-                Some(tokens) => Brought::Tokens(TokenSet {
+            obtained: match import.tokens.filter(|_| !held) {
+                Some(tokens) => Obtained::Tokens(TokenSet {
                     refresh_token: Some(refresh),
                     ..tokens
                 }),
-                None => Brought::RefreshToken(refresh),
+                None => Obtained::RefreshToken(refresh),
             },
             lifecycle: if import.sole_copy {
                 GrantLifecycle::Active
@@ -99,14 +99,14 @@ impl Runtime {
                     since: now,
                 }
             },
-            means: Means {
+            grant_material: GrantMaterial {
                 audience: request.assertion_audience,
                 dpop: request.dpop,
-                ..Means::default()
+                ..GrantMaterial::default()
             },
             rotate_by: None,
             after,
-            new_grant: GrantId::new(self.tools.seams.random_id()),
+            new_grant: GrantId::new(self.context.seams.random_id()),
             at: now,
         };
         self.adopt_signed_in(signed_in).await
@@ -114,7 +114,7 @@ impl Runtime {
 
     /// An unproven token never takes the place of one that works.
     async fn check_unused(&self, name: &ConnectionName) -> Result<(), ConnectError> {
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let connection = store.connection(name).await?;
         let grant = match connection.and_then(|connection| connection.grant) {
             Some(id) => store.grant(&id).await?,
@@ -133,7 +133,7 @@ impl Runtime {
         refresh: &SecretString,
     ) -> Result<bool, ConnectError> {
         let (issuer, client) = (&connection.issuer, &connection.client_id);
-        let holders = self.tools.store.holders(issuer, client, refresh).await?;
+        let holders = self.context.store.holders(issuer, client, refresh).await?;
         let mut others = holders.iter();
         let elsewhere =
             others.find(|holder| holder.name != connection.name && !may_share(holder, connection));
@@ -154,7 +154,7 @@ impl Runtime {
             return Ok(found);
         };
         let known = self
-            .tools
+            .context
             .store
             .provider(&found.provider.issuer, id)
             .await?;
@@ -183,7 +183,7 @@ impl Runtime {
     /// A person has confirmed that no other copy of an imported refresh token is used. False if nothing waited for that.
     pub async fn confirm_sole_copy(&self, name: &ConnectionName) -> Result<bool, ConnectError> {
         let missing = || ConnectError::NoSuchConnection(name.clone());
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let connection = store.connection(name).await?.ok_or_else(missing)?;
         let grant = connection.grant.ok_or_else(missing)?;
         Ok(store.confirm_sole_copy(&grant, self.now()).await?)
@@ -197,7 +197,7 @@ impl Runtime {
         token_url: &str,
     ) -> Result<Discovered, ConnectError> {
         let endpoint = crate::http::HttpUrl::parse(token_url)?;
-        let transport = &*self.tools.transport;
+        let transport = &*self.context.transport;
         let issuer = request
             .issuer
             .clone()

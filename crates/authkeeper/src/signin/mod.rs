@@ -6,34 +6,34 @@
 //! ```
 //!
 //! Every way ends in one adoption: the connection, its client and its grant are written in one step. What a person must
-//! do in between is shown through [`Person`]; what must be remembered meanwhile is kept sealed, so that a sign-in that
+//! do in between is shown through [`Prompter`]; what must be remembered meanwhile is kept sealed, so that a sign-in that
 //! is cut off goes on where it was.
 
+mod api_key;
+mod client_secret;
 mod code;
+mod common;
 mod device;
+mod disconnect;
 mod error;
 mod import;
-mod key;
-mod leave;
-mod own;
 mod pending;
 mod request;
-mod secret;
-mod steps;
+mod step_up;
+mod unattended;
 
-use self::steps::{Wanted, given_again};
+pub use self::api_key::Rotation;
+use self::common::{Wanted, given_again};
 pub use self::{
     error::ConnectError,
     import::ImportRequest,
-    key::Rotation,
-    request::{Again, ConnectRequest, Errand, Invitation, Person, Way},
+    request::{Again, ConnectRequest, PromptAction, Prompter, SignInPrompt, Way},
 };
 use crate::{
     catalogue,
     http::HttpUrl,
     model::{AssertionSource, Connection, ConnectionName, DpopUse, Grant, GrantType, Scope},
     runtime::Runtime,
-    scopes::asked_before,
 };
 
 impl Runtime {
@@ -41,7 +41,7 @@ impl Runtime {
     pub async fn connect(
         &self,
         request: ConnectRequest,
-        person: &dyn Person,
+        person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
         self.check_name(&request).await?;
         let name = request.name.clone();
@@ -55,7 +55,7 @@ impl Runtime {
         };
         // What was refused, denied or used up is not gone on with.
         if done.as_ref().is_err_and(|error| !error.leaves_it_open()) {
-            self.tools.store.drop_pending(&name).await?;
+            self.context.store.drop_pending(&name).await?;
         }
         done
     }
@@ -67,23 +67,23 @@ impl Runtime {
         &self,
         name: &ConnectionName,
         again: Again,
-        person: &dyn Person,
+        person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
-        let connection = self.tools.store.connection(name).await?;
+        let connection = self.context.store.connection(name).await?;
         let connection = connection.ok_or_else(|| ConnectError::NoSuchConnection(name.clone()))?;
         let grant = match &connection.grant {
-            Some(id) => self.tools.store.grant(id).await?,
+            Some(id) => self.context.store.grant(id).await?,
             None => None,
         };
         // Asked first: nobody signs in to an API key, in whatever way.
         let way = way_of(&connection, grant.as_ref())?;
         let way = again.way.unwrap_or(way);
         let before = match &grant {
-            Some(grant) => asked_before(&connection, grant),
+            Some(grant) => connection.requested_scope(grant),
             None => connection.scope.clone(),
         };
         let mut request = ConnectRequest::new(name.clone(), HttpUrl::parse(&connection.url)?);
-        let store = &self.tools.store;
+        let store = &self.context.store;
         let client = store
             .registration(&connection.issuer, &connection.client_id)
             .await?;
@@ -100,9 +100,13 @@ impl Runtime {
         request.way = way;
         // What was bound to a key stays so, whatever the servers say of it today.
         let bound = grant.as_ref().is_some_and(Grant::is_bound);
-        let means = grant.map(|grant| grant.means).unwrap_or_default();
-        request.assertion_audience = means.audience;
-        request.dpop = if bound { DpopUse::Required } else { means.dpop };
+        let grant_material = grant.map(|grant| grant.grant_material).unwrap_or_default();
+        request.assertion_audience = grant_material.audience;
+        request.dpop = if bound {
+            DpopUse::Required
+        } else {
+            grant_material.dpop
+        };
         request.extra = again.extra;
         request.provider = connection.provider;
         request.principal = connection.principal;
@@ -110,11 +114,11 @@ impl Runtime {
         request.resource = connection.resource;
         request.same_issuer = Some(connection.issuer);
         request.same_client = Some(connection.client_id);
-        let wish = store.step_ups(name).await?.wish();
+        let scope_request = store.step_ups(name).await?.scope_request();
         request.scope = connection.scope;
-        if let Some(wish) = &wish {
-            request.scope = with(before, wish.scope.as_ref());
-            request.also_listed = wish.unnamed;
+        if let Some(scope_request) = &scope_request {
+            request.scope = with(before, scope_request.scope.as_ref());
+            request.also_listed = scope_request.unnamed;
         }
         request.presentation = connection.presentation;
         request.check_url = connection
@@ -126,7 +130,7 @@ impl Runtime {
         request.patience = again.patience;
         let done = Box::pin(self.connect(request, person)).await;
         // A sign-in for what was asked for before must stay possible.
-        if wish.is_some() && done.as_ref().is_err_and(ConnectError::is_about_scope) {
+        if scope_request.is_some() && done.as_ref().is_err_and(ConnectError::is_about_scope) {
             self.change_step_ups(name, |all| (all.not_given(), None))
                 .await?;
         }
@@ -135,7 +139,7 @@ impl Runtime {
 
     /// The same name may be connected to the same URL again, never silently to another.
     async fn check_name(&self, request: &ConnectRequest) -> Result<(), ConnectError> {
-        match self.tools.store.connection(&request.name).await? {
+        match self.context.store.connection(&request.name).await? {
             Some(known) if known.url != request.url.as_str() => Err(ConnectError::NameTaken {
                 name: known.name,
                 url: known.url,
@@ -150,8 +154,8 @@ fn way_of(connection: &Connection, grant: Option<&Grant>) -> Result<Way, Connect
     let Some(grant) = grant else {
         return Ok(Way::Browser);
     };
-    let lost = || ConnectError::MeansLost(connection.name.clone());
-    match (grant.grant_type, grant.means.assertion.clone()) {
+    let lost = || ConnectError::GrantMaterialLost(connection.name.clone());
+    match (grant.grant_type, grant.grant_material.assertion.clone()) {
         (GrantType::AuthorizationCode, _) => Ok(Way::Browser),
         (GrantType::DeviceCode, _) => Ok(Way::Device),
         (GrantType::ClientCredentials, _) => Ok(Way::ClientCredentials),

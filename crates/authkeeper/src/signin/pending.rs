@@ -83,7 +83,7 @@ impl Runtime {
             memory: memory.write(),
             ends,
         };
-        Ok(self.tools.store.keep_pending(&pending, now).await?)
+        Ok(self.context.store.keep_pending(&pending, now).await?)
     }
 
     /// The sign-in that was cut off, if it asked for the same and is not over yet.
@@ -101,7 +101,7 @@ impl Runtime {
         name: &ConnectionName,
         asked: &Value,
     ) -> Result<Option<Memory>, ConnectError> {
-        let pending = self.tools.store.pending(name).await?;
+        let pending = self.context.store.pending(name).await?;
         let pending = pending.filter(|pending| self.now() < pending.ends);
         let memory = pending.and_then(|pending| Memory::read(&pending.memory));
         Ok(memory.filter(|memory| memory.asked == *asked))

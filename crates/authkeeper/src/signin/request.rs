@@ -120,7 +120,7 @@ impl ConnectRequest {
 /// What is shown to the person who signs in.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Invitation {
+pub struct SignInPrompt {
     /// Where the sign-in is.
     pub issuer: Issuer,
     /// How long it may take.
@@ -128,13 +128,13 @@ pub struct Invitation {
     /// Whether it goes on from a sign-in that was cut off.
     pub resumed: bool,
     /// What the person does.
-    pub task: Errand,
+    pub task: PromptAction,
 }
 
 /// What a person does to sign in.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Errand {
+pub enum PromptAction {
     /// Opens this URL in a browser on this machine. It carries `state`, so it is shown to that person alone.
     Open(SecretString),
     /// Opens this URL in any browser, and pastes the one it ends at.
@@ -157,9 +157,9 @@ pub enum Errand {
 
 /// The person who signs in, as the library sees them.
 #[async_trait]
-pub trait Person: Send + Sync {
+pub trait Prompter: Send + Sync {
     /// Shows what there is to do.
-    fn invite(&self, invitation: &Invitation);
+    fn invite(&self, invitation: &SignInPrompt);
     /// The next line they paste; none when there will be no more.
     async fn paste(&self) -> Option<SecretString>;
     /// What they pasted is not it.

@@ -3,13 +3,14 @@
 //! [`Store`] is the seam; [`sqlite::SqliteStore`] is one machine's store. Every value that is a secret is sealed
 //! ([`seal`]) before it reaches a store's medium.
 
-pub(crate) mod key_file;
-pub mod owners;
-pub mod place;
-pub mod seal;
-pub mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
-pub mod suite;
+pub mod conformance;
+mod error;
+pub(crate) mod location;
+pub mod sqlite;
+
+pub(crate) use self::error::unusable;
+pub use self::error::{Result, StoreError};
 
 use std::sync::{
     Arc,
@@ -24,114 +25,13 @@ use crate::{
     model::{
         AccessToken, AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, GrantLifecycle,
-        GrantType, Issuer, Lineage, Mandate, Means, Moment, Notice, Noticed, Provider,
-        ReauthorizeReason, Record, RefreshToken, Resource, StepUps, SuspendReason, TaskId,
-        TokenSet, Trouble, TroubleId, UnknownKind,
+        GrantMaterial, GrantType, Incident, IncidentId, Issuer, Lineage, Moment, Observation,
+        Provider, ProviderObservation, ReauthorizeReason, Record, RefreshToken, Resource, StepUps,
+        SubjectBinding, SuspendReason, TaskId, TokenSet, UnknownKind,
     },
     secret::SecretString,
+    vault::ResealCount,
 };
-
-/// Why the store can't be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// There is no room left.
-    #[error("no space left on the device that holds {place}")]
-    Full {
-        /// The store's place.
-        place: String,
-    },
-    /// It can't be written.
-    #[error("{place} is read-only")]
-    ReadOnly {
-        /// The store's place.
-        place: String,
-    },
-    /// It can't be opened or read.
-    #[error("{place} can't be opened: {detail}")]
-    Unusable {
-        /// The store's place.
-        place: String,
-        /// What the system said.
-        detail: String,
-    },
-    /// Its content is damaged.
-    #[error("{place} is damaged: {detail}")]
-    Damaged {
-        /// The store's place.
-        place: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// Other processes held it for too long.
-    #[error("{place} was locked by another process for too long")]
-    Busy {
-        /// The store's place.
-        place: String,
-    },
-    /// A newer authkeeper wrote it.
-    #[error("{place} was written by a newer authkeeper (format {found}, this one knows {known})")]
-    Newer {
-        /// The store's place.
-        place: String,
-        /// Its format.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The key is not the one that sealed it.
-    #[error("the key {key} is not the one that {place} was sealed with")]
-    WrongKey {
-        /// The store's place.
-        place: String,
-        /// The key's place.
-        key: String,
-    },
-    /// It is a copy: the original may spend the same refresh tokens.
-    #[error("{place} was copied here, and the other copy may spend the same refresh tokens")]
-    Copied {
-        /// The store's place.
-        place: String,
-    },
-    /// Other machines may have it too, and no lock of ours is seen there.
-    #[error("{place} lies on a network file system ({kind})")]
-    Remote {
-        /// The store's place.
-        place: String,
-        /// Which file system.
-        kind: String,
-    },
-    /// There is a store and no key.
-    #[error("the key {key} is missing, and {place} can't be read without it")]
-    KeyMissing {
-        /// The store's place.
-        place: String,
-        /// The key's place.
-        key: String,
-    },
-    /// The key file is not a key.
-    #[error("{key} can't serve as the key: {detail}")]
-    BadKey {
-        /// The key's place.
-        key: String,
-        /// What is wrong.
-        detail: String,
-    },
-}
-
-/// The result of a store operation.
-pub type Result<T> = std::result::Result<T, StoreError>;
-
-/// What came of sealing anew, with another key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resealed {
-    /// How many values were sealed anew.
-    pub anew: usize,
-    /// How many are sealed with another key and are still being written.
-    pub in_use: usize,
-    /// How many no key opens: damaged before.
-    pub broken: usize,
-}
 
 /// Exactly which token an attempt wants to spend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,13 +54,13 @@ pub struct SignedIn {
     /// How the grant was given.
     pub grant_type: GrantType,
     /// What came.
-    pub brought: Brought,
+    pub obtained: Obtained,
     /// Whether it may be used at once.
     pub lifecycle: GrantLifecycle,
     /// When a person should replace what never ends by itself.
     pub rotate_by: Option<Timestamp>,
     /// What the grant needs beside its tokens.
-    pub means: Means,
+    pub grant_material: GrantMaterial,
     /// The newest lineage that is known beside the store: one that went back in time gives no number out twice.
     pub after: Lineage,
     /// The id of the grant if a new one is needed.
@@ -178,15 +78,17 @@ impl SignedIn {
     pub fn kept_refresh<'a>(&self, held: &'a Grant) -> Option<&'a RefreshToken> {
         let new = &self.connection;
         let by_person = |kind| matches!(kind, GrantType::AuthorizationCode | GrantType::DeviceCode);
-        let usable = self.brought.refresh().is_none()
+        let usable = self.obtained.refresh().is_none()
             && by_person(self.grant_type)
             && by_person(held.grant_type)
             && self.lifecycle == GrantLifecycle::Active
             && held.lifecycle == GrantLifecycle::Active;
         let same_client = (&held.issuer, &held.client_id) == (&new.issuer, &new.client_id);
         // A public client's refresh token is bound to the key of its own sign-in (RFC 9449 §5).
-        let bound = held.is_bound() || self.means.proof_key.is_some();
-        let same_account = held.mandate.is_same_account(&self.brought.mandate());
+        let bound = held.is_bound() || self.grant_material.proof_key.is_some();
+        let same_account = held
+            .subject_binding
+            .is_same_account(&self.obtained.subject_binding());
         held.refresh.as_ref().filter(|token| {
             let lives = token.expires_at.is_none_or(|ends| ends > self.at);
             lives && usable && same_client && !bound && same_account
@@ -194,10 +96,10 @@ impl SignedIn {
     }
 
     /// What is known of the account and the authority after this sign-in; `held` is the grant whose refresh token is kept.
-    pub fn mandate(&self, held: Option<&Grant>) -> Mandate {
-        let came = self.brought.mandate();
+    pub fn subject_binding(&self, held: Option<&Grant>) -> SubjectBinding {
+        let came = self.obtained.subject_binding();
         match held {
-            Some(held) => came.learned(&held.mandate),
+            Some(held) => came.learned(&held.subject_binding),
             None => came,
         }
     }
@@ -205,14 +107,14 @@ impl SignedIn {
 
 /// What a sign-in or an import brings.
 #[derive(Clone, Debug)]
-pub enum Brought {
+pub enum Obtained {
     /// An access token, and mostly a refresh token.
     Tokens(TokenSet),
     /// An imported refresh token alone.
     RefreshToken(RefreshToken),
 }
 
-impl Brought {
+impl Obtained {
     /// The refresh token, if one came.
     pub fn refresh(&self) -> Option<&RefreshToken> {
         match self {
@@ -222,10 +124,10 @@ impl Brought {
     }
 
     /// What the tokens show of whose they are, and for what.
-    pub fn mandate(&self) -> Mandate {
+    pub fn subject_binding(&self) -> SubjectBinding {
         match self {
-            Self::Tokens(tokens) => (*tokens.mandate).clone(),
-            Self::RefreshToken(_) => Mandate::default(),
+            Self::Tokens(tokens) => (*tokens.subject_binding).clone(),
+            Self::RefreshToken(_) => SubjectBinding::default(),
         }
     }
 
@@ -277,7 +179,7 @@ pub struct Refreshed {
     /// The new refresh token; none keeps the old one (RFC 6749 §6).
     pub refresh: Option<RefreshToken>,
     /// What is known now of whose grant it is, and for what.
-    pub mandate: Mandate,
+    pub subject_binding: SubjectBinding,
     /// Why its tokens must not be handed out, and since when: kept, and suspended with the same step.
     pub hold: Option<(SuspendReason, Timestamp)>,
 }
@@ -293,11 +195,11 @@ pub enum Committed {
     Revoked,
 }
 
-/// A trouble to be kept, told once.
+/// An incident to be kept, told once.
 #[derive(Clone, Debug)]
-pub struct NewTrouble {
+pub struct NewIncident {
     /// Its id if it is new.
-    pub id: TroubleId,
+    pub id: IncidentId,
     /// The lineage it belongs to.
     pub lineage: Lineage,
     /// What is told.
@@ -314,7 +216,7 @@ pub struct FailingChange {
     /// As they shall be; none once a request was answered.
     pub new: Option<Failing>,
     /// An incident that is kept with the same step.
-    pub trouble: Option<NewTrouble>,
+    pub incident: Option<NewIncident>,
 }
 
 /// A carried call that failed for lack of authority.
@@ -331,8 +233,8 @@ pub struct CarriedCall {
 /// What befell a connection, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// Its troubles, with when each was over.
-    pub troubles: Vec<(Trouble, Option<Timestamp>)>,
+    /// Its incidents, with when each was over.
+    pub incidents: Vec<(Incident, Option<Timestamp>)>,
     /// What happened to it as the audit has it. No secrets.
     pub events: Vec<(Timestamp, serde_json::Value)>,
 }
@@ -549,19 +451,19 @@ pub trait Store: Send + Sync + 'static {
     async fn retire_access(&self, grant: &GrantId, generation: Generation) -> Result<()>;
 
     /// Counts what was noticed of a provider. Of each kind the newest few are kept.
-    async fn notice(&self, notice: &Notice, at: Timestamp) -> Result<()>;
+    async fn observation(&self, observation: &ProviderObservation, at: Timestamp) -> Result<()>;
     /// What was noticed of a provider, or of all.
-    async fn noticed(&self, issuer: Option<&Issuer>) -> Result<Vec<Noticed>>;
+    async fn observed(&self, issuer: Option<&Issuer>) -> Result<Vec<Observation>>;
 
     /// The token requests of a client or a grant that failed in a row, if the last one did.
     async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>>;
     /// Changes them, if they are still as they were seen; true if they were.
     async fn put_failing(&self, change: FailingChange) -> Result<bool>;
 
-    /// Keeps a trouble. Returns it as kept, and whether it is new.
-    async fn keep_trouble(&self, trouble: NewTrouble) -> Result<(Trouble, bool)>;
-    /// Tells otherwise of a trouble that is not over; whether its owner was told stays as it is.
-    async fn amend_trouble(&self, id: &TroubleId, record: &Record) -> Result<()>;
+    /// Keeps an incident. Returns it as kept, and whether it is new.
+    async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)>;
+    /// Tells otherwise of an incident that is not over; whether its owner was told stays as it is.
+    async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()>;
     /// What calls of this connection were refused for lack of.
     async fn step_ups(&self, name: &ConnectionName) -> Result<StepUps>;
     /// Puts it anew, if it is still as it was seen. A sign-in that is adopted changes it by [`StepUps::signed_in`], and a
@@ -572,22 +474,22 @@ pub trait Store: Send + Sync + 'static {
         seen: &StepUps,
         new: &StepUps,
     ) -> Result<bool>;
-    /// Whether such a trouble of this connection is not over.
+    /// Whether such an incident of this connection is not over.
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool>;
-    /// The troubles that are not over.
-    async fn troubles(&self) -> Result<Vec<Trouble>>;
+    /// The incidents that are not over.
+    async fn incidents(&self) -> Result<Vec<Incident>>;
     /// What befell a connection.
     async fn history(&self, connection: &ConnectionName) -> Result<History>;
-    /// Ends every trouble of a connection, and of those that live on its grant.
-    async fn end_troubles(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
-    /// Ends one trouble.
-    async fn end_trouble(&self, id: &TroubleId, at: Timestamp) -> Result<()>;
-    /// Takes the duty to tell the owner of a trouble that is not over; true for exactly one caller.
-    async fn claim_notification(&self, id: &TroubleId, at: Timestamp) -> Result<bool>;
+    /// Ends every incident of a connection, and of those that live on its grant.
+    async fn end_incidents(&self, connection: &ConnectionName, at: Timestamp) -> Result<()>;
+    /// Ends one incident.
+    async fn end_incident(&self, id: &IncidentId, at: Timestamp) -> Result<()>;
+    /// Takes the duty to tell the owner of an incident that is not over; true for exactly one caller.
+    async fn claim_notification(&self, id: &IncidentId, at: Timestamp) -> Result<bool>;
 
     /// Seals anew whatever is not sealed with the current key. A store that seals nothing has nothing to do.
-    async fn reseal(&self) -> Result<Resealed> {
-        Ok(Resealed::default())
+    async fn reseal(&self) -> Result<ResealCount> {
+        Ok(ResealCount::default())
     }
 
     /// How long the longest run took that has ended.

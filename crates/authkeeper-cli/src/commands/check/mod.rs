@@ -6,9 +6,9 @@ mod way;
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
-    clock::Seams,
     model::{Connection, ConnectionName},
-    oauth::refusal,
+    oauth::resource_error,
+    platform::clock::Seams,
     runtime::{ConnectionStatus, TokenRequest},
 };
 use http::{HeaderValue, header};
@@ -25,7 +25,7 @@ use authkeeper_gateway::{
     token_source::TokenSource,
 };
 
-use super::trouble;
+use super::incident;
 use crate::{
     app::App,
     exit::Exit,
@@ -33,7 +33,7 @@ use crate::{
     output::{self, Paint, span},
 };
 
-/// A harmless call takes no longer, or the server is in trouble.
+/// A harmless call takes no longer, or the server is in incident.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer that proves something is larger.
 const ANSWER_LIMIT: usize = 8 << 20;
@@ -110,7 +110,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
         .access_token(&TokenRequest::new(name.clone()))
         .await;
     if let Err(error) = token {
-        trouble::report(app, name, Some(&error)).await;
+        incident::report(app, name, Some(&error)).await;
         return Err(error.into());
     }
     let clock = Seams::system().clock;
@@ -122,7 +122,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
         Err(Failure::new(Exit::Unavailable, what, LATER))
     });
     let millis = clock.now().since(begun).as_millis();
-    trouble::report(app, name, None).await;
+    incident::report(app, name, None).await;
     let answered = answered?;
     app.runtime.token_works(name).await?;
     Ok(Checked {
@@ -177,7 +177,7 @@ async fn request(
             return Err(Failure::new(Exit::Unavailable, what, LATER));
         }
     };
-    let said = refusal::said(&headers, &body);
+    let said = resource_error::said(&headers, &body);
     judge(
         name,
         status,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use authkeeper::{
     oauth::authorize::RedirectError,
     secret::SecretString,
-    signin::{Errand, Invitation, Person},
+    signin::{PromptAction, Prompter, SignInPrompt},
 };
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use tokio::{
@@ -97,8 +97,8 @@ impl<'a> Terminal<'a> {
 }
 
 #[async_trait]
-impl Person for Terminal<'_> {
-    fn invite(&self, invitation: &Invitation) {
+impl Prompter for Terminal<'_> {
+    fn invite(&self, invitation: &SignInPrompt) {
         let output = self.output;
         if let Some(sign_in) = self.app.sign_in().as_mut() {
             sign_in.sends_to(&invitation.task);
@@ -111,9 +111,11 @@ impl Person for Terminal<'_> {
         let issuer = output.paint_err(Paint::Strong, invitation.issuer.as_str());
         output.say(&format!("{again} {issuer}"));
         match &invitation.task {
-            Errand::Open(url) => self.open(url),
-            Errand::OpenAndPaste { url, redirect_uri } => self.open_and_paste(url, redirect_uri),
-            Errand::Enter {
+            PromptAction::Open(url) => self.open(url),
+            PromptAction::OpenAndPaste { url, redirect_uri } => {
+                self.open_and_paste(url, redirect_uri)
+            }
+            PromptAction::Enter {
                 user_code,
                 verification_uri,
                 verification_uri_complete,

@@ -1,138 +1,131 @@
-//! `demo`: the whole story in about a minute on the built-in sandbox, with this very binary for every step.
+//! `demo`: arguments, output and exit code. The story itself is played by the sandbox crate.
 //!
-//! ```text
-//! mod ─▶ story, held ─▶ scene ─┬─▶ stage    the folder, the commands
-//!                              ├─▶ screen   lines that stay ─▶ picture, drawn in place
-//!                              └─▶ joblog   what the job did
-//! facts ─▶ verdict   what is claimed, and whether it is true
-//! job, person   hidden commands: the job, and who signs in
-//! ```
+//! What stays here belongs to the command line: clap, the terminal and its colours, and the text of failures.
 
-mod facts;
-mod held;
-mod http;
 mod job;
-mod joblog;
-mod ledger;
-mod person;
-mod picture;
-mod scene;
-mod screen;
-mod stage;
-mod story;
-mod verdict;
 
-use std::time::Duration;
+use std::{ffi::OsString, io::Error as IoError};
 
-use clap::Args;
-use serde_json::{Value, json};
-
-pub(crate) use self::{
-    job::{JobArgs, work},
-    person::sign_in,
+use authkeeper_sandbox::demo::{
+    Demo, DemoClaim, DemoError, DemoOptions, DemoOutcome, DemoReport, DemoTerminal, Story, Tone,
+    Workspace,
 };
-use self::{scene::Scene, screen::Screen, stage::Stage, verdict::Claim};
+use rustix::termios::tcgetwinsize;
+use serde_json::json;
+
+pub(crate) use self::job::{sign_in, work};
 use crate::{
+    args::demo::DemoArgs,
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, REPORT},
     output::{Output, Paint},
     settings::Environment,
     signals,
 };
 
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  authkeeper demo                     a minute; no account, nothing left behind
-  authkeeper demo --browser           you sign in yourself
-  authkeeper demo --without-refresh   the same job as most programs do it today
-
-What it claims is compared with what the sandbox counted.
-
-Exit codes: 0 every claim holds · 70 one does not (the folder is kept)
-  75 with --without-refresh, where the job must fail · 130 stopped by Ctrl-C";
-
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// Sign in yourself, in your browser
-    #[arg(long, conflicts_with = "without_refresh")]
-    browser: bool,
-    /// The job gets one key and holds it to the end; it fails, and this says so (exit code 75)
-    #[arg(long)]
-    without_refresh: bool,
-    /// Keep the temporary folder with the store, the configuration and the logs
-    #[arg(long)]
-    keep: bool,
+impl DemoArgs {
+    fn story(&self) -> Story {
+        if self.without_refresh {
+            return Story::WithoutRefresh;
+        }
+        Story::Whole {
+            own_browser: self.browser,
+        }
+    }
 }
 
-/// What came of it.
-struct Told {
-    claims: Vec<Claim>,
-    facts: Value,
-    /// What the command exits with if every claim holds.
-    code: u8,
-}
-
-/// How much time the picture has room for.
-const WHOLE: Duration = Duration::from_mins(1);
-const HELD: Duration = Duration::from_secs(32);
-
-/// Plays the story. However it ends, nothing that was started goes on.
+/// Plays the story. However it ends, every process that was started is ended.
 pub(crate) async fn demo(
     args: DemoArgs,
     environment: &Environment,
     output: Output,
 ) -> Result<u8, Failure> {
-    let stage = Stage::build(environment, args.browser)?;
-    let screen = Screen::new(output, speaks_unicode(environment));
-    let span = if args.without_refresh { HELD } else { WHOLE };
-    let mut scene = Scene::open(stage, screen, span).await?;
-    let told = tokio::select! {
-        told = tell(&mut scene, &args) => Some(told),
-        _ = signals::stopped() => None,
+    let workspace = workspace(&args, environment)?;
+    let terminal = Box::new(StderrTerminal {
+        output,
+        unicode: speaks_unicode(environment),
+    });
+    let stop = async {
+        signals::stopped().await;
     };
-    let Scene {
-        mut stage,
-        mut screen,
-        sandbox,
-        ..
-    } = scene;
-    stage.clear().await;
-    sandbox.stop().await;
-    let Some(told) = told else {
-        screen.tell("Stopped. Nothing is left running.");
-        leave(stage, output, args.keep)?;
-        return Ok(130);
-    };
-    let good = told
-        .as_ref()
-        .is_ok_and(|told| told.claims.iter().all(|claim| claim.ok));
-    if let Ok(told) = &told {
-        report(told, args.without_refresh, output);
+    let demo = Demo::play(args.story(), workspace, terminal, stop).await;
+    let Demo { outcome, workspace } = demo.map_err(|error| failure(&error))?;
+    match outcome {
+        DemoOutcome::Stopped => {
+            leave(workspace, output, args.keep)?;
+            Ok(130)
+        }
+        DemoOutcome::Failed(error) => {
+            leave(workspace, output, true)?;
+            Err(failure(&error))
+        }
+        DemoOutcome::Told(report) => {
+            print(&report, args.without_refresh, output);
+            leave(workspace, output, args.keep || !report.holds())?;
+            if !report.holds() {
+                return Err(untrue(&report.claims));
+            }
+            next_steps(args.without_refresh, output);
+            Ok(if args.without_refresh {
+                Exit::Person.code()
+            } else {
+                0
+            })
+        }
     }
-    leave(stage, output, args.keep || !good)?;
-    let told = told?;
-    if !good {
-        return Err(untrue(&told.claims));
-    }
-    next_steps(args.without_refresh, output);
-    Ok(told.code)
 }
 
-async fn tell(scene: &mut Scene, args: &DemoArgs) -> Result<Told, Failure> {
-    if args.without_refresh {
-        let facts = held::play(scene).await?;
-        return Ok(Told {
-            claims: verdict::held_verdict(&facts),
-            facts: json!(facts),
-            code: Exit::Person.code(),
-        });
+fn workspace(args: &DemoArgs, environment: &Environment) -> Result<Workspace, Failure> {
+    let machine = |source: IoError| DemoError::Machine {
+        what: "the demo's folder".to_owned(),
+        source,
+    };
+    let program = std::env::current_exe()
+        .map_err(machine)
+        .map_err(|error| failure(&error))?;
+    let variable = |name: &str| -> Option<OsString> { environment.get(name).cloned() };
+    let options = DemoOptions {
+        story: args.story(),
+        program,
+        variable: &variable,
+    };
+    Demo::workspace(&options).map_err(|error| failure(&error))
+}
+
+/// The terminal behind standard error.
+struct StderrTerminal {
+    output: Output,
+    unicode: bool,
+}
+
+impl DemoTerminal for StderrTerminal {
+    fn write(&self, text: &str) {
+        self.output.raw(text);
     }
-    let facts = story::play(scene, args.browser).await?;
-    Ok(Told {
-        claims: verdict::verdict(&facts),
-        facts: json!(facts),
-        code: 0,
-    })
+
+    fn paint(&self, tone: Tone, text: &str) -> String {
+        let paint = match tone {
+            Tone::Good => Paint::Good,
+            Tone::Warn => Paint::Warn,
+            Tone::Bad => Paint::Bad,
+            Tone::Dim => Paint::Dim,
+            Tone::Strong => Paint::Strong,
+        };
+        self.output.paint_err(paint, text)
+    }
+
+    fn is_live(&self) -> bool {
+        self.output.is_watched()
+    }
+
+    fn columns(&self) -> Option<usize> {
+        let size = tcgetwinsize(std::io::stderr()).ok()?;
+        (size.ws_col > 0).then(|| usize::from(size.ws_col))
+    }
+
+    fn speaks_unicode(&self) -> bool {
+        self.unicode
+    }
 }
 
 /// POSIX: the first of these that is set names the character set.
@@ -143,16 +136,37 @@ fn speaks_unicode(environment: &Environment) -> bool {
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
-fn leave(stage: Stage, output: Output, keep: bool) -> Result<(), Failure> {
+/// The exit code and the next step of a demo that broke off.
+fn failure(error: &DemoError) -> Failure {
+    let (exit, next) = match error {
+        DemoError::Sandbox(_) => (Exit::Unavailable, "check that 127.0.0.1 can be listened on"),
+        DemoError::Machine { .. } => (
+            Exit::Store,
+            "check TMPDIR, its free space and its permissions",
+        ),
+        DemoError::NotSignedIn => (
+            Exit::Person,
+            "start again, or leave --browser out and the demo does it for you",
+        ),
+        DemoError::Command(_) => (Exit::Bug, REPORT),
+        _ => (
+            Exit::Bug,
+            "look at the folder named above, and please report this",
+        ),
+    };
+    Failure::new(exit, error.to_string(), next)
+}
+
+fn leave(workspace: Workspace, output: Output, keep: bool) -> Result<(), Failure> {
     if keep {
-        let folder = stage.keep();
+        let folder = workspace.keep();
         output.say(&format!("Kept: {}", folder.display()));
         return Ok(());
     }
-    stage.remove()
+    workspace.remove().map_err(|error| failure(&error))
 }
 
-fn untrue(claims: &[Claim]) -> Failure {
+fn untrue(claims: &[DemoClaim]) -> Failure {
     let wrong = claims.iter().filter(|claim| !claim.ok);
     let wrong: Vec<String> = wrong.map(|claim| format!("{:?}", claim.text)).collect();
     let what = format!("this is not true: {}", wrong.join(", "));
@@ -163,28 +177,27 @@ fn untrue(claims: &[Claim]) -> Failure {
     )
 }
 
-fn report(told: &Told, held: bool, output: Output) {
-    let all = told.claims.iter().all(|claim| claim.ok);
+fn print(report: &DemoReport, without_refresh: bool, output: Output) {
     if output.json {
         output.data_json(&json!({
-            "story": if held { "without_refresh" } else { "whole" },
-            "ok": all,
-            "claims": told.claims,
-            "facts": told.facts,
+            "story": if without_refresh { "without_refresh" } else { "whole" },
+            "ok": report.holds(),
+            "claims": report.claims,
+            "facts": report.facts,
         }));
         return;
     }
     output.data("");
-    for line in table(&told.claims, output) {
+    for line in table(&report.claims, output) {
         output.data(&line);
     }
     output.data("");
 }
 
-/// Claim, what was seen on our side, what the provider counted, and whether it holds.
-fn table(claims: &[Claim], output: Output) -> Vec<String> {
+/// A line for each claim: the claim, our logs, the sandbox's counters, and whether it holds.
+fn table(claims: &[DemoClaim], output: Output) -> Vec<String> {
     let header = ["Is it true?", "our logs", "the provider counted"].map(str::to_owned);
-    let row = |claim: &Claim| {
+    let row = |claim: &DemoClaim| {
         [
             claim.text.clone(),
             claim.ours.clone(),
@@ -208,8 +221,8 @@ fn table(claims: &[Claim], output: Output) -> Vec<String> {
     rows.iter().enumerate().map(line).collect()
 }
 
-fn next_steps(held: bool, output: Output) {
-    if held {
+fn next_steps(without_refresh: bool, output: Output) {
+    if without_refresh {
         output.say("With authkeeper the same job goes on: authkeeper demo");
         return;
     }
@@ -223,23 +236,37 @@ fn next_steps(held: bool, output: Output) {
 mod tests {
     use super::*;
 
+    fn claims() -> Vec<DemoClaim> {
+        let claim = |text: &str, ok| DemoClaim {
+            id: "id",
+            text: text.to_owned(),
+            ours: "1 sign-in".to_owned(),
+            provider: "2 sign-ins".to_owned(),
+            ok,
+        };
+        vec![
+            claim("no work was done twice", false),
+            claim("no call failed", true),
+        ]
+    }
+
     #[test]
     fn a_claim_that_is_not_true_is_named() {
-        let claims = verdict::verdict(&verdict::Facts::default());
-        let failure = untrue(&claims);
+        let failure = untrue(&claims());
         assert_eq!(failure.exit, Exit::Bug);
         assert!(
             failure.what.contains("no work was done twice"),
             "{}",
             failure.what
         );
+        assert!(!failure.what.contains("no call failed"), "{}", failure.what);
     }
 
     #[test]
     fn the_table_has_a_line_for_each_claim() {
-        let claims = verdict::verdict(&verdict::Facts::default());
-        let lines = table(&claims, Output::new(false, true));
-        assert_eq!(lines.len(), claims.len() + 1);
+        let lines = table(&claims(), Output::new(false, true));
+        assert_eq!(lines.len(), 3);
         assert!(lines[1].starts_with("NO  "), "{}", lines[1]);
+        assert!(lines[2].starts_with("ok  "), "{}", lines[2]);
     }
 }

@@ -34,7 +34,7 @@ fn state(facts: &Facts) -> Vec<Finding> {
     let name = &facts.name;
     let again = to_begin_again(name, facts.grant_type);
     let told = |reason: ReauthorizeReason| {
-        let mut told = facts.troubles.iter();
+        let mut told = facts.incidents.iter();
         told.find(|(why, _, _)| why == reason.as_str())
     };
     let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
@@ -77,14 +77,14 @@ fn state(facts: &Facts) -> Vec<Finding> {
     vec![found]
 }
 
-/// A usable one; it may have troubles all the same.
+/// A usable one; it may have incidents all the same.
 fn good(facts: &Facts) -> Vec<Finding> {
     let rotation = |reason: &str| reason == "rotate_by";
-    let troubles = facts
-        .troubles
+    let incidents = facts
+        .incidents
         .iter()
         .filter(|(reason, ..)| !rotation(reason));
-    let mut findings: Vec<Finding> = troubles
+    let mut findings: Vec<Finding> = incidents
         .map(|(_, detail, action)| Finding::warning("state", detail.clone(), action.clone()))
         .collect();
     if findings.is_empty() {
@@ -198,7 +198,7 @@ pub(super) mod tests {
             entry: None,
             token_endpoint: None,
             refresh_scope: None,
-            troubles: vec![],
+            incidents: vec![],
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is around: who is told of trouble, who else may read the store, who else is at work.
+//! What is around: who is told of incident, who else may read the store, who else is at work.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -36,7 +36,7 @@ pub(super) fn can_start(program: &str, environment: &Environment) -> bool {
     std::env::split_paths(&path).any(|folder| executable(&folder.join(program)))
 }
 
-/// Whether anybody is told of a trouble. `starts`: the hook's program and whether it can be started.
+/// Whether anybody is told of an incident. `starts`: the hook's program and whether it can be started.
 pub(super) fn hook(command: Option<&str>, starts: Option<(&str, bool)>, config: &Path) -> Finding {
     let Some(_) = command else {
         let mend = format!(

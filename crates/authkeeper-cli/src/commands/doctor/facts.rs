@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use authkeeper::{
     catalogue::Entry,
-    inspect::{Inspection, SecretFacts},
     model::{ConnectionState, GrantType, Scope},
+    runtime::inspect::{Inspection, SecretFacts},
 };
 use jiff::Timestamp;
 
@@ -33,7 +33,7 @@ pub(super) struct Facts {
     /// The scopes that its provider gives a refresh token for, where that is known.
     pub(super) refresh_scope: Option<String>,
     /// What is told of it and not over: (reason, detail, action).
-    pub(super) troubles: Vec<(String, String, String)>,
+    pub(super) incidents: Vec<(String, String, String)>,
 }
 
 impl From<&Inspection> for Facts {
@@ -41,7 +41,7 @@ impl From<&Inspection> for Facts {
         let status = &one.status;
         let connection = &status.connection;
         let scope = |scope: &Option<Scope>| scope.as_ref().map(|scope| scope.as_str().to_owned());
-        let records = status.troubles.iter().map(|trouble| &trouble.record);
+        let records = status.incidents.iter().map(|incident| &incident.record);
         Self {
             name: connection.name.to_string(),
             state: status.state.clone(),
@@ -67,7 +67,7 @@ impl From<&Inspection> for Facts {
                 .as_ref()
                 .and_then(|metadata| metadata.token_endpoint.clone()),
             refresh_scope: one.refresh_scope(),
-            troubles: records
+            incidents: records
                 .map(|record| {
                     (
                         record.reason.clone(),

@@ -170,7 +170,7 @@ fn limit(limit: Limit) -> Option<Duration> {
 
 fn secrets(facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let rotate = format!("authkeeper rotate {} --client-secret-file NEW", facts.name);
-    let is_dead = |secret: &authkeeper::inspect::SecretFacts| {
+    let is_dead = |secret: &authkeeper::runtime::inspect::SecretFacts| {
         secret.refused.is_some() || secret.expires_at.is_some_and(|ends| ends <= now)
     };
     let mut findings = Vec::new();
@@ -205,7 +205,7 @@ fn secrets(facts: &Facts, now: Timestamp) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use authkeeper::{catalogue, inspect::SecretFacts};
+    use authkeeper::{catalogue, runtime::inspect::SecretFacts};
 
     use super::*;
     use crate::commands::doctor::{

@@ -18,12 +18,10 @@ mod unread;
 
 use authkeeper::{
     error::TokenError,
-    inspect::Inspection,
     model::ConnectionName,
-    store::{
-        owners::Owners,
-        sqlite::{Salvaged, examine},
-    },
+    platform::process_lease::Owners,
+    runtime::inspect::Inspection,
+    store::sqlite::{Salvaged, examine},
 };
 use serde_json::json;
 
@@ -51,7 +49,10 @@ pub(crate) async fn doctor(
     };
     let mut saved = None;
     if args.repair {
-        let now = authkeeper::clock::Seams::system().clock.now().wall;
+        let now = authkeeper::platform::clock::Seams::system()
+            .clock
+            .now()
+            .wall;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         saved = match repair::repair(&settings, output, &stamp) {
             Ok(saved) => saved,
@@ -166,7 +167,7 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
     ));
     findings.extend(permissions::together(&places));
     findings.extend(permissions::file_system(&settings.runtime.store));
-    let command = settings.on_trouble.as_deref();
+    let command = settings.on_incident.as_deref();
     let program = command.and_then(environment::program_of);
     let starts = program.map(|program| (program, environment::can_start(program, environment)));
     findings.extend(environment::webhook(settings.webhook.as_ref()));
@@ -243,8 +244,8 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         let providers = providers::ask(&app.runtime, inspections, &log).await;
         findings.extend(providers.iter().flat_map(providers::findings));
     }
-    match app.runtime.noticed().await {
-        Ok(noticed) => findings.extend(observations::findings(&noticed)),
+    match app.runtime.observed().await {
+        Ok(observed) => findings.extend(observations::findings(&observed)),
         Err(error) => tracing::warn!(%error, "what was noticed of providers can't be read"),
     }
     let owners = Owners::new(data.join("owners"));

@@ -6,8 +6,8 @@ use std::{
 };
 
 use authkeeper::{
-    refresh::log::PastDecision,
-    store::place::{self, Lies},
+    platform::filesystem::{self, Lies},
+    refresh::decision_log::PastDecision,
 };
 use jiff::Timestamp;
 
@@ -127,7 +127,7 @@ pub(super) fn together(places: &[Place]) -> Option<Finding> {
 
 /// Locks and write-ahead logs do not work as they must across a network: such a store is not even opened.
 pub(super) fn file_system(path: &Path) -> Option<Finding> {
-    placed(&place::of(path), path)
+    placed(&filesystem::of(path), path)
 }
 
 fn placed(lies: &Lies, path: &Path) -> Option<Finding> {

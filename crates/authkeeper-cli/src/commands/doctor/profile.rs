@@ -6,8 +6,8 @@ use std::{
 };
 
 use authkeeper::{
-    inspect::Inspection,
     model::{GrantType, Resource, Scope},
+    runtime::inspect::Inspection,
 };
 use serde_json::{Map, Value, json};
 

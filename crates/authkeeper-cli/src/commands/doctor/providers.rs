@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use authkeeper::{
-    inspect::Inspection,
     model::{Connection, ConnectionState, ServerMetadata},
     oauth::discovery::DiscoveryError,
-    refresh::log::PastDecision,
-    runtime::Runtime,
+    refresh::decision_log::PastDecision,
+    runtime::{Runtime, inspect::Inspection},
 };
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -15,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{facts::Facts, finding::Finding};
 use crate::exit::Exit;
 
-/// A provider that takes longer is in trouble, and nobody waits for it here.
+/// A provider that takes longer is in incident, and nobody waits for it here.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A clock may be this much off before it is worth a word; a token's last second is never trusted anyway.

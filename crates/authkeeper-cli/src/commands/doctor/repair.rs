@@ -1,9 +1,11 @@
 //! The repair of a damaged store.
 
-use authkeeper::store::{
-    StoreError,
-    owners::Owners,
-    sqlite::{Salvaged, examine, salvage},
+use authkeeper::{
+    platform::process_lease::Owners,
+    store::{
+        StoreError,
+        sqlite::{Salvaged, examine, salvage},
+    },
 };
 use serde_json::json;
 

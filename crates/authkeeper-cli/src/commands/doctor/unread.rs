@@ -1,6 +1,6 @@
 //! Answers to refreshes that could not be read: kept, and read again on demand.
 
-use authkeeper::{inspect::UnreadAnswer, model::ConnectionName};
+use authkeeper::{model::ConnectionName, runtime::inspect::UnreadAnswer};
 use serde_json::json;
 
 use super::finding::Finding;

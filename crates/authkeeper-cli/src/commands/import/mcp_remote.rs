@@ -107,11 +107,11 @@ impl Stored {
             access_token: token.to_owned().into(),
             refresh_token: None,
             scope: None,
-            issued: authkeeper::clock::Seams::system().clock.now(),
+            issued: authkeeper::platform::clock::Seams::system().clock.now(),
             lifetime: left,
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         })
         .filter(|tokens| tokens.lifetime > Duration::from_secs(1))
     }

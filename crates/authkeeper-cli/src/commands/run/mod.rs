@@ -1,4 +1,4 @@
-//! `authkeeper run`: a command that never holds a token, and an exit code that never hides trouble.
+//! `authkeeper run`: a command that never holds a token, and an exit code that never hides incident.
 
 mod child;
 mod plan;

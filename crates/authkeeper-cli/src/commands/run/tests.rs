@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkeeper::model::{Event, FailedCall, Record, Trouble, TroubleId};
+use authkeeper::model::{Event, FailedCall, Incident, IncidentId, Record};
 use rustix::process::Signal;
 
 use super::*;
@@ -20,9 +20,9 @@ use crate::{
     test_support::{forwarder, notion},
 };
 
-pub(super) fn trouble(id: &str, event: Event, connection: &str) -> Trouble {
-    Trouble {
-        id: TroubleId::new(id),
+pub(super) fn incident(id: &str, event: Event, connection: &str) -> Incident {
+    Incident {
+        id: IncidentId::new(id),
         record: record(event, connection),
         notified: false,
     }
@@ -34,7 +34,7 @@ fn record(event: Event, connection: &str) -> Record {
 
 #[derive(Default)]
 struct Fake {
-    open: Vec<Trouble>,
+    open: Vec<Incident>,
     failed: Vec<FailedCall>,
     claimed: AtomicBool,
     /// What is open may heal by itself.
@@ -58,15 +58,15 @@ impl Fake {
 
 #[async_trait]
 impl IncidentFeed for Fake {
-    async fn open(&self) -> Result<Vec<Trouble>, StoreError> {
+    async fn open(&self) -> Result<Vec<Incident>, StoreError> {
         self.read(&self.open)
     }
 
-    async fn is_due(&self, _trouble: &Trouble) -> Result<bool, StoreError> {
+    async fn is_due(&self, _incident: &Incident) -> Result<bool, StoreError> {
         Ok(!self.heals)
     }
 
-    async fn claim_notification(&self, _id: &TroubleId) -> bool {
+    async fn claim_notification(&self, _id: &IncidentId) -> bool {
         !self.claimed.swap(true, Ordering::SeqCst)
     }
 
@@ -102,17 +102,17 @@ fn plan(command: &str, args: &[&str]) -> RunPlan {
 /// The exit code and what was said.
 async fn ran_with(
     plan: RunPlan,
-    troubles: Arc<Fake>,
+    incidents: Arc<Fake>,
     hook: Option<Hook>,
     signals: mpsc::Receiver<Signal>,
 ) -> (u8, String) {
-    let (code, said) = tried_with(plan, troubles, hook, signals).await;
+    let (code, said) = tried_with(plan, incidents, hook, signals).await;
     (code.unwrap(), said)
 }
 
 async fn tried_with(
     plan: RunPlan,
-    troubles: Arc<Fake>,
+    incidents: Arc<Fake>,
     hook: Option<Hook>,
     signals: mpsc::Receiver<Signal>,
 ) -> (Result<u8, RunError>, String) {
@@ -123,7 +123,7 @@ async fn tried_with(
         plan,
         RunSeams {
             forwarder: Arc::new(forwarder),
-            incidents: troubles,
+            incidents: incidents,
             notifier: Notifier::by_hook(hook),
             report,
             signals,
@@ -134,8 +134,8 @@ async fn tried_with(
     (code, String::from_utf8(said).unwrap())
 }
 
-async fn ran(plan: RunPlan, troubles: Fake, hook: Option<Hook>) -> (u8, String) {
-    ran_with(plan, Arc::new(troubles), hook, mpsc::channel(1).1).await
+async fn ran(plan: RunPlan, incidents: Fake, hook: Option<Hook>) -> (u8, String) {
+    ran_with(plan, Arc::new(incidents), hook, mpsc::channel(1).1).await
 }
 
 #[tokio::test]
@@ -211,12 +211,12 @@ async fn a_trouble_is_printed_once_and_its_owner_told_once() {
         "cat >> '{}'; echo \"${{AUTHKEEPER_TASK-none}}\" >> '{0}'",
         told.display()
     );
-    let open = vec![trouble("1", Event::ReauthorizationRequired, "notion")];
-    let troubles = Fake {
+    let open = vec![incident("1", Event::ReauthorizationRequired, "notion")];
+    let incidents = Fake {
         open,
         ..Fake::default()
     };
-    let (code, said) = ran(plan("sleep", &["2.2"]), troubles, Some(Hook::new(hook))).await;
+    let (code, said) = ran(plan("sleep", &["2.2"]), incidents, Some(Hook::new(hook))).await;
     assert_eq!(code, 75);
     let line = serde_json::to_string(&record(Event::ReauthorizationRequired, "notion")).unwrap();
     assert_eq!(said, format!("{line}\n"));
@@ -228,41 +228,41 @@ async fn a_trouble_is_printed_once_and_its_owner_told_once() {
 
 #[tokio::test]
 async fn what_may_heal_by_itself_is_not_told() {
-    let troubles = Fake {
-        open: vec![trouble("1", Event::Uncertain, "notion")],
+    let incidents = Fake {
+        open: vec![incident("1", Event::Uncertain, "notion")],
         heals: true,
         ..Fake::default()
     };
     let hook = Some(Hook::new("echo woken >&2".to_owned()));
-    let troubles = Arc::new(troubles);
+    let incidents = Arc::new(incidents);
     let signals = mpsc::channel(1).1;
-    let (code, said) = ran_with(plan("true", &[]), Arc::clone(&troubles), hook, signals).await;
+    let (code, said) = ran_with(plan("true", &[]), Arc::clone(&incidents), hook, signals).await;
     assert_eq!((code, said.as_str()), (0, ""));
-    assert!(!troubles.claimed.load(Ordering::SeqCst));
+    assert!(!incidents.claimed.load(Ordering::SeqCst));
 }
 
 #[tokio::test]
 async fn whoever_did_not_claim_it_does_not_tell() {
-    let open = vec![trouble("1", Event::Uncertain, "notion")];
-    let troubles = Fake {
+    let open = vec![incident("1", Event::Uncertain, "notion")];
+    let incidents = Fake {
         open,
         claimed: true.into(),
         ..Fake::default()
     };
     let hook = Some(Hook::new("exit 1".to_owned()));
-    let (code, said) = ran(plan("true", &[]), troubles, hook).await;
+    let (code, said) = ran(plan("true", &[]), incidents, hook).await;
     assert_eq!((code, said.lines().count()), (0, 1), "{said}");
 }
 
 #[tokio::test]
 async fn a_hook_that_fails_is_said_and_changes_nothing() {
-    let troubles = Fake {
-        open: vec![trouble("1", Event::Uncertain, "notion")],
+    let incidents = Fake {
+        open: vec![incident("1", Event::Uncertain, "notion")],
         ..Fake::default()
     };
     let (code, said) = ran(
         plan("true", &[]),
-        troubles,
+        incidents,
         Some(Hook::new("exit 1".to_owned())),
     )
     .await;
@@ -296,22 +296,22 @@ async fn a_command_that_swallows_the_failure_does_not_return_0() {
 
 #[tokio::test]
 async fn a_look_that_fails_is_made_again() {
-    let troubles = Fake {
-        open: vec![trouble("1", Event::ReauthorizationRequired, "notion")],
+    let incidents = Fake {
+        open: vec![incident("1", Event::ReauthorizationRequired, "notion")],
         busy: 1.into(),
         ..Fake::default()
     };
-    let (code, said) = ran(plan("true", &[]), troubles, None).await;
+    let (code, said) = ran(plan("true", &[]), incidents, None).await;
     assert_eq!((code, said.lines().count()), (75, 1), "{said}");
 }
 
 #[tokio::test]
 async fn a_run_that_can_not_read_its_troubles_has_no_verdict() {
-    let troubles = Arc::new(Fake {
+    let incidents = Arc::new(Fake {
         busy: 1_000.into(),
         ..Fake::default()
     });
-    let (code, _) = tried_with(plan("true", &[]), troubles, None, mpsc::channel(1).1).await;
+    let (code, _) = tried_with(plan("true", &[]), incidents, None, mpsc::channel(1).1).await;
     let error = code.unwrap_err();
     assert!(
         matches!(

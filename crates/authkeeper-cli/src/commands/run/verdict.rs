@@ -1,6 +1,6 @@
 //! What a run exits with: a pure function.
 
-use authkeeper::model::{ConnectionName, Event, FailedCall, Trouble};
+use authkeeper::model::{ConnectionName, Event, FailedCall, Incident};
 
 use crate::exit::Exit;
 
@@ -9,13 +9,13 @@ use crate::exit::Exit;
 pub(crate) fn verdict(
     command_code: u8,
     declared: &[ConnectionName],
-    open: &[Trouble],
+    open: &[Incident],
     unrecovered: &[FailedCall],
 ) -> (u8, Option<String>) {
     let is_declared = |name: &str| declared.iter().any(|declared| declared.as_str() == name);
     let declared = open
         .iter()
-        .filter(|trouble| is_declared(&trouble.record.connection));
+        .filter(|incident| is_declared(&incident.record.connection));
     let lost = declared.filter_map(exit_of);
     let failed = unrecovered.iter().map(|call| Exit::of_reason(&call.reason));
     let worst = lost.chain(failed.clone()).max_by_key(|exit| exit.gravity());
@@ -31,10 +31,10 @@ pub(crate) fn verdict(
 }
 
 /// The code that `token` gives for an incident; none while the access token serves.
-fn exit_of(trouble: &Trouble) -> Option<Exit> {
-    match trouble.record.event {
+fn exit_of(incident: &Incident) -> Option<Exit> {
+    match incident.record.event {
         Event::ReauthorizationRequired => Some(Exit::Person),
-        Event::AuthorityLost => Some(Exit::of_reason(&trouble.record.reason)),
+        Event::AuthorityLost => Some(Exit::of_reason(&incident.record.reason)),
         Event::TokenEndpointMoved => Some(Exit::Config),
         // Uncertain, and what later versions may add.
         _ => None,
@@ -60,7 +60,7 @@ fn failed_calls(command_code: u8, why: &str, unrecovered: &[FailedCall]) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::trouble, *};
+    use super::{super::tests::incident, *};
 
     fn name(text: &str) -> ConnectionName {
         ConnectionName::parse(text).unwrap()
@@ -77,10 +77,10 @@ mod tests {
 
     #[test]
     fn the_code_by_what_happened() {
-        let lost = trouble("1", Event::ReauthorizationRequired, "notion");
-        let rejected = trouble("2", Event::AuthorityLost, "notion");
-        let uncertain = trouble("3", Event::Uncertain, "notion");
-        let other = trouble("4", Event::ReauthorizationRequired, "jira");
+        let lost = incident("1", Event::ReauthorizationRequired, "notion");
+        let rejected = incident("2", Event::AuthorityLost, "notion");
+        let uncertain = incident("3", Event::Uncertain, "notion");
+        let other = incident("4", Event::ReauthorizationRequired, "jira");
         let rows = [
             (0, vec![], 0),
             (3, vec![], 3),
@@ -104,7 +104,7 @@ mod tests {
             reason: "scope_refused".to_owned(),
             ..failed("notion", 1)
         };
-        let wanted = trouble("1", Event::ScopeRequired, "notion");
+        let wanted = incident("1", Event::ScopeRequired, "notion");
         let code = |failed: &[FailedCall]| {
             verdict(0, &[name("notion")], std::slice::from_ref(&wanted), failed).0
         };

@@ -1,13 +1,14 @@
 //! The built-in scenarios: listed, found by name, played.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use authkeeper::near;
-use authkeeper_sandbox::{BuiltIn, ClientEnd, Revision, Runs, Sandbox};
+use authkeeper::text::similar;
+use authkeeper_sandbox::{BuiltIn, ClientCommand, Revision, Runs, ScenarioReport, ScenarioTrial};
 use serde_json::json;
 
-use super::{SandboxArgs, announce, client::Client, settings, start, tell, verdict::Played};
+use super::{announce, client, no_client, not_started, settings, tell, verdict};
 use crate::{
+    args::sandbox::SandboxArgs,
     exit::Exit,
     failure::Failure,
     output::{Output, Paint},
@@ -37,7 +38,7 @@ impl Which {
         }
         let names = BuiltIn::all().iter().map(BuiltIn::name);
         let list = "authkeeper sandbox --list-scenarios lists what is built in";
-        let next = match near::nearest(&name, names) {
+        let next = match similar::nearest(&name, names) {
             Some(meant) => format!("did you mean {meant}? {list}"),
             None => list.to_owned(),
         };
@@ -71,19 +72,19 @@ pub(super) fn list(output: Output) {
     }
 }
 
-/// One scenario, with its client or with whoever comes.
+/// Plays one scenario, with its client or with one that is started by hand.
 pub(super) async fn play(one: BuiltIn, args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     let revision = args.spec_version.unwrap_or_default();
-    let played = match Client::of(&one, revision, args) {
-        _ if !one.is_of(revision) => Played::left_out(one, revision),
+    let report = match client(args) {
+        _ if !one.is_of(revision) => ScenarioReport::not_played(one, revision),
         Some(client) => tried(one, &client, revision, args, output).await?,
         None => by_hand(one, revision, args, output).await?,
     };
-    played.print(output);
-    played.failure().map_or(Ok(()), Err)
+    verdict::print(&report, output);
+    verdict::failure(&report).map_or(Ok(()), Err)
 }
 
-/// All of them, one after the other.
+/// Plays all scenarios, one after the other.
 pub(super) async fn play_all(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     let usage = |what: &str, next: &str| Err(Failure::new(Exit::Usage, what, next));
     if args.port != 0 {
@@ -92,106 +93,81 @@ pub(super) async fn play_all(args: &SandboxArgs, output: Output) -> Result<(), F
             "leave --port away",
         );
     }
+    let Some(client) = client(args) else {
+        return usage(
+            "all scenarios need a client to start",
+            "give its command after --",
+        );
+    };
     let revision = args.spec_version.unwrap_or_default();
     let mut all = Vec::new();
     for one in BuiltIn::all() {
-        let Some(client) = Client::of(one, revision, args) else {
-            return usage(
-                "all scenarios need a client to start",
-                "give its command after --",
-            );
-        };
         all.push(if one.is_of(revision) {
             tried(*one, &client, revision, args, output).await?
         } else {
-            Played::left_out(*one, revision)
+            ScenarioReport::not_played(*one, revision)
         });
     }
-    Played::print_all(&all, output);
-    Played::failure_of(&all).map_or(Ok(()), Err)
+    verdict::print_all(&all, output);
+    verdict::failure_of(&all).map_or(Ok(()), Err)
 }
-
-/// So long after a token's end it is surely over.
-const AFTER_THE_END: Duration = Duration::from_millis(300);
-/// What a client's end set off is over by then.
-const SETTLED: Duration = Duration::from_millis(200);
 
 /// Starts the client as often as the scenario says.
 async fn tried(
     one: BuiltIn,
-    client: &Client,
+    client: &ClientCommand,
     revision: Revision,
     args: &SandboxArgs,
     output: Output,
-) -> Result<Played, Failure> {
-    let sandbox = start(settings(args, one.settings(revision, 0, None))).await?;
-    let said = format!("{}, {revision}, at {}/mcp", one.name(), sandbox.url());
+) -> Result<ScenarioReport, Failure> {
+    let trial = trial(one, revision, args).await?;
+    let said = format!(
+        "{}, {revision}, at {}/mcp",
+        one.name(),
+        trial.sandbox().url()
+    );
     output.say(&output.paint_err(Paint::Dim, &said));
     let ends = tokio::select! {
-        ends = runs(one, client, &sandbox) => ends?,
+        ends = trial.run(client) => ends.map_err(|error| no_client(&error))?,
         _ = signals::stopped() => {
             let what = format!("{} was stopped before its end", one.name());
             return Err(Failure::new(Exit::Data, what, "start it again"));
         }
     };
-    tokio::time::sleep(SETTLED).await;
-    let played = Played::of(one, revision, sandbox.checks(&ends));
-    sandbox.stop().await;
-    Ok(played)
+    Ok(trial.finish(&ends).await)
 }
 
-async fn runs(one: BuiltIn, client: &Client, sandbox: &Sandbox) -> Result<Vec<ClientEnd>, Failure> {
-    let mut ends = Vec::new();
-    for (index, at_once) in one.runs().at_once().iter().enumerate() {
-        if index > 0 {
-            if one.runs().waits() {
-                tokio::time::sleep(sandbox.access_left() + AFTER_THE_END).await;
-            }
-            sandbox.next_run();
-        }
-        if *at_once == 1 {
-            ends.push(client.run(sandbox).await?);
-        } else {
-            let (first, second) = tokio::join!(client.run(sandbox), client.run(sandbox));
-            ends.extend([first?, second?]);
-        }
-    }
-    Ok(ends)
+async fn trial(
+    one: BuiltIn,
+    revision: Revision,
+    args: &SandboxArgs,
+) -> Result<ScenarioTrial, Failure> {
+    let settings = settings(args, one.settings(0, None));
+    let started = ScenarioTrial::start(settings, one, revision).await;
+    started.map_err(|error| not_started(&error))
 }
 
-/// Nobody came for so long: the client is done.
-const DONE: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(200);
-
-/// Serves whoever comes, until it is over.
+/// Serves clients that are started by hand, until they are done.
 async fn by_hand(
     one: BuiltIn,
     revision: Revision,
     args: &SandboxArgs,
     output: Output,
-) -> Result<Played, Failure> {
+) -> Result<ScenarioReport, Failure> {
     if one.runs() != Runs::Once {
         let what = format!("{} starts its client several times", one.name());
         return Err(Failure::new(Exit::Usage, what, "give its command after --"));
     }
-    let sandbox = start(settings(args, one.settings(revision, 0, None))).await?;
-    let events = sandbox.events();
-    announce(&sandbox, output);
+    let trial = trial(one, revision, args).await?;
+    let events = trial.sandbox().events();
+    announce(trial.sandbox(), output);
     output.say(&format!("the scenario wants: {}", one.wants()));
     tokio::select! {
         _ = signals::stopped() => {}
-        () = quiet(&sandbox) => {}
+        () = trial.until_quiet() => {}
         () = tell(events, output) => {}
     }
-    let played = Played::of(one, revision, sandbox.checks(&[]));
-    sandbox.stop().await;
-    Ok(played)
-}
-
-async fn quiet(sandbox: &Sandbox) {
-    while sandbox.quiet_for().is_none_or(|quiet| quiet < DONE) {
-        tokio::time::sleep(LOOK).await;
-    }
+    Ok(trial.finish(&[]).await)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use authkeeper::clock::SystemClock;
+use authkeeper::platform::clock::SystemClock;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Every message of this method waits until a person has come; what it waits for ends with it.
-struct Keeper {
+struct RefreshScheduler {
     server: Arc<dyn Upstream>,
     method: &'static str,
     came: Arc<Notify>,
@@ -26,7 +26,7 @@ struct Keeper {
 }
 
 #[async_trait]
-impl Upstream for Keeper {
+impl Upstream for RefreshScheduler {
     async fn send(&self, request: UpstreamRequest) -> Reply {
         self.server.send(request).await
     }
@@ -62,7 +62,7 @@ fn scene_holding(method: &'static str) -> Scene {
         async move { reply }
     });
     let (came, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let keeper = Keeper {
+    let keeper = RefreshScheduler {
         server,
         method,
         came: Arc::clone(&came),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, fs, io};
 
-use authkeeper::{clock::Clock, store::owners::private_folder};
+use authkeeper::platform::{clock::Clock, process_lease::private_folder};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -119,7 +119,7 @@ impl fmt::Debug for VersionCache {
 
 #[cfg(test)]
 mod tests {
-    use authkeeper::clock::SystemClock;
+    use authkeeper::platform::clock::SystemClock;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    clock::SystemClock,
     model::{ConnectionName, Record},
+    platform::clock::SystemClock,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode, header};

@@ -4,7 +4,7 @@
 use super::kinds::with;
 use super::{server::Fault, *};
 use crate::model::{
-    ClaimPhase, ClientSecret, NoticeKind, ReauthorizeReason, ReplayRule, UnknownKind,
+    ClaimPhase, ClientSecret, ObservationKind, ReauthorizeReason, ReplayRule, UnknownKind,
 };
 use crate::refresh::ProviderHabits;
 
@@ -50,7 +50,7 @@ async fn a_success_whose_tokens_cannot_be_read_has_spent_the_refresh_token() {
         ask(&runtime).await.expect("the access token serves on");
         assert!(runtime.drain(secs(20)).await);
     }
-    let told = status(&runtime).await.troubles;
+    let told = status(&runtime).await.incidents;
     let told: Vec<_> = told.iter().map(|told| &*told.record.reason).collect();
     assert_eq!(told, ["answer_unread"], "a person is asked while it does");
     assert_eq!(
@@ -80,7 +80,7 @@ async fn a_success_whose_tokens_cannot_be_read_has_spent_the_refresh_token() {
     assert_eq!(later.unread_answers(&name()).await.unwrap().len(), 0);
     assert_eq!((bench.server.requests(), bench.server.reuses()), (1, 0));
     assert!(
-        status(&later).await.troubles.is_empty(),
+        status(&later).await.incidents.is_empty(),
         "the incident is over"
     );
 }
@@ -137,13 +137,13 @@ async fn a_refresh_token_without_an_access_token_is_kept_and_spent_with_the_scop
         bench.server.refresh_scopes(),
         [None, Some("read write".to_owned())]
     );
-    let noticed = runtime.noticed().await.unwrap();
-    let omitted = NoticeKind::AccessTokenOmitted;
+    let observed = runtime.observed().await.unwrap();
+    let omitted = ObservationKind::AccessTokenOmitted;
     assert!(
-        noticed.iter().any(|one| one.notice.kind == omitted),
+        observed.iter().any(|one| one.observation.kind == omitted),
         "it is said"
     );
-    assert!(status(&runtime).await.troubles.is_empty());
+    assert!(status(&runtime).await.incidents.is_empty());
 
     // The next refresh names the scope at once, and the one after a restart does too.
     let restarted = bench.process();
@@ -195,10 +195,10 @@ async fn a_refusal_in_words_that_nobody_knows_asks_a_person_after_hours() {
         panic!("a person is asked");
     };
     assert_eq!(record.reason, ReauthorizeReason::RefusedRepeatedly.as_str());
-    let kept = &status(&runtime).await.troubles;
+    let kept = &status(&runtime).await.incidents;
     let kept = kept
         .iter()
-        .find(|trouble| trouble.record.reason == record.reason)
+        .find(|incident| incident.record.reason == record.reason)
         .unwrap();
     assert!(
         kept.record

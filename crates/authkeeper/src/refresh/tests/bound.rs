@@ -15,9 +15,9 @@ fn bound(signed_in: &mut SignedIn) {
 }
 
 fn bind(signed_in: &mut SignedIn, key: &ProofKey, kept: SecretString) {
-    signed_in.means.proof_key = Some(kept);
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
-        tokens.mandate.bound_to = Some(key.thumbprint().to_owned());
+    signed_in.grant_material.proof_key = Some(kept);
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
+        tokens.subject_binding.bound_to = Some(key.thumbprint().to_owned());
     }
 }
 
@@ -30,7 +30,7 @@ async fn machine(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_proves_the_key_that_its_tokens_are_bound_to() {
     let (bench, runtime) = machine(bound).await;
-    let thumbprint = grant(&runtime).await.mandate.bound_to.unwrap();
+    let thumbprint = grant(&runtime).await.subject_binding.bound_to.unwrap();
     for _ in 0..2 {
         bench.clock.advance(secs(3600));
         let token = ask(&runtime).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_server_that_wants_its_number_is_asked_once_more_and_nothing_is_spent_
     assert_eq!(bench.server.requests(), 5);
     assert_in_step(&bench, &runtime).await;
     assert_eq!(bench.journals(), Vec::<String>::new());
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,6 +157,6 @@ async fn a_key_goes_with_its_connection() {
     let id = grant(&runtime).await.id;
     runtime.disconnect(&name()).await.unwrap();
     assert!(!bench.server.revoked().is_empty());
-    let left = runtime.tools.store.grant(&id).await.unwrap().unwrap();
-    assert!(left.means.proof_key.is_none());
+    let left = runtime.context.store.grant(&id).await.unwrap().unwrap();
+    assert!(left.grant_material.proof_key.is_none());
 }

@@ -2,9 +2,12 @@
 
 use super::{server::Fault, *};
 use crate::{
-    clock::LONGEST_SLEEP,
     model::{ClaimPhase, ReplayRule},
-    refresh::{ProviderHabits, decide::BREAKER_AFTER, decide::JournalState},
+    platform::clock::LONGEST_SLEEP,
+    refresh::{
+        ProviderHabits,
+        decide::{BREAKER_AFTER, JournalState},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,7 +22,7 @@ async fn claim_and_journal_are_there_before_the_first_byte() {
     let journal = open_journal(&bench, &runtime, claim.attempt.as_str())
         .await
         .unwrap();
-    let state = journal.state(&runtime.tools.sealer);
+    let state = journal.state(&runtime.context.sealer);
     assert_eq!(state, JournalState::Sending);
     bench.server.hold_before(false);
     assert_in_step(&bench, &runtime).await;
@@ -91,7 +94,7 @@ async fn a_lost_answer_is_asked_for_again_though_the_breaker_is_open() {
     let other = ConnectionName::parse("other").unwrap();
     let mut new = signed_in("other", bench.clock.now(), secs(3600));
     new.connection.name = other.clone();
-    runtime.tools.store.adopt_sign_in(new).await.unwrap();
+    runtime.context.store.adopt_sign_in(new).await.unwrap();
     let other = TokenRequest::new(other);
     bench.clock.advance(secs(2800));
     bench.server.script([Fault::CutBeforeCommit]);
@@ -191,7 +194,7 @@ async fn a_keeper_never_sleeps_longer_than_half_a_minute() {
     let settings = Settings::in_folder(bench.folder.path().to_owned());
     let wire = Arc::new(Wire(Arc::clone(&bench.server)));
     let runtime = Runtime::open(&settings, seams, wire).unwrap();
-    let _keeper = runtime.keep_fresh(vec![name()]);
+    let _scheduler = runtime.keep_fresh(vec![name()]);
     let longest = || *clock.longest.lock().unwrap();
     until("a sleep", async || !longest().is_zero()).await;
     assert_eq!(longest(), LONGEST_SLEEP);

@@ -22,9 +22,9 @@ async fn refresh_with(bench: &Bench, runtime: &Runtime, fault: Fault) {
 }
 
 async fn told(runtime: &Runtime) -> Vec<(String, String)> {
-    let open = runtime.troubles().await.unwrap();
-    let told = open.iter().map(|trouble| {
-        let record = &trouble.record;
+    let open = runtime.incidents().await.unwrap();
+    let told = open.iter().map(|incident| {
+        let record = &incident.record;
         (record.event.as_str().to_owned(), record.reason.clone())
     });
     told.collect()
@@ -84,7 +84,7 @@ async fn a_narrower_scope_is_told_once_and_kept_going_with() {
         let issued = ask(&runtime).await.unwrap();
         assert_eq!(issued.scope, Some(Scope::new("read")));
         assert_eq!(told(&runtime).await, std::slice::from_ref(&narrowed));
-        let open = runtime.troubles().await.unwrap();
+        let open = runtime.incidents().await.unwrap();
         assert!(open[0].record.detail.ends_with("without write"), "{open:?}");
         ids.push(open[0].id.clone());
     }

@@ -9,7 +9,7 @@ use crate::{
         AttemptId, Claim, ClaimPhase, ConnectionState, OwnerId, ReauthorizeReason, ReplayRule,
         UnknownKind,
     },
-    refresh::{ProviderHabits, decide::JournalState, spill::StoredReply},
+    refresh::{ProviderHabits, decide::JournalState, journal::StoredReply},
     store::Spend,
 };
 
@@ -22,7 +22,7 @@ async fn leave_claim(bench: &Bench, runtime: &Runtime, owner: &str) {
 
 async fn leave_attempt(bench: &Bench, runtime: &Runtime, owner: &str, number: u32) {
     let (spend, claim) = left(bench, runtime, owner, number).await;
-    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+    assert!(runtime.context.store.claim(&spend, &claim).await.unwrap());
 }
 
 pub(super) async fn left(
@@ -70,7 +70,9 @@ pub(super) fn keep_reply(
 ) {
     journal.mark_sending().unwrap();
     let stored = stored(bench, (status, body));
-    journal.keep_reply(&runtime.tools.sealer, &stored).unwrap();
+    journal
+        .keep_reply(&runtime.context.sealer, &stored)
+        .unwrap();
 }
 
 pub(super) fn stored(bench: &Bench, (status, body): (u16, String)) -> StoredReply {
@@ -142,7 +144,7 @@ async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
         ),
         "{phase:?}"
     );
-    assert_eq!(now.troubles.len(), 1);
+    assert_eq!(now.incidents.len(), 1);
     assert_eq!(
         bench.server.requests(),
         0,
@@ -160,7 +162,7 @@ async fn a_request_that_may_have_left_is_asked_again_after_the_quiet_period() {
     .await;
     assert_eq!(bench.server.requests(), 1);
     assert_in_step(&bench, &runtime).await;
-    assert!(status(&runtime).await.troubles.is_empty());
+    assert!(status(&runtime).await.incidents.is_empty());
     assert_eq!(
         bench.journals(),
         Vec::<String>::new(),
@@ -255,8 +257,8 @@ async fn where_a_replay_is_only_refused_a_person_is_asked_while_the_token_lives(
         state => panic!("{state:?}"),
     };
     assert_eq!(reason, ReauthorizeReason::UnknownOutcome);
-    let noticed = runtime.tools.store.noticed(None).await.unwrap();
-    assert!(noticed.is_empty(), "the rule was right: {noticed:?}");
+    let observed = runtime.context.store.observed(None).await.unwrap();
+    assert!(observed.is_empty(), "the rule was right: {observed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -286,7 +288,7 @@ async fn an_answer_larger_than_any_is_kept_whole() {
     leave_claim(&bench, &runtime, "dead").await;
     leave_reply(&bench, &runtime, 200, body).await;
     let journal = open_journal(&bench, &runtime, ATTEMPT).await.unwrap();
-    assert_eq!(journal.state(&runtime.tools.sealer), JournalState::Reply);
+    assert_eq!(journal.state(&runtime.context.sealer), JournalState::Reply);
     after_401(&runtime, 1).await.unwrap();
     assert_in_step(&bench, &runtime).await;
     assert_eq!(bench.server.requests(), 0);
@@ -341,7 +343,7 @@ async fn a_refused_client_in_a_dead_resends_journal_does_not_go_in_circles() {
 async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_others() {
     let (bench, one) = Bench::new().await;
     let two = bench.process();
-    let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
+    let owner = two.context.owners.mine(&two.context.seams).unwrap();
     leave_claim(&bench, &one, owner.as_str()).await;
     let body = good_answer(&bench);
     leave_reply(&bench, &one, 200, body).await;
@@ -355,12 +357,12 @@ async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_o
 async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
     let (bench, one) = Bench::new().await;
     let two = bench.process();
-    let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
+    let owner = two.context.owners.mine(&two.context.seams).unwrap();
     leave_claim(&bench, &one, owner.as_str()).await;
     leave_journal(&bench, &one).await.mark_sending().unwrap();
     let asked = {
         let one = one.clone();
-        crate::background::spawn(async move { after_401(&one, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&one, 1).await })
     };
     until("the wait's end", async || {
         bench.clock.advance(secs(10));
@@ -389,7 +391,7 @@ async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
 async fn an_uncertainty_whose_teller_died_is_told_all_the_same() {
     let (bench, runtime) = Bench::new().await;
     lose(&bench, &runtime).await;
-    assert_eq!(status(&runtime).await.troubles.len(), 1);
+    assert_eq!(status(&runtime).await.incidents.len(), 1);
 }
 
 /// An answer that did not come while the token lives.
@@ -398,7 +400,7 @@ pub(super) async fn lose(bench: &Bench, runtime: &Runtime) {
     let id = grant(runtime).await.id;
     let (kind, now) = (UnknownKind::Silence, bench.clock.now());
     let attempt = AttemptId::new(ATTEMPT);
-    let marked = runtime.tools.store.mark_unknown(&id, &attempt, kind, now);
+    let marked = runtime.context.store.mark_unknown(&id, &attempt, kind, now);
     assert!(marked.await.unwrap());
     assert!(ask(runtime).await.is_ok());
     assert!(runtime.drain(secs(20)).await);

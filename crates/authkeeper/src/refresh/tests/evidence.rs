@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     http::Reach,
-    model::{ClientSecret, NoticeKind, ReplayRule, UnknownKind},
+    model::{ClientSecret, ObservationKind, ReplayRule, UnknownKind},
     refresh::ProviderHabits,
 };
 
@@ -29,7 +29,12 @@ async fn sign_in(bench: &Bench, runtime: &Runtime) {
     client.secrets = vec![ClientSecret::new("s".to_owned().into())];
     signed_in.connection.client_id = client.client_id.clone();
     signed_in.connection.check_url = Some("https://mcp.example/check".to_owned());
-    runtime.tools.store.adopt_sign_in(signed_in).await.unwrap();
+    runtime
+        .context
+        .store
+        .adopt_sign_in(signed_in)
+        .await
+        .unwrap();
 }
 
 fn strict() -> ProviderHabits {
@@ -67,8 +72,8 @@ async fn what_was_not_acted_upon_is_sent_again_at_once_even_to_a_strict_server()
         (bench.server.requests(), bench.server.introspections()),
         (2, 1)
     );
-    let noticed = runtime.noticed().await.unwrap();
-    assert_eq!(noticed[0].notice.kind, NoticeKind::Introspects);
+    let observed = runtime.observed().await.unwrap();
+    assert_eq!(observed[0].observation.kind, ObservationKind::Introspects);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,8 +86,8 @@ async fn what_was_acted_upon_is_told_at_once_and_costs_no_living_token() {
     lose(&bench, &runtime, Fault::CutAfterCommit).await;
     until("it is told", async || {
         let _ = ask(&runtime).await;
-        let troubles = status(&runtime).await.troubles;
-        troubles
+        let incidents = status(&runtime).await.incidents;
+        incidents
             .iter()
             .any(|t| t.record.reason == "unknown_outcome")
     })
@@ -99,12 +104,12 @@ async fn only_a_yes_to_this_very_client_makes_a_no_count() {
     bench.server.introspects();
     let issuer = Issuer::new(ISSUER);
     let notes = [
-        (NoticeKind::Introspects, "another"),
-        (NoticeKind::OddAnswer, "confidential"),
+        (ObservationKind::Introspects, "another"),
+        (ObservationKind::OddAnswer, "confidential"),
     ];
     for (kind, detail) in notes {
-        let tools = &runtime.tools;
-        tools.notice(&issuer, kind, detail.to_owned()).await;
+        let context = &runtime.context;
+        context.observation(&issuer, kind, detail.to_owned()).await;
     }
     lose(&bench, &runtime, Fault::CutAfterCommit).await;
     assert!(runtime.drain(secs(20)).await);
@@ -113,10 +118,10 @@ async fn only_a_yes_to_this_very_client_makes_a_no_count() {
         status(&runtime).await.is_uncertain(),
         "its no proves nothing"
     );
-    let said = runtime.noticed().await.unwrap();
+    let said = runtime.observed().await.unwrap();
     let said = said
         .iter()
-        .filter(|one| one.notice.kind == NoticeKind::Introspects);
+        .filter(|one| one.observation.kind == ObservationKind::Introspects);
     assert_eq!(said.count(), 1, "and is no yes");
 }
 
@@ -129,7 +134,7 @@ async fn an_answer_in_the_journal_is_better_than_evidence() {
     let folder = bench.folder_of_journals();
     let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
     keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
-    let store = &runtime.tools.store;
+    let store = &runtime.context.store;
     assert!(store.claim(&spend, &claim).await.unwrap());
     let lost = (UnknownKind::Crash, bench.clock.now());
     let marked = store.mark_unknown(&spend.grant, &claim.attempt, lost.0, lost.1);

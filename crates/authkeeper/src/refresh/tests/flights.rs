@@ -29,7 +29,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
         let caller = {
             let runtime = runtime.clone();
             // 401s force a refresh; the fresh one's 401 is rejected, so the cooldown is waited out.
-            crate::background::spawn(async move { after_401(&runtime, round).await })
+            crate::platform::tasks::spawn(async move { after_401(&runtime, round).await })
         };
         tokio::time::sleep(Duration::from_micros(round * 97 % 6_000)).await;
         caller.abort();
@@ -125,13 +125,13 @@ async fn a_lifetime_of_nothing_starts_no_storm() {
     let (bench, runtime) = Bench::new().await;
     bench.server.expires_in(0);
     bench.clock.advance(secs(3600));
-    let keeper = runtime.keep_fresh(vec![name()]);
+    let scheduler = runtime.keep_fresh(vec![name()]);
     until("the refresh", async || bench.server.requests() > 0).await;
     for _ in 0..20 {
         let _ = ask(&runtime).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    drop(keeper);
+    drop(scheduler);
     assert_eq!(bench.server.requests(), 1);
     assert!(ask(&runtime).await.is_ok(), "zero says nothing of the end");
 }
@@ -139,7 +139,7 @@ async fn a_lifetime_of_nothing_starts_no_storm() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_refreshes_ahead_of_time_once() {
     let (bench, runtime) = Bench::new().await;
-    let _keeper = runtime.keep_fresh(vec![name()]);
+    let _scheduler = runtime.keep_fresh(vec![name()]);
     for generation in 2..6 {
         bench.clock.advance(secs(2700));
         until("a refresh when it is due", async || {

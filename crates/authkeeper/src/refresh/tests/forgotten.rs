@@ -7,7 +7,7 @@ use super::{
 use crate::{
     http::Reach,
     model::{AttemptId, Claim, ClaimPhase, UnknownKind},
-    refresh::{Whose, orphans},
+    refresh::{OnBehalfOf, orphaned_journals},
 };
 
 /// The journal of an attempt at the current generation of which the store knows nothing.
@@ -40,11 +40,11 @@ async fn a_claim_that_is_given_back_meanwhile_is_not_put_back() {
     let journal = leave(&bench, &runtime, "gone").await;
     journal.mark_sending().unwrap();
     let held = grant(&runtime).await;
-    let found = orphans::of(&runtime.tools, &held);
+    let found = orphaned_journals::of(&runtime.context, &held);
     journal.settle();
     journal.remove();
-    let whose = Whose::of(&status(&runtime).await.connection);
-    let put_back = orphans::claim_back(&runtime.tools, &whose, &held, found);
+    let on_behalf_of = OnBehalfOf::of(&status(&runtime).await.connection);
+    let put_back = orphaned_journals::claim_back(&runtime.context, &on_behalf_of, &held, found);
     assert!(!put_back.await.unwrap());
     assert_eq!(grant(&runtime).await.claim, None);
 }
@@ -57,7 +57,7 @@ async fn lost_before(bench: &Bench, runtime: &Runtime) -> Journal {
         number: 1,
         ..later.clone()
     };
-    let store = &runtime.tools.store;
+    let store = &runtime.context.store;
     assert!(store.claim(&spend, &lost).await.unwrap());
     let (kind, now) = (UnknownKind::Reset, bench.clock.now());
     let marked = store.mark_unknown(&spend.grant, &lost.attempt, kind, now);
@@ -117,7 +117,10 @@ async fn an_answer_of_an_earlier_generation_is_set_aside() {
     bench.clock.advance(secs(3600));
     ask(&runtime).await.unwrap();
     assert_eq!(bench.journals(), Vec::<String>::new());
-    let late = runtime.tools.shelf.late(&spend.grant, spend.lineage);
+    let late = runtime
+        .context
+        .reply_archive
+        .late(&spend.grant, spend.lineage);
     assert_eq!(late.len(), 1);
 }
 
@@ -131,7 +134,7 @@ async fn an_earlier_attempt_than_the_lost_one_is_history() {
         .unwrap();
     let (spend, mut lost) = left(&bench, &runtime, "gone", 2).await;
     lost.attempt = AttemptId::new("lost");
-    let store = &runtime.tools.store;
+    let store = &runtime.context.store;
     assert!(store.claim(&spend, &lost).await.unwrap());
     let (kind, now) = (UnknownKind::Reset, bench.clock.now());
     let marked = store.mark_unknown(&spend.grant, &lost.attempt, kind, now);
@@ -194,12 +197,12 @@ async fn a_token_that_a_dead_process_sent_is_not_sent_again_at_once() {
 async fn a_living_process_that_is_sending_the_token_is_waited_for() {
     let (bench, one) = Bench::new().await;
     let two = bench.process();
-    let owner = two.tools.owners.mine(&two.tools.seams).unwrap();
+    let owner = two.context.owners.mine(&two.context.seams).unwrap();
     let journal = leave(&bench, &one, owner.as_str()).await;
     journal.mark_sending().unwrap();
     let asked = {
         let one = one.clone();
-        crate::background::spawn(async move { after_401(&one, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&one, 1).await })
     };
     until("the claim is back", async || {
         grant(&one).await.claim.is_some()
@@ -209,8 +212,8 @@ async fn a_living_process_that_is_sending_the_token_is_waited_for() {
     // It has committed in the store that was taken away, and kept the answer beside it.
     let stored = stored(&bench, (200, good_answer(&bench)));
     let id = grant(&one).await.id;
-    two.tools
-        .shelf
+    two.context
+        .reply_archive
         .keep(&id, (Lineage(1), Generation(2)), &stored);
     journal.remove();
     assert_eq!(text(&asked.await.unwrap().unwrap()), "adopted");
@@ -255,7 +258,7 @@ async fn two_that_send_the_same_token_see_each_other() {
     let (bench, runtime) = Bench::new().await;
     let (spend, mut claim) = left(&bench, &runtime, "dead", 1).await;
     let now = grant(&runtime).await;
-    let tools = &runtime.tools;
+    let context = &runtime.context;
     let mine = Journal::prepare(
         &bench.folder_of_journals(),
         (&spend, &claim),
@@ -263,7 +266,10 @@ async fn two_that_send_the_same_token_see_each_other() {
     )
     .unwrap();
     mine.mark_sending().unwrap();
-    assert!(!orphans::contest(tools, &now, &claim), "its own");
+    assert!(
+        !orphaned_journals::contest(context, &now, &claim),
+        "its own"
+    );
     claim.attempt = AttemptId::new("other");
     let other = Journal::prepare(
         &bench.folder_of_journals(),
@@ -273,15 +279,21 @@ async fn two_that_send_the_same_token_see_each_other() {
     .unwrap();
     claim.attempt = AttemptId::new("mine");
     mine.remove();
-    assert!(!orphans::contest(tools, &now, &claim), "not sent yet");
+    assert!(
+        !orphaned_journals::contest(context, &now, &claim),
+        "not sent yet"
+    );
     other.mark_sending().unwrap();
-    assert!(orphans::contest(tools, &now, &claim));
+    assert!(orphaned_journals::contest(context, &now, &claim));
     other.remove();
-    assert!(!orphans::contest(tools, &now, &claim));
+    assert!(!orphaned_journals::contest(context, &now, &claim));
     let answer = stored(&bench, (200, good_answer(&bench)));
     let at = (Lineage(1), Generation(2));
-    tools.shelf.keep(&now.id, at, &answer);
-    assert!(orphans::contest(tools, &now, &claim), "it was answered");
+    context.reply_archive.keep(&now.id, at, &answer);
+    assert!(
+        orphaned_journals::contest(context, &now, &claim),
+        "it was answered"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

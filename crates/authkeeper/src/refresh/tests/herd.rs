@@ -7,12 +7,14 @@ use super::{
     *,
 };
 use crate::{
-    files::{DiskFiles, Files, Lock, Opened},
     http::Reach,
     model::{AccessToken, AttemptId, Claim, UnknownKind},
-    refresh::{Whose, claim::note_unknown, spill::StoredReply},
-    store::{Committed, Refreshed, Spend, owners::Owners},
-    trouble,
+    platform::{
+        files::{DiskFiles, Files, Lock, Opened},
+        process_lease::Owners,
+    },
+    refresh::{OnBehalfOf, incident, journal::StoredReply, transaction::note_unknown},
+    store::{Committed, Refreshed, Spend},
 };
 
 /// The disk, and something that happens just before the first look at an owner's lock.
@@ -75,11 +77,11 @@ fn process_before_whose_look(
         happens: Mutex::new(Some(Box::new(happens))),
     });
     let folder = bench.folder.path().join("owners");
-    let tools = Tools {
+    let context = Context {
         owners: Owners::over(folder, Arc::clone(&files) as Arc<dyn Files>),
-        ..bench.tools()
+        ..bench.context()
     };
-    (Runtime::over(tools), files)
+    (Runtime::over(context), files)
 }
 
 /// An owner that lives until it is dropped, an attempt of it, and its journal in which nothing is marked yet.
@@ -94,8 +96,8 @@ async fn living_owner(bench: &Bench, runtime: &Runtime) -> (Owners, (Spend, Clai
 
 /// How many incidents there ever were.
 pub(super) async fn incidents(runtime: &Runtime) -> usize {
-    let history = runtime.tools.store.history(&name()).await.unwrap();
-    history.troubles.len()
+    let history = runtime.context.store.history(&name()).await.unwrap();
+    history.incidents.len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -103,7 +105,7 @@ async fn an_owner_that_commits_and_exits_before_the_look_at_its_lock_was_not_los
     let (bench, one) = Bench::new().await;
     bench.clock.advance(secs(3600));
     bench.server.hold_after(true);
-    let first = crate::background::spawn(async move {
+    let first = crate::platform::tasks::spawn(async move {
         let token = ask(&one).await.unwrap();
         assert!(one.drain(secs(20)).await);
         token
@@ -125,12 +127,12 @@ async fn a_claim_that_has_moved_on_is_neither_marked_nor_told() {
     let (bench, runtime) = Bench::new().await;
     let before = grant(&runtime).await;
     assert!(after_401(&runtime, 1).await.is_ok());
-    let whose = Whose::of(&status(&runtime).await.connection);
+    let on_behalf_of = OnBehalfOf::of(&status(&runtime).await.connection);
     let (gone, lost) = (
         AttemptId::new("gone"),
         (UnknownKind::Crash, bench.clock.now()),
     );
-    let noted = note_unknown(&runtime.tools, &whose, &before, &gone, lost);
+    let noted = note_unknown(&runtime.context, &on_behalf_of, &before, &gone, lost);
     assert!(!noted.await.unwrap());
     assert_eq!(incidents(&runtime).await, 0);
 }
@@ -140,22 +142,22 @@ async fn a_claim_that_has_moved_on_is_neither_marked_nor_told() {
 async fn an_answer_that_was_committed_before_the_look_is_not_drawn_from_again() {
     let (bench, one) = Bench::new().await;
     let (owners, (spend, claim), journal) = living_owner(&bench, &one).await;
-    assert!(one.tools.store.claim(&spend, &claim).await.unwrap());
+    assert!(one.context.store.claim(&spend, &claim).await.unwrap());
     let answer = StoredReply {
         after_rejection: true,
         ..stored(&bench, (200, good_answer(&bench)))
     };
     journal.mark_sending().unwrap();
-    journal.keep_reply(&one.tools.sealer, &answer).unwrap();
+    journal.keep_reply(&one.context.sealer, &answer).unwrap();
     let (refreshed, here) = (next(&bench, &one).await, tokio::runtime::Handle::current());
     let (two, files) = process_before_whose_look(&bench, move || {
-        let committed = here.block_on(one.tools.store.commit_refresh(refreshed));
+        let committed = here.block_on(one.context.store.commit_refresh(refreshed));
         assert_eq!(committed.unwrap(), Committed::Yes);
         drop(owners);
     });
     assert_eq!(after_401(&two, 1).await.unwrap().generation, Generation(2));
     assert!(files.happens.lock().unwrap().is_none(), "it was raced");
-    assert_eq!(two.tools.store.noticed(None).await.unwrap(), []);
+    assert_eq!(two.context.store.observed(None).await.unwrap(), []);
     assert_eq!((bench.server.requests(), incidents(&two).await), (0, 0));
 }
 
@@ -170,7 +172,7 @@ async fn next(bench: &Bench, runtime: &Runtime) -> Refreshed {
             ..held.access.unwrap()
         },
         refresh: held.refresh,
-        mandate: held.mandate,
+        subject_binding: held.subject_binding,
         hold: None,
     }
 }
@@ -180,7 +182,7 @@ async fn next(bench: &Bench, runtime: &Runtime) -> Refreshed {
 async fn an_owner_that_sends_and_dies_before_the_look_at_its_lock_has_sent() {
     let (bench, one) = Bench::new().await;
     let (owners, (spend, claim), journal) = living_owner(&bench, &one).await;
-    assert!(one.tools.store.claim(&spend, &claim).await.unwrap());
+    assert!(one.context.store.claim(&spend, &claim).await.unwrap());
     bench.clock.advance(secs(3600));
     let (two, files) = process_before_whose_look(&bench, move || {
         journal.mark_sending().unwrap();
@@ -201,7 +203,7 @@ async fn a_forgotten_owner_that_is_answered_and_dies_before_the_look_leaves_its_
     let answer = stored(&bench, (200, good_answer(&bench)));
     let (two, files) = process_before_whose_look(&bench, move || {
         journal.mark_sending().unwrap();
-        journal.keep_reply(&one.tools.sealer, &answer).unwrap();
+        journal.keep_reply(&one.context.sealer, &answer).unwrap();
         drop(owners);
     });
     assert_eq!(text(&ask(&two).await.unwrap()), "adopted");
@@ -212,7 +214,7 @@ async fn a_forgotten_owner_that_is_answered_and_dies_before_the_look_leaves_its_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn twenty_processes_at_expiry_cost_one_refresh_and_no_incident() {
-    let (bench, keeper) = Bench::new().await;
+    let (bench, scheduler) = Bench::new().await;
     for round in 1..=10_u32 {
         bench.clock.advance(secs(3600));
         let mut herd = tokio::task::JoinSet::new();
@@ -231,8 +233,8 @@ async fn twenty_processes_at_expiry_cost_one_refresh_and_no_incident() {
         }
         assert_eq!(bench.server.requests(), round);
     }
-    assert_eq!(incidents(&keeper).await, 0);
-    assert_in_step(&bench, &keeper).await;
+    assert_eq!(incidents(&scheduler).await, 0);
+    assert_in_step(&bench, &scheduler).await;
 }
 
 /// A process had read the claim before another brought its outcome, and records the loss after that.
@@ -244,13 +246,13 @@ async fn a_loss_that_is_recorded_too_late_is_over_at_once() {
         after_401(&runtime, 1).await.unwrap().generation,
         Generation(2)
     );
-    let whose = Whose::of(&status(&runtime).await.connection);
-    let (tools, lost) = (&runtime.tools, AttemptId::new("lost"));
-    trouble::uncertain(tools, &whose, &before, &lost, UnknownKind::Crash)
+    let on_behalf_of = OnBehalfOf::of(&status(&runtime).await.connection);
+    let (context, lost) = (&runtime.context, AttemptId::new("lost"));
+    incident::uncertain(context, &on_behalf_of, &before, &lost, UnknownKind::Crash)
         .await
         .unwrap();
-    let history = runtime.tools.store.history(&name()).await.unwrap();
-    let ended: Vec<bool> = history.troubles.iter().map(|it| it.1.is_some()).collect();
+    let history = runtime.context.store.history(&name()).await.unwrap();
+    let ended: Vec<bool> = history.incidents.iter().map(|it| it.1.is_some()).collect();
     assert_eq!(ended, [true]);
 }
 
@@ -259,15 +261,15 @@ async fn a_loss_that_is_recorded_too_late_is_over_at_once() {
 async fn a_resolved_loss_is_ended_by_whoever_looks() {
     let (bench, runtime) = Bench::new().await;
     lose(&bench, &runtime).await;
-    let open = status(&runtime).await.troubles;
+    let open = status(&runtime).await.incidents;
     assert_eq!(open.len(), 1);
     // As a resend's commit leaves it.
     let refreshed = next(&bench, &runtime).await;
-    let store = &runtime.tools.store;
+    let store = &runtime.context.store;
     let committed = store.commit_refresh(refreshed).await.unwrap();
     assert_eq!(committed, Committed::Yes);
     assert_eq!(runtime.notify_in(&open[0]).await.unwrap(), None);
-    assert_eq!(status(&runtime).await.troubles, []);
+    assert_eq!(status(&runtime).await.incidents, []);
     assert!(
         !runtime.claim_notification(&open[0].id).await.unwrap(),
         "what is over is told nobody"

@@ -18,7 +18,7 @@ pub(super) async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime)
     let refresh = bench.server.sign_in();
     let mut signed_in = signed_in(&refresh, bench.clock.now(), secs(3600));
     change(&mut signed_in);
-    let store = &runtime.tools.store;
+    let store = &runtime.context.store;
     if let Some((provider, client)) = &signed_in.client {
         store.keep_registration(provider, client).await.unwrap();
     }
@@ -28,7 +28,7 @@ pub(super) async fn with(change: impl FnOnce(&mut SignedIn)) -> (Bench, Runtime)
 
 fn own(signed_in: &mut SignedIn) {
     signed_in.grant_type = GrantType::ClientCredentials;
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
         tokens.refresh_token = None;
     }
 }
@@ -76,7 +76,7 @@ async fn a_lost_answer_to_our_own_request_costs_nothing_and_is_no_trouble() {
     assert!(!status(&runtime).await.is_uncertain());
     bench.clock.advance(secs(5));
     assert_eq!(token(&ask(&runtime).await.unwrap()), "own-4");
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -87,10 +87,10 @@ async fn a_process_that_dies_while_it_asks_for_our_own_token_leaves_nothing_to_w
     let folder = bench.folder_of_journals();
     let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
     journal.mark_sending().unwrap();
-    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+    assert!(runtime.context.store.claim(&spend, &claim).await.unwrap());
     assert!(ask(&runtime).await.is_ok());
     assert_eq!(bench.server.requests(), 1);
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
     assert_eq!(bench.journals(), Vec::<String>::new());
 }
 
@@ -104,7 +104,7 @@ async fn an_only_secret_that_was_refused_and_is_taken_now_is_good_again() {
     let (bench, runtime) = with(only).await;
     let is_refused = async || {
         let (issuer, id) = (Issuer::new(ISSUER), ClientId::new("client"));
-        let known = runtime.tools.store.registration(&issuer, &id).await;
+        let known = runtime.context.store.registration(&issuer, &id).await;
         known.unwrap().unwrap().secrets[0].refused.is_some()
     };
     bench.server.secret("another");
@@ -126,8 +126,8 @@ async fn a_refusal_of_our_own_request_ends_nothing() {
     bench.clock.advance(secs(3600));
     ask(&runtime).await.unwrap_err();
     assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
-    let troubles = runtime.troubles().await.unwrap();
-    assert_eq!(troubles[0].record.reason, "request_refused");
+    let incidents = runtime.incidents().await.unwrap();
+    assert_eq!(incidents[0].record.reason, "request_refused");
     bench.clock.advance(secs(600));
     assert!(ask(&runtime).await.is_ok());
 }
@@ -141,7 +141,7 @@ async fn an_answer_to_our_own_request_that_nobody_can_read_is_no_uncertainty() {
     let error = ask(&runtime).await.unwrap_err();
     assert!(matches!(error, TokenError::Unavailable { .. }), "{error:?}");
     assert_eq!(grant(&runtime).await.claim, None);
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
 }
 
 /// Our client's own tokens are nobody's account: what name they carry is no matter. What they are good for is.
@@ -162,8 +162,8 @@ async fn our_own_tokens_may_name_anybody_and_are_compared_for_the_rest() {
     for _ in 0..3 {
         bench.clock.advance(secs(3600));
         ask(&runtime).await.unwrap();
-        let troubles = runtime.troubles().await.unwrap();
-        told.push(troubles.first().map(|one| one.record.reason.clone()));
+        let incidents = runtime.incidents().await.unwrap();
+        told.push(incidents.first().map(|one| one.record.reason.clone()));
     }
     let changed = Some("audience_changed".to_owned());
     assert_eq!(told, [None, None, changed]);
@@ -216,7 +216,7 @@ async fn while_a_secret_is_replaced_the_next_in_order_is_tried() {
         "the first is tried again once all were refused"
     );
     let (issuer, id) = (Issuer::new(ISSUER), ClientId::new("client"));
-    let known = runtime.tools.store.registration(&issuer, &id).await;
+    let known = runtime.context.store.registration(&issuer, &id).await;
     let known = known.unwrap().unwrap();
     assert_eq!(known.refused, None, "the client is as good as any");
     let refused: Vec<bool> = known
@@ -235,7 +235,7 @@ pub(super) fn key(signed_in: &mut SignedIn) {
     own(signed_in);
     signed_in.client = None;
     signed_in.grant_type = GrantType::ApiKey;
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
         tokens.access_token = "first".to_owned().into();
         tokens.lifetime = ENDLESS;
         tokens.lifetime_source = LifetimeSource::Endless;
@@ -263,7 +263,7 @@ async fn a_new_key_that_is_refused_gives_way_to_the_one_before_it() {
     assert_eq!(token(&ask(&runtime).await.unwrap()), "second");
     let fallen_back = after_401(&runtime, second.generation.0).await.unwrap();
     assert_eq!(token(&fallen_back), "first");
-    let told = runtime.troubles().await.unwrap();
+    let told = runtime.incidents().await.unwrap();
     assert_eq!(told[0].record.reason, "new_key_refused");
     let error = after_401(&runtime, fallen_back.generation.0)
         .await
@@ -276,7 +276,7 @@ async fn a_new_key_that_is_refused_gives_way_to_the_one_before_it() {
     let rotation = Rotation::new("third".to_owned().into(), None, in_an_hour(&bench));
     runtime.rotate_key(&name(), rotation).await.unwrap();
     assert_eq!(token(&ask(&runtime).await.unwrap()), "third");
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -287,10 +287,10 @@ async fn the_owner_of_a_key_is_told_ahead_and_once() {
     let mut new = signed_in("k", bench.clock.now(), secs(3600));
     key(&mut new);
     new.rotate_by = Some(by);
-    runtime.tools.store.adopt_sign_in(new).await.unwrap();
+    runtime.context.store.adopt_sign_in(new).await.unwrap();
     ask(&runtime).await.unwrap();
     assert!(
-        runtime.troubles().await.unwrap().is_empty(),
+        runtime.incidents().await.unwrap().is_empty(),
         "20 days ahead"
     );
     bench.clock.advance(Duration::from_hours(7 * 24));
@@ -298,7 +298,7 @@ async fn the_owner_of_a_key_is_told_ahead_and_once() {
         ask(&runtime).await.unwrap();
         runtime.token_works(&name()).await.unwrap();
     }
-    let told = runtime.troubles().await.unwrap();
+    let told = runtime.incidents().await.unwrap();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].record.event.as_str(), "rotation_due");
 }
@@ -310,8 +310,8 @@ async fn an_import_is_not_spent_until_it_is_the_sole_copy() {
             reason: SuspendReason::SecondCopy,
             since: signed_in.at,
         };
-        let refresh = signed_in.brought.refresh().cloned().unwrap();
-        signed_in.brought = Brought::RefreshToken(refresh);
+        let refresh = signed_in.obtained.refresh().cloned().unwrap();
+        signed_in.obtained = Obtained::RefreshToken(refresh);
     })
     .await;
     let error = ask(&runtime).await.unwrap_err();
@@ -326,7 +326,7 @@ async fn an_import_is_not_spent_until_it_is_the_sole_copy() {
 async fn a_refusal_after_the_end_that_was_told_says_so() {
     let (bench, runtime) = with(|signed_in| {
         let ends = signed_in.at.saturating_add(secs(3000)).unwrap();
-        if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
             tokens.refresh_token.as_mut().unwrap().expires_at = Some(ends);
         }
     })

@@ -1,7 +1,7 @@
 //! Tokens from memory: right, or not from memory.
 
 use super::{server::Fault, *};
-use crate::{live::LiveToken, refresh::decide::BELIEVED_FOR};
+use crate::{refresh::decide::BELIEVED_FOR, runtime::LiveToken};
 
 /// What a store's file is told behind everybody's back.
 fn write_behind(bench: &Bench, sql: &str) {
@@ -97,7 +97,7 @@ async fn a_disconnection_by_another_process_is_seen_everywhere_within_two_second
     let other = bench.process();
     let mut token = live(&runtime).await;
     let reads = runtime.store_use().reads();
-    let asking = crate::background::spawn(async move {
+    let asking = crate::platform::tasks::spawn(async move {
         while token.get().await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -184,7 +184,7 @@ async fn a_due_token_comes_from_memory_between_two_tries() {
         assert!(runtime.drain(secs(20)).await);
         let stopped = bench.clock.stop();
         token.get().await.unwrap();
-        runtime.live.look(&*runtime.tools.store).unwrap();
+        runtime.token_cache.look(&*runtime.context.store).unwrap();
         assert_eq!(generation(&mut token), Some(1));
         drop(stopped);
         assert_eq!(bench.server.requests(), tries);
@@ -215,9 +215,9 @@ async fn names_that_nobody_connected_are_not_remembered() {
         let request = TokenRequest::new(unknown);
         runtime.access_token(&request).await.unwrap_err();
     }
-    assert_eq!(runtime.live.len(), 0);
+    assert_eq!(runtime.token_cache.len(), 0);
     ask(&runtime).await.unwrap();
-    assert_eq!(runtime.live.len(), 1);
+    assert_eq!(runtime.token_cache.len(), 1);
 }
 
 /// Those who find a token that has ended read the grant together: before the flight, and after it.

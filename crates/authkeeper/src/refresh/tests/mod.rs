@@ -11,6 +11,7 @@ mod flights;
 mod forgotten;
 mod herd;
 mod kinds;
+mod leftovers;
 mod live;
 mod moved;
 mod moved_endpoint;
@@ -26,7 +27,6 @@ mod second_chances;
 mod server;
 mod skew;
 mod timing;
-mod unrevoked;
 mod vouched;
 mod vouching;
 
@@ -40,20 +40,23 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use self::server::{Server, Way, Wire};
-use super::{RefreshRules, Tools, spill::Journal};
+use super::{Context, RefreshRules};
+use crate::refresh::journal::Journal;
 use crate::{
-    clock::{Clock, Seams, SystemClock, SystemRandom},
     error::TokenError,
-    files::Folder,
     http::Transport,
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, Connection, ConnectionName, Generation,
-        Grant, GrantId, GrantLifecycle, GrantType, Issuer, LifetimeSource, Lineage, Means, Moment,
-        Presentation, PrincipalId, Provider, Record, RefreshToken, RegistrationSource, Resource,
-        Scope, ServerMetadata, TokenSet,
+        Grant, GrantId, GrantLifecycle, GrantMaterial, GrantType, Issuer, LifetimeSource, Lineage,
+        Moment, Presentation, PrincipalId, Provider, Record, RefreshToken, RegistrationSource,
+        Resource, Scope, ServerMetadata, TokenSet,
+    },
+    platform::{
+        clock::{Clock, Seams, SystemClock, SystemRandom},
+        files::Folder,
     },
     runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
-    store::{Brought, SignedIn},
+    store::{Obtained, SignedIn},
 };
 
 const ISSUER: &str = "https://as.example";
@@ -164,37 +167,37 @@ impl Bench {
 
     /// One more process on this machine.
     fn process(&self) -> Runtime {
-        Runtime::over(self.tools())
+        Runtime::over(self.context())
     }
 
     /// What one more process stands on.
-    fn tools(&self) -> Tools {
-        self.tools_over(Arc::new(Wire(Arc::clone(&self.server))))
+    fn context(&self) -> Context {
+        self.context_over(Arc::new(Wire(Arc::clone(&self.server))))
     }
 
     /// One more, whose connections are slow to come about.
     fn slow_process(&self) -> (Runtime, Way) {
         let (transport, way) = server::slow(&self.server);
-        (Runtime::over(self.tools_over(transport)), way)
+        (Runtime::over(self.context_over(transport)), way)
     }
 
-    fn tools_over(&self, transport: Arc<dyn Transport>) -> Tools {
+    fn context_over(&self, transport: Arc<dyn Transport>) -> Context {
         let mut settings = Settings::in_folder(self.folder.path().to_owned());
         settings.rules = self.rules.clone();
-        Runtime::tools(&settings, self.seams(), transport).unwrap()
+        Runtime::context(&settings, self.seams(), transport).unwrap()
     }
 
-    fn spill(&self) -> PathBuf {
+    fn journal_folder(&self) -> PathBuf {
         self.folder.path().join("spill")
     }
 
     fn folder_of_journals(&self) -> Folder {
-        Folder::on_disk(self.spill())
+        Folder::on_disk(self.journal_folder())
     }
 
     /// The names of what lies in the spill folder.
     fn journals(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.spill()).unwrap();
+        let entries = std::fs::read_dir(self.journal_folder()).unwrap();
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
@@ -203,7 +206,12 @@ impl Bench {
     async fn sign_in(&self, runtime: &Runtime) -> Grant {
         let refresh = self.server.sign_in();
         let signed_in = signed_in(&refresh, self.clock.now(), secs(3600));
-        runtime.tools.store.adopt_sign_in(signed_in).await.unwrap()
+        runtime
+            .context
+            .store
+            .adopt_sign_in(signed_in)
+            .await
+            .unwrap()
     }
 }
 
@@ -249,10 +257,10 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
         )),
         grant_type: GrantType::AuthorizationCode,
         lifecycle: GrantLifecycle::Active,
-        means: Means::default(),
+        grant_material: GrantMaterial::default(),
         rotate_by: None,
         at: issued.wall,
-        brought: Brought::Tokens(TokenSet {
+        obtained: Obtained::Tokens(TokenSet {
             access_token: "access-0".to_owned().into(),
             refresh_token: Some(refresh_token),
             scope: Some(Scope::new("read write")),
@@ -260,7 +268,7 @@ fn signed_in(refresh: &str, issued: Moment, lifetime: Duration) -> SignedIn {
             lifetime,
             lifetime_source: LifetimeSource::ExpiresIn,
             refresh_in: None,
-            mandate: Box::default(),
+            subject_binding: Box::default(),
         }),
         after: Lineage(0),
         new_grant: GrantId::new(format!("grant-{refresh}")),
@@ -283,7 +291,7 @@ async fn status(runtime: &Runtime) -> ConnectionStatus {
 
 async fn grant(runtime: &Runtime) -> Grant {
     let id = status(runtime).await.connection.grant.unwrap();
-    runtime.tools.store.grant(&id).await.unwrap().unwrap()
+    runtime.context.store.grant(&id).await.unwrap().unwrap()
 }
 
 #[expect(

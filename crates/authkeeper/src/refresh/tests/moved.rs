@@ -13,7 +13,7 @@ fn discovered(signed_in: &mut SignedIn) {
     // As another client: the refresh token of the sign-in before is not kept.
     client.client_id = ClientId::new("discovered");
     signed_in.connection.client_id = ClientId::new("discovered");
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
         tokens.refresh_token = None;
     }
 }
@@ -25,7 +25,7 @@ fn refreshable(signed_in: &mut SignedIn) {
         secret: "refresh-2".to_owned().into(),
         expires_at: None,
     };
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
         tokens.refresh_token = Some(refresh);
     }
 }
@@ -69,7 +69,7 @@ async fn a_401_where_another_issuer_is_named_asks_for_a_sign_in_there() {
         (&record.detail, &record.action),
         "the old token is handed out no more, and it is said where it moved"
     );
-    let told = runtime.troubles().await.unwrap();
+    let told = runtime.incidents().await.unwrap();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(bench.server.requests(), 0, "nobody was asked for tokens");
 }

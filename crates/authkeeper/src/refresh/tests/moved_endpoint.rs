@@ -18,8 +18,8 @@ fn why(answer: Result<Arc<IssuedToken>, TokenError>) -> String {
 }
 
 async fn told(runtime: &Runtime) -> Vec<Record> {
-    let open = runtime.troubles().await.unwrap();
-    open.into_iter().map(|trouble| trouble.record).collect()
+    let open = runtime.incidents().await.unwrap();
+    open.into_iter().map(|incident| incident.record).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +111,7 @@ async fn a_fixed_endpoint_is_not_looked_for() {
     let (bench, runtime) = Bench::new().await;
     let mut new = signed_in(&bench.server.sign_in(), bench.clock.now(), secs(3600));
     new.connection.provider = Some("github".to_owned());
-    runtime.tools.store.adopt_sign_in(new).await.unwrap();
+    runtime.context.store.adopt_sign_in(new).await.unwrap();
     bench.server.page("/token", 410, None, "");
     names(&bench, "https://as.example/token2");
     bench.clock.advance(secs(3600));

@@ -2,14 +2,14 @@
 
 use super::{server::Fault, *};
 use crate::{
-    model::{NoticeKind, ReplayRule},
+    model::{ObservationKind, ReplayRule},
     refresh::ProviderHabits,
 };
 
-async fn noticed(runtime: &Runtime) -> Vec<(NoticeKind, String, u64)> {
-    let all = runtime.noticed().await.unwrap();
+async fn observed(runtime: &Runtime) -> Vec<(ObservationKind, String, u64)> {
+    let all = runtime.observed().await.unwrap();
     all.into_iter()
-        .map(|one| (one.notice.kind, one.notice.detail, one.times))
+        .map(|one| (one.observation.kind, one.observation.detail, one.times))
         .collect()
 }
 
@@ -25,11 +25,11 @@ async fn an_answer_that_fits_nothing_is_counted_by_its_shape() {
     }
     let shape = "418 application/json, {error, sorry}, error out_of_cheese, under 64 bytes";
     assert_eq!(
-        noticed(&runtime).await,
-        [(NoticeKind::OddAnswer, shape.to_owned(), 2)]
+        observed(&runtime).await,
+        [(ObservationKind::OddAnswer, shape.to_owned(), 2)]
     );
     assert!(ask(&runtime).await.is_ok());
-    assert_eq!(noticed(&runtime).await.len(), 1, "tokens are not odd");
+    assert_eq!(observed(&runtime).await.len(), 1, "tokens are not odd");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,8 +52,8 @@ async fn a_grace_that_was_none_is_not_believed_again() {
     assert!(runtime.drain(secs(20)).await);
     let rule = "grace 30s".to_owned();
     assert_eq!(
-        noticed(&runtime).await,
-        [(NoticeKind::ReplayRefused, rule, 1)]
+        observed(&runtime).await,
+        [(ObservationKind::ReplayRefused, rule, 1)]
     );
     // From now on, in every process: as late as with a strict one.
     let runtime = bench.process();

@@ -17,7 +17,7 @@ async fn after(faults: &[Fault]) -> (Bench, Runtime) {
 
 /// How long until somebody is notified of the one lost answer there is.
 async fn notify_in(runtime: &Runtime) -> Duration {
-    let open = status(runtime).await.troubles;
+    let open = status(runtime).await.incidents;
     let events: Vec<Event> = open.iter().map(|open| open.record.event).collect();
     assert_eq!(events, [Event::Uncertain], "it is in the status at once");
     runtime.notify_in(&open[0]).await.unwrap().unwrap()
@@ -47,7 +47,7 @@ async fn what_the_first_resend_heals_wakes_nobody() {
         bench.clock.advance(secs(4));
         until_asked(&bench, &runtime, 2).await;
         assert_eq!(grant(&runtime).await.generation, Generation(2), "{fault:?}");
-        assert_eq!(status(&runtime).await.troubles, [], "{fault:?}");
+        assert_eq!(status(&runtime).await.incidents, [], "{fault:?}");
         assert_eq!(
             incidents(&runtime).await,
             1,
@@ -94,9 +94,9 @@ async fn a_rejection_is_over_once_the_server_takes_the_token() {
     assert!(after_401(&runtime, 1).await.is_ok());
     let refused = after_401(&runtime, 2).await.unwrap_err();
     assert!(matches!(refused, TokenError::Rejected { .. }), "{refused}");
-    let open = status(&runtime).await.troubles;
+    let open = status(&runtime).await.incidents;
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].record.event, Event::AuthorityLost);
     runtime.token_works(&name()).await.unwrap();
-    assert_eq!(status(&runtime).await.troubles, []);
+    assert_eq!(status(&runtime).await.incidents, []);
 }

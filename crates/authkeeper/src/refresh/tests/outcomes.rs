@@ -21,7 +21,7 @@ async fn a_lost_answer_is_said_once_and_the_token_serves_on() {
     let now = status(&runtime).await;
     assert!(now.is_uncertain());
     let events: Vec<_> = now
-        .troubles
+        .incidents
         .iter()
         .map(|t| t.record.event.as_str())
         .collect();
@@ -44,7 +44,7 @@ async fn a_lost_answer_is_said_once_and_the_token_serves_on() {
     assert_eq!(reason, ReauthorizeReason::UnknownOutcome);
     assert_eq!((bench.server.requests(), bench.server.reuses()), (2, 1));
     assert!(runtime.drain(secs(20)).await);
-    let open: Vec<_> = status(&runtime).await.troubles;
+    let open: Vec<_> = status(&runtime).await.incidents;
     let events: Vec<_> = open.iter().map(|t| t.record.event.as_str()).collect();
     assert_eq!(
         events,
@@ -87,7 +87,7 @@ async fn a_resend_that_is_answered_ends_the_uncertainty() {
     assert_in_step(&bench, &runtime).await;
     let now = status(&runtime).await;
     assert!(!now.is_uncertain());
-    assert!(now.troubles.is_empty(), "{:?}", now.troubles);
+    assert!(now.incidents.is_empty(), "{:?}", now.incidents);
     assert_eq!((bench.server.requests(), bench.server.reuses()), (2, 0));
 }
 
@@ -180,7 +180,7 @@ async fn an_outage_costs_one_request_a_slot_and_reaches_nobody() {
     ask(&runtime).await.unwrap();
     assert_in_step(&bench, &runtime).await;
     assert_eq!(grant(&runtime).await.generation, Generation(2));
-    assert!(status(&runtime).await.troubles.is_empty());
+    assert!(status(&runtime).await.incidents.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,12 +203,12 @@ async fn a_clear_refusal_asks_a_person_and_keeps_the_token() {
         before,
         "the refresh token is kept"
     );
-    assert_eq!(status(&runtime).await.troubles.len(), 1);
+    assert_eq!(status(&runtime).await.incidents.len(), 1);
     assert_eq!(bench.server.requests(), 1);
     // A new sign-in mends it.
     bench.sign_in(&runtime).await;
     assert_eq!(ask(&runtime).await.unwrap().generation, Generation(2));
-    assert!(status(&runtime).await.troubles.is_empty());
+    assert!(status(&runtime).await.incidents.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +224,7 @@ async fn a_refused_client_spends_nothing() {
     assert_eq!(grant(&runtime).await.claim, None);
     let now = status(&runtime).await;
     let told: Vec<_> = now
-        .troubles
+        .incidents
         .iter()
         .map(|t| t.record.reason.as_str())
         .collect();
@@ -232,7 +232,10 @@ async fn a_refused_client_spends_nothing() {
     bench.clock.advance(secs(60));
     ask(&runtime).await.unwrap();
     assert_in_step(&bench, &runtime).await;
-    assert!(status(&runtime).await.troubles.is_empty(), "it works again");
+    assert!(
+        status(&runtime).await.incidents.is_empty(),
+        "it works again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,9 +258,9 @@ async fn a_401_refreshes_once_and_a_second_one_is_a_rejection() {
         assert!(matches!(error, TokenError::Rejected { .. }), "{error:?}");
     }
     assert_eq!(bench.server.requests(), 1);
-    let told = status(&runtime).await.troubles;
+    let told = status(&runtime).await.incidents;
     assert_eq!(told.len(), 1);
-    // After the cooldown one more is tried, and the same trouble is not told again.
+    // After the cooldown one more is tried, and the same incident is not told again.
     bench.clock.advance(secs(61));
     assert_eq!(
         after_401(&runtime, 2).await.unwrap().generation,
@@ -265,7 +268,7 @@ async fn a_401_refreshes_once_and_a_second_one_is_a_rejection() {
     );
     after_401(&runtime, 3).await.unwrap_err();
     assert_eq!(bench.server.requests(), 2);
-    assert_eq!(status(&runtime).await.troubles, told);
+    assert_eq!(status(&runtime).await.incidents, told);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,7 +296,7 @@ async fn a_sign_in_outruns_the_refresh_in_flight() {
     bench.server.hold_after(true);
     let caller = {
         let runtime = runtime.clone();
-        crate::background::spawn(async move { after_401(&runtime, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&runtime, 1).await })
     };
     bench.server.saw(1).await;
     let signed_in = bench.sign_in(&runtime).await;
@@ -303,7 +306,7 @@ async fn a_sign_in_outruns_the_refresh_in_flight() {
     assert_eq!(token.generation, signed_in.generation);
     assert_in_step(&bench, &runtime).await;
     assert_eq!(grant(&runtime).await.lineage.0, 2);
-    let late = &runtime.tools.shelf;
+    let late = &runtime.context.reply_archive;
     assert_eq!(
         late.late(&signed_in.id, Lineage(1)).len(),
         1,
@@ -319,7 +322,7 @@ async fn what_comes_after_a_disconnect_is_revoked() {
     bench.server.hold_after(true);
     let caller = {
         let runtime = runtime.clone();
-        crate::background::spawn(async move { after_401(&runtime, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&runtime, 1).await })
     };
     bench.server.saw(1).await;
     runtime.disconnect(&name()).await.unwrap();
@@ -335,7 +338,7 @@ async fn what_comes_after_a_disconnect_is_revoked() {
     assert!(revoked.contains(&late), "{revoked:?} holds {late}");
     let access = late.replace("refresh", "access");
     assert!(revoked.contains(&access), "{revoked:?} holds {access}");
-    let tombstone = runtime.tools.store.grant(&id).await.unwrap().unwrap();
+    let tombstone = runtime.context.store.grant(&id).await.unwrap().unwrap();
     assert!(matches!(
         tombstone.lifecycle,
         GrantLifecycle::Revoked { .. }
@@ -350,8 +353,8 @@ async fn what_comes_after_a_disconnect_is_revoked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_room_for_the_answer_nothing_is_spent() {
     let (bench, runtime) = Bench::new().await;
-    std::fs::remove_dir(bench.spill()).unwrap();
-    std::fs::write(bench.spill(), "").unwrap();
+    std::fs::remove_dir(bench.journal_folder()).unwrap();
+    std::fs::write(bench.journal_folder(), "").unwrap();
     bench.clock.advance(secs(2800));
     for _ in 0..5 {
         assert!(ask(&runtime).await.is_ok(), "the living token serves");
@@ -363,8 +366,8 @@ async fn without_room_for_the_answer_nothing_is_spent() {
     assert!(matches!(error, TokenError::Store(_)), "{error:?}");
     assert_eq!(bench.server.requests(), 0);
     assert_eq!(grant(&runtime).await.claim, None);
-    std::fs::remove_file(bench.spill()).unwrap();
-    std::fs::create_dir(bench.spill()).unwrap();
+    std::fs::remove_file(bench.journal_folder()).unwrap();
+    std::fs::create_dir(bench.journal_folder()).unwrap();
     bench.clock.advance(secs(600));
     assert!(ask(&runtime).await.is_ok());
     assert_in_step(&bench, &runtime).await;
@@ -388,15 +391,15 @@ async fn a_keeper_of_a_refused_grant_rests() {
     let (bench, runtime) = Bench::new().await;
     bench.server.kill_family();
     bench.clock.advance(secs(2800));
-    let _keeper = runtime.keep_fresh(vec![name()]);
+    let _scheduler = runtime.keep_fresh(vec![name()]);
     until("the refusal", async || bench.server.requests() == 1).await;
     until("its commit", async || {
         grant(&runtime).await.lifecycle != GrantLifecycle::Active
     })
     .await;
-    let flights = crate::refresh::flight::Flights::new(Arc::clone(&runtime.tools));
-    let mut turn = crate::refresh::worker::Turn::among(1);
-    let pause = crate::refresh::worker::look(&runtime.tools, &flights, &name(), &mut turn)
+    let flights = crate::refresh::single_flight::Flights::new(Arc::clone(&runtime.context));
+    let mut turn = crate::refresh::scheduler::Turn::among(1);
+    let pause = crate::refresh::scheduler::look(&runtime.context, &flights, &name(), &mut turn)
         .await
         .unwrap();
     assert!(pause >= secs(1), "{pause:?} is a hot loop");

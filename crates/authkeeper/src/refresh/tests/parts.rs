@@ -2,13 +2,13 @@
 
 use super::{server::Fault, *};
 use crate::{
-    clock::ManualClock,
     http::Reach,
     model::{Presentation, ReplayRule, UnknownKind},
     oauth::classify::Refused,
+    platform::clock::ManualClock,
     refresh::{
-        ProviderHabits, Whose, decide::MAX_JITTER, flight::End, jitter_of, log::PastDecision,
-        standing,
+        OnBehalfOf, ProviderHabits, decide::MAX_JITTER, decision_log::PastDecision, grant_view,
+        jitter_of, single_flight::RefreshOutcome,
     },
     store::StoreError,
 };
@@ -32,14 +32,14 @@ async fn a_standing_tells_what_the_grant_holds() {
     let (bench, runtime) = Bench::new().await;
     let mut grant = grant(&runtime).await;
     let issued = grant.access.as_ref().unwrap().issued.wall;
-    assert!(standing(&grant).refreshable);
-    assert_eq!(standing(&grant).refresh_lifetime, None);
+    assert!(grant_view(&grant).refreshable);
+    assert_eq!(grant_view(&grant).refresh_lifetime, None);
     let ends = issued.saturating_add(secs(900)).unwrap();
     grant.refresh.as_mut().unwrap().expires_at = Some(ends);
-    assert_eq!(standing(&grant).refresh_lifetime, Some(secs(900)));
-    assert!(standing(&grant).key.is_none());
+    assert_eq!(grant_view(&grant).refresh_lifetime, Some(secs(900)));
+    assert!(grant_view(&grant).key.is_none());
     grant.grant_type = GrantType::ApiKey;
-    assert!(standing(&grant).key.is_some());
+    assert!(grant_view(&grant).key.is_some());
     assert_eq!(bench.server.requests(), 0);
 }
 
@@ -47,12 +47,12 @@ async fn a_standing_tells_what_the_grant_holds() {
 async fn whose_it_is_comes_from_the_connection() {
     let (_bench, runtime) = Bench::new().await;
     let mut connection = status(&runtime).await.connection;
-    let whose = Whose::of(&connection);
-    assert_eq!(whose.connection, connection.name);
-    assert_eq!(whose.resource, connection.resource);
-    assert_eq!(whose.reach, Reach::of(true));
+    let on_behalf_of = OnBehalfOf::of(&connection);
+    assert_eq!(on_behalf_of.connection, connection.name);
+    assert_eq!(on_behalf_of.resource, connection.resource);
+    assert_eq!(on_behalf_of.reach, Reach::of(true));
     connection.internal = false;
-    assert_eq!(Whose::of(&connection).reach, Reach::of(false));
+    assert_eq!(OnBehalfOf::of(&connection).reach, Reach::of(false));
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn each_end_has_its_word() {
         code: "no".to_owned(),
         description: None,
     };
-    let uncertain = End::Uncertain {
+    let uncertain = RefreshOutcome::Uncertain {
         kind: UnknownKind::Reset,
         resend_in: secs(1),
     };
-    let later = End::Later {
+    let later = RefreshOutcome::Later {
         why: String::new(),
         retry_after: None,
     };
@@ -73,14 +73,14 @@ fn each_end_has_its_word() {
         place: String::new(),
     };
     for (end, word) in [
-        (End::Fresh, "fresh"),
-        (End::Refused, "refused"),
-        (End::Withdrawn, "withdrawn"),
+        (RefreshOutcome::Fresh, "fresh"),
+        (RefreshOutcome::Refused, "refused"),
+        (RefreshOutcome::Withdrawn, "withdrawn"),
         (uncertain, "uncertain"),
         (later, "later"),
-        (End::Client(refused()), "client_refused"),
-        (End::Request(refused()), "request_refused"),
-        (End::Store(Arc::new(store)), "store"),
+        (RefreshOutcome::Client(refused()), "client_refused"),
+        (RefreshOutcome::Request(refused()), "request_refused"),
+        (RefreshOutcome::Store(Arc::new(store)), "store"),
     ] {
         assert_eq!(end.as_str(), word);
     }
@@ -136,7 +136,7 @@ fn a_token_is_checked_at_its_own_place_only() {
         connection.url = "https://api.example/v1".to_owned();
         connection.check_url = Some(url.to_owned());
         connection.presentation = Presentation::parse(shown).unwrap();
-        Whose::of(&connection).check.is_some()
+        OnBehalfOf::of(&connection).check.is_some()
     };
     let usual = Presentation::default().to_string();
     assert!(checks("https://api.example/me", &usual));
@@ -152,7 +152,10 @@ async fn an_idle_limit_of_the_catalogue_matters_to_long_lived_tokens() {
     let mut held = grant(&runtime).await;
     let mut idle = |lifetime: Duration| {
         held.access.as_mut().unwrap().lifetime = lifetime;
-        runtime.tools.standing(Some("google"), &held).refresh_idle
+        runtime
+            .context
+            .grant_view(Some("google"), &held)
+            .refresh_idle
     };
     let day = Duration::from_hours(24);
     assert_eq!(idle(Duration::from_hours(23)), None);

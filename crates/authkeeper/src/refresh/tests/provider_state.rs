@@ -39,7 +39,7 @@ async fn other(bench: &Bench, runtime: &Runtime, client: &str) -> TokenRequest {
     if let Some((_, registration)) = &mut new.client {
         registration.client_id = ClientId::new(client);
     }
-    runtime.tools.store.adopt_sign_in(new).await.unwrap();
+    runtime.context.store.adopt_sign_in(new).await.unwrap();
     TokenRequest::new(name)
 }
 
@@ -62,7 +62,7 @@ async fn who_was_let_through_before_the_failure_sends_nothing_after_it() {
     let (slow, mut way) = bench.slow_process();
     bench.server.script([Fault::TooMany("60"); 2]);
     bench.clock.advance(secs(3600));
-    let asking = crate::background::spawn(async move { ask(&slow).await });
+    let asking = crate::platform::tasks::spawn(async move { ask(&slow).await });
     way.waits().await;
     assert_waits(&ask(&runtime).await, secs(60));
     way.open();
@@ -111,7 +111,7 @@ async fn after_the_rest_one_process_tries_and_the_others_wait_for_it() {
     }
     assert_eq!(bench.server.requests(), 3, "and one that works for all");
     let of = FailingOf::Grant(grant(&runtime).await.id);
-    assert_eq!(runtime.tools.store.failing(&of).await.unwrap(), None);
+    assert_eq!(runtime.context.store.failing(&of).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,8 +227,8 @@ async fn a_success_writes_no_more_than_before_unless_there_was_a_failure() {
 }
 
 async fn told(runtime: &Runtime) -> Vec<Record> {
-    let open = runtime.troubles().await.unwrap();
-    let records = open.into_iter().map(|trouble| trouble.record);
+    let open = runtime.incidents().await.unwrap();
+    let records = open.into_iter().map(|incident| incident.record);
     records
         .filter(|record| record.event == Event::ProviderFailing)
         .collect()

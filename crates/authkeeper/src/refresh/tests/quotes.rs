@@ -11,8 +11,10 @@ async fn told(answers: impl IntoIterator<Item = Fault>, event: Event) -> (Bench,
     bench.server.script(answers);
     let generation = grant(&runtime).await.generation.0;
     let _ = after_401(&runtime, generation).await;
-    let mut open = runtime.troubles().await.unwrap().into_iter();
-    let told = open.find(|trouble| trouble.record.event == event).unwrap();
+    let mut open = runtime.incidents().await.unwrap().into_iter();
+    let told = open
+        .find(|incident| incident.record.event == event)
+        .unwrap();
     (bench, runtime, told.record)
 }
 

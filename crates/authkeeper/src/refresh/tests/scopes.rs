@@ -4,7 +4,7 @@ use super::{kinds::with, server::Fault, *};
 use crate::{
     error::Advice,
     model::{Event, Record, ScopeRefusal},
-    signin::{Again, ConnectError, Invitation, Person},
+    signin::{Again, ConnectError, Prompter, SignInPrompt},
 };
 
 const METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -27,8 +27,11 @@ fn record(error: &TokenError) -> &Record {
 }
 
 async fn open(runtime: &Runtime) -> Vec<Record> {
-    let troubles = runtime.troubles().await.unwrap();
-    troubles.into_iter().map(|trouble| trouble.record).collect()
+    let incidents = runtime.incidents().await.unwrap();
+    incidents
+        .into_iter()
+        .map(|incident| incident.record)
+        .collect()
 }
 
 #[tokio::test]
@@ -49,7 +52,7 @@ async fn what_a_call_needs_is_kept_and_told_once_and_the_rest_goes_on() {
         "tools/call write needs the scope files:write, which was not granted; other calls go on"
     );
     ask(&runtime).await.unwrap();
-    let claimed = runtime.troubles().await.unwrap()[0].id.clone();
+    let claimed = runtime.incidents().await.unwrap()[0].id.clone();
     assert!(runtime.claim_notification(&claimed).await.unwrap());
 
     // A restart remembers it, and another call adds to it.
@@ -59,7 +62,7 @@ async fn what_a_call_needs_is_kept_and_told_once_and_the_rest_goes_on() {
     let status = status(&again).await;
     assert_eq!(status.state, crate::model::ConnectionState::Active);
     assert_eq!(
-        status.wish.unwrap().scope,
+        status.scope_request.unwrap().scope,
         Some(Scope::new("files:write mail"))
     );
     let open = open(&again).await;
@@ -70,7 +73,7 @@ async fn what_a_call_needs_is_kept_and_told_once_and_the_rest_goes_on() {
             .detail
             .contains("GET /mail needs the scope mail files:write")
     );
-    assert!(again.troubles().await.unwrap()[0].notified, "told once");
+    assert!(again.incidents().await.unwrap()[0].notified, "told once");
     assert_eq!(bench.server.requests(), 0, "nobody was asked");
 
     // A call that gets through after all is over, and with the last one all of it.
@@ -110,7 +113,7 @@ async fn after_three_sign_ins_in_vain_nobody_is_asked_again() {
             .action
             .contains("have the provider allow admin")
     );
-    assert_eq!(status(&runtime).await.wish, None);
+    assert_eq!(status(&runtime).await.scope_request, None);
     assert_eq!(open(&runtime).await.len(), 1);
     ask(&runtime).await.unwrap();
 }
@@ -149,7 +152,7 @@ fn publish(bench: &Bench) {
 fn own(signed_in: &mut SignedIn) {
     signed_in.grant_type = GrantType::ClientCredentials;
     signed_in.connection.scope = Some(Scope::new("read"));
-    if let Brought::Tokens(tokens) = &mut signed_in.brought {
+    if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
         tokens.refresh_token = None;
     }
     kinds::secrets(signed_in);
@@ -232,7 +235,7 @@ async fn a_person_is_asked_for_what_was_asked_before_and_what_is_wanted() {
     let url = shown.lock().unwrap().clone();
     assert!(url.contains("&scope=b++a+c&"), "{url}");
     assert!(
-        status(&runtime).await.wish.is_some(),
+        status(&runtime).await.scope_request.is_some(),
         "nobody has signed in"
     );
 }
@@ -241,13 +244,13 @@ async fn a_person_is_asked_for_what_was_asked_before_and_what_is_wanted() {
 struct Shown(Arc<Mutex<String>>);
 
 #[async_trait]
-impl Person for Shown {
+impl Prompter for Shown {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test reads what is asked for"
     )]
-    fn invite(&self, invitation: &Invitation) {
-        if let crate::signin::Errand::Open(url) = &invitation.task {
+    fn invite(&self, invitation: &SignInPrompt) {
+        if let crate::signin::PromptAction::Open(url) = &invitation.task {
             *self.0.lock().unwrap() = url.expose().clone();
         }
     }

@@ -8,8 +8,8 @@ use crate::{
     http::Reach,
     model::AttemptId,
     refresh::decide::JournalState,
-    seal_key::KeyChange,
-    store::seal::{PREFIX, Sealer},
+    runtime::rotate_key::KeyChange,
+    vault::seal::{PREFIX, Sealer},
 };
 
 /// Every file beside the store that holds something sealed, and at which place.
@@ -36,7 +36,7 @@ async fn change(runtime: &Runtime) -> KeyChange {
 async fn with_everything() -> (Bench, Runtime) {
     let (bench, runtime) = Bench::new().await;
     let (spend, claim) = left(&bench, &runtime, "dead", 1).await;
-    runtime.tools.store.claim(&spend, &claim).await.unwrap();
+    runtime.context.store.claim(&spend, &claim).await.unwrap();
     let journal = Journal::prepare(
         &bench.folder_of_journals(),
         (&spend, &claim),
@@ -45,11 +45,11 @@ async fn with_everything() -> (Bench, Runtime) {
     .unwrap();
     let body = good_answer(&bench);
     keep_reply(&journal, &bench, &runtime, (200, body));
-    let shelf = &runtime.tools.shelf;
+    let reply_archive = &runtime.context.reply_archive;
     let at = (spend.lineage, spend.generation);
     let answer = stored(&bench, (200, "{}".to_owned()));
-    shelf.keep(&spend.grant, at, &answer);
-    shelf
+    reply_archive.keep(&spend.grant, at, &answer);
+    reply_archive
         .set_aside(&spend.grant, at, (&AttemptId::new("lost"), &answer))
         .unwrap();
     (bench, runtime)
@@ -64,13 +64,13 @@ async fn everything_is_sealed_anew_and_an_answer_in_a_journal_is_adopted_after()
         .unwrap();
     let done = change(&runtime).await;
     assert!(done.retired && !done.resumed && !done.held, "{done:?}");
-    let anew = [done.rows, done.answers, done.journals].map(|one| one.anew);
+    let resealed = [done.rows, done.answers, done.journals].map(|one| one.resealed);
     assert_eq!(
-        anew,
+        resealed,
         [4, 2, 1],
         "check, key for marks, two tokens; kept and late"
     );
-    assert_eq!(reading.state(&runtime.tools.sealer), JournalState::Reply);
+    assert_eq!(reading.state(&runtime.context.sealer), JournalState::Reply);
     let prefix = key_of(&bench).prefix().to_vec();
     assert_eq!(prefixes(&bench), vec![prefix; 3]);
     assert!(!bench.folder.path().join("resealing").exists());
@@ -86,7 +86,7 @@ async fn everything_is_sealed_anew_and_an_answer_in_a_journal_is_adopted_after()
 async fn the_old_key_stays_while_a_process_may_seal_with_it() {
     let (bench, runtime) = with_everything().await;
     let stopped = bench.process();
-    let before = stopped.tools.sealer.seal(HERE, b"on its way");
+    let before = stopped.context.sealer.seal(HERE, b"on its way");
     let done = change(&runtime).await;
     assert!(done.held && !done.retired, "{done:?}");
     assert!(runtime.seal_key_is_changing());
@@ -94,8 +94,8 @@ async fn the_old_key_stays_while_a_process_may_seal_with_it() {
     assert!(key_of(&bench).open(HERE, &before).is_ok());
 
     // It goes on, and seals with the new key from then on.
-    assert!(stopped.tools.sealer.open(HERE, &before).is_ok());
-    let after = stopped.tools.sealer.seal(HERE, b"later");
+    assert!(stopped.context.sealer.open(HERE, &before).is_ok());
+    let after = stopped.context.sealer.seal(HERE, b"later");
     assert!(
         change(&runtime).await.held,
         "what it sealed before is not kept yet"
@@ -108,7 +108,7 @@ async fn the_old_key_stays_while_a_process_may_seal_with_it() {
     assert!(key_of(&bench).open(HERE, &kept).is_err());
 }
 
-const HERE: crate::store::seal::Belongs<'_> = crate::store::seal::Belongs {
+const HERE: crate::vault::seal::Belongs<'_> = crate::vault::seal::Belongs {
     record: "r",
     field: "reply",
     generation: 0,
@@ -119,7 +119,7 @@ const HERE: crate::store::seal::Belongs<'_> = crate::store::seal::Belongs {
 async fn the_journal_of_a_living_sender_is_left_to_it() {
     let (bench, runtime) = Bench::new().await;
     let sender = bench.process();
-    let me = sender.tools.owners.mine(&bench.seams()).unwrap();
+    let me = sender.context.owners.mine(&bench.seams()).unwrap();
     let (spend, claim) = left(&bench, &sender, me.as_str(), 1).await;
     let journal = Journal::prepare(
         &bench.folder_of_journals(),
@@ -129,10 +129,10 @@ async fn the_journal_of_a_living_sender_is_left_to_it() {
     .unwrap();
     let body = good_answer(&bench);
     keep_reply(&journal, &bench, &sender, (200, body));
-    let _ = sender.tools.sealer.prefix();
+    let _ = sender.context.sealer.prefix();
     let done = change(&runtime).await;
     assert!(done.held);
-    let _ = sender.tools.sealer.prefix();
+    let _ = sender.context.sealer.prefix();
     let done = change(&runtime).await;
     assert_eq!(
         (done.held, done.retired, done.journals.in_use),

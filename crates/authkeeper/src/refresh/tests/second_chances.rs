@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     http::Reply,
     model::{AttemptId, Generation, Lineage, ReauthorizeReason},
-    refresh::{spill::StoredReply, tests::server::Fault},
+    refresh::{journal::StoredReply, tests::server::Fault},
 };
 
 fn reason(error: &TokenError) -> &str {
@@ -34,11 +34,11 @@ async fn an_answer_that_lost_a_race_is_tried_before_a_person_is_asked() {
     let good = bench.server.good().unwrap();
     // The store holds a token that the provider does not take; the one that it takes came too late.
     let held = signed_in("refresh-999", bench.clock.now(), secs(60));
-    let grant = runtime.tools.store.adopt_sign_in(held).await.unwrap();
-    let shelf = &runtime.tools.shelf;
+    let grant = runtime.context.store.adopt_sign_in(held).await.unwrap();
+    let reply_archive = &runtime.context.reply_archive;
     let at = (grant.lineage, grant.generation);
     let late = (&AttemptId::new("a"), &late(&bench, &good));
-    shelf.set_aside(&grant.id, at, late).unwrap();
+    reply_archive.set_aside(&grant.id, at, late).unwrap();
     bench.clock.advance(secs(60));
     let mut issued = ask(&runtime).await;
     for _ in 0..4 {
@@ -48,7 +48,7 @@ async fn an_answer_that_lost_a_race_is_tried_before_a_person_is_asked() {
     assert!(issued.is_ok(), "{issued:?}");
     assert!(bench.server.good().is_some());
     assert!(
-        shelf.late(&grant.id, grant.lineage).is_empty(),
+        reply_archive.late(&grant.id, grant.lineage).is_empty(),
         "it was tried once"
     );
 }
@@ -58,14 +58,14 @@ async fn with_nothing_left_to_try_a_person_is_asked() {
     let (bench, runtime) = Bench::new().await;
     let grant = grant(&runtime).await;
     let same = grant.refresh.as_ref().unwrap().secret.expose().clone();
-    let shelf = &runtime.tools.shelf;
+    let reply_archive = &runtime.context.reply_archive;
     let other_lineage = (Lineage(grant.lineage.0 + 1), Generation(9));
     let late_same = (&AttemptId::new("a"), &late(&bench, &same));
-    shelf
+    reply_archive
         .set_aside(&grant.id, (grant.lineage, Generation(2)), late_same)
         .unwrap();
     let late_other = (&AttemptId::new("b"), &late(&bench, "of-another-sign-in"));
-    shelf
+    reply_archive
         .set_aside(&grant.id, other_lineage, late_other)
         .unwrap();
     bench.server.kill_family();
@@ -126,13 +126,13 @@ async fn an_answer_that_brings_a_restored_store_forward_is_checked_and_told() {
     let runtime = bench.process();
     bench.clock.advance(secs(3600));
     ask(&runtime).await.unwrap();
-    assert_eq!(runtime.troubles().await.unwrap().len(), 1);
+    assert_eq!(runtime.incidents().await.unwrap().len(), 1);
     drop(runtime);
     put_back(&store, &copy);
     let runtime = bench.process();
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
     after_401(&runtime, 2).await.unwrap();
-    let told = runtime.troubles().await.unwrap();
+    let told = runtime.incidents().await.unwrap();
     assert_eq!(told[0].record.reason, "scope_narrowed");
     assert_eq!(bench.server.requests(), 2, "nothing was asked for again");
 }
@@ -153,7 +153,7 @@ async fn an_account_that_is_enabled_again_comes_back_by_itself() {
     assert!(ask(&runtime).await.is_ok());
     assert_eq!(bench.server.requests(), 2);
     assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_probe_that_is_refused_or_lost_changes_nothing_and_waits_its_turn() {
     bench.clock.advance(Duration::from_hours(6));
     assert!(ask(&runtime).await.is_err());
     assert_eq!(bench.server.requests(), 3);
-    let told = runtime.troubles().await.unwrap();
+    let told = runtime.incidents().await.unwrap();
     assert_eq!(told.len(), 1, "no second trouble: {told:?}");
 }
 
@@ -234,10 +234,10 @@ async fn a_resend_that_is_answered_ends_what_was_told() {
     bench.server.script([Fault::CutBeforeCommit]);
     after_401(&runtime, 1).await.unwrap_err();
     assert!(runtime.drain(secs(20)).await);
-    assert_eq!(runtime.troubles().await.unwrap().len(), 1);
+    assert_eq!(runtime.incidents().await.unwrap().len(), 1);
     bench.clock.advance(secs(10));
     until("the resend", async || after_401(&runtime, 1).await.is_ok()).await;
-    assert!(runtime.troubles().await.unwrap().is_empty());
+    assert!(runtime.incidents().await.unwrap().is_empty());
     assert_eq!(bench.server.requests(), 2);
 }
 
@@ -246,7 +246,7 @@ async fn a_refused_client_rests_for_all_its_grants() {
     let (bench, runtime) = Bench::new().await;
     let mut other = signed_in("other", bench.clock.now(), secs(3600));
     other.connection.name = ConnectionName::parse("other").unwrap();
-    runtime.tools.store.adopt_sign_in(other).await.unwrap();
+    runtime.context.store.adopt_sign_in(other).await.unwrap();
     bench.server.script([Fault::InvalidClient]);
     bench.clock.advance(secs(3600));
     assert!(ask(&runtime).await.is_err());

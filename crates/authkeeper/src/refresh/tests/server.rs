@@ -611,7 +611,7 @@ impl Exchange for Line {
         let server = Arc::clone(&self.server);
         server.hear_assertion(&form);
         let acting = Arc::clone(&server);
-        let mut reply = crate::background::spawn(async move { acting.token(&form).await })
+        let mut reply = crate::platform::tasks::spawn(async move { acting.token(&form).await })
             .await
             .unwrap()?;
         if let Some(date) = &server.inner().date {

@@ -2,13 +2,12 @@
 
 use super::{server::Fault, *};
 use crate::{
-    model::{AttemptId, Claim, ClaimPhase, OwnerId, UnknownKind},
+    model::{AttemptId, Claim, ClaimPhase, OwnerId, ProviderHabits, UnknownKind},
     refresh::{
-        ProviderHabits, Whose,
-        worker::{self, Turn},
+        OnBehalfOf, incident,
+        scheduler::{self, Turn},
     },
     store::Spend,
-    trouble,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +47,7 @@ async fn lose_for_a_day(bench: &Bench, runtime: &Runtime) {
         since: bench.clock.now(),
         phase: ClaimPhase::Spending,
     };
-    let store = &runtime.tools.store;
+    let store = &runtime.context.store;
     assert!(store.claim(&spend, &claim).await.unwrap());
     let lost = (UnknownKind::Silence, bench.clock.now());
     store
@@ -77,21 +76,21 @@ async fn a_day_of_resends_without_an_answer_ends_with_a_person() {
 async fn a_lost_answer_is_not_given_up_before_it_was_told_for_a_day() {
     let (bench, runtime) = Bench::new().await;
     lose_for_a_day(&bench, &runtime).await;
-    let (tools, held) = (&runtime.tools, grant(&runtime).await);
-    let whose = Whose::of(&status(&runtime).await.connection);
-    let other = Whose {
+    let (context, held) = (&runtime.context, grant(&runtime).await);
+    let on_behalf_of = OnBehalfOf::of(&status(&runtime).await.connection);
+    let other = OnBehalfOf {
         connection: ConnectionName::parse("other").unwrap(),
-        ..whose.clone()
+        ..on_behalf_of.clone()
     };
     let now = bench.clock.now().wall;
     let long_ago = now - jiff::SignedDuration::from_hours(72);
-    let due = trouble::rotation_due_record(&whose, &held, (now, long_ago), "1");
+    let due = incident::rotation_due_record(&on_behalf_of, &held, (now, long_ago), "1");
     let (lost, kind) = (AttemptId::new("a31"), UnknownKind::Silence);
-    let others = trouble::uncertain_record(&other, &held, kind, long_ago, "2");
+    let others = incident::uncertain_record(&other, &held, kind, long_ago, "2");
     for record in [due, others] {
-        trouble::keep(tools, &held, record).await.unwrap();
+        incident::keep(context, &held, record).await.unwrap();
     }
-    trouble::uncertain(tools, &whose, &held, &lost, kind)
+    incident::uncertain(context, &on_behalf_of, &held, &lost, kind)
         .await
         .unwrap();
     bench.clock.advance(secs(7200));
@@ -105,7 +104,7 @@ async fn a_keeper_uses_a_refresh_token_before_it_dies_unused() {
     let habits = ProviderHabits::default().refresh_idle(Some(secs(1000)));
     bench.rules.providers.insert(ISSUER.to_owned(), habits);
     let runtime = bench.process();
-    let _keeper = runtime.keep_fresh(vec![name()]);
+    let _scheduler = runtime.keep_fresh(vec![name()]);
     bench.clock.advance(secs(700));
     let reads = runtime.store_use().reads();
     until("the keeper has looked since", async || {
@@ -143,7 +142,7 @@ async fn an_issuer_that_says_when_to_refresh_is_heard_and_remembered() {
 async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
     let (bench, runtime) = Bench::new().await;
     let look = async |turn: &mut Turn| {
-        worker::look(&runtime.tools, &runtime.flights, &name(), turn)
+        scheduler::look(&runtime.context, &runtime.flights, &name(), turn)
             .await
             .unwrap()
     };
@@ -167,9 +166,9 @@ async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
     assert_in_step(&bench, &runtime).await;
 }
 
-async fn pause_of_a_keeper(runtime: &Runtime) -> Duration {
-    let (tools, flights) = (&runtime.tools, &runtime.flights);
-    worker::look(tools, flights, &name(), &mut Turn::among(1))
+async fn pause_of_a_scheduler(runtime: &Runtime) -> Duration {
+    let (context, flights) = (&runtime.context, &runtime.flights);
+    scheduler::look(context, flights, &name(), &mut Turn::among(1))
         .await
         .unwrap()
 }
@@ -185,7 +184,7 @@ async fn a_keeper_sleeps_for_as_long_as_the_provider_asks_for() {
     assert!(runtime.drain(secs(20)).await);
     let rest = runtime.flights.resting(&id).unwrap();
     assert!(rest > secs(40) && rest <= secs(60), "{rest:?}");
-    assert!(pause_of_a_keeper(&runtime).await > secs(40));
+    assert!(pause_of_a_scheduler(&runtime).await > secs(40));
     assert_eq!(bench.server.requests(), 1);
 }
 
@@ -199,7 +198,7 @@ async fn a_keeper_sleeps_until_a_lost_answer_is_asked_for_again() {
     assert!(runtime.drain(secs(20)).await);
     bench.clock.advance(Duration::from_millis(250));
     let stopped = bench.clock.stop();
-    let seen = pause_of_a_keeper(&runtime).await;
+    let seen = pause_of_a_scheduler(&runtime).await;
     // Three seconds after a reset: longer than any first backoff.
     let rest = runtime.flights.resting(&id).unwrap();
     assert!(rest > secs(1) && rest <= secs(3), "{rest:?}");
@@ -238,11 +237,11 @@ async fn waiting_for_another_process_is_no_hot_loop() {
     let (bench, runtime) = Bench::new().await;
     let other = bench.process();
     bench.server.hold_before(true);
-    let first = crate::background::spawn(async move { after_401(&other, 1).await });
+    let first = crate::platform::tasks::spawn(async move { after_401(&other, 1).await });
     bench.server.saw(1).await;
     let second = {
         let runtime = runtime.clone();
-        crate::background::spawn(async move { after_401(&runtime, 1).await })
+        crate::platform::tasks::spawn(async move { after_401(&runtime, 1).await })
     };
     tokio::time::sleep(Duration::from_millis(500)).await;
     let reads = runtime.store_use().reads();
@@ -265,11 +264,11 @@ async fn a_keeper_looks_now_and_then_at_what_it_cannot_refresh() {
     ask(&runtime).await.unwrap();
     assert!(runtime.drain(secs(20)).await);
     assert_ne!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
-    assert!(soon.contains(&pause_of_a_keeper(&runtime).await));
+    assert!(soon.contains(&pause_of_a_scheduler(&runtime).await));
     assert_eq!(bench.server.requests(), 1);
     // A key, which ends only when somebody says so.
     let (bench, runtime) = kinds::with(kinds::key).await;
-    assert!(soon.contains(&pause_of_a_keeper(&runtime).await));
+    assert!(soon.contains(&pause_of_a_scheduler(&runtime).await));
     assert_eq!(bench.server.requests(), 0);
 }
 
@@ -277,11 +276,11 @@ async fn a_keeper_looks_now_and_then_at_what_it_cannot_refresh() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_sleeps_until_a_token_is_due_unless_an_answer_was_lost() {
     let (bench, runtime) = Bench::new().await;
-    let due = pause_of_a_keeper(&runtime).await;
+    let due = pause_of_a_scheduler(&runtime).await;
     assert!(due > secs(2000) && due < secs(2701), "{due:?}");
     let (spend, claim) = crash::left(&bench, &runtime, "gone", 1).await;
-    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
-    let pause = pause_of_a_keeper(&runtime).await;
+    assert!(runtime.context.store.claim(&spend, &claim).await.unwrap());
+    let pause = pause_of_a_scheduler(&runtime).await;
     assert!(pause < secs(120), "{pause:?}");
 }
 
@@ -290,7 +289,7 @@ async fn a_keeper_sleeps_until_a_token_is_due_unless_an_answer_was_lost() {
 async fn a_keeper_of_several_comes_back_to_each() {
     let (bench, runtime) = Bench::new().await;
     let nobody = ConnectionName::parse("nobody").unwrap();
-    let _keeper = runtime.keep_fresh(vec![nobody, name()]);
+    let _scheduler = runtime.keep_fresh(vec![nobody, name()]);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let reads = runtime.store_use().reads();
     assert!(reads < 300, "{reads} looks in less than half a second");

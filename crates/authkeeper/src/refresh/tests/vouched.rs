@@ -18,19 +18,20 @@ const JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
 fn vouched(signed_in: &mut SignedIn) {
     signed_in.grant_type = GrantType::IdJag;
-    signed_in.means.assertion = Some(AssertionSource::IdentityProvider(IdentityProvider {
-        token_url: "https://idp.example/token".to_owned(),
-        client_id: ClientId::new("at-idp"),
-        client_secret: None,
-        subject: SubjectFile::RefreshToken("/run/rt".into()),
-    }));
+    signed_in.grant_material.assertion =
+        Some(AssertionSource::IdentityProvider(IdentityProvider {
+            token_url: "https://idp.example/token".to_owned(),
+            client_id: ClientId::new("at-idp"),
+            client_secret: None,
+            subject: SubjectFile::RefreshToken("/run/rt".into()),
+        }));
 }
 
 fn workload(file: PathBuf) -> impl FnOnce(&mut SignedIn) {
     move |signed_in| {
         signed_in.grant_type = GrantType::JwtBearer;
-        signed_in.means.assertion = Some(AssertionSource::File(file));
-        if let Brought::Tokens(tokens) = &mut signed_in.brought {
+        signed_in.grant_material.assertion = Some(AssertionSource::File(file));
+        if let Obtained::Tokens(tokens) = &mut signed_in.obtained {
             tokens.refresh_token = None;
         }
     }
@@ -86,7 +87,7 @@ async fn who_read_a_token_that_is_replaced_meanwhile_does_not_send_it() {
     let (bench, runtime) = with(vouched).await;
     let (slow, mut way) = bench.slow_process();
     bench.clock.advance(secs(3600));
-    let asking = crate::background::spawn(async move { ask(&slow).await });
+    let asking = crate::platform::tasks::spawn(async move { ask(&slow).await });
     way.waits().await;
 
     let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
@@ -145,9 +146,9 @@ async fn the_servers_number_is_heard_from_its_second_refusal_too() {
     let (key, kept) = ProofKey::generate().unwrap();
     let (bench, runtime) = with(|new| {
         vouched(new);
-        new.means.proof_key = Some(kept);
-        if let Brought::Tokens(tokens) = &mut new.brought {
-            tokens.mandate.bound_to = Some(key.thumbprint().to_owned());
+        new.grant_material.proof_key = Some(kept);
+        if let Obtained::Tokens(tokens) = &mut new.obtained {
+            tokens.subject_binding.bound_to = Some(key.thumbprint().to_owned());
         }
     })
     .await;
@@ -230,7 +231,7 @@ async fn a_page_of_the_identity_provider_is_no_refusal() {
 /// As a process leaves it that dies after an answer has come.
 async fn leave_answer(bench: &Bench, runtime: &Runtime, body: String) {
     let (spend, claim) = left(bench, runtime, "dead", 1).await;
-    assert!(runtime.tools.store.claim(&spend, &claim).await.unwrap());
+    assert!(runtime.context.store.claim(&spend, &claim).await.unwrap());
     let folder = bench.folder_of_journals();
     let journal = Journal::prepare(&folder, (&spend, &claim), Reach::Anywhere).unwrap();
     keep_reply(&journal, bench, runtime, (200, body));
@@ -263,7 +264,7 @@ async fn a_journal_that_outlives_its_claim_is_not_drawn_from_again() {
         r#"{{"access_token":"jag","issued_token_type":"{JAG}","refresh_token":"{newer}"}}"#
     );
     leave_answer(&bench, &runtime, body).await;
-    let journal = bench.spill().join(&bench.journals()[0]);
+    let journal = bench.journal_folder().join(&bench.journals()[0]);
     let after_a_crash = bench.folder.path().join("after-a-crash");
     std::fs::hard_link(&journal, &after_a_crash).unwrap();
     bench.clock.advance(secs(3600));
@@ -372,8 +373,8 @@ async fn a_refused_assertion_is_told_and_nothing_else_is_tried() {
         "{error}"
     );
     assert_eq!(bench.server.requests(), 1);
-    let troubles = runtime.troubles().await.unwrap();
-    assert_eq!(troubles[0].record.event, Event::AuthorityLost);
+    let incidents = runtime.incidents().await.unwrap();
+    assert_eq!(incidents[0].record.event, Event::AuthorityLost);
     assert_eq!(grant(&runtime).await.lifecycle, GrantLifecycle::Active);
 }
 

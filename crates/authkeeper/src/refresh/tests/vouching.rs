@@ -7,15 +7,15 @@ use crate::{
     model::{IdentityProvider, SubjectFile},
     oauth::authorize::RedirectError,
     secret::SecretString,
-    signin::{Again, ConnectError, ConnectRequest, Invitation, Person, Way},
+    signin::{Again, ConnectError, ConnectRequest, Prompter, SignInPrompt, Way},
 };
 
 /// Nobody is there.
 struct Nobody;
 
 #[async_trait]
-impl Person for Nobody {
-    fn invite(&self, _: &Invitation) {}
+impl Prompter for Nobody {
+    fn invite(&self, _: &SignInPrompt) {}
 
     async fn paste(&self) -> Option<SecretString> {
         None
@@ -140,7 +140,13 @@ async fn a_grant_goes_on_with_what_a_sign_in_got_that_failed() {
     let refused = Fault::Says(400, r#"{"error":"invalid_grant"}"#);
     bench.server.script([Fault::None, refused]);
     connect(&runtime, &request).await.unwrap_err();
-    let grant = runtime.tools.store.grant(&grant.id).await.unwrap().unwrap();
+    let grant = runtime
+        .context
+        .store
+        .grant(&grant.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(refresh_of(&grant), bench.server.good());
     bench.clock.advance(secs(3600));
     let token = runtime.access_token(&TokenRequest::new(request.name)).await;
@@ -151,7 +157,7 @@ async fn a_grant_goes_on_with_what_a_sign_in_got_that_failed() {
 #[tokio::test]
 async fn nothing_is_spent_where_an_answer_can_not_be_kept() {
     let (bench, runtime, file) = machine().await;
-    std::fs::remove_dir_all(bench.spill()).unwrap();
+    std::fs::remove_dir_all(bench.journal_folder()).unwrap();
     connect(&runtime, &vouched("one", file)).await.unwrap_err();
     assert_eq!(bench.server.requests(), 0);
 }

@@ -1,6 +1,7 @@
 //! Our clients, and what each was told of its issuer.
 
-use rusqlite::{Connection as Sqlite, params};
+use jiff::Timestamp;
+use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
     SqliteStore,
@@ -8,7 +9,8 @@ use super::{
 };
 use crate::{
     model::{ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, Provider},
-    store::seal::Sealed,
+    store::Result,
+    vault::seal::Sealed,
 };
 
 /// How many secrets of one client are kept beside what was refused: a provider lets two be good at once, seldom three.
@@ -23,6 +25,98 @@ pub(super) struct SealedClient {
 }
 
 impl SqliteStore {
+    pub(super) async fn registration(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+    ) -> Result<Option<ClientRegistration>> {
+        self.read(|sql| {
+            let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
+            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
+            sql.prepare_cached(select)?
+                .query_row([issuer.as_str(), id.as_str()], read)
+                .optional()
+        })
+    }
+
+    pub(super) async fn registered_clients(
+        &self,
+        issuer: &Issuer,
+    ) -> Result<Vec<ClientRegistration>> {
+        self.read(|sql| {
+            let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic' AND refused IS NULL
+                ORDER BY rowid DESC LIMIT 16";
+            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
+            sql.prepare(select)?
+                .query_map([issuer.as_str()], read)?
+                .collect()
+        })
+    }
+
+    pub(super) async fn keep_registration(
+        &self,
+        provider: &Provider,
+        client: &ClientRegistration,
+    ) -> Result<()> {
+        let (provider, id) = (provider.clone(), client.client_id.clone());
+        let client = self.seal_client(client);
+        self.write(move |sql| {
+            put_provider(sql, &provider, &id)?;
+            client.put(sql)
+        })
+        .await
+    }
+
+    pub(super) async fn keep_provider(&self, provider: &Provider, client: &ClientId) -> Result<()> {
+        let (provider, client) = (provider.clone(), client.clone());
+        self.write(move |sql| put_provider(sql, &provider, &client))
+            .await
+    }
+
+    pub(super) async fn refuse_registration(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+        at: Timestamp,
+    ) -> Result<()> {
+        let (issuer, id) = (issuer.clone(), id.clone());
+        self.write(move |sql| {
+            let refuse =
+                "UPDATE registration SET refused = ?3 WHERE issuer = ?1 AND client_id = ?2";
+            sql.execute(refuse, params![issuer.as_str(), id.as_str(), millis(at)])
+                .map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn refuse_secret(&self, secret: u64, at: Timestamp) -> Result<()> {
+        self.write(move |sql| {
+            let refuse = "UPDATE client_secret SET refused = ?2 WHERE id = ?1";
+            sql.execute(refuse, params![stored(secret), millis(at)])
+                .map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn accept_registration(&self, issuer: &Issuer, id: &ClientId) -> Result<()> {
+        let (issuer, id) = (issuer.clone(), id.clone());
+        self.write(move |sql| {
+            let accept =
+                "UPDATE registration SET refused = NULL WHERE issuer = ?1 AND client_id = ?2";
+            sql.execute(accept, [issuer.as_str(), id.as_str()])
+                .map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn accept_secret(&self, secret: u64) -> Result<()> {
+        self.write(move |sql| {
+            let accept = "UPDATE client_secret SET refused = NULL WHERE id = ?1";
+            sql.execute(accept, [stored(secret)]).map(drop)
+        })
+        .await
+    }
+
     pub(super) fn seal_client(&self, client: &ClientRegistration) -> SealedClient {
         let record = rows::registration_record(client.issuer.as_str(), client.client_id.as_str());
         let seal = |secret: &ClientSecret| {

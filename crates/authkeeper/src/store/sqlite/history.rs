@@ -1,4 +1,4 @@
-//! What befell a connection: its troubles, those that are over too, and what the audit has of it.
+//! What befell a connection: its incidents, those that are over too, and what the audit has of it.
 
 use rusqlite::{Connection as Sqlite, Row};
 
@@ -10,15 +10,15 @@ const NEWEST: i64 = 500;
 
 pub(super) fn of(sql: &Sqlite, connection: &ConnectionName) -> rusqlite::Result<History> {
     let of = (connection.as_str(), NEWEST);
-    let mut troubles =
+    let mut incidents =
         sql.prepare("SELECT * FROM trouble WHERE connection = ?1 ORDER BY rowid DESC LIMIT ?2")?;
-    let trouble = |row: &Row<'_>| {
+    let incident = |row: &Row<'_>| {
         let ended: Option<i64> = row.get("ended")?;
         let ended = ended.map(|at| rows::timestamp("ended", at)).transpose()?;
-        Ok((rows::trouble(row)?, ended))
+        Ok((rows::incident(row)?, ended))
     };
-    let troubles = troubles.query_map(of, trouble)?;
-    let mut troubles = troubles.collect::<rusqlite::Result<Vec<_>>>()?;
+    let incidents = incidents.query_map(of, incident)?;
+    let mut incidents = incidents.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut events = sql.prepare(
         "SELECT at, record FROM audit WHERE record ->> 'connection' = ?1 ORDER BY rowid DESC LIMIT ?2",
     )?;
@@ -30,7 +30,7 @@ pub(super) fn of(sql: &Sqlite, connection: &ConnectionName) -> rusqlite::Result<
     let mut events = events
         .query_map(of, event)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    troubles.reverse();
+    incidents.reverse();
     events.reverse();
-    Ok(History { troubles, events })
+    Ok(History { incidents, events })
 }

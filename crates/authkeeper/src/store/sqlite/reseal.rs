@@ -3,10 +3,13 @@
 
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
-use super::{KEY_CHECK, SqliteStore, marks::MARK_KEY, rows};
-use crate::store::{
-    Resealed, Result,
-    seal::{Belongs, PREFIX, Sealer},
+use super::{SqliteStore, rows, schema::KEY_CHECK};
+use crate::{
+    store::{Result, sqlite::token_fingerprint::MARK_KEY},
+    vault::{
+        ResealCount,
+        seal::{Belongs, PREFIX, Sealer},
+    },
 };
 
 /// How many rows one transaction seals anew: the others wait no longer than that takes.
@@ -84,11 +87,11 @@ struct Batch {
 
 impl SqliteStore {
     /// Seals anew whatever in the store is not sealed with the current key.
-    pub(super) async fn reseal_rows(&self) -> Result<Resealed> {
+    pub(super) async fn reseal_rows(&self) -> Result<ResealCount> {
         let sealer = self.sealer.clone();
-        let mut all = Resealed {
-            anew: self.write(move |sql| reseal_meta(sql, &sealer)).await?,
-            ..Resealed::default()
+        let mut all = ResealCount {
+            resealed: self.write(move |sql| reseal_meta(sql, &sealer)).await?,
+            ..ResealCount::default()
         };
         for column in &COLUMNS {
             let mut after = Some(0);
@@ -96,7 +99,7 @@ impl SqliteStore {
                 let sealer = self.sealer.clone();
                 let batch = self.write(move |sql| column.reseal(sql, &sealer, from));
                 let batch = batch.await?;
-                all.anew += batch.resealed;
+                all.resealed += batch.resealed;
                 all.broken += batch.broken;
                 after = batch.last;
             }
@@ -163,8 +166,8 @@ impl Column {
 mod tests {
     use super::*;
     use crate::{
-        clock::Seams,
-        store::{key_file::Change, seal::Sealer},
+        platform::clock::Seams,
+        vault::{key_file::Change, seal::Sealer},
     };
 
     /// A column that holds what is sealed and is not looked at would be lost with its key.
@@ -172,7 +175,7 @@ mod tests {
     fn every_sealed_column_is_sealed_anew() {
         let mut table = "";
         let mut sealed = Vec::new();
-        for line in super::super::SCHEMA.lines() {
+        for line in crate::store::sqlite::schema::SCHEMA.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("CREATE"), Some("TABLE")) => table = words.next().unwrap(),
@@ -245,15 +248,15 @@ mod tests {
         let (store, values) = full(folder.path());
         let token = "a-token".to_owned().into();
         let mark = store.mark(&token);
-        assert_eq!(store.reseal_rows().await.unwrap(), Resealed::default());
+        assert_eq!(store.reseal_rows().await.unwrap(), ResealCount::default());
         let spoiled = "UPDATE pending_sign_in SET sealed = randomblob(80) WHERE name = 'p7'";
         let sql = Sqlite::open(folder.path().join("store.db")).unwrap();
         sql.execute(spoiled, []).unwrap();
         let change = Change::enter(&folder.path().join("key")).unwrap().unwrap();
         change.begin(&Seams::system()).unwrap();
         let done = store.reseal_rows().await.unwrap();
-        assert_eq!((done.anew, done.broken), (values - 1, 1));
-        assert_eq!(store.reseal_rows().await.unwrap().anew, 0);
+        assert_eq!((done.resealed, done.broken), (values - 1, 1));
+        assert_eq!(store.reseal_rows().await.unwrap().resealed, 0);
         assert_eq!(change.old_key_is_free(), Some(true));
         change.retire().unwrap();
 

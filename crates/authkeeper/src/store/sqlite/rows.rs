@@ -10,15 +10,13 @@ use crate::{
     model::{
         AccessToken, AttemptId, Claim, ClaimPhase, ClientAuthMethod, ClientId, ClientRegistration,
         ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
-        GrantType, Issuer, LifetimeSource, Lineage, Mandate, Means, Moment, OwnerId, Presentation,
-        PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource, Resource, Scope,
-        StandbyKey, SuspendReason, Trouble, TroubleId, UnknownKind,
+        GrantMaterial, GrantType, Incident, IncidentId, Issuer, LifetimeSource, Lineage, Moment,
+        OwnerId, Presentation, PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource,
+        Resource, Scope, StandbyKey, SubjectBinding, SuspendReason, UnknownKind,
     },
     secret::SecretString,
-    store::{
-        PendingSignIn,
-        seal::{Belongs, Sealed, Sealer},
-    },
+    store::PendingSignIn,
+    vault::seal::{Belongs, Sealed, Sealer},
 };
 
 /// A column holds what can't be there.
@@ -220,7 +218,7 @@ pub(super) fn standby_belongs(grant: &str, generation: u64) -> Belongs<'_> {
     }
 }
 
-pub(super) fn means_belongs(grant: &str, lineage: u64) -> Belongs<'_> {
+pub(super) fn grant_material_belongs(grant: &str, lineage: u64) -> Belongs<'_> {
     Belongs {
         record: grant,
         field: "means",
@@ -261,7 +259,8 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
     let id: String = row.get("id")?;
     let refresh = refresh_token(row, sealer, &id)?;
     let access = access_token(row, sealer, &id)?;
-    let (means, mandate) = (means(row, sealer, &id)?, mandate(row)?);
+    let (grant_material, subject_binding) =
+        (grant_material(row, sealer, &id)?, subject_binding(row)?);
     Ok(Grant {
         issuer: Issuer::new(row.get::<_, String>("issuer")?),
         client_id: ClientId::new(row.get::<_, String>("client_id")?),
@@ -271,7 +270,7 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
             GrantLifecycle::Active if refresh.is_none() && has_refresh_token(row)? => {
                 secret_lost(access.as_ref())
             }
-            GrantLifecycle::Active if means.is_none() => secret_lost(access.as_ref()),
+            GrantLifecycle::Active if grant_material.is_none() => secret_lost(access.as_ref()),
             lifecycle => lifecycle,
         },
         claim: claim(row)?,
@@ -281,32 +280,37 @@ pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
         rotate_by: optional_timestamp("rotate_by", row)?,
         probed: optional_timestamp("probed", row)?,
         // Without its key a bound token is good for nothing.
-        access: access.filter(|_| means.is_some() || mandate.bound_to.is_none()),
-        mandate,
-        means: means.unwrap_or_default(),
+        access: access.filter(|_| grant_material.is_some() || subject_binding.bound_to.is_none()),
+        subject_binding,
+        grant_material: grant_material.unwrap_or_default(),
         refresh,
         id: GrantId::new(id),
     })
 }
 
 /// What can't be read is as good as not known: it is learned again.
-fn mandate(row: &Row<'_>) -> rusqlite::Result<Mandate> {
+fn subject_binding(row: &Row<'_>) -> rusqlite::Result<SubjectBinding> {
     let text: Option<String> = row.get("mandate")?;
     let known = text.and_then(|text| serde_json::from_str(&text).ok());
     Ok(known.unwrap_or_default())
 }
 
-pub(super) fn mandate_text(mandate: &Mandate) -> String {
-    serde_json::to_string(mandate).unwrap_or_default()
+pub(super) fn subject_binding_text(subject_binding: &SubjectBinding) -> String {
+    serde_json::to_string(subject_binding).unwrap_or_default()
 }
 
 /// None if they are there and can't be opened: without them the grant can't be renewed, or its tokens can't be shown.
-fn means(row: &Row<'_>, sealer: &Sealer, id: &str) -> rusqlite::Result<Option<Means>> {
+fn grant_material(
+    row: &Row<'_>,
+    sealer: &Sealer,
+    id: &str,
+) -> rusqlite::Result<Option<GrantMaterial>> {
     let Some(sealed) = row.get::<_, Option<Vec<u8>>>("means")? else {
-        return Ok(Some(Means::default()));
+        return Ok(Some(GrantMaterial::default()));
     };
     let lineage = number("lineage", row.get("lineage")?)?;
-    Ok(open(sealer, means_belongs(id, lineage), &sealed).and_then(|text| Means::read(&text)))
+    Ok(open(sealer, grant_material_belongs(id, lineage), &sealed)
+        .and_then(|text| GrantMaterial::read(&text)))
 }
 
 fn has_refresh_token(row: &Row<'_>) -> rusqlite::Result<bool> {
@@ -438,10 +442,10 @@ fn access_token(
     }))
 }
 
-pub(super) fn trouble(row: &Row<'_>) -> rusqlite::Result<Trouble> {
+pub(super) fn incident(row: &Row<'_>) -> rusqlite::Result<Incident> {
     let record: String = row.get("record")?;
-    Ok(Trouble {
-        id: TroubleId::new(row.get::<_, String>("id")?),
+    Ok(Incident {
+        id: IncidentId::new(row.get::<_, String>("id")?),
         record: serde_json::from_str(&record).map_err(|_json| impossible("record"))?,
         notified: row.get::<_, Option<i64>>("notified")?.is_some(),
     })

@@ -4,17 +4,22 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
-    SealedRefresh, SqliteStore, audit, clients, drop_pending, end_troubles_of_all, put_access,
+    SqliteStore, clients,
+    incidents::end_incidents_of_all,
+    pending::drop_pending,
     refusals,
     rows::{self, millis, stored},
+    statement::audit,
     step_ups,
+    tokens::{SealedRefresh, put_access},
 };
 use crate::{
     model::{
         AccessToken, ClientId, Connection, ConnectionName, Generation, Grant, GrantId,
-        GrantLifecycle, Issuer, Lineage, Mandate, Provider,
+        GrantLifecycle, Issuer, Lineage, Provider, SubjectBinding,
     },
-    store::{Brought, Result, SignedIn, Store as _, may_share, seal},
+    store::{Obtained, Result, SignedIn, may_share},
+    vault::seal,
 };
 
 /// Where a sign-in goes, as it was when it was looked up.
@@ -70,11 +75,11 @@ struct Sealed {
     lineage: Lineage,
     generation: Generation,
     kept: Kept,
-    mandate: Mandate,
+    subject_binding: SubjectBinding,
     client: Option<(Provider, clients::SealedClient)>,
     refresh: Option<SealedRefresh>,
     access: Option<(seal::Sealed, AccessToken)>,
-    means: Option<seal::Sealed>,
+    grant_material: Option<seal::Sealed>,
 }
 
 impl SqliteStore {
@@ -82,7 +87,7 @@ impl SqliteStore {
     /// checks that they still hold: two sign-ins at once are adopted one after the other.
     pub(super) async fn adopt(&self, signed_in: SignedIn) -> Result<Grant> {
         loop {
-            let refresh = signed_in.brought.refresh();
+            let refresh = signed_in.obtained.refresh();
             let mark = refresh.map(|token| self.mark(&token.secret));
             let before = self.read(|sql| before(sql, &signed_in, mark.as_deref()))?;
             let own = before.found.as_ref().filter(|found| !found.joins);
@@ -120,18 +125,19 @@ impl SqliteStore {
             _ => (lineage.max(signed_in.after).next(), generation.next()),
         };
         let resource = signed_in.connection.resource.clone();
-        let access = signed_in.brought.access(lineage, generation, resource);
+        let access = signed_in.obtained.access(lineage, generation, resource);
         let old = held.and_then(|held| signed_in.kept_refresh(held));
-        let refresh = signed_in.brought.refresh().or(old);
+        let refresh = signed_in.obtained.refresh().or(old);
         let client = signed_in.client.as_ref();
-        let means = signed_in.means.write();
-        let belongs = rows::means_belongs(grant.as_str(), lineage.0);
+        let grant_material = signed_in.grant_material.write();
+        let belongs = rows::grant_material_belongs(grant.as_str(), lineage.0);
         Sealed {
-            means: means.map(|means| self.seal(belongs, &means)),
+            grant_material: grant_material
+                .map(|grant_material| self.seal(belongs, &grant_material)),
             client: client.map(|(provider, client)| (provider.clone(), self.seal_client(client))),
             refresh: refresh.map(|token| self.seal_refresh(&grant, generation, token)),
             access: access.map(|token| (self.seal_access(&grant, &token), token)),
-            mandate: signed_in.mandate(held),
+            subject_binding: signed_in.subject_binding(held),
             kept,
             signed_in,
             mark,
@@ -172,7 +178,7 @@ impl Sealed {
                 self.lineage.0
             }
         };
-        end_troubles_of_all(sql, name.as_str(), new.at)?;
+        end_incidents_of_all(sql, name.as_str(), new.at)?;
         let mut event = serde_json::json!({
             "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
             "principal": new.connection.principal.as_str(), "lineage": lineage,
@@ -225,8 +231,8 @@ impl Sealed {
                 new.rotate_by.map(millis),
                 mark,
                 first.or(mark),
-                rows::mandate_text(&self.mandate),
-                self.means,
+                rows::subject_binding_text(&self.subject_binding),
+                self.grant_material,
             ],
         )?;
         Ok(())
@@ -369,7 +375,7 @@ fn grant_to_join(
     let new = &signed_in.connection;
     let holders = holders(sql, (&new.issuer, &new.client_id), mark)?;
     // What a sign-in brings to its own connection is new, whatever the token; an import over it may bring one that is spent.
-    let imported = matches!(signed_in.brought, Brought::RefreshToken(_));
+    let imported = matches!(signed_in.obtained, Obtained::RefreshToken(_));
     let mut others = holders
         .into_iter()
         .filter(|holder| imported || holder.name != new.name);
@@ -383,7 +389,7 @@ fn grant_to_join(
         // A person has signed in, and the token that came is one that had been refused: it lives.
         let revives = state.0 == "reauthorization_required"
             && signed_in.lifecycle == GrantLifecycle::Active
-            && matches!(signed_in.brought, Brought::Tokens(_));
+            && matches!(signed_in.obtained, Obtained::Tokens(_));
         Ok(Some(Found {
             lineage: rows::number("lineage", row.get(0)?)?,
             generation: rows::number("generation", row.get(1)?)?,

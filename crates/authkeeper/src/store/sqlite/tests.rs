@@ -1,11 +1,26 @@
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt as _,
+    path::Path,
     sync::Arc,
+    time::Duration,
 };
 
-use super::*;
-use crate::store::suite::{self, Pair};
+use jiff::Timestamp;
+use rusqlite::Connection as Sqlite;
+
+use super::{
+    SqliteStore, file::open_connection, repair::salvage, rows, schema::KEY_CHECK, statement::audit,
+};
+use crate::{
+    model::{ClientId, ConnectionName, Issuer},
+    platform::clock::Seams,
+    store::{
+        Result, Store as _, StoreError,
+        conformance::{self, Pair},
+    },
+    vault::seal::Sealer,
+};
 
 fn open(folder: &Path) -> Result<SqliteStore> {
     SqliteStore::open(
@@ -18,7 +33,7 @@ fn open(folder: &Path) -> Result<SqliteStore> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_passes_the_suite() {
     let mut folders = Vec::new();
-    suite::run(|| {
+    conformance::run(|| {
         let folder = tempfile::tempdir().unwrap();
         let pair: Pair = (
             Arc::new(open(folder.path()).unwrap()),
@@ -54,7 +69,7 @@ fn a_commit_is_durable_when_it_is_answered() {
 async fn every_file_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    suite::claims(&store).await;
+    conformance::claims(&store).await;
     let mut seen = Vec::new();
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -130,7 +145,7 @@ async fn a_truncated_store_is_salvaged_and_its_secrets_still_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(folder.path()).unwrap();
-    suite::claims(&store).await;
+    conformance::claims(&store).await;
     let name = ConnectionName::parse("c").unwrap();
     let id = store
         .connection(&name)
@@ -309,13 +324,13 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
 async fn a_stopped_holder_of_the_ticket_stops_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    suite::claims(&store).await;
+    conformance::claims(&store).await;
     let ticket = File::options()
         .append(true)
         .open(folder.path().join("store.turn"))
         .unwrap();
     ticket.lock().unwrap();
     let (bound, name) = (Duration::from_secs(20), ConnectionName::parse("c").unwrap());
-    let written = store.end_troubles(&name, Timestamp::UNIX_EPOCH);
+    let written = store.end_incidents(&name, Timestamp::UNIX_EPOCH);
     tokio::time::timeout(bound, written).await.unwrap().unwrap();
 }

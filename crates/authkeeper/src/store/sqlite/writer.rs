@@ -15,7 +15,7 @@ use std::{
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{fault, open_connection};
+use super::{error::fault, file::open_connection};
 use crate::store::{Epoch, Result, StoreError, Use};
 
 /// What a job leaves to be done once it is known whether the commit held.

@@ -1,0 +1,26 @@
+//! From a URL to the authorization server behind it: protected-resource metadata (RFC 9728), then authorization-server
+//! metadata (RFC 8414) or `OpenID` Connect discovery, in the order the MCP specification sets.
+
+mod discover;
+mod endpoints;
+mod error;
+mod resource;
+mod server;
+
+pub use self::{
+    discover::{Discovered, discover},
+    endpoints::{
+        CodeEndpoints, code_endpoints, device_endpoint, pushed_endpoint, require_pkce,
+        token_endpoint,
+    },
+    error::DiscoveryError,
+    resource::DpopOffer,
+    server::provider,
+};
+pub(crate) use self::{
+    resource::authorization_servers,
+    server::{check_available, provider_and_reply},
+};
+
+#[cfg(test)]
+mod tests;

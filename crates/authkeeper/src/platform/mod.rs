@@ -1,0 +1,10 @@
+//! What the operating system provides, each behind a seam: time, randomness, files, tasks, locks between processes.
+
+pub mod clock;
+pub mod failpoint;
+pub(crate) mod files;
+pub mod filesystem;
+pub mod process_lease;
+pub(crate) mod tasks;
+
+pub use self::files::FileError;

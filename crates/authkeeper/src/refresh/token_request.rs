@@ -1,0 +1,300 @@
+//! What one attempt sends, and where: the refresh token, our client's own request, or an assertion. Where the assertion is
+//! an identity provider's there are two legs, and what the first one brings is kept before the second one leaves.
+
+use std::{io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+
+use rustix::fs::OFlags;
+
+use crate::refresh::{
+    Context, OnBehalfOf,
+    single_flight::RefreshOutcome,
+    transaction::{Plan, blocking},
+};
+use crate::{
+    http::{HttpUrl, Reach, Reply, Request},
+    model::{
+        AssertionSource, ClientAuthMethod, Grant, GrantType, IdentityProvider, Moment, Scope,
+        SubjectFile,
+    },
+    oauth::{
+        assertion::{self, GivenError},
+        classify::{self, Refused},
+        client_auth::ClientProof,
+        dpop::{Binding, UnusableKey},
+        exchange_by,
+        id_jag::{self, IdJagRequest},
+        token::{client_credentials_request, jwt_bearer_request, refresh_request},
+    },
+    platform::clock::within,
+    secret::SecretString,
+};
+
+/// How long a file may take to be read.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+
+/// One request, ready to leave.
+pub(super) struct Leg {
+    pub(super) endpoint: HttpUrl,
+    pub(super) reach: Reach,
+    pub(super) request: Request,
+    /// Which of our client's secrets it shows.
+    pub(super) secret: Option<u64>,
+    /// The key that what comes is bound to.
+    binding: Option<Binding>,
+}
+
+impl Leg {
+    /// The request as it leaves now, with its proof.
+    pub(super) fn ready(&self) -> Result<Request, UnusableKey> {
+        let mut request = self.request.clone();
+        if let Some(binding) = &self.binding {
+            binding.prove(&mut request, self.endpoint.uri())?;
+        }
+        Ok(request)
+    }
+
+    /// Whether the server refused only because it wants a number of its own in the proof: surely nothing was spent
+    /// (RFC 9449 §8).
+    pub(super) fn wants_nonce(&self, reply: &Reply) -> bool {
+        let binding = self.binding.as_ref();
+        binding.is_some_and(|binding| binding.hears(self.endpoint.uri(), reply))
+    }
+}
+
+/// The request that may spend something. What it needs is read and checked before there is a claim.
+pub(super) async fn first(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    plan: &Plan,
+) -> Result<Leg, RefreshOutcome> {
+    if let Some(idp) = grant.grant_material.identity_provider() {
+        return to_identity_provider(context, on_behalf_of, grant, idp).await;
+    }
+    let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
+    let proof = prove(context, on_behalf_of, grant, plan)?;
+    let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
+    let request = match (&grant.grant_material.assertion, &grant.refresh) {
+        (Some(AssertionSource::File(path)), _) => {
+            let assertion = jwt_of(context, path, plan.endpoint.as_str())
+                .await
+                .map_err(|error| not_there(&error))?;
+            jwt_bearer_request(&proof, &assertion, scope, resource)
+        }
+        _ if grant.grant_type == GrantType::ClientCredentials => {
+            client_credentials_request(&proof, scope, resource)
+        }
+        (_, Some(refresh)) => {
+            let scope = context.scope_in_refresh(on_behalf_of, grant).await;
+            refresh_request(&proof, &refresh.secret, scope.as_ref(), resource)
+        }
+        // There is nothing to send.
+        _ => return Err(RefreshOutcome::Refused),
+    };
+    Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
+}
+
+/// The request that shows the authorization server what the identity provider gave.
+pub(super) fn second(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    plan: &Plan,
+    assertion: &SecretString,
+) -> Result<Leg, RefreshOutcome> {
+    let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
+    let proof = prove(context, on_behalf_of, grant, plan)?;
+    let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
+    let request = jwt_bearer_request(&proof, assertion, scope, resource);
+    Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
+}
+
+/// Sends what spends nothing: a lost answer is simply asked for again.
+pub(super) async fn send(context: &Context, leg: &Leg) -> Result<(Reply, Moment), RefreshOutcome> {
+    let clock = &*context.seams.clock;
+    let issued = clock.now();
+    let request = leg.ready().map_err(unusable)?;
+    let at = (&leg.endpoint, leg.reach);
+    let sent = exchange_by(clock, &*context.transport, at, request).await;
+    sent.inspect(|reply| context.hear(&leg.endpoint, reply))
+        .map(|reply| (reply, issued))
+        .map_err(|error| RefreshOutcome::Later {
+            why: error.to_string(),
+            retry_after: None,
+        })
+}
+
+/// The key is there and does not sign.
+pub(super) fn unusable(_key: UnusableKey) -> RefreshOutcome {
+    RefreshOutcome::Client(Refused::without_its_key())
+}
+
+fn to_server(
+    on_behalf_of: &OnBehalfOf,
+    plan: &Plan,
+    proof: &ClientProof,
+    (request, binding): (Request, Option<Binding>),
+) -> Leg {
+    Leg {
+        endpoint: plan.endpoint.clone(),
+        reach: on_behalf_of.reach,
+        request,
+        secret: proof.secret(),
+        binding,
+    }
+}
+
+fn prove(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    plan: &Plan,
+) -> Result<ClientProof, RefreshOutcome> {
+    let metadata = &plan.provider.metadata;
+    let client = context.our_client(metadata, &plan.registration);
+    let audience = context.audience(
+        grant.grant_material.audience.as_deref(),
+        (&grant.issuer, on_behalf_of.provider.as_deref()),
+    );
+    let mut client = client.for_audience(audience.as_deref());
+    let heard = || context.heard.skew(plan.endpoint.as_str());
+    // A process that has not asked yet takes over what another one measured.
+    if plan.registration.auth_method == ClientAuthMethod::PrivateKeyJwt && heard().is_none() {
+        client.skew = context
+            .log
+            .last_skew(&on_behalf_of.connection)
+            .unwrap_or_default();
+    }
+    client
+        .proof()
+        .map_err(|unusable| RefreshOutcome::Client(Refused::of_ours(&unusable)))
+}
+
+async fn to_identity_provider(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    idp: &IdentityProvider,
+) -> Result<Leg, RefreshOutcome> {
+    let subject = match (&idp.subject, &grant.refresh) {
+        (SubjectFile::IdToken(path), _) => jwt_of(context, path, &idp.token_url)
+            .await
+            .map_err(|error| not_there(&error))?,
+        (SubjectFile::RefreshToken(_), Some(refresh)) => refresh.secret.clone(),
+        (SubjectFile::RefreshToken(_), None) => return Err(RefreshOutcome::Refused),
+    };
+    let endpoint = id_jag::endpoint(idp).map_err(|error| RefreshOutcome::Later {
+        why: id_jag::told(idp, &error.to_string()),
+        retry_after: None,
+    })?;
+    let ask = IdJagRequest {
+        audience: &grant.issuer,
+        resource: on_behalf_of.resource.as_ref(),
+        scope: on_behalf_of.scope.as_ref(),
+    };
+    Ok(Leg {
+        reach: context.transport.reach(&endpoint).await,
+        request: id_jag::exchange_request(idp, &subject, ask),
+        endpoint,
+        secret: None,
+        binding: None,
+    })
+}
+
+/// A file that is missing, half written or out of date is a matter of whatever writes it: the next look may find it mended.
+fn not_there(error: &GivenError) -> RefreshOutcome {
+    RefreshOutcome::Later {
+        why: error.to_string(),
+        retry_after: None,
+    }
+}
+
+/// The JWT that a file holds now, good by the clock of the server that it is shown to.
+pub(crate) async fn jwt_of(
+    context: &Context,
+    path: &Path,
+    shown_to: &str,
+) -> Result<SecretString, GivenError> {
+    let content = content_of(context, path).await?;
+    assertion::given(path, &content, context.time_at(shown_to))
+}
+
+/// The token that a file holds now.
+pub(crate) async fn token_of(context: &Context, path: &Path) -> Result<SecretString, GivenError> {
+    let content = content_of(context, path).await?;
+    assertion::given_token(path, &content)
+}
+
+async fn content_of(
+    context: &Context,
+    path: &Path,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, GivenError> {
+    let unreadable = |why: String| GivenError::Unreadable {
+        file: path.display().to_string(),
+        why,
+    };
+    let file = path.to_owned();
+    let read = blocking(&*context.tasks, move || Ok(read_regular(&file)));
+    // A mount whose server is gone never answers.
+    let read = within(&*context.seams.clock, READ_LIMIT, read).await;
+    let read = read.ok_or_else(|| unreadable("it takes too long".to_owned()))?;
+    let read = read.map_err(|error| unreadable(error.to_string()))?;
+    read.map_err(|error| unreadable(error.to_string()))
+}
+
+/// Whatever a link leads to. A FIFO would be waited for until somebody writes to it, and a device need not end.
+fn read_regular(path: &Path) -> std::io::Result<zeroize::Zeroizing<Vec<u8>>> {
+    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(no_wait).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let mut content = zeroize::Zeroizing::new(Vec::new());
+    file.take(assertion::LONGEST + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > assertion::LONGEST {
+        let longest = assertion::LONGEST / 1024;
+        let why = format!("it is longer than {longest} KiB");
+        return Err(std::io::Error::other(why));
+    }
+    Ok(content)
+}
+
+impl Context {
+    /// Whom our client's assertions are for: as a person said it, else as the provider is known to want it (RFC 7523 §3
+    /// leaves the choice to the server). None means its issuer.
+    pub(crate) fn audience(
+        &self,
+        said: Option<&str>,
+        (issuer, provider): (&crate::model::Issuer, Option<&str>),
+    ) -> Option<String> {
+        let said = said.map(str::to_owned);
+        said.or_else(|| {
+            self.rules
+                .habits(issuer.as_str(), provider)
+                .assertion_audience
+        })
+    }
+}
+
+impl Context {
+    /// The granted scope, where a refresh must name it: the provider is known for that, or has answered one that did not
+    /// without an access token.
+    async fn scope_in_refresh(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) -> Option<Scope> {
+        let habits = self
+            .rules
+            .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
+        if !habits.scope_in_refresh && !self.omits_access_token(&grant.issuer).await {
+            return None;
+        }
+        let granted = grant.access.as_ref().and_then(|token| token.scope.clone());
+        granted.or_else(|| on_behalf_of.scope.clone())
+    }
+}
+
+/// Whether an answer brings tokens.
+pub(super) fn brings_tokens(reply: &Reply, at: Moment) -> bool {
+    let outcome = classify::classify(reply, at.wall);
+    matches!(outcome, classify::Outcome::Accepted(_))
+}

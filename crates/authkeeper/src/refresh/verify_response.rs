@@ -1,0 +1,192 @@
+//! A success is checked too: an answer is compared with what the sign-in was for before anyone sees its tokens. None is
+//! thrown away: tokens that must not be handed out are kept, and the grant is suspended in the same step.
+
+use std::time::Duration;
+
+use crate::refresh::{Context, OnBehalfOf, decide, incident, journal::StoredReply};
+use crate::{
+    model::{
+        AccessToken, Drift, Event, Generation, Grant, GrantType, Incident, Lineage, SuspendReason,
+    },
+    oauth::token::TokenAnswer,
+    store::{Refreshed, Result, Spend},
+};
+
+/// An answer that can be committed, and how it differs from what was granted.
+pub(super) struct Checked {
+    pub(super) refreshed: Refreshed,
+    pub(super) drifts: Vec<Drift>,
+}
+
+/// Makes of an answer what is committed as this generation.
+pub(super) fn check(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    answer: TokenAnswer,
+    (generation, stored): (Generation, &StoredReply),
+    learned: Option<Duration>,
+) -> Checked {
+    let habits = context
+        .rules
+        .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
+    // Our client's own tokens, or a workload's, are nobody's account.
+    let own = matches!(
+        grant.grant_type,
+        GrantType::ClientCredentials | GrantType::JwtBearer
+    );
+    let bound = grant.is_bound();
+    let unusable = answer.unusable_type(bound).map(str::to_owned);
+    let mut tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    tokens.believe(habits.lifetime);
+    let mut drifts = grant.subject_binding.drifts(&tokens.subject_binding);
+    drifts.retain(|drift| !own || *drift != Drift::OtherAccount);
+    let hold = hold(&drifts, unusable.as_deref());
+    if let Some(reason) = hold {
+        tracing::error!(
+            connection = %on_behalf_of.connection, reason = reason.as_str(), unusable,
+            "the provider's tokens are kept and not handed out"
+        );
+    }
+    let mut access = tokens.access(grant.lineage, generation, on_behalf_of.resource.clone());
+    access.after_rejection = stored.after_rejection;
+    if let Some(learned) = learned.filter(|learned| *learned < access.lifetime) {
+        // It comes sooner, and nothing else: what the issuer says is what is served, and what a resend spares.
+        let due = decide::due_after(learned, 0.0);
+        access.refresh_in = Some(access.refresh_in.map_or(due, |told| told.min(due)));
+    }
+    access.scope = access.scope.or_else(|| scope_before(grant, grant.lineage));
+    let refreshed = Refreshed {
+        spend: Spend {
+            grant: grant.id.clone(),
+            lineage: grant.lineage,
+            generation: grant.generation,
+        },
+        access,
+        // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
+        refresh: tokens.refresh_token.filter(|_| !own),
+        subject_binding: grant
+            .subject_binding
+            .clone()
+            .learned(&tokens.subject_binding),
+        hold: hold.map(|reason| (reason, context.seams.clock.now().wall)),
+    };
+    Checked { refreshed, drifts }
+}
+
+/// RFC 6749 §5.1: a scope that is left out is as it was.
+fn scope_before(grant: &Grant, lineage: Lineage) -> Option<crate::model::Scope> {
+    let same = |token: &&AccessToken| token.lineage == lineage;
+    grant.access.as_ref().filter(same)?.scope.clone()
+}
+
+/// Why an answer's tokens must not be handed out, if they must not.
+fn hold(drifts: &[Drift], unusable: Option<&str>) -> Option<SuspendReason> {
+    if drifts.contains(&Drift::OtherAccount) {
+        return Some(SuspendReason::OtherAccount);
+    }
+    unusable.map(|_| SuspendReason::TokenType)
+}
+
+/// What was told of a connection is over with an accepted refresh, but for what is still so; what is new is told.
+pub(super) async fn tell(
+    context: &Context,
+    on_behalf_of: &OnBehalfOf,
+    grant: &Grant,
+    checked: (&[Drift], Option<SuspendReason>),
+    proved: bool,
+) -> Result<()> {
+    let (drifts, hold) = checked;
+    let now = context.seams.clock.now().wall;
+    for incident in context.store.incidents().await? {
+        let mine = incident.record.connection == on_behalf_of.connection.as_str();
+        if mine && proved && !is_still_so(&incident, drifts, hold) {
+            context.store.end_incident(&incident.id, now).await?;
+        }
+    }
+    let trace_id = context.seams.random_id();
+    for drift in drifts.iter().filter(|drift| **drift != Drift::OtherAccount) {
+        let record = incident::narrowed_record(on_behalf_of, grant, drift, now, &trace_id);
+        incident::keep(context, grant, record).await?;
+    }
+    if let Some(reason) = hold {
+        let record = incident::suspended_record(on_behalf_of, grant, reason, (now, now), &trace_id);
+        incident::keep(context, grant, record).await?;
+    }
+    Ok(())
+}
+
+fn is_still_so(incident: &Incident, drifts: &[Drift], hold: Option<SuspendReason>) -> bool {
+    let reason = incident.record.reason.as_str();
+    match incident.record.event {
+        Event::AuthorityNarrowed => drifts.iter().any(|drift| drift.as_str() == reason),
+        Event::AuthorityLost => hold.is_some_and(|hold| hold.as_str() == reason),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::{IncidentId, Record};
+
+    #[test]
+    fn another_account_weighs_more_than_a_type() {
+        let narrowed = Drift::AudienceChanged;
+        assert_eq!(hold(&[], None), None);
+        assert_eq!(
+            hold(std::slice::from_ref(&narrowed), None),
+            None,
+            "told, and kept going"
+        );
+        assert_eq!(
+            hold(&[narrowed], Some("mac")),
+            Some(SuspendReason::TokenType)
+        );
+        let other = [Drift::OtherAccount];
+        assert_eq!(hold(&other, Some("mac")), Some(SuspendReason::OtherAccount));
+    }
+
+    #[test]
+    fn only_what_is_not_so_any_more_is_over() {
+        let open = |event: Event, reason: &str| Incident {
+            id: IncidentId::new("t"),
+            record: Record {
+                event,
+                reason: reason.to_owned(),
+                connection: "c".to_owned(),
+                principal: "p".to_owned(),
+                task: None,
+                detail: String::new(),
+                since: Timestamp::UNIX_EPOCH,
+                expires_at: None,
+                scope: None,
+                action: String::new(),
+                link: None,
+                trace_id: String::new(),
+                ts: Timestamp::UNIX_EPOCH,
+            },
+            notified: false,
+        };
+        let narrowed = [Drift::AudienceChanged];
+        let other = Some(SuspendReason::OtherAccount);
+        let (lost, less) = (Event::AuthorityLost, Event::AuthorityNarrowed);
+        assert!(is_still_so(
+            &open(less, "audience_changed"),
+            &narrowed,
+            None
+        ));
+        assert!(!is_still_so(&open(less, "scope_narrowed"), &narrowed, None));
+        assert!(!is_still_so(&open(less, "audience_changed"), &[], other));
+        assert!(is_still_so(&open(lost, "other_account"), &[], other));
+        assert!(!is_still_so(&open(lost, "token_type"), &[], other));
+        assert!(!is_still_so(&open(lost, "other_account"), &[], None));
+        assert!(!is_still_so(
+            &open(Event::Uncertain, "reset"),
+            &narrowed,
+            other
+        ));
+    }
+}

@@ -1,0 +1,500 @@
+//! Serving: a token from memory while that is known to be right ([`crate::runtime::token_cache`]), else decided over what the store says.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    error::TokenError,
+    model::{
+        ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, OwnerState,
+        Presentation,
+    },
+    refresh::{
+        OnBehalfOf,
+        decide::{self, Refusal, ServeDecision},
+        decision_log::Decision,
+        grant_view, incident, incidents, revoke_leftovers,
+        single_flight::RefreshOutcome,
+        transaction::Goal,
+    },
+    runtime::{
+        IssuedToken, Runtime, TokenRequest,
+        live_token::LiveToken,
+        token_cache::{CacheLifetime, GrantSnapshot},
+    },
+    store::StoreError,
+};
+
+/// How long before `rotate_by` the owner of an API key is warned.
+const ROTATION_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// How often one call may meet a state that changed under it before it gives up.
+const ROUNDS: usize = 4;
+
+impl Runtime {
+    /// A token that may be presented now, or what has to happen before there is one. While a token is good it comes from
+    /// memory: what another process writes (a disconnection, a newer token) is seen within [`decide::BELIEVED_FOR`].
+    pub async fn access_token(
+        &self,
+        request: &TokenRequest,
+    ) -> Result<Arc<IssuedToken>, TokenError> {
+        if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
+            return Ok(token);
+        }
+        // Boxed: the long way's state is large, and seldom needed.
+        Box::pin(self.serve(request)).await
+    }
+
+    /// This connection's token for somebody who needs it again and again. Fails as [`Runtime::access_token`] would now.
+    pub async fn live_token(&self, name: &ConnectionName) -> Result<LiveToken, TokenError> {
+        self.access_token(&TokenRequest::new(name.clone())).await?;
+        let cache = Arc::clone(&self.token_cache);
+        Ok(LiveToken::new(self.clone(), cache, name.clone()))
+    }
+
+    async fn serve(&self, request: &TokenRequest) -> Result<Arc<IssuedToken>, TokenError> {
+        let mut ended = None;
+        for _ in 0..ROUNDS {
+            self.token_cache.look(&*self.context.store)?;
+            if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
+                return Ok(token);
+            }
+            let known = self.known(request.connection()).await?;
+            let (connection, grant) = (known.connection(), known.grant());
+            let on_behalf_of = OnBehalfOf::of(connection);
+            let now = self.context.seams.clock.now();
+            let grant_view = self
+                .context
+                .grant_view(on_behalf_of.provider.as_deref(), grant);
+            let verdict = decide::serve(grant_view, request.ask(), now);
+            self.log(&on_behalf_of, grant, verdict);
+            match (verdict, ended) {
+                (ServeDecision::Serve, end) => {
+                    self.recover_behind(&on_behalf_of, grant);
+                    // To keep a warning may take its time, and the grant may have been withdrawn in it.
+                    if self.warn_of_rotation(&on_behalf_of, grant).await {
+                        ended = end;
+                        continue;
+                    }
+                    return self.hand_out(&known, request);
+                }
+                (ServeDecision::ServeAndRefresh(why), _) => {
+                    if !self.is_cared_for(grant) {
+                        self.flights.start(&on_behalf_of, Goal::of(grant), why);
+                    }
+                    return self.hand_out(&known, request);
+                }
+                (ServeDecision::Refuse(Refusal::Reauthorize(_)), end)
+                    if end.is_none()
+                        && grant.refresh.is_some()
+                        && decide::probe_due(&grant.lifecycle, grant.probed, now) =>
+                {
+                    let why = decide::Why::Probe;
+                    ended = Some(
+                        self.flights
+                            .refresh(&on_behalf_of, Goal::of(grant), why)
+                            .await,
+                    );
+                }
+                (ServeDecision::Refuse(refusal), _) => {
+                    self.token_cache.evict(&on_behalf_of.connection);
+                    self.retire_dead(grant, request).await?;
+                    if refusal == Refusal::Rejected
+                        && let Some(moved) = self.moved(connection, grant).await?
+                    {
+                        return Err(moved);
+                    }
+                    return Err(self.refused(&on_behalf_of, grant, refusal).await?);
+                }
+                (ServeDecision::FallBack, end) => {
+                    self.fall_back(&on_behalf_of, grant).await?;
+                    ended = end;
+                }
+                (ServeDecision::RefreshFirst(_), Some(end)) => {
+                    let served = self.without(connection, grant, request, end);
+                    if served.is_err()
+                        && request.ask().rejected.is_some()
+                        && let Some(moved) = self.moved(connection, grant).await?
+                    {
+                        return Err(moved);
+                    }
+                    return served;
+                }
+                (ServeDecision::RefreshFirst(why), None) => {
+                    match self
+                        .flights
+                        .refresh(&on_behalf_of, Goal::of(grant), why)
+                        .await
+                    {
+                        RefreshOutcome::Fresh
+                        | RefreshOutcome::Refused
+                        | RefreshOutcome::Withdrawn => ended = None,
+                        failed => ended = Some(failed),
+                    }
+                }
+            }
+        }
+        Err(TokenError::Unavailable {
+            why: "the connection kept changing".to_owned(),
+            retry_after: None,
+        })
+    }
+
+    /// What the store says now; those who ask together read it once.
+    async fn known(&self, name: &ConnectionName) -> Result<Arc<GrantSnapshot>, TokenError> {
+        if let Some(known) = self.token_cache.shared_read(name) {
+            return Ok(known);
+        }
+        // Before the rows: what is written in between makes them newer than their epoch, never older.
+        let epoch = self.context.store.epoch().get();
+        match self.find(name).await {
+            Ok((connection, grant)) => Ok(self.token_cache.share(epoch, connection, grant)),
+            Err(error) => {
+                self.token_cache.forget(name);
+                if matches!(error, TokenError::NoSuchConnection { .. }) {
+                    self.clear_up();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands the token out, and from memory from now on if that is right.
+    fn hand_out(
+        &self,
+        known: &GrantSnapshot,
+        request: &TokenRequest,
+    ) -> Result<Arc<IssuedToken>, TokenError> {
+        let clock = &self.context.seams.clock;
+        let (ticks, now) = (clock.ticks(), clock.now());
+        let grant = known.grant();
+        let token = self.issue(known.connection(), grant, request)?;
+        let warn_in = warning_in(grant, now.wall);
+        let more_to_do = grant.claim.is_some() || warn_in.is_some_and(|span| span.is_zero());
+        let provider = known.connection().provider.as_deref();
+        let grant_view = self.context.grant_view(provider, grant);
+        let repeats = decide::repeats_for(grant_view, more_to_do, now);
+        match (repeats, &grant.access) {
+            // One that lives shorter than this caller asked for may be right for the next.
+            (Some(_), _) if !token.min_ttl_met => {}
+            (Some(repeats), Some(access)) => {
+                let until_warning = warn_in.filter(|span| !span.is_zero());
+                let spans = CacheLifetime {
+                    repeats: repeats.min(until_warning.unwrap_or(repeats)),
+                    left: access.left(now),
+                };
+                self.token_cache.put(known, &token, &spans, ticks);
+            }
+            _ => self.token_cache.evict(&known.connection().name),
+        }
+        Ok(token)
+    }
+
+    /// A new API key was refused and the one before it is still good: that one serves, and its owner is told.
+    async fn fall_back(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) -> Result<(), TokenError> {
+        let now = self.context.seams.clock.now();
+        let store = &self.context.store;
+        if store.fall_back(&grant.id, grant.generation, now).await? {
+            let trace_id = self.context.seams.random_id();
+            let record = incident::fell_back_record(on_behalf_of, grant, now.wall, &trace_id);
+            incident::keep(&self.context, grant, record).await?;
+        }
+        Ok(())
+    }
+
+    /// A key's owner is told ahead of its day, once.
+    async fn warn_of_rotation(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) -> bool {
+        let now = self.now();
+        let due = |_: &Timestamp| warning_in(grant, now).is_some_and(|span| span.is_zero());
+        let Some(by) = grant.rotate_by.filter(due) else {
+            return false;
+        };
+        let told = self
+            .context
+            .store
+            .is_open(&on_behalf_of.connection, Event::RotationDue);
+        if told.await.unwrap_or_default() {
+            return false;
+        }
+        let trace_id = self.context.seams.random_id();
+        let record = incident::rotation_due_record(on_behalf_of, grant, (by, now), &trace_id);
+        // The key is good: a store that can't keep the warning must not keep the key from its caller.
+        match incident::keep(&self.context, grant, record).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a warning can't be kept");
+                false
+            }
+        }
+    }
+
+    /// A refresh was wanted and did not come: a token that is still good serves all the same (rule 2).
+    fn without(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        request: &TokenRequest,
+        end: RefreshOutcome,
+    ) -> Result<Arc<IssuedToken>, TokenError> {
+        let now = self.context.seams.clock.now();
+        let good = grant.access.as_ref().is_some_and(|token| {
+            !token.left(now).is_zero()
+                && request
+                    .ask()
+                    .rejected
+                    .is_none_or(|old| token.generation > old)
+        });
+        if good {
+            return self.issue(connection, grant, request);
+        }
+        Err(Self::failed(connection, grant, end, now.wall))
+    }
+
+    /// What a caller hears of a refresh that brought no token.
+    pub(crate) fn failed(
+        connection: &Connection,
+        grant: &Grant,
+        end: RefreshOutcome,
+        now: Timestamp,
+    ) -> TokenError {
+        match end {
+            RefreshOutcome::Uncertain { kind, resend_in } => TokenError::Uncertain {
+                record: Box::new(incident::uncertain_record(
+                    &OnBehalfOf::of(connection),
+                    grant,
+                    kind,
+                    now,
+                    "",
+                )),
+                retry_after: resend_in,
+            },
+            RefreshOutcome::Client(refused) => TokenError::ClientRefused {
+                issuer: grant.issuer.clone(),
+                client_id: grant.client_id.clone(),
+                refused,
+            },
+            RefreshOutcome::Request(refused) => TokenError::RequestRefused {
+                issuer: grant.issuer.clone(),
+                refused,
+            },
+            RefreshOutcome::Store(error) => TokenError::Store(error),
+            RefreshOutcome::Moved(why) => TokenError::EndpointMoved {
+                why,
+                action: incidents::next_step(
+                    connection.provider.as_deref(),
+                    connection.name.as_str(),
+                ),
+            },
+            RefreshOutcome::Later { why, retry_after } => {
+                TokenError::Unavailable { why, retry_after }
+            }
+            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn => {
+                TokenError::Unavailable {
+                    why: "the connection kept changing".to_owned(),
+                    retry_after: None,
+                }
+            }
+        }
+    }
+
+    /// Whether another living process is refreshing already: then nobody with a good token in hand needs to wait for it.
+    fn is_cared_for(&self, grant: &Grant) -> bool {
+        grant.claim.as_ref().is_some_and(|claim| {
+            claim.phase == ClaimPhase::Spending
+                && !self.context.owners.is_me(&claim.owner)
+                && self.context.owners.state(&claim.owner) == OwnerState::Alive
+        })
+    }
+
+    /// An answer that was lost is looked after even while the current token serves.
+    fn recover_behind(&self, on_behalf_of: &OnBehalfOf, grant: &Grant) {
+        if grant.claim.is_some() && !self.is_cared_for(grant) && grant_view(grant).refreshable {
+            self.flights
+                .start(on_behalf_of, Goal::of(grant), decide::Why::Recovery);
+        }
+    }
+
+    /// The token got a 401 and nothing can replace it: whatever its clock says, it is handed out no more.
+    async fn retire_dead(&self, grant: &Grant, request: &TokenRequest) -> Result<(), StoreError> {
+        let over = matches!(
+            grant.lifecycle,
+            GrantLifecycle::ReauthorizationRequired { .. }
+        );
+        match (&grant.access, request.ask().rejected) {
+            (Some(token), Some(rejected)) if over && token.generation <= rejected => {
+                self.context
+                    .store
+                    .retire_access(&grant.id, token.generation)
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn refused(
+        &self,
+        on_behalf_of: &OnBehalfOf,
+        grant: &Grant,
+        refusal: Refusal,
+    ) -> Result<TokenError, TokenError> {
+        let now = self.context.seams.clock.now().wall;
+        let trace_id = self.context.seams.random_id();
+        match refusal {
+            Refusal::Reauthorize(reason) => {
+                let since = match &grant.lifecycle {
+                    GrantLifecycle::ReauthorizationRequired { since, .. } => *since,
+                    _ => now,
+                };
+                let times = (since, now);
+                let record =
+                    incident::reauthorize_record(on_behalf_of, grant, reason, times, &trace_id);
+                incident::keep(&self.context, grant, record.clone()).await?;
+                let record = incident::as_kept(&self.context, record).await?;
+                Ok(TokenError::ReauthorizationRequired {
+                    record: Box::new(record),
+                })
+            }
+            Refusal::Rejected => {
+                let record = incident::rejected_record(on_behalf_of, grant, now, &trace_id);
+                incident::keep(&self.context, grant, record.clone()).await?;
+                Ok(TokenError::Rejected {
+                    record: Box::new(record),
+                })
+            }
+            Refusal::Suspended(reason) => {
+                let since = match &grant.lifecycle {
+                    GrantLifecycle::Suspended { since, .. } => *since,
+                    _ => now,
+                };
+                let times = (since, now);
+                let record =
+                    incident::suspended_record(on_behalf_of, grant, reason, times, &trace_id);
+                Ok(TokenError::Suspended {
+                    record: Box::new(record),
+                    reason,
+                })
+            }
+            Refusal::Revoked => Ok(TokenError::NoSuchConnection {
+                name: on_behalf_of.connection.clone(),
+            }),
+        }
+    }
+
+    fn issue(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        request: &TokenRequest,
+    ) -> Result<Arc<IssuedToken>, TokenError> {
+        let now = self.context.seams.clock.now();
+        let token = grant
+            .access
+            .as_ref()
+            .ok_or_else(|| TokenError::Unavailable {
+                why: "there is no access token".to_owned(),
+                retry_after: None,
+            })?;
+        let binding = self.context.binding(grant);
+        let binding = binding.map_err(|refused| TokenError::ClientRefused {
+            issuer: grant.issuer.clone(),
+            client_id: grant.client_id.clone(),
+            refused,
+        })?;
+        // Never as a bearer token.
+        let presentation = match binding {
+            Some(_) => Presentation::bound(),
+            None => connection.presentation.clone(),
+        };
+        Ok(Arc::new(IssuedToken {
+            secret: token.secret.clone(),
+            generation: token.generation,
+            lineage: token.lineage,
+            issued_at: token.issued.wall,
+            expires_at: token.expires_at(),
+            scope: token.scope.clone().or_else(|| connection.scope.clone()),
+            resource: token.resource.clone(),
+            url: connection.url.clone(),
+            presentation,
+            binding,
+            min_ttl_met: request
+                .ask()
+                .min_ttl
+                .is_none_or(|wanted| token.left(now) >= wanted),
+        }))
+    }
+
+    /// A connection that is gone may have left a good token behind. It is revoked though the caller is answered at once:
+    /// nobody may come by here again.
+    fn clear_up(&self) {
+        if self.context.journals.names().is_empty() {
+            return;
+        }
+        let (context, aboard) = (Arc::clone(&self.context), self.flights.aboard());
+        self.context.tasks.spawn(Box::pin(async move {
+            revoke_leftovers::revoke_left(&context).await;
+            drop(aboard);
+        }));
+    }
+
+    pub(crate) async fn find(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<(Connection, Grant), TokenError> {
+        let missing = || TokenError::NoSuchConnection { name: name.clone() };
+        let connection = self
+            .context
+            .store
+            .connection(name)
+            .await?
+            .ok_or_else(missing)?;
+        let id = connection.grant.clone().ok_or_else(missing)?;
+        let grant = self.context.store.grant(&id).await?.ok_or_else(missing)?;
+        Ok((connection, grant))
+    }
+
+    /// Each decision once, not once a call: a line says what holds from then on.
+    fn log(&self, on_behalf_of: &OnBehalfOf, grant: &Grant, verdict: ServeDecision) {
+        if !self
+            .token_cache
+            .is_new_decision(&on_behalf_of.connection, grant.generation, verdict)
+        {
+            return;
+        }
+        let now = self.context.seams.clock.now();
+        let left = grant
+            .access
+            .as_ref()
+            .map(|token| token.left(now))
+            .unwrap_or_default();
+        let why = match verdict {
+            ServeDecision::ServeAndRefresh(why) | ServeDecision::RefreshFirst(why) => {
+                Some(why.as_str())
+            }
+            ServeDecision::Serve | ServeDecision::FallBack | ServeDecision::Refuse(_) => None,
+        };
+        self.context.log.append(
+            now,
+            &Decision {
+                ts: now.wall,
+                connection: on_behalf_of.connection.to_string(),
+                principal: on_behalf_of.principal.to_string(),
+                lineage: grant.lineage.0,
+                generation: grant.generation.0,
+                seconds_left: left.as_secs_f64(),
+                decision: verdict.as_str(),
+                why,
+                outcome: None,
+                latency_ms: None,
+                skew_s: None,
+                trace_id: None,
+            },
+        );
+    }
+}
+
+/// How long until a key's owner is to be told that it should be replaced: zero when that time has come.
+fn warning_in(grant: &Grant, now: Timestamp) -> Option<Duration> {
+    let ahead: SignedDuration = grant.rotate_by?.duration_since(now) - ROTATION_WARNING;
+    Some(Duration::try_from(ahead).unwrap_or_default())
+}

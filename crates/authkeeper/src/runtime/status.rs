@@ -1,0 +1,144 @@
+//! The status of a connection.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    error::TokenError,
+    model::{
+        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Grant, GrantType, Incident,
+        Scope, ScopeRequest,
+    },
+    refresh::{decide, incident},
+    runtime::Runtime,
+    store::StoreError,
+};
+
+/// A connection as it stands now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionStatus {
+    /// The connection.
+    pub connection: Connection,
+    /// Its state.
+    pub state: ConnectionState,
+    /// Which sign-in its grant stems from.
+    pub lineage: u64,
+    /// Which generation its grant is at.
+    pub generation: u64,
+    /// When the access token ends, if there is one.
+    pub expires_at: Option<Timestamp>,
+    /// How long the access token may still be presented.
+    pub left: Duration,
+    /// When it is due for refresh.
+    pub due_in: Duration,
+    /// Whether it can be refreshed without a person.
+    pub refreshable: bool,
+    /// How its grant was given.
+    pub grant_type: Option<GrantType>,
+    /// When a person should replace an API key.
+    pub rotate_by: Option<Timestamp>,
+    /// Until when the API key before this one may serve again.
+    pub standby_until: Option<Timestamp>,
+    /// When the provider said that the refresh token ends.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// What was granted.
+    pub scope: Option<Scope>,
+    /// What calls were refused for lack of: the next sign-in asks for it.
+    pub scope_request: Option<ScopeRequest>,
+    /// A refresh that somebody is at.
+    pub claim: Option<Claim>,
+    /// After a lost answer: when the provider is asked again; none where it is not told yet (late in the token's life).
+    pub asked_again_in: Option<Duration>,
+    /// The incidents that are not over.
+    pub incidents: Vec<Incident>,
+}
+
+impl ConnectionStatus {
+    /// Whether an answer was lost and it is not known whether the provider acted.
+    pub fn is_uncertain(&self) -> bool {
+        self.claim
+            .as_ref()
+            .is_some_and(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
+    }
+}
+
+impl Runtime {
+    /// How one connection stands.
+    pub async fn status(&self, name: &ConnectionName) -> Result<ConnectionStatus, TokenError> {
+        let connection = self.context.store.connection(name).await?;
+        let connection =
+            connection.ok_or_else(|| TokenError::NoSuchConnection { name: name.clone() })?;
+        let incidents = incident::open(&self.context).await?;
+        Ok(self.status_of(connection, &incidents).await?)
+    }
+
+    /// How all connections stand, by name.
+    pub async fn statuses(&self) -> Result<Vec<ConnectionStatus>, StoreError> {
+        let incidents = incident::open(&self.context).await?;
+        let mut all = Vec::new();
+        for connection in self.context.store.connections().await? {
+            all.push(self.status_of(connection, &incidents).await?);
+        }
+        Ok(all)
+    }
+
+    async fn status_of(
+        &self,
+        connection: Connection,
+        incidents: &[Incident],
+    ) -> Result<ConnectionStatus, StoreError> {
+        let grant = match &connection.grant {
+            Some(id) => self.context.store.grant(id).await?,
+            None => None,
+        };
+        let now = self.context.seams.clock.now();
+        let access = grant.as_ref().and_then(|grant| grant.access.as_ref());
+        let refresh = grant.as_ref().and_then(|grant| grant.refresh.as_ref());
+        let asked_again_in = match &grant {
+            Some(grant) => self.asked_again_in(&connection, grant).await,
+            None => None,
+        };
+        let of_this = |incident: &&Incident| incident.record.connection == connection.name.as_str();
+        Ok(ConnectionStatus {
+            state: ConnectionState::of(grant.as_ref()),
+            lineage: grant.as_ref().map_or(0, |grant| grant.lineage.0),
+            generation: grant.as_ref().map_or(0, |grant| grant.generation.0),
+            expires_at: access.and_then(crate::model::AccessToken::expires_at),
+            grant_type: grant.as_ref().map(|grant| grant.grant_type),
+            rotate_by: grant.as_ref().and_then(|grant| grant.rotate_by),
+            standby_until: grant
+                .as_ref()
+                .and_then(|grant| Some(grant.standby.as_ref()?.until)),
+            left: access.map(|token| token.left(now)).unwrap_or_default(),
+            due_in: grant
+                .as_ref()
+                .map(|g| self.context.grant_view(connection.provider.as_deref(), g))
+                .map(|grant_view| decide::until_due(grant_view, now))
+                .unwrap_or_default(),
+            refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
+            refresh_expires_at: refresh.and_then(|token| token.expires_at),
+            scope: access.and_then(|token| token.scope.clone()),
+            scope_request: self
+                .context
+                .store
+                .step_ups(&connection.name)
+                .await?
+                .scope_request(),
+            claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
+            asked_again_in,
+            incidents: incidents.iter().filter(of_this).cloned().collect(),
+            connection,
+        })
+    }
+
+    async fn asked_again_in(&self, connection: &Connection, grant: &Grant) -> Option<Duration> {
+        let claim = grant.claim.as_ref()?;
+        let now = self.context.seams.clock.now();
+        let left = grant.access.as_ref().map(|access| access.left(now));
+        let provider = connection.provider.as_deref();
+        let rules = self.context.recovery(provider, grant).await;
+        decide::asked_again_in(claim, rules, left.unwrap_or_default(), now)
+    }
+}

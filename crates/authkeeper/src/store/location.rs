@@ -1,0 +1,19 @@
+//! A store must lie on a file system of this machine.
+
+use std::path::Path;
+
+use crate::{
+    platform::filesystem::{self, Lies},
+    store::{Result, StoreError},
+};
+
+/// Refuses a network file system.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    match filesystem::of(path) {
+        Lies::Remote(kind) => Err(StoreError::Remote {
+            place: path.display().to_string(),
+            kind,
+        }),
+        Lies::Here | Lies::Unclear(_) => Ok(()),
+    }
+}

@@ -1,0 +1,3 @@
+pub fn grant() {
+    println!("{}", crate::runtime::name());
+}

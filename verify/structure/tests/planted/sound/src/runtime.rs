@@ -1,0 +1,5 @@
+use crate::store::Rows;
+
+pub fn name() -> &'static str {
+    Rows::NAME
+}

@@ -1,0 +1,3 @@
+mod rows;
+
+pub use self::rows::Rows;
