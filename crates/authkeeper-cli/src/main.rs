@@ -87,13 +87,17 @@ async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
         Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
-            // The client of a session that broke has heard.
-            if bridge && failure.exit != Exit::Unavailable {
+            if bridge && is_untold(&failure) {
                 Box::pin(commands::mcp::refuse(&failure)).await;
             }
             failure.exit.code()
         }
     }
+}
+
+/// Whether the client of a bridge still has to be told: the client of a session that broke has noticed.
+fn is_untold(failure: &Failure) -> bool {
+    !failure.in_session
 }
 
 async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
@@ -174,5 +178,17 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Man(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_that_could_not_start_is_told_from_a_session_that_broke() {
+        let unavailable = || Failure::new(Exit::Unavailable, "busy", "try again");
+        assert!(is_untold(&unavailable()), "whatever its exit code");
+        assert!(!is_untold(&unavailable().in_session()));
     }
 }

@@ -57,6 +57,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
             error.to_string(),
             "the client went away; start the bridge again",
         )
+        .in_session()
     })
 }
 

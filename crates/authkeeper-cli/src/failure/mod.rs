@@ -27,6 +27,8 @@ pub(crate) struct Failure {
     pub(crate) next: String,
     /// The connection that was named and is not there.
     pub(crate) missing: Option<ConnectionName>,
+    /// An MCP session was under way: its client has noticed the end of it.
+    pub(crate) in_session: bool,
 }
 
 impl Failure {
@@ -36,6 +38,15 @@ impl Failure {
             what: what.into(),
             next: next.into(),
             missing: None,
+            in_session: false,
+        }
+    }
+
+    /// Marks a failure that ended an MCP session, as opposed to a bridge that could not start.
+    pub(crate) fn in_session(self) -> Self {
+        Self {
+            in_session: true,
+            ..self
         }
     }
 

@@ -49,8 +49,12 @@ impl Hook {
         Self { patience, ..self }
     }
 
-    /// Runs it once, with everything it starts in a process group of its own, so that a timeout ends
-    /// all of it and a terminal's Ctrl-C none.
+    /// Runs it once with the record on standard input, in a process group of its own: a timeout ends everything it started,
+    /// and a terminal's Ctrl-C ends nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why the owner may not have been notified.
     pub async fn run(&self, record: &str) -> Result<(), HookError> {
         let mut child = self.start().map_err(HookError::Start)?;
         let group = child

@@ -2,9 +2,9 @@
 //!
 //! | file | says |
 //! | --- | --- |
-//! | `ID.json` | the record, to be told; locked by whoever is at it |
-//! | `ID.tries` | how often it was tried, and when it is due again |
-//! | `ID.done` | when it was told, or given up; outlives the others, so that a process that comes late tells nothing twice |
+//! | `ID.json` | the record; locked by the process that delivers it |
+//! | `ID.tries` | the number of attempts, and when the next one is due |
+//! | `ID.done` | when it was delivered or given up; outlives the others, so that a late process delivers nothing twice |
 //!
 //! The incident's id is the message's: a receiver that gets it again after a crash knows it by that.
 
@@ -17,9 +17,9 @@ use std::{
 use authkeeper::platform::process_lease::private_folder;
 use jiff::{SignedDuration, Timestamp};
 
-/// When it is tried again, in seconds after each try: two days altogether.
+/// The backoff in seconds after each attempt: two days altogether.
 const AGAIN: [i64; 10] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
-/// For how long it is remembered that something was told.
+/// How long a delivery is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// No record is longer.
 const LARGEST: u64 = 64 * 1024;
@@ -29,7 +29,7 @@ pub(super) struct Outbox {
     folder: PathBuf,
 }
 
-/// One that is to be told, and that nobody else is at.
+/// A message to deliver, locked against other processes.
 pub(super) struct QueuedAlert<'a> {
     outbox: &'a Outbox,
     id: String,
@@ -37,7 +37,7 @@ pub(super) struct QueuedAlert<'a> {
     _locked: File,
 }
 
-/// What comes after a try that failed.
+/// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterFailure {
     Retry,
@@ -50,7 +50,7 @@ impl Outbox {
         Self { folder }
     }
 
-    /// Keeps a record until it is told. Whoever comes second keeps nothing.
+    /// Keeps a record until it is delivered. The second caller for an incident keeps nothing.
     pub(super) fn queue(&self, id: &str, record: &str, now: Timestamp) -> io::Result<()> {
         private_folder(&self.folder)?;
         self.forget_old(now);
@@ -73,7 +73,7 @@ impl Outbox {
         ids.filter(|id| self.tries(id).1 <= now).collect()
     }
 
-    /// The one with this id, unless somebody is at it, or it was told.
+    /// The message with this id, unless another process delivers it, or it was delivered.
     pub(super) fn take(&self, id: &str) -> Option<QueuedAlert<'_>> {
         let path = self.waiting(id);
         let mut file = File::options().read(true).write(true).open(&path).ok()?;
@@ -148,7 +148,7 @@ impl QueuedAlert<'_> {
         &self.record
     }
 
-    /// It needs no more telling. That is said before the record goes.
+    /// Marks it as delivered. The mark is durable before the record is removed.
     pub(super) fn told(self, now: Timestamp) -> io::Result<()> {
         let outbox = self.outbox;
         fs::write(outbox.done(&self.id), now.as_second().to_string())?;

@@ -23,7 +23,7 @@ pub struct Watcher {
     report: Report,
     printed: HashSet<IncidentId>,
     hooks: JoinSet<()>,
-    /// What is told to the webhook: one message after the other.
+    /// Deliveries to the webhook, one after the other.
     telling: JoinSet<()>,
 }
 
@@ -40,8 +40,8 @@ impl Watcher {
         }
     }
 
-    /// Looks until the command is over. A look is never cut short: between claiming and telling, that
-    /// would lose the notification.
+    /// Watches until the command is over. A look is never cut short: between claiming and delivering, that would lose the
+    /// notification.
     pub async fn until(&mut self, mut over: oneshot::Receiver<()>) {
         loop {
             // What can't be read now is read at the next look, and at the latest at the end.
@@ -55,7 +55,7 @@ impl Watcher {
         }
     }
 
-    /// A last look, and the end of what was started.
+    /// A last look, and the end of the deliveries that were started.
     pub async fn finish(mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let seen = self.last_look().await;
         while self.hooks.join_next().await.is_some() {}
@@ -119,7 +119,7 @@ impl Watcher {
         });
     }
 
-    /// Tells the webhook what is due, also what a process that is gone has left.
+    /// Delivers what is due to the webhook, also what a process that is gone has left.
     fn tell_webhook(&mut self) {
         if !self.telling.is_empty() {
             return;
@@ -169,7 +169,7 @@ impl BackgroundWatcher {
         Self { over, task }
     }
 
-    /// A last look, and the end of the hooks: a notification that was claimed and not made is lost for good.
+    /// A last look, and the end of the hooks: a notification that was claimed and not delivered is lost.
     pub async fn end(mut self) {
         drop(self.over);
         let ended = tokio::time::timeout(LAST_LOOK, self.task.join_next());

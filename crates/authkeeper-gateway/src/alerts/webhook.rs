@@ -61,7 +61,11 @@ impl Webhook {
         Self { set, transport }
     }
 
-    /// One attempt, no redirect followed. The secret is read each time, so that it can be replaced.
+    /// One attempt; no redirect is followed. The secret is read each time, so that it can be replaced.
+    ///
+    /// # Errors
+    ///
+    /// Why the receiver was not notified.
     pub async fn send(&self, id: &str, body: &str, now: Timestamp) -> Result<(), WebhookError> {
         let key = self.set.key().map_err(WebhookError::Secret)?;
         let request = Request {
@@ -87,7 +91,11 @@ impl Webhook {
 }
 
 impl WebhookSettings {
-    /// The key, or what is wrong with its file.
+    /// The signing key.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what is wrong with the file.
     pub fn key(&self) -> Result<Secret<Vec<u8>>, String> {
         let file = &self.secret_file;
         let text = secret_line(file, "webhook secret")?;

@@ -48,8 +48,8 @@ pub(super) fn after_response(
     }
 }
 
-/// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. What a
-/// person has to mend is not waited for here, nor what is known to last longer than the call would wait.
+/// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. A call
+/// does not wait here for a person, nor for an outage that is known to last longer.
 pub(super) fn wait(refusal: &TokenRefusal, waited: Duration) -> Option<Duration> {
     let TokenRefusal::Unavailable { retry_after, .. } = refusal else {
         return None;

@@ -53,7 +53,7 @@ fn bound(url: &str) -> Arc<FakeAuthority> {
     FakeAuthority::bound(url, (Presentation::bound(), binding))
 }
 
-async fn carry(
+async fn forward(
     authority: &Arc<FakeAuthority>,
     body: CallBody,
 ) -> Result<Response<ResponseBody>, ForwardError> {
@@ -68,7 +68,7 @@ async fn carry(
         fingerprint: "f1".to_owned(),
     };
     let authority: Arc<dyn Authority> = authority.clone();
-    Forwarder::new(authority).carry(&notion(), call).await
+    Forwarder::new(authority).forward(&notion(), call).await
 }
 
 fn kept() -> CallBody {
@@ -80,7 +80,7 @@ async fn a_servers_number_costs_one_more_request_and_no_token() {
     let server = with_nonces().await;
     let authority = bound(&server.url);
     for _ in 0..2 {
-        let response = carry(&authority, kept()).await.unwrap();
+        let response = forward(&authority, kept()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert!(!response.headers().contains_key("dpop-nonce"));
     }
@@ -120,7 +120,7 @@ async fn a_body_that_is_gone_is_not_sent_again_and_the_token_is_not_blamed() {
     let server = with_nonces().await;
     let authority = bound(&server.url);
     let body = CallBody::Stream(whole(Bytes::from_static(b"hello")));
-    let response = carry(&authority, body).await.unwrap();
+    let response = forward(&authority, body).await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(*authority.asked.lock().unwrap(), [None]);
     assert_eq!(authority.failed.lock().unwrap()[0].1, "dpop_nonce");

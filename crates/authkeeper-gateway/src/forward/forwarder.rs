@@ -49,32 +49,35 @@ impl Forwarder {
         self.hold.is_some()
     }
 
-    /// One authorized exchange; the response streams. A 401 is recovered from once where the body can
-    /// be sent again.
-    pub async fn carry(
+    /// One authorized exchange; the response streams. A 401 is recovered from once, if the body can be sent again.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no response; [`ForwardError`] says whether the call may have been carried out.
+    pub async fn forward(
         &self,
         connection: &ConnectionName,
         call: Call,
     ) -> Result<Response<ResponseBody>, ForwardError> {
-        self.carry_telling(connection, call, &Waiting::default())
+        self.forward_reporting(connection, call, &Waiting::default())
             .await
     }
 
-    /// The same, and says meanwhile whether the call waits. It was not carried out when it waits for a person, so it is
-    /// made anew afterwards: where its body is gone by then, it fails at once.
-    pub(crate) async fn carry_telling(
+    /// The same, and reports through `waiting` whether the call waits. A call that waits for a person was not carried out,
+    /// so it is sent again afterwards; it fails at once if its body is gone by then.
+    pub(crate) async fn forward_reporting(
         &self,
         connection: &ConnectionName,
         mut call: Call,
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, ForwardError> {
         let Some(hold) = &self.hold else {
-            return self.carry_once(connection, call, waiting).await;
+            return self.forward_once(connection, call, waiting).await;
         };
         let mut wait = None;
         loop {
             let again = call.again();
-            let record = match (self.carry_once(connection, call, waiting).await, again) {
+            let record = match (self.forward_once(connection, call, waiting).await, again) {
                 (Err(ForwardError::Authority { record }), Some(again)) => {
                     call = again;
                     record
@@ -88,7 +91,7 @@ impl Forwarder {
         }
     }
 
-    async fn carry_once(
+    async fn forward_once(
         &self,
         connection: &ConnectionName,
         call: Call,

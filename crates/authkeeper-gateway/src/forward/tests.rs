@@ -300,7 +300,9 @@ async fn carried(
     body: CallBody,
 ) -> Result<Response<ResponseBody>, ForwardError> {
     let authority: Arc<dyn Authority> = authority.clone();
-    Forwarder::new(authority).carry(&notion(), call(body)).await
+    Forwarder::new(authority)
+        .forward(&notion(), call(body))
+        .await
 }
 
 fn kept() -> CallBody {

@@ -23,8 +23,8 @@ impl<'a> TokenWait<'a> {
         }
     }
 
-    /// A token, as soon as there is one, or why there will be none in time. The call is not sent meanwhile, so whoever
-    /// drops it has undone it.
+    /// A token, as soon as there is one, or why there will be none in time. The call is not sent meanwhile: dropping the
+    /// future cancels it.
     pub(super) async fn token(
         &self,
         authority: &dyn Authority,

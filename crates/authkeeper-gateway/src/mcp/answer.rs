@@ -6,8 +6,10 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::message::{FromServer, Id, Malformed};
-use super::upstream::UpstreamError;
+use super::{
+    codec::message::{FromServer, Id, Malformed},
+    upstream::UpstreamError,
+};
 
 // Our codes. Not −32001 and its like: both official SDKs read that as a timeout, and 2026-07-28
 // (basic/index, "Error Codes") wants new ones outside the range JSON-RPC reserves.
@@ -21,7 +23,7 @@ pub(super) const UNAVAILABLE: i32 = -31003;
 pub(super) const INTERRUPTED: i32 = -31004;
 /// The server answered with something that is not an MCP message.
 pub(super) const UNUSABLE: i32 = -31005;
-/// The bridge can't work: a command line, a setting or the store has to be mended.
+/// The bridge can't work: a command line, a setting or the store must be repaired.
 pub(super) const NOT_STARTED: i32 = -31006;
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
@@ -57,6 +59,15 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
             .collect::<String>()
             .to_ascii_lowercase(),
     )
+}
+
+/// Statuses that say nothing about the next attempt.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+        )
 }
 
 /// What to do with a JSON body.
@@ -257,8 +268,8 @@ pub(super) fn line_too_long(limit: usize) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Message;
     use super::*;
+    use crate::mcp::codec::message::Message;
 
     fn response(status: u16, content_type: &str) -> Response<()> {
         Response::builder()

@@ -64,11 +64,11 @@ impl Upstream for ForwardUpstream {
             idempotent: request.idempotent,
             fingerprint: fingerprint(&[b"mcp", request.fingerprint.as_bytes()]),
         };
-        let carried = self
+        let forwarded = self
             .forwarder
-            .carry_telling(&self.connection, call, waiting)
+            .forward_reporting(&self.connection, call, waiting)
             .await;
-        carried.map_err(|error| self.upstream_error(error))
+        forwarded.map_err(|error| self.upstream_error(error))
     }
 }
 

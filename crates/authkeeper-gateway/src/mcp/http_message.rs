@@ -5,14 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 
-use super::answer::{CallFailure, Shape, Verdict, attributed, judge, shape};
-use super::framing::one_line;
-use super::message::{FromServer, Id, Kind, Message};
-use super::response_body::{Unread, read_bounded};
-use super::upstream::UpstreamError;
-use super::wait_progress::heard;
-use crate::body::ResponseBody;
-use crate::wait::WaitReason;
+use super::{
+    answer::{CallFailure, Shape, Verdict, attributed, judge, shape},
+    codec::{
+        framing::one_line,
+        message::{FromServer, Id, Kind, Message},
+    },
+    progress::heard,
+    response_body::{Unread, read_bounded},
+    upstream::UpstreamError,
+};
+use crate::{body::ResponseBody, wait::WaitReason};
 
 /// One message, or a batch of them.
 pub(crate) struct HttpMessage(Message);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, duplex};
 
-use super::bridge::{BridgeOptions, serve_upstream};
-use super::forward_upstream::ForwardUpstream;
-use super::upstream::Upstream;
+use super::{
+    forward_upstream::ForwardUpstream, options::BridgeOptions, pump::bridge::serve_upstream,
+    upstream::Upstream,
+};
 
 /// As many pages of tools are read at most.
 const PAGES: usize = 50;

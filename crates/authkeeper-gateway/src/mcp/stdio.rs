@@ -1,7 +1,7 @@
 //! Standard input and output without a thread in between.
 //!
 //! tokio's own have a thread read and write, which costs each message two wake-ups of it: more than all that the bridge does
-//! itself. What clients connect to us can be waited for directly, but `O_NONBLOCK` belongs to whoever shares the open file (a
+//! itself. What clients connect to us can be waited for directly, but `O_NONBLOCK` belongs to all that share the open file (a
 //! shell that started us would find its input changed). So a pipe is opened once more, which gives an open file of our own. That
 //! can't be done with a socket (what Node.js makes of a child's "pipe"): its flags are put back at the end, and one that is
 //! two of the three is let alone. Anything else (a terminal, a file, a pipe of another user's) keeps tokio's threads.

@@ -1,12 +1,12 @@
 //! `/mcp/NAME`: an MCP server's Streamable HTTP endpoint as it is, with the token put in.
 //!
-//! Everything crosses untouched in both directions but what belongs to one connection (RFC 9110 §7.6.1), the caller's own
-//! handle, cookies and origin, and a 401 that stays. What we have to say ourselves is said so that a client of either era
-//! understands it, and none begins a sign-in of its own:
+//! Everything is forwarded untouched in both directions, except hop-by-hop headers (RFC 9110 §7.6.1), the caller's own
+//! handle, cookies and origin, and a 401 that stays. Answers of our own are such that a client of either era understands
+//! them, and none begins a sign-in of its own:
 //!
-//! | what was sent | what it gets when it could not be carried |
+//! | what was sent | what it gets when it could not be forwarded |
 //! |---|---|
-//! | a JSON-RPC request | 200 with a JSON-RPC error for its id: SDKs hand it to whoever made the call. Of an HTTP error some keep the number alone, and of some the call hangs |
+//! | a JSON-RPC request | 200 with a JSON-RPC error for its id: SDKs hand it to the caller. Of an HTTP error some keep the number alone, and of some the call hangs |
 //! | a notification, an answer, a GET, a DELETE | 403, 502 or 503: nobody waits for a message |
 //!
 //! Never 401, never a `WWW-Authenticate`. A call that waits for a person is told of it ([`wait_stream`]).
@@ -127,7 +127,7 @@ impl EndpointService {
             .await
             .map_err(|_broken| Rejection::Body)?;
         let call = EndpointCall::new(head, target, started);
-        let mut response = carry(&self.forwarder, &connection, call, stopped).await?;
+        let mut response = forward(&self.forwarder, &connection, call, stopped).await?;
         // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
         response.headers_mut().remove(header::SET_COOKIE);
         Ok(response)
@@ -195,7 +195,7 @@ impl EndpointCall {
 }
 
 /// Carries it; the answer is the server's, or says what became of it.
-pub(super) async fn carry(
+pub(super) async fn forward(
     forwarder: &Arc<Forwarder>,
     connection: &ConnectionName,
     message: EndpointCall,
@@ -212,25 +212,27 @@ pub(super) async fn carry(
     let tells =
         forwarder.holds() && !listens && says_all && wait_stream::takes_events(&call.headers);
     let waiting = Waiting::default();
-    let carrying = carried(
+    let forwarding = forwarded(
         Arc::clone(forwarder),
         connection.clone(),
         call,
         waiting.clone(),
     );
-    let (carried, peeked) = if tells {
-        match (wait_stream::begun(carrying, &waiting).await, peeked) {
-            (Begun::Waits(carrying), Some(peeked)) => {
+    let (forwarded, peeked) = if tells {
+        match (wait_stream::begun(forwarding, &waiting).await, peeked) {
+            (Begun::Waits(forwarding), Some(peeked)) => {
                 let connection = connection.clone();
-                return Ok(wait_stream::stream(carrying, &waiting, peeked, connection));
+                return Ok(wait_stream::stream(
+                    forwarding, &waiting, peeked, connection,
+                ));
             }
-            (Begun::Waits(carrying), None) => (carrying.await, None),
-            (Begun::Done(carried), peeked) => (carried, peeked),
+            (Begun::Waits(forwarding), None) => (forwarding.await, None),
+            (Begun::Done(forwarded), peeked) => (forwarded, peeked),
         }
     } else {
-        (carrying.await, peeked)
+        (forwarding.await, peeked)
     };
-    match carried {
+    match forwarded {
         Ok(mut response) => {
             response.headers_mut().remove(ERROR_HEADER);
             if !(listens && is_stream(&response)) {
@@ -243,13 +245,15 @@ pub(super) async fn carry(
 }
 
 /// A 401 is none of the client's.
-async fn carried(
+async fn forwarded(
     forwarder: Arc<Forwarder>,
     connection: ConnectionName,
     call: Call,
     waiting: Waiting,
 ) -> Forwarded {
-    let response = forwarder.carry_telling(&connection, call, &waiting).await?;
+    let response = forwarder
+        .forward_reporting(&connection, call, &waiting)
+        .await?;
     if response.status() == StatusCode::UNAUTHORIZED {
         return Err(still_unauthorized());
     }

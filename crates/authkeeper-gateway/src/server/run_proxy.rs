@@ -96,7 +96,7 @@ impl RunService {
             .await
             .map_err(|_broken| Rejection::Body)?;
         let call = plain_call(head, target, started);
-        let forwarded = self.forwarder.carry(&connection, call).await;
+        let forwarded = self.forwarder.forward(&connection, call).await;
         let mut response = forwarded.map_err(Rejection::Forward)?;
         // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
         response.headers_mut().remove(header::SET_COOKIE);

@@ -1,9 +1,9 @@
-//! What a client of `/mcp/NAME` hears while its call waits for a person, if it takes events: the answer begins as a stream of
-//! them, with comments that keep it alive, progress for who asked for that, and the server's answer as its last word.
+//! The event stream of a call that waits for a person. If the client accepts events, its answer begins as a stream: comments
+//! keep it alive, progress is sent if the client asked for it, and the server's answer is the last event.
 //!
-//! The status and the headers of that answer come too late then: its JSON-RPC message, which says the same, crosses alone.
-//! Where they are what matters nothing is begun before them: a handshake (its session's id is a header), a GET, a DELETE,
-//! what asks nothing, and a subscription.
+//! The status and the headers of that answer come too late then, so its JSON-RPC message is sent alone. Requests whose
+//! headers matter never get such a stream: a handshake (the session's id is a header), a GET, a DELETE, a notification, and
+//! a subscription.
 
 use std::{
     pin::Pin,
@@ -43,8 +43,8 @@ pub(super) type Forwarded = Result<Response<ResponseBody>, ForwardError>;
 
 type Piece = Result<Bytes, BoxError>;
 
-/// A call that is being carried.
-pub(super) type Carrying = Pin<Box<dyn Future<Output = Forwarded> + Send>>;
+/// A call that is being forwarded.
+pub(super) type Forwarding = Pin<Box<dyn Future<Output = Forwarded> + Send>>;
 
 /// Whether the client takes events in the place of its answer.
 pub(super) fn takes_events(headers: &HeaderMap) -> bool {
@@ -66,20 +66,20 @@ pub(super) fn is_stream(response: &Response<ResponseBody>) -> bool {
 pub(super) enum Begun {
     Done(Forwarded),
     /// It waits for a person.
-    Waits(Carrying),
+    Waits(Forwarding),
 }
 
 pub(super) async fn begun(
-    carrying: impl Future<Output = Forwarded> + Send + 'static,
+    forwarding: impl Future<Output = Forwarded> + Send + 'static,
     waiting: &Waiting,
 ) -> Begun {
-    let mut carrying: Carrying = Box::pin(carrying);
+    let mut forwarding: Forwarding = Box::pin(forwarding);
     let mut waits = waiting.watch();
     tokio::select! {
         biased;
-        carried = &mut carrying => Begun::Done(carried),
+        forwarded = &mut forwarding => Begun::Done(forwarded),
         // For a provider it waits for seconds only: its status and headers are worth them.
-        _ = waits.wait_for(|waits| waits.as_ref().is_some_and(for_a_person)) => Begun::Waits(carrying),
+        _ = waits.wait_for(|waits| waits.as_ref().is_some_and(for_a_person)) => Begun::Waits(forwarding),
     }
 }
 
@@ -89,7 +89,7 @@ fn for_a_person(waits: &WaitReason) -> bool {
 
 /// The answer to a call that waits, begun before there is one. Who goes away ends the call.
 pub(super) fn stream(
-    carrying: Carrying,
+    forwarding: Forwarding,
     waiting: &Waiting,
     peeked: HttpMessage,
     connection: ConnectionName,
@@ -97,11 +97,11 @@ pub(super) fn stream(
     let (out, pieces) = mpsc::channel(1);
     let waiting = waiting.watch();
     let work = async move {
-        let carried = tokio::select! {
-            carried = carrying => carried,
+        let forwarded = tokio::select! {
+            forwarded = forwarding => forwarded,
             never = tell(&out, &peeked, waiting) => match never {},
         };
-        finish(&out, carried, &peeked, &connection).await;
+        finish(&out, forwarded, &peeked, &connection).await;
     };
     let work = Some(Box::pin(work) as Pin<Box<dyn Future<Output = ()> + Send>>);
     let mut response = Response::new(ResponseBody::new(WaitBody { work, pieces }));
@@ -150,11 +150,11 @@ async fn tell(
 /// The server's last word, or ours.
 async fn finish(
     out: &mpsc::Sender<Piece>,
-    carried: Forwarded,
+    forwarded: Forwarded,
     peeked: &HttpMessage,
     connection: &ConnectionName,
 ) {
-    let last = match carried {
+    let last = match forwarded {
         Ok(response) if response.status().is_success() && is_stream(&response) => {
             return pass(out, response.into_body()).await;
         }
@@ -182,7 +182,7 @@ fn event(message: &[u8]) -> Bytes {
     [b"data: ", message, b"\n\n"].concat().into()
 }
 
-/// What was said, and who says it, in one body: it ends with whoever reads it.
+/// The events and the work that produces them, in one body: the work ends when the client stops reading.
 struct WaitBody {
     work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     pieces: mpsc::Receiver<Piece>,

@@ -16,8 +16,8 @@ use crate::{
 /// How often it is checked that some process serves the link.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What is waited at least before a call is made again, doubled each time: what looks mended and is not must not make a
-/// loop of calls.
+/// The least pause before a call is made again, doubled each time: an incident that only looks over must not make a loop of
+/// calls.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 

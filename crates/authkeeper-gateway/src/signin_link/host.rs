@@ -231,3 +231,72 @@ impl SignInHost for LinkHost {
         until(&self.runtime, connection, |status| is_over(status, same)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::{
+        http::{HttpUrl, NetTransport},
+        model::Event,
+        oauth::authorize::RedirectError,
+        runtime::Settings,
+        secret::SecretString,
+        signin::{ConnectRequest, Prompter, SignInPrompt, Way},
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::forward::tests::record;
+
+    /// Nobody has to be asked.
+    struct Nobody;
+
+    #[async_trait]
+    impl Prompter for Nobody {
+        fn invite(&self, _invitation: &SignInPrompt) {}
+
+        async fn paste(&self) -> Option<SecretString> {
+            None
+        }
+
+        fn paste_again(&self, _why: &RedirectError) {}
+    }
+
+    fn host() -> (LinkHost, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::in_folder(folder.path().to_owned());
+        let transport = Arc::new(NetTransport::new());
+        let runtime = Runtime::open(&settings, Seams::system(), transport).unwrap();
+        let links = Links::beside(folder.path());
+        let host = LinkHost::new(runtime, links, Report::new(std::io::sink()), None);
+        (host, folder)
+    }
+
+    async fn connect_with_key(host: &LinkHost, name: &ConnectionName) {
+        let url = HttpUrl::parse("http://127.0.0.1:9/").unwrap();
+        let mut request = ConnectRequest::new(name.clone(), url);
+        request.way = Way::ApiKey {
+            key: "key-5ecret".to_owned().into(),
+            rotate_by: None,
+        };
+        host.runtime.connect(request, &Nobody).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_link_is_given_only_for_what_a_person_signs_in_to() {
+        let (host, _folder) = host();
+        let key = ConnectionName::parse("key").unwrap();
+        connect_with_key(&host, &key).await;
+        let lost = |name: &ConnectionName| record(Event::ReauthorizationRequired, name.as_str());
+        assert_eq!(host.invite(&key, &lost(&key)).await, None, "a key");
+        assert_eq!(host.links.link(&key), None, "nobody serves one");
+        let other = ConnectionName::parse("other").unwrap();
+        let link = host.invite(&other, &lost(&other)).await.unwrap();
+        assert!(link.starts_with("http://127.0.0.1:"), "{link}");
+        let narrowed = record(Event::AuthorityNarrowed, "other");
+        let narrowed = Record {
+            action: "nothing".to_owned(),
+            ..narrowed
+        };
+        assert_eq!(host.invite(&other, &narrowed).await, None, "no sign-in");
+    }
+}

@@ -8,7 +8,7 @@
 //! One of the processes that hold calls of a connection serves the sign-in link: it listens on loopback, and its address is
 //! the link in the notification. Each click begins a sign-in of its own, with a fresh `state` and verifier, and redirects
 //! the browser to the provider. If that process ends, another takes over, at the same address if it is free. A bridge
-//! starts a separate process for it ([`run_detached`]), because an MCP client may kill the bridge at any time.
+//! starts a separate process for it ([`run_detached()`]), because an MCP client may kill the bridge at any time.
 
 mod detached;
 mod extra;

@@ -206,8 +206,8 @@ impl LinkServer {
         page(StatusCode::BAD_GATEWAY, "Not signed in", &text)
     }
 
-    /// The provider's own link, good on any device, for a connection that was signed in on one: its sign-in is begun, and
-    /// begun anew when its code has ended. None for other connections.
+    /// The provider's own link, good on any device, for a connection that was signed in with a device code: its sign-in is
+    /// started, and started again when the code has expired. None for other connections.
     pub(super) async fn device_link(&self) -> Option<String> {
         let status = self.runtime.status(&self.connection).await.ok()?;
         if status.grant_type != Some(GrantType::DeviceCode) {
@@ -250,7 +250,7 @@ impl LinkServer {
         sign_in.spawn(async move {
             let done = tokio::select! {
                 done = Box::pin(signed_in(&runtime, &name, &visitor)) => done,
-                // In another way: what was begun here must not time out later, which would tell against our client.
+                // Signed in another way: the sign-in begun here must not time out later, which would count against our client.
                 () = until(&runtime, &name, |status| is_over(status, is_resolved_by_sign_in)) => Ok(()),
             };
             if let Some(why) = visitor.ends(done) {

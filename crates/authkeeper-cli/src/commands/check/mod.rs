@@ -163,7 +163,7 @@ async fn request(
         body: CallBody::Whole(probe.body),
     };
     let name = &connection.name;
-    let response = forwarder.carry(name, call).await;
+    let response = forwarder.forward(name, call).await;
     let response = response.map_err(|error| not_carried(error, name))?;
     let status = response.status();
     let headers = response.headers().clone();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{BridgeOptions, bridge::BridgeError, upstream::UpstreamError};
 use super::rig::{Reply, Rig, respond, sse};
+use crate::mcp::{options::BridgeOptions, pump::bridge::BridgeError, upstream::UpstreamError};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"pay"}}"#;
 

@@ -6,10 +6,16 @@ use authkeeper::model::Event;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::super::forward_upstream::ForwardUpstream;
-use super::super::upstream::{Upstream, UpstreamError, UpstreamRequest};
-use crate::forward::tests::{FakeAuthority, accepting, notion, record, wanting};
-use crate::forward::{Forwarder, TokenRefusal};
+use crate::{
+    forward::{
+        Forwarder, TokenRefusal,
+        tests::{FakeAuthority, accepting, notion, record, wanting},
+    },
+    mcp::{
+        forward_upstream::ForwardUpstream,
+        upstream::{Upstream, UpstreamError, UpstreamRequest},
+    },
+};
 
 #[tokio::test]
 async fn what_nobody_can_mend_is_told_as_that() {

@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::super::list_tools::list_tools_of;
 use super::rig::*;
+use crate::mcp::list_tools::list_tools_of;
 
 /// Two pages of tools.
 fn page(request: &Request) -> Reply {

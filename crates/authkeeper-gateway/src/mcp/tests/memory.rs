@@ -9,11 +9,18 @@ use authkeeper::platform::clock::SystemClock;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::super::upstream::{Upstream, UpstreamError, UpstreamRequest};
-use super::super::{BridgeOptions, VersionCache};
-use super::rig::{INITIALIZE, Reply, Request, Rig, Seen, status};
-use super::versions::{answer, error, handshake, request, stateless};
-use crate::wait::{WaitReason, Waiting};
+use super::{
+    rig::{INITIALIZE, Reply, Request, Rig, Seen, status},
+    versions::{answer, error, handshake, request, stateless},
+};
+use crate::{
+    mcp::{
+        options::BridgeOptions,
+        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        version::VersionCache,
+    },
+    wait::{WaitReason, Waiting},
+};
 
 /// A server of one era.
 type Server = fn(&Request) -> Reply;

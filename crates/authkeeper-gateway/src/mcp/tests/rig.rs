@@ -21,9 +21,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::super::bridge::{BridgeError, BridgeOptions, serve_upstream};
-use super::super::upstream::{Upstream, UpstreamError, UpstreamRequest};
-use crate::body::{BoxError, ResponseBody};
+use crate::{
+    body::{BoxError, ResponseBody},
+    mcp::{
+        options::BridgeOptions,
+        pump::bridge::{BridgeError, serve_upstream},
+        upstream::{Upstream, UpstreamError, UpstreamRequest},
+    },
+};
 
 pub(super) type Reply = Result<Response<ResponseBody>, UpstreamError>;
 type Pending = Pin<Box<dyn Future<Output = Reply> + Send>>;

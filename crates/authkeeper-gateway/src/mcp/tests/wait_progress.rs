@@ -7,10 +7,14 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::super::BridgeOptions;
-use super::super::upstream::{Upstream, UpstreamError, UpstreamRequest};
 use super::rig::{INITIALIZE, INITIALIZED, Reply, Rig, Seen, handshake_or, no_stream, server};
-use crate::wait::{WaitReason, Waiting};
+use crate::{
+    mcp::{
+        options::BridgeOptions,
+        upstream::{Upstream, UpstreamError, UpstreamRequest},
+    },
+    wait::{WaitReason, Waiting},
+};
 
 /// Every message of this method waits until a person has come; what it waits for ends with it.
 struct RefreshScheduler {

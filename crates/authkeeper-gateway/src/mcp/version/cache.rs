@@ -1,19 +1,19 @@
-//! Which era a server turned out to speak, kept for the processes that come later (2026-07-28, basic/versioning: "MAY
-//! persist it across restarts").
+//! A cache of the era that each server speaks, for later processes (2026-07-28, basic/versioning: "MAY persist it across
+//! restarts").
 //!
-//! Without it each start costs a client of the other era a message that is refused and a question. With it the server is
-//! asked in its own era at once; that it answers is looked at each time, so what is remembered wrongly is forgotten at the
-//! first contradiction, and the message goes its usual way. After [`GOOD_FOR`] it is found out anew, since nothing would
-//! contradict for a server that has learnt the client's era meanwhile.
+//! Without it, each start costs a client of the other era a refused message and a question. With it, the server is asked in
+//! its own era at once. The answer is checked each time: the first contradiction drops the entry, and the message goes its
+//! usual way. An entry expires after [`GOOD_FOR`], since a server that has learnt the client's era meanwhile never
+//! contradicts.
 //!
-//! It is kept by the server's whole URL, hashed (a query may hold a key), not by its origin: two servers of different eras may
-//! live on one. A server that speaks the client's own era costs nothing to find out, and is not remembered.
+//! The key is a hash of the server's whole URL (a query may hold a secret), not its origin: two servers of different eras may
+//! share one. A server that speaks the client's own era costs nothing to find out, and has no entry.
 //!
-//! Only the era is kept, never what `server/discover` or `initialize` answered, and no client is answered from here while
-//! authority is missing. A stateless server says by `ttlMs` and `cacheScope` how long and for whom its answer holds: "not at
-//! all" and "private" unless it says otherwise, and what it offers may depend on who asks and on the scopes of a token that is
-//! gone. A client that was told of tools would also take the connection for a good one, where the honest answer is that nobody
-//! is signed in. `--hold` lets it wait for the true answer instead.
+//! Only the era is kept, never the answer to `server/discover` or `initialize`, and no client is answered from the cache while
+//! authorization is missing. A stateless server says by `ttlMs` and `cacheScope` how long and for whom its answer holds (by
+//! default: not at all, private), and its offer may depend on the caller and on the scopes of a token that is gone. A client
+//! that was told of tools would also take the connection for a good one, though nobody is signed in. `--hold` lets it wait
+//! for the true answer instead.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,8 +27,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::headers::Era;
-use crate::bounded_read;
+use crate::{bounded_read, mcp::codec::era::Era};
 
 /// How long it is relied on.
 const GOOD_FOR: Duration = Duration::from_hours(7 * 24);

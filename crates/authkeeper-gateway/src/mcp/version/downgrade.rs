@@ -1,9 +1,11 @@
 //! What a stateless client says, as a handshake server reads it, and the server's requests and errors as the
 //! client does.
 
-use super::super::json_object::Object;
-use super::super::message::{META_VERSION, Message};
 use super::messages::{self, CAPABILITIES, CLIENT_INFO, LOG_LEVEL};
+use crate::mcp::codec::{
+    json_object::Object,
+    message::{META_VERSION, Message},
+};
 
 const INVALID_PARAMS: i64 = -32602;
 /// 2025-11-25, server/resources, "Error Handling"; 2026-07-28 says −32602.

@@ -7,11 +7,15 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::super::json_object::Object;
-use super::super::message::{Id, Message};
-use super::super::response_body::pause;
-use super::Step;
-use super::messages::{self, SUBSCRIPTION};
+use super::{
+    messages::{self, SUBSCRIPTION},
+    step::Step,
+};
+use crate::mcp::codec::{
+    json_object::Object,
+    message::{Id, Message},
+    reconnect::pause,
+};
 
 /// JSON-RPC's and MCP's "Invalid params".
 const INVALID_PARAMS: i64 = -32602;

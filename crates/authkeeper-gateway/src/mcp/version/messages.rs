@@ -4,9 +4,11 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::super::json_object::Object;
-use super::super::message::{META_VERSION, Message};
-use super::{HANDSHAKES, NEWEST_HANDSHAKE, STATELESS};
+use super::protocol::{HANDSHAKES, NEWEST_HANDSHAKE, STATELESS};
+use crate::mcp::codec::{
+    json_object::Object,
+    message::{META_VERSION, Message},
+};
 
 pub(super) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub(super) const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -85,7 +87,7 @@ pub(in crate::mcp) fn own_meta(message: &Message) -> Object {
 
 /// What a handshake client said of itself.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hello {
+pub(in crate::mcp) struct Hello {
     /// The version it wants to speak.
     version: String,
     client: Object,
@@ -93,7 +95,7 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    pub(super) fn of(initialize: &Message) -> Self {
+    pub(in crate::mcp) fn of(initialize: &Message) -> Self {
         let params = params_of(initialize);
         let mut capabilities = params.object("capabilities").unwrap_or_default();
         // 2025-11-25's tasks are not those of the extension that came after.
@@ -109,7 +111,7 @@ impl Hello {
     }
 
     /// The `_meta` of this client's requests (2026-07-28, basic/index, "Per-request protocol fields").
-    pub(super) fn describe(&self, meta: &mut Object, level: Option<&str>) {
+    pub(in crate::mcp) fn describe(&self, meta: &mut Object, level: Option<&str>) {
         meta.set(META_VERSION, &STATELESS);
         if !self.client.is_empty() {
             meta.set(CLIENT_INFO, &self.client);
@@ -150,7 +152,7 @@ impl Hello {
 }
 
 /// The answer to `server/discover`, if the server speaks a version that we can translate.
-pub(super) fn discovered(answer: &[u8]) -> Option<Object> {
+pub(in crate::mcp) fn discovered(answer: &[u8]) -> Option<Object> {
     let result = result_of(answer)?;
     let versions = result.get("supportedVersions")?;
     let versions: Vec<String> = serde_json::from_str(versions.get()).ok()?;
@@ -161,7 +163,7 @@ pub(super) fn discovered(answer: &[u8]) -> Option<Object> {
 }
 
 /// An `initialize` on behalf of a stateless client, from one of its requests.
-pub(super) fn initialize(id: &str, like: &Message) -> Option<Message> {
+pub(in crate::mcp) fn initialize(id: &str, like: &Message) -> Option<Message> {
     let meta = params_of(like).object("_meta").unwrap_or_default();
     let mut client = meta.object(CLIENT_INFO).unwrap_or_default();
     client.set_default("name", &"unknown");

@@ -3,9 +3,8 @@
 
 use http::StatusCode;
 
-use super::super::headers::Era;
-use super::super::message::Message;
-use super::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+use super::protocol::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+use crate::mcp::codec::{era::Era, message::Message};
 
 /// How a message was refused.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +15,7 @@ pub(in crate::mcp) struct VersionRefusal {
 }
 
 /// Errors that only a server of the stateless era makes.
-pub(super) fn is_stateless_error(code: i64) -> bool {
+pub(in crate::mcp) fn is_stateless_error(code: i64) -> bool {
     matches!(
         code,
         HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION
@@ -55,7 +54,7 @@ fn is_about_the_message(refusal: VersionRefusal) -> bool {
 }
 
 /// Who asks, or the server's day: nothing that its era explains.
-pub(super) fn has_other_reasons(status: StatusCode) -> bool {
+pub(in crate::mcp) fn has_other_reasons(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
             status,

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::super::json_object::Object;
-use super::super::message::Id;
 use super::messages::{self, SUBSCRIPTION};
+use crate::mcp::codec::{json_object::Object, message::Id};
 
 /// The list notifications, the filter's member for each, and the capability that promises them.
 const LISTS: [(&str, &str, &str); 3] = [

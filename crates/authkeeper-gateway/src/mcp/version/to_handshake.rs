@@ -6,14 +6,19 @@ use bytes::Bytes;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::super::json_object::{Object, raw};
-use super::super::message::{Id, IdKey, Kind, Message};
-use super::downgrade::{
-    AGAIN, input_required, lowered, pages_to_open, question_to_client, stateless_error,
+use super::{
+    downgrade::{
+        AGAIN, input_required, lowered, pages_to_open, question_to_client, stateless_error,
+    },
+    messages::{self, CAPABILITIES, LOG_LEVEL},
+    protocol::{STATELESS, UNSUPPORTED_VERSION},
+    step::Step,
+    subscriptions::Subscriptions,
 };
-use super::messages::{self, CAPABILITIES, LOG_LEVEL};
-use super::subscriptions::Subscriptions;
-use super::{STATELESS, Step, UNSUPPORTED_VERSION};
+use crate::mcp::codec::{
+    json_object::{Object, raw},
+    message::{Id, IdKey, Kind, Message},
+};
 
 const INVALID_PARAMS: i64 = -32602;
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -89,7 +94,7 @@ pub(in crate::mcp) struct ToHandshake {
 }
 
 impl ToHandshake {
-    pub(super) fn new(welcome: &Object) -> Self {
+    pub(in crate::mcp) fn new(welcome: &Object) -> Self {
         let capabilities = welcome.object("capabilities").unwrap_or_default();
         Self {
             discovery: messages::discovery(welcome),

@@ -6,11 +6,15 @@ use bytes::Bytes;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::super::json_object::Object;
-use super::super::message::{Id, IdKey, Kind, Message};
-use super::Step;
-use super::listening::Listening;
-use super::messages::{self, Hello, SUBSCRIPTION};
+use super::{
+    listening::Listening,
+    messages::{self, Hello, SUBSCRIPTION},
+    step::Step,
+};
+use crate::mcp::codec::{
+    json_object::Object,
+    message::{Id, IdKey, Kind, Message},
+};
 
 /// A server that wants a call again and again without asking anything is not heard for ever.
 const EMPTY_ROUNDS: u32 = 8;
@@ -61,7 +65,7 @@ pub(in crate::mcp) struct ToStateless {
 }
 
 impl ToStateless {
-    pub(super) fn new(hello: Hello, discovered: &Object) -> Self {
+    pub(in crate::mcp) fn new(hello: Hello, discovered: &Object) -> Self {
         let welcome = hello.welcome(discovered);
         let capabilities = discovered.object("capabilities").unwrap_or_default();
         Self {
@@ -246,7 +250,7 @@ impl ToStateless {
         for (name, value) in [
             (
                 "inputResponses",
-                answers.map(super::super::json_object::raw),
+                answers.map(crate::mcp::codec::json_object::raw),
             ),
             ("requestState", state.map(ToOwned::to_owned)),
         ] {

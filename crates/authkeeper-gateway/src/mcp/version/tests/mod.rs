@@ -6,9 +6,12 @@ mod old_client;
 use serde_json::{Value, json};
 
 use super::messages::Hello;
-use super::{Step, ToHandshake, ToStateless, Translator};
-use crate::mcp::json_object::Object;
-use crate::mcp::message::{Id, Message};
+use super::step::Step;
+use super::to_handshake::ToHandshake;
+use super::to_stateless::ToStateless;
+use super::translator::Translator;
+use crate::mcp::codec::json_object::Object;
+use crate::mcp::codec::message::{Id, Message};
 
 fn message(value: &Value) -> Message {
     Message::parse(value.to_string().into()).unwrap()

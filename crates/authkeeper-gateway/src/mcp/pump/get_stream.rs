@@ -2,7 +2,7 @@
 //! basic/transports, "Listening for Messages from the Server").
 //!
 //! It is asked for as soon as there is a session, and whatever follows, `notifications/initialized` first, waits for the
-//! headers of its answer, 405 too ([`BridgeOptions::hearing`](super::BridgeOptions) at most): many servers have no other place for a
+//! headers of its answer, 405 too ([`BridgeOptions::hearing`](crate::mcp::BridgeOptions) at most): many servers have no other place for a
 //! question of theirs, and drop one that comes before the stream. A server that wants to be initialized before it is listened
 //! to is asked again then.
 
@@ -13,50 +13,56 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::time::sleep;
 
-use super::answer::{Shape, shape};
-use super::client_state::ClientState;
-use super::exchange::may_pass;
-use super::message::FromServer;
-use super::response_body::{EventStream, message_of};
-use super::session::{Gate, Session};
-use super::upstream::UpstreamError;
-use crate::body::ResponseBody;
+use super::{
+    event_stream::{EventStream, message_of},
+    link::ClientLink,
+    session_control::renew,
+};
+use crate::{
+    body::ResponseBody,
+    mcp::{
+        answer::{Shape, may_pass, shape},
+        codec::message::FromServer,
+        session::{order::Gate, sessions::Session},
+        upstream::UpstreamError,
+    },
+};
 
 /// While authority is missing, nothing is gained by asking more often.
 const WITHOUT_AUTHORITY: Duration = Duration::from_mins(1);
 
 /// Keeps the stream open for as long as the client is there, through every session it gets. Ends where
 /// the server offers none.
-pub(super) async fn listen(state: Arc<ClientState>) {
-    let mut sessions = state.sessions.watch();
+pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
+    let mut sessions = link.sessions.watch();
     loop {
         let session = sessions.borrow_and_update().clone();
         tokio::select! {
             biased;
-            // Whoever opened it found us here, and starts nobody else.
+            // The message that opened it found this listener running, and starts no other.
             changed = sessions.changed() => if changed.is_err() { return },
-            () = follow(&state, &session) => return state.sessions.deaf(),
+            () = follow(&link, &session) => return link.sessions.deaf(),
         }
     }
 }
 
 /// Follows one session's stream until there is nothing more to follow.
-async fn follow(state: &Arc<ClientState>, session: &Session) {
-    let mut stream = EventStream::new(state.options.max_message);
-    let mut gate = state.sessions.listening();
+async fn follow(link: &Arc<ClientLink>, session: &Session) {
+    let mut stream = EventStream::new(link.options.max_message);
+    let mut gate = link.sessions.listening();
     loop {
         let last_id = stream.last_id();
-        let complete = state.sessions.is_complete(session);
-        let asked = state.get(session, last_id.as_deref());
-        let answered = holding(gate.take(), state.options.hearing, asked).await;
+        let complete = link.sessions.is_complete(session);
+        let asked = link.get(session, last_id.as_deref());
+        let answered = holding(gate.take(), link.options.hearing, asked).await;
         let wait = match next(session, answered) {
             Next::ListToolsError | Next::Renew if !complete => {
-                state.sessions.completed(session).await;
+                link.sessions.completed(session).await;
                 continue;
             }
             Next::Read(body) => {
                 stream.attach(body);
-                pump(state, &mut stream).await;
+                pump(link, &mut stream).await;
                 stream.pause()
             }
             Next::Wait(at_least) => {
@@ -64,7 +70,7 @@ async fn follow(state: &Arc<ClientState>, session: &Session) {
                 stream.pause().max(at_least)
             }
             // On success a new session is published, which ends this future.
-            Next::Renew => match state.renew(session.generation).await {
+            Next::Renew => match renew(link, session.generation).await {
                 Ok(()) => WITHOUT_AUTHORITY,
                 Err(failure) => {
                     return tracing::warn!(%failure, "no longer listening to the server");
@@ -119,12 +125,12 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>
     }
 }
 
-async fn pump(state: &ClientState, stream: &mut EventStream) {
+async fn pump(link: &ClientLink, stream: &mut EventStream) {
     loop {
         match stream.next().await {
             Ok(Some(events)) => {
                 for message in events.into_iter().filter_map(message_of) {
-                    pass(state, message).await;
+                    pass(link, message).await;
                 }
             }
             Ok(None) => return,
@@ -134,10 +140,10 @@ async fn pump(state: &ClientState, stream: &mut EventStream) {
 }
 
 /// Only JSON goes to the client: a line that is none would break its protocol.
-async fn pass(state: &ClientState, message: Bytes) {
+async fn pass(link: &ClientLink, message: Bytes) {
     let text = std::str::from_utf8(&message).ok();
     if text.and_then(FromServer::parse).is_some() {
-        state.tell(None, message).await;
+        link.tell(None, message).await;
     } else {
         tracing::warn!(
             bytes = message.len(),

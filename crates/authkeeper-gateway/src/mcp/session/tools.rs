@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::headers::encoded;
-use super::message::Message;
+use crate::mcp::codec::message::Message;
 
 const ANNOTATION: &str = "x-mcp-header";
 /// A schema is looked into this deep; nobody writes deeper ones.
@@ -37,15 +37,15 @@ struct Known {
 
 /// The tools as the server listed them last.
 #[derive(Debug, Default)]
-pub(super) struct Tools {
+pub(in crate::mcp) struct Tools {
     known: Mutex<Known>,
     /// Held while a message asks for the list; the others wait and find it.
-    pub(super) fetching: tokio::sync::Mutex<()>,
+    pub(in crate::mcp) fetching: tokio::sync::Mutex<()>,
 }
 
 impl Tools {
     /// True: nobody knows what this call has to repeat in headers.
-    pub(super) fn lacks(&self, call: &Message) -> bool {
+    pub(in crate::mcp) fn lacks(&self, call: &Message) -> bool {
         let Some(name) = called_tool(call) else {
             return false;
         };
@@ -54,7 +54,7 @@ impl Tools {
     }
 
     /// The headers that repeat parameters of this call.
-    pub(super) fn headers(&self, call: &Message) -> HeaderMap {
+    pub(in crate::mcp) fn headers(&self, call: &Message) -> HeaderMap {
         let mirrored = called_tool(call).and_then(|name| self.lock().tools.get(name).cloned());
         match mirrored {
             Some(mirrored) if !mirrored.is_empty() => repeated(&mirrored, &call.body),
@@ -63,7 +63,7 @@ impl Tools {
     }
 
     /// Reads the server's answer to a `tools/list`; returns what the client may see of it.
-    pub(super) fn learn(&self, answer: Bytes) -> Bytes {
+    pub(in crate::mcp) fn learn(&self, answer: Bytes) -> Bytes {
         let Some(page) = std::str::from_utf8(&answer).ok().and_then(Page::parse) else {
             return answer;
         };

@@ -9,30 +9,30 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// Members in the order they came in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Object(Vec<(String, Box<RawValue>)>);
+pub(in crate::mcp) struct Object(Vec<(String, Box<RawValue>)>);
 
 impl Object {
     /// `None` if the text is no JSON object.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The object in a member, if it is one.
-    pub(super) fn object(&self, name: &str) -> Option<Self> {
+    pub(in crate::mcp) fn object(&self, name: &str) -> Option<Self> {
         self.get(name).and_then(|raw| Self::parse(raw.get()))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
+    pub(in crate::mcp) fn get(&self, name: &str) -> Option<&RawValue> {
         let found = self.0.iter().find(|(member, _)| member == name);
         found.map(|(_, value)| &**value)
     }
 
     /// The text in a member, if it is one.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(in crate::mcp) fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?.get()).ok()
     }
 
-    pub(super) fn set(&mut self, name: &str, value: &impl Serialize) {
+    pub(in crate::mcp) fn set(&mut self, name: &str, value: &impl Serialize) {
         let value = raw(value);
         match self.0.iter_mut().find(|(member, _)| member == name) {
             Some((_, old)) => *old = value,
@@ -41,27 +41,27 @@ impl Object {
     }
 
     /// As [`Self::set`], unless there is such a member already.
-    pub(super) fn set_default(&mut self, name: &str, value: &impl Serialize) {
+    pub(in crate::mcp) fn set_default(&mut self, name: &str, value: &impl Serialize) {
         if self.get(name).is_none() {
             self.set(name, value);
         }
     }
 
-    pub(super) fn with(mut self, name: &str, value: &impl Serialize) -> Self {
+    pub(in crate::mcp) fn with(mut self, name: &str, value: &impl Serialize) -> Self {
         self.set(name, value);
         self
     }
 
-    pub(super) fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
+    pub(in crate::mcp) fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
         let at = self.0.iter().position(|(member, _)| member == name)?;
         Some(self.0.remove(at).1)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::mcp) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+    pub(in crate::mcp) fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), &**value))
     }
 }
@@ -73,7 +73,7 @@ impl fmt::Display for Object {
 }
 
 /// Anything as JSON text. What this module is given can always be written.
-pub(super) fn raw(value: &impl Serialize) -> Box<RawValue> {
+pub(in crate::mcp) fn raw(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).unwrap_or_else(|_never| RawValue::NULL.to_owned())
 }
 

@@ -1,60 +1,13 @@
-//! What a client hears while its request waits, unsent.
+//! Progress notifications for a request that waits, unsent.
 
-use std::future::{Future, pending};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use tokio::time::sleep;
 
-use super::client_state::ClientState;
-use super::message::{Id, Message};
-use crate::wait::{WaitReason, Waiting};
-
-/// How often it is told. Shorter than the patience of any client, which may begin anew at each progress.
-const EVERY: Duration = Duration::from_secs(10);
-
-/// Waits for what was sent, and tells the client meanwhile of every wait before that.
-pub(super) async fn telling<T>(
-    state: &ClientState,
-    message: &Message,
-    waiting: &Waiting,
-    sent: impl Future<Output = T>,
-) -> T {
-    let told = async {
-        tell(state, message, waiting).await;
-        pending().await
-    };
-    tokio::select! {
-        done = sent => done,
-        done = told => done,
-    }
-}
-
-/// Ends only where nobody asked to be told.
-async fn tell(state: &ClientState, message: &Message, all: &Waiting) {
-    let ids = message.awaited();
-    let about = ids.first().map(Id::key);
-    let mut waiting = all.watch();
-    while waiting.wait_for(Option::is_some).await.is_ok() {
-        let Some(token) = progress_token(message) else {
-            return;
-        };
-        let mut waited = Duration::ZERO;
-        loop {
-            let Some(waits_for) = waiting.borrow_and_update().clone() else {
-                break;
-            };
-            let text = said(&token, all.tells(), &waits_for, waited);
-            state.tell(about, text).await;
-            tokio::select! {
-                () = sleep(EVERY) => waited += EVERY,
-                _ = waiting.wait_for(Option::is_none) => break,
-            }
-        }
-    }
-}
+use super::codec::message::Message;
+use crate::wait::WaitReason;
 
 /// Progress for a client that hears it in another way; `None` if it did not ask for any.
 pub(super) fn heard(
@@ -67,7 +20,7 @@ pub(super) fn heard(
     Some(said(&token, told, waits_for, waited))
 }
 
-fn said(token: &RawValue, told: u32, waits_for: &WaitReason, waited: Duration) -> Bytes {
+pub(super) fn said(token: &RawValue, told: u32, waits_for: &WaitReason, waited: Duration) -> Bytes {
     progress(token, told, &sentence(waits_for, waited)).into()
 }
 
@@ -95,7 +48,7 @@ fn progress(token: &RawValue, told: u32, sentence: &str) -> String {
 }
 
 /// As the client spelled it; looked for only when there is something to tell.
-fn progress_token(message: &Message) -> Option<Box<RawValue>> {
+pub(super) fn progress_token(message: &Message) -> Option<Box<RawValue>> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow)]

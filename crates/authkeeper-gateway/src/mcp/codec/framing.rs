@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufWri
 use tokio::sync::mpsc;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::mcp) enum Line {
     Message(Bytes),
     /// Longer than allowed; skipped up to its end.
     TooLong,
@@ -15,7 +15,7 @@ pub(super) enum Line {
 
 /// Reads lines no longer than `limit`. Its state survives a dropped [`LineReader::next`], so it may
 /// be one arm of a `select!`.
-pub(super) struct LineReader<R> {
+pub(in crate::mcp) struct LineReader<R> {
     input: R,
     limit: usize,
     line: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct LineReader<R> {
 }
 
 impl<R: AsyncBufRead + Unpin> LineReader<R> {
-    pub(super) fn new(input: R, limit: usize) -> Self {
+    pub(in crate::mcp) fn new(input: R, limit: usize) -> Self {
         Self {
             input,
             limit,
@@ -33,7 +33,7 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
     }
 
     /// The next line that is not blank; `None` at the end of input.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(in crate::mcp) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let available = self.input.fill_buf().await?;
             if available.is_empty() {
@@ -73,7 +73,7 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
 
 /// Makes a JSON text one line. A raw line break can only stand between tokens (RFC 8259 §2, §7), so a
 /// space says the same; anything else stays as it is.
-pub(super) fn one_line(json: Bytes) -> Bytes {
+pub(in crate::mcp) fn one_line(json: Bytes) -> Bytes {
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     if !json.iter().any(is_break) {
         return json;
@@ -85,7 +85,10 @@ pub(super) fn one_line(json: Bytes) -> Bytes {
 }
 
 /// The only place that writes to the client: whole lines, one after the other.
-pub(super) async fn write_lines<W>(output: W, mut lines: mpsc::Receiver<Bytes>) -> io::Result<()>
+pub(in crate::mcp) async fn write_lines<W>(
+    output: W,
+    mut lines: mpsc::Receiver<Bytes>,
+) -> io::Result<()>
 where
     W: AsyncWrite + Unpin + Send,
 {

@@ -6,21 +6,21 @@ use thiserror::Error;
 
 /// One dispatched event. MCP puts a JSON-RPC message in `data`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
+pub(in crate::mcp) struct Event {
     /// The `event` field; empty means `message`.
-    pub(super) kind: String,
-    pub(super) data: Vec<u8>,
+    pub(in crate::mcp) kind: String,
+    pub(in crate::mcp) data: Vec<u8>,
 }
 
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("an event is larger than {limit} bytes")]
-pub(super) struct EventTooLarge {
+pub(in crate::mcp) struct EventTooLarge {
     limit: usize,
 }
 
 /// Feed it bytes, take events. Reconnection hints are kept aside, as the standard has them.
 #[derive(Debug)]
-pub(super) struct Parser {
+pub(in crate::mcp) struct Parser {
     limit: usize,
     line: Vec<u8>,
     /// A carriage return ended the last line: a line feed right after it belongs to it.
@@ -34,7 +34,7 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(in crate::mcp) fn new(limit: usize) -> Self {
         Self {
             limit,
             line: Vec::new(),
@@ -49,17 +49,17 @@ impl Parser {
     }
 
     /// The id of the last event that was complete, to resume from.
-    pub(super) fn last_id(&self) -> Option<&str> {
+    pub(in crate::mcp) fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
 
     /// How long the server wants us to wait before reconnecting.
-    pub(super) fn retry(&self) -> Option<Duration> {
+    pub(in crate::mcp) fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
     /// Forgets a half-received event: the next bytes come from a new connection.
-    pub(super) fn reconnected(&mut self) {
+    pub(in crate::mcp) fn reconnected(&mut self) {
         let fresh = Self::new(self.limit);
         let (last_id, retry) = (self.last_id.take(), self.retry);
         *self = Self {
@@ -71,7 +71,7 @@ impl Parser {
     }
 
     /// Takes the next piece of the stream and appends what it completes to `events`.
-    pub(super) fn push(
+    pub(in crate::mcp) fn push(
         &mut self,
         bytes: &[u8],
         events: &mut Vec<Event>,

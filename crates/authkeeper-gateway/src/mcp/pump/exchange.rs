@@ -4,21 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::answer::{CallFailure, Shape, Verdict, attributed, judge, shape};
-use super::client_state::{BridgeCommand, ClientState};
-use super::headers::{Era, SESSION_ID, era};
-use super::message::{FromServer, Id, Message};
-use super::response_body::{EventStream, Unread, message_of, read_bounded};
-use super::session::{Gate, Session};
-use super::sse::Event;
-use super::upstream::UpstreamError;
-use super::version::{HEADER_MISMATCH, VersionRefusal};
-use super::wait_progress::telling;
-use crate::body::ResponseBody;
-use crate::wait::Waiting;
+use super::{
+    event_stream::{EventStream, message_of},
+    link::{BridgeCommand, ClientLink},
+    wait_progress::telling,
+};
+use crate::{
+    body::ResponseBody,
+    mcp::{
+        answer::{CallFailure, Shape, Verdict, attributed, judge, may_pass, shape},
+        codec::{
+            era::{Era, era},
+            message::{FromServer, Id, Message},
+            sse::Event,
+        },
+        response_body::{Unread, read_bounded},
+        session::{headers::SESSION_ID, order::Gate, sessions::Session},
+        upstream::UpstreamError,
+        version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
+    },
+    wait::Waiting,
+};
 
 /// Connections that may fail in a row while a stream is resumed.
 const RESUME_ATTEMPTS: u32 = 8;
@@ -27,36 +36,58 @@ const RESUME_ATTEMPTS: u32 = 8;
 const AFTER_ANSWER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::mcp) enum Purpose {
     Client,
     /// A request of the bridge's own: its answer is not passed on.
     Own,
 }
 
 /// The server's answer to a request of the bridge's own.
-pub(super) struct Answer {
-    pub(super) message: Bytes,
-    pub(super) status: StatusCode,
+pub(in crate::mcp) struct Answer {
+    pub(in crate::mcp) message: Bytes,
+    pub(in crate::mcp) status: StatusCode,
     /// If it opened a session.
-    pub(super) opened: Option<OpenedSession>,
+    pub(in crate::mcp) opened: Option<OpenedSession>,
+}
+
+/// What became of an exchange.
+pub(in crate::mcp) enum ExchangeOutcome {
+    Finished(Finished),
+    /// The list of tools is to be read first; then it runs on.
+    NeedsTools(Box<Exchange>),
+    /// The whole list of tools is to be read again: the headers do not say what the server expects.
+    NeedsNewTools(Box<Exchange>),
+    /// The server forgot the session of this generation: a new one is to be opened.
+    NeedsSession {
+        exchange: Box<Exchange>,
+        forgotten: u64,
+    },
 }
 
 /// How a message of the client's ended.
-pub(super) enum ExchangeOutcome {
+pub(in crate::mcp) enum Finished {
     /// The server took it, and all it said is passed on.
     Taken,
     Failed,
     /// Refused as a server of the other era would refuse it.
-    SuspectedMismatch(Box<SuspectedMismatch>),
+    Mismatch(Box<SuspectedMismatch>),
+}
+
+/// What an exchange needs next.
+enum Next {
+    Nothing,
+    Tools,
+    NewTools,
+    Session { forgotten: u64 },
 }
 
 /// A message that may have been said in the wrong era.
-pub(super) struct SuspectedMismatch {
-    pub(super) message: Message,
+pub(in crate::mcp) struct SuspectedMismatch {
+    pub(in crate::mcp) message: Message,
     /// What the client is told if the era was right.
-    pub(super) answer: Option<Bytes>,
+    pub(in crate::mcp) answer: Option<Bytes>,
     /// It was refused with.
-    pub(super) status: StatusCode,
+    pub(in crate::mcp) status: StatusCode,
     /// Others still wait for this message.
     _gate: Option<Gate>,
 }
@@ -72,13 +103,13 @@ enum Withheld {
 
 /// What an `initialize` brought.
 #[derive(Debug, Clone, Default)]
-pub(super) struct OpenedSession {
-    pub(super) id: Option<HeaderValue>,
-    pub(super) version: Option<HeaderValue>,
+pub(in crate::mcp) struct OpenedSession {
+    pub(in crate::mcp) id: Option<HeaderValue>,
+    pub(in crate::mcp) version: Option<HeaderValue>,
 }
 
-pub(super) struct Exchange {
-    state: Arc<ClientState>,
+pub(in crate::mcp) struct Exchange {
+    link: Arc<ClientLink>,
     message: Message,
     era: Era,
     purpose: Purpose,
@@ -94,16 +125,22 @@ pub(super) struct Exchange {
     /// The answer, if it belongs to the bridge itself.
     answer: Option<Bytes>,
     withheld: Option<(Withheld, Bytes)>,
-    /// The list of tools was read for the sake of this message.
+    /// It is known whether tools have to be listed first.
+    tools_listed: bool,
+    /// The list of tools was read again for the sake of this message.
     listed_again: bool,
+    /// The headers that the server refused, and its refusal.
+    refused: Option<(HeaderMap, Bytes)>,
+    /// A session was opened for the sake of the request that is sent next.
+    renewed: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(state: &Arc<ClientState>, message: Message, purpose: Purpose) -> Self {
+    pub(in crate::mcp) fn new(link: &Arc<ClientLink>, message: Message, purpose: Purpose) -> Self {
         Self {
-            era: era(&message, state.sessions.after_handshake()),
+            era: era(&message, link.sessions.after_handshake()),
             waiting: message.awaited(),
-            state: Arc::clone(state),
+            link: Arc::clone(link),
             message,
             purpose,
             gate: None,
@@ -113,47 +150,68 @@ impl Exchange {
             status: StatusCode::OK,
             answer: None,
             withheld: None,
+            tools_listed: false,
             listed_again: false,
+            refused: None,
+            renewed: false,
         }
     }
 
     /// Others wait until this message is through.
-    pub(super) fn holding(self, gate: Option<Gate>) -> Self {
+    pub(in crate::mcp) fn holding(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
     }
 
     /// Says here whether it waits, unsent.
-    pub(super) fn telling(self, held: Waiting) -> Self {
+    pub(in crate::mcp) fn telling(self, held: Waiting) -> Self {
         Self { held, ..self }
     }
 
-    /// Carries the message; whatever happens, every id in it gets an answer, or somebody is left to
-    /// give one.
+    pub(super) fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Carries the message as far as it goes alone.
     pub(super) async fn run(mut self) -> ExchangeOutcome {
-        let result = self.carry().await;
+        let result = self.advance().await;
+        let exchange = Box::new(self);
+        match result {
+            Ok(Next::Tools) => ExchangeOutcome::NeedsTools(exchange),
+            Ok(Next::NewTools) => ExchangeOutcome::NeedsNewTools(exchange),
+            Ok(Next::Session { forgotten }) => ExchangeOutcome::NeedsSession {
+                exchange,
+                forgotten,
+            },
+            Ok(Next::Nothing) => ExchangeOutcome::Finished(exchange.finish(Ok(())).await),
+            Err(failure) => ExchangeOutcome::Finished(exchange.finish(Err(failure)).await),
+        }
+    }
+
+    /// Whatever happened, every id in the message gets an answer, or is left to a negotiation to answer.
+    pub(super) async fn finish(mut self, result: Result<(), CallFailure>) -> Finished {
         if let Some((Withheld::Era, answer)) = self.withheld.take() {
             let status = self.status;
-            return self.doubted(Some(answer), status);
+            return self.mismatch(Some(answer), status);
         }
         let Err(failure) = result else {
-            return ExchangeOutcome::Taken;
+            return Finished::Taken;
         };
         if self.doubts(&failure) {
             let answer = self.waiting.first().map(|id| failure.answer(id));
             let status = failure.status().unwrap_or_default();
-            return self.doubted(answer, status);
+            return self.mismatch(answer, status);
         }
         self.gate = None;
         let call = self.message.call().map(|call| call.method.as_str());
         tracing::warn!(method = call, %failure, "a message was not carried through");
         for id in std::mem::take(&mut self.waiting) {
-            self.state.tell(Some(id.key()), failure.answer(&id)).await;
+            self.link.tell(Some(id.key()), failure.answer(&id)).await;
         }
-        ExchangeOutcome::Failed
+        Finished::Failed
     }
 
-    fn doubted(self, answer: Option<Bytes>, status: StatusCode) -> ExchangeOutcome {
-        ExchangeOutcome::SuspectedMismatch(Box::new(SuspectedMismatch {
+    fn mismatch(self, answer: Option<Bytes>, status: StatusCode) -> Finished {
+        Finished::Mismatch(Box::new(SuspectedMismatch {
             message: self.message,
             answer,
             status,
@@ -166,15 +224,15 @@ impl Exchange {
             return false;
         };
         let refused = VersionRefusal { status, code: None };
-        self.state.eras.doubts(&self.message, self.era, refused)
+        self.link.eras.doubts(&self.message, self.era, refused)
     }
 
     /// For a [`Purpose::Own`].
-    pub(super) async fn ask(mut self) -> Result<Answer, CallFailure> {
+    pub(in crate::mcp) async fn ask(mut self) -> Result<Answer, CallFailure> {
         let session = if self.message.opens_session() {
             Session::default()
         } else {
-            self.state.sessions.current()
+            self.link.sessions.current()
         };
         let response = self.send(&session).await?;
         let status = response.status();
@@ -190,67 +248,64 @@ impl Exchange {
         })
     }
 
-    async fn carry(&mut self) -> Result<(), CallFailure> {
-        if self.state.tools.lacks(&self.message) {
-            let _turn = self.state.tools.fetching.lock().await;
-            if self.state.tools.lacks(&self.message) {
-                self.state.list_tools(&self.message, false).await;
-            }
+    async fn advance(&mut self) -> Result<Next, CallFailure> {
+        if !std::mem::replace(&mut self.tools_listed, true) && self.link.tools.lacks(&self.message)
+        {
+            return Ok(Next::Tools);
         }
-        let response = self.post().await?;
+        if let Some(refused) = self.refused.take()
+            && !self.has_new_headers(refused).await
+        {
+            return Ok(Next::Nothing);
+        }
+        let session = self.session().await;
+        let response = self.send(&session).await?;
+        if !self.renewed && self.is_forgotten(&session, response.status()) {
+            self.renewed = true;
+            let forgotten = session.generation;
+            return Ok(Next::Session { forgotten });
+        }
+        self.renewed = false;
         self.receive(response).await?;
         match self.withheld.take() {
-            Some((Withheld::Headers, answer)) => self.with_new_headers(answer).await,
+            Some((Withheld::Headers, refusal)) => {
+                self.listed_again = true;
+                self.refused = Some((self.link.tools.headers(&self.message), refusal));
+                Ok(Next::NewTools)
+            }
             other => {
                 self.withheld = other;
-                Ok(())
+                Ok(Next::Nothing)
             }
         }
     }
 
-    async fn post(&self) -> Result<Response<ResponseBody>, CallFailure> {
-        let session = self.session().await;
-        let response = self.send(&session).await?;
-        if !self.is_forgotten(&session, response.status()) {
-            return Ok(response);
+    /// 2026-07-28, basic/transports/streamable-http, "Client Behavior": the server did nothing but look
+    /// at the headers; with those of a newer list of tools, it may take the call. Otherwise its refusal
+    /// is the answer.
+    async fn has_new_headers(&mut self, (before, refusal): (HeaderMap, Bytes)) -> bool {
+        if self.link.tools.headers(&self.message) == before {
+            self.tell(refusal).await;
+            return false;
         }
-        drop(response);
-        self.state.renew(session.generation).await?;
-        let renewed = self.session().await;
-        Ok(self.send(&renewed).await?)
+        tracing::info!("a tool changed; calling it again with the headers that it wants now");
+        self.waiting = self.message.awaited();
+        true
     }
 
     /// The session, once the server can be heard in it.
     async fn session(&self) -> Session {
-        let session = self.state.sessions.current();
+        let session = self.link.sessions.current();
         if self.era == Era::Handshake && !self.message.opens_session() {
-            session.heard(self.state.options.hearing).await;
+            session.heard(self.link.options.hearing).await;
         }
         session
     }
 
-    /// 2026-07-28, basic/transports/streamable-http, "Client Behavior": the server did nothing but look
-    /// at the headers; with those of a newer list of tools, it may take the call.
-    async fn with_new_headers(&mut self, refusal: Bytes) -> Result<(), CallFailure> {
-        self.listed_again = true;
-        let before = self.state.tools.headers(&self.message);
-        self.state.list_tools(&self.message, true).await;
-        if self.state.tools.headers(&self.message) == before {
-            let about = self.message.awaited();
-            let about = about.first().map(Id::key);
-            self.state.tell(about, refusal).await;
-            return Ok(());
-        }
-        tracing::info!("a tool changed; calling it again with the headers that it wants now");
-        self.waiting = self.message.awaited();
-        let response = self.post().await?;
-        self.receive(response).await
-    }
-
     async fn send(&self, session: &Session) -> Result<Response<ResponseBody>, UpstreamError> {
-        let (state, message) = (&self.state, &self.message);
-        let posted = state.post_telling(message, session, &self.held);
-        telling(state, message, &self.held, posted).await
+        let (link, message) = (&self.link, &self.message);
+        let posted = link.post_telling(message, session, &self.held);
+        telling(link, message, &self.held, posted).await
     }
 
     /// 2025-11-25, basic/transports, "Session Management" 3: the server did nothing but say so, which is
@@ -275,7 +330,7 @@ impl Exchange {
     }
 
     async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallFailure> {
-        let limit = self.state.options.max_message;
+        let limit = self.link.options.max_message;
         let unusable = CallFailure::unusable(&response);
         let status = response.status();
         let body =
@@ -309,7 +364,7 @@ impl Exchange {
     }
 
     async fn events(&mut self, response: Response<ResponseBody>) -> Result<(), CallFailure> {
-        let mut stream = EventStream::new(self.state.options.max_message);
+        let mut stream = EventStream::new(self.link.options.max_message);
         stream.attach(response.into_body());
         loop {
             self.pump(&mut stream).await?;
@@ -325,7 +380,7 @@ impl Exchange {
 
     /// Passes events on as they arrive, until the connection ends or all is answered.
     async fn pump(&mut self, stream: &mut EventStream) -> Result<(), CallFailure> {
-        let limit = self.state.options.max_message;
+        let limit = self.link.options.max_message;
         while !self.waiting.is_empty() {
             let next = stream
                 .next()
@@ -373,7 +428,7 @@ impl Exchange {
     async fn tell(&self, message: Bytes) {
         let about = self.message.awaited();
         let about = about.first().map(Id::key);
-        self.state.tell(about, message).await;
+        self.link.tell(about, message).await;
     }
 
     /// What was asked for.
@@ -382,9 +437,9 @@ impl Exchange {
             self.note_session(seen.negotiated.clone());
         }
         if self.era == Era::Stateless && self.message.is_request("tools/list") {
-            answer = self.state.tools.learn(answer);
+            answer = self.link.tools.learn(answer);
         }
-        self.state.eras.notice(&self.message, self.era, seen);
+        self.link.eras.notice(&self.message, self.era, seen);
         match (self.purpose, self.withholds(seen)) {
             (Purpose::Own, _) => self.answer = Some(answer),
             (Purpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
@@ -401,7 +456,7 @@ impl Exchange {
             status: self.status,
             code: Some(code),
         };
-        if self.state.eras.doubts(&self.message, self.era, refusal) {
+        if self.link.eras.doubts(&self.message, self.era, refusal) {
             return Some(Withheld::Era);
         }
         let calls = self.era == Era::Stateless && self.message.is_request("tools/call");
@@ -417,10 +472,10 @@ impl Exchange {
             version,
         };
         if self.purpose == Purpose::Client {
-            self.state
+            self.link
                 .sessions
                 .begin(opened.id.clone(), opened.version.clone());
-            self.state.say(BridgeCommand::Listen);
+            self.link.say(BridgeCommand::Listen);
         }
         self.opened = Some(opened);
     }
@@ -437,10 +492,10 @@ impl Exchange {
                 return Err(CallFailure::Interrupted);
             };
             sleep(stream.pause()).await;
-            let session = self.state.sessions.current();
-            let (state, last_id) = (&self.state, Some(last_id.as_str()));
-            let asked = state.get_telling(&session, last_id, &self.held);
-            match resumed(telling(state, &self.message, &self.held, asked).await) {
+            let session = self.link.sessions.current();
+            let (link, last_id) = (&self.link, Some(last_id.as_str()));
+            let asked = link.get_telling(&session, last_id, &self.held);
+            match resumed(telling(link, &self.message, &self.held, asked).await) {
                 Resumed::Stream(body) => return Ok(body),
                 Resumed::TryAgain if failed < RESUME_ATTEMPTS => {
                     failed += 1;
@@ -481,13 +536,4 @@ fn resumed(result: Result<Response<ResponseBody>, UpstreamError>) -> Resumed {
             data,
         }),
     }
-}
-
-/// Statuses that say nothing about the next attempt.
-pub(super) fn may_pass(status: StatusCode) -> bool {
-    status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-        )
 }

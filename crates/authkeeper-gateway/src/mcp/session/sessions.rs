@@ -1,4 +1,4 @@
-//! What the handshake era makes the bridge remember, and the order its messages keep.
+//! What the bridge remembers of the sessions of the handshake era.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,26 +7,29 @@ use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::message::{Call, Message};
-use crate::wait::Waiting;
+use super::order::{Gate, Turn, gate};
+use crate::{
+    mcp::codec::message::{Call, Message},
+    wait::Waiting,
+};
 
 /// The session as the server named it. Stateless servers give no id, then only the version counts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Session {
-    pub(super) id: Option<HeaderValue>,
-    pub(super) version: Option<HeaderValue>,
+pub(in crate::mcp) struct Session {
+    pub(in crate::mcp) id: Option<HeaderValue>,
+    pub(in crate::mcp) version: Option<HeaderValue>,
     /// Grows with every `initialize` that succeeded: tells a forgotten session from its successor.
-    pub(super) generation: u64,
+    pub(in crate::mcp) generation: u64,
     /// Passes once it is known whether the server can be heard.
-    pub(super) heard: Option<Turn>,
+    pub(in crate::mcp) heard: Option<Turn>,
 }
 
 impl Session {
     /// Waits until the server can be heard, or has said that it has no stream, but no longer than this: what it asks
     /// before that, while it serves a call, would be lost.
-    pub(super) async fn heard(&self, limit: Duration) {
+    pub(in crate::mcp) async fn heard(&self, limit: Duration) {
         if let Some(turn) = &self.heard {
-            // Whoever listens lets the others pass in time; nobody may be there any more.
+            // The listener lets the others pass in time; there may be none any more.
             let _ = timeout(limit, turn.clone().passed()).await;
         }
     }
@@ -34,11 +37,11 @@ impl Session {
 
 /// What the client said to open its session, to say it again when the server forgot.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Handshake {
-    pub(super) initialize: Option<Message>,
-    pub(super) initialized: Option<Message>,
+pub(in crate::mcp) struct Handshake {
+    pub(in crate::mcp) initialize: Option<Message>,
+    pub(in crate::mcp) initialized: Option<Message>,
     /// What the server keeps for the session: the log level, and what is subscribed to.
-    pub(super) wishes: Vec<Message>,
+    pub(in crate::mcp) wishes: Vec<Message>,
 }
 
 impl Handshake {
@@ -66,14 +69,14 @@ fn wish_about(call: &Call) -> Option<&str> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(in crate::mcp) struct Sessions {
     current: watch::Sender<Session>,
     handshake: Mutex<Handshake>,
     /// The generation in which the server has taken `notifications/initialized`.
     complete: watch::Sender<u64>,
     ears: Mutex<Ears>,
     /// Held while one message re-initializes; the others wait and find a newer generation.
-    pub(super) renewing: tokio::sync::Mutex<()>,
+    pub(in crate::mcp) renewing: tokio::sync::Mutex<()>,
 }
 
 /// Between the opening of a session and the server's word on listening to it.
@@ -81,26 +84,26 @@ pub(super) struct Sessions {
 struct Ears {
     /// There is nothing to listen to.
     closed: bool,
-    /// For whoever listens to the current session.
+    /// For the listener of the current session.
     gate: Option<Gate>,
 }
 
 impl Sessions {
-    pub(super) fn current(&self) -> Session {
+    pub(in crate::mcp) fn current(&self) -> Session {
         self.current.borrow().clone()
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Session> {
+    pub(in crate::mcp) fn watch(&self) -> watch::Receiver<Session> {
         self.current.subscribe()
     }
 
     /// The client's own, which is to be listened to.
-    pub(super) fn begin(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+    pub(in crate::mcp) fn begin(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
         self.ears().closed = false;
         self.open(id, version);
     }
 
-    pub(super) fn open(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+    pub(in crate::mcp) fn open(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
         let heard = self.ears().next();
         self.current.send_modify(|session| {
             *session = Session {
@@ -113,16 +116,16 @@ impl Sessions {
     }
 
     /// The server has taken the handshake's last word.
-    pub(super) fn complete(&self) {
+    pub(in crate::mcp) fn complete(&self) {
         let generation = self.current.borrow().generation;
         self.complete.send_replace(generation);
     }
 
-    pub(super) fn is_complete(&self, session: &Session) -> bool {
+    pub(in crate::mcp) fn is_complete(&self, session: &Session) -> bool {
         *self.complete.borrow() >= session.generation
     }
 
-    pub(super) async fn completed(&self, session: &Session) {
+    pub(in crate::mcp) async fn completed(&self, session: &Session) {
         let mut complete = self.complete.subscribe();
         let so = complete.wait_for(|generation| *generation >= session.generation);
         // An error means that nobody is left to complete it.
@@ -130,12 +133,12 @@ impl Sessions {
     }
 
     /// Held by the listener of the current session, until the server has said whether it offers a stream.
-    pub(super) fn listening(&self) -> Option<Gate> {
+    pub(in crate::mcp) fn listening(&self) -> Option<Gate> {
         self.ears().gate.take()
     }
 
     /// The server has no stream: nobody waits for it any more.
-    pub(super) fn deaf(&self) {
+    pub(in crate::mcp) fn deaf(&self) {
         *self.ears() = Ears {
             closed: true,
             gate: None,
@@ -147,7 +150,7 @@ impl Sessions {
     }
 
     /// Keeps the messages of the handshake as they pass by.
-    pub(super) fn remember(&self, message: &Message) {
+    pub(in crate::mcp) fn remember(&self, message: &Message) {
         if message.opens_session() {
             *self.lock() = Handshake {
                 initialize: Some(message.clone()),
@@ -160,16 +163,16 @@ impl Sessions {
         }
     }
 
-    pub(super) fn handshake(&self) -> Handshake {
+    pub(in crate::mcp) fn handshake(&self) -> Handshake {
         self.lock().clone()
     }
 
     /// The handshake came to nothing: the server knows none.
-    pub(super) fn forget(&self) {
+    pub(in crate::mcp) fn forget(&self) {
         *self.lock() = Handshake::default();
     }
 
-    pub(super) fn after_handshake(&self) -> bool {
+    pub(in crate::mcp) fn after_handshake(&self) -> bool {
         self.lock().initialize.is_some()
     }
 
@@ -192,78 +195,6 @@ impl Ears {
     }
 }
 
-/// Held by a message that others must not overtake; dropping it lets them pass.
-#[derive(Debug)]
-pub(super) struct Gate(#[expect(dead_code, reason = "works by being dropped")] watch::Sender<()>);
-
-/// What a message has to wait for: another one, which may itself wait for something.
-#[derive(Debug, Clone)]
-pub(super) struct Turn(watch::Receiver<()>, Waiting);
-
-/// `waiting` is that of the message that holds the gate.
-pub(super) fn gate(waiting: Waiting) -> (Gate, Turn) {
-    let (sender, receiver) = watch::channel(());
-    (Gate(sender), Turn(receiver, waiting))
-}
-
-impl Turn {
-    pub(super) async fn passed(mut self) {
-        while self.0.changed().await.is_ok() {}
-    }
-
-    /// The same; what the other one waits for, `waiting` says too.
-    pub(super) async fn passed_telling(self, waiting: &Waiting) {
-        let before = self.1.clone();
-        tokio::select! {
-            () = self.passed() => {}
-            never = waiting.follow(&before) => match never {},
-        }
-    }
-}
-
-/// Who waits for whom in the handshake era. HTTP requests overtake each other; these must not:
-/// `initialize` is answered before anything else is sent, `notifications/initialized` is accepted
-/// before later messages, and notifications arrive in the order they were written (progress).
-/// Requests do not wait for requests, and nothing waits in the stateless era.
-#[derive(Debug, Default)]
-pub(super) struct Order {
-    opening: Option<Turn>,
-    notified: Option<Turn>,
-}
-
-/// A message's place in the order.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    pub(super) after: Vec<Turn>,
-    pub(super) holds: Option<Gate>,
-}
-
-impl Order {
-    pub(super) fn place(&mut self, message: &Message, waiting: &Waiting) -> Place {
-        let opens = message.opens_session();
-        let initialized = message.is_notification("notifications/initialized");
-        let notifies = message.call().is_some() && message.awaited().is_empty();
-        let mut after: Vec<Turn> = self.opening.iter().cloned().collect();
-        if notifies {
-            after.extend(self.notified.take());
-        }
-        if !(opens || notifies) {
-            return Place { after, holds: None };
-        }
-        let (gate, turn) = gate(waiting.clone());
-        if opens || initialized {
-            self.opening = Some(turn.clone());
-        }
-        if notifies {
-            self.notified = Some(turn);
-        }
-        Place {
-            after,
-            holds: Some(gate),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -272,51 +203,6 @@ mod tests {
 
     fn message(text: &str) -> Message {
         Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
-    }
-
-    fn placed(order: &mut Order, text: &str) -> Place {
-        order.place(&message(text), &Waiting::default())
-    }
-
-    async fn may_go(place: &Place) -> bool {
-        for turn in place.after.clone() {
-            let wait = timeout(Duration::from_millis(1), turn.passed());
-            if wait.await.is_err() {
-                return false;
-            }
-        }
-        true
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn everything_waits_for_the_handshake_and_requests_for_nothing_else() {
-        let mut order = Order::default();
-        let initialize = placed(&mut order, r#"{"id":1,"method":"initialize"}"#);
-        let initialized = placed(&mut order, r#"{"method":"notifications/initialized"}"#);
-        let list = placed(&mut order, r#"{"id":2,"method":"tools/list"}"#);
-        assert!(may_go(&initialize).await);
-        assert!(!may_go(&initialized).await);
-        drop(initialize);
-        assert!(may_go(&initialized).await);
-        assert!(!may_go(&list).await);
-        drop(initialized);
-        assert!(may_go(&list).await);
-        let call = placed(&mut order, r#"{"id":3,"method":"tools/call"}"#);
-        assert!(may_go(&call).await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn notifications_keep_their_order_without_holding_up_requests() {
-        let mut order = Order::default();
-        let first = placed(&mut order, r#"{"method":"notifications/progress"}"#);
-        let second = placed(&mut order, r#"{"method":"notifications/progress"}"#);
-        let third = placed(&mut order, r#"{"method":"notifications/cancelled"}"#);
-        let request = placed(&mut order, r#"{"id":1,"method":"x"}"#);
-        let response = placed(&mut order, r#"{"id":1,"result":{}}"#);
-        assert!(may_go(&first).await && may_go(&request).await && may_go(&response).await);
-        assert!(!may_go(&second).await);
-        drop(first);
-        assert!(may_go(&second).await && !may_go(&third).await);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::message::{Call, Message};
-use super::session::Session;
+use super::sessions::Session;
+use crate::mcp::codec::message::{Call, Message};
 
-pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(in crate::mcp) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -17,28 +17,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The bridge reads every answer, and reads none that is compressed.
 const UNCOMPRESSED: HeaderValue = HeaderValue::from_static("identity");
 
-/// Which half of the protocol's history a message belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Era {
-    /// Up to 2025-11-25: a handshake, perhaps a session.
-    Handshake,
-    /// From 2026-07-28: every message stands alone.
-    Stateless,
-}
-
-/// A version in `_meta` says stateless, whatever the method. A notification need not carry `_meta`
-/// (2026-07-28 defines none for HTTP), so it follows what the client has done before.
-pub(super) fn era(message: &Message, after_handshake: bool) -> Era {
-    match message.call() {
-        Some(call) if call.version.is_some() => Era::Stateless,
-        Some(_) if after_handshake => Era::Handshake,
-        Some(_) if message.awaited().is_empty() => Era::Stateless,
-        _ => Era::Handshake,
-    }
-}
-
 /// Headers of the POST that carries `message`.
-pub(super) fn for_message(message: &Message, session: &Session) -> HeaderMap {
+pub(in crate::mcp) fn for_message(message: &Message, session: &Session) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(
         ACCEPT,
@@ -55,7 +35,7 @@ pub(super) fn for_message(message: &Message, session: &Session) -> HeaderMap {
 }
 
 /// Headers of the GET that opens or resumes an event stream.
-pub(super) fn for_listening(session: &Session, last_event_id: Option<&str>) -> HeaderMap {
+pub(in crate::mcp) fn for_listening(session: &Session, last_event_id: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
@@ -67,7 +47,7 @@ pub(super) fn for_listening(session: &Session, last_event_id: Option<&str>) -> H
 }
 
 /// Headers of the DELETE that ends a session.
-pub(super) fn for_ending(session: &Session) -> HeaderMap {
+pub(in crate::mcp) fn for_ending(session: &Session) -> HeaderMap {
     let mut headers = HeaderMap::new();
     add_session(&mut headers, session);
     headers
@@ -96,7 +76,7 @@ fn stateless(headers: &mut HeaderMap, call: &Call) {
 }
 
 /// Plain where a header can hold it, Base64 in the sentinel form where not ("Value Encoding").
-pub(super) fn encoded(value: &str) -> HeaderValue {
+pub(in crate::mcp) fn encoded(value: &str) -> HeaderValue {
     let plain = || {
         HeaderValue::from_str(value)
             .ok()
@@ -182,29 +162,6 @@ mod tests {
         assert_eq!(
             text("=?base64?literal?="),
             "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="
-        );
-    }
-
-    #[test]
-    fn eras_are_told_apart_message_by_message() {
-        let modern = message(&format!(r#"{{"id":1,"method":"x","params":{{{META}}}}}"#));
-        assert_eq!(era(&modern, true), Era::Stateless);
-        let initialize = |params: &str| {
-            let text = format!(r#"{{"id":1,"method":"initialize","params":{{{params}{META}}}}}"#);
-            era(&message(&text), false)
-        };
-        let handshake = initialize(r#""protocolVersion":"2025-11-25","#);
-        assert_eq!(handshake, Era::Handshake);
-        assert_eq!(initialize(""), Era::Stateless, "a method like any");
-        assert_eq!(
-            era(&message(r#"{"id":1,"method":"x"}"#), false),
-            Era::Handshake
-        );
-        assert_eq!(era(&message(r#"{"method":"x"}"#), false), Era::Stateless);
-        assert_eq!(era(&message(r#"{"method":"x"}"#), true), Era::Handshake);
-        assert_eq!(
-            era(&message(r#"{"id":1,"result":{}}"#), true),
-            Era::Handshake
         );
     }
 

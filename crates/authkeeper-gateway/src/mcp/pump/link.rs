@@ -8,26 +8,28 @@ use bytes::Bytes;
 use http::{Method, Response};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::answer::CallFailure;
-use super::bridge::BridgeOptions;
-use super::exchange::{Answer, Exchange, Purpose};
-use super::framing::one_line;
-use super::headers;
-use super::json_object::Object;
-use super::message::{Call, IdKey, Kind, Message};
-use super::session::{Session, Sessions};
-use super::tools::Tools;
-use super::upstream::{Upstream, UpstreamError, UpstreamRequest};
-use super::version::{self, ServerEras, Step};
-use crate::body::ResponseBody;
-use crate::wait::Waiting;
-
-/// As many pages of tools are read at most.
-const PAGES: usize = 50;
+use crate::{
+    body::ResponseBody,
+    mcp::{
+        codec::{
+            framing::one_line,
+            message::{IdKey, Message},
+        },
+        options::BridgeOptions,
+        session::{
+            headers,
+            sessions::{Session, Sessions},
+            tools::Tools,
+        },
+        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        version::{server_eras::ServerEras, step::Step},
+    },
+    wait::Waiting,
+};
 
 /// What the bridge's loop is asked to do by what runs for it.
 #[derive(Debug)]
-pub(super) enum BridgeCommand {
+pub(in crate::mcp) enum BridgeCommand {
     /// Take this message of the client's once more.
     Again(Message),
     /// Send this one.
@@ -38,23 +40,23 @@ pub(super) enum BridgeCommand {
     Listen,
 }
 
-pub(super) struct ClientState {
+pub(in crate::mcp) struct ClientLink {
     upstream: Arc<dyn Upstream>,
     out: mpsc::Sender<Bytes>,
     said: mpsc::UnboundedSender<BridgeCommand>,
-    pub(super) sessions: Sessions,
-    pub(super) eras: ServerEras,
-    pub(super) tools: Tools,
+    pub(in crate::mcp) sessions: Sessions,
+    pub(in crate::mcp) eras: ServerEras,
+    pub(in crate::mcp) tools: Tools,
     /// Numbers the requests of the bridge's own.
     own: AtomicU64,
     /// Requests on their way; notifications and responses need no permit, or a server waiting for an
     /// answer could never get it.
-    pub(super) permits: Arc<Semaphore>,
-    pub(super) options: BridgeOptions,
+    pub(in crate::mcp) permits: Arc<Semaphore>,
+    pub(in crate::mcp) options: BridgeOptions,
 }
 
-impl ClientState {
-    pub(super) fn new(
+impl ClientLink {
+    pub(in crate::mcp) fn new(
         upstream: Arc<dyn Upstream>,
         out: mpsc::Sender<Bytes>,
         said: mpsc::UnboundedSender<BridgeCommand>,
@@ -76,7 +78,7 @@ impl ClientState {
 
     /// Hands a message of the server to the client, in the client's era. `about` is the request whose
     /// answer brought it.
-    pub(super) async fn tell(&self, about: Option<&IdKey>, message: Bytes) {
+    pub(in crate::mcp) async fn tell(&self, about: Option<&IdKey>, message: Bytes) {
         if !self.eras.translates() {
             return self.write(message).await;
         }
@@ -89,7 +91,7 @@ impl ClientState {
     }
 
     /// Takes a message of the client. `Some`: it goes to the server as it is.
-    pub(super) async fn interpret(&self, message: Message) -> Option<Message> {
+    pub(in crate::mcp) async fn interpret(&self, message: Message) -> Option<Message> {
         if !self.eras.translates() {
             return Some(message);
         }
@@ -109,7 +111,7 @@ impl ClientState {
     }
 
     /// What the server should hear before the client is gone.
-    pub(super) async fn leave(&self) {
+    pub(in crate::mcp) async fn leave(&self) {
         if let Some(translator) = self.eras.translator.lock().await.as_mut() {
             self.take(translator.leave()).await;
         }
@@ -125,19 +127,19 @@ impl ClientState {
         }
     }
 
-    pub(super) fn say(&self, said: BridgeCommand) {
+    pub(in crate::mcp) fn say(&self, said: BridgeCommand) {
         // An error means that the bridge has ended.
         let _ = self.said.send(said);
     }
 
     /// Writes a message to the client. A client that is gone needs none: the bridge notices by itself.
-    pub(super) async fn write(&self, message: Bytes) {
+    pub(in crate::mcp) async fn write(&self, message: Bytes) {
         if self.out.send(one_line(message)).await.is_err() {
             tracing::debug!("the client is gone; a message for it was dropped");
         }
     }
 
-    pub(super) async fn post(
+    pub(in crate::mcp) async fn post(
         &self,
         message: &Message,
         session: &Session,
@@ -147,7 +149,7 @@ impl ClientState {
     }
 
     /// The same, and says meanwhile whether it waits for a person.
-    pub(super) async fn post_telling(
+    pub(in crate::mcp) async fn post_telling(
         &self,
         message: &Message,
         session: &Session,
@@ -166,7 +168,7 @@ impl ClientState {
     }
 
     /// Opens the session's own stream, or resumes any stream after `last_event_id`.
-    pub(super) async fn get(
+    pub(in crate::mcp) async fn get(
         &self,
         session: &Session,
         last_event_id: Option<&str>,
@@ -176,7 +178,7 @@ impl ClientState {
     }
 
     /// The same, and says meanwhile whether it waits for a person.
-    pub(super) async fn get_telling(
+    pub(in crate::mcp) async fn get_telling(
         &self,
         session: &Session,
         last_event_id: Option<&str>,
@@ -187,7 +189,7 @@ impl ClientState {
     }
 
     /// Says goodbye to the session, if there is one. A server may refuse (405), nothing follows from it.
-    pub(super) async fn end_session(&self) {
+    pub(in crate::mcp) async fn end_session(&self) {
         let session = self.sessions.current();
         if session.id.is_none() {
             return;
@@ -221,111 +223,8 @@ impl ClientState {
         self.upstream.send_telling(request, waiting).await
     }
 
-    /// Opens a new session in place of the one with generation `forgotten`, without the client
-    /// noticing (2025-11-25, basic/transports, "Session Management" 4). One does it for all.
-    pub(super) async fn renew(self: &Arc<Self>, forgotten: u64) -> Result<(), CallFailure> {
-        let _turn = self.sessions.renewing.lock().await;
-        if self.sessions.current().generation != forgotten {
-            return Ok(());
-        }
-        let handshake = self.sessions.handshake();
-        let Some(initialize) = handshake.initialize else {
-            return Err(CallFailure::Interrupted);
-        };
-        tracing::info!("the server forgot the session; initializing again");
-        let initialized = handshake.initialized;
-        self.open(initialize, initialized, &Waiting::default())
-            .await?;
-        for wish in handshake.wishes {
-            if let Err(failure) = self.ask(wish).await {
-                tracing::warn!(%failure, "a wish of the client is not known in the new session");
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens a session; the client hears nothing of it. Returns the server's answer. `waiting` is that of the message on
-    /// whose behalf it is opened.
-    pub(super) async fn open(
-        self: &Arc<Self>,
-        initialize: Message,
-        initialized: Option<Message>,
-        waiting: &Waiting,
-    ) -> Result<Bytes, CallFailure> {
-        let answer = self.ask_for(initialize, waiting).await?;
-        let opened = answer.opened.ok_or(CallFailure::Unusable {
-            status: answer.status,
-            content_type: None,
-        })?;
-        let session = Session {
-            id: opened.id,
-            version: opened.version,
-            ..Session::default()
-        };
-        let initialized = initialized.unwrap_or_else(self::initialized);
-        let response = self.post(&initialized, &session).await?;
-        if !response.status().is_success() {
-            return Err(CallFailure::unusable(&response));
-        }
-        self.sessions.open(session.id, session.version);
-        self.sessions.complete();
-        Ok(answer.message)
-    }
-
-    /// Asks the server something of the bridge's own.
-    pub(super) async fn ask(self: &Arc<Self>, request: Message) -> Result<Answer, CallFailure> {
-        self.ask_for(request, &Waiting::default()).await
-    }
-
-    /// The same for the sake of a message, which waits when this waits for a person.
-    pub(super) async fn ask_for(
-        self: &Arc<Self>,
-        request: Message,
-        waiting: &Waiting,
-    ) -> Result<Answer, CallFailure> {
-        let exchange = Exchange::new(self, request, Purpose::Own);
-        exchange.telling(waiting.clone()).ask().await
-    }
-
     /// An id for a request of the bridge's own.
-    pub(super) fn own_id(&self) -> String {
+    pub(in crate::mcp) fn own_id(&self) -> String {
         format!("authkeeper-{}", self.own.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Reads the list of tools on behalf of `call`, `all` of it or up to the tool that is called.
-    /// Whatever goes wrong is told by the call itself.
-    pub(super) async fn list_tools(self: &Arc<Self>, call: &Message, all: bool) {
-        let mut params = Object::default().with("_meta", &version::own_meta(call));
-        for _ in 0..PAGES {
-            let request = version::request(&self.own_id(), "tools/list", &params);
-            let answer = match request {
-                Some(request) => self.ask(request).await,
-                None => return,
-            };
-            let next = match answer {
-                Ok(answer) => {
-                    version::result_of(&answer.message).and_then(|page| page.text("nextCursor"))
-                }
-                Err(failure) => return tracing::debug!(%failure, "the tools are not known"),
-            };
-            match next {
-                Some(cursor) if all || self.tools.lacks(call) => params.set("cursor", &cursor),
-                _ => return,
-            }
-        }
-    }
-}
-
-/// What a client says once its session is open, should it not have come to that.
-fn initialized() -> Message {
-    let method = "notifications/initialized".to_owned();
-    let call = Call {
-        method,
-        ..Call::default()
-    };
-    let body = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-    Message {
-        body,
-        kind: Kind::Notification(call),
     }
 }

@@ -14,60 +14,30 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::answer::{line_too_long, malformed};
-use super::client_state::{BridgeCommand, ClientState};
-use super::exchange::{Exchange, ExchangeOutcome, Purpose};
-use super::forward_upstream::ForwardUpstream;
-use super::framing::{Line, LineReader, write_lines};
-use super::get_stream::listen;
-use super::headers::{Era, era};
-use super::message::{IdKey, Message};
-use super::session::{Order, Place, Turn};
-use super::upstream::{Upstream, UpstreamError, UpstreamRequest};
-use super::version::{VersionCache, foresee, settle};
-use super::wait_progress::telling;
-use crate::body::ResponseBody;
-use crate::wait::Waiting;
-
-/// Bounds of the bridge. The defaults suit an MCP client on the same machine.
-#[derive(Debug, Clone)]
-pub struct BridgeOptions {
-    /// Bytes in a line, a JSON body or an event.
-    pub max_message: usize,
-    /// Requests sent and not answered; more wait. A 2026-07-28 subscription counts as one.
-    pub in_flight: usize,
-    /// Messages accepted and not done; at this many the client's next line is not read.
-    pub queued: usize,
-    /// How long calls may still take after the client closed its end.
-    pub drain: Duration,
-    /// How long ending the session may take after that.
-    pub goodbye: Duration,
-    /// How long an answer may still come after a handshake-era call was cancelled: the server need not
-    /// answer at all then.
-    pub cancel_grace: Duration,
-    /// How long the messages of a new session wait until the server's own stream is open.
-    pub hearing: Duration,
-    /// Speak the other era to a server that does not know the client's.
-    pub translate: bool,
-    /// What earlier processes found out about the server's era.
-    pub memory: Option<VersionCache>,
-}
-
-impl Default for BridgeOptions {
-    fn default() -> Self {
-        Self {
-            max_message: 64 << 20,
-            in_flight: 128,
-            queued: 1024,
-            drain: Duration::from_secs(5),
-            goodbye: Duration::from_secs(2),
-            cancel_grace: Duration::from_secs(5),
-            hearing: Duration::from_millis(250),
-            translate: true,
-            memory: None,
-        }
-    }
-}
+use super::{
+    exchange::{Exchange, Finished, Purpose},
+    get_stream::listen,
+    link::{BridgeCommand, ClientLink},
+    negotiate::{foresee, settle},
+    session_control,
+    wait_progress::telling,
+};
+use crate::{
+    body::ResponseBody,
+    mcp::{
+        answer::{line_too_long, malformed},
+        codec::{
+            era::{Era, era},
+            framing::{Line, LineReader, write_lines},
+            message::{IdKey, Message},
+        },
+        forward_upstream::ForwardUpstream,
+        options::BridgeOptions,
+        session::order::{Order, Place, Turn},
+        upstream::{Upstream, UpstreamError, UpstreamRequest},
+    },
+    wait::Waiting,
+};
 
 /// Why a session ended.
 #[derive(Debug, Error)]
@@ -120,7 +90,7 @@ impl Upstream for Refusing {
     }
 }
 
-pub(super) async fn serve_upstream<R, W>(
+pub(in crate::mcp) async fn serve_upstream<R, W>(
     upstream: Arc<dyn Upstream>,
     input: R,
     output: W,
@@ -135,7 +105,7 @@ where
     let mut writer = JoinSet::new();
     writer.spawn(write_lines(output, lines));
     let (sayer, said) = mpsc::unbounded_channel();
-    let mut bridge = Bridge::new(ClientState::new(upstream, out, sayer, options), said);
+    let mut bridge = Bridge::new(ClientLink::new(upstream, out, sayer, options), said);
     let read = tokio::select! {
         read = bridge.run(&mut reader) => read,
         written = writer.join_next() => Err(output_error(written)),
@@ -180,7 +150,7 @@ struct Done {
 }
 
 struct Bridge {
-    state: Arc<ClientState>,
+    link: Arc<ClientLink>,
     said: mpsc::UnboundedReceiver<BridgeCommand>,
     order: Order,
     jobs: JoinSet<Done>,
@@ -192,9 +162,9 @@ struct Bridge {
 }
 
 impl Bridge {
-    fn new(state: ClientState, said: mpsc::UnboundedReceiver<BridgeCommand>) -> Self {
+    fn new(link: ClientLink, said: mpsc::UnboundedReceiver<BridgeCommand>) -> Self {
         Self {
-            state: Arc::new(state),
+            link: Arc::new(link),
             said,
             order: Order::default(),
             jobs: JoinSet::new(),
@@ -209,7 +179,7 @@ impl Bridge {
     where
         R: AsyncBufRead + Unpin + Send,
     {
-        let queued = self.state.options.queued;
+        let queued = self.link.options.queued;
         loop {
             tokio::select! {
                 line = reader.next(), if self.jobs.len() < queued => {
@@ -241,24 +211,24 @@ impl Bridge {
     fn listen(&mut self) {
         while self.listener.try_join_next().is_some() {}
         if self.listener.is_empty() {
-            self.listener.spawn(listen(Arc::clone(&self.state)));
+            self.listener.spawn(listen(Arc::clone(&self.link)));
         }
     }
 
     async fn accept(&mut self, line: Line) {
         let refused = match line {
-            Line::TooLong => line_too_long(self.state.options.max_message),
+            Line::TooLong => line_too_long(self.link.options.max_message),
             Line::Message(body) => match Message::parse(body) {
                 Ok(message) => return self.meet(message).await,
                 Err(problem) => malformed(problem),
             },
         };
-        self.state.write(refused).await;
+        self.link.write(refused).await;
     }
 
     /// A message of the client.
     async fn meet(&mut self, message: Message) {
-        if let Some(message) = self.state.interpret(message).await {
+        if let Some(message) = self.link.interpret(message).await {
             self.route(message);
         }
     }
@@ -268,7 +238,7 @@ impl Bridge {
         if message.is_notification("notifications/cancelled") && !self.cancel(&message) {
             return;
         }
-        self.state.sessions.remember(&message);
+        self.link.sessions.remember(&message);
         self.start(message);
     }
 
@@ -277,12 +247,12 @@ impl Bridge {
         let target = message.call().and_then(|call| call.cancels.clone());
         let found = target.and_then(|id| self.in_flight.get_mut(id.key()));
         let Some(request) = found else {
-            return self.state.sessions.after_handshake();
+            return self.link.sessions.after_handshake();
         };
         let (grace, forward) = if request.waiting.is_held() {
             (Duration::ZERO, false)
         } else {
-            on_cancel(request.era, self.state.options.cancel_grace)
+            on_cancel(request.era, self.link.options.cancel_grace)
         };
         request.expendable = true;
         // An error means that it was done already.
@@ -292,7 +262,7 @@ impl Bridge {
 
     fn start(&mut self, message: Message) {
         self.number += 1;
-        let era = era(&message, self.state.sessions.after_handshake());
+        let era = era(&message, self.link.sessions.after_handshake());
         let waiting = Waiting::default();
         let place = match era {
             Era::Handshake => self.order.place(&message, &waiting),
@@ -311,10 +281,10 @@ impl Bridge {
             };
             self.in_flight.insert(key.clone(), request);
         }
-        let state = Arc::clone(&self.state);
+        let link = Arc::clone(&self.link);
         let number = self.number;
         self.jobs.spawn(async move {
-            job(state, (message, waiting), place, given_up).await;
+            job(link, (message, waiting), place, given_up).await;
             Done { number, key }
         });
     }
@@ -339,7 +309,7 @@ impl Bridge {
         self.listener.shutdown().await;
         self.later.shutdown().await;
         // A client that reads nothing any more may keep others from being told anything.
-        let goodbye = self.state.options.goodbye;
+        let goodbye = self.link.options.goodbye;
         let _ = timeout(goodbye, self.take_leave()).await;
         for request in std::mem::take(&mut self.in_flight).into_values() {
             if request.expendable || request.waiting.is_for_a_person() {
@@ -347,7 +317,7 @@ impl Bridge {
             }
         }
         if !client_gone {
-            let drain = self.state.options.drain;
+            let drain = self.link.options.drain;
             if timeout(drain, self.drain()).await.is_err() {
                 tracing::warn!(
                     calls = self.jobs.len(),
@@ -356,7 +326,7 @@ impl Bridge {
             }
         }
         self.jobs.shutdown().await;
-        if timeout(self.state.options.goodbye, self.state.end_session())
+        if timeout(self.link.options.goodbye, self.link.end_session())
             .await
             .is_err()
         {
@@ -379,7 +349,7 @@ impl Bridge {
     }
 
     async fn take_leave(&mut self) {
-        self.state.leave().await;
+        self.link.leave().await;
         while let Ok(said) = self.said.try_recv() {
             self.hear(said).await;
         }
@@ -397,29 +367,29 @@ fn on_cancel(era: Era, grace: Duration) -> (Duration, bool) {
 
 /// One message, from waiting for its turn to its end.
 async fn job(
-    state: Arc<ClientState>,
+    link: Arc<ClientLink>,
     (message, waiting): (Message, Waiting),
     place: Place,
     mut given_up: watch::Receiver<Option<Duration>>,
 ) {
     let completes = message.is_notification("notifications/initialized");
     let asks = !message.awaited().is_empty();
-    let turn = its_turn(&state, place.after, asks, &waiting);
+    let turn = its_turn(&link, place.after, asks, &waiting);
     let _permit = tokio::select! {
-        permit = telling(&state, &message, &waiting, turn) => permit,
+        permit = telling(&link, &message, &waiting, turn) => permit,
         _ = told_to(&mut given_up) => return,
     };
     let carried = async {
-        if foresee(&state, &message, &waiting).await {
+        if foresee(&link, &message, &waiting).await {
             return;
         }
-        let exchange = Exchange::new(&state, message, Purpose::Client)
+        let exchange = Exchange::new(&link, message, Purpose::Client)
             .holding(place.holds)
             .telling(waiting);
-        match exchange.run().await {
-            ExchangeOutcome::Taken if completes => state.sessions.complete(),
-            ExchangeOutcome::Taken | ExchangeOutcome::Failed => {}
-            ExchangeOutcome::SuspectedMismatch(doubted) => settle(&state, *doubted).await,
+        match session_control::run(&link, exchange).await {
+            Finished::Taken if completes => link.sessions.complete(),
+            Finished::Taken | Finished::Failed => {}
+            Finished::Mismatch(suspected) => settle(&link, *suspected).await,
         }
     };
     tokio::select! {
@@ -430,7 +400,7 @@ async fn job(
 
 /// Waits for what must come first, for a person too, if that waits for one; then, for a request, for a free place.
 async fn its_turn(
-    state: &ClientState,
+    link: &ClientLink,
     after: Vec<Turn>,
     needs_permit: bool,
     waiting: &Waiting,
@@ -441,7 +411,7 @@ async fn its_turn(
     if !needs_permit {
         return None;
     }
-    Arc::clone(&state.permits).acquire_owned().await.ok()
+    Arc::clone(&link.permits).acquire_owned().await.ok()
 }
 
 /// Lets the time pass that a request still has; the end of input may shorten it.

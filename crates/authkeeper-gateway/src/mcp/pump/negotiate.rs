@@ -5,43 +5,58 @@ use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 
-use super::super::answer::{CallFailure, UNUSABLE};
-use super::super::client_state::{BridgeCommand, ClientState};
-use super::super::exchange::SuspectedMismatch;
-use super::super::headers::{Era, era};
-use super::super::json_object::Object;
-use super::super::message::{FromServer, Message};
-use super::messages::{self, Hello};
-use super::{PROBES, ToHandshake, ToStateless, Translator, mismatch};
-use crate::wait::Waiting;
+use super::{
+    exchange::SuspectedMismatch,
+    link::{BridgeCommand, ClientLink},
+    session_control::{ask_for, open},
+};
+use crate::{
+    mcp::{
+        answer::{CallFailure, UNUSABLE},
+        codec::{
+            era::{Era, era},
+            json_object::Object,
+            message::{FromServer, Message},
+        },
+        version::{
+            messages::{self, Hello},
+            mismatch,
+            server_eras::PROBES,
+            to_handshake::ToHandshake,
+            to_stateless::ToStateless,
+            translator::Translator,
+        },
+    },
+    wait::Waiting,
+};
 
 /// The message is said again in the server's era, or the client gets the answer that came.
-pub(in crate::mcp) async fn settle(state: &Arc<ClientState>, doubted: SuspectedMismatch) {
-    if speaks_the_other(state, &doubted).await {
-        state.say(BridgeCommand::Again(doubted.message.clone()));
+pub(in crate::mcp) async fn settle(link: &Arc<ClientLink>, doubted: SuspectedMismatch) {
+    if speaks_the_other(link, &doubted).await {
+        link.say(BridgeCommand::Again(doubted.message.clone()));
     } else if let Some(answer) = &doubted.answer {
-        state.tell(None, answer.clone()).await;
+        link.tell(None, answer.clone()).await;
     }
 }
 
-async fn speaks_the_other(state: &Arc<ClientState>, doubted: &SuspectedMismatch) -> bool {
-    let (eras, message) = (&state.eras, &doubted.message);
+async fn speaks_the_other(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> bool {
+    let (eras, message) = (&link.eras, &doubted.message);
     let _turn = eras.settling.lock().await;
     if eras.translates() {
         return true;
     }
-    let era = era(message, state.sessions.after_handshake());
+    let era = era(message, link.sessions.after_handshake());
     let settled = eras.works(era).load(Ordering::Relaxed);
-    if settled || !state.options.translate || eras.probes.load(Ordering::Relaxed) >= PROBES {
+    if settled || !link.options.translate || eras.probes.load(Ordering::Relaxed) >= PROBES {
         return false;
     }
     eras.probes.fetch_add(1, Ordering::Relaxed);
     let found = match era {
-        Era::Handshake => discover(state, message, &Waiting::default()).await,
-        Era::Stateless => greet(state, doubted).await,
+        Era::Handshake => discover(link, message, &Waiting::default()).await,
+        Era::Stateless => greet(link, doubted).await,
     };
     match found {
-        Ok(Some(other)) => translate(state, era, other).await,
+        Ok(Some(other)) => translate(link, era, other).await,
         Ok(None) => return false,
         Err(failure) => {
             tracing::debug!(%failure, "the server does not answer in the other era either");
@@ -55,12 +70,12 @@ async fn speaks_the_other(state: &Arc<ClientState>, doubted: &SuspectedMismatch)
 /// again, in the server's era. Otherwise it goes its own way; if the server answered, but not as was remembered, that is
 /// forgotten.
 pub(in crate::mcp) async fn foresee(
-    state: &Arc<ClientState>,
+    link: &Arc<ClientLink>,
     message: &Message,
     waiting: &Waiting,
 ) -> bool {
-    let eras = &state.eras;
-    let era = era(message, state.sessions.after_handshake());
+    let eras = &link.eras;
+    let era = era(message, link.sessions.after_handshake());
     // While the first message finds out, those after it wait for that.
     if eras.translates() || !eras.is_foreseen(message, era) {
         return false;
@@ -71,11 +86,11 @@ pub(in crate::mcp) async fn foresee(
             return false;
         }
         let found = match era {
-            Era::Handshake => discover(state, message, waiting).await,
-            Era::Stateless => meet(state, message, waiting).await,
+            Era::Handshake => discover(link, message, waiting).await,
+            Era::Stateless => meet(link, message, waiting).await,
         };
         match found {
-            Ok(Some(other)) => translate(state, era, other).await,
+            Ok(Some(other)) => translate(link, era, other).await,
             Ok(None) => {
                 eras.is_contradicted();
                 return false;
@@ -87,21 +102,21 @@ pub(in crate::mcp) async fn foresee(
             Err(_) => return false,
         }
     }
-    state.say(BridgeCommand::Again(message.clone()));
+    link.say(BridgeCommand::Again(message.clone()));
     true
 }
 
-async fn translate(state: &ClientState, client: Era, other: Other) {
+async fn translate(link: &ClientLink, client: Era, other: Other) {
     tracing::info!(
         ?client,
         "client and server speak different eras; translating"
     );
     if other.surely {
-        state.eras.learn(&other.translator);
+        link.eras.learn(&other.translator);
     }
-    state.eras.translate(other.translator).await;
+    link.eras.translate(other.translator).await;
     if client == Era::Stateless {
-        state.say(BridgeCommand::Listen);
+        link.say(BridgeCommand::Listen);
     }
 }
 
@@ -125,62 +140,62 @@ impl Other {
 type Found = Result<Option<Other>, CallFailure>;
 
 /// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
-async fn discover(state: &Arc<ClientState>, initialize: &Message, waiting: &Waiting) -> Found {
+async fn discover(link: &Arc<ClientLink>, initialize: &Message, waiting: &Waiting) -> Found {
     let hello = Hello::of(initialize);
     let mut meta = Object::default();
     hello.describe(&mut meta, None);
-    let answer = ask_for_discovery(state, &meta, waiting).await?;
+    let answer = ask_for_discovery(link, &meta, waiting).await?;
     let Some(discovered) = messages::discovered(&answer) else {
         return Ok(None);
     };
-    state.sessions.forget();
+    link.sessions.forget();
     let translator = ToStateless::new(hello, &discovered);
     Ok(Some(Other::surely(Translator::ToStateless(translator))))
 }
 
 /// For a stateless message that was refused: unless the server answers `server/discover` as one of
 /// this era does, it is greeted.
-async fn greet(state: &Arc<ClientState>, doubted: &SuspectedMismatch) -> Found {
+async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> Found {
     let message = &doubted.message;
     let surely = if message.is_request("server/discover") {
         is_sure(doubted.status, doubted.answer.as_deref())
     } else {
         let meta = messages::own_meta(message);
-        match ask_for_discovery(state, &meta, &Waiting::default()).await {
+        match ask_for_discovery(link, &meta, &Waiting::default()).await {
             Ok(answer) if is_of_the_stateless_era(&answer) => return Ok(None),
             Ok(answer) => is_sure(StatusCode::OK, Some(&answer)),
             Err(CallFailure::Unusable { status, .. }) => is_sure(status, None),
             Err(failure) => return Err(failure),
         }
     };
-    let other = meet(state, message, &Waiting::default()).await?;
+    let other = meet(link, message, &Waiting::default()).await?;
     Ok(other.map(|other| Other { surely, ..other }))
 }
 
 /// Opens a session on behalf of a stateless client.
-async fn meet(state: &Arc<ClientState>, message: &Message, waiting: &Waiting) -> Found {
-    let Some(initialize) = messages::initialize(&state.own_id(), message) else {
+async fn meet(link: &Arc<ClientLink>, message: &Message, waiting: &Waiting) -> Found {
+    let Some(initialize) = messages::initialize(&link.own_id(), message) else {
         return Ok(None);
     };
-    let answer = state.open(initialize.clone(), None, waiting).await?;
+    let answer = open(link, initialize.clone(), None, waiting).await?;
     let Some(welcome) = messages::result_of(&answer) else {
         return Ok(None);
     };
-    state.sessions.remember(&initialize);
+    link.sessions.remember(&initialize);
     Ok(Some(Other::surely(Translator::ToHandshake(
         ToHandshake::new(&welcome),
     ))))
 }
 
 async fn ask_for_discovery(
-    state: &Arc<ClientState>,
+    link: &Arc<ClientLink>,
     meta: &Object,
     waiting: &Waiting,
 ) -> Result<bytes::Bytes, CallFailure> {
     let params = Object::default().with("_meta", meta);
-    let request = messages::request(&state.own_id(), "server/discover", &params);
+    let request = messages::request(&link.own_id(), "server/discover", &params);
     let request = request.ok_or(CallFailure::Interrupted)?;
-    let answer = state.ask_for(request, waiting).await?;
+    let answer = ask_for(link, request, waiting).await?;
     if mismatch::has_other_reasons(answer.status) {
         let (status, content_type) = (answer.status, None);
         return Err(CallFailure::Unusable {

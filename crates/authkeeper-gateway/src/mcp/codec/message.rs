@@ -9,25 +9,25 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 /// `_meta` key that makes a message one of the stateless era (2026-07-28, basic/index, `_meta`).
-pub(super) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub(in crate::mcp) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// A JSON-RPC id: compared by value, answered in the client's own spelling.
 #[derive(Debug, Clone)]
-pub(super) struct Id {
+pub(in crate::mcp) struct Id {
     raw: Box<str>,
     key: IdKey,
 }
 
 /// What makes two ids the same: `"a"` and `"\u0061"` are, `1` and `"1"` are not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum IdKey {
+pub(in crate::mcp) enum IdKey {
     Text(Box<str>),
     /// A number (or an id no spec allows), as spelled.
     Other(Box<str>),
 }
 
 impl Id {
-    pub(super) fn parse(raw: &RawValue) -> Self {
+    pub(in crate::mcp) fn parse(raw: &RawValue) -> Self {
         let raw = raw.get();
         let key = match serde_json::from_str::<String>(raw) {
             Ok(text) => IdKey::Text(text.into()),
@@ -39,24 +39,24 @@ impl Id {
         }
     }
 
-    pub(super) fn raw(&self) -> &str {
+    pub(in crate::mcp) fn raw(&self) -> &str {
         &self.raw
     }
 
-    pub(super) fn key(&self) -> &IdKey {
+    pub(in crate::mcp) fn key(&self) -> &IdKey {
         &self.key
     }
 }
 
 /// One line from the client: the bytes to forward and what was seen in them.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
-    pub(super) body: Bytes,
-    pub(super) kind: Kind,
+pub(in crate::mcp) struct Message {
+    pub(in crate::mcp) body: Bytes,
+    pub(in crate::mcp) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(in crate::mcp) enum Kind {
     Request {
         id: Id,
         call: Call,
@@ -70,20 +70,20 @@ pub(super) enum Kind {
 
 /// Method and the few params that decide about routing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Call {
-    pub(super) method: String,
+pub(in crate::mcp) struct Call {
+    pub(in crate::mcp) method: String,
     /// `params.name` or `params.uri`, whichever names what the method acts on.
-    pub(super) target: Option<String>,
+    pub(in crate::mcp) target: Option<String>,
     /// The protocol version in `_meta`: present from 2026-07-28 on. An `initialize` may have it too: then it is no
     /// handshake, but a method that 2026-07-28 does not know.
-    pub(super) version: Option<String>,
+    pub(in crate::mcp) version: Option<String>,
     /// `params.requestId` of a `notifications/cancelled`.
-    pub(super) cancels: Option<Id>,
-    pub(super) fingerprint: String,
+    pub(in crate::mcp) cancels: Option<Id>,
+    pub(in crate::mcp) fingerprint: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub(in crate::mcp) enum Malformed {
     /// JSON-RPC −32700.
     NotJson,
     /// JSON-RPC −32600.
@@ -91,34 +91,34 @@ pub(super) enum Malformed {
 }
 
 impl Message {
-    pub(super) fn parse(body: Bytes) -> Result<Self, Malformed> {
+    pub(in crate::mcp) fn parse(body: Bytes) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(&body).map_err(|_not_utf8| Malformed::NotJson)?;
         let kind = kind_of(text)?;
         Ok(Self { body, kind })
     }
 
-    pub(super) fn call(&self) -> Option<&Call> {
+    pub(in crate::mcp) fn call(&self) -> Option<&Call> {
         match &self.kind {
             Kind::Request { call, .. } | Kind::Notification(call) => Some(call),
             Kind::Response | Kind::Batch(_) => None,
         }
     }
 
-    pub(super) fn is_request(&self, method: &str) -> bool {
+    pub(in crate::mcp) fn is_request(&self, method: &str) -> bool {
         matches!(&self.kind, Kind::Request { call, .. } if call.method == method)
     }
 
     /// The handshake's first word.
-    pub(super) fn opens_session(&self) -> bool {
+    pub(in crate::mcp) fn opens_session(&self) -> bool {
         self.is_request("initialize") && self.call().is_some_and(|call| call.version.is_none())
     }
 
-    pub(super) fn is_notification(&self, method: &str) -> bool {
+    pub(in crate::mcp) fn is_notification(&self, method: &str) -> bool {
         matches!(&self.kind, Kind::Notification(call) if call.method == method)
     }
 
     /// The ids that must be answered, by the server or by us.
-    pub(super) fn awaited(&self) -> Vec<Id> {
+    pub(in crate::mcp) fn awaited(&self) -> Vec<Id> {
         match &self.kind {
             Kind::Request { id, .. } => vec![id.clone()],
             Kind::Batch(ids) => ids.clone(),
@@ -126,13 +126,13 @@ impl Message {
         }
     }
 
-    pub(super) fn fingerprint(&self) -> String {
+    pub(in crate::mcp) fn fingerprint(&self) -> String {
         self.call()
             .map_or_else(String::new, |call| call.fingerprint.clone())
     }
 
     /// Only methods the specifications define as reads, or as harmless when repeated.
-    pub(super) fn is_idempotent(&self) -> bool {
+    pub(in crate::mcp) fn is_idempotent(&self) -> bool {
         self.call()
             .is_some_and(|call| is_idempotent_method(&call.method))
     }
@@ -161,20 +161,20 @@ fn is_idempotent_method(method: &str) -> bool {
 
 /// What the server sent, as far as the bridge needs to know it.
 #[derive(Debug, Default)]
-pub(super) struct FromServer {
+pub(in crate::mcp) struct FromServer {
     /// Ids answered by this message (several in a 2025-03-26 batch).
-    pub(super) answers: Vec<IdKey>,
+    pub(in crate::mcp) answers: Vec<IdKey>,
     /// `result.protocolVersion`, if this is the answer to an `initialize`.
-    pub(super) negotiated: Option<String>,
+    pub(in crate::mcp) negotiated: Option<String>,
     /// The whole `error` member.
-    pub(super) error: Option<String>,
+    pub(in crate::mcp) error: Option<String>,
     /// The result says what kind of result it is, as those of the stateless era do.
-    pub(super) typed: bool,
+    pub(in crate::mcp) typed: bool,
 }
 
 impl FromServer {
     /// `None`: not a JSON-RPC message.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
         if is_array(text) {
             return Self::from_batch(text);
         }
@@ -201,7 +201,7 @@ impl FromServer {
     }
 
     /// The code of the error, if this is one.
-    pub(super) fn code(&self) -> Option<i64> {
+    pub(in crate::mcp) fn code(&self) -> Option<i64> {
         let error = RawValue::from_string(self.error.clone()?).ok()?;
         serde_json::from_str(fields_of(&error).get("code")?.get()).ok()
     }

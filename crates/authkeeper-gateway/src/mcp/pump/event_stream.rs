@@ -1,0 +1,71 @@
+//! A stream of events that may continue over several connections.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+
+use crate::{
+    body::ResponseBody,
+    mcp::codec::{
+        reconnect::pause,
+        sse::{Event, EventTooLarge, Parser},
+    },
+};
+
+/// A stream of events that may continue over several connections.
+pub(in crate::mcp) struct EventStream {
+    parser: Parser,
+    body: Option<ResponseBody>,
+    /// Connections in a row that brought nothing.
+    pub(in crate::mcp) fruitless: u32,
+}
+
+impl EventStream {
+    pub(in crate::mcp) fn new(limit: usize) -> Self {
+        Self {
+            parser: Parser::new(limit),
+            body: None,
+            fruitless: 0,
+        }
+    }
+
+    pub(in crate::mcp) fn attach(&mut self, body: ResponseBody) {
+        self.parser.reconnected();
+        self.body = Some(body);
+        self.fruitless = self.fruitless.saturating_add(1);
+    }
+
+    pub(in crate::mcp) fn last_id(&self) -> Option<String> {
+        self.parser.last_id().map(str::to_owned)
+    }
+
+    pub(in crate::mcp) fn pause(&self) -> Duration {
+        pause(self.parser.retry(), self.fruitless)
+    }
+
+    /// The events that arrived next, perhaps none yet; `None` once the connection has ended, well or
+    /// not: what was missing is the caller's to know.
+    pub(in crate::mcp) async fn next(&mut self) -> Result<Option<Vec<Event>>, EventTooLarge> {
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
+        let Some(Ok(frame)) = body.frame().await else {
+            self.body = None;
+            return Ok(None);
+        };
+        let mut events = Vec::new();
+        if let Some(data) = frame.data_ref() {
+            self.parser.push(data, &mut events)?;
+        }
+        if !events.is_empty() {
+            self.fruitless = 0;
+        }
+        Ok(Some(events))
+    }
+}
+
+/// The message in an event. Other kinds of events are none of MCP's.
+pub(in crate::mcp) fn message_of(event: Event) -> Option<Bytes> {
+    matches!(event.kind.as_str(), "" | "message").then(|| event.data.into())
+}

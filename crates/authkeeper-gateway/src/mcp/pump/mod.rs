@@ -1,0 +1,14 @@
+//! Carries messages between the client and the server.
+//!
+//! ```text
+//! bridge (the loop) ─▶ negotiate, get_stream ─▶ session_control ─▶ exchange ─▶ wait_progress ─▶ link
+//! ```
+
+pub(super) mod bridge;
+mod event_stream;
+mod exchange;
+mod get_stream;
+mod link;
+mod negotiate;
+mod session_control;
+mod wait_progress;
