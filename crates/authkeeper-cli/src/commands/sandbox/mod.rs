@@ -1,4 +1,4 @@
-//! `sandbox`: a provider on this machine that can be as bad as the world.
+//! `sandbox`: a provider on this machine, with faults on demand.
 
 mod scenarios;
 mod verdict;
@@ -28,7 +28,7 @@ use crate::{
     signals,
 };
 
-/// No scenario is longer.
+/// The longest scenario file that is read.
 const LONGEST: u64 = 1024 * 1024;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -99,7 +99,7 @@ pub(crate) struct SandboxArgs {
     client: Vec<OsString>,
 }
 
-/// Serves until a signal, or the scenario, ends it.
+/// Serves until a signal or the end of the scenario.
 pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failure> {
     if args.list_scenarios {
         scenarios::list(output);
@@ -112,7 +112,7 @@ pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failu
     }
 }
 
-/// With the timeline of a file, or with none.
+/// Serves with the timeline of a scenario file, or with none.
 async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
     let settings = settings(args, SandboxSettings::default());
     let path = args.scenario.as_deref();
@@ -172,7 +172,7 @@ async fn end_of(
     ended.map(|_| ()).map_err(|error| no_client(&error))
 }
 
-/// What was typed over what is usual.
+/// The settings, with the options that were given.
 fn settings(args: &SandboxArgs, usual: SandboxSettings) -> SandboxSettings {
     let mut settings = usual;
     settings.port = args.port;
@@ -188,7 +188,7 @@ fn settings(args: &SandboxArgs, usual: SandboxSettings) -> SandboxSettings {
 fn read(path: &Path) -> Result<ScenarioFile, Failure> {
     let refuse = |why: String| {
         let what = format!("{}: {}", path.display(), why.trim());
-        Failure::new(Exit::Data, what, "mend the scenario file")
+        Failure::new(Exit::Data, what, "correct the scenario file")
     };
     let text = bounded::read(path, LONGEST).map_err(|error| refuse(error.to_string()))?;
     ScenarioFile::parse(&text).map_err(|error| refuse(error.to_string()))
@@ -249,7 +249,7 @@ fn line(event: &SandboxEvent, output: Output) -> String {
     format!("{}  {text}", output.paint_err(Paint::Dim, &time))
 }
 
-/// Says how the scenario went; one that is not met fails the command.
+/// Prints the verdict of a scenario file. The command fails if an expectation is not met.
 fn judge(verdict: &[ExpectationResult], output: Output) -> Result<(), Failure> {
     for finding in verdict {
         let (paint, word) = if finding.met {
