@@ -1,5 +1,4 @@
-//! A sandbox that can be as bad as the world: an OAuth authorization server, an MCP server and a plain API in one
-//! process, with faults on demand.
+//! An OAuth authorization server, an MCP server and a plain API in one process, with faults on demand.
 //!
 //! It shares no code with the library that it tests.
 //!

@@ -8,8 +8,7 @@ mod verdict;
 use std::{path::Path, time::Duration};
 
 use authkeeper_sandbox::{
-    ClientCommand, ClientContext, ExpectationResult, Sandbox, SandboxEvent, SandboxSettings,
-    ScenarioFile,
+    ClientCommand, ClientContext, ExpectationResult, Sandbox, SandboxSettings, ScenarioFile,
 };
 
 use self::{
@@ -88,7 +87,7 @@ async fn end_of(
 fn read(path: &Path) -> Result<ScenarioFile, Failure> {
     let refuse = |why: String| {
         let what = format!("{}: {}", path.display(), why.trim());
-        Failure::new(Exit::Data, what, "mend the scenario file")
+        Failure::new(Exit::Data, what, "correct the scenario file")
     };
     let text = bounded_read::read(path, LONGEST).map_err(|error| refuse(error.to_string()))?;
     ScenarioFile::parse(&text).map_err(|error| refuse(error.to_string()))

@@ -1,15 +1,15 @@
-//! Built-in scenarios: how a client's refresh is put to the test, and the verdict.
+//! Built-in scenarios, which test how a client refreshes.
 //!
-//! The official MCP conformance suite issues no refresh token. These scenarios take its shape, a client that is given the
-//! server's URL and `MCP_CONFORMANCE_…` variables, and bring about what it leaves out: tokens that end at the wrong moment,
-//! rotation, revocation, a token endpoint that is down. The client need not play along: where a token has to end between two
-//! requests, the answer to the first one is held back until it has.
+//! The official MCP conformance suite issues no refresh token. These scenarios have its form (the client gets the server's
+//! URL and `MCP_CONFORMANCE_…` variables) and test what it leaves out: tokens that expire at the wrong moment, rotation,
+//! revocation, a token endpoint that is unavailable. The client need not cooperate: where a token has to expire between two
+//! requests, the reply to the first one is held back until it has.
 //!
 //! ```text
-//! list (scenarios) ─▶ plan (what happens when) ─▶ run (it happens) ─▶ evidence (what was seen) ─▶ judge ─▶ check
+//! list (the scenarios) ─▶ plan (data) ─▶ run (performs the plan) ─▶ evidence (observations) ─▶ judge ─▶ checks
 //! ```
 //!
-//! The judge knows what reached the sandbox and how the client's process ended, never what a client says of itself.
+//! The judge knows the requests that reached the sandbox and how the client's process ended. It never asks the client.
 
 mod list;
 mod observe;
