@@ -113,6 +113,22 @@ fn a_reply_is_found_though_the_restored_store_holds_the_claim_of_the_attempt_bef
     );
 }
 
+/// The last request was answered with 503 when the store was put back to before the generation that it spent. The reply that
+/// made that generation is kept, and must be found beside the newer one without tokens.
+#[test]
+fn a_kept_reply_is_found_beside_a_newer_one_without_tokens() {
+    let faults = [
+        (Fault::Error503, Step::Marked, 1),
+        (Fault::PutBack, Step::Lost, 0),
+    ];
+    let calls = [
+        (30, Call::MuchTime),
+        (280, Call::MuchTime),
+        (400, Call::Plain),
+    ];
+    holds(&calls, &faults);
+}
+
 /// The journal and the store both fail while the reply is in memory. The process that holds it must not send its token again.
 #[test]
 fn a_reply_that_neither_journal_nor_store_took_is_kept_in_memory() {
