@@ -88,7 +88,7 @@ fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
 }
 
 /// A disconnect has ended, and the answer to a request that was on its way comes after it, to a process that dies before it
-/// can revoke what came. Whoever asks next for the connection that is gone sees to it.
+/// can revoke its tokens. The next process that is asked for the connection revokes them.
 #[test]
 fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
     let faults = [

@@ -155,7 +155,7 @@ impl ReplyArchive {
         }
     }
 
-    /// Seals anew what another key sealed.
+    /// Reseals the replies that another key sealed.
     pub(crate) fn reseal(&self, bench: &Bench) -> Result<Resealed, StoreError> {
         let mut count = Resealed::default();
         for (name, found) in reseal_files::files(self.folder.path()) {
