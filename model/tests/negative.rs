@@ -137,7 +137,7 @@ fn a_token_replaced_within_its_generation_that_a_sender_does_not_look_at() {
     );
 }
 
-// What the model found in the code, one by one: with the rest mended it must still be seen.
+// What the model found in the code, one by one: with the rest repaired it must still be seen.
 
 #[test]
 fn a_quiet_period_that_begins_with_the_claim() {

@@ -42,7 +42,7 @@ impl Plan {
     pub fn draw(seed: u64, faults: &[Fault]) -> Self {
         let dice = &mut Dice::new(seed);
         let class = dice.pick(&Class::ALL).unwrap_or(Class::Strict);
-        // Whoever lost an answer must be there to ask again.
+        // A process that lost a reply must be there to ask again.
         let keepers = dice.percent(25);
         let lifetime = dice.pick(&[60, 300, 3600]).unwrap_or(300);
         let lifetime = Duration::from_secs(lifetime);
@@ -142,7 +142,7 @@ fn go_together(one: Fault, other: Fault) -> bool {
     let both = |a: &[Fault], b: &[Fault]| {
         (a.contains(&one) && b.contains(&other)) || (a.contains(&other) && b.contains(&one))
     };
-    // A wall clock that leaps while the machine starts anew shortens a wait that only the wall clock can tell.
+    // A wall clock that leaps during a reboot shortens a wait that only the wall clock can measure.
     let clocks = [Fault::WallForward, Fault::WallBack];
     // The kept answer is not synced: one lost at a power cut, or that could not be written, is not there for a restore.
     let restores = [Fault::PutBack, Fault::PutAllBack];

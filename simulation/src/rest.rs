@@ -82,7 +82,7 @@ fn disconnected(driver: &mut Driver) {
         }
     }
     if !driver.is_over() {
-        // The next job of a crontab: what processes that died have left is seen to by whoever comes by.
+        // The next job of a crontab: any process cleans up after those that died.
         driver.ask(Call::Plain);
         driver.run_for(Duration::from_mins(1));
     }

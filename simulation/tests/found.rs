@@ -88,7 +88,7 @@ fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
 }
 
 /// A disconnect has ended, and the answer to a request that was on its way comes after it, to a process that dies before it
-/// can revoke what came. Whoever asks next for the connection that is gone sees to it.
+/// can revoke its tokens. The next process that is asked for the connection revokes them.
 #[test]
 fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
     let faults = [
@@ -111,6 +111,22 @@ fn a_reply_is_found_though_the_restored_store_holds_the_claim_of_the_attempt_bef
         &[(19, Call::MuchTime), (200, Call::Plain), (400, Call::Plain)],
         &faults,
     );
+}
+
+/// The last request was answered with 503 when the store was put back to before the generation that it spent. The reply that
+/// made that generation is kept, and must be found beside the newer one without tokens.
+#[test]
+fn a_kept_reply_is_found_beside_a_newer_one_without_tokens() {
+    let faults = [
+        (Fault::Error503, Step::Marked, 1),
+        (Fault::PutBack, Step::Lost, 0),
+    ];
+    let calls = [
+        (30, Call::MuchTime),
+        (280, Call::MuchTime),
+        (400, Call::Plain),
+    ];
+    holds(&calls, &faults);
 }
 
 /// The journal and the store both fail while the reply is in memory. The process that holds it must not send its token again.

@@ -170,7 +170,7 @@ impl<'a> Attempt<'a> {
             _ => return first,
         }
         let (context, on_behalf_of) = (self.context, self.on_behalf_of);
-        // What proves our client is good once: it is all made anew.
+        // A client assertion is good for one request: all of it is built again.
         let again = async {
             let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
             let connected = context.transport.connect(&leg.endpoint, leg.reach).await;

@@ -139,7 +139,7 @@ impl Journal {
         })
     }
 
-    /// The journals of a grant, whoever made them and whatever the store knows of them.
+    /// The journals of a grant: of every process, and whether or not the store knows of them.
     pub(crate) fn all_of(folder: &Folder, grant: &GrantId) -> Vec<Self> {
         let names = folder.names().into_iter();
         let attempts = names.filter_map(|name| attempt_in(&name, grant));
@@ -269,8 +269,8 @@ impl Journal {
     }
 }
 
-/// Seals anew the answers that another key sealed. One whose sender lives is left: it is still written to, and gone in a
-/// moment.
+/// Reseals the replies that another key sealed. A journal whose sender lives is skipped: it is still written to, and gone in
+/// a moment.
 pub(crate) fn reseal(
     folder: &Folder,
     with: (&StagingFolder, &Sealer),

@@ -1,15 +1,24 @@
-//! The refresh transaction: exactly one, whoever asks; durable before release; nothing received is ever lost.
+//! The refresh transaction: exactly one refresh for all callers, durable before release, and no received reply is lost.
 //!
 //! ```text
-//!  decide ── serve? due? ──▶ flight ── one in this process ──▶ claim ── one among all processes ──▶ provider
-//!  (pure)                    detached from its callers          connect · journal · compare-and-set ·
-//!                                                               deadline · send · keep · commit · release
+//!  decide ── serve? due? ──▶ single_flight ── one in this process ──▶ transaction ── one among all processes ──▶ provider
+//!  (pure)                    detached from its callers                connect · journal · claim (compare-and-set) ·
+//!                                                                     deadline · send · keep · commit · release
 //! ```
 //!
-//! [`decide`] holds every rule. `flight` lets any number of callers share one refresh and cancel nothing by going away.
-//! `claim` is the transaction. `breaker` decides when nothing is sent after failures, `provider_state` keeps those for all
-//! processes. `journals` is its journal, `orphans` are the journals that a store knows nothing of, `reply_archive` keeps the
-//! answers that are not needed any more, and may be. `leftovers` are those that came after a disconnect. `worker` keeps connections fresh ahead of time.
+//! From the bottom up; no file imports one below it in this list.
+//!
+//! | layer | files |
+//! | --- | --- |
+//! | rules and values | [`decide`] (every rule, pure), `circuit_breaker`, `rules`, `goal`, `outcome` |
+//! | files beside the store | `journal` (one attempt), `reply_archive` (kept replies), [`decision_log`] |
+//! | in memory | `unkept_replies` (replies that no file took), `findings` (answers of outcome probes) |
+//! | shared by all steps | `context`, `plan` (endpoint and client), `grant_view`, `observe` |
+//! | about the provider | `provider_state` and `incidents` (failures, for all processes), `moved_endpoint`, `outcome_probe` |
+//! | the exchange | `verify_response` (checks a success), `steps` (writes that several share), `token_request` |
+//! | traces of other attempts | `orphaned_journals` (unknown to the store), `revoke_leftovers` (after a disconnect) |
+//! | one attempt | `conclude` (what follows from a reply), `attempt`, `recover` (what follows from an earlier attempt) |
+//! | one flight | `transaction` (the loop), `single_flight` (its callers), `scheduler` (refreshes ahead of time) |
 
 mod attempt;
 mod circuit_breaker;

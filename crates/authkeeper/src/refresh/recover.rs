@@ -1,7 +1,7 @@
 //! Recovery: what follows from the claim, the journal and the kept replies of an earlier attempt.
 
 use crate::model::OwnerState;
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use crate::{
     model::{AttemptId, Claim, ClaimPhase, Event, Grant, Moment, ReauthorizeReason, UnknownKind},
@@ -16,6 +16,7 @@ use crate::{
         outcome::RefreshOutcome,
         outcome_probe,
         plan::Plan,
+        reply_archive::ArchivedReply,
         steps::{
             keep_reply, note_unknown, owner_state, spend_of, spends, take_from_archive,
             unknown_kind,
@@ -45,17 +46,19 @@ pub(super) async fn bring_forward(of: GrantContext<'_>, forgotten: &[Orphaned]) 
     let known = kept.chain(late).chain(in_journals);
     let newer = known
         .filter(|answer| answer.lineage == grant.lineage && answer.generation > grant.generation);
-    let Some(last) = newer.max_by_key(|answer| answer.generation) else {
-        return Ok(false);
-    };
-    let obtained = take_from_archive(of, &last, last.generation).await?;
-    if obtained {
-        tracing::error!(
-            connection = %of.on_behalf_of.connection, forgotten = grant.generation.0, known = last.generation.0,
-            "the store went back in time; the last answer of the provider brought it forward"
-        );
+    let mut newest_first: Vec<ArchivedReply> = newer.collect();
+    newest_first.sort_by_key(|answer| Reverse(answer.generation));
+    // The newest reply may bring no tokens. What follows from it is seen once the grant stands where it was sent.
+    for reply in newest_first {
+        if take_from_archive(of, &reply, reply.generation).await? {
+            tracing::error!(
+                connection = %of.on_behalf_of.connection, forgotten = grant.generation.0, known = reply.generation.0,
+                "the store went back in time; a kept reply of the provider brought it forward"
+            );
+            return Ok(true);
+        }
     }
-    Ok(obtained)
+    Ok(false)
 }
 
 /// Commits an answer that could not be read when it came, if it can be now: after an upgrade, or with another setting.

@@ -156,7 +156,7 @@ impl ReplyArchive {
         }
     }
 
-    /// Seals anew what another key sealed.
+    /// Reseals the replies that another key sealed.
     pub(crate) fn reseal(&self, bench: &StagingFolder) -> Result<ResealCount, StoreError> {
         let mut count = ResealCount::default();
         for (name, found) in reseal_files::files(self.folder.path()) {

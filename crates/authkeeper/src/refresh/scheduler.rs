@@ -23,7 +23,7 @@ use crate::{
     platform::clock::LONGEST_SLEEP,
 };
 
-/// How soon a connection that can't be refreshed is looked at again: a person may have mended it.
+/// How soon a connection that can't be refreshed is looked at again: a person may have repaired it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The shortest pause between two looks at the same connection.

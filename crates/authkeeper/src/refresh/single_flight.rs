@@ -154,8 +154,8 @@ impl Flights {
         Ok(answer)
     }
 
-    /// Detached on purpose: an exchange under way is finished, kept and committed whoever has given up waiting. Its
-    /// owner is this object, which counts it and drains it.
+    /// Detached on purpose: an exchange under way is finished, kept and committed although its callers gave up waiting. This
+    /// object owns it, counts it and drains it.
     fn take_off(
         self: &Arc<Self>,
         on_behalf_of: OnBehalfOf,
@@ -174,7 +174,7 @@ impl Flights {
     }
 
     async fn land(&self, goal: &Goal, Flown { end, held_back }: Flown) {
-        // It may have found what another process had written: whoever waits for it reads anew.
+        // It may have found a write of another process: the callers that wait read the store again.
         self.context.store.epoch().raise();
         let access_left = self.access_left(&goal.grant).await;
         let rests = provider_state::rest_of(&self.context, &goal.grant, goal.lineage).await;

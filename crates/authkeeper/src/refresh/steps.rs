@@ -37,7 +37,8 @@ pub(super) fn is_same(one: Option<&RefreshToken>, other: Option<&RefreshToken>) 
     }
 }
 
-/// Whether an attempt uses something up. What is issued anew does not, and a token in quarantine was refused already.
+/// Whether an attempt spends a token. A grant that is issued again without one spends nothing, and a token in quarantine was
+/// refused already.
 pub(super) fn spends(grant: &Grant) -> bool {
     !grant.is_issued_again() && !in_quarantine(grant)
 }

@@ -217,7 +217,8 @@ async fn to_identity_provider(
     })
 }
 
-/// A file that is missing, half written or out of date is a matter of whatever writes it: the next look may find it mended.
+/// The program that writes the file is responsible for one that is missing, half written or out of date; the next look may
+/// find it whole.
 fn not_there(error: &GivenError) -> RefreshOutcome {
     RefreshOutcome::later(error.to_string())
 }

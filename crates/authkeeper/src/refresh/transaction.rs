@@ -1,5 +1,5 @@
-//! The transaction itself: connect, make room, claim, check the deadline, send, keep the answer, commit, and only then
-//! let anyone see it. Safety rests on the claim and the journal, never on a lock.
+//! The refresh loop of one flight: reads the grant, recovers an earlier attempt or makes a new one, and waits for other
+//! processes. Safety rests on the claim and the journal, never on a lock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub(crate) struct Flown {
     pub(crate) held_back: bool,
 }
 
-/// Brings the grant past `goal`, whoever does it.
+/// Brings the grant past `goal`, by this process or another.
 pub(crate) async fn refresh(
     context: &Context,
     on_behalf_of: &OnBehalfOf,

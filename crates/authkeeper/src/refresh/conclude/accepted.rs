@@ -125,8 +125,8 @@ impl Conclusion<'_> {
         tracing::info!(connection = %self.on_behalf_of.connection, ?done, "revoked a late answer");
     }
 
-    /// An answer that another one outran is kept. It may be that very answer: whoever adopted it was faster, or the store
-    /// did not say that it had committed it. Then it is the one that a store which goes back in time must find.
+    /// Keeps a reply that another one outran. It may be the same reply: another process adopted it first, or the store
+    /// committed it and did not say so. Then a store that is restored from a backup must find it.
     async fn set_aside(&self, refreshed: &Refreshed, stored: &StoredReply) -> Result<()> {
         let id = &self.grant.id;
         let current = self.context.store.grant(id).await?;

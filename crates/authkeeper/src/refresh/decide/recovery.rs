@@ -66,7 +66,7 @@ pub fn investigate(
     now: Moment,
 ) -> Investigation {
     match (claim.phase, owner, journal) {
-        // Its owner lives and could not commit what came. Whoever commits first wins; nothing is spent by it.
+        // The owner lives and could not commit the reply. The first commit wins, and committing spends nothing.
         (ClaimPhase::Spending, OwnerState::Alive, JournalState::Reply)
             if now.surely_since(claim.since) >= COMMIT_PATIENCE =>
         {

@@ -259,7 +259,7 @@ const APART: Duration = Duration::from_millis(50);
 
 /// How long a keeper lets others go first whose refresh is long overdue: after a suspend, a leap of a clock or a restart
 /// all are due at once. `crowd` is how many it looks after, `roll` a random number from 0 to 1. A living token waits for
-/// half of what is left of it at most; whoever needs one at once refreshes it himself.
+/// half of what is left of it at most; a caller that needs one at once refreshes it itself.
 pub fn let_others_first(
     grant_view: GrantView<'_>,
     crowd: usize,

@@ -319,7 +319,7 @@ async fn an_answer_that_is_none_does_not_go_in_circles() {
     }
 }
 
-/// The answer to a resend: whoever finds it must not draw from it again and again.
+/// The reply to a resend: a process that finds it must not act on it again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_client_in_a_dead_resends_journal_does_not_go_in_circles() {
     let (bench, runtime) = kinds::with(kinds::secrets).await;

@@ -1,4 +1,4 @@
-//! One refresh, whoever asks and whoever goes away.
+//! One refresh for all callers; a caller that goes away changes nothing.
 
 use super::{server::Fault, *};
 
@@ -35,7 +35,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
         caller.abort();
         let _ = caller.await;
         assert!(runtime.drain(secs(20)).await);
-        // Whoever was aborted before the flight left has changed nothing: the next caller does it.
+        // A caller that was aborted before the flight left has changed nothing: the next caller starts it.
         if grant(&runtime).await.generation.0 == round {
             after_401(&runtime, round).await.unwrap();
         }

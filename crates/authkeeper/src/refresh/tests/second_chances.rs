@@ -227,7 +227,7 @@ async fn a_refusal_without_a_reason_is_believed_at_once_after_a_lost_answer() {
     assert_eq!(bench.server.requests(), 2);
 }
 
-/// What was told of a lost answer is over with the answer to the resend, whoever asked for that.
+/// The incident of a lost reply ends with the reply to the resend, also if another process sent it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resend_that_is_answered_ends_what_was_told() {
     let (bench, runtime) = Bench::new().await;

@@ -231,7 +231,7 @@ async fn a_grant_with_much_time_left_rests_longer_and_longer() {
     panic!("never more than {longest:?}");
 }
 
-/// Whoever waits for another process looks now and then.
+/// A caller that waits for another process polls the store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_another_process_is_no_hot_loop() {
     let (bench, runtime) = Bench::new().await;
@@ -253,7 +253,8 @@ async fn waiting_for_another_process_is_no_hot_loop() {
     assert!(reads < 300, "{reads} looks in half a second");
 }
 
-/// What can't be refreshed is left alone, however due it is: a look now and then, in case a person mended it.
+/// A grant that can't be refreshed is left alone, however due it is: the scheduler looks now and then, in case a person
+/// repaired it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_looks_now_and_then_at_what_it_cannot_refresh() {
     let (bench, runtime) = Bench::new().await;

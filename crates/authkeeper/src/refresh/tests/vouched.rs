@@ -389,7 +389,7 @@ async fn a_file_that_is_none_holds_nobody_up() {
     std::os::unix::fs::symlink(&fifo, &link).unwrap();
     bench.clock.advance(secs(3600));
     let asked = tokio::time::timeout(secs(10), ask(&runtime)).await;
-    // Whoever waits for the other end is let go, so that the test can end.
+    // The waiters for the other end are released, so that the test can end.
     let _ = rustix::fs::open(
         &fifo,
         rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK,

@@ -277,7 +277,7 @@ fn a_server_that_answers_with_errors_is_asked_again_soon_and_less_and_less_often
     assert_eq!(wait(UnknownKind::Silence, 0, 40), 3_600);
 }
 
-/// However long it lasts: whoever has no token waits for a part of that at most once the server is well again.
+/// However long the outage: once the server works again, a caller without a token waits for a part of that time at most.
 #[test]
 fn what_is_lost_without_a_token_is_asked_for_within_a_part_of_the_time_it_lasts() {
     let rules = RecoveryRules {
