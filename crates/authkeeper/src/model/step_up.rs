@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Lineage, Scope};
 
 /// So many sign-ins in vain are enough: the next refusal of the same operation is for good (MCP 2026-07-28
-/// "StepUpDecision-Up Authorization Flow": "no more than a few times").
+/// "Step-Up Authorization Flow": "no more than a few times").
 pub const MOST_IN_VAIN: u32 = 3;
 
 /// So many operations of one connection are kept, the newest: a server that invents paths must not fill the store.

@@ -1,4 +1,4 @@
-//! Authentication our client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2).
+//! How our client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -50,13 +50,13 @@ impl ClientProof {
 pub struct OurClient<'a> {
     /// The client.
     pub registration: &'a ClientRegistration,
-    /// Authentication its provider's token endpoint differs from the RFC.
+    /// How its provider's token endpoint differs from the RFC.
     pub quirks: &'a Quirks,
     /// Whom an assertion is for; none means the issuer.
     pub audience: Option<&'a str>,
     /// For the time and the number of an assertion.
     pub seams: &'a Seams,
-    /// Authentication far its issuer's clock is ahead of ours, in seconds, as far as that is known.
+    /// How far its issuer's clock is ahead of ours, in seconds, as far as that is known.
     pub skew: i64,
 }
 

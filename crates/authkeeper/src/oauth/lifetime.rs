@@ -140,7 +140,7 @@ impl EndField {
     }
 }
 
-/// ResponseLifetimes of weeks and more are whole days (30 d, 60 d, 90 d). Ten minutes and more in milliseconds are whole seconds
+/// Lifetimes of weeks and more are whole days (30 d, 60 d, 90 d). Ten minutes and more in milliseconds are whole seconds
 /// and, taken for seconds, no whole days.
 fn is_milliseconds(number: f64) -> bool {
     let whole = |unit: f64| (number / unit).fract() == 0.0;

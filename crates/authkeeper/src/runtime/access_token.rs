@@ -99,40 +99,17 @@ impl Runtime {
                     );
                 }
                 (ServeDecision::Refuse(refusal), _) => {
-                    self.token_cache.evict(&on_behalf_of.connection);
-                    self.retire_dead(grant, request).await?;
-                    if refusal == Refusal::Rejected
-                        && let Some(moved) = self.moved(connection, grant).await?
-                    {
-                        return Err(moved);
-                    }
-                    return Err(self.refused(&on_behalf_of, grant, refusal).await?);
+                    return Err(self.refuse(&known, request, refusal).await?);
                 }
                 (ServeDecision::FallBack, end) => {
                     self.fall_back(&on_behalf_of, grant).await?;
                     ended = end;
                 }
                 (ServeDecision::RefreshFirst(_), Some(end)) => {
-                    let served = self.without(connection, grant, request, end);
-                    if served.is_err()
-                        && request.ask().rejected.is_some()
-                        && let Some(moved) = self.moved(connection, grant).await?
-                    {
-                        return Err(moved);
-                    }
-                    return served;
+                    return self.serve_after_failure(&known, request, end).await;
                 }
                 (ServeDecision::RefreshFirst(why), None) => {
-                    match self
-                        .flights
-                        .refresh(&on_behalf_of, Goal::of(grant), why)
-                        .await
-                    {
-                        RefreshOutcome::Fresh
-                        | RefreshOutcome::Refused
-                        | RefreshOutcome::Withdrawn => ended = None,
-                        failed => ended = Some(failed),
-                    }
+                    ended = self.refresh_first(&on_behalf_of, grant, why).await;
                 }
             }
         }
@@ -140,6 +117,57 @@ impl Runtime {
             why: "the connection kept changing".to_owned(),
             retry_after: None,
         })
+    }
+
+    /// The error of a refusal. A token that nothing can replace is not served again.
+    async fn refuse(
+        &self,
+        known: &GrantSnapshot,
+        request: &TokenRequest,
+        refusal: Refusal,
+    ) -> Result<TokenError, TokenError> {
+        let (connection, grant) = (known.connection(), known.grant());
+        self.token_cache.evict(&connection.name);
+        self.retire_dead(grant, request).await?;
+        if refusal == Refusal::Rejected
+            && let Some(moved) = self.moved(connection, grant).await?
+        {
+            return Ok(moved);
+        }
+        self.refused(&OnBehalfOf::of(connection), grant, refusal)
+            .await
+    }
+
+    /// Serves the current token, if it is still good, after a refresh that brought none.
+    async fn serve_after_failure(
+        &self,
+        known: &GrantSnapshot,
+        request: &TokenRequest,
+        end: RefreshOutcome,
+    ) -> Result<Arc<IssuedToken>, TokenError> {
+        let (connection, grant) = (known.connection(), known.grant());
+        let served = self.without(connection, grant, request, end);
+        if served.is_err()
+            && request.ask().rejected.is_some()
+            && let Some(moved) = self.moved(connection, grant).await?
+        {
+            return Err(moved);
+        }
+        served
+    }
+
+    /// Refreshes; returns the outcome if the state of the grant does not show it.
+    async fn refresh_first(
+        &self,
+        on_behalf_of: &OnBehalfOf,
+        grant: &Grant,
+        why: decide::Why,
+    ) -> Option<RefreshOutcome> {
+        let goal = Goal::of(grant);
+        match self.flights.refresh(on_behalf_of, goal, why).await {
+            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn => None,
+            failed => Some(failed),
+        }
     }
 
     /// What the store says now; those who ask together read it once.

@@ -1,4 +1,4 @@
-//! StepUpDecision-up (MCP 2026-07-28 "StepUpDecision-Up Authorization Flow"): a call was refused for lack of a scope. What it needs is kept until
+//! Step-up (MCP 2026-07-28 "Step-Up Authorization Flow"): a call was refused for lack of a scope. What it needs is kept until
 //! a sign-in asks for it; a client that acts for itself asks at once. Other calls go on meanwhile.
 
 use crate::{

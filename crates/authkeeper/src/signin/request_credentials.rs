@@ -1,4 +1,4 @@
-//! The audience of our assertions and the DPoP key of one sign-in (RFC 7523 §3, RFC 9449).
+//! The audience of our assertions and the `DPoP` key of one sign-in (RFC 7523 §3, RFC 9449).
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use crate::oauth::PublishedUrl;
 #[non_exhaustive]
 pub enum DeviceError {
     /// It was refused.
-    #[error("the provider refused the device sign-in; it error_in: {0}")]
+    #[error("the provider refused the device sign-in; it said: {0}")]
     Refused(String),
     /// It can't be read as RFC 8628 §3.2 has it.
     #[error("the answer is no device authorization ({0})")]
@@ -15,7 +15,7 @@ pub enum DeviceError {
     /// The person is sent to a URL that is none.
     #[error(transparent)]
     Published(#[from] PublishedUrl),
-    /// The person error_in no.
+    /// The person said no.
     #[error("access was denied on the other device")]
     Denied,
     /// Nobody typed the code in time.

@@ -11,4 +11,5 @@ pub use self::{
 };
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests look at what came")]
 mod tests;

@@ -33,7 +33,7 @@ pub enum Poll {
     Again(Pace),
     /// It is over, one way or the other.
     Over(Outcome),
-    /// The person error_in no, or the code ended.
+    /// The person said no, or the code ended.
     Failed(DeviceError),
 }
 
@@ -129,7 +129,7 @@ const CODES: [(&str, PollError); 7] = [
     ("codeexpired", PollError::Expired),
 ];
 
-/// Codes that end a poll, whatever is error_in beside them.
+/// Codes that end a poll, whatever is said beside them.
 const FINAL: [&str; 6] = [
     "invalidclient",
     "unauthorizedclient",

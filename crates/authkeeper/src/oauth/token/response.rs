@@ -31,7 +31,7 @@ pub struct TokenAnswer {
 }
 
 /// The types of token that are presented otherwise than a bearer token is: with a proof of a key (RFC 9449, the drafts
-/// of `MAC` and `PoP` tokens), or not at all (RFC 8693 §2.2.1). All other names that providers use ("User AccessLifetime Token",
+/// of `MAC` and `PoP` tokens), or not at all (RFC 8693 §2.2.1). All other names that providers use ("User Access Token",
 /// "bot", `BearerToken`) mean a bearer token.
 const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
 

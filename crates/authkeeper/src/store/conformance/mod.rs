@@ -4,7 +4,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::missing_panics_doc,
     clippy::disallowed_methods,
     reason = "checks panic, and compare the secrets they have made"
 )]

@@ -24,7 +24,7 @@ impl SqliteStore {
         seen: Generation,
         key: &NewKey,
     ) -> Result<bool> {
-        let grant = self.grant(id).await?;
+        let grant = self.grant(id)?;
         let Some(grant) = grant.filter(|grant| grant.generation == seen) else {
             return Ok(false);
         };
@@ -57,7 +57,7 @@ impl SqliteStore {
         refused: Generation,
         at: Moment,
     ) -> Result<bool> {
-        let grant = self.grant(id).await?;
+        let grant = self.grant(id)?;
         let Some(grant) = grant.filter(|grant| grant.generation == refused) else {
             return Ok(false);
         };

@@ -45,7 +45,7 @@ pub(super) fn put_claim(
 
 impl SqliteStore {
     pub(super) async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool> {
-        self.check_home(&spend.grant).await?;
+        self.check_home(&spend.grant)?;
         let (spend, claim) = (spend.clone(), claim.clone());
         self.write(move |sql| put_claim(sql, "active", &spend, &claim))
             .await
@@ -57,7 +57,7 @@ impl SqliteStore {
         claim: &Claim,
         at: Timestamp,
     ) -> Result<bool> {
-        self.check_home(&spend.grant).await?;
+        self.check_home(&spend.grant)?;
         let (spend, claim) = (spend.clone(), claim.clone());
         self.write(move |sql| {
             let claimed = put_claim(sql, "reauthorization_required", &spend, &claim)?;
@@ -87,7 +87,7 @@ impl SqliteStore {
         seen: &AttemptId,
         claim: &Claim,
     ) -> Result<bool> {
-        self.check_home(&spend.grant).await?;
+        self.check_home(&spend.grant)?;
         let (spend, seen, claim) = (spend.clone(), seen.clone(), claim.clone());
         self.write(move |sql| {
             let taken = run(

@@ -25,7 +25,7 @@ pub(super) struct SealedClient {
 }
 
 impl SqliteStore {
-    pub(super) async fn registration(
+    pub(super) fn registration(
         &self,
         issuer: &Issuer,
         id: &ClientId,
@@ -39,10 +39,7 @@ impl SqliteStore {
         })
     }
 
-    pub(super) async fn registered_clients(
-        &self,
-        issuer: &Issuer,
-    ) -> Result<Vec<ClientRegistration>> {
+    pub(super) fn registered_clients(&self, issuer: &Issuer) -> Result<Vec<ClientRegistration>> {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic' AND refused IS NULL
                 ORDER BY rowid DESC LIMIT 16";

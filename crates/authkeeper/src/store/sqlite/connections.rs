@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl SqliteStore {
-    pub(super) async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>> {
+    pub(super) fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>> {
         self.read(|sql| {
             sql.prepare_cached("SELECT * FROM connection WHERE name = ?1")?
                 .query_row([name.as_str()], rows::connection)
@@ -27,7 +27,7 @@ impl SqliteStore {
         })
     }
 
-    pub(super) async fn connections(&self) -> Result<Vec<Connection>> {
+    pub(super) fn connections(&self) -> Result<Vec<Connection>> {
         self.read(|sql| {
             let mut all = sql.prepare("SELECT * FROM connection ORDER BY name")?;
             all.query_map([], rows::connection)?.collect()
@@ -40,8 +40,7 @@ impl SqliteStore {
         at: Timestamp,
     ) -> Result<Option<Grant>> {
         let Some(id) = self
-            .connection(name)
-            .await?
+            .connection(name)?
             .and_then(|connection| connection.grant)
         else {
             return Ok(None);
@@ -68,11 +67,7 @@ impl SqliteStore {
                 Ok(true)
             })
             .await?;
-        if revoked {
-            self.grant(&id).await
-        } else {
-            Ok(None)
-        }
+        if revoked { self.grant(&id) } else { Ok(None) }
     }
 
     pub(super) async fn forget(&self, name: &ConnectionName) -> Result<()> {

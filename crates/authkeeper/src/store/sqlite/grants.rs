@@ -25,7 +25,7 @@ pub(super) const SELECT_GRANT: &str = "SELECT g.*, a.secret AS a_secret, a.linea
     ON a.grant_id = g.id AND a.scope_key = '' AND a.resource_key = '' WHERE g.id = ?1";
 
 impl SqliteStore {
-    pub(super) async fn grant(&self, id: &GrantId) -> Result<Option<Grant>> {
+    pub(super) fn grant(&self, id: &GrantId) -> Result<Option<Grant>> {
         self.read(|sql| {
             sql.prepare_cached(SELECT_GRANT)?
                 .query_row([id.as_str()], |row| rows::grant(row, &self.sealer))

@@ -93,7 +93,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
+    pub(super) fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
         self.read(|sql| {
             let open = "SELECT EXISTS (SELECT 1 FROM trouble WHERE connection = ?1 AND event = ?2 AND ended IS NULL)";
             let of = [connection.as_str(), event.as_str()];
@@ -101,7 +101,7 @@ impl SqliteStore {
         })
     }
 
-    pub(super) async fn incidents(&self) -> Result<Vec<Incident>> {
+    pub(super) fn incidents(&self) -> Result<Vec<Incident>> {
         self.read(|sql| {
             let mut open =
                 sql.prepare("SELECT * FROM trouble WHERE ended IS NULL ORDER BY rowid")?;

@@ -35,7 +35,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>> {
+    pub(super) fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>> {
         let found = self.read(|sql| {
             let select = "SELECT * FROM pending_sign_in WHERE name = ?1";
             sql.query_row(select, [name.as_str()], |row| {

@@ -92,14 +92,14 @@ impl SqliteStore {
             let before = self.read(|sql| before(sql, &signed_in, mark.as_deref()))?;
             let own = before.found.as_ref().filter(|found| !found.joins);
             let held = match own {
-                Some(own) => self.grant(&own.grant).await?,
+                Some(own) => self.grant(&own.grant)?,
                 None => None,
             };
             let held = held.filter(|held| signed_in.kept_refresh(held).is_some());
             let sealed = self.seal_sign_in(signed_in.clone(), mark, before, held.as_ref());
             let id = sealed.grant.clone();
             let adopted = self.write(move |sql| sealed.put(sql)).await?;
-            if adopted && let Some(grant) = self.grant(&id).await? {
+            if adopted && let Some(grant) = self.grant(&id)? {
                 return Ok(grant);
             }
         }

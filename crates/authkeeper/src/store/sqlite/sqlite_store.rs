@@ -125,11 +125,11 @@ impl SqliteStore {
     }
 
     /// A copy spends nothing that the original may spend too. Grants that are issued again spend nothing.
-    pub(super) async fn check_home(&self, grant: &GrantId) -> Result<()> {
+    pub(super) fn check_home(&self, grant: &GrantId) -> Result<()> {
         if !self.is_copy() {
             return Ok(());
         }
-        let grant = self.grant(grant).await?;
+        let grant = self.grant(grant)?;
         if grant.is_some_and(|grant| grant.is_issued_again()) {
             return Ok(());
         }

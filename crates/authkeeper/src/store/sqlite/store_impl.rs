@@ -51,15 +51,15 @@ impl Store for SqliteStore {
     }
 
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>> {
-        Self::connection(self, name).await
+        Self::connection(self, name)
     }
 
     async fn connections(&self) -> Result<Vec<Connection>> {
-        Self::connections(self).await
+        Self::connections(self)
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>> {
-        Self::grant(self, id).await
+        Self::grant(self, id)
     }
 
     async fn provider(&self, issuer: &Issuer, client: &ClientId) -> Result<Option<Provider>> {
@@ -71,11 +71,11 @@ impl Store for SqliteStore {
         issuer: &Issuer,
         id: &ClientId,
     ) -> Result<Option<ClientRegistration>> {
-        Self::registration(self, issuer, id).await
+        Self::registration(self, issuer, id)
     }
 
     async fn registered_clients(&self, issuer: &Issuer) -> Result<Vec<ClientRegistration>> {
-        Self::registered_clients(self, issuer).await
+        Self::registered_clients(self, issuer)
     }
 
     async fn keep_registration(
@@ -222,7 +222,7 @@ impl Store for SqliteStore {
     }
 
     async fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>> {
-        Self::pending(self, name).await
+        Self::pending(self, name)
     }
 
     async fn drop_pending(&self, name: &ConnectionName) -> Result<()> {
@@ -295,15 +295,15 @@ impl Store for SqliteStore {
     }
 
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
-        Self::is_open(self, connection, event).await
+        Self::is_open(self, connection, event)
     }
 
     async fn incidents(&self) -> Result<Vec<Incident>> {
-        Self::incidents(self).await
+        Self::incidents(self)
     }
 
     async fn longest_run(&self) -> Result<Option<Duration>> {
-        Self::longest_run(self).await
+        Self::longest_run(self)
     }
 
     async fn history(&self, connection: &ConnectionName) -> Result<History> {
@@ -331,7 +331,7 @@ impl Store for SqliteStore {
     }
 
     async fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>> {
-        Self::task_led_by(self, processes).await
+        Self::task_led_by(self, processes)
     }
 
     async fn call_failed(&self, call: &CarriedCall, reason: &str, at: Timestamp) -> Result<()> {
@@ -343,6 +343,6 @@ impl Store for SqliteStore {
     }
 
     async fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>> {
-        Self::unrecovered(self, task).await
+        Self::unrecovered(self, task)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl SqliteStore {
-    pub(super) async fn longest_run(&self) -> Result<Option<Duration>> {
+    pub(super) fn longest_run(&self) -> Result<Option<Duration>> {
         let longest: Option<i64> = self.read(|sql| {
             let select = "SELECT max(ended - began) FROM task WHERE ended IS NOT NULL";
             sql.query_row(select, [], |row| row.get(0))
@@ -51,7 +51,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>> {
+    pub(super) fn task_led_by(&self, processes: &[String]) -> Result<Option<TaskId>> {
         self.read(|sql| {
             let select = "SELECT id FROM task WHERE process = ?1 AND ended IS NULL ORDER BY rowid DESC LIMIT 1";
             let mut find = sql.prepare_cached(select)?;
@@ -102,7 +102,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>> {
+    pub(super) fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>> {
         self.read(|sql| {
             let mut failed = sql.prepare(
                 "SELECT connection, SUM(times), MIN(first), MIN(reason) FROM failed_call

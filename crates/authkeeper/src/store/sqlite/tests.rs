@@ -147,13 +147,7 @@ async fn a_truncated_store_is_salvaged_and_its_secrets_still_open() {
     let store = open(folder.path()).unwrap();
     conformance::claims::claims(&store).await;
     let name = ConnectionName::parse("c").unwrap();
-    let id = store
-        .connection(&name)
-        .await
-        .unwrap()
-        .unwrap()
-        .grant
-        .unwrap();
+    let id = store.connection(&name).unwrap().unwrap().grant.unwrap();
     for number in 0..2_000 {
         let event = serde_json::json!({"n": number, "text": "x".repeat(100)});
         store
@@ -203,7 +197,7 @@ async fn a_truncated_store_is_salvaged_and_its_secrets_still_open() {
         "the damaged file is kept"
     );
     let store = open(folder.path()).unwrap();
-    let grant = store.grant(&id).await.unwrap().unwrap();
+    let grant = store.grant(&id).unwrap().unwrap();
     assert!(
         grant.refresh.is_some() && grant.access.is_some(),
         "their secrets open"
@@ -297,7 +291,7 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
     for _ in 0..2 {
         let store = open(folder.path()).unwrap();
         let (issuer, id) = (Issuer::new("https://as.example"), ClientId::new("c"));
-        let client = store.registration(&issuer, &id).await.unwrap().unwrap();
+        let client = store.registration(&issuer, &id).unwrap().unwrap();
         assert_eq!(client.secrets[0].secret.expose(), "its-secret");
         assert_eq!(
             client.grant_types,
@@ -305,13 +299,9 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
         );
         assert!(store.provider(&issuer, &id).await.unwrap().is_some());
         let name = ConnectionName::parse("n").unwrap();
-        let connection = store.connection(&name).await.unwrap().unwrap();
+        let connection = store.connection(&name).unwrap().unwrap();
         assert_eq!(connection.presentation.to_string(), "authorization: Bearer");
-        let grant = store
-            .grant(&connection.grant.unwrap())
-            .await
-            .unwrap()
-            .unwrap();
+        let grant = store.grant(&connection.grant.unwrap()).unwrap().unwrap();
         assert_eq!(grant.refresh.unwrap().secret.expose(), "its-token");
         assert_eq!(
             (grant.generation.0, grant.grant_type),
