@@ -11,7 +11,7 @@ use authkeeper::{
     model::{ConnectionName, GrantType},
     oauth::revoke::Revocation,
     runtime::Runtime,
-    signin::{Again, Way},
+    signin::{Again, SignInMethod},
 };
 use serde_json::json;
 
@@ -68,11 +68,11 @@ pub(crate) async fn extra(
 }
 
 /// The way that was chosen, if one was.
-fn way(args: &SignInArgs) -> Option<Way> {
+fn way(args: &SignInArgs) -> Option<SignInMethod> {
     if args.device {
-        Some(Way::Device)
+        Some(SignInMethod::Device)
     } else {
-        args.headless.then_some(Way::Headless)
+        args.headless.then_some(SignInMethod::Headless)
     }
 }
 
