@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::signin::Way;
+use authkeeper::signin::SignInMethod;
 use clap::{Args, ValueEnum};
 
 use super::duration::parse_duration;
@@ -222,8 +222,8 @@ impl KeyArgs {
 
 impl SignInArgs {
     /// A person at another device needs longer than one at this one.
-    pub(crate) fn patience(&self, way: Option<&Way>) -> Duration {
-        let elsewhere = matches!(way, Some(Way::Device | Way::Headless));
+    pub(crate) fn patience(&self, way: Option<&SignInMethod>) -> Duration {
+        let elsewhere = matches!(way, Some(SignInMethod::Device | SignInMethod::Headless));
         let minutes = if elsewhere { 15 } else { 5 };
         self.timeout.unwrap_or(Duration::from_mins(minutes))
     }

@@ -1,7 +1,8 @@
 //! The code flow (RFC 6749 §4.1), in a browser on this machine or in one elsewhere.
 
 use super::{
-    AccessRequest, ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Way,
+    AccessRequest, ConnectError, ConnectRequest, PromptAction, Prompter, SignInMethod,
+    SignInPrompt,
     pending::{Headless, PendingState, PendingStep, asked},
 };
 use crate::{
@@ -67,7 +68,7 @@ impl Runtime {
         } else {
             started.sign_in.url(&ask)
         };
-        let headless = matches!(request.way, Way::Headless) || started.listener.is_none();
+        let headless = matches!(request.way, SignInMethod::Headless) || started.listener.is_none();
         person.invite(&SignInPrompt {
             issuer: found.provider.issuer.clone(),
             patience: request.patience,
@@ -180,7 +181,7 @@ impl Runtime {
             });
         }
         let sign_in = SignIn::begin(&self.context.seams, metadata, redirect_uri);
-        if matches!(request.way, Way::Headless) || listener.is_none() {
+        if matches!(request.way, SignInMethod::Headless) || listener.is_none() {
             let begun = PendingStep::Headless {
                 state: sign_in.state.clone(),
                 verifier: sign_in.verifier.clone(),
@@ -209,7 +210,7 @@ impl Runtime {
         match fixed {
             Some(uri) if loopback_port(&uri).is_none() => Ok((None, uri)),
             // Somebody else may have the port by now: what is pasted comes in all the same.
-            Some(uri) if matches!(request.way, Way::Headless) => {
+            Some(uri) if matches!(request.way, SignInMethod::Headless) => {
                 let port = loopback_port(&uri).unwrap_or_default();
                 Ok((Loopback::bind(port).await.ok(), uri))
             }

@@ -18,7 +18,7 @@ use crate::{
 /// How to sign in.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Way {
+pub enum SignInMethod {
     /// In a browser on this machine, whose redirect comes back to a loopback port.
     Browser,
     /// In a browser anywhere; the URL it ends at is pasted here.
@@ -54,7 +54,7 @@ pub struct ConnectRequest {
     /// On whose authority.
     pub principal: PrincipalId,
     /// How to sign in.
-    pub way: Way,
+    pub way: SignInMethod,
     /// Plain OAuth: the issuer, given by the person.
     pub issuer: Option<Issuer>,
     /// The provider's endpoints, where they are known beforehand and need no discovery.
@@ -96,7 +96,7 @@ impl ConnectRequest {
             name,
             url,
             principal: PrincipalId::local_user(),
-            way: Way::Browser,
+            way: SignInMethod::Browser,
             issuer: None,
             endpoints: None,
             extra: vec![],
@@ -171,7 +171,7 @@ pub trait Prompter: Send + Sync {
 #[non_exhaustive]
 pub struct Again {
     /// Another way than the last time.
-    pub way: Option<Way>,
+    pub way: Option<SignInMethod>,
     /// What the provider wants beside the usual in the authorization request.
     pub extra: Vec<(String, String)>,
     /// The port for the redirect; none takes a free one.

@@ -13,7 +13,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
-    signin::{ConnectError, ConnectRequest, Way},
+    signin::{ConnectError, ConnectRequest, SignInMethod},
 };
 
 /// What every request of a sign-in to the token endpoint is made with.
@@ -84,10 +84,10 @@ impl RequestCredentials {
         let bound = tokens.subject_binding.bound_to.is_some();
         GrantMaterial {
             assertion: match &request.way {
-                Way::JwtBearer { assertion_file } => {
+                SignInMethod::JwtBearer { assertion_file } => {
                     Some(AssertionSource::File(assertion_file.clone()))
                 }
-                Way::IdJag(idp) => Some(AssertionSource::IdentityProvider(idp.clone())),
+                SignInMethod::IdJag(idp) => Some(AssertionSource::IdentityProvider(idp.clone())),
                 _ => None,
             },
             audience: self.said.clone(),

@@ -28,7 +28,7 @@ use crate::{
     runtime::Runtime,
     secret::SecretString,
     signin::{
-        AccessRequest, ConnectError, ConnectRequest, Way,
+        AccessRequest, ConnectError, ConnectRequest, SignInMethod,
         adopt::SignInOutcome,
         pending::{PendingState, PendingStep},
     },
@@ -83,7 +83,7 @@ impl Runtime {
         let given = &mut request.client;
         // RFC 7523 §3.1: client authentication is optional with an assertion.
         let nobody = given.client_id.is_none() && given.metadata_url.is_none();
-        if nobody && matches!(request.way, Way::JwtBearer { .. }) {
+        if nobody && matches!(request.way, SignInMethod::JwtBearer { .. }) {
             given.client_id = Some(ClientId::new(""));
         }
         let meant = given.auth_method == Some(ClientAuthMethod::None);
@@ -92,7 +92,7 @@ impl Runtime {
             .await?;
         // RFC 6749 §4.4 is for clients that prove themselves; one that does not is a mistake unless it was asked for.
         let proves_itself = client.auth_method != ClientAuthMethod::None;
-        if !proves_itself && !meant && matches!(request.way, Way::ClientCredentials) {
+        if !proves_itself && !meant && matches!(request.way, SignInMethod::ClientCredentials) {
             let issuer = found.provider.issuer.clone();
             return Err(ConnectError::NoSecret { issuer });
         }
@@ -120,8 +120,8 @@ impl Runtime {
             .tokens((&client, request.provider.as_deref(), &with), answer)
             .await?;
         let grant_type = match request.way {
-            Way::IdJag(_) => GrantType::IdJag,
-            Way::JwtBearer { .. } => GrantType::JwtBearer,
+            SignInMethod::IdJag(_) => GrantType::IdJag,
+            SignInMethod::JwtBearer { .. } => GrantType::JwtBearer,
             _ => GrantType::ClientCredentials,
         };
         let (refresh, began_with) = match basis {
@@ -157,14 +157,14 @@ impl Runtime {
         wanted: &AccessRequest,
     ) -> Result<Grounds, ConnectError> {
         match &request.way {
-            Way::JwtBearer { assertion_file } => {
+            SignInMethod::JwtBearer { assertion_file } => {
                 let endpoint = found.provider.metadata.token_endpoint.as_deref();
                 let shown_to = endpoint.unwrap_or(found.provider.issuer.as_str());
                 let assertion =
                     token_request::jwt_of(&self.context, assertion_file, shown_to).await?;
                 Ok(Grounds::Assertion(assertion, None))
             }
-            Way::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
+            SignInMethod::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
             _ => Ok(Grounds::Client),
         }
     }
@@ -317,10 +317,10 @@ fn place(digest: &str) -> ConnectionName {
 }
 
 /// Other processes read the file again: its path must be one that can be kept.
-fn check_paths(way: &Way) -> Result<(), GivenError> {
+fn check_paths(way: &SignInMethod) -> Result<(), GivenError> {
     let path = match way {
-        Way::JwtBearer { assertion_file } => assertion_file,
-        Way::IdJag(idp) => idp.subject.path(),
+        SignInMethod::JwtBearer { assertion_file } => assertion_file,
+        SignInMethod::IdJag(idp) => idp.subject.path(),
         _ => return Ok(()),
     };
     match path.to_str() {

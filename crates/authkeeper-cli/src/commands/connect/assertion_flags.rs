@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use authkeeper::{
     http::HttpUrl,
     model::{ClientId, IdentityProvider, SubjectFile},
-    signin::Way,
+    signin::SignInMethod,
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// By the platform's word for a workload.
-pub(super) fn workload(args: &AssertionArgs) -> Result<Way, Failure> {
+pub(super) fn workload(args: &AssertionArgs) -> Result<SignInMethod, Failure> {
     let file = args.assertion_file.as_deref();
     let file = file.ok_or_else(|| {
         missing(
@@ -24,13 +24,13 @@ pub(super) fn workload(args: &AssertionArgs) -> Result<Way, Failure> {
             "--assertion-file FILE",
         )
     })?;
-    Ok(Way::JwtBearer {
+    Ok(SignInMethod::JwtBearer {
         assertion_file: whole(file)?,
     })
 }
 
 /// By the identity provider's word for a person.
-pub(super) fn person(args: &ConnectArgs) -> Result<Way, Failure> {
+pub(super) fn person(args: &ConnectArgs) -> Result<SignInMethod, Failure> {
     let given = &args.assertion;
     if args.client.client_id.is_none() {
         return Err(missing(
@@ -57,7 +57,7 @@ pub(super) fn person(args: &ConnectArgs) -> Result<Way, Failure> {
     };
     let secret = given.idp_client_secret_file.as_deref();
     let secret = secret.map(|path| secret_input::one_line_of(path, "client secret"));
-    Ok(Way::IdJag(IdentityProvider {
+    Ok(SignInMethod::IdJag(IdentityProvider {
         token_url: HttpUrl::parse(token_url)?.as_str().to_owned(),
         client_id: ClientId::new(client_id),
         client_secret: secret.transpose()?,

@@ -8,7 +8,7 @@ mod resolve;
 use authkeeper::{
     model::{ConnectionName, GrantType},
     oauth::revoke::Revocation,
-    signin::{Again, Way},
+    signin::{Again, SignInMethod},
 };
 use serde_json::json;
 
@@ -57,11 +57,11 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
 }
 
 /// The way that was chosen, if one was.
-fn way(args: &SignInArgs) -> Option<Way> {
+fn way(args: &SignInArgs) -> Option<SignInMethod> {
     if args.device {
-        Some(Way::Device)
+        Some(SignInMethod::Device)
     } else {
-        args.headless.then_some(Way::Headless)
+        args.headless.then_some(SignInMethod::Headless)
     }
 }
 

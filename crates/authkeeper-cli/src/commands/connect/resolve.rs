@@ -11,7 +11,7 @@ use authkeeper::{
         RegistrationSource, Resource, Scope,
     },
     oauth::register::GivenClient,
-    signin::{ConnectRequest, Way},
+    signin::{ConnectRequest, SignInMethod},
 };
 use clap::ValueEnum as _;
 use jiff::Timestamp;
@@ -206,16 +206,16 @@ fn check_flags(args: &ConnectArgs, kind: GrantArg) -> Result<(), Failure> {
     Err(Failure::new(Exit::Usage, what, next))
 }
 
-async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<Way, Failure> {
+async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<SignInMethod, Failure> {
     let rotate_by = rotate_by(&args.key, app.runtime.now())?;
     Ok(match kind {
-        GrantArg::DeviceCode => Way::Device,
-        GrantArg::ClientCredentials => Way::ClientCredentials,
+        GrantArg::DeviceCode => SignInMethod::Device,
+        GrantArg::ClientCredentials => SignInMethod::ClientCredentials,
         GrantArg::JwtBearer => assertion_flags::workload(&args.assertion)?,
         GrantArg::IdJag => assertion_flags::person(args)?,
-        GrantArg::AuthorizationCode if args.sign_in.headless => Way::Headless,
-        GrantArg::AuthorizationCode => Way::Browser,
-        GrantArg::ApiKey => Way::ApiKey {
+        GrantArg::AuthorizationCode if args.sign_in.headless => SignInMethod::Headless,
+        GrantArg::AuthorizationCode => SignInMethod::Browser,
+        GrantArg::ApiKey => SignInMethod::ApiKey {
             key: secret_input::given(app.output, "API key", args.key.source()).await?,
             rotate_by,
         },
@@ -360,7 +360,7 @@ async fn fill_in(
 ) -> Result<(), Failure> {
     let entry = known.entry;
     request.provider = Some(entry.name.clone());
-    if matches!(request.way, Way::ApiKey { .. }) {
+    if matches!(request.way, SignInMethod::ApiKey { .. }) {
         return Ok(());
     }
     // What a provider publishes of itself decides; the entry stands in where it publishes nothing.
@@ -373,7 +373,7 @@ async fn fill_in(
     }
     let person = !matches!(
         request.way,
-        Way::ClientCredentials | Way::JwtBearer { .. } | Way::IdJag(_)
+        SignInMethod::ClientCredentials | SignInMethod::JwtBearer { .. } | SignInMethod::IdJag(_)
     );
     if request.scope.is_none() {
         let more = entry.scopes.for_refresh.iter().filter(|_| person);

@@ -7,7 +7,7 @@ use crate::{
     model::{IdentityProvider, SubjectFile},
     oauth::authorize::RedirectError,
     secret::SecretString,
-    signin::{Again, ConnectError, ConnectRequest, Prompter, SignInPrompt, Way},
+    signin::{Again, ConnectError, ConnectRequest, Prompter, SignInMethod, SignInPrompt},
 };
 
 /// Nobody is there.
@@ -42,7 +42,7 @@ fn vouched(name: &str, file: PathBuf) -> ConnectRequest {
     request.endpoints = Some(serde_json::from_str(METADATA).unwrap());
     request.client.client_id = Some(ClientId::new("client"));
     request.client.auth_method = Some(ClientAuthMethod::None);
-    request.way = Way::IdJag(IdentityProvider {
+    request.way = SignInMethod::IdJag(IdentityProvider {
         token_url: "https://idp.example/token".to_owned(),
         client_id: ClientId::new("at-idp"),
         client_secret: None,
@@ -110,7 +110,7 @@ async fn what_the_identity_provider_gave_outlives_whatever_becomes_of_the_sign_i
     assert!(matches!(error, ConnectError::NotVouched { .. }), "{error}");
     // The same name, in another way, as far as somebody has a URL open.
     let mut headless = request.clone();
-    headless.way = Way::Headless;
+    headless.way = SignInMethod::Headless;
     let error = connect(&runtime, &headless).await.unwrap_err();
     assert!(matches!(error, ConnectError::NothingPasted), "{error}");
     // Another name, the same file.
@@ -174,7 +174,7 @@ async fn a_path_that_can_not_be_kept_is_refused_before_anybody_is_asked() {
         .unwrap_err();
     assert!(matches!(error, ConnectError::Given(_)), "{error}");
     let mut workload = vouched("one", odd.clone());
-    workload.way = Way::JwtBearer {
+    workload.way = SignInMethod::JwtBearer {
         assertion_file: odd,
     };
     let error = connect(&runtime, &workload).await.unwrap_err();
