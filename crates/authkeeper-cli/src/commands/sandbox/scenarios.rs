@@ -6,7 +6,10 @@ use authkeeper::text::similar;
 use authkeeper_sandbox::{BuiltIn, ClientCommand, Revision, Runs, ScenarioReport, ScenarioTrial};
 use serde_json::json;
 
-use super::{announce, client, no_client, not_started, settings, tell, verdict};
+use super::{
+    live::{announce, client, no_client, not_started, settings, tell},
+    verdict,
+};
 use crate::{
     args::sandbox::SandboxArgs,
     exit::Exit,
