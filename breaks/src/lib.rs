@@ -1,10 +1,17 @@
-//! Every rule and every invariant has a test that fails when it is broken. Here each is broken: `rules.toml` says what
-//! must hold, `breaks.toml` what to replace in the source so that it does not, and which test then goes red.
+//! Mutation tests: every rule and every invariant has a test that fails when it is broken.
 //!
-//! `cargo run -p breaks` breaks one thing after another in a copy of the tree, so nothing has to be put back, however it
-//! ends. `docs/rules.md` is made of the same two files.
+//! `rules.toml` says what must hold. `mutations.toml` changes the source so that it does not, and names the test that must
+//! then fail: it catches the mutant. `cargo run -p breaks` applies one mutation after another in a copy of the tree, so that
+//! the tree itself is never changed. `caught.txt` records what was caught. `docs/rules.md` is made of these files.
 
-pub mod book;
-pub mod ground;
+pub mod catalog;
+mod macro_input;
+pub mod misfit;
+pub mod mutation;
 pub mod page;
+pub mod relocate;
 pub mod run;
+pub mod shape;
+pub mod source;
+pub mod syntax;
+pub mod work_tree;

@@ -1,65 +1,66 @@
-//! `docs/rules.md`: each rule, how it is broken, and the test that fails then.
+//! `docs/rules.md`: each rule, the mutations that break it, and the test that catches each.
 
-use crate::book::{Book, Break, Group, Rule};
+use crate::{
+    catalog::{Catalog, Group, Rule},
+    mutation::Mutation,
+    source::Workspace,
+};
 
 const HEAD: &str = "# Rules and the tests that fail when they are broken
 
-Made from `breaks/rules.toml` and `breaks/breaks.toml`; `UPDATE_DOCS=1 cargo test -p breaks` makes it again.
+Made from `rules.toml` and `mutations.toml` of the crate [breaks](../breaks); `UPDATE_DOCS=1 cargo test -p breaks` makes it
+again.
 
-`cargo run -p breaks` breaks each rule in a copy of the source, in every way listed here, and runs the test beside it:
-it must go red. `cargo run -p breaks -- NAME …` does so with a few. What was caught is noted in `breaks/seen.txt`; a
-break or a test that changes has to be seen again.
+`cargo run -p breaks` changes one function after another as listed here (a mutation), in a copy of the source, and runs the
+test beside it, which must catch the mutant: it must fail. `cargo run -p breaks -- NAME …` does so with a few. `caught.txt`
+records what was caught; a mutation has to be caught again when the code at its place changes.
 ";
 
 /// The whole page.
-pub fn markdown(book: &Book) -> String {
-    let groups: String = book.groups.iter().map(|group| table(book, group)).collect();
-    format!("{HEAD}\n{}\n{groups}", verdict(book))
+pub fn markdown(catalog: &Catalog, workspace: &Workspace) -> String {
+    let groups = catalog.groups.iter().map(|group| table(catalog, group));
+    let groups: String = groups.collect();
+    format!("{HEAD}\n{}\n{groups}", verdict(catalog, workspace))
 }
 
-fn verdict(book: &Book) -> String {
-    let seen = book.breaks.iter().filter(|broken| book.was_seen(broken));
-    let (seen, all) = (seen.count(), book.breaks.len());
-    format!("**Seen to be caught as they stand here: {seen} of {all} breaks.**\n")
+fn verdict(catalog: &Catalog, workspace: &Workspace) -> String {
+    let mutations = catalog.mutations.iter();
+    let caught = mutations.filter(|mutation| catalog.was_caught(mutation, workspace));
+    let (caught, all) = (caught.count(), catalog.mutations.len());
+    format!("**Caught, as the source stands: {caught} of {all} mutants.**\n")
 }
 
-fn table(book: &Book, group: &Group) -> String {
-    let rows: String = group
-        .rule
-        .iter()
-        .map(|rule| rows(book, group, rule))
-        .collect();
+fn table(catalog: &Catalog, group: &Group) -> String {
+    let rules = group.rule.iter().map(|rule| rows(catalog, group, rule));
+    let rows: String = rules.collect();
     format!(
-        "## {}\n\n| | What must hold | Broken like this | Test that fails |\n| --- | --- | --- | --- |\n{rows}\n",
+        "## {}\n\n| | What must hold | Mutant | Function | Test that fails |\n| --- | --- | --- | --- | --- |\n{rows}\n",
         group.title
     )
 }
 
-fn rows(book: &Book, group: &Group, rule: &Rule) -> String {
+fn rows(catalog: &Catalog, group: &Group, rule: &Rule) -> String {
     let name = format!("{}.{}", group.mark, rule.id);
-    let breaks = book.breaks.iter();
-    let breaks: Vec<&Break> = breaks
-        .filter(|broken| broken.rules.contains(&name))
-        .collect();
-    let mut lines: Vec<String> = breaks.iter().map(|broken| how(broken)).collect();
-    if let Some(left) = &rule.left {
-        lines.push(format!("*{left}* | |\n"));
-    }
-    let mut says = format!("| {} | {} | ", rule.id, rule.says);
+    let mutations = catalog.mutations.iter();
+    let breaking = mutations.filter(|mutation| mutation.rules.contains(&name));
+    let mut cells: Vec<String> = breaking.map(row).collect();
+    cells.extend(rule.left.iter().map(|left| format!("*{left}* | | |\n")));
+    let first = format!("| {} | {} | ", rule.id, rule.says);
     let mut text = String::new();
-    for line in lines {
-        text.push_str(&says);
-        text.push_str(&line);
-        "| | | ".clone_into(&mut says);
+    for (index, cells) in cells.iter().enumerate() {
+        text.push_str(if index == 0 { &first } else { "| | | " });
+        text.push_str(cells);
     }
     text
 }
 
-fn how(broken: &Break) -> String {
-    let file = broken.test_file();
-    let (short, name) = (file.rsplit('/').next().unwrap_or(file), broken.test_name());
-    format!(
-        "{} (`{}`) | [{short}](../{file})`::{name}` |\n",
-        broken.what, broken.name
-    )
+fn row(mutation: &Mutation) -> String {
+    let Mutation {
+        name,
+        what,
+        function,
+        test,
+        ..
+    } = mutation;
+    format!("{what} (`{name}`) | `{function}` | `{test}` |\n")
 }

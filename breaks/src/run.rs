@@ -1,4 +1,4 @@
-//! Breaks one thing after another and says what became of it.
+//! Tests one mutant after another.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,119 +8,157 @@ use std::{
 };
 
 use crate::{
-    book::{Book, Break, Place, keep_seen, root},
-    ground::Ground,
+    catalog::{Catalog, write_caught},
+    misfit::Misfit,
+    mutation::{Mutant, Mutation},
+    source::{Target, Test, Workspace},
+    work_tree::WorkTree,
 };
 
-/// What became of a break.
+/// What became of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// The test failed, as it must.
+pub enum Outcome {
+    /// Its test failed, as it must.
     Caught,
-    /// The test passed: it does not watch this rule.
-    NotCaught,
-    /// It does not stand in the source exactly once.
-    DoesNotApply,
-    /// What is broken does not compile: nothing was tested.
+    /// Its test passed: it does not guard this rule.
+    Survived,
+    /// It does not compile: nothing was tested.
     DoesNotCompile,
-    /// There is not exactly one test of this name, or it did not come to an end.
+    /// There is not exactly one test of this name, or it did not end.
     NotTested,
-    /// The test fails though nothing is broken.
-    RedBefore,
+    /// The test fails without the mutation too.
+    FailedBefore,
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Caught => "caught",
-            Self::NotCaught => "NOT CAUGHT",
-            Self::DoesNotApply => "DOES NOT APPLY",
+            Self::Survived => "SURVIVED",
             Self::DoesNotCompile => "DOES NOT COMPILE",
             Self::NotTested => "NOT TESTED",
-            Self::RedBefore => "RED BEFORE",
+            Self::FailedBefore => "FAILED BEFORE",
         })
     }
 }
 
-/// Breaks what is asked for, or everything; true if all of it was caught. What was caught is noted as it is seen.
+/// A case with its mutant and its test.
+struct Trial<'a> {
+    mutation: &'a Mutation,
+    mutant: Mutant<'a>,
+    test: Test,
+}
+
+/// Tests the mutants of these names, or all; true if all were caught. Records each that was caught at once.
 pub fn run(
-    book: Book,
-    ground: &Ground,
-    asked: &[String],
+    catalog: &Catalog,
+    workspace: &Workspace,
+    tree: &WorkTree,
+    names: &[String],
     out: &mut impl Write,
 ) -> io::Result<bool> {
-    let root = root();
-    let Book { breaks, seen, .. } = book;
-    let known = |name: &String| breaks.iter().any(|broken| broken.name == *name);
-    let mut noted = seen;
-    noted.retain(|name, _| known(name));
-    let wanted = |broken: &&Break| asked.is_empty() || asked.contains(&broken.name);
-    let mut places: BTreeMap<Place, Vec<&Break>> = BTreeMap::new();
-    for broken in breaks.iter().filter(wanted) {
-        places.entry(broken.place(&root)).or_default().push(broken);
+    let wanted = |mutation: &&Mutation| names.is_empty() || names.contains(&mutation.name);
+    let mutations = catalog.mutations.iter().filter(wanted);
+    let (trials, misfits) = prepare(mutations, workspace);
+    for (mutation, misfit) in &misfits {
+        writeln!(out, "{:<16} {:<32} {misfit}", "DOES NOT FIT", mutation.name)?;
     }
-    let mut all = !places.is_empty();
-    for (place, breaks) in &places {
-        let red = red_before(ground, place, breaks)?;
-        for broken in breaks {
-            let seen = if red.contains(broken.test_name()) {
-                Seen::RedBefore
-            } else {
-                try_one(ground, place, broken)?
-            };
-            writeln!(out, "{seen:<16} {:<32} {}", broken.name, broken.test)?;
+    let mut all = misfits.is_empty();
+    let mut caught = catalog.caught.clone();
+    caught.retain(|name, _| catalog.mutations.iter().any(|known| known.name == *name));
+    for (target, trials) in &trials {
+        let failing = failing_before(tree, target, trials)?;
+        for trial in trials {
+            let outcome = try_one(tree, trial, &failing)?;
+            let Mutation { name, test, .. } = trial.mutation;
+            writeln!(out, "{outcome:<16} {name:<32} {test}")?;
             out.flush()?;
-            all &= seen == Seen::Caught;
-            if seen == Seen::Caught {
-                noted.insert(broken.name.clone(), broken.fingerprint());
-            } else {
-                noted.remove(&broken.name);
+            all &= outcome == Outcome::Caught;
+            caught.remove(name);
+            if outcome == Outcome::Caught {
+                caught.insert(name.clone(), trial.mutant.fingerprint.clone());
             }
-            keep_seen(&root, &noted)?;
+            write_caught(&caught)?;
         }
     }
     Ok(all)
 }
 
-/// The tests that fail, or are not there, with nothing broken.
-fn red_before(ground: &Ground, place: &Place, breaks: &[&Break]) -> io::Result<BTreeSet<String>> {
-    let names: BTreeSet<&str> = breaks.iter().map(|broken| broken.test_name()).collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    let said = text_of(&ground.run(place, &names)?);
-    let passes = |name: &&str| {
-        said.lines()
-            .any(|line| is_of(line, name) && line.ends_with(" ok"))
-    };
-    let red = names.into_iter().filter(|name| !passes(name));
-    Ok(red.map(str::to_owned).collect())
-}
+type Trials<'a> = BTreeMap<Target, Vec<Trial<'a>>>;
+type Misfits<'a> = Vec<(&'a Mutation, Misfit)>;
 
-fn try_one(ground: &Ground, place: &Place, broken: &Break) -> io::Result<Seen> {
-    let sound = ground.read(&broken.file)?;
-    let Some(source) = broken.apply(&sound) else {
-        return Ok(Seen::DoesNotApply);
-    };
-    ground.write(&broken.file, &source)?;
-    let seen = watch(ground, place, broken);
-    ground.write(&broken.file, &sound)?;
-    seen
-}
-
-fn watch(ground: &Ground, place: &Place, broken: &Break) -> io::Result<Seen> {
-    if !ground.build(place)?.status.success() {
-        return Ok(Seen::DoesNotCompile);
+/// The trials by what cargo builds for them, and the cases that can not be tried.
+fn prepare<'a>(
+    mutations: impl Iterator<Item = &'a Mutation>,
+    workspace: &'a Workspace,
+) -> (Trials<'a>, Misfits<'a>) {
+    let (mut trials, mut misfits) = (Trials::new(), Misfits::new());
+    for mutation in mutations {
+        match Trial::new(mutation, workspace) {
+            Ok(trial) => trials
+                .entry(trial.test.target.clone())
+                .or_default()
+                .push(trial),
+            Err(misfit) => misfits.push((mutation, misfit)),
+        }
     }
-    let name = broken.test_name();
-    let run = ground.run(place, &[name])?;
-    let said = text_of(&run);
-    let results: Vec<&str> = said
+    (trials, misfits)
+}
+
+impl<'a> Trial<'a> {
+    fn new(mutation: &'a Mutation, workspace: &'a Workspace) -> Result<Self, Misfit> {
+        Ok(Self {
+            mutation,
+            mutant: mutation.apply(workspace)?,
+            test: workspace.test(&mutation.test)?,
+        })
+    }
+}
+
+/// The tests that fail, or are not there, without a mutation.
+fn failing_before(
+    tree: &WorkTree,
+    target: &Target,
+    trials: &[Trial<'_>],
+) -> io::Result<BTreeSet<String>> {
+    let names: BTreeSet<&str> = trials
+        .iter()
+        .map(|trial| trial.test.name.as_str())
+        .collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let output = text_of(&tree.run(target, &names)?);
+    let passes = |name: &&str| {
+        let mut lines = output.lines();
+        lines.any(|line| is_of(line, name) && line.ends_with(" ok"))
+    };
+    let failing = names.into_iter().filter(|name| !passes(name));
+    Ok(failing.map(str::to_owned).collect())
+}
+
+fn try_one(tree: &WorkTree, trial: &Trial<'_>, failing: &BTreeSet<String>) -> io::Result<Outcome> {
+    if failing.contains(&trial.test.name) {
+        return Ok(Outcome::FailedBefore);
+    }
+    let file = trial.mutant.file;
+    tree.write(&file.path, &trial.mutant.text)?;
+    let outcome = test(tree, &trial.test);
+    tree.write(&file.path, &file.text)?;
+    outcome
+}
+
+fn test(tree: &WorkTree, test: &Test) -> io::Result<Outcome> {
+    if !tree.build(&test.target)?.status.success() {
+        return Ok(Outcome::DoesNotCompile);
+    }
+    let output = text_of(&tree.run(&test.target, &[&test.name])?);
+    let results: Vec<&str> = output
         .lines()
-        .filter(|line| is_of(line, name) && line.contains(" ... "))
+        .filter(|line| is_of(line, &test.name) && line.contains(" ... "))
         .collect();
     Ok(match results[..] {
-        [line] if line.ends_with(" ok") => Seen::NotCaught,
-        [line] if line.ends_with(" FAILED") => Seen::Caught,
-        _ => Seen::NotTested,
+        [line] if line.ends_with(" ok") => Outcome::Survived,
+        [line] if line.ends_with(" FAILED") => Outcome::Caught,
+        _ => Outcome::NotTested,
     })
 }
 

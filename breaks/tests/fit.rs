@@ -1,45 +1,51 @@
-//! What can be told without breaking anything: that every break still fits the source and names a test.
+//! Checks that need no mutant to be built: every case fits the source, names a test, and was caught as it stands.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, io};
 
 use breaks::{
-    book::{Book, root},
+    catalog::{Catalog, root},
     page,
+    source::Workspace,
 };
 
-#[test]
-fn every_break_fits_the_source_once() {
-    for broken in Book::read(&root()).unwrap().breaks {
-        let source = fs::read_to_string(root().join(&broken.file)).unwrap();
-        let fits = broken.apply(&source).is_some();
-        let (name, file) = (&broken.name, &broken.file);
-        assert!(
-            fits,
-            "{name}: what it replaces does not stand in {file} exactly once"
-        );
-    }
+fn read() -> io::Result<(Catalog, Workspace)> {
+    Ok((Catalog::read()?, Workspace::read(&root())?))
 }
 
 #[test]
-fn every_break_names_a_test_that_is_there() {
-    for broken in Book::read(&root()).unwrap().breaks {
-        let source = fs::read_to_string(root().join(broken.test_file())).unwrap();
-        let names = [
-            format!("fn {}(", broken.test_name()),
-            format!("    {}: \"", broken.test_name()),
-        ];
-        let there = names.iter().any(|name| source.contains(name));
-        assert!(there, "{}: there is no {}", broken.name, broken.test);
-    }
+fn every_mutation_fits_the_source() {
+    let (catalog, workspace) = read().unwrap();
+    let misfits = catalog.mutations.iter().filter_map(|mutation| {
+        let misfit = mutation.apply(&workspace).err()?;
+        Some(format!("{}: {misfit}", mutation.name))
+    });
+    let misfits: Vec<String> = misfits.collect();
+    assert!(
+        misfits.is_empty(),
+        "{}\nwhere code was renamed or moved, try: cargo run -p breaks -- --relocate",
+        misfits.join("\n")
+    );
+}
+
+#[test]
+fn every_mutation_names_a_test_that_is_there() {
+    let (catalog, workspace) = read().unwrap();
+    let misfits = catalog.mutations.iter().filter_map(|mutation| {
+        let misfit = workspace.test(&mutation.test).err()?;
+        Some(format!("{}: {misfit}", mutation.name))
+    });
+    let misfits: Vec<String> = misfits.collect();
+    assert!(misfits.is_empty(), "{}", misfits.join("\n"));
 }
 
 #[test]
 fn every_rule_is_broken_or_says_why_not() {
-    let book = Book::read(&root()).unwrap();
-    let mut broken: BTreeSet<&String> = book.breaks.iter().flat_map(|b| &b.rules).collect();
-    let names: BTreeSet<&String> = book.breaks.iter().map(|b| &b.name).collect();
-    assert_eq!(names.len(), book.breaks.len(), "a name is there twice");
-    for group in &book.groups {
+    let catalog = Catalog::read().unwrap();
+    let mutations = &catalog.mutations;
+    let mut broken: BTreeSet<&String> = mutations.iter().flat_map(|m| &m.rules).collect();
+    let names: BTreeSet<&String> = mutations.iter().map(|mutation| &mutation.name).collect();
+    assert_eq!(names.len(), mutations.len(), "a name is there twice");
+    for group in &catalog.groups {
         for rule in &group.rule {
             let name = format!("{}.{}", group.mark, rule.id);
             let is_broken = broken.remove(&name);
@@ -50,25 +56,27 @@ fn every_rule_is_broken_or_says_why_not() {
 }
 
 #[test]
-fn every_break_was_seen_to_be_caught() {
-    let book = Book::read(&root()).unwrap();
-    let unseen: Vec<&str> = book
-        .breaks
+fn every_mutation_was_caught() {
+    let (catalog, workspace) = read().unwrap();
+    let missing: Vec<&str> = catalog
+        .mutations
         .iter()
-        .filter(|broken| !book.was_seen(broken))
-        .map(|broken| broken.name.as_str())
+        .filter(|mutation| !catalog.was_caught(mutation, &workspace))
+        .map(|mutation| mutation.name.as_str())
         .collect();
     assert!(
-        unseen.is_empty(),
-        "new or changed; run: cargo run -p breaks -- {}",
-        unseen.join(" ")
+        missing.is_empty(),
+        "new, or the code there has changed: cargo run -p breaks -- --relocate finds code that was moved; \
+         otherwise see that the address still names the right code and run: cargo run -p breaks -- {}",
+        missing.join(" ")
     );
 }
 
 #[test]
-fn the_page_in_docs_is_the_book() {
+fn the_page_in_docs_is_up_to_date() {
     let file = root().join("docs/rules.md");
-    let wanted = page::markdown(&Book::read(&root()).unwrap());
+    let (catalog, workspace) = read().unwrap();
+    let wanted = page::markdown(&catalog, &workspace);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&file, &wanted).unwrap();
     }

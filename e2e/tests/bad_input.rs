@@ -104,7 +104,7 @@ fn no_oauth_behind_a_challenge() {
 fn nothing_there_for_the_moment() {
     for mode in ["metadata-503", "no-answer"] {
         let ground = Ground::new();
-        let words = ["trouble of its own", "503", "try again later"];
+        let words = ["can't answer now", "503", "try again later"];
         ground.try_connect(mode).expect_failure(69, &words);
         assert_eq!(ground.server.count("requests", "POST /register"), 0);
     }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use authkeeper::{platform::clock::{Clock as _, ManualClock, Seams}, fuzz::{JournalFile, Kept, ReplyArchiveFolder}, http::Reply, model::{Generation, Lineage, Moment}, refresh::decide::JournalState, secret::Secret, vault::seal::{Belongs, Sealer}};
+use authkeeper::{platform::clock::{Clock as _, ManualClock, Seams}, fuzz::{JournalFile, Kept, ReplyArchiveFolder}, http::Reply, model::{Generation, Lineage, Moment}, refresh::decide::JournalState, secret::Secret, vault::seal::{AssociatedData, Sealer}};
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 
-const HERE: Belongs<'_> = Belongs {
+const HERE: AssociatedData<'_> = AssociatedData {
     record: "g1",
     field: "refresh_token",
     generation: 4,
@@ -42,7 +42,7 @@ pub fn seal(case: &[u8]) {
     let other = changed(&sealed, how);
     assert_eq!(sealer.open(HERE, &other).is_ok(), *other == *sealed);
     assert!(sealer.open(HERE, case).is_err(), "nobody sealed this");
-    let elsewhere = Belongs {
+    let elsewhere = AssociatedData {
         generation: 5,
         ..HERE
     };

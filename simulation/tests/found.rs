@@ -98,3 +98,27 @@ fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
     ];
     holds(&[(30, Call::MuchTime), (200, Call::Plain)], &faults);
 }
+
+/// The claim of an attempt that had sent nothing was in the copy. The next attempt has had its reply since, under the same
+/// number, and its process was killed before it could commit.
+#[test]
+fn a_reply_is_found_though_the_restored_store_holds_the_claim_of_the_attempt_before() {
+    let faults = [
+        (Fault::Stop, Step::Claimed, 0),
+        (Fault::PutBack, Step::Durable, 0),
+    ];
+    holds(
+        &[(19, Call::MuchTime), (200, Call::Plain), (400, Call::Plain)],
+        &faults,
+    );
+}
+
+/// The journal and the store both fail while the reply is in memory. The process that holds it must not send its token again.
+#[test]
+fn a_reply_that_neither_journal_nor_store_took_is_kept_in_memory() {
+    let faults = [
+        (Fault::FileFails, Step::Received, 0),
+        (Fault::StoreFull, Step::Received, 0),
+    ];
+    holds(&[(30, Call::MuchTime), (400, Call::Plain)], &faults);
+}

@@ -14,7 +14,7 @@ use crate::{
 pub enum Advice {
     /// Try again later; nobody needs to change anything.
     Retry,
-    /// A person can mend it by signing in again or deciding.
+    /// A person must sign in again or decide.
     Reauthorize,
     /// Nobody can without changing policy, scope or account.
     Permission,

@@ -126,7 +126,7 @@ impl<'a> JournalFile<'a> {
     }
 }
 
-/// The shelf in a folder.
+/// The archive in a folder.
 #[derive(Clone, Debug)]
 pub struct ReplyArchiveFolder {
     folder: PathBuf,
@@ -134,7 +134,7 @@ pub struct ReplyArchiveFolder {
 }
 
 impl ReplyArchiveFolder {
-    /// The shelf in this folder.
+    /// The archive in this folder.
     pub fn new(folder: &Path, sealer: &Sealer) -> Self {
         Self {
             folder: folder.to_owned(),

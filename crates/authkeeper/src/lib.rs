@@ -2,44 +2,43 @@
 //!
 //! # What it guarantees
 //!
-//! - **Exactly one refresh** of a grant, whoever asks, in how many tasks and processes ([`refresh`]).
-//! - **Nothing received is ever lost**: an answer is durable before anyone sees it.
-//! - **Not in the way**: while the current access token is good, nobody waits and no failure reaches a caller.
-//! - **Only a clear answer of the token endpoint** that a grant is dead asks a person to sign in again.
-//! - **A lost answer is a case of its own**: it is said, and asked for again as the provider's rule allows.
-//! - **A secret is a type that cannot print** ([`secret`]), and is sealed at rest ([`vault::seal`]).
+//! - **Exactly one refresh** of a grant, for all tasks and processes that ask for a token ([`refresh`]).
+//! - **No reply is lost**: a reply of the token endpoint is durable before a caller sees its token.
+//! - **No waiting while a token is good**: callers wait for a refresh only when the current access token has ended.
+//! - **Only a definite refusal** of the token endpoint asks a person to sign in again.
+//! - **A lost reply is a state of its own**: it is reported, and the request is resent as the provider's rule allows.
+//! - **A secret is a type that can't print** ([`secret`]), and is sealed at rest ([`vault::seal`]).
 //!
 //! # The modules
 //!
-//! ```text
-//! runtime, signin ─▶ catalogue ─▶ refresh ─▶ store, oauth ─▶ vault, http ─▶ platform, text, secret, model
-//! ```
+//! A module imports from the lines below its own, never from those above.
 //!
-//! | module | what it is |
-//! | --- | --- |
-//! | [`runtime`] | the public handle: tokens, step-up, inspection, another seal key |
-//! | [`signin`] | connecting and disconnecting, one file a grant type |
-//! | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, scheduler |
-//! | [`catalogue`] | what is known of providers, as data with sources and dates |
-//! | [`store`] | the store trait, its conformance suite, `SQLite` |
-//! | [`vault`] | sealing at rest, the file of the seal key |
-//! | [`oauth`] | the wire, one file a flow or RFC |
-//! | [`http`] | the transport seam: connect, then send |
-//! | [`platform`] | the seams of time, randomness, files, tasks and locks between processes |
-//! | [`model`] | pure data and transitions |
-//! | [`error`] | errors that say what to do |
+//! | layer | module | contents |
+//! | --- | --- | --- |
+//! | 11 | [`signin`] | sign-ins and disconnects, one file a grant type |
+//! | 10 | [`runtime`] | the public handle [`Runtime`]: tokens, status, step-up, key rotation |
+//! | 9 | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, scheduler, incidents |
+//! | 8 | [`error`] | [`TokenError`] and the advice for each error |
+//! | 7 | [`store`] | the store trait, its conformance suite, `SQLite` |
+//! | 6 | [`vault`] | sealing at rest, the file of the seal key |
+//! | 5 | [`catalogue`] | known providers, as data with sources and dates |
+//! | 4 | [`oauth`] | the wire, one file a flow or RFC |
+//! | 3 | [`http`] | URLs, the guard against server-side request forgery, the transport seam |
+//! | 2 | [`platform`] | the seams of time, randomness, files, tasks and process leases |
+//! | 1 | [`model`], [`text`] | pure data and transitions; text that is fit to show |
+//! | 0 | [`secret`] | secrets that can't print |
 //!
 //! # Example
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use authkeeper::{platform::clock::Seams, http::NetTransport, model::ConnectionName, runtime::{Runtime, Settings, TokenRequest}};
+//! use authkeeper::{ConnectionName, Runtime, Settings, TokenRequest, http::NetTransport, platform::clock::Seams};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::in_folder("/var/lib/my-agent".into());
 //! let runtime = Runtime::open(&settings, Seams::system(), Arc::new(NetTransport::new()))?;
-//! let _keeper = runtime.keep_fresh(vec![ConnectionName::parse("notion")?]);
+//! let _scheduler = runtime.keep_fresh(vec![ConnectionName::parse("notion")?]);
 //! let token = runtime.access_token(&TokenRequest::new(ConnectionName::parse("notion")?)).await?;
 //! println!("good until {:?}", token.expires_at);
 //! # Ok(())
@@ -66,3 +65,12 @@ pub mod simulation;
 pub mod store;
 pub mod text;
 pub mod vault;
+
+pub use self::{
+    error::{Advice, TokenError},
+    model::{Connection, ConnectionName, Incident, Record},
+    runtime::{
+        ConnectionStatus, IssuedToken, LiveToken, RefreshScheduler, Runtime, Settings, TokenRequest,
+    },
+    store::StoreError,
+};

@@ -18,10 +18,11 @@ use crate::{
     refresh::{
         Context, RefreshRules,
         decision_log::DecisionLog,
+        findings::Findings,
         journal::{Journal, StoredReply},
-        outcome_probe::Findings,
         reply_archive::ReplyArchive,
         scheduler,
+        unkept_replies::UnkeptReplies,
     },
     runtime::Runtime,
     secret::Secret,
@@ -69,6 +70,7 @@ impl Machine {
             log: DecisionLog::new(self.folder.join("decisions")),
             heard: Arc::default(),
             findings: Findings::default(),
+            unkept_replies: UnkeptReplies::default(),
         })
     }
 }

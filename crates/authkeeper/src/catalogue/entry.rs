@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::words::{
-    self, BodyFormat, Fact, GrantKind, Known, Limit, Loopback, Means, Pkce, PlaceholderKind,
-    Rotates, SourceKind,
+    self, BodyFormat, Fact, GrantKind, Limit, Loopback, Means, Pkce, PlaceholderKind, Rotates,
+    SourceKind, TriState,
 };
 use crate::model::{ClientAuthMethod, ProviderHabits, RegistrationSource, ReplayRule};
 
@@ -84,7 +84,7 @@ impl Entry {
         };
         ProviderHabits::new(self.rotation.replay, default_lifetime)
             .refresh_idle(refresh_idle)
-            .kills_access(self.rotation.kills_access_token == Known::Yes)
+            .kills_access(self.rotation.kills_access_token == TriState::Yes)
             .tokens_in(self.token.nested_in.clone())
             .scope_in_refresh(self.token.scope_in_refresh)
     }
@@ -282,7 +282,7 @@ pub struct Token {
     pub exchange_parameters: BTreeMap<String, String>,
     /// Whether the answer says how long the access token lives.
     #[serde(default)]
-    pub says_expires_in: Known,
+    pub says_expires_in: TriState,
     /// The field that says how long the refresh token lives.
     #[serde(default)]
     pub refresh_lifetime_field: Option<String>,
@@ -303,10 +303,10 @@ pub struct Rotation {
     pub replay: ReplayRule,
     /// Whether the old access token dies at a refresh.
     #[serde(default)]
-    pub kills_access_token: Known,
+    pub kills_access_token: TriState,
     /// Whether a rotation lengthens the life of the grant.
     #[serde(default)]
-    pub extends: Known,
+    pub extends: TriState,
     /// What else to know: which setting decides, what its default is.
     #[serde(default)]
     pub note: String,

@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use super::{Entry, ErrorRow, Known, Limit, Rotation, Software, Source, all, software};
+use super::{Entry, ErrorRow, Limit, Rotation, Software, Source, TriState, all, software};
 
 const HEAD: &str = "# Providers
 
@@ -204,14 +204,14 @@ fn write_rotation(page: &mut String, rotation: &Rotation) -> fmt::Result {
         rotation.rotates, rotation.replay
     )?;
     match rotation.kills_access_token {
-        Known::Yes => write!(page, " A refresh ends the old access token.")?,
-        Known::No => write!(page, " The old access token stays valid.")?,
-        Known::Unknown => {}
+        TriState::Yes => write!(page, " A refresh ends the old access token.")?,
+        TriState::No => write!(page, " The old access token stays valid.")?,
+        TriState::Unknown => {}
     }
     match rotation.extends {
-        Known::Yes => write!(page, " A refresh lengthens the grant.")?,
-        Known::No => write!(page, " A refresh does not lengthen the grant.")?,
-        Known::Unknown => {}
+        TriState::Yes => write!(page, " A refresh lengthens the grant.")?,
+        TriState::No => write!(page, " A refresh does not lengthen the grant.")?,
+        TriState::Unknown => {}
     }
     if !rotation.note.is_empty() {
         write!(page, " {}", rotation.note)?;

@@ -35,8 +35,8 @@ pub use self::{
     },
     fill::{FillError, Filled},
     words::{
-        BodyFormat, Fact, GrantKind, Known, Limit, Loopback, Means, Pkce, PlaceholderKind, Rotates,
-        SourceKind,
+        BodyFormat, Fact, GrantKind, Limit, Loopback, Means, Pkce, PlaceholderKind, Rotates,
+        SourceKind, TriState,
     },
 };
 use crate::{http::HttpUrl, text::similar};

@@ -136,7 +136,10 @@ fn facts_of(entry: &Entry) -> Vec<Fact> {
             entry.api.base.is_some() || entry.api.check.is_some(),
         ),
         (Fact::Lifetimes, entry.lifetimes.access != Limit::Unknown),
-        (Fact::Token, entry.token.says_expires_in != Known::Unknown),
+        (
+            Fact::Token,
+            entry.token.says_expires_in != TriState::Unknown,
+        ),
     ];
     let said = optional
         .iter()

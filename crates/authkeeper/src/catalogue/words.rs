@@ -36,7 +36,7 @@ macro_rules! words {
 words!(
     /// Whether something is so.
     #[derive(Default)]
-    Known {
+    TriState {
         /// It is.
         Yes = "yes",
         /// It is not.

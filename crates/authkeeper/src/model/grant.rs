@@ -58,7 +58,7 @@ impl Grant {
         self.subject_binding.bound_to.is_some() || self.grant_material.proof_key.is_some()
     }
 
-    /// Whether its tokens are issued anew each time, and nothing is used up by asking for them.
+    /// Whether each request issues new tokens and uses nothing up.
     pub fn is_issued_again(&self) -> bool {
         self.grant_type.is_issued_again() && self.refresh.is_none()
     }

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::model::ClientId;
-use crate::secret::SecretString;
+use crate::{model::ClientId, secret::SecretString};
 
 /// What a grant needs beside its tokens.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +26,7 @@ pub struct GrantMaterial {
 /// Where an assertion comes from.
 #[derive(Clone, Debug)]
 pub enum AssertionSource {
-    /// From a file that the platform writes anew from time to time.
+    /// From a file that the platform rewrites from time to time.
     File(PathBuf),
     /// From the company's identity provider, which exchanges a person's token for it.
     IdentityProvider(IdentityProvider),

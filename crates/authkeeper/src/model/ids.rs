@@ -89,7 +89,7 @@ text_id!(
 );
 
 impl PrincipalId {
-    /// The principal when none is named: whoever runs the program on this machine.
+    /// The default principal: the user who runs the program on this machine.
     pub fn local_user() -> Self {
         Self::new("local")
     }

@@ -34,7 +34,7 @@ pub use self::{
     },
     provider_habits::ProviderHabits,
     record::{Event, FailedCall, Incident, Record},
-    step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, Step, StepUps},
+    step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, StepUpDecision, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
 };

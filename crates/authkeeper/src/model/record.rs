@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What kind of incident a record tells of. Fixed words.
+/// The kind of an incident. Fixed words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum Event {
     RotationFailed,
     /// The provider grants less, or otherwise, than at the sign-in; calls go on.
     AuthorityNarrowed,
-    /// Nothing is wrong: somebody tries how incident is told.
+    /// Nothing is wrong: a test of the notification channels.
     Test,
     /// A call was refused for lack of a scope; other calls go on.
     ScopeRequired,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Lineage, Scope};
 
 /// So many sign-ins in vain are enough: the next refusal of the same operation is for good (MCP 2026-07-28
-/// "Step-Up Authorization Flow": "no more than a few times").
+/// "StepUpDecision-Up Authorization Flow": "no more than a few times").
 pub const MOST_IN_VAIN: u32 = 3;
 
 /// So many operations of one connection are kept, the newest: a server that invents paths must not fill the store.
@@ -25,7 +25,7 @@ pub struct ScopeRefusal {
 
 /// One operation that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Refused {
+struct RefusedOperation {
     operation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
@@ -40,7 +40,7 @@ struct Refused {
     barred: bool,
 }
 
-impl Refused {
+impl RefusedOperation {
     fn told(&self) -> (&str, Option<&str>) {
         (&self.operation, self.scope.as_deref())
     }
@@ -48,9 +48,9 @@ impl Refused {
 
 /// What is to be done about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum StepUpDecision {
     /// A sign-in that asks for more may bring it.
-    Freshness,
+    SignIn,
     /// Sign-ins have not brought it, and another one would not either.
     GiveUp,
 }
@@ -67,7 +67,7 @@ pub struct ScopeRequest {
 /// The operations of one connection that were refused and have not got through since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct StepUps(Vec<Refused>);
+pub struct StepUps(Vec<RefusedOperation>);
 
 impl StepUps {
     /// Whether nothing is known.
@@ -93,12 +93,12 @@ impl StepUps {
     /// The operations that wait for a sign-in, and what each needs.
     pub fn wanted(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let wanted = self.0.iter().filter(|one| one.wanted && !one.barred);
-        wanted.map(Refused::told)
+        wanted.map(RefusedOperation::told)
     }
 
     /// The operations that were refused with tokens of this sign-in, and for which another one brings nothing.
     pub fn given_up(&self, lineage: Lineage) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.all_given_up(lineage).map(Refused::told)
+        self.all_given_up(lineage).map(RefusedOperation::told)
     }
 
     /// What those need; none if there are none.
@@ -109,8 +109,9 @@ impl StepUps {
         Some(scopes.reduce(|all, more| all.union(&more)))
     }
 
-    fn all_given_up(&self, lineage: Lineage) -> impl Iterator<Item = &Refused> {
-        let over = |one: &&Refused| !one.wanted && (one.barred || one.in_vain >= MOST_IN_VAIN);
+    fn all_given_up(&self, lineage: Lineage) -> impl Iterator<Item = &RefusedOperation> {
+        let over =
+            |one: &&RefusedOperation| !one.wanted && (one.barred || one.in_vain >= MOST_IN_VAIN);
         let all = self.0.iter().filter(move |one| one.lineage == lineage.0);
         all.filter(over)
     }
@@ -124,7 +125,11 @@ impl StepUps {
     /// A call was refused. `asked` is what the sign-in had asked for that its token stems from: one that asked for all of it
     /// counts, and so does each one since the last refusal, whatever the server names this time.
     #[must_use]
-    pub fn refused(mut self, refusal: &ScopeRefusal, asked: Option<&Scope>) -> (Self, Step) {
+    pub fn refused(
+        mut self,
+        refusal: &ScopeRefusal,
+        asked: Option<&Scope>,
+    ) -> (Self, StepUpDecision) {
         let place = self.place(&refusal.operation);
         let before = place.map(|place| self.0.remove(place));
         let scope = refusal.scope.as_ref();
@@ -138,11 +143,11 @@ impl StepUps {
         };
         let barred = before.as_ref().is_some_and(|one| one.barred);
         let (step, wanted) = if barred || in_vain >= MOST_IN_VAIN {
-            (Step::GiveUp, false)
+            (StepUpDecision::GiveUp, false)
         } else {
-            (Step::Freshness, true)
+            (StepUpDecision::SignIn, true)
         };
-        let one = Refused {
+        let one = RefusedOperation {
             operation: refusal.operation.clone(),
             scope: scope.map(|scope| scope.as_str().to_owned()),
             lineage: refusal.lineage.0,
@@ -224,19 +229,23 @@ mod tests {
         for lineage in 1..=3 {
             let (next, step) =
                 all.refused(&refusal("tools/call x", "write", lineage), had.as_ref());
-            assert_eq!(step, Step::Freshness, "lineage {lineage}");
+            assert_eq!(step, StepUpDecision::SignIn, "lineage {lineage}");
             // The same token again is the same attempt.
             let (next, step) =
                 next.refused(&refusal("tools/call x", "write", lineage), had.as_ref());
-            assert_eq!(step, Step::Freshness);
+            assert_eq!(step, StepUpDecision::SignIn);
             had = asked("read write");
             all = next.signed_in();
             assert_eq!(all.scope_request(), None, "the sign-in has asked for it");
         }
         let (all, step) = all.refused(&refusal("tools/call x", "write", 4), had.as_ref());
-        assert_eq!((step, all.scope_request()), (Step::GiveUp, None));
+        assert_eq!((step, all.scope_request()), (StepUpDecision::GiveUp, None));
         let (all, step) = all.refused(&refusal("tools/call y", "admin", 4), had.as_ref());
-        assert_eq!(step, Step::Freshness, "another operation has its own count");
+        assert_eq!(
+            step,
+            StepUpDecision::SignIn,
+            "another operation has its own count"
+        );
         assert_eq!(all.scope_request().unwrap().scope, asked("admin"));
     }
 
@@ -245,9 +254,9 @@ mod tests {
         let had = asked("admin");
         let mut all = StepUps::default();
         for (lineage, expected) in [
-            (1, Step::Freshness),
-            (2, Step::Freshness),
-            (3, Step::GiveUp),
+            (1, StepUpDecision::SignIn),
+            (2, StepUpDecision::SignIn),
+            (3, StepUpDecision::GiveUp),
         ] {
             let (next, step) = all.refused(&refusal("tools/list", "admin", lineage), had.as_ref());
             assert_eq!(step, expected, "lineage {lineage}");
@@ -265,8 +274,8 @@ mod tests {
             steps.push(step);
             all = next.signed_in();
         }
-        assert_eq!(steps[..2], [Step::Freshness, Step::Freshness]);
-        assert_eq!(steps.last(), Some(&Step::GiveUp));
+        assert_eq!(steps[..2], [StepUpDecision::SignIn, StepUpDecision::SignIn]);
+        assert_eq!(steps.last(), Some(&StepUpDecision::GiveUp));
     }
 
     #[test]
@@ -301,9 +310,13 @@ mod tests {
         let all = all.not_given();
         assert_eq!(all.scope_request(), None);
         let (all, step) = all.refused(&refusal("a", "x", 1), None);
-        assert_eq!(step, Step::GiveUp);
+        assert_eq!(step, StepUpDecision::GiveUp);
         let (_, step) = all.signed_in().refused(&refusal("a", "x", 2), None);
-        assert_eq!(step, Step::Freshness, "somebody may have allowed it since");
+        assert_eq!(
+            step,
+            StepUpDecision::SignIn,
+            "somebody may have allowed it since"
+        );
     }
 
     #[test]
@@ -313,7 +326,7 @@ mod tests {
         let (all, step) = all.refused(&refusal("a", "x", 1), None);
         assert_eq!(
             (step, all.scope_request(), all.in_vain("a")),
-            (Step::GiveUp, None, 3)
+            (StepUpDecision::GiveUp, None, 3)
         );
         assert_eq!(all.worked("a").in_vain("a"), 0);
     }

@@ -67,16 +67,21 @@ fn letters(name: &str) -> impl Iterator<Item = u8> {
 }
 
 /// The objects in which a field's value is to be read: the one that holds it, then those around it.
-pub(super) type Around<'a> = Vec<&'a Map<String, Value>>;
+pub(super) type ObjectPath<'a> = Vec<&'a Map<String, Value>>;
 
 /// Every object with this text in it, with those around it.
-pub(super) fn holders<'a>(body: &'a Value, field: &str) -> Vec<Around<'a>> {
+pub(super) fn holders<'a>(body: &'a Value, field: &str) -> Vec<ObjectPath<'a>> {
     let mut found = Vec::new();
     search(body, &mut Vec::new(), &mut found, field);
     found
 }
 
-fn search<'a>(value: &'a Value, around: &mut Around<'a>, found: &mut Vec<Around<'a>>, field: &str) {
+fn search<'a>(
+    value: &'a Value,
+    around: &mut ObjectPath<'a>,
+    found: &mut Vec<ObjectPath<'a>>,
+    field: &str,
+) {
     if around.len() > DEEPEST {
         return;
     }
@@ -99,7 +104,7 @@ fn search<'a>(value: &'a Value, around: &mut Around<'a>, found: &mut Vec<Around<
 }
 
 /// The object at a path (`data.auth`), with those around it.
-pub(super) fn at_path<'a>(body: &'a Value, path: &str) -> Option<Around<'a>> {
+pub(super) fn at_path<'a>(body: &'a Value, path: &str) -> Option<ObjectPath<'a>> {
     let mut around = vec![body.as_object()?];
     for name in path.split('.') {
         let inner = get(around.first()?, name)?.as_object()?;

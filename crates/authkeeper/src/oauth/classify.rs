@@ -17,7 +17,7 @@ pub(crate) const RATE_LIMIT_LEFT: &str = "x-ratelimit-remaining";
 use super::{
     answer::{carries_tokens, document},
     challenge,
-    error_response::{self, ErrorResponse, Meaning},
+    error_response::{self, ErrorMeaning, ErrorResponse},
     refused::NO_CODE_GIVEN,
     token::{TokenAnswer, refresh_alone},
 };
@@ -142,7 +142,7 @@ fn success(reply: &Reply, body: Option<&Value>, path: Option<&str>) -> Option<Ou
     carries_tokens(reply, body).then_some(Outcome::Unknown(UnknownKind::UnreadTokens))
 }
 
-/// What a clear refusal said, whoever or whatever is refused.
+/// The refusal in a reply, if it states one.
 pub(crate) fn refused(reply: &Reply) -> Option<Refused> {
     match classify(reply, Timestamp::UNIX_EPOCH) {
         Outcome::GrantRefused(refused)
@@ -175,31 +175,33 @@ fn by_code(reply: &Reply, error: ErrorResponse, now: Timestamp) -> Outcome {
     };
     let said = by_code || !status.is_server_error();
     match meaning {
-        Meaning::MayHaveActed => Outcome::Unknown(UnknownKind::ServerError),
+        ErrorMeaning::MayHaveActed => Outcome::Unknown(UnknownKind::ServerError),
         _ if matches!(status.as_u16(), 429 | 503) => transient(&refused),
         // A status that says that the server failed counts more than words, and less than a clear code.
-        Meaning::Grant if said => Outcome::GrantRefused(refused),
-        Meaning::Client if said => Outcome::ClientRefused(refused),
+        ErrorMeaning::Grant if said => Outcome::GrantRefused(refused),
+        ErrorMeaning::Client if said => Outcome::ClientRefused(refused),
         _ if status.is_server_error() => Outcome::Unknown(unknown_by_status(status)),
         // "Timed out" under a 200 may have been done.
-        Meaning::Later if status.is_success() && !by_code => {
+        ErrorMeaning::Later if status.is_success() && !by_code => {
             Outcome::Unknown(UnknownKind::ServerError)
         }
-        Meaning::Later | Meaning::Failed => transient(&refused),
+        ErrorMeaning::Later | ErrorMeaning::Failed => transient(&refused),
         _ if is_rate_limit(reply) => transient(&refused),
         _ if asks_for_the_client(reply) => Outcome::ClientRefused(refused),
-        Meaning::Unknown if status == StatusCode::UNAUTHORIZED && !has_code(&refused) => {
+        ErrorMeaning::Unknown if status == StatusCode::UNAUTHORIZED && !has_code(&refused) => {
             Outcome::ClientRefused(refused)
         }
-        Meaning::Unknown if is_elsewhere(status) => moved(reply),
-        Meaning::Unknown if !has_code(&refused) && is_bare(status) => Outcome::Suspect {
+        ErrorMeaning::Unknown if is_elsewhere(status) => moved(reply),
+        ErrorMeaning::Unknown if !has_code(&refused) && is_bare(status) => Outcome::Suspect {
             why: format!("{refused} ({status})"),
         },
-        Meaning::Unknown => Outcome::Unrecognized {
+        ErrorMeaning::Unknown => Outcome::Unrecognized {
             refused,
             retry_after,
         },
-        Meaning::Request | Meaning::Grant | Meaning::Client => Outcome::RequestRefused(refused),
+        ErrorMeaning::Request | ErrorMeaning::Grant | ErrorMeaning::Client => {
+            Outcome::RequestRefused(refused)
+        }
     }
 }
 
@@ -222,7 +224,7 @@ fn is_bare(status: StatusCode) -> bool {
 
 /// Whether an answer's error has a code, or words, whose meaning is known.
 pub(super) fn is_known_error(body: &Value, status: StatusCode) -> bool {
-    error_response::read(body, status).is_some_and(|error| error.meaning != Meaning::Unknown)
+    error_response::read(body, status).is_some_and(|error| error.meaning != ErrorMeaning::Unknown)
 }
 
 fn by_status(reply: &Reply, now: Timestamp) -> Outcome {

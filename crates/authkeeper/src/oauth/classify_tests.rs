@@ -156,7 +156,7 @@ fn every_row_of_the_measured_table_has_its_meaning() {
         };
         let outcome = classify(&reply, now());
         assert_eq!(word(&outcome), expected, "{who}, {case}: {body}");
-        let odd = super::super::unrecognized_response::odd_shape(&reply);
+        let odd = super::super::unrecognized_response::unrecognized_shape(&reply);
         assert_eq!(odd, None, "{who}, {case}: a row of the table is not odd");
         read += 1;
     }

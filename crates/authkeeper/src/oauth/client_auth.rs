@@ -1,4 +1,4 @@
-//! How our client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2).
+//! Authentication our client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -18,13 +18,13 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 #[derive(Clone, Debug)]
 pub struct ClientProof {
     client_id: String,
-    how: How,
+    how: Authentication,
     secret: Option<u64>,
     quirks: Quirks,
 }
 
 #[derive(Clone, Debug)]
-enum How {
+enum Authentication {
     Public,
     Basic(SecretString),
     Post(SecretString),
@@ -36,7 +36,9 @@ impl ClientProof {
     pub(super) fn at_identity_provider(client_id: &str, secret: Option<&SecretString>) -> Self {
         Self {
             client_id: client_id.to_owned(),
-            how: secret.cloned().map_or(How::Public, How::Basic),
+            how: secret
+                .cloned()
+                .map_or(Authentication::Public, Authentication::Basic),
             secret: None,
             quirks: Quirks::default(),
         }
@@ -48,13 +50,13 @@ impl ClientProof {
 pub struct OurClient<'a> {
     /// The client.
     pub registration: &'a ClientRegistration,
-    /// How its provider's token endpoint differs from the RFC.
+    /// Authentication its provider's token endpoint differs from the RFC.
     pub quirks: &'a Quirks,
     /// Whom an assertion is for; none means the issuer.
     pub audience: Option<&'a str>,
     /// For the time and the number of an assertion.
     pub seams: &'a Seams,
-    /// How far its issuer's clock is ahead of ours, in seconds, as far as that is known.
+    /// Authentication far its issuer's clock is ahead of ours, in seconds, as far as that is known.
     pub skew: i64,
 }
 
@@ -78,17 +80,17 @@ impl<'a> OurClient<'a> {
         let shown = secret.and_then(|secret| secret.id);
         let secret = secret.map(|secret| secret.secret.clone());
         let how = match (method, secret) {
-            (ClientAuthMethod::Basic, Some(secret)) => How::Basic(secret),
-            (ClientAuthMethod::Post, Some(secret)) => How::Post(secret),
+            (ClientAuthMethod::Basic, Some(secret)) => Authentication::Basic(secret),
+            (ClientAuthMethod::Post, Some(secret)) => Authentication::Post(secret),
             (ClientAuthMethod::PrivateKeyJwt, _) => {
                 let audience = self.audience.unwrap_or(registration.issuer.as_str());
-                How::Assertion(assertion::sign(
+                Authentication::Assertion(assertion::sign(
                     registration,
                     audience,
                     (self.seams, self.skew),
                 )?)
             }
-            _ => How::Public,
+            _ => Authentication::Public,
         };
         Ok(ClientProof {
             client_id: registration.client_id.as_str().to_owned(),
@@ -130,22 +132,22 @@ impl ClientProof {
             reason = "the client's proof is sent to its issuer"
         )]
         match &self.how {
-            How::Basic(secret) => {
+            Authentication::Basic(secret) => {
                 let value = basic(&self.client_id, secret.expose());
                 headers.insert(header::AUTHORIZATION, value);
             }
-            How::Post(secret) => {
+            Authentication::Post(secret) => {
                 all.push(("client_id", &self.client_id));
                 all.push(("client_secret", secret.expose()));
             }
-            How::Assertion(assertion) => {
+            Authentication::Assertion(assertion) => {
                 all.push(("client_id", &self.client_id));
                 all.push(("client_assertion_type", ASSERTION_TYPE));
                 all.push(("client_assertion", assertion.expose()));
             }
             // RFC 7523 §3.1: an assertion may stand without a client.
-            How::Public if self.client_id.is_empty() => {}
-            How::Public => all.push(("client_id", &self.client_id)),
+            Authentication::Public if self.client_id.is_empty() => {}
+            Authentication::Public => all.push(("client_id", &self.client_id)),
         }
         let body = if self.quirks.json {
             let json = HeaderValue::from_static("application/json");

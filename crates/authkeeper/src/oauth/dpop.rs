@@ -34,7 +34,7 @@ pub const ALGORITHM: &str = "ES256";
 
 /// No server's number is longer.
 const LONGEST_NONCE: usize = 1024;
-/// More servers than this, and all are heard anew.
+/// The limit of remembered servers; beyond it the memory is cleared.
 const MOST_ORIGINS: usize = 256;
 /// A clock that differs by less is no reason: `Date` counts whole seconds, and the answer took its time.
 const SKEW_THAT_COUNTS: i64 = 3;
@@ -125,21 +125,21 @@ fn hash(bytes: &[u8]) -> String {
 /// What servers have said of their numbers and clocks, by origin: an authorization server's number is none of the
 /// resource's (RFC 9449 §9).
 #[derive(Debug, Default)]
-pub struct Heard(Mutex<HashMap<String, Said>>);
+pub struct Heard(Mutex<HashMap<String, ServerHint>>);
 
 #[derive(Clone, Debug, Default)]
-struct Said {
+struct ServerHint {
     nonce: Option<String>,
     /// How far its clock is ahead of ours, in seconds; none until it has said the time.
     skew: Option<i64>,
 }
 
 impl Heard {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Said>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, ServerHint>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, uri: &Uri) -> Said {
+    fn of(&self, uri: &Uri) -> ServerHint {
         self.all().get(&origin(uri)).cloned().unwrap_or_default()
     }
 
@@ -179,9 +179,9 @@ fn origin(uri: &Uri) -> String {
 
 /// A key, with all that a proof by it needs. Clones share it; few tokens have one, so that it takes room apart.
 #[derive(Clone)]
-pub struct Binding(Arc<Bound>);
+pub struct Binding(Arc<BindingState>);
 
-struct Bound {
+struct BindingState {
     key: ProofKey,
     heard: Arc<Heard>,
     seams: Seams,
@@ -196,7 +196,7 @@ impl std::fmt::Debug for Binding {
 impl Binding {
     /// A key in use.
     pub fn new(key: ProofKey, heard: Arc<Heard>, seams: Seams) -> Self {
-        Self(Arc::new(Bound { key, heard, seams }))
+        Self(Arc::new(BindingState { key, heard, seams }))
     }
 
     /// By which a server knows the key again (RFC 7638).

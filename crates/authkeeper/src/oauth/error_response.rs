@@ -21,7 +21,7 @@ use crate::{
 
 /// What an error response refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum ErrorMeaning {
     /// This refresh token or code is not good.
     Grant,
     /// Our client is not known or not proven.
@@ -42,7 +42,7 @@ pub(super) enum Meaning {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ErrorResponse {
     pub(super) refused: Refused,
-    pub(super) meaning: Meaning,
+    pub(super) meaning: ErrorMeaning,
     /// Whether its code says so, and not merely its words.
     pub(super) by_code: bool,
     /// How long the body says to wait.
@@ -54,12 +54,12 @@ pub(super) struct ErrorResponse {
 pub(super) fn read(body: &Value, status: StatusCode) -> Option<ErrorResponse> {
     let fields = ErrorFields::of(body);
     let (meaning, source) = fields.meaning();
-    let is_error = fields.is_error || !status.is_success() || meaning != Meaning::Unknown;
+    let is_error = fields.is_error || !status.is_success() || meaning != ErrorMeaning::Unknown;
     let refused = fields.refused().filter(|_| is_error)?;
     Some(ErrorResponse {
         refused,
         meaning,
-        by_code: source == Source::Code,
+        by_code: source == MeaningSource::Code,
         wait: fields.wait,
     })
 }
@@ -261,19 +261,20 @@ impl ErrorFields {
         Some(Refused { code, description })
     }
 
-    fn meaning(&self) -> (Meaning, Source) {
+    fn meaning(&self) -> (ErrorMeaning, MeaningSource) {
         let signals = Signals::of(self);
         let mut rules = RULES.iter();
         let rule = rules.find(|(applies, ..)| applies(&signals));
-        rule.map_or((Meaning::Unknown, Source::Words), |(_, meaning, source)| {
-            (*meaning, *source)
-        })
+        rule.map_or(
+            (ErrorMeaning::Unknown, MeaningSource::Words),
+            |(_, meaning, source)| (*meaning, *source),
+        )
     }
 }
 
 /// The part of a response that a rule reads the meaning from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum MeaningSource {
     Code,
     Words,
 }
@@ -313,48 +314,80 @@ impl<'a> Signals<'a> {
     }
 }
 
-type Rule = (fn(&Signals<'_>) -> bool, Meaning, Source);
+type Rule = (fn(&Signals<'_>) -> bool, ErrorMeaning, MeaningSource);
 
 /// In order of precedence: the first rule that applies decides.
 const RULES: &[Rule] = &[
-    (|s| s.code(ACTED_CODES), Meaning::MayHaveActed, Source::Code),
+    (
+        |s| s.code(ACTED_CODES),
+        ErrorMeaning::MayHaveActed,
+        MeaningSource::Code,
+    ),
     (
         |s| s.refuse_the_secret() && s.code(CLIENT_CODES),
-        Meaning::Client,
-        Source::Code,
+        ErrorMeaning::Client,
+        MeaningSource::Code,
     ),
-    (|s| s.refuse_the_secret(), Meaning::Client, Source::Words),
-    (|s| s.code(GRANT_CODES), Meaning::Grant, Source::Code),
-    (|s| s.name_a_wait(), Meaning::Later, Source::Code),
-    (|s| s.code(REQUEST_CODES), Meaning::Request, Source::Code),
-    (|s| s.code(FAILED_CODES), Meaning::Failed, Source::Code),
+    (
+        |s| s.refuse_the_secret(),
+        ErrorMeaning::Client,
+        MeaningSource::Words,
+    ),
+    (
+        |s| s.code(GRANT_CODES),
+        ErrorMeaning::Grant,
+        MeaningSource::Code,
+    ),
+    (
+        |s| s.name_a_wait(),
+        ErrorMeaning::Later,
+        MeaningSource::Code,
+    ),
+    (
+        |s| s.code(REQUEST_CODES),
+        ErrorMeaning::Request,
+        MeaningSource::Code,
+    ),
+    (
+        |s| s.code(FAILED_CODES),
+        ErrorMeaning::Failed,
+        MeaningSource::Code,
+    ),
     (
         |s| s.words(ErrorWords::insist_on_waiting),
-        Meaning::Later,
-        Source::Words,
+        ErrorMeaning::Later,
+        MeaningSource::Words,
     ),
     (
         |s| s.words(ErrorWords::refuse_the_refresh_token),
-        Meaning::Grant,
-        Source::Words,
+        ErrorMeaning::Grant,
+        MeaningSource::Words,
     ),
     (
         |s| s.words(ErrorWords::ask_to_wait),
-        Meaning::Later,
-        Source::Words,
+        ErrorMeaning::Later,
+        MeaningSource::Words,
     ),
-    (|s| s.code(CLIENT_CODES), Meaning::Client, Source::Code),
+    (
+        |s| s.code(CLIENT_CODES),
+        ErrorMeaning::Client,
+        MeaningSource::Code,
+    ),
     (
         |s| s.words(ErrorWords::refuse_the_client),
-        Meaning::Client,
-        Source::Words,
+        ErrorMeaning::Client,
+        MeaningSource::Words,
     ),
     (
         |s| s.words(ErrorWords::miss_the_account),
-        Meaning::Grant,
-        Source::Words,
+        ErrorMeaning::Grant,
+        MeaningSource::Words,
     ),
-    (|s| s.code(VAGUE_CODES), Meaning::Request, Source::Code),
+    (
+        |s| s.code(VAGUE_CODES),
+        ErrorMeaning::Request,
+        MeaningSource::Code,
+    ),
 ];
 
 /// Hidden before it is cut: a part of a secret is one too.

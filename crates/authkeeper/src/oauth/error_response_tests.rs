@@ -2,12 +2,12 @@ use serde_json::json;
 
 use super::*;
 
-fn meaning(status: u16, body: &Value) -> Option<Meaning> {
+fn meaning(status: u16, body: &Value) -> Option<ErrorMeaning> {
     let status = StatusCode::from_u16(status).unwrap();
     read(body, status).map(|error| error.meaning)
 }
 
-fn all_mean(expected: Meaning, bodies: &[Value]) {
+fn all_mean(expected: ErrorMeaning, bodies: &[Value]) {
     for body in bodies {
         assert_eq!(meaning(400, body), Some(expected), "{body}");
     }
@@ -16,7 +16,7 @@ fn all_mean(expected: Meaning, bodies: &[Value]) {
 #[test]
 fn a_code_is_read_in_any_spelling_and_at_any_place() {
     all_mean(
-        Meaning::Grant,
+        ErrorMeaning::Grant,
         &[
             json!({"error": "invalid_grant"}),
             json!({"error": "INVALID_GRANT"}),
@@ -44,14 +44,14 @@ fn a_code_is_read_in_any_spelling_and_at_any_place() {
     let number = read(&json!({"error": {"code": 190}}), StatusCode::BAD_REQUEST).unwrap();
     assert_eq!(
         (number.refused.code.as_str(), number.meaning),
-        ("190", Meaning::Unknown)
+        ("190", ErrorMeaning::Unknown)
     );
 }
 
 #[test]
 fn words_about_the_client_are_not_about_the_grant() {
     all_mean(
-        Meaning::Client,
+        ErrorMeaning::Client,
         &[
             json!({"error": "invalid_client"}),
             json!({"error": "invalid_request", "error_description": "The client secret is wrong"}),
@@ -68,7 +68,7 @@ fn words_about_the_client_are_not_about_the_grant() {
 #[test]
 fn words_about_the_refresh_token_win_over_those_about_the_client() {
     all_mean(
-        Meaning::Grant,
+        ErrorMeaning::Grant,
         &[
             json!({"error": "invalid_client", "error_description": "The refresh token is expired"}),
             json!({"error": "unauthorized_client", "error_description": "unable to parse refresh token"}),
@@ -82,7 +82,7 @@ fn words_about_the_refresh_token_win_over_those_about_the_client() {
 #[test]
 fn words_about_the_request_are_about_neither() {
     all_mean(
-        Meaning::Request,
+        ErrorMeaning::Request,
         &[
             json!({"error": "invalid_request"}),
             json!({"error": "invalid_request", "error_description": "Missing parameter: refresh_token"}),
@@ -98,7 +98,7 @@ fn words_about_the_request_are_about_neither() {
 #[test]
 fn a_code_that_nobody_knows_is_no_final_refusal() {
     all_mean(
-        Meaning::Unknown,
+        ErrorMeaning::Unknown,
         &[
             json!({"error": "unknown_error"}),
             json!({"error": "out_of_cheese", "message": "no"}),
@@ -106,7 +106,7 @@ fn a_code_that_nobody_knows_is_no_final_refusal() {
         ],
     );
     all_mean(
-        Meaning::Later,
+        ErrorMeaning::Later,
         &[
             json!({"error": "RATE_LIMIT_EXCEEDED"}),
             json!({"error": "temporarily_unavailable"}),
@@ -130,16 +130,16 @@ fn a_success_is_an_error_only_if_it_says_so() {
     ] {
         assert_eq!(meaning(200, &none), None, "{none}");
     }
-    all_mean(Meaning::Failed, &[json!({"error": "server_error"})]);
+    all_mean(ErrorMeaning::Failed, &[json!({"error": "server_error"})]);
     let limit = json!({"status": 601, "body": {}, "error": "Too Many Requests"});
-    assert_eq!(meaning(200, &limit), Some(Meaning::Later));
+    assert_eq!(meaning(200, &limit), Some(ErrorMeaning::Later));
     let limit = read(&json!({"error": true, "wait_seconds": "7"}), StatusCode::OK).unwrap();
     assert_eq!(
         (limit.meaning, limit.wait),
-        (Meaning::Later, Some(Duration::from_secs(7)))
+        (ErrorMeaning::Later, Some(Duration::from_secs(7)))
     );
     let denied = json!({"ok": false, "error": "invalid_refresh_token"});
-    assert_eq!(meaning(200, &denied), Some(Meaning::Grant));
+    assert_eq!(meaning(200, &denied), Some(ErrorMeaning::Grant));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_code_that_holds_another_one_is_not_that_one() {
         "client_assertion_token_expired",
     ] {
         let error = json!({"error": code});
-        assert_ne!(meaning(400, &error), Some(Meaning::Grant), "{code}");
+        assert_ne!(meaning(400, &error), Some(ErrorMeaning::Grant), "{code}");
     }
     for (code, words) in [
         (
@@ -199,7 +199,7 @@ fn a_code_that_holds_another_one_is_not_that_one() {
         let error = json!({"error": code, "error_description": words});
         assert_ne!(
             meaning(400, &error),
-            Some(Meaning::Grant),
+            Some(ErrorMeaning::Grant),
             "{code}: {words}"
         );
     }

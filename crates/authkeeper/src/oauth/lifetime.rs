@@ -41,23 +41,23 @@ const UNIX_MILLISECONDS: f64 = 1e12;
 
 /// What one field says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Told {
+enum EndField {
     Seconds(f64),
     Until(Timestamp),
 }
 
 /// What an answer says of its tokens' lifetimes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lifetimes {
-    span: Option<Told>,
-    siblings: Vec<Told>,
-    refresh: Vec<Told>,
+pub(super) struct ResponseLifetimes {
+    span: Option<EndField>,
+    siblings: Vec<EndField>,
+    refresh: Vec<EndField>,
     refresh_in: Option<Duration>,
     /// The provider's clock, where the answer shows it (RFC 9110 §6.6.1).
     pub(super) answered: Option<Timestamp>,
 }
 
-impl Lifetimes {
+impl ResponseLifetimes {
     /// Reads them in the first of these objects that has them.
     pub(super) fn read(objects: &[&Map<String, Value>]) -> Self {
         let find = |field: &&str| {
@@ -66,8 +66,8 @@ impl Lifetimes {
         };
         let standard = SPANS.iter().find_map(find);
         let refresh_in = find(&"refresh_in").and_then(|told| match told {
-            Told::Seconds(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-            Told::Until(_) => None,
+            EndField::Seconds(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            EndField::Until(_) => None,
         });
         Self {
             span: standard,
@@ -80,7 +80,7 @@ impl Lifetimes {
 
     /// How long the access token lives, and whether a sibling of `expires_in` says so. `own` is what the token says of
     /// itself. A span that is several times what a sibling says is no span in seconds.
-    pub(super) fn access(&self, asked: Timestamp, own: Option<Duration>) -> Access {
+    pub(super) fn access(&self, asked: Timestamp, own: Option<Duration>) -> AccessLifetime {
         let now = self.answered.unwrap_or(asked);
         let siblings = self.siblings.iter().filter_map(|told| told.left(now));
         let sibling = siblings.min();
@@ -88,13 +88,15 @@ impl Lifetimes {
         let is_absurd = |span: Duration, hint: Duration| span / 4 >= hint;
         let hint = [sibling, own].into_iter().flatten().min();
         match (span, hint) {
-            (Some(span), Some(hint)) if is_absurd(span, hint) && own == Some(hint) => Access::Own,
-            (Some(span), Some(hint)) if is_absurd(span, hint) => Access::Sibling(hint),
-            (Some(span), _) => Access::Span(span),
+            (Some(span), Some(hint)) if is_absurd(span, hint) && own == Some(hint) => {
+                AccessLifetime::Own
+            }
+            (Some(span), Some(hint)) if is_absurd(span, hint) => AccessLifetime::Sibling(hint),
+            (Some(span), _) => AccessLifetime::Span(span),
             (None, _) => match (sibling, own) {
-                (Some(sibling), _) => Access::Sibling(sibling),
-                (None, Some(_)) => Access::Own,
-                (None, None) => Access::Unsaid,
+                (Some(sibling), _) => AccessLifetime::Sibling(sibling),
+                (None, Some(_)) => AccessLifetime::Own,
+                (None, None) => AccessLifetime::Unsaid,
             },
         }
     }
@@ -114,7 +116,7 @@ impl Lifetimes {
 
 /// Which source says how long an access token lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum AccessLifetime {
     /// `expires_in`, or what stands in its place.
     Span(Duration),
     /// Another field of the answer.
@@ -125,7 +127,7 @@ pub(super) enum Access {
     Unsaid,
 }
 
-impl Told {
+impl EndField {
     /// How much is left; none where the value makes no sense.
     fn left(self, now: Timestamp) -> Option<Duration> {
         let seconds = match self {
@@ -138,7 +140,7 @@ impl Told {
     }
 }
 
-/// Lifetimes of weeks and more are whole days (30 d, 60 d, 90 d). Ten minutes and more in milliseconds are whole seconds
+/// ResponseLifetimes of weeks and more are whole days (30 d, 60 d, 90 d). Ten minutes and more in milliseconds are whole seconds
 /// and, taken for seconds, no whole days.
 fn is_milliseconds(number: f64) -> bool {
     let whole = |unit: f64| (number / unit).fract() == 0.0;
@@ -146,7 +148,7 @@ fn is_milliseconds(number: f64) -> bool {
     number >= 600_000.0 && whole(1_000.0) && (!whole(86_400.0) || (long && whole(300_000.0)))
 }
 
-fn told(value: &Value) -> Option<Told> {
+fn told(value: &Value) -> Option<EndField> {
     let text = value.as_str().map(str::trim);
     let number = value
         .as_f64()
@@ -157,15 +159,15 @@ fn told(value: &Value) -> Option<Told> {
         Some(number) if number <= 0.0 => None,
         Some(number) if number >= UNIX_MILLISECONDS => until(number / 1000.0),
         Some(number) if number >= UNIX_TIME => until(number),
-        Some(number) => Some(Told::Seconds(number)),
-        None => date(text?).map(Told::Until),
+        Some(number) => Some(EndField::Seconds(number)),
+        None => date(text?).map(EndField::Until),
     }
 }
 
-fn until(seconds: f64) -> Option<Told> {
+fn until(seconds: f64) -> Option<EndField> {
     let since = Duration::try_from_secs_f64(seconds).ok()?;
     let seconds = i64::try_from(since.as_secs()).ok()?;
-    Timestamp::from_second(seconds).ok().map(Told::Until)
+    Timestamp::from_second(seconds).ok().map(EndField::Until)
 }
 
 /// RFC 3339, or a date as HTTP writes it.
@@ -184,18 +186,18 @@ mod tests {
 
     const NOW: i64 = 1_790_000_000;
 
-    fn access(body: &Value, own: Option<u64>) -> Access {
-        let read = Lifetimes::read(&[body.as_object().unwrap()]);
+    fn access(body: &Value, own: Option<u64>) -> AccessLifetime {
+        let read = ResponseLifetimes::read(&[body.as_object().unwrap()]);
         let now = Timestamp::from_second(NOW).unwrap();
         read.access(now, own.map(Duration::from_secs))
     }
 
-    fn span(seconds: u64) -> Access {
-        Access::Span(Duration::from_secs(seconds))
+    fn span(seconds: u64) -> AccessLifetime {
+        AccessLifetime::Span(Duration::from_secs(seconds))
     }
 
-    fn sibling(seconds: u64) -> Access {
-        Access::Sibling(Duration::from_secs(seconds))
+    fn sibling(seconds: u64) -> AccessLifetime {
+        AccessLifetime::Sibling(Duration::from_secs(seconds))
     }
 
     #[test]
@@ -238,16 +240,16 @@ mod tests {
                 span(3600),
             ),
             // nothing
-            (json!({}), Access::Unsaid),
-            (json!({"expires_in": 0}), Access::Unsaid),
-            (json!({"expires_in": -5}), Access::Unsaid),
-            (json!({"expires_in": "soon"}), Access::Unsaid),
-            (json!({"expires_in": NOW - 60}), Access::Unsaid),
-            (json!({"expires_in": 1e17}), Access::Unsaid),
-            (json!({"expires_in": 1e-300}), Access::Unsaid),
+            (json!({}), AccessLifetime::Unsaid),
+            (json!({"expires_in": 0}), AccessLifetime::Unsaid),
+            (json!({"expires_in": -5}), AccessLifetime::Unsaid),
+            (json!({"expires_in": "soon"}), AccessLifetime::Unsaid),
+            (json!({"expires_in": NOW - 60}), AccessLifetime::Unsaid),
+            (json!({"expires_in": 1e17}), AccessLifetime::Unsaid),
+            (json!({"expires_in": 1e-300}), AccessLifetime::Unsaid),
             (
                 json!({"expires_in": null, "expires_at": "never"}),
-                Access::Unsaid,
+                AccessLifetime::Unsaid,
             ),
         ] {
             assert_eq!(access(&body, None), expected, "{body}");
@@ -258,19 +260,19 @@ mod tests {
     fn what_the_token_says_of_itself_corrects_an_absurd_span() {
         assert_eq!(
             access(&json!({"expires_in": 1_209_600}), Some(3600)),
-            Access::Own
+            AccessLifetime::Own
         );
         assert_eq!(
             access(&json!({"expires_in": 3600}), Some(86_400)),
             span(3600)
         );
-        assert_eq!(access(&json!({}), Some(3600)), Access::Own);
+        assert_eq!(access(&json!({}), Some(3600)), AccessLifetime::Own);
     }
 
     #[test]
     fn an_end_is_counted_by_the_providers_clock() {
         let body = json!({"expires_at": NOW + 3600});
-        let mut read = Lifetimes::read(&[body.as_object().unwrap()]);
+        let mut read = ResponseLifetimes::read(&[body.as_object().unwrap()]);
         read.answered = Timestamp::from_second(NOW).ok();
         let fast = Timestamp::from_second(NOW + 7200).unwrap();
         assert_eq!(read.access(fast, None), sibling(3600));
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn the_earliest_end_of_a_refresh_token_counts() {
         let body = json!({"refresh_token_expires_in": 90, "refresh_expires_at": NOW + 30, "refresh_expires_in": 0});
-        let read = Lifetimes::read(&[body.as_object().unwrap()]);
+        let read = ResponseLifetimes::read(&[body.as_object().unwrap()]);
         let now = Timestamp::from_second(NOW).unwrap();
         assert_eq!(
             read.refresh_ends(now),

@@ -70,9 +70,13 @@ impl Loopback {
     }
 }
 
-type Answer = Result<SecretString, RedirectError>;
+type Redirected = Result<SecretString, RedirectError>;
 
-async fn serve(socket: tokio::net::TcpStream, sign_in: Arc<SignIn>, found: mpsc::Sender<Answer>) {
+async fn serve(
+    socket: tokio::net::TcpStream,
+    sign_in: Arc<SignIn>,
+    found: mpsc::Sender<Redirected>,
+) {
     let service =
         hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let (page, answer) = judge(&sign_in, request.uri());
@@ -88,7 +92,7 @@ async fn serve(socket: tokio::net::TcpStream, sign_in: Arc<SignIn>, found: mpsc:
     let _ = tokio::time::timeout(patience, server).await;
 }
 
-fn judge(sign_in: &SignIn, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<Answer>) {
+fn judge(sign_in: &SignIn, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<Redirected>) {
     if uri.path() != PATH {
         return (
             page(

@@ -103,9 +103,9 @@ mod tests {
     }
 
     /// What it is, its status and challenges, and what that means.
-    type Row = (&'static str, u16, &'static [&'static str], Refusal);
+    type ErrorRow = (&'static str, u16, &'static [&'static str], Refusal);
 
-    fn judge(rows: &[Row]) {
+    fn judge(rows: &[ErrorRow]) {
         for (what, status, challenges, meaning) in rows {
             assert_eq!(read(*status, challenges), *meaning, "{what}");
         }
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn an_answer_says_whether_the_token_is_taken() {
         use Refusal::{None, Token};
-        let rows: &[Row] = &[
+        let rows: &[ErrorRow] = &[
             ("an answer", 200, &[], None),
             ("an answer with a challenge", 200, &[NEEDS_X], None),
-            ("trouble of the server's", 503, &[NEEDS_X], None),
+            ("a server error", 503, &[NEEDS_X], None),
             ("a 401 without a challenge", 401, &[], Token),
             ("a proxy's page", 401, &["Negotiate"], Token),
             (
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_challenge_says_what_is_needed() {
         use Refusal::None;
-        let rows: &[Row] = &[
+        let rows: &[ErrorRow] = &[
             ("RFC 6750", 403, &[NEEDS_X], needs("x")),
             ("the code with 401", 401, &[NEEDS_X], needs("x")),
             (

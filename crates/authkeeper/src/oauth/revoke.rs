@@ -54,7 +54,7 @@ pub async fn revoke(
     let refresh = refresh.map(|token| (&token.secret, "refresh_token"));
     let access = grant.access.as_ref();
     let access = access.map(|token| (&token.secret, "access_token"));
-    let at = Endpoint {
+    let at = RevocationEndpoint {
         transport,
         place: (&endpoint, reach),
         metadata: &provider.metadata,
@@ -62,11 +62,13 @@ pub async fn revoke(
     let mut ended = false;
     for (token, hint) in refresh.into_iter().chain(access) {
         match at.revoke_one(client, (token, hint)).await {
-            Ok(Answer::Gone) => {}
+            Ok(RevocationReply::Gone) => {}
             // RFC 7009 §2.1: it ended with its refresh token.
-            Ok(Answer::Refused(_) | Answer::NotForUs(_)) if ended => {}
-            Ok(Answer::NotForUs(said)) => return Revocation::Refused(said),
-            Ok(Answer::Refused(said) | Answer::Later(said)) => return Revocation::Failed(said),
+            Ok(RevocationReply::Refused(_) | RevocationReply::NotForUs(_)) if ended => {}
+            Ok(RevocationReply::NotForUs(said)) => return Revocation::Refused(said),
+            Ok(RevocationReply::Refused(said) | RevocationReply::Later(said)) => {
+                return Revocation::Failed(said);
+            }
             Err(error) => return Revocation::Failed(error.to_string()),
         }
         ended = hint == "refresh_token";
@@ -84,24 +86,24 @@ fn endpoint(metadata: &ServerMetadata) -> Option<Result<HttpUrl, PublishedUrl>> 
 }
 
 /// Where tokens are revoked.
-struct Endpoint<'a> {
+struct RevocationEndpoint<'a> {
     transport: &'a dyn Transport,
     place: (&'a HttpUrl, Reach),
     metadata: &'a ServerMetadata,
 }
 
-impl Endpoint<'_> {
+impl RevocationEndpoint<'_> {
     /// Shows our client in each way that may be wanted here, until one is taken.
     async fn revoke_one(
         &self,
         client: OurClient<'_>,
         (token, hint): (&SecretString, &str),
-    ) -> Result<Answer, WireError> {
-        let mut last = Answer::Refused(String::new());
+    ) -> Result<RevocationReply, WireError> {
+        let mut last = RevocationReply::Refused(String::new());
         for way in ways(self.metadata, client.registration) {
             let proof = match way {
-                Way::By(method) => client.proof_by(method)?,
-                Way::EmptySecret => client.proof_by(ClientAuthMethod::None)?,
+                Authentication::By(method) => client.proof_by(method)?,
+                Authentication::EmptySecret => client.proof_by(ClientAuthMethod::None)?,
             };
             let reply = self.ask(client, &proof, way, (token, hint)).await?;
             last = judge(&reply, way);
@@ -109,7 +111,7 @@ impl Endpoint<'_> {
                 reply.status,
                 StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
             );
-            if !unproven || matches!(last, Answer::Gone) {
+            if !unproven || matches!(last, RevocationReply::Gone) {
                 break;
             }
         }
@@ -120,7 +122,7 @@ impl Endpoint<'_> {
         &self,
         client: OurClient<'_>,
         proof: &ClientProof,
-        way: Way,
+        way: Authentication,
         (token, hint): (&SecretString, &str),
     ) -> Result<Reply, WireError> {
         #[expect(
@@ -131,7 +133,7 @@ impl Endpoint<'_> {
             ("token", token.expose().as_str()),
             ("token_type_hint", hint),
         ];
-        if way == Way::EmptySecret {
+        if way == Authentication::EmptySecret {
             fields.push(("client_secret", ""));
         }
         let clock = &*client.seams.clock;
@@ -141,7 +143,7 @@ impl Endpoint<'_> {
 
 /// How our client is shown at the revocation endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Authentication {
     By(ClientAuthMethod),
     /// The MCP Python SDK's servers take a public client only if it sends the secret it does not have, empty.
     EmptySecret,
@@ -149,14 +151,14 @@ enum Way {
 
 /// The ways to show our client, in the order in which they are tried. RFC 8414 §2: the endpoint may name methods of its own;
 /// else it takes what the token endpoint takes.
-fn ways(metadata: &ServerMetadata, client: &ClientRegistration) -> Vec<Way> {
+fn ways(metadata: &ServerMetadata, client: &ClientRegistration) -> Vec<Authentication> {
     let listed = &metadata.revocation_endpoint_auth_methods_supported;
     let takes = |method: ClientAuthMethod| {
         listed.is_empty() || listed.iter().any(|name| name == method.as_str())
     };
     let own = client.auth_method;
     if takes(own) && own != ClientAuthMethod::None {
-        return vec![Way::By(own)];
+        return vec![Authentication::By(own)];
     }
     let has = |method: ClientAuthMethod| match method {
         ClientAuthMethod::None => own == ClientAuthMethod::None,
@@ -172,26 +174,26 @@ fn ways(metadata: &ServerMetadata, client: &ClientRegistration) -> Vec<Way> {
     let fit = order
         .into_iter()
         .filter(|method| has(*method) && takes(*method));
-    let mut ways: Vec<Way> = fit.map(Way::By).collect();
+    let mut ways: Vec<Authentication> = fit.map(Authentication::By).collect();
     if ways.is_empty() {
-        ways.push(Way::By(own));
+        ways.push(Authentication::By(own));
     }
     if own == ClientAuthMethod::None && client.secrets.is_empty() {
-        ways.push(Way::EmptySecret);
+        ways.push(Authentication::EmptySecret);
     }
     ways
 }
 
 /// What an answer to a revocation means.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum RevocationReply {
     /// The token is not good any more.
     Gone,
     /// It is refused, and asking again changes nothing.
     NotForUs(String),
     /// It was refused.
     Refused(String),
-    /// The server has incident of its own.
+    /// The server returned a server error.
     Later(String),
 }
 
@@ -204,37 +206,37 @@ const GONE: [&str; 5] = [
     "token_not_found",
 ];
 
-fn judge(reply: &Reply, way: Way) -> Answer {
+fn judge(reply: &Reply, way: Authentication) -> RevocationReply {
     // RFC 7009 §2.2: a page, or an error under a 200, confirms nothing.
     let refused = classify::refused(reply);
     let is_page = !reply.body.is_empty() && classify::is_page(reply);
     if reply.status.is_success() && refused.is_none() && !is_page {
-        return Answer::Gone;
+        return RevocationReply::Gone;
     }
     let code = refused.as_ref().map(|refused| refused.code.as_str());
     if code.is_some_and(|code| GONE.contains(&code)) {
-        return Answer::Gone;
+        return RevocationReply::Gone;
     }
     let said = match &refused {
         Some(refused) => format!("it said: {refused} (status {})", reply.status.as_u16()),
         None => format!("it gave no reason ({}); {GUESS}", body_hint(reply)),
     };
-    let public = !matches!(way, Way::By(method) if method != ClientAuthMethod::None);
+    let public = !matches!(way, Authentication::By(method) if method != ClientAuthMethod::None);
     let unproven = reply.status == StatusCode::UNAUTHORIZED
         || matches!(code, Some("invalid_client" | "unauthorized_client"));
     if public && unproven {
-        return Answer::NotForUs(format!(
+        return RevocationReply::NotForUs(format!(
             "it takes revocations only from clients with a secret, and this one has none; {said}"
         ));
     }
     // RFC 7009 §2.2.1.
     if code == Some("unsupported_token_type") {
-        return Answer::NotForUs(said);
+        return RevocationReply::NotForUs(said);
     }
     if reply.status.is_client_error() && reply.status != StatusCode::TOO_MANY_REQUESTS {
-        Answer::Refused(said)
+        RevocationReply::Refused(said)
     } else {
-        Answer::Later(said)
+        RevocationReply::Later(said)
     }
 }
 
@@ -245,7 +247,7 @@ mod tests {
     use super::*;
     use crate::model::{ClientId, ClientSecret, Issuer, RegistrationSource};
 
-    fn judged(status: u16, body: &str, way: Way) -> Answer {
+    fn judged(status: u16, body: &str, way: Authentication) -> RevocationReply {
         let reply = Reply {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
@@ -254,8 +256,8 @@ mod tests {
         judge(&reply, way)
     }
 
-    const PUBLIC: Way = Way::By(ClientAuthMethod::None);
-    const BASIC: Way = Way::By(ClientAuthMethod::Basic);
+    const PUBLIC: Authentication = Authentication::By(ClientAuthMethod::None);
+    const BASIC: Authentication = Authentication::By(ClientAuthMethod::Basic);
 
     #[test]
     fn what_is_gone_already_is_revoked() {
@@ -269,42 +271,46 @@ mod tests {
             ),
             (400, r#"{"error":"invalid_grant"}"#),
         ] {
-            assert_eq!(judged(status, body, BASIC), Answer::Gone, "{status} {body}");
+            assert_eq!(
+                judged(status, body, BASIC),
+                RevocationReply::Gone,
+                "{status} {body}"
+            );
         }
     }
 
     #[test]
     fn a_page_or_an_error_under_a_200_confirms_nothing() {
         for body in [r#"{"error":"invalid_client"}"#, "<html>sign in</html>"] {
-            assert_ne!(judged(200, body, BASIC), Answer::Gone, "{body}");
+            assert_ne!(judged(200, body, BASIC), RevocationReply::Gone, "{body}");
         }
     }
 
     #[test]
     fn a_refusal_quotes_the_provider() {
         let body = r#"{"error":"invalid_client","error_description":"wrong secret"}"#;
-        let Answer::Refused(said) = judged(401, body, BASIC) else {
+        let RevocationReply::Refused(said) = judged(401, body, BASIC) else {
             panic!("a client with a secret may have a wrong one");
         };
         assert!(said.contains("invalid_client: wrong secret"), "{said}");
-        for way in [PUBLIC, Way::EmptySecret] {
-            let Answer::NotForUs(said) = judged(401, body, way) else {
+        for way in [PUBLIC, Authentication::EmptySecret] {
+            let RevocationReply::NotForUs(said) = judged(401, body, way) else {
                 panic!("a public client can show nothing else");
             };
             assert!(said.contains("clients with a secret"), "{said}");
         }
-        let Answer::Refused(said) = judged(403, "", BASIC) else {
+        let RevocationReply::Refused(said) = judged(403, "", BASIC) else {
             panic!("it is refused");
         };
         assert!(said.contains("wrong client secret"), "{said}");
         let unsupported = r#"{"error":"unsupported_token_type"}"#;
         assert!(matches!(
             judged(400, unsupported, BASIC),
-            Answer::NotForUs(_)
+            RevocationReply::NotForUs(_)
         ));
         for status in [429, 500, 503] {
             assert!(
-                matches!(judged(status, "", PUBLIC), Answer::Later(_)),
+                matches!(judged(status, "", PUBLIC), RevocationReply::Later(_)),
                 "{status}"
             );
         }
@@ -334,16 +340,16 @@ mod tests {
             };
             ways(&metadata, client)
         };
-        let post = Way::By(ClientAuthMethod::Post);
+        let post = Authentication::By(ClientAuthMethod::Post);
         let confidential = client(ClientAuthMethod::Basic, true);
         assert_eq!(ways(&[], &confidential), [BASIC]);
         assert_eq!(ways(&["client_secret_post"], &confidential), [post]);
         assert_eq!(ways(&["private_key_jwt"], &confidential), [BASIC]);
         let public = client(ClientAuthMethod::None, false);
-        assert_eq!(ways(&[], &public), [PUBLIC, Way::EmptySecret]);
+        assert_eq!(ways(&[], &public), [PUBLIC, Authentication::EmptySecret]);
         assert_eq!(
             ways(&["client_secret_basic"], &public),
-            [PUBLIC, Way::EmptySecret]
+            [PUBLIC, Authentication::EmptySecret]
         );
         // The token endpoint does not want the secret that came with the registration.
         let kept = client(ClientAuthMethod::None, true);

@@ -20,7 +20,7 @@ const MOST_NAMES: usize = 12;
 const LONGEST_NAME: usize = 32;
 
 /// The shape of an answer of a token endpoint that fits no row; none if it fits one.
-pub fn odd_shape(reply: &Reply) -> Option<String> {
+pub fn unrecognized_shape(reply: &Reply) -> Option<String> {
     let json = document(reply);
     let is_error = json.as_ref().and_then(error_of).is_some();
     let odd = match classify(reply, Timestamp::UNIX_EPOCH) {
@@ -113,7 +113,7 @@ mod tests {
     fn odd(status: u16, kind: &'static str, body: &str) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        odd_shape(&Reply {
+        unrecognized_shape(&Reply {
             status: StatusCode::from_u16(status).unwrap(),
             headers,
             body: body.to_owned().into(),

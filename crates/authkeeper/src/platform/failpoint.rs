@@ -14,11 +14,11 @@ pub enum FaultPoint {
     Committed,
     /// The key file has its second name; there is no new key.
     KeyLinked,
-    /// The key file holds the new key and the old one; nothing was sealed anew.
+    /// The key file holds the new key and the old one; nothing was resealed.
     KeyAdded,
-    /// The rows of the store are sealed anew.
+    /// The rows of the store are resealed.
     RowsResealed,
-    /// What lies beside the store is sealed anew.
+    /// The files beside the store are resealed.
     FilesResealed,
     /// The key file holds the new key alone; its second name is still there.
     KeyRetired,

@@ -6,7 +6,7 @@ use std::{io, os::unix::fs::MetadataExt as _, path::Path};
 
 /// How near a file system is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lies {
+pub enum Locality {
     /// On this machine.
     Here,
     /// Where other machines may have it too; its name.
@@ -60,33 +60,33 @@ const REMOTE_PROGRAMS: &[&str] = &[
 ];
 
 /// Reads a file system's number; for FUSE the type that the mount has, if that is known (`fuse.sshfs`).
-pub fn lies(magic: u32, mounted: Option<&str>) -> Lies {
+pub fn lies(magic: u32, mounted: Option<&str>) -> Locality {
     if let Some((_, name)) = REMOTE.iter().find(|(number, _)| *number == magic) {
-        return Lies::Remote((*name).to_owned());
+        return Locality::Remote((*name).to_owned());
     }
     match magic {
-        PLAN_9 => Lies::Unclear("9P".to_owned()),
+        PLAN_9 => Locality::Unclear("9P".to_owned()),
         FUSE => {
             let kind = mounted.unwrap_or("fuse");
             let program = kind.strip_prefix("fuse.").unwrap_or(kind);
             if REMOTE_PROGRAMS.contains(&program) {
-                Lies::Remote(program.to_owned())
+                Locality::Remote(program.to_owned())
             } else {
-                Lies::Unclear(kind.to_owned())
+                Locality::Unclear(kind.to_owned())
             }
         }
         // Among them overlay: its upper layer is a disk of this machine, if a short-lived one.
-        _ => Lies::Here,
+        _ => Locality::Here,
     }
 }
 
 /// Where this file or folder lies. What can't be found out is taken for here: opening it will say more.
-pub fn of(path: &Path) -> Lies {
+pub fn of(path: &Path) -> Locality {
     let Some((path, magic)) = path
         .ancestors()
         .find_map(|path| Some((path, magic_of(path).ok()?)))
     else {
-        return Lies::Here;
+        return Locality::Here;
     };
     let mounted = (magic == FUSE).then(|| mounted_as(path)).flatten();
     lies(magic, mounted.as_deref())
@@ -130,20 +130,28 @@ mod tests {
     fn each_file_system_has_its_place() {
         let (ext, tmpfs, overlay, btrfs) = (0xEF53, 0x0102_1994, 0x794C_7630, 0x9123_683E);
         for here in [ext, tmpfs, overlay, btrfs] {
-            assert_eq!(lies(here, None), Lies::Here, "{here:x}");
+            assert_eq!(lies(here, None), Locality::Here, "{here:x}");
         }
         for (number, name) in REMOTE {
-            assert_eq!(lies(*number, None), Lies::Remote((*name).to_owned()));
+            assert_eq!(lies(*number, None), Locality::Remote((*name).to_owned()));
         }
-        let unclear = |kind: &str| Lies::Unclear(kind.to_owned());
+        let unclear = |kind: &str| Locality::Unclear(kind.to_owned());
         for (number, mounted, expected) in [
             (PLAN_9, None, unclear("9P")),
             (FUSE, None, unclear("fuse")),
             (FUSE, Some("virtiofs"), unclear("virtiofs")),
             (FUSE, Some("fuse.gocryptfs"), unclear("fuse.gocryptfs")),
-            (FUSE, Some("fuse.sshfs"), Lies::Remote("sshfs".to_owned())),
-            (FUSE, Some("fuse.rclone"), Lies::Remote("rclone".to_owned())),
-            (ext, Some("fuse.sshfs"), Lies::Here),
+            (
+                FUSE,
+                Some("fuse.sshfs"),
+                Locality::Remote("sshfs".to_owned()),
+            ),
+            (
+                FUSE,
+                Some("fuse.rclone"),
+                Locality::Remote("rclone".to_owned()),
+            ),
+            (ext, Some("fuse.sshfs"), Locality::Here),
         ] {
             assert_eq!(lies(number, mounted), expected, "{number:x} {mounted:?}");
         }

@@ -1,5 +1,5 @@
-//! Each process that claims holds an operating-system lock under `owners/`. Whoever can take that lock has proved the
-//! *sender* dead; its *request* may still be queued at the provider.
+//! Process leases: each process that claims a grant holds a file lock under `owners/`. Another process that can take the
+//! lock has proved the *sender* dead. The sender's *request* may still be queued at the provider.
 
 use std::{
     fs, io,
@@ -20,11 +20,11 @@ use crate::{
 pub struct Owners {
     folder: PathBuf,
     files: Arc<dyn Files>,
-    mine: Mutex<Option<Mine>>,
+    mine: Mutex<Option<OwnLease>>,
 }
 
 #[derive(Debug)]
-struct Mine {
+struct OwnLease {
     id: OwnerId,
     path: PathBuf,
     files: Arc<dyn Files>,
@@ -56,7 +56,7 @@ impl Owners {
         }
         let id = OwnerId::new(seams.random_id());
         let path = self.folder.join(id.as_str());
-        *mine = Some(Mine {
+        *mine = Some(OwnLease {
             id: id.clone(),
             _lock: self.files.lock(&path)?,
             files: Arc::clone(&self.files),
@@ -109,7 +109,7 @@ impl Owners {
     }
 }
 
-impl Drop for Mine {
+impl Drop for OwnLease {
     fn drop(&mut self) {
         let _ = self.files.remove(&self.path);
     }

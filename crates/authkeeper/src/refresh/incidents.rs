@@ -1,8 +1,8 @@
 //! The records of a provider that fails every token request, and of one whose token endpoint has moved.
 
-use super::provider_state::By;
 use crate::refresh::{
     circuit_breaker::{self, Admission},
+    context::GrantContext,
     incident,
 };
 use crate::{
@@ -11,7 +11,11 @@ use crate::{
 };
 
 /// Every token request at this server has failed for some time.
-pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Moment) -> Record {
+pub(super) fn failing(
+    by: GrantContext<'_>,
+    (server, failing): (&str, &Failing),
+    now: Moment,
+) -> Record {
     let next = match circuit_breaker::admit(Some(failing), None, now) {
         Admission::Rests(left) => now.wall.saturating_add(left).ok(),
         _ => None,
@@ -39,7 +43,7 @@ pub(super) fn failing(by: By<'_>, (server, failing): (&str, &Failing), now: Mome
 }
 
 /// The token endpoint has moved, and the refresh token was sent nowhere else.
-pub(super) fn moved(by: By<'_>, failing: &Failing, now: Moment) -> Record {
+pub(super) fn moved(by: GrantContext<'_>, failing: &Failing, now: Moment) -> Record {
     let name = &by.on_behalf_of.connection;
     Record {
         event: Event::TokenEndpointMoved,
@@ -70,7 +74,7 @@ pub(super) fn has_fixed_endpoints(provider: &str) -> bool {
     catalogue::named(provider).is_some_and(|entry| entry.endpoints.discovery.is_none())
 }
 
-fn like(by: By<'_>, now: Moment) -> Record {
+fn like(by: GrantContext<'_>, now: Moment) -> Record {
     let trace_id = by.context.seams.random_id();
     let times = (now.wall, now.wall);
     let reason = ReauthorizeReason::RefreshRefused;

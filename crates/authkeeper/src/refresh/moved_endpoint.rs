@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Context, OnBehalfOf, incidents::has_fixed_endpoints, provider_state};
-use crate::refresh::transaction::Plan;
+use crate::refresh::{
+    context::{Context, OnBehalfOf},
+    incidents::has_fixed_endpoints,
+    plan::Plan,
+    provider_state,
+};
 use crate::{
     http::HttpUrl,
     model::{Grant, Provider, Said, ServerMetadata},

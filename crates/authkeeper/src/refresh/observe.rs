@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::refresh::{
-    Context, OnBehalfOf,
+    context::{Context, OnBehalfOf},
     decide::{self, RecoveryRules},
 };
 use crate::{
     http::Reply,
     model::{Grant, Issuer, ObservationKind, ProviderObservation},
-    oauth::unrecognized_response::odd_shape,
+    oauth::unrecognized_response::unrecognized_shape,
 };
 
 /// Whose habits with a refresh token count: the issuer's, or those of the identity provider whose it is.
@@ -55,7 +55,7 @@ impl Context {
 
     /// Counts an answer that fits nothing we know.
     pub(crate) async fn notice_odd_answer(&self, issuer: &Issuer, reply: &Reply) {
-        let Some(shape) = odd_shape(reply) else {
+        let Some(shape) = unrecognized_shape(reply) else {
             return;
         };
         tracing::warn!(%issuer, shape, "an answer that fits nothing known");

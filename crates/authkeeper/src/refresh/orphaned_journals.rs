@@ -2,11 +2,11 @@
 //! say counts all the same.
 
 use crate::refresh::{
-    Context, OnBehalfOf,
+    context::{Context, OnBehalfOf},
     decide::{self, JournalState, Orphan},
     journal::Journal,
     reply_archive::ArchivedReply,
-    transaction::owner_state,
+    steps::owner_state,
 };
 use crate::{
     model::{Claim, Generation, Grant, Lineage},
@@ -23,6 +23,11 @@ pub(super) struct Orphaned {
 }
 
 impl Orphaned {
+    /// The later attempt weighs more; of two with the same number, the one that was answered.
+    fn weight(&self) -> (u32, bool) {
+        (self.claim.number, self.state == JournalState::Reply)
+    }
+
     /// What its answer made, or would make.
     fn makes(&self) -> (Lineage, Generation) {
         (self.spend.lineage, self.spend.generation.next())
@@ -58,7 +63,7 @@ pub(super) async fn claim_back(
             Orphan::ClaimBack => {
                 let before = sent.take();
                 let last = before.into_iter().chain([found]);
-                sent = last.max_by_key(|found| found.claim.number);
+                sent = last.max_by_key(Orphaned::weight);
             }
         }
     }
@@ -74,7 +79,7 @@ pub(super) async fn claim_back(
     };
     let claimed = match &grant.claim {
         None => context.store.claim(&spend, &claim).await?,
-        Some(held) if claim.number <= held.number => false,
+        Some(held) if !takes_over(context, grant, held, (&claim, state)) => false,
         Some(held) => {
             let store = &context.store;
             store.take_over(&spend, &held.attempt, &claim).await?
@@ -92,6 +97,20 @@ pub(super) async fn claim_back(
         );
     }
     Ok(claimed)
+}
+
+/// Whether the forgotten claim comes after the one that the store holds.
+fn takes_over(
+    context: &Context,
+    grant: &Grant,
+    held: &Claim,
+    (claim, state): (&Claim, JournalState),
+) -> bool {
+    let journal = Journal::open(&context.journals, &grant.id, &held.attempt);
+    let held_state = journal.map_or(JournalState::Missing, |journal| {
+        journal.state(&context.sealer)
+    });
+    decide::takes_over((claim.number, state), (held.number, held_state))
 }
 
 /// Whether anybody else says that this token was sent, or has had the answer to it.

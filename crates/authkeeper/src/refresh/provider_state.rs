@@ -1,15 +1,16 @@
 //! Failed token requests are known to every process before it sends the next: a thin layer over the store for what
-//! [`breaker`] decides. A store that can't be read or written holds nobody up here; without a claim in it nothing is spent
+//! [`circuit_breaker`] decides. A store that can't be read or written holds nobody up here; without a claim in it nothing is spent
 //! anyway.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Context, OnBehalfOf, decide, incidents};
 use crate::refresh::{
     circuit_breaker::{self, Admission, Failure, Meaning},
-    single_flight::RefreshOutcome,
+    context::{Context, GrantContext},
+    decide, incidents,
+    outcome::RefreshOutcome,
 };
 use crate::{
     model::{
@@ -38,14 +39,6 @@ pub(super) enum Admitted {
     AfterTrial(RefreshOutcome),
 }
 
-/// On whose behalf a token request is made.
-#[derive(Clone, Copy)]
-pub(super) struct By<'a> {
-    pub(super) context: &'a Context,
-    pub(super) on_behalf_of: &'a OnBehalfOf,
-    pub(super) grant: &'a Grant,
-}
-
 /// Our client at the issuer of a grant.
 pub(crate) fn client_of(grant: &Grant) -> FailingOf {
     FailingOf::Client(grant.issuer.clone(), grant.client_id.clone())
@@ -59,7 +52,7 @@ pub(super) fn first_asked(grant: &Grant) -> FailingOf {
     }
 }
 
-impl By<'_> {
+impl GrantContext<'_> {
     /// Whether an attempt may be made. It is made as a trial if the client's rest is over. Recovery of a lost answer passes
     /// the client's breaker.
     pub(super) async fn admit(self, recovers: bool, trial: &mut Option<Trial>) -> Admitted {

@@ -16,11 +16,11 @@ use crate::{
     secret::SecretString,
     store::StoreError,
     vault::ResealCount,
-    vault::seal::{Belongs, Sealer},
+    vault::seal::{AssociatedData, Sealer},
 };
 use crate::{
     refresh::journal::{KeptReply, StoredReply},
-    vault::reseal_files::{self, Bench},
+    vault::reseal_files::{self, StagingFolder},
 };
 
 /// No more answers of one grant are looked at: each costs a request.
@@ -157,7 +157,7 @@ impl ReplyArchive {
     }
 
     /// Seals anew what another key sealed.
-    pub(crate) fn reseal(&self, bench: &Bench) -> Result<ResealCount, StoreError> {
+    pub(crate) fn reseal(&self, bench: &StagingFolder) -> Result<ResealCount, StoreError> {
         let mut count = ResealCount::default();
         for (name, found) in reseal_files::files(self.folder.path()) {
             let Some(grant) = grant_in(&name) else {
@@ -269,8 +269,8 @@ fn grant_in(name: &str) -> Option<GrantId> {
     whole.then(|| GrantId::new(grant))
 }
 
-fn belongs(grant: &GrantId) -> Belongs<'_> {
-    Belongs {
+fn belongs(grant: &GrantId) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant.as_str(),
         field: "shelved_reply",
         generation: 0,

@@ -2,7 +2,7 @@
 //! the journal of a process that died, or lost its store, before it could revoke them.
 
 use crate::model::OwnerState;
-use crate::refresh::{Context, journal::Journal, transaction::owner_state};
+use crate::refresh::{context::Context, journal::Journal, steps::owner_state};
 use crate::{
     http::Reach,
     model::{Grant, GrantLifecycle},

@@ -11,11 +11,12 @@ use std::{
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::refresh::{
-    Context, OnBehalfOf,
+    context::{Context, OnBehalfOf},
     decide::{self, Freshness, GrantView, ServeDecision, Why},
+    goal::Goal,
+    outcome::RefreshOutcome,
     revoke_leftovers,
-    single_flight::{Flights, RefreshOutcome},
-    transaction::Goal,
+    single_flight::Flights,
 };
 use crate::{
     model::{ConnectionName, GrantLifecycle, Moment},

@@ -10,63 +10,18 @@ use std::{
 use tokio::sync::watch;
 
 use crate::refresh::{
-    Context, OnBehalfOf,
+    context::{Context, OnBehalfOf},
     decide::{Outage, Why, backoff},
+    goal::Goal,
+    outcome::RefreshOutcome,
     provider_state,
-    transaction::{self, Flown, Goal},
+    transaction::{self, Flown},
 };
+
 use crate::{
-    model::{GrantId, Moment, UnknownKind},
-    oauth::classify::Refused,
+    model::{GrantId, Moment},
     platform::clock::{LONGEST_SLEEP, within},
-    store::StoreError,
 };
-
-/// How a flight ended. Every waiter gets the same.
-#[derive(Clone, Debug)]
-pub(crate) enum RefreshOutcome {
-    /// A newer generation is in the store.
-    Fresh,
-    /// The grant is over; the store says so.
-    Refused,
-    /// Suspended or disconnected meanwhile.
-    Withdrawn,
-    /// A refresh was sent, its answer was lost, and the time to ask again has not come.
-    Uncertain {
-        kind: UnknownKind,
-        resend_in: Duration,
-    },
-    /// Surely nothing happened at the provider; later.
-    Later {
-        why: String,
-        retry_after: Option<Duration>,
-    },
-    /// Our client was refused.
-    Client(Refused),
-    /// What we asked for was refused.
-    Request(Refused),
-    /// The token endpoint has moved, and the issuer names no other.
-    Moved(String),
-    /// The store can't be read or written, so nothing was spent.
-    Store(Arc<StoreError>),
-}
-
-impl RefreshOutcome {
-    /// The word kept in the decision log.
-    pub(crate) fn as_str(&self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Refused => "refused",
-            Self::Withdrawn => "withdrawn",
-            Self::Uncertain { .. } => "uncertain",
-            Self::Later { .. } => "later",
-            Self::Client(_) => "client_refused",
-            Self::Request(_) => "request_refused",
-            Self::Moved(_) => "endpoint_moved",
-            Self::Store(_) => "store",
-        }
-    }
-}
 
 impl RefreshOutcome {
     /// What a caller hears who asks while this end still stands: the same, at once, and when to ask again.
@@ -137,10 +92,7 @@ impl Flights {
         ended
             .ok()
             .flatten()
-            .unwrap_or_else(|| RefreshOutcome::Later {
-                why: "the refresh was abandoned".to_owned(),
-                retry_after: None,
-            })
+            .unwrap_or_else(|| RefreshOutcome::later("the refresh was abandoned"))
     }
 
     /// Starts the refresh of this generation if nobody has, and waits for nothing.

@@ -6,9 +6,10 @@ use std::{io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Du
 use rustix::fs::OFlags;
 
 use crate::refresh::{
-    Context, OnBehalfOf,
-    single_flight::RefreshOutcome,
-    transaction::{Plan, blocking},
+    context::{Context, GrantContext, OnBehalfOf},
+    outcome::RefreshOutcome,
+    plan::Plan,
+    steps::blocking,
 };
 use crate::{
     http::{HttpUrl, Reach, Reply, Request},
@@ -95,7 +96,7 @@ pub(super) async fn first(
 }
 
 /// The request that shows the authorization server what the identity provider gave.
-pub(super) fn second(
+fn second(
     context: &Context,
     on_behalf_of: &OnBehalfOf,
     grant: &Grant,
@@ -109,8 +110,28 @@ pub(super) fn second(
     Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
 }
 
+/// Shows the authorization server the assertion, once more if it only wanted a nonce in the proof. Returns which of our
+/// client's secrets was shown, the reply, and when its request left.
+pub(super) async fn show_assertion(
+    of: GrantContext<'_>,
+    plan: &Plan,
+    assertion: &SecretString,
+) -> Result<(Option<u64>, (Reply, Moment)), RefreshOutcome> {
+    let make = || second(of.context, of.on_behalf_of, of.grant, plan, assertion);
+    let leg = make()?;
+    let first = send(of.context, &leg).await?;
+    if !leg.wants_nonce(&first.0) {
+        return Ok((leg.secret, first));
+    }
+    let leg = make()?;
+    let second = send(of.context, &leg).await?;
+    // The next attempt knows what the server wants now.
+    leg.wants_nonce(&second.0);
+    Ok((leg.secret, second))
+}
+
 /// Sends what spends nothing: a lost answer is simply asked for again.
-pub(super) async fn send(context: &Context, leg: &Leg) -> Result<(Reply, Moment), RefreshOutcome> {
+async fn send(context: &Context, leg: &Leg) -> Result<(Reply, Moment), RefreshOutcome> {
     let clock = &*context.seams.clock;
     let issued = clock.now();
     let request = leg.ready().map_err(unusable)?;
@@ -118,10 +139,7 @@ pub(super) async fn send(context: &Context, leg: &Leg) -> Result<(Reply, Moment)
     let sent = exchange_by(clock, &*context.transport, at, request).await;
     sent.inspect(|reply| context.hear(&leg.endpoint, reply))
         .map(|reply| (reply, issued))
-        .map_err(|error| RefreshOutcome::Later {
-            why: error.to_string(),
-            retry_after: None,
-        })
+        .map_err(|error| RefreshOutcome::later(error.to_string()))
 }
 
 /// The key is there and does not sign.
@@ -183,10 +201,8 @@ async fn to_identity_provider(
         (SubjectFile::RefreshToken(_), Some(refresh)) => refresh.secret.clone(),
         (SubjectFile::RefreshToken(_), None) => return Err(RefreshOutcome::Refused),
     };
-    let endpoint = id_jag::endpoint(idp).map_err(|error| RefreshOutcome::Later {
-        why: id_jag::told(idp, &error.to_string()),
-        retry_after: None,
-    })?;
+    let endpoint = id_jag::endpoint(idp)
+        .map_err(|error| RefreshOutcome::later(id_jag::told(idp, &error.to_string())))?;
     let ask = IdJagRequest {
         audience: &grant.issuer,
         resource: on_behalf_of.resource.as_ref(),
@@ -203,10 +219,7 @@ async fn to_identity_provider(
 
 /// A file that is missing, half written or out of date is a matter of whatever writes it: the next look may find it mended.
 fn not_there(error: &GivenError) -> RefreshOutcome {
-    RefreshOutcome::Later {
-        why: error.to_string(),
-        retry_after: None,
-    }
+    RefreshOutcome::later(error.to_string())
 }
 
 /// The JWT that a file holds now, good by the clock of the server that it is shown to.
@@ -259,23 +272,6 @@ fn read_regular(path: &Path) -> std::io::Result<zeroize::Zeroizing<Vec<u8>>> {
         return Err(std::io::Error::other(why));
     }
     Ok(content)
-}
-
-impl Context {
-    /// Whom our client's assertions are for: as a person said it, else as the provider is known to want it (RFC 7523 §3
-    /// leaves the choice to the server). None means its issuer.
-    pub(crate) fn audience(
-        &self,
-        said: Option<&str>,
-        (issuer, provider): (&crate::model::Issuer, Option<&str>),
-    ) -> Option<String> {
-        let said = said.map(str::to_owned);
-        said.or_else(|| {
-            self.rules
-                .habits(issuer.as_str(), provider)
-                .assertion_audience
-        })
-    }
 }
 
 impl Context {

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use crate::refresh::{Context, OnBehalfOf, decide, incident, journal::StoredReply};
+use crate::refresh::{
+    context::{Context, OnBehalfOf},
+    decide, incident,
+    journal::StoredReply,
+};
 use crate::{
     model::{
         AccessToken, Drift, Event, Generation, Grant, GrantType, Incident, Lineage, SuspendReason,

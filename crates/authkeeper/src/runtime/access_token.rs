@@ -14,9 +14,10 @@ use crate::{
         OnBehalfOf,
         decide::{self, Refusal, ServeDecision},
         decision_log::Decision,
-        grant_view, incident, incidents, revoke_leftovers,
-        single_flight::RefreshOutcome,
-        transaction::Goal,
+        goal::Goal,
+        grant_view, incident, incidents,
+        outcome::RefreshOutcome,
+        revoke_leftovers,
     },
     runtime::{
         IssuedToken, Runtime, TokenRequest,

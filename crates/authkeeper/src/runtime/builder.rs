@@ -11,8 +11,8 @@ use crate::{
         tasks::TokioTasks,
     },
     refresh::{
-        Context, RefreshRules, decision_log::DecisionLog, outcome_probe::Findings,
-        reply_archive::ReplyArchive,
+        Context, RefreshRules, decision_log::DecisionLog, findings::Findings,
+        reply_archive::ReplyArchive, unkept_replies::UnkeptReplies,
     },
     runtime::Runtime,
     store::{StoreError, location, sqlite::SqliteStore, unusable},
@@ -84,6 +84,7 @@ impl Runtime {
             rules: settings.rules.clone(),
             log: DecisionLog::new(decisions),
             findings: Findings::default(),
+            unkept_replies: UnkeptReplies::default(),
             heard: Arc::default(),
         })
     }

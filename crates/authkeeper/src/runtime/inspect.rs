@@ -18,12 +18,12 @@ use crate::{
         unrecognized_response,
     },
     refresh::{
-        OnBehalfOf,
+        GrantContext, OnBehalfOf,
         decide::{self, GrantView},
         decision_log::PastDecision,
         incident,
         journal::StoredReply,
-        transaction,
+        recover,
     },
     runtime::{ConnectionStatus, Runtime},
     store::{History, StoreError},
@@ -246,7 +246,12 @@ impl Runtime {
     /// [`ProviderHabits::tokens_in`]: crate::model::ProviderHabits::tokens_in
     pub async fn reread(&self, name: &ConnectionName) -> Result<bool, TokenError> {
         let (connection, grant) = self.find(name).await?;
-        Ok(transaction::reread(&self.context, &OnBehalfOf::of(&connection), &grant).await?)
+        let of = GrantContext {
+            context: &self.context,
+            on_behalf_of: &OnBehalfOf::of(&connection),
+            grant: &grant,
+        };
+        Ok(recover::reread(of).await?)
     }
 
     /// All connections, looked at closely.

@@ -21,8 +21,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Runtime {
-    /// Whether the resource names another authorization server than the one that issued this grant. If so only a sign-in
-    /// mends it, and that is what the caller is told.
+    /// Whether the resource names another authorization server than the one that issued this grant. If so, the caller is
+    /// told that a sign-in is needed.
     pub(crate) async fn moved(
         &self,
         connection: &Connection,

@@ -43,9 +43,8 @@ use crate::{
         TaskId,
     },
     refresh::{
-        Context, OnBehalfOf, decide, incident,
-        single_flight::{Flights, RefreshOutcome},
-        transaction::Goal,
+        Context, OnBehalfOf, decide, goal::Goal, incident, outcome::RefreshOutcome,
+        single_flight::Flights,
     },
     secret::SecretString,
     store::{CarriedCall, StoreError, Use},
@@ -166,7 +165,7 @@ impl Runtime {
         incident::notify_in(&self.context, incident).await
     }
 
-    /// Takes the duty to tell the owner of an incident that is not over; true for exactly one caller of all processes.
+    /// Claims the notification for this open incident. Returns true for exactly one caller across all processes.
     pub async fn claim_notification(&self, id: &IncidentId) -> Result<bool, StoreError> {
         self.context.store.claim_notification(id, self.now()).await
     }

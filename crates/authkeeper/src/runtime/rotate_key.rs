@@ -1,17 +1,17 @@
 //! Another key for all that is sealed, while other processes work. See `docs/decisions/010-rotate-key.md`.
 //!
 //! ```text
-//! new key beside the old one ─▶ rows, answers and journals sealed anew ─▶ nobody holds the old key, nothing is left ─▶ old key gone
+//! new key beside the old one ─▶ rows, replies and journals resealed ─▶ nobody holds the old key, nothing is left ─▶ old key gone
 //! ```
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     platform::failpoint::{self, FaultPoint},
-    refresh::{Context, journal, transaction::blocking},
+    refresh::{Context, journal, steps::blocking},
     runtime::Runtime,
     store::StoreError,
-    vault::{ResealCount, key_file::Change, reseal_files::Bench},
+    vault::{ResealCount, key_change::KeyFileChange, reseal_files::StagingFolder},
 };
 
 /// How often it is looked whether somebody still holds the old key.
@@ -36,7 +36,7 @@ pub struct KeyChange {
 }
 
 impl KeyChange {
-    /// Counts what was sealed anew together with this; what is broken or in use is what this found.
+    /// Adds the values that a later pass resealed. Broken and in-use counts are those of the later pass.
     fn then(self, next: Self) -> Self {
         let sum = |before: ResealCount, now: ResealCount| ResealCount {
             resealed: before.resealed + now.resealed,
@@ -58,8 +58,8 @@ impl KeyChange {
 }
 
 impl Runtime {
-    /// Makes a new key, seals everything anew, and drops the old key once nothing and nobody needs it; waits so long for
-    /// those that still do. One that is not over is gone on with by the next call, and harms nothing meanwhile.
+    /// Makes a new key, reseals every value, and deletes the old key once nothing is sealed with it and no process uses
+    /// it. Waits up to `patience` for processes that still use it. The next call resumes an unfinished change.
     ///
     /// # Errors
     ///
@@ -101,12 +101,12 @@ impl Runtime {
         self.context.sealer.is_changing()
     }
 
-    async fn enter_change(&self) -> Result<(Arc<Change>, bool), StoreError> {
+    async fn enter_change(&self) -> Result<(Arc<KeyFileChange>, bool), StoreError> {
         let path = self.context.sealer.file().map(PathBuf::from);
         let path = path.unwrap_or_default();
         let seams = self.context.seams.clone();
         let begin = move || {
-            let change = Change::enter(&path)?.ok_or_else(|| StoreError::Busy {
+            let change = KeyFileChange::enter(&path)?.ok_or_else(|| StoreError::Busy {
                 place: path.display().to_string(),
             })?;
             let begun = change.begin(&seams)?;
@@ -116,7 +116,7 @@ impl Runtime {
     }
 
     /// Where the old key's file is gone, nobody can be asked: then nobody else may be there at all.
-    fn is_free(&self, change: &Change) -> bool {
+    fn is_free(&self, change: &KeyFileChange) -> bool {
         // This process holds it too, until it has seen the new one.
         let _ = self.context.sealer.prefix();
         let known = change.old_key_is_free();
@@ -141,7 +141,7 @@ impl Runtime {
 }
 
 fn reseal_files(context: &Context) -> Result<(ResealCount, ResealCount), StoreError> {
-    let bench = Bench::set_up(context.journals.path().with_file_name("resealing"))?;
+    let bench = StagingFolder::set_up(context.journals.path().with_file_name("resealing"))?;
     let answers = context.reply_archive.reseal(&bench)?;
     let journals = journal::reseal(
         &context.journals,

@@ -1,11 +1,11 @@
-//! Step-up (MCP 2026-07-28 "Step-Up Authorization Flow"): a call was refused for lack of a scope. What it needs is kept until
+//! StepUpDecision-up (MCP 2026-07-28 "StepUpDecision-Up Authorization Flow"): a call was refused for lack of a scope. What it needs is kept until
 //! a sign-in asks for it; a client that acts for itself asks at once. Other calls go on meanwhile.
 
 use crate::{
     error::TokenError,
     model::{
-        Connection, ConnectionName, Event, Grant, GrantType, Incident, Record, ScopeRefusal, Step,
-        StepUps,
+        Connection, ConnectionName, Event, Grant, GrantType, Incident, Record, ScopeRefusal,
+        StepUpDecision, StepUps,
     },
     refresh::{OnBehalfOf, incident},
     runtime::Runtime,
@@ -37,14 +37,14 @@ impl Runtime {
             (all, Some(step))
         });
         let (all, step) = noted.await?;
-        if step == Some(Step::Freshness) && asks_for_itself(grant.grant_type) {
+        if step == Some(StepUpDecision::SignIn) && asks_for_itself(grant.grant_type) {
             return self
                 .ask_for_itself((&connection, &grant), refusal, &all)
                 .await;
         }
         let mut records = self.tell_of_scopes((&connection, &grant), &all).await?;
         let reason = match step {
-            Some(Step::Freshness) => incident::SCOPE_WANTED,
+            Some(StepUpDecision::SignIn) => incident::SCOPE_WANTED,
             _ => incident::SCOPE_REFUSED,
         };
         records.retain(|record| record.reason == reason);
@@ -78,9 +78,9 @@ impl Runtime {
         &self,
         name: &ConnectionName,
         change: F,
-    ) -> Result<(StepUps, Option<Step>), StoreError>
+    ) -> Result<(StepUps, Option<StepUpDecision>), StoreError>
     where
-        F: Fn(StepUps) -> (StepUps, Option<Step>) + Send + Sync,
+        F: Fn(StepUps) -> (StepUps, Option<StepUpDecision>) + Send + Sync,
     {
         let store = &self.context.store;
         loop {

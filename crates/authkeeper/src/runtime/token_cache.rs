@@ -7,7 +7,7 @@
 //! - a plain ask would still be served ([`crate::refresh::decide::repeats_for`]), as the clocks were when it was decided;
 //! - neither clock jumped since then, as of the last look.
 //!
-//! Nothing runs behind this: whoever comes after the last look is too old takes the next one. A process that was stopped or
+//! There is no background task: the first caller after a look has expired takes the next one. A process that was stopped or
 //! asleep therefore trusts nothing it saw before, beyond what was left of those milliseconds.
 
 use std::{
@@ -27,7 +27,8 @@ use crate::{
     store::{self, Epoch, Store},
 };
 
-/// By how much a clock may leave the others before all is decided anew: more than it takes to read them one after another.
+/// The tolerated drift between the clocks, in nanoseconds. It exceeds the time between reading one and the next; a larger
+/// drift is a clock jump and invalidates the cache.
 const JUMP: i128 = 50_000_000;
 
 /// What is known of this process's connections without asking the store again.
@@ -141,7 +142,7 @@ impl TokenCache {
         Ok(())
     }
 
-    /// What was decided by clocks that have jumped since is decided anew.
+    /// A clock jump invalidates every cached decision.
     fn look_at_clocks(&self, ticks: u64) {
         let now = ClockOffsets::at(self.clock.now(), ticks);
         let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);

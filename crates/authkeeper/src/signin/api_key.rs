@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use crate::signin::{ConnectError, ConnectRequest};
 use crate::{
     http::Reach,
     model::{
@@ -11,6 +10,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
+    signin::{ConnectError, ConnectRequest},
     store::{NewKey, Obtained, SignedIn},
 };
 

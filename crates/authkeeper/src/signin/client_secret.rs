@@ -1,9 +1,9 @@
 //! A new secret for a client that has one already.
 
-use crate::signin::ConnectError;
 use crate::{
     model::{ClientRegistration, ClientSecret, ConnectionName},
     runtime::Runtime,
+    signin::ConnectError,
 };
 
 impl Runtime {

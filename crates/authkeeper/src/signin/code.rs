@@ -1,10 +1,9 @@
 //! The code flow (RFC 6749 §4.1), in a browser on this machine or in one elsewhere.
 
 use super::{
-    ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Wanted, Way,
-    pending::{Begun, Headless, Memory, asked},
+    AccessRequest, ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Way,
+    pending::{Headless, PendingState, PendingStep, asked},
 };
-use crate::signin::common::{Outcome, With};
 use crate::{
     catalogue,
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
@@ -18,16 +17,17 @@ use crate::{
     refresh::journal,
     runtime::Runtime,
     secret::SecretString,
+    signin::{adopt::SignInOutcome, request_credentials::RequestCredentials},
 };
 
 /// A sign-in that a person is about to be sent to.
-struct Started {
+struct StartedSignIn {
     sign_in: SignIn,
     client: ClientRegistration,
     /// None if the redirect goes elsewhere, or its port is taken: then only pasting is left.
     listener: Option<Loopback>,
     resumed: bool,
-    with: With,
+    with: RequestCredentials,
 }
 
 impl Runtime {
@@ -43,7 +43,7 @@ impl Runtime {
         if request.endpoints.is_none() {
             discovery::require_pkce(&found.provider.metadata)?;
         }
-        let wanted = Wanted::of_a_person(&request, &found);
+        let wanted = AccessRequest::of_a_person(&request, &found);
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
         let whatfor = (&found, &wanted);
@@ -107,7 +107,7 @@ impl Runtime {
                     (&wanted, request.provider.as_deref()),
                 )
                 .await?;
-            let outcome = Outcome {
+            let outcome = SignInOutcome {
                 grant_material: with.grant_material(&request, &tokens),
                 grant_type: GrantType::AuthorizationCode,
                 wanted,
@@ -121,8 +121,8 @@ impl Runtime {
     /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
     async fn push(
         &self,
-        (found, with): (&Discovered, &With),
-        started: &mut Started,
+        (found, with): (&Discovered, &RequestCredentials),
+        started: &mut StartedSignIn,
         ask: &AuthorizationAsk<'_>,
     ) -> Result<SecretString, ConnectError> {
         let endpoint = discovery::pushed_endpoint(&found.provider.metadata)?;
@@ -150,13 +150,13 @@ impl Runtime {
     async fn start_code(
         &self,
         (request, asked): (&ConnectRequest, &serde_json::Value),
-        (found, wanted): (&Discovered, &Wanted),
-        with: With,
-    ) -> Result<Started, ConnectError> {
+        (found, wanted): (&Discovered, &AccessRequest),
+        with: RequestCredentials,
+    ) -> Result<StartedSignIn, ConnectError> {
         let recalled = self
             .recall(request, asked)
             .await?
-            .and_then(Memory::headless);
+            .and_then(PendingState::headless);
         let kept_uri = recalled.as_ref().map(|kept| kept.redirect_uri.clone());
         let (listener, redirect_uri) = self.redirect(request, found, kept_uri).await?;
         let purpose = Purpose::Code {
@@ -171,7 +171,7 @@ impl Runtime {
         };
         if let Some(kept) = recalled.filter(same) {
             let sign_in = SignIn::again(metadata, redirect_uri, (kept.state, kept.verifier));
-            return Ok(Started {
+            return Ok(StartedSignIn {
                 with: self.with_key_of(with, kept.proof_key)?,
                 sign_in,
                 client,
@@ -181,7 +181,7 @@ impl Runtime {
         }
         let sign_in = SignIn::begin(&self.context.seams, metadata, redirect_uri);
         if matches!(request.way, Way::Headless) || listener.is_none() {
-            let begun = Begun::Headless {
+            let begun = PendingStep::Headless {
                 state: sign_in.state.clone(),
                 verifier: sign_in.verifier.clone(),
                 redirect_uri: sign_in.redirect_uri.clone(),
@@ -189,7 +189,7 @@ impl Runtime {
             };
             self.remember(asked, (request, &client), begun).await?;
         }
-        Ok(Started {
+        Ok(StartedSignIn {
             sign_in,
             client,
             listener,
@@ -249,10 +249,10 @@ impl Runtime {
 
     async fn exchange_code(
         &self,
-        (endpoints, found, with): (&CodeEndpoints, &Discovered, &With),
+        (endpoints, found, with): (&CodeEndpoints, &Discovered, &RequestCredentials),
         client: &mut ClientRegistration,
         (sign_in, code): (&SignIn, &SecretString),
-        (wanted, provider): (&Wanted, Option<&str>),
+        (wanted, provider): (&AccessRequest, Option<&str>),
     ) -> Result<crate::model::TokenSet, ConnectError> {
         let resource = wanted.resource.as_ref();
         let answer = self
@@ -300,7 +300,7 @@ fn loopback_port(redirect_uri: &str) -> Option<u16> {
 
 /// The code, from the redirect or from what a person pastes, whichever comes first.
 async fn code_of(
-    started: &Started,
+    started: &StartedSignIn,
     paster: Option<&dyn Prompter>,
 ) -> Result<SecretString, ConnectError> {
     let redirected = async {

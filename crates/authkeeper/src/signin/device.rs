@@ -5,10 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt, Wanted,
-    pending::{Begun, Memory, asked},
+    AccessRequest, ConnectError, ConnectRequest, PromptAction, Prompter, SignInPrompt,
+    pending::{PendingState, PendingStep, asked},
 };
-use crate::signin::common::{Outcome, With};
 use crate::{
     http::{HttpUrl, Reply},
     model::{ClientRegistration, Grant, GrantType, Moment},
@@ -23,6 +22,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
+    signin::{adopt::SignInOutcome, request_credentials::RequestCredentials},
 };
 
 impl Runtime {
@@ -36,7 +36,7 @@ impl Runtime {
         // Looked for before a client is registered for it.
         discovery::device_endpoint(metadata)?;
         let token = discovery::token_endpoint(metadata)?;
-        let wanted = Wanted::of_a_person(&request, &found);
+        let wanted = AccessRequest::of_a_person(&request, &found);
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
         let recalled = self.recall(&request, &asked).await?;
@@ -45,7 +45,7 @@ impl Runtime {
             .await?;
         // A code belongs to the client that asked for it.
         let recalled = recalled.filter(|memory| memory.client_id == client.client_id);
-        let recalled = recalled.and_then(Memory::device);
+        let recalled = recalled.and_then(PendingState::device);
         let resumed = recalled.is_some();
         let device = match recalled {
             Some(device) => device,
@@ -66,7 +66,7 @@ impl Runtime {
             },
         });
         let patience = request.patience;
-        let asking = Asking {
+        let asking = DevicePoll {
             runtime: self.clone(),
             token,
             request,
@@ -82,8 +82,8 @@ impl Runtime {
     async fn start_device(
         &self,
         (request, asked): (&ConnectRequest, &serde_json::Value),
-        (found, with): (&Discovered, &With),
-        (client, wanted): (&mut ClientRegistration, &Wanted),
+        (found, with): (&Discovered, &RequestCredentials),
+        (client, wanted): (&mut ClientRegistration, &AccessRequest),
     ) -> Result<DeviceSignIn, ConnectError> {
         let endpoint = discovery::device_endpoint(&found.provider.metadata)?;
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
@@ -96,31 +96,35 @@ impl Runtime {
         let (reply, issued) = answer;
         let device = read_device_authorization(&client.issuer, &reply, issued.wall)?;
         // The person's code is good for as long as this is kept, whatever becomes of this process.
-        self.remember(asked, (request, client), Begun::Device(device.clone()))
-            .await?;
+        self.remember(
+            asked,
+            (request, client),
+            PendingStep::Device(device.clone()),
+        )
+        .await?;
         Ok(device)
     }
 }
 
 /// What is asked for with a device code.
 #[derive(Clone)]
-struct Asking {
+struct DevicePoll {
     runtime: Runtime,
     token: HttpUrl,
     request: ConnectRequest,
     found: Discovered,
-    wanted: Wanted,
-    with: With,
+    wanted: AccessRequest,
+    with: RequestCredentials,
 }
 
 /// What came of one poll; the client as it is authenticated since.
-enum Polled {
+enum PollResult {
     Again(Pace, Box<ClientRegistration>),
     Done(Box<Grant>),
 }
 
-impl Asking {
-    /// Asks until somebody has signed in. Any answer may be the new grant: what is asked is finished, whoever waits.
+impl DevicePoll {
+    /// Polls until the person has signed in. Any reply may hold the new grant, so a poll is never cancelled.
     async fn poll(
         &self,
         mut client: ClientRegistration,
@@ -135,8 +139,8 @@ impl Asking {
             let code = device.device_code.clone();
             let once = self.clone().once(client, code, pace.interval);
             match self.runtime.land(Box::pin(once)).await? {
-                Polled::Again(next, same) => (pace, client) = (next, *same),
-                Polled::Done(grant) => return Ok(*grant),
+                PollResult::Again(next, same) => (pace, client) = (next, *same),
+                PollResult::Done(grant) => return Ok(*grant),
             }
         }
     }
@@ -158,7 +162,7 @@ impl Asking {
         mut client: ClientRegistration,
         code: SecretString,
         interval: Duration,
-    ) -> Result<Polled, ConnectError> {
+    ) -> Result<PollResult, ConnectError> {
         let resource = self.wanted.resource.as_ref();
         let asked = self
             .runtime
@@ -172,15 +176,18 @@ impl Asking {
             Ok(answer) => answer,
             Err(ConnectError::Wire(error)) => {
                 tracing::warn!(%error, "a poll got no answer");
-                return Ok(Polled::Again(Pace::unanswered(interval), Box::new(client)));
+                return Ok(PollResult::Again(
+                    Pace::unanswered(interval),
+                    Box::new(client),
+                ));
             }
             Err(error) => return Err(error),
         };
         match read_poll(&reply, interval, issued.wall) {
-            Poll::Again(next) => Ok(Polled::Again(next, Box::new(client))),
+            Poll::Again(next) => Ok(PollResult::Again(next, Box::new(client))),
             Poll::Over(_) => {
                 let grant = Box::pin(self.adopt(client, (reply, issued))).await?;
-                Ok(Polled::Done(Box::new(grant)))
+                Ok(PollResult::Done(Box::new(grant)))
             }
             Poll::Failed(error) => Err(error.into()),
         }
@@ -194,7 +201,7 @@ impl Asking {
         let provider = self.request.provider.as_deref();
         let by = (&client, provider, &self.with);
         let tokens = self.runtime.tokens(by, answered).await?;
-        let outcome = Outcome {
+        let outcome = SignInOutcome {
             grant_material: self.with.grant_material(&self.request, &tokens),
             grant_type: GrantType::DeviceCode,
             wanted: self.wanted,

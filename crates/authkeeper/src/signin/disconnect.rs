@@ -1,12 +1,12 @@
 //! Disconnecting, and leaving an authorization server for another.
 
-use crate::signin::ConnectError;
 use crate::{
     http::Reach,
     model::{Connection, ConnectionName, Grant, GrantId, GrantLifecycle},
     oauth::revoke::{self, Revocation},
     refresh::{journal::Journal, revoke_leftovers},
     runtime::Runtime,
+    signin::ConnectError,
     store::{SignedIn, StoreError},
 };
 

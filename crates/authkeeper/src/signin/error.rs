@@ -115,7 +115,7 @@ pub enum ConnectError {
         issuer: Issuer,
         /// What came.
         why: String,
-        /// Whether it was the kind of incident that passes.
+        /// Whether the error is temporary.
         passing: bool,
     },
     /// The provider refused and gave no reason.
@@ -154,7 +154,7 @@ pub enum ConnectError {
     NotVouched {
         /// What it said.
         why: String,
-        /// Whether it was the kind of incident that passes.
+        /// Whether the error is temporary.
         passing: bool,
     },
     /// The authorization server does not take the assertion.

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{ConnectError, ConnectRequest, Wanted};
+use super::{AccessRequest, ConnectError, ConnectRequest};
 use crate::{
     http::Reach,
     model::{
@@ -67,7 +67,7 @@ impl Runtime {
             request.issuer = Some(found.provider.issuer.clone());
         }
         let client = self.known_client(&request, &found).await?;
-        let wanted = Wanted::of_ours(&request, &found);
+        let wanted = AccessRequest::of_ours(&request, &found);
         let now = self.now();
         let issuer = found.provider.issuer.clone();
         let mut connection = request.connection((issuer, client.client_id.clone()), now);

@@ -1,30 +1,34 @@
 //! Signing in, in each of the ways there are, and disconnecting.
 //!
 //! ```text
-//! request ─▶ code · device · own · key · import ─▶ steps ─▶ the store's one adoption
-//!                    pending (what a person is at)
+//! request ─▶ code · device · unattended · api_key · import ─▶ client ─▶ token_exchange ─▶ adopt
+//!                    pending (the saved state)
 //! ```
 //!
 //! Every way ends in one adoption: the connection, its client and its grant are written in one step. What a person must
-//! do in between is shown through [`Prompter`]; what must be remembered meanwhile is kept sealed, so that a sign-in that
-//! is cut off goes on where it was.
+//! do in between is shown through [`Prompter`]. The state of an unfinished sign-in is stored sealed, so that an interrupted
+//! sign-in resumes.
 
+mod access_request;
+mod adopt;
 mod api_key;
+mod client;
 mod client_secret;
 mod code;
-mod common;
 mod device;
 mod disconnect;
 mod error;
 mod import;
 mod pending;
 mod request;
+mod request_credentials;
 mod step_up;
+mod token_exchange;
 mod unattended;
 
-pub use self::api_key::Rotation;
-use self::common::{Wanted, given_again};
+use self::{access_request::AccessRequest, client::given_again};
 pub use self::{
+    api_key::Rotation,
     error::ConnectError,
     import::ImportRequest,
     request::{Again, ConnectRequest, PromptAction, Prompter, SignInPrompt, Way},
@@ -62,7 +66,7 @@ impl Runtime {
 
     /// The same sign-in again, in place: same URL, same client, same scopes and those that calls were refused for lack of
     /// since, and the same way unless another is given. Where the resource names another authorization server by now, a
-    /// client that registered itself is registered anew there.
+    /// dynamically registered client is registered again there.
     pub async fn reauthorize(
         &self,
         name: &ConnectionName,
@@ -175,3 +179,6 @@ fn with(before: Option<Scope>, more: Option<&Scope>) -> Option<Scope> {
         (before, more) => before.or_else(|| more.cloned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

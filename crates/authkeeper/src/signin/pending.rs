@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ConnectError, ConnectRequest, Wanted};
+use super::{AccessRequest, ConnectError, ConnectRequest};
 use crate::{
     model::{ClientId, ClientRegistration, ConnectionName, Resource, Scope},
     oauth::{device::DeviceSignIn, discovery::Discovered},
@@ -17,19 +17,19 @@ use crate::{
 
 /// How long a URL in somebody's browser is waited for.
 const HEADLESS_ENDS: Duration = Duration::from_mins(30);
-/// How long a refresh token is kept for which there is no grant yet: time to mend what the authorization server refused.
+/// How long a refresh token without a grant is kept: time to fix the cause of the authorization server's refusal.
 const VOUCHED_ENDS: Duration = Duration::from_hours(7 * 24);
 
 /// A sign-in under way.
-pub(super) struct Memory {
+pub(super) struct PendingState {
     /// What was asked for: a sign-in for anything else is another one.
     asked: Value,
     pub(super) client_id: ClientId,
-    pub(super) begun: Begun,
+    pub(super) begun: PendingStep,
 }
 
 /// How far it is.
-pub(super) enum Begun {
+pub(super) enum PendingStep {
     /// A person has a URL open.
     Headless {
         state: SecretString,
@@ -41,7 +41,7 @@ pub(super) enum Begun {
     /// A person has a code.
     Device(DeviceSignIn),
     /// An identity provider has answered with a new refresh token, and there is no grant yet that could hold it.
-    Vouched {
+    IdpGrant {
         instead_of: SecretString,
         refresh_token: SecretString,
     },
@@ -53,7 +53,7 @@ impl Runtime {
         &self,
         asked: &Value,
         (request, client): (&ConnectRequest, &ClientRegistration),
-        begun: Begun,
+        begun: PendingStep,
     ) -> Result<(), ConnectError> {
         let (name, client) = (request.name.clone(), client.client_id.clone());
         self.remember_at(name, (asked, client), begun).await
@@ -64,16 +64,16 @@ impl Runtime {
         &self,
         name: ConnectionName,
         (asked, client_id): (&Value, ClientId),
-        begun: Begun,
+        begun: PendingStep,
     ) -> Result<(), ConnectError> {
         let now = self.now();
         let after = |span: Duration| now.saturating_add(span).unwrap_or(now);
         let ends = match &begun {
-            Begun::Device(sign_in) => sign_in.ends,
-            Begun::Headless { .. } => after(HEADLESS_ENDS),
-            Begun::Vouched { .. } => after(VOUCHED_ENDS),
+            PendingStep::Device(sign_in) => sign_in.ends,
+            PendingStep::Headless { .. } => after(HEADLESS_ENDS),
+            PendingStep::IdpGrant { .. } => after(VOUCHED_ENDS),
         };
-        let memory = Memory {
+        let memory = PendingState {
             asked: asked.clone(),
             client_id,
             begun,
@@ -91,7 +91,7 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
         asked: &Value,
-    ) -> Result<Option<Memory>, ConnectError> {
+    ) -> Result<Option<PendingState>, ConnectError> {
         self.recall_at(&request.name, asked).await
     }
 
@@ -100,16 +100,16 @@ impl Runtime {
         &self,
         name: &ConnectionName,
         asked: &Value,
-    ) -> Result<Option<Memory>, ConnectError> {
+    ) -> Result<Option<PendingState>, ConnectError> {
         let pending = self.context.store.pending(name).await?;
         let pending = pending.filter(|pending| self.now() < pending.ends);
-        let memory = pending.and_then(|pending| Memory::read(&pending.memory));
+        let memory = pending.and_then(|pending| PendingState::read(&pending.memory));
         Ok(memory.filter(|memory| memory.asked == *asked))
     }
 }
 
 /// Everything that makes one sign-in another than the next: a person allows this and nothing else.
-pub(super) fn asked(request: &ConnectRequest, found: &Discovered, wanted: &Wanted) -> Value {
+pub(super) fn asked(request: &ConnectRequest, found: &Discovered, wanted: &AccessRequest) -> Value {
     json!({
         "url": request.url.as_str(),
         "principal": request.principal.as_str(),
@@ -133,11 +133,11 @@ pub(super) struct Headless {
     pub(super) proof_key: Option<SecretString>,
 }
 
-impl Memory {
+impl PendingState {
     /// The sign-in by a pasted URL, if it is one.
     pub(super) fn headless(self) -> Option<Headless> {
         match self.begun {
-            Begun::Headless {
+            PendingStep::Headless {
                 state,
                 verifier,
                 redirect_uri,
@@ -149,15 +149,15 @@ impl Memory {
                 redirect_uri,
                 proof_key,
             }),
-            Begun::Device(_) | Begun::Vouched { .. } => None,
+            PendingStep::Device(_) | PendingStep::IdpGrant { .. } => None,
         }
     }
 
     /// The sign-in on another device, if it is one.
     pub(super) fn device(self) -> Option<DeviceSignIn> {
         match self.begun {
-            Begun::Device(device) => Some(device),
-            Begun::Headless { .. } | Begun::Vouched { .. } => None,
+            PendingStep::Device(device) => Some(device),
+            PendingStep::Headless { .. } | PendingStep::IdpGrant { .. } => None,
         }
     }
 
@@ -167,7 +167,7 @@ impl Memory {
     )]
     fn write(&self) -> SecretString {
         let begun = match &self.begun {
-            Begun::Headless {
+            PendingStep::Headless {
                 state,
                 verifier,
                 redirect_uri,
@@ -176,12 +176,12 @@ impl Memory {
                 "way": "headless", "state": state.expose(), "verifier": verifier.expose(),
                 "redirect_uri": redirect_uri, "proof_key": proof_key.as_ref().map(SecretString::expose),
             }),
-            Begun::Device(device) => json!({
+            PendingStep::Device(device) => json!({
                 "way": "device", "device_code": device.device_code.expose(), "user_code": device.user_code,
                 "verification_uri": device.verification_uri, "complete": device.verification_uri_complete,
                 "interval": device.interval.as_secs(), "ends": device.ends,
             }),
-            Begun::Vouched {
+            PendingStep::IdpGrant {
                 instead_of,
                 refresh_token,
             } => json!({
@@ -201,17 +201,17 @@ impl Memory {
         let text = |from: &Value, key: &str| from.get(key)?.as_str().map(str::to_owned);
         let part = |key: &str| text(begun, key);
         let begun = match part("way")?.as_str() {
-            "headless" => Begun::Headless {
+            "headless" => PendingStep::Headless {
                 state: part("state")?.into(),
                 verifier: part("verifier")?.into(),
                 redirect_uri: part("redirect_uri")?,
                 proof_key: part("proof_key").map(Into::into),
             },
-            "vouched" => Begun::Vouched {
+            "vouched" => PendingStep::IdpGrant {
                 instead_of: part("instead_of")?.into(),
                 refresh_token: part("refresh_token")?.into(),
             },
-            _ => Begun::Device(DeviceSignIn {
+            _ => PendingStep::Device(DeviceSignIn {
                 device_code: part("device_code")?.into(),
                 user_code: part("user_code")?,
                 verification_uri: part("verification_uri")?,
@@ -238,12 +238,12 @@ mod tests {
 
     #[test]
     fn a_memory_reads_back_what_it_wrote() {
-        let memory = |begun| Memory {
+        let memory = |begun| PendingState {
             asked: json!({"url": "https://mcp.example/"}),
             client_id: ClientId::new("c"),
             begun,
         };
-        let device = memory(Begun::Device(DeviceSignIn {
+        let device = memory(PendingStep::Device(DeviceSignIn {
             device_code: "dc".to_owned().into(),
             user_code: "AB".to_owned(),
             verification_uri: "https://as.example/device".to_owned(),
@@ -251,8 +251,8 @@ mod tests {
             interval: Duration::from_secs(7),
             ends: Timestamp::from_second(99).unwrap(),
         }));
-        let back = Memory::read(&device.write()).unwrap();
-        let Begun::Device(read) = back.begun else {
+        let back = PendingState::read(&device.write()).unwrap();
+        let PendingStep::Device(read) = back.begun else {
             panic!("another way")
         };
         assert_eq!(
@@ -260,17 +260,17 @@ mod tests {
             ("dc", "AB")
         );
         assert_eq!((read.interval.as_secs(), read.ends.as_second()), (7, 99));
-        let headless = memory(Begun::Headless {
+        let headless = memory(PendingStep::Headless {
             state: "s".to_owned().into(),
             verifier: "v".to_owned().into(),
             redirect_uri: "http://127.0.0.1:1/callback".to_owned(),
             proof_key: Some("k".to_owned().into()),
         });
-        let back = Memory::read(&headless.write()).unwrap();
+        let back = PendingState::read(&headless.write()).unwrap();
         assert!(
-            matches!(back.begun, Begun::Headless { verifier, proof_key: Some(key), .. }
+            matches!(back.begun, PendingStep::Headless { verifier, proof_key: Some(key), .. }
             if verifier.expose() == "v" && key.expose() == "k")
         );
-        assert!(Memory::read(&"{}".to_owned().into()).is_none());
+        assert!(PendingState::read(&"{}".to_owned().into()).is_none());
     }
 }

@@ -34,7 +34,7 @@ pub enum Way {
     },
     /// For a person, by the word of the company's identity provider.
     IdJag(IdentityProvider),
-    /// With a key that a person made in the provider's console.
+    /// RequestCredentials a key that a person made in the provider's console.
     ApiKey {
         /// The key.
         key: SecretString,

@@ -7,11 +7,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::signin::{
-    ConnectError, ConnectRequest, Wanted, Way,
-    common::Outcome,
-    pending::{Begun, Memory},
-};
 use crate::{
     http::{HttpUrl, Request},
     model::{
@@ -32,19 +27,24 @@ use crate::{
     refresh::{journal, token_request},
     runtime::Runtime,
     secret::SecretString,
+    signin::{
+        AccessRequest, ConnectError, ConnectRequest, Way,
+        adopt::SignInOutcome,
+        pending::{PendingState, PendingStep},
+    },
     store::{Spend, StoreError},
 };
 
 /// What stands in the place of a person.
-enum Basis {
+enum Grounds {
     /// Our client itself.
     Client,
     /// An assertion, and what is behind it.
-    Assertion(SecretString, Option<Vouched>),
+    Assertion(SecretString, Option<IdpGrant>),
 }
 
 /// The identity provider's refresh token behind a grant.
-struct Vouched {
+struct IdpGrant {
     refresh: RefreshToken,
     /// What the sign-in read from the file, by its digest.
     began_with: String,
@@ -62,7 +62,7 @@ impl Runtime {
         check_paths(&request.way)?;
         let found = self.discover(&request).await?;
         let endpoint = discovery::token_endpoint(&found.provider.metadata)?;
-        let wanted = Wanted::of_ours(&request, &found);
+        let wanted = AccessRequest::of_ours(&request, &found);
         let client = self.own_client(&request, (&found, &wanted)).await?;
         journal::has_room(&self.context.journals, &self.context.seams.random_id())?;
         let runtime = self.clone();
@@ -77,11 +77,11 @@ impl Runtime {
     async fn own_client(
         &self,
         request: &ConnectRequest,
-        (found, wanted): (&Discovered, &Wanted),
+        (found, wanted): (&Discovered, &AccessRequest),
     ) -> Result<ClientRegistration, ConnectError> {
         let mut request = request.clone();
         let given = &mut request.client;
-        // RFC 7523 §3.1: whoever shows an assertion need not be a client too.
+        // RFC 7523 §3.1: client authentication is optional with an assertion.
         let nobody = given.client_id.is_none() && given.metadata_url.is_none();
         if nobody && matches!(request.way, Way::JwtBearer { .. }) {
             given.client_id = Some(ClientId::new(""));
@@ -103,7 +103,7 @@ impl Runtime {
         self,
         request: ConnectRequest,
         found: Discovered,
-        (endpoint, mut client, wanted): (HttpUrl, ClientRegistration, Wanted),
+        (endpoint, mut client, wanted): (HttpUrl, ClientRegistration, AccessRequest),
     ) -> Result<Grant, ConnectError> {
         let with = self.with(&request, &found)?;
         let basis = self.basis(&request, &found, &wanted).await?;
@@ -112,7 +112,7 @@ impl Runtime {
                 basis.request(client, &wanted)
             })
             .await?;
-        if let (Basis::Assertion(..), Some(refused)) = (&basis, classify::refused(&answer.0)) {
+        if let (Grounds::Assertion(..), Some(refused)) = (&basis, classify::refused(&answer.0)) {
             let issuer = found.provider.issuer;
             return Err(ConnectError::AssertionRefused { issuer, refused });
         }
@@ -125,14 +125,16 @@ impl Runtime {
             _ => GrantType::ClientCredentials,
         };
         let (refresh, began_with) = match basis {
-            Basis::Assertion(_, Some(vouched)) => (Some(vouched.refresh), Some(vouched.began_with)),
+            Grounds::Assertion(_, Some(vouched)) => {
+                (Some(vouched.refresh), Some(vouched.began_with))
+            }
             _ => (None, None),
         };
         // RFC 6749 §4.4.3: none should come; one that comes all the same is not used.
         tokens.refresh_token = refresh;
         let mut grant_material = with.grant_material(&request, &tokens);
         grant_material.began_with.clone_from(&began_with);
-        let outcome = Outcome {
+        let outcome = SignInOutcome {
             grant_type,
             wanted,
             tokens,
@@ -152,18 +154,18 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
         found: &Discovered,
-        wanted: &Wanted,
-    ) -> Result<Basis, ConnectError> {
+        wanted: &AccessRequest,
+    ) -> Result<Grounds, ConnectError> {
         match &request.way {
             Way::JwtBearer { assertion_file } => {
                 let endpoint = found.provider.metadata.token_endpoint.as_deref();
                 let shown_to = endpoint.unwrap_or(found.provider.issuer.as_str());
                 let assertion =
                     token_request::jwt_of(&self.context, assertion_file, shown_to).await?;
-                Ok(Basis::Assertion(assertion, None))
+                Ok(Grounds::Assertion(assertion, None))
             }
             Way::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
-            _ => Ok(Basis::Client),
+            _ => Ok(Grounds::Client),
         }
     }
 
@@ -172,8 +174,8 @@ impl Runtime {
     async fn vouch(
         &self,
         idp: &IdentityProvider,
-        (found, wanted): (&Discovered, &Wanted),
-    ) -> Result<Basis, ConnectError> {
+        (found, wanted): (&Discovered, &AccessRequest),
+    ) -> Result<Grounds, ConnectError> {
         let Subject { shown, in_file } = self.subject(idp).await?;
         let ask = IdJagRequest {
             audience: &found.provider.issuer,
@@ -188,7 +190,7 @@ impl Runtime {
         let reply = exchange(transport, &endpoint, reach, asked).await?;
         let renewed = id_jag::renewed(idp, &reply);
         if let (Some(new), Some((in_file, digest))) = (&renewed, &in_file) {
-            let begun = Begun::Vouched {
+            let begun = PendingStep::IdpGrant {
                 instead_of: in_file.clone(),
                 refresh_token: new.secret.clone(),
             };
@@ -203,14 +205,14 @@ impl Runtime {
         }
         let assertion =
             id_jag::read(idp, &reply, issued).map_err(|outcome| not_vouched(idp, *outcome))?;
-        let vouched = in_file.map(|(_, began_with)| Vouched {
+        let vouched = in_file.map(|(_, began_with)| IdpGrant {
             began_with,
             refresh: renewed.unwrap_or(RefreshToken {
                 secret: shown,
                 expires_at: None,
             }),
         });
-        Ok(Basis::Assertion(assertion, vouched))
+        Ok(Grounds::Assertion(assertion, vouched))
     }
 
     /// A grant that was going to send what is spent now goes on with what took its place, whatever becomes of the sign-in. It
@@ -329,8 +331,8 @@ fn check_paths(way: &Way) -> Result<(), GivenError> {
     }
 }
 
-impl Basis {
-    fn request(&self, client: &ClientProof, wanted: &Wanted) -> Request {
+impl Grounds {
+    fn request(&self, client: &ClientProof, wanted: &AccessRequest) -> Request {
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
         match self {
             Self::Client => client_credentials_request(client, scope, resource),
@@ -363,11 +365,11 @@ fn not_vouched(idp: &IdentityProvider, outcome: classify::Outcome) -> ConnectErr
     ConnectError::NotVouched { why, passing }
 }
 
-impl Memory {
+impl PendingState {
     /// The refresh token that an identity provider gave in the place of this one.
     fn vouched_instead_of(self, spent: &SecretString) -> Option<SecretString> {
         match self.begun {
-            Begun::Vouched {
+            PendingStep::IdpGrant {
                 instead_of,
                 refresh_token,
             } => {
@@ -375,7 +377,7 @@ impl Memory {
                 let same = instead_of.expose() == spent.expose();
                 same.then_some(refresh_token)
             }
-            Begun::Headless { .. } | Begun::Device(_) => None,
+            PendingStep::Headless { .. } | PendingStep::Device(_) => None,
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use crate::{
-    platform::filesystem::{self, Lies},
+    platform::filesystem::{self, Locality},
     store::{Result, StoreError},
 };
 
 /// Refuses a network file system.
 pub(crate) fn check(path: &Path) -> Result<()> {
     match filesystem::of(path) {
-        Lies::Remote(kind) => Err(StoreError::Remote {
+        Locality::Remote(kind) => Err(StoreError::Remote {
             place: path.display().to_string(),
             kind,
         }),
-        Lies::Here | Lies::Unclear(_) => Ok(()),
+        Locality::Here | Locality::Unclear(_) => Ok(()),
     }
 }

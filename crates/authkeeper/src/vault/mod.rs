@@ -1,6 +1,7 @@
 //! Secrets at rest: sealing, the file of the seal key, and the change to another key.
 
 mod error;
+pub(crate) mod key_change;
 pub mod key_file;
 pub(crate) mod reseal_files;
 pub mod seal;

@@ -1,5 +1,5 @@
-//! What lies beside the store, sealed anew. Others write, read and remove these files meanwhile: a file that is sealed anew
-//! changes places with the one that was read, in one step. One that was removed does not come back (an answer that was
+//! Reseals the files beside the store. Other processes write, read and remove these files at the same time: a resealed file
+//! replaces the one that was read, in one step. One that was removed does not come back (an answer that was
 //! tried would be tried again), and one that was replaced meanwhile stays.
 
 use std::{
@@ -16,7 +16,7 @@ use crate::{
     platform::{files::sync_folder_of, process_lease::private_folder},
     vault::{
         VaultError,
-        seal::{Belongs, Sealer},
+        seal::{AssociatedData, Sealer},
     },
 };
 
@@ -35,17 +35,17 @@ pub struct ResealCount {
 }
 
 /// The folder in which new content is made, beside those that it goes to.
-pub(crate) struct Bench(PathBuf);
+pub(crate) struct StagingFolder(PathBuf);
 
 /// A file as it was read.
-pub(crate) struct Found {
+pub(crate) struct SealedFile {
     path: PathBuf,
     pub(crate) content: Vec<u8>,
     /// Open, so that no other file gets its inode meanwhile.
     file: File,
 }
 
-impl Bench {
+impl StagingFolder {
     /// Empty, whatever an earlier change left.
     pub(crate) fn set_up(path: PathBuf) -> Result<Self, VaultError> {
         let make = || {
@@ -58,7 +58,7 @@ impl Bench {
     }
 
     /// Puts new content where something was found; whether it is there now.
-    pub(crate) fn put(&self, found: &Found, content: &[u8]) -> Result<bool, VaultError> {
+    pub(crate) fn put(&self, found: &SealedFile, content: &[u8]) -> Result<bool, VaultError> {
         let failed = |error: io::Error| VaultError::file(&found.path, error);
         let mine = self.0.join("new");
         let inode = write_durably(&mine, content).map_err(failed)?;
@@ -68,7 +68,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for StagingFolder {
     fn drop(&mut self) {
         let _ = clear(&self.0);
     }
@@ -90,7 +90,7 @@ fn write_durably(path: &Path, content: &[u8]) -> io::Result<u64> {
     file.metadata().map(|metadata| metadata.ino())
 }
 
-fn exchange(mine: &Path, inode: u64, found: &Found) -> io::Result<bool> {
+fn exchange(mine: &Path, inode: u64, found: &SealedFile) -> io::Result<bool> {
     let was = found.file.metadata()?.ino();
     let mut expected = was;
     loop {
@@ -108,7 +108,7 @@ fn exchange(mine: &Path, inode: u64, found: &Found) -> io::Result<bool> {
     }
 }
 
-impl Found {
+impl SealedFile {
     fn read(path: PathBuf) -> Option<Self> {
         let file = File::open(&path).ok()?;
         let mut content = Vec::new();
@@ -122,19 +122,19 @@ impl Found {
 }
 
 /// The files of a folder with their names.
-pub(crate) fn files(folder: &Path) -> impl Iterator<Item = (String, Found)> + use<> {
+pub(crate) fn files(folder: &Path) -> impl Iterator<Item = (String, SealedFile)> + use<> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        Some((name, Found::read(entry.path())?))
+        Some((name, SealedFile::read(entry.path())?))
     })
 }
 
-/// Seals a part of a file anew and puts the file together again; counts what came of it.
+/// Reseals a part of a file, writes the file, and counts the result.
 pub(crate) fn reseal(
-    (bench, sealer): (&Bench, &Sealer),
-    found: &Found,
-    (sealed, belongs): (&[u8], Belongs<'_>),
+    (bench, sealer): (&StagingFolder, &Sealer),
+    found: &SealedFile,
+    (sealed, belongs): (&[u8], AssociatedData<'_>),
     whole: impl FnOnce(&[u8]) -> Vec<u8>,
     count: &mut ResealCount,
 ) -> Result<(), VaultError> {
@@ -156,22 +156,22 @@ mod tests {
     #[test]
     fn only_what_was_read_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let bench = Bench::set_up(folder.path().join("bench")).unwrap();
+        let bench = StagingFolder::set_up(folder.path().join("bench")).unwrap();
         let path = folder.path().join("file");
         let content = || fs::read_to_string(&path).unwrap();
         fs::write(&path, "old").unwrap();
-        let found = Found::read(path.clone()).unwrap();
+        let found = SealedFile::read(path.clone()).unwrap();
         assert!(bench.put(&found, b"new").unwrap());
         assert_eq!(content(), "new");
 
-        let found = Found::read(path.clone()).unwrap();
+        let found = SealedFile::read(path.clone()).unwrap();
         let newer = folder.path().join("newer");
         fs::write(&newer, "newer").unwrap();
         fs::rename(&newer, &path).unwrap();
         assert!(!bench.put(&found, b"new").unwrap());
         assert_eq!(content(), "newer", "what came in between stays");
 
-        let found = Found::read(path.clone()).unwrap();
+        let found = SealedFile::read(path.clone()).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!bench.put(&found, b"new").unwrap());
         assert!(!path.exists(), "what went does not come back");

@@ -13,11 +13,14 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::vault::{
-    VaultError,
-    key_file::{self, Key, KeyId, Loaded},
+use crate::{
+    platform::clock::Seams,
+    secret::Secret,
+    vault::{
+        VaultError,
+        key_file::{self, Key, KeyId, LoadedKeys},
+    },
 };
-use crate::{platform::clock::Seams, secret::Secret};
 
 const VERSION: u8 = 2;
 /// What was sealed before keys had names.
@@ -33,7 +36,7 @@ pub struct SealBroken;
 
 /// What a sealed value belongs to; the same words must be given to open it.
 #[derive(Clone, Copy, Debug)]
-pub struct Belongs<'a> {
+pub struct AssociatedData<'a> {
     /// The record's id.
     pub record: &'a str,
     /// The field's name.
@@ -42,7 +45,7 @@ pub struct Belongs<'a> {
     pub generation: u64,
 }
 
-impl Belongs<'_> {
+impl AssociatedData<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for part in ["authkeeper/1", self.field, self.record] {
@@ -57,21 +60,21 @@ impl Belongs<'_> {
 /// Seals with one key, and opens what that or a key before it sealed. Clones share their keys, and all follow the key file.
 #[derive(Clone)]
 pub struct Sealer {
-    ring: Arc<Ring>,
+    ring: Arc<KeyRing>,
     seams: Seams,
 }
 
-struct Ring {
+struct KeyRing {
     /// None for a key that is in no file.
     file: Option<PathBuf>,
-    loaded: RwLock<Arc<Loaded>>,
+    loaded: RwLock<Arc<LoadedKeys>>,
 }
 
 /// A sealed value. While it lives the key that sealed it is not retired: it is kept until it is written.
 #[derive(Clone)]
 pub struct Sealed {
     bytes: Vec<u8>,
-    _key: Arc<Loaded>,
+    _key: Arc<LoadedKeys>,
 }
 
 impl std::ops::Deref for Sealed {
@@ -97,7 +100,7 @@ impl std::fmt::Debug for Sealer {
 impl Sealer {
     /// A sealer with this key.
     pub fn new(key: Secret<[u8; 32]>, seams: Seams) -> Self {
-        Self::with(Loaded::alone(Key::new(key)), None, seams)
+        Self::with(LoadedKeys::alone(Key::new(key)), None, seams)
     }
 
     /// A sealer with the keys of this file, which is made where there is none yet and nothing was sealed (`may_make`).
@@ -111,10 +114,10 @@ impl Sealer {
         Ok(Self::with(loaded, Some(path.to_owned()), seams.clone()))
     }
 
-    fn with(loaded: Loaded, file: Option<PathBuf>, seams: Seams) -> Self {
+    fn with(loaded: LoadedKeys, file: Option<PathBuf>, seams: Seams) -> Self {
         let loaded = RwLock::new(Arc::new(loaded));
         Self {
-            ring: Arc::new(Ring { file, loaded }),
+            ring: Arc::new(KeyRing { file, loaded }),
             seams,
         }
     }
@@ -124,7 +127,7 @@ impl Sealer {
     /// # Panics
     ///
     /// Only for a value beyond 256 GiB, which nothing here comes near.
-    pub fn seal(&self, belongs: Belongs<'_>, plain: &[u8]) -> Sealed {
+    pub fn seal(&self, belongs: AssociatedData<'_>, plain: &[u8]) -> Sealed {
         let mut nonce = [0_u8; NONCE];
         self.seams.random.fill(&mut nonce);
         let payload = Payload {
@@ -150,7 +153,7 @@ impl Sealer {
     /// Opens a sealed value.
     pub fn open(
         &self,
-        belongs: Belongs<'_>,
+        belongs: AssociatedData<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
         let (&version, rest) = sealed.split_first().ok_or(SealBroken)?;
@@ -175,8 +178,8 @@ impl Sealer {
         prefix(&self.ring.current().keys[0])
     }
 
-    /// Seals anew what another key sealed; none if no key opens it.
-    pub(crate) fn reseal(&self, belongs: Belongs<'_>, sealed: &[u8]) -> Option<Sealed> {
+    /// Seals a value again with the current key; none if no key opens it.
+    pub(crate) fn reseal(&self, belongs: AssociatedData<'_>, sealed: &[u8]) -> Option<Sealed> {
         let plain = self.open(belongs, sealed).ok()?;
         Some(self.seal(belongs, &plain))
     }
@@ -192,9 +195,9 @@ impl Sealer {
     }
 }
 
-impl Ring {
+impl KeyRing {
     /// The keys as the file has them now. A file that can't be used changes nothing for who knows the keys already.
-    fn current(&self) -> Arc<Loaded> {
+    fn current(&self) -> Arc<LoadedKeys> {
         let loaded = self.loaded();
         let Some(file) = self.file.as_ref().filter(|file| loaded.is_outdated(file)) else {
             return loaded;
@@ -213,7 +216,7 @@ impl Ring {
         }
     }
 
-    fn loaded(&self) -> Arc<Loaded> {
+    fn loaded(&self) -> Arc<LoadedKeys> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&loaded)
     }
@@ -227,7 +230,7 @@ fn prefix(key: &Key) -> [u8; PREFIX] {
 
 fn open_with(
     key: &Key,
-    belongs: Belongs<'_>,
+    belongs: AssociatedData<'_>,
     rest: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
     let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
@@ -244,8 +247,7 @@ fn cipher(key: &Key) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.secret.expose().into())
 }
 
-/// A mark by which the same secret is known again, and which says nothing of it to whoever has not the key (HMAC-SHA-256,
-/// RFC 2104).
+/// A fingerprint that recognizes the same secret again and tells nothing of it without the key (HMAC-SHA-256, RFC 2104).
 #[expect(clippy::disallowed_methods, reason = "the key marks")]
 pub(crate) fn mark(key: &Secret<[u8; 32]>, of: &'static str, plain: &[u8]) -> [u8; 32] {
     // RFC 2104 §2: a key is filled up with zeros to the length of a block.
@@ -269,7 +271,7 @@ mod tests {
         Sealer::new(Secret::new([7; 32]), Seams::system())
     }
 
-    const HERE: Belongs<'_> = Belongs {
+    const HERE: AssociatedData<'_> = AssociatedData {
         record: "g1",
         field: "refresh_token",
         generation: 4,
@@ -280,15 +282,15 @@ mod tests {
         let sealed = sealer().seal(HERE, b"secret");
         assert_eq!(&sealer().open(HERE, &sealed).unwrap()[..], b"secret");
         for elsewhere in [
-            Belongs {
+            AssociatedData {
                 record: "g2",
                 ..HERE
             },
-            Belongs {
+            AssociatedData {
                 field: "access_token",
                 ..HERE
             },
-            Belongs {
+            AssociatedData {
                 generation: 5,
                 ..HERE
             },
@@ -340,7 +342,9 @@ mod tests {
         let one = Sealer::load(&path, &store, true, &seams).unwrap();
         let other = Sealer::load(&path, &store, true, &seams).unwrap();
         let before = one.seal(HERE, b"secret");
-        let change = key_file::Change::enter(&path).unwrap().unwrap();
+        let change = crate::vault::key_change::KeyFileChange::enter(&path)
+            .unwrap()
+            .unwrap();
         change.begin(&seams).unwrap();
         assert!(other.is_changing());
         let after = one.seal(HERE, b"secret");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use authkeeper::{
-    platform::filesystem::{self, Lies},
+    platform::filesystem::{self, Locality},
     refresh::decision_log::PastDecision,
 };
 use jiff::Timestamp;
@@ -130,17 +130,17 @@ pub(super) fn file_system(path: &Path) -> Option<Finding> {
     placed(&filesystem::of(path), path)
 }
 
-fn placed(lies: &Lies, path: &Path) -> Option<Finding> {
+fn placed(lies: &Locality, path: &Path) -> Option<Finding> {
     let path = path.display();
     match lies {
-        Lies::Here => None,
-        Lies::Remote(kind) => {
+        Locality::Here => None,
+        Locality::Remote(kind) => {
             let what = format!("{path} lies on a network file system ({kind})");
             let mend = "keep it on a local disk (AUTHKEEPER_STORE, XDG_DATA_HOME): locks across a network fail, and a \
                         grant is lost by it";
             Some(Finding::error("file_system", Exit::Config, what, mend))
         }
-        Lies::Unclear(kind) => {
+        Locality::Unclear(kind) => {
             let what =
                 format!("{path} lies on {kind}: whether another machine has it too can't be told");
             let mend = "see to it that nothing outside this machine opens it, or keep it on a local disk (AUTHKEEPER_STORE)";
@@ -283,11 +283,11 @@ mod tests {
     #[test]
     fn a_network_is_an_error_and_what_can_not_be_told_a_warning() {
         let found = |lies| placed(&lies, Path::new("/nowhere"));
-        assert_eq!(found(Lies::Here), None);
-        let remote = found(Lies::Remote("NFS".to_owned())).unwrap();
+        assert_eq!(found(Locality::Here), None);
+        let remote = found(Locality::Remote("NFS".to_owned())).unwrap();
         assert_eq!(remote.exit, Some(Exit::Config));
         assert!(remote.what.contains("NFS"), "{remote:?}");
-        let unclear = found(Lies::Unclear("virtiofs".to_owned())).unwrap();
+        let unclear = found(Locality::Unclear("virtiofs".to_owned())).unwrap();
         assert_eq!(unclear.exit, None);
     }
 

@@ -83,7 +83,7 @@ pub enum DiscoveryError {
         tried: String,
     },
     /// A server can't answer now. What it publishes is not known then, and nothing is concluded from it.
-    #[error("{url} has trouble of its own (status {answer})")]
+    #[error("{url} can't answer now (status {answer})")]
     Unavailable {
         /// Where.
         url: String,

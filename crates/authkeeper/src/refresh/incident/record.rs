@@ -84,14 +84,14 @@ fn action(on_behalf_of: &OnBehalfOf, grant: &Grant, reason: ReauthorizeReason) -
         ReauthorizeReason::AnswerUnread => format!(
             "authkeeper doctor --reread {} after an upgrade or with tokens_in set (docs/configuration.md), else {}",
             on_behalf_of.connection,
-            mend(on_behalf_of, grant)
+            sign_in_action(on_behalf_of, grant)
         ),
-        _ => mend(on_behalf_of, grant),
+        _ => sign_in_action(on_behalf_of, grant),
     }
 }
 
-/// What a person does: sign in, or bring another key.
-fn mend(on_behalf_of: &OnBehalfOf, grant: &Grant) -> String {
+/// The command that restores the grant: a sign-in, or a new API key.
+fn sign_in_action(on_behalf_of: &OnBehalfOf, grant: &Grant) -> String {
     match grant.grant_type {
         GrantType::ApiKey => format!(
             "authkeeper rotate {} --key-file FILE",
@@ -172,7 +172,7 @@ pub(crate) fn suspended_record(
             "end the program that used it before and delete its copy, then authkeeper import {} --other-copy-retired",
             on_behalf_of.connection
         ),
-        SuspendReason::Manual => format!("ask whoever suspended {}", on_behalf_of.principal),
+        SuspendReason::Manual => format!("ask the person who suspended {}", on_behalf_of.principal),
         SuspendReason::OtherAccount => format!(
             "sign in as the account that is meant: authkeeper reauthorize {}",
             on_behalf_of.connection

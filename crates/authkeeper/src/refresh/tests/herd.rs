@@ -13,7 +13,7 @@ use crate::{
         files::{DiskFiles, Files, Lock, Opened},
         process_lease::Owners,
     },
-    refresh::{OnBehalfOf, incident, journal::StoredReply, transaction::note_unknown},
+    refresh::{GrantContext, OnBehalfOf, incident, journal::StoredReply, steps::note_unknown},
     store::{Committed, Refreshed, Spend},
 };
 
@@ -132,7 +132,12 @@ async fn a_claim_that_has_moved_on_is_neither_marked_nor_told() {
         AttemptId::new("gone"),
         (UnknownKind::Crash, bench.clock.now()),
     );
-    let noted = note_unknown(&runtime.context, &on_behalf_of, &before, &gone, lost);
+    let of = GrantContext {
+        context: &runtime.context,
+        on_behalf_of: &on_behalf_of,
+        grant: &before,
+    };
+    let noted = note_unknown(of, &gone, lost);
     assert!(!noted.await.unwrap());
     assert_eq!(incidents(&runtime).await, 0);
 }

@@ -8,7 +8,7 @@ use crate::{
     platform::clock::ManualClock,
     refresh::{
         OnBehalfOf, ProviderHabits, decide::MAX_JITTER, decision_log::PastDecision, grant_view,
-        jitter_of, single_flight::RefreshOutcome,
+        jitter_of, outcome::RefreshOutcome,
     },
     store::StoreError,
 };

@@ -108,7 +108,7 @@ async fn the_old_key_stays_while_a_process_may_seal_with_it() {
     assert!(key_of(&bench).open(HERE, &kept).is_err());
 }
 
-const HERE: crate::vault::seal::Belongs<'_> = crate::vault::seal::Belongs {
+const HERE: crate::vault::seal::AssociatedData<'_> = crate::vault::seal::AssociatedData {
     record: "r",
     field: "reply",
     generation: 0,

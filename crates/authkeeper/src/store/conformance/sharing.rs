@@ -1,15 +1,19 @@
 //! Several connections on one grant.
 
-use crate::store::conformance::{
-    Future, Pair, access_text, again, claim, grant_of, incident, name, now, refresh_text,
-    refreshed, signed_in, spend,
-};
+use std::future::Future;
+
 use crate::{
     model::{
         ClientId, ConnectionName, Grant, GrantLifecycle, Lineage, PrincipalId, ReauthorizeReason,
         RefreshToken, SuspendReason,
     },
-    store::{Committed, Obtained, SignedIn, Store},
+    store::{
+        Committed, Obtained, SignedIn, Store,
+        conformance::fixture::{
+            Pair, access_text, again, claim, grant_of, incident, name, now, refresh_text,
+            refreshed, signed_in, spend,
+        },
+    },
 };
 
 pub(super) async fn run<F, Fut>(fresh: &mut F)

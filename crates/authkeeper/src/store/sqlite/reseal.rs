@@ -1,4 +1,4 @@
-//! Sealing anew, row by row, what another key sealed. Each batch is one transaction: nobody sees half a row, and the others
+//! Reseals the rows that another key sealed. Each batch is one transaction: nobody sees half a row, and the others
 //! take their turns in between.
 
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
@@ -8,11 +8,11 @@ use crate::{
     store::{Result, sqlite::token_fingerprint::MARK_KEY},
     vault::{
         ResealCount,
-        seal::{Belongs, PREFIX, Sealer},
+        seal::{AssociatedData, PREFIX, Sealer},
     },
 };
 
-/// How many rows one transaction seals anew: the others wait no longer than that takes.
+/// How many rows one transaction reseals: the others wait no longer than that takes.
 const BATCH: i64 = 256;
 
 /// A column that holds sealed values, and what they belong to.
@@ -86,7 +86,7 @@ struct Batch {
 }
 
 impl SqliteStore {
-    /// Seals anew whatever in the store is not sealed with the current key.
+    /// Reseals every value that is not sealed with the current key.
     pub(super) async fn reseal_rows(&self) -> Result<ResealCount> {
         let sealer = self.sealer.clone();
         let mut all = ResealCount {
@@ -110,7 +110,7 @@ impl SqliteStore {
 
 /// What belongs to the store as a whole: the value by which a key is known to be the right one, and the key for marks.
 fn reseal_meta(sql: &Sqlite, sealer: &Sealer) -> rusqlite::Result<usize> {
-    let mut anew = 0;
+    let mut resealed = 0;
     for belongs in [KEY_CHECK, MARK_KEY] {
         let select = "SELECT value FROM meta WHERE key = ?1";
         let found = sql.query_row(select, [belongs.field], |row| row.get(0));
@@ -118,10 +118,10 @@ fn reseal_meta(sql: &Sqlite, sealer: &Sealer) -> rusqlite::Result<usize> {
         let found = found.filter(|sealed| !sealed.starts_with(&sealer.prefix()));
         if let Some(sealed) = found.and_then(|sealed| sealer.reseal(belongs, &sealed)) {
             let put = "UPDATE meta SET value = ?2 WHERE key = ?1";
-            anew += sql.execute(put, params![belongs.field, sealed])?;
+            resealed += sql.execute(put, params![belongs.field, sealed])?;
         }
     }
-    Ok(anew)
+    Ok(resealed)
 }
 
 impl Column {
@@ -147,13 +147,13 @@ impl Column {
             let record: String = row.get(1)?;
             // Without its generation a value belongs to none, and nothing opens it.
             let generation: Option<i64> = row.get(2)?;
-            let belongs = Belongs {
+            let belongs = AssociatedData {
                 record: &record,
                 field,
                 generation: rows::number("generation", generation.unwrap_or_default())?,
             };
             match sealer.reseal(belongs, &row.get::<_, Vec<u8>>(3)?) {
-                Some(anew) => batch.resealed += put.execute(params![rowid, anew])?,
+                Some(sealed) => batch.resealed += put.execute(params![rowid, sealed])?,
                 None => batch.broken += 1,
             }
             batch.last = Some(rowid);
@@ -167,19 +167,19 @@ mod tests {
     use super::*;
     use crate::{
         platform::clock::Seams,
-        vault::{key_file::Change, seal::Sealer},
+        vault::{key_change::KeyFileChange, seal::Sealer},
     };
 
     /// A column that holds what is sealed and is not looked at would be lost with its key.
     #[test]
-    fn every_sealed_column_is_sealed_anew() {
+    fn every_sealed_column_is_resealed() {
         let mut table = "";
         let mut sealed = Vec::new();
         for line in crate::store::sqlite::schema::SCHEMA.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("CREATE"), Some("TABLE")) => table = words.next().unwrap(),
-                // Marks are hashes, and there is no token left to hash anew.
+                // Marks are hashes, and there is no token left to hash again.
                 (Some(column), Some("BLOB" | "BLOB,")) if !column.ends_with("_mark") => {
                     sealed.push((table, column));
                 }
@@ -198,7 +198,7 @@ mod tests {
         let (path, key) = (folder.join("store.db"), folder.join("key"));
         let store = SqliteStore::open(&path, &key, &Seams::system()).unwrap();
         let seal = |record: &str, field: &'static str, generation| {
-            let belongs = Belongs {
+            let belongs = AssociatedData {
                 record,
                 field,
                 generation,
@@ -252,7 +252,9 @@ mod tests {
         let spoiled = "UPDATE pending_sign_in SET sealed = randomblob(80) WHERE name = 'p7'";
         let sql = Sqlite::open(folder.path().join("store.db")).unwrap();
         sql.execute(spoiled, []).unwrap();
-        let change = Change::enter(&folder.path().join("key")).unwrap().unwrap();
+        let change = KeyFileChange::enter(&folder.path().join("key"))
+            .unwrap()
+            .unwrap();
         change.begin(&Seams::system()).unwrap();
         let done = store.reseal_rows().await.unwrap();
         assert_eq!((done.resealed, done.broken), (values - 1, 1));
@@ -276,7 +278,7 @@ mod tests {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
                 })
                 .unwrap();
-            let belongs = Belongs {
+            let belongs = AssociatedData {
                 record: &record,
                 field,
                 generation: generation.into(),

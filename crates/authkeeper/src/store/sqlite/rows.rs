@@ -16,7 +16,7 @@ use crate::{
     },
     secret::SecretString,
     store::PendingSignIn,
-    vault::seal::{Belongs, Sealed, Sealer},
+    vault::seal::{AssociatedData, Sealed, Sealer},
 };
 
 /// A column holds what can't be there.
@@ -171,7 +171,7 @@ pub(super) fn pending(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Option
         pending_belongs(&name),
         &row.get::<_, Vec<u8>>("sealed")?,
     );
-    // One that can't be opened any more is begun anew.
+    // A sign-in whose state can't be opened starts over.
     let Some(memory) = memory else {
         return Ok(None);
     };
@@ -186,56 +186,56 @@ pub(super) fn registration_record(issuer: &str, client_id: &str) -> String {
     format!("{issuer} {client_id}")
 }
 
-pub(super) fn client_secret_belongs(record: &str) -> Belongs<'_> {
-    Belongs {
+pub(super) fn client_secret_belongs(record: &str) -> AssociatedData<'_> {
+    AssociatedData {
         record,
         field: "client_secret",
         generation: 0,
     }
 }
 
-pub(super) fn private_key_belongs(record: &str) -> Belongs<'_> {
-    Belongs {
+pub(super) fn private_key_belongs(record: &str) -> AssociatedData<'_> {
+    AssociatedData {
         record,
         field: "private_key",
         generation: 0,
     }
 }
 
-pub(super) fn pending_belongs(name: &str) -> Belongs<'_> {
-    Belongs {
+pub(super) fn pending_belongs(name: &str) -> AssociatedData<'_> {
+    AssociatedData {
         record: name,
         field: "pending_sign_in",
         generation: 0,
     }
 }
 
-pub(super) fn standby_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn standby_belongs(grant: &str, generation: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "standby_key",
         generation,
     }
 }
 
-pub(super) fn grant_material_belongs(grant: &str, lineage: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn grant_material_belongs(grant: &str, lineage: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "means",
         generation: lineage,
     }
 }
 
-pub(super) fn refresh_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn refresh_belongs(grant: &str, generation: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "refresh_token",
         generation,
     }
 }
 
-pub(super) fn access_belongs(grant: &str, generation: u64) -> Belongs<'_> {
-    Belongs {
+pub(super) fn access_belongs(grant: &str, generation: u64) -> AssociatedData<'_> {
+    AssociatedData {
         record: grant,
         field: "access_token",
         generation,
@@ -249,7 +249,7 @@ impl rusqlite::ToSql for Sealed {
 }
 
 /// None where the seal is broken: that one secret is lost, the rest of its row is not.
-fn open(sealer: &Sealer, belongs: Belongs<'_>, sealed: &[u8]) -> Option<SecretString> {
+fn open(sealer: &Sealer, belongs: AssociatedData<'_>, sealed: &[u8]) -> Option<SecretString> {
     let plain = sealer.open(belongs, sealed).ok()?;
     Some(std::str::from_utf8(&plain).ok()?.to_owned().into())
 }
@@ -317,7 +317,7 @@ fn has_refresh_token(row: &Row<'_>) -> rusqlite::Result<bool> {
     Ok(row.get::<_, Option<Vec<u8>>>("refresh_token")?.is_some())
 }
 
-/// A refresh token that is there and can't be opened: only a person can mend that, and the other grants are unharmed.
+/// A stored refresh token that can't be opened: a person must sign in again. Other grants are unharmed.
 fn secret_lost(access: Option<&AccessToken>) -> GrantLifecycle {
     GrantLifecycle::ReauthorizationRequired {
         reason: ReauthorizeReason::SecretLost,

@@ -12,7 +12,7 @@ use crate::{
             rows::{self},
         },
     },
-    vault::seal::{Belongs, Sealer},
+    vault::seal::{AssociatedData, Sealer},
 };
 
 /// Today's format, as an empty file gets it.
@@ -80,7 +80,7 @@ pub(super) fn compact(schema: &str) -> String {
         .replace(" )", ")")
 }
 
-pub(super) const KEY_CHECK: Belongs<'static> = Belongs {
+pub(super) const KEY_CHECK: AssociatedData<'static> = AssociatedData {
     record: "meta",
     field: "key_check",
     generation: 0,

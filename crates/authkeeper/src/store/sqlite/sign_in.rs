@@ -24,16 +24,16 @@ use crate::{
 
 /// Where a sign-in goes, as it was when it was looked up.
 #[derive(Clone, PartialEq, Eq)]
-struct Before {
+struct PriorState {
     /// The grant it goes to; none makes a new one.
-    found: Option<Found>,
+    found: Option<TargetGrant>,
     /// How far the connection was: no number of it is given out twice, whatever grant it lives on.
     reached: Option<(u64, u64)>,
 }
 
 /// The grant that a sign-in goes to, as it was when it was looked up.
 #[derive(Clone, PartialEq, Eq)]
-struct Found {
+struct TargetGrant {
     grant: GrantId,
     lineage: u64,
     generation: u64,
@@ -47,7 +47,7 @@ struct Found {
 
 /// What becomes of the refresh token that the grant held before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum KeptRefresh {
     /// It goes: the sign-in brought one, or it is of no use.
     No,
     /// It goes on, unspent, in the new lineage.
@@ -56,7 +56,7 @@ enum Kept {
     Claimed,
 }
 
-impl Kept {
+impl KeptRefresh {
     fn of(held: Option<&Grant>) -> Self {
         match held {
             None => Self::No,
@@ -67,14 +67,14 @@ impl Kept {
 }
 
 /// A sign-in whose secrets are sealed for the grant and the generation it goes to.
-struct Sealed {
+struct SealedSignIn {
     signed_in: SignedIn,
     mark: Option<Vec<u8>>,
-    before: Before,
+    before: PriorState,
     grant: GrantId,
     lineage: Lineage,
     generation: Generation,
-    kept: Kept,
+    kept: KeptRefresh,
     subject_binding: SubjectBinding,
     client: Option<(Provider, clients::SealedClient)>,
     refresh: Option<SealedRefresh>,
@@ -110,18 +110,18 @@ impl SqliteStore {
         &self,
         signed_in: SignedIn,
         mark: Option<Vec<u8>>,
-        before: Before,
+        before: PriorState,
         held: Option<&Grant>,
-    ) -> Sealed {
+    ) -> SealedSignIn {
         let (lineage, generation) = before.reached.unwrap_or_default();
         let (grant, lineage, generation) = match &before.found {
             Some(found) => (found.grant.clone(), found.lineage, found.generation),
             None => (signed_in.new_grant.clone(), lineage, generation),
         };
         let (lineage, generation) = (Lineage(lineage), Generation(generation));
-        let kept = Kept::of(held);
+        let kept = KeptRefresh::of(held);
         let (lineage, generation) = match kept {
-            Kept::Claimed => (lineage, generation),
+            KeptRefresh::Claimed => (lineage, generation),
             _ => (lineage.max(signed_in.after).next(), generation.next()),
         };
         let resource = signed_in.connection.resource.clone();
@@ -131,7 +131,7 @@ impl SqliteStore {
         let client = signed_in.client.as_ref();
         let grant_material = signed_in.grant_material.write();
         let belongs = rows::grant_material_belongs(grant.as_str(), lineage.0);
-        Sealed {
+        SealedSignIn {
             grant_material: grant_material
                 .map(|grant_material| self.seal(belongs, &grant_material)),
             client: client.map(|(provider, client)| (provider.clone(), self.seal_client(client))),
@@ -149,7 +149,7 @@ impl SqliteStore {
     }
 }
 
-impl Sealed {
+impl SealedSignIn {
     /// False if the grant has moved on since it was looked up.
     fn put(&self, sql: &Sqlite) -> rusqlite::Result<bool> {
         let new = &self.signed_in;
@@ -183,7 +183,7 @@ impl Sealed {
             "event": "signed_in", "connection": name.as_str(), "grant_type": new.grant_type.as_str(),
             "principal": new.connection.principal.as_str(), "lineage": lineage,
         });
-        if self.kept != Kept::No {
+        if self.kept != KeptRefresh::No {
             event["refresh_token"] = "kept".into();
         }
         audit(sql, new.at, &event)?;
@@ -191,7 +191,7 @@ impl Sealed {
     }
 
     fn put_grant(&self, sql: &Sqlite) -> rusqlite::Result<()> {
-        if self.kept != Kept::Claimed {
+        if self.kept != KeptRefresh::Claimed {
             self.put_row(sql)?;
         }
         match &self.access {
@@ -207,7 +207,11 @@ impl Sealed {
             _ => None,
         };
         // The token that the grant began with counts from the sign-in that brought it.
-        let found = self.before.found.as_ref().filter(|_| self.kept != Kept::No);
+        let found = self
+            .before
+            .found
+            .as_ref()
+            .filter(|_| self.kept != KeptRefresh::No);
         let first = found.and_then(|found| found.first_mark.as_ref());
         let mark = refresh.map(|refresh| &refresh.mark);
         sql.execute(
@@ -238,7 +242,7 @@ impl Sealed {
         Ok(())
     }
 
-    /// Whoever says that the token is held nowhere else says it of the grant.
+    /// The confirmation that no other program holds the token covers the whole grant.
     fn join(&self, sql: &Sqlite) -> rusqlite::Result<()> {
         if self.signed_in.lifecycle == GrantLifecycle::Active {
             confirm_sole_copy(sql, &self.grant, self.signed_in.at)?;
@@ -298,7 +302,7 @@ fn put_connection(sql: &Sqlite, connection: &Connection, grant: &GrantId) -> rus
     Ok(())
 }
 
-fn before(sql: &Sqlite, signed_in: &SignedIn, mark: Option<&[u8]>) -> rusqlite::Result<Before> {
+fn before(sql: &Sqlite, signed_in: &SignedIn, mark: Option<&[u8]>) -> rusqlite::Result<PriorState> {
     let select =
         "SELECT g.lineage, g.generation FROM grant_family g JOIN connection c ON c.grant_id = g.id
         WHERE c.name = ?1";
@@ -307,7 +311,7 @@ fn before(sql: &Sqlite, signed_in: &SignedIn, mark: Option<&[u8]>) -> rusqlite::
         let generation = rows::number("generation", row.get(1)?)?;
         Ok((lineage, generation))
     });
-    Ok(Before {
+    Ok(PriorState {
         found: grant_for_sign_in(sql, signed_in, mark)?,
         reached: reached.optional()?,
     })
@@ -319,7 +323,7 @@ fn grant_for_sign_in(
     sql: &Sqlite,
     signed_in: &SignedIn,
     mark: Option<&[u8]>,
-) -> rusqlite::Result<Option<Found>> {
+) -> rusqlite::Result<Option<TargetGrant>> {
     let held = match mark {
         Some(mark) => grant_to_join(sql, signed_in, mark)?,
         None => None,
@@ -331,7 +335,7 @@ fn grant_for_sign_in(
 }
 
 /// None if others live on it whose token would be another one.
-fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<Found>> {
+fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<TargetGrant>> {
     let new = &signed_in.connection;
     let select = "SELECT o.* FROM connection c JOIN connection o ON o.grant_id = c.grant_id
         WHERE c.name = ?1 AND o.name <> ?1";
@@ -354,7 +358,7 @@ fn own_grant(sql: &Sqlite, signed_in: &SignedIn) -> rusqlite::Result<Option<Foun
         |row| {
             let lineage = rows::number("lineage", row.get(1)?)?;
             let generation = rows::number("generation", row.get(2)?)?;
-            Ok(Found {
+            Ok(TargetGrant {
                 grant: GrantId::new(row.get::<_, String>(0)?),
                 lineage,
                 generation,
@@ -371,7 +375,7 @@ fn grant_to_join(
     sql: &Sqlite,
     signed_in: &SignedIn,
     mark: &[u8],
-) -> rusqlite::Result<Option<Found>> {
+) -> rusqlite::Result<Option<TargetGrant>> {
     let new = &signed_in.connection;
     let holders = holders(sql, (&new.issuer, &new.client_id), mark)?;
     // What a sign-in brings to its own connection is new, whatever the token; an import over it may bring one that is spent.
@@ -390,7 +394,7 @@ fn grant_to_join(
         let revives = state.0 == "reauthorization_required"
             && signed_in.lifecycle == GrantLifecycle::Active
             && matches!(signed_in.obtained, Obtained::Tokens(_));
-        Ok(Some(Found {
+        Ok(Some(TargetGrant {
             lineage: rows::number("lineage", row.get(0)?)?,
             generation: rows::number("generation", row.get(1)?)?,
             joins: !revives,

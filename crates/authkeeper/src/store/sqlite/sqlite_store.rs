@@ -26,7 +26,7 @@ use crate::{
             writer::Writer,
         },
     },
-    vault::seal::{self, Belongs, Sealed, Sealer},
+    vault::seal::{self, AssociatedData, Sealed, Sealer},
 };
 
 /// No `data_version` of `SQLite`'s.
@@ -124,7 +124,7 @@ impl SqliteStore {
         }
     }
 
-    /// A copy spends nothing that the original may spend too. What is issued anew is spent by nobody.
+    /// A copy spends nothing that the original may spend too. Grants that are issued again spend nothing.
     pub(super) async fn check_home(&self, grant: &GrantId) -> Result<()> {
         if !self.is_copy() {
             return Ok(());
@@ -138,7 +138,7 @@ impl SqliteStore {
         })
     }
 
-    pub(super) fn seal(&self, belongs: Belongs<'_>, secret: &SecretString) -> Sealed {
+    pub(super) fn seal(&self, belongs: AssociatedData<'_>, secret: &SecretString) -> Sealed {
         #[expect(clippy::disallowed_methods, reason = "the secret is sealed")]
         self.sealer.seal(belongs, secret.expose().as_bytes())
     }

@@ -69,7 +69,7 @@ fn a_commit_is_durable_when_it_is_answered() {
 async fn every_file_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    conformance::claims(&store).await;
+    conformance::claims::claims(&store).await;
     let mut seen = Vec::new();
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -145,7 +145,7 @@ async fn a_truncated_store_is_salvaged_and_its_secrets_still_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(folder.path()).unwrap();
-    conformance::claims(&store).await;
+    conformance::claims::claims(&store).await;
     let name = ConnectionName::parse("c").unwrap();
     let id = store
         .connection(&name)
@@ -324,7 +324,7 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
 async fn a_stopped_holder_of_the_ticket_stops_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    conformance::claims(&store).await;
+    conformance::claims::claims(&store).await;
     let ticket = File::options()
         .append(true)
         .open(folder.path().join("store.turn"))

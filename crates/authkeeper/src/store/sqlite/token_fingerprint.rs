@@ -1,5 +1,5 @@
-//! Marks by which the same refresh token is known again. Their key is the store's own, sealed in it: a token that is long
-//! spent can't be marked anew, so its mark must outlive every change of the key that seals.
+//! Fingerprints of refresh tokens: keyed hashes that recognize a token that was seen before. Their key is stored sealed. It
+//! is not the seal key, because the fingerprint of a spent token can't be computed again and must outlive key rotations.
 
 use rusqlite::{Connection as Sqlite, OptionalExtension as _};
 use zeroize::Zeroizing;
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use crate::{
     platform::clock::Seams,
     secret::Secret,
-    vault::seal::{Belongs, Sealer},
+    vault::seal::{AssociatedData, Sealer},
 };
 
-pub(super) const MARK_KEY: Belongs<'static> = Belongs {
+pub(super) const MARK_KEY: AssociatedData<'static> = AssociatedData {
     record: "meta",
     field: "mark_key",
     generation: 0,

@@ -31,7 +31,7 @@ const BATCH: usize = 256;
 const TICKET_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The handle to the writing thread. Dropping it waits until the thread has written what was asked and closed the file:
-/// whoever looks at the file afterwards finds it at rest.
+/// the file is at rest afterwards.
 pub(super) struct Writer {
     /// None only while it is dropped.
     jobs: Option<Sender<Job>>,
@@ -142,7 +142,7 @@ impl WriterThread {
             let mut finishes = Vec::new();
             let committed = self.commit_batch(first, inbox, &mut finishes);
             drop(ticket);
-            // Before the answers: whoever hears that it is written reads what is written.
+            // Before the replies: a caller that is told of a write reads it.
             self.epoch.raise();
             self.used.count_commit();
             let mut results = repeat_result(&self.place, committed);

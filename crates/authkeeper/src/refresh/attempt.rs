@@ -1,0 +1,488 @@
+//! One attempt: connect, make room, claim, check the deadline, send, keep the reply.
+
+use std::time::Duration;
+
+use crate::{
+    http::{Exchange, Reply},
+    model::{AttemptId, Claim, ClaimPhase, Grant, IdentityProvider, Moment, OwnerId, UnknownKind},
+    oauth::{
+        classify::{self, Refused},
+        id_jag,
+    },
+    platform::{
+        clock::within,
+        failpoint::{self, FaultPoint},
+    },
+    refresh::{
+        circuit_breaker::Failure,
+        conclude::Conclusion,
+        context::{Context, GrantContext, OnBehalfOf},
+        decide::{self, Why},
+        decision_log::Decision,
+        journal::{Journal, StoredReply},
+        orphaned_journals,
+        outcome::RefreshOutcome,
+        plan::Plan,
+        provider_state::{self, Trial},
+        steps::{
+            blocking, in_quarantine, is_same, keep_reply, lost_unspent, note_unknown,
+            settle_unsent, spend_of, spends,
+        },
+        token_request::{self, Leg},
+    },
+    store::{Result, StoreError},
+};
+
+/// One attempt to spend the current generation.
+pub(super) struct Attempt<'a> {
+    context: &'a Context,
+    on_behalf_of: &'a OnBehalfOf,
+    grant: &'a Grant,
+    why: Why,
+    number: u32,
+    /// The attempt of unknown outcome that this one takes over from.
+    seen: Option<AttemptId>,
+    /// The trial that it is, after a rest of the provider.
+    trial: Option<&'a Trial>,
+}
+
+/// What came of sending.
+enum Sent {
+    /// A reply to a request that showed this secret of our client's, and when that left.
+    Answered(Option<u64>, Reply, Moment),
+    /// No whole reply.
+    Lost(UnknownKind, Moment),
+    /// Nothing left that can have been acted on.
+    Unspent(Option<RefreshOutcome>),
+}
+
+/// A request, and the connection that it is about to leave on.
+type Ready = (Leg, Box<dyn Exchange>);
+
+impl<'a> Attempt<'a> {
+    /// Attempt `number` at the current generation. It takes over from the attempt `seen`, if that is given.
+    pub(super) fn new(
+        of: GrantContext<'a>,
+        why: Why,
+        (number, seen): (u32, Option<AttemptId>),
+        trial: Option<&'a Trial>,
+    ) -> Self {
+        Self {
+            context: of.context,
+            on_behalf_of: of.on_behalf_of,
+            grant: of.grant,
+            why,
+            number,
+            seen,
+            trial,
+        }
+    }
+
+    /// None means that the state has moved on: look again.
+    pub(super) async fn run(&self) -> Result<Option<RefreshOutcome>> {
+        let plan = Plan::load(self.context, self.grant).await?;
+        if decide::client_rests(&plan.registration, self.context.seams.clock.now()) {
+            return Ok(Some(RefreshOutcome::Client(Refused::just_now())));
+        }
+        let ready = match self.connect(&plan).await {
+            Ok(ready) => ready,
+            Err(end) => {
+                self.log(None, &end, None, None);
+                return Ok(Some(end));
+            }
+        };
+        let Some((claim, journal)) = self.permission().await? else {
+            return Ok(None);
+        };
+        match self.send(&plan, &claim, ready).await {
+            Sent::Answered(secret, reply, issued) => {
+                let shown = (&plan, secret);
+                self.answered(shown, &claim.attempt, journal, reply, issued)
+                    .await
+            }
+            Sent::Lost(kind, issued) => {
+                let end = self.lost(&claim.attempt, journal, kind).await?;
+                if let Some(end) = &end {
+                    self.log(Some(&claim.attempt), end, Some(issued), None);
+                }
+                Ok(end)
+            }
+            Sent::Unspent(end) => {
+                self.give_back(&claim.attempt, journal).await?;
+                Ok(end)
+            }
+        }
+    }
+
+    /// Prepares the request and connects, before anything is claimed.
+    async fn connect(&self, plan: &Plan) -> std::result::Result<Ready, RefreshOutcome> {
+        let (context, on_behalf_of) = (self.context, self.on_behalf_of);
+        let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
+        let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
+        match connected {
+            Ok(exchange) => Ok((leg, exchange)),
+            Err(error) => {
+                let failure = Failure::of(error.to_string());
+                self.failed(&failure).await;
+                Err(RefreshOutcome::later(error.to_string()))
+            }
+        }
+    }
+
+    /// Claims the generation and marks the journal as sending. None if the token must not be sent now; then the claim is
+    /// given back and the journal is gone.
+    async fn permission(&self) -> Result<Option<(Claim, Journal)>> {
+        let mut claim = self.claim()?;
+        let journal = self.journal(&claim).await?;
+        // A slow disk takes nothing from the time to send.
+        claim.since = self.context.seams.clock.now();
+        if !self.take_or_clean_up(&claim, &journal).await? {
+            journal.remove();
+            return Ok(None);
+        }
+        failpoint::pass(FaultPoint::Claimed);
+        // The process that held the claim before may have kept a failure.
+        if self.is_replaced().await? || self.by().rests(self.number > 1, self.trial).await {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
+        blocking(&*self.context.tasks, {
+            let journal = journal.clone();
+            move || journal.mark_sending()
+        })
+        .await?;
+        // Recovery that looks for senders finds this attempt, or the one before it.
+        self.forget_seen();
+        // The clock is looked at last.
+        if self.is_contested(&claim) || self.is_late(&claim) {
+            self.give_back(&claim.attempt, journal).await?;
+            return Ok(None);
+        }
+        Ok(Some((claim, journal)))
+    }
+
+    /// Sends. A server that refuses only because it wants a number of its own in the proof is asked once more, within the
+    /// attempt, while there is time: nothing was spent (RFC 9449 §8).
+    async fn send(&self, plan: &Plan, claim: &Claim, (leg, exchange): Ready) -> Sent {
+        let first = self.send_once(&leg, exchange).await;
+        match &first {
+            Sent::Answered(_, reply, _) if leg.wants_nonce(reply) => {}
+            _ => return first,
+        }
+        let (context, on_behalf_of) = (self.context, self.on_behalf_of);
+        // What proves our client is good once: it is all made anew.
+        let again = async {
+            let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
+            let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
+            let exchange = connected.map_err(|error| RefreshOutcome::later(error.to_string()))?;
+            Ok((leg, exchange))
+        };
+        let (leg, exchange) = match again.await {
+            Ok(ready) => ready,
+            Err(end) => return Sent::Unspent(Some(end)),
+        };
+        if self.is_late(claim) {
+            return Sent::Unspent(None);
+        }
+        let second = self.send_once(&leg, exchange).await;
+        if let Sent::Answered(_, reply, _) = &second {
+            leg.wants_nonce(reply);
+        }
+        second
+    }
+
+    async fn send_once(&self, leg: &Leg, exchange: Box<dyn Exchange>) -> Sent {
+        let clock = &*self.context.seams.clock;
+        let limit = self.context.rules.exchange_limit;
+        let issued = clock.now();
+        let request = match leg.ready() {
+            Ok(request) => request,
+            Err(unusable) => return Sent::Unspent(Some(token_request::unusable(unusable))),
+        };
+        match within(clock, limit, exchange.send(request)).await {
+            Some(Ok(reply)) => {
+                self.context.hear(&leg.endpoint, &reply);
+                Sent::Answered(leg.secret, reply, issued)
+            }
+            Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
+            None => Sent::Lost(UnknownKind::Silence, issued),
+        }
+    }
+
+    fn by(&self) -> GrantContext<'_> {
+        GrantContext {
+            context: self.context,
+            on_behalf_of: self.on_behalf_of,
+            grant: self.grant,
+        }
+    }
+
+    /// Keeps a failure of the server that is asked first.
+    async fn failed(&self, failure: &Failure) {
+        let of = provider_state::first_asked(self.grant);
+        self.by().failed(&of, failure).await;
+    }
+
+    fn owner(&self) -> Result<OwnerId> {
+        let owner = self.context.owners.mine(&self.context.seams);
+        owner.map_err(|error| StoreError::Unusable {
+            place: "owners/".to_owned(),
+            detail: error.to_string(),
+        })
+    }
+
+    fn claim(&self) -> Result<Claim> {
+        Ok(Claim {
+            attempt: AttemptId::new(self.context.seams.random_id()),
+            number: self.number,
+            owner: self.owner()?,
+            since: self.context.seams.clock.now(),
+            phase: ClaimPhase::Spending,
+        })
+    }
+
+    async fn journal(&self, claim: &Claim) -> Result<Journal> {
+        let (journals, spend, claim) = (
+            self.context.journals.clone(),
+            spend_of(self.grant),
+            claim.clone(),
+        );
+        let reach = self.on_behalf_of.reach;
+        let prepare = move || Journal::prepare(&journals, (&spend, &claim), reach);
+        blocking(&*self.context.tasks, prepare).await
+    }
+
+    /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
+    /// not be filled further by each try.
+    async fn take_or_clean_up(&self, claim: &Claim, journal: &Journal) -> Result<bool> {
+        let taken = self.take(claim).await;
+        if taken.is_err()
+            && let Ok(grant) = self.context.store.grant(&self.grant.id).await
+        {
+            let holds = grant.and_then(|grant| grant.claim);
+            if holds.is_none_or(|held| held.attempt != claim.attempt) {
+                journal.clone().remove();
+            }
+        }
+        taken
+    }
+
+    /// The attempt that this one took over from is over; its sender is dead and left no answer.
+    fn forget_seen(&self) {
+        let journal = self
+            .seen
+            .as_ref()
+            .and_then(|seen| Journal::open(&self.context.journals, &self.grant.id, seen));
+        journal.into_iter().for_each(Journal::remove);
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<bool> {
+        let spend = spend_of(self.grant);
+        match &self.seen {
+            None if in_quarantine(self.grant) => {
+                let now = self.context.seams.clock.now().wall;
+                self.context.store.claim_probe(&spend, claim, now).await
+            }
+            None => self.context.store.claim(&spend, claim).await,
+            Some(seen) => self.context.store.take_over(&spend, seen, claim).await,
+        }
+    }
+
+    /// Whether the token that would be sent has been replaced since it was read: one that comes without an access token,
+    /// and an identity provider's, are replaced within a generation. From the claim on nobody but its holder does that.
+    async fn is_replaced(&self) -> Result<bool> {
+        let current = self.context.store.grant(&self.grant.id).await?;
+        let current = current.and_then(|grant| grant.refresh);
+        Ok(!is_same(current.as_ref(), self.grant.refresh.as_ref()))
+    }
+
+    /// The process may have been stopped between the claim and now; then someone may have looked into the claim.
+    fn is_late(&self, claim: &Claim) -> bool {
+        self.context.seams.clock.now().since(claim.since) > self.context.rules.send_deadline
+    }
+
+    /// Whether another process is sending the same token, under a claim that the store was made to forget. Both have said
+    /// that they send before they look, so that one of them sees the other.
+    fn is_contested(&self, claim: &Claim) -> bool {
+        spends(self.grant) && orphaned_journals::contest(self.context, self.grant, claim)
+    }
+
+    /// Surely nothing was sent: a first attempt is as if it had not been; a resend is as unknown as before.
+    async fn give_back(&self, attempt: &AttemptId, journal: Journal) -> Result<()> {
+        journal.settle();
+        settle_unsent(self.context, self.grant, attempt, self.number).await?;
+        journal.remove();
+        Ok(())
+    }
+
+    /// None if another process has settled the claim meanwhile.
+    async fn lost(
+        &self,
+        attempt: &AttemptId,
+        journal: Journal,
+        kind: UnknownKind,
+    ) -> Result<Option<RefreshOutcome>> {
+        self.failed(&Failure::lost(kind, spends(self.grant))).await;
+        if !spends(self.grant) {
+            journal.settle();
+            self.context.store.release(&self.grant.id, attempt).await?;
+            journal.remove();
+            return Ok(Some(lost_unspent(kind)));
+        }
+        let lost = (kind, self.context.seams.clock.now());
+        let noted = note_unknown(self.by(), attempt, lost).await?;
+        Ok(noted.then_some(RefreshOutcome::Uncertain {
+            kind,
+            resend_in: Duration::ZERO,
+        }))
+    }
+
+    async fn answered(
+        &self,
+        (plan, secret): (&Plan, Option<u64>),
+        attempt: &AttemptId,
+        journal: Journal,
+        reply: Reply,
+        issued: Moment,
+    ) -> Result<Option<RefreshOutcome>> {
+        failpoint::pass(FaultPoint::ReplyReceived);
+        let after_rejection = self.why == Why::Rejected;
+        let stored = self
+            .keep((attempt, &journal), reply, issued, after_rejection)
+            .await;
+        failpoint::pass(FaultPoint::ReplyDurable);
+        let skew = classify::skew_seconds(&stored.reply, self.context.seams.clock.now().wall);
+        let conclusion = Conclusion {
+            context: self.context,
+            on_behalf_of: self.on_behalf_of,
+            grant: self.grant,
+            plan,
+            journal: &journal,
+            attempt,
+            number: self.number,
+            secret,
+        };
+        let end = match self.grant.grant_material.identity_provider() {
+            Some(idp) => self.vouched(conclusion, idp, stored).await?,
+            None => conclusion.draw(stored).await?,
+        };
+        if let Some(end) = &end {
+            self.log(Some(attempt), end, Some(issued), skew);
+        }
+        Ok(end)
+    }
+
+    /// The identity provider has answered. What it brought is kept before the authorization server is asked; from then on
+    /// nothing is spent by this attempt, and what went before it is of no matter.
+    async fn vouched(
+        &self,
+        conclusion: Conclusion<'_>,
+        idp: &IdentityProvider,
+        stored: StoredReply,
+    ) -> Result<Option<RefreshOutcome>> {
+        let Ok(assertion) = id_jag::read(idp, &stored.reply, stored.issued) else {
+            return conclusion.draw_first_leg(idp, &stored).await;
+        };
+        let renewed = id_jag::renewed(idp, &stored.reply);
+        if !conclusion.keep_subject(renewed.as_ref()).await? {
+            return conclusion.close(Ok(None));
+        }
+        let rest = Grant {
+            refresh: None,
+            ..self.grant.clone()
+        };
+        let plan = conclusion.plan;
+        let conclusion = Conclusion {
+            grant: &rest,
+            number: 1,
+            ..conclusion
+        };
+        let sent = token_request::show_assertion(conclusion.by(), plan, &assertion);
+        let (secret, (reply, issued)) = match sent.await {
+            Ok(sent) => sent,
+            Err(end) => {
+                if let RefreshOutcome::Later { why, .. } = &end {
+                    let failure = Failure::of(why.clone());
+                    let of = provider_state::client_of(&rest);
+                    conclusion.by().failed(&of, &failure).await;
+                }
+                return conclusion.close(conclusion.unspent(end).await);
+            }
+        };
+        let reply = id_jag::combined(reply, renewed.as_ref());
+        // Only what can be committed takes the place of the first answer.
+        let stored = if token_request::brings_tokens(&reply, issued) {
+            self.keep(
+                (conclusion.attempt, conclusion.journal),
+                reply,
+                issued,
+                stored.after_rejection,
+            )
+            .await
+        } else {
+            StoredReply {
+                reply,
+                issued,
+                after_rejection: stored.after_rejection,
+            }
+        };
+        Conclusion {
+            secret,
+            ..conclusion
+        }
+        .draw(stored)
+        .await
+    }
+
+    /// Durable on this machine before anyone reads it.
+    async fn keep(
+        &self,
+        (attempt, journal): (&AttemptId, &Journal),
+        reply: Reply,
+        issued: Moment,
+        after_rejection: bool,
+    ) -> StoredReply {
+        let stored = StoredReply {
+            reply,
+            issued,
+            after_rejection,
+        };
+        let of = (self.context, self.grant);
+        keep_reply(of, (attempt, journal), &stored).await;
+        stored
+    }
+
+    fn log(
+        &self,
+        attempt: Option<&AttemptId>,
+        end: &RefreshOutcome,
+        issued: Option<Moment>,
+        skew: Option<i64>,
+    ) {
+        let now = self.context.seams.clock.now();
+        let left = self
+            .grant
+            .access
+            .as_ref()
+            .map(|token| token.left(now))
+            .unwrap_or_default();
+        let latency = issued.map(|issued| now.since(issued));
+        self.context.log.append(
+            now,
+            &Decision {
+                ts: now.wall,
+                connection: self.on_behalf_of.connection.to_string(),
+                principal: self.on_behalf_of.principal.to_string(),
+                lineage: self.grant.lineage.0,
+                generation: self.grant.generation.0,
+                seconds_left: left.as_secs_f64(),
+                decision: "refresh",
+                why: Some(self.why.as_str()),
+                outcome: Some(end.as_str().to_owned()),
+                latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
+                skew_s: skew,
+                trace_id: attempt.map(ToString::to_string),
+            },
+        );
+    }
+}

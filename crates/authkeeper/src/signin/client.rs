@@ -1,0 +1,161 @@
+//! The authorization server of a URL, and our client there: given, known, or registered.
+
+use http::StatusCode;
+
+use crate::{
+    model::{ClientRegistration, Issuer, Provider, RegistrationSource, Scope},
+    oauth::{
+        assertion,
+        discovery::{self, Discovered, DiscoveryError, DpopOffer},
+        register::{self, ClientPlan, GivenClient, KnownClients, Purpose, RegistrationError},
+    },
+    runtime::Runtime,
+    signin::{ConnectError, ConnectRequest},
+    store::StoreError,
+};
+
+impl Runtime {
+    /// Who issues tokens for this URL.
+    pub(super) async fn discover(
+        &self,
+        request: &ConnectRequest,
+    ) -> Result<Discovered, ConnectError> {
+        let transport = &*self.context.transport;
+        let found = match &request.endpoints {
+            Some(metadata) => Discovered {
+                provider: Provider {
+                    issuer: Issuer::new(&metadata.issuer),
+                    metadata: metadata.clone(),
+                },
+                resource: None,
+                scope: None,
+                listed: None,
+                dpop: DpopOffer::None,
+                reach: transport.reach(&request.url).await,
+                assumed: false,
+            },
+            None => discovery::discover(transport, &request.url, request.issuer.as_ref()).await?,
+        };
+        check_same_issuer(request, &found)?;
+        Ok(found)
+    }
+
+    /// Our client there: given, known, or registered now. It is kept before anyone is sent away: a registration must
+    /// not be lost, and a store that can't be written is noticed now and not after the sign-in.
+    pub(super) async fn client(
+        &self,
+        request: &ConnectRequest,
+        found: &Discovered,
+        (purpose, wanted): (Purpose<'_>, Option<&Scope>),
+    ) -> Result<ClientRegistration, ConnectError> {
+        let metadata = &found.provider.metadata;
+        let known = self.known_clients(request, &found.provider.issuer).await?;
+        let client = match register::plan(metadata, &request.client, known, (purpose, wanted))? {
+            ClientPlan::Ready(client) => client,
+            ClientPlan::Dynamic { endpoint, scope } => {
+                let (transport, at) = (&*self.context.transport, (&endpoint, found.reach));
+                let whatfor = (purpose, scope.as_ref());
+                let registered = register::register(transport, at, metadata, whatfor).await;
+                registered.map_err(|error| not_registered(error, request, found))?
+            }
+        };
+        if client.private_key.is_some() {
+            assertion::check(&client, &self.context.seams)?;
+        }
+        let store = &self.context.store;
+        store.keep_registration(&found.provider, &client).await?;
+        // Read back: what was kept has its place in the store.
+        let kept = store
+            .registration(&client.issuer, &client.client_id)
+            .await?;
+        Ok(kept.unwrap_or(client))
+    }
+
+    /// What is known of our clients at an issuer; the one that signed in before comes first.
+    async fn known_clients(
+        &self,
+        request: &ConnectRequest,
+        issuer: &Issuer,
+    ) -> Result<KnownClients, ConnectError> {
+        let store = &self.context.store;
+        let given = match &request.client.client_id {
+            Some(id) => store.registration(issuer, id).await?,
+            None => None,
+        };
+        let mut registered = store.registered_clients(issuer).await?;
+        registered.sort_by_key(|client| Some(&client.client_id) != request.same_client.as_ref());
+        Ok(KnownClients { given, registered })
+    }
+
+    /// A client that registered itself can do so again; one that a person gave stays.
+    pub(super) async fn register_again_next_time(
+        &self,
+        client: &ClientRegistration,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let store = &self.context.store;
+        store
+            .refuse_registration(&client.issuer, &client.client_id, now)
+            .await
+    }
+}
+
+/// A client that a person made goes to the issuer it was made for and to no other, whatever the resource's metadata says
+/// today. A dynamically registered client is registered again there, and one behind a document is the same everywhere (MCP
+/// 2026-07-28 "Authorization Server Binding").
+pub(super) fn check_same_issuer(
+    request: &ConnectRequest,
+    found: &Discovered,
+) -> Result<(), ConnectError> {
+    let given = request.client.client_id.is_some();
+    match &request.same_issuer {
+        Some(was) if given && *was != found.provider.issuer => Err(ConnectError::IssuerChanged {
+            url: request.url.as_str().to_owned(),
+            was: was.clone(),
+            now: found.provider.issuer.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Who does not register a client where nobody said that clients are registered has no OAuth.
+pub(super) fn not_registered(
+    error: RegistrationError,
+    request: &ConnectRequest,
+    found: &Discovered,
+) -> ConnectError {
+    if found.assumed && matches!(error, RegistrationError::Refused { .. }) {
+        let url = request.url.as_str().to_owned();
+        let answer = StatusCode::UNAUTHORIZED.as_u16();
+        return DiscoveryError::NoOAuth { url, answer }.into();
+    }
+    error.into()
+}
+
+/// A client that was given or stands behind a document is given again; one that was registered is looked up.
+pub(super) fn given_again(client: ClientRegistration) -> GivenClient {
+    match client.source {
+        RegistrationSource::Given => GivenClient {
+            client_id: Some(client.client_id),
+            // The good ones first: what was refused is tried last, in case it was a mistake.
+            secrets: {
+                let (good, refused): (Vec<_>, Vec<_>) = client
+                    .secrets
+                    .into_iter()
+                    .partition(|secret| secret.refused.is_none());
+                let all = good.into_iter().chain(refused);
+                all.map(|secret| secret.secret).collect()
+            },
+            private_key: client.private_key,
+            key_id: client.key_id,
+            auth_method: Some(client.auth_method),
+            redirect_uri: client.redirect_uris.into_iter().next(),
+            metadata_url: None,
+        },
+        RegistrationSource::MetadataDocument => GivenClient {
+            metadata_url: Some(client.client_id.as_str().to_owned()),
+            ..GivenClient::default()
+        },
+        RegistrationSource::Dynamic => GivenClient::default(),
+    }
+}
