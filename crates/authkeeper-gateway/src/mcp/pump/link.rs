@@ -123,7 +123,7 @@ impl ClientLink {
                 TranslatorStep::ToClient(message) => self.write(message).await,
                 TranslatorStep::ToServer(message) => self.say(BridgeCommand::ToServer(message)),
                 TranslatorStep::Later(wait, message) => {
-                    self.say(BridgeCommand::Later(wait, message))
+                    self.say(BridgeCommand::Later(wait, message));
                 }
             }
         }
