@@ -24,7 +24,7 @@ use crate::{
     failure::Failure,
     output::Output,
     process,
-    settings::{Environment, Settings},
+    settings::{AppSettings, Environment},
     sign_in_progress::SignInProgress,
     signals,
 };
@@ -39,7 +39,7 @@ const KEEPING: Duration = Duration::from_secs(10);
 /// What every command works with.
 pub(crate) struct App {
     pub(crate) environment: Environment,
-    pub(crate) settings: Settings,
+    pub(crate) settings: AppSettings,
     pub(crate) output: Output,
     pub(crate) runtime: Runtime,
     /// A signal has told this process to stop.
@@ -53,7 +53,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn open(
         environment: Environment,
-        settings: Settings,
+        settings: AppSettings,
         output: Output,
     ) -> Result<Self, Failure> {
         let transport = Arc::new(NetTransport::new());

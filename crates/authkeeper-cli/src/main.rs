@@ -28,7 +28,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::Output,
-    settings::{Environment, Settings},
+    settings::{AppSettings, Environment},
 };
 
 fn main() -> ExitCode {
@@ -123,7 +123,7 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     if let Command::Config(ConfigCommand::Show) = command {
         return commands::config::show(&environment, output).map(|()| 0);
     }
-    let settings = Settings::load(&environment)?;
+    let settings = AppSettings::load(&environment)?;
     let app = App::open(environment, settings, output)?;
     let mut interrupted = false;
     let mut done = match command {

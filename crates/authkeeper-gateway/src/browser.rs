@@ -13,7 +13,7 @@ pub struct Browser {
 /// What came of starting a browser.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Opened {
+pub enum BrowserOutcome {
     /// It was started.
     Yes,
     /// There is none to start.
@@ -48,11 +48,11 @@ impl Browser {
     }
 
     /// Starts a browser with this URL.
-    pub fn open(&self, url: &str) -> Opened {
+    pub fn open(&self, url: &str) -> BrowserOutcome {
         let mut failed = Vec::new();
         for words in &self.commands {
             match start(words, url) {
-                Ok(()) => return Opened::Yes,
+                Ok(()) => return BrowserOutcome::Yes,
                 Err(error) => {
                     let program = words.first().map_or("", String::as_str);
                     failed.push(format!("{program}: {error}"));
@@ -61,9 +61,9 @@ impl Browser {
         }
         // What the desktop has is our guess; that it is not there is nobody's mistake.
         if failed.is_empty() || !self.named {
-            return Opened::None;
+            return BrowserOutcome::None;
         }
-        Opened::Failed(failed.join("; "))
+        BrowserOutcome::Failed(failed.join("; "))
     }
 }
 
@@ -96,10 +96,10 @@ mod tests {
     fn a_browser_that_can_t_be_started_is_named() {
         let with = |list: &str| Browser::named(list).open("http://127.0.0.1:1/");
         assert!(
-            matches!(with("/nowhere/firefux --new"), Opened::Failed(why) if why.contains("/nowhere/firefux: "))
+            matches!(with("/nowhere/firefux --new"), BrowserOutcome::Failed(why) if why.contains("/nowhere/firefux: "))
         );
-        assert_eq!(with("/nowhere/firefux:true"), Opened::Yes);
+        assert_eq!(with("/nowhere/firefux:true"), BrowserOutcome::Yes);
         let none = Browser::of_desktop(false);
-        assert_eq!(none.open("http://127.0.0.1:1/"), Opened::None);
+        assert_eq!(none.open("http://127.0.0.1:1/"), BrowserOutcome::None);
     }
 }

@@ -15,7 +15,7 @@ use authkeeper::{
 };
 
 use crate::{
-    forward::{Authority, CallToken, Forwarder, TokenRefusal},
+    forward::{Authority, CallToken, Forwarder, TokenFailure},
     signin_link::{Links, is_resolved_by_sign_in},
 };
 
@@ -117,7 +117,7 @@ impl Authority for TokenSource {
         &self,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenRefusal> {
+    ) -> Result<CallToken, TokenFailure> {
         let request = TokenRequest::new(connection.clone()).after_401(rejected);
         match self.runtime.access_token(&request).await {
             Ok(token) => Ok(CallToken {
@@ -130,7 +130,7 @@ impl Authority for TokenSource {
             }),
             Err(error) => {
                 let mut refusal = refusal(error);
-                if let TokenRefusal::Authority { record } = &mut refusal
+                if let TokenFailure::Authority { record } = &mut refusal
                     && is_resolved_by_sign_in(record)
                 {
                     record.link = self.links.link(connection);
@@ -144,7 +144,7 @@ impl Authority for TokenSource {
         &self,
         connection: &ConnectionName,
         refused: &ScopeRefusal,
-    ) -> Result<(), TokenRefusal> {
+    ) -> Result<(), TokenFailure> {
         self.wanting().insert(connection.clone(), true);
         let stepped = Box::pin(self.runtime.step_up(connection, refused));
         stepped.await.map_err(refusal)
@@ -221,32 +221,32 @@ fn fixed_reason(error: &TokenError) -> &'static str {
     }
 }
 
-fn refusal(error: TokenError) -> TokenRefusal {
+fn refusal(error: TokenError) -> TokenFailure {
     let reason = fixed_reason(&error);
     match error {
         TokenError::ReauthorizationRequired { record }
         | TokenError::Suspended { record, .. }
-        | TokenError::ScopeMissing { record } => TokenRefusal::Authority { record },
-        TokenError::ScopeRefused { record } => TokenRefusal::Permission { record },
-        TokenError::Rejected { record } => TokenRefusal::Rejected { record },
-        TokenError::NoSuchConnection { .. } => TokenRefusal::NoSuchConnection,
-        TokenError::Unavailable { why, retry_after } => TokenRefusal::Unavailable {
+        | TokenError::ScopeMissing { record } => TokenFailure::Authority { record },
+        TokenError::ScopeRefused { record } => TokenFailure::Permission { record },
+        TokenError::Rejected { record } => TokenFailure::Rejected { record },
+        TokenError::NoSuchConnection { .. } => TokenFailure::NoSuchConnection,
+        TokenError::Unavailable { why, retry_after } => TokenFailure::Unavailable {
             reason,
             message: why,
             retry_after,
         },
-        TokenError::Uncertain { retry_after, .. } => TokenRefusal::Unavailable {
+        TokenError::Uncertain { retry_after, .. } => TokenFailure::Unavailable {
             reason,
             message: error.to_string(),
             retry_after: Some(retry_after),
         },
         TokenError::ClientRefused { .. }
         | TokenError::RequestRefused { .. }
-        | TokenError::EndpointMoved { .. } => TokenRefusal::Refused {
+        | TokenError::EndpointMoved { .. } => TokenFailure::Refused {
             reason,
             message: error.to_string(),
         },
-        other => TokenRefusal::Fault {
+        other => TokenFailure::Fault {
             reason,
             message: other.to_string(),
         },
@@ -271,10 +271,10 @@ mod tests {
             retry_after: None,
         };
         assert_eq!(reason(&suspended), "suspended");
-        assert!(matches!(refusal(suspended), TokenRefusal::Authority { .. }));
+        assert!(matches!(refusal(suspended), TokenFailure::Authority { .. }));
         assert!(matches!(
             refusal(unavailable),
-            TokenRefusal::Unavailable {
+            TokenFailure::Unavailable {
                 reason: "unavailable",
                 ..
             }

@@ -59,7 +59,7 @@ impl Environment {
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct AppSettings {
     pub(crate) runtime: runtime::Settings,
     /// The command that is told of an incident.
     pub(crate) on_incident: Option<String>,
@@ -85,7 +85,7 @@ pub(crate) const VARIABLES: [&str; 6] = [
     "NO_COLOR",
 ];
 
-impl Settings {
+impl AppSettings {
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
         let named = environment.get("AUTHKEEPER_CONFIG").is_some();
@@ -289,18 +289,21 @@ mod tests {
 
     #[test]
     fn a_browser_is_the_users_choice() {
-        use authkeeper_gateway::browser::Opened;
+        use authkeeper_gateway::browser::BrowserOutcome;
 
         let with = |browser: &str| {
             let environment = environment(&[("BROWSER", browser)]);
             environment.browser().open("http://127.0.0.1:1/")
         };
         assert!(
-            matches!(with("/nowhere/firefux --new"), Opened::Failed(why) if why.contains("/nowhere/firefux: "))
+            matches!(with("/nowhere/firefux --new"), BrowserOutcome::Failed(why) if why.contains("/nowhere/firefux: "))
         );
-        assert_eq!(with("/nowhere/firefux:true"), Opened::Yes);
+        assert_eq!(with("/nowhere/firefux:true"), BrowserOutcome::Yes);
         let none = environment(&[]);
-        assert_eq!(none.browser().open("http://127.0.0.1:1/"), Opened::None);
+        assert_eq!(
+            none.browser().open("http://127.0.0.1:1/"),
+            BrowserOutcome::None
+        );
     }
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -312,7 +315,7 @@ mod tests {
         ConfigFile::parse(Path::new("config.toml"), text).unwrap()
     }
 
-    fn loaded(text: &str) -> Result<Settings, Failure> {
+    fn loaded(text: &str) -> Result<AppSettings, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
@@ -320,7 +323,7 @@ mod tests {
             ("HOME", "/nowhere/h"),
             ("AUTHKEEPER_CONFIG", path.to_str().unwrap()),
         ];
-        Settings::load(&environment(&set))
+        AppSettings::load(&environment(&set))
     }
 
     #[test]
@@ -344,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_file_that_can_t_be_used_leaves_the_defaults_to_be_shown() {
-        let settings = Settings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let settings = AppSettings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
         let mut listed = settings.listed.iter();
         assert!(listed.any(|setting| setting.name == "on_trouble"));
     }
@@ -473,11 +476,11 @@ mod tests {
     #[test]
     fn a_file_that_is_named_has_to_be_there() {
         let set = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "/nowhere/c")];
-        let failure = Settings::load(&environment(&set)).unwrap_err();
+        let failure = AppSettings::load(&environment(&set)).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("/nowhere/c"), "{}", failure.what);
         let unset = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "")];
-        assert!(Settings::load(&environment(&unset)).is_ok());
+        assert!(AppSettings::load(&environment(&unset)).is_ok());
     }
 
     #[test]
@@ -505,7 +508,7 @@ mod tests {
 
     #[test]
     fn the_folders_follow_xdg_and_the_variables_win() {
-        let plain = Settings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let plain = AppSettings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
         assert_eq!(
             plain.runtime.store,
             Path::new("/nowhere/h/.local/share/authkeeper/store.db")
@@ -514,10 +517,10 @@ mod tests {
             ("HOME", "/nowhere/h"),
             ("AUTHKEEPER_STORE", "/nowhere/s/x.db"),
         ]);
-        let set = Settings::load(&set).unwrap();
+        let set = AppSettings::load(&set).unwrap();
         assert_eq!(set.runtime.key, Path::new("/nowhere/s/key"));
         assert_eq!(
-            Settings::load(&environment(&[])).unwrap_err().exit,
+            AppSettings::load(&environment(&[])).unwrap_err().exit,
             Exit::Config
         );
     }

@@ -18,14 +18,14 @@ pub(crate) trait Authority: Send + Sync + 'static {
         &self,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenRefusal>;
+    ) -> Result<CallToken, TokenFailure>;
 
     /// A call was refused for lack of a scope. Done means that it is worth one more try, with the token there is then.
     async fn step_up(
         &self,
         connection: &ConnectionName,
         refusal: &ScopeRefusal,
-    ) -> Result<(), TokenRefusal>;
+    ) -> Result<(), TokenFailure>;
 
     /// Whether calls of this connection may have been refused for lack of a scope and not have got through since. Asked after
     /// every call that got through, so it has to be cheap.
@@ -58,7 +58,7 @@ pub(crate) struct CallToken {
 
 /// Why there is no token.
 #[derive(Debug)]
-pub(crate) enum TokenRefusal {
+pub(crate) enum TokenFailure {
     /// A person must act.
     Authority { record: Box<Record> },
     /// The server refused a token fresh from the provider.

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    authority::TokenRefusal,
+    authority::TokenFailure,
     target::{BadTarget, Target},
 };
 use crate::body::ResponseBody;
@@ -107,13 +107,13 @@ pub enum ForwardError {
     },
 }
 
-impl From<TokenRefusal> for ForwardError {
-    fn from(refusal: TokenRefusal) -> Self {
+impl From<TokenFailure> for ForwardError {
+    fn from(refusal: TokenFailure) -> Self {
         match refusal {
-            TokenRefusal::Authority { record } => Self::Authority { record },
-            TokenRefusal::Rejected { record } => Self::Rejected { record },
-            TokenRefusal::Permission { record } => Self::Permission { record },
-            TokenRefusal::Unavailable {
+            TokenFailure::Authority { record } => Self::Authority { record },
+            TokenFailure::Rejected { record } => Self::Rejected { record },
+            TokenFailure::Permission { record } => Self::Permission { record },
+            TokenFailure::Unavailable {
                 message,
                 retry_after,
                 ..
@@ -121,9 +121,9 @@ impl From<TokenRefusal> for ForwardError {
                 message,
                 retry_after,
             },
-            TokenRefusal::NoSuchConnection => Self::NoSuchConnection,
-            TokenRefusal::Refused { reason, message } => Self::Refused { reason, message },
-            TokenRefusal::Fault { message, .. } => Self::Fault { message },
+            TokenFailure::NoSuchConnection => Self::NoSuchConnection,
+            TokenFailure::Refused { reason, message } => Self::Refused { reason, message },
+            TokenFailure::Fault { message, .. } => Self::Fault { message },
         }
     }
 }

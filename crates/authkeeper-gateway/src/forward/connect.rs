@@ -32,7 +32,7 @@ pub(super) fn client() -> HttpClient {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(TCP_TIMEOUT));
-    Client::builder(Tasks::default())
+    Client::builder(ConnectionTasks::default())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .build(Connector {
@@ -90,9 +90,9 @@ impl Service<Uri> for Connector {
 
 /// The tasks that drive pooled connections. They end with the client.
 #[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
+struct ConnectionTasks(Arc<Mutex<JoinSet<()>>>);
 
-impl<F> hyper::rt::Executor<F> for Tasks
+impl<F> hyper::rt::Executor<F> for ConnectionTasks
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{model::Generation, oauth::resource_error::Refusal};
 
-use super::authority::TokenRefusal;
+use super::authority::TokenFailure;
 
 /// How long a call waits in all for a token that its provider may give within seconds. Clients wait for a minute, and the
 /// call itself takes its time too.
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum AfterResponse {
     /// Pass it on: the call was authorized.
     Deliver,
     /// Ask for a newer token, send the same again.
@@ -37,21 +37,21 @@ pub(super) fn after_response(
     generation: Generation,
     retried: bool,
     replayable: bool,
-) -> Next {
+) -> AfterResponse {
     let rejected = generation;
     match (refusal, retried, replayable) {
-        (Refusal::Token, true, _) => Next::GiveUp { rejected },
-        (Refusal::Token, false, true) => Next::Retry { rejected },
-        (Refusal::Token, false, false) => Next::ReplaceAndDeliver { rejected },
-        (Refusal::Scope { .. }, _, _) => Next::StepUp,
-        _ => Next::Deliver,
+        (Refusal::Token, true, _) => AfterResponse::GiveUp { rejected },
+        (Refusal::Token, false, true) => AfterResponse::Retry { rejected },
+        (Refusal::Token, false, false) => AfterResponse::ReplaceAndDeliver { rejected },
+        (Refusal::Scope { .. }, _, _) => AfterResponse::StepUp,
+        _ => AfterResponse::Deliver,
     }
 }
 
 /// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. A call
 /// does not wait here for a person, nor for an outage that is known to last longer.
-pub(super) fn wait(refusal: &TokenRefusal, waited: Duration) -> Option<Duration> {
-    let TokenRefusal::Unavailable { retry_after, .. } = refusal else {
+pub(super) fn wait(refusal: &TokenFailure, waited: Duration) -> Option<Duration> {
+    let TokenFailure::Unavailable { retry_after, .. } = refusal else {
         return None;
     };
     let left = PATIENCE.saturating_sub(waited);
@@ -64,8 +64,8 @@ mod tests {
     use super::*;
     use crate::forward::tests::record;
 
-    fn unavailable(retry_after: Option<u64>) -> TokenRefusal {
-        TokenRefusal::Unavailable {
+    fn unavailable(retry_after: Option<u64>) -> TokenFailure {
+        TokenFailure::Unavailable {
             reason: "unavailable",
             message: "busy".to_owned(),
             retry_after: retry_after.map(Duration::from_millis),
@@ -99,11 +99,11 @@ mod tests {
     fn what_a_person_has_to_mend_is_not_waited_for() {
         let record = || Box::new(record(authkeeper::model::Event::AuthorityLost, "notion"));
         let refusals = [
-            TokenRefusal::Authority { record: record() },
-            TokenRefusal::Rejected { record: record() },
-            TokenRefusal::Permission { record: record() },
-            TokenRefusal::NoSuchConnection,
-            TokenRefusal::Fault {
+            TokenFailure::Authority { record: record() },
+            TokenFailure::Rejected { record: record() },
+            TokenFailure::Permission { record: record() },
+            TokenFailure::NoSuchConnection,
+            TokenFailure::Fault {
                 reason: "store",
                 message: String::new(),
             },
@@ -118,19 +118,34 @@ mod tests {
         let rejected = Generation(3);
         let scope = Refusal::Scope { needs: None };
         let rows = [
-            (&Refusal::None, false, true, Next::Deliver),
-            (&Refusal::None, true, false, Next::Deliver),
-            (&Refusal::Token, false, true, Next::Retry { rejected }),
+            (&Refusal::None, false, true, AfterResponse::Deliver),
+            (&Refusal::None, true, false, AfterResponse::Deliver),
+            (
+                &Refusal::Token,
+                false,
+                true,
+                AfterResponse::Retry { rejected },
+            ),
             (
                 &Refusal::Token,
                 false,
                 false,
-                Next::ReplaceAndDeliver { rejected },
+                AfterResponse::ReplaceAndDeliver { rejected },
             ),
-            (&Refusal::Token, true, true, Next::GiveUp { rejected }),
-            (&Refusal::Token, true, false, Next::GiveUp { rejected }),
-            (&scope, false, true, Next::StepUp),
-            (&scope, true, false, Next::StepUp),
+            (
+                &Refusal::Token,
+                true,
+                true,
+                AfterResponse::GiveUp { rejected },
+            ),
+            (
+                &Refusal::Token,
+                true,
+                false,
+                AfterResponse::GiveUp { rejected },
+            ),
+            (&scope, false, true, AfterResponse::StepUp),
+            (&scope, true, false, AfterResponse::StepUp),
         ];
         for (refusal, retried, replayable, next) in rows {
             let got = after_response(refusal, rejected, retried, replayable);

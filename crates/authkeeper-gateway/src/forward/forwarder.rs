@@ -13,10 +13,10 @@ use http::{Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 
 use super::{
-    authority::{Authority, CallToken, TokenRefusal},
+    authority::{Authority, CallToken, TokenFailure},
     call::{Call, ForwardError},
     connect::{self, HttpClient},
-    decide::{self, Next},
+    decide::{self, AfterResponse},
     headers,
     outgoing::{Outgoing, proof, token_header, wants_nonce},
     token_wait::TokenWait,
@@ -124,7 +124,7 @@ impl Forwarder {
             }
             let refused = resource_error::of(response.status(), response.headers());
             match decide::after_response(&refused, token.generation, retried, replayable) {
-                Next::Deliver => {
+                AfterResponse::Deliver => {
                     // An error of the server's is an answer, and no recovery of a call that had failed.
                     if response.status() < StatusCode::BAD_REQUEST {
                         self.succeeded(connection, &fingerprint, (&mut outgoing, &uri))
@@ -132,7 +132,7 @@ impl Forwarder {
                     }
                     return Ok(delivered(response));
                 }
-                Next::StepUp => {
+                AfterResponse::StepUp => {
                     let refusal = ScopeRefusal {
                         operation: outgoing.operation(&uri),
                         scope: needs(refused),
@@ -149,12 +149,13 @@ impl Forwarder {
                     drop(response);
                     token = ask(None).await?;
                 }
-                Next::Retry { rejected } => {
+                AfterResponse::Retry { rejected } => {
                     drop(response);
                     token = ask(Some(rejected)).await?;
                     retried = true;
                 }
-                Next::ReplaceAndDeliver { rejected } | Next::GiveUp { rejected } => {
+                AfterResponse::ReplaceAndDeliver { rejected }
+                | AfterResponse::GiveUp { rejected } => {
                     self.authority
                         .call_failed(connection, &fingerprint, "unauthorized")
                         .await;
@@ -201,9 +202,9 @@ impl Forwarder {
     ) -> Result<Response<ResponseBody>, ForwardError> {
         match self.authority.token(connection, Some(rejected)).await {
             Err(
-                refusal @ (TokenRefusal::Rejected { .. }
-                | TokenRefusal::Authority { .. }
-                | TokenRefusal::NoSuchConnection),
+                refusal @ (TokenFailure::Rejected { .. }
+                | TokenFailure::Authority { .. }
+                | TokenFailure::NoSuchConnection),
             ) if retried => Err(refusal.into()),
             _ => Ok(delivered(response)),
         }
@@ -225,21 +226,21 @@ impl Forwarder {
         &self,
         connection: &ConnectionName,
         fingerprint: &str,
-        outcome: Result<T, TokenRefusal>,
+        outcome: Result<T, TokenFailure>,
     ) -> Result<T, ForwardError> {
         let refusal = match outcome {
             Ok(done) => return Ok(done),
             Err(refusal) => refusal,
         };
         let reason = match &refusal {
-            TokenRefusal::Authority { record } | TokenRefusal::Permission { record } => {
+            TokenFailure::Authority { record } | TokenFailure::Permission { record } => {
                 record.reason.as_str()
             }
-            TokenRefusal::Rejected { .. } => "rejected",
-            TokenRefusal::NoSuchConnection => "no_such_connection",
-            TokenRefusal::Unavailable { reason, .. }
-            | TokenRefusal::Refused { reason, .. }
-            | TokenRefusal::Fault { reason, .. } => reason,
+            TokenFailure::Rejected { .. } => "rejected",
+            TokenFailure::NoSuchConnection => "no_such_connection",
+            TokenFailure::Unavailable { reason, .. }
+            | TokenFailure::Refused { reason, .. }
+            | TokenFailure::Fault { reason, .. } => reason,
         };
         self.authority
             .call_failed(connection, fingerprint, reason)

@@ -28,7 +28,7 @@ pub(crate) mod tests;
 mod token_wait;
 
 pub(crate) use self::{
-    authority::{Authority, CallToken, TokenRefusal},
+    authority::{Authority, CallToken, TokenFailure},
     call::described,
 };
 pub use self::{

@@ -10,11 +10,11 @@ use serde::Deserialize;
 struct Rpc {
     jsonrpc: String,
     method: String,
-    params: Option<Params>,
+    params: Option<CallParams>,
 }
 
 #[derive(Deserialize)]
-struct Params {
+struct CallParams {
     name: Option<String>,
 }
 

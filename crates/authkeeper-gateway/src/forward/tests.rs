@@ -52,14 +52,14 @@ pub(crate) struct FakeAuthority {
     presentation: Presentation,
     binding: Option<Binding>,
     /// What every request for a token gets instead, or so many of the first.
-    refusal: Option<fn() -> TokenRefusal>,
+    refusal: Option<fn() -> TokenFailure>,
     refusals: usize,
     current: AtomicU64,
     pub(crate) asked: Mutex<Vec<Option<u64>>>,
     pub(crate) failed: Mutex<Vec<(String, String)>>,
     pub(crate) succeeded: Mutex<Vec<String>>,
     /// What comes of asking for more: none refuses.
-    more: Option<fn() -> Result<(), TokenRefusal>>,
+    more: Option<fn() -> Result<(), TokenFailure>>,
     pub(crate) stepped: Mutex<Vec<ScopeRefusal>>,
     pub(crate) sufficed: Mutex<Vec<String>>,
 }
@@ -78,14 +78,14 @@ impl FakeAuthority {
         self.dead.store(false, Ordering::SeqCst);
     }
 
-    pub(crate) fn refusing(refusal: fn() -> TokenRefusal) -> Arc<Self> {
+    pub(crate) fn refusing(refusal: fn() -> TokenFailure) -> Arc<Self> {
         let mut made = Self::made("http://127.0.0.1:9/", 1, false);
         made.refusal = Some(refusal);
         Arc::new(made)
     }
 
     /// Refuses so many requests, then gives tokens.
-    pub(crate) fn late(refusal: fn() -> TokenRefusal, refusals: usize) -> Arc<Self> {
+    pub(crate) fn late(refusal: fn() -> TokenFailure, refusals: usize) -> Arc<Self> {
         let mut made = Self::made("http://127.0.0.1:9/", 1, false);
         (made.refusal, made.refusals) = (Some(refusal), refusals);
         Arc::new(made)
@@ -99,7 +99,7 @@ impl FakeAuthority {
     }
 
     /// Asking for more ends so; each time that it is done there is a newer token.
-    pub(crate) fn stepping(url: &str, more: fn() -> Result<(), TokenRefusal>) -> Arc<Self> {
+    pub(crate) fn stepping(url: &str, more: fn() -> Result<(), TokenFailure>) -> Arc<Self> {
         let mut made = Self::made(url, 1, false);
         made.more = Some(more);
         Arc::new(made)
@@ -138,7 +138,7 @@ impl Authority for FakeAuthority {
         &self,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenRefusal> {
+    ) -> Result<CallToken, TokenFailure> {
         let mut asked = self.asked.lock().unwrap();
         asked.push(rejected.map(|generation| generation.0));
         if let Some(refusal) = self.refusal.filter(|_| asked.len() <= self.refusals) {
@@ -147,13 +147,13 @@ impl Authority for FakeAuthority {
         drop(asked);
         if self.dead.load(Ordering::SeqCst) {
             let record = Box::new(record(Event::ReauthorizationRequired, connection.as_str()));
-            return Err(TokenRefusal::Authority { record });
+            return Err(TokenFailure::Authority { record });
         }
         let current = self.current.load(Ordering::SeqCst);
         if rejected == Some(Generation(current)) {
             if current == self.last {
                 let record = Box::new(record(Event::AuthorityLost, connection.as_str()));
-                return Err(TokenRefusal::Rejected { record });
+                return Err(TokenFailure::Rejected { record });
             }
             self.current.store(current + 1, Ordering::SeqCst);
         }
@@ -173,11 +173,11 @@ impl Authority for FakeAuthority {
         &self,
         connection: &ConnectionName,
         refusal: &ScopeRefusal,
-    ) -> Result<(), TokenRefusal> {
+    ) -> Result<(), TokenFailure> {
         self.stepped.lock().unwrap().push(refusal.clone());
         let Some(more) = self.more else {
             let record = Box::new(record(Event::ScopeRequired, connection.as_str()));
-            return Err(TokenRefusal::Authority { record });
+            return Err(TokenFailure::Authority { record });
         };
         self.current.fetch_add(1, Ordering::SeqCst);
         more()
@@ -466,12 +466,12 @@ async fn a_body_that_is_gone_is_not_sent_again_with_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_without_a_token_has_failed_whatever_the_reason() {
-    let unavailable = || TokenRefusal::Unavailable {
+    let unavailable = || TokenFailure::Unavailable {
         reason: "uncertain",
         message: "an answer was lost".to_owned(),
         retry_after: None,
     };
-    let fault = || TokenRefusal::Fault {
+    let fault = || TokenFailure::Fault {
         reason: "client_refused",
         message: "the provider refuses our client".to_owned(),
     };

@@ -4,7 +4,7 @@ use authkeeper::model::{ConnectionName, Generation};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    authority::{Authority, CallToken, TokenRefusal},
+    authority::{Authority, CallToken, TokenFailure},
     decide,
 };
 use crate::wait::{WaitReason, Waiting};
@@ -30,7 +30,7 @@ impl<'a> TokenWait<'a> {
         authority: &dyn Authority,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenRefusal> {
+    ) -> Result<CallToken, TokenFailure> {
         let mut held = None;
         loop {
             let refusal = match authority.token(connection, rejected).await {
@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use crate::forward::tests::{FakeAuthority, notion};
 
-    fn unavailable(retry_after: Duration) -> TokenRefusal {
-        TokenRefusal::Unavailable {
+    fn unavailable(retry_after: Duration) -> TokenFailure {
+        TokenFailure::Unavailable {
             reason: "uncertain",
             message: "an answer was lost".to_owned(),
             retry_after: Some(retry_after),
@@ -80,7 +80,7 @@ mod tests {
     async fn asked(
         authority: &Arc<FakeAuthority>,
         waiting: &Waiting,
-    ) -> (Result<CallToken, TokenRefusal>, u64) {
+    ) -> (Result<CallToken, TokenFailure>, u64) {
         let began = Instant::now();
         let patience = TokenWait::new(waiting);
         let token = patience.token(&**authority, &notion(), None).await;

@@ -72,7 +72,7 @@ pub(super) async fn list_tools_of(
     };
     let served = serve_upstream(upstream, BufReader::new(input), output, options);
     let asking = async {
-        let mut client = Client::new(ours);
+        let mut client = ToolClient::new(ours);
         client.ask().await
     };
     // The client is dropped when it is done: that ends the bridge.
@@ -83,13 +83,13 @@ pub(super) async fn list_tools_of(
     asked
 }
 
-struct Client {
+struct ToolClient {
     lines: Lines<BufReader<tokio::io::ReadHalf<DuplexStream>>>,
     writer: tokio::io::WriteHalf<DuplexStream>,
     asked: u64,
 }
 
-impl Client {
+impl ToolClient {
     fn new(stream: DuplexStream) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         Self {

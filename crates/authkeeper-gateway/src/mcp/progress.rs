@@ -50,12 +50,12 @@ fn progress(token: &RawValue, told: u32, sentence: &str) -> String {
 /// As the client spelled it; looked for only when there is something to tell.
 pub(super) fn progress_token(message: &Message) -> Option<Box<RawValue>> {
     #[derive(Deserialize)]
-    struct Envelope<'a> {
+    struct ProgressEnvelope<'a> {
         #[serde(borrow)]
-        params: Params<'a>,
+        params: ProgressParams<'a>,
     }
     #[derive(Deserialize)]
-    struct Params<'a> {
+    struct ProgressParams<'a> {
         #[serde(borrow, rename = "_meta")]
         meta: Meta<'a>,
     }
@@ -64,7 +64,7 @@ pub(super) fn progress_token(message: &Message) -> Option<Box<RawValue>> {
         #[serde(borrow, rename = "progressToken")]
         token: &'a RawValue,
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(&message.body).ok()?;
+    let envelope: ProgressEnvelope<'_> = serde_json::from_slice(&message.body).ok()?;
     let token = envelope.params.meta.token;
     let fits = token.get().starts_with('"') || token.get().parse::<i64>().is_ok();
     fits.then(|| token.to_owned())

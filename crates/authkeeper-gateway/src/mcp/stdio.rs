@@ -23,21 +23,21 @@ use tokio::{
 };
 
 /// Bytes from the client.
-pub type Input = Box<dyn AsyncRead + Send + Unpin>;
+pub type ClientInput = Box<dyn AsyncRead + Send + Unpin>;
 /// Bytes to the client.
-pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
+pub type ClientOutput = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// This process's standard input.
-pub fn input() -> Input {
+pub fn input() -> ClientInput {
     readable(io::stdin().as_fd()).unwrap_or_else(|_| Box::new(tokio::io::stdin()))
 }
 
 /// This process's standard output.
-pub fn output() -> Output {
+pub fn output() -> ClientOutput {
     writable(io::stdout().as_fd()).unwrap_or_else(|_| Box::new(tokio::io::stdout()))
 }
 
-fn readable(fd: BorrowedFd<'_>) -> io::Result<Input> {
+fn readable(fd: BorrowedFd<'_>) -> io::Result<ClientInput> {
     match kind(fd)? {
         FileType::Fifo => Ok(Box::new(
             pipe::OpenOptions::new().open_receiver(once_more(fd))?,
@@ -47,7 +47,7 @@ fn readable(fd: BorrowedFd<'_>) -> io::Result<Input> {
     }
 }
 
-fn writable(fd: BorrowedFd<'_>) -> io::Result<Output> {
+fn writable(fd: BorrowedFd<'_>) -> io::Result<ClientOutput> {
     match kind(fd)? {
         FileType::Fifo => Ok(Box::new(
             pipe::OpenOptions::new().open_sender(once_more(fd))?,
@@ -136,7 +136,7 @@ mod tests {
     /// More than a pipe or a socket takes at once.
     const LONG: usize = 1024 * 1024;
 
-    async fn crosses(mut output: Output, mut input: Input) {
+    async fn crosses(mut output: ClientOutput, mut input: ClientInput) {
         let (sent, came) = tokio::join!(
             async move {
                 output.write_all(&vec![b'x'; LONG]).await.unwrap();

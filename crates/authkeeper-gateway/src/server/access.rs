@@ -8,12 +8,12 @@ use super::error_response::Rejection;
 use crate::forward::TASK_HEADER;
 
 /// Which callers a loopback server takes requests from.
-pub(super) struct Access {
+pub(super) struct AccessRules {
     pub(super) port: u16,
     pub(super) handle: SecretString,
 }
 
-impl Access {
+impl AccessRules {
     /// Refuses what a web page elsewhere sends: the `Host` and the `Origin` must name this server.
     pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Rejection> {
         self.check_host(&head.headers, &head.uri)?;

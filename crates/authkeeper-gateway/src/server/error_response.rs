@@ -200,15 +200,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::forward::TokenRefusal;
+    use crate::forward::TokenFailure;
 
     #[test]
     fn refusals_of_the_authority_have_statuses_of_their_own() {
         let message = "broken".to_owned();
         for (refusal, status, word) in [
-            (TokenRefusal::NoSuchConnection, 403, "no_such_connection"),
+            (TokenFailure::NoSuchConnection, 403, "no_such_connection"),
             (
-                TokenRefusal::Refused {
+                TokenFailure::Refused {
                     reason: "client_refused",
                     message: message.clone(),
                 },
@@ -216,7 +216,7 @@ mod tests {
                 "client_refused",
             ),
             (
-                TokenRefusal::Fault {
+                TokenFailure::Fault {
                     reason: "store",
                     message,
                 },
@@ -239,7 +239,7 @@ mod tests {
             (Some(0), "1"),
             (Some(60_000), "60"),
         ] {
-            let refusal = Rejection::Forward(ForwardError::from(TokenRefusal::Unavailable {
+            let refusal = Rejection::Forward(ForwardError::from(TokenFailure::Unavailable {
                 reason: "unavailable",
                 message: "busy".to_owned(),
                 retry_after: asked.map(Duration::from_millis),

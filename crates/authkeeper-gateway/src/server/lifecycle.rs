@@ -38,7 +38,7 @@ impl Default for Limits {
 }
 
 /// Answers the requests of a loopback server.
-pub(super) trait Answer: Send + Sync + 'static {
+pub(super) trait RequestHandler: Send + Sync + 'static {
     /// `stopped` ends when the server is told to stop.
     fn answer(
         &self,
@@ -50,7 +50,7 @@ pub(super) trait Answer: Send + Sync + 'static {
 /// Serves until `stop` is done; answers on their way get a moment to finish.
 pub(super) async fn serve(
     listeners: Listeners,
-    service: Arc<impl Answer>,
+    service: Arc<impl RequestHandler>,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
@@ -82,7 +82,7 @@ pub(super) async fn serve(
 /// One connection, until it ends or the server stops.
 async fn connection(
     socket: TcpStream,
-    service: Arc<impl Answer>,
+    service: Arc<impl RequestHandler>,
     limits: Limits,
     mut stopped: watch::Receiver<()>,
 ) {

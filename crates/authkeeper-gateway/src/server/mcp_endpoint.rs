@@ -30,12 +30,12 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 
 use super::{
-    access::Access,
+    access::AccessRules,
     error_response::{Audience, ERROR_HEADER, Rejection, forward_kind, ours},
-    lifecycle::{self, Answer, Limits},
+    lifecycle::{self, Limits, RequestHandler},
     listen::Listeners,
-    request_body::{self, Started},
-    wait_stream::{self, Begun, Forwarded, is_stream},
+    request_body::{self, StartedBody},
+    wait_stream::{self, FirstOutcome, Forwarded, is_stream},
 };
 use crate::{
     body::{BoxError, ResponseBody, whole},
@@ -55,7 +55,7 @@ pub struct McpEndpoint {
 }
 
 struct EndpointService {
-    access: Access,
+    access: AccessRules,
     forwarder: Arc<Forwarder>,
     kept_body: usize,
     /// What `/healthz` says.
@@ -74,7 +74,7 @@ impl McpEndpoint {
         let listeners = Listeners::loopback(port).await?;
         let port = listeners.port();
         let service = Arc::new(EndpointService {
-            access: Access { port, handle },
+            access: AccessRules { port, handle },
             forwarder,
             kept_body: limits.kept_body,
             healthy,
@@ -97,7 +97,7 @@ impl McpEndpoint {
     }
 }
 
-impl Answer for EndpointService {
+impl RequestHandler for EndpointService {
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -120,8 +120,8 @@ impl EndpointService {
     ) -> Result<Response<ResponseBody>, Rejection> {
         let (head, body) = request.into_parts();
         let (connection, target) = match route(&self.access, &head)? {
-            Endpoint::Call(connection, target) => (connection, target),
-            Endpoint::Health => return Ok(health(self.healthy.load(Ordering::Relaxed))),
+            EndpointRoute::Call(connection, target) => (connection, target),
+            EndpointRoute::Health => return Ok(health(self.healthy.load(Ordering::Relaxed))),
         };
         let started = request_body::start(body, self.kept_body)
             .await
@@ -136,25 +136,25 @@ impl EndpointService {
 
 /// What a request is for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(super) enum EndpointRoute {
     /// `/mcp/NAME`.
     Call(ConnectionName, Target),
     /// `/healthz`, which needs no handle.
     Health,
 }
 
-pub(super) fn route(access: &Access, head: &Parts) -> Result<Endpoint, Rejection> {
+pub(super) fn route(access: &AccessRules, head: &Parts) -> Result<EndpointRoute, Rejection> {
     access.check_origin(head)?;
     let path = head.uri.path();
     if path == "/healthz" {
-        return Ok(Endpoint::Health);
+        return Ok(EndpointRoute::Health);
     }
     let name = path.strip_prefix("/mcp/").ok_or(Rejection::Route)?;
     access.check_caller(head)?;
     // An MCP endpoint is one URL: there is nothing below it, and no such name has a slash.
     let name = ConnectionName::parse(name).map_err(|_unusable| Rejection::Route)?;
     let target = Target::below("", head.uri.query()).map_err(|_bad| Rejection::Path)?;
-    Ok(Endpoint::Call(name, target))
+    Ok(EndpointRoute::Call(name, target))
 }
 
 /// What a client sent.
@@ -167,7 +167,7 @@ pub(super) struct EndpointCall {
 }
 
 impl EndpointCall {
-    pub(super) fn new(head: Parts, target: Target, started: Started) -> Self {
+    pub(super) fn new(head: Parts, target: Target, started: StartedBody) -> Self {
         let Parts {
             method, headers, ..
         } = head;
@@ -220,14 +220,14 @@ pub(super) async fn forward(
     );
     let (forwarded, peeked) = if tells {
         match (wait_stream::begun(forwarding, &waiting).await, peeked) {
-            (Begun::Waits(forwarding), Some(peeked)) => {
+            (FirstOutcome::Waits(forwarding), Some(peeked)) => {
                 let connection = connection.clone();
                 return Ok(wait_stream::stream(
                     forwarding, &waiting, peeked, connection,
                 ));
             }
-            (Begun::Waits(forwarding), None) => (forwarding.await, None),
-            (Begun::Done(forwarded), peeked) => (forwarded, peeked),
+            (FirstOutcome::Waits(forwarding), None) => (forwarding.await, None),
+            (FirstOutcome::Done(forwarded), peeked) => (forwarded, peeked),
         }
     } else {
         (forwarding.await, peeked)

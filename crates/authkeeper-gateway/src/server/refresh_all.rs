@@ -28,7 +28,7 @@ pub struct RefreshAll {
 impl RefreshAll {
     /// Begins with the connections that there are.
     pub async fn start(runtime: &Runtime) -> Result<Self, StoreError> {
-        let mut kept = Kept::new(runtime.clone());
+        let mut kept = KeptConnections::new(runtime.clone());
         kept.look().await?;
         let healthy = Arc::new(AtomicBool::new(true));
         let mut looking = JoinSet::new();
@@ -45,7 +45,7 @@ impl RefreshAll {
     }
 }
 
-struct Kept {
+struct KeptConnections {
     runtime: Runtime,
     /// What was written when it was looked last.
     seen: Option<u64>,
@@ -54,7 +54,7 @@ struct Kept {
     keepers: Vec<RefreshScheduler>,
 }
 
-impl Kept {
+impl KeptConnections {
     fn new(runtime: Runtime) -> Self {
         Self {
             runtime,

@@ -16,19 +16,22 @@ use crate::{
 };
 
 /// What was read of a body before it was decided what to do with it.
-pub(super) struct Started {
+pub(super) struct StartedBody {
     pub(super) body: CallBody,
     /// The whole body, or its beginning.
     pub(super) seen: Bytes,
 }
 
 /// Reads until the end or beyond `limit`.
-pub(super) async fn start(mut incoming: Incoming, limit: usize) -> Result<Started, hyper::Error> {
+pub(super) async fn start(
+    mut incoming: Incoming,
+    limit: usize,
+) -> Result<StartedBody, hyper::Error> {
     let mut first = Vec::new();
     while first.len() <= limit {
         let Some(frame) = incoming.frame().await else {
             let seen = Bytes::from(first);
-            return Ok(Started {
+            return Ok(StartedBody {
                 body: CallBody::Whole(seen.clone()),
                 seen,
             });
@@ -43,7 +46,7 @@ pub(super) async fn start(mut incoming: Incoming, limit: usize) -> Result<Starte
         first,
         rest: incoming,
     });
-    Ok(Started {
+    Ok(StartedBody {
         body: CallBody::Stream(body),
         seen,
     })

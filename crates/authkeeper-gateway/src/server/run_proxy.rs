@@ -11,11 +11,11 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::{
-    access::Access,
+    access::AccessRules,
     error_response::{Audience, Rejection},
-    lifecycle::{self, Answer, Limits},
+    lifecycle::{self, Limits, RequestHandler},
     listen::Listeners,
-    request_body::{self, Started},
+    request_body::{self, StartedBody},
 };
 use crate::{
     body::ResponseBody,
@@ -30,7 +30,7 @@ pub struct RunProxy {
 }
 
 struct RunService {
-    access: Access,
+    access: AccessRules,
     declared: Vec<ConnectionName>,
     forwarder: Arc<Forwarder>,
     kept_body: usize,
@@ -47,7 +47,7 @@ impl RunProxy {
         let listeners = Listeners::ipv4().await?;
         let port = listeners.port();
         let service = Arc::new(RunService {
-            access: Access { port, handle },
+            access: AccessRules { port, handle },
             declared,
             forwarder,
             kept_body: limits.kept_body,
@@ -75,7 +75,7 @@ impl RunProxy {
     }
 }
 
-impl Answer for RunService {
+impl RequestHandler for RunService {
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -106,7 +106,7 @@ impl RunService {
 
 /// The connection that a request is for, and the place below its URL.
 pub(super) fn route(
-    access: &Access,
+    access: &AccessRules,
     declared: &[ConnectionName],
     head: &Parts,
 ) -> Result<(ConnectionName, Target), Rejection> {
@@ -133,7 +133,7 @@ fn declared_of(name: &str, declared: &[ConnectionName]) -> Result<ConnectionName
     })
 }
 
-fn plain_call(head: Parts, target: Target, started: Started) -> Call {
+fn plain_call(head: Parts, target: Target, started: StartedBody) -> Call {
     let Parts {
         method, headers, ..
     } = head;

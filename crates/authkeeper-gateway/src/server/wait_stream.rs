@@ -63,7 +63,7 @@ pub(super) fn is_stream(response: &Response<ResponseBody>) -> bool {
 }
 
 /// What became of a call first.
-pub(super) enum Begun {
+pub(super) enum FirstOutcome {
     Done(Forwarded),
     /// It waits for a person.
     Waits(Forwarding),
@@ -72,14 +72,14 @@ pub(super) enum Begun {
 pub(super) async fn begun(
     forwarding: impl Future<Output = Forwarded> + Send + 'static,
     waiting: &Waiting,
-) -> Begun {
+) -> FirstOutcome {
     let mut forwarding: Forwarding = Box::pin(forwarding);
     let mut waits = waiting.watch();
     tokio::select! {
         biased;
-        forwarded = &mut forwarding => Begun::Done(forwarded),
+        forwarded = &mut forwarding => FirstOutcome::Done(forwarded),
         // For a provider it waits for seconds only: its status and headers are worth them.
-        _ = waits.wait_for(|waits| waits.as_ref().is_some_and(for_a_person)) => Begun::Waits(forwarding),
+        _ = waits.wait_for(|waits| waits.as_ref().is_some_and(for_a_person)) => FirstOutcome::Waits(forwarding),
     }
 }
 

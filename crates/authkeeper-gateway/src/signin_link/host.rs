@@ -240,7 +240,7 @@ mod tests {
         oauth::authorize::RedirectError,
         runtime::Settings,
         secret::SecretString,
-        signin::{ConnectRequest, Prompter, SignInPrompt, Way},
+        signin::{ConnectRequest, Prompter, SignInMethod, SignInPrompt},
     };
     use tempfile::TempDir;
 
@@ -274,7 +274,7 @@ mod tests {
     async fn connect_with_key(host: &LinkHost, name: &ConnectionName) {
         let url = HttpUrl::parse("http://127.0.0.1:9/").unwrap();
         let mut request = ConnectRequest::new(name.clone(), url);
-        request.way = Way::ApiKey {
+        request.way = SignInMethod::ApiKey {
             key: "key-5ecret".to_owned().into(),
             rotate_by: None,
         };

@@ -41,7 +41,7 @@ const ASK_AGAIN: Duration = Duration::from_mins(1);
 /// Browsers open a few connections ahead; nobody needs more.
 const CONNECTIONS: usize = 16;
 
-type Page = Response<Full<Bytes>>;
+type HtmlPage = Response<Full<Bytes>>;
 
 pub(super) struct LinkServer {
     runtime: Runtime,
@@ -162,7 +162,7 @@ fn admit(head: &Parts, address: &LinkAddress) -> Result<(), StatusCode> {
 }
 
 impl LinkServer {
-    async fn answer(&self, head: &Parts) -> Page {
+    async fn answer(&self, head: &Parts) -> HtmlPage {
         if let Err(status) = admit(head, &self.address) {
             return page(status, "Nothing here", "This is authkeeper's sign-in link.");
         }
@@ -196,7 +196,7 @@ impl LinkServer {
         }
     }
 
-    fn in_a_terminal(&self, why: &str) -> Page {
+    fn in_a_terminal(&self, why: &str) -> HtmlPage {
         let text = format!(
             "No sign-in was begun: {}. Open the link again, or run in a terminal: \
              <code>authkeeper reauthorize {}</code>",
@@ -358,7 +358,7 @@ impl Prompter for Visitor {
     clippy::disallowed_methods,
     reason = "the browser that clicked is sent to the provider, and nobody else is told"
 )]
-fn sent_on(url: &SecretString) -> Page {
+fn sent_on(url: &SecretString) -> HtmlPage {
     let Ok(location) = HeaderValue::try_from(url.expose().as_str()) else {
         let text = "The provider's address can't be opened.";
         return page(StatusCode::BAD_GATEWAY, "Not signed in", text);

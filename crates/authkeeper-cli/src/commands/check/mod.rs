@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::{
     judge::{is_no_mcp, judge, not_carried, worded},
-    way::{Probe, Way, way_of},
+    way::{CheckWay, Probe, way_of},
 };
 use authkeeper_gateway::{
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
@@ -48,7 +48,7 @@ struct Answered {
 }
 
 /// A check that succeeded, with the token it was made with.
-struct Checked {
+struct CheckedConnection {
     answered: Answered,
     millis: u128,
     now: ConnectionStatus,
@@ -104,7 +104,7 @@ async fn check_all(app: &App) -> Result<(), Failure> {
 }
 
 /// First the token, whose errors say best what is wrong with it; then the call.
-async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure> {
+async fn check_one(app: &App, name: &ConnectionName) -> Result<CheckedConnection, Failure> {
     let token = app
         .runtime
         .access_token(&TokenRequest::new(name.clone()))
@@ -125,7 +125,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
     incident::report(app, name, None).await;
     let answered = answered?;
     app.runtime.token_works(name).await?;
-    Ok(Checked {
+    Ok(CheckedConnection {
         answered,
         millis,
         now: app.runtime.status(name).await?,
@@ -136,8 +136,8 @@ async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
     let forwarder = Arc::new(Arc::new(tokens).forwarder());
     match way_of(connection) {
-        Way::Request(probe) => request(&forwarder, connection, *probe).await,
-        Way::Tools => tools(forwarder, connection).await,
+        CheckWay::Request(probe) => request(&forwarder, connection, *probe).await,
+        CheckWay::Tools => tools(forwarder, connection).await,
     }
 }
 
@@ -216,8 +216,8 @@ async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Ans
     }
 }
 
-fn sentence(name: &ConnectionName, checked: &Checked) -> String {
-    let Checked {
+fn sentence(name: &ConnectionName, checked: &CheckedConnection) -> String {
+    let CheckedConnection {
         answered,
         millis,
         now,
@@ -242,7 +242,7 @@ fn what_of(answered: &Answered) -> String {
     }
 }
 
-fn row(app: &App, name: &ConnectionName, checked: &Result<Checked, Failure>) -> String {
+fn row(app: &App, name: &ConnectionName, checked: &Result<CheckedConnection, Failure>) -> String {
     match checked {
         Ok(checked) => sentence(name, checked),
         Err(failure) => format!(
@@ -254,9 +254,9 @@ fn row(app: &App, name: &ConnectionName, checked: &Result<Checked, Failure>) -> 
     }
 }
 
-fn json_of(name: &ConnectionName, checked: &Result<Checked, Failure>) -> Value {
+fn json_of(name: &ConnectionName, checked: &Result<CheckedConnection, Failure>) -> Value {
     match checked {
-        Ok(Checked {
+        Ok(CheckedConnection {
             answered,
             millis,
             now,

@@ -12,7 +12,7 @@ use tokio::{
     sync::Mutex,
 };
 
-use authkeeper_gateway::browser::Opened;
+use authkeeper_gateway::browser::BrowserOutcome;
 
 use crate::{
     app::App,
@@ -48,13 +48,13 @@ impl<'a> Terminal<'a> {
     )]
     fn open(&self, url: &SecretString) {
         let opened = self.environment.browser().open(url.expose());
-        if let Opened::Failed(why) = &opened {
+        if let BrowserOutcome::Failed(why) = &opened {
             let warn = self
                 .output
                 .paint_err(Paint::Warn, "BROWSER can't be started:");
             self.output.say(&format!("{warn} {why}"));
         }
-        let what = if opened == Opened::Yes {
+        let what = if opened == BrowserOutcome::Yes {
             "A browser opens. If it does not, open:"
         } else {
             "Open in a browser on this machine (or start again with --device or --headless):"

@@ -26,7 +26,7 @@ use authkeeper::{
 use serde_json::json;
 
 use self::{
-    facts::Facts,
+    facts::ConnectionFacts,
     finding::{Finding, Severity, count, lines, worst},
 };
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::{self, Output, Paint},
-    settings::{Environment, Settings},
+    settings::{AppSettings, Environment},
 };
 
 pub(crate) async fn doctor(
@@ -43,7 +43,7 @@ pub(crate) async fn doctor(
     output: Output,
     args: DoctorArgs,
 ) -> Result<u8, Failure> {
-    let settings = match Settings::load(&environment) {
+    let settings = match AppSettings::load(&environment) {
         Ok(settings) => settings,
         Err(failure) => return Err(told(failure, "config", (vec![], None), output)),
     };
@@ -70,7 +70,7 @@ pub(crate) async fn doctor(
         Ok(opened) => opened,
         Err(failure) => return Err(told(failure, "store", (early, saved.as_ref()), output)),
     };
-    let Opened { app, inspections } = opened;
+    let OpenedApp { app, inspections } = opened;
     if args.adopt {
         adopt(&app).await?;
     }
@@ -84,7 +84,7 @@ pub(crate) async fn doctor(
     findings.push(permissions::home(app.runtime.store_is_copy()));
     findings.push(permissions::key(app.runtime.seal_key_is_changing()));
     findings.extend(look(&app, &inspections, args.offline).await);
-    let report = Report {
+    let report = DoctorReport {
         findings,
         connections: inspections.len(),
         saved,
@@ -94,7 +94,7 @@ pub(crate) async fn doctor(
 
 /// Looking makes no store.
 fn without_store(
-    settings: &Settings,
+    settings: &AppSettings,
     args: &DoctorArgs,
     early: Vec<Finding>,
     output: Output,
@@ -109,7 +109,7 @@ fn without_store(
     if let Some(code) = compared(settings, &[], args, output)? {
         return Ok(code);
     }
-    let report = Report {
+    let report = DoctorReport {
         findings: nothing_yet(early),
         connections: 0,
         saved: None,
@@ -119,7 +119,7 @@ fn without_store(
 
 /// What was asked of this installation and another one; none if nothing was.
 fn compared(
-    settings: &Settings,
+    settings: &AppSettings,
     inspections: &[Inspection],
     args: &DoctorArgs,
     output: Output,
@@ -149,7 +149,7 @@ async fn adopt(app: &App) -> Result<(), Failure> {
 }
 
 /// What can be seen without the store, and what opening it would change.
-fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding> {
+fn before_opening(environment: &Environment, settings: &AppSettings) -> Vec<Finding> {
     let (file, there) = &settings.file;
     let config = if *there {
         format!("{} is read; config show lists every value", file.display())
@@ -186,7 +186,7 @@ fn nothing_yet(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-struct Opened {
+struct OpenedApp {
     app: App,
     inspections: Vec<Inspection>,
 }
@@ -194,13 +194,13 @@ struct Opened {
 /// Reads the whole file: that it opens says little of its last page.
 async fn open(
     environment: Environment,
-    settings: Settings,
+    settings: AppSettings,
     output: Output,
-) -> Result<Opened, Failure> {
+) -> Result<OpenedApp, Failure> {
     let app = App::open(environment, settings, output)?;
     examine(&app.settings.runtime.store)?;
     let inspections = app.runtime.inspections().await?;
-    Ok(Opened { app, inspections })
+    Ok(OpenedApp { app, inspections })
 }
 
 async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Finding> {
@@ -218,7 +218,7 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         let Ok(status) = app.runtime.status(&one.status.connection.name).await else {
             continue;
         };
-        known.push(permissions::Known {
+        known.push(permissions::StoredGrant {
             name: status.connection.name.to_string(),
             since: one.signed_in_at,
             lineage: status.lineage,
@@ -235,7 +235,7 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         &claims,
     ));
     for one in inspections {
-        findings.extend(connections::findings(&Facts::from(one), now));
+        findings.extend(connections::findings(&ConnectionFacts::from(one), now));
         let name = &one.status.connection.name;
         let unread = app.runtime.unread_answers(name).await;
         findings.extend(unread::findings(name, &unread.unwrap_or_default()));
@@ -254,15 +254,15 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
 }
 
 /// What was found, and about how much.
-struct Report {
+struct DoctorReport {
     findings: Vec<Finding>,
     connections: usize,
     saved: Option<Salvaged>,
 }
 
-impl Report {
+impl DoctorReport {
     /// Prints it all, and gives the exit code.
-    fn print(&self, settings: &Settings, args: &DoctorArgs, output: Output) -> u8 {
+    fn print(&self, settings: &AppSettings, args: &DoctorArgs, output: Output) -> u8 {
         let exit = worst(&self.findings);
         let store = &settings.runtime.store;
         if output.json {

@@ -15,12 +15,12 @@ use super::finding::Finding;
 use crate::{
     exit::Exit,
     output::{count, span},
-    settings::Settings,
+    settings::AppSettings,
 };
 
 /// A file or folder that only its owner may enter.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct PrivatePlace {
     what: &'static str,
     path: PathBuf,
     /// The mode it should have.
@@ -31,11 +31,11 @@ pub(super) struct Place {
 }
 
 /// What is there of the store, its key and what lies beside them. Looked at before the store is opened: that mends modes.
-pub(super) fn look(settings: &Settings) -> Vec<Place> {
+pub(super) fn look(settings: &AppSettings) -> Vec<PrivatePlace> {
     let data = &settings.runtime.data;
     let look = |(what, path, wanted): (&'static str, PathBuf, u32)| {
         let metadata = std::fs::metadata(&path).ok()?;
-        Some(Place {
+        Some(PrivatePlace {
             what,
             path,
             wanted,
@@ -77,7 +77,7 @@ pub(super) fn key(changing: bool) -> Finding {
 }
 
 /// Nobody but this user may read any of it.
-pub(super) fn permissions(places: &[Place], me: u32) -> Vec<Finding> {
+pub(super) fn permissions(places: &[PrivatePlace], me: u32) -> Vec<Finding> {
     let mut findings: Vec<Finding> = places
         .iter()
         .filter_map(|place| exposed(place, me))
@@ -89,8 +89,8 @@ pub(super) fn permissions(places: &[Place], me: u32) -> Vec<Finding> {
     findings
 }
 
-fn exposed(place: &Place, me: u32) -> Option<Finding> {
-    let Place {
+fn exposed(place: &PrivatePlace, me: u32) -> Option<Finding> {
+    let PrivatePlace {
         what,
         path,
         wanted,
@@ -115,7 +115,7 @@ fn exposed(place: &Place, me: u32) -> Option<Finding> {
 }
 
 /// Whether a copy of one takes the other along.
-pub(super) fn together(places: &[Place]) -> Option<Finding> {
+pub(super) fn together(places: &[PrivatePlace]) -> Option<Finding> {
     let device = |what: &str| Some(places.iter().find(|place| place.what == what)?.device);
     let together = device("the store")? == device("the key")?;
     together.then(|| {
@@ -151,7 +151,7 @@ fn placed(lies: &Locality, path: &Path) -> Option<Finding> {
 
 /// What the store says of one connection's grant.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct StoredGrant {
     pub(super) name: String,
     /// When its grant was given. What the log says of a grant before that is not about this one.
     pub(super) since: Timestamp,
@@ -161,7 +161,7 @@ pub(super) struct Known {
 
 /// The decision log lies outside the store: what it saw refreshed, the store must know, or it is an old copy. The
 /// refresh token in an old copy is spent: to show it again can cost the grant.
-pub(super) fn rolled_back(log: &[PastDecision], connections: &[Known]) -> Vec<Finding> {
+pub(super) fn rolled_back(log: &[PastDecision], connections: &[StoredGrant]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = connections
         .iter()
         .filter_map(|one| older(log, one))
@@ -173,7 +173,7 @@ pub(super) fn rolled_back(log: &[PastDecision], connections: &[Known]) -> Vec<Fi
     findings
 }
 
-fn older(log: &[PastDecision], known: &Known) -> Option<Finding> {
+fn older(log: &[PastDecision], known: &StoredGrant) -> Option<Finding> {
     let newest = log
         .iter()
         .filter(|line| line.connection == known.name && line.ts >= known.since)
@@ -182,7 +182,7 @@ fn older(log: &[PastDecision], known: &Known) -> Option<Finding> {
     if (lineage, generation) <= (known.lineage, known.generation) {
         return None;
     }
-    let Known {
+    let StoredGrant {
         name,
         generation: stored,
         ..
@@ -237,9 +237,9 @@ mod tests {
 
     use super::*;
 
-    fn place(what: &'static str, mode: u32, owner: u32, device: u64) -> Place {
+    fn place(what: &'static str, mode: u32, owner: u32, device: u64) -> PrivatePlace {
         let path = PathBuf::from("/nowhere/x");
-        Place {
+        PrivatePlace {
             what,
             path,
             wanted: 0o600,
@@ -300,9 +300,9 @@ mod tests {
         serde_json::from_value(line).unwrap()
     }
 
-    fn known(since: i64, lineage: u64, generation: u64) -> Known {
+    fn known(since: i64, lineage: u64, generation: u64) -> StoredGrant {
         let since = Timestamp::from_second(since).unwrap();
-        Known {
+        StoredGrant {
             name: "notion".to_owned(),
             since,
             lineage,
@@ -317,7 +317,7 @@ mod tests {
             line(20, 2, "refresh", "fresh"),
             line(30, 3, "refresh", "uncertain"),
         ];
-        let found = |known: Known| rolled_back(&log, &[known])[0].exit;
+        let found = |known: StoredGrant| rolled_back(&log, &[known])[0].exit;
         assert_eq!(found(known(0, 1, 3)), None);
         assert_eq!(found(known(0, 1, 4)), None, "it may be newer");
         assert_eq!(found(known(0, 1, 2)), Some(Exit::Store));

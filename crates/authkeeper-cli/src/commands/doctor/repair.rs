@@ -13,7 +13,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::{self, Output},
-    settings::Settings,
+    settings::AppSettings,
 };
 
 pub(super) fn repaired_json(saved: &Salvaged) -> serde_json::Value {
@@ -24,7 +24,7 @@ pub(super) fn repaired_json(saved: &Salvaged) -> serde_json::Value {
 
 /// Carries what can still be read into a new store. A sound store is left alone: other processes may be using it.
 pub(super) fn repair(
-    settings: &Settings,
+    settings: &AppSettings,
     output: Output,
     stamp: &str,
 ) -> Result<Option<Salvaged>, Failure> {
@@ -58,7 +58,7 @@ pub(super) fn repair(
     Ok(Some(saved))
 }
 
-fn unsaved(error: StoreError, settings: &Settings) -> Failure {
+fn unsaved(error: StoreError, settings: &AppSettings) -> Failure {
     if !matches!(error, StoreError::Damaged { .. }) {
         return error.into();
     }

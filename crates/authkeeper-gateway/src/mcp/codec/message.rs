@@ -59,9 +59,9 @@ pub(in crate::mcp) struct Message {
 pub(in crate::mcp) enum Kind {
     Request {
         id: Id,
-        call: Call,
+        call: MethodCall,
     },
-    Notification(Call),
+    Notification(MethodCall),
     /// The client's answer to a request of the server.
     Response,
     /// 2025-03-26 knew arrays of messages; these are the ids in it that want an answer.
@@ -70,7 +70,7 @@ pub(in crate::mcp) enum Kind {
 
 /// Method and the few params that decide about routing.
 #[derive(Debug, Clone, Default)]
-pub(in crate::mcp) struct Call {
+pub(in crate::mcp) struct MethodCall {
     pub(in crate::mcp) method: String,
     /// `params.name` or `params.uri`, whichever names what the method acts on.
     pub(in crate::mcp) target: Option<String>,
@@ -97,7 +97,7 @@ impl Message {
         Ok(Self { body, kind })
     }
 
-    pub(in crate::mcp) fn call(&self) -> Option<&Call> {
+    pub(in crate::mcp) fn call(&self) -> Option<&MethodCall> {
         match &self.kind {
             Kind::Request { call, .. } | Kind::Notification(call) => Some(call),
             Kind::Response | Kind::Batch(_) => None,
@@ -178,7 +178,7 @@ impl FromServer {
         if is_array(text) {
             return Self::from_batch(text);
         }
-        let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
+        let envelope: MessageEnvelope<'_> = serde_json::from_str(text).ok()?;
         if !envelope.is_message() {
             return None;
         }
@@ -207,11 +207,14 @@ impl FromServer {
     }
 
     fn from_batch(text: &str) -> Option<Self> {
-        let envelopes: Vec<Envelope<'_>> = serde_json::from_str(text).ok()?;
-        if envelopes.is_empty() || !envelopes.iter().all(Envelope::is_message) {
+        let envelopes: Vec<MessageEnvelope<'_>> = serde_json::from_str(text).ok()?;
+        if envelopes.is_empty() || !envelopes.iter().all(MessageEnvelope::is_message) {
             return None;
         }
-        let answers = envelopes.iter().filter_map(Envelope::answered).collect();
+        let answers = envelopes
+            .iter()
+            .filter_map(MessageEnvelope::answered)
+            .collect();
         Some(Self {
             answers,
             ..Self::default()
@@ -220,7 +223,7 @@ impl FromServer {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct MessageEnvelope<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -241,7 +244,7 @@ where
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl Envelope<'_> {
+impl MessageEnvelope<'_> {
     fn is_message(&self) -> bool {
         self.method.is_some() || self.result.is_some() || self.error.is_some()
     }
@@ -258,25 +261,29 @@ fn kind_of(text: &str) -> Result<Kind, Malformed> {
     if is_array(text) {
         return batch(text);
     }
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+    let envelope: MessageEnvelope<'_> =
+        serde_json::from_str(text).map_err(|error| malformed(&error))?;
     match (envelope.method, envelope.id) {
         (Some(method), Some(id)) => {
-            let call = Call::peek(&method, envelope.params);
+            let call = MethodCall::peek(&method, envelope.params);
             Ok(Kind::Request {
                 id: Id::parse(id),
                 call,
             })
         }
-        (Some(method), None) => Ok(Kind::Notification(Call::peek(&method, envelope.params))),
+        (Some(method), None) => Ok(Kind::Notification(MethodCall::peek(
+            &method,
+            envelope.params,
+        ))),
         (None, _) if envelope.result.is_some() || envelope.error.is_some() => Ok(Kind::Response),
         (None, _) => Err(Malformed::NotAMessage),
     }
 }
 
 fn batch(text: &str) -> Result<Kind, Malformed> {
-    let envelopes: Vec<Envelope<'_>> =
+    let envelopes: Vec<MessageEnvelope<'_>> =
         serde_json::from_str(text).map_err(|error| malformed(&error))?;
-    if envelopes.is_empty() || !envelopes.iter().all(Envelope::is_message) {
+    if envelopes.is_empty() || !envelopes.iter().all(MessageEnvelope::is_message) {
         return Err(Malformed::NotAMessage);
     }
     let requests = envelopes.iter().filter(|one| one.method.is_some());
@@ -296,7 +303,7 @@ fn is_array(text: &str) -> bool {
     text.trim_start().starts_with('[')
 }
 
-impl Call {
+impl MethodCall {
     fn peek(method: &str, params: Option<&RawValue>) -> Self {
         let mut fields = params.map(fields_of).unwrap_or_default();
         let version = fields.remove("_meta").and_then(|meta| {
@@ -379,7 +386,7 @@ mod tests {
         Message::parse(Bytes::copy_from_slice(text.as_bytes()))
     }
 
-    fn call(text: &str) -> Call {
+    fn call(text: &str) -> MethodCall {
         parse(text).unwrap().call().unwrap().clone()
     }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// One dispatched event. MCP puts a JSON-RPC message in `data`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::mcp) struct Event {
+pub(in crate::mcp) struct SseEvent {
     /// The `event` field; empty means `message`.
     pub(in crate::mcp) kind: String,
     pub(in crate::mcp) data: Vec<u8>,
@@ -74,7 +74,7 @@ impl Parser {
     pub(in crate::mcp) fn push(
         &mut self,
         bytes: &[u8],
-        events: &mut Vec<Event>,
+        events: &mut Vec<SseEvent>,
     ) -> Result<(), EventTooLarge> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -104,7 +104,7 @@ impl Parser {
         Ok(())
     }
 
-    fn end_line(&mut self) -> Option<Event> {
+    fn end_line(&mut self) -> Option<SseEvent> {
         let line = std::mem::take(&mut self.line);
         let line = self.without_byte_order_mark(&line);
         if line.is_empty() {
@@ -145,14 +145,14 @@ impl Parser {
 
     /// An id counts once its event is complete, also when the event carries no data: that is how MCP
     /// servers prime a stream for resumption (2025-11-25, basic/transports, "Sending Messages" 6).
-    fn dispatch(&mut self) -> Option<Event> {
+    fn dispatch(&mut self) -> Option<SseEvent> {
         if let Some(id) = &self.id {
             self.last_id = (!id.is_empty()).then(|| id.clone());
         }
         let kind = std::mem::take(&mut self.kind);
         let mut data = std::mem::take(&mut self.data);
         data.pop();
-        (!data.is_empty()).then_some(Event { kind, data })
+        (!data.is_empty()).then_some(SseEvent { kind, data })
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     const STREAM: &str = "\u{feff}: hello\r\n\r\nretry: 500\nid: 1\ndata:\n\nid: 2\rdata: {\"a\":\r\
         data:1}\r\rdata: x\r\ndata: z\r\n\r\nevent: ping\ndata: y\nunknown: z\nnocolon\n\nid: 3\ndata: unfinished";
 
-    fn feed(parser: &mut Parser, pieces: &[&[u8]]) -> Vec<Event> {
+    fn feed(parser: &mut Parser, pieces: &[&[u8]]) -> Vec<SseEvent> {
         let mut events = Vec::new();
         for piece in pieces {
             parser.push(piece, &mut events).unwrap();
@@ -180,14 +180,14 @@ mod tests {
         events
     }
 
-    fn event(kind: &str, data: &str) -> Event {
-        Event {
+    fn event(kind: &str, data: &str) -> SseEvent {
+        SseEvent {
             kind: kind.into(),
             data: data.into(),
         }
     }
 
-    fn expected() -> Vec<Event> {
+    fn expected() -> Vec<SseEvent> {
         vec![
             event("", "{\"a\":\n1}"),
             event("", "x\nz"),

@@ -15,10 +15,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    exchange::{Exchange, Finished, Purpose},
+    exchange::{ExchangePurpose, MessageExchange},
     get_stream::listen,
     link::{BridgeCommand, ClientLink},
     negotiate::{foresee, settle},
+    outcome::Finished,
     session_control,
     wait_progress::telling,
 };
@@ -33,7 +34,7 @@ use crate::{
         },
         forward_upstream::ForwardUpstream,
         options::BridgeOptions,
-        session::order::{Order, Place, Turn},
+        session::order::{Order, OrderTurn, QueuePlace},
         upstream::{Upstream, UpstreamError, UpstreamRequest},
     },
     wait::Waiting,
@@ -266,7 +267,7 @@ impl Bridge {
         let waiting = Waiting::default();
         let place = match era {
             Era::Handshake => self.order.place(&message, &waiting),
-            Era::Stateless => Place::default(),
+            Era::Stateless => QueuePlace::default(),
         };
         let (give_up, given_up) = watch::channel(None);
         let key = message.awaited().first().map(|id| id.key().clone());
@@ -369,7 +370,7 @@ fn on_cancel(era: Era, grace: Duration) -> (Duration, bool) {
 async fn job(
     link: Arc<ClientLink>,
     (message, waiting): (Message, Waiting),
-    place: Place,
+    place: QueuePlace,
     mut given_up: watch::Receiver<Option<Duration>>,
 ) {
     let completes = message.is_notification("notifications/initialized");
@@ -383,7 +384,7 @@ async fn job(
         if foresee(&link, &message, &waiting).await {
             return;
         }
-        let exchange = Exchange::new(&link, message, Purpose::Client)
+        let exchange = MessageExchange::new(&link, message, ExchangePurpose::Client)
             .holding(place.holds)
             .telling(waiting);
         match session_control::run(&link, exchange).await {
@@ -401,7 +402,7 @@ async fn job(
 /// Waits for what must come first, for a person too, if that waits for one; then, for a request, for a free place.
 async fn its_turn(
     link: &ClientLink,
-    after: Vec<Turn>,
+    after: Vec<OrderTurn>,
     needs_permit: bool,
     waiting: &Waiting,
 ) -> Option<OwnedSemaphorePermit> {

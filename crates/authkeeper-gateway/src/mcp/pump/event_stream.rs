@@ -9,7 +9,7 @@ use crate::{
     body::ResponseBody,
     mcp::codec::{
         reconnect::pause,
-        sse::{Event, EventTooLarge, Parser},
+        sse::{EventTooLarge, Parser, SseEvent},
     },
 };
 
@@ -46,7 +46,7 @@ impl EventStream {
 
     /// The events that arrived next, perhaps none yet; `None` once the connection has ended, well or
     /// not: what was missing is the caller's to know.
-    pub(in crate::mcp) async fn next(&mut self) -> Result<Option<Vec<Event>>, EventTooLarge> {
+    pub(in crate::mcp) async fn next(&mut self) -> Result<Option<Vec<SseEvent>>, EventTooLarge> {
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
@@ -66,6 +66,6 @@ impl EventStream {
 }
 
 /// The message in an event. Other kinds of events are none of MCP's.
-pub(in crate::mcp) fn message_of(event: Event) -> Option<Bytes> {
+pub(in crate::mcp) fn message_of(event: SseEvent) -> Option<Bytes> {
     matches!(event.kind.as_str(), "" | "message").then(|| event.data.into())
 }

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     event_stream::{EventStream, message_of},
     link::{BridgeCommand, ClientLink},
+    outcome::{Finished, OpenedSession, OwnAnswer, SuspectedMismatch},
     wait_progress::telling,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         codec::{
             era::{Era, era},
             message::{FromServer, Id, Message},
-            sse::Event,
+            sse::SseEvent,
         },
         response_body::{Unread, read_bounded},
         session::{headers::SESSION_ID, order::Gate, sessions::Session},
@@ -36,60 +37,32 @@ const RESUME_ATTEMPTS: u32 = 8;
 const AFTER_ANSWER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mcp) enum Purpose {
+pub(in crate::mcp) enum ExchangePurpose {
     Client,
     /// A request of the bridge's own: its answer is not passed on.
     Own,
-}
-
-/// The server's answer to a request of the bridge's own.
-pub(in crate::mcp) struct Answer {
-    pub(in crate::mcp) message: Bytes,
-    pub(in crate::mcp) status: StatusCode,
-    /// If it opened a session.
-    pub(in crate::mcp) opened: Option<OpenedSession>,
 }
 
 /// What became of an exchange.
 pub(in crate::mcp) enum ExchangeOutcome {
     Finished(Finished),
     /// The list of tools is to be read first; then it runs on.
-    NeedsTools(Box<Exchange>),
+    NeedsTools(Box<MessageExchange>),
     /// The whole list of tools is to be read again: the headers do not say what the server expects.
-    NeedsNewTools(Box<Exchange>),
+    NeedsNewTools(Box<MessageExchange>),
     /// The server forgot the session of this generation: a new one is to be opened.
     NeedsSession {
-        exchange: Box<Exchange>,
+        exchange: Box<MessageExchange>,
         forgotten: u64,
     },
 }
 
-/// How a message of the client's ended.
-pub(in crate::mcp) enum Finished {
-    /// The server took it, and all it said is passed on.
-    Taken,
-    Failed,
-    /// Refused as a server of the other era would refuse it.
-    Mismatch(Box<SuspectedMismatch>),
-}
-
 /// What an exchange needs next.
-enum Next {
+enum Need {
     Nothing,
     Tools,
     NewTools,
     Session { forgotten: u64 },
-}
-
-/// A message that may have been said in the wrong era.
-pub(in crate::mcp) struct SuspectedMismatch {
-    pub(in crate::mcp) message: Message,
-    /// What the client is told if the era was right.
-    pub(in crate::mcp) answer: Option<Bytes>,
-    /// It was refused with.
-    pub(in crate::mcp) status: StatusCode,
-    /// Others still wait for this message.
-    _gate: Option<Gate>,
 }
 
 /// Why the client is not told an answer at once.
@@ -101,18 +74,11 @@ enum Withheld {
     Era,
 }
 
-/// What an `initialize` brought.
-#[derive(Debug, Clone, Default)]
-pub(in crate::mcp) struct OpenedSession {
-    pub(in crate::mcp) id: Option<HeaderValue>,
-    pub(in crate::mcp) version: Option<HeaderValue>,
-}
-
-pub(in crate::mcp) struct Exchange {
+pub(in crate::mcp) struct MessageExchange {
     link: Arc<ClientLink>,
     message: Message,
     era: Era,
-    purpose: Purpose,
+    purpose: ExchangePurpose,
     /// The ids nobody has answered yet.
     waiting: Vec<Id>,
     gate: Option<Gate>,
@@ -135,8 +101,12 @@ pub(in crate::mcp) struct Exchange {
     renewed: bool,
 }
 
-impl Exchange {
-    pub(in crate::mcp) fn new(link: &Arc<ClientLink>, message: Message, purpose: Purpose) -> Self {
+impl MessageExchange {
+    pub(in crate::mcp) fn new(
+        link: &Arc<ClientLink>,
+        message: Message,
+        purpose: ExchangePurpose,
+    ) -> Self {
         Self {
             era: era(&message, link.sessions.after_handshake()),
             waiting: message.awaited(),
@@ -176,13 +146,13 @@ impl Exchange {
         let result = self.advance().await;
         let exchange = Box::new(self);
         match result {
-            Ok(Next::Tools) => ExchangeOutcome::NeedsTools(exchange),
-            Ok(Next::NewTools) => ExchangeOutcome::NeedsNewTools(exchange),
-            Ok(Next::Session { forgotten }) => ExchangeOutcome::NeedsSession {
+            Ok(Need::Tools) => ExchangeOutcome::NeedsTools(exchange),
+            Ok(Need::NewTools) => ExchangeOutcome::NeedsNewTools(exchange),
+            Ok(Need::Session { forgotten }) => ExchangeOutcome::NeedsSession {
                 exchange,
                 forgotten,
             },
-            Ok(Next::Nothing) => ExchangeOutcome::Finished(exchange.finish(Ok(())).await),
+            Ok(Need::Nothing) => ExchangeOutcome::Finished(exchange.finish(Ok(())).await),
             Err(failure) => ExchangeOutcome::Finished(exchange.finish(Err(failure)).await),
         }
     }
@@ -227,8 +197,8 @@ impl Exchange {
         self.link.eras.doubts(&self.message, self.era, refused)
     }
 
-    /// For a [`Purpose::Own`].
-    pub(in crate::mcp) async fn ask(mut self) -> Result<Answer, CallFailure> {
+    /// For a [`ExchangePurpose::Own`].
+    pub(in crate::mcp) async fn ask(mut self) -> Result<OwnAnswer, CallFailure> {
         let session = if self.message.opens_session() {
             Session::default()
         } else {
@@ -241,29 +211,29 @@ impl Exchange {
             status,
             content_type: None,
         })?;
-        Ok(Answer {
+        Ok(OwnAnswer {
             message,
             status,
             opened: self.opened,
         })
     }
 
-    async fn advance(&mut self) -> Result<Next, CallFailure> {
+    async fn advance(&mut self) -> Result<Need, CallFailure> {
         if !std::mem::replace(&mut self.tools_listed, true) && self.link.tools.lacks(&self.message)
         {
-            return Ok(Next::Tools);
+            return Ok(Need::Tools);
         }
         if let Some(refused) = self.refused.take()
             && !self.has_new_headers(refused).await
         {
-            return Ok(Next::Nothing);
+            return Ok(Need::Nothing);
         }
         let session = self.session().await;
         let response = self.send(&session).await?;
         if !self.renewed && self.is_forgotten(&session, response.status()) {
             self.renewed = true;
             let forgotten = session.generation;
-            return Ok(Next::Session { forgotten });
+            return Ok(Need::Session { forgotten });
         }
         self.renewed = false;
         self.receive(response).await?;
@@ -271,11 +241,11 @@ impl Exchange {
             Some((Withheld::Headers, refusal)) => {
                 self.listed_again = true;
                 self.refused = Some((self.link.tools.headers(&self.message), refusal));
-                Ok(Next::NewTools)
+                Ok(Need::NewTools)
             }
             other => {
                 self.withheld = other;
-                Ok(Next::Nothing)
+                Ok(Need::Nothing)
             }
         }
     }
@@ -398,7 +368,7 @@ impl Exchange {
         }
     }
 
-    async fn pass_all(&mut self, events: Vec<Event>) {
+    async fn pass_all(&mut self, events: Vec<SseEvent>) {
         for message in events.into_iter().filter_map(message_of) {
             self.pass(message).await;
         }
@@ -441,9 +411,9 @@ impl Exchange {
         }
         self.link.eras.notice(&self.message, self.era, seen);
         match (self.purpose, self.withholds(seen)) {
-            (Purpose::Own, _) => self.answer = Some(answer),
-            (Purpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
-            (Purpose::Client, None) => self.tell(answer).await,
+            (ExchangePurpose::Own, _) => self.answer = Some(answer),
+            (ExchangePurpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
+            (ExchangePurpose::Client, None) => self.tell(answer).await,
         }
         if self.waiting.is_empty() && self.withheld.is_none() {
             self.gate = None;
@@ -471,7 +441,7 @@ impl Exchange {
             id: self.session_id.take(),
             version,
         };
-        if self.purpose == Purpose::Client {
+        if self.purpose == ExchangePurpose::Client {
             self.link
                 .sessions
                 .begin(opened.id.clone(), opened.version.clone());

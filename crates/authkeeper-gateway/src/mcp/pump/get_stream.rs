@@ -56,27 +56,27 @@ async fn follow(link: &Arc<ClientLink>, session: &Session) {
         let asked = link.get(session, last_id.as_deref());
         let answered = holding(gate.take(), link.options.hearing, asked).await;
         let wait = match next(session, answered) {
-            Next::ListToolsError | Next::Renew if !complete => {
+            StreamOutcome::ListToolsError | StreamOutcome::Renew if !complete => {
                 link.sessions.completed(session).await;
                 continue;
             }
-            Next::Read(body) => {
+            StreamOutcome::Read(body) => {
                 stream.attach(body);
                 pump(link, &mut stream).await;
                 stream.pause()
             }
-            Next::Wait(at_least) => {
+            StreamOutcome::Wait(at_least) => {
                 stream.fruitless = stream.fruitless.saturating_add(1);
                 stream.pause().max(at_least)
             }
             // On success a new session is published, which ends this future.
-            Next::Renew => match renew(link, session.generation).await {
+            StreamOutcome::Renew => match renew(link, session.generation).await {
                 Ok(()) => WITHOUT_AUTHORITY,
                 Err(failure) => {
                     return tracing::warn!(%failure, "no longer listening to the server");
                 }
             },
-            Next::NoStream | Next::ListToolsError => return,
+            StreamOutcome::NoStream | StreamOutcome::ListToolsError => return,
         };
         sleep(wait).await;
     }
@@ -95,7 +95,7 @@ async fn holding<T>(gate: Option<Gate>, limit: Duration, answer: impl Future<Out
     answer.await
 }
 
-enum Next {
+enum StreamOutcome {
     Read(ResponseBody),
     Wait(Duration),
     Renew,
@@ -104,23 +104,27 @@ enum Next {
     NoStream,
 }
 
-fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>) -> Next {
+fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>) -> StreamOutcome {
     match result {
-        Ok(response) if shape(&response) == Shape::Events => Next::Read(response.into_body()),
-        Ok(response) if may_pass(response.status()) => Next::Wait(Duration::ZERO),
-        Ok(response) if response.status() == StatusCode::NOT_FOUND && session.id.is_some() => {
-            Next::Renew
+        Ok(response) if shape(&response) == Shape::Events => {
+            StreamOutcome::Read(response.into_body())
         }
-        Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => Next::NoStream,
+        Ok(response) if may_pass(response.status()) => StreamOutcome::Wait(Duration::ZERO),
+        Ok(response) if response.status() == StatusCode::NOT_FOUND && session.id.is_some() => {
+            StreamOutcome::Renew
+        }
+        Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
+            StreamOutcome::NoStream
+        }
         Ok(_)
         | Err(
             UpstreamError::Rejected { .. }
             | UpstreamError::Permission { .. }
             | UpstreamError::NotStarted { .. },
-        ) => Next::ListToolsError,
-        Err(UpstreamError::Authority { .. }) => Next::Wait(WITHOUT_AUTHORITY),
+        ) => StreamOutcome::ListToolsError,
+        Err(UpstreamError::Authority { .. }) => StreamOutcome::Wait(WITHOUT_AUTHORITY),
         Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
-            Next::Wait(Duration::ZERO)
+            StreamOutcome::Wait(Duration::ZERO)
         }
     }
 }

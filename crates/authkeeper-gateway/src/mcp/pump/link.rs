@@ -22,7 +22,7 @@ use crate::{
             tools::Tools,
         },
         upstream::{Upstream, UpstreamError, UpstreamRequest},
-        version::{server_eras::ServerEras, step::Step},
+        version::{server_eras::ServerEras, step::TranslatorStep},
     },
     wait::Waiting,
 };
@@ -117,12 +117,14 @@ impl ClientLink {
         }
     }
 
-    async fn take(&self, steps: Vec<Step>) {
+    async fn take(&self, steps: Vec<TranslatorStep>) {
         for step in steps {
             match step {
-                Step::ToClient(message) => self.write(message).await,
-                Step::ToServer(message) => self.say(BridgeCommand::ToServer(message)),
-                Step::Later(wait, message) => self.say(BridgeCommand::Later(wait, message)),
+                TranslatorStep::ToClient(message) => self.write(message).await,
+                TranslatorStep::ToServer(message) => self.say(BridgeCommand::ToServer(message)),
+                TranslatorStep::Later(wait, message) => {
+                    self.say(BridgeCommand::Later(wait, message));
+                }
             }
         }
     }

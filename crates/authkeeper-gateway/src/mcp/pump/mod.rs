@@ -10,5 +10,6 @@ mod exchange;
 mod get_stream;
 mod link;
 mod negotiate;
+mod outcome;
 mod session_control;
 mod wait_progress;

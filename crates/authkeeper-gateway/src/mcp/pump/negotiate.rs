@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 
 use super::{
-    exchange::SuspectedMismatch,
     link::{BridgeCommand, ClientLink},
+    outcome::SuspectedMismatch,
     session_control::{ask_for, open},
 };
 use crate::{
@@ -137,10 +137,14 @@ impl Other {
 }
 
 /// What was found of the other era, if the server answered at all.
-type Found = Result<Option<Other>, CallFailure>;
+type NegotiationResult = Result<Option<Other>, CallFailure>;
 
 /// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
-async fn discover(link: &Arc<ClientLink>, initialize: &Message, waiting: &Waiting) -> Found {
+async fn discover(
+    link: &Arc<ClientLink>,
+    initialize: &Message,
+    waiting: &Waiting,
+) -> NegotiationResult {
     let hello = Hello::of(initialize);
     let mut meta = Object::default();
     hello.describe(&mut meta, None);
@@ -155,7 +159,7 @@ async fn discover(link: &Arc<ClientLink>, initialize: &Message, waiting: &Waitin
 
 /// For a stateless message that was refused: unless the server answers `server/discover` as one of
 /// this era does, it is greeted.
-async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> Found {
+async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> NegotiationResult {
     let message = &doubted.message;
     let surely = if message.is_request("server/discover") {
         is_sure(doubted.status, doubted.answer.as_deref())
@@ -173,7 +177,7 @@ async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> Found {
 }
 
 /// Opens a session on behalf of a stateless client.
-async fn meet(link: &Arc<ClientLink>, message: &Message, waiting: &Waiting) -> Found {
+async fn meet(link: &Arc<ClientLink>, message: &Message, waiting: &Waiting) -> NegotiationResult {
     let Some(initialize) = messages::initialize(&link.own_id(), message) else {
         return Ok(None);
     };

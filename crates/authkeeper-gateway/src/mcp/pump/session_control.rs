@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    exchange::{Answer, Exchange, ExchangeOutcome, Finished, Purpose},
+    exchange::{ExchangeOutcome, ExchangePurpose, MessageExchange},
     link::ClientLink,
+    outcome::{Finished, OwnAnswer},
 };
 use crate::{
     mcp::{
         answer::CallFailure,
         codec::{
             json_object::Object,
-            message::{Call, Kind, Message},
+            message::{Kind, Message, MethodCall},
         },
         session::sessions::Session,
         version::messages,
@@ -26,7 +27,7 @@ const PAGES: usize = 50;
 
 /// Runs the exchange of a client's message to its end. A session that the server forgot is opened again, and tools are
 /// listed, when the exchange asks for it.
-pub(super) async fn run(link: &Arc<ClientLink>, exchange: Exchange) -> Finished {
+pub(super) async fn run(link: &Arc<ClientLink>, exchange: MessageExchange) -> Finished {
     let mut outcome = exchange.run().await;
     loop {
         outcome = match outcome {
@@ -104,7 +105,7 @@ pub(in crate::mcp) async fn open(
 }
 
 /// Asks the server something of the bridge's own.
-async fn ask(link: &Arc<ClientLink>, request: Message) -> Result<Answer, CallFailure> {
+async fn ask(link: &Arc<ClientLink>, request: Message) -> Result<OwnAnswer, CallFailure> {
     ask_for(link, request, &Waiting::default()).await
 }
 
@@ -113,8 +114,8 @@ pub(in crate::mcp) async fn ask_for(
     link: &Arc<ClientLink>,
     request: Message,
     waiting: &Waiting,
-) -> Result<Answer, CallFailure> {
-    let exchange = Exchange::new(link, request, Purpose::Own);
+) -> Result<OwnAnswer, CallFailure> {
+    let exchange = MessageExchange::new(link, request, ExchangePurpose::Own);
     exchange.telling(waiting.clone()).ask().await
 }
 
@@ -152,9 +153,9 @@ async fn list_missing_tools(link: &Arc<ClientLink>, call: &Message) {
 /// What a client says once its session is open, should it not have come to that.
 fn initialized_notification() -> Message {
     let method = "notifications/initialized".to_owned();
-    let call = Call {
+    let call = MethodCall {
         method,
-        ..Call::default()
+        ..MethodCall::default()
     };
     let body = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     Message {

@@ -6,7 +6,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::sessions::Session;
-use crate::mcp::codec::message::{Call, Message};
+use crate::mcp::codec::message::{Message, MethodCall};
 
 pub(in crate::mcp) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -64,7 +64,7 @@ fn add_session(headers: &mut HeaderMap, session: &Session) {
 }
 
 /// 2026-07-28, basic/transports/streamable-http, "Request Metadata".
-fn stateless(headers: &mut HeaderMap, call: &Call) {
+fn stateless(headers: &mut HeaderMap, call: &MethodCall) {
     let version = call.version.as_deref().map(HeaderValue::from_str);
     if let Some(Ok(version)) = version {
         headers.insert(PROTOCOL_VERSION, version);

@@ -12,15 +12,15 @@ pub(in crate::mcp) struct Gate(
 
 /// What a message has to wait for: another one, which may itself wait for something.
 #[derive(Debug, Clone)]
-pub(in crate::mcp) struct Turn(watch::Receiver<()>, Waiting);
+pub(in crate::mcp) struct OrderTurn(watch::Receiver<()>, Waiting);
 
 /// `waiting` is that of the message that holds the gate.
-pub(in crate::mcp) fn gate(waiting: Waiting) -> (Gate, Turn) {
+pub(in crate::mcp) fn gate(waiting: Waiting) -> (Gate, OrderTurn) {
     let (sender, receiver) = watch::channel(());
-    (Gate(sender), Turn(receiver, waiting))
+    (Gate(sender), OrderTurn(receiver, waiting))
 }
 
-impl Turn {
+impl OrderTurn {
     pub(in crate::mcp) async fn passed(mut self) {
         while self.0.changed().await.is_ok() {}
     }
@@ -41,28 +41,28 @@ impl Turn {
 /// Requests do not wait for requests, and nothing waits in the stateless era.
 #[derive(Debug, Default)]
 pub(in crate::mcp) struct Order {
-    opening: Option<Turn>,
-    notified: Option<Turn>,
+    opening: Option<OrderTurn>,
+    notified: Option<OrderTurn>,
 }
 
 /// A message's place in the order.
 #[derive(Debug, Default)]
-pub(in crate::mcp) struct Place {
-    pub(in crate::mcp) after: Vec<Turn>,
+pub(in crate::mcp) struct QueuePlace {
+    pub(in crate::mcp) after: Vec<OrderTurn>,
     pub(in crate::mcp) holds: Option<Gate>,
 }
 
 impl Order {
-    pub(in crate::mcp) fn place(&mut self, message: &Message, waiting: &Waiting) -> Place {
+    pub(in crate::mcp) fn place(&mut self, message: &Message, waiting: &Waiting) -> QueuePlace {
         let opens = message.opens_session();
         let initialized = message.is_notification("notifications/initialized");
         let notifies = message.call().is_some() && message.awaited().is_empty();
-        let mut after: Vec<Turn> = self.opening.iter().cloned().collect();
+        let mut after: Vec<OrderTurn> = self.opening.iter().cloned().collect();
         if notifies {
             after.extend(self.notified.take());
         }
         if !(opens || notifies) {
-            return Place { after, holds: None };
+            return QueuePlace { after, holds: None };
         }
         let (gate, turn) = gate(waiting.clone());
         if opens || initialized {
@@ -71,7 +71,7 @@ impl Order {
         if notifies {
             self.notified = Some(turn);
         }
-        Place {
+        QueuePlace {
             after,
             holds: Some(gate),
         }
@@ -91,11 +91,11 @@ mod tests {
         Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
     }
 
-    fn placed(order: &mut Order, text: &str) -> Place {
+    fn placed(order: &mut Order, text: &str) -> QueuePlace {
         order.place(&message(text), &Waiting::default())
     }
 
-    async fn may_go(place: &Place) -> bool {
+    async fn may_go(place: &QueuePlace) -> bool {
         for turn in place.after.clone() {
             let wait = timeout(Duration::from_millis(1), turn.passed());
             if wait.await.is_err() {

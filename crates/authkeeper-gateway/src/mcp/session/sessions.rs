@@ -7,9 +7,9 @@ use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::order::{Gate, Turn, gate};
+use super::order::{Gate, OrderTurn, gate};
 use crate::{
-    mcp::codec::message::{Call, Message},
+    mcp::codec::message::{Message, MethodCall},
     wait::Waiting,
 };
 
@@ -21,7 +21,7 @@ pub(in crate::mcp) struct Session {
     /// Grows with every `initialize` that succeeded: tells a forgotten session from its successor.
     pub(in crate::mcp) generation: u64,
     /// Passes once it is known whether the server can be heard.
-    pub(in crate::mcp) heard: Option<Turn>,
+    pub(in crate::mcp) heard: Option<OrderTurn>,
 }
 
 impl Session {
@@ -57,7 +57,7 @@ impl Handshake {
 }
 
 /// What a wish is about: a later one about the same takes its place.
-fn wish_about(call: &Call) -> Option<&str> {
+fn wish_about(call: &MethodCall) -> Option<&str> {
     match call.method.as_str() {
         _ if call.version.is_some() => None,
         "logging/setLevel" => Some(""),
@@ -185,7 +185,7 @@ impl Sessions {
 
 impl Ears {
     /// What the messages of a new session wait for.
-    fn next(&mut self) -> Option<Turn> {
+    fn next(&mut self) -> Option<OrderTurn> {
         if self.closed {
             return None;
         }

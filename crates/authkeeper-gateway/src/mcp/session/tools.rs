@@ -29,7 +29,7 @@ struct Mirrored {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownTools {
     tools: BTreeMap<String, Arc<[Mirrored]>>,
     /// A list was read to its end: a tool that is not here is none of the server's.
     complete: bool,
@@ -38,7 +38,7 @@ struct Known {
 /// The tools as the server listed them last.
 #[derive(Debug, Default)]
 pub(in crate::mcp) struct Tools {
-    known: Mutex<Known>,
+    known: Mutex<KnownTools>,
     /// Held while a message asks for the list; the others wait and find it.
     pub(in crate::mcp) fetching: tokio::sync::Mutex<()>,
 }
@@ -64,7 +64,7 @@ impl Tools {
 
     /// Reads the server's answer to a `tools/list`; returns what the client may see of it.
     pub(in crate::mcp) fn learn(&self, answer: Bytes) -> Bytes {
-        let Some(page) = std::str::from_utf8(&answer).ok().and_then(Page::parse) else {
+        let Some(page) = std::str::from_utf8(&answer).ok().and_then(ToolsPage::parse) else {
             return answer;
         };
         let mut known = self.lock();
@@ -79,7 +79,7 @@ impl Tools {
         page.kept.map_or(answer, Bytes::from)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownTools> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,7 +92,7 @@ fn called_tool(message: &Message) -> Option<&str> {
 }
 
 /// One answer to `tools/list`.
-struct Page {
+struct ToolsPage {
     valid: Vec<(String, Vec<Mirrored>)>,
     /// The tools left out, and why.
     invalid: Vec<(String, &'static str)>,
@@ -119,14 +119,14 @@ struct Tool {
     input_schema: Value,
 }
 
-impl Page {
+impl ToolsPage {
     fn parse(text: &str) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Answer<'a> {
+        struct ListAnswer<'a> {
             #[serde(borrow)]
             result: Listed<'a>,
         }
-        let Answer { result } = serde_json::from_str(text).ok()?;
+        let ListAnswer { result } = serde_json::from_str(text).ok()?;
         let tools: Vec<&RawValue> = serde_json::from_str(result.tools.get()).ok()?;
         let (mut valid, mut invalid, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for raw in tools {
@@ -169,7 +169,7 @@ fn with_part(text: &str, part: &str, new: &str) -> Option<String> {
 /// The annotated parameters of a tool, or the rule that an annotation breaks.
 fn mirrored(schema: &Value) -> Result<Vec<Mirrored>, &'static str> {
     let mut found = Vec::new();
-    visit(schema, Place::Root, &mut found, DEEPEST)?;
+    visit(schema, SchemaPlace::Root, &mut found, DEEPEST)?;
     let names: BTreeSet<&str> = found.iter().map(|one| one.header.as_str()).collect();
     if names.len() < found.len() {
         return Err("two parameters want the same header");
@@ -179,7 +179,7 @@ fn mirrored(schema: &Value) -> Result<Vec<Mirrored>, &'static str> {
 
 /// Where in a schema we are.
 #[derive(Clone, Copy)]
-enum Place<'a> {
+enum SchemaPlace<'a> {
     Root,
     /// Reached through `properties` alone.
     Parameter(&'a [String]),
@@ -189,7 +189,7 @@ enum Place<'a> {
 
 fn visit(
     schema: &Value,
-    place: Place<'_>,
+    place: SchemaPlace<'_>,
     found: &mut Vec<Mirrored>,
     deeper: usize,
 ) -> Result<(), &'static str> {
@@ -201,7 +201,7 @@ fn visit(
             .try_for_each(|one| visit(one, place, found, deeper));
     };
     if let Some(name) = members.get(ANNOTATION) {
-        let Place::Parameter(path) = place else {
+        let SchemaPlace::Parameter(path) = place else {
             return Err("an annotation stands where no parameter is");
         };
         found.push(annotated(path, name, schema)?);
@@ -214,7 +214,7 @@ fn visit(
             }
             // Data, not schemas.
             ANNOTATION | "default" | "const" | "enum" | "examples" => {}
-            _ => visit(value, Place::Elsewhere, found, deeper)?,
+            _ => visit(value, SchemaPlace::Elsewhere, found, deeper)?,
         }
     }
     Ok(())
@@ -223,17 +223,19 @@ fn visit(
 /// The schemas of an object from names to schemas; `parent` if the names are parameters'.
 fn visit_named(
     schemas: &Value,
-    parent: Option<Place<'_>>,
+    parent: Option<SchemaPlace<'_>>,
     found: &mut Vec<Mirrored>,
     deeper: usize,
 ) -> Result<(), &'static str> {
     for (name, schema) in schemas.as_object().into_iter().flatten() {
         let path = match parent {
-            Some(Place::Root) => Some(vec![name.clone()]),
-            Some(Place::Parameter(path)) => Some([path, std::slice::from_ref(name)].concat()),
-            Some(Place::Elsewhere) | None => None,
+            Some(SchemaPlace::Root) => Some(vec![name.clone()]),
+            Some(SchemaPlace::Parameter(path)) => Some([path, std::slice::from_ref(name)].concat()),
+            Some(SchemaPlace::Elsewhere) | None => None,
         };
-        let place = path.as_deref().map_or(Place::Elsewhere, Place::Parameter);
+        let place = path
+            .as_deref()
+            .map_or(SchemaPlace::Elsewhere, SchemaPlace::Parameter);
         visit(schema, place, found, deeper)?;
     }
     Ok(())

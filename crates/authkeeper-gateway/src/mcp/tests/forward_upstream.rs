@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 
 use crate::{
     forward::{
-        Forwarder, TokenRefusal,
+        Forwarder, TokenFailure,
         tests::{FakeAuthority, accepting, notion, record, wanting},
     },
     mcp::{
@@ -23,7 +23,7 @@ async fn what_nobody_can_mend_is_told_as_that() {
     let authority = FakeAuthority::stepping(&server.url, || {
         let mut record = record(Event::ScopeRequired, "notion");
         "scope_refused".clone_into(&mut record.reason);
-        Err(TokenRefusal::Permission {
+        Err(TokenFailure::Permission {
             record: Box::new(record),
         })
     });

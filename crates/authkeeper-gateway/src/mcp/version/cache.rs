@@ -42,7 +42,7 @@ pub struct VersionCache {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct VersionCacheEntry {
     speaks: Speaks,
     since: Timestamp,
 }
@@ -68,7 +68,7 @@ impl VersionCache {
     /// The only era that the server was found to speak.
     pub(super) fn recall(&self) -> Option<Era> {
         let text = bounded_read::read(&self.path, LARGEST).ok()?;
-        let kept: Kept = serde_json::from_str(&text).ok()?;
+        let kept: VersionCacheEntry = serde_json::from_str(&text).ok()?;
         let age = self.clock.now().wall.duration_since(kept.since);
         // What was learnt in the future was learnt by another clock.
         let good = Duration::try_from(age).is_ok_and(|age| age < GOOD_FOR);
@@ -88,7 +88,7 @@ impl VersionCache {
             Era::Stateless => Speaks::Stateless,
         };
         let since = self.clock.now().wall;
-        if let Err(error) = self.write(&Kept { speaks, since }) {
+        if let Err(error) = self.write(&VersionCacheEntry { speaks, since }) {
             tracing::debug!(%error, "the server's era is not remembered");
         }
     }
@@ -98,7 +98,7 @@ impl VersionCache {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn write(&self, kept: &Kept) -> io::Result<()> {
+    fn write(&self, kept: &VersionCacheEntry) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         private_folder(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -151,7 +151,7 @@ mod tests {
         let kept_since = |hours: i64| {
             let since = now + jiff::SignedDuration::from_hours(hours);
             let speaks = Speaks::Stateless;
-            memory.write(&Kept { speaks, since }).unwrap();
+            memory.write(&VersionCacheEntry { speaks, since }).unwrap();
             memory.recall()
         };
         assert_eq!(kept_since(-24), Some(Era::Stateless));

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     messages::{self, SUBSCRIPTION},
-    step::Step,
+    step::TranslatorStep,
 };
 use crate::mcp::codec::{
     json_object::Object,
@@ -60,8 +60,11 @@ impl Listening {
     }
 
     /// Opens a subscription for what is wanted now. `meta` is what the client says of itself.
-    pub(super) fn open(&mut self, meta: &Object) -> Vec<Step> {
-        self.next(meta).map(Step::ToServer).into_iter().collect()
+    pub(super) fn open(&mut self, meta: &Object) -> Vec<TranslatorStep> {
+        self.next(meta)
+            .map(TranslatorStep::ToServer)
+            .into_iter()
+            .collect()
     }
 
     fn next(&mut self, meta: &Object) -> Option<Message> {
@@ -85,7 +88,12 @@ impl Listening {
         message
     }
 
-    pub(super) fn subscribe(&mut self, client: Id, uri: String, meta: &Object) -> Vec<Step> {
+    pub(super) fn subscribe(
+        &mut self,
+        client: Id,
+        uri: String,
+        meta: &Object,
+    ) -> Vec<TranslatorStep> {
         if self.stopped {
             return vec![refused(&client, &uri)];
         }
@@ -97,9 +105,14 @@ impl Listening {
         steps
     }
 
-    pub(super) fn unsubscribe(&mut self, client: &Id, uri: &str, meta: &Object) -> Vec<Step> {
+    pub(super) fn unsubscribe(
+        &mut self,
+        client: &Id,
+        uri: &str,
+        meta: &Object,
+    ) -> Vec<TranslatorStep> {
         let answer = messages::result(client.raw(), &Object::default());
-        let mut steps = vec![Step::ToClient(answer.into())];
+        let mut steps = vec![TranslatorStep::ToClient(answer.into())];
         if !self.resources.remove(uri) {
             return steps;
         }
@@ -114,7 +127,7 @@ impl Listening {
     }
 
     /// The server says what it will tell of.
-    pub(super) fn acknowledged(&mut self, params: &Object) -> Vec<Step> {
+    pub(super) fn acknowledged(&mut self, params: &Object) -> Vec<TranslatorStep> {
         let meta = params.object("_meta").unwrap_or_default();
         if self.opening.is_none() || meta.text(SUBSCRIPTION) != self.opening {
             return Vec::new();
@@ -128,7 +141,7 @@ impl Listening {
         let mut steps = Vec::new();
         for (client, uri) in std::mem::take(&mut self.subscribing) {
             steps.push(if honored.contains(&uri) {
-                Step::ToClient(messages::result(client.raw(), &Object::default()).into())
+                TranslatorStep::ToClient(messages::result(client.raw(), &Object::default()).into())
             } else {
                 self.resources.remove(&uri);
                 refused(&client, &uri)
@@ -149,7 +162,12 @@ impl Listening {
 
     /// A subscription ended, well or not: another one takes its place after a while, unless the server
     /// knows none.
-    pub(super) fn ended(&mut self, id: &str, answer: &Object, meta: &Object) -> Vec<Step> {
+    pub(super) fn ended(
+        &mut self,
+        id: &str,
+        answer: &Object,
+        meta: &Object,
+    ) -> Vec<TranslatorStep> {
         let was_opening = self.opening.as_deref() == Some(id);
         if was_opening {
             self.opening = None;
@@ -174,19 +192,22 @@ impl Listening {
         }
         self.fruitless = self.fruitless.saturating_add(1);
         let wait = pause(None, self.fruitless);
-        steps.extend(self.next(meta).map(|message| Step::Later(wait, message)));
+        steps.extend(
+            self.next(meta)
+                .map(|message| TranslatorStep::Later(wait, message)),
+        );
         steps
     }
 }
 
-fn close(subscription: Option<String>) -> Option<Step> {
+fn close(subscription: Option<String>) -> Option<TranslatorStep> {
     let id = json!(subscription?).to_string();
-    messages::cancelled(&id).map(Step::ToServer)
+    messages::cancelled(&id).map(TranslatorStep::ToServer)
 }
 
-fn refused(client: &Id, uri: &str) -> Step {
+fn refused(client: &Id, uri: &str) -> TranslatorStep {
     let message =
         format!("The server does not tell of changes of {uri}. Read it again when it matters.");
     let data = json!({"kind": "no_counterpart", "executed": "no", "retryable": false});
-    Step::ToClient(messages::error(client.raw(), INVALID_PARAMS, &message, &data).into())
+    TranslatorStep::ToClient(messages::error(client.raw(), INVALID_PARAMS, &message, &data).into())
 }

@@ -8,7 +8,7 @@ use crate::mcp::codec::message::Message;
 
 /// What a translator wants done.
 #[derive(Debug)]
-pub(in crate::mcp) enum Step {
+pub(in crate::mcp) enum TranslatorStep {
     ToClient(Bytes),
     ToServer(Message),
     Later(Duration, Message),

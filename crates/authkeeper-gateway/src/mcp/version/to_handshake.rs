@@ -12,7 +12,7 @@ use super::{
     },
     messages::{self, CAPABILITIES, LOG_LEVEL},
     protocol::{STATELESS, UNSUPPORTED_VERSION},
-    step::Step,
+    step::TranslatorStep,
     subscriptions::Subscriptions,
 };
 use crate::mcp::codec::{
@@ -38,7 +38,7 @@ const LEVELS: [&str; 8] = [
 ];
 
 /// A request that the server has not answered.
-struct Call {
+struct OpenCall {
     /// Whom the next answer is for; `None` while the client has the word.
     client: Option<Id>,
     method: String,
@@ -87,7 +87,7 @@ pub(in crate::mcp) struct ToHandshake {
     logs: bool,
     level: Option<String>,
     /// By the id that the server knows.
-    calls: BTreeMap<IdKey, Call>,
+    calls: BTreeMap<IdKey, OpenCall>,
     own: BTreeMap<IdKey, Own>,
     subscriptions: Subscriptions,
     number: u64,
@@ -108,7 +108,7 @@ impl ToHandshake {
         }
     }
 
-    pub(super) fn hear_client(&mut self, message: &Message) -> Vec<Step> {
+    pub(super) fn hear_client(&mut self, message: &Message) -> Vec<TranslatorStep> {
         match &message.kind {
             Kind::Request { id, call } => self.request(message, id, &call.method),
             Kind::Notification(call) if call.method == "notifications/cancelled" => call
@@ -123,7 +123,7 @@ impl ToHandshake {
         }
     }
 
-    fn request(&mut self, message: &Message, id: &Id, method: &str) -> Vec<Step> {
+    fn request(&mut self, message: &Message, id: &Id, method: &str) -> Vec<TranslatorStep> {
         let version = message.call().and_then(|call| call.version.as_deref());
         if let Some(version) = version.filter(|version| *version != STATELESS) {
             let data = json!({"supported": [STATELESS], "requested": version});
@@ -144,7 +144,7 @@ impl ToHandshake {
         }
     }
 
-    fn carry(&mut self, message: &Message, id: &Id, method: &str) -> Vec<Step> {
+    fn carry(&mut self, message: &Message, id: &Id, method: &str) -> Vec<TranslatorStep> {
         let Some((mut envelope, meta)) = lowered(message) else {
             return refuse(id, "The request's `params` are no object.");
         };
@@ -158,7 +158,7 @@ impl ToHandshake {
             let answers = answers.and_then(|answers| Object::parse(answers.get()));
             return self.resume(id, &state, &answers.unwrap_or_default(), &meta);
         }
-        let call = Call {
+        let call = OpenCall {
             client: Some(id.clone()),
             method: method.to_owned(),
             token: meta.get("progressToken").map(ToOwned::to_owned),
@@ -175,13 +175,17 @@ impl ToHandshake {
     }
 
     /// The server is told which log messages are wanted before it gets the call that wants them.
-    fn after_level(&mut self, level: Option<String>, then: Vec<Step>) -> Vec<Step> {
+    fn after_level(
+        &mut self,
+        level: Option<String>,
+        then: Vec<TranslatorStep>,
+    ) -> Vec<TranslatorStep> {
         let Some(level) = level.filter(|level| self.logs && self.level.as_ref() != Some(level))
         else {
             return then;
         };
         let waiting = then.into_iter().filter_map(|step| match step {
-            Step::ToServer(message) => Some(message),
+            TranslatorStep::ToServer(message) => Some(message),
             _ => None,
         });
         let own = Own::Level(waiting.collect());
@@ -190,15 +194,15 @@ impl ToHandshake {
         self.ask("logging/setLevel", &params, own)
     }
 
-    fn ask(&mut self, method: &str, params: &Object, own: Own) -> Vec<Step> {
+    fn ask(&mut self, method: &str, params: &Object, own: Own) -> Vec<TranslatorStep> {
         self.number += 1;
         let id = format!("authkeeper-own-{}", self.number);
         let request = messages::request(&id, method, params);
         self.own.insert(IdKey::Text(id.into()), own);
-        request.map(Step::ToServer).into_iter().collect()
+        request.map(TranslatorStep::ToServer).into_iter().collect()
     }
 
-    fn listen(&mut self, id: &Id, params: &Object) -> Vec<Step> {
+    fn listen(&mut self, id: &Id, params: &Object) -> Vec<TranslatorStep> {
         let filter = params.object("notifications").unwrap_or_default();
         let resources = self.subscriptions.open(id.clone(), &filter);
         if resources.is_empty() {
@@ -214,12 +218,15 @@ impl ToHandshake {
         steps
     }
 
-    fn acknowledge(&mut self, id: &Id) -> Vec<Step> {
+    fn acknowledge(&mut self, id: &Id) -> Vec<TranslatorStep> {
         let acknowledgment = self.subscriptions.acknowledgment(id);
-        acknowledgment.map(Step::ToClient).into_iter().collect()
+        acknowledgment
+            .map(TranslatorStep::ToClient)
+            .into_iter()
+            .collect()
     }
 
-    fn cancel(&mut self, client: &Id) -> Vec<Step> {
+    fn cancel(&mut self, client: &Id) -> Vec<TranslatorStep> {
         if let Some(unwatched) = self.subscriptions.close(client) {
             let mut steps = Vec::new();
             for uri in unwatched {
@@ -228,7 +235,7 @@ impl ToHandshake {
             }
             return steps;
         }
-        let is_it = |call: &Call| {
+        let is_it = |call: &OpenCall| {
             call.client
                 .as_ref()
                 .is_some_and(|id| id.key() == client.key())
@@ -242,28 +249,37 @@ impl ToHandshake {
     }
 
     /// Calls that wait for answers which nobody will give.
-    pub(super) fn leave(&mut self) -> Vec<Step> {
+    pub(super) fn leave(&mut self) -> Vec<TranslatorStep> {
         let waiting = self.calls.iter().filter(|(_, call)| call.client.is_none());
         waiting.flat_map(|(key, _)| cancelled(key)).collect()
     }
 
-    pub(super) fn hear_server(&mut self, about: Option<&IdKey>, message: Bytes) -> Vec<Step> {
+    pub(super) fn hear_server(
+        &mut self,
+        about: Option<&IdKey>,
+        message: Bytes,
+    ) -> Vec<TranslatorStep> {
         let Some(envelope) = messages::envelope(&message) else {
-            return vec![Step::ToClient(message)];
+            return vec![TranslatorStep::ToClient(message)];
         };
         let id = envelope.get("id").map(Id::parse);
         match (envelope.text("method"), id) {
             (Some(method), None) => self.told(&method, about, envelope),
             (Some(method), Some(id)) => self.asked(about, &method, &id, envelope),
             (None, Some(id)) => self.answered(&id, envelope, message),
-            (None, None) => vec![Step::ToClient(message)],
+            (None, None) => vec![TranslatorStep::ToClient(message)],
         }
     }
 
-    fn told(&mut self, method: &str, about: Option<&IdKey>, mut envelope: Object) -> Vec<Step> {
+    fn told(
+        &mut self,
+        method: &str,
+        about: Option<&IdKey>,
+        mut envelope: Object,
+    ) -> Vec<TranslatorStep> {
         let mut params = envelope.object("params").unwrap_or_default();
         if let Some(told) = self.subscriptions.told(method, &params) {
-            return told.into_iter().map(Step::ToClient).collect();
+            return told.into_iter().map(TranslatorStep::ToClient).collect();
         }
         match method {
             "notifications/message" if !self.is_wanted(about, &params) => Vec::new(),
@@ -289,7 +305,7 @@ impl ToHandshake {
     fn is_wanted(&self, about: Option<&IdKey>, params: &Object) -> bool {
         let rank = |level: &str| LEVELS.iter().position(|known| *known == level).unwrap_or(0);
         let said = params.text("level").map_or(0, |level| rank(&level));
-        let wants = |call: &Call| call.level.as_ref().is_some_and(|level| rank(level) <= said);
+        let wants = |call: &OpenCall| call.level.as_ref().is_some_and(|level| rank(level) <= said);
         match about.and_then(|key| self.calls.get(key)) {
             Some(call) => wants(call),
             None => self.calls.values().any(wants),
@@ -299,7 +315,7 @@ impl ToHandshake {
     /// The token under which the client knows what the server reports progress of.
     fn token(&self, params: &Object) -> Option<Box<RawValue>> {
         let token = params.get("progressToken")?;
-        let is_it = |call: &&Call| {
+        let is_it = |call: &&OpenCall| {
             call.token
                 .as_ref()
                 .is_some_and(|one| one.get() == token.get())
@@ -326,7 +342,7 @@ impl ToHandshake {
         method: &str,
         id: &Id,
         request: Object,
-    ) -> Vec<Step> {
+    ) -> Vec<TranslatorStep> {
         if method == "ping" {
             return to_server_text(messages::result(id.raw(), &Object::default()));
         }
@@ -363,7 +379,7 @@ impl ToHandshake {
     /// The call that a request of the server belongs to: that on whose stream it came, or else the
     /// first that can carry a question.
     fn call_for(&self, about: Option<&IdKey>) -> Option<IdKey> {
-        let can_ask = |call: &Call| {
+        let can_ask = |call: &OpenCall| {
             matches!(
                 call.method.as_str(),
                 "tools/call" | "prompts/get" | "resources/read"
@@ -377,7 +393,7 @@ impl ToHandshake {
     }
 
     /// Gives the client the word, if it is owed an answer and there is a question.
-    fn hand_over(&mut self, key: &IdKey) -> Vec<Step> {
+    fn hand_over(&mut self, key: &IdKey) -> Vec<TranslatorStep> {
         let Some(call) = self.calls.get_mut(key) else {
             return Vec::new();
         };
@@ -399,8 +415,14 @@ impl ToHandshake {
     }
 
     /// The client brings its answers.
-    fn resume(&mut self, id: &Id, state: &str, answers: &Object, meta: &Object) -> Vec<Step> {
-        let is_it = |call: &Call| call.state.as_deref() == Some(state);
+    fn resume(
+        &mut self,
+        id: &Id,
+        state: &str,
+        answers: &Object,
+        meta: &Object,
+    ) -> Vec<TranslatorStep> {
+        let is_it = |call: &OpenCall| call.state.as_deref() == Some(state);
         let found = self.calls.iter_mut().find(|(_, call)| is_it(call));
         let Some((key, call)) = found else {
             return refuse(
@@ -430,17 +452,17 @@ impl ToHandshake {
         steps
     }
 
-    fn answered(&mut self, id: &Id, envelope: Object, message: Bytes) -> Vec<Step> {
+    fn answered(&mut self, id: &Id, envelope: Object, message: Bytes) -> Vec<TranslatorStep> {
         if let Some(own) = self.own.remove(id.key()) {
             return self.own_answer(own, envelope.get("result").is_some());
         }
         if self.calls.contains_key(id.key()) {
             return self.finish(id.key(), envelope);
         }
-        vec![Step::ToClient(message)]
+        vec![TranslatorStep::ToClient(message)]
     }
 
-    fn own_answer(&mut self, own: Own, yes: bool) -> Vec<Step> {
+    fn own_answer(&mut self, own: Own, yes: bool) -> Vec<TranslatorStep> {
         match own {
             // Whatever it says of log messages, the calls go on, unless they were cancelled.
             Own::Level(mut waiting) => {
@@ -451,7 +473,7 @@ impl ToHandshake {
                         .iter()
                         .all(|id| calls.contains_key(id.key()))
                 });
-                waiting.into_iter().map(Step::ToServer).collect()
+                waiting.into_iter().map(TranslatorStep::ToServer).collect()
             }
             Own::Subscribe { subscription, uri } => {
                 if self.subscriptions.decided(&subscription, &uri, yes) {
@@ -464,7 +486,7 @@ impl ToHandshake {
     }
 
     /// The server's last word on a call.
-    fn finish(&mut self, key: &IdKey, mut answer: Object) -> Vec<Step> {
+    fn finish(&mut self, key: &IdKey, mut answer: Object) -> Vec<TranslatorStep> {
         let Some(mut call) = self.calls.remove(key) else {
             return Vec::new();
         };
@@ -488,23 +510,23 @@ impl ToHandshake {
     }
 }
 
-fn cancelled(key: &IdKey) -> Vec<Step> {
+fn cancelled(key: &IdKey) -> Vec<TranslatorStep> {
     let id = match key {
         IdKey::Text(text) => raw(text).get().to_owned(),
         IdKey::Other(spelled) => spelled.to_string(),
     };
     messages::cancelled(&id)
-        .map(Step::ToServer)
+        .map(TranslatorStep::ToServer)
         .into_iter()
         .collect()
 }
 
-fn decline(id: &Id, message: &str) -> Vec<Step> {
+fn decline(id: &Id, message: &str) -> Vec<TranslatorStep> {
     let data = json!({"kind": "no_counterpart"});
     to_server_text(messages::error(id.raw(), METHOD_NOT_FOUND, message, &data))
 }
 
-fn refuse(id: &Id, message: &str) -> Vec<Step> {
+fn refuse(id: &Id, message: &str) -> Vec<TranslatorStep> {
     let data = json!({"kind": "no_counterpart", "executed": "unknown", "retryable": false});
     vec![to_client(messages::error(
         id.raw(),
@@ -520,17 +542,17 @@ fn unknown(id: &Id, method: &str) -> String {
     messages::error(id.raw(), METHOD_NOT_FOUND, &message, &data)
 }
 
-fn to_client(text: String) -> Step {
-    Step::ToClient(text.into())
+fn to_client(text: String) -> TranslatorStep {
+    TranslatorStep::ToClient(text.into())
 }
 
-fn to_server(envelope: &Object) -> Vec<Step> {
+fn to_server(envelope: &Object) -> Vec<TranslatorStep> {
     to_server_text(envelope.to_string())
 }
 
-fn to_server_text(text: String) -> Vec<Step> {
+fn to_server_text(text: String) -> Vec<TranslatorStep> {
     messages::parsed(text)
-        .map(Step::ToServer)
+        .map(TranslatorStep::ToServer)
         .into_iter()
         .collect()
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     listening::Listening,
     messages::{self, Hello, SUBSCRIPTION},
-    step::Step,
+    step::TranslatorStep,
 };
 use crate::mcp::codec::{
     json_object::Object,
@@ -79,11 +79,11 @@ impl ToStateless {
         }
     }
 
-    pub(super) fn hear_client(&mut self, message: Message) -> Vec<Step> {
+    pub(super) fn hear_client(&mut self, message: Message) -> Vec<TranslatorStep> {
         match &message.kind {
             // In the server's own words already.
             Kind::Request { call, .. } | Kind::Notification(call) if call.version.is_some() => {
-                vec![Step::ToServer(message)]
+                vec![TranslatorStep::ToServer(message)]
             }
             Kind::Request { id, call } => {
                 let (id, method) = (id.clone(), call.method.clone());
@@ -98,7 +98,7 @@ impl ToStateless {
         }
     }
 
-    fn request(&mut self, message: &Message, id: Id, method: &str) -> Vec<Step> {
+    fn request(&mut self, message: &Message, id: Id, method: &str) -> Vec<TranslatorStep> {
         let params = messages::params_of(message);
         let done = |result: &Object| vec![to_client(messages::result(id.raw(), result))];
         match method {
@@ -131,7 +131,7 @@ impl ToStateless {
         }
     }
 
-    fn carry(&mut self, message: &Message, id: &Id, method: &str) -> Vec<Step> {
+    fn carry(&mut self, message: &Message, id: &Id, method: &str) -> Vec<TranslatorStep> {
         let Some(said) = self.lifted(message) else {
             return refuse(id, INVALID_REQUEST, "The request is no JSON object.");
         };
@@ -141,7 +141,7 @@ impl ToStateless {
             said,
             empty_rounds: 0,
         };
-        let step = messages::parsed(call.said.to_string()).map(Step::ToServer);
+        let step = messages::parsed(call.said.to_string()).map(TranslatorStep::ToServer);
         self.calls.insert(id.key().clone(), call);
         step.into_iter().collect()
     }
@@ -165,7 +165,7 @@ impl ToStateless {
         meta
     }
 
-    fn notification(&mut self, message: &Message, method: &str) -> Vec<Step> {
+    fn notification(&mut self, message: &Message, method: &str) -> Vec<TranslatorStep> {
         match method {
             "notifications/initialized" => {
                 let meta = self.own_meta();
@@ -180,18 +180,18 @@ impl ToStateless {
             _ => {
                 let lifted = self.lifted(message);
                 let lifted = lifted.and_then(|envelope| messages::parsed(envelope.to_string()));
-                lifted.map(Step::ToServer).into_iter().collect()
+                lifted.map(TranslatorStep::ToServer).into_iter().collect()
             }
         }
     }
 
-    fn cancel(&mut self, client: &Id) -> Vec<Step> {
+    fn cancel(&mut self, client: &Id) -> Vec<TranslatorStep> {
         let is_it = |call: &PendingCall| call.client.key() == client.key();
         let at_server = self.calls.iter().find(|(_, call)| is_it(call));
         if let Some(key) = at_server.map(|(key, _)| key.clone()) {
             self.calls.remove(&key);
             return messages::cancelled(&spelled(&key))
-                .map(Step::ToServer)
+                .map(TranslatorStep::ToServer)
                 .into_iter()
                 .collect();
         }
@@ -200,7 +200,7 @@ impl ToStateless {
     }
 
     /// 2025-03-26 knew arrays of messages; the stateless era carries one at a time.
-    fn batch(&mut self, message: &Message) -> Vec<Step> {
+    fn batch(&mut self, message: &Message) -> Vec<TranslatorStep> {
         let parts: Vec<&RawValue> = serde_json::from_slice(&message.body).unwrap_or_default();
         let mut steps = Vec::new();
         for part in parts {
@@ -212,7 +212,7 @@ impl ToStateless {
     }
 
     /// The client's answer to a question.
-    fn response(&mut self, message: &Message) -> Vec<Step> {
+    fn response(&mut self, message: &Message) -> Vec<TranslatorStep> {
         let Some(answer) = messages::envelope(&message.body) else {
             return Vec::new();
         };
@@ -243,7 +243,7 @@ impl ToStateless {
         mut call: PendingCall,
         state: Option<&RawValue>,
         answers: Option<&Object>,
-    ) -> Vec<Step> {
+    ) -> Vec<TranslatorStep> {
         self.number += 1;
         let id = format!("authkeeper-again-{}", self.number);
         let mut params = call.said.object("params").unwrap_or_default();
@@ -261,14 +261,14 @@ impl ToStateless {
         }
         call.said.set("id", &id);
         call.said.set("params", &params);
-        let step = messages::parsed(call.said.to_string()).map(Step::ToServer);
+        let step = messages::parsed(call.said.to_string()).map(TranslatorStep::ToServer);
         self.calls.insert(IdKey::Text(id.into()), call);
         step.into_iter().collect()
     }
 
-    pub(super) fn hear_server(&mut self, message: Bytes) -> Vec<Step> {
+    pub(super) fn hear_server(&mut self, message: Bytes) -> Vec<TranslatorStep> {
         let Some(envelope) = messages::envelope(&message) else {
-            return vec![Step::ToClient(message)];
+            return vec![TranslatorStep::ToClient(message)];
         };
         let id = envelope.get("id").map(Id::parse);
         match (envelope.text("method"), id) {
@@ -281,13 +281,13 @@ impl ToStateless {
                 Vec::new()
             }
             (None, Some(id)) => self.answered(&id, envelope, message),
-            (None, None) => vec![Step::ToClient(message)],
+            (None, None) => vec![TranslatorStep::ToClient(message)],
         }
     }
 
-    fn told(&mut self, method: &str, mut envelope: Object, message: Bytes) -> Vec<Step> {
+    fn told(&mut self, method: &str, mut envelope: Object, message: Bytes) -> Vec<TranslatorStep> {
         let Some(mut params) = envelope.object("params") else {
-            return vec![Step::ToClient(message)];
+            return vec![TranslatorStep::ToClient(message)];
         };
         match method {
             "notifications/subscriptions/acknowledged" => {
@@ -298,7 +298,7 @@ impl ToStateless {
             _ => {}
         }
         let Some(mut meta) = params.object("_meta") else {
-            return vec![Step::ToClient(message)];
+            return vec![TranslatorStep::ToClient(message)];
         };
         if meta.remove(SUBSCRIPTION).is_some() {
             if meta.is_empty() {
@@ -311,7 +311,7 @@ impl ToStateless {
         vec![to_client(envelope.to_string())]
     }
 
-    fn answered(&mut self, id: &Id, mut envelope: Object, message: Bytes) -> Vec<Step> {
+    fn answered(&mut self, id: &Id, mut envelope: Object, message: Bytes) -> Vec<TranslatorStep> {
         if let IdKey::Text(ours) = id.key()
             && self.listening.is_ours(ours)
         {
@@ -319,7 +319,7 @@ impl ToStateless {
             return self.listening.ended(ours, &envelope, &meta);
         }
         let Some(call) = self.calls.remove(id.key()) else {
-            return vec![Step::ToClient(message)];
+            return vec![TranslatorStep::ToClient(message)];
         };
         envelope.set("id", &raw_id(&call.client));
         let Some(result) = envelope.object("result") else {
@@ -333,7 +333,7 @@ impl ToStateless {
     }
 
     /// The server wants to know something first: each question becomes a request to the client.
-    fn asked(&mut self, mut call: PendingCall, result: &Object) -> Vec<Step> {
+    fn asked(&mut self, mut call: PendingCall, result: &Object) -> Vec<TranslatorStep> {
         let requests = result.object("inputRequests").unwrap_or_default();
         let state = result.get("requestState");
         if requests.is_empty() {
@@ -385,7 +385,7 @@ fn question_to_client(id: &str, question: &Object) -> String {
 }
 
 /// The client would not answer: the server cannot be told so, hence the call ends here.
-fn unanswered(asked: &Questions, answer: &Object) -> Vec<Step> {
+fn unanswered(asked: &Questions, answer: &Object) -> Vec<TranslatorStep> {
     let error = answer.object("error").unwrap_or_default();
     let said = error.text("message").unwrap_or_default();
     let code = error.get("code").and_then(|code| code.get().parse().ok());
@@ -405,21 +405,21 @@ fn unanswered(asked: &Questions, answer: &Object) -> Vec<Step> {
 }
 
 /// Nobody needs the answers to these questions any more.
-fn withdrawn(asked: &Questions) -> Vec<Step> {
+fn withdrawn(asked: &Questions) -> Vec<TranslatorStep> {
     let cancelled = |id: &IdKey| {
         let params = Object::default().with("requestId", &raw_key(id));
-        Step::ToClient(messages::notification("notifications/cancelled", &params))
+        TranslatorStep::ToClient(messages::notification("notifications/cancelled", &params))
     };
     asked.open.keys().map(cancelled).collect()
 }
 
-fn refuse(id: &Id, code: i64, message: &str) -> Vec<Step> {
+fn refuse(id: &Id, code: i64, message: &str) -> Vec<TranslatorStep> {
     let data = json!({"kind": "no_counterpart", "executed": "no", "retryable": false});
     vec![to_client(messages::error(id.raw(), code, message, &data))]
 }
 
-fn to_client(text: String) -> Step {
-    Step::ToClient(text.into())
+fn to_client(text: String) -> TranslatorStep {
+    TranslatorStep::ToClient(text.into())
 }
 
 fn spelled(key: &IdKey) -> String {

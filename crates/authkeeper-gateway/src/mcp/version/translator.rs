@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{step::Step, to_handshake::ToHandshake, to_stateless::ToStateless};
+use super::{step::TranslatorStep, to_handshake::ToHandshake, to_stateless::ToStateless};
 use crate::mcp::codec::{
     era::Era,
     message::{IdKey, Message},
@@ -26,7 +26,7 @@ impl Translator {
     pub(in crate::mcp) fn hear_client(
         &mut self,
         message: Message,
-    ) -> Result<Vec<Step>, Box<Message>> {
+    ) -> Result<Vec<TranslatorStep>, Box<Message>> {
         match self {
             Self::ToHandshake(_) if message.opens_session() => Err(Box::new(message)),
             Self::ToHandshake(translator) => Ok(translator.hear_client(&message)),
@@ -38,7 +38,7 @@ impl Translator {
         &mut self,
         about: Option<&IdKey>,
         message: Bytes,
-    ) -> Vec<Step> {
+    ) -> Vec<TranslatorStep> {
         match self {
             Self::ToStateless(translator) => translator.hear_server(message),
             Self::ToHandshake(translator) => translator.hear_server(about, message),
@@ -46,7 +46,7 @@ impl Translator {
     }
 
     /// The client is gone.
-    pub(in crate::mcp) fn leave(&mut self) -> Vec<Step> {
+    pub(in crate::mcp) fn leave(&mut self) -> Vec<TranslatorStep> {
         match self {
             Self::ToStateless(_) => Vec::new(),
             Self::ToHandshake(translator) => translator.leave(),

@@ -3,17 +3,17 @@
 use authkeeper::model::ConnectionName;
 
 use super::super::{
-    access::Access,
+    access::AccessRules,
     error_response::Rejection,
-    mcp_endpoint::{Endpoint, route as route_endpoint},
+    mcp_endpoint::{EndpointRoute, route as route_endpoint},
     run_proxy::route as route_run,
 };
 use crate::forward::Target;
 
 type Routed = Result<(ConnectionName, Target), Rejection>;
 
-fn access() -> Access {
-    Access {
+fn access() -> AccessRules {
+    AccessRules {
         port: 4711,
         handle: "the-handle".to_owned().into(),
     }
@@ -165,9 +165,9 @@ fn a_daemon_serves_one_url_for_each_connection_and_its_health() {
     let jira = ConnectionName::parse("jira").unwrap();
     assert_eq!(
         judged("/mcp/jira", &[HOST, BEARER]).unwrap(),
-        Endpoint::Call(jira, Target::exact())
+        EndpointRoute::Call(jira, Target::exact())
     );
-    assert_eq!(judged("/healthz", &[HOST]).unwrap(), Endpoint::Health);
+    assert_eq!(judged("/healthz", &[HOST]).unwrap(), EndpointRoute::Health);
     assert!(matches!(judged("/healthz", &[]), Err(Rejection::Host)));
     assert!(matches!(
         judged("/mcp/jira", &[HOST]),

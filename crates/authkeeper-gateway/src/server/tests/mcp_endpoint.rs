@@ -26,7 +26,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     forward::{
-        TokenRefusal,
+        TokenFailure,
         tests::{FakeAuthority, Server, accepting, status},
     },
 };
@@ -162,7 +162,7 @@ async fn no_401_ever_reaches_a_client() {
 
 #[tokio::test]
 async fn a_provider_out_of_reach_is_said_to_be_tried_again() {
-    let busy = || TokenRefusal::Unavailable {
+    let busy = || TokenFailure::Unavailable {
         reason: "unavailable",
         message: "busy".to_owned(),
         retry_after: Some(Duration::from_mins(1)),

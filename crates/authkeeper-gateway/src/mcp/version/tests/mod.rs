@@ -6,7 +6,7 @@ mod old_client;
 use serde_json::{Value, json};
 
 use super::messages::Hello;
-use super::step::Step;
+use super::step::TranslatorStep;
 use super::to_handshake::ToHandshake;
 use super::to_stateless::ToStateless;
 use super::translator::Translator;
@@ -66,12 +66,12 @@ impl Between {
     }
 }
 
-fn said(steps: Vec<Step>) -> BridgeCommand {
+fn said(steps: Vec<TranslatorStep>) -> BridgeCommand {
     let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
     let one = |step| match step {
-        Step::ToClient(bytes) => ("client", value(&bytes)),
-        Step::ToServer(message) => ("server", value(&message.body)),
-        Step::Later(_, message) => ("later", value(&message.body)),
+        TranslatorStep::ToClient(bytes) => ("client", value(&bytes)),
+        TranslatorStep::ToServer(message) => ("server", value(&message.body)),
+        TranslatorStep::Later(_, message) => ("later", value(&message.body)),
     };
     steps.into_iter().map(one).collect()
 }
