@@ -6,14 +6,17 @@ use authkeeper::model::UnknownKind;
 
 use crate::{
     bridge,
-    flight::{self, World},
-    invariant::{self, Broken},
-    state::{Access, Copied, Lifecycle, Message, Reply, Row, Shape, Shelf, State, Step, Tick},
+    flight::{self, ModelWorld},
+    invariant::{self, InvariantBroken},
+    state::{
+        Access, Copied, FlightStep, Lifecycle, ModelGrant, ModelState, Reply, Shape, Shelf, Tick,
+        WireMessage,
+    },
 };
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
+pub enum ModelAction {
     /// A caller or the keeper in an idle process looks at the grant.
     Look(u8),
     /// A process's flight takes its next step.
@@ -51,7 +54,7 @@ pub enum Action {
     Upgrade,
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for ModelAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Look(process) => write!(f, "process {process} looks at the grant"),
@@ -83,7 +86,7 @@ impl fmt::Display for Action {
 const LEAP: Tick = 220;
 
 /// What can happen in a state.
-pub fn possible(state: &State, world: &World) -> Vec<Action> {
+pub fn possible(state: &ModelState, world: &ModelWorld) -> Vec<ModelAction> {
     let mut all = Vec::with_capacity(24);
     of_processes(state, &mut all);
     of_network(state, &mut all);
@@ -95,63 +98,63 @@ pub fn possible(state: &State, world: &World) -> Vec<Action> {
     all
 }
 
-fn of_processes(state: &State, all: &mut Vec<Action>) {
+fn of_processes(state: &ModelState, all: &mut Vec<ModelAction>) {
     for (process, id) in state.processes.iter().zip(0_u8..) {
         let Some(process) = process else { continue };
         if !process.alive {
-            all.push(Action::Restart(id));
+            all.push(ModelAction::Restart(id));
             continue;
         }
-        if process.step == Step::Idle {
-            all.push(Action::Look(id));
+        if process.step == FlightStep::Idle {
+            all.push(ModelAction::Look(id));
         } else if flight::can_step(state, process) {
-            all.push(Action::Step(id));
+            all.push(ModelAction::Step(id));
         }
         if state.left.kills > 0 && process.step.run().is_some() {
-            all.push(Action::Kill(id));
+            all.push(ModelAction::Kill(id));
         }
-        if let Step::Waiting(run, since) = process.step {
+        if let FlightStep::Waiting(run, since) = process.step {
             let message = state.air[usize::from(run.attempt)];
             if message.is_none() {
-                all.push(Action::Lost(id, UnknownKind::Reset));
+                all.push(ModelAction::Lost(id, UnknownKind::Reset));
             }
             // A request that was neither acted on nor lost by then is not modelled: 009 says why.
             let listened = bridge::ticks(state.now - since) >= bridge::EXCHANGE_LIMIT;
-            let unsettled = matches!(message, Some(Message::Request { .. }));
+            let unsettled = matches!(message, Some(WireMessage::Request { .. }));
             if listened && !unsettled && (message.is_none() || state.left.losses > 0) {
-                all.push(Action::Lost(id, UnknownKind::Silence));
+                all.push(ModelAction::Lost(id, UnknownKind::Silence));
             }
         }
     }
 }
 
-fn of_network(state: &State, all: &mut Vec<Action>) {
+fn of_network(state: &ModelState, all: &mut Vec<ModelAction>) {
     for (message, attempt) in state.air.iter().zip(0_u8..) {
         match message {
-            Some(Message::Request { closed, .. }) => {
-                all.push(Action::Deliver(attempt));
+            Some(WireMessage::Request { closed, .. }) => {
+                all.push(ModelAction::Deliver(attempt));
                 if *closed || state.left.losses > 0 {
-                    all.push(Action::LoseRequest(attempt));
+                    all.push(ModelAction::LoseRequest(attempt));
                 }
             }
-            Some(Message::Reply(_)) if state.left.losses > 0 => {
-                all.push(Action::LoseReply(attempt));
+            Some(WireMessage::Reply(_)) if state.left.losses > 0 => {
+                all.push(ModelAction::LoseReply(attempt));
             }
-            None | Some(Message::Reply(_)) => {}
+            None | Some(WireMessage::Reply(_)) => {}
         }
     }
 }
 
-fn of_odd_answers(state: &State, world: &World, all: &mut Vec<Action>) {
+fn of_odd_answers(state: &ModelState, world: &ModelWorld, all: &mut Vec<ModelAction>) {
     if state.left.upgrades > 0 && state.shelf.unread.is_some() {
-        all.push(Action::Upgrade);
+        all.push(ModelAction::Upgrade);
     }
     if state.left.odd == 0 || !state.provider.up || !state.provider.enabled {
         return;
     }
     for (message, attempt) in state.air.iter().zip(0_u8..) {
         // An answer that nobody reads has no shape.
-        let Some(Message::Request {
+        let Some(WireMessage::Request {
             token,
             closed: false,
             ..
@@ -161,94 +164,98 @@ fn of_odd_answers(state: &State, world: &World, all: &mut Vec<Action>) {
         };
         if state.provider.is_good(world.class, *token, state.now) {
             let shapes = [Shape::Beside, Shape::Unreadable, Shape::RefreshAlone];
-            all.extend(shapes.map(|shape| Action::DeliverOdd(attempt, shape)));
+            all.extend(shapes.map(|shape| ModelAction::DeliverOdd(attempt, shape)));
         }
     }
 }
 
-fn of_time(state: &State, world: &World, all: &mut Vec<Action>) {
+fn of_time(state: &ModelState, world: &ModelWorld, all: &mut Vec<ModelAction>) {
     // A request is acted on within two steps or never; one whose sender is dead, within the quiet period or never.
     let in_air = state.air.iter().flatten();
     let ages = in_air.filter_map(|message| match message {
-        Message::Request { closed: true, .. } if world.design.quiet_period => Some(Tick::MAX),
-        Message::Request { issued, .. } => Some(state.now - issued),
-        Message::Reply(_) => None,
+        WireMessage::Request { closed: true, .. } if world.design.quiet_period => Some(Tick::MAX),
+        WireMessage::Request { issued, .. } => Some(state.now - issued),
+        WireMessage::Reply(_) => None,
     });
     let oldest = ages.max();
     if state.left.ticks > 0 && oldest.is_none_or(|age| age < 2) {
-        all.push(Action::Tick);
+        all.push(ModelAction::Tick);
     }
-    let idle = state.live().all(|process| process.step == Step::Idle);
+    let idle = state.live().all(|process| process.step == FlightStep::Idle);
     if state.left.leaps > 0 && oldest.is_none() && idle {
-        all.push(Action::Leap);
+        all.push(ModelAction::Leap);
     }
 }
 
-fn of_persons(state: &State, all: &mut Vec<Action>) {
+fn of_persons(state: &ModelState, all: &mut Vec<ModelAction>) {
     let serves = bridge::serve(state).as_str().starts_with("serve");
     if state.left.rejections > 0 && state.rejected.is_none() && serves {
-        all.push(Action::Reject);
+        all.push(ModelAction::Reject);
     }
     match state.signing {
-        Some(_) => all.push(Action::EndSignIn),
-        None if state.left.sign_ins > 0 => all.push(Action::BeginSignIn),
+        Some(_) => all.push(ModelAction::EndSignIn),
+        None if state.left.sign_ins > 0 => all.push(ModelAction::BeginSignIn),
         None => {}
     }
     let connected = !state.truth.disconnected && !state.leaving;
     if state.left.disconnects > 0 && connected {
-        all.push(Action::Disconnect);
+        all.push(ModelAction::Disconnect);
     }
     if state.leaving {
-        all.push(Action::Forget);
+        all.push(ModelAction::Forget);
     }
     match state.row.lifecycle {
-        Lifecycle::Active if state.left.suspensions > 0 => all.push(Action::Suspend),
-        Lifecycle::Suspended => all.push(Action::Resume),
+        Lifecycle::Active if state.left.suspensions > 0 => all.push(ModelAction::Suspend),
+        Lifecycle::Suspended => all.push(ModelAction::Resume),
         _ => {}
     }
 }
 
-fn of_store(state: &State, all: &mut Vec<Action>) {
+fn of_store(state: &ModelState, all: &mut Vec<ModelAction>) {
     if state.left.restores + state.left.rewinds == 0 {
         return;
     }
     if state.copied.is_none() {
-        all.push(Action::Copy);
+        all.push(ModelAction::Copy);
         return;
     }
-    let idle = state.live().all(|process| process.step == Step::Idle);
+    let idle = state.live().all(|process| process.step == FlightStep::Idle);
     let quiet = idle && state.air.iter().all(Option::is_none);
     if !quiet && !state.left.busy {
         return;
     }
     if state.left.restores > 0 {
-        all.push(Action::Restore);
+        all.push(ModelAction::Restore);
     }
     if state.left.rewinds > 0 {
-        all.push(Action::Rewind);
+        all.push(ModelAction::Rewind);
     }
 }
 
-fn of_provider(state: &State, all: &mut Vec<Action>) {
+fn of_provider(state: &ModelState, all: &mut Vec<ModelAction>) {
     match state.provider.up {
-        true if state.left.outages > 0 => all.push(Action::Outage),
+        true if state.left.outages > 0 => all.push(ModelAction::Outage),
         true => {}
-        false => all.push(Action::Return),
+        false => all.push(ModelAction::Return),
     }
     match state.provider.enabled {
-        true if state.left.disablings > 0 => all.push(Action::Disable),
+        true if state.left.disablings > 0 => all.push(ModelAction::Disable),
         true => {}
-        false => all.push(Action::Enable),
+        false => all.push(ModelAction::Enable),
     }
 }
 
 /// The state after it, or what it breaks.
-pub fn apply(before: &State, world: &World, action: Action) -> Result<State, Broken> {
+pub fn apply(
+    before: &ModelState,
+    world: &ModelWorld,
+    action: ModelAction,
+) -> Result<ModelState, InvariantBroken> {
     let mut state = *before;
     happen(&mut state, world, action)?;
     let unbound = matches!(
         action,
-        Action::EndSignIn | Action::Resume | Action::Restore | Action::Rewind
+        ModelAction::EndSignIn | ModelAction::Resume | ModelAction::Restore | ModelAction::Rewind
     );
     if !unbound {
         invariant::moved(before, &state)?;
@@ -257,72 +264,76 @@ pub fn apply(before: &State, world: &World, action: Action) -> Result<State, Bro
     Ok(state)
 }
 
-fn happen(state: &mut State, world: &World, action: Action) -> Result<(), Broken> {
+fn happen(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    action: ModelAction,
+) -> Result<(), InvariantBroken> {
     match action {
-        Action::Look(process) => return flight::look(state, world, process),
-        Action::Step(process) => return flight::step(state, world, process),
-        Action::Deliver(attempt) => return deliver(state, world, attempt, None),
-        Action::DeliverOdd(attempt, shape) => {
+        ModelAction::Look(process) => return flight::look(state, world, process),
+        ModelAction::Step(process) => return flight::step(state, world, process),
+        ModelAction::Deliver(attempt) => return deliver(state, world, attempt, None),
+        ModelAction::DeliverOdd(attempt, shape) => {
             state.left.odd -= 1;
             return deliver(state, world, attempt, Some(shape));
         }
-        Action::Upgrade => {
+        ModelAction::Upgrade => {
             state.upgraded = true;
             state.left.upgrades -= 1;
         }
-        Action::Lost(process, kind) => flight::lost(state, process, kind),
-        Action::LoseRequest(attempt) | Action::LoseReply(attempt) => lose(state, attempt),
-        Action::Kill(process) => kill(state, process),
-        Action::Restart(process) => restart(state, process),
-        Action::Tick => {
+        ModelAction::Lost(process, kind) => flight::lost(state, process, kind),
+        ModelAction::LoseRequest(attempt) | ModelAction::LoseReply(attempt) => lose(state, attempt),
+        ModelAction::Kill(process) => kill(state, process),
+        ModelAction::Restart(process) => restart(state, process),
+        ModelAction::Tick => {
             state.now += 1;
             state.left.ticks -= 1;
         }
-        Action::Leap => {
+        ModelAction::Leap => {
             state.now += LEAP;
             state.left.leaps -= 1;
         }
-        Action::Reject => {
+        ModelAction::Reject => {
             state.rejected = Some(state.row.access.generation);
             state.left.rejections -= 1;
         }
-        Action::BeginSignIn => {
+        ModelAction::BeginSignIn => {
             state.signing = Some((state.row.lineage, state.row.generation));
             state.left.sign_ins -= 1;
         }
-        Action::EndSignIn => sign_in(state, world),
-        Action::Disconnect => disconnect(state),
-        Action::Forget => forget(state, world),
-        Action::Suspend => {
+        ModelAction::EndSignIn => sign_in(state, world),
+        ModelAction::Disconnect => disconnect(state),
+        ModelAction::Forget => forget(state, world),
+        ModelAction::Suspend => {
             state.row.lifecycle = Lifecycle::Suspended;
             state.left.suspensions -= 1;
         }
-        Action::Resume => state.row.lifecycle = Lifecycle::Active,
-        Action::Copy => copy(state),
-        Action::Restore => restore(state, false),
-        Action::Rewind => restore(state, true),
-        Action::Outage => {
+        ModelAction::Resume => state.row.lifecycle = Lifecycle::Active,
+        ModelAction::Copy => copy(state),
+        ModelAction::Restore => restore(state, false),
+        ModelAction::Rewind => restore(state, true),
+        ModelAction::Outage => {
             state.provider.up = false;
             state.left.outages -= 1;
         }
-        Action::Return => state.provider.up = true,
-        Action::Disable => {
+        ModelAction::Return => state.provider.up = true,
+        ModelAction::Disable => {
             state.provider.enabled = false;
             state.left.disablings -= 1;
         }
-        Action::Enable => state.provider.enabled = true,
+        ModelAction::Enable => state.provider.enabled = true,
     }
     Ok(())
 }
 
 fn deliver(
-    state: &mut State,
-    world: &World,
+    state: &mut ModelState,
+    world: &ModelWorld,
     attempt: u8,
     shape: Option<Shape>,
-) -> Result<(), Broken> {
+) -> Result<(), InvariantBroken> {
     let place = usize::from(attempt);
-    let Some(Message::Request {
+    let Some(WireMessage::Request {
         token,
         issued,
         closed,
@@ -338,39 +349,39 @@ fn deliver(
             issued,
         };
     }
-    state.air[place] = (!closed).then_some(Message::Reply(answer.reply));
+    state.air[place] = (!closed).then_some(WireMessage::Reply(answer.reply));
     answer
         .killed
         .map_or(Ok(()), |family| invariant::killed(state, family))
 }
 
-fn lose(state: &mut State, attempt: u8) {
+fn lose(state: &mut ModelState, attempt: u8) {
     let message = state.air[usize::from(attempt)].take();
-    let free = matches!(message, Some(Message::Request { closed: true, .. }));
+    let free = matches!(message, Some(WireMessage::Request { closed: true, .. }));
     if !free {
         state.left.losses -= 1;
     }
 }
 
-fn kill(state: &mut State, process: u8) {
+fn kill(state: &mut ModelState, process: u8) {
     state.left.kills -= 1;
     let Some(process) = &mut state.processes[usize::from(process)] else {
         return;
     };
     let step = process.step;
     process.alive = false;
-    process.step = Step::Idle;
-    let Step::Waiting(run, _) = step else {
+    process.step = FlightStep::Idle;
+    let FlightStep::Waiting(run, _) = step else {
         return;
     };
     let message = &mut state.air[usize::from(run.attempt)];
     match message {
-        Some(Message::Request { closed, .. }) => *closed = true,
+        Some(WireMessage::Request { closed, .. }) => *closed = true,
         _ => *message = None,
     }
 }
 
-fn restart(state: &mut State, process: u8) {
+fn restart(state: &mut ModelState, process: u8) {
     if let Some(process) = &mut state.processes[usize::from(process)] {
         process.alive = true;
         process.life += 1;
@@ -378,7 +389,7 @@ fn restart(state: &mut State, process: u8) {
 }
 
 /// What [`authkeeper::store::Store`]'s `adopt` writes: it looks the row up again until nothing has moved.
-fn sign_in(state: &mut State, world: &World) {
+fn sign_in(state: &mut ModelState, world: &ModelWorld) {
     let Some((lineage, generation)) = state.signing.take() else {
         return;
     };
@@ -397,7 +408,7 @@ fn sign_in(state: &mut State, world: &World) {
         row.lineage + 1
     };
     let generation = row.generation + 1;
-    state.row = Row {
+    state.row = ModelGrant {
         lineage,
         generation,
         lifecycle: Lifecycle::Active,
@@ -419,14 +430,14 @@ fn sign_in(state: &mut State, world: &World) {
     truth.disconnected = false;
 }
 
-fn disconnect(state: &mut State) {
+fn disconnect(state: &mut ModelState) {
     state.left.disconnects -= 1;
     state.row.lifecycle = Lifecycle::Revoked;
     state.leaving = true;
     state.truth.disconnected = true;
 }
 
-fn forget(state: &mut State, world: &World) {
+fn forget(state: &mut ModelState, world: &ModelWorld) {
     state.leaving = false;
     let now = state.now;
     if let Some(token) = state.row.token.take() {
@@ -435,7 +446,7 @@ fn forget(state: &mut State, world: &World) {
     state.shelf = Shelf::default();
 }
 
-fn copy(state: &mut State) {
+fn copy(state: &mut ModelState) {
     state.copied = Some(Copied {
         row: state.row,
         journals: state.journals,
@@ -443,7 +454,7 @@ fn copy(state: &mut State) {
     });
 }
 
-fn restore(state: &mut State, neighbours: bool) {
+fn restore(state: &mut ModelState, neighbours: bool) {
     let Some(copied) = state.copied.take() else {
         return;
     };

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::{
     design::Design,
-    state::{self, Lifecycle, Row, State, Tick, Written},
+    state::{self, Lifecycle, ModelGrant, ModelState, Tick, Written},
 };
 
 /// One step of the clock: longer than the quiet period and than [`decide::COMMIT_PATIENCE`].
@@ -64,7 +64,7 @@ fn lifecycle(of: Lifecycle) -> GrantLifecycle {
     }
 }
 
-fn access(row: &Row) -> AccessToken {
+fn access(row: &ModelGrant) -> AccessToken {
     AccessToken {
         secret: String::new().into(),
         lineage: Lineage(u64::from(row.lineage)),
@@ -80,7 +80,7 @@ fn access(row: &Row) -> AccessToken {
 }
 
 /// [`decide::serve`], asked about this row.
-pub fn serve(state: &State) -> ServeDecision {
+pub fn serve(state: &ModelState) -> ServeDecision {
     let row = &state.row;
     let (lifecycle, access) = (lifecycle(row.lifecycle), access(row));
     let standing = GrantView {
@@ -102,14 +102,14 @@ pub fn serve(state: &State) -> ServeDecision {
 }
 
 /// [`decide::probe_due`], asked about this row.
-pub fn probe_due(state: &State) -> bool {
+pub fn probe_due(state: &ModelState) -> bool {
     let probed = state.row.probed.map(|probed| moment(probed).wall);
     decide::probe_due(&lifecycle(state.row.lifecycle), probed, moment(state.now))
 }
 
 /// [`decide::investigate`], asked by a process about the claim it met.
 pub fn investigate(
-    state: &State,
+    state: &ModelState,
     design: Design,
     rule: ReplayRule,
     (process, claim): (u8, state::Claim),

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use authkeeper::model::UnknownKind;
 
 use crate::{
-    action::{self, Action},
+    action::{self, ModelAction},
     explore::fingerprint,
-    flight::{self, World},
-    invariant::{self, Broken},
+    flight::{self, ModelWorld},
+    invariant::{self, InvariantBroken},
     scenario::Budget,
-    state::{Message, State, Step},
+    state::{FlightStep, ModelState, WireMessage},
 };
 
 /// So many leaps of the clock outlast every wait there is.
@@ -26,7 +26,11 @@ pub struct Calm {
 
 impl Calm {
     /// Follows one fair schedule without faults to its end. On failure, the way that was followed.
-    pub fn check(&mut self, from: &State, world: &World) -> Result<(), (Broken, Vec<Action>)> {
+    pub fn check(
+        &mut self,
+        from: &ModelState,
+        world: &ModelWorld,
+    ) -> Result<(), (InvariantBroken, Vec<ModelAction>)> {
         let mut state = begin(from);
         let (mut way, mut passed) = (Vec::new(), Vec::new());
         while way.len() < LONGEST {
@@ -36,7 +40,7 @@ impl Calm {
                 return Ok(());
             }
             if passed.contains(&here) {
-                return Err((Broken::Unresolved, way));
+                return Err((InvariantBroken::Unresolved, way));
             }
             passed.push(here);
             let Some((action, next)) = next(&state, world, &way)? else {
@@ -46,27 +50,31 @@ impl Calm {
             way.push(action);
             state = next;
         }
-        Err((Broken::Unresolved, way))
+        Err((InvariantBroken::Unresolved, way))
     }
 }
 
 /// The same state with nothing left that may go wrong.
-pub fn begin(from: &State) -> State {
+pub fn begin(from: &ModelState) -> ModelState {
     let left = Budget {
         leaps: LEAPS,
         ..Budget::default()
     };
-    State {
+    ModelState {
         left,
         copied: None,
         ..*from
     }
 }
 
-type Next = Option<(Action, State)>;
+type Next = Option<(ModelAction, ModelState)>;
 
 /// The first thing that changes anything.
-fn next(state: &State, world: &World, way: &[Action]) -> Result<Next, (Broken, Vec<Action>)> {
+fn next(
+    state: &ModelState,
+    world: &ModelWorld,
+    way: &[ModelAction],
+) -> Result<Next, (InvariantBroken, Vec<ModelAction>)> {
     for action in in_order(state) {
         let after = action::apply(state, world, action).map_err(|broken| {
             let way = way.iter().copied().chain([action]).collect();
@@ -79,43 +87,43 @@ fn next(state: &State, world: &World, way: &[Action]) -> Result<Next, (Broken, V
     Ok(None)
 }
 
-fn in_order(state: &State) -> Vec<Action> {
+fn in_order(state: &ModelState) -> Vec<ModelAction> {
     let mut all = Vec::with_capacity(16);
     if !state.provider.up {
-        all.push(Action::Return);
+        all.push(ModelAction::Return);
     }
     if !state.provider.enabled {
-        all.push(Action::Enable);
+        all.push(ModelAction::Enable);
     }
     for (message, attempt) in state.air.iter().zip(0_u8..) {
-        if matches!(message, Some(Message::Request { .. })) {
-            all.push(Action::Deliver(attempt));
+        if matches!(message, Some(WireMessage::Request { .. })) {
+            all.push(ModelAction::Deliver(attempt));
         }
     }
     for (process, id) in state.processes.iter().zip(0_u8..) {
         let Some(process) = process else { continue };
         match process.step {
-            _ if !process.alive => all.push(Action::Restart(id)),
-            Step::Waiting(run, _) if state.air[usize::from(run.attempt)].is_none() => {
-                all.push(Action::Lost(id, UnknownKind::Reset));
+            _ if !process.alive => all.push(ModelAction::Restart(id)),
+            FlightStep::Waiting(run, _) if state.air[usize::from(run.attempt)].is_none() => {
+                all.push(ModelAction::Lost(id, UnknownKind::Reset));
             }
-            _ if flight::can_step(state, process) => all.push(Action::Step(id)),
+            _ if flight::can_step(state, process) => all.push(ModelAction::Step(id)),
             _ => {}
         }
     }
     if state.leaving {
-        all.push(Action::Forget);
+        all.push(ModelAction::Forget);
     }
     if state.signing.is_some() {
-        all.push(Action::EndSignIn);
+        all.push(ModelAction::EndSignIn);
     }
     let processes = state.processes.iter().zip(0_u8..);
     let idle = processes.filter(|(process, _)| {
-        process.is_some_and(|process| process.alive && process.step == Step::Idle)
+        process.is_some_and(|process| process.alive && process.step == FlightStep::Idle)
     });
-    all.extend(idle.map(|(_, id)| Action::Look(id)));
+    all.extend(idle.map(|(_, id)| ModelAction::Look(id)));
     if state.left.leaps > 0 {
-        all.push(Action::Leap);
+        all.push(ModelAction::Leap);
     }
     all
 }

@@ -6,17 +6,17 @@ use std::{
 };
 
 use crate::{
-    action::{self, Action},
+    action::{self, ModelAction},
     calm::Calm,
-    flight::World,
-    invariant::Broken,
-    scenario::Scenario,
-    state::State,
+    flight::ModelWorld,
+    invariant::InvariantBroken,
+    scenario::ModelScenario,
+    state::ModelState,
 };
 
 /// What an exploration found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Exploration {
     /// Different states.
     pub states: usize,
     /// The longest of the shortest ways to a state.
@@ -30,15 +30,15 @@ pub struct Found {
 /// How something breaks.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    pub broken: Broken,
+    pub broken: InvariantBroken,
     /// What happens.
-    pub actions: Vec<Action>,
+    pub actions: Vec<ModelAction>,
     /// What happens then though nothing goes wrong any more.
-    pub calm: Vec<Action>,
+    pub calm: Vec<ModelAction>,
 }
 
 /// A state in 64 bits; a thousandth of a thousandth of a chance in millions of states that two are mistaken for one.
-pub fn fingerprint(state: &State) -> u64 {
+pub fn fingerprint(state: &ModelState) -> u64 {
     let mut hasher = DefaultHasher::new();
     state.hash(&mut hasher);
     hasher.finish()
@@ -46,11 +46,11 @@ pub fn fingerprint(state: &State) -> u64 {
 
 /// The way back from each state.
 struct Ways {
-    steps: Vec<(u32, Option<Action>)>,
+    steps: Vec<(u32, Option<ModelAction>)>,
 }
 
 impl Ways {
-    fn to(&self, mut at: u32) -> Vec<Action> {
+    fn to(&self, mut at: u32) -> Vec<ModelAction> {
         let mut actions = Vec::new();
         while let Some((before, Some(action))) = self.steps.get(at as usize) {
             actions.push(*action);
@@ -60,15 +60,15 @@ impl Ways {
         actions
     }
 
-    fn add(&mut self, before: u32, action: Option<Action>) -> u32 {
+    fn add(&mut self, before: u32, action: Option<ModelAction>) -> u32 {
         self.steps.push((before, action));
         u32::try_from(self.steps.len() - 1).unwrap_or(u32::MAX)
     }
 }
 
 /// Explores until something breaks, everything was seen, or there were this many states.
-pub fn explore(scenario: &Scenario, most: usize) -> Found {
-    let world = World::of(scenario);
+pub fn explore(scenario: &ModelScenario, most: usize) -> Exploration {
+    let world = ModelWorld::of(scenario);
     let mut known = HashSet::new();
     let mut ways = Ways { steps: Vec::new() };
     let mut calm = Calm::default();
@@ -96,7 +96,7 @@ pub fn explore(scenario: &Scenario, most: usize) -> Found {
         }
         layer = next;
     }
-    Found {
+    Exploration {
         states: known.len(),
         depth,
         whole: layer.is_empty() && broken.is_none(),
@@ -105,10 +105,10 @@ pub fn explore(scenario: &Scenario, most: usize) -> Found {
 }
 
 fn expand(
-    (state, at): (&State, u32),
-    world: &World,
+    (state, at): (&ModelState, u32),
+    world: &ModelWorld,
     (known, ways): (&mut HashSet<u64>, &mut Ways),
-    next: &mut Vec<(State, u32)>,
+    next: &mut Vec<(ModelState, u32)>,
 ) -> Result<(), Trace> {
     for action in action::possible(state, world) {
         let after = action::apply(state, world, action).map_err(|broken| {

@@ -8,25 +8,25 @@ use authkeeper::{
 use crate::{
     bridge,
     design::Design,
-    invariant::{self, Broken},
-    provider::Class,
-    scenario::Scenario,
+    invariant::{self, InvariantBroken},
+    provider::RotationClass,
+    scenario::ModelScenario,
     state::{
-        Access, Claim, Committed, Journal, Lifecycle, Message, Owner, Process, Reply, Run, Seen,
-        Shape, Shelved, State, Step, Tick, Token, Written,
+        Access, Claim, Committed, FlightStep, Journal, Lifecycle, ModelProcess, ModelState,
+        ModelToken, Owner, Reply, Run, SeenState, Shape, Shelved, Tick, WireMessage, Written,
     },
 };
 
 /// What stays as it is during one exploration.
 #[derive(Clone, Copy, Debug)]
-pub struct World {
-    pub class: Class,
+pub struct ModelWorld {
+    pub class: RotationClass,
     pub rule: ReplayRule,
     pub design: Design,
 }
 
-impl World {
-    pub fn of(scenario: &Scenario) -> Self {
+impl ModelWorld {
+    pub fn of(scenario: &ModelScenario) -> Self {
         Self {
             class: scenario.class,
             rule: scenario.rule,
@@ -44,7 +44,11 @@ enum Cause {
 }
 
 /// A caller, or the keeper, of an idle process looks at the grant.
-pub fn look(state: &mut State, world: &World, process: u8) -> Result<(), Broken> {
+pub fn look(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    process: u8,
+) -> Result<(), InvariantBroken> {
     match bridge::serve(state) {
         ServeDecision::Serve => {
             invariant::released(state)?;
@@ -70,7 +74,7 @@ pub fn look(state: &mut State, world: &World, process: u8) -> Result<(), Broken>
 }
 
 /// What a dead process received after a disconnect is taken up, to be revoked.
-fn sweep(state: &mut State, world: &World, process: u8) {
+fn sweep(state: &mut ModelState, world: &ModelWorld, process: u8) {
     let Some(claim) = state.row.claim else {
         return;
     };
@@ -81,7 +85,7 @@ fn sweep(state: &mut State, world: &World, process: u8) {
 }
 
 /// One round of the library's loop of the same name.
-fn pursue(state: &mut State, world: &World, process: u8, cause: Cause) {
+fn pursue(state: &mut ModelState, world: &ModelWorld, process: u8, cause: Cause) {
     if bring_forward(state, world) || reread(state, world) {
         return;
     }
@@ -104,7 +108,7 @@ fn pursue(state: &mut State, world: &World, process: u8, cause: Cause) {
 }
 
 /// The lock of the negative control: free as soon as its holder is dead.
-fn is_locked(state: &State, process: u8) -> bool {
+fn is_locked(state: &ModelState, process: u8) -> bool {
     let others = state.processes.iter().zip(0_u8..);
     others
         .filter(|(_, other)| *other != process)
@@ -112,7 +116,7 @@ fn is_locked(state: &State, process: u8) -> bool {
 }
 
 /// An answer that made a later generation than the store knows of.
-fn bring_forward(state: &mut State, world: &World) -> bool {
+fn bring_forward(state: &mut ModelState, world: &ModelWorld) -> bool {
     let newer = |shelved: &Shelved| {
         shelved.lineage == state.row.lineage && shelved.generation > state.row.generation
     };
@@ -130,7 +134,7 @@ fn bring_forward(state: &mut State, world: &World) -> bool {
 }
 
 /// An answer that could not be read before, and can be now.
-fn reread(state: &mut State, world: &World) -> bool {
+fn reread(state: &mut ModelState, world: &ModelWorld) -> bool {
     let now_readable = state.shelf.unread.filter(|unread| {
         let next = unread.generation > state.row.generation;
         state.upgraded && unread.lineage == state.row.lineage && next
@@ -148,7 +152,7 @@ fn reread(state: &mut State, world: &World) -> bool {
 }
 
 /// The token may be on its way to the provider once more.
-fn is_sent_again(state: &State) -> bool {
+fn is_sent_again(state: &ModelState) -> bool {
     let waits = |claim: Claim| match claim.unknown {
         None => true,
         Some((_, since)) => claim.number > 1 && state.now <= since,
@@ -156,7 +160,7 @@ fn is_sent_again(state: &State) -> bool {
     state.row.claim.is_some_and(waits)
 }
 
-fn orphan_answers(state: &State) -> impl Iterator<Item = Shelved> {
+fn orphan_answers(state: &ModelState) -> impl Iterator<Item = Shelved> {
     let claimed = state.row.claim.map(|claim| claim.attempt);
     let journals = state.journals.iter().zip(0_u8..);
     journals.filter_map(move |(journal, attempt)| {
@@ -174,7 +178,7 @@ fn orphan_answers(state: &State) -> impl Iterator<Item = Shelved> {
 }
 
 /// Something was sent that the store knows nothing of: its claim is put back.
-fn claim_orphan(state: &mut State) -> bool {
+fn claim_orphan(state: &mut ModelState) -> bool {
     if state.row.claim.is_some() {
         return false;
     }
@@ -194,14 +198,14 @@ fn claim_orphan(state: &mut State) -> bool {
 }
 
 /// The journals of attempts to spend this generation.
-fn journals_of(state: &State, at: (u8, u8)) -> impl Iterator<Item = (Journal, u8)> {
+fn journals_of(state: &ModelState, at: (u8, u8)) -> impl Iterator<Item = (Journal, u8)> {
     let journals = state.journals.iter().zip(0_u8..);
     let journals = journals.filter_map(|(journal, attempt)| Some(((*journal)?, attempt)));
     journals.filter(move |(journal, _)| (journal.seen.lineage, journal.seen.generation) == at)
 }
 
 fn set_out(
-    state: &mut State,
+    state: &mut ModelState,
     process: u8,
     cause: Cause,
     (number, takes_over): (u8, Option<(u8, UnknownKind)>),
@@ -209,7 +213,7 @@ fn set_out(
     let Some(token) = state.row.token.filter(|_| state.provider.up) else {
         return;
     };
-    let seen = Seen {
+    let seen = SeenState {
         lineage: state.row.lineage,
         generation: state.row.generation,
         token,
@@ -218,17 +222,22 @@ fn set_out(
         probe: matches!(state.row.lifecycle, Lifecycle::Lost { .. }),
         forced: cause == Cause::Forced,
     };
-    put(state, process, Step::Connected(seen));
+    put(state, process, FlightStep::Connected(seen));
 }
 
-fn put(state: &mut State, process: u8, step: Step) {
+fn put(state: &mut ModelState, process: u8, step: FlightStep) {
     if let Some(process) = &mut state.processes[usize::from(process)] {
         process.step = step;
     }
 }
 
 /// Does what [`authkeeper::refresh::decide::investigate`] says.
-fn look_into(state: &mut State, world: &World, process: u8, (claim, cause): (Claim, Cause)) {
+fn look_into(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    process: u8,
+    (claim, cause): (Claim, Cause),
+) {
     let spends = !matches!(state.row.lifecycle, Lifecycle::Lost { .. });
     let attempt = claim.attempt;
     let since = if world.design.quiet_from_notice {
@@ -262,7 +271,7 @@ fn look_into(state: &mut State, world: &World, process: u8, (claim, cause): (Cla
     }
 }
 
-fn adopt(state: &mut State, process: u8, claim: Claim) {
+fn adopt(state: &mut ModelState, process: u8, claim: Claim) {
     let journal = state.journals[usize::from(claim.attempt)];
     let Some(Journal {
         written: Written::Reply(reply),
@@ -273,7 +282,7 @@ fn adopt(state: &mut State, process: u8, claim: Claim) {
         return;
     };
     let token = state.row.token.unwrap_or(seen.token);
-    let seen = Seen {
+    let seen = SeenState {
         lineage: state.row.lineage,
         generation: state.row.generation,
         token,
@@ -287,17 +296,17 @@ fn adopt(state: &mut State, process: u8, claim: Claim) {
         attempt: claim.attempt,
         since: claim.since,
     };
-    put(state, process, Step::Durable(run, reply));
+    put(state, process, FlightStep::Durable(run, reply));
 }
 
-fn release(state: &mut State, attempt: u8) {
+fn release(state: &mut ModelState, attempt: u8) {
     let held = |claim: &Claim| claim.attempt == attempt && claim.unknown.is_none();
     if state.row.claim.as_ref().is_some_and(held) {
         state.row.claim = None;
     }
 }
 
-fn mark_unknown(state: &mut State, attempt: u8, unknown: (UnknownKind, Tick)) {
+fn mark_unknown(state: &mut ModelState, attempt: u8, unknown: (UnknownKind, Tick)) {
     if let Some(claim) = &mut state.row.claim
         && claim.attempt == attempt
         && claim.unknown.is_none()
@@ -307,56 +316,63 @@ fn mark_unknown(state: &mut State, attempt: u8, unknown: (UnknownKind, Tick)) {
 }
 
 /// Whether the flight of this process can go on by itself.
-pub fn can_step(state: &State, process: &Process) -> bool {
+pub fn can_step(state: &ModelState, process: &ModelProcess) -> bool {
     match process.step {
-        Step::Idle => false,
-        Step::Connected(_) => state.free_attempt().is_some(),
-        Step::Waiting(run, _) => {
-            matches!(state.air[usize::from(run.attempt)], Some(Message::Reply(_)))
+        FlightStep::Idle => false,
+        FlightStep::Connected(_) => state.free_attempt().is_some(),
+        FlightStep::Waiting(run, _) => {
+            matches!(
+                state.air[usize::from(run.attempt)],
+                Some(WireMessage::Reply(_))
+            )
         }
         _ => true,
     }
 }
 
 /// The next step of a flight.
-pub fn step(state: &mut State, world: &World, process: u8) -> Result<(), Broken> {
-    let Some(Process { step: at, life, .. }) = state.processes[usize::from(process)] else {
+pub fn step(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    process: u8,
+) -> Result<(), InvariantBroken> {
+    let Some(ModelProcess { step: at, life, .. }) = state.processes[usize::from(process)] else {
         return Ok(());
     };
     let next = match at {
-        Step::Idle => Step::Idle,
-        Step::Connected(seen) => claim(state, world, seen, Owner { process, life }),
-        Step::Claimed(run) if world.design.looks_again && is_replaced(state, run) => {
+        FlightStep::Idle => FlightStep::Idle,
+        FlightStep::Connected(seen) => claim(state, world, seen, Owner { process, life }),
+        FlightStep::Claimed(run) if world.design.looks_again && is_replaced(state, run) => {
             settle_unsent(state, run);
             end(state, run)
         }
-        Step::Claimed(run) => {
+        FlightStep::Claimed(run) => {
             write(state, world, run.attempt, Written::Sending);
-            Step::Marked(run)
+            FlightStep::Marked(run)
         }
-        Step::Marked(run) => check_deadline(state, world, run),
-        Step::Cleared(run) => send(state, world, run)?,
-        Step::Waiting(run, _) => receive(state, world, run)?,
-        Step::Received(run, reply) => {
+        FlightStep::Marked(run) => check_deadline(state, world, run),
+        FlightStep::Cleared(run) => send(state, world, run)?,
+        FlightStep::Waiting(run, _) => receive(state, world, run)?,
+        FlightStep::Received(run, reply) => {
             write(state, world, run.attempt, Written::Reply(reply));
             note_durable(state, run, reply);
-            Step::Durable(run, reply)
+            FlightStep::Durable(run, reply)
         }
-        Step::Durable(run, reply) => conclude(state, world, run, reply),
-        Step::Trying(run, candidate) => try_candidate(state, world, run, candidate),
-        Step::Committed(run, shelved, how) => tidy(state, world, run, (shelved, how)),
+        FlightStep::Durable(run, reply) => conclude(state, world, run, reply),
+        FlightStep::Trying(run, candidate) => try_candidate(state, world, run, candidate),
+        FlightStep::Committed(run, shelved, how) => tidy(state, world, run, (shelved, how)),
     };
     put(state, process, next);
     Ok(())
 }
 
 /// Room and claim. The room is made first; alone it means nothing, so both are one step.
-fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
+fn claim(state: &mut ModelState, world: &ModelWorld, seen: SeenState, owner: Owner) -> FlightStep {
     let Some(attempt) = state.free_attempt() else {
-        return Step::Idle;
+        return FlightStep::Idle;
     };
     if world.design.claim && !may_claim(state, seen) {
-        return Step::Idle;
+        return FlightStep::Idle;
     }
     let since = state.now;
     if world.design.claim {
@@ -381,7 +397,7 @@ fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
     if let Some((before, _)) = seen.takes_over {
         state.journals[usize::from(before)] = None;
     }
-    Step::Claimed(Run {
+    FlightStep::Claimed(Run {
         seen,
         attempt,
         since,
@@ -389,13 +405,13 @@ fn claim(state: &mut State, world: &World, seen: Seen, owner: Owner) -> Step {
 }
 
 /// A refresh token that came without an access token has taken the place of the one that was read.
-fn is_replaced(state: &State, run: Run) -> bool {
+fn is_replaced(state: &ModelState, run: Run) -> bool {
     state.row.token != Some(run.seen.token)
 }
 
 /// Another attempt says that it sends this token, though the store says nothing of it. One says it before one looks, so that
 /// of two who look at least one sees the other.
-fn is_contested(state: &State, run: Run) -> bool {
+fn is_contested(state: &ModelState, run: Run) -> bool {
     let seen = run.seen;
     let known = |kept: Shelved| kept.lineage == seen.lineage && kept.generation > seen.generation;
     if state.shelf.kept.is_some_and(known) {
@@ -409,7 +425,7 @@ fn is_contested(state: &State, run: Run) -> bool {
         })
 }
 
-fn may_claim(state: &State, seen: Seen) -> bool {
+fn may_claim(state: &ModelState, seen: SeenState) -> bool {
     let row = &state.row;
     let as_read = (row.lineage, row.generation) == (seen.lineage, seen.generation);
     let lifecycle = match row.lifecycle {
@@ -426,7 +442,7 @@ fn may_claim(state: &State, seen: Seen) -> bool {
     as_read && lifecycle && free
 }
 
-fn write(state: &mut State, world: &World, attempt: u8, written: Written) {
+fn write(state: &mut ModelState, world: &ModelWorld, attempt: u8, written: Written) {
     if let Some(journal) = &mut state.journals[usize::from(attempt)]
         && world.design.journal
     {
@@ -434,16 +450,16 @@ fn write(state: &mut State, world: &World, attempt: u8, written: Written) {
     }
 }
 
-fn check_deadline(state: &mut State, world: &World, run: Run) -> Step {
+fn check_deadline(state: &mut ModelState, world: &ModelWorld, run: Run) -> FlightStep {
     let contested = world.design.orphans && is_contested(state, run);
     if !contested && bridge::ticks(state.now - run.since) <= bridge::SEND_DEADLINE {
-        return Step::Cleared(run);
+        return FlightStep::Cleared(run);
     }
     settle_unsent(state, run);
     end(state, run)
 }
 
-fn settle_unsent(state: &mut State, run: Run) {
+fn settle_unsent(state: &mut ModelState, run: Run) {
     if run.seen.number <= 1 {
         release(state, run.attempt);
     } else {
@@ -456,35 +472,43 @@ fn settle_unsent(state: &mut State, run: Run) {
     }
 }
 
-fn end(state: &mut State, run: Run) -> Step {
+fn end(state: &mut ModelState, run: Run) -> FlightStep {
     state.journals[usize::from(run.attempt)] = None;
-    Step::Idle
+    FlightStep::Idle
 }
 
-fn send(state: &mut State, world: &World, run: Run) -> Result<Step, Broken> {
+fn send(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    run: Run,
+) -> Result<FlightStep, InvariantBroken> {
     invariant::sent(state, world, run)?;
-    state.air[usize::from(run.attempt)] = Some(Message::Request {
+    state.air[usize::from(run.attempt)] = Some(WireMessage::Request {
         token: run.seen.token,
         issued: state.now,
         closed: false,
     });
-    Ok(Step::Waiting(run, state.now))
+    Ok(FlightStep::Waiting(run, state.now))
 }
 
-fn receive(state: &mut State, world: &World, run: Run) -> Result<Step, Broken> {
-    let Some(Message::Reply(reply)) = state.air[usize::from(run.attempt)].take() else {
-        return Ok(Step::Waiting(run, state.now));
+fn receive(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    run: Run,
+) -> Result<FlightStep, InvariantBroken> {
+    let Some(WireMessage::Reply(reply)) = state.air[usize::from(run.attempt)].take() else {
+        return Ok(FlightStep::Waiting(run, state.now));
     };
     // The negative control hands the token out here.
     match reply {
         reply if reply.brings().is_some() && !world.design.durable_first => {
-            Err(Broken::ReleasedTooEarly)
+            Err(InvariantBroken::ReleasedTooEarly)
         }
-        _ => Ok(Step::Received(run, reply)),
+        _ => Ok(FlightStep::Received(run, reply)),
     }
 }
 
-fn note_durable(state: &mut State, run: Run, reply: Reply) {
+fn note_durable(state: &mut ModelState, run: Run, reply: Reply) {
     if let Reply::Accepted { token, .. } | Reply::Odd { token, .. } = reply
         && token.is_some_and(|token| token != run.seen.token)
     {
@@ -500,8 +524,9 @@ fn note_durable(state: &mut State, run: Run, reply: Reply) {
 }
 
 /// The answer to an exchange of which nothing more can come.
-pub fn lost(state: &mut State, process: u8, kind: UnknownKind) {
-    let Some(Step::Waiting(run, _)) = state.processes[usize::from(process)].map(|p| p.step) else {
+pub fn lost(state: &mut ModelState, process: u8, kind: UnknownKind) {
+    let Some(FlightStep::Waiting(run, _)) = state.processes[usize::from(process)].map(|p| p.step)
+    else {
         return;
     };
     state.air[usize::from(run.attempt)] = None;
@@ -511,10 +536,10 @@ pub fn lost(state: &mut State, process: u8, kind: UnknownKind) {
         let now = state.now;
         mark_unknown(state, run.attempt, (kind, now));
     }
-    put(state, process, Step::Idle);
+    put(state, process, FlightStep::Idle);
 }
 
-fn made(seen: Seen, (token, issued): (Option<Token>, Tick)) -> Shelved {
+fn made(seen: SeenState, (token, issued): (Option<ModelToken>, Tick)) -> Shelved {
     Shelved {
         lineage: seen.lineage,
         generation: seen.generation + 1,
@@ -523,7 +548,7 @@ fn made(seen: Seen, (token, issued): (Option<Token>, Tick)) -> Shelved {
     }
 }
 
-fn conclude(state: &mut State, world: &World, run: Run, reply: Reply) -> Step {
+fn conclude(state: &mut ModelState, world: &ModelWorld, run: Run, reply: Reply) -> FlightStep {
     let seen = run.seen;
     match reply {
         // The negative controls read what is odd, and not the tokens.
@@ -545,7 +570,7 @@ fn conclude(state: &mut State, world: &World, run: Run, reply: Reply) -> Step {
             let brings = made(seen, (token, issued));
             let spent = (seen.lineage, seen.generation);
             let how = commit(state, world, spent, (brings, seen.forced));
-            Step::Committed(run, brings, how)
+            FlightStep::Committed(run, brings, how)
         }
         Reply::Transient => {
             settle_unsent(state, run);
@@ -568,7 +593,12 @@ fn is_overlooked(design: Design, shape: Shape) -> bool {
 }
 
 /// What can't be read is kept, and its outcome is unknown. The journal goes on to say that something was sent.
-fn keep_unread(state: &mut State, world: &World, run: Run, unread: Shelved) -> Step {
+fn keep_unread(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    run: Run,
+    unread: Shelved,
+) -> FlightStep {
     if run.seen.probe {
         settle_unsent(state, run);
         return end(state, run);
@@ -583,11 +613,11 @@ fn keep_unread(state: &mut State, world: &World, run: Run, unread: Shelved) -> S
     let now = state.now;
     mark_unknown(state, run.attempt, (UnknownKind::UnreadTokens, now));
     write(state, world, run.attempt, Written::Sending);
-    Step::Idle
+    FlightStep::Idle
 }
 
 /// A refresh token without an access token takes the place of the one that was sent, within its generation.
-fn keep_alone(state: &mut State, run: Run, token: Option<Token>) -> Step {
+fn keep_alone(state: &mut ModelState, run: Run, token: Option<ModelToken>) -> FlightStep {
     let row = &mut state.row;
     let as_read = (row.lineage, row.generation) == (run.seen.lineage, run.seen.generation);
     let mine = row.claim.is_some_and(|claim| claim.attempt == run.attempt);
@@ -606,8 +636,8 @@ fn keep_alone(state: &mut State, run: Run, token: Option<Token>) -> Step {
 
 /// By compare-and-set on lineage and generation; never out of `suspended` or `revoked`.
 fn commit(
-    state: &mut State,
-    world: &World,
+    state: &mut ModelState,
+    world: &ModelWorld,
     (lineage, generation): (u8, u8),
     (brings, after_rejection): (Shelved, bool),
 ) -> Committed {
@@ -636,7 +666,7 @@ fn commit(
 }
 
 /// Candidates first; then the grant is in quarantine.
-fn refuse(state: &mut State, world: &World, run: Run) -> Step {
+fn refuse(state: &mut ModelState, world: &ModelWorld, run: Run) -> FlightStep {
     let from = if world.design.newer_candidates {
         run.seen.generation
     } else {
@@ -645,7 +675,7 @@ fn refuse(state: &mut State, world: &World, run: Run) -> Step {
     while let Some(candidate) = state.shelf.take_late(run.seen.lineage, from) {
         let another = |token| token != run.seen.token;
         if candidate.token.is_some_and(another) {
-            return Step::Trying(run, candidate);
+            return FlightStep::Trying(run, candidate);
         }
     }
     let row = &mut state.row;
@@ -671,7 +701,12 @@ fn reason_of(number: u8) -> ReauthorizeReason {
     }
 }
 
-fn try_candidate(state: &mut State, world: &World, run: Run, candidate: Shelved) -> Step {
+fn try_candidate(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    run: Run,
+    candidate: Shelved,
+) -> FlightStep {
     let spent = (run.seen.lineage, run.seen.generation);
     let generation = run.seen.generation + 1;
     let brings = Shelved {
@@ -685,7 +720,7 @@ fn try_candidate(state: &mut State, world: &World, run: Run, candidate: Shelved)
 }
 
 /// Beside the store, in the place of the answer before it.
-fn keep(state: &mut State, world: &World, made: Shelved) {
+fn keep(state: &mut ModelState, world: &ModelWorld, made: Shelved) {
     let at = |shelved: Shelved| (shelved.lineage, shelved.generation);
     let older = state.shelf.kept.is_none_or(|kept| at(kept) < at(made));
     if older || !world.design.keeps_newest {
@@ -694,7 +729,12 @@ fn keep(state: &mut State, world: &World, made: Shelved) {
 }
 
 /// After the commit: the shelf, or the revocation of what came too late. Then the journal goes.
-fn tidy(state: &mut State, world: &World, run: Run, (made, how): (Shelved, Committed)) -> Step {
+fn tidy(
+    state: &mut ModelState,
+    world: &ModelWorld,
+    run: Run,
+    (made, how): (Shelved, Committed),
+) -> FlightStep {
     match how {
         Committed::Yes => keep(state, world, made),
         // It was this very answer that the other one committed.

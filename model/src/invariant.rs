@@ -3,13 +3,13 @@
 use std::fmt;
 
 use crate::{
-    flight::World,
-    state::{Journal, Lifecycle, Message, Run, State, Step, Token, Written},
+    flight::ModelWorld,
+    state::{FlightStep, Journal, Lifecycle, ModelState, ModelToken, Run, WireMessage, Written},
 };
 
 /// An invariant that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Broken {
+pub enum InvariantBroken {
     /// A refresh token was sent again before the attempt before was settled.
     SentBeforeSettled,
     /// A spent refresh token was sent although its successor lies in store, journal or shelf.
@@ -42,7 +42,7 @@ pub enum Broken {
     Unresolved,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for InvariantBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SentBeforeSettled => "no second send before the first attempt is settled",
@@ -64,51 +64,58 @@ impl fmt::Display for Broken {
     }
 }
 
-fn check(holds: bool, broken: Broken) -> Result<(), Broken> {
+fn check(holds: bool, broken: InvariantBroken) -> Result<(), InvariantBroken> {
     if holds { Ok(()) } else { Err(broken) }
 }
 
 /// Of a token that a caller gets now.
-pub fn released(state: &State) -> Result<(), Broken> {
+pub fn released(state: &ModelState) -> Result<(), InvariantBroken> {
     let lawful = matches!(
         state.row.lifecycle,
         Lifecycle::Active | Lifecycle::Lost { .. }
     );
     check(
         lawful && !state.truth.disconnected,
-        Broken::ReleasedUnlawfully,
+        InvariantBroken::ReleasedUnlawfully,
     )
 }
 
 /// Of a request that is written now.
-pub fn sent(state: &State, world: &World, run: Run) -> Result<(), Broken> {
+pub fn sent(state: &ModelState, world: &ModelWorld, run: Run) -> Result<(), InvariantBroken> {
     let harmless = !world.rule.may_harm();
     let token = run.seen.token;
-    check(harmless || settled(state, token), Broken::SentBeforeSettled)?;
-    let newer = |held: Token| held.family == token.family && held.index > token.index;
+    check(
+        harmless || settled(state, token),
+        InvariantBroken::SentBeforeSettled,
+    )?;
+    let newer = |held: ModelToken| held.family == token.family && held.index > token.index;
     let spent = !state.provider.is_good(world.class, token, state.now);
     let successor_held = spent && durable(state).any(newer);
-    check(!successor_held, Broken::SpentTokenSent)?;
+    check(!successor_held, InvariantBroken::SpentTokenSent)?;
     // A later attempt knows that one before it was lost; in quarantine the token was refused already.
     let as_unspent = run.seen.number <= 1 && !run.seen.probe;
     let answered = state
         .truth
         .answered
         .is_some_and(|answered| answered.family == token.family && answered.index >= token.index);
-    check(!(as_unspent && answered), Broken::AnsweredSentAgain)
+    check(
+        !(as_unspent && answered),
+        InvariantBroken::AnsweredSentAgain,
+    )
 }
 
 /// No request for this token is on its way, and no answer to one has still to be read or committed.
-fn settled(state: &State, token: Token) -> bool {
+fn settled(state: &ModelState, token: ModelToken) -> bool {
     let air = state.air.iter().zip(&state.journals);
     let in_air =
         air.filter(|(message, _)| message.is_some())
             .any(|(message, journal)| match message {
-                Some(Message::Request { token: sent, .. }) => *sent == token,
+                Some(WireMessage::Request { token: sent, .. }) => *sent == token,
                 _ => journal.is_some_and(|journal| journal.seen.token == token),
             });
     let in_memory = state.live().any(|process| {
-        let received = matches!(process.step, Step::Received(_, reply) if reply.carries_tokens());
+        let received =
+            matches!(process.step, FlightStep::Received(_, reply) if reply.carries_tokens());
         received
             && process
                 .step
@@ -119,13 +126,13 @@ fn settled(state: &State, token: Token) -> bool {
 }
 
 /// The refresh tokens that a kill of every process would leave.
-pub fn durable(state: &State) -> impl Iterator<Item = Token> {
+pub fn durable(state: &ModelState) -> impl Iterator<Item = ModelToken> {
     let journals = state.journals.iter().flatten().filter_map(answer_in);
     let shelf = state.shelf.all().filter_map(|shelved| shelved.token);
     state.row.token.into_iter().chain(journals).chain(shelf)
 }
 
-fn answer_in(journal: &Journal) -> Option<Token> {
+fn answer_in(journal: &Journal) -> Option<ModelToken> {
     match journal.written {
         Written::Reply(reply) => reply.token(),
         Written::Intent | Written::Sending => None,
@@ -133,45 +140,48 @@ fn answer_in(journal: &Journal) -> Option<Token> {
 }
 
 /// And what the living have in memory or can still read.
-fn held(state: &State, token: Token) -> bool {
+fn held(state: &ModelState, token: ModelToken) -> bool {
     let read = state
         .live()
         .any(|process| process.step.in_memory() == Some(token));
     let readable = state.air.iter().any(
-        |message| matches!(message, Some(Message::Reply(reply)) if reply.token() == Some(token)),
+        |message| matches!(message, Some(WireMessage::Reply(reply)) if reply.token() == Some(token)),
     );
     read || readable || durable(state).any(|held| held == token)
 }
 
 /// Of a family that a request killed just now.
-pub fn killed(state: &State, family: u8) -> Result<(), Broken> {
+pub fn killed(state: &ModelState, family: u8) -> Result<(), InvariantBroken> {
     let known = state.provider.families[usize::from(family)];
     let ours = family == state.truth.signed_in.1 && !state.truth.disconnected;
     let lost = known.is_some_and(|known| {
-        let newest = Token {
+        let newest = ModelToken {
             family,
             index: known.current,
         };
         ours && held(state, newest)
     });
-    check(!lost, Broken::HeldFamilyKilled)
+    check(!lost, InvariantBroken::HeldFamilyKilled)
 }
 
 /// Of every state.
-pub fn standing(state: &State, world: &World) -> Result<(), Broken> {
+pub fn standing(state: &ModelState, world: &ModelWorld) -> Result<(), InvariantBroken> {
     let (row, truth) = (&state.row, &state.truth);
     let revoked = row.lifecycle == Lifecycle::Revoked;
-    check(!truth.disconnected || revoked, Broken::Revived)?;
+    check(!truth.disconnected || revoked, InvariantBroken::Revived)?;
     let (lineage, family) = truth.signed_in;
     let same_family = row.token.is_none_or(|token| token.family == family);
     let undone = row.lineage < lineage || (row.lineage == lineage && !same_family);
-    check(!undone && !truth.sign_in_lost, Broken::SignInUndone)?;
-    check(attended(state), Broken::Abandoned)?;
-    check(reachable(state, world), Broken::Unreachable)
+    check(
+        !undone && !truth.sign_in_lost,
+        InvariantBroken::SignInUndone,
+    )?;
+    check(attended(state), InvariantBroken::Abandoned)?;
+    check(reachable(state, world), InvariantBroken::Unreachable)
 }
 
 /// A store that was put back may hold a claim that is over.
-fn attended(state: &State) -> bool {
+fn attended(state: &ModelState) -> bool {
     let Some(claim) = state.row.claim.filter(|claim| claim.unknown.is_none()) else {
         return true;
     };
@@ -182,7 +192,7 @@ fn attended(state: &State) -> bool {
     attends || over || state.truth.restored || !state.is_alive(claim.owner)
 }
 
-fn reachable(state: &State, world: &World) -> bool {
+fn reachable(state: &ModelState, world: &ModelWorld) -> bool {
     let Some(token) = state.truth.durable else {
         return true;
     };
@@ -195,19 +205,19 @@ fn reachable(state: &State, world: &World) -> bool {
 }
 
 /// Of a step that is no restore and no act of a person.
-pub fn moved(before: &State, after: &State) -> Result<(), Broken> {
-    let at = |state: &State| (state.row.lineage, state.row.generation);
+pub fn moved(before: &ModelState, after: &ModelState) -> Result<(), InvariantBroken> {
+    let at = |state: &ModelState| (state.row.lineage, state.row.generation);
     let forward = at(after).0 >= at(before).0 && at(after).1 >= at(before).1;
-    check(forward, Broken::WentBack)?;
-    let suspended = |state: &State| state.row.lifecycle == Lifecycle::Suspended;
+    check(forward, InvariantBroken::WentBack)?;
+    let suspended = |state: &ModelState| state.row.lifecycle == Lifecycle::Suspended;
     let stays = !suspended(before) || suspended(after) || after.row.lifecycle == Lifecycle::Revoked;
-    check(stays, Broken::SuspensionLeft)
+    check(stays, InvariantBroken::SuspensionLeft)
 }
 
 /// Of the state in which everything comes to rest once nothing goes wrong any more.
-pub fn at_rest(state: &State, world: &World) -> Result<(), Broken> {
+pub fn at_rest(state: &ModelState, world: &ModelWorld) -> Result<(), InvariantBroken> {
     let family = state.truth.signed_in.1;
-    let good = |token: Token| state.provider.is_good(world.class, token, state.now);
+    let good = |token: ModelToken| state.provider.is_good(world.class, token, state.now);
     let unread = state
         .shelf
         .unread
@@ -215,13 +225,13 @@ pub fn at_rest(state: &State, world: &World) -> Result<(), Broken> {
     let mut held = durable(state).chain(unread.and_then(|unread| unread.token));
     let candidate = held.any(|token| token.family == family && good(token));
     match state.row.lifecycle {
-        Lifecycle::Revoked => check(!candidate, Broken::LeftUnrevoked),
+        Lifecycle::Revoked => check(!candidate, InvariantBroken::LeftUnrevoked),
         Lifecycle::Suspended => Ok(()),
         Lifecycle::Active | Lifecycle::Lost { .. } => {
-            check(state.row.claim.is_none(), Broken::Unresolved)?;
+            check(state.row.claim.is_none(), InvariantBroken::Unresolved)?;
             let works =
                 state.row.lifecycle == Lifecycle::Active && state.row.token.is_some_and(good);
-            check(works || !candidate, Broken::LostForNothing)
+            check(works || !candidate, InvariantBroken::LostForNothing)
         }
     }
 }

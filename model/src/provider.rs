@@ -6,12 +6,12 @@ use authkeeper::model::ReplayRule;
 
 use crate::{
     bridge,
-    state::{FAMILIES, Family, Provider, Reply, Tick, Token},
+    state::{FAMILIES, Family, ModelProvider, ModelToken, Reply, Tick},
 };
 
 /// How a provider rotates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum RotationClass {
     /// A reuse kills the family.
     Strict,
     /// A spent token is refused; nothing else happens.
@@ -26,10 +26,10 @@ pub enum Class {
     NoRotation,
 }
 
-/// The window of [`Class::Grace`]: a few ticks of the model.
+/// The window of [`RotationClass::Grace`]: a few ticks of the model.
 pub const GRACE: Duration = Duration::from_mins(10);
 
-impl Class {
+impl RotationClass {
     /// The rule under which the catalogue knows such a provider.
     pub fn known_as(self) -> ReplayRule {
         match self {
@@ -43,13 +43,13 @@ impl Class {
 }
 
 /// What came of one request.
-pub struct Answer {
+pub struct ModelReply {
     pub reply: Reply,
     /// The family that this very request killed.
     pub killed: Option<u8>,
 }
 
-impl Provider {
+impl ModelProvider {
     pub fn with_one_family() -> Self {
         let mut families = [None; FAMILIES];
         families[0] = Some(Family::new(0));
@@ -61,14 +61,14 @@ impl Provider {
     }
 
     /// A person signed in.
-    pub fn issue_family(&mut self, now: Tick) -> Option<Token> {
+    pub fn issue_family(&mut self, now: Tick) -> Option<ModelToken> {
         let place = self.families.iter().position(Option::is_none)?;
         self.families[place] = Some(Family::new(now));
         let family = u8::try_from(place).ok()?;
-        Some(Token { family, index: 0 })
+        Some(ModelToken { family, index: 0 })
     }
 
-    fn family(&mut self, token: Token) -> Option<&mut Family> {
+    fn family(&mut self, token: ModelToken) -> Option<&mut Family> {
         self.families
             .get_mut(usize::from(token.family))?
             .as_mut()
@@ -76,13 +76,13 @@ impl Provider {
     }
 
     /// Whether a token would be taken now, were the account enabled.
-    pub fn is_good(&self, class: Class, token: Token, now: Tick) -> bool {
+    pub fn is_good(&self, class: RotationClass, token: ModelToken, now: Tick) -> bool {
         let family = self.families[usize::from(token.family)];
         family.is_some_and(|family| family.alive && family.takes(class, token.index, now))
     }
 
     /// RFC 7009: a good token takes its family with it, a spent one means nothing to the server.
-    pub fn revoke(&mut self, class: Class, token: Token, now: Tick) {
+    pub fn revoke(&mut self, class: RotationClass, token: ModelToken, now: Tick) {
         if !self.is_good(class, token, now) {
             return;
         }
@@ -92,33 +92,41 @@ impl Provider {
     }
 
     /// Acts on a request that left at `issued`.
-    pub fn act(&mut self, class: Class, token: Token, (issued, now): (Tick, Tick)) -> Answer {
+    pub fn act(
+        &mut self,
+        class: RotationClass,
+        token: ModelToken,
+        (issued, now): (Tick, Tick),
+    ) -> ModelReply {
         if !self.up {
-            return Answer::of(Reply::Transient);
+            return ModelReply::of(Reply::Transient);
         }
         let enabled = self.enabled;
         let Some(family) = self.family(token) else {
-            return Answer::of(Reply::Refused);
+            return ModelReply::of(Reply::Refused);
         };
         if !family.takes(class, token.index, now) {
             let reused = token.index != family.current;
-            let kills = !matches!(class, Class::SingleUse | Class::TwoGenerations) && reused;
+            let kills = !matches!(
+                class,
+                RotationClass::SingleUse | RotationClass::TwoGenerations
+            ) && reused;
             family.alive = !kills;
-            return Answer {
+            return ModelReply {
                 reply: Reply::Refused,
                 killed: kills.then_some(token.family),
             };
         }
         if !enabled {
-            return Answer::of(Reply::Refused);
+            return ModelReply::of(Reply::Refused);
         }
         let index = family.rotate(class, token.index, now);
-        let token = index.map(|index| Token { index, ..token });
-        Answer::of(Reply::Accepted { token, issued })
+        let token = index.map(|index| ModelToken { index, ..token });
+        ModelReply::of(Reply::Accepted { token, issued })
     }
 }
 
-impl Answer {
+impl ModelReply {
     fn of(reply: Reply) -> Self {
         Self {
             reply,
@@ -138,22 +146,26 @@ impl Family {
         }
     }
 
-    fn takes(self, class: Class, index: u8, now: Tick) -> bool {
+    fn takes(self, class: RotationClass, index: u8, now: Tick) -> bool {
         let age = bridge::ticks(now.saturating_sub(self.issued));
         match class {
-            Class::DiesWithAccess => index == self.current && age < bridge::LIFETIME,
-            Class::Grace => index == self.current || (Some(index) == self.previous && age < GRACE),
-            Class::TwoGenerations => index == self.current || Some(index) == self.previous,
-            Class::Strict | Class::SingleUse | Class::NoRotation => index == self.current,
+            RotationClass::DiesWithAccess => index == self.current && age < bridge::LIFETIME,
+            RotationClass::Grace => {
+                index == self.current || (Some(index) == self.previous && age < GRACE)
+            }
+            RotationClass::TwoGenerations => index == self.current || Some(index) == self.previous,
+            RotationClass::Strict | RotationClass::SingleUse | RotationClass::NoRotation => {
+                index == self.current
+            }
         }
     }
 
     /// The new refresh token, if there is one.
-    fn rotate(&mut self, class: Class, used: u8, now: Tick) -> Option<u8> {
-        if class == Class::NoRotation {
+    fn rotate(&mut self, class: RotationClass, used: u8, now: Tick) -> Option<u8> {
+        if class == RotationClass::NoRotation {
             return None;
         }
-        if class == Class::Grace && used != self.current {
+        if class == RotationClass::Grace && used != self.current {
             return Some(self.current);
         }
         self.previous = Some(used);

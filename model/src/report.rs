@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 
 use crate::{
-    action::{self, Action},
-    explore::{Found, Trace},
-    flight::World,
-    scenario::Scenario,
-    state::{Lifecycle, State, Step},
+    action::{self, ModelAction},
+    explore::{Exploration, Trace},
+    flight::ModelWorld,
+    scenario::ModelScenario,
+    state::{FlightStep, Lifecycle, ModelState},
 };
 
 pub const HEADER: &str = "scenario                      states  depth  seconds  result";
 
 /// One row of the table.
-pub fn line(scenario: &Scenario, found: &Found, seconds: f64) -> String {
+pub fn line(scenario: &ModelScenario, found: &Exploration, seconds: f64) -> String {
     let result = match &found.broken {
         Some(trace) => format!("BROKEN: {}", trace.broken),
         None if found.whole => "holds".to_owned(),
@@ -24,8 +24,8 @@ pub fn line(scenario: &Scenario, found: &Found, seconds: f64) -> String {
 }
 
 /// A trace, one line an event.
-pub fn trace(scenario: &Scenario, trace: &Trace) -> String {
-    let world = World::of(scenario);
+pub fn trace(scenario: &ModelScenario, trace: &Trace) -> String {
+    let world = ModelWorld::of(scenario);
     let mut text = String::new();
     let mut state = Some(scenario.start());
     for action in &trace.actions {
@@ -43,9 +43,9 @@ pub fn trace(scenario: &Scenario, trace: &Trace) -> String {
     text
 }
 
-fn tell(text: &mut String, state: Option<&State>, action: Action) {
+fn tell(text: &mut String, state: Option<&ModelState>, action: ModelAction) {
     let what = match (action, state) {
-        (Action::Step(process), Some(state)) => {
+        (ModelAction::Step(process), Some(state)) => {
             let step = state.processes[usize::from(process)].map(|process| process.step);
             format!("process {process} {}", step.map_or("?", next_of))
         }
@@ -56,23 +56,23 @@ fn tell(text: &mut String, state: Option<&State>, action: Action) {
 }
 
 /// What a process does next.
-fn next_of(step: Step) -> &'static str {
+fn next_of(step: FlightStep) -> &'static str {
     match step {
-        Step::Idle => "rests",
-        Step::Connected(_) => "makes room and claims",
-        Step::Claimed(_) => "marks its journal \"sending\"",
-        Step::Marked(_) => "checks the deadline",
-        Step::Cleared(_) => "writes the request",
-        Step::Waiting(..) => "reads the reply",
-        Step::Received(..) => "makes the reply durable",
-        Step::Durable(..) => "reads what it says and commits",
-        Step::Trying(..) => "commits a candidate",
-        Step::Committed(..) => "keeps the answer and removes the journal",
+        FlightStep::Idle => "rests",
+        FlightStep::Connected(_) => "makes room and claims",
+        FlightStep::Claimed(_) => "marks its journal \"sending\"",
+        FlightStep::Marked(_) => "checks the deadline",
+        FlightStep::Cleared(_) => "writes the request",
+        FlightStep::Waiting(..) => "reads the reply",
+        FlightStep::Received(..) => "makes the reply durable",
+        FlightStep::Durable(..) => "reads what it says and commits",
+        FlightStep::Trying(..) => "commits a candidate",
+        FlightStep::Committed(..) => "keeps the answer and removes the journal",
     }
 }
 
 /// The row before the event.
-fn row(state: &State) -> String {
+fn row(state: &ModelState) -> String {
     let row = &state.row;
     let claim = match row.claim {
         None => "idle".to_owned(),

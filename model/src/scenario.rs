@@ -2,7 +2,7 @@
 
 use authkeeper::model::ReplayRule;
 
-use crate::{design::Design, provider::Class, state::State};
+use crate::{design::Design, provider::RotationClass, state::ModelState};
 
 /// How often each fault and each of a person's acts may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,17 +38,22 @@ pub struct Budget {
 
 /// One exploration.
 #[derive(Clone, Copy, Debug)]
-pub struct Scenario {
+pub struct ModelScenario {
     pub name: &'static str,
-    pub class: Class,
+    pub class: RotationClass,
     pub rule: ReplayRule,
     pub processes: usize,
     pub budget: Budget,
     pub design: Design,
 }
 
-impl Scenario {
-    const fn new(name: &'static str, class: Class, rule: ReplayRule, budget: Budget) -> Self {
+impl ModelScenario {
+    const fn new(
+        name: &'static str,
+        class: RotationClass,
+        rule: ReplayRule,
+        budget: Budget,
+    ) -> Self {
         Self {
             name,
             class,
@@ -79,8 +84,8 @@ impl Scenario {
         Self { budget, ..self }
     }
 
-    pub fn start(&self) -> State {
-        State::start(self.processes, self.budget)
+    pub fn start(&self) -> ModelState {
+        ModelState::start(self.processes, self.budget)
     }
 }
 
@@ -139,14 +144,14 @@ const RESTORES: Budget = Budget {
 };
 
 /// Everything that is explored.
-pub fn all() -> Vec<Scenario> {
+pub fn all() -> Vec<ModelScenario> {
     let providers = providers().into_iter();
     let all = providers.chain(odd_answers()).chain(people());
     all.chain(stores()).collect()
 }
 
 /// What is known not to hold, and why is in 009.
-pub fn limits() -> Vec<Scenario> {
+pub fn limits() -> Vec<ModelScenario> {
     let busy = Budget {
         busy: true,
         rejections: 1,
@@ -154,19 +159,25 @@ pub fn limits() -> Vec<Scenario> {
     };
     let name = "restore under way";
     let strict = ReplayRule::Strict;
-    vec![Scenario::new(name, Class::Strict, strict, busy)]
+    vec![ModelScenario::new(
+        name,
+        RotationClass::Strict,
+        strict,
+        busy,
+    )]
 }
 
 /// The scenario of this name.
-pub fn named(name: &str) -> Option<Scenario> {
+pub fn named(name: &str) -> Option<ModelScenario> {
     let scenarios = all().into_iter().chain(limits());
     scenarios.into_iter().find(|scenario| scenario.name == name)
 }
 
 /// Crashes and losses at each kind of provider.
-fn providers() -> Vec<Scenario> {
-    use Class::{DiesWithAccess, Grace, NoRotation, SingleUse, Strict, TwoGenerations};
-    let known = |name, class: Class| Scenario::new(name, class, class.known_as(), CRASHES);
+fn providers() -> Vec<ModelScenario> {
+    use RotationClass::{DiesWithAccess, Grace, NoRotation, SingleUse, Strict, TwoGenerations};
+    let known =
+        |name, class: RotationClass| ModelScenario::new(name, class, class.known_as(), CRASHES);
     let twice = Budget {
         kills: 2,
         losses: 0,
@@ -180,9 +191,9 @@ fn providers() -> Vec<Scenario> {
     };
     vec![
         known("strict", Strict),
-        Scenario::new("strict, rule unknown", Strict, ReplayRule::Unknown, CRASHES),
+        ModelScenario::new("strict, rule unknown", Strict, ReplayRule::Unknown, CRASHES),
         known("single-use", SingleUse),
-        Scenario::new(
+        ModelScenario::new(
             "single-use, rule unknown",
             SingleUse,
             ReplayRule::Unknown,
@@ -192,28 +203,34 @@ fn providers() -> Vec<Scenario> {
         known("two generations", TwoGenerations),
         known("dies with access", DiesWithAccess),
         known("no rotation", NoRotation),
-        Scenario::new("strict, two crashes", Strict, ReplayRule::Strict, twice),
-        Scenario {
+        ModelScenario::new("strict, two crashes", Strict, ReplayRule::Strict, twice),
+        ModelScenario {
             processes: 3,
-            ..Scenario::new("strict, three processes", Strict, ReplayRule::Strict, three)
+            ..ModelScenario::new("strict, three processes", Strict, ReplayRule::Strict, three)
         },
     ]
 }
 
 /// Tokens that come with something odd.
-fn odd_answers() -> Vec<Scenario> {
-    let known = |name, class: Class| Scenario::new(name, class, class.known_as(), ODD);
+fn odd_answers() -> Vec<ModelScenario> {
+    let known = |name, class: RotationClass| ModelScenario::new(name, class, class.known_as(), ODD);
     let unknown = ReplayRule::Unknown;
     vec![
-        known("odd answers, strict", Class::Strict),
-        Scenario::new("odd answers, rule unknown", Class::Strict, unknown, ODD),
-        known("odd answers, grace", Class::Grace),
+        known("odd answers, strict", RotationClass::Strict),
+        ModelScenario::new(
+            "odd answers, rule unknown",
+            RotationClass::Strict,
+            unknown,
+            ODD,
+        ),
+        known("odd answers, grace", RotationClass::Grace),
     ]
 }
 
 /// A person, or the provider, acts while a refresh is under way.
-fn people() -> Vec<Scenario> {
-    let strict = |name, budget| Scenario::new(name, Class::Strict, ReplayRule::Strict, budget);
+fn people() -> Vec<ModelScenario> {
+    let strict =
+        |name, budget| ModelScenario::new(name, RotationClass::Strict, ReplayRule::Strict, budget);
     let sign_in = Budget {
         sign_ins: 2,
         ..RACES
@@ -250,8 +267,9 @@ fn people() -> Vec<Scenario> {
 }
 
 /// The store goes back in time.
-fn stores() -> Vec<Scenario> {
-    let strict = |name, budget| Scenario::new(name, Class::Strict, ReplayRule::Strict, budget);
+fn stores() -> Vec<ModelScenario> {
+    let strict =
+        |name, budget| ModelScenario::new(name, RotationClass::Strict, ReplayRule::Strict, budget);
     let sign_in = Budget {
         sign_ins: 2,
         kills: 0,

@@ -18,7 +18,7 @@ pub const LATE: usize = 3;
 
 /// A refresh token: which family, and the how-manieth of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token {
+pub struct ModelToken {
     /// Which family.
     pub family: u8,
     /// The how-manieth.
@@ -42,7 +42,7 @@ pub struct Family {
 
 /// The truth at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Provider {
+pub struct ModelProvider {
     /// Reachable.
     pub up: bool,
     /// The account may be used.
@@ -57,7 +57,7 @@ pub enum Reply {
     /// New tokens; no refresh token means that the old one stays.
     Accepted {
         /// The new refresh token.
-        token: Option<Token>,
+        token: Option<ModelToken>,
         /// When the request left.
         issued: Tick,
     },
@@ -66,7 +66,7 @@ pub enum Reply {
         /// What of it can be read.
         shape: Shape,
         /// The new refresh token.
-        token: Option<Token>,
+        token: Option<ModelToken>,
         /// When the request left.
         issued: Tick,
     },
@@ -94,7 +94,7 @@ impl Reply {
     }
 
     /// The refresh token and when the request left, where both tokens can be read.
-    pub fn brings(self) -> Option<(Option<Token>, Tick)> {
+    pub fn brings(self) -> Option<(Option<ModelToken>, Tick)> {
         match self {
             Self::Accepted { token, issued }
             | Self::Odd {
@@ -107,7 +107,7 @@ impl Reply {
     }
 
     /// The refresh token, where it can be read.
-    pub fn token(self) -> Option<Token> {
+    pub fn token(self) -> Option<ModelToken> {
         match self {
             Self::Odd {
                 shape: Shape::RefreshAlone,
@@ -121,11 +121,11 @@ impl Reply {
 
 /// What is in the air for one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Message {
+pub enum WireMessage {
     /// On its way to the provider, or queued there.
     Request {
         /// What it spends.
-        token: Token,
+        token: ModelToken,
         /// When it left.
         issued: Tick,
         /// Its sender is dead.
@@ -177,11 +177,11 @@ pub struct Access {
 
 /// The grant's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Row {
+pub struct ModelGrant {
     pub lineage: u8,
     pub generation: u8,
     pub lifecycle: Lifecycle,
-    pub token: Option<Token>,
+    pub token: Option<ModelToken>,
     pub access: Access,
     pub claim: Option<Claim>,
     pub probed: Option<Tick>,
@@ -199,7 +199,7 @@ pub enum Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Journal {
     pub written: Written,
-    pub seen: Seen,
+    pub seen: SeenState,
     pub owner: Owner,
 }
 
@@ -208,7 +208,7 @@ pub struct Journal {
 pub struct Shelved {
     pub lineage: u8,
     pub generation: u8,
-    pub token: Option<Token>,
+    pub token: Option<ModelToken>,
     pub issued: Tick,
 }
 
@@ -223,10 +223,10 @@ pub struct Shelf {
 
 /// What a flight read before it set out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Seen {
+pub struct SeenState {
     pub lineage: u8,
     pub generation: u8,
-    pub token: Token,
+    pub token: ModelToken,
     pub number: u8,
     /// The unknown attempt it takes over from, and how that was lost.
     pub takes_over: Option<(u8, UnknownKind)>,
@@ -239,7 +239,7 @@ pub struct Seen {
 /// An attempt under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
-    pub seen: Seen,
+    pub seen: SeenState,
     pub attempt: u8,
     pub since: Tick,
 }
@@ -254,10 +254,10 @@ pub enum Committed {
 
 /// Where a process stands. Being stopped needs no state of its own: it is not being scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum FlightStep {
     Idle,
     /// Read, decided, connected.
-    Connected(Seen),
+    Connected(SeenState),
     /// Room made and claimed.
     Claimed(Run),
     /// The journal says "sending".
@@ -278,29 +278,29 @@ pub enum Step {
 
 /// One process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Process {
+pub struct ModelProcess {
     pub alive: bool,
     pub life: u8,
-    pub step: Step,
+    pub step: FlightStep,
 }
 
 /// A copy of the store, with what lay beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Copied {
-    pub row: Row,
+    pub row: ModelGrant,
     pub journals: [Option<Journal>; ATTEMPTS],
     pub shelf: Shelf,
 }
 
 /// What nobody in the model can see: what the invariants are told by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Truth {
+pub struct ModelTruth {
     /// The sign-in that was completed last: its lineage and its family.
     pub signed_in: (u8, u8),
     /// The newest refresh token that was made durable on this host.
-    pub durable: Option<Token>,
+    pub durable: Option<ModelToken>,
     /// The newest refresh token to which a 2xx with another one came.
-    pub answered: Option<Token>,
+    pub answered: Option<ModelToken>,
     /// A person disconnected and did not sign in again.
     pub disconnected: bool,
     /// A person's sign-in came to nothing.
@@ -313,14 +313,14 @@ pub struct Truth {
 
 /// All of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct State {
+pub struct ModelState {
     pub now: Tick,
-    pub provider: Provider,
-    pub air: [Option<Message>; ATTEMPTS],
-    pub row: Row,
+    pub provider: ModelProvider,
+    pub air: [Option<WireMessage>; ATTEMPTS],
+    pub row: ModelGrant,
     pub journals: [Option<Journal>; ATTEMPTS],
     pub shelf: Shelf,
-    pub processes: [Option<Process>; PROCESSES],
+    pub processes: [Option<ModelProcess>; PROCESSES],
     pub copied: Option<Copied>,
     /// The generation that got a 401.
     pub rejected: Option<u8>,
@@ -331,20 +331,20 @@ pub struct State {
     /// What could not be read before now can: after an upgrade, or with a setting.
     pub upgraded: bool,
     pub left: Budget,
-    pub truth: Truth,
+    pub truth: ModelTruth,
 }
 
-impl State {
+impl ModelState {
     /// The world after a sign-in, with these processes and this much that may go wrong.
     pub fn start(processes: usize, left: Budget) -> Self {
-        let first = Token {
+        let first = ModelToken {
             family: 0,
             index: 0,
         };
-        let process = Process {
+        let process = ModelProcess {
             alive: true,
             life: 0,
-            step: Step::Idle,
+            step: FlightStep::Idle,
         };
         let mut all = [None; PROCESSES];
         all.iter_mut()
@@ -352,9 +352,9 @@ impl State {
             .for_each(|slot| *slot = Some(process));
         Self {
             now: 0,
-            provider: Provider::with_one_family(),
+            provider: ModelProvider::with_one_family(),
             air: [None; ATTEMPTS],
-            row: Row::signed_in(first),
+            row: ModelGrant::signed_in(first),
             journals: [None; ATTEMPTS],
             shelf: Shelf::default(),
             processes: all,
@@ -364,7 +364,7 @@ impl State {
             leaving: false,
             upgraded: false,
             left,
-            truth: Truth {
+            truth: ModelTruth {
                 signed_in: (1, 0),
                 durable: Some(first),
                 answered: None,
@@ -395,7 +395,7 @@ impl State {
     }
 
     /// The processes that live.
-    pub fn live(&self) -> impl Iterator<Item = &Process> {
+    pub fn live(&self) -> impl Iterator<Item = &ModelProcess> {
         self.processes
             .iter()
             .flatten()
@@ -409,8 +409,8 @@ impl State {
     }
 }
 
-impl Row {
-    fn signed_in(token: Token) -> Self {
+impl ModelGrant {
+    fn signed_in(token: ModelToken) -> Self {
         Self {
             lineage: 1,
             generation: 1,
@@ -427,7 +427,7 @@ impl Row {
     }
 }
 
-impl Step {
+impl FlightStep {
     /// The attempt it is at.
     pub fn run(&self) -> Option<Run> {
         match self {
@@ -443,7 +443,7 @@ impl Step {
         }
     }
 
-    fn seen(&self) -> Option<Seen> {
+    fn seen(&self) -> Option<SeenState> {
         match self {
             Self::Connected(seen) => Some(*seen),
             _ => self.run().map(|run| run.seen),
@@ -451,7 +451,7 @@ impl Step {
     }
 
     /// The refresh token it has in memory and nowhere else.
-    pub fn in_memory(&self) -> Option<Token> {
+    pub fn in_memory(&self) -> Option<ModelToken> {
         match self {
             Self::Received(_, reply) | Self::Durable(_, reply) => reply.token(),
             Self::Trying(_, shelved) | Self::Committed(_, shelved, _) => shelved.token,
@@ -460,7 +460,7 @@ impl Step {
     }
 }
 
-impl Process {
+impl ModelProcess {
     fn refers_to(&self, attempt: u8) -> bool {
         let takes_over = self.step.seen().and_then(|seen| seen.takes_over);
         self.step.run().is_some_and(|run| run.attempt == attempt)

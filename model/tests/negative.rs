@@ -3,7 +3,7 @@
 use model::{
     design::Design,
     explore::explore,
-    invariant::Broken::{
+    invariant::InvariantBroken::{
         self, Abandoned, AnsweredSentAgain, HeldFamilyKilled, LeftUnrevoked, LostForNothing,
         ReleasedTooEarly, SentBeforeSettled, SignInUndone, SpentTokenSent, Unreachable, Unresolved,
         WentBack,
@@ -15,7 +15,7 @@ const MOST_STATES: usize = 3_000_000;
 
 /// The trace is printed when another invariant breaks than was expected.
 #[track_caller]
-fn breaks(name: &str, without: Design, expected: &[Broken]) {
+fn breaks(name: &str, without: Design, expected: &[InvariantBroken]) {
     let scenario = scenario::named(name).map(|scenario| scenario.under(without));
     let trace = scenario.and_then(|scenario| {
         let trace = explore(&scenario, MOST_STATES).broken?;

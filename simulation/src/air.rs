@@ -6,12 +6,12 @@ use authkeeper::http::{ExchangeError, Reply};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
-    fault::{Fault, Step},
-    provider::Token,
+    fault::{Checkpoint, Fault},
+    provider::SimToken,
     shape::Shape,
     store,
-    truth::{Broken, Received, Row},
-    world::{Event, ProcessId, World},
+    truth::{GrantSnapshot, ReceivedReply, Violation},
+    world::{ProcessId, SimEvent, SimWorld},
 };
 
 /// How long after its sender's death a request may still be acted on.
@@ -25,8 +25,8 @@ const JSON: &str = "application/json";
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asks {
-    Refresh(Token),
-    Revoke(Option<Token>),
+    Refresh(SimToken),
+    Revoke(Option<SimToken>),
 }
 
 /// What becomes of the provider's own answer.
@@ -41,7 +41,7 @@ enum Own {
     Replaced,
 }
 
-pub struct Message {
+pub struct InFlightRequest {
     pub process: ProcessId,
     pub asks: Asks,
     /// Whether it was acted on, or never will be.
@@ -50,7 +50,7 @@ pub struct Message {
     own: Own,
     reply: Option<Reply>,
     /// The refresh token in the provider's own answer, if it can be read.
-    granted: Option<Token>,
+    granted: Option<SimToken>,
     /// How the provider writes its answer.
     shape: Shape,
     /// Whether somebody still reads.
@@ -61,13 +61,13 @@ pub struct Message {
 
 #[derive(Default)]
 pub struct Air {
-    messages: BTreeMap<u64, Message>,
+    messages: BTreeMap<u64, InFlightRequest>,
     count: u64,
 }
 
 impl Air {
     /// Whether a request for this token is on its way, or its answer can still be read.
-    pub fn is_unsettled(&self, token: Token) -> bool {
+    pub fn is_unsettled(&self, token: SimToken) -> bool {
         let mut same = self
             .messages
             .values()
@@ -79,7 +79,7 @@ impl Air {
     }
 
     /// Whether an answer that brings this token can still be read.
-    pub fn brings(&self, token: Token) -> bool {
+    pub fn brings(&self, token: SimToken) -> bool {
         let mut bringing = self.messages.values();
         bringing.any(|message| message.granted == Some(token) && message.is_readable())
     }
@@ -96,20 +96,20 @@ impl Air {
     }
 }
 
-impl Message {
+impl InFlightRequest {
     fn is_readable(&self) -> bool {
         self.reader && matches!(self.own, Own::Arrives(_))
     }
 }
 
 /// How one request goes: when it is acted on, if it is, and what else its sender is answered, and when.
-struct Fate {
+struct Delivery {
     acts: Option<Duration>,
     own: Own,
     other: Option<(Duration, Option<Reply>)>,
 }
 
-impl World {
+impl SimWorld {
     /// A process writes a request.
     pub fn write_request(&mut self, process: ProcessId, asks: Asks) -> u64 {
         if let Asks::Refresh(token) = asks {
@@ -125,19 +125,19 @@ impl World {
         let id = self.air.count;
         let acts_at = self.now + fate.acts.unwrap_or_default();
         if fate.acts.is_some() {
-            self.at(acts_at, Event::Act(id));
+            self.at(acts_at, SimEvent::Act(id));
         }
         let mut reply = None;
         if let Some((when, other)) = fate.other {
             let event = if other.is_some() {
-                Event::Arrive(id)
+                SimEvent::Arrive(id)
             } else {
-                Event::Break(id)
+                SimEvent::Break(id)
             };
             reply = other;
             self.after(when, event);
         }
-        let message = Message {
+        let message = InFlightRequest {
             process,
             asks,
             settled: fate.acts.is_none(),
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    fn fate(&mut self, fault: Option<Fault>) -> Fate {
+    fn fate(&mut self, fault: Option<Fault>) -> Delivery {
         let dice = &mut self.dice;
         let there = if dice.percent(5) {
             dice.millis(300, 5_000)
@@ -174,7 +174,7 @@ impl World {
         let late = dice.millis(10_000, 110_000);
         let soon = dice.millis(0, 2_500);
         let chance = dice.below(3);
-        let plain = Fate {
+        let plain = Delivery {
             acts: Some(there),
             own: Own::Arrives(back),
             other: None,
@@ -182,13 +182,13 @@ impl World {
         let Some(fault) = fault else {
             return plain;
         };
-        let never = Fate {
+        let never = Delivery {
             acts: None,
             own: Own::Silent,
             other: None,
         };
         // Answered by something before the provider, which acts before that, soon after, or never.
-        let instead = |acts_after: Duration, reply| Fate {
+        let instead = |acts_after: Duration, reply| Delivery {
             acts: match chance {
                 0 => Some(there),
                 1 => Some(there + back + acts_after),
@@ -198,25 +198,25 @@ impl World {
             other: Some((there + back, reply)),
         };
         match fault {
-            Fault::RequestLostAndReset => Fate {
+            Fault::RequestLostAndReset => Delivery {
                 other: Some((there, None)),
                 ..never
             },
             Fault::RequestLost => never,
             Fault::ReplyLostAndReset if chance == 0 => instead(soon, None),
-            Fault::ReplyLostAndReset => Fate {
+            Fault::ReplyLostAndReset => Delivery {
                 own: Own::Breaks(back),
                 ..plain
             },
-            Fault::ReplyLost => Fate {
+            Fault::ReplyLost => Delivery {
                 own: Own::Silent,
                 ..plain
             },
-            Fault::RequestLate => Fate {
+            Fault::RequestLate => Delivery {
                 acts: Some(late),
                 ..plain
             },
-            Fault::ReplyLate => Fate {
+            Fault::ReplyLate => Delivery {
                 own: Own::Arrives(late),
                 ..plain
             },
@@ -226,12 +226,12 @@ impl World {
             Fault::Error504 => instead(late.min(Duration::from_secs(12)), Some(page(504))),
             Fault::TryLater => {
                 let body = r#"{"error":"temporarily_unavailable"}"#;
-                Fate {
+                Delivery {
                     other: Some((there + back, Some(reply(503, "application/json", body)))),
                     ..never
                 }
             }
-            Fault::Page => Fate {
+            Fault::Page => Delivery {
                 other: Some((there + back, Some(page(403)))),
                 ..never
             },
@@ -262,9 +262,9 @@ impl World {
             match message.own {
                 Own::Arrives(wait) => {
                     message.reply = Some(answer);
-                    next = Some((wait, Event::Arrive(id)));
+                    next = Some((wait, SimEvent::Arrive(id)));
                 }
-                Own::Breaks(wait) => next = Some((wait, Event::Break(id))),
+                Own::Breaks(wait) => next = Some((wait, SimEvent::Break(id))),
                 Own::Silent | Own::Replaced => {}
             }
         }
@@ -272,7 +272,7 @@ impl World {
             self.after(wait, event);
         }
         if matches!(asks, Asks::Refresh(_)) {
-            self.pass(process, Step::Acted);
+            self.pass(process, Checkpoint::Acted);
         }
         self.sweep(id);
     }
@@ -283,7 +283,7 @@ impl World {
         process: ProcessId,
         asks: Asks,
         shape: Shape,
-    ) -> (Reply, Option<Token>, Shape) {
+    ) -> (Reply, Option<SimToken>, Shape) {
         let now = self.now;
         let token = match asks {
             Asks::Refresh(token) => token,
@@ -343,7 +343,7 @@ impl World {
             && own
         {
             if let Some(granted) = granted {
-                self.truth.received.push(Received {
+                self.truth.received.push(ReceivedReply {
                     process,
                     spent,
                     granted,
@@ -352,7 +352,7 @@ impl World {
             if !shape.is_readable() {
                 self.truth.unread.push((process, spent));
             }
-            self.pass(process, Step::Received);
+            self.pass(process, Checkpoint::ReceivedReply);
             if self.controls.tokens_are_overlooked && shape != Shape::Plain {
                 self.sweep(id);
                 let body = r#"{"error":"temporarily_unavailable"}"#;
@@ -381,36 +381,36 @@ impl World {
                 message.acts_at = at;
             }
             if acts {
-                self.at(at, Event::Act(id));
+                self.at(at, SimEvent::Act(id));
             }
         }
         self.sweep(id);
     }
 
     fn sweep(&mut self, id: u64) {
-        let over = |message: &Message| message.settled && !message.reader;
+        let over = |message: &InFlightRequest| message.settled && !message.reader;
         if self.air.messages.get(&id).is_some_and(over) {
             self.air.messages.remove(&id);
         }
     }
 
     /// Nothing is sent again before it is settled, and nothing that is spent while its successor is held.
-    pub(crate) fn check_sent(&mut self, token: Token) {
+    pub(crate) fn check_sent(&mut self, token: SimToken) {
         let received = |world: &Self| {
             let mut received = world.truth.received.iter();
             received.any(|received| received.spent == token && world.is_alive(received.process))
         };
         let patient = self.provider.class.is_patient();
         if !patient && (self.air.is_unsettled(token) || received(self)) {
-            self.broke(Broken::SentBeforeSettled(token));
+            self.broke(Violation::SentBeforeSettled(token));
         }
         let spent = !self.provider.is_good(token, self.now);
-        let newer = |held: &Token| held.family == token.family && held.index > token.index;
+        let newer = |held: &SimToken| held.family == token.family && held.index > token.index;
         if spent && self.durable().iter().any(newer) {
-            self.broke(Broken::SpentTokenSent(token));
+            self.broke(Violation::SpentTokenSent(token));
         }
         if self.truth.kept_unread.contains(&token) && self.is_better_spared() {
-            self.broke(Broken::AnsweredTokenSent(token));
+            self.broke(Violation::AnsweredTokenSent(token));
         }
     }
 
@@ -419,7 +419,7 @@ impl World {
         let row = self
             .stores
             .first()
-            .map(|rows| Row::current(&store::lock(rows)));
+            .map(|rows| GrantSnapshot::current(&store::lock(rows)));
         let access = row.flatten().and_then(|row| row.access);
         let at = self.now + RESERVE;
         let lives = access.is_some_and(|access| self.provider.serves(&access, at));
@@ -435,12 +435,12 @@ impl World {
         let ours = family == self.truth.family && !self.truth.disconnected;
         self.tell(|| format!("the provider kills family {family}, its newest token was {newest}"));
         if ours && self.holds(newest) {
-            self.broke(Broken::HeldFamilyKilled(newest));
+            self.broke(Violation::HeldFamilyKilled(newest));
         }
     }
 
     /// Whether a token is in a store, in a file, in the memory of a living process, or can still be read.
-    fn holds(&mut self, token: Token) -> bool {
+    fn holds(&mut self, token: SimToken) -> bool {
         let mut received = self.truth.received.iter();
         let in_memory =
             received.any(|received| received.granted == token && self.is_alive(received.process));

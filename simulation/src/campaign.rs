@@ -9,7 +9,7 @@ use std::{
 use crate::{
     coverage::Coverage,
     fault::Fault,
-    schedule::{self, Controls, Settings},
+    schedule::{self, Controls, RunSettings},
 };
 
 /// No more failing seeds than this are kept of a kind.
@@ -39,8 +39,8 @@ impl Campaign {
         }
     }
 
-    fn settings(&self, seed: u64) -> Settings {
-        Settings {
+    fn settings(&self, seed: u64) -> RunSettings {
+        RunSettings {
             seed,
             faults: self.faults.clone(),
             controls: self.controls,
@@ -50,7 +50,7 @@ impl Campaign {
 }
 
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Findings {
     pub schedules: u64,
     pub steps: u64,
     pub coverage: Coverage,
@@ -58,7 +58,7 @@ pub struct Found {
     pub broken: BTreeMap<&'static str, (u64, Vec<u64>)>,
 }
 
-impl Found {
+impl Findings {
     fn add(&mut self, other: Self) {
         self.schedules += other.schedules;
         self.steps += other.steps;
@@ -111,9 +111,9 @@ pub fn story(campaign: &Campaign, seed: u64) -> String {
 }
 
 /// Runs them all, in as many threads as asked for.
-pub fn run(campaign: &Campaign) -> Found {
+pub fn run(campaign: &Campaign) -> Findings {
     let next = AtomicU64::new(0);
-    let mut found = Found::default();
+    let mut found = Findings::default();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..campaign.jobs.max(1))
             .map(|_| scope.spawn(|| work(campaign, &next)))
@@ -125,8 +125,8 @@ pub fn run(campaign: &Campaign) -> Found {
     found
 }
 
-fn work(campaign: &Campaign, next: &AtomicU64) -> Found {
-    let mut found = Found::default();
+fn work(campaign: &Campaign, next: &AtomicU64) -> Findings {
+    let mut found = Findings::default();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= campaign.schedules {

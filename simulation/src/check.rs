@@ -9,26 +9,29 @@ use authkeeper::{
 
 use crate::{
     disk::Frozen,
-    fault::Step,
-    provider::Token,
-    store::{self, Write},
-    truth::{Broken, Row},
-    world::{ProcessId, World},
+    fault::Checkpoint,
+    provider::SimToken,
+    store::{self, StoreWrite},
+    truth::{GrantSnapshot, Violation},
+    world::{ProcessId, SimWorld},
 };
 
 /// The key of the simulated machine.
 pub const KEY: [u8; 32] = [7; 32];
 
-impl World {
+impl SimWorld {
     /// The refresh tokens that a kill of every process would leave.
-    pub fn durable(&mut self) -> Vec<Token> {
+    pub fn durable(&mut self) -> Vec<SimToken> {
         let stores = self.stores.iter();
-        let rows = stores.flat_map(|rows| Row::all(&store::lock(rows)));
-        let mut durable: Vec<Token> = rows.filter_map(|row| row.refresh).collect();
+        let rows = stores.flat_map(|rows| GrantSnapshot::all(&store::lock(rows)));
+        let mut durable: Vec<SimToken> = rows.filter_map(|row| row.refresh).collect();
         if self.in_files.0 != self.disk.version {
             let files: Arc<dyn Files> = Arc::new(Frozen(self.disk.clone()));
             let texts = inside::refresh_tokens_in(&files, "/sim".as_ref(), KEY);
-            let tokens = texts.iter().filter_map(|text| Token::parse(text)).collect();
+            let tokens = texts
+                .iter()
+                .filter_map(|text| SimToken::parse(text))
+                .collect();
             self.in_files = (self.disk.version, tokens);
         }
         durable.extend(&self.in_files.1);
@@ -36,17 +39,17 @@ impl World {
     }
 
     /// After each write to the store.
-    pub fn look(&mut self, write: Write, done: bool, rows: &[Row]) {
+    pub fn look(&mut self, write: StoreWrite, done: bool, rows: &[GrantSnapshot]) {
         let Some(own) = rows.last().filter(|_| done) else {
             return;
         };
         match write {
-            Write::SignIn => {
+            StoreWrite::SignIn => {
                 self.truth.disconnected = false;
                 self.truth.durable = own.refresh;
                 self.truth.family = own.refresh.map_or(u32::MAX, |token| token.family);
             }
-            Write::Disconnect => self.truth.disconnected = true,
+            StoreWrite::Disconnect => self.truth.disconnected = true,
             _ => {}
         }
         self.truth.committed.extend(own.access.clone());
@@ -61,22 +64,22 @@ impl World {
             .refresh
             .filter(|token| token.family != self.truth.family);
         if let Some(undone) = undone.filter(|_| !own.is_revoked()) {
-            self.broke(Broken::SignInUndone(undone));
+            self.broke(Violation::SignInUndone(undone));
         }
     }
 
-    pub fn pass_write(&mut self, process: ProcessId, write: Write) {
+    pub fn pass_write(&mut self, process: ProcessId, write: StoreWrite) {
         let step = match write {
-            Write::Claim => Step::Claimed,
-            Write::TakeOver => Step::TakenOver,
-            Write::Commit => Step::Committed,
-            Write::MarkUnknown => Step::Lost,
+            StoreWrite::Claim => Checkpoint::Claimed,
+            StoreWrite::TakeOver => Checkpoint::TakenOver,
+            StoreWrite::Commit => Checkpoint::Committed,
+            StoreWrite::MarkUnknown => Checkpoint::Lost,
             _ => return,
         };
         self.pass(process, step);
         // It is a claim too.
-        if step == Step::TakenOver {
-            self.pass(process, Step::Claimed);
+        if step == Checkpoint::TakenOver {
+            self.pass(process, Checkpoint::Claimed);
         }
     }
 
@@ -107,28 +110,29 @@ impl World {
         };
         let wanted = !self.truth.disconnected && self.provider.is_good(token, self.now);
         if wanted && !self.durable().contains(&token) {
-            self.broke(Broken::Unreachable(token));
+            self.broke(Violation::Unreachable(token));
         }
     }
 
     /// A caller gets this token now.
     pub fn check_released(&mut self, access: &str) {
         if !self.truth.committed.contains(access) {
-            self.broke(Broken::ReleasedTooEarly(access.to_owned()));
+            self.broke(Violation::ReleasedTooEarly(access.to_owned()));
         }
         self.note_lawful();
         // What another process has written may go unseen for that long.
         let unseen = self.now.saturating_sub(self.truth.last_lawful);
         if unseen > BELIEVED_FOR {
-            self.broke(Broken::ReleasedUnlawfully(access.to_owned()));
+            self.broke(Violation::ReleasedUnlawfully(access.to_owned()));
         }
     }
 
     /// Notes whether a token may be handed out now. It is asked whenever time has gone on.
     pub fn note_lawful(&mut self) {
         let mut stores = self.stores.iter();
-        let lawful = stores
-            .any(|rows| Row::current(&store::lock(rows)).is_some_and(|row| row.may_release()));
+        let lawful = stores.any(|rows| {
+            GrantSnapshot::current(&store::lock(rows)).is_some_and(|row| row.may_release())
+        });
         if lawful {
             self.truth.last_lawful = self.now;
         }

@@ -2,21 +2,21 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use crate::fault::{Fault, Step};
+use crate::fault::{Checkpoint, Fault};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    struck: BTreeMap<(Fault, Step), u64>,
-    passed: BTreeMap<Step, u64>,
+    struck: BTreeMap<(Fault, Checkpoint), u64>,
+    passed: BTreeMap<Checkpoint, u64>,
     ends: BTreeMap<String, u64>,
 }
 
 impl Coverage {
-    pub fn struck(&mut self, fault: Fault, step: Step) {
+    pub fn struck(&mut self, fault: Fault, step: Checkpoint) {
         *self.struck.entry((fault, step)).or_default() += 1;
     }
 
-    pub fn passed(&mut self, step: Step) {
+    pub fn passed(&mut self, step: Checkpoint) {
         *self.passed.entry(step).or_default() += 1;
     }
 
@@ -34,7 +34,7 @@ impl Coverage {
         self.ends.get(how).copied().unwrap_or_default()
     }
 
-    pub fn count(&self, fault: Fault, step: Step) -> u64 {
+    pub fn count(&self, fault: Fault, step: Checkpoint) -> u64 {
         self.struck.get(&(fault, step)).copied().unwrap_or_default()
     }
 
@@ -51,7 +51,7 @@ impl Coverage {
     }
 
     /// The cells that can be struck and were not.
-    pub fn missing(&self) -> Vec<(Fault, Step)> {
+    pub fn missing(&self) -> Vec<(Fault, Checkpoint)> {
         let cells = Fault::ALL
             .into_iter()
             .flat_map(|fault| fault.steps().iter().map(move |step| (fault, *step)));
@@ -63,17 +63,17 @@ impl Coverage {
     /// The table: a fault a line, a step a column.
     pub fn table(&self) -> String {
         let mut out = format!("{:<20}", "");
-        for step in Step::ALL {
+        for step in Checkpoint::ALL {
             let _ = write!(out, "{:>11}", step.word());
         }
         let _ = write!(out, "\n{:<20}", "(passed)");
-        for step in Step::ALL {
+        for step in Checkpoint::ALL {
             let count = self.passed.get(&step).copied().unwrap_or_default();
             let _ = write!(out, "{count:>11}");
         }
         for fault in Fault::ALL {
             let _ = write!(out, "\n{:<20}", fault.word());
-            for step in Step::ALL {
+            for step in Checkpoint::ALL {
                 let cell = if fault.steps().contains(&step) {
                     self.count(fault, step).to_string()
                 } else {

@@ -10,7 +10,7 @@ use std::{
 use authkeeper::simulation::{Files, Lock, Opened};
 
 use crate::{
-    fault::Step,
+    fault::Checkpoint,
     random::Dice,
     world::{ProcessId, Sim},
 };
@@ -210,7 +210,7 @@ impl ProcessFiles {
         work(&mut world.disk)
     }
 
-    fn pass(&self, step: Step) {
+    fn pass(&self, step: Checkpoint) {
         self.sim.pass(self.process, step);
     }
 
@@ -237,7 +237,7 @@ impl Files for ProcessFiles {
             disk.files.insert(path.to_owned(), File::synced(start));
             Ok(())
         })?;
-        self.pass(Step::Prepared);
+        self.pass(Checkpoint::Prepared);
         Ok(self.opened(path))
     }
 
@@ -258,7 +258,7 @@ impl Files for ProcessFiles {
         })?;
         let name = path.file_name().and_then(|name| name.to_str());
         if name.is_some_and(|name| name.starts_with("kept.")) {
-            self.pass(Step::Kept);
+            self.pass(Checkpoint::Kept);
         }
         Ok(())
     }
@@ -274,7 +274,7 @@ impl Files for ProcessFiles {
             Ok(())
         })?;
         if is_in(path, "spill") {
-            self.pass(Step::Removed);
+            self.pass(Checkpoint::Removed);
         }
         Ok(())
     }
@@ -340,12 +340,12 @@ impl Opened for OpenFile {
             Ok(std::mem::take(&mut file.longest))
         })?;
         match longest {
-            1 => self.files.pass(Step::Marked),
+            1 => self.files.pass(Checkpoint::Marked),
             // Nothing, or a mark that is not synced by itself.
             0..64 => {}
             _ => {
                 self.files.sim.lock().note_durable(self.files.process);
-                self.files.pass(Step::Durable);
+                self.files.pass(Checkpoint::Durable);
             }
         }
         Ok(())

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// How far a process has come, by what it was seen to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum Checkpoint {
     /// A caller asks.
-    Asked,
+    Arguments,
     /// The connection to the provider stands.
     Connected,
     /// The journal has its room.
@@ -20,7 +20,7 @@ pub enum Step {
     /// The provider has acted, and nobody has read its answer.
     Acted,
     /// The answer is in memory.
-    Received,
+    ReceivedReply,
     /// The answer is in the journal.
     Durable,
     /// The store holds the new generation.
@@ -37,16 +37,16 @@ pub enum Step {
     TakenOver,
 }
 
-impl Step {
+impl Checkpoint {
     pub const ALL: [Self; 15] = [
-        Self::Asked,
+        Self::Arguments,
         Self::Connected,
         Self::Prepared,
         Self::Claimed,
         Self::Marked,
         Self::Sent,
         Self::Acted,
-        Self::Received,
+        Self::ReceivedReply,
         Self::Durable,
         Self::Committed,
         Self::Kept,
@@ -58,14 +58,14 @@ impl Step {
 
     pub fn word(self) -> &'static str {
         match self {
-            Self::Asked => "asked",
+            Self::Arguments => "asked",
             Self::Connected => "connected",
             Self::Prepared => "prepared",
             Self::Claimed => "claimed",
             Self::Marked => "marked",
             Self::Sent => "sent",
             Self::Acted => "acted",
-            Self::Received => "received",
+            Self::ReceivedReply => "received",
             Self::Durable => "durable",
             Self::Committed => "committed",
             Self::Kept => "kept",
@@ -232,12 +232,16 @@ impl Fault {
     }
 
     /// The steps at which it can strike.
-    pub fn steps(self) -> &'static [Step] {
+    pub fn steps(self) -> &'static [Checkpoint] {
         match self {
-            Self::Unreachable => &[Step::Asked, Step::TakenOver, Step::Lost],
-            _ if self.is_of_a_request() => &[Step::Marked],
+            Self::Unreachable => &[
+                Checkpoint::Arguments,
+                Checkpoint::TakenOver,
+                Checkpoint::Lost,
+            ],
+            _ if self.is_of_a_request() => &[Checkpoint::Marked],
             // Nothing is written to the store or a file after these until the next attempt.
-            _ => &Step::ALL,
+            _ => &Checkpoint::ALL,
         }
     }
 }
@@ -252,7 +256,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Copy, Debug)]
 pub struct Armed {
     pub fault: Fault,
-    pub at: Step,
+    pub at: Checkpoint,
     /// How often the step passes before.
     pub after: u8,
 }

@@ -28,4 +28,4 @@ pub mod strike;
 pub mod truth;
 pub mod world;
 
-pub use self::{truth::Broken, world::Call};
+pub use self::{truth::Violation, world::TokenCall};

@@ -9,7 +9,7 @@ use std::{
 use simulation::{
     campaign::{self, Campaign},
     fault::Fault,
-    schedule::{self, Settings},
+    schedule::{self, RunSettings},
 };
 
 /// How many schedules are run when nobody says.
@@ -27,7 +27,7 @@ fn main() -> io::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     };
     if asked.trace {
-        let mut settings = Settings::of(asked.campaign.first);
+        let mut settings = RunSettings::of(asked.campaign.first);
         settings.faults.clone_from(&asked.campaign.faults);
         settings.trace = true;
         let outcome = schedule::run(&settings);
@@ -49,14 +49,14 @@ fn code(good: bool) -> ExitCode {
     }
 }
 
-struct Asked {
+struct Arguments {
     campaign: Campaign,
     trace: bool,
 }
 
 /// What the command line asks for; none if it can't be read.
-fn read(arguments: &[String]) -> Option<Asked> {
-    let mut asked = Asked {
+fn read(arguments: &[String]) -> Option<Arguments> {
+    let mut asked = Arguments {
         campaign: Campaign::of(SCHEDULES),
         trace: false,
     };

@@ -16,12 +16,12 @@ use authkeeper::{
 };
 
 use crate::{
-    fault::Step,
-    provider::Token,
+    fault::Checkpoint,
+    provider::SimToken,
     schedule::connection,
     store,
-    truth::Row,
-    world::{Call, Event, ProcessId, Sim, World},
+    truth::GrantSnapshot,
+    world::{ProcessId, Sim, SimEvent, SimWorld, TokenCall},
 };
 
 pub const ISSUER: &str = "https://as.example";
@@ -30,7 +30,7 @@ pub const ISSUER: &str = "https://as.example";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that was signed in just now.
-pub fn begin(world: &mut World) {
+pub fn begin(world: &mut SimWorld) {
     let stores = world.stores.clone();
     let (token, access) = world.provider.issue_family(world.now);
     let lifetime = world.provider.lifetime;
@@ -38,12 +38,14 @@ pub fn begin(world: &mut World) {
     for rows in &stores {
         store::lock(rows).adopt(signed_in.clone());
     }
-    let rows = stores.first().map(|rows| Row::all(&store::lock(rows)));
+    let rows = stores
+        .first()
+        .map(|rows| GrantSnapshot::all(&store::lock(rows)));
     let rows = rows.unwrap_or_default();
-    world.look(store::Write::SignIn, true, &rows);
+    world.look(store::StoreWrite::SignIn, true, &rows);
 }
 
-fn signed_in((token, access): (Token, &str), lifetime: Duration, issued: Moment) -> SignedIn {
+fn signed_in((token, access): (SimToken, &str), lifetime: Duration, issued: Moment) -> SignedIn {
     let (issuer, client_id) = (Issuer::new(ISSUER), ClientId::new("client"));
     let metadata = ServerMetadata {
         issuer: ISSUER.to_owned(),
@@ -126,7 +128,7 @@ pub fn suspend(sim: &Sim) {
     });
     let mut world = sim.lock();
     let wait = world.dice.millis(1_000, 600_000);
-    world.after(wait, Event::Restore);
+    world.after(wait, SimEvent::Restore);
 }
 
 pub fn restore(sim: &Sim) {
@@ -144,7 +146,7 @@ fn change(sim: &Sim, what: &'static str, change: impl Fn(&mut GrantLifecycle)) {
             change(&mut row.grant.lifecycle);
         }
         rows.touch();
-        Row::all(&rows)
+        GrantSnapshot::all(&rows)
     };
     let mut world = sim.lock();
     world.tell(|| what.to_owned());
@@ -159,17 +161,17 @@ pub fn claim(sim: &Sim) -> Option<Claim> {
 }
 
 /// A caller asks, uses its token, and asks once more if that gets a 401.
-pub async fn ask(sim: Sim, runtime: Runtime, process: ProcessId, call: Call) {
-    sim.pass(process, Step::Asked);
+pub async fn ask(sim: Sim, runtime: Runtime, process: ProcessId, call: TokenCall) {
+    sim.pass(process, Checkpoint::Arguments);
     let mut request = TokenRequest::new(connection());
     match call {
-        Call::Plain => {}
-        Call::MuchTime => {
+        TokenCall::Plain => {}
+        TokenCall::MuchTime => {
             let lifetime = sim.lock().provider.lifetime;
             request = request.min_ttl(lifetime.checked_sub(Duration::from_secs(2)));
         }
-        Call::Rejected => {
-            let current = Row::current(&sim.rows());
+        TokenCall::Rejected => {
+            let current = GrantSnapshot::current(&sim.rows());
             if let Some(access) = current.as_ref().and_then(|row| row.access.as_ref()) {
                 sim.lock().provider.reject(access);
             }
@@ -202,7 +204,7 @@ async fn use_once(
             world.check_released(&access);
             world.tell(|| format!("p{process} hands out {access}"));
             world.coverage.ended("a token");
-            world.pass(process, Step::Released);
+            world.pass(process, Checkpoint::Released);
             let now = world.now;
             (!world.provider.serves(&access, now)).then_some(token.generation)
         }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    fault::{Armed, Fault, Step},
-    provider::Class,
+    fault::{Armed, Checkpoint, Fault},
+    provider::ProviderClass,
     random::Dice,
-    world::Call,
+    world::TokenCall,
 };
 
 /// How many faults one schedule has at most.
@@ -21,14 +21,14 @@ const LOSSES: [Fault; 4] = [
 ];
 
 #[derive(Clone, Debug)]
-pub struct Plan {
-    pub class: Class,
+pub struct SchedulePlan {
+    pub class: ProviderClass,
     /// Of an access token.
     pub lifetime: Duration,
     pub processes: usize,
     /// Whether each process keeps its connection fresh by itself.
     pub keepers: bool,
-    pub calls: Vec<(Duration, Call)>,
+    pub calls: Vec<(Duration, TokenCall)>,
     pub faults: Vec<Armed>,
     /// When a copy of the store is taken.
     pub copy: Option<Duration>,
@@ -36,12 +36,14 @@ pub struct Plan {
     pub horizon: Duration,
 }
 
-impl Plan {
+impl SchedulePlan {
     /// What this seed stands for, if these are the faults. The seeds go through all cells of fault and step in turn, each
     /// with a few more faults and everything else by chance.
     pub fn draw(seed: u64, faults: &[Fault]) -> Self {
         let dice = &mut Dice::new(seed);
-        let class = dice.pick(&Class::ALL).unwrap_or(Class::Strict);
+        let class = dice
+            .pick(&ProviderClass::ALL)
+            .unwrap_or(ProviderClass::Strict);
         // A process that lost a reply must be there to ask again.
         let keepers = dice.percent(25);
         let lifetime = dice.pick(&[60, 300, 3600]).unwrap_or(300);
@@ -88,7 +90,7 @@ impl Plan {
 }
 
 fn after_a_loss(armed: Armed) -> bool {
-    matches!(armed.at, Step::Lost | Step::TakenOver)
+    matches!(armed.at, Checkpoint::Lost | Checkpoint::TakenOver)
 }
 
 fn cells(from: &[Fault]) -> Vec<Armed> {
@@ -113,7 +115,7 @@ fn draw_faults(seed: u64, dice: &mut Dice, from: &[Fault]) -> Vec<Armed> {
         let losses: Vec<Fault> = losses.copied().collect();
         faults.extend(dice.pick(&losses).map(|fault| Armed {
             fault,
-            at: Step::Marked,
+            at: Checkpoint::Marked,
             after: 0,
         }));
     }
@@ -153,15 +155,15 @@ fn go_together(one: Fault, other: Fault) -> bool {
 }
 
 /// Callers come in bursts: that is when they meet.
-fn draw_calls(dice: &mut Dice, horizon: Duration) -> Vec<(Duration, Call)> {
+fn draw_calls(dice: &mut Dice, horizon: Duration) -> Vec<(Duration, TokenCall)> {
     let mut calls = vec![];
     for _ in 0..2 + dice.below(3) {
         let burst = dice.between(Duration::ZERO, horizon);
         for _ in 0..=dice.below(3) {
             let call = match dice.below(10) {
-                0..3 => Call::Plain,
-                3..9 => Call::MuchTime,
-                _ => Call::Rejected,
+                0..3 => TokenCall::Plain,
+                3..9 => TokenCall::MuchTime,
+                _ => TokenCall::Rejected,
             };
             calls.push((burst + dice.millis(0, 400), call));
         }

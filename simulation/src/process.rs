@@ -23,12 +23,12 @@ use crate::{
     air::Asks,
     check::KEY,
     disk::ProcessFiles,
-    fault::{Fault, Step},
-    provider::Token,
+    fault::{Checkpoint, Fault},
+    provider::SimToken,
     random::SeededRandom,
-    store::{self, Hooks, MemoryStore, Write},
-    truth::Row,
-    world::{Event, Kind, ProcessId, Sim, Spawned},
+    store::{self, Hooks, MemoryStore, StoreWrite},
+    truth::GrantSnapshot,
+    world::{ProcessId, Sim, SimEvent, Spawned, TaskKind},
 };
 
 /// The runtime of a new process.
@@ -112,7 +112,7 @@ impl Future for Sleep<'_> {
         let mut world = self.sim.lock();
         let Some(until) = self.until else {
             let until = world.now + self.wait;
-            world.at(until, Event::Wake(context.waker().clone()));
+            world.at(until, SimEvent::Wake(context.waker().clone()));
             drop(world);
             self.until = Some(until);
             return Poll::Pending;
@@ -137,7 +137,7 @@ impl Clock for Host {
 
 impl Tasks for Host {
     fn spawn(&self, work: Work) {
-        self.put(Kind::Flight, work);
+        self.put(TaskKind::Flight, work);
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
@@ -146,12 +146,12 @@ impl Tasks for Host {
             host.pause(0, 4).await;
             work();
         };
-        self.put(Kind::Disk, Box::pin(later));
+        self.put(TaskKind::Disk, Box::pin(later));
     }
 }
 
 impl Host {
-    fn put(&self, kind: Kind, work: Work) {
+    fn put(&self, kind: TaskKind, work: Work) {
         let mut world = self.sim.lock();
         if world.is_alive(self.process) {
             let process = self.process;
@@ -187,7 +187,7 @@ impl Transport for Host {
                 detail: "connection refused".to_owned(),
             });
         }
-        self.sim.pass(self.process, Step::Connected);
+        self.sim.pass(self.process, Checkpoint::Connected);
         self.live().await;
         Ok(Box::new(Line {
             host: self.clone(),
@@ -207,7 +207,7 @@ impl Exchange for Line {
         let field = |name: &str| {
             let mut fields = form_urlencoded::parse(&request.body);
             let found = fields.find(|(key, _)| key == name);
-            found.and_then(|(_, value)| Token::parse(&value))
+            found.and_then(|(_, value)| SimToken::parse(&value))
         };
         let asks = match field("refresh_token") {
             Some(token) if self.path == "/token" => Asks::Refresh(token),
@@ -218,7 +218,7 @@ impl Exchange for Line {
         let id = sim.lock().write_request(process, asks);
         let reading = Reading { sim, id };
         if matches!(asks, Asks::Refresh(_)) {
-            sim.pass(process, Step::Sent);
+            sim.pass(process, Checkpoint::Sent);
             self.host.live().await;
         }
         let come = reading.await;
@@ -263,7 +263,7 @@ impl Hooks for Host {
         })
     }
 
-    async fn turn(&self, _write: Write) -> Result<()> {
+    async fn turn(&self, _write: StoreWrite) -> Result<()> {
         self.pause(0, 3).await;
         self.live().await;
         let place = place();
@@ -291,8 +291,8 @@ impl Hooks for Host {
         }
     }
 
-    async fn written(&self, write: Write, done: bool) -> Result<()> {
-        let rows = Row::all(&store::lock(self.sim.rows_of(self.process)));
+    async fn written(&self, write: StoreWrite, done: bool) -> Result<()> {
+        let rows = GrantSnapshot::all(&store::lock(self.sim.rows_of(self.process)));
         let unanswered = {
             let mut world = self.sim.lock();
             world.look(write, done, &rows);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// How a provider rotates: the classes that were seen in the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
+pub enum ProviderClass {
     /// A reuse kills the family.
     Strict,
     /// The same, and nobody has told us.
@@ -28,12 +28,12 @@ pub enum Class {
     NoRotation,
 }
 
-/// The window of [`Class::Grace`].
+/// The window of [`ProviderClass::Grace`].
 pub const GRACE: Duration = Duration::from_mins(10);
-/// How much longer than its access token a refresh token of [`Class::DiesWithAccess`] lives.
+/// How much longer than its access token a refresh token of [`ProviderClass::DiesWithAccess`] lives.
 const OUTLIVES: Duration = Duration::from_secs(5);
 
-impl Class {
+impl ProviderClass {
     pub const ALL: [Self; 7] = [
         Self::Strict,
         Self::StrictUnknown,
@@ -73,18 +73,18 @@ impl Class {
 
 /// One refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Token {
+pub struct SimToken {
     pub family: u32,
     pub index: u32,
 }
 
-impl fmt::Display for Token {
+impl fmt::Display for SimToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "r-{}-{}", self.family, self.index)
     }
 }
 
-impl Token {
+impl SimToken {
     pub fn parse(text: &str) -> Option<Self> {
         let (family, index) = text.strip_prefix("r-")?.split_once('-')?;
         Some(Self {
@@ -103,18 +103,18 @@ struct Family {
 }
 
 /// What came of one request.
-pub struct Answer {
+pub struct ProviderReply {
     /// The body of a success; none for a refusal.
     pub tokens: Option<Value>,
     /// The refresh token in it.
-    pub granted: Option<Token>,
+    pub granted: Option<SimToken>,
     /// The family that this very request killed.
     pub killed: Option<u32>,
 }
 
 #[derive(Debug)]
-pub struct Provider {
-    pub class: Class,
+pub struct SimProvider {
+    pub class: ProviderClass,
     /// How long an access token lives.
     pub lifetime: Duration,
     /// The account is disabled: refreshes are refused, and no token is harmed.
@@ -126,8 +126,8 @@ pub struct Provider {
     pub acted: u64,
 }
 
-impl Provider {
-    pub fn new(class: Class, lifetime: Duration) -> Self {
+impl SimProvider {
+    pub fn new(class: ProviderClass, lifetime: Duration) -> Self {
         Self {
             class,
             lifetime,
@@ -140,7 +140,7 @@ impl Provider {
     }
 
     /// A person signed in: a refresh token and an access token.
-    pub fn issue_family(&mut self, now: Duration) -> (Token, String) {
+    pub fn issue_family(&mut self, now: Duration) -> (SimToken, String) {
         let family = u32::try_from(self.families.len()).unwrap_or(u32::MAX);
         let new = Family {
             alive: true,
@@ -150,7 +150,7 @@ impl Provider {
         };
         self.families.insert(family, new);
         let access = self.issue_access(family, now);
-        (Token { family, index: 0 }, access)
+        (SimToken { family, index: 0 }, access)
     }
 
     fn issue_access(&mut self, family: u32, now: Duration) -> String {
@@ -174,22 +174,22 @@ impl Provider {
     }
 
     /// The newest token of a family that lives.
-    pub fn newest(&self, family: u32) -> Option<Token> {
+    pub fn newest(&self, family: u32) -> Option<SimToken> {
         let known = self.families.get(&family).filter(|known| known.alive)?;
-        Some(Token {
+        Some(SimToken {
             family,
             index: known.current,
         })
     }
 
     /// The newest token of a family, whether or not it lives.
-    pub fn last(&self, family: u32) -> Option<Token> {
+    pub fn last(&self, family: u32) -> Option<SimToken> {
         let index = self.families.get(&family)?.current;
-        Some(Token { family, index })
+        Some(SimToken { family, index })
     }
 
     /// Whether a token would be taken now, were the account enabled.
-    pub fn is_good(&self, token: Token, now: Duration) -> bool {
+    pub fn is_good(&self, token: SimToken, now: Duration) -> bool {
         let family = self.families.get(&token.family);
         family.is_some_and(|family| family.alive && self.takes(family, token.index, now))
     }
@@ -199,17 +199,18 @@ impl Provider {
         let is_current = index == family.current;
         let is_previous = Some(index) == family.previous;
         match self.class {
-            Class::DiesWithAccess => is_current && age < self.lifetime + OUTLIVES,
-            Class::Grace => is_current || (is_previous && age < GRACE),
-            Class::TwoGenerations => is_current || is_previous,
-            Class::Strict | Class::StrictUnknown | Class::SingleUse | Class::NoRotation => {
-                is_current
-            }
+            ProviderClass::DiesWithAccess => is_current && age < self.lifetime + OUTLIVES,
+            ProviderClass::Grace => is_current || (is_previous && age < GRACE),
+            ProviderClass::TwoGenerations => is_current || is_previous,
+            ProviderClass::Strict
+            | ProviderClass::StrictUnknown
+            | ProviderClass::SingleUse
+            | ProviderClass::NoRotation => is_current,
         }
     }
 
     /// RFC 7009: a good token takes its family with it, a spent one means nothing to the server.
-    pub fn revoke(&mut self, token: Token, now: Duration) {
+    pub fn revoke(&mut self, token: SimToken, now: Duration) {
         if self.is_good(token, now)
             && let Some(family) = self.families.get_mut(&token.family)
         {
@@ -218,7 +219,7 @@ impl Provider {
     }
 
     /// Acts on a request that spends a token.
-    pub fn act(&mut self, token: Token, now: Duration) -> Answer {
+    pub fn act(&mut self, token: SimToken, now: Duration) -> ProviderReply {
         self.acted += 1;
         let good = self.is_good(token, now);
         let class = self.class;
@@ -235,7 +236,7 @@ impl Provider {
             return refused(None);
         }
         let index = family.rotate(class, token.index, now);
-        let granted = index.map(|index| Token { index, ..token });
+        let granted = index.map(|index| SimToken { index, ..token });
         let access = self.issue_access(token.family, now);
         let mut body = json!({
             "access_token": access, "token_type": "Bearer", "expires_in": self.lifetime.as_secs(),
@@ -243,7 +244,7 @@ impl Provider {
         if let (Some(granted), Some(object)) = (granted, body.as_object_mut()) {
             object.insert("refresh_token".to_owned(), granted.to_string().into());
         }
-        Answer {
+        ProviderReply {
             tokens: Some(body),
             granted,
             killed: None,
@@ -251,8 +252,8 @@ impl Provider {
     }
 }
 
-fn refused(killed: Option<u32>) -> Answer {
-    Answer {
+fn refused(killed: Option<u32>) -> ProviderReply {
+    ProviderReply {
         tokens: None,
         granted: None,
         killed,
@@ -261,14 +262,14 @@ fn refused(killed: Option<u32>) -> Answer {
 
 impl Family {
     /// The new refresh token's index, if there is a new one.
-    fn rotate(&mut self, class: Class, used: u32, now: Duration) -> Option<u32> {
-        if class == Class::NoRotation {
+    fn rotate(&mut self, class: ProviderClass, used: u32, now: Duration) -> Option<u32> {
+        if class == ProviderClass::NoRotation {
             return None;
         }
-        if class == Class::Grace && used != self.current {
+        if class == ProviderClass::Grace && used != self.current {
             return Some(self.current);
         }
-        if class == Class::TwoGenerations && used != self.current {
+        if class == ProviderClass::TwoGenerations && used != self.current {
             // The one that was given for it is forgotten.
             self.current += 1;
             self.issued = now;

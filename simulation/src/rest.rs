@@ -6,17 +6,17 @@ use authkeeper::model::GrantLifecycle;
 
 use crate::{
     people,
-    provider::Token,
+    provider::SimToken,
     schedule::Driver,
-    truth::{Broken, Row},
-    world::Call,
+    truth::{GrantSnapshot, Violation},
+    world::TokenCall,
 };
 
 /// Longer than a refused token is left alone.
 const PROBE: Duration = Duration::from_hours(13);
 
 /// The tokens of the family signed in last that we hold and the provider would take.
-fn good(driver: &Driver) -> Vec<Token> {
+fn good(driver: &Driver) -> Vec<SimToken> {
     let mut world = driver.sim.lock();
     let (family, now) = (world.truth.family, world.now);
     let mut durable = world.durable();
@@ -28,7 +28,7 @@ pub(crate) fn judge(driver: &mut Driver) {
     if driver.sim.lock().truth.disconnected {
         return disconnected(driver);
     }
-    let row = Row::current(&driver.sim.rows());
+    let row = GrantSnapshot::current(&driver.sim.rows());
     let was_disabled = driver.sim.lock().truth.was_disabled;
     let refused = matches!(
         row.as_ref().map(|row| &row.lifecycle),
@@ -42,14 +42,14 @@ pub(crate) fn judge(driver: &mut Driver) {
     if driver.is_over() {
         return;
     }
-    driver.ask(Call::Plain);
-    let row = Row::current(&driver.sim.rows());
+    driver.ask(TokenCall::Plain);
+    let row = GrantSnapshot::current(&driver.sim.rows());
     let Some(row) = row else {
-        let lost = Token {
+        let lost = SimToken {
             family: driver.sim.lock().truth.family,
             index: 0,
         };
-        driver.sim.lock().broke(Broken::SignInUndone(lost));
+        driver.sim.lock().broke(Violation::SignInUndone(lost));
         return;
     };
     let held = good(driver);
@@ -63,7 +63,7 @@ pub(crate) fn judge(driver: &mut Driver) {
     let mut world = driver.sim.lock();
     world.coverage.ended(end);
     if let Some(token) = held.first().filter(|_| !works) {
-        world.broke(Broken::LostForNothing(*token));
+        world.broke(Violation::LostForNothing(*token));
     }
     world.check_reachable();
 }
@@ -71,7 +71,7 @@ pub(crate) fn judge(driver: &mut Driver) {
 /// A disconnect that was cut off is done again; then nothing good may be left.
 fn disconnected(driver: &mut Driver) {
     for _ in 0..5 {
-        if Row::current(&driver.sim.rows()).is_none() || driver.is_over() {
+        if GrantSnapshot::current(&driver.sim.rows()).is_none() || driver.is_over() {
             break;
         }
         driver.person(|sim, runtime| Box::pin(people::disconnect(sim, runtime)));
@@ -83,13 +83,13 @@ fn disconnected(driver: &mut Driver) {
     }
     if !driver.is_over() {
         // The next job of a crontab: any process cleans up after those that died.
-        driver.ask(Call::Plain);
+        driver.ask(TokenCall::Plain);
         driver.run_for(Duration::from_mins(1));
     }
     let left = good(driver);
     let mut world = driver.sim.lock();
     world.coverage.ended("schedule: disconnected");
     if let Some(token) = left.first() {
-        world.broke(Broken::LeftUnrevoked(*token));
+        world.broke(Violation::LeftUnrevoked(*token));
     }
 }

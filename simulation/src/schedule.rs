@@ -22,12 +22,12 @@ use crate::{
     disk::Disk,
     fault::Fault,
     people,
-    plan::Plan,
+    plan::SchedulePlan,
     process,
-    provider::Provider,
-    store::Rows,
-    truth::{Broken, Row},
-    world::{Call, Event, Kind, Process, ProcessId, Sim, Spawned, Todo, World},
+    provider::SimProvider,
+    store::StoreRows,
+    truth::{GrantSnapshot, Violation},
+    world::{ProcessId, Sim, SimEvent, SimProcess, SimWorld, Spawned, TaskKind, Todo, TokenCall},
 };
 
 /// More steps than any schedule needs.
@@ -55,14 +55,14 @@ pub struct Controls {
 
 /// Which schedule, and how.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RunSettings {
     pub seed: u64,
     pub faults: Vec<Fault>,
     pub controls: Controls,
     pub trace: bool,
 }
 
-impl Settings {
+impl RunSettings {
     pub fn of(seed: u64) -> Self {
         Self {
             seed,
@@ -75,9 +75,9 @@ impl Settings {
 
 /// What came of a schedule.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ScheduleOutcome {
     pub seed: u64,
-    pub broken: Option<Broken>,
+    pub broken: Option<Violation>,
     pub coverage: Coverage,
     pub trace: Vec<String>,
     pub steps: u64,
@@ -86,24 +86,28 @@ pub struct Outcome {
 }
 
 /// Runs the schedule of a seed.
-pub fn run(settings: &Settings) -> Outcome {
-    let plan = Plan::draw(settings.seed, &settings.faults);
+pub fn run(settings: &RunSettings) -> ScheduleOutcome {
+    let plan = SchedulePlan::draw(settings.seed, &settings.faults);
     run_plan(settings, &plan)
 }
 
 /// Runs a plan with the chances of a seed.
-pub fn run_plan(settings: &Settings, plan: &Plan) -> Outcome {
+pub fn run_plan(settings: &RunSettings, plan: &SchedulePlan) -> ScheduleOutcome {
     run_struck(settings, plan, None)
 }
 
 /// Runs a plan in which a fault strikes its first process after this many steps, whatever is under way then.
-pub fn run_struck(settings: &Settings, plan: &Plan, strike: Option<(u64, Fault)>) -> Outcome {
+pub fn run_struck(
+    settings: &RunSettings,
+    plan: &SchedulePlan,
+    strike: Option<(u64, Fault)>,
+) -> ScheduleOutcome {
     let mut driver = Driver::new(settings, plan);
     driver.strike = strike;
     driver.chaos(plan);
     let noisy_steps = driver.steps;
     driver.calm();
-    Outcome {
+    ScheduleOutcome {
         noisy_steps,
         ..driver.finish(settings.seed)
     }
@@ -116,7 +120,7 @@ pub(crate) fn connection() -> ConnectionName {
 
 struct Task {
     process: ProcessId,
-    kind: Kind,
+    kind: TaskKind,
     work: Work,
     waker: Waker,
 }
@@ -139,12 +143,12 @@ pub(crate) struct Driver {
     runtimes: BTreeMap<ProcessId, Runtime>,
     rules: RefreshRules,
     keepers: bool,
-    copy: Option<(Rows, Disk)>,
+    copy: Option<(StoreRows, Disk)>,
     steps: u64,
     strike: Option<(u64, Fault)>,
 }
 
-fn rules(plan: &Plan, controls: Controls) -> RefreshRules {
+fn rules(plan: &SchedulePlan, controls: Controls) -> RefreshRules {
     let mut rules = RefreshRules::default();
     let habits = ProviderHabits::new(plan.class.known_as(), None);
     rules.providers.insert(people::ISSUER.to_owned(), habits);
@@ -155,9 +159,9 @@ fn rules(plan: &Plan, controls: Controls) -> RefreshRules {
 }
 
 impl Driver {
-    pub(crate) fn new(settings: &Settings, plan: &Plan) -> Self {
-        let provider = Provider::new(plan.class, plan.lifetime);
-        let mut world = World::new(settings.seed.rotate_left(17), provider, settings.controls);
+    pub(crate) fn new(settings: &RunSettings, plan: &SchedulePlan) -> Self {
+        let provider = SimProvider::new(plan.class, plan.lifetime);
+        let mut world = SimWorld::new(settings.seed.rotate_left(17), provider, settings.controls);
         world.trace = settings.trace.then(Vec::new);
         world.armed.clone_from(&plan.faults);
         world.tell(|| plan.describe());
@@ -176,17 +180,17 @@ impl Driver {
     }
 
     /// Things go wrong for a while.
-    fn chaos(&mut self, plan: &Plan) {
+    fn chaos(&mut self, plan: &SchedulePlan) {
         // The first refresh is near.
         let age = plan.lifetime.mul_f64(0.8);
         let end = {
             let mut world = self.sim.lock();
             world.now += age;
             for (at, call) in &plan.calls {
-                world.after(*at, Event::Call(*call));
+                world.after(*at, SimEvent::Call(*call));
             }
             if let Some(copy) = plan.copy {
-                world.after(copy, Event::Copy);
+                world.after(copy, SimEvent::Copy);
             }
             world.now + plan.horizon
         };
@@ -226,8 +230,8 @@ impl Driver {
     pub(crate) fn settle(&mut self) {
         let mut pause = Duration::from_secs(1);
         for _ in 0..80 {
-            if self.ask(Call::Plain).is_none() {
-                self.sim.lock().broke(Broken::Hangs);
+            if self.ask(TokenCall::Plain).is_none() {
+                self.sim.lock().broke(Violation::Hangs);
             }
             if self.is_over() || self.is_quiet() {
                 return;
@@ -236,18 +240,21 @@ impl Driver {
             pause = (pause * 2).min(Duration::from_mins(5));
         }
         let claim = format!("{:?}", people::claim(&self.sim));
-        self.sim.lock().broke(Broken::Unresolved(claim));
+        self.sim.lock().broke(Violation::Unresolved(claim));
     }
 
     fn is_quiet(&self) -> bool {
-        let row = Row::current(&self.sim.rows());
+        let row = GrantSnapshot::current(&self.sim.rows());
         let claimed = row.is_some_and(|row| row.claimed && !row.is_revoked());
-        let flying = self.tasks.values().any(|task| task.kind == Kind::Flight);
+        let flying = self
+            .tasks
+            .values()
+            .any(|task| task.kind == TaskKind::Flight);
         !claimed && !flying && self.sim.lock().air.is_empty()
     }
 
     /// A caller's question, and how it ended; none if nobody answers.
-    pub(crate) fn ask(&mut self, call: Call) -> Option<()> {
+    pub(crate) fn ask(&mut self, call: TokenCall) -> Option<()> {
         if self.somebody().is_none() {
             self.start();
         }
@@ -292,7 +299,7 @@ impl Driver {
     fn step(&mut self, end: Duration) -> bool {
         self.steps += 1;
         if self.steps > MOST_STEPS {
-            self.sim.lock().broke(Broken::NoEnd);
+            self.sim.lock().broke(Violation::NoEnd);
             return false;
         }
         if let Some((_, fault)) = self.strike.take_if(|(at, _)| *at == self.steps) {
@@ -333,26 +340,26 @@ impl Driver {
     fn happen(&mut self) {
         let event = self.sim.lock().take_due();
         match event {
-            Some(Event::Wake(waker)) => waker.wake(),
-            Some(Event::Act(id)) => self.sim.lock().act(id),
-            Some(Event::Arrive(id)) => self.sim.lock().arrive(id, false),
-            Some(Event::Break(id)) => self.sim.lock().arrive(id, true),
-            Some(Event::Resume(process)) => self.sim.lock().resume(process),
-            Some(Event::Start) => self.start(),
-            Some(Event::Call(call)) => {
+            Some(SimEvent::Wake(waker)) => waker.wake(),
+            Some(SimEvent::Act(id)) => self.sim.lock().act(id),
+            Some(SimEvent::Arrive(id)) => self.sim.lock().arrive(id, false),
+            Some(SimEvent::Break(id)) => self.sim.lock().arrive(id, true),
+            Some(SimEvent::Resume(process)) => self.sim.lock().resume(process),
+            Some(SimEvent::Start) => self.start(),
+            Some(SimEvent::Call(call)) => {
                 if let Some(process) = self.somebody() {
                     self.call(process, call);
                 }
             }
-            Some(Event::Copy) => {
+            Some(SimEvent::Copy) => {
                 let disk = self.sim.lock().disk.clone();
                 self.copy = Some((self.sim.rows().clone(), disk));
                 self.sim
                     .lock()
                     .tell(|| "a copy of the store is taken".to_owned());
             }
-            Some(Event::EnableAccount) => self.sim.lock().provider.disabled = false,
-            Some(Event::Restore) => people::restore(&self.sim),
+            Some(SimEvent::EnableAccount) => self.sim.lock().provider.disabled = false,
+            Some(SimEvent::Restore) => people::restore(&self.sim),
             None => {}
         }
     }
@@ -370,14 +377,14 @@ impl Driver {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(())) => {
                 let task = self.tasks.remove(&id);
-                if let Some(task) = task.filter(|task| task.kind == Kind::Person) {
+                if let Some(task) = task.filter(|task| task.kind == TaskKind::Person) {
                     self.exit(task.process);
                 }
             }
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.unwrap_or_else(|| "the code panicked".to_owned());
-                self.sim.lock().broke(Broken::Panicked(text));
+                self.sim.lock().broke(Violation::Panicked(text));
             }
         }
     }
@@ -461,7 +468,7 @@ impl Driver {
             let work = Box::pin(async move { inside::keep(&runtime, connection()).await });
             self.put(Spawned {
                 process,
-                kind: Kind::RefreshScheduler,
+                kind: TaskKind::RefreshScheduler,
                 work,
             });
         }
@@ -470,7 +477,7 @@ impl Driver {
     fn begin(&mut self, command: bool) -> ProcessId {
         let process = {
             let mut world = self.sim.lock();
-            world.processes.push(Process::new(command));
+            world.processes.push(SimProcess::new(command));
             let process = world.processes.len() - 1;
             world.tell(|| format!("p{process} starts"));
             process
@@ -480,7 +487,7 @@ impl Driver {
         process
     }
 
-    fn call(&mut self, process: ProcessId, call: Call) -> u64 {
+    fn call(&mut self, process: ProcessId, call: TokenCall) -> u64 {
         let sim = self.sim.clone();
         let work: Work = match self.runtimes.get(&process).cloned() {
             Some(runtime) => Box::pin(people::ask(sim, runtime, process, call)),
@@ -488,7 +495,7 @@ impl Driver {
         };
         self.put(Spawned {
             process,
-            kind: Kind::Caller,
+            kind: TaskKind::Caller,
             work,
         })
     }
@@ -496,7 +503,7 @@ impl Driver {
     fn carry_out(&mut self, todo: &Todo) {
         match *todo {
             Todo::DropCallers(process) => {
-                let gone = |task: &Task| task.process == process && task.kind == Kind::Caller;
+                let gone = |task: &Task| task.process == process && task.kind == TaskKind::Caller;
                 self.tasks.retain(|_, task| !gone(task));
             }
             Todo::SignIn => self.person(|sim, runtime| Box::pin(people::sign_in(sim, runtime))),
@@ -520,7 +527,7 @@ impl Driver {
             let work = act(self.sim.clone(), runtime);
             self.put(Spawned {
                 process,
-                kind: Kind::Person,
+                kind: TaskKind::Person,
                 work,
             });
         }
@@ -528,7 +535,9 @@ impl Driver {
 
     /// Whether a person's command is under way.
     pub(crate) fn person_is_at_it(&self) -> bool {
-        self.tasks.values().any(|task| task.kind == Kind::Person)
+        self.tasks
+            .values()
+            .any(|task| task.kind == TaskKind::Person)
     }
 
     /// The processes are ended first: under a working process no rule makes it safe.
@@ -549,8 +558,8 @@ impl Driver {
             }
         }
         *self.sim.rows() = rows;
-        let rows = Row::all(&self.sim.rows());
-        let connected = Row::current(&self.sim.rows());
+        let rows = GrantSnapshot::all(&self.sim.rows());
+        let connected = GrantSnapshot::current(&self.sim.rows());
         let mut world = self.sim.lock();
         if all {
             world.disk.put_back(disk);
@@ -561,7 +570,7 @@ impl Driver {
         world.truth.put_back(connected.as_ref(), all);
     }
 
-    fn finish(self, seed: u64) -> Outcome {
+    fn finish(self, seed: u64) -> ScheduleOutcome {
         let mut world = self.sim.lock();
         let mut coverage = std::mem::take(&mut world.coverage);
         if let Some(broken) = &world.broken {
@@ -574,7 +583,7 @@ impl Driver {
         drop(world);
         drop(left);
         let steps = self.steps;
-        Outcome {
+        ScheduleOutcome {
             seed,
             broken,
             coverage,

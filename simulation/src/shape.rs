@@ -6,7 +6,7 @@ use authkeeper::http::Reply;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::{air::reply, provider::Token};
+use crate::{air::reply, provider::SimToken};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -43,7 +43,7 @@ impl Shape {
     }
 
     /// The answer to a request that spent this token.
-    pub fn of(self, body: &Value, spent: Token) -> Reply {
+    pub fn of(self, body: &Value, spent: SimToken) -> Reply {
         let json = |body: &Value| reply(200, "application/json", body.to_string());
         match self {
             Self::Plain => json(body),

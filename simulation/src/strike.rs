@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::{
     fault::Fault,
-    world::{Call, Event, ProcessId, Todo, World},
+    world::{ProcessId, SimEvent, SimWorld, Todo, TokenCall},
 };
 
 /// For how long a process is stopped: shorter than a send deadline, longer than a quiet period, longer than an exchange.
@@ -16,7 +16,7 @@ const STEPS: [i64; 5] = [2, 45, 600, 7_200, 200_000];
 /// For how long a machine is suspended.
 const SLEEPS: [u64; 4] = [20, 100, 1_000, 10_000];
 
-impl World {
+impl SimWorld {
     pub(crate) fn strike(&mut self, fault: Fault, process: ProcessId) {
         match fault {
             Fault::Kill => self.kill(process),
@@ -36,9 +36,9 @@ impl World {
                 self.provider.disabled = true;
                 self.truth.was_disabled = true;
                 let until = self.dice.millis(60_000, 30_000_000);
-                self.after(until, Event::EnableAccount);
+                self.after(until, SimEvent::EnableAccount);
             }
-            Fault::EarlyRejection => self.todo.push(Todo::Call(Call::Rejected)),
+            Fault::EarlyRejection => self.todo.push(Todo::Call(TokenCall::Rejected)),
             Fault::SignIn => self.todo.push(Todo::SignIn),
             Fault::Disconnect => self.todo.push(Todo::Disconnect),
             Fault::Suspend => self.todo.push(Todo::Suspend),
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    fn of(&mut self, process: ProcessId, change: impl FnOnce(&mut crate::world::Process)) {
+    fn of(&mut self, process: ProcessId, change: impl FnOnce(&mut crate::world::SimProcess)) {
         if let Some(known) = self.processes.get_mut(process) {
             change(known);
         }
@@ -74,7 +74,7 @@ impl World {
             self.disk.lose("/sim/spill".as_ref());
         }
         let wait = self.dice.millis(0, 100_000);
-        self.after(wait, Event::Start);
+        self.after(wait, SimEvent::Start);
     }
 
     pub fn stop(&mut self, process: ProcessId, by: Duration) {
@@ -83,7 +83,7 @@ impl World {
             known.stopped_until = Some(known.stopped_until.map_or(until, |was| was.max(until)));
         });
         self.tell(|| format!("p{process} is stopped for {} s", by.as_secs()));
-        self.at(until, Event::Resume(process));
+        self.at(until, SimEvent::Resume(process));
     }
 
     pub fn resume(&mut self, process: ProcessId) {

@@ -8,21 +8,21 @@ use std::{
 
 use authkeeper::model::{GrantId, GrantLifecycle};
 
-use crate::{provider::Token, store::Rows, world::ProcessId};
+use crate::{provider::SimToken, store::StoreRows, world::ProcessId};
 
 /// What must hold does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum Violation {
     /// A refresh token was sent again before the request before was settled.
-    SentBeforeSettled(Token),
+    SentBeforeSettled(SimToken),
     /// A spent refresh token was sent although its successor lies in store, journal or shelf.
-    SpentTokenSent(Token),
+    SpentTokenSent(SimToken),
     /// A refresh token to which tokens had come, that nobody could read, was sent while that could only hurt.
-    AnsweredTokenSent(Token),
+    AnsweredTokenSent(SimToken),
     /// A reuse killed the family whose newest token we hold.
-    HeldFamilyKilled(Token),
+    HeldFamilyKilled(SimToken),
     /// The newest token was durable, and is in none of store, journal and shelf any more.
-    Unreachable(Token),
+    Unreachable(SimToken),
     /// A caller has a token that was never committed.
     ReleasedTooEarly(String),
     /// A caller has a token though the lifecycle forbids it.
@@ -32,13 +32,13 @@ pub enum Broken {
     /// A refresh ended a suspension.
     SuspensionLeft,
     /// A completed sign-in was undone.
-    SignInUndone(Token),
+    SignInUndone(SimToken),
     /// A disconnected grant is active again.
     Revived,
     /// After a disconnect a token that is good at the provider lies about.
-    LeftUnrevoked(Token),
+    LeftUnrevoked(SimToken),
     /// A person is asked, or nothing works, though a token that is held is good.
-    LostForNothing(Token),
+    LostForNothing(SimToken),
     /// A claim that nobody resolves.
     Unresolved(String),
     /// A caller that nobody answers.
@@ -51,7 +51,7 @@ pub enum Broken {
     Panicked(String),
 }
 
-impl Broken {
+impl Violation {
     /// Which of them, whatever it was about.
     pub fn word(&self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl Broken {
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
         match self {
@@ -102,22 +102,22 @@ impl fmt::Display for Broken {
 
 /// An answer that a process has read.
 #[derive(Clone, Copy, Debug)]
-pub struct Received {
+pub struct ReceivedReply {
     pub process: ProcessId,
-    pub spent: Token,
-    pub granted: Token,
+    pub spent: SimToken,
+    pub granted: SimToken,
 }
 
 /// What was seen of one grant.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct SeenGrant {
     at: (u64, u64),
     revoked: bool,
     suspended: bool,
 }
 
 #[derive(Debug, Default)]
-pub struct Truth {
+pub struct GroundTruth {
     /// The family of the last completed sign-in.
     pub family: u32,
     pub disconnected: bool,
@@ -125,33 +125,33 @@ pub struct Truth {
     pub last_lawful: Duration,
     /// Access tokens that were ever committed.
     pub committed: BTreeSet<String>,
-    pub received: Vec<Received>,
+    pub received: Vec<ReceivedReply>,
     /// Tokens that were spent for an answer that nobody could read, and who has read it.
-    pub unread: Vec<(ProcessId, Token)>,
+    pub unread: Vec<(ProcessId, SimToken)>,
     /// Those of them whose answer is kept.
-    pub kept_unread: BTreeSet<Token>,
+    pub kept_unread: BTreeSet<SimToken>,
     /// The newest token that was ever durable.
-    pub durable: Option<Token>,
+    pub durable: Option<SimToken>,
     /// Whether the account was ever disabled.
     pub was_disabled: bool,
-    seen: BTreeMap<GrantId, Seen>,
+    seen: BTreeMap<GrantId, SeenGrant>,
 }
 
 /// What the store says of the one connection there is.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct GrantSnapshot {
     pub id: GrantId,
     pub lineage: u64,
     pub generation: u64,
     pub lifecycle: GrantLifecycle,
     pub claimed: bool,
-    pub refresh: Option<Token>,
+    pub refresh: Option<SimToken>,
     pub access: Option<String>,
 }
 
-impl Row {
+impl GrantSnapshot {
     /// All grants, the connection's own last.
-    pub fn all(rows: &Rows) -> Vec<Self> {
+    pub fn all(rows: &StoreRows) -> Vec<Self> {
         let own = rows
             .connections
             .values()
@@ -174,7 +174,7 @@ impl Row {
                     refresh: grant
                         .refresh
                         .as_ref()
-                        .and_then(|token| Token::parse(token.secret.expose())),
+                        .and_then(|token| SimToken::parse(token.secret.expose())),
                     access: grant
                         .access
                         .as_ref()
@@ -187,7 +187,7 @@ impl Row {
     }
 
     /// The connection's own, if it is connected.
-    pub fn current(rows: &Rows) -> Option<Self> {
+    pub fn current(rows: &StoreRows) -> Option<Self> {
         let connected = rows.connections.values().any(|known| known.grant.is_some());
         Self::all(rows).pop().filter(|_| connected)
     }
@@ -205,11 +205,11 @@ impl Row {
     }
 }
 
-impl Truth {
+impl GroundTruth {
     /// Looks at the rows after a write that was no restore.
-    pub fn look(&mut self, rows: &[Row]) -> Result<(), Broken> {
+    pub fn look(&mut self, rows: &[GrantSnapshot]) -> Result<(), Violation> {
         for row in rows {
-            let now = Seen {
+            let now = SeenGrant {
                 at: (row.lineage, row.generation),
                 revoked: row.is_revoked(),
                 suspended: matches!(row.lifecycle, GrantLifecycle::Suspended { .. }),
@@ -219,29 +219,32 @@ impl Truth {
                 continue;
             };
             if now.at.0 < before.at.0 || now.at.1 < before.at.1 {
-                return Err(Broken::WentBack(format!("{:?} to {:?}", before.at, now.at)));
+                return Err(Violation::WentBack(format!(
+                    "{:?} to {:?}",
+                    before.at, now.at
+                )));
             }
             if before.revoked && !now.revoked {
-                return Err(Broken::Revived);
+                return Err(Violation::Revived);
             }
             if before.suspended && !now.suspended && !now.revoked && before.at.0 == now.at.0 {
-                return Err(Broken::SuspensionLeft);
+                return Err(Violation::SuspensionLeft);
             }
         }
         Ok(())
     }
 
     /// A person acted on the rows directly, or they were put back: what is there now counts.
-    pub fn begin_anew(&mut self, rows: &[Row]) {
+    pub fn begin_anew(&mut self, rows: &[GrantSnapshot]) {
         self.seen.clear();
         let _ = self.look(rows);
     }
 
     /// The store is another one than it was.
-    pub fn put_back(&mut self, own: Option<&Row>, all: bool) {
+    pub fn put_back(&mut self, own: Option<&GrantSnapshot>, all: bool) {
         let family = own.and_then(|row| row.refresh).map(|token| token.family);
         let same = family == Some(self.family);
-        self.disconnected = own.is_none_or(Row::is_revoked);
+        self.disconnected = own.is_none_or(GrantSnapshot::is_revoked);
         self.family = family.unwrap_or(u32::MAX);
         if all || !same {
             self.durable = None;

@@ -17,22 +17,22 @@ use crate::{
     air::Air,
     coverage::Coverage,
     disk::Disk,
-    fault::{Armed, Fault, Step},
-    provider::{Provider, Token},
+    fault::{Armed, Checkpoint, Fault},
+    provider::{SimProvider, SimToken},
     random::Dice,
     schedule::Controls,
     store::{self, Shared},
-    truth::{Broken, Truth},
+    truth::{GroundTruth, Violation},
 };
 
-/// A process's place in [`World::processes`].
+/// A process's place in [`SimWorld::processes`].
 pub type ProcessId = usize;
 
 /// One second after 2026-01-01.
 const EPOCH: i64 = 1_767_225_601;
 
 /// What is to happen at a time.
-pub enum Event {
+pub enum SimEvent {
     Wake(Waker),
     /// The provider acts on a request.
     Act(u64),
@@ -42,7 +42,7 @@ pub enum Event {
     Break(u64),
     Resume(ProcessId),
     Start,
-    Call(Call),
+    Call(TokenCall),
     /// A copy of the store is taken.
     Copy,
     EnableAccount,
@@ -51,7 +51,7 @@ pub enum Event {
 
 /// What one caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum TokenCall {
     Plain,
     /// As much time as can be had.
     MuchTime,
@@ -66,12 +66,12 @@ pub enum Todo {
     Disconnect,
     Suspend,
     PutBack { all: bool },
-    Call(Call),
+    Call(TokenCall),
 }
 
 /// What kind of work a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TaskKind {
     Caller,
     Person,
     RefreshScheduler,
@@ -81,16 +81,16 @@ pub enum Kind {
 
 pub struct Spawned {
     pub process: ProcessId,
-    pub kind: Kind,
+    pub kind: TaskKind,
     pub work: Work,
 }
 
 /// One process as the world sees it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
-pub struct Process {
+pub struct SimProcess {
     pub alive: bool,
     pub stopped_until: Option<Duration>,
-    pub step: Step,
+    pub step: Checkpoint,
     /// What befalls its next write to the store.
     pub store_fault: Option<Fault>,
     pub file_fault: bool,
@@ -102,12 +102,12 @@ pub struct Process {
     pub unanswered: bool,
 }
 
-impl Process {
+impl SimProcess {
     pub fn new(command: bool) -> Self {
         Self {
             alive: true,
             stopped_until: None,
-            step: Step::Asked,
+            step: Checkpoint::Arguments,
             store_fault: None,
             file_fault: false,
             wire_fault: None,
@@ -117,41 +117,41 @@ impl Process {
     }
 }
 
-pub struct World {
+pub struct SimWorld {
     pub dice: Dice,
     pub now: Duration,
     wall_offset: SignedDuration,
     boot: (u128, Duration),
-    queue: BTreeMap<(Duration, u64), Event>,
+    queue: BTreeMap<(Duration, u64), SimEvent>,
     sequence: u64,
     pub spawned: Vec<Spawned>,
-    pub processes: Vec<Process>,
-    pub provider: Provider,
+    pub processes: Vec<SimProcess>,
+    pub provider: SimProvider,
     pub air: Air,
     pub disk: Disk,
     pub armed: Vec<Armed>,
     pub todo: Vec<Todo>,
-    pub truth: Truth,
+    pub truth: GroundTruth,
     pub coverage: Coverage,
     /// Lines for a person, if anybody reads them.
     pub trace: Option<Vec<String>>,
-    pub broken: Option<Broken>,
+    pub broken: Option<Violation>,
     pub controls: Controls,
     pub stores: Vec<Shared>,
     /// The tokens in the files at a version of them.
-    pub in_files: (u64, Vec<Token>),
+    pub in_files: (u64, Vec<SimToken>),
 }
 
 /// A handle of the world.
 #[derive(Clone)]
 pub struct Sim {
-    world: Arc<Mutex<World>>,
+    world: Arc<Mutex<SimWorld>>,
     pub rows: Vec<Shared>,
     ready: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Sim {
-    pub fn new(world: World) -> Self {
+    pub fn new(world: SimWorld) -> Self {
         Self {
             rows: world.stores.clone(),
             world: Arc::new(Mutex::new(world)),
@@ -159,7 +159,7 @@ impl Sim {
         }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, World> {
+    pub fn lock(&self) -> MutexGuard<'_, SimWorld> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -174,7 +174,7 @@ impl Sim {
         self.rows.get(place).unwrap_or(&self.rows[0])
     }
 
-    pub fn rows(&self) -> MutexGuard<'_, store::Rows> {
+    pub fn rows(&self) -> MutexGuard<'_, store::StoreRows> {
         store::lock(&self.rows[0])
     }
 
@@ -183,13 +183,13 @@ impl Sim {
     }
 
     /// A process has come this far; a fault that waits for that strikes now.
-    pub fn pass(&self, process: ProcessId, step: Step) {
+    pub fn pass(&self, process: ProcessId, step: Checkpoint) {
         self.lock().pass(process, step);
     }
 }
 
-impl World {
-    pub fn new(seed: u64, provider: Provider, controls: Controls) -> Self {
+impl SimWorld {
+    pub fn new(seed: u64, provider: SimProvider, controls: Controls) -> Self {
         let stores = if controls.two_stores { 2 } else { 1 };
         Self {
             dice: Dice::new(seed),
@@ -205,7 +205,7 @@ impl World {
             disk: Disk::default(),
             armed: vec![],
             todo: vec![],
-            truth: Truth::default(),
+            truth: GroundTruth::default(),
             coverage: Coverage::default(),
             trace: None,
             broken: None,
@@ -243,12 +243,12 @@ impl World {
         self.boot = (self.boot.0 + 1, self.now);
     }
 
-    pub fn at(&mut self, at: Duration, event: Event) {
+    pub fn at(&mut self, at: Duration, event: SimEvent) {
         self.sequence += 1;
         self.queue.insert((at, self.sequence), event);
     }
 
-    pub fn after(&mut self, wait: Duration, event: Event) {
+    pub fn after(&mut self, wait: Duration, event: SimEvent) {
         self.at(self.now + wait, event);
     }
 
@@ -265,7 +265,7 @@ impl World {
     }
 
     /// One of the events whose time has come.
-    pub fn take_due(&mut self) -> Option<Event> {
+    pub fn take_due(&mut self) -> Option<SimEvent> {
         let due = self.next_time().is_some_and(|at| at <= self.now);
         if !due {
             return None;
@@ -293,12 +293,12 @@ impl World {
         }
     }
 
-    pub fn broke(&mut self, broken: Broken) {
+    pub fn broke(&mut self, broken: Violation) {
         self.tell(|| format!("BROKEN: {broken}"));
         self.broken.get_or_insert(broken);
     }
 
-    pub fn pass(&mut self, process: ProcessId, step: Step) {
+    pub fn pass(&mut self, process: ProcessId, step: Checkpoint) {
         let Some(known) = self.processes.get_mut(process).filter(|known| known.alive) else {
             return;
         };

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use simulation::{
-    Call,
-    fault::{Armed, Fault, Step},
-    plan::Plan,
-    provider::Class,
-    schedule::{Outcome, Settings, run_struck},
+    TokenCall,
+    fault::{Armed, Checkpoint, Fault},
+    plan::SchedulePlan,
+    provider::ProviderClass,
+    schedule::{RunSettings, ScheduleOutcome, run_struck},
 };
 
-fn plan(class: Class, processes: usize, calls: &[Call]) -> Plan {
-    let at = |(number, call): (u64, &Call)| (Duration::from_millis(number * 7), *call);
-    Plan {
+fn plan(class: ProviderClass, processes: usize, calls: &[TokenCall]) -> SchedulePlan {
+    let at = |(number, call): (u64, &TokenCall)| (Duration::from_millis(number * 7), *call);
+    SchedulePlan {
         class,
         lifetime: Duration::from_mins(5),
         processes,
@@ -25,10 +25,10 @@ fn plan(class: Class, processes: usize, calls: &[Call]) -> Plan {
 }
 
 /// Strikes at each step in turn, and hands over what came of it.
-fn at_every_step(plan: &Plan, fault: Fault, judge: impl Fn(&Outcome)) {
-    let settings = Settings {
+fn at_every_step(plan: &SchedulePlan, fault: Fault, judge: impl Fn(&ScheduleOutcome)) {
+    let settings = RunSettings {
         trace: true,
-        ..Settings::of(1)
+        ..RunSettings::of(1)
     };
     let whole = run_struck(&settings, plan, None);
     assert!(whole.noisy_steps > 20, "{}", whole.trace.join("\n"));
@@ -40,19 +40,23 @@ fn at_every_step(plan: &Plan, fault: Fault, judge: impl Fn(&Outcome)) {
     }
 }
 
-fn works(outcome: &Outcome) {
+fn works(outcome: &ScheduleOutcome) {
     let works = outcome.coverage.ends("schedule: works");
     assert_eq!(works, 1, "{}", outcome.trace.join("\n"));
 }
 
 #[test]
 fn a_caller_dropped_at_any_await_point_loses_no_rotation() {
-    let ways: [&[Call]; 3] = [
-        &[Call::MuchTime],
-        &[Call::Rejected],
-        &[Call::MuchTime, Call::Rejected, Call::Plain],
+    let ways: [&[TokenCall]; 3] = [
+        &[TokenCall::MuchTime],
+        &[TokenCall::Rejected],
+        &[TokenCall::MuchTime, TokenCall::Rejected, TokenCall::Plain],
     ];
-    for class in [Class::Strict, Class::StrictUnknown, Class::TwoGenerations] {
+    for class in [
+        ProviderClass::Strict,
+        ProviderClass::StrictUnknown,
+        ProviderClass::TwoGenerations,
+    ] {
         for calls in ways {
             at_every_step(&plan(class, 1, calls), Fault::DropCallers, works);
         }
@@ -61,8 +65,8 @@ fn a_caller_dropped_at_any_await_point_loses_no_rotation() {
 
 #[test]
 fn a_process_killed_at_any_step_loses_only_what_the_provider_takes() {
-    for class in Class::ALL {
-        let plan = plan(class, 2, &[Call::MuchTime, Call::MuchTime]);
+    for class in ProviderClass::ALL {
+        let plan = plan(class, 2, &[TokenCall::MuchTime, TokenCall::MuchTime]);
         at_every_step(&plan, Fault::Kill, |outcome| {
             // A provider that answers a second request forgives every kill.
             if class.answers_replays() {
@@ -75,12 +79,12 @@ fn a_process_killed_at_any_step_loses_only_what_the_provider_takes() {
 /// Tokens that came are there, whatever came beside them and wherever the process that read them dies.
 #[test]
 fn a_process_killed_at_any_step_of_an_odd_answer_loses_no_token_that_can_be_read() {
-    for class in [Class::Strict, Class::StrictUnknown] {
+    for class in [ProviderClass::Strict, ProviderClass::StrictUnknown] {
         for odd in [Fault::OddTokens, Fault::UnreadTokens, Fault::RefreshAlone] {
-            let mut plan = plan(class, 2, &[Call::MuchTime, Call::MuchTime]);
+            let mut plan = plan(class, 2, &[TokenCall::MuchTime, TokenCall::MuchTime]);
             plan.faults = vec![Armed {
                 fault: odd,
-                at: Step::Marked,
+                at: Checkpoint::Marked,
                 after: 0,
             }];
             at_every_step(&plan, Fault::Kill, |_outcome| {});
@@ -93,8 +97,8 @@ fn a_process_killed_at_any_step_of_an_odd_answer_loses_no_token_that_can_be_read
 
 #[test]
 fn a_power_cut_at_any_step_loses_nothing_that_was_synced() {
-    for class in [Class::Strict, Class::Grace] {
-        let plan = plan(class, 2, &[Call::MuchTime]);
+    for class in [ProviderClass::Strict, ProviderClass::Grace] {
+        let plan = plan(class, 2, &[TokenCall::MuchTime]);
         at_every_step(&plan, Fault::PowerCut, |_outcome| {});
     }
 }

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use simulation::{
-    Call,
-    fault::{Armed, Fault, Step},
-    plan::Plan,
-    provider::Class,
-    schedule::{Settings, run_plan},
+    TokenCall,
+    fault::{Armed, Checkpoint, Fault},
+    plan::SchedulePlan,
+    provider::ProviderClass,
+    schedule::{RunSettings, run_plan},
 };
 
-fn holds(calls: &[(u64, Call)], faults: &[(Fault, Step, u8)]) {
+fn holds(calls: &[(u64, TokenCall)], faults: &[(Fault, Checkpoint, u8)]) {
     let seconds = Duration::from_secs;
     let faults = faults.iter().map(|(fault, at, after)| Armed {
         fault: *fault,
         at: *at,
         after: *after,
     });
-    let plan = Plan {
-        class: Class::Strict,
+    let plan = SchedulePlan {
+        class: ProviderClass::Strict,
         lifetime: seconds(300),
         processes: 2,
         keepers: false,
@@ -31,9 +31,9 @@ fn holds(calls: &[(u64, Call)], faults: &[(Fault, Step, u8)]) {
         horizon: seconds(600),
     };
     for seed in 0..20 {
-        let settings = Settings {
+        let settings = RunSettings {
             trace: true,
-            ..Settings::of(seed)
+            ..RunSettings::of(seed)
         };
         let outcome = run_plan(&settings, &plan);
         assert_eq!(outcome.broken, None, "{}", outcome.trace.join("\n"));
@@ -44,25 +44,32 @@ fn holds(calls: &[(u64, Call)], faults: &[(Fault, Step, u8)]) {
 #[test]
 fn a_commit_that_was_not_told_is_kept_for_a_restore() {
     let faults = [
-        (Fault::StoreUnanswered, Step::Durable, 0),
-        (Fault::PutBack, Step::Removed, 0),
+        (Fault::StoreUnanswered, Checkpoint::Durable, 0),
+        (Fault::PutBack, Checkpoint::Removed, 0),
     ];
-    holds(&[(30, Call::MuchTime), (200, Call::Plain)], &faults);
+    holds(
+        &[(30, TokenCall::MuchTime), (200, TokenCall::Plain)],
+        &faults,
+    );
 }
 
 /// The store was put back to when an answer had been lost. Another attempt has had its answer since.
 #[test]
 fn an_attempt_after_a_lost_one_counts_though_a_restore_forgot_it() {
-    for (at, after) in [(Step::Sent, 1), (Step::Received, 0), (Step::Durable, 0)] {
+    for (at, after) in [
+        (Checkpoint::Sent, 1),
+        (Checkpoint::ReceivedReply, 0),
+        (Checkpoint::Durable, 0),
+    ] {
         let faults = [
-            (Fault::RequestLostAndReset, Step::Marked, 0),
+            (Fault::RequestLostAndReset, Checkpoint::Marked, 0),
             (Fault::PutBack, at, after),
         ];
         holds(
             &[
-                (10, Call::MuchTime),
-                (70, Call::MuchTime),
-                (200, Call::Plain),
+                (10, TokenCall::MuchTime),
+                (70, TokenCall::MuchTime),
+                (200, TokenCall::Plain),
             ],
             &faults,
         );
@@ -74,14 +81,14 @@ fn an_attempt_after_a_lost_one_counts_though_a_restore_forgot_it() {
 #[test]
 fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
     let faults = [
-        (Fault::SignIn, Step::Acted, 0),
-        (Fault::PutBack, Step::Sent, 1),
+        (Fault::SignIn, Checkpoint::Acted, 0),
+        (Fault::PutBack, Checkpoint::Sent, 1),
     ];
     holds(
         &[
-            (30, Call::MuchTime),
-            (60, Call::MuchTime),
-            (200, Call::Plain),
+            (30, TokenCall::MuchTime),
+            (60, TokenCall::MuchTime),
+            (200, TokenCall::Plain),
         ],
         &faults,
     );
@@ -92,11 +99,14 @@ fn an_answer_that_was_set_aside_brings_a_restored_store_forward() {
 #[test]
 fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
     let faults = [
-        (Fault::ReplyLate, Step::Marked, 0),
-        (Fault::Disconnect, Step::Acted, 0),
-        (Fault::Kill, Step::Durable, 0),
+        (Fault::ReplyLate, Checkpoint::Marked, 0),
+        (Fault::Disconnect, Checkpoint::Acted, 0),
+        (Fault::Kill, Checkpoint::Durable, 0),
     ];
-    holds(&[(30, Call::MuchTime), (200, Call::Plain)], &faults);
+    holds(
+        &[(30, TokenCall::MuchTime), (200, TokenCall::Plain)],
+        &faults,
+    );
 }
 
 /// The claim of an attempt that had sent nothing was in the copy. The next attempt has had its reply since, under the same
@@ -104,11 +114,15 @@ fn a_late_answer_after_a_disconnect_is_revoked_by_somebody() {
 #[test]
 fn a_reply_is_found_though_the_restored_store_holds_the_claim_of_the_attempt_before() {
     let faults = [
-        (Fault::Stop, Step::Claimed, 0),
-        (Fault::PutBack, Step::Durable, 0),
+        (Fault::Stop, Checkpoint::Claimed, 0),
+        (Fault::PutBack, Checkpoint::Durable, 0),
     ];
     holds(
-        &[(19, Call::MuchTime), (200, Call::Plain), (400, Call::Plain)],
+        &[
+            (19, TokenCall::MuchTime),
+            (200, TokenCall::Plain),
+            (400, TokenCall::Plain),
+        ],
         &faults,
     );
 }
@@ -118,13 +132,13 @@ fn a_reply_is_found_though_the_restored_store_holds_the_claim_of_the_attempt_bef
 #[test]
 fn a_kept_reply_is_found_beside_a_newer_one_without_tokens() {
     let faults = [
-        (Fault::Error503, Step::Marked, 1),
-        (Fault::PutBack, Step::Lost, 0),
+        (Fault::Error503, Checkpoint::Marked, 1),
+        (Fault::PutBack, Checkpoint::Lost, 0),
     ];
     let calls = [
-        (30, Call::MuchTime),
-        (280, Call::MuchTime),
-        (400, Call::Plain),
+        (30, TokenCall::MuchTime),
+        (280, TokenCall::MuchTime),
+        (400, TokenCall::Plain),
     ];
     holds(&calls, &faults);
 }
@@ -133,8 +147,11 @@ fn a_kept_reply_is_found_beside_a_newer_one_without_tokens() {
 #[test]
 fn a_reply_that_neither_journal_nor_store_took_is_kept_in_memory() {
     let faults = [
-        (Fault::FileFails, Step::Received, 0),
-        (Fault::StoreFull, Step::Received, 0),
+        (Fault::FileFails, Checkpoint::ReceivedReply, 0),
+        (Fault::StoreFull, Checkpoint::ReceivedReply, 0),
     ];
-    holds(&[(30, Call::MuchTime), (400, Call::Plain)], &faults);
+    holds(
+        &[(30, TokenCall::MuchTime), (400, TokenCall::Plain)],
+        &faults,
+    );
 }

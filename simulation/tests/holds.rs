@@ -3,7 +3,7 @@
 use simulation::{
     campaign::{self, Campaign},
     fault::Fault,
-    schedule::{self, Settings},
+    schedule::{self, RunSettings},
 };
 
 /// As many as a run of all tests has time for; `CONTRIBUTING.md` says how to run more.
@@ -26,14 +26,14 @@ fn what_must_hold_does_and_every_fault_strikes_at_every_step() {
 fn a_seed_tells_the_same_story_twice() {
     for seed in [3, 77, 400] {
         let told = || {
-            let mut settings = Settings::of(seed);
+            let mut settings = RunSettings::of(seed);
             settings.trace = true;
             schedule::run(&settings)
         };
         let (one, two) = (told(), told());
         assert!(one.trace.len() > 10);
         assert_eq!(one.trace, two.trace);
-        let mut settings = Settings::of(seed);
+        let mut settings = RunSettings::of(seed);
         settings.trace = false;
         assert_eq!(
             schedule::run(&settings).steps,

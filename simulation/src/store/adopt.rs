@@ -11,7 +11,7 @@ use authkeeper::{
 };
 use jiff::Timestamp;
 
-use super::rows::{GrantRow, Rows};
+use super::rows::{GrantRow, StoreRows};
 
 /// The grant that a sign-in goes to.
 struct Place {
@@ -24,7 +24,7 @@ struct Place {
     kept: Option<Grant>,
 }
 
-impl Rows {
+impl StoreRows {
     pub fn adopt(&mut self, new: SignedIn) -> Grant {
         let name = new.connection.name.clone();
         let place = self.place_for(&new);

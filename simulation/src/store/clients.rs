@@ -8,12 +8,12 @@ use authkeeper::model::{
 use authkeeper::{secret::SecretString, store::NewKey};
 use jiff::Timestamp;
 
-use super::rows::Rows;
+use super::rows::StoreRows;
 
 /// How many secrets of one client are kept beside what was refused.
 const MOST_SECRETS: usize = 4;
 
-impl Rows {
+impl StoreRows {
     pub(super) fn provider(&self, issuer: &Issuer, client: &ClientId) -> Option<&Provider> {
         self.providers.get(&(issuer.clone(), client.clone()))
     }

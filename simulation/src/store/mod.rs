@@ -30,11 +30,11 @@ use authkeeper::{
 };
 use jiff::Timestamp;
 
-pub use self::rows::{GrantRow, Rows};
+pub use self::rows::{GrantRow, StoreRows};
 
 /// The writes that the simulation tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
+pub enum StoreWrite {
     Claim,
     TakeOver,
     Release,
@@ -53,9 +53,9 @@ pub trait Hooks: Send + Sync + 'static {
     /// Before a read: it may fail.
     fn read(&self) -> Result<()>;
     /// Waits for the turn of a write. An error means that nothing was written.
-    async fn turn(&self, write: Write) -> Result<()>;
+    async fn turn(&self, write: StoreWrite) -> Result<()>;
     /// It is durable; `done` says whether it changed what it was to change. An error means that its answer was lost.
-    async fn written(&self, write: Write, done: bool) -> Result<()>;
+    async fn written(&self, write: StoreWrite, done: bool) -> Result<()>;
 }
 
 /// Nothing happens around them.
@@ -68,17 +68,17 @@ impl Hooks for Calm {
         Ok(())
     }
 
-    async fn turn(&self, _write: Write) -> Result<()> {
+    async fn turn(&self, _write: StoreWrite) -> Result<()> {
         Ok(())
     }
 
-    async fn written(&self, _write: Write, _done: bool) -> Result<()> {
+    async fn written(&self, _write: StoreWrite, _done: bool) -> Result<()> {
         Ok(())
     }
 }
 
 /// The content, shared by all processes.
-pub type Shared = Arc<Mutex<Rows>>;
+pub type Shared = Arc<Mutex<StoreRows>>;
 
 /// One process's handle of the store.
 pub struct MemoryStore {
@@ -90,7 +90,7 @@ pub struct MemoryStore {
     used: Use,
 }
 
-pub fn lock(rows: &Shared) -> MutexGuard<'_, Rows> {
+pub fn lock(rows: &Shared) -> MutexGuard<'_, StoreRows> {
     rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -105,7 +105,7 @@ impl MemoryStore {
         }
     }
 
-    fn read<T>(&self, work: impl FnOnce(&Rows) -> T) -> Result<T> {
+    fn read<T>(&self, work: impl FnOnce(&StoreRows) -> T) -> Result<T> {
         self.used.count_read();
         self.hooks.read()?;
         Ok(work(&lock(&self.rows)))
@@ -113,8 +113,8 @@ impl MemoryStore {
 
     async fn write<T: Send>(
         &self,
-        write: Write,
-        work: impl FnOnce(&mut Rows) -> (T, bool) + Send,
+        write: StoreWrite,
+        work: impl FnOnce(&mut StoreRows) -> (T, bool) + Send,
     ) -> Result<T> {
         self.hooks.turn(write).await?;
         let (out, done) = {
@@ -128,17 +128,17 @@ impl MemoryStore {
         Ok(out)
     }
 
-    async fn note(&self, work: impl FnOnce(&mut Rows) + Send) -> Result<()> {
-        let done = |rows: &mut Rows| (work(rows), true);
-        self.write(Write::Other, done).await
+    async fn note(&self, work: impl FnOnce(&mut StoreRows) + Send) -> Result<()> {
+        let done = |rows: &mut StoreRows| (work(rows), true);
+        self.write(StoreWrite::Other, done).await
     }
 
     async fn decide(
         &self,
-        write: Write,
-        work: impl FnOnce(&mut Rows) -> bool + Send,
+        write: StoreWrite,
+        work: impl FnOnce(&mut StoreRows) -> bool + Send,
     ) -> Result<bool> {
-        let twice = |rows: &mut Rows| {
+        let twice = |rows: &mut StoreRows| {
             let done = work(rows);
             (done, done)
         };
@@ -232,22 +232,22 @@ impl Store for MemoryStore {
     }
 
     async fn adopt_sign_in(&self, signed_in: SignedIn) -> Result<Grant> {
-        let adopt = |rows: &mut Rows| (rows.adopt(signed_in), true);
-        self.write(Write::SignIn, adopt).await
+        let adopt = |rows: &mut StoreRows| (rows.adopt(signed_in), true);
+        self.write(StoreWrite::SignIn, adopt).await
     }
 
     async fn disconnect(&self, name: &ConnectionName, at: Timestamp) -> Result<Option<Grant>> {
-        let disconnect = |rows: &mut Rows| {
+        let disconnect = |rows: &mut StoreRows| {
             let grant = rows.disconnect(name, at);
             let done = grant.is_some();
             (grant, done)
         };
-        self.write(Write::Disconnect, disconnect).await
+        self.write(StoreWrite::Disconnect, disconnect).await
     }
 
     async fn forget(&self, name: &ConnectionName) -> Result<()> {
-        let forget = |rows: &mut Rows| (rows.forget(name), true);
-        self.write(Write::Forget, forget).await
+        let forget = |rows: &mut StoreRows| (rows.forget(name), true);
+        self.write(StoreWrite::Forget, forget).await
     }
 
     async fn observation(&self, observation: &ProviderObservation, at: Timestamp) -> Result<()> {
@@ -268,7 +268,7 @@ impl Store for MemoryStore {
     }
 
     async fn claim(&self, spend: &Spend, claim: &Claim) -> Result<bool> {
-        self.decide(Write::Claim, |rows| {
+        self.decide(StoreWrite::Claim, |rows| {
             rows.claim(spend, claim, |lifecycle| {
                 *lifecycle == GrantLifecycle::Active
             })
@@ -277,7 +277,7 @@ impl Store for MemoryStore {
     }
 
     async fn claim_probe(&self, spend: &Spend, claim: &Claim, at: Timestamp) -> Result<bool> {
-        self.decide(Write::Claim, |rows| {
+        self.decide(StoreWrite::Claim, |rows| {
             let claimed = rows.claim(spend, claim, |lifecycle| {
                 matches!(lifecycle, GrantLifecycle::ReauthorizationRequired { .. })
             });
@@ -290,7 +290,7 @@ impl Store for MemoryStore {
     }
 
     async fn count_suspect(&self, grant: &GrantId) -> Result<u32> {
-        let count = |rows: &mut Rows| {
+        let count = |rows: &mut StoreRows| {
             let row = rows.grants.get_mut(grant);
             let count = row.map_or(0, |row| {
                 row.suspects += 1;
@@ -298,11 +298,11 @@ impl Store for MemoryStore {
             });
             (count, true)
         };
-        self.write(Write::Other, count).await
+        self.write(StoreWrite::Other, count).await
     }
 
     async fn note_refusal(&self, grant: &GrantId, words: &str, now: Moment) -> Result<Moment> {
-        let note = |rows: &mut Rows| {
+        let note = |rows: &mut StoreRows| {
             let Some(row) = rows.grants.get_mut(grant) else {
                 return (now, false);
             };
@@ -311,16 +311,18 @@ impl Store for MemoryStore {
             row.refused = Some((words.to_owned(), since));
             (since, true)
         };
-        self.write(Write::Other, note).await
+        self.write(StoreWrite::Other, note).await
     }
 
     async fn take_over(&self, spend: &Spend, seen: &AttemptId, claim: &Claim) -> Result<bool> {
-        self.decide(Write::TakeOver, |rows| rows.take_over(spend, seen, claim))
-            .await
+        self.decide(StoreWrite::TakeOver, |rows| {
+            rows.take_over(spend, seen, claim)
+        })
+        .await
     }
 
     async fn release(&self, grant: &GrantId, attempt: &AttemptId) -> Result<bool> {
-        self.decide(Write::Release, |rows| {
+        self.decide(StoreWrite::Release, |rows| {
             let held = rows.spending(grant, attempt);
             held.map(|grant| grant.claim = None).is_some()
         })
@@ -334,7 +336,7 @@ impl Store for MemoryStore {
         kind: UnknownKind,
         since: Moment,
     ) -> Result<bool> {
-        self.decide(Write::MarkUnknown, |rows| {
+        self.decide(StoreWrite::MarkUnknown, |rows| {
             let held = rows.spending(grant, attempt);
             let claim = held.and_then(|grant| grant.claim.as_mut());
             claim
@@ -350,16 +352,18 @@ impl Store for MemoryStore {
         by: (&AttemptId, &SecretString),
         refresh: &RefreshToken,
     ) -> Result<bool> {
-        self.decide(Write::Commit, |rows| rows.keep_subject(spend, by, refresh))
-            .await
+        self.decide(StoreWrite::Commit, |rows| {
+            rows.keep_subject(spend, by, refresh)
+        })
+        .await
     }
 
     async fn commit_refresh(&self, refreshed: Refreshed) -> Result<Committed> {
-        let commit = |rows: &mut Rows| {
+        let commit = |rows: &mut StoreRows| {
             let committed = rows.commit(refreshed);
             (committed, committed == Committed::Yes)
         };
-        self.write(Write::Commit, commit).await
+        self.write(StoreWrite::Commit, commit).await
     }
 
     async fn commit_refusal(
@@ -369,7 +373,7 @@ impl Store for MemoryStore {
         reason: ReauthorizeReason,
         at: Timestamp,
     ) -> Result<bool> {
-        self.decide(Write::Refuse, |rows| {
+        self.decide(StoreWrite::Refuse, |rows| {
             rows.refuse(spend, attempt, reason, at)
         })
         .await
@@ -409,17 +413,17 @@ impl Store for MemoryStore {
     }
 
     async fn confirm_sole_copy(&self, grant: &GrantId, at: Timestamp) -> Result<bool> {
-        self.decide(Write::Other, |rows| rows.confirm_sole_copy(grant, at))
+        self.decide(StoreWrite::Other, |rows| rows.confirm_sole_copy(grant, at))
             .await
     }
 
     async fn replace_key(&self, grant: &GrantId, seen: Generation, key: &NewKey) -> Result<bool> {
-        self.decide(Write::Other, |rows| rows.replace_key(grant, seen, key))
+        self.decide(StoreWrite::Other, |rows| rows.replace_key(grant, seen, key))
             .await
     }
 
     async fn fall_back(&self, grant: &GrantId, refused: Generation, at: Moment) -> Result<bool> {
-        self.decide(Write::Other, |rows| rows.fall_back(grant, refused, at))
+        self.decide(StoreWrite::Other, |rows| rows.fall_back(grant, refused, at))
             .await
     }
 
@@ -443,17 +447,17 @@ impl Store for MemoryStore {
     }
 
     async fn put_failing(&self, change: FailingChange) -> Result<bool> {
-        self.decide(Write::Other, |rows| rows.put_failing(change))
+        self.decide(StoreWrite::Other, |rows| rows.put_failing(change))
             .await
     }
 
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)> {
-        let keep = |rows: &mut Rows| {
+        let keep = |rows: &mut StoreRows| {
             let kept = rows.keep_incident(incident);
             let new = kept.1;
             (kept, new)
         };
-        self.write(Write::Other, keep).await
+        self.write(StoreWrite::Other, keep).await
     }
 
     async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()> {
@@ -470,11 +474,11 @@ impl Store for MemoryStore {
         seen: &StepUps,
         new: &StepUps,
     ) -> Result<bool> {
-        let put = |rows: &mut Rows| {
+        let put = |rows: &mut StoreRows| {
             let put = rows.put_step_ups(name, seen, new);
             (put, put)
         };
-        self.write(Write::Other, put).await
+        self.write(StoreWrite::Other, put).await
     }
 
     async fn require_sign_in(
@@ -484,11 +488,11 @@ impl Store for MemoryStore {
         reason: ReauthorizeReason,
         at: Timestamp,
     ) -> Result<bool> {
-        let require = |rows: &mut Rows| {
+        let require = |rows: &mut StoreRows| {
             let required = rows.require_sign_in(grant, lineage, (reason, at));
             (required, required)
         };
-        self.write(Write::Refuse, require).await
+        self.write(StoreWrite::Refuse, require).await
     }
 
     async fn is_open(&self, connection: &ConnectionName, event: Event) -> Result<bool> {
@@ -528,7 +532,7 @@ impl Store for MemoryStore {
     }
 
     async fn claim_notification(&self, id: &IncidentId, _at: Timestamp) -> Result<bool> {
-        self.decide(Write::Other, |rows| {
+        self.decide(StoreWrite::Other, |rows| {
             let mut all = rows.incidents.iter_mut();
             let open = all.find(|kept| kept.incident.id == *id && kept.ended.is_none());
             let kept = open.filter(|kept| !kept.incident.notified);

@@ -3,14 +3,14 @@
 use authkeeper::model::{Issuer, Observation, ObservationKind, ProviderObservation};
 use jiff::Timestamp;
 
-use super::rows::Rows;
+use super::rows::StoreRows;
 
 /// So many things of one kind are kept of one provider, those that were noticed last; of what is counted by connection, of one.
 const MOST: usize = 16;
 /// So many of what is counted by connection are kept of one provider.
 const MOST_OF_ALL: usize = 128;
 
-impl Rows {
+impl StoreRows {
     pub(super) fn observation(&mut self, observation: &ProviderObservation, at: Timestamp) {
         let known = self
             .observed

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 /// Everything that is stored. A copy of it is a copy of the store.
 #[derive(Clone, Default)]
-pub struct Rows {
+pub struct StoreRows {
     /// Which write made them what they are.
     pub(super) last_write: u64,
     pub connections: BTreeMap<ConnectionName, Connection>,
@@ -90,7 +90,7 @@ impl GrantRow {
 /// Each write has a number of its own, also in a store that was put back.
 static WRITES: AtomicU64 = AtomicU64::new(1);
 
-impl Rows {
+impl StoreRows {
     /// Somebody has written.
     pub fn touch(&mut self) {
         self.last_write = WRITES.fetch_add(1, Ordering::Relaxed);

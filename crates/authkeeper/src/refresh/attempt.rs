@@ -14,7 +14,7 @@ use crate::{
         failpoint::{self, FaultPoint},
     },
     refresh::{
-        circuit_breaker::Failure,
+        circuit_breaker::RequestFailure,
         conclude::Conclusion,
         context::{Context, GrantContext, OnBehalfOf},
         decide::{self, Why},
@@ -22,13 +22,13 @@ use crate::{
         journal::{Journal, StoredReply},
         orphaned_journals,
         outcome::RefreshOutcome,
-        plan::Plan,
-        provider_state::{self, Trial},
+        plan::RefreshPlan,
+        provider_state::{self, HalfOpenTrial},
         steps::{
             blocking, in_quarantine, is_same, keep_reply, lost_unspent, note_unknown,
             settle_unsent, spend_of, spends,
         },
-        token_request::{self, Leg},
+        token_request::{self, PreparedRequest},
     },
     store::{Result, StoreError},
 };
@@ -43,11 +43,11 @@ pub(super) struct Attempt<'a> {
     /// The attempt of unknown outcome that this one takes over from.
     seen: Option<AttemptId>,
     /// The trial that it is, after a rest of the provider.
-    trial: Option<&'a Trial>,
+    trial: Option<&'a HalfOpenTrial>,
 }
 
 /// What came of sending.
-enum Sent {
+enum SendOutcome {
     /// A reply to a request that showed this secret of our client's, and when that left.
     Answered(Option<u64>, Reply, Moment),
     /// No whole reply.
@@ -57,7 +57,7 @@ enum Sent {
 }
 
 /// A request, and the connection that it is about to leave on.
-type Ready = (Leg, Box<dyn Exchange>);
+type Ready = (PreparedRequest, Box<dyn Exchange>);
 
 impl<'a> Attempt<'a> {
     /// Attempt `number` at the current generation. It takes over from the attempt `seen`, if that is given.
@@ -65,7 +65,7 @@ impl<'a> Attempt<'a> {
         of: GrantContext<'a>,
         why: Why,
         (number, seen): (u32, Option<AttemptId>),
-        trial: Option<&'a Trial>,
+        trial: Option<&'a HalfOpenTrial>,
     ) -> Self {
         Self {
             context: of.context,
@@ -80,7 +80,7 @@ impl<'a> Attempt<'a> {
 
     /// None means that the state has moved on: look again.
     pub(super) async fn run(&self) -> Result<Option<RefreshOutcome>> {
-        let plan = Plan::load(self.context, self.grant).await?;
+        let plan = RefreshPlan::load(self.context, self.grant).await?;
         if decide::client_rests(&plan.registration, self.context.seams.clock.now()) {
             return Ok(Some(RefreshOutcome::Client(Refused::just_now())));
         }
@@ -95,19 +95,19 @@ impl<'a> Attempt<'a> {
             return Ok(None);
         };
         match self.send(&plan, &claim, ready).await {
-            Sent::Answered(secret, reply, issued) => {
+            SendOutcome::Answered(secret, reply, issued) => {
                 let shown = (&plan, secret);
                 self.answered(shown, &claim.attempt, journal, reply, issued)
                     .await
             }
-            Sent::Lost(kind, issued) => {
+            SendOutcome::Lost(kind, issued) => {
                 let end = self.lost(&claim.attempt, journal, kind).await?;
                 if let Some(end) = &end {
                     self.log(Some(&claim.attempt), end, Some(issued), None);
                 }
                 Ok(end)
             }
-            Sent::Unspent(end) => {
+            SendOutcome::Unspent(end) => {
                 self.give_back(&claim.attempt, journal).await?;
                 Ok(end)
             }
@@ -115,14 +115,14 @@ impl<'a> Attempt<'a> {
     }
 
     /// Prepares the request and connects, before anything is claimed.
-    async fn connect(&self, plan: &Plan) -> std::result::Result<Ready, RefreshOutcome> {
+    async fn connect(&self, plan: &RefreshPlan) -> std::result::Result<Ready, RefreshOutcome> {
         let (context, on_behalf_of) = (self.context, self.on_behalf_of);
         let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
         let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
         match connected {
             Ok(exchange) => Ok((leg, exchange)),
             Err(error) => {
-                let failure = Failure::of(error.to_string());
+                let failure = RequestFailure::of(error.to_string());
                 self.failed(&failure).await;
                 Err(RefreshOutcome::later(error.to_string()))
             }
@@ -163,10 +163,10 @@ impl<'a> Attempt<'a> {
 
     /// Sends. A server that refuses only because it wants a number of its own in the proof is asked once more, within the
     /// attempt, while there is time: nothing was spent (RFC 9449 §8).
-    async fn send(&self, plan: &Plan, claim: &Claim, (leg, exchange): Ready) -> Sent {
+    async fn send(&self, plan: &RefreshPlan, claim: &Claim, (leg, exchange): Ready) -> SendOutcome {
         let first = self.send_once(&leg, exchange).await;
         match &first {
-            Sent::Answered(_, reply, _) if leg.wants_nonce(reply) => {}
+            SendOutcome::Answered(_, reply, _) if leg.wants_nonce(reply) => {}
             _ => return first,
         }
         let (context, on_behalf_of) = (self.context, self.on_behalf_of);
@@ -179,33 +179,33 @@ impl<'a> Attempt<'a> {
         };
         let (leg, exchange) = match again.await {
             Ok(ready) => ready,
-            Err(end) => return Sent::Unspent(Some(end)),
+            Err(end) => return SendOutcome::Unspent(Some(end)),
         };
         if self.is_late(claim) {
-            return Sent::Unspent(None);
+            return SendOutcome::Unspent(None);
         }
         let second = self.send_once(&leg, exchange).await;
-        if let Sent::Answered(_, reply, _) = &second {
+        if let SendOutcome::Answered(_, reply, _) = &second {
             leg.wants_nonce(reply);
         }
         second
     }
 
-    async fn send_once(&self, leg: &Leg, exchange: Box<dyn Exchange>) -> Sent {
+    async fn send_once(&self, leg: &PreparedRequest, exchange: Box<dyn Exchange>) -> SendOutcome {
         let clock = &*self.context.seams.clock;
         let limit = self.context.rules.exchange_limit;
         let issued = clock.now();
         let request = match leg.ready() {
             Ok(request) => request,
-            Err(unusable) => return Sent::Unspent(Some(token_request::unusable(unusable))),
+            Err(unusable) => return SendOutcome::Unspent(Some(token_request::unusable(unusable))),
         };
         match within(clock, limit, exchange.send(request)).await {
             Some(Ok(reply)) => {
                 self.context.hear(&leg.endpoint, &reply);
-                Sent::Answered(leg.secret, reply, issued)
+                SendOutcome::Answered(leg.secret, reply, issued)
             }
-            Some(Err(error)) => Sent::Lost(classify::lost(&error), issued),
-            None => Sent::Lost(UnknownKind::Silence, issued),
+            Some(Err(error)) => SendOutcome::Lost(classify::lost(&error), issued),
+            None => SendOutcome::Lost(UnknownKind::Silence, issued),
         }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Keeps a failure of the server that is asked first.
-    async fn failed(&self, failure: &Failure) {
+    async fn failed(&self, failure: &RequestFailure) {
         let of = provider_state::first_asked(self.grant);
         self.by().failed(&of, failure).await;
     }
@@ -322,7 +322,8 @@ impl<'a> Attempt<'a> {
         journal: Journal,
         kind: UnknownKind,
     ) -> Result<Option<RefreshOutcome>> {
-        self.failed(&Failure::lost(kind, spends(self.grant))).await;
+        self.failed(&RequestFailure::lost(kind, spends(self.grant)))
+            .await;
         if !spends(self.grant) {
             journal.settle();
             self.context.store.release(&self.grant.id, attempt).await?;
@@ -339,7 +340,7 @@ impl<'a> Attempt<'a> {
 
     async fn answered(
         &self,
-        (plan, secret): (&Plan, Option<u64>),
+        (plan, secret): (&RefreshPlan, Option<u64>),
         attempt: &AttemptId,
         journal: Journal,
         reply: Reply,
@@ -402,7 +403,7 @@ impl<'a> Attempt<'a> {
             Ok(sent) => sent,
             Err(end) => {
                 if let RefreshOutcome::Later { why, .. } = &end {
-                    let failure = Failure::of(why.clone());
+                    let failure = RequestFailure::of(why.clone());
                     let of = provider_state::client_of(&rest);
                     conclusion.by().failed(&of, &failure).await;
                 }

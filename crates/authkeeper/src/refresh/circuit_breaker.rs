@@ -51,7 +51,7 @@ pub(crate) fn admit(failing: Option<&Failing>, mine: Option<&AttemptId>, now: Mo
 
 /// A token request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct RequestFailure {
     /// What was said.
     pub(crate) said: Said,
     /// When the provider wants to be asked again.
@@ -62,7 +62,7 @@ pub(crate) struct Failure {
     pub(crate) surely: bool,
 }
 
-impl Failure {
+impl RequestFailure {
     /// One that surely did nothing.
     pub(crate) fn of(why: String) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Failure {
 
 /// What an answer says of the provider, as far as the next request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
+pub(crate) enum ReplyEffect {
     /// Something else decides.
     Nothing,
     /// It answers. It refused what this grant asked for.
@@ -110,43 +110,43 @@ pub(crate) enum Meaning {
     /// It answers. It refused our client.
     Answers,
     /// It failed.
-    Failed(Failure),
+    Failed(RequestFailure),
 }
 
 /// Reads an answer without tokens. `spends`: whether the request used something up.
-pub(crate) fn meaning(outcome: &Outcome, status: StatusCode, spends: bool) -> Meaning {
+pub(crate) fn meaning(outcome: &Outcome, status: StatusCode, spends: bool) -> ReplyEffect {
     let refused = |refused: &Refused| {
-        Meaning::Refused(Said::Refused {
+        ReplyEffect::Refused(Said::Refused {
             code: refused.code.clone(),
             description: refused.description.clone(),
         })
     };
     match outcome {
-        Outcome::ClientRefused(_) => Meaning::Answers,
+        Outcome::ClientRefused(_) => ReplyEffect::Answers,
         Outcome::RequestRefused(said) => refused(said),
         Outcome::GrantRefused(said) if !spends => refused(said),
-        Outcome::Transient { why, retry_after } => Meaning::Failed(Failure {
+        Outcome::Transient { why, retry_after } => ReplyEffect::Failed(RequestFailure {
             retry_after: *retry_after,
             holds_all: names_a_wait(*retry_after) || status == StatusCode::TOO_MANY_REQUESTS,
-            ..Failure::of(why.clone())
+            ..RequestFailure::of(why.clone())
         }),
         Outcome::Unrecognized {
             refused,
             retry_after,
-        } => Meaning::Failed(Failure {
+        } => ReplyEffect::Failed(RequestFailure {
             retry_after: *retry_after,
             holds_all: names_a_wait(*retry_after),
-            ..Failure::of(refused.to_string())
+            ..RequestFailure::of(refused.to_string())
         }),
-        Outcome::Suspect { why } => Meaning::Failed(Failure::of(why.clone())),
-        Outcome::Unknown(kind) => Meaning::Failed(Failure {
+        Outcome::Suspect { why } => ReplyEffect::Failed(RequestFailure::of(why.clone())),
+        Outcome::Unknown(kind) => ReplyEffect::Failed(RequestFailure {
             said: Said::Unavailable(format!("{} ({})", kind.as_str(), status.as_u16())),
-            ..Failure::lost(*kind, spends)
+            ..RequestFailure::lost(*kind, spends)
         }),
         Outcome::Accepted(_)
         | Outcome::RefreshTokenAlone(_)
         | Outcome::GrantRefused(_)
-        | Outcome::Moved { .. } => Meaning::Nothing,
+        | Outcome::Moved { .. } => ReplyEffect::Nothing,
     }
 }
 
@@ -158,7 +158,7 @@ fn names_a_wait(retry_after: Option<Duration>) -> bool {
 /// How long a grant rests after a failure.
 pub(crate) fn rest_after(
     seen: Option<&Failing>,
-    failure: &Failure,
+    failure: &RequestFailure,
     access_left: Duration,
     (now, roll): (Moment, f64),
 ) -> Duration {
@@ -178,7 +178,7 @@ pub(crate) fn rest_after(
 /// after some in a row.
 pub(crate) fn client_failed(
     seen: Option<&Failing>,
-    failure: &Failure,
+    failure: &RequestFailure,
     rest: Duration,
     now: Moment,
 ) -> Failing {
@@ -198,7 +198,7 @@ pub(crate) fn client_failed(
 /// A grant's failures with one more. Of those that failed together with another one counts.
 pub(crate) fn grant_failed(
     seen: Option<&Failing>,
-    (failure, lineage): (&Failure, Lineage),
+    (failure, lineage): (&RequestFailure, Lineage),
     rest: Duration,
     now: Moment,
 ) -> Failing {
@@ -212,7 +212,7 @@ pub(crate) fn grant_failed(
     failing
 }
 
-fn one_more(seen: Option<&Failing>, failure: &Failure, now: Moment) -> Failing {
+fn one_more(seen: Option<&Failing>, failure: &RequestFailure, now: Moment) -> Failing {
     let count = |of: fn(&Failing) -> u32| seen.map(of).unwrap_or_default();
     Failing {
         since: seen.map_or(now, |seen| seen.since),
@@ -274,17 +274,17 @@ mod tests {
 
     const REST: Duration = Duration::from_secs(8);
 
-    fn too_many() -> Failure {
-        Failure {
+    fn too_many() -> RequestFailure {
+        RequestFailure {
             holds_all: true,
             retry_after: Some(REST),
-            ..Failure::of("too many requests (429)".to_owned())
+            ..RequestFailure::of("too many requests (429)".to_owned())
         }
     }
 
     #[test]
     fn it_opens_after_some_failures_and_one_alone_may_try() {
-        let (clock, plain) = (ManualClock::new(), Failure::of("refused".to_owned()));
+        let (clock, plain) = (ManualClock::new(), RequestFailure::of("refused".to_owned()));
         let (me, other) = (AttemptId::new("me"), AttemptId::new("other"));
         let mut failing = None;
         for _ in 1..BREAKER_AFTER {
@@ -327,7 +327,7 @@ mod tests {
             admit(Some(&open), None, clock.now()),
             Admission::Rests(REST)
         );
-        let plain = Failure::of("refused".to_owned());
+        let plain = RequestFailure::of("refused".to_owned());
         let second = client_failed(Some(&open), &plain, Duration::from_secs(1), clock.now());
         assert_eq!(
             admit(Some(&second), None, clock.now()),
@@ -342,7 +342,7 @@ mod tests {
         let me = AttemptId::new("me");
         let open = client_failed(None, &too_many(), REST, clock.now());
         let tried = tried_by(&open, &me, clock.now());
-        let lost = Failure::lost(UnknownKind::Silence, true);
+        let lost = RequestFailure::lost(UnknownKind::Silence, true);
         let after = client_failed(Some(&tried), &lost, REST, clock.now());
         assert_eq!(
             admit(Some(&after), None, clock.now()),
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn grants_that_fail_together_count_once() {
-        let (clock, plain) = (ManualClock::new(), Failure::of("refused".to_owned()));
+        let (clock, plain) = (ManualClock::new(), RequestFailure::of("refused".to_owned()));
         let with = (&plain, Lineage(1));
         let first = grant_failed(None, with, REST, clock.now());
         let second = grant_failed(Some(&first), with, REST * 2, clock.now());
@@ -389,7 +389,7 @@ mod tests {
             retry_after,
         };
         let holds = |outcome: &Outcome, status| match meaning(outcome, status, true) {
-            Meaning::Failed(failure) => (failure.holds_all, failure.surely),
+            ReplyEffect::Failed(failure) => (failure.holds_all, failure.surely),
             other => panic!("{other:?}"),
         };
         let too_many = StatusCode::TOO_MANY_REQUESTS;
@@ -409,11 +409,17 @@ mod tests {
             description: None,
         };
         let request = Outcome::RequestRefused(refused());
-        assert!(matches!(meaning(&request, ok, true), Meaning::Refused(_)));
+        assert!(matches!(
+            meaning(&request, ok, true),
+            ReplyEffect::Refused(_)
+        ));
         let grant = Outcome::GrantRefused(refused());
-        assert_eq!(meaning(&grant, ok, true), Meaning::Nothing);
-        assert!(matches!(meaning(&grant, ok, false), Meaning::Refused(_)));
+        assert_eq!(meaning(&grant, ok, true), ReplyEffect::Nothing);
+        assert!(matches!(
+            meaning(&grant, ok, false),
+            ReplyEffect::Refused(_)
+        ));
         let client = Outcome::ClientRefused(refused());
-        assert_eq!(meaning(&client, ok, true), Meaning::Answers);
+        assert_eq!(meaning(&client, ok, true), ReplyEffect::Answers);
     }
 }

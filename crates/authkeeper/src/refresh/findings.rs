@@ -12,7 +12,7 @@ use crate::{
 
 /// What is known of a lost request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Became {
+pub(super) enum ProbeOutcome {
     /// The provider has not acted on it: the token is as good as it was.
     NotActed,
     /// It has: the token is spent, and its successor was lost.
@@ -21,7 +21,7 @@ pub(super) enum Became {
     Unclear,
 }
 
-impl Became {
+impl ProbeOutcome {
     /// A provider of which nothing is known may answer a replay all the same; but if the token is spent, it is asked as
     /// late as one that is known to punish that.
     pub(super) fn applied_to(self, rules: RecoveryRules) -> RecoveryRules {
@@ -50,18 +50,18 @@ impl Became {
 
 /// What was found out of attempts, so that each is asked about once.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Mutex<HashMap<AttemptId, Became>>);
+pub(crate) struct Findings(Mutex<HashMap<AttemptId, ProbeOutcome>>);
 
 /// More lost answers at once than this, and the oldest are asked about again.
 const MOST_FINDINGS: usize = 1_024;
 
 impl Findings {
-    pub(super) fn of(&self, attempt: &AttemptId) -> Option<Became> {
+    pub(super) fn of(&self, attempt: &AttemptId) -> Option<ProbeOutcome> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.get(attempt).copied()
     }
 
-    pub(super) fn keep(&self, attempt: &AttemptId, became: Became) {
+    pub(super) fn keep(&self, attempt: &AttemptId, became: ProbeOutcome) {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if found.len() >= MOST_FINDINGS {
             found.clear();
@@ -87,23 +87,23 @@ mod tests {
     #[test]
     fn what_is_known_changes_when_it_is_sent_again() {
         let later = Investigation::ResendAfter(Duration::from_secs(9));
-        assert_eq!(Became::NotActed.hurries(later), Investigation::Resend);
-        assert_eq!(Became::Spent.hurries(later), later);
-        assert_eq!(Became::Unclear.hurries(later), later);
+        assert_eq!(ProbeOutcome::NotActed.hurries(later), Investigation::Resend);
+        assert_eq!(ProbeOutcome::Spent.hurries(later), later);
+        assert_eq!(ProbeOutcome::Unclear.hurries(later), later);
         let at_work = Investigation::OwnerAtWork;
-        assert_eq!(Became::NotActed.hurries(at_work), at_work);
-        let applied = |became: Became, replay| became.applied_to(rules(replay)).replay;
+        assert_eq!(ProbeOutcome::NotActed.hurries(at_work), at_work);
+        let applied = |became: ProbeOutcome, replay| became.applied_to(rules(replay)).replay;
         assert_eq!(
-            applied(Became::Spent, ReplayRule::Unknown),
+            applied(ProbeOutcome::Spent, ReplayRule::Unknown),
             ReplayRule::Strict
         );
         assert_eq!(
-            applied(Became::Unclear, ReplayRule::Unknown),
+            applied(ProbeOutcome::Unclear, ReplayRule::Unknown),
             ReplayRule::Unknown
         );
-        assert!(Became::Spent.is_hopeless(ReplayRule::Strict));
-        assert!(!Became::Spent.is_hopeless(ReplayRule::Unknown));
-        assert!(!Became::Unclear.is_hopeless(ReplayRule::Strict));
+        assert!(ProbeOutcome::Spent.is_hopeless(ReplayRule::Strict));
+        assert!(!ProbeOutcome::Spent.is_hopeless(ReplayRule::Unknown));
+        assert!(!ProbeOutcome::Unclear.is_hopeless(ReplayRule::Strict));
     }
 
     #[test]
@@ -111,12 +111,12 @@ mod tests {
         let findings = Findings::default();
         let attempt = |number: usize| AttemptId::new(format!("a{number}"));
         for number in 0..MOST_FINDINGS {
-            findings.keep(&attempt(number), Became::Spent);
+            findings.keep(&attempt(number), ProbeOutcome::Spent);
         }
-        assert_eq!(findings.of(&attempt(0)), Some(Became::Spent));
-        findings.keep(&attempt(MOST_FINDINGS), Became::NotActed);
+        assert_eq!(findings.of(&attempt(0)), Some(ProbeOutcome::Spent));
+        findings.keep(&attempt(MOST_FINDINGS), ProbeOutcome::NotActed);
         assert_eq!(findings.of(&attempt(0)), None, "asked about again");
         let last = findings.of(&attempt(MOST_FINDINGS));
-        assert_eq!(last, Some(Became::NotActed));
+        assert_eq!(last, Some(ProbeOutcome::NotActed));
     }
 }

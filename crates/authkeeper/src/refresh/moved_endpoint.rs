@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::refresh::{
     context::{Context, OnBehalfOf},
     incidents::has_fixed_endpoints,
-    plan::Plan,
+    plan::RefreshPlan,
     provider_state,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(super) enum Moved {
 }
 
 /// The answer that says so.
-pub(super) struct Answer {
+pub(super) struct MovedReply {
     pub(super) status: StatusCode,
     pub(super) target: Option<String>,
 }
@@ -51,8 +51,8 @@ enum Published {
 
 pub(super) async fn look(
     (context, on_behalf_of, grant): (&Context, &OnBehalfOf, &Grant),
-    plan: &Plan,
-    answer: &Answer,
+    plan: &RefreshPlan,
+    answer: &MovedReply,
 ) -> Result<Moved> {
     let target = answer.target.as_deref();
     let target = target.map(|target| absolute(&plan.endpoint, target));
@@ -85,7 +85,7 @@ pub(super) async fn look(
 }
 
 /// A redirect and 410 are meant; 404 and 405 may be a proxy's for a moment.
-fn is_sure(answer: &Answer) -> bool {
+fn is_sure(answer: &MovedReply) -> bool {
     answer.status.is_redirection() || answer.status == StatusCode::GONE
 }
 
@@ -95,7 +95,7 @@ async fn was_gone(context: &Context, grant: &Grant) -> bool {
     failing.is_some_and(|failing| matches!(failing.said, Said::Gone(_) | Said::Moved(_)))
 }
 
-async fn published(context: &Context, on_behalf_of: &OnBehalfOf, plan: &Plan) -> Published {
+async fn published(context: &Context, on_behalf_of: &OnBehalfOf, plan: &RefreshPlan) -> Published {
     let (clock, transport) = (&*context.seams.clock, &*context.transport);
     let asked = discovery::provider(transport, &plan.provider.issuer, on_behalf_of.reach);
     let found = match within(clock, PATIENCE, asked).await {

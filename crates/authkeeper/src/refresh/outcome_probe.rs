@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::refresh::{
     context::{Context, OnBehalfOf},
     decide::{self, RecoveryRules},
-    findings::Became,
+    findings::ProbeOutcome,
 };
 
 use crate::{
@@ -49,11 +49,11 @@ fn may_ask(claim: &Claim, rules: RecoveryRules, access_left: Duration, now: Mome
 /// What follows from the answers. `refresh` is what introspection says of the refresh token, `trusted` whether it ever told
 /// our client that one lives: a server may say of every refresh token that it does not. `access` is whether the old access
 /// token was taken, where a rotation kills it; that it was not proves nothing, for it may have been revoked.
-fn became(refresh: Option<bool>, trusted: bool, access: Option<bool>) -> Became {
+fn became(refresh: Option<bool>, trusted: bool, access: Option<bool>) -> ProbeOutcome {
     match (refresh, access) {
-        (Some(true), _) | (_, Some(true)) => Became::NotActed,
-        (Some(false), _) if trusted => Became::Spent,
-        _ => Became::Unclear,
+        (Some(true), _) | (_, Some(true)) => ProbeOutcome::NotActed,
+        (Some(false), _) if trusted => ProbeOutcome::Spent,
+        _ => ProbeOutcome::Unclear,
     }
 }
 
@@ -65,12 +65,12 @@ pub(super) async fn of(
     claim: &Claim,
     rules: RecoveryRules,
     access_left: Duration,
-) -> Became {
+) -> ProbeOutcome {
     if let Some(known) = context.findings.of(&claim.attempt) {
         return known;
     }
     if !may_ask(claim, rules, access_left, context.seams.clock.now()) {
-        return Became::Unclear;
+        return ProbeOutcome::Unclear;
     }
     let access = old_access_lives(context, on_behalf_of, grant).await;
     let (refresh, trusted) = match access {
@@ -226,12 +226,15 @@ mod tests {
 
     #[test]
     fn a_no_proves_something_only_of_a_server_that_has_said_yes() {
-        assert_eq!(became(Some(true), false, None), Became::NotActed);
-        assert_eq!(became(None, false, Some(true)), Became::NotActed);
-        assert_eq!(became(Some(false), true, Some(true)), Became::NotActed);
-        assert_eq!(became(Some(false), true, None), Became::Spent);
-        assert_eq!(became(Some(false), false, None), Became::Unclear);
-        assert_eq!(became(None, true, Some(false)), Became::Unclear);
+        assert_eq!(became(Some(true), false, None), ProbeOutcome::NotActed);
+        assert_eq!(became(None, false, Some(true)), ProbeOutcome::NotActed);
+        assert_eq!(
+            became(Some(false), true, Some(true)),
+            ProbeOutcome::NotActed
+        );
+        assert_eq!(became(Some(false), true, None), ProbeOutcome::Spent);
+        assert_eq!(became(Some(false), false, None), ProbeOutcome::Unclear);
+        assert_eq!(became(None, true, Some(false)), ProbeOutcome::Unclear);
     }
 
     #[test]

@@ -8,13 +8,13 @@ use crate::{
 };
 
 /// Where and as whom a grant is refreshed.
-pub(super) struct Plan {
+pub(super) struct RefreshPlan {
     pub(super) endpoint: HttpUrl,
     pub(super) provider: Provider,
     pub(super) registration: ClientRegistration,
 }
 
-impl Plan {
+impl RefreshPlan {
     pub(super) async fn load(context: &Context, grant: &Grant) -> Result<Self> {
         let damaged = |detail: &str| StoreError::Damaged {
             place: "the store".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::refresh::{
-    circuit_breaker::{self, Admission, Failure, Meaning},
+    circuit_breaker::{self, Admission, ReplyEffect, RequestFailure},
     context::{Context, GrantContext},
     decide, incidents,
     outcome::RefreshOutcome,
@@ -25,7 +25,7 @@ use crate::{
 const MOST_TRIES: usize = 20;
 
 /// The one request that a flight may send to see whether the provider answers again.
-pub(super) struct Trial {
+pub(super) struct HalfOpenTrial {
     of: FailingOf,
     id: AttemptId,
 }
@@ -55,7 +55,7 @@ pub(super) fn first_asked(grant: &Grant) -> FailingOf {
 impl GrantContext<'_> {
     /// Whether an attempt may be made. It is made as a trial if the client's rest is over. Recovery of a lost answer passes
     /// the client's breaker.
-    pub(super) async fn admit(self, recovers: bool, trial: &mut Option<Trial>) -> Admitted {
+    pub(super) async fn admit(self, recovers: bool, trial: &mut Option<HalfOpenTrial>) -> Admitted {
         for _ in 0..MOST_TRIES {
             let now = self.context.seams.clock.now();
             if let Some((failing, Admission::Rests(left))) = self.own(now).await {
@@ -84,7 +84,7 @@ impl GrantContext<'_> {
                     let new = circuit_breaker::tried_by(&failing, &id, now);
                     match put(self.context, &of, Some(failing), Some(new), None).await {
                         Ok(true) => {
-                            *trial = Some(Trial { of, id });
+                            *trial = Some(HalfOpenTrial { of, id });
                             return Admitted::Yes;
                         }
                         Ok(false) => {}
@@ -98,7 +98,7 @@ impl GrantContext<'_> {
     }
 
     /// Whether somebody's failure has been kept since the attempt was admitted.
-    pub(super) async fn rests(self, recovers: bool, trial: Option<&Trial>) -> bool {
+    pub(super) async fn rests(self, recovers: bool, trial: Option<&HalfOpenTrial>) -> bool {
         let now = self.context.seams.clock.now();
         if let Some((_, Admission::Rests(_))) = self.own(now).await {
             return true;
@@ -125,22 +125,22 @@ impl GrantContext<'_> {
         spends: bool,
     ) {
         match circuit_breaker::meaning(outcome, status, spends) {
-            Meaning::Nothing => {}
-            Meaning::Answers => answered(self.context, of).await,
-            Meaning::Refused(said) => {
+            ReplyEffect::Nothing => {}
+            ReplyEffect::Answers => answered(self.context, of).await,
+            ReplyEffect::Refused(said) => {
                 answered(self.context, of).await;
-                let failure = Failure {
+                let failure = RequestFailure {
                     said,
-                    ..Failure::of(String::new())
+                    ..RequestFailure::of(String::new())
                 };
                 self.grant_failed(&failure).await;
             }
-            Meaning::Failed(failure) => self.failed(of, &failure).await,
+            ReplyEffect::Failed(failure) => self.failed(of, &failure).await,
         }
     }
 
     /// Keeps a failure: of the grant, and of all that our client asks there.
-    pub(super) async fn failed(self, of: &FailingOf, failure: &Failure) {
+    pub(super) async fn failed(self, of: &FailingOf, failure: &RequestFailure) {
         let rest = self.grant_failed(failure).await;
         let now = self.context.seams.clock.now();
         let changed = change(self.context, of, |seen| {
@@ -151,7 +151,7 @@ impl GrantContext<'_> {
     }
 
     /// How long the grant rests now. What may have been acted on is recovered, and has its own times.
-    async fn grant_failed(self, failure: &Failure) -> Duration {
+    async fn grant_failed(self, failure: &RequestFailure) -> Duration {
         let (context, grant) = (self.context, self.grant);
         let (now, roll) = (context.seams.clock.now(), context.seams.random_unit());
         let access = grant.access.as_ref();
@@ -223,7 +223,7 @@ impl GrantContext<'_> {
     }
 }
 
-impl Trial {
+impl HalfOpenTrial {
     /// Nothing came of it: the next may try at once. An answer or a failure has ended it already.
     pub(super) async fn end(self, context: &Context) {
         let now = context.seams.clock.now();

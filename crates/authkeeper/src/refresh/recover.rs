@@ -9,13 +9,13 @@ use crate::{
         conclude::Conclusion,
         context::{Context, GrantContext},
         decide::{self, Investigation, JournalState, RecoveryRules, Why},
-        findings::Became,
+        findings::ProbeOutcome,
         incident,
         journal::Journal,
         orphaned_journals::{self, Orphaned},
         outcome::RefreshOutcome,
         outcome_probe,
-        plan::Plan,
+        plan::RefreshPlan,
         reply_archive::ArchivedReply,
         steps::{
             keep_reply, note_unknown, owner_state, spend_of, spends, take_from_archive,
@@ -25,7 +25,7 @@ use crate::{
     store::Result,
 };
 
-pub(super) enum Step {
+pub(super) enum NextStep {
     Attempt {
         number: u32,
         seen: Option<AttemptId>,
@@ -105,7 +105,7 @@ pub(super) fn nobody_is_at(claim: Option<&Claim>) -> bool {
 }
 
 /// What is there of an attempt beside its claim.
-struct Left {
+struct Evidence {
     owner: OwnerState,
     journal: Option<Journal>,
     state: JournalState,
@@ -113,7 +113,7 @@ struct Left {
 
 /// None if the claim has moved on since it was read. The order matters: a dead owner changes neither its journal nor its
 /// claim any more, so both are looked at after its lock. An owner that commits and exits in between was not lost.
-async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Option<Left>> {
+async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Option<Evidence>> {
     let owner = owner_state(context, claim);
     let journal = Journal::open(&context.journals, &grant.id, &claim.attempt);
     let state = journal.as_ref().map_or(JournalState::Missing, |journal| {
@@ -129,7 +129,7 @@ async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Opti
             return Ok(None);
         }
     }
-    Ok(Some(Left {
+    Ok(Some(Evidence {
         owner,
         journal,
         state,
@@ -137,11 +137,11 @@ async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Opti
 }
 
 /// Reads the claim of an attempt and does what [`decide::investigate`] says.
-pub(super) async fn look_into(of: GrantContext<'_>, claim: &Claim, why: Why) -> Result<Step> {
+pub(super) async fn look_into(of: GrantContext<'_>, claim: &Claim, why: Why) -> Result<NextStep> {
     let GrantContext { context, grant, .. } = of;
     let now = context.seams.clock.now();
     let Some(left) = left_by(context, grant, claim).await? else {
-        return Ok(Step::LookAgain);
+        return Ok(NextStep::LookAgain);
     };
     let rules = context
         .recovery(of.on_behalf_of.provider.as_deref(), grant)
@@ -178,11 +178,11 @@ async fn became(
     (claim, state): (&Claim, JournalState),
     rules: RecoveryRules,
     access_left: Duration,
-) -> Became {
+) -> ProbeOutcome {
     // Of an identity provider's token the authorization server knows nothing.
     let elsewhere = of.grant.grant_material.identity_provider().is_some();
     if state == JournalState::Reply || !spends(of.grant) || elsewhere {
-        return Became::Unclear;
+        return ProbeOutcome::Unclear;
     }
     let GrantContext {
         context,
@@ -198,10 +198,10 @@ async fn follow(
     (claim, journal): (&Claim, Option<Journal>),
     seen: Investigation,
     now: Moment,
-) -> Result<Step> {
+) -> Result<NextStep> {
     let store = &of.context.store;
     match seen {
-        Investigation::OwnerAtWork => Ok(Step::Wait),
+        Investigation::OwnerAtWork => Ok(NextStep::Wait),
         // Nothing was spent, so nothing can have been lost: the request is simply made again.
         Investigation::MarkUnknown(_) | Investigation::ResendAfter(_) | Investigation::Resend
             if !spends(of.grant) =>
@@ -209,7 +209,7 @@ async fn follow(
             journal.iter().for_each(Journal::settle);
             store.release(&of.grant.id, &claim.attempt).await?;
             journal.into_iter().for_each(Journal::remove);
-            Ok(Step::LookAgain)
+            Ok(NextStep::LookAgain)
         }
         Investigation::Release => {
             // A resend that never left leaves the attempt before it as unknown as it was.
@@ -219,26 +219,29 @@ async fn follow(
                 note_unknown(of, &claim.attempt, (UnknownKind::Crash, now)).await?;
             }
             journal.into_iter().for_each(Journal::remove);
-            Ok(Step::LookAgain)
+            Ok(NextStep::LookAgain)
         }
         Investigation::AdoptReply => adopt(of, claim, journal).await,
         Investigation::MarkUnknown(kind) => {
             // From now on: the sender may have died just now, and its request may still be on its way.
             note_unknown(of, &claim.attempt, (kind, now)).await?;
-            Ok(Step::LookAgain)
+            Ok(NextStep::LookAgain)
         }
         Investigation::ResendAfter(resend_in) => {
             let kind = unknown_kind(claim);
             retell_unknown(of, claim).await?;
-            Ok(Step::Done(RefreshOutcome::Uncertain { kind, resend_in }))
+            Ok(NextStep::Done(RefreshOutcome::Uncertain {
+                kind,
+                resend_in,
+            }))
         }
         Investigation::Resend if is_given_up(of, claim, now).await? => {
             let reason = ReauthorizeReason::UnknownOutcome;
             give_up(of, (claim, journal.as_ref()), reason).await?;
             journal.into_iter().for_each(Journal::remove);
-            Ok(Step::LookAgain)
+            Ok(NextStep::LookAgain)
         }
-        Investigation::Resend => Ok(Step::Attempt {
+        Investigation::Resend => Ok(NextStep::Attempt {
             number: claim.number.saturating_add(1),
             seen: Some(claim.attempt.clone()),
         }),
@@ -262,7 +265,11 @@ async fn is_given_up(of: GrantContext<'_>, claim: &Claim, now: Moment) -> Result
 }
 
 /// Why a resend could only do harm, if it could.
-fn hopeless(claim: &Claim, became: Became, rules: RecoveryRules) -> Option<ReauthorizeReason> {
+fn hopeless(
+    claim: &Claim,
+    became: ProbeOutcome,
+    rules: RecoveryRules,
+) -> Option<ReauthorizeReason> {
     if decide::is_unread(claim, rules.replay) {
         return Some(ReauthorizeReason::AnswerUnread);
     }
@@ -277,16 +284,16 @@ async fn spent(
     of: GrantContext<'_>,
     (claim, journal): (&Claim, Option<Journal>),
     reason: ReauthorizeReason,
-) -> Result<Step> {
+) -> Result<NextStep> {
     let Some(journal) = journal else {
         give_up(of, (claim, None), reason).await?;
-        return Ok(Step::LookAgain);
+        return Ok(NextStep::LookAgain);
     };
-    let plan = Plan::load(of.context, of.grant).await?;
+    let plan = RefreshPlan::load(of.context, of.grant).await?;
     let conclusion = Conclusion::of_claim(of, &plan, (claim, &journal));
     let end = conclusion.refuse(reason, None).await?;
     journal.remove();
-    Ok(end.map_or(Step::LookAgain, Step::Done))
+    Ok(end.map_or(NextStep::LookAgain, NextStep::Done))
 }
 
 /// A day of resends brought no answer: a person is asked. The token is kept, and probed like one that was refused.
@@ -316,10 +323,10 @@ async fn give_up(
 }
 
 /// Commits the answer that an attempt left in its journal.
-async fn adopt(of: GrantContext<'_>, claim: &Claim, journal: Option<Journal>) -> Result<Step> {
+async fn adopt(of: GrantContext<'_>, claim: &Claim, journal: Option<Journal>) -> Result<NextStep> {
     let GrantContext { context, grant, .. } = of;
     let Some(journal) = journal else {
-        return Ok(Step::LookAgain);
+        return Ok(NextStep::LookAgain);
     };
     let stored = match context.unkept_replies.get(&grant.id, &claim.attempt) {
         Some(unkept) => {
@@ -329,16 +336,16 @@ async fn adopt(of: GrantContext<'_>, claim: &Claim, journal: Option<Journal>) ->
         }
         None => match journal.reply(&context.sealer) {
             Some(stored) => stored,
-            None => return Ok(Step::LookAgain),
+            None => return Ok(NextStep::LookAgain),
         },
     };
-    let plan = Plan::load(context, grant).await?;
+    let plan = RefreshPlan::load(context, grant).await?;
     let conclusion = Conclusion::of_claim(of, &plan, (claim, &journal));
     let end = match grant.grant_material.identity_provider() {
         Some(idp) => conclusion.draw_vouched(idp, stored).await?,
         None => conclusion.draw(stored).await?,
     };
-    Ok(end.map_or(Step::LookAgain, Step::Done))
+    Ok(end.map_or(NextStep::LookAgain, NextStep::Done))
 }
 
 /// The process that marked the claim may have died, or lost the store, before it could keep the incident.

@@ -50,13 +50,13 @@ impl RefreshScheduler {
 
 /// When one of many has its turn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+pub(super) struct RefreshTurn {
     crowd: usize,
     /// Since when, and for how long, it lets others go first.
     waits: Option<(Moment, Duration)>,
 }
 
-impl Turn {
+impl RefreshTurn {
     pub(super) fn among(crowd: usize) -> Self {
         Self { crowd, waits: None }
     }
@@ -74,21 +74,21 @@ impl Turn {
 }
 
 /// When each connection is to be looked at, by the clock's ticks; named by its place in the list.
-type Plan = BinaryHeap<Reverse<(u64, usize)>>;
+type Agenda = BinaryHeap<Reverse<(u64, usize)>>;
 
 /// Those that are looked at just now: a look may wait for a refresh.
 #[derive(Default)]
 struct Looks {
-    running: JoinSet<(Duration, Turn)>,
+    running: JoinSet<(Duration, RefreshTurn)>,
     at: HashMap<task::Id, usize>,
     /// Of those that let others go first.
-    turns: HashMap<usize, Turn>,
+    turns: HashMap<usize, RefreshTurn>,
 }
 
 async fn keep(context: Arc<Context>, flights: Arc<Flights>, connections: Vec<ConnectionName>) {
     let clock = Arc::clone(&context.seams.clock);
     let mut looks = Looks::default();
-    let mut plan: Plan = (0..connections.len()).map(|at| Reverse((0, at))).collect();
+    let mut plan: Agenda = (0..connections.len()).map(|at| Reverse((0, at))).collect();
     loop {
         let ticks = clock.ticks();
         while plan.peek().is_some_and(|Reverse((when, _))| *when <= ticks) {
@@ -126,7 +126,7 @@ pub(crate) async fn keep_one(
     flights: Arc<Flights>,
     connection: ConnectionName,
 ) {
-    let mut turn = Turn::among(1);
+    let mut turn = RefreshTurn::among(1);
     loop {
         let pause = look(&context, &flights, &connection, &mut turn).await;
         let pause = pause.unwrap_or(LOOK_AGAIN).clamp(SHORTEST, LONGEST_SLEEP);
@@ -138,7 +138,7 @@ impl Looks {
     /// Looks at the connection whose turn is first.
     fn start(
         &mut self,
-        plan: &mut Plan,
+        plan: &mut Agenda,
         connections: &[ConnectionName],
         (context, flights): (&Arc<Context>, &Arc<Flights>),
     ) {
@@ -150,7 +150,7 @@ impl Looks {
         };
         let (context, flights) = (Arc::clone(context), Arc::clone(flights));
         let turn = self.turns.remove(&at);
-        let mut turn = turn.unwrap_or(Turn::among(connections.len()));
+        let mut turn = turn.unwrap_or(RefreshTurn::among(connections.len()));
         let look = self.running.spawn(async move {
             let pause = look(&context, &flights, &connection, &mut turn).await;
             let pause = pause.unwrap_or_else(|error| {
@@ -165,7 +165,7 @@ impl Looks {
     /// Which look is done, and how long to leave that connection alone. One that panicked is looked at again.
     fn done(
         &mut self,
-        done: Result<(task::Id, (Duration, Turn)), JoinError>,
+        done: Result<(task::Id, (Duration, RefreshTurn)), JoinError>,
     ) -> Option<(usize, Duration)> {
         let (id, pause, turn) = match done {
             Ok((id, (pause, turn))) => (id, pause, Some(turn)),
@@ -188,7 +188,7 @@ pub(super) async fn look(
     context: &Context,
     flights: &Arc<Flights>,
     connection: &ConnectionName,
-    turn: &mut Turn,
+    turn: &mut RefreshTurn,
 ) -> crate::store::Result<Duration> {
     let Some(known) = context.store.connection(connection).await? else {
         return Ok(LOOK_AGAIN);

@@ -15,7 +15,7 @@ use crate::refresh::{
     goal::Goal,
     outcome::RefreshOutcome,
     provider_state,
-    transaction::{self, Flown},
+    transaction::{self, FlightResult},
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 impl RefreshOutcome {
     /// What a caller hears who asks while this end still stands: the same, at once, and when to ask again.
-    fn asked_too_soon(self, Rest { gone, left }: Rest) -> Self {
+    fn asked_too_soon(self, RestTime { gone, left }: RestTime) -> Self {
         match self {
             Self::Later { why, .. } => Self::Later {
                 why,
@@ -41,7 +41,7 @@ impl RefreshOutcome {
 }
 
 /// How much of a rest is over, and how much is left.
-struct Rest {
+struct RestTime {
     gone: Duration,
     left: Duration,
 }
@@ -173,7 +173,7 @@ impl Flights {
         }));
     }
 
-    async fn land(&self, goal: &Goal, Flown { end, held_back }: Flown) {
+    async fn land(&self, goal: &Goal, FlightResult { end, held_back }: FlightResult) {
         // It may have found a write of another process: the callers that wait read the store again.
         self.context.store.epoch().raise();
         let access_left = self.access_left(&goal.grant).await;
@@ -234,11 +234,11 @@ impl Flights {
 }
 
 impl Lane {
-    fn resting(&self, now: Moment) -> Option<(Rest, RefreshOutcome)> {
+    fn resting(&self, now: Moment) -> Option<(RestTime, RefreshOutcome)> {
         let (since, rest, end) = self.resting.as_ref()?;
         let gone = now.since(*since);
         let left = rest.saturating_sub(gone);
-        (!left.is_zero()).then(|| (Rest { gone, left }, end.clone()))
+        (!left.is_zero()).then(|| (RestTime { gone, left }, end.clone()))
     }
 }
 

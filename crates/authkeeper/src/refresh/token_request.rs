@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 use crate::refresh::{
     context::{Context, GrantContext, OnBehalfOf},
     outcome::RefreshOutcome,
-    plan::Plan,
+    plan::RefreshPlan,
     steps::blocking,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// One request, ready to leave.
-pub(super) struct Leg {
+pub(super) struct PreparedRequest {
     pub(super) endpoint: HttpUrl,
     pub(super) reach: Reach,
     pub(super) request: Request,
@@ -44,7 +44,7 @@ pub(super) struct Leg {
     binding: Option<Binding>,
 }
 
-impl Leg {
+impl PreparedRequest {
     /// The request as it leaves now, with its proof.
     pub(super) fn ready(&self) -> Result<Request, UnusableKey> {
         let mut request = self.request.clone();
@@ -67,8 +67,8 @@ pub(super) async fn first(
     context: &Context,
     on_behalf_of: &OnBehalfOf,
     grant: &Grant,
-    plan: &Plan,
-) -> Result<Leg, RefreshOutcome> {
+    plan: &RefreshPlan,
+) -> Result<PreparedRequest, RefreshOutcome> {
     if let Some(idp) = grant.grant_material.identity_provider() {
         return to_identity_provider(context, on_behalf_of, grant, idp).await;
     }
@@ -100,9 +100,9 @@ fn second(
     context: &Context,
     on_behalf_of: &OnBehalfOf,
     grant: &Grant,
-    plan: &Plan,
+    plan: &RefreshPlan,
     assertion: &SecretString,
-) -> Result<Leg, RefreshOutcome> {
+) -> Result<PreparedRequest, RefreshOutcome> {
     let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
     let proof = prove(context, on_behalf_of, grant, plan)?;
     let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
@@ -114,7 +114,7 @@ fn second(
 /// client's secrets was shown, the reply, and when its request left.
 pub(super) async fn show_assertion(
     of: GrantContext<'_>,
-    plan: &Plan,
+    plan: &RefreshPlan,
     assertion: &SecretString,
 ) -> Result<(Option<u64>, (Reply, Moment)), RefreshOutcome> {
     let make = || second(of.context, of.on_behalf_of, of.grant, plan, assertion);
@@ -131,7 +131,7 @@ pub(super) async fn show_assertion(
 }
 
 /// Sends what spends nothing: a lost answer is simply asked for again.
-async fn send(context: &Context, leg: &Leg) -> Result<(Reply, Moment), RefreshOutcome> {
+async fn send(context: &Context, leg: &PreparedRequest) -> Result<(Reply, Moment), RefreshOutcome> {
     let clock = &*context.seams.clock;
     let issued = clock.now();
     let request = leg.ready().map_err(unusable)?;
@@ -149,11 +149,11 @@ pub(super) fn unusable(_key: UnusableKey) -> RefreshOutcome {
 
 fn to_server(
     on_behalf_of: &OnBehalfOf,
-    plan: &Plan,
+    plan: &RefreshPlan,
     proof: &ClientProof,
     (request, binding): (Request, Option<Binding>),
-) -> Leg {
-    Leg {
+) -> PreparedRequest {
+    PreparedRequest {
         endpoint: plan.endpoint.clone(),
         reach: on_behalf_of.reach,
         request,
@@ -166,7 +166,7 @@ fn prove(
     context: &Context,
     on_behalf_of: &OnBehalfOf,
     grant: &Grant,
-    plan: &Plan,
+    plan: &RefreshPlan,
 ) -> Result<ClientProof, RefreshOutcome> {
     let metadata = &plan.provider.metadata;
     let client = context.our_client(metadata, &plan.registration);
@@ -193,7 +193,7 @@ async fn to_identity_provider(
     on_behalf_of: &OnBehalfOf,
     grant: &Grant,
     idp: &IdentityProvider,
-) -> Result<Leg, RefreshOutcome> {
+) -> Result<PreparedRequest, RefreshOutcome> {
     let subject = match (&idp.subject, &grant.refresh) {
         (SubjectFile::IdToken(path), _) => jwt_of(context, path, &idp.token_url)
             .await
@@ -208,7 +208,7 @@ async fn to_identity_provider(
         resource: on_behalf_of.resource.as_ref(),
         scope: on_behalf_of.scope.as_ref(),
     };
-    Ok(Leg {
+    Ok(PreparedRequest {
         reach: context.transport.reach(&endpoint).await,
         request: id_jag::exchange_request(idp, &subject, ask),
         endpoint,

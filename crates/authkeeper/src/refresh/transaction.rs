@@ -12,8 +12,8 @@ use crate::{
         goal::Goal,
         orphaned_journals,
         outcome::RefreshOutcome,
-        provider_state::{Admitted, Trial},
-        recover::{Step, bring_forward, look_into, nobody_is_at, reread},
+        provider_state::{Admitted, HalfOpenTrial},
+        recover::{NextStep, bring_forward, look_into, nobody_is_at, reread},
         steps::in_quarantine,
     },
     store::Result,
@@ -28,7 +28,7 @@ const POLL_LAST: Duration = Duration::from_millis(250);
 const MOST_ATTEMPTS: u32 = 5;
 
 /// How a flight ended, and whether that was because nothing is sent after earlier failures.
-pub(crate) struct Flown {
+pub(crate) struct FlightResult {
     pub(crate) end: RefreshOutcome,
     pub(crate) held_back: bool,
 }
@@ -39,13 +39,13 @@ pub(crate) async fn refresh(
     on_behalf_of: &OnBehalfOf,
     goal: &Goal,
     why: Why,
-) -> Flown {
-    let mut pass = Pass::default();
+) -> FlightResult {
+    let mut pass = FlightPass::default();
     let end = pursue((context, on_behalf_of), goal, why, &mut pass).await;
     if let Some(trial) = pass.trial {
         trial.end(context).await;
     }
-    Flown {
+    FlightResult {
         end: end.unwrap_or_else(|error| RefreshOutcome::Store(Arc::new(error))),
         held_back: pass.held_back,
     }
@@ -53,8 +53,8 @@ pub(crate) async fn refresh(
 
 /// What a flight was let through with.
 #[derive(Default)]
-struct Pass {
-    trial: Option<Trial>,
+struct FlightPass {
+    trial: Option<HalfOpenTrial>,
     held_back: bool,
 }
 
@@ -62,7 +62,7 @@ async fn pursue(
     (context, on_behalf_of): (&Context, &OnBehalfOf),
     goal: &Goal,
     why: Why,
-    pass: &mut Pass,
+    pass: &mut FlightPass,
 ) -> Result<RefreshOutcome> {
     let began = context.seams.clock.now();
     let mut poll = POLL_FIRST;
@@ -81,11 +81,11 @@ async fn pursue(
         };
         let step = next_step(of, why).await?;
         match held_back(of, step, pass).await {
-            Step::Attempt { .. } if attempts == MOST_ATTEMPTS => {
+            NextStep::Attempt { .. } if attempts == MOST_ATTEMPTS => {
                 let why = "the store is too slow to refresh safely";
                 return Ok(RefreshOutcome::later(why));
             }
-            Step::Attempt { number, seen } => {
+            NextStep::Attempt { number, seen } => {
                 attempts += 1;
                 let trial = pass.trial.as_ref();
                 let attempt = Attempt::new(of, why, (number, seen), trial);
@@ -93,8 +93,8 @@ async fn pursue(
                     return Ok(end);
                 }
             }
-            Step::LookAgain => {}
-            Step::Wait => {
+            NextStep::LookAgain => {}
+            NextStep::Wait => {
                 let waited = context.seams.clock.now().since(began);
                 if waited > context.rules.exchange_limit {
                     let why = "another process is still refreshing";
@@ -103,32 +103,32 @@ async fn pursue(
                 context.seams.clock.sleep(poll).await;
                 poll = (poll * 2).min(POLL_LAST);
             }
-            Step::Done(end) => return Ok(end),
+            NextStep::Done(end) => return Ok(end),
         }
     }
 }
 
 /// The next step for a grant as the store holds it now. Kept replies and journals come first: they may hold a newer
 /// generation than the store, or the claim of an attempt that the store has lost.
-async fn next_step(of: GrantContext<'_>, why: Why) -> Result<Step> {
+async fn next_step(of: GrantContext<'_>, why: Why) -> Result<NextStep> {
     let GrantContext { context, grant, .. } = of;
     context.unkept_replies.drop_outdated(grant);
     let forgotten = orphaned_journals::of(context, grant);
     if bring_forward(of, &forgotten).await? || reread(of).await? {
-        return Ok(Step::Done(RefreshOutcome::Fresh));
+        return Ok(NextStep::Done(RefreshOutcome::Fresh));
     }
     if let Some(end) = ended(&grant.lifecycle)
         && !(why == Why::Probe && in_quarantine(grant))
     {
-        return Ok(Step::Done(end));
+        return Ok(NextStep::Done(end));
     }
     if nobody_is_at(grant.claim.as_ref())
         && orphaned_journals::claim_back(context, of.on_behalf_of, grant, forgotten).await?
     {
-        return Ok(Step::LookAgain);
+        return Ok(NextStep::LookAgain);
     }
     match &grant.claim {
-        None => Ok(Step::Attempt {
+        None => Ok(NextStep::Attempt {
             number: 1,
             seen: None,
         }),
@@ -138,8 +138,8 @@ async fn next_step(of: GrantContext<'_>, why: Why) -> Result<Step> {
 
 /// An attempt waits, or is given up for now, where the failures before it say so. While another process finds out whether
 /// the provider answers again, only those wait who have no token.
-async fn held_back(of: GrantContext<'_>, step: Step, pass: &mut Pass) -> Step {
-    let Step::Attempt { number, .. } = step else {
+async fn held_back(of: GrantContext<'_>, step: NextStep, pass: &mut FlightPass) -> NextStep {
+    let NextStep::Attempt { number, .. } = step else {
         return step;
     };
     let admitted = of.admit(number > 1, &mut pass.trial).await;
@@ -148,11 +148,11 @@ async fn held_back(of: GrantContext<'_>, step: Step, pass: &mut Pass) -> Step {
     let access = of.grant.access.as_ref();
     match admitted {
         Admitted::Yes => step,
-        Admitted::No(end) => Step::Done(end),
+        Admitted::No(end) => NextStep::Done(end),
         Admitted::AfterTrial(end) if access.is_some_and(|token| !token.left(now).is_zero()) => {
-            Step::Done(end)
+            NextStep::Done(end)
         }
-        Admitted::AfterTrial(_) => Step::Wait,
+        Admitted::AfterTrial(_) => NextStep::Wait,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// An answer that can be committed, and how it differs from what was granted.
-pub(super) struct Checked {
+pub(super) struct VerifiedReply {
     pub(super) refreshed: Refreshed,
     pub(super) drifts: Vec<Drift>,
 }
@@ -30,7 +30,7 @@ pub(super) fn check(
     answer: TokenAnswer,
     (generation, stored): (Generation, &StoredReply),
     learned: Option<Duration>,
-) -> Checked {
+) -> VerifiedReply {
     let habits = context
         .rules
         .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
@@ -75,7 +75,7 @@ pub(super) fn check(
             .learned(&tokens.subject_binding),
         hold: hold.map(|reason| (reason, context.seams.clock.now().wall)),
     };
-    Checked { refreshed, drifts }
+    VerifiedReply { refreshed, drifts }
 }
 
 /// RFC 6749 §5.1: a scope that is left out is as it was.

@@ -12,7 +12,7 @@ use crate::{
         outcome::RefreshOutcome,
         reply_archive::ArchivedReply,
         steps::is_same,
-        verify_response::{self, Checked},
+        verify_response::{self, VerifiedReply},
     },
     store::{Committed, Refreshed, Result, unusable},
 };
@@ -33,7 +33,7 @@ impl Conclusion<'_> {
             .learned_lifetime(self.on_behalf_of, self.grant)
             .await;
         let at = (self.grant.generation.next(), stored);
-        let Checked { refreshed, drifts } = verify_response::check(
+        let VerifiedReply { refreshed, drifts } = verify_response::check(
             self.context,
             self.on_behalf_of,
             self.grant,

@@ -4,7 +4,7 @@ use crate::{
     model::{IdentityProvider, RefreshToken},
     oauth::{classify::Outcome, id_jag, moved},
     refresh::{
-        circuit_breaker::Failure, conclude::Conclusion, incident, journal::StoredReply,
+        circuit_breaker::RequestFailure, conclude::Conclusion, incident, journal::StoredReply,
         outcome::RefreshOutcome, provider_state, steps::spend_of,
     },
     store::Result,
@@ -67,7 +67,7 @@ impl Conclusion<'_> {
             Outcome::Moved { status, target } => {
                 let why = id_jag::told(idp, &moved::said(status, target.as_deref()));
                 let of = provider_state::first_asked(self.grant);
-                let failure = Failure::moved(why.clone());
+                let failure = RequestFailure::moved(why.clone());
                 self.by().failed(&of, &failure).await;
                 return self.unspent(RefreshOutcome::Moved(why)).await;
             }

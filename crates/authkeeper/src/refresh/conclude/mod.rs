@@ -12,12 +12,12 @@ use crate::{
     oauth::classify::Outcome,
     platform::failpoint::{self, FaultPoint},
     refresh::{
-        circuit_breaker::Failure,
+        circuit_breaker::RequestFailure,
         context::{Context, GrantContext, OnBehalfOf},
         journal::{Journal, StoredReply},
-        moved_endpoint::{self, Answer, Moved},
+        moved_endpoint::{self, Moved, MovedReply},
         outcome::RefreshOutcome,
-        plan::Plan,
+        plan::RefreshPlan,
         provider_state,
         steps::{in_quarantine, lost_unspent, note_unknown, settle_unsent, spends},
     },
@@ -33,7 +33,7 @@ pub(super) struct Conclusion<'a> {
     pub(super) context: &'a Context,
     pub(super) on_behalf_of: &'a OnBehalfOf,
     pub(super) grant: &'a Grant,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a RefreshPlan,
     pub(super) journal: &'a Journal,
     pub(super) attempt: &'a AttemptId,
     pub(super) number: u32,
@@ -45,7 +45,7 @@ impl<'a> Conclusion<'a> {
     /// Of an attempt that another process made.
     pub(super) fn of_claim(
         of: GrantContext<'a>,
-        plan: &'a Plan,
+        plan: &'a RefreshPlan,
         (claim, journal): (&'a Claim, &'a Journal),
     ) -> Self {
         Self {
@@ -180,7 +180,7 @@ impl<'a> Conclusion<'a> {
                 self.unspent(RefreshOutcome::Later { why, retry_after })
                     .await
             }
-            Outcome::Moved { status, target } => self.moved(Answer { status, target }).await,
+            Outcome::Moved { status, target } => self.moved(MovedReply { status, target }).await,
             Outcome::Unknown(kind) if !spends(self.grant) => self.unspent(lost_unspent(kind)).await,
             Outcome::Unknown(kind) => self.unknown(kind, now).await,
             Outcome::Accepted(_) => self.unknown(UnknownKind::Unreadable, now).await,
@@ -208,7 +208,7 @@ impl<'a> Conclusion<'a> {
     }
 
     /// Nothing was acted on. The refresh token goes where the issuer's own metadata says, and nowhere else.
-    async fn moved(&self, answer: Answer) -> Result<Option<RefreshOutcome>> {
+    async fn moved(&self, answer: MovedReply) -> Result<Option<RefreshOutcome>> {
         let of = (self.context, self.on_behalf_of, self.grant);
         let (failure, end) = match moved_endpoint::look(of, self.plan, &answer).await? {
             Moved::Elsewhere => {
@@ -217,9 +217,12 @@ impl<'a> Conclusion<'a> {
             }
             Moved::NotYet(why) => {
                 let end = RefreshOutcome::later(why.clone());
-                (Failure::gone(why), end)
+                (RequestFailure::gone(why), end)
             }
-            Moved::Gone(why) => (Failure::moved(why.clone()), RefreshOutcome::Moved(why)),
+            Moved::Gone(why) => (
+                RequestFailure::moved(why.clone()),
+                RefreshOutcome::Moved(why),
+            ),
         };
         let of = provider_state::client_of(self.grant);
         self.by().failed(&of, &failure).await;

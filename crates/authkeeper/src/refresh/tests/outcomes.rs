@@ -398,7 +398,7 @@ async fn a_keeper_of_a_refused_grant_rests() {
     })
     .await;
     let flights = crate::refresh::single_flight::Flights::new(Arc::clone(&runtime.context));
-    let mut turn = crate::refresh::scheduler::Turn::among(1);
+    let mut turn = crate::refresh::scheduler::RefreshTurn::among(1);
     let pause = crate::refresh::scheduler::look(&runtime.context, &flights, &name(), &mut turn)
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use crate::{
     model::{AttemptId, Claim, ClaimPhase, OwnerId, ProviderHabits, UnknownKind},
     refresh::{
         OnBehalfOf, incident,
-        scheduler::{self, Turn},
+        scheduler::{self, RefreshTurn},
     },
     store::Spend,
 };
@@ -141,12 +141,12 @@ async fn an_issuer_that_says_when_to_refresh_is_heard_and_remembered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
     let (bench, runtime) = Bench::new().await;
-    let look = async |turn: &mut Turn| {
+    let look = async |turn: &mut RefreshTurn| {
         scheduler::look(&runtime.context, &runtime.flights, &name(), turn)
             .await
             .unwrap()
     };
-    let mut turn = Turn::among(1_000);
+    let mut turn = RefreshTurn::among(1_000);
     let sleeps = look(&mut turn).await;
     assert!(sleeps > secs(2_000), "{sleeps:?}");
     // Both clocks leap, as they do over a suspend; the token has ten minutes left.
@@ -160,7 +160,7 @@ async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
     assert_eq!(bench.server.requests(), 1);
     look(&mut turn).await;
     bench.clock.advance(secs(3000));
-    let mut alone = Turn::among(1);
+    let mut alone = RefreshTurn::among(1);
     look(&mut alone).await;
     assert_eq!(bench.server.requests(), 2, "one alone does not wait");
     assert_in_step(&bench, &runtime).await;
@@ -168,7 +168,7 @@ async fn after_a_suspend_a_crowd_goes_one_after_the_other() {
 
 async fn pause_of_a_scheduler(runtime: &Runtime) -> Duration {
     let (context, flights) = (&runtime.context, &runtime.flights);
-    scheduler::look(context, flights, &name(), &mut Turn::among(1))
+    scheduler::look(context, flights, &name(), &mut RefreshTurn::among(1))
         .await
         .unwrap()
 }
