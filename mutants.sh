@@ -33,7 +33,7 @@ main() {
     exit 75
   }
   case "$part" in
-    decide) alone "$@" -f "src/refresh/decide.rs" ;;
+    decide) alone "$@" -f "src/refresh/decide/*.rs" ;;
     model) alone "$@" -f "src/model/*.rs" ;;
     classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
     refresh) refresh "$@" ;;
@@ -52,7 +52,7 @@ alone() {
   rm -rf "$pure"
   mkdir -p "$pure/src/refresh"
   cp -r "$source/model" "$source/secret.rs" "$pure/src"
-  cp "$source"/refresh/decide*.rs "$pure/src/refresh"
+  cp -r "$source/refresh/decide" "$pure/src/refresh"
   printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' >"$pure/src/lib.rs"
   {
     printf '%s\n' '[package]' 'name = "pure"' 'edition = "2024"' '[workspace]' '[dependencies]'
