@@ -232,7 +232,7 @@ impl Truth {
     }
 
     /// A person acted on the rows directly, or they were put back: what is there now counts.
-    pub fn begin_anew(&mut self, rows: &[Row]) {
+    pub fn begin_again(&mut self, rows: &[Row]) {
         self.seen.clear();
         let _ = self.look(rows);
     }

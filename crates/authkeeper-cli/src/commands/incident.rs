@@ -88,7 +88,7 @@ async fn run_hook(app: &App, notifier: &Notifier, (incident, record): (&Incident
     };
     if let Err(error) = hook.run(record).await {
         app.output.say(&format!(
-            "authkeeper: on_trouble failed, the owner may not know: {error}"
+            "authkeeper: on_incident failed, the owner may not know: {error}"
         ));
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
             "over": facts.incident.as_ref().is_none_or(|incident| incident.ended.is_some()),
             "action": action(&facts),
             "link": facts.link,
-            "trouble": facts.incident.as_ref().map(|incident| &incident.record),
+            "incident": facts.incident.as_ref().map(|incident| &incident.record),
             "ended": facts.incident.as_ref().and_then(|incident| incident.ended),
             "timeline": timeline(&history, &log),
         }));
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_that_is_over_asks_for_nothing() {
+    fn an_incident_that_is_over_asks_for_nothing() {
         let over = facts(Some(incident(Event::Uncertain, Some(at(130)))));
         let said = paragraph(&over);
         assert!(

@@ -187,7 +187,7 @@ impl ConfigFile {
     }
 }
 
-const NEXT: &str = "mend that line; authkeeper config show lists every setting";
+const NEXT: &str = "correct that line; authkeeper config show lists every setting";
 
 fn wrong(what: String) -> Failure {
     Failure::new(Exit::Config, what, NEXT)

@@ -111,7 +111,7 @@ impl Settings {
         runtime.rules = rules(&mut file)?;
         Ok(Self {
             runtime,
-            on_incident: file.command(&["on_trouble"])?,
+            on_incident: file.command(&["on_incident"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
             listed: file.all_taken()?,
@@ -206,7 +206,7 @@ fn read_config(path: &Path, named: bool) -> Result<(ConfigFile, bool), Failure> 
             }
             let what = format!("{} can't be read: {error}", path.display());
             let next = if missing {
-                "write it, or mend AUTHKEEPER_CONFIG, which names it"
+                "create it, or correct AUTHKEEPER_CONFIG, which names it"
             } else {
                 "check its permissions"
             };
@@ -325,14 +325,14 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_not_known_is_said_with_its_line() {
-        let text = "\non_truble = \"x\"\n[refresh]\nreserv = \"3s\"\n[other]\nx = 1\n";
+        let text = "\non_incidnt = \"x\"\n[refresh]\nreserv = \"3s\"\n[other]\nx = 1\n";
         let failure = loaded(text).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         let said = "other.x (line 6), refresh.reserv (line 4)";
-        for said in ["on_truble (line 2)", said] {
+        for said in ["on_incidnt (line 2)", said] {
             assert!(failure.what.contains(said), "{}", failure.what);
         }
-        let said = "did you mean on_trouble, refresh.reserve?";
+        let said = "did you mean on_incident, refresh.reserve?";
         assert!(failure.next.contains(said), "{}", failure.next);
         assert!(failure.next.contains("authkeeper config show"));
         let alone = loaded("[other]\nx = 1\n").unwrap_err();
@@ -346,16 +346,16 @@ mod tests {
     fn a_file_that_can_t_be_used_leaves_the_defaults_to_be_shown() {
         let settings = Settings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
         let mut listed = settings.listed.iter();
-        assert!(listed.any(|setting| setting.name == "on_trouble"));
+        assert!(listed.any(|setting| setting.name == "on_incident"));
     }
 
     #[test]
     fn a_value_that_can_t_be_is_said_with_its_line() {
         for (text, said) in [
             ("[refresh]\nreserve = \"soon\"", "line 2: refresh.reserve: "),
-            ("on_trouble = 3", "line 1: on_trouble must be a text"),
+            ("on_incident = 3", "line 1: on_incident must be a text"),
             ("[provider.\"https://a.b\"]\nreplay = \"maybe\"", "line 2: "),
-            ("on_trouble = ", "config.toml: "),
+            ("on_incident = ", "config.toml: "),
         ] {
             let failure = loaded(text).unwrap_err();
             assert_eq!(failure.exit, Exit::Config);
@@ -391,14 +391,14 @@ mod tests {
 
     #[test]
     fn every_value_says_where_it_comes_from() {
-        let settings = loaded("on_trouble = \"mail -s secret me\"\n").unwrap();
+        let settings = loaded("on_incident = \"mail -s secret me\"\n").unwrap();
         let listed = |name: &str| {
             let found = settings.listed.iter().find(|setting| setting.name == name);
             let found = found.unwrap();
             (found.value.clone(), found.origin)
         };
         let mail = Some("mail …".to_owned());
-        assert_eq!(listed("on_trouble"), (mail, Origin::Line(1)));
+        assert_eq!(listed("on_incident"), (mail, Origin::Line(1)));
         let default = (Some("30s".to_owned()), Origin::Default);
         assert_eq!(listed("refresh.reserve"), default);
         assert_eq!(listed("client_metadata_url"), (None, Origin::Default));
@@ -448,7 +448,7 @@ mod tests {
         let path = Path::new("config.toml");
         let set = ConfigFile::parse(path, text).and_then(|mut file| {
             let rules = rules(&mut file)?;
-            file.command(&["on_trouble"])?;
+            file.command(&["on_incident"])?;
             file.text(&["client_metadata_url"])?;
             webhook(&mut file, path)?;
             Ok((rules, file.all_taken()?))

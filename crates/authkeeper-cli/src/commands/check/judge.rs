@@ -158,7 +158,7 @@ pub(super) fn worded(refused: &ListToolsError, name: &ConnectionName) -> Failure
             Failure::new(
                 Exit::Data,
                 what,
-                "the token was taken; ask whoever runs the server",
+                "the server accepted the token; ask its operator",
             )
         }
     }

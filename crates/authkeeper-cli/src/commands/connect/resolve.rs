@@ -89,7 +89,7 @@ async fn known(output: Output, args: &ConnectArgs) -> Result<Option<Known>, Fail
     }
     let filled = entry
         .fill(&values)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend that --set"))?;
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct that --set"))?;
     Ok(Some(Known { entry, filled }))
 }
 
@@ -287,7 +287,7 @@ fn presentation(
         return Ok(Presentation::default());
     };
     Presentation::parse(&text)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend --header"))
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct --header"))
 }
 
 /// Our client, as far as it was given.

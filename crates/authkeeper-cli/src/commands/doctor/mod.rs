@@ -1,4 +1,4 @@
-//! `doctor`: everything that is wrong or soon will be, each finding with its mend.
+//! `doctor`: everything that is wrong or soon will be, each finding with its fix.
 //!
 //! ```text
 //! places, inspections, providers (thin: they look) ─▶ facts ─▶ findings (pure: they judge) ─▶ printed, exit code
@@ -181,8 +181,8 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
 
 fn nothing_yet(mut findings: Vec<Finding>) -> Vec<Finding> {
     let what = "there is no store yet";
-    let mend = "authkeeper connect NAME URL makes it with the first connection";
-    findings.push(Finding::warning("store", what, mend));
+    let fix = "authkeeper connect NAME URL makes it with the first connection";
+    findings.push(Finding::warning("store", what, fix));
     findings
 }
 

@@ -53,7 +53,7 @@ pub(super) fn snapshot(listed: &[Setting], inspections: &[Inspection]) -> Value 
 /// Of a command only that it is set: it may be a path.
 fn setting(setting: &Setting) -> (String, Value) {
     let value = match setting.name.as_str() {
-        "on_trouble" => json!("set"),
+        "on_incident" => json!("set"),
         _ => json!(setting.value),
     };
     (setting.name.clone(), value)
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn each_difference_is_a_row() {
         let mut there = installation();
-        there["settings"] = json!({"on_trouble": "set"});
+        there["settings"] = json!({"on_incident": "set"});
         there["connections"]["notion"]["scope_asked"] = "a b".into();
         there["connections"]["jira"] = json!({});
         let found = differences(&installation(), &there);
@@ -263,7 +263,7 @@ mod tests {
             rows,
             [
                 "CONNECTION  WHAT             HERE     THERE",
-                "-           on_trouble       -        set",
+                "-           on_incident      -        set",
                 "-           refresh.reserve  30s      -",
                 "jira        connection       missing  connected",
                 "notion      scope_asked      a        a b",

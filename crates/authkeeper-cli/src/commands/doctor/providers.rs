@@ -158,10 +158,10 @@ pub(super) fn findings(provider: &Provider) -> Vec<Finding> {
             provider.logged_skew_s
         }
         Answer::Wrong(why) => {
-            let mend = format!(
+            let fix = format!(
                 "what was known of {issuer} goes on serving; if it moved, connect again with its new address"
             );
-            findings.push(Finding::warning("metadata", why.clone(), mend));
+            findings.push(Finding::warning("metadata", why.clone(), fix));
             provider.logged_skew_s
         }
     };
@@ -171,13 +171,13 @@ pub(super) fn findings(provider: &Provider) -> Vec<Finding> {
 
 fn unreachable(provider: &Provider, why: &str) -> Vec<Finding> {
     let what = format!("{} does not answer: {why}", provider.issuer);
-    let mend = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
+    let fix = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
     if provider.waiting.is_empty() {
-        return vec![Finding::warning("reach", what, mend)];
+        return vec![Finding::warning("reach", what, fix)];
     }
     let waiting = provider.waiting.iter();
     let finding =
-        |name: &String| Finding::error("reach", Exit::Unavailable, what.clone(), mend).of(name);
+        |name: &String| Finding::error("reach", Exit::Unavailable, what.clone(), fix).of(name);
     waiting.map(finding).collect()
 }
 
@@ -185,14 +185,14 @@ fn clock(issuer: &str, skew: i64) -> Finding {
     let off = skew.unsigned_abs();
     let side = if skew > 0 { "ahead of" } else { "behind" };
     let what = format!("the clock of {issuer} is {off} s {side} this machine's");
-    let mend = "set this machine's clock by NTP (timedatectl); signed assertions and expiry times depend on it";
+    let fix = "set this machine's clock by NTP (timedatectl); signed assertions and expiry times depend on it";
     match off {
         0..=SKEW_NOTED => Finding::ok(
             "clock",
             format!("the clock of {issuer} agrees with this machine's"),
         ),
-        _ if off <= SKEW_WARNED => Finding::note("clock", what).mended_by(mend),
-        _ => Finding::warning("clock", what, mend),
+        _ if off <= SKEW_WARNED => Finding::note("clock", what).with_fix(fix),
+        _ => Finding::warning("clock", what, fix),
     }
 }
 
@@ -215,15 +215,15 @@ fn changes(provider: &Provider, found: &ServerMetadata) -> Vec<Finding> {
             provider.issuer
         );
         if ["issuer", "token_endpoint"].contains(&field.as_str()) {
-            let mend = provider
+            let fix = provider
                 .names
                 .iter()
                 .map(|name| format!("authkeeper reauthorize {name}"));
-            let mend = mend.collect::<Vec<_>>().join(", ");
-            let mend = format!(
-                "the old one serves until it is switched off; if the change is announced: {mend}"
+            let fix = fix.collect::<Vec<_>>().join(", ");
+            let fix = format!(
+                "the old one serves until it is switched off; if the change is announced: {fix}"
             );
-            return Finding::warning("metadata", what, mend);
+            return Finding::warning("metadata", what, fix);
         }
         Finding::note("metadata", what)
     };

@@ -88,6 +88,6 @@ fn tell(saved: &Salvaged, output: Output) {
         "No connection could be saved: authkeeper connect each one again, or restore the store from a backup."
     } else {
         "What authkeeper status does not list was lost: authkeeper connect adds it again. A grant that was damaged \
-         shows there; reauthorize mends it."
+         shows there; authkeeper reauthorize restores it."
     });
 }

@@ -147,7 +147,7 @@ fn edited(args: &McpConfigArgs, entry: &Entry, text: &str, file: &Path) -> Resul
     };
     edit::put(args.client.format(), text, wanted).map_err(|unusable| {
         let what = format!("{} is left as it is: {unusable}", file.display());
-        let next = "mend it, or put in by hand what the command prints without --write";
+        let next = "correct it, or paste by hand what the command prints without --write";
         Failure::new(Exit::Data, what, next)
     })
 }

@@ -324,8 +324,11 @@ fn what_a_later_process_knows_is_told_by_what_it_shows() {
         let checks = played(remembered, whats, WELL, first.len());
         (those(&checks, CheckStatus::Failure), checks)
     };
-    let (_, anew) = later(vec![Observed::Asked, signed_in(2, "another")]);
-    assert_eq!(those(&anew, CheckStatus::Skipped), ["grant-remembered"]);
+    let (_, signed_in_again) = later(vec![Observed::Asked, signed_in(2, "another")]);
+    assert_eq!(
+        those(&signed_in_again, CheckStatus::Skipped),
+        ["grant-remembered"]
+    );
     let (unused, _) = later(vec![Observed::Asked, signed_in(2, "c")]);
     assert!(unused.contains(&"grant-remembered"), "{unused:?}");
     let (none, _) = later(vec![Observed::Refresh(refresh(1))]);
