@@ -397,6 +397,29 @@ fn two_installations_are_compared() {
     assert_no_leaks(&home, &[&server]);
 }
 
+/// For one release the old name of a setting works, and JSON has the old keys too.
+#[test]
+fn an_old_name_is_accepted_and_doctor_tells_the_new_one() {
+    let home = Home::new();
+    home.write_config("on_trouble = \"cat\"\n");
+    let said = home.run(&["doctor"]).expect_code(0).stdout;
+    for words in [
+        "warning  on_trouble is the old name of on_incident",
+        "fix: write on_incident in ",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let shown = home.run(&["config", "show"]).expect_code(0).stdout;
+    assert!(shown.contains("on_incident") && !shown.contains("on_trouble"));
+    let json = home.run(&["doctor", "--json"]).expect_code(0).json();
+    for finding in json["findings"].as_array().unwrap() {
+        assert_eq!(finding["mend"], finding["fix"], "{finding}");
+    }
+    home.write_config("on_trouble = \"cat\"\non_incident = \"cat\"\n");
+    home.run(&["doctor"])
+        .expect_failure(78, &["on_trouble", "on_incident", "line 1", "line 2"]);
+}
+
 #[test]
 fn what_needs_no_store_makes_none() {
     let home = Home::new();

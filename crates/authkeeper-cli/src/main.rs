@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod exit;
 mod failure;
+mod old_names;
 mod output;
 mod process;
 mod settings;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 pub(crate) use authkeeper_gateway::duration::in_words as span;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, old_names};
 
 /// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,8 @@ impl Output {
 
     /// One JSON value as one line of data.
     pub(crate) fn data_json(self, value: &serde_json::Value) {
+        let mut value = value.clone();
+        old_names::add_old_json_keys(&mut value);
         self.data(&value.to_string());
     }
 

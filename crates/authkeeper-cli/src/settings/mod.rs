@@ -10,7 +10,7 @@ use std::{
 };
 
 use self::file::ConfigFile;
-pub(crate) use self::file::{Origin, Setting};
+pub(crate) use self::file::{OldSetting, Origin, Setting};
 use authkeeper::{
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
@@ -71,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) file: (PathBuf, bool),
     /// What the file may set, with where each value comes from.
     pub(crate) listed: Vec<Setting>,
+    /// The settings that the file writes by their old names.
+    pub(crate) old_settings: Vec<OldSetting>,
     /// Where things are, with where that comes from.
     pub(crate) places: Vec<Setting>,
 }
@@ -114,6 +116,7 @@ impl Settings {
             on_incident: file.command(&["on_incident"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
+            old_settings: file.old_settings(),
             listed: file.all_taken()?,
             file: (path, there),
             places,
@@ -340,6 +343,25 @@ mod tests {
         let provider = loaded("[provider.\"https://a.b\"]\nreplai = \"grace 3s\"\n");
         let said = "did you mean provider.\"https://a.b\".replay?";
         assert!(provider.unwrap_err().next.contains(said));
+    }
+
+    #[test]
+    fn a_setting_can_be_written_by_its_old_name() {
+        let settings = loaded("\non_trouble = \"mail me\"\n").unwrap();
+        assert_eq!(settings.on_incident.as_deref(), Some("mail me"));
+        let old = OldSetting {
+            old: "on_trouble",
+            new: "on_incident",
+            line: 2,
+        };
+        assert_eq!(settings.old_settings, [old]);
+        let mut listed = settings.listed.iter();
+        let shown = listed.find(|setting| setting.name == "on_incident");
+        assert_eq!(shown.unwrap().origin, Origin::Line(2));
+        let both = loaded("on_incident = \"x\"\non_trouble = \"y\"\n").unwrap_err();
+        assert_eq!(both.exit, Exit::Config);
+        let said = "line 2: on_trouble is the old name of on_incident, which line 1 sets too";
+        assert!(both.what.contains(said), "{}", both.what);
     }
 
     #[test]

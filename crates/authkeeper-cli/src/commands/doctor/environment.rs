@@ -5,7 +5,21 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path};
 use super::finding::Finding;
 use authkeeper_gateway::alerts::WebhookSettings;
 
-use crate::{exit::Exit, settings::Environment};
+use crate::{
+    exit::Exit,
+    settings::{Environment, OldSetting},
+};
+
+/// Settings that the file writes by their old names.
+pub(super) fn old_settings(old_settings: &[OldSetting], config: &Path) -> Vec<Finding> {
+    let finding = |setting: &OldSetting| {
+        let OldSetting { old, new, line } = setting;
+        let what = format!("{old} is the old name of {new}; the next release refuses it");
+        let fix = format!("write {new} in {}, line {line}", config.display());
+        Finding::warning("config", what, fix)
+    };
+    old_settings.iter().map(finding).collect()
+}
 
 /// Words of the shell itself: no program has to be there for them.
 const SHELL_WORDS: [&str; 17] = [
@@ -160,6 +174,22 @@ mod tests {
             Severity::Ok
         );
         assert_eq!(hook(Some("X=1 y"), None, config).severity, Severity::Ok);
+    }
+
+    #[test]
+    fn the_old_name_of_a_setting_is_told_with_the_new_one() {
+        let old = OldSetting {
+            old: "on_trouble",
+            new: "on_incident",
+            line: 3,
+        };
+        let found = old_settings(&[old], Path::new("c.toml"));
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert!(found[0].what.contains("on_trouble is the old name"));
+        assert_eq!(
+            found[0].fix.as_deref(),
+            Some("write on_incident in c.toml, line 3")
+        );
     }
 
     #[test]

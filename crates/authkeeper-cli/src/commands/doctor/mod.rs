@@ -161,6 +161,7 @@ fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding
     };
     let places = permissions::look(settings);
     let mut findings = vec![Finding::ok("config", config)];
+    findings.extend(environment::old_settings(&settings.old_settings, file));
     findings.extend(permissions::permissions(
         &places,
         rustix::process::geteuid().as_raw(),

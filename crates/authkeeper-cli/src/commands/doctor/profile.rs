@@ -16,6 +16,7 @@ use authkeeper_gateway::bounded_read;
 use crate::{
     exit::Exit,
     failure::Failure,
+    old_names,
     output::{Output, Paint},
     settings::{Origin, Setting},
 };
@@ -133,10 +134,13 @@ fn read(path: &Path) -> Result<Value, Failure> {
         Failure::new(Exit::Data, format!("{}: {why}", path.display()), next)
     };
     let text = bounded_read::read(path, LONGEST).map_err(|error| unreadable(error.to_string()))?;
-    let value: Value =
+    let mut value: Value =
         serde_json::from_str(&text).map_err(|error| unreadable(format!("no snapshot: {error}")))?;
     if value["profile"] != FORMAT {
         return Err(unreadable(format!("no snapshot of this form ({FORMAT})")));
+    }
+    if let Some(settings) = value["settings"].as_object_mut() {
+        old_names::rename_settings(settings);
     }
     Ok(value)
 }
