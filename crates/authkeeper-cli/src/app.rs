@@ -22,9 +22,9 @@ use authkeeper_gateway::{
 
 use crate::{
     failure::Failure,
-    output::Output,
+    output::CommandOutput,
     process,
-    settings::{Environment, Settings},
+    settings::{CliSettings, Environment},
     sign_in_progress::SignInProgress,
     signals,
 };
@@ -39,8 +39,8 @@ const KEEPING: Duration = Duration::from_secs(10);
 /// What every command works with.
 pub(crate) struct App {
     pub(crate) environment: Environment,
-    pub(crate) settings: Settings,
-    pub(crate) output: Output,
+    pub(crate) settings: CliSettings,
+    pub(crate) output: CommandOutput,
     pub(crate) runtime: Runtime,
     /// A signal has told this process to stop.
     hurried: AtomicBool,
@@ -53,8 +53,8 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn open(
         environment: Environment,
-        settings: Settings,
-        output: Output,
+        settings: CliSettings,
+        output: CommandOutput,
     ) -> Result<Self, Failure> {
         let transport = Arc::new(NetTransport::new());
         let runtime = Runtime::open(&settings.runtime, Seams::system(), transport)?;

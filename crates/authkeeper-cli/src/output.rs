@@ -11,7 +11,7 @@ use crate::{failure::Failure, old_names};
 
 /// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
+pub(crate) struct CommandOutput {
     pub(crate) json: bool,
     colour_out: bool,
     colour_err: bool,
@@ -29,7 +29,7 @@ pub(crate) enum Paint {
     Paper,
 }
 
-impl Output {
+impl CommandOutput {
     pub(crate) fn new(json: bool, no_color: bool) -> Self {
         Self {
             json,

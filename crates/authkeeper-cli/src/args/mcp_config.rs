@@ -22,7 +22,7 @@ Exit codes: 0 printed, written or there · 64 another server has the name: see
 
 /// A program that starts MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Client {
+pub(crate) enum McpClient {
     ClaudeCode,
     ClaudeDesktop,
     Cursor,
@@ -40,7 +40,7 @@ pub(crate) struct McpConfigArgs {
     pub(crate) name: String,
     /// The MCP client
     #[arg(long)]
-    pub(crate) client: Client,
+    pub(crate) client: McpClient,
     #[command(flatten)]
     pub(crate) hold: HoldArgs,
     /// Put it into the client's configuration file

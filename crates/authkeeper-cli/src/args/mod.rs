@@ -25,7 +25,7 @@ use self::{
 pub(crate) use self::{
     duration::parse_duration,
     hold::HoldArgs,
-    mcp_config::{Client, McpConfigArgs},
+    mcp_config::{McpClient, McpConfigArgs},
     serve::ServeArgs,
 };
 

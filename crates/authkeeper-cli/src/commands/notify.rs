@@ -10,7 +10,7 @@ use crate::{
     app::App,
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
 };
 
 pub(crate) async fn test(app: &App) -> Result<(), Failure> {
@@ -47,7 +47,7 @@ pub(crate) async fn test(app: &App) -> Result<(), Failure> {
     }
 }
 
-fn say(output: Output, outcomes: &[(&str, Result<(), String>)]) {
+fn say(output: CommandOutput, outcomes: &[(&str, Result<(), String>)]) {
     if output.json {
         let outcomes = outcomes.iter().map(
             |(name, told)| json!({"by": name, "told": told.is_ok(), "detail": told.as_ref().err()}),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     failure::Failure,
-    output::{Output, Paint, day, span},
+    output::{CommandOutput, Paint, day, span},
 };
 
 pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure> {
@@ -164,7 +164,7 @@ const LEAST_OF_A_SERVER: usize = 12;
 /// The header and the connections.
 type Rows = Vec<Vec<String>>;
 
-fn table(output: Output, statuses: &[ConnectionStatus]) -> Vec<String> {
+fn table(output: CommandOutput, statuses: &[ConnectionStatus]) -> Vec<String> {
     let mut rows: Rows = vec![HEADER.map(str::to_owned).to_vec()];
     rows.extend(statuses.iter().map(|status| row(status).to_vec()));
     if let Some(columns) = output.columns() {

@@ -23,7 +23,7 @@ const TIMELINE: usize = 40;
 
 /// The last incident and what is known around it.
 #[derive(Clone, Debug)]
-struct Incident {
+struct LastIncident {
     record: Record,
     /// Whether the owner's hook was run for it.
     told: bool,
@@ -34,11 +34,11 @@ struct Incident {
 
 /// Everything that the paragraph is made of.
 #[derive(Clone, Debug)]
-struct Facts {
+struct WhyFacts {
     name: String,
     /// Since when the log and the audit tell of it: its first sign-in that is known.
     since: Timestamp,
-    incident: Option<Incident>,
+    incident: Option<LastIncident>,
     /// Refreshes since then that came to something, and those that did not.
     refreshes: (usize, usize),
     /// What is left of the access token in seconds; none if it does not end.
@@ -81,9 +81,9 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> Facts {
+fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> WhyFacts {
     let last = history.incidents.last();
-    let incident = last.map(|(incident, ended)| Incident {
+    let incident = last.map(|(incident, ended)| LastIncident {
         attempt: attempt_of(&incident.record, log).cloned(),
         record: incident.record.clone(),
         told: incident.notified,
@@ -95,7 +95,7 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
         .filter(|decision| decision.ts >= since && decision.decision == "refresh");
     let (good, bad): (Vec<_>, Vec<_>) =
         outcomes.partition(|decision| decision.outcome.as_deref() == Some("fresh"));
-    Facts {
+    WhyFacts {
         name: status.connection.name.to_string(),
         since,
         incident,
@@ -122,7 +122,7 @@ fn attempt_of<'a>(record: &Record, log: &'a [PastDecision]) -> Option<&'a PastDe
     })
 }
 
-fn paragraph(facts: &Facts) -> String {
+fn paragraph(facts: &WhyFacts) -> String {
     if let Some(why) = facts.out_of_use {
         return format!(
             "{} is not in use: {why}. It is not refreshed, and nothing is handed out. What to do: authkeeper status {} \
@@ -145,7 +145,7 @@ fn paragraph(facts: &Facts) -> String {
 }
 
 /// Nothing happened, and how it stands.
-fn calm(facts: &Facts, verb: &str) -> String {
+fn calm(facts: &WhyFacts, verb: &str) -> String {
     let (good, bad) = facts.refreshes;
     let refreshed = match good {
         0 => String::new(),
@@ -164,7 +164,7 @@ fn calm(facts: &Facts, verb: &str) -> String {
     )
 }
 
-fn token_now(facts: &Facts) -> String {
+fn token_now(facts: &WhyFacts) -> String {
     match (facts.left, facts.due_in) {
         (None, _) if facts.active => "Its token does not end by itself.".to_owned(),
         (None, _) => "There is no token.".to_owned(),
@@ -179,7 +179,7 @@ fn token_now(facts: &Facts) -> String {
     }
 }
 
-fn happened(facts: &Facts, incident: &Incident) -> String {
+fn happened(facts: &WhyFacts, incident: &LastIncident) -> String {
     let record = &incident.record;
     let asked = incident.attempt.as_ref().map(asked).unwrap_or_default();
     format!(
@@ -211,7 +211,7 @@ fn asked(attempt: &PastDecision) -> String {
     )
 }
 
-fn done(facts: &Facts, incident: &Incident) -> String {
+fn done(facts: &WhyFacts, incident: &LastIncident) -> String {
     let did = match incident.record.event {
         Event::ReauthorizationRequired => {
             "authkeeper deleted nothing, asked no second time, and has handed out no new token since"
@@ -239,7 +239,7 @@ fn done(facts: &Facts, incident: &Incident) -> String {
     format!("{did}; {told}.")
 }
 
-fn meaning(facts: &Facts, incident: &Incident) -> String {
+fn meaning(facts: &WhyFacts, incident: &LastIncident) -> String {
     let left = facts.left.filter(|left| *left > 0);
     match (incident.record.event, left) {
         (Event::Uncertain, Some(left)) => format!(
@@ -265,7 +265,7 @@ fn meaning(facts: &Facts, incident: &Incident) -> String {
     }
 }
 
-fn to_do(facts: &Facts, incident: &Incident) -> String {
+fn to_do(facts: &WhyFacts, incident: &LastIncident) -> String {
     match (incident.record.event, facts.asked_again_in) {
         (Event::Uncertain, Some(wait)) => format!(
             "What to do: nothing for now; it is asked again {}. Who can't wait signs in again: authkeeper reauthorize {}",
@@ -283,7 +283,7 @@ fn to_do(facts: &Facts, incident: &Incident) -> String {
     }
 }
 
-fn action(facts: &Facts) -> Option<&str> {
+fn action(facts: &WhyFacts) -> Option<&str> {
     let incident = facts.incident.as_ref()?;
     incident
         .ended
@@ -355,8 +355,8 @@ mod tests {
         serde_json::from_value(line).unwrap()
     }
 
-    fn facts(incident: Option<Incident>) -> Facts {
-        Facts {
+    fn facts(incident: Option<LastIncident>) -> WhyFacts {
+        WhyFacts {
             name: "notion".to_owned(),
             since: at(0),
             incident,
@@ -370,8 +370,8 @@ mod tests {
         }
     }
 
-    fn incident(event: Event, ended: Option<Timestamp>) -> Incident {
-        Incident {
+    fn incident(event: Event, ended: Option<Timestamp>) -> LastIncident {
+        LastIncident {
             record: record(event),
             told: true,
             ended,

@@ -59,7 +59,7 @@ impl Environment {
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct CliSettings {
     pub(crate) runtime: runtime::Settings,
     /// The command that is told of an incident.
     pub(crate) on_incident: Option<String>,
@@ -87,7 +87,7 @@ pub(crate) const VARIABLES: [&str; 6] = [
     "NO_COLOR",
 ];
 
-impl Settings {
+impl CliSettings {
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
         let named = environment.get("AUTHKEEPER_CONFIG").is_some();
@@ -315,7 +315,7 @@ mod tests {
         ConfigFile::parse(Path::new("config.toml"), text).unwrap()
     }
 
-    fn loaded(text: &str) -> Result<Settings, Failure> {
+    fn loaded(text: &str) -> Result<CliSettings, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
@@ -323,7 +323,7 @@ mod tests {
             ("HOME", "/nowhere/h"),
             ("AUTHKEEPER_CONFIG", path.to_str().unwrap()),
         ];
-        Settings::load(&environment(&set))
+        CliSettings::load(&environment(&set))
     }
 
     #[test]
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_file_that_can_t_be_used_leaves_the_defaults_to_be_shown() {
-        let settings = Settings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let settings = CliSettings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
         let mut listed = settings.listed.iter();
         assert!(listed.any(|setting| setting.name == "on_incident"));
     }
@@ -495,11 +495,11 @@ mod tests {
     #[test]
     fn a_file_that_is_named_has_to_be_there() {
         let set = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "/nowhere/c")];
-        let failure = Settings::load(&environment(&set)).unwrap_err();
+        let failure = CliSettings::load(&environment(&set)).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("/nowhere/c"), "{}", failure.what);
         let unset = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "")];
-        assert!(Settings::load(&environment(&unset)).is_ok());
+        assert!(CliSettings::load(&environment(&unset)).is_ok());
     }
 
     #[test]
@@ -527,7 +527,7 @@ mod tests {
 
     #[test]
     fn the_folders_follow_xdg_and_the_variables_win() {
-        let plain = Settings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let plain = CliSettings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
         assert_eq!(
             plain.runtime.store,
             Path::new("/nowhere/h/.local/share/authkeeper/store.db")
@@ -536,10 +536,10 @@ mod tests {
             ("HOME", "/nowhere/h"),
             ("AUTHKEEPER_STORE", "/nowhere/s/x.db"),
         ]);
-        let set = Settings::load(&set).unwrap();
+        let set = CliSettings::load(&set).unwrap();
         assert_eq!(set.runtime.key, Path::new("/nowhere/s/key"));
         assert_eq!(
-            Settings::load(&environment(&[])).unwrap_err().exit,
+            CliSettings::load(&environment(&[])).unwrap_err().exit,
             Exit::Config
         );
     }

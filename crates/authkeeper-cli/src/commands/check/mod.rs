@@ -1,7 +1,7 @@
 //! `check`: a real call over a connection, authorized and carried as any other. Nothing else proves that it works.
 
+mod call;
 mod judge;
-mod way;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,8 +16,8 @@ use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
 use self::{
+    call::{CheckCall, Probe, check_call_of},
     judge::{is_no_mcp, judge, not_carried, worded},
-    way::{Probe, Way, way_of},
 };
 use authkeeper_gateway::{
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
@@ -33,7 +33,7 @@ use crate::{
     output::{self, Paint, span},
 };
 
-/// A harmless call takes no longer, or the server is in incident.
+/// A harmless call takes no longer, or the server is failing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer that proves something is larger.
 const ANSWER_LIMIT: usize = 8 << 20;
@@ -48,7 +48,7 @@ struct Answered {
 }
 
 /// A check that succeeded, with the token it was made with.
-struct Checked {
+struct SuccessfulCheck {
     answered: Answered,
     millis: u128,
     now: ConnectionStatus,
@@ -104,7 +104,7 @@ async fn check_all(app: &App) -> Result<(), Failure> {
 }
 
 /// First the token, whose errors say best what is wrong with it; then the call.
-async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure> {
+async fn check_one(app: &App, name: &ConnectionName) -> Result<SuccessfulCheck, Failure> {
     let token = app
         .runtime
         .access_token(&TokenRequest::new(name.clone()))
@@ -125,7 +125,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
     incident::report(app, name, None).await;
     let answered = answered?;
     app.runtime.token_works(name).await?;
-    Ok(Checked {
+    Ok(SuccessfulCheck {
         answered,
         millis,
         now: app.runtime.status(name).await?,
@@ -135,9 +135,9 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<Checked, Failure>
 async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
     let forwarder = Arc::new(Arc::new(tokens).forwarder());
-    match way_of(connection) {
-        Way::Request(probe) => request(&forwarder, connection, *probe).await,
-        Way::Tools => tools(forwarder, connection).await,
+    match check_call_of(connection) {
+        CheckCall::Request(probe) => request(&forwarder, connection, *probe).await,
+        CheckCall::Tools => tools(forwarder, connection).await,
     }
 }
 
@@ -216,8 +216,8 @@ async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Ans
     }
 }
 
-fn sentence(name: &ConnectionName, checked: &Checked) -> String {
-    let Checked {
+fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
+    let SuccessfulCheck {
         answered,
         millis,
         now,
@@ -242,7 +242,7 @@ fn what_of(answered: &Answered) -> String {
     }
 }
 
-fn row(app: &App, name: &ConnectionName, checked: &Result<Checked, Failure>) -> String {
+fn row(app: &App, name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) -> String {
     match checked {
         Ok(checked) => sentence(name, checked),
         Err(failure) => format!(
@@ -254,9 +254,9 @@ fn row(app: &App, name: &ConnectionName, checked: &Result<Checked, Failure>) -> 
     }
 }
 
-fn json_of(name: &ConnectionName, checked: &Result<Checked, Failure>) -> Value {
+fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) -> Value {
     match checked {
-        Ok(Checked {
+        Ok(SuccessfulCheck {
             answered,
             millis,
             now,

@@ -16,7 +16,7 @@ use authkeeper_gateway::browser::Opened;
 
 use crate::{
     app::App,
-    output::{Output, Paint, span},
+    output::{CommandOutput, Paint, span},
     settings::Environment,
 };
 
@@ -27,7 +27,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 pub(super) struct Terminal<'a> {
     app: &'a App,
     environment: &'a Environment,
-    output: Output,
+    output: CommandOutput,
     lines: Mutex<Lines<BufReader<Stdin>>>,
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use authkeeper::model::{ConnectionState, GrantType, ReauthorizeReason, SuspendReason};
 use jiff::Timestamp;
 
-use super::{facts::Facts, finding::Finding, limits};
+use super::{facts::ConnectionFacts, finding::Finding, limits};
 use crate::{
     commands::{
         connect::ask_for_refresh,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Everything about one connection.
-pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
+pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
     let mut findings = state(facts);
     // Of one that is over, nothing else matters until somebody has signed in again; an answer that was lost is only late.
     let over = |finding: &Finding| finding.exit.is_some_and(|exit| exit != Exit::Unavailable);
@@ -30,7 +30,7 @@ pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
     named.collect()
 }
 
-fn state(facts: &Facts) -> Vec<Finding> {
+fn state(facts: &ConnectionFacts) -> Vec<Finding> {
     let name = &facts.name;
     let again = to_begin_again(name, facts.grant_type);
     let told = |reason: ReauthorizeReason| {
@@ -78,7 +78,7 @@ fn state(facts: &Facts) -> Vec<Finding> {
 }
 
 /// A usable one; it may have incidents all the same.
-fn good(facts: &Facts) -> Vec<Finding> {
+fn good(facts: &ConnectionFacts) -> Vec<Finding> {
     let rotation = |reason: &str| reason == "rotate_by";
     let incidents = facts
         .incidents
@@ -112,7 +112,7 @@ fn words(scope: &str) -> BTreeSet<&str> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-fn scopes(facts: &Facts) -> Vec<Finding> {
+fn scopes(facts: &ConnectionFacts) -> Vec<Finding> {
     let (Some(asked), Some(granted)) = (&facts.asked, &facts.granted) else {
         return vec![];
     };
@@ -151,7 +151,7 @@ fn scopes(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Rule 10: no source says that authority ended, so it is noticed where the provider is next asked.
-fn detection(facts: &Facts) -> Finding {
+fn detection(facts: &ConnectionFacts) -> Finding {
     let what = match (facts.grant_type, facts.refreshable, facts.due_after) {
         (Some(GrantType::ApiKey), ..) => {
             "a revoked key is noticed at the next call only: nothing else asks about it".to_owned()
@@ -179,8 +179,8 @@ pub(super) mod tests {
         Timestamp::from_second(1_767_225_600 + second).unwrap()
     }
 
-    pub(in crate::commands::doctor) fn facts() -> Facts {
-        Facts {
+    pub(in crate::commands::doctor) fn facts() -> ConnectionFacts {
+        ConnectionFacts {
             name: "notion".to_owned(),
             state: ConnectionState::Active,
             uncertain: false,
@@ -202,7 +202,7 @@ pub(super) mod tests {
         }
     }
 
-    fn worst(facts: &Facts) -> Finding {
+    fn worst(facts: &ConnectionFacts) -> Finding {
         let all = findings(facts, at(10));
         all.into_iter()
             .max_by_key(|finding| finding.severity)
@@ -229,7 +229,7 @@ pub(super) mod tests {
         (key.grant_type, key.state) = (Some(GrantType::ApiKey), required.clone());
         let mut ended = facts();
         (ended.left, ended.refreshable) = (Duration::ZERO, false);
-        let in_state = |state| Facts { state, ..facts() };
+        let in_state = |state| ConnectionFacts { state, ..facts() };
         for (facts, fix) in [
             (in_state(required), "authkeeper reauthorize notion"),
             (in_state(suspended), "--other-copy-retired"),

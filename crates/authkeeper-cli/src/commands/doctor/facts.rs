@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 /// A connection, as the checks want it.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct ConnectionFacts {
     pub(super) name: String,
     pub(super) state: ConnectionState,
     pub(super) uncertain: bool,
@@ -36,7 +36,7 @@ pub(super) struct Facts {
     pub(super) incidents: Vec<(String, String, String)>,
 }
 
-impl From<&Inspection> for Facts {
+impl From<&Inspection> for ConnectionFacts {
     fn from(one: &Inspection) -> Self {
         let status = &one.status;
         let connection = &status.connection;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
 };
 
 /// How bad. Ordered: the worst is the greatest.
@@ -146,7 +146,7 @@ pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
 }
 
 /// One line for each finding, its fix below it; what is right, or only to be known, where it is asked for.
-pub(super) fn lines(findings: &[Finding], verbose: bool, output: Output) -> Vec<String> {
+pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) -> Vec<String> {
     let mut shown: Vec<&Finding> = findings
         .iter()
         .filter(|finding| verbose || finding.severity > Severity::Note)
@@ -165,7 +165,7 @@ pub(super) fn lines(findings: &[Finding], verbose: bool, output: Output) -> Vec<
     lines
 }
 
-fn lines_of(finding: &Finding, output: Output) -> Vec<String> {
+fn lines_of(finding: &Finding, output: CommandOutput) -> Vec<String> {
     let paint = match finding.severity {
         Severity::Ok => Paint::Good,
         Severity::Note => Paint::Dim,
@@ -212,7 +212,7 @@ mod tests {
             Finding::ok("store", "sound"),
             Finding::note("scope", "wider").of("notion"),
         ];
-        let plain = Output::new(false, true);
+        let plain = CommandOutput::new(false, true);
         assert_eq!(
             lines(&findings, false, plain),
             [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use authkeeper::{catalogue::Limit, model::GrantType};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::{facts::Facts, finding::Finding};
+use super::{facts::ConnectionFacts, finding::Finding};
 use crate::{
     exit::Exit,
     output::{minute, span},
@@ -14,7 +14,7 @@ use crate::{
 /// So long ahead a person is told.
 const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
+pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
     let own = [
         refresh_token(facts, now),
         rotation(facts, now),
@@ -34,7 +34,7 @@ pub(super) fn findings(facts: &Facts, now: Timestamp) -> Vec<Finding> {
 }
 
 /// The catalogue's limits are those of such grants: keys and a client's own tokens have none of them.
-fn was_given_by_a_person(facts: &Facts) -> bool {
+fn was_given_by_a_person(facts: &ConnectionFacts) -> bool {
     let kinds = [GrantType::AuthorizationCode, GrantType::DeviceCode];
     facts.grant_type.is_some_and(|kind| kinds.contains(&kind))
 }
@@ -56,7 +56,7 @@ fn near(ends: Timestamp, now: Timestamp) -> Near {
 }
 
 /// An end that each refresh puts off is no reason to wake anybody, as long as something refreshes.
-fn refresh_token(facts: &Facts, now: Timestamp) -> Option<Finding> {
+fn refresh_token(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let ends = facts.refresh_expires_at?;
     let began = facts.issued_at.unwrap_or(facts.signed_in_at);
     let short = ends.duration_since(began) <= AHEAD;
@@ -86,7 +86,7 @@ fn refresh_token(facts: &Facts, now: Timestamp) -> Option<Finding> {
     }
 }
 
-fn rotation(facts: &Facts, now: Timestamp) -> Option<Finding> {
+fn rotation(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let by = facts.rotate_by?;
     let fix = format!("authkeeper rotate {} --key-file NEW", facts.name);
     let what = format!("its API key should be replaced by {}", minute(by));
@@ -98,7 +98,7 @@ fn rotation(facts: &Facts, now: Timestamp) -> Option<Finding> {
 }
 
 /// A token endpoint of an older catalogue that its vendor switches off. A sign-in takes the one of today.
-fn retired(facts: &Facts, now: Timestamp) -> Option<Finding> {
+fn retired(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let entry = facts.entry?;
     let in_use = facts.token_endpoint.as_ref()?;
     let mut all = entry.endpoints.retired.iter();
@@ -115,7 +115,7 @@ fn retired(facts: &Facts, now: Timestamp) -> Option<Finding> {
 }
 
 /// A grant that ends so long after the sign-in, however much it is used.
-fn absolute(facts: &Facts, now: Timestamp) -> Option<Finding> {
+fn absolute(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let lifetime = limit(facts.entry?.lifetimes.refresh)?;
     let ends = facts.signed_in_at.saturating_add(lifetime).ok()?;
     let title = &facts.entry?.title;
@@ -133,7 +133,7 @@ fn absolute(facts: &Facts, now: Timestamp) -> Option<Finding> {
 }
 
 /// A grant that ends when it is not used for so long.
-fn idle(facts: &Facts, now: Timestamp) -> Option<Finding> {
+fn idle(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let lifetime = limit(facts.entry?.lifetimes.refresh_idle)?;
     let used = facts.issued_at.unwrap_or(facts.signed_in_at);
     let ends = used.saturating_add(lifetime).ok()?;
@@ -168,7 +168,7 @@ fn limit(limit: Limit) -> Option<Duration> {
     }
 }
 
-fn secrets(facts: &Facts, now: Timestamp) -> Vec<Finding> {
+fn secrets(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
     let rotate = format!("authkeeper rotate {} --client-secret-file NEW", facts.name);
     let is_dead = |secret: &authkeeper::runtime::inspect::SecretFacts| {
         secret.refused.is_some() || secret.expires_at.is_some_and(|ends| ends <= now)
@@ -215,7 +215,7 @@ mod tests {
 
     const DAY: i64 = 86_400;
 
-    fn severities(facts: &Facts, now: Timestamp) -> Vec<Severity> {
+    fn severities(facts: &ConnectionFacts, now: Timestamp) -> Vec<Severity> {
         findings(facts, now)
             .iter()
             .map(|finding| finding.severity)
@@ -258,7 +258,7 @@ mod tests {
     fn a_token_endpoint_that_is_switched_off_is_told_ahead_and_then_a_person_is_asked() {
         let hubspot = catalogue::named("hubspot");
         let endpoints = &hubspot.unwrap().endpoints;
-        let with = |url: &String| Facts {
+        let with = |url: &String| ConnectionFacts {
             entry: hubspot,
             grant_type: None,
             token_endpoint: Some(url.clone()),
@@ -281,7 +281,7 @@ mod tests {
             refused: refused.map(at),
             expires_at: ends.map(at),
         };
-        let with = |secrets: Vec<SecretFacts>| Facts { secrets, ..facts() };
+        let with = |secrets: Vec<SecretFacts>| ConnectionFacts { secrets, ..facts() };
         let all_dead = with(vec![secret(Some(1), None), secret(None, Some(5))]);
         assert_eq!(findings(&all_dead, at(10))[0].exit, Some(Exit::Config));
         let one_serves = with(vec![secret(Some(1), None), secret(None, None)]);
@@ -299,7 +299,7 @@ mod tests {
             let mut all = catalogue::all().iter();
             all.find(|entry| matches!(limit(&entry.lifetimes), Limit::Of(_)))
         };
-        let said = |facts: &Facts, days: i64, words: &str| {
+        let said = |facts: &ConnectionFacts, days: i64, words: &str| {
             let found = findings(facts, at(days * DAY));
             found.iter().any(|finding| {
                 finding.severity == Severity::Warning && finding.what.contains(words)

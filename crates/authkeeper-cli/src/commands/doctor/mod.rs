@@ -26,7 +26,7 @@ use authkeeper::{
 use serde_json::json;
 
 use self::{
-    facts::Facts,
+    facts::ConnectionFacts,
     finding::{Finding, Severity, count, lines, worst},
 };
 use crate::{
@@ -34,16 +34,16 @@ use crate::{
     args::DoctorArgs,
     exit::Exit,
     failure::Failure,
-    output::{self, Output, Paint},
-    settings::{Environment, Settings},
+    output::{self, CommandOutput, Paint},
+    settings::{CliSettings, Environment},
 };
 
 pub(crate) async fn doctor(
     environment: Environment,
-    output: Output,
+    output: CommandOutput,
     args: DoctorArgs,
 ) -> Result<u8, Failure> {
-    let settings = match Settings::load(&environment) {
+    let settings = match CliSettings::load(&environment) {
         Ok(settings) => settings,
         Err(failure) => return Err(told(failure, "config", (vec![], None), output)),
     };
@@ -70,7 +70,7 @@ pub(crate) async fn doctor(
         Ok(opened) => opened,
         Err(failure) => return Err(told(failure, "store", (early, saved.as_ref()), output)),
     };
-    let Opened { app, inspections } = opened;
+    let OpenedStore { app, inspections } = opened;
     if args.adopt {
         adopt(&app).await?;
     }
@@ -84,7 +84,7 @@ pub(crate) async fn doctor(
     findings.push(permissions::home(app.runtime.store_is_copy()));
     findings.push(permissions::key(app.runtime.seal_key_is_changing()));
     findings.extend(look(&app, &inspections, args.offline).await);
-    let report = Report {
+    let report = DoctorReport {
         findings,
         connections: inspections.len(),
         saved,
@@ -94,10 +94,10 @@ pub(crate) async fn doctor(
 
 /// Looking makes no store.
 fn without_store(
-    settings: &Settings,
+    settings: &CliSettings,
     args: &DoctorArgs,
     early: Vec<Finding>,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<u8, Failure> {
     if args.adopt {
         output.say("Nothing to adopt: there is no store yet.");
@@ -109,7 +109,7 @@ fn without_store(
     if let Some(code) = compared(settings, &[], args, output)? {
         return Ok(code);
     }
-    let report = Report {
+    let report = DoctorReport {
         findings: nothing_yet(early),
         connections: 0,
         saved: None,
@@ -119,10 +119,10 @@ fn without_store(
 
 /// What was asked of this installation and another one; none if nothing was.
 fn compared(
-    settings: &Settings,
+    settings: &CliSettings,
     inspections: &[Inspection],
     args: &DoctorArgs,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<Option<u8>, Failure> {
     if !args.snapshot && args.against.is_none() {
         return Ok(None);
@@ -149,7 +149,7 @@ async fn adopt(app: &App) -> Result<(), Failure> {
 }
 
 /// What can be seen without the store, and what opening it would change.
-fn before_opening(environment: &Environment, settings: &Settings) -> Vec<Finding> {
+fn before_opening(environment: &Environment, settings: &CliSettings) -> Vec<Finding> {
     let (file, there) = &settings.file;
     let config = if *there {
         format!("{} is read; config show lists every value", file.display())
@@ -187,7 +187,7 @@ fn nothing_yet(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-struct Opened {
+struct OpenedStore {
     app: App,
     inspections: Vec<Inspection>,
 }
@@ -195,13 +195,13 @@ struct Opened {
 /// Reads the whole file: that it opens says little of its last page.
 async fn open(
     environment: Environment,
-    settings: Settings,
-    output: Output,
-) -> Result<Opened, Failure> {
+    settings: CliSettings,
+    output: CommandOutput,
+) -> Result<OpenedStore, Failure> {
     let app = App::open(environment, settings, output)?;
     examine(&app.settings.runtime.store)?;
     let inspections = app.runtime.inspections().await?;
-    Ok(Opened { app, inspections })
+    Ok(OpenedStore { app, inspections })
 }
 
 async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Finding> {
@@ -219,7 +219,7 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         let Ok(status) = app.runtime.status(&one.status.connection.name).await else {
             continue;
         };
-        known.push(permissions::Known {
+        known.push(permissions::StoredGrant {
             name: status.connection.name.to_string(),
             since: one.signed_in_at,
             lineage: status.lineage,
@@ -236,7 +236,7 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         &claims,
     ));
     for one in inspections {
-        findings.extend(connections::findings(&Facts::from(one), now));
+        findings.extend(connections::findings(&ConnectionFacts::from(one), now));
         let name = &one.status.connection.name;
         let unread = app.runtime.unread_answers(name).await;
         findings.extend(unread::findings(name, &unread.unwrap_or_default()));
@@ -255,15 +255,15 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
 }
 
 /// What was found, and about how much.
-struct Report {
+struct DoctorReport {
     findings: Vec<Finding>,
     connections: usize,
     saved: Option<Salvaged>,
 }
 
-impl Report {
+impl DoctorReport {
     /// Prints it all, and gives the exit code.
-    fn print(&self, settings: &Settings, args: &DoctorArgs, output: Output) -> u8 {
+    fn print(&self, settings: &CliSettings, args: &DoctorArgs, output: CommandOutput) -> u8 {
         let exit = worst(&self.findings);
         let store = &settings.runtime.store;
         if output.json {
@@ -285,7 +285,7 @@ impl Report {
     }
 }
 
-fn verdict(findings: &[Finding], exit: Option<Exit>, output: Output) -> String {
+fn verdict(findings: &[Finding], exit: Option<Exit>, output: CommandOutput) -> String {
     let number = |severity, word: &str| match count(findings, severity) {
         0 => None,
         some => Some(output::count(some, word)),
@@ -314,7 +314,7 @@ fn told(
     failure: Failure,
     check: &'static str,
     (mut findings, saved): (Vec<Finding>, Option<&Salvaged>),
-    output: Output,
+    output: CommandOutput,
 ) -> Failure {
     findings.push(Finding::error(
         check,
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn the_verdict_is_one_line() {
-        let plain = Output::new(false, true);
+        let plain = CommandOutput::new(false, true);
         let store = Finding::ok("store", "s is sound");
         let warning = Finding::warning("hook", "w", "m");
         let fine = [store.clone(), warning.clone(), warning.clone()];

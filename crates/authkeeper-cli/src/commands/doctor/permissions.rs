@@ -15,12 +15,12 @@ use super::finding::Finding;
 use crate::{
     exit::Exit,
     output::{count, span},
-    settings::Settings,
+    settings::CliSettings,
 };
 
 /// A file or folder that only its owner may enter.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct CheckedPath {
     what: &'static str,
     path: PathBuf,
     /// The mode it should have.
@@ -32,11 +32,11 @@ pub(super) struct Place {
 
 /// Reads owner and mode of the store, its key and the files beside them. Runs before the store is opened, since opening
 /// corrects the modes.
-pub(super) fn look(settings: &Settings) -> Vec<Place> {
+pub(super) fn look(settings: &CliSettings) -> Vec<CheckedPath> {
     let data = &settings.runtime.data;
     let look = |(what, path, wanted): (&'static str, PathBuf, u32)| {
         let metadata = std::fs::metadata(&path).ok()?;
-        Some(Place {
+        Some(CheckedPath {
             what,
             path,
             wanted,
@@ -78,7 +78,7 @@ pub(super) fn key(changing: bool) -> Finding {
 }
 
 /// Nobody but this user may read any of it.
-pub(super) fn permissions(places: &[Place], me: u32) -> Vec<Finding> {
+pub(super) fn permissions(places: &[CheckedPath], me: u32) -> Vec<Finding> {
     let mut findings: Vec<Finding> = places
         .iter()
         .filter_map(|place| exposed(place, me))
@@ -90,8 +90,8 @@ pub(super) fn permissions(places: &[Place], me: u32) -> Vec<Finding> {
     findings
 }
 
-fn exposed(place: &Place, me: u32) -> Option<Finding> {
-    let Place {
+fn exposed(place: &CheckedPath, me: u32) -> Option<Finding> {
+    let CheckedPath {
         what,
         path,
         wanted,
@@ -116,7 +116,7 @@ fn exposed(place: &Place, me: u32) -> Option<Finding> {
 }
 
 /// Whether a copy of one takes the other along.
-pub(super) fn together(places: &[Place]) -> Option<Finding> {
+pub(super) fn together(places: &[CheckedPath]) -> Option<Finding> {
     let device = |what: &str| Some(places.iter().find(|place| place.what == what)?.device);
     let together = device("the store")? == device("the key")?;
     together.then(|| {
@@ -152,7 +152,7 @@ fn placed(lies: &Locality, path: &Path) -> Option<Finding> {
 
 /// What the store says of one connection's grant.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct StoredGrant {
     pub(super) name: String,
     /// When its grant was given. What the log says of a grant before that is not about this one.
     pub(super) since: Timestamp,
@@ -162,7 +162,7 @@ pub(super) struct Known {
 
 /// The decision log lies outside the store: what it saw refreshed, the store must know, or it is an old copy. The
 /// refresh token in an old copy is spent: to show it again can cost the grant.
-pub(super) fn rolled_back(log: &[PastDecision], connections: &[Known]) -> Vec<Finding> {
+pub(super) fn rolled_back(log: &[PastDecision], connections: &[StoredGrant]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = connections
         .iter()
         .filter_map(|one| older(log, one))
@@ -174,7 +174,7 @@ pub(super) fn rolled_back(log: &[PastDecision], connections: &[Known]) -> Vec<Fi
     findings
 }
 
-fn older(log: &[PastDecision], known: &Known) -> Option<Finding> {
+fn older(log: &[PastDecision], known: &StoredGrant) -> Option<Finding> {
     let newest = log
         .iter()
         .filter(|line| line.connection == known.name && line.ts >= known.since)
@@ -183,7 +183,7 @@ fn older(log: &[PastDecision], known: &Known) -> Option<Finding> {
     if (lineage, generation) <= (known.lineage, known.generation) {
         return None;
     }
-    let Known {
+    let StoredGrant {
         name,
         generation: stored,
         ..
@@ -238,9 +238,9 @@ mod tests {
 
     use super::*;
 
-    fn place(what: &'static str, mode: u32, owner: u32, device: u64) -> Place {
+    fn place(what: &'static str, mode: u32, owner: u32, device: u64) -> CheckedPath {
         let path = PathBuf::from("/nowhere/x");
-        Place {
+        CheckedPath {
             what,
             path,
             wanted: 0o600,
@@ -301,9 +301,9 @@ mod tests {
         serde_json::from_value(line).unwrap()
     }
 
-    fn known(since: i64, lineage: u64, generation: u64) -> Known {
+    fn known(since: i64, lineage: u64, generation: u64) -> StoredGrant {
         let since = Timestamp::from_second(since).unwrap();
-        Known {
+        StoredGrant {
             name: "notion".to_owned(),
             since,
             lineage,
@@ -318,7 +318,7 @@ mod tests {
             line(20, 2, "refresh", "fresh"),
             line(30, 3, "refresh", "uncertain"),
         ];
-        let found = |known: Known| rolled_back(&log, &[known])[0].exit;
+        let found = |known: StoredGrant| rolled_back(&log, &[known])[0].exit;
         assert_eq!(found(known(0, 1, 3)), None);
         assert_eq!(found(known(0, 1, 4)), None, "it may be newer");
         assert_eq!(found(known(0, 1, 2)), Some(Exit::Store));

@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     old_names,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
     settings::{Origin, Setting},
 };
 
@@ -88,7 +88,7 @@ pub(super) fn compare(
     here: &Value,
     profile: &str,
     config: &Path,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<u8, Failure> {
     let path = place(profile, config);
     let there = read(&path)?;
@@ -205,7 +205,7 @@ fn differing(
     })
 }
 
-fn table(differences: &[Difference], output: Output) -> Vec<String> {
+fn table(differences: &[Difference], output: CommandOutput) -> Vec<String> {
     let cells = |difference: &Difference| {
         let connection = difference
             .connection
@@ -262,7 +262,7 @@ mod tests {
         there["connections"]["notion"]["scope_asked"] = "a b".into();
         there["connections"]["jira"] = json!({});
         let found = differences(&installation(), &there);
-        let rows = table(&found, Output::new(false, true));
+        let rows = table(&found, CommandOutput::new(false, true));
         assert_eq!(
             rows,
             [

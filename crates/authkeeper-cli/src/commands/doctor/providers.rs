@@ -11,10 +11,10 @@ use authkeeper::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::{facts::Facts, finding::Finding};
+use super::{facts::ConnectionFacts, finding::Finding};
 use crate::exit::Exit;
 
-/// A provider that takes longer is in incident, and nobody waits for it here.
+/// A provider that takes longer counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A clock may be this much off before it is worth a word; a token's last second is never trusted anyway.
@@ -23,7 +23,7 @@ const SKEW_WARNED: u64 = 60;
 
 /// What came of asking a provider for its metadata.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum MetadataAnswer {
     Came {
         metadata: Box<ServerMetadata>,
         skew_s: Option<i64>,
@@ -38,13 +38,13 @@ pub(super) enum Answer {
 
 /// One provider, and the connections that depend on it.
 #[derive(Debug)]
-pub(super) struct Provider {
+pub(super) struct CheckedProvider {
     pub(super) issuer: String,
     pub(super) names: Vec<String>,
     /// Those whose next call needs it: their tokens have ended.
     pub(super) waiting: Vec<String>,
     pub(super) stored: Option<ServerMetadata>,
-    pub(super) answer: Answer,
+    pub(super) answer: MetadataAnswer,
     /// What its clock was off by at the last refresh, in seconds.
     pub(super) logged_skew_s: Option<i64>,
 }
@@ -54,15 +54,15 @@ pub(super) async fn ask(
     runtime: &Runtime,
     inspections: &[Inspection],
     log: &[PastDecision],
-) -> Vec<Provider> {
-    let mut providers: BTreeMap<String, Provider> = BTreeMap::new();
+) -> Vec<CheckedProvider> {
+    let mut providers: BTreeMap<String, CheckedProvider> = BTreeMap::new();
     let mut asked = JoinSet::new();
     for one in inspections.iter().filter(|one| may_publish(one)) {
         let connection = &one.status.connection;
         let issuer = connection.issuer.as_str().to_owned();
         let provider = providers.entry(issuer.clone()).or_insert_with(|| {
             asked.spawn(answer(runtime.clone(), connection.clone()));
-            Provider::of(issuer, one.metadata.clone())
+            CheckedProvider::of(issuer, one.metadata.clone())
         });
         provider.serve(one);
     }
@@ -73,7 +73,7 @@ pub(super) async fn ask(
             provider.answer = answer;
         }
     }
-    let mut providers: Vec<Provider> = providers.into_values().collect();
+    let mut providers: Vec<CheckedProvider> = providers.into_values().collect();
     for provider in &mut providers {
         let connections = inspections.iter().map(|one| &one.status.connection);
         let own = connections.filter(|one| one.issuer.as_str() == provider.issuer);
@@ -84,15 +84,17 @@ pub(super) async fn ask(
 
 /// One that the catalogue knows to publish nothing is not asked.
 fn may_publish(one: &Inspection) -> bool {
-    let entry = Facts::from(one).entry;
+    let entry = ConnectionFacts::from(one).entry;
     one.metadata.is_some() && entry.is_none_or(|entry| entry.endpoints.discovery.is_some())
 }
 
-async fn answer(runtime: Runtime, connection: Connection) -> (String, Answer) {
+async fn answer(runtime: Runtime, connection: Connection) -> (String, MetadataAnswer) {
     let fetched = runtime.refetch_metadata(&connection);
     let answer = match tokio::time::timeout(PATIENCE, fetched).await {
-        Err(_elapsed) => Answer::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())),
-        Ok(Ok(came)) => Answer::Came {
+        Err(_elapsed) => {
+            MetadataAnswer::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
+        }
+        Ok(Ok(came)) => MetadataAnswer::Came {
             metadata: Box::new(came.metadata),
             skew_s: came.skew_s,
         },
@@ -106,14 +108,14 @@ fn last_skew(log: &[PastDecision], connections: &[&Connection]) -> Option<i64> {
     log.iter().rev().filter(own).find_map(|line| line.skew_s)
 }
 
-impl Provider {
+impl CheckedProvider {
     fn of(issuer: String, stored: Option<ServerMetadata>) -> Self {
         Self {
             issuer,
             names: vec![],
             waiting: vec![],
             stored,
-            answer: Answer::None,
+            answer: MetadataAnswer::None,
             logged_skew_s: None,
         }
     }
@@ -128,36 +130,36 @@ impl Provider {
     }
 }
 
-fn refused(error: DiscoveryError) -> Answer {
+fn refused(error: DiscoveryError) -> MetadataAnswer {
     match error {
-        DiscoveryError::Wire(error) => Answer::Unreachable(error.to_string()),
+        DiscoveryError::Wire(error) => MetadataAnswer::Unreachable(error.to_string()),
         DiscoveryError::Unavailable { .. } | DiscoveryError::PublishedUnreachable { .. } => {
-            Answer::Unreachable(error.to_string())
+            MetadataAnswer::Unreachable(error.to_string())
         }
-        DiscoveryError::NoMetadata { .. } => Answer::None,
-        other => Answer::Wrong(other.to_string()),
+        DiscoveryError::NoMetadata { .. } => MetadataAnswer::None,
+        other => MetadataAnswer::Wrong(other.to_string()),
     }
 }
 
-pub(super) fn findings(provider: &Provider) -> Vec<Finding> {
+pub(super) fn findings(provider: &CheckedProvider) -> Vec<Finding> {
     let mut findings = Vec::new();
     let issuer = &provider.issuer;
     let skew = match &provider.answer {
-        Answer::Came { metadata, skew_s } => {
+        MetadataAnswer::Came { metadata, skew_s } => {
             findings.push(Finding::ok("reach", format!("{issuer} answers")));
             findings.extend(changes(provider, metadata));
             skew_s.or(provider.logged_skew_s)
         }
-        Answer::None => {
+        MetadataAnswer::None => {
             let what = format!("{issuer} publishes no metadata to compare with");
             findings.push(Finding::note("metadata", what));
             provider.logged_skew_s
         }
-        Answer::Unreachable(why) => {
+        MetadataAnswer::Unreachable(why) => {
             findings.extend(unreachable(provider, why));
             provider.logged_skew_s
         }
-        Answer::Wrong(why) => {
+        MetadataAnswer::Wrong(why) => {
             let fix = format!(
                 "what was known of {issuer} goes on serving; if it moved, connect again with its new address"
             );
@@ -169,7 +171,7 @@ pub(super) fn findings(provider: &Provider) -> Vec<Finding> {
     findings
 }
 
-fn unreachable(provider: &Provider, why: &str) -> Vec<Finding> {
+fn unreachable(provider: &CheckedProvider, why: &str) -> Vec<Finding> {
     let what = format!("{} does not answer: {why}", provider.issuer);
     let fix = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
     if provider.waiting.is_empty() {
@@ -197,7 +199,7 @@ fn clock(issuer: &str, skew: i64) -> Finding {
 }
 
 /// What it says of itself now and did not say at the sign-in, field by field.
-fn changes(provider: &Provider, found: &ServerMetadata) -> Vec<Finding> {
+fn changes(provider: &CheckedProvider, found: &ServerMetadata) -> Vec<Finding> {
     let Some(stored) = &provider.stored else {
         return vec![];
     };
@@ -285,22 +287,22 @@ mod tests {
         }
     }
 
-    fn provider(answer: Answer) -> Provider {
-        Provider {
+    fn provider(answer: MetadataAnswer) -> CheckedProvider {
+        CheckedProvider {
             names: vec!["notion".to_owned()],
             answer,
-            ..Provider::of("https://as.example".to_owned(), Some(metadata()))
+            ..CheckedProvider::of("https://as.example".to_owned(), Some(metadata()))
         }
     }
 
-    fn came(metadata: ServerMetadata, skew_s: Option<i64>) -> Provider {
-        provider(Answer::Came {
+    fn came(metadata: ServerMetadata, skew_s: Option<i64>) -> CheckedProvider {
+        provider(MetadataAnswer::Came {
             metadata: Box::new(metadata),
             skew_s,
         })
     }
 
-    fn severities(provider: &Provider) -> Vec<(&'static str, Severity)> {
+    fn severities(provider: &CheckedProvider) -> Vec<(&'static str, Severity)> {
         let all = findings(provider);
         all.iter()
             .map(|finding| (finding.check, finding.severity))
@@ -359,7 +361,7 @@ mod tests {
 
     #[test]
     fn one_that_does_not_answer_is_an_error_only_to_whom_it_keeps_waiting() {
-        let away = || Answer::Unreachable("timeout".to_owned());
+        let away = || MetadataAnswer::Unreachable("timeout".to_owned());
         assert_eq!(
             severities(&provider(away())),
             [("reach", Severity::Warning)]
@@ -373,13 +375,13 @@ mod tests {
 
     #[test]
     fn without_an_answer_the_log_tells_the_clock() {
-        let mut silent = provider(Answer::None);
+        let mut silent = provider(MetadataAnswer::None);
         silent.logged_skew_s = Some(90);
         assert_eq!(
             severities(&silent),
             [("metadata", Severity::Note), ("clock", Severity::Warning)]
         );
-        let mut wrong = provider(Answer::Wrong("no metadata".to_owned()));
+        let mut wrong = provider(MetadataAnswer::Wrong("no metadata".to_owned()));
         wrong.logged_skew_s = None;
         assert_eq!(severities(&wrong), [("metadata", Severity::Warning)]);
         let mut came = came(metadata(), Some(0));

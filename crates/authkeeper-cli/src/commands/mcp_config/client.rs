@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
-use super::entry::{Entry, Value};
-use crate::{args::Client, settings::Environment};
+use super::entry::{ServerEntry, Value};
+use crate::{args::McpClient, settings::Environment};
 
 /// The language of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Format {
     Yaml,
 }
 
-impl Client {
+impl McpClient {
     pub(super) fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// A server as this client writes it down.
-    pub(super) fn members(self, entry: &Entry) -> Vec<(&'static str, Value)> {
+    pub(super) fn members(self, entry: &ServerEntry) -> Vec<(&'static str, Value)> {
         let text = |text: &str| Value::Text(text.to_owned());
         let mut members = match self {
             Self::Goose => vec![

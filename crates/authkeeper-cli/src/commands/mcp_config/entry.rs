@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// The bridge, as a client starts it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ServerEntry {
     pub(super) name: String,
     /// An absolute path: clients have another `PATH`.
     pub(super) command: String,

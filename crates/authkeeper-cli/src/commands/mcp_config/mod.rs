@@ -16,13 +16,13 @@ use authkeeper::model::ConnectionName;
 use serde_json::{Value, json};
 
 use self::{
-    entry::Entry,
+    entry::ServerEntry,
     file::ConfigText,
     wanted::{Edited, Wanted},
 };
 use crate::{
     app::App,
-    args::{Client, HoldArgs, McpConfigArgs},
+    args::{HoldArgs, McpClient, McpConfigArgs},
     exit::Exit,
     failure::Failure,
     settings::Environment,
@@ -66,7 +66,7 @@ fn entry(
     name: &ConnectionName,
     hold: &HoldArgs,
     environment: &Environment,
-) -> Result<Entry, Failure> {
+) -> Result<ServerEntry, Failure> {
     let itself = std::env::current_exe().ok();
     let command = itself.as_deref().and_then(Path::to_str).map(str::to_owned);
     let command = command.ok_or_else(|| {
@@ -77,7 +77,7 @@ fn entry(
         let value = environment.text(name)?;
         Some((name.to_owned(), value.to_owned()))
     };
-    Ok(Entry {
+    Ok(ServerEntry {
         name: name.to_string(),
         command,
         args: words(name, hold),
@@ -108,7 +108,7 @@ fn typed(time: Duration) -> String {
     }
 }
 
-fn print(app: &App, args: &McpConfigArgs, entry: &Entry, file: &Path) -> Result<(), Failure> {
+fn print(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> Result<(), Failure> {
     let snippet = match edited(args, entry, "", file)? {
         Edited::Changed(text) => text,
         Edited::Same | Edited::Taken(_) => String::new(),
@@ -131,13 +131,18 @@ fn print(app: &App, args: &McpConfigArgs, entry: &Entry, file: &Path) -> Result<
     Ok(())
 }
 
-fn server(client: Client, entry: &Entry) -> Value {
+fn server(client: McpClient, entry: &ServerEntry) -> Value {
     let members = client.members(entry).into_iter();
     let members = members.map(|(name, value)| (name.to_owned(), value.as_json()));
     Value::Object(members.collect())
 }
 
-fn edited(args: &McpConfigArgs, entry: &Entry, text: &str, file: &Path) -> Result<Edited, Failure> {
+fn edited(
+    args: &McpConfigArgs,
+    entry: &ServerEntry,
+    text: &str,
+    file: &Path,
+) -> Result<Edited, Failure> {
     let members = args.client.members(entry);
     let wanted = Wanted {
         section: args.client.section(),
@@ -152,7 +157,7 @@ fn edited(args: &McpConfigArgs, entry: &Entry, text: &str, file: &Path) -> Resul
     })
 }
 
-fn write(app: &App, args: &McpConfigArgs, entry: &Entry, file: &Path) -> Result<(), Failure> {
+fn write(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> Result<(), Failure> {
     let old = ConfigText::read(file)?;
     let new = match edited(args, entry, &old.text, file)? {
         Edited::Same => {

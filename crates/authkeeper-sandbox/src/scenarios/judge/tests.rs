@@ -7,7 +7,7 @@ use http::Method;
 use super::{
     check::{CheckStatus, ScenarioCheck},
     evidence::{
-        AccessTokenRef, Evidence, GrantRef, McpRecord, Observation, RefreshAnswer, RefreshRecord,
+        AccessTokenRef, Evidence, EvidenceEntry, GrantRef, McpRecord, RefreshAnswer, RefreshRecord,
     },
     *,
 };
@@ -87,7 +87,7 @@ fn played(judge: Judge, whats: Vec<Observed>, end: ClientEnd, again: usize) -> V
     for (index, what) in all.enumerate() {
         let at = SandboxTime::default().plus(Duration::from_secs(index as u64));
         let run = usize::from(index >= again + 2);
-        evidence.add(Observation { at, run, what });
+        evidence.add(EvidenceEntry { at, run, what });
     }
     let case = JudgedRun {
         evidence: &evidence,
