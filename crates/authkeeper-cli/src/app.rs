@@ -14,7 +14,6 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
-
 use authkeeper_gateway::{
     alerts::{BackgroundWatcher, Hook, Notifier},
     signin_link::{Links, needs_sign_in},

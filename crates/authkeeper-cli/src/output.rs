@@ -3,9 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use authkeeper::model::Record;
-use jiff::Timestamp;
-
 pub(crate) use authkeeper_gateway::duration::in_words as span;
+use jiff::Timestamp;
 
 use crate::{failure::Failure, old_names};
 

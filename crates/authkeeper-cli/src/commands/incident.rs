@@ -5,7 +5,6 @@ use authkeeper::{
     model::{ConnectionName, Incident},
     store::CarriedCall,
 };
-
 use authkeeper_gateway::{
     alerts::{Delivery, IncidentFeed as _, Notifier},
     open_incidents::OpenIncidents,

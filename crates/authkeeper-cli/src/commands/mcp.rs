@@ -3,8 +3,6 @@
 use std::{io::IsTerminal as _, sync::Arc};
 
 use authkeeper::{model::ConnectionName, platform::clock::Seams};
-use tokio::io::BufReader;
-
 use authkeeper_gateway::{
     alerts::BackgroundWatcher,
     mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
@@ -13,6 +11,7 @@ use authkeeper_gateway::{
     signin_link::IncidentLinks,
     token_source::TokenSource,
 };
+use tokio::io::BufReader;
 
 use super::hold_flags::Holding;
 use crate::{app::App, args::McpArgs, exit::Exit, failure::Failure, signals};

@@ -4,10 +4,9 @@
 use std::{io::IsTerminal as _, path::Path};
 
 use authkeeper::secret::SecretString;
+use authkeeper_gateway::bounded_read::{self, LONGEST_SECRET, one_line, secret_line};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-
-use authkeeper_gateway::bounded_read::{self, LONGEST_SECRET, one_line, secret_line};
 
 use crate::{args::SecretSource, exit::Exit, failure::Failure, output::CommandOutput};
 

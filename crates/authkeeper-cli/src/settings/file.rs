@@ -3,12 +3,11 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use authkeeper::{http::HttpUrl, text::similar};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-
-use authkeeper::{http::HttpUrl, text::similar};
 
 use crate::{args::parse_duration, exit::Exit, failure::Failure, old_names};
 

@@ -9,8 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::file::ConfigFile;
-pub(crate) use self::file::{OldSetting, Origin, Setting};
 use authkeeper::{
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
@@ -18,6 +16,8 @@ use authkeeper::{
 };
 use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
 
+use self::file::ConfigFile;
+pub(crate) use self::file::{OldSetting, Origin, Setting};
 use crate::{exit::Exit, failure::Failure};
 
 /// The environment as it was at the start; nothing else reads it.

@@ -1,10 +1,9 @@
 //! Which call proves a connection.
 
 use authkeeper::{catalogue, model::Connection};
+use authkeeper_gateway::forward::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-
-use authkeeper_gateway::forward::Target;
 
 /// Which call proves the connection.
 #[derive(Debug)]

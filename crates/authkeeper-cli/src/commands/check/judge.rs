@@ -1,10 +1,9 @@
 //! What an answer, or its absence, says of a connection: who has to do what.
 
 use authkeeper::model::ConnectionName;
+use authkeeper_gateway::{forward::ForwardError, mcp::ListToolsError};
 use http::StatusCode;
 use serde_json::Value;
-
-use authkeeper_gateway::{forward::ForwardError, mcp::ListToolsError};
 
 use crate::{
     exit::Exit,

@@ -11,6 +11,11 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::{ConnectionStatus, TokenRequest},
 };
+use authkeeper_gateway::{
+    forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    mcp::{ForwardUpstream, list_tools},
+    token_source::TokenSource,
+};
 use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
@@ -19,12 +24,6 @@ use self::{
     call::{CheckCall, Probe, check_call_of},
     judge::{is_no_mcp, judge, not_carried, worded},
 };
-use authkeeper_gateway::{
-    forward::{Call, CallBody, Forwarder, Target, fingerprint},
-    mcp::{ForwardUpstream, list_tools},
-    token_source::TokenSource,
-};
-
 use super::incident;
 use crate::{
     app::App,

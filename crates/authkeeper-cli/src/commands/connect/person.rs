@@ -6,13 +6,12 @@ use authkeeper::{
     secret::SecretString,
     signin::{PromptAction, Prompter, SignInPrompt},
 };
+use authkeeper_gateway::browser::Opened;
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines, Stdin},
     sync::Mutex,
 };
-
-use authkeeper_gateway::browser::Opened;
 
 use crate::{
     app::App,

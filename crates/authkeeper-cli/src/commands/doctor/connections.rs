@@ -168,9 +168,9 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use authkeeper::model::ReauthorizeReason;
-
     use std::time::Duration;
+
+    use authkeeper::model::ReauthorizeReason;
 
     use super::*;
     use crate::commands::doctor::finding::Severity;

@@ -2,9 +2,9 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
-use super::finding::Finding;
 use authkeeper_gateway::alerts::WebhookSettings;
 
+use super::finding::Finding;
 use crate::{
     exit::Exit,
     settings::{Environment, OldSetting},

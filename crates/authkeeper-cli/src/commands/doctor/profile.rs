@@ -9,9 +9,8 @@ use authkeeper::{
     model::{GrantType, Resource, Scope},
     runtime::inspect::Inspection,
 };
-use serde_json::{Map, Value, json};
-
 use authkeeper_gateway::bounded_read;
+use serde_json::{Map, Value, json};
 
 use crate::{
     exit::Exit,

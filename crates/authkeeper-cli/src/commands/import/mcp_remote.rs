@@ -12,11 +12,10 @@ use authkeeper::{
     secret::SecretString,
     signin::{ConnectRequest, ImportRequest},
 };
+use authkeeper_gateway::bounded_read;
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use serde_json::Value;
-
-use authkeeper_gateway::bounded_read;
 
 use crate::{app::App, args::ImportArgs, exit::Exit, failure::Failure};
 

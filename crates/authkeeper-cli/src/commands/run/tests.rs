@@ -10,11 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::model::{Event, FailedCall, Incident, IncidentId, Record};
+use authkeeper_gateway::alerts::Hook;
 use rustix::process::Signal;
 
 use super::*;
-use authkeeper_gateway::alerts::Hook;
-
 use crate::{
     signals::IgnoredSignals,
     test_support::{forwarder, notion},

@@ -7,6 +7,7 @@ mod verdict;
 
 use std::{path::Path, time::Duration};
 
+use authkeeper_gateway::bounded_read;
 use authkeeper_sandbox::{
     ClientCommand, ClientContext, ExpectationResult, Sandbox, SandboxSettings, ScenarioFile,
 };
@@ -23,7 +24,6 @@ use crate::{
     output::{CommandOutput, Paint},
     signals,
 };
-use authkeeper_gateway::bounded_read;
 
 /// No scenario is longer.
 const LONGEST: u64 = 1024 * 1024;
@@ -129,9 +129,8 @@ fn judge(verdict: &[ExpectationResult], output: CommandOutput) -> Result<(), Fai
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use authkeeper_sandbox::Profile;
+    use clap::Parser;
 
     use super::*;
 
