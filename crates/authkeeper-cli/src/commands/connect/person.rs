@@ -112,7 +112,7 @@ impl Prompter for Terminal<'_> {
         match &invitation.task {
             PromptAction::Open(url) => self.open(url),
             PromptAction::OpenAndPaste { url, redirect_uri } => {
-                self.open_and_paste(url, redirect_uri)
+                self.open_and_paste(url, redirect_uri);
             }
             PromptAction::Enter {
                 user_code,

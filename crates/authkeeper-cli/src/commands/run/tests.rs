@@ -122,7 +122,7 @@ async fn tried_with(
         plan,
         RunSeams {
             forwarder: Arc::new(forwarder),
-            incidents: incidents,
+            incidents,
             notifier: Notifier::by_hook(hook),
             report,
             signals,
