@@ -205,8 +205,8 @@ function saysSo(error) {
 /** What the SDK throws where an agent can't even begin says nothing of the bridge's error: a person asks authkeeper. */
 async function wantsAPerson() {
   const { stdout } = await promisify(execFile)('authkeeper', ['status', CONNECTION, '--json']);
-  const [{ troubles }] = JSON.parse(stdout);
-  return troubles.some(({ action }) => action === `authkeeper reauthorize ${CONNECTION}`);
+  const [{ incidents }] = JSON.parse(stdout);
+  return incidents.some(({ action }) => action === `authkeeper reauthorize ${CONNECTION}`);
 }
 
 // The person

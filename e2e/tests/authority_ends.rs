@@ -20,7 +20,7 @@ use e2e::{python, script};
 use rustix::process::Signal;
 use serde_json::Value;
 
-const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
 /// Calls through the proxy, says so, waits for `$HOME/go`, calls again; if that fails, waits for
 /// `$HOME/end` and ends with the code in its argument.
@@ -107,7 +107,7 @@ fn said_once(home: &Home, output: &Output, connection: &str) -> Value {
 }
 
 #[test]
-fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_mends_it() {
+fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_resolves_it() {
     let (home, server) = api();
     let output = revoked_between_two_calls(&home, &server, "4").expect_code(75);
     assert!(
@@ -138,7 +138,7 @@ fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_mends_it() {
     let restored = two_calls(&home, "4").run().expect_code(0);
     assert_eq!(restored.records(), Vec::<Value>::new());
     assert_eq!(status(&home, "api")["state"], "active");
-    assert_eq!(told(&home).len(), 1, "good news is no trouble");
+    assert_eq!(told(&home).len(), 1, "good news is no incident");
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -252,7 +252,7 @@ fn a_bridge_in_a_scrubbed_environment_tells_its_run() {
 #[test]
 fn a_bridge_outside_a_run_tells_the_owner_before_it_ends() {
     let home = Home::new();
-    home.write_config("on_trouble = \"touch $HOME/begun; sleep 3; cat >> $HOME/hook.log\"\n");
+    home.write_config("on_incident = \"touch $HOME/begun; sleep 3; cat >> $HOME/hook.log\"\n");
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
     connect_api(&home, &server, "api");
     assert_eq!(server.ctl("revoke-grants")["revoked"], 1);

@@ -534,7 +534,7 @@ fn wrong_configuration() {
         ("[provider.x]\nreplay = \"maybe\"\n", &["maybe"]),
     ] {
         ground.home.write_config(toml);
-        let words = [words, &["config.toml", "mend that line"]].concat();
+        let words = [words, &["config.toml", "correct that line"]].concat();
         ground
             .home
             .run(&["token", EARLIER])

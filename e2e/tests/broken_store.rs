@@ -287,13 +287,13 @@ fn a_key_that_others_may_read() {
 
 #[test]
 fn a_key_that_is_no_base64() {
-    let words = ["it is not base64", "mend or restore"];
+    let words = ["it is not base64", "correct or restore"];
     wrong_key(|key| fs::write(key, "no key at all!\n").unwrap(), &words);
 }
 
 #[test]
 fn a_key_that_is_too_short() {
-    let words = ["does not hold 32 bytes", "mend or restore"];
+    let words = ["does not hold 32 bytes", "correct or restore"];
     wrong_key(|key| fs::write(key, "dG9vIHNob3J0\n").unwrap(), &words);
 }
 

@@ -94,7 +94,7 @@ fn crash(home: &Home, provider: &Provider, (rule, point): (&str, &str), replay: 
     assert_eq!(
         said(&all, "uncertain"),
         u64::from(point == "reply_received"),
-        "{point}: who waits is told of it, as of one trouble"
+        "{point}: who waits is told of it, as of one incident"
     );
     if came.lost {
         assert_loss_is_said(home, provider, &last);

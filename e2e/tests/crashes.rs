@@ -195,7 +195,7 @@ fn a_request_that_the_provider_never_saw_is_resent_and_recovers() {
     assert_eq!(
         output.records(),
         Vec::<serde_json::Value>::new(),
-        "the trouble is over"
+        "the incident is over"
     );
     assert_eq!(refreshes(&server), 2, "one lost, one resent");
     assert_eq!(status(&home, "api")["uncertain"], false);

@@ -15,7 +15,7 @@ use e2e::scenario::{
 use e2e::servers::Server;
 use serde_json::Value;
 
-const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
 fn mode(home: &Home, file: &str, mode: u32) {
     let path = home.store_dir().join(file);
@@ -163,7 +163,7 @@ fn a_store_that_was_rolled_back_is_found_out_before_a_spent_token_is_shown_again
         "{errors:?}"
     );
     let said = home.run(&["doctor"]).expect_code(74).stdout;
-    assert!(said.contains("mend: run nothing that uses it"), "{said}");
+    assert!(said.contains("fix: run nothing that uses it"), "{said}");
     assert_eq!(refreshes(&server), 2, "looking spends nothing");
     let _ = home.run(&["reauthorize", "api"]).expect_code(0);
     let fixed = home.run(&["doctor", "--json"]).expect_code(0);
@@ -183,7 +183,7 @@ fn after_a_revocation_doctor_check_and_why_say_who_must_do_what() {
     let found = home.run(&["doctor", "--json"]).expect_code(75);
     assert_eq!(checks(&found, "error"), ["state"]);
     let said = home.run(&["doctor"]).expect_code(75).stdout;
-    assert!(said.contains("mend: authkeeper reauthorize api"), "{said}");
+    assert!(said.contains("fix: authkeeper reauthorize api"), "{said}");
     assert!(said.contains("not ok: 1 error"), "{said}");
 
     let checked = home.run(&["check", "api"]).expect_code(75);
@@ -376,7 +376,7 @@ fn two_installations_are_compared() {
         .map(|line| line.split_whitespace().collect())
         .collect();
     assert!(
-        rows.contains(&vec!["-", "on_trouble", "-", "set"]),
+        rows.contains(&vec!["-", "on_incident", "-", "set"]),
         "{differs}"
     );
     assert!(
@@ -397,10 +397,33 @@ fn two_installations_are_compared() {
     assert_no_leaks(&home, &[&server]);
 }
 
+/// For one release the old name of a setting works, and JSON has the old keys too.
+#[test]
+fn an_old_name_is_accepted_and_doctor_tells_the_new_one() {
+    let home = Home::new();
+    home.write_config("on_trouble = \"cat\"\n");
+    let said = home.run(&["doctor"]).expect_code(0).stdout;
+    for words in [
+        "warning  on_trouble is the old name of on_incident",
+        "fix: write on_incident in ",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let shown = home.run(&["config", "show"]).expect_code(0).stdout;
+    assert!(shown.contains("on_incident") && !shown.contains("on_trouble"));
+    let json = home.run(&["doctor", "--json"]).expect_code(0).json();
+    for finding in json["findings"].as_array().unwrap() {
+        assert_eq!(finding["mend"], finding["fix"], "{finding}");
+    }
+    home.write_config("on_trouble = \"cat\"\non_incident = \"cat\"\n");
+    home.run(&["doctor"])
+        .expect_failure(78, &["on_trouble", "on_incident", "line 1", "line 2"]);
+}
+
 #[test]
 fn what_needs_no_store_makes_none() {
     let home = Home::new();
-    home.write_config("on_trouble = \"mail -s secret-subject me\"\n[refresh]\nreserve = \"9s\"\n");
+    home.write_config("on_incident = \"mail -s secret-subject me\"\n[refresh]\nreserve = \"9s\"\n");
     let shown = home.run(&["config", "show"]).expect_code(0).stdout;
     assert!(
         shown.contains("mail …") && !shown.contains("secret-subject"),
@@ -436,7 +459,7 @@ fn what_needs_no_store_makes_none() {
         .run(&["man", "--out", pages.to_str().unwrap()])
         .expect_code(0);
     assert!(pages.join("authkeeper-doctor.1").exists());
-    home.write_config("on_trouble = \"no-such-program me\"\n");
+    home.write_config("on_incident = \"no-such-program me\"\n");
     let said = home.run(&["doctor"]).expect_code(78).stdout;
     for words in [
         "there is no store yet",

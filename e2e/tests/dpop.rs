@@ -106,7 +106,7 @@ fn both_servers_numbers_are_learned_and_no_token_is_spent_by_that() {
         "the token endpoint does too"
     );
     assert_eq!(server.ctl("stats")["grants_revoked"], 0);
-    assert_eq!(status(&home, "api")["troubles"], serde_json::json!([]));
+    assert_eq!(status(&home, "api")["incidents"], serde_json::json!([]));
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -138,14 +138,14 @@ fn a_stolen_refresh_token_is_good_for_nobody_and_the_grant_lives() {
 }
 
 #[test]
-fn the_key_is_sealed_anew_with_the_store() {
+fn the_key_is_resealed_with_the_store() {
     let home = Home::new();
     let server = oidc(&home, "4");
     sign_in(&home, &server);
     let before = shown(&home, &[])["bound_to"].clone();
     let done = home.run(&["rotate-key", "--json"]).expect_code(0).json();
     // The check of the key, the key for marks, the refresh token, the access token, and the key that they are bound to.
-    assert_eq!(done["rows"]["anew"], 5, "{done}");
+    assert_eq!(done["rows"]["resealed"], 5, "{done}");
     until_expired(&home, "api");
     assert_eq!(call(&home), "200");
     assert_eq!(shown(&home, &[])["bound_to"], before);

@@ -368,7 +368,7 @@ fn our_clients_own_token_is_issued_again_and_a_lost_answer_costs_nothing() {
         wait_until(SOON, || token(&home, "api").run().code() == Some(0)),
         "nothing was spent, so it is simply asked for again"
     );
-    assert_eq!(status(&home, "api")["troubles"], json!([]));
+    assert_eq!(status(&home, "api")["incidents"], json!([]));
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -448,7 +448,7 @@ fn while_a_secret_is_replaced_no_call_notices() {
     refused.expect_failure(78, &["refuses our client svc", "no token was harmed"]);
     rotate(&new);
     let _ = token(&home, "api").run().expect_code(0);
-    assert_eq!(status(&home, "api")["troubles"], json!([]));
+    assert_eq!(status(&home, "api")["incidents"], json!([]));
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -735,7 +735,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     server.control("keys/2/retire", &json!({}));
     assert_eq!(call(&home), (403, 75));
     let now = status(&home, "api");
-    let reasons = now["troubles"].as_array().unwrap().iter();
+    let reasons = now["incidents"].as_array().unwrap().iter();
     let reasons: Vec<_> = reasons.map(|incident| incident["reason"].clone()).collect();
     assert!(reasons.contains(&json!("key_refused")), "{reasons:?}");
     assert_eq!(now["action"], "authkeeper rotate api");

@@ -20,7 +20,7 @@ const PROCESSES: usize = 20;
 /// Connections that are made together, so that their tokens end together.
 const BATCH: usize = 10;
 
-const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
 /// All at once: a shell starts them without a look at any of them.
 const HERD: &str = r#"for _ in $(seq "$2"); do authkeeper token "$1" || echo failed & done; wait"#;
@@ -181,6 +181,6 @@ fn heals(fault: &str) {
         }
         assert_eq!((hook_calls(&home), incidents(&home)), (0, 1), "{fault}");
         let now = status(&home, "api");
-        assert_eq!(now["troubles"], json!([]), "{fault}: {now}");
+        assert_eq!(now["incidents"], json!([]), "{fault}: {now}");
     }
 }

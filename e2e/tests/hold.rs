@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 /// The SDKs take many seconds to start where others are at work too.
 const SOON: Duration = Duration::from_mins(1);
 
-const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
 /// What the hook was told: one line a call.
 fn told(home: &Home) -> Vec<Value> {
@@ -162,7 +162,7 @@ fn a_call_goes_on_after_one_click_and_its_caller_never_notices() {
         );
         caller.end();
     }
-    assert_eq!(told(&home).len(), 2, "one for each trouble");
+    assert_eq!(told(&home).len(), 2, "one for each incident");
     assert_eq!(status(&home, "box")["state"], "active");
     assert_none_of(&home, &sandbox.secrets());
 }
@@ -423,7 +423,7 @@ fn the_daemon_holds_its_calls_too() {
 
 /// Who signed in on a phone gets a link that a phone can open.
 #[test]
-fn a_connection_of_another_device_is_mended_on_one() {
+fn a_connection_of_another_device_is_authorized_on_one() {
     let home = Home::new();
     home.write_config(HOOK);
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
@@ -605,11 +605,11 @@ fn a_crash_does_not_lose_the_webhook() {
 fn telling_can_be_tried() {
     let home = Home::new();
     let nobody = home.run(&["notify", "test"]);
-    nobody.expect_failure(78, &["on_trouble", "notify.webhook"]);
+    nobody.expect_failure(78, &["on_incident", "notify.webhook"]);
     let (receiver, config) = receiver(&home);
     home.write_config(&format!("{HOOK}{config}"));
     let told = home.run(&["notify", "test"]).expect_code(0).stdout;
-    assert_eq!(told, "on_trouble: told\nnotify.webhook: told\n");
+    assert_eq!(told, "on_incident: told\nnotify.webhook: told\n");
     let got = messages(&receiver);
     assert_eq!(
         (&got[0]["verified"], &got[0]["record"]["event"]),

@@ -43,7 +43,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let home = Home::new();
-        home.write_config("on_trouble = \"cat >> $HOME/hook.log\"\n");
+        home.write_config("on_incident = \"cat >> $HOME/hook.log\"\n");
         let api = Server::oidc_provider(&home.outside(), &[("AT_TTL", "3")]);
         let mcp = Server::fastmcp(&home.outside(), &[("AT_TTL", "5")]);
         Self { home, api, mcp }

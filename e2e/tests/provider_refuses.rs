@@ -7,7 +7,7 @@ use e2e::home::{Home, Output};
 use e2e::scenario::{SOON, records_of};
 use e2e::wait::{Stopwatch, wait_until};
 
-const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
 /// A connection whose token has ended, at a server that refuses its refreshes in this way.
 fn ended(config: &str, mode: &str) -> Ground {

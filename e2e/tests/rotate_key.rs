@@ -79,7 +79,7 @@ fn the_new_key_opens_everything_and_the_old_one_nothing() {
         (&true.into(), &false.into())
     );
     // The check of the key, the key for marks, the refresh token and the access token.
-    assert_eq!(done["rows"]["anew"], 4, "{done}");
+    assert_eq!(done["rows"]["resealed"], 4, "{done}");
     assert_over(home);
     assert_eq!(ground.token(EARLIER), before);
 
@@ -91,7 +91,7 @@ fn the_new_key_opens_everything_and_the_old_one_nothing() {
     fs::write(key(home), &new).unwrap();
     let said = home.run(&["rotate-key"]).expect_code(0);
     assert_eq!(said.stdout, "");
-    for words in ["Sealed anew: 4 values in the store", "old key is retired"] {
+    for words in ["Resealed: 4 values in the store", "old key is retired"] {
         assert!(said.stderr.contains(words), "{}", said.stderr);
     }
     ground.expect_unharmed();
@@ -110,7 +110,7 @@ fn a_key_file_that_is_no_good_is_said_and_harms_nothing() {
         fs::write(key(home), content).unwrap();
         for command in [&["rotate-key"][..], &["token", EARLIER]] {
             home.run(command)
-                .expect_failure(78, &[why, "mend or restore"]);
+                .expect_failure(78, &[why, "correct or restore"]);
         }
     }
     fs::write(key(home), good).unwrap();

@@ -153,7 +153,7 @@ fn said_everywhere(home: &Home) {
     let standing = status(home, "x");
     assert_eq!(standing["state"], "active");
     assert_eq!(standing["action"], "authkeeper reauthorize x");
-    assert_eq!(standing["troubles"][0]["event"], "scope_required");
+    assert_eq!(standing["incidents"][0]["event"], "scope_required");
     let needs = "tools/call test-tool needs the scope mcp:write";
     for command in [&["status"][..], &["why", "x"], &["doctor"]] {
         let said = home.run(command);
@@ -191,7 +191,7 @@ fn a_scope_that_never_comes_is_asked_for_three_times() {
 }
 
 #[test]
-fn a_server_that_moved_is_signed_in_to_anew_as_another_client() {
+fn a_server_that_moved_is_signed_in_to_again_as_another_client() {
     let suite = Suite::start("auth/authorization-server-migration", "2026-07-28");
     let home = Home::new();
     connect(&home, "x", &suite.url, &[]);
@@ -317,7 +317,7 @@ fn a_client_of_its_own_gets_what_a_call_needs_within_the_call() {
     assert_eq!(sandbox.counters().forbidden, 1);
     let standing = status(&home, "job");
     assert_eq!(standing["scope"], "read admin");
-    assert_eq!(standing["troubles"], json!([]));
+    assert_eq!(standing["incidents"], json!([]));
     let done = client.call("admin_report");
     assert!(done["result"].is_object(), "{done}");
     assert_eq!(sandbox.counters().forbidden, 1, "it stays");
@@ -365,5 +365,5 @@ fn a_run_whose_call_lacks_a_scope_says_so_and_the_next_one_works() {
     let _ = home.run(&["reauthorize", "api"]).expect_code(0);
     let output = call("api/admin").expect_code(0);
     assert_eq!(output.stdout, "200", "{}", output.stderr);
-    assert_eq!(status(&home, "api")["troubles"], json!([]));
+    assert_eq!(status(&home, "api")["incidents"], json!([]));
 }

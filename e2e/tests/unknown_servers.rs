@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 const PROCESSES: usize = 20;
 /// So long that those who waited for a refresh use its token, so short that a test sees it end.
 const LIFETIME: (&str, &str) = ("AT_TTL", "8");
-const HOOK: &str = "on_trouble = \"cat >> $HOME/hook.log\"\n";
+const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
 /// `LemonLDAP::NG`, and `api` connected as its public client.
 fn lemonldap(home: &Home) -> Server {
@@ -311,7 +311,7 @@ fn a_secret_changed_at_lemonldap_costs_no_refresh_token() {
         let rotate = ["rotate", "api", "--client-secret-file"];
         worked(home.run(&[&rotate[..], &[new.to_str().unwrap()]].concat()));
         worked(token(&home, "api").run());
-        assert_eq!(status(&home, "api")["troubles"], json!([]));
+        assert_eq!(status(&home, "api")["incidents"], json!([]));
         worked(home.run(&["disconnect", "api"]));
     }
     assert_eq!(server.count("outcomes", "refresh_token 200"), 2);

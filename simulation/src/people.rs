@@ -150,7 +150,7 @@ fn change(sim: &Sim, what: &'static str, change: impl Fn(&mut GrantLifecycle)) {
     };
     let mut world = sim.lock();
     world.tell(|| what.to_owned());
-    world.truth.begin_anew(&rows);
+    world.truth.begin_again(&rows);
 }
 
 /// The claim that is held.

@@ -566,7 +566,7 @@ impl Driver {
             // Nobody knows of what was sent since: the person waits until it is over.
             world.air.settle();
         }
-        world.truth.begin_anew(&rows);
+        world.truth.begin_again(&rows);
         world.truth.put_back(connected.as_ref(), all);
     }
 

@@ -235,7 +235,7 @@ impl GroundTruth {
     }
 
     /// A person acted on the rows directly, or they were put back: what is there now counts.
-    pub fn begin_anew(&mut self, rows: &[GrantSnapshot]) {
+    pub fn begin_again(&mut self, rows: &[GrantSnapshot]) {
         self.seen.clear();
         let _ = self.look(rows);
     }

@@ -14,7 +14,6 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
-
 use authkeeper_gateway::{
     alerts::{BackgroundWatcher, Hook, Notifier},
     signin_link::{Links, needs_sign_in},
@@ -22,9 +21,9 @@ use authkeeper_gateway::{
 
 use crate::{
     failure::Failure,
-    output::Output,
+    output::CommandOutput,
     process,
-    settings::{AppSettings, Environment},
+    settings::{CliSettings, Environment},
     sign_in_progress::SignInProgress,
     signals,
 };
@@ -39,8 +38,8 @@ const KEEPING: Duration = Duration::from_secs(10);
 /// What every command works with.
 pub(crate) struct App {
     pub(crate) environment: Environment,
-    pub(crate) settings: AppSettings,
-    pub(crate) output: Output,
+    pub(crate) settings: CliSettings,
+    pub(crate) output: CommandOutput,
     pub(crate) runtime: Runtime,
     /// A signal has told this process to stop.
     hurried: AtomicBool,
@@ -53,8 +52,8 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn open(
         environment: Environment,
-        settings: AppSettings,
-        output: Output,
+        settings: CliSettings,
+        output: CommandOutput,
     ) -> Result<Self, Failure> {
         let transport = Arc::new(NetTransport::new());
         let runtime = Runtime::open(&settings.runtime, Seams::system(), transport)?;

@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Bug = 70,
     /// The store can't be read or written.
     Store = 74,
-    /// A person can mend it: sign in again or decide.
+    /// Needs a person: sign in again, or decide.
     Person = 75,
     /// Nobody can without changing policy or scope.
     Permission = 77,

@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod exit;
 mod failure;
+mod old_names;
 mod output;
 mod process;
 mod settings;
@@ -27,8 +28,8 @@ use crate::{
     args::{Cli, Command, ConfigCommand, NotifyCommand},
     exit::Exit,
     failure::Failure,
-    output::Output,
-    settings::{AppSettings, Environment},
+    output::CommandOutput,
+    settings::{CliSettings, Environment},
 };
 
 fn main() -> ExitCode {
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     };
     let environment = Environment::of_process();
     log_to_stderr(&environment);
-    let output = Output::new(cli.json, environment.get("NO_COLOR").is_some());
+    let output = CommandOutput::new(cli.json, environment.get("NO_COLOR").is_some());
     let code = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -81,7 +82,7 @@ fn log_to_stderr(environment: &Environment) {
         .try_init();
 }
 
-async fn ended(cli: Cli, environment: Environment, output: Output) -> u8 {
+async fn ended(cli: Cli, environment: Environment, output: CommandOutput) -> u8 {
     let bridge = matches!(cli.command, Command::Mcp(_));
     match Box::pin(run(cli, environment, output)).await {
         Ok(code) => code,
@@ -100,7 +101,7 @@ fn is_untold(failure: &Failure) -> bool {
     !failure.in_session
 }
 
-async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, Failure> {
+async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Result<u8, Failure> {
     if let Some((command, prints)) = cli.command.prints_its_own().filter(|_| cli.json) {
         let what = format!("{command} has no data: its standard output is {prints}");
         return Err(Failure::new(Exit::Usage, what, "leave --json out"));
@@ -123,7 +124,7 @@ async fn run(cli: Cli, environment: Environment, output: Output) -> Result<u8, F
     if let Command::Config(ConfigCommand::Show) = command {
         return commands::config::show(&environment, output).map(|()| 0);
     }
-    let settings = AppSettings::load(&environment)?;
+    let settings = CliSettings::load(&environment)?;
     let app = App::open(environment, settings, output)?;
     let mut interrupted = false;
     let mut done = match command {

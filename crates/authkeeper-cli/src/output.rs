@@ -3,15 +3,14 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use authkeeper::model::Record;
+pub(crate) use authkeeper_gateway::duration::in_words as span;
 use jiff::Timestamp;
 
-pub(crate) use authkeeper_gateway::duration::in_words as span;
-
-use crate::failure::Failure;
+use crate::{failure::Failure, old_names};
 
 /// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
+pub(crate) struct CommandOutput {
     pub(crate) json: bool,
     colour_out: bool,
     colour_err: bool,
@@ -29,7 +28,7 @@ pub(crate) enum Paint {
     Paper,
 }
 
-impl Output {
+impl CommandOutput {
     pub(crate) fn new(json: bool, no_color: bool) -> Self {
         Self {
             json,
@@ -61,6 +60,8 @@ impl Output {
 
     /// One JSON value as one line of data.
     pub(crate) fn data_json(self, value: &serde_json::Value) {
+        let mut value = value.clone();
+        old_names::add_old_json_keys(&mut value);
         self.data(&value.to_string());
     }
 

@@ -8,12 +8,12 @@ pub(crate) struct SignInProgress {
     /// The lineage before it: a sign-in that is done makes the next.
     pub(crate) before: Option<u64>,
     /// Where the person was sent; none if nobody was asked yet.
-    pub(crate) sent: Option<SentTo>,
+    pub(crate) sent: Option<PromptPlace>,
 }
 
 /// Where the person was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SentTo {
+pub(crate) enum PromptPlace {
     /// To a browser that comes back to this process: it ends with it.
     Here,
     /// Somewhere else, with a URL or a code that stays good.
@@ -31,8 +31,8 @@ impl SignInProgress {
 
     pub(crate) fn sends_to(&mut self, errand: &PromptAction) {
         self.sent = Some(match errand {
-            PromptAction::Open(_) => SentTo::Here,
-            _ => SentTo::Elsewhere,
+            PromptAction::Open(_) => PromptPlace::Here,
+            _ => PromptPlace::Elsewhere,
         });
     }
 }

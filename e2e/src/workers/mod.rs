@@ -157,7 +157,7 @@ impl<'a> Ground<'a> {
         while self.clock.elapsed() < self.trial.lasts {
             self.tend();
             self.note_struck();
-            self.mend_loss();
+            self.resolve_loss();
             if self.clock.elapsed() >= next && self.report.strikes() < self.trial.most_strikes {
                 // What waits for its resend is mostly left in peace: another loss there shows little and takes long.
                 if self.uncertain.is_none() || self.random.below(5) == 0 {
@@ -179,7 +179,7 @@ impl<'a> Ground<'a> {
         let begun = self.place();
         self.report.settled = wait_until(SOON, || {
             self.tend();
-            self.mend_loss();
+            self.resolve_loss();
             self.place() != begun
         }) || self.status()["uncertain"] == true;
         self.workers.clear();
@@ -423,7 +423,7 @@ impl<'a> Ground<'a> {
     }
 
     /// A lost grant is judged, and a person signs in again.
-    fn mend_loss(&mut self) {
+    fn resolve_loss(&mut self) {
         let status = self.status();
         self.note_uncertain(status["uncertain"] == true);
         if status["state"] != "reauthorization_required" {

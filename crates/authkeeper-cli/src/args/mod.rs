@@ -51,7 +51,7 @@ Examples:
 
 Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection
   69 provider unavailable, retry later · 70 bug · 74 store
-  75 a person can mend it · 77 nobody can without changing policy or scope
+  75 needs a person: sign in again, or decide · 77 needs another policy or scope
   78 config; run: its command's own, 127 if there is no such command";
 
 const RUN_EXAMPLES: &str = "\
@@ -65,7 +65,7 @@ and the handle for it.
 
 Exit codes: the command's own
   127 there is no such command     126 it can't be executed
-  75, whatever its own, if authority was lost and a person can mend it";
+  75, whatever its own, if authority was lost and a person must sign in again or decide";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -137,10 +137,10 @@ pub(crate) enum Command {
         /// The sign-in page
         url: String,
     },
-    /// Attends to whoever signs in, for a bridge that holds calls
+    /// Serve sign-in links for a bridge that holds calls
     #[command(hide = true)]
     Attend(AttendArgs),
-    /// Look for everything that is wrong or soon will be, each with its mend
+    /// Look for everything that is wrong or soon will be, each with its fix
     #[command(after_help = inspect::DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Make a real call over a connection, or over all of them

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_named_with_its_count_and_nothing_is_made_up() {
+    fn each_problem_is_named_with_its_count_and_nothing_is_made_up() {
         let mut of = measured();
         assert_eq!(all(&of, Some(60)).lines().count(), 1);
         assert!(all(&of, Some(7_200)).contains("is 3 of its tokens"));

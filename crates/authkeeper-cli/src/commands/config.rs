@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
-    output::{Output, Paint},
-    settings::{AppSettings, Environment, Origin, Setting, VARIABLES},
+    output::{CommandOutput, Paint},
+    settings::{CliSettings, Environment, Origin, Setting, VARIABLES},
 };
 
 /// A file that can't be used is no reason to hide which settings there are: then the defaults are shown, and what is
 /// wrong with it.
-pub(crate) fn show(environment: &Environment, output: Output) -> Result<(), Failure> {
-    let loaded = AppSettings::load(environment);
+pub(crate) fn show(environment: &Environment, output: CommandOutput) -> Result<(), Failure> {
+    let loaded = CliSettings::load(environment);
     let (settings, wrong) = match loaded {
         Ok(settings) => (settings, Ok(())),
-        Err(failure) => match AppSettings::without_file(environment) {
+        Err(failure) => match CliSettings::without_file(environment) {
             Ok(settings) => (settings, Err(failure)),
             Err(_) => return Err(failure),
         },
@@ -23,7 +23,7 @@ pub(crate) fn show(environment: &Environment, output: Output) -> Result<(), Fail
     wrong
 }
 
-fn print(environment: &Environment, settings: &AppSettings, output: Output) {
+fn print(environment: &Environment, settings: &CliSettings, output: CommandOutput) {
     let variables = variables(environment);
     if output.json {
         let list = |list: &[Setting]| list.iter().map(json_of).collect::<Vec<_>>();

@@ -5,7 +5,6 @@ use authkeeper::{
     model::{ConnectionName, Incident},
     store::CarriedCall,
 };
-
 use authkeeper_gateway::{
     alerts::{Delivery, IncidentFeed as _, Notifier},
     open_incidents::OpenIncidents,
@@ -88,7 +87,7 @@ async fn run_hook(app: &App, notifier: &Notifier, (incident, record): (&Incident
     };
     if let Err(error) = hook.run(record).await {
         app.output.say(&format!(
-            "authkeeper: on_trouble failed, the owner may not know: {error}"
+            "authkeeper: on_incident failed, the owner may not know: {error}"
         ));
     }
 }

@@ -11,18 +11,18 @@ use crate::{
     args::{self, ManArgs},
     exit::Exit,
     failure::Failure,
-    output::Output,
+    output::CommandOutput,
 };
 
 const NAME: &str = "authkeeper";
 
-pub(crate) fn completions(shell: Shell, output: Output) {
+pub(crate) fn completions(shell: Shell, output: CommandOutput) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut args::whole(), NAME, &mut script);
     output.data_bytes(&script);
 }
 
-pub(crate) fn man(args: ManArgs, output: Output) -> Result<u8, Failure> {
+pub(crate) fn man(args: ManArgs, output: CommandOutput) -> Result<u8, Failure> {
     let Some(folder) = args.out else {
         let rendered = page(args::whole());
         let page = rendered.map_err(|error| unwritten(Path::new("standard output"), &error))?;

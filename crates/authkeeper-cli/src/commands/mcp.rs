@@ -3,8 +3,6 @@
 use std::{io::IsTerminal as _, sync::Arc};
 
 use authkeeper::{model::ConnectionName, platform::clock::Seams};
-use tokio::io::BufReader;
-
 use authkeeper_gateway::{
     alerts::BackgroundWatcher,
     mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
@@ -13,6 +11,7 @@ use authkeeper_gateway::{
     signin_link::IncidentLinks,
     token_source::TokenSource,
 };
+use tokio::io::BufReader;
 
 use super::hold_flags::Holding;
 use crate::{app::App, args::McpArgs, exit::Exit, failure::Failure, signals};
@@ -32,7 +31,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let notifier = app.notifier();
     let upstream = upstream.owner_is_told(notifier.is_set());
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
-    // Inside a run only `run` tells of incident; elsewhere nobody else would.
+    // Inside a run only `run` tells of incidents; elsewhere nobody else would.
     if task.is_none() {
         let links = IncidentLinks::new(app.links(), host);
         let incidents = OpenIncidents::new(app.runtime.clone(), vec![name], None, links);

@@ -1,4 +1,4 @@
-//! `notify test`: everybody who would be told of an incident is told of none.
+//! `notify test`: sends a test notification to every configured channel.
 
 use authkeeper::{
     model::{Event, PrincipalId, Record},
@@ -10,13 +10,13 @@ use crate::{
     app::App,
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
 };
 
 pub(crate) async fn test(app: &App) -> Result<(), Failure> {
     let notifier = app.notifier();
     if !notifier.is_set() {
-        let what = "nobody is told of trouble: neither on_trouble nor notify.webhook is set";
+        let what = "nobody is told of incidents: neither on_incident nor notify.webhook is set";
         let next = format!("set one of them in {}", app.settings.file.0.display());
         return Err(Failure::new(Exit::Config, what, next));
     }
@@ -25,7 +25,7 @@ pub(crate) async fn test(app: &App) -> Result<(), Failure> {
     let mut outcomes = Vec::new();
     if let Some(hook) = notifier.hook() {
         let told = hook.run(&line).await.map_err(|error| error.to_string());
-        outcomes.push(("on_trouble", told));
+        outcomes.push(("on_incident", told));
     }
     if let Some(webhook) = notifier.webhook() {
         // No incident has this id: a receiver that knows the messages it has seen takes each test for a new one.
@@ -38,13 +38,16 @@ pub(crate) async fn test(app: &App) -> Result<(), Failure> {
         None => Ok(()),
         Some((name, _)) => {
             let what = format!("{name} did not take the test message");
-            let next = format!("mend it in {}, then again", app.settings.file.0.display());
+            let next = format!(
+                "fix it in {}, then run authkeeper notify test again",
+                app.settings.file.0.display()
+            );
             Err(Failure::new(Exit::Unavailable, what, next))
         }
     }
 }
 
-fn say(output: Output, outcomes: &[(&str, Result<(), String>)]) {
+fn say(output: CommandOutput, outcomes: &[(&str, Result<(), String>)]) {
     if output.json {
         let outcomes = outcomes.iter().map(
             |(name, told)| json!({"by": name, "told": told.is_ok(), "detail": told.as_ref().err()}),
@@ -69,7 +72,7 @@ fn record(app: &App) -> Record {
         task: None,
         scope: None,
         reason: "test".to_owned(),
-        detail: "authkeeper notify test: nothing is wrong, this is how trouble would be told"
+        detail: "authkeeper notify test: nothing is wrong; an incident is reported like this"
             .to_owned(),
         since: now,
         expires_at: None,

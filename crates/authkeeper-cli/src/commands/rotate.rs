@@ -71,7 +71,7 @@ async fn rotate_secret(
     let client = app.runtime.replace_client_secret(name, secret).await?;
     if client.source != RegistrationSource::Given {
         app.output.say(&format!(
-            "warning: client {} registered itself; a new sign-in may register it anew",
+            "warning: client {} registered itself; a new sign-in may register it again",
             client.client_id
         ));
     }

@@ -52,18 +52,18 @@ fn said(change: &KeyChange) -> String {
     } else {
         "A new key is in use."
     };
-    let anew = format!(
-        "Sealed anew: {} in the store, {} and {} beside it.",
+    let resealed = format!(
+        "Resealed: {} in the store, {} and {} beside it.",
         count(change.rows.resealed, "value"),
         count(change.answers.resealed, "answer"),
         count(change.journals.resealed, "journal"),
     );
     match change.rows.broken + change.answers.broken + change.journals.broken {
-        0 => format!("{begun} {anew}"),
+        0 => format!("{begun} {resealed}"),
         broken => {
             let broken = count(broken, "value");
             format!(
-                "{begun} {anew} {broken} could be opened with no key, damaged before, and stayed as found."
+                "{begun} {resealed} {broken} could be opened with no key, damaged before, and stayed as found."
             )
         }
     }
@@ -82,7 +82,7 @@ fn unfinished(change: &KeyChange) -> Failure {
 }
 
 fn json_of(change: &KeyChange) -> Value {
-    let of = |one: ResealCount| json!({"anew": one.resealed, "in_use": one.in_use, "broken": one.broken});
+    let of = |one: ResealCount| json!({"resealed": one.resealed, "in_use": one.in_use, "broken": one.broken});
     json!({
         "retired": change.retired,
         "resumed": change.resumed,

@@ -4,12 +4,11 @@
 use std::{io::IsTerminal as _, path::Path};
 
 use authkeeper::secret::SecretString;
+use authkeeper_gateway::bounded_read::{self, LONGEST_SECRET, one_line, secret_line};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use authkeeper_gateway::bounded_read::{self, LONGEST_SECRET, one_line, secret_line};
-
-use crate::{args::SecretSource, exit::Exit, failure::Failure, output::Output};
+use crate::{args::SecretSource, exit::Exit, failure::Failure, output::CommandOutput};
 
 /// One secret, alone on its line, from a file.
 pub(crate) fn one_line_of(path: &Path, what: &str) -> Result<SecretString, Failure> {
@@ -35,7 +34,7 @@ fn wrong(said: String, what: &str) -> Failure {
 /// it was whatever ends the waiting. Without one it must have been said that a secret comes, so that nothing waits for
 /// nobody.
 pub(crate) async fn given(
-    output: Output,
+    output: CommandOutput,
     what: &str,
     source: SecretSource<'_>,
 ) -> Result<SecretString, Failure> {
@@ -69,7 +68,7 @@ pub(crate) async fn given(
 }
 
 /// A line from the person, if there is one to ask.
-pub(crate) async fn ask(output: Output, question: &str) -> Option<String> {
+pub(crate) async fn ask(output: CommandOutput, question: &str) -> Option<String> {
     if !std::io::stdin().is_terminal() || !output.is_watched() {
         return None;
     }

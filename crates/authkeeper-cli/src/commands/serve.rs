@@ -2,9 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use serde_json::json;
-use tokio::sync::oneshot;
-
 use authkeeper_gateway::{
     alerts::BackgroundWatcher,
     open_incidents::OpenIncidents,
@@ -13,6 +10,8 @@ use authkeeper_gateway::{
     signin_link::{Hold, IncidentLinks},
     token_source::TokenSource,
 };
+use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::hold_flags::Holding;
 use crate::{app::App, args::ServeArgs, exit::Exit, failure::Failure};

@@ -7,7 +7,6 @@ use authkeeper::{
     model::{ConnectionName, ConnectionState, Event},
     runtime::TokenRequest,
 };
-
 use authkeeper_gateway::{
     open_incidents::OpenIncidents, report::Report, signin_link::IncidentLinks,
     token_source::TokenSource,

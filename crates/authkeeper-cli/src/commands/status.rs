@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     failure::Failure,
-    output::{Output, Paint, day, span},
+    output::{CommandOutput, Paint, day, span},
 };
 
 pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure> {
@@ -78,7 +78,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "overlap_until": status.standby_until,
         "action": action(status),
         "link": null,
-        "troubles": status.incidents.iter().map(|incident| &incident.record).collect::<Vec<_>>(),
+        "incidents": status.incidents.iter().map(|incident| &incident.record).collect::<Vec<_>>(),
     })
 }
 
@@ -88,7 +88,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
     let again = to_begin_again(name.as_str(), status.grant_type);
     match status.state {
         ConnectionState::ReauthorizationRequired { reason, .. } => {
-            Some(mend_of(status, reason).unwrap_or(again))
+            Some(advised_by_incident(status, reason).unwrap_or(again))
         }
         ConnectionState::Suspended {
             reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
@@ -106,14 +106,15 @@ fn action(status: &ConnectionStatus) -> Option<String> {
     }
 }
 
-/// What its open incident says that mends it: a client that a person gave is of no use at the server that it moved to.
-fn mend_of(status: &ConnectionStatus, reason: ReauthorizeReason) -> Option<String> {
+/// The action of the open incident with this reason. It can be more precise than signing in again: after a move to another
+/// server, a client that a person gave has to be replaced.
+fn advised_by_incident(status: &ConnectionStatus, reason: ReauthorizeReason) -> Option<String> {
     let mut records = status.incidents.iter().map(|incident| &incident.record);
     let told = records.find(|record| record.reason == reason.as_str());
     told.map(|record| record.action.clone())
 }
 
-/// What mends a connection whose credential is over: a key is replaced, everything else is granted anew.
+/// The command that replaces an ended credential: `rotate` for a key, `reauthorize` for everything else.
 pub(super) fn to_begin_again(name: &str, grant: Option<GrantType>) -> String {
     match grant {
         Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
@@ -163,7 +164,7 @@ const LEAST_OF_A_SERVER: usize = 12;
 /// The header and the connections.
 type Rows = Vec<Vec<String>>;
 
-fn table(output: Output, statuses: &[ConnectionStatus]) -> Vec<String> {
+fn table(output: CommandOutput, statuses: &[ConnectionStatus]) -> Vec<String> {
     let mut rows: Rows = vec![HEADER.map(str::to_owned).to_vec()];
     rows.extend(statuses.iter().map(|status| row(status).to_vec()));
     if let Some(columns) = output.columns() {

@@ -34,7 +34,7 @@ struct LastIncident {
 
 /// Everything that the paragraph is made of.
 #[derive(Clone, Debug)]
-struct IncidentFacts {
+struct WhyFacts {
     name: String,
     /// Since when the log and the audit tell of it: its first sign-in that is known.
     since: Timestamp,
@@ -71,7 +71,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
             "over": facts.incident.as_ref().is_none_or(|incident| incident.ended.is_some()),
             "action": action(&facts),
             "link": facts.link,
-            "trouble": facts.incident.as_ref().map(|incident| &incident.record),
+            "incident": facts.incident.as_ref().map(|incident| &incident.record),
             "ended": facts.incident.as_ref().and_then(|incident| incident.ended),
             "timeline": timeline(&history, &log),
         }));
@@ -81,7 +81,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> IncidentFacts {
+fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> WhyFacts {
     let last = history.incidents.last();
     let incident = last.map(|(incident, ended)| LastIncident {
         attempt: attempt_of(&incident.record, log).cloned(),
@@ -95,7 +95,7 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
         .filter(|decision| decision.ts >= since && decision.decision == "refresh");
     let (good, bad): (Vec<_>, Vec<_>) =
         outcomes.partition(|decision| decision.outcome.as_deref() == Some("fresh"));
-    IncidentFacts {
+    WhyFacts {
         name: status.connection.name.to_string(),
         since,
         incident,
@@ -122,7 +122,7 @@ fn attempt_of<'a>(record: &Record, log: &'a [PastDecision]) -> Option<&'a PastDe
     })
 }
 
-fn paragraph(facts: &IncidentFacts) -> String {
+fn paragraph(facts: &WhyFacts) -> String {
     if let Some(why) = facts.out_of_use {
         return format!(
             "{} is not in use: {why}. It is not refreshed, and nothing is handed out. What to do: authkeeper status {} \
@@ -145,7 +145,7 @@ fn paragraph(facts: &IncidentFacts) -> String {
 }
 
 /// Nothing happened, and how it stands.
-fn calm(facts: &IncidentFacts, verb: &str) -> String {
+fn calm(facts: &WhyFacts, verb: &str) -> String {
     let (good, bad) = facts.refreshes;
     let refreshed = match good {
         0 => String::new(),
@@ -164,7 +164,7 @@ fn calm(facts: &IncidentFacts, verb: &str) -> String {
     )
 }
 
-fn token_now(facts: &IncidentFacts) -> String {
+fn token_now(facts: &WhyFacts) -> String {
     match (facts.left, facts.due_in) {
         (None, _) if facts.active => "Its token does not end by itself.".to_owned(),
         (None, _) => "There is no token.".to_owned(),
@@ -179,7 +179,7 @@ fn token_now(facts: &IncidentFacts) -> String {
     }
 }
 
-fn happened(facts: &IncidentFacts, incident: &LastIncident) -> String {
+fn happened(facts: &WhyFacts, incident: &LastIncident) -> String {
     let record = &incident.record;
     let asked = incident.attempt.as_ref().map(asked).unwrap_or_default();
     format!(
@@ -211,7 +211,7 @@ fn asked(attempt: &PastDecision) -> String {
     )
 }
 
-fn done(facts: &IncidentFacts, incident: &LastIncident) -> String {
+fn done(facts: &WhyFacts, incident: &LastIncident) -> String {
     let did = match incident.record.event {
         Event::ReauthorizationRequired => {
             "authkeeper deleted nothing, asked no second time, and has handed out no new token since"
@@ -239,7 +239,7 @@ fn done(facts: &IncidentFacts, incident: &LastIncident) -> String {
     format!("{did}; {told}.")
 }
 
-fn meaning(facts: &IncidentFacts, incident: &LastIncident) -> String {
+fn meaning(facts: &WhyFacts, incident: &LastIncident) -> String {
     let left = facts.left.filter(|left| *left > 0);
     match (incident.record.event, left) {
         (Event::Uncertain, Some(left)) => format!(
@@ -265,7 +265,7 @@ fn meaning(facts: &IncidentFacts, incident: &LastIncident) -> String {
     }
 }
 
-fn to_do(facts: &IncidentFacts, incident: &LastIncident) -> String {
+fn to_do(facts: &WhyFacts, incident: &LastIncident) -> String {
     match (incident.record.event, facts.asked_again_in) {
         (Event::Uncertain, Some(wait)) => format!(
             "What to do: nothing for now; it is asked again {}. Who can't wait signs in again: authkeeper reauthorize {}",
@@ -283,7 +283,7 @@ fn to_do(facts: &IncidentFacts, incident: &LastIncident) -> String {
     }
 }
 
-fn action(facts: &IncidentFacts) -> Option<&str> {
+fn action(facts: &WhyFacts) -> Option<&str> {
     let incident = facts.incident.as_ref()?;
     incident
         .ended
@@ -355,8 +355,8 @@ mod tests {
         serde_json::from_value(line).unwrap()
     }
 
-    fn facts(incident: Option<LastIncident>) -> IncidentFacts {
-        IncidentFacts {
+    fn facts(incident: Option<LastIncident>) -> WhyFacts {
+        WhyFacts {
             name: "notion".to_owned(),
             since: at(0),
             incident,
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_that_is_over_asks_for_nothing() {
+    fn an_incident_that_is_over_asks_for_nothing() {
         let over = facts(Some(incident(Event::Uncertain, Some(at(130)))));
         let said = paragraph(&over);
         assert!(

@@ -153,7 +153,7 @@ fn store_advice(error: &StoreError) -> (Exit, String) {
                 "restore {key} from a backup; without it, move the store away and connect again"
             ),
         ),
-        StoreError::BadKey { key, .. } => (Exit::Config, format!("mend or restore {key}")),
+        StoreError::BadKey { key, .. } => (Exit::Config, format!("correct or restore {key}")),
         _ => (Exit::Store, "check the path and its permissions".to_owned()),
     }
 }
@@ -184,7 +184,7 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
         (TokenError::ClientRefused { .. }, _) => (
             Exit::Config,
             "no token was harmed. Check the client's id and secret at the provider, then authkeeper reauthorize (a client \
-             that authkeeper registered itself is registered anew)"
+             that authkeeper registered itself is registered again)"
                 .to_owned(),
         ),
         (TokenError::EndpointMoved { action, .. }, _) => (Exit::Config, action.clone()),

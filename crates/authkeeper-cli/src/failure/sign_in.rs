@@ -84,7 +84,7 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
         ConnectError::HeldBy(name) => (
             Exit::Usage,
             format!(
-                "one refresh token serves one place: sign in anew with authkeeper connect, or authkeeper disconnect {name} first"
+                "a refresh token belongs to one connection: sign in again with authkeeper connect, or authkeeper disconnect {name} first"
             ),
         ),
         ConnectError::NoTokens { passing: false, .. }
@@ -130,7 +130,7 @@ fn refusal_advice(error: &ConnectError) -> (Exit, String) {
         ),
         ConnectError::NoTokens { passing: true, .. } => own(
             Exit::Unavailable,
-            "the provider has trouble of its own; run the same command again later",
+            "the provider returned a server error; run the same command again later",
         ),
         error => credential_advice(error),
     }
@@ -176,7 +176,7 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
         ),
         ConnectError::NotVouched { passing: true, .. } => own(
             Exit::Unavailable,
-            "the identity provider has trouble of its own; run the same command again later",
+            "the identity provider returned a server error; run the same command again later",
         ),
         ConnectError::NotVouched { .. } => own(
             Exit::Permission,
@@ -188,7 +188,7 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
         ),
         ConnectError::SpentSubject { .. } => own(
             Exit::Person,
-            "sign in at the identity provider anew, and put the refresh token of that sign-in into the file",
+            "sign in at the identity provider again, and put the new refresh token into the file",
         ),
         ConnectError::GrantMaterialLost(name) => (
             Exit::Usage,

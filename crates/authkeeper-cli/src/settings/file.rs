@@ -3,14 +3,13 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use authkeeper::{http::HttpUrl, text::similar};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use authkeeper::{http::HttpUrl, text::similar};
-
-use crate::{args::parse_duration, exit::Exit, failure::Failure};
+use crate::{args::parse_duration, exit::Exit, failure::Failure, old_names};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +31,14 @@ pub(crate) struct Setting {
     pub(crate) origin: Origin,
 }
 
+/// A setting that the file writes by its old name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OldSetting {
+    pub(crate) old: &'static str,
+    pub(crate) new: &'static str,
+    pub(crate) line: usize,
+}
+
 /// A name in the file: the tables around it and its key.
 type Name = Vec<String>;
 
@@ -48,6 +55,7 @@ pub(super) struct ConfigFile {
     place: String,
     typed: BTreeMap<Name, Typed>,
     taken: Vec<Setting>,
+    old_settings: Vec<OldSetting>,
 }
 
 impl ConfigFile {
@@ -62,11 +70,37 @@ impl ConfigFile {
         })?;
         let mut typed = BTreeMap::new();
         flatten(text, &[], parsed.get_ref(), &mut typed);
-        Ok(Self {
+        let mut file = Self {
             place,
             typed,
             taken: Vec::new(),
-        })
+            old_settings: Vec::new(),
+        };
+        file.rename_old_settings()?;
+        Ok(file)
+    }
+
+    /// Renames settings that are written by their old name; both names at once are an error.
+    fn rename_old_settings(&mut self) -> Result<(), Failure> {
+        for (new, old) in old_names::settings() {
+            let Some(typed) = self.typed.remove(&parts(old)) else {
+                continue;
+            };
+            let line = typed.line;
+            if let Some(other) = self.typed.insert(parts(new), typed) {
+                let what = format!(
+                    "{old} is the old name of {new}, which line {} sets too; keep only {new}",
+                    other.line
+                );
+                return Err(self.fault(line, &what));
+            }
+            self.old_settings.push(OldSetting { old, new, line });
+        }
+        Ok(())
+    }
+
+    pub(super) fn old_settings(&self) -> Vec<OldSetting> {
+        self.old_settings.clone()
     }
 
     /// A text, if one is set.
@@ -187,7 +221,7 @@ impl ConfigFile {
     }
 }
 
-const NEXT: &str = "mend that line; authkeeper config show lists every setting";
+const NEXT: &str = "correct that line; authkeeper config show lists every setting";
 
 fn wrong(what: String) -> Failure {
     Failure::new(Exit::Config, what, NEXT)
@@ -216,6 +250,10 @@ fn flatten(text: &str, above: &[String], table: &DeTable<'_>, typed: &mut BTreeM
 fn line_of<T>(text: &str, spanned: &Spanned<T>) -> usize {
     let before = text.get(..spanned.span().start).unwrap_or_default();
     1 + before.matches('\n').count()
+}
+
+fn parts(name: &str) -> Name {
+    name.split('.').map(str::to_owned).collect()
 }
 
 /// As in the file: what is no plain word stands in quotes.

@@ -9,8 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::file::ConfigFile;
-pub(crate) use self::file::{Origin, Setting};
 use authkeeper::{
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
@@ -18,6 +16,8 @@ use authkeeper::{
 };
 use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
 
+use self::file::ConfigFile;
+pub(crate) use self::file::{OldSetting, Origin, Setting};
 use crate::{exit::Exit, failure::Failure};
 
 /// The environment as it was at the start; nothing else reads it.
@@ -59,7 +59,7 @@ impl Environment {
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
-pub(crate) struct AppSettings {
+pub(crate) struct CliSettings {
     pub(crate) runtime: runtime::Settings,
     /// The command that is told of an incident.
     pub(crate) on_incident: Option<String>,
@@ -71,6 +71,8 @@ pub(crate) struct AppSettings {
     pub(crate) file: (PathBuf, bool),
     /// What the file may set, with where each value comes from.
     pub(crate) listed: Vec<Setting>,
+    /// The settings that the file writes by their old names.
+    pub(crate) old_settings: Vec<OldSetting>,
     /// Where things are, with where that comes from.
     pub(crate) places: Vec<Setting>,
 }
@@ -85,7 +87,7 @@ pub(crate) const VARIABLES: [&str; 6] = [
     "NO_COLOR",
 ];
 
-impl AppSettings {
+impl CliSettings {
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
         let named = environment.get("AUTHKEEPER_CONFIG").is_some();
@@ -111,9 +113,10 @@ impl AppSettings {
         runtime.rules = rules(&mut file)?;
         Ok(Self {
             runtime,
-            on_incident: file.command(&["on_trouble"])?,
+            on_incident: file.command(&["on_incident"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
+            old_settings: file.old_settings(),
             listed: file.all_taken()?,
             file: (path, there),
             places,
@@ -206,7 +209,7 @@ fn read_config(path: &Path, named: bool) -> Result<(ConfigFile, bool), Failure> 
             }
             let what = format!("{} can't be read: {error}", path.display());
             let next = if missing {
-                "write it, or mend AUTHKEEPER_CONFIG, which names it"
+                "create it, or correct AUTHKEEPER_CONFIG, which names it"
             } else {
                 "check its permissions"
             };
@@ -289,21 +292,18 @@ mod tests {
 
     #[test]
     fn a_browser_is_the_users_choice() {
-        use authkeeper_gateway::browser::BrowserOutcome;
+        use authkeeper_gateway::browser::Opened;
 
         let with = |browser: &str| {
             let environment = environment(&[("BROWSER", browser)]);
             environment.browser().open("http://127.0.0.1:1/")
         };
         assert!(
-            matches!(with("/nowhere/firefux --new"), BrowserOutcome::Failed(why) if why.contains("/nowhere/firefux: "))
+            matches!(with("/nowhere/firefux --new"), Opened::Failed(why) if why.contains("/nowhere/firefux: "))
         );
-        assert_eq!(with("/nowhere/firefux:true"), BrowserOutcome::Yes);
+        assert_eq!(with("/nowhere/firefux:true"), Opened::Yes);
         let none = environment(&[]);
-        assert_eq!(
-            none.browser().open("http://127.0.0.1:1/"),
-            BrowserOutcome::None
-        );
+        assert_eq!(none.browser().open("http://127.0.0.1:1/"), Opened::None);
     }
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -315,7 +315,7 @@ mod tests {
         ConfigFile::parse(Path::new("config.toml"), text).unwrap()
     }
 
-    fn loaded(text: &str) -> Result<AppSettings, Failure> {
+    fn loaded(text: &str) -> Result<CliSettings, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
@@ -323,19 +323,19 @@ mod tests {
             ("HOME", "/nowhere/h"),
             ("AUTHKEEPER_CONFIG", path.to_str().unwrap()),
         ];
-        AppSettings::load(&environment(&set))
+        CliSettings::load(&environment(&set))
     }
 
     #[test]
     fn a_setting_that_is_not_known_is_said_with_its_line() {
-        let text = "\non_truble = \"x\"\n[refresh]\nreserv = \"3s\"\n[other]\nx = 1\n";
+        let text = "\non_incidnt = \"x\"\n[refresh]\nreserv = \"3s\"\n[other]\nx = 1\n";
         let failure = loaded(text).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         let said = "other.x (line 6), refresh.reserv (line 4)";
-        for said in ["on_truble (line 2)", said] {
+        for said in ["on_incidnt (line 2)", said] {
             assert!(failure.what.contains(said), "{}", failure.what);
         }
-        let said = "did you mean on_trouble, refresh.reserve?";
+        let said = "did you mean on_incident, refresh.reserve?";
         assert!(failure.next.contains(said), "{}", failure.next);
         assert!(failure.next.contains("authkeeper config show"));
         let alone = loaded("[other]\nx = 1\n").unwrap_err();
@@ -346,19 +346,38 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_can_t_be_used_leaves_the_defaults_to_be_shown() {
-        let settings = AppSettings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+    fn a_setting_can_be_written_by_its_old_name() {
+        let settings = loaded("\non_trouble = \"mail me\"\n").unwrap();
+        assert_eq!(settings.on_incident.as_deref(), Some("mail me"));
+        let old = OldSetting {
+            old: "on_trouble",
+            new: "on_incident",
+            line: 2,
+        };
+        assert_eq!(settings.old_settings, [old]);
         let mut listed = settings.listed.iter();
-        assert!(listed.any(|setting| setting.name == "on_trouble"));
+        let shown = listed.find(|setting| setting.name == "on_incident");
+        assert_eq!(shown.unwrap().origin, Origin::Line(2));
+        let both = loaded("on_incident = \"x\"\non_trouble = \"y\"\n").unwrap_err();
+        assert_eq!(both.exit, Exit::Config);
+        let said = "line 2: on_trouble is the old name of on_incident, which line 1 sets too";
+        assert!(both.what.contains(said), "{}", both.what);
+    }
+
+    #[test]
+    fn a_file_that_can_t_be_used_leaves_the_defaults_to_be_shown() {
+        let settings = CliSettings::without_file(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let mut listed = settings.listed.iter();
+        assert!(listed.any(|setting| setting.name == "on_incident"));
     }
 
     #[test]
     fn a_value_that_can_t_be_is_said_with_its_line() {
         for (text, said) in [
             ("[refresh]\nreserve = \"soon\"", "line 2: refresh.reserve: "),
-            ("on_trouble = 3", "line 1: on_trouble must be a text"),
+            ("on_incident = 3", "line 1: on_incident must be a text"),
             ("[provider.\"https://a.b\"]\nreplay = \"maybe\"", "line 2: "),
-            ("on_trouble = ", "config.toml: "),
+            ("on_incident = ", "config.toml: "),
         ] {
             let failure = loaded(text).unwrap_err();
             assert_eq!(failure.exit, Exit::Config);
@@ -394,14 +413,14 @@ mod tests {
 
     #[test]
     fn every_value_says_where_it_comes_from() {
-        let settings = loaded("on_trouble = \"mail -s secret me\"\n").unwrap();
+        let settings = loaded("on_incident = \"mail -s secret me\"\n").unwrap();
         let listed = |name: &str| {
             let found = settings.listed.iter().find(|setting| setting.name == name);
             let found = found.unwrap();
             (found.value.clone(), found.origin)
         };
         let mail = Some("mail …".to_owned());
-        assert_eq!(listed("on_trouble"), (mail, Origin::Line(1)));
+        assert_eq!(listed("on_incident"), (mail, Origin::Line(1)));
         let default = (Some("30s".to_owned()), Origin::Default);
         assert_eq!(listed("refresh.reserve"), default);
         assert_eq!(listed("client_metadata_url"), (None, Origin::Default));
@@ -451,7 +470,7 @@ mod tests {
         let path = Path::new("config.toml");
         let set = ConfigFile::parse(path, text).and_then(|mut file| {
             let rules = rules(&mut file)?;
-            file.command(&["on_trouble"])?;
+            file.command(&["on_incident"])?;
             file.text(&["client_metadata_url"])?;
             webhook(&mut file, path)?;
             Ok((rules, file.all_taken()?))
@@ -476,11 +495,11 @@ mod tests {
     #[test]
     fn a_file_that_is_named_has_to_be_there() {
         let set = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "/nowhere/c")];
-        let failure = AppSettings::load(&environment(&set)).unwrap_err();
+        let failure = CliSettings::load(&environment(&set)).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("/nowhere/c"), "{}", failure.what);
         let unset = [("HOME", "/nowhere/h"), ("AUTHKEEPER_CONFIG", "")];
-        assert!(AppSettings::load(&environment(&unset)).is_ok());
+        assert!(CliSettings::load(&environment(&unset)).is_ok());
     }
 
     #[test]
@@ -508,7 +527,7 @@ mod tests {
 
     #[test]
     fn the_folders_follow_xdg_and_the_variables_win() {
-        let plain = AppSettings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
+        let plain = CliSettings::load(&environment(&[("HOME", "/nowhere/h")])).unwrap();
         assert_eq!(
             plain.runtime.store,
             Path::new("/nowhere/h/.local/share/authkeeper/store.db")
@@ -517,10 +536,10 @@ mod tests {
             ("HOME", "/nowhere/h"),
             ("AUTHKEEPER_STORE", "/nowhere/s/x.db"),
         ]);
-        let set = AppSettings::load(&set).unwrap();
+        let set = CliSettings::load(&set).unwrap();
         assert_eq!(set.runtime.key, Path::new("/nowhere/s/key"));
         assert_eq!(
-            AppSettings::load(&environment(&[])).unwrap_err().exit,
+            CliSettings::load(&environment(&[])).unwrap_err().exit,
             Exit::Config
         );
     }

@@ -46,7 +46,7 @@ impl Watcher {
         loop {
             // What can't be read now is read at the next look, and at the latest at the end.
             if let Err(error) = self.look().await {
-                tracing::debug!(%error, "can't look for trouble");
+                tracing::debug!(%error, "can't read the incidents");
             }
             tokio::select! {
                 _ = &mut over => return,
@@ -113,7 +113,7 @@ impl Watcher {
         self.hooks.spawn(async move {
             if let Err(error) = hook.run(&line).await {
                 report.line(&format!(
-                    "authkeeper: on_trouble failed, the owner may not know: {error}"
+                    "authkeeper: on_incident failed, the owner may not know: {error}"
                 ));
             }
         });
@@ -163,7 +163,7 @@ impl BackgroundWatcher {
             let mut watch = Watcher::new(incidents, notifier, report);
             watch.until(until).await;
             if let Err(error) = watch.finish().await {
-                tracing::warn!(%error, "can't look for trouble");
+                tracing::warn!(%error, "can't read the incidents");
             }
         });
         Self { over, task }
@@ -174,7 +174,7 @@ impl BackgroundWatcher {
         drop(self.over);
         let ended = tokio::time::timeout(LAST_LOOK, self.task.join_next());
         if ended.await.is_err() {
-            tracing::warn!("the owner may not have been told of every trouble");
+            tracing::warn!("the owner may not have been told of every incident");
         }
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_has_to_mend_is_not_waited_for() {
+    fn what_needs_a_person_is_not_waited_for() {
         let record = || Box::new(record(authkeeper::model::Event::AuthorityLost, "notion"));
         let refusals = [
             TokenFailure::Authority { record: record() },

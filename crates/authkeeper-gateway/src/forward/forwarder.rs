@@ -290,7 +290,7 @@ impl Forwarder {
             Ok(mut response) => {
                 if let Some(binding) = &token.binding {
                     binding.hear(uri, response.headers());
-                    // The number is ours to use; whoever sees it wants nothing that could be seen.
+                    // The nonce is for our own proofs; the caller has no use for it.
                     if !wants_nonce(&response) {
                         response.headers_mut().remove(dpop::DPOP_NONCE);
                     }

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pipe_carries_and_whoever_shares_it_sees_no_change() {
+    async fn a_pipe_carries_and_other_users_of_it_see_no_change() {
         let (read, write) = io::pipe().unwrap();
         let (input, output) = (
             readable(read.as_fd()).unwrap(),

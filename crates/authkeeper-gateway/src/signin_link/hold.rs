@@ -114,7 +114,7 @@ impl Hold {
             None => format!("run: {}", record.action),
         };
         let what = format!(
-            "This call waits until a person mends {}: {sign_in}.",
+            "This call waits for a person to authorize {}: {sign_in}.",
             record.connection
         );
         WaitReason {
@@ -128,7 +128,7 @@ impl Hold {
 fn asked_in_vain(mut record: Box<Record>, limit: Duration) -> Box<Record> {
     let waited = duration::in_words(limit.as_secs());
     record.detail = format!(
-        "{}; the call waited {waited} for a person to mend it, and nobody did",
+        "{}; the call waited {waited} for a person to sign in, and nobody did",
         record.detail
     );
     record
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_only_looks_mended_makes_no_loop() {
+    async fn what_only_looks_resolved_makes_no_loop() {
         let person = Arc::new(Person::default());
         let hold = hold(&person, Duration::from_millis(600));
         let (name, waiting, mut patience) = (notion(), Waiting::default(), hold.begin());

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tab_is_opened_for_a_trouble() {
+    fn one_tab_is_opened_for_an_incident() {
         let data = tempfile::tempdir().unwrap();
         let (one, other) = (Links::beside(data.path()), Links::beside(data.path()));
         drop(won(&one));

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_to_sign_in_where_that_mends_nothing() {
+    fn nobody_is_asked_to_sign_in_where_that_resolves_nothing() {
         let lost = record(Event::ReauthorizationRequired, "notion");
         assert!(is_resolved_by_sign_in(&lost));
         let with = |event, action: &str| {

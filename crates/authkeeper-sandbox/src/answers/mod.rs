@@ -7,5 +7,5 @@ mod token;
 pub(crate) use self::{
     headers::{no_store, oidc_headers},
     resource::{AccessDenial, ChallengeContext, deny},
-    token::{TokenRefusal, refuse, wrong_method},
+    token::{TokenEndpointRefusal, refuse, wrong_method},
 };

@@ -9,7 +9,7 @@ use crate::{profile::Dialect, wire::HttpReply};
 
 /// Why a token request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TokenRefusal {
+pub(crate) enum TokenEndpointRefusal {
     Missing(&'static str),
     GrantTypeMissing,
     GrantTypeUnknown(String),
@@ -42,7 +42,7 @@ pub(crate) enum TokenRefusal {
     UnknownDevice,
 }
 
-impl TokenRefusal {
+impl TokenEndpointRefusal {
     /// The reason for the event log.
     pub(crate) fn plain(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -138,7 +138,7 @@ impl ErrorBody {
     }
 }
 
-pub(crate) fn refuse(dialect: Dialect, refusal: &TokenRefusal, base: &str) -> HttpReply {
+pub(crate) fn refuse(dialect: Dialect, refusal: &TokenEndpointRefusal, base: &str) -> HttpReply {
     match dialect {
         Dialect::OidcProvider => oidc_provider(refusal, base),
         Dialect::FastMcp => no_store(fast_mcp(refusal).reply()),
@@ -164,27 +164,27 @@ pub(crate) fn wrong_method(dialect: Dialect) -> HttpReply {
     }
 }
 
-fn oidc_provider(refusal: &TokenRefusal, base: &str) -> HttpReply {
+fn oidc_provider(refusal: &TokenEndpointRefusal, base: &str) -> HttpReply {
     let code = refusal.code();
     let words = match refusal {
-        TokenRefusal::Missing("code_verifier") => {
+        TokenEndpointRefusal::Missing("code_verifier") => {
             ErrorBody::new(400, "invalid_grant", "grant request is invalid")
         }
-        TokenRefusal::Missing(name) => {
+        TokenEndpointRefusal::Missing(name) => {
             ErrorBody::new(400, code, format!("missing required parameter '{name}'"))
         }
-        TokenRefusal::GrantTypeMissing => {
+        TokenEndpointRefusal::GrantTypeMissing => {
             ErrorBody::new(400, code, "missing required parameter 'grant_type'")
         }
-        TokenRefusal::GrantTypeUnknown(_) => {
+        TokenEndpointRefusal::GrantTypeUnknown(_) => {
             ErrorBody::new(400, code, "unsupported grant_type requested")
         }
-        TokenRefusal::GrantTypeForbidden => ErrorBody::new(
+        TokenEndpointRefusal::GrantTypeForbidden => ErrorBody::new(
             400,
             "invalid_request",
             "requested grant type is not allowed for this client",
         ),
-        TokenRefusal::NoClient => ErrorBody::new(
+        TokenEndpointRefusal::NoClient => ErrorBody::new(
             400,
             "invalid_request",
             "no client authentication mechanism provided",
@@ -192,32 +192,32 @@ fn oidc_provider(refusal: &TokenRefusal, base: &str) -> HttpReply {
         refusal if refusal.is_of_client() => {
             ErrorBody::new(401, code, "client authentication failed")
         }
-        TokenRefusal::Scope(_) => {
+        TokenEndpointRefusal::Scope(_) => {
             ErrorBody::new(400, code, "refresh token missing requested scope")
         }
-        TokenRefusal::Target(_) => {
+        TokenEndpointRefusal::Target(_) => {
             ErrorBody::new(400, code, "resource indicator is missing, or unknown")
         }
-        TokenRefusal::Pending => ErrorBody::new(
+        TokenEndpointRefusal::Pending => ErrorBody::new(
             400,
             code,
             "authorization request is still pending as the end-user hasn't yet completed the user interaction steps",
         ),
-        TokenRefusal::SlowDown => ErrorBody::new(
+        TokenEndpointRefusal::SlowDown => ErrorBody::new(
             400,
             code,
             "you are polling too quickly and should back off at a reasonable rate",
         ),
-        TokenRefusal::Denied => ErrorBody::new(400, code, "End-User aborted interaction"),
-        TokenRefusal::DeviceExpired => ErrorBody::new(400, code, "device code is expired"),
+        TokenEndpointRefusal::Denied => ErrorBody::new(400, code, "End-User aborted interaction"),
+        TokenEndpointRefusal::DeviceExpired => ErrorBody::new(400, code, "device code is expired"),
         _ => ErrorBody::new(400, code, "grant request is invalid"),
     };
     let mut body = json!({"error": words.error, "error_description": words.description});
-    if let TokenRefusal::Scope(scope) = refusal {
+    if let TokenEndpointRefusal::Scope(scope) = refusal {
         body["scope"] = scope.as_str().into();
     }
     let reply = oidc_headers(HttpReply::json(words.status, &body));
-    if *refusal != (TokenRefusal::WrongSecret { basic: true }) {
+    if *refusal != (TokenEndpointRefusal::WrongSecret { basic: true }) {
         return reply;
     }
     let challenge = format!(
@@ -226,30 +226,32 @@ fn oidc_provider(refusal: &TokenRefusal, base: &str) -> HttpReply {
     reply.with("www-authenticate", challenge)
 }
 
-fn fast_mcp(refusal: &TokenRefusal) -> ErrorBody {
+fn fast_mcp(refusal: &TokenEndpointRefusal) -> ErrorBody {
     let code = refusal.code();
     match refusal {
-        TokenRefusal::NoClient => ErrorBody::new(401, code, "Missing client_id"),
-        TokenRefusal::UnknownClient => ErrorBody::new(401, code, "Invalid client_id"),
-        TokenRefusal::WrongSecret { .. } => ErrorBody::new(401, code, "Invalid client_secret"),
-        TokenRefusal::NoSecret => ErrorBody::new(401, code, "Client secret is required"),
-        TokenRefusal::WrongAssertion => {
+        TokenEndpointRefusal::NoClient => ErrorBody::new(401, code, "Missing client_id"),
+        TokenEndpointRefusal::UnknownClient => ErrorBody::new(401, code, "Invalid client_id"),
+        TokenEndpointRefusal::WrongSecret { .. } => {
+            ErrorBody::new(401, code, "Invalid client_secret")
+        }
+        TokenEndpointRefusal::NoSecret => ErrorBody::new(401, code, "Client secret is required"),
+        TokenEndpointRefusal::WrongAssertion => {
             ErrorBody::new(401, code, "Unsupported auth method: private_key_jwt")
         }
-        TokenRefusal::Missing(name @ ("code" | "code_verifier")) => ErrorBody::new(
+        TokenEndpointRefusal::Missing(name @ ("code" | "code_verifier")) => ErrorBody::new(
             400,
             code,
             format!("authorization_code.{name}: Field required"),
         ),
-        TokenRefusal::Missing(name) => {
+        TokenEndpointRefusal::Missing(name) => {
             ErrorBody::new(400, code, format!("refresh_token.{name}: Field required"))
         }
-        TokenRefusal::GrantTypeMissing => ErrorBody::new(
+        TokenEndpointRefusal::GrantTypeMissing => ErrorBody::new(
             400,
             code,
             ": Unable to extract tag using discriminator 'grant_type'",
         ),
-        TokenRefusal::GrantTypeUnknown(name) => ErrorBody::new(
+        TokenEndpointRefusal::GrantTypeUnknown(name) => ErrorBody::new(
             400,
             "invalid_request",
             format!(
@@ -257,17 +259,19 @@ fn fast_mcp(refusal: &TokenRefusal) -> ErrorBody {
                  'authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:jwt-bearer'"
             ),
         ),
-        TokenRefusal::GrantTypeForbidden => {
+        TokenEndpointRefusal::GrantTypeForbidden => {
             ErrorBody::new(400, "unsupported_grant_type", "Unsupported grant type")
         }
-        TokenRefusal::UnknownCode => ErrorBody::new(401, code, "authorization code does not exist"),
-        TokenRefusal::WrongVerifier => ErrorBody::new(401, code, "incorrect code_verifier"),
-        TokenRefusal::WrongRedirect => ErrorBody::new(
+        TokenEndpointRefusal::UnknownCode => {
+            ErrorBody::new(401, code, "authorization code does not exist")
+        }
+        TokenEndpointRefusal::WrongVerifier => ErrorBody::new(401, code, "incorrect code_verifier"),
+        TokenEndpointRefusal::WrongRedirect => ErrorBody::new(
             400,
             "invalid_request",
             "redirect_uri did not match the one used when creating auth code",
         ),
-        TokenRefusal::Scope(scope) => ErrorBody::new(
+        TokenEndpointRefusal::Scope(scope) => ErrorBody::new(
             400,
             code,
             format!("cannot request scope `{scope}` not provided by refresh token"),
@@ -277,29 +281,29 @@ fn fast_mcp(refusal: &TokenRefusal) -> ErrorBody {
     }
 }
 
-fn django(refusal: &TokenRefusal) -> HttpReply {
+fn django(refusal: &TokenEndpointRefusal) -> HttpReply {
     let code = refusal.code();
     let words = match refusal {
         refusal if refusal.is_of_client() => {
             let reply = no_store(ErrorBody::bare(401, code).reply());
             return reply.with("www-authenticate", "Bearer error=\"invalid_client\"");
         }
-        TokenRefusal::GrantTypeMissing | TokenRefusal::GrantTypeUnknown(_) => {
+        TokenEndpointRefusal::GrantTypeMissing | TokenEndpointRefusal::GrantTypeUnknown(_) => {
             ErrorBody::bare(400, "unsupported_grant_type")
         }
-        TokenRefusal::Missing("refresh_token") => {
+        TokenEndpointRefusal::Missing("refresh_token") => {
             ErrorBody::new(400, code, "Missing refresh token parameter.")
         }
-        TokenRefusal::Missing("code_verifier") => {
+        TokenEndpointRefusal::Missing("code_verifier") => {
             ErrorBody::new(400, code, "Code verifier required.")
         }
-        TokenRefusal::Missing(name) => {
+        TokenEndpointRefusal::Missing(name) => {
             ErrorBody::new(400, code, format!("Missing {name} parameter."))
         }
-        TokenRefusal::WrongRedirect => {
+        TokenEndpointRefusal::WrongRedirect => {
             ErrorBody::new(400, "invalid_request", "Mismatching redirect URI.")
         }
-        TokenRefusal::Target(resource) => {
+        TokenEndpointRefusal::Target(resource) => {
             // No `no-store`, and JSON that calls itself HTML.
             let description = format!(
                 "The requested resource '{resource}' is not allowed. Token refresh cannot request resources beyond \
@@ -313,49 +317,55 @@ fn django(refusal: &TokenRefusal) -> HttpReply {
     no_store(words.reply())
 }
 
-fn cloudflare(refusal: &TokenRefusal) -> HttpReply {
+fn cloudflare(refusal: &TokenEndpointRefusal) -> HttpReply {
     let code = refusal.code();
     let words = match refusal {
-        TokenRefusal::NoClient => {
+        TokenEndpointRefusal::NoClient => {
             ErrorBody::new(401, code, "Client authentication failed: no client_id")
         }
-        TokenRefusal::UnknownClient => ErrorBody::new(401, code, "Client not found"),
+        TokenEndpointRefusal::UnknownClient => ErrorBody::new(401, code, "Client not found"),
         refusal if refusal.is_of_client() => ErrorBody::new(
             401,
             code,
             "Client authentication failed: invalid client_secret",
         ),
-        TokenRefusal::Missing("refresh_token") => {
+        TokenEndpointRefusal::Missing("refresh_token") => {
             ErrorBody::new(400, code, "Refresh token is required")
         }
-        TokenRefusal::Missing("code") => {
+        TokenEndpointRefusal::Missing("code") => {
             ErrorBody::new(400, code, "Authorization code is required")
         }
-        TokenRefusal::Missing(name) => ErrorBody::new(400, code, format!("{name} is required")),
-        TokenRefusal::GrantTypeMissing | TokenRefusal::GrantTypeUnknown(_) => {
+        TokenEndpointRefusal::Missing(name) => {
+            ErrorBody::new(400, code, format!("{name} is required"))
+        }
+        TokenEndpointRefusal::GrantTypeMissing | TokenEndpointRefusal::GrantTypeUnknown(_) => {
             ErrorBody::new(400, "unsupported_grant_type", "Grant type not supported")
         }
-        TokenRefusal::GrantTypeForbidden => ErrorBody::new(
+        TokenEndpointRefusal::GrantTypeForbidden => ErrorBody::new(
             400,
             code,
             "The client is not registered for this grant type",
         ),
-        TokenRefusal::UnknownCode => ErrorBody::new(400, code, "Invalid authorization code"),
-        TokenRefusal::WrongVerifier => ErrorBody::new(400, code, "Invalid PKCE code_verifier"),
-        TokenRefusal::WrongRedirect => ErrorBody::new(
+        TokenEndpointRefusal::UnknownCode => {
+            ErrorBody::new(400, code, "Invalid authorization code")
+        }
+        TokenEndpointRefusal::WrongVerifier => {
+            ErrorBody::new(400, code, "Invalid PKCE code_verifier")
+        }
+        TokenEndpointRefusal::WrongRedirect => ErrorBody::new(
             400,
             code,
             "redirect_uri does not match the authorization request",
         ),
-        TokenRefusal::Expired => ErrorBody::new(400, code, "Refresh token has expired"),
-        TokenRefusal::Revoked | TokenRefusal::UserDisabled | TokenRefusal::UserDeleted => {
-            ErrorBody::new(400, code, "Grant not found")
-        }
-        TokenRefusal::OtherClient => ErrorBody::new(400, code, "Client ID mismatch"),
-        TokenRefusal::Scope(_) => {
+        TokenEndpointRefusal::Expired => ErrorBody::new(400, code, "Refresh token has expired"),
+        TokenEndpointRefusal::Revoked
+        | TokenEndpointRefusal::UserDisabled
+        | TokenEndpointRefusal::UserDeleted => ErrorBody::new(400, code, "Grant not found"),
+        TokenEndpointRefusal::OtherClient => ErrorBody::new(400, code, "Client ID mismatch"),
+        TokenEndpointRefusal::Scope(_) => {
             ErrorBody::new(400, code, "None of the requested scopes were granted")
         }
-        TokenRefusal::Target(_) => ErrorBody::new(
+        TokenEndpointRefusal::Target(_) => ErrorBody::new(
             400,
             code,
             "The resource parameter must name exactly one configured protected resource",
@@ -365,17 +375,17 @@ fn cloudflare(refusal: &TokenRefusal) -> HttpReply {
     };
     let reply = no_store(words.reply());
     match refusal {
-        TokenRefusal::WrongSecret { basic: true } => {
+        TokenEndpointRefusal::WrongSecret { basic: true } => {
             reply.with("www-authenticate", "Basic realm=\"OAuth\"")
         }
         _ => reply,
     }
 }
 
-fn canaille(refusal: &TokenRefusal) -> ErrorBody {
+fn canaille(refusal: &TokenEndpointRefusal) -> ErrorBody {
     let code = refusal.code();
     match refusal {
-        TokenRefusal::UnknownClient => {
+        TokenEndpointRefusal::UnknownClient => {
             ErrorBody::new(400, code, "The client does not exist on this server.")
         }
         refusal if refusal.is_of_client() => ErrorBody::new(
@@ -383,13 +393,13 @@ fn canaille(refusal: &TokenRefusal) -> ErrorBody {
             code,
             "The client cannot authenticate with methods: ['client_secret_basic']",
         ),
-        TokenRefusal::UserDisabled | TokenRefusal::UserDeleted => {
+        TokenEndpointRefusal::UserDisabled | TokenEndpointRefusal::UserDeleted => {
             ErrorBody::new(400, "invalid_request", "There is no 'user' for this token.")
         }
-        TokenRefusal::Missing(name) => {
+        TokenEndpointRefusal::Missing(name) => {
             ErrorBody::new(400, code, format!("Missing '{name}' in request."))
         }
-        TokenRefusal::GrantTypeMissing => ErrorBody::bare(400, "unsupported_grant_type"),
+        TokenEndpointRefusal::GrantTypeMissing => ErrorBody::bare(400, "unsupported_grant_type"),
         _ => ErrorBody::bare(400, code),
     }
 }

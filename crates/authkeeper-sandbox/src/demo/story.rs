@@ -270,7 +270,7 @@ fn tell_of_end(scene: &mut DemoScene, run: &CommandEnd, moments: &mut Moments) {
         .map_or_else(|| "?".to_owned(), |code| code.to_string());
     scene.screen.say(
         "The next call was refused; authkeeper asked for a new key, once, was refused that too, and stopped. The job took \
-         it for no trouble of its own, as many programs do. `run` does not let that pass:",
+         it for no error of its own, as many programs do. `run` does not let that pass:",
     );
     let said = run
         .stderr
@@ -298,7 +298,7 @@ fn tell_of_end(scene: &mut DemoScene, run: &CommandEnd, moments: &mut Moments) {
     moments.notices = scene.workspace.notices().lines().filter_map(record).count() as u64;
     if moments.notices > 0 {
         scene.screen.say(
-            "The same went to the command named in the configuration (on_trouble), where one would send a mail or a chat \
+            "The same went to the command named in the configuration (on_incident), where one would send a mail or a chat \
              message.",
         );
     }

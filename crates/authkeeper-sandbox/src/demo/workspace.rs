@@ -265,7 +265,7 @@ pub(super) fn read(status: ExitStatus, outputs: &CommandFiles) -> CommandEnd {
 }
 
 /// The owner is told by a command of their own choice: here it writes a file.
-const CONFIG: &str = "on_trouble = 'cat >> \"$HOME/told\"'\n";
+const CONFIG: &str = "on_incident = 'cat >> \"$HOME/told\"'\n";
 
 /// A job is a script, as jobs are.
 fn write_job(path: &Path, options: &str) -> io::Result<()> {

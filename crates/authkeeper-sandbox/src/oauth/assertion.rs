@@ -9,7 +9,9 @@ use aws_lc_rs::signature::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::{answers::TokenRefusal, clock::SandboxTime, state::SandboxState, store::ClientEntry};
+use crate::{
+    answers::TokenEndpointRefusal, clock::SandboxTime, state::SandboxState, store::ClientEntry,
+};
 
 /// The issuer that an assertion claims. Nothing is checked yet.
 pub(crate) fn issuer(jwt: &str) -> Option<String> {
@@ -22,15 +24,15 @@ pub(crate) fn check(
     client_id: &str,
     client: &ClientEntry,
     jwt: &str,
-) -> Result<(), TokenRefusal> {
+) -> Result<(), TokenEndpointRefusal> {
     let held = holds(state, client_id, client, jwt);
-    let (id, ends) = held.ok_or(TokenRefusal::WrongAssertion)?;
+    let (id, ends) = held.ok_or(TokenEndpointRefusal::WrongAssertion)?;
     let now = state.now();
     state.store.assertions.retain(|_, ends| *ends > now);
     // An id is accepted once (RFC 7523 §3, point 7).
     match state.store.assertions.insert(id, ends) {
         None => Ok(()),
-        Some(_) => Err(TokenRefusal::WrongAssertion),
+        Some(_) => Err(TokenEndpointRefusal::WrongAssertion),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::assertion;
 use crate::{
-    answers::TokenRefusal,
+    answers::TokenEndpointRefusal,
     profile::Dialect,
     settings::AuthMethod,
     state::SandboxState,
@@ -25,22 +25,22 @@ pub(crate) fn authenticate(
     state: &mut SandboxState,
     request: &HttpRequest,
     form: &Form,
-) -> Result<String, TokenRefusal> {
+) -> Result<String, TokenEndpointRefusal> {
     let (client_id, shown) = shown(request, form)?;
     // This server reads `client_id` from the form, even with an `Authorization` header.
     if state.habits().dialect == Dialect::FastMcp && form.get("client_id").is_none() {
-        return Err(TokenRefusal::NoClient);
+        return Err(TokenEndpointRefusal::NoClient);
     }
     let client = state.store.clients.get(&client_id);
-    let client = client.ok_or(TokenRefusal::UnknownClient)?.clone();
+    let client = client.ok_or(TokenEndpointRefusal::UnknownClient)?.clone();
     match shown {
         PresentedCredentials::Secret { value, method } => secret(state, &client, &value, method)?,
         PresentedCredentials::Assertion(jwt) => assertion::check(state, &client_id, &client, &jwt)?,
         PresentedCredentials::Nothing if client.auth == AuthMethod::None => {}
         PresentedCredentials::Nothing if client.auth == AuthMethod::PrivateKeyJwt => {
-            return Err(TokenRefusal::WrongAssertion);
+            return Err(TokenEndpointRefusal::WrongAssertion);
         }
-        PresentedCredentials::Nothing => return Err(TokenRefusal::NoSecret),
+        PresentedCredentials::Nothing => return Err(TokenEndpointRefusal::NoSecret),
     }
     Ok(client_id)
 }
@@ -48,21 +48,21 @@ pub(crate) fn authenticate(
 fn shown(
     request: &HttpRequest,
     form: &Form,
-) -> Result<(String, PresentedCredentials), TokenRefusal> {
+) -> Result<(String, PresentedCredentials), TokenEndpointRefusal> {
     if let Some((client_id, value)) = request.basic() {
         let method = AuthMethod::Basic;
         return Ok((client_id, PresentedCredentials::Secret { value, method }));
     }
     if let Some(jwt) = form.get("client_assertion") {
         if form.get("client_assertion_type") != Some(JWT_BEARER) {
-            return Err(TokenRefusal::WrongAssertion);
+            return Err(TokenEndpointRefusal::WrongAssertion);
         }
-        let issuer = assertion::issuer(jwt).ok_or(TokenRefusal::WrongAssertion)?;
+        let issuer = assertion::issuer(jwt).ok_or(TokenEndpointRefusal::WrongAssertion)?;
         return Ok((issuer, PresentedCredentials::Assertion(jwt.to_owned())));
     }
     let client_id = form
         .get("client_id")
-        .ok_or(TokenRefusal::NoClient)?
+        .ok_or(TokenEndpointRefusal::NoClient)?
         .to_owned();
     let shown = match form.get("client_secret") {
         Some(value) => PresentedCredentials::Secret {
@@ -79,7 +79,7 @@ fn secret(
     client: &ClientEntry,
     value: &str,
     method: AuthMethod,
-) -> Result<(), TokenRefusal> {
+) -> Result<(), TokenEndpointRefusal> {
     let now = state.now();
     let fits = state.habits().any_secret_method || client.auth == method;
     let known = client
@@ -89,7 +89,7 @@ fn secret(
     if fits && known {
         return Ok(());
     }
-    Err(TokenRefusal::WrongSecret {
+    Err(TokenEndpointRefusal::WrongSecret {
         basic: method == AuthMethod::Basic,
     })
 }

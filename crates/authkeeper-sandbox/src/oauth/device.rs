@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{client_auth, granted_scope};
 use crate::{
-    answers::{self, TokenRefusal},
+    answers::{self, TokenEndpointRefusal},
     events::Mood,
     page,
     profile::Dialect,
@@ -110,40 +110,40 @@ pub(crate) fn poll(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenResponseBody, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenEndpointRefusal> {
     let text = form
         .get("device_code")
-        .ok_or(TokenRefusal::Missing("device_code"))?;
+        .ok_or(TokenEndpointRefusal::Missing("device_code"))?;
     let now = state.now();
     let device = state
         .store
         .devices
         .get_mut(text)
-        .ok_or(TokenRefusal::UnknownDevice)?;
+        .ok_or(TokenEndpointRefusal::UnknownDevice)?;
     if device.client != client {
-        return Err(TokenRefusal::OtherClient);
+        return Err(TokenEndpointRefusal::OtherClient);
     }
     if now >= device.ends {
-        return Err(TokenRefusal::DeviceExpired);
+        return Err(TokenEndpointRefusal::DeviceExpired);
     }
     let before = device.polled.replace(now);
     if before.is_some_and(|before| now.since(before) < device.interval) {
         device.interval += SLOWER;
-        return Err(TokenRefusal::SlowDown);
+        return Err(TokenEndpointRefusal::SlowDown);
     }
     let user = match &device.state {
-        DeviceState::Waiting => return Err(TokenRefusal::Pending),
+        DeviceState::Waiting => return Err(TokenEndpointRefusal::Pending),
         DeviceState::Denied => {
             // A device is told once.
             state.store.devices.remove(text);
-            return Err(TokenRefusal::Denied);
+            return Err(TokenEndpointRefusal::Denied);
         }
         DeviceState::Used { grant } => {
             let grant = *grant;
             if state.habits().code_replay_kills {
                 state.kill(grant, "its device code was used twice");
             }
-            return Err(TokenRefusal::UnknownDevice);
+            return Err(TokenEndpointRefusal::UnknownDevice);
         }
         DeviceState::Allowed { user } => user.clone(),
     };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client_auth;
 use crate::{
-    answers::{self, TokenRefusal},
+    answers::{self, TokenEndpointRefusal},
     clock::SandboxTime,
     events::Mood,
     profile::Dialect,
@@ -29,7 +29,11 @@ fn shown(state: &mut SandboxState, request: &HttpRequest) -> Result<(String, For
 }
 
 /// The refusal of an unauthenticated request. Some servers differ here from their token endpoint.
-fn refused(state: &SandboxState, request: &HttpRequest, refusal: &TokenRefusal) -> HttpReply {
+fn refused(
+    state: &SandboxState,
+    request: &HttpRequest,
+    refusal: &TokenEndpointRefusal,
+) -> HttpReply {
     let dialect = state.habits().dialect;
     let reply = answers::refuse(dialect, refusal, &state.base);
     match (dialect, request.path.as_str()) {

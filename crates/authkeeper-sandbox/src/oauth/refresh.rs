@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    answers::TokenRefusal,
+    answers::TokenEndpointRefusal,
     clock::SandboxTime,
     profile::{Disabled, ForeignResource, Habits, Replay},
     settings::Rules,
@@ -41,11 +41,11 @@ pub(crate) enum RefreshDecision {
     },
     /// Send the identical answer again.
     Again(Box<TokenResponseBody>),
-    Refuse(TokenRefusal),
+    Refuse(TokenEndpointRefusal),
     /// Refuse, and spend the refresh token.
-    RefuseAndSpend(TokenRefusal),
+    RefuseAndSpend(TokenEndpointRefusal),
     /// Refuse, and end the grant.
-    RefuseAndKill(TokenRefusal, &'static str),
+    RefuseAndKill(TokenEndpointRefusal, &'static str),
 }
 
 pub(crate) fn judge(
@@ -68,7 +68,7 @@ pub(crate) fn judge(
     }
 }
 
-fn refuse<T>(refusal: TokenRefusal) -> Result<T, RefreshDecision> {
+fn refuse<T>(refusal: TokenEndpointRefusal) -> Result<T, RefreshDecision> {
     Err(RefreshDecision::Refuse(refusal))
 }
 
@@ -79,15 +79,17 @@ fn sound(
 ) -> Result<(), RefreshDecision> {
     if known.grant.client != wish.client {
         if rules.profile.habits().burns_on_error {
-            return Err(RefreshDecision::RefuseAndSpend(TokenRefusal::OtherClient));
+            return Err(RefreshDecision::RefuseAndSpend(
+                TokenEndpointRefusal::OtherClient,
+            ));
         }
-        return refuse(TokenRefusal::OtherClient);
+        return refuse(TokenEndpointRefusal::OtherClient);
     }
     if known.grant.dead.is_some() {
-        return refuse(TokenRefusal::Revoked);
+        return refuse(TokenEndpointRefusal::Revoked);
     }
     if is_over(known, wish.now, rules) {
-        return refuse(TokenRefusal::Expired);
+        return refuse(TokenEndpointRefusal::Expired);
     }
     Ok(())
 }
@@ -137,7 +139,7 @@ fn spent(
             Err(RefreshDecision::Again(Box::new(answer)))
         }
         (Replay::SameAnswerInWindow, _) => Err(RefreshDecision::RefuseAndKill(
-            TokenRefusal::Replayed,
+            TokenEndpointRefusal::Replayed,
             "a spent refresh token came back outside the grace window",
         )),
         (Replay::SameAnswerUntilSuccessorUsed, Some(answer)) => {
@@ -148,7 +150,7 @@ fn spent(
         {
             Ok(())
         }
-        _ => refuse(TokenRefusal::Replayed),
+        _ => refuse(TokenEndpointRefusal::Replayed),
     }
 }
 
@@ -162,19 +164,19 @@ fn in_scope(
     match missing.next() {
         None => Ok(()),
         Some(word) if habits.burns_on_error => Err(RefreshDecision::RefuseAndSpend(
-            TokenRefusal::Scope(word.clone()),
+            TokenEndpointRefusal::Scope(word.clone()),
         )),
-        Some(word) => refuse(TokenRefusal::Scope(word.clone())),
+        Some(word) => refuse(TokenEndpointRefusal::Scope(word.clone())),
     }
 }
 
 fn owner(known: PresentedToken<'_>, habits: &Habits) -> Result<(), RefreshDecision> {
     match known.owner {
         AccountState::Enabled => Ok(()),
-        AccountState::Deleted => refuse(TokenRefusal::UserDeleted),
+        AccountState::Deleted => refuse(TokenEndpointRefusal::UserDeleted),
         AccountState::Disabled => match habits.disabled {
             Disabled::RefusedEverywhere | Disabled::RefusedAtRefresh => {
-                refuse(TokenRefusal::UserDisabled)
+                refuse(TokenEndpointRefusal::UserDisabled)
             }
             Disabled::Unnoticed => Ok(()),
         },
@@ -184,7 +186,7 @@ fn owner(known: PresentedToken<'_>, habits: &Habits) -> Result<(), RefreshDecisi
 fn killed_by_replay(known: PresentedToken<'_>, habits: &Habits) -> Result<(), RefreshDecision> {
     if known.token.spent.is_some() && habits.replay == Replay::KillsGrant {
         return Err(RefreshDecision::RefuseAndKill(
-            TokenRefusal::Replayed,
+            TokenEndpointRefusal::Replayed,
             "a spent refresh token was used again",
         ));
     }
@@ -207,7 +209,7 @@ fn resource(
     if !foreign {
         return Ok(());
     }
-    let refusal = TokenRefusal::Target(wanted.to_owned());
+    let refusal = TokenEndpointRefusal::Target(wanted.to_owned());
     match habits.foreign_resource {
         ForeignResource::Ignored => Ok(()),
         ForeignResource::RefusedIfBound if bound.is_none() => Ok(()),

@@ -9,7 +9,7 @@ use super::{
     refresh::{self, PresentedToken, RefreshDecision, RefreshParams},
 };
 use crate::{
-    answers::{self, TokenRefusal},
+    answers::{self, TokenEndpointRefusal},
     events::Mood,
     profile::Dialect,
     state::SandboxState,
@@ -36,13 +36,13 @@ fn exchange(
     state: &mut SandboxState,
     request: &HttpRequest,
     form: &Form,
-) -> Result<TokenResponseBody, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenEndpointRefusal> {
     let client = client_auth::authenticate(state, request, form).inspect_err(|refusal| {
         burn_for_client(state, form, refusal);
     })?;
     let grant_type = form
         .get("grant_type")
-        .ok_or(TokenRefusal::GrantTypeMissing)?;
+        .ok_or(TokenEndpointRefusal::GrantTypeMissing)?;
     let known = [
         "authorization_code",
         "refresh_token",
@@ -50,10 +50,12 @@ fn exchange(
         DEVICE_GRANT,
     ];
     if !known.contains(&grant_type) {
-        return Err(TokenRefusal::GrantTypeUnknown(grant_type.to_owned()));
+        return Err(TokenEndpointRefusal::GrantTypeUnknown(
+            grant_type.to_owned(),
+        ));
     }
     if !state.may_use(&client, grant_type) {
-        return Err(TokenRefusal::GrantTypeForbidden);
+        return Err(TokenEndpointRefusal::GrantTypeForbidden);
     }
     match grant_type {
         "authorization_code" => by_code(state, &client, form),
@@ -64,7 +66,7 @@ fn exchange(
 }
 
 /// Some servers spend the refresh token before they authenticate the client.
-fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
+fn burn_for_client(state: &mut SandboxState, form: &Form, refusal: &TokenEndpointRefusal) {
     state.counters.clients_refused += u64::from(refusal.is_of_client());
     if !state.habits().burns_on_error {
         return;
@@ -81,10 +83,10 @@ fn by_client(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenResponseBody, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenEndpointRefusal> {
     let registered = state.store.clients.get(client);
     if registered.is_some_and(|client| client.auth == crate::settings::AuthMethod::None) {
-        return Err(TokenRefusal::GrantTypeForbidden);
+        return Err(TokenEndpointRefusal::GrantTypeForbidden);
     }
     let resource = known_resource(state, form)?;
     let asked = form.words("scope");
@@ -96,7 +98,7 @@ fn by_client(
         .flatten()
         .find(|word| !scope.contains(word));
     if let Some(word) = unknown.filter(|_| !drops) {
-        return Err(TokenRefusal::Scope(word));
+        return Err(TokenEndpointRefusal::Scope(word));
     }
     state.counters.client_credentials += 1;
     let own =
@@ -118,10 +120,13 @@ fn by_client(
     Ok(answer)
 }
 
-fn known_resource(state: &SandboxState, form: &Form) -> Result<Option<String>, TokenRefusal> {
+fn known_resource(
+    state: &SandboxState,
+    form: &Form,
+) -> Result<Option<String>, TokenEndpointRefusal> {
     match form.get("resource") {
         Some(resource) if !state.knows_resource(resource) => {
-            Err(TokenRefusal::Target(resource.to_owned()))
+            Err(TokenEndpointRefusal::Target(resource.to_owned()))
         }
         resource => Ok(resource.map(str::to_owned)),
     }
@@ -131,13 +136,15 @@ fn by_code(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenResponseBody, TokenRefusal> {
-    let text = form.get("code").ok_or(TokenRefusal::Missing("code"))?;
+) -> Result<TokenResponseBody, TokenEndpointRefusal> {
+    let text = form
+        .get("code")
+        .ok_or(TokenEndpointRefusal::Missing("code"))?;
     let code = state
         .store
         .codes
         .get(text)
-        .ok_or(TokenRefusal::UnknownCode)?
+        .ok_or(TokenEndpointRefusal::UnknownCode)?
         .clone();
     check_code(state, client, form, &code)?;
     let number = state.new_grant(Some(code.user.clone()), client, code.resource.clone());
@@ -163,29 +170,29 @@ fn check_code(
     client: &str,
     form: &Form,
     code: &CodeEntry,
-) -> Result<(), TokenRefusal> {
+) -> Result<(), TokenEndpointRefusal> {
     if code.client != client || code.ends <= state.now() {
-        return Err(TokenRefusal::UnknownCode);
+        return Err(TokenEndpointRefusal::UnknownCode);
     }
     if let Some(grant) = code.grant {
         if state.habits().code_replay_kills {
             state.kill(grant, "its authorization code was used twice");
         }
-        return Err(TokenRefusal::UnknownCode);
+        return Err(TokenEndpointRefusal::UnknownCode);
     }
     if form.get("redirect_uri") != Some(&code.redirect_uri) {
-        return Err(TokenRefusal::WrongRedirect);
+        return Err(TokenEndpointRefusal::WrongRedirect);
     }
     let verifier = form
         .get("code_verifier")
-        .ok_or(TokenRefusal::Missing("code_verifier"))?;
+        .ok_or(TokenEndpointRefusal::Missing("code_verifier"))?;
     if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != code.challenge {
-        return Err(TokenRefusal::WrongVerifier);
+        return Err(TokenEndpointRefusal::WrongVerifier);
     }
     if let (Some(wanted), Some(bound)) = (form.get("resource"), &code.resource)
         && wanted != bound
     {
-        return Err(TokenRefusal::Target(wanted.to_owned()));
+        return Err(TokenEndpointRefusal::Target(wanted.to_owned()));
     }
     Ok(())
 }
@@ -194,10 +201,10 @@ fn by_refresh(
     state: &mut SandboxState,
     client: &str,
     form: &Form,
-) -> Result<TokenResponseBody, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenEndpointRefusal> {
     let text = form
         .get("refresh_token")
-        .ok_or(TokenRefusal::Missing("refresh_token"))?;
+        .ok_or(TokenEndpointRefusal::Missing("refresh_token"))?;
     let resource = form.get("resource");
     let wish = RefreshParams {
         client,
@@ -208,7 +215,7 @@ fn by_refresh(
         now: state.now(),
     };
     present(state, text);
-    let verdict = judged(state, &wish).ok_or(TokenRefusal::UnknownToken)?;
+    let verdict = judged(state, &wish).ok_or(TokenEndpointRefusal::UnknownToken)?;
     let label = state.store.refresh_label(text);
     carry_out(state, &wish, verdict).inspect(|_| {
         state.counters.refreshes_accepted += 1;
@@ -248,7 +255,7 @@ fn carry_out(
     state: &mut SandboxState,
     wish: &RefreshParams<'_>,
     verdict: RefreshDecision,
-) -> Result<TokenResponseBody, TokenRefusal> {
+) -> Result<TokenResponseBody, TokenEndpointRefusal> {
     let grant = state
         .store
         .refresh
@@ -333,13 +340,13 @@ fn settle(
     }
 }
 
-fn refused(state: &mut SandboxState, form: &Form, refusal: &TokenRefusal) {
+fn refused(state: &mut SandboxState, form: &Form, refusal: &TokenEndpointRefusal) {
     let grant_type = form.get("grant_type").unwrap_or("no grant type");
     if grant_type == "refresh_token" {
         state.counters.refreshes_refused += 1;
     }
     let mood = match refusal {
-        TokenRefusal::Pending | TokenRefusal::SlowDown => Mood::Plain,
+        TokenEndpointRefusal::Pending | TokenEndpointRefusal::SlowDown => Mood::Plain,
         _ => Mood::Warn,
     };
     let what = match form.get("refresh_token") {

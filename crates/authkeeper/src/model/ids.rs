@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_runs_the_program_is_the_local_principal() {
+    fn the_user_of_the_program_is_the_local_principal() {
         assert_eq!(PrincipalId::local_user().as_str(), "local");
     }
 }

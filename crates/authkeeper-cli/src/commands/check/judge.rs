@@ -1,10 +1,9 @@
 //! What an answer, or its absence, says of a connection: who has to do what.
 
 use authkeeper::model::ConnectionName;
+use authkeeper_gateway::{forward::ForwardError, mcp::ListToolsError};
 use http::StatusCode;
 use serde_json::Value;
-
-use authkeeper_gateway::{forward::ForwardError, mcp::ListToolsError};
 
 use crate::{
     exit::Exit,
@@ -158,7 +157,7 @@ pub(super) fn worded(refused: &ListToolsError, name: &ConnectionName) -> Failure
             Failure::new(
                 Exit::Data,
                 what,
-                "the token was taken; ask whoever runs the server",
+                "the server accepted the token; ask its operator",
             )
         }
     }

@@ -1,7 +1,7 @@
 //! `check`: a real call over a connection, authorized and carried as any other. Nothing else proves that it works.
 
+mod call;
 mod judge;
-mod way;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,20 +11,19 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::{ConnectionStatus, TokenRequest},
 };
-use http::{HeaderValue, header};
-use http_body_util::{BodyExt as _, Limited};
-use serde_json::{Value, json};
-
-use self::{
-    judge::{is_no_mcp, judge, not_carried, worded},
-    way::{CheckWay, Probe, way_of},
-};
 use authkeeper_gateway::{
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
     mcp::{ForwardUpstream, list_tools},
     token_source::TokenSource,
 };
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::{Value, json};
 
+use self::{
+    call::{CheckCall, Probe, check_call_of},
+    judge::{is_no_mcp, judge, not_carried, worded},
+};
 use super::incident;
 use crate::{
     app::App,
@@ -33,7 +32,7 @@ use crate::{
     output::{self, Paint, span},
 };
 
-/// A harmless call takes no longer, or the server is in incident.
+/// A harmless call takes no longer, or the server is failing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer that proves something is larger.
 const ANSWER_LIMIT: usize = 8 << 20;
@@ -48,7 +47,7 @@ struct Answered {
 }
 
 /// A check that succeeded, with the token it was made with.
-struct CheckedConnection {
+struct SuccessfulCheck {
     answered: Answered,
     millis: u128,
     now: ConnectionStatus,
@@ -104,7 +103,7 @@ async fn check_all(app: &App) -> Result<(), Failure> {
 }
 
 /// First the token, whose errors say best what is wrong with it; then the call.
-async fn check_one(app: &App, name: &ConnectionName) -> Result<CheckedConnection, Failure> {
+async fn check_one(app: &App, name: &ConnectionName) -> Result<SuccessfulCheck, Failure> {
     let token = app
         .runtime
         .access_token(&TokenRequest::new(name.clone()))
@@ -125,7 +124,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<CheckedConnection
     incident::report(app, name, None).await;
     let answered = answered?;
     app.runtime.token_works(name).await?;
-    Ok(CheckedConnection {
+    Ok(SuccessfulCheck {
         answered,
         millis,
         now: app.runtime.status(name).await?,
@@ -135,9 +134,9 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<CheckedConnection
 async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
     let forwarder = Arc::new(Arc::new(tokens).forwarder());
-    match way_of(connection) {
-        CheckWay::Request(probe) => request(&forwarder, connection, *probe).await,
-        CheckWay::Tools => tools(forwarder, connection).await,
+    match check_call_of(connection) {
+        CheckCall::Request(probe) => request(&forwarder, connection, *probe).await,
+        CheckCall::Tools => tools(forwarder, connection).await,
     }
 }
 
@@ -216,8 +215,8 @@ async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Ans
     }
 }
 
-fn sentence(name: &ConnectionName, checked: &CheckedConnection) -> String {
-    let CheckedConnection {
+fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
+    let SuccessfulCheck {
         answered,
         millis,
         now,
@@ -242,7 +241,7 @@ fn what_of(answered: &Answered) -> String {
     }
 }
 
-fn row(app: &App, name: &ConnectionName, checked: &Result<CheckedConnection, Failure>) -> String {
+fn row(app: &App, name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) -> String {
     match checked {
         Ok(checked) => sentence(name, checked),
         Err(failure) => format!(
@@ -254,9 +253,9 @@ fn row(app: &App, name: &ConnectionName, checked: &Result<CheckedConnection, Fai
     }
 }
 
-fn json_of(name: &ConnectionName, checked: &Result<CheckedConnection, Failure>) -> Value {
+fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) -> Value {
     match checked {
-        Ok(CheckedConnection {
+        Ok(SuccessfulCheck {
             answered,
             millis,
             now,

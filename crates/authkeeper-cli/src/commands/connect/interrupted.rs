@@ -4,7 +4,7 @@ use authkeeper::model::ConnectionName;
 
 use crate::{
     app::App,
-    sign_in_progress::{SentTo, lineage},
+    sign_in_progress::{PromptPlace, lineage},
 };
 
 /// Says what is left of the sign-in that was under way, if there was one.
@@ -16,10 +16,10 @@ pub(crate) async fn say_interrupted(app: &App) {
     }
 }
 
-fn said(name: &ConnectionName, done: bool, sent: Option<SentTo>) -> String {
+fn said(name: &ConnectionName, done: bool, sent: Option<PromptPlace>) -> String {
     match (done, sent) {
         (true, _) => format!("authkeeper: stopped, but the sign-in was done: {name} is connected"),
-        (_, Some(SentTo::Elsewhere)) => format!(
+        (_, Some(PromptPlace::Elsewhere)) => format!(
             "authkeeper: stopped; nothing was changed for {name}, and the sign-in stays open: run the same command again \
              to go on with it"
         ),
@@ -37,9 +37,9 @@ mod tests {
     fn what_is_left_depends_on_how_far_it_was() {
         let name = crate::test_support::notion();
         let said = |done, sent| said(&name, done, sent);
-        assert!(said(true, Some(SentTo::Here)).ends_with("notion is connected"));
-        assert!(said(false, Some(SentTo::Elsewhere)).contains("stays open"));
-        for ended in [Some(SentTo::Here), None] {
+        assert!(said(true, Some(PromptPlace::Here)).ends_with("notion is connected"));
+        assert!(said(false, Some(PromptPlace::Elsewhere)).contains("stays open"));
+        for ended in [Some(PromptPlace::Here), None] {
             assert!(said(false, ended).ends_with("for a new sign-in"));
         }
     }

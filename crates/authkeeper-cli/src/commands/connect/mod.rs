@@ -10,13 +10,12 @@ use authkeeper::{
     oauth::revoke::Revocation,
     signin::{Again, SignInMethod},
 };
+use authkeeper_gateway::signin_link::extra_parameters;
 use serde_json::json;
 
 pub(crate) use self::interrupted::say_interrupted;
 use self::person::Terminal;
 pub(super) use self::resolve::{given_client, rotate_by};
-use authkeeper_gateway::signin_link::extra_parameters;
-
 use super::status;
 use crate::{
     app::App,

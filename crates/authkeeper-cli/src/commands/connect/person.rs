@@ -6,17 +6,16 @@ use authkeeper::{
     secret::SecretString,
     signin::{PromptAction, Prompter, SignInPrompt},
 };
+use authkeeper_gateway::browser::BrowserOutcome;
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines, Stdin},
     sync::Mutex,
 };
 
-use authkeeper_gateway::browser::BrowserOutcome;
-
 use crate::{
     app::App,
-    output::{Output, Paint, span},
+    output::{CommandOutput, Paint, span},
     settings::Environment,
 };
 
@@ -27,7 +26,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 pub(super) struct Terminal<'a> {
     app: &'a App,
     environment: &'a Environment,
-    output: Output,
+    output: CommandOutput,
     lines: Mutex<Lines<BufReader<Stdin>>>,
 }
 
@@ -113,7 +112,7 @@ impl Prompter for Terminal<'_> {
         match &invitation.task {
             PromptAction::Open(url) => self.open(url),
             PromptAction::OpenAndPaste { url, redirect_uri } => {
-                self.open_and_paste(url, redirect_uri)
+                self.open_and_paste(url, redirect_uri);
             }
             PromptAction::Enter {
                 user_code,

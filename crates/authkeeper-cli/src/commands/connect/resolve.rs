@@ -23,11 +23,11 @@ use crate::{
     commands::secret_input::{self, ask},
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
 };
 
 /// A provider of the catalogue with its blanks filled.
-struct FilledProvider {
+struct FilledEntry {
     entry: &'static Entry,
     filled: Filled,
 }
@@ -64,7 +64,7 @@ pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectReque
 }
 
 /// The entry that was named, with its blanks filled from `--set`, its defaults and the person.
-async fn known(output: Output, args: &ConnectArgs) -> Result<Option<FilledProvider>, Failure> {
+async fn known(output: CommandOutput, args: &ConnectArgs) -> Result<Option<FilledEntry>, Failure> {
     let Some(name) = &args.provider else {
         return Ok(None);
     };
@@ -89,8 +89,8 @@ async fn known(output: Output, args: &ConnectArgs) -> Result<Option<FilledProvid
     }
     let filled = entry
         .fill(&values)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend that --set"))?;
-    Ok(Some(FilledProvider { entry, filled }))
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct that --set"))?;
+    Ok(Some(FilledEntry { entry, filled }))
 }
 
 /// Neither a URL nor a provider was given; the name may be meant as one.
@@ -121,7 +121,7 @@ fn unknown_provider(name: &str) -> Failure {
     Failure::new(Exit::Usage, what, next)
 }
 
-fn url(args: &ConnectArgs, known: Option<&FilledProvider>) -> Result<HttpUrl, Failure> {
+fn url(args: &ConnectArgs, known: Option<&FilledEntry>) -> Result<HttpUrl, Failure> {
     if let Some(url) = &args.url {
         return Ok(HttpUrl::parse(url)?);
     }
@@ -141,7 +141,7 @@ fn url(args: &ConnectArgs, known: Option<&FilledProvider>) -> Result<HttpUrl, Fa
 }
 
 /// How to sign in: as it was said, else as the provider's entry has it.
-fn kind(args: &ConnectArgs, known: Option<&FilledProvider>) -> GrantArg {
+fn kind(args: &ConnectArgs, known: Option<&FilledEntry>) -> GrantArg {
     match (args.grant, known) {
         (Some(grant), _) => grant,
         _ if args.sign_in.device => GrantArg::DeviceCode,
@@ -277,7 +277,7 @@ pub(crate) fn rotate_by(args: &KeyArgs, now: Timestamp) -> Result<Option<Timesta
 fn presentation(
     header: Option<&str>,
     kind: GrantArg,
-    known: Option<&FilledProvider>,
+    known: Option<&FilledEntry>,
 ) -> Result<Presentation, Failure> {
     let own = known.and_then(|known| known.entry.api_key.as_ref());
     let own = own
@@ -287,7 +287,7 @@ fn presentation(
         return Ok(Presentation::default());
     };
     Presentation::parse(&text)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "mend --header"))
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct --header"))
 }
 
 /// Our client, as far as it was given.
@@ -315,7 +315,7 @@ pub(crate) fn given_client(app: &App, args: &ClientArgs) -> Result<GivenClient, 
 }
 
 /// A vendor's MCP server has an authorization server of its own: nothing of the entry is true of it.
-fn is_its_own(output: Output, request: &ConnectRequest, known: &FilledProvider) -> bool {
+fn is_its_own(output: CommandOutput, request: &ConnectRequest, known: &FilledEntry) -> bool {
     let of_mcp = catalogue::recognise_mcp(request.url.as_str());
     let of_mcp = of_mcp.is_some_and(|entry| entry.name == known.entry.name);
     let of_api = known.filled.api_base.as_deref().map(HttpUrl::parse);
@@ -331,7 +331,7 @@ fn is_its_own(output: Output, request: &ConnectRequest, known: &FilledProvider) 
 }
 
 /// A provider's tokens are for its own API: they are not sent to another server because somebody typed its URL.
-fn check_place(request: &ConnectRequest, known: &FilledProvider) -> Result<(), Failure> {
+fn check_place(request: &ConnectRequest, known: &FilledEntry) -> Result<(), Failure> {
     let Some(api) = &known.filled.api_base else {
         return Ok(());
     };
@@ -354,9 +354,9 @@ fn check_place(request: &ConnectRequest, known: &FilledProvider) -> Result<(), F
 
 /// What the entry knows and nobody said.
 async fn fill_in(
-    output: Output,
+    output: CommandOutput,
     request: &mut ConnectRequest,
-    known: &FilledProvider,
+    known: &FilledEntry,
 ) -> Result<(), Failure> {
     let entry = known.entry;
     request.provider = Some(entry.name.clone());
@@ -421,7 +421,7 @@ fn fixed_redirect_uri(entry: &Entry) -> Option<&'static str> {
 
 /// The provider registers no clients by itself: a person does, in its console.
 async fn ask_for_client(
-    output: Output,
+    output: CommandOutput,
     entry: &Entry,
     redirect_uri: Option<&str>,
 ) -> Result<ClientId, Failure> {

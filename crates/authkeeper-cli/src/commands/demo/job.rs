@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use authkeeper_sandbox::demo::{self, JobAccess, JobOptions};
-
 use authkeeper_gateway::{forward::TASK_HEADER, server::ERROR_HEADER};
+use authkeeper_sandbox::demo::{self, JobAccess, JobOptions};
 
 use crate::{args::demo::JobArgs, exit::Exit, failure::Failure, settings::Environment};
 

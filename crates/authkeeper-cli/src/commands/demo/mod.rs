@@ -18,7 +18,7 @@ use crate::{
     args::demo::DemoArgs,
     exit::Exit,
     failure::{Failure, REPORT},
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
     settings::Environment,
     signals,
 };
@@ -38,7 +38,7 @@ impl DemoArgs {
 pub(crate) async fn demo(
     args: DemoArgs,
     environment: &Environment,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<u8, Failure> {
     let workspace = workspace(&args, environment)?;
     let terminal = Box::new(StderrTerminal {
@@ -94,7 +94,7 @@ fn workspace(args: &DemoArgs, environment: &Environment) -> Result<Workspace, Fa
 
 /// The terminal behind standard error.
 struct StderrTerminal {
-    output: Output,
+    output: CommandOutput,
     unicode: bool,
 }
 
@@ -157,7 +157,7 @@ fn failure(error: &DemoError) -> Failure {
     Failure::new(exit, error.to_string(), next)
 }
 
-fn leave(workspace: Workspace, output: Output, keep: bool) -> Result<(), Failure> {
+fn leave(workspace: Workspace, output: CommandOutput, keep: bool) -> Result<(), Failure> {
     if keep {
         let folder = workspace.keep();
         output.say(&format!("Kept: {}", folder.display()));
@@ -177,7 +177,7 @@ fn untrue(claims: &[DemoClaim]) -> Failure {
     )
 }
 
-fn print(report: &DemoReport, without_refresh: bool, output: Output) {
+fn print(report: &DemoReport, without_refresh: bool, output: CommandOutput) {
     if output.json {
         output.data_json(&json!({
             "story": if without_refresh { "without_refresh" } else { "whole" },
@@ -195,7 +195,7 @@ fn print(report: &DemoReport, without_refresh: bool, output: Output) {
 }
 
 /// A line for each claim: the claim, our logs, the sandbox's counters, and whether it holds.
-fn table(claims: &[DemoClaim], output: Output) -> Vec<String> {
+fn table(claims: &[DemoClaim], output: CommandOutput) -> Vec<String> {
     let header = ["Is it true?", "our logs", "the provider counted"].map(str::to_owned);
     let row = |claim: &DemoClaim| {
         [
@@ -221,7 +221,7 @@ fn table(claims: &[DemoClaim], output: Output) -> Vec<String> {
     rows.iter().enumerate().map(line).collect()
 }
 
-fn next_steps(without_refresh: bool, output: Output) {
+fn next_steps(without_refresh: bool, output: CommandOutput) {
     if without_refresh {
         output.say("With authkeeper the same job goes on: authkeeper demo");
         return;
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_claim() {
-        let lines = table(&claims(), Output::new(false, true));
+        let lines = table(&claims(), CommandOutput::new(false, true));
         assert_eq!(lines.len(), 3);
         assert!(lines[1].starts_with("NO  "), "{}", lines[1]);
         assert!(lines[2].starts_with("ok  "), "{}", lines[2]);

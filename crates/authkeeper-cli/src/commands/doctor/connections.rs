@@ -37,25 +37,25 @@ fn state(facts: &ConnectionFacts) -> Vec<Finding> {
         let mut told = facts.incidents.iter();
         told.find(|(why, _, _)| why == reason.as_str())
     };
-    let error = |what: String, mend: String| Finding::error("state", Exit::Person, what, mend);
+    let error = |what: String, fix: String| Finding::error("state", Exit::Person, what, fix);
     let found = match &facts.state {
         ConnectionState::ReauthorizationRequired { reason, since } => {
             // What is kept quotes the provider.
-            let (why, mend) = match told(*reason) {
+            let (why, fix) = match told(*reason) {
                 Some((_, detail, action)) => (detail.as_str(), action.clone()),
                 None => (reason.sentence(), again),
             };
-            error(format!("{why} (since {since})"), mend)
+            error(format!("{why} (since {since})"), fix)
         }
         ConnectionState::Suspended { reason, since } => {
-            let mend = match reason {
+            let fix = match reason {
                 SuspendReason::SecondCopy => format!(
                     "once the other copy is retired: authkeeper import {name} --other-copy-retired"
                 ),
-                SuspendReason::Manual => "whoever suspended it can restore it".to_owned(),
+                SuspendReason::Manual => "the person who suspended it can restore it".to_owned(),
                 SuspendReason::OtherAccount | SuspendReason::TokenType => again,
             };
-            error(format!("{} (since {since})", reason.sentence()), mend)
+            error(format!("{} (since {since})", reason.sentence()), fix)
         }
         ConnectionState::Revoked => error(
             UNCONFIRMED.to_owned(),
@@ -64,9 +64,9 @@ fn state(facts: &ConnectionFacts) -> Vec<Finding> {
         ConnectionState::Pending => error("its first sign-in is not done".to_owned(), again),
         ConnectionState::Active if facts.uncertain => {
             let what = "an answer of the provider was lost, and whether it acted is not known";
-            let mend =
+            let fix =
                 format!("it is asked again as its rule allows; authkeeper why {name} says more");
-            Finding::error("state", Exit::Unavailable, what, mend)
+            Finding::error("state", Exit::Unavailable, what, fix)
         }
         ConnectionState::Active if facts.left.is_zero() && !facts.refreshable => error(
             "its token has ended and nothing refreshes it".to_owned(),
@@ -100,8 +100,8 @@ fn good(facts: &ConnectionFacts) -> Vec<Finding> {
             "the provider gave no refresh token: in {} a person must sign in again",
             span(facts.left.as_secs())
         );
-        let mend = ask_for_refresh(&facts.name, facts.refresh_scope.as_deref());
-        findings.push(Finding::warning("state", what, mend));
+        let fix = ask_for_refresh(&facts.name, facts.refresh_scope.as_deref());
+        findings.push(Finding::warning("state", what, fix));
     }
     findings
 }
@@ -132,11 +132,11 @@ fn scopes(facts: &ConnectionFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !missing.is_empty() {
         let what = format!("granted less than was asked for: without {missing}");
-        let mend = format!(
+        let fix = format!(
             "calls that need it get 403; if it is needed, allow it at the provider and authkeeper reauthorize {}",
             facts.name
         );
-        findings.push(Finding::warning("scope", what, mend));
+        findings.push(Finding::warning("scope", what, fix));
     }
     if !more.is_empty() {
         findings.push(Finding::note(
@@ -168,9 +168,9 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use authkeeper::model::ReauthorizeReason;
-
     use std::time::Duration;
+
+    use authkeeper::model::ReauthorizeReason;
 
     use super::*;
     use crate::commands::doctor::finding::Severity;
@@ -219,7 +219,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn whatever_a_person_must_mend_is_an_error_with_its_mend() {
+    fn what_needs_a_person_is_an_error_with_its_fix() {
         let since = at(0);
         let reason = ReauthorizeReason::RefreshRefused;
         let required = ConnectionState::ReauthorizationRequired { reason, since };
@@ -230,7 +230,7 @@ pub(super) mod tests {
         let mut ended = facts();
         (ended.left, ended.refreshable) = (Duration::ZERO, false);
         let in_state = |state| ConnectionFacts { state, ..facts() };
-        for (facts, mend) in [
+        for (facts, fix) in [
             (in_state(required), "authkeeper reauthorize notion"),
             (in_state(suspended), "--other-copy-retired"),
             (
@@ -250,7 +250,7 @@ pub(super) mod tests {
                 (1, Some(Exit::Person)),
                 "{found:?}"
             );
-            assert!(found[0].mend.as_ref().unwrap().contains(mend), "{found:?}");
+            assert!(found[0].fix.as_ref().unwrap().contains(fix), "{found:?}");
         }
     }
 
@@ -260,7 +260,7 @@ pub(super) mod tests {
         facts.uncertain = true;
         let found = worst(&facts);
         assert_eq!(found.exit, Some(Exit::Unavailable));
-        assert!(found.mend.unwrap().contains("authkeeper why notion"));
+        assert!(found.fix.unwrap().contains("authkeeper why notion"));
         // What ends soon ends meanwhile, too.
         facts.rotate_by = Some(at(0));
         let checks = findings(&facts, at(10)).into_iter();
@@ -274,11 +274,11 @@ pub(super) mod tests {
         facts.refreshable = false;
         let found = worst(&facts);
         assert_eq!(found.severity, Severity::Warning);
-        let mend = found.mend.unwrap();
-        assert!(!mend.contains("offline_access"), "{mend}");
+        let fix = found.fix.unwrap();
+        assert!(!fix.contains("offline_access"), "{fix}");
         facts.refresh_scope = Some("offline_access".to_owned());
-        let mend = worst(&facts).mend.unwrap();
-        assert!(mend.contains("--scope '… offline_access'"), "{mend}");
+        let fix = worst(&facts).fix.unwrap();
+        assert!(fix.contains("--scope '… offline_access'"), "{fix}");
     }
 
     #[test]

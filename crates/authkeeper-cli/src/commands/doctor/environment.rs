@@ -1,11 +1,25 @@
-//! What is around: who is told of incident, who else may read the store, who else is at work.
+//! The environment: who is told of incidents, who can read the store, which other processes run.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
-use super::finding::Finding;
 use authkeeper_gateway::alerts::WebhookSettings;
 
-use crate::{exit::Exit, settings::Environment};
+use super::finding::Finding;
+use crate::{
+    exit::Exit,
+    settings::{Environment, OldSetting},
+};
+
+/// Settings that the file writes by their old names.
+pub(super) fn old_settings(old_settings: &[OldSetting], config: &Path) -> Vec<Finding> {
+    let finding = |setting: &OldSetting| {
+        let OldSetting { old, new, line } = setting;
+        let what = format!("{old} is the old name of {new}; the next release refuses it");
+        let fix = format!("write {new} in {}, line {line}", config.display());
+        Finding::warning("config", what, fix)
+    };
+    old_settings.iter().map(finding).collect()
+}
 
 /// Words of the shell itself: no program has to be there for them.
 const SHELL_WORDS: [&str; 17] = [
@@ -39,32 +53,32 @@ pub(super) fn can_start(program: &str, environment: &Environment) -> bool {
 /// Whether anybody is told of an incident. `starts`: the hook's program and whether it can be started.
 pub(super) fn hook(command: Option<&str>, starts: Option<(&str, bool)>, config: &Path) -> Finding {
     let Some(_) = command else {
-        let mend = format!(
-            "add to {}: on_trouble = \"mail -s 'authkeeper needs you' you@example.org\" (it gets the record on standard \
+        let fix = format!(
+            "add to {}: on_incident = \"mail -s 'authkeeper needs you' you@example.org\" (it gets the record on standard \
              input)",
             config.display()
         );
-        let what = "on_trouble is not set: nobody is told at 2 a.m.";
-        return Finding::warning("hook", what, mend);
+        let what = "on_incident is not set: nobody is told at 2 a.m.";
+        return Finding::warning("hook", what, fix);
     };
     match starts {
         Some((program, false)) => {
             let what = format!(
-                "on_trouble starts {program}, which can't be found or started: nobody will be told"
+                "on_incident starts {program}, which can't be found or started: nobody will be told"
             );
-            let mend = format!(
+            let fix = format!(
                 "install it or write its whole path in {}; cron's PATH is short",
                 config.display()
             );
-            Finding::error("hook", Exit::Config, what, mend)
+            Finding::error("hook", Exit::Config, what, fix)
         }
         Some((program, true)) => Finding::ok(
             "hook",
-            format!("on_trouble starts {program}, which is there"),
+            format!("on_incident starts {program}, which is there"),
         ),
         None => Finding::ok(
             "hook",
-            "on_trouble is set; what it starts can't be told from outside a shell",
+            "on_incident is set; what it starts can't be told from outside a shell",
         ),
     }
 }
@@ -78,8 +92,8 @@ pub(super) fn webhook(set: Option<&WebhookSettings>) -> Option<Finding> {
         ),
         Err(why) => {
             let what = format!("notify.webhook can't be signed, so nobody will be told: {why}");
-            let mend = "printf 'whsec_%s' \"$(openssl rand -base64 32)\" > FILE, and give it to the receiver";
-            Finding::error("hook", Exit::Config, what, mend)
+            let fix = "printf 'whsec_%s' \"$(openssl rand -base64 32)\" > FILE, and give it to the receiver";
+            Finding::error("hook", Exit::Config, what, fix)
         }
     })
 }
@@ -87,8 +101,8 @@ pub(super) fn webhook(set: Option<&WebhookSettings>) -> Option<Finding> {
 /// A handle keeps a job from tokens only if the job can't read the key.
 pub(super) fn boundary() -> Finding {
     let what = "any process of this user can read key and store: a handle keeps a token from a job only by convention";
-    let mend = "for a real boundary run authkeeper as a user of its own, and the jobs as another";
-    Finding::note("boundary", what).mended_by(mend)
+    let fix = "for a real boundary run authkeeper as a user of its own, and the jobs as another";
+    Finding::note("boundary", what).with_fix(fix)
 }
 
 pub(super) fn environment(environment: &Environment) -> Finding {
@@ -96,8 +110,8 @@ pub(super) fn environment(environment: &Environment) -> Finding {
         return Finding::ok("environment", "HOME is set");
     }
     let what = "HOME is not set: things are found by XDG_CONFIG_HOME and XDG_DATA_HOME alone";
-    let mend = "set HOME where authkeeper is started (in a systemd unit: User= does it)";
-    Finding::warning("environment", what, mend)
+    let fix = "set HOME where authkeeper is started (in a systemd unit: User= does it)";
+    Finding::warning("environment", what, fix)
 }
 
 /// Who else is at work with this store.
@@ -111,7 +125,7 @@ pub(super) fn processes((alive, stale): (usize, usize)) -> Vec<Finding> {
         let what = format!("{stale} files in owners/ are from processes that were killed");
         findings.push(
             Finding::note("processes", what)
-                .mended_by("none is needed: the next one that cares sweeps them up"),
+                .with_fix("none needed: the next authkeeper that looks deletes them"),
         );
     }
     if findings.is_empty() {
@@ -149,9 +163,9 @@ mod tests {
         assert_eq!(unset.severity, Severity::Warning);
         assert!(
             unset
-                .mend
+                .fix
                 .unwrap()
-                .contains("/nowhere/config.toml: on_trouble = ")
+                .contains("/nowhere/config.toml: on_incident = ")
         );
         let gone = hook(Some("tell me"), Some(("tell", false)), config);
         assert_eq!(gone.exit, Some(Exit::Config));
@@ -160,6 +174,22 @@ mod tests {
             Severity::Ok
         );
         assert_eq!(hook(Some("X=1 y"), None, config).severity, Severity::Ok);
+    }
+
+    #[test]
+    fn the_old_name_of_a_setting_is_told_with_the_new_one() {
+        let old = OldSetting {
+            old: "on_trouble",
+            new: "on_incident",
+            line: 3,
+        };
+        let found = old_settings(&[old], Path::new("c.toml"));
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert!(found[0].what.contains("on_trouble is the old name"));
+        assert_eq!(
+            found[0].fix.as_deref(),
+            Some("write on_incident in c.toml, line 3")
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! What a check found, how bad that is, and what mends it.
+//! The result of a check: its severity and its fix.
 
 use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
 };
 
 /// How bad. Ordered: the worst is the greatest.
@@ -68,7 +68,7 @@ pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) connection: Option<String>,
     pub(super) what: String,
-    pub(super) mend: Option<String>,
+    pub(super) fix: Option<String>,
     /// Of an error: the code that a command ends with that meets it.
     pub(super) exit: Option<Exit>,
 }
@@ -80,7 +80,7 @@ impl Finding {
             severity,
             connection: None,
             what: what.into(),
-            mend: None,
+            fix: None,
             exit: None,
         }
     }
@@ -96,25 +96,25 @@ impl Finding {
     pub(super) fn warning(
         check: &'static str,
         what: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
-        Self::new(check, Severity::Warning, what).mended_by(mend)
+        Self::new(check, Severity::Warning, what).with_fix(fix)
     }
 
     pub(super) fn error(
         check: &'static str,
         exit: Exit,
         what: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
         Self {
             exit: Some(exit),
-            ..Self::new(check, Severity::Error, what).mended_by(mend)
+            ..Self::new(check, Severity::Error, what).with_fix(fix)
         }
     }
 
-    pub(super) fn mended_by(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+    pub(super) fn with_fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
         self
     }
 
@@ -129,7 +129,7 @@ impl Finding {
             "severity": self.severity.as_str(),
             "connection": self.connection,
             "what": self.what,
-            "mend": self.mend,
+            "fix": self.fix,
         })
     }
 }
@@ -145,8 +145,8 @@ pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
     findings.iter().filter(of_this).count()
 }
 
-/// Each finding on a line of its own, its mend below it; what is right, or only to be known, where it is asked for.
-pub(super) fn lines(findings: &[Finding], verbose: bool, output: Output) -> Vec<String> {
+/// One line for each finding, its fix below it; what is right, or only to be known, where it is asked for.
+pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) -> Vec<String> {
     let mut shown: Vec<&Finding> = findings
         .iter()
         .filter(|finding| verbose || finding.severity > Severity::Note)
@@ -165,7 +165,7 @@ pub(super) fn lines(findings: &[Finding], verbose: bool, output: Output) -> Vec<
     lines
 }
 
-fn lines_of(finding: &Finding, output: Output) -> Vec<String> {
+fn lines_of(finding: &Finding, output: CommandOutput) -> Vec<String> {
     let paint = match finding.severity {
         Severity::Ok => Paint::Good,
         Severity::Note => Paint::Dim,
@@ -176,9 +176,9 @@ fn lines_of(finding: &Finding, output: Output) -> Vec<String> {
     let name = finding.connection.as_ref();
     let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
     let line = format!("  {word}  {name}{}", finding.what);
-    let mend = finding.mend.as_ref();
-    let mend = mend.map(|mend| format!("           mend: {mend}"));
-    [line].into_iter().chain(mend).collect()
+    let fix = finding.fix.as_ref();
+    let fix = fix.map(|fix| format!("           fix: {fix}"));
+    [line].into_iter().chain(fix).collect()
 }
 
 #[cfg(test)]
@@ -206,19 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_grouped_and_the_mend_stands_below() {
+    fn findings_are_grouped_and_the_fix_stands_below() {
         let findings = [
-            Finding::warning("hook", "nobody is told", "set on_trouble"),
+            Finding::warning("hook", "nobody is told", "set on_incident"),
             Finding::ok("store", "sound"),
             Finding::note("scope", "wider").of("notion"),
         ];
-        let plain = Output::new(false, true);
+        let plain = CommandOutput::new(false, true);
         assert_eq!(
             lines(&findings, false, plain),
             [
                 "Surroundings",
                 "  warning  nobody is told",
-                "           mend: set on_trouble",
+                "           fix: set on_incident",
             ]
         );
         assert_eq!(

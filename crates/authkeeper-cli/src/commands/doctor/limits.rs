@@ -72,8 +72,8 @@ fn refresh_token(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
                 "its refresh token ends at {}: it must be refreshed before that",
                 minute(ends)
             );
-            let mend = "a run, an mcp or a cron job that asks for a token keeps it alive";
-            Some(Finding::note("limits", what).mended_by(mend))
+            let fix = "a run, an mcp or a cron job that asks for a token keeps it alive";
+            Some(Finding::note("limits", what).with_fix(fix))
         }
         Near::Soon => {
             let what = format!("its refresh token ends at {}", minute(ends));
@@ -88,12 +88,12 @@ fn refresh_token(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
 
 fn rotation(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let by = facts.rotate_by?;
-    let mend = format!("authkeeper rotate {} --key-file NEW", facts.name);
+    let fix = format!("authkeeper rotate {} --key-file NEW", facts.name);
     let what = format!("its API key should be replaced by {}", minute(by));
     match near(by, now) {
         Near::Far => None,
-        Near::Soon => Some(Finding::warning("limits", what, mend)),
-        Near::Past => Some(Finding::error("limits", Exit::Person, what, mend)),
+        Near::Soon => Some(Finding::warning("limits", what, fix)),
+        Near::Past => Some(Finding::error("limits", Exit::Person, what, fix)),
     }
 }
 
@@ -110,8 +110,8 @@ fn retired(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
         return Some(Finding::error("limits", Exit::Person, what, again));
     }
     let what = format!("{title} switches off its token endpoint {in_use} on {ends}");
-    let mend = format!("before that, for the new one: {again}");
-    Some(Finding::warning("limits", what, mend))
+    let fix = format!("before that, for the new one: {again}");
+    Some(Finding::warning("limits", what, fix))
 }
 
 /// A grant that ends so long after the sign-in, however much it is used.
@@ -124,11 +124,11 @@ fn absolute(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
         span(lifetime.as_secs()),
         minute(ends)
     );
-    let mend = format!("authkeeper reauthorize {}", facts.name);
+    let fix = format!("authkeeper reauthorize {}", facts.name);
     match near(ends, now) {
         Near::Far => None,
         // Its rule may have changed, or be set otherwise for this account: the grant still works.
-        Near::Soon | Near::Past => Some(Finding::warning("limits", what, mend)),
+        Near::Soon | Near::Past => Some(Finding::warning("limits", what, fix)),
     }
 }
 
@@ -147,7 +147,7 @@ fn idle(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
         span(lifetime.as_secs()),
         minute(ends)
     );
-    let mend = format!(
+    let fix = format!(
         "authkeeper check {} refreshes it if that is due",
         facts.name
     );
@@ -155,9 +155,9 @@ fn idle(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     let usual =
         near == Near::Soon && SignedDuration::try_from(lifetime).is_ok_and(|whole| whole <= AHEAD);
     Some(if usual {
-        Finding::note("limits", what).mended_by(mend)
+        Finding::note("limits", what).with_fix(fix)
     } else {
-        Finding::warning("limits", what, mend)
+        Finding::warning("limits", what, fix)
     })
 }
 

@@ -1,4 +1,4 @@
-//! `doctor`: everything that is wrong or soon will be, each finding with its mend.
+//! `doctor`: everything that is wrong or soon will be, each finding with its fix.
 //!
 //! ```text
 //! places, inspections, providers (thin: they look) ─▶ facts ─▶ findings (pure: they judge) ─▶ printed, exit code
@@ -34,16 +34,16 @@ use crate::{
     args::DoctorArgs,
     exit::Exit,
     failure::Failure,
-    output::{self, Output, Paint},
-    settings::{AppSettings, Environment},
+    output::{self, CommandOutput, Paint},
+    settings::{CliSettings, Environment},
 };
 
 pub(crate) async fn doctor(
     environment: Environment,
-    output: Output,
+    output: CommandOutput,
     args: DoctorArgs,
 ) -> Result<u8, Failure> {
-    let settings = match AppSettings::load(&environment) {
+    let settings = match CliSettings::load(&environment) {
         Ok(settings) => settings,
         Err(failure) => return Err(told(failure, "config", (vec![], None), output)),
     };
@@ -70,7 +70,7 @@ pub(crate) async fn doctor(
         Ok(opened) => opened,
         Err(failure) => return Err(told(failure, "store", (early, saved.as_ref()), output)),
     };
-    let OpenedApp { app, inspections } = opened;
+    let OpenedStore { app, inspections } = opened;
     if args.adopt {
         adopt(&app).await?;
     }
@@ -94,10 +94,10 @@ pub(crate) async fn doctor(
 
 /// Looking makes no store.
 fn without_store(
-    settings: &AppSettings,
+    settings: &CliSettings,
     args: &DoctorArgs,
     early: Vec<Finding>,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<u8, Failure> {
     if args.adopt {
         output.say("Nothing to adopt: there is no store yet.");
@@ -119,10 +119,10 @@ fn without_store(
 
 /// What was asked of this installation and another one; none if nothing was.
 fn compared(
-    settings: &AppSettings,
+    settings: &CliSettings,
     inspections: &[Inspection],
     args: &DoctorArgs,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<Option<u8>, Failure> {
     if !args.snapshot && args.against.is_none() {
         return Ok(None);
@@ -149,7 +149,7 @@ async fn adopt(app: &App) -> Result<(), Failure> {
 }
 
 /// What can be seen without the store, and what opening it would change.
-fn before_opening(environment: &Environment, settings: &AppSettings) -> Vec<Finding> {
+fn before_opening(environment: &Environment, settings: &CliSettings) -> Vec<Finding> {
     let (file, there) = &settings.file;
     let config = if *there {
         format!("{} is read; config show lists every value", file.display())
@@ -161,6 +161,7 @@ fn before_opening(environment: &Environment, settings: &AppSettings) -> Vec<Find
     };
     let places = permissions::look(settings);
     let mut findings = vec![Finding::ok("config", config)];
+    findings.extend(environment::old_settings(&settings.old_settings, file));
     findings.extend(permissions::permissions(
         &places,
         rustix::process::geteuid().as_raw(),
@@ -181,12 +182,12 @@ fn before_opening(environment: &Environment, settings: &AppSettings) -> Vec<Find
 
 fn nothing_yet(mut findings: Vec<Finding>) -> Vec<Finding> {
     let what = "there is no store yet";
-    let mend = "authkeeper connect NAME URL makes it with the first connection";
-    findings.push(Finding::warning("store", what, mend));
+    let fix = "authkeeper connect NAME URL makes it with the first connection";
+    findings.push(Finding::warning("store", what, fix));
     findings
 }
 
-struct OpenedApp {
+struct OpenedStore {
     app: App,
     inspections: Vec<Inspection>,
 }
@@ -194,13 +195,13 @@ struct OpenedApp {
 /// Reads the whole file: that it opens says little of its last page.
 async fn open(
     environment: Environment,
-    settings: AppSettings,
-    output: Output,
-) -> Result<OpenedApp, Failure> {
+    settings: CliSettings,
+    output: CommandOutput,
+) -> Result<OpenedStore, Failure> {
     let app = App::open(environment, settings, output)?;
     examine(&app.settings.runtime.store)?;
     let inspections = app.runtime.inspections().await?;
-    Ok(OpenedApp { app, inspections })
+    Ok(OpenedStore { app, inspections })
 }
 
 async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Finding> {
@@ -262,7 +263,7 @@ struct DoctorReport {
 
 impl DoctorReport {
     /// Prints it all, and gives the exit code.
-    fn print(&self, settings: &AppSettings, args: &DoctorArgs, output: Output) -> u8 {
+    fn print(&self, settings: &CliSettings, args: &DoctorArgs, output: CommandOutput) -> u8 {
         let exit = worst(&self.findings);
         let store = &settings.runtime.store;
         if output.json {
@@ -284,7 +285,7 @@ impl DoctorReport {
     }
 }
 
-fn verdict(findings: &[Finding], exit: Option<Exit>, output: Output) -> String {
+fn verdict(findings: &[Finding], exit: Option<Exit>, output: CommandOutput) -> String {
     let number = |severity, word: &str| match count(findings, severity) {
         0 => None,
         some => Some(output::count(some, word)),
@@ -313,7 +314,7 @@ fn told(
     failure: Failure,
     check: &'static str,
     (mut findings, saved): (Vec<Finding>, Option<&Salvaged>),
-    output: Output,
+    output: CommandOutput,
 ) -> Failure {
     findings.push(Finding::error(
         check,
@@ -338,7 +339,7 @@ mod tests {
 
     #[test]
     fn the_verdict_is_one_line() {
-        let plain = Output::new(false, true);
+        let plain = CommandOutput::new(false, true);
         let store = Finding::ok("store", "s is sound");
         let warning = Finding::warning("hook", "w", "m");
         let fine = [store.clone(), warning.clone(), warning.clone()];

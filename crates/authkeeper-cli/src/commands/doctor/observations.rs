@@ -33,18 +33,18 @@ fn finding(observed: &Observation) -> Option<Finding> {
         ObservationKind::OddAnswer => {
             let what =
                 format!("{issuer} gave an answer that fits nothing known ({when}): {detail}");
-            let mend = "if its connections fail, report this line; it holds no secret";
-            Some(Finding::warning("answers", what, mend))
+            let fix = "if its connections fail, report this line; it holds no secret";
+            Some(Finding::warning("answers", what, fix))
         }
         ObservationKind::ReplayRefused => {
             let what = format!(
                 "{issuer} refused a refresh token that came twice, though its rule says that it may ({when}); it is taken \
                  for strict from now on"
             );
-            let mend = format!(
+            let fix = format!(
                 "correct provider.\"{issuer}\".replay in the configuration, if it is set there"
             );
-            Some(Finding::warning("answers", what, mend))
+            Some(Finding::warning("answers", what, fix))
         }
         ObservationKind::EndedEarly => {
             let (connection, age) = detail.split_once(' ').unwrap_or_default();
@@ -60,7 +60,7 @@ fn finding(observed: &Observation) -> Option<Finding> {
             );
             Some(Finding::note("answers", what))
         }
-        // That a provider can be asked is nothing to mend, and later versions may notice more.
+        // An answering provider needs no fix; later versions may record other observations.
         _ => None,
     }
 }

@@ -15,12 +15,12 @@ use super::finding::Finding;
 use crate::{
     exit::Exit,
     output::{count, span},
-    settings::AppSettings,
+    settings::CliSettings,
 };
 
 /// A file or folder that only its owner may enter.
 #[derive(Clone, Debug)]
-pub(super) struct PrivatePlace {
+pub(super) struct CheckedPath {
     what: &'static str,
     path: PathBuf,
     /// The mode it should have.
@@ -30,12 +30,13 @@ pub(super) struct PrivatePlace {
     device: u64,
 }
 
-/// What is there of the store, its key and what lies beside them. Looked at before the store is opened: that mends modes.
-pub(super) fn look(settings: &AppSettings) -> Vec<PrivatePlace> {
+/// Reads owner and mode of the store, its key and the files beside them. Runs before the store is opened, since opening
+/// corrects the modes.
+pub(super) fn look(settings: &CliSettings) -> Vec<CheckedPath> {
     let data = &settings.runtime.data;
     let look = |(what, path, wanted): (&'static str, PathBuf, u32)| {
         let metadata = std::fs::metadata(&path).ok()?;
-        Some(PrivatePlace {
+        Some(CheckedPath {
             what,
             path,
             wanted,
@@ -62,8 +63,8 @@ pub(super) fn home(copied: bool) -> Finding {
     }
     let what = "the store was copied here; it serves what lives and refreshes nothing, for the other copy may spend the \
                 same refresh tokens";
-    let mend = "make sure that no other copy is used, then authkeeper doctor --adopt";
-    Finding::error("home", Exit::Config, what, mend)
+    let fix = "make sure that no other copy is used, then authkeeper doctor --adopt";
+    Finding::error("home", Exit::Config, what, fix)
 }
 
 /// A key that is to go and did not yet is one more that opens all.
@@ -77,7 +78,7 @@ pub(super) fn key(changing: bool) -> Finding {
 }
 
 /// Nobody but this user may read any of it.
-pub(super) fn permissions(places: &[PrivatePlace], me: u32) -> Vec<Finding> {
+pub(super) fn permissions(places: &[CheckedPath], me: u32) -> Vec<Finding> {
     let mut findings: Vec<Finding> = places
         .iter()
         .filter_map(|place| exposed(place, me))
@@ -89,8 +90,8 @@ pub(super) fn permissions(places: &[PrivatePlace], me: u32) -> Vec<Finding> {
     findings
 }
 
-fn exposed(place: &PrivatePlace, me: u32) -> Option<Finding> {
-    let PrivatePlace {
+fn exposed(place: &CheckedPath, me: u32) -> Option<Finding> {
+    let CheckedPath {
         what,
         path,
         wanted,
@@ -101,27 +102,27 @@ fn exposed(place: &PrivatePlace, me: u32) -> Option<Finding> {
     let path = path.display();
     if owner != &me {
         let what = format!("{what} {path} belongs to user {owner}, and this is user {me}");
-        let mend = format!("run authkeeper as its owner, or chown {me} {path}");
-        return Some(Finding::error("permissions", Exit::Config, what, mend));
+        let fix = format!("run authkeeper as its owner, or chown {me} {path}");
+        return Some(Finding::error("permissions", Exit::Config, what, fix));
     }
     if mode & 0o077 != 0 {
         let what = format!("{what} {path} is open to others (mode {mode:04o})");
-        let mend = format!(
+        let fix = format!(
             "chmod {wanted:o} {path}; if somebody else may have read store and key, reauthorize each connection"
         );
-        return Some(Finding::error("permissions", Exit::Config, what, mend));
+        return Some(Finding::error("permissions", Exit::Config, what, fix));
     }
     None
 }
 
 /// Whether a copy of one takes the other along.
-pub(super) fn together(places: &[PrivatePlace]) -> Option<Finding> {
+pub(super) fn together(places: &[CheckedPath]) -> Option<Finding> {
     let device = |what: &str| Some(places.iter().find(|place| place.what == what)?.device);
     let together = device("the store")? == device("the key")?;
     together.then(|| {
         let what = "store and key lie on the same file system: a copy of it opens what it holds";
         Finding::note("file_system", what)
-            .mended_by("put the key elsewhere and name it in AUTHKEEPER_KEY_FILE, or guard the backups like passwords")
+            .with_fix("put the key elsewhere and name it in AUTHKEEPER_KEY_FILE, or guard the backups like passwords")
     })
 }
 
@@ -136,15 +137,15 @@ fn placed(lies: &Locality, path: &Path) -> Option<Finding> {
         Locality::Here => None,
         Locality::Remote(kind) => {
             let what = format!("{path} lies on a network file system ({kind})");
-            let mend = "keep it on a local disk (AUTHKEEPER_STORE, XDG_DATA_HOME): locks across a network fail, and a \
+            let fix = "keep it on a local disk (AUTHKEEPER_STORE, XDG_DATA_HOME): locks across a network fail, and a \
                         grant is lost by it";
-            Some(Finding::error("file_system", Exit::Config, what, mend))
+            Some(Finding::error("file_system", Exit::Config, what, fix))
         }
         Locality::Unclear(kind) => {
             let what =
                 format!("{path} lies on {kind}: whether another machine has it too can't be told");
-            let mend = "see to it that nothing outside this machine opens it, or keep it on a local disk (AUTHKEEPER_STORE)";
-            Some(Finding::warning("file_system", what, mend))
+            let fix = "see to it that nothing outside this machine opens it, or keep it on a local disk (AUTHKEEPER_STORE)";
+            Some(Finding::warning("file_system", what, fix))
         }
     }
 }
@@ -191,11 +192,11 @@ fn older(log: &[PastDecision], known: &StoredGrant) -> Option<Finding> {
         "the store is an old copy: it holds generation {stored} of this grant, and generation {generation} was refreshed at {}",
         newest.ts
     );
-    let mend = format!(
+    let fix = format!(
         "run nothing that uses it: a spent refresh token can cost the grant. Put the newer store back, or authkeeper \
          reauthorize {name}"
     );
-    Some(Finding::error("rollback", Exit::Store, what, mend).of(name))
+    Some(Finding::error("rollback", Exit::Store, what, fix).of(name))
 }
 
 /// Journals that no claim names: the next refresh of their grant reads them and clears them away. `claims` are the ends of
@@ -210,9 +211,9 @@ pub(super) fn leftovers(journals: &[(String, u64)], claims: &[String]) -> Option
         count(orphans.len(), "journal"),
         span(oldest)
     );
-    let mend = "the next refresh of each of their grants reads them and clears them away; once every connection works, what \
+    let fix = "the next refresh of each of their grants reads them and clears them away; once every connection works, what \
                 is still there may be removed from spill/";
-    Some(Finding::note("leftovers", what).mended_by(mend))
+    Some(Finding::note("leftovers", what).with_fix(fix))
 }
 
 /// The journals with their ages in seconds.
@@ -237,9 +238,9 @@ mod tests {
 
     use super::*;
 
-    fn place(what: &'static str, mode: u32, owner: u32, device: u64) -> PrivatePlace {
+    fn place(what: &'static str, mode: u32, owner: u32, device: u64) -> CheckedPath {
         let path = PathBuf::from("/nowhere/x");
-        PrivatePlace {
+        CheckedPath {
             what,
             path,
             wanted: 0o600,
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!((open.len(), open[0].exit), (1, Some(Exit::Config)));
         assert!(
             open[0]
-                .mend
+                .fix
                 .as_ref()
                 .unwrap()
                 .starts_with("chmod 600 /nowhere/x")

@@ -9,14 +9,14 @@ use authkeeper::{
     model::{GrantType, Resource, Scope},
     runtime::inspect::Inspection,
 };
-use serde_json::{Map, Value, json};
-
 use authkeeper_gateway::bounded_read;
+use serde_json::{Map, Value, json};
 
 use crate::{
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    old_names,
+    output::{CommandOutput, Paint},
     settings::{Origin, Setting},
 };
 
@@ -53,7 +53,7 @@ pub(super) fn snapshot(listed: &[Setting], inspections: &[Inspection]) -> Value 
 /// Of a command only that it is set: it may be a path.
 fn setting(setting: &Setting) -> (String, Value) {
     let value = match setting.name.as_str() {
-        "on_trouble" => json!("set"),
+        "on_incident" => json!("set"),
         _ => json!(setting.value),
     };
     (setting.name.clone(), value)
@@ -87,7 +87,7 @@ pub(super) fn compare(
     here: &Value,
     profile: &str,
     config: &Path,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<u8, Failure> {
     let path = place(profile, config);
     let there = read(&path)?;
@@ -133,10 +133,13 @@ fn read(path: &Path) -> Result<Value, Failure> {
         Failure::new(Exit::Data, format!("{}: {why}", path.display()), next)
     };
     let text = bounded_read::read(path, LONGEST).map_err(|error| unreadable(error.to_string()))?;
-    let value: Value =
+    let mut value: Value =
         serde_json::from_str(&text).map_err(|error| unreadable(format!("no snapshot: {error}")))?;
     if value["profile"] != FORMAT {
         return Err(unreadable(format!("no snapshot of this form ({FORMAT})")));
+    }
+    if let Some(settings) = value["settings"].as_object_mut() {
+        old_names::rename_settings(settings);
     }
     Ok(value)
 }
@@ -201,7 +204,7 @@ fn differing(
     })
 }
 
-fn table(differences: &[Difference], output: Output) -> Vec<String> {
+fn table(differences: &[Difference], output: CommandOutput) -> Vec<String> {
     let cells = |difference: &Difference| {
         let connection = difference
             .connection
@@ -254,16 +257,16 @@ mod tests {
     #[test]
     fn each_difference_is_a_row() {
         let mut there = installation();
-        there["settings"] = json!({"on_trouble": "set"});
+        there["settings"] = json!({"on_incident": "set"});
         there["connections"]["notion"]["scope_asked"] = "a b".into();
         there["connections"]["jira"] = json!({});
         let found = differences(&installation(), &there);
-        let rows = table(&found, Output::new(false, true));
+        let rows = table(&found, CommandOutput::new(false, true));
         assert_eq!(
             rows,
             [
                 "CONNECTION  WHAT             HERE     THERE",
-                "-           on_trouble       -        set",
+                "-           on_incident      -        set",
                 "-           refresh.reserve  30s      -",
                 "jira        connection       missing  connected",
                 "notion      scope_asked      a        a b",

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{facts::ConnectionFacts, finding::Finding};
 use crate::exit::Exit;
 
-/// A provider that takes longer is in incident, and nobody waits for it here.
+/// A provider that takes longer counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A clock may be this much off before it is worth a word; a token's last second is never trusted anyway.
@@ -38,7 +38,7 @@ pub(super) enum MetadataAnswer {
 
 /// One provider, and the connections that depend on it.
 #[derive(Debug)]
-pub(super) struct AskedProvider {
+pub(super) struct CheckedProvider {
     pub(super) issuer: String,
     pub(super) names: Vec<String>,
     /// Those whose next call needs it: their tokens have ended.
@@ -54,15 +54,15 @@ pub(super) async fn ask(
     runtime: &Runtime,
     inspections: &[Inspection],
     log: &[PastDecision],
-) -> Vec<AskedProvider> {
-    let mut providers: BTreeMap<String, AskedProvider> = BTreeMap::new();
+) -> Vec<CheckedProvider> {
+    let mut providers: BTreeMap<String, CheckedProvider> = BTreeMap::new();
     let mut asked = JoinSet::new();
     for one in inspections.iter().filter(|one| may_publish(one)) {
         let connection = &one.status.connection;
         let issuer = connection.issuer.as_str().to_owned();
         let provider = providers.entry(issuer.clone()).or_insert_with(|| {
             asked.spawn(answer(runtime.clone(), connection.clone()));
-            AskedProvider::of(issuer, one.metadata.clone())
+            CheckedProvider::of(issuer, one.metadata.clone())
         });
         provider.serve(one);
     }
@@ -73,7 +73,7 @@ pub(super) async fn ask(
             provider.answer = answer;
         }
     }
-    let mut providers: Vec<AskedProvider> = providers.into_values().collect();
+    let mut providers: Vec<CheckedProvider> = providers.into_values().collect();
     for provider in &mut providers {
         let connections = inspections.iter().map(|one| &one.status.connection);
         let own = connections.filter(|one| one.issuer.as_str() == provider.issuer);
@@ -108,7 +108,7 @@ fn last_skew(log: &[PastDecision], connections: &[&Connection]) -> Option<i64> {
     log.iter().rev().filter(own).find_map(|line| line.skew_s)
 }
 
-impl AskedProvider {
+impl CheckedProvider {
     fn of(issuer: String, stored: Option<ServerMetadata>) -> Self {
         Self {
             issuer,
@@ -141,7 +141,7 @@ fn refused(error: DiscoveryError) -> MetadataAnswer {
     }
 }
 
-pub(super) fn findings(provider: &AskedProvider) -> Vec<Finding> {
+pub(super) fn findings(provider: &CheckedProvider) -> Vec<Finding> {
     let mut findings = Vec::new();
     let issuer = &provider.issuer;
     let skew = match &provider.answer {
@@ -160,10 +160,10 @@ pub(super) fn findings(provider: &AskedProvider) -> Vec<Finding> {
             provider.logged_skew_s
         }
         MetadataAnswer::Wrong(why) => {
-            let mend = format!(
+            let fix = format!(
                 "what was known of {issuer} goes on serving; if it moved, connect again with its new address"
             );
-            findings.push(Finding::warning("metadata", why.clone(), mend));
+            findings.push(Finding::warning("metadata", why.clone(), fix));
             provider.logged_skew_s
         }
     };
@@ -171,15 +171,15 @@ pub(super) fn findings(provider: &AskedProvider) -> Vec<Finding> {
     findings
 }
 
-fn unreachable(provider: &AskedProvider, why: &str) -> Vec<Finding> {
+fn unreachable(provider: &CheckedProvider, why: &str) -> Vec<Finding> {
     let what = format!("{} does not answer: {why}", provider.issuer);
-    let mend = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
+    let fix = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
     if provider.waiting.is_empty() {
-        return vec![Finding::warning("reach", what, mend)];
+        return vec![Finding::warning("reach", what, fix)];
     }
     let waiting = provider.waiting.iter();
     let finding =
-        |name: &String| Finding::error("reach", Exit::Unavailable, what.clone(), mend).of(name);
+        |name: &String| Finding::error("reach", Exit::Unavailable, what.clone(), fix).of(name);
     waiting.map(finding).collect()
 }
 
@@ -187,19 +187,19 @@ fn clock(issuer: &str, skew: i64) -> Finding {
     let off = skew.unsigned_abs();
     let side = if skew > 0 { "ahead of" } else { "behind" };
     let what = format!("the clock of {issuer} is {off} s {side} this machine's");
-    let mend = "set this machine's clock by NTP (timedatectl); signed assertions and expiry times depend on it";
+    let fix = "set this machine's clock by NTP (timedatectl); signed assertions and expiry times depend on it";
     match off {
         0..=SKEW_NOTED => Finding::ok(
             "clock",
             format!("the clock of {issuer} agrees with this machine's"),
         ),
-        _ if off <= SKEW_WARNED => Finding::note("clock", what).mended_by(mend),
-        _ => Finding::warning("clock", what, mend),
+        _ if off <= SKEW_WARNED => Finding::note("clock", what).with_fix(fix),
+        _ => Finding::warning("clock", what, fix),
     }
 }
 
 /// What it says of itself now and did not say at the sign-in, field by field.
-fn changes(provider: &AskedProvider, found: &ServerMetadata) -> Vec<Finding> {
+fn changes(provider: &CheckedProvider, found: &ServerMetadata) -> Vec<Finding> {
     let Some(stored) = &provider.stored else {
         return vec![];
     };
@@ -217,15 +217,15 @@ fn changes(provider: &AskedProvider, found: &ServerMetadata) -> Vec<Finding> {
             provider.issuer
         );
         if ["issuer", "token_endpoint"].contains(&field.as_str()) {
-            let mend = provider
+            let fix = provider
                 .names
                 .iter()
                 .map(|name| format!("authkeeper reauthorize {name}"));
-            let mend = mend.collect::<Vec<_>>().join(", ");
-            let mend = format!(
-                "the old one serves until it is switched off; if the change is announced: {mend}"
+            let fix = fix.collect::<Vec<_>>().join(", ");
+            let fix = format!(
+                "the old one serves until it is switched off; if the change is announced: {fix}"
             );
-            return Finding::warning("metadata", what, mend);
+            return Finding::warning("metadata", what, fix);
         }
         Finding::note("metadata", what)
     };
@@ -287,22 +287,22 @@ mod tests {
         }
     }
 
-    fn provider(answer: MetadataAnswer) -> AskedProvider {
-        AskedProvider {
+    fn provider(answer: MetadataAnswer) -> CheckedProvider {
+        CheckedProvider {
             names: vec!["notion".to_owned()],
             answer,
-            ..AskedProvider::of("https://as.example".to_owned(), Some(metadata()))
+            ..CheckedProvider::of("https://as.example".to_owned(), Some(metadata()))
         }
     }
 
-    fn came(metadata: ServerMetadata, skew_s: Option<i64>) -> AskedProvider {
+    fn came(metadata: ServerMetadata, skew_s: Option<i64>) -> CheckedProvider {
         provider(MetadataAnswer::Came {
             metadata: Box::new(metadata),
             skew_s,
         })
     }
 
-    fn severities(provider: &AskedProvider) -> Vec<(&'static str, Severity)> {
+    fn severities(provider: &CheckedProvider) -> Vec<(&'static str, Severity)> {
         let all = findings(provider);
         all.iter()
             .map(|finding| (finding.check, finding.severity))

@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::{
     exit::Exit,
     failure::Failure,
-    output::{self, Output},
-    settings::AppSettings,
+    output::{self, CommandOutput},
+    settings::CliSettings,
 };
 
 pub(super) fn repaired_json(saved: &Salvaged) -> serde_json::Value {
@@ -24,8 +24,8 @@ pub(super) fn repaired_json(saved: &Salvaged) -> serde_json::Value {
 
 /// Carries what can still be read into a new store. A sound store is left alone: other processes may be using it.
 pub(super) fn repair(
-    settings: &AppSettings,
-    output: Output,
+    settings: &CliSettings,
+    output: CommandOutput,
     stamp: &str,
 ) -> Result<Option<Salvaged>, Failure> {
     let store = &settings.runtime.store;
@@ -58,7 +58,7 @@ pub(super) fn repair(
     Ok(Some(saved))
 }
 
-fn unsaved(error: StoreError, settings: &AppSettings) -> Failure {
+fn unsaved(error: StoreError, settings: &CliSettings) -> Failure {
     if !matches!(error, StoreError::Damaged { .. }) {
         return error.into();
     }
@@ -72,7 +72,7 @@ fn unsaved(error: StoreError, settings: &AppSettings) -> Failure {
     )
 }
 
-fn tell(saved: &Salvaged, output: Output) {
+fn tell(saved: &Salvaged, output: CommandOutput) {
     let rows = |name: &str| {
         let row = saved.rows.iter().find(|(table, _)| table == name);
         row.map_or(0, |(_, n)| usize::try_from(*n).unwrap_or(usize::MAX))
@@ -88,6 +88,6 @@ fn tell(saved: &Salvaged, output: Output) {
         "No connection could be saved: authkeeper connect each one again, or restore the store from a backup."
     } else {
         "What authkeeper status does not list was lost: authkeeper connect adds it again. A grant that was damaged \
-         shows there; reauthorize mends it."
+         shows there; authkeeper reauthorize restores it."
     });
 }

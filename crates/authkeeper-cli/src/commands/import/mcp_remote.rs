@@ -12,11 +12,10 @@ use authkeeper::{
     secret::SecretString,
     signin::{ConnectRequest, ImportRequest},
 };
+use authkeeper_gateway::bounded_read;
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use serde_json::Value;
-
-use authkeeper_gateway::bounded_read;
 
 use crate::{app::App, args::ImportArgs, exit::Exit, failure::Failure};
 
@@ -73,7 +72,7 @@ impl Stored {
         let text = |from: &Value, key: &str| from.get(key)?.as_str().map(str::to_owned);
         let lacks = |what: &str| {
             let what = format!("{} holds no {what}", self.at.display());
-            let next = "sign in anew: authkeeper connect NAME URL";
+            let next = "sign in again: authkeeper connect NAME URL";
             Failure::new(Exit::Data, what, next)
         };
         let refresh = text(&self.tokens, "refresh_token").ok_or_else(|| lacks("refresh token"))?;
@@ -147,7 +146,7 @@ fn json_of(path: &Path) -> Result<Value, Failure> {
         Failure::new(
             Exit::Data,
             what,
-            "sign in anew: authkeeper connect NAME URL",
+            "sign in again: authkeeper connect NAME URL",
         )
     };
     let text = bounded_read::read(path, LONGEST).map_err(|error| wrong(error.to_string()))?;

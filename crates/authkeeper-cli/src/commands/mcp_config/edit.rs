@@ -5,15 +5,11 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::{
     client::Format,
-    wanted::{Edited, Unusable, WantedServer},
+    wanted::{Edited, Unusable, Wanted},
     yaml,
 };
 
-pub(super) fn put(
-    format: Format,
-    text: &str,
-    wanted: WantedServer<'_>,
-) -> Result<Edited, Unusable> {
+pub(super) fn put(format: Format, text: &str, wanted: Wanted<'_>) -> Result<Edited, Unusable> {
     match format {
         Format::Json => json(text, wanted),
         Format::Toml => toml(text, wanted),
@@ -21,7 +17,7 @@ pub(super) fn put(
     }
 }
 
-fn json(text: &str, wanted: WantedServer<'_>) -> Result<Edited, Unusable> {
+fn json(text: &str, wanted: Wanted<'_>) -> Result<Edited, Unusable> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let options = ParseOptions {
         allow_missing_commas: false,
@@ -58,7 +54,7 @@ fn json(text: &str, wanted: WantedServer<'_>) -> Result<Edited, Unusable> {
     Ok(Edited::Changed(root.to_string()))
 }
 
-fn toml(text: &str, wanted: WantedServer<'_>) -> Result<Edited, Unusable> {
+fn toml(text: &str, wanted: Wanted<'_>) -> Result<Edited, Unusable> {
     let parsed = text.parse::<DocumentMut>();
     let mut whole = parsed.map_err(|error| Unusable::Torn(error.to_string()))?;
     let mut implicit = Table::new();
@@ -110,7 +106,7 @@ mod tests {
 
     fn edited(format: Format, text: &str, force: bool) -> Result<Edited, Unusable> {
         let members = members();
-        let wanted = WantedServer {
+        let wanted = Wanted {
             section: "servers",
             name: "notion",
             members: &members,

@@ -6,9 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
-
 use authkeeper_gateway::bounded_read;
+use tempfile::NamedTempFile;
 
 use crate::{exit::Exit, failure::Failure};
 

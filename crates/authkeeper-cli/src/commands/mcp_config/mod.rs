@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::{
     entry::ServerEntry,
     file::ConfigText,
-    wanted::{Edited, WantedServer},
+    wanted::{Edited, Wanted},
 };
 use crate::{
     app::App,
@@ -144,7 +144,7 @@ fn edited(
     file: &Path,
 ) -> Result<Edited, Failure> {
     let members = args.client.members(entry);
-    let wanted = WantedServer {
+    let wanted = Wanted {
         section: args.client.section(),
         name: &entry.name,
         members: &members,
@@ -152,7 +152,7 @@ fn edited(
     };
     edit::put(args.client.format(), text, wanted).map_err(|unusable| {
         let what = format!("{} is left as it is: {unusable}", file.display());
-        let next = "mend it, or put in by hand what the command prints without --write";
+        let next = "correct it, or paste by hand what the command prints without --write";
         Failure::new(Exit::Data, what, next)
     })
 }

@@ -4,7 +4,7 @@ use super::entry::Value;
 
 /// A server, by its name in this section.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WantedServer<'a> {
+pub(super) struct Wanted<'a> {
     pub(super) section: &'a str,
     pub(super) name: &'a str,
     pub(super) members: &'a [(&'static str, Value)],
@@ -32,7 +32,7 @@ pub(super) enum Unusable {
     Shape(String),
 }
 
-impl WantedServer<'_> {
+impl Wanted<'_> {
     /// What decides whether a server that is there is this one: what the client starts. The rest may be the user's.
     pub(super) fn decides(name: &str) -> bool {
         matches!(name, "command" | "cmd" | "args")

@@ -5,10 +5,10 @@ use serde_json::{Value as Json, json};
 
 use super::{
     entry::Value,
-    wanted::{Edited, Unusable, WantedServer},
+    wanted::{Edited, Unusable, Wanted},
 };
 
-pub(super) fn put(text: &str, wanted: WantedServer<'_>) -> Result<Edited, Unusable> {
+pub(super) fn put(text: &str, wanted: Wanted<'_>) -> Result<Edited, Unusable> {
     let lines: Vec<&str> = text.lines().collect();
     if lines
         .iter()
@@ -74,7 +74,7 @@ fn replace(
     lines: &[&str],
     at: usize,
     indent: usize,
-    wanted: WantedServer<'_>,
+    wanted: Wanted<'_>,
 ) -> Result<Replaced, Unusable> {
     let end = end_of(lines, at, indent);
     let inside = lines.get(at + 1..end).unwrap_or_default();
@@ -98,14 +98,14 @@ fn replace(
     for (name, value) in wanted
         .members
         .iter()
-        .filter(|(name, _)| WantedServer::decides(name))
+        .filter(|(name, _)| Wanted::decides(name))
     {
         block.extend(written(name, value, deeper));
     }
     let mut keep = true;
     for line in inside {
         if indent_of(line) <= deeper && !is_blank(line) {
-            keep = !key_of(line).is_some_and(|(name, _)| WantedServer::decides(&name));
+            keep = !key_of(line).is_some_and(|(name, _)| Wanted::decides(&name));
         }
         if keep {
             block.push((*line).to_owned());
@@ -114,7 +114,7 @@ fn replace(
     Ok(Some(Ok((at + 1..end, block))))
 }
 
-fn block(wanted: WantedServer<'_>, indent: usize) -> Vec<String> {
+fn block(wanted: Wanted<'_>, indent: usize) -> Vec<String> {
     let mut lines = vec![format!("{:indent$}{}:", "", key(wanted.name))];
     for (name, value) in wanted.members {
         lines.extend(written(name, value, indent + 2));
@@ -244,7 +244,7 @@ mod tests {
             ("cmd", Value::Text("/bin/ak".to_owned())),
             ("args", Value::List(args)),
         ];
-        let wanted = WantedServer {
+        let wanted = Wanted {
             section: "extensions",
             name: "notion",
             members: &members,

@@ -9,18 +9,18 @@ mod verdict;
 use std::{io, sync::Arc};
 
 use authkeeper::store::StoreError;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
-
-pub(crate) use self::{child::SignalForwarder, plan::RunPlan, verdict::verdict};
 use authkeeper_gateway::{
     alerts::{IncidentFeed, Notifier, Watcher},
     forward::Forwarder,
     report::Report,
     server::{Limits, RunProxy},
 };
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+pub(crate) use self::{child::SignalForwarder, plan::RunPlan, verdict::verdict};
 
 /// What it is run with.
 pub(crate) struct RunSeams {

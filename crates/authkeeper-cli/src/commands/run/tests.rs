@@ -10,11 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::model::{Event, FailedCall, Incident, IncidentId, Record};
+use authkeeper_gateway::alerts::Hook;
 use rustix::process::Signal;
 
 use super::*;
-use authkeeper_gateway::alerts::Hook;
-
 use crate::{
     signals::IgnoredSignals,
     test_support::{forwarder, notion},
@@ -123,7 +122,7 @@ async fn tried_with(
         plan,
         RunSeams {
             forwarder: Arc::new(forwarder),
-            incidents: incidents,
+            incidents,
             notifier: Notifier::by_hook(hook),
             report,
             signals,
@@ -204,7 +203,7 @@ async fn what_arrives_here_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_trouble_is_printed_once_and_its_owner_told_once() {
+async fn an_incident_is_printed_once_and_its_owner_told_once() {
     let dir = tempfile::tempdir().unwrap();
     let told = dir.path().join("told");
     let hook = format!(
@@ -242,7 +241,7 @@ async fn what_may_heal_by_itself_is_not_told() {
 }
 
 #[tokio::test]
-async fn whoever_did_not_claim_it_does_not_tell() {
+async fn only_the_claimant_notifies() {
     let open = vec![incident("1", Event::Uncertain, "notion")];
     let incidents = Fake {
         open,
@@ -267,7 +266,7 @@ async fn a_hook_that_fails_is_said_and_changes_nothing() {
     )
     .await;
     assert_eq!(code, 0);
-    assert!(said.contains("on_trouble failed"), "{said}");
+    assert!(said.contains("on_incident failed"), "{said}");
 }
 
 #[tokio::test]
@@ -306,7 +305,7 @@ async fn a_look_that_fails_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_run_that_can_not_read_its_troubles_has_no_verdict() {
+async fn a_run_that_can_not_read_its_incidents_has_no_verdict() {
     let incidents = Arc::new(Fake {
         busy: 1_000.into(),
         ..Fake::default()

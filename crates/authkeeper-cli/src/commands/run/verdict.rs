@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_mend_is_told_from_what_a_person_can() {
+    fn a_refused_scope_differs_from_what_a_person_can_grant() {
         let refused = FailedCall {
             reason: "scope_refused".to_owned(),
             ..failed("notion", 1)

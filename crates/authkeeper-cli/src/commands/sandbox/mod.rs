@@ -7,6 +7,7 @@ mod verdict;
 
 use std::{path::Path, time::Duration};
 
+use authkeeper_gateway::bounded_read;
 use authkeeper_sandbox::{
     ClientCommand, ClientContext, ExpectationResult, Sandbox, SandboxSettings, ScenarioFile,
 };
@@ -20,16 +21,15 @@ use crate::{
     args::sandbox::SandboxArgs,
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
     signals,
 };
-use authkeeper_gateway::bounded_read;
 
 /// No scenario is longer.
 const LONGEST: u64 = 1024 * 1024;
 
 /// Serves until a signal, or the scenario, ends it.
-pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failure> {
+pub(crate) async fn serve(args: SandboxArgs, output: CommandOutput) -> Result<(), Failure> {
     if args.list_scenarios {
         scenarios::list(output);
         return Ok(());
@@ -42,7 +42,7 @@ pub(crate) async fn serve(args: SandboxArgs, output: Output) -> Result<(), Failu
 }
 
 /// With the timeline of a file, or with none.
-async fn serve_file(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
+async fn serve_file(args: &SandboxArgs, output: CommandOutput) -> Result<(), Failure> {
     let settings = settings(args, SandboxSettings::default());
     let path = args.scenario.as_deref();
     let file = path.map(read).transpose()?;
@@ -101,7 +101,7 @@ async fn ended(end: Option<Duration>) {
 }
 
 /// Says how the scenario went; one that is not met fails the command.
-fn judge(verdict: &[ExpectationResult], output: Output) -> Result<(), Failure> {
+fn judge(verdict: &[ExpectationResult], output: CommandOutput) -> Result<(), Failure> {
     for finding in verdict {
         let (paint, word) = if finding.met {
             (Paint::Good, "met")
@@ -129,9 +129,8 @@ fn judge(verdict: &[ExpectationResult], output: Output) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use authkeeper_sandbox::Profile;
+    use clap::Parser;
 
     use super::*;
 
@@ -161,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_scenario_that_is_not_met_or_can_not_be_read_is_bad_data() {
-        let output = Output::new(false, true);
+        let output = CommandOutput::new(false, true);
         let finding = |met| ExpectationResult {
             counter: "sign_ins".into(),
             expected: "1".into(),

@@ -5,9 +5,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use crate::output::{Output, Paint};
+use crate::output::{CommandOutput, Paint};
 
-pub(super) fn announce(sandbox: &Sandbox, output: Output) {
+pub(super) fn announce(sandbox: &Sandbox, output: CommandOutput) {
     let url = sandbox.url();
     if output.json {
         output.data_json(&json!({
@@ -26,7 +26,7 @@ pub(super) fn announce(sandbox: &Sandbox, output: Output) {
 }
 
 /// Prints what happens, for a person who watches.
-pub(super) async fn tell(mut events: Receiver<SandboxEvent>, output: Output) {
+pub(super) async fn tell(mut events: Receiver<SandboxEvent>, output: CommandOutput) {
     if !output.is_watched() {
         std::future::pending::<()>().await;
     }
@@ -39,7 +39,7 @@ pub(super) async fn tell(mut events: Receiver<SandboxEvent>, output: Output) {
     }
 }
 
-fn line(event: &SandboxEvent, output: Output) -> String {
+fn line(event: &SandboxEvent, output: CommandOutput) -> String {
     let at = i64::try_from(event.at).unwrap_or_default();
     let time = Timestamp::from_millisecond(at).unwrap_or_default();
     let time = time

@@ -15,7 +15,7 @@ use crate::{
     args::sandbox::SandboxArgs,
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
     signals,
 };
 
@@ -57,7 +57,7 @@ fn revisions(one: &BuiltIn) -> Vec<Revision> {
     all
 }
 
-pub(super) fn list(output: Output) {
+pub(super) fn list(output: CommandOutput) {
     if output.json {
         let row = |one: &BuiltIn| {
             let revisions: Vec<&str> = revisions(one).into_iter().map(Revision::as_str).collect();
@@ -77,7 +77,11 @@ pub(super) fn list(output: Output) {
 }
 
 /// Plays one scenario, with its client or with one that is started by hand.
-pub(super) async fn play(one: BuiltIn, args: &SandboxArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn play(
+    one: BuiltIn,
+    args: &SandboxArgs,
+    output: CommandOutput,
+) -> Result<(), Failure> {
     let revision = args.spec_version.unwrap_or_default();
     let report = match client(args) {
         _ if !one.is_of(revision) => ScenarioReport::not_played(one, revision),
@@ -89,7 +93,7 @@ pub(super) async fn play(one: BuiltIn, args: &SandboxArgs, output: Output) -> Re
 }
 
 /// Plays all scenarios, one after the other.
-pub(super) async fn play_all(args: &SandboxArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn play_all(args: &SandboxArgs, output: CommandOutput) -> Result<(), Failure> {
     let usage = |what: &str, next: &str| Err(Failure::new(Exit::Usage, what, next));
     if args.port != 0 {
         return usage(
@@ -122,7 +126,7 @@ async fn tried(
     client: &ClientCommand,
     revision: Revision,
     args: &SandboxArgs,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<ScenarioReport, Failure> {
     let trial = trial(one, revision, args).await?;
     let said = format!(
@@ -156,7 +160,7 @@ async fn by_hand(
     one: BuiltIn,
     revision: Revision,
     args: &SandboxArgs,
-    output: Output,
+    output: CommandOutput,
 ) -> Result<ScenarioReport, Failure> {
     if one.runs() != Runs::Once {
         let what = format!("{} starts its client several times", one.name());

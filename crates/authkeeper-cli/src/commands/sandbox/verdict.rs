@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::{
     exit::Exit,
     failure::Failure,
-    output::{Output, Paint},
+    output::{CommandOutput, Paint},
 };
 
 /// Prints one report; JSON is the suite's `checks.json`.
-pub(super) fn print(report: &ScenarioReport, output: Output) {
+pub(super) fn print(report: &ScenarioReport, output: CommandOutput) {
     if output.json {
         return output.data_json(&json!(report.checks()));
     }
@@ -18,7 +18,7 @@ pub(super) fn print(report: &ScenarioReport, output: Output) {
 }
 
 /// Prints those that failed, and then a table of all.
-pub(super) fn print_all(all: &[ScenarioReport], output: Output) {
+pub(super) fn print_all(all: &[ScenarioReport], output: CommandOutput) {
     if output.json {
         let each: Vec<Value> = all.iter().map(ScenarioReport::json).collect();
         return output.data_json(&json!(each));
@@ -36,7 +36,7 @@ pub(super) fn print_all(all: &[ScenarioReport], output: Output) {
 
 fn print_for_people(
     report: &ScenarioReport,
-    output: Output,
+    output: CommandOutput,
     wanted: impl Fn(&ScenarioCheck) -> bool,
 ) {
     let verdict = painted(output, report.verdict());
@@ -53,7 +53,7 @@ fn print_for_people(
 }
 
 /// A line of the table.
-fn row(report: &ScenarioReport, output: Output) -> String {
+fn row(report: &ScenarioReport, output: CommandOutput) -> String {
     let verdict = painted(output, report.verdict());
     let line = format!("{:41} {verdict}  {}", report.name(), report.reason());
     line.trim_end().to_owned()
@@ -80,7 +80,7 @@ pub(super) fn failure_of(all: &[ScenarioReport]) -> Option<Failure> {
     (failed > 0).then_some(failure)
 }
 
-fn painted(output: Output, verdict: ScenarioVerdict) -> String {
+fn painted(output: CommandOutput, verdict: ScenarioVerdict) -> String {
     let paint = match verdict {
         ScenarioVerdict::Passed => Paint::Good,
         ScenarioVerdict::Failed => Paint::Bad,
@@ -89,7 +89,7 @@ fn painted(output: Output, verdict: ScenarioVerdict) -> String {
     output.paint(paint, verdict.word())
 }
 
-fn lines(check: &ScenarioCheck, output: Output) -> Vec<String> {
+fn lines(check: &ScenarioCheck, output: CommandOutput) -> Vec<String> {
     let paint = match check.status {
         CheckStatus::Success => Paint::Good,
         CheckStatus::Failure => Paint::Bad,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_nobody_can_mend_is_told_as_that() {
+async fn a_refused_scope_is_told_as_a_matter_of_policy() {
     let server = wanting("none").await;
     let authority = FakeAuthority::stepping(&server.url, || {
         let mut record = record(Event::ScopeRequired, "notion");

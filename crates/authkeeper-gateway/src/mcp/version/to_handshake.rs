@@ -427,7 +427,7 @@ impl ToHandshake {
         let Some((key, call)) = found else {
             return refuse(
                 id,
-                "The call that these answers belong to is gone: it was cancelled, or the connection to the server was made anew. The answers were not used. Make the call again from the beginning.",
+                "The call that these answers belong to is gone: it was cancelled, or the bridge connected to the server again. The answers were not used. Make the call again from the beginning.",
             );
         };
         let key = key.clone();

@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// Somebody signs in.
-    fn mend(&self) {
+    fn sign_in(&self) {
         self.authority.revive();
         self.person.came.send_replace(true);
     }
@@ -170,7 +170,7 @@ async fn a_client_that_takes_events_hears_at_once_and_then_gets_the_servers_answ
     assert!(caller.heard.starts_with("HTTP/1.1 200"));
     assert!(caller.heard.contains("content-type: text/event-stream"));
     assert_eq!(scene.calls(), 0);
-    scene.mend();
+    scene.sign_in();
     let heard = caller.end().await;
     let answer: Value = serde_json::from_str(ANSWER).unwrap();
     assert_eq!(events(&heard), [answer]);
@@ -188,7 +188,7 @@ async fn who_asked_for_progress_hears_what_a_person_must_do() {
     let scene = Scene::new(200, "text/event-stream", streamed, limit).await;
     let mut caller = scene.send(EVENTS, ASKS).await;
     caller.until("notifications/progress").await;
-    scene.mend();
+    scene.sign_in();
     let heard = caller.end().await;
     let told = &events(&heard)[0]["params"];
     assert_eq!(told["progressToken"], 7);
@@ -209,7 +209,7 @@ async fn whatever_the_server_answers_is_an_answer_to_the_call() {
         let scene = Scene::new(status, kind, said, Duration::from_mins(5)).await;
         let mut caller = scene.send(EVENTS, CALL).await;
         caller.until("waiting").await;
-        scene.mend();
+        scene.sign_in();
         let heard = events(&caller.end().await);
         assert_eq!(heard[0]["id"], "c-1", "{status} {kind}: {heard:?}");
         assert_eq!(heard[0]["error"]["code"], code, "{status} {kind}");
@@ -236,7 +236,7 @@ async fn others_wait_for_the_answer_as_it_is() {
         let scene = Scene::json().await;
         let caller = scene.send(headers, sent).await;
         scene.person.until_waited_for(1).await;
-        scene.mend();
+        scene.sign_in();
         let heard = caller.end().await;
         assert!(heard.contains("mcp-session-id: s1"), "{heard}");
         assert!(heard.contains("content-type: application/json"), "{heard}");
@@ -252,6 +252,6 @@ async fn a_client_that_goes_ends_the_wait_and_the_call_is_never_made() {
     scene.person.until_waited_for(1).await;
     drop(caller);
     scene.person.until_waited_for(0).await;
-    scene.mend();
+    scene.sign_in();
     assert_eq!(scene.calls(), 0);
 }

@@ -184,7 +184,7 @@ static ALL: [BuiltIn; 17] = [
                 words: &["fault cut,times=1,at=refresh"],
                 person_gone: false,
             }],
-            ..troubled()
+            ..retried_mid_session()
         },
         judge: blip_survived,
         ..PLAIN
@@ -196,7 +196,7 @@ static ALL: [BuiltIn; 17] = [
         plan: || ScenarioPlan {
             profile: Profile::IdempotentReplay,
             faults: &["answer-lost,times=1,at=refresh"],
-            ..troubled()
+            ..retried_mid_session()
         },
         judge: lost_answer_survived,
         ..PLAIN
@@ -285,7 +285,7 @@ fn eight_at_once() -> ScenarioPlan {
     }
 }
 
-fn troubled() -> ScenarioPlan {
+fn retried_mid_session() -> ScenarioPlan {
     ScenarioPlan {
         errand: ClientTask {
             manner: CallOrder::UntilOneSucceeds,

@@ -18,7 +18,7 @@ use crate::{
     revision::Revision,
     scenarios::judge::{
         self, ClientEnd, JudgedRun, ScenarioCheck,
-        evidence::{Evidence, Observation, Observed},
+        evidence::{Evidence, EvidenceEntry, Observed},
     },
     state::SandboxState,
     wire::{HttpReply, HttpRequest, WatchedBody},
@@ -107,7 +107,7 @@ impl BuiltInRun {
 
     fn see(&mut self, at: SandboxTime, what: Observed) {
         let run = self.run;
-        self.evidence.add(Observation { at, run, what });
+        self.evidence.add(EvidenceEntry { at, run, what });
     }
 
     /// The client is started once more.

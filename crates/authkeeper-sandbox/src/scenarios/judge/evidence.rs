@@ -9,11 +9,11 @@ const KEPT: usize = 20_000;
 
 /// All observations, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Evidence(Vec<Observation>);
+pub(crate) struct Evidence(Vec<EvidenceEntry>);
 
 /// An observation.
 #[derive(Clone, Debug)]
-pub(crate) struct Observation {
+pub(crate) struct EvidenceEntry {
     pub(crate) at: SandboxTime,
     /// During which run of the client, from 0.
     pub(crate) run: usize,
@@ -111,13 +111,13 @@ impl McpRecord {
 }
 
 impl Evidence {
-    pub(crate) fn add(&mut self, seen: Observation) {
+    pub(crate) fn add(&mut self, seen: EvidenceEntry) {
         if self.0.len() < KEPT {
             self.0.push(seen);
         }
     }
 
-    pub(crate) fn all(&self) -> &[Observation] {
+    pub(crate) fn all(&self) -> &[EvidenceEntry] {
         &self.0
     }
 

@@ -178,7 +178,7 @@ fn memory(case: &JudgedRun<'_>) -> RememberedState {
 pub(crate) fn remembered(case: &JudgedRun<'_>) -> Vec<ScenarioCheck> {
     let found = match memory(case) {
         RememberedState::Nothing => {
-            let why = "each process of the client registered itself and signed in anew: it keeps nothing between two runs";
+            let why = "each process of the client registered itself and signed in again: it keeps nothing between two runs";
             return vec![remembers(case, CheckResult::skipped(why))];
         }
         RememberedState::Client => CheckResult::must(

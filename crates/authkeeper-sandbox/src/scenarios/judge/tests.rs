@@ -7,7 +7,7 @@ use http::Method;
 use super::{
     check::{CheckStatus, ScenarioCheck},
     evidence::{
-        AccessTokenRef, Evidence, GrantRef, McpRecord, Observation, RefreshAnswer, RefreshRecord,
+        AccessTokenRef, Evidence, EvidenceEntry, GrantRef, McpRecord, RefreshAnswer, RefreshRecord,
     },
     *,
 };
@@ -87,7 +87,7 @@ fn played(judge: Judge, whats: Vec<Observed>, end: ClientEnd, again: usize) -> V
     for (index, what) in all.enumerate() {
         let at = SandboxTime::default().plus(Duration::from_secs(index as u64));
         let run = usize::from(index >= again + 2);
-        evidence.add(Observation { at, run, what });
+        evidence.add(EvidenceEntry { at, run, what });
     }
     let case = JudgedRun {
         evidence: &evidence,
@@ -324,8 +324,11 @@ fn what_a_later_process_knows_is_told_by_what_it_shows() {
         let checks = played(remembered, whats, WELL, first.len());
         (those(&checks, CheckStatus::Failure), checks)
     };
-    let (_, anew) = later(vec![Observed::Asked, signed_in(2, "another")]);
-    assert_eq!(those(&anew, CheckStatus::Skipped), ["grant-remembered"]);
+    let (_, signed_in_again) = later(vec![Observed::Asked, signed_in(2, "another")]);
+    assert_eq!(
+        those(&signed_in_again, CheckStatus::Skipped),
+        ["grant-remembered"]
+    );
     let (unused, _) = later(vec![Observed::Asked, signed_in(2, "c")]);
     assert!(unused.contains(&"grant-remembered"), "{unused:?}");
     let (none, _) = later(vec![Observed::Refresh(refresh(1))]);

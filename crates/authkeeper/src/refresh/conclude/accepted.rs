@@ -88,7 +88,7 @@ impl Conclusion<'_> {
             verify_response::tell(self.context, self.on_behalf_of, self.grant, checked, proved)
                 .await
         {
-            tracing::warn!(%error, "what an accepted refresh means for troubles can't be kept");
+            tracing::warn!(%error, "the end of incidents after an accepted refresh can't be recorded");
         }
     }
 

@@ -195,7 +195,7 @@ impl Conclusion<'_> {
             .end_incidents(&self.on_behalf_of.connection, now)
             .await
         {
-            tracing::warn!(%error, "troubles that are over can't be ended");
+            tracing::warn!(%error, "incidents that are over can't be ended");
         }
     }
 }

@@ -52,7 +52,7 @@ async fn tokens_of_another_account_are_kept_and_never_handed_out() {
     assert!(ask(&runtime).await.is_err());
     assert_eq!(bench.server.requests(), 2, "and nothing is refreshed");
     bench.sign_in(&runtime).await;
-    assert!(ask(&runtime).await.is_ok(), "a sign-in mends it");
+    assert!(ask(&runtime).await.is_ok(), "a sign-in resolves it");
     assert!(told(&runtime).await.is_empty());
 }
 
@@ -89,7 +89,7 @@ async fn a_narrower_scope_is_told_once_and_kept_going_with() {
         ids.push(open[0].id.clone());
     }
     ids.dedup();
-    assert_eq!(ids.len(), 1, "one trouble, not one a refresh");
+    assert_eq!(ids.len(), 1, "one incident, not one a refresh");
     refresh_with(&bench, &runtime, Fault::Also(r#","scope":"read write""#)).await;
     assert!(
         told(&runtime).await.is_empty(),

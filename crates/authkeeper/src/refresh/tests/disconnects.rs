@@ -35,7 +35,7 @@ async fn an_access_token_ends_with_its_refresh_token() {
 }
 
 #[tokio::test]
-async fn trouble_of_the_servers_own_is_tried_again() {
+async fn a_server_error_is_tried_again() {
     let (bench, runtime) = Bench::new().await;
     bench.server.revocations([(200, ""), (503, "")]);
     let failed = runtime.disconnect(&name()).await.unwrap();

@@ -263,7 +263,7 @@ async fn a_loss_that_is_recorded_too_late_is_over_at_once() {
 
 /// Its process died after the commit and before it could end the incident.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_resolved_loss_is_ended_by_whoever_looks() {
+async fn a_resolved_loss_is_ended_by_the_next_look() {
     let (bench, runtime) = Bench::new().await;
     lose(&bench, &runtime).await;
     let open = status(&runtime).await.incidents;

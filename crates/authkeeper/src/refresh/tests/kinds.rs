@@ -67,7 +67,7 @@ async fn futures(runtime: &Runtime, count: usize) -> Vec<Arc<IssuedToken>> {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_our_own_request_costs_nothing_and_is_no_trouble() {
+async fn a_lost_answer_to_our_own_request_costs_nothing_and_is_no_incident() {
     let (bench, runtime) = with(own).await;
     bench.server.script([Fault::CutAfterCommit]);
     bench.clock.advance(secs(3600));

@@ -128,7 +128,7 @@ async fn nothing_else_says_that_it_moved() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_does_not_mend_it_is_followed_by_a_look() {
+async fn a_refresh_that_does_not_resolve_it_is_followed_by_a_look() {
     let (bench, runtime) = with(refreshable).await;
     names(&bench, r#""https://new.example""#);
     // The old server still refreshes, and the resource takes none of it.

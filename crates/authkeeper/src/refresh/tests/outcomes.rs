@@ -205,7 +205,7 @@ async fn a_clear_refusal_asks_a_person_and_keeps_the_token() {
     );
     assert_eq!(status(&runtime).await.incidents.len(), 1);
     assert_eq!(bench.server.requests(), 1);
-    // A new sign-in mends it.
+    // A new sign-in resolves it.
     bench.sign_in(&runtime).await;
     assert_eq!(ask(&runtime).await.unwrap().generation, Generation(2));
     assert!(status(&runtime).await.incidents.is_empty());
@@ -406,7 +406,7 @@ async fn a_keeper_of_a_refused_grant_rests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_can_not_be_opened_is_that_grants_trouble_alone() {
+async fn a_secret_that_can_not_be_opened_affects_that_grant_alone() {
     let (bench, runtime) = Bench::new().await;
     let damage = "UPDATE grant_family SET refresh_token = zeroblob(80)";
     let store = rusqlite::Connection::open(bench.folder.path().join("store.db")).unwrap();
@@ -421,5 +421,5 @@ async fn a_secret_that_can_not_be_opened_is_that_grants_trouble_alone() {
     assert_eq!(record.reason, "secret_lost");
     assert_eq!(bench.server.requests(), 0);
     bench.sign_in(&runtime).await;
-    assert!(ask(&runtime).await.is_ok(), "a sign-in mends it");
+    assert!(ask(&runtime).await.is_ok(), "a sign-in resolves it");
 }

@@ -56,7 +56,7 @@ async fn with_everything() -> (Bench, Runtime) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_is_sealed_anew_and_an_answer_in_a_journal_is_adopted_after() {
+async fn everything_is_resealed_and_an_answer_in_a_journal_is_adopted_after() {
     let (bench, runtime) = with_everything().await;
     // A process that looked into the journal before.
     let reading = open_journal(&bench, &runtime, "dead-attempt")

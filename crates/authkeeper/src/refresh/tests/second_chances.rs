@@ -174,7 +174,7 @@ async fn a_probe_that_is_refused_or_lost_changes_nothing_and_waits_its_turn() {
     assert!(ask(&runtime).await.is_err());
     assert_eq!(bench.server.requests(), 3);
     let told = runtime.incidents().await.unwrap();
-    assert_eq!(told.len(), 1, "no second trouble: {told:?}");
+    assert_eq!(told.len(), 1, "no second incident: {told:?}");
 }
 
 #[tokio::test]

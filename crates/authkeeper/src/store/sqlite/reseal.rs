@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_value_is_sealed_anew_where_it_belongs() {
+    async fn every_value_is_resealed_where_it_belongs() {
         let folder = tempfile::tempdir().unwrap();
         let (store, values) = full(folder.path());
         let token = "a-token".to_owned().into();

@@ -1,14 +1,13 @@
 //! Which call proves a connection.
 
 use authkeeper::{catalogue, model::Connection};
+use authkeeper_gateway::forward::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use authkeeper_gateway::forward::Target;
-
 /// Which call proves the connection.
 #[derive(Debug)]
-pub(super) enum CheckWay {
+pub(super) enum CheckCall {
     /// One HTTP request.
     Request(Box<Probe>),
     /// The MCP server's `tools/list`.
@@ -26,17 +25,17 @@ pub(super) struct Probe {
 }
 
 /// The connection's own check, else its provider's, else what any MCP server answers.
-pub(super) fn way_of(connection: &Connection) -> CheckWay {
+pub(super) fn check_call_of(connection: &Connection) -> CheckCall {
     if let Some(url) = &connection.check_url {
-        return CheckWay::Request(Box::new(Probe::get(Target::of_same_server(url))));
+        return CheckCall::Request(Box::new(Probe::get(Target::of_same_server(url))));
     }
     let entry = connection.provider.as_deref().and_then(catalogue::named);
     let Some(known) = entry.and_then(|entry| entry.api.check.as_ref()) else {
-        return CheckWay::Tools;
+        return CheckCall::Tools;
     };
     let base = entry.and_then(|entry| entry.api.base.as_deref());
     let Some(target) = target_of(&known.url, base, &connection.url) else {
-        return CheckWay::Tools;
+        return CheckCall::Tools;
     };
     let mut headers = HeaderMap::new();
     for (name, value) in &known.headers {
@@ -44,7 +43,7 @@ pub(super) fn way_of(connection: &Connection) -> CheckWay {
             headers.insert(name, value);
         }
     }
-    CheckWay::Request(Box::new(Probe {
+    CheckCall::Request(Box::new(Probe {
         method: Method::try_from(known.method.as_str()).unwrap_or(Method::GET),
         target,
         headers,
