@@ -81,14 +81,15 @@ mod tests {
             printed(json!({"incident": null})),
             json!({"incident": null, "trouble": null})
         );
+        let old = |path: &str| OLD_NAMES.json_keys[path].as_str();
         assert_eq!(
             printed(json!({"findings": [{"fix": "f"}]})),
-            json!({"findings": [{"fix": "f", "mend": "f"}]})
+            json!({"findings": [{"fix": "f", old("findings.fix"): "f"}]})
         );
         for part in ["rows", "answers", "journals"] {
             assert_eq!(
                 printed(json!({part: {"resealed": 3}})),
-                json!({part: {"resealed": 3, "anew": 3}})
+                json!({part: {"resealed": 3, old(&format!("{part}.resealed")): 3}})
             );
         }
     }

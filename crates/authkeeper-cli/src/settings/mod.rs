@@ -292,18 +292,21 @@ mod tests {
 
     #[test]
     fn a_browser_is_the_users_choice() {
-        use authkeeper_gateway::browser::Opened;
+        use authkeeper_gateway::browser::BrowserOutcome;
 
         let with = |browser: &str| {
             let environment = environment(&[("BROWSER", browser)]);
             environment.browser().open("http://127.0.0.1:1/")
         };
         assert!(
-            matches!(with("/nowhere/firefux --new"), Opened::Failed(why) if why.contains("/nowhere/firefux: "))
+            matches!(with("/nowhere/firefux --new"), BrowserOutcome::Failed(why) if why.contains("/nowhere/firefux: "))
         );
-        assert_eq!(with("/nowhere/firefux:true"), Opened::Yes);
+        assert_eq!(with("/nowhere/firefux:true"), BrowserOutcome::Yes);
         let none = environment(&[]);
-        assert_eq!(none.browser().open("http://127.0.0.1:1/"), Opened::None);
+        assert_eq!(
+            none.browser().open("http://127.0.0.1:1/"),
+            BrowserOutcome::None
+        );
     }
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
