@@ -2,7 +2,7 @@
 //! network, no file and no clock.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -24,8 +24,8 @@ const FORBIDDEN: &[&str] = &[
 fn the_model_and_the_decisions_are_pure() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (model, decisions) = (
-        sources(&src.join("model")),
-        sources(&src.join("refresh/decide")),
+        sources(&src.join("model")).unwrap(),
+        sources(&src.join("refresh/decide")).unwrap(),
     );
     assert!(model.len() > 5, "the model has moved: {model:?}");
     assert!(
@@ -47,8 +47,10 @@ fn the_model_and_the_decisions_are_pure() {
 }
 
 /// The source files of a folder, without those of its tests.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.is_file()).collect()
+fn sources(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
+    paths.retain(|path| path.is_file());
+    Ok(paths)
 }

@@ -58,3 +58,6 @@ pub(crate) use self::{
     grant_view::grant_view,
 };
 pub use self::{grant_view::jitter_of, rules::RefreshRules};
+
+#[cfg(test)]
+mod tests;

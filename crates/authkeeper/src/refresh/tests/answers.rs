@@ -3,10 +3,10 @@
 
 use super::kinds::with;
 use super::{server::Fault, *};
+use crate::model::ProviderHabits;
 use crate::model::{
     ClaimPhase, ClientSecret, ObservationKind, ReauthorizeReason, ReplayRule, UnknownKind,
 };
-use crate::refresh::ProviderHabits;
 
 /// Due for a refresh, and with an access token that lives.
 const DUE: u64 = 2_800;

@@ -1,13 +1,11 @@
 //! What is promised of the time between a claim and its commit: what is durable when, and what waits for what.
 
 use super::{server::Fault, *};
+use crate::model::ProviderHabits;
 use crate::{
     model::{ClaimPhase, ReplayRule},
     platform::clock::LONGEST_SLEEP,
-    refresh::{
-        ProviderHabits,
-        decide::{BREAKER_AFTER, JournalState},
-    },
+    refresh::decide::{BREAKER_AFTER, JournalState},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

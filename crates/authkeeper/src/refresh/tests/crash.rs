@@ -1,5 +1,6 @@
 //! What a dead process left behind: its claim, its journal, its answer.
 
+use crate::model::ProviderHabits;
 use http::{HeaderMap, StatusCode};
 
 use super::*;
@@ -9,7 +10,7 @@ use crate::{
         AttemptId, Claim, ClaimPhase, ConnectionState, OwnerId, ReauthorizeReason, ReplayRule,
         UnknownKind,
     },
-    refresh::{ProviderHabits, decide::JournalState, journal::StoredReply},
+    refresh::{decide::JournalState, journal::StoredReply},
     store::Spend,
 };
 

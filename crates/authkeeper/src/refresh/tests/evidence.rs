@@ -7,8 +7,7 @@ use super::{
 };
 use crate::{
     http::Reach,
-    model::{ClientSecret, ObservationKind, ReplayRule, UnknownKind},
-    refresh::ProviderHabits,
+    model::{ClientSecret, ObservationKind, ProviderHabits, ReplayRule, UnknownKind},
 };
 
 /// A machine whose client can prove itself, at a provider that kills the grant for a replay.

@@ -1,10 +1,7 @@
 //! What is noticed of a provider, and what follows from it.
 
 use super::{server::Fault, *};
-use crate::{
-    model::{ObservationKind, ReplayRule},
-    refresh::ProviderHabits,
-};
+use crate::model::{ObservationKind, ProviderHabits, ReplayRule};
 
 async fn observed(runtime: &Runtime) -> Vec<(ObservationKind, String, u64)> {
     let all = runtime.observed().await.unwrap();

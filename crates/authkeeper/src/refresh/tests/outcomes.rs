@@ -1,8 +1,8 @@
 //! What each answer, and each missing answer, leads to.
 
 use super::{server::Fault, *};
+use crate::model::ProviderHabits;
 use crate::model::{GrantLifecycle, Lineage, ReauthorizeReason, ReplayRule};
-use crate::refresh::ProviderHabits;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_said_once_and_the_token_serves_on() {

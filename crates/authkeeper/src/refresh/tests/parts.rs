@@ -1,14 +1,15 @@
 //! The small parts beside the transaction.
 
 use super::{server::Fault, *};
+use crate::model::ProviderHabits;
 use crate::{
     http::Reach,
     model::{Presentation, ReplayRule, UnknownKind},
     oauth::classify::Refused,
     platform::clock::ManualClock,
     refresh::{
-        OnBehalfOf, ProviderHabits, decide::MAX_JITTER, decision_log::PastDecision, grant_view,
-        jitter_of, outcome::RefreshOutcome,
+        OnBehalfOf, decide::MAX_JITTER, decision_log::PastDecision, grant_view, jitter_of,
+        outcome::RefreshOutcome,
     },
     store::StoreError,
 };
