@@ -109,7 +109,7 @@ fn a_code_on_somebodys_phone_stays_good_when_the_command_is_killed() {
     );
     let _ = first.kill_9().expect_killed();
 
-    let second = until_said(&home, &as_str(&words), "Going on with the sign-in");
+    let second = until_said(&home, &as_str(&words), "Resuming the interrupted sign-in");
     assert_eq!(shown(&second, "user_code="), link, "it is the same code");
     visit(&link, "approve");
     let _ = second.finish(SOON).expect_code(0);
@@ -269,7 +269,7 @@ fn the_final_url_is_pasted_over_a_pipe_though_the_command_was_killed() {
     let path = asked.split_whitespace().nth(1).unwrap();
     let origin = uri.strip_suffix("/callback").unwrap();
 
-    let mut second = until_said(&home, &words, "Going on with the sign-in");
+    let mut second = until_said(&home, &words, "Resuming the interrupted sign-in");
     second.feed(b"what was that URL again?\n");
     assert!(
         wait_until(SOON, || second.stderr().contains("That is not it")),

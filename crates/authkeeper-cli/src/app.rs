@@ -77,12 +77,12 @@ impl App {
         Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
     }
 
-    /// The links by which somebody can sign in now.
+    /// The open sign-in links.
     pub(crate) fn links(&self) -> Links {
         Links::beside(&self.settings.runtime.data)
     }
 
-    /// The link to sign in by, where that is what a connection needs and some process attends to it.
+    /// The sign-in link of a connection that needs a sign-in, while a process serves one.
     pub(crate) fn link_for(&self, status: &ConnectionStatus) -> Option<String> {
         let needs = needs_sign_in(status);
         needs.then(|| self.links().link(&status.connection.name))?

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Store = 74,
     /// Needs a person: sign in again, or decide.
     Person = 75,
-    /// Nobody can without changing policy or scope.
+    /// Needs another policy or scope.
     Permission = 77,
     /// A setting is wrong.
     Config = 78,
@@ -39,8 +39,8 @@ impl Exit {
         }
     }
 
-    /// What comes before what, where several things are wrong: what a person must do before what passes by itself, and
-    /// what breaks everything before what breaks one connection.
+    /// The rank among several errors, the greatest wins: a person's duty before a temporary failure, and an error of the
+    /// whole installation before an error of one connection.
     pub(crate) fn gravity(self) -> u8 {
         match self {
             Self::Unavailable => 0,

@@ -1,11 +1,11 @@
-//! How far a sign-in is.
+//! The progress of a sign-in.
 
 use authkeeper::{model::ConnectionName, runtime::Runtime, signin::PromptAction};
 
-/// A sign-in under way, for what is said when it is interrupted.
+/// A sign-in under way; an interruption is reported by it.
 pub(crate) struct SignInProgress {
     pub(crate) name: ConnectionName,
-    /// The lineage before it: a sign-in that is done makes the next.
+    /// The lineage before it; a completed sign-in makes the next.
     pub(crate) before: Option<u64>,
     /// Where the person was sent; none if nobody was asked yet.
     pub(crate) sent: Option<PromptPlace>,
@@ -14,9 +14,9 @@ pub(crate) struct SignInProgress {
 /// Where the person was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PromptPlace {
-    /// To a browser that comes back to this process: it ends with it.
+    /// A browser that redirects to this process; it ends with the process.
     Here,
-    /// Somewhere else, with a URL or a code that stays good.
+    /// Another device or terminal, with a URL or a code that stays valid.
     Elsewhere,
 }
 
@@ -37,7 +37,7 @@ impl SignInProgress {
     }
 }
 
-/// Which sign-in the connection stems from.
+/// The connection's current lineage.
 pub(crate) async fn lineage(runtime: &Runtime, name: &ConnectionName) -> Option<u64> {
     let status = runtime.status(name).await;
     status.ok().map(|status| status.lineage)

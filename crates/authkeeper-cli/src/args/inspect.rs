@@ -52,7 +52,7 @@ key file holds both, and the same command goes on with it. A backup of the
 store opens only with the key of its day: keep that with it.
 
 Exit codes: 0 the new key is in use and the old one is gone
-  64 the key lies apart from the store: see --no-other-store
+  64 the key is outside the store's folder: see --no-other-store
   75 the new key is in use; run it again once the old one is free
   74 the key or the store can't be written";
 
@@ -107,7 +107,7 @@ pub(crate) struct RotateKeyArgs {
     /// How long to wait for processes that began with the old key
     #[arg(long, default_value = "10s", value_parser = parse_duration)]
     pub(crate) wait: Duration,
-    /// The key file lies apart from the store, and no other store is sealed with it
+    /// No other store is sealed with the key file, which is outside the store's folder
     #[arg(long)]
     pub(crate) no_other_store: bool,
 }

@@ -51,7 +51,7 @@ Examples:
 
 Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection
   69 provider unavailable, retry later · 70 bug · 74 store
-  75 needs a person: sign in again, or decide · 77 needs another policy or scope
+  75 needs a person (sign in, decide) · 77 needs another policy or scope
   78 config; run: its command's own, 127 if there is no such command";
 
 const RUN_EXAMPLES: &str = "\
@@ -65,7 +65,7 @@ and the handle for it.
 
 Exit codes: the command's own
   127 there is no such command     126 it can't be executed
-  75, whatever its own, if authority was lost and a person must sign in again or decide";
+  75, whatever its own, if authority was lost and it needs a person";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -1,4 +1,4 @@
-//! Telling of incidents outside a run: the record on stderr once, the owner's hook once. Inside a run only `run` tells.
+//! Reports incidents outside a run: the record on stderr once, the owner's hook once. Inside a run only `run` reports.
 
 use authkeeper::{
     error::TokenError,
@@ -14,8 +14,8 @@ use authkeeper_gateway::{
 
 use crate::app::App;
 
-/// After a command that needed a connection: tells what incidents there are with it, and notes for the run around this
-/// process, if there is one, whether the call failed for lack of authority.
+/// After a command that needed a connection: reports its incidents. Inside a run, records for the run whether the call
+/// failed for lack of authority instead.
 pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option<&TokenError>) {
     if let Some(task) = app.task().await {
         let call = CarriedCall {
@@ -47,7 +47,7 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
     }
 }
 
-/// Tells the owner of an incident, unless somebody did already.
+/// Notifies the owner of an incident, unless another process did.
 async fn tell_owner(app: &App, incidents: &OpenIncidents, incident: &Incident) {
     let notifier = app.notifier();
     let Ok(record) = serde_json::to_string(&incident.record) else {

@@ -31,21 +31,22 @@ pub(crate) async fn rotate_key(app: &App, args: &RotateKeyArgs) -> Result<(), Fa
     Ok(())
 }
 
-/// Another store may be sealed with a key that lies apart: nobody asks it whether it needs the old key still.
+/// Refuses a key file outside the store's folder unless told that no other store uses it: another store sealed with the
+/// old key would be lost.
 fn check_whose_key(app: &App, args: &RotateKeyArgs) -> Result<(), Failure> {
     let settings = &app.settings.runtime;
     if args.no_other_store || settings.key.parent() == settings.store.parent() {
         return Ok(());
     }
     let what = format!(
-        "{} lies apart from the store, and another store that is sealed with it would be lost with the old key",
+        "{} is outside the store's folder; another store sealed with it would be lost with the old key",
         settings.key.display()
     );
     let next = "if no other store uses it: authkeeper rotate-key --no-other-store; else give each store a key of its own";
     Err(Failure::new(Exit::Usage, what, next))
 }
 
-/// What was done, whether or not that was all.
+/// What was done, whether or not the old key is retired.
 fn said(change: &KeyChange) -> String {
     let begun = if change.resumed {
         "Went on with the new key that an earlier rotate-key had made."

@@ -43,7 +43,7 @@ pub(crate) async fn given(
     }
     let terminal = std::io::stdin().is_terminal();
     if !terminal && !source.stdin {
-        let said = format!("nobody said where the {what} is");
+        let said = format!("no source for the {what} was given");
         let next = format!("add {}", source.flags);
         return Err(Failure::new(Exit::Usage, said, next));
     }

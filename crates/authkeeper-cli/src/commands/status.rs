@@ -82,7 +82,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
     })
 }
 
-/// What a person has to do, if anything.
+/// The command that a person has to run, if any.
 fn action(status: &ConnectionStatus) -> Option<String> {
     let name = &status.connection.name;
     let again = to_begin_again(name.as_str(), status.grant_type);
@@ -122,7 +122,7 @@ pub(super) fn to_begin_again(name: &str, grant: Option<GrantType>) -> String {
     }
 }
 
-/// Of one that is disconnected and still kept.
+/// The state of a connection that is disconnected and still kept.
 pub(super) const UNCONFIRMED: &str =
     "it was disconnected, but the provider did not confirm that it revoked the grant";
 
@@ -257,7 +257,7 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     ]
 }
 
-/// A scope that sign-ins have not brought: somebody has to allow it first.
+/// A scope that sign-ins have not granted: it has to be allowed first.
 fn not_for_a_sign_in(status: &ConnectionStatus) -> Option<&str> {
     let mut records = status.incidents.iter().map(|incident| &incident.record);
     let refused = records.find(|record| record.event == Event::ScopeRequired)?;

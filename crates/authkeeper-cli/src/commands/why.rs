@@ -32,25 +32,25 @@ struct LastIncident {
     attempt: Option<PastDecision>,
 }
 
-/// Everything that the paragraph is made of.
+/// The facts for the paragraph.
 #[derive(Clone, Debug)]
 struct WhyFacts {
     name: String,
-    /// Since when the log and the audit tell of it: its first sign-in that is known.
+    /// Its first known sign-in: log and audit begin there.
     since: Timestamp,
     incident: Option<LastIncident>,
-    /// Refreshes since then that came to something, and those that did not.
+    /// Refreshes since then: successful and failed.
     refreshes: (usize, usize),
-    /// What is left of the access token in seconds; none if it does not end.
+    /// Seconds until the access token expires; none if it does not expire.
     left: Option<u64>,
     /// In how many seconds the next refresh is due, if it can be refreshed.
     due_in: Option<u64>,
     active: bool,
     /// Why it is not in use at all: suspended or disconnected.
     out_of_use: Option<&'static str>,
-    /// Where to sign in, while some process attends to that.
+    /// The sign-in link, while a process serves one.
     link: Option<String>,
-    /// Whether it waits for a lost answer, and in how many seconds the provider is asked again.
+    /// Seconds until the provider is asked again after a lost answer; none if no answer was lost.
     asked_again_in: Option<u64>,
 }
 
@@ -261,14 +261,14 @@ fn meaning(facts: &WhyFacts, incident: &LastIncident) -> String {
         (Event::Uncertain, None) => {
             "No token is left: calls fail until the provider has been asked again.".to_owned()
         }
-        (_, None) => "No token is left: every call fails until somebody acts.".to_owned(),
+        (_, None) => "No token is left: every call fails until a person acts.".to_owned(),
     }
 }
 
 fn to_do(facts: &WhyFacts, incident: &LastIncident) -> String {
     match (incident.record.event, facts.asked_again_in) {
         (Event::Uncertain, Some(wait)) => format!(
-            "What to do: nothing for now; it is asked again {}. Who can't wait signs in again: authkeeper reauthorize {}",
+            "What to do: nothing for now; it is asked again {}. To continue at once, sign in again: authkeeper reauthorize {}",
             if wait == 0 {
                 "at the next call".to_owned()
             } else {
@@ -400,7 +400,7 @@ mod tests {
         );
         let mut ended = facts(Some(incident(Event::ReauthorizationRequired, None)));
         ended.left = Some(0);
-        assert!(paragraph(&ended).contains("every call fails until somebody acts"));
+        assert!(paragraph(&ended).contains("every call fails until a person acts"));
         ended.link = Some("http://127.0.0.1:1/abc".to_owned());
         let said = paragraph(&ended);
         assert!(

@@ -1,5 +1,5 @@
-//! The configuration file as it is typed, read setting by setting: each is named in one place only, where it is taken,
-//! and what nobody took is not known.
+//! The configuration file, read setting by setting: each is named only where it is taken, and a setting that is not taken
+//! is unknown.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{args::parse_duration, exit::Exit, failure::Failure, old_names};
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Nobody set it.
+    /// It is not set.
     Default,
     /// A line of the configuration file, from 1.
     Line(usize),
@@ -108,7 +108,7 @@ impl ConfigFile {
         self.take(name, None, |text| Ok(text.to_owned()))
     }
 
-    /// A text that may hold what is nobody else's business: of it only the first word is shown.
+    /// A text that may hold private data: only its first word is shown.
     pub(super) fn command(&mut self, name: &[&str]) -> Result<Option<String>, Failure> {
         let command = self.text(name)?;
         if let Some(shown) = self.taken.last_mut().and_then(|last| last.value.as_mut()) {

@@ -1,5 +1,4 @@
-//! Where things are and how they are set: the environment and the configuration file, read once, parsed into what they
-//! mean.
+//! Settings and paths, parsed once from the environment and the configuration file.
 
 mod file;
 
@@ -198,7 +197,7 @@ fn xdg(environment: &Environment, variable: &str, default: &str) -> Result<PathB
     Ok(home.join(default))
 }
 
-/// `named`: somebody wants this file, so it has to be there.
+/// `named`: the file was named explicitly, so it must exist.
 fn read_config(path: &Path, named: bool) -> Result<(ConfigFile, bool), Failure> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

@@ -1,11 +1,11 @@
-//! Which call proves a connection.
+//! The call that proves a connection.
 
 use authkeeper::{catalogue, model::Connection};
 use authkeeper_gateway::forward::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// Which call proves the connection.
+/// The call that proves the connection.
 #[derive(Debug)]
 pub(super) enum CheckCall {
     /// One HTTP request.
@@ -24,7 +24,7 @@ pub(super) struct Probe {
     pub(super) succeeds_if: Option<String>,
 }
 
-/// The connection's own check, else its provider's, else what any MCP server answers.
+/// The connection's own check, else its provider's, else `tools/list`.
 pub(super) fn check_call_of(connection: &Connection) -> CheckCall {
     if let Some(url) = &connection.check_url {
         return CheckCall::Request(Box::new(Probe::get(Target::of_same_server(url))));

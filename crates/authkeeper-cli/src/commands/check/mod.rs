@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer that proves something is larger.
 const ANSWER_LIMIT: usize = 8 << 20;
 
-/// What answered.
+/// The answer to the check.
 #[derive(Debug, PartialEq, Eq)]
 struct Answered {
     call: String,
@@ -191,7 +191,7 @@ async fn request(
     })
 }
 
-/// A query may hold what is nobody's business.
+/// Drops the query, which may hold private data.
 fn without_query(uri: &http::Uri) -> String {
     let text = uri.to_string();
     text.split('?').next().unwrap_or_default().to_owned()

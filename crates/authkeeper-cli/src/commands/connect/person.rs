@@ -103,7 +103,7 @@ impl Prompter for Terminal<'_> {
             sign_in.sends_to(&invitation.task);
         }
         let again = if invitation.resumed {
-            "Going on with the sign-in that was cut off, at"
+            "Resuming the interrupted sign-in at"
         } else {
             "Sign in at"
         };

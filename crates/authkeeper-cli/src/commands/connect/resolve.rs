@@ -26,7 +26,7 @@ use crate::{
     output::{CommandOutput, Paint},
 };
 
-/// A provider of the catalogue with its blanks filled.
+/// A catalogue entry with its placeholders filled.
 struct FilledEntry {
     entry: &'static Entry,
     filled: Filled,
@@ -330,7 +330,7 @@ fn is_its_own(output: CommandOutput, request: &ConnectRequest, known: &FilledEnt
     !of_mcp || shared
 }
 
-/// A provider's tokens are for its own API: they are not sent to another server because somebody typed its URL.
+/// Refuses to send a catalogue provider's tokens to the server of another URL.
 fn check_place(request: &ConnectRequest, known: &FilledEntry) -> Result<(), Failure> {
     let Some(api) = &known.filled.api_base else {
         return Ok(());
@@ -352,7 +352,7 @@ fn check_place(request: &ConnectRequest, known: &FilledEntry) -> Result<(), Fail
     ))
 }
 
-/// What the entry knows and nobody said.
+/// The entry's values that no flag gave.
 async fn fill_in(
     output: CommandOutput,
     request: &mut ConnectRequest,

@@ -1,4 +1,4 @@
-//! A connection, as the checks see it.
+//! The facts of a connection that the checks use.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use authkeeper::{
 };
 use jiff::Timestamp;
 
-/// A connection, as the checks want it.
+/// The facts of a connection that the checks use.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionFacts {
     pub(super) name: String,
@@ -32,7 +32,7 @@ pub(super) struct ConnectionFacts {
     pub(super) token_endpoint: Option<String>,
     /// The scopes that its provider gives a refresh token for, where that is known.
     pub(super) refresh_scope: Option<String>,
-    /// What is told of it and not over: (reason, detail, action).
+    /// Its open incidents: (reason, detail, action).
     pub(super) incidents: Vec<(String, String, String)>,
 }
 

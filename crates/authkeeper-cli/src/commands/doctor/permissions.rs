@@ -136,14 +136,13 @@ fn placed(lies: &Locality, path: &Path) -> Option<Finding> {
     match lies {
         Locality::Here => None,
         Locality::Remote(kind) => {
-            let what = format!("{path} lies on a network file system ({kind})");
+            let what = format!("{path} is on a network file system ({kind})");
             let fix = "keep it on a local disk (AUTHKEEPER_STORE, XDG_DATA_HOME): locks across a network fail, and a \
                         grant is lost by it";
             Some(Finding::error("file_system", Exit::Config, what, fix))
         }
         Locality::Unclear(kind) => {
-            let what =
-                format!("{path} lies on {kind}: whether another machine has it too can't be told");
+            let what = format!("{path} is on {kind}, which another machine may share");
             let fix = "see to it that nothing outside this machine opens it, or keep it on a local disk (AUTHKEEPER_STORE)";
             Some(Finding::warning("file_system", what, fix))
         }

@@ -1,4 +1,4 @@
-//! What a provider says today: whether it can be reached, what time it has, and what it changed since the sign-in.
+//! Checks of a provider: reachability, clock, and metadata changed since the sign-in.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const SKEW_NOTED: u64 = 5;
 const SKEW_WARNED: u64 = 60;
 
-/// What came of asking a provider for its metadata.
+/// The answer to a metadata request.
 #[derive(Debug)]
 pub(super) enum MetadataAnswer {
     Came {
@@ -45,7 +45,7 @@ pub(super) struct CheckedProvider {
     pub(super) waiting: Vec<String>,
     pub(super) stored: Option<ServerMetadata>,
     pub(super) answer: MetadataAnswer,
-    /// What its clock was off by at the last refresh, in seconds.
+    /// Its clock's offset at the last refresh, in seconds.
     pub(super) logged_skew_s: Option<i64>,
 }
 

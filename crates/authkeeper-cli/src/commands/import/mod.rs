@@ -111,7 +111,7 @@ async fn confirm(app: &App, name: &ConnectionName, retired: bool) -> Result<(), 
     prove(app, name).await
 }
 
-/// An imported grant has proved nothing yet: it is refreshed once, now, while somebody looks.
+/// Refreshes an imported grant once, so that a bad one fails while its owner is present.
 async fn prove(app: &App, name: &ConnectionName) -> Result<(), Failure> {
     app.runtime.prove(name).await?;
     signed_in(app, name).await

@@ -88,7 +88,7 @@ impl ConfigText {
         if fs::read(&self.path)? != self.text.as_bytes() {
             fs::remove_file(&backup)?;
             return Err(io::Error::other(
-                "somebody else has just written it; try again",
+                "another program has just written it; try again",
             ));
         }
         new.persist(&self.path).map_err(|kept| kept.error)?;

@@ -70,7 +70,7 @@ fn entry(
     let itself = std::env::current_exe().ok();
     let command = itself.as_deref().and_then(Path::to_str).map(str::to_owned);
     let command = command.ok_or_else(|| {
-        let what = "where this program lies can't be told in UTF-8";
+        let what = "the path of this program is not UTF-8";
         Failure::new(Exit::Config, what, "install it elsewhere")
     })?;
     let set = |name: &str| {
