@@ -411,9 +411,13 @@ fn an_old_name_is_accepted_and_doctor_tells_the_new_one() {
     }
     let shown = home.run(&["config", "show"]).expect_code(0).stdout;
     assert!(shown.contains("on_incident") && !shown.contains("on_trouble"));
+    let listed = include_str!("../../crates/authkeeper-cli/src/old_names.toml");
+    let (_, old_key) = listed.split_once("\"findings.fix\" = \"").unwrap();
+    let (old_key, _) = old_key.split_once('"').unwrap();
     let json = home.run(&["doctor", "--json"]).expect_code(0).json();
     for finding in json["findings"].as_array().unwrap() {
-        assert_eq!(finding["mend"], finding["fix"], "{finding}");
+        assert!(finding.get("fix").is_some(), "{finding}");
+        assert_eq!(finding.get(old_key), finding.get("fix"), "{finding}");
     }
     home.write_config("on_trouble = \"cat\"\non_incident = \"cat\"\n");
     home.run(&["doctor"])

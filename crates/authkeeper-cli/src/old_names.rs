@@ -81,14 +81,22 @@ mod tests {
             printed(json!({"incident": null})),
             json!({"incident": null, "trouble": null})
         );
-        assert_eq!(
-            printed(json!({"findings": [{"fix": "f"}]})),
-            json!({"findings": [{"fix": "f", "mend": "f"}]})
-        );
-        for part in ["rows", "answers", "journals"] {
+    }
+
+    #[test]
+    fn every_listed_key_has_its_old_one_in_the_same_object() {
+        assert_eq!(OLD_NAMES.json_keys.len(), 6);
+        for (path, old) in &OLD_NAMES.json_keys {
+            let (above, new) = path.rsplit_once('.').unwrap_or(("", path));
+            let object = json!({new: "value"});
+            let shown = match above {
+                "" => printed(object),
+                above => printed(json!({above: [object]}))[above][0].take(),
+            };
             assert_eq!(
-                printed(json!({part: {"resealed": 3}})),
-                json!({part: {"resealed": 3, "anew": 3}})
+                shown,
+                json!({new: "value", old.as_str(): "value"}),
+                "{path}"
             );
         }
     }
