@@ -69,33 +69,9 @@ impl Runtime {
             started.sign_in.url(&ask)
         };
         let headless = matches!(request.way, SignInMethod::Headless) || started.listener.is_none();
-        person.invite(&SignInPrompt {
-            issuer: found.provider.issuer.clone(),
-            patience: request.patience,
-            resumed: started.resumed,
-            task: if headless {
-                PromptAction::OpenAndPaste {
-                    url,
-                    redirect_uri: started.sign_in.redirect_uri.clone(),
-                }
-            } else {
-                PromptAction::Open(url)
-            },
-        });
-        let waited = tokio::time::timeout(
-            request.patience,
-            code_of(&started, headless.then_some(person)),
-        )
-        .await;
-        let Ok(code) = waited else {
-            if headless && !started.resumed {
-                return Err(ConnectError::StillOpen(request.patience));
-            }
-            // A provider that has forgotten our client shows an error page and never sends the person back.
-            self.register_again_next_time(&started.client).await?;
-            return Err(ConnectError::TimedOut(request.patience));
-        };
-        let code = code?;
+        person.invite(&sign_in_prompt((&request, &found), &started, url, headless));
+        let paster = headless.then_some(person);
+        let code = self.code_in_time(&request, &started, paster).await?;
         let runtime = self.clone();
         self.land(Box::pin(async move {
             let (sign_in, mut client) = (started.sign_in, started.client);
@@ -117,6 +93,25 @@ impl Runtime {
             runtime.adopt(request, found, client, outcome).await
         }))
         .await
+    }
+
+    /// Waits for the code as long as the request allows.
+    async fn code_in_time(
+        &self,
+        request: &ConnectRequest,
+        started: &StartedSignIn,
+        paster: Option<&dyn Prompter>,
+    ) -> Result<SecretString, ConnectError> {
+        let waited = tokio::time::timeout(request.patience, code_of(started, paster)).await;
+        if let Ok(code) = waited {
+            return code;
+        }
+        if paster.is_some() && !started.resumed {
+            return Err(ConnectError::StillOpen(request.patience));
+        }
+        // A provider that has forgotten our client shows an error page and never sends the person back.
+        self.register_again_next_time(&started.client).await?;
+        Err(ConnectError::TimedOut(request.patience))
     }
 
     /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
@@ -297,6 +292,26 @@ fn loopback_port(redirect_uri: &str) -> Option<u16> {
     let uri = redirect_uri.parse::<http::Uri>().ok()?;
     let here = uri.scheme_str() == Some("http") && uri.host() == Some("127.0.0.1");
     uri.port_u16().filter(|_| here)
+}
+
+/// What the person is shown. With a listener for the redirect they need to open the URL only.
+fn sign_in_prompt(
+    (request, found): (&ConnectRequest, &Discovered),
+    started: &StartedSignIn,
+    url: SecretString,
+    headless: bool,
+) -> SignInPrompt {
+    let redirect_uri = started.sign_in.redirect_uri.clone();
+    SignInPrompt {
+        issuer: found.provider.issuer.clone(),
+        patience: request.patience,
+        resumed: started.resumed,
+        task: if headless {
+            PromptAction::OpenAndPaste { url, redirect_uri }
+        } else {
+            PromptAction::Open(url)
+        },
+    }
 }
 
 /// The code, from the redirect or from what a person pastes, whichever comes first.
