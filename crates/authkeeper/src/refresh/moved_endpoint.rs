@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use crate::refresh::{
     context::{Context, OnBehalfOf},
-    incidents::has_fixed_endpoints,
     plan::RefreshPlan,
+    provider_incidents::has_fixed_endpoints,
     provider_state,
 };
 use crate::{

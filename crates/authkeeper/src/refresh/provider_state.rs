@@ -9,8 +9,9 @@ use http::StatusCode;
 use crate::refresh::{
     circuit_breaker::{self, Admission, ReplyEffect, RequestFailure},
     context::{Context, GrantContext},
-    decide, incidents,
+    decide,
     outcome::RefreshOutcome,
+    provider_incidents,
 };
 use crate::{
     model::{
@@ -207,8 +208,8 @@ impl GrantContext<'_> {
         let id = IncidentId::new(self.context.seams.random_id());
         let server = name_of(of).unwrap_or_default();
         let record = match event {
-            Event::TokenEndpointMoved => incidents::moved(self, &failing, now),
-            _ => incidents::failing(self, (&server, &failing), now),
+            Event::TokenEndpointMoved => provider_incidents::moved(self, &failing, now),
+            _ => provider_incidents::failing(self, (&server, &failing), now),
         };
         failing.told.push((event, id.clone()));
         let lineage = self.grant.lineage;

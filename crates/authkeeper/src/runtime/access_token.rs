@@ -15,9 +15,9 @@ use crate::{
         decide::{self, Refusal, ServeDecision},
         decision_log::Decision,
         goal::Goal,
-        grant_view, incident, incidents,
+        grant_view, incident,
         outcome::RefreshOutcome,
-        revoke_leftovers,
+        provider_incidents, revoke_leftovers,
     },
     runtime::{
         IssuedToken, Runtime, TokenRequest,
@@ -310,7 +310,7 @@ impl Runtime {
             RefreshOutcome::Store(error) => TokenError::Store(error),
             RefreshOutcome::Moved(why) => TokenError::EndpointMoved {
                 why,
-                action: incidents::next_step(
+                action: provider_incidents::next_step(
                     connection.provider.as_deref(),
                     connection.name.as_str(),
                 ),
