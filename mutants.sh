@@ -2,7 +2,7 @@
 # Mutation testing: changes one thing of the source at a time and looks whether a test goes red. A command, not a part
 # of test.sh: it takes from minutes to hours. What survives is killed by a new test or argued in docs/mutants.md.
 #
-#   ./mutants.sh decide|model|classify|refresh|claim|explorer [more arguments of cargo mutants]
+#   ./mutants.sh decide|model|classify|refresh|transaction|explorer [more arguments of cargo mutants]
 #
 # It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
@@ -37,7 +37,7 @@ main() {
     model) alone "$@" -f "src/model/*.rs" ;;
     classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
     refresh) refresh "$@" ;;
-    claim) survive authkeeper refresh::tests:: spill:: -- -f "$source/refresh/claim.rs" -f "$source/refresh/spill.rs" "$@" ;;
+    transaction) transaction "$@" ;;
     explorer) survive model -- -f "model/src/*.rs" "$@" ;;
     *)
       sed -n 's/^#   //p' "$0" >&2
@@ -66,17 +66,27 @@ alone() {
 # Each file with the tests nearest to it.
 refresh() {
   local missed=0
-  of breaker breaker -- "$@" || missed=1
-  of log refresh::log outcomes::a_lost -- "$@" || missed=1
-  of flight flights:: bounds:: parts:: outcomes::an_outage -- "$@" || missed=1
-  of worker worker keeper bounds:: -- "$@" || missed=1
-  of mod parts:: bounds:: outcomes::an_outage -- "$@" || missed=1
-  of orphans forgotten:: -- "$@" || missed=1
-  of checked checked -- "$@" || missed=1
-  of evidence evidence -- "$@" || missed=1
-  of noticing noticing -- "$@" || missed=1
-  of shelf shelf:: second_chances forgotten:: -- "$@" || missed=1
+  of circuit_breaker circuit_breaker -- "$@" || missed=1
+  of decision_log decision_log outcomes::a_lost -- "$@" || missed=1
+  of single_flight flights:: bounds:: parts:: outcomes::an_outage -- "$@" || missed=1
+  of scheduler scheduler bounds:: -- "$@" || missed=1
+  of context parts:: bounds:: outcomes::an_outage -- "$@" || missed=1
+  of rules parts:: bounds:: -- "$@" || missed=1
+  of orphaned_journals forgotten:: -- "$@" || missed=1
+  of verify_response checked -- "$@" || missed=1
+  of outcome_probe evidence -- "$@" || missed=1
+  of observe noticing -- "$@" || missed=1
+  of reply_archive reply_archive:: second_chances forgotten:: -- "$@" || missed=1
   return "$missed"
+}
+
+# The transaction and its journal.
+transaction() {
+  local files=() file
+  for file in transaction attempt recover steps journal unkept_replies "conclude/*"; do
+    files+=(-f "$source/refresh/$file.rs")
+  done
+  survive authkeeper refresh::tests:: journal:: -- "${files[@]}" "$@"
 }
 
 of() {

@@ -1,4 +1,4 @@
-//! What a process does: one call is one step between which anything may happen. It follows `refresh/claim.rs`.
+//! What a process does: one call is one step between which anything may happen. It follows `refresh/transaction.rs`.
 
 use authkeeper::{
     model::{ReauthorizeReason, ReplayRule, UnknownKind},
