@@ -8,6 +8,8 @@
 //! | answer durable in the journal         | 1                         | lives                        |
 //! | store committed                       | 1                         | lives                        |
 
+use std::time::Duration;
+
 use e2e::home::{Home, Output};
 use e2e::power::Disk;
 use e2e::scenario::{
@@ -15,7 +17,6 @@ use e2e::scenario::{
 };
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
-use std::time::Duration;
 
 /// A connection on this disk whose token has ended.
 fn expired(disk: impl Fn(&Home) -> Disk) -> (Home, Server, Disk) {

@@ -1,10 +1,12 @@
 //! Recovery: what follows from the claim, the journal and the kept replies of an earlier attempt.
 
-use crate::model::OwnerState;
 use std::{cmp::Reverse, time::Duration};
 
 use crate::{
-    model::{AttemptId, Claim, ClaimPhase, Event, Grant, Moment, ReauthorizeReason, UnknownKind},
+    model::{
+        AttemptId, Claim, ClaimPhase, Event, Grant, Moment, OwnerState, ReauthorizeReason,
+        UnknownKind,
+    },
     refresh::{
         conclude::Conclusion,
         context::{Context, GrantContext},

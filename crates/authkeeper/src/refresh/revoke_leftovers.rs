@@ -1,11 +1,10 @@
 //! Good tokens that nobody wants any more: answers to a refresh whose grant was disconnected while it was on its way, left in
 //! the journal of a process that died, or lost its store, before it could revoke them.
 
-use crate::model::OwnerState;
 use crate::refresh::{context::Context, journal::Journal, steps::owner_state};
 use crate::{
     http::Reach,
-    model::{Grant, GrantLifecycle},
+    model::{Grant, GrantLifecycle, OwnerState},
     oauth::{
         classify::{Outcome, classify},
         revoke::{self, Revocation},

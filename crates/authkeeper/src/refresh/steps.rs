@@ -1,12 +1,11 @@
 //! Steps that several parts of the refresh transaction share.
 
-use crate::model::OwnerState;
 use tokio::sync::oneshot;
 
 use crate::{
     model::{
-        AttemptId, Claim, ClaimPhase, Generation, Grant, GrantLifecycle, Moment, RefreshToken,
-        UnknownKind,
+        AttemptId, Claim, ClaimPhase, Generation, Grant, GrantLifecycle, Moment, OwnerState,
+        RefreshToken, UnknownKind,
     },
     oauth::{classify::Outcome, id_jag},
     platform::tasks::Tasks,

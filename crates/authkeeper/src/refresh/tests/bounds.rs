@@ -1,9 +1,8 @@
 //! What is promised of the time between a claim and its commit: what is durable when, and what waits for what.
 
 use super::{server::Fault, *};
-use crate::model::ProviderHabits;
 use crate::{
-    model::{ClaimPhase, ReplayRule},
+    model::{ClaimPhase, ProviderHabits, ReplayRule},
     platform::clock::LONGEST_SLEEP,
     refresh::decide::{BREAKER_AFTER, JournalState},
 };

@@ -1,14 +1,13 @@
 //! What a dead process left behind: its claim, its journal, its answer.
 
-use crate::model::ProviderHabits;
 use http::{HeaderMap, StatusCode};
 
 use super::*;
 use crate::{
     http::{Reach, Reply},
     model::{
-        AttemptId, Claim, ClaimPhase, ConnectionState, OwnerId, ReauthorizeReason, ReplayRule,
-        UnknownKind,
+        AttemptId, Claim, ClaimPhase, ConnectionState, OwnerId, ProviderHabits, ReauthorizeReason,
+        ReplayRule, UnknownKind,
     },
     refresh::{decide::JournalState, journal::StoredReply},
     store::Spend,

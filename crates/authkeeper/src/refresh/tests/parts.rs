@@ -1,10 +1,9 @@
 //! The small parts beside the transaction.
 
 use super::{server::Fault, *};
-use crate::model::ProviderHabits;
 use crate::{
     http::Reach,
-    model::{Presentation, ReplayRule, UnknownKind},
+    model::{Presentation, ProviderHabits, ReplayRule, UnknownKind},
     oauth::classify::Refused,
     platform::clock::ManualClock,
     refresh::{

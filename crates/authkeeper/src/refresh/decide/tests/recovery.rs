@@ -1,11 +1,10 @@
 //! Recovery of a lost reply.
 
-use crate::model::OwnerState;
 use std::time::Duration;
 
 use super::{STRICT, at, claim, secs, unknown};
 use crate::{
-    model::{Claim, ClaimPhase, Generation, Lineage, ReplayRule, UnknownKind},
+    model::{Claim, ClaimPhase, Generation, Lineage, OwnerState, ReplayRule, UnknownKind},
     refresh::decide::{
         Investigation, JournalState, Orphan, RecoveryRules, asked_again_in, between_resends,
         investigate, is_contested, is_given_up, notify_after, orphan, recovery::resend_wait,
