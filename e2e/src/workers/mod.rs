@@ -174,6 +174,8 @@ impl<'a> Ground<'a> {
     /// in a row a resend may wait for longer than a test does, and that is said too.
     fn settle(&mut self) {
         self.sandbox.control("faults/clear", &json!({}));
+        // A fault may have struck since the last look.
+        self.note_struck();
         self.in_force = None;
         self.next_dies_at = None;
         let begun = self.place();
