@@ -14,6 +14,9 @@ const ROOTS: [&str; 6] = [
     "crates/authkeeper-sandbox/src",
 ];
 
+/// Folders of the store's folder, not of the source.
+const DATA: [&str; 4] = ["answers/", "eras/", "holds/", "spill/"];
+
 fn is_there(root: &Path, path: &str) -> bool {
     ROOTS
         .iter()
