@@ -18,9 +18,8 @@ const ROOTS: [&str; 6] = [
 const DATA: [&str; 4] = ["answers/", "eras/", "holds/", "spill/"];
 
 fn is_there(root: &Path, path: &str) -> bool {
-    ROOTS
-        .iter()
-        .any(|folder| root.join(folder).join(path).exists())
+    let mut roots = ROOTS.iter();
+    DATA.contains(&path) || roots.any(|folder| root.join(folder).join(path).exists())
 }
 
 /// What stands in backticks and looks like a path: a source file, or a folder with a slash at its end.
