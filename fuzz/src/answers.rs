@@ -5,7 +5,13 @@
 
 use std::{fmt::Debug, sync::OnceLock};
 
-use authkeeper::{http::Reply, oauth::{classify::{self as classifying, Outcome}, unrecognized_response::{odd_shape, shape_of}}};
+use authkeeper::{
+    http::Reply,
+    oauth::{
+        classify::{self as classifying, Outcome},
+        unrecognized_response::{shape_of, unrecognized_shape},
+    },
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -246,7 +252,7 @@ fn tell_no_secret(reply: &Reply, outcome: &Outcome) {
     check_debug("an outcome", outcome);
     check_debug("a reply", reply);
     check_text("a shape", &shape_of(reply));
-    if let Some(shape) = odd_shape(reply) {
+    if let Some(shape) = unrecognized_shape(reply) {
         check_text("an odd shape", &shape);
     }
 }

@@ -2,7 +2,15 @@
 
 use std::path::PathBuf;
 
-use authkeeper::{platform::clock::{Clock as _, ManualClock, Seams}, fuzz::{JournalFile, Kept, ReplyArchiveFolder}, http::Reply, model::{Generation, Lineage, Moment}, refresh::decide::JournalState, secret::Secret, vault::seal::{AssociatedData, Sealer}};
+use authkeeper::{
+    fuzz::{JournalFile, Kept, ReplyArchiveFolder},
+    http::Reply,
+    model::{Generation, Lineage, Moment},
+    platform::clock::{Clock as _, ManualClock, Seams},
+    refresh::decide::JournalState,
+    secret::Secret,
+    vault::seal::{AssociatedData, Sealer},
+};
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 

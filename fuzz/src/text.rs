@@ -2,7 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use authkeeper::{catalogue::{self as known, Entry}, platform::clock::{Random, Seams, SystemClock}, http::HttpUrl, model::ServerMetadata, oauth::{authorize::{RedirectError, SignIn, read_redirect}, challenge::{BearerChallenge, bearer}}};
+use authkeeper::{
+    catalogue::{self as known, Entry},
+    http::HttpUrl,
+    model::ServerMetadata,
+    oauth::{
+        authorize::{RedirectError, SignIn, read_redirect},
+        challenge::{BearerChallenge, bearer},
+    },
+    platform::clock::{Random, Seams, SystemClock},
+};
 use http::{HeaderMap, HeaderValue, header::WWW_AUTHENTICATE};
 
 use crate::shown::fit;

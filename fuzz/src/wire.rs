@@ -7,7 +7,19 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkeeper::{platform::clock::{Clock as _, ManualClock}, http::{ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport}, model::{Issuer, Moment, Quirks, Scope, ServerMetadata, TokenSet}, oauth::{authorize::read_pushed, classify::{self as classifying, Outcome}, device::{Poll, read_device_authorization, read_poll}, discovery::{self as discovering, Discovered}, register::{Purpose, register}, token::TokenAnswer}};
+use authkeeper::{
+    http::{ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport},
+    model::{Issuer, Moment, Quirks, Scope, ServerMetadata, TokenSet},
+    oauth::{
+        authorize::read_pushed,
+        classify::{self as classifying, Outcome},
+        device::{Poll, read_device_authorization, read_poll},
+        discovery::{self as discovering, Discovered},
+        register::{Purpose, register},
+        token::TokenAnswer,
+    },
+    platform::clock::{Clock as _, ManualClock},
+};
 
 use crate::{
     message::{replies, reply},
