@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which state of a store was read: it is raised when anything in it has changed, by this process at once and by others as
-/// soon as [`Store::look`] sees it. What was read under an older epoch may be out of date.
+/// soon as [`Store::look`](super::Store::look) sees it. What was read under an older epoch may be out of date.
 #[derive(Debug, Default)]
 pub struct Epoch(AtomicU64);
 
