@@ -54,7 +54,7 @@ fn introduce(scene: &mut DemoScene) {
         seconds(KEY_LIFE)
     ));
     screen.tell(
-        "The service here is authkeeper's sandbox, which counts everything. CallEvent this demo claims is compared with those \
+        "The service here is authkeeper's sandbox, which counts everything. What this demo claims is compared with those \
          counts at the end.",
     );
 }
