@@ -77,7 +77,7 @@ impl KeptConnections {
 
     /// Takes in what is new since the last look. Nothing is read where nothing was written.
     async fn look(&mut self) -> Result<(), StoreError> {
-        let written = self.runtime.written()?;
+        let written = self.runtime.changes()?;
         if self.seen == Some(written) {
             return Ok(());
         }

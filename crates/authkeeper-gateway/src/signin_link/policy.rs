@@ -18,10 +18,7 @@ pub(crate) fn is_resolved_by_sign_in(record: &Record) -> bool {
 /// Whether a person signs in to a connection of this grant type. The others are repaired by a new file, key or client, so a
 /// sign-in link would lead nowhere.
 pub(crate) fn has_interactive_sign_in(grant_type: Option<GrantType>) -> bool {
-    match grant_type {
-        Some(GrantType::AuthorizationCode | GrantType::DeviceCode) | None => true,
-        Some(_) => false,
-    }
+    grant_type.is_none_or(GrantType::is_interactive)
 }
 
 /// Whether this connection waits for a person to sign in.

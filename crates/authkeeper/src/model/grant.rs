@@ -130,10 +130,18 @@ impl GrantType {
     /// Whether the authorization server gives no refresh token with it (RFC 6749 §4.4.3; the extensions for assertions
     /// say the same): one that comes all the same is not used.
     pub fn is_issued_again(self) -> bool {
-        matches!(
-            self,
-            Self::ClientCredentials | Self::JwtBearer | Self::IdJag
-        )
+        match self {
+            Self::ClientCredentials | Self::JwtBearer | Self::IdJag => true,
+            Self::AuthorizationCode | Self::DeviceCode | Self::ApiKey => false,
+        }
+    }
+
+    /// Whether a person signs in to get it, in a browser or with a device code.
+    pub fn is_interactive(self) -> bool {
+        match self {
+            Self::AuthorizationCode | Self::DeviceCode => true,
+            Self::ClientCredentials | Self::ApiKey | Self::JwtBearer | Self::IdJag => false,
+        }
     }
 
     /// Reads the fixed word back.

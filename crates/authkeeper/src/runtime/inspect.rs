@@ -165,12 +165,6 @@ impl From<ClientRegistration> for ClientFacts {
 }
 
 impl Runtime {
-    /// A number that grows whenever anything is written, by whichever process: nothing is read again while it stays.
-    pub fn written(&self) -> Result<u64, StoreError> {
-        self.token_cache.look(&*self.context.store)?;
-        Ok(self.context.store.epoch().get())
-    }
-
     /// The names of all connections.
     pub async fn names(&self) -> Result<Vec<ConnectionName>, StoreError> {
         let all = self.context.store.connections().await?;

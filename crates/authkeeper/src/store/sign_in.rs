@@ -45,10 +45,9 @@ impl SignedIn {
     /// one to this account and client before. A refresh that brings another account's tokens suspends the grant all the same.
     pub fn kept_refresh<'a>(&self, held: &'a Grant) -> Option<&'a RefreshToken> {
         let new = &self.connection;
-        let by_person = |kind| matches!(kind, GrantType::AuthorizationCode | GrantType::DeviceCode);
         let usable = self.obtained.refresh().is_none()
-            && by_person(self.grant_type)
-            && by_person(held.grant_type)
+            && self.grant_type.is_interactive()
+            && held.grant_type.is_interactive()
             && self.lifecycle == GrantLifecycle::Active
             && held.lifecycle == GrantLifecycle::Active;
         let same_client = (&held.issuer, &held.client_id) == (&new.issuer, &new.client_id);
