@@ -1,5 +1,7 @@
 //! Exit codes: sysexits, the same in every command.
 
+use authkeeper_gateway::error::CallErrorKind;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -28,15 +30,30 @@ impl Exit {
         self as u8
     }
 
-    /// The code for a fixed word that says why there was no token: the same in `token`, `check` and `run`.
-    pub(crate) fn of_reason(reason: &str) -> Self {
-        match reason {
-            "client_refused" | "token_endpoint_moved" => Self::Config,
-            "request_refused" | "identity_provider_refused" | "scope_refused" => Self::Permission,
-            "unavailable" | "uncertain" | "provider_failing" => Self::Unavailable,
-            "store" => Self::Store,
-            _ => Self::Person,
+    /// The code for a call that failed: the same in `token`, `check` and `run`.
+    pub(crate) fn of(kind: CallErrorKind) -> Self {
+        match kind {
+            CallErrorKind::AuthorizationMissing => Self::Person,
+            CallErrorKind::NoSuchConnection => Self::NotFound,
+            CallErrorKind::TokenRejected
+            | CallErrorKind::ScopeRefused
+            | CallErrorKind::RequestRefused => Self::Permission,
+            CallErrorKind::ProviderUnavailable
+            | CallErrorKind::ServerUnreachable
+            | CallErrorKind::Interrupted => Self::Unavailable,
+            CallErrorKind::UnusableAnswer | CallErrorKind::AnswerTooLarge => Self::Data,
+            CallErrorKind::ClientRefused
+            | CallErrorKind::TokenEndpointMoved
+            | CallErrorKind::BadPath
+            | CallErrorKind::NotStarted
+            | CallErrorKind::Fault => Self::Config,
+            CallErrorKind::Store => Self::Store,
         }
+    }
+
+    /// The code for the fixed word that a run or an incident noted.
+    pub(crate) fn of_reason(reason: &str) -> Self {
+        Self::of(CallErrorKind::of_reason(reason))
     }
 
     /// The rank among several errors, the greatest wins: a person's duty before a temporary failure, and an error of the
@@ -49,6 +66,53 @@ impl Exit {
             Self::Person => 3,
             Self::Config => 4,
             Self::Usage | Self::NotFound | Self::Bug | Self::Store => 5,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Agents branch on these words and codes.
+    #[test]
+    fn the_documented_table_is_the_one_in_the_code() {
+        let page = include_str!("../../../docs/errors.md");
+        let rows = page.lines().filter(|line| line.contains("| -31"));
+        let documented: Vec<String> = rows
+            .map(|row| row.split(" | ").take(6).collect::<Vec<_>>().join(" | "))
+            .collect();
+        let in_code: Vec<String> = CallErrorKind::ALL
+            .into_iter()
+            .map(|kind| {
+                format!(
+                    "| `{}` | {} | {} | {} | {} | {}",
+                    kind.word(),
+                    kind.status().as_u16(),
+                    kind.code(),
+                    Exit::of(kind).code(),
+                    kind.executed().word(),
+                    kind.is_retryable()
+                )
+            })
+            .collect();
+        assert_eq!(documented, in_code);
+    }
+
+    #[test]
+    fn a_noted_word_gives_the_code_of_its_kind() {
+        for kind in CallErrorKind::ALL {
+            assert_eq!(Exit::of_reason(kind.word()), Exit::of(kind));
+        }
+        for (reason, exit) in [
+            ("unavailable", Exit::Unavailable),
+            ("uncertain", Exit::Unavailable),
+            ("provider_failing", Exit::Unavailable),
+            ("identity_provider_refused", Exit::Permission),
+            ("rejected", Exit::Permission),
+            ("refresh_refused", Exit::Person),
+        ] {
+            assert_eq!(Exit::of_reason(reason), exit, "{reason}");
         }
     }
 }

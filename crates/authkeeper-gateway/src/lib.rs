@@ -9,11 +9,13 @@
 //!
 //! ```text
 //! server ─▶ mcp ─▶ forward ─▶ signin_link ─▶ report, wait, browser
+//! server, mcp, forward ─▶ error
 //! open_incidents ─▶ token_source ─▶ forward, alerts, signin_link
 //! ```
 //!
 //! | module | contents |
 //! | --- | --- |
+//! | [`error`] | why a call got no answer, and the fixed words for it |
 //! | [`forward`] | one authorized HTTP exchange: token, 401 recovery, step-up after a 403 |
 //! | [`mcp`] | the stdio bridge to a remote MCP server, in every protocol version |
 //! | [`server`] | the loopback servers: the proxy of a run, the MCP endpoint of the daemon |
@@ -30,6 +32,7 @@ pub mod body;
 pub mod bounded_read;
 pub mod browser;
 pub mod duration;
+pub mod error;
 pub mod forward;
 pub mod mcp;
 pub mod open_incidents;

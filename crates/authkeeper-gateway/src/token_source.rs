@@ -7,7 +7,6 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    error::TokenError,
     model::{ConnectionName, FailedCall, Generation, ScopeRefusal, TaskId},
     platform::clock::Seams,
     runtime::{Runtime, TokenRequest},
@@ -15,7 +14,8 @@ use authkeeper::{
 };
 
 use crate::{
-    forward::{Authority, CallToken, Forwarder, TokenFailure},
+    error::{CallError, CallErrorKind},
+    forward::{Authority, CallToken, Forwarder},
     signin_link::{Links, is_resolved_by_sign_in},
 };
 
@@ -117,7 +117,7 @@ impl Authority for TokenSource {
         &self,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenFailure> {
+    ) -> Result<CallToken, CallError> {
         let request = TokenRequest::new(connection.clone()).after_401(rejected);
         match self.runtime.access_token(&request).await {
             Ok(token) => Ok(CallToken {
@@ -129,13 +129,17 @@ impl Authority for TokenSource {
                 binding: token.binding.clone(),
             }),
             Err(error) => {
-                let mut refusal = refusal(error);
-                if let TokenFailure::Authority { record } = &mut refusal
-                    && is_resolved_by_sign_in(record)
-                {
-                    record.link = self.links.link(connection);
-                }
-                Err(refusal)
+                let error = CallError::from(error);
+                let by_sign_in = error.kind == CallErrorKind::AuthorizationMissing
+                    && error
+                        .incident
+                        .as_deref()
+                        .is_some_and(is_resolved_by_sign_in);
+                Err(if by_sign_in {
+                    error.with_link(self.links.link(connection))
+                } else {
+                    error
+                })
             }
         }
     }
@@ -144,10 +148,10 @@ impl Authority for TokenSource {
         &self,
         connection: &ConnectionName,
         refused: &ScopeRefusal,
-    ) -> Result<(), TokenFailure> {
+    ) -> Result<(), CallError> {
         self.wanting().insert(connection.clone(), true);
         let stepped = Box::pin(self.runtime.step_up(connection, refused));
-        stepped.await.map_err(refusal)
+        stepped.await.map_err(CallError::from)
     }
 
     fn wants_scopes(&self, connection: &ConnectionName) -> bool {
@@ -192,92 +196,5 @@ impl Authority for TokenSource {
         if let Err(error) = self.runtime.call_recovered(&call).await {
             tracing::warn!(%error, "can't note a recovered call");
         }
-    }
-}
-
-/// Why a call failed, as a fixed word.
-pub fn reason(error: &TokenError) -> &str {
-    match error {
-        TokenError::ReauthorizationRequired { record } => &record.reason,
-        other => fixed_reason(other),
-    }
-}
-
-fn fixed_reason(error: &TokenError) -> &'static str {
-    match error {
-        TokenError::NoSuchConnection { .. } => "no_such_connection",
-        TokenError::ReauthorizationRequired { .. } => "reauthorization_required",
-        TokenError::Suspended { .. } => "suspended",
-        TokenError::Rejected { .. } => "rejected",
-        TokenError::ScopeMissing { .. } => "insufficient_scope",
-        TokenError::ScopeRefused { .. } => "scope_refused",
-        TokenError::Uncertain { .. } => "uncertain",
-        TokenError::Unavailable { .. } => "unavailable",
-        TokenError::ClientRefused { .. } => "client_refused",
-        TokenError::RequestRefused { .. } => "request_refused",
-        TokenError::EndpointMoved { .. } => "token_endpoint_moved",
-        TokenError::Store(_) => "store",
-        _ => "no_token",
-    }
-}
-
-fn refusal(error: TokenError) -> TokenFailure {
-    let reason = fixed_reason(&error);
-    match error {
-        TokenError::ReauthorizationRequired { record }
-        | TokenError::Suspended { record, .. }
-        | TokenError::ScopeMissing { record } => TokenFailure::Authority { record },
-        TokenError::ScopeRefused { record } => TokenFailure::Permission { record },
-        TokenError::Rejected { record } => TokenFailure::Rejected { record },
-        TokenError::NoSuchConnection { .. } => TokenFailure::NoSuchConnection,
-        TokenError::Unavailable { why, retry_after } => TokenFailure::Unavailable {
-            reason,
-            message: why,
-            retry_after,
-        },
-        TokenError::Uncertain { retry_after, .. } => TokenFailure::Unavailable {
-            reason,
-            message: error.to_string(),
-            retry_after: Some(retry_after),
-        },
-        TokenError::ClientRefused { .. }
-        | TokenError::RequestRefused { .. }
-        | TokenError::EndpointMoved { .. } => TokenFailure::Refused {
-            reason,
-            message: error.to_string(),
-        },
-        other => TokenFailure::Fault {
-            reason,
-            message: other.to_string(),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use authkeeper::model::{Event, SuspendReason};
-
-    use super::*;
-
-    #[test]
-    fn a_token_that_is_not_there_has_a_reason() {
-        let record = crate::forward::tests::record(Event::AuthorityLost, "notion");
-        let suspended = TokenError::Suspended {
-            record: Box::new(record),
-            reason: SuspendReason::Manual,
-        };
-        let unavailable = TokenError::Unavailable {
-            why: "busy".to_owned(),
-            retry_after: None,
-        };
-        assert_eq!(reason(&suspended), "suspended");
-        assert!(matches!(refusal(suspended), TokenFailure::Authority { .. }));
-        assert!(matches!(
-            refusal(unavailable),
-            TokenFailure::Unavailable {
-                reason: "unavailable",
-                ..
-            }
-        ));
     }
 }

@@ -7,9 +7,9 @@ use authkeeper::{
 };
 use authkeeper_gateway::{
     alerts::{Delivery, IncidentFeed as _, Notifier},
+    error::CallError,
     open_incidents::OpenIncidents,
     signin_link::IncidentLinks,
-    token_source::reason,
 };
 
 use crate::app::App;
@@ -24,7 +24,10 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
             fingerprint: "token".to_owned(),
         };
         let noted = match error {
-            Some(error) => app.runtime.call_failed(&call, reason(error)).await,
+            Some(error) => {
+                let error = CallError::from(error.clone());
+                app.runtime.call_failed(&call, error.reason()).await
+            }
             None => app.runtime.call_recovered(&call).await,
         };
         if let Err(error) = noted {

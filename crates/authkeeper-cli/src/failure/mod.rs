@@ -3,12 +3,14 @@
 mod sign_in;
 
 use authkeeper::{
-    error::{Advice, TokenError},
+    error::TokenError,
     http::InvalidUrl,
     model::{ConnectionName, InvalidName},
     store::StoreError,
     text::similar,
 };
+
+use authkeeper_gateway::error::CallErrorKind;
 
 use crate::exit::Exit;
 
@@ -168,46 +170,37 @@ impl From<TokenError> for Failure {
         if let TokenError::NoSuchConnection { name } = &error {
             return Self::no_connection(name, what);
         }
-        let (exit, next) = token_advice(&error);
-        Self::new(exit, what, next)
+        let exit = Exit::of(CallErrorKind::from(&error));
+        Self::new(exit, what, token_advice(&error))
     }
 }
 
-fn token_advice(error: &TokenError) -> (Exit, String) {
-    let action = || {
-        error
-            .record()
-            .map(|record| record.action.clone())
-            .unwrap_or_default()
-    };
-    match (error, error.advice()) {
-        (TokenError::ClientRefused { .. }, _) => (
-            Exit::Config,
-            "no token was harmed. Check the client's id and secret at the provider, then authkeeper reauthorize (a client \
-             that authkeeper registered itself is registered again)"
-                .to_owned(),
+/// What to do about a token that is not there.
+fn token_advice(error: &TokenError) -> String {
+    match error {
+        TokenError::ReauthorizationRequired { record }
+        | TokenError::Suspended { record, .. }
+        | TokenError::Rejected { record }
+        | TokenError::ScopeMissing { record }
+        | TokenError::ScopeRefused { record } => record.action.clone(),
+        TokenError::Uncertain { record, .. } => format!(
+            "try again in a minute: authkeeper asks the provider again as its rule allows; authkeeper status {} \
+             shows where it stands",
+            record.connection
         ),
-        (TokenError::EndpointMoved { action, .. }, _) => (Exit::Config, action.clone()),
-        (TokenError::Uncertain { record, .. }, _) => (
-            Exit::Unavailable,
-            format!(
-                "try again in a minute: authkeeper asks the provider again as its rule allows; authkeeper status {} \
-                 shows where it stands",
-                record.connection
-            ),
-        ),
-        (TokenError::Unavailable { retry_after: Some(after), .. }, _) => {
-            (Exit::Unavailable, format!("try again in {} s; the grant is safe", after.as_secs().max(1)))
+        TokenError::Unavailable {
+            retry_after: Some(after),
+            ..
+        } => format!("try again in {} s; the grant is safe", after.as_secs().max(1)),
+        TokenError::Unavailable { .. } => LATER.to_owned(),
+        TokenError::ClientRefused { .. } => "no token was harmed. Check the client's id and secret at the provider, then \
+             authkeeper reauthorize (a client that authkeeper registered itself is registered again)"
+            .to_owned(),
+        TokenError::EndpointMoved { action, .. } => action.clone(),
+        TokenError::RequestRefused { .. } => {
+            "check at the provider what this account and client may do".to_owned()
         }
-        (_, Advice::Retry) => (Exit::Unavailable, LATER.to_owned()),
-        (_, Advice::Reauthorize) => (Exit::Person, action()),
-        (TokenError::Rejected { .. } | TokenError::ScopeRefused { .. }, _) => {
-            (Exit::Permission, action())
-        }
-        (_, Advice::Permission) => {
-            (Exit::Permission, "check at the provider what this account and client may do".to_owned())
-        }
-        _ => (Exit::Bug, REPORT.to_owned()),
+        _ => REPORT.to_owned(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The seam to the runtime: tokens, and the bookkeeping of carried calls.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, Generation, Lineage, Presentation, Record, ScopeRefusal},
+    model::{ConnectionName, Generation, Lineage, Presentation, ScopeRefusal},
     oauth::dpop::Binding,
     secret::SecretString,
 };
+
+use crate::error::CallError;
 
 /// Tokens and the bookkeeping of carried calls, for one process.
 #[async_trait]
@@ -18,14 +18,14 @@ pub(crate) trait Authority: Send + Sync + 'static {
         &self,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenFailure>;
+    ) -> Result<CallToken, CallError>;
 
     /// A call was refused for lack of a scope. Done means that it is worth one more try, with the token there is then.
     async fn step_up(
         &self,
         connection: &ConnectionName,
         refusal: &ScopeRefusal,
-    ) -> Result<(), TokenFailure>;
+    ) -> Result<(), CallError>;
 
     /// Whether calls of this connection may have been refused for lack of a scope and not have got through since. Asked after
     /// every call that got through, so it has to be cheap.
@@ -54,36 +54,4 @@ pub(crate) struct CallToken {
     pub(crate) presentation: Presentation,
     /// The key that it is bound to: each request carries a proof of that (RFC 9449).
     pub(crate) binding: Option<Binding>,
-}
-
-/// Why there is no token.
-#[derive(Debug)]
-pub(crate) enum TokenFailure {
-    /// A person must act.
-    Authority { record: Box<Record> },
-    /// The server refused a token fresh from the provider.
-    Rejected { record: Box<Record> },
-    /// The server wants a scope that signing in again has not brought.
-    Permission { record: Box<Record> },
-    /// There is no token now, and may be one later.
-    Unavailable {
-        /// A word, for the run around this process.
-        reason: &'static str,
-        message: String,
-        retry_after: Option<Duration>,
-    },
-    /// No such connection.
-    NoSuchConnection,
-    /// The provider refuses our client, or what it asks for: the owner of the client acts.
-    Refused {
-        /// A word, for the caller and for the run around this process.
-        reason: &'static str,
-        message: String,
-    },
-    /// A setting, the store, a bug.
-    Fault {
-        /// A word, for the run around this process.
-        reason: &'static str,
-        message: String,
-    },
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{model::Generation, oauth::resource_error::Refusal};
 
-use super::authority::TokenFailure;
+use crate::error::{CallError, CallErrorKind};
 
 /// How long a call waits in all for a token that its provider may give within seconds. Clients wait for a minute, and the
 /// call itself takes its time too.
@@ -50,26 +50,21 @@ pub(super) fn after_response(
 
 /// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. A call
 /// does not wait here for a person, nor for an outage that is known to last longer.
-pub(super) fn wait(refusal: &TokenFailure, waited: Duration) -> Option<Duration> {
-    let TokenFailure::Unavailable { retry_after, .. } = refusal else {
+pub(super) fn wait(error: &CallError, waited: Duration) -> Option<Duration> {
+    if error.kind != CallErrorKind::ProviderUnavailable {
         return None;
-    };
+    }
     let left = PATIENCE.saturating_sub(waited);
-    let asked = retry_after.unwrap_or(LOOK);
+    let asked = error.retry_after.unwrap_or(LOOK);
     (!left.is_zero() && asked <= left).then(|| asked.clamp(LEAST, LOOK))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forward::tests::record;
 
-    fn unavailable(retry_after: Option<u64>) -> TokenFailure {
-        TokenFailure::Unavailable {
-            reason: "unavailable",
-            message: "busy".to_owned(),
-            retry_after: retry_after.map(Duration::from_millis),
-        }
+    fn unavailable(retry_after: Option<u64>) -> CallError {
+        CallError::provider_unavailable("busy", retry_after.map(Duration::from_millis))
     }
 
     #[test]
@@ -97,19 +92,16 @@ mod tests {
 
     #[test]
     fn what_needs_a_person_is_not_waited_for() {
-        let record = || Box::new(record(authkeeper::model::Event::AuthorityLost, "notion"));
-        let refusals = [
-            TokenFailure::Authority { record: record() },
-            TokenFailure::Rejected { record: record() },
-            TokenFailure::Permission { record: record() },
-            TokenFailure::NoSuchConnection,
-            TokenFailure::Fault {
-                reason: "store",
-                message: String::new(),
-            },
-        ];
-        for refusal in refusals {
-            assert_eq!(wait(&refusal, Duration::ZERO), None, "{refusal:?}");
+        let waited_for = CallErrorKind::ProviderUnavailable;
+        for kind in CallErrorKind::ALL
+            .into_iter()
+            .filter(|kind| *kind != waited_for)
+        {
+            assert_eq!(
+                wait(&CallError::new(kind, ""), Duration::ZERO),
+                None,
+                "{kind:?}"
+            );
         }
     }
 

@@ -17,7 +17,10 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::{tests::*, *};
-use crate::body::{ResponseBody, whole};
+use crate::{
+    body::{ResponseBody, whole},
+    error::CallError,
+};
 
 fn claims(head: &http::request::Parts) -> Value {
     let proof = head.headers["dpop"].to_str().unwrap();
@@ -56,7 +59,7 @@ fn bound(url: &str) -> Arc<FakeAuthority> {
 async fn forward(
     authority: &Arc<FakeAuthority>,
     body: CallBody,
-) -> Result<Response<ResponseBody>, ForwardError> {
+) -> Result<Response<ResponseBody>, CallError> {
     let mut headers = HeaderMap::new();
     headers.insert("dpop", HeaderValue::from_static("the agent's own"));
     let call = Call {

@@ -13,15 +13,21 @@ use http::{Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 
 use super::{
-    authority::{Authority, CallToken, TokenFailure},
-    call::{Call, ForwardError},
+    authority::{Authority, CallToken},
+    call::Call,
     connect::{self, HttpClient},
     decide::{self, AfterResponse},
     headers,
     outgoing::{Outgoing, proof, token_header, wants_nonce},
+    target::BadTarget,
     token_wait::TokenWait,
 };
-use crate::{body::ResponseBody, signin_link::Hold, wait::Waiting};
+use crate::{
+    body::ResponseBody,
+    error::{CallError, CallErrorKind},
+    signin_link::Hold,
+    wait::Waiting,
+};
 
 /// Forwards calls for any connection.
 pub struct Forwarder {
@@ -53,12 +59,12 @@ impl Forwarder {
     ///
     /// # Errors
     ///
-    /// Why there is no response; [`ForwardError`] says whether the call may have been carried out.
+    /// Why there is no response; [`CallError`] says whether the call may have been carried out.
     pub async fn forward(
         &self,
         connection: &ConnectionName,
         call: Call,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         self.forward_reporting(connection, call, &Waiting::default())
             .await
     }
@@ -70,7 +76,7 @@ impl Forwarder {
         connection: &ConnectionName,
         mut call: Call,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let Some(hold) = &self.hold else {
             return self.forward_once(connection, call, waiting).await;
         };
@@ -78,7 +84,14 @@ impl Forwarder {
         loop {
             let again = call.again();
             let record = match (self.forward_once(connection, call, waiting).await, again) {
-                (Err(ForwardError::Authority { record }), Some(again)) => {
+                (
+                    Err(CallError {
+                        kind: CallErrorKind::AuthorizationMissing,
+                        incident: Some(record),
+                        ..
+                    }),
+                    Some(again),
+                ) => {
                     call = again;
                     record
                 }
@@ -86,7 +99,7 @@ impl Forwarder {
             };
             let wait = wait.get_or_insert_with(|| hold.begin());
             if let Err(record) = wait.until_resolved(connection, record, waiting).await {
-                return Err(ForwardError::Authority { record });
+                return Err(CallError::authorization_missing(record));
             }
         }
     }
@@ -96,7 +109,7 @@ impl Forwarder {
         connection: &ConnectionName,
         call: Call,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let Call {
             method,
             target,
@@ -111,7 +124,7 @@ impl Forwarder {
         let mut token = ask(None).await?;
         let (mut retried, mut steps) = (false, 0);
         loop {
-            let uri = target.under(&token.url).map_err(ForwardError::BadTarget)?;
+            let uri = target.under(&token.url).map_err(|bad| bad_path(&bad))?;
             let response = self.send(&mut outgoing, &uri, &token).await?;
             let replayable = outgoing.replayable();
             if token.binding.is_some() && wants_nonce(&response) {
@@ -187,7 +200,7 @@ impl Forwarder {
         connection: &ConnectionName,
         refusal: &ScopeRefusal,
         fingerprint: &str,
-    ) -> Result<(), ForwardError> {
+    ) -> Result<(), CallError> {
         let stepped = self.authority.step_up(connection, refusal).await;
         self.noting(connection, fingerprint, stepped).await
     }
@@ -199,13 +212,9 @@ impl Forwarder {
         rejected: Generation,
         retried: bool,
         response: Response<ResponseBody>,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         match self.authority.token(connection, Some(rejected)).await {
-            Err(
-                refusal @ (TokenFailure::Rejected { .. }
-                | TokenFailure::Authority { .. }
-                | TokenFailure::NoSuchConnection),
-            ) if retried => Err(refusal.into()),
+            Err(error) if retried && ends_the_call(error.kind) => Err(error),
             _ => Ok(delivered(response)),
         }
     }
@@ -215,37 +224,26 @@ impl Forwarder {
         connection: &ConnectionName,
         rejected: Option<Generation>,
         (fingerprint, patience): (&str, &TokenWait<'_>),
-    ) -> Result<CallToken, ForwardError> {
+    ) -> Result<CallToken, CallError> {
         let token = patience.token(&*self.authority, connection, rejected);
         let token = token.await;
         self.noting(connection, fingerprint, token).await
     }
 
-    /// A refusal is a call that failed.
+    /// Without a token the call failed.
     async fn noting<T>(
         &self,
         connection: &ConnectionName,
         fingerprint: &str,
-        outcome: Result<T, TokenFailure>,
-    ) -> Result<T, ForwardError> {
-        let refusal = match outcome {
-            Ok(done) => return Ok(done),
-            Err(refusal) => refusal,
-        };
-        let reason = match &refusal {
-            TokenFailure::Authority { record } | TokenFailure::Permission { record } => {
-                record.reason.as_str()
-            }
-            TokenFailure::Rejected { .. } => "rejected",
-            TokenFailure::NoSuchConnection => "no_such_connection",
-            TokenFailure::Unavailable { reason, .. }
-            | TokenFailure::Refused { reason, .. }
-            | TokenFailure::Fault { reason, .. } => reason,
-        };
-        self.authority
-            .call_failed(connection, fingerprint, reason)
-            .await;
-        Err(refusal.into())
+        outcome: Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        if let Err(error) = &outcome {
+            let failed = self
+                .authority
+                .call_failed(connection, fingerprint, error.reason());
+            failed.await;
+        }
+        outcome
     }
 
     /// Sends, and sends again over a new connection where that can't do anything twice.
@@ -254,11 +252,11 @@ impl Forwarder {
         outgoing: &mut Outgoing,
         uri: &Uri,
         token: &CallToken,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let again = outgoing.idempotent && outgoing.replayable();
         let sent = match self.send_once(outgoing, uri, token).await {
-            Err(ForwardError::Interrupted { message }) if again => {
-                tracing::debug!(message, "the connection broke; sending the call again");
+            Err(error) if again && error.kind == CallErrorKind::Interrupted => {
+                tracing::debug!(%error, "the connection broke; sending the call again");
                 self.send_once(outgoing, uri, token).await
             }
             outcome => outcome,
@@ -280,7 +278,7 @@ impl Forwarder {
         outgoing: &mut Outgoing,
         uri: &Uri,
         token: &CallToken,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let proof = proof(&outgoing.method, uri, token)?;
         let mut request = outgoing.request(uri, token_header(token)?);
         if let Some(proof) = proof {
@@ -297,14 +295,24 @@ impl Forwarder {
                 }
                 Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
-            Err(error) if error.is_connect() => Err(ForwardError::Unreachable {
-                message: chain(&error),
-            }),
-            Err(error) => Err(ForwardError::Interrupted {
-                message: chain(&error),
-            }),
+            Err(error) if error.is_connect() => Err(CallError::server_unreachable(chain(&error))),
+            Err(error) => Err(CallError::interrupted(chain(&error))),
         }
     }
+}
+
+/// A 401 that a fresh token does not change is the server's to explain, unless the authority has a verdict.
+const fn ends_the_call(kind: CallErrorKind) -> bool {
+    matches!(
+        kind,
+        CallErrorKind::TokenRejected
+            | CallErrorKind::AuthorizationMissing
+            | CallErrorKind::NoSuchConnection
+    )
+}
+
+fn bad_path(bad: &BadTarget) -> CallError {
+    CallError::new(CallErrorKind::BadPath, bad.to_string())
 }
 
 fn needs(refusal: Refusal) -> Option<Scope> {

@@ -27,12 +27,9 @@ mod target;
 pub(crate) mod tests;
 mod token_wait;
 
-pub(crate) use self::{
-    authority::{Authority, CallToken, TokenFailure},
-    call::described,
-};
+pub(crate) use self::authority::{Authority, CallToken};
 pub use self::{
-    call::{Call, CallBody, ForwardError, fingerprint},
+    call::{Call, CallBody, fingerprint},
     forwarder::Forwarder,
     headers::TASK_HEADER,
     target::{BadTarget, Target},

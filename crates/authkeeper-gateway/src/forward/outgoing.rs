@@ -4,12 +4,11 @@ use authkeeper::oauth::dpop;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 
-use super::{
-    authority::CallToken,
-    call::{CallBody, ForwardError},
-    headers, operation,
+use super::{authority::CallToken, call::CallBody, headers, operation};
+use crate::{
+    body::{ResponseBody, whole},
+    error::{CallError, CallErrorKind},
 };
-use crate::body::{ResponseBody, whole};
 
 pub(super) struct Outgoing {
     pub(super) method: Method,
@@ -78,10 +77,11 @@ impl Outgoing {
     reason = "the access token goes to the server it was issued for"
 )]
 /// The header that the token stands in.
-pub(super) fn token_header(token: &CallToken) -> Result<(HeaderName, HeaderValue), ForwardError> {
+pub(super) fn token_header(token: &CallToken) -> Result<(HeaderName, HeaderValue), CallError> {
     let presentation = &token.presentation;
-    let unprintable = || ForwardError::Fault {
-        message: "the token can't stand in the header that it is shown in".to_owned(),
+    let unprintable = || {
+        let message = "the token can't stand in the header that it is shown in";
+        CallError::new(CallErrorKind::Fault, message)
     };
     let text = format!("{}{}", presentation.prefix(), token.secret.expose());
     let mut value = HeaderValue::try_from(text).map_err(|_unprintable| unprintable())?;
@@ -95,14 +95,14 @@ pub(super) fn proof(
     method: &Method,
     uri: &Uri,
     token: &CallToken,
-) -> Result<Option<HeaderValue>, ForwardError> {
+) -> Result<Option<HeaderValue>, CallError> {
     let Some(binding) = &token.binding else {
         return Ok(None);
     };
     let proof = binding.proof(method, uri, Some(&token.secret));
-    proof.map(Some).map_err(|unusable| ForwardError::Fault {
-        message: unusable.to_string(),
-    })
+    proof
+        .map(Some)
+        .map_err(|unusable| CallError::new(CallErrorKind::Fault, unusable.to_string()))
 }
 
 /// Whether the server wants its nonce in the proof (RFC 9449 §9).

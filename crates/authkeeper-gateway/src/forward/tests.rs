@@ -22,7 +22,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinSet};
 
 use super::*;
-use crate::body::{ResponseBody, whole};
+use crate::{
+    body::{ResponseBody, whole},
+    error::{CallError, CallErrorKind},
+};
 
 pub(crate) fn record(event: Event, connection: &str) -> Record {
     let ts: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -52,14 +55,14 @@ pub(crate) struct FakeAuthority {
     presentation: Presentation,
     binding: Option<Binding>,
     /// What every request for a token gets instead, or so many of the first.
-    refusal: Option<fn() -> TokenFailure>,
+    refusal: Option<fn() -> CallError>,
     refusals: usize,
     current: AtomicU64,
     pub(crate) asked: Mutex<Vec<Option<u64>>>,
     pub(crate) failed: Mutex<Vec<(String, String)>>,
     pub(crate) succeeded: Mutex<Vec<String>>,
     /// What comes of asking for more: none refuses.
-    more: Option<fn() -> Result<(), TokenFailure>>,
+    more: Option<fn() -> Result<(), CallError>>,
     pub(crate) stepped: Mutex<Vec<ScopeRefusal>>,
     pub(crate) sufficed: Mutex<Vec<String>>,
 }
@@ -78,14 +81,14 @@ impl FakeAuthority {
         self.dead.store(false, Ordering::SeqCst);
     }
 
-    pub(crate) fn refusing(refusal: fn() -> TokenFailure) -> Arc<Self> {
+    pub(crate) fn refusing(refusal: fn() -> CallError) -> Arc<Self> {
         let mut made = Self::made("http://127.0.0.1:9/", 1, false);
         made.refusal = Some(refusal);
         Arc::new(made)
     }
 
     /// Refuses so many requests, then gives tokens.
-    pub(crate) fn late(refusal: fn() -> TokenFailure, refusals: usize) -> Arc<Self> {
+    pub(crate) fn late(refusal: fn() -> CallError, refusals: usize) -> Arc<Self> {
         let mut made = Self::made("http://127.0.0.1:9/", 1, false);
         (made.refusal, made.refusals) = (Some(refusal), refusals);
         Arc::new(made)
@@ -99,7 +102,7 @@ impl FakeAuthority {
     }
 
     /// Asking for more ends so; each time that it is done there is a newer token.
-    pub(crate) fn stepping(url: &str, more: fn() -> Result<(), TokenFailure>) -> Arc<Self> {
+    pub(crate) fn stepping(url: &str, more: fn() -> Result<(), CallError>) -> Arc<Self> {
         let mut made = Self::made(url, 1, false);
         made.more = Some(more);
         Arc::new(made)
@@ -138,7 +141,7 @@ impl Authority for FakeAuthority {
         &self,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenFailure> {
+    ) -> Result<CallToken, CallError> {
         let mut asked = self.asked.lock().unwrap();
         asked.push(rejected.map(|generation| generation.0));
         if let Some(refusal) = self.refusal.filter(|_| asked.len() <= self.refusals) {
@@ -147,13 +150,13 @@ impl Authority for FakeAuthority {
         drop(asked);
         if self.dead.load(Ordering::SeqCst) {
             let record = Box::new(record(Event::ReauthorizationRequired, connection.as_str()));
-            return Err(TokenFailure::Authority { record });
+            return Err(CallError::authorization_missing(record));
         }
         let current = self.current.load(Ordering::SeqCst);
         if rejected == Some(Generation(current)) {
             if current == self.last {
                 let record = Box::new(record(Event::AuthorityLost, connection.as_str()));
-                return Err(TokenFailure::Rejected { record });
+                return Err(CallError::of_incident(CallErrorKind::TokenRejected, record));
             }
             self.current.store(current + 1, Ordering::SeqCst);
         }
@@ -173,11 +176,11 @@ impl Authority for FakeAuthority {
         &self,
         connection: &ConnectionName,
         refusal: &ScopeRefusal,
-    ) -> Result<(), TokenFailure> {
+    ) -> Result<(), CallError> {
         self.stepped.lock().unwrap().push(refusal.clone());
         let Some(more) = self.more else {
             let record = Box::new(record(Event::ScopeRequired, connection.as_str()));
-            return Err(TokenFailure::Authority { record });
+            return Err(CallError::authorization_missing(record));
         };
         self.current.fetch_add(1, Ordering::SeqCst);
         more()
@@ -295,10 +298,14 @@ fn call(body: CallBody) -> Call {
     }
 }
 
+fn failed_as(outcome: &Result<Response<ResponseBody>, CallError>, kind: CallErrorKind) -> bool {
+    matches!(outcome, Err(error) if error.kind == kind)
+}
+
 async fn carried(
     authority: &Arc<FakeAuthority>,
     body: CallBody,
-) -> Result<Response<ResponseBody>, ForwardError> {
+) -> Result<Response<ResponseBody>, CallError> {
     let authority: Arc<dyn Authority> = authority.clone();
     Forwarder::new(authority)
         .forward(&notion(), call(body))
@@ -356,7 +363,7 @@ async fn a_401_for_the_fresh_token_is_rejected_without_a_third_try() {
     let authority = FakeAuthority::new(&server.url, 2);
     let refused = carried(&authority, kept()).await;
     assert!(
-        matches!(refused, Err(ForwardError::Rejected { .. })),
+        failed_as(&refused, CallErrorKind::TokenRejected),
         "{refused:?}"
     );
     assert_eq!(server.authorizations().len(), 2);
@@ -415,7 +422,7 @@ async fn a_403_for_a_scope_is_refused_with_what_it_needs() {
     let authority = FakeAuthority::new(&server.url, 1);
     let refused = carried(&authority, kept()).await;
     assert!(
-        matches!(refused, Err(ForwardError::Authority { .. })),
+        failed_as(&refused, CallErrorKind::AuthorizationMissing),
         "{refused:?}"
     );
     let asked = ScopeRefusal {
@@ -466,18 +473,11 @@ async fn a_body_that_is_gone_is_not_sent_again_with_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_without_a_token_has_failed_whatever_the_reason() {
-    let unavailable = || TokenFailure::Unavailable {
-        reason: "uncertain",
-        message: "an answer was lost".to_owned(),
-        retry_after: None,
-    };
-    let fault = || TokenFailure::Fault {
-        reason: "client_refused",
-        message: "the provider refuses our client".to_owned(),
-    };
+    let unavailable = || CallError::provider_unavailable("an answer was lost", None);
+    let refused = || CallError::new(CallErrorKind::ClientRefused, "");
     for (authority, reason) in [
-        (FakeAuthority::refusing(unavailable), "uncertain"),
-        (FakeAuthority::refusing(fault), "client_refused"),
+        (FakeAuthority::refusing(unavailable), "provider_unavailable"),
+        (FakeAuthority::refusing(refused), "client_refused"),
     ] {
         assert!(carried(&authority, kept()).await.is_err());
         let failed = authority.failed.lock().unwrap().clone();
@@ -497,13 +497,13 @@ async fn unreachable_is_told_from_interrupted() {
     });
     let refused = carried(&authority, kept()).await;
     assert!(
-        matches!(refused, Err(ForwardError::Interrupted { .. })),
+        failed_as(&refused, CallErrorKind::Interrupted),
         "{refused:?}"
     );
     tasks.join_all().await;
     let refused = carried(&authority, kept()).await;
     assert!(
-        matches!(refused, Err(ForwardError::Unreachable { .. })),
+        failed_as(&refused, CallErrorKind::ServerUnreachable),
         "{refused:?}"
     );
 }

@@ -4,10 +4,13 @@ use authkeeper::model::{ConnectionName, Generation};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    authority::{Authority, CallToken, TokenFailure},
+    authority::{Authority, CallToken},
     decide,
 };
-use crate::wait::{WaitReason, Waiting};
+use crate::{
+    error::CallError,
+    wait::{WaitReason, Waiting},
+};
 
 /// What one call has left of [`decide::PATIENCE`], whatever it asks for a token for.
 pub(super) struct TokenWait<'a> {
@@ -30,18 +33,18 @@ impl<'a> TokenWait<'a> {
         authority: &dyn Authority,
         connection: &ConnectionName,
         rejected: Option<Generation>,
-    ) -> Result<CallToken, TokenFailure> {
+    ) -> Result<CallToken, CallError> {
         let mut held = None;
         loop {
-            let refusal = match authority.token(connection, rejected).await {
+            let error = match authority.token(connection, rejected).await {
                 Ok(token) => return Ok(token),
-                Err(refusal) => refusal,
+                Err(error) => error,
             };
-            let Some(wait) = decide::wait(&refusal, self.began.elapsed()) else {
-                return Err(refusal);
+            let Some(wait) = decide::wait(&error, self.began.elapsed()) else {
+                return Err(error);
             };
             if held.is_none() {
-                tracing::debug!(%connection, ?refusal, "a call waits for a token");
+                tracing::debug!(%connection, %error, "a call waits for a token");
                 let begun = self.waiting.begin();
                 begun.says(waits_for(connection));
                 held = Some(begun);
@@ -69,18 +72,14 @@ mod tests {
     use super::*;
     use crate::forward::tests::{FakeAuthority, notion};
 
-    fn unavailable(retry_after: Duration) -> TokenFailure {
-        TokenFailure::Unavailable {
-            reason: "uncertain",
-            message: "an answer was lost".to_owned(),
-            retry_after: Some(retry_after),
-        }
+    fn unavailable(retry_after: Duration) -> CallError {
+        CallError::provider_unavailable("an answer was lost", Some(retry_after))
     }
 
     async fn asked(
         authority: &Arc<FakeAuthority>,
         waiting: &Waiting,
-    ) -> (Result<CallToken, TokenFailure>, u64) {
+    ) -> (Result<CallToken, CallError>, u64) {
         let began = Instant::now();
         let patience = TokenWait::new(waiting);
         let token = patience.token(&**authority, &notion(), None).await;

@@ -1,16 +1,16 @@
-//! A [`Forwarder`] as the upstream of one connection's bridge: its errors become the bridge's.
+//! A [`Forwarder`] as the upstream of one connection's bridge.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use authkeeper::model::{ConnectionName, Record};
+use authkeeper::model::ConnectionName;
 use http::Response;
-use serde_json::{Value, json};
 
-use super::upstream::{Upstream, UpstreamError, UpstreamRequest};
+use super::upstream::{Upstream, UpstreamRequest};
 use crate::{
     body::ResponseBody,
-    forward::{Call, CallBody, ForwardError, Forwarder, Target, described, fingerprint},
+    error::CallError,
+    forward::{Call, CallBody, Forwarder, Target, fingerprint},
     wait::Waiting,
 };
 
@@ -44,10 +44,7 @@ impl ForwardUpstream {
 
 #[async_trait]
 impl Upstream for ForwardUpstream {
-    async fn send(
-        &self,
-        request: UpstreamRequest,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    async fn send(&self, request: UpstreamRequest) -> Result<Response<ResponseBody>, CallError> {
         self.send_telling(request, &Waiting::default()).await
     }
 
@@ -55,7 +52,7 @@ impl Upstream for ForwardUpstream {
         &self,
         request: UpstreamRequest,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let call = Call {
             method: request.method,
             target: Target::exact(),
@@ -68,66 +65,9 @@ impl Upstream for ForwardUpstream {
             .forwarder
             .forward_reporting(&self.connection, call, waiting)
             .await;
-        forwarded.map_err(|error| self.upstream_error(error))
+        forwarded.map_err(|error| CallError {
+            owner_notified: Some(self.owner_is_told),
+            ..error
+        })
     }
-}
-
-impl ForwardUpstream {
-    fn upstream_error(&self, error: ForwardError) -> UpstreamError {
-        let ForwardError::Authority { record } = error else {
-            return upstream_error(error, &self.connection);
-        };
-        let mut data = as_object(&record);
-        data["notified"] = self.owner_is_told.into();
-        let notified = if self.owner_is_told {
-            "The owner was notified."
-        } else {
-            "Nobody was notified: say so to whom you work for."
-        };
-        UpstreamError::Authority {
-            message_for_model: format!("{}. {notified}", described(&record)),
-            data,
-        }
-    }
-}
-
-/// Why there is no response, as the bridge tells it.
-pub(crate) fn upstream_error(error: ForwardError, connection: &ConnectionName) -> UpstreamError {
-    match error {
-        ForwardError::Authority { record } => UpstreamError::Authority {
-            message_for_model: described(&record),
-            data: as_object(&record),
-        },
-        ForwardError::Rejected { record } => UpstreamError::Rejected {
-            message: described(&record),
-            data: as_object(&record),
-        },
-        ForwardError::Permission { record } => UpstreamError::Permission {
-            message: described(&record),
-            data: as_object(&record),
-        },
-        ForwardError::NoSuchConnection => no_such_connection(connection),
-        ForwardError::Unavailable { message, .. }
-        | ForwardError::Unreachable { message }
-        | ForwardError::Refused { message, .. }
-        | ForwardError::Fault { message } => UpstreamError::Unavailable { message },
-        ForwardError::BadTarget(bad) => UpstreamError::Unavailable {
-            message: bad.to_string(),
-        },
-        ForwardError::Interrupted { message } => UpstreamError::Interrupted { message },
-    }
-}
-
-fn no_such_connection(connection: &ConnectionName) -> UpstreamError {
-    let action = format!("authkeeper connect {connection} URL");
-    UpstreamError::Authority {
-        message_for_model: format!(
-            "no connection is named {connection}. A person must run: {action}"
-        ),
-        data: json!({ "connection": connection.as_str(), "reason": "no_such_connection", "action": action }),
-    }
-}
-
-fn as_object(record: &Record) -> Value {
-    serde_json::to_value(record).unwrap_or_else(|_unserializable| json!({}))
 }

@@ -6,16 +6,16 @@ use bytes::Bytes;
 use http::Response;
 
 use super::{
-    answer::{CallFailure, Shape, Verdict, attributed, judge, shape},
+    answer::{Shape, Verdict, judge, shape, unusable},
     codec::{
         framing::one_line,
         message::{FromServer, Id, Kind, Message},
     },
+    error_message::{self, attributed},
     progress::heard,
     response_body::{Unread, read_bounded},
-    upstream::UpstreamError,
 };
-use crate::{body::ResponseBody, wait::WaitReason};
+use crate::{body::ResponseBody, error::CallError, wait::WaitReason};
 
 /// One message, or a batch of them.
 pub(crate) struct HttpMessage(Message);
@@ -61,12 +61,8 @@ impl HttpMessage {
     }
 
     /// The error that each of its requests gets.
-    pub(crate) fn refused(&self, error: UpstreamError) -> Bytes {
-        self.failed(&CallFailure::from(error))
-    }
-
-    fn failed(&self, failure: &CallFailure) -> Bytes {
-        self.each(|id| failure.answer(id))
+    pub(crate) fn refused(&self, error: &CallError) -> Bytes {
+        self.each(|id| error_message::answer(error, id))
     }
 
     fn each(&self, answer: impl Fn(&Id) -> Bytes) -> Bytes {
@@ -82,21 +78,21 @@ impl HttpMessage {
 
     /// The server's answer without its status and headers: one line, in which each request is answered.
     pub(crate) async fn answered(&self, response: Response<ResponseBody>, limit: usize) -> Bytes {
-        let unusable = CallFailure::unusable(&response);
+        let unusable = unusable(&response);
         let status = response.status();
         if shape(&response) != Shape::Json {
-            return self.failed(&unusable);
+            return self.refused(&unusable);
         }
         let body = match read_bounded(response.into_body(), limit).await {
             Ok(body) => body,
-            Err(Unread::Broken) => return self.failed(&CallFailure::Interrupted),
-            Err(Unread::TooLarge) => return self.failed(&CallFailure::TooLarge { limit }),
+            Err(Unread::Broken) => return self.refused(&CallError::broken_off()),
+            Err(Unread::TooLarge) => return self.refused(&CallError::answer_too_large(limit)),
         };
         let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
         match judge(status, seen, &self.0.awaited()) {
             Verdict::Forward => one_line(body),
             Verdict::Attribute(error) => self.each(|id| one_line(attributed(id.raw(), &error))),
-            Verdict::Unusable => self.failed(&unusable),
+            Verdict::Unusable => self.refused(&unusable),
         }
     }
 }
@@ -112,10 +108,8 @@ mod tests {
     }
 
     fn refused(text: &'static str) -> Value {
-        let error = UpstreamError::Unavailable {
-            message: "busy".to_owned(),
-        };
-        serde_json::from_slice(&peeked(text).refused(error)).unwrap()
+        let error = CallError::provider_unavailable("busy", None);
+        serde_json::from_slice(&peeked(text).refused(&error)).unwrap()
     }
 
     #[test]

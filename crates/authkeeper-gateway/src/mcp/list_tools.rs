@@ -10,6 +10,7 @@ use super::{
     forward_upstream::ForwardUpstream, options::BridgeOptions, pump::bridge::serve_upstream,
     upstream::Upstream,
 };
+use crate::error::CallErrorKind;
 
 /// As many pages of tools are read at most.
 const PAGES: usize = 50;
@@ -36,8 +37,8 @@ pub struct ListToolsError {
 
 impl ListToolsError {
     /// What the bridge says happened; nothing if the server said it.
-    pub fn kind(&self) -> &str {
-        self.data["kind"].as_str().unwrap_or_default()
+    pub fn kind(&self) -> Option<CallErrorKind> {
+        CallErrorKind::of_word(self.data["error"].as_str()?)
     }
 
     /// The HTTP status that came in the place of an MCP message.
@@ -48,9 +49,9 @@ impl ListToolsError {
     /// Whether another era's way of asking may fare better.
     fn is_about_the_protocol(&self) -> bool {
         match self.kind() {
-            "" => true,
-            "unusable_answer" => !matches!(self.status(), Some(401 | 403)),
-            _ => false,
+            None => true,
+            Some(CallErrorKind::UnusableAnswer) => !matches!(self.status(), Some(401 | 403)),
+            Some(_) => false,
         }
     }
 }

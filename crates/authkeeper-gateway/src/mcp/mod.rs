@@ -33,17 +33,8 @@
 //! stdout ─ writer task ─ (version) ─────┴─ get_stream (one task a session) ─┘
 //! ```
 //!
-//! A request without an answer of the server gets a JSON-RPC error of the bridge; `data` says `kind`, `executed`
-//! (`no` or `unknown`) and `retryable`:
-//!
-//! | code | kind | meaning |
-//! |---|---|---|
-//! | −31001 | `authority`, `authority_lost` | a person must act |
-//! | −31002 | `rejected`, `permission` | the server refuses a fresh token, or this call |
-//! | −31003 | `unavailable` | provider or network; nothing was sent |
-//! | −31004 | `interrupted` | the connection broke before the answer |
-//! | −31005 | `unusable_answer`, `answer_too_large` | not an MCP message |
-//! | −31006 | `not_started` | the bridge can't work until a person repairs it |
+//! A request without an answer of the server gets a JSON-RPC error of the bridge: a [`CallError`](crate::error::CallError)
+//! as `error_message` renders it.
 //!
 //! While a request waits for a person to sign in, its client gets progress if it asked for it; a cancellation or the client's
 //! end ends the wait at once.
@@ -52,6 +43,7 @@
 
 mod answer;
 mod codec;
+mod error_message;
 mod forward_upstream;
 mod http_message;
 mod list_tools;
@@ -66,6 +58,7 @@ mod tests;
 mod upstream;
 mod version;
 
+pub(crate) use self::http_message::HttpMessage;
 pub use self::{
     forward_upstream::ForwardUpstream,
     list_tools::{ListToolsError, ListedTools, list_tools},
@@ -73,4 +66,3 @@ pub use self::{
     pump::bridge::{BridgeError, refuse, serve},
     version::VersionCache,
 };
-pub(crate) use self::{forward_upstream::upstream_error, http_message::HttpMessage};

@@ -1,17 +1,20 @@
 //! Answers of the loopback servers themselves, in the place of a server's.
 
-use authkeeper::model::{ConnectionName, Record};
+use authkeeper::model::ConnectionName;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use serde_json::{Map, Value};
+use serde_json::json;
 
 use crate::{
     body::{ResponseBody, whole},
-    forward::{ForwardError, described},
+    error::{CallError, CallErrorKind},
 };
 
 /// The fixed word, so that a client can tell an answer of ours from the server's.
 pub const ERROR_HEADER: HeaderName = HeaderName::from_static("x-authkeeper-error");
+
+/// When to ask a provider again that named no time, in seconds.
+const SOON: u64 = 5;
 
 /// Whose server answers: the words differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,30 +39,31 @@ pub(super) enum Rejection {
     },
     /// The request's body broke off.
     Body,
-    Forward(ForwardError),
+    Forward(CallError),
 }
 
 impl Rejection {
     pub(super) fn response(&self, audience: Audience) -> Response<ResponseBody> {
         let (status, word) = self.kind(audience);
-        let mut object = Map::new();
-        object.insert("error".to_owned(), Value::from(word));
-        object.insert("message".to_owned(), Value::from(self.message(audience)));
-        if let Some(record) = self.record() {
-            let record = serde_json::to_value(record).unwrap_or_default();
-            object.insert("record".to_owned(), record);
+        let mut body = json!({"error": word, "message": self.message(audience)});
+        let Self::Forward(error) = self else {
+            return ours(status, word, body.to_string().into());
+        };
+        body["executed"] = error.executed.word().into();
+        body["retryable"] = error.kind.is_retryable().into();
+        if let Some(record) = &error.incident {
+            body["record"] = serde_json::to_value(record).unwrap_or_default();
         }
-        let text = Value::Object(object).to_string();
-        let mut response = ours(status, word, text.into());
-        if let Some(seconds) = self.retry_after() {
+        let mut response = ours(status, word, body.to_string().into());
+        if let Some(seconds) = retry_after(error) {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
 
-    /// Authority that is missing is a 403: a 401 would make clients start a sign-in of their own. The daemon's handle too:
-    /// MCP clients take any 401 for the beginning of OAuth (2025-11-25, basic/authorization).
+    /// A missing handle of the daemon is a 403 too: MCP clients take any 401 for the beginning of OAuth (2025-11-25,
+    /// basic/authorization).
     fn kind(&self, audience: Audience) -> (StatusCode, &'static str) {
         match self {
             Self::Host => (StatusCode::FORBIDDEN, "wrong_host"),
@@ -73,7 +77,7 @@ impl Rejection {
             Self::Path => (StatusCode::BAD_REQUEST, "bad_path"),
             Self::Undeclared { .. } => (StatusCode::FORBIDDEN, "connection_not_declared"),
             Self::Body => (StatusCode::BAD_REQUEST, "request_broken_off"),
-            Self::Forward(error) => forward_kind(error),
+            Self::Forward(error) => (error.kind.status(), error.kind.word()),
         }
     }
 
@@ -104,31 +108,15 @@ impl Rejection {
             }
             Self::Undeclared { declared } => undeclared(declared),
             Self::Body => "the request's body broke off; nothing was sent".to_owned(),
-            Self::Forward(error) => forward_message(error),
+            Self::Forward(error) => error.message.clone(),
         }
     }
+}
 
-    fn record(&self) -> Option<&Record> {
-        match self {
-            Self::Forward(
-                ForwardError::Authority { record }
-                | ForwardError::Rejected { record }
-                | ForwardError::Permission { record },
-            ) => Some(record),
-            _ => None,
-        }
-    }
-
-    /// In seconds, rounded up. A provider that named no time is tried again soon.
-    fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::Forward(ForwardError::Unavailable { retry_after, .. }) => {
-                let asked = retry_after.map_or(5, |wait| wait.as_millis().div_ceil(1000));
-                Some(u64::try_from(asked).unwrap_or(u64::MAX).max(1))
-            }
-            _ => None,
-        }
-    }
+/// In seconds. A provider that named no time is tried again soon.
+fn retry_after(error: &CallError) -> Option<u64> {
+    let is_of_provider = error.kind == CallErrorKind::ProviderUnavailable;
+    is_of_provider.then(|| error.retry_after_seconds().unwrap_or(SOON))
 }
 
 /// An answer of ours.
@@ -143,44 +131,6 @@ pub(super) fn ours(status: StatusCode, word: &'static str, body: Bytes) -> Respo
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-pub(super) fn forward_kind(error: &ForwardError) -> (StatusCode, &'static str) {
-    match error {
-        ForwardError::Authority { .. } => (StatusCode::FORBIDDEN, "authorization_missing"),
-        ForwardError::Rejected { .. } => (StatusCode::FORBIDDEN, "token_rejected"),
-        ForwardError::Permission { .. } => (StatusCode::FORBIDDEN, "scope_refused"),
-        ForwardError::NoSuchConnection => (StatusCode::FORBIDDEN, "no_such_connection"),
-        ForwardError::Unavailable { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable")
-        }
-        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "server_unreachable"),
-        ForwardError::Interrupted { .. } => (StatusCode::BAD_GATEWAY, "interrupted"),
-        ForwardError::Refused { reason, .. } => (StatusCode::FORBIDDEN, reason),
-        ForwardError::BadTarget(_) => (StatusCode::BAD_REQUEST, "bad_path"),
-        ForwardError::Fault { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "fault"),
-    }
-}
-
-fn forward_message(error: &ForwardError) -> String {
-    match error {
-        ForwardError::Authority { record }
-        | ForwardError::Rejected { record }
-        | ForwardError::Permission { record } => described(record),
-        ForwardError::NoSuchConnection => {
-            "this connection is not there any more; a person must run `authkeeper connect`"
-                .to_owned()
-        }
-        ForwardError::Unavailable { message, .. } => format!("no token can be had now: {message}"),
-        ForwardError::Unreachable { message } => format!("the server can't be reached: {message}"),
-        ForwardError::Interrupted { message } => {
-            format!(
-                "the connection broke before the answer; the call may have been carried out: {message}"
-            )
-        }
-        ForwardError::BadTarget(bad) => bad.to_string(),
-        ForwardError::Refused { message, .. } | ForwardError::Fault { message } => message.clone(),
-    }
 }
 
 fn undeclared(declared: &[ConnectionName]) -> String {
@@ -200,34 +150,38 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::forward::TokenFailure;
 
     #[test]
-    fn refusals_of_the_authority_have_statuses_of_their_own() {
-        let message = "broken".to_owned();
-        for (refusal, status, word) in [
-            (TokenFailure::NoSuchConnection, 403, "no_such_connection"),
-            (
-                TokenFailure::Refused {
-                    reason: "client_refused",
-                    message: message.clone(),
-                },
-                403,
-                "client_refused",
-            ),
-            (
-                TokenFailure::Fault {
-                    reason: "store",
-                    message,
-                },
-                500,
-                "fault",
-            ),
+    fn each_kind_has_its_status_and_its_word() {
+        for kind in CallErrorKind::ALL {
+            let response = Rejection::Forward(CallError::new(kind, "why")).response(Audience::Run);
+            assert_eq!(response.status(), kind.status());
+            assert_eq!(response.headers()[ERROR_HEADER], kind.word());
+            let is_soon = kind == CallErrorKind::ProviderUnavailable;
+            assert_eq!(response.headers().contains_key("retry-after"), is_soon);
+        }
+    }
+
+    #[test]
+    fn each_refused_request_is_documented() {
+        let page = include_str!("../../../../docs/errors.md");
+        for rejection in [
+            Rejection::Host,
+            Rejection::Origin,
+            Rejection::Handle,
+            Rejection::Upgrade,
+            Rejection::Route,
+            Rejection::Path,
+            Rejection::Undeclared {
+                declared: Vec::new(),
+            },
+            Rejection::Body,
         ] {
-            let response = Rejection::Forward(refusal.into()).response(Audience::Run);
-            assert_eq!(response.status(), status);
-            assert_eq!(response.headers()[ERROR_HEADER], word);
-            assert!(!response.headers().contains_key("retry-after"));
+            for audience in [Audience::Run, Audience::Daemon] {
+                let (status, word) = rejection.kind(audience);
+                let row = format!("| `{word}` | {} | ", status.as_u16());
+                assert!(page.contains(&row), "{row}");
+            }
         }
     }
 
@@ -239,12 +193,9 @@ mod tests {
             (Some(0), "1"),
             (Some(60_000), "60"),
         ] {
-            let refusal = Rejection::Forward(ForwardError::from(TokenFailure::Unavailable {
-                reason: "unavailable",
-                message: "busy".to_owned(),
-                retry_after: asked.map(Duration::from_millis),
-            }));
-            let response = refusal.response(Audience::Run);
+            let asked = asked.map(Duration::from_millis);
+            let rejection = Rejection::Forward(CallError::provider_unavailable("busy", asked));
+            let response = rejection.response(Audience::Run);
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers()["retry-after"], said);
             assert_eq!(response.headers()[ERROR_HEADER], "provider_unavailable");

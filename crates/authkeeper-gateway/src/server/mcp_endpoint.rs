@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 use super::{
     access::AccessRules,
-    error_response::{Audience, ERROR_HEADER, Rejection, forward_kind, ours},
+    error_response::{Audience, ERROR_HEADER, Rejection, ours},
     lifecycle::{self, Limits, RequestHandler},
     listen::Listeners,
     request_body::{self, StartedBody},
@@ -39,8 +39,9 @@ use super::{
 };
 use crate::{
     body::{BoxError, ResponseBody, whole},
-    forward::{Call, CallBody, ForwardError, Forwarder, Target, fingerprint},
-    mcp::{HttpMessage, upstream_error},
+    error::CallError,
+    forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    mcp::HttpMessage,
     wait::Waiting,
 };
 
@@ -221,10 +222,7 @@ pub(super) async fn forward(
     let (forwarded, peeked) = if tells {
         match (wait_stream::begun(forwarding, &waiting).await, peeked) {
             (FirstOutcome::Waits(forwarding), Some(peeked)) => {
-                let connection = connection.clone();
-                return Ok(wait_stream::stream(
-                    forwarding, &waiting, peeked, connection,
-                ));
+                return Ok(wait_stream::stream(forwarding, &waiting, peeked));
             }
             (FirstOutcome::Waits(forwarding), None) => (forwarding.await, None),
             (FirstOutcome::Done(forwarded), peeked) => (forwarded, peeked),
@@ -262,26 +260,24 @@ async fn forwarded(
 
 /// The body is gone, or the authorization server can't be asked just now: else the 401 would have been recovered from. As it
 /// is, it would send the client to the server's own authorization server.
-fn still_unauthorized() -> ForwardError {
-    ForwardError::Unavailable {
-        message: "the server took the token for no longer good (401); it is being replaced"
-            .to_owned(),
-        retry_after: Some(SOON),
-    }
+fn still_unauthorized() -> CallError {
+    CallError::provider_unavailable(
+        "the server took the token for no longer good (401); it is being replaced",
+        Some(SOON),
+    )
 }
 
 fn refused(
-    error: ForwardError,
+    error: CallError,
     connection: &ConnectionName,
     peeked: Option<&HttpMessage>,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let Some(peeked) = peeked.filter(|peeked| peeked.asks()) else {
         return Err(Rejection::Forward(error));
     };
-    let (_, word) = forward_kind(&error);
-    tracing::debug!(%connection, word, "the proxy answered by itself");
-    let body = peeked.refused(upstream_error(error, connection));
-    Ok(ours(StatusCode::OK, word, body))
+    tracing::debug!(%connection, %error, "the proxy answered by itself");
+    let body = peeked.refused(&error);
+    Ok(ours(StatusCode::OK, error.kind.word(), body))
 }
 
 fn health(well: bool) -> Response<ResponseBody> {

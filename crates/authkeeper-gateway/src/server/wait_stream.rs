@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::model::ConnectionName;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::BodyExt as _;
@@ -23,8 +22,8 @@ use tokio::{
 
 use crate::{
     body::{BoxError, ResponseBody},
-    forward::ForwardError,
-    mcp::{HttpMessage, upstream_error},
+    error::CallError,
+    mcp::HttpMessage,
     wait::{WaitReason, Waiting},
 };
 
@@ -39,7 +38,7 @@ const LARGEST: usize = 64 << 20;
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The outcome of forwarding a call.
-pub(super) type Forwarded = Result<Response<ResponseBody>, ForwardError>;
+pub(super) type Forwarded = Result<Response<ResponseBody>, CallError>;
 
 type Piece = Result<Bytes, BoxError>;
 
@@ -92,7 +91,6 @@ pub(super) fn stream(
     forwarding: Forwarding,
     waiting: &Waiting,
     peeked: HttpMessage,
-    connection: ConnectionName,
 ) -> Response<ResponseBody> {
     let (out, pieces) = mpsc::channel(1);
     let waiting = waiting.watch();
@@ -101,7 +99,7 @@ pub(super) fn stream(
             forwarded = forwarding => forwarded,
             never = tell(&out, &peeked, waiting) => match never {},
         };
-        finish(&out, forwarded, &peeked, &connection).await;
+        finish(&out, forwarded, &peeked).await;
     };
     let work = Some(Box::pin(work) as Pin<Box<dyn Future<Output = ()> + Send>>);
     let mut response = Response::new(ResponseBody::new(WaitBody { work, pieces }));
@@ -148,18 +146,13 @@ async fn tell(
 }
 
 /// The server's last word, or ours.
-async fn finish(
-    out: &mpsc::Sender<Piece>,
-    forwarded: Forwarded,
-    peeked: &HttpMessage,
-    connection: &ConnectionName,
-) {
+async fn finish(out: &mpsc::Sender<Piece>, forwarded: Forwarded, peeked: &HttpMessage) {
     let last = match forwarded {
         Ok(response) if response.status().is_success() && is_stream(&response) => {
             return pass(out, response.into_body()).await;
         }
         Ok(response) => peeked.answered(response, LARGEST).await,
-        Err(error) => peeked.refused(upstream_error(error, connection)),
+        Err(error) => peeked.refused(&error),
     };
     let _ = out.send(Ok(event(&last))).await;
 }

@@ -1,7 +1,10 @@
 //! What an answer, or its absence, says of a connection: who has to do what.
 
 use authkeeper::model::ConnectionName;
-use authkeeper_gateway::{forward::ForwardError, mcp::ListToolsError};
+use authkeeper_gateway::{
+    error::{CallError, CallErrorKind},
+    mcp::ListToolsError,
+};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -66,101 +69,68 @@ pub(super) fn judge(
     }
 }
 
-pub(super) fn not_carried(error: ForwardError, name: &ConnectionName) -> Failure {
-    match error {
-        ForwardError::Authority { record } => Failure::new(
-            Exit::Person,
-            format!("{name}: {}", record.detail),
-            record.action,
-        ),
-        ForwardError::Rejected { record } | ForwardError::Permission { record } => Failure::new(
-            Exit::Permission,
-            format!("{name}: {}", record.detail),
-            record.action,
-        ),
-        ForwardError::Unavailable { message, .. } => {
-            Failure::new(Exit::Unavailable, format!("{name}: {message}"), LATER)
+/// Why a call got no answer, as the failure of `check`.
+pub(super) fn not_carried(error: &CallError, name: &ConnectionName) -> Failure {
+    match &error.incident {
+        Some(record) => failed(name, error.kind, &record.detail, Some(&record.action)),
+        None => failed(name, error.kind, &error.message, None),
+    }
+}
+
+fn failed(name: &ConnectionName, kind: CallErrorKind, why: &str, action: Option<&str>) -> Failure {
+    let next = action.map_or_else(|| next_step(name, kind), str::to_owned);
+    Failure::new(Exit::of(kind), format!("{name}: {why}"), next)
+}
+
+/// What to do about a failure that no incident explains.
+fn next_step(name: &ConnectionName, kind: CallErrorKind) -> String {
+    match kind {
+        CallErrorKind::ProviderUnavailable
+        | CallErrorKind::ServerUnreachable
+        | CallErrorKind::Interrupted => LATER.to_owned(),
+        CallErrorKind::NoSuchConnection => "authkeeper status lists what is connected".to_owned(),
+        CallErrorKind::AuthorizationMissing | CallErrorKind::TokenRejected => {
+            format!("authkeeper reauthorize {name}")
         }
-        ForwardError::Unreachable { message } => {
-            let what = format!("{name}: the server can't be reached: {message}");
-            Failure::new(Exit::Unavailable, what, LATER)
+        CallErrorKind::ClientRefused
+        | CallErrorKind::RequestRefused
+        | CallErrorKind::TokenEndpointMoved
+        | CallErrorKind::ScopeRefused => {
+            "check the client at the provider: its id, its secret and what it may ask for"
+                .to_owned()
         }
-        ForwardError::Interrupted { message } => {
-            let what = format!("{name}: the connection broke: {message}");
-            Failure::new(Exit::Unavailable, what, LATER)
+        CallErrorKind::BadPath | CallErrorKind::UnusableAnswer | CallErrorKind::AnswerTooLarge => {
+            "check the connection's URL".to_owned()
         }
-        ForwardError::NoSuchConnection => {
-            let what = format!("there is no connection {name} any more");
-            Failure::new(
-                Exit::NotFound,
-                what,
-                "authkeeper status lists what is connected",
-            )
-        }
-        ForwardError::BadTarget(error) => {
-            Failure::new(Exit::Config, format!("{name}: {error}"), "connect it again")
-        }
-        ForwardError::Refused { reason, message } => {
-            let next =
-                "check the client at the provider: its id, its secret and what it may ask for";
-            Failure::new(Exit::of_reason(reason), format!("{name}: {message}"), next)
-        }
-        ForwardError::Fault { message } => {
-            let next = format!("authkeeper status {name} and authkeeper doctor say more");
-            Failure::new(Exit::Config, format!("{name}: {message}"), next)
+        CallErrorKind::Store | CallErrorKind::NotStarted | CallErrorKind::Fault => {
+            format!("authkeeper status {name} and authkeeper doctor say more")
         }
     }
 }
 
 pub(super) fn is_no_mcp(refused: &ListToolsError) -> bool {
     let may_be_mcp = |status| matches!(status, 401 | 403 | 408 | 429 | 500..=599);
-    refused.kind() == "unusable_answer" && !refused.status().is_some_and(may_be_mcp)
+    refused.kind() == Some(CallErrorKind::UnusableAnswer)
+        && !refused.status().is_some_and(may_be_mcp)
 }
 
 pub(super) fn worded(refused: &ListToolsError, name: &ConnectionName) -> Failure {
-    let text = |field: &str, otherwise: &str| {
-        let text = refused.data[field].as_str();
-        text.unwrap_or(otherwise).to_owned()
+    let Some(kind) = refused.kind() else {
+        let what = format!("{name}: the MCP server answered: {}", refused.message);
+        let next = "the server accepted the token; ask its operator";
+        return Failure::new(Exit::Data, what, next);
     };
-    let again = format!("authkeeper reauthorize {name}");
-    match refused.kind() {
-        "authority" | "authority_lost" => {
-            let what = format!("{name}: {}", text("detail", &refused.message));
-            Failure::new(Exit::Person, what, text("action", &again))
-        }
-        "rejected" => {
-            let what = format!("{name}: {}", text("detail", &refused.message));
-            Failure::new(Exit::Permission, what, text("action", &again))
-        }
-        "unavailable" | "interrupted" => Failure::new(
-            Exit::Unavailable,
-            format!("{name}: {}", refused.message),
-            LATER,
-        ),
-        "unusable_answer" => {
-            let status = refused
-                .status()
-                .and_then(|code| StatusCode::from_u16(code).ok());
-            let judged = judge(
-                name,
-                status.unwrap_or(StatusCode::BAD_GATEWAY),
-                None,
-                (None, &[]),
-            );
-            judged.err().unwrap_or_else(|| {
-                let what = format!("{name}: its answer is not an MCP message");
-                Failure::new(Exit::Data, what, "check the connection's URL")
-            })
-        }
-        _ => {
-            let what = format!("{name}: the MCP server answered: {}", refused.message);
-            Failure::new(
-                Exit::Data,
-                what,
-                "the server accepted the token; ask its operator",
-            )
-        }
+    let status = refused
+        .status()
+        .and_then(|code| StatusCode::from_u16(code).ok());
+    if let Some(status) = status
+        && let Err(judged) = judge(name, status, None, (None, &[]))
+    {
+        return judged;
     }
+    let text = |field: &str| refused.data[field].as_str();
+    let why = text("detail").unwrap_or(&refused.message);
+    failed(name, kind, why, text("action"))
 }
 
 #[cfg(test)]
@@ -213,17 +183,17 @@ mod tests {
         };
         for (data, code) in [
             (
-                json!({"kind": "authority", "detail": "d", "action": "a"}),
+                json!({"error": "authorization_missing", "detail": "d", "action": "a"}),
                 Exit::Person,
             ),
-            (json!({"kind": "rejected"}), Exit::Permission),
-            (json!({"kind": "interrupted"}), Exit::Unavailable),
+            (json!({"error": "token_rejected"}), Exit::Permission),
+            (json!({"error": "interrupted"}), Exit::Unavailable),
             (
-                json!({"kind": "unusable_answer", "status": 403}),
+                json!({"error": "unusable_answer", "status": 403}),
                 Exit::Permission,
             ),
             (
-                json!({"kind": "unusable_answer", "status": 200}),
+                json!({"error": "unusable_answer", "status": 200}),
                 Exit::Data,
             ),
             (Value::Null, Exit::Data),

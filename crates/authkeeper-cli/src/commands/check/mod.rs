@@ -163,7 +163,7 @@ async fn request(
     };
     let name = &connection.name;
     let response = forwarder.forward(name, call).await;
-    let response = response.map_err(|error| not_carried(error, name))?;
+    let response = response.map_err(|error| not_carried(&error, name))?;
     let status = response.status();
     let headers = response.headers().clone();
     let body = match Limited::new(response.into_body(), ANSWER_LIMIT)

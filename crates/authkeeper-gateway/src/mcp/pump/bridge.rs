@@ -25,17 +25,18 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    error::{CallError, CallErrorKind},
     mcp::{
-        answer::{line_too_long, malformed},
         codec::{
             era::{Era, era},
             framing::{Line, LineReader, write_lines},
             message::{IdKey, Message},
         },
+        error_message::{line_too_long, malformed},
         forward_upstream::ForwardUpstream,
         options::BridgeOptions,
         session::order::{Order, OrderTurn, QueuePlace},
-        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        upstream::{Upstream, UpstreamRequest},
     },
     wait::Waiting,
 };
@@ -82,12 +83,8 @@ struct Refusing(String);
 
 #[async_trait]
 impl Upstream for Refusing {
-    async fn send(
-        &self,
-        _request: UpstreamRequest,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let message = self.0.clone();
-        Err(UpstreamError::NotStarted { message })
+    async fn send(&self, _request: UpstreamRequest) -> Result<Response<ResponseBody>, CallError> {
+        Err(CallError::new(CallErrorKind::NotStarted, self.0.as_str()))
     }
 }
 

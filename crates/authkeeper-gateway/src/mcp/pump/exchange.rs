@@ -15,16 +15,17 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    error::{CallError, CallErrorKind},
     mcp::{
-        answer::{CallFailure, Shape, Verdict, attributed, judge, may_pass, shape},
+        answer::{Shape, Verdict, judge, may_pass, shape, unusable},
         codec::{
             era::{Era, era},
             message::{FromServer, Id, Message},
             sse::SseEvent,
         },
+        error_message,
         response_body::{Unread, read_bounded},
         session::{headers::SESSION_ID, order::Gate, sessions::Session},
-        upstream::UpstreamError,
         version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
     },
     wait::Waiting,
@@ -158,7 +159,7 @@ impl MessageExchange {
     }
 
     /// Whatever happened, every id in the message gets an answer, or is left to a negotiation to answer.
-    pub(super) async fn finish(mut self, result: Result<(), CallFailure>) -> Finished {
+    pub(super) async fn finish(mut self, result: Result<(), CallError>) -> Finished {
         if let Some((Withheld::Era, answer)) = self.withheld.take() {
             let status = self.status;
             return self.mismatch(Some(answer), status);
@@ -167,15 +168,20 @@ impl MessageExchange {
             return Finished::Taken;
         };
         if self.doubts(&failure) {
-            let answer = self.waiting.first().map(|id| failure.answer(id));
-            let status = failure.status().unwrap_or_default();
+            let answer = self
+                .waiting
+                .first()
+                .map(|id| error_message::answer(&failure, id));
+            let status = failure.foreign_status().unwrap_or_default();
             return self.mismatch(answer, status);
         }
         self.gate = None;
         let call = self.message.call().map(|call| call.method.as_str());
         tracing::warn!(method = call, %failure, "a message was not carried through");
         for id in std::mem::take(&mut self.waiting) {
-            self.link.tell(Some(id.key()), failure.answer(&id)).await;
+            self.link
+                .tell(Some(id.key()), error_message::answer(&failure, &id))
+                .await;
         }
         Finished::Failed
     }
@@ -189,8 +195,8 @@ impl MessageExchange {
         }))
     }
 
-    fn doubts(&self, failure: &CallFailure) -> bool {
-        let Some(status) = failure.status() else {
+    fn doubts(&self, failure: &CallError) -> bool {
+        let Some(status) = failure.foreign_status() else {
             return false;
         };
         let refused = VersionRefusal { status, code: None };
@@ -198,7 +204,7 @@ impl MessageExchange {
     }
 
     /// For a [`ExchangePurpose::Own`].
-    pub(in crate::mcp) async fn ask(mut self) -> Result<OwnAnswer, CallFailure> {
+    pub(in crate::mcp) async fn ask(mut self) -> Result<OwnAnswer, CallError> {
         let session = if self.message.opens_session() {
             Session::default()
         } else {
@@ -207,10 +213,9 @@ impl MessageExchange {
         let response = self.send(&session).await?;
         let status = response.status();
         self.receive(response).await?;
-        let message = self.answer.ok_or(CallFailure::Unusable {
-            status,
-            content_type: None,
-        })?;
+        let message = self
+            .answer
+            .ok_or_else(|| CallError::unusable_answer(status, None))?;
         Ok(OwnAnswer {
             message,
             status,
@@ -218,7 +223,7 @@ impl MessageExchange {
         })
     }
 
-    async fn advance(&mut self) -> Result<Need, CallFailure> {
+    async fn advance(&mut self) -> Result<Need, CallError> {
         if !std::mem::replace(&mut self.tools_listed, true) && self.link.tools.lacks(&self.message)
         {
             return Ok(Need::Tools);
@@ -272,7 +277,7 @@ impl MessageExchange {
         session
     }
 
-    async fn send(&self, session: &Session) -> Result<Response<ResponseBody>, UpstreamError> {
+    async fn send(&self, session: &Session) -> Result<Response<ResponseBody>, CallError> {
         let (link, message) = (&self.link, &self.message);
         let posted = link.post_telling(message, session, &self.held);
         telling(link, message, &self.held, posted).await
@@ -287,7 +292,7 @@ impl MessageExchange {
             && !self.message.opens_session()
     }
 
-    async fn receive(&mut self, response: Response<ResponseBody>) -> Result<(), CallFailure> {
+    async fn receive(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
         self.session_id = response.headers().get(SESSION_ID).cloned();
         self.status = response.status();
         match shape(&response) {
@@ -295,20 +300,20 @@ impl MessageExchange {
             Shape::Json if !self.waiting.is_empty() => self.json(response).await,
             Shape::Accepted if self.waiting.is_empty() => Ok(()),
             _ if self.waiting.is_empty() && response.status().is_success() => Ok(()),
-            _ => Err(CallFailure::unusable(&response)),
+            _ => Err(unusable(&response)),
         }
     }
 
-    async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallFailure> {
+    async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
         let limit = self.link.options.max_message;
-        let unusable = CallFailure::unusable(&response);
+        let unusable = unusable(&response);
         let status = response.status();
         let body =
             read_bounded(response.into_body(), limit)
                 .await
                 .map_err(|error| match error {
-                    Unread::Broken => CallFailure::Interrupted,
-                    Unread::TooLarge => CallFailure::TooLarge { limit },
+                    Unread::Broken => CallError::broken_off(),
+                    Unread::TooLarge => CallError::answer_too_large(limit),
                 })?;
         let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
         match judge(status, seen, &self.waiting) {
@@ -325,7 +330,7 @@ impl MessageExchange {
 
     async fn attribute(&mut self, error: &str) {
         for id in std::mem::take(&mut self.waiting) {
-            let answer = attributed(id.raw(), error);
+            let answer = error_message::attributed(id.raw(), error);
             let seen = std::str::from_utf8(&answer)
                 .ok()
                 .and_then(FromServer::parse);
@@ -333,7 +338,7 @@ impl MessageExchange {
         }
     }
 
-    async fn events(&mut self, response: Response<ResponseBody>) -> Result<(), CallFailure> {
+    async fn events(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
         let mut stream = EventStream::new(self.link.options.max_message);
         stream.attach(response.into_body());
         loop {
@@ -349,13 +354,13 @@ impl MessageExchange {
     }
 
     /// Passes events on as they arrive, until the connection ends or all is answered.
-    async fn pump(&mut self, stream: &mut EventStream) -> Result<(), CallFailure> {
+    async fn pump(&mut self, stream: &mut EventStream) -> Result<(), CallError> {
         let limit = self.link.options.max_message;
         while !self.waiting.is_empty() {
             let next = stream
                 .next()
                 .await
-                .map_err(|_too_large| CallFailure::TooLarge { limit })?;
+                .map_err(|_too_large| CallError::answer_too_large(limit))?;
             let Some(events) = next else { break };
             self.pass_all(events).await;
         }
@@ -452,14 +457,14 @@ impl MessageExchange {
 
     /// Continues a broken stream where the server numbered its events (2025-11-25, basic/transports,
     /// "Resumability and Redelivery"). Nothing is ever sent a second time.
-    async fn resume(&self, stream: &mut EventStream) -> Result<ResponseBody, CallFailure> {
+    async fn resume(&self, stream: &mut EventStream) -> Result<ResponseBody, CallError> {
         if self.era == Era::Stateless {
-            return Err(CallFailure::Interrupted);
+            return Err(CallError::broken_off());
         }
         let mut failed = 0;
         loop {
             let Some(last_id) = stream.last_id() else {
-                return Err(CallFailure::Interrupted);
+                return Err(CallError::broken_off());
             };
             sleep(stream.pause()).await;
             let session = self.link.sessions.current();
@@ -471,7 +476,7 @@ impl MessageExchange {
                     failed += 1;
                     stream.fruitless = stream.fruitless.saturating_add(1);
                 }
-                Resumed::TryAgain => return Err(CallFailure::Interrupted),
+                Resumed::TryAgain => return Err(CallError::broken_off()),
                 Resumed::No(failure) => return Err(failure),
             }
         }
@@ -481,29 +486,20 @@ impl MessageExchange {
 enum Resumed {
     Stream(ResponseBody),
     TryAgain,
-    No(CallFailure),
+    No(CallError),
 }
 
-fn resumed(result: Result<Response<ResponseBody>, UpstreamError>) -> Resumed {
+fn resumed(result: Result<Response<ResponseBody>, CallError>) -> Resumed {
     match result {
         Ok(response) if shape(&response) == Shape::Events => Resumed::Stream(response.into_body()),
         Ok(response) if may_pass(response.status()) => Resumed::TryAgain,
-        Ok(_) | Err(UpstreamError::NotStarted { .. }) => Resumed::No(CallFailure::Interrupted),
-        Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
-            Resumed::TryAgain
-        }
-        Err(UpstreamError::Authority {
-            message_for_model,
-            data,
-        }) => Resumed::No(CallFailure::AuthorityLost {
-            message_for_model,
-            data,
-        }),
-        Err(
-            UpstreamError::Rejected { message, data } | UpstreamError::Permission { message, data },
-        ) => Resumed::No(CallFailure::AuthorityLost {
-            message_for_model: message,
-            data,
-        }),
+        Ok(_) => Resumed::No(CallError::broken_off()),
+        Err(error) => match error.kind {
+            CallErrorKind::ProviderUnavailable
+            | CallErrorKind::ServerUnreachable
+            | CallErrorKind::Interrupted => Resumed::TryAgain,
+            kind if kind.needs_a_person() => Resumed::No(error.after_sending()),
+            _ => Resumed::No(CallError::broken_off()),
+        },
     }
 }

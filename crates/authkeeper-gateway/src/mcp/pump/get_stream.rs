@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    error::{CallError, CallErrorKind},
     mcp::{
         answer::{Shape, may_pass, shape},
         codec::message::FromServer,
         session::{order::Gate, sessions::Session},
-        upstream::UpstreamError,
     },
 };
 
@@ -56,7 +56,7 @@ async fn follow(link: &Arc<ClientLink>, session: &Session) {
         let asked = link.get(session, last_id.as_deref());
         let answered = holding(gate.take(), link.options.hearing, asked).await;
         let wait = match next(session, answered) {
-            StreamOutcome::ListToolsError | StreamOutcome::Renew if !complete => {
+            StreamOutcome::Refused | StreamOutcome::Renew if !complete => {
                 link.sessions.completed(session).await;
                 continue;
             }
@@ -76,7 +76,7 @@ async fn follow(link: &Arc<ClientLink>, session: &Session) {
                     return tracing::warn!(%failure, "no longer listening to the server");
                 }
             },
-            StreamOutcome::NoStream | StreamOutcome::ListToolsError => return,
+            StreamOutcome::NoStream | StreamOutcome::Refused => return,
         };
         sleep(wait).await;
     }
@@ -100,11 +100,11 @@ enum StreamOutcome {
     Wait(Duration),
     Renew,
     /// Not in this way, or not yet.
-    ListToolsError,
+    Refused,
     NoStream,
 }
 
-fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>) -> StreamOutcome {
+fn next(session: &Session, result: Result<Response<ResponseBody>, CallError>) -> StreamOutcome {
     match result {
         Ok(response) if shape(&response) == Shape::Events => {
             StreamOutcome::Read(response.into_body())
@@ -116,16 +116,16 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, UpstreamError>
         Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
             StreamOutcome::NoStream
         }
-        Ok(_)
-        | Err(
-            UpstreamError::Rejected { .. }
-            | UpstreamError::Permission { .. }
-            | UpstreamError::NotStarted { .. },
-        ) => StreamOutcome::ListToolsError,
-        Err(UpstreamError::Authority { .. }) => StreamOutcome::Wait(WITHOUT_AUTHORITY),
-        Err(UpstreamError::Unavailable { .. } | UpstreamError::Interrupted { .. }) => {
-            StreamOutcome::Wait(Duration::ZERO)
-        }
+        Ok(_) => StreamOutcome::Refused,
+        Err(error) => match error.kind {
+            CallErrorKind::AuthorizationMissing | CallErrorKind::NoSuchConnection => {
+                StreamOutcome::Wait(WITHOUT_AUTHORITY)
+            }
+            CallErrorKind::ProviderUnavailable
+            | CallErrorKind::ServerUnreachable
+            | CallErrorKind::Interrupted => StreamOutcome::Wait(Duration::ZERO),
+            _ => StreamOutcome::Refused,
+        },
     }
 }
 

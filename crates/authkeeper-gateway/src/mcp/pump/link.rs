@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     body::ResponseBody,
+    error::CallError,
     mcp::{
         codec::{
             framing::one_line,
@@ -21,7 +22,7 @@ use crate::{
             sessions::{Session, Sessions},
             tools::Tools,
         },
-        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        upstream::{Upstream, UpstreamRequest},
         version::{server_eras::ServerEras, step::TranslatorStep},
     },
     wait::Waiting,
@@ -145,7 +146,7 @@ impl ClientLink {
         &self,
         message: &Message,
         session: &Session,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         self.post_telling(message, session, &Waiting::default())
             .await
     }
@@ -156,7 +157,7 @@ impl ClientLink {
         message: &Message,
         session: &Session,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let mut headers = headers::for_message(message, session);
         headers.extend(self.tools.headers(message));
         let request = UpstreamRequest {
@@ -174,7 +175,7 @@ impl ClientLink {
         &self,
         session: &Session,
         last_event_id: Option<&str>,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         self.get_telling(session, last_event_id, &Waiting::default())
             .await
     }
@@ -185,7 +186,7 @@ impl ClientLink {
         session: &Session,
         last_event_id: Option<&str>,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let headers = headers::for_listening(session, last_event_id);
         self.bodiless(Method::GET, headers, waiting).await
     }
@@ -212,7 +213,7 @@ impl ClientLink {
         method: Method,
         headers: http::HeaderMap,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, CallError> {
         let fingerprint = method.to_string();
         let body = Bytes::new();
         let request = UpstreamRequest {

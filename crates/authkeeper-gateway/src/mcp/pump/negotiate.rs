@@ -11,8 +11,8 @@ use super::{
     session_control::{ask_for, open},
 };
 use crate::{
+    error::{CallError, CallErrorKind},
     mcp::{
-        answer::{CallFailure, UNUSABLE},
         codec::{
             era::{Era, era},
             json_object::Object,
@@ -95,11 +95,13 @@ pub(in crate::mcp) async fn foresee(
                 eras.is_contradicted();
                 return false;
             }
-            Err(CallFailure::Unusable { status, .. }) if !mismatch::has_other_reasons(status) => {
-                eras.is_contradicted();
+            Err(error) => {
+                let status = error.foreign_status();
+                if status.is_some_and(|status| !mismatch::has_other_reasons(status)) {
+                    eras.is_contradicted();
+                }
                 return false;
             }
-            Err(_) => return false,
         }
     }
     link.say(BridgeCommand::Again(message.clone()));
@@ -137,7 +139,7 @@ impl Other {
 }
 
 /// What was found of the other era, if the server answered at all.
-type NegotiationResult = Result<Option<Other>, CallFailure>;
+type NegotiationResult = Result<Option<Other>, CallError>;
 
 /// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
 async fn discover(
@@ -168,8 +170,7 @@ async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> Negotiati
         match ask_for_discovery(link, &meta, &Waiting::default()).await {
             Ok(answer) if is_of_the_stateless_era(&answer) => return Ok(None),
             Ok(answer) => is_sure(StatusCode::OK, Some(&answer)),
-            Err(CallFailure::Unusable { status, .. }) => is_sure(status, None),
-            Err(failure) => return Err(failure),
+            Err(error) => is_sure(error.foreign_status().ok_or(error)?, None),
         }
     };
     let other = meet(link, message, &Waiting::default()).await?;
@@ -195,17 +196,13 @@ async fn ask_for_discovery(
     link: &Arc<ClientLink>,
     meta: &Object,
     waiting: &Waiting,
-) -> Result<bytes::Bytes, CallFailure> {
+) -> Result<bytes::Bytes, CallError> {
     let params = Object::default().with("_meta", meta);
     let request = messages::request(&link.own_id(), "server/discover", &params);
-    let request = request.ok_or(CallFailure::Interrupted)?;
+    let request = request.ok_or_else(CallError::broken_off)?;
     let answer = ask_for(link, request, waiting).await?;
     if mismatch::has_other_reasons(answer.status) {
-        let (status, content_type) = (answer.status, None);
-        return Err(CallFailure::Unusable {
-            status,
-            content_type,
-        });
+        return Err(CallError::unusable_answer(answer.status, None));
     }
     Ok(answer.message)
 }
@@ -214,7 +211,8 @@ async fn ask_for_discovery(
 /// servers refuse what they can't read. A gateway in a bad minute has other statuses.
 fn is_sure(status: StatusCode, answer: Option<&[u8]>) -> bool {
     let code = answer.and_then(code_of);
-    status == StatusCode::BAD_REQUEST || code.is_some_and(|code| code != i64::from(UNUSABLE))
+    status == StatusCode::BAD_REQUEST
+        || code.is_some_and(|code| code != i64::from(CallErrorKind::UnusableAnswer.code()))
 }
 
 fn code_of(answer: &[u8]) -> Option<i64> {

@@ -10,8 +10,9 @@ use super::{
     outcome::{Finished, OwnAnswer},
 };
 use crate::{
+    error::CallError,
     mcp::{
-        answer::CallFailure,
+        answer::unusable,
         codec::{
             json_object::Object,
             message::{Kind, Message, MethodCall},
@@ -53,17 +54,14 @@ pub(super) async fn run(link: &Arc<ClientLink>, exchange: MessageExchange) -> Fi
 
 /// Opens a new session in place of the one with generation `forgotten`, without the client
 /// noticing (2025-11-25, basic/transports, "Session Management" 4). One does it for all.
-pub(in crate::mcp) async fn renew(
-    link: &Arc<ClientLink>,
-    forgotten: u64,
-) -> Result<(), CallFailure> {
+pub(in crate::mcp) async fn renew(link: &Arc<ClientLink>, forgotten: u64) -> Result<(), CallError> {
     let _turn = link.sessions.renewing.lock().await;
     if link.sessions.current().generation != forgotten {
         return Ok(());
     }
     let handshake = link.sessions.handshake();
     let Some(initialize) = handshake.initialize else {
-        return Err(CallFailure::Interrupted);
+        return Err(CallError::broken_off());
     };
     tracing::info!("the server forgot the session; initializing again");
     let initialized = handshake.initialized;
@@ -83,12 +81,11 @@ pub(in crate::mcp) async fn open(
     initialize: Message,
     initialized: Option<Message>,
     waiting: &Waiting,
-) -> Result<Bytes, CallFailure> {
+) -> Result<Bytes, CallError> {
     let answer = ask_for(link, initialize, waiting).await?;
-    let opened = answer.opened.ok_or(CallFailure::Unusable {
-        status: answer.status,
-        content_type: None,
-    })?;
+    let opened = answer
+        .opened
+        .ok_or_else(|| CallError::unusable_answer(answer.status, None))?;
     let session = Session {
         id: opened.id,
         version: opened.version,
@@ -97,7 +94,7 @@ pub(in crate::mcp) async fn open(
     let initialized = initialized.unwrap_or_else(initialized_notification);
     let response = link.post(&initialized, &session).await?;
     if !response.status().is_success() {
-        return Err(CallFailure::unusable(&response));
+        return Err(unusable(&response));
     }
     link.sessions.open(session.id, session.version);
     link.sessions.complete();
@@ -105,7 +102,7 @@ pub(in crate::mcp) async fn open(
 }
 
 /// Asks the server something of the bridge's own.
-async fn ask(link: &Arc<ClientLink>, request: Message) -> Result<OwnAnswer, CallFailure> {
+async fn ask(link: &Arc<ClientLink>, request: Message) -> Result<OwnAnswer, CallError> {
     ask_for(link, request, &Waiting::default()).await
 }
 
@@ -114,7 +111,7 @@ pub(in crate::mcp) async fn ask_for(
     link: &Arc<ClientLink>,
     request: Message,
     waiting: &Waiting,
-) -> Result<OwnAnswer, CallFailure> {
+) -> Result<OwnAnswer, CallError> {
     let exchange = MessageExchange::new(link, request, ExchangePurpose::Own);
     exchange.telling(waiting.clone()).ask().await
 }

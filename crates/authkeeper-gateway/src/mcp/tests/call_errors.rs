@@ -1,17 +1,24 @@
 //! What the client is told when there is no answer to pass on.
 
 use std::future::pending;
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use serde_json::json;
 
-use super::rig::{Reply, Rig, respond, sse};
-use crate::mcp::{options::BridgeOptions, pump::bridge::BridgeError, upstream::UpstreamError};
+use super::rig::{Reply, Rig, authorization_missing, respond, sse};
+use crate::{
+    error::{CallError, CallErrorKind},
+    mcp::{options::BridgeOptions, pump::bridge::BridgeError},
+};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"pay"}}"#;
 
-async fn answer_to(reply: fn() -> Reply) -> serde_json::Value {
-    let mut rig = Rig::new(move |_| async move { reply() });
+async fn answer_to(reply: impl Fn() -> Reply) -> serde_json::Value {
+    let reply = Mutex::new(Some(reply()));
+    let mut rig = Rig::new(move |_| {
+        let reply = reply.lock().unwrap().take().unwrap();
+        async { reply }
+    });
     let answer = rig.ask(CALL).await;
     assert_eq!(answer["id"], "c1");
     assert_eq!(rig.seen().len(), 1, "a call is never repeated by itself");
@@ -20,13 +27,9 @@ async fn answer_to(reply: fn() -> Reply) -> serde_json::Value {
 
 #[tokio::test(start_paused = true)]
 async fn missing_authority_is_told_to_the_model() {
-    let error = answer_to(|| {
-        Err(UpstreamError::Authority {
-            message_for_model: "ana was asked: https://k.example/r/1".into(),
-            data: json!({"connection": "notion", "link": "https://k.example/r/1"}),
-        })
-    })
-    .await;
+    let link = Some("https://k.example/r/1".to_owned());
+    let missing = || Err(authorization_missing().with_link(link.clone()));
+    let error = answer_to(missing).await;
     assert_eq!(error["code"], -31001);
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("Nothing was done") && message.contains("https://k.example/r/1"));
@@ -35,27 +38,12 @@ async fn missing_authority_is_told_to_the_model() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_other_failures_have_codes_of_their_own() {
-    let code = |error: serde_json::Value| error["code"].clone();
-    let rejected = || {
-        Err(UpstreamError::Rejected {
-            message: String::new(),
-            data: json!({}),
-        })
-    };
-    assert_eq!(code(answer_to(rejected).await), -31002);
-    let unavailable = || {
-        Err(UpstreamError::Unavailable {
-            message: String::new(),
-        })
-    };
-    assert_eq!(code(answer_to(unavailable).await), -31003);
-    let interrupted = || {
-        Err(UpstreamError::Interrupted {
-            message: String::new(),
-        })
-    };
-    assert_eq!(code(answer_to(interrupted).await), -31004);
+async fn each_kind_of_failure_has_its_code() {
+    for kind in CallErrorKind::ALL {
+        let error = answer_to(|| Err(CallError::new(kind, ""))).await;
+        assert_eq!(error["code"], kind.code());
+        assert_eq!(error["data"]["error"], kind.word());
+    }
 }
 
 #[tokio::test(start_paused = true)]

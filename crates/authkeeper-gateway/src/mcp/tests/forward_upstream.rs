@@ -7,13 +7,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
+    error::{CallError, CallErrorKind},
     forward::{
-        Forwarder, TokenFailure,
+        Forwarder,
         tests::{FakeAuthority, accepting, notion, record, wanting},
     },
     mcp::{
         forward_upstream::ForwardUpstream,
-        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        upstream::{Upstream, UpstreamRequest},
     },
 };
 
@@ -23,9 +24,10 @@ async fn a_refused_scope_is_told_as_a_matter_of_policy() {
     let authority = FakeAuthority::stepping(&server.url, || {
         let mut record = record(Event::ScopeRequired, "notion");
         "scope_refused".clone_into(&mut record.reason);
-        Err(TokenFailure::Permission {
-            record: Box::new(record),
-        })
+        Err(CallError::of_incident(
+            CallErrorKind::ScopeRefused,
+            Box::new(record),
+        ))
     });
     let bound = ForwardUpstream::new(Arc::new(Forwarder::new(authority.clone())), notion());
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send"}}"#;
@@ -36,10 +38,9 @@ async fn a_refused_scope_is_told_as_a_matter_of_policy() {
         idempotent: false,
         fingerprint: "tools/call".to_owned(),
     };
-    let Err(UpstreamError::Permission { data, .. }) = bound.send(request).await else {
-        panic!("carried without the scope");
-    };
-    assert_eq!(data["reason"], "scope_refused");
+    let error = bound.send(request).await.unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::ScopeRefused);
+    assert_eq!(error.reason(), "scope_refused");
     assert_eq!(
         authority.stepped.lock().unwrap()[0].operation,
         "tools/call send"
@@ -59,18 +60,10 @@ async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
         idempotent: false,
         fingerprint: "tools/call secret-argument".to_owned(),
     };
-    let Err(UpstreamError::Authority {
-        data,
-        message_for_model,
-    }) = bound.send(request).await
-    else {
-        panic!("sent without authority");
-    };
-    assert_eq!(data["action"], "authkeeper reauthorize notion");
-    assert!(
-        message_for_model.contains("authkeeper reauthorize notion"),
-        "{message_for_model}"
-    );
+    let error = bound.send(request).await.unwrap_err();
+    let action = "authkeeper reauthorize notion";
+    assert_eq!(error.action().as_deref(), Some(action));
+    assert!(error.message.contains(action), "{error}");
     assert!(server.heads.lock().unwrap().is_empty());
     let failed = authority.failed.lock().unwrap().clone();
     assert_eq!(

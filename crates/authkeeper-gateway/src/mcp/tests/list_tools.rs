@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::rig::*;
-use crate::mcp::list_tools::list_tools_of;
+use crate::{error::CallErrorKind, mcp::list_tools::list_tools_of};
 
 /// Two pages of tools.
 fn page(request: &Request) -> Reply {
@@ -59,7 +59,7 @@ async fn what_is_no_mcp_server_says_with_which_status() {
         let refused = list_tools_of(server).await.unwrap_err();
         assert_eq!(
             (refused.kind(), refused.status()),
-            ("unusable_answer", Some(code))
+            (Some(CallErrorKind::UnusableAnswer), Some(code))
         );
         let tries = if code == 403 { 1 } else { 2 };
         assert_eq!(seen.lock().unwrap().len(), tries, "{code}");

@@ -10,13 +10,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    rig::{INITIALIZE, Reply, Request, Rig, Seen, status},
+    rig::{INITIALIZE, Reply, Request, Rig, Seen, authorization_missing, status},
     versions::{answer, error, handshake, request, stateless},
 };
 use crate::{
     mcp::{
         options::BridgeOptions,
-        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        upstream::{Upstream, UpstreamRequest},
         version::VersionCache,
     },
     wait::{WaitReason, Waiting},
@@ -160,12 +160,7 @@ async fn what_is_asked_first_waits_for_a_person_as_the_message_would() {
 async fn without_authority_nothing_is_answered_from_memory() {
     let data = tempfile::tempdir().unwrap();
     begun(&data, only_stateless, INITIALIZE).await;
-    let mut rig = start(&data, |_request| {
-        Err(UpstreamError::Authority {
-            message_for_model: "ana was asked".to_owned(),
-            data: json!({}),
-        })
-    });
+    let mut rig = start(&data, |_request| Err(authorization_missing()));
     assert_eq!(rig.ask(INITIALIZE).await["error"]["code"], -31001);
     let discover = request(2, "server/discover", json!({}));
     assert_eq!(rig.ask(&discover).await["error"]["code"], -31001);

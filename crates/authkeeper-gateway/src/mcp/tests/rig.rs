@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use authkeeper::model::Event;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -23,14 +24,16 @@ use tokio::time::timeout;
 
 use crate::{
     body::{BoxError, ResponseBody},
+    error::CallError,
+    forward::tests::record,
     mcp::{
         options::BridgeOptions,
         pump::bridge::{BridgeError, serve_upstream},
-        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        upstream::{Upstream, UpstreamRequest},
     },
 };
 
-pub(super) type Reply = Result<Response<ResponseBody>, UpstreamError>;
+pub(super) type Reply = Result<Response<ResponseBody>, CallError>;
 type Pending = Pin<Box<dyn Future<Output = Reply> + Send>>;
 type Script = Box<dyn Fn(&Request) -> Pending + Send + Sync>;
 
@@ -60,6 +63,12 @@ impl Request {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
+}
+
+/// What an upstream says when a person must sign in.
+pub(super) fn authorization_missing() -> CallError {
+    let record = record(Event::ReauthorizationRequired, "notion");
+    CallError::authorization_missing(Box::new(record))
 }
 
 struct Server {

@@ -7,17 +7,20 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::rig::{INITIALIZE, INITIALIZED, Reply, Rig, Seen, handshake_or, no_stream, server};
+use super::rig::{
+    INITIALIZE, INITIALIZED, Reply, Rig, Seen, authorization_missing, handshake_or, no_stream,
+    server,
+};
 use crate::{
     mcp::{
         options::BridgeOptions,
-        upstream::{Upstream, UpstreamError, UpstreamRequest},
+        upstream::{Upstream, UpstreamRequest},
     },
     wait::{WaitReason, Waiting},
 };
 
 /// Every message of this method waits until a person has come; what it waits for ends with it.
-struct RefreshScheduler {
+struct HoldingUpstream {
     server: Arc<dyn Upstream>,
     method: &'static str,
     came: Arc<Notify>,
@@ -26,7 +29,7 @@ struct RefreshScheduler {
 }
 
 #[async_trait]
-impl Upstream for RefreshScheduler {
+impl Upstream for HoldingUpstream {
     async fn send(&self, request: UpstreamRequest) -> Reply {
         self.server.send(request).await
     }
@@ -62,7 +65,7 @@ fn scene_holding(method: &'static str) -> Scene {
         async move { reply }
     });
     let (came, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let keeper = RefreshScheduler {
+    let keeper = HoldingUpstream {
         server,
         method,
         came: Arc::clone(&came),
@@ -179,12 +182,7 @@ async fn a_client_that_is_gone_ends_the_wait_at_once() {
 /// At the end of the hold the call fails as it would have at once.
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_is_over_is_a_typed_error() {
-    let (server, seen) = server(|_request| async {
-        Err(UpstreamError::Authority {
-            message_for_model: "nobody did".into(),
-            data: json!({"connection": "notion"}),
-        })
-    });
+    let (server, seen) = server(|_request| async { Err(authorization_missing()) });
     let mut rig = Rig::over((server, seen), BridgeOptions::default());
     let answer = rig.ask(MODERN).await;
     assert_eq!(answer["error"]["code"], -31001);

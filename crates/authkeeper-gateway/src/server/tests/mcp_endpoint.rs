@@ -25,10 +25,8 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    forward::{
-        TokenFailure,
-        tests::{FakeAuthority, Server, accepting, status},
-    },
+    error::CallError,
+    forward::tests::{FakeAuthority, Server, accepting, status},
 };
 
 const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{"name":"x"}}"#;
@@ -162,11 +160,7 @@ async fn no_401_ever_reaches_a_client() {
 
 #[tokio::test]
 async fn a_provider_out_of_reach_is_said_to_be_tried_again() {
-    let busy = || TokenFailure::Unavailable {
-        reason: "unavailable",
-        message: "busy".to_owned(),
-        retry_after: Some(Duration::from_mins(1)),
-    };
+    let busy = || CallError::provider_unavailable("busy", Some(Duration::from_mins(1)));
     let rig = rig(FakeAuthority::refusing(busy)).await;
     let answer = rig.ask("POST /mcp/notion", "", CALL).await;
     let (_, body) = parts(&answer);
