@@ -81,7 +81,7 @@ impl<'a> Attempt<'a> {
     /// None means that the state has moved on: look again.
     pub(super) async fn run(&self) -> Result<Option<RefreshOutcome>> {
         let plan = RefreshPlan::load(self.context, self.grant).await?;
-        if decide::client_rests(&plan.registration, self.context.seams.clock.now()) {
+        if decide::client_backs_off(&plan.registration, self.context.seams.clock.now()) {
             return Ok(Some(RefreshOutcome::Client(Refused::just_now())));
         }
         let ready = match self.connect(&plan).await {

@@ -116,7 +116,7 @@ async fn introspect(context: &Context, on_behalf_of: &OnBehalfOf, grant: &Grant)
     let endpoint = HttpUrl::parse(endpoint).ok()?;
     let client = context.store.registration(issuer, id).await.ok()??;
     let now = context.seams.clock.now();
-    if client.auth_method == ClientAuthMethod::None || decide::client_rests(&client, now) {
+    if client.auth_method == ClientAuthMethod::None || decide::client_backs_off(&client, now) {
         return None;
     }
     let proof = {

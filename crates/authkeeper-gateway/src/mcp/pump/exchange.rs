@@ -414,7 +414,7 @@ impl MessageExchange {
         if self.era == Era::Stateless && self.message.is_request("tools/list") {
             answer = self.link.tools.learn(answer);
         }
-        self.link.eras.notice(&self.message, self.era, seen);
+        self.link.eras.observe(&self.message, self.era, seen);
         match (self.purpose, self.withholds(seen)) {
             (ExchangePurpose::Own, _) => self.answer = Some(answer),
             (ExchangePurpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),

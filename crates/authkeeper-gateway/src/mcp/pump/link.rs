@@ -69,7 +69,7 @@ impl ClientLink {
             out,
             said,
             sessions: Sessions::default(),
-            eras: ServerEras::knowing(options.memory.clone()),
+            eras: ServerEras::with_cache(options.memory.clone()),
             tools: Tools::default(),
             own: AtomicU64::new(0),
             permits,
@@ -105,7 +105,7 @@ impl ClientLink {
             }
             Err(in_its_own_words) => {
                 *translator = None;
-                self.eras.translate_no_more();
+                self.eras.stop_translating();
                 Some(*in_its_own_words)
             }
         }

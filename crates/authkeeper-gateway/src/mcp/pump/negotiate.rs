@@ -41,7 +41,7 @@ pub(in crate::mcp) async fn settle(link: &Arc<ClientLink>, doubted: SuspectedMis
 
 async fn speaks_the_other(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> bool {
     let (eras, message) = (&link.eras, &doubted.message);
-    let _turn = eras.settling.lock().await;
+    let _turn = eras.negotiating.lock().await;
     if eras.translates() {
         return true;
     }
@@ -77,12 +77,12 @@ pub(in crate::mcp) async fn foresee(
     let eras = &link.eras;
     let era = era(message, link.sessions.after_handshake());
     // While the first message finds out, those after it wait for that.
-    if eras.translates() || !eras.is_foreseen(message, era) {
+    if eras.translates() || !eras.contradicts_remembered_era(message, era) {
         return false;
     }
-    let _turn = eras.settling.lock().await;
+    let _turn = eras.negotiating.lock().await;
     if !eras.translates() {
-        if !eras.is_foreseen(message, era) {
+        if !eras.contradicts_remembered_era(message, era) {
             return false;
         }
         let found = match era {
@@ -92,13 +92,13 @@ pub(in crate::mcp) async fn foresee(
         match found {
             Ok(Some(other)) => translate(link, era, other).await,
             Ok(None) => {
-                eras.is_contradicted();
+                eras.forget_remembered_era();
                 return false;
             }
             Err(error) => {
                 let status = error.foreign_status();
                 if status.is_some_and(|status| !mismatch::has_other_reasons(status)) {
-                    eras.is_contradicted();
+                    eras.forget_remembered_era();
                 }
                 return false;
             }
@@ -114,9 +114,9 @@ async fn translate(link: &ClientLink, client: Era, other: Other) {
         "client and server speak different eras; translating"
     );
     if other.surely {
-        link.eras.learn(&other.translator);
+        link.eras.remember(&other.translator);
     }
-    link.eras.translate(other.translator).await;
+    link.eras.start_translating(other.translator).await;
     if client == Era::Stateless {
         link.say(BridgeCommand::Listen);
     }

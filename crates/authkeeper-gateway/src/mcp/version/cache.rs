@@ -66,7 +66,7 @@ impl VersionCache {
     }
 
     /// The only era that the server was found to speak.
-    pub(super) fn recall(&self) -> Option<Era> {
+    pub(super) fn load(&self) -> Option<Era> {
         let text = bounded_read::read(&self.path, LARGEST).ok()?;
         let kept: VersionCacheEntry = serde_json::from_str(&text).ok()?;
         let age = self.clock.now().wall.duration_since(kept.since);
@@ -79,8 +79,8 @@ impl VersionCache {
     }
 
     /// The server speaks this era, and not the other. If that can't be kept, it is found out again.
-    pub(super) fn learn(&self, era: Era) {
-        if self.recall() == Some(era) {
+    pub(super) fn store(&self, era: Era) {
+        if self.load() == Some(era) {
             return;
         }
         let speaks = match era {
@@ -93,7 +93,7 @@ impl VersionCache {
         }
     }
 
-    pub(super) fn forget(&self) {
+    pub(super) fn clear(&self) {
         // What is not there is forgotten.
         let _ = fs::remove_file(&self.path);
     }
@@ -131,15 +131,15 @@ mod tests {
     fn what_one_process_learns_the_next_one_knows() {
         let data = tempfile::tempdir().unwrap();
         let (one, other) = ("https://a.example/mcp?key=s3cret", "https://a.example/old");
-        assert_eq!(memory(data.path(), one).recall(), None);
-        memory(data.path(), one).learn(Era::Stateless);
-        memory(data.path(), other).learn(Era::Handshake);
-        assert_eq!(memory(data.path(), one).recall(), Some(Era::Stateless));
-        assert_eq!(memory(data.path(), other).recall(), Some(Era::Handshake));
-        memory(data.path(), one).learn(Era::Handshake);
-        assert_eq!(memory(data.path(), one).recall(), Some(Era::Handshake));
-        memory(data.path(), one).forget();
-        assert_eq!(memory(data.path(), one).recall(), None);
+        assert_eq!(memory(data.path(), one).load(), None);
+        memory(data.path(), one).store(Era::Stateless);
+        memory(data.path(), other).store(Era::Handshake);
+        assert_eq!(memory(data.path(), one).load(), Some(Era::Stateless));
+        assert_eq!(memory(data.path(), other).load(), Some(Era::Handshake));
+        memory(data.path(), one).store(Era::Handshake);
+        assert_eq!(memory(data.path(), one).load(), Some(Era::Handshake));
+        memory(data.path(), one).clear();
+        assert_eq!(memory(data.path(), one).load(), None);
         assert!(!format!("{:?}", memory(data.path(), one)).contains("s3cret"));
     }
 
@@ -152,7 +152,7 @@ mod tests {
             let since = now + jiff::SignedDuration::from_hours(hours);
             let speaks = Speaks::Stateless;
             memory.write(&VersionCacheEntry { speaks, since }).unwrap();
-            memory.recall()
+            memory.load()
         };
         assert_eq!(kept_since(-24), Some(Era::Stateless));
         assert_eq!(kept_since(-7 * 24 - 1), None);
@@ -163,9 +163,9 @@ mod tests {
             "{\"speaks\":\"greek\",\"since\":\"2026-01-01T00:00:00Z\"}",
         ] {
             fs::write(&memory.path, text).unwrap();
-            assert_eq!(memory.recall(), None, "{text}");
+            assert_eq!(memory.load(), None, "{text}");
         }
-        memory.learn(Era::Handshake);
-        assert_eq!(memory.recall(), Some(Era::Handshake));
+        memory.store(Era::Handshake);
+        assert_eq!(memory.load(), Some(Era::Handshake));
     }
 }

@@ -25,8 +25,8 @@ pub(in crate::mcp) struct ServerEras {
     stateless_works: AtomicBool,
     pub(in crate::mcp) probes: AtomicUsize,
     /// Held while one message finds out; the others wait for the result.
-    pub(in crate::mcp) settling: tokio::sync::Mutex<()>,
-    memory: Option<VersionCache>,
+    pub(in crate::mcp) negotiating: tokio::sync::Mutex<()>,
+    cache: Option<VersionCache>,
     /// The only era of the server, as an earlier process found, until this one has looked.
     remembered: Mutex<Option<Era>>,
     translates: AtomicBool,
@@ -34,36 +34,36 @@ pub(in crate::mcp) struct ServerEras {
 }
 
 impl ServerEras {
-    pub(in crate::mcp) fn knowing(memory: Option<VersionCache>) -> Self {
-        let remembered = memory.as_ref().and_then(VersionCache::recall);
+    pub(in crate::mcp) fn with_cache(cache: Option<VersionCache>) -> Self {
+        let remembered = cache.as_ref().and_then(VersionCache::load);
         Self {
-            memory,
+            cache,
             remembered: Mutex::new(remembered),
             ..Self::default()
         }
     }
 
     /// True: this message is of an era that the server did not speak when it was last found out.
-    pub(in crate::mcp) fn is_foreseen(&self, message: &Message, era: Era) -> bool {
+    pub(in crate::mcp) fn contradicts_remembered_era(&self, message: &Message, era: Era) -> bool {
         let remembered = *self
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let may_be_said_again = match era {
+        let may_be_repeated = match era {
             Era::Handshake => message.opens_session(),
             Era::Stateless => !message.awaited().is_empty(),
         };
-        remembered.is_some_and(|remembered| remembered != era) && may_be_said_again
+        remembered.is_some_and(|remembered| remembered != era) && may_be_repeated
     }
 
     /// What was remembered is wrong.
-    pub(in crate::mcp) fn is_contradicted(&self) {
+    pub(in crate::mcp) fn forget_remembered_era(&self) {
         *self
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(memory) = &self.memory {
-            memory.forget();
+        if let Some(cache) = &self.cache {
+            cache.clear();
         }
     }
 
@@ -91,7 +91,7 @@ impl ServerEras {
     }
 
     /// Learns from an answer.
-    pub(in crate::mcp) fn notice(&self, message: &Message, era: Era, seen: &FromServer) {
+    pub(in crate::mcp) fn observe(&self, message: &Message, era: Era, seen: &FromServer) {
         let works = match era {
             Era::Handshake => message.opens_session() && seen.negotiated.is_some(),
             Era::Stateless => seen.typed || seen.code().is_some_and(mismatch::is_stateless_error),
@@ -105,18 +105,18 @@ impl ServerEras {
         self.translates.load(Ordering::Acquire)
     }
 
-    pub(in crate::mcp) fn translate_no_more(&self) {
+    pub(in crate::mcp) fn stop_translating(&self) {
         self.translates.store(false, Ordering::Release);
     }
 
     /// For later processes.
-    pub(in crate::mcp) fn learn(&self, translator: &Translator) {
-        if let Some(memory) = &self.memory {
-            memory.learn(translator.servers_era());
+    pub(in crate::mcp) fn remember(&self, translator: &Translator) {
+        if let Some(cache) = &self.cache {
+            cache.store(translator.servers_era());
         }
     }
 
-    pub(in crate::mcp) async fn translate(&self, translator: Translator) {
+    pub(in crate::mcp) async fn start_translating(&self, translator: Translator) {
         let works = translator.servers_era();
         self.works(works).store(true, Ordering::Relaxed);
         *self.translator.lock().await = Some(translator);

@@ -65,7 +65,7 @@ impl Conclusion<'_> {
             .store
             .note_refusal(&self.grant.id, NO_REASON, now);
         let lasts = now.surely_since(since.await?) >= decide::SUSPECTED_FOR;
-        let believed = self.number > 1 || (lasts && count >= decide::MOST_SUSPECTS);
+        let believed = self.number > 1 || (lasts && count >= decide::MAX_SUSPECTED_REFUSALS);
         if believed && spends(self.grant) {
             tracing::warn!(connection = %self.on_behalf_of.connection, count, why, "refused without a reason");
             let reason = ReauthorizeReason::RefusedWithoutCode;

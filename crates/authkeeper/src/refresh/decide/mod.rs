@@ -17,7 +17,8 @@ pub use self::{
         takes_over,
     },
     refused::{
-        CLIENT_REST, MOST_SUSPECTS, SUSPECTED_FOR, client_rests, is_lasting_refusal, probe_due,
+        CLIENT_BACKOFF, MAX_SUSPECTED_REFUSALS, SUSPECTED_FOR, client_backs_off,
+        is_lasting_refusal, probe_due,
     },
     serve::{
         BELIEVED_FOR, FORCED_COOLDOWN, Freshness, GrantView, MAX_JITTER, Refusal, ServeDecision,

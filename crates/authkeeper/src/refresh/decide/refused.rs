@@ -34,18 +34,18 @@ pub fn is_lasting_refusal(since: Moment, patience: Duration, now: Moment) -> boo
 }
 
 /// How often in a row a provider may refuse without a reason before it is believed.
-pub const MOST_SUSPECTS: u32 = 3;
+pub const MAX_SUSPECTED_REFUSALS: u32 = 3;
 
 /// How long a provider must have refused without a reason before it is believed: a firewall's blip is shorter.
 pub const SUSPECTED_FOR: Duration = Duration::from_mins(1);
 
 /// How long a client that was refused with every secret it has is left alone, for all its grants: each try would show a
 /// refresh token to a provider that burns it for a wrong secret.
-pub const CLIENT_REST: SignedDuration = SignedDuration::from_secs(60);
+pub const CLIENT_BACKOFF: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether our client was refused just now.
-pub fn client_rests(client: &ClientRegistration, now: Moment) -> bool {
+pub fn client_backs_off(client: &ClientRegistration, now: Moment) -> bool {
     client
         .refused
-        .is_some_and(|refused| now.wall.duration_since(refused).abs() < CLIENT_REST)
+        .is_some_and(|refused| now.wall.duration_since(refused).abs() < CLIENT_BACKOFF)
 }

@@ -7,7 +7,7 @@ use crate::{
     model::{
         ClientId, ClientRegistration, GrantLifecycle, Issuer, ReauthorizeReason, RegistrationSource,
     },
-    refresh::decide::{client_rests, probe_due},
+    refresh::decide::{client_backs_off, probe_due},
 };
 
 #[test]
@@ -61,7 +61,7 @@ fn a_refused_token_is_tried_again_every_six_hours_and_an_ended_one_never() {
 fn a_refused_client_is_left_alone_for_a_minute_by_either_direction_of_the_clock() {
     let issuer = Issuer::new("https://as.example");
     let mut client = ClientRegistration::new(issuer, ClientId::new("c"), RegistrationSource::Given);
-    assert!(!client_rests(&client, at(100)));
+    assert!(!client_backs_off(&client, at(100)));
     client.refused = Some(at(100).wall);
     for (now, rests) in [
         (40, false),
@@ -70,6 +70,6 @@ fn a_refused_client_is_left_alone_for_a_minute_by_either_direction_of_the_clock(
         (159, true),
         (160, false),
     ] {
-        assert_eq!(client_rests(&client, at(now)), rests, "at {now}");
+        assert_eq!(client_backs_off(&client, at(now)), rests, "at {now}");
     }
 }
