@@ -40,6 +40,7 @@ impl Exit {
             | CallErrorKind::RequestRefused => Self::Permission,
             CallErrorKind::ProviderUnavailable
             | CallErrorKind::ServerUnreachable
+            | CallErrorKind::ServerBusy
             | CallErrorKind::Interrupted => Self::Unavailable,
             CallErrorKind::UnusableAnswer | CallErrorKind::AnswerTooLarge => Self::Data,
             CallErrorKind::ClientRefused

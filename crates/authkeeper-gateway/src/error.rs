@@ -32,6 +32,8 @@ pub enum CallErrorKind {
     ProviderUnavailable,
     /// No connection to the server.
     ServerUnreachable,
+    /// The server takes no calls now (429, 503).
+    ServerBusy,
     /// The connection broke after the request had left.
     Interrupted,
     /// The response is no answer.
@@ -79,7 +81,7 @@ const INTERNAL: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 impl CallErrorKind {
     /// All of them, in the order of the documented table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AuthorizationMissing,
         Self::NoSuchConnection,
         Self::TokenRejected,
@@ -89,6 +91,7 @@ impl CallErrorKind {
         Self::TokenEndpointMoved,
         Self::ProviderUnavailable,
         Self::ServerUnreachable,
+        Self::ServerBusy,
         Self::Interrupted,
         Self::UnusableAnswer,
         Self::AnswerTooLarge,
@@ -117,6 +120,7 @@ impl CallErrorKind {
                 BAD_GATEWAY,
                 UNAVAILABLE,
             ),
+            Self::ServerBusy => ("server_busy", "unavailable", BUSY, UNAVAILABLE),
             Self::Interrupted => ("interrupted", "interrupted", BAD_GATEWAY, INTERRUPTED),
             Self::UnusableAnswer => ("unusable_answer", "unusable_answer", BAD_GATEWAY, UNUSABLE),
             Self::AnswerTooLarge => (
@@ -165,7 +169,10 @@ impl CallErrorKind {
 
     /// Whether the same call may be made again later, without anybody doing anything.
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::ProviderUnavailable | Self::ServerUnreachable)
+        matches!(
+            self,
+            Self::ProviderUnavailable | Self::ServerUnreachable | Self::ServerBusy
+        )
     }
 
     /// Whether the call fails until a person acts: signs in, grants a right, or corrects the client.
@@ -360,6 +367,27 @@ impl CallError {
             }),
             ..Self::new(CallErrorKind::UnusableAnswer, message)
         }
+    }
+
+    /// The server refused the call with this status, and has not acted on it: it may be called again in `retry_after`.
+    pub(crate) fn server_busy(status: StatusCode, retry_after: Option<Duration>) -> Self {
+        let message = format!("the server takes no calls now (HTTP {})", status.as_u16());
+        Self {
+            retry_after,
+            response: Some(UnusableResponse::Foreign {
+                status,
+                content_type: None,
+            }),
+            ..Self::new(CallErrorKind::ServerBusy, message)
+        }
+    }
+
+    /// The same error with the server's own words.
+    pub(crate) fn saying(mut self, said: Option<&str>) -> Self {
+        if let Some(said) = said {
+            self.message = format!("{}; it said: {said}", self.message);
+        }
+        self
     }
 
     /// A response larger than `limit` bytes, which was dropped.

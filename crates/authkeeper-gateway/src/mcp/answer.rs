@@ -1,7 +1,9 @@
 //! What an HTTP response means for the message that caused it: pure functions.
 
+use authkeeper::oauth::resource_error;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, response::Parts};
+use jiff::Timestamp;
 
 use super::codec::message::{FromServer, Id};
 use crate::error::CallError;
@@ -71,15 +73,31 @@ pub(super) fn judge(status: StatusCode, seen: Option<FromServer>, waiting: &[Id]
     }
 }
 
-/// For a response that is no answer.
-pub(super) fn unusable<B>(response: &Response<B>) -> CallError {
-    CallError::unusable_answer(response.status(), content_type(response.headers()))
+/// For a response that is no answer: the server's own words, and when to try again where it has surely not acted. A 503
+/// without a time may be a gateway's for a server that did act.
+pub(super) fn refusal(head: &Parts, body: &[u8], now: Timestamp) -> CallError {
+    let (status, headers) = (head.status, &head.headers);
+    let retry_after = resource_error::retry_after(headers, now);
+    let is_busy = match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::SERVICE_UNAVAILABLE => retry_after.is_some(),
+        _ => false,
+    };
+    let error = if is_busy {
+        CallError::server_busy(status, retry_after)
+    } else {
+        CallError::unusable_answer(status, content_type(headers))
+    };
+    error.saying(resource_error::said(headers, body).as_deref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::UnusableResponse, mcp::codec::message::Message};
+    use crate::{
+        error::{CallErrorKind, UnusableResponse},
+        mcp::codec::message::Message,
+    };
 
     fn response(status: u16, content_type: &str) -> Response<()> {
         Response::builder()
@@ -147,11 +165,22 @@ mod tests {
         );
     }
 
+    fn refused(status: u16, headers: &[(&str, &str)], body: &str) -> CallError {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        let (head, ()) = response.body(()).unwrap().into_parts();
+        refusal(&head, body.as_bytes(), Timestamp::UNIX_EPOCH)
+    }
+
     #[test]
     fn only_the_plain_content_type_is_shown() {
-        let error = unusable(&response(502, "text/html; secret=hunter2"));
+        let error = refused(502, &[("content-type", "text/html; secret=hunter2")], "<p>");
         assert!(
-            error.message.contains("HTTP 502 with text/html instead"),
+            error
+                .message
+                .ends_with("HTTP 502 with text/html instead of an MCP message"),
             "{error}"
         );
         let content_type = Some("text/html".to_owned());
@@ -163,5 +192,42 @@ mod tests {
                 content_type
             })
         );
+    }
+
+    #[test]
+    fn a_server_that_takes_no_calls_now_has_not_acted() {
+        let later = ("retry-after", "7");
+        let (busy, unusable) = (CallErrorKind::ServerBusy, CallErrorKind::UnusableAnswer);
+        for (status, says_when, kind) in [
+            (429, false, busy),
+            (429, true, busy),
+            (503, true, busy),
+            (503, false, unusable),
+            (502, true, unusable),
+        ] {
+            let headers = says_when.then_some(later);
+            let error = refused(status, headers.as_slice(), "");
+            assert_eq!(error.kind, kind, "{status} {says_when}");
+            let seconds = (says_when && kind == busy).then_some(7);
+            assert_eq!(error.retry_after_seconds(), seconds, "{status} {says_when}");
+        }
+    }
+
+    #[test]
+    fn the_servers_own_words_are_told_and_no_page_of_it() {
+        let said = |kind: &str, body: &str| refused(400, &[("content-type", kind)], body).message;
+        let json = said("application/json", r#"{"detail":"workspace is archived"}"#);
+        assert!(json.ends_with("it said: workspace is archived"), "{json}");
+        let plain = said("text/plain; charset=utf-8", "Workspace is archived\n");
+        assert!(plain.ends_with("it said: Workspace is archived"), "{plain}");
+        let long = "x".repeat(201);
+        for (kind, body) in [
+            ("text/html", "<p>secret"),
+            ("text/plain", &long),
+            ("text/plain", "two\nlines"),
+            ("application/json", "[1]"),
+        ] {
+            assert!(!said(kind, body).contains("it said"), "{kind} {body}");
+        }
     }
 }

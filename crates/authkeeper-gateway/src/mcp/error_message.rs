@@ -46,6 +46,10 @@ fn message(error: &CallError) -> String {
         Kind::ProviderUnavailable | Kind::ServerUnreachable => format!(
             "The server or its authorization server cannot be reached right now. Nothing was done: do not report success; trying again later is safe. {said}"
         ),
+        Kind::ServerBusy => format!(
+            "{}. Nothing was done: do not report success; trying again later is safe.",
+            capitalized(said)
+        ),
         Kind::BadPath | Kind::Store | Kind::NotStarted | Kind::Fault => format!(
             "authkeeper can't work for this server. Nothing was done. Do not report success, and do not try again until a person has acted. {said}"
         ),

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use http::Response;
 
 use super::{
-    answer::{Shape, Verdict, judge, shape, unusable},
+    answer::{Shape, Verdict, judge, refusal, shape},
     codec::{
         framing::one_line,
         message::{FromServer, Id, Kind, Message},
     },
     error_message::{self, attributed},
     progress::heard,
-    response_body::{Unread, read_bounded},
+    response_body::{Unread, now, read_bounded, read_refusal},
 };
 use crate::{body::ResponseBody, error::CallError, wait::WaitReason};
 
@@ -78,21 +78,20 @@ impl HttpMessage {
 
     /// The server's answer without its status and headers: one line, in which each request is answered.
     pub(crate) async fn answered(&self, response: Response<ResponseBody>, limit: usize) -> Bytes {
-        let unusable = unusable(&response);
-        let status = response.status();
         if shape(&response) != Shape::Json {
-            return self.refused(&unusable);
+            return self.refused(&read_refusal(response).await);
         }
-        let body = match read_bounded(response.into_body(), limit).await {
+        let (head, body) = response.into_parts();
+        let body = match read_bounded(body, limit).await {
             Ok(body) => body,
             Err(Unread::Broken) => return self.refused(&CallError::broken_off()),
             Err(Unread::TooLarge) => return self.refused(&CallError::answer_too_large(limit)),
         };
         let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-        match judge(status, seen, &self.0.awaited()) {
+        match judge(head.status, seen, &self.0.awaited()) {
             Verdict::Forward => one_line(body),
             Verdict::Attribute(error) => self.each(|id| one_line(attributed(id.raw(), &error))),
-            Verdict::Unusable => self.refused(&unusable),
+            Verdict::Unusable => self.refused(&refusal(&head, &body, now())),
         }
     }
 }

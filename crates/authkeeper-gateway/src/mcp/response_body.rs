@@ -1,9 +1,32 @@
 //! Reads response bodies within bounds.
 
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
+use std::time::Duration;
 
-use crate::body::ResponseBody;
+use authkeeper::platform::clock::Seams;
+use bytes::Bytes;
+use http::Response;
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::answer::refusal;
+use crate::{body::ResponseBody, error::CallError};
+
+/// Of a response that is no answer, so much is read for the server's words, and not for longer.
+const LONGEST_REFUSAL: usize = 64 * 1024;
+const REFUSAL_TIME: Duration = Duration::from_secs(5);
+
+/// The error for a response that is no answer, with what the server says in it.
+pub(super) async fn read_refusal(response: Response<ResponseBody>) -> CallError {
+    let (head, body) = response.into_parts();
+    let read = timeout(REFUSAL_TIME, read_bounded(body, LONGEST_REFUSAL)).await;
+    let body = read.ok().and_then(Result::ok).unwrap_or_default();
+    refusal(&head, &body, now())
+}
+
+pub(super) fn now() -> Timestamp {
+    Seams::system().clock.now().wall
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unread {

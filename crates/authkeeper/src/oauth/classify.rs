@@ -315,12 +315,12 @@ pub(super) fn error_of(body: &Value) -> Option<Refused> {
 
 /// `Retry-After`: seconds or a date (RFC 9110 §10.2.3).
 pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
-    let text = reply
-        .headers
-        .get(header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim();
+    retry_after_of(&reply.headers, now)
+}
+
+/// The same of whatever server, by the headers of its answer.
+pub(super) fn retry_after_of(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         // Some servers send a fraction.
         return Duration::try_from_secs_f64(seconds).ok();

@@ -1,10 +1,17 @@
 //! What a resource's answer says of the token that was shown to it (RFC 6750 §3.1). Judged by status and challenges alone:
 //! a body may be anybody's, a proxy's page too.
 
-use http::{HeaderMap, StatusCode};
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{model::Scope, oauth::challenge, text::sanitize::one_line};
+use crate::{
+    model::Scope,
+    oauth::{challenge, classify},
+    text::sanitize::one_line,
+};
 
 /// What an answer says of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +27,9 @@ pub enum Refusal {
         needs: Option<Scope>,
     },
 }
+
+/// A longer text is a page and no message.
+const LONGEST_LINE: usize = 200;
 
 /// The schemes whose challenges speak of access tokens (RFC 6750 §3, RFC 9449 §7.1).
 const TOKEN_SCHEMES: [&str; 2] = ["bearer", "dpop"];
@@ -50,11 +60,27 @@ pub fn of(status: StatusCode, headers: &HeaderMap) -> Refusal {
 }
 
 /// The server's own words for a refusal, fit to be shown: what its challenge says, else the fields of a JSON body that hold an
-/// error. No other part of a body is shown, for it may hold anything.
+/// error, else one short line of plain text. No other part of a body is shown, for it may hold anything.
 pub fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let challenges = challenge::all(headers).into_iter();
     let told = challenges.map(|(_, challenge)| words(challenge.error, challenge.error_description));
-    told.flatten().next().or_else(|| said_in(body))
+    let told = told.flatten().next();
+    told.or_else(|| said_in(body))
+        .or_else(|| said_plainly(headers, body))
+}
+
+/// When the server wants to be called again: `Retry-After`, seconds or a date (RFC 9110 §10.2.3).
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    classify::retry_after_of(headers, now)
+}
+
+fn said_plainly(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let text = str::from_utf8(body).ok()?.trim();
+    let is_line = text.len() <= LONGEST_LINE && !text.contains('\n');
+    (kind.starts_with("text/plain") && is_line)
+        .then(|| words(None, Some(text.to_owned())))
+        .flatten()
 }
 
 fn said_in(body: &[u8]) -> Option<String> {

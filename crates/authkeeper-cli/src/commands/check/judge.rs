@@ -87,6 +87,7 @@ fn next_step(name: &ConnectionName, kind: CallErrorKind) -> String {
     match kind {
         CallErrorKind::ProviderUnavailable
         | CallErrorKind::ServerUnreachable
+        | CallErrorKind::ServerBusy
         | CallErrorKind::Interrupted => LATER.to_owned(),
         CallErrorKind::NoSuchConnection => "authkeeper status lists what is connected".to_owned(),
         CallErrorKind::AuthorizationMissing | CallErrorKind::TokenRejected => {

@@ -17,14 +17,14 @@ use crate::{
     body::ResponseBody,
     error::{CallError, CallErrorKind},
     mcp::{
-        answer::{Shape, Verdict, judge, may_pass, shape, unusable},
+        answer::{Shape, Verdict, judge, may_pass, refusal, shape},
         codec::{
             era::{Era, era},
             message::{FromServer, Id, Message},
             sse::SseEvent,
         },
         error_message,
-        response_body::{Unread, read_bounded},
+        response_body::{Unread, now, read_bounded, read_refusal},
         session::{headers::SESSION_ID, order::Gate, sessions::Session},
         version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
     },
@@ -300,31 +300,29 @@ impl MessageExchange {
             Shape::Json if !self.waiting.is_empty() => self.json(response).await,
             Shape::Accepted if self.waiting.is_empty() => Ok(()),
             _ if self.waiting.is_empty() && response.status().is_success() => Ok(()),
-            _ => Err(unusable(&response)),
+            _ => Err(read_refusal(response).await),
         }
     }
 
     async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
         let limit = self.link.options.max_message;
-        let unusable = unusable(&response);
-        let status = response.status();
-        let body =
-            read_bounded(response.into_body(), limit)
-                .await
-                .map_err(|error| match error {
-                    Unread::Broken => CallError::broken_off(),
-                    Unread::TooLarge => CallError::answer_too_large(limit),
-                })?;
+        let (head, body) = response.into_parts();
+        let body = read_bounded(body, limit)
+            .await
+            .map_err(|error| match error {
+                Unread::Broken => CallError::broken_off(),
+                Unread::TooLarge => CallError::answer_too_large(limit),
+            })?;
         let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-        match judge(status, seen, &self.waiting) {
+        match judge(head.status, seen, &self.waiting) {
             Verdict::Forward => self.pass(body).await,
             Verdict::Attribute(error) => self.attribute(&error).await,
-            Verdict::Unusable => return Err(unusable),
+            Verdict::Unusable => return Err(refusal(&head, &body, now())),
         }
         if self.waiting.is_empty() {
             Ok(())
         } else {
-            Err(unusable)
+            Err(refusal(&head, &[], now()))
         }
     }
 

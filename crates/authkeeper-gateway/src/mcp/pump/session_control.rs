@@ -12,11 +12,11 @@ use super::{
 use crate::{
     error::CallError,
     mcp::{
-        answer::unusable,
         codec::{
             json_object::Object,
             message::{Kind, Message, MethodCall},
         },
+        response_body::read_refusal,
         session::sessions::Session,
         version::messages,
     },
@@ -94,7 +94,7 @@ pub(in crate::mcp) async fn open(
     let initialized = initialized.unwrap_or_else(initialized_notification);
     let response = link.post(&initialized, &session).await?;
     if !response.status().is_success() {
-        return Err(unusable(&response));
+        return Err(read_refusal(response).await);
     }
     link.sessions.open(session.id, session.version);
     link.sessions.complete();
