@@ -19,6 +19,9 @@ pub struct Call {
     pub body: CallBody,
     /// Sending it again after a broken connection cannot do anything twice.
     pub idempotent: bool,
+    /// It is part of a session that the server may have forgotten: a 401 that may be about that is its answer, and no
+    /// verdict on the token.
+    pub in_session: bool,
     /// From [`fingerprint`].
     pub fingerprint: String,
 }
@@ -35,6 +38,7 @@ impl Call {
             headers: self.headers.clone(),
             body: CallBody::Whole(body.clone()),
             idempotent: self.idempotent,
+            in_session: self.in_session,
             fingerprint: self.fingerprint.clone(),
         })
     }

@@ -13,6 +13,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// So often it is asked again meanwhile: another process may have got a token.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A refused fresh token is sent once more after this long.
+pub(super) const LAG: Duration = Duration::from_secs(1);
+
 /// And not more often than this.
 const LEAST: Duration = Duration::from_millis(50);
 
@@ -22,30 +25,52 @@ pub(super) enum AfterResponse {
     Deliver,
     /// Ask for a newer token, send the same again.
     Retry { rejected: Generation },
+    /// Send the same again after [`LAG`], with the same token: a provider's nodes may not all know it yet.
+    RetryLater,
     /// Pass the 401 on, since the body is gone, but have the token replaced for the next call.
     ReplaceAndDeliver { rejected: Generation },
     /// The token does not reach this far: have the authority ask for more, or say that nobody can.
     StepUp,
-    /// The second token was refused as well: let the authority say what that means, send nothing more.
+    /// The fresh token was refused twice: let the authority say what that means, send nothing more.
     GiveUp { rejected: Generation },
 }
 
-/// PRODUCT rule 3: a 401 is recovered from once; a 403 never, because a newer token has the same rights, unless it says that
-/// a scope is missing.
+/// With which token a call was sent that is refused now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// With the token there was.
+    Stored,
+    /// With a newer one.
+    Newer,
+    /// With the newer one again, after a pause.
+    NewerAgain,
+}
+
+/// PRODUCT rule 3: a 401 is recovered from once, and two refusals of a fresh token are a verdict; a 403 is never recovered
+/// from, because a newer token has the same rights, unless it says that the token is invalid or a scope is missing.
 pub(super) fn after_response(
     refusal: &Refusal,
     generation: Generation,
-    retried: bool,
+    tried: Tried,
     replayable: bool,
 ) -> AfterResponse {
     let rejected = generation;
-    match (refusal, retried, replayable) {
-        (Refusal::Token, true, _) => AfterResponse::GiveUp { rejected },
-        (Refusal::Token, false, true) => AfterResponse::Retry { rejected },
-        (Refusal::Token, false, false) => AfterResponse::ReplaceAndDeliver { rejected },
+    match (refusal, tried, replayable) {
+        (Refusal::Token, Tried::NewerAgain, _) | (Refusal::Token, Tried::Newer, false) => {
+            AfterResponse::GiveUp { rejected }
+        }
+        (Refusal::Token, Tried::Newer, true) => AfterResponse::RetryLater,
+        (Refusal::Token, Tried::Stored, true) => AfterResponse::Retry { rejected },
+        (Refusal::Token, Tried::Stored, false) => AfterResponse::ReplaceAndDeliver { rejected },
         (Refusal::Scope { .. }, _, _) => AfterResponse::StepUp,
         _ => AfterResponse::Deliver,
     }
+}
+
+/// Whether a call within a session is refused for the session, as far as the answer tells: nothing in it asks for a token,
+/// or a newer token was refused too.
+pub(super) fn may_be_for_the_session(refusal: &Refusal, challenged: bool, tried: Tried) -> bool {
+    *refusal == Refusal::Token && (!challenged || tried != Tried::Stored)
 }
 
 /// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. A call
@@ -109,42 +134,37 @@ mod tests {
     fn a_401_is_recovered_from_once() {
         let rejected = Generation(3);
         let scope = Refusal::Scope { needs: None };
+        let (deliver, retry) = (AfterResponse::Deliver, AfterResponse::Retry { rejected });
+        let replace = AfterResponse::ReplaceAndDeliver { rejected };
+        let give_up = AfterResponse::GiveUp { rejected };
+        let (none, token) = (&Refusal::None, &Refusal::Token);
         let rows = [
-            (&Refusal::None, false, true, AfterResponse::Deliver),
-            (&Refusal::None, true, false, AfterResponse::Deliver),
-            (
-                &Refusal::Token,
-                false,
-                true,
-                AfterResponse::Retry { rejected },
-            ),
-            (
-                &Refusal::Token,
-                false,
-                false,
-                AfterResponse::ReplaceAndDeliver { rejected },
-            ),
-            (
-                &Refusal::Token,
-                true,
-                true,
-                AfterResponse::GiveUp { rejected },
-            ),
-            (
-                &Refusal::Token,
-                true,
-                false,
-                AfterResponse::GiveUp { rejected },
-            ),
-            (&scope, false, true, AfterResponse::StepUp),
-            (&scope, true, false, AfterResponse::StepUp),
+            (none, Tried::Stored, true, deliver),
+            (none, Tried::Newer, false, deliver),
+            (token, Tried::Stored, true, retry),
+            (token, Tried::Stored, false, replace),
+            (token, Tried::Newer, true, AfterResponse::RetryLater),
+            (token, Tried::Newer, false, give_up),
+            (token, Tried::NewerAgain, true, give_up),
+            (&scope, Tried::Stored, true, AfterResponse::StepUp),
+            (&scope, Tried::Newer, false, AfterResponse::StepUp),
         ];
-        for (refusal, retried, replayable, next) in rows {
-            let got = after_response(refusal, rejected, retried, replayable);
-            assert_eq!(
-                got, next,
-                "{refusal:?} retried={retried} replayable={replayable}"
-            );
+        for (refusal, tried, replayable, next) in rows {
+            let got = after_response(refusal, rejected, tried, replayable);
+            assert_eq!(got, next, "{refusal:?} {tried:?} replayable={replayable}");
+        }
+    }
+
+    #[test]
+    fn a_401_within_a_session_may_be_about_the_session() {
+        for (refusal, challenged, tried, about) in [
+            (Refusal::Token, false, Tried::Stored, true),
+            (Refusal::Token, true, Tried::Stored, false),
+            (Refusal::Token, true, Tried::Newer, true),
+            (Refusal::None, false, Tried::Stored, false),
+        ] {
+            let got = may_be_for_the_session(&refusal, challenged, tried);
+            assert_eq!(got, about, "{refusal:?} {challenged} {tried:?}");
         }
     }
 }

@@ -68,6 +68,7 @@ async fn forward(
         headers,
         body,
         idempotent: false,
+        in_session: false,
         fingerprint: "f1".to_owned(),
     };
     let authority: Arc<dyn Authority> = authority.clone();

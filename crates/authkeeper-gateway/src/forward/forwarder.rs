@@ -11,12 +11,13 @@ use authkeeper::{
 };
 use http::{Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
+use tokio::time::sleep;
 
 use super::{
     authority::{Authority, CallToken},
     call::Call,
     connect::{self, HttpClient},
-    decide::{self, AfterResponse},
+    decide::{self, AfterResponse, Tried},
     headers,
     outgoing::{Outgoing, proof, token_header, wants_nonce},
     target::BadTarget,
@@ -116,13 +117,14 @@ impl Forwarder {
             headers,
             body,
             idempotent,
+            in_session,
             fingerprint,
         } = call;
         let mut outgoing = Outgoing::new(method, headers, body, idempotent);
         let patience = TokenWait::new(waiting);
         let ask = |rejected| self.token(connection, rejected, (fingerprint.as_str(), &patience));
         let mut token = ask(None).await?;
-        let (mut retried, mut steps) = (false, 0);
+        let (mut tried, mut steps) = (Tried::Stored, 0);
         loop {
             let uri = target.under(&token.url).map_err(|bad| bad_path(&bad))?;
             let response = self.send(&mut outgoing, &uri, &token).await?;
@@ -136,7 +138,11 @@ impl Forwarder {
                 return Ok(delivered(response));
             }
             let refused = resource_error::of(response.status(), response.headers());
-            match decide::after_response(&refused, token.generation, retried, replayable) {
+            let challenged = resource_error::is_challenged(response.headers());
+            if in_session && decide::may_be_for_the_session(&refused, challenged, tried) {
+                return Ok(delivered(response));
+            }
+            match decide::after_response(&refused, token.generation, tried, replayable) {
                 AfterResponse::Deliver => {
                     // An error of the server's is an answer, and no recovery of a call that had failed.
                     if response.status() < StatusCode::BAD_REQUEST {
@@ -165,7 +171,12 @@ impl Forwarder {
                 AfterResponse::Retry { rejected } => {
                     drop(response);
                     token = ask(Some(rejected)).await?;
-                    retried = true;
+                    tried = Tried::Newer;
+                }
+                AfterResponse::RetryLater => {
+                    drop(response);
+                    sleep(decide::LAG).await;
+                    tried = Tried::NewerAgain;
                 }
                 AfterResponse::ReplaceAndDeliver { rejected }
                 | AfterResponse::GiveUp { rejected } => {
@@ -173,7 +184,7 @@ impl Forwarder {
                         .call_failed(connection, &fingerprint, "unauthorized")
                         .await;
                     return self
-                        .unrecovered(connection, rejected, retried, response)
+                        .unrecovered(connection, rejected, tried != Tried::Stored, response)
                         .await;
                 }
             }

@@ -294,6 +294,7 @@ fn call(body: CallBody) -> Call {
         headers,
         body,
         idempotent: false,
+        in_session: false,
         fingerprint: "f1".to_owned(),
     }
 }
@@ -358,7 +359,7 @@ async fn a_401_is_refreshed_and_sent_again_once() {
 }
 
 #[tokio::test]
-async fn a_401_for_the_fresh_token_is_rejected_without_a_third_try() {
+async fn a_fresh_token_is_rejected_after_two_refusals() {
     let server = accepting("none").await;
     let authority = FakeAuthority::new(&server.url, 2);
     let refused = carried(&authority, kept()).await;
@@ -366,9 +367,63 @@ async fn a_401_for_the_fresh_token_is_rejected_without_a_third_try() {
         failed_as(&refused, CallErrorKind::TokenRejected),
         "{refused:?}"
     );
-    assert_eq!(server.authorizations().len(), 2);
+    assert_eq!(
+        server.authorizations(),
+        ["Bearer tok-1", "Bearer tok-2", "Bearer tok-2"]
+    );
     assert_eq!(authority.failed.lock().unwrap().len(), 1);
     assert!(authority.succeeded.lock().unwrap().is_empty());
+}
+
+/// A provider's nodes learn of a new token one after the other.
+#[tokio::test]
+async fn a_fresh_token_that_is_refused_at_first_is_no_verdict() {
+    let refusals = AtomicU64::new(2);
+    let server = Server::start(move |_head, _body| {
+        let left = refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        });
+        async move { status(if left.is_ok() { 401 } else { 200 }) }
+    })
+    .await;
+    let authority = FakeAuthority::new(&server.url, 2);
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 200);
+    assert_eq!(*authority.asked.lock().unwrap(), [None, Some(1)]);
+    assert!(authority.failed.lock().unwrap().is_empty());
+}
+
+/// RFC 6750 §3.1: the code is about the token, whatever the status says.
+#[tokio::test]
+async fn invalid_token_is_refreshed_under_any_status() {
+    let server = Server::start(|head, _body| async move {
+        let mut answer = status(403);
+        if head.headers["authorization"] == "Bearer tok-2" {
+            return status(200);
+        }
+        let challenge = r#"Bearer error="invalid_token""#.parse().unwrap();
+        answer.headers_mut().insert("www-authenticate", challenge);
+        answer
+    })
+    .await;
+    let authority = FakeAuthority::new(&server.url, 2);
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 200);
+    assert_eq!(server.authorizations().len(), 2);
+}
+
+/// Without a challenge it may be about the session, and the token is neither replaced nor judged.
+#[tokio::test]
+async fn a_401_within_a_session_is_the_callers_to_judge() {
+    let server = accepting("none").await;
+    let authority = FakeAuthority::new(&server.url, 2);
+    let in_session = Call {
+        in_session: true,
+        ..call(kept())
+    };
+    let forwarder = Forwarder::new(authority.clone());
+    let answer = forwarder.forward(&notion(), in_session).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert_eq!(*authority.asked.lock().unwrap(), [None]);
+    assert!(authority.failed.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -50,6 +50,12 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
         )
 }
 
+/// Whether the text of a refusal is about a session that the server does not know.
+pub(super) fn says_no_session(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    text.contains("session") || text.contains("not initialized")
+}
+
 /// What to do with a JSON body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -59,6 +59,7 @@ impl Upstream for ForwardUpstream {
             headers: request.headers,
             body: CallBody::Whole(request.body),
             idempotent: request.idempotent,
+            in_session: request.in_session,
             fingerprint: fingerprint(&[b"mcp", request.fingerprint.as_bytes()]),
         };
         let forwarded = self

@@ -35,6 +35,8 @@ pub(crate) struct UpstreamRequest {
     pub(crate) body: Bytes,
     /// Sending it again after a broken connection cannot do anything twice.
     pub(crate) idempotent: bool,
+    /// A 401 may mean that the server forgot the session.
+    pub(crate) in_session: bool,
     /// The same for the same call made again: the JSON-RPC method and its params without `_meta`
     /// (progress tokens differ from call to call). Holds what the client wrote: hash, don't log.
     pub(crate) fingerprint: String,

@@ -185,6 +185,7 @@ impl EndpointCall {
             call: Call {
                 fingerprint: print,
                 idempotent: peeked.as_ref().is_some_and(HttpMessage::is_idempotent),
+                in_session: false,
                 method,
                 target,
                 headers,

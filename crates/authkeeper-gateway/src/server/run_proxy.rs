@@ -146,6 +146,7 @@ fn plain_call(head: Parts, target: Target, started: StartedBody) -> Call {
         ]),
         // RFC 9110 §9.2.2 leaves it to the caller to repeat what broke.
         idempotent: false,
+        in_session: false,
         method,
         target,
         headers,

@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use crate::{
     model::Scope,
-    oauth::{challenge, classify},
+    oauth::{
+        challenge::{self, BearerChallenge},
+        classify,
+    },
     text::sanitize::one_line,
 };
 
@@ -35,17 +38,21 @@ const LONGEST_LINE: usize = 200;
 const TOKEN_SCHEMES: [&str; 2] = ["bearer", "dpop"];
 
 /// Reads an answer. A 403 is an answer unless its challenge says `insufficient_scope`: a newer token has the same rights. The
-/// code counts more than the status: some servers say it with 401.
+/// code counts more than the status: some servers say it with 401. `invalid_token` is about the token under any error status.
 pub fn of(status: StatusCode, headers: &HeaderMap) -> Refusal {
-    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    if !status.is_client_error() && !status.is_server_error() {
         return Refusal::None;
     }
-    let challenges = challenge::all(headers).into_iter();
-    let insufficient = challenges.filter(|(scheme, challenge)| {
-        TOKEN_SCHEMES.contains(&scheme.as_str())
-            && challenge.error.as_deref() == Some("insufficient_scope")
-    });
-    let said: Vec<_> = insufficient.map(|(_, challenge)| challenge.scope).collect();
+    let challenges = token_challenges(headers);
+    let of_code = |code: &'static str| {
+        let is_it = move |challenge: &&BearerChallenge| challenge.error.as_deref() == Some(code);
+        challenges.iter().filter(is_it)
+    };
+    let may_lack_scope = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let insufficient = of_code("insufficient_scope").filter(|_| may_lack_scope);
+    let said: Vec<_> = insufficient
+        .map(|challenge| challenge.scope.clone())
+        .collect();
     if !said.is_empty() {
         // Two schemes may say it, and only one of them what is needed.
         let named = said.into_iter().flatten();
@@ -53,10 +60,23 @@ pub fn of(status: StatusCode, headers: &HeaderMap) -> Refusal {
         let needs = named.find(|scope| !scope.is_empty());
         return Refusal::Scope { needs };
     }
-    match status {
-        StatusCode::UNAUTHORIZED => Refusal::Token,
-        _ => Refusal::None,
+    if status == StatusCode::UNAUTHORIZED || of_code("invalid_token").next().is_some() {
+        Refusal::Token
+    } else {
+        Refusal::None
     }
+}
+
+/// Whether the answer asks for a token at all. Without a challenge a 401 may be about something else, such as a session.
+pub fn is_challenged(headers: &HeaderMap) -> bool {
+    !token_challenges(headers).is_empty()
+}
+
+fn token_challenges(headers: &HeaderMap) -> Vec<BearerChallenge> {
+    let all = challenge::all(headers).into_iter();
+    all.filter(|(scheme, _)| TOKEN_SCHEMES.contains(&scheme.as_str()))
+        .map(|(_, challenge)| challenge)
+        .collect()
 }
 
 /// The server's own words for a refusal, fit to be shown: what its challenge says, else the fields of a JSON body that hold an
@@ -179,7 +199,7 @@ mod tests {
                 "a 403 for a dead token",
                 403,
                 &[r#"Bearer error="invalid_token""#],
-                None,
+                Token,
             ),
             (
                 "a scope without the code",

@@ -157,6 +157,7 @@ async fn request(
         method: probe.method.clone(),
         fingerprint: fingerprint(&[b"check", probe.target.spelled().as_bytes()]),
         idempotent: probe.method.is_safe(),
+        in_session: false,
         target: probe.target,
         headers: probe.headers,
         body: CallBody::Whole(probe.body),

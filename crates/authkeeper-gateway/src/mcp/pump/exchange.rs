@@ -14,10 +14,10 @@ use super::{
     wait_progress::telling,
 };
 use crate::{
-    body::ResponseBody,
+    body::{ResponseBody, whole},
     error::{CallError, CallErrorKind},
     mcp::{
-        answer::{Shape, Verdict, judge, may_pass, refusal, shape},
+        answer::{Shape, Verdict, judge, may_pass, refusal, says_no_session, shape},
         codec::{
             era::{Era, era},
             message::{FromServer, Id, Message},
@@ -233,12 +233,17 @@ impl MessageExchange {
         {
             return Ok(Need::Nothing);
         }
-        let session = self.session().await;
-        let response = self.send(&session).await?;
-        if !self.renewed && self.is_forgotten(&session, response.status()) {
-            self.renewed = true;
-            let forgotten = session.generation;
-            return Ok(Need::Session { forgotten });
+        let mut session = self.session().await;
+        session.may_be_forgotten = !self.renewed && self.is_of_session(&session);
+        let mut response = self.send(&session).await?;
+        if session.may_be_forgotten {
+            let is_forgotten;
+            (response, is_forgotten) = self.forgotten_session(response).await?;
+            if is_forgotten {
+                self.renewed = true;
+                let forgotten = session.generation;
+                return Ok(Need::Session { forgotten });
+            }
         }
         self.renewed = false;
         self.receive(response).await?;
@@ -283,13 +288,37 @@ impl MessageExchange {
         telling(link, message, &self.held, posted).await
     }
 
-    /// 2025-11-25, basic/transports, "Session Management" 3: the server did nothing but say so, which is
-    /// what makes it safe to send the message again.
-    fn is_forgotten(&self, session: &Session, status: StatusCode) -> bool {
-        self.era == Era::Handshake
-            && status == StatusCode::NOT_FOUND
-            && session.id.is_some()
-            && !self.message.opens_session()
+    fn is_of_session(&self, session: &Session) -> bool {
+        self.era == Era::Handshake && session.id.is_some() && !self.message.opens_session()
+    }
+
+    /// Whether the server says that it does not know the session. It did nothing but say so, which makes it safe to send
+    /// the message again: with 404 (2025-11-25, basic/transports, "Session Management" 3), with 401 before it looked at the
+    /// token, or with 400 or 409 and words about a session, as older SDKs do.
+    async fn forgotten_session(
+        &self,
+        response: Response<ResponseBody>,
+    ) -> Result<(Response<ResponseBody>, bool), CallError> {
+        match response.status() {
+            StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => Ok((response, true)),
+            StatusCode::BAD_REQUEST | StatusCode::CONFLICT => {
+                let (head, body) = response.into_parts();
+                let body = self.read(body).await?;
+                let is_forgotten = says_no_session(&body);
+                Ok((Response::from_parts(head, whole(body)), is_forgotten))
+            }
+            _ => Ok((response, false)),
+        }
+    }
+
+    async fn read(&self, body: ResponseBody) -> Result<Bytes, CallError> {
+        let limit = self.link.options.max_message;
+        read_bounded(body, limit)
+            .await
+            .map_err(|error| match error {
+                Unread::Broken => CallError::broken_off(),
+                Unread::TooLarge => CallError::answer_too_large(limit),
+            })
     }
 
     async fn receive(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
@@ -305,14 +334,8 @@ impl MessageExchange {
     }
 
     async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
-        let limit = self.link.options.max_message;
         let (head, body) = response.into_parts();
-        let body = read_bounded(body, limit)
-            .await
-            .map_err(|error| match error {
-                Unread::Broken => CallError::broken_off(),
-                Unread::TooLarge => CallError::answer_too_large(limit),
-            })?;
+        let body = self.read(body).await?;
         let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
         match judge(head.status, seen, &self.waiting) {
             Verdict::Forward => self.pass(body).await,

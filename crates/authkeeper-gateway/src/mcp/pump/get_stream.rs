@@ -6,8 +6,13 @@
 //! question of theirs, and drop one that comes before the stream. A server that wants to be initialized before it is listened
 //! to is asked again then.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -35,19 +40,23 @@ const WITHOUT_AUTHORITY: Duration = Duration::from_mins(1);
 /// the server offers none.
 pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
     let mut sessions = link.sessions.watch();
+    let renewed = AtomicBool::new(false);
     loop {
         let session = sessions.borrow_and_update().clone();
         tokio::select! {
             biased;
             // The message that opened it found this listener running, and starts no other.
             changed = sessions.changed() => if changed.is_err() { return },
-            () = follow(&link, &session) => return link.sessions.deaf(),
+            () = follow(&link, session, &renewed) => return link.sessions.deaf(),
         }
     }
 }
 
 /// Follows one session's stream until there is nothing more to follow.
-async fn follow(link: &Arc<ClientLink>, session: &Session) {
+/// A session that was `renewed` for it, and is refused again at once, is not renewed again.
+async fn follow(link: &Arc<ClientLink>, mut session: Session, renewed: &AtomicBool) {
+    session.may_be_forgotten = !renewed.load(Ordering::Relaxed);
+    let session = &session;
     let mut stream = EventStream::new(link.options.max_message);
     let mut gate = link.sessions.listening();
     loop {
@@ -61,6 +70,7 @@ async fn follow(link: &Arc<ClientLink>, session: &Session) {
                 continue;
             }
             StreamOutcome::Read(body) => {
+                renewed.store(false, Ordering::Relaxed);
                 stream.attach(body);
                 pump(link, &mut stream).await;
                 stream.pause()
@@ -70,6 +80,7 @@ async fn follow(link: &Arc<ClientLink>, session: &Session) {
                 stream.pause().max(at_least)
             }
             // On success a new session is published, which ends this future.
+            StreamOutcome::Renew if renewed.swap(true, Ordering::Relaxed) => WITHOUT_AUTHORITY,
             StreamOutcome::Renew => match renew(link, session.generation).await {
                 Ok(()) => WITHOUT_AUTHORITY,
                 Err(failure) => {
@@ -110,9 +121,7 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, CallError>) ->
             StreamOutcome::Read(response.into_body())
         }
         Ok(response) if may_pass(response.status()) => StreamOutcome::Wait(Duration::ZERO),
-        Ok(response) if response.status() == StatusCode::NOT_FOUND && session.id.is_some() => {
-            StreamOutcome::Renew
-        }
+        Ok(response) if is_forgotten(session, response.status()) => StreamOutcome::Renew,
         Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
             StreamOutcome::NoStream
         }
@@ -127,6 +136,11 @@ fn next(session: &Session, result: Result<Response<ResponseBody>, CallError>) ->
             _ => StreamOutcome::Refused,
         },
     }
+}
+
+fn is_forgotten(session: &Session, status: StatusCode) -> bool {
+    let refused = status == StatusCode::UNAUTHORIZED && session.may_be_forgotten;
+    session.id.is_some() && (refused || status == StatusCode::NOT_FOUND)
 }
 
 async fn pump(link: &ClientLink, stream: &mut EventStream) {

@@ -165,6 +165,7 @@ impl ClientLink {
             headers,
             body: message.body.clone(),
             idempotent: message.is_idempotent(),
+            in_session: session.id.is_some() && session.may_be_forgotten,
             fingerprint: message.fingerprint(),
         };
         self.upstream.send_telling(request, waiting).await
@@ -188,7 +189,9 @@ impl ClientLink {
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CallError> {
         let headers = headers::for_listening(session, last_event_id);
-        self.bodiless(Method::GET, headers, waiting).await
+        let in_session = session.id.is_some() && session.may_be_forgotten;
+        self.bodiless(Method::GET, (headers, in_session), waiting)
+            .await
     }
 
     /// Says goodbye to the session, if there is one. A server may refuse (405), nothing follows from it.
@@ -200,7 +203,7 @@ impl ClientLink {
         let ended = self
             .bodiless(
                 Method::DELETE,
-                headers::for_ending(&session),
+                (headers::for_ending(&session), false),
                 &Waiting::default(),
             )
             .await;
@@ -211,7 +214,7 @@ impl ClientLink {
     async fn bodiless(
         &self,
         method: Method,
-        headers: http::HeaderMap,
+        (headers, in_session): (http::HeaderMap, bool),
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CallError> {
         let fingerprint = method.to_string();
@@ -221,6 +224,7 @@ impl ClientLink {
             headers,
             body,
             idempotent: true,
+            in_session,
             fingerprint,
         };
         self.upstream.send_telling(request, waiting).await

@@ -111,6 +111,7 @@ mod tests {
 
     fn session() -> Session {
         Session {
+            may_be_forgotten: false,
             id: Some(HeaderValue::from_static("s1")),
             version: Some(HeaderValue::from_static("2025-11-25")),
             generation: 1,

@@ -18,6 +18,8 @@ use crate::{
 pub(in crate::mcp) struct Session {
     pub(in crate::mcp) id: Option<HeaderValue>,
     pub(in crate::mcp) version: Option<HeaderValue>,
+    /// The server may have forgotten it: a 401 may be about that, and is no verdict on the token.
+    pub(in crate::mcp) may_be_forgotten: bool,
     /// Grows with every `initialize` that succeeded: tells a forgotten session from its successor.
     pub(in crate::mcp) generation: u64,
     /// Passes once it is known whether the server can be heard.
@@ -107,6 +109,7 @@ impl Sessions {
         let heard = self.ears().next();
         self.current.send_modify(|session| {
             *session = Session {
+                may_be_forgotten: false,
                 id,
                 version,
                 generation: session.generation + 1,

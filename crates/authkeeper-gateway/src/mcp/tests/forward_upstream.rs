@@ -36,6 +36,7 @@ async fn a_refused_scope_is_told_as_a_matter_of_policy() {
         headers: HeaderMap::new(),
         body: Bytes::from(body),
         idempotent: false,
+        in_session: false,
         fingerprint: "tools/call".to_owned(),
     };
     let error = bound.send(request).await.unwrap_err();
@@ -58,6 +59,7 @@ async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
         headers: HeaderMap::new(),
         body: Bytes::new(),
         idempotent: false,
+        in_session: false,
         fingerprint: "tools/call secret-argument".to_owned(),
     };
     let error = bound.send(request).await.unwrap_err();

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 
 use super::rig::*;
 
+const TOOL_CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#;
+
 #[tokio::test(start_paused = true)]
 async fn session_and_version_go_with_everything_after_initialize() {
     let mut rig = Rig::new(|request| {
@@ -207,6 +209,71 @@ async fn a_forgotten_session_is_opened_again_behind_the_clients_back() {
     rig.until(|seen| seen.iter().filter(|one| one.verb == "GET").count() == 2)
         .await;
     rig.silence().await;
+}
+
+/// Servers say it with other statuses too. A call that had no such session is answered as it was.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_lost_in_other_words_is_opened_again() {
+    let words = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#;
+    for (code, kind, body, initializes) in [
+        (400, "application/json", words, 2),
+        (400, "text/plain", "Missing session ID", 2),
+        (
+            401,
+            "application/json",
+            r#"{"error":"session not found"}"#,
+            2,
+        ),
+        (
+            409,
+            "application/json",
+            r#"{"detail":"session is gone"}"#,
+            2,
+        ),
+        (400, "application/json", r#"{"detail":"no such tool"}"#, 1),
+        (403, "application/json", words, 1),
+    ] {
+        let handshakes = AtomicUsize::new(0);
+        let mut rig = Rig::new(move |request| {
+            if request.what() == "initialize" {
+                handshakes.fetch_add(1, Ordering::SeqCst);
+            }
+            let current = format!("s{}", handshakes.load(Ordering::SeqCst));
+            let old = request.header("mcp-session-id") == Some("s1");
+            let reply = if request.what() == "tools/call" && old {
+                respond(code, kind, body)
+            } else {
+                handshake_or(request, &current, no_stream)
+            };
+            async { reply }
+        });
+        rig.handshake().await;
+        let answer = rig.ask(TOOL_CALL).await;
+        let is_answered = answer.get("result").is_some();
+        assert_eq!(is_answered, initializes == 2, "{code} {body}: {answer}");
+        assert_eq!(rig.only("initialize").len(), initializes, "{code} {body}");
+    }
+}
+
+/// Only a call that may have lost its session is spared the verdict on its token, and only once.
+#[tokio::test(start_paused = true)]
+async fn a_401_is_for_the_session_once() {
+    let mut rig = Rig::new(|request| {
+        let reply = handshake_or(request, "s1", |request| match request.verb.as_str() {
+            "GET" => status(StatusCode::METHOD_NOT_ALLOWED),
+            _ => status(StatusCode::UNAUTHORIZED),
+        });
+        async { reply }
+    });
+    rig.handshake().await;
+    rig.ask(TOOL_CALL).await;
+    let spared: Vec<bool> = rig
+        .only("tools/call")
+        .iter()
+        .map(|call| call.in_session)
+        .collect();
+    assert_eq!(spared, [true, false]);
+    assert!(rig.only("initialize").iter().all(|call| !call.in_session));
 }
 
 #[tokio::test(start_paused = true)]

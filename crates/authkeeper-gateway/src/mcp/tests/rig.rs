@@ -44,6 +44,7 @@ pub(super) struct Request {
     pub(super) headers: http::HeaderMap,
     pub(super) body: String,
     pub(super) idempotent: bool,
+    pub(super) in_session: bool,
     pub(super) fingerprint: String,
 }
 
@@ -84,6 +85,7 @@ impl Upstream for Server {
             headers: request.headers,
             body: String::from_utf8(request.body.to_vec()).unwrap(),
             idempotent: request.idempotent,
+            in_session: request.in_session,
             fingerprint: request.fingerprint,
         };
         self.seen.lock().unwrap().push(request.clone());
