@@ -7,8 +7,8 @@ use crate::{
     model::{Claim, ClaimPhase, Generation, Lineage, OwnerState, ReplayRule, UnknownKind},
     refresh::decide::{
         Investigation, JournalState, Orphan, RecoveryRules, asked_again_in, between_resends,
-        investigate, is_contested, is_given_up, notify_after, orphan, recovery::resend_wait,
-        takes_over,
+        investigate, is_contested, is_given_up, is_unread, notify_after, orphan,
+        recovery::resend_wait, takes_over,
     },
 };
 
@@ -428,4 +428,31 @@ fn a_forgotten_attempt_takes_over_from_an_earlier_one_and_with_a_reply_from_its_
         !takes_over((1, Sending), (1, Missing)),
         "both are as unknown"
     );
+}
+
+#[test]
+fn a_resend_that_is_ten_seconds_away_is_not_waited_for() {
+    let notify = |quiet_period| {
+        let rules = RecoveryRules {
+            quiet_period,
+            ..STRICT
+        };
+        notify_after(&unknown(UnknownKind::Crash), rules, secs(0), at(0))
+    };
+    assert_eq!(notify(secs(9)), Some(secs(10)));
+    assert_eq!(notify(secs(10)), Some(secs(0)));
+}
+
+#[test]
+fn an_answer_that_nobody_can_read_needs_a_person_where_a_replay_is_refused_or_punished() {
+    use ReplayRule::{Grace, Harmless, Refused, Strict, TwoGenerations, Unknown};
+    let unread = unknown(UnknownKind::UnreadTokens);
+    for replay in [Refused, Strict, Unknown] {
+        assert!(is_unread(&unread, replay), "{replay:?}");
+        assert!(!is_unread(&unknown(UnknownKind::Silence), replay));
+    }
+    for replay in [Harmless, Grace(secs(30)), TwoGenerations] {
+        assert!(!is_unread(&unread, replay), "{replay:?}");
+    }
+    assert!(!is_unread(&claim(ClaimPhase::Spending), Strict));
 }

@@ -2,12 +2,12 @@
 
 use jiff::SignedDuration;
 
-use super::{at, required};
+use super::{at, required, secs};
 use crate::{
     model::{
         ClientId, ClientRegistration, GrantLifecycle, Issuer, ReauthorizeReason, RegistrationSource,
     },
-    refresh::decide::{client_backs_off, probe_due},
+    refresh::decide::{client_backs_off, is_lasting_refusal, probe_due},
 };
 
 #[test]
@@ -72,4 +72,11 @@ fn a_refused_client_is_left_alone_for_a_minute_by_either_direction_of_the_clock(
     ] {
         assert_eq!(client_backs_off(&client, at(now)), rests, "at {now}");
     }
+}
+
+#[test]
+fn a_refusal_lasts_from_the_end_of_the_patience_on() {
+    let lasts = |now| is_lasting_refusal(at(0), secs(10), at(now));
+    assert!(!lasts(9));
+    assert!(lasts(10) && lasts(11));
 }
