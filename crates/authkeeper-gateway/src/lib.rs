@@ -41,3 +41,6 @@ pub mod server;
 pub mod signin_link;
 pub mod token_source;
 mod wait;
+
+/// What every request of authkeeper's own says of its sender.
+pub const USER_AGENT: &str = concat!("authkeeper/", env!("CARGO_PKG_VERSION"));

@@ -117,10 +117,9 @@ fn headers(key: &Secret<Vec<u8>>, id: &str, now: Timestamp, body: &str) -> Heade
     let seconds = now.as_second().to_string();
     let signature = signature(key, id, &seconds, body);
     let mut headers = HeaderMap::new();
-    let agent = concat!("authkeeper/", env!("CARGO_PKG_VERSION"));
     for (name, value) in [
         (header::CONTENT_TYPE, "application/json"),
-        (header::USER_AGENT, agent),
+        (header::USER_AGENT, crate::USER_AGENT),
         (HeaderName::from_static("webhook-id"), id),
         (HeaderName::from_static("webhook-timestamp"), &seconds),
         (HeaderName::from_static("webhook-signature"), &signature),

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::sessions::Session;
@@ -19,12 +19,11 @@ const UNCOMPRESSED: HeaderValue = HeaderValue::from_static("identity");
 
 /// Headers of the POST that carries `message`.
 pub(in crate::mcp) fn for_message(message: &Message, session: &Session) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = of_every_request();
     headers.insert(
         ACCEPT,
         HeaderValue::from_static("application/json, text/event-stream"),
     );
-    headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match message.call() {
         Some(call) if call.version.is_some() => stateless(&mut headers, call),
@@ -36,9 +35,8 @@ pub(in crate::mcp) fn for_message(message: &Message, session: &Session) -> Heade
 
 /// Headers of the GET that opens or resumes an event stream.
 pub(in crate::mcp) fn for_listening(session: &Session, last_event_id: Option<&str>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = of_every_request();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
     add_session(&mut headers, session);
     if let Some(Ok(id)) = last_event_id.map(HeaderValue::from_str) {
         headers.insert(LAST_EVENT_ID, id);
@@ -48,8 +46,16 @@ pub(in crate::mcp) fn for_listening(session: &Session, last_event_id: Option<&st
 
 /// Headers of the DELETE that ends a session.
 pub(in crate::mcp) fn for_ending(session: &Session) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = of_every_request();
     add_session(&mut headers, session);
+    headers
+}
+
+/// Servers and firewalls refuse requests that do not say who sends them.
+fn of_every_request() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
+    headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
     headers
 }
 
@@ -134,6 +140,19 @@ mod tests {
         );
         assert_eq!(header(&headers, "content-type"), Some("application/json"));
         assert_eq!(header(&headers, "mcp-method"), None);
+    }
+
+    #[test]
+    fn every_request_says_who_sends_it_and_wants_nothing_compressed() {
+        for headers in [
+            for_message(&message(r#"{"id":1,"method":"x"}"#), &session()),
+            for_listening(&session(), None),
+            for_ending(&session()),
+        ] {
+            assert_eq!(header(&headers, "accept-encoding"), Some("identity"));
+            let agent = header(&headers, "user-agent").unwrap();
+            assert!(agent.starts_with("authkeeper/"), "{agent}");
+        }
     }
 
     #[test]
