@@ -20,6 +20,8 @@ pub struct BridgeOptions {
     /// How long an answer may still come after a handshake-era call was cancelled: the server need not
     /// answer at all then.
     pub cancel_grace: Duration,
+    /// How long the answer to an accepted request (202) may take to come on the session's own stream.
+    pub late_answer: Duration,
     /// How long the messages of a new session wait until the server's own stream is open.
     pub hearing: Duration,
     /// Speak the other era to a server that does not know the client's.
@@ -37,6 +39,7 @@ impl Default for BridgeOptions {
             drain: Duration::from_secs(5),
             goodbye: Duration::from_secs(2),
             cancel_grace: Duration::from_secs(5),
+            late_answer: Duration::from_mins(10),
             hearing: Duration::from_millis(250),
             translate: true,
             memory: None,

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{
     event_stream::{EventStream, message_of},
@@ -98,6 +101,8 @@ pub(in crate::mcp) struct MessageExchange {
     listed_again: bool,
     /// The headers that the server refused, and its refusal.
     refused: Option<(HeaderMap, Bytes)>,
+    /// Tells when the session's stream brings the answers.
+    late: Vec<oneshot::Receiver<()>>,
     /// A session was opened for the sake of the request that is sent next.
     renewed: bool,
 }
@@ -124,6 +129,7 @@ impl MessageExchange {
             tools_listed: false,
             listed_again: false,
             refused: None,
+            late: Vec::new(),
             renewed: false,
         }
     }
@@ -235,6 +241,10 @@ impl MessageExchange {
         }
         let mut session = self.session().await;
         session.may_be_forgotten = !self.renewed && self.is_of_session(&session);
+        if self.purpose == ExchangePurpose::Client && self.is_of_session(&session) {
+            // Before it is sent: the answer may come before the 202.
+            self.late = self.link.late_answers.of(&self.waiting);
+        }
         let mut response = self.send(&session).await?;
         if session.may_be_forgotten {
             let is_forgotten;
@@ -311,6 +321,18 @@ impl MessageExchange {
         }
     }
 
+    /// The session's stream brought the answers, and passed them on.
+    async fn is_answered_late(&mut self) -> bool {
+        let late = std::mem::take(&mut self.late);
+        let are_to_come = late.len() == self.waiting.len();
+        let answered = timeout(self.link.options.late_answer, all(late)).await;
+        let came = are_to_come && answered.is_ok_and(|came| came);
+        if came {
+            self.waiting.clear();
+        }
+        came
+    }
+
     async fn read(&self, body: ResponseBody) -> Result<Bytes, CallError> {
         let limit = self.link.options.max_message;
         read_bounded(body, limit)
@@ -329,6 +351,7 @@ impl MessageExchange {
             Shape::Json if !self.waiting.is_empty() => self.json(response).await,
             Shape::Accepted if self.waiting.is_empty() => Ok(()),
             _ if self.waiting.is_empty() && response.status().is_success() => Ok(()),
+            Shape::Accepted if self.is_answered_late().await => Ok(()),
             _ => Err(read_refusal(response).await),
         }
     }
@@ -502,6 +525,16 @@ impl MessageExchange {
             }
         }
     }
+}
+
+/// Whether each of them came.
+async fn all(answers: Vec<oneshot::Receiver<()>>) -> bool {
+    for answer in answers {
+        if answer.await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 enum Resumed {

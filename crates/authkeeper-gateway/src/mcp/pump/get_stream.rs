@@ -47,7 +47,10 @@ pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
             biased;
             // The message that opened it found this listener running, and starts no other.
             changed = sessions.changed() => if changed.is_err() { return },
-            () = follow(&link, session, &renewed) => return link.sessions.deaf(),
+            () = follow(&link, session, &renewed) => {
+                link.late_answers.has_stream(false);
+                return link.sessions.deaf();
+            }
         }
     }
 }
@@ -71,6 +74,7 @@ async fn follow(link: &Arc<ClientLink>, mut session: Session, renewed: &AtomicBo
             }
             StreamOutcome::Read(body) => {
                 renewed.store(false, Ordering::Relaxed);
+                link.late_answers.has_stream(true);
                 stream.attach(body);
                 pump(link, &mut stream).await;
                 stream.pause()
@@ -160,8 +164,9 @@ async fn pump(link: &ClientLink, stream: &mut EventStream) {
 /// Only JSON goes to the client: a line that is none would break its protocol.
 async fn pass(link: &ClientLink, message: Bytes) {
     let text = std::str::from_utf8(&message).ok();
-    if text.and_then(FromServer::parse).is_some() {
+    if let Some(seen) = text.and_then(FromServer::parse) {
         link.tell(None, message).await;
+        link.late_answers.came(&seen.answers);
     } else {
         tracing::warn!(
             bytes = message.len(),

@@ -19,6 +19,7 @@ use crate::{
         options::BridgeOptions,
         session::{
             headers,
+            late_answers::LateAnswers,
             sessions::{Session, Sessions},
             tools::Tools,
         },
@@ -48,6 +49,7 @@ pub(in crate::mcp) struct ClientLink {
     pub(in crate::mcp) sessions: Sessions,
     pub(in crate::mcp) eras: ServerEras,
     pub(in crate::mcp) tools: Tools,
+    pub(in crate::mcp) late_answers: LateAnswers,
     /// Numbers the requests of the bridge's own.
     own: AtomicU64,
     /// Requests on their way; notifications and responses need no permit, or a server waiting for an
@@ -71,6 +73,7 @@ impl ClientLink {
             sessions: Sessions::default(),
             eras: ServerEras::with_cache(options.memory.clone()),
             tools: Tools::default(),
+            late_answers: LateAnswers::default(),
             own: AtomicU64::new(0),
             permits,
             options,

@@ -8,6 +8,7 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::rig::*;
+use crate::mcp::options::BridgeOptions;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x"}}"#;
 
@@ -112,6 +113,58 @@ async fn a_server_that_wants_to_be_initialized_first_is_listened_to_then() {
         let whats = ["initialize", "GET", "notifications/initialized", "GET"];
         assert_eq!(rig.whats(), whats, "no other session is opened");
     }
+}
+
+/// Servers of 2025-03-26 and before accept a request and answer it on the session's stream.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_accepted_is_answered_once_by_the_stream() {
+    let (feed, live) = live();
+    let live = Once::new(live);
+    let mut rig = Rig::new(move |request| {
+        let what = request.what();
+        let answer = feed.clone();
+        let reply = handshake_or(request, "s1", |request| match what.as_str() {
+            "GET" => live.take().unwrap().events(),
+            "tools/call" => status(StatusCode::ACCEPTED),
+            _ => no_stream(request),
+        });
+        async move {
+            if what == "tools/call" {
+                // Before the 202 even arrives.
+                let answered = "data: {\"id\":7,\"result\":{}}\n\n";
+                answer.send(answered.into()).await.unwrap();
+                sleep(Duration::from_millis(50)).await;
+            }
+            reply
+        }
+    });
+    rig.handshake().await;
+    let answer = rig.ask(CALL).await;
+    assert!(answer.get("result").is_some(), "{answer}");
+    rig.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_request_that_nobody_answers_ends_in_an_error() {
+    let (_feed, live) = live();
+    let live = Once::new(live);
+    let mut rig = Rig::new(move |request| {
+        let reply = handshake_or(request, "s1", |request| match request.what().as_str() {
+            "GET" => live.take().unwrap().events(),
+            "tools/call" => status(StatusCode::ACCEPTED),
+            _ => no_stream(request),
+        });
+        async { reply }
+    });
+    rig.handshake().await;
+    let before = Instant::now();
+    rig.write(CALL).await;
+    let limit = BridgeOptions::default().late_answer;
+    rig.silence().await;
+    sleep(limit).await;
+    let answer = rig.json().await;
+    assert_eq!(answer["error"]["data"]["status"], 202, "{answer}");
+    assert!(before.elapsed() >= limit);
 }
 
 /// The session that takes the place of a forgotten one is no different.
