@@ -3,15 +3,14 @@
 use super::{
     AccessRequest, ConnectError, ConnectRequest, PromptAction, Prompter, SignInMethod,
     SignInPrompt,
+    pasted::pasted,
     pending::{Headless, PendingState, PendingStep, asked},
 };
 use crate::{
     catalogue::{self, Pkce},
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
     oauth::{
-        authorize::{
-            AuthorizationAsk, RedirectError, SignIn, check_nonce, read_pushed, read_redirect,
-        },
+        authorize::{AuthorizationAsk, RedirectError, SignIn, check_nonce, read_pushed},
         discovery::{self, CodeEndpoints, Discovered},
         loopback::{Loopback, LoopbackUri},
         register::{Purpose, RegistrationError},
@@ -408,71 +407,9 @@ async fn code_of(
     }
 }
 
-/// What was pasted may be cut short or from another sign-in: the person may try again for as long as lines come.
-async fn pasted(sign_in: &SignIn, person: &dyn Prompter) -> Result<SecretString, ConnectError> {
-    let mut wrong = None;
-    while let Some(line) = person.paste().await {
-        match read_redirect(sign_in, &query_of(&line)) {
-            Ok(code) => return Ok(code),
-            Err(error @ (RedirectError::StateMismatch | RedirectError::NoCode)) => {
-                person.paste_again(&error);
-                wrong = Some(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(wrong.map_or(ConnectError::NothingPasted, ConnectError::Redirect))
-}
-
-/// The query of a pasted URL; what has none is taken for the query itself. Some pages answer in the fragment, or show code
-/// and state with a `#` between them.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the code is read out of what was pasted"
-)]
-fn query_of(pasted: &SecretString) -> String {
-    let line = pasted.expose().trim();
-    let line = line
-        .trim_matches(['"', '\'', '`', '<', '>'])
-        .replace("&amp;", "&");
-    let (head, query) = line.split_once('?').unwrap_or(("", &line));
-    let (query, fragment) = query.split_once('#').unwrap_or((query, ""));
-    let answers = |part: &str| part.contains("state=") || part.contains("code=");
-    if head.is_empty() && !query.contains(['=', '/', '&']) && !fragment.is_empty() {
-        let mut both = form_urlencoded::Serializer::new(String::new());
-        both.append_pair("code", query)
-            .append_pair("state", fragment);
-        return both.finish();
-    }
-    if !answers(query) && answers(fragment) {
-        return fragment.to_owned();
-    }
-    query.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_query_is_found_in_whatever_is_pasted() {
-        for pasted in [
-            "http://127.0.0.1:1/callback?code=c&state=s",
-            "  \"http://127.0.0.1:1/callback?code=c&state=s\"\r\n",
-            "<http://127.0.0.1:1/callback?code=c&state=s#_=_>",
-            "code=c&state=s",
-            "http://127.0.0.1:1/callback?code=c&amp;state=s",
-            "https://me.example/done#code=c&state=s",
-            "c#s",
-            "`c#s`",
-        ] {
-            assert_eq!(
-                query_of(&pasted.to_owned().into()),
-                "code=c&state=s",
-                "{pasted}"
-            );
-        }
-    }
 
     #[test]
     fn google_behind_an_mcp_server_is_asked_for_a_refresh_token() {
