@@ -217,6 +217,7 @@ fn is_understood(words: &[&str]) -> bool {
 fn every_flag_that_is_named_is_one() {
     let mut known = flags_of("connect");
     known.extend(["import", "rotate", "status"].map(flags_of).concat());
+    known.push("--json".to_owned());
     for error in samples() {
         let (_, next) = connect_advice(&error);
         for flag in words(&next).iter().filter(|word| word.starts_with("--")) {
