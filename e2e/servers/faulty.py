@@ -38,6 +38,19 @@ only; good behaviour is proved on real servers. Each fault has its own path:
     revoke-public-401  revocation is for clients with a secret
     revoke-503         503 at the revocation endpoint
     no-refresh         sign-ins bring no refresh token
+    html-first         a page at the first well-known place, the metadata at the second
+    moved-metadata     the metadata redirects on its own origin
+    away-metadata      the metadata redirects to another origin
+    next-server        the first authorization server that the resource names can't be reached
+    odd-types          fields of the metadata that no sign-in needs have wrong types
+    redirect-slash     307 to the same path with a slash on the MCP URL
+    localhost-only     registration refuses the redirect URI http://127.0.0.1
+    refuses-resource   a sign-in that names a resource is refused, in a redirect without `iss`
+    wants-scope        a sign-in is refused unless it asks for a scope that the metadata lists
+    wants-audience     a sign-in is refused unless it names an audience, and so is a refresh without a tenant
+    wants-nonce        a sign-in by OpenID Connect is refused without a nonce
+    wrong-nonce        the ID token holds another nonce
+    no-state           the redirect has an error and no state, then comes a good one
 
     shape-NAME         the token endpoint acts and answers well, in an odd shape: see SHAPES
 
@@ -52,6 +65,7 @@ library only; the answers have the shape of oidc-provider's.
 import base64
 import gzip
 import hashlib
+import http.client
 import json
 import os
 import secrets
@@ -68,6 +82,8 @@ MODES = frozenset(
     "good issuer-mismatch iss-mismatch iss-missing state-mismatch resource-mismatch no-pkce "
     "no-registration token-html token-huge token-502 token-429 token-503 token-302 token-404 token-slow token-hang no-oauth not-found "
     "redirect no-metadata metadata-html metadata-huge metadata-slow metadata-503 "
+    "html-first moved-metadata away-metadata next-server odd-types redirect-slash localhost-only "
+    "refuses-resource wants-scope wants-audience wants-nonce wrong-nonce no-state "
     "no-answer lost-server device-odd refresh-once revoke-access-400 revoke-public-401 revoke-503 no-refresh "
     "bad-resource-metadata bad-authorization-servers bad-authorization-endpoint "
     "bad-token-endpoint bad-registration-endpoint bad-device-authorization-endpoint "
@@ -139,6 +155,7 @@ class State:
 
     lock = threading.Lock()
     codes = {}
+    nonces = {}
     refresh_tokens = set()
     access_tokens = {}
     issued = []
@@ -177,11 +194,13 @@ class Faulty(BaseHTTPRequestHandler):
             return self.missing(body)
         if self.mode == "no-answer" and endpoint != "/mcp":
             return self.send(503, HTML, "text/html")
+        self.endpoint = endpoint
         return self.endpoints().get(endpoint, self.missing)(body)
 
     def endpoints(self):
         return {
             "/mcp": self.mcp,
+            "/moved": self.metadata,
             "/.well-known/oauth-protected-resource": self.resource_metadata,
             "/.well-known/oauth-authorization-server": self.metadata,
             "/.well-known/openid-configuration": self.metadata,
@@ -200,6 +219,8 @@ class Faulty(BaseHTTPRequestHandler):
     def mcp(self, _body):
         if self.mode == "redirect":
             return self.send(302, b"", "text/plain", {"Location": f"{self.base}/elsewhere"})
+        if self.mode == "redirect-slash" and self.path.endswith("/mcp"):
+            return self.send(307, b"", "text/plain", {"Location": path_of(self.base) + "/mcp/"})
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         if State.access_tokens.get(token, 0) > time.time():
             return self.send_json({"jsonrpc": "2.0", "id": 1, "result": {}})
@@ -221,7 +242,9 @@ class Faulty(BaseHTTPRequestHandler):
         self.send_json(
             {
                 "resource": f"{self.base}/{resource}",
-                "authorization_servers": [server],
+                "authorization_servers": (
+                    ["http://127.0.0.1:1/x", server] if self.mode == "next-server" else [server]
+                ),
                 "bearer_methods_supported": ["header"],
             }
         )
@@ -229,6 +252,14 @@ class Faulty(BaseHTTPRequestHandler):
     # ---- The authorization server ---------------------------------------------------------------
 
     def metadata(self, _body):
+        first = self.endpoint.endswith("oauth-authorization-server")
+        if self.mode == "html-first" and first:
+            return self.send(200, HTML, "text/html")
+        if self.mode == "moved-metadata" and self.endpoint != "/moved":
+            return self.send(302, b"", "text/plain", {"Location": path_of(self.base) + "/moved"})
+        if self.mode == "away-metadata":
+            away = self.base.replace("127.0.0.1", "localhost") + "/.well-known/openid-configuration"
+            return self.send(302, b"", "text/plain", {"Location": away})
         if self.mode == "metadata-503":
             return self.send(503, HTML, "text/html")
         if self.mode == "metadata-html":
@@ -253,6 +284,11 @@ class Faulty(BaseHTTPRequestHandler):
             "token_endpoint_auth_methods_supported": ["none"],
             "authorization_response_iss_parameter_supported": True,
         }
+        if self.mode == "odd-types":
+            fields.update(scopes_supported=7, revocation_endpoint={}, introspection_endpoint=None)
+            fields["code_challenge_methods_supported"] = "S256"
+        if self.mode == "wants-scope":
+            fields["scopes_supported"] = ["read", "write"]
         if self.mode.startswith("revoke-"):
             fields["revocation_endpoint"] = f"{self.base}/revoke"
         if self.mode in ("device-odd", "bad-verification-uri"):
@@ -269,10 +305,32 @@ class Faulty(BaseHTTPRequestHandler):
 
     def register(self, body):
         wanted = json.loads(body)
+        uris = wanted.get("redirect_uris", [])
+        if self.mode == "localhost-only" and not all("//localhost:" in uri for uri in uris):
+            return self.send_json({"error": "invalid_redirect_uri"}, 400)
         self.send_json({**wanted, "client_id": "faulty-client", "client_id_issued_at": 0}, 201)
 
+    def refusal(self):
+        """Why this sign-in is refused, if it is."""
+        query = self.query
+        if self.mode == "refuses-resource" and "resource" in query:
+            return "invalid_target", "AADSTS9010010: it doesn't match the requested scopes"
+        if self.mode == "wants-scope" and query.get("scope") not in ("read", "write"):
+            return "invalid_scope", "a scope is needed"
+        if self.mode == "wants-audience" and "audience" not in query:
+            return "invalid_request", "an audience is required"
+        if self.mode.endswith("-nonce") and "nonce" not in query:
+            return "invalid_request", "a nonce is required"
+        return None
+
     def authorize(self, _body):
+        refused = self.refusal()
+        if refused:
+            answer = {"error": refused[0], "error_description": refused[1]}
+            answer["state"] = self.query.get("state", "")
+            return self.redirect_back(answer)
         code = issue("code")
+        State.nonces[code] = self.query.get("nonce")
         State.codes[code] = self.query.get("code_challenge")
         answer = {"code": code, "state": self.query.get("state", ""), "iss": self.base}
         if self.mode == "iss-mismatch":
@@ -281,8 +339,22 @@ class Faulty(BaseHTTPRequestHandler):
             del answer["iss"]
         if self.mode == "state-mismatch":
             answer["state"] = "another"
+        if self.mode == "no-state":
+            self.without_state()
+        self.redirect_back(answer)
+
+    def redirect_back(self, answer):
         location = f"{self.query.get('redirect_uri', '')}?{urllib.parse.urlencode(answer)}"
         self.send(303, b"", "text/plain", {"Location": location})
+
+    def without_state(self):
+        """Another tab comes back before this one."""
+        back = urllib.parse.urlsplit(self.query.get("redirect_uri", ""))
+        tab = http.client.HTTPConnection(back.hostname, back.port, timeout=20)
+        words = {"error": "server_error", "error_description": "no seat is left"}
+        tab.request("GET", f"{back.path}?{urllib.parse.urlencode(words)}")
+        tab.getresponse().read()
+        tab.close()
 
     def device(self, _body):
         uri = NOT_A_URL if self.mode == "bad-verification-uri" else f"{self.base}/enter"
@@ -314,6 +386,8 @@ class Faulty(BaseHTTPRequestHandler):
         remember("code_verifier", form.get("code_verifier"))
         if self.mode.startswith("token-") and self.strikes(form):
             return self.token_fault()
+        if self.mode == "wants-audience" and form.get("tenant") != "7":
+            return self.send_json({"error": "invalid_request", "error_description": "no tenant"}, 400)
         if not redeem(form):
             return self.send_json({"error": "invalid_grant"}, 400)
         self.grant(form.get("grant_type") == "authorization_code")
@@ -332,12 +406,18 @@ class Faulty(BaseHTTPRequestHandler):
         ttl = int(os.environ.get("AT_TTL", "60"))
         State.access_tokens[access] = time.time() + ttl
         answer = {"access_token": access, "expires_in": ttl, "token_type": "Bearer"}
+        if self.mode.endswith("-nonce") and by_person:
+            answer["id_token"] = id_token(self.nonce())
         if self.gives_refresh_token(by_person):
             answer["refresh_token"] = issue("refresh_token")
             State.refresh_tokens.add(answer["refresh_token"])
         if self.mode.startswith("shape-") and self.strikes(self.form):
             return self.shaped(answer)
         self.send_json(answer)
+
+    def nonce(self):
+        nonce = State.nonces.get(self.form.get("code"))
+        return "another" if self.mode == "wrong-nonce" else nonce
 
     def gives_refresh_token(self, by_person):
         if self.mode == "refresh-once" and by_person:
@@ -439,6 +519,11 @@ def root_of(url):
 
 def path_of(url):
     return urllib.parse.urlsplit(url).path
+
+
+def id_token(nonce):
+    claims = json.dumps({"iss": "faulty", "sub": "alice", "nonce": nonce}).encode()
+    return f"e30.{base64.urlsafe_b64encode(claims).rstrip(b'=').decode()}.e30"
 
 
 def issue(kind):

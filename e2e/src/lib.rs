@@ -7,6 +7,7 @@
 //! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
+//! - [`next_step`] reads the next step that a failed command prints.
 //! - [`power`] cuts the power: what was not synced is gone.
 //! - [`secrets`] searches everything a test left behind for everything the servers issued.
 //! - [`conformance`] runs the official MCP conformance suite.
@@ -32,6 +33,7 @@ pub mod daemon;
 pub mod ground;
 pub mod home;
 pub mod http;
+pub mod next_step;
 pub mod power;
 pub mod provider;
 pub mod random;

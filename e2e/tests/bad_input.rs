@@ -140,12 +140,7 @@ fn metadata_of_another_issuer() {
 #[test]
 fn published_urls_that_are_none() {
     let ground = Ground::new();
-    let fields: [(&str, &str, &[&str]); 7] = [
-        (
-            "resource-metadata",
-            "/mcp publishes a wrong resource_metadata",
-            &[],
-        ),
+    let fields: [(&str, &str, &[&str]); 6] = [
         (
             "authorization-servers",
             "/.well-known/oauth-protected-resource",

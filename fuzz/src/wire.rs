@@ -14,7 +14,7 @@ use authkeeper::{
         authorize::read_pushed,
         classify::{self as classifying, Outcome},
         device::{Poll, read_device_authorization, read_poll},
-        discovery::{self as discovering, Discovered},
+        discovery::{self as discovering, Discovered, WantedIssuer},
         register::{Purpose, register},
         token::TokenAnswer,
     },
@@ -236,7 +236,7 @@ fn against<T>(case: &[u8], ask: impl AsyncFnOnce(&Scripted) -> T) -> T {
 pub fn discovery(case: &[u8]) {
     let url = HttpUrl::parse("https://mcp.example/v1/mcp").expect("a URL");
     let found = against(case, async |servers| {
-        discovering::discover(servers, &url, None).await
+        discovering::discover(servers, &url, WantedIssuer::default()).await
     });
     match found {
         Ok(found) => check_discovered(&url, &found),
@@ -266,7 +266,7 @@ fn check_discovered(url: &HttpUrl, found: &Discovered) {
         discovering::device_endpoint(metadata).map(|_| ()),
         discovering::pushed_endpoint(metadata).map(|_| ()),
         discovering::code_endpoints(metadata).map(|_| ()),
-        discovering::require_pkce(metadata),
+        discovering::require_pkce(metadata, false),
     ];
     for error in endpoints.into_iter().filter_map(Result::err) {
         fit("an error", &error.to_string());

@@ -15,6 +15,8 @@ Examples:
   authkeeper connect notion https://mcp.notion.com/mcp              a browser
   authkeeper connect notion https://mcp.notion.com/mcp --device     your phone
   authkeeper connect notion https://mcp.notion.com/mcp --headless   over ssh
+  authkeeper connect api https://api.example/v1 --issuer https://login.example \\
+      --client-id abc --param audience=https://api.example
   authkeeper connect gh --provider github --client-id abc \\
       --client-secret-file gh.secret
   authkeeper connect api https://api.example/v1 --issuer https://login.example \\
@@ -77,15 +79,17 @@ pub(crate) struct ConnectArgs {
     /// How access is granted
     #[arg(long, value_enum)]
     pub(crate) grant: Option<GrantArg>,
-    /// Plain OAuth without MCP: the authorization server's issuer
+    /// The authorization server's issuer, if the server does not name the right one itself
     #[arg(long)]
     pub(crate) issuer: Option<String>,
     /// The resource to ask tokens for (RFC 8707), if the server's metadata does not say it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_resource")]
     pub(crate) resource: Option<String>,
-    /// The scopes to ask for, separated by spaces
+    /// The scopes to ask for, separated by spaces [default: what the server's challenge or metadata asks for]
     #[arg(long)]
     pub(crate) scope: Option<String>,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     #[command(flatten)]
@@ -104,6 +108,23 @@ pub(crate) struct ConnectArgs {
     pub(crate) check_url: Option<String>,
     #[command(flatten)]
     pub(crate) sign_in: SignInArgs,
+}
+
+/// What requests carry beside the usual, or leave out. It is kept with the connection.
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// A parameter of the authorization request, like audience=https://api.example; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) param: Vec<String>,
+    /// A parameter of every token request, refreshes included; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) token_param: Vec<String>,
+    /// Leave the resource (RFC 8707) out, where the provider refuses it (AADSTS9010010)
+    #[arg(long)]
+    pub(crate) no_resource: bool,
+    /// Sign in though the provider does not publish that it takes PKCE; a challenge (S256) is sent all the same
+    #[arg(long)]
+    pub(crate) pkce_unadvertised: bool,
 }
 
 /// Our client, registered by hand.
@@ -127,8 +148,8 @@ pub(crate) struct ClientArgs {
     /// How it shows its secret [default: what the provider's metadata asks for]
     #[arg(long, value_parser = ["client_secret_basic", "client_secret_post", "none"])]
     pub(crate) client_auth: Option<String>,
-    /// The redirect URI it was registered with, where the provider takes only that one; the URL that the browser ends at
-    /// is pasted unless it is http://127.0.0.1:PORT/callback
+    /// The redirect URI it was registered with, where the provider takes only that one. One on this machine (http, and
+    /// localhost or a loopback address, any port and path) is listened for; else the URL that the browser ends at is pasted
     #[arg(long, requires = "client_id")]
     pub(crate) redirect_uri: Option<String>,
     /// The URL of a client metadata document that serves as client id
@@ -186,7 +207,7 @@ pub(crate) struct SignInArgs {
     /// Sign in in a browser on any machine, and paste the URL it ends at
     #[arg(long)]
     pub(crate) headless: bool,
-    /// The port on 127.0.0.1 that the sign-in comes back to
+    /// The port on this machine that the sign-in comes back to
     #[arg(long)]
     pub(crate) callback_port: Option<u16>,
     /// How long to wait for the sign-in [default: 5m, and 15m with --device or --headless]
@@ -233,6 +254,11 @@ impl SignInArgs {
 pub(crate) struct ReauthorizeArgs {
     /// The connection
     pub(crate) name: String,
+    /// Ask for these scopes from now on, separated by spaces
+    #[arg(long)]
+    pub(crate) scope: Option<String>,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
     #[command(flatten)]
     pub(crate) sign_in: SignInArgs,
 }

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::connect::{
     AssertionArgs, ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs,
-    RotateArgs, SecretSource, SignInArgs,
+    RequestArgs, RotateArgs, SecretSource, SignInArgs,
 };
 pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
 use self::{

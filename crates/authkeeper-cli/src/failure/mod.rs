@@ -248,6 +248,10 @@ mod tests {
             advice("mcp.notion.com/mcp"),
             "did you mean https://mcp.notion.com/mcp?"
         );
-        assert!(advice("http://mcp.example/").contains("the whole URL"));
+        assert_eq!(
+            advice("http://mcp.example/"),
+            "did you mean https://mcp.example/?"
+        );
+        assert!(advice("ftp://mcp.example/").contains("the whole URL"));
     }
 }

@@ -9,6 +9,9 @@ use crate::text::sanitize::one_line;
 /// The longest URL that is taken: others name them, and persons read them.
 const URL_LIMIT: usize = 2048;
 
+/// How much of a URL is shown that is none.
+const SHOWN: usize = 200;
+
 /// An absolute `http` or `https` URL, kept exactly as it was spelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl {
@@ -25,14 +28,29 @@ pub struct InvalidUrl {
 }
 
 impl InvalidUrl {
-    /// The URL that was meant, where only the `https://` before it was left out.
+    /// The URL that was meant: the same with `https`, without a fragment and without a user name.
     pub fn meant(&self) -> Option<HttpUrl> {
-        if self.url.contains("://") {
+        // What was cut for showing is not the URL any more.
+        if self.url.len() >= SHOWN {
             return None;
         }
-        let whole = HttpUrl::parse(&format!("https://{}", self.url)).ok()?;
+        let (text, _fragment) = self.url.split_once('#').unwrap_or((&self.url, ""));
+        let text = text.trim();
+        if let Some((scheme, rest)) = text.split_once("://") {
+            let secure = matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https");
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, path) = rest.split_at_checked(end)?;
+            let host = authority
+                .rsplit_once('@')
+                .map_or(authority, |(_, host)| host);
+            let scheme = scheme.to_ascii_lowercase();
+            let same = HttpUrl::parse(&format!("{scheme}://{host}{path}"));
+            let other = || HttpUrl::parse(&format!("https://{host}{path}"));
+            return same.or_else(|_| other()).ok().filter(|_| secure);
+        }
+        let whole = HttpUrl::parse(&format!("https://{text}")).ok()?;
         if whole.is_loopback() {
-            return HttpUrl::parse(&format!("http://{}", self.url)).ok();
+            return HttpUrl::parse(&format!("http://{text}")).ok();
         }
         whole.host().contains('.').then_some(whole)
     }
@@ -106,6 +124,35 @@ impl HttpUrl {
             .authority()
             .map_or("", http::uri::Authority::as_str);
         format!("{}://{authority}", self.uri.scheme_str().unwrap_or("https"))
+    }
+
+    /// The URL that a reference names, seen from this one: absolute, from the root, or beside it (RFC 3986 §4.2). A
+    /// fragment is for a browser and left out.
+    pub fn join(&self, reference: &str) -> Result<Self, InvalidUrl> {
+        let reference = reference.trim();
+        let (reference, _fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let (head, _query) = reference.split_once('?').unwrap_or((reference, ""));
+        if head.contains("://") {
+            return Self::parse(reference);
+        }
+        if reference.starts_with("//") {
+            let scheme = self.uri.scheme_str().unwrap_or("https");
+            return Self::parse(&format!("{scheme}:{reference}"));
+        }
+        let folder = match reference.chars().next() {
+            Some('/') => "",
+            Some('?') | None => self.path(),
+            Some(_) => self
+                .path()
+                .rsplit_once('/')
+                .map_or("", |(folder, _)| folder),
+        };
+        let gap = if reference.starts_with(['/', '?']) || reference.is_empty() {
+            ""
+        } else {
+            "/"
+        };
+        Self::parse(&format!("{}{folder}{gap}{reference}", self.origin()))
     }
 
     /// The path, without the query.
@@ -215,13 +262,39 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_is_read_from_where_it_stands() {
+        let base = HttpUrl::parse("https://as.example:8443/a/b?c").unwrap();
+        for (reference, whole) in [
+            ("https://x.example/y", "https://x.example/y"),
+            ("//x.example/y", "https://x.example/y"),
+            ("/y?z#top", "https://as.example:8443/y?z"),
+            ("y", "https://as.example:8443/a/y"),
+            ("?z=http://q", "https://as.example:8443/a/b?z=http://q"),
+            ("", "https://as.example:8443/a/b"),
+        ] {
+            assert_eq!(base.join(reference).unwrap().as_str(), whole, "{reference}");
+        }
+        assert!(base.join("ftp://x.example/").is_err());
+        assert!(base.join("http://x.example/").is_err());
+    }
+
+    #[test]
     fn what_lacks_only_its_scheme_is_known() {
         for (typed, meant) in [
             ("mcp.notion.com/mcp", Some("https://mcp.notion.com/mcp")),
             ("mcp.notion.com", Some("https://mcp.notion.com")),
             ("127.0.0.1:8765/mcp", Some("http://127.0.0.1:8765/mcp")),
             ("localhost:8765/mcp", Some("http://localhost:8765/mcp")),
-            ("http://mcp.example/mcp", None),
+            ("http://mcp.example/mcp", Some("https://mcp.example/mcp")),
+            (
+                "https://mcp.example/mcp#top",
+                Some("https://mcp.example/mcp"),
+            ),
+            (
+                "https://me:pw@mcp.example/mcp",
+                Some("https://mcp.example/mcp"),
+            ),
+            ("http://localhost:1/mcp#top", Some("http://localhost:1/mcp")),
             ("ftp://mcp.example", None),
             ("me@mcp.example", None),
             ("notion", None),

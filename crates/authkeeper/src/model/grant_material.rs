@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::{model::ClientId, secret::SecretString};
+use crate::{
+    model::{ClientId, RequestSettings},
+    secret::SecretString,
+};
 
 /// What a grant needs beside its tokens.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub struct GrantMaterial {
     /// A digest of the identity provider's refresh token that the sign-in read from its file: replaced since, it must not be
     /// sent again.
     pub began_with: Option<String>,
+    /// What a person set of its requests.
+    pub requests: RequestSettings,
 }
 
 /// Where an assertion comes from.
@@ -108,7 +113,7 @@ impl GrantMaterial {
         reason = "it is written into one secret, which is sealed"
     )]
     pub fn write(&self) -> Option<SecretString> {
-        let usual = self.dpop == DpopUse::default();
+        let usual = self.dpop == DpopUse::default() && self.requests.is_usual();
         if self.assertion.is_none() && self.audience.is_none() && self.proof_key.is_none() && usual
         {
             return None;
@@ -130,7 +135,7 @@ impl GrantMaterial {
         let whole = json!({
             "assertion": assertion, "audience": self.audience, "dpop": self.dpop.as_str(),
             "proof_key": self.proof_key.as_ref().map(SecretString::expose),
-            "began_with": self.began_with,
+            "began_with": self.began_with, "requests": self.requests.write(),
         });
         Some(whole.to_string().into())
     }
@@ -165,6 +170,7 @@ impl GrantMaterial {
             proof_key: text(&whole, "proof_key").map(Into::into),
             dpop: DpopUse::parse(&text(&whole, "dpop")?)?,
             began_with: text(&whole, "began_with"),
+            requests: RequestSettings::read(whole.get("requests")),
         })
     }
 }
@@ -194,6 +200,7 @@ mod tests {
             proof_key: Some("key".to_owned().into()),
             dpop: DpopUse::Required,
             began_with: Some("digest".to_owned()),
+            requests: RequestSettings::default(),
         };
         let back = GrantMaterial::read(&grant_material.write().unwrap()).unwrap();
         assert_eq!(format!("{back:?}"), format!("{grant_material:?}"));
@@ -204,6 +211,10 @@ mod tests {
         };
         let back = GrantMaterial::read(&file.write().unwrap()).unwrap();
         assert_eq!(format!("{back:?}"), format!("{file:?}"));
+        let mut requests = GrantMaterial::default();
+        requests.requests.without_resource = true;
+        let back = GrantMaterial::read(&requests.write().unwrap()).unwrap();
+        assert_eq!(back.requests, requests.requests);
         for bad in [
             "",
             "{}",

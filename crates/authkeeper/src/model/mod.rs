@@ -14,6 +14,7 @@ mod provider;
 mod provider_habits;
 mod provider_observation;
 mod record;
+mod request_settings;
 mod step_up;
 mod subject_binding;
 mod time;
@@ -34,6 +35,7 @@ pub use self::{
     },
     provider_habits::ProviderHabits,
     record::{Event, FailedCall, Incident, Record},
+    request_settings::{OwnParameter, RequestSettings},
     step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, StepUpDecision, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},

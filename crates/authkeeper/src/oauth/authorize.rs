@@ -5,13 +5,13 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::classify;
+use super::{answer, classify, jwt};
 use crate::{
     http::{HttpUrl, Reply},
     model::{ClientId, Issuer, Resource, Scope, ServerMetadata},
     platform::clock::Seams,
     secret::SecretString,
-    text::sanitize::one_line,
+    text::sanitize::{one_line, without_secrets},
 };
 
 /// One sign-in under way: what must be remembered until the redirect comes back.
@@ -26,6 +26,16 @@ pub struct SignIn {
     /// PKCE: proves at the token endpoint that the code is ours.
     pub verifier: SecretString,
     pub(crate) state: SecretString,
+    /// Ties an ID token to this sign-in (`OpenID` Connect Core §3.1.2.1).
+    pub(crate) nonce: SecretString,
+}
+
+/// What a sign-in that was cut off began with.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) state: SecretString,
+    pub(crate) verifier: SecretString,
+    pub(crate) nonce: SecretString,
 }
 
 /// What to ask for.
@@ -46,7 +56,7 @@ pub struct AuthorizationAsk<'a> {
 }
 
 impl SignIn {
-    /// Rolls `state` and the PKCE verifier.
+    /// Rolls `state`, the PKCE verifier and the nonce.
     pub fn begin(seams: &Seams, metadata: &ServerMetadata, redirect_uri: String) -> Self {
         let random = || {
             let mut bytes = [0_u8; 32];
@@ -59,21 +69,28 @@ impl SignIn {
             redirect_uri,
             verifier: random(),
             state: random(),
+            nonce: random(),
         }
     }
 
-    /// A sign-in that was cut off, with the `state` and the verifier it began with.
-    pub(crate) fn again(
-        metadata: &ServerMetadata,
-        redirect_uri: String,
-        (state, verifier): (SecretString, SecretString),
-    ) -> Self {
+    /// A sign-in that was cut off, with what it began with.
+    pub(crate) fn again(metadata: &ServerMetadata, redirect_uri: String, begun: Begun) -> Self {
         Self {
             issuer: Issuer::new(&metadata.issuer),
             iss_promised: metadata.authorization_response_iss_parameter_supported,
             redirect_uri,
-            verifier,
-            state,
+            verifier: begun.verifier,
+            state: begun.state,
+            nonce: begun.nonce,
+        }
+    }
+
+    /// What is kept of it until it goes on.
+    pub(crate) fn begun(&self) -> Begun {
+        Begun {
+            state: self.state.clone(),
+            verifier: self.verifier.clone(),
+            nonce: self.nonce.clone(),
         }
     }
 
@@ -114,6 +131,13 @@ impl SignIn {
             ),
             ("code_challenge_method".to_owned(), "S256".to_owned().into()),
         ];
+        // Some servers refuse a sign-in by OpenID Connect without one.
+        if ask
+            .scope
+            .is_some_and(|scope| scope.iter().any(|word| word == "openid"))
+        {
+            all.push(("nonce".to_owned(), self.nonce.clone()));
+        }
         let mut add = |key: &str, value: &str| all.push((key.to_owned(), value.to_owned().into()));
         if let Some(scope) = ask.scope {
             let separator = ask.scope_separator.unwrap_or(" ");
@@ -170,15 +194,26 @@ pub enum RedirectError {
     /// The server promises `iss` and the redirect has none.
     #[error("the redirect does not say which server it comes from, though {0} promises that")]
     IssuerMissing(String),
+    /// The ID token was issued for another sign-in.
+    #[error("the ID token's nonce is not the one this sign-in began with")]
+    NonceMismatch,
     /// The person said no.
-    #[error("access was denied at the sign-in page")]
-    Denied,
+    #[error("access was denied at the sign-in page{}", after_colon(.0))]
+    Denied(String),
     /// The server refused.
     #[error("the provider refused the sign-in; it said: {0}")]
     Refused(String),
     /// There is no code.
     #[error("that is no address with a code in it")]
     NoCode,
+}
+
+fn after_colon(said: &str) -> String {
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!("; the provider said: {said}")
+    }
 }
 
 /// Judges what a person brought back. What has neither `state` nor code is not another sign-in's answer: it is none at
@@ -193,8 +228,8 @@ pub fn read_redirect(sign_in: &SignIn, query: &str) -> Result<SecretString, Redi
     }
 }
 
-/// Judges the redirect's query. `state` and `iss` are checked before anything else in it is believed, error texts
-/// included.
+/// Judges the redirect's query. `state` and `iss` are checked before anything else in it is believed. An error needs no
+/// `iss`: nothing is sent anywhere because of it, and servers leave it out there.
 #[expect(
     clippy::disallowed_methods,
     reason = "state is compared with what came back"
@@ -209,20 +244,60 @@ pub(super) fn read_answer(sign_in: &SignIn, query: &str) -> Result<SecretString,
     if !bool::from(state.as_bytes().ct_eq(sign_in.state.expose().as_bytes())) {
         return Err(RedirectError::StateMismatch);
     }
-    check_issuer(sign_in, value("iss"))?;
-    match value("error").as_deref() {
-        Some("access_denied") => return Err(RedirectError::Denied),
-        Some(code) => {
-            let text = value("error_description").unwrap_or_default();
-            let told = format!("{code} {text}");
-            return Err(RedirectError::Refused(one_line(&told).trim().to_owned()));
+    let (iss, error) = (value("iss"), value("error"));
+    if iss.is_some() || error.is_none() {
+        check_issuer(sign_in, iss)?;
+    }
+    match error.as_deref() {
+        Some("access_denied") => {
+            let said = words(query).unwrap_or_default();
+            let said = said.strip_prefix("access_denied").map(str::trim);
+            return Err(RedirectError::Denied(said.unwrap_or_default().to_owned()));
         }
+        Some(_) => return Err(RedirectError::Refused(words(query).unwrap_or_default())),
         None => {}
     }
     value("code")
         .filter(|code| !code.is_empty())
         .map(Into::into)
         .ok_or(RedirectError::NoCode)
+}
+
+/// What a redirect says went wrong, fit to be shown.
+pub(super) fn words(query: &str) -> Option<String> {
+    let value = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value)
+    };
+    let text = value("error_description").unwrap_or_default();
+    let told = format!("{} {text}", value("error")?);
+    Some(without_secrets(one_line(&told).trim()))
+}
+
+/// Checks that an ID token, if one came, belongs to this sign-in (`OpenID` Connect Core §3.1.3.7). PKCE binds the code
+/// already, so a token without a nonce does no harm.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the nonce is compared with what came back"
+)]
+pub(crate) fn check_nonce(sign_in: &SignIn, reply: &Reply) -> Result<(), RedirectError> {
+    let body = answer::document(reply).unwrap_or_default();
+    let objects = answer::holders(&body, "id_token");
+    let mut tokens = objects
+        .iter()
+        .filter_map(|objects| answer::text(objects.first()?, "id_token"));
+    let foreign = tokens.any(|token| {
+        let claims = jwt::claims(token);
+        let nonce = claims
+            .as_ref()
+            .and_then(|claims| claims.get("nonce")?.as_str());
+        let ours = sign_in.nonce.expose().as_bytes();
+        nonce.is_some_and(|nonce| !bool::from(nonce.as_bytes().ct_eq(ours)))
+    });
+    if foreign {
+        return Err(RedirectError::NonceMismatch);
+    }
+    Ok(())
 }
 
 fn check_issuer(sign_in: &SignIn, iss: Option<String>) -> Result<(), RedirectError> {
@@ -274,6 +349,14 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
+    fn reply(body: &str) -> Reply {
+        Reply {
+            status: http::StatusCode::CREATED,
+            headers: http::HeaderMap::new(),
+            body: body.to_owned().into(),
+        }
+    }
+
     fn begun(promised: bool) -> (SignIn, String) {
         let redirect = "http://127.0.0.1:1/callback".to_owned();
         let sign_in = SignIn::begin(&Seams::system(), &metadata(promised), redirect);
@@ -314,6 +397,48 @@ mod tests {
     }
 
     #[test]
+    fn a_nonce_goes_with_openid_and_binds_the_id_token() {
+        let (sign_in, _) = begun(false);
+        let endpoint = HttpUrl::parse("https://as.example/authorize").unwrap();
+        let sent = |scope: Option<&str>| {
+            let (client_id, scope) = (ClientId::new("c"), scope.map(Scope::new));
+            let ask = AuthorizationAsk {
+                endpoint: &endpoint,
+                client_id: &client_id,
+                scope: scope.as_ref(),
+                resource: None,
+                extra: &[],
+                scope_separator: None,
+            };
+            let all = sign_in.parameters(&ask);
+            let nonce = all.into_iter().find(|(key, _)| key == "nonce");
+            nonce.map(|(_, value)| value.expose().clone())
+        };
+        let nonce = sent(Some("openid email")).unwrap();
+        assert_eq!(nonce.len(), 43, "as long as the state");
+        assert_ne!(nonce, *sign_in.state.expose());
+        assert_eq!((sent(Some("email openid2")), sent(None)), (None, None));
+
+        let judged = |claims: &str| {
+            let id_token = format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims));
+            let body = serde_json::json!({"access_token": "a", "id_token": id_token});
+            check_nonce(&sign_in, &reply(&body.to_string()))
+        };
+        assert_eq!(
+            judged(&format!(r#"{{"sub":"7","nonce":"{nonce}"}}"#)),
+            Ok(())
+        );
+        assert_eq!(judged(r#"{"sub":"7"}"#), Ok(()), "PKCE binds it");
+        let foreign = judged(r#"{"sub":"7","nonce":"another"}"#);
+        assert_eq!(foreign, Err(RedirectError::NonceMismatch));
+        assert_eq!(
+            check_nonce(&sign_in, &reply(r#"{"access_token":"a"}"#)),
+            Ok(())
+        );
+        assert_eq!(check_nonce(&sign_in, &reply("<html>")), Ok(()));
+    }
+
+    #[test]
     fn only_the_answer_to_this_sign_in_counts() {
         let (sign_in, state) = begun(false);
         let read = |query: &str| read_redirect(&sign_in, query);
@@ -331,7 +456,14 @@ mod tests {
             RedirectError::NoCode
         );
         let denied = read(&format!("error=access_denied&state={state}")).unwrap_err();
-        assert_eq!(denied, RedirectError::Denied);
+        assert_eq!(denied, RedirectError::Denied(String::new()));
+        assert_eq!(denied.to_string(), "access was denied at the sign-in page");
+        let query = format!("error=access_denied&error_description=ask+an+admin&state={state}");
+        let denied = read(&query).unwrap_err().to_string();
+        assert!(
+            denied.ends_with("the provider said: ask an admin"),
+            "{denied}"
+        );
     }
 
     #[test]
@@ -369,10 +501,10 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_is_compared_byte_for_byte_before_anything_is_believed() {
+    fn the_issuer_is_compared_byte_for_byte_before_a_code_is_believed() {
         for (promised, iss, good) in [
             (false, "", true),
-            (true, "", false),
+            (true, "", true),
             (true, "&iss=https%3A%2F%2Fas.example", true),
             (false, "&iss=https%3A%2F%2Fas.example", true),
             (false, "&iss=https%3A%2F%2Fas.example%2F", false),
@@ -387,6 +519,13 @@ mod tests {
                 "{promised} {iss}: {error}"
             );
             assert_eq!(error.to_string().contains("lies"), good, "{error}");
+            let code = read_redirect(&sign_in, &format!("code=c&state={state}{iss}"));
+            let vouched = good && !(promised && iss.is_empty());
+            assert_eq!(
+                code.is_ok(),
+                vouched,
+                "a code needs what was promised: {iss}"
+            );
         }
     }
 
@@ -446,11 +585,6 @@ mod tests {
                 .iter()
                 .any(|(key, value)| key == "state" && *value.expose() == state)
         );
-        let reply = |body: &str| Reply {
-            status: http::StatusCode::CREATED,
-            headers: http::HeaderMap::new(),
-            body: body.to_owned().into(),
-        };
         let read = |body: &str| read_pushed(&reply(body));
         assert_eq!(read(r#"{"request_uri":"urn:x:1"}"#).unwrap(), "urn:x:1");
         assert!(

@@ -34,10 +34,15 @@ fn first(headers: &HeaderMap, wanted: &str) -> Option<BearerChallenge> {
 pub fn all(headers: &HeaderMap) -> Vec<(String, BearerChallenge)> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
     values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(schemes)
+        .flat_map(|value| schemes(&ascii(value.as_bytes())))
         .map(|(scheme, params)| (scheme, said(params)))
         .collect()
+}
+
+/// What of a header is in the grammar's alphabet: a realm in another one does not cost the rest.
+fn ascii(value: &[u8]) -> String {
+    let plain = value.iter().filter(|byte| byte.is_ascii());
+    plain.map(|byte| char::from(*byte)).collect()
 }
 
 fn said(params: Vec<(String, String)>) -> BearerChallenge {
@@ -55,63 +60,127 @@ fn said(params: Vec<(String, String)>) -> BearerChallenge {
     challenge
 }
 
-/// The schemes that a header lists, each with its parameters.
-fn schemes(value: &str) -> Vec<(String, Vec<(String, String)>)> {
-    let mut found: Vec<(String, Vec<(String, String)>)> = vec![];
-    for item in split_outside_quotes(value) {
-        let item = item.trim();
-        let (scheme, rest) = match item.split_once(char::is_whitespace) {
-            Some((scheme, rest)) if !scheme.contains('=') => (Some(scheme), rest.trim()),
-            _ if !item.contains('=') => (Some(item), ""),
-            _ => (None, item),
-        };
-        if let Some(scheme) = scheme.filter(|scheme| !scheme.is_empty()) {
-            found.push((scheme.to_ascii_lowercase(), vec![]));
-        }
-        if let (Some((_, params)), Some((name, value))) = (found.last_mut(), rest.split_once('=')) {
-            params.push((name.trim().to_owned(), unquote(value.trim())));
+type Scheme = (String, Vec<(String, String)>);
+
+/// Schemes that are known by their name where no comma stands before them.
+const SCHEMES: [&str; 5] = ["bearer", "dpop", "basic", "digest", "negotiate"];
+
+fn is_scheme(word: &str) -> bool {
+    SCHEMES.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// The schemes that a header lists, each with its parameters. What can be read is read, though not by the grammar of RFC
+/// 9110 §11.6.1: parameters without commas between them, values without quotes or with others, no scheme at all.
+fn schemes(value: &str) -> Vec<Scheme> {
+    let mut found: Vec<Scheme> = vec![];
+    let mut rest = Rest(value);
+    let mut apart = true;
+    while let Some(next) = rest.next() {
+        match next {
+            Part::Comma => apart = true,
+            Part::Word(word) => {
+                let word = word.trim_end_matches(':');
+                if !word.is_empty() && (apart || is_scheme(word)) {
+                    found.push((word.to_ascii_lowercase(), vec![]));
+                }
+                apart = false;
+            }
+            Part::Parameter(name, value) => {
+                // Only the guard of a resource names its metadata.
+                if found.is_empty() && name.eq_ignore_ascii_case("resource_metadata") {
+                    found.push(("bearer".to_owned(), vec![]));
+                }
+                if let Some((_, params)) = found.last_mut() {
+                    params.push((name, value));
+                }
+                apart = false;
+            }
         }
     }
     found
 }
 
-/// Splits at commas that are not inside a quoted string.
-fn split_outside_quotes(value: &str) -> Vec<String> {
-    let mut items = vec![String::new()];
-    let (mut quoted, mut escaped) = (false, false);
-    for c in value.chars() {
-        match c {
-            ',' if !quoted => {
-                items.push(String::new());
-                continue;
-            }
-            '"' if !escaped => quoted = !quoted,
-            _ => {}
-        }
-        escaped = c == '\\' && quoted && !escaped;
-        if let Some(item) = items.last_mut() {
-            item.push(c);
-        }
-    }
-    items
+enum Part {
+    Comma,
+    Word(String),
+    Parameter(String, String),
 }
 
-fn unquote(value: &str) -> String {
-    let Some(inner) = value
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    else {
-        return value.to_owned();
-    };
-    let mut text = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => text.extend(chars.next()),
-            other => text.push(other),
+/// What of a header is not read yet.
+struct Rest<'a>(&'a str);
+
+impl Rest<'_> {
+    fn next(&mut self) -> Option<Part> {
+        self.0 = self.0.trim_start();
+        let first = self.0.chars().next()?;
+        if matches!(first, ',' | ';') {
+            self.skip(first);
+            return Some(Part::Comma);
+        }
+        if closing(first).is_some() {
+            return Some(Part::Word(self.quoted().map(|_| String::new())?));
+        }
+        let name = self.until(|c| c.is_whitespace() || matches!(c, ',' | ';' | '='));
+        let after = self.0.trim_start();
+        let Some(value) = after.strip_prefix('=') else {
+            return Some(Part::Word(name));
+        };
+        self.0 = value.trim_start();
+        let value = self.quoted().unwrap_or_else(|| self.bare());
+        Some(Part::Parameter(name, value))
+    }
+
+    fn skip(&mut self, first: char) {
+        self.0 = self.0.strip_prefix(first).unwrap_or_default();
+    }
+
+    fn until(&mut self, ends: impl Fn(char) -> bool) -> String {
+        let end = self.0.find(ends).unwrap_or(self.0.len());
+        let (read, rest) = self.0.split_at_checked(end).unwrap_or((self.0, ""));
+        self.0 = rest;
+        read.to_owned()
+    }
+
+    /// A text in quotes, which may lack its end; none if none begins here.
+    fn quoted(&mut self) -> Option<String> {
+        let first = self.0.chars().next()?;
+        let end = closing(first)?;
+        self.skip(first);
+        let mut text = String::new();
+        let mut chars = self.0.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => text.extend(chars.next()),
+                c if c == end => break,
+                c => text.push(c),
+            }
+        }
+        self.0 = chars.as_str();
+        Some(text)
+    }
+
+    /// A value without quotes: a word, and the words of its sentence.
+    fn bare(&mut self) -> String {
+        let mut text = self.until(|c| c.is_whitespace() || matches!(c, ',' | ';'));
+        loop {
+            let before = self.0;
+            self.0 = self.0.trim_start();
+            let word = self.until(|c| c.is_whitespace() || matches!(c, ',' | ';' | '='));
+            let is_name = self.0.trim_start().starts_with('=');
+            let quoted = word.starts_with(|c| closing(c).is_some());
+            if word.is_empty() || is_name || quoted || is_scheme(&word) {
+                self.0 = before;
+                return text;
+            }
+            text.push(' ');
+            text.push_str(&word);
         }
     }
-    text
+}
+
+/// The quote that ends what this one begins.
+fn closing(quote: char) -> Option<char> {
+    matches!(quote, '"' | '\'').then_some(quote)
 }
 
 #[cfg(test)]
@@ -151,6 +220,42 @@ mod tests {
         let dpop = dpop(&headers).unwrap();
         assert_eq!((dpop.error.as_deref(), dpop.scope), (Some("no"), None));
         assert_eq!(read("Bearer"), Some(BearerChallenge::default()));
+    }
+
+    #[test]
+    fn a_challenge_that_can_be_read_is_read() {
+        let at = Some("https://x.example/m?a=b");
+        for value in [
+            r#"Bearer resource_metadata="https://x.example/m?a=b""#,
+            r#"Bearer realm="OAuth" resource_metadata="https://x.example/m?a=b" scope="read""#,
+            "Bearer resource_metadata=https://x.example/m?a=b, scope=read",
+            "Bearer realm=a b c; resource_metadata = https://x.example/m?a=b",
+            "Bearer resource_metadata='https://x.example/m?a=b'",
+            r#"Bearer, resource_metadata="https://x.example/m?a=b""#,
+            r#"Bearer: resource_metadata="https://x.example/m?a=b"#,
+            r#"resource_metadata="https://x.example/m?a=b""#,
+            r#"Bearer error="invalid_token" the token expired, resource_metadata="https://x.example/m?a=b""#,
+            "Bearer error_description=No token was sent, resource_metadata=https://x.example/m?a=b",
+            "Negotiate, Bearer resource_metadata=“https://x.example/m?a=b”",
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.insert(WWW_AUTHENTICATE, value.clone());
+            let read = bearer(&headers).and_then(|challenge| challenge.resource_metadata);
+            assert_eq!(read.as_deref(), at, "{value:?}");
+        }
+        let told = read("Bearer error_description=No token was sent, scope=a").unwrap();
+        assert_eq!(told.error_description.as_deref(), Some("No token was sent"));
+        assert_eq!(told.scope.as_deref(), Some("a"));
+        let both = read("Bearer scope=a b DPoP scope=c").unwrap();
+        assert_eq!(both.scope.as_deref(), Some("a b"));
+        let mut odd = HeaderMap::new();
+        let bytes = b"Bearer realm=\"caf\xe9\", scope=\"read\"";
+        odd.insert(
+            WWW_AUTHENTICATE,
+            http::HeaderValue::from_bytes(bytes).unwrap(),
+        );
+        assert_eq!(bearer(&odd).unwrap().scope.as_deref(), Some("read"));
     }
 
     #[test]

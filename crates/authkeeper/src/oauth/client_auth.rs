@@ -21,6 +21,8 @@ pub struct ClientProof {
     how: Authentication,
     secret: Option<u64>,
     quirks: Quirks,
+    /// What a person set beside the usual.
+    parameters: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +43,7 @@ impl ClientProof {
                 .map_or(Authentication::Public, Authentication::Basic),
             secret: None,
             quirks: Quirks::default(),
+            parameters: vec![],
         }
     }
 }
@@ -97,6 +100,7 @@ impl<'a> OurClient<'a> {
             how,
             secret: shown,
             quirks: self.quirks.clone(),
+            parameters: vec![],
         })
     }
 }
@@ -107,6 +111,13 @@ fn pairs(all: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
 }
 
 impl ClientProof {
+    /// The same with what a person set beside the usual; what the request itself says goes before it.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: Vec<(String, String)>) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
     /// Which of the client's secrets is shown.
     pub fn secret(&self) -> Option<u64> {
         self.secret
@@ -126,7 +137,9 @@ impl ClientProof {
     /// the provider wants that.
     pub fn form(&self, fields: &[(&str, &str)]) -> Request {
         let mut headers = form_headers();
-        let mut all: Vec<(&str, &str)> = fields.to_vec();
+        let set =
+            pairs(&self.parameters).filter(|(key, _)| !fields.iter().any(|(own, _)| own == key));
+        let mut all: Vec<(&str, &str)> = fields.iter().copied().chain(set).collect();
         #[expect(
             clippy::disallowed_methods,
             reason = "the client's proof is sent to its issuer"

@@ -3,42 +3,45 @@
 //! "Server Metadata Discovery" and "Fallbacks for Servers without Metadata Discovery").
 
 use crate::{
-    http::{HttpUrl, Reach, Request, Transport},
-    model::{Issuer, Provider, Quirks, ServerMetadata},
-    oauth::{
-        discovery::{DiscoveryError, check_available},
-        exchange,
-    },
+    http::HttpUrl,
+    model::{Issuer, Provider, ServerMetadata},
+    oauth::discovery::{DiscoveryError, Fetcher},
     text::sanitize::one_line,
 };
 
-/// The authorization server that an origin publishes (RFC 8414), if it does.
+/// The authorization server that an origin publishes (RFC 8414, else `OpenID` Connect discovery), if it does. A page or
+/// anything else there is none.
 pub(super) async fn find_published(
-    transport: &dyn Transport,
+    fetcher: &Fetcher<'_>,
     url: &HttpUrl,
-    reach: Reach,
 ) -> Result<Option<Provider>, DiscoveryError> {
-    let origin = url.origin();
-    let place = format!("{origin}/.well-known/oauth-authorization-server");
-    let at = HttpUrl::parse(&place)?;
-    let reply = exchange(transport, &at, reach, Request::get_json()).await?;
-    check_available(&at, &reply)?;
-    let read = reply.json_as();
-    let metadata: Option<ServerMetadata> = read.filter(|_| reply.status.is_success());
-    let Some(mut metadata) = metadata else {
-        return Ok(None);
-    };
-    // Ours to know, and not a server's to say.
-    metadata.quirks = Quirks::default();
+    for name in ["oauth-authorization-server", "openid-configuration"] {
+        let at = HttpUrl::parse(&format!("{}/.well-known/{name}", url.origin()))?;
+        let document = match fetcher.document(&at).await {
+            Ok(document) => document,
+            Err(DiscoveryError::NotMetadata { .. } | DiscoveryError::MetadataRedirected { .. }) => {
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let metadata = document.and_then(|(document, _)| document.server());
+        if let Some(metadata) = metadata {
+            return of_origin(&at, metadata).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn of_origin(at: &HttpUrl, metadata: ServerMetadata) -> Result<Provider, DiscoveryError> {
+    let origin = at.origin();
     if !is_of(&metadata.issuer, &origin) {
-        return Err(DiscoveryError::IssuerMismatch {
-            url: place,
+        return Err(DiscoveryError::IssuerElsewhere {
+            url: at.as_str().to_owned(),
             claimed: one_line(&metadata.issuer),
-            expected: origin,
         });
     }
     let issuer = Issuer::new(&metadata.issuer);
-    Ok(Some(Provider { issuer, metadata }))
+    Ok(Provider { issuer, metadata })
 }
 
 /// Nobody named the issuer, so both spellings of an origin are it (RFC 3986 §6.2.3); from here on it is the server's.

@@ -110,7 +110,7 @@ async fn published(context: &Context, on_behalf_of: &OnBehalfOf, plan: &RefreshP
     match endpoint {
         Some(Ok(endpoint)) if endpoint == plan.endpoint => Published::Same,
         Some(Ok(_)) => Published::Another(Box::new(Provider {
-            issuer: found.issuer,
+            issuer: plan.provider.issuer.clone(),
             metadata: ServerMetadata {
                 quirks: plan.provider.metadata.quirks.clone(),
                 ..found.metadata

@@ -73,7 +73,12 @@ pub(super) async fn first(
         return to_identity_provider(context, on_behalf_of, grant, idp).await;
     }
     let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
-    let proof = prove(context, on_behalf_of, grant, plan)?;
+    let requests = &grant.grant_material.requests;
+    let parameters = match grant.refresh {
+        Some(_) => requests.token.clone(),
+        None => requests.of_own_request(),
+    };
+    let proof = prove(context, on_behalf_of, grant, plan)?.with_parameters(parameters);
     let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
     let request = match (&grant.grant_material.assertion, &grant.refresh) {
         (Some(AssertionSource::File(path)), _) => {
@@ -104,7 +109,8 @@ fn second(
     assertion: &SecretString,
 ) -> Result<PreparedRequest, RefreshOutcome> {
     let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
-    let proof = prove(context, on_behalf_of, grant, plan)?;
+    let parameters = grant.grant_material.requests.of_own_request();
+    let proof = prove(context, on_behalf_of, grant, plan)?.with_parameters(parameters);
     let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
     let request = jwt_bearer_request(&proof, assertion, scope, resource);
     Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))

@@ -86,7 +86,9 @@ impl Runtime {
                 return None;
             }
         };
-        let ours = named.contains(&connection.issuer);
+        let is_ours =
+            |named: &Issuer| discovery::is_same_issuer(named.as_str(), connection.issuer.as_str());
+        let ours = named.iter().any(is_ours);
         named.into_iter().next().filter(|_| !ours)
     }
 

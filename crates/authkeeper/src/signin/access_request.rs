@@ -3,7 +3,7 @@
 use crate::{
     model::{Resource, Scope},
     oauth::{authorize::scope_to_ask, discovery::Discovered},
-    signin::ConnectRequest,
+    signin::{ConnectRequest, error::listed},
 };
 
 /// What the sign-in asks for.
@@ -28,8 +28,17 @@ impl AccessRequest {
     pub(super) fn of_ours(request: &ConnectRequest, found: &Discovered) -> Self {
         Self {
             scope: chosen(request, found).or_else(|| found.scope.clone()),
-            resource: request.resource.clone().or_else(|| found.resource.clone()),
+            resource: (request.resource.clone())
+                .or_else(|| found.resource.clone())
+                .filter(|_| !request.requests.without_resource),
         }
+    }
+}
+
+impl AccessRequest {
+    /// The scopes that the server lists, where none is asked for: a person may choose among them.
+    pub(super) fn unasked(&self, found: &Discovered) -> Option<Scope> {
+        listed(found).filter(|_| self.scope.is_none())
     }
 }
 

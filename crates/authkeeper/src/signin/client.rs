@@ -6,7 +6,7 @@ use crate::{
     model::{ClientRegistration, Issuer, Provider, RegistrationSource, Scope},
     oauth::{
         assertion,
-        discovery::{self, Discovered, DiscoveryError, DpopOffer},
+        discovery::{self, Discovered, DiscoveryError, WantedIssuer},
         register::{self, ClientPlan, GivenClient, KnownClients, Purpose, RegistrationError},
     },
     runtime::Runtime,
@@ -21,20 +21,19 @@ impl Runtime {
         request: &ConnectRequest,
     ) -> Result<Discovered, ConnectError> {
         let transport = &*self.context.transport;
-        let found = match &request.endpoints {
-            Some(metadata) => Discovered {
-                provider: Provider {
-                    issuer: Issuer::new(&metadata.issuer),
-                    metadata: metadata.clone(),
-                },
-                resource: None,
-                scope: None,
-                listed: None,
-                dpop: DpopOffer::None,
-                reach: transport.reach(&request.url).await,
-                assumed: false,
-            },
-            None => discovery::discover(transport, &request.url, request.issuer.as_ref()).await?,
+        let found = if let Some(metadata) = &request.endpoints {
+            let provider = Provider {
+                issuer: Issuer::new(&metadata.issuer),
+                metadata: metadata.clone(),
+            };
+            Discovered::of(provider, transport.reach(&request.url).await)
+        } else {
+            let wanted = WantedIssuer {
+                given: request.issuer.as_ref(),
+                before: request.same_issuer.as_ref(),
+                known: request.provider.is_some(),
+            };
+            Box::pin(discovery::discover(transport, &request.url, wanted)).await?
         };
         check_same_issuer(request, &found)?;
         Ok(found)
@@ -110,6 +109,7 @@ pub(super) fn check_same_issuer(
     let given = request.client.client_id.is_some();
     match &request.same_issuer {
         Some(was) if given && *was != found.provider.issuer => Err(ConnectError::IssuerChanged {
+            name: request.name.clone(),
             url: request.url.as_str().to_owned(),
             was: was.clone(),
             now: found.provider.issuer.clone(),

@@ -3,22 +3,23 @@
 use super::{
     AccessRequest, ConnectError, ConnectRequest, PromptAction, Prompter, SignInMethod,
     SignInPrompt,
+    pasted::pasted,
     pending::{Headless, PendingState, PendingStep, asked},
 };
 use crate::{
-    catalogue,
+    catalogue::{self, Pkce},
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
     oauth::{
-        authorize::{AuthorizationAsk, RedirectError, SignIn, read_pushed, read_redirect},
+        authorize::{AuthorizationAsk, RedirectError, SignIn, check_nonce, read_pushed},
         discovery::{self, CodeEndpoints, Discovered},
-        loopback::Loopback,
-        register::Purpose,
+        loopback::{Loopback, LoopbackUri},
+        register::{Purpose, RegistrationError},
         token::code_request,
     },
     refresh::journal,
     runtime::Runtime,
     secret::SecretString,
-    signin::{adopt::SignInOutcome, request_credentials::RequestCredentials},
+    signin::{adopt::SignInOutcome, error::listed, request_credentials::RequestCredentials},
 };
 
 /// A sign-in that a person is about to be sent to.
@@ -31,6 +32,9 @@ struct StartedSignIn {
     with: RequestCredentials,
 }
 
+/// Where a redirect goes, and the listener there.
+type Redirect = (Option<Loopback>, String);
+
 impl Runtime {
     pub(super) async fn connect_code(
         &self,
@@ -39,11 +43,18 @@ impl Runtime {
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
         let endpoints = discovery::code_endpoints(&found.provider.metadata)?;
-        // A provider of the catalogue may not say what it does with a challenge: it gets one all the same, and one that
-        // does not know it ignores it (RFC 6749 §3.1).
-        if request.endpoints.is_none() {
-            discovery::require_pkce(&found.provider.metadata)?;
-        }
+        check_pkce(&request, &found)?;
+        let listed = listed(&found);
+        let done = self.signed_in_by_code((request, found), endpoints, person);
+        done.await.map_err(|error| error.with_scopes(listed))
+    }
+
+    async fn signed_in_by_code(
+        &self,
+        (request, found): (ConnectRequest, Discovered),
+        endpoints: CodeEndpoints,
+        person: &dyn Prompter,
+    ) -> Result<Grant, ConnectError> {
         let wanted = AccessRequest::of_a_person(&request, &found);
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
@@ -69,20 +80,17 @@ impl Runtime {
             started.sign_in.url(&ask)
         };
         let headless = matches!(request.way, SignInMethod::Headless) || started.listener.is_none();
-        person.invite(&sign_in_prompt((&request, &found), &started, url, headless));
-        let paster = headless.then_some(person);
-        let code = self.code_in_time(&request, &started, paster).await?;
+        let unasked = wanted.unasked(&found);
+        let prompt = sign_in_prompt((&request, &found), &started, url, headless);
+        person.invite(&SignInPrompt { unasked, ..prompt });
+        let code = self.code_in_time(&request, &started, (person, headless));
+        let code = code.await?;
         let runtime = self.clone();
         self.land(Box::pin(async move {
             let (sign_in, mut client) = (started.sign_in, started.client);
             let at = (&endpoints, &found, &with);
             let tokens = runtime
-                .exchange_code(
-                    at,
-                    &mut client,
-                    (&sign_in, &code),
-                    (&wanted, request.provider.as_deref()),
-                )
+                .exchange_code(at, &mut client, (&sign_in, &code), (&wanted, &request))
                 .await?;
             let outcome = SignInOutcome {
                 grant_material: with.grant_material(&request, &tokens),
@@ -100,13 +108,14 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
         started: &StartedSignIn,
-        paster: Option<&dyn Prompter>,
+        (person, pastes): (&dyn Prompter, bool),
     ) -> Result<SecretString, ConnectError> {
-        let waited = tokio::time::timeout(request.patience, code_of(started, paster)).await;
+        let coming = code_of(started, (person, pastes));
+        let waited = tokio::time::timeout(request.patience, coming).await;
         if let Ok(code) = waited {
             return code;
         }
-        if paster.is_some() && !started.resumed {
+        if pastes && !started.resumed {
             return Err(ConnectError::StillOpen(request.patience));
         }
         // A provider that has forgotten our client shows an error page and never sends the person back.
@@ -154,19 +163,15 @@ impl Runtime {
             .await?
             .and_then(PendingState::headless);
         let kept_uri = recalled.as_ref().map(|kept| kept.redirect_uri.clone());
-        let (listener, redirect_uri) = self.redirect(request, found, kept_uri).await?;
-        let purpose = Purpose::Code {
-            redirect_uri: &redirect_uri,
-        };
-        let client = self
-            .client(request, found, (purpose, wanted.scope.as_ref()))
-            .await?;
+        let redirect = self.redirect(request, found, kept_uri).await?;
+        let (client, (listener, redirect_uri)) =
+            self.client_for((request, found), wanted, redirect).await?;
         let metadata = &found.provider.metadata;
         let same = |kept: &Headless| {
             kept.client_id == client.client_id && kept.redirect_uri == redirect_uri
         };
         if let Some(kept) = recalled.filter(same) {
-            let sign_in = SignIn::again(metadata, redirect_uri, (kept.state, kept.verifier));
+            let sign_in = SignIn::again(metadata, redirect_uri, kept.begun);
             return Ok(StartedSignIn {
                 with: self.with_key_of(with, kept.proof_key)?,
                 sign_in,
@@ -178,8 +183,7 @@ impl Runtime {
         let sign_in = SignIn::begin(&self.context.seams, metadata, redirect_uri);
         if matches!(request.way, SignInMethod::Headless) || listener.is_none() {
             let begun = PendingStep::Headless {
-                state: sign_in.state.clone(),
-                verifier: sign_in.verifier.clone(),
+                begun: sign_in.begun(),
                 redirect_uri: sign_in.redirect_uri.clone(),
                 proof_key: with.kept_key(),
             };
@@ -194,53 +198,99 @@ impl Runtime {
         })
     }
 
+    /// Our client for this redirect. A server that registers none for an address of this machine may do so for its name:
+    /// it is asked once more.
+    async fn client_for(
+        &self,
+        (request, found): (&ConnectRequest, &Discovered),
+        wanted: &AccessRequest,
+        redirect: Redirect,
+    ) -> Result<(ClientRegistration, Redirect), ConnectError> {
+        let scope = wanted.scope.as_ref();
+        let purpose = Purpose::Code {
+            redirect_uri: &redirect.1,
+        };
+        let refused = match self.client(request, found, (purpose, scope)).await {
+            Ok(client) => return Ok((client, redirect)),
+            Err(error) => error,
+        };
+        let address = LoopbackUri::parse(&redirect.1).filter(|_| of_redirect_uri(&refused));
+        let by_name = address.map(|address| address.as_localhost());
+        let Some(by_name) = by_name.filter(|by_name| by_name.as_str() != redirect.1) else {
+            return Err(refused);
+        };
+        // The port is let go of for the listener that takes both families.
+        drop(redirect);
+        let listener = Loopback::bind(&by_name).await?;
+        let redirect_uri = listener.redirect_uri().as_str().to_owned();
+        let purpose = Purpose::Code {
+            redirect_uri: &redirect_uri,
+        };
+        match self.client(request, found, (purpose, scope)).await {
+            Ok(client) => Ok((client, (Some(listener), redirect_uri))),
+            Err(_) => Err(refused),
+        }
+    }
+
     /// Where the redirect goes, and the listener there; none where it comes back by pasting alone.
     async fn redirect(
         &self,
         request: &ConnectRequest,
         found: &Discovered,
         kept: Option<String>,
-    ) -> Result<(Option<Loopback>, String), ConnectError> {
+    ) -> Result<Redirect, ConnectError> {
         let fixed = kept.or_else(|| request.client.redirect_uri.clone());
-        match fixed {
-            Some(uri) if loopback_port(&uri).is_none() => Ok((None, uri)),
-            // Somebody else may have the port by now: what is pasted comes in all the same.
-            Some(uri) if matches!(request.way, SignInMethod::Headless) => {
-                let port = loopback_port(&uri).unwrap_or_default();
-                Ok((Loopback::bind(port).await.ok(), uri))
+        let Some(text) = fixed else {
+            return self.listen(request, &found.provider).await;
+        };
+        let Some(uri) = LoopbackUri::parse(&text) else {
+            return Ok((None, text));
+        };
+        let uri = match request.callback_port {
+            Some(port) if uri.port() != Some(port) => uri.at_port(port),
+            _ => uri,
+        };
+        match Loopback::bind(&uri).await {
+            Ok(listener) => Ok((Some(listener), uri.as_str().to_owned())),
+            // Somebody else may have the port by now, and few may take port 80: what is pasted comes in all the same.
+            Err(_) if matches!(request.way, SignInMethod::Headless) || uri.port().is_none() => {
+                Ok((None, uri.as_str().to_owned()))
             }
-            _ => {
-                let listener = self.listen(request, &found.provider).await?;
-                let uri = listener.redirect_uri();
-                Ok((Some(listener), uri))
-            }
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// A registered client knows one port: it is taken again if it is free.
+    /// A registered client knows one redirect URI: it is taken again if its port is free.
     async fn listen(
         &self,
         request: &ConnectRequest,
         provider: &Provider,
-    ) -> Result<Loopback, ConnectError> {
-        let given = request.client.redirect_uri.as_deref();
-        if let Some(port) = request.callback_port.or(given.and_then(loopback_port)) {
-            return Ok(Loopback::bind(port).await?);
-        }
-        let known = self
-            .context
-            .store
-            .registered_clients(&provider.issuer)
-            .await?;
-        let port = known
+    ) -> Result<Redirect, ConnectError> {
+        let store = &self.context.store;
+        let known = store.registered_clients(&provider.issuer).await?;
+        let mut known = known
             .iter()
-            .find_map(|client| loopback_port(client.redirect_uris.first()?));
-        if let Some(port) = port
-            && let Ok(listener) = Loopback::bind(port).await
-        {
-            return Ok(listener);
-        }
-        Ok(Loopback::bind(0).await?)
+            .filter_map(|client| LoopbackUri::parse(client.redirect_uris.first()?));
+        let listener = match (request.callback_port, known.next()) {
+            (Some(port), first) => {
+                let mut all = first.into_iter().chain(known);
+                let same = all.find(|uri| uri.port() == Some(port));
+                let uri = same.unwrap_or_else(|| LoopbackUri::usual(port));
+                match Loopback::bind(&uri).await {
+                    Err(_) if matches!(request.way, SignInMethod::Headless) => {
+                        return Ok((None, uri.as_str().to_owned()));
+                    }
+                    bound => bound?,
+                }
+            }
+            (None, Some(uri)) => match Loopback::bind(&uri).await {
+                Ok(listener) => listener,
+                Err(_) => Loopback::bind(&uri.at_port(0)).await?,
+            },
+            (None, None) => Loopback::bind(&LoopbackUri::usual(0)).await?,
+        };
+        let uri = listener.redirect_uri().as_str().to_owned();
+        Ok((Some(listener), uri))
     }
 
     async fn exchange_code(
@@ -248,16 +298,20 @@ impl Runtime {
         (endpoints, found, with): (&CodeEndpoints, &Discovered, &RequestCredentials),
         client: &mut ClientRegistration,
         (sign_in, code): (&SignIn, &SecretString),
-        (wanted, provider): (&AccessRequest, Option<&str>),
+        (wanted, request): (&AccessRequest, &ConnectRequest),
     ) -> Result<crate::model::TokenSet, ConnectError> {
+        let requests = &request.requests;
         let resource = wanted.resource.as_ref();
         let answer = self
             .ask((&endpoints.token, found, with), client, |client| {
                 let redirect_uri = &sign_in.redirect_uri;
-                code_request(client, code, &sign_in.verifier, redirect_uri, resource)
+                let client = client.clone().with_parameters(requests.token.clone());
+                code_request(&client, code, &sign_in.verifier, redirect_uri, resource)
             })
             .await?;
-        self.tokens((client, provider, with), answer).await
+        check_nonce(sign_in, &answer.0)?;
+        self.tokens((client, request.provider.as_deref(), with), answer)
+            .await
     }
 }
 
@@ -266,13 +320,11 @@ impl Runtime {
 fn extra(request: &ConnectRequest, issuer: &Issuer, key: Option<&str>) -> Vec<(String, String)> {
     let key = key.map(|key| ("dpop_jkt".to_owned(), key.to_owned()));
     let known = of_catalogue(request, issuer);
-    request
-        .extra
-        .iter()
-        .cloned()
-        .chain(known)
-        .chain(key)
-        .collect()
+    let set = &request.requests.authorization;
+    let is_set = |key: &str| set.iter().any(|(name, _)| name == key);
+    let usual = request.extra.iter().cloned().chain(known);
+    let usual = usual.filter(|(key, _)| !is_set(key));
+    usual.chain(set.iter().cloned()).chain(key).collect()
 }
 
 /// A provider that a resource named is known by its host: without these parameters some give no refresh token. Whom the
@@ -287,11 +339,30 @@ fn of_catalogue(request: &ConnectRequest, issuer: &Issuer) -> Vec<(String, Strin
         .collect()
 }
 
-/// The port on this machine that a redirect comes back to.
-fn loopback_port(redirect_uri: &str) -> Option<u16> {
-    let uri = redirect_uri.parse::<http::Uri>().ok()?;
-    let here = uri.scheme_str() == Some("http") && uri.host() == Some("127.0.0.1");
-    uri.port_u16().filter(|_| here)
+/// A provider of the catalogue, and one whose issuer a person gave, may not publish what they make of a code challenge:
+/// they get one all the same, and a server that does not know it ignores it (RFC 6749 §3.1). Of a server that a resource
+/// names the catalogue must know it, or the person say so.
+fn check_pkce(request: &ConnectRequest, found: &Discovered) -> Result<(), ConnectError> {
+    if request.endpoints.is_some() {
+        return Ok(());
+    }
+    let metadata = &found.provider.metadata;
+    let known = catalogue::recognise(found.provider.issuer.as_str());
+    let knows_it =
+        known.is_some_and(|entry| matches!(entry.client.pkce, Pkce::Required | Pkce::Supported));
+    let given = request.issuer.is_some();
+    let trusted = given || knows_it || request.requests.pkce_unadvertised;
+    Ok(discovery::require_pkce(metadata, trusted)?)
+}
+
+fn of_redirect_uri(error: &ConnectError) -> bool {
+    matches!(
+        error,
+        ConnectError::Registration(RegistrationError::Refused {
+            of_redirect_uri: true,
+            ..
+        })
+    )
 }
 
 /// What the person is shown. With a listener for the redirect they need to open the URL only.
@@ -306,6 +377,7 @@ fn sign_in_prompt(
         issuer: found.provider.issuer.clone(),
         patience: request.patience,
         resumed: started.resumed,
+        unasked: None,
         task: if headless {
             PromptAction::OpenAndPaste { url, redirect_uri }
         } else {
@@ -317,72 +389,27 @@ fn sign_in_prompt(
 /// The code, from the redirect or from what a person pastes, whichever comes first.
 async fn code_of(
     started: &StartedSignIn,
-    paster: Option<&dyn Prompter>,
+    (person, pastes): (&dyn Prompter, bool),
 ) -> Result<SecretString, ConnectError> {
+    let hear = |said: &str| person.hear(said);
     let redirected = async {
         match &started.listener {
-            Some(listener) => Ok(listener.wait(&started.sign_in).await?),
+            Some(listener) => Ok(listener.wait(&started.sign_in, &hear).await?),
             None => std::future::pending().await,
         }
     };
-    let Some(person) = paster else {
+    if !pastes {
         return redirected.await;
-    };
+    }
     tokio::select! {
         code = redirected => code,
         code = pasted(&started.sign_in, person) => code,
     }
 }
 
-/// What was pasted may be cut short or from another sign-in: the person may try again for as long as lines come.
-async fn pasted(sign_in: &SignIn, person: &dyn Prompter) -> Result<SecretString, ConnectError> {
-    let mut wrong = None;
-    while let Some(line) = person.paste().await {
-        match read_redirect(sign_in, &query_of(&line)) {
-            Ok(code) => return Ok(code),
-            Err(error @ (RedirectError::StateMismatch | RedirectError::NoCode)) => {
-                person.paste_again(&error);
-                wrong = Some(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(wrong.map_or(ConnectError::NothingPasted, ConnectError::Redirect))
-}
-
-/// The query of a pasted URL; what has none is taken for the query itself.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the code is read out of what was pasted"
-)]
-fn query_of(pasted: &SecretString) -> String {
-    let line = pasted.expose().trim().trim_matches(['"', '\'', '<', '>']);
-    let query = line.split_once('?').map_or(line, |(_, query)| query);
-    query
-        .split_once('#')
-        .map_or(query, |(query, _)| query)
-        .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_query_is_found_in_whatever_is_pasted() {
-        for pasted in [
-            "http://127.0.0.1:1/callback?code=c&state=s",
-            "  \"http://127.0.0.1:1/callback?code=c&state=s\"\r\n",
-            "<http://127.0.0.1:1/callback?code=c&state=s#_=_>",
-            "code=c&state=s",
-        ] {
-            assert_eq!(
-                query_of(&pasted.to_owned().into()),
-                "code=c&state=s",
-                "{pasted}"
-            );
-        }
-    }
 
     #[test]
     fn google_behind_an_mcp_server_is_asked_for_a_refresh_token() {
@@ -420,15 +447,19 @@ mod tests {
     }
 
     #[test]
-    fn only_a_port_of_this_machine_is_listened_on() {
-        assert_eq!(loopback_port("http://127.0.0.1:8976/callback"), Some(8976));
-        for elsewhere in [
-            "https://127.0.0.1:8976/callback",
-            "http://localhost:8976/callback",
-            "http://127.0.0.1/callback",
-            "https://me.example/callback",
-        ] {
-            assert_eq!(loopback_port(elsewhere), None, "{elsewhere}");
-        }
+    fn what_a_person_sets_goes_before_what_the_catalogue_knows() {
+        let url = crate::http::HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let name = crate::model::ConnectionName::parse("x").unwrap();
+        let mut request = ConnectRequest::new(name, url);
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        request.extra = vec![pair("prompt", "consent"), pair("access_type", "offline")];
+        request.requests.authorization = vec![pair("prompt", "login"), pair("audience", "a")];
+        let sent = extra(&request, &Issuer::new("https://as.example"), None);
+        let wanted = [
+            pair("access_type", "offline"),
+            pair("prompt", "login"),
+            pair("audience", "a"),
+        ];
+        assert_eq!(sent, wanted);
     }
 }

@@ -26,10 +26,10 @@ impl Runtime {
             }
             SignInMethod::ClientCredentials
             | SignInMethod::JwtBearer { .. }
-            | SignInMethod::IdJag(_) => self.connect_own(request).await,
-            SignInMethod::Device => self.connect_device(request, person).await,
+            | SignInMethod::IdJag(_) => Box::pin(self.connect_own(request)).await,
+            SignInMethod::Device => Box::pin(self.connect_device(request, person)).await,
             SignInMethod::Browser | SignInMethod::Headless => {
-                self.connect_code(request, person).await
+                Box::pin(self.connect_code(request, person)).await
             }
         };
         // What was refused, denied or used up is not gone on with.
@@ -81,6 +81,7 @@ impl Runtime {
         let bound = grant.as_ref().is_some_and(Grant::is_bound);
         let grant_material = grant.map(|grant| grant.grant_material).unwrap_or_default();
         request.assertion_audience = grant_material.audience;
+        request.requests = grant_material.requests.with(again.requests);
         request.dpop = if bound {
             DpopUse::Required
         } else {
@@ -98,6 +99,9 @@ impl Runtime {
         if let Some(scope_request) = &scope_request {
             request.scope = with(before, scope_request.scope.as_ref());
             request.also_listed = scope_request.unnamed;
+        }
+        if again.scope.is_some() {
+            request.scope = again.scope;
         }
         request.presentation = connection.presentation;
         request.check_url = connection

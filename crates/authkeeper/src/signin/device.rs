@@ -14,7 +14,7 @@ use crate::{
     oauth::{
         device::{
             DeviceError, DeviceSignIn, Pace, Poll, device_authorization_request,
-            read_device_authorization, read_poll,
+            read_device_authorization, read_poll, said_meanwhile,
         },
         discovery::{self, Discovered},
         register::Purpose,
@@ -22,7 +22,7 @@ use crate::{
     },
     runtime::Runtime,
     secret::SecretString,
-    signin::{adopt::SignInOutcome, request_credentials::RequestCredentials},
+    signin::{adopt::SignInOutcome, error::listed, request_credentials::RequestCredentials},
 };
 
 impl Runtime {
@@ -59,6 +59,7 @@ impl Runtime {
             issuer: found.provider.issuer.clone(),
             patience: left.min(request.patience),
             resumed,
+            unasked: wanted.unasked(&found),
             task: PromptAction::Enter {
                 user_code: device.user_code.clone(),
                 verification_uri: device.verification_uri.clone(),
@@ -74,9 +75,11 @@ impl Runtime {
             wanted,
             with,
         };
-        let polled = Box::pin(asking.poll(client, &device));
+        let listed = listed(&asking.found);
+        let polled = Box::pin(asking.poll(client, (&device, person)));
         let answered = tokio::time::timeout(patience, polled).await;
-        answered.map_err(|_elapsed| ConnectError::StillOpen(patience))?
+        let done = answered.map_err(|_elapsed| ConnectError::StillOpen(patience))?;
+        done.map_err(|error| error.with_scopes(listed))
     }
 
     async fn start_device(
@@ -89,7 +92,9 @@ impl Runtime {
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
         let answer = self
             .ask((&endpoint, found, with), client, |client| {
-                device_authorization_request(client, scope, resource)
+                let client = client.clone();
+                let client = client.with_parameters(request.requests.authorization.clone());
+                device_authorization_request(&client, scope, resource)
             })
             .await?;
         self.check_answer(client, &answer).await?;
@@ -117,9 +122,9 @@ struct DevicePoll {
     with: RequestCredentials,
 }
 
-/// What came of one poll; the client as it is authenticated since.
+/// What came of one poll; the client as it is authenticated since, and what the server said to the person.
 enum PollResult {
-    Again(Pace, Box<ClientRegistration>),
+    Again(Pace, Box<ClientRegistration>, Option<String>),
     Done(Box<Grant>),
 }
 
@@ -128,9 +133,10 @@ impl DevicePoll {
     async fn poll(
         &self,
         mut client: ClientRegistration,
-        device: &DeviceSignIn,
+        (device, person): (&DeviceSignIn, &dyn Prompter),
     ) -> Result<Grant, ConnectError> {
         let mut pace = Pace::every(device.interval);
+        let mut last = None;
         loop {
             self.wait(pace.wait, device.ends).await;
             if device.ends <= self.runtime.now() {
@@ -139,7 +145,13 @@ impl DevicePoll {
             let code = device.device_code.clone();
             let once = self.clone().once(client, code, pace.interval);
             match self.runtime.land(Box::pin(once)).await? {
-                PollResult::Again(next, same) => (pace, client) = (next, *same),
+                PollResult::Again(next, same, said) => {
+                    (pace, client) = (next, *same);
+                    if let Some(said) = said.filter(|said| last.as_ref() != Some(said)) {
+                        person.hear(&said);
+                        last = Some(said);
+                    }
+                }
                 PollResult::Done(grant) => return Ok(*grant),
             }
         }
@@ -169,7 +181,11 @@ impl DevicePoll {
             .ask(
                 (&self.token, &self.found, &self.with),
                 &mut client,
-                |client| device_request(client, &code, resource),
+                |client| {
+                    let client = client.clone();
+                    let client = client.with_parameters(self.request.requests.token.clone());
+                    device_request(&client, &code, resource)
+                },
             )
             .await;
         let (reply, issued) = match asked {
@@ -179,12 +195,16 @@ impl DevicePoll {
                 return Ok(PollResult::Again(
                     Pace::unanswered(interval),
                     Box::new(client),
+                    Some(error.to_string()),
                 ));
             }
             Err(error) => return Err(error),
         };
         match read_poll(&reply, interval, issued.wall) {
-            Poll::Again(next) => Ok(PollResult::Again(next, Box::new(client))),
+            Poll::Again(next) => {
+                let said = said_meanwhile(&reply);
+                Ok(PollResult::Again(next, Box::new(client), said))
+            }
             Poll::Over(_) => {
                 let grant = Box::pin(self.adopt(client, (reply, issued))).await?;
                 Ok(PollResult::Done(Box::new(grant)))

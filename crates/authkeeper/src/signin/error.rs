@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use crate::{
     http::InvalidUrl,
-    model::{ClientId, ConnectionName, Issuer},
+    model::{ClientId, ConnectionName, Issuer, Scope},
     oauth::{
         GUESS, WireError,
         assertion::{AssertionError, GivenError},
         authorize::RedirectError,
         classify::Refused,
         device::DeviceError,
-        discovery::DiscoveryError,
+        discovery::{Discovered, DiscoveryError},
         dpop::UnusableKey,
         loopback::ListenError,
         register::RegistrationError,
     },
     store::StoreError,
+    text::sanitize::printable,
 };
 
 /// Why a sign-in did not come about.
@@ -56,6 +57,8 @@ pub enum ConnectError {
         "{url} names {now} as its authorization server now; it was {was}, and the client that was given is known there only"
     )]
     IssuerChanged {
+        /// The connection.
+        name: ConnectionName,
         /// The resource.
         url: String,
         /// Who it was.
@@ -133,6 +136,14 @@ pub enum ConnectError {
         issuer: Issuer,
         /// What its answer says.
         said: String,
+    },
+    /// The provider does not give what was asked for, and lists what it gives.
+    #[error("{why}; it lists the scopes: {listed}")]
+    ScopeRefused {
+        /// What it said.
+        why: Box<Self>,
+        /// The scopes that it or the resource lists.
+        listed: Scope,
     },
     /// The other device got nowhere.
     #[error(transparent)]
@@ -217,7 +228,29 @@ impl ConnectError {
             Self::CodeRefused { refused, .. } => refused.code == "invalid_scope",
             Self::Redirect(RedirectError::Refused(said))
             | Self::Device(DeviceError::Refused(said)) => said.starts_with("invalid_scope"),
+            Self::ScopeRefused { why, .. } => why.is_about_scope(),
             _ => false,
+        }
+    }
+
+    /// Whether the provider speaks of scopes, in whatever words.
+    fn speaks_of_scope(&self) -> bool {
+        match self {
+            Self::CodeRefused { refused, .. } => refused.to_string().contains("scope"),
+            Self::Redirect(RedirectError::Refused(said))
+            | Self::Device(DeviceError::Refused(said)) => said.contains("scope"),
+            _ => false,
+        }
+    }
+
+    /// The same with the scopes that a person may choose among, where it is about them.
+    pub(super) fn with_scopes(self, listed: Option<Scope>) -> Self {
+        match listed {
+            Some(listed) if self.speaks_of_scope() => Self::ScopeRefused {
+                why: Box::new(self),
+                listed,
+            },
+            _ => self,
         }
     }
 
@@ -237,4 +270,25 @@ impl ConnectError {
                 | Self::Redirect(RedirectError::StateMismatch | RedirectError::NoCode)
         )
     }
+}
+
+/// How many characters of a list of scopes are shown.
+const SHOWN_SCOPES: usize = 400;
+
+/// The scopes that a resource lists, else its authorization server; of a long list the start.
+pub(super) fn listed(found: &Discovered) -> Option<Scope> {
+    let of_server = || Scope::new(found.provider.metadata.scopes_supported.join(" "));
+    let all = found.listed.clone().unwrap_or_else(of_server);
+    let mut shown = String::new();
+    for word in all.iter() {
+        if shown.len() + word.len() > SHOWN_SCOPES {
+            shown.push_str(" …");
+            break;
+        }
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown.extend(printable(word));
+    }
+    Some(Scope::new(shown)).filter(|shown| !shown.is_empty())
 }

@@ -20,6 +20,7 @@ mod device;
 mod disconnect;
 mod error;
 mod import;
+mod pasted;
 mod pending;
 mod request;
 mod request_credentials;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{AccessRequest, ConnectError, ConnectRequest};
 use crate::{
     model::{ClientId, ClientRegistration, ConnectionName, Resource, Scope},
-    oauth::{device::DeviceSignIn, discovery::Discovered},
+    oauth::{authorize::Begun, device::DeviceSignIn, discovery::Discovered},
     runtime::Runtime,
     secret::SecretString,
     store::PendingSignIn,
@@ -32,8 +32,7 @@ pub(super) struct PendingState {
 pub(super) enum PendingStep {
     /// A person has a URL open.
     Headless {
-        state: SecretString,
-        verifier: SecretString,
+        begun: Begun,
         redirect_uri: String,
         /// The key that the URL names.
         proof_key: Option<SecretString>,
@@ -119,6 +118,7 @@ pub(super) fn asked(request: &ConnectRequest, found: &Discovered, wanted: &Acces
         "scope": wanted.scope.as_ref().map(Scope::as_str),
         "resource": wanted.resource.as_ref().map(Resource::as_str),
         "extra": request.extra,
+        "authorization": request.requests.authorization,
         "provider": request.provider,
         "dpop": request.dpop.as_str(),
     })
@@ -127,8 +127,7 @@ pub(super) fn asked(request: &ConnectRequest, found: &Discovered, wanted: &Acces
 /// A URL that a person has open.
 pub(super) struct Headless {
     pub(super) client_id: ClientId,
-    pub(super) state: SecretString,
-    pub(super) verifier: SecretString,
+    pub(super) begun: Begun,
     pub(super) redirect_uri: String,
     pub(super) proof_key: Option<SecretString>,
 }
@@ -138,14 +137,12 @@ impl PendingState {
     pub(super) fn headless(self) -> Option<Headless> {
         match self.begun {
             PendingStep::Headless {
-                state,
-                verifier,
+                begun,
                 redirect_uri,
                 proof_key,
             } => Some(Headless {
                 client_id: self.client_id,
-                state,
-                verifier,
+                begun,
                 redirect_uri,
                 proof_key,
             }),
@@ -168,12 +165,12 @@ impl PendingState {
     fn write(&self) -> SecretString {
         let begun = match &self.begun {
             PendingStep::Headless {
-                state,
-                verifier,
+                begun,
                 redirect_uri,
                 proof_key,
             } => json!({
-                "way": "headless", "state": state.expose(), "verifier": verifier.expose(),
+                "way": "headless", "state": begun.state.expose(),
+                "verifier": begun.verifier.expose(), "nonce": begun.nonce.expose(),
                 "redirect_uri": redirect_uri, "proof_key": proof_key.as_ref().map(SecretString::expose),
             }),
             PendingStep::Device(device) => json!({
@@ -202,8 +199,12 @@ impl PendingState {
         let part = |key: &str| text(begun, key);
         let begun = match part("way")?.as_str() {
             "headless" => PendingStep::Headless {
-                state: part("state")?.into(),
-                verifier: part("verifier")?.into(),
+                begun: Begun {
+                    state: part("state")?.into(),
+                    verifier: part("verifier")?.into(),
+                    // One that an earlier version began has none, and none was sent.
+                    nonce: part("nonce").unwrap_or_default().into(),
+                },
                 redirect_uri: part("redirect_uri")?,
                 proof_key: part("proof_key").map(Into::into),
             },
@@ -261,15 +262,18 @@ mod tests {
         );
         assert_eq!((read.interval.as_secs(), read.ends.as_second()), (7, 99));
         let headless = memory(PendingStep::Headless {
-            state: "s".to_owned().into(),
-            verifier: "v".to_owned().into(),
+            begun: Begun {
+                state: "s".to_owned().into(),
+                verifier: "v".to_owned().into(),
+                nonce: "n".to_owned().into(),
+            },
             redirect_uri: "http://127.0.0.1:1/callback".to_owned(),
             proof_key: Some("k".to_owned().into()),
         });
         let back = PendingState::read(&headless.write()).unwrap();
         assert!(
-            matches!(back.begun, PendingStep::Headless { verifier, proof_key: Some(key), .. }
-            if verifier.expose() == "v" && key.expose() == "k")
+            matches!(back.begun, PendingStep::Headless { begun, proof_key: Some(key), .. }
+            if begun.verifier.expose() == "v" && begun.nonce.expose() == "n" && key.expose() == "k")
         );
         assert!(PendingState::read(&"{}".to_owned().into()).is_none());
     }

@@ -9,7 +9,7 @@ use crate::{
     http::HttpUrl,
     model::{
         ClientId, Connection, ConnectionName, DpopUse, IdentityProvider, Issuer, Presentation,
-        PrincipalId, Resource, Scope, ServerMetadata,
+        PrincipalId, RequestSettings, Resource, Scope, ServerMetadata,
     },
     oauth::{authorize::RedirectError, register::GivenClient},
     secret::SecretString,
@@ -67,6 +67,8 @@ pub struct ConnectRequest {
     pub resource: Option<Resource>,
     /// The scopes, given by the person.
     pub scope: Option<Scope>,
+    /// What else the person set of the requests.
+    pub requests: RequestSettings,
     /// The client, given by the person.
     pub client: GivenClient,
     /// Whom our client's own assertions are for; none leaves it to the provider's habits.
@@ -103,6 +105,7 @@ impl ConnectRequest {
             provider: None,
             resource: None,
             scope: None,
+            requests: RequestSettings::default(),
             client: GivenClient::default(),
             assertion_audience: None,
             dpop: DpopUse::default(),
@@ -127,6 +130,8 @@ pub struct SignInPrompt {
     pub patience: Duration,
     /// Whether it goes on from a sign-in that was cut off.
     pub resumed: bool,
+    /// The scopes that the server lists, where none is asked for.
+    pub unasked: Option<Scope>,
     /// What the person does.
     pub task: PromptAction,
 }
@@ -164,6 +169,8 @@ pub trait Prompter: Send + Sync {
     async fn paste(&self) -> Option<SecretString>;
     /// What they pasted is not it.
     fn paste_again(&self, why: &RedirectError);
+    /// What a server says while they are waited for. Nothing vouches for it.
+    fn hear(&self, _said: &str) {}
 }
 
 /// How to sign in again.
@@ -172,8 +179,12 @@ pub trait Prompter: Send + Sync {
 pub struct Again {
     /// Another way than the last time.
     pub way: Option<SignInMethod>,
+    /// Other scopes than the last time.
+    pub scope: Option<Scope>,
     /// What the provider wants beside the usual in the authorization request.
     pub extra: Vec<(String, String)>,
+    /// What is set of the requests beside what was set before.
+    pub requests: RequestSettings,
     /// The port for the redirect; none takes a free one.
     pub callback_port: Option<u16>,
     /// How long to wait for the person.
@@ -185,7 +196,9 @@ impl Again {
     pub fn new(patience: Duration) -> Self {
         Self {
             way: None,
+            scope: None,
             extra: vec![],
+            requests: RequestSettings::default(),
             callback_port: None,
             patience,
         }

@@ -94,6 +94,7 @@ impl RequestCredentials {
             proof_key: self.kept_key().filter(|_| bound),
             dpop: request.dpop,
             began_with: None,
+            requests: request.requests.clone(),
         }
     }
 }

@@ -109,7 +109,8 @@ impl Runtime {
         let basis = self.basis(&request, &found, &wanted).await?;
         let answer = self
             .ask((&endpoint, &found, &with), &mut client, |client| {
-                basis.request(client, &wanted)
+                let own = request.requests.of_own_request();
+                basis.request(&client.clone().with_parameters(own), &wanted)
             })
             .await?;
         if let (Grounds::Assertion(..), Some(refused)) = (&basis, classify::refused(&answer.0)) {

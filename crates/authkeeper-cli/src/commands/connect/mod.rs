@@ -4,6 +4,7 @@ mod assertion_flags;
 mod interrupted;
 mod person;
 mod resolve;
+mod typed;
 
 use authkeeper::{
     model::{ConnectionName, GrantType},
@@ -42,10 +43,14 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     again.way = way;
     again.extra = extra_parameters(&app.runtime, &name).await?;
     again.callback_port = args.sign_in.callback_port;
+    again.requests = typed::requests(&args.request)?;
+    again.scope = args.scope.as_deref().and_then(typed::scope);
     app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
     let person = Terminal::new(app);
-    let before = app.runtime.status(&name).await?.connection.issuer;
-    app.runtime.reauthorize(&name, again, &person).await?;
+    let connection = app.runtime.status(&name).await?.connection;
+    let before = connection.issuer;
+    let done = app.runtime.reauthorize(&name, again, &person).await;
+    done.map_err(|error| as_connect(error.into(), &name, &connection.url))?;
     let issuer = app.runtime.status(&name).await?.connection.issuer;
     if issuer != before {
         app.output.say(&format!(
@@ -53,6 +58,16 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
         ));
     }
     signed_in(app, &name).await
+}
+
+/// Flags that only `connect` has are advised with it.
+fn as_connect(mut failure: Failure, name: &ConnectionName, url: &str) -> Failure {
+    for flag in ["--issuer", "--client-id", "--client-metadata-url"] {
+        let here = format!("run the same command with {flag}");
+        let there = format!("run authkeeper connect {name} {url} {flag}");
+        failure.next = failure.next.replace(&here, &there);
+    }
+    failure
 }
 
 /// The way that was chosen, if one was.

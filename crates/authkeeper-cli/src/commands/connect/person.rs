@@ -109,6 +109,12 @@ impl Prompter for Terminal<'_> {
         };
         let issuer = output.paint_err(Paint::Strong, invitation.issuer.as_str());
         output.say(&format!("{again} {issuer}"));
+        if let Some(listed) = &invitation.unasked {
+            output.say(&format!(
+                "No scope is asked for. The provider lists these (--scope chooses): {}",
+                listed.as_str()
+            ));
+        }
         match &invitation.task {
             PromptAction::Open(url) => self.open(url),
             PromptAction::OpenAndPaste { url, redirect_uri } => {
@@ -137,6 +143,11 @@ impl Prompter for Terminal<'_> {
                 return Some(line.into());
             }
         }
+    }
+
+    fn hear(&self, said: &str) {
+        let told = self.output.paint_err(Paint::Dim, "It said meanwhile:");
+        self.output.say(&format!("{told} {said}"));
     }
 
     fn paste_again(&self, why: &RedirectError) {

@@ -8,7 +8,7 @@ use authkeeper::{
     http::HttpUrl,
     model::{
         ClientAuthMethod, ClientId, ConnectionName, DpopUse, Issuer, Presentation, PrincipalId,
-        RegistrationSource, Resource, Scope,
+        RegistrationSource, Scope,
     },
     oauth::register::GivenClient,
     signin::{ConnectRequest, SignInMethod},
@@ -16,7 +16,7 @@ use authkeeper::{
 use clap::ValueEnum as _;
 use jiff::Timestamp;
 
-use super::assertion_flags;
+use super::{assertion_flags, typed};
 use crate::{
     app::App,
     args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
@@ -41,6 +41,8 @@ pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectReque
     let kind = kind(&args, known.as_ref());
     check_flags(&args, kind)?;
     let mut request = ConnectRequest::new(name, url(&args, known.as_ref())?);
+    let issuer = args.issuer.as_deref().map(typed::issuer).transpose()?;
+    let requests = typed::requests(&args.request)?;
     request.presentation = presentation(args.header.as_deref(), kind, known.as_ref())?;
     request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
     request.client = given_client(app, &args.client)?;
@@ -53,9 +55,10 @@ pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectReque
     request.patience = args.sign_in.patience(Some(&request.way));
     request.callback_port = args.sign_in.callback_port;
     request.principal = PrincipalId::new(args.principal);
-    request.issuer = args.issuer.map(Issuer::new);
-    request.resource = args.resource.map(Resource::new);
-    request.scope = args.scope.map(Scope::new).filter(|scope| !scope.is_empty());
+    request.issuer = issuer;
+    request.resource = args.resource.as_deref().map(typed::resource);
+    request.scope = args.scope.as_deref().and_then(typed::scope);
+    request.requests = requests;
     if let Some(known) = known.filter(|known| is_its_own(app.output, &request, known)) {
         check_place(&request, &known)?;
         fill_in(app.output, &mut request, &known).await?;
@@ -123,7 +126,7 @@ fn unknown_provider(name: &str) -> Failure {
 
 fn url(args: &ConnectArgs, known: Option<&FilledEntry>) -> Result<HttpUrl, Failure> {
     if let Some(url) = &args.url {
-        return Ok(HttpUrl::parse(url)?);
+        return typed::url(url);
     }
     let own = known.and_then(|known| {
         let filled = &known.filled;
@@ -299,13 +302,19 @@ pub(crate) fn given_client(app: &App, args: &ClientArgs) -> Result<GivenClient, 
     let key = args.private_key_file.as_deref();
     let metadata_url = args.client_metadata_url.clone();
     Ok(GivenClient {
-        client_id: args.client_id.clone().map(ClientId::new),
+        client_id: args
+            .client_id
+            .as_deref()
+            .map(|id| ClientId::new(typed::bare(id))),
         secrets: secrets.collect::<Result<_, _>>()?,
         private_key: key
             .map(|path| secret_input::text_of(path, "private key"))
             .transpose()?,
         key_id: args.key_id.clone(),
-        redirect_uri: args.redirect_uri.clone(),
+        redirect_uri: args
+            .redirect_uri
+            .as_deref()
+            .map(|uri| typed::bare(uri).to_owned()),
         auth_method: args
             .client_auth
             .as_deref()

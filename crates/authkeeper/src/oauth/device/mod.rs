@@ -7,7 +7,7 @@ mod poll;
 pub use self::{
     authorization::{DeviceSignIn, device_authorization_request, read_device_authorization},
     error::DeviceError,
-    poll::{Pace, Poll, read_poll},
+    poll::{Pace, Poll, read_poll, said_meanwhile},
 };
 
 #[cfg(test)]

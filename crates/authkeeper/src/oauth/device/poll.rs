@@ -12,6 +12,7 @@ use crate::{
         classify::{self, Outcome},
         device::error::DeviceError,
     },
+    text::sanitize::{one_line, without_secrets},
 };
 
 /// RFC 8628 §3.2: the interval when the server names none.
@@ -107,6 +108,14 @@ pub fn read_poll(reply: &Reply, interval: Duration, now: Timestamp) -> Poll {
         Outcome::Unknown(_) if !reply.status.is_success() => again(Pace::unanswered(interval)),
         outcome => Poll::Over(outcome),
     }
+}
+
+/// What an answer tells the person who is waited for: its sentences, and no codes.
+pub fn said_meanwhile(reply: &Reply) -> Option<String> {
+    let texts = texts_of(reply);
+    let mut sentences = texts.iter().filter(|text| !text.is_one_word());
+    let said = without_secrets(&one_line(&sentences.next()?.error_in));
+    Some(said).filter(|said| said.chars().any(char::is_alphabetic))
 }
 
 /// What an answer says of a sign-in that is not done.

@@ -30,10 +30,12 @@ pub fn code_endpoints(metadata: &ServerMetadata) -> Result<CodeEndpoints, Discov
     })
 }
 
-/// Checks that a server promises PKCE with S256.
-pub fn require_pkce(metadata: &ServerMetadata) -> Result<(), DiscoveryError> {
+/// Checks that a server promises PKCE with S256. One that publishes no methods at all gets a challenge where somebody
+/// trusts it with one: `unadvertised`.
+pub fn require_pkce(metadata: &ServerMetadata, unadvertised: bool) -> Result<(), DiscoveryError> {
     let offered = &metadata.code_challenge_methods_supported;
-    if offered.iter().any(|method| method == "S256") {
+    let trusted = offered.is_empty() && unadvertised;
+    if trusted || offered.iter().any(|method| method == "S256") {
         return Ok(());
     }
     let offered = if offered.is_empty() {

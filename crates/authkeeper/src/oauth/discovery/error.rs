@@ -48,6 +48,14 @@ pub enum DiscoveryError {
         /// Where it points.
         to: String,
     },
+    /// The metadata lies elsewhere, where nobody vouches for it.
+    #[error("{url} redirects to {to}; metadata is followed on its own origin only")]
+    MetadataRedirected {
+        /// Where we asked.
+        url: String,
+        /// Where it points.
+        to: String,
+    },
     /// The protected-resource metadata is for something else (RFC 9728 §3.3).
     #[error("{url} says it protects {resource:?}, which is not the server asked for ({asked:?})")]
     ResourceMismatch {
@@ -57,6 +65,14 @@ pub enum DiscoveryError {
         resource: String,
         /// What we asked for.
         asked: String,
+    },
+    /// There is nothing where the challenge says that the protected-resource metadata is.
+    #[error("{by} names {url} as its metadata, and nothing is there")]
+    NoResourceMetadata {
+        /// Which server.
+        by: String,
+        /// The place.
+        url: String,
     },
     /// The protected-resource metadata names no authorization server.
     #[error("{url} names no authorization server")]
@@ -73,6 +89,14 @@ pub enum DiscoveryError {
         claimed: String,
         /// Who was asked for.
         expected: String,
+    },
+    /// A server without protected-resource metadata publishes the metadata of an authorization server elsewhere.
+    #[error("{url} is the metadata of {claimed:?}, and not of the server that publishes it")]
+    IssuerElsewhere {
+        /// Where the metadata was.
+        url: String,
+        /// Whose it is.
+        claimed: String,
     },
     /// No metadata at any of the places where it must be.
     #[error("{issuer} publishes no authorization-server metadata (tried {tried})")]

@@ -1,18 +1,17 @@
 //! Protected-resource metadata (RFC 9728) and the challenge that names it.
 
 use http::{HeaderValue, Method, StatusCode, header};
-use serde::Deserialize;
 
 use crate::{
-    http::{HttpUrl, Reach, Request, Transport},
+    http::{HttpUrl, Request, Transport},
     model::{Issuer, Scope},
     oauth::{
         WireError, challenge,
         discovery::{
+            document::{Document, Fetcher, may_be_elsewhere, not_metadata, target, to_tell},
             error::DiscoveryError,
-            server::{check_available, parse_metadata},
         },
-        dpop, exchange, exchange_by,
+        dpop,
         published_url::parse_published,
         quote::displayable_scope,
     },
@@ -33,16 +32,28 @@ pub enum DpopOffer {
 }
 
 /// RFC 9728 §2, as far as we act on it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct ResourceMetadata {
     pub(super) resource: String,
-    #[serde(default)]
     pub(super) authorization_servers: Vec<String>,
     pub(super) scopes_supported: Option<Vec<String>>,
-    #[serde(default)]
     pub(super) dpop_signing_alg_values_supported: Vec<String>,
-    #[serde(default)]
     pub(super) dpop_bound_access_tokens_required: bool,
+}
+
+impl ResourceMetadata {
+    /// Reads a document; none if it names no resource or no authorization server: then it is something else.
+    fn read(document: &Document) -> Option<Self> {
+        Some(Self {
+            resource: document.text("resource")?,
+            authorization_servers: document.texts("authorization_servers").unwrap_or_default(),
+            scopes_supported: document.scopes("scopes_supported"),
+            dpop_signing_alg_values_supported: document
+                .texts("dpop_signing_alg_values_supported")
+                .unwrap_or_default(),
+            dpop_bound_access_tokens_required: document.flag("dpop_bound_access_tokens_required"),
+        })
+    }
 }
 
 /// Fields that name a URL (RFC 9728 §2 and §5.1).
@@ -93,21 +104,22 @@ pub(crate) async fn authorization_servers(
     transport: &dyn Transport,
     url: &HttpUrl,
 ) -> Result<Vec<Issuer>, DiscoveryError> {
-    let reach = transport.reach(url).await;
-    let reply = exchange_by(clock, transport, (url, reach), probe_request()).await?;
-    let said = challenge::bearer(&reply.headers).or_else(|| challenge::dpop(&reply.headers));
-    let named = said.and_then(|said| said.resource_metadata);
-    let places = named.map_or_else(|| resource_metadata_places(url), |named| vec![named]);
-    for place in places {
-        let at = parse_published(url.as_str(), RESOURCE_METADATA, &place)?;
-        let reply = exchange_by(clock, transport, (&at, reach), Request::get_json()).await?;
-        if let Ok(metadata) = parse_metadata::<ResourceMetadata>(&at, &reply) {
+    let fetcher = Fetcher {
+        transport,
+        reach: transport.reach(url).await,
+        clock: Some(clock),
+    };
+    let probed = probe(&fetcher, url).await?;
+    let (found, trouble) = resource_metadata(&fetcher, url, &probed).await?;
+    match (found, trouble) {
+        (Some((at, metadata)), _) => {
             check_resource(url, &at, &metadata)?;
             let named = metadata.authorization_servers.iter();
-            return Ok(named.map(Issuer::new).collect());
+            Ok(named.map(Issuer::new).collect())
         }
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(vec![]),
     }
-    Ok(vec![])
 }
 
 /// By its metadata (RFC 9728 §2), or by the scheme that it challenges with (RFC 9449 §7.1).
@@ -130,20 +142,12 @@ pub(super) struct Probed {
 }
 
 /// An unauthorized call, made to be refused: the refusal says where the metadata is.
-pub(super) async fn probe(
-    transport: &dyn Transport,
-    url: &HttpUrl,
-    reach: Reach,
-) -> Result<Probed, DiscoveryError> {
-    let reply = exchange(transport, url, reach, probe_request()).await?;
-    if reply.status.is_redirection() {
-        let to = reply
-            .headers
-            .get(header::LOCATION)
-            .and_then(|to| to.to_str().ok());
+pub(super) async fn probe(fetcher: &Fetcher<'_>, url: &HttpUrl) -> Result<Probed, DiscoveryError> {
+    let reply = fetcher.ask(url, probe_request()).await?;
+    if let Some(to) = target(url, &reply) {
         return Err(DiscoveryError::Redirected {
             url: url.as_str().to_owned(),
-            to: one_line(to.unwrap_or("an unnamed place")),
+            to: to.map_or_else(|named| named, |to| to.as_str().to_owned()),
         });
     }
     let dpop = challenge::dpop(&reply.headers);
@@ -171,35 +175,63 @@ fn probe_request() -> Request {
     }
 }
 
+pub(super) type FoundMetadata = (HttpUrl, ResourceMetadata);
+
+/// The metadata where the challenge says it is, else at the server's own well-known places; and what went wrong at the
+/// places before. An error is about the server as a whole.
 pub(super) async fn resource_metadata(
-    transport: &dyn Transport,
+    fetcher: &Fetcher<'_>,
     url: &HttpUrl,
-    reach: Reach,
     probed: &Probed,
-) -> Result<Option<(HttpUrl, ResourceMetadata)>, DiscoveryError> {
-    let named = probed
-        .challenge
-        .as_ref()
-        .and_then(|challenge| challenge.resource_metadata.as_ref());
+) -> Result<(Option<FoundMetadata>, Option<DiscoveryError>), DiscoveryError> {
+    let named = probed.challenge.as_ref();
+    let named = named.and_then(|challenge| challenge.resource_metadata.as_deref());
+    let mut trouble = None;
     if let Some(named) = named {
-        let at = parse_published(url.as_str(), RESOURCE_METADATA, named)?;
-        let reply = exchange(transport, &at, reach, Request::get_json()).await;
-        let reply = reply.map_err(|error| named_by(url, RESOURCE_METADATA, &at, error.into()))?;
-        let metadata = parse_metadata(&at, &reply)?;
-        return Ok(Some((at, metadata)));
+        match named_metadata(fetcher, url, named).await {
+            Ok(found) => return Ok((Some(found), None)),
+            Err(error) => trouble = Some(error),
+        }
     }
-    let mut unavailable = Ok(());
     for place in resource_metadata_places(url) {
         let at = HttpUrl::parse(&place)?;
-        let reply = exchange(transport, &at, reach, Request::get_json()).await?;
-        if reply.status.is_success()
-            && let Some(metadata) = reply.json_as()
-        {
-            return Ok(Some((at, metadata)));
+        match metadata_at(fetcher, &at).await {
+            Ok(Some(metadata)) => return Ok((Some((at, metadata)), None)),
+            // A server may answer every path with its page.
+            Ok(None) | Err(DiscoveryError::NotMetadata { .. }) => {}
+            Err(error) if may_be_elsewhere(&error) => trouble = Some(to_tell(trouble, error)),
+            Err(error) => return Err(to_tell(trouble, error)),
         }
-        unavailable = unavailable.and(check_available(&at, &reply));
     }
-    unavailable.map(|()| None)
+    Ok((None, trouble))
+}
+
+/// The metadata at the place that the challenge names.
+async fn named_metadata(
+    fetcher: &Fetcher<'_>,
+    url: &HttpUrl,
+    named: &str,
+) -> Result<FoundMetadata, DiscoveryError> {
+    let at = parse_published(url.as_str(), RESOURCE_METADATA, named)?;
+    let found = metadata_at(fetcher, &at).await;
+    let found = found.map_err(|error| named_by(url, RESOURCE_METADATA, &at, error))?;
+    let none = || DiscoveryError::NoResourceMetadata {
+        by: url.as_str().to_owned(),
+        url: at.as_str().to_owned(),
+    };
+    let metadata = found.ok_or_else(none)?;
+    Ok((at, metadata))
+}
+
+async fn metadata_at(
+    fetcher: &Fetcher<'_>,
+    at: &HttpUrl,
+) -> Result<Option<ResourceMetadata>, DiscoveryError> {
+    let Some((document, reply)) = fetcher.document(at).await? else {
+        return Ok(None);
+    };
+    let read = ResourceMetadata::read(&document);
+    read.map(Some).ok_or_else(|| not_metadata(at, &reply))
 }
 
 /// RFC 9728 §3.1: the well-known name goes between host and path; then the root.

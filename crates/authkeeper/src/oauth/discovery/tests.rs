@@ -41,10 +41,7 @@ fn metadata_for_another_resource_is_refused() {
     let check = |resource: &str| {
         let metadata = ResourceMetadata {
             resource: resource.to_owned(),
-            authorization_servers: vec![],
-            scopes_supported: None,
-            dpop_signing_alg_values_supported: vec![],
-            dpop_bound_access_tokens_required: false,
+            ..ResourceMetadata::default()
         };
         let asked = url("https://x.example/mcp/a");
         check_resource(&asked, &asked, &metadata).is_ok()
@@ -74,18 +71,26 @@ fn without_s256_there_is_no_code_flow() {
     )
     .unwrap();
     assert!(matches!(
-        require_pkce(&metadata),
+        require_pkce(&metadata, false),
         Err(DiscoveryError::NoPkce { .. })
     ));
+    assert!(
+        require_pkce(&metadata, true).is_ok(),
+        "it publishes nothing"
+    );
     metadata.code_challenge_methods_supported = vec!["plain".to_owned()];
+    assert!(
+        require_pkce(&metadata, true).is_err(),
+        "it publishes that it has none"
+    );
     assert!(matches!(
-        require_pkce(&metadata),
+        require_pkce(&metadata, false),
         Err(DiscoveryError::NoPkce { .. })
     ));
     metadata
         .code_challenge_methods_supported
         .push("S256".to_owned());
-    assert!(require_pkce(&metadata).is_ok());
+    assert!(require_pkce(&metadata, false).is_ok());
     assert_eq!(
         code_endpoints(&metadata).unwrap().token.as_str(),
         "https://a/t"

@@ -19,6 +19,8 @@ pub enum RegistrationError {
         issuer: String,
         /// What it said.
         detail: String,
+        /// Whether that is about the redirect URI.
+        of_redirect_uri: bool,
     },
     /// No client id: it must be `https` and have a path (draft-ietf-oauth-client-id-metadata-document).
     #[error("{url} is no address of a client metadata document: {problem}")]

@@ -35,6 +35,7 @@ pub async fn register(
                 return Err(RegistrationError::Refused {
                     issuer: metadata.issuer.clone(),
                     detail: refusal(&reply),
+                    of_redirect_uri: is_of_redirect_uri(&reply),
                 });
             }
         }
@@ -149,6 +150,21 @@ fn is_client_id(text: &str) -> bool {
 fn secret_ends(body: &Value) -> Option<Timestamp> {
     let seconds = body.get("client_secret_expires_at")?.as_i64()?;
     Timestamp::from_second(seconds).ok().filter(|_| seconds > 0)
+}
+
+/// Whether a refusal may be about the redirect URI: it says so (RFC 7591 §3.2.2), in whatever words, or says nothing.
+fn is_of_redirect_uri(reply: &Reply) -> bool {
+    if !reply.status.is_client_error() {
+        return false;
+    }
+    let body: Option<Value> = reply.json();
+    let Some(refused) = body.as_ref().and_then(classify::error_of) else {
+        return true;
+    };
+    let said = refused.to_string().to_ascii_lowercase();
+    let named = ["redirect", "127.0.0.1", "localhost", "loopback"];
+    let vague = ["invalid_client_metadata", "invalid_request"].contains(&said.trim());
+    vague || named.iter().any(|word| said.contains(word))
 }
 
 fn refusal(reply: &Reply) -> String {

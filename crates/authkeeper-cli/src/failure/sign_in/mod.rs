@@ -3,8 +3,12 @@
 use authkeeper::{
     http::{ConnectError as Unconnected, ExchangeError},
     oauth::{
-        WireError, assertion::GivenError, authorize::RedirectError, device::DeviceError,
-        discovery::DiscoveryError, register::RegistrationError,
+        WireError,
+        assertion::GivenError,
+        authorize::RedirectError,
+        device::DeviceError,
+        discovery::{DiscoveryError, issuer_of_place},
+        register::RegistrationError,
     },
     signin::ConnectError,
     store::StoreError,
@@ -43,12 +47,15 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
     match error {
         ConnectError::NameTaken { name, .. } => (
             Exit::Usage,
-            format!("choose another name, or authkeeper disconnect {name} first"),
+            format!(
+                "choose another name, like {name}-2, and run the same command with it; authkeeper disconnect {name} \
+                 gives up what is there"
+            ),
         ),
-        ConnectError::IssuerChanged { url, now, .. } => (
+        ConnectError::IssuerChanged { name, url, now, .. } => (
             Exit::Config,
             format!(
-                "if the server's operator announced it, register a client at {now}, then authkeeper connect NAME {url} \
+                "if the server's operator announced it, register a client at {now}, then authkeeper connect {name} {url} \
                  --client-id ID [--client-secret-file FILE]; else do not go on"
             ),
         ),
@@ -58,12 +65,15 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
         ConnectError::Device(error) => device_advice(error),
         ConnectError::Listen(_) => own(
             Exit::Config,
-            "choose a free port with --callback-port, or leave it out to take any",
+            "choose a free port with --callback-port or leave it out to take any; where the provider takes no other, run the \
+             same command with --headless, which needs no port",
         ),
+        ConnectError::ScopeRefused { .. } => own(Exit::Permission, CHOOSE_SCOPES),
         ConnectError::TimedOut(_) => own(
             Exit::Person,
             "run the same command again and open the printed URL in a browser on this machine (set BROWSER to the \
-             browser's command if none opened); if the page showed an error, check --client-id and the redirect URI",
+             browser's command if none opened); or run the same command with --headless, for a browser elsewhere. If the \
+             page showed an error, check --client-id and --redirect-uri",
         ),
         ConnectError::StillOpen(_) => own(
             Exit::Person,
@@ -105,24 +115,19 @@ fn refusal_advice(error: &ConnectError) -> (Exit, String) {
     match error {
         ConnectError::ClientRefused { .. } => own(
             Exit::Config,
-            "check the client's id and secret at the provider, then run the same command again (a client that authkeeper \
-             registered itself is registered again)",
+            "check --client-id and --client-secret-file; if they are right, --client-auth names the way the provider \
+             wants the secret shown. Then run the same command again (a client that authkeeper registered itself is \
+             registered again)",
         ),
         // A code is good once and for a minute or so: what was wrong with it is over with it.
         ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(
             Exit::Person,
             "run the same command again, and finish the sign-in without a pause",
         ),
-        ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_scope" => {
-            own(Exit::Permission, NO_SUCH_SCOPE)
-        }
-        ConnectError::CodeRefused { .. } => own(
-            Exit::Permission,
-            "check the client's id, secret and redirect URI at the provider",
-        ),
+        ConnectError::CodeRefused { refused, .. } => refused_advice(&refused.to_string()),
         ConnectError::Unexplained { .. } => own(
             Exit::Unavailable,
-            "check the client's id, secret and redirect URI at the provider; if they are right, run the same command again",
+            "check --client-id, --client-secret-file and --redirect-uri; if they are right, run the same command again",
         ),
         ConnectError::TokenEndpointMoved { .. } => own(
             Exit::Config,
@@ -145,8 +150,18 @@ const SERVERS_MISTAKE: &str =
     "the mistake is the server's, and nothing that was typed: tell the server's operator";
 const IN_BETWEEN: &str =
     "a proxy or firewall may stand in between; check the URL, then run the same command again";
-const NO_SUCH_SCOPE: &str = "the provider does not give a scope that was asked for; if a call had been refused for lack \
-                             of it, the same command asks without it now";
+const NO_SUCH_SCOPE: &str = "the provider does not give a scope that was asked for: name those that its documentation \
+                             names with --scope, spaces between them; if a call had been refused for lack of one, the \
+                             same command asks without it now";
+const CHOOSE_SCOPES: &str =
+    "choose among the scopes that it lists, and run the same command with --scope 'ONE ANOTHER'";
+const NO_RESOURCE: &str =
+    "the provider refuses the resource that was named: run the same command with --no-resource";
+const REDIRECT_URI: &str = "register the redirect URI http://127.0.0.1:8976/callback at the provider, then run the same \
+                            command with --redirect-uri http://127.0.0.1:8976/callback --client-id ID";
+const REGISTER: &str = "register a client at the provider with the redirect URI http://127.0.0.1:8976/callback, then run \
+                        the same command with --redirect-uri http://127.0.0.1:8976/callback --client-id ID (and \
+                        --client-secret-file FILE if it has a secret)";
 const ALLOW: &str = "run the same command again and allow access; nothing was changed";
 
 /// What to do about a key or a secret.
@@ -229,17 +244,42 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
     }
 }
 
+/// What to do about a refusal, by what the provider says it is about.
+fn refused_advice(said: &str) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    let about = |words: &[&str]| {
+        let said = said.to_ascii_lowercase();
+        words.iter().any(|word| said.contains(word))
+    };
+    if about(&["invalid_target", "aadsts9010010", "resource"]) {
+        own(Exit::Permission, NO_RESOURCE)
+    } else if about(&["scope"]) {
+        own(Exit::Permission, NO_SUCH_SCOPE)
+    } else if about(&["audience"]) {
+        let next = "name whom the tokens are for: run the same command with --param audience=URL";
+        own(Exit::Permission, next)
+    } else if about(&["redirect_uri", "redirect uri", "redirect url", "callback"]) {
+        own(Exit::Permission, REDIRECT_URI)
+    } else if about(&["unauthorized_client", "invalid_client", "client"]) {
+        let next = "check the client at the provider, and --client-id, --client-secret-file and --client-auth; then run \
+                    the same command again";
+        own(Exit::Permission, next)
+    } else {
+        let next = "the provider's words say what it wants; --param KEY=VALUE adds a parameter that it asks for, \
+                    --token-param one of the token request. Then run the same command again";
+        own(Exit::Permission, next)
+    }
+}
+
 fn redirect_advice(error: &RedirectError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
-        RedirectError::Denied => own(Exit::Person, ALLOW),
-        RedirectError::Refused(said) if said.starts_with("invalid_scope") => {
-            own(Exit::Permission, NO_SUCH_SCOPE)
-        }
-        RedirectError::Refused(_) => own(
+        RedirectError::Denied(_) => own(Exit::Person, ALLOW),
+        RedirectError::Refused(said) if is_of_person(said) => own(
             Exit::Person,
             "the provider's own page says more; then run the same command again",
         ),
+        RedirectError::Refused(said) => refused_advice(said),
         RedirectError::NoCode => own(
             Exit::Person,
             "run the same command again; what is pasted is the whole address that the browser ended at",
@@ -249,6 +289,19 @@ fn redirect_advice(error: &RedirectError) -> (Exit, String) {
             "do not go on: another server may be posing as this one. Check the URL and tell the provider",
         ),
     }
+}
+
+/// Codes about the person or the moment, and not about what was asked for (`OpenID` Connect Core §3.1.2.6).
+fn is_of_person(said: &str) -> bool {
+    let codes = [
+        "login_required",
+        "interaction_required",
+        "consent_required",
+        "account_selection_required",
+        "server_error",
+        "temporarily_unavailable",
+    ];
+    codes.iter().any(|code| said.starts_with(code))
 }
 
 fn device_advice(error: &DeviceError) -> (Exit, String) {
@@ -262,7 +315,8 @@ fn device_advice(error: &DeviceError) -> (Exit, String) {
         ),
         DeviceError::Refused(_) => own(
             Exit::Permission,
-            "switch the device flow on for this client at the provider, or sign in without --device",
+            "switch the device flow on for this client at the provider, or run the same command with --headless in the \
+             place of --device",
         ),
         _ => own(Exit::Data, IN_BETWEEN),
     }
@@ -298,22 +352,65 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
         }
         DiscoveryError::NoOAuth { .. } => own(
             Exit::Data,
-            "check the path (often /mcp); for plain OAuth name the authorization server with --issuer",
+            "check the path (often /mcp); if it has an authorization server that it does not name, run the same command with \
+             --issuer URL",
         ),
-        DiscoveryError::Redirected { to, .. } => {
-            (Exit::Data, format!("connect to {to} if you trust it"))
-        }
+        DiscoveryError::Redirected { to, url } => (
+            Exit::Data,
+            format!("if you trust it, run the same command with {to} in the place of {url}"),
+        ),
+        DiscoveryError::MetadataRedirected { to, .. } => metadata_redirect_advice(to),
+        DiscoveryError::IssuerElsewhere { claimed, .. } => (
+            Exit::Data,
+            format!(
+                "if that is who signs people in there, run the same command with --issuer {claimed}"
+            ),
+        ),
         DiscoveryError::IssuerMismatch {
             claimed, expected, ..
         } if differ_by_a_slash(claimed, expected) => (
             Exit::Data,
             format!(
-                "an issuer counts to the last character, and this server spells it so: --issuer {claimed}"
+                "an issuer counts to the last character, and this server spells it otherwise: run the same command with \
+                 --issuer {claimed}"
             ),
         ),
         DiscoveryError::ResourceMismatch { .. } | DiscoveryError::IssuerMismatch { .. } => own(
             Exit::Data,
             "do not go on: this is how one server poses as another. Check the URL, or tell the server's operator",
+        ),
+        error => metadata_advice(error),
+    }
+}
+
+/// What to do about an authorization server that publishes what can't be used.
+fn metadata_advice(error: &DiscoveryError) -> (Exit, String) {
+    let own = |exit, next: &str| (exit, next.to_owned());
+    match error {
+        DiscoveryError::NoEndpoint { endpoint, .. }
+            if *endpoint == "device_authorization_endpoint" =>
+        {
+            own(
+                Exit::Permission,
+                "run the same command with --headless in the place of --device",
+            )
+        }
+        DiscoveryError::NoEndpoint { endpoint, .. } if *endpoint == "authorization_endpoint" => {
+            own(
+                Exit::Permission,
+                "nobody signs in in a browser there: run the same command with --device, or with --grant client_credentials for \
+             a client of its own",
+            )
+        }
+        DiscoveryError::NoMetadata { .. } => own(
+            Exit::Data,
+            "check the issuer: it is what stands before /.well-known/ in the address of its metadata; --issuer names \
+             another one",
+        ),
+        DiscoveryError::NoPkce { offered, .. } if offered == "none" => own(
+            Exit::Permission,
+            "ask its operator, or look in its documentation, whether it takes PKCE with S256: many do and do not publish \
+             it. Then run the same command with --pkce-unadvertised",
         ),
         DiscoveryError::NoPkce { .. } => own(
             Exit::Permission,
@@ -326,6 +423,19 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
     }
 }
 
+/// Metadata that lies on another origin belongs to another issuer, which a person may know.
+fn metadata_redirect_advice(to: &str) -> (Exit, String) {
+    let issuer = issuer_of_place(to);
+    let next = if issuer == to {
+        "the mistake is the server's: metadata that lies elsewhere is nobody's. If its documentation names its \
+         authorization server, run the same command with --issuer URL"
+            .to_owned()
+    } else {
+        format!("if that is who signs people in there, run the same command with --issuer {issuer}")
+    };
+    (Exit::Data, next)
+}
+
 /// One has a slash at its end that the other has not. A server that poses as another has another host or path.
 fn differ_by_a_slash(one: &str, other: &str) -> bool {
     one.strip_suffix('/') == Some(other) || other.strip_suffix('/') == Some(one)
@@ -335,9 +445,7 @@ fn registration_advice(error: &RegistrationError) -> (Exit, String) {
     match error {
         RegistrationError::Impossible { .. } => (
             Exit::Config,
-            "register a client at the provider (redirect URI http://127.0.0.1/callback), then add --client-id ID \
-             [--client-secret-file FILE]"
-                .to_owned(),
+            REGISTER.to_owned(),
         ),
         RegistrationError::Document { .. } => (
             Exit::Usage,
@@ -351,11 +459,14 @@ fn registration_advice(error: &RegistrationError) -> (Exit, String) {
         }
         RegistrationError::Refused { .. } => (
             Exit::Permission,
-            "register a client by hand at the provider and add --client-id ID".to_owned(),
+            REGISTER.to_owned(),
         ),
         _ => (Exit::Unavailable, "check the network, then try again".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod next_steps;
 
 #[cfg(test)]
 mod tests {
