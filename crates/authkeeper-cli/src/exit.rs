@@ -31,7 +31,7 @@ impl Exit {
     /// The code for a fixed word that says why there was no token: the same in `token`, `check` and `run`.
     pub(crate) fn of_reason(reason: &str) -> Self {
         match reason {
-            "client_refused" | "token_endpoint_moved" => Self::Config,
+            "client_refused" | "token_endpoint_moved" | "network_setting" => Self::Config,
             "request_refused" | "identity_provider_refused" | "scope_refused" => Self::Permission,
             "unavailable" | "uncertain" | "provider_failing" => Self::Unavailable,
             "store" => Self::Store,

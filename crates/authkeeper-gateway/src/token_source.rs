@@ -216,6 +216,7 @@ fn fixed_reason(error: &TokenError) -> &'static str {
         TokenError::ClientRefused { .. } => "client_refused",
         TokenError::RequestRefused { .. } => "request_refused",
         TokenError::EndpointMoved { .. } => "token_endpoint_moved",
+        TokenError::NetworkSetting { .. } => "network_setting",
         TokenError::Store(_) => "store",
         _ => "no_token",
     }
@@ -245,6 +246,10 @@ fn refusal(error: TokenError) -> TokenFailure {
         | TokenError::EndpointMoved { .. } => TokenFailure::Refused {
             reason,
             message: error.to_string(),
+        },
+        TokenError::NetworkSetting { why, action } => TokenFailure::Refused {
+            reason,
+            message: format!("{why}. What to do: {action}"),
         },
         other => TokenFailure::Fault {
             reason,

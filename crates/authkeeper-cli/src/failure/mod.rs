@@ -187,7 +187,9 @@ fn token_advice(error: &TokenError) -> (Exit, String) {
              that authkeeper registered itself is registered again)"
                 .to_owned(),
         ),
-        (TokenError::EndpointMoved { action, .. }, _) => (Exit::Config, action.clone()),
+        (TokenError::EndpointMoved { action, .. } | TokenError::NetworkSetting { action, .. }, _) => {
+            (Exit::Config, action.clone())
+        }
         (TokenError::Uncertain { record, .. }, _) => (
             Exit::Unavailable,
             format!(

@@ -9,6 +9,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::network::without_password;
 use crate::{args::parse_duration, exit::Exit, failure::Failure, old_names};
 
 /// Where a value comes from.
@@ -126,6 +127,15 @@ impl ConfigFile {
         })?;
         if let (Some(url), Some(taken)) = (&url, self.taken.last_mut()) {
             taken.value = Some(format!("{}/…", url.origin()));
+        }
+        Ok(url)
+    }
+
+    /// The URL of a proxy: it is shown without user and password.
+    pub(super) fn proxy(&mut self, name: &[&str]) -> Result<Option<String>, Failure> {
+        let url = self.text(name)?;
+        if let Some(shown) = self.taken.last_mut().and_then(|last| last.value.as_mut()) {
+            *shown = without_password(shown);
         }
         Ok(url)
     }

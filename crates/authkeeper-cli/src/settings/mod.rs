@@ -1,6 +1,7 @@
 //! Settings and paths, parsed once from the environment and the configuration file.
 
 mod file;
+mod network;
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use authkeeper::{
+    http::Network,
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
     runtime,
@@ -16,7 +18,10 @@ use authkeeper::{
 use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
 
 use self::file::ConfigFile;
-pub(crate) use self::file::{OldSetting, Origin, Setting};
+pub(crate) use self::{
+    file::{OldSetting, Origin, Setting},
+    network::{NetworkSettings, without_password},
+};
 use crate::{exit::Exit, failure::Failure};
 
 /// The environment as it was at the start; nothing else reads it.
@@ -36,6 +41,12 @@ impl Environment {
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
+    }
+
+    /// A variable in capitals, or written small, as programs of all ages have it.
+    pub(crate) fn either_case(&self, name: &str) -> Option<&str> {
+        self.text(name)
+            .or_else(|| self.text(&name.to_ascii_lowercase()))
     }
 
     /// What opens a browser: the commands in `BROWSER`, else what the desktop has.
@@ -66,6 +77,8 @@ pub(crate) struct CliSettings {
     pub(crate) webhook: Option<WebhookSettings>,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
+    /// The proxies, and the authorities that are trusted beside the platform's.
+    pub(crate) network: NetworkSettings,
     /// The configuration file, and whether it is there.
     pub(crate) file: (PathBuf, bool),
     /// What the file may set, with where each value comes from.
@@ -77,16 +90,26 @@ pub(crate) struct CliSettings {
 }
 
 /// The variables that are read beside those of the XDG base directory specification.
-pub(crate) const VARIABLES: [&str; 6] = [
+pub(crate) const VARIABLES: [&str; 11] = [
     "AUTHKEEPER_CONFIG",
     "AUTHKEEPER_STORE",
     "AUTHKEEPER_KEY_FILE",
     "AUTHKEEPER_LOG",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
     "BROWSER",
     "NO_COLOR",
 ];
 
 impl CliSettings {
+    /// The ways out of this machine. Nothing is read yet.
+    pub(crate) fn network(&self) -> Network {
+        Network::new(&self.network.proxies, self.network.tls.clone())
+    }
+
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
         let named = environment.get("AUTHKEEPER_CONFIG").is_some();
@@ -115,6 +138,7 @@ impl CliSettings {
             on_incident: file.command(&["on_incident"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
+            network: NetworkSettings::load(environment, &mut file, &path)?,
             old_settings: file.old_settings(),
             listed: file.all_taken()?,
             file: (path, there),
@@ -284,7 +308,7 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 mod mutate;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -308,7 +332,7 @@ mod tests {
         );
     }
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pub(crate) fn environment(pairs: &[(&str, &str)]) -> Environment {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
         Environment(pairs.iter().map(own).collect())
     }
@@ -475,6 +499,7 @@ mod tests {
             file.command(&["on_incident"])?;
             file.text(&["client_metadata_url"])?;
             webhook(&mut file, path)?;
+            NetworkSettings::load(&Environment::default(), &mut file, path)?;
             Ok((rules, file.all_taken()?))
         });
         match set {

@@ -3,6 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use authkeeper::{
+    http::{ConnectError, Network},
     model::{ConnectionName, Generation, MOST_IN_VAIN, Scope, ScopeRefusal},
     oauth::{
         dpop,
@@ -34,9 +35,16 @@ impl Forwarder {
     pub(crate) fn new(authority: Arc<dyn Authority>) -> Self {
         Self {
             authority,
-            client: connect::client(),
+            client: connect::client(Arc::default()),
             hold: None,
         }
+    }
+
+    /// Calls servers over this network.
+    #[must_use]
+    pub fn over(self, network: Arc<Network>) -> Self {
+        let client = connect::client(network);
+        Self { client, ..self }
     }
 
     /// Calls without authorization wait for a person.
@@ -297,9 +305,7 @@ impl Forwarder {
                 }
                 Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
-            Err(error) if error.is_connect() => Err(ForwardError::Unreachable {
-                message: chain(&error),
-            }),
+            Err(error) if error.is_connect() => Err(unconnected(&error)),
             Err(error) => Err(ForwardError::Interrupted {
                 message: chain(&error),
             }),
@@ -311,6 +317,21 @@ fn needs(refusal: Refusal) -> Option<Scope> {
     match refusal {
         Refusal::Scope { needs } => needs,
         _ => None,
+    }
+}
+
+/// Nothing was sent. Where a person has to set something first, that is said, and trying again is of no use.
+fn unconnected(error: &(dyn Error + 'static)) -> ForwardError {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    let known = causes.find_map(|cause| cause.downcast_ref::<ConnectError>());
+    match known.map(|known| (known, known.remedy())) {
+        Some((known, Some(remedy))) => ForwardError::Refused {
+            reason: "network_setting",
+            message: format!("{known}. What to do: {remedy}"),
+        },
+        _ => ForwardError::Unreachable {
+            message: chain(error),
+        },
     }
 }
 

@@ -1,7 +1,5 @@
 //! The transport seam: traits and their errors.
 
-use std::net::IpAddr;
-
 use async_trait::async_trait;
 use http::StatusCode;
 
@@ -23,15 +21,13 @@ pub enum ConnectError {
         /// What the resolver said.
         detail: String,
     },
-    /// A public server pointed at an address of an internal network.
-    #[error(
-        "{host} leads to {address}, an internal address that a public server must not point at"
-    )]
+    /// A public server pointed inside.
+    #[error("{host} is internal ({what}), and a public server must not point there")]
     Internal {
         /// Which host.
         host: String,
-        /// Where it led.
-        address: IpAddr,
+        /// Its address, or what its name says.
+        what: String,
     },
     /// The host does not answer.
     #[error("{host} can't be reached: {detail}")]
@@ -48,7 +44,31 @@ pub enum ConnectError {
         host: String,
         /// What the handshake said.
         detail: String,
+        /// What a person does about it; none if it may come about later.
+        remedy: Option<String>,
     },
+    /// The proxy can't be used, or does not let us through.
+    #[error("no way to {host} through the proxy {proxy}: {detail}")]
+    Proxy {
+        /// The proxy and what names it, without user and password.
+        proxy: String,
+        /// Where to.
+        host: String,
+        /// What the proxy said, or the network.
+        detail: String,
+        /// What a person does about it; none if it may pass.
+        remedy: Option<String>,
+    },
+}
+
+impl ConnectError {
+    /// What a person has to set before a connection comes about. None where trying again may be enough.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Tls { remedy, .. } | Self::Proxy { remedy, .. } => remedy.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// The request may have been written, and there is no whole reply.
