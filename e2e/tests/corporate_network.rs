@@ -18,6 +18,9 @@ const MCP: &str = "https://mcp.partner.test/mcp";
 const USER: &str = "agent:pa%3Ass%40word-of-the-proxy";
 const PASSWORD: &str = "pa:ss@word-of-the-proxy";
 
+/// Variables, the exit code, and words that are said.
+type Case<'a> = (&'a [(&'a str, &'a str)], i32, &'a [&'a str]);
+
 struct Network {
     mcp: Server,
     front: Server,
@@ -164,7 +167,7 @@ fn what_is_wrong_with_a_proxy_or_a_certificate_is_said_with_what_to_set() {
     let shown = format!("{nobody} (HTTPS_PROXY)");
     let wrong = network.proxy("http", "agent:hunter2@");
     let (ca, ours) = (network.ca(), [("HTTPS_PROXY", proxy.as_str())]);
-    let cases: [(&[(&str, &str)], i32, &[&str]); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&[("SSL_CERT_FILE", ca)], 69, &["can't be resolved"]),
         (
             &ours,

@@ -9,7 +9,6 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::network::without_password;
 use crate::{args::parse_duration, exit::Exit, failure::Failure, old_names};
 
 /// Where a value comes from.
@@ -277,6 +276,19 @@ fn spelled(name: &Name) -> String {
         }
     };
     name.iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+/// A proxy's URL as it may be shown: without user and password.
+pub(crate) fn without_password(url: &str) -> String {
+    let (scheme, rest) = url
+        .split_once("://")
+        .map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map(|(_, host)| host);
+    match (scheme, host) {
+        (_, None) => url.to_owned(),
+        ("", Some(host)) => format!("…@{host}"),
+        (scheme, Some(host)) => format!("{scheme}://…@{host}"),
+    }
 }
 
 fn first_word(command: &str) -> String {

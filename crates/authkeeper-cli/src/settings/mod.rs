@@ -1,13 +1,10 @@
 //! Settings and paths, parsed once from the environment and the configuration file.
 
+mod environment;
 mod file;
 mod network;
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use authkeeper::{
     http::Network,
@@ -15,57 +12,15 @@ use authkeeper::{
     refresh::RefreshRules,
     runtime,
 };
-use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
+use authkeeper_gateway::alerts::WebhookSettings;
 
 use self::file::ConfigFile;
 pub(crate) use self::{
-    file::{OldSetting, Origin, Setting},
-    network::{NetworkSettings, without_password},
+    environment::Environment,
+    file::{OldSetting, Origin, Setting, without_password},
+    network::NetworkSettings,
 };
 use crate::{exit::Exit, failure::Failure};
-
-/// The environment as it was at the start; nothing else reads it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Environment(BTreeMap<String, OsString>);
-
-impl Environment {
-    pub(crate) fn of_process() -> Self {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self(std::env::vars_os().filter_map(text).collect())
-    }
-
-    /// A variable that is set and not empty.
-    pub(crate) fn get(&self, name: &str) -> Option<&OsString> {
-        self.0.get(name).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.get(name)?.to_str()
-    }
-
-    /// A variable in capitals, or written small, as programs of all ages have it.
-    pub(crate) fn either_case(&self, name: &str) -> Option<&str> {
-        self.text(name)
-            .or_else(|| self.text(&name.to_ascii_lowercase()))
-    }
-
-    /// What opens a browser: the commands in `BROWSER`, else what the desktop has.
-    pub(crate) fn browser(&self) -> Browser {
-        let graphical = || {
-            ["DISPLAY", "WAYLAND_DISPLAY"]
-                .iter()
-                .any(|name| self.get(name).is_some())
-        };
-        match self.text("BROWSER") {
-            Some(list) => Browser::named(list),
-            None => Browser::of_desktop(graphical()),
-        }
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.get(name).map(PathBuf::from)
-    }
-}
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
@@ -333,7 +288,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn environment(pairs: &[(&str, &str)]) -> Environment {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
+        let own =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), std::ffi::OsString::from(value));
         Environment(pairs.iter().map(own).collect())
     }
 

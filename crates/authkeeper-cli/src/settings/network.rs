@@ -5,7 +5,7 @@ use std::path::Path;
 
 use authkeeper::http::{ClientCertificate, ProxySetting, ProxySettings, TlsSettings};
 
-use super::{Environment, file::ConfigFile};
+use super::{environment::Environment, file::ConfigFile};
 use crate::{exit::Exit, failure::Failure};
 
 /// The proxies, and the authorities that are trusted.
@@ -98,22 +98,10 @@ fn of_http(environment: &Environment) -> Option<ProxySetting> {
     })
 }
 
-/// A proxy's URL as it may be shown: without user and password.
-pub(crate) fn without_password(url: &str) -> String {
-    let (scheme, rest) = url
-        .split_once("://")
-        .map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let host = rest.rsplit_once('@').map(|(_, host)| host);
-    match (scheme, host) {
-        (_, None) => url.to_owned(),
-        ("", Some(host)) => format!("…@{host}"),
-        (scheme, Some(host)) => format!("{scheme}://…@{host}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::without_password;
 
     fn loaded(variables: &[(&str, &str)], text: &str) -> NetworkSettings {
         let mut file = ConfigFile::parse(Path::new("/c/config.toml"), text).unwrap();

@@ -24,7 +24,7 @@ pub use self::{
     reach::Reach,
     socket::Socket,
     tls::{ClientCertificate, TlsSettings},
-    transport::{ConnectError, Exchange, ExchangeError, Transport},
+    transport::{ConnectError, Exchange, ExchangeError, ProxyFailure, TlsFailure, Transport},
     url::{HttpUrl, InvalidUrl},
 };
 

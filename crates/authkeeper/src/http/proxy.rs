@@ -6,7 +6,10 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use crate::{
-    http::{transport::ConnectError, url::is_loopback_host},
+    http::{
+        transport::{ConnectError, ProxyFailure},
+        url::is_loopback_host,
+    },
     secret::SecretString,
 };
 
@@ -137,12 +140,12 @@ impl Proxies {
 impl Unusable {
     fn error(&self, host: &str) -> ConnectError {
         let Self { set_by, why } = self;
-        ConnectError::Proxy {
+        ConnectError::Proxy(Box::new(ProxyFailure {
             proxy: set_by.clone(),
             host: host.to_owned(),
             detail: format!("{set_by} {why}"),
             remedy: Some(format!("correct {set_by}, or unset it")),
-        }
+        }))
     }
 }
 
@@ -254,11 +257,11 @@ impl Proxy {
 mod tests {
     use super::*;
 
-    fn setting(set_by: &str, url: &str) -> Option<ProxySetting> {
-        Some(ProxySetting {
+    fn setting(set_by: &str, url: &str) -> ProxySetting {
+        ProxySetting {
             set_by: set_by.to_owned(),
             url: url.to_owned().into(),
-        })
+        }
     }
 
     fn chosen(proxies: &Proxies, url: &str) -> Option<String> {
@@ -269,8 +272,8 @@ mod tests {
     #[test]
     fn the_most_specific_setting_is_used() {
         let proxies = Proxies::of(&ProxySettings {
-            https: setting("HTTPS_PROXY", "http://secure.corp:3128"),
-            all: setting("ALL_PROXY", "socks5h://rest.corp"),
+            https: Some(setting("HTTPS_PROXY", "http://secure.corp:3128")),
+            all: Some(setting("ALL_PROXY", "socks5h://rest.corp")),
             ..ProxySettings::default()
         });
         let https = chosen(&proxies, "https://mcp.example/mcp");
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_never_reached_through_a_proxy() {
-        let all = setting("ALL_PROXY", "proxy.corp:3128");
+        let all = Some(setting("ALL_PROXY", "proxy.corp:3128"));
         let proxies = Proxies::of(&ProxySettings {
             all,
             ..ProxySettings::default()
@@ -304,7 +307,7 @@ mod tests {
     fn hosts_are_excepted_by_name_network_and_port() {
         let direct = "corp.example, .dot.example *.star.example\t10.0.0.0/8,[fd00::1]:8443,port.example:8443,fd00::2";
         let proxies = Proxies::of(&ProxySettings {
-            all: setting("ALL_PROXY", "http://proxy:1"),
+            all: Some(setting("ALL_PROXY", "http://proxy:1")),
             direct: direct.to_owned(),
             ..ProxySettings::default()
         });
@@ -330,7 +333,7 @@ mod tests {
             assert!(chosen(&proxies, url).is_some(), "{url}");
         }
         let none = Proxies::of(&ProxySettings {
-            all: setting("ALL_PROXY", "http://proxy:1"),
+            all: Some(setting("ALL_PROXY", "http://proxy:1")),
             direct: "*".to_owned(),
             ..ProxySettings::default()
         });
@@ -347,7 +350,7 @@ mod tests {
             "://",
         ] {
             let proxies = Proxies::of(&ProxySettings {
-                https: setting("HTTPS_PROXY", wrong),
+                https: Some(setting("HTTPS_PROXY", wrong)),
                 ..ProxySettings::default()
             });
             let error = proxies.of_url(&"https://mcp.example/".parse().unwrap());
@@ -368,9 +371,9 @@ mod tests {
     #[test]
     fn a_password_does_not_print() {
         let settings = ProxySettings {
-            https: setting("HTTPS_PROXY", "http://me:hunter2@proxy.corp:3128"),
-            http: setting("HTTP_PROXY", "socks5://me:hunter2@proxy.corp"),
-            all: setting("ALL_PROXY", "gopher://me:hunter2@proxy.corp"),
+            https: Some(setting("HTTPS_PROXY", "http://me:hunter2@proxy.corp:3128")),
+            http: Some(setting("HTTP_PROXY", "socks5://me:hunter2@proxy.corp")),
+            all: Some(setting("ALL_PROXY", "gopher://me:hunter2@proxy.corp")),
             ..ProxySettings::default()
         };
         let proxies = Proxies::of(&settings);

@@ -15,7 +15,7 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-use crate::http::transport::ConnectError;
+use crate::http::transport::{ConnectError, TlsFailure};
 
 /// A certificate that one server is shown if it asks for one (RFC 8705 has tokens bound to it).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ fn unusable(setting: &str, file: &Path, why: &dyn std::fmt::Display) -> rustls::
 /// A handshake that failed with `host`, as a person knows it.
 pub(super) fn failed(host: &str, error: &(dyn Error + 'static)) -> ConnectError {
     let of_tls = of_tls(error);
-    ConnectError::Tls {
+    ConnectError::Tls(Box::new(TlsFailure {
         host: host.to_owned(),
         detail: match of_tls {
             Some(rustls::Error::General(why)) => why.clone(),
@@ -142,7 +142,7 @@ pub(super) fn failed(host: &str, error: &(dyn Error + 'static)) -> ConnectError 
             None => error.to_string(),
         },
         remedy: of_tls.map(remedy),
-    }
+    }))
 }
 
 /// The TLS error inside. A connection that broke has none, and may come about later.

@@ -38,34 +38,45 @@ pub enum ConnectError {
         detail: String,
     },
     /// The TLS handshake failed.
-    #[error("no secure connection to {host}: {detail}")]
-    Tls {
-        /// Which host.
-        host: String,
-        /// What the handshake said.
-        detail: String,
-        /// What a person does about it; none if it may come about later.
-        remedy: Option<String>,
-    },
+    #[error("no secure connection to {}: {}", .0.host, .0.detail)]
+    Tls(Box<TlsFailure>),
     /// The proxy can't be used, or does not let us through.
-    #[error("no way to {host} through the proxy {proxy}: {detail}")]
-    Proxy {
-        /// The proxy and what names it, without user and password.
-        proxy: String,
-        /// Where to.
-        host: String,
-        /// What the proxy said, or the network.
-        detail: String,
-        /// What a person does about it; none if it may pass.
-        remedy: Option<String>,
-    },
+    #[error("no way to {} through the proxy {}: {}", .0.host, .0.proxy, .0.detail)]
+    Proxy(Box<ProxyFailure>),
+}
+
+/// A TLS handshake that failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsFailure {
+    /// Which host.
+    pub host: String,
+    /// What the handshake said.
+    pub detail: String,
+    /// What a person does about it; none if it may come about later.
+    pub remedy: Option<String>,
+}
+
+/// A proxy that leads nowhere.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProxyFailure {
+    /// The proxy and what names it, without user and password.
+    pub proxy: String,
+    /// Where to.
+    pub host: String,
+    /// What the proxy said, or the network.
+    pub detail: String,
+    /// What a person does about it; none if it may pass.
+    pub remedy: Option<String>,
 }
 
 impl ConnectError {
     /// What a person has to set before a connection comes about. None where trying again may be enough.
     pub fn remedy(&self) -> Option<&str> {
         match self {
-            Self::Tls { remedy, .. } | Self::Proxy { remedy, .. } => remedy.as_deref(),
+            Self::Tls(failure) => failure.remedy.as_deref(),
+            Self::Proxy(failure) => failure.remedy.as_deref(),
             _ => None,
         }
     }

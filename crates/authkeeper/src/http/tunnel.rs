@@ -14,7 +14,12 @@ use hyper_util::{client::legacy::connect::proxy::SocksV5, rt::TokioIo};
 use tower_service::Service;
 
 use crate::{
-    http::{message::USER_AGENT, proxy::Proxy, socket::Socket, transport::ConnectError},
+    http::{
+        message::USER_AGENT,
+        proxy::Proxy,
+        socket::Socket,
+        transport::{ConnectError, ProxyFailure},
+    },
     text::sanitize::one_line,
 };
 
@@ -58,12 +63,12 @@ pub(super) fn failed(
     detail: impl Into<String>,
     remedy: Option<String>,
 ) -> ConnectError {
-    ConnectError::Proxy {
+    ConnectError::Proxy(Box::new(ProxyFailure {
         proxy: proxy.to_string(),
         host: origin.to_owned(),
         detail: detail.into(),
         remedy,
-    }
+    }))
 }
 
 // ---- CONNECT ----------------------------------------------------------------------------------
