@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change is merged: formatting, lints, all tests against real
 # servers, documentation. Needs Rust; as root it installs what else is missing (Node, Python,
-# LemonLDAP::NG), and otherwise says what to install. Asks nothing, needs no terminal.
+# LemonLDAP::NG, nginx, nghttpd), and otherwise says what to install. Asks nothing, needs no terminal.
 set -euo pipefail
 cd "$(dirname "$0")"
 exec </dev/null
@@ -57,6 +57,8 @@ install_system_packages() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   # LemonLDAP::NG, one of the authorization servers of the end-to-end tests.
   mapfile -t -O "${#missing[@]}" missing < <(missing_packages e2e/servers/lemonldap-packages.txt)
+  # The servers of the corporate network of the end-to-end tests.
+  mapfile -t -O "${#missing[@]}" missing < <(missing_packages e2e/servers/network-packages.txt)
   [ "${#missing[@]}" -eq 0 ] && return
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "test.sh: please install: ${missing[*]}" >&2

@@ -5,7 +5,7 @@ Strict in its own way: an access token shown after its end takes the refresh tok
 refresh kills the old access token at once. Lifetimes are cut to whole seconds: a token said to
 live 5 s lives between 4 and 5.
 
-Environment: PORT (0: the system chooses), AT_TTL, RT_TTL (seconds), REQUIRED (the scopes that every
+Environment: PORT (0: the system chooses), BASE (its URL, if it is behind a front), AT_TTL, RT_TTL (seconds), REQUIRED (the scopes that every
 call needs, parted by commas; read), EXIT_WITH_STDIN=1.
 The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"mcp":…}.
 
@@ -52,7 +52,7 @@ def main():
     # The base URL must name the port, so the socket comes first and the server second.
     listener = socket.create_server((HOST, int(os.environ.get("PORT", "0"))))
     port = listener.getsockname()[1]
-    base = f"http://{HOST}:{port}"
+    base = os.environ.get("BASE") or f"http://{HOST}:{port}"
     ledger = Ledger()
     provider = make_provider(base, ledger)
     app = Front(make_server(provider, ledger).http_app(), provider, ledger)

@@ -1,7 +1,7 @@
 //! The test ground: real servers, a user's home, and a search for leaked secrets.
 //!
 //! - [`servers`] starts oidc-provider, django-oauth-toolkit, `FastMCP`, `LemonLDAP::NG`, authgent-server,
-//!   the TypeScript SDK's example and the misbehaving server, and asks them what they saw.
+//!   the TypeScript SDK's example, a corporate network and the misbehaving server, and asks them what they saw.
 //! - [`recorder`] plays one script against several authorization servers and compares what they
 //!   answered; [`browser`] signs a person in.
 //! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.

@@ -73,6 +73,13 @@ impl Server {
         Self::start(name, command, logs, &settings)
     }
 
+    /// A proxy, and servers that only it can find: see `corporate_network.py`.
+    pub fn corporate(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("corporate_network.py"));
+        Self::start("corporate", command, logs, settings)
+    }
+
     /// `FastMCP` with API keys in the place of OAuth.
     pub fn with_keys(logs: &Path, keys: &[&str]) -> Self {
         let mut command = Command::new(python());

@@ -401,15 +401,9 @@ fn a_read_only_file_system() {
     let ground = Ground::with_ttl(home, 10);
     let first = ground.token(EARLIER);
     mounted.remount("ro");
-    let living = ground.home.run(&["token", EARLIER]);
-    match living.code() {
-        Some(0) => assert_eq!(living.stdout.trim(), first),
-        _ => living.expect_failure(74, &["is read-only", "make it writable"]),
-    }
-    // What is asked of a read-only store may be refused, its age as well.
-    mounted.remount("rw");
+    assert_eq!(ground.token(EARLIER), first, "the living token is served");
+    let _ = ground.home.run(&["status"]).expect_code(0);
     ground.await_end(EARLIER);
-    mounted.remount("ro");
     let url = ground.url("good");
     for command in [
         &["token", EARLIER][..],

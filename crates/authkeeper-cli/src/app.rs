@@ -9,7 +9,7 @@ use std::{
 };
 
 use authkeeper::{
-    http::NetTransport,
+    http::{NetTransport, Network},
     model::TaskId,
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
@@ -41,6 +41,8 @@ pub(crate) struct App {
     pub(crate) settings: CliSettings,
     pub(crate) output: CommandOutput,
     pub(crate) runtime: Runtime,
+    /// How servers are reached.
+    pub(crate) network: Arc<Network>,
     /// A signal has told this process to stop.
     hurried: AtomicBool,
     /// A refresh took too long to be waited for.
@@ -55,13 +57,15 @@ impl App {
         settings: CliSettings,
         output: CommandOutput,
     ) -> Result<Self, Failure> {
-        let transport = Arc::new(NetTransport::new());
+        let network = Arc::new(settings.network());
+        let transport = Arc::new(NetTransport::over(network.clone()));
         let runtime = Runtime::open(&settings.runtime, Seams::system(), transport)?;
         Ok(Self {
             environment,
             settings,
             output,
             runtime,
+            network,
             hurried: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
             watcher: Mutex::default(),
@@ -73,7 +77,7 @@ impl App {
     pub(crate) fn notifier(&self) -> Notifier {
         let hook = self.settings.on_incident.clone().map(Hook::new);
         let webhook = self.settings.webhook.clone();
-        let transport = Arc::new(NetTransport::new());
+        let transport = Arc::new(NetTransport::over(self.network.clone()));
         Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
     }
 

@@ -45,6 +45,7 @@ impl Exit {
             CallErrorKind::UnusableAnswer | CallErrorKind::AnswerTooLarge => Self::Data,
             CallErrorKind::ClientRefused
             | CallErrorKind::TokenEndpointMoved
+            | CallErrorKind::NetworkSetting
             | CallErrorKind::BadPath
             | CallErrorKind::NotStarted
             | CallErrorKind::Fault => Self::Config,

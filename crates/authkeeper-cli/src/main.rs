@@ -19,7 +19,7 @@ mod signals;
 #[cfg(test)]
 mod test_support;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -35,14 +35,7 @@ use crate::{
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() {
-                Exit::Usage.code()
-            } else {
-                0
-            });
-        }
+        Err(error) => return ExitCode::from(told_by_clap(&error)),
     };
     let environment = Environment::of_process();
     log_to_stderr(&environment);
@@ -67,7 +60,25 @@ fn main() -> ExitCode {
             Exit::Bug.code()
         }
     };
-    ExitCode::from(code)
+    ExitCode::from(output.code_of(code))
+}
+
+/// Help and version are results; the rest is said to the person who mistyped.
+fn told_by_clap(error: &clap::Error) -> u8 {
+    if error.use_stderr() {
+        let _ = error.print();
+        return Exit::Usage.code();
+    }
+    let colour = std::io::stdout().is_terminal();
+    let text = error.render();
+    let text = if colour {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let output = CommandOutput::new(false, true);
+    output.data_bytes(text.as_bytes());
+    output.code_of(0)
 }
 
 /// `AUTHKEEPER_LOG` sets what is logged, as in `debug` or `authkeeper=debug`; errors by default.
@@ -152,7 +163,7 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
 async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
     match command {
         Command::Connect(args) => commands::connect::connect(app, *args).await,
-        Command::Import(args) => commands::import::import(app, *args).await,
+        Command::Import(args) => Box::pin(commands::import::import(app, *args)).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
         Command::RotateKey(args) => commands::rotate_key::rotate_key(app, &args).await,
         Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,

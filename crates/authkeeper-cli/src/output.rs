@@ -1,12 +1,15 @@
 //! The only printer. Data goes to stdout, everything else to stderr; colours only where a person looks.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    sync::OnceLock,
+};
 
 use authkeeper::model::Record;
 pub(crate) use authkeeper_gateway::duration::in_words as span;
 use jiff::Timestamp;
 
-use crate::{failure::Failure, old_names};
+use crate::{exit::Exit, failure::Failure, old_names};
 
 /// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +17,15 @@ pub(crate) struct CommandOutput {
     pub(crate) json: bool,
     colour_out: bool,
     colour_err: bool,
+}
+
+/// Why a result was not written, the first time. Standard output is one for the whole process.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+fn unwritten(error: &std::io::Error) -> Failure {
+    let what = format!("the result can't be written to standard output: {error}");
+    let next = "free some space or write it elsewhere, then run the same command again";
+    Failure::new(Exit::Store, what, next)
 }
 
 /// How a word is painted.
@@ -51,11 +63,9 @@ impl CommandOutput {
         (out.is_terminal() && size.ws_col > 0).then(|| usize::from(size.ws_col))
     }
 
-    /// One line of data. A reader that went away is no error of ours.
-    #[expect(clippy::unused_self, reason = "printing goes through this object")]
+    /// One line of data.
     pub(crate) fn data(self, line: &str) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        self.data_bytes(format!("{line}\n").as_bytes());
     }
 
     /// One JSON value as one line of data.
@@ -69,7 +79,23 @@ impl CommandOutput {
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn data_bytes(self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
+        let written = out.write_all(bytes).and_then(|()| out.flush());
+        if let Err(error) = written {
+            let _ = UNWRITTEN.set(error);
+        }
+    }
+
+    /// How a command ends that ended with this code: who reads no result must not take it for a success. The code of a
+    /// command that failed says more.
+    pub(crate) fn code_of(self, code: u8) -> u8 {
+        let (Some(error), 0) = (UNWRITTEN.get(), code) else {
+            return code;
+        };
+        // A reader that has gone has seen what it wanted; programs that a signal ends then are silent too.
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            self.failure(&unwritten(error));
+        }
+        Exit::Store.code()
     }
 
     /// One line for a person.

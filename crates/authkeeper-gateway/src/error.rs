@@ -30,6 +30,8 @@ pub enum CallErrorKind {
     TokenEndpointMoved,
     /// The provider gives no token now.
     ProviderUnavailable,
+    /// No connection comes about before a person has set something: a proxy, a certificate.
+    NetworkSetting,
     /// No connection to the server.
     ServerUnreachable,
     /// The server takes no calls now (429, 503).
@@ -81,7 +83,7 @@ const INTERNAL: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 impl CallErrorKind {
     /// All of them, in the order of the documented table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AuthorizationMissing,
         Self::NoSuchConnection,
         Self::TokenRejected,
@@ -90,6 +92,7 @@ impl CallErrorKind {
         Self::RequestRefused,
         Self::TokenEndpointMoved,
         Self::ProviderUnavailable,
+        Self::NetworkSetting,
         Self::ServerUnreachable,
         Self::ServerBusy,
         Self::Interrupted,
@@ -114,6 +117,7 @@ impl CallErrorKind {
             Self::RequestRefused => ("request_refused", "authority", FORBIDDEN, AUTHORITY),
             Self::TokenEndpointMoved => ("token_endpoint_moved", "authority", FORBIDDEN, AUTHORITY),
             Self::ProviderUnavailable => ("provider_unavailable", "unavailable", BUSY, UNAVAILABLE),
+            Self::NetworkSetting => ("network_setting", "not_started", BAD_GATEWAY, NOT_STARTED),
             Self::ServerUnreachable => (
                 "server_unreachable",
                 "unavailable",
@@ -219,6 +223,7 @@ impl From<&TokenError> for CallErrorKind {
             TokenError::ClientRefused { .. } => Self::ClientRefused,
             TokenError::RequestRefused { .. } => Self::RequestRefused,
             TokenError::EndpointMoved { .. } => Self::TokenEndpointMoved,
+            TokenError::NetworkSetting { .. } => Self::NetworkSetting,
             TokenError::Store(_) => Self::Store,
             _ => Self::Fault,
         }
@@ -317,6 +322,12 @@ impl CallError {
             retry_after,
             ..Self::new(CallErrorKind::ProviderUnavailable, message)
         }
+    }
+
+    /// A person has to set something before a connection comes about.
+    pub(crate) fn network_setting(why: impl fmt::Display, action: impl fmt::Display) -> Self {
+        let message = format!("{why}. What to do: {action}");
+        Self::new(CallErrorKind::NetworkSetting, message)
     }
 
     /// No connection to the server.
@@ -478,6 +489,7 @@ impl From<TokenError> for CallError {
             TokenError::Uncertain { retry_after, .. } => {
                 Self::provider_unavailable(&error, Some(retry_after))
             }
+            TokenError::NetworkSetting { why, action } => Self::network_setting(why, action),
             other => Self::new(kind, other.to_string()),
         }
     }

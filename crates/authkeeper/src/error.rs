@@ -110,6 +110,15 @@ pub enum TokenError {
         /// What a person does about it.
         action: String,
     },
+    /// No connection to the provider comes about before a person has set something (proxy, certificates); nothing was
+    /// spent.
+    #[error("the provider can't be asked: {why}")]
+    NetworkSetting {
+        /// What happened.
+        why: String,
+        /// What a person does about it.
+        action: String,
+    },
     /// The store can't be read or written; nothing was spent.
     #[error(transparent)]
     Store(Arc<StoreError>),
@@ -150,7 +159,9 @@ impl TokenError {
             | Self::ScopeRefused { .. }
             | Self::RequestRefused { .. } => Advice::Permission,
             Self::Uncertain { .. } | Self::Unavailable { .. } => Advice::Retry,
-            Self::ClientRefused { .. } | Self::EndpointMoved { .. } => Advice::Config,
+            Self::ClientRefused { .. }
+            | Self::EndpointMoved { .. }
+            | Self::NetworkSetting { .. } => Advice::Config,
             Self::Store(_) => Advice::Store,
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     failure::Failure,
     output::{CommandOutput, Paint},
-    settings::{CliSettings, Environment, Origin, Setting, VARIABLES},
+    settings::{CliSettings, Environment, Origin, Setting, VARIABLES, without_password},
 };
 
 /// A file that can't be used is no reason to hide which settings there are: then the defaults are shown, and what is
@@ -63,9 +63,11 @@ fn variables(environment: &Environment) -> Vec<Setting> {
         .into_iter()
         .map(|name| {
             let value = environment.get(name);
+            let value = value.map(|value| value.to_string_lossy().into_owned());
+            let value = value.or_else(|| environment.either_case(name).map(str::to_owned));
             Setting {
                 name: name.to_owned(),
-                value: value.map(|value| value.to_string_lossy().into_owned()),
+                value: value.as_deref().map(without_password),
                 origin: value.map_or(Origin::Default, |_| Origin::Variable(name)),
             }
         })

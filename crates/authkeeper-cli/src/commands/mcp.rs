@@ -26,7 +26,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
         task.clone(),
         app.links(),
     ));
-    let forwarder = tokens.forwarder().holding(hold);
+    let forwarder = tokens.forwarder().over(app.network.clone()).holding(hold);
     let upstream = ForwardUpstream::new(Arc::new(forwarder), name.clone());
     let notifier = app.notifier();
     let upstream = upstream.owner_is_told(notifier.is_set());

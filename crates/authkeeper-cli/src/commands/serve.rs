@@ -87,7 +87,7 @@ async fn listen(
     };
     // Whose calls these are is not known: no run is told of them.
     let tokens = Arc::new(TokenSource::new(app.runtime.clone(), None, app.links()));
-    let forwarder = Arc::new(tokens.forwarder().holding(hold));
+    let forwarder = Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold));
     let secret = handle.secret.clone();
     let bound = McpEndpoint::bind(forwarder, secret, port, limits, refreshing.healthy()).await;
     Ok(Serving {

@@ -43,6 +43,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         args: words.collect(),
         handle: app.runtime.random_handle(),
         task_id: task.to_string(),
+        without_proxy: run::without_proxy(&app.environment),
     };
     let tokens = TokenSource::new(app.runtime.clone(), Some(task.clone()), app.links());
     let tokens = Arc::new(tokens);
@@ -52,7 +53,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let incidents = OpenIncidents::new(app.runtime.clone(), declared, ours, links);
     let incidents = incidents.with_unnoted(tokens.clone());
     let seams = run::RunSeams {
-        forwarder: Arc::new(tokens.forwarder().holding(hold)),
+        forwarder: Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold)),
         incidents: Arc::new(incidents),
         notifier: app.notifier(),
         report: Report::new(std::io::stderr()),

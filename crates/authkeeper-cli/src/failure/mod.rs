@@ -196,7 +196,9 @@ fn token_advice(error: &TokenError) -> String {
         TokenError::ClientRefused { .. } => "no token was harmed. Check the client's id and secret at the provider, then \
              authkeeper reauthorize (a client that authkeeper registered itself is registered again)"
             .to_owned(),
-        TokenError::EndpointMoved { action, .. } => action.clone(),
+        TokenError::EndpointMoved { action, .. } | TokenError::NetworkSetting { action, .. } => {
+            action.clone()
+        }
         TokenError::RequestRefused { .. } => {
             "check at the provider what this account and client may do".to_owned()
         }

@@ -130,6 +130,15 @@ impl ConfigFile {
         Ok(url)
     }
 
+    /// The URL of a proxy: it is shown without user and password.
+    pub(super) fn proxy(&mut self, name: &[&str]) -> Result<Option<String>, Failure> {
+        let url = self.text(name)?;
+        if let Some(shown) = self.taken.last_mut().and_then(|last| last.value.as_mut()) {
+            *shown = without_password(shown);
+        }
+        Ok(url)
+    }
+
     pub(super) fn duration(&mut self, name: &[&str]) -> Result<Option<Duration>, Failure> {
         self.take(name, None, parse_duration)
     }
@@ -267,6 +276,19 @@ fn spelled(name: &Name) -> String {
         }
     };
     name.iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+/// A proxy's URL as it may be shown: without user and password.
+pub(crate) fn without_password(url: &str) -> String {
+    let (scheme, rest) = url
+        .split_once("://")
+        .map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map(|(_, host)| host);
+    match (scheme, host) {
+        (_, None) => url.to_owned(),
+        ("", Some(host)) => format!("…@{host}"),
+        (scheme, Some(host)) => format!("{scheme}://…@{host}"),
+    }
 }
 
 fn first_word(command: &str) -> String {

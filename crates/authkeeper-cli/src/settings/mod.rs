@@ -1,60 +1,26 @@
 //! Settings and paths, parsed once from the environment and the configuration file.
 
+mod environment;
 mod file;
+mod network;
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use authkeeper::{
+    http::Network,
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
     runtime,
 };
-use authkeeper_gateway::{alerts::WebhookSettings, browser::Browser};
+use authkeeper_gateway::alerts::WebhookSettings;
 
 use self::file::ConfigFile;
-pub(crate) use self::file::{OldSetting, Origin, Setting};
+pub(crate) use self::{
+    environment::Environment,
+    file::{OldSetting, Origin, Setting, without_password},
+    network::NetworkSettings,
+};
 use crate::{exit::Exit, failure::Failure};
-
-/// The environment as it was at the start; nothing else reads it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Environment(BTreeMap<String, OsString>);
-
-impl Environment {
-    pub(crate) fn of_process() -> Self {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self(std::env::vars_os().filter_map(text).collect())
-    }
-
-    /// A variable that is set and not empty.
-    pub(crate) fn get(&self, name: &str) -> Option<&OsString> {
-        self.0.get(name).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.get(name)?.to_str()
-    }
-
-    /// What opens a browser: the commands in `BROWSER`, else what the desktop has.
-    pub(crate) fn browser(&self) -> Browser {
-        let graphical = || {
-            ["DISPLAY", "WAYLAND_DISPLAY"]
-                .iter()
-                .any(|name| self.get(name).is_some())
-        };
-        match self.text("BROWSER") {
-            Some(list) => Browser::named(list),
-            None => Browser::of_desktop(graphical()),
-        }
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.get(name).map(PathBuf::from)
-    }
-}
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
@@ -66,6 +32,8 @@ pub(crate) struct CliSettings {
     pub(crate) webhook: Option<WebhookSettings>,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
+    /// The proxies, and the authorities that are trusted beside the platform's.
+    pub(crate) network: NetworkSettings,
     /// The configuration file, and whether it is there.
     pub(crate) file: (PathBuf, bool),
     /// What the file may set, with where each value comes from.
@@ -77,16 +45,26 @@ pub(crate) struct CliSettings {
 }
 
 /// The variables that are read beside those of the XDG base directory specification.
-pub(crate) const VARIABLES: [&str; 6] = [
+pub(crate) const VARIABLES: [&str; 11] = [
     "AUTHKEEPER_CONFIG",
     "AUTHKEEPER_STORE",
     "AUTHKEEPER_KEY_FILE",
     "AUTHKEEPER_LOG",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
     "BROWSER",
     "NO_COLOR",
 ];
 
 impl CliSettings {
+    /// The ways out of this machine. Nothing is read yet.
+    pub(crate) fn network(&self) -> Network {
+        Network::new(&self.network.proxies, self.network.tls.clone())
+    }
+
     pub(crate) fn load(environment: &Environment) -> Result<Self, Failure> {
         let path = config_path(environment)?;
         let named = environment.get("AUTHKEEPER_CONFIG").is_some();
@@ -115,6 +93,7 @@ impl CliSettings {
             on_incident: file.command(&["on_incident"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
+            network: NetworkSettings::load(environment, &mut file, &path)?,
             old_settings: file.old_settings(),
             listed: file.all_taken()?,
             file: (path, there),
@@ -284,7 +263,7 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 mod mutate;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -308,8 +287,9 @@ mod tests {
         );
     }
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
+    pub(crate) fn environment(pairs: &[(&str, &str)]) -> Environment {
+        let own =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), std::ffi::OsString::from(value));
         Environment(pairs.iter().map(own).collect())
     }
 
@@ -475,6 +455,7 @@ mod tests {
             file.command(&["on_incident"])?;
             file.text(&["client_metadata_url"])?;
             webhook(&mut file, path)?;
+            NetworkSettings::load(&Environment::default(), &mut file, path)?;
             Ok((rules, file.all_taken()?))
         });
         match set {

@@ -1,4 +1,5 @@
-//! Connections to servers: HTTP/1.1, certificates read when the first `https` URL is called.
+//! Connections to servers: HTTP/1.1 or HTTP/2, directly or through a proxy, certificates read when the first `https` URL is
+//! called.
 
 use std::{
     pin::Pin,
@@ -7,27 +8,28 @@ use std::{
     time::Duration,
 };
 
+use authkeeper::http::{Network, Reach, Socket};
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioIo, TokioTimer},
 };
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::task::JoinSet;
 use tower_service::Service;
 
 use crate::body::{BoxError, ResponseBody};
 
 pub(super) type HttpClient = Client<Connector, ResponseBody>;
 
-/// TCP alone; then TCP and TLS together.
+/// TCP alone; then all of it.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Shorter than the idle times of common servers (uvicorn and Node: 5 s), so that we are the one to
 /// close: a request sent into a closing connection has an unknown outcome.
 const IDLE: Duration = Duration::from_secs(4);
 
-pub(super) fn client() -> HttpClient {
+pub(super) fn client(network: Arc<Network>) -> HttpClient {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -36,7 +38,7 @@ pub(super) fn client() -> HttpClient {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .build(Connector {
-            tcp,
+            dialer: Dialer { tcp, network },
             tls: Arc::default(),
         })
 }
@@ -45,25 +47,41 @@ pub(super) fn client() -> HttpClient {
 /// system's certificates would slow down every start.
 #[derive(Clone)]
 pub(super) struct Connector {
-    tcp: HttpConnector,
-    tls: Arc<OnceLock<HttpsConnector<HttpConnector>>>,
+    dialer: Dialer,
+    tls: Arc<OnceLock<HttpsConnector<Dialer>>>,
 }
 
 impl Connector {
-    fn tls(&self) -> Result<HttpsConnector<HttpConnector>, BoxError> {
-        if let Some(ready) = self.tls.get() {
+    fn tls(&self, target: &Uri) -> Result<HttpsConnector<Dialer>, BoxError> {
+        let ready = self
+            .tls
+            .get()
+            .filter(|_| !self.dialer.network.shows_certificate(target));
+        if let Some(ready) = ready {
             return Ok(ready.clone());
         }
-        let made = HttpsConnectorBuilder::new()
-            .try_with_platform_verifier()?
-            .https_only()
-            .enable_http1()
-            .wrap_connector(self.tcp.clone());
+        let config = self.dialer.network.tls(target)?;
+        let made = HttpsConnector::from((self.dialer.clone(), config));
+        if self.dialer.network.shows_certificate(target) {
+            return Ok(made);
+        }
         Ok(self.tls.get_or_init(|| made).clone())
+    }
+
+    async fn connect(&mut self, target: Uri) -> Result<Stream, BoxError> {
+        if target.scheme_str() != Some("https") {
+            return Ok(MaybeHttpsStream::Http(self.dialer.call(target).await?));
+        }
+        let connected = self.tls(&target)?.call(target.clone()).await;
+        // The proxy's own errors say it all; what is left is TLS.
+        connected.map_err(|error| match error.downcast::<std::io::Error>() {
+            Ok(of_tls) => self.dialer.network.tls_failed(&target, &*of_tls).into(),
+            Err(other) => other,
+        })
     }
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Stream = MaybeHttpsStream<TokioIo<Socket>>;
 
 impl Service<Uri> for Connector {
     type Response = Stream;
@@ -76,14 +94,37 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let mut connector = self.clone();
+        Box::pin(
+            async move { tokio::time::timeout(SETUP_TIMEOUT, connector.connect(target)).await? },
+        )
+    }
+}
+
+/// Connects to a server, or to its proxy and through that.
+#[derive(Clone)]
+struct Dialer {
+    tcp: HttpConnector,
+    network: Arc<Network>,
+}
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<Socket>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let Self { mut tcp, network } = self.clone();
         Box::pin(async move {
-            let connecting = async {
-                if target.scheme_str() == Some("https") {
-                    return connector.tls()?.call(target).await;
-                }
-                Ok(MaybeHttpsStream::Http(connector.tcp.call(target).await?))
+            // A person typed the URL of the connection: it may be anywhere.
+            let socket = match network.through_proxy(&target, Reach::Anywhere).await {
+                Some(way) => way?,
+                None => Socket::Tcp(tcp.call(target).await?.into_inner()),
             };
-            tokio::time::timeout(SETUP_TIMEOUT, connecting).await?
+            Ok(TokioIo::new(socket))
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use authkeeper::{
+    http::{ConnectError, Network},
     model::{ConnectionName, Generation, MOST_IN_VAIN, Scope, ScopeRefusal},
     oauth::{
         dpop,
@@ -41,9 +42,16 @@ impl Forwarder {
     pub(crate) fn new(authority: Arc<dyn Authority>) -> Self {
         Self {
             authority,
-            client: connect::client(),
+            client: connect::client(Arc::default()),
             hold: None,
         }
+    }
+
+    /// Calls servers over this network.
+    #[must_use]
+    pub fn over(self, network: Arc<Network>) -> Self {
+        let client = connect::client(network);
+        Self { client, ..self }
     }
 
     /// Calls without authorization wait for a person.
@@ -306,7 +314,7 @@ impl Forwarder {
                 }
                 Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
-            Err(error) if error.is_connect() => Err(CallError::server_unreachable(chain(&error))),
+            Err(error) if error.is_connect() => Err(unconnected(&error)),
             Err(error) => Err(CallError::interrupted(chain(&error))),
         }
     }
@@ -330,6 +338,16 @@ fn needs(refusal: Refusal) -> Option<Scope> {
     match refusal {
         Refusal::Scope { needs } => needs,
         _ => None,
+    }
+}
+
+/// Nothing was sent. Where a person has to set something first, that is said, and trying again is of no use.
+fn unconnected(error: &(dyn Error + 'static)) -> CallError {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    let known = causes.find_map(|cause| cause.downcast_ref::<ConnectError>());
+    match known.map(|known| (known, known.remedy())) {
+        Some((known, Some(remedy))) => CallError::network_setting(known, remedy),
+        _ => CallError::server_unreachable(chain(error)),
     }
 }
 

@@ -50,7 +50,7 @@ fn message(error: &CallError) -> String {
             "{}. Nothing was done: do not report success; trying again later is safe.",
             capitalized(said)
         ),
-        Kind::BadPath | Kind::Store | Kind::NotStarted | Kind::Fault => format!(
+        Kind::NetworkSetting | Kind::BadPath | Kind::Store | Kind::NotStarted | Kind::Fault => format!(
             "authkeeper can't work for this server. Nothing was done. Do not report success, and do not try again until a person has acted. {said}"
         ),
         Kind::Interrupted => "The connection to the server broke before its answer arrived. The call may or may not have been carried out: do not report success, and check before repeating it.".to_owned(),

@@ -6,6 +6,9 @@ use http::{HeaderMap, Method, StatusCode, header};
 /// The most of a reply that is read. Token and metadata documents are a few KiB; nothing we ask for is larger.
 pub const REPLY_LIMIT: usize = 1024 * 1024;
 
+/// How we name ourselves to servers.
+pub(super) const USER_AGENT: &str = concat!("authkeeper/", env!("CARGO_PKG_VERSION"));
+
 /// A request as it goes out.
 #[derive(Clone)]
 pub struct Request {

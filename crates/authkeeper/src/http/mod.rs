@@ -1,20 +1,30 @@
-//! HTTP/1.1 for OAuth endpoints: connect, then send, then read, each a step of its own.
+//! HTTP for OAuth endpoints: connect, then send, then read, each a step of its own.
 //!
 //! A refresh must connect *before* it claims the right to spend, and must know whether the first byte left. So there is
 //! no pool, no retry and no redirect: one connection serves one exchange. The size of every reply is bounded.
 
 mod body;
+mod exchange;
 mod message;
 mod net_transport;
+mod network;
+mod proxy;
 mod reach;
+mod socket;
+mod tls;
 mod transport;
+mod tunnel;
 mod url;
 
 pub use self::{
     message::{REPLY_LIMIT, Reply, Request},
     net_transport::NetTransport,
+    network::Network,
+    proxy::{Proxies, Proxy, ProxySetting, ProxySettings},
     reach::Reach,
-    transport::{ConnectError, Exchange, ExchangeError, Transport},
+    socket::Socket,
+    tls::{ClientCertificate, TlsSettings},
+    transport::{ConnectError, Exchange, ExchangeError, ProxyFailure, TlsFailure, Transport},
     url::{HttpUrl, InvalidUrl},
 };
 

@@ -67,6 +67,18 @@ pub(super) fn is_internal(address: IpAddr) -> bool {
     }
 }
 
+/// Whether a name is one of internal networks by itself: without a dot, or below a domain that is kept for them
+/// (RFC 6761 §6.3, RFC 6762 §3, RFC 8375 §3, ICANN's `internal`).
+pub(super) fn is_internal_name(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return is_internal(address);
+    }
+    let name = bare.trim_end_matches('.').to_ascii_lowercase();
+    let kept = [".localhost", ".local", ".internal", ".home.arpa"];
+    !name.contains('.') || kept.iter().any(|domain| name.ends_with(domain))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +99,22 @@ mod tests {
         assert!(public.allows("93.184.216.34".parse().unwrap()));
         let local = Reach::from_typed(&HttpUrl::parse("http://127.0.0.1:1/mcp").unwrap());
         assert!(local.allows("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_name_can_be_internal_by_itself() {
+        for internal in [
+            "wiki",
+            "printer.local",
+            "SSO.corp.INTERNAL.",
+            "x.localhost",
+            "10.1.2.3",
+            "[::1]",
+        ] {
+            assert!(is_internal_name(internal), "{internal}");
+        }
+        for public in ["mcp.example", "internal.example", "93.184.216.34"] {
+            assert!(!is_internal_name(public), "{public}");
+        }
     }
 }

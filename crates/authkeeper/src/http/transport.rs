@@ -1,7 +1,5 @@
 //! The transport seam: traits and their errors.
 
-use std::net::IpAddr;
-
 use async_trait::async_trait;
 use http::StatusCode;
 
@@ -23,15 +21,13 @@ pub enum ConnectError {
         /// What the resolver said.
         detail: String,
     },
-    /// A public server pointed at an address of an internal network.
-    #[error(
-        "{host} leads to {address}, an internal address that a public server must not point at"
-    )]
+    /// A public server pointed inside.
+    #[error("{host} is internal ({what}), and a public server must not point there")]
     Internal {
         /// Which host.
         host: String,
-        /// Where it led.
-        address: IpAddr,
+        /// Its address, or what its name says.
+        what: String,
     },
     /// The host does not answer.
     #[error("{host} can't be reached: {detail}")]
@@ -42,13 +38,48 @@ pub enum ConnectError {
         detail: String,
     },
     /// The TLS handshake failed.
-    #[error("no secure connection to {host}: {detail}")]
-    Tls {
-        /// Which host.
-        host: String,
-        /// What the handshake said.
-        detail: String,
-    },
+    #[error("no secure connection to {}: {}", .0.host, .0.detail)]
+    Tls(Box<TlsFailure>),
+    /// The proxy can't be used, or does not let us through.
+    #[error("no way to {} through the proxy {}: {}", .0.host, .0.proxy, .0.detail)]
+    Proxy(Box<ProxyFailure>),
+}
+
+/// A TLS handshake that failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsFailure {
+    /// Which host.
+    pub host: String,
+    /// What the handshake said.
+    pub detail: String,
+    /// What a person does about it; none if it may come about later.
+    pub remedy: Option<String>,
+}
+
+/// A proxy that leads nowhere.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProxyFailure {
+    /// The proxy and what names it, without user and password.
+    pub proxy: String,
+    /// Where to.
+    pub host: String,
+    /// What the proxy said, or the network.
+    pub detail: String,
+    /// What a person does about it; none if it may pass.
+    pub remedy: Option<String>,
+}
+
+impl ConnectError {
+    /// What a person has to set before a connection comes about. None where trying again may be enough.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Tls(failure) => failure.remedy.as_deref(),
+            Self::Proxy(failure) => failure.remedy.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// The request may have been written, and there is no whole reply.

@@ -123,3 +123,89 @@ async fn no_compression_is_asked_for() {
         "{request}"
     );
 }
+
+/// A proxy that lets everybody through answers here; nobody is asked.
+#[tokio::test]
+async fn a_public_server_leads_inside_through_no_proxy_either() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = |scheme: &str| ProxySettings {
+        all: Some(ProxySetting {
+            set_by: "ALL_PROXY".to_owned(),
+            url: format!("{scheme}://{}", listener.local_addr().unwrap()).into(),
+        }),
+        ..ProxySettings::default()
+    };
+    for scheme in ["http", "socks5h", "socks5"] {
+        let network = Network::new(&proxy(scheme), TlsSettings::default());
+        let transport = NetTransport::over(std::sync::Arc::new(network));
+        for inside in [
+            "https://10.0.0.1/",
+            "https://[fd00::1]/",
+            "https://sso.corp.internal/",
+        ] {
+            let url = HttpUrl::parse(inside).unwrap();
+            if scheme == "socks5" && inside.contains("sso") {
+                continue; // resolved here, to nothing
+            }
+            let refused = transport
+                .connect(&url, Reach::PublicOnly)
+                .await
+                .err()
+                .unwrap();
+            let internal = matches!(refused, ConnectError::Internal { .. });
+            assert!(internal, "{scheme} {inside}: {refused}");
+        }
+    }
+}
+
+/// Each refusal of a proxy has its own remedy, and one that may pass has none.
+#[tokio::test]
+async fn a_proxys_refusal_is_told_with_what_to_do() {
+    for (answer, said, remedy) in [
+        ("403 Forbidden", "403 Forbidden", Some("NO_PROXY")),
+        ("502 No Such Host", "502 No Such Host", None),
+        (
+            "407 Who\r\nProxy-Authenticate: Negotiate",
+            "407 Who",
+            Some("Negotiate"),
+        ),
+        (
+            "407 Who\r\nProxy-Authenticate: Basic realm=x",
+            "407 Who",
+            Some("USER:PASSWORD@"),
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let all = Some(ProxySetting {
+            set_by: "ALL_PROXY".to_owned(),
+            url: format!("http://{}", listener.local_addr().unwrap()).into(),
+        });
+        let server = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 1024]).unwrap();
+            let reply = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+            socket.write_all(reply.as_bytes()).unwrap();
+        });
+        let settings = ProxySettings {
+            all,
+            ..ProxySettings::default()
+        };
+        let network = Network::new(&settings, TlsSettings::default());
+        let transport = NetTransport::over(std::sync::Arc::new(network));
+        let url = HttpUrl::parse("https://mcp.example/").unwrap();
+        let refused = transport
+            .connect(&url, Reach::Anywhere)
+            .await
+            .err()
+            .unwrap();
+        server.join().unwrap();
+        assert!(refused.to_string().contains(said), "{refused}");
+        assert_eq!(refused.remedy().is_some(), remedy.is_some(), "{refused}");
+        assert!(
+            refused
+                .remedy()
+                .unwrap_or_default()
+                .contains(remedy.unwrap_or_default())
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! One attempt: connect, make room, claim, check the deadline, send, keep the reply.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::{
     http::{Exchange, Reply},
@@ -30,7 +30,7 @@ use crate::{
         },
         token_request::{self, PreparedRequest},
     },
-    store::{Result, StoreError},
+    store::{Result, unusable},
 };
 
 /// One attempt to spend the current generation.
@@ -122,9 +122,12 @@ impl<'a> Attempt<'a> {
         match connected {
             Ok(exchange) => Ok((leg, exchange)),
             Err(error) => {
-                let failure = RequestFailure::of(error.to_string());
+                let failure = match error.remedy() {
+                    Some(_) => RequestFailure::unconnected(error.to_string()),
+                    None => RequestFailure::of(error.to_string()),
+                };
                 self.failed(&failure).await;
-                Err(RefreshOutcome::later(error.to_string()))
+                Err(RefreshOutcome::unconnected(&error))
             }
         }
     }
@@ -174,7 +177,7 @@ impl<'a> Attempt<'a> {
         let again = async {
             let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
             let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
-            let exchange = connected.map_err(|error| RefreshOutcome::later(error.to_string()))?;
+            let exchange = connected.map_err(|error| RefreshOutcome::unconnected(&error))?;
             Ok((leg, exchange))
         };
         let (leg, exchange) = match again.await {
@@ -225,10 +228,7 @@ impl<'a> Attempt<'a> {
 
     fn owner(&self) -> Result<OwnerId> {
         let owner = self.context.owners.mine(&self.context.seams);
-        owner.map_err(|error| StoreError::Unusable {
-            place: "owners/".to_owned(),
-            detail: error.to_string(),
-        })
+        owner.map_err(|error| unusable(Path::new("owners"), &error))
     }
 
     fn claim(&self) -> Result<Claim> {

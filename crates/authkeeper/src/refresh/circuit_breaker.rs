@@ -91,6 +91,15 @@ impl RequestFailure {
         }
     }
 
+    /// No connection before a person has set something. It counts towards an incident and holds nobody back: another
+    /// process may have the setting that this one lacks.
+    pub(crate) fn unconnected(why: String) -> Self {
+        Self {
+            surely: false,
+            ..Self::of(why)
+        }
+    }
+
     /// No whole answer came.
     pub(crate) fn lost(kind: UnknownKind, spends: bool) -> Self {
         Self {

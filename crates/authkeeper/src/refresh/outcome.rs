@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{model::UnknownKind, oauth::classify::Refused, store::StoreError};
+use crate::{http::ConnectError, model::UnknownKind, oauth::classify::Refused, store::StoreError};
 
 /// How a flight ended. Every waiter gets the same.
 #[derive(Clone, Debug)]
@@ -23,6 +23,9 @@ pub(crate) enum RefreshOutcome {
         why: String,
         retry_after: Option<Duration>,
     },
+    /// No connection comes about before a person has set something. Nothing happened at the provider, and it is tried
+    /// again like what passes by itself.
+    Unconnected { why: String, action: String },
     /// Our client was refused.
     Client(Refused),
     /// What we asked for was refused.
@@ -42,6 +45,18 @@ impl RefreshOutcome {
         }
     }
 
+    /// No connection.
+    pub(crate) fn unconnected(error: &ConnectError) -> Self {
+        let why = error.to_string();
+        match error.remedy() {
+            Some(action) => Self::Unconnected {
+                why,
+                action: action.to_owned(),
+            },
+            None => Self::later(why),
+        }
+    }
+
     /// The word kept in the decision log.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
@@ -50,6 +65,7 @@ impl RefreshOutcome {
             Self::Withdrawn => "withdrawn",
             Self::Uncertain { .. } => "uncertain",
             Self::Later { .. } => "later",
+            Self::Unconnected { .. } => "unconnected",
             Self::Client(_) => "client_refused",
             Self::Request(_) => "request_refused",
             Self::Moved(_) => "endpoint_moved",

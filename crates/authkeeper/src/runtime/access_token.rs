@@ -318,6 +318,9 @@ impl Runtime {
             RefreshOutcome::Later { why, retry_after } => {
                 TokenError::Unavailable { why, retry_after }
             }
+            RefreshOutcome::Unconnected { why, action } => {
+                TokenError::NetworkSetting { why, action }
+            }
             RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn => {
                 TokenError::Unavailable {
                     why: "the connection kept changing".to_owned(),

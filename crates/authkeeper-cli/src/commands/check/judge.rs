@@ -103,7 +103,10 @@ fn next_step(name: &ConnectionName, kind: CallErrorKind) -> String {
         CallErrorKind::BadPath | CallErrorKind::UnusableAnswer | CallErrorKind::AnswerTooLarge => {
             "check the connection's URL".to_owned()
         }
-        CallErrorKind::Store | CallErrorKind::NotStarted | CallErrorKind::Fault => {
+        CallErrorKind::NetworkSetting
+        | CallErrorKind::Store
+        | CallErrorKind::NotStarted
+        | CallErrorKind::Fault => {
             format!("authkeeper status {name} and authkeeper doctor say more")
         }
     }

@@ -133,7 +133,7 @@ async fn check_one(app: &App, name: &ConnectionName) -> Result<SuccessfulCheck, 
 
 async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
-    let forwarder = Arc::new(Arc::new(tokens).forwarder());
+    let forwarder = Arc::new(Arc::new(tokens).forwarder().over(app.network.clone()));
     match check_call_of(connection) {
         CheckCall::Request(probe) => request(&forwarder, connection, *probe).await,
         CheckCall::Tools => tools(forwarder, connection).await,

@@ -2,12 +2,13 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
+use authkeeper::http::Proxies;
 use authkeeper_gateway::alerts::WebhookSettings;
 
 use super::finding::Finding;
 use crate::{
     exit::Exit,
-    settings::{Environment, OldSetting},
+    settings::{Environment, NetworkSettings, OldSetting},
 };
 
 /// Settings that the file writes by their old names.
@@ -114,6 +115,39 @@ pub(super) fn environment(environment: &Environment) -> Finding {
     Finding::warning("environment", what, fix)
 }
 
+/// The proxies that servers are reached through.
+pub(super) fn proxies(settings: &NetworkSettings, proxies: &Proxies) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for one in proxies.described() {
+        findings.push(match one {
+            Ok(used) => Finding::note("proxy", used),
+            Err(why) => {
+                let fix = "correct or unset it; until then, no server is reached that needs it";
+                Finding::error("proxy", Exit::Config, why, fix)
+            }
+        });
+    }
+    let set = &settings.proxies;
+    if set.http.is_some() && set.https.is_none() && set.all.is_none() {
+        let what = "HTTP_PROXY is set and HTTPS_PROXY is not: servers speak https, and are reached without a proxy";
+        findings.push(Finding::warning("proxy", what, "set HTTPS_PROXY too"));
+    }
+    if settings.by_environment {
+        let what = "the proxy is known from the environment alone: cron, systemd and most MCP clients start programs without \
+                    these variables";
+        let fix =
+            "write it into config.toml too: [network] proxy = \"http://HOST:PORT\" (and no_proxy)";
+        findings.push(Finding::warning("proxy", what, fix));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(
+            "proxy",
+            "none is set: servers are reached directly",
+        ));
+    }
+    findings
+}
+
 /// Who else is at work with this store.
 pub(super) fn processes((alive, stale): (usize, usize)) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -174,6 +208,28 @@ mod tests {
             Severity::Ok
         );
         assert_eq!(hook(Some("X=1 y"), None, config).severity, Severity::Ok);
+    }
+
+    #[test]
+    fn proxies_are_shown_and_those_that_a_job_will_lack_are_warned_of() {
+        let found = |pairs: &[(&str, &str)]| {
+            let environment = crate::settings::tests::environment(pairs);
+            let settings = crate::settings::CliSettings::load(&environment).unwrap();
+            proxies(&settings.network, settings.network().proxies())
+        };
+        let home = ("HOME", "/nowhere");
+        assert_eq!(found(&[home])[0].severity, Severity::Ok);
+        let set = found(&[home, ("HTTPS_PROXY", "http://me:hunter2@proxy.corp:1")]);
+        assert!(set[0].what.contains("http://proxy.corp:1 (HTTPS_PROXY)"));
+        assert!(set[1].what.contains("cron"), "{}", set[1].what);
+        assert!(!format!("{set:?}").contains("hunter2"));
+        let wrong = found(&[home, ("https_proxy", "socks4://proxy.corp:1")]);
+        assert_eq!(wrong[0].exit, Some(Exit::Config));
+        let http = found(&[home, ("http_proxy", "http://proxy.corp:1")]);
+        assert!(
+            http.iter()
+                .any(|one| one.fix.as_deref() == Some("set HTTPS_PROXY too"))
+        );
     }
 
     #[test]

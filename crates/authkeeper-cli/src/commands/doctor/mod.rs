@@ -176,6 +176,8 @@ fn before_opening(environment: &Environment, settings: &CliSettings) -> Vec<Find
         findings.push(environment::hook(command, starts, file));
     }
     findings.push(environment::environment(environment));
+    let network = settings.network();
+    findings.extend(environment::proxies(&settings.network, network.proxies()));
     findings.push(environment::boundary());
     findings
 }

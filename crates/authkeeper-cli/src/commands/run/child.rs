@@ -21,6 +21,7 @@ use crate::signals::IgnoredSignals;
 pub(super) fn spawn(plan: &RunPlan, url: &str) -> io::Result<Child> {
     Command::new(&plan.command)
         .args(&plan.args)
+        .envs(plan.without_proxy.iter().map(|(name, value)| (name, value)))
         .env("AUTHKEEPER_URL", url)
         .env("AUTHKEEPER_TASK", plan.handle.expose())
         .spawn()

@@ -20,7 +20,11 @@ use tokio::{
     task::JoinSet,
 };
 
-pub(crate) use self::{child::SignalForwarder, plan::RunPlan, verdict::verdict};
+pub(crate) use self::{
+    child::SignalForwarder,
+    plan::{RunPlan, without_proxy},
+    verdict::verdict,
+};
 
 /// What it is run with.
 pub(crate) struct RunSeams {

@@ -95,6 +95,7 @@ fn plan(command: &str, args: &[&str]) -> RunPlan {
         args: args.iter().map(Into::into).collect(),
         handle: "handle-5ecret".to_owned().into(),
         task_id: "t1".to_owned(),
+        without_proxy: Vec::new(),
     }
 }
 

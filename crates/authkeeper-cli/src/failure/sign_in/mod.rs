@@ -25,8 +25,27 @@ impl From<ConnectError> for Failure {
         if let ConnectError::NoSuchConnection(name) = &error {
             return Self::no_connection(name, error.to_string());
         }
-        let (exit, next) = connect_advice(&error);
+        let remedy = unconnected(&error).and_then(Unconnected::remedy);
+        let (exit, next) = match remedy {
+            Some(remedy) => (Exit::Config, remedy.to_owned()),
+            None => connect_advice(&error),
+        };
         Self::new(exit, error.to_string(), next)
+    }
+}
+
+/// The connection that did not come about.
+fn unconnected(error: &ConnectError) -> Option<&Unconnected> {
+    match error {
+        ConnectError::Wire(WireError::Connect(error))
+        | ConnectError::Discovery(
+            DiscoveryError::Wire(WireError::Connect(error))
+            | DiscoveryError::PublishedUnreachable { source: error, .. },
+        )
+        | ConnectError::Registration(RegistrationError::Wire(WireError::Connect(error))) => {
+            Some(error)
+        }
+        _ => None,
     }
 }
 
@@ -338,7 +357,7 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
         DiscoveryError::Wire(error) if is_internal(error) => own(Exit::Data, SERVERS_MISTAKE),
         DiscoveryError::Wire(WireError::Connect(_)) => own(
             Exit::Unavailable,
-            "check the URL for a typing error and the network, then try again",
+            "check the URL for a typing error and the network (behind a proxy: set HTTPS_PROXY), then try again",
         ),
         DiscoveryError::Wire(WireError::Exchange {
             source: ExchangeError::TooLarge { .. },
@@ -477,7 +496,7 @@ mod tests {
         let internal = || {
             WireError::Connect(Unconnected::Internal {
                 host: "as.example".to_owned(),
-                address: std::net::Ipv4Addr::LOCALHOST.into(),
+                what: "127.0.0.1".to_owned(),
             })
         };
         let all = [

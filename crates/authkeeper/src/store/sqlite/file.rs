@@ -8,11 +8,23 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection as Sqlite, ErrorCode};
+use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags};
 
 use crate::store::{Result, StoreError, sqlite::error::fault, unusable};
 
 pub(super) fn open_connection(path: &Path) -> Result<Sqlite> {
+    // A store that can't be written still holds a valid token, maybe.
+    let connection = open_to_write(path).or_else(|error| match error {
+        StoreError::ReadOnly { .. } | StoreError::Unusable { .. } if path.exists() => {
+            open_to_read(path).map_err(|_unreadable| error)
+        }
+        _ => Err(error),
+    })?;
+    restrict(path);
+    Ok(connection)
+}
+
+fn open_to_write(path: &Path) -> Result<Sqlite> {
     let place = path.display().to_string();
     // Made closed to others from the start: SQLite gives its log and index the mode that the file has.
     let mut options = File::options();
@@ -32,25 +44,52 @@ pub(super) fn open_connection(path: &Path) -> Result<Sqlite> {
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    let connection =
-        open()
-            .map_err(|error| fault(&place, &error))
-            .or_else(|error| match error {
-                // Reading needs the index beside the file: on a full disk it is made in the room kept for it.
-                StoreError::Full { .. } if std::fs::remove_file(room(path)).is_ok() => {
-                    open().map_err(|error| fault(&place, &error))
+    open()
+        .map_err(|error| fault(&place, &error))
+        .or_else(|error| match error {
+            // Reading needs the index beside the file: on a full disk it is made in the room kept for it.
+            StoreError::Full { .. } if std::fs::remove_file(room(path)).is_ok() => {
+                open().map_err(|error| fault(&place, &error))
+            }
+            // SQLite does not say why it can't make what it needs beside the file.
+            StoreError::Unusable { .. } => Err(match File::options().append(true).open(path) {
+                Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                    StoreError::ReadOnly { place }
                 }
-                // SQLite does not say why it can't make what it needs beside the file.
-                StoreError::Unusable { .. } => Err(match File::options().append(true).open(path) {
-                    Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
-                        StoreError::ReadOnly { place }
-                    }
-                    _ => error,
-                }),
-                _ => Err(error),
-            })?;
-    restrict(path);
-    Ok(connection)
+                _ => error,
+            }),
+            _ => Err(error),
+        })
+}
+
+/// Opens a store that can't be written: each write to it fails. The index beside the file can't be made there; without a
+/// log it is not needed.
+fn open_to_read(path: &Path) -> rusqlite::Result<Sqlite> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let open = |parameters: &str| {
+        let path = path.to_string_lossy();
+        let path = path
+            .replace('%', "%25")
+            .replace('?', "%3f")
+            .replace('#', "%23");
+        let connection = Sqlite::open_with_flags(format!("file:{path}{parameters}"), flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        // Opening reads nothing yet.
+        connection.query_row("PRAGMA user_version", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    let log = path.with_extension("db-wal");
+    let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    open("").or_else(|error| {
+        if logged {
+            Err(error)
+        } else {
+            open("?immutable=1")
+        }
+    })
 }
 
 /// The switch from a new file to WAL needs the file alone for a moment, and `SQLite` answers "busy" there without waiting
