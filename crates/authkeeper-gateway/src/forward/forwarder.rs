@@ -139,10 +139,7 @@ impl Forwarder {
             let replayable = outgoing.replayable();
             if token.binding.is_some() && wants_nonce(&response) {
                 // Asked for twice, or of a body that can't be sent again: no newer token would help.
-                let failed = self
-                    .authority
-                    .call_failed(connection, &fingerprint, "dpop_nonce");
-                failed.await;
+                self.failed(connection, &fingerprint, "dpop_nonce").await;
                 return Ok(delivered(response));
             }
             let refused = resource_error::of(response.status(), response.headers());
@@ -167,8 +164,7 @@ impl Forwarder {
                     };
                     self.step_up(connection, &refusal, &fingerprint).await?;
                     if !replayable || steps == MOST_IN_VAIN {
-                        self.authority
-                            .call_failed(connection, &fingerprint, "insufficient_scope")
+                        self.failed(connection, &fingerprint, "insufficient_scope")
                             .await;
                         return Ok(delivered(response));
                     }
@@ -188,15 +184,19 @@ impl Forwarder {
                 }
                 AfterResponse::ReplaceAndDeliver { rejected }
                 | AfterResponse::GiveUp { rejected } => {
-                    self.authority
-                        .call_failed(connection, &fingerprint, "unauthorized")
-                        .await;
+                    self.failed(connection, &fingerprint, "unauthorized").await;
                     return self
                         .unrecovered(connection, rejected, tried != Tried::Stored, response)
                         .await;
                 }
             }
         }
+    }
+
+    /// The call failed for lack of authority: the run around this process hears of it.
+    async fn failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
+        let failed = self.authority.call_failed(connection, fingerprint, reason);
+        failed.await;
     }
 
     /// What had failed before, or was refused, is over.
@@ -257,10 +257,7 @@ impl Forwarder {
         outcome: Result<T, CallError>,
     ) -> Result<T, CallError> {
         if let Err(error) = &outcome {
-            let failed = self
-                .authority
-                .call_failed(connection, fingerprint, error.reason());
-            failed.await;
+            self.failed(connection, fingerprint, error.reason()).await;
         }
         outcome
     }
