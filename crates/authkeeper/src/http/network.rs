@@ -62,7 +62,7 @@ impl Network {
         }
     }
 
-    /// Whether this server is shown a certificate of ours, which is read anew for each connection.
+    /// Whether this server is shown a certificate of ours, which is read again for each connection.
     pub fn shows_certificate(&self, uri: &Uri) -> bool {
         self.trust.certificate_for(bare_host(uri)).is_some()
     }

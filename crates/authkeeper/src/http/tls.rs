@@ -58,7 +58,7 @@ impl Trust {
         all.find(|one| one.host.eq_ignore_ascii_case(host))
     }
 
-    /// For HTTP with this host. A client certificate is read anew each time: short-lived ones are replaced on disk.
+    /// For HTTP with this host. A client certificate is read again each time: short-lived ones are replaced on disk.
     pub(super) fn config(&self, host: &str) -> Result<Arc<ClientConfig>, rustls::Error> {
         let trusted = self.trusted()?;
         let Some(certificate) = self.certificate_for(host) else {
