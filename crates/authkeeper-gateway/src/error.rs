@@ -53,7 +53,7 @@ pub enum CallErrorKind {
 }
 
 /// How a kind appears on the surfaces.
-struct Entry {
+struct KindEntry {
     word: &'static str,
     /// `data.kind` of the bridge's errors, as it was before all surfaces had one word.
     older: &'static str,
@@ -105,7 +105,7 @@ impl CallErrorKind {
     ];
 
     /// Authority that is missing is a 403: a 401 would make clients start a sign-in of their own.
-    const fn entry(self) -> Entry {
+    const fn entry(self) -> KindEntry {
         let (word, older, status, code) = match self {
             Self::AuthorizationMissing => {
                 ("authorization_missing", "authority", FORBIDDEN, AUTHORITY)
@@ -143,7 +143,7 @@ impl CallErrorKind {
             Self::NotStarted => ("not_started", "not_started", INTERNAL, NOT_STARTED),
             Self::Fault => ("fault", "not_started", INTERNAL, NOT_STARTED),
         };
-        Entry {
+        KindEntry {
             word,
             older,
             status,
