@@ -410,13 +410,13 @@ fn metadata_advice(error: &DiscoveryError) -> (Exit, String) {
             if *endpoint == "device_authorization_endpoint" =>
         {
             own(
-                Exit::Permission,
+                Exit::Data,
                 "run the same command with --headless in the place of --device",
             )
         }
         DiscoveryError::NoEndpoint { endpoint, .. } if *endpoint == "authorization_endpoint" => {
             own(
-                Exit::Permission,
+                Exit::Data,
                 "nobody signs in in a browser there: run the same command with --device, or with --grant client_credentials for \
              a client of its own",
             )
