@@ -81,8 +81,9 @@ fn crash(start: impl Fn(&Home) -> Provider, (rule, point): (&str, &str), replay:
     let config = |provider: &Provider| [waits, &provider.habits(rule)].concat();
     let (home, provider, old) = ready_to_refresh(start, config);
     let (home, provider) = (&home, &provider);
-    die_at(home, point);
+    // What the refresh brings lives until it is read, on a busy machine too.
     provider.set_ttl(20);
+    die_at(home, point);
 
     let (last, all) = until_settled(home, &old);
     let came = Fixed {
@@ -205,7 +206,6 @@ fn assert_lives_on(home: &Home, provider: &Provider, point: &str) {
     if point != "committed" {
         assert_eq!(journals.unwrap().count(), 0, "{point}: no journal is left");
     }
-    // The token of `committed` and `reply_durable` is as short as the first one was.
     let before = provider.refreshes();
     assert!(
         wait_until(SOON, || {

@@ -248,7 +248,7 @@ fn no_device_flow() {
     ];
     let output = ground.home.run(&failed);
     let step = NextStep::of(&output).unwrap_or_default();
-    output.expect_failure(77, &words);
+    output.expect_failure(65, &words);
     let next = step.same_command(&failed, &[]).unwrap_or_default();
     assert!(!next.contains(&"--device".to_owned()) && next.contains(&"--headless".to_owned()));
 }
