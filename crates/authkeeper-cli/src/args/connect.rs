@@ -113,7 +113,7 @@ pub(crate) struct ConnectArgs {
 /// What requests carry beside the usual, or leave out. It is kept with the connection.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// A parameter of the authorization request, like audience=https://api.example; may be given several times
+    /// A parameter of the authorization request, like audience=orders; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) param: Vec<String>,
     /// A parameter of every token request, refreshes included; may be given several times
