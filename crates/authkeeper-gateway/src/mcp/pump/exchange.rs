@@ -304,7 +304,8 @@ impl MessageExchange {
 
     /// Whether the server says that it does not know the session. It did nothing but say so, which makes it safe to send
     /// the message again: with 404 (2025-11-25, basic/transports, "Session Management" 3), with 401 before it looked at the
-    /// token, or with 400 or 409 and words about a session, as older SDKs do.
+    /// token, or with 400 or 409 and words about a session, as older SDKs do. An answer to the message itself is no such
+    /// word: the server looked at it.
     async fn forgotten_session(
         &self,
         response: Response<ResponseBody>,
@@ -314,7 +315,9 @@ impl MessageExchange {
             StatusCode::BAD_REQUEST | StatusCode::CONFLICT => {
                 let (head, body) = response.into_parts();
                 let body = self.read(body).await?;
-                let is_forgotten = says_no_session(&body);
+                let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
+                let is_answer = judge(head.status, seen, &self.waiting) == Verdict::Forward;
+                let is_forgotten = !is_answer && says_no_session(&body);
                 Ok((Response::from_parts(head, whole(body)), is_forgotten))
             }
             _ => Ok((response, false)),

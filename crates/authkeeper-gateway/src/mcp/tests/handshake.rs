@@ -231,6 +231,13 @@ async fn a_session_that_is_lost_in_other_words_is_opened_again() {
             2,
         ),
         (400, "application/json", r#"{"detail":"no such tool"}"#, 1),
+        // An answer to the call, which is about a session of its own.
+        (
+            400,
+            "application/json",
+            r#"{"id":7,"error":{"code":-32602,"message":"no such session"}}"#,
+            1,
+        ),
         (403, "application/json", words, 1),
     ] {
         let handshakes = AtomicUsize::new(0);
