@@ -490,6 +490,9 @@ impl From<TokenError> for CallError {
                 Self::provider_unavailable(&error, Some(retry_after))
             }
             TokenError::NetworkSetting { why, action } => Self::network_setting(why, action),
+            TokenError::EndpointMoved { why, action } => {
+                Self::new(kind, format!("{why}. What a person must do: {action}"))
+            }
             other => Self::new(kind, other.to_string()),
         }
     }
@@ -509,4 +512,56 @@ fn described(record: &Record) -> String {
         "{}: {}. What a person must do: {link}{}",
         record.connection, record.detail, record.action
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use authkeeper::model::{Event, SuspendReason};
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_not_there_has_a_kind_and_a_reason() {
+        let record = Box::new(crate::forward::tests::record(
+            Event::AuthorityLost,
+            "notion",
+        ));
+        let suspended = CallError::from(TokenError::Suspended {
+            record,
+            reason: SuspendReason::Manual,
+        });
+        assert_eq!(suspended.kind, CallErrorKind::AuthorizationMissing);
+        assert_eq!(suspended.reason(), "refresh_refused", "the record's");
+        let unavailable = CallError::from(TokenError::Unavailable {
+            why: "busy".to_owned(),
+            retry_after: Some(Duration::from_secs(7)),
+        });
+        assert_eq!(unavailable.kind, CallErrorKind::ProviderUnavailable);
+        assert_eq!(unavailable.reason(), "provider_unavailable");
+        assert_eq!(unavailable.retry_after_seconds(), Some(7));
+    }
+
+    #[test]
+    fn what_a_person_must_do_is_part_of_the_message() {
+        let (why, action) = (
+            || "it moved".to_owned(),
+            || "authkeeper reauthorize notion".to_owned(),
+        );
+        for error in [
+            TokenError::EndpointMoved {
+                why: why(),
+                action: action(),
+            },
+            TokenError::NetworkSetting {
+                why: why(),
+                action: action(),
+            },
+        ] {
+            let message = CallError::from(error).message;
+            assert!(
+                message.contains(&why()) && message.contains(&action()),
+                "{message}"
+            );
+        }
+    }
 }

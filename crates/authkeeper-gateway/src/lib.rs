@@ -23,7 +23,7 @@
 //! | [`alerts`] | notifications of incidents: a command and a signed webhook |
 //! | [`token_source`] | tokens of the [`Runtime`](authkeeper::runtime::Runtime), and failed calls |
 //! | [`open_incidents`] | open incidents of the runtime, for [`alerts`] |
-//! | [`body`], [`report`], [`user_agent`], [`browser`], [`bounded_read`], [`duration`] | what the others share |
+//! | [`body`], [`report`], [`browser`], [`bounded_read`], [`duration`] | what the others share |
 
 #![warn(missing_docs)]
 
@@ -40,5 +40,4 @@ pub mod report;
 pub mod server;
 pub mod signin_link;
 pub mod token_source;
-pub mod user_agent;
 mod wait;

@@ -119,7 +119,7 @@ fn headers(key: &Secret<Vec<u8>>, id: &str, now: Timestamp, body: &str) -> Heade
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, "application/json"),
-        (header::USER_AGENT, crate::user_agent::USER_AGENT),
+        (header::USER_AGENT, authkeeper::http::USER_AGENT),
         (HeaderName::from_static("webhook-id"), id),
         (HeaderName::from_static("webhook-timestamp"), &seconds),
         (HeaderName::from_static("webhook-signature"), &signature),

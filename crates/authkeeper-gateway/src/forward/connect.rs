@@ -3,7 +3,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -39,40 +39,24 @@ pub(super) fn client(network: Arc<Network>) -> HttpClient {
         .pool_idle_timeout(IDLE)
         .build(Connector {
             dialer: Dialer { tcp, network },
-            tls: Arc::default(),
         })
 }
 
-/// Connects to `http` at once, to `https` through a TLS configuration made on first use: reading the
+/// Connects to `http` at once, to `https` with the network's TLS configuration, which is made on first use: reading the
 /// system's certificates would slow down every start.
 #[derive(Clone)]
 pub(super) struct Connector {
     dialer: Dialer,
-    tls: Arc<OnceLock<HttpsConnector<Dialer>>>,
 }
 
 impl Connector {
-    fn tls(&self, target: &Uri) -> Result<HttpsConnector<Dialer>, BoxError> {
-        let ready = self
-            .tls
-            .get()
-            .filter(|_| !self.dialer.network.shows_certificate(target));
-        if let Some(ready) = ready {
-            return Ok(ready.clone());
-        }
-        let config = self.dialer.network.tls(target)?;
-        let made = HttpsConnector::from((self.dialer.clone(), config));
-        if self.dialer.network.shows_certificate(target) {
-            return Ok(made);
-        }
-        Ok(self.tls.get_or_init(|| made).clone())
-    }
-
     async fn connect(&mut self, target: Uri) -> Result<Stream, BoxError> {
         if target.scheme_str() != Some("https") {
             return Ok(MaybeHttpsStream::Http(self.dialer.call(target).await?));
         }
-        let connected = self.tls(&target)?.call(target.clone()).await;
+        let config = self.dialer.network.tls(&target)?;
+        let mut https = HttpsConnector::from((self.dialer.clone(), config));
+        let connected = https.call(target.clone()).await;
         // The proxy's own errors say it all; what is left is TLS.
         connected.map_err(|error| match error.downcast::<std::io::Error>() {
             Ok(of_tls) => self.dialer.network.tls_failed(&target, &*of_tls).into(),

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 pub const REPLY_LIMIT: usize = 1024 * 1024;
 
 /// How we name ourselves to servers.
-pub(super) const USER_AGENT: &str = concat!("authkeeper/", env!("CARGO_PKG_VERSION"));
+pub const USER_AGENT: &str = concat!("authkeeper/", env!("CARGO_PKG_VERSION"));
 
 /// A request as it goes out.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ mod tunnel;
 mod url;
 
 pub use self::{
-    message::{REPLY_LIMIT, Reply, Request},
+    message::{REPLY_LIMIT, Reply, Request, USER_AGENT},
     net_transport::NetTransport,
     network::Network,
     proxy::{Proxies, Proxy, ProxySetting, ProxySettings},

@@ -62,11 +62,6 @@ impl Network {
         }
     }
 
-    /// Whether this server is shown a certificate of ours, which is read again for each connection.
-    pub fn shows_certificate(&self, uri: &Uri) -> bool {
-        self.trust.certificate_for(bare_host(uri)).is_some()
-    }
-
     /// The proxies, as they are set.
     pub fn proxies(&self) -> &Proxies {
         &self.proxies

@@ -151,7 +151,7 @@ async fn request(
     })?;
     let accept = HeaderValue::from_static("application/json, */*;q=0.5");
     probe.headers.entry(header::ACCEPT).or_insert(accept);
-    let agent = HeaderValue::from_static(authkeeper_gateway::user_agent::USER_AGENT);
+    let agent = HeaderValue::from_static(authkeeper::http::USER_AGENT);
     probe.headers.entry(header::USER_AGENT).or_insert(agent);
     let call = Call {
         method: probe.method.clone(),

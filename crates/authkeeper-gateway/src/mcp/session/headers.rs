@@ -6,10 +6,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::sessions::Session;
-use crate::{
-    mcp::codec::message::{Message, MethodCall},
-    user_agent,
-};
+use crate::mcp::codec::message::{Message, MethodCall};
 
 pub(in crate::mcp) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -57,7 +54,10 @@ pub(in crate::mcp) fn for_ending(session: &Session) -> HeaderMap {
 /// Servers and firewalls refuse requests that do not say who sends them.
 fn of_every_request() -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(USER_AGENT, HeaderValue::from_static(user_agent::USER_AGENT));
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_static(authkeeper::http::USER_AGENT),
+    );
     headers.insert(ACCEPT_ENCODING, UNCOMPRESSED);
     headers
 }
