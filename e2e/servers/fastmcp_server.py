@@ -6,7 +6,7 @@ refresh kills the old access token at once. Lifetimes are cut to whole seconds: 
 live 5 s lives between 4 and 5.
 
 Environment: PORT (0: the system chooses), BASE (its URL, if it is behind a front), AT_TTL, RT_TTL (seconds), REQUIRED (the scopes that every
-call needs, parted by commas; read), EXIT_WITH_STDIN=1.
+call needs, parted by commas; read), TRANSPORT (sse: the HTTP+SSE transport of 2024-11-05, under /sse), EXIT_WITH_STDIN=1.
 The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"mcp":…}.
 
 GET /__ctl/…, answers in JSON:
@@ -55,14 +55,15 @@ def main():
     base = os.environ.get("BASE") or f"http://{HOST}:{port}"
     ledger = Ledger()
     provider = make_provider(base, ledger)
-    app = Front(make_server(provider, ledger).http_app(), provider, ledger)
+    transport = os.environ.get("TRANSPORT", "http")
+    app = Front(make_server(provider, ledger).http_app(transport=transport), provider, ledger)
     server = ReadyServer(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     # The issuer exactly as the metadata spells it.
     server.ready = {
         "ready": True,
         "issuer": str(provider.issuer_url),
         "port": port,
-        "mcp": f"{base}/mcp",
+        "mcp": f"{base}/sse" if transport == "sse" else f"{base}/mcp",
     }
     if os.environ.get("EXIT_WITH_STDIN") == "1":
         threading.Thread(target=exit_with_stdin, daemon=True).start()

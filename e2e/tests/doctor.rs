@@ -246,8 +246,11 @@ fn check_makes_a_real_call() {
     assert_eq!(json["generation"], 1);
     let json = home.run(&["check", "api", "--json"]).expect_code(0).json();
     assert_eq!(json["status"], 200, "no MCP server, and it answers: {json}");
+    let why = json["no_mcp"].as_str();
+    assert!(why.is_some_and(|why| why.contains("404")), "{json}");
     let all = home.run(&["check"]).expect_code(0).stdout;
     assert_eq!(all.lines().count(), 2, "{all}");
+    assert_eq!(all.matches("it is no MCP server").count(), 1, "{all}");
 
     // A token that ended early is refreshed behind the call, as in any other.
     let _ = api.ctl("early401?n=1");

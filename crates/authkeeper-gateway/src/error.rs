@@ -352,6 +352,15 @@ impl CallError {
         )
     }
 
+    /// The client closed its input before the answer came.
+    pub(crate) fn client_left(executed: Executed) -> Self {
+        let message = "the client closed its input before the answer came";
+        Self {
+            executed,
+            ..Self::new(CallErrorKind::Interrupted, message)
+        }
+    }
+
     /// There is no connection of this name.
     pub(crate) fn no_such_connection(name: &ConnectionName) -> Self {
         let message = format!(

@@ -9,7 +9,7 @@ pub struct Target {
     /// Empty for the URL itself, else starts with `/`. Percent-encoding is passed on untouched.
     suffix: String,
     query: Option<String>,
-    /// A whole URL of the same server, in the place of both.
+    /// Another URL of the same server in the place of both, absolute or relative to the connection's URL.
     whole: Option<String>,
 }
 
@@ -39,6 +39,17 @@ impl Target {
     pub fn of_same_server(url: &str) -> Self {
         Self {
             whole: Some(url.to_owned()),
+            ..Self::exact()
+        }
+    }
+
+    /// A URL that the server itself named, absolute or relative to the connection's. A server behind a TLS front often names
+    /// its own host with `http`: that is the connection's origin all the same.
+    pub(crate) fn named_by_server(reference: &str) -> Self {
+        let own_scheme = reference.strip_prefix("http://");
+        let reference = own_scheme.map_or_else(|| reference.to_owned(), |rest| format!("//{rest}"));
+        Self {
+            whole: Some(reference),
             ..Self::exact()
         }
     }
@@ -85,8 +96,11 @@ impl Target {
             format!("?{}", queries.join("&"))
         };
         let text = format!("{}{path}{query}", base.origin());
-        let text = self.whole.as_ref().unwrap_or(&text);
-        let target = HttpUrl::parse(text).map_err(|error| unusable(error.to_string()))?;
+        let target = match &self.whole {
+            Some(reference) => base.join(reference),
+            None => HttpUrl::parse(&text),
+        };
+        let target = target.map_err(|error| unusable(error.to_string()))?;
         if !target.same_origin(&base) {
             return Err(unusable("it would lead to another server".to_owned()));
         }
@@ -187,6 +201,32 @@ mod tests {
             "http://api.example/me",
             "https://api.example@evil.example/me",
             "https://api.example:444/me",
+        ] {
+            assert!(under(elsewhere).is_err(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_the_server_names_stays_on_it_and_takes_its_scheme() {
+        let under = |reference: &str| {
+            Target::named_by_server(reference).under("https://api.example/v1/sse?k=1")
+        };
+        let there = "https://api.example/v1/messages?session=1";
+        for reference in [
+            there,
+            "/v1/messages?session=1",
+            "messages?session=1",
+            "//api.example/v1/messages?session=1",
+            "http://api.example/v1/messages?session=1",
+        ] {
+            let uri = under(reference).map(|uri| uri.to_string());
+            assert_eq!(uri.as_deref(), Ok(there), "{reference}");
+        }
+        for elsewhere in [
+            "https://evil.example/messages",
+            "http://evil.example/messages",
+            "//evil.example/messages",
+            "https://api.example:444/messages",
         ] {
             assert!(under(elsewhere).is_err(), "{elsewhere}");
         }

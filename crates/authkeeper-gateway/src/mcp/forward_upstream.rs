@@ -55,7 +55,10 @@ impl Upstream for ForwardUpstream {
     ) -> Result<Response<ResponseBody>, CallError> {
         let call = Call {
             method: request.method,
-            target: Target::exact(),
+            target: match &request.endpoint {
+                Some(endpoint) => Target::named_by_server(endpoint),
+                None => Target::exact(),
+            },
             headers: request.headers,
             body: CallBody::Whole(request.body),
             idempotent: request.idempotent,

@@ -19,6 +19,9 @@
 //! | headers refused (−32020) | there are none | the tools are listed again, the call is made once more |
 //! | the server knows only the other era | asked `server/discover`, then translated | greeted with `initialize`, then translated |
 //!
+//! A server of the HTTP+SSE transport (2024-11-05) is spoken to through `http_sse`, which makes it look like one of
+//! Streamable HTTP.
+//!
 //! The layers, each using those below it only:
 //!
 //! | folder | contents |
@@ -29,7 +32,7 @@
 //! | `codec` | JSON-RPC messages, lines, events |
 //!
 //! ```text
-//! stdin ─ framing ─ (version) ─ bridge ─┬─ exchange   (one task a message) ─ Upstream ─ server
+//! stdin ─ framing ─ (version) ─ bridge ─┬─ exchange   (one task a message) ─ (http_sse) ─ Upstream ─ server
 //! stdout ─ writer task ─ (version) ─────┴─ get_stream (one task a session) ─┘
 //! ```
 //!
@@ -44,8 +47,10 @@
 mod answer;
 mod codec;
 mod error_message;
+mod event_stream;
 mod forward_upstream;
 mod http_message;
+mod http_sse;
 mod list_tools;
 mod options;
 mod progress;

@@ -19,9 +19,13 @@ const REFUSAL_TIME: Duration = Duration::from_secs(5);
 /// The error for a response that is no answer, with what the server says in it.
 pub(super) async fn read_refusal(response: Response<ResponseBody>) -> CallError {
     let (head, body) = response.into_parts();
+    refusal(&head, &read_refusal_body(body).await, now())
+}
+
+/// What a response says that is no answer; nothing if that is too long or does not end.
+pub(super) async fn read_refusal_body(body: ResponseBody) -> Bytes {
     let read = timeout(REFUSAL_TIME, read_bounded(body, LONGEST_REFUSAL)).await;
-    let body = read.ok().and_then(Result::ok).unwrap_or_default();
-    refusal(&head, &body, now())
+    read.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 pub(super) fn now() -> Timestamp {

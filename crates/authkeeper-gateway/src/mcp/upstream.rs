@@ -27,8 +27,11 @@ pub(crate) trait Upstream: Send + Sync + 'static {
 }
 
 /// What to send. The upstream adds the URL and the `Authorization` header.
+#[derive(Clone)]
 pub(crate) struct UpstreamRequest {
     pub(crate) method: Method,
+    /// A URL that the server named, absolute or relative to its own; by default its own.
+    pub(crate) endpoint: Option<String>,
     /// Never contains `Authorization`.
     pub(crate) headers: HeaderMap,
     /// The message as the client wrote it; may be sent again as it is.

@@ -44,6 +44,8 @@ struct Answered {
     status: Option<u16>,
     tools: Option<usize>,
     version: Option<String>,
+    /// Why its answer to MCP is none, if it was asked in MCP first.
+    no_mcp: Option<String>,
 }
 
 /// A check that succeeded, with the token it was made with.
@@ -189,6 +191,7 @@ async fn request(
         status: Some(status.as_u16()),
         tools: None,
         version: None,
+        no_mcp: None,
     })
 }
 
@@ -207,10 +210,13 @@ async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Ans
             status: None,
             tools: Some(asked.tools),
             version: Some(asked.version),
+            no_mcp: None,
         }),
         // No MCP server, perhaps: then what a plain request says counts.
         Err(refused) if is_no_mcp(&refused) => {
-            request(&forwarder, connection, Probe::get(Target::exact())).await
+            let answered = request(&forwarder, connection, Probe::get(Target::exact())).await?;
+            let no_mcp = Some(refused.message);
+            Ok(Answered { no_mcp, ..answered })
         }
         Err(refused) => Err(worded(&refused, name)),
     }
@@ -226,8 +232,12 @@ fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
         Some(_) => format!("{} left", span(now.left.as_secs())),
         None => "it does not end".to_owned(),
     };
+    let no_mcp = match answered.no_mcp {
+        Some(_) => "; it is no MCP server: for `run` and `serve`, not for `mcp`",
+        None => "",
+    };
     format!(
-        "ok: {name}: {} answered{} in {millis} ms; token of generation {}, {left}",
+        "ok: {name}: {} answered{} in {millis} ms; token of generation {}, {left}{no_mcp}",
         answered.call,
         what_of(answered),
         now.generation
@@ -267,6 +277,7 @@ fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) ->
             "status": answered.status,
             "tools": answered.tools,
             "protocol_version": answered.version,
+            "no_mcp": answered.no_mcp,
             "ms": u64::try_from(*millis).unwrap_or(u64::MAX),
             "generation": now.generation,
             "expires_at": now.expires_at,

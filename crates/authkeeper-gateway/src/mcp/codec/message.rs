@@ -126,6 +126,10 @@ impl Message {
         }
     }
 
+    pub(in crate::mcp) fn awaited_keys(&self) -> Vec<IdKey> {
+        self.awaited().iter().map(|id| id.key().clone()).collect()
+    }
+
     pub(in crate::mcp) fn fingerprint(&self) -> String {
         self.call()
             .map_or_else(String::new, |call| call.fingerprint.clone())

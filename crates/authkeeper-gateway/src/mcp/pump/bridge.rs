@@ -25,15 +25,16 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    error::{CallError, CallErrorKind},
+    error::{CallError, CallErrorKind, Executed},
     mcp::{
         codec::{
             era::{Era, era},
             framing::{Line, LineReader, write_lines},
-            message::{IdKey, Message},
+            message::{Id, IdKey, Message},
         },
         error_message::{line_too_long, malformed},
         forward_upstream::ForwardUpstream,
+        http_sse::HttpSse,
         options::BridgeOptions,
         session::order::{Order, OrderTurn, QueuePlace},
         upstream::{Upstream, UpstreamRequest},
@@ -103,6 +104,7 @@ where
     let mut writer = JoinSet::new();
     writer.spawn(write_lines(output, lines));
     let (sayer, said) = mpsc::unbounded_channel();
+    let upstream = Arc::new(HttpSse::over(upstream, options.max_message));
     let mut bridge = Bridge::new(ClientLink::new(upstream, out, sayer, options), said);
     let read = tokio::select! {
         read = bridge.run(&mut reader) => read,
@@ -131,6 +133,7 @@ fn output_error(written: Option<Result<io::Result<()>, JoinError>>) -> BridgeErr
 /// A request that has no answer yet.
 struct InFlight {
     number: u64,
+    id: Id,
     era: Era,
     /// Not worth waiting for when the client leaves: a subscription never ends by itself, and of a
     /// cancelled call nobody wants to know.
@@ -193,7 +196,10 @@ impl Bridge {
 
     async fn hear(&mut self, said: BridgeCommand) {
         match said {
-            BridgeCommand::Again(message) => self.meet(message).await,
+            BridgeCommand::Again(message) => {
+                self.link.open_requests.take(&message.awaited_keys());
+                self.meet(message).await;
+            }
             BridgeCommand::ToServer(message) => self.route(message),
             BridgeCommand::Later(wait, message) => {
                 self.later.spawn(async move {
@@ -243,7 +249,8 @@ impl Bridge {
     /// Acts on a cancellation; true: the server has to hear of it as well.
     fn cancel(&mut self, message: &Message) -> bool {
         let target = message.call().and_then(|call| call.cancels.clone());
-        let found = target.and_then(|id| self.in_flight.get_mut(id.key()));
+        let target = target.map(|id| id.key().clone());
+        let found = target.as_ref().and_then(|key| self.in_flight.get_mut(key));
         let Some(request) = found else {
             return self.link.sessions.after_handshake();
         };
@@ -253,6 +260,7 @@ impl Bridge {
             on_cancel(request.era, self.link.options.cancel_grace)
         };
         request.expendable = true;
+        self.link.open_requests.take(target.as_slice());
         // An error means that it was done already.
         let _ = request.give_up.send(Some(grace));
         forward
@@ -267,20 +275,24 @@ impl Bridge {
             Era::Stateless => QueuePlace::default(),
         };
         let (give_up, given_up) = watch::channel(None);
-        let key = message.awaited().first().map(|id| id.key().clone());
-        if let Some(key) = &key {
+        let awaited = message.awaited();
+        let id = awaited.first().cloned();
+        self.link.open_requests.add(awaited);
+        if let Some(id) = &id {
             let expendable = message.is_request("subscriptions/listen");
             let request = InFlight {
                 number: self.number,
+                id: id.clone(),
                 era,
                 expendable,
                 waiting: waiting.clone(),
                 give_up,
             };
-            self.in_flight.insert(key.clone(), request);
+            self.in_flight.insert(id.key().clone(), request);
         }
         let link = Arc::clone(&self.link);
         let number = self.number;
+        let key = id.map(|id| id.key().clone());
         self.jobs.spawn(async move {
             job(link, (message, waiting), place, given_up).await;
             Done { number, key }
@@ -309,11 +321,7 @@ impl Bridge {
         // A client that reads nothing any more may keep others from being told anything.
         let goodbye = self.link.options.goodbye;
         let _ = timeout(goodbye, self.take_leave()).await;
-        for request in std::mem::take(&mut self.in_flight).into_values() {
-            if request.expendable || request.waiting.is_for_a_person() {
-                let _ = request.give_up.send(Some(Duration::ZERO));
-            }
-        }
+        self.give_up_waits().await;
         if !client_gone {
             let drain = self.link.options.drain;
             if timeout(drain, self.drain()).await.is_err() {
@@ -324,11 +332,39 @@ impl Bridge {
             }
         }
         self.jobs.shutdown().await;
+        let goodbye = self.link.options.goodbye;
+        if !client_gone && timeout(goodbye, self.refuse_the_rest()).await.is_err() {
+            tracing::warn!("the client does not read what became of its calls");
+        }
         if timeout(self.link.options.goodbye, self.link.end_session())
             .await
             .is_err()
         {
             tracing::warn!("the server did not answer the end of the session in time");
+        }
+    }
+
+    /// Ends what is not worth waiting for when the client leaves.
+    async fn give_up_waits(&mut self) {
+        for (key, request) in std::mem::take(&mut self.in_flight) {
+            let waits = request.waiting.is_for_a_person();
+            if request.expendable {
+                self.link.open_requests.take(&[key]);
+            } else if waits {
+                let failure = CallError::client_left(Executed::No);
+                self.link.refuse(&request.id, &failure).await;
+            }
+            if waits || request.expendable {
+                let _ = request.give_up.send(Some(Duration::ZERO));
+            }
+        }
+    }
+
+    /// A call without an answer would count as lost: its client may read on after it closed its own end.
+    async fn refuse_the_rest(&self) {
+        let failure = CallError::client_left(Executed::Unknown);
+        for id in self.link.open_requests.ids() {
+            self.link.refuse(&id, &failure).await;
         }
     }
 

@@ -11,7 +11,6 @@ use tokio::{
 };
 
 use super::{
-    event_stream::{EventStream, message_of},
     link::{BridgeCommand, ClientLink},
     outcome::{Finished, OpenedSession, OwnAnswer, SuspectedMismatch},
     wait_progress::telling,
@@ -23,10 +22,11 @@ use crate::{
         answer::{Shape, Verdict, judge, may_pass, refusal, says_no_session, shape},
         codec::{
             era::{Era, era},
-            message::{FromServer, Id, Message},
+            message::{FromServer, Id, IdKey, Message},
             sse::SseEvent,
         },
         error_message,
+        event_stream::{EventStream, message_of},
         response_body::{Unread, now, read_bounded, read_refusal},
         session::{headers::SESSION_ID, order::Gate, sessions::Session},
         version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
@@ -185,9 +185,7 @@ impl MessageExchange {
         let call = self.message.call().map(|call| call.method.as_str());
         tracing::warn!(method = call, %failure, "a message was not carried through");
         for id in std::mem::take(&mut self.waiting) {
-            self.link
-                .tell(Some(id.key()), error_message::answer(&failure, &id))
-                .await;
+            self.link.refuse(&id, &failure).await;
         }
         Finished::Failed
     }
@@ -275,7 +273,8 @@ impl MessageExchange {
     /// is the answer.
     async fn has_new_headers(&mut self, (before, refusal): (HeaderMap, Bytes)) -> bool {
         if self.link.tools.headers(&self.message) == before {
-            self.tell(refusal).await;
+            let keys = self.message.awaited_keys();
+            self.tell(refusal, &keys).await;
             return false;
         }
         tracing::info!("a tool changed; calling it again with the headers that it wants now");
@@ -443,14 +442,14 @@ impl MessageExchange {
         if self.waiting.len() < before {
             self.deliver(message, &seen).await;
         } else {
-            self.tell(message).await;
+            self.tell(message, &seen.answers).await;
         }
     }
 
-    async fn tell(&self, message: Bytes) {
+    async fn tell(&self, message: Bytes, answers: &[IdKey]) {
         let about = self.message.awaited();
         let about = about.first().map(Id::key);
-        self.link.tell(about, message).await;
+        self.link.pass_on(about, message, answers).await;
     }
 
     /// What was asked for.
@@ -465,7 +464,7 @@ impl MessageExchange {
         match (self.purpose, self.withholds(seen)) {
             (ExchangePurpose::Own, _) => self.answer = Some(answer),
             (ExchangePurpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
-            (ExchangePurpose::Client, None) => self.tell(answer).await,
+            (ExchangePurpose::Client, None) => self.tell(answer, &seen.answers).await,
         }
         if self.waiting.is_empty() && self.withheld.is_none() {
             self.gate = None;

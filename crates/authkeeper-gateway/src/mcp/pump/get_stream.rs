@@ -18,17 +18,14 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::time::sleep;
 
-use super::{
-    event_stream::{EventStream, message_of},
-    link::ClientLink,
-    session_control::renew,
-};
+use super::{link::ClientLink, session_control::renew};
 use crate::{
     body::ResponseBody,
     error::{CallError, CallErrorKind},
     mcp::{
         answer::{Shape, may_pass, shape},
         codec::message::FromServer,
+        event_stream::{EventStream, message_of},
         session::{order::Gate, sessions::Session},
     },
 };
@@ -165,7 +162,7 @@ async fn pump(link: &ClientLink, stream: &mut EventStream) {
 async fn pass(link: &ClientLink, message: Bytes) {
     let text = std::str::from_utf8(&message).ok();
     if let Some(seen) = text.and_then(FromServer::parse) {
-        link.tell(None, message).await;
+        link.pass_on(None, message, &seen.answers).await;
         link.late_answers.came(&seen.answers);
     } else {
         tracing::warn!(

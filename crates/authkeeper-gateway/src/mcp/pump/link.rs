@@ -14,12 +14,14 @@ use crate::{
     mcp::{
         codec::{
             framing::one_line,
-            message::{IdKey, Message},
+            message::{Id, IdKey, Message},
         },
+        error_message,
         options::BridgeOptions,
         session::{
             headers,
             late_answers::LateAnswers,
+            open_requests::OpenRequests,
             sessions::{Session, Sessions},
             tools::Tools,
         },
@@ -50,6 +52,7 @@ pub(in crate::mcp) struct ClientLink {
     pub(in crate::mcp) eras: ServerEras,
     pub(in crate::mcp) tools: Tools,
     pub(in crate::mcp) late_answers: LateAnswers,
+    pub(in crate::mcp) open_requests: OpenRequests,
     /// Numbers the requests of the bridge's own.
     own: AtomicU64,
     /// Requests on their way; notifications and responses need no permit, or a server waiting for an
@@ -74,10 +77,34 @@ impl ClientLink {
             eras: ServerEras::with_cache(options.memory.clone()),
             tools: Tools::default(),
             late_answers: LateAnswers::default(),
+            open_requests: OpenRequests::default(),
             own: AtomicU64::new(0),
             permits,
             options,
         }
+    }
+
+    /// Hands a message of the server to the client, as [`Self::tell`] does. An answer to requests that all are answered
+    /// already, or were cancelled, is dropped.
+    pub(in crate::mcp) async fn pass_on(
+        &self,
+        about: Option<&IdKey>,
+        message: Bytes,
+        answers: &[IdKey],
+    ) {
+        if answers.is_empty() || self.open_requests.take(answers) {
+            self.tell(about, message).await;
+        } else {
+            tracing::debug!("dropped an answer that nobody waits for");
+        }
+    }
+
+    /// The error in the place of an answer.
+    pub(in crate::mcp) async fn refuse(&self, id: &Id, failure: &CallError) {
+        let key = id.key();
+        let answer = error_message::answer(failure, id);
+        self.pass_on(Some(key), answer, std::slice::from_ref(key))
+            .await;
     }
 
     /// Hands a message of the server to the client, in the client's era. `about` is the request whose
@@ -164,6 +191,7 @@ impl ClientLink {
         let mut headers = headers::for_message(message, session);
         headers.extend(self.tools.headers(message));
         let request = UpstreamRequest {
+            endpoint: None,
             method: Method::POST,
             headers,
             body: message.body.clone(),
@@ -223,6 +251,7 @@ impl ClientLink {
         let fingerprint = method.to_string();
         let body = Bytes::new();
         let request = UpstreamRequest {
+            endpoint: None,
             method,
             headers,
             body,

@@ -5,7 +5,6 @@
 //! ```
 
 pub(super) mod bridge;
-mod event_stream;
 mod exchange;
 mod get_stream;
 mod link;

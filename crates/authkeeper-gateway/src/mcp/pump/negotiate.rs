@@ -35,7 +35,8 @@ pub(in crate::mcp) async fn settle(link: &Arc<ClientLink>, doubted: SuspectedMis
     if speaks_the_other(link, &doubted).await {
         link.say(BridgeCommand::Again(doubted.message.clone()));
     } else if let Some(answer) = &doubted.answer {
-        link.tell(None, answer.clone()).await;
+        let answers = doubted.message.awaited_keys();
+        link.pass_on(None, answer.clone(), &answers).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod headers;
 pub(super) mod late_answers;
+pub(super) mod open_requests;
 pub(super) mod order;
 pub(super) mod sessions;
 pub(super) mod tools;

@@ -32,6 +32,7 @@ async fn a_refused_scope_is_told_as_a_matter_of_policy() {
     let bound = ForwardUpstream::new(Arc::new(Forwarder::new(authority.clone())), notion());
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send"}}"#;
     let request = UpstreamRequest {
+        endpoint: None,
         method: Method::POST,
         headers: HeaderMap::new(),
         body: Bytes::from(body),
@@ -55,6 +56,7 @@ async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
     let authority = FakeAuthority::dead(&server.url);
     let bound = ForwardUpstream::new(Arc::new(Forwarder::new(authority.clone())), notion());
     let request = UpstreamRequest {
+        endpoint: None,
         method: Method::POST,
         headers: HeaderMap::new(),
         body: Bytes::new(),

@@ -332,7 +332,7 @@ async fn many_calls_on_a_forgotten_session_open_one_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_is_told_to_the_server_and_closes_nothing() {
+async fn cancelling_is_told_to_the_server_and_its_answer_is_dropped() {
     let (feed, live) = live();
     let live = Once::new(live);
     let mut rig = Rig::new(move |request| {
@@ -353,11 +353,7 @@ async fn cancelling_is_told_to_the_server_and_closes_nothing() {
     feed.send(Bytes::from("data: {\"id\":5,\"result\":{}}\n\n"))
         .await
         .unwrap();
-    assert_eq!(
-        rig.json().await["id"],
-        5,
-        "an answer that was under way still passes"
-    );
+    rig.silence().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -495,6 +491,60 @@ async fn a_batch_crosses_untouched_and_is_answered_in_pieces() {
     assert_eq!(rig.ask(batch).await["id"], 2);
     assert_eq!(rig.json().await[0]["id"], 1);
     assert_eq!(rig.seen()[0].body, batch);
+}
+
+/// 2025-11-25, basic/transports: an answer may come on the session's own stream, and again where it was asked for.
+#[tokio::test(start_paused = true)]
+async fn an_id_is_answered_once() {
+    let (feed, live) = live();
+    let live = Once::new(live);
+    let (called, unanswered) = super::rig::live();
+    let unanswered = Once::new(unanswered);
+    let mut rig = Rig::new(move |request| {
+        let reply = handshake_or(request, "s1", |request| match request.what().as_str() {
+            "GET" => live.take().map_or_else(|| no_stream(request), Live::events),
+            "tools/call" => unanswered.take().unwrap().events(),
+            _ => no_stream(request),
+        });
+        async { reply }
+    });
+    rig.handshake().await;
+    rig.write(r#"{"id":5,"method":"tools/call"}"#).await;
+    rig.until(|seen| seen.iter().any(|one| one.what() == "tools/call"))
+        .await;
+    let answer = Bytes::from("data: {\"id\":5,\"result\":{}}\n\n");
+    feed.send(answer.clone()).await.unwrap();
+    assert_eq!(rig.json().await["id"], 5);
+    called.send(answer.clone()).await.unwrap();
+    feed.send(answer).await.unwrap();
+    rig.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_open_when_the_input_ends_is_answered_all_the_same() {
+    let mut rig = Rig::new(|request| {
+        let reply = handshake_or(request, "s1", no_stream);
+        let hangs = request.what() == "tools/call";
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            reply
+        }
+    });
+    rig.handshake().await;
+    rig.write(r#"{"id":5,"method":"tools/call"}"#).await;
+    rig.until(|seen| seen.iter().any(|one| one.what() == "tools/call"))
+        .await;
+    rig.close_input();
+    let refused = rig.json().await;
+    assert_eq!(refused["id"], 5);
+    assert_eq!(
+        refused["error"]["data"]["error"], "interrupted",
+        "{refused}"
+    );
+    assert_eq!(refused["error"]["data"]["executed"], "unknown", "{refused}");
+    rig.ended().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

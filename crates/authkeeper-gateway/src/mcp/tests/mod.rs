@@ -4,6 +4,7 @@ mod call_errors;
 mod forward_upstream;
 mod get_stream;
 mod handshake;
+mod http_sse;
 mod list_tools;
 mod memory;
 mod rig;

@@ -41,6 +41,7 @@ type Script = Box<dyn Fn(&Request) -> Pending + Send + Sync>;
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) verb: String,
+    pub(super) endpoint: Option<String>,
     pub(super) headers: http::HeaderMap,
     pub(super) body: String,
     pub(super) idempotent: bool,
@@ -82,6 +83,7 @@ impl Upstream for Server {
     async fn send(&self, request: UpstreamRequest) -> Reply {
         let request = Request {
             verb: request.method.to_string(),
+            endpoint: request.endpoint,
             headers: request.headers,
             body: String::from_utf8(request.body.to_vec()).unwrap(),
             idempotent: request.idempotent,

@@ -173,6 +173,9 @@ async fn a_client_that_is_gone_ends_the_wait_at_once() {
     scene.waiting.notified().await;
     let before = tokio::time::Instant::now();
     scene.rig.close_input();
+    let refused = scene.rig.json().await;
+    assert_eq!(refused["id"], 7);
+    assert_eq!(refused["error"]["data"]["executed"], "no", "{refused}");
     scene.rig.ended().await.unwrap();
     assert!(before.elapsed() < Duration::from_secs(1));
     scene.came.notify_one();

@@ -17,6 +17,8 @@ use crate::{
 pub(in crate::mcp) struct EventStream {
     parser: Parser,
     body: Option<ResponseBody>,
+    /// Came together with the first event.
+    early: Vec<SseEvent>,
     /// Connections in a row that brought nothing.
     pub(in crate::mcp) fruitless: u32,
 }
@@ -26,6 +28,7 @@ impl EventStream {
         Self {
             parser: Parser::new(limit),
             body: None,
+            early: Vec::new(),
             fruitless: 0,
         }
     }
@@ -44,9 +47,24 @@ impl EventStream {
         pause(self.parser.retry(), self.fruitless)
     }
 
+    /// The event that comes first, if one comes.
+    pub(in crate::mcp) async fn first(&mut self) -> Option<SseEvent> {
+        while let Ok(Some(events)) = self.next().await {
+            let mut events = events.into_iter();
+            if let Some(first) = events.next() {
+                self.early = events.collect();
+                return Some(first);
+            }
+        }
+        None
+    }
+
     /// The events that arrived next, perhaps none yet; `None` once the connection has ended, well or
     /// not: what was missing is the caller's to know.
     pub(in crate::mcp) async fn next(&mut self) -> Result<Option<Vec<SseEvent>>, EventTooLarge> {
+        if !self.early.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.early)));
+        }
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
