@@ -247,7 +247,10 @@ fn check_makes_a_real_call() {
     let json = home.run(&["check", "api", "--json"]).expect_code(0).json();
     assert_eq!(json["status"], 200, "no MCP server, and it answers: {json}");
     let why = json["no_mcp"].as_str();
-    assert!(why.is_some_and(|why| why.contains("404")), "{json}");
+    assert!(
+        why.is_some_and(|why| why.ends_with("instead of an MCP message")),
+        "{json}"
+    );
     let all = home.run(&["check"]).expect_code(0).stdout;
     assert_eq!(all.lines().count(), 2, "{all}");
     assert_eq!(all.matches("it is no MCP server").count(), 1, "{all}");

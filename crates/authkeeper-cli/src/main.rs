@@ -95,8 +95,14 @@ fn log_to_stderr(environment: &Environment) {
 
 async fn ended(cli: Cli, environment: Environment, output: CommandOutput) -> u8 {
     let bridge = matches!(cli.command, Command::Mcp(_));
+    let plugin = matches!(&cli.command, Command::Status(args) if args.nagios);
     match Box::pin(run(cli, environment, output)).await {
         Ok(code) => code,
+        Err(failure) if plugin => {
+            let (code, line) = commands::status::unknown(&failure);
+            output.data(&line);
+            code
+        }
         Err(failure) => {
             output.failure(&failure);
             if bridge && is_untold(&failure) {
@@ -141,6 +147,7 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
         Command::Serve(args) => commands::serve::serve(&app, &args).await.map(|()| 0),
+        Command::Status(args) => commands::status::status(&app, args).await,
         command => tokio::select! {
             done = dispatch(&app, command) => done.map(|()| 0),
             number = app.stopped() => {
@@ -171,7 +178,6 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
             commands::connect::disconnect(app, &name, forget).await
         }
         Command::Token(args) => commands::token::token(app, args).await,
-        Command::Status { name } => commands::status::status(app, name.as_deref()).await,
         Command::Check { name } => commands::check::check(app, name.as_deref()).await,
         Command::Advise => commands::advise::advise(app).await,
         Command::Why { name } => commands::why::why(app, &name).await,
@@ -182,6 +188,7 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         // All taken before this.
         Command::Run(_)
         | Command::Serve(_)
+        | Command::Status(_)
         | Command::Sandbox(_)
         | Command::Demo(_)
         | Command::DemoJob(_)

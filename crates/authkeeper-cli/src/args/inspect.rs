@@ -28,6 +28,35 @@ Exit codes, the worst finding's: 0 nothing worse than a warning
   65 the profile, or a kept answer, can't be read
   66 there is no such connection (--reread)";
 
+pub(super) const STATUS_EXAMPLES: &str = "\
+Examples:
+  authkeeper status             what is connected, and what needs a person
+  authkeeper status --check     the same, with an exit code for a monitor
+  authkeeper status --nagios    one line for Nagios, Icinga, Sensu and others
+  authkeeper status --json | jq '.[].health'
+
+Exit codes of --check, the worst connection's: 0 calls work, or authkeeper is
+about to heal it while they do
+  66 nobody is signed in, or it is disconnected
+  69 the provider gives no token      75 a person must act
+  77 it refuses this account          78 our client is refused
+
+Exit codes of --nagios: 0 OK, 1 WARNING (works until its token ends, or
+something is to be known), 2 CRITICAL (calls fail now), 3 UNKNOWN";
+
+/// What is shown of connections.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// One connection
+    pub(crate) name: Option<String>,
+    /// End with an exit code that says whether calls work
+    #[arg(long, conflicts_with = "nagios")]
+    pub(crate) check: bool,
+    /// Print one line in the format of monitoring plugins, and end with 0 to 3
+    #[arg(long)]
+    pub(crate) nagios: bool,
+}
+
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
   authkeeper check notion      one call: the check URL, the provider's usual

@@ -17,7 +17,9 @@ pub(crate) use self::connect::{
     AssertionArgs, ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs,
     RequestArgs, RotateArgs, SecretSource, SignInArgs,
 };
-pub(crate) use self::inspect::{ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs};
+pub(crate) use self::inspect::{
+    ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs, StatusArgs,
+};
 use self::{
     demo::{DemoArgs, JobArgs},
     sandbox::SandboxArgs,
@@ -104,10 +106,8 @@ pub(crate) enum Command {
     )]
     Token(TokenArgs),
     /// Show what is connected, how long it is good, and what needs a person
-    Status {
-        /// One connection
-        name: Option<String>,
-    },
+    #[command(after_help = inspect::STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// A stdio MCP server that bridges to the remote one
     #[command(
         after_help = "In an MCP client's config:\n  {\"mcpServers\": {\"notion\":\n    {\"command\": \

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+mod health;
 pub(crate) mod hold_flags;
 pub(crate) mod import;
 pub(crate) mod incident;

@@ -214,7 +214,8 @@ pub enum ReauthorizeReason {
 }
 
 impl ReauthorizeReason {
-    const ALL: [Self; 10] = [
+    /// All of them.
+    pub const ALL: [Self; 10] = [
         Self::RefreshRefused,
         Self::UnknownOutcome,
         Self::NoRefreshToken,
@@ -294,7 +295,8 @@ pub enum SuspendReason {
 }
 
 impl SuspendReason {
-    const ALL: [Self; 4] = [
+    /// All of them.
+    pub const ALL: [Self; 4] = [
         Self::Manual,
         Self::SecondCopy,
         Self::OtherAccount,

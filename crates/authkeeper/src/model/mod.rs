@@ -9,6 +9,7 @@ mod connection;
 mod failing;
 mod grant;
 mod grant_material;
+mod health;
 mod ids;
 mod provider;
 mod provider_habits;
@@ -25,6 +26,7 @@ pub use self::{
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
+    health::{Health, HealthCause, HealthFacts, HealthState, WhoseMove, health},
     ids::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, IncidentId, InvalidName, Issuer,
         Lineage, OwnerId, PrincipalId, Resource, Scope, TaskId,

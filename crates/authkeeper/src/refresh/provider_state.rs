@@ -291,6 +291,17 @@ fn name_of(of: &FailingOf) -> Option<String> {
     }
 }
 
+/// The token requests of a grant, or else of its client, that failed in a row.
+pub(crate) async fn failing_of(context: &Context, grant: &Grant) -> Option<Failing> {
+    match own(context, &grant.id, grant.lineage).await {
+        Some(failing) => Some(failing),
+        None => {
+            let client = FailingOf::Client(grant.issuer.clone(), grant.client_id.clone());
+            read(context, &client).await
+        }
+    }
+}
+
 async fn own(context: &Context, grant: &GrantId, lineage: Lineage) -> Option<Failing> {
     let failing = read(context, &FailingOf::Grant(grant.clone())).await;
     failing.filter(|failing| failing.lineage == Some(lineage))

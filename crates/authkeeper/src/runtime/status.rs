@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use crate::{
     error::TokenError,
     model::{
-        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Grant, GrantType, Incident,
-        Scope, ScopeRequest,
+        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Failing, Grant, GrantType,
+        Health, HealthFacts, Incident, Moment, Scope, ScopeRequest, health,
     },
-    refresh::{decide, incident},
+    refresh::{decide, incident, provider_state},
     runtime::Runtime,
     store::StoreError,
 };
@@ -53,6 +53,8 @@ pub struct ConnectionStatus {
     pub asked_again_in: Option<Duration>,
     /// The incidents that are not over.
     pub incidents: Vec<Incident>,
+    /// Whether calls work, why not, and whose move it is.
+    pub health: Health,
 }
 
 impl ConnectionStatus {
@@ -62,6 +64,19 @@ impl ConnectionStatus {
             .as_ref()
             .is_some_and(|claim| matches!(claim.phase, ClaimPhase::Unknown { .. }))
     }
+}
+
+/// Since when an answer has been missing.
+fn uncertain_since(grant: &Grant) -> Option<Timestamp> {
+    let claim = grant.claim.as_ref().filter(|claim| claim.is_uncertain())?;
+    match claim.phase {
+        ClaimPhase::Unknown { since, .. } => Some(since.wall),
+        ClaimPhase::Spending => Some(claim.since.wall),
+    }
+}
+
+fn rests_for(failing: &Failing, now: Moment) -> Option<Duration> {
+    failing.rest.as_ref().map(|rest| rest.left(now))
 }
 
 impl Runtime {
@@ -101,6 +116,25 @@ impl Runtime {
             None => None,
         };
         let of_this = |incident: &&Incident| incident.record.connection == connection.name.as_str();
+        let incidents: Vec<Incident> = incidents.iter().filter(of_this).cloned().collect();
+        let failing = match &grant {
+            Some(grant) => provider_state::failing_of(&self.context, grant).await,
+            None => None,
+        };
+        let left = access.map(|token| token.left(now)).unwrap_or_default();
+        let health = health(&HealthFacts {
+            name: &connection.name,
+            lifecycle: grant.as_ref().map(|grant| &grant.lifecycle),
+            grant_type: grant.as_ref().map(|grant| grant.grant_type),
+            refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
+            left,
+            uncertain_since: grant.as_ref().and_then(uncertain_since),
+            asked_again_in,
+            failing: failing.as_ref(),
+            rests_for: failing.as_ref().and_then(|failing| rests_for(failing, now)),
+            incidents: &incidents,
+            now: now.wall,
+        });
         Ok(ConnectionStatus {
             state: ConnectionState::of(grant.as_ref()),
             lineage: grant.as_ref().map_or(0, |grant| grant.lineage.0),
@@ -111,7 +145,7 @@ impl Runtime {
             standby_until: grant
                 .as_ref()
                 .and_then(|grant| Some(grant.standby.as_ref()?.until)),
-            left: access.map(|token| token.left(now)).unwrap_or_default(),
+            left,
             due_in: grant
                 .as_ref()
                 .map(|g| self.context.grant_view(connection.provider.as_deref(), g))
@@ -128,7 +162,8 @@ impl Runtime {
                 .scope_request(),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
             asked_again_in,
-            incidents: incidents.iter().filter(of_this).cloned().collect(),
+            incidents,
+            health,
             connection,
         })
     }

@@ -215,11 +215,16 @@ async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Ans
         // No MCP server, perhaps: then what a plain request says counts.
         Err(refused) if is_no_mcp(&refused) => {
             let answered = request(&forwarder, connection, Probe::get(Target::exact())).await?;
-            let no_mcp = Some(refused.message);
+            let no_mcp = Some(without_advice(&refused.message).to_owned());
             Ok(Answered { no_mcp, ..answered })
         }
         Err(refused) => Err(worded(&refused, name)),
     }
+}
+
+/// What the bridge says to a model ends in advice to it.
+fn without_advice(message: &str) -> &str {
+    message.split(". ").next().unwrap_or(message)
 }
 
 fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {

@@ -10,6 +10,7 @@ use super::{facts::ConnectionFacts, finding::Finding, limits};
 use crate::{
     commands::{
         connect::ask_for_refresh,
+        health::{next_step, what_of},
         status::{UNCONFIRMED, to_begin_again},
     },
     exit::Exit,
@@ -72,9 +73,21 @@ fn state(facts: &ConnectionFacts) -> Vec<Finding> {
             "its token has ended and nothing refreshes it".to_owned(),
             again,
         ),
-        ConnectionState::Active => return good(facts),
+        ConnectionState::Active => match Exit::of_health(&facts.health) {
+            Some(exit) => failing(facts, exit),
+            None => return good(facts),
+        },
     };
     vec![found]
+}
+
+/// An active one over which calls fail, or will once its token has ended.
+fn failing(facts: &ConnectionFacts, exit: Exit) -> Finding {
+    let (what, fix) = (
+        what_of(&facts.health),
+        next_step(&facts.name, &facts.health),
+    );
+    Finding::error("state", exit, what, fix)
 }
 
 /// A usable one; it may have incidents all the same.
@@ -170,7 +183,7 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use authkeeper::model::ReauthorizeReason;
+    use authkeeper::model::{Health, ReauthorizeReason};
 
     use super::*;
     use crate::commands::doctor::finding::Severity;
@@ -183,6 +196,7 @@ pub(super) mod tests {
         ConnectionFacts {
             name: "notion".to_owned(),
             state: ConnectionState::Active,
+            health: Health::OK,
             uncertain: false,
             left: Duration::from_mins(30),
             refreshable: true,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{
     catalogue::Entry,
-    model::{ConnectionState, GrantType, Scope},
+    model::{ConnectionState, GrantType, Health, Scope},
     runtime::inspect::{Inspection, SecretFacts},
 };
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 pub(super) struct ConnectionFacts {
     pub(super) name: String,
     pub(super) state: ConnectionState,
+    pub(super) health: Health,
     pub(super) uncertain: bool,
     pub(super) left: Duration,
     pub(super) refreshable: bool,
@@ -45,6 +46,7 @@ impl From<&Inspection> for ConnectionFacts {
         Self {
             name: connection.name.to_string(),
             state: status.state.clone(),
+            health: status.health.clone(),
             uncertain: status.is_uncertain(),
             left: status.left,
             refreshable: status.refreshable,

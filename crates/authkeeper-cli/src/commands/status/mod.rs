@@ -1,45 +1,69 @@
 //! `status`: what is connected, how long it is good, and what needs a person.
 
+mod monitor;
+mod table;
+
 use authkeeper::{
-    model::{ConnectionName, ConnectionState, Event, GrantType, ReauthorizeReason, SuspendReason},
+    model::{
+        ConnectionName, ConnectionState, Event, GrantType, HealthCause, HealthState,
+        ReauthorizeReason, SuspendReason, WhoseMove,
+    },
     runtime::ConnectionStatus,
 };
 use serde_json::{Value, json};
 
+pub(crate) use self::monitor::unknown;
 use crate::{
     app::App,
+    args::StatusArgs,
     failure::Failure,
-    output::{CommandOutput, Paint, day, span},
+    output::{Paint, day, span},
 };
 
-pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure> {
-    let statuses = match name {
+/// Shows how connections stand. The exit code is 0 whatever that is, unless a monitor asks.
+pub(crate) async fn status(app: &App, args: StatusArgs) -> Result<u8, Failure> {
+    let statuses = match &args.name {
         Some(name) => vec![app.runtime.status(&ConnectionName::parse(name)?).await?],
         None => app.runtime.statuses().await?,
     };
+    let healths = || {
+        let all = statuses.iter();
+        all.map(|status| (&status.connection.name, &status.health))
+    };
+    if args.nagios {
+        let (code, line) = monitor::plugin_line(healths());
+        app.output.data(&line);
+        return Ok(code);
+    }
+    show(app, &statuses);
+    if args.check {
+        monitor::verdict(healths())?;
+    }
+    Ok(0)
+}
+
+fn show(app: &App, statuses: &[ConnectionStatus]) {
     if app.output.json {
         let all = statuses.iter().map(|status| {
             let mut shown = json(status);
             shown["link"] = app.link_for(status).into();
             shown
         });
-        app.output.data_json(&Value::Array(all.collect()));
-        return Ok(());
+        return app.output.data_json(&Value::Array(all.collect()));
     }
     if statuses.is_empty() {
-        app.say_nothing_connected();
-        return Ok(());
+        return app.say_nothing_connected();
     }
-    for line in table(app.output, &statuses) {
+    let rows = statuses.iter().map(|status| (row(status), colour(status)));
+    for line in table::lines(app.output, rows.collect()) {
         app.output.data(&line);
     }
-    for status in &statuses {
+    for status in statuses {
         let lines = todo(status, app.link_for(status));
         if !lines.is_empty() {
             app.output.data(&format!("\n{}", lines.join("\n")));
         }
     }
-    Ok(())
 }
 
 /// One connection, in the shape that scripts may rely on.
@@ -78,6 +102,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "overlap_until": status.standby_until,
         "action": action(status),
         "link": null,
+        "health": status.health,
         "incidents": status.incidents.iter().map(|incident| &incident.record).collect::<Vec<_>>(),
     })
 }
@@ -102,6 +127,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             ..
         } => Some(format!("authkeeper import {name} --other-copy-retired")),
         ConnectionState::Active if status.left.is_zero() && !status.refreshable => Some(again),
+        ConnectionState::Active if status.health.needs_attention() => status.health.action.clone(),
         _ => None,
     }
 }
@@ -145,81 +171,6 @@ pub(super) fn what_is_left(status: &ConnectionStatus) -> String {
     format!("What stays good there: {}", left.join(", "))
 }
 
-const HEADER: [&str; 6] = [
-    "CONNECTION",
-    "STATE",
-    "ACCESS",
-    "REFRESH",
-    "PRINCIPAL",
-    "SERVER",
-];
-const PRINCIPAL: usize = 4;
-
-/// Between two columns.
-const GAP: usize = 2;
-
-/// So much of a server's URL is always shown.
-const LEAST_OF_A_SERVER: usize = 12;
-
-/// The header and the connections.
-type Rows = Vec<Vec<String>>;
-
-fn table(output: CommandOutput, statuses: &[ConnectionStatus]) -> Vec<String> {
-    let mut rows: Rows = vec![HEADER.map(str::to_owned).to_vec()];
-    rows.extend(statuses.iter().map(|status| row(status).to_vec()));
-    if let Some(columns) = output.columns() {
-        rows = fitted(rows, columns);
-    }
-    let widths = widths(&rows);
-    let mut lines = Vec::new();
-    for (number, row) in rows.iter().enumerate() {
-        let paint = number
-            .checked_sub(1)
-            .map_or(Paint::Dim, |index| colour(&statuses[index]));
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let padded = format!("{cell:<width$}", width = widths[column]);
-            let painted = number == 0 || column == 1;
-            line.push_str(&if painted {
-                output.paint(paint, &padded)
-            } else {
-                padded
-            });
-            line.push_str(&" ".repeat(GAP));
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    lines
-}
-
-fn widths(rows: &Rows) -> Vec<usize> {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    (0..rows.first().map_or(0, Vec::len)).map(width).collect()
-}
-
-/// Made to fit: first without the principal where all have the usual one, then with shorter servers.
-fn fitted(mut rows: Rows, columns: usize) -> Rows {
-    let total = |rows: &Rows| widths(rows).iter().map(|width| width + GAP).sum::<usize>() - GAP;
-    let usual = |row: &Vec<String>| row[PRINCIPAL] == "local";
-    if total(&rows) > columns && rows.iter().skip(1).all(usual) {
-        for row in &mut rows {
-            row.remove(PRINCIPAL);
-        }
-    }
-    let over = total(&rows).saturating_sub(columns);
-    let servers = widths(&rows).last().copied().unwrap_or(0);
-    let room = servers.saturating_sub(over).max(LEAST_OF_A_SERVER);
-    for server in rows.iter_mut().filter_map(|row| row.last_mut()) {
-        if server.chars().count() > room {
-            *server = server.chars().take(room - 1).chain(['…']).collect();
-        }
-    }
-    rows
-}
-
 fn row(status: &ConnectionStatus) -> [String; 6] {
     let key = status.grant_type == Some(GrantType::ApiKey);
     let access = if status.left.is_zero() {
@@ -239,12 +190,15 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
         (ConnectionState::Active, false) => "needs a person".to_owned(),
         _ => "-".to_owned(),
     };
-    let state = if status.is_uncertain() {
-        "uncertain"
-    } else if key_is_refused(status) {
-        "key refused"
-    } else {
-        status.state.as_str()
+    let state = match status.health.cause {
+        Some(HealthCause::Uncertain) => "uncertain",
+        Some(HealthCause::ClientRefused) => "client refused",
+        Some(HealthCause::RequestRefused) => "request refused",
+        Some(HealthCause::TokenEndpointMoved) => "endpoint moved",
+        Some(HealthCause::TokenRejected) => "token rejected",
+        Some(HealthCause::ProviderUnavailable) => "provider down",
+        _ if key_is_refused(status) => "key refused",
+        _ => status.state.as_str(),
     };
     let connection = &status.connection;
     [
@@ -272,11 +226,12 @@ fn key_is_refused(status: &ConnectionStatus) -> bool {
 }
 
 fn colour(status: &ConnectionStatus) -> Paint {
-    match status.state {
-        ConnectionState::Active if status.is_uncertain() || key_is_refused(status) => Paint::Warn,
-        ConnectionState::Active => Paint::Good,
-        ConnectionState::Pending => Paint::Warn,
-        _ => Paint::Bad,
+    match status.health.state {
+        HealthState::Ok => Paint::Good,
+        HealthState::Notice | HealthState::AtRisk => Paint::Warn,
+        HealthState::Down => Paint::Bad,
+        HealthState::Off if status.state == ConnectionState::Pending => Paint::Warn,
+        HealthState::Off => Paint::Bad,
     }
 }
 
@@ -293,8 +248,8 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
         lines.push(format!("{name}: {why} (since {since})."));
     } else if let ConnectionState::Suspended { reason, since } = &status.state {
         lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
-    } else if let Some(incident) = status.incidents.first() {
-        lines.push(format!("{name}: {}.", incident.record.detail));
+    } else if let Some(detail) = &status.health.detail {
+        lines.push(format!("{name}: {detail}."));
     }
     if status.state == ConnectionState::Revoked {
         lines.push(format!("{name}: {UNCONFIRMED}. {}.", what_is_left(status)));
@@ -312,7 +267,10 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
             // It says more than that.
             _ => "",
         };
-        lines.push(format!("  {principal} must {must}{action}"));
+        lines.push(match status.health.whose_move {
+            WhoseMove::Operator => format!("  to do: {action}"),
+            _ => format!("  {principal} must {must}{action}"),
+        });
     } else if let Some(action) = not_for_a_sign_in(status) {
         lines.push(format!("  {action}"));
     } else if status.is_uncertain() {
@@ -329,53 +287,4 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     }
     lines.extend(link.map(|link| format!("  or open {link}")));
     lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(principal: &str) -> Rows {
-        let of = |cells: [&str; 6]| cells.map(str::to_owned).to_vec();
-        vec![
-            of(HEADER),
-            of([
-                "notion",
-                "active",
-                "57 min left",
-                "in 42 min",
-                "local",
-                "https://mcp.notion.com/mcp",
-            ]),
-            of([
-                "api",
-                "reauthorization_required",
-                "ended",
-                "-",
-                principal,
-                "https://api.example/v1",
-            ]),
-        ]
-    }
-
-    fn longest(rows: &Rows) -> usize {
-        widths(rows).iter().map(|width| width + GAP).sum::<usize>() - GAP
-    }
-
-    #[test]
-    fn the_table_fits_the_terminal() {
-        let whole = longest(&rows("local"));
-        assert_eq!(fitted(rows("local"), whole), rows("local"));
-        let narrower = fitted(rows("local"), whole - 1);
-        assert_eq!(narrower[1].len(), 5, "no principal");
-        assert_eq!(narrower[1][4], "https://mcp.notion.com/mcp");
-        let narrow = fitted(rows("local"), 80);
-        assert!(longest(&narrow) <= 80, "{narrow:?}");
-        assert_eq!(narrow[1][4], "https://mcp.notio…");
-        let others = fitted(rows("alice"), 90);
-        assert_eq!(others[2][PRINCIPAL], "alice");
-        assert!(longest(&others) <= 90, "{others:?}");
-        let least = fitted(rows("local"), 10);
-        assert_eq!(least[1][4], "https://mcp…");
-    }
 }
