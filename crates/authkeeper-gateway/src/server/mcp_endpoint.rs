@@ -188,7 +188,7 @@ impl EndpointCall {
                 in_session: false,
                 method,
                 target,
-                headers,
+                headers: headers.into(),
                 body: started.body,
             },
             peeked,
@@ -212,7 +212,7 @@ pub(super) async fn forward(
         .as_ref()
         .is_some_and(HttpMessage::says_all_in_its_answer);
     let tells =
-        forwarder.holds() && !listens && says_all && wait_stream::takes_events(&call.headers);
+        forwarder.holds() && !listens && says_all && wait_stream::takes_events(&call.headers.sent);
     let waiting = Waiting::default();
     let forwarding = forwarded(
         Arc::clone(forwarder),
