@@ -16,7 +16,7 @@
 //! - [`workers`] lets six processes hammer one connection while faults strike.
 //! - [`soak`] lets bridges work for an hour while faults strike, and compares what failed with the sandbox's truth.
 //! - [`transparency`] sends the conformance suite to one server along several ways.
-//! - [`http`] and [`wait`] are the small tools of the others.
+//! - [`listener`] keeps the requests that it got; [`http`] and [`wait`] are the small tools of the others.
 //!
 //! The servers come from `e2e/servers/install.sh`, which `./test.sh` runs first. Everything here
 //! fails its test by panicking: there is nobody to hand an error to.
@@ -33,6 +33,7 @@ pub mod daemon;
 pub mod ground;
 pub mod home;
 pub mod http;
+pub mod listener;
 pub mod next_step;
 pub mod power;
 pub mod provider;

@@ -103,6 +103,15 @@ impl Server {
         Self::start("era", command, logs, &[("ERA", era), ("KEY", key)])
     }
 
+    /// haproxy before the nodes at these ports, with a cookie for a session: see `balancer.py`.
+    pub fn balancer(logs: &Path, nodes: &str) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("balancer.py"));
+        // Debian has it where only the superuser looks.
+        let settings = [("NODES", nodes), ("PATH", "/usr/sbin:/usr/bin:/bin")];
+        Self::start("balancer", command, logs, &settings)
+    }
+
     /// The server that misbehaves: each fault under its own path.
     pub fn faulty(logs: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(python());

@@ -498,7 +498,32 @@ fn flags_that_mean_nothing_and_secrets_asked_for_in_vain() {
         ),
         // Standard input holds no key: what is wrong beside it is said first.
         (&["--key-stdin", "--rotate-by", "soon"], &["soon", "90d"]),
-        (&["--key-stdin", "--header", "Host"], &["Host", "--header"]),
+        (
+            &["--key-stdin", "--credential-header", "Host"],
+            &["Host", "--credential-header"],
+        ),
+        (
+            &["--key-stdin", "--header", "Host: x"],
+            &["host", "HTTP connection"],
+        ),
+        (
+            &["--key-stdin", "--header", "Authorization: Bearer s3cret"],
+            &["authorization", "--credential-header"],
+        ),
+        (
+            &["--key-stdin", "--header", "X-Key: a\nb"],
+            &["x-key", "line break"],
+        ),
+        (
+            &[
+                "--key-stdin",
+                "--credential-header",
+                "X-Key",
+                "--header",
+                "X-Key: a",
+            ],
+            &["x-key", "--credential-header"],
+        ),
     ] {
         connect(flags).expect_failure(64, words);
     }

@@ -705,7 +705,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
         "api_key",
         "--key-file",
         first_file.to_str().unwrap(),
-        "--header",
+        "--credential-header",
         "X-API-Key",
         "--rotate-by",
         "90d",

@@ -1,4 +1,4 @@
-//! Replaced names of settings and JSON keys, accepted and printed for one release. `old_names.toml` lists them; the
+//! Replaced names of settings, flags and JSON keys, accepted and printed for one release. `old_names.toml` lists them; the
 //! release after this one deletes both files.
 
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -21,6 +21,21 @@ static OLD_NAMES: LazyLock<OldNames> =
 pub(crate) fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
     let pairs = OLD_NAMES.settings.iter();
     pairs.map(|(new, old)| (new.as_str(), old.as_str()))
+}
+
+/// Whether a `--header` of `connect` is what `--credential-header` is now: a header's name alone, or `Authorization` and a
+/// word for a kind of key. No key is a word of letters.
+pub(crate) fn is_credential_header(text: &str) -> bool {
+    match text.split_once(':') {
+        None => true,
+        Some((name, word)) => {
+            let word = word.trim();
+            let is_word = !word.is_empty() && word.len() <= 20;
+            name.trim().eq_ignore_ascii_case("authorization")
+                && is_word
+                && word.bytes().all(|byte| byte.is_ascii_alphabetic())
+        }
+    }
 }
 
 /// Renames the settings of a snapshot that an earlier release wrote.
@@ -91,6 +106,22 @@ mod tests {
                 printed(json!({part: {"resealed": 3}})),
                 json!({part: {"resealed": 3, old(&format!("{part}.resealed")): 3}})
             );
+        }
+    }
+
+    #[test]
+    fn a_header_without_a_value_names_where_the_key_stands() {
+        for old in ["X-API-Key", "Authorization: Token", "authorization:Bearer"] {
+            assert!(is_credential_header(old), "{old}");
+        }
+        for new in [
+            "X-Tenant: blue",
+            "X-Tenant:",
+            "Authorization: Bearer abc",
+            "Authorization: k3y",
+            "Authorization:",
+        ] {
+            assert!(!is_credential_header(new), "{new}");
         }
     }
 

@@ -126,6 +126,7 @@ impl Authority for TokenSource {
                 lineage: token.lineage,
                 url: token.url.clone(),
                 presentation: token.presentation.clone(),
+                headers: token.headers.clone(),
                 binding: token.binding.clone(),
             }),
             Err(error) => {

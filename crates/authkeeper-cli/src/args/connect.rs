@@ -23,6 +23,7 @@ Examples:
       --grant client_credentials --client-id job --private-key-file job.pem
   authkeeper connect api https://api.example/v1 --grant api_key \\
       --key-file api.key --rotate-by 2027-03-01
+  authkeeper connect blue https://mcp.example/mcp --header 'X-Tenant: blue'
   authkeeper connect wiki https://mcp.example/mcp --grant jwt_bearer \\
       --assertion-file /var/run/secrets/tokens/wiki
   authkeeper connect crm https://mcp.example/mcp --grant id_jag \\
@@ -102,7 +103,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) key: KeyArgs,
     /// The header that carries the key or token, with the word before it [default: Authorization: Bearer]
     #[arg(long, value_name = "HEADER[: WORD]")]
-    pub(crate) header: Option<String>,
+    pub(crate) credential_header: Option<String>,
     /// A harmless URL that proves the token, for authkeeper check [default: the provider's usual one, else the MCP server's tools/list]
     #[arg(long)]
     pub(crate) check_url: Option<String>,
@@ -119,6 +120,13 @@ pub(crate) struct RequestArgs {
     /// A parameter of every token request, refreshes included; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) token_param: Vec<String>,
+    /// A header of every request to the server, discovery included, like "X-Tenant: blue"; never sent to the authorization
+    /// server. It takes the place of what a client sends. May be given several times; "X-Tenant:" takes it away
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// The file that holds such a header on one line, where its value is a secret; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header_file: Vec<PathBuf>,
     /// Leave the resource (RFC 8707) out, where the provider refuses it (AADSTS9010010)
     #[arg(long)]
     pub(crate) no_resource: bool,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, Generation, Lineage, Presentation, ScopeRefusal},
+    model::{ConnectionName, ExtraHeaders, Generation, Lineage, Presentation, ScopeRefusal},
     oauth::dpop::Binding,
     secret::SecretString,
 };
@@ -52,6 +52,8 @@ pub(crate) struct CallToken {
     pub(crate) url: String,
     /// How it is shown there.
     pub(crate) presentation: Presentation,
+    /// What the connection's owner adds to each request there.
+    pub(crate) headers: ExtraHeaders,
     /// The key that it is bound to: each request carries a proof of that (RFC 9449).
     pub(crate) binding: Option<Binding>,
 }

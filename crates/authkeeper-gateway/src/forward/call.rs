@@ -1,10 +1,12 @@
 //! A call to forward.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use sha2::{Digest as _, Sha256};
 
-use super::target::Target;
+use super::{cookies::CookieJar, target::Target};
 use crate::body::ResponseBody;
 
 /// One call to forward.
@@ -14,7 +16,7 @@ pub struct Call {
     /// Where it goes.
     pub target: Target,
     /// As the caller sent them; the forwarder removes those that belong to one connection.
-    pub headers: HeaderMap,
+    pub headers: CallHeaders,
     /// The body.
     pub body: CallBody,
     /// Sending it again after a broken connection cannot do anything twice.
@@ -41,6 +43,22 @@ impl Call {
             in_session: self.in_session,
             fingerprint: self.fingerprint.clone(),
         })
+    }
+}
+
+/// The headers of a call.
+#[derive(Clone)]
+pub struct CallHeaders {
+    /// Those that the caller sent.
+    pub sent: HeaderMap,
+    /// The cookies of the caller's session; none sends no cookie and keeps none.
+    pub cookies: Option<Arc<CookieJar>>,
+}
+
+impl From<HeaderMap> for CallHeaders {
+    fn from(sent: HeaderMap) -> Self {
+        let cookies = None;
+        Self { sent, cookies }
     }
 }
 

@@ -65,7 +65,7 @@ async fn forward(
     let call = Call {
         method: Method::POST,
         target: Target::below("/x", Some("q=1")).unwrap(),
-        headers,
+        headers: headers.into(),
         body,
         idempotent: false,
         in_session: false,

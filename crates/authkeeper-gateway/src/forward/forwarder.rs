@@ -20,7 +20,7 @@ use super::{
     connect::{self, HttpClient},
     decide::{self, AfterResponse, Tried},
     headers,
-    outgoing::{Outgoing, proof, token_header, wants_nonce},
+    outgoing::{Outgoing, proof, wants_nonce},
     target::BadTarget,
     token_wait::TokenWait,
 };
@@ -296,12 +296,13 @@ impl Forwarder {
         token: &CallToken,
     ) -> Result<Response<ResponseBody>, CallError> {
         let proof = proof(&outgoing.method, uri, token)?;
-        let mut request = outgoing.request(uri, token_header(token)?);
+        let mut request = outgoing.request(uri, token)?;
         if let Some(proof) = proof {
             request.headers_mut().insert(dpop::DPOP, proof);
         }
         match self.client.request(request).await {
             Ok(mut response) => {
+                outgoing.hear(uri, response.headers());
                 if let Some(binding) = &token.binding {
                     binding.hear(uri, response.headers());
                     // The nonce is for our own proofs; the caller has no use for it.

@@ -15,6 +15,7 @@
 mod authority;
 mod call;
 mod connect;
+mod cookies;
 mod decide;
 #[cfg(test)]
 mod dpop_tests;
@@ -29,7 +30,8 @@ mod token_wait;
 
 pub(crate) use self::authority::{Authority, CallToken};
 pub use self::{
-    call::{Call, CallBody, fingerprint},
+    call::{Call, CallBody, CallHeaders, fingerprint},
+    cookies::CookieJar,
     forwarder::Forwarder,
     headers::TASK_HEADER,
     target::{BadTarget, Target},

@@ -1,10 +1,17 @@
 //! The HTTP request that a call becomes.
 
-use authkeeper::oauth::dpop;
+use std::sync::Arc;
+
+use authkeeper::{oauth::dpop, platform::clock::Seams};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 
-use super::{authority::CallToken, call::CallBody, headers, operation};
+use super::{
+    authority::CallToken,
+    call::{CallBody, CallHeaders},
+    cookies::CookieJar,
+    headers, operation,
+};
 use crate::{
     body::{ResponseBody, whole},
     error::{CallError, CallErrorKind},
@@ -13,6 +20,7 @@ use crate::{
 pub(super) struct Outgoing {
     pub(super) method: Method,
     headers: HeaderMap,
+    cookies: Option<Arc<CookieJar>>,
     body: Option<CallBody>,
     pub(super) idempotent: bool,
 }
@@ -20,10 +28,14 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new(
         method: Method,
-        mut headers: HeaderMap,
+        headers: CallHeaders,
         body: CallBody,
         idempotent: bool,
     ) -> Self {
+        let CallHeaders {
+            sent: mut headers,
+            cookies,
+        } = headers;
         headers::strip_hop_by_hop(&mut headers);
         headers::strip_ours(&mut headers);
         if matches!(body, CallBody::Whole(_)) {
@@ -32,6 +44,7 @@ impl Outgoing {
         Self {
             method,
             headers,
+            cookies,
             body: Some(body),
             idempotent,
         }
@@ -53,8 +66,9 @@ impl Outgoing {
     pub(super) fn request(
         &mut self,
         uri: &Uri,
-        (name, token): (HeaderName, HeaderValue),
-    ) -> Request<ResponseBody> {
+        token: &CallToken,
+    ) -> Result<Request<ResponseBody>, CallError> {
+        let (name, value) = token_header(token)?;
         let body = match self.body.take() {
             Some(CallBody::Whole(bytes)) => {
                 self.body = Some(CallBody::Whole(bytes.clone()));
@@ -66,10 +80,27 @@ impl Outgoing {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(name, token);
-        request
+        let mut headers = self.headers.clone();
+        token.headers.put_into(&mut headers);
+        headers.insert(name, value);
+        let cookies = self.cookies.as_deref();
+        if let Some(cookies) = cookies.and_then(|jar| jar.show(uri, now())) {
+            headers.insert(header::COOKIE, cookies);
+        }
+        *request.headers_mut() = headers;
+        Ok(request)
     }
+
+    /// Keeps the cookies that an answer sets, if the caller has a session to keep them for.
+    pub(super) fn hear(&self, uri: &Uri, answer: &HeaderMap) {
+        if let Some(jar) = &self.cookies {
+            jar.hear(uri, answer, now());
+        }
+    }
+}
+
+fn now() -> jiff::Timestamp {
+    Seams::system().clock.now().wall
 }
 
 #[expect(
@@ -77,7 +108,7 @@ impl Outgoing {
     reason = "the access token goes to the server it was issued for"
 )]
 /// The header that the token stands in.
-pub(super) fn token_header(token: &CallToken) -> Result<(HeaderName, HeaderValue), CallError> {
+fn token_header(token: &CallToken) -> Result<(HeaderName, HeaderValue), CallError> {
     let presentation = &token.presentation;
     let unprintable = || {
         let message = "the token can't stand in the header that it is shown in";

@@ -10,7 +10,8 @@ use std::{
 use async_trait::async_trait;
 use authkeeper::{
     model::{
-        ConnectionName, Event, Generation, Lineage, Presentation, Record, Scope, ScopeRefusal,
+        ConnectionName, Event, ExtraHeader, ExtraHeaders, Generation, Lineage, Presentation,
+        Record, Scope, ScopeRefusal,
     },
     oauth::dpop::Binding,
 };
@@ -53,6 +54,7 @@ pub(crate) struct FakeAuthority {
     dead: AtomicBool,
     /// How its tokens are shown.
     presentation: Presentation,
+    headers: ExtraHeaders,
     binding: Option<Binding>,
     /// What every request for a token gets instead, or so many of the first.
     refusal: Option<fn() -> CallError>,
@@ -101,6 +103,14 @@ impl FakeAuthority {
         Arc::new(made)
     }
 
+    /// Its connection has these headers of its own.
+    fn adding(url: &str, headers: &[&str]) -> Arc<Self> {
+        let mut made = Self::made(url, 2, false);
+        let headers = headers.iter().map(|text| ExtraHeader::parse(text).unwrap());
+        made.headers = headers.collect();
+        Arc::new(made)
+    }
+
     /// Asking for more ends so; each time that it is done there is a newer token.
     pub(crate) fn stepping(url: &str, more: fn() -> Result<(), CallError>) -> Arc<Self> {
         let mut made = Self::made(url, 1, false);
@@ -121,6 +131,7 @@ impl FakeAuthority {
             last,
             dead: AtomicBool::new(dead),
             presentation: Presentation::default(),
+            headers: ExtraHeaders::default(),
             binding: None,
             refusal: None,
             refusals: usize::MAX,
@@ -169,6 +180,7 @@ impl Authority for FakeAuthority {
             lineage: Lineage(generation.0),
             url: self.url.clone(),
             presentation: self.presentation.clone(),
+            headers: self.headers.clone(),
         })
     }
 
@@ -291,7 +303,7 @@ fn call(body: CallBody) -> Call {
     Call {
         method: Method::POST,
         target: Target::exact(),
-        headers,
+        headers: headers.into(),
         body,
         idempotent: false,
         in_session: false,
@@ -346,6 +358,63 @@ async fn a_key_stands_in_the_header_that_its_server_reads() {
     let heads = server.heads.lock().unwrap().clone();
     assert_eq!(heads[0].headers["x-api-key"], "tok-1");
     assert!(!heads[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn the_connections_own_headers_are_sent_each_time_and_win() {
+    let server = accepting("tok-2").await;
+    let own = ["X-Tenant: blue", "X-Kept: 2"];
+    let authority = FakeAuthority::adding(&server.url, &own);
+    assert_eq!(carried(&authority, kept()).await.unwrap().status(), 200);
+    let heads = server.heads.lock().unwrap().clone();
+    assert_eq!(heads.len(), 2);
+    for head in heads {
+        assert_eq!(head.headers["x-tenant"], "blue");
+        let kept: Vec<_> = head.headers.get_all("x-kept").iter().collect();
+        assert_eq!(kept, ["2"], "the caller sent 1");
+    }
+}
+
+/// A balancer that has given each answer a new cookie.
+async fn balancing() -> Server {
+    let answers = AtomicU64::new(0);
+    Server::start(move |_head, _body| {
+        let number = answers.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut answer = status(200);
+            let cookie = format!("SERVERID=n{number}; path=/");
+            let headers = answer.headers_mut();
+            headers.insert("set-cookie", cookie.parse().unwrap());
+            answer
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_sessions_cookies_go_back_and_each_session_has_its_own() {
+    let server = balancing().await;
+    let authority = FakeAuthority::new(&server.url, 1);
+    let forwarder = Forwarder::new(authority);
+    let jar = Arc::new(CookieJar::default());
+    let other = Arc::new(CookieJar::default());
+    for cookies in [Some(&jar), Some(&jar), Some(&other), None, Some(&jar)] {
+        let mut call = call(kept());
+        call.headers.cookies = cookies.cloned();
+        let answer = forwarder.forward(&notion(), call).await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    let heads = server.heads.lock().unwrap().clone();
+    let shown: Vec<Option<&str>> = heads
+        .iter()
+        .map(|head| head.headers.get("cookie")?.to_str().ok())
+        .collect();
+    let (first, second) = (Some("SERVERID=n0"), Some("SERVERID=n1"));
+    assert_eq!(
+        shown,
+        [None, first, None, None, second],
+        "and never the caller's own"
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::upstream::{Upstream, UpstreamRequest};
 use crate::{
     body::ResponseBody,
     error::CallError,
-    forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    forward::{Call, CallBody, CallHeaders, CookieJar, Forwarder, Target, fingerprint},
     wait::Waiting,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub struct ForwardUpstream {
     forwarder: Arc<Forwarder>,
     connection: ConnectionName,
+    /// A balancer keeps the session at one node by them.
+    cookies: Arc<CookieJar>,
     /// Incidents are notified to somebody.
     owner_is_told: bool,
 }
@@ -28,6 +30,7 @@ impl ForwardUpstream {
         Self {
             forwarder,
             connection,
+            cookies: Arc::default(),
             owner_is_told: false,
         }
     }
@@ -59,7 +62,10 @@ impl Upstream for ForwardUpstream {
                 Some(endpoint) => Target::named_by_server(endpoint),
                 None => Target::exact(),
             },
-            headers: request.headers,
+            headers: CallHeaders {
+                sent: request.headers,
+                cookies: Some(Arc::clone(&self.cookies)),
+            },
             body: CallBody::Whole(request.body),
             idempotent: request.idempotent,
             in_session: request.in_session,

@@ -1,7 +1,7 @@
 //! `/mcp/NAME`: an MCP server's Streamable HTTP endpoint as it is, with the token put in.
 //!
 //! Everything is forwarded untouched in both directions, except hop-by-hop headers (RFC 9110 §7.6.1), the caller's own
-//! handle, cookies and origin, and a 401 that stays. Answers of our own are such that a client of either era understands
+//! handle, cookies and origin (a session's cookies are kept here and sent back: [`SessionCookies`]), and a 401 that stays. Answers of our own are such that a client of either era understands
 //! them, and none begins a sign-in of its own:
 //!
 //! | what was sent | what it gets when it could not be forwarded |
@@ -35,6 +35,7 @@ use super::{
     lifecycle::{self, Limits, RequestHandler},
     listen::Listeners,
     request_body::{self, StartedBody},
+    session_cookies::{SessionCookies, session_of},
     wait_stream::{self, FirstOutcome, Forwarded, is_stream},
 };
 use crate::{
@@ -58,6 +59,7 @@ pub struct McpEndpoint {
 struct EndpointService {
     access: AccessRules,
     forwarder: Arc<Forwarder>,
+    cookies: SessionCookies,
     kept_body: usize,
     /// What `/healthz` says.
     healthy: Arc<AtomicBool>,
@@ -77,6 +79,7 @@ impl McpEndpoint {
         let service = Arc::new(EndpointService {
             access: AccessRules { port, handle },
             forwarder,
+            cookies: SessionCookies::default(),
             kept_body: limits.kept_body,
             healthy,
         });
@@ -127,8 +130,15 @@ impl EndpointService {
         let started = request_body::start(body, self.kept_body)
             .await
             .map_err(|_broken| Rejection::Body)?;
-        let call = EndpointCall::new(head, target, started);
+        let (asked, cookies) = (
+            session_of(&head.headers),
+            self.cookies.of(&connection, &head.headers),
+        );
+        let mut call = EndpointCall::new(head, target, started);
+        call.call.headers.cookies = Some(Arc::clone(&cookies));
         let mut response = forward(&self.forwarder, &connection, call, stopped).await?;
+        let session = session_of(response.headers()).or(asked);
+        self.cookies.keep(&connection, session.as_ref(), cookies);
         // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
         response.headers_mut().remove(header::SET_COOKIE);
         Ok(response)
@@ -188,7 +198,7 @@ impl EndpointCall {
                 in_session: false,
                 method,
                 target,
-                headers,
+                headers: headers.into(),
                 body: started.body,
             },
             peeked,
@@ -212,7 +222,7 @@ pub(super) async fn forward(
         .as_ref()
         .is_some_and(HttpMessage::says_all_in_its_answer);
     let tells =
-        forwarder.holds() && !listens && says_all && wait_stream::takes_events(&call.headers);
+        forwarder.holds() && !listens && says_all && wait_stream::takes_events(&call.headers.sent);
     let waiting = Waiting::default();
     let forwarding = forwarded(
         Arc::clone(forwarder),

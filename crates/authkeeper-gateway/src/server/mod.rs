@@ -20,6 +20,7 @@ mod mcp_endpoint;
 mod refresh_all;
 mod request_body;
 mod run_proxy;
+mod session_cookies;
 #[cfg(test)]
 mod tests;
 mod wait_stream;

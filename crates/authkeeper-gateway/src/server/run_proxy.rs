@@ -149,7 +149,7 @@ fn plain_call(head: Parts, target: Target, started: StartedBody) -> Call {
         in_session: false,
         method,
         target,
-        headers,
+        headers: headers.into(),
         body: started.body,
     }
 }

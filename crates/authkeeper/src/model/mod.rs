@@ -6,6 +6,7 @@
 
 mod claim;
 mod connection;
+mod extra_headers;
 mod failing;
 mod grant;
 mod grant_material;
@@ -24,6 +25,7 @@ mod token;
 pub use self::{
     claim::{Claim, ClaimPhase, OwnerState, UnknownKind},
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
+    extra_headers::{ExtraHeader, ExtraHeaders, InvalidHeader, SetBy},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
     health::{Health, HealthCause, HealthFacts, HealthState, WhoseMove, health},

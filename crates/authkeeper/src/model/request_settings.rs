@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::ExtraHeaders;
+
 /// What the requests of one connection carry, or leave out, because a person said so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,8 @@ pub struct RequestSettings {
     pub authorization: Vec<(String, String)>,
     /// Parameters of every token request, refreshes included.
     pub token: Vec<(String, String)>,
+    /// Headers of every request to the resource.
+    pub headers: ExtraHeaders,
     /// The server refuses `resource` (RFC 8707): it is left out.
     pub without_resource: bool,
     /// A code challenge is trusted to a server that does not publish what it makes of one.
@@ -64,6 +68,7 @@ impl RequestSettings {
         Self {
             authorization: joined(self.authorization, more.authorization),
             token: joined(self.token, more.token),
+            headers: self.headers.with(more.headers),
             without_resource: self.without_resource || more.without_resource,
             pkce_unadvertised: self.pkce_unadvertised || more.pkce_unadvertised,
         }
@@ -80,7 +85,7 @@ impl RequestSettings {
 
     pub(super) fn write(&self) -> Value {
         json!({
-            "authorization": self.authorization, "token": self.token,
+            "authorization": self.authorization, "token": self.token, "headers": self.headers.write(),
             "without_resource": self.without_resource, "pkce_unadvertised": self.pkce_unadvertised,
         })
     }
@@ -97,6 +102,7 @@ impl RequestSettings {
         Self {
             authorization: pairs("authorization"),
             token: pairs("token"),
+            headers: ExtraHeaders::read(field("headers")),
             without_resource: flag("without_resource"),
             pkce_unadvertised: flag("pkce_unadvertised"),
         }
@@ -112,6 +118,7 @@ fn joined(before: Vec<(String, String)>, more: Vec<(String, String)>) -> Vec<(St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ExtraHeader;
 
     fn pair(key: &str, value: &str) -> (String, String) {
         (key.to_owned(), value.to_owned())
@@ -122,6 +129,7 @@ mod tests {
         let all = RequestSettings {
             authorization: vec![pair("audience", "https://api.example")],
             token: vec![pair("tenant", "7")],
+            headers: ExtraHeader::parse("X-Tenant: blue").into_iter().collect(),
             without_resource: true,
             pkce_unadvertised: true,
         };

@@ -30,9 +30,11 @@ pub mod resource_error;
 pub mod revoke;
 pub mod token;
 pub mod unrecognized_response;
+mod with_headers;
 
 pub use self::{exchange::WireError, published_url::PublishedUrl};
 pub(crate) use self::{
     exchange::{exchange, exchange_by},
     quote::{GUESS, body_hint},
+    with_headers::WithHeaders,
 };

@@ -448,6 +448,7 @@ impl Runtime {
             resource: token.resource.clone(),
             url: connection.url.clone(),
             presentation,
+            headers: grant.grant_material.requests.headers.clone(),
             binding,
             min_ttl_met: request
                 .ask()

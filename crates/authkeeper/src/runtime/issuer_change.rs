@@ -11,7 +11,7 @@ use crate::{
         Connection, Grant, GrantLifecycle, GrantType, Issuer, ReauthorizeReason, Record,
         RegistrationSource,
     },
-    oauth::discovery,
+    oauth::{WithHeaders, discovery},
     platform::clock::within,
     refresh::{OnBehalfOf, incident},
     runtime::Runtime,
@@ -34,7 +34,7 @@ impl Runtime {
         {
             return Ok(None);
         }
-        let Some(issuer) = self.named_instead(connection).await else {
+        let Some(issuer) = self.named_instead(connection, grant).await else {
             return Ok(None);
         };
         let (store, now) = (&self.context.store, self.now());
@@ -75,9 +75,11 @@ impl Runtime {
     }
 
     /// The first issuer that the resource names, if ours is not among them. What can't be read says nothing.
-    async fn named_instead(&self, connection: &Connection) -> Option<Issuer> {
+    async fn named_instead(&self, connection: &Connection, grant: &Grant) -> Option<Issuer> {
         let url = HttpUrl::parse(&connection.url).ok()?;
-        let (clock, transport) = (&*self.context.seams.clock, &*self.context.transport);
+        let headers = &grant.grant_material.requests.headers;
+        let transport = &WithHeaders::new(&self.context.transport, &url, headers);
+        let clock = &*self.context.seams.clock;
         let asked = discovery::authorization_servers(clock, transport, &url);
         let named = match within(clock, PATIENCE, asked).await? {
             Ok(named) => named,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    model::{ConnectionName, Generation, Lineage, Presentation, Resource, Scope},
+    model::{ConnectionName, ExtraHeaders, Generation, Lineage, Presentation, Resource, Scope},
     oauth::dpop::Binding,
     refresh::decide::Freshness,
     secret::SecretString,
@@ -77,6 +77,8 @@ pub struct IssuedToken {
     pub url: String,
     /// How it is shown there.
     pub presentation: Presentation,
+    /// What else each request there carries.
+    pub headers: ExtraHeaders,
     /// The key that it is bound to; it is good only with a proof of that for each request (RFC 9449).
     pub binding: Option<Binding>,
     /// Whether it lives as long as was asked for.

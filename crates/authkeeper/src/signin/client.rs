@@ -3,9 +3,10 @@
 use http::StatusCode;
 
 use crate::{
+    http::Transport as _,
     model::{ClientRegistration, Issuer, Provider, RegistrationSource, Scope},
     oauth::{
-        assertion,
+        WithHeaders, assertion,
         discovery::{self, Discovered, DiscoveryError, WantedIssuer},
         register::{self, ClientPlan, GivenClient, KnownClients, Purpose, RegistrationError},
     },
@@ -20,7 +21,8 @@ impl Runtime {
         &self,
         request: &ConnectRequest,
     ) -> Result<Discovered, ConnectError> {
-        let transport = &*self.context.transport;
+        let headers = &request.requests.headers;
+        let transport = &WithHeaders::new(&self.context.transport, &request.url, headers);
         let found = if let Some(metadata) = &request.endpoints {
             let provider = Provider {
                 issuer: Issuer::new(&metadata.issuer),

@@ -18,11 +18,12 @@ impl Runtime {
         request: ConnectRequest,
         person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
-        self.check_name(&request).await?;
+        let known = self.check_name(&request).await?;
+        let request = self.keep_headers(request, known).await?;
         let name = request.name.clone();
         let done = match request.way.clone() {
             SignInMethod::ApiKey { key, rotate_by } => {
-                self.connect_key(request, key, rotate_by).await
+                Box::pin(self.connect_key(request, key, rotate_by)).await
             }
             SignInMethod::ClientCredentials
             | SignInMethod::JwtBearer { .. }
@@ -121,14 +122,34 @@ impl Runtime {
     }
 
     /// The same name may be connected to the same URL again, never silently to another.
-    pub(super) async fn check_name(&self, request: &ConnectRequest) -> Result<(), ConnectError> {
+    pub(super) async fn check_name(
+        &self,
+        request: &ConnectRequest,
+    ) -> Result<Option<Connection>, ConnectError> {
         match self.context.store.connection(&request.name).await? {
             Some(known) if known.url != request.url.as_str() => Err(ConnectError::NameTaken {
                 name: known.name,
                 url: known.url,
             }),
-            _ => Ok(()),
+            known => Ok(known),
         }
+    }
+
+    /// The extra headers of a known connection stay, except those that are set again or set to nothing.
+    async fn keep_headers(
+        &self,
+        mut request: ConnectRequest,
+        known: Option<Connection>,
+    ) -> Result<ConnectRequest, ConnectError> {
+        let grant = match known.and_then(|known| known.grant) {
+            Some(id) => self.context.store.grant(&id).await?,
+            None => None,
+        };
+        let before = grant.map(|grant| grant.grant_material.requests.headers);
+        let headers = std::mem::take(&mut request.requests.headers);
+        let headers = before.unwrap_or_default().with(headers);
+        request.requests.headers = headers.without_removed();
+        Ok(request)
     }
 }
 

@@ -161,7 +161,7 @@ async fn request(
         idempotent: probe.method.is_safe(),
         in_session: false,
         target: probe.target,
-        headers: probe.headers,
+        headers: probe.headers.into(),
         body: CallBody::Whole(probe.body),
     };
     let name = &connection.name;

@@ -7,8 +7,8 @@ use authkeeper::{
     catalogue::{self, Entry, Filled, GrantKind, Loopback},
     http::HttpUrl,
     model::{
-        ClientAuthMethod, ClientId, ConnectionName, DpopUse, Issuer, Presentation, PrincipalId,
-        RegistrationSource, Scope,
+        ClientAuthMethod, ClientId, ConnectionName, DpopUse, ExtraHeaders, Issuer, Presentation,
+        PrincipalId, RegistrationSource, Scope,
     },
     oauth::register::GivenClient,
     signin::{ConnectRequest, SignInMethod},
@@ -23,6 +23,7 @@ use crate::{
     commands::secret_input::{self, ask},
     exit::Exit,
     failure::Failure,
+    old_names,
     output::{CommandOutput, Paint},
 };
 
@@ -39,11 +40,13 @@ pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectReque
     }
     let known = known(app.output, &args).await?;
     let kind = kind(&args, known.as_ref());
+    let args = with_new_names(app.output, args);
     check_flags(&args, kind)?;
     let mut request = ConnectRequest::new(name, url(&args, known.as_ref())?);
     let issuer = args.issuer.as_deref().map(typed::issuer).transpose()?;
     let requests = typed::requests(&args.request)?;
-    request.presentation = presentation(args.header.as_deref(), kind, known.as_ref())?;
+    request.presentation = presentation(args.credential_header.as_deref(), kind, known.as_ref())?;
+    check_headers(&requests.headers, &request.presentation)?;
     request.check_url = args.check_url.as_deref().map(HttpUrl::parse).transpose()?;
     request.client = given_client(app, &args.client)?;
     request
@@ -228,10 +231,10 @@ async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<SignInMeth
 /// A key would have to be shown as one, in a header of its own kind.
 fn dpop(args: &ConnectArgs) -> Result<DpopUse, Failure> {
     let wanted = DpopUse::parse(&args.dpop).unwrap_or_default();
-    match (&args.header, wanted) {
+    match (&args.credential_header, wanted) {
         (Some(_), DpopUse::Required) => Err(Failure::new(
             Exit::Usage,
-            "--header and --dpop required exclude each other: a bound token is shown as RFC 9449 says",
+            "--credential-header and --dpop required exclude each other: a bound token is shown as RFC 9449 says",
             "leave one of the two out",
         )),
         (Some(_), _) => Ok(DpopUse::Off),
@@ -277,6 +280,36 @@ pub(crate) fn rotate_by(args: &KeyArgs, now: Timestamp) -> Result<Option<Timesta
     Ok(Some(by))
 }
 
+/// What was typed under the old name of a flag.
+fn with_new_names(output: CommandOutput, mut args: ConnectArgs) -> ConnectArgs {
+    let headers = std::mem::take(&mut args.request.header);
+    let (old, headers) = headers
+        .into_iter()
+        .partition::<Vec<_>, _>(|text| old_names::is_credential_header(text));
+    args.request.header = headers;
+    for text in old {
+        if args.credential_header.is_none() {
+            output.say(&format!(
+                "--header {text:?} is --credential-header {text:?} now; the next release does not know the old name."
+            ));
+            args.credential_header = Some(text);
+        } else {
+            args.request.header.push(text);
+        }
+    }
+    args
+}
+
+/// One header can't carry the token or key and something else.
+fn check_headers(headers: &ExtraHeaders, shown: &Presentation) -> Result<(), Failure> {
+    if headers.names().all(|name| name != shown.header()) {
+        return Ok(());
+    }
+    let what = format!("--header: the token or key stands in {}", shown.header());
+    let next = "leave the header out, or name another with --credential-header";
+    Err(Failure::new(Exit::Usage, what, next))
+}
+
 fn presentation(
     header: Option<&str>,
     kind: GrantArg,
@@ -289,8 +322,13 @@ fn presentation(
     let Some(text) = header.map(str::to_owned).or(own) else {
         return Ok(Presentation::default());
     };
-    Presentation::parse(&text)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string(), "correct --header"))
+    Presentation::parse(&text).map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            error.to_string(),
+            "correct --credential-header",
+        )
+    })
 }
 
 /// Our client, as far as it was given.

@@ -2,11 +2,13 @@
 
 use authkeeper::{
     http::HttpUrl,
-    model::{Issuer, RequestSettings, Resource, Scope},
+    model::{
+        ExtraHeader, ExtraHeaders, InvalidHeader, Issuer, RequestSettings, Resource, Scope, SetBy,
+    },
     oauth::discovery::issuer_of_place,
 };
 
-use crate::{args::RequestArgs, exit::Exit, failure::Failure};
+use crate::{args::RequestArgs, commands::secret_input, exit::Exit, failure::Failure};
 
 /// Without what comes with a text that is copied: spaces around it, quotes, angle brackets.
 pub(super) fn bare(text: &str) -> &str {
@@ -49,9 +51,37 @@ pub(super) fn requests(args: &RequestArgs) -> Result<RequestSettings, Failure> {
     let mut settings = RequestSettings::default();
     settings.authorization = parameters("--param", &args.param)?;
     settings.token = parameters("--token-param", &args.token_param)?;
+    settings.headers = headers(args)?;
     settings.without_resource = args.no_resource;
     settings.pkce_unadvertised = args.pkce_unadvertised;
     Ok(settings)
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is read, and sealed later")]
+fn headers(args: &RequestArgs) -> Result<ExtraHeaders, Failure> {
+    let typed = args.header.iter().map(|text| header(text));
+    let in_files = args.header_file.iter().map(|path| {
+        let line = secret_input::one_line_of(path, "header")?;
+        header(line.expose())
+    });
+    typed.chain(in_files).collect()
+}
+
+/// The text is not repeated: it may hold a key.
+fn header(text: &str) -> Result<ExtraHeader, Failure> {
+    ExtraHeader::parse(text).map_err(|invalid| {
+        let next = match &invalid {
+            InvalidHeader::Taken {
+                name,
+                by: SetBy::Credential,
+            } if name == "authorization" => {
+                "leave it out; --credential-header \"Authorization: WORD\" sets the word before the token or key"
+            }
+            InvalidHeader::Taken { .. } => "leave it out",
+            _ => "run the same command with --header \"NAME: VALUE\", like --header \"X-Tenant: blue\"",
+        };
+        Failure::new(Exit::Usage, format!("--header: {invalid}"), next)
+    })
 }
 
 fn parameters(flag: &str, typed: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -148,6 +178,8 @@ mod tests {
             requests(&RequestArgs {
                 param,
                 token_param: vec![],
+                header: vec![],
+                header_file: vec![],
                 no_resource: true,
                 pkce_unadvertised: false,
             })
@@ -165,6 +197,21 @@ mod tests {
             let failure = all(&[typed]).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.next.contains(next), "{}", failure.next);
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_refused_says_why_and_nothing_of_its_value() {
+        for (typed, words) in [
+            ("Authorization: Bearer s3cret", "--credential-header"),
+            ("Host: s3cret", "leave it out"),
+            ("s3cret", "--header \"NAME: VALUE\""),
+            ("X-Key: s3cret\r\nX-Evil: 1", "--header \"NAME: VALUE\""),
+        ] {
+            let failure = header(typed).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.next.contains(words), "{}", failure.next);
+            assert!(!failure.what.contains("s3cret"), "{}", failure.what);
         }
     }
 }

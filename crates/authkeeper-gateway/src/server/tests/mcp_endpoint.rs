@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -85,6 +85,43 @@ async fn what_is_sent_and_answered_crosses_as_it_is() {
         assert_eq!(heads[0].headers[name], value);
     }
     assert!(!format!("{heads:?}").contains(HANDLE));
+}
+
+/// A balancer finds the session's node by a cookie that the client never sees.
+#[tokio::test]
+async fn a_sessions_cookies_are_sent_back_with_its_id() {
+    let sessions = AtomicU64::new(0);
+    let server = Server::start(move |head, _| {
+        let opened = !head.headers.contains_key("mcp-session-id");
+        let number = opened.then(|| sessions.fetch_add(1, Ordering::SeqCst));
+        async move {
+            let mut answer = status(200);
+            if let Some(number) = number {
+                let (id, cookie) = (format!("s{number}"), format!("SERVERID=n{number}"));
+                let headers = answer.headers_mut();
+                headers.insert("mcp-session-id", id.parse().unwrap());
+                headers.insert("set-cookie", cookie.parse().unwrap());
+            }
+            answer
+        }
+    })
+    .await;
+    let rig = rig(FakeAuthority::new(&server.url, 1)).await;
+    for session in ["", "", "s0", "s1", "s0", "s7"] {
+        let named = match session {
+            "" => String::new(),
+            id => format!("mcp-session-id: {id}\r\n"),
+        };
+        let answer = rig.ask("POST /mcp/notion", &named, CALL).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(!answer.contains("SERVERID"), "{answer}");
+    }
+    let heads = server.heads.lock().unwrap().clone();
+    let shown = heads
+        .iter()
+        .map(|head| head.headers.get("cookie").map(|it| it.to_str().unwrap()));
+    let (n0, n1) = (Some("SERVERID=n0"), Some("SERVERID=n1"));
+    assert_eq!(shown.collect::<Vec<_>>(), [None, None, n0, n1, n0, None]);
 }
 
 #[tokio::test]
