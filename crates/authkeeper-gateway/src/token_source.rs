@@ -127,6 +127,7 @@ impl Authority for TokenSource {
                 url: token.url.clone(),
                 presentation: token.presentation.clone(),
                 binding: token.binding.clone(),
+                certificate: token.certificate.clone(),
             }),
             Err(error) => {
                 let error = CallError::from(error);

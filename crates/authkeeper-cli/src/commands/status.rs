@@ -4,8 +4,10 @@ use authkeeper::{
     model::{ConnectionName, ConnectionState, Event, GrantType, ReauthorizeReason, SuspendReason},
     runtime::ConnectionStatus,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::client_certificate::{self, Standing};
 use crate::{
     app::App,
     failure::Failure,
@@ -34,12 +36,28 @@ pub(crate) async fn status(app: &App, name: Option<&str>) -> Result<(), Failure>
         app.output.data(&line);
     }
     for status in &statuses {
-        let lines = todo(status, app.link_for(status));
+        let mut lines = todo(status, app.link_for(status));
+        lines.extend(certificate(status, app.runtime.now()));
         if !lines.is_empty() {
             app.output.data(&format!("\n{}", lines.join("\n")));
         }
     }
     Ok(())
+}
+
+/// Which client certificate is shown, and what to do about one that ends.
+fn certificate(status: &ConnectionStatus, now: Timestamp) -> Vec<String> {
+    let Some(certificate) = &status.certificate else {
+        return vec![];
+    };
+    let standing = Standing::of(certificate, now);
+    let said = format!("{}: {}.", status.connection.name, standing.said());
+    match standing {
+        Standing::Good(_) => vec![said],
+        Standing::Soon(_) | Standing::Bad(_) => {
+            vec![said, format!("  {}", client_certificate::fix(certificate))]
+        }
+    }
 }
 
 /// One connection, in the shape that scripts may rely on.
@@ -76,6 +94,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "provider": connection.provider,
         "rotate_by": status.rotate_by,
         "overlap_until": status.standby_until,
+        "client_certificate": status.certificate.as_ref().map(client_certificate::json),
         "action": action(status),
         "link": null,
         "incidents": status.incidents.iter().map(|incident| &incident.record).collect::<Vec<_>>(),

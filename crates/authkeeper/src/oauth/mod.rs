@@ -34,5 +34,6 @@ pub mod unrecognized_response;
 pub use self::{exchange::WireError, published_url::PublishedUrl};
 pub(crate) use self::{
     exchange::{exchange, exchange_by},
+    jwt::bound_certificate,
     quote::{GUESS, body_hint},
 };

@@ -449,6 +449,7 @@ impl Runtime {
             url: connection.url.clone(),
             presentation,
             binding,
+            certificate: grant.grant_material.certificate.clone(),
             min_ttl_met: request
                 .ask()
                 .min_ttl

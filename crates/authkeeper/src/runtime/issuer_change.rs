@@ -34,7 +34,7 @@ impl Runtime {
         {
             return Ok(None);
         }
-        let Some(issuer) = self.named_instead(connection).await else {
+        let Some(issuer) = self.named_instead(connection, grant).await else {
             return Ok(None);
         };
         let (store, now) = (&self.context.store, self.now());
@@ -75,9 +75,10 @@ impl Runtime {
     }
 
     /// The first issuer that the resource names, if ours is not among them. What can't be read says nothing.
-    async fn named_instead(&self, connection: &Connection) -> Option<Issuer> {
+    async fn named_instead(&self, connection: &Connection, grant: &Grant) -> Option<Issuer> {
         let url = HttpUrl::parse(&connection.url).ok()?;
-        let (clock, transport) = (&*self.context.seams.clock, &*self.context.transport);
+        let clock = &*self.context.seams.clock;
+        let transport = &*self.context.transport_of(grant);
         let asked = discovery::authorization_servers(clock, transport, &url);
         let named = match within(clock, PATIENCE, asked).await? {
             Ok(named) => named,

@@ -68,7 +68,10 @@ impl Runtime {
             grant_type: GrantType::ApiKey,
             obtained: Obtained::Tokens(tokens),
             lifecycle: GrantLifecycle::Active,
-            grant_material: GrantMaterial::default(),
+            grant_material: GrantMaterial {
+                certificate: request.client.certificate,
+                ..GrantMaterial::default()
+            },
             rotate_by,
             after,
             new_grant: GrantId::new(self.context.seams.random_id()),
