@@ -104,7 +104,7 @@ impl Machine {
     /// The same with one connection, `c`, whose token is fresh.
     pub async fn connected(round_trip: Duration) -> Self {
         let machine = Self::new(round_trip);
-        machine.connect("c").await;
+        Box::pin(machine.connect("c")).await;
         machine
     }
 

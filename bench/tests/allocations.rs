@@ -23,7 +23,7 @@ async fn a_good_token_costs_nothing_and_a_connection_its_tokens_and_little_more(
         by_handle(&machine, callers).await;
         by_name(&machine, callers).await;
     }
-    a_kept_connection().await;
+    Box::pin(a_kept_connection()).await;
 }
 
 /// Many callers, each in a thread of its own with a handle of its own.

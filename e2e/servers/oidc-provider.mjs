@@ -8,6 +8,9 @@
 // PAR=required: authorization requests are taken only if they were pushed (RFC 9126);
 // CIMD_PORT: where on the loopback the documents of https://cimd.test/… are, which turns client
 // metadata documents on.
+// MTLS: JSON {"front":…,"certificate":…}: the TLS front that asks for client certificates (mtls_server.py), behind which
+// the endpoints of mtls_endpoint_aliases and the API are, and the file of the certificate that `self` has registered;
+// AT_FORMAT=jwt: access tokens are JWTs.
 // Clients: `pub` and `device` (public), `conf` (basic), `post`, `svc` (client credentials, basic),
 // `keyed` (code and client credentials, private_key_jwt; only with CLIENT_JWKS).
 // The ready line on stdout is one JSON object: {"ready":true,"issuer":…,"port":…,"api":…}.
@@ -27,10 +30,12 @@
 //   early401?n=              /api refuses the next n valid tokens
 //   set?at=&rt=&device=      lifetimes of what is issued from now on; nonce=1: a proof (RFC 9449) needs
 //                            the server's number, at the token endpoint and at /me
+//   other-certificate?on=1   what is issued is bound to a certificate that no client has
 //   disable?sub= enable?sub= the account; revoke-grants: all grants, with all their tokens
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { Provider, errors } from 'oidc-provider';
+import { MutualTls } from './mutual_tls.mjs';
 
 const HOST = '127.0.0.1';
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
@@ -70,7 +75,8 @@ const front = http.createServer();
 await new Promise((done) => front.listen(Number(process.env.PORT ?? 0), HOST, done));
 // The issuer must name the port, so the port comes first and the provider second.
 const issuer = `http://${HOST}:${front.address().port}`;
-const api = `${issuer}/api`;
+const mtls = process.env.MTLS ? new MutualTls(JSON.parse(process.env.MTLS)) : undefined;
+const api = `${mtls?.front ?? issuer}/api`;
 const provider = new Provider(issuer, configuration());
 const back = http.createServer(provider.callback());
 await new Promise((done) => back.listen(0, HOST, done));
@@ -105,6 +111,8 @@ function configuration() {
     pkce: { required: () => true },
     ttl: ttl(),
     features: features(),
+    discovery: mtls?.discovery() ?? {},
+    ...(mtls && { clientAuthMethods: mtls.methods() }),
     fetch: fetchDocument,
   };
 }
@@ -127,6 +135,7 @@ function clients() {
     { client_id: 'device', application_type: 'native', redirect_uris: [], response_types: [],
       grant_types: [DEVICE_GRANT, 'refresh_token'], token_endpoint_auth_method: 'none' },
     ...keyedClient(native),
+    ...(mtls?.clients(native) ?? []),
   ];
 }
 
@@ -173,6 +182,7 @@ function features() {
     introspection: { enabled: true },
     pushedAuthorizationRequests: { enabled: true,
       requirePushedAuthorizationRequests: process.env.PAR === 'required' },
+    ...(mtls && { mTLS: mtls.feature() }),
     registration: { enabled: true },
     registrationManagement: { enabled: true },
     revocation: { enabled: true },
@@ -182,7 +192,7 @@ function features() {
       getResourceServerInfo: (ctx, resource) => {
         if (resource !== api) throw new errors.InvalidTarget();
         return { scope: 'api', audience: api, accessTokenTTL: settings.at,
-          accessTokenFormat: 'opaque' };
+          accessTokenFormat: process.env.AT_FORMAT ?? 'opaque' };
       },
     },
   };
@@ -324,10 +334,10 @@ function rememberAnswer({ headers, body }) {
 async function protectedApi(req, url, body, res) {
   const value = /^Bearer (.+)$/i.exec(req.headers.authorization ?? '')?.[1];
   if (!value) return challenge(res);
-  const token = await provider.AccessToken.find(value)
+  const token = mtls?.readJwt(value) ?? await provider.AccessToken.find(value)
     ?? await provider.ClientCredentials.find(value);
   const state = tokenState(value, token);
-  const refused = state !== 'valid' || takeEarly401();
+  const refused = state !== 'valid' || takeEarly401() || (mtls && !mtls.holds(req, token));
   ledger.presented.push({ at: Date.now() / 1000, path: url.pathname, token: value, state, refused });
   if (refused) return challenge(res, 'invalid_token', 'the access token is not valid');
   if (url.pathname === '/api/echo') {
@@ -351,7 +361,7 @@ function takeEarly401() {
 }
 
 function challenge(res, error, description) {
-  const parts = [`resource_metadata="${issuer}/.well-known/oauth-protected-resource/api"`];
+  const parts = [`resource_metadata="${new URL(api).origin}/.well-known/oauth-protected-resource/api"`];
   if (error) parts.unshift(`error="${error}"`, `error_description="${description}"`);
   return sendJson(res, { error: error ?? 'unauthorized' }, 401,
     { 'www-authenticate': `Bearer ${parts.join(', ')}` });
@@ -414,6 +424,7 @@ const operations = {
     }
     return { at: settings.at, rt: settings.rt, device: settings.device };
   },
+  'other-certificate': (query) => mtls.pretend(query.get('on') === '1'),
   disable: (query) => { settings.disabled.add(query.get('sub')); },
   enable: (query) => { settings.disabled.delete(query.get('sub')); },
   'revoke-grants': revokeGrants,

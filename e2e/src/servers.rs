@@ -80,6 +80,15 @@ impl Server {
         Self::start("corporate", command, logs, settings)
     }
 
+    /// oidc-provider with an nginx that asks for client certificates before its token endpoint and its API: see
+    /// `mtls_server.py`. Settings as for oidc-provider.
+    pub fn mutual_tls(logs: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("mtls_server.py"));
+        let settings = [settings, &[keeps_files_in(logs)]].concat();
+        Self::start("mutual-tls", command, logs, &settings)
+    }
+
     /// `FastMCP` with API keys in the place of OAuth.
     pub fn with_keys(logs: &Path, keys: &[&str]) -> Self {
         let mut command = Command::new(python());

@@ -128,6 +128,7 @@ impl Authority for TokenSource {
                 presentation: token.presentation.clone(),
                 headers: token.headers.clone(),
                 binding: token.binding.clone(),
+                certificate: token.certificate.clone(),
             }),
             Err(error) => {
                 let error = CallError::from(error);

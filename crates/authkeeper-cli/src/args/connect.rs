@@ -29,7 +29,10 @@ Examples:
   authkeeper connect crm https://mcp.example/mcp --grant id_jag \\
       --client-id agent --client-secret-file crm.secret \\
       --idp-token-url https://login.example/token --idp-client-id agents \\
-      --id-token-file me.jwt";
+      --id-token-file me.jwt
+  authkeeper connect bank https://api.example/v1 --grant client_credentials \\
+      --issuer https://login.example --client-id job \\
+      --client-cert /etc/job/tls.crt --client-key /etc/job/tls.key";
 
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -154,8 +157,20 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "URL", requires = "private_key_file")]
     pub(crate) assertion_audience: Option<String>,
     /// How it shows its secret [default: what the provider's metadata asks for]
-    #[arg(long, value_parser = ["client_secret_basic", "client_secret_post", "none"])]
+    #[arg(
+        long,
+        value_parser = [
+            "client_secret_basic", "client_secret_post", "none", "tls_client_auth", "self_signed_tls_client_auth"
+        ]
+    )]
     pub(crate) client_auth: Option<String>,
+    /// The file that holds the client certificate (PEM) that the authorization server and the resource are shown; read again
+    /// for each connection, so that it can be renewed in place
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The file that holds its private key (PEM) [default: the file of the certificate]
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
     /// The redirect URI it was registered with, where the provider takes only that one. One on this machine (http, and
     /// localhost or a loopback address, any port and path) is listened for; else the URL that the browser ends at is pasted
     #[arg(long, requires = "client_id")]
@@ -305,7 +320,8 @@ pub(crate) struct ImportArgs {
         long,
         requires = "url",
         conflicts_with_all = [
-            "refresh_token_stdin", "refresh_token_file", "token_url", "client_id", "client_auth", "client_metadata_url"
+            "refresh_token_stdin", "refresh_token_file", "token_url", "client_id", "client_auth", "client_metadata_url",
+            "client_cert"
         ]
     )]
     pub(crate) from_mcp_remote: bool,

@@ -11,7 +11,10 @@ use authkeeper::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::status::UNCONFIRMED;
+use super::{
+    client_certificate::{self, Standing},
+    status::UNCONFIRMED,
+};
 use crate::{
     app::App,
     failure::Failure,
@@ -62,7 +65,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
     log.retain(|line| line.is_of(&status.connection));
     let mut facts = facts(&status, &history, &log);
     facts.link = app.link_for(&status);
-    let said = paragraph(&facts);
+    let said = with_certificate(paragraph(&facts), &status, app.runtime.now());
     if app.output.json {
         app.output.data_json(&json!({
             "connection": name.as_str(),
@@ -79,6 +82,23 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
         app.output.data(&said);
     }
     Ok(())
+}
+
+/// A client certificate that ended is why calls fail, whatever else is told.
+fn with_certificate(said: String, status: &ConnectionStatus, now: Timestamp) -> String {
+    let Some(certificate) = &status.certificate else {
+        return said;
+    };
+    let standing = Standing::of(certificate, now);
+    let shown = standing.said();
+    let fix = match standing {
+        Standing::Good(_) => String::new(),
+        Standing::Soon(_) | Standing::Bad(_) => {
+            format!(" What to do: {}.", client_certificate::fix(certificate))
+        }
+    };
+    // The sentence goes on from the name of the connection.
+    format!("{said} {}: {shown}.{fix}", status.connection.name)
 }
 
 fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> WhyFacts {

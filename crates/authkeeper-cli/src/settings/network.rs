@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use authkeeper::http::{ClientCertificate, ProxySetting, ProxySettings, TlsSettings};
+use authkeeper::http::{
+    CertificateFiles, ClientCertificate, ProxySetting, ProxySettings, TlsSettings,
+};
 
 use super::{environment::Environment, file::ConfigFile};
 use crate::{exit::Exit, failure::Failure};
@@ -73,7 +75,8 @@ fn certificates(file: &mut ConfigFile, folder: &Path) -> Result<Vec<ClientCertif
             ));
         };
         let (cert, key) = (folder.join(cert), folder.join(key));
-        certificates.push(ClientCertificate { host, cert, key });
+        let files = CertificateFiles { cert, key };
+        certificates.push(ClientCertificate { host, files });
     }
     Ok(certificates)
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use authkeeper::{
+    http::CertificateFiles,
     model::{ConnectionName, ExtraHeaders, Generation, Lineage, Presentation, ScopeRefusal},
     oauth::dpop::Binding,
     secret::SecretString,
@@ -56,4 +57,6 @@ pub(crate) struct CallToken {
     pub(crate) headers: ExtraHeaders,
     /// The key that it is bound to: each request carries a proof of that (RFC 9449).
     pub(crate) binding: Option<Binding>,
+    /// The client certificate that the server is shown (RFC 8705).
+    pub(crate) certificate: Option<CertificateFiles>,
 }

@@ -1,14 +1,15 @@
 //! Connections to servers: HTTP/1.1 or HTTP/2, directly or through a proxy, certificates read when the first `https` URL is
-//! called.
+//! called. A connection that was opened with one client certificate carries no call that shows another.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
-use authkeeper::http::{Network, Reach, Socket};
+use authkeeper::http::{CertificateFiles, ConnectError, Network, Reach, Socket, TlsConfig};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
@@ -29,16 +30,67 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// close: a request sent into a closing connection has an unknown outcome.
 const IDLE: Duration = Duration::from_secs(4);
 
-pub(super) fn client(network: Arc<Network>) -> HttpClient {
+/// The clients that share no connections: one for all calls without a client certificate, one for each certificate.
+pub(super) struct HttpClients {
+    network: Arc<Network>,
+    tasks: ConnectionTasks,
+    plain: HttpClient,
+    certified: Mutex<HashMap<CertificateFiles, (Arc<TlsConfig>, HttpClient)>>,
+}
+
+impl HttpClients {
+    pub(super) fn new(network: Arc<Network>) -> Self {
+        let tasks = ConnectionTasks::default();
+        Self {
+            plain: client(Arc::clone(&network), tasks.clone(), None),
+            certified: Mutex::default(),
+            network,
+            tasks,
+        }
+    }
+
+    /// The client whose connections show this certificate as its files hold it now. One that was replaced on disk gets
+    /// connections of its own: a token that is bound to it is refused on the ones before (RFC 8705 §3).
+    pub(super) fn showing(
+        &self,
+        uri: &Uri,
+        own: Option<&CertificateFiles>,
+    ) -> Result<HttpClient, ConnectError> {
+        let Some(files) = own.filter(|_| uri.scheme_str() == Some("https")) else {
+            return Ok(self.plain.clone());
+        };
+        let config = self.network.tls(uri, Some(files))?;
+        let mut all = self
+            .certified
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = all.get(files)
+            && Arc::ptr_eq(known, &config)
+        {
+            return Ok(client.clone());
+        }
+        let (network, tasks) = (Arc::clone(&self.network), self.tasks.clone());
+        let client = client(network, tasks, Some(Arc::clone(&config)));
+        all.insert(files.clone(), (config, client.clone()));
+        Ok(client)
+    }
+}
+
+fn client(
+    network: Arc<Network>,
+    tasks: ConnectionTasks,
+    own: Option<Arc<TlsConfig>>,
+) -> HttpClient {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(TCP_TIMEOUT));
-    Client::builder(ConnectionTasks::default())
+    Client::builder(tasks)
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .build(Connector {
             dialer: Dialer { tcp, network },
+            own,
         })
 }
 
@@ -47,6 +99,8 @@ pub(super) fn client(network: Arc<Network>) -> HttpClient {
 #[derive(Clone)]
 pub(super) struct Connector {
     dialer: Dialer,
+    /// TLS with a client certificate.
+    own: Option<Arc<TlsConfig>>,
 }
 
 impl Connector {
@@ -54,7 +108,10 @@ impl Connector {
         if target.scheme_str() != Some("https") {
             return Ok(MaybeHttpsStream::Http(self.dialer.call(target).await?));
         }
-        let config = self.dialer.network.tls(&target)?;
+        let config = match &self.own {
+            Some(own) => Arc::clone(own),
+            None => self.dialer.network.tls(&target, None)?,
+        };
         let mut https = HttpsConnector::from((self.dialer.clone(), config));
         let connected = https.call(target.clone()).await;
         // The proxy's own errors say it all; what is left is TLS.
@@ -113,7 +170,7 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// The tasks that drive pooled connections. They end with the client.
+/// The tasks that drive pooled connections. They end with the clients.
 #[derive(Clone, Default)]
 struct ConnectionTasks(Arc<Mutex<JoinSet<()>>>);
 

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::{
     authority::{Authority, CallToken},
     call::Call,
-    connect::{self, HttpClient},
+    connect::HttpClients,
     decide::{self, AfterResponse, Tried},
     headers,
     outgoing::{Outgoing, proof, wants_nonce},
@@ -34,7 +34,7 @@ use crate::{
 /// Forwards calls for any connection.
 pub struct Forwarder {
     authority: Arc<dyn Authority>,
-    client: HttpClient,
+    clients: HttpClients,
     hold: Option<Arc<Hold>>,
 }
 
@@ -42,7 +42,7 @@ impl Forwarder {
     pub(crate) fn new(authority: Arc<dyn Authority>) -> Self {
         Self {
             authority,
-            client: connect::client(Arc::default()),
+            clients: HttpClients::new(Arc::default()),
             hold: None,
         }
     }
@@ -50,8 +50,8 @@ impl Forwarder {
     /// Calls servers over this network.
     #[must_use]
     pub fn over(self, network: Arc<Network>) -> Self {
-        let client = connect::client(network);
-        Self { client, ..self }
+        let clients = HttpClients::new(network);
+        Self { clients, ..self }
     }
 
     /// Calls without authorization wait for a person.
@@ -295,12 +295,14 @@ impl Forwarder {
         uri: &Uri,
         token: &CallToken,
     ) -> Result<Response<ResponseBody>, CallError> {
+        let client = self.clients.showing(uri, token.certificate.as_ref());
+        let client = client.map_err(|error| unconnected(&error))?;
         let proof = proof(&outgoing.method, uri, token)?;
         let mut request = outgoing.request(uri, token)?;
         if let Some(proof) = proof {
             request.headers_mut().insert(dpop::DPOP, proof);
         }
-        match self.client.request(request).await {
+        match client.request(request).await {
             Ok(mut response) => {
                 outgoing.hear(uri, response.headers());
                 if let Some(binding) = &token.binding {

@@ -175,6 +175,7 @@ impl Authority for FakeAuthority {
         let secret = format!("tok-{generation}").into();
         Ok(CallToken {
             binding: self.binding.clone(),
+            certificate: None,
             secret,
             generation,
             lineage: Lineage(generation.0),

@@ -135,6 +135,8 @@ impl Entry {
             device_authorization_endpoint: maybe(&at.device_authorization),
             pushed_authorization_request_endpoint: None,
             require_pushed_authorization_requests: false,
+            mtls_endpoint_aliases: Box::default(),
+            tls_client_certificate_bound_access_tokens: false,
             quirks: self.quirks(values),
         }
     }

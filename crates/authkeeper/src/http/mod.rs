@@ -4,6 +4,7 @@
 //! no pool, no retry and no redirect: one connection serves one exchange. The size of every reply is bounded.
 
 mod body;
+mod certificate;
 mod exchange;
 mod message;
 mod net_transport;
@@ -17,6 +18,7 @@ mod tunnel;
 mod url;
 
 pub use self::{
+    certificate::{CertificateFacts, CertificateFiles, UnusableCertificate},
     message::{REPLY_LIMIT, Reply, Request, USER_AGENT},
     net_transport::NetTransport,
     network::Network,
@@ -27,6 +29,11 @@ pub use self::{
     transport::{ConnectError, Exchange, ExchangeError, ProxyFailure, TlsFailure, Transport},
     url::{HttpUrl, InvalidUrl},
 };
+
+pub(crate) use self::transport::WithCertificate;
+
+/// What TLS is spoken with.
+pub type TlsConfig = rustls::ClientConfig;
 
 #[cfg(test)]
 mod wire_tests;

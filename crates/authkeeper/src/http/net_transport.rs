@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use hyper_util::rt::TokioIo;
 
 use crate::http::{
+    certificate::CertificateFiles,
     exchange::{http1, http2},
     network::Network,
     reach::Reach,
@@ -44,12 +45,21 @@ impl Transport for NetTransport {
         url: &HttpUrl,
         reach: Reach,
     ) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.connect_with(url, reach, None).await
+    }
+
+    async fn connect_with(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+        own: Option<&CertificateFiles>,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
         let uri = url.uri();
         let socket = self.network.socket(uri, reach).await?;
         if !url.is_https() {
             return http1(uri, TokioIo::new(socket)).await;
         }
-        let tls = self.network.secure(uri, socket).await?;
+        let tls = self.network.secure(uri, own, socket).await?;
         // The server's choice of those that were offered (RFC 7301).
         if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
             return http2(uri, TokioIo::new(tls)).await;
@@ -59,5 +69,9 @@ impl Transport for NetTransport {
 
     async fn reach(&self, typed: &HttpUrl) -> Reach {
         Reach::from_typed(typed).or(self.network.reach(typed.uri()).await)
+    }
+
+    fn thumbprint(&self, own: &CertificateFiles) -> Option<String> {
+        own.facts().ok().map(|facts| facts.thumbprint)
     }
 }

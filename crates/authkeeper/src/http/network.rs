@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::http::{
+    certificate::CertificateFiles,
     proxy::{Proxies, Proxy, ProxySettings},
     reach::{Reach, is_internal, is_internal_name},
     socket::Socket,
@@ -67,14 +68,19 @@ impl Network {
         &self.proxies
     }
 
-    /// What TLS is spoken with: HTTP/2 and HTTP/1.1 are offered.
+    /// What TLS is spoken with: HTTP/2 and HTTP/1.1 are offered. `own` is the connection's client certificate; it goes
+    /// before one that is set for the host. Its files are read each time, and the same content gives the same `Arc`.
     ///
     /// # Errors
     ///
     /// If nothing that this machine trusts can be read, or not the certificate that the server is shown.
-    pub fn tls(&self, uri: &Uri) -> Result<Arc<rustls::ClientConfig>, ConnectError> {
+    pub fn tls(
+        &self,
+        uri: &Uri,
+        own: Option<&CertificateFiles>,
+    ) -> Result<Arc<rustls::ClientConfig>, ConnectError> {
         let failed = |error| tls::failed(&origin(uri), &error);
-        self.trust.config(bare_host(uri)).map_err(failed)
+        self.trust.config(bare_host(uri), own).map_err(failed)
     }
 
     /// A handshake that failed.
@@ -147,7 +153,7 @@ impl Network {
         if proxy.scheme() != "https" {
             return Ok(Socket::Tcp(tcp));
         }
-        let mut config = (*self.tls(uri).map_err(wrong)?).clone();
+        let mut config = (*self.tls(uri, None).map_err(wrong)?).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let tls = handshake(Arc::new(config), host, tcp).await;
         let tls = tls.map_err(|error| wrong(tls::failed(host, &*error)))?;
@@ -169,9 +175,10 @@ impl Network {
     pub(super) async fn secure(
         &self,
         uri: &Uri,
+        own: Option<&CertificateFiles>,
         socket: Socket,
     ) -> Result<TlsStream<Socket>, ConnectError> {
-        let config = self.tls(uri)?;
+        let config = self.tls(uri, own)?;
         let shaken =
             tokio::time::timeout(CONNECT_TIMEOUT, handshake(config, bare_host(uri), socket));
         let late = |_elapsed| {

@@ -8,24 +8,23 @@ use std::{
 };
 
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig,
-    client::danger::ServerCertVerifier,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    sign::{CertifiedKey, SingleCertAndKey},
+    AlertDescription, CertificateError, ClientConfig, client::danger::ServerCertVerifier,
+    pki_types::CertificateDer,
 };
 use rustls_platform_verifier::Verifier;
 
-use crate::http::transport::{ConnectError, TlsFailure};
+use crate::http::{
+    certificate::{CertificateFiles, Certificates, Loaded, UnusableCertificate, chain_in},
+    transport::{ConnectError, TlsFailure},
+};
 
 /// A certificate that one server is shown if it asks for one (RFC 8705 has tokens bound to it).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The server's host. No other server is shown it.
     pub host: String,
-    /// The certificate, with those between it and its authority (PEM).
-    pub cert: PathBuf,
-    /// Its key (PEM).
-    pub key: PathBuf,
+    /// Where it is.
+    pub files: CertificateFiles,
 }
 
 /// What this machine trusts and shows.
@@ -42,6 +41,7 @@ pub struct TlsSettings {
 pub(super) struct Trust {
     settings: TlsSettings,
     config: OnceLock<Arc<ClientConfig>>,
+    certificates: Certificates,
 }
 
 impl Trust {
@@ -49,6 +49,7 @@ impl Trust {
         Self {
             settings,
             config: OnceLock::new(),
+            certificates: Certificates::default(),
         }
     }
 
@@ -58,16 +59,35 @@ impl Trust {
         all.find(|one| one.host.eq_ignore_ascii_case(host))
     }
 
-    /// For HTTP with this host. A client certificate is read again each time: short-lived ones are replaced on disk.
-    pub(super) fn config(&self, host: &str) -> Result<Arc<ClientConfig>, rustls::Error> {
-        let trusted = self.trusted()?;
+    /// For HTTP with this host: with the certificate of the connection, else with the one that is set for the host.
+    pub(super) fn config(
+        &self,
+        host: &str,
+        own: Option<&CertificateFiles>,
+    ) -> Result<Arc<ClientConfig>, rustls::Error> {
+        if let Some(files) = own {
+            let loaded = self.load(files)?;
+            return loaded
+                .map(|loaded| loaded.config)
+                .map_err(|why| unusable(OF_CONNECTION, &why));
+        }
         let Some(certificate) = self.certificate_for(host) else {
-            return Ok(trusted);
+            return self.trusted();
         };
-        let mut config = (*trusted).clone();
-        let shown = SingleCertAndKey::from(certificate.read(&config)?);
-        config.client_auth_cert_resolver = Arc::new(shown);
-        Ok(Arc::new(config))
+        let setting = format!("{OWN_CERTIFICATE}.{:?}", certificate.host);
+        let loaded = self.load(&certificate.files)?;
+        loaded
+            .map(|loaded| loaded.config)
+            .map_err(|why| unusable(&setting, &why))
+    }
+
+    /// A certificate as its files hold it now. The outer error is about what this machine trusts.
+    pub(super) fn load(
+        &self,
+        files: &CertificateFiles,
+    ) -> Result<Result<Loaded, UnusableCertificate>, rustls::Error> {
+        let trusted = self.trusted()?;
+        Ok(self.certificates.load(files, &trusted))
     }
 
     /// The server chooses the version of HTTP (RFC 7301).
@@ -95,40 +115,18 @@ impl Trust {
     }
 }
 
-impl ClientCertificate {
-    fn read(&self, config: &ClientConfig) -> Result<CertifiedKey, rustls::Error> {
-        let of = |file: &Path, why: &dyn std::fmt::Display| {
-            let setting = format!("{OWN_CERTIFICATE}.{:?}", self.host);
-            unusable(&setting, file, why)
-        };
-        let chain = read_certificates(&self.cert).map_err(|why| of(&self.cert, &why))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key);
-        let key = key.map_err(|error| of(&self.key, &error))?;
-        let pair = CertifiedKey::from_der(chain, key, config.crypto_provider());
-        pair.map_err(|error| of(&self.key, &error))
-    }
-}
-
 const AUTHORITIES: &str = "network.ca_file";
 const OWN_CERTIFICATE: &str = "client_certificate";
+const OF_CONNECTION: &str = "the connection's client certificate";
 
 fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::Error> {
-    read_certificates(file).map_err(|why| unusable(AUTHORITIES, file, &why))
+    let read = std::fs::read(file).map_err(|error| error.to_string());
+    let read = read.and_then(|text| chain_in(&text));
+    read.map_err(|why| unusable(AUTHORITIES, &format!("{}: {why}", file.display())))
 }
 
-fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| error.to_string())?;
-    if read.is_empty() {
-        return Err("it holds no certificate in PEM".to_owned());
-    }
-    Ok(read)
-}
-
-fn unusable(setting: &str, file: &Path, why: &dyn std::fmt::Display) -> rustls::Error {
-    let file = file.display();
-    rustls::Error::General(format!("{setting} can't be used, {file}: {why}"))
+fn unusable(setting: &str, why: &dyn std::fmt::Display) -> rustls::Error {
+    rustls::Error::General(format!("{setting} can't be used, {why}"))
 }
 
 /// A handshake that failed with `host`, as a person knows it.
@@ -155,8 +153,9 @@ fn of_tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
 
 const OWN_AUTHORITY: &str = "if your organisation has its own certificate authority, or a proxy that opens TLS, set \
      SSL_CERT_FILE to a file with the authorities to trust (PEM), or network.ca_file in config.toml to the one to add";
-const CLIENT_CERTIFICATE: &str = "the server wants a client certificate that it trusts: ask its operator for one, then name it \
-     in config.toml as [client_certificate.\"HOST\"] with cert and key";
+const CLIENT_CERTIFICATE: &str = "the server wants a client certificate that it trusts: ask its operator for one, then \
+     connect with --client-cert FILE --client-key FILE, or name it for every connection to that host in config.toml as \
+     [client_certificate.\"HOST\"] with cert and key";
 
 /// What a person does about it.
 fn remedy(error: &rustls::Error) -> String {
@@ -191,6 +190,9 @@ fn remedy(error: &rustls::Error) -> String {
         rustls::Error::General(why) if why.starts_with(OWN_CERTIFICATE) => {
             own("correct client_certificate in config.toml, or the files that it names")
         }
+        rustls::Error::General(why) if why.starts_with(OF_CONNECTION) => own(
+            "correct the files that --client-cert and --client-key named, or connect again with others",
+        ),
         rustls::Error::General(why) if why.starts_with("No CA") => {
             own("install the package ca-certificates, or correct SSL_CERT_FILE")
         }
@@ -234,8 +236,10 @@ mod tests {
     fn files_that_cannot_be_read_are_named_with_their_setting() {
         let of_nobody = |file: &str| ClientCertificate {
             host: "mcp.example".to_owned(),
-            cert: file.into(),
-            key: file.into(),
+            files: CertificateFiles {
+                cert: file.into(),
+                key: file.into(),
+            },
         };
         for file in ["/nowhere/ca.pem", "/dev/null"] {
             let (authorities, own) = (
@@ -249,7 +253,9 @@ mod tests {
                 },
             );
             for (settings, name) in [(authorities, AUTHORITIES), (own, OWN_CERTIFICATE)] {
-                let error = Trust::new(settings).config("MCP.example").unwrap_err();
+                let error = Trust::new(settings)
+                    .config("MCP.example", None)
+                    .unwrap_err();
                 let failed = failed("https://mcp.example", &error);
                 assert!(failed.to_string().contains(file), "{failed}");
                 assert!(failed.remedy().unwrap().contains(name), "{failed}");

@@ -1,9 +1,12 @@
 //! The transport seam: traits and their errors.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use http::StatusCode;
 
 use crate::http::{
+    certificate::CertificateFiles,
     message::{REPLY_LIMIT, Reply, Request},
     reach::Reach,
     url::HttpUrl,
@@ -104,10 +107,49 @@ pub trait Transport: Send + Sync + 'static {
     async fn connect(&self, url: &HttpUrl, reach: Reach)
     -> Result<Box<dyn Exchange>, ConnectError>;
 
+    /// The same, and shows this client certificate to a server that asks for one. A transport without TLS shows none.
+    async fn connect_with(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+        _own: Option<&CertificateFiles>,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
+        self.connect(url, reach).await
+    }
+
+    /// By which a token that is bound to the certificate in these files names it (RFC 8705 §3.1); none if it is not known.
+    fn thumbprint(&self, _own: &CertificateFiles) -> Option<String> {
+        None
+    }
+
     /// What a URL typed by a person allows for the URLs it leads to. A transport that resolves names knows more than the
     /// URL alone tells.
     async fn reach(&self, typed: &HttpUrl) -> Reach {
         Reach::from_typed(typed)
+    }
+}
+
+/// The transport of one connection of ours: it shows that connection's client certificate.
+pub(crate) struct WithCertificate {
+    /// What makes the connections.
+    pub(crate) transport: Arc<dyn Transport>,
+    /// What they show.
+    pub(crate) own: CertificateFiles,
+}
+
+#[async_trait]
+impl Transport for WithCertificate {
+    async fn connect(
+        &self,
+        url: &HttpUrl,
+        reach: Reach,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
+        let own = Some(&self.own);
+        self.transport.connect_with(url, reach, own).await
+    }
+
+    async fn reach(&self, typed: &HttpUrl) -> Reach {
+        self.transport.reach(typed).await
     }
 }
 

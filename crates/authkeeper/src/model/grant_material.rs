@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::{
+    http::CertificateFiles,
     model::{ClientId, RequestSettings},
     secret::SecretString,
 };
@@ -26,6 +27,9 @@ pub struct GrantMaterial {
     pub began_with: Option<String>,
     /// What a person set of its requests.
     pub requests: RequestSettings,
+    /// The client certificate that its servers are shown (RFC 8705). The files are read for each connection: certificates
+    /// are renewed on disk.
+    pub certificate: Option<CertificateFiles>,
 }
 
 /// Where an assertion comes from.
@@ -113,7 +117,9 @@ impl GrantMaterial {
         reason = "it is written into one secret, which is sealed"
     )]
     pub fn write(&self) -> Option<SecretString> {
-        let usual = self.dpop == DpopUse::default() && self.requests.is_usual();
+        let usual = self.dpop == DpopUse::default()
+            && self.requests.is_usual()
+            && self.certificate.is_none();
         if self.assertion.is_none() && self.audience.is_none() && self.proof_key.is_none() && usual
         {
             return None;
@@ -132,10 +138,14 @@ impl GrantMaterial {
                 })
             }
         });
+        let certificate = self.certificate.as_ref().map(|files| {
+            json!({"cert": files.cert.to_string_lossy(), "key": files.key.to_string_lossy()})
+        });
         let whole = json!({
             "assertion": assertion, "audience": self.audience, "dpop": self.dpop.as_str(),
             "proof_key": self.proof_key.as_ref().map(SecretString::expose),
             "began_with": self.began_with, "requests": self.requests.write(),
+            "certificate": certificate,
         });
         Some(whole.to_string().into())
     }
@@ -164,6 +174,14 @@ impl GrantMaterial {
                 }),
             }),
         };
+        let certificate = whole.get("certificate").filter(|files| !files.is_null());
+        let certificate = match certificate {
+            None => None,
+            Some(files) => Some(CertificateFiles {
+                cert: text(files, "cert")?.into(),
+                key: text(files, "key")?.into(),
+            }),
+        };
         Some(Self {
             assertion,
             audience: text(&whole, "audience"),
@@ -171,6 +189,7 @@ impl GrantMaterial {
             dpop: DpopUse::parse(&text(&whole, "dpop")?)?,
             began_with: text(&whole, "began_with"),
             requests: RequestSettings::read(whole.get("requests")),
+            certificate,
         })
     }
 }
@@ -201,6 +220,10 @@ mod tests {
             dpop: DpopUse::Required,
             began_with: Some("digest".to_owned()),
             requests: RequestSettings::default(),
+            certificate: Some(CertificateFiles {
+                cert: "/run/tls.crt".into(),
+                key: "/run/tls.key".into(),
+            }),
         };
         let back = GrantMaterial::read(&grant_material.write().unwrap()).unwrap();
         assert_eq!(format!("{back:?}"), format!("{grant_material:?}"));
@@ -211,6 +234,12 @@ mod tests {
         };
         let back = GrantMaterial::read(&file.write().unwrap()).unwrap();
         assert_eq!(format!("{back:?}"), format!("{file:?}"));
+        let certificate = GrantMaterial {
+            certificate: grant_material.certificate.clone(),
+            ..GrantMaterial::default()
+        };
+        let back = GrantMaterial::read(&certificate.write().unwrap()).unwrap();
+        assert_eq!(back.certificate, certificate.certificate);
         let mut requests = GrantMaterial::default();
         requests.requests.without_resource = true;
         let back = GrantMaterial::read(&requests.write().unwrap()).unwrap();
@@ -221,6 +250,7 @@ mod tests {
             "[]",
             r#"{"dpop":"maybe"}"#,
             r#"{"dpop":"off","assertion":{}}"#,
+            r#"{"dpop":"off","certificate":{}}"#,
         ] {
             assert!(
                 GrantMaterial::read(&bad.to_owned().into()).is_none(),

@@ -34,8 +34,8 @@ pub use self::{
         Lineage, OwnerId, PrincipalId, Resource, Scope, TaskId,
     },
     provider::{
-        ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, Provider, Quirks,
-        RegistrationSource, ReplayRule, ServerMetadata,
+        ClientAuthMethod, ClientRegistration, ClientSecret, InvalidReplayRule, MtlsAliases,
+        Provider, Quirks, RegistrationSource, ReplayRule, ServerMetadata,
     },
     provider_habits::ProviderHabits,
     record::{Event, FailedCall, Incident, Record},

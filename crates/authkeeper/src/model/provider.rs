@@ -1,6 +1,6 @@
 //! What is known of an authorization server and of our client there.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,7 @@ use crate::secret::SecretString;
 
 /// The parts of RFC 8414 metadata that we act on, exactly as the server spelled them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the RFCs have as many")]
 pub struct ServerMetadata {
     /// The issuer identifier, identical to the one the metadata was fetched for (RFC 8414 §3.3).
     pub issuer: String,
@@ -57,9 +58,87 @@ pub struct ServerMetadata {
     /// Whether a client metadata document's URL serves as `client_id`.
     #[serde(default)]
     pub client_id_metadata_document_supported: bool,
+    /// Where clients go that show a certificate (RFC 8705 §5).
+    #[serde(default, skip_serializing_if = "MtlsAliases::is_none")]
+    pub mtls_endpoint_aliases: Box<MtlsAliases>,
+    /// Whether it binds access tokens to the client's certificate (RFC 8705 §3.3).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls_client_certificate_bound_access_tokens: bool,
     /// What the catalogue knows beside this; no server says it of itself.
     #[serde(default, skip_serializing_if = "Quirks::is_none")]
     pub quirks: Quirks,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks this way")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The endpoints that ask for a client certificate, where they are other ones than usual (RFC 8705 §5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MtlsAliases {
+    /// In the place of `token_endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// In the place of `registration_endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_endpoint: Option<String>,
+    /// In the place of `revocation_endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
+    /// In the place of `introspection_endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
+    /// In the place of `device_authorization_endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_authorization_endpoint: Option<String>,
+    /// In the place of `pushed_authorization_request_endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+}
+
+impl MtlsAliases {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl ServerMetadata {
+    /// The endpoints for a connection, which has a client certificate or none. RFC 8705 §5: with one the aliases go before
+    /// the usual endpoints. An alias without TLS could ask for no certificate and is passed over.
+    pub fn for_client(&self, has_certificate: bool) -> Cow<'_, Self> {
+        if !has_certificate || self.mtls_endpoint_aliases.is_none() {
+            return Cow::Borrowed(self);
+        }
+        let mut own = self.clone();
+        let aliases = &self.mtls_endpoint_aliases;
+        let pairs = [
+            (&mut own.token_endpoint, &aliases.token_endpoint),
+            (
+                &mut own.registration_endpoint,
+                &aliases.registration_endpoint,
+            ),
+            (&mut own.revocation_endpoint, &aliases.revocation_endpoint),
+            (
+                &mut own.introspection_endpoint,
+                &aliases.introspection_endpoint,
+            ),
+            (
+                &mut own.device_authorization_endpoint,
+                &aliases.device_authorization_endpoint,
+            ),
+            (
+                &mut own.pushed_authorization_request_endpoint,
+                &aliases.pushed_authorization_request_endpoint,
+            ),
+        ];
+        for (usual, alias) in pairs {
+            if let Some(alias) = alias.as_ref().filter(|alias| alias.starts_with("https://")) {
+                *usual = Some(alias.clone());
+            }
+        }
+        Cow::Owned(own)
+    }
 }
 
 /// How a provider's token endpoint differs from RFC 6749.
@@ -173,10 +252,21 @@ pub enum ClientAuthMethod {
     Post,
     /// A signed assertion (RFC 7523 §2.2): the private key never leaves this machine.
     PrivateKeyJwt,
+    /// The client certificate of an authority that the server trusts (RFC 8705 §2.1).
+    TlsClientAuth,
+    /// A client certificate that was registered itself (RFC 8705 §2.2).
+    SelfSignedTlsClientAuth,
 }
 
 impl ClientAuthMethod {
-    const ALL: [Self; 4] = [Self::None, Self::Basic, Self::Post, Self::PrivateKeyJwt];
+    const ALL: [Self; 6] = [
+        Self::None,
+        Self::Basic,
+        Self::Post,
+        Self::PrivateKeyJwt,
+        Self::TlsClientAuth,
+        Self::SelfSignedTlsClientAuth,
+    ];
 
     /// The registered name.
     pub fn as_str(self) -> &'static str {
@@ -185,6 +275,8 @@ impl ClientAuthMethod {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
             Self::PrivateKeyJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
         }
     }
 
@@ -196,6 +288,11 @@ impl ClientAuthMethod {
     /// Whether it shows a client secret.
     pub fn shows_a_secret(self) -> bool {
         matches!(self, Self::Basic | Self::Post)
+    }
+
+    /// Whether the client certificate of the connection proves it (RFC 8705 §2): the request itself names the client alone.
+    pub fn shows_a_certificate(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 }
 
@@ -399,11 +496,13 @@ mod tests {
             "client_secret_basic",
             "client_secret_post",
             "private_key_jwt",
+            "tls_client_auth",
+            "self_signed_tls_client_auth",
         ];
         let all = ClientAuthMethod::ALL;
         assert_eq!(all.map(ClientAuthMethod::as_str), methods);
         assert_eq!(methods.map(ClientAuthMethod::parse), all.map(Some));
-        assert_eq!(ClientAuthMethod::parse("tls_client_auth"), None);
+        assert_eq!(ClientAuthMethod::parse("client_secret_jwt"), None);
         let sources = [
             RegistrationSource::Given,
             RegistrationSource::MetadataDocument,
@@ -458,5 +557,43 @@ mod tests {
         };
         assert!(secret("one").is_same_as(&refused));
         assert!(!secret("one").is_same_as(&secret("other")));
+    }
+
+    fn metadata(aliases: &str) -> ServerMetadata {
+        let text = format!(
+            r#"{{"issuer":"https://as.example","token_endpoint":"https://as.example/token",
+                "revocation_endpoint":"https://as.example/revoke","mtls_endpoint_aliases":{aliases}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_leads_to_the_aliases_and_nobody_else_does() {
+        let server = metadata(r#"{"token_endpoint":"https://mtls.as.example/token"}"#);
+        let usual = Some("https://as.example/token");
+        let of = |has| server.for_client(has).token_endpoint.clone();
+        assert_eq!(of(false).as_deref(), usual);
+        assert_eq!(of(true).as_deref(), Some("https://mtls.as.example/token"));
+        let revocation = server.for_client(true).revocation_endpoint.clone();
+        assert_eq!(
+            revocation.as_deref(),
+            Some("https://as.example/revoke"),
+            "has no alias"
+        );
+        assert_eq!(server.for_client(true).introspection_endpoint, None);
+    }
+
+    #[test]
+    fn an_alias_without_tls_is_passed_over() {
+        for alias in [
+            "http://127.0.0.1/token",
+            "http://as.example/token",
+            "/token",
+            "",
+        ] {
+            let server = metadata(&format!(r#"{{"token_endpoint":"{alias}"}}"#));
+            let used = server.for_client(true).token_endpoint.clone();
+            assert_eq!(used.as_deref(), Some("https://as.example/token"), "{alias}");
+        }
     }
 }

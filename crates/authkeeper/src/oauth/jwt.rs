@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::model::Account;
+use crate::{model::Account, secret::SecretString};
 
 /// Its claims; none if it is no JWT.
 pub(super) fn claims(token: &str) -> Option<Value> {
@@ -33,6 +33,22 @@ pub(super) fn audience(claims: &Value) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
+/// The thumbprint of the client certificate that an access token is bound to, where it says so itself.
+pub(crate) fn bound_certificate(token: &SecretString) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the token's own claims are read, not printed"
+    )]
+    let claims = claims(token.expose())?;
+    certificate(&claims)
+}
+
+/// RFC 8705 §3.1.
+fn certificate(claims: &Value) -> Option<String> {
+    let thumbprint = claims.get("cnf")?.get("x5t#S256")?.as_str()?;
+    Some(thumbprint.trim_end_matches('=').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +62,9 @@ mod tests {
         let one: Value = serde_json::json!({"aud": "x"});
         assert_eq!(audience(&one), BTreeSet::from(["x".to_owned()]));
         assert_eq!(account(&one), None, "nobody is named");
+        let bound = serde_json::json!({"cnf": {"x5t#S256": "dGh1bWI=", "jkt": "x"}});
+        assert_eq!(certificate(&bound).as_deref(), Some("dGh1bWI"));
+        assert_eq!(certificate(&one), None);
         let list = URL_SAFE_NO_PAD.encode("[1]");
         for no in ["", "opaque", "a.b", "a.!!.c", &format!("h.{list}.s")] {
             assert!(claims(no).is_none(), "{no}");

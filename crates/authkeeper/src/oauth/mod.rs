@@ -35,6 +35,7 @@ mod with_headers;
 pub use self::{exchange::WireError, published_url::PublishedUrl};
 pub(crate) use self::{
     exchange::{exchange, exchange_by},
+    jwt::bound_certificate,
     quote::{GUESS, body_hint},
     with_headers::WithHeaders,
 };

@@ -41,7 +41,9 @@ pub async fn revoke(
     client: OurClient<'_>,
     grant: &Grant,
 ) -> Revocation {
-    let Some(endpoint) = endpoint(&provider.metadata) else {
+    let certificate = grant.grant_material.certificate.is_some();
+    let metadata = provider.metadata.for_client(certificate);
+    let Some(endpoint) = endpoint(&metadata) else {
         return Revocation::NotOffered;
     };
     let endpoint = match endpoint {
@@ -164,6 +166,9 @@ fn ways(metadata: &ServerMetadata, client: &ClientRegistration) -> Vec<Authentic
         ClientAuthMethod::None => own == ClientAuthMethod::None,
         ClientAuthMethod::PrivateKeyJwt => client.private_key.is_some(),
         ClientAuthMethod::Basic | ClientAuthMethod::Post => !client.secrets.is_empty(),
+        ClientAuthMethod::TlsClientAuth | ClientAuthMethod::SelfSignedTlsClientAuth => {
+            own.shows_a_certificate()
+        }
     };
     let order = [
         ClientAuthMethod::None,

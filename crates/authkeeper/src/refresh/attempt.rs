@@ -118,7 +118,7 @@ impl<'a> Attempt<'a> {
     async fn connect(&self, plan: &RefreshPlan) -> std::result::Result<Ready, RefreshOutcome> {
         let (context, on_behalf_of) = (self.context, self.on_behalf_of);
         let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
-        let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
+        let connected = leg.connect(context).await;
         match connected {
             Ok(exchange) => Ok((leg, exchange)),
             Err(error) => {
@@ -176,7 +176,7 @@ impl<'a> Attempt<'a> {
         // A client assertion is good for one request: all of it is built again.
         let again = async {
             let leg = token_request::first(context, on_behalf_of, self.grant, plan).await?;
-            let connected = context.transport.connect(&leg.endpoint, leg.reach).await;
+            let connected = leg.connect(context).await;
             let exchange = connected.map_err(|error| RefreshOutcome::unconnected(&error))?;
             Ok((leg, exchange))
         };

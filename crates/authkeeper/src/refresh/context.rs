@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    http::{HttpUrl, Reach, Reply, Transport},
+    http::{CertificateFiles, HttpUrl, Reach, Reply, Transport, WithCertificate},
     model::{
         ClientRegistration, Connection, ConnectionName, Grant, Issuer, Presentation, PrincipalId,
         Resource, Scope, ServerMetadata,
@@ -55,6 +55,31 @@ impl Context {
         let binding = |key| Binding::new(key, Arc::clone(&self.heard), self.seams.clone());
         same.map(|key| Some(binding(key)))
             .ok_or_else(Refused::without_its_key)
+    }
+
+    /// The transport for one connection, with the client certificate that it shows.
+    pub(crate) fn transport_with(&self, own: Option<&CertificateFiles>) -> Arc<dyn Transport> {
+        let transport = Arc::clone(&self.transport);
+        match own.cloned() {
+            Some(own) => Arc::new(WithCertificate { transport, own }),
+            None => transport,
+        }
+    }
+
+    /// The transport to the servers of a grant.
+    pub(crate) fn transport_of(&self, grant: &Grant) -> Arc<dyn Transport> {
+        self.transport_with(grant.grant_material.certificate.as_ref())
+    }
+
+    /// Whether a token that is bound to the certificate of this thumbprint is of no use with the one in these files. Where
+    /// either is not known, nothing is said.
+    pub(crate) fn is_of_another(
+        &self,
+        bound: Option<&str>,
+        own: Option<&CertificateFiles>,
+    ) -> bool {
+        let own = own.and_then(|own| self.transport.thumbprint(own));
+        bound.zip(own).is_some_and(|(bound, own)| bound != own)
     }
 
     /// What an answer to a refresh of this grant means.

@@ -65,7 +65,7 @@ pub(super) async fn look(
     {
         Published::Unknown
     } else {
-        published(context, on_behalf_of, plan).await
+        published(context, (on_behalf_of, grant), plan).await
     };
     match published {
         Published::Another(provider) => {
@@ -95,8 +95,12 @@ async fn was_gone(context: &Context, grant: &Grant) -> bool {
     failing.is_some_and(|failing| matches!(failing.said, Said::Gone(_) | Said::Moved(_)))
 }
 
-async fn published(context: &Context, on_behalf_of: &OnBehalfOf, plan: &RefreshPlan) -> Published {
-    let (clock, transport) = (&*context.seams.clock, &*context.transport);
+async fn published(
+    context: &Context,
+    (on_behalf_of, grant): (&OnBehalfOf, &Grant),
+    plan: &RefreshPlan,
+) -> Published {
+    let (clock, transport) = (&*context.seams.clock, &*context.transport_of(grant));
     let asked = discovery::provider(transport, &plan.provider.issuer, on_behalf_of.reach);
     let found = match within(clock, PATIENCE, asked).await {
         Some(Ok(found)) => found,
@@ -106,7 +110,9 @@ async fn published(context: &Context, on_behalf_of: &OnBehalfOf, plan: &RefreshP
         }
         None => return Published::Unknown,
     };
-    let endpoint = found.metadata.token_endpoint.as_deref().map(HttpUrl::parse);
+    let certificate = grant.grant_material.certificate.is_some();
+    let endpoint = found.metadata.for_client(certificate);
+    let endpoint = endpoint.token_endpoint.as_deref().map(HttpUrl::parse);
     match endpoint {
         Some(Ok(endpoint)) if endpoint == plan.endpoint => Published::Same,
         Some(Ok(_)) => Published::Another(Box::new(Provider {

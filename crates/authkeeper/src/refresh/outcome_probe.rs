@@ -112,7 +112,9 @@ async fn introspected(
 async fn introspect(context: &Context, on_behalf_of: &OnBehalfOf, grant: &Grant) -> Option<bool> {
     let (issuer, id) = (&grant.issuer, &grant.client_id);
     let provider = context.store.provider(issuer, id).await.ok()??;
-    let endpoint = provider.metadata.introspection_endpoint.as_ref()?;
+    let certificate = grant.grant_material.certificate.is_some();
+    let metadata = provider.metadata.for_client(certificate);
+    let endpoint = metadata.introspection_endpoint.as_ref()?;
     let endpoint = HttpUrl::parse(endpoint).ok()?;
     let client = context.store.registration(issuer, id).await.ok()??;
     let now = context.seams.clock.now();
@@ -139,7 +141,7 @@ async fn introspect(context: &Context, on_behalf_of: &OnBehalfOf, grant: &Grant)
     let request = proof.form(&fields);
     let reply = exchange_by(
         &*context.seams.clock,
-        &*context.transport,
+        &*context.transport_of(grant),
         (&endpoint, on_behalf_of.reach),
         request,
     )
@@ -173,7 +175,7 @@ async fn old_access_lives(
     request.headers.insert(header::AUTHORIZATION, value);
     let reply = exchange_by(
         &*context.seams.clock,
-        &*context.transport,
+        &*context.transport_of(grant),
         (url, on_behalf_of.reach),
         request,
     )

@@ -30,9 +30,12 @@ impl RefreshPlan {
             .registration(&grant.issuer, &grant.client_id)
             .await?;
         let registration = registration.ok_or_else(|| damaged("the client"))?;
-        let own = &provider.metadata.quirks.refresh_endpoint;
+        let metadata = provider
+            .metadata
+            .for_client(grant.grant_material.certificate.is_some());
+        let own = &metadata.quirks.refresh_endpoint;
         let own = own.as_ref().filter(|_| !grant.grant_type.is_issued_again());
-        let endpoint = own.or(provider.metadata.token_endpoint.as_ref());
+        let endpoint = own.or(metadata.token_endpoint.as_ref());
         let endpoint = endpoint.map(|endpoint| HttpUrl::parse(endpoint));
         let endpoint = endpoint.and_then(std::result::Result::ok);
         let endpoint = endpoint.ok_or_else(|| damaged("the token endpoint"))?;

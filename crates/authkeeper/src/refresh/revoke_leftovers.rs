@@ -75,5 +75,6 @@ async fn revoke(context: &Context, reach: Reach, left: &Grant) -> Result<Revocat
     let audience = context.audience(left.grant_material.audience.as_deref(), (of.0, None));
     let client = context.our_client(&provider.metadata, &registration);
     let client = client.for_audience(audience.as_deref());
-    Ok(revoke::revoke(&*context.transport, reach, &provider, client, left).await)
+    let transport = context.transport_of(left);
+    Ok(revoke::revoke(&*transport, reach, &provider, client, left).await)
 }

@@ -12,7 +12,7 @@ use crate::refresh::{
     steps::blocking,
 };
 use crate::{
-    http::{HttpUrl, Reach, Reply, Request},
+    http::{CertificateFiles, ConnectError, Exchange, HttpUrl, Reach, Reply, Request},
     model::{
         AssertionSource, ClientAuthMethod, Grant, GrantType, IdentityProvider, Moment, Scope,
         SubjectFile,
@@ -42,9 +42,28 @@ pub(super) struct PreparedRequest {
     pub(super) secret: Option<u64>,
     /// The key that what comes is bound to.
     binding: Option<Binding>,
+    /// The client certificate that the server is shown.
+    certificate: Option<CertificateFiles>,
 }
 
 impl PreparedRequest {
+    /// The connection that it leaves on.
+    pub(super) async fn connect(
+        &self,
+        context: &Context,
+    ) -> Result<Box<dyn Exchange>, ConnectError> {
+        let transport = context.transport_with(self.certificate.as_ref());
+        transport.connect(&self.endpoint, self.reach).await
+    }
+
+    /// The same with the grant's client certificate.
+    fn showing(self, grant: &Grant) -> Self {
+        Self {
+            certificate: grant.grant_material.certificate.clone(),
+            ..self
+        }
+    }
+
     /// The request as it leaves now, with its proof.
     pub(super) fn ready(&self) -> Result<Request, UnusableKey> {
         let mut request = self.request.clone();
@@ -97,7 +116,8 @@ pub(super) async fn first(
         // There is nothing to send.
         _ => return Err(RefreshOutcome::Refused),
     };
-    Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
+    let prepared = to_server(on_behalf_of, plan, &proof, (request, binding));
+    Ok(prepared.showing(grant))
 }
 
 /// The request that shows the authorization server what the identity provider gave.
@@ -113,7 +133,8 @@ fn second(
     let proof = prove(context, on_behalf_of, grant, plan)?.with_parameters(parameters);
     let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
     let request = jwt_bearer_request(&proof, assertion, scope, resource);
-    Ok(to_server(on_behalf_of, plan, &proof, (request, binding)))
+    let prepared = to_server(on_behalf_of, plan, &proof, (request, binding));
+    Ok(prepared.showing(grant))
 }
 
 /// Shows the authorization server the assertion, once more if it only wanted a nonce in the proof. Returns which of our
@@ -142,7 +163,8 @@ async fn send(context: &Context, leg: &PreparedRequest) -> Result<(Reply, Moment
     let issued = clock.now();
     let request = leg.ready().map_err(unusable)?;
     let at = (&leg.endpoint, leg.reach);
-    let sent = exchange_by(clock, &*context.transport, at, request).await;
+    let transport = context.transport_with(leg.certificate.as_ref());
+    let sent = exchange_by(clock, &*transport, at, request).await;
     sent.inspect(|reply| context.hear(&leg.endpoint, reply))
         .map(|reply| (reply, issued))
         .map_err(|error| RefreshOutcome::later(error.to_string()))
@@ -165,6 +187,7 @@ fn to_server(
         request,
         secret: proof.secret(),
         binding,
+        certificate: None,
     }
 }
 
@@ -220,6 +243,8 @@ async fn to_identity_provider(
         endpoint,
         secret: None,
         binding: None,
+        // It is for the authorization server and the resource.
+        certificate: None,
     })
 }
 

@@ -41,6 +41,7 @@ pub(super) fn check(
     );
     let bound = grant.is_bound();
     let unusable = answer.unusable_type(bound).map(str::to_owned);
+    warn_of_certificate(context, (on_behalf_of, grant), &answer);
     let mut tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
     tokens.believe(habits.lifetime);
     let mut drifts = grant.subject_binding.drifts(&tokens.subject_binding);
@@ -76,6 +77,22 @@ pub(super) fn check(
         hold: hold.map(|reason| (reason, context.seams.clock.now().wall)),
     };
     VerifiedReply { refreshed, drifts }
+}
+
+/// A certificate that was replaced during the refresh heals at the next one: the resource refuses the token, which is
+/// refreshed again. What does not heal shows here and in `doctor`.
+fn warn_of_certificate(
+    context: &Context,
+    (on_behalf_of, grant): (&OnBehalfOf, &Grant),
+    answer: &TokenAnswer,
+) {
+    let own = grant.grant_material.certificate.as_ref();
+    if context.is_of_another(answer.bound_certificate().as_deref(), own) {
+        tracing::warn!(
+            connection = %on_behalf_of.connection,
+            "the provider's token is bound to another client certificate than the connection's"
+        );
+    }
 }
 
 /// RFC 6749 §5.1: a scope that is left out is as it was.

@@ -450,6 +450,7 @@ impl Runtime {
             presentation,
             headers: grant.grant_material.requests.headers.clone(),
             binding,
+            certificate: grant.grant_material.certificate.clone(),
             min_ttl_met: request
                 .ask()
                 .min_ttl

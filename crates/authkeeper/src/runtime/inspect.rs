@@ -1,13 +1,13 @@
 //! Looking at how things stand without changing any of it: for `doctor`, `check` and `why`. No secret leaves here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::{
     catalogue::{self, Entry},
     error::TokenError,
-    http::Reach,
+    http::{Reach, Transport},
     model::{
         AccessToken, ClientAuthMethod, ClientRegistration, Connection, ConnectionName,
         LifetimeSource, Observation, RegistrationSource, ReplayRule, ServerMetadata,
@@ -267,6 +267,16 @@ impl Runtime {
         self.context.log.read()
     }
 
+    /// The transport to a connection's servers, with its client certificate.
+    async fn transport_of(&self, connection: &Connection) -> Arc<dyn Transport> {
+        let grant = match &connection.grant {
+            Some(id) => self.context.store.grant(id).await.ok().flatten(),
+            None => None,
+        };
+        let material = grant.map(|grant| grant.grant_material).unwrap_or_default();
+        self.context.transport_with(material.certificate.as_ref())
+    }
+
     /// What befell a connection.
     pub async fn history(&self, name: &ConnectionName) -> Result<History, StoreError> {
         incident::open(&self.context).await?;
@@ -279,9 +289,9 @@ impl Runtime {
         connection: &Connection,
     ) -> Result<Refetched, DiscoveryError> {
         let reach = Reach::of(connection.internal);
-        let transport = self.context.transport.as_ref();
+        let transport = self.transport_of(connection).await;
         let (provider, reply) =
-            discovery::provider_and_reply(transport, &connection.issuer, reach).await?;
+            discovery::provider_and_reply(&*transport, &connection.issuer, reach).await?;
         Ok(Refetched {
             metadata: provider.metadata,
             skew_s: classify::skew_seconds(&reply, self.now()),

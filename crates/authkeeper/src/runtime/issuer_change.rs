@@ -78,7 +78,8 @@ impl Runtime {
     async fn named_instead(&self, connection: &Connection, grant: &Grant) -> Option<Issuer> {
         let url = HttpUrl::parse(&connection.url).ok()?;
         let headers = &grant.grant_material.requests.headers;
-        let transport = &WithHeaders::new(&self.context.transport, &url, headers);
+        let transport = self.context.transport_of(grant);
+        let transport = &WithHeaders::new(&transport, &url, headers);
         let clock = &*self.context.seams.clock;
         let asked = discovery::authorization_servers(clock, transport, &url);
         let named = match within(clock, PATIENCE, asked).await? {

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 
 use crate::{
     error::TokenError,
+    http::{CertificateFacts, CertificateFiles, UnusableCertificate},
     model::{
         Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Failing, Grant, GrantType,
         Health, HealthFacts, Incident, Moment, Scope, ScopeRequest, health,
     },
+    oauth::bound_certificate,
     refresh::{decide, incident, provider_state},
     runtime::Runtime,
     store::StoreError,
@@ -55,6 +57,37 @@ pub struct ConnectionStatus {
     pub incidents: Vec<Incident>,
     /// Whether calls work, why not, and whose move it is.
     pub health: Health,
+    /// The client certificate that its servers are shown, if it has one of its own.
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// A connection's client certificate as its files hold it now (RFC 8705).
+#[derive(Clone, Debug)]
+pub struct CertificateStatus {
+    /// Where it is.
+    pub files: CertificateFiles,
+    /// What it is, or why it can't be shown.
+    pub found: Result<CertificateFacts, UnusableCertificate>,
+    /// Whether the access token says itself that it is bound to another one.
+    pub token_of_another: bool,
+}
+
+impl CertificateStatus {
+    fn of(grant: &Grant) -> Option<Self> {
+        let files = grant.grant_material.certificate.clone()?;
+        let found = files.facts();
+        let access = grant.access.as_ref();
+        let bound = access.and_then(|access| bound_certificate(&access.secret));
+        let own = found.as_ref().ok().map(|facts| &facts.thumbprint);
+        Some(Self {
+            token_of_another: bound
+                .as_ref()
+                .zip(own)
+                .is_some_and(|(bound, own)| bound != own),
+            files,
+            found,
+        })
+    }
 }
 
 impl ConnectionStatus {
@@ -162,6 +195,7 @@ impl Runtime {
                 .scope_request(),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
             asked_again_in,
+            certificate: grant.as_ref().and_then(CertificateStatus::of),
             incidents,
             health,
             connection,

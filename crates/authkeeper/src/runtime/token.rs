@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    http::CertificateFiles,
     model::{ConnectionName, ExtraHeaders, Generation, Lineage, Presentation, Resource, Scope},
     oauth::dpop::Binding,
     refresh::decide::Freshness,
@@ -81,6 +82,8 @@ pub struct IssuedToken {
     pub headers: ExtraHeaders,
     /// The key that it is bound to; it is good only with a proof of that for each request (RFC 9449).
     pub binding: Option<Binding>,
+    /// The client certificate that its server is shown (RFC 8705).
+    pub certificate: Option<CertificateFiles>,
     /// Whether it lives as long as was asked for.
     pub min_ttl_met: bool,
 }

@@ -70,6 +70,7 @@ impl Runtime {
             lifecycle: GrantLifecycle::Active,
             grant_material: GrantMaterial {
                 requests: request.requests,
+                certificate: request.client.certificate,
                 ..GrantMaterial::default()
             },
             rotate_by,

@@ -1,10 +1,12 @@
 //! The authorization server of a URL, and our client there: given, known, or registered.
 
+use std::{borrow::Cow, sync::Arc};
+
 use http::StatusCode;
 
 use crate::{
-    http::Transport as _,
-    model::{ClientRegistration, Issuer, Provider, RegistrationSource, Scope},
+    http::Transport,
+    model::{ClientRegistration, Issuer, Provider, RegistrationSource, Scope, ServerMetadata},
     oauth::{
         WithHeaders, assertion,
         discovery::{self, Discovered, DiscoveryError, WantedIssuer},
@@ -15,14 +17,28 @@ use crate::{
     store::StoreError,
 };
 
+impl ConnectRequest {
+    /// What the authorization server publishes for a client with this one's certificate, or without one.
+    pub(super) fn published<'a>(&self, found: &'a Discovered) -> Cow<'a, ServerMetadata> {
+        let certificate = self.client.certificate.is_some();
+        found.provider.metadata.for_client(certificate)
+    }
+}
+
 impl Runtime {
+    fn transport_for(&self, request: &ConnectRequest) -> Arc<dyn Transport> {
+        self.context
+            .transport_with(request.client.certificate.as_ref())
+    }
+
     /// Who issues tokens for this URL.
     pub(super) async fn discover(
         &self,
         request: &ConnectRequest,
     ) -> Result<Discovered, ConnectError> {
         let headers = &request.requests.headers;
-        let transport = &WithHeaders::new(&self.context.transport, &request.url, headers);
+        let transport = self.transport_for(request);
+        let transport = &WithHeaders::new(&transport, &request.url, headers);
         let found = if let Some(metadata) = &request.endpoints {
             let provider = Provider {
                 issuer: Issuer::new(&metadata.issuer),
@@ -49,14 +65,17 @@ impl Runtime {
         found: &Discovered,
         (purpose, wanted): (Purpose<'_>, Option<&Scope>),
     ) -> Result<ClientRegistration, ConnectError> {
-        let metadata = &found.provider.metadata;
+        let metadata = &*request.published(found);
         let known = self.known_clients(request, &found.provider.issuer).await?;
         let client = match register::plan(metadata, &request.client, known, (purpose, wanted))? {
             ClientPlan::Ready(client) => client,
             ClientPlan::Dynamic { endpoint, scope } => {
-                let (transport, at) = (&*self.context.transport, (&endpoint, found.reach));
+                let (transport, at) = (self.transport_for(request), (&endpoint, found.reach));
                 let whatfor = (purpose, scope.as_ref());
-                let registered = register::register(transport, at, metadata, whatfor).await;
+                let bound = request.client.certificate.is_some()
+                    && metadata.tls_client_certificate_bound_access_tokens;
+                let registered =
+                    register::register(&*transport, at, (metadata, bound), whatfor).await;
                 registered.map_err(|error| not_registered(error, request, found))?
             }
         };
@@ -153,6 +172,7 @@ pub(super) fn given_again(client: ClientRegistration) -> GivenClient {
             auth_method: Some(client.auth_method),
             redirect_uri: client.redirect_uris.into_iter().next(),
             metadata_url: None,
+            certificate: None,
         },
         RegistrationSource::MetadataDocument => GivenClient {
             metadata_url: Some(client.client_id.as_str().to_owned()),

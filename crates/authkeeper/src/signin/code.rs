@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     catalogue::{self, Pkce},
+    http::HttpUrl,
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
     oauth::{
         authorize::{AuthorizationAsk, RedirectError, SignIn, check_nonce, read_pushed},
@@ -42,7 +43,7 @@ impl Runtime {
         person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
-        let endpoints = discovery::code_endpoints(&found.provider.metadata)?;
+        let endpoints = discovery::code_endpoints(&request.published(&found))?;
         check_pkce(&request, &found)?;
         let listed = listed(&found);
         let done = self.signed_in_by_code((request, found), endpoints, person);
@@ -75,7 +76,9 @@ impl Runtime {
             .metadata
             .require_pushed_authorization_requests
         {
-            self.push((&found, &with), &mut started, &ask).await?
+            let endpoint = discovery::pushed_endpoint(&request.published(&found))?;
+            let at = (&endpoint, &found, &with);
+            self.push(at, &mut started, &ask).await?
         } else {
             started.sign_in.url(&ask)
         };
@@ -126,11 +129,10 @@ impl Runtime {
     /// Hands the request to the server beforehand (RFC 9126), where it takes none in another way.
     async fn push(
         &self,
-        (found, with): (&Discovered, &RequestCredentials),
+        at: (&HttpUrl, &Discovered, &RequestCredentials),
         started: &mut StartedSignIn,
         ask: &AuthorizationAsk<'_>,
     ) -> Result<SecretString, ConnectError> {
-        let endpoint = discovery::pushed_endpoint(&found.provider.metadata)?;
         let parameters = started.sign_in.parameters(ask);
         #[expect(
             clippy::disallowed_methods,
@@ -141,11 +143,7 @@ impl Runtime {
             .map(|(key, value)| (key.as_str(), value.expose().as_str()))
             .collect();
         let client = &mut started.client;
-        let answer = self
-            .ask((&endpoint, found, with), client, |client| {
-                client.form(&fields)
-            })
-            .await?;
+        let answer = self.ask(at, client, |client| client.form(&fields)).await?;
         self.check_answer(client, &answer).await?;
         let request_uri = read_pushed(&answer.0).map_err(RedirectError::Refused)?;
         Ok(SignIn::url_of_pushed(ask, &request_uri))
@@ -413,7 +411,7 @@ mod tests {
 
     #[test]
     fn google_behind_an_mcp_server_is_asked_for_a_refresh_token() {
-        let url = crate::http::HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let url = HttpUrl::parse("https://mcp.example/mcp").unwrap();
         let name = crate::model::ConnectionName::parse("x").unwrap();
         let mut request = ConnectRequest::new(name, url);
         let google = Issuer::new("https://accounts.google.com");
@@ -448,7 +446,7 @@ mod tests {
 
     #[test]
     fn what_a_person_sets_goes_before_what_the_catalogue_knows() {
-        let url = crate::http::HttpUrl::parse("https://mcp.example/mcp").unwrap();
+        let url = HttpUrl::parse("https://mcp.example/mcp").unwrap();
         let name = crate::model::ConnectionName::parse("x").unwrap();
         let mut request = ConnectRequest::new(name, url);
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());

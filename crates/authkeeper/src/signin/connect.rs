@@ -82,6 +82,7 @@ impl Runtime {
         let bound = grant.as_ref().is_some_and(Grant::is_bound);
         let grant_material = grant.map(|grant| grant.grant_material).unwrap_or_default();
         request.assertion_audience = grant_material.audience;
+        request.client.certificate = grant_material.certificate;
         request.requests = grant_material.requests.with(again.requests);
         request.dpop = if bound {
             DpopUse::Required

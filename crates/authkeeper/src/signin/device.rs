@@ -32,10 +32,11 @@ impl Runtime {
         person: &dyn Prompter,
     ) -> Result<Grant, ConnectError> {
         let found = self.discover(&request).await?;
-        let metadata = &found.provider.metadata;
+        let metadata = request.published(&found);
         // Looked for before a client is registered for it.
-        discovery::device_endpoint(metadata)?;
-        let token = discovery::token_endpoint(metadata)?;
+        discovery::device_endpoint(&metadata)?;
+        let token = discovery::token_endpoint(&metadata)?;
+        drop(metadata);
         let wanted = AccessRequest::of_a_person(&request, &found);
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
@@ -88,7 +89,7 @@ impl Runtime {
         (found, with): (&Discovered, &RequestCredentials),
         (client, wanted): (&mut ClientRegistration, &AccessRequest),
     ) -> Result<DeviceSignIn, ConnectError> {
-        let endpoint = discovery::device_endpoint(&found.provider.metadata)?;
+        let endpoint = discovery::device_endpoint(&request.published(found))?;
         let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
         let answer = self
             .ask((&endpoint, found, with), client, |client| {

@@ -84,7 +84,7 @@ impl Runtime {
             .audience(grant.grant_material.audience.as_deref(), named);
         let client = self.context.our_client(&provider.metadata, &client);
         let client = client.for_audience(audience.as_deref());
-        let transport = &*self.context.transport;
+        let transport = &*self.context.transport_of(grant);
         let mut leftovers = None;
         for (journal, left) in self.left_in_journals(grant) {
             let done = revoke::revoke(transport, reach, &provider, client, &left).await;

@@ -185,7 +185,9 @@ pub enum ConnectError {
         name: ConnectionName,
     },
     /// Our client's own tokens need a client that can be told from others.
-    #[error("{issuer} gives client_credentials only to a client with a secret or a key")]
+    #[error(
+        "{issuer} gives client_credentials only to a client with a secret, a key or a client certificate"
+    )]
     NoSecret {
         /// The provider.
         issuer: Issuer,

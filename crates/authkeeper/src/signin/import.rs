@@ -102,6 +102,7 @@ impl Runtime {
             grant_material: GrantMaterial {
                 audience: request.assertion_audience,
                 dpop: request.dpop,
+                certificate: request.client.certificate,
                 ..GrantMaterial::default()
             },
             rotate_by: None,

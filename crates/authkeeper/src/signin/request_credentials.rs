@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    http::{HttpUrl, Reply, Request},
+    http::{CertificateFiles, HttpUrl, Reply, Request},
     model::{AssertionSource, DpopUse, GrantMaterial, TokenSet},
     oauth::{
         WireError,
@@ -27,6 +27,8 @@ pub(super) struct RequestCredentials {
     pub(super) key: Option<DpopKey>,
     /// Whether tokens that are bound to none will not do.
     pub(super) must: bool,
+    /// The client certificate that the server is shown.
+    pub(super) certificate: Option<CertificateFiles>,
 }
 
 impl RequestCredentials {
@@ -95,6 +97,7 @@ impl RequestCredentials {
             dpop: request.dpop,
             began_with: None,
             requests: request.requests.clone(),
+            certificate: self.certificate.clone(),
         }
     }
 }
@@ -121,6 +124,7 @@ impl Runtime {
             said,
             key: key.map(|(key, kept)| self.new_key(key, kept)),
             must,
+            certificate: request.client.certificate.clone(),
         })
     }
 

@@ -30,6 +30,7 @@ fn found(issuer: &str) -> Discovered {
 #[test]
 fn where_bound_tokens_are_demanded_a_sign_in_without_a_key_takes_none() {
     let with = |must| RequestCredentials {
+        certificate: None,
         said: None,
         audience: None,
         key: None,

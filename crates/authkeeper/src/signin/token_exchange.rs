@@ -10,6 +10,7 @@ use crate::{
         client_auth::ClientProof,
         discovery::Discovered,
         exchange, moved,
+        token::TokenAnswer,
     },
     platform::tasks,
     runtime::Runtime,
@@ -35,11 +36,11 @@ impl Runtime {
             let our = self.context.our_client(metadata, client);
             let proof = our.for_audience(with.audience.as_deref()).proof()?;
             let issued = self.context.seams.clock.now();
-            let transport = &*self.context.transport;
+            let transport = self.context.transport_with(with.certificate.as_ref());
             let mut request = make(&proof);
             with.prove(&mut request, endpoint)?;
             let dated = self.context.time_at(endpoint.as_str());
-            let reply = exchange(transport, endpoint, found.reach, request).await?;
+            let reply = exchange(&*transport, endpoint, found.reach, request).await?;
             self.context.hear(endpoint, &reply);
             // Nothing was done for want of the server's number in the proof: the same again, once.
             if with.wants_nonce(endpoint, &reply) && !wanted_nonce {
@@ -117,7 +118,9 @@ impl Runtime {
         let habits = self.context.rules.habits(issuer.as_str(), provider);
         match classify::classify_in(&reply, issued.wall, habits.tokens_in.as_deref()) {
             Outcome::Accepted(answer) => {
-                let bound_to = with.binds(&answer).map_err(|why| ConnectError::NoTokens {
+                let usable = self.check_certificate(with, &answer);
+                let bound_to = usable.and_then(|()| with.binds(&answer));
+                let bound_to = bound_to.map_err(|why| ConnectError::NoTokens {
                     issuer: issuer.clone(),
                     why,
                     passing: false,
@@ -165,6 +168,29 @@ impl Runtime {
                     passing: reply.status.is_server_error(),
                 })
             }
+        }
+    }
+
+    /// RFC 8705 §3: no resource takes a token that is bound to a certificate which it is not shown.
+    fn check_certificate(
+        &self,
+        with: &RequestCredentials,
+        answer: &TokenAnswer,
+    ) -> Result<(), String> {
+        let own = with.certificate.as_ref();
+        match own {
+            Some(files)
+                if self
+                    .context
+                    .is_of_another(answer.bound_certificate().as_deref(), own) =>
+            {
+                Err(format!(
+                    "a token that is bound to another client certificate than the one in {}; does something between here and \
+                     the provider open TLS and show a certificate of its own?",
+                    files.cert.display()
+                ))
+            }
+            _ => Ok(()),
         }
     }
 

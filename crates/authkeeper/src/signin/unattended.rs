@@ -61,7 +61,7 @@ impl Runtime {
     pub(super) async fn connect_own(&self, request: ConnectRequest) -> Result<Grant, ConnectError> {
         check_paths(&request.way)?;
         let found = self.discover(&request).await?;
-        let endpoint = discovery::token_endpoint(&found.provider.metadata)?;
+        let endpoint = discovery::token_endpoint(&request.published(&found))?;
         let wanted = AccessRequest::of_ours(&request, &found);
         let client = self.own_client(&request, (&found, &wanted)).await?;
         journal::has_room(&self.context.journals, &self.context.seams.random_id())?;

@@ -71,7 +71,7 @@ fn missing(what: &str, flags: &str) -> Failure {
 }
 
 /// It is read again by processes that run elsewhere. A link stays a link: platforms turn it when they write a new file.
-fn whole(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn whole(path: &Path) -> Result<PathBuf, Failure> {
     let whole = std::path::absolute(path).map_err(|error| {
         let said = format!("{} is no path: {error}", path.display());
         Failure::new(Exit::Usage, said, "name the file by its whole path")

@@ -1,6 +1,7 @@
 //! `connect`, `reauthorize`, `disconnect`.
 
 mod assertion_flags;
+mod certificate_flags;
 mod interrupted;
 mod person;
 mod resolve;

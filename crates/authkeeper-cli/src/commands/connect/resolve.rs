@@ -16,7 +16,7 @@ use authkeeper::{
 use clap::ValueEnum as _;
 use jiff::Timestamp;
 
-use super::{assertion_flags, typed};
+use super::{assertion_flags, certificate_flags, typed};
 use crate::{
     app::App,
     args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
@@ -358,6 +358,7 @@ pub(crate) fn given_client(app: &App, args: &ClientArgs) -> Result<GivenClient, 
             .as_deref()
             .and_then(ClientAuthMethod::parse),
         metadata_url: metadata_url.or_else(|| app.settings.client_metadata_url.clone()),
+        certificate: certificate_flags::given(&app.settings, args)?,
     })
 }
 

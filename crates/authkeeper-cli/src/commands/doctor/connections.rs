@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{facts::ConnectionFacts, finding::Finding, limits};
 use crate::{
     commands::{
+        client_certificate::{self, Standing},
         connect::ask_for_refresh,
         health::{next_step, what_of},
         status::{UNCONFIRMED, to_begin_again},
@@ -27,6 +28,7 @@ pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> 
         findings.extend(limits::findings(facts, now));
         findings.push(detection(facts));
     }
+    findings.extend(certificate(facts, now));
     let named = findings.into_iter().map(|finding| finding.of(&facts.name));
     named.collect()
 }
@@ -163,6 +165,18 @@ fn scopes(facts: &ConnectionFacts) -> Vec<Finding> {
     findings
 }
 
+/// The client certificate that its servers are shown.
+fn certificate(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
+    const CHECK: &str = "certificate";
+    let certificate = facts.certificate.as_ref()?;
+    let fix = || client_certificate::fix(certificate);
+    Some(match Standing::of(certificate, now) {
+        Standing::Good(what) => Finding::ok(CHECK, what),
+        Standing::Soon(what) => Finding::warning(CHECK, what, fix()),
+        Standing::Bad(what) => Finding::error(CHECK, Exit::Config, what, fix()),
+    })
+}
+
 /// Rule 10: no source says that authority ended, so it is noticed where the provider is next asked.
 fn detection(facts: &ConnectionFacts) -> Finding {
     let what = match (facts.grant_type, facts.refreshable, facts.due_after) {
@@ -212,6 +226,7 @@ pub(super) mod tests {
             entry: None,
             token_endpoint: None,
             refresh_scope: None,
+            certificate: None,
             incidents: vec![],
         }
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use authkeeper::{
     catalogue::Entry,
     model::{ConnectionState, GrantType, Health, Scope},
-    runtime::inspect::{Inspection, SecretFacts},
+    runtime::{
+        CertificateStatus,
+        inspect::{Inspection, SecretFacts},
+    },
 };
 use jiff::Timestamp;
 
@@ -33,6 +36,8 @@ pub(super) struct ConnectionFacts {
     pub(super) token_endpoint: Option<String>,
     /// The scopes that its provider gives a refresh token for, where that is known.
     pub(super) refresh_scope: Option<String>,
+    /// Its own client certificate.
+    pub(super) certificate: Option<CertificateStatus>,
     /// Its open incidents: (reason, detail, action).
     pub(super) incidents: Vec<(String, String, String)>,
 }
@@ -69,6 +74,7 @@ impl From<&Inspection> for ConnectionFacts {
                 .as_ref()
                 .and_then(|metadata| metadata.token_endpoint.clone()),
             refresh_scope: one.refresh_scope(),
+            certificate: status.certificate.clone(),
             incidents: records
                 .map(|record| {
                     (

@@ -10,9 +10,11 @@ use authkeeper::{
     },
     runtime::ConnectionStatus,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 pub(crate) use self::monitor::unknown;
+use super::client_certificate::{self, Standing};
 use crate::{
     app::App,
     args::StatusArgs,
@@ -59,9 +61,25 @@ fn show(app: &App, statuses: &[ConnectionStatus]) {
         app.output.data(&line);
     }
     for status in statuses {
-        let lines = todo(status, app.link_for(status));
+        let mut lines = todo(status, app.link_for(status));
+        lines.extend(certificate(status, app.runtime.now()));
         if !lines.is_empty() {
             app.output.data(&format!("\n{}", lines.join("\n")));
+        }
+    }
+}
+
+/// Which client certificate is shown, and what to do about one that ends.
+fn certificate(status: &ConnectionStatus, now: Timestamp) -> Vec<String> {
+    let Some(certificate) = &status.certificate else {
+        return vec![];
+    };
+    let standing = Standing::of(certificate, now);
+    let said = format!("{}: {}.", status.connection.name, standing.said());
+    match standing {
+        Standing::Good(_) => vec![said],
+        Standing::Soon(_) | Standing::Bad(_) => {
+            vec![said, format!("  {}", client_certificate::fix(certificate))]
         }
     }
 }
@@ -100,6 +118,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "provider": connection.provider,
         "rotate_by": status.rotate_by,
         "overlap_until": status.standby_until,
+        "client_certificate": status.certificate.as_ref().map(client_certificate::json),
         "action": action(status),
         "link": null,
         "health": status.health,

@@ -134,7 +134,7 @@ fn refusal_advice(error: &ConnectError) -> (Exit, String) {
     match error {
         ConnectError::ClientRefused { .. } => own(
             Exit::Config,
-            "check --client-id and --client-secret-file; if they are right, --client-auth names the way the provider \
+            "check --client-id and --client-secret-file or --client-cert; if they are right, --client-auth names the way the provider \
              wants the secret shown. Then run the same command again (a client that authkeeper registered itself is \
              registered again)",
         ),
@@ -230,7 +230,8 @@ fn credential_advice(error: &ConnectError) -> (Exit, String) {
         ),
         ConnectError::NoSecret { .. } => own(
             Exit::Usage,
-            "add --client-id ID with --client-secret-file FILE or --private-key-file FILE",
+            "add --client-id ID with --client-secret-file FILE, --private-key-file FILE or --client-cert FILE (where the \
+             provider does not list tls_client_auth, --client-auth tls_client_auth too)",
         ),
         ConnectError::BadKey => own(
             Exit::Data,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     http::{HttpUrl, Reach, Reply, Request, Transport},
-    model::{Quirks, ServerMetadata},
+    model::{MtlsAliases, Quirks, ServerMetadata},
     oauth::{WireError, body_hint, discovery::error::DiscoveryError, exchange, exchange_by},
     platform::clock::Clock,
     text::sanitize::one_line,
@@ -170,6 +170,28 @@ impl Document {
         }
     }
 
+    /// RFC 8705 §5.
+    fn mtls_aliases(&self) -> MtlsAliases {
+        const FIELD: &str = "mtls_endpoint_aliases";
+        let aliases = match self.field(FIELD) {
+            Some(Value::Object(aliases)) => Self(aliases.clone()),
+            None => return MtlsAliases::default(),
+            Some(_) => {
+                warn(FIELD, "object");
+                return MtlsAliases::default();
+            }
+        };
+        MtlsAliases {
+            token_endpoint: aliases.url("token_endpoint"),
+            registration_endpoint: aliases.url("registration_endpoint"),
+            revocation_endpoint: aliases.url("revocation_endpoint"),
+            introspection_endpoint: aliases.url("introspection_endpoint"),
+            device_authorization_endpoint: aliases.url("device_authorization_endpoint"),
+            pushed_authorization_request_endpoint: aliases
+                .url("pushed_authorization_request_endpoint"),
+        }
+    }
+
     /// The metadata of an authorization server; none without an issuer: then it is something else.
     pub(in crate::oauth) fn server(&self) -> Option<ServerMetadata> {
         let list = |name: &str| self.texts(name).unwrap_or_default();
@@ -196,6 +218,9 @@ impl Document {
                 .flag("authorization_response_iss_parameter_supported"),
             client_id_metadata_document_supported: self
                 .flag("client_id_metadata_document_supported"),
+            mtls_endpoint_aliases: self.mtls_aliases().into(),
+            tls_client_certificate_bound_access_tokens: self
+                .flag("tls_client_certificate_bound_access_tokens"),
             // Ours to know, and not a server's to say.
             quirks: Quirks::default(),
         })

@@ -1,7 +1,7 @@
 //! The choice of a client: given, known, behind a metadata document, or registered now.
 
 use crate::{
-    http::HttpUrl,
+    http::{CertificateFiles, HttpUrl},
     model::{
         ClientAuthMethod, ClientId, ClientRegistration, ClientSecret, Issuer, RegistrationSource,
         Scope, ServerMetadata,
@@ -30,6 +30,8 @@ pub struct GivenClient {
     pub redirect_uri: Option<String>,
     /// The URL of a client metadata document.
     pub metadata_url: Option<String>,
+    /// The client certificate that its servers are shown (RFC 8705).
+    pub certificate: Option<CertificateFiles>,
 }
 
 /// How a client id is to be had at this server.
@@ -138,7 +140,8 @@ fn completed(
     let Some(known) = known else {
         return new;
     };
-    let nothing_new = new.secrets.is_empty() && new.private_key.is_none();
+    let nothing_new =
+        new.secrets.is_empty() && new.private_key.is_none() && given.certificate.is_none();
     if nothing_new && given.auth_method.is_none() {
         new.auth_method = known.auth_method;
     }
@@ -188,8 +191,25 @@ fn given_method(metadata: &ServerMetadata, given: &GivenClient) -> ClientAuthMet
         ClientAuthMethod::Basic | ClientAuthMethod::Post => secret,
         ClientAuthMethod::None => !secret,
         ClientAuthMethod::PrivateKeyJwt => false,
+        // The certificate may be one that is set for the host.
+        ClientAuthMethod::TlsClientAuth | ClientAuthMethod::SelfSignedTlsClientAuth => true,
     });
-    chosen.unwrap_or_else(|| auth_method(metadata, secret))
+    let by_certificate = given.certificate.is_some() && !secret;
+    chosen
+        .or_else(|| certificate_method(metadata).filter(|_| by_certificate))
+        .unwrap_or_else(|| auth_method(metadata, secret))
+}
+
+/// RFC 8705 §2: how a certificate proves a client here, if it does. Both methods look alike on the wire.
+fn certificate_method(metadata: &ServerMetadata) -> Option<ClientAuthMethod> {
+    let offered = &metadata.token_endpoint_auth_methods_supported;
+    let offers = |method: &ClientAuthMethod| offered.iter().any(|name| name == method.as_str());
+    [
+        ClientAuthMethod::TlsClientAuth,
+        ClientAuthMethod::SelfSignedTlsClientAuth,
+    ]
+    .into_iter()
+    .find(offers)
 }
 
 /// RFC 8414 §2: without a list, `client_secret_basic` is meant.

@@ -21,12 +21,12 @@ use crate::{
 pub async fn register(
     transport: &dyn Transport,
     (endpoint, reach): (&HttpUrl, Reach),
-    metadata: &ServerMetadata,
+    (metadata, bound): (&ServerMetadata, bool),
     (purpose, scope): (Purpose<'_>, Option<&Scope>),
 ) -> Result<ClientRegistration, RegistrationError> {
     let mut scope = scope;
     loop {
-        let request = registration_request(metadata, purpose, scope);
+        let request = registration_request((metadata, bound), purpose, scope);
         let reply = exchange(transport, endpoint, reach, request).await?;
         match read_registration(metadata, (purpose, scope), &reply) {
             Some(client) => return Ok(client),
@@ -42,8 +42,9 @@ pub async fn register(
     }
 }
 
+/// `bound`: its access tokens shall be bound to its certificate (RFC 8705 §3.4).
 pub(super) fn registration_request(
-    metadata: &ServerMetadata,
+    (metadata, bound): (&ServerMetadata, bool),
     purpose: Purpose<'_>,
     scope: Option<&Scope>,
 ) -> Request {
@@ -68,6 +69,9 @@ pub(super) fn registration_request(
     });
     if let Some(scope) = scope {
         body["scope"] = scope.as_str().into();
+    }
+    if bound {
+        body["tls_client_certificate_bound_access_tokens"] = true.into();
     }
     let mut headers = Request::get_json().headers;
     headers.insert(

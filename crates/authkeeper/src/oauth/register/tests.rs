@@ -80,7 +80,7 @@ fn a_client_is_registered_anew_for_more_than_it_was_registered_for() {
 fn a_registration_names_the_scopes_that_are_wanted() {
     let server = metadata(&json!({}));
     let body = |scope: Option<&Scope>| -> Value {
-        let request = registration_request(&server, REDIRECT, scope);
+        let request = registration_request((&server, false), REDIRECT, scope);
         serde_json::from_slice(&request.body).unwrap()
     };
     assert_eq!(body(Some(&Scope::new("read write")))["scope"], "read write");

@@ -89,6 +89,11 @@ impl TokenAnswer {
         }
     }
 
+    /// The thumbprint of the client certificate that the access token is bound to, where it says so itself (RFC 8705 §3.1).
+    pub fn bound_certificate(&self) -> Option<String> {
+        jwt::bound_certificate(&self.access_token)
+    }
+
     /// The tokens as one generation, with a lifetime from the best source there is. `issued` is when the request left.
     pub fn into_token_set(self, issued: Moment, default_lifetime: Option<Duration>) -> TokenSet {
         let (lifetime, lifetime_source) = self.lifetime(issued, default_lifetime);

@@ -121,7 +121,8 @@ impl Conclusion<'_> {
         let client = self.context.our_client(metadata, &self.plan.registration);
         let client = client.for_audience(audience.as_deref());
         let (provider, reach) = (&self.plan.provider, self.on_behalf_of.reach);
-        let done = revoke::revoke(&*self.context.transport, reach, provider, client, &late).await;
+        let transport = self.context.transport_of(&late);
+        let done = revoke::revoke(&*transport, reach, provider, client, &late).await;
         tracing::info!(connection = %self.on_behalf_of.connection, ?done, "revoked a late answer");
     }
 
