@@ -1,7 +1,9 @@
 //! `status`: what is connected, how long it is good, and what needs a person.
 
 use authkeeper::{
-    model::{ConnectionName, ConnectionState, Event, GrantType, ReauthorizeReason, SuspendReason},
+    model::{
+        ConnectionName, ConnectionState, Event, GrantType, ReauthorizeReason, Record, SuspendReason,
+    },
     runtime::ConnectionStatus,
 };
 use serde_json::{Value, json};
@@ -94,6 +96,9 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
             ..
         } => Some(again),
+        ConnectionState::Active if client_is_refused(status).is_some() => {
+            client_is_refused(status).map(|record| record.action.clone())
+        }
         ConnectionState::Active if key_is_refused(status) => Some(again),
         ConnectionState::Active if status.scope_request.is_some() => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
@@ -271,9 +276,17 @@ fn key_is_refused(status: &ConnectionStatus) -> bool {
         && incidents.any(|incident| incident.record.event == Event::ReauthorizationRequired)
 }
 
+/// The provider refuses our client, for every connection that uses it. A token that lives is served all the same.
+fn client_is_refused(status: &ConnectionStatus) -> Option<&Record> {
+    let mut records = status.incidents.iter().map(|incident| &incident.record);
+    records.find(|record| record.is_client_refused())
+}
+
 fn colour(status: &ConnectionStatus) -> Paint {
+    let in_doubt =
+        || status.is_uncertain() || key_is_refused(status) || client_is_refused(status).is_some();
     match status.state {
-        ConnectionState::Active if status.is_uncertain() || key_is_refused(status) => Paint::Warn,
+        ConnectionState::Active if in_doubt() => Paint::Warn,
         ConnectionState::Active => Paint::Good,
         ConnectionState::Pending => Paint::Warn,
         _ => Paint::Bad,
@@ -293,6 +306,11 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
         lines.push(format!("{name}: {why} (since {since})."));
     } else if let ConnectionState::Suspended { reason, since } = &status.state {
         lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
+    } else if let Some(record) = client_is_refused(status) {
+        lines.push(format!(
+            "{name}: {} (since {}).",
+            record.detail, record.since
+        ));
     } else if let Some(incident) = status.incidents.first() {
         lines.push(format!("{name}: {}.", incident.record.detail));
     }

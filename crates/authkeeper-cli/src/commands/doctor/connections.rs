@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use authkeeper::model::{ConnectionState, GrantType, ReauthorizeReason, SuspendReason};
+use authkeeper::model::{ConnectionState, GrantType, ReauthorizeReason, Record, SuspendReason};
 use jiff::Timestamp;
 
 use super::{facts::ConnectionFacts, finding::Finding, limits};
@@ -19,8 +19,8 @@ use crate::{
 /// Everything about one connection.
 pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
     let mut findings = state(facts);
-    // Of one that is over, nothing else matters until somebody has signed in again; an answer that was lost is only late.
-    let over = |finding: &Finding| finding.exit.is_some_and(|exit| exit != Exit::Unavailable);
+    // Of one that is over, nothing else matters until somebody has signed in again.
+    let over = |finding: &Finding| finding.exit == Some(Exit::Person);
     if !findings.iter().any(over) {
         findings.extend(scopes(facts));
         findings.extend(limits::findings(facts, now));
@@ -85,7 +85,11 @@ fn good(facts: &ConnectionFacts) -> Vec<Finding> {
         .iter()
         .filter(|(reason, ..)| !rotation(reason));
     let mut findings: Vec<Finding> = incidents
-        .map(|(_, detail, action)| Finding::warning("state", detail.clone(), action.clone()))
+        .map(|(reason, detail, action)| match reason.as_str() {
+            // No token comes any more, for none of the connections that use this client.
+            Record::CLIENT_REFUSED => Finding::error("state", Exit::Config, detail, action),
+            _ => Finding::warning("state", detail, action),
+        })
         .collect();
     if findings.is_empty() {
         let left = match (facts.grant_type, facts.left.as_secs()) {
@@ -266,6 +270,29 @@ pub(super) mod tests {
         let checks = findings(&facts, at(10)).into_iter();
         let checks: Vec<_> = checks.map(|finding| finding.check).collect();
         assert_eq!(checks, ["state", "limits", "detection"]);
+    }
+
+    #[test]
+    fn a_refused_client_is_a_matter_of_configuration_though_its_token_lives() {
+        let mut facts = facts();
+        let (detail, action) = ("as refuses our client", "check client c at the provider");
+        facts.incidents = vec![(
+            Record::CLIENT_REFUSED.to_owned(),
+            detail.to_owned(),
+            action.to_owned(),
+        )];
+        let found = worst(&facts);
+        assert_eq!(
+            (found.exit, found.what.as_str(), found.fix.as_deref()),
+            (Some(Exit::Config), detail, Some(action))
+        );
+        let checks = findings(&facts, at(10)).into_iter();
+        let checks: Vec<_> = checks.map(|finding| finding.check).collect();
+        assert_eq!(
+            checks,
+            ["state", "detection"],
+            "what else there is is told too"
+        );
     }
 
     #[test]
