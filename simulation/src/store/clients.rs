@@ -52,9 +52,12 @@ impl StoreRows {
             known.issuer == client.issuer && known.client_id == client.client_id
         };
         let known = self.clients.iter().position(is_it);
-        let known = known.map(|at| self.clients.remove(at).secrets);
-        let mut kept = known.unwrap_or_default();
+        let known = known.map(|at| self.clients.remove(at));
+        let refused = known.as_ref().and_then(|known| known.refused);
+        let mut kept = known.map(|known| known.secrets).unwrap_or_default();
         let new = client.secrets.iter().filter(|secret| secret.id.is_none());
+        // Nothing is known against a new secret.
+        let refused = refused.filter(|_| new.clone().next().is_none());
         for secret in new.rev() {
             self.last_secret += 1;
             let id = Some(self.last_secret);
@@ -74,7 +77,7 @@ impl StoreRows {
         });
         self.clients.push(ClientRegistration {
             secrets: kept,
-            refused: None,
+            refused,
             ..client.clone()
         });
     }

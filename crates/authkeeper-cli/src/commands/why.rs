@@ -102,7 +102,10 @@ fn with_certificate(said: String, status: &ConnectionStatus, now: Timestamp) -> 
 }
 
 fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> WhyFacts {
-    let last = history.incidents.last();
+    // One that is open goes before a newer one that is over.
+    let mut newest = history.incidents.iter().rev();
+    let open = newest.clone().find(|(_, ended)| ended.is_none());
+    let last = open.or_else(|| newest.next());
     let incident = last.map(|(incident, ended)| LastIncident {
         attempt: attempt_of(&incident.record, log).cloned(),
         record: incident.record.clone(),
@@ -136,10 +139,10 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
 fn attempt_of<'a>(record: &Record, log: &'a [PastDecision]) -> Option<&'a PastDecision> {
     let refreshes = || log.iter().rev().filter(|line| line.decision == "refresh");
     let same = refreshes().find(|line| line.trace_id.as_deref() == Some(record.trace_id.as_str()));
-    // A refusal that was met before is told under an id of its own.
-    same.or_else(|| {
-        refreshes().find(|line| line.ts <= record.ts && line.outcome.as_deref() == Some("refused"))
-    })
+    // A refusal that was met before is told under an id of its own; that of our client may have met another connection.
+    let refused = |line: &&PastDecision| line.outcome.as_deref() == Some("refused");
+    let earlier = || refreshes().find(|line| line.ts <= record.ts && refused(line));
+    same.or_else(|| earlier().filter(|_| !record.is_client_refused()))
 }
 
 fn paragraph(facts: &WhyFacts) -> String {

@@ -1,4 +1,5 @@
-//! Token requests that fail in a row: kept in the store, so that every process knows of them before it sends the next.
+//! What fails in a row: token requests, refusals of a client, sign-ins that nobody finished. It is kept in the store, so that
+//! every process knows of it before it sends the next.
 
 use std::time::Duration;
 
@@ -6,13 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttemptId, ClientId, Event, GrantId, IncidentId, Issuer, Lineage, Moment};
 
-/// Whose token requests.
+/// What fails, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FailingOf {
-    /// Those of one client of ours at one issuer, whatever the grant.
+    /// The token requests of one client of ours at one issuer, whatever the grant.
     Client(Issuer, ClientId),
-    /// Those of one grant.
+    /// The token requests of one grant.
     Grant(GrantId),
+    /// The refusals of one client of ours, with what the provider said, until it is accepted again.
+    Refusals(Issuer, ClientId),
+    /// The sign-ins with one client of ours that nobody finished, until one is.
+    SignIns(Issuer, ClientId),
 }
 
 /// What the last failure was.
@@ -45,7 +50,7 @@ impl Said {
     }
 }
 
-/// Token requests that failed in a row, until one is answered.
+/// What failed in a row, until one of them does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
     /// The first of them.

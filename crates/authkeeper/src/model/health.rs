@@ -372,7 +372,7 @@ fn of_incident(incident: &Incident) -> Option<Finding<'_>> {
         (Event::ReauthorizationRequired, reason) => {
             HealthCause::GrantOver(ReauthorizeReason::parse(reason)?)
         }
-        (Event::AuthorityLost, "client_refused") => HealthCause::ClientRefused,
+        (Event::AuthorityLost, Record::CLIENT_REFUSED) => HealthCause::ClientRefused,
         (Event::AuthorityLost, "rejected") => HealthCause::TokenRejected,
         (Event::AuthorityLost, _) => HealthCause::RequestRefused,
         (Event::TokenEndpointMoved, _) => HealthCause::TokenEndpointMoved,

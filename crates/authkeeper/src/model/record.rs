@@ -83,6 +83,16 @@ pub struct Record {
     pub ts: Timestamp,
 }
 
+impl Record {
+    /// The reason of a refusal of our client: every connection that uses it has such an incident.
+    pub const CLIENT_REFUSED: &'static str = "client_refused";
+
+    /// Whether it tells that the provider refuses our client.
+    pub fn is_client_refused(&self) -> bool {
+        self.event == Event::AuthorityLost && self.reason == Self::CLIENT_REFUSED
+    }
+}
+
 /// An incident as it is kept: once for each connection, lineage, event and reason, until it is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {

@@ -17,11 +17,14 @@ impl Refused {
         self.description.is_none() && is_in(&self.code, &["invalid_request"])
     }
 
-    /// Our client was refused a moment ago; it is not shown again so soon.
-    pub(crate) fn just_now() -> Self {
+    /// Our client was refused a moment ago, by a version that did not keep the provider's words.
+    pub(crate) fn without_words() -> Self {
         Self {
-            code: "invalid_client".to_owned(),
-            description: Some("it was refused less than a minute ago".to_owned()),
+            code: NO_CODE_GIVEN.to_owned(),
+            description: Some(
+                "our client was refused less than a minute ago, and the provider's words were not kept"
+                    .to_owned(),
+            ),
         }
     }
 

@@ -5,16 +5,14 @@ use std::{path::Path, time::Duration};
 use crate::{
     http::{Exchange, Reply},
     model::{AttemptId, Claim, ClaimPhase, Grant, IdentityProvider, Moment, OwnerId, UnknownKind},
-    oauth::{
-        classify::{self, Refused},
-        id_jag,
-    },
+    oauth::{classify, id_jag},
     platform::{
         clock::within,
         failpoint::{self, FaultPoint},
     },
     refresh::{
         circuit_breaker::RequestFailure,
+        client_refusals,
         conclude::Conclusion,
         context::{Context, GrantContext, OnBehalfOf},
         decide::{self, Why},
@@ -82,7 +80,11 @@ impl<'a> Attempt<'a> {
     pub(super) async fn run(&self) -> Result<Option<RefreshOutcome>> {
         let plan = RefreshPlan::load(self.context, self.grant).await?;
         if decide::client_backs_off(&plan.registration, self.context.seams.clock.now()) {
-            return Ok(Some(RefreshOutcome::Client(Refused::just_now())));
+            let client = (&self.grant.issuer, &self.grant.client_id);
+            let said = client_refusals::said(self.context, client).await;
+            let end = RefreshOutcome::Client(said);
+            self.log_held_back(&end);
+            return Ok(Some(end));
         }
         let ready = match self.connect(&plan).await {
             Ok(ready) => ready,
@@ -461,29 +463,40 @@ impl<'a> Attempt<'a> {
         skew: Option<i64>,
     ) {
         let now = self.context.seams.clock.now();
-        let left = self
-            .grant
-            .access
-            .as_ref()
-            .map(|token| token.left(now))
-            .unwrap_or_default();
         let latency = issued.map(|issued| now.since(issued));
-        self.context.log.append(
-            now,
-            &Decision {
-                ts: now.wall,
-                connection: self.on_behalf_of.connection.to_string(),
-                principal: self.on_behalf_of.principal.to_string(),
-                lineage: self.grant.lineage.0,
-                generation: self.grant.generation.0,
-                seconds_left: left.as_secs_f64(),
-                decision: "refresh",
-                why: Some(self.why.as_str()),
-                outcome: Some(end.as_str().to_owned()),
-                latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
-                skew_s: skew,
-                trace_id: attempt.map(ToString::to_string),
-            },
-        );
+        let line = Decision {
+            latency_ms: latency.and_then(|latency| u64::try_from(latency.as_millis()).ok()),
+            skew_s: skew,
+            trace_id: attempt.map(ToString::to_string),
+            ..self.line("refresh", end, now)
+        };
+        self.context.log.append(now, &line);
+    }
+
+    /// Nothing was sent, because of what the provider said to another attempt.
+    fn log_held_back(&self, end: &RefreshOutcome) {
+        let now = self.context.seams.clock.now();
+        self.context
+            .log
+            .append(now, &self.line("hold_back", end, now));
+    }
+
+    fn line(&self, decision: &'static str, end: &RefreshOutcome, now: Moment) -> Decision {
+        let access = self.grant.access.as_ref();
+        let left = access.map(|token| token.left(now)).unwrap_or_default();
+        Decision {
+            ts: now.wall,
+            connection: self.on_behalf_of.connection.to_string(),
+            principal: self.on_behalf_of.principal.to_string(),
+            lineage: self.grant.lineage.0,
+            generation: self.grant.generation.0,
+            seconds_left: left.as_secs_f64(),
+            decision,
+            why: Some(self.why.as_str()),
+            outcome: Some(end.as_str().to_owned()),
+            latency_ms: None,
+            skew_s: None,
+            trace_id: None,
+        }
     }
 }

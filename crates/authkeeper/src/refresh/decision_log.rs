@@ -33,7 +33,8 @@ pub struct Decision {
     pub generation: u64,
     /// How many seconds the access token had left.
     pub seconds_left: f64,
-    /// What was decided: `serve`, `serve_and_refresh`, `refresh_first`, `refuse`; or what was done: `refresh`.
+    /// What was decided: `serve`, `serve_and_refresh`, `refresh_first`, `refuse`; or what was done: `refresh`, or `hold_back`
+    /// where nothing was sent because the provider refused our client a moment ago.
     pub decision: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]

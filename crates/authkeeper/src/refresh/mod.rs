@@ -14,7 +14,7 @@
 //! | files beside the store | `journal` (one attempt), `reply_archive` (kept replies), [`decision_log`] |
 //! | in memory | `unkept_replies` (replies that no file took), `findings` (answers of outcome probes) |
 //! | shared by all steps | `context`, `plan` (endpoint and client), `grant_view`, `observe` |
-//! | about the provider | `provider_state` (failures, for all processes), `provider_incidents`, `incident` (records of incidents), `moved_endpoint`, `outcome_probe` |
+//! | about the provider | `provider_state` (failures, for all processes), `provider_incidents`, `incident` (records of incidents), `client_refusals` (a client refused for all that use it), `moved_endpoint`, `outcome_probe` |
 //! | the exchange | `verify_response` (checks a success), `steps` (writes that several share), `token_request` |
 //! | traces of other attempts | `orphaned_journals` (unknown to the store), `revoke_leftovers` (after a disconnect) |
 //! | one attempt | `conclude` (what follows from a reply), `attempt`, `recover` (what follows from an earlier attempt) |
@@ -22,6 +22,7 @@
 
 mod attempt;
 mod circuit_breaker;
+pub(crate) mod client_refusals;
 mod conclude;
 mod context;
 pub mod decide;

@@ -287,7 +287,7 @@ fn end(failing: &Failing, client_at: Option<String>, left: Duration) -> RefreshO
 fn name_of(of: &FailingOf) -> Option<String> {
     match of {
         FailingOf::Client(issuer, _) => Some(issuer.to_string()),
-        FailingOf::Grant(_) => None,
+        FailingOf::Grant(_) | FailingOf::Refusals(..) | FailingOf::SignIns(..) => None,
     }
 }
 
@@ -307,7 +307,7 @@ async fn own(context: &Context, grant: &GrantId, lineage: Lineage) -> Option<Fai
     failing.filter(|failing| failing.lineage == Some(lineage))
 }
 
-pub(super) async fn read(context: &Context, of: &FailingOf) -> Option<Failing> {
+pub(crate) async fn read(context: &Context, of: &FailingOf) -> Option<Failing> {
     match context.store.failing(of).await {
         Ok(failing) => failing,
         Err(error) => {
@@ -334,7 +334,7 @@ async fn put(
 }
 
 /// Changes what is kept, however often others change it meanwhile. `how` gives none where nothing is to be changed.
-async fn change(
+pub(crate) async fn change(
     context: &Context,
     of: &FailingOf,
     how: impl Fn(Option<&Failing>) -> Option<(Failing, Option<NewIncident>)> + Send + Sync,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::refresh::{
+    client_refusals,
     context::{Context, OnBehalfOf},
     decide, incident,
     journal::StoredReply,
@@ -119,11 +120,16 @@ pub(super) async fn tell(
 ) -> Result<()> {
     let (drifts, hold) = checked;
     let now = context.seams.clock.now().wall;
+    let mut client_was_refused = false;
     for incident in context.store.incidents().await? {
         let mine = incident.record.connection == on_behalf_of.connection.as_str();
+        client_was_refused |= mine && incident.record.is_client_refused();
         if mine && proved && !is_still_so(&incident, drifts, hold) {
             context.store.end_incident(&incident.id, now).await?;
         }
+    }
+    if client_was_refused {
+        client_refusals::end(context, (&grant.issuer, &grant.client_id)).await?;
     }
     let trace_id = context.seams.random_id();
     for drift in drifts.iter().filter(|drift| **drift != Drift::OtherAccount) {

@@ -42,6 +42,7 @@ impl Runtime {
         connection.scope = wanted.scope;
         connection.internal = internal;
         let after = self.newest_lineage(&connection.name).await?;
+        let used = client.clone();
         let signed_in = SignedIn {
             connection,
             client: Some((found.provider, client)),
@@ -54,7 +55,12 @@ impl Runtime {
             new_grant: GrantId::new(self.context.seams.random_id()),
             at: self.now(),
         };
-        self.adopt_signed_in(signed_in).await
+        let grant = self.adopt_signed_in(signed_in).await?;
+        // The sign-in is kept; what stays open of the client's refusal ends with the next refresh.
+        if let Err(error) = self.note_finished(&used).await {
+            tracing::warn!(%error, "that a client is good again can't be kept");
+        }
+        Ok(grant)
     }
 
     /// The newest lineage of this name that is known beside the store.

@@ -6,12 +6,17 @@ use http::StatusCode;
 
 use crate::{
     http::Transport,
-    model::{ClientRegistration, Issuer, Provider, RegistrationSource, Scope, ServerMetadata},
+    model::{
+        AttemptId, ClientRegistration, Failing, FailingOf, Issuer, Provider, RegistrationSource,
+        Said, Scope, ServerMetadata,
+    },
     oauth::{
         WithHeaders, assertion,
+        classify::Refused,
         discovery::{self, Discovered, DiscoveryError, WantedIssuer},
         register::{self, ClientPlan, GivenClient, KnownClients, Purpose, RegistrationError},
     },
+    refresh::{client_refusals, decide, provider_state},
     runtime::Runtime,
     signin::{ConnectError, ConnectRequest},
     store::StoreError,
@@ -102,22 +107,75 @@ impl Runtime {
             Some(id) => store.registration(issuer, id).await?,
             None => None,
         };
-        let mut registered = store.registered_clients(issuer).await?;
+        let mut registered = Vec::new();
+        for client in store.registered_clients(issuer).await? {
+            if !self.may_be_forgotten(&client).await? {
+                registered.push(client);
+            }
+        }
         registered.sort_by_key(|client| Some(&client.client_id) != request.same_client.as_ref());
         Ok(KnownClients { given, registered })
     }
 
-    /// A client that registered itself can do so again; one that a person gave stays.
-    pub(super) async fn register_again_next_time(
+    /// The provider refused our client. One that registered itself is registered again at the next sign-in; one that a person
+    /// gave stays. Every connection that uses it is told of.
+    pub(super) async fn note_refusal(
+        &self,
+        client: &ClientRegistration,
+        refused: &Refused,
+    ) -> Result<(), StoreError> {
+        let by = AttemptId::new(self.context.seams.random_id());
+        let of = (&client.issuer, &client.client_id);
+        client_refusals::note(&self.context, of, (refused, &by), None).await
+    }
+
+    /// Nobody came back from a sign-in with our client. The provider has said nothing against it, so its grants go on as
+    /// before, and the next sign-in uses it again.
+    pub(super) async fn note_unfinished(
         &self,
         client: &ClientRegistration,
     ) -> Result<(), StoreError> {
-        let now = self.now();
-        let store = &self.context.store;
-        store
-            .refuse_registration(&client.issuer, &client.client_id, now)
-            .await
+        let now = self.context.seams.clock.now();
+        provider_state::change(&self.context, &sign_ins_with(client), |seen| {
+            let times = seen.map_or(0, |seen| seen.times).saturating_add(1);
+            let unfinished = Failing {
+                since: seen.map_or(now, |seen| seen.since),
+                times,
+                failures: 0,
+                said: Said::Unavailable("nobody finished the sign-in".to_owned()),
+                rest: None,
+                lineage: None,
+                told: vec![],
+            };
+            Some((unfinished, None))
+        })
+        .await
     }
+
+    /// A sign-in with our client is done: the provider knows it.
+    pub(super) async fn note_finished(
+        &self,
+        client: &ClientRegistration,
+    ) -> Result<(), StoreError> {
+        let of = (&client.issuer, &client.client_id);
+        provider_state::answered(&self.context, &sign_ins_with(client)).await;
+        client_refusals::end_if_known(&self.context, of).await
+    }
+
+    /// Whether the provider may have forgotten our client, by the sign-ins that nobody finished.
+    async fn may_be_forgotten(&self, client: &ClientRegistration) -> Result<bool, StoreError> {
+        let unfinished = self.context.store.failing(&sign_ins_with(client)).await?;
+        if !decide::may_be_forgotten(unfinished.as_ref(), false) {
+            return Ok(false);
+        }
+        let of = (&client.issuer, &client.client_id);
+        let lives = client_refusals::is_in_use(&self.context, of).await?;
+        Ok(decide::may_be_forgotten(unfinished.as_ref(), lives))
+    }
+}
+
+fn sign_ins_with(client: &ClientRegistration) -> FailingOf {
+    FailingOf::SignIns(client.issuer.clone(), client.client_id.clone())
 }
 
 /// A client that a person made goes to the issuer it was made for and to no other, whatever the resource's metadata says

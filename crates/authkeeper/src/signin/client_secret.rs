@@ -2,6 +2,7 @@
 
 use crate::{
     model::{ClientRegistration, ClientSecret, ConnectionName},
+    refresh::client_refusals,
     runtime::Runtime,
     signin::ConnectError,
 };
@@ -28,13 +29,14 @@ impl Runtime {
             if let Some(known) = known.id {
                 store.accept_secret(known).await?;
             }
-            store.accept_registration(issuer, id).await?;
+            client_refusals::end(&self.context, (issuer, id)).await?;
             store.end_incidents(name, self.now()).await?;
             return Ok(client);
         }
         client.secrets.insert(0, secret);
         let provider = provider.ok_or_else(none)?;
         store.keep_registration(&provider, &client).await?;
+        client_refusals::end(&self.context, (issuer, id)).await?;
         store.end_incidents(name, self.now()).await?;
         Ok(client)
     }

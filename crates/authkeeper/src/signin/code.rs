@@ -121,8 +121,7 @@ impl Runtime {
         if pastes && !started.resumed {
             return Err(ConnectError::StillOpen(request.patience));
         }
-        // A provider that has forgotten our client shows an error page and never sends the person back.
-        self.register_again_next_time(&started.client).await?;
+        self.note_unfinished(&started.client).await?;
         Err(ConnectError::TimedOut(request.patience))
     }
 

@@ -89,7 +89,7 @@ impl Runtime {
         let issuer = client.issuer.clone();
         match classify::classify(reply, issued.wall) {
             Outcome::ClientRefused(refused) => {
-                self.register_again_next_time(client).await?;
+                self.note_refusal(client, &refused).await?;
                 let client_id = client.client_id.clone();
                 Err(ConnectError::ClientRefused {
                     issuer,
@@ -131,7 +131,7 @@ impl Runtime {
                 Ok(tokens)
             }
             Outcome::ClientRefused(refused) => {
-                self.register_again_next_time(client).await?;
+                self.note_refusal(client, &refused).await?;
                 let client_id = client.client_id.clone();
                 Err(ConnectError::ClientRefused {
                     issuer,

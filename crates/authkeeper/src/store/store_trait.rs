@@ -50,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
     /// The clients that registered themselves at an issuer and were not refused since, the newest first.
     async fn registered_clients(&self, issuer: &Issuer) -> Result<Vec<ClientRegistration>>;
     /// Keeps a client before the sign-in that uses it: a registration must not be lost. Secrets that are not kept yet go
-    /// in front of those that are; none is taken away.
+    /// in front of those that are; none is taken away. A refusal of the client stays noted unless a secret is new: that
+    /// somebody begins a sign-in proves nothing.
     async fn keep_registration(
         &self,
         provider: &Provider,
@@ -174,7 +175,7 @@ pub trait Store: Send + Sync + 'static {
     /// What was noticed of a provider, or of all.
     async fn observed(&self, issuer: Option<&Issuer>) -> Result<Vec<Observation>>;
 
-    /// The token requests of a client or a grant that failed in a row, if the last one did.
+    /// What failed in a row, if the last one did.
     async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>>;
     /// Changes them, if they are still as they were seen; true if they were.
     async fn put_failing(&self, change: FailingChange) -> Result<bool>;

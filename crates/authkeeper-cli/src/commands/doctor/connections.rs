@@ -21,8 +21,8 @@ use crate::{
 /// Everything about one connection.
 pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
     let mut findings = state(facts);
-    // Of one that is over, nothing else matters until somebody has signed in again; an answer that was lost is only late.
-    let over = |finding: &Finding| finding.exit.is_some_and(|exit| exit != Exit::Unavailable);
+    // Of one that is over, nothing else matters until somebody has signed in again.
+    let over = |finding: &Finding| finding.exit == Some(Exit::Person);
     if !findings.iter().any(over) {
         findings.extend(scopes(facts));
         findings.extend(limits::findings(facts, now));
@@ -100,7 +100,7 @@ fn good(facts: &ConnectionFacts) -> Vec<Finding> {
         .iter()
         .filter(|(reason, ..)| !rotation(reason));
     let mut findings: Vec<Finding> = incidents
-        .map(|(_, detail, action)| Finding::warning("state", detail.clone(), action.clone()))
+        .map(|(_, detail, action)| Finding::warning("state", detail, action))
         .collect();
     if findings.is_empty() {
         let left = match (facts.grant_type, facts.left.as_secs()) {
@@ -197,7 +197,7 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use authkeeper::model::{Health, ReauthorizeReason};
+    use authkeeper::model::{Health, HealthCause, HealthState, ReauthorizeReason, WhoseMove};
 
     use super::*;
     use crate::commands::doctor::finding::Severity;
@@ -295,6 +295,32 @@ pub(super) mod tests {
         let checks = findings(&facts, at(10)).into_iter();
         let checks: Vec<_> = checks.map(|finding| finding.check).collect();
         assert_eq!(checks, ["state", "limits", "detection"]);
+    }
+
+    #[test]
+    fn a_refused_client_is_a_matter_of_configuration_though_its_token_lives() {
+        let mut facts = facts();
+        let (detail, action) = ("as refuses our client", "check client c at the provider");
+        facts.health = Health {
+            state: HealthState::AtRisk,
+            cause: Some(HealthCause::ClientRefused),
+            detail: Some(detail.to_owned()),
+            action: Some(action.to_owned()),
+            whose_move: WhoseMove::Operator,
+            ..Health::OK
+        };
+        let found = worst(&facts);
+        assert_eq!(
+            (found.exit, found.what.as_str(), found.fix.as_deref()),
+            (Some(Exit::Config), detail, Some(action))
+        );
+        let checks = findings(&facts, at(10)).into_iter();
+        let checks: Vec<_> = checks.map(|finding| finding.check).collect();
+        assert_eq!(
+            checks,
+            ["state", "detection"],
+            "what else there is is told too"
+        );
     }
 
     #[test]

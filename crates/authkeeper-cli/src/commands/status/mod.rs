@@ -139,14 +139,13 @@ fn action(status: &ConnectionStatus) -> Option<String> {
             ..
         } => Some(again),
         ConnectionState::Active if key_is_refused(status) => Some(again),
+        ConnectionState::Active if status.health.needs_attention() => status.health.action.clone(),
         ConnectionState::Active if status.scope_request.is_some() => Some(again),
         ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
         ConnectionState::Suspended {
             reason: SuspendReason::SecondCopy,
             ..
         } => Some(format!("authkeeper import {name} --other-copy-retired")),
-        ConnectionState::Active if status.left.is_zero() && !status.refreshable => Some(again),
-        ConnectionState::Active if status.health.needs_attention() => status.health.action.clone(),
         _ => None,
     }
 }
@@ -268,7 +267,10 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     } else if let ConnectionState::Suspended { reason, since } = &status.state {
         lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
     } else if let Some(detail) = &status.health.detail {
-        lines.push(format!("{name}: {detail}."));
+        let is_bad = status.health.state >= HealthState::AtRisk;
+        let since = status.health.since.filter(|_| is_bad);
+        let since = since.map(|since| format!(" (since {since})"));
+        lines.push(format!("{name}: {detail}{}.", since.unwrap_or_default()));
     }
     if status.state == ConnectionState::Revoked {
         lines.push(format!("{name}: {UNCONFIRMED}. {}.", what_is_left(status)));

@@ -7,6 +7,7 @@ use crate::{
     oauth::revoke,
     oauth::token::TokenAnswer,
     refresh::{
+        client_refusals,
         conclude::Conclusion,
         journal::StoredReply,
         outcome::RefreshOutcome,
@@ -67,8 +68,8 @@ impl Conclusion<'_> {
     async fn note_accepted_secret(&self) {
         let registration = &self.plan.registration;
         if registration.refused.is_some() {
-            let (issuer, id) = (&registration.issuer, &registration.client_id);
-            if let Err(error) = self.context.store.accept_registration(issuer, id).await {
+            let client = (&registration.issuer, &registration.client_id);
+            if let Err(error) = client_refusals::end(self.context, client).await {
                 tracing::warn!(%error, "that a client is good again can't be kept");
             }
         }

@@ -1,10 +1,11 @@
 //! A reply that refuses the grant, the client or the request.
 
 use crate::{
-    model::{Moment, ReauthorizeReason},
+    model::{Moment, ReauthorizeReason, Record},
     oauth::GUESS,
     oauth::classify::Refused,
     refresh::{
+        client_refusals,
         conclude::Conclusion,
         decide, incident,
         outcome::RefreshOutcome,
@@ -94,8 +95,10 @@ impl Conclusion<'_> {
             self.settle().await?;
             return Ok(None);
         }
-        store.refuse_registration(issuer, client, now.wall).await?;
-        self.not_allowed("client_refused", &refused).await?;
+        let told = (&refused, self.attempt);
+        let asking = Some(&self.on_behalf_of.connection);
+        client_refusals::note(self.context, (issuer, client), told, asking).await?;
+        self.not_allowed(Record::CLIENT_REFUSED, &refused).await?;
         self.unspent(RefreshOutcome::Client(refused)).await
     }
 

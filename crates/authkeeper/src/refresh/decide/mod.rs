@@ -18,7 +18,7 @@ pub use self::{
     },
     refused::{
         CLIENT_BACKOFF, MAX_SUSPECTED_REFUSALS, SUSPECTED_FOR, client_backs_off,
-        is_lasting_refusal, probe_due,
+        is_lasting_refusal, may_be_forgotten, probe_due,
     },
     serve::{
         BELIEVED_FOR, FORCED_COOLDOWN, Freshness, GrantView, MAX_JITTER, Refusal, ServeDecision,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{ClientRegistration, GrantLifecycle, Moment, ReauthorizeReason};
+use crate::model::{ClientRegistration, Failing, GrantLifecycle, Moment, ReauthorizeReason};
 
 /// How long a refused refresh token is left alone before it is tried again.
 const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(6);
@@ -48,4 +48,14 @@ pub fn client_backs_off(client: &ClientRegistration, now: Moment) -> bool {
     client
         .refused
         .is_some_and(|refused| now.wall.duration_since(refused).abs() < CLIENT_BACKOFF)
+}
+
+/// How many sign-ins in a row nobody may finish before another client is registered for the next.
+const MOST_UNFINISHED: u32 = 2;
+
+/// Whether so many sign-ins with a client were left unfinished that the provider may have forgotten it: then it shows an error
+/// page and never sends the person back. Once says nothing: people are called away. `lives` is whether a grant that works
+/// stems from this client; then the next refresh tells more than a person who did not come back.
+pub fn may_be_forgotten(unfinished: Option<&Failing>, lives: bool) -> bool {
+    !lives && unfinished.is_some_and(|unfinished| unfinished.times >= MOST_UNFINISHED)
 }

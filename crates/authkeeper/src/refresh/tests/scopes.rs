@@ -240,6 +240,25 @@ async fn a_person_is_asked_for_what_was_asked_before_and_what_is_wanted() {
     );
 }
 
+/// Somebody who is called away from a sign-in takes nothing from the connections that use the same client.
+#[tokio::test]
+async fn a_sign_in_that_nobody_finished_touches_no_grant() {
+    let (bench, runtime) = Bench::new().await;
+    publish(&bench);
+    let person = Shown(Arc::default());
+    for _ in 0..3 {
+        let again = Again::new(secs(0));
+        let done = Box::pin(runtime.reauthorize(&name(), again, &person)).await;
+        assert!(matches!(done, Err(ConnectError::TimedOut(_))), "{done:?}");
+    }
+    let (issuer, id) = (Issuer::new(ISSUER), ClientId::new("client"));
+    let client = runtime.context.store.registration(&issuer, &id).await;
+    assert_eq!(client.unwrap().unwrap().refused, None);
+    bench.clock.advance(secs(3700));
+    assert_eq!(ask(&runtime).await.unwrap().generation, Generation(2));
+    assert_eq!(bench.server.requests(), 1);
+}
+
 /// Keeps the URL that is to be opened.
 struct Shown(Arc<Mutex<String>>);
 

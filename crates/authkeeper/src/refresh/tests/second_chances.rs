@@ -5,7 +5,7 @@
 use super::*;
 use crate::{
     http::Reply,
-    model::{AttemptId, Generation, Lineage, ReauthorizeReason},
+    model::{AttemptId, FailingOf, Generation, Lineage, ReauthorizeReason},
     refresh::{journal::StoredReply, tests::server::Fault},
 };
 
@@ -247,20 +247,85 @@ async fn a_refused_client_rests_for_all_its_grants() {
     let mut other = signed_in("other", bench.clock.now(), secs(3600));
     other.connection.name = ConnectionName::parse("other").unwrap();
     runtime.context.store.adopt_sign_in(other).await.unwrap();
-    bench.server.script([Fault::InvalidClient]);
+    bench.server.script([DELETED]);
     bench.clock.advance(secs(3600));
     assert!(ask(&runtime).await.is_err());
     let other = TokenRequest::new(ConnectionName::parse("other").unwrap());
     let error = runtime.access_token(&other).await.unwrap_err();
-    assert!(matches!(error, TokenError::ClientRefused { .. }), "{error}");
+    let TokenError::ClientRefused { refused, .. } = &error else {
+        panic!("{error}")
+    };
+    let said = (refused.code.as_str(), refused.description.as_deref());
+    assert_eq!(said, ("invalid_client", Some("client is deleted")));
     assert_eq!(
         bench.server.requests(),
         1,
         "no other refresh token is shown"
     );
+    let lines = runtime.decisions();
+    let held: Vec<_> = lines
+        .iter()
+        .filter(|line| line.decision == "hold_back")
+        .map(|line| (line.connection.as_str(), line.outcome.as_deref()))
+        .collect();
+    assert_eq!(held, [("other", Some("client_refused"))]);
     bench.clock.advance(secs(600));
     assert!(ask(&runtime).await.is_ok(), "and later it is tried again");
 }
+
+/// The connections with an open incident of this reason.
+async fn told(runtime: &Runtime, reason: &str) -> Vec<String> {
+    let open = runtime.incidents().await.unwrap().into_iter();
+    let open = open.filter(|incident| incident.record.reason == reason);
+    let mut names: Vec<_> = open.map(|incident| incident.record.connection).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn a_refused_client_is_told_for_each_connection_that_uses_it_and_is_over_for_all() {
+    let (bench, runtime) = Bench::new().await;
+    let named = |text: &str| ConnectionName::parse(text).unwrap();
+    let adopt = async |name: &str, client: &str| {
+        let mut other = signed_in(name, bench.clock.now(), secs(3600));
+        other.connection.name = named(name);
+        other.connection.client_id = ClientId::new(client);
+        other.client.as_mut().unwrap().1.client_id = ClientId::new(client);
+        runtime.context.store.adopt_sign_in(other).await.unwrap();
+    };
+    adopt("other", "client").await;
+    adopt("stranger", "another-client").await;
+    bench.server.script([DELETED, DELETED]);
+    bench.clock.advance(secs(3600));
+    assert!(ask(&runtime).await.is_err());
+    assert_eq!(told(&runtime, "client_refused").await, ["c", "other"]);
+    let status = runtime.status(&named("other")).await.unwrap();
+    let record = &status.incidents[0].record;
+    assert!(record.detail.contains("client is deleted"), "{record:?}");
+    assert!(
+        record.action.ends_with("authkeeper reauthorize other"),
+        "{record:?}"
+    );
+    // Refused again: told once.
+    bench.clock.advance(secs(600));
+    assert!(ask(&runtime).await.is_err());
+    assert_eq!(told(&runtime, "client_refused").await, ["c", "other"]);
+    // The provider takes the client of one: it takes that of the other.
+    bench.clock.advance(secs(600));
+    assert!(ask(&runtime).await.is_ok());
+    assert!(told(&runtime, "client_refused").await.is_empty());
+    let (issuer, id) = (Issuer::new(ISSUER), ClientId::new("client"));
+    let store = &runtime.context.store;
+    let client = store.registration(&issuer, &id).await.unwrap().unwrap();
+    assert_eq!(client.refused, None);
+    let kept = FailingOf::Refusals(issuer, id);
+    assert_eq!(store.failing(&kept).await.unwrap(), None);
+}
+
+const DELETED: Fault = Fault::Says(
+    401,
+    r#"{"error":"invalid_client","error_description":"client is deleted"}"#,
+);
 
 #[tokio::test]
 async fn a_copied_store_serves_what_lives_and_spends_nothing_until_it_is_adopted() {

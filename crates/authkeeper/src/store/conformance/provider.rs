@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     model::{
-        AttemptId, Failing, FailingOf, Generation, GrantLifecycle, Issuer, Lineage, Observation,
-        ObservationKind, ProviderObservation, ReauthorizeReason, Rest, Said,
+        AttemptId, ClientId, ClientSecret, Failing, FailingOf, Generation, GrantLifecycle, Issuer,
+        Lineage, Observation, ObservationKind, ProviderObservation, ReauthorizeReason, Rest, Said,
     },
     store::{
         FailingChange, Store,
@@ -136,6 +136,58 @@ pub(super) async fn failing((one, two): Pair) {
     assert!(one.failing(&resting).await.unwrap().is_some());
     one.forget(&name()).await.unwrap();
     assert_eq!(one.failing(&resting).await.unwrap(), None);
+}
+
+/// Of one client its failing requests, its refusals and its unfinished sign-ins are told apart.
+pub(super) async fn kinds_of_failing(store: &dyn Store) {
+    let (issuer, client) = (Issuer::new("https://a"), ClientId::new("c"));
+    let all = [FailingOf::Client, FailingOf::Refusals, FailingOf::SignIns]
+        .map(|of| of(issuer.clone(), client.clone()));
+    for (times, of) in (1..).zip(&all) {
+        assert_eq!(store.failing(of).await.unwrap(), None, "{of:?}");
+        let said = Said::Refused {
+            code: "invalid_client".to_owned(),
+            description: Some("client not found".to_owned()),
+        };
+        let new = Failing {
+            since: moment(),
+            times,
+            failures: 0,
+            said,
+            rest: None,
+            lineage: None,
+            told: vec![],
+        };
+        let change = FailingChange {
+            of: of.clone(),
+            seen: None,
+            new: Some(new.clone()),
+            incident: None,
+        };
+        assert!(store.put_failing(change).await.unwrap(), "{of:?}");
+        assert_eq!(store.failing(of).await.unwrap(), Some(new), "{of:?}");
+    }
+}
+
+/// That a sign-in begins proves nothing of a client that was refused; a new secret has nothing against it.
+pub(super) async fn refused_clients(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    let (issuer, id) = (&grant.issuer, &grant.client_id);
+    let client = || async { store.registration(issuer, id).await.unwrap().unwrap() };
+    let provider = store.provider(issuer, id).await.unwrap().unwrap();
+    store.refuse_registration(issuer, id, now()).await.unwrap();
+    assert_eq!(client().await.refused, Some(now()));
+    let mut known = client().await;
+    store.keep_registration(&provider, &known).await.unwrap();
+    assert_eq!(client().await.refused, Some(now()), "nothing is new");
+    known
+        .secrets
+        .push(ClientSecret::new("new".to_owned().into()));
+    store.keep_registration(&provider, &known).await.unwrap();
+    assert_eq!(client().await.refused, None);
+    store.refuse_registration(issuer, id, now()).await.unwrap();
+    store.accept_registration(issuer, id).await.unwrap();
+    assert_eq!(client().await.refused, None);
 }
 
 /// Only a sign-in restores a grant whose issuer the resource no longer accepts; at another issuer it makes a new grant, and no number

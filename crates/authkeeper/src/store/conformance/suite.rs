@@ -8,7 +8,7 @@ use crate::store::conformance::{
     fixture::Pair,
     incidents::{amended_incidents, incidents, step_ups},
     kept_refresh_tokens,
-    provider::{failing, grants_whose_issuer_is_over, noticing},
+    provider::{failing, grants_whose_issuer_is_over, kinds_of_failing, noticing, refused_clients},
     sharing,
     sign_ins::{
         disconnecting, forgetting_spares_a_new_sign_in, imported_grants, keys, own_grants,
@@ -45,6 +45,8 @@ where
     amended_incidents(&*fresh().await.0).await;
     step_ups(&*fresh().await.0).await;
     failing(fresh().await).await;
+    kinds_of_failing(&*fresh().await.0).await;
+    refused_clients(&*fresh().await.0).await;
     grants_whose_issuer_is_over(&*fresh().await.0).await;
     tasks_and_calls(&*fresh().await.0).await;
     runs(&*fresh().await.0).await;

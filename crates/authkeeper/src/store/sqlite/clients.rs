@@ -153,7 +153,8 @@ impl SealedClient {
         let grant_types = client.grant_types.iter().copied().map(GrantType::as_str);
         let put = format!(
             "{how} INTO registration (issuer, client_id, private_key, auth_method, redirect_uris, source, key_id,
-                grant_types) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                grant_types, refused) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
+                (SELECT refused FROM registration WHERE issuer = ?1 AND client_id = ?2 AND ?9))"
         );
         let put = sql.execute(
             &put,
@@ -166,6 +167,8 @@ impl SealedClient {
                 client.source.as_str(),
                 client.key_id,
                 grant_types.collect::<Vec<_>>().join(" "),
+                // Nothing is known against a new secret.
+                self.new_secrets.is_empty(),
             ],
         )?;
         Ok(put == 1)

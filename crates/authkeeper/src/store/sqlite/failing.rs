@@ -1,5 +1,5 @@
-//! Token requests that fail in a row. They lie in `meta`, each client's and each grant's under a key of their own: a table
-//! more would not fit the first page beside the others.
+//! What fails in a row. It lies in `meta`, each client's and each grant's under a key of its own: a table more would not fit
+//! the first page beside the others.
 
 use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
@@ -12,6 +12,8 @@ fn key(of: &FailingOf) -> String {
     match of {
         FailingOf::Client(issuer, client) => format!("failing\n{issuer}\n{client}"),
         FailingOf::Grant(grant) => format!("resting\n{grant}"),
+        FailingOf::Refusals(issuer, client) => format!("client refused\n{issuer}\n{client}"),
+        FailingOf::SignIns(issuer, client) => format!("unfinished\n{issuer}\n{client}"),
     }
 }
 

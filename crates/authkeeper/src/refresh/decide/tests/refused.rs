@@ -5,9 +5,10 @@ use jiff::SignedDuration;
 use super::{at, required, secs};
 use crate::{
     model::{
-        ClientId, ClientRegistration, GrantLifecycle, Issuer, ReauthorizeReason, RegistrationSource,
+        ClientId, ClientRegistration, Failing, GrantLifecycle, Issuer, ReauthorizeReason,
+        RegistrationSource, Said,
     },
-    refresh::decide::{client_backs_off, is_lasting_refusal, probe_due},
+    refresh::decide::{client_backs_off, is_lasting_refusal, may_be_forgotten, probe_due},
 };
 
 #[test]
@@ -79,4 +80,26 @@ fn a_refusal_lasts_from_the_end_of_the_patience_on() {
     let lasts = |now| is_lasting_refusal(at(0), secs(10), at(now));
     assert!(!lasts(9));
     assert!(lasts(10) && lasts(11));
+}
+
+#[test]
+fn a_client_may_be_forgotten_once_two_sign_ins_in_a_row_were_not_finished() {
+    let unfinished = |times| Failing {
+        since: at(0),
+        times,
+        failures: 0,
+        said: Said::Unavailable(String::new()),
+        rest: None,
+        lineage: None,
+        told: vec![],
+    };
+    assert!(!may_be_forgotten(None, false));
+    for (times, forgotten) in [(1, false), (2, true), (3, true)] {
+        let unfinished = unfinished(times);
+        assert_eq!(may_be_forgotten(Some(&unfinished), false), forgotten);
+        assert!(
+            !may_be_forgotten(Some(&unfinished), true),
+            "a grant lives on it"
+        );
+    }
 }
