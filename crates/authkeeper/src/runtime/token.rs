@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     model::{ConnectionName, Generation, Lineage, Presentation, Resource, Scope},
     oauth::dpop::Binding,
-    refresh::decide::Freshness,
+    refresh::decide::{Freshness, Shortfall},
     secret::SecretString,
 };
 
@@ -81,4 +81,6 @@ pub struct IssuedToken {
     pub binding: Option<Binding>,
     /// Whether it lives as long as was asked for.
     pub min_ttl_met: bool,
+    /// Why it does not.
+    pub shortfall: Option<Shortfall>,
 }
