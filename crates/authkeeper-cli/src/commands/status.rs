@@ -8,6 +8,7 @@ use authkeeper::{
 };
 use serde_json::{Value, json};
 
+use super::lost_answer::Outlook;
 use crate::{
     app::App,
     failure::Failure,
@@ -334,16 +335,12 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     } else if let Some(action) = not_for_a_sign_in(status) {
         lines.push(format!("  {action}"));
     } else if status.is_uncertain() {
-        lines.push(match status.asked_again_in {
-            Some(wait) if wait.is_zero() => {
-                "  nobody needs to do anything yet: the provider is asked again at the next call".to_owned()
-            }
-            Some(wait) => format!(
-                "  nobody needs to do anything yet: the provider is asked again in {}",
-                span(wait.as_secs().max(1))
-            ),
-            None => "  nobody needs to do anything yet: the provider is asked again late in the token's life".to_owned(),
+        let wait = status.asked_again_in.map(|wait| match wait.as_secs() {
+            0 if !wait.is_zero() => 1,
+            whole => whole,
         });
+        let outlook = Outlook::of(status.left.as_secs(), wait);
+        lines.push(format!("  {}", outlook.next()));
     }
     lines.extend(link.map(|link| format!("  or open {link}")));
     lines
