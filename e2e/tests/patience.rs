@@ -77,3 +77,38 @@ fn a_call_does_not_wait_for_what_is_known_to_last() {
     assert_eq!(error["data"]["kind"], "unavailable", "{}", answer.body);
     assert!(began.elapsed() < OUT, "{:?}", began.elapsed());
 }
+
+/// Who asks for more life than there is hears why, and gets no token where it must be so.
+#[test]
+fn a_token_that_lives_too_short_is_told_with_its_cause() {
+    let home = Home::new();
+    let ttl = Duration::from_secs(20);
+    let sandbox = sandbox::Running::with_ttl(Profile::TwoGeneration, Duration::ZERO, ttl);
+    connected(&home, &sandbox);
+    let ask = |words: &[&str]| home.run(&[&["token", "api", "--min-ttl"], words].concat());
+    let never = ask(&["1h"]).expect_code(0);
+    assert!(
+        never.stderr.contains("no token for more than"),
+        "{}",
+        never.stderr
+    );
+    assert!(!never.stdout.is_empty());
+    ask(&["1h", "--require-ttl"]).expect_failure(69, &["no token for more than", "--min-ttl"]);
+    sandbox.fault("status=429,at=token");
+    pause(Duration::from_secs(3));
+    let outage = ask(&["18s", "--json"]).expect_code(0);
+    let said = ["the token of api lives", "could not be refreshed", "429"];
+    for part in said {
+        assert!(outage.stderr.contains(part), "{part}: {}", outage.stderr);
+    }
+    let shown = outage.json();
+    assert_eq!(shown["min_ttl_met"], false, "{shown}");
+    assert_eq!(shown["min_ttl_missed"], "refresh_failed", "{shown}");
+    for more in [&[][..], &["--json"]] {
+        let words = [&["18s", "--require-ttl"], more].concat();
+        ask(&words).expect_failure(69, &said);
+    }
+    sandbox.say("clear");
+    let enough = ask(&["5s", "--require-ttl"]).expect_code(0);
+    assert!(!enough.stderr.contains("lives"), "{}", enough.stderr);
+}

@@ -178,9 +178,12 @@ pub(crate) enum Command {
 pub(crate) struct TokenArgs {
     /// The connection
     pub(crate) name: String,
-    /// The token should live at least this much longer
-    #[arg(long, value_parser = parse_duration)]
+    /// The token should live at least this much longer; if the provider gives none that does, the reason is on stderr
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) min_ttl: Option<Duration>,
+    /// Print no token that lives shorter than --min-ttl, and fail with 69
+    #[arg(long, requires = "min_ttl")]
+    pub(crate) require_ttl: bool,
     /// With --json, for a token that is bound to a key: the proof for one request to its server
     #[arg(long, value_name = "METHOD URL")]
     pub(crate) proof: Option<String>,

@@ -12,6 +12,7 @@ mod health;
 pub(crate) mod hold_flags;
 pub(crate) mod import;
 pub(crate) mod incident;
+mod lost_answer;
 pub(crate) mod manual;
 pub(crate) mod mcp;
 pub(crate) mod mcp_config;

@@ -1,29 +1,73 @@
 //! `token`: a fresh access token on stdout.
 
+use std::time::Duration;
+
 use authkeeper::{
     http::HttpUrl,
     model::ConnectionName,
     oauth::dpop::Binding,
+    refresh::decide::Shortfall,
     runtime::{IssuedToken, TokenRequest},
 };
 use http::Method;
 use serde_json::json;
 
 use super::incident;
-use crate::{app::App, args::TokenArgs, exit::Exit, failure::Failure};
+use crate::{app::App, args::TokenArgs, exit::Exit, failure::Failure, output::span};
 
 pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
     let request = TokenRequest::new(name.clone()).min_ttl(args.min_ttl);
     let answer = app.runtime.access_token(&request).await;
     let printed = match &answer {
-        Ok(token) => print(app, &name, (token, args.proof.as_deref())),
+        Ok(token) => match shortfall(app, &name, token, &args) {
+            Some(short) if args.require_ttl => Err(short),
+            short => {
+                if let Some(short) = short {
+                    app.output.say(&format!("authkeeper: {}", short.what));
+                }
+                print(app, &name, (token, args.proof.as_deref()))
+            }
+        },
         Err(_) => Ok(()),
     };
     // A refresh that was started behind the caller's back is finished before this process ends.
     app.drain().await;
     incident::report(app, &name, answer.as_ref().err()).await;
     answer.map_err(Failure::from).and(printed)
+}
+
+/// That a token lives shorter than was asked for, why, and what helps.
+fn shortfall(
+    app: &App,
+    name: &ConnectionName,
+    token: &IssuedToken,
+    args: &TokenArgs,
+) -> Option<Failure> {
+    let (why, wanted) = (token.shortfall.as_ref()?, args.min_ttl?);
+    let left = token.expires_at?.duration_since(app.runtime.now());
+    let left = Duration::try_from(left).unwrap_or_default();
+    Some(too_short(name, why, (left, wanted)))
+}
+
+fn too_short(
+    name: &ConnectionName,
+    why: &Shortfall,
+    (left, wanted): (Duration, Duration),
+) -> Failure {
+    let what = format!(
+        "the token of {name} lives {} more, not {}: {why}",
+        span(left.as_secs()),
+        span(wanted.as_secs())
+    );
+    let next = match why {
+        Shortfall::GrantOver | Shortfall::NoRefresh => format!("authkeeper reauthorize {name}"),
+        Shortfall::NeverSoLong { .. } | Shortfall::JustIssued => {
+            "ask for less with --min-ttl".to_owned()
+        }
+        _ => format!("try again later; authkeeper why {name} says more"),
+    };
+    Failure::new(Exit::Unavailable, what, next)
 }
 
 /// A bound token alone is good for nothing: who is handed it would only be refused, and would not know why.
@@ -76,11 +120,6 @@ fn print(
         if token.binding.is_some() {
             return Err(bound(name));
         }
-        if !token.min_ttl_met {
-            app.output.say(
-                "the provider gives no token that lives that long; this is the longest there is",
-            );
-        }
         app.output.data(token.secret.expose());
         return Ok(());
     }
@@ -96,8 +135,50 @@ fn print(
         "scope": token.scope.as_ref().map(authkeeper::model::Scope::as_str),
         "resource": token.resource.as_ref().map(authkeeper::model::Resource::as_str),
         "min_ttl_met": token.min_ttl_met,
+        "min_ttl_missed": token.shortfall.as_ref().map(Shortfall::as_str),
         "bound_to": token.binding.as_ref().map(Binding::thumbprint),
         "proof": proof,
     }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_too_short_is_told_with_its_cause_and_what_helps() {
+        let name = ConnectionName::parse("api").unwrap();
+        let times = (Duration::from_mins(4), Duration::from_mins(10));
+        let why = "the provider can't be asked right now: 503".to_owned();
+        for (why, said, next) in [
+            (
+                Shortfall::RefreshFailed { why },
+                "could not be refreshed: the provider can't be asked right now: 503",
+                "authkeeper why api",
+            ),
+            (
+                Shortfall::GrantOver,
+                "its grant is over",
+                "authkeeper reauthorize api",
+            ),
+            (
+                Shortfall::NoRefresh,
+                "nothing refreshes it",
+                "authkeeper reauthorize api",
+            ),
+            (
+                Shortfall::JustIssued,
+                "a moment ago",
+                "ask for less with --min-ttl",
+            ),
+        ] {
+            let failure = too_short(&name, &why, times);
+            assert_eq!(failure.exit, Exit::Unavailable);
+            let start = "the token of api lives 4 min more, not 10 min: ";
+            assert!(failure.what.starts_with(start), "{}", failure.what);
+            assert!(failure.what.contains(said), "{}", failure.what);
+            assert!(failure.next.contains(next), "{}", failure.next);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     client_certificate::{self, Standing},
+    lost_answer::Outlook,
     status::UNCONFIRMED,
 };
 use crate::{
@@ -265,10 +266,7 @@ fn done(facts: &WhyFacts, incident: &LastIncident) -> String {
 fn meaning(facts: &WhyFacts, incident: &LastIncident) -> String {
     let left = facts.left.filter(|left| *left > 0);
     match (incident.record.event, left) {
-        (Event::Uncertain, Some(left)) => format!(
-            "Calls still work: the token is good for {}, and whether the provider acted is found out before that.",
-            span(left)
-        ),
+        (Event::Uncertain, Some(left)) => Outlook::of(left, facts.asked_again_in).meaning(),
         (Event::RotationDue, _) => "Calls still work.".to_owned(),
         (Event::ProviderFailing, None) => {
             "No token is left: calls fail until the provider answers again.".to_owned()

@@ -183,9 +183,15 @@ fn token_advice(error: &TokenError) -> String {
         | TokenError::Rejected { record }
         | TokenError::ScopeMissing { record }
         | TokenError::ScopeRefused { record } => record.action.clone(),
-        TokenError::Uncertain { record, .. } => format!(
-            "try again in a minute: authkeeper asks the provider again as its rule allows; authkeeper status {} \
-             shows where it stands",
+        TokenError::Uncertain {
+            record,
+            retry_after,
+        } => format!(
+            "try again in {}: authkeeper asks the provider again as its rule allows; authkeeper status {} shows where it stands",
+            match retry_after.as_secs() {
+                0 => "a minute".to_owned(),
+                wait => format!("{wait} s"),
+            },
             record.connection
         ),
         TokenError::Unavailable {

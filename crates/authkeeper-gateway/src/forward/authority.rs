@@ -1,5 +1,7 @@
 //! The seam to the runtime: tokens, and the bookkeeping of carried calls.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use authkeeper::{
     http::CertificateFiles,
@@ -58,5 +60,5 @@ pub(crate) struct CallToken {
     /// The key that it is bound to: each request carries a proof of that (RFC 9449).
     pub(crate) binding: Option<Binding>,
     /// The client certificate that the server is shown (RFC 8705).
-    pub(crate) certificate: Option<CertificateFiles>,
+    pub(crate) certificate: Option<Arc<CertificateFiles>>,
 }

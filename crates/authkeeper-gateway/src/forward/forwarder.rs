@@ -295,7 +295,7 @@ impl Forwarder {
         uri: &Uri,
         token: &CallToken,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let client = self.clients.showing(uri, token.certificate.as_ref());
+        let client = self.clients.showing(uri, token.certificate.as_deref());
         let client = client.map_err(|error| unconnected(&error))?;
         let proof = proof(&outgoing.method, uri, token)?;
         let mut request = outgoing.request(uri, token)?;

@@ -1,7 +1,7 @@
 //! Headers that a person adds to every request of one connection to its resource, like a tenant's name. Their values may
 //! be keys: they are secrets, sealed with the grant.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -132,12 +132,12 @@ impl ExtraHeader {
 
 /// What one connection's requests to its resource carry beside the usual.
 #[derive(Clone, Default)]
-pub struct ExtraHeaders(Vec<ExtraHeader>);
+pub struct ExtraHeaders(Arc<[ExtraHeader]>);
 
 impl FromIterator<ExtraHeader> for ExtraHeaders {
     fn from_iter<I: IntoIterator<Item = ExtraHeader>>(headers: I) -> Self {
         let headers = headers.into_iter();
-        headers.fold(Self::default(), |all, one| all.with(Self(vec![one])))
+        headers.fold(Self::default(), |all, one| all.with(Self([one].into())))
     }
 }
 
@@ -154,18 +154,17 @@ impl ExtraHeaders {
 
     /// These, and those set beside them: the same header set again takes the place of the earlier one.
     #[must_use]
-    pub fn with(mut self, more: Self) -> Self {
+    pub fn with(self, more: Self) -> Self {
         let again = |name: &str| more.names().any(|other| other == name);
-        self.0.retain(|header| !again(&header.name));
-        self.0.extend(more.0);
-        self
+        let kept = self.0.iter().filter(|header| !again(&header.name));
+        Self(kept.chain(&*more.0).cloned().collect())
     }
 
     /// Without those that were set to nothing.
     #[must_use]
-    pub fn without_removed(mut self) -> Self {
-        self.0.retain(|header| !header.is_removed());
-        self
+    pub fn without_removed(self) -> Self {
+        let kept = self.0.iter().filter(|header| !header.is_removed());
+        Self(kept.cloned().collect())
     }
 
     /// Puts them into a request, in the place of what it has of the same names.
@@ -174,7 +173,7 @@ impl ExtraHeaders {
         reason = "the headers go to the server that they were set for"
     )]
     pub fn put_into(&self, headers: &mut HeaderMap) {
-        for header in &self.0 {
+        for header in &*self.0 {
             let name = HeaderName::try_from(header.name.as_str());
             let value = HeaderValue::try_from(header.value.expose().as_str());
             if let (Ok(name), Ok(mut value)) = (name, value) {

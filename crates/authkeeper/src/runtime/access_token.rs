@@ -12,7 +12,7 @@ use crate::{
     },
     refresh::{
         OnBehalfOf,
-        decide::{self, Refusal, ServeDecision},
+        decide::{self, Refusal, ServeDecision, Shortfall},
         decision_log::Decision,
         goal::Goal,
         grant_view, incident,
@@ -274,10 +274,16 @@ impl Runtime {
                     .rejected
                     .is_none_or(|old| token.generation > old)
         });
+        let failed = Self::failed(connection, grant, end, now.wall);
         if good {
-            return self.issue(connection, grant, request);
+            let mut token = self.issue(connection, grant, request)?;
+            if let Some(shortfall) = &mut Arc::make_mut(&mut token).shortfall {
+                let why = failed.to_string();
+                *shortfall = Shortfall::RefreshFailed { why };
+            }
+            return Ok(token);
         }
-        Err(Self::failed(connection, grant, end, now.wall))
+        Err(failed)
     }
 
     /// What a caller hears of a refresh that brought no token.
@@ -450,11 +456,17 @@ impl Runtime {
             presentation,
             headers: grant.grant_material.requests.headers.clone(),
             binding,
-            certificate: grant.grant_material.certificate.clone(),
+            certificate: grant.grant_material.certificate.clone().map(Arc::new),
             min_ttl_met: request
                 .ask()
                 .min_ttl
                 .is_none_or(|wanted| token.left(now) >= wanted),
+            shortfall: decide::shortfall(
+                self.context
+                    .grant_view(connection.provider.as_deref(), grant),
+                request.ask(),
+                now,
+            ),
         }))
     }
 

@@ -1,6 +1,6 @@
 //! The request for an access token, and the token that answers it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::{
     http::CertificateFiles,
     model::{ConnectionName, ExtraHeaders, Generation, Lineage, Presentation, Resource, Scope},
     oauth::dpop::Binding,
-    refresh::decide::Freshness,
+    refresh::decide::{Freshness, Shortfall},
     secret::SecretString,
 };
 
@@ -83,7 +83,9 @@ pub struct IssuedToken {
     /// The key that it is bound to; it is good only with a proof of that for each request (RFC 9449).
     pub binding: Option<Binding>,
     /// The client certificate that its server is shown (RFC 8705).
-    pub certificate: Option<CertificateFiles>,
+    pub certificate: Option<Arc<CertificateFiles>>,
     /// Whether it lives as long as was asked for.
     pub min_ttl_met: bool,
+    /// Why it does not.
+    pub shortfall: Option<Shortfall>,
 }

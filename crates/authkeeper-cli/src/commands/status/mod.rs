@@ -14,7 +14,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 pub(crate) use self::monitor::unknown;
-use super::client_certificate::{self, Standing};
+use super::{
+    client_certificate::{self, Standing},
+    lost_answer::Outlook,
+};
 use crate::{
     app::App,
     args::StatusArgs,
@@ -295,16 +298,12 @@ fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
     } else if let Some(action) = not_for_a_sign_in(status) {
         lines.push(format!("  {action}"));
     } else if status.is_uncertain() {
-        lines.push(match status.asked_again_in {
-            Some(wait) if wait.is_zero() => {
-                "  nobody needs to do anything yet: the provider is asked again at the next call".to_owned()
-            }
-            Some(wait) => format!(
-                "  nobody needs to do anything yet: the provider is asked again in {}",
-                span(wait.as_secs().max(1))
-            ),
-            None => "  nobody needs to do anything yet: the provider is asked again late in the token's life".to_owned(),
+        let wait = status.asked_again_in.map(|wait| match wait.as_secs() {
+            0 if !wait.is_zero() => 1,
+            whole => whole,
         });
+        let outlook = Outlook::of(status.left.as_secs(), wait);
+        lines.push(format!("  {}", outlook.next()));
     }
     lines.extend(link.map(|link| format!("  or open {link}")));
     lines

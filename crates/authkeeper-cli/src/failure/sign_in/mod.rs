@@ -356,6 +356,11 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
             "try again later; if it stays, the address that the server publishes is wrong: tell the server's operator",
         ),
         DiscoveryError::Wire(error) if is_internal(error) => own(Exit::Data, SERVERS_MISTAKE),
+        DiscoveryError::Wire(WireError::Connect(Unconnected::Proxy(_))) => own(
+            Exit::Unavailable,
+            "check the proxy's address and whether it is reachable from here (authkeeper doctor shows where it is set), then try \
+             again",
+        ),
         DiscoveryError::Wire(WireError::Connect(_)) => own(
             Exit::Unavailable,
             "check the URL for a typing error and the network (behind a proxy: set HTTPS_PROXY), then try again",
@@ -373,7 +378,7 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
         DiscoveryError::NoOAuth { .. } => own(
             Exit::Data,
             "check the path (often /mcp); if it has an authorization server that it does not name, run the same command with \
-             --issuer URL",
+             --issuer URL; if it wants a client certificate, with --client-cert FILE",
         ),
         DiscoveryError::Redirected { to, url } => (
             Exit::Data,

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use self::{
     detect::{Endpoint, endpoint, refuses_streamable_http},
@@ -222,15 +222,5 @@ fn session_is_over() -> Response<ResponseBody> {
 fn answer(status: StatusCode) -> Response<ResponseBody> {
     let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = status;
-    response
-}
-
-/// A stream of events, as a server of Streamable HTTP answers.
-fn events(body: ResponseBody) -> Response<ResponseBody> {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
     response
 }

@@ -6,13 +6,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{
-    events,
-    routes::{About, Destination, Route, Routes},
-};
+use super::routes::{About, Destination, Route, Routes};
 use crate::{
     body::{ResponseBody, sent},
     mcp::{
@@ -178,6 +175,15 @@ async fn hand_out(shared: &Mutex<Shared>, message: Bytes) {
     if !is_heard {
         tracing::debug!("dropped a message that nobody waits for");
     }
+}
+
+/// A stream of events, as a server of Streamable HTTP answers.
+fn events(body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
 }
 
 fn own_id() -> HeaderValue {

@@ -7,6 +7,7 @@ mod learn;
 mod recovery;
 mod refused;
 mod serve;
+mod shortfall;
 
 pub use self::{
     backoff::{BREAKER_AFTER, CALLS_FAIL_AFTER, Outage, backoff, incident_of},
@@ -24,6 +25,7 @@ pub use self::{
         BELIEVED_FOR, FORCED_COOLDOWN, Freshness, GrantView, MAX_JITTER, Refusal, ServeDecision,
         Why, due_after, let_others_first, repeats_for, serve, until_due,
     },
+    shortfall::{Shortfall, shortfall},
 };
 
 #[cfg(test)]

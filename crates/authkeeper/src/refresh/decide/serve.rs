@@ -211,7 +211,7 @@ fn while_valid(
 }
 
 /// So young a token is not replaced for more time: its successor would have hardly more, and each ask would spend one.
-fn young(token: &AccessToken) -> Duration {
+pub(super) fn young(token: &AccessToken) -> Duration {
     (token.lifetime / 20).min(Duration::from_secs(10))
 }
 

@@ -82,6 +82,9 @@ async fn a_refresh_that_fails_costs_nobody_a_token_that_is_good() {
         (token.generation, token.min_ttl_met),
         (Generation(1), false)
     );
+    let why = token.shortfall.as_ref().unwrap();
+    assert_eq!(why.as_str(), "refresh_failed");
+    assert!(why.to_string().contains("503"), "{why}");
     assert_eq!(bench.server.requests(), 1);
 }
 

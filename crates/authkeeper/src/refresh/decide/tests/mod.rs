@@ -5,6 +5,7 @@ mod learn;
 mod recovery;
 mod refused;
 mod serve;
+mod shortfall;
 
 use std::time::Duration;
 
