@@ -26,7 +26,7 @@ fn main() {
         }
         herds().await;
         dead_endpoint().await;
-        memory().await;
+        Box::pin(memory()).await;
         all_processes().await;
     });
 }

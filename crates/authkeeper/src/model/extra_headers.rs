@@ -137,7 +137,7 @@ pub struct ExtraHeaders(Arc<[ExtraHeader]>);
 impl FromIterator<ExtraHeader> for ExtraHeaders {
     fn from_iter<I: IntoIterator<Item = ExtraHeader>>(headers: I) -> Self {
         let headers = headers.into_iter();
-        headers.fold(Self::default(), |all, one| all.with(Self([one].into())))
+        headers.fold(Self::default(), |all, one| all.with(&Self([one].into())))
     }
 }
 
@@ -154,7 +154,7 @@ impl ExtraHeaders {
 
     /// These, and those set beside them: the same header set again takes the place of the earlier one.
     #[must_use]
-    pub fn with(self, more: Self) -> Self {
+    pub fn with(&self, more: &Self) -> Self {
         let again = |name: &str| more.names().any(|other| other == name);
         let kept = self.0.iter().filter(|header| !again(&header.name));
         Self(kept.chain(&*more.0).cloned().collect())
@@ -162,7 +162,7 @@ impl ExtraHeaders {
 
     /// Without those that were set to nothing.
     #[must_use]
-    pub fn without_removed(self) -> Self {
+    pub fn without_removed(&self) -> Self {
         let kept = self.0.iter().filter(|header| !header.is_removed());
         Self(kept.cloned().collect())
     }
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn a_header_set_again_is_replaced_and_one_set_to_nothing_goes() {
         let before = headers(&["X-Tenant: blue", "X-Key: k"]);
-        let both = before.with(headers(&["x-tenant: green", "X-KEY:"]));
+        let both = before.with(&headers(&["x-tenant: green", "X-KEY:"]));
         let left = both.without_removed();
         assert_eq!(left, headers(&["X-Tenant: green"]));
     }

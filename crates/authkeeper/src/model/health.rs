@@ -125,7 +125,13 @@ impl HealthCause {
     /// Who has to do something about it.
     pub const fn whose_move(self) -> WhoseMove {
         match self {
-            Self::Pending | Self::Suspended(_) | Self::GrantOver(_) => WhoseMove::Person,
+            Self::Pending
+            | Self::Suspended(_)
+            | Self::GrantOver(_)
+            | Self::ScopeRequired
+            | Self::AuthorityNarrowed
+            | Self::RotationFailed
+            | Self::RotationDue => WhoseMove::Person,
             Self::Revoked
             | Self::ClientRefused
             | Self::RequestRefused
@@ -133,10 +139,6 @@ impl HealthCause {
             | Self::TokenRejected => WhoseMove::Operator,
             Self::ProviderUnavailable => WhoseMove::Provider,
             Self::Uncertain => WhoseMove::Authkeeper,
-            Self::ScopeRequired
-            | Self::AuthorityNarrowed
-            | Self::RotationFailed
-            | Self::RotationDue => WhoseMove::Person,
         }
     }
 
@@ -144,9 +146,8 @@ impl HealthCause {
     pub const fn state(self, has_token: bool) -> HealthState {
         match self.effect() {
             Effect::Off => HealthState::Off,
-            Effect::Now => HealthState::Down,
             Effect::WhenTokenEnds if has_token => HealthState::AtRisk,
-            Effect::WhenTokenEnds => HealthState::Down,
+            Effect::WhenTokenEnds | Effect::Now => HealthState::Down,
             Effect::None => HealthState::Notice,
         }
     }

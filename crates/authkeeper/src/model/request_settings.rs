@@ -68,7 +68,7 @@ impl RequestSettings {
         Self {
             authorization: joined(self.authorization, more.authorization),
             token: joined(self.token, more.token),
-            headers: self.headers.with(more.headers),
+            headers: self.headers.with(&more.headers),
             without_resource: self.without_resource || more.without_resource,
             pkce_unadvertised: self.pkce_unadvertised || more.pkce_unadvertised,
         }

@@ -293,13 +293,12 @@ fn name_of(of: &FailingOf) -> Option<String> {
 
 /// The token requests of a grant, or else of its client, that failed in a row.
 pub(crate) async fn failing_of(context: &Context, grant: &Grant) -> Option<Failing> {
-    match own(context, &grant.id, grant.lineage).await {
-        Some(failing) => Some(failing),
-        None => {
-            let client = FailingOf::Client(grant.issuer.clone(), grant.client_id.clone());
-            read(context, &client).await
-        }
+    let of_grant = own(context, &grant.id, grant.lineage).await;
+    if of_grant.is_some() {
+        return of_grant;
     }
+    let client = FailingOf::Client(grant.issuer.clone(), grant.client_id.clone());
+    read(context, &client).await
 }
 
 async fn own(context: &Context, grant: &GrantId, lineage: Lineage) -> Option<Failing> {

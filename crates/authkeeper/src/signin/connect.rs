@@ -148,7 +148,7 @@ impl Runtime {
         };
         let before = grant.map(|grant| grant.grant_material.requests.headers);
         let headers = std::mem::take(&mut request.requests.headers);
-        let headers = before.unwrap_or_default().with(headers);
+        let headers = before.unwrap_or_default().with(&headers);
         request.requests.headers = headers.without_removed();
         Ok(request)
     }

@@ -250,9 +250,8 @@ fn colour(status: &ConnectionStatus) -> Paint {
     match status.health.state {
         HealthState::Ok => Paint::Good,
         HealthState::Notice | HealthState::AtRisk => Paint::Warn,
-        HealthState::Down => Paint::Bad,
         HealthState::Off if status.state == ConnectionState::Pending => Paint::Warn,
-        HealthState::Off => Paint::Bad,
+        HealthState::Down | HealthState::Off => Paint::Bad,
     }
 }
 
