@@ -337,7 +337,7 @@ async function protectedApi(req, url, body, res) {
   const token = mtls?.readJwt(value) ?? await provider.AccessToken.find(value)
     ?? await provider.ClientCredentials.find(value);
   const state = tokenState(value, token);
-  const refused = state !== 'valid' || takeEarly401() || (mtls && !mtls.holds(req, token));
+  const refused = state !== 'valid' || takeEarly401() || (mtls ? !mtls.holds(req, token) : false);
   ledger.presented.push({ at: Date.now() / 1000, path: url.pathname, token: value, state, refused });
   if (refused) return challenge(res, 'invalid_token', 'the access token is not valid');
   if (url.pathname === '/api/echo') {

@@ -76,6 +76,21 @@ impl OldServer {
     }
 }
 
+/// A bridge to it, with a session and a call that is not answered.
+async fn called(server: &OldServer) -> Rig {
+    let mut rig = server.rig();
+    rig.ask(INITIALIZE).await;
+    rig.write(INITIALIZED).await;
+    rig.write(CALL).await;
+    until_asked(&rig, "tools/call").await;
+    rig
+}
+
+async fn until_asked(rig: &Rig, what: &str) {
+    rig.until(|seen| seen.iter().any(|request| request.what() == what))
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_of_2024_is_found_by_its_stream_and_answers_on_it() {
     let server = OldServer::default();
@@ -84,8 +99,7 @@ async fn a_server_of_2024_is_found_by_its_stream_and_answers_on_it() {
     assert_eq!(welcome["result"]["protocolVersion"], "2024-11-05");
     rig.write(INITIALIZED).await;
     rig.write(CALL).await;
-    rig.until(|seen| seen.iter().any(|request| request.what() == "tools/call"))
-        .await;
+    until_asked(&rig, "tools/call").await;
     let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}"#;
     let answer = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
     server.say(progress).await;
@@ -133,12 +147,7 @@ async fn what_the_server_asks_and_says_unasked_reaches_the_client() {
 #[tokio::test(start_paused = true)]
 async fn a_broken_stream_fails_the_open_call_and_the_next_one_has_a_new_session() {
     let server = OldServer::default();
-    let mut rig = server.rig();
-    rig.ask(INITIALIZE).await;
-    rig.write(INITIALIZED).await;
-    rig.write(CALL).await;
-    rig.until(|seen| seen.iter().any(|request| request.what() == "tools/call"))
-        .await;
+    let mut rig = called(&server).await;
     server.break_stream();
     let broken = rig.json().await;
     assert_eq!(broken["id"], 7);
@@ -162,11 +171,7 @@ async fn an_endpoint_that_forgot_the_session_is_asked_for_a_new_one() {
     let mut rig = server.rig();
     rig.ask(INITIALIZE).await;
     rig.write(INITIALIZED).await;
-    rig.until(|seen| {
-        seen.iter()
-            .any(|request| request.what() == "notifications/initialized")
-    })
-    .await;
+    until_asked(&rig, "notifications/initialized").await;
     // A restart behind a front that keeps the stream: the number of the session is another.
     let (feed, _nobody) = live();
     server.streams.lock().unwrap().push(feed);
@@ -185,19 +190,10 @@ async fn an_endpoint_that_forgot_the_session_is_asked_for_a_new_one() {
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_to_a_cancelled_call_is_dropped() {
     let server = OldServer::default();
-    let mut rig = server.rig();
-    rig.ask(INITIALIZE).await;
-    rig.write(INITIALIZED).await;
-    rig.write(CALL).await;
-    rig.until(|seen| seen.iter().any(|request| request.what() == "tools/call"))
-        .await;
+    let mut rig = called(&server).await;
     rig.write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#)
         .await;
-    rig.until(|seen| {
-        seen.iter()
-            .any(|request| request.what() == "notifications/cancelled")
-    })
-    .await;
+    until_asked(&rig, "notifications/cancelled").await;
     tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     server.say(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#).await;
     rig.silence().await;
