@@ -289,7 +289,7 @@ pub fn registration(case: &[u8]) {
         register(
             servers,
             (&endpoint, Reach::PublicOnly),
-            &metadata,
+            (&metadata, false),
             (purpose, None),
         )
         .await
