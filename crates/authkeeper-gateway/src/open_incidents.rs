@@ -106,18 +106,19 @@ impl IncidentFeed for OpenIncidents {
         };
         let unnoted = self.tokens.iter();
         let unnoted = unnoted.flat_map(|tokens| tokens.unnoted_calls());
-        Ok(by_connection(noted, unnoted))
+        Ok(counted_together(noted, unnoted))
     }
 }
 
-fn by_connection(
+/// Calls over one connection that failed for one reason are one entry.
+fn counted_together(
     mut calls: Vec<FailedCall>,
     more: impl Iterator<Item = FailedCall>,
 ) -> Vec<FailedCall> {
     for call in more {
         match calls
             .iter_mut()
-            .find(|known| known.connection == call.connection)
+            .find(|known| (&known.connection, &known.reason) == (&call.connection, &call.reason))
         {
             Some(known) => known.times += call.times,
             None => calls.push(call),
@@ -131,15 +132,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_over_one_connection_are_counted_together() {
+    fn calls_over_one_connection_with_one_reason_are_counted_together() {
         let failed = |name: &str, times| FailedCall {
             connection: ConnectionName::parse(name).unwrap(),
             times,
             first: jiff::Timestamp::UNIX_EPOCH,
             reason: "store".to_owned(),
         };
-        let held = [failed("a", 2), failed("b", 1)].into_iter();
-        let all = by_connection(vec![failed("a", 1)], held);
-        assert_eq!(all, [failed("a", 3), failed("b", 1)]);
+        let refused = FailedCall {
+            reason: "client_refused".to_owned(),
+            ..failed("a", 1)
+        };
+        let held = [failed("a", 2), failed("b", 1), refused.clone()].into_iter();
+        let all = counted_together(vec![failed("a", 1)], held);
+        assert_eq!(all, [failed("a", 3), failed("b", 1), refused]);
     }
 }

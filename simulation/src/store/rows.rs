@@ -416,12 +416,13 @@ impl StoreRows {
     }
 
     pub(super) fn unrecovered(&self, task: &TaskId) -> Vec<FailedCall> {
-        let mut failed: BTreeMap<&ConnectionName, FailedCall> = BTreeMap::new();
+        let mut failed: BTreeMap<(&ConnectionName, &str), FailedCall> = BTreeMap::new();
         let open = self.calls.iter();
         for ((_, connection, _), call) in
             open.filter(|((of, _, _), call)| of == task && !call.recovered)
         {
-            let sum = failed.entry(connection).or_insert_with(|| FailedCall {
+            let key = (connection, call.reason.as_str());
+            let sum = failed.entry(key).or_insert_with(|| FailedCall {
                 connection: connection.clone(),
                 times: 0,
                 first: call.first,
@@ -429,9 +430,6 @@ impl StoreRows {
             });
             sum.times += call.times;
             sum.first = sum.first.min(call.first);
-            if call.reason < sum.reason {
-                sum.reason.clone_from(&call.reason);
-            }
         }
         failed.into_values().collect()
     }

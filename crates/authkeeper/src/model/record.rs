@@ -104,7 +104,7 @@ pub struct Incident {
     pub notified: bool,
 }
 
-/// A call that was carried in a task, failed for lack of authority, and has not succeeded since.
+/// Calls that were carried in a task over one connection, failed for one reason, and have not succeeded since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedCall {
     /// Over which connection.

@@ -1,5 +1,7 @@
 //! What a run exits with: a pure function.
 
+use std::collections::BTreeMap;
+
 use authkeeper::model::{ConnectionName, Event, FailedCall, Incident};
 
 use crate::exit::Exit;
@@ -42,11 +44,15 @@ fn exit_of(incident: &Incident) -> Option<Exit> {
 }
 
 fn failed_calls(command_code: u8, why: &str, unrecovered: &[FailedCall]) -> String {
-    let counted: Vec<String> = unrecovered
-        .iter()
-        .map(|call| {
-            let calls = if call.times == 1 { "call" } else { "calls" };
-            format!("{} {calls} over {}", call.times, call.connection)
+    let mut times: BTreeMap<&ConnectionName, u64> = BTreeMap::new();
+    for call in unrecovered {
+        *times.entry(&call.connection).or_default() += call.times;
+    }
+    let counted: Vec<String> = times
+        .into_iter()
+        .map(|(connection, times)| {
+            let calls = if times == 1 { "call" } else { "calls" };
+            format!("{times} {calls} over {connection}")
         })
         .collect();
     let one = unrecovered.iter().map(|call| call.times).sum::<u64>() == 1;

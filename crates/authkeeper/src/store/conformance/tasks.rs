@@ -94,6 +94,14 @@ pub(super) async fn tasks_and_calls(store: &dyn Store) {
         "failed again"
     );
     assert!(store.unrecovered(&two).await.unwrap().is_empty());
+    // Which reason counts most is for the run to judge.
+    store
+        .call_failed(&call("z"), "client_refused", now())
+        .await
+        .unwrap();
+    let failed = store.unrecovered(&one).await.unwrap();
+    let reasons: Vec<&str> = failed.iter().map(|call| call.reason.as_str()).collect();
+    assert_eq!(reasons, ["client_refused", "rejected"]);
 }
 
 /// Thirty-two writers at once: every write is there afterwards.

@@ -105,8 +105,8 @@ impl SqliteStore {
     pub(super) fn unrecovered(&self, task: &TaskId) -> Result<Vec<FailedCall>> {
         self.read(|sql| {
             let mut failed = sql.prepare(
-                "SELECT connection, SUM(times), MIN(first), MIN(reason) FROM failed_call
-                 WHERE task = ?1 AND recovered IS NULL GROUP BY connection ORDER BY connection",
+                "SELECT connection, SUM(times), MIN(first), reason FROM failed_call
+                 WHERE task = ?1 AND recovered IS NULL GROUP BY connection, reason ORDER BY connection, reason",
             )?;
             let read = |row: &rusqlite::Row<'_>| {
                 let name: String = row.get(0)?;
