@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change is merged: formatting, lints, all tests against real
 # servers, documentation. Needs Rust; as root it installs what else is missing (Node, Python,
-# LemonLDAP::NG, nginx, nghttpd), and otherwise says what to install. Asks nothing, needs no terminal.
+# LemonLDAP::NG, nginx, nghttpd, haproxy), and otherwise says what to install. Asks nothing, needs no terminal.
 set -euo pipefail
 cd "$(dirname "$0")"
 exec </dev/null

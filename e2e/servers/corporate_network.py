@@ -107,12 +107,14 @@ def named(name):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def builder(subject, issuer, key):
+HOUR = datetime.timedelta(hours=1)
+
+
+def builder(subject, issuer, key, age=HOUR, left=24 * HOUR):
     now = datetime.datetime.now(datetime.timezone.utc)
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
     made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())
-    hour = datetime.timedelta(hours=1)
-    return made.not_valid_before(now - hour).not_valid_after(now + 24 * hour)
+    return made.not_valid_before(now - age).not_valid_after(now + left)
 
 
 def write(folder, name, certificate, key):

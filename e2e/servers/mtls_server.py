@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 
-from corporate_network import HOST, make_certificates, named, start, write
+from corporate_network import HOST, builder, make_certificates, named, start, write
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -93,14 +93,15 @@ def make_clients(folder):
     ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     name = named("agent")
     day = datetime.timedelta(days=1)
-    for file, issuer, signer, ends in (
+    for file, issuer, signer, left in (
         ("client", ca.subject, ca_key, 30 * day),
         ("renewed", ca.subject, ca_key, 60 * day),
         ("ended", ca.subject, ca_key, -day),
         ("self", name, None, 30 * day),
     ):
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = issued(name, issuer, key, signer or key, ends)
+        certificate = builder(name, issuer, key, age=90 * day, left=left)
+        certificate = certificate.sign(signer or key, hashes.SHA256())
         write(folder, file, certificate, key)
     both = folder / "both.pem"
     both.write_bytes((folder / "client.pem").read_bytes() + (folder / "client.key").read_bytes())
@@ -108,13 +109,6 @@ def make_clients(folder):
     for file, prefix in (("client", ""), ("renewed", "renewed_"), ("self", "self_"), ("ended", "ended_")):
         files |= {f"{prefix}cert": str(folder / f"{file}.pem"), f"{prefix}key": str(folder / f"{file}.key")}
     return files
-
-
-def issued(name, issuer, key, signer, ends):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key())
-    made = made.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=90))
-    return made.not_valid_after(now + ends).sign(signer, hashes.SHA256())
 
 
 if __name__ == "__main__":

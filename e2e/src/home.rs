@@ -508,54 +508,14 @@ impl Output {
             .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.stdout))
     }
 
-    /// The records: the lines of standard error that are JSON objects. The command that a record's action names is typed.
+    /// The records: the lines of standard error that are JSON objects.
     pub fn records(&self) -> Vec<serde_json::Value> {
-        let records = self
-            .stderr
+        self.stderr
             .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let records: Vec<serde_json::Value> =
-            records.filter(serde_json::Value::is_object).collect();
-        for action in records
-            .iter()
-            .filter_map(|record| record["action"].as_str())
-        {
-            assert_can_be_typed(action);
-        }
-        records
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(serde_json::Value::is_object)
+            .collect()
     }
-}
-
-/// The command that an action is or ends in, with `--help`: this version knows it, its flags and its place for a name.
-pub fn assert_can_be_typed(action: &str) {
-    for command in commands_of(action) {
-        let typed = Command::new(authkeeper_binary())
-            .args(&command)
-            .arg("--help")
-            .env_clear()
-            .output()
-            .expect("the binary is there");
-        assert!(
-            typed.status.success(),
-            "{action:?} can't be typed: {}",
-            String::from_utf8_lossy(&typed.stderr)
-        );
-    }
-}
-
-/// The words after each `authkeeper` that is a command and not the subject of a sentence.
-fn commands_of(action: &str) -> Vec<Vec<&str>> {
-    const PREDICATES: [&str; 3] = ["asks", "goes", "keeps"];
-    let parts = action.split("authkeeper ").skip(1);
-    let words = parts.map(|part| part.split([';', ',']).next().unwrap_or_default());
-    let commands = words.map(|part| part.split_whitespace().collect::<Vec<_>>());
-    commands
-        .filter(|words| {
-            words
-                .first()
-                .is_some_and(|first| !PREDICATES.contains(first))
-        })
-        .collect()
 }
 
 /// The binary of this workspace, beside the directory of the test's own.

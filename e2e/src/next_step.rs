@@ -1,6 +1,8 @@
 //! The next step that a failed command prints, read as a person would act on it.
 
-use crate::home::Output;
+use std::process::Command;
+
+use crate::home::{Output, authkeeper_binary};
 
 /// What a `next:` line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +84,38 @@ fn bare(word: &str) -> &str {
         .trim_end_matches('.')
 }
 
+/// The command that an action is or ends in, with `--help`: this version knows it, its flags and its place for a name.
+pub fn assert_can_be_typed(action: &str) {
+    for command in commands_of(action) {
+        let typed = Command::new(authkeeper_binary())
+            .args(&command)
+            .arg("--help")
+            .env_clear()
+            .output()
+            .expect("the binary is there");
+        assert!(
+            typed.status.success(),
+            "{action:?} can't be typed: {}",
+            String::from_utf8_lossy(&typed.stderr)
+        );
+    }
+}
+
+/// The words after each `authkeeper` that is a command and not the subject of a sentence.
+fn commands_of(action: &str) -> Vec<Vec<&str>> {
+    const PREDICATES: [&str; 3] = ["asks", "goes", "keeps"];
+    let parts = action.split("authkeeper ").skip(1);
+    let words = parts.map(|part| part.split([';', ',']).next().unwrap_or_default());
+    let commands = words.map(|part| part.split_whitespace().collect::<Vec<_>>());
+    commands
+        .filter(|words| {
+            words
+                .first()
+                .is_some_and(|first| !PREDICATES.contains(first))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +150,27 @@ mod tests {
             all("connect x URL --device --redirect-uri http://127.0.0.1:1/c --client-id me")
         );
         assert_eq!(same("check the URL"), None);
+    }
+
+    #[test]
+    fn the_commands_of_an_action_are_told_from_its_sentences() {
+        let found = |action| -> Vec<String> {
+            let commands = commands_of(action).into_iter();
+            commands.map(|words| words.join(" ")).collect()
+        };
+        for (action, commands) in [
+            ("authkeeper reauthorize a", &["reauthorize a"][..]),
+            (
+                "check client c at the provider, then authkeeper reauthorize a",
+                &["reauthorize a"],
+            ),
+            (
+                "nothing yet: authkeeper asks again as the provider's rule allows; see authkeeper status a",
+                &["status a"],
+            ),
+            ("nothing at authkeeper: authkeeper goes on by itself", &[]),
+        ] {
+            assert_eq!(found(action), commands, "{action}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::home::{Home, Invocation, Output};
+use crate::next_step::assert_can_be_typed;
 use crate::python;
 use crate::secrets::{self, Secret};
 use crate::servers::Server;
@@ -117,10 +118,13 @@ pub fn until_held(server: &Server, number: u64) {
     );
 }
 
-/// The records of this event among those on standard error.
+/// The records of this event among those on standard error. The command that a record's action names is typed.
 pub fn records_of(output: &Output, event: &str) -> Vec<Value> {
     let mut records = output.records();
     records.retain(|record| record["event"] == event);
+    for record in &records {
+        assert_can_be_typed(record["action"].as_str().unwrap_or_default());
+    }
     records
 }
 

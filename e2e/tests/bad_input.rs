@@ -383,7 +383,11 @@ fn refresh_survives(fault: &str, reason: &str) {
     assert_eq!(ground.token("x"), first, "the living token is served");
     ground.await_end("x");
     let expired = ground.home.run(&["token", "x"]);
-    expired.expect_failure(69, &["x", reason, "try again in "]);
+    let advice = [
+        "try again in ",
+        "asks the provider again as its rule allows",
+    ];
+    expired.expect_failure(69, &[&["x", reason], &advice[..]].concat());
     ground.server.ctl("heal");
     let healed = || ground.home.run(&["token", "x"]).code() == Some(0);
     assert!(wait_until(Duration::from_secs(20), healed));

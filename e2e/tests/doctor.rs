@@ -248,7 +248,8 @@ fn check_makes_a_real_call() {
     assert_eq!(json["status"], 200, "no MCP server, and it answers: {json}");
     let why = json["no_mcp"].as_str();
     assert!(
-        why.is_some_and(|why| why.ends_with("instead of an MCP message")),
+        why.is_some_and(|why| why.starts_with("it answered HTTP ")
+            && why.ends_with("instead of an MCP message")),
         "{json}"
     );
     let all = home.run(&["check"]).expect_code(0).stdout;

@@ -71,13 +71,14 @@ impl Exit {
             HealthCause::RequestRefused => CallErrorKind::RequestRefused,
             HealthCause::TokenEndpointMoved => CallErrorKind::TokenEndpointMoved,
             HealthCause::TokenRejected => CallErrorKind::TokenRejected,
-            HealthCause::ScopeRequired | HealthCause::AuthorityNarrowed => {
-                CallErrorKind::ScopeRefused
-            }
             HealthCause::ProviderUnavailable | HealthCause::Uncertain => {
                 CallErrorKind::ProviderUnavailable
             }
-            HealthCause::RotationFailed | HealthCause::RotationDue => return None,
+            // Calls work.
+            HealthCause::ScopeRequired
+            | HealthCause::AuthorityNarrowed
+            | HealthCause::RotationFailed
+            | HealthCause::RotationDue => return None,
         };
         Some(Self::of(kind))
     }

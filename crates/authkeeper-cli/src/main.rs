@@ -147,9 +147,8 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
         Command::Serve(args) => commands::serve::serve(&app, &args).await.map(|()| 0),
-        Command::Status(args) => commands::status::status(&app, args).await,
         command => tokio::select! {
-            done = dispatch(&app, command) => done.map(|()| 0),
+            done = dispatch(&app, command) => done,
             number = app.stopped() => {
                 interrupted = true;
                 Ok(128 + number)
@@ -167,8 +166,9 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
     done
 }
 
-async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
-    match command {
+async fn dispatch(app: &App, command: Command) -> Result<u8, Failure> {
+    let done = match command {
+        Command::Status(args) => return commands::status::status(app, args).await,
         Command::Connect(args) => commands::connect::connect(app, *args).await,
         Command::Import(args) => Box::pin(commands::import::import(app, *args)).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
@@ -188,7 +188,6 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         // All taken before this.
         Command::Run(_)
         | Command::Serve(_)
-        | Command::Status(_)
         | Command::Sandbox(_)
         | Command::Demo(_)
         | Command::DemoJob(_)
@@ -197,7 +196,8 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Man(_) => Ok(()),
-    }
+    };
+    done.map(|()| 0)
 }
 
 #[cfg(test)]

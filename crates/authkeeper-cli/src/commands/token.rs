@@ -44,7 +44,7 @@ fn shortfall(
     token: &IssuedToken,
     args: &TokenArgs,
 ) -> Option<Failure> {
-    let (why, wanted) = (token.shortfall.as_ref()?, args.min_ttl?);
+    let (why, wanted) = (token.shortfall.as_deref()?, args.min_ttl?);
     let left = token.expires_at?.duration_since(app.runtime.now());
     let left = Duration::try_from(left).unwrap_or_default();
     Some(too_short(name, why, (left, wanted)))
@@ -134,8 +134,8 @@ fn print(
         "expires_at": token.expires_at,
         "scope": token.scope.as_ref().map(authkeeper::model::Scope::as_str),
         "resource": token.resource.as_ref().map(authkeeper::model::Resource::as_str),
-        "min_ttl_met": token.min_ttl_met,
-        "min_ttl_missed": token.shortfall.as_ref().map(Shortfall::as_str),
+        "min_ttl_met": token.min_ttl_met(),
+        "min_ttl_missed": token.shortfall.as_deref().map(Shortfall::as_str),
         "bound_to": token.binding.as_ref().map(Binding::thumbprint),
         "proof": proof,
     }));

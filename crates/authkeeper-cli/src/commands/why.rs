@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authkeeper::{
-    model::{ConnectionName, ConnectionState, Event, Record},
+    model::{ConnectionName, ConnectionState, Event, HealthCause, Record},
     refresh::decision_log::PastDecision,
     runtime::ConnectionStatus,
     store::History,
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use super::{
     client_certificate::{self, Standing},
     lost_answer::Outlook,
-    status::UNCONFIRMED,
 };
 use crate::{
     app::App,
@@ -90,12 +89,13 @@ fn with_certificate(said: String, status: &ConnectionStatus, now: Timestamp) -> 
     let Some(certificate) = &status.certificate else {
         return said;
     };
-    let standing = Standing::of(certificate, now);
+    let certificate = certificate.look();
+    let standing = Standing::of(&certificate, now);
     let shown = standing.said();
     let fix = match standing {
         Standing::Good(_) => String::new(),
         Standing::Soon(_) | Standing::Bad(_) => {
-            format!(" What to do: {}.", client_certificate::fix(certificate))
+            format!(" What to do: {}.", client_certificate::fix(&certificate))
         }
     };
     // The sentence goes on from the name of the connection.
@@ -129,7 +129,7 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
         active: status.state == ConnectionState::Active,
         out_of_use: match &status.state {
             ConnectionState::Suspended { reason, .. } => Some(reason.sentence()),
-            ConnectionState::Revoked => Some(UNCONFIRMED),
+            ConnectionState::Revoked => Some(HealthCause::Revoked.sentence()),
             _ => None,
         },
         link: None,

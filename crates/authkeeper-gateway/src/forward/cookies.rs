@@ -35,7 +35,7 @@ struct KeptCookie {
 
 impl CookieJar {
     /// Keeps what an answer sets. `uri` is where the call went.
-    pub(super) fn hear(&self, uri: &Uri, answer: &HeaderMap, now: Timestamp) {
+    pub(crate) fn hear(&self, uri: &Uri, answer: &HeaderMap, now: Timestamp) {
         let set = answer.get_all(header::SET_COOKIE).iter();
         for value in set.take(2 * MOST) {
             if let Some(cookie) = read(value, uri, now) {
@@ -63,6 +63,11 @@ impl CookieJar {
         let mut value = HeaderValue::try_from(pairs.join("; ")).ok()?;
         value.set_sensitive(true);
         (!pairs.is_empty()).then_some(value)
+    }
+
+    /// Whether no answer has set a cookie that is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept().cookies.is_empty()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

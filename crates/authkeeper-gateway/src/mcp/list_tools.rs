@@ -192,6 +192,6 @@ fn client_info() -> Value {
 fn gone() -> ListToolsError {
     ListToolsError {
         message: "the bridge ended before the answer".to_owned(),
-        data: json!({"kind": "interrupted"}),
+        data: json!({"error": CallErrorKind::Interrupted.word()}),
     }
 }

@@ -63,7 +63,6 @@ mod tests;
 mod upstream;
 mod version;
 
-pub(crate) use self::http_message::HttpMessage;
 pub use self::{
     forward_upstream::ForwardUpstream,
     list_tools::{ListToolsError, ListedTools, list_tools},
@@ -71,3 +70,4 @@ pub use self::{
     pump::bridge::{BridgeError, refuse, serve},
     version::VersionCache,
 };
+pub(crate) use self::{http_message::HttpMessage, session::headers::SESSION_ID};

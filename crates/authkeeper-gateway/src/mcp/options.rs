@@ -17,8 +17,8 @@ pub struct BridgeOptions {
     pub drain: Duration,
     /// How long ending the session may take after that.
     pub goodbye: Duration,
-    /// How long an answer may still come after a handshake-era call was cancelled: the server need not
-    /// answer at all then.
+    /// How long the connection of a handshake-era call stays open after it was cancelled: to close it is no cancellation in
+    /// that era, and the server need not answer. What it answers is dropped.
     pub cancel_grace: Duration,
     /// How long the answer to an accepted request (202) may take to come on the session's own stream.
     pub late_answer: Duration,

@@ -1,8 +1,8 @@
 //! `/mcp/NAME`: an MCP server's Streamable HTTP endpoint as it is, with the token put in.
 //!
 //! Everything is forwarded untouched in both directions, except hop-by-hop headers (RFC 9110 §7.6.1), the caller's own
-//! handle, cookies and origin (a session's cookies are kept here and sent back: [`SessionCookies`]), and a 401 that stays. Answers of our own are such that a client of either era understands
-//! them, and none begins a sign-in of its own:
+//! handle, cookies and origin (a session's cookies are kept here and sent back: [`SessionCookies`]), and a 401 that stays.
+//! Answers of our own are such that a client of either era understands them, and none begins a sign-in of its own:
 //!
 //! | what was sent | what it gets when it could not be forwarded |
 //! |---|---|

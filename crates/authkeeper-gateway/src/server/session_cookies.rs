@@ -7,11 +7,10 @@ use std::{
 };
 
 use authkeeper::model::ConnectionName;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
-use crate::forward::CookieJar;
+use crate::{forward::CookieJar, mcp::SESSION_ID};
 
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Sessions whose cookies are kept; the one that was silent for longest goes first.
 const MOST: usize = 256;
 
@@ -36,14 +35,16 @@ impl SessionCookies {
         known.map_or_else(Arc::default, |kept| Arc::clone(&kept.cookies))
     }
 
-    /// Keeps them for the session of this id, which the request or its answer named.
+    /// Keeps them, if there are any, for the session of this id, which the request or its answer named.
     pub(super) fn keep(
         &self,
         connection: &ConnectionName,
         id: Option<&HeaderValue>,
         cookies: Arc<CookieJar>,
     ) {
-        let Some(id) = id else { return };
+        let Some(id) = id.filter(|_| !cookies.is_empty()) else {
+            return;
+        };
         let mut kept = self.kept();
         kept.retain(|kept| kept.connection != *connection || kept.id != *id);
         kept.push_back(KeptSession {
@@ -70,19 +71,29 @@ pub(super) fn session_of(headers: &HeaderMap) -> Option<HeaderValue> {
 mod tests {
     use super::*;
 
+    fn jar() -> Arc<CookieJar> {
+        let jar = CookieJar::default();
+        let set = (http::header::SET_COOKIE, HeaderValue::from_static("s=1"));
+        let (answer, now) = (HeaderMap::from_iter([set]), jiff::Timestamp::UNIX_EPOCH);
+        jar.hear(&"https://mcp.example/".parse().unwrap(), &answer, now);
+        Arc::new(jar)
+    }
+
     #[test]
     fn the_session_that_was_silent_for_longest_is_forgotten_first() {
         let sessions = SessionCookies::default();
         let name = ConnectionName::parse("notion").unwrap();
         let id = |number: usize| HeaderValue::from(number);
         let asked = |number: usize| HeaderMap::from_iter([(SESSION_ID, id(number))]);
-        let first = Arc::<CookieJar>::default();
+        let first = jar();
         sessions.keep(&name, Some(&id(0)), Arc::clone(&first));
         for number in 1..=MOST {
-            sessions.keep(&name, Some(&id(number)), Arc::default());
+            sessions.keep(&name, Some(&id(number)), jar());
             let known = sessions.of(&name, &asked(0));
             assert_eq!(Arc::ptr_eq(&known, &first), number < MOST);
         }
+        // A session without cookies takes no place.
+        sessions.keep(&name, Some(&id(MOST + 1)), Arc::default());
         let other = ConnectionName::parse("other").unwrap();
         let last = sessions.of(&name, &asked(MOST));
         assert!(Arc::ptr_eq(&last, &sessions.of(&name, &asked(MOST))));

@@ -122,6 +122,30 @@ impl HealthCause {
         }
     }
 
+    /// One sentence for a person, without a full stop.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Pending => "nobody has signed in yet",
+            Self::Revoked => {
+                "it was disconnected, but the provider did not confirm that it revoked the grant"
+            }
+            Self::Suspended(reason) => reason.sentence(),
+            Self::GrantOver(reason) => reason.sentence(),
+            Self::ClientRefused => "the provider refuses authkeeper's client",
+            Self::RequestRefused => "the provider refuses the refresh",
+            Self::TokenEndpointMoved => "the provider's token endpoint has moved",
+            Self::TokenRejected => "the server refuses a token fresh from the provider",
+            Self::ProviderUnavailable => "the provider gives no token now",
+            Self::Uncertain => {
+                "an answer of the provider was lost, and whether it acted is not known"
+            }
+            Self::ScopeRequired => "a call was refused for lack of a scope",
+            Self::AuthorityNarrowed => "the provider grants less than at the sign-in",
+            Self::RotationFailed => "the new API key was refused, and the one before it serves",
+            Self::RotationDue => "the API key should be replaced soon",
+        }
+    }
+
     /// Who has to do something about it.
     pub const fn whose_move(self) -> WhoseMove {
         match self {
@@ -375,6 +399,8 @@ fn of_incident(incident: &Incident) -> Option<Finding<'_>> {
         }
         (Event::AuthorityLost, Record::CLIENT_REFUSED) => HealthCause::ClientRefused,
         (Event::AuthorityLost, "rejected") => HealthCause::TokenRejected,
+        // The lifecycle says so, and for as long as it holds.
+        (Event::AuthorityLost, reason) if SuspendReason::parse(reason).is_some() => return None,
         (Event::AuthorityLost, _) => HealthCause::RequestRefused,
         (Event::TokenEndpointMoved, _) => HealthCause::TokenEndpointMoved,
         (Event::ProviderFailing, _) => HealthCause::ProviderUnavailable,
@@ -415,58 +441,41 @@ fn detail(facts: &HealthFacts<'_>, finding: &Finding<'_>) -> String {
     if let Some(record) = finding.record {
         return record.detail.clone();
     }
-    let said = facts.failing.map(|failing| failing.said.words());
-    let sentence = match finding.cause {
-        HealthCause::Pending => "nobody has signed in yet",
-        HealthCause::Revoked => {
-            "it was disconnected, but the provider did not confirm that it revoked the grant"
-        }
-        HealthCause::Suspended(reason) => reason.sentence(),
-        HealthCause::GrantOver(reason) => reason.sentence(),
-        HealthCause::ClientRefused => "the provider refuses authkeeper's client",
-        HealthCause::RequestRefused => {
-            return match said {
-                Some(said) => format!("the provider refuses the refresh; it said: {said}"),
-                None => "the provider refuses what is asked for".to_owned(),
-            };
-        }
-        HealthCause::TokenEndpointMoved => "the provider's token endpoint has moved",
-        HealthCause::TokenRejected => "the server refuses a token fresh from the provider",
-        HealthCause::ProviderUnavailable => {
-            return match said {
-                Some(said) => format!("the provider gives no token now: {said}"),
-                None => "the provider gives no token now".to_owned(),
-            };
-        }
-        HealthCause::Uncertain => {
-            "an answer of the provider was lost, and whether it acted is not known"
-        }
-        HealthCause::ScopeRequired => "a call was refused for lack of a scope",
-        HealthCause::AuthorityNarrowed => "the provider grants less than at the sign-in",
-        HealthCause::RotationFailed => "the new API key was refused, and the one before it serves",
-        HealthCause::RotationDue => "the API key should be replaced soon",
-    };
-    sentence.to_owned()
+    let sentence = finding.cause.sentence();
+    let of_requests = matches!(
+        finding.cause,
+        HealthCause::RequestRefused | HealthCause::ProviderUnavailable
+    );
+    match facts.failing.filter(|_| of_requests) {
+        Some(failing) => format!("{sentence}: {}", failing.said.words()),
+        None => sentence.to_owned(),
+    }
 }
 
 fn action(facts: &HealthFacts<'_>, finding: &Finding<'_>) -> Option<String> {
     let name = facts.name;
-    let again = match facts.grant_type {
-        Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
-        _ => format!("authkeeper reauthorize {name}"),
-    };
+    let again = restoring_command(name.as_str(), facts.grant_type);
     match finding.cause {
         HealthCause::Revoked => Some(format!("authkeeper disconnect {name}")),
         HealthCause::Suspended(SuspendReason::SecondCopy) => {
             Some(format!("authkeeper import {name} --other-copy-retired"))
         }
-        HealthCause::Suspended(SuspendReason::Manual)
-        | HealthCause::ProviderUnavailable
-        | HealthCause::Uncertain => None,
-        _ => match finding.record {
+        HealthCause::ProviderUnavailable | HealthCause::Uncertain => None,
+        // The key's file is for the person to choose.
+        HealthCause::GrantOver(ReauthorizeReason::KeyRefused) => Some(again),
+        cause => match finding.record {
             Some(record) => Some(record.action.clone()),
+            None if cause == HealthCause::Suspended(SuspendReason::Manual) => None,
             None => Some(again),
         },
+    }
+}
+
+/// The command that replaces an ended credential: `rotate` for a key, `reauthorize` for everything else.
+pub fn restoring_command(name: &str, grant_type: Option<GrantType>) -> String {
+    match grant_type {
+        Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
+        _ => format!("authkeeper reauthorize {name}"),
     }
 }
 
@@ -722,11 +731,17 @@ mod tests {
             let acts = whose_move != WhoseMove::Provider;
             assert_eq!(health.action.is_some(), acts, "{reason}");
         }
-        let test = Scene {
-            incidents: vec![incident(Event::Test, "test")],
-            ..scene(60)
-        };
-        assert_eq!(test.judged().0, HealthState::Ok);
+        // The test of the channels is none, and that a grant is suspended its lifecycle says.
+        for (event, reason) in [
+            (Event::Test, "test"),
+            (Event::AuthorityLost, "other_account"),
+        ] {
+            let scene = Scene {
+                incidents: vec![incident(event, reason)],
+                ..scene(60)
+            };
+            assert_eq!(scene.judged().0, HealthState::Ok, "{reason}");
+        }
     }
 
     #[test]

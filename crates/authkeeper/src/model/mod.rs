@@ -28,7 +28,7 @@ pub use self::{
     extra_headers::{ExtraHeader, ExtraHeaders, InvalidHeader, SetBy},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
-    health::{Health, HealthCause, HealthFacts, HealthState, WhoseMove, health},
+    health::{Health, HealthCause, HealthFacts, HealthState, WhoseMove, health, restoring_command},
     ids::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, IncidentId, InvalidName, Issuer,
         Lineage, OwnerId, PrincipalId, Resource, Scope, TaskId,

@@ -78,8 +78,9 @@ impl Context {
         bound: Option<&str>,
         own: Option<&CertificateFiles>,
     ) -> bool {
-        let own = own.and_then(|own| self.transport.thumbprint(own));
-        bound.zip(own).is_some_and(|(bound, own)| bound != own)
+        // The files are read for a bound token only.
+        let own = || self.transport.thumbprint(own?);
+        bound.is_some_and(|bound| own().is_some_and(|own| own != bound))
     }
 
     /// What an answer to a refresh of this grant means.

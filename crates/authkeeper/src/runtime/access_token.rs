@@ -206,7 +206,7 @@ impl Runtime {
         let repeats = decide::repeats_for(grant_view, more_to_do, now);
         match (repeats, &grant.access) {
             // One that lives shorter than this caller asked for may be right for the next.
-            (Some(_), _) if !token.min_ttl_met => {}
+            (Some(_), _) if !token.min_ttl_met() => {}
             (Some(repeats), Some(access)) => {
                 let until_warning = warn_in.filter(|span| !span.is_zero());
                 let spans = CacheLifetime {
@@ -279,7 +279,7 @@ impl Runtime {
             let mut token = self.issue(connection, grant, request)?;
             if let Some(shortfall) = &mut Arc::make_mut(&mut token).shortfall {
                 let why = failed.to_string();
-                *shortfall = Shortfall::RefreshFailed { why };
+                **shortfall = Shortfall::RefreshFailed { why };
             }
             return Ok(token);
         }
@@ -425,7 +425,6 @@ impl Runtime {
         grant: &Grant,
         request: &TokenRequest,
     ) -> Result<Arc<IssuedToken>, TokenError> {
-        let now = self.context.seams.clock.now();
         let token = grant
             .access
             .as_ref()
@@ -457,17 +456,21 @@ impl Runtime {
             headers: grant.grant_material.requests.headers.clone(),
             binding,
             certificate: grant.grant_material.certificate.clone().map(Arc::new),
-            min_ttl_met: request
-                .ask()
-                .min_ttl
-                .is_none_or(|wanted| token.left(now) >= wanted),
-            shortfall: decide::shortfall(
-                self.context
-                    .grant_view(connection.provider.as_deref(), grant),
-                request.ask(),
-                now,
-            ),
+            shortfall: self.shortfall(connection, grant, request).map(Box::new),
         }))
+    }
+
+    fn shortfall(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        request: &TokenRequest,
+    ) -> Option<Shortfall> {
+        let ask = request.ask();
+        ask.min_ttl?;
+        let provider = connection.provider.as_deref();
+        let grant_view = self.context.grant_view(provider, grant);
+        decide::shortfall(grant_view, ask, self.context.seams.clock.now())
     }
 
     /// A connection that is gone may have left a good token behind. It is revoked though the caller is answered at once:

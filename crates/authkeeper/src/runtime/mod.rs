@@ -31,7 +31,7 @@ use jiff::Timestamp;
 pub use self::{
     builder::Settings,
     live_token::LiveToken,
-    status::{CertificateStatus, ConnectionStatus},
+    status::{CertificateStatus, ConnectionStatus, OwnCertificate},
     token::{IssuedToken, TokenRequest},
 };
 use self::{issuer_checks::IssuerChecks, step_up_locks::StepUpLocks, token_cache::TokenCache};

@@ -58,7 +58,15 @@ pub struct ConnectionStatus {
     /// Whether calls work, why not, and whose move it is.
     pub health: Health,
     /// The client certificate that its servers are shown, if it has one of its own.
-    pub certificate: Option<CertificateStatus>,
+    pub certificate: Option<OwnCertificate>,
+}
+
+/// Where a connection's client certificate is (RFC 8705). What its files hold is looked at by those that tell of it alone.
+#[derive(Clone, Debug)]
+pub struct OwnCertificate {
+    files: CertificateFiles,
+    /// The thumbprint that the access token says it is bound to.
+    bound: Option<String>,
 }
 
 /// A connection's client certificate as its files hold it now (RFC 8705).
@@ -72,21 +80,24 @@ pub struct CertificateStatus {
     pub token_of_another: bool,
 }
 
-impl CertificateStatus {
+impl OwnCertificate {
     fn of(grant: &Grant) -> Option<Self> {
         let files = grant.grant_material.certificate.clone()?;
-        let found = files.facts();
         let access = grant.access.as_ref();
         let bound = access.and_then(|access| bound_certificate(&access.secret));
+        Some(Self { files, bound })
+    }
+
+    /// Reads the files.
+    pub fn look(&self) -> CertificateStatus {
+        let found = self.files.facts();
         let own = found.as_ref().ok().map(|facts| &facts.thumbprint);
-        Some(Self {
-            token_of_another: bound
-                .as_ref()
-                .zip(own)
-                .is_some_and(|(bound, own)| bound != own),
-            files,
+        let both = self.bound.as_ref().zip(own);
+        CertificateStatus {
+            token_of_another: both.is_some_and(|(bound, own)| bound != own),
+            files: self.files.clone(),
             found,
-        })
+        }
     }
 }
 
@@ -195,7 +206,7 @@ impl Runtime {
                 .scope_request(),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
             asked_again_in,
-            certificate: grant.as_ref().and_then(CertificateStatus::of),
+            certificate: grant.as_ref().and_then(OwnCertificate::of),
             incidents,
             health,
             connection,

@@ -84,8 +84,13 @@ pub struct IssuedToken {
     pub binding: Option<Binding>,
     /// The client certificate that its server is shown (RFC 8705).
     pub certificate: Option<Arc<CertificateFiles>>,
+    /// Why it lives shorter than was asked for, if it does.
+    pub shortfall: Option<Box<Shortfall>>,
+}
+
+impl IssuedToken {
     /// Whether it lives as long as was asked for.
-    pub min_ttl_met: bool,
-    /// Why it does not.
-    pub shortfall: Option<Shortfall>,
+    pub fn min_ttl_met(&self) -> bool {
+        self.shortfall.is_none()
+    }
 }

@@ -13,7 +13,7 @@ use authkeeper::{
 };
 use authkeeper_gateway::{
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
-    mcp::{ForwardUpstream, list_tools},
+    mcp::{ForwardUpstream, ListToolsError, list_tools},
     token_source::TokenSource,
 };
 use http::{HeaderValue, header};
@@ -215,16 +215,23 @@ async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Ans
         // No MCP server, perhaps: then what a plain request says counts.
         Err(refused) if is_no_mcp(&refused) => {
             let answered = request(&forwarder, connection, Probe::get(Target::exact())).await?;
-            let no_mcp = Some(without_advice(&refused.message).to_owned());
+            let no_mcp = Some(what_came(&refused));
             Ok(Answered { no_mcp, ..answered })
         }
         Err(refused) => Err(worded(&refused, name)),
     }
 }
 
-/// What the bridge says to a model ends in advice to it.
-fn without_advice(message: &str) -> &str {
-    message.split(". ").next().unwrap_or(message)
+/// What came in the place of an MCP message.
+fn what_came(refused: &ListToolsError) -> String {
+    let status = refused.status().map(|status| format!("HTTP {status} "));
+    let kind = refused.data["content_type"].as_str();
+    let kind = kind.map(|kind| format!("with {kind} "));
+    format!(
+        "it answered {}{}instead of an MCP message",
+        status.unwrap_or_default(),
+        kind.unwrap_or_default()
+    )
 }
 
 fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use authkeeper::model::{ConnectionState, GrantType, ReauthorizeReason, SuspendReason};
+use authkeeper::model::{
+    ConnectionState, GrantType, HealthCause, ReauthorizeReason, SuspendReason, restoring_command,
+};
 use jiff::Timestamp;
 
 use super::{facts::ConnectionFacts, finding::Finding, limits};
@@ -12,7 +14,6 @@ use crate::{
         client_certificate::{self, Standing},
         connect::ask_for_refresh,
         health::{next_step, what_of},
-        status::{UNCONFIRMED, to_begin_again},
     },
     exit::Exit,
     output::span,
@@ -35,7 +36,7 @@ pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> 
 
 fn state(facts: &ConnectionFacts) -> Vec<Finding> {
     let name = &facts.name;
-    let again = to_begin_again(name, facts.grant_type);
+    let again = restoring_command(name, facts.grant_type);
     let told = |reason: ReauthorizeReason| {
         let mut told = facts.incidents.iter();
         told.find(|(why, _, _)| why == reason.as_str())
@@ -61,7 +62,7 @@ fn state(facts: &ConnectionFacts) -> Vec<Finding> {
             error(format!("{} (since {since})", reason.sentence()), fix)
         }
         ConnectionState::Revoked => error(
-            UNCONFIRMED.to_owned(),
+            HealthCause::Revoked.sentence().to_owned(),
             format!("authkeeper disconnect {name}"),
         ),
         ConnectionState::Pending => error("its first sign-in is not done".to_owned(), again),
@@ -197,7 +198,7 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use authkeeper::model::{Health, HealthCause, HealthState, ReauthorizeReason, WhoseMove};
+    use authkeeper::model::{Health, HealthState, WhoseMove};
 
     use super::*;
     use crate::commands::doctor::finding::Severity;

@@ -6,7 +6,7 @@ use authkeeper::{
     catalogue::Entry,
     model::{ConnectionState, GrantType, Health, Scope},
     runtime::{
-        CertificateStatus,
+        CertificateStatus, OwnCertificate,
         inspect::{Inspection, SecretFacts},
     },
 };
@@ -74,7 +74,7 @@ impl From<&Inspection> for ConnectionFacts {
                 .as_ref()
                 .and_then(|metadata| metadata.token_endpoint.clone()),
             refresh_scope: one.refresh_scope(),
-            certificate: status.certificate.clone(),
+            certificate: status.certificate.as_ref().map(OwnCertificate::look),
             incidents: records
                 .map(|record| {
                     (

@@ -3,10 +3,12 @@
 mod monitor;
 mod table;
 
+use std::fmt::Write as _;
+
 use authkeeper::{
     model::{
-        ConnectionName, ConnectionState, Event, GrantType, HealthCause, HealthState,
-        ReauthorizeReason, SuspendReason, WhoseMove,
+        ConnectionName, ConnectionState, GrantType, HealthCause, HealthState, ReauthorizeReason,
+        SuspendReason, WhoseMove, restoring_command,
     },
     runtime::ConnectionStatus,
 };
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 pub(crate) use self::monitor::unknown;
 use super::{
     client_certificate::{self, Standing},
+    health::{next_step, what_of},
     lost_answer::Outlook,
 };
 use crate::{
@@ -77,12 +80,13 @@ fn certificate(status: &ConnectionStatus, now: Timestamp) -> Vec<String> {
     let Some(certificate) = &status.certificate else {
         return vec![];
     };
-    let standing = Standing::of(certificate, now);
+    let certificate = certificate.look();
+    let standing = Standing::of(&certificate, now);
     let said = format!("{}: {}.", status.connection.name, standing.said());
     match standing {
         Standing::Good(_) => vec![said],
         Standing::Soon(_) | Standing::Bad(_) => {
-            vec![said, format!("  {}", client_certificate::fix(certificate))]
+            vec![said, format!("  {}", client_certificate::fix(&certificate))]
         }
     }
 }
@@ -121,7 +125,7 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
         "provider": connection.provider,
         "rotate_by": status.rotate_by,
         "overlap_until": status.standby_until,
-        "client_certificate": status.certificate.as_ref().map(client_certificate::json),
+        "client_certificate": status.certificate.as_ref().map(|own| client_certificate::json(&own.look())),
         "action": action(status),
         "link": null,
         "health": status.health,
@@ -131,47 +135,12 @@ pub(crate) fn json(status: &ConnectionStatus) -> Value {
 
 /// The command that a person has to run, if any.
 fn action(status: &ConnectionStatus) -> Option<String> {
-    let name = &status.connection.name;
-    let again = to_begin_again(name.as_str(), status.grant_type);
-    match status.state {
-        ConnectionState::ReauthorizationRequired { reason, .. } => {
-            Some(advised_by_incident(status, reason).unwrap_or(again))
-        }
-        ConnectionState::Suspended {
-            reason: SuspendReason::OtherAccount | SuspendReason::TokenType,
-            ..
-        } => Some(again),
-        ConnectionState::Active if key_is_refused(status) => Some(again),
-        ConnectionState::Active if status.health.needs_attention() => status.health.action.clone(),
-        ConnectionState::Active if status.scope_request.is_some() => Some(again),
-        ConnectionState::Revoked => Some(format!("authkeeper disconnect {name}")),
-        ConnectionState::Suspended {
-            reason: SuspendReason::SecondCopy,
-            ..
-        } => Some(format!("authkeeper import {name} --other-copy-retired")),
-        _ => None,
+    if status.health.needs_attention() {
+        return status.health.action.clone();
     }
+    let again = || restoring_command(status.connection.name.as_str(), status.grant_type);
+    status.scope_request.as_ref().map(|_wanted| again())
 }
-
-/// The action of the open incident with this reason. It can be more precise than signing in again: after a move to another
-/// server, a client that a person gave has to be replaced.
-fn advised_by_incident(status: &ConnectionStatus, reason: ReauthorizeReason) -> Option<String> {
-    let mut records = status.incidents.iter().map(|incident| &incident.record);
-    let told = records.find(|record| record.reason == reason.as_str());
-    told.map(|record| record.action.clone())
-}
-
-/// The command that replaces an ended credential: `rotate` for a key, `reauthorize` for everything else.
-pub(super) fn to_begin_again(name: &str, grant: Option<GrantType>) -> String {
-    match grant {
-        Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
-        _ => format!("authkeeper reauthorize {name}"),
-    }
-}
-
-/// The state of a connection that is disconnected and still kept.
-pub(super) const UNCONFIRMED: &str =
-    "it was disconnected, but the provider did not confirm that it revoked the grant";
 
 /// What lives on at the provider if it is not revoked, and until when.
 pub(super) fn what_is_left(status: &ConnectionStatus) -> String {
@@ -218,7 +187,12 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
         Some(HealthCause::TokenEndpointMoved) => "endpoint moved",
         Some(HealthCause::TokenRejected) => "token rejected",
         Some(HealthCause::ProviderUnavailable) => "provider down",
-        _ if key_is_refused(status) => "key refused",
+        // A key does not change its state by being refused: the server may take it again.
+        Some(HealthCause::GrantOver(ReauthorizeReason::KeyRefused))
+            if status.state == ConnectionState::Active =>
+        {
+            "key refused"
+        }
         _ => status.state.as_str(),
     };
     let connection = &status.connection;
@@ -232,20 +206,6 @@ fn row(status: &ConnectionStatus) -> [String; 6] {
     ]
 }
 
-/// A scope that sign-ins have not granted: it has to be allowed first.
-fn not_for_a_sign_in(status: &ConnectionStatus) -> Option<&str> {
-    let mut records = status.incidents.iter().map(|incident| &incident.record);
-    let refused = records.find(|record| record.event == Event::ScopeRequired)?;
-    Some(&refused.action)
-}
-
-/// A key does not change its state by being refused: the server may take it again. Until then it is said.
-fn key_is_refused(status: &ConnectionStatus) -> bool {
-    let mut incidents = status.incidents.iter();
-    status.grant_type == Some(GrantType::ApiKey)
-        && incidents.any(|incident| incident.record.event == Event::ReauthorizationRequired)
-}
-
 fn colour(status: &ConnectionStatus) -> Paint {
     match status.health.state {
         HealthState::Ok => Paint::Good,
@@ -255,55 +215,47 @@ fn colour(status: &ConnectionStatus) -> Paint {
     }
 }
 
-/// What the table can't say: who has to do what, and why.
+/// What the table can't say: what is wrong, and who has to do what.
 fn todo(status: &ConnectionStatus, link: Option<String>) -> Vec<String> {
-    let name = &status.connection.name;
-    let principal = &status.connection.principal;
-    let mut lines = Vec::new();
-    if let ConnectionState::ReauthorizationRequired { reason, since } = &status.state {
-        // What is kept quotes the provider.
-        let mut told = status.incidents.iter().map(|incident| &incident.record);
-        let told = told.find(|record| record.reason == reason.as_str());
-        let why = told.map_or(reason.sentence(), |record| &record.detail);
-        lines.push(format!("{name}: {why} (since {since})."));
-    } else if let ConnectionState::Suspended { reason, since } = &status.state {
-        lines.push(format!("{name}: {} (since {since}).", reason.sentence()));
-    } else if let Some(detail) = &status.health.detail {
-        let is_bad = status.health.state >= HealthState::AtRisk;
-        let since = status.health.since.filter(|_| is_bad);
-        let since = since.map(|since| format!(" (since {since})"));
-        lines.push(format!("{name}: {detail}{}.", since.unwrap_or_default()));
+    let Some(cause) = status.health.cause else {
+        return vec![];
+    };
+    let mut wrong = format!("{}: {}.", status.connection.name, what_of(&status.health));
+    if cause == HealthCause::Revoked {
+        let _ = write!(wrong, " {}.", what_is_left(status));
     }
-    if status.state == ConnectionState::Revoked {
-        lines.push(format!("{name}: {UNCONFIRMED}. {}.", what_is_left(status)));
-        lines.push(format!("  to try again: authkeeper disconnect {name}"));
-    } else if let ConnectionState::Suspended {
-        reason: SuspendReason::SecondCopy,
-        ..
-    } = &status.state
-    {
-        lines.extend(action(status).map(|action| format!("  once it is retired: {action}")));
-    } else if let Some(action) = action(status) {
-        let must = match status.grant_type {
-            Some(GrantType::ApiKey) => "replace the key: ",
-            _ if action.starts_with("authkeeper ") => "sign in again: ",
-            // It says more than that.
-            _ => "",
-        };
-        lines.push(match status.health.whose_move {
-            WhoseMove::Operator => format!("  to do: {action}"),
-            _ => format!("  {principal} must {must}{action}"),
-        });
-    } else if let Some(action) = not_for_a_sign_in(status) {
-        lines.push(format!("  {action}"));
-    } else if status.is_uncertain() {
-        let wait = status.asked_again_in.map(|wait| match wait.as_secs() {
-            0 if !wait.is_zero() => 1,
-            whole => whole,
-        });
-        let outlook = Outlook::of(status.left.as_secs(), wait);
-        lines.push(format!("  {}", outlook.next()));
-    }
+    let mut lines = vec![wrong, format!("  {}", to_do(status, cause))];
     lines.extend(link.map(|link| format!("  or open {link}")));
     lines
+}
+
+fn to_do(status: &ConnectionStatus, cause: HealthCause) -> String {
+    let (name, principal) = (&status.connection.name, &status.connection.principal);
+    match (cause, action(status)) {
+        (HealthCause::Revoked, Some(action)) => format!("to try again: {action}"),
+        (HealthCause::Suspended(SuspendReason::SecondCopy), Some(action)) => {
+            format!("once it is retired: {action}")
+        }
+        (_, Some(action)) if status.health.whose_move == WhoseMove::Operator => {
+            format!("to do: {action}")
+        }
+        (_, Some(action)) => {
+            let must = match status.grant_type {
+                Some(GrantType::ApiKey) => "replace the key: ",
+                // It says more than that.
+                _ if !action.starts_with("authkeeper ") => "",
+                None => "sign in: ",
+                Some(_) => "sign in again: ",
+            };
+            format!("{principal} must {must}{action}")
+        }
+        (HealthCause::Uncertain, None) => {
+            let wait = status.asked_again_in.map(|wait| match wait.as_secs() {
+                0 if !wait.is_zero() => 1,
+                whole => whole,
+            });
+            Outlook::of(status.left.as_secs(), wait).next()
+        }
+        (_, None) => next_step(name, &status.health),
+    }
 }

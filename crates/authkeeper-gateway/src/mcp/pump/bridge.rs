@@ -133,7 +133,8 @@ fn output_error(written: Option<Result<io::Result<()>, JoinError>>) -> BridgeErr
 /// A request that has no answer yet.
 struct InFlight {
     number: u64,
-    id: Id,
+    /// Several of a batch.
+    ids: Vec<Id>,
     era: Era,
     /// Not worth waiting for when the client leaves: a subscription never ends by itself, and of a
     /// cancelled call nobody wants to know.
@@ -275,24 +276,23 @@ impl Bridge {
             Era::Stateless => QueuePlace::default(),
         };
         let (give_up, given_up) = watch::channel(None);
-        let awaited = message.awaited();
-        let id = awaited.first().cloned();
-        self.link.open_requests.add(awaited);
-        if let Some(id) = &id {
+        let ids = message.awaited();
+        let key = ids.first().map(|id| id.key().clone());
+        self.link.open_requests.add(ids.clone());
+        if let Some(key) = &key {
             let expendable = message.is_request("subscriptions/listen");
             let request = InFlight {
                 number: self.number,
-                id: id.clone(),
+                ids,
                 era,
                 expendable,
                 waiting: waiting.clone(),
                 give_up,
             };
-            self.in_flight.insert(id.key().clone(), request);
+            self.in_flight.insert(key.clone(), request);
         }
         let link = Arc::clone(&self.link);
         let number = self.number;
-        let key = id.map(|id| id.key().clone());
         self.jobs.spawn(async move {
             job(link, (message, waiting), place, given_up).await;
             Done { number, key }
@@ -346,17 +346,18 @@ impl Bridge {
 
     /// Ends what is not worth waiting for when the client leaves.
     async fn give_up_waits(&mut self) {
+        let failure = CallError::client_left(Executed::No);
         for (key, request) in std::mem::take(&mut self.in_flight) {
-            let waits = request.waiting.is_for_a_person();
             if request.expendable {
                 self.link.open_requests.take(&[key]);
-            } else if waits {
-                let failure = CallError::client_left(Executed::No);
-                self.link.refuse(&request.id, &failure).await;
+            } else if request.waiting.is_for_a_person() {
+                for id in &request.ids {
+                    self.link.refuse(id, &failure).await;
+                }
+            } else {
+                continue;
             }
-            if waits || request.expendable {
-                let _ = request.give_up.send(Some(Duration::ZERO));
-            }
+            let _ = request.give_up.send(Some(Duration::ZERO));
         }
     }
 

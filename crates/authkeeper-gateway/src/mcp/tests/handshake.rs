@@ -331,6 +331,25 @@ async fn many_calls_on_a_forgotten_session_open_one_new_one() {
     assert_eq!(rig.only("initialize").len(), 2);
 }
 
+/// A session in which a call with id 5 is open, at a server that never answers it.
+async fn called_in_vain() -> Rig {
+    let mut rig = Rig::new(|request| {
+        let reply = handshake_or(request, "s1", no_stream);
+        let hangs = request.what() == "tools/call";
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            reply
+        }
+    });
+    rig.handshake().await;
+    rig.write(r#"{"id":5,"method":"tools/call"}"#).await;
+    rig.until(|seen| seen.iter().any(|one| one.what() == "tools/call"))
+        .await;
+    rig
+}
+
 #[tokio::test(start_paused = true)]
 async fn cancelling_is_told_to_the_server_and_its_answer_is_dropped() {
     let (feed, live) = live();
@@ -379,20 +398,7 @@ async fn a_cancelled_call_that_is_never_answered_is_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_call_does_not_hold_up_the_end() {
-    let mut rig = Rig::new(|request| {
-        let reply = handshake_or(request, "s1", no_stream);
-        let hangs = request.what() == "tools/call";
-        async move {
-            if hangs {
-                std::future::pending::<()>().await;
-            }
-            reply
-        }
-    });
-    rig.handshake().await;
-    rig.write(r#"{"id":5,"method":"tools/call"}"#).await;
-    rig.until(|seen| seen.iter().any(|one| one.what() == "tools/call"))
-        .await;
+    let mut rig = called_in_vain().await;
     rig.write(r#"{"method":"notifications/cancelled","params":{"requestId":5}}"#)
         .await;
     rig.until(|seen| {
@@ -522,20 +528,7 @@ async fn an_id_is_answered_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_open_when_the_input_ends_is_answered_all_the_same() {
-    let mut rig = Rig::new(|request| {
-        let reply = handshake_or(request, "s1", no_stream);
-        let hangs = request.what() == "tools/call";
-        async move {
-            if hangs {
-                std::future::pending::<()>().await;
-            }
-            reply
-        }
-    });
-    rig.handshake().await;
-    rig.write(r#"{"id":5,"method":"tools/call"}"#).await;
-    rig.until(|seen| seen.iter().any(|one| one.what() == "tools/call"))
-        .await;
+    let mut rig = called_in_vain().await;
     rig.close_input();
     let refused = rig.json().await;
     assert_eq!(refused["id"], 5);

@@ -1,6 +1,9 @@
 //! Servers of the HTTP+SSE transport, behind a bridge that speaks Streamable HTTP.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -194,7 +197,7 @@ async fn a_late_answer_to_a_cancelled_call_is_dropped() {
     rig.write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#)
         .await;
     until_asked(&rig, "notifications/cancelled").await;
-    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     server.say(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#).await;
     rig.silence().await;
 }

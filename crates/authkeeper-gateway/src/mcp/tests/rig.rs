@@ -8,7 +8,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::{
-    body::{BoxError, ResponseBody},
+    body::{ResponseBody, sent},
     error::CallError,
     forward::tests::record,
     mcp::{
@@ -315,21 +314,7 @@ pub(super) async fn closed(feed: &mpsc::Sender<Bytes>) {
 impl Live {
     pub(super) fn events(self) -> Reply {
         let response = Response::builder().header("content-type", "text/event-stream");
-        Ok(response.body(ResponseBody::new(self)).unwrap())
-    }
-}
-
-impl hyper::body::Body for Live {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, BoxError>>> {
-        self.0
-            .poll_recv(context)
-            .map(|bytes| bytes.map(|bytes| Ok(hyper::body::Frame::data(bytes))))
+        Ok(response.body(sent(self.0)).unwrap())
     }
 }
 

@@ -21,10 +21,10 @@ use tokio::{
 
 use super::{
     super::ERROR_HEADER,
-    rig::{Feed, HANDLE, Rig},
+    rig::{HANDLE, Rig},
 };
 use crate::{
-    body::ResponseBody,
+    body::sent,
     error::CallError,
     forward::tests::{FakeAuthority, Server, accepting, status},
 };
@@ -214,7 +214,7 @@ async fn streaming() -> (Server, mpsc::Sender<Bytes>) {
     let server = Server::start(move |_, _| {
         let events = events.lock().unwrap().take().unwrap();
         async move {
-            let mut response = Response::new(ResponseBody::new(Feed(events)));
+            let mut response = Response::new(sent(events));
             let kind = "text/event-stream; charset=utf-8".parse().unwrap();
             response.headers_mut().insert("content-type", kind);
             response

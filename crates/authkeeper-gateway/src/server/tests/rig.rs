@@ -6,22 +6,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     task::JoinSet,
     time::timeout,
 };
 
 use super::super::{Limits, McpEndpoint, RunProxy};
-use crate::{
-    body::BoxError,
-    forward::{
-        Forwarder,
-        tests::{FakeAuthority, notion},
-    },
+use crate::forward::{
+    Forwarder,
+    tests::{FakeAuthority, notion},
 };
 
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -101,21 +97,5 @@ impl Rig {
             "{line} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {HANDLE}\r\n\
              connection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
         )
-    }
-}
-
-pub(super) struct Feed(pub(super) mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Feed {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, BoxError>>> {
-        self.0
-            .poll_recv(context)
-            .map(|bytes| bytes.map(|bytes| Ok(hyper::body::Frame::data(bytes))))
     }
 }

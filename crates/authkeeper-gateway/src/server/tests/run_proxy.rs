@@ -16,9 +16,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::rig::{Feed, HANDLE, Rig};
+use super::rig::{HANDLE, Rig};
 use crate::{
-    body::ResponseBody,
+    body::sent,
     forward::tests::{FakeAuthority, Server, accepting, status},
 };
 
@@ -126,7 +126,7 @@ async fn events_arrive_before_the_server_ends_its_stream() {
     let events = Arc::new(Mutex::new(Some(events)));
     let server = Server::start(move |_, _| {
         let events = events.lock().unwrap().take().unwrap();
-        async move { Response::new(ResponseBody::new(Feed(events))) }
+        async move { Response::new(sent(events)) }
     })
     .await;
     let rig = Rig::new(FakeAuthority::new(&server.url, 1)).await;

@@ -79,7 +79,7 @@ async fn a_refresh_that_fails_costs_nobody_a_token_that_is_good() {
     let wanting = TokenRequest::new(name()).min_ttl(Some(secs(3200)));
     let token = runtime.access_token(&wanting).await.unwrap();
     assert_eq!(
-        (token.generation, token.min_ttl_met),
+        (token.generation, token.min_ttl_met()),
         (Generation(1), false)
     );
     let why = token.shortfall.as_ref().unwrap();

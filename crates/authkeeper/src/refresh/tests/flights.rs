@@ -99,12 +99,15 @@ async fn min_ttl_costs_one_refresh_and_says_when_it_is_not_met() {
     let wanting = |ttl| TokenRequest::new(name()).min_ttl(Some(ttl));
     bench.clock.advance(secs(600));
     let token = runtime.access_token(&wanting(secs(3200))).await.unwrap();
-    assert_eq!((token.generation, token.min_ttl_met), (Generation(2), true));
+    assert_eq!(
+        (token.generation, token.min_ttl_met()),
+        (Generation(2), true)
+    );
     assert_eq!(bench.server.requests(), 1);
     // More than the provider ever gives: no refresh is spent on it.
     let token = runtime.access_token(&wanting(secs(7200))).await.unwrap();
     assert_eq!(
-        (token.generation, token.min_ttl_met),
+        (token.generation, token.min_ttl_met()),
         (Generation(2), false)
     );
     assert_eq!(bench.server.requests(), 1);
@@ -113,7 +116,7 @@ async fn min_ttl_costs_one_refresh_and_says_when_it_is_not_met() {
     for _ in 0..5 {
         let token = runtime.access_token(&wanting(secs(3599))).await.unwrap();
         assert_eq!(
-            (token.generation, token.min_ttl_met),
+            (token.generation, token.min_ttl_met()),
             (Generation(3), false)
         );
     }

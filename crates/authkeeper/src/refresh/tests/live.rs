@@ -157,7 +157,7 @@ async fn a_token_that_got_a_401_or_lives_too_short_is_not_taken_from_memory() {
         Generation(2)
     );
     let enough = TokenRequest::new(name()).min_ttl(Some(secs(3000)));
-    assert!(runtime.access_token(&enough).await.unwrap().min_ttl_met);
+    assert!(runtime.access_token(&enough).await.unwrap().min_ttl_met());
     assert_eq!(
         runtime.store_use().reads(),
         reads,
@@ -166,7 +166,10 @@ async fn a_token_that_got_a_401_or_lives_too_short_is_not_taken_from_memory() {
     drop(stopped);
     bench.clock.advance(secs(700));
     let token = runtime.access_token(&enough).await.unwrap();
-    assert_eq!((token.generation, token.min_ttl_met), (Generation(3), true));
+    assert_eq!(
+        (token.generation, token.min_ttl_met()),
+        (Generation(3), true)
+    );
 }
 
 /// Serving a due token stays quick while its refresh fails, and somebody comes by again and again to try.
