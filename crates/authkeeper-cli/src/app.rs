@@ -10,7 +10,7 @@ use std::{
 
 use authkeeper::{
     http::{NetTransport, Network},
-    model::TaskId,
+    model::{ConnectionName, TaskId},
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
@@ -165,6 +165,17 @@ impl App {
         let connected = self.runtime.statuses().await.unwrap_or_default();
         let names = connected.into_iter().map(|status| status.connection.name);
         failure.among(&names.collect::<Vec<_>>())
+    }
+
+    /// The failure of a command that needed this connection, with how that stands.
+    pub(crate) async fn with_health(&self, name: &ConnectionName, failure: Failure) -> Failure {
+        match self.runtime.status(name).await {
+            Ok(status) => failure.with_health(status.health),
+            Err(error) => {
+                tracing::debug!(%error, "can't see how the connection stands");
+                failure
+            }
+        }
     }
 
     /// The run that this process is part of, found by ancestry: some programs scrub the environment of what they start.

@@ -89,7 +89,8 @@ async fn listen(
     let tokens = Arc::new(TokenSource::new(app.runtime.clone(), None, app.links()));
     let forwarder = Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold));
     let secret = handle.secret.clone();
-    let bound = McpEndpoint::bind(forwarder, secret, port, limits, refreshing.healthy()).await;
+    let health = Arc::new(app.runtime.clone());
+    let bound = McpEndpoint::bind(forwarder, secret, port, limits, health).await;
     Ok(Serving {
         endpoint: bound.map_err(|error| not_bound(port, &error))?,
         _refreshing: refreshing,

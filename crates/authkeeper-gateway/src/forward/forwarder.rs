@@ -83,6 +83,25 @@ impl Forwarder {
     pub(crate) async fn forward_reporting(
         &self,
         connection: &ConnectionName,
+        call: Call,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, CallError> {
+        let error = match self.forward_waiting(connection, call, waiting).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        if !error.kind.is_explained_by_health() {
+            return Err(error);
+        }
+        Err(match self.authority.health(connection).await {
+            Some(health) => error.with_health(health),
+            None => error,
+        })
+    }
+
+    async fn forward_waiting(
+        &self,
+        connection: &ConnectionName,
         mut call: Call,
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CallError> {
@@ -184,10 +203,14 @@ impl Forwarder {
                 }
                 AfterResponse::ReplaceAndDeliver { rejected }
                 | AfterResponse::GiveUp { rejected } => {
-                    self.failed(connection, &fingerprint, "unauthorized").await;
-                    return self
-                        .unrecovered(connection, rejected, tried != Tried::Stored, response)
-                        .await;
+                    let verdict = self.authority.token(connection, Some(rejected)).await.err();
+                    let reason = verdict.as_ref().map_or("unauthorized", CallError::reason);
+                    self.failed(connection, &fingerprint, reason).await;
+                    let retried = tried != Tried::Stored;
+                    return match verdict.filter(|error| retried && ends_the_call(error.kind)) {
+                        Some(error) => Err(error),
+                        None => Ok(delivered(response)),
+                    };
                 }
             }
         }
@@ -222,20 +245,6 @@ impl Forwarder {
     ) -> Result<(), CallError> {
         let stepped = self.authority.step_up(connection, refusal).await;
         self.noting(connection, fingerprint, stepped).await
-    }
-
-    /// A 401 that stays: the authority hears of it, and says whether a fresh token was refused.
-    async fn unrecovered(
-        &self,
-        connection: &ConnectionName,
-        rejected: Generation,
-        retried: bool,
-        response: Response<ResponseBody>,
-    ) -> Result<Response<ResponseBody>, CallError> {
-        match self.authority.token(connection, Some(rejected)).await {
-            Err(error) if retried && ends_the_call(error.kind) => Err(error),
-            _ => Ok(delivered(response)),
-        }
     }
 
     async fn token(

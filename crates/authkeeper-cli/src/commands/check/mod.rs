@@ -6,6 +6,7 @@ mod judge;
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
+    error::TokenError,
     model::{Connection, ConnectionName},
     oauth::resource_error,
     platform::clock::Seams,
@@ -49,7 +50,7 @@ struct Answered {
 }
 
 /// A check that succeeded, with the token it was made with.
-struct SuccessfulCheck {
+pub(super) struct SuccessfulCheck {
     answered: Answered,
     millis: u128,
     now: ConnectionStatus,
@@ -62,7 +63,7 @@ pub(crate) async fn check(app: &App, name: Option<&str>) -> Result<(), Failure> 
     let name = ConnectionName::parse(name)?;
     let checked = check_one(app, &name).await?;
     if app.output.json {
-        app.output.data_json(&json_of(&name, &Ok(checked)));
+        app.output.data_json(&json_of(&name, Ok(&checked)));
     } else {
         app.output.data(&sentence(&name, &checked));
     }
@@ -80,7 +81,9 @@ async fn check_all(app: &App) -> Result<(), Failure> {
         all.push((name, checked));
     }
     if app.output.json {
-        let all = all.iter().map(|(name, checked)| json_of(name, checked));
+        let all = all
+            .iter()
+            .map(|(name, checked)| json_of(name, checked.as_ref()));
         app.output.data_json(&Value::Array(all.collect()));
     } else if all.is_empty() {
         app.say_nothing_connected();
@@ -104,39 +107,90 @@ async fn check_all(app: &App) -> Result<(), Failure> {
     }
 }
 
-/// First the token, whose errors say best what is wrong with it; then the call.
+/// Checks it, and reports its incidents.
 async fn check_one(app: &App, name: &ConnectionName) -> Result<SuccessfulCheck, Failure> {
-    let token = app
-        .runtime
-        .access_token(&TokenRequest::new(name.clone()))
-        .await;
-    if let Err(error) = token {
-        incident::report(app, name, Some(&error)).await;
-        return Err(error.into());
+    let checked = prove(app, name).await;
+    let no_token = checked.as_ref().err();
+    let no_token = no_token.and_then(|failed| failed.no_token.as_ref());
+    incident::report(app, name, no_token).await;
+    checked.map_err(|failed| failed.failure)
+}
+
+/// A check that failed.
+pub(super) struct FailedCheck {
+    pub(super) failure: Failure,
+    /// Whether the call was the connection's own, or its provider's, and no guess.
+    pub(super) is_own_call: bool,
+    /// Why there was no token to call with.
+    no_token: Option<TokenError>,
+}
+
+impl FailedCheck {
+    /// The call failed, or could not be made.
+    pub(super) fn new(failure: Failure, is_own_call: bool) -> Self {
+        Self {
+            failure,
+            is_own_call,
+            no_token: None,
+        }
+    }
+}
+
+/// First the token, whose errors say best what is wrong with it; then the call.
+pub(super) async fn prove(
+    app: &App,
+    name: &ConnectionName,
+) -> Result<SuccessfulCheck, FailedCheck> {
+    let request = TokenRequest::new(name.clone());
+    if let Err(error) = app.runtime.access_token(&request).await {
+        return Err(FailedCheck {
+            failure: app.with_health(name, error.clone().into()).await,
+            is_own_call: false,
+            no_token: Some(error),
+        });
     }
     let clock = Seams::system().clock;
     let begun = clock.now();
-    let connection = app.runtime.status(name).await?.connection;
-    let called = tokio::time::timeout(PATIENCE, call(app, &connection)).await;
+    let status = app.runtime.status(name).await;
+    let connection = status.map_err(|error| FailedCheck::new(error.into(), false))?;
+    let connection = connection.connection;
+    let check_call = check_call_of(&connection);
+    let is_own_call = matches!(check_call, CheckCall::Request(_));
+    let called = tokio::time::timeout(PATIENCE, call(app, &connection, check_call)).await;
     let answered = called.unwrap_or_else(|_elapsed| {
         let what = format!("{name}: no answer within {} s", PATIENCE.as_secs());
         Err(Failure::new(Exit::Unavailable, what, LATER))
     });
     let millis = clock.now().since(begun).as_millis();
-    incident::report(app, name, None).await;
-    let answered = answered?;
-    app.runtime.token_works(name).await?;
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err(failure) => {
+            let failure = app.with_health(name, failure).await;
+            return Err(FailedCheck::new(failure, is_own_call));
+        }
+    };
+    let now = works(app, name).await;
     Ok(SuccessfulCheck {
         answered,
         millis,
-        now: app.runtime.status(name).await?,
+        now: now.map_err(|failure| FailedCheck::new(failure, is_own_call))?,
     })
 }
 
-async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
+/// What was told of a refused token is over.
+async fn works(app: &App, name: &ConnectionName) -> Result<ConnectionStatus, Failure> {
+    app.runtime.token_works(name).await?;
+    Ok(app.runtime.status(name).await?)
+}
+
+async fn call(
+    app: &App,
+    connection: &Connection,
+    check_call: CheckCall,
+) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
     let forwarder = Arc::new(Arc::new(tokens).forwarder().over(app.network.clone()));
-    match check_call_of(connection) {
+    match check_call {
         CheckCall::Request(probe) => request(&forwarder, connection, *probe).await,
         CheckCall::Tools => tools(forwarder, connection).await,
     }
@@ -234,7 +288,7 @@ fn what_came(refused: &ListToolsError) -> String {
     )
 }
 
-fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
+pub(super) fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
     let SuccessfulCheck {
         answered,
         millis,
@@ -276,7 +330,7 @@ fn row(app: &App, name: &ConnectionName, checked: &Result<SuccessfulCheck, Failu
     }
 }
 
-fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) -> Value {
+pub(super) fn json_of(name: &ConnectionName, checked: Result<&SuccessfulCheck, &Failure>) -> Value {
     match checked {
         Ok(SuccessfulCheck {
             answered,
@@ -294,6 +348,7 @@ fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) ->
             "generation": now.generation,
             "expires_at": now.expires_at,
             "seconds_left": now.expires_at.map(|_| now.left.as_secs()),
+            "health": now.health,
         }),
         Err(failure) => json!({
             "connection": name.as_str(),
@@ -301,6 +356,7 @@ fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) ->
             "exit": failure.exit.code(),
             "what": failure.what,
             "next": failure.next,
+            "health": failure.health,
         }),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{
     catalogue::Entry,
-    model::{ConnectionState, GrantType, Health, Scope},
+    model::{GrantType, Health, Scope},
     runtime::{
         CertificateStatus, OwnCertificate,
         inspect::{Inspection, SecretFacts},
@@ -16,9 +16,7 @@ use jiff::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionFacts {
     pub(super) name: String,
-    pub(super) state: ConnectionState,
     pub(super) health: Health,
-    pub(super) uncertain: bool,
     pub(super) left: Duration,
     pub(super) refreshable: bool,
     pub(super) grant_type: Option<GrantType>,
@@ -50,9 +48,7 @@ impl From<&Inspection> for ConnectionFacts {
         let records = status.incidents.iter().map(|incident| &incident.record);
         Self {
             name: connection.name.to_string(),
-            state: status.state.clone(),
             health: status.health.clone(),
-            uncertain: status.is_uncertain(),
             left: status.left,
             refreshable: status.refreshable,
             grant_type: status.grant_type,
