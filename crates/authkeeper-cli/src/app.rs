@@ -16,7 +16,9 @@ use authkeeper::{
 };
 use authkeeper_gateway::{
     alerts::{BackgroundWatcher, Hook, Notifier},
+    check::{Validator, ValidatorSettings},
     signin_link::{Links, needs_sign_in},
+    token_source::TokenSource,
 };
 
 use crate::{
@@ -79,6 +81,19 @@ impl App {
         let webhook = self.settings.webhook.clone();
         let transport = Arc::new(NetTransport::over(self.network.clone()));
         Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
+    }
+
+    /// Validates these connections, or all, until it is dropped; none if that is switched off.
+    pub(crate) fn validate(&self, connections: Option<Vec<ConnectionName>>) -> Option<Validator> {
+        let every = self.settings.validate_every;
+        if every.is_zero() {
+            return None;
+        }
+        // No call of a run: its failures are noted for none.
+        let tokens = Arc::new(TokenSource::new(self.runtime.clone(), None, self.links()));
+        let forwarder = Arc::new(tokens.forwarder().over(self.network.clone()));
+        let settings = ValidatorSettings { every, connections };
+        Some(Validator::start(self.runtime.clone(), forwarder, settings))
     }
 
     /// The open sign-in links.

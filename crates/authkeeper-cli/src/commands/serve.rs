@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use authkeeper_gateway::{
     alerts::BackgroundWatcher,
+    check::Validator,
     open_incidents::OpenIncidents,
     report::Report,
     server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
@@ -66,6 +67,7 @@ impl From<HandleError> for Failure {
 struct Serving {
     endpoint: McpEndpoint,
     _refreshing: RefreshAll,
+    _validator: Option<Validator>,
 }
 
 impl Serving {
@@ -94,6 +96,7 @@ async fn listen(
     Ok(Serving {
         endpoint: bound.map_err(|error| not_bound(port, &error))?,
         _refreshing: refreshing,
+        _validator: app.validate(None),
     })
 }
 
@@ -114,6 +117,7 @@ async fn until_stopped(app: &App, serving: Serving) {
     let Serving {
         endpoint,
         _refreshing,
+        _validator,
     } = serving;
     let (stop, stopped) = oneshot::channel::<()>();
     let signals = async {

@@ -36,6 +36,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
             })?;
     let task = app.runtime.begin_task(&process::myself()).await?;
     let keeper = app.runtime.keep_fresh(declared.clone());
+    let validator = app.validate(Some(declared.clone()));
     let mut words = args.command.into_iter();
     let plan = run::RunPlan {
         declared: declared.clone(),
@@ -60,7 +61,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         signals,
     };
     let ran = run::run(plan, seams).await;
-    drop(keeper);
+    drop((keeper, validator));
     app.drain().await;
     let code = match ran {
         Ok(code) => code,

@@ -196,6 +196,10 @@ impl From<TokenError> for Failure {
             return Self::no_connection(name, what);
         }
         let exit = Exit::of(CallErrorKind::from(&error));
+        let what = match error {
+            TokenError::ClientRefused { .. } => format!("{what}; no token was harmed"),
+            _ => what,
+        };
         Self::new(exit, what, token_advice(&error))
     }
 }
@@ -224,7 +228,7 @@ fn token_advice(error: &TokenError) -> String {
             ..
         } => format!("try again in {} s; the grant is safe", after.as_secs().max(1)),
         TokenError::Unavailable { .. } => LATER.to_owned(),
-        TokenError::ClientRefused { .. } => "no token was harmed. Check the client's id and secret at the provider, then \
+        TokenError::ClientRefused { .. } => "check the client's id and secret at the provider, then \
              authkeeper reauthorize (a client that authkeeper registered itself is registered again)"
             .to_owned(),
         TokenError::EndpointMoved { action, .. } | TokenError::NetworkSetting { action, .. } => {

@@ -203,14 +203,10 @@ impl Forwarder {
                 }
                 AfterResponse::ReplaceAndDeliver { rejected }
                 | AfterResponse::GiveUp { rejected } => {
-                    let verdict = self.authority.token(connection, Some(rejected)).await.err();
-                    let reason = verdict.as_ref().map_or("unauthorized", CallError::reason);
-                    self.failed(connection, &fingerprint, reason).await;
-                    let retried = tried != Tried::Stored;
-                    return match verdict.filter(|error| retried && ends_the_call(error.kind)) {
-                        Some(error) => Err(error),
-                        None => Ok(delivered(response)),
-                    };
+                    let refused = (rejected, tried != Tried::Stored);
+                    return self
+                        .unrecovered(connection, &fingerprint, refused, response)
+                        .await;
                 }
             }
         }
@@ -245,6 +241,24 @@ impl Forwarder {
     ) -> Result<(), CallError> {
         let stepped = self.authority.step_up(connection, refusal).await;
         self.noting(connection, fingerprint, stepped).await
+    }
+
+    /// A 401 that stays: the authority says whether a fresh token was refused, and the run hears of what it says.
+    async fn unrecovered(
+        &self,
+        connection: &ConnectionName,
+        fingerprint: &str,
+        (rejected, retried): (Generation, bool),
+        response: Response<ResponseBody>,
+    ) -> Result<Response<ResponseBody>, CallError> {
+        let asked = self.authority.token(connection, Some(rejected)).await;
+        let verdict = asked.err();
+        let reason = verdict.as_ref().map_or("unauthorized", CallError::reason);
+        self.failed(connection, fingerprint, reason).await;
+        match verdict.filter(|error| retried && ends_the_call(error.kind)) {
+            Some(error) => Err(error),
+            None => Ok(delivered(response)),
+        }
     }
 
     async fn token(

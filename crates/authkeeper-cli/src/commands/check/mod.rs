@@ -1,30 +1,24 @@
 //! `check`: a real call over a connection, authorized and carried as any other. Nothing else proves that it works.
 
-mod call;
 mod judge;
 
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
     error::TokenError,
-    model::{Connection, ConnectionName},
-    oauth::resource_error,
+    model::{Connection, ConnectionName, ProvenCall},
     platform::clock::Seams,
     runtime::{ConnectionStatus, TokenRequest},
 };
 use authkeeper_gateway::{
-    forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    check::{self, CheckCall, Probe, ProbeError, check_call_of},
+    forward::{Forwarder, Target},
     mcp::{ForwardUpstream, ListToolsError, list_tools},
     token_source::TokenSource,
 };
-use http::{HeaderValue, header};
-use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
-use self::{
-    call::{CheckCall, Probe, check_call_of},
-    judge::{is_no_mcp, judge, not_carried, worded},
-};
+use self::judge::{is_no_mcp, judge, not_carried, worded};
 use super::incident;
 use crate::{
     app::App,
@@ -35,8 +29,6 @@ use crate::{
 
 /// A harmless call takes no longer, or the server is failing.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No answer that proves something is larger.
-const ANSWER_LIMIT: usize = 8 << 20;
 
 /// The answer to the check.
 #[derive(Debug, PartialEq, Eq)]
@@ -169,7 +161,8 @@ pub(super) async fn prove(
             return Err(FailedCheck::new(failure, is_own_call));
         }
     };
-    let now = works(app, name).await;
+    let proven = proven_by(&answered, is_own_call);
+    let now = works(app, name, proven).await;
     Ok(SuccessfulCheck {
         answered,
         millis,
@@ -177,9 +170,22 @@ pub(super) async fn prove(
     })
 }
 
-/// What was told of a refused token is over.
-async fn works(app: &App, name: &ConnectionName) -> Result<ConnectionStatus, Failure> {
+fn proven_by(answered: &Answered, is_own_call: bool) -> ProvenCall {
+    match answered.tools {
+        Some(_) => ProvenCall::ListTools,
+        None if is_own_call => ProvenCall::Request,
+        None => ProvenCall::Get,
+    }
+}
+
+/// What was told of a refused token is over, and the call may be made again while nobody calls.
+async fn works(
+    app: &App,
+    name: &ConnectionName,
+    proven: ProvenCall,
+) -> Result<ConnectionStatus, Failure> {
     app.runtime.token_works(name).await?;
+    app.runtime.proven(name, proven).await?;
     Ok(app.runtime.status(name).await?)
 }
 
@@ -199,60 +205,36 @@ async fn call(
 async fn request(
     forwarder: &Forwarder,
     connection: &Connection,
-    mut probe: Probe,
+    probe: Probe,
 ) -> Result<Answered, Failure> {
-    let shown = probe.target.under(&connection.url).map_err(|error| {
-        let next = "authkeeper connect it again with a --check-url on the connection's own server";
-        Failure::new(Exit::Config, format!("{}: {error}", connection.name), next)
-    })?;
-    let accept = HeaderValue::from_static("application/json, */*;q=0.5");
-    probe.headers.entry(header::ACCEPT).or_insert(accept);
-    let agent = HeaderValue::from_static(authkeeper::http::USER_AGENT);
-    probe.headers.entry(header::USER_AGENT).or_insert(agent);
-    let call = Call {
-        method: probe.method.clone(),
-        fingerprint: fingerprint(&[b"check", probe.target.spelled().as_bytes()]),
-        idempotent: probe.method.is_safe(),
-        in_session: false,
-        target: probe.target,
-        headers: probe.headers.into(),
-        body: CallBody::Whole(probe.body),
-    };
     let name = &connection.name;
-    let response = forwarder.forward(name, call).await;
-    let response = response.map_err(|error| not_carried(&error, name))?;
-    let status = response.status();
-    let headers = response.headers().clone();
-    let body = match Limited::new(response.into_body(), ANSWER_LIMIT)
-        .collect()
-        .await
-    {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
-            let what = format!("{name}: its answer broke off: {error}");
-            return Err(Failure::new(Exit::Unavailable, what, LATER));
-        }
-    };
-    let said = resource_error::said(&headers, &body);
-    judge(
-        name,
-        status,
-        probe.succeeds_if.as_deref(),
-        (said.as_deref(), &body),
-    )?;
+    let succeeds_if = probe.succeeds_if.clone();
+    let answer = check::request(forwarder, connection, probe).await;
+    let answer = answer.map_err(|error| unanswered(error, name))?;
+    let said = (answer.said.as_deref(), &answer.body[..]);
+    judge(name, answer.status, succeeds_if.as_deref(), said)?;
     Ok(Answered {
-        call: format!("{} {}", probe.method, without_query(&shown)),
-        status: Some(status.as_u16()),
+        call: answer.call,
+        status: Some(answer.status.as_u16()),
         tools: None,
         version: None,
         no_mcp: None,
     })
 }
 
-/// Drops the query, which may hold private data.
-fn without_query(uri: &http::Uri) -> String {
-    let text = uri.to_string();
-    text.split('?').next().unwrap_or_default().to_owned()
+fn unanswered(error: ProbeError, name: &ConnectionName) -> Failure {
+    match error {
+        ProbeError::BadTarget(why) => {
+            let next =
+                "authkeeper connect it again with a --check-url on the connection's own server";
+            Failure::new(Exit::Config, format!("{name}: {why}"), next)
+        }
+        ProbeError::NotCarried(error) => not_carried(&error, name),
+        ProbeError::BrokenOff(why) => {
+            let what = format!("{name}: its answer broke off: {why}");
+            Failure::new(Exit::Unavailable, what, LATER)
+        }
+    }
 }
 
 async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Answered, Failure> {

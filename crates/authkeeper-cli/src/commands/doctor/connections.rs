@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use authkeeper::model::{GrantType, Health, HealthCause, HealthState};
 use jiff::Timestamp;
 
-use super::{facts::ConnectionFacts, finding::Finding, limits};
+use super::{
+    facts::{ConnectionFacts, Validated},
+    finding::Finding,
+    limits,
+};
 use crate::{
     commands::{
         client_certificate::{self, Standing},
@@ -14,7 +18,7 @@ use crate::{
         health::{next_step, what_of},
     },
     exit::Exit,
-    output::span,
+    output::{self, span},
 };
 
 /// Everything about one connection.
@@ -142,18 +146,31 @@ fn certificate(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     })
 }
 
-/// Rule 10: no source says that authority ended, so it is noticed where the provider is next asked.
+/// Rule 10: no source says that authority ended, so it is noticed where the server or the provider is next asked.
 fn detection(facts: &ConnectionFacts) -> Finding {
-    let what = match (facts.grant_type, facts.refreshable, facts.due_after) {
-        (Some(GrantType::ApiKey), ..) => {
-            "a revoked key is noticed at the next call only: nothing else asks about it".to_owned()
-        }
+    let asked = match (facts.grant_type, facts.refreshable, facts.due_after) {
+        (Some(GrantType::ApiKey), ..) => "at the next call".to_owned(),
         (_, true, Some(due)) => format!(
-            "a revocation is noticed at the next refresh: up to {} late while something keeps it fresh, else at its next \
-             use",
+            "at the next refresh: up to {} late while something keeps it fresh, else at its next use",
             span(due.as_secs())
         ),
-        _ => "a revocation is noticed at the next call".to_owned(),
+        _ => "at the next call".to_owned(),
+    };
+    let what = match facts.validated {
+        Validated::Every(call, every) => format!(
+            "validated every {} while serve, run or mcp is up ({} each time): a revocation that its server knows of is \
+             noticed then, else {asked}",
+            span(every.as_secs()),
+            output::count(call.requests() as usize, "request"),
+        ),
+        Validated::SwitchedOff => {
+            format!("not validated (validate.every is 0): a revocation is noticed {asked}")
+        }
+        Validated::Unproven => format!(
+            "not validated, since no call over it has worked yet (authkeeper check {} makes one): a revocation is \
+             noticed {asked}",
+            facts.name
+        ),
     };
     Finding::note("detection", what)
 }
@@ -162,7 +179,7 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use authkeeper::model::{ReauthorizeReason, SuspendReason};
+    use authkeeper::model::{ProvenCall, ReauthorizeReason, SuspendReason};
 
     use super::*;
     use crate::commands::doctor::finding::Severity;
@@ -190,6 +207,7 @@ pub(super) mod tests {
             token_endpoint: None,
             refresh_scope: None,
             certificate: None,
+            validated: Validated::Unproven,
             incidents: vec![],
         }
     }
@@ -207,6 +225,7 @@ pub(super) mod tests {
         assert_eq!(worst.severity, Severity::Note);
         assert_eq!(worst.check, "detection");
         assert!(worst.what.contains("up to 45 min late"), "{worst:?}");
+        assert!(worst.what.contains("authkeeper check notion"), "{worst:?}");
         assert_eq!(worst.connection.as_deref(), Some("notion"));
     }
 
@@ -316,8 +335,14 @@ pub(super) mod tests {
     fn how_late_a_revocation_is_noticed_depends_on_who_asks() {
         let mut facts = facts();
         facts.grant_type = Some(GrantType::ApiKey);
-        assert!(detection(&facts).what.contains("next call only"));
+        assert!(detection(&facts).what.ends_with("at the next call"));
         (facts.grant_type, facts.refreshable) = (None, false);
-        assert!(detection(&facts).what.ends_with("next call"));
+        assert!(detection(&facts).what.ends_with("at the next call"));
+        facts.validated = Validated::Every(ProvenCall::ListTools, Duration::from_mins(5));
+        let what = detection(&facts).what;
+        assert!(what.starts_with("validated every 5 min"), "{what}");
+        assert!(what.contains("4 requests each time"), "{what}");
+        facts.validated = Validated::of(None, Duration::ZERO);
+        assert!(detection(&facts).what.contains("validate.every is 0"));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{
     catalogue::Entry,
-    model::{GrantType, Health, Scope},
+    model::{GrantType, Health, ProvenCall, Scope, Validation},
     runtime::{
         CertificateStatus, OwnCertificate,
         inspect::{Inspection, SecretFacts},
@@ -36,8 +36,31 @@ pub(super) struct ConnectionFacts {
     pub(super) refresh_scope: Option<String>,
     /// Its own client certificate.
     pub(super) certificate: Option<CertificateStatus>,
+    /// Whether a call is repeated while nobody calls.
+    pub(super) validated: Validated,
     /// Its open incidents: (reason, detail, action).
     pub(super) incidents: Vec<(String, String, String)>,
+}
+
+/// Whether a connection is validated while nobody calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validated {
+    /// The setting is zero.
+    SwitchedOff,
+    /// No call over it has worked yet that could be repeated.
+    Unproven,
+    /// This call, this often.
+    Every(ProvenCall, Duration),
+}
+
+impl Validated {
+    pub(super) fn of(validation: Option<&Validation>, every: Duration) -> Self {
+        match validation {
+            _ if every.is_zero() => Self::SwitchedOff,
+            Some(validation) => Self::Every(validation.call, every),
+            None => Self::Unproven,
+        }
+    }
 }
 
 impl From<&Inspection> for ConnectionFacts {
@@ -71,6 +94,7 @@ impl From<&Inspection> for ConnectionFacts {
                 .and_then(|metadata| metadata.token_endpoint.clone()),
             refresh_scope: one.refresh_scope(),
             certificate: status.certificate.as_ref().map(OwnCertificate::look),
+            validated: Validated::Unproven,
             incidents: records
                 .map(|record| {
                     (
