@@ -5,6 +5,7 @@ use e2e::{
     daemon::Daemon,
     home::{Home, Output},
     http,
+    provider::Provider,
     scenario::{assert_no_leaks, connect_api, status, token, until_expired},
     servers::Server,
 };
@@ -156,9 +157,9 @@ fn a_provider_that_is_gone_is_told_everywhere_from_the_first_call_that_fails() {
 #[test]
 fn a_client_that_was_deleted_is_told_everywhere() {
     let home = Home::new();
-    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
-    connect_api(&home, &server, "api");
-    server.ctl("delclient?id=pub");
+    let provider = Provider::Django(Server::django(&home.outside(), &[("AT_TTL", "5")]));
+    provider.connect(&home, "api");
+    provider.server().ctl("delclient?id=pub");
     until_expired(&home, "api");
     let refused = Expected {
         code: 78,
@@ -169,7 +170,7 @@ fn a_client_that_was_deleted_is_told_everywhere() {
         whose_move: "operator",
     };
     assert_told_everywhere(&home, &refused);
-    assert_no_leaks(&home, &[&server]);
+    assert_no_leaks(&home, &[provider.server()]);
 }
 
 #[test]
