@@ -11,6 +11,7 @@
 //! server ─▶ mcp ─▶ forward ─▶ signin_link ─▶ report, wait, browser
 //! server, mcp, forward ─▶ error
 //! open_incidents ─▶ token_source ─▶ forward, alerts, signin_link
+//! first_tokens ─▶ signin_link, error, report
 //! ```
 //!
 //! | module | contents |
@@ -22,6 +23,7 @@
 //! | [`signin_link`] | links by which a person signs in while calls wait |
 //! | [`alerts`] | notifications of incidents: a command and a signed webhook |
 //! | [`token_source`] | tokens of the [`Runtime`](authkeeper::runtime::Runtime), and failed calls |
+//! | [`first_tokens`] | what a run waits for before it starts its command |
 //! | [`open_incidents`] | open incidents of the runtime, for [`alerts`] |
 //! | [`body`], [`report`], [`browser`], [`bounded_read`], [`duration`] | what the others share |
 
@@ -33,6 +35,7 @@ pub mod bounded_read;
 pub mod browser;
 pub mod duration;
 pub mod error;
+pub mod first_tokens;
 pub mod forward;
 pub mod mcp;
 pub mod open_incidents;

@@ -1,6 +1,6 @@
 //! Forwards calls: a token is injected, a 401 is recovered from once, and a missing scope is asked for.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use authkeeper::{
     http::{ConnectError, Network},
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::{
     authority::{Authority, CallToken},
     call::Call,
+    call_counts::{CallCounts, CallTally},
     connect::HttpClients,
     decide::{self, AfterResponse, Tried},
     headers,
@@ -31,11 +32,17 @@ use crate::{
     wait::Waiting,
 };
 
+/// Why a call failed whose 401 stayed.
+const UNAUTHORIZED: &str = "unauthorized";
+
 /// Forwards calls for any connection.
 pub struct Forwarder {
     authority: Arc<dyn Authority>,
     clients: HttpClients,
     hold: Option<Arc<Hold>>,
+    /// How long a call waits for a token while its provider is unavailable.
+    patience: Duration,
+    tally: CallTally,
 }
 
 impl Forwarder {
@@ -44,6 +51,8 @@ impl Forwarder {
             authority,
             clients: HttpClients::new(Arc::default()),
             hold: None,
+            patience: decide::PATIENCE,
+            tally: CallTally::default(),
         }
     }
 
@@ -58,6 +67,18 @@ impl Forwarder {
     #[must_use]
     pub fn holding(self, hold: Option<Arc<Hold>>) -> Self {
         Self { hold, ..self }
+    }
+
+    /// Calls wait this long for a token while the provider is unavailable, if that is longer than they would anyway.
+    #[must_use]
+    pub fn waiting_for(self, patience: Duration) -> Self {
+        let patience = patience.max(decide::PATIENCE);
+        Self { patience, ..self }
+    }
+
+    /// What became of the calls over a connection.
+    pub fn counts(&self, connection: &ConnectionName) -> CallCounts {
+        self.tally.counts(connection)
     }
 
     pub(crate) fn holds(&self) -> bool {
@@ -81,6 +102,20 @@ impl Forwarder {
     /// The same, and reports through `waiting` whether the call waits. A call that waits for a person was not carried out,
     /// so it is sent again afterwards; it fails at once if its body is gone by then.
     pub(crate) async fn forward_reporting(
+        &self,
+        connection: &ConnectionName,
+        call: Call,
+        waiting: &Waiting,
+    ) -> Result<Response<ResponseBody>, CallError> {
+        let _counted = self.tally.begin(connection, waiting);
+        let done = self.forward_holding(connection, call, waiting).await;
+        if let Err(error) = &done {
+            self.tally.failed(connection, error.reason());
+        }
+        done
+    }
+
+    async fn forward_holding(
         &self,
         connection: &ConnectionName,
         mut call: Call,
@@ -129,7 +164,7 @@ impl Forwarder {
             fingerprint,
         } = call;
         let mut outgoing = Outgoing::new(method, headers, body, idempotent);
-        let patience = TokenWait::new(waiting);
+        let patience = TokenWait::new(self.patience, waiting);
         let ask = |rejected| self.token(connection, rejected, (fingerprint.as_str(), &patience));
         let mut token = ask(None).await?;
         let (mut tried, mut steps) = (Tried::Stored, 0);
@@ -139,7 +174,7 @@ impl Forwarder {
             let replayable = outgoing.replayable();
             if token.binding.is_some() && wants_nonce(&response) {
                 // Asked for twice, or of a body that can't be sent again: no newer token would help.
-                self.failed(connection, &fingerprint, "dpop_nonce").await;
+                self.refused(connection, &fingerprint, "dpop_nonce").await;
                 return Ok(delivered(response));
             }
             let refused = resource_error::of(response.status(), response.headers());
@@ -164,7 +199,7 @@ impl Forwarder {
                     };
                     self.step_up(connection, &refusal, &fingerprint).await?;
                     if !replayable || steps == MOST_IN_VAIN {
-                        self.failed(connection, &fingerprint, "insufficient_scope")
+                        self.refused(connection, &fingerprint, "insufficient_scope")
                             .await;
                         return Ok(delivered(response));
                     }
@@ -184,9 +219,10 @@ impl Forwarder {
                 }
                 AfterResponse::ReplaceAndDeliver { rejected }
                 | AfterResponse::GiveUp { rejected } => {
-                    self.failed(connection, &fingerprint, "unauthorized").await;
+                    self.failed(connection, &fingerprint, UNAUTHORIZED).await;
+                    let retried = tried != Tried::Stored;
                     return self
-                        .unrecovered(connection, rejected, tried != Tried::Stored, response)
+                        .unrecovered(connection, rejected, retried, response)
                         .await;
                 }
             }
@@ -197,6 +233,12 @@ impl Forwarder {
     async fn failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
         let failed = self.authority.call_failed(connection, fingerprint, reason);
         failed.await;
+    }
+
+    /// The same where the caller gets the server's own answer.
+    async fn refused(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
+        self.tally.failed(connection, reason);
+        self.failed(connection, fingerprint, reason).await;
     }
 
     /// What had failed before, or was refused, is over.
@@ -234,7 +276,10 @@ impl Forwarder {
     ) -> Result<Response<ResponseBody>, CallError> {
         match self.authority.token(connection, Some(rejected)).await {
             Err(error) if retried && ends_the_call(error.kind) => Err(error),
-            _ => Ok(delivered(response)),
+            _ => {
+                self.tally.failed(connection, UNAUTHORIZED);
+                Ok(delivered(response))
+            }
         }
     }
 
