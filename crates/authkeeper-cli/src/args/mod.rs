@@ -72,9 +72,9 @@ were; without a terminal only if a call failed or the start had to wait. With
 
 Exit codes: the command's own
   127 there is no such command     126 it can't be executed
+and whatever its own, or without starting it:
   69 the provider gave no token    75 it needs a person
-  77 it refuses this account       78 it refuses our client, or the configuration
-  whatever the command's own, and without starting it where that is known before";
+  77 it refuses this account       78 it refuses our client, or a setting";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

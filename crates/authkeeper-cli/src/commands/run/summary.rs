@@ -191,9 +191,10 @@ fn waits(one: &ConnectionSummary) -> String {
         let calls = count(as_size(one.calls.waits), "call");
         parts.push(format!("{calls}, {}", span(one.calls.waited.as_secs())));
     }
-    match parts.is_empty() {
-        true => "0".to_owned(),
-        false => parts.join("; "),
+    if parts.is_empty() {
+        "0".to_owned()
+    } else {
+        parts.join("; ")
     }
 }
 
