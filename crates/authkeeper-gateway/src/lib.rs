@@ -12,6 +12,7 @@
 //! check ─▶ mcp, forward
 //! server, mcp, forward ─▶ error
 //! open_incidents ─▶ token_source ─▶ forward, alerts, signin_link
+//! first_tokens ─▶ signin_link, error, report
 //! ```
 //!
 //! | module | contents |
@@ -24,6 +25,7 @@
 //! | [`signin_link`] | links by which a person signs in while calls wait |
 //! | [`alerts`] | notifications of incidents: a command and a signed webhook |
 //! | [`token_source`] | tokens of the [`Runtime`](authkeeper::runtime::Runtime), and failed calls |
+//! | [`first_tokens`] | what a run waits for before it starts its command |
 //! | [`open_incidents`] | open incidents of the runtime, for [`alerts`] |
 //! | [`body`], [`report`], [`browser`], [`bounded_read`], [`duration`] | what the others share |
 
@@ -36,6 +38,7 @@ pub mod browser;
 pub mod check;
 pub mod duration;
 pub mod error;
+pub mod first_tokens;
 pub mod forward;
 pub mod mcp;
 pub mod open_incidents;

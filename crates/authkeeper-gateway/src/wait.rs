@@ -5,12 +5,12 @@ use std::{
     future::pending,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +29,19 @@ pub(crate) struct Waiting {
     said: Arc<watch::Sender<Option<WaitReason>>>,
     /// How often its client was told.
     told: Arc<AtomicU32>,
+    /// How long its waits lasted that are over, in milliseconds.
+    waited: Arc<AtomicU64>,
 }
 
 /// While this lives the request waits for what was last said.
-pub(crate) struct WaitGuard<'a>(&'a Waiting);
+pub(crate) struct WaitGuard<'a> {
+    waiting: &'a Waiting,
+    began: Instant,
+}
 
 impl WaitGuard<'_> {
     pub(crate) fn says(&self, waits_for: WaitReason) {
-        self.0.said.send_if_modified(|said| {
+        self.waiting.said.send_if_modified(|said| {
             let news = said.as_ref() != Some(&waits_for);
             *said = Some(waits_for);
             news
@@ -46,7 +51,15 @@ impl WaitGuard<'_> {
 
 impl Waiting {
     pub(crate) fn begin(&self) -> WaitGuard<'_> {
-        WaitGuard(self)
+        WaitGuard {
+            waiting: self,
+            began: Instant::now(),
+        }
+    }
+
+    /// How long it has waited; a wait that goes on does not count yet.
+    pub(crate) fn waited(&self) -> Duration {
+        Duration::from_millis(self.waited.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -88,6 +101,10 @@ impl Waiting {
 
 impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
-        self.0.said.send_replace(None);
+        self.waiting.said.send_replace(None);
+        // A wait is one, however short.
+        let waited = self.began.elapsed().as_millis().max(1);
+        let waited = u64::try_from(waited).unwrap_or(u64::MAX);
+        self.waiting.waited.fetch_add(waited, Ordering::Relaxed);
     }
 }

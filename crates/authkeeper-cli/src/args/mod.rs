@@ -58,16 +58,23 @@ Exit codes: 0 ok · 64 usage · 65 bad data · 66 no such connection
 
 const RUN_EXAMPLES: &str = "\
 Example, in a crontab:
-  0 2 * * * authkeeper run --with notion -- $HOME/bin/nightly.sh
+  0 2 * * * authkeeper run --with notion --wait 15m -- $HOME/bin/nightly.sh
 
 The command gets AUTHKEEPER_URL and AUTHKEEPER_TASK: a private loopback proxy
 and the handle for it.
   printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK |
     curl -H @- $AUTHKEEPER_URL/c/notion
 
+With --wait and --hold, what is missing at the start is waited for too. At the
+end a table on stderr says how many calls, refreshes, waits and failures there
+were; without a terminal only if a call failed or the start had to wait. With
+--json it is one JSON line on stderr, always.
+
 Exit codes: the command's own
   127 there is no such command     126 it can't be executed
-  75, whatever its own, if authority was lost and it needs a person";
+and whatever its own, or without starting it:
+  69 the provider gave no token    75 it needs a person
+  77 it refuses this account       78 it refuses our client, or a setting";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -211,8 +218,16 @@ pub(crate) struct RunArgs {
     /// A connection the command may use; may be given several times
     #[arg(long = "with", required = true, value_name = "NAME")]
     pub(crate) with: Vec<String>,
+    /// Wait up to this long while a provider is unavailable: before the command is started, and in its calls (20s or
+    /// more)
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) hold: HoldArgs,
+    /// Keep the access token in this file while the command runs, for a program that can't use the proxy; NAME= says
+    /// whose, where there are several connections
+    #[arg(long, value_name = "[NAME=]PATH")]
+    pub(crate) token_file: Vec<String>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -222,7 +237,7 @@ impl Command {
     /// Whose standard output is not ours to print JSON on, and why.
     pub(crate) fn prints_its_own(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Run(_) => Some(("run", "what its command prints")),
+            // A run's JSON is on standard error.
             Self::Mcp(_) => Some(("mcp", "the MCP client's messages")),
             Self::Completions { .. } => Some(("completions", "a shell's script")),
             Self::Man(ManArgs { out: None }) => Some(("man", "a manual page")),

@@ -1,18 +1,23 @@
-//! `run`, from the command line to the core in [`super::run`]: the preflight, the task, the keeper.
+//! `run`, from the command line to the core in [`super::run`]: the preflight, the task, the keeper, the summary.
 
-use std::{io::IsTerminal as _, sync::Arc};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use authkeeper::{
-    error::TokenError,
-    model::{ConnectionName, ConnectionState, Event},
-    runtime::TokenRequest,
+    model::{ConnectionName, TaskId},
+    runtime::ConnectionStatus,
 };
 use authkeeper_gateway::{
-    open_incidents::OpenIncidents, report::Report, signin_link::IncidentLinks,
-    token_source::TokenSource,
+    alerts::Watcher, first_tokens::FirstTokens, open_incidents::OpenIncidents, report::Report,
+    signin_link::IncidentLinks, token_source::TokenSource,
 };
+use tokio::time::Instant;
 
-use super::{hold_flags::Holding, incident, run};
+use super::{
+    hold_flags::Holding,
+    preflight::{Preflight, preflight},
+    run,
+    token_file::{self, TokenFile, TokenFiles},
+};
 use crate::{
     app::App,
     args::RunArgs,
@@ -25,46 +30,87 @@ use crate::{
 /// Runs the command; the code is its own unless authority was lost.
 pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let declared = parse_names(&args.with)?;
-    tokio::select! {
-        ready = preflight(app, &declared) => ready?,
-        number = app.stopped() => return Ok(128 + number),
+    let files = token_file::parse(&args.token_file, &declared)?;
+    let holding = Holding::new(app, &args.hold);
+    let first = FirstTokens::new(
+        app.runtime.clone(),
+        args.wait.unwrap_or_default(),
+        holding.hold.clone(),
+        Report::new(std::io::stderr()),
+    );
+    let links = IncidentLinks::new(app.links(), holding.host.clone());
+    let incidents = OpenIncidents::new(app.runtime.clone(), declared.clone(), None, links);
+    match preflight(app, &declared, &first, incidents).await {
+        Err(failure) => {
+            tell(app, &run::RunSummary::not_started(failure.exit.code()));
+            Err(failure)
+        }
+        Ok(Preflight::Stopped(number)) => {
+            tell(app, &run::RunSummary::not_started(128 + number));
+            Ok(128 + number)
+        }
+        Ok(Preflight::Ready { watch, waited }) => {
+            let led = Led {
+                declared,
+                files,
+                holding,
+                watch,
+                waited,
+            };
+            lead(app, args, led).await
+        }
     }
+}
+
+/// What a run is led with.
+struct Led {
+    declared: Vec<ConnectionName>,
+    files: Vec<TokenFile>,
+    holding: Holding,
+    watch: Watcher,
+    /// How long the start waited for each connection.
+    waited: Vec<(ConnectionName, Duration)>,
+}
+
+async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
+    let Led {
+        declared,
+        files,
+        holding: Holding { hold, host },
+        watch,
+        waited,
+    } = led;
     let (_forwarder, signals) =
         run::SignalForwarder::install(std::io::stdin().is_terminal(), IgnoredSignals::inherited())
             .map_err(|error| {
                 Failure::new(Exit::Bug, format!("can't take signals: {error}"), REPORT)
             })?;
+    let files = TokenFiles::start(&app.runtime, files).await?;
+    let before = statuses(app, &declared).await;
     let task = app.runtime.begin_task(&process::myself()).await?;
     let keeper = app.runtime.keep_fresh(declared.clone());
     let validator = app.validate(Some(declared.clone()));
-    let mut words = args.command.into_iter();
-    let plan = run::RunPlan {
-        declared: declared.clone(),
-        command: words.next().unwrap_or_default(),
-        args: words.collect(),
-        handle: app.runtime.random_handle(),
-        task_id: task.to_string(),
-        without_proxy: run::without_proxy(&app.environment),
-    };
     let tokens = TokenSource::new(app.runtime.clone(), Some(task.clone()), app.links());
     let tokens = Arc::new(tokens);
-    let Holding { hold, host } = Holding::new(app, &args.hold);
+    let forwarder = tokens.forwarder().over(app.network.clone()).holding(hold);
+    let forwarder = Arc::new(forwarder.waiting_for(args.wait.unwrap_or_default()));
     let ours = Some(task.clone());
     let links = IncidentLinks::new(app.links(), host);
-    let incidents = OpenIncidents::new(app.runtime.clone(), declared, ours, links);
-    let incidents = incidents.with_unnoted(tokens.clone());
+    let incidents = OpenIncidents::new(app.runtime.clone(), declared.clone(), ours, links);
+    let incidents = Arc::new(incidents.with_unnoted(tokens));
     let seams = run::RunSeams {
-        forwarder: Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold)),
-        incidents: Arc::new(incidents),
-        notifier: app.notifier(),
+        forwarder: forwarder.clone(),
+        watch: watch.over(incidents),
         report: Report::new(std::io::stderr()),
         signals,
     };
-    let ran = run::run(plan, seams).await;
-    drop((keeper, validator));
+    let began = Instant::now();
+    let ran = run::run(plan(app, args, &declared, &task), seams).await;
+    let took = began.elapsed();
+    drop((keeper, validator, files));
     app.drain().await;
-    let code = match ran {
-        Ok(code) => code,
+    let end = match ran {
+        Ok(end) => end,
         Err(error) => {
             let failure = no_verdict(error);
             // The store may be what is broken: this is tried, and said below either way.
@@ -75,8 +121,86 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
             return Err(failure);
         }
     };
+    let code = end.code;
     app.runtime.end_task(&task, i32::from(code)).await?;
+    let after = statuses(app, &declared).await;
+    let connections = declared.iter().map(|name| run::ConnectionSummary {
+        calls: forwarder.counts(name),
+        waited_before: waited_for(&waited, name),
+        ..changes(name, &before, &after)
+    });
+    let summary = run::RunSummary {
+        task: Some(task.to_string()),
+        end,
+        ran: took,
+        connections: connections.collect(),
+    };
+    tell(app, &summary);
     Ok(code)
+}
+
+fn plan(app: &App, args: RunArgs, declared: &[ConnectionName], task: &TaskId) -> run::RunPlan {
+    let mut words = args.command.into_iter();
+    run::RunPlan {
+        declared: declared.to_vec(),
+        command: words.next().unwrap_or_default(),
+        args: words.collect(),
+        handle: app.runtime.random_handle(),
+        task_id: task.to_string(),
+        without_proxy: run::without_proxy(&app.environment),
+    }
+}
+
+/// Those that can be read: a summary is no reason to fail.
+async fn statuses(app: &App, declared: &[ConnectionName]) -> Vec<ConnectionStatus> {
+    let mut statuses = Vec::new();
+    for name in declared {
+        match app.runtime.status(name).await {
+            Ok(status) => statuses.push(status),
+            Err(error) => tracing::debug!(%name, %error, "not in the summary"),
+        }
+    }
+    statuses
+}
+
+fn changes(
+    name: &ConnectionName,
+    before: &[ConnectionStatus],
+    after: &[ConnectionStatus],
+) -> run::ConnectionSummary {
+    let of = |statuses: &'_ [ConnectionStatus]| {
+        let mut statuses = statuses.iter();
+        let status = statuses.find(|status| status.connection.name == *name)?;
+        Some((status.lineage, status.generation))
+    };
+    let (refreshes, sign_ins) = of(before)
+        .zip(of(after))
+        .map(|(before, after)| run::tallied(before, after))
+        .unwrap_or_default();
+    run::ConnectionSummary {
+        name: name.to_string(),
+        refreshes,
+        sign_ins,
+        ..run::ConnectionSummary::default()
+    }
+}
+
+fn waited_for(waited: &[(ConnectionName, Duration)], name: &ConnectionName) -> Duration {
+    let found = waited.iter().find(|(waited, _)| waited == name);
+    found.map(|(_, time)| *time).unwrap_or_default()
+}
+
+/// On standard error: standard output is the command's.
+fn tell(app: &App, summary: &run::RunSummary) {
+    if app.output.json {
+        app.output.say(&summary.json().to_string());
+        return;
+    }
+    if app.output.is_watched() || summary.is_of_note() {
+        for line in summary.lines() {
+            app.output.say(&line);
+        }
+    }
 }
 
 fn no_verdict(error: run::RunError) -> Failure {
@@ -99,41 +223,4 @@ fn parse_names(typed: &[String]) -> Result<Vec<ConnectionName>, Failure> {
         }
     }
     Ok(names)
-}
-
-/// Nothing is started that can't work: every connection gives a token now, or the run ends here and says what to do. A
-/// provider that is out of reach while a token still serves is no obstacle; a grant that is over is one even then, since
-/// nothing could keep its last token fresh and the run would end in the same code whatever its command did.
-async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure> {
-    for name in declared {
-        let answer = app
-            .runtime
-            .access_token(&TokenRequest::new(name.clone()))
-            .await;
-        let error = match answer {
-            Ok(_) => grant_is_over(app, name).await?,
-            Err(error) => Some(error),
-        };
-        if let Some(error) = error {
-            incident::report(app, name, Some(&error)).await;
-            return Err(error.into());
-        }
-    }
-    Ok(())
-}
-
-/// A grant that is over and whose last token still lives: the run would outlive it.
-async fn grant_is_over(app: &App, name: &ConnectionName) -> Result<Option<TokenError>, Failure> {
-    let status = app.runtime.status(name).await?;
-    if !matches!(
-        status.state,
-        ConnectionState::ReauthorizationRequired { .. }
-    ) {
-        return Ok(None);
-    }
-    let mut records = status.incidents.into_iter().map(|incident| incident.record);
-    let record = records.find(|record| record.event == Event::ReauthorizationRequired);
-    Ok(record.map(|record| TokenError::ReauthorizationRequired {
-        record: Box::new(record),
-    }))
 }

@@ -40,6 +40,12 @@ impl Watcher {
         }
     }
 
+    /// Goes on with the incidents of another feed: those that were reported are not reported again.
+    #[must_use]
+    pub fn over(self, incidents: Arc<dyn IncidentFeed>) -> Self {
+        Self { incidents, ..self }
+    }
+
     /// Watches until the command is over. A look is never cut short: between claiming and delivering, that would lose the
     /// notification.
     pub async fn until(&mut self, mut over: oneshot::Receiver<()>) {

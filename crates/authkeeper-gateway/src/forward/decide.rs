@@ -6,8 +6,8 @@ use authkeeper::{model::Generation, oauth::resource_error::Refusal};
 
 use crate::error::{CallError, CallErrorKind};
 
-/// How long a call waits in all for a token that its provider may give within seconds. Clients wait for a minute, and the
-/// call itself takes its time too.
+/// How long a call waits in all for a token that its provider may give within seconds, if nothing longer is asked for.
+/// Clients wait for a minute, and the call itself takes its time too.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// So often it is asked again meanwhile: another process may have got a token.
@@ -73,13 +73,13 @@ pub(super) fn may_be_for_the_session(refusal: &Refusal, challenged: bool, tried:
     *refusal == Refusal::Token && (!challenged || tried != Tried::Stored)
 }
 
-/// How long to wait until a token is asked for again, for a call that has waited this long; none if it fails now. A call
-/// does not wait here for a person, nor for an outage that is known to last longer.
-pub(super) fn wait(error: &CallError, waited: Duration) -> Option<Duration> {
+/// How long to wait until a token is asked for again, for a call that has waited this long of its patience; none if it
+/// fails now. A call does not wait here for a person, nor for an outage that is known to last longer.
+pub(super) fn wait(error: &CallError, waited: Duration, patience: Duration) -> Option<Duration> {
     if error.kind != CallErrorKind::ProviderUnavailable {
         return None;
     }
-    let left = PATIENCE.saturating_sub(waited);
+    let left = patience.saturating_sub(waited);
     let asked = error.retry_after.unwrap_or(LOOK);
     (!left.is_zero() && asked <= left).then(|| asked.clamp(LEAST, LOOK))
 }
@@ -109,10 +109,20 @@ mod tests {
             (Some(0), 120_000, None),
         ];
         for (asked, waited, wanted) in rows {
-            let until = wait(&unavailable(asked), Duration::from_millis(waited));
+            let waited_for = Duration::from_millis(waited);
+            let until = wait(&unavailable(asked), waited_for, PATIENCE);
             let wanted = wanted.map(Duration::from_millis);
             assert_eq!(until, wanted, "{asked:?} after {waited} ms");
         }
+    }
+
+    #[test]
+    fn a_longer_patience_waits_for_what_lasts_longer() {
+        let (patience, outage) = (Duration::from_mins(15), unavailable(Some(120_000)));
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(wait(&outage, Duration::ZERO, patience), second);
+        assert_eq!(wait(&outage, Duration::from_mins(13), patience), second);
+        assert_eq!(wait(&outage, Duration::from_mins(14), patience), None);
     }
 
     #[test]
@@ -123,7 +133,7 @@ mod tests {
             .filter(|kind| *kind != waited_for)
         {
             assert_eq!(
-                wait(&CallError::new(kind, ""), Duration::ZERO),
+                wait(&CallError::new(kind, ""), Duration::ZERO, Duration::MAX),
                 None,
                 "{kind:?}"
             );

@@ -1,6 +1,6 @@
 //! Forwards calls: a token is injected, a 401 is recovered from once, and a missing scope is asked for.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use authkeeper::{
     http::{ConnectError, Network},
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::{
     authority::{Authority, CallToken},
     call::Call,
+    call_counts::{CallCounts, CallTally},
     connect::HttpClients,
     decide::{self, AfterResponse, Tried},
     headers,
@@ -31,11 +32,17 @@ use crate::{
     wait::Waiting,
 };
 
+/// Why a call failed whose 401 stayed.
+const UNAUTHORIZED: &str = "unauthorized";
+
 /// Forwards calls for any connection.
 pub struct Forwarder {
     authority: Arc<dyn Authority>,
     clients: HttpClients,
     hold: Option<Arc<Hold>>,
+    /// How long a call waits for a token while its provider is unavailable.
+    patience: Duration,
+    tally: CallTally,
 }
 
 impl Forwarder {
@@ -44,6 +51,8 @@ impl Forwarder {
             authority,
             clients: HttpClients::new(Arc::default()),
             hold: None,
+            patience: decide::PATIENCE,
+            tally: CallTally::default(),
         }
     }
 
@@ -58,6 +67,18 @@ impl Forwarder {
     #[must_use]
     pub fn holding(self, hold: Option<Arc<Hold>>) -> Self {
         Self { hold, ..self }
+    }
+
+    /// Calls wait this long for a token while the provider is unavailable, if that is longer than they would anyway.
+    #[must_use]
+    pub fn waiting_for(self, patience: Duration) -> Self {
+        let patience = patience.max(decide::PATIENCE);
+        Self { patience, ..self }
+    }
+
+    /// What became of the calls over a connection.
+    pub fn counts(&self, connection: &ConnectionName) -> CallCounts {
+        self.tally.counts(connection)
     }
 
     pub(crate) fn holds(&self) -> bool {
@@ -86,10 +107,12 @@ impl Forwarder {
         call: Call,
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let error = match self.forward_waiting(connection, call, waiting).await {
+        let _counted = self.tally.begin(connection, waiting);
+        let error = match self.forward_holding(connection, call, waiting).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
+        self.tally.failed(connection, error.reason());
         if !error.kind.is_explained_by_health() {
             return Err(error);
         }
@@ -99,7 +122,7 @@ impl Forwarder {
         })
     }
 
-    async fn forward_waiting(
+    async fn forward_holding(
         &self,
         connection: &ConnectionName,
         mut call: Call,
@@ -148,7 +171,7 @@ impl Forwarder {
             fingerprint,
         } = call;
         let mut outgoing = Outgoing::new(method, headers, body, idempotent);
-        let patience = TokenWait::new(waiting);
+        let patience = TokenWait::new(self.patience, waiting);
         let ask = |rejected| self.token(connection, rejected, (fingerprint.as_str(), &patience));
         let mut token = ask(None).await?;
         let (mut tried, mut steps) = (Tried::Stored, 0);
@@ -158,7 +181,7 @@ impl Forwarder {
             let replayable = outgoing.replayable();
             if token.binding.is_some() && wants_nonce(&response) {
                 // Asked for twice, or of a body that can't be sent again: no newer token would help.
-                self.failed(connection, &fingerprint, "dpop_nonce").await;
+                self.refused(connection, &fingerprint, "dpop_nonce").await;
                 return Ok(delivered(response));
             }
             let refused = resource_error::of(response.status(), response.headers());
@@ -183,7 +206,7 @@ impl Forwarder {
                     };
                     self.step_up(connection, &refusal, &fingerprint).await?;
                     if !replayable || steps == MOST_IN_VAIN {
-                        self.failed(connection, &fingerprint, "insufficient_scope")
+                        self.refused(connection, &fingerprint, "insufficient_scope")
                             .await;
                         return Ok(delivered(response));
                     }
@@ -216,6 +239,12 @@ impl Forwarder {
     async fn failed(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
         let failed = self.authority.call_failed(connection, fingerprint, reason);
         failed.await;
+    }
+
+    /// The same where the caller gets the server's own answer.
+    async fn refused(&self, connection: &ConnectionName, fingerprint: &str, reason: &str) {
+        self.tally.failed(connection, reason);
+        self.failed(connection, fingerprint, reason).await;
     }
 
     /// What had failed before, or was refused, is over.
@@ -253,11 +282,14 @@ impl Forwarder {
     ) -> Result<Response<ResponseBody>, CallError> {
         let asked = self.authority.token(connection, Some(rejected)).await;
         let verdict = asked.err();
-        let reason = verdict.as_ref().map_or("unauthorized", CallError::reason);
+        let reason = verdict.as_ref().map_or(UNAUTHORIZED, CallError::reason);
         self.failed(connection, fingerprint, reason).await;
         match verdict.filter(|error| retried && ends_the_call(error.kind)) {
             Some(error) => Err(error),
-            None => Ok(delivered(response)),
+            None => {
+                self.tally.failed(connection, UNAUTHORIZED);
+                Ok(delivered(response))
+            }
         }
     }
 

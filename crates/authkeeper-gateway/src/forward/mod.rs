@@ -14,6 +14,7 @@
 
 mod authority;
 mod call;
+mod call_counts;
 mod connect;
 mod cookies;
 mod decide;
@@ -31,6 +32,7 @@ mod token_wait;
 pub(crate) use self::authority::{Authority, CallToken};
 pub use self::{
     call::{Call, CallBody, CallHeaders, fingerprint},
+    call_counts::CallCounts,
     cookies::CookieJar,
     forwarder::Forwarder,
     headers::TASK_HEADER,

@@ -1,5 +1,7 @@
 //! A call without a token whose provider may be well again within seconds waits and asks again, instead of failing.
 
+use std::time::Duration;
+
 use authkeeper::model::{ConnectionName, Generation};
 use tokio::time::{Instant, sleep};
 
@@ -12,16 +14,18 @@ use crate::{
     wait::{WaitReason, Waiting},
 };
 
-/// What one call has left of [`decide::PATIENCE`], whatever it asks for a token for.
+/// What one call has left of its patience, whatever it asks for a token for.
 pub(super) struct TokenWait<'a> {
     began: Instant,
+    patience: Duration,
     waiting: &'a Waiting,
 }
 
 impl<'a> TokenWait<'a> {
-    pub(super) fn new(waiting: &'a Waiting) -> Self {
+    pub(super) fn new(patience: Duration, waiting: &'a Waiting) -> Self {
         Self {
             began: Instant::now(),
+            patience,
             waiting,
         }
     }
@@ -40,13 +44,13 @@ impl<'a> TokenWait<'a> {
                 Ok(token) => return Ok(token),
                 Err(error) => error,
             };
-            let Some(wait) = decide::wait(&error, self.began.elapsed()) else {
+            let Some(wait) = decide::wait(&error, self.began.elapsed(), self.patience) else {
                 return Err(error);
             };
             if held.is_none() {
                 tracing::debug!(%connection, %error, "a call waits for a token");
                 let begun = self.waiting.begin();
-                begun.says(waits_for(connection));
+                begun.says(waits_for(connection, self.patience));
                 held = Some(begun);
             }
             sleep(wait).await;
@@ -54,18 +58,18 @@ impl<'a> TokenWait<'a> {
     }
 }
 
-fn waits_for(connection: &ConnectionName) -> WaitReason {
+fn waits_for(connection: &ConnectionName, limit: Duration) -> WaitReason {
     let what = format!("This call waits until the provider of {connection} gives a token again.");
     WaitReason {
         what: what.into(),
-        limit: decide::PATIENCE,
+        limit,
         for_a_person: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::sync::Arc;
 
     use tokio::time::timeout;
 
@@ -81,7 +85,7 @@ mod tests {
         waiting: &Waiting,
     ) -> (Result<CallToken, CallError>, u64) {
         let began = Instant::now();
-        let patience = TokenWait::new(waiting);
+        let patience = TokenWait::new(decide::PATIENCE, waiting);
         let token = patience.token(&**authority, &notion(), None).await;
         (token, began.elapsed().as_secs())
     }

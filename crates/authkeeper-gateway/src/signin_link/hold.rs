@@ -44,6 +44,11 @@ impl Hold {
         Self { host, clock, limit }
     }
 
+    /// How long a person has.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// One call's, from now on.
     pub(crate) fn begin(&self) -> HoldWait<'_> {
         HoldWait {
@@ -80,6 +85,22 @@ impl HoldWait<'_> {
         record: Box<Record>,
         waiting: &Waiting,
     ) -> Result<(), Box<Record>> {
+        let (hold, held) = (self.hold, waiting.begin());
+        let asks = |asked: &Record| held.says(hold.waits_for(asked));
+        match self.until_over(connection, record, asks).await {
+            Ok(()) => Ok(()),
+            Err(asked) => Err(asked_in_vain(asked, hold.limit)),
+        }
+    }
+
+    /// The same for a caller that says by itself what it waits for: `asks` hears of the record with its link, about once a
+    /// second.
+    pub(crate) async fn until_over(
+        &mut self,
+        connection: &ConnectionName,
+        record: Box<Record>,
+        mut asks: impl FnMut(&Record) + Send,
+    ) -> Result<(), Box<Record>> {
         let (hold, pause) = (self.hold, self.pause);
         self.pause = (pause * 2).min(LONGEST_PAUSE);
         let resolved = async {
@@ -89,33 +110,37 @@ impl HoldWait<'_> {
         let over = hold.until(self.began, hold.limit);
         tokio::pin!(resolved, over);
         let mut asked = record.clone();
-        let held = waiting.begin();
         loop {
             // The process that served the link may be gone.
             let asking = async {
                 asked.link = hold.host.invite(connection, &record).await;
-                held.says(hold.waits_for(&asked));
+                asks(&asked);
                 hold.clock.sleep(LOOK).await;
             };
             tokio::select! {
                 biased;
                 () = &mut resolved => return Ok(()),
-                () = &mut over => return Err(asked_in_vain(asked, hold.limit)),
+                () = &mut over => return Err(asked),
                 () = asking => {}
             }
         }
     }
 }
 
+/// What a person does about an incident.
+pub(crate) fn sign_in(record: &Record) -> String {
+    match &record.link {
+        Some(link) => format!("open {link}, or run: {}", record.action),
+        None => format!("run: {}", record.action),
+    }
+}
+
 impl Hold {
     fn waits_for(&self, record: &Record) -> WaitReason {
-        let sign_in = match &record.link {
-            Some(link) => format!("open {link}, or run: {}", record.action),
-            None => format!("run: {}", record.action),
-        };
         let what = format!(
-            "This call waits for a person to authorize {}: {sign_in}.",
-            record.connection
+            "This call waits for a person to authorize {}: {}.",
+            record.connection,
+            sign_in(record)
         );
         WaitReason {
             what: what.into(),

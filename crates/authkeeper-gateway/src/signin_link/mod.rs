@@ -23,8 +23,8 @@ mod server;
 
 #[cfg(test)]
 pub(crate) use self::hold::SignInHost;
-pub(crate) use self::policy::is_resolved_by_sign_in;
 pub use self::{
     extra::extra_parameters, hold::Hold, host::LinkHost, incident_links::IncidentLinks,
     leader::Links, policy::needs_sign_in, run_detached::run_detached,
 };
+pub(crate) use self::{hold::sign_in, policy::is_resolved_by_sign_in};

@@ -2,15 +2,16 @@
 
 mod child;
 mod plan;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 use std::{io, sync::Arc};
 
-use authkeeper::store::StoreError;
+use authkeeper::{model::FailedCall, store::StoreError};
 use authkeeper_gateway::{
-    alerts::{IncidentFeed, Notifier, Watcher},
+    alerts::Watcher,
     forward::Forwarder,
     report::Report,
     server::{Limits, RunProxy},
@@ -23,17 +24,29 @@ use tokio::{
 pub(crate) use self::{
     child::SignalForwarder,
     plan::{RunPlan, without_proxy},
+    summary::{ConnectionSummary, RunSummary, tallied},
     verdict::verdict,
 };
 
 /// What it is run with.
 pub(crate) struct RunSeams {
     pub(crate) forwarder: Arc<Forwarder>,
-    pub(crate) incidents: Arc<dyn IncidentFeed>,
-    pub(crate) notifier: Notifier,
+    /// Watches the incidents of the run.
+    pub(crate) watch: Watcher,
     pub(crate) report: Report,
     /// Signals to pass on, from [`SignalForwarder::install`].
     pub(crate) signals: mpsc::Receiver<rustix::process::Signal>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct RunEnd {
+    /// The command's own code; none if it could not be started.
+    pub(crate) command_code: Option<u8>,
+    /// What `run` exits with.
+    pub(crate) code: u8,
+    /// The calls that failed and were not recovered.
+    pub(crate) unrecovered: Vec<FailedCall>,
 }
 
 /// Why a run has no verdict.
@@ -52,11 +65,10 @@ pub(crate) enum RunError {
 }
 
 /// Runs the command to its end and says what `run` exits with.
-pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> {
+pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<RunEnd, RunError> {
     let RunSeams {
         forwarder,
-        incidents,
-        notifier,
+        mut watch,
         report,
         signals,
     } = seams;
@@ -76,13 +88,16 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> 
                 plan.command.to_string_lossy()
             ));
             report.line("  next: check the command after --, its path and that it may be executed");
-            return Ok(child::spawn_failure(&error));
+            return Ok(RunEnd {
+                command_code: None,
+                code: child::spawn_failure(&error),
+                unrecovered: vec![],
+            });
         }
     };
     let (stop_proxy, proxy_stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();
     serving.spawn(proxy.serve(async move { drop(proxy_stopped.await) }));
-    let mut watch = Watcher::new(incidents, notifier, report.clone());
     let (ended, over) = oneshot::channel::<()>();
     let waiting = async {
         let code = child::wait(child, signals).await;
@@ -90,16 +105,20 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<u8, RunError> 
         code
     };
     let (code, ()) = tokio::join!(waiting, watch.until(over));
-    let code = code?;
+    let command_code = code?;
     drop(stop_proxy);
     while serving.join_next().await.is_some() {}
     let (open, unrecovered) = watch.finish().await.map_err(|source| RunError::Unread {
-        command_code: code,
+        command_code,
         source,
     })?;
-    let (code, message) = verdict(code, &plan.declared, &open, &unrecovered);
+    let (code, message) = verdict(command_code, &plan.declared, &open, &unrecovered);
     if let Some(message) = message {
         report.line(&format!("authkeeper: {message}"));
     }
-    Ok(code)
+    Ok(RunEnd {
+        command_code: Some(command_code),
+        code,
+        unrecovered,
+    })
 }

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::model::{Event, FailedCall, Incident, IncidentId, Record};
-use authkeeper_gateway::alerts::Hook;
+use authkeeper_gateway::alerts::{Hook, IncidentFeed, Notifier};
 use rustix::process::Signal;
 
 use super::*;
@@ -119,18 +119,19 @@ async fn tried_with(
     let said = Buffer::default();
     let (forwarder, _folder) = forwarder();
     let report = Report::new(said.clone());
-    let code = run(
+    let watch = Watcher::new(incidents, Notifier::by_hook(hook), report.clone());
+    let ended = run(
         plan,
         RunSeams {
             forwarder: Arc::new(forwarder),
-            incidents,
-            notifier: Notifier::by_hook(hook),
+            watch,
             report,
             signals,
         },
     )
     .await;
     let said = said.0.lock().unwrap().clone();
+    let code = ended.map(|ended| ended.code);
     (code, String::from_utf8(said).unwrap())
 }
 
