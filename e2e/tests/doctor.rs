@@ -457,7 +457,7 @@ fn what_needs_no_store_makes_none() {
     );
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = home.run(&["completions", shell]).expect_code(0).stdout;
-        assert!(script.contains("reauthorize"), "{shell}");
+        assert!(script.contains("AUTHKEEPER_COMPLETE"), "{shell}");
     }
     assert!(
         home.run(&["man"])

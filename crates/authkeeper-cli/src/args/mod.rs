@@ -163,13 +163,13 @@ pub(crate) enum Command {
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print a shell's completions
+    /// Print a shell's completions, of connection names too
     #[command(after_help = inspect::COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, or write all of them
+    /// Show the manual page, or write all of them
     #[command(after_help = inspect::MAN_EXAMPLES)]
     Man(ManArgs),
 }

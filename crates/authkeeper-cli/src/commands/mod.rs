@@ -4,6 +4,7 @@ pub(crate) mod advise;
 pub(crate) mod attend;
 pub(crate) mod check;
 mod client_certificate;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod demo;

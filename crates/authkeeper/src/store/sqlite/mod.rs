@@ -14,6 +14,7 @@ mod file;
 mod grants;
 mod history;
 mod incidents;
+mod names;
 mod observations;
 mod pending;
 mod refusals;
@@ -32,6 +33,7 @@ mod tokens;
 mod writer;
 
 pub use self::{
+    names::connection_names,
     repair::{Salvaged, examine, salvage},
     sqlite_store::SqliteStore,
 };
