@@ -8,7 +8,7 @@ mod resolve;
 mod typed;
 
 use authkeeper::{
-    model::{ConnectionName, GrantType},
+    model::{ConnectionName, GrantType, RegistrationSource},
     oauth::revoke::Revocation,
     signin::{Again, SignInMethod},
 };
@@ -33,7 +33,9 @@ pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure>
     let request = resolve::request(app, args).await?;
     app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
     let person = Terminal::new(app);
-    app.runtime.connect(request, &person).await?;
+    let given = request.client.client_id.is_some();
+    let connected = app.runtime.connect(request, &person).await;
+    connected.map_err(|error| Failure::of_sign_in(error, given))?;
     signed_in(app, &name).await
 }
 
@@ -51,7 +53,9 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     let connection = app.runtime.status(&name).await?.connection;
     let before = connection.issuer;
     let done = app.runtime.reauthorize(&name, again, &person).await;
-    done.map_err(|error| as_connect(error.into(), &name, &connection.url))?;
+    let client = app.runtime.inspect(&name).await?.client;
+    let given = client.is_some_and(|client| client.source == RegistrationSource::Given);
+    done.map_err(|error| as_connect(Failure::of_sign_in(error, given), &name, &connection.url))?;
     let issuer = app.runtime.status(&name).await?.connection.issuer;
     if issuer != before {
         app.output.say(&format!(
