@@ -33,11 +33,12 @@ pub fn seen(printed: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Fails the test if a line is wider than the terminal.
+/// Fails the test if a line is wider than the terminal, unless it is one word: none is broken.
 pub fn expect_narrow(lines: &[String], columns: usize) {
     for line in lines {
+        let is_word = !line.trim().contains(' ');
         assert!(
-            line.chars().count() <= columns,
+            is_word || line.chars().count() <= columns,
             "{columns} columns: {line:?}"
         );
     }

@@ -1,10 +1,19 @@
 //! What a person sees: completion of names, hints for a slip, and text that fits the terminal.
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this file is a test, its helpers too"
+)]
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, time::Duration};
 
+use authkeeper_sandbox::Profile;
 use e2e::ground::{EARLIER, Ground};
 use e2e::home::Home;
-use e2e::terminal::seen;
+use e2e::http;
+use e2e::sandbox::Running as Sandbox;
+use e2e::scenario::{token, until_expired};
+use e2e::terminal::{expect_narrow, seen};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The candidates that a shell shows after these words; the last is being typed.
 fn candidates(home: &Home, shell: &str, words: &[&str]) -> String {
@@ -119,4 +128,135 @@ fn https_where_plain_http_is_spoken_is_called_that() {
         .run(&["connect", "x", &secure])
         .expect_failure(78, &["does not speak TLS", &next]);
     ground.expect_unharmed();
+}
+
+/// A connection whose grant the provider has ended, found out by a call that failed.
+fn refused(home: &Home) -> Sandbox {
+    let ttl = Duration::from_secs(4);
+    let sandbox = Sandbox::with_ttl(Profile::Strict, Duration::ZERO, ttl);
+    let _ = home
+        .run(&["connect", "x", &format!("{}/mcp", sandbox.url())])
+        .expect_code(0);
+    sandbox.say("revoke");
+    until_expired(home, "x");
+    let failed = token(home, "x").run().expect_code(75);
+    assert_eq!(
+        failed.records().len(),
+        1,
+        "in a pipe it is JSON: {}",
+        failed.stderr
+    );
+    sandbox
+}
+
+#[test]
+fn text_breaks_at_words_and_fits_the_terminal() {
+    let home = Home::new();
+    let _sandbox = refused(&home);
+    for columns in [40_u16, 120] {
+        for arguments in [
+            &["why", "x"][..],
+            &["doctor", "--offline"],
+            &["advise"],
+            &["token", "x"],
+            &["status"],
+        ] {
+            let shown = home
+                .on_terminal(columns, arguments)
+                .env("BROWSER", "false")
+                .run()
+                .stdout;
+            let lines = seen(&shown);
+            // The columns of the table have a least width.
+            let lines = if arguments == ["status"] {
+                lines.get(2..).unwrap_or_default()
+            } else {
+                &lines
+            };
+            assert!(lines.len() > 1, "{columns} {arguments:?}: {shown}");
+            expect_narrow(lines, columns.into());
+        }
+    }
+    let piped = home.run(&["doctor", "--offline"]).stdout;
+    assert!(
+        piped.lines().any(|line| line.chars().count() > 120),
+        "in a pipe nothing is broken: {piped}"
+    );
+}
+
+#[test]
+fn a_person_reads_a_text_where_a_program_reads_a_record() {
+    let home = Home::new();
+    let _sandbox = refused(&home);
+    let why = home.run(&["why", "x"]).expect_code(0).stdout;
+    let labels: Vec<&str> = why
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(labels, ["cause", "since", "effect", "next"], "{why}");
+    let on_terminal = home
+        .on_terminal(100, &["token", "x"])
+        .env("BROWSER", "false")
+        .run();
+    let shown = seen(&on_terminal.expect_code(75).stdout).join("\n");
+    assert!(
+        shown.contains("next: authkeeper reauthorize x") && !shown.contains('{'),
+        "{shown}"
+    );
+    let json = home
+        .on_terminal(100, &["--json", "token", "x"])
+        .env("BROWSER", "false")
+        .run()
+        .stdout;
+    assert!(
+        json.contains("{\"event\":\"reauthorization_required\""),
+        "{json}"
+    );
+}
+
+/// The pid that a sandbox in the background is ended by.
+fn pid(said: &str) -> Pid {
+    let (_, rest) = said.split_once("kill ").unwrap();
+    let number = rest.split_whitespace().next().unwrap().parse().unwrap();
+    Pid::from_raw(number).unwrap()
+}
+
+#[test]
+fn a_sandbox_in_the_background_serves_once_its_url_is_printed() {
+    let home = Home::new();
+    let started = home
+        .run(&["sandbox", "--background", "--auto-approve"])
+        .expect_code(0);
+    let url = started.stdout.trim();
+    let connected = home.run(&["connect", "try", &format!("{url}/mcp")]);
+    kill_process(pid(&started.stderr), Signal::TERM).unwrap();
+    let _ = connected.expect_code(0);
+}
+
+#[test]
+fn on_a_port_that_is_taken_no_url_is_printed() {
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = stranger.local_addr().unwrap().port().to_string();
+    home_fails(&["sandbox", "--background", "--port", &port]);
+    home_fails(&["sandbox", "--port", &port]);
+    drop(stranger);
+}
+
+fn home_fails(arguments: &[&str]) {
+    let words = ["can't listen on 127.0.0.1", "leave --port out"];
+    Home::new().run(arguments).expect_failure(69, &words);
+}
+
+#[test]
+fn the_page_of_the_sandbox_says_what_is_refused() {
+    let sandbox = Sandbox::start(Profile::Strict, Duration::ZERO);
+    let page = http::get(sandbox.port(), "/").unwrap().body;
+    for part in [
+        "initial-scale=1",
+        "id=\"refused\"",
+        "minmax(min(20rem,100%),1fr)",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
 }

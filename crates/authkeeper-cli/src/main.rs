@@ -13,12 +13,14 @@ mod failure;
 mod old_names;
 mod output;
 mod process;
+mod record_text;
 mod settings;
 mod sign_in_progress;
 mod signals;
 #[cfg(test)]
 mod test_support;
 mod usage;
+mod wrap;
 
 use std::{ffi::OsString, io::IsTerminal as _, process::ExitCode};
 

@@ -8,8 +8,7 @@ use authkeeper::{
     runtime::TokenRequest,
 };
 use authkeeper_gateway::{
-    open_incidents::OpenIncidents, report::Report, signin_link::IncidentLinks,
-    token_source::TokenSource,
+    open_incidents::OpenIncidents, signin_link::IncidentLinks, token_source::TokenSource,
 };
 
 use super::{hold_flags::Holding, incident, run};
@@ -56,7 +55,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         forwarder: Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold)),
         incidents: Arc::new(incidents),
         notifier: app.notifier(),
-        report: Report::new(std::io::stderr()),
+        report: app.output.report(),
         signals,
     };
     let ran = run::run(plan, seams).await;
