@@ -12,6 +12,8 @@ use authkeeper::{
 
 use authkeeper_gateway::error::CallErrorKind;
 
+pub(crate) use self::sign_in::next_step;
+
 use crate::exit::Exit;
 
 /// What is to be done about what passes by itself.

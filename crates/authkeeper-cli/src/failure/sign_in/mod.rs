@@ -35,6 +35,17 @@ impl Failure {
     }
 }
 
+/// What the person does next about a sign-in that came to nothing, for the page in their browser.
+pub(crate) fn next_step(error: &ConnectError, given: bool) -> String {
+    let own = || own_client::advice(error).filter(|_| !given);
+    let remedy = || unconnected(error).and_then(Unconnected::remedy);
+    match (error, remedy()) {
+        (ConnectError::Store(store), _) => super::store_advice(store).1,
+        (_, Some(remedy)) => remedy.to_owned(),
+        _ => own().unwrap_or_else(|| connect_advice(error)).1,
+    }
+}
+
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         if let ConnectError::Store(store) = error {
