@@ -208,10 +208,8 @@ fn a_forgotten_client_that_registered_itself_costs_one_sign_in_and_no_question()
     let _ = home.run(&["connect", "x", &url]).expect_code(0);
     let state = sandbox.state();
     let clients = state["clients"].as_array().unwrap().iter();
-    let newest = clients.filter_map(|client| client["client_id"].as_str());
-    let own = newest
-        .filter(|id| !["public", "confidential", "machine"].contains(id))
-        .next_back();
+    let mut newest = clients.filter_map(|client| client["client_id"].as_str());
+    let own = newest.rfind(|id| !["public", "confidential", "machine"].contains(id));
     sandbox.say(&format!("delete-client {}", own.unwrap()));
     until_expired(&home, "x");
     let _ = token(&home, "x").run().expect_code(78);

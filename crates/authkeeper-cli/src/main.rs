@@ -178,10 +178,13 @@ async fn dispatch(app: &App, command: Command) -> Result<u8, Failure> {
     let done = match command {
         Command::Status(args) => return commands::status::status(app, args).await,
         Command::Connect(args) => commands::connect::connect(app, *args).await,
+        Command::Apply(args) => return Box::pin(commands::apply::apply(app, args)).await,
         Command::Import(args) => Box::pin(commands::import::import(app, *args)).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
         Command::RotateKey(args) => commands::rotate_key::rotate_key(app, &args).await,
-        Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
+        Command::Reauthorize(args) => {
+            return Box::pin(commands::connect::reauthorize(app, args)).await;
+        }
         Command::Disconnect { name, forget } => {
             commands::connect::disconnect(app, &name, forget).await
         }

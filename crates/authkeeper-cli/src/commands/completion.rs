@@ -62,9 +62,12 @@ fn with_candidates(command: Command, candidates: &(impl ArgExt + Clone)) -> Comm
     for name in below {
         command = command.mut_subcommand(&name, |below| {
             let names = |argument: &Arg| is_connection(&name, argument.get_id().as_str());
-            below.mut_args(|argument| match names(&argument) {
-                true => argument.add(candidates.clone()),
-                false => argument,
+            below.mut_args(|argument| {
+                if names(&argument) {
+                    argument.add(candidates.clone())
+                } else {
+                    argument
+                }
             })
         });
     }

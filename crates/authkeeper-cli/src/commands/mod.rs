@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod advise;
+pub(crate) mod apply;
 pub(crate) mod attend;
 pub(crate) mod check;
 mod client_certificate;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use authkeeper::{
     model::{ConnectionName, ConnectionState, Event, HealthCause, Record},
     refresh::decision_log::PastDecision,
-    runtime::ConnectionStatus,
+    runtime::{ConnectionStatus, OwnCertificate},
     store::History,
 };
 use jiff::Timestamp;
@@ -114,7 +114,7 @@ fn entries(facts: &WhyFacts) -> Vec<(&'static str, String)> {
         ];
     }
     let Some(incident) = &facts.incident else {
-        return vec![("cause", calm(facts, "went wrong"))];
+        return vec![("state", calm(facts, "went wrong"))];
     };
     let (record, asked) = (&incident.record, incident.attempt.as_ref().map(asked));
     let since = format!("{}{}", second(record.since), asked.unwrap_or_default());
@@ -141,7 +141,7 @@ fn entries(facts: &WhyFacts) -> Vec<(&'static str, String)> {
 const WHAT_TO_DO: &str = "What to do: ";
 
 fn of_certificate(status: &ConnectionStatus, now: Timestamp) -> Vec<(&'static str, String)> {
-    let Some(certificate) = status.certificate.as_ref().map(|one| one.look()) else {
+    let Some(certificate) = status.certificate.as_ref().map(OwnCertificate::look) else {
         return vec![];
     };
     let standing = Standing::of(&certificate, now);

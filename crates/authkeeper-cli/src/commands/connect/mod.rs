@@ -10,14 +10,14 @@ mod typed;
 use authkeeper::{
     model::{ConnectionName, GrantType, RegistrationSource},
     oauth::revoke::Revocation,
-    signin::{Again, SignInMethod},
+    signin::{Again, ConnectRequest, SignInMethod},
 };
-use authkeeper_gateway::signin_link::extra_parameters;
+use authkeeper_gateway::signin_link::{extra_parameters, needs_sign_in};
 use serde_json::json;
 
 pub(crate) use self::interrupted::say_interrupted;
 use self::person::Terminal;
-pub(super) use self::resolve::{given_client, rotate_by};
+pub(super) use self::resolve::{given_client, request, rotate_by};
 use super::status;
 use crate::{
     app::App,
@@ -29,18 +29,55 @@ use crate::{
 };
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
-    let name = ConnectionName::parse(&args.name)?;
-    let request = resolve::request(app, args).await?;
-    app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
-    let person = Terminal::new(app);
-    let given = request.client.client_id.is_some();
-    let connected = app.runtime.connect(request, &person).await;
-    connected.map_err(|error| Failure::of_sign_in(error, given))?;
+    let request = request(app, args).await?;
+    let name = request.name.clone();
+    sign_in(app, request).await?;
     signed_in(app, &name).await
 }
 
-pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), Failure> {
-    let name = ConnectionName::parse(&args.name)?;
+/// Signs in as it was asked for, and keeps what comes of it.
+pub(super) async fn sign_in(app: &App, request: ConnectRequest) -> Result<(), Failure> {
+    let name = request.name.clone();
+    app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
+    let given = request.client.client_id.is_some();
+    let person = Terminal::new(app, given);
+    let connected = app.runtime.connect(request, &person).await;
+    connected
+        .map(drop)
+        .map_err(|error| Failure::of_sign_in(error, given))
+}
+
+/// One connection, or every one that needs it. The exit code is the gravest failure's.
+pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<u8, Failure> {
+    if let Some(name) = &args.name {
+        let name = ConnectionName::parse(name)?;
+        return reauthorize_one(app, &args, name).await.map(|()| 0);
+    }
+    let all = app.runtime.statuses().await?;
+    let names: Vec<_> = all
+        .into_iter()
+        .filter(needs_sign_in)
+        .map(|status| status.connection.name)
+        .collect();
+    if names.is_empty() {
+        app.output.say("No connection needs a sign-in.");
+    }
+    let mut worst: Option<Exit> = None;
+    for name in names {
+        if let Err(failure) = reauthorize_one(app, &args, name).await {
+            app.output.failure(&failure);
+            let exits = worst.into_iter().chain([failure.exit]);
+            worst = exits.max_by_key(|exit| exit.gravity());
+        }
+    }
+    Ok(worst.map_or(0, Exit::code))
+}
+
+async fn reauthorize_one(
+    app: &App,
+    args: &ReauthorizeArgs,
+    name: ConnectionName,
+) -> Result<(), Failure> {
     let way = way(&args.sign_in);
     let mut again = Again::new(args.sign_in.patience(way.as_ref()));
     again.way = way;
@@ -49,12 +86,12 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     again.requests = typed::requests(&args.request)?;
     again.scope = args.scope.as_deref().and_then(typed::scope);
     app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
-    let person = Terminal::new(app);
     let connection = app.runtime.status(&name).await?.connection;
-    let before = connection.issuer;
-    let done = app.runtime.reauthorize(&name, again, &person).await;
     let client = app.runtime.inspect(&name).await?.client;
     let given = client.is_some_and(|client| client.source == RegistrationSource::Given);
+    let person = Terminal::new(app, given);
+    let before = connection.issuer;
+    let done = app.runtime.reauthorize(&name, again, &person).await;
     done.map_err(|error| as_connect(Failure::of_sign_in(error, given), &name, &connection.url))?;
     let issuer = app.runtime.status(&name).await?.connection.issuer;
     if issuer != before {
