@@ -172,6 +172,6 @@ mod tests {
         for text in ["250ms", "1500ms", "5s", "90s", "10m", "2h", "1d", "0s"] {
             assert_eq!(written(parse_duration(text).unwrap()), text);
         }
-        assert_eq!(written(Duration::from_secs(120)), "2m");
+        assert_eq!(written(Duration::from_mins(2)), "2m");
     }
 }
