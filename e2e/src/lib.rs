@@ -45,6 +45,7 @@ pub mod scenario;
 pub mod secrets;
 pub mod servers;
 pub mod soak;
+pub mod terminal;
 pub mod transparency;
 pub mod wait;
 pub mod workers;

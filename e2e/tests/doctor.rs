@@ -175,7 +175,7 @@ fn a_store_that_was_rolled_back_is_found_out_before_a_spent_token_is_shown_again
 fn after_a_revocation_doctor_check_and_why_say_who_must_do_what() {
     let (home, server) = api("6");
     let calm = home.run(&["why", "api"]).expect_code(0).stdout;
-    assert!(calm.starts_with("Nothing went wrong since "), "{calm}");
+    assert!(calm.contains("Nothing went wrong since "), "{calm}");
     assert_eq!(server.ctl("revoke-grants")["revoked"], 1);
     until_expired(&home, "api");
     let _ = token(&home, "api").run().expect_code(75);
@@ -195,12 +195,12 @@ fn after_a_revocation_doctor_check_and_why_say_who_must_do_what() {
 
     let told = home.run(&["why", "api"]).expect_code(0).stdout;
     for words in [
-        "api: on 20",
+        "since        20",
         "its token had ended and generation 1 was shown to the provider",
         "the provider refused the refresh token",
         "the owner was told",
         "No token is left",
-        "What to do: authkeeper reauthorize api",
+        "next         authkeeper reauthorize api",
     ] {
         assert!(told.contains(words), "{words:?} is missing: {told}");
     }
@@ -220,7 +220,7 @@ fn after_a_revocation_doctor_check_and_why_say_who_must_do_what() {
     let _ = home.run(&["reauthorize", "api"]).expect_code(0);
     let over = home.run(&["why", "api"]).expect_code(0).stdout;
     assert!(
-        over.contains("That is over since") && !over.contains("What to do"),
+        over.contains("That is over since") && !over.contains("  next"),
         "{over}"
     );
     let _ = home.run(&["doctor"]).expect_code(0);
@@ -458,7 +458,7 @@ fn what_needs_no_store_makes_none() {
     );
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = home.run(&["completions", shell]).expect_code(0).stdout;
-        assert!(script.contains("reauthorize"), "{shell}");
+        assert!(script.contains("AUTHKEEPER_COMPLETE"), "{shell}");
     }
     assert!(
         home.run(&["man"])

@@ -158,8 +158,11 @@ fn a_provider_that_is_gone_is_told_everywhere_from_the_first_call_that_fails() {
 fn a_client_that_was_deleted_is_told_everywhere() {
     let home = Home::new();
     let provider = Provider::Django(Server::django(&home.outside(), &[("AT_TTL", "5")]));
+    let Provider::Django(server) = &provider else {
+        unreachable!("it is one")
+    };
     provider.connect(&home, "api");
-    provider.server().ctl("delclient?id=pub");
+    server.ctl("delclient?id=pub");
     until_expired(&home, "api");
     let refused = Expected {
         code: 78,
@@ -170,7 +173,7 @@ fn a_client_that_was_deleted_is_told_everywhere() {
         whose_move: "operator",
     };
     assert_told_everywhere(&home, &refused);
-    assert_no_leaks(&home, &[provider.server()]);
+    assert_no_leaks(&home, &[server]);
 }
 
 #[test]

@@ -197,3 +197,26 @@ fn a_sign_in_that_is_done_ends_it_for_each_connection() {
         let _ = token(&home, name).run().expect_code(0);
     }
 }
+
+/// A client that registered itself, and that the provider has forgotten: nobody is asked for an id or a secret.
+#[test]
+fn a_forgotten_client_that_registered_itself_costs_one_sign_in_and_no_question() {
+    let home = Home::new();
+    let ttl = Duration::from_secs(4);
+    let sandbox = Sandbox::with_ttl(Profile::Strict, Duration::ZERO, ttl);
+    let url = format!("{}/mcp", sandbox.url());
+    let _ = home.run(&["connect", "x", &url]).expect_code(0);
+    let state = sandbox.state();
+    let clients = state["clients"].as_array().unwrap().iter();
+    let mut newest = clients.filter_map(|client| client["client_id"].as_str());
+    let own = newest.rfind(|id| !["public", "confidential", "machine"].contains(id));
+    sandbox.say(&format!("delete-client {}", own.unwrap()));
+    until_expired(&home, "x");
+    let _ = token(&home, "x").run().expect_code(78);
+    assert_eq!(status(&home, "x")["action"], "authkeeper reauthorize x");
+    let words = ["reauthorize", "x", "--timeout", "1s"];
+    let alone = home.authkeeper(&words).env("BROWSER", "false").run();
+    assert!(!alone.stderr.contains("--client-id"), "{}", alone.stderr);
+    let _ = home.run(&["reauthorize", "x"]).expect_code(0);
+    expect_well(&home, "x");
+}

@@ -13,13 +13,16 @@ mod failure;
 mod old_names;
 mod output;
 mod process;
+mod record_text;
 mod settings;
 mod sign_in_progress;
 mod signals;
 #[cfg(test)]
 mod test_support;
+mod usage;
+mod wrap;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -33,9 +36,15 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let cli = match commands::completion::answered(&typed) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => Cli::try_parse_from(&typed),
+        Err(error) => Err(error),
+    };
+    let cli = match cli {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(told_by_clap(&error)),
+        Err(error) => return ExitCode::from(told_by_clap(&usage::explained(error, &typed))),
     };
     let environment = Environment::of_process();
     log_to_stderr(&environment);
@@ -124,7 +133,7 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
         return Err(Failure::new(Exit::Usage, what, "leave --json out"));
     }
     let command = match cli.command {
-        Command::Sandbox(args) => return commands::sandbox::serve(args, output).await.map(|()| 0),
+        Command::Sandbox(args) => return commands::sandbox::serve(args, output).await,
         Command::Demo(args) => return commands::demo::demo(args, &environment, output).await,
         Command::DemoJob(args) => {
             return commands::demo::work(args, &environment).await.map(|()| 0);
@@ -132,8 +141,7 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
         Command::DemoPerson { url } => return commands::demo::sign_in(&url).await.map(|()| 0),
         Command::Doctor(args) => return commands::doctor::doctor(environment, output, args).await,
         Command::Completions { shell } => {
-            commands::manual::completions(shell, output);
-            return Ok(0);
+            return commands::completion::script(shell, output).map(|()| 0);
         }
         Command::Man(args) => return commands::manual::man(args, output),
         command => command,
@@ -170,10 +178,13 @@ async fn dispatch(app: &App, command: Command) -> Result<u8, Failure> {
     let done = match command {
         Command::Status(args) => return commands::status::status(app, args).await,
         Command::Connect(args) => commands::connect::connect(app, *args).await,
+        Command::Apply(args) => return Box::pin(commands::apply::apply(app, args)).await,
         Command::Import(args) => Box::pin(commands::import::import(app, *args)).await,
         Command::Rotate(args) => commands::rotate::rotate(app, args).await,
         Command::RotateKey(args) => commands::rotate_key::rotate_key(app, &args).await,
-        Command::Reauthorize(args) => commands::connect::reauthorize(app, args).await,
+        Command::Reauthorize(args) => {
+            return Box::pin(commands::connect::reauthorize(app, args)).await;
+        }
         Command::Disconnect { name, forget } => {
             commands::connect::disconnect(app, &name, forget).await
         }

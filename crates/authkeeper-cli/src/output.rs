@@ -1,15 +1,17 @@
 //! The only printer. Data goes to stdout, everything else to stderr; colours only where a person looks.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
     sync::OnceLock,
 };
 
 use authkeeper::model::Record;
 pub(crate) use authkeeper_gateway::duration::in_words as span;
+use authkeeper_gateway::report::Report;
 use jiff::Timestamp;
 
-use crate::{exit::Exit, failure::Failure, old_names};
+use crate::{exit::Exit, failure::Failure, old_names, record_text, wrap::wrapped};
 
 /// What is written where, and how. Everything is printed through this one object, so that it can be told how once.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +22,9 @@ pub(crate) struct CommandOutput {
 }
 
 /// Why a result was not written, the first time. Standard output is one for the whole process.
-static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
-fn unwritten(error: &std::io::Error) -> Failure {
+fn unwritten(error: &io::Error) -> Failure {
     let what = format!("the result can't be written to standard output: {error}");
     let next = "free some space or write it elsewhere, then run the same command again";
     Failure::new(Exit::Store, what, next)
@@ -44,27 +46,31 @@ impl CommandOutput {
     pub(crate) fn new(json: bool, no_color: bool) -> Self {
         Self {
             json,
-            colour_out: !no_color && std::io::stdout().is_terminal(),
-            colour_err: !no_color && std::io::stderr().is_terminal(),
+            colour_out: !no_color && io::stdout().is_terminal(),
+            colour_err: !no_color && io::stderr().is_terminal(),
         }
     }
 
     /// Whether a person sees what is said beside the data.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn is_watched(self) -> bool {
-        std::io::stderr().is_terminal()
+        io::stderr().is_terminal()
     }
 
     /// How many columns a line of data has where a person looks at it.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn columns(self) -> Option<usize> {
-        let out = std::io::stdout();
-        let size = rustix::termios::tcgetwinsize(&out).ok()?;
-        (out.is_terminal() && size.ws_col > 0).then(|| usize::from(size.ws_col))
+        columns_of(&io::stdout())
     }
 
-    /// One line of data.
+    /// One line of data; on a terminal as many as it needs.
     pub(crate) fn data(self, line: &str) {
+        self.data_hanging(line, None);
+    }
+
+    /// The same, with a margin for the lines after the first: an entry of a list.
+    pub(crate) fn data_hanging(self, line: &str, hang: impl Into<Option<usize>>) {
+        let line = wrapped(line, self.columns(), hang.into());
         self.data_bytes(format!("{line}\n").as_bytes());
     }
 
@@ -72,13 +78,13 @@ impl CommandOutput {
     pub(crate) fn data_json(self, value: &serde_json::Value) {
         let mut value = value.clone();
         old_names::add_old_json_keys(&mut value);
-        self.data(&value.to_string());
+        self.data_bytes(format!("{value}\n").as_bytes());
     }
 
     /// Data as it is, to be read by a program.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn data_bytes(self, bytes: &[u8]) {
-        let mut out = std::io::stdout().lock();
+        let mut out = io::stdout().lock();
         let written = out.write_all(bytes).and_then(|()| out.flush());
         if let Err(error) = written {
             let _ = UNWRITTEN.set(error);
@@ -92,29 +98,41 @@ impl CommandOutput {
             return code;
         };
         // A reader that has gone has seen what it wanted; programs that a signal ends then are silent too.
-        if error.kind() != std::io::ErrorKind::BrokenPipe {
+        if error.kind() != io::ErrorKind::BrokenPipe {
             self.failure(&unwritten(error));
         }
         Exit::Store.code()
     }
 
-    /// One line for a person.
+    /// One line for a person; on a terminal as many as it needs.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn say(self, line: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        let _ = Stderr.write_all(format!("{line}\n").as_bytes());
     }
 
     /// Text for a person's terminal as it is, its line ends included.
     #[expect(clippy::unused_self, reason = "printing goes through this object")]
     pub(crate) fn raw(self, text: &str) {
-        let mut err = std::io::stderr().lock();
+        let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 
-    /// One record, as one JSON line on stderr.
+    /// Whether a record is told as a text, because a person reads it.
+    pub(crate) fn tells_records(self) -> bool {
+        self.is_watched() && !self.json
+    }
+
+    /// One record: a JSON line on stderr, or a text for a person.
     pub(crate) fn record(self, record: &Record) {
-        if let Ok(line) = serde_json::to_string(record) {
-            self.say(&line);
+        self.report().record(record);
+    }
+
+    /// What other parts say on stderr while they work.
+    pub(crate) fn report(self) -> Report {
+        if self.tells_records() {
+            Report::new(Stderr).telling(record_text::text)
+        } else {
+            Report::new(io::stderr())
         }
     }
 
@@ -137,6 +155,34 @@ impl CommandOutput {
     /// Paints a word of what is said beside the data.
     pub(crate) fn paint_err(self, paint: Paint, text: &str) -> String {
         painted(self.colour_err, paint, text)
+    }
+}
+
+/// How many columns a stream has, if it is a terminal.
+fn columns_of(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (stream.is_terminal() && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+/// Standard error, in lines that fit the terminal.
+struct Stderr;
+
+impl Write for Stderr {
+    /// What is written at once is whole lines.
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut err = io::stderr().lock();
+        match (columns_of(&err), std::str::from_utf8(text)) {
+            (columns @ Some(_), Ok(lines)) => {
+                let lines = wrapped(lines.strip_suffix('\n').unwrap_or(lines), columns, None);
+                writeln!(err, "{lines}")?;
+            }
+            _ => err.write_all(text)?,
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

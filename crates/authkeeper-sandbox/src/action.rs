@@ -21,7 +21,7 @@
 use std::{str::FromStr, time::Duration};
 
 use crate::{
-    clock::parse_duration,
+    clock::{parse_duration, parse_offset},
     fault::{Fault, InvalidFault},
     profile::UnknownProfile,
     settings::{ClientSpec, Rules},
@@ -89,9 +89,12 @@ pub enum ActionError {
     /// A rule's name or value is not valid.
     #[error(
         "{0:?} can't be set: names are profile, ttl, refresh_ttl, idle, absolute, grace, skew, auto_approve, \
-             refresh_lifetime_field, device_interval and device_ttl; times are written 90s, 10m, 2h or 1d"
+             refresh_lifetime_field, device_interval and device_ttl; times are written 250ms, 90s, 10m, 2h or 1d, a skew -90s"
     )]
     Rule(String),
+    /// The text is no duration.
+    #[error("{0:?} is no duration; write 250ms, 90s, 10m, 2h or 1d")]
+    Duration(String),
     /// There is no such user, client or key.
     #[error("there is no {what} {name:?}")]
     Missing {
@@ -119,13 +122,13 @@ impl FromStr for Action {
             "clear" if rest.is_empty() => Self::Clear(None),
             "clear" => Self::Clear(Some(rest.parse().ok().ok_or_else(unknown)?)),
             "set" => Self::Set(pairs(rest).ok_or_else(unknown)?),
-            "advance" => Self::Advance(parse_duration(rest).ok_or_else(unknown)?),
+            "advance" => Self::Advance(duration(rest)?),
             "disable" => Self::Disable(needed()?),
             "enable" => Self::Enable(needed()?),
             "delete" => Self::Delete(needed()?),
             "revoke" => Self::Revoke(optional),
             "revoke-access" => Self::RevokeAccess,
-            "rotate-secret" => rotation(rest).ok_or_else(unknown)?,
+            "rotate-secret" => rotation(rest)?.ok_or_else(unknown)?,
             "delete-client" => Self::DeleteClient(needed()?),
             "create-key" => Self::CreateKey(needed()?),
             "retire-key" => Self::RetireKey(rest.parse().ok().ok_or_else(unknown)?),
@@ -145,14 +148,19 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     text.split_whitespace().map(pair).collect()
 }
 
-fn rotation(text: &str) -> Option<Action> {
+/// A duration that somebody wrote.
+pub(crate) fn duration(text: &str) -> Result<Duration, ActionError> {
+    parse_duration(text).ok_or_else(|| ActionError::Duration(text.to_owned()))
+}
+
+/// None without a client.
+fn rotation(text: &str) -> Result<Option<Action>, ActionError> {
     let mut words = text.split_whitespace();
-    let client = words.next()?.to_owned();
-    let overlap = match words.next() {
-        Some(time) => parse_duration(time)?,
-        None => Duration::ZERO,
+    let Some(client) = words.next().map(str::to_owned) else {
+        return Ok(None);
     };
-    Some(Action::RotateSecret { client, overlap })
+    let overlap = words.next().map(duration).transpose()?.unwrap_or_default();
+    Ok(Some(Action::RotateSecret { client, overlap }))
 }
 
 /// Changes one rule.
@@ -170,7 +178,7 @@ pub(crate) fn set_rule(rules: &mut Rules, name: &str, value: &str) -> Result<(),
         "idle" => rules.idle = limit()?,
         "absolute" => rules.absolute = limit()?,
         "grace" => rules.grace = time()?,
-        "skew" => rules.skew = value.parse().ok().ok_or_else(wrong)?,
+        "skew" => rules.skew = parse_offset(value).ok_or_else(wrong)?,
         "auto_approve" => rules.auto_approve = value.parse().ok().ok_or_else(wrong)?,
         "refresh_lifetime_field" => {
             rules.refresh_lifetime_field = (value != "none").then(|| value.to_owned());

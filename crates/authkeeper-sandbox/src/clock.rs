@@ -110,6 +110,35 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
+/// The same with a sign, as in `-90s` or `+2m`; a bare number counts seconds. Whole seconds.
+pub(crate) fn parse_offset(text: &str) -> Option<i64> {
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let time = parse_duration(text).filter(|time| time.subsec_nanos() == 0)?;
+    Some(sign * i64::try_from(time.as_secs()).ok()?)
+}
+
+/// A duration as [`parse_duration`] reads it, in the largest unit that gives a whole number.
+pub(crate) fn written(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    let whole = units
+        .iter()
+        .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit));
+    match whole {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".to_owned(),
+        None => format!("{millis}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +161,17 @@ mod tests {
         assert_eq!(parse_duration("2h"), Some(Duration::from_hours(2)));
         assert_eq!(parse_duration("7"), Some(Duration::from_secs(7)));
         assert_eq!(parse_duration("7 parsecs"), None);
+        assert_eq!(parse_offset("-90s"), Some(-90));
+        assert_eq!(parse_offset("+2m"), Some(120));
+        assert_eq!(parse_offset("5"), Some(5));
+        assert_eq!((parse_offset("250ms"), parse_offset("--5s")), (None, None));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["250ms", "1500ms", "5s", "90s", "10m", "2h", "1d", "0s"] {
+            assert_eq!(written(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(written(Duration::from_mins(2)), "2m");
     }
 }

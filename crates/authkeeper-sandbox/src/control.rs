@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    action::{Action, ActionError},
-    clock::parse_duration,
+    action::{Action, ActionError, duration},
+    clock::written,
     page,
     settings::{AuthMethod, ClientSpec},
     state::SandboxState,
@@ -25,7 +25,7 @@ const LIST: [(&str, &str, &str); 24] = [
     (
         "GET /control/state",
         "",
-        "profile, rules, faults, users, clients, keys, counters, time",
+        "profile, rules (times in seconds, lifetimes as they are written), faults, users, clients, keys, counters, time",
     ),
     ("GET /control/counters", "", "the counters alone"),
     (
@@ -174,7 +174,14 @@ fn list() -> Value {
 }
 
 fn post(state: &mut SandboxState, request: &HttpRequest, path: &str) -> HttpReply {
-    let body = request.json().unwrap_or_else(|| json!({}));
+    let body = match request.json() {
+        Some(body) => body,
+        None if request.body.is_empty() => json!({}),
+        None => {
+            let error = "the body is no JSON; GET /control lists what each request takes";
+            return HttpReply::json(400, &json!({"error": error}));
+        }
+    };
     let done = action(path, &body).and_then(|action| state.act(action));
     match done {
         Ok(mut answer) => {
@@ -198,8 +205,8 @@ fn action(path: &str, body: &Value) -> Result<Action, ActionError> {
         ["faults", "clear"] => Action::Clear(number(&body["fault"])),
         ["set"] => Action::Set(pairs(body)),
         ["advance"] => {
-            let by = text("by").and_then(|by| parse_duration(&by));
-            Action::Advance(by.ok_or_else(unknown)?)
+            let by = written_in(&body["by"]).ok_or_else(unknown)?;
+            Action::Advance(duration(&by)?)
         }
         ["users", name, "disable"] => Action::Disable((*name).to_owned()),
         ["users", name, "enable"] => Action::Enable((*name).to_owned()),
@@ -209,9 +216,10 @@ fn action(path: &str, body: &Value) -> Result<Action, ActionError> {
         ["clients"] => Action::AddClient(Box::new(client(body).ok_or_else(unknown)?)),
         ["clients", id, "secret"] => Action::RotateSecret {
             client: (*id).to_owned(),
-            overlap: text("overlap")
-                .and_then(|time| parse_duration(&time))
-                .unwrap_or_default(),
+            overlap: match written_in(&body["overlap"]) {
+                Some(time) => duration(&time)?,
+                None => Duration::ZERO,
+            },
         },
         ["clients", id, "delete"] => Action::DeleteClient((*id).to_owned()),
         ["keys"] => Action::CreateKey(text("name").unwrap_or_else(|| "unnamed".to_owned())),
@@ -225,6 +233,15 @@ fn action(path: &str, body: &Value) -> Result<Action, ActionError> {
 
 fn number(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+/// A duration as text; a number counts seconds.
+fn written_in(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 fn pairs(body: &Value) -> Vec<(String, String)> {
@@ -271,6 +288,13 @@ pub(crate) fn view(state: &SandboxState) -> Value {
         "now": state.now().millis(),
         "profile": rules.profile,
         "models": rules.profile.models(),
+        "lifetimes": {
+            "ttl": written(rules.ttl),
+            "refresh_ttl": rules.refresh_ttl.map(written),
+            "idle": rules.idle.map(written),
+            "absolute": rules.absolute.map(written),
+            "grace": written(rules.grace),
+        },
         "rules": {
             "ttl": rules.ttl.as_secs_f64(),
             "refresh_ttl": seconds(rules.refresh_ttl),

@@ -26,7 +26,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
-use crate::clock::parse_duration;
+use crate::clock::{parse_duration, written};
 
 /// A group of requests that a fault can be limited to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -135,7 +135,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     fn parse(kind: &str, value: &str, retry_after: Option<Duration>) -> Option<Self> {
-        Some(match kind {
+        let found = match kind {
             "early-401" => Self::Early401,
             "status" | "5xx" => Self::Status {
                 code: status(value)?,
@@ -154,7 +154,16 @@ impl FaultKind {
             "error-in-200" if value.is_empty() => Self::ErrorIn200("bad_refresh_token".into()),
             "error-in-200" => Self::ErrorIn200(value.to_owned()),
             _ => return None,
-        })
+        };
+        Some(found).filter(|found| value.is_empty() || found.has_value())
+    }
+
+    /// Whether something may stand after `KIND=`.
+    fn has_value(&self) -> bool {
+        matches!(
+            self,
+            Self::Status { .. } | Self::Slow(_) | Self::SlowAnswer(_) | Self::ErrorIn200(_)
+        )
     }
 
     /// Whether the kind applies at this endpoint when the fault names none.
@@ -198,12 +207,12 @@ impl fmt::Display for FaultKind {
                 code,
                 retry_after: Some(after),
             } => {
-                write!(f, "status={code},retry_after={}ms", after.as_millis())
+                write!(f, "status={code},retry_after={}", written(*after))
             }
             Self::Cut => f.write_str("cut"),
             Self::Outage => f.write_str("outage"),
-            Self::Slow(time) => write!(f, "slow={}ms", time.as_millis()),
-            Self::SlowAnswer(time) => write!(f, "slow-answer={}ms", time.as_millis()),
+            Self::Slow(time) => write!(f, "slow={}", written(*time)),
+            Self::SlowAnswer(time) => write!(f, "slow-answer={}", written(*time)),
             Self::AnswerLost => f.write_str("answer-lost"),
             Self::Html => f.write_str("html"),
             Self::WrongType => f.write_str("wrong-type"),
@@ -311,8 +320,12 @@ impl FromStr for Fault {
         for part in parts {
             let (name, value) = part.split_once('=').ok_or_else(|| refuse(part))?;
             match name {
-                "times" => fault.times = Some(value.parse().ok().ok_or_else(|| refuse(part))?),
+                "times" => {
+                    let times = value.parse().ok().filter(|times| *times > 0);
+                    fault.times = Some(times.ok_or_else(|| refuse(part))?);
+                }
                 "at" => fault.at = Some(endpoint(value).ok_or_else(|| refuse(part))?),
+                "user" | "client" if value.is_empty() => return Err(refuse(part)),
                 "user" => fault.user = Some(value.to_owned()),
                 "client" => fault.client = Some(value.to_owned()),
                 "retry_after" => {
@@ -323,6 +336,9 @@ impl FromStr for Fault {
         }
         let (kind, value) = head.split_once('=').unwrap_or((head, ""));
         fault.kind = FaultKind::parse(kind, value, retry_after).ok_or_else(|| refuse(head))?;
+        if retry_after.is_some() && !matches!(fault.kind, FaultKind::Status { .. }) {
+            return Err(refuse("retry_after"));
+        }
         Ok(fault)
     }
 }
@@ -399,7 +415,7 @@ mod tests {
     fn a_fault_reads_as_it_is_written() {
         for text in [
             "early-401,times=3",
-            "status=503,retry_after=5000ms,times=2,at=refresh",
+            "status=503,retry_after=5s,times=2,at=refresh",
             "slow=250ms,at=mcp,user=alice,client=c",
             "error-in-200=bad_refresh_token",
             "outage",
@@ -415,6 +431,11 @@ mod tests {
             "cut,at=moon",
             "cut,times=x",
             "cut,x",
+            "cut,times=0",
+            "cut=5",
+            "cut,retry_after=5s",
+            "cut,user=",
+            "slow=5 parsecs",
         ] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }

@@ -279,7 +279,11 @@ impl SignInArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReauthorizeArgs {
     /// The connection
-    pub(crate) name: String,
+    #[arg(required_unless_present = "all")]
+    pub(crate) name: Option<String>,
+    /// Every connection that needs a sign-in, one after the other
+    #[arg(long, conflicts_with_all = ["name", "scope", "callback_port"])]
+    pub(crate) all: bool,
     /// Ask for these scopes from now on, separated by spaces
     #[arg(long)]
     pub(crate) scope: Option<String>,

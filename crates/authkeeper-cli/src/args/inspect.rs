@@ -87,19 +87,22 @@ Exit codes: 0 the new key is in use and the old one is gone
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  mkdir -p ~/.local/share/bash-completion/completions
-  authkeeper completions bash \\
-    > ~/.local/share/bash-completion/completions/authkeeper
+  echo 'source <(authkeeper completions bash)' >> ~/.bashrc
 
-  mkdir -p ~/.zfunc        (and fpath+=~/.zfunc in ~/.zshrc)
-  authkeeper completions zsh > ~/.zfunc/_authkeeper
+  echo 'source <(authkeeper completions zsh)' >> ~/.zshrc
 
   mkdir -p ~/.config/fish/completions
-  authkeeper completions fish > ~/.config/fish/completions/authkeeper.fish";
+  echo 'authkeeper completions fish | source' \\
+    > ~/.config/fish/completions/authkeeper.fish
+
+Commands, options and the names of connections are completed: the script asks
+authkeeper at each TAB. It belongs to this version, so that a shell had better
+read it at its start, as above, than from a file.";
 
 pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
-  authkeeper man | man -l -
+  authkeeper man                  show it in your pager
+  authkeeper man > authkeeper.1
   authkeeper man --out ~/.local/share/man/man1";
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+mod apply;
 mod connect;
 pub(crate) mod demo;
 mod duration;
@@ -13,6 +14,7 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::apply::ApplyArgs;
 pub(crate) use self::connect::{
     AssertionArgs, ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs,
     RequestArgs, RotateArgs, SecretSource, SignInArgs,
@@ -84,9 +86,13 @@ pub(crate) enum Command {
     /// Sign in once: in a browser, on another device, as the client itself, or with an API key
     #[command(after_help = connect::CONNECT_EXAMPLES)]
     Connect(Box<ConnectArgs>),
+    /// Connect what a file lists, and change what is otherwise
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(ApplyArgs),
     /// The same sign-in again, in place
     #[command(
-        after_help = "Examples:\n  authkeeper reauthorize notion\n  authkeeper reauthorize notion --device"
+        after_help = "Examples:\n  authkeeper reauthorize notion\n  authkeeper reauthorize notion --device\n  \
+        authkeeper reauthorize --all          one after the other, where one is needed"
     )]
     Reauthorize(ReauthorizeArgs),
     /// Take over a refresh token that another program was given
@@ -170,13 +176,13 @@ pub(crate) enum Command {
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print a shell's completions
+    /// Print a shell's completions, of connection names too
     #[command(after_help = inspect::COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, or write all of them
+    /// Show the manual page, or write all of them
     #[command(after_help = inspect::MAN_EXAMPLES)]
     Man(ManArgs),
 }

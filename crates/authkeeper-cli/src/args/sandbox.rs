@@ -9,8 +9,8 @@ use super::duration::parse_duration;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  authkeeper sandbox --port 8765 --ttl 20s &
-  authkeeper connect try http://127.0.0.1:8765/mcp    sign in as alice or bob
+  url=$(authkeeper sandbox --background --ttl 20s)    a free port
+  authkeeper connect try \"$url/mcp\"                 sign in as alice or bob
   authkeeper sandbox --profile grace --auto-approve   like django-oauth-toolkit
   authkeeper sandbox --fault status=503,times=3,at=refresh --fault cut,times=1
   authkeeper sandbox --scenario night.toml            faults, then a verdict
@@ -31,9 +31,9 @@ retry_after=TIME.
 
 Open the printed URL in a browser to watch and to break things. Scripts do the
 same; /control lists all there is:
-  curl http://127.0.0.1:8765/control
-  curl -d '{\"do\": \"disable alice\"}' http://127.0.0.1:8765/control/do
-Ctrl-C stops it.
+  curl \"$url/control\"
+  curl -d '{\"do\": \"disable alice\"}' \"$url/control/do\"
+Ctrl-C stops it; in the background, kill with the number that is printed.
 
 Exit codes: 0 stopped, or the scenario is met · 64 usage, or no such scenario
 65 the scenario is not met or can't be read · 69 port taken";
@@ -43,6 +43,9 @@ pub(crate) struct SandboxArgs {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
+    /// Go on in the background, and print the URL once it serves; fails if the port is taken
+    #[arg(long, conflicts_with_all = ["scenario", "list_scenarios"])]
+    pub(crate) background: bool,
     /// How long access tokens live [default: 5m]
     #[arg(long, value_parser = parse_duration)]
     pub(crate) ttl: Option<Duration>,

@@ -7,6 +7,7 @@ use authkeeper::{
     refresh::{decide::due_after, decision_log::PastDecision},
     runtime::inspect::Inspection,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,8 +18,12 @@ use crate::{
 
 /// An exchange may take as many times as long as the slowest that was seen.
 const SLOWER: u32 = 3;
+/// Where the text begins: after its label.
+const MARGIN: usize = 12;
 /// Below this many refreshes nothing is concluded from how often something happened.
 const FEW: usize = 10;
+/// Clocks that differ by more seconds than this are no property of the provider: one of them is wrong.
+const CLOCKS_AGREE: u64 = 60;
 
 /// What was measured of one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +36,8 @@ struct Measured {
     latencies: Vec<u64>,
     /// The farthest that its clock was off, in seconds.
     skew: Option<i64>,
+    /// How far it was off the last time, and when.
+    last_skew: Option<(Timestamp, i64)>,
     /// Refreshes that a 401 forced before the token's end.
     early_401s: usize,
     uncertain: usize,
@@ -57,9 +64,11 @@ pub(crate) async fn advise(app: &App) -> Result<(), Failure> {
     }
     for (issuer, of) in &measured {
         app.output.data(&app.output.paint(Paint::Strong, issuer));
-        app.output.data(&format!("  measured  {}", said(of)));
+        app.output
+            .data_hanging(&format!("  measured  {}", said(of)), MARGIN);
         for advice in advice(of, longest) {
-            app.output.data(&format!("  advice    {advice}"));
+            app.output
+                .data_hanging(&format!("  advice    {advice}"), MARGIN);
         }
     }
     Ok(())
@@ -100,6 +109,10 @@ fn count(of: &mut Measured, line: &PastDecision) {
     {
         of.skew = Some(seen);
     }
+    let newer = |seen: &Timestamp| of.last_skew.is_none_or(|(known, _)| *seen > known);
+    if let Some(seen) = line.skew_s.filter(|_| newer(&line.ts)) {
+        of.last_skew = Some((line.ts, seen));
+    }
     of.early_401s += usize::from(line.why.as_deref() == Some("rejected_401"));
     of.uncertain += usize::from(line.outcome.as_deref() == Some("uncertain"));
     of.refused += usize::from(line.outcome.as_deref() == Some("refused"));
@@ -122,7 +135,9 @@ fn quantile(sorted: &[u64], share: f64) -> Option<u64> {
 /// that were seen do no harm.
 fn margin(of: &Measured) -> Duration {
     let slowest = Duration::from_millis(of.latencies.last().copied().unwrap_or_default());
-    let skew = Duration::from_secs(of.skew.map_or(0, i64::unsigned_abs));
+    let skew = of.skew.map_or(0, i64::unsigned_abs);
+    // A clock that was wrong is set right; no token can make up for it.
+    let skew = Duration::from_secs(if skew > CLOCKS_AGREE { 0 } else { skew });
     Duration::from_secs(1) + slowest * SLOWER + skew
 }
 
@@ -149,6 +164,7 @@ fn said(of: &Measured) -> String {
 /// What follows from the measurements, each with its reason.
 fn advice(of: &Measured, longest_run: Option<Duration>) -> Vec<String> {
     let mut all = Vec::new();
+    all.extend(of_clock(of));
     if let Some(lifetime) = of.lifetime {
         all.push(of_margin(lifetime, margin(of)));
         all.extend(longest_run.and_then(|run| of_runs(lifetime, run)));
@@ -175,6 +191,25 @@ fn advice(of: &Measured, longest_run: Option<Duration>) -> Vec<String> {
         ));
     }
     all
+}
+
+/// A clock that jumped: a machine that was suspended or restored, a virtual machine without NTP, a person who set it.
+fn of_clock(of: &Measured) -> Option<String> {
+    let farthest = of.skew.filter(|skew| skew.unsigned_abs() > CLOCKS_AGREE)?;
+    let apart = span(farthest.unsigned_abs());
+    let now = of
+        .last_skew
+        .map_or(farthest, |(_, skew)| skew)
+        .unsigned_abs();
+    let since = if now > CLOCKS_AGREE {
+        format!("its clock and this machine's are {apart} apart")
+    } else {
+        format!("its clock and this machine's were {apart} apart, and agree now")
+    };
+    Some(format!(
+        "{since}: keep this machine's clock right by NTP (timedatectl set-ntp true); doctor shows whether the clocks of \
+         several providers are off alike"
+    ))
 }
 
 fn of_margin(lifetime: Duration, needed: Duration) -> String {
@@ -215,6 +250,7 @@ fn json_of(issuer: &str, of: &Measured, longest_run: Option<Duration>) -> Value 
             "p50": quantile(&of.latencies, 0.5), "p95": quantile(&of.latencies, 0.95), "max": of.latencies.last(),
         },
         "skew_seconds": of.skew,
+        "last_skew_seconds": of.last_skew.map(|(_, skew)| skew),
         "lifetime_seconds": of.lifetime.map(|life| life.as_secs()),
         "early_401s": of.early_401s,
         "uncertain": of.uncertain,
@@ -258,6 +294,41 @@ mod tests {
             "{}",
             all(&short, None)
         );
+    }
+
+    #[test]
+    fn a_clock_that_jumped_is_a_matter_of_ntp_and_not_of_the_tokens() {
+        let day = Timestamp::UNIX_EPOCH;
+        let jumped = |last: i64| Measured {
+            skew: Some(-3_600),
+            last_skew: Some((day, last)),
+            ..measured()
+        };
+        for (last, words) in [
+            (-3_600, "are 60 min apart"),
+            (1, "were 60 min apart, and agree now"),
+        ] {
+            let said = all(&jumped(last), None);
+            assert!(said.contains(words) && said.contains("NTP"), "{said}");
+            assert!(!said.contains("Ask the provider for tokens"), "{said}");
+        }
+        assert!(
+            !all(&measured(), None).contains("NTP"),
+            "three seconds are no jump"
+        );
+    }
+
+    #[test]
+    fn the_last_measurement_of_the_clock_is_kept_beside_the_farthest() {
+        let mut of = Measured::default();
+        for (second, skew) in [(2, 2), (1, -900)] {
+            let ts = Timestamp::from_second(second).unwrap();
+            let line = json!({"ts": ts, "connection": "x", "lineage": 1, "generation": 1, "decision": "refresh",
+                "skew_s": skew});
+            count(&mut of, &serde_json::from_value(line).unwrap());
+        }
+        assert_eq!(of.skew, Some(-900));
+        assert_eq!(of.last_skew.map(|(_, skew)| skew), Some(2));
     }
 
     #[test]

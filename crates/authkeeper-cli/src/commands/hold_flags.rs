@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use authkeeper_gateway::{
-    report::Report,
-    signin_link::{Hold, LinkHost},
-};
+use authkeeper_gateway::signin_link::{Hold, LinkHost};
 
 use crate::{app::App, args::HoldArgs};
 
@@ -32,7 +29,7 @@ impl Holding {
             return Self::default();
         };
         let browser = args.open_browser.then(|| app.environment.browser());
-        let report = Report::new(std::io::stderr());
+        let report = app.output.report();
         let host = LinkHost::new(app.runtime.clone(), app.links(), report, browser);
         let host = Arc::new(place(host, limit));
         Self {

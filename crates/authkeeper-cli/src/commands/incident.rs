@@ -42,7 +42,10 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
         IncidentLinks::new(app.links(), None),
     );
     for incident in incidents.open().await.unwrap_or_default() {
-        app.output.record(&incident.record);
+        // The error itself tells a person the same.
+        if error.is_none() || !app.output.tells_records() {
+            app.output.record(&incident.record);
+        }
         // A call that fails was not spared; else nobody is notified of what the next resend may heal.
         if error.is_some() || incidents.is_due(&incident).await.unwrap_or_default() {
             tell_owner(app, &incidents, &incident).await;

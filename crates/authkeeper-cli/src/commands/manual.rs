@@ -1,9 +1,13 @@
-//! `completions` and `man`: what is made of the command line itself. Neither needs a store.
+//! `man`: the manual pages, made of the command line itself. On a terminal the page is shown as `man` shows it.
 
-use std::{fmt::Write as _, io, path::Path};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::Path,
+    process,
+};
 
 use clap::Command;
-use clap_complete::Shell;
 use clap_mangen::Man;
 use serde_json::json;
 
@@ -14,19 +18,16 @@ use crate::{
     output::CommandOutput,
 };
 
-const NAME: &str = "authkeeper";
-
-pub(crate) fn completions(shell: Shell, output: CommandOutput) {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut args::whole(), NAME, &mut script);
-    output.data_bytes(&script);
-}
-
 pub(crate) fn man(args: ManArgs, output: CommandOutput) -> Result<u8, Failure> {
     let Some(folder) = args.out else {
         let rendered = page(args::whole());
         let page = rendered.map_err(|error| unwritten(Path::new("standard output"), &error))?;
-        output.data_bytes(&page);
+        if output.columns().is_none() {
+            output.data_bytes(&page);
+        } else if !is_shown(&page) {
+            let help = args::whole().render_long_help();
+            output.data_bytes(help.to_string().as_bytes());
+        }
         return Ok(0);
     };
     let write = || {
@@ -46,6 +47,16 @@ pub(crate) fn man(args: ManArgs, output: CommandOutput) -> Result<u8, Failure> {
         folder.display()
     ));
     Ok(0)
+}
+
+/// Whether `man` showed the page, laid out for the terminal and in the person's pager. A machine may have no `man`.
+fn is_shown(page: &[u8]) -> bool {
+    let shown = || {
+        let mut file = tempfile::Builder::new().suffix(".1").tempfile()?;
+        file.write_all(page)?;
+        process::Command::new("man").arg(file.path()).status()
+    };
+    shown().is_ok_and(|status| status.success())
 }
 
 /// The page of this command and those of all below it; how many there are.

@@ -7,7 +7,6 @@ use authkeeper_gateway::{
     alerts::BackgroundWatcher,
     mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
     open_incidents::OpenIncidents,
-    report::Report,
     signin_link::IncidentLinks,
     token_source::TokenSource,
 };
@@ -39,7 +38,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
         app.watch(BackgroundWatcher::start(
             Arc::new(incidents),
             notifier,
-            Report::new(std::io::stderr()),
+            app.output.report(),
         ));
     }
     if std::io::stdin().is_terminal() {

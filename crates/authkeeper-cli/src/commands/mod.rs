@@ -1,9 +1,11 @@
 //! The commands, a file each.
 
 pub(crate) mod advise;
+pub(crate) mod apply;
 pub(crate) mod attend;
 pub(crate) mod check;
 mod client_certificate;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod demo;

@@ -14,7 +14,6 @@ use authkeeper_gateway::{
     alerts::{IncidentFeed, Watcher},
     first_tokens::{FirstTokens, Lacking},
     open_incidents::OpenIncidents,
-    report::Report,
 };
 use tokio::sync::oneshot;
 
@@ -45,7 +44,7 @@ pub(crate) async fn preflight(
         open: incidents,
         in_vain: OnceLock::new(),
     });
-    let report = Report::new(std::io::stderr());
+    let report = app.output.report();
     let watch = Watcher::new(incidents.clone(), app.notifier(), report);
     let asked = tokio::select! {
         asked = first.ask(declared) => asked,
@@ -63,7 +62,7 @@ pub(crate) async fn preflight(
         }
         Err(lacking) => {
             incident::report(app, &lacking.connection, Some(&lacking.error)).await;
-            Err(not_started(lacking))
+            Err(not_started(app, lacking).await)
         }
     }
 }
@@ -100,11 +99,11 @@ async fn wait(
         Ok(Err(lacking)) if reports => {
             let _first = incidents.in_vain.set(lacking.connection.clone());
             finish(watch).await;
-            Err(not_started(lacking))
+            Err(not_started(app, lacking).await)
         }
         Ok(Err(lacking)) => {
             incident::report(app, &lacking.connection, Some(&lacking.error)).await;
-            Err(not_started(lacking))
+            Err(not_started(app, lacking).await)
         }
         Err(number) => {
             if reports {
@@ -122,12 +121,13 @@ async fn finish(watch: Watcher) {
     }
 }
 
-fn not_started(lacking: Lacking) -> Failure {
+async fn not_started(app: &App, lacking: Lacking) -> Failure {
     let waited = match lacking.waited.as_secs() {
         0 => String::new(),
         seconds => format!("after {} of waiting ", span(seconds)),
     };
-    let failure = Failure::from(lacking.error);
+    let failure = app.with_health(&lacking.connection, lacking.error.into());
+    let failure = failure.await;
     Failure {
         what: format!("{}; {waited}the command was not started", failure.what),
         ..failure

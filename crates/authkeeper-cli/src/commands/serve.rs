@@ -6,7 +6,6 @@ use authkeeper_gateway::{
     alerts::BackgroundWatcher,
     check::Validator,
     open_incidents::OpenIncidents,
-    report::Report,
     server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
     signin_link::{Hold, IncidentLinks},
     token_source::TokenSource,
@@ -32,11 +31,10 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
     let serving = listen(app, args.port, (&handle, hold)).await?;
     let links = IncidentLinks::new(app.links(), host);
     let incidents = OpenIncidents::of_all(app.runtime.clone(), links);
-    let report = Report::new(io::stderr());
     app.watch(BackgroundWatcher::start(
         Arc::new(incidents),
         app.notifier(),
-        report,
+        app.output.report(),
     ));
     say_ready(app, serving.port(), &handle);
     until_stopped(app, serving).await;

@@ -7,7 +7,7 @@ use authkeeper::{
     runtime::ConnectionStatus,
 };
 use authkeeper_gateway::{
-    alerts::Watcher, first_tokens::FirstTokens, open_incidents::OpenIncidents, report::Report,
+    alerts::Watcher, first_tokens::FirstTokens, open_incidents::OpenIncidents,
     signin_link::IncidentLinks, token_source::TokenSource,
 };
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         app.runtime.clone(),
         args.wait.unwrap_or_default(),
         holding.hold.clone(),
-        Report::new(std::io::stderr()),
+        app.output.report(),
     );
     let links = IncidentLinks::new(app.links(), holding.host.clone());
     let incidents = OpenIncidents::new(app.runtime.clone(), declared.clone(), None, links);
@@ -101,7 +101,7 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
     let seams = run::RunSeams {
         forwarder: forwarder.clone(),
         watch: watch.over(incidents),
-        report: Report::new(std::io::stderr()),
+        report: app.output.report(),
         signals,
     };
     let began = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use authkeeper::{
     model::{ConnectionName, ConnectionState, Event, HealthCause, Record},
     refresh::decision_log::PastDecision,
-    runtime::ConnectionStatus,
+    runtime::{ConnectionStatus, OwnCertificate},
     store::History,
 };
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::App,
     failure::Failure,
-    output::{second, span},
+    output::{Paint, second, span},
 };
 
 /// So many lines of the past are told in the timeline.
@@ -80,9 +80,79 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
             "timeline": timeline(&history, &log),
         }));
     } else {
-        app.output.data(&said);
+        show(app, &facts, &status);
     }
     Ok(())
+}
+
+/// Where the text of an entry begins: after its label.
+const MARGIN: usize = 15;
+
+/// What a person reads: a short list.
+fn show(app: &App, facts: &WhyFacts, status: &ConnectionStatus) {
+    let output = app.output;
+    output.data(&output.paint(Paint::Strong, &facts.name));
+    let mut entries = entries(facts);
+    entries.extend(of_certificate(status, app.runtime.now()));
+    for (label, text) in entries {
+        output.data_hanging(&format!("  {label:<11}  {text}"), MARGIN);
+    }
+}
+
+/// The same as the paragraph, a label before each part.
+fn entries(facts: &WhyFacts) -> Vec<(&'static str, String)> {
+    if let Some(why) = facts.out_of_use {
+        return vec![
+            ("cause", format!("not in use: {why}")),
+            (
+                "effect",
+                "it is not refreshed, and nothing is handed out".to_owned(),
+            ),
+            (
+                "next",
+                format!("authkeeper status {} names the command", facts.name),
+            ),
+        ];
+    }
+    let Some(incident) = &facts.incident else {
+        return vec![("state", calm(facts, "went wrong"))];
+    };
+    let (record, asked) = (&incident.record, incident.attempt.as_ref().map(asked));
+    let since = format!("{}{}", second(record.since), asked.unwrap_or_default());
+    let mut entries = vec![
+        ("cause", format!("{} ({})", record.detail, record.reason)),
+        ("since", since),
+    ];
+    if let Some(ended) = incident.ended {
+        let calm = calm(facts, "has gone wrong");
+        entries.push((
+            "effect",
+            format!("That is over since {}. {calm}", second(ended)),
+        ));
+    } else {
+        let (meaning, done) = (meaning(facts, incident), done(facts, incident));
+        entries.push(("effect", format!("{meaning} What was done: {done}")));
+        let next = to_do(facts, incident);
+        entries.push(("next", next.trim_start_matches(WHAT_TO_DO).to_owned()));
+    }
+    entries
+}
+
+/// What a sentence begins with that says it.
+const WHAT_TO_DO: &str = "What to do: ";
+
+fn of_certificate(status: &ConnectionStatus, now: Timestamp) -> Vec<(&'static str, String)> {
+    let Some(certificate) = status.certificate.as_ref().map(OwnCertificate::look) else {
+        return vec![];
+    };
+    let standing = Standing::of(&certificate, now);
+    let shown = ("certificate", standing.said().to_owned());
+    match standing {
+        Standing::Good(_) => vec![shown],
+        Standing::Soon(_) | Standing::Bad(_) => {
+            vec![shown, ("next", client_certificate::fix(&certificate))]
+        }
+    }
 }
 
 /// A client certificate that ended is why calls fail, whatever else is told.
@@ -462,6 +532,26 @@ mod tests {
             moved.contains("sent the refresh token nowhere else"),
             "{moved}"
         );
+    }
+
+    #[test]
+    fn a_person_reads_a_short_list() {
+        let refused = facts(Some(incident(Event::ReauthorizationRequired, None)));
+        let entries = entries(&refused);
+        let labels: Vec<_> = entries.iter().map(|(label, _)| *label).collect();
+        assert_eq!(labels, ["cause", "since", "effect", "next"]);
+        assert_eq!(
+            entries[0].1,
+            "the provider refused the refresh token (refresh_refused)"
+        );
+        assert!(
+            entries[1]
+                .1
+                .starts_with("2026-01-01 00:01:40 UTC, when its token")
+        );
+        assert_eq!(entries[3].1, "authkeeper reauthorize notion");
+        let over = super::entries(&facts(Some(incident(Event::Uncertain, Some(at(130))))));
+        assert!(over.iter().all(|(label, _)| *label != "next"), "{over:?}");
     }
 
     #[test]

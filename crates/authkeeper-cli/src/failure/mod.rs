@@ -13,6 +13,8 @@ use authkeeper::{
 use authkeeper_gateway::error::CallErrorKind;
 use serde_json::{Value, json};
 
+pub(crate) use self::sign_in::next_step;
+
 use crate::exit::Exit;
 
 /// What is to be done about what passes by itself.

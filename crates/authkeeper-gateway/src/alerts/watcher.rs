@@ -28,7 +28,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Each incident is one JSON line of `report`.
+    /// Each incident is told once by `report`.
     pub fn new(incidents: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
         Self {
             incidents,
@@ -100,7 +100,7 @@ impl Watcher {
         let Ok(line) = serde_json::to_string(&incident.record) else {
             return;
         };
-        self.report.line(&line);
+        self.report.record(&incident.record);
         if incident.notified || !self.notifier.is_set() {
             return;
         }

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use authkeeper::{
     http::HttpUrl,
     model::{ConnectionName, GrantType, Moment},
-    oauth::{authorize::RedirectError, loopback::page},
+    oauth::{authorize::RedirectError, sign_in_page::SignInPage},
     platform::clock::Seams,
     runtime::Runtime,
     secret::SecretString,
-    signin::{Again, PromptAction, Prompter, SignInPrompt},
+    signin::{Again, ConnectError, PromptAction, Prompter, SignInPrompt},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -34,6 +34,8 @@ use crate::report::Report;
 
 /// How long one click's sign-in may take.
 const PATIENCE: Duration = Duration::from_mins(15);
+/// How long a browser may take to be shown what came of its sign-in.
+const SHOWING: Duration = Duration::from_secs(2);
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(10);
 /// How soon a provider that gave no code is asked again.
@@ -164,17 +166,27 @@ fn admit(head: &Parts, address: &LinkAddress) -> Result<(), StatusCode> {
 impl LinkServer {
     async fn answer(&self, head: &Parts) -> HtmlPage {
         if let Err(status) = admit(head, &self.address) {
-            return page(status, "Nothing here", "This is authkeeper's sign-in link.");
+            let text = "This is authkeeper's sign-in link.";
+            return SignInPage::new(status, "Nothing here", text).response();
         }
         let status = self.runtime.status(&self.connection).await;
+        let url = status.as_ref().ok();
+        let url = url.map(|status| status.connection.url.clone());
+        let about = |page: SignInPage| {
+            let page = page.with("Connection", self.connection.as_str());
+            match &url {
+                Some(url) => page.with("Server", url),
+                None => page,
+            }
+        };
         if status.is_ok_and(|status| is_over(&status, is_resolved_by_sign_in)) {
             let text = format!("{} is connected: there is nothing to do.", self.connection);
-            return page(StatusCode::OK, "Signed in", &text);
+            return about(SignInPage::new(StatusCode::OK, "Signed in", text)).response();
         }
         match self.begin().await {
             Ok(Destination::Done) => {
-                let text = format!("{} is connected.", self.connection);
-                page(StatusCode::OK, "Signed in", &text)
+                let text = format!("{} is connected. You can close this page.", self.connection);
+                about(SignInPage::new(StatusCode::OK, "Signed in", text)).response()
             }
             Ok(Destination::On(url)) => sent_on(&url),
             Ok(Destination::Device {
@@ -182,28 +194,21 @@ impl LinkServer {
                 ..
             }) => sent_on(&url.into()),
             Ok(Destination::Device { code, at, .. }) => {
-                let text = format!(
-                    "Open {} and enter the code {}.",
-                    escaped(&at),
-                    escaped(&code)
-                );
-                page(StatusCode::OK, "Enter a code", &text)
+                let text = format!("Open {at} and enter the code {code}.");
+                about(SignInPage::new(StatusCode::OK, "Enter a code", text)).response()
             }
             Ok(Destination::Terminal) => {
-                self.in_a_terminal("this sign-in ends with a pasted address")
+                let why = "this sign-in ends with a pasted address";
+                about(self.not_begun(why)).response()
             }
-            Err(why) => self.in_a_terminal(&why),
+            Err(why) => about(self.not_begun(&why)).response(),
         }
     }
 
-    fn in_a_terminal(&self, why: &str) -> HtmlPage {
-        let text = format!(
-            "No sign-in was begun: {}. Open the link again, or run in a terminal: \
-             <code>authkeeper reauthorize {}</code>",
-            escaped(why),
-            self.connection
-        );
-        page(StatusCode::BAD_GATEWAY, "Not signed in", &text)
+    fn not_begun(&self, why: &str) -> SignInPage {
+        let text = format!("No sign-in was begun: {why}.");
+        SignInPage::new(StatusCode::BAD_GATEWAY, "Not signed in", text)
+            .next(another_try(&self.connection))
     }
 
     /// The provider's own link, good on any device, for a connection that was signed in with a device code: its sign-in is
@@ -244,14 +249,14 @@ impl LinkServer {
     async fn begin(&self) -> Result<Destination, String> {
         let mut sign_in = self.sign_in.lock().await;
         sign_in.shutdown().await;
-        let (visitor, answered) = Visitor::new();
+        let (visitor, answered) = Visitor::new(&self.connection);
         let (runtime, name) = (self.runtime.clone(), self.connection.clone());
         let report = self.report.clone();
         sign_in.spawn(async move {
             let done = tokio::select! {
                 done = Box::pin(signed_in(&runtime, &name, &visitor)) => done,
                 // Signed in another way: the sign-in begun here must not time out later, which would count against our client.
-                () = until(&runtime, &name, |status| is_over(status, is_resolved_by_sign_in)) => Ok(()),
+                () = signed_in_elsewhere(&runtime, &name) => Ok(()),
             };
             if let Some(why) = visitor.ends(done) {
                 report.line(&format!(
@@ -263,6 +268,16 @@ impl LinkServer {
             .await
             .unwrap_or_else(|_gone| Err("it ended".to_owned()))
     }
+}
+
+/// Waits until the connection works again. Where that is the work of the sign-in begun here, its browser is shown the page
+/// first.
+async fn signed_in_elsewhere(runtime: &Runtime, name: &ConnectionName) {
+    until(runtime, name, |status| {
+        is_over(status, is_resolved_by_sign_in)
+    })
+    .await;
+    Seams::system().clock.sleep(SHOWING).await;
 }
 
 async fn signed_in(
@@ -295,19 +310,31 @@ enum Destination {
     Done,
 }
 
+/// What a person does whose sign-in came to nothing.
+fn another_try(connection: &ConnectionName) -> String {
+    format!("open the link again, or run in a terminal: authkeeper reauthorize {connection}")
+}
+
 /// The person behind the browser. They paste nothing.
-struct Visitor(std::sync::Mutex<Option<oneshot::Sender<Result<Destination, String>>>>);
+struct Visitor {
+    connection: ConnectionName,
+    waiting: std::sync::Mutex<Option<oneshot::Sender<Result<Destination, String>>>>,
+}
 
 impl Visitor {
-    fn new() -> (Self, oneshot::Receiver<Result<Destination, String>>) {
+    fn new(connection: &ConnectionName) -> (Self, oneshot::Receiver<Result<Destination, String>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(std::sync::Mutex::new(Some(sender))), receiver)
+        let visitor = Self {
+            connection: connection.clone(),
+            waiting: std::sync::Mutex::new(Some(sender)),
+        };
+        (visitor, receiver)
     }
 
     /// False if the browser has been answered before.
     fn answer(&self, answer: Result<Destination, String>) -> bool {
         let mut waiting = self
-            .0
+            .waiting
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         waiting.take().is_some_and(|to| to.send(answer).is_ok())
@@ -352,6 +379,10 @@ impl Prompter for Visitor {
     }
 
     fn paste_again(&self, _why: &RedirectError) {}
+
+    fn next_step(&self, _error: &ConnectError) -> Option<String> {
+        Some(another_try(&self.connection))
+    }
 }
 
 #[expect(
@@ -361,17 +392,12 @@ impl Prompter for Visitor {
 fn sent_on(url: &SecretString) -> HtmlPage {
     let Ok(location) = HeaderValue::try_from(url.expose().as_str()) else {
         let text = "The provider's address can't be opened.";
-        return page(StatusCode::BAD_GATEWAY, "Not signed in", text);
+        return SignInPage::new(StatusCode::BAD_GATEWAY, "Not signed in", text).response();
     };
-    let mut response = page(StatusCode::SEE_OTHER, "Going on", "To the provider.");
+    let page = SignInPage::new(StatusCode::SEE_OTHER, "Going on", "To the provider.");
+    let mut response = page.response();
     response.headers_mut().insert(header::LOCATION, location);
     response
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -423,20 +449,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_sign_in_that_asks_nobody_is_done() {
-        let (visitor, answered) = Visitor::new();
+        let name = ConnectionName::parse("x").unwrap();
+        let (visitor, answered) = Visitor::new(&name);
         assert_eq!(visitor.ends(Ok(())), None);
         assert!(matches!(answered.await, Ok(Ok(Destination::Done))));
         let failed = || Err("no".to_owned());
-        let (visitor, answered) = Visitor::new();
+        let (visitor, answered) = Visitor::new(&name);
         assert_eq!(visitor.ends(failed()), None);
         assert!(matches!(answered.await, Ok(Err(_))), "the browser is told");
-        let (visitor, _answered) = Visitor::new();
+        let (visitor, _answered) = Visitor::new(&name);
         visitor.answer(Ok(Destination::Terminal));
         assert_eq!(visitor.ends(failed()).as_deref(), Some("no"));
-    }
-
-    #[test]
-    fn what_others_wrote_is_text_and_no_page() {
-        assert_eq!(escaped("<b>&"), "&lt;b&gt;&amp;");
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::SandboxState;
 use crate::{
     action::{Action, ActionError, set_rule},
+    clock::written,
     events::Mood,
     random,
     store::{AccountState, ApiKeyEntry, SecretEntry},
@@ -30,7 +31,7 @@ impl SandboxState {
                 self.clock.advance(time);
                 self.say(
                     Mood::Plain,
-                    format!("the clock moved on by {} s", time.as_secs_f64()),
+                    format!("the clock moved on by {}", written(time)),
                 );
                 Ok(json!({}))
             }

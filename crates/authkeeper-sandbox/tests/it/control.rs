@@ -266,3 +266,67 @@ async fn a_stopped_sandbox_frees_its_port() {
         .unwrap();
     Sandbox::start(again).await.unwrap().stop().await;
 }
+
+/// What means nothing changes nothing, and says what would.
+#[tokio::test]
+async fn what_means_nothing_is_refused() {
+    let bench = Bench::with(Profile::Strict).await;
+    for (path, body, words) in [
+        ("faults", json!({"fault": "status=banana"}), "status=banana"),
+        ("faults", json!({"fault": "cut,times=0"}), "times=0"),
+        (
+            "advance",
+            json!({"by": "10 parsecs"}),
+            "write 250ms, 90s, 10m",
+        ),
+        (
+            "do",
+            json!({"do": "advance soon"}),
+            "\"soon\" is no duration",
+        ),
+        (
+            "clients/public/secret",
+            json!({"overlap": "soon"}),
+            "\"soon\" is no duration",
+        ),
+        ("set", json!({"skew": "late"}), "a skew -90s"),
+    ] {
+        let got = bench.control(path, &body).await;
+        assert_eq!(got.status, 400, "{path} {got:?}");
+        assert!(got.text("error").contains(words), "{path} {got:?}");
+    }
+    let torn = bench
+        .send("POST", "/control/advance", &[], "{by: 10m}")
+        .await;
+    assert!(
+        torn.status == 400 && torn.text("error").contains("no JSON"),
+        "{torn:?}"
+    );
+    let state = bench.get("/control/state", &[]).await.json();
+    assert_eq!(
+        (&state["faults"], &state["rules"]["skew"]),
+        (&json!([]), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn lifetimes_are_shown_with_their_units() {
+    let bench = Bench::with(Profile::Strict).await;
+    let done = bench
+        .control(
+            "set",
+            &json!({"ttl": "90s", "refresh_ttl": "2h", "grace": 1, "skew": "-2m"}),
+        )
+        .await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let state = bench.get("/control/state", &[]).await.json();
+    let lifetimes =
+        json!({"ttl": "90s", "refresh_ttl": "2h", "idle": null, "absolute": null, "grace": "1s"});
+    assert_eq!(
+        (&state["lifetimes"], &state["rules"]["skew"]),
+        (&lifetimes, &json!(-120))
+    );
+    bench.say("advance 600s");
+    let log = bench.get("/control/log", &[]).await.body;
+    assert!(log.contains("the clock moved on by 10m"), "{log}");
+}

@@ -16,6 +16,7 @@ use rustls_platform_verifier::Verifier;
 use crate::http::{
     certificate::{CertificateFiles, Certificates, Loaded, UnusableCertificate, chain_in},
     transport::{ConnectError, TlsFailure},
+    url::HttpUrl,
 };
 
 /// A certificate that one server is shown if it asks for one (RFC 8705 has tokens bound to it).
@@ -136,11 +137,26 @@ pub(super) fn failed(host: &str, error: &(dyn Error + 'static)) -> ConnectError 
         host: host.to_owned(),
         detail: match of_tls {
             Some(rustls::Error::General(why)) => why.clone(),
+            Some(rustls::Error::InvalidMessage(_)) => NO_TLS.to_owned(),
             Some(of_tls) => of_tls.to_string(),
             None => error.to_string(),
         },
-        remedy: of_tls.map(remedy),
+        remedy: of_tls.map(|error| remedy(host, error)),
     }))
+}
+
+const NO_TLS: &str = "what answers there does not speak TLS";
+
+/// What a person does about a server without TLS. Only on this machine may a URL do without it.
+fn remedy_without_tls(host: &str) -> String {
+    let plain = host.replacen("https://", "http://", 1);
+    let here = HttpUrl::parse(&plain).is_ok();
+    if here && plain != host {
+        return format!("it seems to be plain HTTP: write {plain} in the URL, or correct the port");
+    }
+    "check the port in the URL, and whether a proxy is needed (HTTPS_PROXY); a server that is called over the network \
+     needs TLS"
+        .to_owned()
 }
 
 /// The TLS error inside. A connection that broke has none, and may come about later.
@@ -158,7 +174,7 @@ const CLIENT_CERTIFICATE: &str = "the server wants a client certificate that it 
      [client_certificate.\"HOST\"] with cert and key";
 
 /// What a person does about it.
-fn remedy(error: &rustls::Error) -> String {
+fn remedy(host: &str, error: &rustls::Error) -> String {
     let own = |text: &str| text.to_owned();
     match error {
         rustls::Error::InvalidCertificate(why) => match why {
@@ -196,9 +212,7 @@ fn remedy(error: &rustls::Error) -> String {
         rustls::Error::General(why) if why.starts_with("No CA") => {
             own("install the package ca-certificates, or correct SSL_CERT_FILE")
         }
-        rustls::Error::InvalidMessage(_) => own(
-            "what answers there does not speak TLS: check the port in the URL, and whether a proxy is needed (HTTPS_PROXY)",
-        ),
+        rustls::Error::InvalidMessage(_) => remedy_without_tls(host),
         _ => {
             own("check the host and port in the URL; if they are right, tell the server's operator")
         }
@@ -230,6 +244,26 @@ mod tests {
         assert!(remedy(&old).unwrap().contains("clock"));
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert_eq!(remedy(&reset), None);
+    }
+
+    #[test]
+    fn a_server_without_tls_is_called_one() {
+        let said = |host: &str| {
+            let why = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+            let failed = failed(host, &inside(why));
+            assert!(failed.to_string().ends_with(NO_TLS), "{failed}");
+            failed.remedy().unwrap().to_owned()
+        };
+        let here = said("https://127.0.0.1:8765");
+        assert!(
+            here.contains("write http://127.0.0.1:8765 in the URL"),
+            "{here}"
+        );
+        let elsewhere = said("https://mcp.example:80");
+        assert!(
+            elsewhere.contains("check the port") && !elsewhere.contains("http://"),
+            "{elsewhere}"
+        );
     }
 
     #[test]

@@ -300,6 +300,19 @@ pub(crate) fn check_nonce(sign_in: &SignIn, reply: &Reply) -> Result<(), Redirec
     Ok(())
 }
 
+/// Who signed in, as the ID token names them to people (`OpenID` Connect Core 1.0 §5.1). It is shown once, and not kept.
+pub(crate) fn account_name(reply: &Reply) -> Option<String> {
+    let body = answer::document(reply)?;
+    let objects = answer::holders(&body, "id_token");
+    let mut tokens = objects
+        .iter()
+        .filter_map(|objects| answer::text(objects.first()?, "id_token"));
+    let claims = jwt::claims(tokens.next()?)?;
+    let named = ["email", "preferred_username", "name", "sub"].iter();
+    let mut named = named.filter_map(|claim| claims.get(claim)?.as_str());
+    named.find(|name| !name.is_empty()).map(one_line)
+}
+
 fn check_issuer(sign_in: &SignIn, iss: Option<String>) -> Result<(), RedirectError> {
     match iss {
         Some(iss) if iss == sign_in.issuer.as_str() => Ok(()),
@@ -436,6 +449,20 @@ mod tests {
             Ok(())
         );
         assert_eq!(check_nonce(&sign_in, &reply("<html>")), Ok(()));
+    }
+
+    #[test]
+    fn who_signed_in_is_named_as_people_know_them() {
+        let named = |claims: &str| {
+            let id_token = format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims));
+            let body = serde_json::json!({"access_token": "a", "id_token": id_token});
+            account_name(&reply(&body.to_string()))
+        };
+        let alice = r#"{"sub":"7","name":"Alice","email":"alice@example.org"}"#;
+        assert_eq!(named(alice).as_deref(), Some("alice@example.org"));
+        assert_eq!(named(r#"{"sub":"7","email":""}"#).as_deref(), Some("7"));
+        assert_eq!(named(r#"{"name":"a\u0007b"}"#).as_deref(), Some("ab"));
+        assert_eq!(account_name(&reply(r#"{"access_token":"a"}"#)), None);
     }
 
     #[test]

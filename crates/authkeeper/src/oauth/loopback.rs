@@ -3,19 +3,22 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http::StatusCode;
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Notify, mpsc, oneshot},
+    task::JoinSet,
 };
 
-use super::authorize::{RedirectError, SignIn, read_answer, words};
+use super::{
+    authorize::{RedirectError, SignIn, read_answer, words},
+    sign_in_page::SignInPage,
+};
 use crate::secret::SecretString;
 
 /// A redirect URI on this machine, byte for byte: `http`, a loopback host in any spelling, any port and path.
@@ -175,17 +178,18 @@ impl Loopback {
         Ok(socket)
     }
 
-    /// Waits for this sign-in's redirect. A request that is not the answer to it (another `state`) is answered and
-    /// otherwise ignored, for any page in the browser can make one; `hear` gets what it says went wrong.
+    /// Waits for this sign-in's redirect, whose browser then waits for the page that says what came of it. A request that
+    /// is not the answer to it (another `state`) is answered and otherwise ignored, for any page in the browser can make
+    /// one; `hear` gets what it says went wrong.
     pub async fn wait(
         &self,
         sign_in: &SignIn,
         hear: &(dyn Fn(&str) + Sync),
-    ) -> Result<SecretString, RedirectError> {
+    ) -> (Redirected, WaitingBrowser) {
         let (found, mut answers) = mpsc::channel(1);
         let mut heard = Vec::new();
         let expected = Arc::new((sign_in.clone(), self.uri.path()));
-        let mut connections = tokio::task::JoinSet::new();
+        let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 Some(came) = answers.recv() => match came {
@@ -195,11 +199,8 @@ impl Loopback {
                         heard.push(words);
                     }
                     Came::Words(_) => {}
-                    Came::Answer(answer) => {
-                        // Let the page reach the browser before the listener goes away.
-                        let patience = std::time::Duration::from_secs(1);
-                        let _ = tokio::time::timeout(patience, connections.join_next()).await;
-                        return answer;
+                    Came::Answer(answer, page) => {
+                        return (answer, WaitingBrowser { page, connections });
                     }
                 },
                 Ok(socket) = self.accept() => {
@@ -213,98 +214,134 @@ impl Loopback {
 
 /// How many pages are heard that nothing vouches for.
 const MOST_WORDS: usize = 5;
+/// How long a request may take, before it is known whether it is the answer.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How long a browser may take to read its page, until the listener goes away.
+const READING: Duration = Duration::from_secs(1);
+
+/// What the redirect brought.
+pub type Redirected = Result<SecretString, RedirectError>;
+
+/// The browser that brought the redirect. It shows nothing yet.
+#[derive(Debug)]
+pub struct WaitingBrowser {
+    page: PageSlot,
+    /// Ended with this: the browser's own among them.
+    connections: JoinSet<()>,
+}
+
+/// Takes the page, and tells when it was sent.
+#[derive(Debug)]
+struct PageSlot {
+    page: oneshot::Sender<SignInPage>,
+    sent: oneshot::Receiver<()>,
+}
+
+impl WaitingBrowser {
+    /// Shows the page, and lets it reach the browser.
+    pub async fn shows(self, page: SignInPage) {
+        let Self {
+            page: slot,
+            connections,
+        } = self;
+        if slot.page.send(page).is_ok() {
+            let _ = tokio::time::timeout(READING, slot.sent).await;
+        }
+        drop(connections);
+    }
+}
 
 /// What a browser brought.
 enum Came {
-    Answer(Redirected),
+    Answer(Redirected, PageSlot),
     /// What a page says that nothing vouches for.
     Words(String),
 }
 
-type Redirected = Result<SecretString, RedirectError>;
+/// What a request is.
+enum Judged {
+    Answer(Redirected),
+    /// Something else: its page, and what it says that nothing vouches for.
+    Other(SignInPage, Option<String>),
+}
 
 async fn serve(socket: TcpStream, expected: Arc<(SignIn, String)>, found: mpsc::Sender<Came>) {
+    // Dropped at the end of the connection.
+    let (_sending, sent) = oneshot::channel();
+    let (sent, known) = (Mutex::new(Some(sent)), Arc::new(Notify::new()));
+    let is_known = Arc::clone(&known);
     let service =
         hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let (sign_in, path) = &*expected;
-            let (page, came) = judge(sign_in, path, request.uri());
-            let found = found.clone();
+            let judged = judge(sign_in, path, request.uri());
+            let sent = sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (found, known) = (found.clone(), Arc::clone(&known));
             async move {
-                if let Some(came) = came {
-                    let _ = found.send(came).await;
-                }
-                Ok::<_, Infallible>(page)
+                known.notify_one();
+                let page = answer(judged, &found, sent).await;
+                Ok::<_, Infallible>(page.response())
             }
         });
     let server = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
         .serve_connection(TokioIo::new(socket), service);
-    let patience = std::time::Duration::from_secs(30);
-    let _ = tokio::time::timeout(patience, server).await;
+    let mut server = std::pin::pin!(server);
+    // A sign-in may take its time; who sends no request is cut off.
+    tokio::select! {
+        _ = &mut server => return,
+        () = tokio::time::sleep(REQUEST) => return,
+        () = is_known.notified() => {}
+    }
+    let _ = server.await;
 }
 
-fn judge(sign_in: &SignIn, path: &str, uri: &http::Uri) -> (Response<Full<Bytes>>, Option<Came>) {
+/// The page for a request. That for the answer comes when it is known what came of it.
+async fn answer(
+    judged: Judged,
+    found: &mpsc::Sender<Came>,
+    sent: Option<oneshot::Receiver<()>>,
+) -> SignInPage {
+    match (judged, sent) {
+        (Judged::Answer(answer), Some(sent)) => {
+            let (to, page) = oneshot::channel();
+            let _ = found
+                .send(Came::Answer(answer, PageSlot { page: to, sent }))
+                .await;
+            page.await.unwrap_or_else(|_gone| elsewhere())
+        }
+        (Judged::Answer(_), None) => elsewhere(),
+        (Judged::Other(page, words), _) => {
+            if let Some(words) = words {
+                let _ = found.send(Came::Words(words)).await;
+            }
+            page
+        }
+    }
+}
+
+/// Nobody waits for this page's news any more.
+fn elsewhere() -> SignInPage {
+    let text = "This sign-in goes on in another tab, or was interrupted.";
+    SignInPage::new(StatusCode::CONFLICT, "Not known here", text)
+        .next("the terminal says what came of it")
+}
+
+fn judge(sign_in: &SignIn, path: &str, uri: &http::Uri) -> Judged {
     if uri.path() != path {
-        return (
-            page(
-                StatusCode::NOT_FOUND,
-                "Nothing here",
-                "This is authkeeper's sign-in listener.",
-            ),
-            None,
-        );
+        let text = "This is authkeeper's sign-in listener.";
+        let page = SignInPage::new(StatusCode::NOT_FOUND, "Nothing here", text);
+        return Judged::Other(page, None);
     }
     let query = uri.query().unwrap_or_default();
     match read_answer(sign_in, query) {
-        Ok(code) => {
-            let text = "You can close this page. authkeeper keeps the connection fresh from here.";
-            let answer = Came::Answer(Ok(code));
-            (page(StatusCode::OK, "Signed in", text), Some(answer))
-        }
         Err(RedirectError::StateMismatch) => {
-            let text = "This answer belongs to another sign-in. Start again from the terminal.";
-            (
-                page(StatusCode::BAD_REQUEST, "Not this sign-in", text),
-                words(query).map(Came::Words),
-            )
+            let text = "This answer belongs to another sign-in.";
+            let page = SignInPage::new(StatusCode::BAD_REQUEST, "Not this sign-in", text);
+            let page = page.next("start again from the terminal");
+            Judged::Other(page, words(query))
         }
-        Err(error) => {
-            let text = "The terminal says what happened and what to do.";
-            (
-                page(StatusCode::BAD_REQUEST, "Not signed in", text),
-                Some(Came::Answer(Err(error))),
-            )
-        }
+        answer => Judged::Answer(answer),
     }
-}
-
-/// A page for a person in a browser, with nothing in it from elsewhere. `text` is HTML.
-pub fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
-    let html = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
-         <title>{title} · authkeeper</title><style>body{{font:18px/1.5 system-ui,sans-serif;max-width:32rem;\
-         margin:18vh auto;padding:0 1.5rem;color:#1b2733;background:#f7f9fb}}h1{{font-size:1.7rem;margin:0 0 .5rem}}\
-         p{{color:#4a5b6c}}@media(prefers-color-scheme:dark){{body{{background:#12181f;color:#e6edf3}}p{{color:#9fb0c0}}}}\
-         </style><h1>{title}</h1><p>{text}</p></html>"
-    );
-    let mut response = Response::new(Full::new(html.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(policy),
-    );
-    response
 }
 
 #[cfg(test)]
@@ -393,17 +430,41 @@ mod tests {
                     format!("GET {path}?error=server_error&error_description=no+seat HTTP/1.1"),
                     format!("GET {path}?code=c1&state={state} HTTP/1.1"),
                 ];
+                let mut pages = Vec::new();
                 for line in asked {
                     let mut socket = TcpStream::connect((to, port)).await.unwrap();
                     let request = format!("{line}\r\nhost: x\r\n\r\n");
                     socket.write_all(request.as_bytes()).await.unwrap();
                     let mut page = String::new();
                     socket.read_to_string(&mut page).await.unwrap();
+                    pages.push(page);
                 }
+                pages
             };
-            let heard = std::sync::Mutex::new(Vec::new());
+            let heard = Mutex::new(Vec::new());
             let hear = |words: &str| heard.lock().unwrap().push(words.to_owned());
-            let (code, ()) = tokio::join!(listener.wait(&sign_in, &hear), browser);
+            let stored = std::sync::atomic::AtomicBool::new(false);
+            let signing_in = async {
+                let (code, browser) = listener.wait(&sign_in, &hear).await;
+                // As long as an exchange: a page that came now would say too much.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stored.store(true, std::sync::atomic::Ordering::SeqCst);
+                browser
+                    .shows(SignInPage::new(StatusCode::OK, "Signed in", "all kept"))
+                    .await;
+                code
+            };
+            let browser = async {
+                let pages = browser.await;
+                assert!(
+                    stored.load(std::sync::atomic::Ordering::SeqCst),
+                    "shown too early"
+                );
+                pages
+            };
+            let (code, pages) = tokio::join!(signing_in, browser);
+            assert!(pages[0].contains("Not this sign-in"), "{pages:?}");
+            assert!(pages[1].contains("all kept"), "{pages:?}");
             let code = code.unwrap();
             #[expect(clippy::disallowed_methods, reason = "the test looks at it")]
             let code = code.expose().clone();

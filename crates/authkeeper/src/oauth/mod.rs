@@ -28,6 +28,7 @@ mod refused;
 pub mod register;
 pub mod resource_error;
 pub mod revoke;
+pub mod sign_in_page;
 pub mod token;
 pub mod unrecognized_response;
 mod with_headers;

@@ -11,16 +11,21 @@ use crate::{
     http::HttpUrl,
     model::{ClientRegistration, Grant, GrantType, Issuer, Provider},
     oauth::{
-        authorize::{AuthorizationAsk, RedirectError, SignIn, check_nonce, read_pushed},
+        authorize::{
+            AuthorizationAsk, RedirectError, SignIn, account_name, check_nonce, read_pushed,
+        },
         discovery::{self, CodeEndpoints, Discovered},
-        loopback::{Loopback, LoopbackUri},
+        loopback::{Loopback, LoopbackUri, WaitingBrowser},
         register::{Purpose, RegistrationError},
         token::code_request,
     },
     refresh::journal,
     runtime::Runtime,
     secret::SecretString,
-    signin::{adopt::SignInOutcome, error::listed, request_credentials::RequestCredentials},
+    signin::{
+        adopt::SignInOutcome, error::listed, outcome_page::SignInPlace,
+        request_credentials::RequestCredentials,
+    },
 };
 
 /// A sign-in that a person is about to be sent to.
@@ -32,6 +37,9 @@ struct StartedSignIn {
     resumed: bool,
     with: RequestCredentials,
 }
+
+/// Who signed in, as the provider names them; none if it does not.
+type AccountName = Option<String>;
 
 /// Where a redirect goes, and the listener there.
 type Redirect = (Option<Loopback>, String);
@@ -46,16 +54,30 @@ impl Runtime {
         let endpoints = discovery::code_endpoints(&request.published(&found))?;
         check_pkce(&request, &found)?;
         let listed = listed(&found);
-        let done = self.signed_in_by_code((request, found), endpoints, person);
-        done.await.map_err(|error| error.with_scopes(listed))
+        let place = SignInPlace {
+            name: request.name.clone(),
+            url: request.url.as_str().to_owned(),
+            issuer: found.provider.issuer.clone(),
+        };
+        let mut browser = None;
+        let done = self.signed_in_by_code((request, found), endpoints, (person, &mut browser));
+        let done = done.await.map_err(|error| error.with_scopes(listed));
+        if let Some(browser) = browser {
+            let page = match &done {
+                Ok((_, account)) => place.done(account.as_deref()),
+                Err(error) => place.failed(error, person.next_step(error)),
+            };
+            browser.shows(page).await;
+        }
+        done.map(|(grant, _)| grant)
     }
 
     async fn signed_in_by_code(
         &self,
         (request, found): (ConnectRequest, Discovered),
         endpoints: CodeEndpoints,
-        person: &dyn Prompter,
-    ) -> Result<Grant, ConnectError> {
+        (person, browser): (&dyn Prompter, &mut Option<WaitingBrowser>),
+    ) -> Result<(Grant, AccountName), ConnectError> {
         let wanted = AccessRequest::of_a_person(&request, &found);
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
@@ -86,13 +108,13 @@ impl Runtime {
         let unasked = wanted.unasked(&found);
         let prompt = sign_in_prompt((&request, &found), &started, url, headless);
         person.invite(&SignInPrompt { unasked, ..prompt });
-        let code = self.code_in_time(&request, &started, (person, headless));
+        let code = self.code_in_time(&request, &started, (person, headless), browser);
         let code = code.await?;
         let runtime = self.clone();
         self.land(Box::pin(async move {
             let (sign_in, mut client) = (started.sign_in, started.client);
             let at = (&endpoints, &found, &with);
-            let tokens = runtime
+            let (tokens, account) = runtime
                 .exchange_code(at, &mut client, (&sign_in, &code), (&wanted, &request))
                 .await?;
             let outcome = SignInOutcome {
@@ -101,7 +123,8 @@ impl Runtime {
                 wanted,
                 tokens,
             };
-            runtime.adopt(request, found, client, outcome).await
+            let grant = runtime.adopt(request, found, client, outcome).await?;
+            Ok((grant, account))
         }))
         .await
     }
@@ -112,8 +135,9 @@ impl Runtime {
         request: &ConnectRequest,
         started: &StartedSignIn,
         (person, pastes): (&dyn Prompter, bool),
+        browser: &mut Option<WaitingBrowser>,
     ) -> Result<SecretString, ConnectError> {
-        let coming = code_of(started, (person, pastes));
+        let coming = code_of(started, (person, pastes), browser);
         let waited = tokio::time::timeout(request.patience, coming).await;
         if let Ok(code) = waited {
             return code;
@@ -296,7 +320,7 @@ impl Runtime {
         client: &mut ClientRegistration,
         (sign_in, code): (&SignIn, &SecretString),
         (wanted, request): (&AccessRequest, &ConnectRequest),
-    ) -> Result<crate::model::TokenSet, ConnectError> {
+    ) -> Result<(crate::model::TokenSet, AccountName), ConnectError> {
         let requests = &request.requests;
         let resource = wanted.resource.as_ref();
         let answer = self
@@ -307,8 +331,9 @@ impl Runtime {
             })
             .await?;
         check_nonce(sign_in, &answer.0)?;
-        self.tokens((client, request.provider.as_deref(), with), answer)
-            .await
+        let account = account_name(&answer.0);
+        let tokens = self.tokens((client, request.provider.as_deref(), with), answer);
+        Ok((tokens.await?, account))
     }
 }
 
@@ -387,13 +412,16 @@ fn sign_in_prompt(
 async fn code_of(
     started: &StartedSignIn,
     (person, pastes): (&dyn Prompter, bool),
+    browser: &mut Option<WaitingBrowser>,
 ) -> Result<SecretString, ConnectError> {
     let hear = |said: &str| person.hear(said);
     let redirected = async {
-        match &started.listener {
-            Some(listener) => Ok(listener.wait(&started.sign_in, &hear).await?),
-            None => std::future::pending().await,
-        }
+        let Some(listener) = &started.listener else {
+            return std::future::pending().await;
+        };
+        let (code, waiting) = listener.wait(&started.sign_in, &hear).await;
+        *browser = Some(waiting);
+        Ok(code?)
     };
     if !pastes {
         return redirected.await;

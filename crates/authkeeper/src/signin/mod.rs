@@ -17,9 +17,11 @@ mod client_secret;
 mod code;
 mod connect;
 mod device;
+mod difference;
 mod disconnect;
 mod error;
 mod import;
+mod outcome_page;
 mod pasted;
 mod pending;
 mod request;
@@ -31,6 +33,7 @@ mod unattended;
 use self::access_request::AccessRequest;
 pub use self::{
     api_key::Rotation,
+    difference::{Comparison, SettingDifference},
     error::ConnectError,
     import::ImportRequest,
     request::{Again, ConnectRequest, PromptAction, Prompter, SignInMethod, SignInPrompt},

@@ -171,6 +171,10 @@ pub trait Prompter: Send + Sync {
     fn paste_again(&self, why: &RedirectError);
     /// What a server says while they are waited for. Nothing vouches for it.
     fn hear(&self, _said: &str) {}
+    /// What they do about a sign-in that came to nothing, for the page in their browser.
+    fn next_step(&self, _error: &super::ConnectError) -> Option<String> {
+        None
+    }
 }
 
 /// How to sign in again.

@@ -9,16 +9,16 @@ mod resolve;
 mod typed;
 
 use authkeeper::{
-    model::{ConnectionName, GrantType},
+    model::{ConnectionName, GrantType, RegistrationSource},
     oauth::revoke::Revocation,
     runtime::ConnectionStatus,
-    signin::{Again, SignInMethod},
+    signin::{Again, ConnectRequest, SignInMethod},
 };
-use authkeeper_gateway::signin_link::extra_parameters;
+use authkeeper_gateway::signin_link::{extra_parameters, needs_sign_in};
 use serde_json::json;
 
 pub(crate) use self::interrupted::say_interrupted;
-pub(super) use self::resolve::{given_client, rotate_by};
+pub(super) use self::resolve::{given_client, request, rotate_by};
 use self::{person::Terminal, proof::Proof};
 use super::{check, status};
 use crate::{
@@ -31,17 +31,56 @@ use crate::{
 };
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
-    let name = ConnectionName::parse(&args.name)?;
     let no_check = args.sign_in.no_check;
-    let request = resolve::request(app, args).await?;
-    app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
-    let person = Terminal::new(app);
-    app.runtime.connect(request, &person).await?;
+    let request = request(app, args).await?;
+    let name = request.name.clone();
+    sign_in(app, request).await?;
     signed_in(app, &name, Proof::of(app, &name, no_check).await).await
 }
 
-pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), Failure> {
-    let name = ConnectionName::parse(&args.name)?;
+/// Signs in as it was asked for, and keeps what comes of it.
+pub(super) async fn sign_in(app: &App, request: ConnectRequest) -> Result<(), Failure> {
+    let name = request.name.clone();
+    app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
+    let given = request.client.client_id.is_some();
+    let person = Terminal::new(app, given);
+    let connected = app.runtime.connect(request, &person).await;
+    connected
+        .map(drop)
+        .map_err(|error| Failure::of_sign_in(error, given))
+}
+
+/// One connection, or every one that needs it. The exit code is the gravest failure's.
+pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<u8, Failure> {
+    if let Some(name) = &args.name {
+        let name = ConnectionName::parse(name)?;
+        return reauthorize_one(app, &args, name).await.map(|()| 0);
+    }
+    let all = app.runtime.statuses().await?;
+    let names: Vec<_> = all
+        .into_iter()
+        .filter(needs_sign_in)
+        .map(|status| status.connection.name)
+        .collect();
+    if names.is_empty() {
+        app.output.say("No connection needs a sign-in.");
+    }
+    let mut worst: Option<Exit> = None;
+    for name in names {
+        if let Err(failure) = reauthorize_one(app, &args, name).await {
+            app.output.failure(&failure);
+            let exits = worst.into_iter().chain([failure.exit]);
+            worst = exits.max_by_key(|exit| exit.gravity());
+        }
+    }
+    Ok(worst.map_or(0, Exit::code))
+}
+
+async fn reauthorize_one(
+    app: &App,
+    args: &ReauthorizeArgs,
+    name: ConnectionName,
+) -> Result<(), Failure> {
     let way = way(&args.sign_in);
     let mut again = Again::new(args.sign_in.patience(way.as_ref()));
     again.way = way;
@@ -50,11 +89,13 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
     again.requests = typed::requests(&args.request)?;
     again.scope = args.scope.as_deref().and_then(typed::scope);
     app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
-    let person = Terminal::new(app);
     let connection = app.runtime.status(&name).await?.connection;
+    let client = app.runtime.inspect(&name).await?.client;
+    let given = client.is_some_and(|client| client.source == RegistrationSource::Given);
+    let person = Terminal::new(app, given);
     let before = connection.issuer;
     let done = app.runtime.reauthorize(&name, again, &person).await;
-    done.map_err(|error| as_connect(error.into(), &name, &connection.url))?;
+    done.map_err(|error| as_connect(Failure::of_sign_in(error, given), &name, &connection.url))?;
     let issuer = app.runtime.status(&name).await?.connection.issuer;
     if issuer != before {
         app.output.say(&format!(

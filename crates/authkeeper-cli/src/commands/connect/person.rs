@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use authkeeper::{
     oauth::authorize::RedirectError,
     secret::SecretString,
-    signin::{PromptAction, Prompter, SignInPrompt},
+    signin::{ConnectError, PromptAction, Prompter, SignInPrompt},
 };
 use authkeeper_gateway::browser::BrowserOutcome;
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     app::App,
+    failure,
     output::{CommandOutput, Paint, span},
     settings::Environment,
 };
@@ -27,12 +28,15 @@ pub(super) struct Terminal<'a> {
     app: &'a App,
     environment: &'a Environment,
     output: CommandOutput,
+    /// Whether a person gave the client.
+    client_given: bool,
     lines: Mutex<Lines<BufReader<Stdin>>>,
 }
 
 impl<'a> Terminal<'a> {
-    pub(super) fn new(app: &'a App) -> Self {
+    pub(super) fn new(app: &'a App, client_given: bool) -> Self {
         Self {
+            client_given,
             app,
             environment: &app.environment,
             output: app.output,
@@ -143,6 +147,10 @@ impl Prompter for Terminal<'_> {
                 return Some(line.into());
             }
         }
+    }
+
+    fn next_step(&self, error: &ConnectError) -> Option<String> {
+        Some(failure::next_step(error, self.client_given))
     }
 
     fn hear(&self, said: &str) {

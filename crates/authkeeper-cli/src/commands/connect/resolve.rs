@@ -33,7 +33,7 @@ struct FilledEntry {
     filled: Filled,
 }
 
-pub(super) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Failure> {
+pub(crate) async fn request(app: &App, args: ConnectArgs) -> Result<ConnectRequest, Failure> {
     let name = ConnectionName::parse(&args.name)?;
     if args.url.is_none() && args.provider.is_none() {
         return Err(nowhere(&args.name));

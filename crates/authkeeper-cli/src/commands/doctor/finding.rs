@@ -145,6 +145,9 @@ pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
     findings.iter().filter(of_this).count()
 }
 
+/// Where the text of a finding begins: after its severity.
+pub(super) const MARGIN: usize = 11;
+
 /// One line for each finding, its fix below it; what is right, or only to be known, where it is asked for.
 pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) -> Vec<String> {
     let mut shown: Vec<&Finding> = findings

@@ -285,7 +285,7 @@ impl DoctorReport {
             }));
         } else {
             for line in lines(&self.findings, args.verbose, output) {
-                output.data(&line);
+                output.data_hanging(&line, finding::MARGIN);
             }
             output.data(&verdict(&self.findings, exit, output));
         }

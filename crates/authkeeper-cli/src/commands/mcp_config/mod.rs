@@ -123,7 +123,8 @@ fn print(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> R
         }));
         return Ok(());
     }
-    app.output.data(snippet.trim_end());
+    app.output
+        .data_bytes(format!("{}\n", snippet.trim_end()).as_bytes());
     app.output.say(&format!(
         "This belongs in {}; --write puts it there and keeps the rest.",
         file.display()

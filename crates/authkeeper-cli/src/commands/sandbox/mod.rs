@@ -1,5 +1,6 @@
 //! `sandbox`: a provider on this machine that can be as bad as the world.
 
+mod background;
 mod progress;
 mod scenarios;
 mod setup;
@@ -29,16 +30,20 @@ use crate::{
 const LONGEST: u64 = 1024 * 1024;
 
 /// Serves until a signal, or the scenario, ends it.
-pub(crate) async fn serve(args: SandboxArgs, output: CommandOutput) -> Result<(), Failure> {
+pub(crate) async fn serve(args: SandboxArgs, output: CommandOutput) -> Result<u8, Failure> {
     if args.list_scenarios {
         scenarios::list(output);
-        return Ok(());
+        return Ok(0);
     }
-    match args.scenario.as_deref().map(Which::meant).transpose()? {
+    if args.background {
+        return background::start(output).await;
+    }
+    let done = match args.scenario.as_deref().map(Which::meant).transpose()? {
         Some(Which::BuiltIn(one)) => scenarios::play(one, &args, output).await,
         Some(Which::All) => scenarios::play_all(&args, output).await,
         Some(Which::File) | None => serve_file(&args, output).await,
-    }
+    };
+    done.map(|()| 0)
 }
 
 /// With the timeline of a file, or with none.

@@ -9,7 +9,9 @@ pub(super) fn not_started(error: &StartError) -> Failure {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     };
-    Failure::new(Exit::Unavailable, what, "choose another --port")
+    let next = "another program listens there, and is no sandbox of this command: leave --port out to take a free port, and \
+                use the URL that is printed";
+    Failure::new(Exit::Unavailable, what, next)
 }
 
 pub(super) fn no_client(error: &ClientError) -> Failure {

@@ -1,5 +1,7 @@
 //! What to do about a sign-in that did not come about.
 
+mod own_client;
+
 use authkeeper::{
     http::{ConnectError as Unconnected, ExchangeError},
     oauth::{
@@ -16,6 +18,33 @@ use authkeeper::{
 
 use super::{Failure, REPORT, url_advice};
 use crate::exit::Exit;
+
+impl Failure {
+    /// A sign-in that did not come about. `given`: whether the client was given by a person; else none is asked for it.
+    pub(crate) fn of_sign_in(error: ConnectError, given: bool) -> Self {
+        let advice = own_client::advice(&error).filter(|_| !given);
+        let failure = Self::from(error);
+        match advice {
+            Some((exit, next)) => Self {
+                exit,
+                next,
+                ..failure
+            },
+            None => failure,
+        }
+    }
+}
+
+/// What the person does next about a sign-in that came to nothing, for the page in their browser.
+pub(crate) fn next_step(error: &ConnectError, given: bool) -> String {
+    let own = || own_client::advice(error).filter(|_| !given);
+    let remedy = || unconnected(error).and_then(Unconnected::remedy);
+    match (error, remedy()) {
+        (ConnectError::Store(store), _) => super::store_advice(store).1,
+        (_, Some(remedy)) => remedy.to_owned(),
+        _ => own().unwrap_or_else(|| connect_advice(error)).1,
+    }
+}
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
@@ -135,8 +164,7 @@ fn refusal_advice(error: &ConnectError) -> (Exit, String) {
         ConnectError::ClientRefused { .. } => own(
             Exit::Config,
             "check --client-id and --client-secret-file or --client-cert; if they are right, --client-auth names the way the provider \
-             wants the secret shown. Then run the same command again (a client that authkeeper registered itself is \
-             registered again)",
+             wants the secret shown. Then run the same command again",
         ),
         // A code is good once and for a minute or so: what was wrong with it is over with it.
         ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(

@@ -280,3 +280,26 @@ fn every_failure_has_a_next_step() {
         assert!(!taken_for_a_bug, "{error}");
     }
 }
+
+/// A person who gave no client is asked for none.
+#[test]
+fn nobody_is_asked_for_a_client_that_authkeeper_registered() {
+    let mut own = 0;
+    for error in samples() {
+        let Some((_, next)) = super::own_client::advice(&error) else {
+            continue;
+        };
+        own += 1;
+        for flag in [
+            "--client-id",
+            "--client-secret-file",
+            "--client-auth",
+            "--redirect-uri",
+        ] {
+            assert!(!next.contains(flag), "{error}: {next}");
+        }
+        let (_, given) = connect_advice(&error);
+        assert!(given.contains("client"), "{error}: {given}");
+    }
+    assert!(own >= 4, "{own}");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     model::{
         AttemptId, Connection, ConnectionName, Event, Grant, Incident, IncidentId,
-        ReauthorizeReason, Record, UnknownKind,
+        ReauthorizeReason, Record, RegistrationSource, UnknownKind,
     },
     oauth::classify::Refused,
     refresh::{
@@ -157,13 +157,26 @@ pub(crate) async fn not_allowed(
         event: Event::AuthorityLost,
         reason: reason.to_owned(),
         detail: format!("{who} refuses our client or what it asks for; it said: {refused}"),
-        action: format!(
-            "check client {client} at the provider, then authkeeper reauthorize {}",
-            on_behalf_of.connection
-        ),
+        action: if reason == Record::CLIENT_REFUSED && registered_itself(context, grant).await? {
+            like.action.clone()
+        } else {
+            format!(
+                "check client {client} at the provider, then authkeeper reauthorize {}",
+                on_behalf_of.connection
+            )
+        },
         ..like
     };
     keep(context, grant, record).await
+}
+
+/// Whether nobody gave our client: then there is nothing to check at the provider, and a sign-in registers another.
+async fn registered_itself(context: &Context, grant: &Grant) -> Result<bool> {
+    let client = context
+        .store
+        .registration(&grant.issuer, &grant.client_id)
+        .await?;
+    Ok(client.is_some_and(|client| client.source == RegistrationSource::Dynamic))
 }
 
 /// Keeps an incident; the store sees to it that the same one is kept once.

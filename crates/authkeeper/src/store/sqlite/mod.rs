@@ -14,6 +14,7 @@ mod file;
 mod grants;
 mod history;
 mod incidents;
+mod names;
 mod observations;
 mod pending;
 mod refusals;
@@ -33,6 +34,7 @@ mod validations;
 mod writer;
 
 pub use self::{
+    names::connection_names,
     repair::{Salvaged, examine, salvage},
     sqlite_store::SqliteStore,
 };
