@@ -35,6 +35,8 @@ pub struct StoreRows {
     pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
     pub(super) step_ups: BTreeMap<ConnectionName, StepUps>,
     pub(super) failing: BTreeMap<FailingOf, Failing>,
+    /// What was told of the open incidents.
+    pub(super) alerts: Option<String>,
     pub(super) incidents: Vec<KeptIncident>,
     audit: Vec<(Timestamp, serde_json::Value)>,
     pub(super) tasks: Vec<Run>,

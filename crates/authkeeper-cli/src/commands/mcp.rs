@@ -8,7 +8,6 @@ use authkeeper_gateway::{
     mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
     open_incidents::OpenIncidents,
     report::Report,
-    signin_link::IncidentLinks,
     token_source::TokenSource,
 };
 use tokio::io::BufReader;
@@ -33,7 +32,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
     // Inside a run only `run` tells of incidents; elsewhere nobody else would.
     if task.is_none() {
-        let links = IncidentLinks::new(app.links(), host);
+        let links = app.incident_links(host);
         let incidents = OpenIncidents::new(app.runtime.clone(), vec![name], None, links);
         app.watch(BackgroundWatcher::start(
             Arc::new(incidents),

@@ -8,8 +8,7 @@ use authkeeper::{
     runtime::TokenRequest,
 };
 use authkeeper_gateway::{
-    open_incidents::OpenIncidents, report::Report, signin_link::IncidentLinks,
-    token_source::TokenSource,
+    open_incidents::OpenIncidents, report::Report, token_source::TokenSource,
 };
 
 use super::{hold_flags::Holding, incident, run};
@@ -49,7 +48,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let tokens = Arc::new(tokens);
     let Holding { hold, host } = Holding::new(app, &args.hold);
     let ours = Some(task.clone());
-    let links = IncidentLinks::new(app.links(), host);
+    let links = app.incident_links(host);
     let incidents = OpenIncidents::new(app.runtime.clone(), declared, ours, links);
     let incidents = incidents.with_unnoted(tokens.clone());
     let seams = run::RunSeams {
@@ -114,7 +113,7 @@ async fn preflight(app: &App, declared: &[ConnectionName]) -> Result<(), Failure
             Err(error) => Some(error),
         };
         if let Some(error) = error {
-            incident::report(app, name, Some(&error)).await;
+            incident::report_not_started(app, name, &error).await;
             return Err(error.into());
         }
     }

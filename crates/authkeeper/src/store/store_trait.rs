@@ -180,6 +180,11 @@ pub trait Store: Send + Sync + 'static {
     /// Changes them, if they are still as they were seen; true if they were.
     async fn put_failing(&self, change: FailingChange) -> Result<bool>;
 
+    /// What was told of the open incidents. It is the notifier's to read.
+    async fn alert_state(&self) -> Result<Option<String>>;
+    /// Replaces it, if it is still as it was seen; true if it was.
+    async fn put_alert_state(&self, seen: Option<&str>, new: Option<&str>) -> Result<bool>;
+
     /// Keeps an incident. Returns it as kept, and whether it is new.
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)>;
     /// Replaces the record of an open incident. Its notification state stays.
