@@ -6,7 +6,6 @@
 )]
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use e2e::home::{Home, Output, Running};

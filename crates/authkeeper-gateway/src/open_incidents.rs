@@ -4,7 +4,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, Event, FailedCall, Health, HealthCause, Incident, Record, TaskId},
+    model::{
+        ConnectionName, Event, FailedCall, Health, HealthCause, Incident, IncidentId, Record,
+        TaskId,
+    },
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
     store::StoreError,
@@ -143,6 +146,10 @@ impl IncidentFeed for OpenIncidents {
         self.runtime.put_alert_state(seen, new).await
     }
 
+    async fn mark_told(&self, id: &IncidentId) -> Result<(), StoreError> {
+        self.runtime.claim_notification(id).await.map(drop)
+    }
+
     async fn link(&self, record: &Record) -> Option<String> {
         let name = ConnectionName::parse(&record.connection).ok()?;
         self.links.of_alert(&name, record).await
@@ -195,9 +202,13 @@ impl OpenIncidents {
             if incident.is_none() && !is_outage {
                 continue;
             }
+            // None: nothing is lost yet, or nothing any more.
             let heals_in = match incident {
-                Some(incident) => self.runtime.notify_in(incident).await?,
-                None => None,
+                Some(incident) => {
+                    let wait = self.runtime.notify_in(incident).await?;
+                    wait.unwrap_or(Duration::MAX)
+                }
+                None => Duration::ZERO,
             };
             let concerns = if is_outage {
                 let (issuer, client) = (&connection.issuer, &connection.client_id);
@@ -213,7 +224,10 @@ impl OpenIncidents {
                 health: health.clone(),
                 record: self.of_this_run(record),
                 recorded: incident.is_some(),
-                heals_in: heals_in.unwrap_or_default(),
+                untold: incident
+                    .filter(|incident| !incident.notified)
+                    .map(|incident| incident.id.clone()),
+                heals_in,
                 failed,
                 concerns: concerns.iter().map(ToString::to_string).collect(),
             });

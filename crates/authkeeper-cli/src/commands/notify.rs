@@ -133,12 +133,12 @@ fn record(app: &App) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use authkeeper::model::{HealthCause, HealthState, notify_delay, severity};
+    use authkeeper::model::{HealthCause, HealthState, Severity, notify_delay, severity};
 
     fn row(cause: HealthCause) -> Option<String> {
         let word = |has_token| {
             let state: HealthState = cause.state(has_token);
-            severity(cause, state).map(|severity| severity.as_str())
+            severity(cause, state).map(Severity::as_str)
         };
         let (with, without) = (word(true)?, word(false)?);
         let delay = notify_delay(cause).as_str();

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{FailedCall, Incident, Record},
+    model::{FailedCall, Incident, IncidentId, Record},
     store::StoreError,
 };
 
@@ -37,6 +37,10 @@ pub trait IncidentFeed: Send + Sync + 'static {
         seen: Option<&str>,
         new: Option<&str>,
     ) -> Result<bool, StoreError>;
+    /// Marks an incident as told.
+    async fn mark_told(&self, _id: &IncidentId) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// The link by which a person resolves the incident, if there is one.
     async fn link(&self, _record: &Record) -> Option<String> {
         None

@@ -110,6 +110,9 @@ impl Notifier {
                 for record in decided.state.open_records() {
                     feed.link(record).await;
                 }
+                for id in decided.state.newly_told(&facts) {
+                    feed.mark_told(&id).await?;
+                }
                 looked.unkept = inner.hand_on(feed, decided.state).await?;
                 break;
             }

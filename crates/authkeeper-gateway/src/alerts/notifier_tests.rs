@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use authkeeper::{
     http::NetTransport,
     model::{
-        Event, FailedCall, Health, HealthCause, Incident, ReauthorizeReason, Record, Severity,
+        Event, FailedCall, Health, HealthCause, Incident, IncidentId, ReauthorizeReason, Record,
+        Severity,
     },
 };
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ use crate::forward::tests::record;
 struct Feed {
     facts: Mutex<Vec<AlertFact>>,
     state: Mutex<Option<String>>,
+    /// The incidents that were marked as told.
+    marked: Mutex<Vec<IncidentId>>,
     /// Another process changes the state before the next write.
     outrun: Mutex<Option<String>>,
 }
@@ -62,6 +65,11 @@ impl IncidentFeed for Feed {
         Ok(same)
     }
 
+    async fn mark_told(&self, id: &IncidentId) -> Result<(), StoreError> {
+        self.marked.lock().unwrap().push(id.clone());
+        Ok(())
+    }
+
     async fn link(&self, _record: &Record) -> Option<String> {
         Some("http://127.0.0.1:4242/a1b2".to_owned())
     }
@@ -85,6 +93,7 @@ fn dead(cause: HealthCause) -> AlertFact {
         },
         record: record(Event::ReauthorizationRequired, "notion"),
         recorded: true,
+        untold: Some(IncidentId::new("i1")),
         heals_in: Duration::ZERO,
         failed: None,
         concerns: vec!["notion".to_owned()],
@@ -164,6 +173,14 @@ async fn many_processes_tell_once_and_once_that_it_is_over() {
         assert_eq!(scene.look(notifier).await, Vec::<String>::new());
     }
     assert_eq!(statuses(&scene.told("mail")), ["firing"]);
+    assert!(
+        scene
+            .feed
+            .marked
+            .lock()
+            .unwrap()
+            .contains(&IncidentId::new("i1"))
+    );
     scene.feed.hold(vec![]);
     for notifier in &all {
         assert_eq!(scene.look(notifier).await, Vec::<String>::new());

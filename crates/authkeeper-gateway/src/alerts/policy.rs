@@ -9,7 +9,8 @@ use std::{
 };
 
 use authkeeper::model::{
-    Health, HealthState, NotifyDelay, Record, Severity, notify_delay, severity,
+    Health, HealthCause, HealthState, IncidentId, NotifyDelay, Record, Severity, notify_delay,
+    severity,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,8 @@ pub struct AlertFact {
     pub record: Record,
     /// Whether an incident tells of it: what is bounded was outlasted.
     pub recorded: bool,
+    /// That incident, if it is not marked as told.
+    pub untold: Option<IncidentId>,
     /// How long the next resend may still heal it.
     pub heals_in: Duration,
     /// Since when calls over it fail in this run, or in this command.
@@ -126,6 +129,20 @@ impl AlertState {
     /// The incidents whose alerts are not over.
     pub(super) fn open_records(&self) -> impl Iterator<Item = &Record> {
         self.alerts.iter().map(|alert| &alert.record)
+    }
+
+    /// The incidents that are told by now and not marked so.
+    pub(super) fn newly_told(&self, facts: &[AlertFact]) -> Vec<IncidentId> {
+        let is_told = |fact: &&AlertFact| {
+            let cause = fact.health.cause.map(HealthCause::as_str);
+            let key = cause.map(|cause| (fact.provider.as_str(), fact.client.as_str(), cause));
+            let mut alerts = self.alerts.iter();
+            alerts.any(|alert| {
+                Some(key_of(alert)) == key && alert.names.contains(&fact.record.connection)
+            })
+        };
+        let told = facts.iter().filter(is_told);
+        told.filter_map(|fact| fact.untold.clone()).collect()
     }
 
     /// The connections that were told of.

@@ -1,4 +1,4 @@
-use authkeeper::model::{Event, HealthCause, ReauthorizeReason};
+use authkeeper::model::{Event, ReauthorizeReason};
 
 use super::*;
 use crate::forward::tests::record;
@@ -25,6 +25,7 @@ fn fact(name: &str, cause: HealthCause, has_token: bool, second: i64) -> AlertFa
         },
         record: told,
         recorded: true,
+        untold: Some(IncidentId::new("i1")),
         heals_in: Duration::ZERO,
         failed: None,
         concerns: vec![name.to_owned()],
@@ -93,6 +94,7 @@ fn a_thousand_connections_that_break_are_one_message_and_one_all_clear() {
     let told = teller.look(2, &facts);
     assert_eq!(words(&told), [("firing", "critical", 1_000)]);
     assert_eq!(told[0].connections.len(), MOST_NAMED);
+    assert_eq!(teller.state.newly_told(&facts).len(), 1_000);
     for second in 3..100 {
         assert!(teller.look(second, &facts).is_empty());
     }

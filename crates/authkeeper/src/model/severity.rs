@@ -62,13 +62,14 @@ impl NotifyDelay {
 pub fn severity(cause: HealthCause, state: HealthState) -> Option<Severity> {
     match (state, cause) {
         (HealthState::Ok | HealthState::Off, _) => None,
-        // Somebody has done that on purpose.
-        (_, HealthCause::Suspended(SuspendReason::Manual)) => Some(Severity::Info),
         // A call was refused, or will be when the old key ends.
         (HealthState::Notice, HealthCause::ScopeRequired | HealthCause::RotationFailed) => {
             Some(Severity::Warning)
         }
-        (HealthState::Notice, _) => Some(Severity::Info),
+        // Somebody has suspended it on purpose, or calls work.
+        (_, HealthCause::Suspended(SuspendReason::Manual)) | (HealthState::Notice, _) => {
+            Some(Severity::Info)
+        }
         (HealthState::AtRisk | HealthState::Down, cause) => Some(match cause.whose_move() {
             WhoseMove::Person | WhoseMove::Operator => Severity::Critical,
             WhoseMove::Provider | WhoseMove::Authkeeper => Severity::Warning,
