@@ -181,6 +181,7 @@ fn a_command_that_swallows_the_failure_can_not_hide_it() {
 #[test]
 fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
     let home = Home::new();
+    home.write_config(HOOK);
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
     connect_api(&home, &server, "api");
     let run = two_calls(&home, "0").spawn();
@@ -203,7 +204,29 @@ fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
         "{}",
         output.stderr
     );
+    let told = notifications(&home);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        (&told[0]["severity"], &told[0]["runs"]),
+        (&"warning".into(), &1.into())
+    );
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(text.contains("A run ended 69 because of it."), "{text}");
+    the_second_run_is_told_and_the_third_is_not(&home);
     assert_none_of(&home, &secrets);
+}
+
+fn the_second_run_is_told_and_the_third_is_not(home: &Home) {
+    let run = || home.run(&["run", "--with", "api", "--", "true"]);
+    for messages in [2, 2] {
+        let _ = run().expect_code(69);
+        let told = notifications(home);
+        assert_eq!(told.len(), messages, "{told:#?}");
+        assert_eq!(
+            (&told[1]["status"], &told[1]["runs"]),
+            (&"changed".into(), &2.into())
+        );
+    }
 }
 
 /// The SDK passes six variables to the bridge and none of ours: it finds its run by its ancestors.
