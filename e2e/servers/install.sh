@@ -69,7 +69,7 @@ install_python() {
     fail_with "$log" "python3 could not make a virtual environment"
   "$target/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
     -r "$here/requirements.txt" -c "$here/constraints.txt" </dev/null >>"$log" 2>&1 ||
-    fail_with "$log" "pip could not install FastMCP, the MCP SDK, django-oauth-toolkit, authgent-server and pproxy"
+    fail_with "$log" "pip could not install FastMCP, the MCP SDK, django-oauth-toolkit, authgent-server, pproxy and aiosmtpd"
 }
 
 fail_with() {

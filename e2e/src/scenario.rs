@@ -139,3 +139,29 @@ pub fn assert_none_of(home: &Home, secrets: &[Secret]) {
     let findings = home.search(secrets);
     assert!(findings.is_empty(), "leaked: {findings:#?}");
 }
+
+/// The messages that a hook has appended to `hook.log`: each a JSON line.
+pub fn notifications(home: &Home) -> Vec<Value> {
+    let log = std::fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
+    log.lines()
+        .map(|line| serde_json::from_str(line).expect("each line is a message"))
+        .collect()
+}
+
+/// Whether these are the notifications of these records, one for each. The link is not compared: it may be served later.
+///
+/// # Panics
+///
+/// They are others.
+pub fn assert_told(told: &[Value], records: &[Value]) {
+    let fields = |record: &Value| record.as_object().cloned().unwrap_or_default();
+    assert_eq!(told.len(), records.len(), "{told:#?}");
+    for (told, record) in told.iter().zip(records) {
+        for (name, value) in fields(record) {
+            assert!(
+                name == "link" || told[&name] == value,
+                "{name}: {told:#} {record:#}"
+            );
+        }
+    }
+}

@@ -135,6 +135,15 @@ impl Server {
         Self::start("webhook", command, logs, &[("SECRET", secret)])
     }
 
+    /// A mailbox, Slack's incoming webhooks and ntfy, which check what they get: see `notification_receiver.py`. The mail
+    /// account is `jobs`.
+    pub fn notifications(logs: &Path, password: &str, token: &str) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("notification_receiver.py"));
+        let settings = [("USER", "jobs"), ("PASSWORD", password), ("TOKEN", token)];
+        Self::start("notifications", command, logs, &settings)
+    }
+
     /// An MCP server that wants this token, and the ways to it that are compared: see `transparent.mjs`.
     pub fn transparent(logs: &Path, upstream: &str, token: &str) -> Self {
         let mut command = Command::new(node());
@@ -217,6 +226,11 @@ impl Server {
     /// A URL that its ready line names.
     pub fn named(&self, what: &str) -> Option<&str> {
         self.ready[what].as_str()
+    }
+
+    /// A number that its ready line names.
+    pub fn number(&self, what: &str) -> u64 {
+        self.ready[what].as_u64().expect("the ready line names it")
     }
 
     /// The URL of a path, which starts with a slash.

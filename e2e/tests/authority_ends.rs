@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use e2e::home::{Home, Invocation, Output, Running};
 use e2e::scenario::{
-    SOON, assert_no_leaks, assert_none_of, connect_api, connect_mcp, python_job, records_of,
-    refreshes, status, until_expired,
+    SOON, assert_no_leaks, assert_none_of, assert_told, connect_api, connect_mcp, notifications,
+    python_job, records_of, refreshes, status, until_expired,
 };
 use e2e::secrets;
 use e2e::servers::Server;
@@ -81,14 +81,6 @@ fn api() -> (Home, Server) {
     (home, server)
 }
 
-/// What the hook was told: one line a call.
-fn told(home: &Home) -> Vec<Value> {
-    let log = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
-    log.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 /// Exactly one record, the same for the reader of the log and for the owner's hook.
 fn said_once(home: &Home, output: &Output, connection: &str) -> Value {
     let records = output.records();
@@ -102,7 +94,8 @@ fn said_once(home: &Home, output: &Output, connection: &str) -> Value {
         format!("authkeeper reauthorize {connection}")
     );
     assert!(said[0]["task"].is_string(), "which run: {}", said[0]);
-    assert_eq!(told(home), said, "the hook, once, with the same");
+    assert_told(&notifications(home), &said);
+    assert_eq!(notifications(home)[0]["severity"], "critical");
     said[0].clone()
 }
 
@@ -138,7 +131,8 @@ fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_resolves_it() {
     let restored = two_calls(&home, "4").run().expect_code(0);
     assert_eq!(restored.records(), Vec::<Value>::new());
     assert_eq!(status(&home, "api")["state"], "active");
-    assert_eq!(told(&home).len(), 1, "good news is no incident");
+    let over = notifications(&home);
+    assert_eq!((over.len(), &over[1]["status"]), (2, &"resolved".into()));
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -164,7 +158,7 @@ fn a_second_run_is_not_started(home: &Home) {
         "{}",
         output.stderr
     );
-    assert_eq!(told(home).len(), 1, "the owner knows already");
+    assert_eq!(notifications(home).len(), 1, "the owner knows already");
 }
 
 #[test]
@@ -187,6 +181,7 @@ fn a_command_that_swallows_the_failure_can_not_hide_it() {
 #[test]
 fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
     let home = Home::new();
+    home.write_config(HOOK);
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "5")]);
     connect_api(&home, &server, "api");
     let run = two_calls(&home, "0").spawn();
@@ -209,7 +204,29 @@ fn a_provider_that_is_gone_is_not_hidden_by_the_command() {
         "{}",
         output.stderr
     );
+    let told = notifications(&home);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        (&told[0]["severity"], &told[0]["runs"]),
+        (&"warning".into(), &1.into())
+    );
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(text.contains("A run ended 69 because of it."), "{text}");
+    the_second_run_is_told_and_the_third_is_not(&home);
     assert_none_of(&home, &secrets);
+}
+
+fn the_second_run_is_told_and_the_third_is_not(home: &Home) {
+    let run = || home.run(&["run", "--with", "api", "--", "true"]);
+    for messages in [2, 2] {
+        let _ = run().expect_code(69);
+        let told = notifications(home);
+        assert_eq!(told.len(), messages, "{told:#?}");
+        assert_eq!(
+            (&told[1]["status"], &told[1]["runs"]),
+            (&"changed".into(), &2.into())
+        );
+    }
 }
 
 /// The SDK passes six variables to the bridge and none of ours: it finds its run by its ancestors.
@@ -266,7 +283,7 @@ fn a_bridge_outside_a_run_tells_the_owner_before_it_ends() {
     let output = bridge.finish(SOON);
     let said = records_of(&output, "reauthorization_required");
     assert_eq!(said.len(), 1, "{}", output.stderr);
-    assert_eq!(told(&home), said);
+    assert_told(&notifications(&home), &said);
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -287,6 +304,6 @@ fn otherwise_the_run_is_as_the_command_is() {
     let output = running.finish(SOON).expect_code(7);
     assert_eq!(output.stdout, "asked to end\n");
     assert_eq!(output.stderr, "");
-    assert_eq!(told(&home), Vec::<Value>::new());
+    assert_eq!(notifications(&home), Vec::<Value>::new());
     assert_no_leaks(&home, &[&server]);
 }

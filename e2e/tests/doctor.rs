@@ -200,7 +200,8 @@ fn after_a_revocation_doctor_check_and_why_say_who_must_do_what() {
         "the provider refused the refresh token",
         "the owner was told",
         "No token is left",
-        "next         authkeeper reauthorize api",
+        "open http://127.0.0.1:",
+        "authkeeper reauthorize api",
     ] {
         assert!(told.contains(words), "{words:?} is missing: {told}");
     }

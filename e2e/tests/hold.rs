@@ -13,7 +13,9 @@ use e2e::browser::visit;
 use e2e::daemon::Daemon;
 use e2e::home::{Home, Running};
 use e2e::sandbox::Running as Sandbox;
-use e2e::scenario::{assert_no_leaks, assert_none_of, connect_mcp, refreshes, status};
+use e2e::scenario::{
+    assert_no_leaks, assert_none_of, connect_mcp, notifications, refreshes, status,
+};
 use e2e::servers::Server;
 use e2e::wait::{pause, wait_until};
 use e2e::{http, node, python, script};
@@ -25,12 +27,22 @@ const SOON: Duration = Duration::from_mins(1);
 
 const HOOK: &str = "on_incident = \"cat >> $HOME/hook.log\"\n";
 
-/// What the hook was told: one line a call.
+/// What the hook was told of incidents; their all-clears are counted apart.
 fn told(home: &Home) -> Vec<Value> {
-    let log = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
-    log.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    let mut all = notifications(home);
+    all.retain(|message| message["status"] != "resolved");
+    all
+}
+
+/// Waits for so many all-clears. There is never another one.
+fn until_over(home: &Home, number: usize) {
+    let over = || {
+        let mut all = notifications(home);
+        all.retain(|message| message["status"] == "resolved");
+        all.len()
+    };
+    assert!(wait_until(SOON, || over() >= number), "{number} all-clears");
+    assert_eq!(over(), number);
 }
 
 /// Waits for the notification, and gives the link in it.
@@ -163,6 +175,7 @@ fn a_call_goes_on_after_one_click_and_its_caller_never_notices() {
         caller.end();
     }
     assert_eq!(told(&home).len(), 2, "one for each incident");
+    until_over(&home, 2);
     assert_eq!(status(&home, "box")["state"], "active");
     assert_none_of(&home, &sandbox.secrets());
 }
@@ -211,6 +224,7 @@ fn a_storm_of_bridges_asks_one_person_once() {
         caller.end();
     }
     assert_eq!(told(&home).len(), 1);
+    until_over(&home, 1);
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -573,7 +587,14 @@ fn the_webhook_is_told_once_and_signed() {
         let output = bridge.finish(SOON).expect_code(0);
         assert!(!output.stderr.contains("told?by"), "{}", output.stderr);
     }
-    assert_eq!(messages(&receiver).len(), 2);
+    let got = messages(&receiver);
+    assert_eq!(got.len(), 3, "and one all-clear: {got:#?}");
+    assert_eq!(
+        (&got[2]["verified"], &got[2]["record"]["status"]),
+        (&json!(true), &json!("resolved"))
+    );
+    assert_eq!(got[2]["record"]["id"], got[1]["record"]["id"]);
+    assert_ne!(got[2]["id"], got[1]["id"]);
     let secret = e2e::secrets::Secret::new("webhook_secret", SECRET);
     assert_none_of(&home, &[sandbox.secrets(), vec![secret]].concat());
 }
@@ -609,7 +630,9 @@ fn telling_can_be_tried() {
     let (receiver, config) = receiver(&home);
     home.write_config(&format!("{HOOK}{config}"));
     let told = home.run(&["notify", "test"]).expect_code(0).stdout;
-    assert_eq!(told, "on_incident: told\nnotify.webhook: told\n");
+    let routes = "on_incident (command; info, warning, critical): told\n\
+        notify.webhook (webhook; info, warning, critical): told\n";
+    assert_eq!(told, routes);
     let got = messages(&receiver);
     assert_eq!(
         (&got[0]["verified"], &got[0]["record"]["event"]),

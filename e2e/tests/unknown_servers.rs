@@ -6,15 +6,14 @@
 )]
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use e2e::home::{Home, Output, Running};
 use e2e::http;
 use e2e::recorder::{Subject, secret_of};
 use e2e::scenario::{
-    SOON, assert_no_leaks, newest, python_job, records_of, refreshes, status, token, until_expired,
-    until_held,
+    SOON, assert_no_leaks, assert_told, newest, notifications, python_job, records_of, refreshes,
+    status, token, until_expired, until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::wait_until;
@@ -116,14 +115,6 @@ fn last_answer(server: &Server) -> (u64, String) {
     (last["status"].as_u64().unwrap(), body.to_owned())
 }
 
-/// What the hook was told: one line a call.
-fn told(home: &Home) -> Vec<Value> {
-    let log = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
-    log.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 /// An administrator ends the grant; a person is asked, once.
 fn a_person_is_asked_once(home: &Home, server: &Server, answer: &str) {
     assert!(server.ctl("revoke")["revoked"].as_u64() >= Some(1));
@@ -139,7 +130,7 @@ fn a_person_is_asked_once(home: &Home, server: &Server, answer: &str) {
 
     assert_eq!(last_answer(server), (400, answer.to_owned()));
     assert_eq!(refreshes(server), 1, "the provider is asked once");
-    let told = told(home);
+    let told = notifications(home);
     assert_eq!(told.len(), 1, "the owner is told once: {told:?}");
     assert_eq!(told[0]["event"], "reauthorization_required");
     let now = status(home, "api");
@@ -214,7 +205,7 @@ fn a_run_asks_lemonldap_once_for_a_dead_grant() {
     assert_eq!(refreshes(&server), 1, "asked once, not once a call");
     let said = records_of(&output, "reauthorization_required");
     assert_eq!(said.len(), 1, "{}", output.stderr);
-    assert_eq!(told(&home), said, "the owner is told once");
+    assert_told(&notifications(&home), &said);
     assert_no_leaks(&home, &[&server]);
 }
 
@@ -290,6 +281,7 @@ fn a_wrong_secret_of_the_client_itself_is_said_at_once() {
 #[test]
 fn a_secret_changed_at_lemonldap_costs_no_refresh_token() {
     let home = Home::new();
+    home.write_config(HOOK);
     let server = Server::lemonldap(&home.outside(), &[("AT_TTL", "3")]);
     for (method, code) in [("client_secret_basic", 401), ("client_secret_post", 400)] {
         let old = home.secret_file("old", &secret_of(&server, "web"));
@@ -312,8 +304,21 @@ fn a_secret_changed_at_lemonldap_costs_no_refresh_token() {
         worked(home.run(&[&rotate[..], &[new.to_str().unwrap()]].concat()));
         worked(token(&home, "api").run());
         assert_eq!(status(&home, "api")["incidents"], json!([]));
+        let told = notifications(&home);
+        let [.., first, over] = told.as_slice() else {
+            panic!("one message and one all-clear: {told:#?}")
+        };
+        assert_eq!(
+            (&first["status"], &first["severity"]),
+            (&json!("firing"), &json!("critical"))
+        );
+        assert_eq!(
+            (&over["status"], &over["id"]),
+            (&json!("resolved"), &first["id"])
+        );
         worked(home.run(&["disconnect", "api"]));
     }
+    assert_eq!(notifications(&home).len(), 4);
     assert_eq!(server.count("outcomes", "refresh_token 200"), 2);
     assert_no_leaks(&home, &[&server]);
 }

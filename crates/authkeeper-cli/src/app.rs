@@ -9,15 +9,16 @@ use std::{
 };
 
 use authkeeper::{
-    http::{NetTransport, Network},
+    http::{NetTransport, Network, Transport},
     model::{ConnectionName, TaskId},
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 use authkeeper_gateway::{
-    alerts::{BackgroundWatcher, Hook, Notifier},
+    alerts::{BackgroundWatcher, Notifier, NotifierSettings},
     check::{Validator, ValidatorSettings},
-    signin_link::{Links, needs_sign_in},
+    report::Report,
+    signin_link::{IncidentLinks, LinkHost, Links, needs_sign_in},
     token_source::TokenSource,
 };
 
@@ -33,6 +34,9 @@ use crate::{
 /// How long a process waits for a refresh under way once a signal has told it to stop. Longer than a provider takes,
 /// shorter than a service manager's patience.
 const STOPPED: Duration = Duration::from_mins(1);
+
+/// How long a process serves the link in a notification. The next one that looks at the incidents starts another.
+const LINKS_LAST: Duration = Duration::from_hours(30 * 24);
 
 /// How long an answer may take to be kept, beyond the exchange itself.
 const KEEPING: Duration = Duration::from_secs(10);
@@ -77,10 +81,14 @@ impl App {
 
     /// Who is told of incidents.
     pub(crate) fn notifier(&self) -> Notifier {
-        let hook = self.settings.on_incident.clone().map(Hook::new);
-        let webhook = self.settings.webhook.clone();
-        let transport = Arc::new(NetTransport::over(self.network.clone()));
-        Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
+        let transport: Arc<dyn Transport> = Arc::new(NetTransport::over(self.network.clone()));
+        let set = NotifierSettings {
+            routes: self.settings.notify.routes(),
+            outage_after: self.settings.notify.outage_after,
+            data: self.settings.runtime.data.clone(),
+            host: process::host_name(),
+        };
+        Notifier::new(set, &transport)
     }
 
     /// Validates these connections, or all, until it is dropped; none if that is switched off.
@@ -99,6 +107,18 @@ impl App {
     /// The open sign-in links.
     pub(crate) fn links(&self) -> Links {
         Links::beside(&self.settings.runtime.data)
+    }
+
+    /// The links of incidents: `host` serves them where this process holds calls. Those that the owner is notified of outlive
+    /// this process.
+    pub(crate) fn incident_links(&self, host: Option<Arc<LinkHost>>) -> IncidentLinks {
+        let links = IncidentLinks::new(self.links(), host);
+        if self.settings.notify.routes().is_empty() {
+            return links;
+        }
+        let report = Report::new(std::io::stderr());
+        let host = LinkHost::new(self.runtime.clone(), self.links(), report, None);
+        links.served_for_alerts(Arc::new(host.detached(LINKS_LAST)))
     }
 
     /// The sign-in link of a connection that needs a sign-in, while a process serves one.

@@ -151,6 +151,7 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
     }
     let settings = CliSettings::load(&environment)?;
     let app = App::open(environment, settings, output)?;
+    let tells = may_end_incidents(&command);
     let mut interrupted = false;
     let mut done = match command {
         Command::Run(args) => commands::start_run::start(&app, args).await,
@@ -165,6 +166,9 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
     };
     // However it ended: an exchange under way is finished and kept. Only then do errors and signals have their way.
     app.end().await;
+    if tells {
+        commands::incident::tell_of_all(&app).await;
+    }
     if interrupted {
         commands::connect::say_interrupted(&app).await;
     }
@@ -172,6 +176,20 @@ async fn run(cli: Cli, environment: Environment, output: CommandOutput) -> Resul
         done = Err(app.who_may_be_meant(failure).await);
     }
     done
+}
+
+/// Whether its owner may be told afterwards that something is over.
+fn may_end_incidents(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Connect(_)
+            | Command::Import(_)
+            | Command::Rotate(_)
+            | Command::Reauthorize(_)
+            | Command::Disconnect { .. }
+            // The link that was told outlives the run.
+            | Command::Run(_)
+    )
 }
 
 async fn dispatch(app: &App, command: Command) -> Result<u8, Failure> {

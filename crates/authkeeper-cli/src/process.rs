@@ -18,6 +18,12 @@ pub(crate) fn ancestors() -> Vec<String> {
     found
 }
 
+/// What this machine is called.
+pub(crate) fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
 /// A process's name for us, and its parent's id. Fields 4 and 22 of `proc_pid_stat(5)`, counted after the command's
 /// closing parenthesis, since a command may contain anything.
 fn read(pid: u32) -> Option<(String, u32)> {

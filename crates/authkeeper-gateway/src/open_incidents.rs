@@ -1,15 +1,23 @@
 //! The open incidents in the store, with their sign-in links.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, FailedCall, Incident, IncidentId, TaskId},
-    runtime::Runtime,
+    model::{
+        ConnectionName, Event, FailedCall, Health, HealthCause, Incident, IncidentId, Record,
+        TaskId,
+    },
+    platform::clock::Seams,
+    runtime::{ConnectionStatus, Runtime},
     store::StoreError,
 };
 
-use crate::{alerts::IncidentFeed, signin_link::IncidentLinks, token_source::TokenSource};
+use crate::{
+    alerts::{AlertFact, IncidentFeed},
+    signin_link::IncidentLinks,
+    token_source::TokenSource,
+};
 
 /// The open incidents of some connections or of all, and the calls that failed in a run.
 pub struct OpenIncidents {
@@ -19,6 +27,10 @@ pub struct OpenIncidents {
     task: Option<TaskId>,
     /// Knows the failed calls of this process that the store does not know of.
     tokens: Option<Arc<TokenSource>>,
+    /// The call that this command is about.
+    failed: Option<FailedCall>,
+    /// A run that ended before its command was started.
+    not_started: bool,
     links: IncidentLinks,
 }
 
@@ -35,6 +47,8 @@ impl OpenIncidents {
             connections: Some(connections),
             task,
             tokens: None,
+            failed: None,
+            not_started: false,
             links,
         }
     }
@@ -90,15 +104,6 @@ impl IncidentFeed for OpenIncidents {
         }
     }
 
-    async fn claim_notification(&self, id: &IncidentId) -> bool {
-        self.runtime.claim_notification(id).await.unwrap_or(false)
-    }
-
-    async fn is_open(&self, id: &IncidentId) -> bool {
-        let open = self.runtime.incidents().await;
-        open.map_or(true, |open| open.iter().any(|incident| incident.id == *id))
-    }
-
     async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {
         let noted = match &self.task {
             Some(task) => self.runtime.unrecovered(task).await?,
@@ -106,7 +111,162 @@ impl IncidentFeed for OpenIncidents {
         };
         let unnoted = self.tokens.iter();
         let unnoted = unnoted.flat_map(|tokens| tokens.unnoted_calls());
+        let unnoted = unnoted.chain(self.failed.clone());
         Ok(counted_together(noted, unnoted))
+    }
+
+    fn version(&self) -> Option<u64> {
+        self.runtime.changes().ok()
+    }
+
+    fn in_run(&self) -> bool {
+        self.task.is_some() || self.not_started
+    }
+
+    async fn facts(&self, names: &[String]) -> Result<Vec<AlertFact>, StoreError> {
+        let failed = self.unrecovered().await?;
+        let over = failed.iter().map(|call| call.connection.to_string());
+        let names: Vec<String> = names.iter().cloned().chain(over).collect();
+        let mut facts = Vec::new();
+        for status in self.runtime.statuses_of_affected(&names).await? {
+            self.add_facts(&status, &failed, &mut facts).await?;
+        }
+        Ok(facts)
+    }
+
+    async fn alert_state(&self) -> Result<Option<String>, StoreError> {
+        self.runtime.alert_state().await
+    }
+
+    async fn put_alert_state(
+        &self,
+        seen: Option<&str>,
+        new: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.runtime.put_alert_state(seen, new).await
+    }
+
+    async fn mark_told(&self, id: &IncidentId) -> Result<(), StoreError> {
+        self.runtime.claim_notification(id).await.map(drop)
+    }
+
+    async fn link(&self, record: &Record) -> Option<String> {
+        let name = ConnectionName::parse(&record.connection).ok()?;
+        self.links.of_alert(&name, record).await
+    }
+}
+
+impl OpenIncidents {
+    /// A call of this command failed over a connection, for this reason.
+    #[must_use]
+    pub fn with_failed(self, connection: &ConnectionName, reason: &str) -> Self {
+        let failed = FailedCall {
+            connection: connection.clone(),
+            times: 1,
+            first: self.runtime.now(),
+            reason: reason.to_owned(),
+        };
+        let failed = Some(failed);
+        Self { failed, ..self }
+    }
+
+    /// They are those of a run that ended before its command was started.
+    #[must_use]
+    pub fn of_run_that_did_not_start(self) -> Self {
+        Self {
+            not_started: true,
+            ..self
+        }
+    }
+
+    async fn add_facts(
+        &self,
+        status: &ConnectionStatus,
+        failed: &[FailedCall],
+        facts: &mut Vec<AlertFact>,
+    ) -> Result<(), StoreError> {
+        let connection = &status.connection;
+        let mut over = failed
+            .iter()
+            .filter(|call| call.connection == connection.name);
+        let failed = over.next().map(|call| call.first);
+        let mut known = HashSet::new();
+        for health in &status.causes {
+            let Some(cause) = health.cause.filter(|cause| known.insert(*cause)) else {
+                continue;
+            };
+            let told =
+                |incident: &&Incident| HealthCause::of_record(&incident.record) == Some(cause);
+            let incident = status.incidents.iter().find(told);
+            let is_outage = cause == HealthCause::ProviderUnavailable;
+            if incident.is_none() && !is_outage {
+                continue;
+            }
+            // None: nothing is lost yet, or nothing any more.
+            let heals_in = match incident {
+                Some(incident) => {
+                    let wait = self.runtime.notify_in(incident).await?;
+                    wait.unwrap_or(Duration::MAX)
+                }
+                None => Duration::ZERO,
+            };
+            let concerns = if is_outage {
+                let (issuer, client) = (&connection.issuer, &connection.client_id);
+                self.runtime.connections_of_client(issuer, client).await?
+            } else {
+                vec![connection.name.clone()]
+            };
+            let record = incident.map(|incident| incident.record.clone());
+            let record = record.unwrap_or_else(|| self.outage(status, health));
+            facts.push(AlertFact {
+                provider: connection.issuer.to_string(),
+                client: connection.client_id.to_string(),
+                health: health.clone(),
+                record: self.of_this_run(record),
+                recorded: incident.is_some(),
+                untold: incident
+                    .filter(|incident| !incident.notified)
+                    .map(|incident| incident.id.clone()),
+                heals_in,
+                failed,
+                concerns: concerns.iter().map(ToString::to_string).collect(),
+            });
+        }
+        Ok(())
+    }
+
+    fn of_this_run(&self, record: Record) -> Record {
+        let name = ConnectionName::parse(&record.connection).ok();
+        let ours = name.is_some_and(|name| self.are_of(&name));
+        let task = self.task.as_ref().filter(|_| ours);
+        Record {
+            task: task.map(ToString::to_string),
+            ..record
+        }
+    }
+
+    /// The record of an outage that no incident tells of yet.
+    fn outage(&self, status: &ConnectionStatus, health: &Health) -> Record {
+        let connection = &status.connection;
+        let now = self.runtime.now();
+        Record {
+            event: Event::ProviderFailing,
+            connection: connection.name.to_string(),
+            principal: connection.principal.to_string(),
+            task: None,
+            reason: "token_requests_fail".to_owned(),
+            detail: health.detail.clone().unwrap_or_default(),
+            since: health.since.unwrap_or(now),
+            expires_at: status.expires_at,
+            scope: None,
+            action: format!(
+                "nothing at authkeeper: see whether {} reports an outage; authkeeper goes on by itself",
+                connection.issuer
+            ),
+            link: None,
+            trace_id: Seams::system().random_id(),
+            ts: now,
+        }
     }
 }
 

@@ -482,6 +482,21 @@ impl Store for MemoryStore {
         self.read(|rows| rows.step_ups.get(name).cloned().unwrap_or_default())
     }
 
+    async fn alert_state(&self) -> Result<Option<String>> {
+        self.read(|rows| rows.alerts.clone())
+    }
+
+    async fn put_alert_state(&self, seen: Option<&str>, new: Option<&str>) -> Result<bool> {
+        self.decide(StoreWrite::Other, |rows| {
+            let same = rows.alerts.as_deref() == seen;
+            if same {
+                rows.alerts = new.map(str::to_owned);
+            }
+            same
+        })
+        .await
+    }
+
     async fn put_step_ups(
         &self,
         name: &ConnectionName,

@@ -36,6 +36,8 @@ pub struct StoreRows {
     pub(super) step_ups: BTreeMap<ConnectionName, StepUps>,
     pub(super) validations: BTreeMap<ConnectionName, Validation>,
     pub(super) failing: BTreeMap<FailingOf, Failing>,
+    /// What was told of the open incidents.
+    pub(super) alerts: Option<String>,
     pub(super) incidents: Vec<KeptIncident>,
     audit: Vec<(Timestamp, serde_json::Value)>,
     pub(super) tasks: Vec<Run>,

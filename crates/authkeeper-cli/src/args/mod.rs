@@ -170,7 +170,7 @@ pub(crate) enum Command {
     },
     /// Say what was measured of each provider, beside how long runs take, and what follows from it
     Advise,
-    /// Try how incident is told: by the command and by the webhook
+    /// Try how incidents are told: sends a test by every route
     #[command(subcommand)]
     Notify(NotifyCommand),
     /// Show the settings

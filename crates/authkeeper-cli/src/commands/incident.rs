@@ -1,15 +1,10 @@
-//! Reports incidents outside a run: the record on stderr once, the owner's hook once. Inside a run only `run` reports.
+//! Reports incidents outside a run: the record on stderr, and a notification if no process has sent it. Inside a run only `run` reports.
 
-use authkeeper::{
-    error::TokenError,
-    model::{ConnectionName, Incident},
-    store::CarriedCall,
-};
+use authkeeper::{error::TokenError, model::ConnectionName, store::CarriedCall};
 use authkeeper_gateway::{
-    alerts::{Delivery, IncidentFeed as _, Notifier},
+    alerts::{IncidentFeed as _, Looked},
     error::CallError,
     open_incidents::OpenIncidents,
-    signin_link::IncidentLinks,
 };
 
 use crate::app::App;
@@ -35,65 +30,63 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
         }
         return;
     }
-    let incidents = OpenIncidents::new(
-        app.runtime.clone(),
-        vec![connection.clone()],
-        None,
-        IncidentLinks::new(app.links(), None),
-    );
+    report_open(app, connection, error, |incidents| incidents).await;
+}
+
+/// The same, for a run that ends before its command is started.
+pub(crate) async fn report_not_started(app: &App, connection: &ConnectionName, error: &TokenError) {
+    let how = OpenIncidents::of_run_that_did_not_start;
+    report_open(app, connection, Some(error), how).await;
+}
+
+async fn report_open(
+    app: &App,
+    connection: &ConnectionName,
+    error: Option<&TokenError>,
+    how: impl FnOnce(OpenIncidents) -> OpenIncidents,
+) {
+    let links = app.incident_links(None);
+    let of = vec![connection.clone()];
+    let mut incidents = how(OpenIncidents::new(app.runtime.clone(), of, None, links));
+    if let Some(error) = error {
+        let error = CallError::from(error.clone());
+        incidents = incidents.with_failed(connection, error.reason());
+    }
     for incident in incidents.open().await.unwrap_or_default() {
         // The error itself tells a person the same.
         if error.is_none() || !app.output.tells_records() {
             app.output.record(&incident.record);
         }
-        // A call that fails was not spared; else nobody is notified of what the next resend may heal.
-        if error.is_some() || incidents.is_due(&incident).await.unwrap_or_default() {
-            tell_owner(app, &incidents, &incident).await;
-        }
     }
+    tell(app, &incidents).await;
 }
 
-/// Notifies the owner of an incident, unless another process did.
-async fn tell_owner(app: &App, incidents: &OpenIncidents, incident: &Incident) {
+/// After a command that may have ended an incident: the owner is told of what is over, and of what is new.
+pub(crate) async fn tell_of_all(app: &App) {
+    if app.task().await.is_some() {
+        return;
+    }
+    let links = app.incident_links(None);
+    tell(app, &OpenIncidents::of_all(app.runtime.clone(), links)).await;
+}
+
+/// Notifies the owner of what no process has told yet.
+async fn tell(app: &App, incidents: &OpenIncidents) {
     let notifier = app.notifier();
-    let Ok(record) = serde_json::to_string(&incident.record) else {
-        return;
-    };
-    if notifier.is_set() && !incident.notified {
-        if let Err(error) = notifier.queue(&incident.id, &record) {
-            app.output.say(&format!(
-                "authkeeper: the webhook can't be kept, the owner may not know: {error}"
-            ));
-        }
-        run_hook(app, &notifier, (incident, &record)).await;
-    }
-    if !incidents.is_open(&incident.id).await {
-        notifier.drop_queued(&incident.id);
-    } else if notifier.due().contains(&incident.id)
-        && let Some(said) = notifier
-            .attempt(&incident.id)
-            .await
-            .and_then(Delivery::warning)
-    {
-        app.output.say(&said);
-    }
-}
-
-async fn run_hook(app: &App, notifier: &Notifier, (incident, record): (&Incident, &str)) {
-    if !app
-        .runtime
-        .claim_notification(&incident.id)
-        .await
-        .unwrap_or(false)
-    {
+    if !notifier.is_set() {
         return;
     }
-    let Some(hook) = notifier.hook() else {
-        return;
-    };
-    if let Err(error) = hook.run(record).await {
-        app.output.say(&format!(
-            "authkeeper: on_incident failed, the owner may not know: {error}"
-        ));
+    match notifier.look(incidents, true).await {
+        Ok(Looked {
+            unkept: Some(error),
+            ..
+        }) => app.output.say(&format!(
+            "authkeeper: a notification can't be kept, the owner may not know: {error}"
+        )),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the owner may not be told"),
+    }
+    for line in notifier.deliver_all().await {
+        app.output.say(&line);
     }
 }

@@ -7,7 +7,6 @@ use authkeeper_gateway::{
     alerts::BackgroundWatcher,
     mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
     open_incidents::OpenIncidents,
-    signin_link::IncidentLinks,
     token_source::TokenSource,
 };
 use tokio::io::BufReader;
@@ -33,7 +32,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let _validator = app.validate(Some(vec![name.clone()]));
     // Inside a run only `run` tells of incidents; elsewhere nobody else would.
     if task.is_none() {
-        let links = IncidentLinks::new(app.links(), host);
+        let links = app.incident_links(host);
         let incidents = OpenIncidents::new(app.runtime.clone(), vec![name], None, links);
         app.watch(BackgroundWatcher::start(
             Arc::new(incidents),

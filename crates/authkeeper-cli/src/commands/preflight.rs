@@ -1,19 +1,14 @@
 //! What precedes a run: a token of each connection. Nothing is started that can't work.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use authkeeper::{
-    model::{ConnectionName, FailedCall, Incident, IncidentId},
-    store::StoreError,
-};
+use authkeeper::model::ConnectionName;
 use authkeeper_gateway::{
-    alerts::{IncidentFeed, Watcher},
+    alerts::Watcher,
+    error::CallError,
     first_tokens::{FirstTokens, Lacking},
     open_incidents::OpenIncidents,
+    signin_link::LinkHost,
 };
 use tokio::sync::oneshot;
 
@@ -38,14 +33,10 @@ pub(crate) async fn preflight(
     app: &App,
     declared: &[ConnectionName],
     first: &FirstTokens,
-    incidents: OpenIncidents,
+    host: Option<Arc<LinkHost>>,
 ) -> Result<Preflight, Failure> {
-    let incidents = Arc::new(IncidentsBefore {
-        open: incidents,
-        in_vain: OnceLock::new(),
-    });
-    let report = app.output.report();
-    let watch = Watcher::new(incidents.clone(), app.notifier(), report);
+    let incidents = Arc::new(incidents_of(app, declared, host.clone()));
+    let watch = Watcher::new(incidents, app.notifier(), app.output.report());
     let asked = tokio::select! {
         asked = first.ask(declared) => asked,
         number = app.stopped() => return Ok(Preflight::Stopped(number)),
@@ -58,20 +49,35 @@ pub(crate) async fn preflight(
         Ok(lacking) => {
             // Those that have a token keep one meanwhile.
             let _keeper = app.runtime.keep_fresh(declared.to_vec());
-            wait(app, first, lacking, (watch, &incidents)).await
+            let in_vain = |lacking: &Lacking| {
+                let reason = CallError::from(lacking.error.clone());
+                let incidents = incidents_of(app, declared, host);
+                incidents.with_failed(&lacking.connection, reason.reason())
+            };
+            wait(app, first, lacking, (watch, in_vain)).await
         }
         Err(lacking) => {
-            incident::report(app, &lacking.connection, Some(&lacking.error)).await;
+            incident::report_not_started(app, &lacking.connection, &lacking.error).await;
             Err(not_started(app, lacking).await)
         }
     }
+}
+
+/// Those of a run that has not started its command.
+fn incidents_of(
+    app: &App,
+    declared: &[ConnectionName],
+    host: Option<Arc<LinkHost>>,
+) -> OpenIncidents {
+    let (runtime, links) = (app.runtime.clone(), app.incident_links(host));
+    OpenIncidents::new(runtime, declared.to_vec(), None, links).of_run_that_did_not_start()
 }
 
 async fn wait(
     app: &App,
     first: &FirstTokens,
     lacking: Vec<Lacking>,
-    (mut watch, incidents): (Watcher, &IncidentsBefore),
+    (mut watch, in_vain): (Watcher, impl FnOnce(&Lacking) -> OpenIncidents),
 ) -> Result<Preflight, Failure> {
     // Inside another run, that one reports.
     let reports = app.task().await.is_none();
@@ -97,12 +103,11 @@ async fn wait(
             Ok(Preflight::Ready { watch, waited })
         }
         Ok(Err(lacking)) if reports => {
-            let _first = incidents.in_vain.set(lacking.connection.clone());
-            finish(watch).await;
+            finish(watch.over(Arc::new(in_vain(&lacking)))).await;
             Err(not_started(app, lacking).await)
         }
         Ok(Err(lacking)) => {
-            incident::report(app, &lacking.connection, Some(&lacking.error)).await;
+            incident::report_not_started(app, &lacking.connection, &lacking.error).await;
             Err(not_started(app, lacking).await)
         }
         Err(number) => {
@@ -131,35 +136,5 @@ async fn not_started(app: &App, lacking: Lacking) -> Failure {
     Failure {
         what: format!("{}; {waited}the command was not started", failure.what),
         ..failure
-    }
-}
-
-/// The incidents while the first tokens are waited for. The owner hears at once of those that ended the wait.
-struct IncidentsBefore {
-    open: OpenIncidents,
-    in_vain: OnceLock<ConnectionName>,
-}
-
-#[async_trait]
-impl IncidentFeed for IncidentsBefore {
-    async fn open(&self) -> Result<Vec<Incident>, StoreError> {
-        self.open.open().await
-    }
-
-    async fn is_due(&self, incident: &Incident) -> Result<bool, StoreError> {
-        let in_vain = self.in_vain.get().map(ConnectionName::as_str);
-        Ok(in_vain == Some(&incident.record.connection) || self.open.is_due(incident).await?)
-    }
-
-    async fn claim_notification(&self, id: &IncidentId) -> bool {
-        self.open.claim_notification(id).await
-    }
-
-    async fn is_open(&self, id: &IncidentId) -> bool {
-        self.open.is_open(id).await
-    }
-
-    async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {
-        self.open.unrecovered().await
     }
 }

@@ -7,7 +7,7 @@ use authkeeper_gateway::{
     check::Validator,
     open_incidents::OpenIncidents,
     server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
-    signin_link::{Hold, IncidentLinks},
+    signin_link::Hold,
     token_source::TokenSource,
 };
 use serde_json::json;
@@ -29,7 +29,7 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
     }
     let Holding { hold, host } = Holding::new(app, &args.hold);
     let serving = listen(app, args.port, (&handle, hold)).await?;
-    let links = IncidentLinks::new(app.links(), host);
+    let links = app.incident_links(host);
     let incidents = OpenIncidents::of_all(app.runtime.clone(), links);
     app.watch(BackgroundWatcher::start(
         Arc::new(incidents),

@@ -8,7 +8,7 @@ use authkeeper::{
 };
 use authkeeper_gateway::{
     alerts::Watcher, first_tokens::FirstTokens, open_incidents::OpenIncidents,
-    signin_link::IncidentLinks, token_source::TokenSource,
+    token_source::TokenSource,
 };
 use tokio::time::Instant;
 
@@ -38,9 +38,7 @@ pub(crate) async fn start(app: &App, args: RunArgs) -> Result<u8, Failure> {
         holding.hold.clone(),
         app.output.report(),
     );
-    let links = IncidentLinks::new(app.links(), holding.host.clone());
-    let incidents = OpenIncidents::new(app.runtime.clone(), declared.clone(), None, links);
-    match preflight(app, &declared, &first, incidents).await {
+    match preflight(app, &declared, &first, holding.host.clone()).await {
         Err(failure) => {
             tell(app, &run::RunSummary::not_started(failure.exit.code()));
             Err(failure)
@@ -95,7 +93,7 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
     let forwarder = tokens.forwarder().over(app.network.clone()).holding(hold);
     let forwarder = Arc::new(forwarder.waiting_for(args.wait.unwrap_or_default()));
     let ours = Some(task.clone());
-    let links = IncidentLinks::new(app.links(), host);
+    let links = app.incident_links(host);
     let incidents = OpenIncidents::new(app.runtime.clone(), declared.clone(), ours, links);
     let incidents = Arc::new(incidents.with_unnoted(tokens));
     let seams = run::RunSeams {

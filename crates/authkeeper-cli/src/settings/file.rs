@@ -195,6 +195,25 @@ impl ConfigFile {
         names
     }
 
+    /// The names of the tables under this one, within another.
+    pub(super) fn tables_below(&self, above: &str, table: &str) -> Vec<String> {
+        let below = |name: &Name| match name.as_slice() {
+            [first, second, third, _, ..] if first == above && second == table => {
+                Some(third.clone())
+            }
+            _ => None,
+        };
+        let mut names: Vec<String> = self.typed.keys().filter_map(below).collect();
+        names.dedup();
+        names
+    }
+
+    /// Whether a setting is set and not taken yet.
+    pub(super) fn has(&self, name: &[&str]) -> bool {
+        let key: Name = name.iter().map(|&part| part.to_owned()).collect();
+        self.typed.contains_key(&key)
+    }
+
     /// All that was taken; what was not is not known.
     pub(super) fn all_taken(self) -> Result<Vec<Setting>, Failure> {
         let unknown: Vec<String> = self

@@ -3,36 +3,34 @@
 mod environment;
 mod file;
 mod network;
+mod notify;
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use self::file::ConfigFile;
+pub(crate) use self::{
+    environment::Environment,
+    file::{OldSetting, Origin, Setting, without_password},
+    network::NetworkSettings,
+    notify::{NotifySettings, setting_of},
+};
+use crate::{exit::Exit, failure::Failure};
 use authkeeper::{
     http::Network,
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
     runtime,
 };
-use authkeeper_gateway::alerts::WebhookSettings;
-
-use self::file::ConfigFile;
-pub(crate) use self::{
-    environment::Environment,
-    file::{OldSetting, Origin, Setting, without_password},
-    network::NetworkSettings,
-};
-use crate::{exit::Exit, failure::Failure};
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
 pub(crate) struct CliSettings {
     pub(crate) runtime: runtime::Settings,
-    /// The command that is told of an incident.
-    pub(crate) on_incident: Option<String>,
-    /// The receiver that is told of an incident.
-    pub(crate) webhook: Option<WebhookSettings>,
+    /// Who is told of incidents.
+    pub(crate) notify: NotifySettings,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
     /// How often connections are validated while nobody calls; zero: never.
@@ -98,8 +96,7 @@ impl CliSettings {
         runtime.rules = rules(&mut file)?;
         Ok(Self {
             runtime,
-            on_incident: file.command(&["on_incident"])?,
-            webhook: webhook(&mut file, &path)?,
+            notify: NotifySettings::load(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
             validate_every: file.duration_or(&["validate", "every"], VALIDATE_EVERY)?,
             network: NetworkSettings::load(environment, &mut file, &path)?,
@@ -204,26 +201,6 @@ fn read_config(path: &Path, named: bool) -> Result<(ConfigFile, bool), Failure> 
         }
     };
     Ok((ConfigFile::parse(path, &text)?, true))
-}
-
-/// A relative path starts where the configuration is.
-fn webhook(file: &mut ConfigFile, config: &Path) -> Result<Option<WebhookSettings>, Failure> {
-    let url = file.url(&["notify", "webhook", "url"])?;
-    let secret_file = file.text(&["notify", "webhook", "secret_file"])?;
-    match (url, secret_file) {
-        (Some(url), Some(secret)) => {
-            let folder = config.parent().unwrap_or(Path::new(""));
-            let secret_file = folder.join(secret);
-            Ok(Some(WebhookSettings { url, secret_file }))
-        }
-        (None, None) => Ok(None),
-        _ => {
-            let what =
-                "notify.webhook needs both, url and secret_file: what is not signed is not sent";
-            let next = "printf 'whsec_%s' \"$(openssl rand -base64 32)\" > FILE makes a secret";
-            Err(Failure::new(Exit::Config, what, next))
-        }
-    }
 }
 
 fn rules(file: &mut ConfigFile) -> Result<RefreshRules, Failure> {
@@ -337,7 +314,7 @@ pub(crate) mod tests {
     #[test]
     fn a_setting_can_be_written_by_its_old_name() {
         let settings = loaded("\non_trouble = \"mail me\"\n").unwrap();
-        assert_eq!(settings.on_incident.as_deref(), Some("mail me"));
+        assert_eq!(settings.notify.on_incident.as_deref(), Some("mail me"));
         let old = OldSetting {
             old: "on_trouble",
             new: "on_incident",
@@ -381,7 +358,7 @@ pub(crate) mod tests {
             loaded(&text)
         };
         let settings = set("https://hooks.example/T0/s3cret").unwrap();
-        let webhook = settings.webhook.unwrap();
+        let webhook = settings.notify.webhook.unwrap();
         assert_eq!(webhook.url.as_str(), "https://hooks.example/T0/s3cret");
         assert!(webhook.secret_file.is_absolute(), "beside the file");
         let shown = settings
@@ -459,9 +436,8 @@ pub(crate) mod tests {
         let path = Path::new("config.toml");
         let set = ConfigFile::parse(path, text).and_then(|mut file| {
             let rules = rules(&mut file)?;
-            file.command(&["on_incident"])?;
+            NotifySettings::load(&mut file, path)?;
             file.text(&["client_metadata_url"])?;
-            webhook(&mut file, path)?;
             NetworkSettings::load(&Environment::default(), &mut file, path)?;
             Ok((rules, file.all_taken()?))
         });

@@ -1,4 +1,4 @@
-//! Looks for incidents about once a second: each is reported once, and its owner notified once, when that is due.
+//! Looks for incidents about once a second: each is reported once, and its owner notified when that is due.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -8,13 +8,12 @@ use authkeeper::{
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::{
-    incident_feed::IncidentFeed,
-    notifier::{Delivery, Notifier},
-};
+use super::{incident_feed::IncidentFeed, notifier::Notifier};
 use crate::report::Report;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// So many looks are spared while nothing was written: what only time changes is seen a little later.
+const MOST_SPARED: u32 = 5;
 
 /// Looks for incidents during a run.
 pub struct Watcher {
@@ -22,21 +21,25 @@ pub struct Watcher {
     notifier: Notifier,
     report: Report,
     printed: HashSet<IncidentId>,
-    hooks: JoinSet<()>,
-    /// Deliveries to the webhook, one after the other.
-    telling: JoinSet<()>,
+    /// Deliveries, by the number of the route: one after the other for each.
+    telling: Vec<JoinSet<()>>,
+    /// What the last look for alerts saw of the store; none if it has to be repeated.
+    seen: Option<u64>,
+    spared: u32,
 }
 
 impl Watcher {
     /// Each incident is told once by `report`.
     pub fn new(incidents: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
+        let telling = notifier.routes().iter().map(|_| JoinSet::new()).collect();
         Self {
             incidents,
             notifier,
             report,
             printed: HashSet::new(),
-            hooks: JoinSet::new(),
-            telling: JoinSet::new(),
+            telling,
+            seen: None,
+            spared: 0,
         }
     }
 
@@ -46,12 +49,11 @@ impl Watcher {
         Self { incidents, ..self }
     }
 
-    /// Watches until the command is over. A look is never cut short: between claiming and delivering, that would lose the
-    /// notification.
+    /// Watches until the command is over. A look is never cut short.
     pub async fn until(&mut self, mut over: oneshot::Receiver<()>) {
         loop {
             // What can't be read now is read at the next look, and at the latest at the end.
-            if let Err(error) = self.look().await {
+            if let Err(error) = self.look(false).await {
                 tracing::debug!(%error, "can't read the incidents");
             }
             tokio::select! {
@@ -64,13 +66,18 @@ impl Watcher {
     /// A last look, and the end of the deliveries that were started.
     pub async fn finish(mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let seen = self.last_look().await;
-        while self.hooks.join_next().await.is_some() {}
-        while self.telling.join_next().await.is_some() {}
+        for telling in &mut self.telling {
+            while telling.join_next().await.is_some() {}
+        }
+        // What followed while a message was under way.
+        for line in self.notifier.deliver_all().await {
+            self.report.line(&line);
+        }
         seen
     }
 
     async fn last_look(&mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
-        let open = self.look().await?;
+        let open = self.look(true).await?;
         let unrecovered = self.incidents.unrecovered().await?;
         for call in &unrecovered {
             let FailedCall {
@@ -81,73 +88,57 @@ impl Watcher {
         Ok((open, unrecovered))
     }
 
-    async fn look(&mut self) -> Result<Vec<Incident>, StoreError> {
-        while self.hooks.try_join_next().is_some() {}
-        while self.telling.try_join_next().is_some() {}
+    async fn look(&mut self, last: bool) -> Result<Vec<Incident>, StoreError> {
         let open = self.incidents.open().await?;
         for incident in &open {
             if self.printed.contains(&incident.id) || !self.incidents.is_due(incident).await? {
                 continue;
             }
             self.printed.insert(incident.id.clone());
-            self.tell(incident).await;
+            self.report.record(&incident.record);
         }
-        self.tell_webhook();
+        if self.notifier.is_set() {
+            self.look_for_alerts(last).await?;
+            self.deliver();
+        }
         Ok(open)
     }
 
-    async fn tell(&mut self, incident: &Incident) {
-        let Ok(line) = serde_json::to_string(&incident.record) else {
-            return;
-        };
-        self.report.record(&incident.record);
-        if incident.notified || !self.notifier.is_set() {
-            return;
+    async fn look_for_alerts(&mut self, last: bool) -> Result<(), StoreError> {
+        let version = self.incidents.version();
+        let unchanged = version.is_some() && version == self.seen;
+        if unchanged && !last && self.spared < MOST_SPARED {
+            self.spared += 1;
+            return Ok(());
         }
-        if let Err(error) = self.notifier.queue(&incident.id, &line) {
+        self.spared = 0;
+        self.seen = None;
+        let looked = self.notifier.look(&*self.incidents, last).await?;
+        if let Some(error) = looked.unkept {
             self.report.line(&format!(
-                "authkeeper: the webhook can't be kept, the owner may not know: {error}"
+                "authkeeper: a notification can't be kept, the owner may not know: {error}"
             ));
+        } else if !looked.unsettled {
+            self.seen = version;
         }
-        if !self.incidents.claim_notification(&incident.id).await {
-            return;
-        }
-        let Some(hook) = self.notifier.hook().cloned() else {
-            return;
-        };
-        let report = self.report.clone();
-        self.hooks.spawn(async move {
-            if let Err(error) = hook.run(&line).await {
-                report.line(&format!(
-                    "authkeeper: on_incident failed, the owner may not know: {error}"
-                ));
-            }
-        });
+        Ok(())
     }
 
-    /// Delivers what is due to the webhook, also what a process that is gone has left.
-    fn tell_webhook(&mut self) {
-        if !self.telling.is_empty() {
-            return;
-        }
-        let due = self.notifier.due();
-        if due.is_empty() {
-            return;
-        }
-        let (incidents, notifier, report) = (
-            Arc::clone(&self.incidents),
-            self.notifier.clone(),
-            self.report.clone(),
-        );
-        self.telling.spawn(async move {
-            for id in due {
-                if !incidents.is_open(&id).await {
-                    notifier.drop_queued(&id);
-                } else if let Some(said) = notifier.attempt(&id).await.and_then(Delivery::warning) {
-                    report.line(&said);
-                }
+    /// Delivers what is due, also what a process that is gone has left.
+    fn deliver(&mut self) {
+        for (route, telling) in self.notifier.routes().iter().zip(&mut self.telling) {
+            while telling.try_join_next().is_some() {}
+            if !telling.is_empty() {
+                continue;
             }
-        });
+            let (notifier, report) = (self.notifier.clone(), self.report.clone());
+            let route = Arc::clone(route);
+            telling.spawn(async move {
+                for line in notifier.deliver(&route).await {
+                    report.line(&line);
+                }
+            });
+        }
     }
 }
 
@@ -175,7 +166,7 @@ impl BackgroundWatcher {
         Self { over, task }
     }
 
-    /// A last look, and the end of the hooks: a notification that was claimed and not delivered is lost.
+    /// A last look, and the end of the deliveries; what is not delivered then is left to the next process.
     pub async fn end(mut self) {
         drop(self.over);
         let ended = tokio::time::timeout(LAST_LOOK, self.task.join_next());

@@ -1,21 +1,23 @@
 //! The webhook, signed as Standard Webhooks 1.0 has it: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use authkeeper::{
-    http::{ConnectError, ExchangeError, HttpUrl, Reach, Request, Transport},
+    http::{HttpUrl, Transport},
     secret::Secret,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 use sha2::Sha256;
 
+use super::{
+    notification::Notification,
+    post::{PostError, post},
+};
 use crate::bounded_read::secret_line;
 
-/// For connecting and for the answer, together.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Secrets have 24 to 64 bytes, written in base64 after this.
 const PREFIX: &str = "whsec_";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -29,31 +31,10 @@ pub struct WebhookSettings {
     pub secret_file: PathBuf,
 }
 
-/// One receiver.
-pub struct Webhook {
+/// A receiver that checks a signature.
+pub(super) struct Webhook {
     set: WebhookSettings,
     transport: Arc<dyn Transport>,
-}
-
-/// Why the receiver was not notified. Of its URL only the host is named: the rest may be a secret.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WebhookError {
-    /// The signing secret can't be used.
-    #[error("{0}")]
-    Secret(String),
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// No answer.
-    #[error(transparent)]
-    Exchange(#[from] ExchangeError),
-    /// The receiver refused it.
-    #[error("it answered HTTP {}, and only 2xx means that it was told", .0.as_u16())]
-    Status(StatusCode),
-    /// No answer in time.
-    #[error("it took longer than {} s", .0.as_secs())]
-    TimedOut(Duration),
 }
 
 impl Webhook {
@@ -61,32 +42,20 @@ impl Webhook {
         Self { set, transport }
     }
 
-    /// One attempt; no redirect is followed. The secret is read each time, so that it can be replaced.
+    /// One attempt. The secret is read each time, so that it can be replaced.
     ///
     /// # Errors
     ///
     /// Why the receiver was not notified.
-    pub async fn send(&self, id: &str, body: &str, now: Timestamp) -> Result<(), WebhookError> {
-        let key = self.set.key().map_err(WebhookError::Secret)?;
-        let request = Request {
-            method: Method::POST,
-            headers: headers(&key, id, now, body),
-            body: body.to_owned().into(),
-        };
-        // A person set the URL: where it leads is their business.
-        let sent = async {
-            let connected = self
-                .transport
-                .connect(&self.set.url, Reach::Anywhere)
-                .await?;
-            Ok(connected.send(request).await?.status)
-        };
-        match tokio::time::timeout(PATIENCE, sent).await {
-            Err(_elapsed) => Err(WebhookError::TimedOut(PATIENCE)),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(status)) if status.is_success() => Ok(()),
-            Ok(Ok(status)) => Err(WebhookError::Status(status)),
-        }
+    pub(super) async fn send(
+        &self,
+        message: &Notification,
+        now: Timestamp,
+    ) -> Result<(), PostError> {
+        let key = self.set.key().map_err(PostError::Secret)?;
+        let body = serde_json::to_string(message).unwrap_or_default();
+        let headers = headers(&key, &message.message_id(), now, &body);
+        post(&*self.transport, &self.set.url, headers, body).await
     }
 }
 
@@ -145,7 +114,7 @@ fn signature(key: &Secret<Vec<u8>>, id: &str, seconds: &str, body: &str) -> Stri
 mod tests {
     use authkeeper::http::NetTransport;
 
-    use super::*;
+    use super::{super::notification::tests::notification, *};
 
     fn webhook(url: &str, secret: &str) -> (Webhook, tempfile::NamedTempFile) {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -199,15 +168,16 @@ mod tests {
         .await;
         let now = Timestamp::UNIX_EPOCH;
         let (webhook, _file) = webhook(&moved.url, &secret);
-        let told = webhook.send("a", "{}", now).await;
-        assert!(matches!(told, Err(WebhookError::Status(status)) if status == 307));
+        let message = notification(&["notion"]);
+        let told = webhook.send(&message, now).await;
+        assert!(matches!(told, Err(PostError::Status(status)) if status == 307));
         assert_eq!(
             moved.heads.lock().unwrap().len(),
             1,
             "no redirect is followed"
         );
         let (gone, _file) = self::webhook("http://127.0.0.1:1/secret-path", &secret);
-        let error = gone.send("a", "{}", now).await.unwrap_err().to_string();
+        let error = gone.send(&message, now).await.unwrap_err().to_string();
         assert!(!error.contains("secret-path"), "{error}");
     }
 }

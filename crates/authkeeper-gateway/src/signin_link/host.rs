@@ -41,6 +41,9 @@ const LOOKS_FOR_ANOTHER: usize = 60;
 /// How long a provider may take to give a link of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long it may take before the address of the link is known to others.
+const FIRST: Duration = Duration::from_secs(2);
+
 /// A link that this process serves.
 struct HostedLink {
     server: Arc<LinkServer>,
@@ -168,8 +171,11 @@ impl LinkHost {
         };
         let seams = (self.runtime.clone(), self.report.clone());
         let random = || Seams::system().random_id().chars().take(16).collect();
-        let (listener, server, address) =
+        let (listener, server, mut address) =
             LinkServer::open(seams, connection.clone(), before, random).await?;
+        // The link that opens on any device goes first; who waits for the address waits no longer than this.
+        let asked = tokio::time::timeout(FIRST, server.device_link()).await;
+        address.elsewhere = asked.unwrap_or_default();
         leader.publish(&address)?;
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, Arc::clone(&server)));

@@ -10,12 +10,37 @@ use super::{hold::SignInHost as _, host::LinkHost, leader::Links, policy::is_res
 pub struct IncidentLinks {
     links: Links,
     host: Option<Arc<LinkHost>>,
+    /// Starts a process that serves the links that the owner is notified of.
+    of_alerts: Option<Arc<LinkHost>>,
 }
 
 impl IncidentLinks {
     /// `host` is this process's own, if it holds calls.
     pub fn new(links: Links, host: Option<Arc<LinkHost>>) -> Self {
-        Self { links, host }
+        Self {
+            links,
+            host,
+            of_alerts: None,
+        }
+    }
+
+    /// The same; an incident that the owner is notified of has a link that `host` serves, if none is served yet.
+    #[must_use]
+    pub fn served_for_alerts(self, host: Arc<LinkHost>) -> Self {
+        let of_alerts = Some(host);
+        Self { of_alerts, ..self }
+    }
+
+    /// The link in a notification. It is served for as long as the incident is open, also after this process has ended.
+    pub(crate) async fn of_alert(
+        &self,
+        connection: &ConnectionName,
+        record: &Record,
+    ) -> Option<String> {
+        match self.host.as_ref().or(self.of_alerts.as_ref()) {
+            Some(host) => host.invite(connection, record).await,
+            None => self.link(connection, record).await,
+        }
     }
 
     pub(crate) async fn link(

@@ -122,6 +122,28 @@ impl HealthCause {
         }
     }
 
+    /// The cause that an incident tells of; none for the test of the notification channels.
+    pub fn of_record(record: &Record) -> Option<Self> {
+        Some(match (record.event, record.reason.as_str()) {
+            (Event::ReauthorizationRequired, reason) => {
+                Self::GrantOver(ReauthorizeReason::parse(reason)?)
+            }
+            (Event::AuthorityLost, Record::CLIENT_REFUSED) => Self::ClientRefused,
+            (Event::AuthorityLost, "rejected") => Self::TokenRejected,
+            (Event::AuthorityLost, reason) => {
+                SuspendReason::parse(reason).map_or(Self::RequestRefused, Self::Suspended)
+            }
+            (Event::TokenEndpointMoved, _) => Self::TokenEndpointMoved,
+            (Event::ProviderFailing, _) => Self::ProviderUnavailable,
+            (Event::ScopeRequired, _) => Self::ScopeRequired,
+            (Event::AuthorityNarrowed, _) => Self::AuthorityNarrowed,
+            (Event::RotationFailed, _) => Self::RotationFailed,
+            (Event::RotationDue, _) => Self::RotationDue,
+            (Event::Uncertain, _) => Self::Uncertain,
+            (Event::Test, _) => return None,
+        })
+    }
+
     /// One sentence for a person, without a full stop.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -316,15 +338,25 @@ struct Finding<'a> {
 
 /// The health of a connection: its worst cause. Where several are as bad, the one whose end would not end the others.
 pub fn health(facts: &HealthFacts<'_>) -> Health {
+    worst(&causes(facts))
+}
+
+/// Every cause that holds, judged by itself; the deepest first.
+pub fn causes(facts: &HealthFacts<'_>) -> Vec<Health> {
     let works = !facts.left.is_zero();
-    let mut worst = Health::OK;
-    for finding in findings(facts) {
-        let state = finding.cause.state(works);
-        if state > worst.state {
-            worst = judged(facts, state, &finding);
+    let judge = |finding: &Finding<'_>| judged(facts, finding.cause.state(works), finding);
+    findings(facts).iter().map(judge).collect()
+}
+
+/// The worst of them, among equals the first; ok if there is none.
+pub fn worst(causes: &[Health]) -> Health {
+    let mut worst = &Health::OK;
+    for cause in causes {
+        if cause.state > worst.state {
+            worst = cause;
         }
     }
-    worst
+    worst.clone()
 }
 
 fn judged(facts: &HealthFacts<'_>, state: HealthState, finding: &Finding<'_>) -> Health {
@@ -393,23 +425,11 @@ fn of_lifecycle<'a>(facts: &HealthFacts<'a>) -> Option<Finding<'a>> {
 /// What an incident says that nothing else does.
 fn of_incident(incident: &Incident) -> Option<Finding<'_>> {
     let record = &incident.record;
-    let cause = match (record.event, record.reason.as_str()) {
-        (Event::ReauthorizationRequired, reason) => {
-            HealthCause::GrantOver(ReauthorizeReason::parse(reason)?)
-        }
-        (Event::AuthorityLost, Record::CLIENT_REFUSED) => HealthCause::ClientRefused,
-        (Event::AuthorityLost, "rejected") => HealthCause::TokenRejected,
-        // The lifecycle says so, and for as long as it holds.
-        (Event::AuthorityLost, reason) if SuspendReason::parse(reason).is_some() => return None,
-        (Event::AuthorityLost, _) => HealthCause::RequestRefused,
-        (Event::TokenEndpointMoved, _) => HealthCause::TokenEndpointMoved,
-        (Event::ProviderFailing, _) => HealthCause::ProviderUnavailable,
-        (Event::ScopeRequired, _) => HealthCause::ScopeRequired,
-        (Event::AuthorityNarrowed, _) => HealthCause::AuthorityNarrowed,
-        (Event::RotationFailed, _) => HealthCause::RotationFailed,
-        (Event::RotationDue, _) => HealthCause::RotationDue,
-        (Event::Uncertain | Event::Test, _) => return None,
-    };
+    let cause = HealthCause::of_record(record)?;
+    // The lifecycle or the claim says so, and for as long as it holds.
+    if matches!(cause, HealthCause::Suspended(_) | HealthCause::Uncertain) {
+        return None;
+    }
     Some(Finding {
         cause,
         since: Some(record.since),

@@ -17,6 +17,7 @@ mod provider_habits;
 mod provider_observation;
 mod record;
 mod request_settings;
+mod severity;
 mod step_up;
 mod subject_binding;
 mod time;
@@ -29,7 +30,10 @@ pub use self::{
     extra_headers::{ExtraHeader, ExtraHeaders, InvalidHeader, SetBy},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
-    health::{Health, HealthCause, HealthFacts, HealthState, WhoseMove, health, restoring_command},
+    health::{
+        Health, HealthCause, HealthFacts, HealthState, WhoseMove, causes, health,
+        restoring_command, worst,
+    },
     ids::{
         AttemptId, ClientId, ConnectionName, Generation, GrantId, IncidentId, InvalidName, Issuer,
         Lineage, OwnerId, PrincipalId, Resource, Scope, TaskId,
@@ -41,6 +45,7 @@ pub use self::{
     provider_habits::ProviderHabits,
     record::{Event, FailedCall, Incident, Record},
     request_settings::{OwnParameter, RequestSettings},
+    severity::{NotifyDelay, Severity, notify_delay, severity},
     step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, StepUpDecision, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},

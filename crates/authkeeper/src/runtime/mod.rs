@@ -167,6 +167,20 @@ impl Runtime {
         incident::notify_in(&self.context, incident).await
     }
 
+    /// What was told of the open incidents, as [`Self::put_alert_state`] has kept it.
+    pub async fn alert_state(&self) -> Result<Option<String>, StoreError> {
+        self.context.store.alert_state().await
+    }
+
+    /// Keeps what was told, if it is still as it was seen; true if it was.
+    pub async fn put_alert_state(
+        &self,
+        seen: Option<&str>,
+        new: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.context.store.put_alert_state(seen, new).await
+    }
+
     /// Claims the notification for this open incident. Returns true for exactly one caller across all processes.
     pub async fn claim_notification(&self, id: &IncidentId) -> Result<bool, StoreError> {
         self.context.store.claim_notification(id, self.now()).await

@@ -1,6 +1,6 @@
 //! The status of a connection.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -8,8 +8,9 @@ use crate::{
     error::TokenError,
     http::{CertificateFacts, CertificateFiles, UnusableCertificate},
     model::{
-        Claim, ClaimPhase, Connection, ConnectionName, ConnectionState, Failing, Grant, GrantType,
-        Health, HealthFacts, Incident, Moment, Scope, ScopeRequest, health,
+        Claim, ClaimPhase, ClientId, Connection, ConnectionName, ConnectionState, Failing, Grant,
+        GrantType, Health, HealthFacts, Incident, Issuer, Moment, Scope, ScopeRequest, causes,
+        worst,
     },
     oauth::bound_certificate,
     refresh::{decide, incident, provider_state},
@@ -57,6 +58,8 @@ pub struct ConnectionStatus {
     pub incidents: Vec<Incident>,
     /// Whether calls work, why not, and whose move it is.
     pub health: Health,
+    /// Every cause that holds, judged by itself: [`Self::health`] is the worst of them.
+    pub causes: Vec<Health>,
     /// The client certificate that its servers are shown, if it has one of its own.
     pub certificate: Option<OwnCertificate>,
 }
@@ -143,6 +146,38 @@ impl Runtime {
         Ok(all)
     }
 
+    /// How the connections with an open incident and those of these names stand, with the incidents that are not over. A
+    /// name that is no connection any more is left out.
+    pub async fn statuses_of_affected(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<ConnectionStatus>, StoreError> {
+        let incidents = incident::open(&self.context).await?;
+        let told = incidents.iter().map(|open| open.record.connection.as_str());
+        let affected: BTreeSet<&str> = told.chain(names.iter().map(String::as_str)).collect();
+        let mut all = Vec::new();
+        for name in affected {
+            let Ok(name) = ConnectionName::parse(name) else {
+                continue;
+            };
+            if let Some(connection) = self.context.store.connection(&name).await? {
+                all.push(self.status_of(connection, &incidents).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The connections of one client of ours at an issuer, by name.
+    pub async fn connections_of_client(
+        &self,
+        issuer: &Issuer,
+        client: &ClientId,
+    ) -> Result<Vec<ConnectionName>, StoreError> {
+        let all = self.context.store.connections().await?.into_iter();
+        let of_it = all.filter(|one| one.issuer == *issuer && one.client_id == *client);
+        Ok(of_it.map(|connection| connection.name).collect())
+    }
+
     async fn status_of(
         &self,
         connection: Connection,
@@ -166,7 +201,7 @@ impl Runtime {
             None => None,
         };
         let left = access.map(|token| token.left(now)).unwrap_or_default();
-        let health = health(&HealthFacts {
+        let causes = causes(&HealthFacts {
             name: &connection.name,
             lifecycle: grant.as_ref().map(|grant| &grant.lifecycle),
             grant_type: grant.as_ref().map(|grant| grant.grant_type),
@@ -205,7 +240,8 @@ impl Runtime {
             asked_again_in,
             certificate: grant.as_ref().and_then(OwnCertificate::of),
             incidents,
-            health,
+            health: worst(&causes),
+            causes,
             connection,
         })
     }

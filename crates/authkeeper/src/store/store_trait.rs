@@ -189,6 +189,10 @@ pub trait Store: Send + Sync + 'static {
         seen: Option<&Validation>,
         new: &Validation,
     ) -> Result<bool>;
+    /// What was told of the open incidents. It is the notifier's to read.
+    async fn alert_state(&self) -> Result<Option<String>>;
+    /// Replaces it, if it is still as it was seen; true if it was.
+    async fn put_alert_state(&self, seen: Option<&str>, new: Option<&str>) -> Result<bool>;
 
     /// Keeps an incident. Returns it as kept, and whether it is new.
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)>;

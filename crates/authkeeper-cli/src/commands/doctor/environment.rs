@@ -3,12 +3,12 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use authkeeper::http::Proxies;
-use authkeeper_gateway::alerts::WebhookSettings;
+use authkeeper_gateway::alerts::{ChannelSettings, RouteSettings, WebhookSettings};
 
 use super::finding::Finding;
 use crate::{
     exit::Exit,
-    settings::{Environment, NetworkSettings, OldSetting},
+    settings::{Environment, NetworkSettings, OldSetting, setting_of},
 };
 
 /// Settings that the file writes by their old names.
@@ -86,17 +86,32 @@ pub(super) fn hook(command: Option<&str>, starts: Option<(&str, bool)>, config: 
 
 /// Whether what the webhook is told can be signed.
 pub(super) fn webhook(set: Option<&WebhookSettings>) -> Option<Finding> {
-    Some(match set?.key() {
-        Ok(_) => Finding::ok(
-            "hook",
-            "notify.webhook is set; authkeeper notify test tries it",
-        ),
+    set.map(|set| signed("notify.webhook", set))
+}
+
+/// Whether a route can tell anybody, as far as that is seen from here.
+pub(super) fn route(route: &RouteSettings) -> Finding {
+    let name = setting_of(route);
+    match &route.channel {
+        ChannelSettings::Webhook(webhook) => signed(&name, webhook),
+        channel => is_set(&format!("{name} ({})", channel.as_str())),
+    }
+}
+
+fn is_set(name: &str) -> Finding {
+    let what = format!("{name} is set; authkeeper notify test tries it");
+    Finding::ok("hook", what)
+}
+
+fn signed(name: &str, set: &WebhookSettings) -> Finding {
+    match set.key() {
+        Ok(_) => is_set(name),
         Err(why) => {
-            let what = format!("notify.webhook can't be signed, so nobody will be told: {why}");
+            let what = format!("{name} can't be signed, so nobody will be told: {why}");
             let fix = "printf 'whsec_%s' \"$(openssl rand -base64 32)\" > FILE, and give it to the receiver";
             Finding::error("hook", Exit::Config, what, fix)
         }
-    })
+    }
 }
 
 /// A handle keeps a job from tokens only if the job can't read the key.

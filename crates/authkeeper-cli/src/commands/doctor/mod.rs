@@ -168,11 +168,14 @@ fn before_opening(environment: &Environment, settings: &CliSettings) -> Vec<Find
     ));
     findings.extend(permissions::together(&places));
     findings.extend(permissions::file_system(&settings.runtime.store));
-    let command = settings.on_incident.as_deref();
+    let notify = &settings.notify;
+    let command = notify.on_incident.as_deref();
     let program = command.and_then(environment::program_of);
     let starts = program.map(|program| (program, environment::can_start(program, environment)));
-    findings.extend(environment::webhook(settings.webhook.as_ref()));
-    if command.is_some() || settings.webhook.is_none() {
+    findings.extend(environment::webhook(notify.webhook.as_ref()));
+    findings.extend(notify.others.iter().map(environment::route));
+    let others = notify.webhook.is_some() || !notify.others.is_empty();
+    if command.is_some() || !others {
         findings.push(environment::hook(command, starts, file));
     }
     findings.push(environment::environment(environment));

@@ -53,7 +53,7 @@ pub(super) fn snapshot(listed: &[Setting], inspections: &[Inspection]) -> Value 
 /// Of a command only that it is set: it may be a path.
 fn setting(setting: &Setting) -> (String, Value) {
     let value = match setting.name.as_str() {
-        "on_incident" => json!("set"),
+        name if name == "on_incident" || name.ends_with(".command") => json!("set"),
         _ => json!(setting.value),
     };
     (setting.name.clone(), value)

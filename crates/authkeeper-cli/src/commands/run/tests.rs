@@ -3,14 +3,14 @@ use std::{
     path::Path,
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use authkeeper::model::{Event, FailedCall, Incident, IncidentId, Record};
-use authkeeper_gateway::alerts::{Hook, IncidentFeed, Notifier};
+use authkeeper_gateway::alerts::{AlertFact, IncidentFeed, Notifier};
 use rustix::process::Signal;
 
 use super::*;
@@ -35,7 +35,6 @@ fn record(event: Event, connection: &str) -> Record {
 struct Fake {
     open: Vec<Incident>,
     failed: Vec<FailedCall>,
-    claimed: AtomicBool,
     /// What is open may heal by itself.
     heals: bool,
     /// This many looks find the store busy.
@@ -65,12 +64,24 @@ impl IncidentFeed for Fake {
         Ok(!self.heals)
     }
 
-    async fn claim_notification(&self, _id: &IncidentId) -> bool {
-        !self.claimed.swap(true, Ordering::SeqCst)
-    }
-
     async fn unrecovered(&self) -> Result<Vec<FailedCall>, StoreError> {
         self.read(&self.failed)
+    }
+
+    async fn facts(&self, _names: &[String]) -> Result<Vec<AlertFact>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn alert_state(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    async fn put_alert_state(
+        &self,
+        _seen: Option<&str>,
+        _new: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
     }
 }
 
@@ -103,23 +114,21 @@ fn plan(command: &str, args: &[&str]) -> RunPlan {
 async fn ran_with(
     plan: RunPlan,
     incidents: Arc<Fake>,
-    hook: Option<Hook>,
     signals: mpsc::Receiver<Signal>,
 ) -> (u8, String) {
-    let (code, said) = tried_with(plan, incidents, hook, signals).await;
+    let (code, said) = tried_with(plan, incidents, signals).await;
     (code.unwrap(), said)
 }
 
 async fn tried_with(
     plan: RunPlan,
     incidents: Arc<Fake>,
-    hook: Option<Hook>,
     signals: mpsc::Receiver<Signal>,
 ) -> (Result<u8, RunError>, String) {
     let said = Buffer::default();
     let (forwarder, _folder) = forwarder();
     let report = Report::new(said.clone());
-    let watch = Watcher::new(incidents, Notifier::by_hook(hook), report.clone());
+    let watch = Watcher::new(incidents, Notifier::default(), report.clone());
     let ended = run(
         plan,
         RunSeams {
@@ -135,8 +144,8 @@ async fn tried_with(
     (code, String::from_utf8(said).unwrap())
 }
 
-async fn ran(plan: RunPlan, incidents: Fake, hook: Option<Hook>) -> (u8, String) {
-    ran_with(plan, Arc::new(incidents), hook, mpsc::channel(1).1).await
+async fn ran(plan: RunPlan, incidents: Fake) -> (u8, String) {
+    ran_with(plan, Arc::new(incidents), mpsc::channel(1).1).await
 }
 
 #[tokio::test]
@@ -144,25 +153,20 @@ async fn the_command_gets_the_proxy_and_the_handle_and_gives_its_code() {
     let script = r#"case "$AUTHKEEPER_URL $AUTHKEEPER_TASK" in
         "http://127.0.0.1:"*" handle-5ecret") exit 7;; esac; exit 1"#;
     assert_eq!(
-        ran(plan("sh", &["-c", script]), Fake::default(), None).await,
+        ran(plan("sh", &["-c", script]), Fake::default()).await,
         (7, String::new())
     );
-    let (code, _) = ran(plan("sh", &["-c", "kill -TERM $$"]), Fake::default(), None).await;
+    let (code, _) = ran(plan("sh", &["-c", "kill -TERM $$"]), Fake::default()).await;
     assert_eq!(code, 143);
 }
 
 #[tokio::test]
 async fn a_command_that_is_not_there_is_said() {
-    let (code, said) = ran(plan("no-such-command-here", &[]), Fake::default(), None).await;
+    let (code, said) = ran(plan("no-such-command-here", &[]), Fake::default()).await;
     assert_eq!(code, 127);
     assert!(said.contains("no-such-command-here"), "{said}");
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (code, _) = ran(
-        plan(file.path().to_str().unwrap(), &[]),
-        Fake::default(),
-        None,
-    )
-    .await;
+    let (code, _) = ran(plan(file.path().to_str().unwrap(), &[]), Fake::default()).await;
     assert_eq!(code, 126);
 }
 
@@ -187,7 +191,7 @@ async fn signals_reach_the_command() {
         exists(&ready).await;
         sender.send(Signal::USR1).await.unwrap();
     };
-    let running = ran_with(plan, Arc::default(), None, signals);
+    let running = ran_with(plan, Arc::default(), signals);
     let both = async { tokio::join!(running, sending) };
     let ((code, _), ()) = tokio::time::timeout(Duration::from_secs(20), both)
         .await
@@ -205,26 +209,16 @@ async fn what_arrives_here_is_passed_on() {
 }
 
 #[tokio::test]
-async fn an_incident_is_printed_once_and_its_owner_told_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let told = dir.path().join("told");
-    let hook = format!(
-        "cat >> '{}'; echo \"${{AUTHKEEPER_TASK-none}}\" >> '{0}'",
-        told.display()
-    );
+async fn an_incident_is_printed_once() {
     let open = vec![incident("1", Event::ReauthorizationRequired, "notion")];
     let incidents = Fake {
         open,
         ..Fake::default()
     };
-    let (code, said) = ran(plan("sleep", &["2.2"]), incidents, Some(Hook::new(hook))).await;
+    let (code, said) = ran(plan("sleep", &["2.2"]), incidents).await;
     assert_eq!(code, 75);
     let line = serde_json::to_string(&record(Event::ReauthorizationRequired, "notion")).unwrap();
     assert_eq!(said, format!("{line}\n"));
-    assert_eq!(
-        std::fs::read_to_string(told).unwrap(),
-        format!("{line}\nnone\n")
-    );
 }
 
 #[tokio::test]
@@ -234,41 +228,8 @@ async fn what_may_heal_by_itself_is_not_told() {
         heals: true,
         ..Fake::default()
     };
-    let hook = Some(Hook::new("echo woken >&2".to_owned()));
-    let incidents = Arc::new(incidents);
-    let signals = mpsc::channel(1).1;
-    let (code, said) = ran_with(plan("true", &[]), Arc::clone(&incidents), hook, signals).await;
+    let (code, said) = ran(plan("true", &[]), incidents).await;
     assert_eq!((code, said.as_str()), (0, ""));
-    assert!(!incidents.claimed.load(Ordering::SeqCst));
-}
-
-#[tokio::test]
-async fn only_the_claimant_notifies() {
-    let open = vec![incident("1", Event::Uncertain, "notion")];
-    let incidents = Fake {
-        open,
-        claimed: true.into(),
-        ..Fake::default()
-    };
-    let hook = Some(Hook::new("exit 1".to_owned()));
-    let (code, said) = ran(plan("true", &[]), incidents, hook).await;
-    assert_eq!((code, said.lines().count()), (0, 1), "{said}");
-}
-
-#[tokio::test]
-async fn a_hook_that_fails_is_said_and_changes_nothing() {
-    let incidents = Fake {
-        open: vec![incident("1", Event::Uncertain, "notion")],
-        ..Fake::default()
-    };
-    let (code, said) = ran(
-        plan("true", &[]),
-        incidents,
-        Some(Hook::new("exit 1".to_owned())),
-    )
-    .await;
-    assert_eq!(code, 0);
-    assert!(said.contains("on_incident failed"), "{said}");
 }
 
 #[tokio::test]
@@ -285,7 +246,6 @@ async fn a_command_that_swallows_the_failure_does_not_return_0() {
             failed,
             ..Fake::default()
         },
-        None,
     )
     .await;
     assert_eq!(code, 75);
@@ -302,7 +262,7 @@ async fn a_look_that_fails_is_made_again() {
         busy: 1.into(),
         ..Fake::default()
     };
-    let (code, said) = ran(plan("true", &[]), incidents, None).await;
+    let (code, said) = ran(plan("true", &[]), incidents).await;
     assert_eq!((code, said.lines().count()), (75, 1), "{said}");
 }
 
@@ -312,7 +272,7 @@ async fn a_run_that_can_not_read_its_incidents_has_no_verdict() {
         busy: 1_000.into(),
         ..Fake::default()
     });
-    let (code, _) = tried_with(plan("true", &[]), incidents, None, mpsc::channel(1).1).await;
+    let (code, _) = tried_with(plan("true", &[]), incidents, mpsc::channel(1).1).await;
     let error = code.unwrap_err();
     assert!(
         matches!(

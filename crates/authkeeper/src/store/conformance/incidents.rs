@@ -7,7 +7,7 @@ use crate::{
     store::{
         History, Store,
         conformance::fixture::{
-            grant_of, incident, moment, name, now, refreshed, signed_in, spend,
+            Pair, grant_of, incident, moment, name, now, refreshed, signed_in, spend,
         },
     },
 };
@@ -28,6 +28,20 @@ pub(super) async fn amended_incidents(store: &dyn Store) {
     store.amend_incident(&kept.id, &kept.record).await.unwrap();
     let history = store.history(&name()).await.unwrap();
     assert_eq!(history.incidents[0].0.record, record, "one that is over");
+}
+
+/// What was told is changed by compare-and-set, and is seen by every process.
+pub(super) async fn alert_state((one, two): Pair) {
+    assert_eq!(one.alert_state().await.unwrap(), None);
+    assert!(one.put_alert_state(None, Some("a")).await.unwrap());
+    assert_eq!(two.alert_state().await.unwrap().as_deref(), Some("a"));
+    let late = two.put_alert_state(None, Some("b")).await.unwrap();
+    assert!(!late, "not as it was seen");
+    assert!(two.put_alert_state(Some("a"), Some("b")).await.unwrap());
+    assert!(!one.put_alert_state(Some("a"), None).await.unwrap());
+    assert_eq!(one.alert_state().await.unwrap().as_deref(), Some("b"));
+    assert!(one.put_alert_state(Some("b"), None).await.unwrap());
+    assert_eq!(two.alert_state().await.unwrap(), None);
 }
 
 /// What was refused is changed by compare-and-set, by a sign-in, and by nothing else; a disconnection forgets it.

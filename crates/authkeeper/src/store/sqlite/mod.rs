@@ -3,6 +3,7 @@
 //! Reads go straight to the file over a connection of their own (a few microseconds, never behind a writer); writes go
 //! through one thread (`writer`). The same claim statements serve every SQL store.
 
+mod alert_state;
 mod api_keys;
 mod claims;
 mod clients;

@@ -20,9 +20,9 @@ use crate::{
         CarriedCall, Committed, Epoch, FailingChange, History, NewIncident, NewKey, PendingSignIn,
         Refreshed, Result, SignedIn, Spend, Store, Use,
         sqlite::{
-            SqliteStore, clients, copy_detection, copy_detection::Home, failing, history,
-            incidents::keep_incident, observations, pending::drop_pending, refusals, sign_in,
-            statement::audit, step_ups, validations,
+            SqliteStore, alert_state, clients, copy_detection, copy_detection::Home, failing,
+            history, incidents::keep_incident, observations, pending::drop_pending, refusals,
+            sign_in, statement::audit, step_ups, validations,
         },
     },
     vault::ResealCount,
@@ -283,6 +283,16 @@ impl Store for SqliteStore {
     ) -> Result<bool> {
         let (name, seen, new) = (name.clone(), seen.cloned(), new.clone());
         self.write(move |sql| validations::put(sql, &name, (seen.as_ref(), &new)))
+            .await
+    }
+
+    async fn alert_state(&self) -> Result<Option<String>> {
+        self.read(alert_state::read)
+    }
+
+    async fn put_alert_state(&self, seen: Option<&str>, new: Option<&str>) -> Result<bool> {
+        let (seen, new) = (seen.map(str::to_owned), new.map(str::to_owned));
+        self.write(move |sql| alert_state::put(sql, seen.as_deref(), new.as_deref()))
             .await
     }
 
