@@ -31,7 +31,7 @@ def call():
         os.environ["AUTHKEEPER_URL"] + "/c/api/whoami",
         headers={"Authorization": "Bearer " + os.environ["AUTHKEEPER_TASK"]},
     )
-    return urllib.request.urlopen(request, timeout=20).read().decode()
+    return urllib.request.urlopen(request, timeout=60).read().decode()
 def until(name):
     deadline = time.monotonic() + 20
     while not os.path.exists(name):

@@ -295,10 +295,11 @@ fn check_asks_where_it_is_told_to_and_nowhere_else() {
     let whoami = server.url("/api/whoami");
     let missing = server.url("/nowhere");
     let away = elsewhere.url("/api/whoami");
-    for (check_url, code, said) in [
-        (&whoami, 0, "whoami answered 200"),
-        (&missing, 65, "--check-url"),
-        (&away, 78, "another server"),
+    // A URL that answers nothing proves nothing; one that may not be called is a mistake.
+    for (check_url, connected, code, said) in [
+        (&whoami, 0, 0, "whoami answered 200"),
+        (&missing, 0, 65, "--check-url"),
+        (&away, 78, 78, "another server"),
     ] {
         let connect = [
             "connect",
@@ -309,7 +310,7 @@ fn check_asks_where_it_is_told_to_and_nowhere_else() {
             "--check-url",
             check_url,
         ];
-        let _ = home.run(&connect).expect_code(0);
+        let _ = home.run(&connect).expect_code(connected);
         let checked = home.run(&["check", "api"]).expect_code(code);
         let all = checked.stdout + &checked.stderr;
         assert!(all.contains(said), "{all}");

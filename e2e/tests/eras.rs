@@ -52,6 +52,7 @@ fn home_with(era: &str) -> (Home, Server) {
         "--grant",
         "api_key",
         "--key-stdin",
+        "--no-check",
     ];
     let connect = home.authkeeper(&arguments).stdin(&format!("{KEY}\n"));
     let _ = connect.run().expect_code(0);

@@ -808,6 +808,7 @@ fn the_owner_of_a_key_is_told_ahead_of_its_day() {
         "--key-stdin",
         "--rotate-by",
         "10d",
+        "--no-check",
     ];
     let _ = home
         .authkeeper(&words)

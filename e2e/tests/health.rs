@@ -1,10 +1,15 @@
-//! One health, told the same everywhere: by `status`, its exit codes and its JSON, by `doctor`, and by `token`.
+//! One health, told the same everywhere: by `status`, its exit codes and its JSON, by `why`, `doctor`, `check`, `token` and
+//! `run`, by an error of the daemon and by its `/healthz`.
 
 use e2e::{
-    home::Home,
+    daemon::Daemon,
+    home::{Home, Output},
+    http,
+    provider::Provider,
     scenario::{assert_no_leaks, connect_api, status, token, until_expired},
     servers::Server,
 };
+use serde_json::Value;
 
 /// What each surface ends with, and what `status --json` says.
 struct Expected<'a> {
@@ -48,10 +53,56 @@ fn assert_told_everywhere(home: &Home, expected: &Expected<'_>) {
     assert_eq!(health["cause"].as_str(), expected.cause, "{now}");
     assert_eq!(health["whose_move"], expected.whose_move, "{now}");
     assert_eq!(health["action"], now["action"], "{now}");
+    for (surface, told) in other_surfaces(home, expected.code) {
+        for field in ["state", "cause", "detail", "since", "whose_move", "action"] {
+            assert_eq!(told[field], health[field], "{surface}, {field}: {told}");
+        }
+    }
+    assert_healthz(home, health, expected.code);
     if let Some(detail) = health["detail"].as_str() {
         assert!(line.contains(detail), "{line}\n{detail}");
         assert!(checked.stderr.contains(detail), "{}", checked.stderr);
         assert!(shown.contains(detail), "{shown}");
+    }
+}
+
+/// The health that every other command gives, where it is asked for JSON.
+fn other_surfaces(home: &Home, code: i32) -> Vec<(&'static str, Value)> {
+    let why = home.run(&["why", "api", "--json"]).expect_code(0);
+    let check = home.run(&["check", "api", "--json"]).expect_code(code);
+    let mut told = vec![("why", why.json()["health"].clone())];
+    if code == 0 {
+        told.push(("check", check.json()["health"].clone()));
+        return told;
+    }
+    told.push(("check", failed(&check)));
+    let token = home.authkeeper(&["token", "api", "--json"]);
+    told.push(("token", failed(&token.run().expect_code(code))));
+    let daemon = Daemon::start(home, &[]);
+    let refused = daemon.greet("api", &daemon.handle);
+    told.push(("daemon", refused.json()["error"]["data"]["health"].clone()));
+    told
+}
+
+fn failed(output: &Output) -> Value {
+    let mut lines = output.records().into_iter();
+    let failed = lines.find_map(|line| line.get("failed").cloned());
+    failed.expect("the failure for programs")["health"].clone()
+}
+
+/// 200 while `status --check` ends with 0, and names for callers with the handle alone.
+fn assert_healthz(home: &Home, health: &Value, code: i32) {
+    let daemon = Daemon::start(home, &[]);
+    let bare = http::get(daemon.port, "/healthz").expect("an answer");
+    assert_eq!(bare.status == 200, code == 0, "{}", bare.body);
+    assert_eq!(bare.json()["state"], health["state"]);
+    assert!(!bare.body.contains("api"), "{}", bare.body);
+    let handle = format!("Bearer {}", daemon.handle);
+    let headers = [("authorization", handle.as_str())];
+    let told = http::request(daemon.port, "GET", "/healthz", &headers, "").expect("an answer");
+    let told = &told.json()["health"]["api"];
+    for field in ["state", "cause", "detail", "since", "whose_move", "action"] {
+        assert_eq!(told[field], health[field], "/healthz, {field}: {told}");
     }
 }
 
@@ -101,6 +152,25 @@ fn a_provider_that_is_gone_is_told_everywhere_from_the_first_call_that_fails() {
         whose_move: "provider",
     };
     assert_told_everywhere(&home, &gone);
+}
+
+#[test]
+fn a_client_that_was_deleted_is_told_everywhere() {
+    let home = Home::new();
+    let provider = Provider::Django(Server::django(&home.outside(), &[("AT_TTL", "5")]));
+    provider.connect(&home, "api");
+    provider.server().ctl("delclient?id=pub");
+    until_expired(&home, "api");
+    let refused = Expected {
+        code: 78,
+        plugin: 2,
+        plugin_word: "CRITICAL",
+        state: "down",
+        cause: Some("client_refused"),
+        whose_move: "operator",
+    };
+    assert_told_everywhere(&home, &refused);
+    assert_no_leaks(&home, &[provider.server()]);
 }
 
 #[test]

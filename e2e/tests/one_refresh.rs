@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use e2e::home::{Home, Running};
 use e2e::scenario::{
-    SOON, assert_no_leaks, connect_api, early_refresh, python_job, refreshes, token, until_expired,
-    until_held,
+    SOON, assert_no_leaks, early_refresh, python_job, refreshes, token, until_expired, until_held,
 };
 use e2e::servers::Server;
 use e2e::wait::wait_until;
@@ -66,7 +65,9 @@ fn twenty_processes_with_an_expired_token_cause_one_refresh() {
 fn a_401_that_comes_early_costs_one_refresh_and_no_call() {
     let home = Home::new();
     let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "60")]);
-    connect_api(&home, &server, "api");
+    let url = server.url("/api");
+    let connect = ["connect", "api", &url, "--client-id", "pub", "--no-check"];
+    let _ = home.run(&connect).expect_code(0);
     server.ctl("early401?n=1");
     let output = python_job(&home, CALL, &[]).run().expect_code(0);
     assert_eq!(output.json()["sub"], "alice");

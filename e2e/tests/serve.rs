@@ -8,6 +8,8 @@ use e2e::daemon::Daemon;
 use e2e::home::Home;
 use e2e::http;
 use e2e::provider::Provider;
+use e2e::scenario::{assert_no_leaks, connect_api, status};
+use e2e::servers::Server;
 use e2e::wait::wait_until;
 use rustix::process::Signal;
 
@@ -64,4 +66,36 @@ fn only_who_holds_the_handle_is_let_in_and_nobody_is_sent_to_sign_in() {
     );
     let taken = home.run(&["serve", "--port", &daemon.port.to_string()]);
     taken.expect_failure(69, &["is taken", "--port"]);
+}
+
+/// Nobody calls, and the token would live for ten minutes more.
+#[test]
+fn what_dies_while_nobody_calls_is_found_out_and_so_is_its_repair() {
+    let home = Home::new();
+    home.write_config("[validate]\nevery = \"1s\"\n");
+    let server = Server::oidc_provider(&home.outside(), &[("AT_TTL", "600")]);
+    connect_api(&home, &server, "api");
+    let daemon = Daemon::start(&home, &[]);
+    let healthz = || {
+        http::get(daemon.port, "/healthz")
+            .expect("an answer")
+            .status
+    };
+    assert_eq!(healthz(), 200);
+    let asked = || server.ctl("presented").as_array().map_or(0, Vec::len);
+    let before = asked();
+    assert!(
+        wait_until(SOON, || asked() >= before + 2),
+        "it is validated"
+    );
+    server.ctl("revoke-grants");
+    assert!(
+        wait_until(SOON, || healthz() == 503),
+        "the death is noticed"
+    );
+    let health = status(&home, "api")["health"].clone();
+    assert_eq!(health["cause"], "refresh_refused", "{health}");
+    let _ = home.run(&["reauthorize", "api"]).expect_code(0);
+    assert!(wait_until(SOON, || healthz() == 200), "so is the repair");
+    assert_no_leaks(&home, &[&server]);
 }

@@ -10,13 +10,15 @@ use std::{
 
 use authkeeper::{
     http::{NetTransport, Network},
-    model::TaskId,
+    model::{ConnectionName, TaskId},
     platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 use authkeeper_gateway::{
     alerts::{BackgroundWatcher, Hook, Notifier},
+    check::{Validator, ValidatorSettings},
     signin_link::{Links, needs_sign_in},
+    token_source::TokenSource,
 };
 
 use crate::{
@@ -79,6 +81,19 @@ impl App {
         let webhook = self.settings.webhook.clone();
         let transport = Arc::new(NetTransport::over(self.network.clone()));
         Notifier::new(hook, webhook, &self.settings.runtime.data, transport)
+    }
+
+    /// Validates these connections, or all, until it is dropped; none if that is switched off.
+    pub(crate) fn validate(&self, connections: Option<Vec<ConnectionName>>) -> Option<Validator> {
+        let every = self.settings.validate_every;
+        if every.is_zero() {
+            return None;
+        }
+        // No call of a run: its failures are noted for none.
+        let tokens = Arc::new(TokenSource::new(self.runtime.clone(), None, self.links()));
+        let forwarder = Arc::new(tokens.forwarder().over(self.network.clone()));
+        let settings = ValidatorSettings { every, connections };
+        Some(Validator::start(self.runtime.clone(), forwarder, settings))
     }
 
     /// The open sign-in links.
@@ -165,6 +180,17 @@ impl App {
         let connected = self.runtime.statuses().await.unwrap_or_default();
         let names = connected.into_iter().map(|status| status.connection.name);
         failure.among(&names.collect::<Vec<_>>())
+    }
+
+    /// The failure of a command that needed this connection, with how that stands.
+    pub(crate) async fn with_health(&self, name: &ConnectionName, failure: Failure) -> Failure {
+        match self.runtime.status(name).await {
+            Ok(status) => failure.with_health(status.health),
+            Err(error) => {
+                tracing::debug!(%error, "can't see how the connection stands");
+                failure
+            }
+        }
     }
 
     /// The run that this process is part of, found by ancestry: some programs scrub the environment of what they start.

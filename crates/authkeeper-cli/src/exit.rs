@@ -89,10 +89,10 @@ impl Exit {
         match self {
             Self::Unavailable => 0,
             Self::Data => 1,
-            Self::Permission => 2,
+            Self::Permission | Self::NotFound => 2,
             Self::Person => 3,
             Self::Config => 4,
-            Self::Usage | Self::NotFound | Self::Bug | Self::Store => 5,
+            Self::Usage | Self::Bug | Self::Store => 5,
         }
     }
 }

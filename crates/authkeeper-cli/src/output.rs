@@ -124,6 +124,9 @@ impl CommandOutput {
         let next = self.paint_err(Paint::Strong, "next:");
         self.say(&format!("authkeeper: {error} {}", failure.what));
         self.say(&format!("  {next} {}", failure.next));
+        if self.json {
+            self.say(&failure.json().to_string());
+        }
     }
 
     /// Paints a word of the data.

@@ -42,3 +42,26 @@ impl Body for SentBody {
         piece.map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
+
+/// Why a body was not read to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It broke off.
+    Broken,
+    /// It is larger than what is read.
+    TooLarge,
+}
+
+/// The whole body, if it is no larger than `limit` bytes.
+pub(crate) async fn read_bounded(mut body: ResponseBody, limit: usize) -> Result<Bytes, Unread> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| Unread::Broken)?;
+        let data = frame.data_ref().map_or([].as_slice(), |data| data);
+        if whole.len() + data.len() > limit {
+            return Err(Unread::TooLarge);
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.into())
+}

@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use authkeeper::{
     error::TokenError,
-    model::{ConnectionName, Record},
+    model::{ConnectionName, Health, Record},
 };
 use http::StatusCode;
 
@@ -184,6 +184,12 @@ impl CallErrorKind {
         matches!(self.code(), AUTHORITY | REJECTED)
     }
 
+    /// Whether how the connection stands explains it, as far as there is one.
+    pub(crate) const fn is_explained_by_health(self) -> bool {
+        let is_of_connection = !matches!(self, Self::NoSuchConnection | Self::ScopeRefused);
+        is_of_connection && (self.needs_a_person() || matches!(self, Self::ProviderUnavailable))
+    }
+
     /// Whether the request had left when the call failed.
     pub const fn executed(self) -> Executed {
         match self {
@@ -258,6 +264,8 @@ pub struct CallError {
     pub message: String,
     /// The incident behind it, where there is one.
     pub incident: Option<Box<Record>>,
+    /// How the connection stands, where that explains the failure.
+    pub health: Option<Box<Health>>,
     /// When the provider wants to be asked again.
     pub retry_after: Option<Duration>,
     /// Whether the server may have carried the call out.
@@ -290,6 +298,7 @@ impl CallError {
             kind,
             message: message.into(),
             incident: None,
+            health: None,
             retry_after: None,
             executed: kind.executed(),
             owner_notified: None,
@@ -436,6 +445,16 @@ impl CallError {
         self.described()
     }
 
+    /// The same error with how its connection stands. What a person must do is said if nothing else says it.
+    pub(crate) fn with_health(mut self, health: Health) -> Self {
+        let unsaid = |action: &&String| !self.message.contains(action.as_str());
+        if let Some(action) = health.action.as_ref().filter(unsaid) {
+            self.message = format!("{}. What a person must do: {action}", self.message);
+        }
+        self.health = Some(Box::new(health));
+        self
+    }
+
     /// The message of an error with an incident is made from it.
     fn described(mut self) -> Self {
         if let Some(record) = &self.incident {
@@ -467,10 +486,16 @@ impl CallError {
         }
     }
 
-    /// What a person does about it: the action of the incident, or of a connection that is missing.
+    /// What a person does about it: the action of the incident, of the connection's health, or of a connection that is missing.
     pub(crate) fn action(&self) -> Option<String> {
         let incident = self.incident.as_ref().map(|record| record.action.clone());
-        incident.or_else(|| self.missing.as_ref().map(connect_action))
+        let health = || {
+            self.health
+                .as_ref()
+                .and_then(|health| health.action.clone())
+        };
+        let missing = || self.missing.as_ref().map(connect_action);
+        incident.or_else(health).or_else(missing)
     }
 }
 

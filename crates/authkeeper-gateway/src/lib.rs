@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! server ─▶ mcp ─▶ forward ─▶ signin_link ─▶ report, wait, browser
+//! check ─▶ mcp, forward
 //! server, mcp, forward ─▶ error
 //! open_incidents ─▶ token_source ─▶ forward, alerts, signin_link
 //! first_tokens ─▶ signin_link, error, report
@@ -19,6 +20,7 @@
 //! | [`error`] | why a call got no answer, and the fixed words for it |
 //! | [`forward`] | one authorized HTTP exchange: token, 401 recovery, step-up after a 403 |
 //! | [`mcp`] | the stdio bridge to a remote MCP server, in every protocol version |
+//! | [`check`] | the harmless call that proves a connection, and its repetition while nobody calls |
 //! | [`server`] | the loopback servers: the proxy of a run, the MCP endpoint of the daemon |
 //! | [`signin_link`] | links by which a person signs in while calls wait |
 //! | [`alerts`] | notifications of incidents: a command and a signed webhook |
@@ -33,6 +35,7 @@ pub mod alerts;
 pub mod body;
 pub mod bounded_read;
 pub mod browser;
+pub mod check;
 pub mod duration;
 pub mod error;
 pub mod first_tokens;

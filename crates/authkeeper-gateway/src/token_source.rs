@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, FailedCall, Generation, ScopeRefusal, TaskId},
+    model::{ConnectionName, FailedCall, Generation, Health, ScopeRefusal, TaskId},
     platform::clock::Seams,
     runtime::{Runtime, TokenRequest},
     store::CarriedCall,
@@ -144,6 +144,11 @@ impl Authority for TokenSource {
                 })
             }
         }
+    }
+
+    async fn health(&self, connection: &ConnectionName) -> Option<Health> {
+        let status = self.runtime.status(connection).await;
+        status.ok().map(|status| status.health)
     }
 
     async fn step_up(

@@ -20,7 +20,7 @@ use authkeeper::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
         Event, FailedCall, Failing, FailingOf, Generation, Grant, GrantId, GrantLifecycle,
         Incident, IncidentId, Issuer, Lineage, Moment, Observation, Provider, ProviderObservation,
-        ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, UnknownKind,
+        ReauthorizeReason, Record, RefreshToken, StepUps, TaskId, UnknownKind, Validation,
     },
     secret::SecretString,
     store::{
@@ -449,6 +449,20 @@ impl Store for MemoryStore {
     async fn put_failing(&self, change: FailingChange) -> Result<bool> {
         self.decide(StoreWrite::Other, |rows| rows.put_failing(change))
             .await
+    }
+
+    async fn validation(&self, name: &ConnectionName) -> Result<Option<Validation>> {
+        self.read(|rows| rows.validations.get(name).cloned())
+    }
+
+    async fn put_validation(
+        &self,
+        name: &ConnectionName,
+        seen: Option<&Validation>,
+        new: &Validation,
+    ) -> Result<bool> {
+        let put = |rows: &mut StoreRows| rows.put_validation(name, seen, new);
+        self.decide(StoreWrite::Other, put).await
     }
 
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)> {

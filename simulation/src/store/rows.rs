@@ -10,7 +10,7 @@ use authkeeper::{
         AttemptId, Claim, ClaimPhase, ClientId, ClientRegistration, Connection, ConnectionName,
         FailedCall, Failing, FailingOf, Grant, GrantId, GrantLifecycle, GrantMaterial, Incident,
         IncidentId, Issuer, Lineage, Moment, Observation, Provider, ReauthorizeReason, Record,
-        RefreshToken, StepUps, SuspendReason, TaskId,
+        RefreshToken, StepUps, SuspendReason, TaskId, Validation,
     },
     secret::SecretString,
     store::{
@@ -34,6 +34,7 @@ pub struct StoreRows {
     pub(super) observed: Vec<Observation>,
     pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
     pub(super) step_ups: BTreeMap<ConnectionName, StepUps>,
+    pub(super) validations: BTreeMap<ConnectionName, Validation>,
     pub(super) failing: BTreeMap<FailingOf, Failing>,
     pub(super) incidents: Vec<KeptIncident>,
     audit: Vec<(Timestamp, serde_json::Value)>,
@@ -230,6 +231,7 @@ impl StoreRows {
         self.end_incidents(name, at);
         self.pending.remove(name);
         self.step_ups.remove(name);
+        self.validations.remove(name);
         let mut others = self.connections.values();
         if others.any(|other| other.name != *name && other.grant.as_ref() == Some(&id)) {
             // Another connection lives on the same grant.
@@ -285,6 +287,19 @@ impl StoreRows {
             return false;
         }
         self.step_ups.insert(name.clone(), new.clone());
+        true
+    }
+
+    pub(super) fn put_validation(
+        &mut self,
+        name: &ConnectionName,
+        seen: Option<&Validation>,
+        new: &Validation,
+    ) -> bool {
+        if self.validations.get(name) != seen {
+            return false;
+        }
+        self.validations.insert(name.clone(), new.clone());
         true
     }
 

@@ -236,6 +236,9 @@ pub(crate) struct SignInArgs {
     /// How long to wait for the sign-in [default: 5m, and 15m with --device or --headless]
     #[arg(long, value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Leave out the call that proves the new credential
+    #[arg(long)]
+    pub(crate) no_check: bool,
 }
 
 /// Where one secret comes from.

@@ -11,7 +11,7 @@ Examples:
   authkeeper serve --print-handle     what a program shows to be let in
   claude mcp add --transport http notion http://127.0.0.1:8417/mcp/notion \\
     --header \"Authorization: Bearer $(authkeeper serve --print-handle)\"
-  curl http://127.0.0.1:8417/healthz  200 while the store can be read
+  curl http://127.0.0.1:8417/healthz  503 while a connection needs attention
 
 Only this machine reaches it. A client needs no sign-in of its own: it sends the
 handle, and authkeeper puts the token in its place. SIGTERM or Ctrl-C lets the

@@ -31,6 +31,7 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
     let notifier = app.notifier();
     let upstream = upstream.owner_is_told(notifier.is_set());
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
+    let _validator = app.validate(Some(vec![name.clone()]));
     // Inside a run only `run` tells of incidents; elsewhere nobody else would.
     if task.is_none() {
         let links = IncidentLinks::new(app.links(), host);

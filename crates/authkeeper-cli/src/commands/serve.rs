@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use authkeeper_gateway::{
     alerts::BackgroundWatcher,
+    check::Validator,
     open_incidents::OpenIncidents,
     report::Report,
     server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
@@ -66,6 +67,7 @@ impl From<HandleError> for Failure {
 struct Serving {
     endpoint: McpEndpoint,
     _refreshing: RefreshAll,
+    _validator: Option<Validator>,
 }
 
 impl Serving {
@@ -89,10 +91,12 @@ async fn listen(
     let tokens = Arc::new(TokenSource::new(app.runtime.clone(), None, app.links()));
     let forwarder = Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold));
     let secret = handle.secret.clone();
-    let bound = McpEndpoint::bind(forwarder, secret, port, limits, refreshing.healthy()).await;
+    let health = Arc::new(app.runtime.clone());
+    let bound = McpEndpoint::bind(forwarder, secret, port, limits, health).await;
     Ok(Serving {
         endpoint: bound.map_err(|error| not_bound(port, &error))?,
         _refreshing: refreshing,
+        _validator: app.validate(None),
     })
 }
 
@@ -113,6 +117,7 @@ async fn until_stopped(app: &App, serving: Serving) {
     let Serving {
         endpoint,
         _refreshing,
+        _validator,
     } = serving;
     let (stop, stopped) = oneshot::channel::<()>();
     let signals = async {

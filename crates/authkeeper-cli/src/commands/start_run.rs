@@ -89,6 +89,7 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
     let before = statuses(app, &declared).await;
     let task = app.runtime.begin_task(&process::myself()).await?;
     let keeper = app.runtime.keep_fresh(declared.clone());
+    let validator = app.validate(Some(declared.clone()));
     let tokens = TokenSource::new(app.runtime.clone(), Some(task.clone()), app.links());
     let tokens = Arc::new(tokens);
     let forwarder = tokens.forwarder().over(app.network.clone()).holding(hold);
@@ -106,7 +107,7 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
     let began = Instant::now();
     let ran = run::run(plan(app, args, &declared, &task), seams).await;
     let took = began.elapsed();
-    drop((keeper, files));
+    drop((keeper, validator, files));
     app.drain().await;
     let end = match ran {
         Ok(end) => end,

@@ -34,7 +34,10 @@ pub(crate) async fn token(app: &App, args: TokenArgs) -> Result<(), Failure> {
     // A refresh that was started behind the caller's back is finished before this process ends.
     app.drain().await;
     incident::report(app, &name, answer.as_ref().err()).await;
-    answer.map_err(Failure::from).and(printed)
+    match answer {
+        Ok(_) => printed,
+        Err(error) => Err(app.with_health(&name, error.into()).await),
+    }
 }
 
 /// That a token lives shorter than was asked for, why, and what helps.

@@ -71,6 +71,7 @@ pub(crate) async fn why(app: &App, name: &str) -> Result<(), Failure> {
             "connection": name.as_str(),
             "why": said,
             "state": status.state.as_str(),
+            "health": status.health,
             "over": facts.incident.as_ref().is_none_or(|incident| incident.ended.is_some()),
             "action": action(&facts),
             "link": facts.link,

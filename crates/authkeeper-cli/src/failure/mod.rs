@@ -5,12 +5,13 @@ mod sign_in;
 use authkeeper::{
     error::TokenError,
     http::InvalidUrl,
-    model::{ConnectionName, InvalidName},
+    model::{ConnectionName, Health, InvalidName},
     store::StoreError,
     text::similar,
 };
 
 use authkeeper_gateway::error::CallErrorKind;
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 
@@ -29,6 +30,8 @@ pub(crate) struct Failure {
     pub(crate) next: String,
     /// The connection that was named and is not there.
     pub(crate) missing: Option<ConnectionName>,
+    /// How the connection stands that it is about.
+    pub(crate) health: Option<Box<Health>>,
     /// An MCP session was under way: its client has noticed the end of it.
     pub(crate) in_session: bool,
 }
@@ -40,8 +43,18 @@ impl Failure {
             what: what.into(),
             next: next.into(),
             missing: None,
+            health: None,
             in_session: false,
         }
+    }
+
+    /// The failure of a connection that stands like this: what to do is what every other surface says.
+    pub(crate) fn with_health(mut self, health: Health) -> Self {
+        if let Some(action) = health.action.as_ref().filter(|_| health.needs_attention()) {
+            self.next.clone_from(action);
+        }
+        self.health = Some(Box::new(health));
+        self
     }
 
     /// Marks a failure that ended an MCP session, as opposed to a bridge that could not start.
@@ -50,6 +63,18 @@ impl Failure {
             in_session: true,
             ..self
         }
+    }
+
+    /// The same for programs.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "failed": {
+                "exit": self.exit.code(),
+                "what": self.what,
+                "next": self.next,
+                "health": self.health,
+            }
+        })
     }
 
     /// There is no connection of this name.
@@ -171,6 +196,10 @@ impl From<TokenError> for Failure {
             return Self::no_connection(name, what);
         }
         let exit = Exit::of(CallErrorKind::from(&error));
+        let what = match error {
+            TokenError::ClientRefused { .. } => format!("{what}; no token was harmed"),
+            _ => what,
+        };
         Self::new(exit, what, token_advice(&error))
     }
 }
@@ -199,7 +228,7 @@ fn token_advice(error: &TokenError) -> String {
             ..
         } => format!("try again in {} s; the grant is safe", after.as_secs().max(1)),
         TokenError::Unavailable { .. } => LATER.to_owned(),
-        TokenError::ClientRefused { .. } => "no token was harmed. Check the client's id and secret at the provider, then \
+        TokenError::ClientRefused { .. } => "check the client's id and secret at the provider, then \
              authkeeper reauthorize (a client that authkeeper registered itself is registered again)"
             .to_owned(),
         TokenError::EndpointMoved { action, .. } | TokenError::NetworkSetting { action, .. } => {

@@ -4,7 +4,10 @@ mod environment;
 mod file;
 mod network;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use authkeeper::{
     http::Network,
@@ -32,6 +35,8 @@ pub(crate) struct CliSettings {
     pub(crate) webhook: Option<WebhookSettings>,
     /// The URL of our client metadata document.
     pub(crate) client_metadata_url: Option<String>,
+    /// How often connections are validated while nobody calls; zero: never.
+    pub(crate) validate_every: Duration,
     /// The proxies, and the authorities that are trusted beside the platform's.
     pub(crate) network: NetworkSettings,
     /// The configuration file, and whether it is there.
@@ -43,6 +48,9 @@ pub(crate) struct CliSettings {
     /// Where things are, with where that comes from.
     pub(crate) places: Vec<Setting>,
 }
+
+/// Often enough to know of a dead credential before the next run, and a few hundred small calls a day.
+const VALIDATE_EVERY: Duration = Duration::from_mins(5);
 
 /// The variables that are read beside those of the XDG base directory specification.
 pub(crate) const VARIABLES: [&str; 11] = [
@@ -93,6 +101,7 @@ impl CliSettings {
             on_incident: file.command(&["on_incident"])?,
             webhook: webhook(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
+            validate_every: file.duration_or(&["validate", "every"], VALIDATE_EVERY)?,
             network: NetworkSettings::load(environment, &mut file, &path)?,
             old_settings: file.old_settings(),
             listed: file.all_taken()?,
@@ -264,8 +273,6 @@ mod mutate;
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

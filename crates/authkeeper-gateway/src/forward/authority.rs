@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authkeeper::{
     http::CertificateFiles,
-    model::{ConnectionName, ExtraHeaders, Generation, Lineage, Presentation, ScopeRefusal},
+    model::{
+        ConnectionName, ExtraHeaders, Generation, Health, Lineage, Presentation, ScopeRefusal,
+    },
     oauth::dpop::Binding,
     secret::SecretString,
 };
@@ -22,6 +24,9 @@ pub(crate) trait Authority: Send + Sync + 'static {
         connection: &ConnectionName,
         rejected: Option<Generation>,
     ) -> Result<CallToken, CallError>;
+
+    /// How a connection stands; none if that can't be told.
+    async fn health(&self, connection: &ConnectionName) -> Option<Health>;
 
     /// A call was refused for lack of a scope. Done means that it is worth one more try, with the token there is then.
     async fn step_up(

@@ -108,11 +108,18 @@ impl Forwarder {
         waiting: &Waiting,
     ) -> Result<Response<ResponseBody>, CallError> {
         let _counted = self.tally.begin(connection, waiting);
-        let done = self.forward_holding(connection, call, waiting).await;
-        if let Err(error) = &done {
-            self.tally.failed(connection, error.reason());
+        let error = match self.forward_holding(connection, call, waiting).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        self.tally.failed(connection, error.reason());
+        if !error.kind.is_explained_by_health() {
+            return Err(error);
         }
-        done
+        Err(match self.authority.health(connection).await {
+            Some(health) => error.with_health(health),
+            None => error,
+        })
     }
 
     async fn forward_holding(
@@ -219,10 +226,9 @@ impl Forwarder {
                 }
                 AfterResponse::ReplaceAndDeliver { rejected }
                 | AfterResponse::GiveUp { rejected } => {
-                    self.failed(connection, &fingerprint, UNAUTHORIZED).await;
-                    let retried = tried != Tried::Stored;
+                    let refused = (rejected, tried != Tried::Stored);
                     return self
-                        .unrecovered(connection, rejected, retried, response)
+                        .unrecovered(connection, &fingerprint, refused, response)
                         .await;
                 }
             }
@@ -266,17 +272,21 @@ impl Forwarder {
         self.noting(connection, fingerprint, stepped).await
     }
 
-    /// A 401 that stays: the authority hears of it, and says whether a fresh token was refused.
+    /// A 401 that stays: the authority says whether a fresh token was refused, and the run hears of what it says.
     async fn unrecovered(
         &self,
         connection: &ConnectionName,
-        rejected: Generation,
-        retried: bool,
+        fingerprint: &str,
+        (rejected, retried): (Generation, bool),
         response: Response<ResponseBody>,
     ) -> Result<Response<ResponseBody>, CallError> {
-        match self.authority.token(connection, Some(rejected)).await {
-            Err(error) if retried && ends_the_call(error.kind) => Err(error),
-            _ => {
+        let asked = self.authority.token(connection, Some(rejected)).await;
+        let verdict = asked.err();
+        let reason = verdict.as_ref().map_or(UNAUTHORIZED, CallError::reason);
+        self.failed(connection, fingerprint, reason).await;
+        match verdict.filter(|error| retried && ends_the_call(error.kind)) {
+            Some(error) => Err(error),
+            None => {
                 self.tally.failed(connection, UNAUTHORIZED);
                 Ok(delivered(response))
             }

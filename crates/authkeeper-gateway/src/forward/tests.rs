@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use authkeeper::{
     model::{
-        ConnectionName, Event, ExtraHeader, ExtraHeaders, Generation, Lineage, Presentation,
-        Record, Scope, ScopeRefusal,
+        ConnectionName, Event, ExtraHeader, ExtraHeaders, Generation, Health, HealthCause,
+        HealthState, Lineage, Presentation, Record, Scope, ScopeRefusal,
     },
     oauth::dpop::Binding,
 };
@@ -59,6 +59,8 @@ pub(crate) struct FakeAuthority {
     /// What every request for a token gets instead, or so many of the first.
     refusal: Option<fn() -> CallError>,
     refusals: usize,
+    /// How its connections stand.
+    health: Option<Health>,
     current: AtomicU64,
     pub(crate) asked: Mutex<Vec<Option<u64>>>,
     pub(crate) failed: Mutex<Vec<(String, String)>>,
@@ -135,6 +137,7 @@ impl FakeAuthority {
             binding: None,
             refusal: None,
             refusals: usize::MAX,
+            health: None,
             current: AtomicU64::new(1),
             asked: Mutex::default(),
             failed: Mutex::default(),
@@ -197,6 +200,10 @@ impl Authority for FakeAuthority {
         };
         self.current.fetch_add(1, Ordering::SeqCst);
         more()
+    }
+
+    async fn health(&self, _connection: &ConnectionName) -> Option<Health> {
+        self.health.clone()
     }
 
     fn wants_scopes(&self, _connection: &ConnectionName) -> bool {
@@ -504,6 +511,45 @@ async fn a_401_for_a_body_that_is_gone_comes_back_but_the_token_is_replaced() {
     assert_eq!(*authority.asked.lock().unwrap(), [None, Some(1)]);
     assert_eq!(authority.failed.lock().unwrap().len(), 1);
     assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_401_that_stays_is_noted_as_what_the_authority_says_of_it() {
+    let server = accepting("none").await;
+    let authority = FakeAuthority::new(&server.url, 1);
+    assert_eq!(carried(&authority, streamed()).await.unwrap().status(), 401);
+    let failed = authority.failed.lock().unwrap();
+    let reasons: Vec<&str> = failed.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(reasons, ["token_rejected"]);
+}
+
+#[tokio::test]
+async fn a_call_without_a_token_says_how_its_connection_stands() {
+    const CLIENT_REFUSED: fn() -> CallError =
+        || CallError::new(CallErrorKind::ClientRefused, "the provider said no");
+    let health = Health {
+        state: HealthState::Down,
+        cause: Some(HealthCause::ClientRefused),
+        action: Some("authkeeper reauthorize notion".to_owned()),
+        ..Health::OK
+    };
+    let mut authority = FakeAuthority::made("http://127.0.0.1:9/", 1, false);
+    (authority.refusal, authority.health) = (Some(CLIENT_REFUSED), Some(health.clone()));
+    let refused = carried(&Arc::new(authority), kept()).await.unwrap_err();
+    assert_eq!(refused.health.as_deref(), Some(&health));
+    assert_eq!(
+        refused.message,
+        "the provider said no. What a person must do: authkeeper reauthorize notion"
+    );
+    // The server is not the connection.
+    let authority = FakeAuthority::made("http://127.0.0.1:9/", 1, false);
+    let authority = Arc::new(FakeAuthority {
+        health: Some(health),
+        ..authority
+    });
+    let unreachable = carried(&authority, kept()).await.unwrap_err();
+    assert_eq!(unreachable.kind, CallErrorKind::ServerUnreachable);
+    assert_eq!(unreachable.health, None);
 }
 
 #[tokio::test]

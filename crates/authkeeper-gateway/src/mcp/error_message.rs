@@ -98,6 +98,9 @@ fn data(error: &CallError) -> Value {
     if let (Some(_), Some(notified)) = (&error.incident, error.owner_notified) {
         say("notified", notified.into());
     }
+    if let Some(health) = &error.health {
+        say("health", serde_json::to_value(health).unwrap_or_default());
+    }
     if let Some(missing) = &error.missing {
         say("connection", missing.as_str().into());
         say("reason", error.reason().into());
@@ -146,7 +149,7 @@ pub(super) fn line_too_long(limit: usize) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use authkeeper::model::Event;
+    use authkeeper::model::{Event, Health, HealthCause, HealthState};
 
     use super::*;
     use crate::{forward::tests::record, mcp::codec::message::Message};
@@ -190,6 +193,22 @@ mod tests {
         ] {
             assert_eq!(data[name], value, "{name}");
         }
+    }
+
+    #[test]
+    fn how_the_connection_stands_is_part_of_the_data() {
+        let health = Health {
+            state: HealthState::Down,
+            cause: Some(HealthCause::ClientRefused),
+            ..Health::OK
+        };
+        let answer =
+            answered(&CallError::new(CallErrorKind::ClientRefused, "no").with_health(health));
+        let told = &answer["error"]["data"]["health"];
+        assert_eq!(
+            (&told["state"], &told["cause"]),
+            (&json!("down"), &json!("client_refused"))
+        );
     }
 
     #[test]

@@ -13,9 +13,13 @@ use super::{
     },
     error_message::{self, attributed},
     progress::heard,
-    response_body::{Unread, now, read_bounded, read_refusal},
+    response_body::{now, read_refusal},
 };
-use crate::{body::ResponseBody, error::CallError, wait::WaitReason};
+use crate::{
+    body::{ResponseBody, Unread, read_bounded},
+    error::CallError,
+    wait::WaitReason,
+};
 
 /// One message, or a batch of them.
 pub(crate) struct HttpMessage(Message);

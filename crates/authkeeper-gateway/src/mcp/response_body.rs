@@ -5,12 +5,14 @@ use std::time::Duration;
 use authkeeper::platform::clock::Seams;
 use bytes::Bytes;
 use http::Response;
-use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::answer::refusal;
-use crate::{body::ResponseBody, error::CallError};
+use crate::{
+    body::{ResponseBody, read_bounded},
+    error::CallError,
+};
 
 /// Of a response that is no answer, so much is read for the server's words, and not for longer.
 const LONGEST_REFUSAL: usize = 64 * 1024;
@@ -30,23 +32,4 @@ pub(super) async fn read_refusal_body(body: ResponseBody) -> Bytes {
 
 pub(super) fn now() -> Timestamp {
     Seams::system().clock.now().wall
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unread {
-    Broken,
-    TooLarge,
-}
-
-pub(super) async fn read_bounded(mut body: ResponseBody, limit: usize) -> Result<Bytes, Unread> {
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_broken| Unread::Broken)?;
-        let data = frame.data_ref().map_or([].as_slice(), |data| data);
-        if whole.len() + data.len() > limit {
-            return Err(Unread::TooLarge);
-        }
-        whole.extend_from_slice(data);
-    }
-    Ok(whole.into())
 }

@@ -54,6 +54,9 @@ impl Rejection {
         if let Some(record) = &error.incident {
             body["record"] = serde_json::to_value(record).unwrap_or_default();
         }
+        if let Some(health) = &error.health {
+            body["health"] = serde_json::to_value(health).unwrap_or_default();
+        }
         let mut response = ours(status, word, body.to_string().into());
         if let Some(seconds) = retry_after(error) {
             let headers = response.headers_mut();
@@ -149,6 +152,10 @@ fn undeclared(declared: &[ConnectionName]) -> String {
 mod tests {
     use std::time::Duration;
 
+    use authkeeper::model::{Health, HealthCause, HealthState};
+    use http_body_util::BodyExt as _;
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -160,6 +167,21 @@ mod tests {
             let is_soon = kind == CallErrorKind::ProviderUnavailable;
             assert_eq!(response.headers().contains_key("retry-after"), is_soon);
         }
+    }
+
+    #[tokio::test]
+    async fn how_the_connection_stands_is_in_the_body() {
+        let health = Health {
+            state: HealthState::Down,
+            cause: Some(HealthCause::ClientRefused),
+            ..Health::OK
+        };
+        let error = CallError::new(CallErrorKind::ClientRefused, "no").with_health(health);
+        let response = Rejection::Forward(error).response(Audience::Run);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["health"]["state"], "down");
+        assert_eq!(body["health"]["cause"], "client_refused");
     }
 
     #[test]

@@ -14,10 +14,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -32,6 +29,7 @@ use tokio::sync::watch;
 use super::{
     access::AccessRules,
     error_response::{Audience, ERROR_HEADER, Rejection, ours},
+    health_endpoint::{self, HealthDetail, HealthSource},
     lifecycle::{self, Limits, RequestHandler},
     listen::Listeners,
     request_body::{self, StartedBody},
@@ -39,7 +37,7 @@ use super::{
     wait_stream::{self, FirstOutcome, Forwarded, is_stream},
 };
 use crate::{
-    body::{BoxError, ResponseBody, whole},
+    body::{BoxError, ResponseBody},
     error::CallError,
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
     mcp::HttpMessage,
@@ -49,7 +47,7 @@ use crate::{
 /// How soon a call may be made again whose token is being replaced.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The MCP endpoints of everything that is connected, and `/healthz`; listens but does not serve yet.
+/// The MCP endpoints of everything that is connected, `/healthz` and `/livez`; listens but does not serve yet.
 pub struct McpEndpoint {
     listeners: Listeners,
     service: Arc<EndpointService>,
@@ -62,17 +60,17 @@ struct EndpointService {
     cookies: SessionCookies,
     kept_body: usize,
     /// What `/healthz` says.
-    healthy: Arc<AtomicBool>,
+    health: Arc<dyn HealthSource>,
 }
 
 impl McpEndpoint {
-    /// Listens on this port of 127.0.0.1 and `::1`; 0 is a free one. Callers show `handle`; `healthy` is what `/healthz` says.
+    /// Listens on this port of 127.0.0.1 and `::1`; 0 is a free one. Callers show `handle`; `health` is what `/healthz` says.
     pub async fn bind(
         forwarder: Arc<Forwarder>,
         handle: SecretString,
         port: u16,
         limits: Limits,
-        healthy: Arc<AtomicBool>,
+        health: Arc<dyn HealthSource>,
     ) -> io::Result<Self> {
         let listeners = Listeners::loopback(port).await?;
         let port = listeners.port();
@@ -81,7 +79,7 @@ impl McpEndpoint {
             forwarder,
             cookies: SessionCookies::default(),
             kept_body: limits.kept_body,
-            healthy,
+            health,
         });
         Ok(Self {
             listeners,
@@ -125,7 +123,11 @@ impl EndpointService {
         let (head, body) = request.into_parts();
         let (connection, target) = match route(&self.access, &head)? {
             EndpointRoute::Call(connection, target) => (connection, target),
-            EndpointRoute::Health => return Ok(health(self.healthy.load(Ordering::Relaxed))),
+            EndpointRoute::Live => return Ok(health_endpoint::live()),
+            EndpointRoute::Health(detail) => {
+                let read = self.health.healths().await;
+                return Ok(health_endpoint::healths(read, detail));
+            }
         };
         let started = request_body::start(body, self.kept_body)
             .await
@@ -150,15 +152,22 @@ impl EndpointService {
 pub(super) enum EndpointRoute {
     /// `/mcp/NAME`.
     Call(ConnectionName, Target),
-    /// `/healthz`, which needs no handle.
-    Health,
+    /// `/livez`, which needs no handle.
+    Live,
+    /// `/healthz`, which says more to a caller with the handle.
+    Health(HealthDetail),
 }
 
 pub(super) fn route(access: &AccessRules, head: &Parts) -> Result<EndpointRoute, Rejection> {
     access.check_origin(head)?;
     let path = head.uri.path();
-    if path == "/healthz" {
-        return Ok(EndpointRoute::Health);
+    match path {
+        "/livez" => return Ok(EndpointRoute::Live),
+        "/healthz" if access.check_caller(head).is_ok() => {
+            return Ok(EndpointRoute::Health(HealthDetail::Each));
+        }
+        "/healthz" => return Ok(EndpointRoute::Health(HealthDetail::Counts)),
+        _ => {}
     }
     let name = path.strip_prefix("/mcp/").ok_or(Rejection::Route)?;
     access.check_caller(head)?;
@@ -289,17 +298,6 @@ fn refused(
     tracing::debug!(%connection, %error, "the proxy answered by itself");
     let body = peeked.refused(&error);
     Ok(ours(StatusCode::OK, error.kind.word(), body))
-}
-
-fn health(well: bool) -> Response<ResponseBody> {
-    let (status, word) = if well {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the store can't be read\n")
-    };
-    let mut response = Response::new(whole(word.into()));
-    *response.status_mut() = status;
-    response
 }
 
 /// A stream that nobody ends, until the daemon stops: it would hold that up, and the client opens it again.

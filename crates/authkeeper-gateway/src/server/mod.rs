@@ -3,17 +3,19 @@
 //! | server | what is reached | by whom |
 //! |---|---|---|
 //! | [`RunProxy`], one for each run, on a port of its own | `$AUTHKEEPER_URL/c/NAME/…` | a caller with the task handle, of what the task declared |
-//! | [`McpEndpoint`], the daemon's | `/mcp/NAME`, an MCP server's endpoint; `/healthz` | a caller with the daemon's handle |
+//! | [`McpEndpoint`], the daemon's | `/mcp/NAME`, an MCP server's endpoint | a caller with the daemon's handle |
+//! | | `/healthz`, `/livez` | any program of this machine |
 //!
 //! ```text
 //! daemon ─┬─ Handle       who may call
-//!         ├─ RefreshAll   keeps every connection fresh, new ones too, and says whether the store can be read
-//!         └─ McpEndpoint  /mcp/NAME, /healthz
+//!         ├─ RefreshAll   keeps every connection fresh, new ones too
+//!         └─ McpEndpoint  /mcp/NAME, /healthz, /livez
 //! ```
 
 mod access;
 mod bearer;
 mod error_response;
+mod health_endpoint;
 mod lifecycle;
 mod listen;
 mod mcp_endpoint;
@@ -28,6 +30,7 @@ mod wait_stream;
 pub use self::{
     bearer::{Handle, HandleError},
     error_response::ERROR_HEADER,
+    health_endpoint::{HealthSource, NamedHealth},
     lifecycle::Limits,
     listen::is_taken,
     mcp_endpoint::McpEndpoint,

@@ -1,13 +1,6 @@
 //! Keeps every connection fresh: those there are, and those that other processes add.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use authkeeper::{
     model::ConnectionName,
@@ -21,7 +14,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps every connection fresh until it is dropped.
 pub struct RefreshAll {
-    healthy: Arc<AtomicBool>,
     _looking: JoinSet<()>,
 }
 
@@ -30,18 +22,9 @@ impl RefreshAll {
     pub async fn start(runtime: &Runtime) -> Result<Self, StoreError> {
         let mut kept = KeptConnections::new(runtime.clone());
         kept.look().await?;
-        let healthy = Arc::new(AtomicBool::new(true));
         let mut looking = JoinSet::new();
-        looking.spawn(kept.go_on(Arc::clone(&healthy)));
-        Ok(Self {
-            healthy,
-            _looking: looking,
-        })
-    }
-
-    /// Whether the store could be read at the last look.
-    pub fn healthy(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.healthy)
+        looking.spawn(kept.go_on());
+        Ok(Self { _looking: looking })
     }
 }
 
@@ -64,14 +47,12 @@ impl KeptConnections {
         }
     }
 
-    async fn go_on(mut self, healthy: Arc<AtomicBool>) {
+    async fn go_on(mut self) {
         loop {
             tokio::time::sleep(EVERY).await;
-            let looked = self.look().await;
-            if let Err(error) = &looked {
+            if let Err(error) = self.look().await {
                 tracing::warn!(%error, "can't look for new connections");
             }
-            healthy.store(looked.is_ok(), Ordering::Relaxed);
         }
     }
 

@@ -58,7 +58,10 @@ pub(super) fn gather(scene: &mut DemoScene, moments: &Moments) -> StoryFacts {
             keys_found: found,
             ..ours(&scene.log, moments, renewals)
         },
-        provider: provider(&counters, moments, secrets.len() as u64),
+        provider: ProviderFacts {
+            served: scene.served(),
+            ..provider(&counters, moments, secrets.len() as u64)
+        },
     }
 }
 
@@ -99,7 +102,7 @@ fn stopped_early(call: &JobCall, ended: i64) -> bool {
 fn provider(counters: &Counters, moments: &Moments, secrets: u64) -> ProviderFacts {
     let served_then = moments.ended.map_or(0, |(_, served)| served);
     ProviderFacts {
-        served: counters.api_ok,
+        served: 0,
         work_done: counters.work_done,
         work_sent_again: counters.work_duplicates,
         sign_ins: counters.sign_ins,
@@ -135,7 +138,7 @@ pub(super) fn gather_held(scene: &mut DemoScene) -> WithoutRefreshFacts {
             .zip(first_bad)
             .is_some_and(|(good, bad)| bad < good),
         renewals: traces::renewals(&scene.workspace.path().join("home")).done,
-        served: counters.api_ok,
+        served: scene.served(),
         dead_keys_shown: counters.expired_tokens_presented,
         provider_renewals: counters.refreshes_accepted,
         ..WithoutRefreshFacts::default()
@@ -152,7 +155,7 @@ pub(super) fn gather_after(
     WithoutRefreshFacts {
         answered_after: log.count(JobCall::is_done) - held.calls_answered,
         failed_after: log.count(JobCall::is_failed) - held.calls_failed,
-        served_after: scene.counters().api_ok - held.served,
+        served_after: scene.served() - held.served,
         ..held
     }
 }

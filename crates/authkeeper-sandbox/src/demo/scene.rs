@@ -50,6 +50,8 @@ pub(super) struct DemoScene {
     pub(super) marks: Vec<TimelineMark>,
     pub(super) sentence: &'static str,
     tail: Tail,
+    /// What had been served before the job began: the call that proved the sign-in.
+    served_before: u64,
     zero: i64,
     span: Duration,
     looks: u32,
@@ -108,6 +110,7 @@ impl DemoScene {
                 path: workspace.job_log(),
                 read: 0,
             },
+            served_before: 0,
             zero: now(),
             sandbox,
             workspace,
@@ -141,6 +144,11 @@ impl DemoScene {
         self.sandbox.counters()
     }
 
+    /// The calls of the job that were served.
+    pub(super) fn served(&self) -> u64 {
+        self.counters().api_ok.saturating_sub(self.served_before)
+    }
+
     /// How long ago the newest key was given.
     pub(super) fn key_age(&self) -> Duration {
         let given = self.keys.last().copied().unwrap_or_else(now);
@@ -154,6 +162,7 @@ impl DemoScene {
     /// The time line begins with the first key. From here on calls take a while.
     pub(super) fn begin(&mut self) -> Result<(), DemoError> {
         self.order(CALL_TIME)?;
+        self.served_before = self.counters().api_ok;
         self.note_keys();
         self.zero = self.keys.first().copied().unwrap_or(self.zero);
         Ok(())

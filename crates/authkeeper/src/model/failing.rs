@@ -97,16 +97,21 @@ impl Rest {
 }
 
 /// A moment as the store keeps it.
-mod as_text {
+pub(super) mod as_text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     use crate::model::Moment;
 
-    pub(super) fn serialize<S: Serializer>(moment: &Moment, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::model) fn serialize<S: Serializer>(
+        moment: &Moment,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(moment)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Moment, D::Error> {
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Moment, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

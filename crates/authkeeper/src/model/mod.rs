@@ -21,6 +21,7 @@ mod step_up;
 mod subject_binding;
 mod time;
 mod token;
+mod validation;
 
 pub use self::{
     claim::{Claim, ClaimPhase, OwnerState, UnknownKind},
@@ -43,6 +44,7 @@ pub use self::{
     step_up::{MOST_IN_VAIN, ScopeRefusal, ScopeRequest, StepUpDecision, StepUps},
     time::{BootId, BootStamp, Moment, NoMoment},
     token::{AccessToken, ENDLESS, LifetimeSource, RefreshToken, TokenSet},
+    validation::{ProvenCall, Validation},
 };
 pub use self::{
     grant_material::{AssertionSource, DpopUse, GrantMaterial, IdentityProvider, SubjectFile},

@@ -9,6 +9,7 @@
 //! | `status`, [`inspect`] | status of connections; details for diagnosis |
 //! | `step_up`, `step_up_locks` | calls that were refused for lack of a scope |
 //! | `issuer_change`, `issuer_checks` | a resource that names another authorization server |
+//! | `validation` | calls that prove a connection while nobody calls |
 //! | [`rotate_key`] | the change to another seal key |
 
 mod access_token;
@@ -23,6 +24,7 @@ pub(crate) mod step_up;
 mod step_up_locks;
 mod token;
 mod token_cache;
+mod validation;
 
 use std::{sync::Arc, time::Duration};
 

@@ -179,6 +179,12 @@ impl Runtime {
             incidents: &incidents,
             now: now.wall,
         });
+        let grant_view = grant.as_ref().map(|grant| {
+            let provider = connection.provider.as_deref();
+            self.context.grant_view(provider, grant)
+        });
+        let due_in = grant_view.map(|grant_view| decide::until_due(grant_view, now));
+        let step_ups = self.context.store.step_ups(&connection.name).await?;
         Ok(ConnectionStatus {
             state: ConnectionState::of(grant.as_ref()),
             lineage: grant.as_ref().map_or(0, |grant| grant.lineage.0),
@@ -190,20 +196,11 @@ impl Runtime {
                 .as_ref()
                 .and_then(|grant| Some(grant.standby.as_ref()?.until)),
             left,
-            due_in: grant
-                .as_ref()
-                .map(|g| self.context.grant_view(connection.provider.as_deref(), g))
-                .map(|grant_view| decide::until_due(grant_view, now))
-                .unwrap_or_default(),
+            due_in: due_in.unwrap_or_default(),
             refreshable: grant.as_ref().is_some_and(Grant::is_refreshable),
             refresh_expires_at: refresh.and_then(|token| token.expires_at),
             scope: access.and_then(|token| token.scope.clone()),
-            scope_request: self
-                .context
-                .store
-                .step_ups(&connection.name)
-                .await?
-                .scope_request(),
+            scope_request: step_ups.scope_request(),
             claim: grant.as_ref().and_then(|grant| grant.claim.clone()),
             asked_again_in,
             certificate: grant.as_ref().and_then(OwnCertificate::of),

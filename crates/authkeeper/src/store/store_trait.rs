@@ -10,7 +10,7 @@ use crate::{
         AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName, Event,
         FailedCall, Failing, FailingOf, Generation, Grant, GrantId, Incident, IncidentId, Issuer,
         Lineage, Moment, Observation, Provider, ProviderObservation, ReauthorizeReason, Record,
-        RefreshToken, StepUps, TaskId, UnknownKind,
+        RefreshToken, StepUps, TaskId, UnknownKind, Validation,
     },
     secret::SecretString,
     store::{
@@ -179,6 +179,16 @@ pub trait Store: Send + Sync + 'static {
     async fn failing(&self, of: &FailingOf) -> Result<Option<Failing>>;
     /// Changes them, if they are still as they were seen; true if they were.
     async fn put_failing(&self, change: FailingChange) -> Result<bool>;
+
+    /// How a connection was validated last, if it ever was.
+    async fn validation(&self, name: &ConnectionName) -> Result<Option<Validation>>;
+    /// Changes it, if it is still as it was seen; true if it was.
+    async fn put_validation(
+        &self,
+        name: &ConnectionName,
+        seen: Option<&Validation>,
+        new: &Validation,
+    ) -> Result<bool>;
 
     /// Keeps an incident. Returns it as kept, and whether it is new.
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)>;

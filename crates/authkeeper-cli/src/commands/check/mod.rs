@@ -1,29 +1,24 @@
 //! `check`: a real call over a connection, authorized and carried as any other. Nothing else proves that it works.
 
-mod call;
 mod judge;
 
 use std::{sync::Arc, time::Duration};
 
 use authkeeper::{
-    model::{Connection, ConnectionName},
-    oauth::resource_error,
+    error::TokenError,
+    model::{Connection, ConnectionName, ProvenCall},
     platform::clock::Seams,
     runtime::{ConnectionStatus, TokenRequest},
 };
 use authkeeper_gateway::{
-    forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    check::{self, CheckCall, Probe, ProbeError, check_call_of},
+    forward::{Forwarder, Target},
     mcp::{ForwardUpstream, ListToolsError, list_tools},
     token_source::TokenSource,
 };
-use http::{HeaderValue, header};
-use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
-use self::{
-    call::{CheckCall, Probe, check_call_of},
-    judge::{is_no_mcp, judge, not_carried, worded},
-};
+use self::judge::{is_no_mcp, judge, not_carried, worded};
 use super::incident;
 use crate::{
     app::App,
@@ -34,8 +29,6 @@ use crate::{
 
 /// A harmless call takes no longer, or the server is failing.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No answer that proves something is larger.
-const ANSWER_LIMIT: usize = 8 << 20;
 
 /// The answer to the check.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +42,7 @@ struct Answered {
 }
 
 /// A check that succeeded, with the token it was made with.
-struct SuccessfulCheck {
+pub(super) struct SuccessfulCheck {
     answered: Answered,
     millis: u128,
     now: ConnectionStatus,
@@ -62,7 +55,7 @@ pub(crate) async fn check(app: &App, name: Option<&str>) -> Result<(), Failure> 
     let name = ConnectionName::parse(name)?;
     let checked = check_one(app, &name).await?;
     if app.output.json {
-        app.output.data_json(&json_of(&name, &Ok(checked)));
+        app.output.data_json(&json_of(&name, Ok(&checked)));
     } else {
         app.output.data(&sentence(&name, &checked));
     }
@@ -80,7 +73,9 @@ async fn check_all(app: &App) -> Result<(), Failure> {
         all.push((name, checked));
     }
     if app.output.json {
-        let all = all.iter().map(|(name, checked)| json_of(name, checked));
+        let all = all
+            .iter()
+            .map(|(name, checked)| json_of(name, checked.as_ref()));
         app.output.data_json(&Value::Array(all.collect()));
     } else if all.is_empty() {
         app.say_nothing_connected();
@@ -104,39 +99,104 @@ async fn check_all(app: &App) -> Result<(), Failure> {
     }
 }
 
-/// First the token, whose errors say best what is wrong with it; then the call.
+/// Checks it, and reports its incidents.
 async fn check_one(app: &App, name: &ConnectionName) -> Result<SuccessfulCheck, Failure> {
-    let token = app
-        .runtime
-        .access_token(&TokenRequest::new(name.clone()))
-        .await;
-    if let Err(error) = token {
-        incident::report(app, name, Some(&error)).await;
-        return Err(error.into());
+    let checked = prove(app, name).await;
+    let no_token = checked.as_ref().err();
+    let no_token = no_token.and_then(|failed| failed.no_token.as_ref());
+    incident::report(app, name, no_token).await;
+    checked.map_err(|failed| failed.failure)
+}
+
+/// A check that failed.
+pub(super) struct FailedCheck {
+    pub(super) failure: Failure,
+    /// Whether the call was the connection's own, or its provider's, and no guess.
+    pub(super) is_own_call: bool,
+    /// Why there was no token to call with.
+    no_token: Option<TokenError>,
+}
+
+impl FailedCheck {
+    /// The call failed, or could not be made.
+    pub(super) fn new(failure: Failure, is_own_call: bool) -> Self {
+        Self {
+            failure,
+            is_own_call,
+            no_token: None,
+        }
+    }
+}
+
+/// First the token, whose errors say best what is wrong with it; then the call.
+pub(super) async fn prove(
+    app: &App,
+    name: &ConnectionName,
+) -> Result<SuccessfulCheck, FailedCheck> {
+    let request = TokenRequest::new(name.clone());
+    if let Err(error) = app.runtime.access_token(&request).await {
+        return Err(FailedCheck {
+            failure: app.with_health(name, error.clone().into()).await,
+            is_own_call: false,
+            no_token: Some(error),
+        });
     }
     let clock = Seams::system().clock;
     let begun = clock.now();
-    let connection = app.runtime.status(name).await?.connection;
-    let called = tokio::time::timeout(PATIENCE, call(app, &connection)).await;
+    let status = app.runtime.status(name).await;
+    let connection = status.map_err(|error| FailedCheck::new(error.into(), false))?;
+    let connection = connection.connection;
+    let check_call = check_call_of(&connection);
+    let is_own_call = matches!(check_call, CheckCall::Request(_));
+    let called = tokio::time::timeout(PATIENCE, call(app, &connection, check_call)).await;
     let answered = called.unwrap_or_else(|_elapsed| {
         let what = format!("{name}: no answer within {} s", PATIENCE.as_secs());
         Err(Failure::new(Exit::Unavailable, what, LATER))
     });
     let millis = clock.now().since(begun).as_millis();
-    incident::report(app, name, None).await;
-    let answered = answered?;
-    app.runtime.token_works(name).await?;
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err(failure) => {
+            let failure = app.with_health(name, failure).await;
+            return Err(FailedCheck::new(failure, is_own_call));
+        }
+    };
+    let proven = proven_by(&answered, is_own_call);
+    let now = works(app, name, proven).await;
     Ok(SuccessfulCheck {
         answered,
         millis,
-        now: app.runtime.status(name).await?,
+        now: now.map_err(|failure| FailedCheck::new(failure, is_own_call))?,
     })
 }
 
-async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
+fn proven_by(answered: &Answered, is_own_call: bool) -> ProvenCall {
+    match answered.tools {
+        Some(_) => ProvenCall::ListTools,
+        None if is_own_call => ProvenCall::Request,
+        None => ProvenCall::Get,
+    }
+}
+
+/// What was told of a refused token is over, and the call may be made again while nobody calls.
+async fn works(
+    app: &App,
+    name: &ConnectionName,
+    proven: ProvenCall,
+) -> Result<ConnectionStatus, Failure> {
+    app.runtime.token_works(name).await?;
+    app.runtime.proven(name, proven).await?;
+    Ok(app.runtime.status(name).await?)
+}
+
+async fn call(
+    app: &App,
+    connection: &Connection,
+    check_call: CheckCall,
+) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
     let forwarder = Arc::new(Arc::new(tokens).forwarder().over(app.network.clone()));
-    match check_call_of(connection) {
+    match check_call {
         CheckCall::Request(probe) => request(&forwarder, connection, *probe).await,
         CheckCall::Tools => tools(forwarder, connection).await,
     }
@@ -145,60 +205,36 @@ async fn call(app: &App, connection: &Connection) -> Result<Answered, Failure> {
 async fn request(
     forwarder: &Forwarder,
     connection: &Connection,
-    mut probe: Probe,
+    probe: Probe,
 ) -> Result<Answered, Failure> {
-    let shown = probe.target.under(&connection.url).map_err(|error| {
-        let next = "authkeeper connect it again with a --check-url on the connection's own server";
-        Failure::new(Exit::Config, format!("{}: {error}", connection.name), next)
-    })?;
-    let accept = HeaderValue::from_static("application/json, */*;q=0.5");
-    probe.headers.entry(header::ACCEPT).or_insert(accept);
-    let agent = HeaderValue::from_static(authkeeper::http::USER_AGENT);
-    probe.headers.entry(header::USER_AGENT).or_insert(agent);
-    let call = Call {
-        method: probe.method.clone(),
-        fingerprint: fingerprint(&[b"check", probe.target.spelled().as_bytes()]),
-        idempotent: probe.method.is_safe(),
-        in_session: false,
-        target: probe.target,
-        headers: probe.headers.into(),
-        body: CallBody::Whole(probe.body),
-    };
     let name = &connection.name;
-    let response = forwarder.forward(name, call).await;
-    let response = response.map_err(|error| not_carried(&error, name))?;
-    let status = response.status();
-    let headers = response.headers().clone();
-    let body = match Limited::new(response.into_body(), ANSWER_LIMIT)
-        .collect()
-        .await
-    {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
-            let what = format!("{name}: its answer broke off: {error}");
-            return Err(Failure::new(Exit::Unavailable, what, LATER));
-        }
-    };
-    let said = resource_error::said(&headers, &body);
-    judge(
-        name,
-        status,
-        probe.succeeds_if.as_deref(),
-        (said.as_deref(), &body),
-    )?;
+    let succeeds_if = probe.succeeds_if.clone();
+    let answer = check::request(forwarder, connection, probe).await;
+    let answer = answer.map_err(|error| unanswered(error, name))?;
+    let said = (answer.said.as_deref(), &answer.body[..]);
+    judge(name, answer.status, succeeds_if.as_deref(), said)?;
     Ok(Answered {
-        call: format!("{} {}", probe.method, without_query(&shown)),
-        status: Some(status.as_u16()),
+        call: answer.call,
+        status: Some(answer.status.as_u16()),
         tools: None,
         version: None,
         no_mcp: None,
     })
 }
 
-/// Drops the query, which may hold private data.
-fn without_query(uri: &http::Uri) -> String {
-    let text = uri.to_string();
-    text.split('?').next().unwrap_or_default().to_owned()
+fn unanswered(error: ProbeError, name: &ConnectionName) -> Failure {
+    match error {
+        ProbeError::BadTarget(why) => {
+            let next =
+                "authkeeper connect it again with a --check-url on the connection's own server";
+            Failure::new(Exit::Config, format!("{name}: {why}"), next)
+        }
+        ProbeError::NotCarried(error) => not_carried(&error, name),
+        ProbeError::BrokenOff(why) => {
+            let what = format!("{name}: its answer broke off: {why}");
+            Failure::new(Exit::Unavailable, what, LATER)
+        }
+    }
 }
 
 async fn tools(forwarder: Arc<Forwarder>, connection: &Connection) -> Result<Answered, Failure> {
@@ -234,7 +270,7 @@ fn what_came(refused: &ListToolsError) -> String {
     )
 }
 
-fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
+pub(super) fn sentence(name: &ConnectionName, checked: &SuccessfulCheck) -> String {
     let SuccessfulCheck {
         answered,
         millis,
@@ -276,7 +312,7 @@ fn row(app: &App, name: &ConnectionName, checked: &Result<SuccessfulCheck, Failu
     }
 }
 
-fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) -> Value {
+pub(super) fn json_of(name: &ConnectionName, checked: Result<&SuccessfulCheck, &Failure>) -> Value {
     match checked {
         Ok(SuccessfulCheck {
             answered,
@@ -294,6 +330,7 @@ fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) ->
             "generation": now.generation,
             "expires_at": now.expires_at,
             "seconds_left": now.expires_at.map(|_| now.left.as_secs()),
+            "health": now.health,
         }),
         Err(failure) => json!({
             "connection": name.as_str(),
@@ -301,6 +338,7 @@ fn json_of(name: &ConnectionName, checked: &Result<SuccessfulCheck, Failure>) ->
             "exit": failure.exit.code(),
             "what": failure.what,
             "next": failure.next,
+            "health": failure.health,
         }),
     }
 }

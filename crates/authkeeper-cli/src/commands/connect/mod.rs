@@ -4,21 +4,23 @@ mod assertion_flags;
 mod certificate_flags;
 mod interrupted;
 mod person;
+mod proof;
 mod resolve;
 mod typed;
 
 use authkeeper::{
     model::{ConnectionName, GrantType},
     oauth::revoke::Revocation,
+    runtime::ConnectionStatus,
     signin::{Again, SignInMethod},
 };
 use authkeeper_gateway::signin_link::extra_parameters;
 use serde_json::json;
 
 pub(crate) use self::interrupted::say_interrupted;
-use self::person::Terminal;
 pub(super) use self::resolve::{given_client, rotate_by};
-use super::status;
+use self::{person::Terminal, proof::Proof};
+use super::{check, status};
 use crate::{
     app::App,
     args::{ConnectArgs, ReauthorizeArgs, SignInArgs},
@@ -30,11 +32,12 @@ use crate::{
 
 pub(crate) async fn connect(app: &App, args: ConnectArgs) -> Result<(), Failure> {
     let name = ConnectionName::parse(&args.name)?;
+    let no_check = args.sign_in.no_check;
     let request = resolve::request(app, args).await?;
     app.signing_in(SignInProgress::begin(&app.runtime, &name).await);
     let person = Terminal::new(app);
     app.runtime.connect(request, &person).await?;
-    signed_in(app, &name).await
+    signed_in(app, &name, Proof::of(app, &name, no_check).await).await
 }
 
 pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), Failure> {
@@ -58,7 +61,8 @@ pub(crate) async fn reauthorize(app: &App, args: ReauthorizeArgs) -> Result<(), 
             "{name}'s authorization server is now {issuer} (it was {before}), as the server names it."
         ));
     }
-    signed_in(app, &name).await
+    let proof = Proof::of(app, &name, args.sign_in.no_check).await;
+    signed_in(app, &name, proof).await
 }
 
 /// Flags that only `connect` has are advised with it.
@@ -133,39 +137,64 @@ pub(crate) async fn disconnect(app: &App, name: &str, forget: bool) -> Result<()
     Ok(())
 }
 
+/// What a person wants to know once an import is done.
+pub(super) async fn imported(app: &App, name: &ConnectionName) -> Result<(), Failure> {
+    signed_in(app, name, Proof::Skipped).await
+}
+
 /// What a person wants to know once a connection stands.
-pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Failure> {
+async fn signed_in(app: &App, name: &ConnectionName, proof: Proof) -> Result<(), Failure> {
     let status = app.runtime.status(name).await?;
     if app.output.json {
-        app.output.data_json(&status::json(&status));
-        return Ok(());
+        let mut shown = status::json(&status);
+        shown["check"] = proof.json(name);
+        app.output.data_json(&shown);
+        return proof.verdict(name);
+    }
+    warn_of_secrets(app, name).await?;
+    if matches!(proof, Proof::Refused(_)) {
+        return proof.verdict(name);
     }
     let good = app.output.paint_err(Paint::Good, "connected");
-    warn_of_secrets(app, name).await?;
-    if status.grant_type == Some(GrantType::ApiKey) {
+    app.output
+        .say(&format!("{name} is {good}{}", stands(&status)));
+    say_acting_as(app, &status);
+    say_proof(app, name, &proof);
+    if !status.refreshable && status.grant_type != Some(GrantType::ApiKey) {
+        let warn = app.output.paint_err(Paint::Warn, "warning:");
+        let scope = app.runtime.inspect(name).await?.refresh_scope();
         app.output.say(&format!(
-            "{name} is {good}. {}",
-            match status.rotate_by {
-                Some(by) => format!("Its key should be replaced by {}.", day(by)),
-                None => "Its key has no rotation date (--rotate-by sets one).".to_owned(),
-            }
+            "{warn} the provider gave no refresh token, so a person is needed again in {}; {}.",
+            span(status.left.as_secs()),
+            ask_for_refresh(name.as_str(), scope.as_deref())
         ));
-        let next = app.output.paint_err(Paint::Strong, "next:");
-        app.output.say(&format!(
-            "  {next} authkeeper check {name} shows whether the server takes it"
-        ));
-        return Ok(());
     }
-    let left = span(status.left.as_secs());
-    app.output.say(&format!(
-        "{name} is {good}: access for {left}, refreshed ahead of time from here on."
-    ));
-    if status.grant_type == Some(GrantType::ClientCredentials) {
-        let id = &status.connection.client_id;
-        app.output
-            .say(&format!("It acts as client {id} itself; nobody signs in."));
+    Ok(())
+}
+
+/// How long it is good.
+fn stands(status: &ConnectionStatus) -> String {
+    match (status.grant_type, status.rotate_by) {
+        (Some(GrantType::ApiKey), Some(by)) => {
+            format!(". Its key should be replaced by {}.", day(by))
+        }
+        (Some(GrantType::ApiKey), None) => {
+            ". Its key has no rotation date (--rotate-by sets one).".to_owned()
+        }
+        _ => format!(
+            ": access for {}, refreshed ahead of time from here on.",
+            span(status.left.as_secs())
+        ),
     }
+}
+
+/// In whose name it acts, where that is not the person's who signed in.
+fn say_acting_as(app: &App, status: &ConnectionStatus) {
+    let id = &status.connection.client_id;
     match status.grant_type {
+        Some(GrantType::ClientCredentials) => app
+            .output
+            .say(&format!("It acts as client {id} itself; nobody signs in.")),
         Some(GrantType::JwtBearer) => app
             .output
             .say("It acts by its platform's word; the file is read again at each renewal."),
@@ -174,15 +203,26 @@ pub(super) async fn signed_in(app: &App, name: &ConnectionName) -> Result<(), Fa
             .say("It acts by the identity provider's word for the person; nobody signs in here."),
         _ => {}
     }
-    if !status.refreshable {
-        let warn = app.output.paint_err(Paint::Warn, "warning:");
-        let scope = app.runtime.inspect(name).await?.refresh_scope();
-        app.output.say(&format!(
-            "{warn} the provider gave no refresh token, so a person is needed again in {left}; {}.",
-            ask_for_refresh(name.as_str(), scope.as_deref())
-        ));
+}
+
+fn say_proof(app: &App, name: &ConnectionName, proof: &Proof) {
+    let next = app.output.paint_err(Paint::Strong, "next:");
+    match proof {
+        Proof::Proven(checked) => app.output.say(&check::sentence(name, checked)),
+        Proof::Unproven(failure) => {
+            let warn = app.output.paint_err(Paint::Warn, "warning:");
+            app.output.say(&format!(
+                "{warn} whether its server accepts it is not known: {}",
+                failure.what
+            ));
+            app.output
+                .say(&format!("  {next} authkeeper check {name} tries again"));
+        }
+        Proof::Skipped => app.output.say(&format!(
+            "  {next} authkeeper check {name} shows whether its server accepts it"
+        )),
+        Proof::Refused(_) => {}
     }
-    Ok(())
 }
 
 /// How a refresh token is asked for. A scope is named only where the provider knows it.

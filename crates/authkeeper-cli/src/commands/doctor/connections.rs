@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use authkeeper::model::{
-    ConnectionState, GrantType, HealthCause, ReauthorizeReason, SuspendReason, restoring_command,
-};
+use authkeeper::model::{GrantType, Health, HealthCause, HealthState};
 use jiff::Timestamp;
 
-use super::{facts::ConnectionFacts, finding::Finding, limits};
+use super::{
+    facts::{ConnectionFacts, Validated},
+    finding::Finding,
+    limits,
+};
 use crate::{
     commands::{
         client_certificate::{self, Standing},
@@ -16,15 +18,13 @@ use crate::{
         health::{next_step, what_of},
     },
     exit::Exit,
-    output::span,
+    output::{self, span},
 };
 
 /// Everything about one connection.
 pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
     let mut findings = state(facts);
-    // Of one that is over, nothing else matters until somebody has signed in again.
-    let over = |finding: &Finding| finding.exit == Some(Exit::Person);
-    if !findings.iter().any(over) {
+    if !is_over(&facts.health) {
         findings.extend(scopes(facts));
         findings.extend(limits::findings(facts, now));
         findings.push(detection(facts));
@@ -34,63 +34,31 @@ pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> 
     named.collect()
 }
 
+/// What its health says. One that needs nobody may have incidents all the same.
 fn state(facts: &ConnectionFacts) -> Vec<Finding> {
-    let name = &facts.name;
-    let again = restoring_command(name, facts.grant_type);
-    let told = |reason: ReauthorizeReason| {
-        let mut told = facts.incidents.iter();
-        told.find(|(why, _, _)| why == reason.as_str())
-    };
-    let error = |what: String, fix: String| Finding::error("state", Exit::Person, what, fix);
-    let found = match &facts.state {
-        ConnectionState::ReauthorizationRequired { reason, since } => {
-            // What is kept quotes the provider.
-            let (why, fix) = match told(*reason) {
-                Some((_, detail, action)) => (detail.as_str(), action.clone()),
-                None => (reason.sentence(), again),
-            };
-            error(format!("{why} (since {since})"), fix)
+    let health = &facts.health;
+    let (what, fix) = (what_of(health), next_step(&facts.name, health));
+    match Exit::of_health(health) {
+        Some(exit) => vec![Finding::error("state", exit, what, fix)],
+        None if health.state == HealthState::AtRisk => {
+            vec![Finding::warning("state", what, fix)]
         }
-        ConnectionState::Suspended { reason, since } => {
-            let fix = match reason {
-                SuspendReason::SecondCopy => format!(
-                    "once the other copy is retired: authkeeper import {name} --other-copy-retired"
-                ),
-                SuspendReason::Manual => "the person who suspended it can restore it".to_owned(),
-                SuspendReason::OtherAccount | SuspendReason::TokenType => again,
-            };
-            error(format!("{} (since {since})", reason.sentence()), fix)
-        }
-        ConnectionState::Revoked => error(
-            HealthCause::Revoked.sentence().to_owned(),
-            format!("authkeeper disconnect {name}"),
-        ),
-        ConnectionState::Pending => error("its first sign-in is not done".to_owned(), again),
-        ConnectionState::Active if facts.uncertain => {
-            let what = "an answer of the provider was lost, and whether it acted is not known";
-            let fix =
-                format!("it is asked again as its rule allows; authkeeper why {name} says more");
-            Finding::error("state", Exit::Unavailable, what, fix)
-        }
-        ConnectionState::Active if facts.left.is_zero() && !facts.refreshable => error(
-            "its token has ended and nothing refreshes it".to_owned(),
-            again,
-        ),
-        ConnectionState::Active => match Exit::of_health(&facts.health) {
-            Some(exit) => failing(facts, exit),
-            None => return good(facts),
-        },
-    };
-    vec![found]
+        None => good(facts),
+    }
 }
 
-/// An active one over which calls fail, or will once its token has ended.
-fn failing(facts: &ConnectionFacts, exit: Exit) -> Finding {
-    let (what, fix) = (
-        what_of(&facts.health),
-        next_step(&facts.name, &facts.health),
+/// Whether it has no grant that could be used: then nothing else matters until somebody has signed in again.
+fn is_over(health: &Health) -> bool {
+    let over = matches!(
+        health.cause,
+        Some(
+            HealthCause::Pending
+                | HealthCause::Revoked
+                | HealthCause::Suspended(_)
+                | HealthCause::GrantOver(_)
+        )
     );
-    Finding::error("state", exit, what, fix)
+    over && health.needs_attention()
 }
 
 /// A usable one; it may have incidents all the same.
@@ -178,18 +146,31 @@ fn certificate(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
     })
 }
 
-/// Rule 10: no source says that authority ended, so it is noticed where the provider is next asked.
+/// Rule 10: no source says that authority ended, so it is noticed where the server or the provider is next asked.
 fn detection(facts: &ConnectionFacts) -> Finding {
-    let what = match (facts.grant_type, facts.refreshable, facts.due_after) {
-        (Some(GrantType::ApiKey), ..) => {
-            "a revoked key is noticed at the next call only: nothing else asks about it".to_owned()
-        }
+    let asked = match (facts.grant_type, facts.refreshable, facts.due_after) {
+        (Some(GrantType::ApiKey), ..) => "at the next call".to_owned(),
         (_, true, Some(due)) => format!(
-            "a revocation is noticed at the next refresh: up to {} late while something keeps it fresh, else at its next \
-             use",
+            "at the next refresh: up to {} late while something keeps it fresh, else at its next use",
             span(due.as_secs())
         ),
-        _ => "a revocation is noticed at the next call".to_owned(),
+        _ => "at the next call".to_owned(),
+    };
+    let what = match facts.validated {
+        Validated::Every(call, every) => format!(
+            "validated every {} while serve, run or mcp is up ({} each time): a revocation that its server knows of is \
+             noticed then, else {asked}",
+            span(every.as_secs()),
+            output::count(call.requests() as usize, "request"),
+        ),
+        Validated::SwitchedOff => {
+            format!("not validated (validate.every is 0): a revocation is noticed {asked}")
+        }
+        Validated::Unproven => format!(
+            "not validated, since no call over it has worked yet (authkeeper check {} makes one): a revocation is \
+             noticed {asked}",
+            facts.name
+        ),
     };
     Finding::note("detection", what)
 }
@@ -198,7 +179,7 @@ fn detection(facts: &ConnectionFacts) -> Finding {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use authkeeper::model::{Health, HealthState, WhoseMove};
+    use authkeeper::model::{ProvenCall, ReauthorizeReason, SuspendReason};
 
     use super::*;
     use crate::commands::doctor::finding::Severity;
@@ -210,9 +191,7 @@ pub(super) mod tests {
     pub(in crate::commands::doctor) fn facts() -> ConnectionFacts {
         ConnectionFacts {
             name: "notion".to_owned(),
-            state: ConnectionState::Active,
             health: Health::OK,
-            uncertain: false,
             left: Duration::from_mins(30),
             refreshable: true,
             grant_type: Some(GrantType::AuthorizationCode),
@@ -228,6 +207,7 @@ pub(super) mod tests {
             token_endpoint: None,
             refresh_scope: None,
             certificate: None,
+            validated: Validated::Unproven,
             incidents: vec![],
         }
     }
@@ -245,83 +225,73 @@ pub(super) mod tests {
         assert_eq!(worst.severity, Severity::Note);
         assert_eq!(worst.check, "detection");
         assert!(worst.what.contains("up to 45 min late"), "{worst:?}");
+        assert!(worst.what.contains("authkeeper check notion"), "{worst:?}");
         assert_eq!(worst.connection.as_deref(), Some("notion"));
     }
 
+    /// The health for one cause, while the token lives or not.
+    fn health(cause: HealthCause, has_token: bool) -> Health {
+        Health {
+            state: cause.state(has_token),
+            cause: Some(cause),
+            detail: Some("the provider said no".to_owned()),
+            whose_move: cause.whose_move(),
+            action: Some("authkeeper act".to_owned()),
+            ..Health::OK
+        }
+    }
+
+    fn checks(facts: &ConnectionFacts) -> Vec<&'static str> {
+        let found = findings(facts, at(10)).into_iter();
+        found.map(|finding| finding.check).collect()
+    }
+
     #[test]
-    fn what_needs_a_person_is_an_error_with_its_fix() {
-        let since = at(0);
-        let reason = ReauthorizeReason::RefreshRefused;
-        let required = ConnectionState::ReauthorizationRequired { reason, since };
-        let reason = SuspendReason::SecondCopy;
-        let suspended = ConnectionState::Suspended { reason, since };
-        let mut key = facts();
-        (key.grant_type, key.state) = (Some(GrantType::ApiKey), required.clone());
-        let mut ended = facts();
-        (ended.left, ended.refreshable) = (Duration::ZERO, false);
-        let in_state = |state| ConnectionFacts { state, ..facts() };
-        for (facts, fix) in [
-            (in_state(required), "authkeeper reauthorize notion"),
-            (in_state(suspended), "--other-copy-retired"),
+    fn what_needs_somebody_is_an_error_with_the_words_and_the_code_of_its_health() {
+        use HealthCause::{ClientRefused, GrantOver, Pending, Suspended};
+        let over = &["state"][..];
+        let usable = &["state", "detection"][..];
+        for (cause, has_token, exit, told) in [
+            (Pending, false, Exit::NotFound, over),
             (
-                in_state(ConnectionState::Revoked),
-                "authkeeper disconnect notion",
+                Suspended(SuspendReason::SecondCopy),
+                true,
+                Exit::Person,
+                over,
             ),
             (
-                in_state(ConnectionState::Pending),
-                "authkeeper reauthorize notion",
+                GrantOver(ReauthorizeReason::RefreshRefused),
+                true,
+                Exit::Person,
+                over,
             ),
-            (key, "authkeeper rotate notion"),
-            (ended, "authkeeper reauthorize notion"),
+            (ClientRefused, true, Exit::Config, usable),
+            (
+                HealthCause::ProviderUnavailable,
+                false,
+                Exit::Unavailable,
+                usable,
+            ),
         ] {
-            let found = findings(&facts, at(10));
-            assert_eq!(
-                (found.len(), found[0].exit),
-                (1, Some(Exit::Person)),
-                "{found:?}"
-            );
-            assert!(found[0].fix.as_ref().unwrap().contains(fix), "{found:?}");
+            let mut facts = facts();
+            facts.health = health(cause, has_token);
+            let found = worst(&facts);
+            assert_eq!(found.exit, Some(exit), "{cause:?}");
+            assert_eq!(found.what, "the provider said no");
+            assert_eq!(found.fix.as_deref(), Some("authkeeper act"));
+            assert_eq!(checks(&facts), told, "{cause:?}");
         }
     }
 
     #[test]
-    fn a_lost_answer_passes_by_itself_or_ends_in_a_refusal() {
+    fn a_lost_answer_is_a_warning_while_the_token_lives_and_hides_nothing_else() {
         let mut facts = facts();
-        facts.uncertain = true;
-        let found = worst(&facts);
-        assert_eq!(found.exit, Some(Exit::Unavailable));
-        assert!(found.fix.unwrap().contains("authkeeper why notion"));
-        // What ends soon ends meanwhile, too.
+        facts.health = health(HealthCause::Uncertain, true);
+        assert_eq!(worst(&facts).severity, Severity::Warning);
         facts.rotate_by = Some(at(0));
-        let checks = findings(&facts, at(10)).into_iter();
-        let checks: Vec<_> = checks.map(|finding| finding.check).collect();
-        assert_eq!(checks, ["state", "limits", "detection"]);
-    }
-
-    #[test]
-    fn a_refused_client_is_a_matter_of_configuration_though_its_token_lives() {
-        let mut facts = facts();
-        let (detail, action) = ("as refuses our client", "check client c at the provider");
-        facts.health = Health {
-            state: HealthState::AtRisk,
-            cause: Some(HealthCause::ClientRefused),
-            detail: Some(detail.to_owned()),
-            action: Some(action.to_owned()),
-            whose_move: WhoseMove::Operator,
-            ..Health::OK
-        };
-        let found = worst(&facts);
-        assert_eq!(
-            (found.exit, found.what.as_str(), found.fix.as_deref()),
-            (Some(Exit::Config), detail, Some(action))
-        );
-        let checks = findings(&facts, at(10)).into_iter();
-        let checks: Vec<_> = checks.map(|finding| finding.check).collect();
-        assert_eq!(
-            checks,
-            ["state", "detection"],
-            "what else there is is told too"
-        );
+        assert_eq!(checks(&facts), ["state", "limits", "detection"]);
+        (facts.health, facts.rotate_by) = (health(HealthCause::Uncertain, false), None);
+        assert_eq!(worst(&facts).exit, Some(Exit::Unavailable));
     }
 
     #[test]
@@ -365,8 +335,14 @@ pub(super) mod tests {
     fn how_late_a_revocation_is_noticed_depends_on_who_asks() {
         let mut facts = facts();
         facts.grant_type = Some(GrantType::ApiKey);
-        assert!(detection(&facts).what.contains("next call only"));
+        assert!(detection(&facts).what.ends_with("at the next call"));
         (facts.grant_type, facts.refreshable) = (None, false);
-        assert!(detection(&facts).what.ends_with("next call"));
+        assert!(detection(&facts).what.ends_with("at the next call"));
+        facts.validated = Validated::Every(ProvenCall::ListTools, Duration::from_mins(5));
+        let what = detection(&facts).what;
+        assert!(what.starts_with("validated every 5 min"), "{what}");
+        assert!(what.contains("4 requests each time"), "{what}");
+        facts.validated = Validated::of(None, Duration::ZERO);
+        assert!(detection(&facts).what.contains("validate.every is 0"));
     }
 }

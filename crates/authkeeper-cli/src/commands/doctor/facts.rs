@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authkeeper::{
     catalogue::Entry,
-    model::{ConnectionState, GrantType, Health, Scope},
+    model::{GrantType, Health, ProvenCall, Scope, Validation},
     runtime::{
         CertificateStatus, OwnCertificate,
         inspect::{Inspection, SecretFacts},
@@ -16,9 +16,7 @@ use jiff::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionFacts {
     pub(super) name: String,
-    pub(super) state: ConnectionState,
     pub(super) health: Health,
-    pub(super) uncertain: bool,
     pub(super) left: Duration,
     pub(super) refreshable: bool,
     pub(super) grant_type: Option<GrantType>,
@@ -38,8 +36,31 @@ pub(super) struct ConnectionFacts {
     pub(super) refresh_scope: Option<String>,
     /// Its own client certificate.
     pub(super) certificate: Option<CertificateStatus>,
+    /// Whether a call is repeated while nobody calls.
+    pub(super) validated: Validated,
     /// Its open incidents: (reason, detail, action).
     pub(super) incidents: Vec<(String, String, String)>,
+}
+
+/// Whether a connection is validated while nobody calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validated {
+    /// The setting is zero.
+    SwitchedOff,
+    /// No call over it has worked yet that could be repeated.
+    Unproven,
+    /// This call, this often.
+    Every(ProvenCall, Duration),
+}
+
+impl Validated {
+    pub(super) fn of(validation: Option<&Validation>, every: Duration) -> Self {
+        match validation {
+            _ if every.is_zero() => Self::SwitchedOff,
+            Some(validation) => Self::Every(validation.call, every),
+            None => Self::Unproven,
+        }
+    }
 }
 
 impl From<&Inspection> for ConnectionFacts {
@@ -50,9 +71,7 @@ impl From<&Inspection> for ConnectionFacts {
         let records = status.incidents.iter().map(|incident| &incident.record);
         Self {
             name: connection.name.to_string(),
-            state: status.state.clone(),
             health: status.health.clone(),
-            uncertain: status.is_uncertain(),
             left: status.left,
             refreshable: status.refreshable,
             grant_type: status.grant_type,
@@ -75,6 +94,7 @@ impl From<&Inspection> for ConnectionFacts {
                 .and_then(|metadata| metadata.token_endpoint.clone()),
             refresh_scope: one.refresh_scope(),
             certificate: status.certificate.as_ref().map(OwnCertificate::look),
+            validated: Validated::Unproven,
             incidents: records
                 .map(|record| {
                     (

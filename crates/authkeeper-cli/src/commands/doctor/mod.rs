@@ -26,7 +26,7 @@ use authkeeper::{
 use serde_json::json;
 
 use self::{
-    facts::ConnectionFacts,
+    facts::{ConnectionFacts, Validated},
     finding::{Finding, Severity, count, lines, worst},
 };
 use crate::{
@@ -238,8 +238,14 @@ async fn look(app: &App, inspections: &[Inspection], offline: bool) -> Vec<Findi
         &claims,
     ));
     for one in inspections {
-        findings.extend(connections::findings(&ConnectionFacts::from(one), now));
         let name = &one.status.connection.name;
+        let validation = app.runtime.validation(name).await.unwrap_or_default();
+        let every = app.settings.validate_every;
+        let facts = ConnectionFacts {
+            validated: Validated::of(validation.as_ref(), every),
+            ..ConnectionFacts::from(one)
+        };
+        findings.extend(connections::findings(&facts, now));
         let unread = app.runtime.unread_answers(name).await;
         findings.extend(unread::findings(name, &unread.unwrap_or_default()));
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use self::mcp_remote::Stored;
 use super::{
-    connect::{given_client, signed_in},
+    connect::{given_client, imported},
     secret_input,
 };
 use crate::{
@@ -114,5 +114,5 @@ async fn confirm(app: &App, name: &ConnectionName, retired: bool) -> Result<(), 
 /// Refreshes an imported grant once, so that a bad one fails while its owner is present.
 async fn prove(app: &App, name: &ConnectionName) -> Result<(), Failure> {
     app.runtime.prove(name).await?;
-    signed_in(app, name).await
+    imported(app, name).await
 }

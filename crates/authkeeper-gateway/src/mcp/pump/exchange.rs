@@ -16,7 +16,7 @@ use super::{
     wait_progress::telling,
 };
 use crate::{
-    body::{ResponseBody, whole},
+    body::{ResponseBody, Unread, read_bounded, whole},
     error::{CallError, CallErrorKind},
     mcp::{
         answer::{Shape, Verdict, judge, may_pass, refusal, says_no_session, shape},
@@ -27,7 +27,7 @@ use crate::{
         },
         error_message,
         event_stream::{EventStream, message_of},
-        response_body::{Unread, now, read_bounded, read_refusal},
+        response_body::{now, read_refusal},
         session::{headers::SESSION_ID, order::Gate, sessions::Session},
         version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
     },

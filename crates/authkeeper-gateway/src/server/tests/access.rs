@@ -5,6 +5,7 @@ use authkeeper::model::ConnectionName;
 use super::super::{
     access::AccessRules,
     error_response::Rejection,
+    health_endpoint::HealthDetail,
     mcp_endpoint::{EndpointRoute, route as route_endpoint},
     run_proxy::route as route_run,
 };
@@ -167,8 +168,14 @@ fn a_daemon_serves_one_url_for_each_connection_and_its_health() {
         judged("/mcp/jira", &[HOST, BEARER]).unwrap(),
         EndpointRoute::Call(jira, Target::exact())
     );
-    assert_eq!(judged("/healthz", &[HOST]).unwrap(), EndpointRoute::Health);
-    assert!(matches!(judged("/healthz", &[]), Err(Rejection::Host)));
+    let counts = EndpointRoute::Health(HealthDetail::Counts);
+    assert_eq!(judged("/healthz", &[HOST]).unwrap(), counts);
+    let each = EndpointRoute::Health(HealthDetail::Each);
+    assert_eq!(judged("/healthz", &[HOST, BEARER]).unwrap(), each);
+    assert_eq!(judged("/livez", &[HOST]).unwrap(), EndpointRoute::Live);
+    for open in ["/healthz", "/livez"] {
+        assert!(matches!(judged(open, &[]), Err(Rejection::Host)));
+    }
     assert!(matches!(
         judged("/mcp/jira", &[HOST]),
         Err(Rejection::Handle)

@@ -3,11 +3,12 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use authkeeper::model::{Health, HealthCause};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::BodyExt as _;
@@ -21,12 +22,15 @@ use tokio::{
 
 use super::{
     super::ERROR_HEADER,
-    rig::{HANDLE, Rig},
+    rig::{HANDLE, Rig, Stands},
 };
 use crate::{
     body::sent,
     error::CallError,
-    forward::tests::{FakeAuthority, Server, accepting, status},
+    forward::{
+        Forwarder,
+        tests::{FakeAuthority, Server, accepting, notion, status},
+    },
 };
 
 const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{"name":"x"}}"#;
@@ -34,7 +38,7 @@ const NOTE: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
 const MOMENT: Duration = Duration::from_secs(10);
 
 async fn rig(authority: Arc<FakeAuthority>) -> Rig {
-    Rig::daemon(authority, Arc::new(AtomicBool::new(true))).await
+    Rig::daemon(authority).await
 }
 
 fn parts(answer: &str) -> (&str, Value) {
@@ -185,7 +189,7 @@ async fn no_401_ever_reaches_a_client() {
         assert!(!head.contains("www-authenticate"), "{head}");
         assert_eq!(body["error"]["code"].as_i64(), code, "{body}");
     }
-    let rig = Rig::daemon(FakeAuthority::new(&server.url, 1), Arc::default()).await;
+    let rig = Rig::daemon(FakeAuthority::new(&server.url, 1)).await;
     let mut socket = rig.connect().await;
     let bare = rig.head("GET /mcp/notion", "", 0).replace(HANDLE, "other");
     socket.write_all(bare.as_bytes()).await.unwrap();
@@ -321,14 +325,14 @@ async fn a_stop_ends_streams_that_nobody_ends() {
 }
 
 #[tokio::test]
-async fn its_health_is_that_of_the_store() {
-    let well = Arc::new(AtomicBool::new(true));
+async fn its_health_is_that_of_its_connections_and_names_go_to_those_with_the_handle() {
+    let stands = Stands::default();
     let authority = FakeAuthority::new("http://127.0.0.1:9/", 1);
-    let rig = Rig::daemon(authority, Arc::clone(&well)).await;
-    let ask = async || {
+    let rig = Rig::daemon_over(Forwarder::new(authority), stands.clone()).await;
+    let ask = async |path: &str, handle: &str| {
         let mut socket = rig.connect().await;
         let bare = format!(
-            "GET /healthz HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nhost: localhost:{}\r\n{handle}connection: close\r\n\r\n",
             rig.port
         );
         socket.write_all(bare.as_bytes()).await.unwrap();
@@ -336,7 +340,20 @@ async fn its_health_is_that_of_the_store() {
         socket.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    assert!(ask().await.starts_with("HTTP/1.1 200"));
-    well.store(false, Ordering::Relaxed);
-    assert!(ask().await.starts_with("HTTP/1.1 503"));
+    assert!(ask("/healthz", "").await.starts_with("HTTP/1.1 200"));
+    let cause = HealthCause::ClientRefused;
+    let refused = Health {
+        state: cause.state(false),
+        cause: Some(cause),
+        ..Health::OK
+    };
+    stands.0.lock().unwrap().push((notion(), refused));
+    let bare = ask("/healthz", "").await;
+    assert!(bare.starts_with("HTTP/1.1 503"), "{bare}");
+    assert!(!bare.contains("notion"), "{bare}");
+    let handle = format!("authorization: Bearer {HANDLE}\r\n");
+    let told = ask("/healthz", &handle).await;
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    assert!(told.contains(r#""notion":{"#), "{told}");
+    assert!(ask("/livez", "").await.starts_with("HTTP/1.1 200"));
 }

@@ -2,10 +2,12 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use async_trait::async_trait;
+use authkeeper::store::StoreError;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -14,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::super::{Limits, McpEndpoint, RunProxy};
+use super::super::{HealthSource, Limits, McpEndpoint, NamedHealth, RunProxy};
 use crate::forward::{
     Forwarder,
     tests::{FakeAuthority, notion},
@@ -23,6 +25,17 @@ use crate::forward::{
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) const HANDLE: &str = "handle-5ecret";
+
+/// How the connections stand.
+#[derive(Clone, Default)]
+pub(super) struct Stands(pub(super) Arc<Mutex<Vec<NamedHealth>>>);
+
+#[async_trait]
+impl HealthSource for Stands {
+    async fn healths(&self) -> Result<Vec<NamedHealth>, StoreError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
 
 pub(super) struct Rig {
     pub(super) port: u16,
@@ -47,14 +60,14 @@ impl Rig {
     }
 
     /// The daemon's.
-    pub(super) async fn daemon(authority: Arc<FakeAuthority>, well: Arc<AtomicBool>) -> Self {
-        Self::daemon_over(Forwarder::new(authority), well).await
+    pub(super) async fn daemon(authority: Arc<FakeAuthority>) -> Self {
+        Self::daemon_over(Forwarder::new(authority), Stands::default()).await
     }
 
-    pub(super) async fn daemon_over(forwarder: Forwarder, well: Arc<AtomicBool>) -> Self {
+    pub(super) async fn daemon_over(forwarder: Forwarder, stands: Stands) -> Self {
         let forwarder = Arc::new(forwarder);
         let handle = HANDLE.to_owned().into();
-        let bound = McpEndpoint::bind(forwarder, handle, 0, Limits::default(), well);
+        let bound = McpEndpoint::bind(forwarder, handle, 0, Limits::default(), Arc::new(stands));
         let endpoint = bound.await.unwrap();
         Self::over(endpoint.port(), |stop| endpoint.serve(stop))
     }

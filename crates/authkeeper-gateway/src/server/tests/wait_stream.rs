@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::rig::Rig;
+use super::rig::{Rig, Stands};
 use crate::{
     body::whole,
     forward::Forwarder,
@@ -93,7 +93,7 @@ impl Scene {
         let person = Arc::new(Person::default());
         let hold = Hold::new(person.clone(), Arc::new(SystemClock::new()), limit);
         let forwarder = Forwarder::new(authority.clone()).holding(Some(Arc::new(hold)));
-        let rig = Rig::daemon_over(forwarder, Arc::default()).await;
+        let rig = Rig::daemon_over(forwarder, Stands::default()).await;
         Self {
             server,
             authority,

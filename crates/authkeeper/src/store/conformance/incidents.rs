@@ -1,10 +1,14 @@
 //! Incidents and step-ups.
 
 use crate::{
-    model::{ConnectionName, Event, IncidentId, Scope, ScopeRefusal, StepUps},
+    model::{
+        ConnectionName, Event, IncidentId, ProvenCall, Scope, ScopeRefusal, StepUps, Validation,
+    },
     store::{
         History, Store,
-        conformance::fixture::{grant_of, incident, name, now, refreshed, signed_in, spend},
+        conformance::fixture::{
+            grant_of, incident, moment, name, now, refreshed, signed_in, spend,
+        },
     },
 };
 
@@ -50,6 +54,27 @@ pub(super) async fn step_ups(store: &dyn Store) {
     assert_eq!((asked.scope_request(), asked.is_empty()), (None, false));
     store.disconnect(&name(), now()).await.unwrap();
     assert!(store.step_ups(&name()).await.unwrap().is_empty());
+}
+
+/// One process takes a validation, and a connection that is forgotten leaves none.
+pub(super) async fn validations(store: &dyn Store) {
+    let grant = grant_of(store).await;
+    assert_eq!(store.validation(&name()).await.unwrap(), None);
+    let validation = |call| Validation {
+        call,
+        grant: grant.id.clone(),
+        begun: moment(),
+    };
+    let (first, second) = (ProvenCall::Request, ProvenCall::ListTools);
+    let (first, second) = (validation(first), validation(second));
+    assert!(store.put_validation(&name(), None, &first).await.unwrap());
+    let late = store.put_validation(&name(), None, &second).await.unwrap();
+    assert!(!late, "it is not as it was seen");
+    let seen = Some(&first);
+    assert!(store.put_validation(&name(), seen, &second).await.unwrap());
+    assert_eq!(store.validation(&name()).await.unwrap(), Some(second));
+    store.disconnect(&name(), now()).await.unwrap();
+    assert_eq!(store.validation(&name()).await.unwrap(), None);
 }
 
 /// The same incident is kept once while it is open, and told once.

@@ -6,7 +6,7 @@ use crate::store::conformance::{
     claims::{claims, many_writers, racing_for_claims, taking_over_and_releasing},
     commits::{commits, held_commits, keeping_subjects, lasting_refusals, refusals},
     fixture::Pair,
-    incidents::{amended_incidents, incidents, step_ups},
+    incidents::{amended_incidents, incidents, step_ups, validations},
     kept_refresh_tokens,
     provider::{failing, grants_whose_issuer_is_over, kinds_of_failing, noticing, refused_clients},
     sharing,
@@ -44,6 +44,7 @@ where
     incidents(&*fresh().await.0).await;
     amended_incidents(&*fresh().await.0).await;
     step_ups(&*fresh().await.0).await;
+    validations(&*fresh().await.0).await;
     failing(fresh().await).await;
     kinds_of_failing(&*fresh().await.0).await;
     refused_clients(&*fresh().await.0).await;

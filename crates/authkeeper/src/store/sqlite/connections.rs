@@ -13,7 +13,7 @@ use crate::{
             pending::drop_pending,
             rows::{self, millis},
             statement::audit,
-            step_ups,
+            step_ups, validations,
         },
     },
 };
@@ -54,6 +54,7 @@ impl SqliteStore {
                 end_incidents(sql, connection.as_str(), at)?;
                 drop_pending(sql, connection.as_str())?;
                 step_ups::forget(sql, &connection)?;
+                validations::forget(sql, &connection)?;
                 // Another connection lives on the same grant.
                 let drop_sharing = "DELETE FROM connection WHERE name = ?1 AND EXISTS
                 (SELECT 1 FROM connection o WHERE o.grant_id = ?2 AND o.name <> ?1)";

@@ -29,6 +29,7 @@ mod store_impl;
 mod tasks;
 mod token_fingerprint;
 mod tokens;
+mod validations;
 mod writer;
 
 pub use self::{

@@ -13,7 +13,7 @@ use crate::{
         AttemptId, Claim, ClientId, ClientRegistration, Connection, ConnectionName, Event,
         FailedCall, Failing, FailingOf, Generation, Grant, GrantId, Incident, IncidentId, Issuer,
         Lineage, Moment, Observation, Provider, ProviderObservation, ReauthorizeReason, Record,
-        RefreshToken, StepUps, TaskId, UnknownKind,
+        RefreshToken, StepUps, TaskId, UnknownKind, Validation,
     },
     secret::SecretString,
     store::{
@@ -22,7 +22,7 @@ use crate::{
         sqlite::{
             SqliteStore, clients, copy_detection, copy_detection::Home, failing, history,
             incidents::keep_incident, observations, pending::drop_pending, refusals, sign_in,
-            statement::audit, step_ups,
+            statement::audit, step_ups, validations,
         },
     },
     vault::ResealCount,
@@ -269,6 +269,21 @@ impl Store for SqliteStore {
 
     async fn put_failing(&self, change: FailingChange) -> Result<bool> {
         Self::put_failing(self, change).await
+    }
+
+    async fn validation(&self, name: &ConnectionName) -> Result<Option<Validation>> {
+        self.read(|sql| validations::of(sql, name))
+    }
+
+    async fn put_validation(
+        &self,
+        name: &ConnectionName,
+        seen: Option<&Validation>,
+        new: &Validation,
+    ) -> Result<bool> {
+        let (name, seen, new) = (name.clone(), seen.cloned(), new.clone());
+        self.write(move |sql| validations::put(sql, &name, (seen.as_ref(), &new)))
+            .await
     }
 
     async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)> {

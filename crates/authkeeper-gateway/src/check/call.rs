@@ -1,31 +1,37 @@
 //! The call that proves a connection.
 
 use authkeeper::{catalogue, model::Connection};
-use authkeeper_gateway::forward::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::forward::Target;
+
 /// The call that proves the connection.
 #[derive(Debug)]
-pub(super) enum CheckCall {
+pub enum CheckCall {
     /// One HTTP request.
     Request(Box<Probe>),
     /// The MCP server's `tools/list`.
     Tools,
 }
 
+/// One HTTP request.
 #[derive(Debug)]
-pub(super) struct Probe {
-    pub(super) method: Method,
-    pub(super) target: Target,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub struct Probe {
+    /// Its method.
+    pub method: Method,
+    /// Where it goes, seen from the connection's URL.
+    pub target: Target,
+    /// Its headers beside the credential.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
     /// The field of the JSON answer that must be true.
-    pub(super) succeeds_if: Option<String>,
+    pub succeeds_if: Option<String>,
 }
 
 /// The connection's own check, else its provider's, else `tools/list`.
-pub(super) fn check_call_of(connection: &Connection) -> CheckCall {
+pub fn check_call_of(connection: &Connection) -> CheckCall {
     if let Some(url) = &connection.check_url {
         return CheckCall::Request(Box::new(Probe::get(Target::of_same_server(url))));
     }
@@ -71,7 +77,8 @@ fn target_of(check: &str, base: Option<&str>, url: &str) -> Option<Target> {
 }
 
 impl Probe {
-    pub(super) fn get(target: Target) -> Self {
+    /// A GET without a body.
+    pub fn get(target: Target) -> Self {
         Self {
             method: Method::GET,
             target,
