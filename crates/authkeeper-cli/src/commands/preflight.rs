@@ -63,7 +63,7 @@ pub(crate) async fn preflight(
         }
         Err(lacking) => {
             incident::report(app, &lacking.connection, Some(&lacking.error)).await;
-            Err(not_started(lacking))
+            Err(not_started(app, lacking).await)
         }
     }
 }
@@ -100,11 +100,11 @@ async fn wait(
         Ok(Err(lacking)) if reports => {
             let _first = incidents.in_vain.set(lacking.connection.clone());
             finish(watch).await;
-            Err(not_started(lacking))
+            Err(not_started(app, lacking).await)
         }
         Ok(Err(lacking)) => {
             incident::report(app, &lacking.connection, Some(&lacking.error)).await;
-            Err(not_started(lacking))
+            Err(not_started(app, lacking).await)
         }
         Err(number) => {
             if reports {
@@ -122,12 +122,13 @@ async fn finish(watch: Watcher) {
     }
 }
 
-fn not_started(lacking: Lacking) -> Failure {
+async fn not_started(app: &App, lacking: Lacking) -> Failure {
     let waited = match lacking.waited.as_secs() {
         0 => String::new(),
         seconds => format!("after {} of waiting ", span(seconds)),
     };
     let failure = Failure::from(lacking.error);
+    let failure = app.with_health(&lacking.connection, failure).await;
     Failure {
         what: format!("{}; {waited}the command was not started", failure.what),
         ..failure
