@@ -78,6 +78,8 @@ fn other_surfaces(home: &Home, code: i32) -> Vec<(&'static str, Value)> {
     told.push(("check", failed(&check)));
     let token = home.authkeeper(&["token", "api", "--json"]);
     told.push(("token", failed(&token.run().expect_code(code))));
+    let run = ["run", "--json", "--with", "api", "--", "true"];
+    told.push(("run", failed(&home.run(&run).expect_code(code))));
     let daemon = Daemon::start(home, &[]);
     let refused = daemon.greet("api", &daemon.handle);
     told.push(("daemon", refused.json()["error"]["data"]["health"].clone()));
