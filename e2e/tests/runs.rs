@@ -14,8 +14,8 @@ use e2e::browser::visit;
 use e2e::home::{Home, Invocation, Output};
 use e2e::sandbox::Running as Sandbox;
 use e2e::scenario::{
-    SOON, assert_no_leaks, assert_none_of, call_script, connect_api, connect_mcp, records_of,
-    until_expired,
+    SOON, assert_no_leaks, assert_none_of, call_script, connect_api, connect_mcp, notifications,
+    records_of, until_expired,
 };
 use e2e::servers::Server;
 use e2e::wait::{Stopwatch, pause, wait_until};
@@ -57,12 +57,21 @@ fn is_started(home: &Home) -> bool {
     home.path().join("started").exists()
 }
 
-/// What the hook was told: one line a call.
+/// What the hook was told of incidents, without the all-clears.
 fn told(home: &Home) -> Vec<Value> {
-    let log = fs::read_to_string(home.path().join("hook.log")).unwrap_or_default();
-    log.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    let mut all = notifications(home);
+    all.retain(|message| message["status"] != "resolved");
+    all
+}
+
+/// The sign-in link that the hook was told.
+fn link(home: &Home) -> String {
+    let found = || {
+        let mut told = told(home).into_iter();
+        told.find_map(|message| message["link"].as_str().map(str::to_owned))
+    };
+    assert!(wait_until(SOON, || found().is_some()), "{:?}", told(home));
+    found().unwrap()
 }
 
 /// The line that says what the start waits for.
@@ -182,8 +191,7 @@ fn the_start_waits_for_a_person_who_gets_the_link() {
     until_expired(&home, "api");
     let flags = ["--with", "api", "--hold", "5m", "--json"];
     let waiting = run(&home, &flags, &call_script("api/me")).spawn();
-    assert!(wait_until(SOON, || !told(&home).is_empty()), "nobody told");
-    let link = told(&home)[0]["link"].as_str().unwrap().to_owned();
+    let link = link(&home);
     let said = || waiting.stderr();
     assert!(wait_until(SOON, || said().contains("waiting up to")));
     let line = waiting_line(&said());
@@ -244,7 +252,7 @@ fn several_connections_are_waited_for_together() {
     away.say("clear");
     pause(Duration::from_secs(1));
     assert!(!is_started(&home));
-    visit(told(&home)[0]["link"].as_str().unwrap(), "approve");
+    visit(&link(&home), "approve");
     let output = waiting.finish(SOON).expect_code(0);
     assert_eq!(output.stdout, "200", "{}", output.stderr);
 }
