@@ -76,7 +76,7 @@ const CONNECT = {
 
 async function main() {
   const flags = scenario.startsWith('auth/') ? (CONNECT[scenario] ?? (() => []))() : anyKey();
-  if (!refreshing || !await isConnected()) await authkeeper('connect', CONNECTION, url, ...flags);
+  if (!refreshing || !await isConnected()) await authkeeper('connect', CONNECTION, url, '--no-check', ...flags);
   const agent = await Agent.start();
   try {
     if (refreshing) await errand(agent, context);

@@ -18,9 +18,9 @@ and `./test.sh` fails when it differs from the results. One scenario alone, with
 `CONFORMANCE=auth/dpop cargo nextest run -p e2e --test conformance --no-capture`.
 
 Each scenario runs alone, with a separate home folder, and the suite's exit code counts: a check that fails or warns, a client that
-fails or takes too long is red. The client under test is [the driver](../e2e/conformance/driver.mjs): `authkeeper connect` with an
-automatic browser, then an MCP client over stdio, the official TypeScript SDK's, which starts `authkeeper mcp`. All requests that
-the suite's servers see come from authkeeper.
+fails or takes too long is red. The client under test is [the driver](../e2e/conformance/driver.mjs):
+`authkeeper connect --no-check` with an automatic browser, then an MCP client over stdio, the official TypeScript SDK's, which starts
+`authkeeper mcp`. All requests that the suite's servers see come from authkeeper. (The check asks in both eras, and a scenario is of one.)
 
 A number counts the passed checks. The suite has no scenario for refreshing; the sandbox has [such scenarios](refresh-scenarios.md).
 ";

@@ -284,13 +284,11 @@ impl Forwarder {
         let verdict = asked.err();
         let reason = verdict.as_ref().map_or(UNAUTHORIZED, CallError::reason);
         self.failed(connection, fingerprint, reason).await;
-        match verdict.filter(|error| retried && ends_the_call(error.kind)) {
-            Some(error) => Err(error),
-            None => {
-                self.tally.failed(connection, UNAUTHORIZED);
-                Ok(delivered(response))
-            }
+        if let Some(error) = verdict.filter(|error| retried && ends_the_call(error.kind)) {
+            return Err(error);
         }
+        self.tally.failed(connection, UNAUTHORIZED);
+        Ok(delivered(response))
     }
 
     async fn token(
