@@ -108,6 +108,11 @@ impl Home {
         self.dir.path().join("outside")
     }
 
+    /// How far the clock of this home's processes is moved, if there is this file.
+    pub fn clock_file(&self) -> PathBuf {
+        self.outside().join("clock")
+    }
+
     fn outputs(&self) -> PathBuf {
         self.path().join("outputs")
     }
@@ -168,7 +173,11 @@ impl Home {
             "/bin".into(),
         ];
         let path = std::env::join_paths(paths).expect("no colon in a path");
-        vec![
+        let moved = self.clock_file();
+        let clock = moved
+            .exists()
+            .then(|| ("AUTHKEEPER_CLOCK".into(), moved.into()));
+        let fixed = [
             ("HOME".into(), self.path().into()),
             ("XDG_CONFIG_HOME".into(), self.config_dir().into()),
             ("XDG_DATA_HOME".into(), self.data_dir().into()),
@@ -177,7 +186,8 @@ impl Home {
             ("BROWSER".into(), script("browser.py").into()),
             ("LANG".into(), "C.UTF-8".into()),
             ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
-        ]
+        ];
+        fixed.into_iter().chain(clock).collect()
     }
 
     /// Every place where one of these secrets can be found.

@@ -6,6 +6,7 @@
 //!   answered; [`browser`] signs a person in.
 //! - [`sandbox`] runs our own, which is compared with them; [`provider`] is any of them.
 //! - [`home`] is a user's home directory in which `authkeeper` and other programs run.
+//! - [`moved_clock`] lets hours pass within seconds.
 //! - [`ground`] is a home with one good connection beside the misbehaving server.
 //! - [`next_step`] reads the next step that a failed command prints.
 //! - [`power`] cuts the power: what was not synced is gone.
@@ -34,6 +35,7 @@ pub mod ground;
 pub mod home;
 pub mod http;
 pub mod listener;
+pub mod moved_clock;
 pub mod next_step;
 pub mod power;
 pub mod provider;

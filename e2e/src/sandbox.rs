@@ -1,5 +1,6 @@
 //! The sandbox, in this process: a library like any other, spoken to over its port.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use authkeeper_sandbox::{Counters, Profile, Rules, Sandbox, SandboxSettings};
@@ -7,7 +8,9 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::http;
+use crate::scenario::SOON;
 use crate::secrets::Secret;
+use crate::wait::wait_until;
 
 /// A sandbox that runs until it is dropped.
 #[derive(Debug)]
@@ -37,10 +40,15 @@ impl Running {
             device_ttl: Duration::from_mins(1),
             ..Rules::default()
         };
-        let settings = SandboxSettings {
+        Self::with_settings(SandboxSettings {
             rules,
             ..SandboxSettings::default()
-        };
+        })
+    }
+
+    /// One with these settings.
+    pub fn with_settings(settings: SandboxSettings) -> Self {
+        let profile = settings.rules.profile;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -77,12 +85,37 @@ impl Running {
 
     /// Says something to it, as a scenario does.
     pub fn say(&self, words: &str) {
-        self.sandbox.control().say(words).expect("a word it knows");
+        let _ = self.ask(words);
+    }
+
+    /// The same, and what it answers.
+    pub fn ask(&self, words: &str) -> Value {
+        self.sandbox.control().say(words).expect("a word it knows")
     }
 
     /// What `GET /control/state` answers.
     pub fn state(&self) -> Value {
         self.sandbox.control().state()
+    }
+
+    /// Nobody listens at its port, until it is back. It forgets nothing.
+    pub fn go_away(&self) {
+        self.sandbox.go_away();
+        assert!(
+            wait_until(SOON, || TcpStream::connect(("127.0.0.1", self.port()))
+                .is_err()),
+            "connections are accepted"
+        );
+    }
+
+    /// It listens again.
+    pub fn come_back(&self) {
+        self.sandbox.come_back();
+        assert!(
+            wait_until(SOON, || TcpStream::connect(("127.0.0.1", self.port()))
+                .is_ok()),
+            "connections are refused"
+        );
     }
 
     /// Puts a fault in force, as its specification spells it.

@@ -157,7 +157,8 @@ fn a_new_secret_ends_it_for_each_connection() {
     until_expired(&home, "two");
     let said = "invalid_client";
     token(&home, "two").run().expect_failure(78, &[said]);
-    expect_told(&home, "one", said, "check client svc at the provider");
+    let repair = "if its secret was replaced: authkeeper rotate one --client-secret-file FILE";
+    expect_told(&home, "one", said, repair);
     let new = home.secret_file("new", new["client_secret"].as_str().unwrap());
     let new = new.to_str().unwrap();
     let words = ["rotate", "one", "--client-secret-file", new];

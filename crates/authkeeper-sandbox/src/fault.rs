@@ -12,7 +12,8 @@
 //! | `slow` | duration | the request waits, then is served, though its sender may be gone | everywhere |
 //! | `slow-answer` | duration | the request is served at once, its answer waits | everywhere |
 //! | `answer-lost` | | the request is served, then the socket is cut | token |
-//! | `html` | | 200 and a proxy's page instead of the answer | token |
+//! | `html` | | the request is served, its answer is a page | token |
+//! | `proxy-page` | | 200 and a proxy's page before anything is done | token |
 //! | `wrong-type` | | the answer as `text/plain` | token |
 //! | `truncated` | | half of the answer's JSON | token |
 //! | `huge` | | the answer grows to 8 MiB | token |
@@ -121,6 +122,8 @@ pub enum FaultKind {
     AnswerLost,
     /// The request is served; its reply is a proxy's HTML page.
     Html,
+    /// A proxy answers with 200 and its HTML page; the request is not served.
+    ProxyPage,
     /// The reply has the type `text/plain`.
     WrongType,
     /// The reply ends in the middle.
@@ -147,6 +150,7 @@ impl FaultKind {
             "slow-answer" => Self::SlowAnswer(parse_duration(value)?),
             "answer-lost" => Self::AnswerLost,
             "html" => Self::Html,
+            "proxy-page" => Self::ProxyPage,
             "wrong-type" => Self::WrongType,
             "truncated" => Self::Truncated,
             "huge" => Self::Huge,
@@ -172,6 +176,7 @@ impl FaultKind {
             Self::Early401 => matches!(endpoint, Endpoint::Mcp | Endpoint::Api),
             Self::AnswerLost
             | Self::Html
+            | Self::ProxyPage
             | Self::WrongType
             | Self::Truncated
             | Self::Huge
@@ -215,6 +220,7 @@ impl fmt::Display for FaultKind {
             Self::SlowAnswer(time) => write!(f, "slow-answer={}", written(*time)),
             Self::AnswerLost => f.write_str("answer-lost"),
             Self::Html => f.write_str("html"),
+            Self::ProxyPage => f.write_str("proxy-page"),
             Self::WrongType => f.write_str("wrong-type"),
             Self::Truncated => f.write_str("truncated"),
             Self::Huge => f.write_str("huge"),

@@ -17,7 +17,7 @@ use crate::{
     revision::Revision,
     router::Router,
     scenarios::{BuiltIn, ClientEnd, ExpectationResult, Playing, ScenarioCheck, ScenarioFile},
-    server::{self, SharedRouter},
+    server::{self, Serving, SharedRouter},
     settings::SandboxSettings,
     state::SandboxState,
 };
@@ -27,8 +27,8 @@ use crate::{
 pub struct Sandbox {
     url: String,
     router: SharedRouter,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    mode: watch::Sender<Serving>,
+    serving: JoinHandle<io::Result<()>>,
 }
 
 /// Why a sandbox can't start.
@@ -87,8 +87,8 @@ impl Sandbox {
         let url = format!("http://{address}");
         let state = SandboxState::new(settings, url.clone());
         let router = SharedRouter::new(Router::new(state, playing));
-        let (stop, stopped) = watch::channel(false);
-        let work = server::serve(listener, router.clone(), stopped);
+        let (mode, told) = watch::channel(Serving::Listening);
+        let work = server::serve(listener, router.clone(), told);
         #[expect(
             clippy::disallowed_methods,
             reason = "its owner is the sandbox, which keeps the handle"
@@ -98,7 +98,7 @@ impl Sandbox {
         Ok(Self {
             url,
             router,
-            stop,
+            mode,
             serving,
         })
     }
@@ -157,9 +157,19 @@ impl Sandbox {
         router.scenario.run()?.quiet_for(router.state.now())
     }
 
+    /// Refuses connections from now on and ends those that are open, as a machine that is down does. It forgets nothing.
+    pub fn go_away(&self) {
+        let _ = self.mode.send(Serving::Away);
+    }
+
+    /// Accepts connections again, at the same port.
+    pub fn come_back(&self) {
+        let _ = self.mode.send(Serving::Listening);
+    }
+
     /// Stops serving and closes every connection.
     pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
+        let _ = self.mode.send(Serving::Stopped);
         let _ = (&mut self.serving).await;
     }
 }

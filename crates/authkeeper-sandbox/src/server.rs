@@ -20,7 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::JoinSet,
     time::Sleep,
@@ -35,6 +35,9 @@ use crate::{
 
 /// The longest request body that is read.
 const REQUEST_LIMIT: usize = 4 * 1024 * 1024;
+
+/// How many connections wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How often the scenario is called while no request comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -53,17 +56,45 @@ impl SharedRouter {
     }
 }
 
-/// Serves until told to stop, and then closes the open connections.
+/// What a sandbox does with its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// It accepts connections.
+    Listening,
+    /// It keeps the port and refuses connections.
+    Away,
+    /// It is over.
+    Stopped,
+}
+
+/// Serves until told to stop. Open connections end when it is away or stops.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    mut listener: TcpListener,
     router: SharedRouter,
-    mut stop: watch::Receiver<bool>,
+    mut serving: watch::Receiver<Serving>,
+) -> io::Result<()> {
+    loop {
+        accept(&listener, &router, &mut serving).await;
+        if *serving.borrow() == Serving::Stopped {
+            return Ok(());
+        }
+        let port = refuse(listener)?;
+        let _ = serving.wait_for(|now| *now != Serving::Away).await;
+        listener = port.listen(BACKLOG)?;
+    }
+}
+
+/// Until the sandbox does something else with its port.
+async fn accept(
+    listener: &TcpListener,
+    router: &SharedRouter,
+    serving: &mut watch::Receiver<Serving>,
 ) {
     let mut connections = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = serving.wait_for(|now| *now != Serving::Listening) => return,
             _ = tick.tick() => router.lock().tick(),
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
@@ -73,6 +104,16 @@ pub(crate) async fn serve(
             }
         }
     }
+}
+
+/// A port that is bound and not listened at is nobody else's, and refuses connections.
+fn refuse(listener: TcpListener) -> io::Result<TcpSocket> {
+    let address = listener.local_addr()?;
+    drop(listener);
+    let port = TcpSocket::new_v4()?;
+    port.set_reuseaddr(true)?;
+    port.bind(address)?;
+    Ok(port)
 }
 
 async fn connection(stream: TcpStream, router: SharedRouter) {

@@ -25,7 +25,7 @@ Profiles: strict, single-use, grace, idempotent-replay, two-generation,
 dies-with-access-token, burns-on-error, no-rotation.
 
 Faults: early-401, status=CODE, cut, outage, slow=TIME, slow-answer=TIME,
-answer-lost, html, wrong-type, truncated, huge, no-expires-in,
+answer-lost, html, proxy-page, wrong-type, truncated, huge, no-expires-in,
 error-in-200=CODE; each with times=N, at=ENDPOINT, user=U, client=C,
 retry_after=TIME.
 

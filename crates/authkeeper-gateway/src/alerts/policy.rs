@@ -199,10 +199,16 @@ fn key_of(alert: &ToldAlert) -> (&str, &str, &str) {
 /// What anybody is to be told of, by provider, client and cause.
 fn grouped(facts: &[AlertFact]) -> BTreeMap<(&str, &str, &str), Vec<&AlertFact>> {
     let mut groups: BTreeMap<(&str, &str, &str), Vec<&AlertFact>> = BTreeMap::new();
+    let outages = facts.iter().filter(|fact| fact.is_outage());
+    let away: BTreeSet<&String> = outages.flat_map(|fact| &fact.concerns).collect();
     for fact in facts {
         let Some(cause) = fact.health.cause.filter(|_| fact.severity().is_some()) else {
             continue;
         };
+        // Its resend waits for the provider: that is what is told.
+        if cause == HealthCause::Uncertain && away.contains(&fact.record.connection) {
+            continue;
+        }
         let key: Key<'_> = (&fact.provider, &fact.client, cause.as_str());
         groups.entry(key).or_default().push(fact);
     }

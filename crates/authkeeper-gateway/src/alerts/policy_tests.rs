@@ -262,6 +262,21 @@ fn a_lost_answer_is_told_after_the_first_resend_and_its_sequel_alone_afterwards(
     assert_eq!(words(&over), [("resolved", "critical", 1)]);
 }
 
+/// A proxy answered with its page, and now nobody does: the resend can't find out what became of the first request.
+#[test]
+fn a_lost_answer_at_a_provider_that_is_away_is_part_of_the_outage() {
+    let mut teller = Teller::default();
+    let lost = |has_token| fact("notion", HealthCause::Uncertain, has_token, 0);
+    assert!(teller.look(60, &[lost(true), outage(true)]).is_empty());
+    let told = teller.look(120, &[lost(false), outage(false)]);
+    assert_eq!(words(&told), [("firing", "warning", 1)]);
+    assert_eq!(told[0].cause, "provider_unavailable");
+    let mail = fact("mail", HealthCause::Uncertain, true, 0);
+    let other = [lost(false), outage(false), mail];
+    let told = teller.look(125, &other);
+    assert_eq!(told[0].cause, "uncertain", "it has no outage: {told:?}");
+}
+
 #[test]
 fn what_gets_worse_is_told_again() {
     let mut teller = Teller::default();

@@ -5,12 +5,10 @@ use std::{sync::Arc, time::Duration};
 use authkeeper::{
     error::TokenError,
     model::{Connection, ConnectionName, ProvenCall},
+    platform::clock::Seams,
     runtime::Runtime,
 };
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{CheckCall, Probe, check_call_of, request};
 use crate::{
@@ -62,8 +60,9 @@ impl ValidatedConnections {
     async fn go_on(self) {
         let (shortest, longest) = LOOKS;
         let look = (self.settings.every / 10).clamp(shortest, longest);
+        let clock = Seams::system().clock;
         loop {
-            sleep(look).await;
+            clock.sleep(look).await;
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "can't see which connections are to be validated");
             }

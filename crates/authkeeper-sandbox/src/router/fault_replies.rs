@@ -20,8 +20,14 @@ pub(super) fn instead_of_serving(kind: &FaultKind) -> Option<HttpReply> {
             let body = json!({"error": error, "error_description": description});
             Some(HttpReply::json(200, &body))
         }
+        FaultKind::ProxyPage => Some(proxy_page()),
         _ => None,
     }
+}
+
+fn proxy_page() -> HttpReply {
+    let page = "<!doctype html><title>Please wait</title><h1>Checking your browser</h1>";
+    HttpReply::html(200, page.to_owned())
 }
 
 /// Whether a fault damages the reply of a request that is served.
@@ -43,10 +49,7 @@ const HUGE: usize = 8 * 1024 * 1024;
 pub(super) fn damaged(mut reply: HttpReply, kind: &FaultKind) -> HttpReply {
     match kind {
         FaultKind::AnswerLost => reply.lost = true,
-        FaultKind::Html => {
-            let page = "<!doctype html><title>Please wait</title><h1>Checking your browser</h1>";
-            return HttpReply::html(200, page.to_owned());
-        }
+        FaultKind::Html => return proxy_page(),
         FaultKind::WrongType => return reply.with("content-type", "text/plain; charset=utf-8"),
         FaultKind::Truncated => reply.body.truncate(reply.body.len() / 2),
         FaultKind::Huge => {

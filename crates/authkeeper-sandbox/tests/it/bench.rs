@@ -101,6 +101,12 @@ impl Bench {
         parsed(&String::from_utf8_lossy(&answer))
     }
 
+    /// Whether anybody listens.
+    pub(crate) async fn connects(&self) -> bool {
+        let authority = self.sandbox.url().trim_start_matches("http://");
+        TcpStream::connect(authority).await.is_ok()
+    }
+
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Got {
         self.send("GET", path, headers, "").await
     }

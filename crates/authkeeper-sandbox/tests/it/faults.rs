@@ -49,6 +49,33 @@ async fn a_lost_answer_was_acted_on_and_a_cut_request_was_not() {
 }
 
 #[tokio::test]
+async fn a_proxys_page_is_answered_before_anything_is_done() {
+    let bench = Bench::with(Profile::Strict).await;
+    let tokens = bench.sign_in(&[]).await;
+    bench.fault("proxy-page,times=1");
+    let page = bench.refresh(&tokens.refresh, &[]).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.header("content-type")
+            .is_some_and(|it| it.starts_with("text/html"))
+    );
+    assert_eq!(bench.sandbox.counters().refreshes_accepted, 0);
+    bench.refreshed(&tokens.refresh).await;
+}
+
+#[tokio::test]
+async fn a_sandbox_that_goes_away_refuses_connections_and_forgets_nothing() {
+    let bench = Bench::with(Profile::Strict).await;
+    let tokens = bench.sign_in(&[]).await;
+    bench.sandbox.go_away();
+    while bench.connects().await {}
+    bench.sandbox.come_back();
+    while !bench.connects().await {}
+    assert_eq!(bench.api(&tokens.access).await.status, 200);
+    bench.refreshed(&tokens.refresh).await;
+}
+
+#[tokio::test]
 async fn an_outage_cuts_everything_but_the_control() {
     let bench = Bench::with(Profile::Strict).await;
     let tokens = bench.sign_in(&[]).await;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::clock_shift::ClockShift;
 use crate::model::{BootId, BootStamp, Moment};
 
 /// The longest any task sleeps before it looks at both clocks again (a suspend or an NTP step makes longer sleeps lie).
@@ -36,6 +37,7 @@ pub trait Random: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     boot_id: BootId,
+    shift: ClockShift,
 }
 
 impl SystemClock {
@@ -44,6 +46,7 @@ impl SystemClock {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Self {
             boot_id: BootId::parse(&text),
+            shift: ClockShift::of_this_process(),
         }
     }
 }
@@ -68,24 +71,31 @@ impl Clock for SystemClock {
         );
         // Milliseconds are what anyone reads; finer digits would only make records harder to read.
         let wall = Timestamp::now();
+        let wall = Timestamp::from_millisecond(wall.as_millisecond()).unwrap_or(wall);
+        let shift = self.shift.now();
+        let shifted = wall
+            .saturating_add(shift.ahead)
+            .and_then(|wall| wall.saturating_add(shift.wall));
         Moment {
-            wall: Timestamp::from_millisecond(wall.as_millisecond()).unwrap_or(wall),
+            wall: shifted.unwrap_or(wall),
             boot: BootStamp {
                 id: self.boot_id,
-                since,
+                since: since.saturating_add(shift.ahead),
             },
         }
     }
 
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration.min(LONGEST_SLEEP)).await;
+        self.shift.sleep(duration.min(LONGEST_SLEEP)).await;
     }
 
     /// The kernel's coarse clock: some nanoseconds to read, and at most one of its ticks behind (10 ms at 100 Hz).
     fn ticks(&self) -> u64 {
         let ran = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
         let part = |digits: i64| u64::try_from(digits).unwrap_or_default();
-        part(ran.tv_sec) * NANOS + part(ran.tv_nsec)
+        let shift = self.shift.now().ahead.as_nanos();
+        let ran = part(ran.tv_sec) * NANOS + part(ran.tv_nsec);
+        ran.saturating_add(u64::try_from(shift).unwrap_or(u64::MAX))
     }
 }
 

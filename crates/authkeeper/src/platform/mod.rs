@@ -1,6 +1,7 @@
 //! What the operating system provides, each behind a seam: time, randomness, files, tasks, locks between processes.
 
 pub mod clock;
+mod clock_shift;
 pub mod failpoint;
 pub(crate) mod files;
 pub mod filesystem;

@@ -1,36 +1,24 @@
 //! The records of a provider that fails every token request, and of one whose token endpoint has moved.
 
-use crate::refresh::{
-    circuit_breaker::{self, Admission},
-    context::GrantContext,
-    incident,
-};
+use crate::refresh::{context::GrantContext, incident};
 use crate::{
     catalogue,
     model::{Event, Failing, Moment, ReauthorizeReason, Record},
 };
 
-/// Every token request at this server has failed for some time.
+/// Every token request at this server has failed for some time. The record is told for as long as that lasts: it holds
+/// nothing that only the moment says.
 pub(super) fn failing(
     by: GrantContext<'_>,
     (server, failing): (&str, &Failing),
     now: Moment,
 ) -> Record {
-    let next = match circuit_breaker::admit(Some(failing), None, now) {
-        Admission::Rests(left) => now.wall.saturating_add(left).ok(),
-        _ => None,
-    };
-    let next = next.map_or_else(
-        || "authkeeper asks again as the provider's rule allows".to_owned(),
-        |next| format!("authkeeper asks again at {}", shown(next)),
-    );
     let since = shown(failing.since.wall);
     Record {
         event: Event::ProviderFailing,
         reason: "token_requests_fail".to_owned(),
         detail: format!(
-            "{server} has failed every token request since {since} ({} so far); its last answer: {}; {next}",
-            failing.times,
+            "{server} has failed every token request since {since}; its last answer: {}",
             failing.said.words()
         ),
         since: failing.since.wall,

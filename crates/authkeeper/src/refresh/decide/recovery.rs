@@ -210,8 +210,8 @@ pub fn asked_again_in(
 const HEALS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long after now the owner is to be notified of a lost answer, if all stays as it is; none if nothing is lost. Rule 11:
-/// nobody is woken for what the first resend heals. Due is what that resend has not healed, and a token that has ended
-/// without a successor, for then calls fail.
+/// nobody is woken for what resends heal while the token lives. Due is a token that has ended without a successor, for then
+/// calls fail, and a resend that met silence too.
 pub fn notify_after(
     claim: &Claim,
     rules: RecoveryRules,
@@ -229,12 +229,13 @@ pub fn notify_after(
             };
             soon.saturating_sub(now.surely_since(since))
         }
-        // The first resend is on its way.
-        (2, ClaimPhase::Spending) => {
+        // A resend is on its way.
+        (_, ClaimPhase::Spending) => {
             let since = now.surely_since(claim.since);
             rules.exchange_limit.saturating_sub(since)
         }
-        _ => return Some(Duration::ZERO),
+        (_, ClaimPhase::Unknown { kind, .. }) if most_likely_unheard(kind) => Duration::ZERO,
+        (_, ClaimPhase::Unknown { .. }) => return Some(Duration::ZERO),
     };
     Some(healing.max(access_left))
 }
@@ -270,27 +271,31 @@ pub fn between_resends(claim: &Claim, access_left: Duration) -> Option<Duration>
     }
 }
 
-/// A server that answers with an error, or hangs up, most likely did not act and may be well again at any moment. The
-/// distance doubles while a token lives; once it has ended, calls wait for the server to be well again, and it doubles with
-/// every fourth resend, so that it stays at about a third of the time that it has lasted. After silence more may be lost by
-/// asking than by waiting.
-fn further_resend(kind: UnknownKind, number: u32, access_left: Duration) -> Duration {
-    let (doublings, step, most) = match kind {
-        UnknownKind::Silence | UnknownKind::Crash | UnknownKind::UnreadTokens => {
-            (number, Duration::from_secs(15), Duration::from_hours(1))
-        }
+/// A server that answers with an error, or hangs up, most likely did not act and may be well again at any moment.
+fn most_likely_unheard(kind: UnknownKind) -> bool {
+    match kind {
+        UnknownKind::Silence | UnknownKind::Crash | UnknownKind::UnreadTokens => false,
         UnknownKind::Reset
         | UnknownKind::ServerError
         | UnknownKind::Unreadable
-        | UnknownKind::GatewayTimeout => {
-            let wanted = access_left.is_zero();
-            let doublings = if wanted { 1 + number / 4 } else { number };
-            (
-                doublings,
-                Duration::from_millis(1500),
-                Duration::from_mins(5),
-            )
-        }
+        | UnknownKind::GatewayTimeout => true,
+    }
+}
+
+/// The distance doubles while a token lives. Once it has ended, calls wait for the server to be well again, and it doubles with
+/// every fourth resend, so that it stays at about a third of the time that it has lasted. After silence more may be lost by
+/// asking than by waiting.
+fn further_resend(kind: UnknownKind, number: u32, access_left: Duration) -> Duration {
+    let (doublings, step, most) = if most_likely_unheard(kind) {
+        let wanted = access_left.is_zero();
+        let doublings = if wanted { 1 + number / 4 } else { number };
+        (
+            doublings,
+            Duration::from_millis(1500),
+            Duration::from_mins(5),
+        )
+    } else {
+        (number, Duration::from_secs(15), Duration::from_hours(1))
     };
     step.saturating_mul(1 << doublings.min(12)).min(most)
 }

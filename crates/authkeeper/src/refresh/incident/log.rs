@@ -157,26 +157,46 @@ pub(crate) async fn not_allowed(
         event: Event::AuthorityLost,
         reason: reason.to_owned(),
         detail: format!("{who} refuses our client or what it asks for; it said: {refused}"),
-        action: if reason == Record::CLIENT_REFUSED && registered_itself(context, grant).await? {
-            like.action.clone()
-        } else {
-            format!(
+        action: match repair(context, grant, reason).await? {
+            ClientRepair::SignIn => like.action.clone(),
+            ClientRepair::NewSecret => format!(
+                "check client {client} at the provider; if its secret was replaced: \
+                 authkeeper rotate {} --client-secret-file FILE",
+                on_behalf_of.connection
+            ),
+            ClientRepair::AtTheProvider => format!(
                 "check client {client} at the provider, then authkeeper reauthorize {}",
                 on_behalf_of.connection
-            )
+            ),
         },
         ..like
     };
     keep(context, grant, record).await
 }
 
-/// Whether nobody gave our client: then there is nothing to check at the provider, and a sign-in registers another.
-async fn registered_itself(context: &Context, grant: &Grant) -> Result<bool> {
+/// What ends the refusal of a client.
+enum ClientRepair {
+    /// Nobody gave us the client: there is nothing to check at the provider, and a sign-in registers another.
+    SignIn,
+    /// It shows a secret, which may have been replaced.
+    NewSecret,
+    /// Somebody has to look there.
+    AtTheProvider,
+}
+
+async fn repair(context: &Context, grant: &Grant, reason: &str) -> Result<ClientRepair> {
+    if reason != Record::CLIENT_REFUSED {
+        return Ok(ClientRepair::AtTheProvider);
+    }
     let client = context
         .store
         .registration(&grant.issuer, &grant.client_id)
         .await?;
-    Ok(client.is_some_and(|client| client.source == RegistrationSource::Dynamic))
+    Ok(match client {
+        Some(client) if client.source == RegistrationSource::Dynamic => ClientRepair::SignIn,
+        Some(client) if client.auth_method.shows_a_secret() => ClientRepair::NewSecret,
+        _ => ClientRepair::AtTheProvider,
+    })
 }
 
 /// Keeps an incident; the store sees to it that the same one is kept once.

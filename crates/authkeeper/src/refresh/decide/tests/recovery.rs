@@ -167,7 +167,7 @@ fn further_resends_keep_their_distance() {
     }
 }
 
-/// Rule 11: nobody is woken for what heals within seconds. How a lost answer was lost, of which attempt and under which rule,
+/// Rule 11: nobody is woken for what heals while the token lives. How a lost answer was lost, of which attempt and under which rule,
 /// and how much is left of the token; then how long until its owner is notified.
 #[test]
 fn a_lost_answer_is_notified_once_it_has_not_healed() {
@@ -207,9 +207,25 @@ fn a_lost_answer_is_notified_once_it_has_not_healed() {
         "it is on its way"
     );
     assert_eq!(notify(&first, by_kind, 0, 120), Some(0), "for too long");
-    let failed = numbered(2, unknown(Reset));
-    assert_eq!(notify(&failed, strict, 600, 0), Some(0));
-    assert_eq!(notify(&numbered(3, spending()), strict, 600, 0), Some(0));
+    // The server is there and does not answer, or it is away for a while.
+    for (kind, left, expected) in [
+        (Silence, 600, 0),
+        (Crash, 600, 0),
+        (Reset, 600, 600),
+        (ServerError, 600, 600),
+        (UnknownKind::Unreadable, 600, 600),
+        (Reset, 0, 0),
+    ] {
+        let failed = numbered(2, unknown(kind));
+        assert_eq!(
+            notify(&failed, strict, left, 0),
+            Some(expected),
+            "{kind:?} {left}"
+        );
+    }
+    let next = numbered(3, spending());
+    assert_eq!(notify(&next, strict, 600, 0), Some(600));
+    assert_eq!(notify(&next, strict, 0, 30), Some(90));
 }
 
 #[test]
