@@ -1,6 +1,6 @@
 //! Exit codes: sysexits, the same in every command.
 
-use authkeeper::model::{Health, HealthCause};
+use authkeeper::model::Health;
 use authkeeper_gateway::error::CallErrorKind;
 
 /// How a command ended.
@@ -62,25 +62,7 @@ impl Exit {
     /// The code for a connection that needs attention: what `token` ends with, or will once the last token has ended.
     pub(crate) fn of_health(health: &Health) -> Option<Self> {
         let cause = health.cause.filter(|_| health.needs_attention())?;
-        let kind = match cause {
-            HealthCause::Pending | HealthCause::Revoked => CallErrorKind::NoSuchConnection,
-            HealthCause::Suspended(_) | HealthCause::GrantOver(_) => {
-                CallErrorKind::AuthorizationMissing
-            }
-            HealthCause::ClientRefused => CallErrorKind::ClientRefused,
-            HealthCause::RequestRefused => CallErrorKind::RequestRefused,
-            HealthCause::TokenEndpointMoved => CallErrorKind::TokenEndpointMoved,
-            HealthCause::TokenRejected => CallErrorKind::TokenRejected,
-            HealthCause::ProviderUnavailable | HealthCause::Uncertain => {
-                CallErrorKind::ProviderUnavailable
-            }
-            // Calls work.
-            HealthCause::ScopeRequired
-            | HealthCause::AuthorityNarrowed
-            | HealthCause::RotationFailed
-            | HealthCause::RotationDue => return None,
-        };
-        Some(Self::of(kind))
+        CallErrorKind::of_cause(cause).map(Self::of)
     }
 
     /// The rank among several errors, the greatest wins: a person's duty before a temporary failure, and an error of the

@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use authkeeper::{
     error::TokenError,
-    model::{ConnectionName, Health, Record},
+    model::{ConnectionName, Health, HealthCause, Record},
 };
 use http::StatusCode;
 
@@ -149,6 +149,23 @@ impl CallErrorKind {
             status,
             code,
         }
+    }
+
+    /// How calls fail over a connection for which this cause holds; none if they work.
+    pub const fn of_cause(cause: HealthCause) -> Option<Self> {
+        Some(match cause {
+            HealthCause::Pending | HealthCause::Revoked => Self::NoSuchConnection,
+            HealthCause::Suspended(_) | HealthCause::GrantOver(_) => Self::AuthorizationMissing,
+            HealthCause::ClientRefused => Self::ClientRefused,
+            HealthCause::RequestRefused => Self::RequestRefused,
+            HealthCause::TokenEndpointMoved => Self::TokenEndpointMoved,
+            HealthCause::TokenRejected => Self::TokenRejected,
+            HealthCause::ProviderUnavailable | HealthCause::Uncertain => Self::ProviderUnavailable,
+            HealthCause::ScopeRequired
+            | HealthCause::AuthorityNarrowed
+            | HealthCause::RotationFailed
+            | HealthCause::RotationDue => return None,
+        })
     }
 
     /// The fixed word, the same on every surface.

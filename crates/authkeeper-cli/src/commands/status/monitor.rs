@@ -127,6 +127,8 @@ fn line(state: PluginState, said: &str, counts: &str) -> (u8, String) {
 mod tests {
     use authkeeper::model::{HealthCause, ReauthorizeReason, WhoseMove};
 
+    use authkeeper_gateway::error::CallErrorKind;
+
     use super::*;
     use crate::test_support::notion;
 
@@ -184,8 +186,18 @@ mod tests {
         };
         let code = |health| Exit::of_health(health).map_or(0, Exit::code).to_string();
         let plugin = |health| (PluginState::of(health) as u8).to_string();
+        let probe = match (with.needs_attention(), without.needs_attention()) {
+            (true, _) => "503",
+            (false, true) => "(503)",
+            (false, false) => "200",
+        };
+        let calls = CallErrorKind::of_cause(cause).map(|kind| format!("`{}`", kind.word()));
+        let calls = match calls {
+            Some(word) if with.state < HealthState::Down => format!("({word})"),
+            other => other.unwrap_or_default(),
+        };
         format!(
-            "| `{}` | {} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {probe} | {calls} |",
             cause.as_str(),
             with.state.as_str(),
             without.state.as_str(),
