@@ -89,6 +89,19 @@ impl Server {
         Self::start("mutual-tls", command, logs, &settings)
     }
 
+    /// nginx with TLS at `port` before the server at `upstream`, with this location block: see `reverse_proxy.py`.
+    pub fn reverse_proxy(logs: &Path, (port, upstream): (u16, u16), location: &str) -> Self {
+        let mut command = Command::new(python());
+        command.arg(script("reverse_proxy.py"));
+        let (port, upstream) = (port.to_string(), upstream.to_string());
+        let settings = [
+            ("PORT", port.as_str()),
+            ("UPSTREAM", &upstream),
+            ("LOCATION", location),
+        ];
+        Self::start("reverse-proxy", command, logs, &settings)
+    }
+
     /// `FastMCP` with API keys in the place of OAuth.
     pub fn with_keys(logs: &Path, keys: &[&str]) -> Self {
         let mut command = Command::new(python());

@@ -112,7 +112,7 @@ impl App {
     /// The links of incidents: `host` serves them where this process holds calls. Those that the owner is notified of outlive
     /// this process.
     pub(crate) fn incident_links(&self, host: Option<Arc<LinkHost>>) -> IncidentLinks {
-        let links = IncidentLinks::new(self.links(), host);
+        let links = IncidentLinks::new(self.links(), host).at(self.settings.public_url.clone());
         if self.settings.notify.routes().is_empty() {
             return links;
         }

@@ -7,7 +7,7 @@ use authkeeper_gateway::{
     check::Validator,
     open_incidents::OpenIncidents,
     server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
-    signin_link::Hold,
+    signin_link::{Hold, PublicSignIn},
     token_source::TokenSource,
 };
 use serde_json::json;
@@ -91,8 +91,11 @@ async fn listen(
     let secret = handle.secret.clone();
     let health = Arc::new(app.runtime.clone());
     let bound = McpEndpoint::bind(forwarder, secret, port, limits, health).await;
+    let endpoint = bound.map_err(|error| not_bound(port, &error))?;
+    let public = app.settings.public_url.clone();
+    let pages = public.map(|url| PublicSignIn::new(app.runtime.clone(), app.links(), url));
     Ok(Serving {
-        endpoint: bound.map_err(|error| not_bound(port, &error))?,
+        endpoint: endpoint.with_pages(pages),
         _refreshing: refreshing,
         _validator: app.validate(None),
     })

@@ -19,11 +19,12 @@ pub(crate) use self::{
 };
 use crate::{exit::Exit, failure::Failure};
 use authkeeper::{
-    http::Network,
+    http::{HttpUrl, Network},
     model::{ProviderHabits, ReplayRule},
     refresh::RefreshRules,
     runtime,
 };
+use authkeeper_gateway::signin_link::PublicUrl;
 
 /// Everything that is set, as it is meant.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct CliSettings {
     pub(crate) client_metadata_url: Option<String>,
     /// How often connections are validated while nobody calls; zero: never.
     pub(crate) validate_every: Duration,
+    /// Where a reverse proxy lets people reach the daemon.
+    pub(crate) public_url: Option<PublicUrl>,
     /// The proxies, and the authorities that are trusted beside the platform's.
     pub(crate) network: NetworkSettings,
     /// The configuration file, and whether it is there.
@@ -99,6 +102,7 @@ impl CliSettings {
             notify: NotifySettings::load(&mut file, &path)?,
             client_metadata_url: file.text(&["client_metadata_url"])?,
             validate_every: file.duration_or(&["validate", "every"], VALIDATE_EVERY)?,
+            public_url: file.take(&["serve", "public_url"], None, public_url)?,
             network: NetworkSettings::load(environment, &mut file, &path)?,
             old_settings: file.old_settings(),
             listed: file.all_taken()?,
@@ -106,6 +110,11 @@ impl CliSettings {
             places,
         })
     }
+}
+
+fn public_url(text: &str) -> Result<PublicUrl, String> {
+    let url = HttpUrl::parse(text).map_err(|invalid| invalid.to_string())?;
+    PublicUrl::new(url).ok_or_else(|| "must have no query".to_owned())
 }
 
 /// Puts store and key where the environment wants them, and says why each thing is where it is.

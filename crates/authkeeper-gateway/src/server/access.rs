@@ -39,7 +39,7 @@ impl AccessRules {
     }
 
     /// Against DNS rebinding: a page whose name was made to point here still says its own name.
-    fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Rejection> {
+    pub(super) fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Rejection> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
         let ours = host.is_some_and(|host| self.is_ours(host));

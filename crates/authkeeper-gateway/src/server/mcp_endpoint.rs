@@ -32,6 +32,7 @@ use super::{
     health_endpoint::{self, HealthDetail, HealthSource},
     lifecycle::{self, Limits, RequestHandler},
     listen::Listeners,
+    public_sign_in,
     request_body::{self, StartedBody},
     session_cookies::{SessionCookies, session_of},
     wait_stream::{self, FirstOutcome, Forwarded, is_stream},
@@ -41,6 +42,7 @@ use crate::{
     error::CallError,
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
     mcp::HttpMessage,
+    signin_link::PublicSignIn,
     wait::Waiting,
 };
 
@@ -50,7 +52,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// The MCP endpoints of everything that is connected, `/healthz` and `/livez`; listens but does not serve yet.
 pub struct McpEndpoint {
     listeners: Listeners,
-    service: Arc<EndpointService>,
+    service: EndpointService,
     limits: Limits,
 }
 
@@ -61,6 +63,8 @@ struct EndpointService {
     kept_body: usize,
     /// What `/healthz` says.
     health: Arc<dyn HealthSource>,
+    /// What is served at the public URL.
+    pages: Option<PublicSignIn>,
 }
 
 impl McpEndpoint {
@@ -74,18 +78,26 @@ impl McpEndpoint {
     ) -> io::Result<Self> {
         let listeners = Listeners::loopback(port).await?;
         let port = listeners.port();
-        let service = Arc::new(EndpointService {
+        let service = EndpointService {
             access: AccessRules { port, handle },
             forwarder,
             cookies: SessionCookies::default(),
             kept_body: limits.kept_body,
             health,
-        });
+            pages: None,
+        };
         Ok(Self {
             listeners,
             service,
             limits,
         })
+    }
+
+    /// Serves these sign-in pages too.
+    #[must_use]
+    pub fn with_pages(mut self, pages: Option<PublicSignIn>) -> Self {
+        self.service.pages = pages;
+        self
     }
 
     /// The port that it listens on.
@@ -95,7 +107,7 @@ impl McpEndpoint {
 
     /// Serves until `stop` is done; answers on their way get a moment to finish.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        lifecycle::serve(self.listeners, self.service, self.limits, stop).await;
+        lifecycle::serve(self.listeners, Arc::new(self.service), self.limits, stop).await;
     }
 }
 
@@ -120,6 +132,11 @@ impl EndpointService {
         request: Request<Incoming>,
         stopped: watch::Receiver<()>,
     ) -> Result<Response<ResponseBody>, Rejection> {
+        let pages = self.pages.as_ref();
+        let path = request.uri().path();
+        if let Some(pages) = pages.filter(|pages| pages.url().page_of(path).is_some()) {
+            return public_sign_in::answer(&self.access, pages, request).await;
+        }
         let (head, body) = request.into_parts();
         let (connection, target) = match route(&self.access, &head)? {
             EndpointRoute::Call(connection, target) => (connection, target),

@@ -5,6 +5,7 @@
 //! | [`RunProxy`], one for each run, on a port of its own | `$AUTHKEEPER_URL/c/NAME/…` | a caller with the task handle, of what the task declared |
 //! | [`McpEndpoint`], the daemon's | `/mcp/NAME`, an MCP server's endpoint | a caller with the daemon's handle |
 //! | | `/healthz`, `/livez` | any program of this machine |
+//! | | `/sign-in/NAME/ID`, if it has a public URL | a person with the link |
 //!
 //! ```text
 //! daemon ─┬─ Handle       who may call
@@ -19,6 +20,7 @@ mod health_endpoint;
 mod lifecycle;
 mod listen;
 mod mcp_endpoint;
+mod public_sign_in;
 mod refresh_all;
 mod request_body;
 mod run_proxy;

@@ -16,6 +16,7 @@ use super::{
     leader::{Election, Leader, LinkAddress, Links},
     policy::{has_interactive_sign_in, is_resolved_by_sign_in},
     poll::{LOOK, is_over, until},
+    public_url::PublicUrl,
     server::{LinkServer, serve},
 };
 use crate::{browser::Browser, report::Report};
@@ -186,6 +187,27 @@ impl LinkHost {
             leader: Some(leader),
             _serving: serving,
         }))
+    }
+
+    /// The page at the public URL, where a sign-in resolves the incident.
+    pub(super) async fn public_page(
+        &self,
+        public: &PublicUrl,
+        connection: &ConnectionName,
+        record: &Record,
+    ) -> Option<String> {
+        let status = self.runtime.status(connection).await.ok()?;
+        if !is_resolved_by_sign_in(record) || !has_interactive_sign_in(status.grant_type) {
+            return None;
+        }
+        let random = || Seams::system().random_id();
+        match self.links.public_id(connection, status.lineage, random) {
+            Ok(id) => Some(public.page(connection, &id)),
+            Err(error) => {
+                tracing::warn!(%error, %connection, "nobody can sign in by a link");
+                None
+            }
+        }
     }
 
     /// A connection that can't be read may have one.

@@ -12,7 +12,8 @@ use authkeeper::{
     model::{ConnectionName, IncidentId},
     platform::process_lease::private_folder,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use subtle::ConstantTimeEq as _;
 
 /// No file of ours is larger.
 const LARGEST: u64 = 4096;
@@ -107,6 +108,51 @@ impl Links {
     }
 }
 
+/// A page at the public URL: for one lineage, so that it ends with the sign-in.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PublicId {
+    lineage: u64,
+    id: String,
+}
+
+impl Links {
+    /// The unguessable part of a connection's public page, the same in every process until somebody has signed in.
+    pub(super) fn public_id(
+        &self,
+        of: &ConnectionName,
+        lineage: u64,
+        random: impl FnOnce() -> String,
+    ) -> io::Result<String> {
+        private_folder(&self.folder)?;
+        let mut file = own(&self.public_file(of))?;
+        file.lock()?;
+        let known: Option<PublicId> = read_json(&mut file);
+        if let Some(known) = known.filter(|known| known.lineage == lineage) {
+            return Ok(known.id);
+        }
+        let id = random();
+        let new = PublicId {
+            lineage,
+            id: id.clone(),
+        };
+        write(&mut file, &serde_json::to_string(&new)?)?;
+        Ok(id)
+    }
+
+    /// Whether a page of this id was told for this lineage.
+    pub(super) fn is_public(&self, of: &ConnectionName, lineage: u64, id: &str) -> bool {
+        let file = File::open(self.public_file(of)).ok();
+        let known: Option<PublicId> = file.and_then(|mut file| read_json(&mut file));
+        known.is_some_and(|known| {
+            known.lineage == lineage && bool::from(known.id.as_bytes().ct_eq(id.as_bytes()))
+        })
+    }
+
+    fn public_file(&self, of: &ConnectionName) -> PathBuf {
+        self.folder.join(format!("{of}~public"))
+    }
+}
+
 impl Leader {
     /// Publishes the address.
     pub(super) fn publish(&mut self, address: &LinkAddress) -> io::Result<()> {
@@ -121,6 +167,10 @@ fn own(path: &Path) -> io::Result<File> {
 }
 
 fn read(file: &mut File) -> Option<LinkAddress> {
+    read_json(file)
+}
+
+fn read_json<T: DeserializeOwned>(file: &mut File) -> Option<T> {
     let mut text = String::new();
     file.take(LARGEST).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
@@ -168,6 +218,25 @@ mod tests {
         drop(leader);
         assert_eq!(other.link(&notion()), None, "nobody is there any more");
         assert_eq!(won(&other).1, Some(address));
+    }
+
+    #[test]
+    fn a_public_page_is_the_same_everywhere_until_somebody_has_signed_in() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, other) = (Links::beside(data.path()), Links::beside(data.path()));
+        assert!(!one.is_public(&notion(), 1, ""));
+        let id = |links: &Links, lineage, new: &str| {
+            let new = new.to_owned();
+            links.public_id(&notion(), lineage, || new).unwrap()
+        };
+        assert_eq!(id(&one, 1, "a1"), "a1");
+        assert_eq!(id(&other, 1, "b2"), "a1");
+        assert!(other.is_public(&notion(), 1, "a1"));
+        for (lineage, id) in [(2, "a1"), (1, "a"), (1, "a11"), (1, "")] {
+            assert!(!one.is_public(&notion(), lineage, id), "{lineage} {id}");
+        }
+        assert_eq!(id(&one, 2, "c3"), "c3");
+        assert!(!other.is_public(&notion(), 1, "a1"), "its sign-in is done");
     }
 
     #[test]

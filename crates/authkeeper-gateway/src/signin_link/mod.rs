@@ -9,6 +9,8 @@
 //! the link in the notification. Each click begins a sign-in of its own, with a fresh `state` and verifier, and redirects
 //! the browser to the provider. If that process ends, another takes over, at the same address if it is free. A bridge
 //! starts a separate process for it ([`run_detached()`]), because an MCP client may kill the bridge at any time.
+//!
+//! Where the daemon has a public URL, the link in a notification is a page there ([`PublicSignIn`]).
 
 mod detached;
 mod extra;
@@ -18,6 +20,8 @@ mod incident_links;
 mod leader;
 mod policy;
 mod poll;
+mod public_page;
+mod public_url;
 mod run_detached;
 mod server;
 
@@ -25,6 +29,7 @@ mod server;
 pub(crate) use self::hold::SignInHost;
 pub use self::{
     extra::extra_parameters, hold::Hold, host::LinkHost, incident_links::IncidentLinks,
-    leader::Links, policy::needs_sign_in, run_detached::run_detached,
+    leader::Links, policy::needs_sign_in, public_page::PublicSignIn, public_url::PublicUrl,
+    run_detached::run_detached,
 };
-pub(crate) use self::{hold::sign_in, policy::is_resolved_by_sign_in};
+pub(crate) use self::{hold::sign_in, policy::is_resolved_by_sign_in, public_page::Submitted};

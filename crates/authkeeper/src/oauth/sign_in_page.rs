@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+use crate::{http::HttpUrl, secret::SecretString};
+
 /// A page for the person who signs in: what became of it, for which connection, and what to do next.
 #[derive(Clone, Debug)]
 pub struct SignInPage {
@@ -11,7 +13,20 @@ pub struct SignInPage {
     title: String,
     text: String,
     facts: Vec<(&'static str, String)>,
+    link: Option<(String, SecretString)>,
+    form: Option<SignInForm>,
+    /// A page that waits is loaded again after so many seconds.
+    reload: Option<u32>,
     next: Option<String>,
+}
+
+/// What a page asks a person for. It is sent to the page's own address.
+#[derive(Clone, Debug)]
+pub struct SignInForm {
+    /// The label of a field named `address`; none: there is a button alone.
+    pub field: Option<&'static str>,
+    /// What the button says.
+    pub button: &'static str,
 }
 
 const STYLE: &str = "\
@@ -21,6 +36,9 @@ const STYLE: &str = "\
 overflow-wrap:anywhere}main{max-width:36rem;margin:12vh auto 0;padding:1.5rem;background:var(--card);border:1px solid var(--line);\
 border-radius:12px}h1{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}.good h1{color:var(--good)}.bad h1{color:var(--bad)}p{margin:.5rem 0}\
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.25rem 1rem;margin:1rem 0 0}dt{color:var(--dim)}dd{margin:0}\
+a,button{display:inline-block;margin:.75rem 0 0;padding:.6rem 1rem;font:inherit;color:var(--card);background:var(--ink);border:0;\
+border-radius:8px;text-decoration:none;cursor:pointer}label{display:block;margin-top:1rem}input{width:100%;margin-top:.25rem;padding:.6rem;\
+font:inherit;color:inherit;background:var(--paper);border:1px solid var(--dim);border-radius:8px}\
 .next{margin-top:1rem;padding-top:.75rem;border-top:1px solid var(--line)}\
 @media(max-width:30rem){main{margin-top:.5rem;padding:1rem}dl{grid-template-columns:1fr;gap:0}dt{margin-top:.5rem}}";
 
@@ -32,6 +50,9 @@ impl SignInPage {
             title: title.into(),
             text: text.into(),
             facts: vec![],
+            link: None,
+            form: None,
+            reload: None,
             next: None,
         }
     }
@@ -40,6 +61,27 @@ impl SignInPage {
     #[must_use]
     pub fn with(mut self, label: &'static str, value: impl Into<String>) -> Self {
         self.facts.push((label, value.into()));
+        self
+    }
+
+    /// Adds a link that opens in a tab of its own. A URL that is neither `https` nor on this machine is left out.
+    #[must_use]
+    pub fn link(mut self, label: impl Into<String>, to: SecretString) -> Self {
+        self.link = Some((label.into(), to));
+        self
+    }
+
+    /// Asks for something.
+    #[must_use]
+    pub fn form(mut self, form: SignInForm) -> Self {
+        self.form = Some(form);
+        self
+    }
+
+    /// Loads the page again after so many seconds.
+    #[must_use]
+    pub fn reloaded_after(mut self, seconds: u32) -> Self {
+        self.reload = Some(seconds);
         self
     }
 
@@ -57,11 +99,12 @@ impl SignInPage {
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CACHE_CONTROL, "no-store"),
-            (header::REFERRER_POLICY, "no-referrer"),
+            // With `no-referrer` a browser would send our own form with `Origin: null`.
+            (header::REFERRER_POLICY, "same-origin"),
             (header::X_FRAME_OPTIONS, "DENY"),
             (
                 header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; style-src 'unsafe-inline'",
+                "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
             ),
         ] {
             response
@@ -87,21 +130,53 @@ impl SignInPage {
         } else {
             format!("<dl>{facts}</dl>")
         };
+        let (link, form) = (self.link_html(), self.form.as_ref().map(form_html));
+        let reload = self.reload;
+        let reload = reload.map(|seconds| format!("<meta http-equiv=refresh content={seconds}>"));
         let next = self.next.as_ref();
         let next = next.map(|next| format!("<p class=next><b>Next:</b> {}</p>", escaped(next)));
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>\
-             <title>{title} · authkeeper</title><style>{STYLE}</style><main class='{tone}'><h1>{title}</h1><p>{text}</p>{facts}{}\
+             {}<title>{title} · authkeeper</title><style>{STYLE}</style><main class='{tone}'><h1>{title}</h1><p>{text}</p>{facts}{}{}{}\
              </main></html>",
+            reload.unwrap_or_default(),
+            link.unwrap_or_default(),
+            form.unwrap_or_default(),
             next.unwrap_or_default()
         )
     }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the provider's address is for the person who signs in"
+    )]
+    fn link_html(&self) -> Option<String> {
+        let (label, to) = self.link.as_ref()?;
+        let to = to.expose().as_str();
+        HttpUrl::parse(to).ok()?;
+        let (label, to) = (escaped(label), escaped(to));
+        Some(format!(
+            "<p><a href=\"{to}\" target=_blank rel='noopener noreferrer'>{label}</a></p>"
+        ))
+    }
+}
+
+fn form_html(form: &SignInForm) -> String {
+    let field = form.field.map(|label| {
+        format!("<label>{label}<input name=address required autocomplete=off></label>")
+    });
+    format!(
+        "<form method=post>{}<button>{}</button></form>",
+        field.unwrap_or_default(),
+        form.button
+    )
 }
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -122,6 +197,29 @@ mod tests {
             !html.contains("<script>") && html.contains("class='bad'"),
             "{html}"
         );
+    }
+
+    #[test]
+    fn a_page_links_to_web_pages_alone_and_asks_at_its_own_address() {
+        let page = |to: &str| {
+            let page = SignInPage::new(StatusCode::OK, "Sign in", "Paste it.");
+            let page = page.link("Open it", to.to_owned().into());
+            page.form(SignInForm {
+                field: Some("The address"),
+                button: "Go on",
+            })
+            .html()
+        };
+        let html = page("https://as.example/authorize?a=1&b=\"><script>");
+        assert!(
+            html.contains(
+                "href=\"https://as.example/authorize?a=1&amp;b=&quot;&gt;&lt;script&gt;\""
+            ) || !html.contains("<a "),
+            "{html}"
+        );
+        assert!(page("https://as.example/x").contains("<a href=\"https://as.example/x\""));
+        assert!(!page("javascript:alert(1)").contains("<a "));
+        assert!(html.contains("<form method=post><label>The address<input name=address"));
     }
 
     #[test]

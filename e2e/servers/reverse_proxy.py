@@ -1,0 +1,55 @@
+"""nginx with TLS before a server of another program, with the location block of docs/serve.md.
+
+Environment: PORT (where it listens), UPSTREAM (the port of the server), LOCATION (the block), EXIT_WITH_STDIN=1.
+The ready line: {"port": PORT, "ca": FILE}.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import threading
+
+from corporate_network import HOST, listens, make_certificates, start
+from mtls_server import end_with_stdin
+
+NGINX = """
+daemon off; user root; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+  server {{
+    listen {host}:{port} ssl;
+    {location}
+  }}
+}}
+"""
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    port, location = int(os.environ["PORT"]), os.environ["LOCATION"].replace("8417", os.environ["UPSTREAM"])
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        make_certificates(folder)
+        config = NGINX.format(folder=folder, host=HOST, port=port, location=location)
+        (folder / "nginx.conf").write_text(config)
+        nginx = start(["nginx", "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"])
+        try:
+            if not listens(nginx, port):
+                sys.exit(f"reverse_proxy: nginx does not listen on {port}")
+            print(json.dumps({"port": port, "ca": str(folder / "ca.pem")}), flush=True)
+            if os.environ.get("EXIT_WITH_STDIN") == "1":
+                threading.Thread(target=end_with_stdin, daemon=True).start()
+            nginx.wait()
+        finally:
+            nginx.terminate()
+            nginx.wait()
+
+
+if __name__ == "__main__":
+    main()
