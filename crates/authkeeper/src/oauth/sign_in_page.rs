@@ -116,6 +116,8 @@ impl SignInPage {
 
     fn html(&self) -> String {
         let tone = match self.status.as_u16() {
+            // There is something to do yet.
+            200 if self.form.is_some() || self.reload.is_some() => "",
             200 => "good",
             400.. => "bad",
             _ => "",

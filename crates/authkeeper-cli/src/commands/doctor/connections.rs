@@ -15,7 +15,7 @@ use crate::{
     commands::{
         client_certificate::{self, Standing},
         connect::ask_for_refresh,
-        health::{next_step, what_of},
+        health::{effect_of, next_step},
     },
     exit::Exit,
     output::{self, span},
@@ -37,14 +37,14 @@ pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> 
 /// What its health says. One that needs nobody may have incidents all the same.
 fn state(facts: &ConnectionFacts) -> Vec<Finding> {
     let health = &facts.health;
-    let (what, fix) = (what_of(health), next_step(&facts.name, health));
-    match Exit::of_health(health) {
-        Some(exit) => vec![Finding::error("state", exit, what, fix)],
-        None if health.state == HealthState::AtRisk => {
-            vec![Finding::warning("state", what, fix)]
-        }
-        None => good(facts),
-    }
+    let what = health.detail.as_deref().unwrap_or(health.state.as_str());
+    let fix = next_step(&facts.name, health);
+    let finding = match Exit::of_health(health) {
+        Some(exit) => Finding::error("state", exit, what, fix),
+        None if health.state == HealthState::AtRisk => Finding::warning("state", what, fix),
+        None => return good(facts),
+    };
+    vec![finding.since(health.since).with_effect(effect_of(health))]
 }
 
 /// Whether it has no grant that could be used: then nothing else matters until somebody has signed in again.

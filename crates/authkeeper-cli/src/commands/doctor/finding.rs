@@ -1,10 +1,11 @@
 //! The result of a check: its severity and its fix.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
-    output::{CommandOutput, Paint},
+    output::{CommandOutput, Paint, second},
 };
 
 /// How bad. Ordered: the worst is the greatest.
@@ -68,6 +69,9 @@ pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) connection: Option<String>,
     pub(super) what: String,
+    pub(super) since: Option<Timestamp>,
+    /// What it means for calls.
+    pub(super) effect: Option<String>,
     pub(super) fix: Option<String>,
     /// Of an error: the code that a command ends with that meets it.
     pub(super) exit: Option<Exit>,
@@ -80,6 +84,8 @@ impl Finding {
             severity,
             connection: None,
             what: what.into(),
+            since: None,
+            effect: None,
             fix: None,
             exit: None,
         }
@@ -118,6 +124,16 @@ impl Finding {
         self
     }
 
+    pub(super) fn since(mut self, since: Option<Timestamp>) -> Self {
+        self.since = since;
+        self
+    }
+
+    pub(super) fn with_effect(mut self, effect: String) -> Self {
+        self.effect = Some(effect);
+        self
+    }
+
     pub(super) fn of(mut self, connection: &str) -> Self {
         self.connection = Some(connection.to_owned());
         self
@@ -129,6 +145,8 @@ impl Finding {
             "severity": self.severity.as_str(),
             "connection": self.connection,
             "what": self.what,
+            "since": self.since,
+            "effect": self.effect,
             "fix": self.fix,
         })
     }
@@ -179,9 +197,16 @@ fn lines_of(finding: &Finding, output: CommandOutput) -> Vec<String> {
     let name = finding.connection.as_ref();
     let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
     let line = format!("  {word}  {name}{}", finding.what);
-    let fix = finding.fix.as_ref();
-    let fix = fix.map(|fix| format!("           fix: {fix}"));
-    [line].into_iter().chain(fix).collect()
+    let below = [
+        ("since", finding.since.map(second)),
+        ("effect", finding.effect.clone()),
+        ("fix", finding.fix.clone()),
+    ];
+    let below = below.into_iter().filter_map(|(label, said)| {
+        let said = said?;
+        Some(format!("{:MARGIN$}{label}: {said}", ""))
+    });
+    [line].into_iter().chain(below).collect()
 }
 
 #[cfg(test)]
