@@ -84,6 +84,28 @@ impl Browser<'_> {
     }
 }
 
+/// The configuration of a daemon that nginx stands before at this port; the origin of its pages.
+fn configured(home: &Home, port: u16) -> String {
+    let origin = format!("https://127.0.0.1:{port}");
+    home.write_config(&format!(
+        "on_incident = \"cat >> $HOME/hook.log\"\n[serve]\npublic_url = \"{origin}/authkeeper\"\n"
+    ));
+    origin
+}
+
+/// nginx at the port of this origin before the daemon, and a browser that reaches nothing else.
+fn proxied<'a>(home: &'a Home, daemon: &Daemon<'_>, origin: &str) -> (Server, Browser<'a>) {
+    let (_, port) = origin.rsplit_once(':').unwrap();
+    let ports = (port.parse().unwrap(), daemon.port);
+    let proxy = Server::reverse_proxy(&home.outside(), ports, location());
+    let browser = Browser {
+        home,
+        ca: proxy.named("ca").unwrap().to_owned(),
+        origin: origin.to_owned(),
+    };
+    (proxy, browser)
+}
+
 /// Where the page's link leads.
 fn linked(page: &str) -> String {
     let (_, rest) = page.split_once("<a href=\"").unwrap();
@@ -106,24 +128,11 @@ fn revoked(home: &Home, sandbox: &Sandbox, number: usize) -> Value {
 #[test]
 fn a_person_elsewhere_signs_in_at_the_public_url() {
     let home = Home::new();
-    let (port, sandbox) = (
-        free_port(),
-        Sandbox::start(Profile::TwoGeneration, Duration::ZERO),
-    );
-    let origin = format!("https://127.0.0.1:{port}");
-    home.write_config(&format!(
-        "on_incident = \"cat >> $HOME/hook.log\"\n[serve]\npublic_url = \"{origin}/authkeeper\"\n"
-    ));
+    let sandbox = Sandbox::start(Profile::TwoGeneration, Duration::ZERO);
+    let origin = configured(&home, free_port());
     let _ = connect(&home, &sandbox, &[]).finish(SOON).expect_code(0);
     let daemon = Daemon::start(&home, &[]);
-    let logs = home.outside();
-    let proxy = Server::reverse_proxy(&logs, (port, daemon.port), location());
-    let ca = proxy.named("ca").unwrap().to_owned();
-    let browser = Browser {
-        home: &home,
-        ca,
-        origin: origin.clone(),
-    };
+    let (_proxy, browser) = proxied(&home, &daemon, &origin);
     let message = revoked(&home, &sandbox, 1);
     let link = message["link"].as_str().unwrap();
     let start = format!("{origin}/authkeeper/sign-in/api/");
@@ -195,14 +204,8 @@ fn a_person_elsewhere_signs_in_at_the_public_url() {
 #[test]
 fn a_device_code_is_made_when_the_page_is_used() {
     let home = Home::new();
-    let (port, sandbox) = (
-        free_port(),
-        Sandbox::start(Profile::TwoGeneration, Duration::ZERO),
-    );
-    let origin = format!("https://127.0.0.1:{port}");
-    home.write_config(&format!(
-        "on_incident = \"cat >> $HOME/hook.log\"\n[serve]\npublic_url = \"{origin}/authkeeper\"\n"
-    ));
+    let sandbox = Sandbox::start(Profile::TwoGeneration, Duration::ZERO);
+    let origin = configured(&home, free_port());
     let connecting = connect(&home, &sandbox, &["--device"]);
     let shown = || device_page(&connecting.stderr()).map(str::to_owned);
     assert!(
@@ -213,12 +216,7 @@ fn a_device_code_is_made_when_the_page_is_used() {
     visit(&shown().unwrap(), "approve");
     let _ = connecting.finish(SOON).expect_code(0);
     let daemon = Daemon::start(&home, &[]);
-    let proxy = Server::reverse_proxy(&home.outside(), (port, daemon.port), location());
-    let browser = Browser {
-        home: &home,
-        ca: proxy.named("ca").unwrap().to_owned(),
-        origin,
-    };
+    let (_proxy, browser) = proxied(&home, &daemon, &origin);
     let message = revoked(&home, &sandbox, 1);
     let link = message["link"].as_str().unwrap();
     let (_, page) = browser.clicks(link);
