@@ -377,6 +377,26 @@ fn failures_and_their_reasons_are_in_the_summary() {
     assert_none_of(&home, &sandbox.secrets());
 }
 
+/// The script calls what `--with` does not name: it learns of a 403 alone, and its owner of the connection.
+#[test]
+fn a_call_over_an_undeclared_connection_is_in_the_summary() {
+    let home = Home::new();
+    let _sandbox = sandbox(&home);
+    let script = call_script("other/x");
+    let output = run(&home, &["--with", "api"], &script).run().expect_code(0);
+    assert_eq!(output.stdout, "403");
+    assert!(
+        output.stderr.contains("1 connection_not_declared"),
+        "{}",
+        output.stderr
+    );
+    let output = run(&home, &["--json", "--with", "api"], &script).run();
+    let told = summary(&output.expect_code(0));
+    let other = &told["connections"][1];
+    assert_eq!(other["connection"], "other", "{told}");
+    assert_eq!(other["calls"], 1, "{told}");
+}
+
 /// The first block of a page that begins with this.
 fn block(page: &str, begin: &str) -> String {
     let text = fs::read_to_string(repository().join(page)).unwrap();

@@ -122,7 +122,11 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
     let code = end.code;
     app.runtime.end_task(&task, i32::from(code)).await?;
     let after = statuses(app, &declared).await;
-    let connections = declared.iter().map(|name| run::ConnectionSummary {
+    // What the command called and `--with` does not name was refused.
+    let mut called = forwarder.called();
+    called.retain(|name| !declared.contains(name));
+    let connections = declared.iter().chain(&called);
+    let connections = connections.map(|name| run::ConnectionSummary {
         calls: forwarder.counts(name),
         waited_before: waited_for(&waited, name),
         ..changes(name, &before, &after)

@@ -23,6 +23,12 @@ pub struct CallCounts {
     pub failed: BTreeMap<String, u64>,
 }
 
+/// Why a call failed whose connection the run does not declare.
+const UNDECLARED: &str = "connection_not_declared";
+
+/// Of no more connections are calls counted.
+const MOST_NAMES: usize = 1_000;
+
 /// The counts of all connections.
 #[derive(Debug, Default)]
 pub(super) struct CallTally(Mutex<BTreeMap<ConnectionName, CallCounts>>);
@@ -49,6 +55,19 @@ impl CallTally {
             waiting,
             before: waiting.waited(),
         }
+    }
+
+    /// A call that was refused: the run does not declare the connection. A caller that invents names is counted up to a limit.
+    pub(super) fn undeclared(&self, connection: &ConnectionName) {
+        if self.all().len() >= MOST_NAMES {
+            return;
+        }
+        self.change(connection, |counts| counts.calls += 1);
+        self.failed(connection, UNDECLARED);
+    }
+
+    pub(super) fn names(&self) -> Vec<ConnectionName> {
+        self.all().keys().cloned().collect()
     }
 
     pub(super) fn failed(&self, connection: &ConnectionName, reason: &str) {

@@ -81,6 +81,16 @@ impl Forwarder {
         self.tally.counts(connection)
     }
 
+    /// The connections over which there was a call.
+    pub fn called(&self) -> Vec<ConnectionName> {
+        self.tally.names()
+    }
+
+    /// A call over a connection that the run does not declare.
+    pub(crate) fn count_undeclared(&self, connection: &ConnectionName) {
+        self.tally.undeclared(connection);
+    }
+
     pub(crate) fn holds(&self) -> bool {
         self.hold.is_some()
     }

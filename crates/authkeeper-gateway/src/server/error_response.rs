@@ -35,6 +35,8 @@ pub(super) enum Rejection {
     Route,
     Path,
     Undeclared {
+        /// The connection that was asked for, if that can be one's name.
+        name: Option<ConnectionName>,
         declared: Vec<ConnectionName>,
     },
     /// The request's body broke off.
@@ -109,7 +111,7 @@ impl Rejection {
             Self::Path => {
                 "the path has `.` or `..` segments or a backslash; resolve them first".to_owned()
             }
-            Self::Undeclared { declared } => undeclared(declared),
+            Self::Undeclared { declared, .. } => undeclared(declared),
             Self::Body => "the request's body broke off; nothing was sent".to_owned(),
             Self::Forward(error) => error.message.clone(),
         }
@@ -195,6 +197,7 @@ mod tests {
             Rejection::Route,
             Rejection::Path,
             Rejection::Undeclared {
+                name: None,
                 declared: Vec::new(),
             },
             Rejection::Body,

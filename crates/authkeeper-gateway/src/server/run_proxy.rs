@@ -91,7 +91,14 @@ impl RequestHandler for RunService {
 impl RunService {
     async fn pass(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Rejection> {
         let (head, body) = request.into_parts();
-        let (connection, target) = route(&self.access, &self.declared, &head)?;
+        let routed = route(&self.access, &self.declared, &head);
+        if let Err(Rejection::Undeclared {
+            name: Some(name), ..
+        }) = &routed
+        {
+            self.forwarder.count_undeclared(name);
+        }
+        let (connection, target) = routed?;
         let started = request_body::start(body, self.kept_body)
             .await
             .map_err(|_broken| Rejection::Body)?;
@@ -129,6 +136,7 @@ pub(super) fn route(
 fn declared_of(name: &str, declared: &[ConnectionName]) -> Result<ConnectionName, Rejection> {
     let found = declared.iter().find(|declared| declared.as_str() == name);
     found.cloned().ok_or_else(|| Rejection::Undeclared {
+        name: ConnectionName::parse(name).ok(),
         declared: declared.to_vec(),
     })
 }
