@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_mins(15);
 /// How long a browser waits for what comes next.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How soon a page looks whether somebody has typed the code, in seconds.
-const LOOK_AGAIN: u32 = 5;
+const RELOAD_AFTER: u32 = 5;
 
 /// What a person sent with a form.
 #[derive(Debug)]
@@ -281,7 +281,7 @@ fn shown(name: &ConnectionName, stage: &Stage) -> SignInPage {
     match stage {
         Stage::Begun => {
             let text = "The provider has not answered yet.";
-            SignInPage::new(StatusCode::OK, title, text).reloaded_after(LOOK_AGAIN)
+            SignInPage::new(StatusCode::OK, title, text).reloaded_after(RELOAD_AFTER)
         }
         Stage::Address {
             open,
@@ -305,7 +305,7 @@ fn shown(name: &ConnectionName, stage: &Stage) -> SignInPage {
         }
         Stage::Code { code, at, complete } => {
             let text = format!("Open {at} on any device and enter the code {code}.");
-            let page = SignInPage::new(StatusCode::OK, title, text).reloaded_after(LOOK_AGAIN);
+            let page = SignInPage::new(StatusCode::OK, title, text).reloaded_after(RELOAD_AFTER);
             let complete = complete.as_ref().unwrap_or(at);
             page.link("Open the provider", complete.clone().into())
         }

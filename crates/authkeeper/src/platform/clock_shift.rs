@@ -79,7 +79,6 @@ impl ClockShift {
         Shift::default()
     }
 
-    #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(super) async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
