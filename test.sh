@@ -11,6 +11,8 @@ main() {
   step "install the test servers" e2e/servers/install.sh
   step "formatting" cargo fmt --all --check
   step "lints" cargo clippy --workspace --all-targets --all-features -- -D warnings
+  # Without the test features, as it is installed.
+  step "lints of the release" cargo clippy -p authkeeper-cli -- -D warnings
   # The binary with its fault points, where the end-to-end tests look for it.
   step "build" cargo build --workspace --all-targets --all-features
   step "tests" run_tests
