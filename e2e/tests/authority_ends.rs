@@ -121,7 +121,7 @@ fn a_revoked_grant_ends_the_run_in_75_and_a_sign_in_resolves_it() {
     assert_eq!(now["principal"], "local");
     assert_eq!(now["action"], "authkeeper reauthorize api");
     let table = home.run(&["status"]).expect_code(0).stdout;
-    let who_must_do_what = "local must sign in again: authkeeper reauthorize api";
+    let who_must_do_what = "to do: sign in again: authkeeper reauthorize api";
     assert!(table.contains(who_must_do_what), "{table}");
 
     a_second_run_is_not_started(&home);

@@ -740,7 +740,7 @@ fn a_key_is_replaced_with_an_overlap_and_a_bad_one_gives_way() {
     assert!(reasons.contains(&json!("key_refused")), "{reasons:?}");
     assert_eq!(now["action"], "authkeeper rotate api");
     let said = home.run(&["status"]).expect_code(0).stdout;
-    let next = "local must replace the key: authkeeper rotate api";
+    let next = "to do: replace the key: authkeeper rotate api";
     assert!(said.contains(next), "{said}");
     // `token` prints the key that is in use, as it prints access tokens.
     let keys = [first, second].map(|key| Secret::new("access_token", &key));

@@ -111,7 +111,7 @@ fn the_start_waits_out_an_outage() {
         "not started yet",
         "5 min",
         "UTC, for its provider",
-        "lost",
+        "answered a refresh with an error of its own",
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }

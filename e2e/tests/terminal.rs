@@ -149,6 +149,9 @@ fn refused(home: &Home) -> Sandbox {
     sandbox
 }
 
+/// What `doctor` gives to be copied where nobody is told.
+const ON_INCIDENT: &str = "on_incident = \"mail -s 'authkeeper needs you' you@example.org\"";
+
 #[test]
 fn text_breaks_at_words_and_fits_the_terminal() {
     let home = Home::new();
@@ -166,15 +169,14 @@ fn text_breaks_at_words_and_fits_the_terminal() {
                 .env("BROWSER", "false")
                 .run()
                 .stdout;
-            let lines = seen(&shown);
-            // The columns of the table have a least width.
-            let lines = if arguments == ["status"] {
-                lines.get(2..).unwrap_or_default()
-            } else {
-                &lines
-            };
+            let mut lines = seen(&shown);
             assert!(lines.len() > 1, "{columns} {arguments:?}: {shown}");
-            expect_narrow(lines, columns.into());
+            if arguments[0] == "doctor" {
+                // A line break would make it another line of the settings.
+                let to_copy = lines.iter().position(|line| line == ON_INCIDENT);
+                let _ = lines.remove(to_copy.expect(&shown));
+            }
+            expect_narrow(&lines, columns.into());
         }
     }
     let piped = home.run(&["doctor", "--offline"]).stdout;
@@ -213,6 +215,16 @@ fn a_person_reads_a_text_where_a_program_reads_a_record() {
         json.contains("{\"event\":\"reauthorization_required\""),
         "{json}"
     );
+}
+
+#[test]
+fn nobody_is_asked_for_the_key_of_a_connection_without_one() {
+    let home = Home::new();
+    let _sandbox = refused(&home);
+    let shown = home.on_terminal(100, &["rotate", "x"]).run();
+    let shown = shown.expect_code(64).stdout;
+    assert!(shown.contains("x is no API key"), "{shown}");
+    assert!(!shown.contains("Paste"), "{shown}");
 }
 
 /// The pid that a sandbox in the background is ended by.

@@ -109,7 +109,7 @@ async fn ended(cli: Cli, environment: Environment, output: CommandOutput) -> u8 
         Ok(code) => code,
         Err(failure) if plugin => {
             let (code, line) = commands::status::unknown(&failure);
-            output.data(&line);
+            output.data_whole(&line);
             code
         }
         Err(failure) => {

@@ -63,6 +63,12 @@ impl CommandOutput {
         columns_of(&io::stdout())
     }
 
+    /// The same of a line that is said beside the data.
+    #[expect(clippy::unused_self, reason = "printing goes through this object")]
+    pub(crate) fn columns_beside(self) -> Option<usize> {
+        columns_of(&io::stderr())
+    }
+
     /// One line of data; on a terminal as many as it needs.
     pub(crate) fn data(self, line: &str) {
         self.data_hanging(line, None);
@@ -70,7 +76,11 @@ impl CommandOutput {
 
     /// The same, with a margin for the lines after the first: an entry of a list.
     pub(crate) fn data_hanging(self, line: &str, hang: impl Into<Option<usize>>) {
-        let line = wrapped(line, self.columns(), hang.into());
+        self.data_whole(&wrapped(line, self.columns(), hang.into()));
+    }
+
+    /// One line of data that stays one, for a program or to be copied: the terminal itself breaks it.
+    pub(crate) fn data_whole(self, line: &str) {
         self.data_bytes(format!("{line}\n").as_bytes());
     }
 

@@ -15,12 +15,17 @@ pub(crate) fn wrapped(text: &str, columns: Option<usize>, hang: Option<usize>) -
     if text.lines().all(|line| display_width(line) <= columns) {
         return text.into();
     }
-    let lines = text.lines().map(|line| of_line(line, columns, hang));
+    let lines = text.split('\n').map(|line| of_line(line, columns, hang));
     lines.collect::<Vec<_>>().join("\n").into()
 }
 
 fn of_line(line: &str, columns: usize, hang: Option<usize>) -> String {
-    let indent = line.len() - line.trim_start_matches(' ').len();
+    let words = line.trim_start_matches(' ');
+    // The terminal itself breaks a URL that is longer than a line, and it is copied whole.
+    if !words.contains(' ') {
+        return line.to_owned();
+    }
+    let indent = line.len() - words.len();
     // A terminal that is narrow has no room for much of a margin.
     let hang = hang.unwrap_or(indent + HANG).min(columns / 3);
     let hang = " ".repeat(hang);
@@ -56,6 +61,12 @@ mod tests {
             wrapped(painted, Some(30), Some(10)),
             "  \x1b[31merror\x1b[0m    the provider\n          refused"
         );
+    }
+
+    #[test]
+    fn a_url_alone_stays_where_it_is_between_its_blank_lines() {
+        let text = "Open in a browser:\n\n  https://as.example/authorize?client_id=1\n";
+        assert_eq!(wrapped(text, Some(20), None), text);
     }
 
     #[test]

@@ -20,7 +20,7 @@ connect:
   issuer = \"https://login.example\"
   grant = \"client_credentials\"
   client-id = \"job\"
-  client-secret-file = \"orders.secret\"    beside connections.toml
+  client-secret-file = \"orders.secret\"    # beside connections.toml
   param = [\"audience=orders\"]
 
 What is connected and not listed is left alone.

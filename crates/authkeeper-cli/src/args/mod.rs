@@ -64,19 +64,22 @@ Example, in a crontab:
 
 The command gets AUTHKEEPER_URL and AUTHKEEPER_TASK: a private loopback proxy
 and the handle for it.
-  printf 'X-Authkeeper-Task: %s' $AUTHKEEPER_TASK |
-    curl -H @- $AUTHKEEPER_URL/c/notion
+  printf 'X-Authkeeper-Task: %s' \"$AUTHKEEPER_TASK\" |
+    curl -H @- \"$AUTHKEEPER_URL/c/notion\"
 
 With --wait and --hold, what is missing at the start is waited for too. At the
 end a table on stderr says how many calls, refreshes, waits and failures there
 were; without a terminal only if a call failed or the start had to wait. With
 --json it is one JSON line on stderr, always.
 
-Exit codes: the command's own
-  127 there is no such command     126 it can't be executed
-and whatever its own, or without starting it:
-  69 the provider gave no token    75 it needs a person
-  77 it refuses this account       78 it refuses our client, or a setting";
+Exit codes: the command's own, but
+  127 there is no such command
+  126 it can't be executed
+and, whatever the command returned, or if it was not started:
+  69  the provider gave no token
+  75  a person has to sign in
+  77  the provider refuses this account
+  78  the provider refuses our client, or a setting is wrong";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -12,6 +12,16 @@ use crate::app::App;
 /// After a command that needed a connection: reports its incidents. Inside a run, records for the run whether the call
 /// failed for lack of authority instead.
 pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option<&TokenError>) {
+    report_beside(app, connection, error, None).await;
+}
+
+/// The same, beside the failure that a command is about to print: a person reads the same words once.
+pub(crate) async fn report_beside(
+    app: &App,
+    connection: &ConnectionName,
+    error: Option<&TokenError>,
+    said: Option<&str>,
+) {
     if let Some(task) = app.task().await {
         let call = CarriedCall {
             task,
@@ -30,19 +40,19 @@ pub(crate) async fn report(app: &App, connection: &ConnectionName, error: Option
         }
         return;
     }
-    report_open(app, connection, error, |incidents| incidents).await;
+    report_open(app, connection, (error, said), |incidents| incidents).await;
 }
 
 /// The same, for a run that ends before its command is started.
 pub(crate) async fn report_not_started(app: &App, connection: &ConnectionName, error: &TokenError) {
     let how = OpenIncidents::of_run_that_did_not_start;
-    report_open(app, connection, Some(error), how).await;
+    report_open(app, connection, (Some(error), None), how).await;
 }
 
 async fn report_open(
     app: &App,
     connection: &ConnectionName,
-    error: Option<&TokenError>,
+    (error, said): (Option<&TokenError>, Option<&str>),
     how: impl FnOnce(OpenIncidents) -> OpenIncidents,
 ) {
     let links = app.incident_links(None);
@@ -53,9 +63,10 @@ async fn report_open(
         incidents = incidents.with_failed(connection, error.reason());
     }
     for incident in incidents.open().await.unwrap_or_default() {
-        // The error itself tells a person the same.
-        if error.is_none() || !app.output.tells_records() {
-            app.output.record(&incident.record);
+        let record = &incident.record;
+        let is_said = error.is_some() || said.is_some_and(|said| said.contains(&record.detail));
+        if !is_said || !app.output.tells_records() {
+            app.output.record(record);
         }
     }
     tell(app, &incidents).await;

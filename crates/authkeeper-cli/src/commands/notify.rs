@@ -28,7 +28,10 @@ pub(crate) async fn test(app: &App) -> Result<(), Failure> {
     let notifier = app.notifier();
     if !notifier.is_set() {
         let what = "nobody is told of incidents: neither on_incident, notify.webhook nor a notify.route is set";
-        let next = format!("set one of them in {}", app.settings.file.0.display());
+        let next = format!(
+            "authkeeper doctor prints a line for {}; put it there",
+            app.settings.file.0.display()
+        );
         return Err(Failure::new(Exit::Config, what, next));
     }
     let message = message(app, &notifier);

@@ -132,7 +132,7 @@ async fn not_started(app: &App, lacking: Lacking) -> Failure {
         seconds => format!("after {} of waiting ", span(seconds)),
     };
     let failure = app.with_health(&lacking.connection, lacking.error.into());
-    let failure = failure.await;
+    let failure = failure.await.of(&lacking.connection);
     Failure {
         what: format!("{}; {waited}the command was not started", failure.what),
         ..failure

@@ -1,8 +1,8 @@
 //! `rotate`: a new API key or client secret in the place of the current one, with an overlap.
 
 use authkeeper::{
-    model::{ClientSecret, ConnectionName, RegistrationSource},
-    signin::Rotation,
+    model::{ClientSecret, ConnectionName, GrantType, RegistrationSource},
+    signin::{ConnectError, Rotation},
 };
 use serde_json::json;
 
@@ -29,7 +29,11 @@ async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Resu
     let now = app.runtime.now();
     let by = rotate_by(&args.key, now)?;
     // Nobody is asked for a key that could not be kept.
-    app.runtime.status(name).await?;
+    let status = app.runtime.status(name).await?;
+    if let Some(other) = status.grant_type.filter(|kind| *kind != GrantType::ApiKey) {
+        let (name, grant_type) = (name.clone(), other.as_str());
+        return Err(ConnectError::NoKey { name, grant_type }.into());
+    }
     let key = secret_input::given(app.output, "API key", args.key.source()).await?;
     let until = now.saturating_add(args.overlap).unwrap_or(now);
     let rotation = Rotation::new(key, by, until);

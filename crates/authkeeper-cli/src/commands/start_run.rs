@@ -199,7 +199,7 @@ fn tell(app: &App, summary: &run::RunSummary) {
         return;
     }
     if app.output.is_watched() || summary.is_of_note() {
-        for line in summary.lines() {
+        for line in summary.lines(app.output.columns_beside()) {
             app.output.say(&line);
         }
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use authkeeper::{
-    model::{ConnectionName, ConnectionState, Event, HealthCause, Record},
+    model::{
+        ConnectionName, ConnectionState, Event, HealthCause, ReauthorizeReason, Record, WhoseMove,
+    },
     refresh::decision_log::PastDecision,
     runtime::{ConnectionStatus, OwnCertificate},
     store::History,
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     client_certificate::{self, Standing},
+    health::what_of,
     lost_answer::Outlook,
 };
 use crate::{
@@ -53,6 +56,8 @@ struct WhyFacts {
     out_of_use: Option<&'static str>,
     /// The sign-in link, while a process serves one.
     link: Option<String>,
+    /// What is wrong now though no incident is open: an outage that is too short for one.
+    wrong_now: Option<String>,
     /// Seconds until the provider is asked again after a lost answer; none if no answer was lost.
     asked_again_in: Option<u64>,
 }
@@ -184,6 +189,9 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
         told: incident.notified,
         ended: *ended,
     });
+    let incident_is_over = incident
+        .as_ref()
+        .is_none_or(|last: &LastIncident| last.ended.is_some());
     let since = history.signed_in_at().unwrap_or(status.connection.created);
     let outcomes = log
         .iter()
@@ -204,6 +212,9 @@ fn facts(status: &ConnectionStatus, history: &History, log: &[PastDecision]) -> 
             _ => None,
         },
         link: None,
+        wrong_now: Some(&status.health)
+            .filter(|health| incident_is_over && health.whose_move == WhoseMove::Provider)
+            .map(what_of),
         asked_again_in: status.asked_again_in.map(|wait| wait.as_secs()),
     }
 }
@@ -241,6 +252,12 @@ fn paragraph(facts: &WhyFacts) -> String {
 
 /// Nothing happened, and how it stands.
 fn calm(facts: &WhyFacts, verb: &str) -> String {
+    if let Some(wrong) = &facts.wrong_now {
+        return format!(
+            "At the moment {wrong}. {} Nobody needs to do anything yet: authkeeper asks again by itself.",
+            token_now(facts)
+        );
+    }
     let (good, bad) = facts.refreshes;
     let refreshed = match good {
         0 => String::new(),
@@ -308,6 +325,9 @@ fn asked(attempt: &PastDecision) -> String {
 
 fn done(facts: &WhyFacts, incident: &LastIncident) -> String {
     let did = match incident.record.event {
+        Event::ReauthorizationRequired if is_of_key(&incident.record) => {
+            "authkeeper keeps the key and goes on using it"
+        }
         Event::ReauthorizationRequired => {
             "authkeeper deleted nothing, asked no second time, and has handed out no new token since"
         }
@@ -334,6 +354,11 @@ fn done(facts: &WhyFacts, incident: &LastIncident) -> String {
     format!("{did}; {told}.")
 }
 
+/// An API key that its server refused.
+fn is_of_key(record: &Record) -> bool {
+    record.reason == ReauthorizeReason::KeyRefused.as_str()
+}
+
 fn meaning(facts: &WhyFacts, incident: &LastIncident) -> String {
     let left = facts.left.filter(|left| *left > 0);
     match (incident.record.event, left) {
@@ -349,6 +374,9 @@ fn meaning(facts: &WhyFacts, incident: &LastIncident) -> String {
             "Calls still work as far as what is left allows; others get 403.".to_owned()
         }
         (_, Some(left)) => format!("Calls still work for {}, then they fail.", span(left)),
+        (_, None) if is_of_key(&incident.record) => {
+            "Calls fail until the key is replaced, or its server accepts it again.".to_owned()
+        }
         (_, None) if facts.active && facts.left.is_none() => "Calls may still work.".to_owned(),
         (Event::Uncertain, None) => {
             "No token is left: calls fail until the provider has been asked again.".to_owned()
@@ -458,6 +486,7 @@ mod tests {
             active: true,
             out_of_use: None,
             link: None,
+            wrong_now: None,
             asked_again_in: None,
         }
     }
@@ -499,6 +528,36 @@ mod tests {
             said.ends_with(
                 "What to do: open http://127.0.0.1:1/abc, or: authkeeper reauthorize notion"
             ),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn an_outage_without_an_incident_is_not_told_as_calm() {
+        let mut out = facts(Some(incident(Event::Uncertain, Some(at(130)))));
+        out.left = Some(0);
+        out.wrong_now = Some("the provider gives no token now".to_owned());
+        let said = paragraph(&out);
+        assert!(
+            said.contains("At the moment the provider gives no token now. "),
+            "{said}"
+        );
+        assert!(!said.contains("Nothing has gone wrong"), "{said}");
+    }
+
+    #[test]
+    fn a_refused_key_is_told_as_one() {
+        let mut refused = incident(Event::ReauthorizationRequired, None);
+        "key_refused".clone_into(&mut refused.record.reason);
+        let mut key = facts(Some(refused));
+        (key.left, key.due_in) = (None, None);
+        let said = paragraph(&key);
+        assert!(
+            said.contains("keeps the key and goes on using it; the owner was told"),
+            "{said}"
+        );
+        assert!(
+            said.contains("Calls fail until the key is replaced"),
             "{said}"
         );
     }

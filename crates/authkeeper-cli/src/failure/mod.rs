@@ -50,12 +50,24 @@ impl Failure {
         }
     }
 
-    /// The failure of a connection that stands like this: what to do is what every other surface says.
+    /// The failure of a connection that stands like this: what to do is what every other surface says, unless it failed for
+    /// something else.
     pub(crate) fn with_health(mut self, health: Health) -> Self {
-        if let Some(action) = health.action.as_ref().filter(|_| health.needs_attention()) {
+        let is_why = health.needs_attention() && Exit::of_health(&health) == Some(self.exit);
+        if let Some(action) = health.action.as_ref().filter(|_| is_why) {
             self.next.clone_from(action);
         }
         self.health = Some(Box::new(health));
+        self
+    }
+
+    /// Says which connection it is about, where that is not said: among several nobody can tell.
+    pub(crate) fn of(mut self, name: &ConnectionName) -> Self {
+        let after = self.what.strip_prefix(name.as_str());
+        let is_named = after.is_some_and(|after| after.starts_with([':', ' ']));
+        if !is_named && self.missing.is_none() && self.exit != Exit::Store {
+            self.what = format!("{name}: {}", self.what);
+        }
         self
     }
 
@@ -245,7 +257,10 @@ fn token_advice(error: &TokenError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use authkeeper::http::HttpUrl;
+    use authkeeper::{
+        http::HttpUrl,
+        model::{HealthCause, HealthState, ReauthorizeReason, WhoseMove},
+    };
 
     use super::*;
 
@@ -267,6 +282,34 @@ mod tests {
         let far = failure("github");
         assert!(!far.next.contains("did you mean"), "{}", far.next);
         assert!(far.next.contains("authkeeper connect github URL"));
+    }
+
+    #[test]
+    fn an_outage_is_not_answered_with_the_repair_of_something_else() {
+        let refused = || Health {
+            state: HealthState::Down,
+            cause: Some(HealthCause::GrantOver(ReauthorizeReason::KeyRefused)),
+            action: Some("authkeeper rotate api".to_owned()),
+            whose_move: WhoseMove::Person,
+            ..Health::OK
+        };
+        let next = |exit| {
+            Failure::new(exit, "it failed", LATER)
+                .with_health(refused())
+                .next
+        };
+        assert_eq!(next(Exit::Person), "authkeeper rotate api");
+        assert_eq!(next(Exit::Unavailable), LATER);
+    }
+
+    #[test]
+    fn a_failure_names_its_connection_once() {
+        let name = ConnectionName::parse("api").unwrap();
+        let said = |what: &str| Failure::new(Exit::Unavailable, what, LATER).of(&name).what;
+        assert_eq!(said("no answer"), "api: no answer");
+        assert_eq!(said("api: no answer"), "api: no answer");
+        assert_eq!(said("api needs a person"), "api needs a person");
+        assert_eq!(said("api-2 is gone"), "api: api-2 is gone");
     }
 
     #[test]

@@ -133,8 +133,12 @@ pub(super) fn worded(refused: &ListToolsError, name: &ConnectionName) -> Failure
         return judged;
     }
     let text = |field: &str| refused.data[field].as_str();
-    let why = text("detail").unwrap_or(&refused.message);
-    failed(name, kind, why, text("action"))
+    // The message is written for a model.
+    let health = |field: &str| refused.data["health"][field].as_str();
+    let of_health = |field: &str| health(field).filter(|_| health("cause") == Some(kind.word()));
+    let why = text("detail").or_else(|| of_health("detail"));
+    let action = text("action").or_else(|| of_health("action"));
+    failed(name, kind, why.unwrap_or(&refused.message), action)
 }
 
 #[cfg(test)]
@@ -204,5 +208,21 @@ mod tests {
         ] {
             assert_eq!(exit(data.clone()), code, "{data}");
         }
+    }
+
+    #[test]
+    fn a_person_reads_how_the_connection_stands_and_no_instructions_for_a_model() {
+        let said = |cause: &str| {
+            let message = "Do not report success.".to_owned();
+            let health =
+                json!({"cause": cause, "detail": "it refuses our client", "action": "rotate"});
+            let data = json!({"error": "client_refused", "health": health});
+            let failure = worded(&ListToolsError { message, data }, &name());
+            (failure.what, failure.next)
+        };
+        let (what, next) = said("client_refused");
+        assert_eq!(what, "notion: it refuses our client");
+        assert_eq!(next, "rotate");
+        assert_ne!(said("key_refused").1, "rotate", "that is of something else");
     }
 }

@@ -102,10 +102,11 @@ async fn check_all(app: &App) -> Result<(), Failure> {
 /// Checks it, and reports its incidents.
 async fn check_one(app: &App, name: &ConnectionName) -> Result<SuccessfulCheck, Failure> {
     let checked = prove(app, name).await;
-    let no_token = checked.as_ref().err();
-    let no_token = no_token.and_then(|failed| failed.no_token.as_ref());
-    incident::report(app, name, no_token).await;
-    checked.map_err(|failed| failed.failure)
+    let failed = checked.as_ref().err();
+    let no_token = failed.and_then(|failed| failed.no_token.as_ref());
+    let said = failed.map(|failed| failed.failure.what.as_str());
+    incident::report_beside(app, name, no_token, said).await;
+    checked.map_err(|failed| failed.failure.of(name))
 }
 
 /// A check that failed.

@@ -95,7 +95,7 @@ async fn reauthorize_one(
     let person = Terminal::new(app, given);
     let before = connection.issuer;
     let done = app.runtime.reauthorize(&name, again, &person).await;
-    done.map_err(|error| as_connect(Failure::of_sign_in(error, given), &name, &connection.url))?;
+    done.map_err(|error| Failure::of_sign_in(error, given).again(&name, &connection.url))?;
     let issuer = app.runtime.status(&name).await?.connection.issuer;
     if issuer != before {
         app.output.say(&format!(
@@ -104,16 +104,6 @@ async fn reauthorize_one(
     }
     let proof = Proof::of(app, &name, args.sign_in.no_check).await;
     signed_in(app, &name, proof).await
-}
-
-/// Flags that only `connect` has are advised with it.
-fn as_connect(mut failure: Failure, name: &ConnectionName, url: &str) -> Failure {
-    for flag in ["--issuer", "--client-id", "--client-metadata-url"] {
-        let here = format!("run the same command with {flag}");
-        let there = format!("run authkeeper connect {name} {url} {flag}");
-        failure.next = failure.next.replace(&here, &there);
-    }
-    failure
 }
 
 /// The way that was chosen, if one was.

@@ -51,16 +51,18 @@ pub(super) fn can_start(program: &str, environment: &Environment) -> bool {
     std::env::split_paths(&path).any(|folder| executable(&folder.join(program)))
 }
 
+/// The shortest setting that tells somebody of an incident.
+const ON_INCIDENT: &str = "on_incident = \"mail -s 'authkeeper needs you' you@example.org\"";
+
 /// Whether anybody is told of an incident. `starts`: the hook's program and whether it can be started.
 pub(super) fn hook(command: Option<&str>, starts: Option<(&str, bool)>, config: &Path) -> Finding {
     let Some(_) = command else {
         let fix = format!(
-            "add to {}: on_incident = \"mail -s 'authkeeper needs you' you@example.org\" (it gets the record on standard \
-             input)",
+            "write this line at the top of {}; the command gets the incident on standard input:",
             config.display()
         );
         let what = "on_incident is not set: nobody is told at 2 a.m.";
-        return Finding::warning("hook", what, fix);
+        return Finding::warning("hook", what, fix).with_line(ON_INCIDENT);
     };
     match starts {
         Some((program, false)) => {
@@ -210,12 +212,9 @@ mod tests {
         let config = Path::new("/nowhere/config.toml");
         let unset = hook(None, None, config);
         assert_eq!(unset.severity, Severity::Warning);
-        assert!(
-            unset
-                .fix
-                .unwrap()
-                .contains("/nowhere/config.toml: on_incident = ")
-        );
+        assert!(unset.fix.unwrap().contains("/nowhere/config.toml"));
+        let line: toml::Table = unset.to_copy.unwrap().parse().unwrap();
+        assert!(line.contains_key("on_incident"), "{line:?}");
         let gone = hook(Some("tell me"), Some(("tell", false)), config);
         assert_eq!(gone.exit, Some(Exit::Config));
         assert_eq!(

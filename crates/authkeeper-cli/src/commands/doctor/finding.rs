@@ -73,6 +73,8 @@ pub(super) struct Finding {
     /// What it means for calls.
     pub(super) effect: Option<String>,
     pub(super) fix: Option<String>,
+    /// The line that the fix asks to be written into a file.
+    pub(super) to_copy: Option<String>,
     /// Of an error: the code that a command ends with that meets it.
     pub(super) exit: Option<Exit>,
 }
@@ -87,6 +89,7 @@ impl Finding {
             since: None,
             effect: None,
             fix: None,
+            to_copy: None,
             exit: None,
         }
     }
@@ -134,12 +137,19 @@ impl Finding {
         self
     }
 
+    pub(super) fn with_line(mut self, to_copy: &str) -> Self {
+        self.to_copy = Some(to_copy.to_owned());
+        self
+    }
+
     pub(super) fn of(mut self, connection: &str) -> Self {
         self.connection = Some(connection.to_owned());
         self
     }
 
     pub(super) fn json(&self) -> Value {
+        let fix = self.fix.as_deref();
+        let fix: Vec<&str> = fix.into_iter().chain(self.to_copy.as_deref()).collect();
         json!({
             "check": self.check,
             "severity": self.severity.as_str(),
@@ -147,7 +157,7 @@ impl Finding {
             "what": self.what,
             "since": self.since,
             "effect": self.effect,
-            "fix": self.fix,
+            "fix": (!fix.is_empty()).then(|| fix.join(" ")),
         })
     }
 }
@@ -164,10 +174,27 @@ pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
 }
 
 /// Where the text of a finding begins: after its severity.
-pub(super) const MARGIN: usize = 11;
+const MARGIN: usize = 11;
 
 /// One line for each finding, its fix below it; what is right, or only to be known, where it is asked for.
-pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) -> Vec<String> {
+/// A line of what a person reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ReportLine {
+    Text(String),
+    /// To be copied into a file: a line break in it would make it another one.
+    ToCopy(String),
+}
+
+impl ReportLine {
+    pub(super) fn print(&self, output: CommandOutput) {
+        match self {
+            Self::Text(text) => output.data_hanging(text, MARGIN),
+            Self::ToCopy(text) => output.data_whole(text),
+        }
+    }
+}
+
+pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) -> Vec<ReportLine> {
     let mut shown: Vec<&Finding> = findings
         .iter()
         .filter(|finding| verbose || finding.severity > Severity::Note)
@@ -178,7 +205,7 @@ pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) 
     for finding in shown {
         let this = Area::of(finding.check);
         if area != Some(this) {
-            lines.push(output.paint(Paint::Strong, this.title()));
+            lines.push(ReportLine::Text(output.paint(Paint::Strong, this.title())));
             area = Some(this);
         }
         lines.extend(lines_of(finding, output));
@@ -186,7 +213,7 @@ pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) 
     lines
 }
 
-fn lines_of(finding: &Finding, output: CommandOutput) -> Vec<String> {
+fn lines_of(finding: &Finding, output: CommandOutput) -> Vec<ReportLine> {
     let paint = match finding.severity {
         Severity::Ok => Paint::Good,
         Severity::Note => Paint::Dim,
@@ -206,7 +233,10 @@ fn lines_of(finding: &Finding, output: CommandOutput) -> Vec<String> {
         let said = said?;
         Some(format!("{:MARGIN$}{label}: {said}", ""))
     });
-    [line].into_iter().chain(below).collect()
+    let texts = [line].into_iter().chain(below).map(ReportLine::Text);
+    texts
+        .chain(finding.to_copy.clone().map(ReportLine::ToCopy))
+        .collect()
 }
 
 #[cfg(test)]
@@ -236,26 +266,30 @@ mod tests {
     #[test]
     fn findings_are_grouped_and_the_fix_stands_below() {
         let findings = [
-            Finding::warning("hook", "nobody is told", "set on_incident"),
+            Finding::warning("hook", "nobody is told", "set this:").with_line("on_incident = 1"),
             Finding::ok("store", "sound"),
             Finding::note("scope", "wider").of("notion"),
         ];
         let plain = CommandOutput::new(false, true);
+        let text = |text: &str| ReportLine::Text(text.to_owned());
         assert_eq!(
             lines(&findings, false, plain),
             [
-                "Surroundings",
-                "  warning  nobody is told",
-                "           fix: set on_incident",
+                text("Surroundings"),
+                text("  warning  nobody is told"),
+                text("           fix: set this:"),
+                ReportLine::ToCopy("on_incident = 1".to_owned()),
             ]
         );
+        assert_eq!(findings[0].json()["fix"], "set this: on_incident = 1");
+        assert_eq!(findings[1].json()["fix"], Value::Null);
         assert_eq!(
             lines(&findings, true, plain)[..4],
             [
-                "Store and key",
-                "  ok       sound",
-                "Connections",
-                "  note     notion: wider",
+                text("Store and key"),
+                text("  ok       sound"),
+                text("Connections"),
+                text("  note     notion: wider"),
             ]
         );
     }

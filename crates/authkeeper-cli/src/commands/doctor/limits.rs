@@ -169,7 +169,7 @@ fn limit(limit: Limit) -> Option<Duration> {
 }
 
 fn secrets(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> {
-    let rotate = format!("authkeeper rotate {} --client-secret-file NEW", facts.name);
+    let rotate = format!("authkeeper rotate {} --client-secret-file FILE", facts.name);
     let is_dead = |secret: &authkeeper::runtime::inspect::SecretFacts| {
         secret.refused.is_some() || secret.expires_at.is_some_and(|ends| ends <= now)
     };

@@ -288,7 +288,7 @@ impl DoctorReport {
             }));
         } else {
             for line in lines(&self.findings, args.verbose, output) {
-                output.data_hanging(&line, finding::MARGIN);
+                line.print(output);
             }
             output.data(&verdict(&self.findings, exit, output));
         }

@@ -156,7 +156,7 @@ pub(super) fn findings(provider: &CheckedProvider) -> Vec<Finding> {
             provider.logged_skew_s
         }
         MetadataAnswer::Unreachable(why) => {
-            findings.extend(unreachable(provider, why));
+            findings.push(unreachable(provider, why));
             provider.logged_skew_s
         }
         MetadataAnswer::Wrong(why) => {
@@ -171,16 +171,18 @@ pub(super) fn findings(provider: &CheckedProvider) -> Vec<Finding> {
     findings
 }
 
-fn unreachable(provider: &CheckedProvider, why: &str) -> Vec<Finding> {
+/// One finding, however many connections wait for it.
+fn unreachable(provider: &CheckedProvider, why: &str) -> Finding {
     let what = format!("{} does not answer: {why}", provider.issuer);
     let fix = "check the network, then the provider's status page; living tokens serve on, the grants are safe";
-    if provider.waiting.is_empty() {
-        return vec![Finding::warning("reach", what, fix)];
+    match &provider.waiting[..] {
+        [] => Finding::warning("reach", what, fix),
+        [one] => Finding::error("reach", Exit::Unavailable, what, fix).of(one),
+        several => {
+            let what = format!("{what} (for {})", several.join(", "));
+            Finding::error("reach", Exit::Unavailable, what, fix)
+        }
     }
-    let waiting = provider.waiting.iter();
-    let finding =
-        |name: &String| Finding::error("reach", Exit::Unavailable, what.clone(), fix).of(name);
-    waiting.map(finding).collect()
 }
 
 fn clock(issuer: &str, skew: i64) -> Finding {
@@ -371,6 +373,14 @@ mod tests {
         let found = findings(&needed);
         assert_eq!(found[0].exit, Some(Exit::Unavailable));
         assert_eq!(found[0].connection.as_deref(), Some("notion"));
+        needed.waiting.push("api".to_owned());
+        let found = findings(&needed);
+        assert_eq!(severities(&needed), [("reach", Severity::Error)]);
+        assert!(
+            found[0].what.ends_with("(for notion, api)"),
+            "{}",
+            found[0].what
+        );
     }
 
     #[test]

@@ -77,8 +77,8 @@ impl RunSummary {
                 .any(|one| failed(one) || waited(one))
     }
 
-    /// As a table for a person.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// As a table for a person; where that has no room, each connection as a list.
+    pub(crate) fn lines(&self, columns: Option<usize>) -> Vec<String> {
         let ran = span(self.ran.as_secs());
         let first = match self.end.command_code {
             Some(own) if own == self.end.code => {
@@ -104,9 +104,12 @@ impl RunSummary {
                 .collect();
             format!("  {}", cells.join("  ").trim_end())
         };
-        let mut lines = vec![first];
-        lines.extend(rows.iter().map(line));
-        lines
+        let table: Vec<String> = rows.iter().map(line).collect();
+        let widest = table.iter().map(|line| line.chars().count()).max();
+        if columns.is_some_and(|columns| widest > Some(columns)) {
+            return [first].into_iter().chain(stacked(&rows)).collect();
+        }
+        [first].into_iter().chain(table).collect()
     }
 
     fn row(&self, one: &ConnectionSummary) -> [String; 5] {
@@ -177,6 +180,20 @@ impl RunSummary {
             "connections": connections.collect::<Vec<_>>(),
         })
     }
+}
+
+/// The cells of each connection below its name.
+fn stacked(rows: &[[String; 5]]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in rows.iter().skip(1) {
+        for (label, cell) in HEADER.iter().zip(row) {
+            lines.push(match *label {
+                "CONNECTION" => format!("  {cell}"),
+                label => format!("    {:<9}  {cell}", label.to_lowercase()),
+            });
+        }
+    }
+    lines
 }
 
 fn waits(one: &ConnectionSummary) -> String {
@@ -264,7 +281,17 @@ mod tests {
             "  notion      120    3, 1 sign-in  3 min before the start; 2 calls, 14 s  3 provider_unavailable (not \
              recovered: 1 refresh_refused)",
         ];
-        assert_eq!(told.lines(), lines);
+        assert_eq!(told.lines(None), lines);
+        assert_eq!(told.lines(Some(200)), lines);
+        assert_eq!(
+            told.lines(Some(40))[1..5],
+            [
+                "  notion",
+                "    calls      120",
+                "    refreshes  3, 1 sign-in",
+                "    waits      3 min before the start; 2 calls, 14 s",
+            ]
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ pub(super) fn not_started(error: &StartError) -> Failure {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     };
-    let next = "another program listens there, and is no sandbox of this command: leave --port out to take a free port, and \
-                use the URL that is printed";
+    let next = "another program has that port, perhaps a sandbox that you started before: leave --port out to take a free \
+                port, and use the URL that is printed";
     Failure::new(Exit::Unavailable, what, next)
 }
 

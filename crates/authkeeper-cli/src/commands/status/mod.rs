@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use authkeeper::{
     model::{
-        ConnectionName, ConnectionState, GrantType, HealthCause, HealthState, ReauthorizeReason,
-        SuspendReason, WhoseMove, restoring_command,
+        ConnectionName, ConnectionState, GrantType, HealthCause, HealthState, PrincipalId,
+        ReauthorizeReason, SuspendReason, WhoseMove, restoring_command,
     },
     runtime::ConnectionStatus,
 };
@@ -40,7 +40,7 @@ pub(crate) async fn status(app: &App, args: StatusArgs) -> Result<u8, Failure> {
     };
     if args.nagios {
         let (code, line) = monitor::plugin_line(healths());
-        app.output.data(&line);
+        app.output.data_whole(&line);
         return Ok(code);
     }
     show(app, &statuses);
@@ -247,6 +247,9 @@ fn to_do(status: &ConnectionStatus, cause: HealthCause) -> String {
                 None => "sign in: ",
                 Some(_) => "sign in again: ",
             };
+            if *principal == PrincipalId::local_user() {
+                return format!("to do: {must}{action}");
+            }
             format!("{principal} must {must}{action}")
         }
         (HealthCause::Uncertain, None) => {

@@ -27,7 +27,11 @@ pub(super) fn lines(output: CommandOutput, of: Vec<([String; 6], Paint)>) -> Vec
     let paints: Vec<Paint> = of.iter().map(|(_, paint)| *paint).collect();
     rows.extend(of.into_iter().map(|(cells, _)| cells.to_vec()));
     if let Some(columns) = output.columns() {
+        let whole = rows.clone();
         rows = fitted(rows, columns);
+        if total(&rows) > columns {
+            return stacked(output, &whole, &paints);
+        }
     }
     let widths = widths(&rows);
     let mut lines = Vec::new();
@@ -38,7 +42,9 @@ pub(super) fn lines(output: CommandOutput, of: Vec<([String; 6], Paint)>) -> Vec
             .unwrap_or(Paint::Dim);
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            let padded = format!("{cell:<width$}", width = widths[column]);
+            let last = column + 1 == row.len();
+            let width = if last { 0 } else { widths[column] };
+            let padded = format!("{cell:<width$}");
             let painted = number == 0 || column == 1;
             line.push_str(&if painted {
                 output.paint(paint, &padded)
@@ -60,11 +66,35 @@ fn widths(rows: &Rows) -> Vec<usize> {
     (0..rows.first().map_or(0, Vec::len)).map(width).collect()
 }
 
+/// Where no table has room: the connections one below the other, a line for each cell.
+fn stacked(output: CommandOutput, rows: &Rows, paints: &[Paint]) -> Vec<String> {
+    let usual = rows.iter().skip(1).all(|row| is_usual(row));
+    let mut lines = Vec::new();
+    for (row, paint) in rows.iter().skip(1).zip(paints) {
+        for (column, (label, cell)) in HEADER.iter().zip(row).enumerate() {
+            let label = label.to_lowercase();
+            match column {
+                0 => lines.push(output.paint(Paint::Strong, cell)),
+                1 => lines.push(format!("  {label:<9}  {}", output.paint(*paint, cell))),
+                PRINCIPAL if usual => {}
+                _ => lines.push(format!("  {label:<9}  {cell}")),
+            }
+        }
+    }
+    lines
+}
+
+fn total(rows: &Rows) -> usize {
+    widths(rows).iter().map(|width| width + GAP).sum::<usize>() - GAP
+}
+
+fn is_usual(row: &[String]) -> bool {
+    row[PRINCIPAL] == "local"
+}
+
 /// Made to fit: first without the principal where all have the usual one, then with shorter servers.
 fn fitted(mut rows: Rows, columns: usize) -> Rows {
-    let total = |rows: &Rows| widths(rows).iter().map(|width| width + GAP).sum::<usize>() - GAP;
-    let usual = |row: &Vec<String>| row[PRINCIPAL] == "local";
-    if total(&rows) > columns && rows.iter().skip(1).all(usual) {
+    if total(&rows) > columns && rows.iter().skip(1).all(|row| is_usual(row)) {
         for row in &mut rows {
             row.remove(PRINCIPAL);
         }
@@ -107,24 +137,38 @@ mod tests {
         ]
     }
 
-    fn longest(rows: &Rows) -> usize {
-        widths(rows).iter().map(|width| width + GAP).sum::<usize>() - GAP
-    }
-
     #[test]
     fn the_table_fits_the_terminal() {
-        let whole = longest(&rows("local"));
+        let whole = total(&rows("local"));
         assert_eq!(fitted(rows("local"), whole), rows("local"));
         let narrower = fitted(rows("local"), whole - 1);
         assert_eq!(narrower[1].len(), 5, "no principal");
         assert_eq!(narrower[1][4], "https://mcp.notion.com/mcp");
         let narrow = fitted(rows("local"), 80);
-        assert!(longest(&narrow) <= 80, "{narrow:?}");
+        assert!(total(&narrow) <= 80, "{narrow:?}");
         assert_eq!(narrow[1][4], "https://mcp.notio…");
         let others = fitted(rows("alice"), 90);
         assert_eq!(others[2][PRINCIPAL], "alice");
-        assert!(longest(&others) <= 90, "{others:?}");
+        assert!(total(&others) <= 90, "{others:?}");
         let least = fitted(rows("local"), 10);
         assert_eq!(least[1][4], "https://mcp…");
+    }
+
+    #[test]
+    fn without_room_for_a_table_each_connection_is_a_list_with_its_whole_server() {
+        let plain = CommandOutput::new(false, true);
+        let said = |principal: &str| stacked(plain, &rows(principal), &[Paint::Good, Paint::Bad]);
+        assert_eq!(
+            said("local")[..5],
+            [
+                "notion",
+                "  state      active",
+                "  access     57 min left",
+                "  refresh    in 42 min",
+                "  server     https://mcp.notion.com/mcp",
+            ]
+        );
+        assert_eq!(said("local").len(), 10);
+        assert!(said("alice").contains(&"  principal  alice".to_owned()));
     }
 }

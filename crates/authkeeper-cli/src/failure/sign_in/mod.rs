@@ -4,6 +4,7 @@ mod own_client;
 
 use authkeeper::{
     http::{ConnectError as Unconnected, ExchangeError},
+    model::ConnectionName,
     oauth::{
         WireError,
         assertion::GivenError,
@@ -19,7 +20,31 @@ use authkeeper::{
 use super::{Failure, REPORT, url_advice};
 use crate::exit::Exit;
 
+const CHECK_CLIENT: &str = "check --client-id and --client-secret-file or --client-cert; if they are right, --client-auth \
+                            names the way the provider wants the secret shown. Then run the same command again";
+const CHECK_ADDRESS: &str = "check the URL for a typing error and the network (behind a proxy: set HTTPS_PROXY), then try again";
+
 impl Failure {
+    /// The same of a sign-in that is repeated in place: URL and client worked once, and are no flags of that command.
+    pub(crate) fn again(mut self, name: &ConnectionName, url: &str) -> Self {
+        for flag in ["--issuer", "--client-id", "--client-metadata-url"] {
+            let here = format!("run the same command with {flag}");
+            let there = format!("run authkeeper connect {name} {url} {flag}");
+            self.next = self.next.replace(&here, &there);
+        }
+        if self.next == CHECK_CLIENT {
+            self.next = format!(
+                "check the client at the provider; if its secret was replaced: authkeeper rotate {name} \
+                 --client-secret-file FILE"
+            );
+        }
+        if self.next == CHECK_ADDRESS {
+            "check the network (behind a proxy: set HTTPS_PROXY), then try again; nothing was changed"
+                .clone_into(&mut self.next);
+        }
+        self
+    }
+
     /// A sign-in that did not come about. `given`: whether the client was given by a person; else none is asked for it.
     pub(crate) fn of_sign_in(error: ConnectError, given: bool) -> Self {
         let advice = own_client::advice(&error).filter(|_| !given);
@@ -161,11 +186,7 @@ fn connect_advice(error: &ConnectError) -> (Exit, String) {
 fn refusal_advice(error: &ConnectError) -> (Exit, String) {
     let own = |exit, next: &str| (exit, next.to_owned());
     match error {
-        ConnectError::ClientRefused { .. } => own(
-            Exit::Config,
-            "check --client-id and --client-secret-file or --client-cert; if they are right, --client-auth names the way the provider \
-             wants the secret shown. Then run the same command again",
-        ),
+        ConnectError::ClientRefused { .. } => own(Exit::Config, CHECK_CLIENT),
         // A code is good once and for a minute or so: what was wrong with it is over with it.
         ConnectError::CodeRefused { refused, .. } if refused.code == "invalid_grant" => own(
             Exit::Person,
@@ -389,10 +410,7 @@ fn discovery_advice(error: &DiscoveryError) -> (Exit, String) {
             "check the proxy's address and whether it is reachable from here (authkeeper doctor shows where it is set), then try \
              again",
         ),
-        DiscoveryError::Wire(WireError::Connect(_)) => own(
-            Exit::Unavailable,
-            "check the URL for a typing error and the network (behind a proxy: set HTTPS_PROXY), then try again",
-        ),
+        DiscoveryError::Wire(WireError::Connect(_)) => own(Exit::Unavailable, CHECK_ADDRESS),
         DiscoveryError::Wire(WireError::Exchange {
             source: ExchangeError::TooLarge { .. },
             ..
@@ -541,6 +559,28 @@ mod tests {
         for (exit, next) in all {
             assert_eq!((exit, next.as_str()), (Exit::Data, SERVERS_MISTAKE));
         }
+    }
+
+    /// `reauthorize` has no flag for a URL or a client.
+    #[test]
+    fn a_sign_in_in_place_is_not_told_to_correct_what_was_typed_long_ago() {
+        let name = ConnectionName::parse("job").unwrap();
+        let again = |next: &str| {
+            let failure = Failure::new(Exit::Config, "it failed", next);
+            failure.again(&name, "https://mcp.example/mcp").next
+        };
+        let client = again(CHECK_CLIENT);
+        assert!(
+            client.contains("authkeeper rotate job --client-secret-file FILE"),
+            "{client}"
+        );
+        assert!(!client.contains("--client-id"), "{client}");
+        let address = again(CHECK_ADDRESS);
+        assert!(!address.contains("URL"), "{address}");
+        assert_eq!(
+            again("run the same command with --issuer URL"),
+            "run authkeeper connect job https://mcp.example/mcp --issuer URL"
+        );
     }
 
     #[test]

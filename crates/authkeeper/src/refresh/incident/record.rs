@@ -23,9 +23,7 @@ pub(crate) fn uncertain_record(
         principal: on_behalf_of.principal.to_string(),
         task: None,
         reason: kind.as_str().to_owned(),
-        detail:
-            "a refresh was sent and its answer was lost; whether the provider acted is not known"
-                .to_owned(),
+        detail: unknown_outcome(kind).to_owned(),
         since: now,
         expires_at: ends(grant),
         scope: None,
@@ -36,6 +34,24 @@ pub(crate) fn uncertain_record(
         link: None,
         trace_id: trace_id.to_owned(),
         ts: now,
+    }
+}
+
+/// What came in the place of an answer.
+fn unknown_outcome(kind: UnknownKind) -> &'static str {
+    match kind {
+        UnknownKind::ServerError | UnknownKind::GatewayTimeout => {
+            "the provider answered a refresh with an error of its own; whether it acted is not known"
+        }
+        UnknownKind::Unreadable => {
+            "the provider answered a refresh with what can't be read as an answer; whether it acted is not known"
+        }
+        UnknownKind::Reset
+        | UnknownKind::Silence
+        | UnknownKind::UnreadTokens
+        | UnknownKind::Crash => {
+            "a refresh was sent and its answer was lost; whether the provider acted is not known"
+        }
     }
 }
 
