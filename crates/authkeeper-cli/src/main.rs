@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod exit;
 mod failure;
+mod help;
 mod old_names;
 mod output;
 mod process;
@@ -44,7 +45,10 @@ fn main() -> ExitCode {
     };
     let cli = match cli {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(told_by_clap(&usage::explained(error, &typed))),
+        Err(error) => {
+            let error = usage::explained(error, &typed);
+            return ExitCode::from(told_by_clap(&error, &typed));
+        }
     };
     let environment = Environment::of_process();
     log_to_stderr(&environment);
@@ -73,19 +77,18 @@ fn main() -> ExitCode {
 }
 
 /// Help and version are results; the rest is said to the person who mistyped.
-fn told_by_clap(error: &clap::Error) -> u8 {
+fn told_by_clap(error: &clap::Error, typed: &[OsString]) -> u8 {
     if error.use_stderr() {
         let _ = error.print();
         return Exit::Usage.code();
     }
     let colour = std::io::stdout().is_terminal();
-    let text = error.render();
-    let text = if colour {
-        text.ansi().to_string()
-    } else {
-        text.to_string()
-    };
     let output = CommandOutput::new(false, true);
+    let text = match help::narrow(error, typed, output.columns()) {
+        Some(text) => text,
+        None if colour => error.render().ansi().to_string(),
+        None => error.render().to_string(),
+    };
     output.data_bytes(text.as_bytes());
     output.code_of(0)
 }
