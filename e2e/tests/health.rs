@@ -183,7 +183,7 @@ fn a_plugin_that_knows_nothing_says_so() {
     let home = Home::new();
     let nothing = home.run(&["status", "--nagios"]).expect_code(3).stdout;
     assert_eq!(nothing, "AUTHKEEPER UNKNOWN: nothing is connected\n");
-    let _ = home.run(&["status", "--check"]).expect_code(0);
+    let _ = home.run(&["status", "--check"]).expect_code(66);
     home.write_config("on_incident = 7\n");
     let broken = home.run(&["status", "--nagios"]).expect_code(3).stdout;
     assert!(broken.starts_with("AUTHKEEPER UNKNOWN: "), "{broken}");

@@ -43,7 +43,9 @@ pub(crate) async fn status(app: &App, args: StatusArgs) -> Result<u8, Failure> {
         app.output.data_whole(&line);
         return Ok(code);
     }
-    show(app, &statuses);
+    if !(args.check && statuses.is_empty() && !app.output.json) {
+        show(app, &statuses);
+    }
     if args.check {
         monitor::verdict(healths())?;
     }

@@ -15,9 +15,14 @@ use crate::{
 type Named<'a> = (&'a ConnectionName, &'a Health);
 
 /// What `--check` ends with: what `token` ends with for the worst connection. A grant that is over counts although its last
-/// token still serves; what authkeeper is about to heal while calls work does not.
+/// token still serves; what authkeeper is about to heal while calls work does not. A store without connections is most likely
+/// not the one that was meant: cron has another `HOME`.
 pub(super) fn verdict<'a>(all: impl Iterator<Item = Named<'a>>) -> Result<(), Failure> {
     let all: Vec<Named<'_>> = all.collect();
+    if all.is_empty() {
+        let next = "authkeeper connect NAME URL; if something is connected, run this as the user whose jobs use it, with that HOME";
+        return Err(Failure::new(Exit::NotFound, "nothing is connected", next));
+    }
     let failing = all
         .iter()
         .filter_map(|(name, health)| Some((*name, *health, Exit::of_health(health)?)));
@@ -167,6 +172,7 @@ mod tests {
     fn the_exit_code_is_that_of_the_worst_connection() {
         use HealthState::{AtRisk, Down, Notice};
         assert_eq!(check(&[Health::OK, over(Notice), outage(AtRisk)]), None);
+        assert_eq!(check(&[]).unwrap().0, Exit::NotFound);
         let code = |all: &[Health]| check(all).unwrap().0;
         assert_eq!(code(&[outage(Down)]), Exit::Unavailable);
         assert_eq!(code(&[over(AtRisk)]), Exit::Person);
