@@ -35,13 +35,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOST = "127.0.0.1"
 NAMES = ("mcp.partner.test", "mtls.partner.test", "h2.partner.test")
-NGINX = """
+# What every nginx of the tests has; the servers follow.
+NGINX_HEAD = """
 daemon off; user root; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
 events {{ worker_connections 256; }}
 http {{
   access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+"""
+NGINX = NGINX_HEAD + """
   proxy_http_version 1.1; proxy_buffering off; proxy_set_header Host $host; proxy_set_header Connection "";
   server {{
     listen unix:{folder}/mcp.partner.test ssl;

@@ -20,18 +20,12 @@ import sys
 import tempfile
 import threading
 
-from corporate_network import HOST, builder, make_certificates, named, start, write
+from corporate_network import HOST, NGINX_HEAD, builder, make_certificates, named, start, write
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-NGINX = """
-daemon off; user root; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+NGINX = NGINX_HEAD + """
   server {{
     listen {host}:{port} ssl;
     ssl_client_certificate {folder}/ca.pem; ssl_verify_client optional_no_ca;

@@ -12,16 +12,10 @@ import sys
 import tempfile
 import threading
 
-from corporate_network import HOST, listens, make_certificates, start
+from corporate_network import HOST, NGINX_HEAD, listens, make_certificates, start
 from mtls_server import end_with_stdin
 
-NGINX = """
-daemon off; user root; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+NGINX = NGINX_HEAD + """
   server {{
     listen {host}:{port} ssl;
     {location}

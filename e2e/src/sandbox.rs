@@ -101,21 +101,17 @@ impl Running {
     /// Nobody listens at its port, until it is back. It forgets nothing.
     pub fn go_away(&self) {
         self.sandbox.go_away();
-        assert!(
-            wait_until(SOON, || TcpStream::connect(("127.0.0.1", self.port()))
-                .is_err()),
-            "connections are accepted"
-        );
+        assert!(wait_until(SOON, || !self.listens()), "it listens");
     }
 
     /// It listens again.
     pub fn come_back(&self) {
         self.sandbox.come_back();
-        assert!(
-            wait_until(SOON, || TcpStream::connect(("127.0.0.1", self.port()))
-                .is_ok()),
-            "connections are refused"
-        );
+        assert!(wait_until(SOON, || self.listens()), "nobody listens");
+    }
+
+    fn listens(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port())).is_ok()
     }
 
     /// Puts a fault in force, as its specification spells it.

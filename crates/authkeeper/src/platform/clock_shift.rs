@@ -99,11 +99,9 @@ mod tests {
             wall: SignedDuration::from_hours(-2),
         };
         assert_eq!(shift.now(), first);
-        let moved = async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            std::fs::write(&file, "3601000 0\n").unwrap();
-        };
-        tokio::join!(shift.sleep(Duration::from_hours(1)), moved);
+        // The sleep begins first, and is polled again once the clock was moved.
+        let moved = async { std::fs::write(&file, "3601000 0\n").unwrap() };
+        tokio::join!(biased; shift.sleep(Duration::from_hours(1)), moved);
         assert_eq!(shift.now().ahead, Duration::from_secs(3_601));
     }
 
