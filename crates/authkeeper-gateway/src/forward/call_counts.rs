@@ -24,7 +24,7 @@ pub struct CallCounts {
 }
 
 /// Why a call failed whose connection the run does not declare.
-const UNDECLARED: &str = "connection_not_declared";
+pub(crate) const UNDECLARED: &str = "connection_not_declared";
 
 /// Of no more connections are calls counted.
 const MOST_NAMES: usize = 1_000;

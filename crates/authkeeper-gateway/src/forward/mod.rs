@@ -29,7 +29,10 @@ mod target;
 pub(crate) mod tests;
 mod token_wait;
 
-pub(crate) use self::authority::{Authority, CallToken};
+pub(crate) use self::{
+    authority::{Authority, CallToken},
+    call_counts::UNDECLARED,
+};
 pub use self::{
     call::{Call, CallBody, CallHeaders, fingerprint},
     call_counts::CallCounts,

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     body::{ResponseBody, whole},
     error::{CallError, CallErrorKind},
+    forward::UNDECLARED,
 };
 
 /// The fixed word, so that a client can tell an answer of ours from the server's.
@@ -80,7 +81,7 @@ impl Rejection {
             Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported"),
             Self::Route => (StatusCode::NOT_FOUND, "no_such_route"),
             Self::Path => (StatusCode::BAD_REQUEST, "bad_path"),
-            Self::Undeclared { .. } => (StatusCode::FORBIDDEN, "connection_not_declared"),
+            Self::Undeclared { .. } => (StatusCode::FORBIDDEN, UNDECLARED),
             Self::Body => (StatusCode::BAD_REQUEST, "request_broken_off"),
             Self::Forward(error) => (error.kind.status(), error.kind.word()),
         }

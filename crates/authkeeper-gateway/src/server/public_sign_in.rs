@@ -1,14 +1,13 @@
 //! Sign-in pages at the daemon's public URL: which requests are taken, and their forms.
 
 use authkeeper::secret::SecretString;
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use super::{access::AccessRules, error_response::Rejection};
 use crate::{
-    body::{ResponseBody, whole},
+    body::ResponseBody,
     signin_link::{PublicSignIn, PublicUrl, Submitted},
 };
 
@@ -44,15 +43,8 @@ pub(super) async fn answer(
         _ => None,
     };
     let page = pages.page((&address.name, address.id), submitted).await;
-    let mut response = page
-        .response()
-        .map(|body| body.map_err(|never| match never {}).boxed_unsync());
-    if head.headers.get("sec-purpose").is_some() {
-        // A prefetch is no look.
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        *response.body_mut() = whole(Bytes::new());
-    }
-    Ok(response)
+    let response = page.response();
+    Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
 }
 
 async fn submitted(body: Incoming) -> Result<Submitted, Rejection> {

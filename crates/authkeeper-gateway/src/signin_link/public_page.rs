@@ -113,25 +113,17 @@ impl PublicSignIn {
         if begun.is_none() && !self.links.is_public(name, status.lineage, id) {
             return nothing_here();
         }
-        match (begun, submitted) {
-            _ if is_over => about(&status, done(name)),
-            (Some(attempt), Some(Submitted::Address(address))) => {
-                about(&status, shown(name, &attempt.paste(address).await))
-            }
-            (Some(attempt), None) => {
-                let stage = attempt.stage.borrow().clone();
-                about(&status, shown(name, &stage))
-            }
+        let stage = match (begun, submitted) {
+            _ if is_over => Stage::Done,
+            (None, None) => return about(&status, invitation(name)),
+            (Some(attempt), None) => attempt.stage.borrow().clone(),
+            (Some(attempt), Some(Submitted::Address(address))) => attempt.paste(address).await,
             (None, Some(Submitted::Address(_))) => {
-                let why = "this sign-in is no longer under way".to_owned();
-                about(&status, shown(name, &Stage::Failed(why)))
+                Stage::Failed("this sign-in is no longer under way".to_owned())
             }
-            (_, Some(Submitted::Begin)) => {
-                let stage = self.begin(&status, id).await;
-                about(&status, shown(name, &stage))
-            }
-            (None, None) => about(&status, invitation(name)),
-        }
+            (_, Some(Submitted::Begin)) => self.begin(&status, id).await,
+        };
+        about(&status, shown(name, &stage))
     }
 
     /// Begins a sign-in in the place of the one before it.
@@ -271,11 +263,6 @@ fn invitation(name: &ConnectionName) -> SignInPage {
     })
 }
 
-fn done(name: &ConnectionName) -> SignInPage {
-    let text = format!("{name} is connected. You can close this page.");
-    SignInPage::new(StatusCode::OK, "Signed in", text)
-}
-
 fn shown(name: &ConnectionName, stage: &Stage) -> SignInPage {
     let title = format!("Sign in to {name}");
     match stage {
@@ -309,7 +296,10 @@ fn shown(name: &ConnectionName, stage: &Stage) -> SignInPage {
             let complete = complete.as_ref().unwrap_or(at);
             page.link("Open the provider", complete.clone().into())
         }
-        Stage::Done => done(name),
+        Stage::Done => {
+            let text = format!("{name} is connected. You can close this page.");
+            SignInPage::new(StatusCode::OK, "Signed in", text)
+        }
         Stage::Failed(why) => {
             let page = SignInPage::new(StatusCode::BAD_GATEWAY, "Not signed in", format!("{why}."));
             page.form(SignInForm {

@@ -41,7 +41,7 @@ impl Severity {
 pub enum NotifyDelay {
     /// It does not heal: at once.
     AtOnce,
-    /// Until it has outlasted the bounded retries.
+    /// Until resends have not healed it by the end of the token's life.
     Retries,
     /// Until the token has ended and the waits are over, or for the time that is set.
     Outage,
@@ -52,7 +52,7 @@ impl NotifyDelay {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AtOnce => "none",
-            Self::Retries => "the first resend",
+            Self::Retries => "the resends",
             Self::Outage => "the token's life and the waits",
         }
     }

@@ -176,7 +176,6 @@ pub(super) fn count(findings: &[Finding], severity: Severity) -> usize {
 /// Where the text of a finding begins: after its severity.
 const MARGIN: usize = 11;
 
-/// One line for each finding, its fix below it; what is right, or only to be known, where it is asked for.
 /// A line of what a person reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ReportLine {
@@ -194,6 +193,7 @@ impl ReportLine {
     }
 }
 
+/// One line for each finding, its fix below it; what is right, or only to be known, where it is asked for.
 pub(super) fn lines(findings: &[Finding], verbose: bool, output: CommandOutput) -> Vec<ReportLine> {
     let mut shown: Vec<&Finding> = findings
         .iter()
