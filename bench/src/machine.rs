@@ -14,8 +14,8 @@ use authkeeper::{
     http::HttpUrl,
     model::{ClientId, ConnectionName, LifetimeSource, Moment, TokenSet},
     oauth::register::GivenClient,
-    platform::clock::{Clock, Seams, SystemClock, SystemRandom},
-    runtime::{IssuedToken, LiveToken, Runtime, Settings, TokenRequest},
+    platform::clock::{Clock, SystemClock},
+    runtime::{IssuedToken, LiveToken, Runtime, TokenRequest},
     signin::{ConnectRequest, ImportRequest},
 };
 use tempfile::TempDir;
@@ -86,13 +86,11 @@ impl Machine {
             ticks_by: AtomicU64::new(0),
             stopped_at: AtomicU64::new(0),
         });
-        let seams = Seams {
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            random: Arc::new(SystemRandom),
-        };
-        let settings = Settings::in_folder(folder.path().to_owned());
-        let wire = Arc::new(Wire(Arc::clone(&provider)));
-        let runtime = Runtime::open(&settings, seams, wire).expect("a new store");
+        let runtime = Runtime::builder(folder.path())
+            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .transport(Arc::new(Wire(Arc::clone(&provider))))
+            .open()
+            .expect("a new store");
         Self {
             runtime,
             provider,

@@ -10,7 +10,10 @@ use authkeeper::{
         ServerMetadata, SubjectBinding, TokenSet,
     },
     platform::clock::Seams,
-    store::{Committed, Obtained, Refreshed, SignedIn, Spend, Store as _, sqlite::SqliteStore},
+    store::{
+        Committed, Connections as _, Grants as _, Obtained, Refreshed, SignedIn, Spend,
+        sqlite::SqliteStore,
+    },
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;

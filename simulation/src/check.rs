@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use authkeeper::{
-    refresh::decide::BELIEVED_FOR,
-    simulation::{self as inside, Files},
-};
+use authkeeper::{platform::files::Files, refresh::decide::BELIEVED_FOR, testing as inside};
 
 use crate::{
     disk::Frozen,

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use authkeeper::simulation::{Files, Lock, Opened};
+use authkeeper::platform::files::{Files, Lock, Opened};
 
 use crate::{
     fault::Checkpoint,

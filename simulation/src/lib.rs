@@ -23,9 +23,10 @@ pub mod random;
 pub mod rest;
 pub mod schedule;
 pub mod shape;
-pub mod store;
 pub mod strike;
 pub mod truth;
 pub mod world;
+
+pub use authkeeper::store::memory as store;
 
 pub use self::{truth::Violation, world::TokenCall};

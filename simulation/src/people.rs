@@ -11,8 +11,8 @@ use authkeeper::{
         TokenSet,
     },
     runtime::{IssuedToken, Runtime, TokenRequest},
-    simulation as inside,
     store::{Obtained, SignedIn},
+    testing as inside,
 };
 
 use crate::{
@@ -36,7 +36,7 @@ pub fn begin(world: &mut SimWorld) {
     let lifetime = world.provider.lifetime;
     let signed_in = signed_in((token, &access), lifetime, world.moment());
     for rows in &stores {
-        store::lock(rows).adopt(signed_in.clone());
+        store::lock(rows).adopt(&signed_in);
     }
     let rows = stores
         .first()
@@ -143,7 +143,7 @@ fn change(sim: &Sim, what: &'static str, change: impl Fn(&mut GrantLifecycle)) {
     let rows = {
         let mut rows = sim.rows();
         for row in rows.grants.values_mut() {
-            change(&mut row.grant.lifecycle);
+            change(&mut row.record.grant.lifecycle);
         }
         rows.touch();
         GrantSnapshot::all(&rows)
@@ -157,7 +157,7 @@ fn change(sim: &Sim, what: &'static str, change: impl Fn(&mut GrantLifecycle)) {
 pub fn claim(sim: &Sim) -> Option<Claim> {
     let rows = sim.rows();
     let mut grants = rows.grants.values();
-    grants.find_map(|row| row.grant.claim.clone())
+    grants.find_map(|row| row.record.grant.claim.clone())
 }
 
 /// A caller asks, uses its token, and asks once more if that gets a 401.

@@ -1,7 +1,6 @@
 //! One simulated process: the real runtime over simulated clock, network, store, files and tasks.
 
 use std::{
-    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -12,11 +11,15 @@ use async_trait::async_trait;
 use authkeeper::{
     http::{ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport},
     model::Moment,
-    platform::clock::{Clock, LONGEST_SLEEP, Seams},
+    platform::{
+        clock::{Clock, LONGEST_SLEEP, Seams},
+        tasks::{Tasks, Work},
+    },
     refresh::RefreshRules,
     runtime::Runtime,
-    simulation::{Machine, Tasks, Work},
+    secret::Secret,
     store::{Result, StoreError},
+    vault::seal::Sealer,
 };
 
 use crate::{
@@ -32,6 +35,10 @@ use crate::{
 };
 
 /// The runtime of a new process.
+///
+/// # Panics
+///
+/// Never: nothing that it opens is on a disk.
 pub fn runtime(sim: &Sim, process: ProcessId, rules: RefreshRules) -> Runtime {
     let seed = sim.lock().dice.roll();
     let host = Host {
@@ -41,20 +48,21 @@ pub fn runtime(sim: &Sim, process: ProcessId, rules: RefreshRules) -> Runtime {
     let rows = Arc::clone(sim.rows_of(process));
     let elsewhere = sim.lock().controls.two_stores && process % 2 == 1;
     let folder = if elsewhere { "/other" } else { "/sim" };
-    let machine = Machine {
-        store: Arc::new(MemoryStore::new(rows, Arc::new(host.clone()))),
-        transport: Arc::new(host.clone()),
-        seams: Seams {
-            clock: Arc::new(host.clone()),
-            random: Arc::new(SeededRandom::new(seed)),
-        },
-        tasks: Arc::new(host),
-        files: Arc::new(ProcessFiles::new(sim.clone(), process)),
-        folder: PathBuf::from(folder),
-        key: KEY,
-        rules,
+    let seams = Seams {
+        clock: Arc::new(host.clone()),
+        random: Arc::new(SeededRandom::new(seed)),
     };
-    machine.runtime()
+    let store = Arc::new(MemoryStore::new(rows, Arc::new(host.clone())));
+    Runtime::builder(folder)
+        .store(store, Sealer::new(Secret::new(KEY), seams.clone()))
+        .transport(Arc::new(host.clone()))
+        .clock(seams.clock)
+        .random(seams.random)
+        .tasks(Arc::new(host))
+        .files(Arc::new(ProcessFiles::new(sim.clone(), process)))
+        .rules(rules)
+        .open()
+        .expect("nothing of it is on a disk")
 }
 
 /// What one process sees of the world.

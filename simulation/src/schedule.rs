@@ -10,11 +10,8 @@ use std::{
 };
 
 use authkeeper::{
-    model::ConnectionName,
-    model::ProviderHabits,
-    refresh::RefreshRules,
-    runtime::Runtime,
-    simulation::{self as inside, Work},
+    model::ConnectionName, model::ProviderHabits, platform::tasks::Work, refresh::RefreshRules,
+    runtime::Runtime, testing as inside,
 };
 
 use crate::{

@@ -160,7 +160,7 @@ impl GrantSnapshot {
             .grants
             .values()
             .map(|row| {
-                let grant = &row.grant;
+                let grant = &row.record.grant;
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "the tokens are the simulation's own"

@@ -9,7 +9,7 @@ use std::{
 
 use authkeeper::{
     model::{BootId, BootStamp, Moment},
-    simulation::Work,
+    platform::tasks::Work,
 };
 use jiff::{SignedDuration, Timestamp};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authkeeper::store::conformance::{self, Pair};
-use simulation::store::{Calm, MemoryStore, Shared};
+use authkeeper::store::memory::{Calm, MemoryStore, Shared};
 
 #[tokio::test]
 async fn the_store_in_memory_passes_the_suite() {

@@ -11,7 +11,6 @@ use std::{
 use authkeeper::{
     http::{NetTransport, Network, Transport},
     model::{ConnectionName, TaskId},
-    platform::clock::Seams,
     runtime::{ConnectionStatus, Runtime},
 };
 use authkeeper_gateway::{
@@ -65,7 +64,9 @@ impl App {
     ) -> Result<Self, Failure> {
         let network = Arc::new(settings.network());
         let transport = Arc::new(NetTransport::over(network.clone()));
-        let runtime = Runtime::open(&settings.runtime, Seams::system(), transport)?;
+        let runtime = Runtime::with_settings(settings.runtime.clone())
+            .transport(transport)
+            .open()?;
         Ok(Self {
             environment,
             settings,

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use authkeeper::{
-    http::NetTransport,
     model::{ConnectionName, Event, Record},
-    platform::clock::Seams,
-    runtime::{Runtime, Settings},
+    runtime::Runtime,
 };
 use authkeeper_gateway::{forward::Forwarder, signin_link::Links, token_source::TokenSource};
 use jiff::Timestamp;
@@ -38,9 +36,7 @@ pub(crate) fn record(event: Event, connection: &str) -> Record {
 /// A forwarder over an empty store, and the folder of that.
 pub(crate) fn forwarder() -> (Forwarder, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::in_folder(folder.path().to_owned());
-    let transport = Arc::new(NetTransport::new());
-    let runtime = Runtime::open(&settings, Seams::system(), transport).unwrap();
+    let runtime = Runtime::builder(folder.path()).open().unwrap();
     let tokens = TokenSource::new(runtime, None, Links::beside(folder.path()));
     (Arc::new(tokens).forwarder(), folder)
 }

@@ -19,7 +19,7 @@
 //! | 10 | [`runtime`] | the public handle [`Runtime`]: tokens, status, step-up, key rotation |
 //! | 9 | [`refresh`] | the refresh transaction: pure decisions, single flight, claim, journal, scheduler, incidents |
 //! | 8 | [`error`] | [`TokenError`] and the advice for each error |
-//! | 7 | [`store`] | the store trait, its conformance suite, `SQLite` |
+//! | 7 | [`store`] | the store traits, their conformance suite, `SQLite`, memory |
 //! | 6 | [`vault`] | sealing at rest, the file of the seal key |
 //! | 5 | [`catalogue`] | known providers, as data with sources and dates |
 //! | 4 | [`oauth`] | the wire, one file a flow or RFC |
@@ -31,13 +31,10 @@
 //! # Example
 //!
 //! ```no_run
-//! use std::sync::Arc;
-//!
-//! use authkeeper::{ConnectionName, Runtime, Settings, TokenRequest, http::NetTransport, platform::clock::Seams};
+//! use authkeeper::{ConnectionName, Runtime, TokenRequest};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = Settings::in_folder("/var/lib/my-agent".into());
-//! let runtime = Runtime::open(&settings, Seams::system(), Arc::new(NetTransport::new()))?;
+//! let runtime = Runtime::builder("/var/lib/my-agent").open()?;
 //! let _scheduler = runtime.keep_fresh(vec![ConnectionName::parse("notion")?]);
 //! let token = runtime.access_token(&TokenRequest::new(ConnectionName::parse("notion")?)).await?;
 //! println!("good until {:?}", token.expires_at);
@@ -59,10 +56,9 @@ pub mod refresh;
 pub mod runtime;
 pub mod secret;
 pub mod signin;
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub mod simulation;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 pub mod text;
 pub mod vault;
 
@@ -70,7 +66,8 @@ pub use self::{
     error::{Advice, TokenError},
     model::{Connection, ConnectionName, Incident, Record},
     runtime::{
-        ConnectionStatus, IssuedToken, LiveToken, RefreshScheduler, Runtime, Settings, TokenRequest,
+        ConnectionStatus, IssuedToken, LiveToken, RefreshScheduler, Runtime, RuntimeBuilder,
+        Settings, TokenRequest,
     },
     store::StoreError,
 };

@@ -263,10 +263,9 @@ impl SignInHost for LinkHost {
 #[cfg(test)]
 mod tests {
     use authkeeper::{
-        http::{HttpUrl, NetTransport},
+        http::HttpUrl,
         model::Event,
         oauth::authorize::RedirectError,
-        runtime::Settings,
         secret::SecretString,
         signin::{ConnectRequest, Prompter, SignInMethod, SignInPrompt},
     };
@@ -291,9 +290,7 @@ mod tests {
 
     fn host() -> (LinkHost, TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings::in_folder(folder.path().to_owned());
-        let transport = Arc::new(NetTransport::new());
-        let runtime = Runtime::open(&settings, Seams::system(), transport).unwrap();
+        let runtime = Runtime::builder(folder.path()).open().unwrap();
         let links = Links::beside(folder.path());
         let host = LinkHost::new(runtime, links, Report::new(std::io::sink()), None);
         (host, folder)

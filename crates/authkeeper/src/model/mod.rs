@@ -9,9 +9,11 @@ mod connection;
 mod extra_headers;
 mod failing;
 mod grant;
+mod grant_change;
 mod grant_material;
 mod health;
 mod ids;
+mod kept_client;
 mod provider;
 mod provider_habits;
 mod provider_observation;
@@ -24,12 +26,17 @@ mod time;
 mod token;
 mod validation;
 
+pub(crate) use self::kept_client::MOST_SECRETS;
 pub use self::{
     claim::{Claim, ClaimPhase, OwnerState, UnknownKind},
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
     extra_headers::{ExtraHeader, ExtraHeaders, InvalidHeader, SetBy},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
     grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
+    grant_change::{
+        Committed, GrantChange, GrantChanged, GrantRecord, NewKey, Refreshed, RepeatedRefusal,
+        Spend,
+    },
     health::{
         Health, HealthCause, HealthFacts, HealthState, WhoseMove, causes, health,
         restoring_command, worst,

@@ -72,6 +72,64 @@ pub struct Observation {
     pub last: Timestamp,
 }
 
+/// So many things of one kind are kept of one provider, those that were noticed last; of what is counted for each connection
+/// by itself so many of one connection, for others' must not push out what is being learned of it.
+const MOST: usize = 16;
+/// So many things of such a kind are kept of one provider in all: each refresh there reads them.
+const MOST_OF_ALL: usize = 128;
+
+impl ProviderObservation {
+    /// Counts this once more, given all that is kept of its provider. Returns what is kept of it from now on, and what has to
+    /// go for it.
+    pub fn counted(&self, known: &[Observation], at: Timestamp) -> (Observation, Vec<Self>) {
+        let before = known.iter().find(|known| known.observation == *self);
+        let counted = Observation {
+            observation: self.clone(),
+            times: before.map_or(0, |before| before.times) + 1,
+            first: before.map_or(at, |before| before.first),
+            last: at,
+        };
+        let of_kind = |other: &&Observation| {
+            let other = &other.observation;
+            (&other.issuer, other.kind) == (&self.issuer, self.kind) && other != self
+        };
+        let mut others: Vec<&Observation> = known.iter().filter(of_kind).collect();
+        others.sort_by_key(|observed| std::cmp::Reverse(observed.last));
+        (counted, self.too_many(others))
+    }
+
+    /// Which of the others, the newest first, have to go for this one.
+    fn too_many(&self, others: Vec<&Observation>) -> Vec<Self> {
+        let (mut of_mine, mut of_all) = (1, 1);
+        let (mine, most) = match self.connection() {
+            Some(mine) => (Some(mine), MOST_OF_ALL),
+            None => (None, MOST),
+        };
+        let goes = |other: &&Observation| {
+            let of_it = mine.is_some() && other.observation.connection() == mine;
+            if of_all == most || (of_it && of_mine == MOST) {
+                return true;
+            }
+            of_all += 1;
+            of_mine += usize::from(of_it);
+            false
+        };
+        let gone = others.into_iter().filter(goes);
+        gone.map(|other| other.observation.clone()).collect()
+    }
+
+    /// Of what is counted for each connection by itself: whose it is.
+    fn connection(&self) -> Option<&str> {
+        match self.kind {
+            ObservationKind::EndedEarly => self.detail.split(' ').next(),
+            ObservationKind::OddAnswer
+            | ObservationKind::ReplayRefused
+            | ObservationKind::AccessTokenOmitted
+            | ObservationKind::Introspects => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

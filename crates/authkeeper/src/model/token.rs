@@ -120,6 +120,14 @@ pub struct RefreshToken {
     pub expires_at: Option<Timestamp>,
 }
 
+impl RefreshToken {
+    /// Whether nothing of it differs.
+    #[expect(clippy::disallowed_methods, reason = "two of our own are compared")]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.secret.expose() == other.secret.expose() && self.expires_at == other.expires_at
+    }
+}
+
 /// What one successful answer of a token endpoint brought.
 #[derive(Clone, Debug)]
 pub struct TokenSet {

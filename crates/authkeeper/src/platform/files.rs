@@ -1,9 +1,5 @@
 //! The small files beside the store: journals, kept answers, owners' locks. What must be durable is synced where it is
 //! written, and the simulation drops the rest at a power cut.
-#![cfg_attr(
-    not(feature = "simulation"),
-    expect(unreachable_pub, reason = "the simulation brings files of its own")
-)]
 
 use std::{
     any::Any,

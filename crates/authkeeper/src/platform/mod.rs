@@ -3,9 +3,9 @@
 pub mod clock;
 mod clock_shift;
 pub mod failpoint;
-pub(crate) mod files;
+pub mod files;
 pub mod filesystem;
 pub mod process_lease;
-pub(crate) mod tasks;
+pub mod tasks;
 
 pub use self::files::FileError;

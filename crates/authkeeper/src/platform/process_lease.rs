@@ -15,7 +15,20 @@ use crate::{
     },
 };
 
-/// This machine's owners, and this process as one of them once it claims.
+/// Who tells whether the process that holds a claim lives. An owner that can't be proved dead counts as living: waiting costs
+/// time, a second spender a grant.
+pub trait Liveness: Send + Sync + 'static {
+    /// This process's id. From now until the process ends the others see that it lives.
+    fn mine(&self, seams: &Seams) -> io::Result<OwnerId>;
+    /// Whether an owner still lives.
+    fn state(&self, owner: &OwnerId) -> OwnerState;
+    /// Whether an owner is this process.
+    fn is_me(&self, owner: &OwnerId) -> bool;
+    /// Whether any other process that keeps or refreshes connections is alive.
+    fn others_live(&self) -> bool;
+}
+
+/// This machine's owners, told by file locks, and this process as one of them once it claims.
 #[derive(Debug)]
 pub struct Owners {
     folder: PathBuf,
@@ -37,7 +50,8 @@ impl Owners {
         Self::over(folder, Arc::new(DiskFiles))
     }
 
-    pub(crate) fn over(folder: PathBuf, files: Arc<dyn Files>) -> Self {
+    /// The owners whose locks are in this folder of these files.
+    pub fn over(folder: PathBuf, files: Arc<dyn Files>) -> Self {
         Self {
             folder,
             files,
@@ -45,8 +59,22 @@ impl Owners {
         }
     }
 
-    /// This process's id, its lock held from now until the process ends.
-    pub fn mine(&self, seams: &Seams) -> io::Result<OwnerId> {
+    /// How many other owners live, and how many files dead ones left. Sweeps nothing up: a file that is not locked may be
+    /// one that its owner has just made, and is about to lock. Without it that owner would count as dead.
+    pub fn census(&self) -> (usize, usize) {
+        let names = self.files.names(&self.folder).into_iter();
+        let others = names.filter(|name| !self.is_me(&OwnerId::new(name)));
+        let is_dead = |name: &String| match self.files.is_locked(&self.folder.join(name)) {
+            Ok(locked) => !locked,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let (dead, live): (Vec<_>, Vec<_>) = others.partition(is_dead);
+        (live.len(), dead.len())
+    }
+}
+
+impl Liveness for Owners {
+    fn mine(&self, seams: &Seams) -> io::Result<OwnerId> {
         let mut mine = self
             .mine
             .lock()
@@ -65,8 +93,7 @@ impl Owners {
         Ok(id)
     }
 
-    /// Whether an owner still lives. One that left no lock is gone.
-    pub fn state(&self, owner: &OwnerId) -> OwnerState {
+    fn state(&self, owner: &OwnerId) -> OwnerState {
         if self.is_me(owner) {
             return OwnerState::Alive;
         }
@@ -82,25 +109,11 @@ impl Owners {
         }
     }
 
-    /// Whether any other process that keeps or refreshes connections is alive.
-    pub fn others_live(&self) -> bool {
+    fn others_live(&self) -> bool {
         self.census().0 > 0
     }
 
-    /// How many other owners live, and how many files dead ones left. Sweeps nothing up: a file that is not locked may be
-    /// one that its owner has just made, and is about to lock. Without it that owner would count as dead.
-    pub fn census(&self) -> (usize, usize) {
-        let names = self.files.names(&self.folder).into_iter();
-        let others = names.filter(|name| !self.is_me(&OwnerId::new(name)));
-        let is_dead = |name: &String| match self.files.is_locked(&self.folder.join(name)) {
-            Ok(locked) => !locked,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        let (dead, live): (Vec<_>, Vec<_>) = others.partition(is_dead);
-        (live.len(), dead.len())
-    }
-
-    pub(crate) fn is_me(&self, owner: &OwnerId) -> bool {
+    fn is_me(&self, owner: &OwnerId) -> bool {
         let mine = self
             .mine
             .lock()

@@ -1,8 +1,4 @@
 //! The one place where a task is detached from its caller, and where work that waits for the disk leaves the async threads.
-#![cfg_attr(
-    not(feature = "simulation"),
-    expect(unreachable_pub, reason = "the simulation brings tasks of its own")
-)]
 
 use std::pin::Pin;
 

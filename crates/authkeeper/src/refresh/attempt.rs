@@ -229,7 +229,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn owner(&self) -> Result<OwnerId> {
-        let owner = self.context.owners.mine(&self.context.seams);
+        let owner = self.context.liveness.mine(&self.context.seams);
         owner.map_err(|error| unusable(Path::new("owners"), &error))
     }
 

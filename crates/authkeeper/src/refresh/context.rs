@@ -15,7 +15,7 @@ use crate::{
         client_auth::OurClient,
         dpop::{Binding, Heard, ProofKey},
     },
-    platform::{clock::Seams, files::Folder, process_lease::Owners, tasks::Tasks},
+    platform::{clock::Seams, files::Folder, process_lease::Liveness, tasks::Tasks},
     refresh::{
         decision_log::DecisionLog, findings::Findings, reply_archive::ReplyArchive,
         rules::RefreshRules, unkept_replies::UnkeptReplies,
@@ -31,7 +31,7 @@ pub(crate) struct Context {
     pub(crate) seams: Seams,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) sealer: Sealer,
-    pub(crate) owners: Owners,
+    pub(crate) liveness: Arc<dyn Liveness>,
     pub(crate) journals: Folder,
     pub(crate) reply_archive: ReplyArchive,
     pub(crate) rules: RefreshRules,

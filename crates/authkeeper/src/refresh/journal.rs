@@ -30,7 +30,7 @@ use crate::{
     oauth::classify::RATE_LIMIT_LEFT,
     platform::{
         files::{Files, Folder, Opened},
-        process_lease::Owners,
+        process_lease::Liveness,
     },
     store::{Spend, StoreError, unusable},
     vault::{
@@ -274,7 +274,7 @@ impl Journal {
 pub(crate) fn reseal(
     folder: &Folder,
     with: (&StagingFolder, &Sealer),
-    owners: &Owners,
+    liveness: &dyn Liveness,
 ) -> Result<ResealCount, StoreError> {
     let mut count = ResealCount::default();
     for (name, found) in reseal_files::files(folder.path()) {
@@ -290,7 +290,7 @@ pub(crate) fn reseal(
             continue;
         }
         let owner = journal.on_behalf_of().map(|(_, claim)| claim.owner);
-        if owner.is_some_and(|owner| owners.state(&owner) == OwnerState::Alive) {
+        if owner.is_some_and(|owner| liveness.state(&owner) == OwnerState::Alive) {
             count.in_use += 1;
             continue;
         }

@@ -137,7 +137,7 @@ impl ReplyArchive {
     }
 
     /// All that lies here.
-    #[cfg(feature = "simulation")]
+    #[cfg(feature = "test-util")]
     pub(crate) fn all(&self) -> Vec<StoredReply> {
         let names = self.folder.names().into_iter();
         let read = |name: String| {

@@ -120,7 +120,7 @@ async fn clear_up(context: Arc<Context>) {
 }
 
 /// Keeps one connection fresh for as long as it is polled.
-#[cfg(feature = "simulation")]
+#[cfg(feature = "test-util")]
 pub(crate) async fn keep_one(
     context: Arc<Context>,
     flights: Arc<Flights>,

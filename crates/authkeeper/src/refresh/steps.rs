@@ -52,9 +52,9 @@ pub(super) fn in_quarantine(grant: &Grant) -> bool {
 /// A claim of this very process that a new flight meets was left behind by a flight that has ended: there is only one
 /// flight a grant.
 pub(super) fn owner_state(context: &Context, claim: &Claim) -> OwnerState {
-    match context.owners.mine(&context.seams) {
+    match context.liveness.mine(&context.seams) {
         Ok(mine) if mine == claim.owner => OwnerState::Dead,
-        _ => context.owners.state(&claim.owner),
+        _ => context.liveness.state(&claim.owner),
     }
 }
 

@@ -340,8 +340,8 @@ impl Runtime {
     fn is_cared_for(&self, grant: &Grant) -> bool {
         grant.claim.as_ref().is_some_and(|claim| {
             claim.phase == ClaimPhase::Spending
-                && !self.context.owners.is_me(&claim.owner)
-                && self.context.owners.state(&claim.owner) == OwnerState::Alive
+                && !self.context.liveness.is_me(&claim.owner)
+                && self.context.liveness.state(&claim.owner) == OwnerState::Alive
         })
     }
 

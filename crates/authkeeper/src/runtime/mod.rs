@@ -2,7 +2,7 @@
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | `builder` | [`Settings`], [`Runtime::open`] |
+//! | `builder` | [`Settings`], [`RuntimeBuilder`] |
 //! | `token` | [`TokenRequest`], [`IssuedToken`] |
 //! | `access_token` | [`Runtime::access_token`]: serve, refresh, or refuse |
 //! | `token_cache`, `live_token` | tokens from memory |
@@ -31,7 +31,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 pub use self::{
-    builder::Settings,
+    builder::{RuntimeBuilder, Settings},
     live_token::LiveToken,
     status::{CertificateStatus, ConnectionStatus, OwnCertificate},
     token::{IssuedToken, TokenRequest},
@@ -81,16 +81,10 @@ impl Runtime {
         }
     }
 
-    /// What its keepers stand on.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn parts(&self) -> (Arc<Context>, Arc<Flights>) {
-        (Arc::clone(&self.context), Arc::clone(&self.flights))
-    }
-
     /// Keeps these connections fresh ahead of time for as long as the keeper lives.
     pub fn keep_fresh(&self, connections: Vec<ConnectionName>) -> RefreshScheduler {
         // From now on this process is seen to be at work, claim or no claim.
-        if let Err(error) = self.context.owners.mine(&self.context.seams) {
+        if let Err(error) = self.context.liveness.mine(&self.context.seams) {
             tracing::warn!(%error, "can't show that this process lives");
         }
         RefreshScheduler::start(&self.context, &self.flights, connections)

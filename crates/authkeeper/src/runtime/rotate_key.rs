@@ -120,7 +120,7 @@ impl Runtime {
         // This process holds it too, until it has seen the new one.
         let _ = self.context.sealer.prefix();
         let known = change.old_key_is_free();
-        known.unwrap_or_else(|| !self.context.owners.others_live())
+        known.unwrap_or_else(|| !self.context.liveness.others_live())
     }
 
     /// One pass over everything.
@@ -146,7 +146,7 @@ fn reseal_files(context: &Context) -> Result<(ResealCount, ResealCount), StoreEr
     let journals = journal::reseal(
         &context.journals,
         (&bench, &context.sealer),
-        &context.owners,
+        &*context.liveness,
     )?;
     Ok((answers, journals))
 }

@@ -6,8 +6,8 @@ use crate::{
     http::HttpUrl,
     model::{
         AccessToken, ClientRegistration, Connection, ConnectionName, Generation, Grant, GrantId,
-        GrantLifecycle, GrantMaterial, GrantType, Lineage, Moment, Provider, RefreshToken,
-        Resource, SubjectBinding, TokenSet,
+        GrantLifecycle, GrantMaterial, GrantType, Lineage, Provider, RefreshToken, Resource,
+        SubjectBinding, TokenSet,
     },
     secret::SecretString,
 };
@@ -121,19 +121,6 @@ pub struct PendingSignIn {
     pub memory: SecretString,
     /// When the provider gives it up.
     pub ends: Timestamp,
-}
-
-/// A new API key in the place of the current one.
-#[derive(Clone, Debug)]
-pub struct NewKey {
-    /// The key.
-    pub secret: SecretString,
-    /// When it is taken into use.
-    pub at: Moment,
-    /// When it should be replaced in its turn.
-    pub rotate_by: Option<Timestamp>,
-    /// Until when the key before it may serve again.
-    pub overlap_until: Timestamp,
 }
 
 /// Whether two connections may live on one grant: its access token goes where it was issued for, and nowhere else.

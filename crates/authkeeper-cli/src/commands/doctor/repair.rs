@@ -1,7 +1,7 @@
 //! The repair of a damaged store.
 
 use authkeeper::{
-    platform::process_lease::Owners,
+    platform::process_lease::{Liveness as _, Owners},
     store::{
         StoreError,
         sqlite::{Salvaged, examine, salvage},

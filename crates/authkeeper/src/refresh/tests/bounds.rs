@@ -186,13 +186,11 @@ async fn a_keeper_never_sleeps_longer_than_half_a_minute() {
         real: SystemClock::new(),
         sleeps: Mutex::default(),
     });
-    let seams = Seams {
-        clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        random: Arc::new(SystemRandom),
-    };
-    let settings = Settings::in_folder(bench.folder.path().to_owned());
-    let wire = Arc::new(Wire(Arc::clone(&bench.server)));
-    let runtime = Runtime::open(&settings, seams, wire).unwrap();
+    let runtime = Runtime::builder(bench.folder.path())
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .transport(Arc::new(Wire(Arc::clone(&bench.server))))
+        .open()
+        .unwrap();
     let _scheduler = runtime.keep_fresh(vec![name()]);
     let sleeps = || clock.sleeps.lock().unwrap().clone();
     // Before the first look, and between clean-ups, the sleep has exactly the longest length. Of a pause that follows a

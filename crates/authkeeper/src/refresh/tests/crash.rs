@@ -343,7 +343,7 @@ async fn a_refused_client_in_a_dead_resends_journal_does_not_go_in_circles() {
 async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_others() {
     let (bench, one) = Bench::new().await;
     let two = bench.process();
-    let owner = two.context.owners.mine(&two.context.seams).unwrap();
+    let owner = two.context.liveness.mine(&two.context.seams).unwrap();
     leave_claim(&bench, &one, owner.as_str()).await;
     let body = good_answer(&bench);
     leave_reply(&bench, &one, 200, body).await;
@@ -357,7 +357,7 @@ async fn a_living_process_that_cannot_commit_does_not_keep_its_answer_from_the_o
 async fn a_living_process_that_never_ends_is_waited_for_within_bounds() {
     let (bench, one) = Bench::new().await;
     let two = bench.process();
-    let owner = two.context.owners.mine(&two.context.seams).unwrap();
+    let owner = two.context.liveness.mine(&two.context.seams).unwrap();
     leave_claim(&bench, &one, owner.as_str()).await;
     leave_journal(&bench, &one).await.mark_sending().unwrap();
     let asked = {

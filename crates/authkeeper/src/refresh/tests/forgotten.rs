@@ -197,7 +197,7 @@ async fn a_token_that_a_dead_process_sent_is_not_sent_again_at_once() {
 async fn a_living_process_that_is_sending_the_token_is_waited_for() {
     let (bench, one) = Bench::new().await;
     let two = bench.process();
-    let owner = two.context.owners.mine(&two.context.seams).unwrap();
+    let owner = two.context.liveness.mine(&two.context.seams).unwrap();
     let journal = leave(&bench, &one, owner.as_str()).await;
     journal.mark_sending().unwrap();
     let asked = {

@@ -11,7 +11,7 @@ use crate::{
     model::{AccessToken, AttemptId, Claim, UnknownKind},
     platform::{
         files::{DiskFiles, Files, Lock, Opened},
-        process_lease::Owners,
+        process_lease::{Liveness as _, Owners},
     },
     refresh::{GrantContext, OnBehalfOf, incident, journal::StoredReply, steps::note_unknown},
     store::{Committed, Refreshed, Spend},
@@ -78,7 +78,7 @@ fn process_before_whose_look(
     });
     let folder = bench.folder.path().join("owners");
     let context = Context {
-        owners: Owners::over(folder, Arc::clone(&files) as Arc<dyn Files>),
+        liveness: Arc::new(Owners::over(folder, Arc::clone(&files) as Arc<dyn Files>)),
         ..bench.context()
     };
     (Runtime::over(context), files)

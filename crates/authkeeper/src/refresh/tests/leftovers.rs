@@ -81,7 +81,7 @@ async fn what_cannot_be_read_stays() {
 async fn what_its_sender_may_still_see_to_is_left_to_it() {
     let (bench, runtime) = Bench::new().await;
     let lives = bench.process();
-    let sender = lives.context.owners.mine(&lives.context.seams).unwrap();
+    let sender = lives.context.liveness.mine(&lives.context.seams).unwrap();
     let journal = leave_behind(&bench, &runtime, Some(&sender)).await;
     keep_reply(&journal, &bench, &runtime, (200, good_answer(&bench)));
     revoke_left(&runtime.context).await;

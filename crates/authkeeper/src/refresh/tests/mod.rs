@@ -55,7 +55,7 @@ use crate::{
         clock::{Clock, Seams, SystemClock, SystemRandom},
         files::Folder,
     },
-    runtime::{ConnectionStatus, IssuedToken, Runtime, Settings, TokenRequest},
+    runtime::{ConnectionStatus, IssuedToken, Runtime, TokenRequest},
     store::{Obtained, SignedIn},
 };
 
@@ -182,9 +182,12 @@ impl Bench {
     }
 
     fn context_over(&self, transport: Arc<dyn Transport>) -> Context {
-        let mut settings = Settings::in_folder(self.folder.path().to_owned());
-        settings.rules = self.rules.clone();
-        Runtime::context(&settings, self.seams(), transport).unwrap()
+        Runtime::builder(self.folder.path())
+            .rules(self.rules.clone())
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .transport(transport)
+            .context()
+            .unwrap()
     }
 
     fn journal_folder(&self) -> PathBuf {

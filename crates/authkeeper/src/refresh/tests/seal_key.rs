@@ -119,7 +119,7 @@ const HERE: crate::vault::seal::AssociatedData<'_> = crate::vault::seal::Associa
 async fn the_journal_of_a_living_sender_is_left_to_it() {
     let (bench, runtime) = Bench::new().await;
     let sender = bench.process();
-    let me = sender.context.owners.mine(&bench.seams()).unwrap();
+    let me = sender.context.liveness.mine(&bench.seams()).unwrap();
     let (spend, claim) = left(&bench, &sender, me.as_str(), 1).await;
     let journal = Journal::prepare(
         &bench.folder_of_journals(),

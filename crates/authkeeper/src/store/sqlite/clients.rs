@@ -5,24 +5,15 @@ use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
 
 use super::{
     SqliteStore,
+    row_sealer::RowSealer,
     rows::{self, millis, stored},
 };
 use crate::{
-    model::{ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, Provider},
+    model::{
+        ClientId, ClientRegistration, ClientSecret, GrantType, Issuer, MOST_SECRETS, Provider,
+    },
     store::Result,
-    vault::seal::Sealed,
 };
-
-/// How many secrets of one client are kept beside what was refused: a provider lets two be good at once, seldom three.
-const MOST_SECRETS: u64 = 4;
-
-/// A client whose new secrets are sealed already.
-pub(super) struct SealedClient {
-    client: ClientRegistration,
-    /// Those that are not kept yet, in the order in which they are tried, with their end.
-    new_secrets: Vec<(Sealed, Option<i64>)>,
-    private_key: Option<Sealed>,
-}
 
 impl SqliteStore {
     pub(super) fn registration(
@@ -32,7 +23,7 @@ impl SqliteStore {
     ) -> Result<Option<ClientRegistration>> {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND client_id = ?2";
-            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
+            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.seals.sealer);
             sql.prepare_cached(select)?
                 .query_row([issuer.as_str(), id.as_str()], read)
                 .optional()
@@ -43,7 +34,7 @@ impl SqliteStore {
         self.read(|sql| {
             let select = "SELECT * FROM registration WHERE issuer = ?1 AND source = 'dynamic' AND refused IS NULL
                 ORDER BY rowid DESC LIMIT 16";
-            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.sealer);
+            let read = |row: &rusqlite::Row<'_>| rows::registration(sql, row, &self.seals.sealer);
             sql.prepare(select)?
                 .query_map([issuer.as_str()], read)?
                 .collect()
@@ -55,11 +46,11 @@ impl SqliteStore {
         provider: &Provider,
         client: &ClientRegistration,
     ) -> Result<()> {
-        let (provider, id) = (provider.clone(), client.client_id.clone());
-        let client = self.seal_client(client);
+        let (provider, client) = (provider.clone(), client.clone());
+        let seals = self.seals.clone();
         self.write(move |sql| {
-            put_provider(sql, &provider, &id)?;
-            client.put(sql)
+            put_provider(sql, &provider, &client.client_id)?;
+            put(sql, &seals, &client)
         })
         .await
     }
@@ -70,123 +61,114 @@ impl SqliteStore {
             .await
     }
 
-    pub(super) async fn refuse_registration(
+    pub(super) async fn mark_registration(
         &self,
         issuer: &Issuer,
         id: &ClientId,
-        at: Timestamp,
+        refused: Option<Timestamp>,
     ) -> Result<()> {
         let (issuer, id) = (issuer.clone(), id.clone());
+        let refused = refused.map(millis);
         self.write(move |sql| {
-            let refuse =
-                "UPDATE registration SET refused = ?3 WHERE issuer = ?1 AND client_id = ?2";
-            sql.execute(refuse, params![issuer.as_str(), id.as_str(), millis(at)])
+            let mark = "UPDATE registration SET refused = ?3 WHERE issuer = ?1 AND client_id = ?2";
+            sql.execute(mark, params![issuer.as_str(), id.as_str(), refused])
                 .map(drop)
         })
         .await
     }
 
-    pub(super) async fn refuse_secret(&self, secret: u64, at: Timestamp) -> Result<()> {
+    pub(super) async fn mark_secret(&self, secret: u64, refused: Option<Timestamp>) -> Result<()> {
+        let refused = refused.map(millis);
         self.write(move |sql| {
-            let refuse = "UPDATE client_secret SET refused = ?2 WHERE id = ?1";
-            sql.execute(refuse, params![stored(secret), millis(at)])
+            let mark = "UPDATE client_secret SET refused = ?2 WHERE id = ?1";
+            sql.execute(mark, params![stored(secret), refused])
                 .map(drop)
         })
         .await
-    }
-
-    pub(super) async fn accept_registration(&self, issuer: &Issuer, id: &ClientId) -> Result<()> {
-        let (issuer, id) = (issuer.clone(), id.clone());
-        self.write(move |sql| {
-            let accept =
-                "UPDATE registration SET refused = NULL WHERE issuer = ?1 AND client_id = ?2";
-            sql.execute(accept, [issuer.as_str(), id.as_str()])
-                .map(drop)
-        })
-        .await
-    }
-
-    pub(super) async fn accept_secret(&self, secret: u64) -> Result<()> {
-        self.write(move |sql| {
-            let accept = "UPDATE client_secret SET refused = NULL WHERE id = ?1";
-            sql.execute(accept, [stored(secret)]).map(drop)
-        })
-        .await
-    }
-
-    pub(super) fn seal_client(&self, client: &ClientRegistration) -> SealedClient {
-        let record = rows::registration_record(client.issuer.as_str(), client.client_id.as_str());
-        let seal = |secret: &ClientSecret| {
-            let belongs = rows::client_secret_belongs(&record);
-            (
-                self.seal(belongs, &secret.secret),
-                secret.expires_at.map(millis),
-            )
-        };
-        let new = client.secrets.iter().filter(|secret| secret.id.is_none());
-        let key = client.private_key.as_ref();
-        SealedClient {
-            new_secrets: new.map(seal).collect(),
-            private_key: key.map(|key| self.seal(rows::private_key_belongs(&record), key)),
-            client: client.clone(),
-        }
     }
 }
 
-impl SealedClient {
-    /// Puts the client as it is now; its new secrets go in front of those that are kept.
-    pub(super) fn put(&self, sql: &Sqlite) -> rusqlite::Result<()> {
-        self.insert(sql, "INSERT OR REPLACE")?;
-        self.add_secrets(sql)
-    }
+/// Puts the client as it is now; its new secrets go in front of those that are kept.
+fn put(sql: &Sqlite, seals: &RowSealer, client: &ClientRegistration) -> rusqlite::Result<()> {
+    insert(sql, seals, "INSERT OR REPLACE", client)?;
+    add_secrets(sql, seals, client)
+}
 
-    /// Puts the client if there is none.
-    pub(super) fn put_if_absent(&self, sql: &Sqlite) -> rusqlite::Result<()> {
-        if self.insert(sql, "INSERT OR IGNORE")? {
-            self.add_secrets(sql)?;
-        }
-        Ok(())
+/// Puts the client if there is none.
+pub(super) fn put_if_absent(
+    sql: &Sqlite,
+    seals: &RowSealer,
+    client: &ClientRegistration,
+) -> rusqlite::Result<()> {
+    if insert(sql, seals, "INSERT OR IGNORE", client)? {
+        add_secrets(sql, seals, client)?;
     }
+    Ok(())
+}
 
-    fn insert(&self, sql: &Sqlite, how: &str) -> rusqlite::Result<bool> {
-        let client = &self.client;
-        let grant_types = client.grant_types.iter().copied().map(GrantType::as_str);
-        let put = format!(
-            "{how} INTO registration (issuer, client_id, private_key, auth_method, redirect_uris, source, key_id,
-                grant_types, refused) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
-                (SELECT refused FROM registration WHERE issuer = ?1 AND client_id = ?2 AND ?9))"
-        );
-        let put = sql.execute(
-            &put,
-            params![
-                client.issuer.as_str(),
-                client.client_id.as_str(),
-                self.private_key,
-                client.auth_method.as_str(),
-                rows::Registered::of(client).to_json(),
-                client.source.as_str(),
-                client.key_id,
-                grant_types.collect::<Vec<_>>().join(" "),
-                // Nothing is known against a new secret.
-                self.new_secrets.is_empty(),
-            ],
-        )?;
-        Ok(put == 1)
-    }
+fn record_of(client: &ClientRegistration) -> String {
+    rows::registration_record(client.issuer.as_str(), client.client_id.as_str())
+}
 
-    /// The one that is inserted last is tried first.
-    fn add_secrets(&self, sql: &Sqlite) -> rusqlite::Result<()> {
-        let (issuer, id) = (self.client.issuer.as_str(), self.client.client_id.as_str());
-        for (secret, expires) in self.new_secrets.iter().rev() {
-            let add = "INSERT INTO client_secret (issuer, client_id, secret, expires) VALUES (?1, ?2, ?3, ?4)";
-            sql.execute(add, params![issuer, id, secret, expires])?;
-        }
-        // What is too many goes from the end, and only what was refused.
-        let drop_old = "DELETE FROM client_secret WHERE issuer = ?1 AND client_id = ?2 AND refused IS NOT NULL
-            AND id NOT IN (SELECT id FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY id DESC LIMIT ?3)";
-        sql.execute(drop_old, params![issuer, id, stored(MOST_SECRETS)])?;
-        Ok(())
+/// Those that are not kept yet, in the order in which they are tried.
+fn new_secrets(client: &ClientRegistration) -> impl DoubleEndedIterator<Item = &ClientSecret> {
+    client.secrets.iter().filter(|secret| secret.id.is_none())
+}
+
+fn insert(
+    sql: &Sqlite,
+    seals: &RowSealer,
+    how: &str,
+    client: &ClientRegistration,
+) -> rusqlite::Result<bool> {
+    let record = record_of(client);
+    let key = client.private_key.as_ref();
+    let grant_types = client.grant_types.iter().copied().map(GrantType::as_str);
+    let put = format!(
+        "{how} INTO registration (issuer, client_id, private_key, auth_method, redirect_uris, source, key_id,
+            grant_types, refused) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
+            (SELECT refused FROM registration WHERE issuer = ?1 AND client_id = ?2 AND ?9))"
+    );
+    let put = sql.execute(
+        &put,
+        params![
+            client.issuer.as_str(),
+            client.client_id.as_str(),
+            key.map(|key| seals.seal(rows::private_key_belongs(&record), key)),
+            client.auth_method.as_str(),
+            rows::Registered::of(client).to_json(),
+            client.source.as_str(),
+            client.key_id,
+            grant_types.collect::<Vec<_>>().join(" "),
+            // Nothing is known against a new secret.
+            new_secrets(client).next().is_none(),
+        ],
+    )?;
+    Ok(put == 1)
+}
+
+/// The one that is inserted last is tried first.
+fn add_secrets(
+    sql: &Sqlite,
+    seals: &RowSealer,
+    client: &ClientRegistration,
+) -> rusqlite::Result<()> {
+    let record = record_of(client);
+    let (issuer, id) = (client.issuer.as_str(), client.client_id.as_str());
+    for secret in new_secrets(client).rev() {
+        let sealed = seals.seal(rows::client_secret_belongs(&record), &secret.secret);
+        let expires = secret.expires_at.map(millis);
+        let add = "INSERT INTO client_secret (issuer, client_id, secret, expires) VALUES (?1, ?2, ?3, ?4)";
+        sql.execute(add, params![issuer, id, sealed, expires])?;
     }
+    // What is too many goes from the end, and only what was refused.
+    let drop_old = "DELETE FROM client_secret WHERE issuer = ?1 AND client_id = ?2 AND refused IS NOT NULL
+        AND id NOT IN (SELECT id FROM client_secret WHERE issuer = ?1 AND client_id = ?2 ORDER BY id DESC LIMIT ?3)";
+    sql.execute(
+        drop_old,
+        params![issuer, id, i64::try_from(MOST_SECRETS).unwrap_or(i64::MAX)],
+    )?;
+    Ok(())
 }
 
 pub(super) fn put_provider(

@@ -6,9 +6,9 @@ use rusqlite::{Connection as Sqlite, params};
 use crate::{
     model::{ConnectionName, Event, Incident, IncidentId, Record},
     store::{
-        FailingChange, NewIncident, Result,
+        NewIncident, Result,
         sqlite::{
-            SqliteStore, failing,
+            SqliteStore,
             rows::{self, millis, stored},
             statement::audit,
         },
@@ -72,17 +72,6 @@ pub(super) fn end_incidents(sql: &Sqlite, connection: &str, at: Timestamp) -> ru
 }
 
 impl SqliteStore {
-    pub(super) async fn put_failing(&self, change: FailingChange) -> Result<bool> {
-        self.write(move |sql| {
-            let put = failing::put(sql, &change)?;
-            if let Some(incident) = change.incident.as_ref().filter(|_| put) {
-                keep_incident(sql, incident)?;
-            }
-            Ok(put)
-        })
-        .await
-    }
-
     pub(super) async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()> {
         let (id, record) = (id.clone(), serde_json::to_value(record).unwrap_or_default());
         self.write(move |sql| {

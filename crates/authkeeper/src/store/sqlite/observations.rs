@@ -1,20 +1,14 @@
-//! What was noticed of providers: a count for each thing, and a bound on the things. They lie in `meta`, each under a key
+//! What was noticed of providers: a count for each thing. They lie in `meta`, each under a key
 //! of its own: a table more would not fit the first page beside the others.
 
 use jiff::Timestamp;
-use rusqlite::{Connection as Sqlite, OptionalExtension as _, Row, params};
+use rusqlite::{Connection as Sqlite, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Issuer, Observation, ObservationKind, ProviderObservation},
     store::sqlite::rows::impossible,
 };
-
-/// So many things of one kind are kept of one provider, those that were noticed last; of what is counted for each connection
-/// by itself so many of one connection, for others' must not push out what is being learned of it.
-const MOST: usize = 16;
-/// So many things of such a kind are kept of one provider in all: each refresh there reads them.
-const MOST_OF_ALL: usize = 128;
 
 #[derive(Serialize, Deserialize)]
 struct Count {
@@ -28,60 +22,26 @@ pub(super) fn put(
     observation: &ProviderObservation,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    let of_kind = format!(
-        "{}{}\n",
-        of_issuer(&observation.issuer),
-        observation.kind.as_str()
-    );
-    let key = format!("{of_kind}{}", observation.detail);
-    let select = "SELECT value FROM meta WHERE key = ?1";
-    let known: Option<Vec<u8>> = sql.query_row(select, [&key], |row| row.get(0)).optional()?;
-    let known: Option<Count> = known.and_then(|known| serde_json::from_slice(&known).ok());
+    let known = all(sql, Some(&observation.issuer))?;
+    let (counted, gone) = observation.counted(&known, at);
     let count = Count {
-        times: known.as_ref().map_or(0, |known| known.times) + 1,
-        first: known.as_ref().map_or(at, |known| known.first),
-        last: at,
+        times: counted.times,
+        first: counted.first,
+        last: counted.last,
     };
     let value = serde_json::to_vec(&count).unwrap_or_default();
     let keep = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
-    sql.execute(keep, params![key, value])?;
-    let mut others = below(sql, &of_kind)?;
-    others.retain(|observed| observed.observation != *observation);
-    others.sort_by_key(|observed| std::cmp::Reverse(observed.last));
-    for one in too_many(&others, observation) {
-        let key = format!("{of_kind}{}", one.observation.detail);
-        sql.execute("DELETE FROM meta WHERE key = ?1", [key])?;
+    sql.execute(keep, params![key(observation), value])?;
+    for gone in &gone {
+        sql.execute("DELETE FROM meta WHERE key = ?1", [key(gone)])?;
     }
     Ok(())
 }
 
-/// Which of the others, the newest first, have to go for this one.
-fn too_many<'a>(others: &'a [Observation], new: &ProviderObservation) -> Vec<&'a Observation> {
-    let Some(mine) = connection(new) else {
-        return others.iter().skip(MOST - 1).collect();
-    };
-    let (mut of_mine, mut of_all) = (1, 1);
-    let goes = |other: &&Observation| {
-        let of_it = connection(&other.observation) == Some(mine);
-        if of_all == MOST_OF_ALL || (of_it && of_mine == MOST) {
-            return true;
-        }
-        of_all += 1;
-        of_mine += usize::from(of_it);
-        false
-    };
-    others.iter().filter(goes).collect()
-}
-
-/// Of what is counted for each connection by itself: whose it is.
-fn connection(observation: &ProviderObservation) -> Option<&str> {
-    match observation.kind {
-        ObservationKind::EndedEarly => observation.detail.split(' ').next(),
-        ObservationKind::OddAnswer
-        | ObservationKind::ReplayRefused
-        | ObservationKind::AccessTokenOmitted
-        | ObservationKind::Introspects => None,
-    }
+fn key(observation: &ProviderObservation) -> String {
+    let issuer = of_issuer(&observation.issuer);
+    let kind = observation.kind.as_str();
+    format!("{issuer}{kind}\n{}", observation.detail)
 }
 
 pub(super) fn all(sql: &Sqlite, issuer: Option<&Issuer>) -> rusqlite::Result<Vec<Observation>> {

@@ -22,7 +22,9 @@ pub(super) fn drop_pending(sql: &Sqlite, name: &str) -> rusqlite::Result<()> {
 impl SqliteStore {
     pub(super) async fn keep_pending(&self, pending: &PendingSignIn, at: Timestamp) -> Result<()> {
         let name = pending.name.clone();
-        let sealed = self.seal(rows::pending_belongs(name.as_str()), &pending.memory);
+        let sealed = self
+            .seals
+            .seal(rows::pending_belongs(name.as_str()), &pending.memory);
         let ends = millis(pending.ends);
         self.write(move |sql| {
             let sweep = "DELETE FROM pending_sign_in WHERE ends <= ?1";
@@ -39,7 +41,7 @@ impl SqliteStore {
         let found = self.read(|sql| {
             let select = "SELECT * FROM pending_sign_in WHERE name = ?1";
             sql.query_row(select, [name.as_str()], |row| {
-                rows::pending(row, &self.sealer)
+                rows::pending(row, &self.seals.sealer)
             })
             .optional()
         })?;

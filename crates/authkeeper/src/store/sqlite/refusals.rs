@@ -1,42 +1,33 @@
 //! Since when a provider has refused a grant in the same words. It lies in `meta`, as step-ups do, and goes with the next
 //! accepted refresh.
 
-use rusqlite::{Connection as Sqlite, OptionalExtension as _, params};
+use rusqlite::{Connection as Sqlite, params};
 
-use crate::model::{GrantId, Moment};
+use crate::{
+    model::{GrantId, RepeatedRefusal},
+    store::sqlite::statement::run,
+};
 
 fn key(grant: &GrantId) -> String {
     format!("refused\n{grant}")
 }
 
-/// Notes a refusal; when the same was said first.
-pub(super) fn note(
-    sql: &Sqlite,
-    grant: &GrantId,
-    words: &str,
-    now: Moment,
-) -> rusqlite::Result<Moment> {
-    let mut select = sql.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-    let kept: Option<Vec<u8>> = select
-        .query_row([key(grant)], |row| row.get(0))
-        .optional()?;
-    let since = kept.and_then(|kept| {
-        let kept = String::from_utf8(kept).ok()?;
-        let (since, said) = kept.split_once('\n')?;
-        since.parse().ok().filter(|_: &Moment| said == words)
-    });
-    if let Some(since) = since {
-        return Ok(since);
-    }
+/// What is kept; none if it can't be read.
+pub(super) fn read(kept: Vec<u8>) -> Option<RepeatedRefusal> {
+    let kept = String::from_utf8(kept).ok()?;
+    let (since, words) = kept.split_once('\n')?;
+    Some(RepeatedRefusal {
+        since: since.parse().ok()?,
+        words: words.to_owned(),
+    })
+}
+
+pub(super) fn put(sql: &Sqlite, grant: &GrantId, said: &RepeatedRefusal) -> rusqlite::Result<()> {
+    let value = format!("{}\n{}", said.since, said.words).into_bytes();
     let keep = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
-    sql.execute(
-        keep,
-        params![key(grant), format!("{now}\n{words}").into_bytes()],
-    )?;
-    Ok(now)
+    run(sql, keep, params![key(grant), value]).map(drop)
 }
 
 pub(super) fn forget(sql: &Sqlite, grant: &GrantId) -> rusqlite::Result<()> {
-    let mut delete = sql.prepare_cached("DELETE FROM meta WHERE key = ?1")?;
-    delete.execute([key(grant)]).map(drop)
+    run(sql, "DELETE FROM meta WHERE key = ?1", [key(grant)]).map(drop)
 }

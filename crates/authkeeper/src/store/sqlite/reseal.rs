@@ -88,7 +88,7 @@ struct Batch {
 impl SqliteStore {
     /// Reseals every value that is not sealed with the current key.
     pub(super) async fn reseal_rows(&self) -> Result<ResealCount> {
-        let sealer = self.sealer.clone();
+        let sealer = self.seals.sealer.clone();
         let mut all = ResealCount {
             resealed: self.write(move |sql| reseal_meta(sql, &sealer)).await?,
             ..ResealCount::default()
@@ -96,7 +96,7 @@ impl SqliteStore {
         for column in &COLUMNS {
             let mut after = Some(0);
             while let Some(from) = after {
-                let sealer = self.sealer.clone();
+                let sealer = self.seals.sealer.clone();
                 let batch = self.write(move |sql| column.reseal(sql, &sealer, from));
                 let batch = batch.await?;
                 all.resealed += batch.resealed;
@@ -203,7 +203,7 @@ mod tests {
                 field,
                 generation,
             };
-            store.sealer.seal(belongs, field.as_bytes())
+            store.seals.sealer.seal(belongs, field.as_bytes())
         };
         let sql = Sqlite::open(&path).unwrap();
         let put = |statement: &str, sealed: &[&dyn rusqlite::ToSql]| {
@@ -247,7 +247,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, values) = full(folder.path());
         let token = "a-token".to_owned().into();
-        let mark = store.mark(&token);
+        let mark = store.seals.mark(&token);
         assert_eq!(store.reseal_rows().await.unwrap(), ResealCount::default());
         let spoiled = "UPDATE pending_sign_in SET sealed = randomblob(80) WHERE name = 'p7'";
         let sql = Sqlite::open(folder.path().join("store.db")).unwrap();
@@ -289,7 +289,7 @@ mod tests {
         let path = folder.path().join("store.db");
         let again = SqliteStore::open(&path, &key, &Seams::system()).unwrap();
         assert_eq!(
-            again.mark(&token),
+            again.seals.mark(&token),
             mark,
             "known again after the key that seals is gone"
         );

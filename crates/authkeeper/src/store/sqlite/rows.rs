@@ -15,7 +15,7 @@ use crate::{
         Resource, Scope, StandbyKey, SubjectBinding, SuspendReason, UnknownKind,
     },
     secret::SecretString,
-    store::PendingSignIn,
+    store::{GrantRecord, PendingSignIn, sqlite::refusals},
     vault::seal::{AssociatedData, Sealed, Sealer},
 };
 
@@ -254,8 +254,18 @@ fn open(sealer: &Sealer, belongs: AssociatedData<'_>, sealed: &[u8]) -> Option<S
     Some(std::str::from_utf8(&plain).ok()?.to_owned().into())
 }
 
+/// A grant with what its transitions need.
+pub(super) fn grant_record(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<GrantRecord> {
+    let refused: Option<Vec<u8>> = row.get("refused")?;
+    Ok(GrantRecord {
+        grant: grant(row, sealer)?,
+        suspects: row.get("suspects")?,
+        refused: refused.and_then(refusals::read),
+    })
+}
+
 /// A grant with the access token that the same row carries (a left join).
-pub(super) fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
+fn grant(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Grant> {
     let id: String = row.get("id")?;
     let refresh = refresh_token(row, sealer, &id)?;
     let access = access_token(row, sealer, &id)?;

@@ -11,22 +11,21 @@ use std::{
 use rusqlite::Connection as Sqlite;
 
 use crate::{
-    model::GrantId,
     platform::clock::Seams,
-    secret::{Secret, SecretString},
     store::{
-        Epoch, Result, Store, StoreError, Use, location,
+        Epoch, Result, StoreError, Use, location,
         sqlite::{
             copy_detection,
             copy_detection::Home,
             error::fault,
             file::{keep_room, open_connection},
+            row_sealer::RowSealer,
             schema::{check_key, migrate},
             token_fingerprint,
             writer::Writer,
         },
     },
-    vault::seal::{self, AssociatedData, Sealed, Sealer},
+    vault::seal::Sealer,
 };
 
 /// No `data_version` of `SQLite`'s.
@@ -35,8 +34,7 @@ pub(super) const NOT_SEEN: i64 = i64::MIN;
 /// One machine's store.
 pub struct SqliteStore {
     pub(super) path: PathBuf,
-    pub(super) sealer: Sealer,
-    mark_key: Secret<[u8; 32]>,
+    pub(super) seals: RowSealer,
     reader: Mutex<Sqlite>,
     writer: OnceLock<Writer>,
     pub(super) epoch: Arc<Epoch>,
@@ -75,8 +73,7 @@ impl SqliteStore {
         keep_room(path);
         Ok(Self {
             path: path.to_owned(),
-            sealer,
-            mark_key,
+            seals: RowSealer::new(sealer, mark_key),
             reader,
             writer: OnceLock::new(),
             epoch: Arc::default(),
@@ -88,7 +85,7 @@ impl SqliteStore {
 
     /// Seals and opens what belongs to this store but lies beside it.
     pub fn sealer(&self) -> &Sealer {
-        &self.sealer
+        &self.seals.sealer
     }
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Sqlite) -> rusqlite::Result<T>) -> Result<T> {
@@ -122,31 +119,5 @@ impl SqliteStore {
                 place: self.place(),
             }),
         }
-    }
-
-    /// A copy spends nothing that the original may spend too. Grants that are issued again spend nothing.
-    pub(super) fn check_home(&self, grant: &GrantId) -> Result<()> {
-        if !self.is_copy() {
-            return Ok(());
-        }
-        let grant = self.grant(grant)?;
-        if grant.is_some_and(|grant| grant.is_issued_again()) {
-            return Ok(());
-        }
-        Err(StoreError::Copied {
-            place: self.place(),
-        })
-    }
-
-    pub(super) fn seal(&self, belongs: AssociatedData<'_>, secret: &SecretString) -> Sealed {
-        #[expect(clippy::disallowed_methods, reason = "the secret is sealed")]
-        self.sealer.seal(belongs, secret.expose().as_bytes())
-    }
-
-    /// The fingerprint of a refresh token.
-    #[expect(clippy::disallowed_methods, reason = "the store marks what it seals")]
-    pub(super) fn mark(&self, refresh: &SecretString) -> Vec<u8> {
-        let plain = refresh.expose().as_bytes();
-        seal::mark(&self.mark_key, "refresh_token", plain).to_vec()
     }
 }

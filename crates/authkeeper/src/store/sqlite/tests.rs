@@ -16,7 +16,7 @@ use crate::{
     model::{ClientId, ConnectionName, Issuer},
     platform::clock::Seams,
     store::{
-        Result, Store as _, StoreError,
+        Clients as _, Result, StoreError,
         conformance::{self, Pair},
     },
     vault::seal::Sealer,
@@ -197,7 +197,7 @@ async fn a_truncated_store_is_salvaged_and_its_secrets_still_open() {
         "the damaged file is kept"
     );
     let store = open(folder.path()).unwrap();
-    let grant = store.grant(&id).unwrap().unwrap();
+    let grant = store.read_grant(&id).unwrap().unwrap();
     assert!(
         grant.refresh.is_some() && grant.access.is_some(),
         "their secrets open"
@@ -301,7 +301,10 @@ async fn a_store_of_the_first_format_is_brought_to_todays_with_all_it_holds() {
         let name = ConnectionName::parse("n").unwrap();
         let connection = store.connection(&name).unwrap().unwrap();
         assert_eq!(connection.presentation.to_string(), "authorization: Bearer");
-        let grant = store.grant(&connection.grant.unwrap()).unwrap().unwrap();
+        let grant = store
+            .read_grant(&connection.grant.unwrap())
+            .unwrap()
+            .unwrap();
         assert_eq!(grant.refresh.unwrap().secret.expose(), "its-token");
         assert_eq!(
             (grant.generation.0, grant.grant_type),

@@ -1,0 +1,137 @@
+//! Incidents.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{MemoryStore, StoreRows, StoreWrite};
+use crate::{
+    model::{ConnectionName, Incident, IncidentId, Lineage, Record},
+    store::{History, Incidents, NewIncident, Result},
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct KeptIncident {
+    incident: Incident,
+    lineage: Lineage,
+    ended: Option<Timestamp>,
+}
+
+#[async_trait]
+impl Incidents for MemoryStore {
+    async fn keep_incident(&self, incident: NewIncident) -> Result<(Incident, bool)> {
+        let keep = |rows: &mut StoreRows| {
+            let kept = rows.keep_incident(incident);
+            let new = kept.1;
+            (kept, new)
+        };
+        self.write(StoreWrite::Other, keep).await
+    }
+
+    async fn amend_incident(&self, id: &IncidentId, record: &Record) -> Result<()> {
+        self.note(|rows| {
+            if let Some(kept) = rows.open_incident(id) {
+                kept.incident.record = record.clone();
+            }
+        })
+        .await
+    }
+
+    async fn incidents(&self) -> Result<Vec<Incident>> {
+        self.read(|rows| {
+            let open = rows.incidents.iter().filter(|kept| kept.ended.is_none());
+            open.map(|kept| kept.incident.clone()).collect()
+        })
+    }
+
+    async fn history(&self, connection: &ConnectionName) -> Result<History> {
+        let name = connection.as_str();
+        self.read(|rows| {
+            let incidents = rows.incidents.iter();
+            let incidents = incidents.filter(|kept| kept.incident.record.connection == name);
+            let events = rows.audit.iter();
+            let events = events.filter(|(_, record)| record["connection"] == name);
+            History {
+                incidents: incidents
+                    .map(|kept| (kept.incident.clone(), kept.ended))
+                    .collect(),
+                events: events.cloned().collect(),
+            }
+        })
+    }
+
+    async fn end_incidents(&self, connection: &ConnectionName, at: Timestamp) -> Result<()> {
+        self.note(|rows| rows.end_incidents_of_all(connection, at))
+            .await
+    }
+
+    async fn end_incident(&self, id: &IncidentId, at: Timestamp) -> Result<()> {
+        self.note(|rows| {
+            if let Some(kept) = rows.open_incident(id) {
+                kept.ended = Some(at);
+            }
+        })
+        .await
+    }
+
+    async fn claim_notification(&self, id: &IncidentId, _at: Timestamp) -> Result<bool> {
+        self.decide(|rows| {
+            let kept = rows.open_incident(id);
+            let kept = kept.filter(|kept| !kept.incident.notified);
+            kept.map(|kept| kept.incident.notified = true).is_some()
+        })
+        .await
+    }
+}
+
+impl StoreRows {
+    fn open_incident(&mut self, id: &IncidentId) -> Option<&mut KeptIncident> {
+        let mut all = self.incidents.iter_mut();
+        all.find(|kept| kept.incident.id == *id && kept.ended.is_none())
+    }
+
+    pub(super) fn keep_incident(&mut self, new: NewIncident) -> (Incident, bool) {
+        let told = &new.record;
+        let mut open = self.incidents.iter().filter(|kept| kept.ended.is_none());
+        let same = open.find(|kept| {
+            let record = &kept.incident.record;
+            kept.lineage == new.lineage
+                && (&record.connection, record.event, &record.reason)
+                    == (&told.connection, told.event, &told.reason)
+        });
+        if let Some(same) = same {
+            return (same.incident.clone(), false);
+        }
+        let record = serde_json::to_value(told).unwrap_or_default();
+        self.tell(told.ts, record);
+        let incident = Incident {
+            id: new.id,
+            record: new.record,
+            notified: false,
+        };
+        self.incidents.push(KeptIncident {
+            incident: incident.clone(),
+            lineage: new.lineage,
+            ended: None,
+        });
+        (incident, true)
+    }
+
+    /// What is over for a grant is over for all that live on it.
+    pub(super) fn end_incidents_of_all(&mut self, connection: &ConnectionName, at: Timestamp) {
+        let grant = self.connections.get(connection);
+        let grant = grant.and_then(|connection| connection.grant.clone());
+        let others = grant.iter().flat_map(|id| self.on_grant(id));
+        let names: Vec<ConnectionName> = others.map(|other| other.name.clone()).collect();
+        for name in names.iter().chain([connection]) {
+            self.end_incidents(name, at);
+        }
+    }
+
+    pub(super) fn end_incidents(&mut self, connection: &ConnectionName, at: Timestamp) {
+        for kept in &mut self.incidents {
+            if kept.ended.is_none() && kept.incident.record.connection == connection.as_str() {
+                kept.ended = Some(at);
+            }
+        }
+    }
+}

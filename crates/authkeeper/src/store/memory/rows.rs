@@ -1,0 +1,93 @@
+//! The rows.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use jiff::Timestamp;
+
+use super::{incidents::KeptIncident, tasks::Call, tasks::Run};
+use crate::{
+    model::{
+        ClientId, ClientRegistration, Connection, ConnectionName, GrantChange, GrantChanged,
+        GrantId, GrantRecord, Issuer, Observation, Provider, TaskId,
+    },
+    secret::SecretString,
+    store::{PendingSignIn, Remembered},
+};
+
+/// Everything that is stored. A copy of it is a copy of the store.
+#[derive(Clone, Debug, Default)]
+pub struct StoreRows {
+    /// Which write made them what they are.
+    pub(super) last_write: u64,
+    /// The connections.
+    pub connections: BTreeMap<ConnectionName, Connection>,
+    /// The grants.
+    pub grants: BTreeMap<GrantId, GrantRow>,
+    pub(super) providers: BTreeMap<(Issuer, ClientId), Provider>,
+    /// In the order in which they were put.
+    pub(super) clients: Vec<ClientRegistration>,
+    pub(super) last_secret: u64,
+    pub(super) observed: Vec<Observation>,
+    pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
+    pub(super) remembered: BTreeMap<Remembered, String>,
+    pub(super) incidents: Vec<KeptIncident>,
+    pub(super) audit: Vec<(Timestamp, serde_json::Value)>,
+    pub(super) tasks: Vec<Run>,
+    pub(super) calls: BTreeMap<(TaskId, ConnectionName, String), Call>,
+}
+
+/// One grant and what only its row knows.
+#[derive(Clone, Debug)]
+pub struct GrantRow {
+    /// The grant.
+    pub record: GrantRecord,
+    /// The refresh token that the sign-in brought.
+    pub(super) first: Option<SecretString>,
+}
+
+/// Each write has a number of its own, also in a store that was put back.
+static WRITES: AtomicU64 = AtomicU64::new(1);
+
+impl StoreRows {
+    /// Somebody has written.
+    pub fn touch(&mut self) {
+        self.last_write = WRITES.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn change(&mut self, id: &GrantId, change: &GrantChange) -> GrantChanged {
+        let Some(row) = self.grants.get_mut(id) else {
+            return GrantChanged {
+                applied: false,
+                record: None,
+            };
+        };
+        let after = change.applied_to(&row.record);
+        let applied = after.is_some();
+        if let Some(after) = after {
+            row.record = after;
+        }
+        let record = row.record.clone();
+        let event = change.audit(&record.grant).filter(|_| applied);
+        self.audit.extend(event);
+        GrantChanged {
+            applied,
+            record: Some(record),
+        }
+    }
+
+    pub(super) fn tell(&mut self, at: Timestamp, record: serde_json::Value) {
+        self.audit.push((at, record));
+    }
+
+    /// The connections that live on a grant.
+    pub(super) fn on_grant<'a>(
+        &'a self,
+        id: &'a GrantId,
+    ) -> impl Iterator<Item = &'a Connection> + 'a {
+        let all = self.connections.values();
+        all.filter(move |connection| connection.grant.as_ref() == Some(id))
+    }
+}
