@@ -1,4 +1,4 @@
-//! For `simulation/`: a [`Runtime`] over a machine that is simulated as a whole, and the few private parts that the
+//! For `verify/simulation/`: a [`Runtime`] over a machine that is simulated as a whole, and the few private parts that the
 //! simulation drives or looks into.
 
 use std::{
