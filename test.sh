@@ -46,9 +46,9 @@ run_tests() {
 # A workspace of its own, in the same target folder: what is built already is not built again.
 fuzz_briefly() {
   # `step` tests its result, and `set -e` does not hold in what is tested.
-  cargo fmt --manifest-path fuzz/Cargo.toml --check &&
-    cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings &&
-    cargo test --manifest-path fuzz/Cargo.toml --target-dir target --tests
+  cargo fmt --manifest-path verify/fuzz/Cargo.toml --check &&
+    cargo clippy --manifest-path verify/fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings &&
+    cargo test --manifest-path verify/fuzz/Cargo.toml --target-dir target --tests
 }
 
 install_system_packages() {

@@ -1,4 +1,4 @@
-//! For the fuzz targets in `fuzz/`: the private readers of files whose bytes may be anything.
+//! For the fuzz targets in `verify/fuzz/`: the private readers of files whose bytes may be anything.
 
 use std::{
     io,

@@ -13,6 +13,9 @@ use structure::{
     layers,
 };
 
+/// The packages of `verify/` whose files import each other. One that no longer does so has to leave this list.
+const CYCLIC: [&str; 3] = ["fuzz", "model", "simulation"];
+
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
@@ -47,8 +50,14 @@ fn cycles_of(tree: &CrateTree) -> Vec<String> {
 
 #[test]
 fn no_files_import_each_other() {
-    let found: Vec<String> = crates().unwrap().iter().flat_map(cycles_of).collect();
+    let crates = crates().unwrap();
+    let is_cyclic = |tree: &&CrateTree| CYCLIC.contains(&tree.name.as_str());
+    let (cyclic, acyclic): (Vec<_>, Vec<_>) = crates.iter().partition(is_cyclic);
+    let found: Vec<String> = acyclic.into_iter().flat_map(cycles_of).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+    let still = cyclic.iter().filter(|tree| !cycles_of(tree).is_empty());
+    let still: Vec<&str> = still.map(|tree| tree.name.as_str()).collect();
+    assert_eq!(still, CYCLIC, "those with cycles, and the list");
 }
 
 #[test]

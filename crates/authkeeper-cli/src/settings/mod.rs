@@ -254,7 +254,7 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 }
 
 #[cfg(test)]
-#[path = "../../../../fuzz/src/mutate.rs"]
+#[path = "../../../../verify/fuzz/src/mutate.rs"]
 mod mutate;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
 
 const HEAD: &str = "# Rules and the tests that fail when they are broken
 
-Made from `rules.toml` and `mutations.toml` of the crate [breaks](../breaks); `UPDATE_DOCS=1 cargo test -p breaks` makes it
+Made from `rules.toml` and `mutations.toml` of the crate [breaks](../verify/mutation); `UPDATE_DOCS=1 cargo test -p breaks` makes it
 again.
 
 `cargo run -p breaks` changes one function after another as listed here (a mutation), in a copy of the source, and runs the

@@ -117,7 +117,7 @@ fn bases() -> &'static [Base] {
 
 /// The measured table of the library: who, when, status and headers, what it means, body.
 fn measured() -> impl Iterator<Item = Base> {
-    let rows = include_str!("../../crates/authkeeper/src/oauth/measured.txt").lines();
+    let rows = include_str!("../../../crates/authkeeper/src/oauth/measured.txt").lines();
     let rows = rows.filter(|line| !line.starts_with('#'));
     rows.zip(0..).filter_map(|(row, number)| {
         let cells: Vec<&str> = row.splitn(5, '|').map(str::trim).collect();

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes one target with libFuzzer for some seconds: fuzz/run.sh TARGET [SECONDS]
+# Fuzzes one target with libFuzzer for some seconds: verify/fuzz/run.sh TARGET [SECONDS]
 # Needs a C++ compiler and nothing else: the stable toolchain instruments too. What it finds on the way goes to
 # target/fuzz/TARGET; a case at which the target fails is named at the end.
 set -euo pipefail
 cd "$(dirname "$0")"
 target="${1:?which target? $(ls fuzz_targets | sed 's/\.rs$//' | tr '\n' ' ')}"
 seconds="${2:-60}"
-build="$PWD/../target/fuzz"
+build="$PWD/../../target/fuzz"
 found="$build/$target"
 mkdir -p "$found"
 host="$(rustc -vV | sed -n 's/^host: //p')"

@@ -2,7 +2,7 @@
 # Mutation testing: changes one thing of the source at a time and looks whether a test goes red. A command, not a part
 # of test.sh: it takes from minutes to hours. What survives is killed by a new test or argued in docs/mutants.md.
 #
-#   ./mutants.sh decide|model|classify|refresh|transaction|explorer [more arguments of cargo mutants]
+#   verify/mutation/mutants.sh decide|model|classify|refresh|transaction|explorer [more arguments of cargo mutants]
 #
 # It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
@@ -11,7 +11,7 @@
 # earlier ones left: delete target/mutants/PART to start afresh. Nextest ends a run at the first red test, and a test that
 # a mutant makes hang after 10 s (.config/nextest.toml).
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/../.."
 source=crates/authkeeper/src
 
 main() {
@@ -38,9 +38,9 @@ main() {
     classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
     refresh) refresh "$@" ;;
     transaction) transaction "$@" ;;
-    explorer) survive model -- -f "model/src/*.rs" "$@" ;;
+    explorer) survive model -- -f "verify/model/src/*.rs" "$@" ;;
     *)
-      sed -n 's/^#   //p' "$0" >&2
+      sed -n 's/^#   //p' verify/mutation/mutants.sh >&2
       exit 64
       ;;
   esac
