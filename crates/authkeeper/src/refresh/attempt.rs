@@ -4,7 +4,10 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     http::{Exchange, Reply},
-    model::{AttemptId, Claim, ClaimPhase, Grant, IdentityProvider, Moment, OwnerId, UnknownKind},
+    model::{
+        AttemptId, Claim, ClaimPhase, Grant, GrantChange, IdentityProvider, Moment, OwnerId,
+        UnknownKind,
+    },
     oauth::{classify, id_jag},
     platform::{
         clock::within,
@@ -141,13 +144,13 @@ impl<'a> Attempt<'a> {
         let journal = self.journal(&claim).await?;
         // A slow disk takes nothing from the time to send.
         claim.since = self.context.seams.clock.now();
-        if !self.take_or_clean_up(&claim, &journal).await? {
+        let Some(claimed) = self.take_or_clean_up(&claim, &journal).await? else {
             journal.remove();
             return Ok(None);
-        }
+        };
         failpoint::pass(FaultPoint::Claimed);
         // The process that held the claim before may have kept a failure.
-        if self.is_replaced().await? || self.by().rests(self.number > 1, self.trial).await {
+        if self.is_replaced(&claimed) || self.by().rests(self.number > 1, self.trial).await {
             self.give_back(&claim.attempt, journal).await?;
             return Ok(None);
         }
@@ -254,19 +257,35 @@ impl<'a> Attempt<'a> {
         blocking(&*self.context.tasks, prepare).await
     }
 
-    /// An error does not say whether the claim was written. Unless it may have been, the journal goes: a full disk must
-    /// not be filled further by each try.
-    async fn take_or_clean_up(&self, claim: &Claim, journal: &Journal) -> Result<bool> {
-        let taken = self.take(claim).await;
+    /// The grant with the claim, if it could be claimed. An error does not say whether the claim was written. Unless it may
+    /// have been, the journal goes: a full disk must not be filled further by each try.
+    async fn take_or_clean_up(&self, claim: &Claim, journal: &Journal) -> Result<Option<Grant>> {
+        let grants = self.context.grants();
+        let change = self.claiming(claim);
+        let taken = grants.change(&self.grant.id, change).await;
         if taken.is_err()
-            && let Ok(grant) = self.context.store.grant(&self.grant.id).await
+            && let Ok(grant) = grants.grant(&self.grant.id).await
         {
             let holds = grant.and_then(|grant| grant.claim);
             if holds.is_none_or(|held| held.attempt != claim.attempt) {
                 journal.clone().remove();
             }
         }
-        taken
+        let taken = taken?;
+        let claimed = taken.record.filter(|_| taken.applied);
+        Ok(claimed.map(|record| record.grant))
+    }
+
+    fn claiming(&self, claim: &Claim) -> GrantChange {
+        let (spend, claim) = (spend_of(self.grant), claim.clone());
+        match &self.seen {
+            None if in_quarantine(self.grant) => {
+                let now = self.context.seams.clock.now().wall;
+                GrantChange::Probe(spend, claim, now)
+            }
+            None => GrantChange::Claim(spend, claim),
+            Some(seen) => GrantChange::TakeOver(spend, seen.clone(), claim),
+        }
     }
 
     /// The attempt that this one took over from is over; its sender is dead and left no answer.
@@ -278,24 +297,10 @@ impl<'a> Attempt<'a> {
         journal.into_iter().for_each(Journal::remove);
     }
 
-    async fn take(&self, claim: &Claim) -> Result<bool> {
-        let spend = spend_of(self.grant);
-        match &self.seen {
-            None if in_quarantine(self.grant) => {
-                let now = self.context.seams.clock.now().wall;
-                self.context.store.claim_probe(&spend, claim, now).await
-            }
-            None => self.context.store.claim(&spend, claim).await,
-            Some(seen) => self.context.store.take_over(&spend, seen, claim).await,
-        }
-    }
-
-    /// Whether the token that would be sent has been replaced since it was read: one that comes without an access token,
+    /// Whether the token that would be sent had been replaced before it was claimed: one that comes without an access token,
     /// and an identity provider's, are replaced within a generation. From the claim on nobody but its holder does that.
-    async fn is_replaced(&self) -> Result<bool> {
-        let current = self.context.store.grant(&self.grant.id).await?;
-        let current = current.and_then(|grant| grant.refresh);
-        Ok(!is_same(current.as_ref(), self.grant.refresh.as_ref()))
+    fn is_replaced(&self, claimed: &Grant) -> bool {
+        !is_same(claimed.refresh.as_ref(), self.grant.refresh.as_ref())
     }
 
     /// The process may have been stopped between the claim and now; then someone may have looked into the claim.
@@ -328,7 +333,10 @@ impl<'a> Attempt<'a> {
             .await;
         if !spends(self.grant) {
             journal.settle();
-            self.context.store.release(&self.grant.id, attempt).await?;
+            self.context
+                .grants()
+                .release(&self.grant.id, attempt)
+                .await?;
             journal.remove();
             return Ok(Some(lost_unspent(kind)));
         }

@@ -20,7 +20,7 @@ use crate::{
         decision_log::DecisionLog, findings::Findings, reply_archive::ReplyArchive,
         rules::RefreshRules, unkept_replies::UnkeptReplies,
     },
-    store::Store,
+    store::{Grants, Store},
     vault::seal::Sealer,
 };
 
@@ -42,6 +42,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The grants: all that the refresh transaction sees of the store.
+    pub(crate) fn grants(&self) -> &dyn Grants {
+        &*self.store
+    }
+
     /// The key that a grant's tokens are bound to, if they are bound to one. A key that is another than that one is not
     /// even shown: its proof would be refused.
     pub(crate) fn binding(&self, grant: &Grant) -> Result<Option<Binding>, Refused> {

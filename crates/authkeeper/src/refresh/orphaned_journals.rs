@@ -78,7 +78,7 @@ pub(super) async fn claim_back(
         return Ok(false);
     };
     let claimed = match &grant.claim {
-        None => context.store.claim(&spend, &claim).await?,
+        None => context.grants().claim(&spend, &claim).await?,
         Some(held) if !takes_over(context, grant, held, (&claim, state)) => false,
         Some(held) => {
             let store = &context.store;
@@ -87,7 +87,10 @@ pub(super) async fn claim_back(
     };
     // Its owner may have settled it, and given its claim back, since it was read here.
     if claimed && journal.state(&context.sealer) == JournalState::Settled {
-        context.store.release(&spend.grant, &claim.attempt).await?;
+        context
+            .grants()
+            .release(&spend.grant, &claim.attempt)
+            .await?;
         return Ok(false);
     }
     if claimed {

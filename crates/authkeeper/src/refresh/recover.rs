@@ -126,7 +126,7 @@ async fn left_by(context: &Context, grant: &Grant, claim: &Claim) -> Result<Opti
         }
     });
     if owner == OwnerState::Dead {
-        let current = context.store.grant(&grant.id).await?;
+        let current = context.grants().grant(&grant.id).await?;
         if current.and_then(|current| current.claim).as_ref() != Some(claim) {
             return Ok(None);
         }

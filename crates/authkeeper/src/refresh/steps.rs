@@ -4,8 +4,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     model::{
-        AttemptId, Claim, ClaimPhase, Generation, Grant, GrantLifecycle, Moment, OwnerState,
-        RefreshToken, UnknownKind,
+        AttemptId, Claim, ClaimPhase, Generation, Grant, GrantChange, GrantLifecycle, Moment,
+        OwnerState, RefreshToken, UnknownKind,
     },
     oauth::{classify::Outcome, id_jag},
     platform::tasks::Tasks,
@@ -76,7 +76,7 @@ pub(super) async fn settle_unsent(
     number: u32,
 ) -> Result<()> {
     if number <= 1 {
-        context.store.release(&grant.id, attempt).await?;
+        context.grants().release(&grant.id, attempt).await?;
         return Ok(());
     }
     let kind = grant
@@ -85,7 +85,7 @@ pub(super) async fn settle_unsent(
         .map_or(UnknownKind::Crash, unknown_kind);
     let now = context.seams.clock.now();
     context
-        .store
+        .grants()
         .mark_unknown(&grant.id, attempt, kind, now)
         .await?;
     Ok(())
@@ -103,14 +103,14 @@ pub(super) async fn note_unknown(
         on_behalf_of,
         grant,
     } = of;
-    let store = &context.store;
-    if store.mark_unknown(&grant.id, attempt, kind, since).await? {
+    let mark = GrantChange::MarkUnknown(attempt.clone(), kind, since);
+    let marked = context.grants().change(&grant.id, mark).await?;
+    if marked.applied {
         tracing::warn!(connection = %on_behalf_of.connection, kind = kind.as_str(), "a refresh's answer was lost");
         incident::uncertain(context, on_behalf_of, grant, attempt, kind).await?;
         return Ok(true);
     }
-    let current = store.grant(&grant.id).await?;
-    let claim = current.and_then(|current| current.claim);
+    let claim = marked.record.and_then(|record| record.grant.claim);
     Ok(claim.is_some_and(|claim| claim.attempt == *attempt))
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn take_from_archive(
     let at = (generation, stored);
     let checked = verify_response::check(context, on_behalf_of, grant, answer, at, learned);
     let hold = checked.refreshed.hold.map(|(reason, _)| reason);
-    let committed = context.store.commit_refresh(checked.refreshed).await?;
+    let committed = context.grants().commit_refresh(checked.refreshed).await?;
     if committed == Committed::Yes {
         let proved = !stored.after_rejection;
         verify_response::tell(

@@ -68,7 +68,7 @@ async fn pursue(
     let mut poll = POLL_FIRST;
     let mut attempts = 0;
     loop {
-        let Some(grant) = context.store.grant(&goal.grant).await? else {
+        let Some(grant) = context.grants().grant(&goal.grant).await? else {
             return Ok(RefreshOutcome::Withdrawn);
         };
         if goal.reached_by(&grant) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::{Drift, Grant, SuspendReason},
+    model::{Drift, Grant, GrantChange, GrantChanged, SuspendReason},
     oauth::revoke,
     oauth::token::TokenAnswer,
     refresh::{
@@ -42,7 +42,8 @@ impl Conclusion<'_> {
             at,
             learned,
         );
-        match self.commit(&refreshed).await? {
+        let changed = self.commit(&refreshed).await?;
+        match changed.committed() {
             Committed::Yes => {
                 let at = (self.grant.lineage, self.grant.generation.next());
                 self.context.reply_archive.keep(&self.grant.id, at, stored);
@@ -54,7 +55,8 @@ impl Conclusion<'_> {
                 Ok(RefreshOutcome::Fresh)
             }
             Committed::Superseded => {
-                self.set_aside(&refreshed, stored).await?;
+                let current = changed.record.map(|record| record.grant);
+                self.set_aside(&refreshed, stored, current)?;
                 Ok(RefreshOutcome::Fresh)
             }
             Committed::Revoked => {
@@ -94,17 +96,21 @@ impl Conclusion<'_> {
     }
 
     /// The store may be busy or full for a moment. The answer is safe in the journal, so giving up loses nothing.
-    async fn commit(&self, refreshed: &Refreshed) -> Result<Committed> {
+    async fn commit(&self, refreshed: &Refreshed) -> Result<GrantChanged> {
+        let commit = || {
+            let change = GrantChange::Commit(Box::new(refreshed.clone()));
+            self.context.grants().change(&self.grant.id, change)
+        };
         let mut pause = Duration::from_millis(50);
         for _ in 0..5 {
-            match self.context.store.commit_refresh(refreshed.clone()).await {
+            match commit().await {
                 Err(error) => tracing::warn!(%error, "a new generation can't be committed yet"),
                 done => return done,
             }
             self.context.seams.clock.sleep(pause).await;
             pause *= 2;
         }
-        self.context.store.commit_refresh(refreshed.clone()).await
+        commit().await
     }
 
     /// A late answer after a disconnect: its tokens are revoked, never adopted.
@@ -129,9 +135,13 @@ impl Conclusion<'_> {
 
     /// Keeps a reply that another one outran. It may be the same reply: another process adopted it first, or the store
     /// committed it and did not say so. Then a store that is restored from a backup must find it.
-    async fn set_aside(&self, refreshed: &Refreshed, stored: &StoredReply) -> Result<()> {
+    fn set_aside(
+        &self,
+        refreshed: &Refreshed,
+        stored: &StoredReply,
+        current: Option<Grant>,
+    ) -> Result<()> {
         let id = &self.grant.id;
-        let current = self.context.store.grant(id).await?;
         let held = current.and_then(|grant| grant.refresh);
         let obtained = refreshed.refresh.as_ref();
         let same = held.is_some() && is_same(held.as_ref(), obtained);

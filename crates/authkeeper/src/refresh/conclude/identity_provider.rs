@@ -95,6 +95,9 @@ impl Conclusion<'_> {
         };
         let spend = spend_of(self.grant);
         let by = (self.attempt, &shown.secret);
-        self.context.store.keep_subject(&spend, by, refresh).await
+        self.context
+            .grants()
+            .keep_subject(&spend, by, refresh)
+            .await
     }
 }

@@ -37,7 +37,7 @@ impl Conclusion<'_> {
         }
         let (context, now) = (self.context, self.context.seams.clock.now());
         let words = refused.to_string();
-        let noted = context.store.note_refusal(&self.grant.id, &words, now);
+        let noted = context.grants().note_refusal(&self.grant.id, &words, now);
         let since = noted.await?;
         Ok(decide::is_lasting_refusal(
             since,
@@ -58,12 +58,12 @@ impl Conclusion<'_> {
 
     /// A refusal without a reason, three times in a row, is believed: some servers give none.
     pub(super) async fn suspect(&self, why: String) -> Result<Option<RefreshOutcome>> {
-        let count = self.context.store.count_suspect(&self.grant.id).await?;
+        let count = self.context.grants().count_suspect(&self.grant.id).await?;
         // Beside an attempt whose answer was lost it is most likely that attempt which spent the token.
         let now = self.context.seams.clock.now();
         let since = self
             .context
-            .store
+            .grants()
             .note_refusal(&self.grant.id, NO_REASON, now);
         let lasts = now.surely_since(since.await?) >= decide::SUSPECTED_FOR;
         let believed = self.number > 1 || (lasts && count >= decide::MAX_SUSPECTED_REFUSALS);
@@ -137,7 +137,7 @@ impl Conclusion<'_> {
         let spend = spend_of(self.grant);
         if !self
             .context
-            .store
+            .grants()
             .commit_refusal(&spend, self.attempt, reason, at)
             .await?
         {

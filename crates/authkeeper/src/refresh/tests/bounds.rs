@@ -42,7 +42,8 @@ async fn a_request_that_would_leave_too_late_is_not_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_cannot_be_committed_waits_in_its_journal() {
     let (bench, runtime) = Bench::new().await;
-    let jam = "CREATE TRIGGER jam BEFORE UPDATE OF generation ON grant_family
+    let jam =
+        "CREATE TRIGGER jam BEFORE UPDATE ON grant_family WHEN NEW.generation <> OLD.generation
         BEGIN SELECT RAISE(ABORT, 'jammed'); END";
     let store = rusqlite::Connection::open(bench.folder.path().join("store.db")).unwrap();
     store.execute(jam, []).unwrap();

@@ -55,11 +55,7 @@ impl Connections for MemoryStore {
     }
 
     async fn keep_pending(&self, pending: &PendingSignIn, at: Timestamp) -> Result<()> {
-        self.note(|rows| {
-            rows.pending.retain(|_, kept| kept.ends > at);
-            rows.pending.insert(pending.name.clone(), pending.clone());
-        })
-        .await
+        self.note(|rows| rows.keep_pending(pending, at)).await
     }
 
     async fn pending(&self, name: &ConnectionName) -> Result<Option<PendingSignIn>> {
@@ -72,7 +68,7 @@ impl Connections for MemoryStore {
 }
 
 impl StoreRows {
-    /// Adopts a sign-in, as [`Connections::adopt_sign_in`] does.
+    /// As [`Connections::adopt_sign_in`].
     pub fn adopt(&mut self, new: &SignedIn) -> Grant {
         let name = &new.connection.name;
         let adoption = adoption::adopt(new, &self.adoptable(new));
@@ -137,8 +133,14 @@ impl StoreRows {
         }
     }
 
+    /// Keeps a sign-in that a person is at. Those that have ended go.
+    pub fn keep_pending(&mut self, pending: &PendingSignIn, at: Timestamp) {
+        self.pending.retain(|_, kept| kept.ends > at);
+        self.pending.insert(pending.name.clone(), pending.clone());
+    }
+
     /// The connections over whose grants a refresh token is held, or which it began.
-    fn holders(
+    pub fn holders(
         &self,
         (issuer, client): (&Issuer, &ClientId),
         refresh: &SecretString,
@@ -164,7 +166,8 @@ impl StoreRows {
         }
     }
 
-    fn disconnect(&mut self, name: &ConnectionName, at: Timestamp) -> Option<Grant> {
+    /// As [`Connections::disconnect`].
+    pub fn disconnect(&mut self, name: &ConnectionName, at: Timestamp) -> Option<Grant> {
         let id = self.connections.get(name)?.grant.clone()?;
         let event = serde_json::json!({"event": "disconnected", "connection": name.as_str()});
         self.tell(at, event);
@@ -181,7 +184,8 @@ impl StoreRows {
         revoked.record.map(|record| record.grant)
     }
 
-    fn forget(&mut self, name: &ConnectionName) {
+    /// As [`Connections::forget`].
+    pub fn forget(&mut self, name: &ConnectionName) {
         let Some(connection) = self.connections.get(name) else {
             return;
         };

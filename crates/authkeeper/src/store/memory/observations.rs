@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::MemoryStore;
+use super::{MemoryStore, StoreRows};
 use crate::{
     model::{Issuer, Observation, ProviderObservation},
     store::{Observations, Remembered, RememberedChange, Result},
@@ -12,25 +12,11 @@ use crate::{
 #[async_trait]
 impl Observations for MemoryStore {
     async fn observation(&self, observation: &ProviderObservation, at: Timestamp) -> Result<()> {
-        self.note(|rows| {
-            let (counted, gone) = observation.counted(&rows.observed, at);
-            rows.observed.retain(|known| {
-                known.observation != *observation && !gone.contains(&known.observation)
-            });
-            rows.observed.push(counted);
-        })
-        .await
+        self.note(|rows| rows.observation(observation, at)).await
     }
 
     async fn observed(&self, issuer: Option<&Issuer>) -> Result<Vec<Observation>> {
-        self.read(|rows| {
-            let all = rows.observed.iter();
-            let of =
-                all.filter(|known| issuer.is_none_or(|issuer| known.observation.issuer == *issuer));
-            let mut of: Vec<Observation> = of.cloned().collect();
-            of.sort_by(|one, other| one.observation.issuer.cmp(&other.observation.issuer));
-            of
-        })
+        self.read(|rows| rows.observed(issuer))
     }
 
     async fn remembered(&self, of: &Remembered) -> Result<Option<String>> {
@@ -38,19 +24,41 @@ impl Observations for MemoryStore {
     }
 
     async fn remember(&self, change: RememberedChange) -> Result<bool> {
-        self.decide(|rows| {
-            if rows.remembered.get(&change.of) != change.seen.as_ref() {
-                return false;
-            }
-            match change.new {
-                Some(new) => rows.remembered.insert(change.of, new),
-                None => rows.remembered.remove(&change.of),
-            };
-            if let Some(incident) = change.incident {
-                rows.keep_incident(incident);
-            }
-            true
-        })
-        .await
+        self.decide(|rows| rows.remember(change)).await
+    }
+}
+
+impl StoreRows {
+    /// As [`Observations::observation`].
+    pub fn observation(&mut self, observation: &ProviderObservation, at: Timestamp) {
+        let (counted, gone) = observation.counted(&self.observed, at);
+        self.observed.retain(|known| {
+            known.observation != *observation && !gone.contains(&known.observation)
+        });
+        self.observed.push(counted);
+    }
+
+    /// As [`Observations::observed`].
+    pub fn observed(&self, issuer: Option<&Issuer>) -> Vec<Observation> {
+        let of =
+            |known: &&Observation| issuer.is_none_or(|issuer| known.observation.issuer == *issuer);
+        let mut all: Vec<Observation> = self.observed.iter().filter(of).cloned().collect();
+        all.sort_by(|one, other| one.observation.issuer.cmp(&other.observation.issuer));
+        all
+    }
+
+    /// As [`Observations::remember`].
+    pub fn remember(&mut self, change: RememberedChange) -> bool {
+        if self.remembered.get(&change.of) != change.seen.as_ref() {
+            return false;
+        }
+        match change.new {
+            Some(new) => self.remembered.insert(change.of, new),
+            None => self.remembered.remove(&change.of),
+        };
+        if let Some(incident) = change.incident {
+            self.keep_incident(incident);
+        }
+        true
     }
 }

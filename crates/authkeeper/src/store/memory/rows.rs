@@ -1,4 +1,4 @@
-//! The rows.
+//! The rows, and what each write does to them.
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +31,10 @@ pub struct StoreRows {
     pub(super) clients: Vec<ClientRegistration>,
     pub(super) last_secret: u64,
     pub(super) observed: Vec<Observation>,
-    pub(super) pending: BTreeMap<ConnectionName, PendingSignIn>,
-    pub(super) remembered: BTreeMap<Remembered, String>,
+    /// The sign-ins that people are at.
+    pub pending: BTreeMap<ConnectionName, PendingSignIn>,
+    /// What is remembered.
+    pub remembered: BTreeMap<Remembered, String>,
     pub(super) incidents: Vec<KeptIncident>,
     pub(super) audit: Vec<(Timestamp, serde_json::Value)>,
     pub(super) tasks: Vec<Run>,
@@ -57,7 +59,8 @@ impl StoreRows {
         self.last_write = WRITES.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn change(&mut self, id: &GrantId, change: &GrantChange) -> GrantChanged {
+    /// Applies a change of a grant.
+    pub fn change(&mut self, id: &GrantId, change: &GrantChange) -> GrantChanged {
         let Some(row) = self.grants.get_mut(id) else {
             return GrantChanged {
                 applied: false,
