@@ -136,6 +136,18 @@ grant_types! {
         renewal: Renewal::IdentityProvider,
         registration: CLIENT_CREDENTIALS,
     };
+    /// For a token that the platform gives a workload, exchanged for one of the server's (RFC 8693).
+    TokenExchange = GrantProperties {
+        word: "token_exchange",
+        sign_in: SignInKind::Unattended,
+        renewal: Renewal::AssertionFile,
+        registration: GrantRegistration {
+            grant_types: &["urn:ietf:params:oauth:grant-type:token-exchange"],
+            response_types: &[],
+            needs_secret: true,
+            kept_as: GrantType::TokenExchange,
+        },
+    };
 }
 
 /// What the unattended grant types register a client for.
@@ -232,6 +244,7 @@ mod tests {
             "api_key",
             "jwt_bearer",
             "id_jag",
+            "token_exchange",
         ];
         let all: Vec<&str> = GrantType::ALL.iter().map(|kind| kind.as_str()).collect();
         assert_eq!(all, words);
@@ -276,6 +289,7 @@ mod tests {
             (G::ApiKey, [false, false, true, false, true, true]),
             (G::JwtBearer, [true, false, false, false, false, true]),
             (G::IdJag, [true, false, false, false, true, false]),
+            (G::TokenExchange, [true, false, false, false, false, true]),
         ];
         for (kind, expected) in table {
             let found = [

@@ -6,6 +6,7 @@
 //! | `client_credentials` | shows our client alone | RFC 6749 §4.4 |
 //! | `jwt_bearer` | shows a workload's assertion | RFC 7523 §2.1 |
 //! | `id_jag` | shows an identity provider's assertion | RFC 7523 §2.1 |
+//! | `token_exchange` | shows a workload's token | RFC 8693 §2.1 |
 //! | `api_key` | none | |
 //!
 //! What else is known of a grant type is in the table of [`GrantType`]. A new flow is one file here and a row in [`flow_of`].
@@ -17,6 +18,7 @@ mod device_code;
 mod flow;
 mod id_jag;
 mod jwt_bearer;
+mod token_exchange;
 
 pub use self::{
     authorization_code::code_request,
@@ -34,6 +36,7 @@ pub fn flow_of(grant_type: GrantType) -> &'static dyn GrantFlow {
         GrantType::ApiKey => &api_key::ApiKey,
         GrantType::JwtBearer => &jwt_bearer::JwtBearer,
         GrantType::IdJag => &id_jag::IdJag,
+        GrantType::TokenExchange => &token_exchange::TokenExchange,
     }
 }
 
