@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use authkeeper::{
     http::{ConnectError, Exchange, ExchangeError, HttpUrl, Reach, Reply, Request, Transport},
-    model::{Issuer, Moment, Quirks, Scope, ServerMetadata, TokenSet},
+    model::{GrantType, Issuer, Moment, Quirks, Scope, ServerMetadata, TokenSet},
     oauth::{
         authorize::read_pushed,
         classify::{self as classifying, Outcome},
@@ -285,7 +285,7 @@ pub fn registration(case: &[u8]) {
     let endpoint = HttpUrl::parse("https://as.example/register").expect("a URL");
     let redirect_uri = "http://127.0.0.1:1/callback";
     let registered = against(case, async |servers| {
-        let purpose = Purpose::Code { redirect_uri };
+        let purpose = Purpose::of(GrantType::AuthorizationCode).redirected_to(redirect_uri);
         register(
             servers,
             (&endpoint, Reach::PublicOnly),

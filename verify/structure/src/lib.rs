@@ -12,3 +12,4 @@ pub mod imports;
 pub mod layers;
 pub mod measures;
 mod paths;
+pub mod variants;

@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
-use authkeeper::signin::SignInMethod;
-use clap::{Args, ValueEnum};
+use authkeeper::{model::GrantType, signin::SignInMethod};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 use super::duration::parse_duration;
 
@@ -53,16 +56,11 @@ The key before it serves again if the new one is refused before the overlap
 ends. A client's old secrets stay behind the new one and are tried when it is
 refused.";
 
-/// What kind of grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum GrantArg {
-    AuthorizationCode,
-    ClientCredentials,
-    DeviceCode,
-    ApiKey,
-    JwtBearer,
-    IdJag,
+/// A grant type by its word.
+fn grant_type() -> impl TypedValueParser<Value = GrantType> {
+    let words = GrantType::ALL.iter().map(|kind| kind.as_str());
+    PossibleValuesParser::new(words)
+        .try_map(|word| GrantType::parse(&word).ok_or("there is no such grant type"))
 }
 
 #[derive(Debug, Args)]
@@ -81,8 +79,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "KEY=VALUE", requires = "provider")]
     pub(crate) set: Vec<String>,
     /// How access is granted
-    #[arg(long, value_enum)]
-    pub(crate) grant: Option<GrantArg>,
+    #[arg(long, value_parser = grant_type())]
+    pub(crate) grant: Option<GrantType>,
     /// The authorization server's issuer, if the server does not name the right one itself
     #[arg(long)]
     pub(crate) issuer: Option<String>,

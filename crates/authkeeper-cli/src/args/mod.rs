@@ -16,8 +16,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::apply::ApplyArgs;
 pub(crate) use self::connect::{
-    AssertionArgs, ClientArgs, ConnectArgs, GrantArg, ImportArgs, KeyArgs, ReauthorizeArgs,
-    RequestArgs, RotateArgs, SecretSource, SignInArgs,
+    AssertionArgs, ClientArgs, ConnectArgs, ImportArgs, KeyArgs, ReauthorizeArgs, RequestArgs,
+    RotateArgs, SecretSource, SignInArgs,
 };
 pub(crate) use self::inspect::{
     ConfigCommand, DoctorArgs, ManArgs, NotifyCommand, RotateKeyArgs, StatusArgs,

@@ -1,7 +1,7 @@
 //! `rotate`: a new API key or client secret in the place of the current one, with an overlap.
 
 use authkeeper::{
-    model::{ClientSecret, ConnectionName, GrantType, RegistrationSource},
+    model::{ClientSecret, ConnectionName, RegistrationSource},
     signin::{ConnectError, Rotation},
 };
 use serde_json::json;
@@ -30,7 +30,7 @@ async fn rotate_key(app: &App, name: &ConnectionName, args: &RotateArgs) -> Resu
     let by = rotate_by(&args.key, now)?;
     // Nobody is asked for a key that could not be kept.
     let status = app.runtime.status(name).await?;
-    if let Some(other) = status.grant_type.filter(|kind| *kind != GrantType::ApiKey) {
+    if let Some(other) = status.grant_type.filter(|kind| !kind.is_key()) {
         let (name, grant_type) = (name.clone(), other.as_str());
         return Err(ConnectError::NoKey { name, grant_type }.into());
     }

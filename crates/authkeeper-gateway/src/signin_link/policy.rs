@@ -1,7 +1,7 @@
 //! When a sign-in resolves an incident.
 
 use authkeeper::{
-    model::{ConnectionState, Event, GrantType, Record},
+    model::{ConnectionState, Event, GrantType, Record, SignInKind},
     runtime::ConnectionStatus,
 };
 
@@ -19,6 +19,11 @@ pub(crate) fn is_resolved_by_sign_in(record: &Record) -> bool {
 /// sign-in link would lead nowhere.
 pub(crate) fn has_interactive_sign_in(grant_type: Option<GrantType>) -> bool {
     grant_type.is_none_or(GrantType::is_interactive)
+}
+
+/// Whether a person signs in to it on another device.
+pub(super) fn is_device_sign_in(grant_type: Option<GrantType>) -> bool {
+    grant_type.map(GrantType::sign_in) == Some(SignInKind::Device)
 }
 
 /// Whether this connection waits for a person to sign in.

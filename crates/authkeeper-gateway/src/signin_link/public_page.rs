@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
-    model::{ConnectionName, GrantType},
+    model::ConnectionName,
     oauth::{
         authorize::RedirectError,
         sign_in_page::{SignInForm, SignInPage},
@@ -23,7 +23,10 @@ use tokio::{
 };
 
 use super::{
-    extra::extra_parameters, leader::Links, policy::is_resolved_by_sign_in, poll::is_over,
+    extra::extra_parameters,
+    leader::Links,
+    policy::{is_device_sign_in, is_resolved_by_sign_in},
+    poll::is_over,
     public_url::PublicUrl,
 };
 
@@ -136,7 +139,7 @@ impl PublicSignIn {
             stage: telling,
             pastes: Mutex::new(pastes),
         };
-        let is_device = status.grant_type == Some(GrantType::DeviceCode);
+        let is_device = is_device_sign_in(status.grant_type);
         let way = if is_device {
             SignInMethod::Device
         } else {

@@ -6,7 +6,7 @@ use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use authkeeper::{
     http::HttpUrl,
-    model::{ConnectionName, GrantType, Moment},
+    model::{ConnectionName, Moment},
     oauth::{authorize::RedirectError, sign_in_page::SignInPage},
     platform::clock::Seams,
     runtime::Runtime,
@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     extra::extra_parameters,
     leader::LinkAddress,
-    policy::is_resolved_by_sign_in,
+    policy::{is_device_sign_in, is_resolved_by_sign_in},
     poll::{is_over, until},
 };
 use crate::report::Report;
@@ -215,7 +215,7 @@ impl LinkServer {
     /// started, and started again when the code has expired. None for other connections.
     pub(super) async fn device_link(&self) -> Option<String> {
         let status = self.runtime.status(&self.connection).await.ok()?;
-        if status.grant_type != Some(GrantType::DeviceCode) {
+        if !is_device_sign_in(status.grant_type) {
             return None;
         }
         let mut device = self.device.lock().await;

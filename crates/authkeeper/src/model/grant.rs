@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    AccessToken, Claim, ClientId, Generation, GrantId, GrantMaterial, Issuer, Lineage,
-    RefreshToken, SubjectBinding,
+    AccessToken, Claim, ClientId, Generation, GrantId, GrantMaterial, GrantType, Issuer, Lineage,
+    RefreshToken, Renewal, SubjectBinding,
 };
 use crate::secret::SecretString;
 
@@ -46,10 +46,10 @@ pub struct Grant {
 impl Grant {
     /// Whether new tokens can be had without a person.
     pub fn is_refreshable(&self) -> bool {
-        match self.grant_type {
-            GrantType::AuthorizationCode | GrantType::DeviceCode => self.refresh.is_some(),
-            GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::IdJag => true,
-            GrantType::ApiKey => false,
+        match self.grant_type.renewal() {
+            Renewal::RefreshToken => self.refresh.is_some(),
+            Renewal::ClientItself | Renewal::AssertionFile | Renewal::IdentityProvider => true,
+            Renewal::ByHand => false,
         }
     }
 
@@ -85,68 +85,6 @@ impl StandbyKey {
     pub fn may_serve(&self, now: Timestamp) -> bool {
         let rested = |refused: Timestamp| now.duration_since(refused) >= KEY_REST;
         now < self.until && self.refused.is_none_or(rested)
-    }
-}
-
-/// How a grant is given (RFC 6749 §1.3, RFC 8628), with the words of `grant_type` on the wire and of `--grant`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GrantType {
-    /// A person signed in, in a browser.
-    AuthorizationCode,
-    /// A person signed in on another device (RFC 8628).
-    DeviceCode,
-    /// Our client's own: issued again, never refreshed (RFC 6749 §4.4).
-    ClientCredentials,
-    /// A key that a person made in the provider's console. Not OAuth: it ends when a person ends it.
-    ApiKey,
-    /// For an assertion that the platform gives a workload (RFC 7523 §2.1).
-    JwtBearer,
-    /// For an assertion that the company's identity provider gives for a person (ID-JAG).
-    IdJag,
-}
-
-impl GrantType {
-    const ALL: [Self; 6] = [
-        Self::AuthorizationCode,
-        Self::DeviceCode,
-        Self::ClientCredentials,
-        Self::ApiKey,
-        Self::JwtBearer,
-        Self::IdJag,
-    ];
-
-    /// The fixed word stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AuthorizationCode => "authorization_code",
-            Self::DeviceCode => "device_code",
-            Self::ClientCredentials => "client_credentials",
-            Self::ApiKey => "api_key",
-            Self::JwtBearer => "jwt_bearer",
-            Self::IdJag => "id_jag",
-        }
-    }
-
-    /// Whether the authorization server gives no refresh token with it (RFC 6749 §4.4.3; the extensions for assertions
-    /// say the same): one that comes all the same is not used.
-    pub fn is_issued_again(self) -> bool {
-        match self {
-            Self::ClientCredentials | Self::JwtBearer | Self::IdJag => true,
-            Self::AuthorizationCode | Self::DeviceCode | Self::ApiKey => false,
-        }
-    }
-
-    /// Whether a person signs in to get it, in a browser or with a device code.
-    pub fn is_interactive(self) -> bool {
-        match self {
-            Self::AuthorizationCode | Self::DeviceCode => true,
-            Self::ClientCredentials | Self::ApiKey | Self::JwtBearer | Self::IdJag => false,
-        }
-    }
-
-    /// Reads the fixed word back.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -341,16 +279,6 @@ mod tests {
 
     #[test]
     fn the_words_are_fixed() {
-        let kinds = [
-            "authorization_code",
-            "device_code",
-            "client_credentials",
-            "api_key",
-            "jwt_bearer",
-            "id_jag",
-        ];
-        assert_eq!(GrantType::ALL.map(GrantType::as_str), kinds);
-        assert_eq!(kinds.map(GrantType::parse), GrantType::ALL.map(Some));
         let reasons = [
             "refresh_refused",
             "unknown_outcome",
@@ -370,7 +298,6 @@ mod tests {
         let words = ["manual", "second_copy"];
         assert_eq!(both.map(SuspendReason::as_str), words);
         assert_eq!(words.map(SuspendReason::parse), both.map(Some));
-        assert_eq!(GrantType::parse("password"), None);
         assert_eq!(ReauthorizeReason::parse("tired"), None);
         assert_eq!(SuspendReason::parse("tired"), None);
     }

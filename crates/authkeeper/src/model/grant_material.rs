@@ -41,6 +41,16 @@ pub enum AssertionSource {
     IdentityProvider(IdentityProvider),
 }
 
+impl AssertionSource {
+    /// The file behind it.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::IdentityProvider(idp) => idp.subject.path(),
+        }
+    }
+}
+
 /// The identity provider behind a grant, and our client there.
 #[derive(Clone, Debug)]
 pub struct IdentityProvider {

@@ -494,7 +494,7 @@ fn action(facts: &HealthFacts<'_>, finding: &Finding<'_>) -> Option<String> {
 /// The command that replaces an ended credential: `rotate` for a key, `reauthorize` for everything else.
 pub fn restoring_command(name: &str, grant_type: Option<GrantType>) -> String {
     match grant_type {
-        Some(GrantType::ApiKey) => format!("authkeeper rotate {name}"),
+        Some(grant_type) if grant_type.is_key() => format!("authkeeper rotate {name}"),
         _ => format!("authkeeper reauthorize {name}"),
     }
 }

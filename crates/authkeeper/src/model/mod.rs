@@ -11,6 +11,7 @@ mod failing;
 mod grant;
 mod grant_change;
 mod grant_material;
+mod grant_type;
 mod health;
 mod ids;
 mod kept_client;
@@ -32,11 +33,12 @@ pub use self::{
     connection::{Connection, ConnectionState, InvalidPresentation, Presentation, Principal},
     extra_headers::{ExtraHeader, ExtraHeaders, InvalidHeader, SetBy},
     failing::{Failing, FailingOf, LONGEST_REST, Rest, Said},
-    grant::{Grant, GrantLifecycle, GrantType, ReauthorizeReason, StandbyKey, SuspendReason},
+    grant::{Grant, GrantLifecycle, ReauthorizeReason, StandbyKey, SuspendReason},
     grant_change::{
         Committed, GrantChange, GrantChanged, GrantRecord, NewKey, Refreshed, RepeatedRefusal,
         Spend,
     },
+    grant_type::{GrantRegistration, GrantType, Renewal, SignInKind},
     health::{
         Health, HealthCause, HealthFacts, HealthState, WhoseMove, causes, health,
         restoring_command, worst,

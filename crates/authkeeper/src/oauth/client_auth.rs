@@ -118,6 +118,12 @@ impl ClientProof {
         self
     }
 
+    /// What a person set for this parameter. A flow takes it in the place of its own default.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let mut set = pairs(&self.parameters);
+        set.find_map(|(key, value)| (key == name).then_some(value))
+    }
+
     /// Which of the client's secrets is shown.
     pub fn secret(&self) -> Option<u64> {
         self.secret

@@ -16,6 +16,7 @@ mod error_codes;
 mod error_response;
 mod error_words;
 mod exchange;
+pub mod grant;
 pub mod id_jag;
 mod jwt;
 mod legacy_discovery;

@@ -11,8 +11,7 @@ use super::{
 use crate::{
     http::{HttpUrl, Reach, Reply, Transport},
     model::{
-        ClientAuthMethod, ClientRegistration, ConnectionName, Grant, GrantType, Provider,
-        ServerMetadata,
+        ClientAuthMethod, ClientRegistration, ConnectionName, Grant, Provider, ServerMetadata,
     },
     secret::SecretString,
 };
@@ -51,7 +50,7 @@ pub async fn revoke(
         Err(error) => return Revocation::Refused(error.to_string()),
     };
     // The identity provider's is nothing for this server to see.
-    let own = grant.grant_type != GrantType::IdJag;
+    let own = grant.grant_type.has_own_refresh_token();
     let refresh = grant.refresh.as_ref().filter(|_| own);
     let refresh = refresh.map(|token| (&token.secret, "refresh_token"));
     let access = grant.access.as_ref();

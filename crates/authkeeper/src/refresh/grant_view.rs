@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    model::{Grant, GrantId, GrantType},
+    model::{Grant, GrantId},
     refresh::{
         context::Context,
         decide::{GrantView, MAX_JITTER},
@@ -20,7 +20,7 @@ pub(crate) fn grant_view(grant: &Grant) -> GrantView<'_> {
         refreshable: grant.is_refreshable(),
         refresh_lifetime: refresh_lifetime(grant),
         refresh_idle: None,
-        key: (grant.grant_type == GrantType::ApiKey).then_some(grant.standby.as_ref()),
+        key: grant.grant_type.is_key().then_some(grant.standby.as_ref()),
         jitter: jitter_of(&grant.id),
     }
 }

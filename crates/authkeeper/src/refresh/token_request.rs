@@ -14,7 +14,7 @@ use crate::refresh::{
 use crate::{
     http::{CertificateFiles, ConnectError, Exchange, HttpUrl, Reach, Reply, Request},
     model::{
-        AssertionSource, ClientAuthMethod, Grant, GrantType, IdentityProvider, Moment, Scope,
+        AssertionSource, ClientAuthMethod, Grant, IdentityProvider, Moment, Renewal, Scope,
         SubjectFile,
     },
     oauth::{
@@ -23,8 +23,8 @@ use crate::{
         client_auth::ClientProof,
         dpop::{Binding, UnusableKey},
         exchange_by,
+        grant::{GrantRequest, flow_of},
         id_jag::{self, IdJagRequest},
-        token::{client_credentials_request, jwt_bearer_request, refresh_request},
     },
     platform::clock::within,
     secret::SecretString,
@@ -98,26 +98,39 @@ pub(super) async fn first(
         None => requests.of_own_request(),
     };
     let proof = prove(context, on_behalf_of, grant, plan)?.with_parameters(parameters);
-    let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
-    let request = match (&grant.grant_material.assertion, &grant.refresh) {
-        (Some(AssertionSource::File(path)), _) => {
-            let assertion = jwt_of(context, path, plan.endpoint.as_str())
-                .await
-                .map_err(|error| not_there(&error))?;
-            jwt_bearer_request(&proof, &assertion, scope, resource)
-        }
-        _ if grant.grant_type == GrantType::ClientCredentials => {
-            client_credentials_request(&proof, scope, resource)
-        }
-        (_, Some(refresh)) => {
-            let scope = context.scope_in_refresh(on_behalf_of, grant).await;
-            refresh_request(&proof, &refresh.secret, scope.as_ref(), resource)
-        }
-        // There is nothing to send.
-        _ => return Err(RefreshOutcome::Refused),
+    let shown = shown(context, grant, plan).await?;
+    let scope = match grant.grant_type.renewal() {
+        Renewal::RefreshToken => context.scope_in_refresh(on_behalf_of, grant).await,
+        _ => on_behalf_of.scope.clone(),
     };
+    let asked = GrantRequest {
+        client: &proof,
+        shown: shown.as_ref(),
+        scope: scope.as_ref(),
+        resource: on_behalf_of.resource.as_ref(),
+    };
+    let request = flow_of(grant.grant_type).request(&asked);
+    // There may be nothing to send.
+    let request = request.ok_or(RefreshOutcome::Refused)?;
     let prepared = to_server(on_behalf_of, plan, &proof, (request, binding));
     Ok(prepared.showing(grant))
+}
+
+/// The secret that the request shows.
+async fn shown(
+    context: &Context,
+    grant: &Grant,
+    plan: &RefreshPlan,
+) -> Result<Option<SecretString>, RefreshOutcome> {
+    let material = &grant.grant_material;
+    match (grant.grant_type.renewal(), &material.assertion) {
+        (Renewal::RefreshToken, _) => Ok(grant.refresh.as_ref().map(|token| token.secret.clone())),
+        (Renewal::AssertionFile, Some(AssertionSource::File(path))) => {
+            let assertion = jwt_of(context, path, plan.endpoint.as_str()).await;
+            assertion.map(Some).map_err(|error| not_there(&error))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The request that shows the authorization server what the identity provider gave.
@@ -131,8 +144,14 @@ fn second(
     let binding = context.binding(grant).map_err(RefreshOutcome::Client)?;
     let parameters = grant.grant_material.requests.of_own_request();
     let proof = prove(context, on_behalf_of, grant, plan)?.with_parameters(parameters);
-    let (scope, resource) = (on_behalf_of.scope.as_ref(), on_behalf_of.resource.as_ref());
-    let request = jwt_bearer_request(&proof, assertion, scope, resource);
+    let asked = GrantRequest {
+        client: &proof,
+        shown: Some(assertion),
+        scope: on_behalf_of.scope.as_ref(),
+        resource: on_behalf_of.resource.as_ref(),
+    };
+    let request = flow_of(grant.grant_type).request(&asked);
+    let request = request.ok_or(RefreshOutcome::Refused)?;
     let prepared = to_server(on_behalf_of, plan, &proof, (request, binding));
     Ok(prepared.showing(grant))
 }

@@ -10,10 +10,8 @@ use crate::refresh::{
     journal::StoredReply,
 };
 use crate::{
-    model::{
-        AccessToken, Drift, Event, Generation, Grant, GrantType, Incident, Lineage, SuspendReason,
-    },
-    oauth::token::TokenAnswer,
+    model::{AccessToken, Drift, Event, Generation, Grant, Incident, Lineage, SuspendReason},
+    oauth::{grant::flow_of, token::TokenAnswer},
     store::{Refreshed, Result, Spend},
 };
 
@@ -35,18 +33,15 @@ pub(super) fn check(
     let habits = context
         .rules
         .habits(grant.issuer.as_str(), on_behalf_of.provider.as_deref());
-    // Our client's own tokens, or a workload's, are nobody's account.
-    let own = matches!(
-        grant.grant_type,
-        GrantType::ClientCredentials | GrantType::JwtBearer
-    );
     let bound = grant.is_bound();
     let unusable = answer.unusable_type(bound).map(str::to_owned);
     warn_of_certificate(context, (on_behalf_of, grant), &answer);
-    let mut tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    let tokens = answer.into_token_set(stored.issued, habits.default_lifetime);
+    let mut tokens = flow_of(grant.grant_type).reply(tokens);
     tokens.believe(habits.lifetime);
     let mut drifts = grant.subject_binding.drifts(&tokens.subject_binding);
-    drifts.retain(|drift| !own || *drift != Drift::OtherAccount);
+    let has_account = grant.grant_type.has_account();
+    drifts.retain(|drift| has_account || *drift != Drift::OtherAccount);
     let hold = hold(&drifts, unusable.as_deref());
     if let Some(reason) = hold {
         tracing::error!(
@@ -69,8 +64,7 @@ pub(super) fn check(
             generation: grant.generation,
         },
         access,
-        // RFC 6749 §4.4.3: our client's own token comes without one, and one that comes all the same is not used.
-        refresh: tokens.refresh_token.filter(|_| !own),
+        refresh: tokens.refresh_token,
         subject_binding: grant
             .subject_binding
             .clone()

@@ -8,8 +8,7 @@ use crate::{
     error::TokenError,
     http::HttpUrl,
     model::{
-        Connection, Grant, GrantLifecycle, GrantType, Issuer, ReauthorizeReason, Record,
-        RegistrationSource,
+        Connection, Grant, GrantLifecycle, Issuer, ReauthorizeReason, Record, RegistrationSource,
     },
     oauth::{WithHeaders, discovery},
     platform::clock::within,
@@ -60,12 +59,12 @@ impl Runtime {
         connection: &Connection,
         grant: &Grant,
     ) -> Result<bool, TokenError> {
-        if connection.issuer_given || grant.grant_type == GrantType::ApiKey {
+        if connection.issuer_given || grant.grant_type.is_key() {
             return Ok(false);
         }
         let store = &self.context.store;
         let provider = store.provider(&grant.issuer, &grant.client_id).await?;
-        let own = grant.grant_type == GrantType::ClientCredentials;
+        let own = grant.grant_type.acts_for_itself();
         Ok(provider.is_some_and(|known| own || known.metadata.authorization_endpoint.is_some()))
     }
 

@@ -41,8 +41,7 @@ pub use crate::refresh::scheduler::RefreshScheduler;
 use crate::{
     error::TokenError,
     model::{
-        ConnectionName, Event, FailedCall, GrantLifecycle, GrantType, Incident, IncidentId, Record,
-        TaskId,
+        ConnectionName, Event, FailedCall, GrantLifecycle, Incident, IncidentId, Record, TaskId,
     },
     refresh::{
         Context, OnBehalfOf, decide, goal::Goal, incident, outcome::RefreshOutcome,
@@ -115,7 +114,7 @@ impl Runtime {
     pub async fn token_works(&self, name: &ConnectionName) -> Result<(), TokenError> {
         let (_, grant) = self.find(name).await?;
         let is_over = |record: &Record| match record.event {
-            Event::ReauthorizationRequired => grant.grant_type == GrantType::ApiKey,
+            Event::ReauthorizationRequired => grant.grant_type.is_key(),
             Event::AuthorityLost => record.reason == incident::REJECTED,
             _ => false,
         };

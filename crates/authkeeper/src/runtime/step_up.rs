@@ -4,8 +4,8 @@
 use crate::{
     error::TokenError,
     model::{
-        Connection, ConnectionName, Event, Grant, GrantType, Incident, Record, ScopeRefusal,
-        StepUpDecision, StepUps,
+        Connection, ConnectionName, Event, Grant, Incident, Record, ScopeRefusal, StepUpDecision,
+        StepUps,
     },
     refresh::{OnBehalfOf, incident},
     runtime::Runtime,
@@ -37,7 +37,7 @@ impl Runtime {
             (all, Some(step))
         });
         let (all, step) = noted.await?;
-        if step == Some(StepUpDecision::SignIn) && asks_for_itself(grant.grant_type) {
+        if step == Some(StepUpDecision::SignIn) && grant.grant_type.acts_for_itself() {
             return self
                 .ask_for_itself((&connection, &grant), refusal, &all)
                 .await;
@@ -153,18 +153,5 @@ pub(crate) fn error_of(record: Option<Record>, name: &ConnectionName) -> TokenEr
             why: format!("{name} kept changing"),
             retry_after: None,
         },
-    }
-}
-
-/// Whether its sign-in needs nobody.
-fn asks_for_itself(grant_type: GrantType) -> bool {
-    match grant_type {
-        GrantType::ClientCredentials => true,
-        // What others vouch for is theirs to widen.
-        GrantType::AuthorizationCode
-        | GrantType::DeviceCode
-        | GrantType::ApiKey
-        | GrantType::JwtBearer
-        | GrantType::IdJag => false,
     }
 }

@@ -93,7 +93,7 @@ impl Runtime {
         let connection = store.connection(name).await?.ok_or_else(missing)?;
         let id = connection.grant.ok_or_else(missing)?;
         let grant = store.grant(&id).await?.ok_or_else(missing)?;
-        if grant.grant_type != GrantType::ApiKey {
+        if !grant.grant_type.is_key() {
             return Err(ConnectError::NoKey {
                 name: name.clone(),
                 grant_type: grant.grant_type.as_str(),

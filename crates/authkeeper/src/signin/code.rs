@@ -15,9 +15,9 @@ use crate::{
             AuthorizationAsk, RedirectError, SignIn, account_name, check_nonce, read_pushed,
         },
         discovery::{self, CodeEndpoints, Discovered},
+        grant::code_request,
         loopback::{Loopback, LoopbackUri, WaitingBrowser},
         register::{Purpose, RegistrationError},
-        token::code_request,
     },
     refresh::journal,
     runtime::Runtime,
@@ -166,7 +166,9 @@ impl Runtime {
             .map(|(key, value)| (key.as_str(), value.expose().as_str()))
             .collect();
         let client = &mut started.client;
-        let answer = self.ask(at, client, |client| client.form(&fields)).await?;
+        let answer = self
+            .ask(at, client, |client| Ok(client.form(&fields)))
+            .await?;
         self.check_answer(client, &answer).await?;
         let request_uri = read_pushed(&answer.0).map_err(RedirectError::Refused)?;
         Ok(SignIn::url_of_pushed(ask, &request_uri))
@@ -228,9 +230,8 @@ impl Runtime {
         redirect: Redirect,
     ) -> Result<(ClientRegistration, Redirect), ConnectError> {
         let scope = wanted.scope.as_ref();
-        let purpose = Purpose::Code {
-            redirect_uri: &redirect.1,
-        };
+        let code = Purpose::of(GrantType::AuthorizationCode);
+        let purpose = code.redirected_to(&redirect.1);
         let refused = match self.client(request, found, (purpose, scope)).await {
             Ok(client) => return Ok((client, redirect)),
             Err(error) => error,
@@ -244,9 +245,7 @@ impl Runtime {
         drop(redirect);
         let listener = Loopback::bind(&by_name).await?;
         let redirect_uri = listener.redirect_uri().as_str().to_owned();
-        let purpose = Purpose::Code {
-            redirect_uri: &redirect_uri,
-        };
+        let purpose = code.redirected_to(&redirect_uri);
         match self.client(request, found, (purpose, scope)).await {
             Ok(client) => Ok((client, (Some(listener), redirect_uri))),
             Err(_) => Err(refused),
@@ -327,7 +326,14 @@ impl Runtime {
             .ask((&endpoints.token, found, with), client, |client| {
                 let redirect_uri = &sign_in.redirect_uri;
                 let client = client.clone().with_parameters(requests.token.clone());
-                code_request(&client, code, &sign_in.verifier, redirect_uri, resource)
+                let verifier = &sign_in.verifier;
+                Ok(code_request(
+                    &client,
+                    code,
+                    verifier,
+                    redirect_uri,
+                    resource,
+                ))
             })
             .await?;
         check_nonce(sign_in, &answer.0)?;

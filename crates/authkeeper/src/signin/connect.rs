@@ -3,7 +3,7 @@
 use crate::{
     catalogue,
     http::HttpUrl,
-    model::{AssertionSource, Connection, ConnectionName, DpopUse, Grant, GrantType, Scope},
+    model::{Connection, ConnectionName, DpopUse, Grant, Scope},
     runtime::Runtime,
 };
 
@@ -25,9 +25,9 @@ impl Runtime {
             SignInMethod::ApiKey { key, rotate_by } => {
                 Box::pin(self.connect_key(request, key, rotate_by)).await
             }
-            SignInMethod::ClientCredentials
-            | SignInMethod::JwtBearer { .. }
-            | SignInMethod::IdJag(_) => Box::pin(self.connect_own(request)).await,
+            SignInMethod::Unattended(unattended) => {
+                Box::pin(self.connect_own(request, unattended)).await
+            }
             SignInMethod::Device => Box::pin(self.connect_device(request, person)).await,
             SignInMethod::Browser | SignInMethod::Headless => {
                 Box::pin(self.connect_code(request, person)).await
@@ -159,20 +159,11 @@ fn way_of(connection: &Connection, grant: Option<&Grant>) -> Result<SignInMethod
     let Some(grant) = grant else {
         return Ok(SignInMethod::Browser);
     };
-    let lost = || ConnectError::GrantMaterialLost(connection.name.clone());
-    match (grant.grant_type, grant.grant_material.assertion.clone()) {
-        (GrantType::AuthorizationCode, _) => Ok(SignInMethod::Browser),
-        (GrantType::DeviceCode, _) => Ok(SignInMethod::Device),
-        (GrantType::ClientCredentials, _) => Ok(SignInMethod::ClientCredentials),
-        (GrantType::ApiKey, _) => Err(ConnectError::NoSignIn(connection.name.clone())),
-        (GrantType::JwtBearer, Some(AssertionSource::File(assertion_file))) => {
-            Ok(SignInMethod::JwtBearer { assertion_file })
-        }
-        (GrantType::IdJag, Some(AssertionSource::IdentityProvider(idp))) => {
-            Ok(SignInMethod::IdJag(idp))
-        }
-        (GrantType::JwtBearer | GrantType::IdJag, _) => Err(lost()),
+    if grant.grant_type.is_key() {
+        return Err(ConnectError::NoSignIn(connection.name.clone()));
     }
+    let lost = || ConnectError::GrantMaterialLost(connection.name.clone());
+    SignInMethod::of(grant).ok_or_else(lost)
 }
 
 /// What was asked for before, then what is wanted beside it.

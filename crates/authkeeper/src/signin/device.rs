@@ -17,8 +17,8 @@ use crate::{
             read_device_authorization, read_poll, said_meanwhile,
         },
         discovery::{self, Discovered},
+        grant::device_request,
         register::Purpose,
-        token::device_request,
     },
     runtime::Runtime,
     secret::SecretString,
@@ -41,8 +41,9 @@ impl Runtime {
         let with = self.with(&request, &found)?;
         let asked = asked(&request, &found, &wanted);
         let recalled = self.recall(&request, &asked).await?;
+        let purpose = Purpose::of(GrantType::DeviceCode);
         let mut client = self
-            .client(&request, &found, (Purpose::Device, wanted.scope.as_ref()))
+            .client(&request, &found, (purpose, wanted.scope.as_ref()))
             .await?;
         // A code belongs to the client that asked for it.
         let recalled = recalled.filter(|memory| memory.client_id == client.client_id);
@@ -95,7 +96,7 @@ impl Runtime {
             .ask((&endpoint, found, with), client, |client| {
                 let client = client.clone();
                 let client = client.with_parameters(request.requests.authorization.clone());
-                device_authorization_request(&client, scope, resource)
+                Ok(device_authorization_request(&client, scope, resource))
             })
             .await?;
         self.check_answer(client, &answer).await?;
@@ -185,7 +186,7 @@ impl DevicePoll {
                 |client| {
                     let client = client.clone();
                     let client = client.with_parameters(self.request.requests.token.clone());
-                    device_request(&client, &code, resource)
+                    Ok(device_request(&client, &code, resource))
                 },
             )
             .await;

@@ -6,10 +6,7 @@ use super::{ConnectRequest, SignInMethod};
 use crate::{
     error::TokenError,
     http::{CertificateFiles, HttpUrl},
-    model::{
-        AssertionSource, ClientId, Connection, Grant, GrantMaterial, GrantType, Issuer, Resource,
-        Scope,
-    },
+    model::{AssertionSource, ClientId, Connection, Grant, GrantMaterial, Issuer, Resource, Scope},
     runtime::Runtime,
 };
 
@@ -80,7 +77,7 @@ fn differences(
     found.compare(
         "grant",
         Some(grant.grant_type.as_str()),
-        Some(grant_type(&wanted.way).as_str()),
+        Some(wanted.way.grant_type().as_str()),
     );
     found.compare(
         "provider",
@@ -104,17 +101,6 @@ fn differences(
     found.compare_scopes(connection.scope.as_ref(), wanted.scope.as_ref());
     found.compare_material(&grant.grant_material, wanted);
     found.0
-}
-
-fn grant_type(way: &SignInMethod) -> GrantType {
-    match way {
-        SignInMethod::Browser | SignInMethod::Headless => GrantType::AuthorizationCode,
-        SignInMethod::Device => GrantType::DeviceCode,
-        SignInMethod::ClientCredentials => GrantType::ClientCredentials,
-        SignInMethod::JwtBearer { .. } => GrantType::JwtBearer,
-        SignInMethod::IdJag(_) => GrantType::IdJag,
-        SignInMethod::ApiKey { .. } => GrantType::ApiKey,
-    }
 }
 
 #[derive(Default)]
@@ -196,10 +182,7 @@ impl Differences {
             certificates.0.as_deref(),
             certificates.1.as_deref(),
         );
-        let source = is.assertion.as_ref().map(|source| match source {
-            AssertionSource::File(path) => path.as_path(),
-            AssertionSource::IdentityProvider(idp) => idp.subject.path(),
-        });
+        let source = is.assertion.as_ref().map(AssertionSource::path);
         let path = |path: Option<&Path>| path.map(|path| path.display().to_string());
         let (source, asked) = (path(source), path(source_of(&wanted.way)));
         self.compare_if_set("assertion-file", source.as_deref(), asked.as_deref());
@@ -209,8 +192,7 @@ impl Differences {
 /// The file whose token stands in the place of a sign-in.
 fn source_of(way: &SignInMethod) -> Option<&Path> {
     match way {
-        SignInMethod::JwtBearer { assertion_file } => Some(assertion_file),
-        SignInMethod::IdJag(idp) => Some(idp.subject.path()),
+        SignInMethod::Unattended(unattended) => unattended.source().map(AssertionSource::path),
         _ => None,
     }
 }

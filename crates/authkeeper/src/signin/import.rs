@@ -232,6 +232,7 @@ impl Runtime {
             let issuer = found.provider.issuer.as_str().to_owned();
             return Err(RegistrationError::Impossible { issuer }.into());
         }
-        self.client(request, found, (Purpose::Device, None)).await
+        let purpose = Purpose::of(GrantType::AuthorizationCode);
+        self.client(request, found, (purpose, None)).await
     }
 }

@@ -36,7 +36,9 @@ pub use self::{
     difference::{Comparison, SettingDifference},
     error::ConnectError,
     import::ImportRequest,
-    request::{Again, ConnectRequest, PromptAction, Prompter, SignInMethod, SignInPrompt},
+    request::{
+        Again, ConnectRequest, PromptAction, Prompter, SignInMethod, SignInPrompt, UnattendedSignIn,
+    },
 };
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What is asked for, and what a person is shown.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use crate::{
     http::HttpUrl,
     model::{
-        ClientId, Connection, ConnectionName, DpopUse, IdentityProvider, Issuer, Presentation,
-        PrincipalId, RequestSettings, Resource, Scope, ServerMetadata,
+        AssertionSource, ClientId, Connection, ConnectionName, DpopUse, Grant, GrantType, Issuer,
+        Presentation, PrincipalId, Renewal, RequestSettings, Resource, Scope, ServerMetadata,
+        SignInKind,
     },
     oauth::{authorize::RedirectError, register::GivenClient},
     secret::SecretString,
@@ -25,15 +26,8 @@ pub enum SignInMethod {
     Headless,
     /// On another device, with a short code (RFC 8628).
     Device,
-    /// As our own client; nobody signs in (RFC 6749 §4.4).
-    ClientCredentials,
-    /// As a workload, for an assertion that its platform keeps in a file (RFC 7523 §2.1).
-    JwtBearer {
-        /// The file. It is read again at each renewal.
-        assertion_file: PathBuf,
-    },
-    /// For a person, by the word of the company's identity provider.
-    IdJag(IdentityProvider),
+    /// By our client alone; nobody signs in.
+    Unattended(UnattendedSignIn),
     /// With a key that a person made in the provider's console.
     ApiKey {
         /// The key.
@@ -41,6 +35,61 @@ pub enum SignInMethod {
         /// When it should be replaced.
         rotate_by: Option<Timestamp>,
     },
+}
+
+/// A sign-in without a person: the grant type, and where its assertion comes from.
+#[derive(Clone, Debug)]
+pub struct UnattendedSignIn {
+    grant_type: GrantType,
+    source: Option<AssertionSource>,
+}
+
+impl UnattendedSignIn {
+    /// A sign-in of this type. None if the type is not obtained so, or not with an assertion from there.
+    pub fn new(grant_type: GrantType, source: Option<AssertionSource>) -> Option<Self> {
+        let fits = match (grant_type.renewal(), &source) {
+            (Renewal::ClientItself, source) => source.is_none(),
+            (Renewal::AssertionFile, Some(AssertionSource::File(_)))
+            | (Renewal::IdentityProvider, Some(AssertionSource::IdentityProvider(_))) => true,
+            _ => false,
+        };
+        fits.then_some(Self { grant_type, source })
+    }
+
+    /// The grant type.
+    pub fn grant_type(&self) -> GrantType {
+        self.grant_type
+    }
+
+    /// Where its assertion comes from, if it shows one.
+    pub fn source(&self) -> Option<&AssertionSource> {
+        self.source.as_ref()
+    }
+}
+
+impl SignInMethod {
+    /// The type of the grant that it brings.
+    pub fn grant_type(&self) -> GrantType {
+        match self {
+            Self::Browser | Self::Headless => GrantType::AuthorizationCode,
+            Self::Device => GrantType::DeviceCode,
+            Self::Unattended(unattended) => unattended.grant_type,
+            Self::ApiKey { .. } => GrantType::ApiKey,
+        }
+    }
+
+    /// How this grant was signed in. None if that can't be done again: its material is lost, or it is a key.
+    pub(super) fn of(grant: &Grant) -> Option<Self> {
+        match grant.grant_type.sign_in() {
+            SignInKind::Browser => Some(Self::Browser),
+            SignInKind::Device => Some(Self::Device),
+            SignInKind::Unattended => {
+                let source = grant.grant_material.assertion.clone();
+                UnattendedSignIn::new(grant.grant_type, source).map(Self::Unattended)
+            }
+            SignInKind::Key => None,
+        }
+    }
 }
 
 /// What a person wants to connect.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     http::{CertificateFiles, HttpUrl, Reply, Request},
-    model::{AssertionSource, DpopUse, GrantMaterial, TokenSet},
+    model::{DpopUse, GrantMaterial, TokenSet},
     oauth::{
         WireError,
         discovery::{Discovered, DpopOffer},
@@ -86,10 +86,7 @@ impl RequestCredentials {
         let bound = tokens.subject_binding.bound_to.is_some();
         GrantMaterial {
             assertion: match &request.way {
-                SignInMethod::JwtBearer { assertion_file } => {
-                    Some(AssertionSource::File(assertion_file.clone()))
-                }
-                SignInMethod::IdJag(idp) => Some(AssertionSource::IdentityProvider(idp.clone())),
+                SignInMethod::Unattended(unattended) => unattended.source().cloned(),
                 _ => None,
             },
             audience: self.said.clone(),

@@ -27,7 +27,7 @@ impl Runtime {
         &self,
         (endpoint, found, with): (&HttpUrl, &Discovered, &RequestCredentials),
         client: &mut ClientRegistration,
-        make: impl Fn(&ClientProof) -> Request + Send + Sync,
+        make: impl Fn(&ClientProof) -> Result<Request, ConnectError> + Send + Sync,
     ) -> Result<(Reply, Moment), ConnectError> {
         let mut wanted_nonce = false;
         let mut dated_again = false;
@@ -37,7 +37,7 @@ impl Runtime {
             let proof = our.for_audience(with.audience.as_deref()).proof()?;
             let issued = self.context.seams.clock.now();
             let transport = self.context.transport_with(with.certificate.as_ref());
-            let mut request = make(&proof);
+            let mut request = make(&proof)?;
             with.prove(&mut request, endpoint)?;
             let dated = self.context.time_at(endpoint.as_str());
             let reply = exchange(&*transport, endpoint, found.reach, request).await?;

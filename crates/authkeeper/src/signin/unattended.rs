@@ -8,39 +8,39 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    http::{HttpUrl, Request},
+    http::HttpUrl,
     model::{
-        AttemptId, ClientAuthMethod, ClientId, ClientRegistration, ConnectionName, Grant,
-        GrantLifecycle, GrantType, IdentityProvider, RefreshToken, SubjectFile,
+        AssertionSource, AttemptId, ClientAuthMethod, ClientId, ClientRegistration, ConnectionName,
+        Grant, GrantLifecycle, GrantType, IdentityProvider, RefreshToken, Renewal, SubjectFile,
     },
     oauth::{
         assertion::GivenError,
         classify,
-        client_auth::ClientProof,
         discovery::{self, Discovered},
         exchange,
+        grant::{GrantRequest, flow_of},
         id_jag::{self, IdJagRequest},
         moved,
         register::Purpose,
-        token::{client_credentials_request, jwt_bearer_request},
     },
     refresh::{journal, token_request},
     runtime::Runtime,
     secret::SecretString,
     signin::{
-        AccessRequest, ConnectError, ConnectRequest, SignInMethod,
+        AccessRequest, ConnectError, ConnectRequest, UnattendedSignIn,
         adopt::SignInOutcome,
         pending::{PendingState, PendingStep},
     },
     store::{Spend, StoreError},
 };
 
-/// What stands in the place of a person.
-enum Grounds {
-    /// Our client itself.
-    Client,
-    /// An assertion, and what is behind it.
-    Assertion(SecretString, Option<IdpGrant>),
+/// What our client shows in the place of a person's consent.
+#[derive(Default)]
+struct Grounds {
+    /// An assertion; none if our client shows itself alone.
+    assertion: Option<SecretString>,
+    /// The identity provider's refresh token that the assertion came for.
+    idp: Option<IdpGrant>,
 }
 
 /// The identity provider's refresh token behind a grant.
@@ -58,41 +58,49 @@ struct Subject {
 }
 
 impl Runtime {
-    pub(super) async fn connect_own(&self, request: ConnectRequest) -> Result<Grant, ConnectError> {
-        check_paths(&request.way)?;
+    pub(super) async fn connect_own(
+        &self,
+        request: ConnectRequest,
+        unattended: UnattendedSignIn,
+    ) -> Result<Grant, ConnectError> {
+        check_path(unattended.source())?;
         let found = self.discover(&request).await?;
         let endpoint = discovery::token_endpoint(&request.published(&found))?;
         let wanted = AccessRequest::of_ours(&request, &found);
-        let client = self.own_client(&request, (&found, &wanted)).await?;
+        let grant_type = unattended.grant_type();
+        let client = self
+            .own_client((&request, grant_type), (&found, &wanted))
+            .await?;
         journal::has_room(&self.context.journals, &self.context.seams.random_id())?;
         let runtime = self.clone();
         // An identity provider may take the token that it was shown and answer with another.
         self.land(Box::pin(async move {
             let with = (endpoint, client, wanted);
-            Box::pin(runtime.issue_own(request, found, with)).await
+            Box::pin(runtime.issue_own((request, unattended), found, with)).await
         }))
         .await
     }
 
     async fn own_client(
         &self,
-        request: &ConnectRequest,
+        (request, grant_type): (&ConnectRequest, GrantType),
         (found, wanted): (&Discovered, &AccessRequest),
     ) -> Result<ClientRegistration, ConnectError> {
         let mut request = request.clone();
         let given = &mut request.client;
         // RFC 7523 §3.1: client authentication is optional with an assertion.
         let nobody = given.client_id.is_none() && given.metadata_url.is_none();
-        if nobody && matches!(request.way, SignInMethod::JwtBearer { .. }) {
+        if nobody && grant_type.renewal() == Renewal::AssertionFile {
             given.client_id = Some(ClientId::new(""));
         }
         let meant = given.auth_method == Some(ClientAuthMethod::None);
+        let purpose = Purpose::of(grant_type);
         let client = self
-            .client(&request, found, (Purpose::Own, wanted.scope.as_ref()))
+            .client(&request, found, (purpose, wanted.scope.as_ref()))
             .await?;
         // RFC 6749 §4.4 is for clients that prove themselves; one that does not is a mistake unless it was asked for.
         let proves_itself = client.auth_method != ClientAuthMethod::None;
-        if !proves_itself && !meant && matches!(request.way, SignInMethod::ClientCredentials) {
+        if !proves_itself && !meant && grant_type.acts_for_itself() {
             let issuer = found.provider.issuer.clone();
             return Err(ConnectError::NoSecret { issuer });
         }
@@ -101,42 +109,43 @@ impl Runtime {
 
     async fn issue_own(
         self,
-        request: ConnectRequest,
+        (request, unattended): (ConnectRequest, UnattendedSignIn),
         found: Discovered,
         (endpoint, mut client, wanted): (HttpUrl, ClientRegistration, AccessRequest),
     ) -> Result<Grant, ConnectError> {
         let with = self.with(&request, &found)?;
-        let basis = self.basis(&request, &found, &wanted).await?;
+        let grounds = self.grounds(unattended.source(), (&found, &wanted)).await?;
+        let flow = flow_of(unattended.grant_type());
         let answer = self
             .ask((&endpoint, &found, &with), &mut client, |client| {
                 let own = request.requests.of_own_request();
-                basis.request(&client.clone().with_parameters(own), &wanted)
+                let request_of = flow.request(&GrantRequest {
+                    client: &client.clone().with_parameters(own),
+                    shown: grounds.assertion.as_ref(),
+                    scope: wanted.scope.as_ref(),
+                    resource: wanted.resource.as_ref(),
+                });
+                request_of.ok_or_else(|| ConnectError::GrantMaterialLost(request.name.clone()))
             })
             .await?;
-        if let (Grounds::Assertion(..), Some(refused)) = (&basis, classify::refused(&answer.0)) {
+        let refused = classify::refused(&answer.0).filter(|_| grounds.assertion.is_some());
+        if let Some(refused) = refused {
             let issuer = found.provider.issuer;
             return Err(ConnectError::AssertionRefused { issuer, refused });
         }
         let mut tokens = self
             .tokens((&client, request.provider.as_deref(), &with), answer)
             .await?;
-        let grant_type = match request.way {
-            SignInMethod::IdJag(_) => GrantType::IdJag,
-            SignInMethod::JwtBearer { .. } => GrantType::JwtBearer,
-            _ => GrantType::ClientCredentials,
-        };
-        let (refresh, began_with) = match basis {
-            Grounds::Assertion(_, Some(vouched)) => {
-                (Some(vouched.refresh), Some(vouched.began_with))
-            }
-            _ => (None, None),
+        let (refresh, began_with) = match grounds.idp {
+            Some(vouched) => (Some(vouched.refresh), Some(vouched.began_with)),
+            None => (None, None),
         };
         // RFC 6749 §4.4.3: none should come; one that comes all the same is not used.
         tokens.refresh_token = refresh;
         let mut grant_material = with.grant_material(&request, &tokens);
         grant_material.began_with.clone_from(&began_with);
         let outcome = SignInOutcome {
-            grant_type,
+            grant_type: unattended.grant_type(),
             wanted,
             tokens,
             grant_material,
@@ -151,22 +160,23 @@ impl Runtime {
         Ok(grant)
     }
 
-    async fn basis(
+    async fn grounds(
         &self,
-        request: &ConnectRequest,
-        found: &Discovered,
-        wanted: &AccessRequest,
+        source: Option<&AssertionSource>,
+        (found, wanted): (&Discovered, &AccessRequest),
     ) -> Result<Grounds, ConnectError> {
-        match &request.way {
-            SignInMethod::JwtBearer { assertion_file } => {
+        match source {
+            Some(AssertionSource::File(file)) => {
                 let endpoint = found.provider.metadata.token_endpoint.as_deref();
                 let shown_to = endpoint.unwrap_or(found.provider.issuer.as_str());
-                let assertion =
-                    token_request::jwt_of(&self.context, assertion_file, shown_to).await?;
-                Ok(Grounds::Assertion(assertion, None))
+                let assertion = token_request::jwt_of(&self.context, file, shown_to).await?;
+                Ok(Grounds {
+                    assertion: Some(assertion),
+                    idp: None,
+                })
             }
-            SignInMethod::IdJag(idp) => self.vouch(idp, (found, wanted)).await,
-            _ => Ok(Grounds::Client),
+            Some(AssertionSource::IdentityProvider(idp)) => self.vouch(idp, (found, wanted)).await,
+            None => Ok(Grounds::default()),
         }
     }
 
@@ -213,7 +223,10 @@ impl Runtime {
                 expires_at: None,
             }),
         });
-        Ok(Grounds::Assertion(assertion, vouched))
+        Ok(Grounds {
+            assertion: Some(assertion),
+            idp: vouched,
+        })
     }
 
     /// A grant that was going to send what is spent now goes on with what took its place, whatever becomes of the sign-in. It
@@ -318,27 +331,13 @@ fn place(digest: &str) -> ConnectionName {
 }
 
 /// Other processes read the file again: its path must be one that can be kept.
-fn check_paths(way: &SignInMethod) -> Result<(), GivenError> {
-    let path = match way {
-        SignInMethod::JwtBearer { assertion_file } => assertion_file,
-        SignInMethod::IdJag(idp) => idp.subject.path(),
-        _ => return Ok(()),
-    };
-    match path.to_str() {
-        Some(_) => Ok(()),
-        None => Err(GivenError::OddPath {
-            file: path.display().to_string(),
+fn check_path(source: Option<&AssertionSource>) -> Result<(), GivenError> {
+    let path = source.map(AssertionSource::path);
+    match path.filter(|path| path.to_str().is_none()) {
+        Some(odd) => Err(GivenError::OddPath {
+            file: odd.display().to_string(),
         }),
-    }
-}
-
-impl Grounds {
-    fn request(&self, client: &ClientProof, wanted: &AccessRequest) -> Request {
-        let (scope, resource) = (wanted.scope.as_ref(), wanted.resource.as_ref());
-        match self {
-            Self::Client => client_credentials_request(client, scope, resource),
-            Self::Assertion(assertion, _) => jwt_bearer_request(client, assertion, scope, resource),
-        }
+        None => Ok(()),
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use authkeeper::{
     http::HttpUrl,
-    model::{ClientId, IdentityProvider, SubjectFile},
-    signin::SignInMethod,
+    model::{AssertionSource, ClientId, GrantType, IdentityProvider, Renewal, SubjectFile},
+    signin::{SignInMethod, UnattendedSignIn},
 };
 
 use crate::{
@@ -15,8 +15,22 @@ use crate::{
     failure::Failure,
 };
 
+/// A grant of this type, with what it shows.
+pub(super) fn unattended(args: &ConnectArgs, kind: GrantType) -> Result<SignInMethod, Failure> {
+    let source = match kind.renewal() {
+        Renewal::AssertionFile => Some(workload(&args.assertion)?),
+        Renewal::IdentityProvider => Some(person(args)?),
+        Renewal::ClientItself | Renewal::RefreshToken | Renewal::ByHand => None,
+    };
+    let unattended = UnattendedSignIn::new(kind, source).ok_or_else(|| {
+        let said = format!("{} needs a person", kind.as_str());
+        Failure::new(Exit::Usage, said, "choose another --grant")
+    })?;
+    Ok(SignInMethod::Unattended(unattended))
+}
+
 /// By the platform's word for a workload.
-pub(super) fn workload(args: &AssertionArgs) -> Result<SignInMethod, Failure> {
+fn workload(args: &AssertionArgs) -> Result<AssertionSource, Failure> {
     let file = args.assertion_file.as_deref();
     let file = file.ok_or_else(|| {
         missing(
@@ -24,13 +38,11 @@ pub(super) fn workload(args: &AssertionArgs) -> Result<SignInMethod, Failure> {
             "--assertion-file FILE",
         )
     })?;
-    Ok(SignInMethod::JwtBearer {
-        assertion_file: whole(file)?,
-    })
+    Ok(AssertionSource::File(whole(file)?))
 }
 
 /// By the identity provider's word for a person.
-pub(super) fn person(args: &ConnectArgs) -> Result<SignInMethod, Failure> {
+fn person(args: &ConnectArgs) -> Result<AssertionSource, Failure> {
     let given = &args.assertion;
     if args.client.client_id.is_none() {
         return Err(missing(
@@ -57,7 +69,7 @@ pub(super) fn person(args: &ConnectArgs) -> Result<SignInMethod, Failure> {
     };
     let secret = given.idp_client_secret_file.as_deref();
     let secret = secret.map(|path| secret_input::one_line_of(path, "client secret"));
-    Ok(SignInMethod::IdJag(IdentityProvider {
+    Ok(AssertionSource::IdentityProvider(IdentityProvider {
         token_url: HttpUrl::parse(token_url)?.as_str().to_owned(),
         client_id: ClientId::new(client_id),
         client_secret: secret.transpose()?,

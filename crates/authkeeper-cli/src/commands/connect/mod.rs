@@ -9,7 +9,7 @@ mod resolve;
 mod typed;
 
 use authkeeper::{
-    model::{ConnectionName, GrantType, RegistrationSource},
+    model::{ConnectionName, GrantType, RegistrationSource, Renewal},
     oauth::revoke::Revocation,
     runtime::ConnectionStatus,
     signin::{Again, ConnectRequest, SignInMethod},
@@ -191,7 +191,7 @@ async fn signed_in(app: &App, name: &ConnectionName, proof: Proof) -> Result<(),
         .say(&format!("{name} is {good}{}", stands(&status)));
     say_acting_as(app, &status);
     say_proof(app, name, &proof);
-    if !status.refreshable && status.grant_type != Some(GrantType::ApiKey) {
+    if !status.refreshable && !status.grant_type.is_some_and(GrantType::is_key) {
         let warn = app.output.paint_err(Paint::Warn, "warning:");
         let scope = app.runtime.inspect(name).await?.refresh_scope();
         app.output.say(&format!(
@@ -205,14 +205,13 @@ async fn signed_in(app: &App, name: &ConnectionName, proof: Proof) -> Result<(),
 
 /// How long it is good.
 fn stands(status: &ConnectionStatus) -> String {
-    match (status.grant_type, status.rotate_by) {
-        (Some(GrantType::ApiKey), Some(by)) => {
+    let is_key = status.grant_type.is_some_and(GrantType::is_key);
+    match (is_key, status.rotate_by) {
+        (true, Some(by)) => {
             format!(". Its key should be replaced by {}.", day(by))
         }
-        (Some(GrantType::ApiKey), None) => {
-            ". Its key has no rotation date (--rotate-by sets one).".to_owned()
-        }
-        _ => format!(
+        (true, None) => ". Its key has no rotation date (--rotate-by sets one).".to_owned(),
+        (false, _) => format!(
             ": access for {}, refreshed ahead of time from here on.",
             span(status.left.as_secs())
         ),
@@ -222,17 +221,17 @@ fn stands(status: &ConnectionStatus) -> String {
 /// In whose name it acts, where that is not the person's who signed in.
 fn say_acting_as(app: &App, status: &ConnectionStatus) {
     let id = &status.connection.client_id;
-    match status.grant_type {
-        Some(GrantType::ClientCredentials) => app
+    match status.grant_type.map(GrantType::renewal) {
+        Some(Renewal::ClientItself) => app
             .output
             .say(&format!("It acts as client {id} itself; nobody signs in.")),
-        Some(GrantType::JwtBearer) => app
+        Some(Renewal::AssertionFile) => app
             .output
             .say("It acts by its platform's word; the file is read again at each renewal."),
-        Some(GrantType::IdJag) => app
+        Some(Renewal::IdentityProvider) => app
             .output
             .say("It acts by the identity provider's word for the person; nobody signs in here."),
-        _ => {}
+        Some(Renewal::RefreshToken | Renewal::ByHand) | None => {}
     }
 }
 

@@ -4,22 +4,21 @@
 use std::collections::BTreeMap;
 
 use authkeeper::{
-    catalogue::{self, Entry, Filled, GrantKind, Loopback},
+    catalogue::{self, Entry, Filled, Loopback},
     http::HttpUrl,
     model::{
-        ClientAuthMethod, ClientId, ConnectionName, DpopUse, ExtraHeaders, Issuer, Presentation,
-        PrincipalId, RegistrationSource, Scope,
+        ClientAuthMethod, ClientId, ConnectionName, DpopUse, ExtraHeaders, GrantType, Issuer,
+        Presentation, PrincipalId, RegistrationSource, Renewal, Scope, SignInKind,
     },
     oauth::register::GivenClient,
     signin::{ConnectRequest, SignInMethod},
 };
-use clap::ValueEnum as _;
 use jiff::Timestamp;
 
 use super::{assertion_flags, certificate_flags, typed};
 use crate::{
     app::App,
-    args::{ClientArgs, ConnectArgs, GrantArg, KeyArgs},
+    args::{ClientArgs, ConnectArgs, KeyArgs},
     commands::secret_input::{self, ask},
     exit::Exit,
     failure::Failure,
@@ -147,81 +146,61 @@ fn url(args: &ConnectArgs, known: Option<&FilledEntry>) -> Result<HttpUrl, Failu
 }
 
 /// How to sign in: as it was said, else as the provider's entry has it.
-fn kind(args: &ConnectArgs, known: Option<&FilledEntry>) -> GrantArg {
+fn kind(args: &ConnectArgs, known: Option<&FilledEntry>) -> GrantType {
     match (args.grant, known) {
         (Some(grant), _) => grant,
-        _ if args.sign_in.device => GrantArg::DeviceCode,
-        _ if args.key.is_given() => GrantArg::ApiKey,
+        _ if args.sign_in.device => GrantType::DeviceCode,
+        _ if args.key.is_given() => GrantType::ApiKey,
         (None, Some(known)) => usual_grant(known.entry),
-        (None, None) => GrantArg::AuthorizationCode,
+        (None, None) => GrantType::AuthorizationCode,
     }
 }
 
+/// Whether a flag means something for a grant type.
+type Fits = fn(GrantType) -> bool;
+
 /// A flag that means nothing for the grant was meant for another one.
-fn check_flags(args: &ConnectArgs, kind: GrantArg) -> Result<(), Failure> {
+fn check_flags(args: &ConnectArgs, kind: GrantType) -> Result<(), Failure> {
+    let in_browser: Fits = |kind| kind.sign_in() == SignInKind::Browser;
+    let on_device: Fits = |kind| kind.sign_in() == SignInKind::Device;
+    let by_file: Fits = |kind| kind.renewal() == Renewal::AssertionFile;
+    let by_idp: Fits = |kind| kind.renewal() == Renewal::IdentityProvider;
+    let is_key: Fits = GrantType::is_key;
+    let (sign_in, key) = (&args.sign_in, &args.key);
+    let callback_port = sign_in.callback_port.is_some();
+    let assertion_file = args.assertion.assertion_file.is_some();
+    let idp = args.assertion.idp_token_url.is_some();
     let own = [
-        ("--device", args.sign_in.device, GrantArg::DeviceCode),
-        (
-            "--headless",
-            args.sign_in.headless,
-            GrantArg::AuthorizationCode,
-        ),
-        (
-            "--callback-port",
-            args.sign_in.callback_port.is_some(),
-            GrantArg::AuthorizationCode,
-        ),
-        (
-            "--key-file and --key-stdin",
-            args.key.is_given(),
-            GrantArg::ApiKey,
-        ),
-        (
-            "--rotate-by",
-            args.key.rotate_by.is_some(),
-            GrantArg::ApiKey,
-        ),
-        (
-            "--assertion-file",
-            args.assertion.assertion_file.is_some(),
-            GrantArg::JwtBearer,
-        ),
-        (
-            "--idp-token-url",
-            args.assertion.idp_token_url.is_some(),
-            GrantArg::IdJag,
-        ),
+        ("--device", sign_in.device, on_device),
+        ("--headless", sign_in.headless, in_browser),
+        ("--callback-port", callback_port, in_browser),
+        ("--key-file and --key-stdin", key.is_given(), is_key),
+        ("--rotate-by", key.rotate_by.is_some(), is_key),
+        ("--assertion-file", assertion_file, by_file),
+        ("--idp-token-url", idp, by_idp),
     ];
     let wrong = own
         .into_iter()
-        .find(|(_, given, grant)| *given && *grant != kind);
-    let Some((flag, _, grant)) = wrong else {
+        .find(|(_, given, fits)| *given && !fits(kind));
+    let Some((flag, _, fits)) = wrong else {
         return Ok(());
     };
-    let spelled = |grant: GrantArg| {
-        grant
-            .to_possible_value()
-            .map(|value| value.get_name().to_owned())
-    };
-    let (grant, kind) = (
-        spelled(grant).unwrap_or_default(),
-        spelled(kind).unwrap_or_default(),
-    );
+    let fitting = GrantType::ALL.iter().filter(|kind| fits(**kind));
+    let fitting: Vec<&str> = fitting.map(|kind| kind.as_str()).collect();
+    let (grant, kind) = (fitting.join(" or "), kind.as_str());
     let what = format!("{flag} goes with --grant {grant}, and this one is {kind}");
     let next = format!("leave it out, or sign in with --grant {grant}");
     Err(Failure::new(Exit::Usage, what, next))
 }
 
-async fn way(app: &App, args: &ConnectArgs, kind: GrantArg) -> Result<SignInMethod, Failure> {
+async fn way(app: &App, args: &ConnectArgs, kind: GrantType) -> Result<SignInMethod, Failure> {
     let rotate_by = rotate_by(&args.key, app.runtime.now())?;
-    Ok(match kind {
-        GrantArg::DeviceCode => SignInMethod::Device,
-        GrantArg::ClientCredentials => SignInMethod::ClientCredentials,
-        GrantArg::JwtBearer => assertion_flags::workload(&args.assertion)?,
-        GrantArg::IdJag => assertion_flags::person(args)?,
-        GrantArg::AuthorizationCode if args.sign_in.headless => SignInMethod::Headless,
-        GrantArg::AuthorizationCode => SignInMethod::Browser,
-        GrantArg::ApiKey => SignInMethod::ApiKey {
+    Ok(match kind.sign_in() {
+        SignInKind::Device => SignInMethod::Device,
+        SignInKind::Unattended => assertion_flags::unattended(args, kind)?,
+        SignInKind::Browser if args.sign_in.headless => SignInMethod::Headless,
+        SignInKind::Browser => SignInMethod::Browser,
+        SignInKind::Key => SignInMethod::ApiKey {
             key: secret_input::given(app.output, "API key", args.key.source()).await?,
             rotate_by,
         },
@@ -242,13 +221,10 @@ fn dpop(args: &ConnectArgs) -> Result<DpopUse, Failure> {
     }
 }
 
-fn usual_grant(entry: &Entry) -> GrantArg {
-    match entry.scopes.grants.first() {
-        Some(GrantKind::ClientCredentials) => GrantArg::ClientCredentials,
-        Some(GrantKind::DeviceCode) => GrantArg::DeviceCode,
-        Some(GrantKind::ApiKey) => GrantArg::ApiKey,
-        _ => GrantArg::AuthorizationCode,
-    }
+fn usual_grant(entry: &Entry) -> GrantType {
+    let first = entry.scopes.grants.first();
+    let first = first.and_then(|grant| GrantType::parse(grant.as_str()));
+    first.unwrap_or(GrantType::AuthorizationCode)
 }
 
 /// A day (`2027-03-01`, its end in UTC) or a time from now (`90d`).
@@ -312,12 +288,12 @@ fn check_headers(headers: &ExtraHeaders, shown: &Presentation) -> Result<(), Fai
 
 fn presentation(
     header: Option<&str>,
-    kind: GrantArg,
+    kind: GrantType,
     known: Option<&FilledEntry>,
 ) -> Result<Presentation, Failure> {
     let own = known.and_then(|known| known.entry.api_key.as_ref());
     let own = own
-        .filter(|_| kind == GrantArg::ApiKey)
+        .filter(|_| kind.is_key())
         .map(|key| format!("{}: {}", key.header, key.scheme));
     let Some(text) = header.map(str::to_owned).or(own) else {
         return Ok(Presentation::default());
@@ -419,10 +395,7 @@ async fn fill_in(
         }
         _ => request.issuer = Some(Issuer::new(&known.filled.issuer)),
     }
-    let person = !matches!(
-        request.way,
-        SignInMethod::ClientCredentials | SignInMethod::JwtBearer { .. } | SignInMethod::IdJag(_)
-    );
+    let person = !matches!(request.way, SignInMethod::Unattended(_));
     if request.scope.is_none() {
         let more = entry.scopes.for_refresh.iter().filter(|_| person);
         let mut scopes: Vec<&str> = Vec::new();

@@ -63,6 +63,7 @@ fn is_over(health: &Health) -> bool {
 
 /// A usable one; it may have incidents all the same.
 fn good(facts: &ConnectionFacts) -> Vec<Finding> {
+    let is_key = facts.grant_type.is_some_and(GrantType::is_key);
     let rotation = |reason: &str| reason == "rotate_by";
     let incidents = facts
         .incidents
@@ -72,14 +73,14 @@ fn good(facts: &ConnectionFacts) -> Vec<Finding> {
         .map(|(_, detail, action)| Finding::warning("state", detail, action))
         .collect();
     if findings.is_empty() {
-        let left = match (facts.grant_type, facts.left.as_secs()) {
-            (Some(GrantType::ApiKey), _) => "active; its key does not end by itself".to_owned(),
+        let left = match (is_key, facts.left.as_secs()) {
+            (true, _) => "active; its key does not end by itself".to_owned(),
             (_, 0) => "active; its token has ended and the next call refreshes it".to_owned(),
             (_, left) => format!("active; its token is good for {}", span(left)),
         };
         findings.push(Finding::ok("state", left));
     }
-    if !facts.refreshable && facts.grant_type != Some(GrantType::ApiKey) {
+    if !facts.refreshable && !is_key {
         let what = format!(
             "the provider gave no refresh token: in {} a person must sign in again",
             span(facts.left.as_secs())
@@ -148,9 +149,9 @@ fn certificate(facts: &ConnectionFacts, now: Timestamp) -> Option<Finding> {
 
 /// Rule 10: no source says that authority ended, so it is noticed where the server or the provider is next asked.
 fn detection(facts: &ConnectionFacts) -> Finding {
-    let asked = match (facts.grant_type, facts.refreshable, facts.due_after) {
-        (Some(GrantType::ApiKey), ..) => "at the next call".to_owned(),
-        (_, true, Some(due)) => format!(
+    let is_key = facts.grant_type.is_some_and(GrantType::is_key);
+    let asked = match facts.due_after {
+        Some(due) if facts.refreshable && !is_key => format!(
             "at the next refresh: up to {} late while something keeps it fresh, else at its next use",
             span(due.as_secs())
         ),

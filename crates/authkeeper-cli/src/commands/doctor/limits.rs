@@ -35,8 +35,7 @@ pub(super) fn findings(facts: &ConnectionFacts, now: Timestamp) -> Vec<Finding> 
 
 /// The catalogue's limits are those of such grants: keys and a client's own tokens have none of them.
 fn was_given_by_a_person(facts: &ConnectionFacts) -> bool {
-    let kinds = [GrantType::AuthorizationCode, GrantType::DeviceCode];
-    facts.grant_type.is_some_and(|kind| kinds.contains(&kind))
+    facts.grant_type.is_some_and(GrantType::is_interactive)
 }
 
 /// What a limit means now.

@@ -146,7 +146,7 @@ fn action(status: &ConnectionStatus) -> Option<String> {
 
 /// What lives on at the provider if it is not revoked, and until when.
 pub(super) fn what_is_left(status: &ConnectionStatus) -> String {
-    let Some(grant_type) = status.grant_type.filter(|kind| *kind != GrantType::ApiKey) else {
+    let Some(grant_type) = status.grant_type.filter(|kind| !kind.is_key()) else {
         return "What was granted stays good there".to_owned();
     };
     let access = status.expires_at.filter(|_| !status.left.is_zero());
@@ -164,7 +164,7 @@ pub(super) fn what_is_left(status: &ConnectionStatus) -> String {
 }
 
 fn row(status: &ConnectionStatus) -> [String; 6] {
-    let key = status.grant_type == Some(GrantType::ApiKey);
+    let key = status.grant_type.is_some_and(GrantType::is_key);
     let access = if status.left.is_zero() {
         "ended".to_owned()
     } else if key {
@@ -243,7 +243,7 @@ fn to_do(status: &ConnectionStatus, cause: HealthCause) -> String {
         }
         (_, Some(action)) => {
             let must = match status.grant_type {
-                Some(GrantType::ApiKey) => "replace the key: ",
+                Some(grant_type) if grant_type.is_key() => "replace the key: ",
                 // It says more than that.
                 _ if !action.starts_with("authkeeper ") => "",
                 None => "sign in: ",

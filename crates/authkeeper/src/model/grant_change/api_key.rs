@@ -3,8 +3,7 @@
 use super::NewKey;
 use crate::{
     model::{
-        AccessToken, ENDLESS, Generation, Grant, GrantLifecycle, GrantType, LifetimeSource, Moment,
-        StandbyKey,
+        AccessToken, ENDLESS, Generation, Grant, GrantLifecycle, LifetimeSource, Moment, StandbyKey,
     },
     secret::SecretString,
 };
@@ -51,7 +50,7 @@ impl Grant {
             self.lifecycle,
             GrantLifecycle::Active | GrantLifecycle::ReauthorizationRequired { .. }
         );
-        usable && self.grant_type == GrantType::ApiKey && self.generation == generation
+        usable && self.grant_type.is_key() && self.generation == generation
     }
 
     /// The key of the generation after this one. What the one before it was for stays.

@@ -48,23 +48,13 @@ pub(super) fn registration_request(
     purpose: Purpose<'_>,
     scope: Option<&Scope>,
 ) -> Request {
-    let (grants, responses): (&[&str], &[&str]) = match purpose {
-        Purpose::Code { .. } => (&["authorization_code", "refresh_token"], &["code"]),
-        Purpose::Device => (
-            &[
-                "urn:ietf:params:oauth:grant-type:device_code",
-                "refresh_token",
-            ],
-            &[],
-        ),
-        Purpose::Own => (&["client_credentials"], &[]),
-    };
+    let registered = purpose.registration();
     let mut body = json!({
         "client_name": "authkeeper",
         "application_type": "native",
         "redirect_uris": purpose.redirect_uris(),
-        "grant_types": grants,
-        "response_types": responses,
+        "grant_types": registered.grant_types,
+        "response_types": registered.response_types,
         "token_endpoint_auth_method": preferred_method(metadata, purpose).as_str(),
     });
     if let Some(scope) = scope {
@@ -99,11 +89,13 @@ pub(super) fn preferred_method(
         ClientAuthMethod::Post,
         ClientAuthMethod::Basic,
     ];
-    let first = usize::from(purpose == Purpose::Own);
+    let needs_secret = purpose.registration().needs_secret;
+    let first = usize::from(needs_secret);
     let fits = order.iter().skip(first).find(|method| offers(**method));
-    fits.copied().unwrap_or(match purpose {
-        Purpose::Own => ClientAuthMethod::Basic,
-        Purpose::Code { .. } | Purpose::Device => ClientAuthMethod::None,
+    fits.copied().unwrap_or(if needs_secret {
+        ClientAuthMethod::Basic
+    } else {
+        ClientAuthMethod::None
     })
 }
 
@@ -131,7 +123,7 @@ pub(super) fn read_registration(
         secrets: secret.into_iter().collect(),
         auth_method,
         redirect_uris: purpose.redirect_uris(),
-        grant_types: vec![purpose.grant_type()],
+        grant_types: vec![purpose.registration().kept_as],
         // What was asked for and not given would not be given the next time either.
         scope: match (scope, text("scope").map(Scope::new)) {
             (Some(asked), Some(said)) => Some(asked.union(&said)),

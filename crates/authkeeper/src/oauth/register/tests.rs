@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::Reply,
-    model::{ClientAuthMethod, ClientId, ClientRegistration, Scope, ServerMetadata},
+    model::{ClientAuthMethod, ClientId, ClientRegistration, GrantType, Scope, ServerMetadata},
     oauth::register::{
         error::RegistrationError,
         plan::{ClientPlan, GivenClient, KnownClients, plan},
@@ -20,9 +20,8 @@ fn metadata(extra: &Value) -> ServerMetadata {
     serde_json::from_value(base).unwrap()
 }
 
-const REDIRECT: Purpose<'_> = Purpose::Code {
-    redirect_uri: "http://127.0.0.1:5000/callback",
-};
+const REDIRECT: Purpose<'_> =
+    Purpose::of(GrantType::AuthorizationCode).redirected_to("http://127.0.0.1:5000/callback");
 
 const ANY: (Purpose<'_>, Option<&Scope>) = (REDIRECT, None);
 
@@ -188,10 +187,9 @@ fn a_registered_client_is_used_again_only_with_its_redirect_uri() {
     let given = GivenClient::default();
     let same = plan(&server, &given, registered(&known), ANY).unwrap();
     assert!(matches!(same, ClientPlan::Ready(_)));
-    let elsewhere = Purpose::Code {
-        redirect_uri: "http://127.0.0.1:6000/callback",
-    };
-    for other in [elsewhere, Purpose::Device] {
+    let elsewhere =
+        Purpose::of(GrantType::AuthorizationCode).redirected_to("http://127.0.0.1:6000/callback");
+    for other in [elsewhere, Purpose::of(GrantType::DeviceCode)] {
         let planned = plan(&server, &given, registered(&known), (other, None)).unwrap();
         assert!(matches!(planned, ClientPlan::Dynamic { .. }));
     }

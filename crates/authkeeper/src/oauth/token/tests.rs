@@ -8,9 +8,12 @@ use crate::{
         BootId, BootStamp, ClientId, ClientRegistration, Issuer, LifetimeSource, Moment,
         RegistrationSource, Resource, Scope, TokenSet,
     },
-    oauth::token::{
-        request::{code_request, refresh_request},
-        response::{ASSUMED_LIFETIME, TokenAnswer},
+    oauth::{
+        grant::code_request,
+        token::{
+            request::refresh_request,
+            response::{ASSUMED_LIFETIME, TokenAnswer},
+        },
     },
     platform::clock::Seams,
 };

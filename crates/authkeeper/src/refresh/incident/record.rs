@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     model::{
-        AccessToken, Drift, Event, Grant, GrantType, ReauthorizeReason, Record, Scope, StepUps,
+        AccessToken, Drift, Event, Grant, ReauthorizeReason, Record, Renewal, Scope, StepUps,
         SuspendReason, UnknownKind,
     },
     refresh::OnBehalfOf,
@@ -108,12 +108,12 @@ fn action(on_behalf_of: &OnBehalfOf, grant: &Grant, reason: ReauthorizeReason) -
 
 /// The command that restores the grant: a sign-in, or a new API key.
 fn sign_in_action(on_behalf_of: &OnBehalfOf, grant: &Grant) -> String {
-    match grant.grant_type {
-        GrantType::ApiKey => format!(
+    match grant.grant_type.renewal() {
+        Renewal::ByHand => format!(
             "authkeeper rotate {} --key-file FILE",
             on_behalf_of.connection
         ),
-        GrantType::IdJag => {
+        Renewal::IdentityProvider => {
             let file = grant
                 .grant_material
                 .identity_provider()
@@ -125,7 +125,9 @@ fn sign_in_action(on_behalf_of: &OnBehalfOf, grant: &Grant) -> String {
                 on_behalf_of.connection
             )
         }
-        _ => format!("authkeeper reauthorize {}", on_behalf_of.connection),
+        Renewal::RefreshToken | Renewal::ClientItself | Renewal::AssertionFile => {
+            format!("authkeeper reauthorize {}", on_behalf_of.connection)
+        }
     }
 }
 

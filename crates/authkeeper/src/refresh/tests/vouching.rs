@@ -4,10 +4,12 @@
 use super::{server::Fault, *};
 use crate::{
     http::HttpUrl,
-    model::{IdentityProvider, SubjectFile},
+    model::{AssertionSource, IdentityProvider, SubjectFile},
     oauth::authorize::RedirectError,
     secret::SecretString,
-    signin::{Again, ConnectError, ConnectRequest, Prompter, SignInMethod, SignInPrompt},
+    signin::{
+        Again, ConnectError, ConnectRequest, Prompter, SignInMethod, SignInPrompt, UnattendedSignIn,
+    },
 };
 
 /// Nobody is there.
@@ -42,13 +44,20 @@ fn vouched(name: &str, file: PathBuf) -> ConnectRequest {
     request.endpoints = Some(serde_json::from_str(METADATA).unwrap());
     request.client.client_id = Some(ClientId::new("client"));
     request.client.auth_method = Some(ClientAuthMethod::None);
-    request.way = SignInMethod::IdJag(IdentityProvider {
-        token_url: "https://idp.example/token".to_owned(),
-        client_id: ClientId::new("at-idp"),
-        client_secret: None,
-        subject: SubjectFile::RefreshToken(file),
-    });
+    request.way = of(
+        GrantType::IdJag,
+        AssertionSource::IdentityProvider(IdentityProvider {
+            token_url: "https://idp.example/token".to_owned(),
+            client_id: ClientId::new("at-idp"),
+            client_secret: None,
+            subject: SubjectFile::RefreshToken(file),
+        }),
+    );
     request
+}
+
+fn of(grant_type: GrantType, source: AssertionSource) -> SignInMethod {
+    SignInMethod::Unattended(UnattendedSignIn::new(grant_type, Some(source)).unwrap())
 }
 
 async fn connect(runtime: &Runtime, request: &ConnectRequest) -> Result<Grant, ConnectError> {
@@ -174,9 +183,7 @@ async fn a_path_that_can_not_be_kept_is_refused_before_anybody_is_asked() {
         .unwrap_err();
     assert!(matches!(error, ConnectError::Given(_)), "{error}");
     let mut workload = vouched("one", odd.clone());
-    workload.way = SignInMethod::JwtBearer {
-        assertion_file: odd,
-    };
+    workload.way = of(GrantType::JwtBearer, AssertionSource::File(odd));
     let error = connect(&runtime, &workload).await.unwrap_err();
     assert!(error.to_string().contains("UTF-8"), "{error}");
     assert_eq!(bench.server.requests(), 0);

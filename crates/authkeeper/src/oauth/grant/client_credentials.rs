@@ -1,0 +1,28 @@
+//! Our client's own tokens (RFC 6749 §4.4).
+
+use crate::{
+    http::Request,
+    model::GrantType,
+    oauth::grant::flow::{GrantFlow, GrantRequest},
+};
+
+/// The client credentials grant.
+pub(super) struct ClientCredentials;
+
+impl GrantFlow for ClientCredentials {
+    fn grant_type(&self) -> GrantType {
+        GrantType::ClientCredentials
+    }
+
+    /// RFC 6749 §4.4.2. Each request issues a new token and spends nothing.
+    fn request(&self, asked: &GrantRequest<'_>) -> Option<Request> {
+        let mut fields = vec![("grant_type", "client_credentials")];
+        fields.extend(asked.scope.map(|scope| ("scope", scope.as_str())));
+        fields.extend(
+            asked
+                .resource
+                .map(|resource| ("resource", resource.as_str())),
+        );
+        Some(asked.client.form(&fields))
+    }
+}

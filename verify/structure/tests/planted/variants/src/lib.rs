@@ -1,0 +1,4 @@
+mod kind;
+mod other_names;
+mod properties;
+mod variant;
