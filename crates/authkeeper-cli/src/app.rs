@@ -14,8 +14,11 @@ use authkeeper::{
     runtime::{ConnectionStatus, Runtime},
 };
 use authkeeper_gateway::{
-    alerts::{BackgroundWatcher, Notifier, NotifierSettings},
-    check::{Validator, ValidatorSettings},
+    alerts::{IncidentFeed, Notifier, NotifierSettings, Watcher},
+    browser::Browser,
+    check::{ValidatorSettings, validate},
+    forward::Forwarder,
+    lifecycle::{Lifecycle, Scope},
     report::Report,
     signin_link::{IncidentLinks, LinkHost, Links, needs_sign_in},
     token_source::TokenSource,
@@ -40,8 +43,17 @@ const LINKS_LAST: Duration = Duration::from_hours(30 * 24);
 /// How long an answer may take to be kept, beyond the exchange itself.
 const KEEPING: Duration = Duration::from_secs(10);
 
+/// How long the last look for incidents may take, with the deliveries: longer than a hook may.
+const LAST_LOOK: Duration = Duration::from_secs(35);
+
 /// What every command works with.
 pub(crate) struct App {
+    /// All background tasks of this process.
+    pub(crate) lifecycle: Lifecycle,
+    /// Those that answer calls or make them. They end first: they begin refreshes.
+    pub(crate) serving: Scope,
+    /// Those that tell of incidents. They end after the refreshes, and tell what came of them.
+    pub(crate) watching: Scope,
     pub(crate) environment: Environment,
     pub(crate) settings: CliSettings,
     pub(crate) output: CommandOutput,
@@ -52,7 +64,6 @@ pub(crate) struct App {
     hurried: AtomicBool,
     /// A refresh took too long to be waited for.
     left_behind: AtomicBool,
-    watcher: Mutex<Option<BackgroundWatcher>>,
     sign_in: Mutex<Option<SignInProgress>>,
 }
 
@@ -67,7 +78,11 @@ impl App {
         let runtime = Runtime::with_settings(settings.runtime.clone())
             .transport(transport)
             .open()?;
+        let lifecycle = Lifecycle::default();
         Ok(Self {
+            serving: lifecycle.scope(),
+            watching: lifecycle.scope(),
+            lifecycle,
             environment,
             settings,
             output,
@@ -75,7 +90,6 @@ impl App {
             network,
             hurried: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
-            watcher: Mutex::default(),
             sign_in: Mutex::default(),
         })
     }
@@ -92,17 +106,23 @@ impl App {
         Notifier::new(set, &transport)
     }
 
-    /// Validates these connections, or all, until it is dropped; none if that is switched off.
-    pub(crate) fn validate(&self, connections: Option<Vec<ConnectionName>>) -> Option<Validator> {
+    /// Validates these connections, or all, until this process stops serving, unless that is switched off.
+    pub(crate) fn validate(&self, connections: Option<Vec<ConnectionName>>) {
         let every = self.settings.validate_every;
         if every.is_zero() {
-            return None;
+            return;
         }
         // No call of a run: its failures are noted for none.
-        let tokens = Arc::new(TokenSource::new(self.runtime.clone(), None, self.links()));
-        let forwarder = Arc::new(tokens.forwarder().over(self.network.clone()));
+        let tokens = TokenSource::new(self.runtime.clone(), None, self.links());
+        let forwarder = Arc::new(self.forwarder(&Arc::new(tokens)));
         let settings = ValidatorSettings { every, connections };
-        Some(Validator::start(self.runtime.clone(), forwarder, settings))
+        validate(&self.serving, self.runtime.clone(), forwarder, settings);
+    }
+
+    /// Forwards calls over this process's network.
+    pub(crate) fn forwarder(&self, tokens: &Arc<TokenSource>) -> Forwarder {
+        let network = Arc::clone(&self.network);
+        tokens.forwarder().over(&self.lifecycle, network)
     }
 
     /// The open sign-in links.
@@ -118,8 +138,14 @@ impl App {
             return links;
         }
         let report = Report::new(std::io::stderr());
-        let host = LinkHost::new(self.runtime.clone(), self.links(), report, None);
+        let host = self.link_host(report, None);
         links.served_for_alerts(Arc::new(host.detached(LINKS_LAST)))
+    }
+
+    /// Serves sign-in links until this process ends.
+    pub(crate) fn link_host(&self, report: Report, browser: Option<Browser>) -> LinkHost {
+        let (runtime, links) = (self.runtime.clone(), self.links());
+        LinkHost::new(&self.lifecycle, runtime, links, report, browser)
     }
 
     /// The sign-in link of a connection that needs a sign-in, while a process serves one.
@@ -141,13 +167,10 @@ impl App {
         number
     }
 
-    /// Has incidents watched for until the command is over.
-    pub(crate) fn watch(&self, watcher: BackgroundWatcher) {
-        *self.watcher() = Some(watcher);
-    }
-
-    fn watcher(&self) -> std::sync::MutexGuard<'_, Option<BackgroundWatcher>> {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Watches these incidents.
+    pub(crate) fn watcher(&self, incidents: impl IncidentFeed) -> Watcher {
+        let (incidents, report) = (Arc::new(incidents), self.output.report());
+        Watcher::new(&self.watching, incidents, self.notifier(), report)
     }
 
     /// Notes how far a sign-in is, for when it is cut off.
@@ -160,13 +183,15 @@ impl App {
         self.sign_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was begun is finished: the refreshes under way, then the telling of what came of them.
+    /// What was begun is finished: the refreshes under way, then the telling of what came of them. No task goes on after this.
     pub(crate) async fn end(&self) {
+        self.serving.end(Duration::ZERO).await;
         self.drain().await;
-        let watcher = self.watcher().take();
-        if let Some(watcher) = watcher {
-            watcher.end().await;
+        // What is not delivered by then is left to the next process.
+        if !self.watching.end(LAST_LOOK).await {
+            tracing::warn!("the owner may not have been told of every incident");
         }
+        self.lifecycle.end(Duration::ZERO).await;
     }
 
     /// Waits for the refreshes under way: killed after they were sent, they cost a strict provider's grant.

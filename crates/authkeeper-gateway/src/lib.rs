@@ -13,6 +13,7 @@
 //! server, mcp, forward ─▶ error
 //! open_incidents ─▶ token_source ─▶ forward, alerts, signin_link
 //! first_tokens ─▶ signin_link, error, report
+//! server, signin_link ─▶ listener        everything ─▶ lifecycle
 //! ```
 //!
 //! | module | contents |
@@ -22,6 +23,7 @@
 //! | [`mcp`] | the stdio bridge to a remote MCP server, in every protocol version |
 //! | [`check`] | the harmless call that proves a connection, and its repetition while nobody calls |
 //! | [`server`] | the loopback servers: the proxy of a run, the MCP endpoint of the daemon |
+//! | [`lifecycle`] | background tasks, and how they are told to end |
 //! | [`signin_link`] | links by which a person signs in while calls wait |
 //! | [`alerts`] | notifications of incidents: a command and a signed webhook |
 //! | [`token_source`] | tokens of the [`Runtime`](authkeeper::runtime::Runtime), and failed calls |
@@ -40,6 +42,8 @@ pub mod duration;
 pub mod error;
 pub mod first_tokens;
 pub mod forward;
+pub mod lifecycle;
+mod listener;
 pub mod mcp;
 pub mod open_incidents;
 pub mod report;

@@ -10,7 +10,15 @@ pub(crate) async fn attend(app: &App, args: &AttendArgs) -> Result<(), Failure> 
     let name = ConnectionName::parse(&args.name)?;
     let seams = (app.links(), Report::new(std::io::stderr()));
     let store = &app.settings.runtime.store;
-    run_detached(&app.runtime, seams, &name, args.limit, store).await;
+    run_detached(
+        &app.lifecycle,
+        &app.runtime,
+        seams,
+        &name,
+        args.limit,
+        store,
+    )
+    .await;
     // Somebody has signed in by the link, and perhaps no other process is at work.
     if store.exists() {
         incident::tell_of_all(app).await;

@@ -30,8 +30,7 @@ impl Holding {
         };
         let browser = args.open_browser.then(|| app.environment.browser());
         let report = app.output.report();
-        let host = LinkHost::new(app.runtime.clone(), app.links(), report, browser);
-        let host = Arc::new(place(host, limit));
+        let host = Arc::new(place(app.link_host(report, browser), limit));
         Self {
             hold: Some(Arc::new(host.hold(limit))),
             host: Some(host),

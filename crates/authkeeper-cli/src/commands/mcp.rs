@@ -4,7 +4,6 @@ use std::{io::IsTerminal as _, sync::Arc};
 
 use authkeeper::{model::ConnectionName, platform::clock::Seams};
 use authkeeper_gateway::{
-    alerts::BackgroundWatcher,
     mcp::{self, BridgeOptions, ForwardUpstream, VersionCache},
     open_incidents::OpenIncidents,
     token_source::TokenSource,
@@ -24,21 +23,16 @@ pub(crate) async fn serve(app: &App, args: &McpArgs) -> Result<(), Failure> {
         task.clone(),
         app.links(),
     ));
-    let forwarder = tokens.forwarder().over(app.network.clone()).holding(hold);
+    let forwarder = app.forwarder(&tokens).holding(hold);
     let upstream = ForwardUpstream::new(Arc::new(forwarder), name.clone());
-    let notifier = app.notifier();
-    let upstream = upstream.owner_is_told(notifier.is_set());
+    let upstream = upstream.owner_is_told(app.notifier().is_set());
     let _keeper = app.runtime.keep_fresh(vec![name.clone()]);
-    let _validator = app.validate(Some(vec![name.clone()]));
+    app.validate(Some(vec![name.clone()]));
     // Inside a run only `run` tells of incidents; elsewhere nobody else would.
     if task.is_none() {
         let links = app.incident_links(host);
         let incidents = OpenIncidents::new(app.runtime.clone(), vec![name], None, links);
-        app.watch(BackgroundWatcher::start(
-            Arc::new(incidents),
-            notifier,
-            app.output.report(),
-        ));
+        app.watcher(incidents).in_background(&app.watching);
     }
     if std::io::stdin().is_terminal() {
         app.output.say(

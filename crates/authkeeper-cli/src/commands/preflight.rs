@@ -10,7 +10,6 @@ use authkeeper_gateway::{
     open_incidents::OpenIncidents,
     signin_link::LinkHost,
 };
-use tokio::sync::oneshot;
 
 use super::incident;
 use crate::{app::App, failure::Failure, output::span};
@@ -35,8 +34,7 @@ pub(crate) async fn preflight(
     first: &FirstTokens,
     host: Option<Arc<LinkHost>>,
 ) -> Result<Preflight, Failure> {
-    let incidents = Arc::new(incidents_of(app, declared, host.clone()));
-    let watch = Watcher::new(incidents, app.notifier(), app.output.report());
+    let watch = app.watcher(incidents_of(app, declared, host.clone()));
     let asked = tokio::select! {
         asked = first.ask(declared) => asked,
         number = app.stopped() => return Ok(Preflight::Stopped(number)),
@@ -81,21 +79,17 @@ async fn wait(
 ) -> Result<Preflight, Failure> {
     // Inside another run, that one reports.
     let reports = app.task().await.is_none();
-    let (ended, over) = oneshot::channel::<()>();
     let waiting = async {
-        let waited = tokio::select! {
+        tokio::select! {
             waited = first.wait(lacking) => Ok(waited),
             number = app.stopped() => Err(number),
-        };
-        drop(ended);
-        waited
-    };
-    let watching = async {
-        if reports {
-            watch.until(over).await;
         }
     };
-    let (waited, ()) = tokio::join!(waiting, watching);
+    let waited = if reports {
+        watch.during(waiting).await
+    } else {
+        waiting.await
+    };
     match waited {
         Ok(Ok(there)) => {
             let waited = there.into_iter().map(|one| (one.connection, one.waited));

@@ -3,15 +3,13 @@
 use std::{io, sync::Arc, time::Duration};
 
 use authkeeper_gateway::{
-    alerts::BackgroundWatcher,
-    check::Validator,
     open_incidents::OpenIncidents,
-    server::{self, Handle, HandleError, Limits, McpEndpoint, RefreshAll},
+    server::{self, Handle, HandleError, Limits, McpEndpoint, refresh_all},
     signin_link::{Hold, PublicSignIn},
     token_source::TokenSource,
 };
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::hold_flags::Holding;
 use crate::{app::App, args::ServeArgs, exit::Exit, failure::Failure};
@@ -28,16 +26,13 @@ pub(crate) async fn serve(app: &App, args: &ServeArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let Holding { hold, host } = Holding::new(app, &args.hold);
-    let serving = listen(app, args.port, (&handle, hold)).await?;
+    let endpoint = listen(app, args.port, (&handle, hold)).await?;
     let links = app.incident_links(host);
     let incidents = OpenIncidents::of_all(app.runtime.clone(), links);
-    app.watch(BackgroundWatcher::start(
-        Arc::new(incidents),
-        app.notifier(),
-        app.output.report(),
-    ));
-    say_ready(app, serving.port(), &handle);
-    until_stopped(app, serving).await;
+    app.watcher(incidents).in_background(&app.watching);
+    say_ready(app, endpoint.port(), &handle);
+    endpoint.serve();
+    until_stopped(app).await;
     Ok(())
 }
 
@@ -62,43 +57,28 @@ impl From<HandleError> for Failure {
     }
 }
 
-struct Serving {
-    endpoint: McpEndpoint,
-    _refreshing: RefreshAll,
-    _validator: Option<Validator>,
-}
-
-impl Serving {
-    fn port(&self) -> u16 {
-        self.endpoint.port()
-    }
-}
-
 async fn listen(
     app: &App,
     port: u16,
     (handle, hold): (&Handle, Option<Arc<Hold>>),
-) -> Result<Serving, Failure> {
-    let refreshing = RefreshAll::start(&app.runtime).await?;
+) -> Result<McpEndpoint, Failure> {
+    refresh_all(&app.serving, &app.runtime).await?;
     let limits = Limits {
-        stop_grace: STOP_GRACE,
         connections: CONNECTIONS,
         ..Limits::default()
     };
     // Whose calls these are is not known: no run is told of them.
     let tokens = Arc::new(TokenSource::new(app.runtime.clone(), None, app.links()));
-    let forwarder = Arc::new(tokens.forwarder().over(app.network.clone()).holding(hold));
+    let forwarder = Arc::new(app.forwarder(&tokens).holding(hold));
     let secret = handle.secret.clone();
     let health = Arc::new(app.runtime.clone());
-    let bound = McpEndpoint::bind(forwarder, secret, port, limits, health).await;
+    let bound = McpEndpoint::bind(&app.serving, forwarder, secret, port, limits, health).await;
     let endpoint = bound.map_err(|error| not_bound(port, &error))?;
     let public = app.settings.public_url.clone();
-    let pages = public.map(|url| PublicSignIn::new(app.runtime.clone(), app.links(), url));
-    Ok(Serving {
-        endpoint: endpoint.with_pages(pages),
-        _refreshing: refreshing,
-        _validator: app.validate(None),
-    })
+    let (runtime, links) = (app.runtime.clone(), app.links());
+    let pages = public.map(|url| PublicSignIn::new(&app.serving, runtime, links, url));
+    app.validate(None);
+    Ok(endpoint.with_pages(pages))
 }
 
 fn not_bound(port: u16, error: &io::Error) -> Failure {
@@ -114,24 +94,14 @@ fn not_bound(port: u16, error: &io::Error) -> Failure {
 }
 
 /// The first signal lets calls finish, the second does not.
-async fn until_stopped(app: &App, serving: Serving) {
-    let Serving {
-        endpoint,
-        _refreshing,
-        _validator,
-    } = serving;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let signals = async {
-        app.stopped().await;
-        drop(stop);
-        app.output.say(
-            "authkeeper serve stops once the calls under way are answered; again to stop at once",
-        );
-        app.stopped().await;
-    };
+async fn until_stopped(app: &App) {
+    app.stopped().await;
+    app.serving.stop();
+    app.output
+        .say("authkeeper serve stops once the calls under way are answered; again to stop at once");
     tokio::select! {
-        () = endpoint.serve(async { drop(stopped.await) }) => {}
-        () = signals => {}
+        _ = timeout(STOP_GRACE, app.serving.idle()) => {}
+        _ = app.stopped() => {}
     }
 }
 

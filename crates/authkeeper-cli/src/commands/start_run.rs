@@ -78,25 +78,26 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
         watch,
         waited,
     } = led;
+    let (terminal, ignored) = (std::io::stdin().is_terminal(), IgnoredSignals::inherited());
     let (_forwarder, signals) =
-        run::SignalForwarder::install(std::io::stdin().is_terminal(), IgnoredSignals::inherited())
-            .map_err(|error| {
-                Failure::new(Exit::Bug, format!("can't take signals: {error}"), REPORT)
-            })?;
-    let files = TokenFiles::start(&app.runtime, files).await?;
+        run::SignalForwarder::install(app.lifecycle.scope(), terminal, ignored).map_err(
+            |error| Failure::new(Exit::Bug, format!("can't take signals: {error}"), REPORT),
+        )?;
+    let files = TokenFiles::start(&app.serving, &app.runtime, files).await?;
     let before = statuses(app, &declared).await;
     let task = app.runtime.begin_task(&process::myself()).await?;
     let keeper = app.runtime.keep_fresh(declared.clone());
-    let validator = app.validate(Some(declared.clone()));
+    app.validate(Some(declared.clone()));
     let tokens = TokenSource::new(app.runtime.clone(), Some(task.clone()), app.links());
     let tokens = Arc::new(tokens);
-    let forwarder = tokens.forwarder().over(app.network.clone()).holding(hold);
+    let forwarder = app.forwarder(&tokens).holding(hold);
     let forwarder = Arc::new(forwarder.waiting_for(args.wait.unwrap_or_default()));
     let ours = Some(task.clone());
     let links = app.incident_links(host);
     let incidents = OpenIncidents::new(app.runtime.clone(), declared.clone(), ours, links);
     let incidents = Arc::new(incidents.with_unnoted(tokens));
     let seams = run::RunSeams {
+        serving: app.serving.clone(),
         forwarder: forwarder.clone(),
         watch: watch.over(incidents),
         report: app.output.report(),
@@ -105,7 +106,7 @@ async fn lead(app: &App, args: RunArgs, led: Led) -> Result<u8, Failure> {
     let began = Instant::now();
     let ran = run::run(plan(app, args, &declared, &task), seams).await;
     let took = began.elapsed();
-    drop((keeper, validator, files));
+    drop((keeper, files));
     app.drain().await;
     let end = match ran {
         Ok(end) => end,

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -14,10 +14,10 @@ use authkeeper::{
     model::{ConnectionName, Generation, Lineage},
     runtime::{IssuedToken, Runtime, TokenRequest},
 };
-use authkeeper_gateway::error::CallErrorKind;
+use authkeeper_gateway::{error::CallErrorKind, lifecycle::Lifecycle};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
-use tokio::{sync::Mutex, task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 use crate::{exit::Exit, failure::Failure};
 
@@ -95,10 +95,7 @@ fn parse_one(text: &str, declared: &[ConnectionName]) -> Result<TokenFile, Failu
 
 /// The files of a run, kept up to date until this is dropped; then they are removed.
 #[derive(Debug, Default)]
-pub(crate) struct TokenFiles {
-    tasks: JoinSet<()>,
-    written: Vec<Arc<Mutex<Written>>>,
-}
+pub(crate) struct TokenFiles(Vec<Arc<Mutex<Written>>>);
 
 /// What is in a file.
 #[derive(Debug)]
@@ -112,7 +109,11 @@ struct Written {
 
 impl TokenFiles {
     /// Writes each file, and keeps it from then on.
-    pub(crate) async fn start(runtime: &Runtime, files: Vec<TokenFile>) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        lifecycle: &Lifecycle,
+        runtime: &Runtime,
+        files: Vec<TokenFile>,
+    ) -> Result<Self, Failure> {
         let mut kept = Self::default();
         for TokenFile { connection, path } in files {
             let request = TokenRequest::new(connection.clone());
@@ -124,38 +125,37 @@ impl TokenFiles {
             let put = written.put(&token);
             put.map_err(|error| unwritable(&written.path, &error))?;
             let written = Arc::new(Mutex::new(written));
-            kept.written.push(Arc::clone(&written));
-            kept.tasks.spawn(keep(runtime.clone(), request, written));
+            let keeping = keep(runtime.clone(), request, Arc::downgrade(&written));
+            lifecycle.spawn_until_stop(keeping);
+            kept.0.push(written);
         }
         Ok(kept)
     }
 }
 
-impl Drop for TokenFiles {
-    fn drop(&mut self) {
-        self.tasks.abort_all();
-        for written in &self.written {
-            // It is locked only within one poll of its task.
-            if let Ok(mut written) = written.try_lock() {
-                written.remove();
-            }
-        }
-    }
+fn locked(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn keep(runtime: Runtime, request: TokenRequest, written: Arc<Mutex<Written>>) {
+async fn keep(runtime: Runtime, request: TokenRequest, written: Weak<Mutex<Written>>) {
     let mut seen = runtime.changes().ok();
     let mut pause = LOOK;
     loop {
         sleep(pause).await;
         pause = LOOK;
         let now = runtime.changes().ok();
-        let ended = written.lock().await.has_ended(runtime.now());
+        let ended = |written: Arc<Mutex<Written>>| locked(&written).has_ended(runtime.now());
+        let Some(ended) = written.upgrade().map(ended) else {
+            return;
+        };
         if now.is_some() && now == seen && !ended {
             continue;
         }
         let answer = runtime.access_token(&request).await;
-        let done = written.lock().await.follow(answer);
+        let Some(written) = written.upgrade() else {
+            return;
+        };
+        let done = locked(&written).follow(answer);
         match done {
             Ok(()) => seen = now,
             Err(why) => {
@@ -223,6 +223,12 @@ impl Written {
         if ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::error!(%error, path = %self.path.display(), "a file with a token is left");
         }
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

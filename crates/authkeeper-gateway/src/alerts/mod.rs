@@ -30,6 +30,6 @@ pub use self::{
     post::PostError,
     route::{ChannelSettings, Route, RouteError, RouteSettings},
     services::NtfyTopic,
-    watcher::{BackgroundWatcher, Watcher},
+    watcher::Watcher,
     webhook::WebhookSettings,
 };

@@ -6,10 +6,13 @@ use authkeeper::{
     model::{FailedCall, Incident, IncidentId},
     store::StoreError,
 };
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use super::{incident_feed::IncidentFeed, notifier::Notifier};
-use crate::report::Report;
+use crate::{
+    lifecycle::{Lifecycle, Scope},
+    report::Report,
+};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// So many looks are spared while nothing was written: what only time changes is seen a little later.
@@ -22,16 +25,22 @@ pub struct Watcher {
     report: Report,
     printed: HashSet<IncidentId>,
     /// Deliveries, by the number of the route: one after the other for each.
-    telling: Vec<JoinSet<()>>,
+    telling: Vec<Scope>,
     /// What the last look for alerts saw of the store; none if it has to be repeated.
     seen: Option<u64>,
     spared: u32,
 }
 
 impl Watcher {
-    /// Each incident is told once by `report`.
-    pub fn new(incidents: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
-        let telling = notifier.routes().iter().map(|_| JoinSet::new()).collect();
+    /// Each incident is told once by `report`; deliveries are tasks of `lifecycle`.
+    pub fn new(
+        lifecycle: &Lifecycle,
+        incidents: Arc<dyn IncidentFeed>,
+        notifier: Notifier,
+        report: Report,
+    ) -> Self {
+        let telling = notifier.routes().iter().map(|_| lifecycle.scope());
+        let telling = telling.collect();
         Self {
             incidents,
             notifier,
@@ -49,25 +58,46 @@ impl Watcher {
         Self { incidents, ..self }
     }
 
-    /// Watches until the command is over. A look is never cut short.
-    pub async fn until(&mut self, mut over: oneshot::Receiver<()>) {
-        loop {
-            // What can't be read now is read at the next look, and at the latest at the end.
-            if let Err(error) = self.look(false).await {
-                tracing::debug!(%error, "can't read the incidents");
+    /// Watches while `work` goes on, and gives what comes of it. A look is never cut short.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let over = CancellationToken::new();
+        let work = async {
+            let done = work.await;
+            over.cancel();
+            done
+        };
+        let watching = async {
+            loop {
+                // What can't be read now is read at the next look, and at the latest at the end.
+                if let Err(error) = self.look(false).await {
+                    tracing::debug!(%error, "can't read the incidents");
+                }
+                let pause = over.run_until_cancelled(tokio::time::sleep(EVERY));
+                if pause.await.is_none() {
+                    return;
+                }
             }
-            tokio::select! {
-                _ = &mut over => return,
-                () = tokio::time::sleep(EVERY) => {}
+        };
+        tokio::join!(work, watching).0
+    }
+
+    /// Watches in the background, outside a run, until the soft stop; then there is a last look, and the deliveries that were
+    /// started are finished.
+    pub fn in_background(mut self, lifecycle: &Lifecycle) {
+        let stopping = lifecycle.stopping();
+        lifecycle.spawn(async move {
+            self.during(stopping).await;
+            if let Err(error) = self.finish().await {
+                tracing::warn!(%error, "can't read the incidents");
             }
-        }
+        });
     }
 
     /// A last look, and the end of the deliveries that were started.
     pub async fn finish(mut self) -> Result<(Vec<Incident>, Vec<FailedCall>), StoreError> {
         let seen = self.last_look().await;
-        for telling in &mut self.telling {
-            while telling.join_next().await.is_some() {}
+        for telling in &self.telling {
+            telling.idle().await;
         }
         // What followed while a message was under way.
         for line in self.notifier.deliver_all().await {
@@ -126,9 +156,8 @@ impl Watcher {
 
     /// Delivers what is due, also what a process that is gone has left.
     fn deliver(&mut self) {
-        for (route, telling) in self.notifier.routes().iter().zip(&mut self.telling) {
-            while telling.try_join_next().is_some() {}
-            if !telling.is_empty() {
+        for (route, telling) in self.notifier.routes().iter().zip(&self.telling) {
+            if telling.tasks() > 0 {
                 continue;
             }
             let (notifier, report) = (self.notifier.clone(), self.report.clone());
@@ -138,40 +167,6 @@ impl Watcher {
                     report.line(&line);
                 }
             });
-        }
-    }
-}
-
-/// Longer than a hook may take, with a look before it.
-const LAST_LOOK: Duration = Duration::from_secs(35);
-
-/// A watcher in the background, outside a run.
-pub struct BackgroundWatcher {
-    over: oneshot::Sender<()>,
-    task: JoinSet<()>,
-}
-
-impl BackgroundWatcher {
-    /// Watches until [`Self::end`].
-    pub fn start(incidents: Arc<dyn IncidentFeed>, notifier: Notifier, report: Report) -> Self {
-        let (over, until) = oneshot::channel();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut watch = Watcher::new(incidents, notifier, report);
-            watch.until(until).await;
-            if let Err(error) = watch.finish().await {
-                tracing::warn!(%error, "can't read the incidents");
-            }
-        });
-        Self { over, task }
-    }
-
-    /// A last look, and the end of the deliveries; what is not delivered then is left to the next process.
-    pub async fn end(mut self) {
-        drop(self.over);
-        let ended = tokio::time::timeout(LAST_LOOK, self.task.join_next());
-        if ended.await.is_err() {
-            tracing::warn!("the owner may not have been told of every incident");
         }
     }
 }

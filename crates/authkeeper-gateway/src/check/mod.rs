@@ -7,5 +7,5 @@ mod validator;
 pub use self::{
     call::{CheckCall, Probe, check_call_of},
     probe::{ProbeAnswer, ProbeError, request},
-    validator::{Validator, ValidatorSettings},
+    validator::{ValidatorSettings, validate},
 };

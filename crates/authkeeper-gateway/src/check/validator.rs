@@ -8,11 +8,12 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::Runtime,
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 
 use super::{CheckCall, Probe, check_call_of, request};
 use crate::{
     forward::{Forwarder, Target},
+    lifecycle::Lifecycle,
     mcp::{ForwardUpstream, list_tools},
 };
 
@@ -31,23 +32,19 @@ pub struct ValidatorSettings {
     pub connections: Option<Vec<ConnectionName>>,
 }
 
-/// Validates connections until it is dropped.
-pub struct Validator {
-    _working: JoinSet<()>,
-}
-
-impl Validator {
-    /// Begins. `forwarder` must note failed calls for no task: a validation is no call of a run.
-    pub fn start(runtime: Runtime, forwarder: Arc<Forwarder>, settings: ValidatorSettings) -> Self {
-        let mut working = JoinSet::new();
-        let validation = ValidatedConnections {
-            runtime,
-            forwarder,
-            settings,
-        };
-        working.spawn(validation.go_on());
-        Self { _working: working }
-    }
+/// Validates connections until the soft stop. `forwarder` must note failed calls for no task: a validation is no call of a run.
+pub fn validate(
+    lifecycle: &Lifecycle,
+    runtime: Runtime,
+    forwarder: Arc<Forwarder>,
+    settings: ValidatorSettings,
+) {
+    let validation = ValidatedConnections {
+        runtime,
+        forwarder,
+        settings,
+    };
+    lifecycle.spawn_until_stop(validation.go_on());
 }
 
 struct ValidatedConnections {

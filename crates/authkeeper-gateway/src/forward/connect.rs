@@ -16,10 +16,12 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioIo, TokioTimer},
 };
-use tokio::task::JoinSet;
 use tower_service::Service;
 
-use crate::body::{BoxError, ResponseBody};
+use crate::{
+    body::{BoxError, ResponseBody},
+    lifecycle::{Lifecycle, Scope},
+};
 
 pub(super) type HttpClient = Client<Connector, ResponseBody>;
 
@@ -39,8 +41,8 @@ pub(super) struct HttpClients {
 }
 
 impl HttpClients {
-    pub(super) fn new(network: Arc<Network>) -> Self {
-        let tasks = ConnectionTasks::default();
+    pub(super) fn new(lifecycle: &Lifecycle, network: Arc<Network>) -> Self {
+        let tasks = ConnectionTasks(Arc::new(lifecycle.scope()));
         Self {
             plain: client(Arc::clone(&network), tasks.clone(), None),
             certified: Mutex::default(),
@@ -171,16 +173,14 @@ impl Service<Uri> for Dialer {
 }
 
 /// The tasks that drive pooled connections. They end with the clients.
-#[derive(Clone, Default)]
-struct ConnectionTasks(Arc<Mutex<JoinSet<()>>>);
+#[derive(Clone)]
+struct ConnectionTasks(Arc<Scope>);
 
 impl<F> hyper::rt::Executor<F> for ConnectionTasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        self.0.spawn(task);
     }
 }

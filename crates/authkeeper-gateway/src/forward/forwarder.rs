@@ -28,6 +28,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     error::{CallError, CallErrorKind},
+    lifecycle::Lifecycle,
     signin_link::Hold,
     wait::Waiting,
 };
@@ -49,17 +50,17 @@ impl Forwarder {
     pub(crate) fn new(authority: Arc<dyn Authority>) -> Self {
         Self {
             authority,
-            clients: HttpClients::new(Arc::default()),
+            clients: HttpClients::new(&Lifecycle::default(), Arc::default()),
             hold: None,
             patience: decide::PATIENCE,
             tally: CallTally::default(),
         }
     }
 
-    /// Calls servers over this network.
+    /// Calls servers over this network; its connections are tasks of `lifecycle`.
     #[must_use]
-    pub fn over(self, network: Arc<Network>) -> Self {
-        let clients = HttpClients::new(network);
+    pub fn over(self, lifecycle: &Lifecycle, network: Arc<Network>) -> Self {
+        let clients = HttpClients::new(lifecycle, network);
         Self { clients, ..self }
     }
 

@@ -1,30 +1,57 @@
-//! Access control: pure checks on a request's head.
+//! Access control: pure checks on a request's head, and the layers that apply them.
+
+use std::sync::Arc;
 
 use authkeeper::secret::SecretString;
-use http::{HeaderMap, Method, Uri, header, request::Parts};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, Method, Uri, header};
 use subtle::ConstantTimeEq;
 
-use super::error_response::Rejection;
+use super::error_response::{Audience, Rejection};
 use crate::forward::TASK_HEADER;
 
 /// Which callers a loopback server takes requests from.
 pub(super) struct AccessRules {
+    pub(super) audience: Audience,
     pub(super) port: u16,
     pub(super) handle: SecretString,
 }
 
-impl AccessRules {
-    /// Refuses what a web page elsewhere sends: the `Host` and the `Origin` must name this server.
-    pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Rejection> {
-        self.check_host(&head.headers, &head.uri)?;
-        self.check_page(&head.headers)
-    }
+/// The layer of every route.
+pub(super) async fn require_own_origin(
+    State(access): State<Arc<AccessRules>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Rejection> {
+    access.check_host(request.headers(), request.uri())?;
+    access.check_page(request.headers())?;
+    Ok(next.run(request).await)
+}
 
+/// The layer of the routes that reach a connection.
+pub(super) async fn require_handle(
+    State(access): State<Arc<AccessRules>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Rejection> {
+    access.check_caller(request.method(), request.headers())?;
+    Ok(next.run(request).await)
+}
+
+impl AccessRules {
     /// Refuses a caller without the handle, and what plain HTTP can't carry. A caller without the handle learns nothing of
     /// what is connected.
-    pub(super) fn check_caller(&self, head: &Parts) -> Result<(), Rejection> {
-        self.check_handle(&head.headers)?;
-        if head.method == Method::CONNECT || asks_for_upgrade(&head.headers) {
+    pub(super) fn check_caller(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<(), Rejection> {
+        self.check_handle(headers)?;
+        if *method == Method::CONNECT || asks_for_upgrade(headers) {
             return Err(Rejection::Upgrade);
         }
         Ok(())
@@ -49,11 +76,11 @@ impl AccessRules {
         if ours && named && hosts.next().is_none() {
             Ok(())
         } else {
-            Err(Rejection::Host)
+            Err(Rejection::Host(self.audience))
         }
     }
 
-    /// A browser names the page's origin; programs name none.
+    /// Against web pages elsewhere: a browser names the page's origin; programs name none.
     fn check_page(&self, headers: &HeaderMap) -> Result<(), Rejection> {
         let foreign = |origin: &http::HeaderValue| {
             let authority = origin
@@ -90,7 +117,7 @@ impl AccessRules {
         if known && !handle.is_empty() {
             Ok(())
         } else {
-            Err(Rejection::Handle)
+            Err(Rejection::Handle(self.audience))
         }
     }
 }

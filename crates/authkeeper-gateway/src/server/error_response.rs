@@ -1,6 +1,7 @@
 //! Answers of the loopback servers themselves, in the place of a server's.
 
 use authkeeper::model::ConnectionName;
+use axum::response::{IntoResponse, Response as AxumResponse};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
@@ -29,11 +30,11 @@ pub(super) enum Audience {
 /// Why a request was not passed on.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    Host,
+    Host(Audience),
     Origin,
-    Handle,
+    Handle(Audience),
     Upgrade,
-    Route,
+    Route(Audience),
     Path,
     Undeclared {
         /// The connection that was asked for, if that can be one's name.
@@ -45,10 +46,17 @@ pub(super) enum Rejection {
     Forward(CallError),
 }
 
+impl IntoResponse for Rejection {
+    fn into_response(self) -> AxumResponse {
+        tracing::debug!(rejection = ?self, "the proxy answered by itself");
+        self.response().into_response()
+    }
+}
+
 impl Rejection {
-    pub(super) fn response(&self, audience: Audience) -> Response<ResponseBody> {
-        let (status, word) = self.kind(audience);
-        let mut body = json!({"error": word, "message": self.message(audience)});
+    fn response(&self) -> Response<ResponseBody> {
+        let (status, word) = self.kind();
+        let mut body = json!({"error": word, "message": self.message()});
         let Self::Forward(error) = self else {
             return ours(status, word, body.to_string().into());
         };
@@ -70,16 +78,14 @@ impl Rejection {
 
     /// A missing handle of the daemon is a 403 too: MCP clients take any 401 for the beginning of OAuth (2025-11-25,
     /// basic/authorization).
-    fn kind(&self, audience: Audience) -> (StatusCode, &'static str) {
+    fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Host => (StatusCode::FORBIDDEN, "wrong_host"),
+            Self::Host(_) => (StatusCode::FORBIDDEN, "wrong_host"),
             Self::Origin => (StatusCode::FORBIDDEN, "wrong_origin"),
-            Self::Handle if audience == Audience::Daemon => {
-                (StatusCode::FORBIDDEN, "handle_required")
-            }
-            Self::Handle => (StatusCode::UNAUTHORIZED, "task_handle_required"),
+            Self::Handle(Audience::Daemon) => (StatusCode::FORBIDDEN, "handle_required"),
+            Self::Handle(Audience::Run) => (StatusCode::UNAUTHORIZED, "task_handle_required"),
             Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported"),
-            Self::Route => (StatusCode::NOT_FOUND, "no_such_route"),
+            Self::Route(_) => (StatusCode::NOT_FOUND, "no_such_route"),
             Self::Path => (StatusCode::BAD_REQUEST, "bad_path"),
             Self::Undeclared { .. } => (StatusCode::FORBIDDEN, UNDECLARED),
             Self::Body => (StatusCode::BAD_REQUEST, "request_broken_off"),
@@ -87,28 +93,27 @@ impl Rejection {
         }
     }
 
-    fn message(&self, audience: Audience) -> String {
-        let served = audience == Audience::Daemon;
+    fn message(&self) -> String {
         match self {
-            Self::Host if served => {
+            Self::Host(Audience::Daemon) => {
                 "the Host header must name this machine: 127.0.0.1, localhost or [::1] with the port"
                     .to_owned()
             }
-            Self::Host => {
+            Self::Host(Audience::Run) => {
                 "the Host header must name this proxy; use AUTHKEEPER_URL as it is".to_owned()
             }
             Self::Origin => "pages of other origins may not use this proxy".to_owned(),
-            Self::Handle if served => "show the handle: `authkeeper serve --print-handle` prints it; send it as \
+            Self::Handle(Audience::Daemon) => "show the handle: `authkeeper serve --print-handle` prints it; send it as \
                 `Authorization: Bearer …` or as `X-Authkeeper-Task`"
                 .to_owned(),
-            Self::Handle => "show the task handle: send the value of AUTHKEEPER_TASK as \
+            Self::Handle(Audience::Run) => "show the task handle: send the value of AUTHKEEPER_TASK as \
                 `Authorization: Bearer …` or as `X-Authkeeper-Task`"
                 .to_owned(),
             Self::Upgrade => {
                 "websockets and other upgrades can't be carried; use plain HTTP".to_owned()
             }
-            Self::Route if served => "there is nothing here; an MCP endpoint is /mcp/NAME".to_owned(),
-            Self::Route => "there is nothing here; call $AUTHKEEPER_URL/c/NAME/…".to_owned(),
+            Self::Route(Audience::Daemon) => "there is nothing here; an MCP endpoint is /mcp/NAME".to_owned(),
+            Self::Route(Audience::Run) => "there is nothing here; call $AUTHKEEPER_URL/c/NAME/…".to_owned(),
             Self::Path => {
                 "the path has `.` or `..` segments or a backslash; resolve them first".to_owned()
             }
@@ -164,7 +169,7 @@ mod tests {
     #[test]
     fn each_kind_has_its_status_and_its_word() {
         for kind in CallErrorKind::ALL {
-            let response = Rejection::Forward(CallError::new(kind, "why")).response(Audience::Run);
+            let response = Rejection::Forward(CallError::new(kind, "why")).response();
             assert_eq!(response.status(), kind.status());
             assert_eq!(response.headers()[ERROR_HEADER], kind.word());
             let is_soon = kind == CallErrorKind::ProviderUnavailable;
@@ -180,7 +185,7 @@ mod tests {
             ..Health::OK
         };
         let error = CallError::new(CallErrorKind::ClientRefused, "no").with_health(health);
-        let response = Rejection::Forward(error).response(Audience::Run);
+        let response = Rejection::Forward(error).response();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["health"]["state"], "down");
@@ -190,21 +195,21 @@ mod tests {
     #[test]
     fn each_refused_request_is_documented() {
         let page = include_str!("../../../../docs/errors.md");
-        for rejection in [
-            Rejection::Host,
-            Rejection::Origin,
-            Rejection::Handle,
-            Rejection::Upgrade,
-            Rejection::Route,
-            Rejection::Path,
-            Rejection::Undeclared {
-                name: None,
-                declared: Vec::new(),
-            },
-            Rejection::Body,
-        ] {
-            for audience in [Audience::Run, Audience::Daemon] {
-                let (status, word) = rejection.kind(audience);
+        for audience in [Audience::Run, Audience::Daemon] {
+            for rejection in [
+                Rejection::Host(audience),
+                Rejection::Origin,
+                Rejection::Handle(audience),
+                Rejection::Upgrade,
+                Rejection::Route(audience),
+                Rejection::Path,
+                Rejection::Undeclared {
+                    name: None,
+                    declared: Vec::new(),
+                },
+                Rejection::Body,
+            ] {
+                let (status, word) = rejection.kind();
                 let row = format!("| `{word}` | {} | ", status.as_u16());
                 assert!(page.contains(&row), "{row}");
             }
@@ -221,7 +226,7 @@ mod tests {
         ] {
             let asked = asked.map(Duration::from_millis);
             let rejection = Rejection::Forward(CallError::provider_unavailable("busy", asked));
-            let response = rejection.response(Audience::Run);
+            let response = rejection.response();
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers()["retry-after"], said);
             assert_eq!(response.headers()[ERROR_HEADER], "provider_unavailable");

@@ -1,16 +1,3 @@
-//! `/mcp/NAME`: an MCP server's Streamable HTTP endpoint as it is, with the token put in.
-//!
-//! Everything is forwarded untouched in both directions, except hop-by-hop headers (RFC 9110 §7.6.1), the caller's own
-//! handle, cookies and origin (a session's cookies are kept here and sent back: [`SessionCookies`]), and a 401 that stays.
-//! Answers of our own are such that a client of either era understands them, and none begins a sign-in of its own:
-//!
-//! | what was sent | what it gets when it could not be forwarded |
-//! |---|---|
-//! | a JSON-RPC request | 200 with a JSON-RPC error for its id: SDKs hand it to the caller. Of an HTTP error some keep the number alone, and of some the call hangs |
-//! | a notification, an answer, a GET, a DELETE | 403, 502 or 503: nobody waits for a message |
-//!
-//! Never 401, never a `WWW-Authenticate`. A call that waits for a person is told of it ([`wait_stream`]).
-
 use std::{
     io,
     pin::Pin,
@@ -20,20 +7,24 @@ use std::{
 };
 
 use authkeeper::{model::ConnectionName, secret::SecretString};
+use axum::{
+    Router,
+    extract::{FromRequest, Request, State},
+    middleware::from_fn_with_state,
+    routing::any,
+};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, request::Parts};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::watch;
+use hyper::body::{Body, Frame, SizeHint};
 
 use super::{
-    access::AccessRules,
+    access::{AccessRules, require_handle, require_own_origin},
     error_response::{Audience, ERROR_HEADER, Rejection, ours},
     health_endpoint::{self, HealthDetail, HealthSource},
-    lifecycle::{self, Limits, RequestHandler},
-    listen::Listeners,
     public_sign_in,
     request_body::{self, StartedBody},
+    server_answer::ServerAnswer,
     session_cookies::{SessionCookies, session_of},
     wait_stream::{self, FirstOutcome, Forwarded, is_stream},
 };
@@ -41,6 +32,8 @@ use crate::{
     body::{BoxError, ResponseBody},
     error::CallError,
     forward::{Call, CallBody, Forwarder, Target, fingerprint},
+    lifecycle::Lifecycle,
+    listener::{self, Limits, Listeners},
     mcp::HttpMessage,
     signin_link::PublicSignIn,
     wait::Waiting,
@@ -53,23 +46,25 @@ const SOON: Duration = Duration::from_secs(1);
 pub struct McpEndpoint {
     listeners: Listeners,
     service: EndpointService,
+    /// What is served at the public URL.
+    pages: Option<PublicSignIn>,
     limits: Limits,
 }
 
-struct EndpointService {
-    access: AccessRules,
-    forwarder: Arc<Forwarder>,
-    cookies: SessionCookies,
-    kept_body: usize,
+pub(super) struct EndpointService {
+    pub(super) access: Arc<AccessRules>,
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) cookies: SessionCookies,
+    pub(super) kept_body: usize,
     /// What `/healthz` says.
-    health: Arc<dyn HealthSource>,
-    /// What is served at the public URL.
-    pages: Option<PublicSignIn>,
+    pub(super) health: Arc<dyn HealthSource>,
+    pub(super) lifecycle: Lifecycle,
 }
 
 impl McpEndpoint {
     /// Listens on this port of 127.0.0.1 and `::1`; 0 is a free one. Callers show `handle`; `health` is what `/healthz` says.
     pub async fn bind(
+        lifecycle: &Lifecycle,
         forwarder: Arc<Forwarder>,
         handle: SecretString,
         port: u16,
@@ -77,27 +72,31 @@ impl McpEndpoint {
         health: Arc<dyn HealthSource>,
     ) -> io::Result<Self> {
         let listeners = Listeners::loopback(port).await?;
-        let port = listeners.port();
+        let access = AccessRules {
+            audience: Audience::Daemon,
+            port: listeners.port(),
+            handle,
+        };
         let service = EndpointService {
-            access: AccessRules { port, handle },
+            access: Arc::new(access),
             forwarder,
             cookies: SessionCookies::default(),
             kept_body: limits.kept_body,
             health,
-            pages: None,
+            lifecycle: lifecycle.clone(),
         };
         Ok(Self {
             listeners,
             service,
+            pages: None,
             limits,
         })
     }
 
     /// Serves these sign-in pages too.
     #[must_use]
-    pub fn with_pages(mut self, pages: Option<PublicSignIn>) -> Self {
-        self.service.pages = pages;
-        self
+    pub fn with_pages(self, pages: Option<PublicSignIn>) -> Self {
+        Self { pages, ..self }
     }
 
     /// The port that it listens on.
@@ -105,97 +104,60 @@ impl McpEndpoint {
         self.listeners.port()
     }
 
-    /// Serves until `stop` is done; answers on their way get a moment to finish.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
-        lifecycle::serve(self.listeners, Arc::new(self.service), self.limits, stop).await;
-    }
-}
-
-impl RequestHandler for EndpointService {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        stopped: watch::Receiver<()>,
-    ) -> Response<ResponseBody> {
-        self.pass(request, stopped)
-            .await
-            .unwrap_or_else(|rejection| {
-                tracing::debug!(?rejection, "the endpoint answered by itself");
-                rejection.response(Audience::Daemon)
-            })
-    }
-}
-
-impl EndpointService {
-    async fn pass(
-        &self,
-        request: Request<Incoming>,
-        stopped: watch::Receiver<()>,
-    ) -> Result<Response<ResponseBody>, Rejection> {
-        let pages = self.pages.as_ref();
-        let path = request.uri().path();
-        if let Some(pages) = pages.filter(|pages| pages.url().page_of(path).is_some()) {
-            return public_sign_in::answer(&self.access, pages, request).await;
+    /// Serves until the soft stop; then answers on their way are finished, and streams that nobody ends are ended.
+    pub fn serve(self) {
+        let (access, lifecycle) = (self.service.access.clone(), self.service.lifecycle.clone());
+        let mut router = router(self.service);
+        if let Some(pages) = self.pages {
+            router = router.merge(public_sign_in::router(access, pages));
         }
-        let (head, body) = request.into_parts();
-        let (connection, target) = match route(&self.access, &head)? {
-            EndpointRoute::Call(connection, target) => (connection, target),
-            EndpointRoute::Live => return Ok(health_endpoint::live()),
-            EndpointRoute::Health(detail) => {
-                let read = self.health.healths().await;
-                return Ok(health_endpoint::healths(read, detail));
-            }
-        };
-        let started = request_body::start(body, self.kept_body)
-            .await
-            .map_err(|_broken| Rejection::Body)?;
-        let (asked, cookies) = (
-            session_of(&head.headers),
-            self.cookies.of(&connection, &head.headers),
-        );
-        let mut call = EndpointCall::new(head, target, started);
-        call.call.headers.cookies = Some(Arc::clone(&cookies));
-        let mut response = forward(&self.forwarder, &connection, call, stopped).await?;
-        let session = session_of(response.headers()).or(asked);
-        self.cookies.keep(&connection, session.as_ref(), cookies);
-        // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
-        response.headers_mut().remove(header::SET_COOKIE);
-        Ok(response)
+        listener::serve(self.listeners, router, self.limits, &lifecycle);
     }
 }
 
-/// What a request is for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum EndpointRoute {
-    /// `/mcp/NAME`.
-    Call(ConnectionName, Target),
-    /// `/livez`, which needs no handle.
-    Live,
-    /// `/healthz`, which says more to a caller with the handle.
-    Health(HealthDetail),
+/// What is served to this machine. A route without the layer [`require_handle`] must show nothing about connections.
+pub(super) fn router(service: EndpointService) -> Router {
+    let access = Arc::clone(&service.access);
+    Router::new()
+        .route("/mcp/", any(call))
+        .route("/mcp/{*name}", any(call))
+        .route_layer(from_fn_with_state(access.clone(), require_handle))
+        .route("/livez", any(async || health_endpoint::live()))
+        .route("/healthz", any(healths))
+        .fallback(async || Rejection::Route(Audience::Daemon))
+        .layer(from_fn_with_state(access, require_own_origin))
+        .with_state(Arc::new(service))
 }
 
-pub(super) fn route(access: &AccessRules, head: &Parts) -> Result<EndpointRoute, Rejection> {
-    access.check_origin(head)?;
-    let path = head.uri.path();
-    match path {
-        "/livez" => return Ok(EndpointRoute::Live),
-        "/healthz" if access.check_caller(head).is_ok() => {
-            return Ok(EndpointRoute::Health(HealthDetail::Each));
-        }
-        "/healthz" => return Ok(EndpointRoute::Health(HealthDetail::Counts)),
-        _ => {}
-    }
-    let name = path.strip_prefix("/mcp/").ok_or(Rejection::Route)?;
-    access.check_caller(head)?;
-    // An MCP endpoint is one URL: there is nothing below it, and no such name has a slash.
-    let name = ConnectionName::parse(name).map_err(|_unusable| Rejection::Route)?;
-    let target = Target::below("", head.uri.query()).map_err(|_bad| Rejection::Path)?;
-    Ok(EndpointRoute::Call(name, target))
+async fn healths(
+    State(service): State<Arc<EndpointService>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<ResponseBody> {
+    let detail = match service.access.check_caller(&method, &headers) {
+        Ok(()) => HealthDetail::Each,
+        Err(_unknown) => HealthDetail::Counts,
+    };
+    health_endpoint::healths(service.health.healths().await, detail)
 }
 
-/// What a client sent.
+async fn call(
+    State(service): State<Arc<EndpointService>>,
+    mut call: EndpointCall,
+) -> Result<ServerAnswer, Rejection> {
+    let (connection, headers) = (call.connection.clone(), &mut call.call.headers);
+    let asked = session_of(&headers.sent);
+    let cookies = service.cookies.of(&connection, &headers.sent);
+    headers.cookies = Some(Arc::clone(&cookies));
+    let response = forward(&service.forwarder, call, &service.lifecycle).await?;
+    let session = session_of(response.headers()).or(asked);
+    service.cookies.keep(&connection, session.as_ref(), cookies);
+    Ok(ServerAnswer(response))
+}
+
+/// What a client sent, and over which connection it goes.
 pub(super) struct EndpointCall {
+    connection: ConnectionName,
     call: Call,
     /// The JSON-RPC message in it, where it is one and small enough to be looked at.
     peeked: Option<HttpMessage>,
@@ -203,8 +165,35 @@ pub(super) struct EndpointCall {
     listens: bool,
 }
 
+impl FromRequest<Arc<EndpointService>> for EndpointCall {
+    type Rejection = Rejection;
+
+    async fn from_request(
+        request: Request,
+        service: &Arc<EndpointService>,
+    ) -> Result<Self, Rejection> {
+        let (head, body) = request.into_parts();
+        let target = route(&head.uri)?;
+        let started = request_body::start(body, service.kept_body).await?;
+        Ok(Self::new(head, target, started))
+    }
+}
+
+/// The connection that a request is for. An MCP endpoint is one URL: there is nothing below it, and no name has a slash.
+pub(super) fn route(uri: &Uri) -> Result<(ConnectionName, Target), Rejection> {
+    let name = uri.path().strip_prefix("/mcp/").unwrap_or_default();
+    let nothing = Rejection::Route(Audience::Daemon);
+    let name = ConnectionName::parse(name).map_err(|_unusable| nothing)?;
+    let target = Target::below("", uri.query()).map_err(|_bad| Rejection::Path)?;
+    Ok((name, target))
+}
+
 impl EndpointCall {
-    pub(super) fn new(head: Parts, target: Target, started: StartedBody) -> Self {
+    fn new(
+        head: Parts,
+        (connection, target): (ConnectionName, Target),
+        started: StartedBody,
+    ) -> Self {
         let Parts {
             method, headers, ..
         } = head;
@@ -217,6 +206,7 @@ impl EndpointCall {
             None => fingerprint(&[b"mcp-http", method.as_str().as_bytes(), &started.seen]),
         };
         Self {
+            connection,
             listens: method == Method::GET || peeked.as_ref().is_some_and(HttpMessage::listens),
             call: Call {
                 fingerprint: print,
@@ -233,13 +223,13 @@ impl EndpointCall {
 }
 
 /// Carries it; the answer is the server's, or says what became of it.
-pub(super) async fn forward(
+async fn forward(
     forwarder: &Arc<Forwarder>,
-    connection: &ConnectionName,
     message: EndpointCall,
-    stopped: watch::Receiver<()>,
+    lifecycle: &Lifecycle,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let EndpointCall {
+        connection,
         call,
         peeked,
         listens,
@@ -273,9 +263,9 @@ pub(super) async fn forward(
             if !(listens && is_stream(&response)) {
                 return Ok(response);
             }
-            Ok(response.map(|body| UntilStopped::new(body, stopped).boxed_unsync()))
+            Ok(response.map(|body| UntilStopped::new(body, lifecycle).boxed_unsync()))
         }
-        Err(error) => refused(error, connection, peeked.as_ref()),
+        Err(error) => refused(error, &connection, peeked.as_ref()),
     }
 }
 
@@ -324,8 +314,8 @@ struct UntilStopped {
 }
 
 impl UntilStopped {
-    fn new(body: ResponseBody, mut stopped: watch::Receiver<()>) -> Self {
-        let stopped = Box::pin(async move { while stopped.changed().await.is_ok() {} });
+    fn new(body: ResponseBody, lifecycle: &Lifecycle) -> Self {
+        let stopped = Box::pin(lifecycle.stopping());
         Self { body, stopped }
     }
 }

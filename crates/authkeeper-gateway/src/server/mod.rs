@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! daemon ─┬─ Handle       who may call
-//!         ├─ RefreshAll   keeps every connection fresh, new ones too
+//!         ├─ refresh_all  keeps every connection fresh, new ones too
 //!         └─ McpEndpoint  /mcp/NAME, /healthz, /livez
 //! ```
 
@@ -17,13 +17,12 @@ mod access;
 mod bearer;
 mod error_response;
 mod health_endpoint;
-mod lifecycle;
-mod listen;
 mod mcp_endpoint;
 mod public_sign_in;
 mod refresh_all;
 mod request_body;
 mod run_proxy;
+mod server_answer;
 mod session_cookies;
 #[cfg(test)]
 mod tests;
@@ -33,9 +32,8 @@ pub use self::{
     bearer::{Handle, HandleError},
     error_response::ERROR_HEADER,
     health_endpoint::{HealthSource, NamedHealth},
-    lifecycle::Limits,
-    listen::is_taken,
     mcp_endpoint::McpEndpoint,
-    refresh_all::RefreshAll,
+    refresh_all::refresh_all,
     run_proxy::RunProxy,
 };
+pub use crate::listener::{Limits, is_taken};

@@ -7,25 +7,18 @@ use authkeeper::{
     runtime::{RefreshScheduler, Runtime},
     store::StoreError,
 };
-use tokio::task::JoinSet;
+
+use crate::lifecycle::Lifecycle;
 
 /// How soon a new connection is seen.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps every connection fresh until it is dropped.
-pub struct RefreshAll {
-    _looking: JoinSet<()>,
-}
-
-impl RefreshAll {
-    /// Begins with the connections that there are.
-    pub async fn start(runtime: &Runtime) -> Result<Self, StoreError> {
-        let mut kept = KeptConnections::new(runtime.clone());
-        kept.look().await?;
-        let mut looking = JoinSet::new();
-        looking.spawn(kept.go_on());
-        Ok(Self { _looking: looking })
-    }
+/// Keeps every connection fresh until the soft stop. It begins with those that there are.
+pub async fn refresh_all(lifecycle: &Lifecycle, runtime: &Runtime) -> Result<(), StoreError> {
+    let mut kept = KeptConnections::new(runtime.clone());
+    kept.look().await?;
+    lifecycle.spawn_until_stop(kept.go_on());
+    Ok(())
 }
 
 struct KeptConnections {

@@ -6,10 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
 
+use super::error_response::Rejection;
 use crate::{
     body::{BoxError, ResponseBody},
     forward::CallBody,
@@ -23,10 +25,7 @@ pub(super) struct StartedBody {
 }
 
 /// Reads until the end or beyond `limit`.
-pub(super) async fn start(
-    mut incoming: Incoming,
-    limit: usize,
-) -> Result<StartedBody, hyper::Error> {
+pub(super) async fn start(mut incoming: Body, limit: usize) -> Result<StartedBody, Rejection> {
     let mut first = Vec::new();
     while first.len() <= limit {
         let Some(frame) = incoming.frame().await else {
@@ -36,7 +35,7 @@ pub(super) async fn start(
                 seen,
             });
         };
-        if let Ok(data) = frame?.into_data() {
+        if let Ok(data) = frame.map_err(|_broken| Rejection::Body)?.into_data() {
             first.extend_from_slice(&data);
         }
     }
@@ -55,10 +54,10 @@ pub(super) async fn start(
 /// What was read, then what is still to come.
 struct Prefixed {
     first: VecDeque<Bytes>,
-    rest: Incoming,
+    rest: Body,
 }
 
-impl Body for Prefixed {
+impl HttpBody for Prefixed {
     type Data = Bytes;
     type Error = BoxError;
 

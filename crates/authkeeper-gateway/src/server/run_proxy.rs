@@ -6,55 +6,64 @@
 use std::{io, sync::Arc};
 
 use authkeeper::{model::ConnectionName, secret::SecretString};
-use http::{Request, Response, header, request::Parts};
-use hyper::body::Incoming;
-use tokio::sync::watch;
+use axum::{
+    Router,
+    extract::{FromRequest, Request, State},
+    middleware::from_fn_with_state,
+    routing::any,
+};
+use http::{Uri, request::Parts};
 
 use super::{
-    access::AccessRules,
+    access::{AccessRules, require_handle, require_own_origin},
     error_response::{Audience, Rejection},
-    lifecycle::{self, Limits, RequestHandler},
-    listen::Listeners,
     request_body::{self, StartedBody},
+    server_answer::ServerAnswer,
 };
 use crate::{
-    body::ResponseBody,
     forward::{Call, Forwarder, Target, fingerprint},
+    lifecycle::Lifecycle,
+    listener::{self, Limits, Listeners},
 };
 
 /// A run's proxy that listens but does not serve yet.
 pub struct RunProxy {
+    lifecycle: Lifecycle,
     listeners: Listeners,
-    service: Arc<RunService>,
+    router: Router,
     limits: Limits,
 }
 
-struct RunService {
-    access: AccessRules,
-    declared: Vec<ConnectionName>,
-    forwarder: Arc<Forwarder>,
-    kept_body: usize,
+pub(super) struct RunService {
+    pub(super) declared: Vec<ConnectionName>,
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) kept_body: usize,
 }
 
 impl RunProxy {
     /// Takes a free port of 127.0.0.1. Callers show `handle`, and reach the `declared` connections.
     pub async fn bind(
+        lifecycle: &Lifecycle,
         forwarder: Arc<Forwarder>,
         handle: SecretString,
         declared: Vec<ConnectionName>,
         limits: Limits,
     ) -> io::Result<Self> {
-        let listeners = Listeners::ipv4().await?;
-        let port = listeners.port();
-        let service = Arc::new(RunService {
-            access: AccessRules { port, handle },
+        let listeners = Listeners::ipv4(0).await?;
+        let access = AccessRules {
+            audience: Audience::Run,
+            port: listeners.port(),
+            handle,
+        };
+        let service = RunService {
             declared,
             forwarder,
             kept_body: limits.kept_body,
-        });
+        };
         Ok(Self {
+            lifecycle: lifecycle.clone(),
             listeners,
-            service,
+            router: router(access, service),
             limits,
         })
     }
@@ -69,67 +78,68 @@ impl RunProxy {
         self.listeners.port()
     }
 
-    /// Serves until `stop` is done; answers on their way get a moment to finish.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
-        lifecycle::serve(self.listeners, self.service, self.limits, stop).await;
+    /// Serves until the soft stop; then answers on their way are finished.
+    pub fn serve(self) {
+        listener::serve(self.listeners, self.router, self.limits, &self.lifecycle);
     }
 }
 
-impl RequestHandler for RunService {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        _stopped: watch::Receiver<()>,
-    ) -> Response<ResponseBody> {
-        self.pass(request).await.unwrap_or_else(|rejection| {
-            tracing::debug!(?rejection, "the proxy answered by itself");
-            rejection.response(Audience::Run)
-        })
-    }
+pub(super) fn router(access: AccessRules, service: RunService) -> Router {
+    let access = Arc::new(access);
+    Router::new()
+        .route("/c/", any(forward))
+        .route("/c/{*below}", any(forward))
+        .route_layer(from_fn_with_state(access.clone(), require_handle))
+        .fallback(async || Rejection::Route(Audience::Run))
+        .layer(from_fn_with_state(access, require_own_origin))
+        .with_state(Arc::new(service))
 }
 
-impl RunService {
-    async fn pass(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Rejection> {
+async fn forward(
+    State(service): State<Arc<RunService>>,
+    RunCall { connection, call }: RunCall,
+) -> Result<ServerAnswer, Rejection> {
+    let forwarded = service.forwarder.forward(&connection, call).await;
+    forwarded.map(ServerAnswer).map_err(Rejection::Forward)
+}
+
+/// What the command sent, and over which connection it goes.
+struct RunCall {
+    connection: ConnectionName,
+    call: Call,
+}
+
+impl FromRequest<Arc<RunService>> for RunCall {
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, service: &Arc<RunService>) -> Result<Self, Rejection> {
         let (head, body) = request.into_parts();
-        let routed = route(&self.access, &self.declared, &head);
+        let routed = route(&head.uri, &service.declared);
         if let Err(Rejection::Undeclared {
             name: Some(name), ..
         }) = &routed
         {
-            self.forwarder.count_undeclared(name);
+            service.forwarder.count_undeclared(name);
         }
         let (connection, target) = routed?;
-        let started = request_body::start(body, self.kept_body)
-            .await
-            .map_err(|_broken| Rejection::Body)?;
+        let started = request_body::start(body, service.kept_body).await?;
         let call = plain_call(head, target, started);
-        let forwarded = self.forwarder.forward(&connection, call).await;
-        let mut response = forwarded.map_err(Rejection::Forward)?;
-        // A cookie would be kept for 127.0.0.1 and shown to whatever else listens there.
-        response.headers_mut().remove(header::SET_COOKIE);
-        Ok(response)
+        Ok(Self { connection, call })
     }
 }
 
-/// The connection that a request is for, and the place below its URL.
+/// The connection that a request is for, and the place below its URL, spelled as the caller did.
 pub(super) fn route(
-    access: &AccessRules,
+    uri: &Uri,
     declared: &[ConnectionName],
-    head: &Parts,
 ) -> Result<(ConnectionName, Target), Rejection> {
-    access.check_origin(head)?;
-    let below = head
-        .uri
-        .path()
-        .strip_prefix("/c/")
-        .ok_or(Rejection::Route)?;
-    access.check_caller(head)?;
+    let below = uri.path().strip_prefix("/c/").unwrap_or_default();
     let (name, suffix) = match below.find('/') {
         Some(slash) => below.split_at(slash),
         None => (below, ""),
     };
     let name = declared_of(name, declared)?;
-    let target = Target::below(suffix, head.uri.query()).map_err(|_bad| Rejection::Path)?;
+    let target = Target::below(suffix, uri.query()).map_err(|_bad| Rejection::Path)?;
     Ok((name, target))
 }
 

@@ -8,7 +8,7 @@ use authkeeper::{
     platform::clock::Seams,
     runtime::Runtime,
 };
-use tokio::{sync::Mutex, task::JoinSet};
+use tokio::sync::Mutex;
 
 use super::{
     detached::Detached,
@@ -19,10 +19,15 @@ use super::{
     public_url::PublicUrl,
     server::{LinkServer, serve},
 };
-use crate::{browser::Browser, report::Report};
+use crate::{
+    browser::Browser,
+    lifecycle::{Lifecycle, Scope},
+    report::Report,
+};
 
 /// Serves the sign-in links of this process's connections until it is dropped.
 pub struct LinkHost {
+    lifecycle: Lifecycle,
     runtime: Runtime,
     links: Links,
     report: Report,
@@ -51,7 +56,7 @@ struct HostedLink {
     address: LinkAddress,
     /// None: another process may lead; who already opened the link is served to the end.
     leader: Option<Leader>,
-    _serving: JoinSet<()>,
+    _serving: Scope,
 }
 
 impl HostedLink {
@@ -75,8 +80,15 @@ impl HostedLink {
 
 impl LinkHost {
     /// With a `browser`, a tab is opened once for each incident.
-    pub fn new(runtime: Runtime, links: Links, report: Report, browser: Option<Browser>) -> Self {
+    pub fn new(
+        lifecycle: &Lifecycle,
+        runtime: Runtime,
+        links: Links,
+        report: Report,
+        browser: Option<Browser>,
+    ) -> Self {
         Self {
+            lifecycle: lifecycle.clone(),
             runtime,
             links,
             report,
@@ -172,14 +184,14 @@ impl LinkHost {
         };
         let seams = (self.runtime.clone(), self.report.clone());
         let random = || Seams::system().random_id().chars().take(16).collect();
-        let (listener, server, mut address) =
-            LinkServer::open(seams, connection.clone(), before, random).await?;
+        let serving = self.lifecycle.scope();
+        let (listeners, server, mut address) =
+            LinkServer::open(&serving, seams, connection.clone(), before, random).await?;
         // The link that opens on any device goes first; who waits for the address waits no longer than this.
         let asked = tokio::time::timeout(FIRST, server.device_link()).await;
         address.elsewhere = asked.unwrap_or_default();
         leader.publish(&address)?;
-        let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, Arc::clone(&server)));
+        serve(listeners, Arc::clone(&server));
         tracing::info!(%connection, "serving the sign-in link");
         Ok(Some(HostedLink {
             server,
@@ -292,7 +304,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::builder(folder.path()).open().unwrap();
         let links = Links::beside(folder.path());
-        let host = LinkHost::new(runtime, links, Report::new(std::io::sink()), None);
+        let (lifecycle, report) = (Lifecycle::default(), Report::new(std::io::sink()));
+        let host = LinkHost::new(&lifecycle, runtime, links, report, None);
         (host, folder)
     }
 

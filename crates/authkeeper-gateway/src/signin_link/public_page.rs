@@ -17,10 +17,7 @@ use authkeeper::{
     signin::{Again, ConnectError, PromptAction, Prompter, SignInMethod, SignInPrompt},
 };
 use http::StatusCode;
-use tokio::{
-    sync::{Mutex, mpsc, watch},
-    task::JoinSet,
-};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::{
     extra::extra_parameters,
@@ -29,6 +26,7 @@ use super::{
     poll::is_over,
     public_url::PublicUrl,
 };
+use crate::lifecycle::{Lifecycle, Scope};
 
 /// How long a sign-in may take from the first click.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -48,6 +46,7 @@ pub(crate) enum Submitted {
 
 /// The sign-in pages of all connections.
 pub struct PublicSignIn {
+    lifecycle: Lifecycle,
     runtime: Runtime,
     links: Links,
     url: PublicUrl,
@@ -60,7 +59,7 @@ struct Attempt {
     id: String,
     stage: watch::Receiver<Stage>,
     pasted: mpsc::Sender<SecretString>,
-    _work: JoinSet<()>,
+    _work: Scope,
 }
 
 /// How far a sign-in has come.
@@ -87,8 +86,9 @@ enum Stage {
 
 impl PublicSignIn {
     /// Pages at `url` for the connections of this runtime; `links` knows which addresses were told.
-    pub fn new(runtime: Runtime, links: Links, url: PublicUrl) -> Self {
+    pub fn new(lifecycle: &Lifecycle, runtime: Runtime, links: Links, url: PublicUrl) -> Self {
         Self {
+            lifecycle: lifecycle.clone(),
             runtime,
             links,
             url,
@@ -134,10 +134,11 @@ impl PublicSignIn {
         let name = &status.connection.name;
         let (telling, mut stage) = watch::channel(Stage::Begun);
         let (pasted, pastes) = mpsc::channel(1);
-        let mut work = JoinSet::new();
+        let work = self.lifecycle.scope();
         let person = RemotePerson {
             stage: telling,
             pastes: Mutex::new(pastes),
+            lifecycle: self.lifecycle.clone(),
         };
         let is_device = is_device_sign_in(status.grant_type);
         let way = if is_device {
@@ -145,7 +146,12 @@ impl PublicSignIn {
         } else {
             SignInMethod::Headless
         };
-        work.spawn(signed_in(self.runtime.clone(), name.clone(), way, person));
+        let signing_in = signed_in(self.runtime.clone(), name.clone(), way, person);
+        if is_device {
+            work.spawn_until_stop(signing_in);
+        } else {
+            work.spawn(signing_in);
+        }
         let attempt = Attempt {
             id: id.to_owned(),
             stage: stage.clone(),
@@ -204,6 +210,7 @@ async fn signed_in(
 struct RemotePerson {
     stage: watch::Sender<Stage>,
     pastes: Mutex<mpsc::Receiver<SecretString>>,
+    lifecycle: Lifecycle,
 }
 
 #[async_trait]
@@ -230,7 +237,9 @@ impl Prompter for RemotePerson {
     }
 
     async fn paste(&self) -> Option<SecretString> {
-        self.pastes.lock().await.recv().await
+        // A code that was pasted before a stop is still exchanged.
+        let mut pastes = self.pastes.lock().await;
+        self.lifecycle.until_stop(pastes.recv()).await.flatten()
     }
 
     fn paste_again(&self, why: &RedirectError) {

@@ -22,6 +22,16 @@ impl PublicUrl {
         format!("{base}{PAGES}{connection}/{id}")
     }
 
+    /// Where its pages are, as a router writes it: below the path of the public URL, or without that.
+    pub(crate) fn routes(&self) -> Vec<String> {
+        let prefix = self.0.path().trim_end_matches('/');
+        let prefix = prefix.replace('{', "{{").replace('}', "}}");
+        let mut prefixes = vec![String::new(), prefix];
+        prefixes.dedup();
+        let route = |prefix| format!("{prefix}{PAGES}{{name}}/{{*id}}");
+        prefixes.into_iter().map(route).collect()
+    }
+
     /// Which page a path is, as the proxy forwards it: with the path of the public URL, or without.
     pub(crate) fn page_of<'a>(&self, path: &'a str) -> Option<PageAddress<'a>> {
         let prefix = self.0.path().trim_end_matches('/');

@@ -11,7 +11,7 @@ use super::{
     policy::is_resolved_by_sign_in,
     poll::{is_over, until},
 };
-use crate::report::Report;
+use crate::{lifecycle::Lifecycle, report::Report};
 
 /// How often it is checked whether there is still something to serve.
 const LOOK: Duration = Duration::from_secs(1);
@@ -21,13 +21,14 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Serves the sign-in link until somebody has signed in, `limit` is over, or the store is gone. Returns at once if another
 /// process serves it.
 pub async fn run_detached(
+    lifecycle: &Lifecycle,
     runtime: &Runtime,
     (links, report): (Links, Report),
     connection: &ConnectionName,
     limit: Duration,
     store: &Path,
 ) {
-    let host = LinkHost::new(runtime.clone(), links, report, None);
+    let host = LinkHost::new(lifecycle, runtime.clone(), links, report, None);
     if !host.leads(connection).await {
         return;
     }

@@ -1,7 +1,7 @@
 //! The sign-in link server: a listener on loopback whose one address is the link that a person gets. A click begins a
 //! sign-in and redirects the browser to the provider; the provider's redirect comes back to a listener of the library.
 
-use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use authkeeper::{
@@ -13,16 +13,14 @@ use authkeeper::{
     secret::SecretString,
     signin::{Again, ConnectError, PromptAction, Prompter, SignInPrompt},
 };
+use axum::{
+    Router,
+    extract::{Request, State},
+};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Mutex, oneshot},
-    task::JoinSet,
-};
+use tokio::sync::{Mutex, oneshot};
 
 use super::{
     extra::extra_parameters,
@@ -30,28 +28,38 @@ use super::{
     policy::{is_device_sign_in, is_resolved_by_sign_in},
     poll::{is_over, until},
 };
-use crate::report::Report;
+use crate::{
+    lifecycle::{Lifecycle, Scope},
+    listener::{self, Limits, Listeners},
+    report::Report,
+};
 
 /// How long one click's sign-in may take.
 const PATIENCE: Duration = Duration::from_mins(15);
 /// How long a browser may take to be shown what came of its sign-in.
 const SHOWING: Duration = Duration::from_secs(2);
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(10);
 /// How soon a provider that gave no code is asked again.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
-/// Browsers open a few connections ahead; nobody needs more.
-const CONNECTIONS: usize = 16;
 
 type HtmlPage = Response<Full<Bytes>>;
 
+/// Browsers open a few connections ahead; nobody needs more. The head has the cookies of all servers on loopback.
+const LIMITS: Limits = Limits {
+    head_time: Duration::from_secs(10),
+    head_size: 408 * 1024,
+    kept_body: 0,
+    connections: 16,
+    keep_alive: false,
+};
+
 pub(super) struct LinkServer {
+    lifecycle: Lifecycle,
     runtime: Runtime,
     report: Report,
     connection: ConnectionName,
     address: LinkAddress,
     /// The sign-in of the last click. The next one ends it: both would want the port that the redirect comes back to.
-    sign_in: Mutex<JoinSet<()>>,
+    sign_in: Mutex<Scope>,
     device: Mutex<Device>,
 }
 
@@ -67,79 +75,47 @@ struct Device {
 impl LinkServer {
     /// At the address of the server before it, if that is free, so that a link already sent stays good.
     pub(super) async fn open(
+        lifecycle: &Lifecycle,
         (runtime, report): (Runtime, Report),
         connection: ConnectionName,
         before: Option<LinkAddress>,
         random: impl Fn() -> String + Send,
-    ) -> std::io::Result<(TcpListener, Arc<Self>, LinkAddress)> {
-        let here = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    ) -> std::io::Result<(Listeners, Arc<Self>, LinkAddress)> {
         let again = match &before {
-            Some(address) => here(address.port).await.ok(),
+            Some(address) => Listeners::ipv4(address.port).await.ok(),
             None => None,
         };
-        let (listener, address) = if let (Some(listener), Some(address)) = (again, before) {
-            let elsewhere = None;
-            (
-                listener,
-                LinkAddress {
-                    elsewhere,
-                    ..address
-                },
-            )
-        } else {
-            let listener = here(0).await?;
-            let address = LinkAddress {
-                port: listener.local_addr()?.port(),
-                id: random(),
-                elsewhere: None,
-            };
-            (listener, address)
+        let (listeners, id) = match (again, before) {
+            (Some(listeners), Some(address)) => (listeners, address.id),
+            _ => (Listeners::ipv4(0).await?, random()),
+        };
+        let address = LinkAddress {
+            port: listeners.port(),
+            id,
+            elsewhere: None,
         };
         let server = Self {
+            lifecycle: lifecycle.clone(),
             runtime,
             report,
             connection,
             address: address.clone(),
-            sign_in: Mutex::default(),
+            sign_in: Mutex::new(lifecycle.scope()),
             device: Mutex::default(),
         };
-        Ok((listener, Arc::new(server), address))
+        Ok((listeners, Arc::new(server), address))
     }
 }
 
-/// Answers requests for as long as it is polled.
-pub(super) async fn serve(listener: TcpListener, server: Arc<LinkServer>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let room = connections.len() < CONNECTIONS;
-        tokio::select! {
-            accepted = listener.accept(), if room => match accepted {
-                Ok((socket, _)) => {
-                    connections.spawn(serve_one(socket, Arc::clone(&server)));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
+/// Answers requests until the soft stop.
+pub(super) fn serve(listeners: Listeners, server: Arc<LinkServer>) {
+    let lifecycle = server.lifecycle.clone();
+    let router = Router::new().fallback(answer).with_state(server);
+    listener::serve(listeners, router, LIMITS, &lifecycle);
 }
 
-async fn serve_one(socket: TcpStream, server: Arc<LinkServer>) {
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(server.answer(&request.into_parts().0).await) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(socket), service);
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "a connection to the sign-in link broke");
-    }
+async fn answer(State(server): State<Arc<LinkServer>>, request: Request) -> HtmlPage {
+    server.answer(&request.into_parts().0).await
 }
 
 /// Access control. Another `Host` is a page elsewhere whose name was made to point here (DNS rebinding), and a prefetch
@@ -240,15 +216,14 @@ impl LinkServer {
     }
 
     async fn is_signing_in(&self) -> bool {
-        let mut sign_in = self.sign_in.lock().await;
-        while sign_in.try_join_next().is_some() {}
-        !sign_in.is_empty()
+        self.sign_in.lock().await.tasks() > 0
     }
 
     /// Begins a sign-in in the place of the one before it.
     async fn begin(&self) -> Result<Destination, String> {
         let mut sign_in = self.sign_in.lock().await;
-        sign_in.shutdown().await;
+        sign_in.end(Duration::ZERO).await;
+        *sign_in = self.lifecycle.scope();
         let (visitor, answered) = Visitor::new(&self.connection);
         let (runtime, name) = (self.runtime.clone(), self.connection.clone());
         let report = self.report.clone();

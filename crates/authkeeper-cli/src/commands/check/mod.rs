@@ -196,7 +196,7 @@ async fn call(
     check_call: CheckCall,
 ) -> Result<Answered, Failure> {
     let tokens = TokenSource::new(app.runtime.clone(), app.task().await, app.links());
-    let forwarder = Arc::new(Arc::new(tokens).forwarder().over(app.network.clone()));
+    let forwarder = Arc::new(app.forwarder(&Arc::new(tokens)));
     match check_call {
         CheckCall::Request(probe) => request(&forwarder, connection, *probe).await,
         CheckCall::Tools => tools(forwarder, connection).await,

@@ -2,12 +2,12 @@
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
+use authkeeper_gateway::lifecycle::Scope;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    task::JoinSet,
 };
 
 use super::plan::RunPlan;
@@ -66,7 +66,7 @@ fn exit_code(status: ExitStatus) -> u8 {
 
 /// Takes the signals meant for the command. They stop ending this process for as long as it lives.
 pub(crate) struct SignalForwarder {
-    _tasks: JoinSet<()>,
+    _tasks: Scope,
 }
 
 impl SignalForwarder {
@@ -75,11 +75,11 @@ impl SignalForwarder {
     ///
     /// `terminal`: Ctrl-C there reaches the command by itself; it is held back from this process only.
     pub(crate) fn install(
+        tasks: Scope,
         terminal: bool,
         ignored: IgnoredSignals,
     ) -> io::Result<(Self, mpsc::Receiver<Signal>)> {
         let (sender, receiver) = mpsc::channel(16);
-        let mut tasks = JoinSet::new();
         for forwarded in [
             Signal::TERM,
             Signal::HUP,
@@ -94,7 +94,7 @@ impl SignalForwarder {
             let mut arrivals = signal(SignalKind::from_raw(forwarded.as_raw()))?;
             let pass_on = !(terminal && forwarded == Signal::INT);
             let sender = sender.clone();
-            tasks.spawn(async move {
+            tasks.spawn_until_stop(async move {
                 while arrivals.recv().await.is_some() {
                     if pass_on && sender.send(forwarded).await.is_err() {
                         return;

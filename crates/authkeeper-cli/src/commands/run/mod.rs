@@ -7,19 +7,17 @@ mod summary;
 mod tests;
 mod verdict;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use authkeeper::{model::FailedCall, store::StoreError};
 use authkeeper_gateway::{
     alerts::Watcher,
     forward::Forwarder,
+    lifecycle::Lifecycle,
     report::Report,
     server::{Limits, RunProxy},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::sync::mpsc;
 
 pub(crate) use self::{
     child::SignalForwarder,
@@ -28,8 +26,13 @@ pub(crate) use self::{
     verdict::verdict,
 };
 
+/// For answers on their way when the command has ended.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
 /// What it is run with.
 pub(crate) struct RunSeams {
+    /// Ends with the command.
+    pub(crate) serving: Lifecycle,
     pub(crate) forwarder: Arc<Forwarder>,
     /// Watches the incidents of the run.
     pub(crate) watch: Watcher,
@@ -67,6 +70,7 @@ pub(crate) enum RunError {
 /// Runs the command to its end and says what `run` exits with.
 pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<RunEnd, RunError> {
     let RunSeams {
+        serving,
         forwarder,
         mut watch,
         report,
@@ -74,6 +78,7 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<RunEnd, RunErr
     } = seams;
     tracing::debug!(task = plan.task_id, "starting a run");
     let proxy = RunProxy::bind(
+        &serving,
         forwarder,
         plan.handle.clone(),
         plan.declared.clone(),
@@ -95,19 +100,9 @@ pub(crate) async fn run(plan: RunPlan, seams: RunSeams) -> Result<RunEnd, RunErr
             });
         }
     };
-    let (stop_proxy, proxy_stopped) = oneshot::channel::<()>();
-    let mut serving = JoinSet::new();
-    serving.spawn(proxy.serve(async move { drop(proxy_stopped.await) }));
-    let (ended, over) = oneshot::channel::<()>();
-    let waiting = async {
-        let code = child::wait(child, signals).await;
-        drop(ended);
-        code
-    };
-    let (code, ()) = tokio::join!(waiting, watch.until(over));
-    let command_code = code?;
-    drop(stop_proxy);
-    while serving.join_next().await.is_some() {}
+    proxy.serve();
+    let command_code = watch.during(child::wait(child, signals)).await?;
+    serving.end(STOP_GRACE).await;
     let (open, unrecovered) = watch.finish().await.map_err(|source| RunError::Unread {
         command_code,
         source,

@@ -128,10 +128,12 @@ async fn tried_with(
     let said = Buffer::default();
     let (forwarder, _folder) = forwarder();
     let report = Report::new(said.clone());
-    let watch = Watcher::new(incidents, Notifier::default(), report.clone());
+    let lifecycle = Lifecycle::default();
+    let watch = Watcher::new(&lifecycle, incidents, Notifier::default(), report.clone());
     let ended = run(
         plan,
         RunSeams {
+            serving: lifecycle.clone(),
             forwarder: Arc::new(forwarder),
             watch,
             report,
@@ -139,6 +141,7 @@ async fn tried_with(
         },
     )
     .await;
+    assert_eq!(lifecycle.tasks(), 0, "a task outlives the run");
     let said = said.0.lock().unwrap().clone();
     let code = ended.map(|ended| ended.code);
     (code, String::from_utf8(said).unwrap())
@@ -201,8 +204,12 @@ async fn signals_reach_the_command() {
 
 #[tokio::test]
 async fn what_arrives_here_is_passed_on() {
-    let (_forwarder, mut signals) =
-        SignalForwarder::install(false, IgnoredSignals::default()).unwrap();
+    let (_forwarder, mut signals) = SignalForwarder::install(
+        Lifecycle::default().scope(),
+        false,
+        IgnoredSignals::default(),
+    )
+    .unwrap();
     rustix::process::kill_process(rustix::process::getpid(), Signal::USR2).unwrap();
     let signal = tokio::time::timeout(Duration::from_secs(10), signals.recv()).await;
     assert_eq!(signal.unwrap(), Some(Signal::USR2));

@@ -298,7 +298,7 @@ async fn a_stop_ends_streams_that_nobody_ends() {
         ("POST /mcp/notion", CALL, false),
     ] {
         let (server, feed) = streaming().await;
-        let mut rig = rig(FakeAuthority::new(&server.url, 1)).await;
+        let rig = rig(FakeAuthority::new(&server.url, 1)).await;
         let mut socket = rig.connect().await;
         let head = rig.head(line, "", sent.len());
         socket.write_all(head.as_bytes()).await.unwrap();
@@ -307,7 +307,7 @@ async fn a_stop_ends_streams_that_nobody_ends() {
             .await
             .unwrap();
         read_until(&mut socket, "data: one").await;
-        drop(rig.stop.take());
+        rig.serving.stop();
         if !ends {
             // A call under way is answered.
             feed.send(Bytes::from_static(b"data: two\n\n"))
@@ -320,7 +320,7 @@ async fn a_stop_ends_streams_that_nobody_ends() {
         let ended = timeout(MOMENT, socket.read_to_string(&mut rest)).await;
         ended.expect("the stream goes on").unwrap();
         assert!(rest.ends_with("0\r\n\r\n"), "it broke off: {rest:?}");
-        timeout(MOMENT, rig.serving.join_next()).await.unwrap();
+        timeout(MOMENT, rig.serving.idle()).await.unwrap();
     }
 }
 

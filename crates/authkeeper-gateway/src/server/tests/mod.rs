@@ -1,6 +1,8 @@
 //! The loopback servers on real sockets, before scripted servers.
 
 mod access;
+mod framing;
+mod lifecycle;
 mod mcp_endpoint;
 mod rig;
 mod run_proxy;

@@ -1,7 +1,6 @@
 //! A server of ours on a free port, and a client that speaks plain HTTP to it.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,18 +10,17 @@ use authkeeper::store::StoreError;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::oneshot,
-    task::JoinSet,
     time::timeout,
 };
 
 use super::super::{HealthSource, Limits, McpEndpoint, NamedHealth, RunProxy};
-use crate::forward::{
-    Forwarder,
-    tests::{FakeAuthority, notion},
+use crate::{
+    forward::{
+        Forwarder,
+        tests::{FakeAuthority, notion},
+    },
+    lifecycle::{Lifecycle, Scope},
 };
-
-type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) const HANDLE: &str = "handle-5ecret";
 
@@ -39,8 +37,7 @@ impl HealthSource for Stands {
 
 pub(super) struct Rig {
     pub(super) port: u16,
-    pub(super) stop: Option<oneshot::Sender<()>>,
-    pub(super) serving: JoinSet<()>,
+    pub(super) serving: Scope,
 }
 
 impl Rig {
@@ -50,13 +47,14 @@ impl Rig {
             ..Limits::default()
         };
         let forwarder = Arc::new(Forwarder::new(authority));
-        let handle = HANDLE.to_owned().into();
-        let proxy = RunProxy::bind(forwarder, handle, vec![notion()], limits)
+        let (handle, serving) = (HANDLE.to_owned().into(), Lifecycle::default().scope());
+        let proxy = RunProxy::bind(&serving, forwarder, handle, vec![notion()], limits)
             .await
             .unwrap();
         let port = proxy.port();
         assert_eq!(proxy.url(), format!("http://127.0.0.1:{port}"));
-        Self::over(port, |stop| proxy.serve(stop))
+        proxy.serve();
+        Self { port, serving }
     }
 
     /// The daemon's.
@@ -65,25 +63,14 @@ impl Rig {
     }
 
     pub(super) async fn daemon_over(forwarder: Forwarder, stands: Stands) -> Self {
-        let forwarder = Arc::new(forwarder);
-        let handle = HANDLE.to_owned().into();
-        let bound = McpEndpoint::bind(forwarder, handle, 0, Limits::default(), Arc::new(stands));
+        let (forwarder, limits) = (Arc::new(forwarder), Limits::default());
+        let (handle, serving) = (HANDLE.to_owned().into(), Lifecycle::default().scope());
+        let health = Arc::new(stands);
+        let bound = McpEndpoint::bind(&serving, forwarder, handle, 0, limits, health);
         let endpoint = bound.await.unwrap();
-        Self::over(endpoint.port(), |stop| endpoint.serve(stop))
-    }
-
-    fn over<S>(port: u16, serve: impl FnOnce(Stop) -> S) -> Self
-    where
-        S: Future<Output = ()> + Send + 'static,
-    {
-        let (stop, stopped) = oneshot::channel();
-        let mut serving = JoinSet::new();
-        serving.spawn(serve(Box::pin(async move { drop(stopped.await) })));
-        Self {
-            port,
-            stop: Some(stop),
-            serving,
-        }
+        let port = endpoint.port();
+        endpoint.serve();
+        Self { port, serving }
     }
 
     pub(super) async fn connect(&self) -> TcpStream {

@@ -211,21 +211,21 @@ async fn a_stop_lets_an_answer_finish_and_takes_no_more() {
         }
     })
     .await;
-    let mut rig = Rig::new(FakeAuthority::new(&server.url, 1)).await;
+    let rig = Rig::new(FakeAuthority::new(&server.url, 1)).await;
     let mut socket = rig.connect().await;
     socket
         .write_all(rig.head("GET /c/notion", "", 0).as_bytes())
         .await
         .unwrap();
     arrived.recv().await.unwrap();
-    drop(rig.stop.take());
+    rig.serving.stop();
     let mut answer = String::new();
     timeout(Duration::from_secs(10), socket.read_to_string(&mut answer))
         .await
         .unwrap()
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    timeout(Duration::from_secs(10), rig.serving.join_next())
+    timeout(Duration::from_secs(10), rig.serving.idle())
         .await
         .unwrap();
     assert!(TcpStream::connect(("127.0.0.1", rig.port)).await.is_err());

@@ -14,24 +14,19 @@ use tokio::net::{TcpListener, TcpStream};
 const TRIES: usize = 16;
 
 /// One port of the loopback.
-pub(super) struct Listeners {
+pub(crate) struct Listeners {
     port: u16,
     all: Vec<TcpListener>,
 }
 
 impl Listeners {
-    /// A free port of 127.0.0.1.
-    pub(super) async fn ipv4() -> io::Result<Self> {
-        Self::first(0).await
-    }
-
     /// This port of 127.0.0.1 and of `::1`, where this machine has one; 0 is a port that is free in both. One that somebody
     /// else holds in either is not taken: `localhost` may lead clients, and their handle, to them.
-    pub(super) async fn loopback(port: u16) -> io::Result<Self> {
+    pub(crate) async fn loopback(port: u16) -> io::Result<Self> {
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            let mut listeners = Self::first(port).await?;
+            let mut listeners = Self::ipv4(port).await?;
             match TcpListener::bind((Ipv6Addr::LOCALHOST, listeners.port)).await {
                 Ok(second) => listeners.all.push(second),
                 Err(error) if has_no_ipv6(&error) => {}
@@ -42,7 +37,8 @@ impl Listeners {
         }
     }
 
-    async fn first(port: u16) -> io::Result<Self> {
+    /// This port of 127.0.0.1 alone; 0 is a free one.
+    pub(crate) async fn ipv4(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         Ok(Self {
             port: listener.local_addr()?.port(),
@@ -50,11 +46,11 @@ impl Listeners {
         })
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub(super) async fn accept(&self) -> io::Result<TcpStream> {
+    pub(crate) async fn accept(&self) -> io::Result<TcpStream> {
         let next = |context: &mut std::task::Context<'_>| {
             let mut polled = self.all.iter().map(|one| one.poll_accept(context));
             polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
