@@ -11,7 +11,7 @@ use super::{
         AGAIN, input_required, lowered, pages_to_open, question_to_client, stateless_error,
     },
     messages::{self, CAPABILITIES, LOG_LEVEL},
-    protocol::{STATELESS, UNSUPPORTED_VERSION},
+    protocol::{INVALID_PARAMS, LEVELS, METHOD_NOT_FOUND, STATELESS, UNSUPPORTED_VERSION},
     step::TranslatorStep,
     subscriptions::Subscriptions,
 };
@@ -20,22 +20,10 @@ use crate::mcp::codec::{
     message::{Id, IdKey, Kind, Message},
 };
 
-const INVALID_PARAMS: i64 = -32602;
-const METHOD_NOT_FOUND: i64 = -32601;
 /// What we write into `requestState`.
 const STATE: &str = "authkeeper-";
 /// Calls that may wait for a client's answers at once.
 const WAITING: usize = 64;
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// A request that the server has not answered.
 struct OpenCall {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     listening::Listening,
     messages::{self, Hello, SUBSCRIPTION},
+    protocol::{INVALID_PARAMS, INVALID_REQUEST, LEVELS, METHOD_NOT_FOUND},
     step::TranslatorStep,
 };
 use crate::mcp::codec::{
@@ -18,19 +19,6 @@ use crate::mcp::codec::{
 
 /// A server that wants a call again and again without asking anything is not heard for ever.
 const EMPTY_ROUNDS: u32 = 8;
-const INVALID_REQUEST: i64 = -32600;
-const INVALID_PARAMS: i64 = -32602;
-const METHOD_NOT_FOUND: i64 = -32601;
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// A request of the client that the server has not answered for good.
 #[derive(Debug, Clone)]
