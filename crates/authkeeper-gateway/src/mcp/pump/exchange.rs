@@ -1,6 +1,5 @@
 //! One message of the client, from its POST to the last thing the server says about it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    link::{BridgeCommand, ClientLink},
-    outcome::{Finished, OpenedSession, OwnAnswer, SuspectedMismatch},
+    link::Link,
+    outcome::{EraRefusal, Finished, OwnAnswer, Undecided},
     wait_progress::telling,
 };
 use crate::{
@@ -28,7 +27,12 @@ use crate::{
         error_message,
         event_stream::{EventStream, message_of},
         response_body::{now, read_refusal},
-        session::{headers::SESSION_ID, order::Gate, sessions::Session},
+        session::{
+            headers::SESSION_ID,
+            order::Gate,
+            sessions::{OpenedSession, Session},
+        },
+        upstream::UpstreamResponse,
         version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
     },
     wait::Waiting,
@@ -47,25 +51,15 @@ pub(in crate::mcp) enum ExchangePurpose {
     Own,
 }
 
-/// What became of an exchange.
-pub(in crate::mcp) enum ExchangeOutcome {
-    Finished(Finished),
-    /// The list of tools is to be read first; then it runs on.
-    NeedsTools(Box<MessageExchange>),
-    /// The whole list of tools is to be read again: the headers do not say what the server expects.
-    NeedsNewTools(Box<MessageExchange>),
-    /// The server forgot the session of this generation: a new one is to be opened.
-    NeedsSession {
-        exchange: Box<MessageExchange>,
-        forgotten: u64,
-    },
-}
-
-/// What an exchange needs next.
-enum Need {
+/// What an exchange needs before it can go on.
+pub(super) enum Needs {
+    /// It is over.
     Nothing,
+    /// The list of tools, up to the one that is called.
     Tools,
+    /// The whole list of tools once more: the headers do not say what the server expects.
     NewTools,
+    /// A new session: the server forgot the one of this generation.
     Session { forgotten: u64 },
 }
 
@@ -79,7 +73,7 @@ enum Withheld {
 }
 
 pub(in crate::mcp) struct MessageExchange {
-    link: Arc<ClientLink>,
+    link: Link,
     message: Message,
     era: Era,
     purpose: ExchangePurpose,
@@ -108,15 +102,11 @@ pub(in crate::mcp) struct MessageExchange {
 }
 
 impl MessageExchange {
-    pub(in crate::mcp) fn new(
-        link: &Arc<ClientLink>,
-        message: Message,
-        purpose: ExchangePurpose,
-    ) -> Self {
+    pub(in crate::mcp) fn new(link: &Link, message: Message, purpose: ExchangePurpose) -> Self {
         Self {
-            era: era(&message, link.sessions.after_handshake()),
+            era: era(&message, link.server.sessions.after_handshake()),
             waiting: message.awaited(),
-            link: Arc::clone(link),
+            link: link.clone(),
             message,
             purpose,
             gate: None,
@@ -148,22 +138,6 @@ impl MessageExchange {
         &self.message
     }
 
-    /// Carries the message as far as it goes alone.
-    pub(super) async fn run(mut self) -> ExchangeOutcome {
-        let result = self.advance().await;
-        let exchange = Box::new(self);
-        match result {
-            Ok(Need::Tools) => ExchangeOutcome::NeedsTools(exchange),
-            Ok(Need::NewTools) => ExchangeOutcome::NeedsNewTools(exchange),
-            Ok(Need::Session { forgotten }) => ExchangeOutcome::NeedsSession {
-                exchange,
-                forgotten,
-            },
-            Ok(Need::Nothing) => ExchangeOutcome::Finished(exchange.finish(Ok(())).await),
-            Err(failure) => ExchangeOutcome::Finished(exchange.finish(Err(failure)).await),
-        }
-    }
-
     /// Whatever happened, every id in the message gets an answer, or is left to a negotiation to answer.
     pub(super) async fn finish(mut self, result: Result<(), CallError>) -> Finished {
         if let Some((Withheld::Era, answer)) = self.withheld.take() {
@@ -185,17 +159,16 @@ impl MessageExchange {
         let call = self.message.call().map(|call| call.method.as_str());
         tracing::warn!(method = call, %failure, "a message was not carried through");
         for id in std::mem::take(&mut self.waiting) {
-            self.link.refuse(&id, &failure).await;
+            self.link.client.refuse(&id, &failure).await;
         }
         Finished::Failed
     }
 
     fn mismatch(self, answer: Option<Bytes>, status: StatusCode) -> Finished {
-        Finished::Mismatch(Box::new(SuspectedMismatch {
+        Finished::Undecided(Box::new(Undecided {
             message: self.message,
-            answer,
-            status,
-            _gate: self.gate,
+            refusal: Some(EraRefusal { status, answer }),
+            gate: self.gate,
         }))
     }
 
@@ -204,7 +177,10 @@ impl MessageExchange {
             return false;
         };
         let refused = VersionRefusal { status, code: None };
-        self.link.eras.doubts(&self.message, self.era, refused)
+        self.link
+            .server
+            .eras
+            .doubts(&self.message, self.era, refused)
     }
 
     /// For a [`ExchangePurpose::Own`].
@@ -212,7 +188,7 @@ impl MessageExchange {
         let session = if self.message.opens_session() {
             Session::default()
         } else {
-            self.link.sessions.current()
+            self.link.server.sessions.current()
         };
         let response = self.send(&session).await?;
         let status = response.status();
@@ -227,21 +203,23 @@ impl MessageExchange {
         })
     }
 
-    async fn advance(&mut self) -> Result<Need, CallError> {
-        if !std::mem::replace(&mut self.tools_listed, true) && self.link.tools.lacks(&self.message)
+    /// Carries the message as far as it goes alone.
+    pub(super) async fn advance(&mut self) -> Result<Needs, CallError> {
+        if !std::mem::replace(&mut self.tools_listed, true)
+            && self.link.server.tools.lacks(&self.message)
         {
-            return Ok(Need::Tools);
+            return Ok(Needs::Tools);
         }
         if let Some(refused) = self.refused.take()
             && !self.has_new_headers(refused).await
         {
-            return Ok(Need::Nothing);
+            return Ok(Needs::Nothing);
         }
         let mut session = self.session().await;
         session.may_be_forgotten = !self.renewed && self.is_of_session(&session);
         if self.purpose == ExchangePurpose::Client && self.is_of_session(&session) {
             // Before it is sent: the answer may come before the 202.
-            self.late = self.link.late_answers.of(&self.waiting);
+            self.late = self.link.server.late_answers.of(&self.waiting);
         }
         let mut response = self.send(&session).await?;
         if session.may_be_forgotten {
@@ -250,7 +228,7 @@ impl MessageExchange {
             if is_forgotten {
                 self.renewed = true;
                 let forgotten = session.generation;
-                return Ok(Need::Session { forgotten });
+                return Ok(Needs::Session { forgotten });
             }
         }
         self.renewed = false;
@@ -258,12 +236,12 @@ impl MessageExchange {
         match self.withheld.take() {
             Some((Withheld::Headers, refusal)) => {
                 self.listed_again = true;
-                self.refused = Some((self.link.tools.headers(&self.message), refusal));
-                Ok(Need::NewTools)
+                self.refused = Some((self.link.server.tools.headers(&self.message), refusal));
+                Ok(Needs::NewTools)
             }
             other => {
                 self.withheld = other;
-                Ok(Need::Nothing)
+                Ok(Needs::Nothing)
             }
         }
     }
@@ -272,7 +250,7 @@ impl MessageExchange {
     /// at the headers; with those of a newer list of tools, it may take the call. Otherwise its refusal
     /// is the answer.
     async fn has_new_headers(&mut self, (before, refusal): (HeaderMap, Bytes)) -> bool {
-        if self.link.tools.headers(&self.message) == before {
+        if self.link.server.tools.headers(&self.message) == before {
             let keys = self.message.awaited_keys();
             self.tell(refusal, &keys).await;
             return false;
@@ -284,17 +262,17 @@ impl MessageExchange {
 
     /// The session, once the server can be heard in it.
     async fn session(&self) -> Session {
-        let session = self.link.sessions.current();
+        let session = self.link.server.sessions.current();
         if self.era == Era::Handshake && !self.message.opens_session() {
-            session.heard(self.link.options.hearing).await;
+            session.heard(self.link.server.options.hearing).await;
         }
         session
     }
 
-    async fn send(&self, session: &Session) -> Result<Response<ResponseBody>, CallError> {
+    async fn send(&self, session: &Session) -> UpstreamResponse {
         let (link, message) = (&self.link, &self.message);
-        let posted = link.post_telling(message, session, &self.held);
-        telling(link, message, &self.held, posted).await
+        let posted = link.server.post(message, session, &self.held);
+        telling(&link.client, message, &self.held, posted).await
     }
 
     fn is_of_session(&self, session: &Session) -> bool {
@@ -327,7 +305,7 @@ impl MessageExchange {
     async fn is_answered_late(&mut self) -> bool {
         let late = std::mem::take(&mut self.late);
         let are_to_come = late.len() == self.waiting.len();
-        let answered = timeout(self.link.options.late_answer, all(late)).await;
+        let answered = timeout(self.link.server.options.late_answer, all(late)).await;
         let came = are_to_come && answered.is_ok_and(|came| came);
         if came {
             self.waiting.clear();
@@ -336,7 +314,7 @@ impl MessageExchange {
     }
 
     async fn read(&self, body: ResponseBody) -> Result<Bytes, CallError> {
-        let limit = self.link.options.max_message;
+        let limit = self.link.server.options.max_message;
         read_bounded(body, limit)
             .await
             .map_err(|error| match error {
@@ -385,7 +363,7 @@ impl MessageExchange {
     }
 
     async fn events(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
-        let mut stream = EventStream::new(self.link.options.max_message);
+        let mut stream = EventStream::new(self.link.server.options.max_message);
         stream.attach(response.into_body());
         loop {
             self.pump(&mut stream).await?;
@@ -401,7 +379,7 @@ impl MessageExchange {
 
     /// Passes events on as they arrive, until the connection ends or all is answered.
     async fn pump(&mut self, stream: &mut EventStream) -> Result<(), CallError> {
-        let limit = self.link.options.max_message;
+        let limit = self.link.server.options.max_message;
         while !self.waiting.is_empty() {
             let next = stream
                 .next()
@@ -449,7 +427,7 @@ impl MessageExchange {
     async fn tell(&self, message: Bytes, answers: &[IdKey]) {
         let about = self.message.awaited();
         let about = about.first().map(Id::key);
-        self.link.pass_on(about, message, answers).await;
+        self.link.client.pass_on(about, message, answers).await;
     }
 
     /// What was asked for.
@@ -458,9 +436,9 @@ impl MessageExchange {
             self.note_session(seen.negotiated.clone());
         }
         if self.era == Era::Stateless && self.message.is_request("tools/list") {
-            answer = self.link.tools.learn(answer);
+            answer = self.link.server.tools.learn(answer);
         }
-        self.link.eras.observe(&self.message, self.era, seen);
+        self.link.server.eras.observe(&self.message, self.era, seen);
         match (self.purpose, self.withholds(seen)) {
             (ExchangePurpose::Own, _) => self.answer = Some(answer),
             (ExchangePurpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
@@ -477,7 +455,12 @@ impl MessageExchange {
             status: self.status,
             code: Some(code),
         };
-        if self.link.eras.doubts(&self.message, self.era, refusal) {
+        if self
+            .link
+            .server
+            .eras
+            .doubts(&self.message, self.era, refusal)
+        {
             return Some(Withheld::Era);
         }
         let calls = self.era == Era::Stateless && self.message.is_request("tools/call");
@@ -493,10 +476,7 @@ impl MessageExchange {
             version,
         };
         if self.purpose == ExchangePurpose::Client {
-            self.link
-                .sessions
-                .begin(opened.id.clone(), opened.version.clone());
-            self.link.say(BridgeCommand::Listen);
+            self.link.server.sessions.begin(&opened);
         }
         self.opened = Some(opened);
     }
@@ -513,10 +493,10 @@ impl MessageExchange {
                 return Err(CallError::broken_off());
             };
             sleep(stream.pause()).await;
-            let session = self.link.sessions.current();
+            let session = self.link.server.sessions.current();
             let (link, last_id) = (&self.link, Some(last_id.as_str()));
-            let asked = link.get_telling(&session, last_id, &self.held);
-            match resumed(telling(link, &self.message, &self.held, asked).await) {
+            let asked = link.server.get(&session, last_id, &self.held);
+            match resumed(telling(&link.client, &self.message, &self.held, asked).await) {
                 Resumed::Stream(body) => return Ok(body),
                 Resumed::TryAgain if failed < RESUME_ATTEMPTS => {
                     failed += 1;
@@ -545,7 +525,7 @@ enum Resumed {
     No(CallError),
 }
 
-fn resumed(result: Result<Response<ResponseBody>, CallError>) -> Resumed {
+fn resumed(result: UpstreamResponse) -> Resumed {
     match result {
         Ok(response) if shape(&response) == Shape::Events => Resumed::Stream(response.into_body()),
         Ok(response) if may_pass(response.status()) => Resumed::TryAgain,
