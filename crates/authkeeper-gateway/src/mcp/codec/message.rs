@@ -187,20 +187,16 @@ impl FromServer {
             return None;
         }
         let answers = envelope.answered().into_iter().collect();
-        let negotiated = envelope
-            .result
-            .and_then(|result| negotiated_version(result.get()));
+        let result = envelope.result.map(ResultPeek::of).unwrap_or_default();
         let error = match envelope.error {
             Some(error) if envelope.method.is_none() && !is_error_object(error) => return None,
             error => error.map(|error| error.get().to_owned()),
         };
         Some(Self {
             answers,
-            negotiated,
+            negotiated: result.protocol_version.and_then(text_of),
             error,
-            typed: envelope
-                .result
-                .is_some_and(|result| fields_of(result).contains_key("resultType")),
+            typed: result.result_type.is_some(),
         })
     }
 
@@ -360,15 +356,23 @@ fn is_error_object(raw: &RawValue) -> bool {
     serde_json::from_str::<ErrorObject>(raw.get()).is_ok()
 }
 
-fn negotiated_version(result: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Negotiated {
-        protocol_version: String,
+/// What is looked for in a result.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResultPeek<'a> {
+    #[serde(borrow, default)]
+    protocol_version: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result_type: Option<&'a RawValue>,
+}
+
+impl<'a> ResultPeek<'a> {
+    /// Nothing is found in a result that is no object.
+    fn of(result: &'a RawValue) -> Self {
+        let object = Some(result.get()).filter(|text| text.starts_with('{'));
+        let found = object.and_then(|text| serde_json::from_str(text).ok());
+        found.unwrap_or_default()
     }
-    serde_json::from_str::<Negotiated>(result)
-        .ok()
-        .map(|result| result.protocol_version)
 }
 
 fn fingerprint(method: &str, params: &Fields<'_>) -> String {
@@ -532,6 +536,9 @@ mod tests {
         );
         let initialized = seen(r#"{"id":1,"result":{"protocolVersion":"2025-11-25"}}"#);
         assert_eq!(initialized.negotiated.as_deref(), Some("2025-11-25"));
+        let typed = |result: &str| seen(&format!(r#"{{"id":1,"result":{result}}}"#)).typed;
+        assert!(typed(r#"{"a":[],"resultType":null}"#));
+        assert!(!typed("{}") && !typed(r#"["a","b"]"#) && !typed("null"));
         assert_eq!(
             seen(r#"{"id":null,"error":{"code":1}}"#).error.as_deref(),
             Some(r#"{"code":1}"#)
