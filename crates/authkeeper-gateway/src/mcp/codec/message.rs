@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::json_object::raw;
+
 /// `_meta` key that makes a message one of the stateless era (2026-07-28, basic/index, `_meta`).
 pub(in crate::mcp) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
@@ -24,6 +26,16 @@ pub(in crate::mcp) enum IdKey {
     Text(Box<str>),
     /// A number (or an id no spec allows), as spelled.
     Other(Box<str>),
+}
+
+impl IdKey {
+    /// As JSON.
+    pub(in crate::mcp) fn spelled(&self) -> String {
+        match self {
+            Self::Text(text) => raw(text).get().to_owned(),
+            Self::Other(spelled) => spelled.to_string(),
+        }
+    }
 }
 
 impl Id {
@@ -178,7 +190,8 @@ pub(in crate::mcp) struct FromServer {
 
 impl FromServer {
     /// `None`: not a JSON-RPC message.
-    pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::mcp) fn parse(message: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(message).ok()?;
         if is_array(text) {
             return Self::from_batch(text);
         }
@@ -518,7 +531,7 @@ mod tests {
 
     #[test]
     fn reads_what_a_server_message_answers() {
-        let seen = |text: &str| FromServer::parse(text).unwrap();
+        let seen = |text: &str| FromServer::parse(text.as_bytes()).unwrap();
         assert_eq!(
             seen(r#"{"id":"a","result":{}}"#).answers,
             [IdKey::Text("a".into())]
@@ -544,7 +557,7 @@ mod tests {
             Some(r#"{"code":1}"#)
         );
         assert_eq!(seen(r#"{"id":1,"result":null}"#).answers.len(), 1);
-        assert!(FromServer::parse("<html>").is_none());
-        assert!(FromServer::parse(r#"{"detail":"Not Found"}"#).is_none());
+        assert!(FromServer::parse(b"<html>").is_none());
+        assert!(FromServer::parse(br#"{"detail":"Not Found"}"#).is_none());
     }
 }

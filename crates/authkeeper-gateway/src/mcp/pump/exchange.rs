@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     link::Link,
-    outcome::{EraRefusal, Finished, OwnAnswer, Undecided},
+    outcome::{EraRefusal, OwnAnswer, Undecided},
     wait_progress::telling,
 };
 use crate::{
@@ -79,6 +79,7 @@ pub(in crate::mcp) struct MessageExchange {
     purpose: ExchangePurpose,
     /// The ids nobody has answered yet.
     waiting: Vec<Id>,
+    /// Others wait until this message is through.
     gate: Option<Gate>,
     /// Whether it waits, unsent, which its client is told and may end.
     held: Waiting,
@@ -102,15 +103,20 @@ pub(in crate::mcp) struct MessageExchange {
 }
 
 impl MessageExchange {
-    pub(in crate::mcp) fn new(link: &Link, message: Message, purpose: ExchangePurpose) -> Self {
+    pub(in crate::mcp) fn new(
+        link: &Link,
+        message: Message,
+        purpose: ExchangePurpose,
+        (gate, held): (Option<Gate>, Waiting),
+    ) -> Self {
         Self {
             era: era(&message, link.server.sessions.after_handshake()),
             waiting: message.awaited(),
             link: link.clone(),
             message,
             purpose,
-            gate: None,
-            held: Waiting::default(),
+            gate,
+            held,
             session_id: None,
             opened: None,
             status: StatusCode::OK,
@@ -124,28 +130,21 @@ impl MessageExchange {
         }
     }
 
-    /// Others wait until this message is through.
-    pub(in crate::mcp) fn holding(self, gate: Option<Gate>) -> Self {
-        Self { gate, ..self }
-    }
-
-    /// Says here whether it waits, unsent.
-    pub(in crate::mcp) fn telling(self, held: Waiting) -> Self {
-        Self { held, ..self }
-    }
-
     pub(super) fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Whatever happened, every id in the message gets an answer, or is left to a negotiation to answer.
-    pub(super) async fn finish(mut self, result: Result<(), CallError>) -> Finished {
+    /// Whatever happened, every id in the message gets an answer. Some: it depends on which era the server speaks.
+    pub(super) async fn finish(mut self, result: Result<(), CallError>) -> Option<Box<Undecided>> {
         if let Some((Withheld::Era, answer)) = self.withheld.take() {
             let status = self.status;
-            return self.mismatch(Some(answer), status);
+            return Some(self.undecided(Some(answer), status));
         }
         let Err(failure) = result else {
-            return Finished::Taken;
+            if self.message.is_notification("notifications/initialized") {
+                self.link.server.sessions.complete();
+            }
+            return None;
         };
         if self.doubts(&failure) {
             let answer = self
@@ -153,7 +152,7 @@ impl MessageExchange {
                 .first()
                 .map(|id| error_message::answer(&failure, id));
             let status = failure.foreign_status().unwrap_or_default();
-            return self.mismatch(answer, status);
+            return Some(self.undecided(answer, status));
         }
         self.gate = None;
         let call = self.message.call().map(|call| call.method.as_str());
@@ -161,15 +160,15 @@ impl MessageExchange {
         for id in std::mem::take(&mut self.waiting) {
             self.link.client.refuse(&id, &failure).await;
         }
-        Finished::Failed
+        None
     }
 
-    fn mismatch(self, answer: Option<Bytes>, status: StatusCode) -> Finished {
-        Finished::Undecided(Box::new(Undecided {
+    fn undecided(self, answer: Option<Bytes>, status: StatusCode) -> Box<Undecided> {
+        Box::new(Undecided {
             message: self.message,
             refusal: Some(EraRefusal { status, answer }),
             gate: self.gate,
-        }))
+        })
     }
 
     fn doubts(&self, failure: &CallError) -> bool {
@@ -292,8 +291,7 @@ impl MessageExchange {
             StatusCode::BAD_REQUEST | StatusCode::CONFLICT => {
                 let (head, body) = response.into_parts();
                 let body = self.read(body).await?;
-                let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-                let is_answer = judge(head.status, seen, &self.waiting) == Verdict::Forward;
+                let is_answer = judge(head.status, &body, &self.waiting) == Verdict::Forward;
                 let is_forgotten = !is_answer && says_no_session(&body);
                 Ok((Response::from_parts(head, whole(body)), is_forgotten))
             }
@@ -339,8 +337,7 @@ impl MessageExchange {
     async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
         let (head, body) = response.into_parts();
         let body = self.read(body).await?;
-        let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-        match judge(head.status, seen, &self.waiting) {
+        match judge(head.status, &body, &self.waiting) {
             Verdict::Forward => self.pass(body).await,
             Verdict::Attribute(error) => self.attribute(&error).await,
             Verdict::Unusable => return Err(refusal(&head, &body, now())),
@@ -355,9 +352,7 @@ impl MessageExchange {
     async fn attribute(&mut self, error: &str) {
         for id in std::mem::take(&mut self.waiting) {
             let answer = error_message::attributed(id.raw(), error);
-            let seen = std::str::from_utf8(&answer)
-                .ok()
-                .and_then(FromServer::parse);
+            let seen = FromServer::parse(&answer);
             self.deliver(answer, &seen.unwrap_or_default()).await;
         }
     }
@@ -405,10 +400,7 @@ impl MessageExchange {
 
     /// One message of the server: notes what it answers, passes it on.
     async fn pass(&mut self, message: Bytes) {
-        let seen = std::str::from_utf8(&message)
-            .ok()
-            .and_then(FromServer::parse);
-        let Some(seen) = seen else {
+        let Some(seen) = FromServer::parse(&message) else {
             tracing::warn!(
                 bytes = message.len(),
                 "dropped an event that is not a JSON-RPC message"

@@ -161,8 +161,7 @@ async fn pump(link: &Link, stream: &mut EventStream) {
 
 /// Only JSON goes to the client: a line that is none would break its protocol.
 async fn pass(link: &Link, message: Bytes) {
-    let text = std::str::from_utf8(&message).ok();
-    if let Some(seen) = text.and_then(FromServer::parse) {
+    if let Some(seen) = FromServer::parse(&message) {
         link.client.pass_on(None, message, &seen.answers).await;
         link.server.late_answers.came(&seen.answers);
     } else {

@@ -107,12 +107,12 @@ impl InFlightRequests {
     /// Cancels the request with this id, if it is under way; true: the server has to hear of it as well.
     pub(in crate::mcp) fn cancel(&mut self, key: &IdKey, grace: Duration) -> Option<bool> {
         let request = self.by_id.get_mut(key)?;
-        request.expendable = true;
         let (grace, forward) = if request.waiting.is_held() {
             (Duration::ZERO, false)
         } else {
             on_cancel(request.era, grace)
         };
+        request.expendable = true;
         request.give_up(grace);
         Some(forward)
     }

@@ -9,14 +9,14 @@ use super::{
     in_flight::Ticket,
     link::Link,
     negotiate::{NegotiationResult, negotiate},
-    outcome::{Finished, Undecided},
+    outcome::Undecided,
     session_control,
     wait_progress::telling,
 };
 use crate::{
     mcp::{
         codec::message::Message,
-        session::order::{Gate, OrderTurn, QueuePlace},
+        session::order::{OrderTurn, QueuePlace},
     },
     wait::Waiting,
 };
@@ -56,23 +56,14 @@ pub(super) async fn carry(
             gate: place.holds,
         }));
     }
+    let held = (place.holds, waiting);
+    let exchange = MessageExchange::new(&link, message, ExchangePurpose::Client, held);
     tokio::select! {
-        end = exchanged(&link, message, place.holds, waiting) => end,
+        undecided = session_control::run(&link, exchange) => {
+            undecided.map_or(JobEnd::Over, JobEnd::Undecided)
+        }
         () = ticket.given_up_late() => JobEnd::Over,
     }
-}
-
-async fn exchanged(link: &Link, message: Message, gate: Option<Gate>, waiting: Waiting) -> JobEnd {
-    let completes = message.is_notification("notifications/initialized");
-    let exchange = MessageExchange::new(link, message, ExchangePurpose::Client)
-        .holding(gate)
-        .telling(waiting);
-    match session_control::run(link, exchange).await {
-        Finished::Undecided(undecided) => return JobEnd::Undecided(undecided),
-        Finished::Taken if completes => link.server.sessions.complete(),
-        Finished::Taken | Finished::Failed => {}
-    }
-    JobEnd::Over
 }
 
 /// Finds out for the sake of this message which era the server speaks.

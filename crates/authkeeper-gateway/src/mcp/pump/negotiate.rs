@@ -142,8 +142,7 @@ fn is_sure(status: StatusCode, answer: Option<&[u8]>) -> bool {
 }
 
 fn code_of(answer: &[u8]) -> Option<i64> {
-    let seen = std::str::from_utf8(answer).ok().and_then(FromServer::parse);
-    seen.and_then(|seen| seen.code())
+    FromServer::parse(answer)?.code()
 }
 
 fn is_of_the_stateless_era(answer: &[u8]) -> bool {

@@ -20,15 +20,6 @@ pub(in crate::mcp) struct OwnAnswer {
     pub(in crate::mcp) opened: Option<OpenedSession>,
 }
 
-/// How a message of the client's ended.
-pub(in crate::mcp) enum Finished {
-    /// The server took it, and all it said is passed on.
-    Taken,
-    Failed,
-    /// Refused as a server of the other era would refuse it.
-    Undecided(Box<Undecided>),
-}
-
 /// A message that may be of the wrong era: it is told when that is found out.
 pub(in crate::mcp) struct Undecided {
     pub(in crate::mcp) message: Message,

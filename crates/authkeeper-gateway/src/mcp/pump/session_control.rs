@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     exchange::{ExchangePurpose, MessageExchange, Needs},
     link::Link,
-    outcome::{Finished, OwnAnswer},
+    outcome::{OwnAnswer, Undecided},
 };
 use crate::{
     error::CallError,
@@ -26,7 +26,7 @@ const PAGES: usize = 50;
 
 /// Runs the exchange of a client's message to its end, and gets what it needs on the way: a new session in the place of one
 /// that the server forgot, a list of tools.
-pub(super) async fn run(link: &Link, mut exchange: MessageExchange) -> Finished {
+pub(super) async fn run(link: &Link, mut exchange: MessageExchange) -> Option<Box<Undecided>> {
     loop {
         match exchange.advance().await {
             Ok(Needs::Tools) => list_missing_tools(link, exchange.message()).await,
@@ -95,8 +95,9 @@ pub(in crate::mcp) async fn ask(
     request: Message,
     waiting: &Waiting,
 ) -> Result<OwnAnswer, CallError> {
-    let exchange = MessageExchange::new(link, request, ExchangePurpose::Own);
-    exchange.telling(waiting.clone()).ask().await
+    let held = (None, waiting.clone());
+    let exchange = MessageExchange::new(link, request, ExchangePurpose::Own, held);
+    exchange.ask().await
 }
 
 /// Reads the list of tools on behalf of `call`, `all` of it or up to the tool that is called.
