@@ -54,14 +54,28 @@ pub(crate) enum Unread {
 
 /// The whole body, if it is no larger than `limit` bytes.
 pub(crate) async fn read_bounded(mut body: ResponseBody, limit: usize) -> Result<Bytes, Unread> {
-    let mut whole = Vec::new();
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_broken| Unread::Broken)?;
-        let data = frame.data_ref().map_or([].as_slice(), |data| data);
-        if whole.len() + data.len() > limit {
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if first.len().max(whole.len()) + data.len() > limit {
             return Err(Unread::TooLarge);
         }
-        whole.extend_from_slice(data);
+        // Most bodies come in one piece, which needs no copy.
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&data);
     }
-    Ok(whole.into())
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.into()
+    })
 }

@@ -190,7 +190,11 @@ impl Authority for TokenSource {
     }
 
     async fn call_succeeded(&self, connection: &ConnectionName, fingerprint: &str) {
-        if !self.failed().remove(&key(connection, fingerprint)) {
+        let had_failed = {
+            let mut failed = self.failed();
+            !failed.is_empty() && failed.remove(&key(connection, fingerprint))
+        };
+        if !had_failed {
             return;
         }
         self.unnoted().remove(&key(connection, fingerprint));

@@ -1,8 +1,11 @@
 //! The HTTP request that a call becomes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use authkeeper::{oauth::dpop, platform::clock::Seams};
+use authkeeper::{
+    oauth::dpop,
+    platform::clock::{Clock as _, SystemClock},
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 
@@ -99,8 +102,11 @@ impl Outgoing {
     }
 }
 
+/// To make a clock costs a look at which boot this is: too much for each call.
+static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+
 fn now() -> jiff::Timestamp {
-    Seams::system().clock.now().wall
+    CLOCK.now().wall
 }
 
 #[expect(

@@ -66,8 +66,8 @@ pub(super) enum Verdict {
     Unusable,
 }
 
-pub(super) fn judge(status: StatusCode, seen: Option<FromServer>, waiting: &[Id]) -> Verdict {
-    let Some(seen) = seen else {
+pub(super) fn judge(status: StatusCode, body: &[u8], waiting: &[Id]) -> Verdict {
+    let Some(seen) = FromServer::parse(body) else {
         return Verdict::Unusable;
     };
     let ours = waiting.iter().any(|id| seen.answers.contains(id.key()));
@@ -121,7 +121,7 @@ mod tests {
     fn judged(status: u16, body: &str) -> Verdict {
         judge(
             StatusCode::from_u16(status).unwrap(),
-            FromServer::parse(body),
+            body.as_bytes(),
             &[id("1")],
         )
     }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use authkeeper::model::ConnectionName;
-use http::Response;
 
-use super::upstream::{Upstream, UpstreamRequest};
+use super::upstream::{Upstream, UpstreamRequest, UpstreamResponse};
 use crate::{
-    body::ResponseBody,
     error::CallError,
     forward::{Call, CallBody, CallHeaders, CookieJar, Forwarder, Target, fingerprint},
     wait::Waiting,
@@ -47,15 +45,7 @@ impl ForwardUpstream {
 
 #[async_trait]
 impl Upstream for ForwardUpstream {
-    async fn send(&self, request: UpstreamRequest) -> Result<Response<ResponseBody>, CallError> {
-        self.send_telling(request, &Waiting::default()).await
-    }
-
-    async fn send_telling(
-        &self,
-        request: UpstreamRequest,
-        waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, CallError> {
+    async fn send(&self, request: UpstreamRequest, waiting: &Waiting) -> UpstreamResponse {
         let call = Call {
             method: request.method,
             target: match &request.endpoint {

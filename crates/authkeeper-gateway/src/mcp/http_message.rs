@@ -9,7 +9,7 @@ use super::{
     answer::{Shape, Verdict, judge, refusal, shape},
     codec::{
         framing::one_line,
-        message::{FromServer, Id, Kind, Message},
+        message::{Id, Kind, Message},
     },
     error_message::{self, attributed},
     progress::heard,
@@ -91,8 +91,7 @@ impl HttpMessage {
             Err(Unread::Broken) => return self.refused(&CallError::broken_off()),
             Err(Unread::TooLarge) => return self.refused(&CallError::answer_too_large(limit)),
         };
-        let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-        match judge(head.status, seen, &self.0.awaited()) {
+        match judge(head.status, &body, &self.0.awaited()) {
             Verdict::Forward => one_line(body),
             Verdict::Attribute(error) => self.each(|id| one_line(attributed(id.raw(), &error))),
             Verdict::Unusable => self.refused(&refusal(&head, &body, now())),

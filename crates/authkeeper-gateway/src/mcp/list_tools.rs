@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, duplex};
 
 use super::{
-    forward_upstream::ForwardUpstream, options::BridgeOptions, pump::bridge::serve_upstream,
+    forward_upstream::ForwardUpstream, options::BridgeOptions, pump::life::serve_upstream,
     upstream::Upstream,
 };
 use crate::error::CallErrorKind;

@@ -26,14 +26,14 @@
 //!
 //! | folder | contents |
 //! |---|---|
-//! | `pump` | the loop, exchanges, session control, negotiation |
+//! | `pump` | the life of a session (`life`), jobs, negotiation, session control, exchanges |
 //! | `session` | sessions, the order of messages, headers, tools |
 //! | `version` | translation between the eras |
 //! | `codec` | JSON-RPC messages, lines, events |
 //!
 //! ```text
-//! stdin ─ framing ─ (version) ─ bridge ─┬─ exchange   (one task a message) ─ (http_sse) ─ Upstream ─ server
-//! stdout ─ writer task ─ (version) ─────┴─ get_stream (one task a session) ─┘
+//! stdin ─ framing ─ life (version) ─┬─ job: exchange (one task a message) ─ (http_sse) ─ Upstream ─ server
+//! stdout ─ writer task ─────────────┴─ get_stream (one task a session) ────┘
 //! ```
 //!
 //! A request without an answer of the server gets a JSON-RPC error of the bridge: a [`CallError`](crate::error::CallError)
@@ -45,6 +45,7 @@
 //! The bridge knows no tokens: an `Upstream` injects them and recovers from a 401.
 
 mod answer;
+mod bridge;
 mod codec;
 mod error_message;
 mod event_stream;
@@ -64,10 +65,11 @@ mod upstream;
 mod version;
 
 pub use self::{
+    bridge::{refuse, serve},
     forward_upstream::ForwardUpstream,
     list_tools::{ListToolsError, ListedTools, list_tools},
     options::BridgeOptions,
-    pump::bridge::{BridgeError, refuse, serve},
+    pump::outcome::BridgeError,
     version::VersionCache,
 };
 pub(crate) use self::{http_message::HttpMessage, session::headers::SESSION_ID};

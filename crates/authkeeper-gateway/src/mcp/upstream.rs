@@ -14,17 +14,12 @@ use crate::{body::ResponseBody, error::CallError, wait::Waiting};
 /// here either, since a tool may take hours.
 #[async_trait]
 pub(crate) trait Upstream: Send + Sync + 'static {
-    async fn send(&self, request: UpstreamRequest) -> Result<Response<ResponseBody>, CallError>;
-
-    /// The same, and says through `waiting` whenever the request waits before it is sent.
-    async fn send_telling(
-        &self,
-        request: UpstreamRequest,
-        _waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, CallError> {
-        self.send(request).await
-    }
+    /// Says through `waiting` whenever the request waits before it is sent.
+    async fn send(&self, request: UpstreamRequest, waiting: &Waiting) -> UpstreamResponse;
 }
+
+/// The server's response, or why there is none.
+pub(crate) type UpstreamResponse = Result<Response<ResponseBody>, CallError>;
 
 /// What to send. The upstream adds the URL and the `Authorization` header.
 #[derive(Clone)]

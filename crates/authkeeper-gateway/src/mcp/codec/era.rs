@@ -1,9 +1,12 @@
 //! The two eras of the protocol.
 
+use serde::{Deserialize, Serialize};
+
 use super::message::Message;
 
 /// Which half of the protocol's history a message belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(in crate::mcp) enum Era {
     /// Up to 2025-11-25: a handshake, perhaps a session.
     Handshake,

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::json_object::raw;
+
 /// `_meta` key that makes a message one of the stateless era (2026-07-28, basic/index, `_meta`).
 pub(in crate::mcp) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
@@ -24,6 +26,16 @@ pub(in crate::mcp) enum IdKey {
     Text(Box<str>),
     /// A number (or an id no spec allows), as spelled.
     Other(Box<str>),
+}
+
+impl IdKey {
+    /// As JSON.
+    pub(in crate::mcp) fn spelled(&self) -> String {
+        match self {
+            Self::Text(text) => raw(text).get().to_owned(),
+            Self::Other(spelled) => spelled.to_string(),
+        }
+    }
 }
 
 impl Id {
@@ -178,7 +190,8 @@ pub(in crate::mcp) struct FromServer {
 
 impl FromServer {
     /// `None`: not a JSON-RPC message.
-    pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::mcp) fn parse(message: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(message).ok()?;
         if is_array(text) {
             return Self::from_batch(text);
         }
@@ -187,20 +200,16 @@ impl FromServer {
             return None;
         }
         let answers = envelope.answered().into_iter().collect();
-        let negotiated = envelope
-            .result
-            .and_then(|result| negotiated_version(result.get()));
+        let result = envelope.result.map(ResultPeek::of).unwrap_or_default();
         let error = match envelope.error {
             Some(error) if envelope.method.is_none() && !is_error_object(error) => return None,
             error => error.map(|error| error.get().to_owned()),
         };
         Some(Self {
             answers,
-            negotiated,
+            negotiated: result.protocol_version.and_then(text_of),
             error,
-            typed: envelope
-                .result
-                .is_some_and(|result| fields_of(result).contains_key("resultType")),
+            typed: result.result_type.is_some(),
         })
     }
 
@@ -360,15 +369,23 @@ fn is_error_object(raw: &RawValue) -> bool {
     serde_json::from_str::<ErrorObject>(raw.get()).is_ok()
 }
 
-fn negotiated_version(result: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Negotiated {
-        protocol_version: String,
+/// What is looked for in a result.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResultPeek<'a> {
+    #[serde(borrow, default)]
+    protocol_version: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result_type: Option<&'a RawValue>,
+}
+
+impl<'a> ResultPeek<'a> {
+    /// Nothing is found in a result that is no object.
+    fn of(result: &'a RawValue) -> Self {
+        let object = Some(result.get()).filter(|text| text.starts_with('{'));
+        let found = object.and_then(|text| serde_json::from_str(text).ok());
+        found.unwrap_or_default()
     }
-    serde_json::from_str::<Negotiated>(result)
-        .ok()
-        .map(|result| result.protocol_version)
 }
 
 fn fingerprint(method: &str, params: &Fields<'_>) -> String {
@@ -514,7 +531,7 @@ mod tests {
 
     #[test]
     fn reads_what_a_server_message_answers() {
-        let seen = |text: &str| FromServer::parse(text).unwrap();
+        let seen = |text: &str| FromServer::parse(text.as_bytes()).unwrap();
         assert_eq!(
             seen(r#"{"id":"a","result":{}}"#).answers,
             [IdKey::Text("a".into())]
@@ -532,12 +549,15 @@ mod tests {
         );
         let initialized = seen(r#"{"id":1,"result":{"protocolVersion":"2025-11-25"}}"#);
         assert_eq!(initialized.negotiated.as_deref(), Some("2025-11-25"));
+        let typed = |result: &str| seen(&format!(r#"{{"id":1,"result":{result}}}"#)).typed;
+        assert!(typed(r#"{"a":[],"resultType":null}"#));
+        assert!(!typed("{}") && !typed(r#"["a","b"]"#) && !typed("null"));
         assert_eq!(
             seen(r#"{"id":null,"error":{"code":1}}"#).error.as_deref(),
             Some(r#"{"code":1}"#)
         );
         assert_eq!(seen(r#"{"id":1,"result":null}"#).answers.len(), 1);
-        assert!(FromServer::parse("<html>").is_none());
-        assert!(FromServer::parse(r#"{"detail":"Not Found"}"#).is_none());
+        assert!(FromServer::parse(b"<html>").is_none());
+        assert!(FromServer::parse(br#"{"detail":"Not Found"}"#).is_none());
     }
 }

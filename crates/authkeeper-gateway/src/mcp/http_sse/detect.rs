@@ -31,8 +31,7 @@ pub(super) fn refuses_streamable_http(status: StatusCode, body: &[u8]) -> bool {
             | StatusCode::UNPROCESSABLE_ENTITY
             | StatusCode::NOT_IMPLEMENTED
     );
-    let seen = std::str::from_utf8(body).ok().and_then(FromServer::parse);
-    is_refused && seen.is_none()
+    is_refused && FromServer::parse(body).is_none()
 }
 
 /// Where messages go, and the stream that brings what the server says.

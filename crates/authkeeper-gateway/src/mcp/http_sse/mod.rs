@@ -33,15 +33,13 @@ use super::{
     codec::message::Message,
     response_body::read_refusal_body,
     session::{headers, sessions::Session},
-    upstream::{Upstream, UpstreamRequest},
+    upstream::{Upstream, UpstreamRequest, UpstreamResponse},
 };
 use crate::{
     body::{ResponseBody, whole},
     error::CallError,
     wait::Waiting,
 };
-
-type UpstreamResponse = Result<Response<ResponseBody>, CallError>;
 
 /// An upstream whose server may speak the HTTP+SSE transport.
 pub(super) struct HttpSse {
@@ -74,7 +72,7 @@ impl HttpSse {
         let opening = Message::parse(request.body.clone()).ok();
         let opening = opening.filter(Message::opens_session);
         let again = request.clone();
-        let response = self.inner.send_telling(request, waiting).await?;
+        let response = self.inner.send(request, waiting).await?;
         if response.status().is_success() {
             *self.transport() = Transport::Streamable;
             return Ok(response);
@@ -125,7 +123,7 @@ impl HttpSse {
             in_session: false,
             fingerprint: "GET".to_owned(),
         };
-        let response = self.inner.send_telling(request, waiting).await?;
+        let response = self.inner.send(request, waiting).await?;
         let found = endpoint(response, self.max_message).await;
         Ok(found.map(|Endpoint { url, stream }| Arc::new(SseSession::begin(url, stream))))
     }
@@ -146,7 +144,7 @@ impl HttpSse {
             _ => {}
         }
         let Ok(message) = Message::parse(request.body.clone()) else {
-            return self.inner.send_telling(request, waiting).await;
+            return self.inner.send(request, waiting).await;
         };
         if message.opens_session() {
             return self.initialize_again(request, &message, waiting).await;
@@ -185,7 +183,7 @@ impl HttpSse {
             ..request
         };
         request.headers.remove(headers::SESSION_ID);
-        let response = self.inner.send_telling(request, waiting).await?;
+        let response = self.inner.send(request, waiting).await?;
         if !response.status().is_success() {
             return Ok(response);
         }
@@ -201,14 +199,10 @@ impl HttpSse {
 
 #[async_trait]
 impl Upstream for HttpSse {
-    async fn send(&self, request: UpstreamRequest) -> UpstreamResponse {
-        self.send_telling(request, &Waiting::default()).await
-    }
-
-    async fn send_telling(&self, request: UpstreamRequest, waiting: &Waiting) -> UpstreamResponse {
+    async fn send(&self, request: UpstreamRequest, waiting: &Waiting) -> UpstreamResponse {
         let transport = self.transport().clone();
         match transport {
-            Transport::Streamable => self.inner.send_telling(request, waiting).await,
+            Transport::Streamable => self.inner.send(request, waiting).await,
             Transport::Unknown => self.find_out(request, waiting).await,
             Transport::HttpSse(session) => self.send_in(&session, request, waiting).await,
         }

@@ -26,10 +26,9 @@ impl About {
             #[serde(borrow, rename = "progressToken")]
             token: &'a RawValue,
         }
-        let text = std::str::from_utf8(message).ok()?;
-        let seen = FromServer::parse(text)?;
+        let seen = FromServer::parse(message)?;
         let progress: Option<ProgressEnvelope<'_>> = if seen.answers.is_empty() {
-            serde_json::from_str(text).ok()
+            serde_json::from_slice(message).ok()
         } else {
             None
         };

@@ -1,6 +1,5 @@
 //! One message of the client, from its POST to the last thing the server says about it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    link::{BridgeCommand, ClientLink},
-    outcome::{Finished, OpenedSession, OwnAnswer, SuspectedMismatch},
+    link::Link,
+    outcome::{EraRefusal, OwnAnswer, Undecided},
     wait_progress::telling,
 };
 use crate::{
@@ -28,7 +27,12 @@ use crate::{
         error_message,
         event_stream::{EventStream, message_of},
         response_body::{now, read_refusal},
-        session::{headers::SESSION_ID, order::Gate, sessions::Session},
+        session::{
+            headers::SESSION_ID,
+            order::Gate,
+            sessions::{OpenedSession, Session},
+        },
+        upstream::UpstreamResponse,
         version::{mismatch::VersionRefusal, protocol::HEADER_MISMATCH},
     },
     wait::Waiting,
@@ -47,25 +51,15 @@ pub(in crate::mcp) enum ExchangePurpose {
     Own,
 }
 
-/// What became of an exchange.
-pub(in crate::mcp) enum ExchangeOutcome {
-    Finished(Finished),
-    /// The list of tools is to be read first; then it runs on.
-    NeedsTools(Box<MessageExchange>),
-    /// The whole list of tools is to be read again: the headers do not say what the server expects.
-    NeedsNewTools(Box<MessageExchange>),
-    /// The server forgot the session of this generation: a new one is to be opened.
-    NeedsSession {
-        exchange: Box<MessageExchange>,
-        forgotten: u64,
-    },
-}
-
-/// What an exchange needs next.
-enum Need {
+/// What an exchange needs before it can go on.
+pub(super) enum Needs {
+    /// It is over.
     Nothing,
+    /// The list of tools, up to the one that is called.
     Tools,
+    /// The whole list of tools once more: the headers do not say what the server expects.
     NewTools,
+    /// A new session: the server forgot the one of this generation.
     Session { forgotten: u64 },
 }
 
@@ -79,12 +73,13 @@ enum Withheld {
 }
 
 pub(in crate::mcp) struct MessageExchange {
-    link: Arc<ClientLink>,
+    link: Link,
     message: Message,
     era: Era,
     purpose: ExchangePurpose,
     /// The ids nobody has answered yet.
     waiting: Vec<Id>,
+    /// Others wait until this message is through.
     gate: Option<Gate>,
     /// Whether it waits, unsent, which its client is told and may end.
     held: Waiting,
@@ -109,18 +104,19 @@ pub(in crate::mcp) struct MessageExchange {
 
 impl MessageExchange {
     pub(in crate::mcp) fn new(
-        link: &Arc<ClientLink>,
+        link: &Link,
         message: Message,
         purpose: ExchangePurpose,
+        (gate, held): (Option<Gate>, Waiting),
     ) -> Self {
         Self {
-            era: era(&message, link.sessions.after_handshake()),
+            era: era(&message, link.server.sessions.after_handshake()),
             waiting: message.awaited(),
-            link: Arc::clone(link),
+            link: link.clone(),
             message,
             purpose,
-            gate: None,
-            held: Waiting::default(),
+            gate,
+            held,
             session_id: None,
             opened: None,
             status: StatusCode::OK,
@@ -134,44 +130,21 @@ impl MessageExchange {
         }
     }
 
-    /// Others wait until this message is through.
-    pub(in crate::mcp) fn holding(self, gate: Option<Gate>) -> Self {
-        Self { gate, ..self }
-    }
-
-    /// Says here whether it waits, unsent.
-    pub(in crate::mcp) fn telling(self, held: Waiting) -> Self {
-        Self { held, ..self }
-    }
-
     pub(super) fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Carries the message as far as it goes alone.
-    pub(super) async fn run(mut self) -> ExchangeOutcome {
-        let result = self.advance().await;
-        let exchange = Box::new(self);
-        match result {
-            Ok(Need::Tools) => ExchangeOutcome::NeedsTools(exchange),
-            Ok(Need::NewTools) => ExchangeOutcome::NeedsNewTools(exchange),
-            Ok(Need::Session { forgotten }) => ExchangeOutcome::NeedsSession {
-                exchange,
-                forgotten,
-            },
-            Ok(Need::Nothing) => ExchangeOutcome::Finished(exchange.finish(Ok(())).await),
-            Err(failure) => ExchangeOutcome::Finished(exchange.finish(Err(failure)).await),
-        }
-    }
-
-    /// Whatever happened, every id in the message gets an answer, or is left to a negotiation to answer.
-    pub(super) async fn finish(mut self, result: Result<(), CallError>) -> Finished {
+    /// Whatever happened, every id in the message gets an answer. Some: it depends on which era the server speaks.
+    pub(super) async fn finish(mut self, result: Result<(), CallError>) -> Option<Box<Undecided>> {
         if let Some((Withheld::Era, answer)) = self.withheld.take() {
             let status = self.status;
-            return self.mismatch(Some(answer), status);
+            return Some(self.undecided(Some(answer), status));
         }
         let Err(failure) = result else {
-            return Finished::Taken;
+            if self.message.is_notification("notifications/initialized") {
+                self.link.server.sessions.complete();
+            }
+            return None;
         };
         if self.doubts(&failure) {
             let answer = self
@@ -179,24 +152,23 @@ impl MessageExchange {
                 .first()
                 .map(|id| error_message::answer(&failure, id));
             let status = failure.foreign_status().unwrap_or_default();
-            return self.mismatch(answer, status);
+            return Some(self.undecided(answer, status));
         }
         self.gate = None;
         let call = self.message.call().map(|call| call.method.as_str());
         tracing::warn!(method = call, %failure, "a message was not carried through");
         for id in std::mem::take(&mut self.waiting) {
-            self.link.refuse(&id, &failure).await;
+            self.link.client.refuse(&id, &failure).await;
         }
-        Finished::Failed
+        None
     }
 
-    fn mismatch(self, answer: Option<Bytes>, status: StatusCode) -> Finished {
-        Finished::Mismatch(Box::new(SuspectedMismatch {
+    fn undecided(self, answer: Option<Bytes>, status: StatusCode) -> Box<Undecided> {
+        Box::new(Undecided {
             message: self.message,
-            answer,
-            status,
-            _gate: self.gate,
-        }))
+            refusal: Some(EraRefusal { status, answer }),
+            gate: self.gate,
+        })
     }
 
     fn doubts(&self, failure: &CallError) -> bool {
@@ -204,7 +176,10 @@ impl MessageExchange {
             return false;
         };
         let refused = VersionRefusal { status, code: None };
-        self.link.eras.doubts(&self.message, self.era, refused)
+        self.link
+            .server
+            .eras
+            .doubts(&self.message, self.era, refused)
     }
 
     /// For a [`ExchangePurpose::Own`].
@@ -212,7 +187,7 @@ impl MessageExchange {
         let session = if self.message.opens_session() {
             Session::default()
         } else {
-            self.link.sessions.current()
+            self.link.server.sessions.current()
         };
         let response = self.send(&session).await?;
         let status = response.status();
@@ -227,21 +202,23 @@ impl MessageExchange {
         })
     }
 
-    async fn advance(&mut self) -> Result<Need, CallError> {
-        if !std::mem::replace(&mut self.tools_listed, true) && self.link.tools.lacks(&self.message)
+    /// Carries the message as far as it goes alone.
+    pub(super) async fn advance(&mut self) -> Result<Needs, CallError> {
+        if !std::mem::replace(&mut self.tools_listed, true)
+            && self.link.server.tools.lacks(&self.message)
         {
-            return Ok(Need::Tools);
+            return Ok(Needs::Tools);
         }
         if let Some(refused) = self.refused.take()
             && !self.has_new_headers(refused).await
         {
-            return Ok(Need::Nothing);
+            return Ok(Needs::Nothing);
         }
         let mut session = self.session().await;
         session.may_be_forgotten = !self.renewed && self.is_of_session(&session);
         if self.purpose == ExchangePurpose::Client && self.is_of_session(&session) {
             // Before it is sent: the answer may come before the 202.
-            self.late = self.link.late_answers.of(&self.waiting);
+            self.late = self.link.server.late_answers.of(&self.waiting);
         }
         let mut response = self.send(&session).await?;
         if session.may_be_forgotten {
@@ -250,7 +227,7 @@ impl MessageExchange {
             if is_forgotten {
                 self.renewed = true;
                 let forgotten = session.generation;
-                return Ok(Need::Session { forgotten });
+                return Ok(Needs::Session { forgotten });
             }
         }
         self.renewed = false;
@@ -258,12 +235,12 @@ impl MessageExchange {
         match self.withheld.take() {
             Some((Withheld::Headers, refusal)) => {
                 self.listed_again = true;
-                self.refused = Some((self.link.tools.headers(&self.message), refusal));
-                Ok(Need::NewTools)
+                self.refused = Some((self.link.server.tools.headers(&self.message), refusal));
+                Ok(Needs::NewTools)
             }
             other => {
                 self.withheld = other;
-                Ok(Need::Nothing)
+                Ok(Needs::Nothing)
             }
         }
     }
@@ -272,7 +249,7 @@ impl MessageExchange {
     /// at the headers; with those of a newer list of tools, it may take the call. Otherwise its refusal
     /// is the answer.
     async fn has_new_headers(&mut self, (before, refusal): (HeaderMap, Bytes)) -> bool {
-        if self.link.tools.headers(&self.message) == before {
+        if self.link.server.tools.headers(&self.message) == before {
             let keys = self.message.awaited_keys();
             self.tell(refusal, &keys).await;
             return false;
@@ -284,17 +261,17 @@ impl MessageExchange {
 
     /// The session, once the server can be heard in it.
     async fn session(&self) -> Session {
-        let session = self.link.sessions.current();
+        let session = self.link.server.sessions.current();
         if self.era == Era::Handshake && !self.message.opens_session() {
-            session.heard(self.link.options.hearing).await;
+            session.heard(self.link.server.options.hearing).await;
         }
         session
     }
 
-    async fn send(&self, session: &Session) -> Result<Response<ResponseBody>, CallError> {
+    async fn send(&self, session: &Session) -> UpstreamResponse {
         let (link, message) = (&self.link, &self.message);
-        let posted = link.post_telling(message, session, &self.held);
-        telling(link, message, &self.held, posted).await
+        let posted = link.server.post(message, session, &self.held);
+        telling(&link.client, message, &self.held, posted).await
     }
 
     fn is_of_session(&self, session: &Session) -> bool {
@@ -314,8 +291,7 @@ impl MessageExchange {
             StatusCode::BAD_REQUEST | StatusCode::CONFLICT => {
                 let (head, body) = response.into_parts();
                 let body = self.read(body).await?;
-                let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-                let is_answer = judge(head.status, seen, &self.waiting) == Verdict::Forward;
+                let is_answer = judge(head.status, &body, &self.waiting) == Verdict::Forward;
                 let is_forgotten = !is_answer && says_no_session(&body);
                 Ok((Response::from_parts(head, whole(body)), is_forgotten))
             }
@@ -327,7 +303,7 @@ impl MessageExchange {
     async fn is_answered_late(&mut self) -> bool {
         let late = std::mem::take(&mut self.late);
         let are_to_come = late.len() == self.waiting.len();
-        let answered = timeout(self.link.options.late_answer, all(late)).await;
+        let answered = timeout(self.link.server.options.late_answer, all(late)).await;
         let came = are_to_come && answered.is_ok_and(|came| came);
         if came {
             self.waiting.clear();
@@ -336,7 +312,7 @@ impl MessageExchange {
     }
 
     async fn read(&self, body: ResponseBody) -> Result<Bytes, CallError> {
-        let limit = self.link.options.max_message;
+        let limit = self.link.server.options.max_message;
         read_bounded(body, limit)
             .await
             .map_err(|error| match error {
@@ -361,8 +337,7 @@ impl MessageExchange {
     async fn json(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
         let (head, body) = response.into_parts();
         let body = self.read(body).await?;
-        let seen = std::str::from_utf8(&body).ok().and_then(FromServer::parse);
-        match judge(head.status, seen, &self.waiting) {
+        match judge(head.status, &body, &self.waiting) {
             Verdict::Forward => self.pass(body).await,
             Verdict::Attribute(error) => self.attribute(&error).await,
             Verdict::Unusable => return Err(refusal(&head, &body, now())),
@@ -377,15 +352,13 @@ impl MessageExchange {
     async fn attribute(&mut self, error: &str) {
         for id in std::mem::take(&mut self.waiting) {
             let answer = error_message::attributed(id.raw(), error);
-            let seen = std::str::from_utf8(&answer)
-                .ok()
-                .and_then(FromServer::parse);
+            let seen = FromServer::parse(&answer);
             self.deliver(answer, &seen.unwrap_or_default()).await;
         }
     }
 
     async fn events(&mut self, response: Response<ResponseBody>) -> Result<(), CallError> {
-        let mut stream = EventStream::new(self.link.options.max_message);
+        let mut stream = EventStream::new(self.link.server.options.max_message);
         stream.attach(response.into_body());
         loop {
             self.pump(&mut stream).await?;
@@ -401,7 +374,7 @@ impl MessageExchange {
 
     /// Passes events on as they arrive, until the connection ends or all is answered.
     async fn pump(&mut self, stream: &mut EventStream) -> Result<(), CallError> {
-        let limit = self.link.options.max_message;
+        let limit = self.link.server.options.max_message;
         while !self.waiting.is_empty() {
             let next = stream
                 .next()
@@ -427,10 +400,7 @@ impl MessageExchange {
 
     /// One message of the server: notes what it answers, passes it on.
     async fn pass(&mut self, message: Bytes) {
-        let seen = std::str::from_utf8(&message)
-            .ok()
-            .and_then(FromServer::parse);
-        let Some(seen) = seen else {
+        let Some(seen) = FromServer::parse(&message) else {
             tracing::warn!(
                 bytes = message.len(),
                 "dropped an event that is not a JSON-RPC message"
@@ -449,7 +419,7 @@ impl MessageExchange {
     async fn tell(&self, message: Bytes, answers: &[IdKey]) {
         let about = self.message.awaited();
         let about = about.first().map(Id::key);
-        self.link.pass_on(about, message, answers).await;
+        self.link.client.pass_on(about, message, answers).await;
     }
 
     /// What was asked for.
@@ -458,9 +428,9 @@ impl MessageExchange {
             self.note_session(seen.negotiated.clone());
         }
         if self.era == Era::Stateless && self.message.is_request("tools/list") {
-            answer = self.link.tools.learn(answer);
+            answer = self.link.server.tools.learn(answer);
         }
-        self.link.eras.observe(&self.message, self.era, seen);
+        self.link.server.eras.observe(&self.message, self.era, seen);
         match (self.purpose, self.withholds(seen)) {
             (ExchangePurpose::Own, _) => self.answer = Some(answer),
             (ExchangePurpose::Client, Some(reason)) => self.withheld = Some((reason, answer)),
@@ -477,7 +447,12 @@ impl MessageExchange {
             status: self.status,
             code: Some(code),
         };
-        if self.link.eras.doubts(&self.message, self.era, refusal) {
+        if self
+            .link
+            .server
+            .eras
+            .doubts(&self.message, self.era, refusal)
+        {
             return Some(Withheld::Era);
         }
         let calls = self.era == Era::Stateless && self.message.is_request("tools/call");
@@ -493,10 +468,7 @@ impl MessageExchange {
             version,
         };
         if self.purpose == ExchangePurpose::Client {
-            self.link
-                .sessions
-                .begin(opened.id.clone(), opened.version.clone());
-            self.link.say(BridgeCommand::Listen);
+            self.link.server.sessions.begin(&opened);
         }
         self.opened = Some(opened);
     }
@@ -513,10 +485,10 @@ impl MessageExchange {
                 return Err(CallError::broken_off());
             };
             sleep(stream.pause()).await;
-            let session = self.link.sessions.current();
+            let session = self.link.server.sessions.current();
             let (link, last_id) = (&self.link, Some(last_id.as_str()));
-            let asked = link.get_telling(&session, last_id, &self.held);
-            match resumed(telling(link, &self.message, &self.held, asked).await) {
+            let asked = link.server.get(&session, last_id, &self.held);
+            match resumed(telling(&link.client, &self.message, &self.held, asked).await) {
                 Resumed::Stream(body) => return Ok(body),
                 Resumed::TryAgain if failed < RESUME_ATTEMPTS => {
                     failed += 1;
@@ -545,7 +517,7 @@ enum Resumed {
     No(CallError),
 }
 
-fn resumed(result: Result<Response<ResponseBody>, CallError>) -> Resumed {
+fn resumed(result: UpstreamResponse) -> Resumed {
     match result {
         Ok(response) if shape(&response) == Shape::Events => Resumed::Stream(response.into_body()),
         Ok(response) if may_pass(response.status()) => Resumed::TryAgain,

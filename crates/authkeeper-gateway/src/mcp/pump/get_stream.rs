@@ -7,27 +7,26 @@
 //! to is asked again then.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use tokio::time::sleep;
 
-use super::{link::ClientLink, session_control::renew};
+use super::{link::Link, session_control::renew};
 use crate::{
     body::ResponseBody,
-    error::{CallError, CallErrorKind},
+    error::CallErrorKind,
     mcp::{
         answer::{Shape, may_pass, shape},
         codec::message::FromServer,
         event_stream::{EventStream, message_of},
         session::{order::Gate, sessions::Session},
+        upstream::UpstreamResponse,
     },
+    wait::Waiting,
 };
 
 /// While authority is missing, nothing is gained by asking more often.
@@ -35,8 +34,9 @@ const WITHOUT_AUTHORITY: Duration = Duration::from_mins(1);
 
 /// Keeps the stream open for as long as the client is there, through every session it gets. Ends where
 /// the server offers none.
-pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
-    let mut sessions = link.sessions.watch();
+pub(in crate::mcp) async fn listen(link: Link) {
+    let server = &link.server;
+    let mut sessions = server.sessions.watch();
     let renewed = AtomicBool::new(false);
     loop {
         let session = sessions.borrow_and_update().clone();
@@ -45,8 +45,8 @@ pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
             // The message that opened it found this listener running, and starts no other.
             changed = sessions.changed() => if changed.is_err() { return },
             () = follow(&link, session, &renewed) => {
-                link.late_answers.has_stream(false);
-                return link.sessions.deaf();
+                server.late_answers.has_stream(false);
+                return server.sessions.deaf();
             }
         }
     }
@@ -54,24 +54,25 @@ pub(in crate::mcp) async fn listen(link: Arc<ClientLink>) {
 
 /// Follows one session's stream until there is nothing more to follow.
 /// A session that was `renewed` for it, and is refused again at once, is not renewed again.
-async fn follow(link: &Arc<ClientLink>, mut session: Session, renewed: &AtomicBool) {
+async fn follow(link: &Link, mut session: Session, renewed: &AtomicBool) {
     session.may_be_forgotten = !renewed.load(Ordering::Relaxed);
-    let session = &session;
-    let mut stream = EventStream::new(link.options.max_message);
-    let mut gate = link.sessions.listening();
+    let (session, server) = (&session, &link.server);
+    let mut stream = EventStream::new(server.options.max_message);
+    let mut gate = server.sessions.listening();
     loop {
         let last_id = stream.last_id();
-        let complete = link.sessions.is_complete(session);
-        let asked = link.get(session, last_id.as_deref());
-        let answered = holding(gate.take(), link.options.hearing, asked).await;
+        let complete = server.sessions.is_complete(session);
+        let waiting = Waiting::default();
+        let asked = server.get(session, last_id.as_deref(), &waiting);
+        let answered = holding(gate.take(), server.options.hearing, asked).await;
         let wait = match next(session, answered) {
             StreamOutcome::Refused | StreamOutcome::Renew if !complete => {
-                link.sessions.completed(session).await;
+                server.sessions.completed(session).await;
                 continue;
             }
             StreamOutcome::Read(body) => {
                 renewed.store(false, Ordering::Relaxed);
-                link.late_answers.has_stream(true);
+                server.late_answers.has_stream(true);
                 stream.attach(body);
                 pump(link, &mut stream).await;
                 stream.pause()
@@ -116,7 +117,7 @@ enum StreamOutcome {
     NoStream,
 }
 
-fn next(session: &Session, result: Result<Response<ResponseBody>, CallError>) -> StreamOutcome {
+fn next(session: &Session, result: UpstreamResponse) -> StreamOutcome {
     match result {
         Ok(response) if shape(&response) == Shape::Events => {
             StreamOutcome::Read(response.into_body())
@@ -144,7 +145,7 @@ fn is_forgotten(session: &Session, status: StatusCode) -> bool {
     session.id.is_some() && (refused || status == StatusCode::NOT_FOUND)
 }
 
-async fn pump(link: &ClientLink, stream: &mut EventStream) {
+async fn pump(link: &Link, stream: &mut EventStream) {
     loop {
         match stream.next().await {
             Ok(Some(events)) => {
@@ -159,11 +160,10 @@ async fn pump(link: &ClientLink, stream: &mut EventStream) {
 }
 
 /// Only JSON goes to the client: a line that is none would break its protocol.
-async fn pass(link: &ClientLink, message: Bytes) {
-    let text = std::str::from_utf8(&message).ok();
-    if let Some(seen) = text.and_then(FromServer::parse) {
-        link.pass_on(None, message, &seen.answers).await;
-        link.late_answers.came(&seen.answers);
+async fn pass(link: &Link, message: Bytes) {
+    if let Some(seen) = FromServer::parse(&message) {
+        link.client.pass_on(None, message, &seen.answers).await;
+        link.server.late_answers.came(&seen.answers);
     } else {
         tracing::warn!(
             bytes = message.len(),

@@ -1,15 +1,15 @@
-//! What all messages of one client share, and the HTTP requests they turn into.
+//! The two ends of the bridge, as the tasks of a session hold them: HTTP requests to the server, lines to the client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{HeaderMap, Method};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    body::ResponseBody,
     error::CallError,
     mcp::{
         codec::{
@@ -25,34 +25,28 @@ use crate::{
             sessions::{Session, Sessions},
             tools::Tools,
         },
-        upstream::{Upstream, UpstreamRequest},
-        version::{server_eras::ServerEras, step::TranslatorStep},
+        upstream::{Upstream, UpstreamRequest, UpstreamResponse},
+        version::server_eras::ServerEras,
     },
     wait::Waiting,
 };
 
-/// What the bridge's loop is asked to do by what runs for it.
-#[derive(Debug)]
-pub(in crate::mcp) enum BridgeCommand {
-    /// Take this message of the client's once more.
-    Again(Message),
-    /// Send this one.
-    ToServer(Message),
-    /// Send this one after a while.
-    Later(Duration, Message),
-    /// A session is open: listen to the server.
-    Listen,
+/// Both ends. The way to the client is that of the phase in which a task was started, for as long as the task runs.
+#[derive(Clone)]
+pub(in crate::mcp) struct Link {
+    pub(in crate::mcp) server: Arc<ServerEnd>,
+    pub(in crate::mcp) client: ClientEnd,
 }
 
-pub(in crate::mcp) struct ClientLink {
+/// What is known of the server, and the HTTP requests to it.
+pub(in crate::mcp) struct ServerEnd {
     upstream: Arc<dyn Upstream>,
-    out: mpsc::Sender<Bytes>,
-    said: mpsc::UnboundedSender<BridgeCommand>,
     pub(in crate::mcp) sessions: Sessions,
     pub(in crate::mcp) eras: ServerEras,
     pub(in crate::mcp) tools: Tools,
     pub(in crate::mcp) late_answers: LateAnswers,
-    pub(in crate::mcp) open_requests: OpenRequests,
+    /// A translator stands between.
+    is_translated: AtomicBool,
     /// Numbers the requests of the bridge's own.
     own: AtomicU64,
     /// Requests on their way; notifications and responses need no permit, or a server waiting for an
@@ -61,26 +55,43 @@ pub(in crate::mcp) struct ClientLink {
     pub(in crate::mcp) options: BridgeOptions,
 }
 
-impl ClientLink {
-    pub(in crate::mcp) fn new(
-        upstream: Arc<dyn Upstream>,
-        out: mpsc::Sender<Bytes>,
-        said: mpsc::UnboundedSender<BridgeCommand>,
-        options: BridgeOptions,
-    ) -> Self {
-        let permits = Arc::new(Semaphore::new(options.in_flight));
+/// The way to the client for what the server says.
+#[derive(Clone)]
+pub(in crate::mcp) struct ClientEnd {
+    pub(in crate::mcp) open_requests: Arc<OpenRequests>,
+    lines: mpsc::Sender<Bytes>,
+    translator: Option<mpsc::Sender<ServerMessage>>,
+}
+
+/// What the server said, for the translator.
+#[derive(Debug)]
+pub(in crate::mcp) struct ServerMessage {
+    /// The request whose answer brought it.
+    pub(in crate::mcp) about: Option<IdKey>,
+    pub(in crate::mcp) message: Bytes,
+}
+
+impl Link {
+    /// A translator stands between by now, which this link does not lead through.
+    pub(in crate::mcp) fn is_outdated(&self) -> bool {
+        self.client.translator.is_none() && self.server.is_translated.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientEnd {
+    pub(in crate::mcp) fn new(lines: mpsc::Sender<Bytes>) -> Self {
         Self {
-            upstream,
-            out,
-            said,
-            sessions: Sessions::default(),
-            eras: ServerEras::with_cache(options.memory.clone()),
-            tools: Tools::default(),
-            late_answers: LateAnswers::default(),
-            open_requests: OpenRequests::default(),
-            own: AtomicU64::new(0),
-            permits,
-            options,
+            open_requests: Arc::default(),
+            lines,
+            translator: None,
+        }
+    }
+
+    /// The same client, behind a translator.
+    pub(in crate::mcp) fn behind(&self, translator: mpsc::Sender<ServerMessage>) -> Self {
+        Self {
+            translator: Some(translator),
+            ..self.clone()
         }
     }
 
@@ -107,87 +118,46 @@ impl ClientLink {
             .await;
     }
 
-    /// Hands a message of the server to the client, in the client's era. `about` is the request whose
-    /// answer brought it.
+    /// Hands a message of the server to the client. `about` is the request whose answer brought it.
     pub(in crate::mcp) async fn tell(&self, about: Option<&IdKey>, message: Bytes) {
-        if !self.eras.translates() {
+        let Some(translator) = &self.translator else {
             return self.write(message).await;
-        }
-        // Held while the client is told: it hears things in the order in which they were decided.
-        let mut translator = self.eras.translator.lock().await;
-        match translator.as_mut() {
-            Some(translator) => self.take(translator.hear_server(about, message)).await,
-            None => self.write(message).await,
-        }
-    }
-
-    /// Takes a message of the client. `Some`: it goes to the server as it is.
-    pub(in crate::mcp) async fn interpret(&self, message: Message) -> Option<Message> {
-        if !self.eras.translates() {
-            return Some(message);
-        }
-        let mut translator = self.eras.translator.lock().await;
-        let interpreted = translator.as_mut()?.hear_client(message);
-        match interpreted {
-            Ok(steps) => {
-                self.take(steps).await;
-                None
-            }
-            Err(in_its_own_words) => {
-                *translator = None;
-                self.eras.stop_translating();
-                Some(*in_its_own_words)
-            }
-        }
-    }
-
-    /// What the server should hear before the client is gone.
-    pub(in crate::mcp) async fn leave(&self) {
-        if let Some(translator) = self.eras.translator.lock().await.as_mut() {
-            self.take(translator.leave()).await;
-        }
-    }
-
-    async fn take(&self, steps: Vec<TranslatorStep>) {
-        for step in steps {
-            match step {
-                TranslatorStep::ToClient(message) => self.write(message).await,
-                TranslatorStep::ToServer(message) => self.say(BridgeCommand::ToServer(message)),
-                TranslatorStep::Later(wait, message) => {
-                    self.say(BridgeCommand::Later(wait, message));
-                }
-            }
-        }
-    }
-
-    pub(in crate::mcp) fn say(&self, said: BridgeCommand) {
+        };
+        let about = about.cloned();
         // An error means that the bridge has ended.
-        let _ = self.said.send(said);
+        let _ = translator.send(ServerMessage { about, message }).await;
     }
 
     /// Writes a message to the client. A client that is gone needs none: the bridge notices by itself.
     pub(in crate::mcp) async fn write(&self, message: Bytes) {
-        if self.out.send(one_line(message)).await.is_err() {
+        if self.lines.send(one_line(message)).await.is_err() {
             tracing::debug!("the client is gone; a message for it was dropped");
         }
     }
+}
 
+impl ServerEnd {
+    pub(in crate::mcp) fn new(upstream: Arc<dyn Upstream>, options: BridgeOptions) -> Self {
+        Self {
+            upstream,
+            sessions: Sessions::default(),
+            eras: ServerEras::default(),
+            tools: Tools::default(),
+            late_answers: LateAnswers::default(),
+            is_translated: AtomicBool::new(false),
+            own: AtomicU64::new(0),
+            permits: Arc::new(Semaphore::new(options.in_flight)),
+            options,
+        }
+    }
+
+    /// Sends a message, and says meanwhile whether it waits for a person.
     pub(in crate::mcp) async fn post(
         &self,
         message: &Message,
         session: &Session,
-    ) -> Result<Response<ResponseBody>, CallError> {
-        self.post_telling(message, session, &Waiting::default())
-            .await
-    }
-
-    /// The same, and says meanwhile whether it waits for a person.
-    pub(in crate::mcp) async fn post_telling(
-        &self,
-        message: &Message,
-        session: &Session,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, CallError> {
+    ) -> UpstreamResponse {
         let mut headers = headers::for_message(message, session);
         headers.extend(self.tools.headers(message));
         let request = UpstreamRequest {
@@ -199,7 +169,7 @@ impl ClientLink {
             in_session: session.id.is_some() && session.may_be_forgotten,
             fingerprint: message.fingerprint(),
         };
-        self.upstream.send_telling(request, waiting).await
+        self.upstream.send(request, waiting).await
     }
 
     /// Opens the session's own stream, or resumes any stream after `last_event_id`.
@@ -207,18 +177,8 @@ impl ClientLink {
         &self,
         session: &Session,
         last_event_id: Option<&str>,
-    ) -> Result<Response<ResponseBody>, CallError> {
-        self.get_telling(session, last_event_id, &Waiting::default())
-            .await
-    }
-
-    /// The same, and says meanwhile whether it waits for a person.
-    pub(in crate::mcp) async fn get_telling(
-        &self,
-        session: &Session,
-        last_event_id: Option<&str>,
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, CallError> {
+    ) -> UpstreamResponse {
         let headers = headers::for_listening(session, last_event_id);
         let in_session = session.id.is_some() && session.may_be_forgotten;
         self.bodiless(Method::GET, (headers, in_session), waiting)
@@ -231,13 +191,9 @@ impl ClientLink {
         if session.id.is_none() {
             return;
         }
-        let ended = self
-            .bodiless(
-                Method::DELETE,
-                (headers::for_ending(&session), false),
-                &Waiting::default(),
-            )
-            .await;
+        let headers = (headers::for_ending(&session), false);
+        let waiting = Waiting::default();
+        let ended = self.bodiless(Method::DELETE, headers, &waiting).await;
         let status = ended.map(|response| response.status().as_u16());
         tracing::debug!(?status, "ended the session");
     }
@@ -245,25 +201,28 @@ impl ClientLink {
     async fn bodiless(
         &self,
         method: Method,
-        (headers, in_session): (http::HeaderMap, bool),
+        (headers, in_session): (HeaderMap, bool),
         waiting: &Waiting,
-    ) -> Result<Response<ResponseBody>, CallError> {
-        let fingerprint = method.to_string();
-        let body = Bytes::new();
+    ) -> UpstreamResponse {
         let request = UpstreamRequest {
             endpoint: None,
+            fingerprint: method.to_string(),
             method,
             headers,
-            body,
+            body: Bytes::new(),
             idempotent: true,
             in_session,
-            fingerprint,
         };
-        self.upstream.send_telling(request, waiting).await
+        self.upstream.send(request, waiting).await
     }
 
     /// An id for a request of the bridge's own.
     pub(in crate::mcp) fn own_id(&self) -> String {
         format!("authkeeper-{}", self.own.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether a translator stands between from now on.
+    pub(in crate::mcp) fn set_translated(&self, is_translated: bool) {
+        self.is_translated.store(is_translated, Ordering::Relaxed);
     }
 }

@@ -1,14 +1,11 @@
-//! Finds out which era a server speaks that refused a message.
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+//! Asks a server in the other era's way, for a message that may be of the wrong one.
 
 use http::StatusCode;
 
 use super::{
-    link::{BridgeCommand, ClientLink},
-    outcome::SuspectedMismatch,
-    session_control::{ask_for, open},
+    link::Link,
+    outcome::{EraRefusal, Undecided},
+    session_control::{ask, open},
 };
 use crate::{
     error::{CallError, CallErrorKind},
@@ -18,10 +15,10 @@ use crate::{
             json_object::Object,
             message::{FromServer, Message},
         },
+        session::sessions::OpenedSession,
         version::{
             messages::{self, Hello},
             mismatch,
-            server_eras::PROBES,
             to_handshake::ToHandshake,
             to_stateless::ToStateless,
             translator::Translator,
@@ -30,142 +27,72 @@ use crate::{
     wait::Waiting,
 };
 
-/// The message is said again in the server's era, or the client gets the answer that came.
-pub(in crate::mcp) async fn settle(link: &Arc<ClientLink>, doubted: SuspectedMismatch) {
-    if speaks_the_other(link, &doubted).await {
-        link.say(BridgeCommand::Again(doubted.message.clone()));
-    } else if let Some(answer) = &doubted.answer {
-        let answers = doubted.message.awaited_keys();
-        link.pass_on(None, answer.clone(), &answers).await;
-    }
-}
-
-async fn speaks_the_other(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> bool {
-    let (eras, message) = (&link.eras, &doubted.message);
-    let _turn = eras.negotiating.lock().await;
-    if eras.translates() {
-        return true;
-    }
-    let era = era(message, link.sessions.after_handshake());
-    let settled = eras.works(era).load(Ordering::Relaxed);
-    if settled || !link.options.translate || eras.probes.load(Ordering::Relaxed) >= PROBES {
-        return false;
-    }
-    eras.probes.fetch_add(1, Ordering::Relaxed);
-    let found = match era {
-        Era::Handshake => discover(link, message, &Waiting::default()).await,
-        Era::Stateless => greet(link, doubted).await,
-    };
-    match found {
-        Ok(Some(other)) => translate(link, era, other).await,
-        Ok(None) => return false,
-        Err(failure) => {
-            tracing::debug!(%failure, "the server does not answer in the other era either");
-            return false;
-        }
-    }
-    true
-}
-
-/// Begins in the other era where an earlier process found that the server speaks no other. True: the message is said
-/// again, in the server's era. Otherwise it goes its own way; if the server answered, but not as was remembered, that is
-/// forgotten.
-pub(in crate::mcp) async fn foresee(
-    link: &Arc<ClientLink>,
-    message: &Message,
-    waiting: &Waiting,
-) -> bool {
-    let eras = &link.eras;
-    let era = era(message, link.sessions.after_handshake());
-    // While the first message finds out, those after it wait for that.
-    if eras.translates() || !eras.contradicts_remembered_era(message, era) {
-        return false;
-    }
-    let _turn = eras.negotiating.lock().await;
-    if !eras.translates() {
-        if !eras.contradicts_remembered_era(message, era) {
-            return false;
-        }
-        let found = match era {
-            Era::Handshake => discover(link, message, waiting).await,
-            Era::Stateless => meet(link, message, waiting).await,
-        };
-        match found {
-            Ok(Some(other)) => translate(link, era, other).await,
-            Ok(None) => {
-                eras.forget_remembered_era();
-                return false;
-            }
-            Err(error) => {
-                let status = error.foreign_status();
-                if status.is_some_and(|status| !mismatch::has_other_reasons(status)) {
-                    eras.forget_remembered_era();
-                }
-                return false;
-            }
-        }
-    }
-    link.say(BridgeCommand::Again(message.clone()));
-    true
-}
-
-async fn translate(link: &ClientLink, client: Era, other: Other) {
-    tracing::info!(
-        ?client,
-        "client and server speak different eras; translating"
-    );
-    if other.surely {
-        link.eras.remember(&other.translator);
-    }
-    link.eras.start_translating(other.translator).await;
-    if client == Era::Stateless {
-        link.say(BridgeCommand::Listen);
-    }
-}
-
 /// A server of the other era than its client.
-struct Other {
-    translator: Translator,
+pub(in crate::mcp) struct Negotiated {
+    pub(in crate::mcp) translator: Box<Translator>,
+    /// The session with a server of the handshake era, and what opened it.
+    pub(in crate::mcp) session: Option<(Message, OpenedSession)>,
     /// It said itself that it does not know the client's. A gateway's 404 in a bad minute is no reason to remember anything.
-    surely: bool,
-}
-
-impl Other {
-    fn surely(translator: Translator) -> Self {
-        Self {
-            translator,
-            surely: true,
-        }
-    }
+    pub(in crate::mcp) surely: bool,
 }
 
 /// What was found of the other era, if the server answered at all.
-type NegotiationResult = Result<Option<Other>, CallError>;
+pub(in crate::mcp) type NegotiationResult = Result<Option<Negotiated>, CallError>;
 
-/// For an `initialize` that was refused: a server of the stateless era answers `server/discover`.
-async fn discover(
-    link: &Arc<ClientLink>,
-    initialize: &Message,
+/// A server that answered, but not as was remembered, is remembered wrongly; a gateway in a bad minute says nothing of it.
+pub(in crate::mcp) fn contradicts_memory(answered: &NegotiationResult) -> bool {
+    match answered {
+        Ok(_) => true,
+        Err(error) => error
+            .foreign_status()
+            .is_some_and(|status| !mismatch::has_other_reasons(status)),
+    }
+}
+
+/// Whether the server speaks the other era than this message. `waiting` is the message's own.
+pub(in crate::mcp) async fn negotiate(
+    link: &Link,
+    undecided: &Undecided,
     waiting: &Waiting,
 ) -> NegotiationResult {
+    let message = &undecided.message;
+    match (message_era(link, message), &undecided.refusal) {
+        (Era::Handshake, None) => discover(link, message, waiting).await,
+        (Era::Handshake, Some(_)) => discover(link, message, &Waiting::default()).await,
+        (Era::Stateless, None) => greet(link, message, waiting).await,
+        (Era::Stateless, Some(refusal)) => greet_unless_stateless(link, message, refusal).await,
+    }
+}
+
+pub(in crate::mcp) fn message_era(link: &Link, message: &Message) -> Era {
+    era(message, link.server.sessions.after_handshake())
+}
+
+/// For an `initialize`: a server of the stateless era answers `server/discover`.
+async fn discover(link: &Link, initialize: &Message, waiting: &Waiting) -> NegotiationResult {
     let hello = Hello::of(initialize);
     let mut meta = Object::default();
     hello.describe(&mut meta, None);
     let answer = ask_for_discovery(link, &meta, waiting).await?;
-    let Some(discovered) = messages::discovered(&answer) else {
-        return Ok(None);
-    };
-    link.sessions.forget();
-    let translator = ToStateless::new(hello, &discovered);
-    Ok(Some(Other::surely(Translator::ToStateless(translator))))
+    Ok(messages::discovered(&answer).map(|discovered| Negotiated {
+        translator: Box::new(Translator::ToStateless(ToStateless::new(
+            hello,
+            &discovered,
+        ))),
+        session: None,
+        surely: true,
+    }))
 }
 
 /// For a stateless message that was refused: unless the server answers `server/discover` as one of
 /// this era does, it is greeted.
-async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> NegotiationResult {
-    let message = &doubted.message;
+async fn greet_unless_stateless(
+    link: &Link,
+    message: &Message,
+    refusal: &EraRefusal,
+) -> NegotiationResult {
     let surely = if message.is_request("server/discover") {
-        is_sure(doubted.status, doubted.answer.as_deref())
+        is_sure(refusal.status, refusal.answer.as_deref())
     } else {
         let meta = messages::own_meta(message);
         match ask_for_discovery(link, &meta, &Waiting::default()).await {
@@ -174,34 +101,32 @@ async fn greet(link: &Arc<ClientLink>, doubted: &SuspectedMismatch) -> Negotiati
             Err(error) => is_sure(error.foreign_status().ok_or(error)?, None),
         }
     };
-    let other = meet(link, message, &Waiting::default()).await?;
-    Ok(other.map(|other| Other { surely, ..other }))
+    let found = greet(link, message, &Waiting::default()).await?;
+    Ok(found.map(|found| Negotiated { surely, ..found }))
 }
 
 /// Opens a session on behalf of a stateless client.
-async fn meet(link: &Arc<ClientLink>, message: &Message, waiting: &Waiting) -> NegotiationResult {
-    let Some(initialize) = messages::initialize(&link.own_id(), message) else {
+async fn greet(link: &Link, message: &Message, waiting: &Waiting) -> NegotiationResult {
+    let Some(initialize) = messages::initialize(&link.server.own_id(), message) else {
         return Ok(None);
     };
-    let answer = open(link, initialize.clone(), None, waiting).await?;
-    let Some(welcome) = messages::result_of(&answer) else {
-        return Ok(None);
-    };
-    link.sessions.remember(&initialize);
-    Ok(Some(Other::surely(Translator::ToHandshake(
-        ToHandshake::new(&welcome),
-    ))))
+    let (answer, opened) = open(link, initialize.clone(), None, waiting).await?;
+    Ok(messages::result_of(&answer).map(|welcome| Negotiated {
+        translator: Box::new(Translator::ToHandshake(ToHandshake::new(&welcome))),
+        session: Some((initialize, opened)),
+        surely: true,
+    }))
 }
 
 async fn ask_for_discovery(
-    link: &Arc<ClientLink>,
+    link: &Link,
     meta: &Object,
     waiting: &Waiting,
 ) -> Result<bytes::Bytes, CallError> {
     let params = Object::default().with("_meta", meta);
-    let request = messages::request(&link.own_id(), "server/discover", &params);
+    let request = messages::request(&link.server.own_id(), "server/discover", &params);
     let request = request.ok_or_else(CallError::broken_off)?;
-    let answer = ask_for(link, request, waiting).await?;
+    let answer = ask(link, request, waiting).await?;
     if mismatch::has_other_reasons(answer.status) {
         return Err(CallError::unusable_answer(answer.status, None));
     }
@@ -217,8 +142,7 @@ fn is_sure(status: StatusCode, answer: Option<&[u8]>) -> bool {
 }
 
 fn code_of(answer: &[u8]) -> Option<i64> {
-    let seen = std::str::from_utf8(answer).ok().and_then(FromServer::parse);
-    seen.and_then(|seen| seen.code())
+    FromServer::parse(answer)?.code()
 }
 
 fn is_of_the_stateless_era(answer: &[u8]) -> bool {

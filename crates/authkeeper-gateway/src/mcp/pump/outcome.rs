@@ -1,9 +1,16 @@
-//! How exchanges end.
+//! How exchanges and sessions end.
+
+use std::io;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use thiserror::Error;
+use tokio::task::JoinError;
 
-use crate::mcp::{codec::message::Message, session::order::Gate};
+use crate::mcp::{
+    codec::message::Message,
+    session::{order::Gate, sessions::OpenedSession},
+};
 
 /// The server's answer to a request of the bridge's own.
 pub(in crate::mcp) struct OwnAnswer {
@@ -13,29 +20,41 @@ pub(in crate::mcp) struct OwnAnswer {
     pub(in crate::mcp) opened: Option<OpenedSession>,
 }
 
-/// How a message of the client's ended.
-pub(in crate::mcp) enum Finished {
-    /// The server took it, and all it said is passed on.
-    Taken,
-    Failed,
-    /// Refused as a server of the other era would refuse it.
-    Mismatch(Box<SuspectedMismatch>),
+/// A message that may be of the wrong era: it is told when that is found out.
+pub(in crate::mcp) struct Undecided {
+    pub(in crate::mcp) message: Message,
+    /// How the server refused it. None: it was not sent, since an earlier process found a server of the other era.
+    pub(in crate::mcp) refusal: Option<EraRefusal>,
+    /// Others wait for this message.
+    pub(in crate::mcp) gate: Option<Gate>,
 }
 
-/// A message that may have been said in the wrong era.
-pub(in crate::mcp) struct SuspectedMismatch {
-    pub(in crate::mcp) message: Message,
+/// How a server refused a message.
+pub(in crate::mcp) struct EraRefusal {
+    pub(in crate::mcp) status: StatusCode,
     /// What the client is told if the era was right.
     pub(in crate::mcp) answer: Option<Bytes>,
-    /// It was refused with.
-    pub(in crate::mcp) status: StatusCode,
-    /// Others still wait for this message.
-    pub(super) _gate: Option<Gate>,
 }
 
-/// What an `initialize` brought.
-#[derive(Debug, Clone, Default)]
-pub(in crate::mcp) struct OpenedSession {
-    pub(in crate::mcp) id: Option<HeaderValue>,
-    pub(in crate::mcp) version: Option<HeaderValue>,
+/// Why a session ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BridgeError {
+    /// Standard input is broken.
+    #[error("the client's messages cannot be read")]
+    Input(#[source] io::Error),
+    /// Standard output is broken.
+    #[error("the client no longer takes messages")]
+    Output(#[source] io::Error),
+}
+
+impl BridgeError {
+    /// Whatever became of the writer: it does not end while there is something to write.
+    pub(super) fn of_writer(written: Option<Result<io::Result<()>, JoinError>>) -> Self {
+        Self::Output(match written {
+            Some(Ok(Err(error))) => error,
+            Some(Err(panicked)) => io::Error::other(panicked),
+            Some(Ok(Ok(()))) | None => io::ErrorKind::BrokenPipe.into(),
+        })
+    }
 }

@@ -1,13 +1,11 @@
 //! Opens and renews sessions, lists tools, and runs the exchanges that need either.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::{
-    exchange::{ExchangeOutcome, ExchangePurpose, MessageExchange},
-    link::ClientLink,
-    outcome::{Finished, OwnAnswer},
+    exchange::{ExchangePurpose, MessageExchange, Needs},
+    link::Link,
+    outcome::{OwnAnswer, Undecided},
 };
 use crate::{
     error::CallError,
@@ -17,7 +15,7 @@ use crate::{
             message::{Kind, Message, MethodCall},
         },
         response_body::read_refusal,
-        session::sessions::Session,
+        session::sessions::{OpenedSession, Session},
         version::messages,
     },
     wait::Waiting,
@@ -26,104 +24,90 @@ use crate::{
 /// As many pages of tools are read at most.
 const PAGES: usize = 50;
 
-/// Runs the exchange of a client's message to its end. A session that the server forgot is opened again, and tools are
-/// listed, when the exchange asks for it.
-pub(super) async fn run(link: &Arc<ClientLink>, exchange: MessageExchange) -> Finished {
-    let mut outcome = exchange.run().await;
+/// Runs the exchange of a client's message to its end, and gets what it needs on the way: a new session in the place of one
+/// that the server forgot, a list of tools.
+pub(super) async fn run(link: &Link, mut exchange: MessageExchange) -> Option<Box<Undecided>> {
     loop {
-        outcome = match outcome {
-            ExchangeOutcome::Finished(finished) => return finished,
-            ExchangeOutcome::NeedsTools(exchange) => {
-                list_missing_tools(link, exchange.message()).await;
-                exchange.run().await
-            }
-            ExchangeOutcome::NeedsNewTools(exchange) => {
-                list_tools(link, exchange.message(), true).await;
-                exchange.run().await
-            }
-            ExchangeOutcome::NeedsSession {
-                exchange,
-                forgotten,
-            } => match renew(link, forgotten).await {
-                Ok(()) => exchange.run().await,
+        match exchange.advance().await {
+            Ok(Needs::Tools) => list_missing_tools(link, exchange.message()).await,
+            Ok(Needs::NewTools) => list_tools(link, exchange.message(), true).await,
+            Ok(Needs::Session { forgotten }) => match renew(link, forgotten).await {
+                Ok(()) => {}
                 Err(failure) => return exchange.finish(Err(failure)).await,
             },
-        };
+            Ok(Needs::Nothing) => return exchange.finish(Ok(())).await,
+            Err(failure) => return exchange.finish(Err(failure)).await,
+        }
     }
 }
 
 /// Opens a new session in place of the one with generation `forgotten`, without the client
 /// noticing (2025-11-25, basic/transports, "Session Management" 4). One does it for all.
-pub(in crate::mcp) async fn renew(link: &Arc<ClientLink>, forgotten: u64) -> Result<(), CallError> {
-    let _turn = link.sessions.renewing.lock().await;
-    if link.sessions.current().generation != forgotten {
+pub(in crate::mcp) async fn renew(link: &Link, forgotten: u64) -> Result<(), CallError> {
+    let _turn = link.server.sessions.renewing.lock().await;
+    if link.server.sessions.current().generation != forgotten {
         return Ok(());
     }
-    let handshake = link.sessions.handshake();
+    let handshake = link.server.sessions.handshake();
     let Some(initialize) = handshake.initialize else {
         return Err(CallError::broken_off());
     };
     tracing::info!("the server forgot the session; initializing again");
     let initialized = handshake.initialized;
-    open(link, initialize, initialized, &Waiting::default()).await?;
+    let (_, opened) = open(link, initialize, initialized, &Waiting::default()).await?;
+    link.server.sessions.open(&opened);
+    link.server.sessions.complete();
     for wish in handshake.wishes {
-        if let Err(failure) = ask(link, wish).await {
+        if let Err(failure) = ask(link, wish, &Waiting::default()).await {
             tracing::warn!(%failure, "a wish of the client is not known in the new session");
         }
     }
     Ok(())
 }
 
-/// Opens a session; the client hears nothing of it. Returns the server's answer. `waiting` is that of the message on
-/// whose behalf it is opened.
+/// Opens a session; the client hears nothing of it. Returns the server's answer, and the session. `waiting` is that of the
+/// message on whose behalf it is opened.
 pub(in crate::mcp) async fn open(
-    link: &Arc<ClientLink>,
+    link: &Link,
     initialize: Message,
     initialized: Option<Message>,
     waiting: &Waiting,
-) -> Result<Bytes, CallError> {
-    let answer = ask_for(link, initialize, waiting).await?;
+) -> Result<(Bytes, OpenedSession), CallError> {
+    let answer = ask(link, initialize, waiting).await?;
     let opened = answer
         .opened
         .ok_or_else(|| CallError::unusable_answer(answer.status, None))?;
-    let session = Session {
-        id: opened.id,
-        version: opened.version,
-        ..Session::default()
-    };
+    let session = Session::from(&opened);
     let initialized = initialized.unwrap_or_else(initialized_notification);
-    let response = link.post(&initialized, &session).await?;
+    let response = link
+        .server
+        .post(&initialized, &session, &Waiting::default())
+        .await?;
     if !response.status().is_success() {
         return Err(read_refusal(response).await);
     }
-    link.sessions.open(session.id, session.version);
-    link.sessions.complete();
-    Ok(answer.message)
+    Ok((answer.message, opened))
 }
 
-/// Asks the server something of the bridge's own.
-async fn ask(link: &Arc<ClientLink>, request: Message) -> Result<OwnAnswer, CallError> {
-    ask_for(link, request, &Waiting::default()).await
-}
-
-/// The same for the sake of a message, which waits when this waits for a person.
-pub(in crate::mcp) async fn ask_for(
-    link: &Arc<ClientLink>,
+/// Asks the server something of the bridge's own, for the sake of a message, which waits when this waits for a person.
+pub(in crate::mcp) async fn ask(
+    link: &Link,
     request: Message,
     waiting: &Waiting,
 ) -> Result<OwnAnswer, CallError> {
-    let exchange = MessageExchange::new(link, request, ExchangePurpose::Own);
-    exchange.telling(waiting.clone()).ask().await
+    let held = (None, waiting.clone());
+    let exchange = MessageExchange::new(link, request, ExchangePurpose::Own, held);
+    exchange.ask().await
 }
 
 /// Reads the list of tools on behalf of `call`, `all` of it or up to the tool that is called.
 /// Whatever goes wrong is told by the call itself.
-async fn list_tools(link: &Arc<ClientLink>, call: &Message, all: bool) {
+async fn list_tools(link: &Link, call: &Message, all: bool) {
     let mut params = Object::default().with("_meta", &messages::own_meta(call));
     for _ in 0..PAGES {
-        let request = messages::request(&link.own_id(), "tools/list", &params);
+        let request = messages::request(&link.server.own_id(), "tools/list", &params);
         let answer = match request {
-            Some(request) => ask(link, request).await,
+            Some(request) => ask(link, request, &Waiting::default()).await,
             None => return,
         };
         let next = match answer {
@@ -133,16 +117,16 @@ async fn list_tools(link: &Arc<ClientLink>, call: &Message, all: bool) {
             Err(failure) => return tracing::debug!(%failure, "the tools are not known"),
         };
         match next {
-            Some(cursor) if all || link.tools.lacks(call) => params.set("cursor", &cursor),
+            Some(cursor) if all || link.server.tools.lacks(call) => params.set("cursor", &cursor),
             _ => return,
         }
     }
 }
 
 /// One message lists the tools for all that wait for them.
-async fn list_missing_tools(link: &Arc<ClientLink>, call: &Message) {
-    let _turn = link.tools.fetching.lock().await;
-    if link.tools.lacks(call) {
+async fn list_missing_tools(link: &Link, call: &Message) {
+    let _turn = link.server.tools.fetching.lock().await;
+    if link.server.tools.lacks(call) {
         list_tools(link, call, false).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::link::ClientLink;
+use super::link::ClientEnd;
 use crate::{
     mcp::{
         codec::message::{Id, Message},
@@ -19,13 +19,13 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Waits for what was sent, and tells the client meanwhile of every wait before that.
 pub(in crate::mcp) async fn telling<T>(
-    link: &ClientLink,
+    client: &ClientEnd,
     message: &Message,
     waiting: &Waiting,
     sent: impl Future<Output = T>,
 ) -> T {
     let told = async {
-        tell(link, message, waiting).await;
+        tell(client, message, waiting).await;
         pending().await
     };
     tokio::select! {
@@ -35,7 +35,7 @@ pub(in crate::mcp) async fn telling<T>(
 }
 
 /// Ends only where nobody asked to be told.
-async fn tell(link: &ClientLink, message: &Message, all: &Waiting) {
+async fn tell(client: &ClientEnd, message: &Message, all: &Waiting) {
     let ids = message.awaited();
     let about = ids.first().map(Id::key);
     let mut waiting = all.watch();
@@ -49,7 +49,7 @@ async fn tell(link: &ClientLink, message: &Message, all: &Waiting) {
                 break;
             };
             let text = said(&token, all.tells(), &waits_for, waited);
-            link.tell(about, text).await;
+            client.tell(about, text).await;
             tokio::select! {
                 () = sleep(EVERY) => waited += EVERY,
                 _ = waiting.wait_for(Option::is_none) => break,

@@ -26,6 +26,23 @@ pub(in crate::mcp) struct Session {
     pub(in crate::mcp) heard: Option<OrderTurn>,
 }
 
+/// What an `initialize` brought.
+#[derive(Debug, Clone, Default)]
+pub(in crate::mcp) struct OpenedSession {
+    pub(in crate::mcp) id: Option<HeaderValue>,
+    pub(in crate::mcp) version: Option<HeaderValue>,
+}
+
+impl From<&OpenedSession> for Session {
+    fn from(opened: &OpenedSession) -> Self {
+        Self {
+            id: opened.id.clone(),
+            version: opened.version.clone(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Session {
     /// Waits until the server can be heard, or has said that it has no stream, but no longer than this: what it asks
     /// before that, while it serves a call, would be lost.
@@ -100,20 +117,23 @@ impl Sessions {
     }
 
     /// The client's own, which is to be listened to.
-    pub(in crate::mcp) fn begin(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+    pub(in crate::mcp) fn begin(&self, opened: &OpenedSession) {
         self.ears().closed = false;
-        self.open(id, version);
+        self.open(opened);
     }
 
-    pub(in crate::mcp) fn open(&self, id: Option<HeaderValue>, version: Option<HeaderValue>) {
+    /// Whether the server may have something to listen to.
+    pub(in crate::mcp) fn may_be_heard(&self) -> bool {
+        !self.ears().closed
+    }
+
+    pub(in crate::mcp) fn open(&self, opened: &OpenedSession) {
         let heard = self.ears().next();
         self.current.send_modify(|session| {
             *session = Session {
-                may_be_forgotten: false,
-                id,
-                version,
                 generation: session.generation + 1,
                 heard,
+                ..Session::from(opened)
             };
         });
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::rig::{Reply, Rig, authorization_missing, respond, sse};
 use crate::{
     error::{CallError, CallErrorKind},
-    mcp::{options::BridgeOptions, pump::bridge::BridgeError},
+    mcp::{options::BridgeOptions, pump::outcome::BridgeError},
 };
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"pay"}}"#;

@@ -16,6 +16,7 @@ use crate::{
         forward_upstream::ForwardUpstream,
         upstream::{Upstream, UpstreamRequest},
     },
+    wait::Waiting,
 };
 
 #[tokio::test]
@@ -40,7 +41,7 @@ async fn a_refused_scope_is_told_as_a_matter_of_policy() {
         in_session: false,
         fingerprint: "tools/call".to_owned(),
     };
-    let error = bound.send(request).await.unwrap_err();
+    let error = bound.send(request, &Waiting::default()).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::ScopeRefused);
     assert_eq!(error.reason(), "scope_refused");
     assert_eq!(
@@ -64,7 +65,7 @@ async fn without_authority_nothing_is_sent_and_the_bridge_gets_the_record() {
         in_session: false,
         fingerprint: "tools/call secret-argument".to_owned(),
     };
-    let error = bound.send(request).await.unwrap_err();
+    let error = bound.send(request, &Waiting::default()).await.unwrap_err();
     let action = "authkeeper reauthorize notion";
     assert_eq!(error.action().as_deref(), Some(action));
     assert!(error.message.contains(action), "{error}");

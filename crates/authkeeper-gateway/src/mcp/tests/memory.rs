@@ -127,11 +127,7 @@ struct WaitGuard;
 
 #[async_trait]
 impl Upstream for WaitGuard {
-    async fn send(&self, _request: UpstreamRequest) -> Reply {
-        pending().await
-    }
-
-    async fn send_telling(&self, _request: UpstreamRequest, waiting: &Waiting) -> Reply {
+    async fn send(&self, _request: UpstreamRequest, waiting: &Waiting) -> Reply {
         let held = waiting.begin();
         held.says(WaitReason {
             what: "Open the link.".into(),

@@ -7,6 +7,7 @@ mod handshake;
 mod http_sse;
 mod list_tools;
 mod memory;
+mod negotiation;
 mod rig;
 mod stateless;
 mod versions;

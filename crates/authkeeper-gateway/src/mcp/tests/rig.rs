@@ -27,9 +27,10 @@ use crate::{
     forward::tests::record,
     mcp::{
         options::BridgeOptions,
-        pump::bridge::{BridgeError, serve_upstream},
+        pump::{life::serve_upstream, outcome::BridgeError},
         upstream::{Upstream, UpstreamRequest},
     },
+    wait::Waiting,
 };
 
 pub(super) type Reply = Result<Response<ResponseBody>, CallError>;
@@ -79,7 +80,7 @@ struct Server {
 
 #[async_trait]
 impl Upstream for Server {
-    async fn send(&self, request: UpstreamRequest) -> Reply {
+    async fn send(&self, request: UpstreamRequest, _waiting: &Waiting) -> Reply {
         let request = Request {
             verb: request.method.to_string(),
             endpoint: request.endpoint,

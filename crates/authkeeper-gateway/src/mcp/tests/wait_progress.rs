@@ -30,11 +30,7 @@ struct HoldingUpstream {
 
 #[async_trait]
 impl Upstream for HoldingUpstream {
-    async fn send(&self, request: UpstreamRequest) -> Reply {
-        self.server.send(request).await
-    }
-
-    async fn send_telling(&self, request: UpstreamRequest, waiting: &Waiting) -> Reply {
+    async fn send(&self, request: UpstreamRequest, waiting: &Waiting) -> Reply {
         if String::from_utf8_lossy(&request.body).contains(self.method) {
             let held = waiting.begin();
             held.says(WaitReason {
@@ -45,7 +41,7 @@ impl Upstream for HoldingUpstream {
             self.waiting.notify_one();
             self.came.notified().await;
         }
-        self.server.send(request).await
+        self.server.send(request, waiting).await
     }
 }
 

@@ -43,15 +43,8 @@ pub struct VersionCache {
 
 #[derive(Serialize, Deserialize)]
 struct VersionCacheEntry {
-    speaks: Speaks,
+    speaks: Era,
     since: Timestamp,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Speaks {
-    Handshake,
-    Stateless,
 }
 
 impl VersionCache {
@@ -72,21 +65,14 @@ impl VersionCache {
         let age = self.clock.now().wall.duration_since(kept.since);
         // What was learnt in the future was learnt by another clock.
         let good = Duration::try_from(age).is_ok_and(|age| age < GOOD_FOR);
-        good.then_some(match kept.speaks {
-            Speaks::Handshake => Era::Handshake,
-            Speaks::Stateless => Era::Stateless,
-        })
+        good.then_some(kept.speaks)
     }
 
     /// The server speaks this era, and not the other. If that can't be kept, it is found out again.
-    pub(super) fn store(&self, era: Era) {
-        if self.load() == Some(era) {
+    pub(super) fn store(&self, speaks: Era) {
+        if self.load() == Some(speaks) {
             return;
         }
-        let speaks = match era {
-            Era::Handshake => Speaks::Handshake,
-            Era::Stateless => Speaks::Stateless,
-        };
         let since = self.clock.now().wall;
         if let Err(error) = self.write(&VersionCacheEntry { speaks, since }) {
             tracing::debug!(%error, "the server's era is not remembered");
@@ -150,7 +136,7 @@ mod tests {
         let now = memory.clock.now().wall;
         let kept_since = |hours: i64| {
             let since = now + jiff::SignedDuration::from_hours(hours);
-            let speaks = Speaks::Stateless;
+            let speaks = Era::Stateless;
             memory.write(&VersionCacheEntry { speaks, since }).unwrap();
             memory.load()
         };

@@ -1,13 +1,15 @@
 //! What a stateless client says, as a handshake server reads it, and the server's requests and errors as the
 //! client does.
 
-use super::messages::{self, CAPABILITIES, CLIENT_INFO, LOG_LEVEL};
+use super::{
+    messages::{self, CAPABILITIES, CLIENT_INFO, LOG_LEVEL},
+    protocol::INVALID_PARAMS,
+};
 use crate::mcp::codec::{
     json_object::Object,
     message::{META_VERSION, Message},
 };
 
-const INVALID_PARAMS: i64 = -32602;
 /// 2025-11-25, server/resources, "Error Handling"; 2026-07-28 says −32602.
 const RESOURCE_NOT_FOUND: &str = "-32002";
 /// 2025-11-25, client/elicitation: a page has to be opened before the call is made again.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{
     messages::{self, SUBSCRIPTION},
+    protocol::{INVALID_PARAMS, METHOD_NOT_FOUND},
     step::TranslatorStep,
 };
 use crate::mcp::codec::{
@@ -16,10 +17,6 @@ use crate::mcp::codec::{
     message::{Id, Message},
     reconnect::pause,
 };
-
-/// JSON-RPC's and MCP's "Invalid params".
-const INVALID_PARAMS: i64 = -32602;
-const METHOD_NOT_FOUND: i64 = -32601;
 
 #[derive(Debug, Default)]
 pub(super) struct Listening {

@@ -1,5 +1,7 @@
 //! Messages and parts of messages in the shape of either era.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -34,12 +36,7 @@ pub(super) fn cancelled(id: &str) -> Option<Message> {
 }
 
 /// `id` is JSON already.
-pub(super) fn result(id: &str, result: &Object) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
-}
-
-/// The same with any JSON in the place of the result.
-pub(super) fn raw_result(id: &str, result: &RawValue) -> String {
+pub(super) fn result(id: &str, result: &(impl Display + ?Sized)) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 

@@ -22,18 +22,13 @@ pub(in crate::mcp) fn is_stateless_error(code: i64) -> bool {
     )
 }
 
-/// `translates`: the server is known to be of the other era.
-pub(super) fn is_doubtful(
-    message: &Message,
-    era: Era,
-    translates: bool,
-    refusal: VersionRefusal,
-) -> bool {
+/// Whether a server of the other era would refuse this message in this way.
+pub(super) fn is_doubtful(message: &Message, era: Era, refusal: VersionRefusal) -> bool {
     if !is_about_the_message(refusal) {
         return false;
     }
     match era {
-        Era::Handshake => translates || message.opens_session(),
+        Era::Handshake => message.opens_session(),
         Era::Stateless if refusal.code.is_some_and(is_stateless_error) => false,
         // Only a request says in so many words which era it is of.
         Era::Stateless if message.awaited().is_empty() => false,
@@ -73,7 +68,7 @@ mod tests {
     fn doubtful(text: &str, era: Era, status: u16, code: Option<i64>) -> bool {
         let status = StatusCode::from_u16(status).unwrap();
         let message = Message::parse(text.to_owned().into()).unwrap();
-        is_doubtful(&message, era, false, VersionRefusal { status, code })
+        is_doubtful(&message, era, VersionRefusal { status, code })
     }
 
     #[test]

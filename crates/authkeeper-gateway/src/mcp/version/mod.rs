@@ -1,9 +1,10 @@
 //! A client of one era and a server of the other.
 //!
 //! Nothing here touches a message as long as the client's era is one of the server's. Only where a
-//! server refuses a message as one of the other era would ([`ServerEras::doubts`](server_eras::ServerEras::doubts)), [`negotiate`](super::pump) asks it in
-//! that other era's way; if it answers, an [`Translator`](translator::Translator) stands between the two from then on, and in later
-//! processes from the first message on ([`cache`]). The interpreters are pure: messages go in, [`TranslatorStep`](step::Step)s come out.
+//! server refuses a message as one of the other era would ([`ServerEras::doubts`](server_eras::ServerEras::doubts)), [`pump`](super::pump) asks it in
+//! that other era's way; if it answers, a [`Translator`](translator::Translator) stands between the two for the rest of the session, and in
+//! later processes from the first message on ([`cache`]). The translators are pure: messages go in,
+//! [`TranslatorStep`](step::TranslatorStep)s come out. The session's loop owns the translator; nothing else sees it.
 //!
 //! | client says, up to 2025-11-25 | [`ToStateless`](to_stateless::ToStateless): server hears, from 2026-07-28 |
 //! |---|---|

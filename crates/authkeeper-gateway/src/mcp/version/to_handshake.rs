@@ -11,31 +11,19 @@ use super::{
         AGAIN, input_required, lowered, pages_to_open, question_to_client, stateless_error,
     },
     messages::{self, CAPABILITIES, LOG_LEVEL},
-    protocol::{STATELESS, UNSUPPORTED_VERSION},
+    protocol::{INVALID_PARAMS, LEVELS, METHOD_NOT_FOUND, STATELESS, UNSUPPORTED_VERSION},
     step::TranslatorStep,
     subscriptions::Subscriptions,
 };
 use crate::mcp::codec::{
-    json_object::{Object, raw},
+    json_object::Object,
     message::{Id, IdKey, Kind, Message},
 };
 
-const INVALID_PARAMS: i64 = -32602;
-const METHOD_NOT_FOUND: i64 = -32601;
 /// What we write into `requestState`.
 const STATE: &str = "authkeeper-";
 /// Calls that may wait for a client's answers at once.
 const WAITING: usize = 64;
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// A request that the server has not answered.
 struct OpenCall {
@@ -116,7 +104,7 @@ impl ToHandshake {
                 .as_ref()
                 .map_or_else(Vec::new, |id| self.cancel(id)),
             Kind::Notification(_) => lowered(message)
-                .map(|(envelope, _)| to_server(&envelope))
+                .map(|(envelope, _)| TranslatorStep::to_server(envelope.to_string()))
                 .unwrap_or_default(),
             // The stateless era has neither.
             Kind::Response | Kind::Batch(_) => Vec::new(),
@@ -133,13 +121,16 @@ impl ToHandshake {
                 "Unsupported protocol version",
                 &data,
             );
-            return vec![to_client(error)];
+            return vec![TranslatorStep::to_client(error)];
         }
         match method {
-            "server/discover" => vec![to_client(messages::result(id.raw(), &self.discovery))],
+            "server/discover" => vec![TranslatorStep::to_client(messages::result(
+                id.raw(),
+                &self.discovery,
+            ))],
             "subscriptions/listen" => self.listen(id, &messages::params_of(message)),
             // Our own handshake with the server stands.
-            "initialize" => vec![to_client(unknown(id, method))],
+            "initialize" => vec![TranslatorStep::to_client(unknown(id, method))],
             _ => self.carry(message, id, method),
         }
     }
@@ -171,7 +162,7 @@ impl ToHandshake {
         };
         let level = call.level.clone();
         self.calls.insert(id.key().clone(), call);
-        self.after_level(level, to_server(&envelope))
+        self.after_level(level, TranslatorStep::to_server(envelope.to_string()))
     }
 
     /// The server is told which log messages are wanted before it gets the call that wants them.
@@ -245,13 +236,15 @@ impl ToHandshake {
             return Vec::new();
         };
         self.calls.remove(&key);
-        cancelled(&key)
+        TranslatorStep::cancel(&key)
     }
 
     /// Calls that wait for answers which nobody will give.
     pub(super) fn leave(&mut self) -> Vec<TranslatorStep> {
         let waiting = self.calls.iter().filter(|(_, call)| call.client.is_none());
-        waiting.flat_map(|(key, _)| cancelled(key)).collect()
+        waiting
+            .flat_map(|(key, _)| TranslatorStep::cancel(key))
+            .collect()
     }
 
     pub(super) fn hear_server(
@@ -289,7 +282,7 @@ impl ToHandshake {
                 };
                 params.set("progressToken", &token);
                 envelope.set("params", &params);
-                vec![to_client(envelope.to_string())]
+                vec![TranslatorStep::to_client(envelope.to_string())]
             }
             "notifications/cancelled" => {
                 self.withdraw(&params);
@@ -297,7 +290,7 @@ impl ToHandshake {
             }
             // 2026-07-28, changelog: the client learns of it by making the call again.
             "notifications/elicitation/complete" | "notifications/tasks/status" => Vec::new(),
-            _ => vec![to_client(envelope.to_string())],
+            _ => vec![TranslatorStep::to_client(envelope.to_string())],
         }
     }
 
@@ -344,7 +337,7 @@ impl ToHandshake {
         request: Object,
     ) -> Vec<TranslatorStep> {
         if method == "ping" {
-            return to_server_text(messages::result(id.raw(), &Object::default()));
+            return TranslatorStep::to_server(messages::result(id.raw(), &Object::default()));
         }
         let capability = match method {
             "elicitation/create" => "elicitation",
@@ -408,7 +401,7 @@ impl ToHandshake {
         let requests =
             Object::default().with(question.name(), &question_to_client(&question.request));
         call.state = Some(state.clone());
-        vec![to_client(messages::result(
+        vec![TranslatorStep::to_client(messages::result(
             client.raw(),
             &input_required(&requests, &state),
         ))]
@@ -439,7 +432,7 @@ impl ToHandshake {
         if let Some(question) = call.asked.front()
             && let Some(answer) = answers.get(question.name())
         {
-            steps.extend(to_server_text(messages::raw_result(
+            steps.extend(TranslatorStep::to_server(messages::result(
                 question.id.raw(),
                 answer,
             )));
@@ -502,33 +495,25 @@ impl ToHandshake {
             answer.set("result", &result);
         } else if let Some(error) = answer.object("error") {
             if let Some(pages) = pages_to_open(&error) {
-                return vec![to_client(messages::result(client.raw(), &pages))];
+                return vec![TranslatorStep::to_client(messages::result(
+                    client.raw(),
+                    &pages,
+                ))];
             }
             answer.set("error", &stateless_error(error));
         }
-        vec![to_client(answer.to_string())]
+        vec![TranslatorStep::to_client(answer.to_string())]
     }
-}
-
-fn cancelled(key: &IdKey) -> Vec<TranslatorStep> {
-    let id = match key {
-        IdKey::Text(text) => raw(text).get().to_owned(),
-        IdKey::Other(spelled) => spelled.to_string(),
-    };
-    messages::cancelled(&id)
-        .map(TranslatorStep::ToServer)
-        .into_iter()
-        .collect()
 }
 
 fn decline(id: &Id, message: &str) -> Vec<TranslatorStep> {
     let data = json!({"kind": "no_counterpart"});
-    to_server_text(messages::error(id.raw(), METHOD_NOT_FOUND, message, &data))
+    TranslatorStep::to_server(messages::error(id.raw(), METHOD_NOT_FOUND, message, &data))
 }
 
 fn refuse(id: &Id, message: &str) -> Vec<TranslatorStep> {
     let data = json!({"kind": "no_counterpart", "executed": "unknown", "retryable": false});
-    vec![to_client(messages::error(
+    vec![TranslatorStep::to_client(messages::error(
         id.raw(),
         INVALID_PARAMS,
         message,
@@ -540,19 +525,4 @@ fn unknown(id: &Id, method: &str) -> String {
     let message = format!("Method not found: 2026-07-28 has no {method}");
     let data = json!({"kind": "no_counterpart", "executed": "no", "retryable": false});
     messages::error(id.raw(), METHOD_NOT_FOUND, &message, &data)
-}
-
-fn to_client(text: String) -> TranslatorStep {
-    TranslatorStep::ToClient(text.into())
-}
-
-fn to_server(envelope: &Object) -> Vec<TranslatorStep> {
-    to_server_text(envelope.to_string())
-}
-
-fn to_server_text(text: String) -> Vec<TranslatorStep> {
-    messages::parsed(text)
-        .map(TranslatorStep::ToServer)
-        .into_iter()
-        .collect()
 }

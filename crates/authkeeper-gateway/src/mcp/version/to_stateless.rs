@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     listening::Listening,
     messages::{self, Hello, SUBSCRIPTION},
+    protocol::{INVALID_PARAMS, INVALID_REQUEST, LEVELS, METHOD_NOT_FOUND},
     step::TranslatorStep,
 };
 use crate::mcp::codec::{
@@ -18,19 +19,6 @@ use crate::mcp::codec::{
 
 /// A server that wants a call again and again without asking anything is not heard for ever.
 const EMPTY_ROUNDS: u32 = 8;
-const INVALID_REQUEST: i64 = -32600;
-const INVALID_PARAMS: i64 = -32602;
-const METHOD_NOT_FOUND: i64 = -32601;
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// A request of the client that the server has not answered for good.
 #[derive(Debug, Clone)]
@@ -100,7 +88,12 @@ impl ToStateless {
 
     fn request(&mut self, message: &Message, id: Id, method: &str) -> Vec<TranslatorStep> {
         let params = messages::params_of(message);
-        let done = |result: &Object| vec![to_client(messages::result(id.raw(), result))];
+        let done = |result: &Object| {
+            vec![TranslatorStep::to_client(messages::result(
+                id.raw(),
+                result,
+            ))]
+        };
         match method {
             "initialize" => done(&self.welcome),
             "ping" => done(&Object::default()),
@@ -141,9 +134,9 @@ impl ToStateless {
             said,
             empty_rounds: 0,
         };
-        let step = messages::parsed(call.said.to_string()).map(TranslatorStep::ToServer);
+        let steps = TranslatorStep::to_server(call.said.to_string());
         self.calls.insert(id.key().clone(), call);
-        step.into_iter().collect()
+        steps
     }
 
     /// The message with what the stateless era says in each of its messages.
@@ -179,8 +172,9 @@ impl ToStateless {
             "notifications/roots/list_changed" | "notifications/progress" => Vec::new(),
             _ => {
                 let lifted = self.lifted(message);
-                let lifted = lifted.and_then(|envelope| messages::parsed(envelope.to_string()));
-                lifted.map(TranslatorStep::ToServer).into_iter().collect()
+                lifted.map_or_else(Vec::new, |envelope| {
+                    TranslatorStep::to_server(envelope.to_string())
+                })
             }
         }
     }
@@ -190,10 +184,7 @@ impl ToStateless {
         let at_server = self.calls.iter().find(|(_, call)| is_it(call));
         if let Some(key) = at_server.map(|(key, _)| key.clone()) {
             self.calls.remove(&key);
-            return messages::cancelled(&spelled(&key))
-                .map(TranslatorStep::ToServer)
-                .into_iter()
-                .collect();
+            return TranslatorStep::cancel(&key);
         }
         let asked = self.questions.iter().position(|asked| is_it(&asked.call));
         asked.map_or_else(Vec::new, |at| withdrawn(&self.questions.remove(at)))
@@ -261,9 +252,9 @@ impl ToStateless {
         }
         call.said.set("id", &id);
         call.said.set("params", &params);
-        let step = messages::parsed(call.said.to_string()).map(TranslatorStep::ToServer);
+        let steps = TranslatorStep::to_server(call.said.to_string());
         self.calls.insert(IdKey::Text(id.into()), call);
-        step.into_iter().collect()
+        steps
     }
 
     pub(super) fn hear_server(&mut self, message: Bytes) -> Vec<TranslatorStep> {
@@ -308,7 +299,7 @@ impl ToStateless {
             }
             envelope.set("params", &params);
         }
-        vec![to_client(envelope.to_string())]
+        vec![TranslatorStep::to_client(envelope.to_string())]
     }
 
     fn answered(&mut self, id: &Id, mut envelope: Object, message: Bytes) -> Vec<TranslatorStep> {
@@ -323,13 +314,13 @@ impl ToStateless {
         };
         envelope.set("id", &raw_id(&call.client));
         let Some(result) = envelope.object("result") else {
-            return vec![to_client(envelope.to_string())];
+            return vec![TranslatorStep::to_client(envelope.to_string())];
         };
         if result.text("resultType").as_deref() == Some("input_required") {
             return self.asked(call, &result);
         }
         envelope.set("result", &messages::plain(result, &call.method));
-        vec![to_client(envelope.to_string())]
+        vec![TranslatorStep::to_client(envelope.to_string())]
     }
 
     /// The server wants to know something first: each question becomes a request to the client.
@@ -361,7 +352,9 @@ impl ToStateless {
             };
             self.number += 1;
             let id = format!("authkeeper-ask-{}", self.number);
-            steps.push(to_client(question_to_client(&id, &question)));
+            steps.push(TranslatorStep::to_client(question_to_client(
+                &id, &question,
+            )));
             asked.open.insert(IdKey::Text(id.into()), name.to_owned());
         }
         self.questions.push(asked);
@@ -400,7 +393,7 @@ fn unanswered(asked: &Questions, answer: &Object) -> Vec<TranslatorStep> {
         &data,
     );
     let mut steps = withdrawn(asked);
-    steps.push(to_client(answer));
+    steps.push(TranslatorStep::to_client(answer));
     steps
 }
 
@@ -415,22 +408,16 @@ fn withdrawn(asked: &Questions) -> Vec<TranslatorStep> {
 
 fn refuse(id: &Id, code: i64, message: &str) -> Vec<TranslatorStep> {
     let data = json!({"kind": "no_counterpart", "executed": "no", "retryable": false});
-    vec![to_client(messages::error(id.raw(), code, message, &data))]
-}
-
-fn to_client(text: String) -> TranslatorStep {
-    TranslatorStep::ToClient(text.into())
-}
-
-fn spelled(key: &IdKey) -> String {
-    match key {
-        IdKey::Text(text) => json!(text).to_string(),
-        IdKey::Other(spelled) => spelled.to_string(),
-    }
+    vec![TranslatorStep::to_client(messages::error(
+        id.raw(),
+        code,
+        message,
+        &data,
+    ))]
 }
 
 fn raw_key(key: &IdKey) -> Box<RawValue> {
-    RawValue::from_string(spelled(key)).unwrap_or_else(|_never| RawValue::NULL.to_owned())
+    RawValue::from_string(key.spelled()).unwrap_or_else(|_never| RawValue::NULL.to_owned())
 }
 
 fn raw_id(id: &Id) -> Box<RawValue> {
