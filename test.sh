@@ -10,6 +10,7 @@ main() {
   install_system_packages
   step "install the test servers" e2e/servers/install.sh
   step "formatting" cargo fmt --all --check
+  step "formatting of the peers bench" cargo fmt --manifest-path bench/peers/Cargo.toml --check
   step "lints" cargo clippy --workspace --all-targets --all-features -- -D warnings
   # Without the test features, as it is installed.
   step "lints of the release" cargo clippy -p authkeeper-cli -- -D warnings

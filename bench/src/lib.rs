@@ -8,10 +8,13 @@ pub mod provider;
 pub mod report;
 pub mod store;
 
+#[cfg(feature = "allocations")]
 use std::alloc::System;
 
+#[cfg(feature = "allocations")]
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 /// Counts what Rust code allocates in the whole process; what `SQLite` allocates in C is not seen.
+#[cfg(feature = "allocations")]
 #[global_allocator]
 pub static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

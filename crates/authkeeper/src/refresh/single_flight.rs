@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::refresh::{
@@ -19,7 +20,7 @@ use crate::refresh::{
 };
 
 use crate::{
-    model::{GrantId, Moment},
+    model::{ConnectionName, GrantId, Moment},
     platform::clock::{LONGEST_SLEEP, within},
 };
 
@@ -46,9 +47,37 @@ struct RestTime {
     left: Duration,
 }
 
+/// What is done once a flight has brought a new generation, before those are told who wait for it.
+#[async_trait]
+pub(crate) trait Landing: Send + Sync {
+    /// A flight on behalf of this connection has brought one.
+    async fn landed(&self, connection: &ConnectionName);
+}
+
+/// A place among those who wait for a flight.
+#[derive(Clone)]
+pub(crate) struct Ticket(watch::Receiver<Option<RefreshOutcome>>);
+
+impl Ticket {
+    /// Whether the flight has neither landed nor come to grief.
+    pub(crate) fn is_in_air(&self) -> bool {
+        self.0.has_changed().is_ok() && self.0.borrow().is_none()
+    }
+
+    /// Waits for the flight. Dropping the future stops nothing.
+    pub(crate) async fn landed(mut self) -> RefreshOutcome {
+        let ended = self.0.wait_for(Option::is_some).await;
+        ended
+            .ok()
+            .and_then(|end| end.clone())
+            .unwrap_or_else(|| RefreshOutcome::later("the refresh was abandoned"))
+    }
+}
+
 /// The flights of this process.
 pub(crate) struct Flights {
     context: Arc<Context>,
+    landing: Arc<dyn Landing>,
     lanes: Mutex<HashMap<GrantId, Lane>>,
     /// Raised while anything is in the air; a shutdown waits for zero.
     in_air: watch::Sender<usize>,
@@ -66,9 +95,10 @@ struct Lane {
 }
 
 impl Flights {
-    pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
+    pub(crate) fn new(context: Arc<Context>, landing: Arc<dyn Landing>) -> Arc<Self> {
         Arc::new(Self {
             context,
+            landing,
             lanes: Mutex::default(),
             in_air: watch::Sender::new(0),
         })
@@ -81,18 +111,10 @@ impl Flights {
         goal: Goal,
         why: Why,
     ) -> RefreshOutcome {
-        let mut answer = match self.board(on_behalf_of, goal, why) {
-            Ok(answer) => answer,
-            Err(resting) => return resting,
-        };
-        let ended = answer
-            .wait_for(Option::is_some)
-            .await
-            .map(|end| end.clone());
-        ended
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| RefreshOutcome::later("the refresh was abandoned"))
+        match self.board(on_behalf_of, goal, why) {
+            Ok(ticket) => ticket.landed().await,
+            Err(resting) => resting,
+        }
     }
 
     /// Starts the refresh of this generation if nobody has, and waits for nothing.
@@ -124,12 +146,14 @@ impl Flights {
         Aboard(Arc::clone(self))
     }
 
-    fn board(
+    /// A place on the flight that refreshes this generation, which starts if nobody has started it; or the end of the last
+    /// one, while that still stands.
+    pub(crate) fn board(
         self: &Arc<Self>,
         on_behalf_of: &OnBehalfOf,
         goal: Goal,
         why: Why,
-    ) -> Result<watch::Receiver<Option<RefreshOutcome>>, RefreshOutcome> {
+    ) -> Result<Ticket, RefreshOutcome> {
         let now = self.context.seams.clock.now();
         let mut lanes = self.lanes();
         let lane = lanes.entry(goal.grant.clone()).or_default();
@@ -137,7 +161,7 @@ impl Flights {
         if let Some(running) = &lane.running
             && (running.has_changed().is_ok() || running.borrow().is_some())
         {
-            return Ok(running.clone());
+            return Ok(Ticket(running.clone()));
         }
         // Now and then somebody looks at the store again: another process may have ended the rest, or it may be time to
         // tell the owner.
@@ -151,7 +175,7 @@ impl Flights {
         lane.running = Some(answer.clone());
         drop(lanes);
         self.take_off(on_behalf_of.clone(), goal, why, landed);
-        Ok(answer)
+        Ok(Ticket(answer))
     }
 
     /// Detached on purpose: an exchange under way is finished, kept and committed although its callers gave up waiting. This
@@ -169,6 +193,9 @@ impl Flights {
             let flown = transaction::refresh(&flights.context, &on_behalf_of, &goal, why).await;
             let end = flown.end.clone();
             flights.land(&goal, flown).await;
+            if matches!(end, RefreshOutcome::Fresh) {
+                flights.landing.landed(&on_behalf_of.connection).await;
+            }
             let _ = landed.send(Some(end));
         }));
     }
@@ -176,18 +203,18 @@ impl Flights {
     async fn land(&self, goal: &Goal, FlightResult { end, held_back }: FlightResult) {
         // It may have found a write of another process: the callers that wait read the store again.
         self.context.store.epoch().raise();
+        if matches!(
+            end,
+            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn
+        ) {
+            self.lanes().remove(&goal.grant);
+            return;
+        }
         let access_left = self.access_left(&goal.grant).await;
         let rests = provider_state::rest_of(&self.context, &goal.grant, goal.lineage).await;
         let now = self.context.seams.clock.now();
         let roll = self.context.seams.random_unit();
         let mut lanes = self.lanes();
-        if matches!(
-            end,
-            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn
-        ) {
-            lanes.remove(&goal.grant);
-            return;
-        }
         let lane = lanes.entry(goal.grant.clone()).or_default();
         lane.running = None;
         lane.resting = None;

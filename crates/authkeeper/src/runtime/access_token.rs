@@ -1,34 +1,26 @@
 //! Serving: a token from memory while that is known to be right ([`crate::runtime::token_cache`]), else decided over what the store says.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     error::TokenError,
-    model::{
-        ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, OwnerState,
-        Presentation,
-    },
+    model::{ClaimPhase, Connection, ConnectionName, Event, Grant, GrantLifecycle, OwnerState},
     refresh::{
         OnBehalfOf,
-        decide::{self, Refusal, ServeDecision, Shortfall},
-        decision_log::Decision,
+        decide::{self, Freshness, Refusal, ServeDecision, Shortfall},
         goal::Goal,
         grant_view, incident,
         outcome::RefreshOutcome,
         provider_incidents, revoke_leftovers,
     },
     runtime::{
-        IssuedToken, Runtime, TokenRequest,
-        live_token::LiveToken,
-        token_cache::{CacheLifetime, GrantSnapshot},
+        IssuedToken, Runtime, TokenRequest, hand_out::warning_in, live_token::LiveToken,
+        token_cache::GrantSnapshot,
     },
     store::StoreError,
 };
-
-/// How long before `rotate_by` the owner of an API key is warned.
-const ROTATION_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// How often one call may meet a state that changed under it before it gives up.
 const ROUNDS: usize = 4;
@@ -43,8 +35,15 @@ impl Runtime {
         if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
             return Ok(token);
         }
+        let mut ended = None;
+        if let Some(ticket) = self.token_cache.flight(request.connection(), request.ask()) {
+            ended = unseen(ticket.landed().await);
+            if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
+                return Ok(token);
+            }
+        }
         // Boxed: the long way's state is large, and seldom needed.
-        Box::pin(self.serve(request)).await
+        Box::pin(self.serve(request, ended)).await
     }
 
     /// This connection's token for somebody who needs it again and again. Fails as [`Runtime::access_token`] would now.
@@ -54,37 +53,37 @@ impl Runtime {
         Ok(LiveToken::new(self.clone(), cache, name.clone()))
     }
 
-    async fn serve(&self, request: &TokenRequest) -> Result<Arc<IssuedToken>, TokenError> {
-        let mut ended = None;
+    /// Decides over what the store says, and does it. `ended` is how a refresh ended that was waited for already.
+    async fn serve(
+        &self,
+        request: &TokenRequest,
+        mut ended: Option<RefreshOutcome>,
+    ) -> Result<Arc<IssuedToken>, TokenError> {
         for _ in 0..ROUNDS {
             self.token_cache.look(&*self.context.store)?;
             if let Some(token) = self.token_cache.token(request.connection(), request.ask()) {
                 return Ok(token);
             }
             let known = self.known(request.connection()).await?;
-            let (connection, grant) = (known.connection(), known.grant());
-            let on_behalf_of = OnBehalfOf::of(connection);
+            let grant = known.grant();
+            let on_behalf_of = known.on_behalf_of();
             let now = self.context.seams.clock.now();
-            let grant_view = self
-                .context
-                .grant_view(on_behalf_of.provider.as_deref(), grant);
-            let verdict = decide::serve(grant_view, request.ask(), now);
-            self.log(&on_behalf_of, grant, verdict);
+            let verdict = self.hand_out.decide(&known, request.ask());
             match (verdict, ended) {
                 (ServeDecision::Serve, end) => {
-                    self.recover_behind(&on_behalf_of, grant);
+                    self.recover_behind(on_behalf_of, grant);
                     // To keep a warning may take its time, and the grant may have been withdrawn in it.
-                    if self.warn_of_rotation(&on_behalf_of, grant).await {
+                    if self.warn_of_rotation(on_behalf_of, grant).await {
                         ended = end;
                         continue;
                     }
-                    return self.hand_out(&known, request);
+                    return self.hand_out.hand_out(&known, request.ask());
                 }
                 (ServeDecision::ServeAndRefresh(why), _) => {
                     if !self.is_cared_for(grant) {
-                        self.flights.start(&on_behalf_of, Goal::of(grant), why);
+                        self.flights.start(on_behalf_of, Goal::of(grant), why);
                     }
-                    return self.hand_out(&known, request);
+                    return self.hand_out.hand_out(&known, request.ask());
                 }
                 (ServeDecision::Refuse(Refusal::Reauthorize(_)), end)
                     if end.is_none()
@@ -94,7 +93,7 @@ impl Runtime {
                     let why = decide::Why::Probe;
                     ended = Some(
                         self.flights
-                            .refresh(&on_behalf_of, Goal::of(grant), why)
+                            .refresh(on_behalf_of, Goal::of(grant), why)
                             .await,
                     );
                 }
@@ -102,14 +101,14 @@ impl Runtime {
                     return Err(self.refuse(&known, request, refusal).await?);
                 }
                 (ServeDecision::FallBack, end) => {
-                    self.fall_back(&on_behalf_of, grant).await?;
+                    self.fall_back(on_behalf_of, grant).await?;
                     ended = end;
                 }
                 (ServeDecision::RefreshFirst(_), Some(end)) => {
                     return self.serve_after_failure(&known, request, end).await;
                 }
                 (ServeDecision::RefreshFirst(why), None) => {
-                    ended = self.refresh_first(&on_behalf_of, grant, why).await;
+                    ended = self.refresh_first(&known, request, why).await;
                 }
             }
         }
@@ -159,65 +158,31 @@ impl Runtime {
     /// Refreshes; returns the outcome if the state of the grant does not show it.
     async fn refresh_first(
         &self,
-        on_behalf_of: &OnBehalfOf,
-        grant: &Grant,
+        known: &GrantSnapshot,
+        request: &TokenRequest,
         why: decide::Why,
     ) -> Option<RefreshOutcome> {
-        let goal = Goal::of(grant);
-        match self.flights.refresh(on_behalf_of, goal, why).await {
-            RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn => None,
-            failed => Some(failed),
+        let goal = Goal::of(known.grant());
+        let ticket = match self.flights.board(known.on_behalf_of(), goal, why) {
+            Ok(ticket) => ticket,
+            Err(resting) => return unseen(resting),
+        };
+        if request.ask() == Freshness::default() {
+            known.let_board(&ticket);
         }
+        unseen(ticket.landed().await)
     }
 
     /// What the store says now; those who ask together read it once.
     async fn known(&self, name: &ConnectionName) -> Result<Arc<GrantSnapshot>, TokenError> {
-        if let Some(known) = self.token_cache.shared_read(name) {
-            return Ok(known);
-        }
-        // Before the rows: what is written in between makes them newer than their epoch, never older.
-        let epoch = self.context.store.epoch().get();
-        match self.find(name).await {
-            Ok((connection, grant)) => Ok(self.token_cache.share(epoch, connection, grant)),
-            Err(error) => {
-                self.token_cache.forget(name);
-                if matches!(error, TokenError::NoSuchConnection { .. }) {
-                    self.clear_up();
-                }
-                Err(error)
+        let known = self.hand_out.known(name).await;
+        if let Err(error) = &known {
+            self.token_cache.forget(name);
+            if matches!(error, TokenError::NoSuchConnection { .. }) {
+                self.clear_up();
             }
         }
-    }
-
-    /// Hands the token out, and from memory from now on if that is right.
-    fn hand_out(
-        &self,
-        known: &GrantSnapshot,
-        request: &TokenRequest,
-    ) -> Result<Arc<IssuedToken>, TokenError> {
-        let clock = &self.context.seams.clock;
-        let (ticks, now) = (clock.ticks(), clock.now());
-        let grant = known.grant();
-        let token = self.issue(known.connection(), grant, request)?;
-        let warn_in = warning_in(grant, now.wall);
-        let more_to_do = grant.claim.is_some() || warn_in.is_some_and(|span| span.is_zero());
-        let provider = known.connection().provider.as_deref();
-        let grant_view = self.context.grant_view(provider, grant);
-        let repeats = decide::repeats_for(grant_view, more_to_do, now);
-        match (repeats, &grant.access) {
-            // One that lives shorter than this caller asked for may be right for the next.
-            (Some(_), _) if !token.min_ttl_met() => {}
-            (Some(repeats), Some(access)) => {
-                let until_warning = warn_in.filter(|span| !span.is_zero());
-                let spans = CacheLifetime {
-                    repeats: repeats.min(until_warning.unwrap_or(repeats)),
-                    left: access.left(now),
-                };
-                self.token_cache.put(known, &token, &spans, ticks);
-            }
-            _ => self.token_cache.evict(&known.connection().name),
-        }
-        Ok(token)
+        known
     }
 
     /// A new API key was refused and the one before it is still good: that one serves, and its owner is told.
@@ -276,7 +241,7 @@ impl Runtime {
         });
         let failed = Self::failed(connection, grant, end, now.wall);
         if good {
-            let mut token = self.issue(connection, grant, request)?;
+            let mut token = self.hand_out.issue(connection, grant, request.ask())?;
             if let Some(shortfall) = &mut Arc::make_mut(&mut token).shortfall {
                 let why = failed.to_string();
                 **shortfall = Shortfall::RefreshFailed { why };
@@ -419,60 +384,6 @@ impl Runtime {
         }
     }
 
-    fn issue(
-        &self,
-        connection: &Connection,
-        grant: &Grant,
-        request: &TokenRequest,
-    ) -> Result<Arc<IssuedToken>, TokenError> {
-        let token = grant
-            .access
-            .as_ref()
-            .ok_or_else(|| TokenError::Unavailable {
-                why: "there is no access token".to_owned(),
-                retry_after: None,
-            })?;
-        let binding = self.context.binding(grant);
-        let binding = binding.map_err(|refused| TokenError::ClientRefused {
-            issuer: grant.issuer.clone(),
-            client_id: grant.client_id.clone(),
-            refused,
-        })?;
-        // Never as a bearer token.
-        let presentation = match binding {
-            Some(_) => Presentation::bound(),
-            None => connection.presentation.clone(),
-        };
-        Ok(Arc::new(IssuedToken {
-            secret: token.secret.clone(),
-            generation: token.generation,
-            lineage: token.lineage,
-            issued_at: token.issued.wall,
-            expires_at: token.expires_at(),
-            scope: token.scope.clone().or_else(|| connection.scope.clone()),
-            resource: token.resource.clone(),
-            url: connection.url.clone(),
-            presentation,
-            headers: grant.grant_material.requests.headers.clone(),
-            binding,
-            certificate: grant.grant_material.certificate.clone().map(Arc::new),
-            shortfall: self.shortfall(connection, grant, request).map(Box::new),
-        }))
-    }
-
-    fn shortfall(
-        &self,
-        connection: &Connection,
-        grant: &Grant,
-        request: &TokenRequest,
-    ) -> Option<Shortfall> {
-        let ask = request.ask();
-        ask.min_ttl?;
-        let provider = connection.provider.as_deref();
-        let grant_view = self.context.grant_view(provider, grant);
-        decide::shortfall(grant_view, ask, self.context.seams.clock.now())
-    }
-
     /// A connection that is gone may have left a good token behind. It is revoked though the caller is answered at once:
     /// nobody may come by here again.
     fn clear_up(&self) {
@@ -490,60 +401,14 @@ impl Runtime {
         &self,
         name: &ConnectionName,
     ) -> Result<(Connection, Grant), TokenError> {
-        let missing = || TokenError::NoSuchConnection { name: name.clone() };
-        let connection = self
-            .context
-            .store
-            .connection(name)
-            .await?
-            .ok_or_else(missing)?;
-        let id = connection.grant.clone().ok_or_else(missing)?;
-        let grant = self.context.store.grant(&id).await?.ok_or_else(missing)?;
-        Ok((connection, grant))
-    }
-
-    /// Each decision once, not once a call: a line says what holds from then on.
-    fn log(&self, on_behalf_of: &OnBehalfOf, grant: &Grant, verdict: ServeDecision) {
-        if !self
-            .token_cache
-            .is_new_decision(&on_behalf_of.connection, grant.generation, verdict)
-        {
-            return;
-        }
-        let now = self.context.seams.clock.now();
-        let left = grant
-            .access
-            .as_ref()
-            .map(|token| token.left(now))
-            .unwrap_or_default();
-        let why = match verdict {
-            ServeDecision::ServeAndRefresh(why) | ServeDecision::RefreshFirst(why) => {
-                Some(why.as_str())
-            }
-            ServeDecision::Serve | ServeDecision::FallBack | ServeDecision::Refuse(_) => None,
-        };
-        self.context.log.append(
-            now,
-            &Decision {
-                ts: now.wall,
-                connection: on_behalf_of.connection.to_string(),
-                principal: on_behalf_of.principal.to_string(),
-                lineage: grant.lineage.0,
-                generation: grant.generation.0,
-                seconds_left: left.as_secs_f64(),
-                decision: verdict.as_str(),
-                why,
-                outcome: None,
-                latency_ms: None,
-                skew_s: None,
-                trace_id: None,
-            },
-        );
+        self.hand_out.find(name).await
     }
 }
 
-/// How long until a key's owner is to be told that it should be replaced: zero when that time has come.
-fn warning_in(grant: &Grant, now: Timestamp) -> Option<Duration> {
-    let ahead: SignedDuration = grant.rotate_by?.duration_since(now) - ROTATION_WARNING;
-    Some(Duration::try_from(ahead).unwrap_or_default())
+/// How a refresh ended, where the state of the grant does not show it.
+fn unseen(end: RefreshOutcome) -> Option<RefreshOutcome> {
+    match end {
+        RefreshOutcome::Fresh | RefreshOutcome::Refused | RefreshOutcome::Withdrawn => None,
+        failed => Some(failed),
+    }
 }

@@ -7,8 +7,7 @@ use crate::{
     model::ConnectionName,
     platform::clock::Clock,
     runtime::{
-        IssuedToken, Runtime, TokenRequest,
-        token_cache::{CachedToken, TokenCache},
+        IssuedToken, Runtime, TokenRequest, cached_token::CachedToken, token_cache::TokenCache,
     },
 };
 

@@ -5,7 +5,8 @@
 //! | `builder` | [`Settings`], [`RuntimeBuilder`] |
 //! | `token` | [`TokenRequest`], [`IssuedToken`] |
 //! | `access_token` | [`Runtime::access_token`]: serve, refresh, or refuse |
-//! | `token_cache`, `live_token` | tokens from memory |
+//! | `hand_out` | a token made of a grant, for a caller or for all who waited for a refresh |
+//! | `token_cache`, `thread_tokens`, `cached_token`, `live_token` | tokens from memory |
 //! | `status`, [`inspect`] | status of connections; details for diagnosis |
 //! | `step_up`, `step_up_locks` | calls that were refused for lack of a scope |
 //! | `issuer_change`, `issuer_checks` | a resource that names another authorization server |
@@ -14,6 +15,8 @@
 
 mod access_token;
 mod builder;
+mod cached_token;
+mod hand_out;
 pub mod inspect;
 mod issuer_change;
 mod issuer_checks;
@@ -22,6 +25,7 @@ pub mod rotate_key;
 mod status;
 pub(crate) mod step_up;
 mod step_up_locks;
+mod thread_tokens;
 mod token;
 mod token_cache;
 mod validation;
@@ -36,7 +40,10 @@ pub use self::{
     status::{CertificateStatus, ConnectionStatus, OwnCertificate},
     token::{IssuedToken, TokenRequest},
 };
-use self::{issuer_checks::IssuerChecks, step_up_locks::StepUpLocks, token_cache::TokenCache};
+use self::{
+    hand_out::HandOut, issuer_checks::IssuerChecks, step_up_locks::StepUpLocks,
+    token_cache::TokenCache,
+};
 pub use crate::refresh::scheduler::RefreshScheduler;
 use crate::{
     error::TokenError,
@@ -57,6 +64,7 @@ pub struct Runtime {
     pub(crate) context: Arc<Context>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) token_cache: Arc<TokenCache>,
+    pub(crate) hand_out: HandOut,
     step_up_locks: Arc<StepUpLocks>,
     issuer_checks: Arc<IssuerChecks>,
 }
@@ -71,9 +79,12 @@ impl Runtime {
     /// A runtime over an opened context.
     pub(crate) fn over(context: Context) -> Self {
         let context = Arc::new(context);
+        let token_cache = TokenCache::new(Arc::clone(&context.seams.clock), &*context.store);
+        let hand_out = HandOut::new(Arc::clone(&context), Arc::clone(&token_cache));
         Self {
-            flights: Flights::new(Arc::clone(&context)),
-            token_cache: TokenCache::new(Arc::clone(&context.seams.clock), &*context.store),
+            flights: Flights::new(Arc::clone(&context), Arc::new(hand_out.clone())),
+            token_cache,
+            hand_out,
             step_up_locks: Arc::default(),
             issuer_checks: Arc::default(),
             context,

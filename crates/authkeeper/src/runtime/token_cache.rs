@@ -13,7 +13,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,8 +22,16 @@ use std::{
 use crate::{
     model::{Connection, ConnectionName, Generation, Grant, Moment},
     platform::clock::Clock,
-    refresh::decide::{BELIEVED_FOR, Freshness, ServeDecision},
-    runtime::IssuedToken,
+    refresh::{
+        OnBehalfOf,
+        decide::{BELIEVED_FOR, Freshness, ServeDecision},
+        single_flight::Ticket,
+    },
+    runtime::{
+        IssuedToken,
+        cached_token::{CachedToken, nanos},
+        thread_tokens::ThreadTokens,
+    },
     store::{self, Epoch, Store},
 };
 
@@ -39,6 +47,8 @@ pub(crate) struct TokenCache {
     believed_until: AtomicU64,
     clocks: Mutex<Option<ClockOffsets>>,
     entries: RwLock<HashMap<ConnectionName, CacheEntry>>,
+    /// Copies of what `entries` holds. They are made under the lock of `entries` and dropped under it.
+    copies: ThreadTokens,
 }
 
 /// How far both clocks were ahead of the ticks, in nanoseconds.
@@ -57,31 +67,43 @@ struct CacheEntry {
     logged: Option<(Generation, ServeDecision)>,
 }
 
-/// A token that may be handed out again.
-#[derive(Clone, Debug)]
-pub(super) struct CachedToken {
-    pub(super) token: Arc<IssuedToken>,
-    epoch: u64,
-    /// Until which tick a plain ask is served with it.
-    repeats_until: u64,
-    /// Until which tick it may be presented.
-    ends: u64,
-}
-
 /// A connection and its grant, as they were read under one epoch.
 pub(crate) struct GrantSnapshot {
     epoch: u64,
     /// Boxed: what is remembered of it weakly takes room until it is replaced.
-    rows: Box<(Connection, Grant)>,
+    rows: Box<Rows>,
+}
+
+struct Rows {
+    connection: Connection,
+    grant: Grant,
+    on_behalf_of: OnBehalfOf,
+    /// The flight that a plain ask over these rows waits for.
+    flight: OnceLock<Ticket>,
 }
 
 impl GrantSnapshot {
     pub(crate) fn connection(&self) -> &Connection {
-        &self.rows.0
+        &self.rows.connection
     }
 
     pub(crate) fn grant(&self) -> &Grant {
-        &self.rows.1
+        &self.rows.grant
+    }
+
+    pub(crate) fn on_behalf_of(&self) -> &OnBehalfOf {
+        &self.rows.on_behalf_of
+    }
+
+    /// Who asks the same of these rows while this flight is in the air waits for it too, without deciding again: a token
+    /// that has ended does not come back, unless the rows change or a clock jumps, and either makes the rows out of date.
+    pub(crate) fn let_board(&self, ticket: &Ticket) {
+        let _ = self.rows.flight.set(ticket.clone());
+    }
+
+    fn flight(&self) -> Option<Ticket> {
+        let ticket = self.rows.flight.get()?;
+        ticket.is_in_air().then(|| ticket.clone())
     }
 }
 
@@ -99,6 +121,7 @@ impl TokenCache {
             believed_until: AtomicU64::new(0),
             clocks: Mutex::default(),
             entries: RwLock::default(),
+            copies: ThreadTokens::default(),
         })
     }
 
@@ -106,15 +129,39 @@ impl TokenCache {
         &self.clock
     }
 
-    /// The token that answers this ask, if that is known without the store.
+    /// The token that answers this ask, if that is known without the store. A thread that asks again has a copy of its own,
+    /// and takes no lock that others take.
     pub(crate) fn token(&self, name: &ConnectionName, ask: Freshness) -> Option<Arc<IssuedToken>> {
         let ticks = self.clock.ticks();
-        if ticks >= self.believed_until.load(Ordering::Acquire) {
+        if !self.is_believed(ticks) {
             return None;
+        }
+        let answers = |held: &CachedToken| self.serves(held, ticks) && held.answers(ask, ticks);
+        if let Some(token) = self.copies.token(name, answers) {
+            return Some(token);
         }
         let entries = self.entries();
         let held = entries.get(name)?.held.as_ref()?;
-        (self.serves(held, ticks) && held.answers(ask, ticks)).then(|| Arc::clone(&held.token))
+        if !answers(held) {
+            return None;
+        }
+        self.copies
+            .keep(name, held, |kept| self.serves(kept, ticks));
+        Some(Arc::clone(&held.token))
+    }
+
+    /// The flight that a plain ask would wait for, as somebody found who asked the same of the same rows.
+    pub(crate) fn flight(&self, name: &ConnectionName, ask: Freshness) -> Option<Ticket> {
+        if ask != Freshness::default() || !self.is_believed(self.clock.ticks()) {
+            return None;
+        }
+        self.shared_read(name)?.flight()
+    }
+
+    /// Whether the last look at the store is believed.
+    #[inline]
+    fn is_believed(&self, ticks: u64) -> bool {
+        ticks < self.believed_until.load(Ordering::Acquire)
     }
 
     pub(super) fn held(&self, name: &ConnectionName) -> Option<CachedToken> {
@@ -124,15 +171,13 @@ impl TokenCache {
     /// The order matters: a look that raised the epoch did so before it was believed.
     #[inline]
     pub(super) fn serves(&self, held: &CachedToken, ticks: u64) -> bool {
-        ticks < self.believed_until.load(Ordering::Acquire)
-            && held.epoch == self.epoch.get()
-            && ticks < held.repeats_until
+        self.is_believed(ticks) && held.epoch == self.epoch.get() && ticks < held.repeats_until
     }
 
     /// Looks at the store and at the clocks, if the last look is not believed any more.
     pub(crate) fn look(&self, store: &dyn Store) -> store::Result<()> {
         let ticks = self.clock.ticks();
-        if ticks < self.believed_until.load(Ordering::Acquire) {
+        if self.is_believed(ticks) {
             return Ok(());
         }
         self.look_at_clocks(ticks);
@@ -159,6 +204,13 @@ impl TokenCache {
         (known.epoch == self.epoch.get()).then_some(known)
     }
 
+    /// Whether somebody is at work on this connection, or waits for its refresh.
+    pub(crate) fn is_awaited(&self, name: &ConnectionName) -> bool {
+        self.entries()
+            .get(name)
+            .is_some_and(|entry| entry.read.strong_count() > 0)
+    }
+
     /// Lets those who come now have what was read under this epoch.
     pub(crate) fn share(
         &self,
@@ -167,7 +219,12 @@ impl TokenCache {
         grant: Grant,
     ) -> Arc<GrantSnapshot> {
         let name = connection.name.clone();
-        let rows = Box::new((connection, grant));
+        let rows = Box::new(Rows {
+            on_behalf_of: OnBehalfOf::of(&connection),
+            connection,
+            grant,
+            flight: OnceLock::new(),
+        });
         let known = Arc::new(GrantSnapshot { epoch, rows });
         self.entries_mut().entry(name).or_default().read = Arc::downgrade(&known);
         known
@@ -197,14 +254,19 @@ impl TokenCache {
 
     /// Nothing is handed out from memory: the store must be asked. What is not good any more is not kept.
     pub(crate) fn evict(&self, name: &ConnectionName) {
-        if let Some(entry) = self.entries_mut().get_mut(name) {
-            entry.held = None;
+        let mut entries = self.entries_mut();
+        let held = entries.get_mut(name).and_then(|entry| entry.held.take());
+        if held.is_some() {
+            self.copies.drop_all(name);
         }
     }
 
     /// There is no such connection any more.
     pub(crate) fn forget(&self, name: &ConnectionName) {
-        self.entries_mut().remove(name);
+        let mut entries = self.entries_mut();
+        if entries.remove(name).is_some() {
+            self.copies.drop_all(name);
+        }
     }
 
     /// Whether this decision was not the last one that was logged.
@@ -241,13 +303,6 @@ impl TokenCache {
     }
 }
 
-impl CachedToken {
-    fn answers(&self, ask: Freshness, ticks: u64) -> bool {
-        let lives = |wanted| self.ends.saturating_sub(ticks) >= nanos(wanted);
-        ask.min_ttl.is_none_or(lives) && ask.rejected.is_none_or(|old| self.token.generation > old)
-    }
-}
-
 impl ClockOffsets {
     fn at(now: Moment, ticks: u64) -> Self {
         let boot = i128::try_from(now.boot.since.as_nanos()).unwrap_or(i128::MAX);
@@ -260,8 +315,4 @@ impl ClockOffsets {
     fn jumped_to(self, later: Self) -> bool {
         (later.wall - self.wall).abs() > JUMP || (later.boot - self.boot).abs() > JUMP
     }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -223,6 +223,93 @@ async fn names_that_nobody_connected_are_not_remembered() {
     assert_eq!(runtime.token_cache.len(), 1);
 }
 
+fn callers(runtime: &Runtime, count: usize) -> tokio::task::JoinSet<Result<u64, TokenError>> {
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let runtime = runtime.clone();
+        all.spawn(async move { Ok(ask(&runtime).await?.generation.0) });
+    }
+    all
+}
+
+async fn let_them_run() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Who comes while a refresh is under way waits for it without deciding what is decided.
+#[tokio::test]
+async fn who_joins_a_flight_reads_nothing() {
+    let (bench, runtime) = Bench::new().await;
+    bench.clock.advance(secs(3600));
+    bench.server.hold_before(true);
+    let first = callers(&runtime, 1);
+    bench.server.saw(1).await;
+    // The claim was written since the first one read: the second one reads for all who come after it.
+    let second = callers(&runtime, 1);
+    let _stopped = bench.clock.stop();
+    let_them_run().await;
+    let reads = runtime.store_use().reads();
+    let others = callers(&runtime, 100);
+    let_them_run().await;
+    assert_eq!(runtime.store_use().reads(), reads);
+    // Some go away, the one who started it among them, and the flight goes on.
+    drop((first, callers(&runtime, 10)));
+    bench.server.hold_before(false);
+    for served in others.join_all().await {
+        assert_eq!(served.unwrap(), 2);
+    }
+    assert_eq!(second.join_all().await.len(), 1);
+    assert_eq!(bench.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn who_joins_a_flight_that_fails_hears_why_and_starts_no_other() {
+    let (bench, runtime) = Bench::new().await;
+    bench.server.script([Fault::Unavailable]);
+    bench.clock.advance(secs(3600));
+    bench.server.hold_before(true);
+    let all = callers(&runtime, 100);
+    bench.server.saw(1).await;
+    let joined = callers(&runtime, 100);
+    let_them_run().await;
+    bench.server.hold_before(false);
+    for end in all
+        .join_all()
+        .await
+        .into_iter()
+        .chain(joined.join_all().await)
+    {
+        assert!(
+            matches!(end, Err(TokenError::Unavailable { .. })),
+            "{end:?}"
+        );
+    }
+    assert_eq!(bench.server.requests(), 1);
+}
+
+/// What a refresh brings is no token for those who wait, where the grant is suspended meanwhile.
+#[tokio::test]
+async fn who_joins_a_flight_gets_no_token_of_a_grant_that_is_suspended() {
+    let (bench, runtime) = Bench::new().await;
+    bench.clock.advance(secs(3600));
+    bench.server.hold_before(true);
+    let all = callers(&runtime, 50);
+    bench.server.saw(1).await;
+    let joined = callers(&runtime, 50);
+    let_them_run().await;
+    write_behind(
+        &bench,
+        "UPDATE grant_family SET lifecycle = 'suspended', reason = 'manual', lifecycle_since = 0",
+    );
+    bench.server.hold_before(false);
+    let (all, joined) = (all.join_all().await, joined.join_all().await);
+    for end in all.into_iter().chain(joined) {
+        assert!(matches!(end, Err(TokenError::Suspended { .. })), "{end:?}");
+    }
+}
+
 /// Those who find a token that has ended read the grant together: before the flight, and after it.
 #[tokio::test]
 async fn a_herd_reads_the_store_once_and_not_once_a_caller() {

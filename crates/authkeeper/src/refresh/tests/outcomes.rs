@@ -397,7 +397,9 @@ async fn a_keeper_of_a_refused_grant_rests() {
         grant(&runtime).await.lifecycle != GrantLifecycle::Active
     })
     .await;
-    let flights = crate::refresh::single_flight::Flights::new(Arc::clone(&runtime.context));
+    let landing = Arc::new(runtime.hand_out.clone());
+    let flights =
+        crate::refresh::single_flight::Flights::new(Arc::clone(&runtime.context), landing);
     let mut turn = crate::refresh::scheduler::RefreshTurn::among(1);
     let pause = crate::refresh::scheduler::look(&runtime.context, &flights, &name(), &mut turn)
         .await
