@@ -6,10 +6,9 @@ use std::{
 };
 
 use authkeeper::{
-    http::{HttpUrl, NetTransport},
+    http::HttpUrl,
     model::{ConnectionName, Event},
-    platform::clock::Seams,
-    runtime::{Runtime, Settings},
+    runtime::Runtime,
 };
 use http::Response;
 use tempfile::TempDir;
@@ -49,9 +48,7 @@ const MOMENT: Duration = Duration::from_secs(10);
 
 fn runtime() -> (Runtime, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::in_folder(folder.path().to_owned());
-    let transport = Arc::new(NetTransport::new());
-    let runtime = Runtime::open(&settings, Seams::system(), transport).unwrap();
+    let runtime = Runtime::builder(folder.path()).open().unwrap();
     (runtime, folder)
 }
 
