@@ -4,7 +4,7 @@
 #
 #   verify/mutation/mutants.sh decide|model|classify|refresh|transaction|explorer [more arguments of cargo mutants]
 #
-# It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
+# It works on a copy, so the tree may be edited meanwhile. decide and model name little but themselves: they are put in
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
 # tests nearest to what is mutated, a second one all unit tests of the crate against what survived, a third one the
 # simulation against what survived that. A run takes up what
@@ -50,10 +50,12 @@ main() {
 alone() {
   local pure=target/mutants/pure
   rm -rf "$pure"
-  mkdir -p "$pure/src/refresh"
+  mkdir -p "$pure/src/refresh" "$pure/src/text"
   cp -r "$source/model" "$source/secret.rs" "$pure/src"
   cp -r "$source/refresh/decide" "$pure/src/refresh"
-  printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' >"$pure/src/lib.rs"
+  cp "$source/text/hex.rs" "$pure/src/text"
+  printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' \
+    'pub mod text { pub mod hex; }' >"$pure/src/lib.rs"
   {
     printf '%s\n' '[package]' 'name = "pure"' 'edition = "2024"' '[workspace]' '[dependencies]'
     # The same versions and features as in the workspace.
