@@ -9,7 +9,7 @@ use e2e::provider::Provider;
 use e2e::{inspector, node};
 use serde_json::{Value, json};
 
-const CLIENTS: [(&str, &str, &str); 9] = [
+const CLIENTS: [(&str, &str, &str); 8] = [
     ("claude-code", ".claude.json", "mcpServers"),
     (
         "claude-desktop",
@@ -22,7 +22,6 @@ const CLIENTS: [(&str, &str, &str); 9] = [
     ("inspector", "mcp.json", "mcpServers"),
     ("codex", ".codex/config.toml", "mcp_servers"),
     ("gemini-cli", ".gemini/settings.json", "mcpServers"),
-    ("goose", ".config/goose/config.yaml", "extensions"),
 ];
 
 /// Reads a file by the parsers of Python.
@@ -61,6 +60,32 @@ fn each_client_finds_the_bridge_where_it_looks() {
         let printed = home.run(&["mcp-config", "notion", "--client", client]);
         assert!(printed.expect_code(0).stdout.contains("notion"), "{client}");
     }
+}
+
+#[test]
+fn yaml_is_printed_and_not_edited() {
+    let home = Home::new();
+    let words = ["mcp-config", "notion", "--client", "goose"];
+    let printed = home.run(&words).expect_code(0).stdout.clone();
+    fs::write(home.path().join("printed.yaml"), &printed).expect("our own directory");
+    let server = read(&home, "printed.yaml")["extensions"]["notion"].clone();
+    assert!(
+        server["cmd"]
+            .as_str()
+            .expect("a command")
+            .ends_with("/authkeeper")
+    );
+    assert_eq!(server["args"], json!(["mcp", "notion"]));
+    assert_eq!(server["enabled"], true);
+
+    let file = home.path().join(".config/goose/config.yaml");
+    fs::create_dir_all(file.parent().expect("a folder")).expect("our own directory");
+    fs::write(&file, "GOOSE_MODEL: x # mine\n").expect("our own directory");
+    let refused = home.run(&[&words[..], &["--write"]].concat());
+    let said = ["goose/config.yaml is left as it is", "paste", &printed];
+    refused.expect_failure(64, &said);
+    let kept = fs::read_to_string(&file).expect("it is there");
+    assert_eq!(kept, "GOOSE_MODEL: x # mine\n");
 }
 
 #[test]

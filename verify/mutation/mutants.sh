@@ -3,12 +3,13 @@
 # of test.sh: it takes from minutes to hours. What survives is killed by a new test or argued in docs/mutants.md.
 #
 #   verify/mutation/mutants.sh decide|model|classify|refresh|transaction|explorer [more arguments of cargo mutants]
+#   verify/mutation/mutants.sh gateway [signin_link|server|forward|alerts|mcp|check|rest] [more arguments of cargo mutants]
 #
-# It works on a copy, so the tree may be edited meanwhile. decide and model name nothing but themselves: they are put in
+# It works on a copy, so the tree may be edited meanwhile. decide and model name little but themselves: they are put in
 # a crate of their own, in which a mutant costs a second, and only their own tests count. Elsewhere a first pass runs the
 # tests nearest to what is mutated, a second one all unit tests of the crate against what survived, a third one the
-# simulation against what survived that. A run takes up what
-# earlier ones left: delete target/mutants/PART to start afresh. Nextest ends a run at the first red test, and a test that
+# simulation against what survived that. Of gateway its own unit tests alone decide. A run takes up what earlier ones
+# left: delete target/mutants/PART to start afresh. Nextest ends a run at the first red test, and a test that
 # a mutant makes hang after 10 s (.config/nextest.toml).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -38,6 +39,7 @@ main() {
     classify) survive authkeeper oauth:: -- -f "$source/oauth/classify.rs" "$@" ;;
     refresh) refresh "$@" ;;
     transaction) transaction "$@" ;;
+    gateway) gateway "$@" ;;
     explorer) survive model -- -f "verify/model/src/*.rs" "$@" ;;
     *)
       sed -n 's/^#   //p' verify/mutation/mutants.sh >&2
@@ -50,10 +52,12 @@ main() {
 alone() {
   local pure=target/mutants/pure
   rm -rf "$pure"
-  mkdir -p "$pure/src/refresh"
+  mkdir -p "$pure/src/refresh" "$pure/src/text"
   cp -r "$source/model" "$source/secret.rs" "$pure/src"
   cp -r "$source/refresh/decide" "$pure/src/refresh"
-  printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' >"$pure/src/lib.rs"
+  cp "$source/text/hex.rs" "$pure/src/text"
+  printf '%s\n' 'pub mod model;' 'pub mod secret;' 'pub mod refresh { pub mod decide; }' \
+    'pub mod text { pub mod hex; }' >"$pure/src/lib.rs"
   {
     printf '%s\n' '[package]' 'name = "pure"' 'edition = "2024"' '[workspace]' '[dependencies]'
     # The same versions and features as in the workspace.
@@ -87,6 +91,32 @@ transaction() {
     files+=(-f "$source/refresh/$file.rs")
   done
   survive authkeeper refresh::tests:: journal:: -- "${files[@]}" "$@"
+}
+
+# The crate authkeeper-gateway: one area of it, or each in turn.
+gateway() {
+  local areas=(signin_link server forward alerts mcp check rest) missed=0 area
+  for area in "${areas[@]}"; do
+    if [ "${1:-}" = "$area" ]; then
+      shift
+      gateway_area "$area" "$@"
+      return
+    fi
+  done
+  for area in "${areas[@]}"; do
+    gateway_area "$area" "$@" || missed=1
+  done
+  return "$missed"
+}
+
+gateway_area() {
+  local area="$1" part="gateway-$1" own=crates/authkeeper-gateway/src
+  shift
+  case "$area" in
+    # The files that are in no folder, such as token_source.rs; the tests of all areas may use them.
+    rest) survive authkeeper-gateway -- -f "$own/*.rs" "$@" ;;
+    *) survive authkeeper-gateway "$area::" -- -f "$own/$area/**/*.rs" "$@" ;;
+  esac
 }
 
 of() {

@@ -16,9 +16,11 @@ Examples:
 
 --write keeps everything else in the file, comments too, shows what changes and
 leaves the old file beside it. Nothing is changed where it is there already.
+A YAML file (goose) is not edited: --write shows what to paste into it.
 
 Exit codes: 0 printed, written or there · 64 another server has the name: see
---force · 65 the file is torn or too strange to edit · 74 it can't be written";
+--force, or the file is YAML · 65 the file is torn or too strange to edit ·
+74 it can't be written";
 
 /// A program that starts MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

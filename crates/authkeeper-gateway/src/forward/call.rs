@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authkeeper::text::hex::hex;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use sha2::{Digest as _, Sha256};
@@ -72,16 +73,10 @@ pub enum CallBody {
 
 /// A hash that is the same for the same call made again, and holds none of its content.
 pub fn fingerprint(parts: &[&[u8]]) -> String {
-    use std::fmt::Write as _;
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    hex(&hash.finalize())
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::text::hex::hex;
+
 /// An account, as one kind of token names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -20,11 +22,7 @@ impl Account {
     /// The account of this name.
     pub fn new(issuer: Option<&str>, subject: &str) -> Self {
         let digest = Sha256::digest(format!("authkeeper account {subject}").as_bytes());
-        let subject = digest.iter().take(8).fold(String::new(), |mut hex, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let subject = hex(digest.get(..8).unwrap_or_default());
         Self {
             issuer: issuer.map(str::to_owned),
             subject,

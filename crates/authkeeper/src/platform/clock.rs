@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::clock_shift::ClockShift;
-use crate::model::{BootId, BootStamp, Moment};
+use crate::{
+    model::{BootId, BootStamp, Moment},
+    text::hex::hex,
+};
 
 /// The longest any task sleeps before it looks at both clocks again (a suspend or an NTP step makes longer sleeps lie).
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -134,15 +137,9 @@ impl Seams {
 
     /// An unguessable identifier of 128 bits in hexadecimal.
     pub fn random_id(&self) -> String {
-        use std::fmt::Write as _;
         let mut bytes = [0_u8; 16];
         self.random.fill(&mut bytes);
-        bytes
-            .iter()
-            .fold(String::with_capacity(32), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        hex(&bytes)
     }
 
     /// A number from 0 up to but not including 1.

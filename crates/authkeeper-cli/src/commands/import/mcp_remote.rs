@@ -11,6 +11,7 @@ use authkeeper::{
     oauth::register::GivenClient,
     secret::SecretString,
     signin::{ConnectRequest, ImportRequest},
+    text::hex::hex,
 };
 use authkeeper_gateway::bounded_read;
 use jiff::Timestamp;
@@ -155,12 +156,7 @@ fn json_of(path: &Path) -> Result<Value, Failure> {
 
 /// How mcp-remote names a server's files.
 fn hash(url: &str) -> String {
-    use std::fmt::Write as _;
-    let digest = Md5::digest(url.as_bytes());
-    digest.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&Md5::digest(url.as_bytes()))
 }
 
 #[cfg(test)]

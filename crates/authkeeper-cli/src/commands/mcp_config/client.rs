@@ -7,13 +7,12 @@ use clap::ValueEnum as _;
 use super::entry::{ServerEntry, Value};
 use crate::{args::McpClient, settings::Environment};
 
-/// The language of a configuration file.
+/// The language of a configuration file that is edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// With comments and trailing commas, where the client takes those.
     Json,
     Toml,
-    Yaml,
 }
 
 impl McpClient {
@@ -22,11 +21,12 @@ impl McpClient {
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    pub(super) fn format(self) -> Format {
+    /// None for YAML, which is printed and not edited.
+    pub(super) fn format(self) -> Option<Format> {
         match self {
-            Self::Codex => Format::Toml,
-            Self::Goose => Format::Yaml,
-            _ => Format::Json,
+            Self::Codex => Some(Format::Toml),
+            Self::Goose => None,
+            _ => Some(Format::Json),
         }
     }
 

@@ -6,14 +6,12 @@ use toml_edit::{DocumentMut, Item, Table};
 use super::{
     client::Format,
     wanted::{Edited, Unusable, Wanted},
-    yaml,
 };
 
 pub(super) fn put(format: Format, text: &str, wanted: Wanted<'_>) -> Result<Edited, Unusable> {
     match format {
         Format::Json => json(text, wanted),
         Format::Toml => toml(text, wanted),
-        Format::Yaml => yaml::put(text, wanted),
     }
 }
 

@@ -16,6 +16,7 @@ use authkeeper::model::ConnectionName;
 use serde_json::{Value, json};
 
 use self::{
+    client::Format,
     entry::ServerEntry,
     file::ConfigText,
     wanted::{Edited, Wanted},
@@ -56,10 +57,11 @@ pub(crate) async fn mcp_config(app: &App, args: &McpConfigArgs) -> Result<(), Fa
             "authkeeper: {name} is not connected yet; authkeeper connect {name} URL does that"
         ));
     }
-    if args.write {
-        return write(app, args, &entry, &file);
+    match (args.write, args.client.format()) {
+        (true, Some(format)) => write(app, args, format, &entry, &file),
+        (true, None) => Err(not_edited(app, args, &entry, &file)),
+        (false, _) => print(app, args, &entry, &file),
     }
-    print(app, args, &entry, &file)
 }
 
 fn entry(
@@ -109,10 +111,7 @@ fn typed(time: Duration) -> String {
 }
 
 fn print(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> Result<(), Failure> {
-    let snippet = match edited(args, entry, "", file)? {
-        Edited::Changed(text) => text,
-        Edited::Same | Edited::Taken(_) => String::new(),
-    };
+    let snippet = snippet(args, entry, file)?;
     if app.output.json {
         app.output.data_json(&json!({
             "client": args.client.name(),
@@ -125,11 +124,45 @@ fn print(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> R
     }
     app.output
         .data_bytes(format!("{}\n", snippet.trim_end()).as_bytes());
-    app.output.say(&format!(
-        "This belongs in {}; --write puts it there and keeps the rest.",
-        file.display()
-    ));
+    let how = match args.client.format() {
+        Some(_) => "--write puts it there and keeps the rest",
+        None => "paste it there: --write does not edit YAML",
+    };
+    app.output
+        .say(&format!("This belongs in {}; {how}.", file.display()));
     Ok(())
+}
+
+/// The configuration of a client that has no other server.
+fn snippet(args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> Result<String, Failure> {
+    let client = args.client;
+    let Some(format) = client.format() else {
+        let members = client.members(entry);
+        return Ok(yaml::snippet(client.section(), &entry.name, &members));
+    };
+    Ok(match edited(args, format, entry, "", file)? {
+        Edited::Changed(text) => text,
+        Edited::Same | Edited::Taken(_) => String::new(),
+    })
+}
+
+/// `--write` for YAML: shows what to paste, on standard error as it is a failure; not where a program reads that.
+fn not_edited(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> Failure {
+    let section = args.client.section();
+    let what = format!(
+        "{} is left as it is: --write does not edit YAML",
+        file.display()
+    );
+    if app.output.json {
+        let next = format!("paste what the command prints without --write, into {section:?}");
+        return Failure::new(Exit::Usage, what, next);
+    }
+    match snippet(args, entry, file) {
+        Ok(text) => app.output.say(&text),
+        Err(failure) => return failure,
+    }
+    let next = format!("paste the entry above into its {section:?}");
+    Failure::new(Exit::Usage, what, next)
 }
 
 fn server(client: McpClient, entry: &ServerEntry) -> Value {
@@ -140,6 +173,7 @@ fn server(client: McpClient, entry: &ServerEntry) -> Value {
 
 fn edited(
     args: &McpConfigArgs,
+    format: Format,
     entry: &ServerEntry,
     text: &str,
     file: &Path,
@@ -151,16 +185,22 @@ fn edited(
         members: &members,
         force: args.force,
     };
-    edit::put(args.client.format(), text, wanted).map_err(|unusable| {
+    edit::put(format, text, wanted).map_err(|unusable| {
         let what = format!("{} is left as it is: {unusable}", file.display());
         let next = "correct it, or paste by hand what the command prints without --write";
         Failure::new(Exit::Data, what, next)
     })
 }
 
-fn write(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> Result<(), Failure> {
+fn write(
+    app: &App,
+    args: &McpConfigArgs,
+    format: Format,
+    entry: &ServerEntry,
+    file: &Path,
+) -> Result<(), Failure> {
     let old = ConfigText::read(file)?;
-    let new = match edited(args, entry, &old.text, file)? {
+    let new = match edited(args, format, entry, &old.text, file)? {
         Edited::Same => {
             say(app, args, file, &Written::default());
             return Ok(());
@@ -175,7 +215,7 @@ fn write(app: &App, args: &McpConfigArgs, entry: &ServerEntry, file: &Path) -> R
         }
         Edited::Changed(new) => new,
     };
-    if !matches!(edited(args, entry, &new, file), Ok(Edited::Same)) {
+    if !matches!(edited(args, format, entry, &new, file), Ok(Edited::Same)) {
         let what = format!("{} would not be read as it is meant", file.display());
         return Err(Failure::new(Exit::Bug, what, crate::failure::REPORT));
     }

@@ -35,7 +35,7 @@ pub(super) enum Unusable {
 impl Wanted<'_> {
     /// What decides whether a server that is there is this one: what the client starts. The rest may be the user's.
     pub(super) fn decides(name: &str) -> bool {
-        matches!(name, "command" | "cmd" | "args")
+        matches!(name, "command" | "args")
     }
 
     pub(super) fn unusable(self) -> Unusable {

@@ -15,7 +15,6 @@
 //! that was told of tools would also take the connection for a good one, though nobody is signed in. `--hold` lets it wait
 //! for the true answer instead.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +22,10 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use authkeeper::platform::{clock::Clock, process_lease::private_folder};
+use authkeeper::text::hex::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::{bounded_read, mcp::codec::era::Era};
 
@@ -50,10 +50,7 @@ struct VersionCacheEntry {
 impl VersionCache {
     /// Of the server at this URL, beside the store.
     pub fn beside(data: &Path, url: &str, clock: Arc<dyn Clock>) -> Self {
-        let mut name = String::with_capacity(64);
-        for byte in Sha256::digest(url.as_bytes()) {
-            let _ = write!(name, "{byte:02x}");
-        }
+        let name = hex(&Sha256::digest(url.as_bytes()));
         let path = data.join("eras").join(name);
         Self { path, clock }
     }

@@ -7,6 +7,8 @@ use std::{os::unix::fs::MetadataExt as _, path::Path};
 use rusqlite::{Connection as Sqlite, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
 
+use crate::text::hex::hex;
+
 /// systemd's `machine-id(5)`: made once for each machine.
 const MACHINE_ID: &str = "/etc/machine-id";
 
@@ -55,11 +57,7 @@ impl Home {
 /// The machine's own id is nobody's business, and must not be shown (`machine-id(5)` asks for a hash).
 fn fingerprint(machine: &str) -> String {
     let digest = Sha256::digest(format!("authkeeper store home {machine}").as_bytes());
-    digest.iter().take(8).fold(String::new(), |mut hex, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(digest.get(..8).unwrap_or_default())
 }
 
 /// Whether the store is where it was; one that knows no home yet is at home here.
