@@ -3,18 +3,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, StoreRows, StoreWrite};
+use super::{MemoryStore, StoreRows, StoreWrite, rows::KeptIncident};
 use crate::{
-    model::{ConnectionName, Incident, IncidentId, Lineage, Record},
+    model::{ConnectionName, Incident, IncidentId, Record},
     store::{History, Incidents, NewIncident, Result},
 };
-
-#[derive(Clone, Debug)]
-pub(super) struct KeptIncident {
-    incident: Incident,
-    lineage: Lineage,
-    ended: Option<Timestamp>,
-}
 
 #[async_trait]
 impl Incidents for MemoryStore {

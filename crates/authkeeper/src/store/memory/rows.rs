@@ -7,11 +7,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{incidents::KeptIncident, tasks::Call, tasks::Run};
 use crate::{
     model::{
         ClientId, ClientRegistration, Connection, ConnectionName, GrantChange, GrantChanged,
-        GrantId, GrantRecord, Issuer, Observation, Provider, TaskId,
+        GrantId, GrantRecord, Incident, Issuer, Lineage, Observation, Provider, TaskId,
     },
     secret::SecretString,
     store::{PendingSignIn, Remembered},
@@ -48,6 +47,29 @@ pub struct GrantRow {
     pub record: GrantRecord,
     /// The refresh token that the sign-in brought.
     pub(super) first: Option<SecretString>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct KeptIncident {
+    pub(super) incident: Incident,
+    pub(super) lineage: Lineage,
+    pub(super) ended: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) id: TaskId,
+    pub(super) process: String,
+    pub(super) began: Timestamp,
+    pub(super) ended: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) times: u64,
+    pub(super) first: Timestamp,
+    pub(super) reason: String,
+    pub(super) recovered: bool,
 }
 
 /// Each write has a number of its own, also in a store that was put back.

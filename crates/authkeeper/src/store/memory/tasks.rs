@@ -5,27 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MemoryStore, StoreRows};
+use super::{
+    MemoryStore, StoreRows,
+    rows::{Call, Run},
+};
 use crate::{
     model::{ConnectionName, FailedCall, TaskId},
     store::{CarriedCall, Result, Tasks},
 };
-
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    id: TaskId,
-    process: String,
-    began: Timestamp,
-    ended: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    times: u64,
-    first: Timestamp,
-    reason: String,
-    recovered: bool,
-}
 
 #[async_trait]
 impl Tasks for MemoryStore {

@@ -12,16 +12,6 @@ fn key(grant: &GrantId) -> String {
     format!("refused\n{grant}")
 }
 
-/// What is kept; none if it can't be read.
-pub(super) fn read(kept: Vec<u8>) -> Option<RepeatedRefusal> {
-    let kept = String::from_utf8(kept).ok()?;
-    let (since, words) = kept.split_once('\n')?;
-    Some(RepeatedRefusal {
-        since: since.parse().ok()?,
-        words: words.to_owned(),
-    })
-}
-
 pub(super) fn put(sql: &Sqlite, grant: &GrantId, said: &RepeatedRefusal) -> rusqlite::Result<()> {
     let value = format!("{}\n{}", said.since, said.words).into_bytes();
     let keep = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";

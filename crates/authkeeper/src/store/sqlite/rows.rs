@@ -12,10 +12,10 @@ use crate::{
         ClientSecret, Connection, ConnectionName, Generation, Grant, GrantId, GrantLifecycle,
         GrantMaterial, GrantType, Incident, IncidentId, Issuer, LifetimeSource, Lineage, Moment,
         OwnerId, Presentation, PrincipalId, ReauthorizeReason, RefreshToken, RegistrationSource,
-        Resource, Scope, StandbyKey, SubjectBinding, SuspendReason, UnknownKind,
+        RepeatedRefusal, Resource, Scope, StandbyKey, SubjectBinding, SuspendReason, UnknownKind,
     },
     secret::SecretString,
-    store::{GrantRecord, PendingSignIn, sqlite::refusals},
+    store::{GrantRecord, PendingSignIn},
     vault::seal::{AssociatedData, Sealed, Sealer},
 };
 
@@ -260,7 +260,17 @@ pub(super) fn grant_record(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<G
     Ok(GrantRecord {
         grant: grant(row, sealer)?,
         suspects: row.get("suspects")?,
-        refused: refused.and_then(refusals::read),
+        refused: refused.and_then(repeated_refusal),
+    })
+}
+
+/// None if it can't be read.
+fn repeated_refusal(kept: Vec<u8>) -> Option<RepeatedRefusal> {
+    let kept = String::from_utf8(kept).ok()?;
+    let (since, words) = kept.split_once('\n')?;
+    Some(RepeatedRefusal {
+        since: since.parse().ok()?,
+        words: words.to_owned(),
     })
 }
 
