@@ -140,6 +140,11 @@ impl Flights {
             .is_some()
     }
 
+    #[cfg(test)]
+    pub(crate) fn in_air(&self) -> usize {
+        *self.in_air.borrow()
+    }
+
     /// Somebody who must land before a shutdown, for as long as this is held.
     pub(crate) fn aboard(self: &Arc<Self>) -> Aboard {
         self.in_air.send_modify(|count| *count += 1);

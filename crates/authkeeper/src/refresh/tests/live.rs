@@ -264,6 +264,28 @@ async fn who_joins_a_flight_reads_nothing() {
     assert_eq!(bench.server.requests(), 1);
 }
 
+/// An ask for a longer life decides for itself, and joins the flight that is under way all the same.
+#[tokio::test]
+async fn who_asks_for_more_joins_the_flight_that_is_under_way() {
+    let (bench, runtime) = Bench::new().await;
+    bench.clock.advance(secs(3600));
+    bench.server.hold_before(true);
+    let first = callers(&runtime, 1);
+    bench.server.saw(1).await;
+    let wanting = TokenRequest::new(name()).min_ttl(Some(secs(60)));
+    let mut ask = std::pin::pin!(runtime.access_token(&wanting));
+    tokio::select! {
+        biased;
+        served = &mut ask => panic!("nothing can have been served: {served:?}"),
+        () = let_them_run() => {}
+    }
+    assert_eq!(runtime.flights.in_air(), 1);
+    bench.server.hold_before(false);
+    assert_eq!(ask.await.unwrap().generation, Generation(2));
+    assert_eq!(first.join_all().await.len(), 1);
+    assert_eq!(bench.server.requests(), 1);
+}
+
 #[tokio::test]
 async fn who_joins_a_flight_that_fails_hears_why_and_starts_no_other() {
     let (bench, runtime) = Bench::new().await;
