@@ -47,6 +47,7 @@ impl Folder {
     }
 
     /// One of the operating system's.
+    #[cfg(test)]
     pub(crate) fn on_disk(path: PathBuf) -> Self {
         Self::new(path, Arc::new(DiskFiles))
     }
