@@ -47,7 +47,7 @@ impl Folder {
     }
 
     /// One of the operating system's.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn on_disk(path: PathBuf) -> Self {
         Self::new(path, Arc::new(DiskFiles))
     }
