@@ -6,7 +6,6 @@ use crate::{
     oauth::{
         client_auth::ClientProof,
         grant::flow::{GrantFlow, GrantRequest},
-        token::refresh_request,
     },
     secret::SecretString,
 };
@@ -20,13 +19,7 @@ impl GrantFlow for AuthorizationCode {
     }
 
     fn request(&self, asked: &GrantRequest<'_>) -> Option<Request> {
-        let refresh_token = asked.shown?;
-        Some(refresh_request(
-            asked.client,
-            refresh_token,
-            asked.scope,
-            asked.resource,
-        ))
+        asked.refresh()
     }
 }
 

@@ -16,13 +16,7 @@ impl GrantFlow for ClientCredentials {
 
     /// RFC 6749 §4.4.2. Each request issues a new token and spends nothing.
     fn request(&self, asked: &GrantRequest<'_>) -> Option<Request> {
-        let mut fields = vec![("grant_type", "client_credentials")];
-        fields.extend(asked.scope.map(|scope| ("scope", scope.as_str())));
-        fields.extend(
-            asked
-                .resource
-                .map(|resource| ("resource", resource.as_str())),
-        );
-        Some(asked.client.form(&fields))
+        let fields = vec![("grant_type", "client_credentials")];
+        Some(asked.form(fields))
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     http::Request,
     model::{GrantType, Resource, Scope, TokenSet},
-    oauth::client_auth::ClientProof,
+    oauth::{client_auth::ClientProof, token::refresh_request},
     secret::SecretString,
 };
 
@@ -22,6 +22,25 @@ pub struct GrantRequest<'a> {
     pub scope: Option<&'a Scope>,
     /// What the tokens shall be for (RFC 8707).
     pub resource: Option<&'a Resource>,
+}
+
+impl<'a> GrantRequest<'a> {
+    /// A request of these fields, with scope and resource where they are asked for.
+    pub(super) fn form(&self, mut fields: Vec<(&'a str, &'a str)>) -> Request {
+        fields.extend(self.scope.map(|scope| ("scope", scope.as_str())));
+        fields.extend(
+            self.resource
+                .map(|resource| ("resource", resource.as_str())),
+        );
+        self.client.form(&fields)
+    }
+
+    /// A request that spends the refresh token (RFC 6749 §6); none without one.
+    pub(super) fn refresh(&self) -> Option<Request> {
+        let refresh_token = self.shown?;
+        let request = refresh_request(self.client, refresh_token, self.scope, self.resource);
+        Some(request)
+    }
 }
 
 /// The flow of one grant type at the token endpoint. What else is known of a grant type is a property of [`GrantType`].

@@ -21,16 +21,10 @@ impl GrantFlow for JwtBearer {
             reason = "the assertion is sent to the server that it is for"
         )]
         let assertion = asked.shown?.expose();
-        let mut fields = vec![
+        let fields = vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("assertion", assertion.as_str()),
         ];
-        fields.extend(asked.scope.map(|scope| ("scope", scope.as_str())));
-        fields.extend(
-            asked
-                .resource
-                .map(|resource| ("resource", resource.as_str())),
-        );
-        Some(asked.client.form(&fields))
+        Some(asked.form(fields))
     }
 }

@@ -26,7 +26,7 @@ impl GrantFlow for TokenExchange {
         )]
         let subject_token = asked.shown?.expose();
         let kind = asked.client.parameter("subject_token_type").unwrap_or(JWT);
-        let mut fields = vec![
+        let fields = vec![
             (
                 "grant_type",
                 "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -34,13 +34,7 @@ impl GrantFlow for TokenExchange {
             ("subject_token", subject_token.as_str()),
             ("subject_token_type", kind),
         ];
-        fields.extend(asked.scope.map(|scope| ("scope", scope.as_str())));
-        fields.extend(
-            asked
-                .resource
-                .map(|resource| ("resource", resource.as_str())),
-        );
-        Some(asked.client.form(&fields))
+        Some(asked.form(fields))
     }
 }
 
