@@ -47,13 +47,17 @@ async fn a_dead_endpoint_fails_nobody_while_the_token_is_good() {
 
 /// A claim and a commit, each durable before the next step: what the answer costs beyond that is its journal's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refresh_costs_two_commits() {
+async fn a_refresh_costs_two_commits_and_few_reads() {
     let machine = Machine::connected(Duration::ZERO).await;
     for _ in 0..3 {
         machine.advance(LIFETIME);
         let commits = machine.runtime.store_use().commits();
+        let reads = machine.runtime.store_use().reads();
         machine.ask("c").await.unwrap();
         assert!(machine.runtime.drain(Duration::from_secs(20)).await);
         assert_eq!(machine.runtime.store_use().commits() - commits, 2);
+        // 17, and a look at the store more where the disk takes longer than a look is believed.
+        let reads = machine.runtime.store_use().reads() - reads;
+        assert!(reads <= 19, "{reads} reads");
     }
 }
